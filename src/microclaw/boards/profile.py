@@ -1,0 +1,68 @@
+"""What a board is: pins, LED, buses, memory, and what its firmware build offers. Facts only; reading them is reader.py."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+PinUse: TypeAlias = Literal["input", "output", "pwm", "adc", "i2c"]
+Generation: TypeAlias = Literal["old", "new"]
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """One GPIO. `reserved` is the reason it must not be used at all; `caution` a reason to think twice (strapping)."""
+
+    number: int
+    uses: frozenset[PinUse]
+    reserved: str | None = None
+    caution: str | None = None
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Led:
+    """The user LED: `simple` is driven by a level, `addressable` (WS2812) needs a timed protocol."""
+
+    pin: int
+    kind: Literal["simple", "addressable"]
+    active_level: int = 1
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class I2cBus:
+    sda: int
+    scl: int
+    sensors: Mapping[str, int]  # name -> 7-bit address
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Firmware:
+    """An ESP-WASMachine build: which groups of natives and device nodes it has, and its limits (bytes, ms)."""
+
+    native_groups: frozenset[str]  # NativeGroup values of wire.wasmachine.natives
+    device_nodes: frozenset[str]  # "gpio", "i2c", "ledc", "uart", "spi"
+    attribute_generation: Generation
+    max_apps: int
+    app_heap_bytes: int
+    max_module_bytes: int
+    max_memory_bytes: int
+    apps_survive_reset: bool
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BoardProfile:
+    board_id: str
+    title: str
+    chip: str
+    flash_mb: int
+    psram_mb: int
+    pins: Mapping[int, Pin]
+    led: Led | None
+    i2c: I2cBus | None
+    firmware: Firmware
+    power_cut: str  # one sentence: what becomes of programs at a power cut

@@ -1,0 +1,60 @@
+"""What the parts of the host tell each other while a turn runs. Plain values, no IO."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+Stage: TypeAlias = Literal[
+    "intent", "plan", "code", "model", "tool", "compile", "check", "try", "deploy", "verify", "undo", "sorry"
+]
+EvidenceKind: TypeAlias = Literal["counted", "reported", "accepted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """A level change that a board counted: board time in ms since its boot, GPIO number, new level."""
+
+    t_ms: float
+    pin: int
+    level: int
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """How an answer knows what it says.
+
+    counted: edges or levels read from the board; reported: the program's own log or event, or a reading;
+    accepted: the firmware took the order and offers no read-back.
+    """
+
+    kind: EvidenceKind
+    text: str
+    edges: tuple[Edge, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One line of progress: the stage, what happened, and lines to show below it (a program's source)."""
+
+    stage: Stage
+    text: str
+    state: Literal["running", "done", "failed"] = "done"
+    detail: tuple[str, ...] = ()
+    took_ms: float | None = None
+    next_step: str | None = None
+
+
+Report: TypeAlias = Callable[[Step], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Inbound:
+    """A person's message as a channel took it in. `chat_id` names the conversation within its channel."""
+
+    channel: str
+    chat_id: str
+    text: str
+    principal: str = "owner"
+    device: str | None = None

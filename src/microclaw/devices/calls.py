@@ -1,0 +1,220 @@
+"""The one vocabulary of device methods (protocols/link.md): typed calls and what they return.
+
+A call is a frozen dataclass whose `method` is its name on the command line, in logs and on the link. A face says which
+methods it offers; `Device.call(GpioGet(pin=4))` finds the face.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Generic, TypeVar
+
+from microclaw.bus.events import Edge
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[R]):
+    """A request to a device; R is what its answer is."""
+
+    method: ClassVar[str]
+    idempotent: ClassVar[bool] = True
+
+
+@dataclass(frozen=True, slots=True)
+class PinLevel:
+    pin: int
+    level: int
+
+
+@dataclass(frozen=True, slots=True)
+class AdcReading:
+    pin: int
+    raw: int
+    volts: float
+
+
+@dataclass(frozen=True, slots=True)
+class PwmState:
+    """`duty` is 0-255, `frequency_hz` as set."""
+
+    pin: int
+    duty: int
+    frequency_hz: int
+
+
+@dataclass(frozen=True, slots=True)
+class SensorReading:
+    """Field names carry their units: temperature_c, humidity_pct, pressure_hpa, voltage_v, current_ma, power_mw."""
+
+    sensor: str
+    values: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceFacts:
+    """What a device says of itself; a field the firmware does not report is absent."""
+
+    values: Mapping[str, str | int | float | bool]
+
+
+@dataclass(frozen=True, slots=True)
+class AppEntry:
+    name: str
+    heap_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class AppReply:
+    """An app's own answer to a request: CoAP-style status and its attributes."""
+
+    status: int
+    values: Mapping[str, str | int | float | bool | bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeLog:
+    """Edges since a cursor; `dropped` counts those that the board's ring no longer held."""
+
+    edges: tuple[Edge, ...]
+    cursor: int
+    dropped: int
+    now_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    t_ms: float
+    app: str | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class LogPage:
+    lines: tuple[LogLine, ...]
+    cursor: int
+    dropped: int
+
+
+@dataclass(frozen=True, slots=True)
+class AppState:
+    """What a virtual board knows of an app and stock firmware does not tell."""
+
+    name: str
+    state: str  # loaded, running, returned, exited, trapped
+    error: str | None
+    heap_bytes: int
+    peak_heap_bytes: int
+    peak_stack_bytes: int
+    pins: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GpioSet(Call[PinLevel]):
+    method = "gpio.set"
+    pin: int
+    level: int
+
+
+@dataclass(frozen=True, slots=True)
+class GpioGet(Call[PinLevel]):
+    method = "gpio.get"
+    pin: int
+
+
+@dataclass(frozen=True, slots=True)
+class AdcRead(Call[AdcReading]):
+    method = "adc.read"
+    pin: int
+
+
+@dataclass(frozen=True, slots=True)
+class PwmSet(Call[PwmState]):
+    method = "pwm.set"
+    pin: int
+    duty: int
+    frequency_hz: int = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class I2cRead(Call[SensorReading]):
+    """Read a sensor that the firmware has a driver for, by name (bme280, ina219)."""
+
+    method = "i2c.read"
+    sensor: str
+
+
+@dataclass(frozen=True, slots=True)
+class I2cScan(Call["I2cAddresses"]):
+    method = "i2c.scan"
+
+
+@dataclass(frozen=True, slots=True)
+class I2cAddresses:
+    addresses: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceInfo(Call[DeviceFacts]):
+    method = "device.info"
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceStatus(Call[DeviceFacts]):
+    method = "device.status"
+
+
+@dataclass(frozen=True, slots=True)
+class AppInstall(Call[None]):
+    """Load a wasm image under a name that is free on the device. Accepted only means loaded."""
+
+    method = "apps.install"
+    idempotent = False
+    name: str
+    wasm: bytes
+    heap_bytes: int = 8192
+    timers: int = 20
+    watchdog_ms: int = 180_000
+
+
+@dataclass(frozen=True, slots=True)
+class AppUninstall(Call[None]):
+    method = "apps.remove"
+    idempotent = False
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class AppList(Call[tuple[AppEntry, ...]]):
+    method = "apps.list"
+
+
+@dataclass(frozen=True, slots=True)
+class AppRequest(Call[AppReply]):
+    """Ask an app under /app/NAME/url."""
+
+    method = "apps.request"
+    name: str
+    url: str
+    values: Mapping[str, str | int | float | bool]
+
+
+@dataclass(frozen=True, slots=True)
+class EdgesRead(Call[EdgeLog]):
+    """Edges the board counted since `cursor`; only boards that report pins offer it."""
+
+    method = "edges.read"
+    cursor: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LogsRead(Call[LogPage]):
+    method = "logs.read"
+    cursor: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AppStates(Call[tuple[AppState, ...]]):
+    method = "apps.states"

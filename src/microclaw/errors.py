@@ -1,0 +1,179 @@
+"""Every exception that microclaw raises on purpose, cut by who must act.
+
+    MicroclawError
+    ├── ProtocolError         the peer sent bytes that more bytes cannot mend
+    ├── DeviceError           a device did not do what it was asked
+    │   ├── DeviceUnreachable     nobody answers there (exit code 4)
+    │   ├── DeviceTimeout         it did not answer in time; the outcome may be unknown
+    │   ├── NotSupported          no face of this device offers that capability
+    │   └── CallRejected          the firmware answered with an error
+    │       └── DeployRejected        ... while installing, removing or querying an app
+    │           ├── AppExists, AppNotFound, TooManyApps, InvalidModule, ImageTooLarge
+    ├── BuildError            the source is wrong (carries diagnostics)
+    ├── TrialFailed           the program compiled but misbehaved on the virtual board
+    ├── PinRefused            the board profile forbids this use of a pin
+    ├── PermissionRefused     policy said no
+    ├── ToolRetry             the model called a tool wrongly and may call again
+    ├── ToolFailed            the tool ran and failed; calling again will not help
+    ├── ModelError            the language model's service failed
+    ├── UnknownName           no such device, app, pattern, change, ...
+    ├── ConfigError           the operator must mend the configuration or the environment
+    ├── StoreError            the host's database cannot be read or written
+    ├── Overloaded            a bounded queue is full
+    └── NoHost                no host listens on the control socket (exit code 3)
+
+Each error says what happened with its values; `next_step` says what to do about it. `code` is its stable
+machine-readable name, `exit_code` what the command line exits with.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One finding about a program's source; `line` and `column` count from 1."""
+
+    severity: Literal["error", "warning", "note"]
+    message: str
+    file: str = "main.c"
+    line: int | None = None
+    column: int | None = None
+    source_line: str | None = None
+    hint: str | None = None
+
+    def render(self) -> str:
+        """The finding as a compiler prints it, with source line, caret and hint where known."""
+        place = ":".join(str(p) for p in (self.file, self.line, self.column) if p is not None)
+        lines = [f"{place}: {self.severity}: {self.message}"]
+        if self.source_line is not None:
+            lines.append(f"    {self.source_line}")
+            if self.column is not None:
+                lead = "".join("\t" if c == "\t" else " " for c in self.source_line[: self.column - 1])
+                lines.append(f"    {lead}^")
+        if self.hint:
+            lines.append(f"    hint: {self.hint}")
+        return "\n".join(lines)
+
+
+class MicroclawError(Exception):
+    """Root of the tree; `message` is one line without a trailing full stop."""
+
+    code: ClassVar[str] = "failed"
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, next_step: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.next_step = next_step
+
+
+class ProtocolError(MicroclawError):
+    code = "protocol_error"
+
+
+class DeviceError(MicroclawError):
+    code = "device_error"
+
+
+class DeviceUnreachable(DeviceError):
+    code = "device_unreachable"
+    exit_code = 4
+
+
+class DeviceTimeout(DeviceError):
+    code = "device_timeout"
+    exit_code = 4
+
+
+class NotSupported(DeviceError):
+    code = "not_supported"
+
+
+class CallRejected(DeviceError):
+    code = "call_rejected"
+
+
+class DeployRejected(CallRejected):
+    code = "deploy_rejected"
+
+
+class AppExists(DeployRejected):
+    code = "app_exists"
+
+
+class AppNotFound(DeployRejected):
+    code = "app_not_found"
+
+
+class TooManyApps(DeployRejected):
+    code = "too_many_apps"
+
+
+class InvalidModule(DeployRejected):
+    code = "invalid_module"
+
+
+class ImageTooLarge(DeployRejected):
+    code = "image_too_large"
+
+
+class BuildError(MicroclawError):
+    """The source cannot become a program for this board; `diagnostics` is never empty."""
+
+    code = "build_error"
+
+    def __init__(
+        self, diagnostics: tuple[Diagnostic, ...], *, stage: str = "compile", next_step: str | None = None
+    ) -> None:
+        first = next((d for d in diagnostics if d.severity == "error"), diagnostics[0])
+        super().__init__(first.render().splitlines()[0], next_step=next_step or first.hint)
+        self.diagnostics = diagnostics
+        self.stage = stage
+
+
+class TrialFailed(MicroclawError):
+    code = "trial_failed"
+
+
+class PinRefused(MicroclawError):
+    code = "pin_refused"
+
+
+class PermissionRefused(MicroclawError):
+    code = "permission_refused"
+
+
+class ToolRetry(MicroclawError):
+    code = "tool_retry"
+
+
+class ToolFailed(MicroclawError):
+    code = "tool_failed"
+
+
+class ModelError(MicroclawError):
+    code = "model_error"
+
+
+class UnknownName(MicroclawError):
+    code = "unknown_name"
+
+
+class ConfigError(MicroclawError):
+    code = "config_error"
+
+
+class StoreError(MicroclawError):
+    code = "store_error"
+
+
+class Overloaded(MicroclawError):
+    code = "overloaded"
+
+
+class NoHost(MicroclawError):
+    code = "no_host"
+    exit_code = 3

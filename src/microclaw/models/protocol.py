@@ -1,0 +1,92 @@
+"""What a turn asks of a language model, whoever it is: one request, one reply, tools described as JSON schema."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens and money of a turn; offline models leave all at 0."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float | None = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ToolSpec:
+    """A tool as a model sees it; `schema` is a JSON schema document as text."""
+
+    name: str
+    description: str
+    schema: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A call the model asks for; `arguments` is JSON text, exactly as the model wrote it."""
+
+    call_id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class UserText:
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class AssistantReply:
+    text: str
+    calls: tuple[ToolCall, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ToolReturn:
+    """A tool's answer to the model: JSON text."""
+
+    call_id: str
+    name: str
+    content: str
+    failed: bool = False
+
+
+Message: TypeAlias = UserText | AssistantReply | ToolReturn
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRequest:
+    system: str
+    messages: tuple[Message, ...]
+    tools: tuple[ToolSpec, ...]
+    max_tokens: int = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class ModelReply:
+    """A model's turn: text, or calls of tools, or both.
+
+    `note` is one line of provenance for the person ("offline, 2 ms, cost 0"). A model that works from intents also
+    names its `intent` ("blink(pin=2, half_period=0.5 s)") and `plan`; one that cannot answer sets `failed_code`.
+    """
+
+    text: str
+    calls: tuple[ToolCall, ...] = ()
+    usage: Usage = Usage()
+    note: str = ""
+    intent: str | None = None
+    plan: str | None = None
+    failed_code: str | None = None
+    next_step: str | None = None
+
+
+class Model(Protocol):
+    """A language model. `respond` raises ModelError when its service fails; it never retries for ever."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def respond(self, request: ModelRequest) -> ModelReply: ...

@@ -1,0 +1,57 @@
+"""A checked WebAssembly program, ready to be sent, and what is known of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from microclaw.errors import Diagnostic
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """A wasm function type: value types "i32", "i64", "f32", "f64"."""
+
+    params: tuple[str, ...]
+    results: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    module: str
+    name: str
+    signature: Signature
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryUse:
+    """Linear memory in bytes: what the module declares at start, of it static data and shadow stack."""
+
+    initial_bytes: int
+    static_bytes: int
+    stack_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A wasm module that passed every check for one board.
+
+    `pins` are those the source names as constants; a pin computed at run time shows up only in the trial.
+    `compile_ms` is the compiler's wall time, 0 when `cached`.
+    """
+
+    name: str
+    wasm: bytes
+    sha256: str
+    imports: tuple[Import, ...]
+    exports: tuple[str, ...]
+    memory: MemoryUse
+    pins: tuple[int, ...]
+    compiler: str
+    cached: bool
+    compile_ms: float
+    warnings: tuple[Diagnostic, ...] = ()
+    source: str | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        return len(self.wasm)
