@@ -1,4 +1,4 @@
-"""What a board is: pins, LED, buses, memory, and what its firmware build offers. Facts only; reading them is reader.py."""
+"""What a board is: pins, LED, buses, memory, and what its firmware build offers. Facts only, no file is read here."""
 
 from __future__ import annotations
 
