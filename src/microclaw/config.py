@@ -1,0 +1,160 @@
+"""The host's frozen settings and their one loader: reads the environment, makes private directories, opens nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from microclaw.errors import ConfigError
+
+# sockaddr_un.sun_path holds 108 bytes on Linux and 104 on macOS and BSD, the final NUL included.
+MAX_SOCKET_PATH_BYTES = 103
+
+DEFAULT_HTTP_PORT = 8080
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSettings:
+    """Which language model answers; with neither key nor base URL the offline one does. `model` may name it."""
+
+    anthropic_api_key: str | None = field(default=None, repr=False)
+    openai_api_key: str | None = field(default=None, repr=False)
+    openai_base_url: str | None = None
+    anthropic_base_url: str | None = None
+    model: str | None = None
+
+    @property
+    def configured(self) -> bool:
+        return bool(self.anthropic_api_key or self.openai_api_key or self.openai_base_url)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of what a person or a program may send to the host's doors."""
+
+    body_bytes: int = 1 << 20
+    source_bytes: int = 256 << 10
+    message_bytes: int = 16 << 10
+    parallel_turns: int = 8
+    stream_events: int = 1024
+    shutdown_s: float = 3.0
+    keepalive_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything the host is told from outside."""
+
+    home: Path
+    cache: Path
+    control_socket: Path
+    http_host: str = "127.0.0.1"
+    http_port: int | None = DEFAULT_HTTP_PORT  # None: no people plane
+    model: ModelSettings = ModelSettings()
+    limits: Limits = Limits()
+
+    @property
+    def database(self) -> Path:
+        return self.home / "microclaw.db"
+
+    @property
+    def sessions(self) -> Path:
+        return self.home / "sessions"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the running host: there is one owner of the store and the devices."""
+        return self.home / "host.lock"
+
+    @property
+    def log(self) -> Path:
+        return self.home / "microclaw.log"
+
+    @property
+    def chat_history(self) -> Path:
+        return self.home / "chat_history"
+
+
+def load_settings(
+    environ: Mapping[str, str], *, home: Path | None = None, http_port: int | None = DEFAULT_HTTP_PORT
+) -> Settings:
+    """Read the settings; makes home (0700) when it is missing. Raises ConfigError for what an operator must mend."""
+    folder = (home or home_folder(environ)).expanduser().absolute()
+    make_private(folder)
+    if http_port is not None and not 0 <= http_port <= 65535:
+        raise ConfigError(f"port {http_port} is not between 0 and 65535", next_step="give --port 8080, or 0 for any")
+    return Settings(
+        home=folder,
+        cache=cache_folder(environ),
+        control_socket=_control_socket(folder, environ),
+        http_port=http_port,
+        model=ModelSettings(
+            anthropic_api_key=_text(environ, "ANTHROPIC_API_KEY"),
+            openai_api_key=_text(environ, "OPENAI_API_KEY"),
+            openai_base_url=_url(environ, "OPENAI_BASE_URL"),
+            anthropic_base_url=_url(environ, "ANTHROPIC_BASE_URL"),
+            model=_text(environ, "MICROCLAW_MODEL"),
+        ),
+    )
+
+
+def home_folder(environ: Mapping[str, str]) -> Path:
+    """Where the host keeps its data: MICROCLAW_HOME or the platform's user data folder."""
+    if named := _text(environ, "MICROCLAW_HOME"):
+        return Path(named)
+    from platformdirs import user_data_path
+
+    return user_data_path("microclaw")
+
+
+def cache_folder(environ: Mapping[str, str]) -> Path:
+    """Where what can be made again is kept (compiled programs): MICROCLAW_CACHE or the platform's cache folder."""
+    if named := _text(environ, "MICROCLAW_CACHE"):
+        return Path(named).expanduser().absolute()
+    from platformdirs import user_cache_path
+
+    return user_cache_path("microclaw")
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder that only its owner may enter, or mend its mode."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = folder.stat()
+        if found.st_uid != os.getuid():
+            raise ConfigError(
+                f"{folder} belongs to another user (uid {found.st_uid})", next_step="give --home a folder of your own"
+            )
+        if stat.S_IMODE(found.st_mode) & 0o077:
+            folder.chmod(0o700)
+    except OSError as exc:
+        reason = exc.strerror or exc
+        raise ConfigError(
+            f"cannot use {folder}: {reason}", next_step="give --home or MICROCLAW_HOME a folder you may write to"
+        ) from exc
+
+
+def _control_socket(home: Path, environ: Mapping[str, str]) -> Path:
+    """`home`/control.sock, or a short private path of its own where the kernel could not bind that one."""
+    wanted = home / "control.sock"
+    if len(os.fsencode(wanted)) <= MAX_SOCKET_PATH_BYTES:
+        return wanted
+    base = Path(_text(environ, "XDG_RUNTIME_DIR") or "/tmp")  # noqa: S108  a short path is the point; 0700 and owner are checked
+    folder = base / f"microclaw-{os.getuid()}"
+    make_private(folder)
+    return folder / f"{hashlib.sha256(os.fsencode(home)).hexdigest()[:16]}.sock"
+
+
+def _text(environ: Mapping[str, str], name: str) -> str | None:
+    return environ.get(name, "").strip() or None
+
+
+def _url(environ: Mapping[str, str], name: str) -> str | None:
+    value = _text(environ, name)
+    if value is not None and not value.startswith(("http://", "https://")):
+        raise ConfigError(f"{name} is not an http:// or https:// address", next_step=f"correct or unset {name}")
+    return value
