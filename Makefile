@@ -1,0 +1,56 @@
+# Two commands matter: `make demo` and `make test`. Both set up everything they need in virtual environments here.
+
+# The first Python that is new enough; `make PYTHON=/path/to/python3.12 demo` chooses another.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; exit; }; \
+	done; echo python3)
+BIN := .venv/bin
+DEV := .venv-dev/bin
+ARGS ?=
+
+.PHONY: demo test check unit fuzz wheel-check bench setup setup-dev setup-system lock clean help
+
+help:            ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+demo: setup      ## a sentence becomes a program on a virtual board; ARGS=--once for no questions
+	@$(BIN)/microclaw demo $(ARGS)
+
+test: check unit wheel-check  ## everything: lint, types, import order, all tests, the wheel in an empty environment
+
+setup:
+	@$(PYTHON) scripts/setup_env.py --venv .venv --lock requirements.lock
+
+setup-dev:
+	@$(PYTHON) scripts/setup_env.py --venv .venv-dev --lock requirements-dev.lock
+
+setup-system:    ## system packages (needs root): only what a bare Debian or Ubuntu lacks
+	apt-get install -y --no-install-recommends python3-venv
+
+check: setup-dev ## lint, types and import order
+	$(DEV)/ruff check .
+	$(DEV)/ruff format --check .
+	$(DEV)/mypy
+	$(DEV)/lint-imports
+
+unit: setup-dev  ## all tests, with coverage
+	$(DEV)/python -m pytest -q -n 2 --cov --cov-report=term:skip-covered --cov-fail-under=80 $(ARGS)
+
+wheel-check: setup-dev ## build the wheel, install it alone into an empty environment, run it there
+	rm -rf dist .venv-wheel
+	$(DEV)/python -m hatchling build -t wheel -d dist
+	$(PYTHON) scripts/setup_env.py --venv .venv-wheel --lock requirements.lock --wheel dist/microclaw-*.whl
+	cd / && "$(CURDIR)/.venv-wheel/bin/microclaw" --version
+	cd / && "$(CURDIR)/.venv-wheel/bin/microclaw" demo --once
+
+bench: setup-dev ## measure: make bench ARGS=wasm (or agent, store, virtual; none: all)
+	@$(DEV)/python -m bench $(ARGS)
+
+lock:            ## make the lock files anew (needs uv); they carry hashes and no addresses
+	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header --extra models \
+	  --python-version 3.11 pyproject.toml --group build -o requirements.lock
+	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header --extra models \
+	  --python-version 3.11 pyproject.toml --group dev -o requirements-dev.lock
+
+clean:           ## remove what make made
+	rm -rf .venv .venv-dev .venv-wheel dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,159 @@
+"""Make the virtual environment that `make demo` and `make test` run in; installs nothing outside of it.
+
+Uses only the standard library and runs on the system's own Python, so that a fresh machine needs nothing else.
+Dependencies come from a lock file with hashes; the project itself is installed on top, editable.
+A stamp in the environment says what it was made from, so a second call returns at once.
+"""
+
+import argparse
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+OLDEST = (3, 11)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--venv", default=".venv", help="where the environment goes (default: .venv)")
+    parser.add_argument("--lock", default="requirements.lock", help="the lock file with hashes")
+    parser.add_argument("--wheel", help="install this wheel instead of the checkout")
+    options = parser.parse_args()
+    version = "%d.%d" % sys.version_info[:2]  # this line must also parse on a Python that is too old
+    if sys.version_info < OLDEST:
+        fail("Python %s is too old, microclaw needs 3.11 or newer" % version, "install python3.11 or newer, then run make again")
+    venv = (ROOT / options.venv).resolve()
+    project = Path(options.wheel).resolve() if options.wheel else ROOT
+    stamp = venv / ".made-from"
+    wanted = fingerprint(ROOT / options.lock, project)
+    if stamp.is_file() and stamp.read_text() == wanted:
+        say(f"python {version} ok | {options.venv} ready ({count_packages(venv)} packages)")
+        return
+    started = time.monotonic()
+    say(f"python {version} ok | making {options.venv} from {options.lock} (needs about 700 MB, once)")
+    make_venv(venv)
+    python = venv / "bin" / "python"
+    install_locked(python, ROOT / options.lock)
+    install_project(python, project)
+    stamp.write_text(wanted)
+    took = time.monotonic() - started
+    say(f"{options.venv} | {count_packages(venv)} packages, {size_mb(venv)} MB {bar(1.0)} {took:.0f} s")
+
+
+def make_venv(venv):
+    """Create the environment with whichever of venv, virtualenv and uv this machine has."""
+    shutil.rmtree(venv, ignore_errors=True)
+    tries = [[sys.executable, "-m", "venv", str(venv)], [sys.executable, "-m", "virtualenv", "-q", str(venv)]]
+    uv = shutil.which("uv")
+    if uv:
+        tries.append([uv, "venv", "-q", "--seed", "--python", sys.executable, str(venv)])
+    for command in tries:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode == 0 and subprocess.run([venv / "bin" / "python", "-m", "pip", "--version"], capture_output=True, check=False).returncode == 0:
+            return
+        shutil.rmtree(venv, ignore_errors=True)
+    if bootstrap_virtualenv(venv):
+        return
+    fail(
+        "this Python cannot make virtual environments (neither venv, virtualenv, uv nor pip is there)",
+        "sudo apt-get install python3-venv   (or: make setup-system), then run make again",
+    )
+
+
+def bootstrap_virtualenv(venv):
+    """Where Debian left out ensurepip but pip is there: a virtualenv of our own, outside of the system."""
+    own = venv.parent / (venv.name + "-bootstrap")
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "install", "-q", "--target", str(own), "virtualenv"], capture_output=True, check=False
+    )
+    if done.returncode == 0:
+        environment = dict(os.environ, PYTHONPATH=str(own))
+        done = subprocess.run([sys.executable, "-m", "virtualenv", "-q", str(venv)], env=environment, capture_output=True, check=False)
+    shutil.rmtree(own, ignore_errors=True)
+    return done.returncode == 0 and (venv / "bin" / "python").exists()
+
+
+def install_locked(python, lock):
+    total = sum(1 for line in lock.read_text().splitlines() if "==" in line and not line.startswith((" ", "#")))
+    command = [python, "-m", "pip", "install", "--require-hashes", "--no-deps", "--only-binary", ":all:", "--progress-bar", "off"]
+    command += ["--disable-pip-version-check", "--no-input", "-r", lock]
+    tail = []
+    seen = 0
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace") as pip:
+        for line in pip.stdout:
+            tail = [*tail[-19:], line.rstrip()]
+            if line.startswith(("Collecting", "Requirement already", "Ignoring")):
+                seen += 1
+                progress(0.85 * seen / max(total, 1), line.split()[1].split("==")[0])
+            elif line.startswith("Installing collected"):
+                progress(0.9, "installing")
+    progress_end()
+    if pip.returncode != 0:
+        print("\n".join(tail), file=sys.stderr)
+        fail("pip could not install the locked dependencies (its last lines are above)", "check the network or the package index, then run make again")
+
+
+def install_project(python, project):
+    command = [python, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--disable-pip-version-check", "--no-input"]
+    command += [str(project)] if project.suffix == ".whl" else ["-e", str(project)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        print(done.stdout + done.stderr, file=sys.stderr)
+        fail("the project itself could not be installed (pip's words are above)", "make clean, then run make again")
+
+
+def fingerprint(lock, project):
+    digest = hashlib.sha256()
+    for path in (lock, ROOT / "pyproject.toml", Path(__file__)):
+        digest.update(path.read_bytes())
+    digest.update(project.read_bytes() if project.suffix == ".whl" else str(project).encode())
+    digest.update(sys.version.encode())
+    return digest.hexdigest()
+
+
+def count_packages(venv):
+    return sum(1 for _ in venv.glob("lib/python*/site-packages/*.dist-info"))
+
+
+def size_mb(venv):
+    return sum(f.stat().st_size for f in venv.rglob("*") if f.is_file() and not f.is_symlink()) // 1_000_000
+
+
+def bar(share):
+    filled = round(10 * min(share, 1.0))
+    return "[" + "#" * filled + "." * (10 - filled) + "]"
+
+
+_shown = [0.0]
+
+
+def progress(share, what):
+    """One redrawn line on a terminal; elsewhere a line each quarter."""
+    if sys.stdout.isatty():
+        print(f"\rsetup    {bar(share)} {what[:50]:<50}", end="", flush=True)
+    elif share - _shown[0] >= 0.25:
+        _shown[0] = share
+        say(f"{bar(share)} {what}")
+
+
+def progress_end():
+    if sys.stdout.isatty():
+        print("\r" + " " * 79 + "\r", end="", flush=True)
+
+
+def say(text):
+    print(f"setup    {text}", flush=True)
+
+
+def fail(what, next_step):
+    print(f"setup    failed: {what}\nnext: {next_step}", file=sys.stderr)
+    raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()
