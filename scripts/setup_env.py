@@ -35,7 +35,7 @@ def main():
         say(f"python {version} ok | {options.venv} ready ({count_packages(venv)} packages)")
         return
     started = time.monotonic()
-    say(f"python {version} ok | making {options.venv} from {options.lock} (needs about 700 MB, once)")
+    say(f"python {version} ok | making {options.venv} from {options.lock} (about 600 MB, once)")
     make_venv(venv)
     python = venv / "bin" / "python"
     install_locked(python, ROOT / options.lock)
