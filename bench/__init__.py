@@ -1,0 +1,1 @@
+"""Benchmarks: each measures a promise against a baseline in the same run. Nothing here is imported by the product."""

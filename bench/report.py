@@ -1,0 +1,53 @@
+"""How a benchmark says what it measured: named metrics with units and goals, as a table or as one JSON document."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One figure; `goal` is the most it may be, None where it is only reported."""
+
+    name: str
+    value: float
+    unit: str
+    goal: float | None = None
+
+    @property
+    def ok(self) -> bool:
+        return self.goal is None or self.value <= self.goal
+
+
+def median(samples: Sequence[float]) -> float:
+    return statistics.median(samples)
+
+
+def paired_ratio(subject: Callable[[], float], baseline: Callable[[], float], runs: int) -> tuple[float, float, float]:
+    """Run the two in turn, each returning its own seconds; give the median of the ratios and both medians in ms."""
+    pairs = [(subject(), baseline()) for _ in range(runs)]
+    ratio = median([s / b for s, b in pairs])
+    return ratio, median([s for s, _ in pairs]) * 1000, median([b for _, b in pairs]) * 1000
+
+
+def timed(action: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    action()
+    return time.perf_counter() - started
+
+
+def as_json(bench: str, metrics: Sequence[Metric]) -> str:
+    body = {m.name: {"value": round(m.value, 4), "unit": m.unit, "goal": m.goal, "ok": m.ok} for m in metrics}
+    return json.dumps({"bench": bench, "metrics": body})
+
+
+def as_table(bench: str, metrics: Sequence[Metric]) -> str:
+    rows = [f"{bench}"]
+    for m in metrics:
+        goal = "" if m.goal is None else f"goal <= {m.goal:g} {m.unit}  {'ok' if m.ok else 'MISSED'}"
+        rows.append(f"  {m.name:<44} {m.value:>10.3f} {m.unit:<6} {goal}")
+    return "\n".join(rows)
