@@ -1,4 +1,4 @@
-"""The host's frozen settings and their one loader: reads the environment, makes private directories, opens nothing else."""
+"""The host's frozen settings and their one loader: reads the environment, makes private folders, opens nothing."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def cache_folder(environ: Mapping[str, str]) -> Path:
 
 
 def make_private(folder: Path) -> None:
-    """Make a folder that only its owner may enter, or mend its mode."""
+    """Make a folder that only its owner may enter, or check that it is one; an empty one is closed to others."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = folder.stat()
@@ -130,6 +130,10 @@ def make_private(folder: Path) -> None:
                 f"{folder} belongs to another user (uid {found.st_uid})", next_step="give --home a folder of your own"
             )
         if stat.S_IMODE(found.st_mode) & 0o077:
+            if any(folder.iterdir()):  # never close somebody's shared folder (--home /tmp) behind their back
+                raise ConfigError(
+                    f"{folder} is open to other users", next_step=f"chmod 700 {folder}, or another --home"
+                )
             folder.chmod(0o700)
     except OSError as exc:
         reason = exc.strerror or exc

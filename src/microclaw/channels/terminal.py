@@ -1,0 +1,162 @@
+"""The terminal channel's page: steps, answers and pin tracks in two columns, 80 wide. It knows no host, no device."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TextIO
+
+from microclaw.agent.events import Answer, Delta, TurnEvent
+from microclaw.bus.events import Edge, Step
+from microclaw.channels.pin_track import CELLS, draw_track
+from microclaw.channels.text import clean, clean_line, duration, wrap
+from microclaw.errors import MicroclawError
+
+WIDTH = 80
+STAGE_COLUMNS = 9
+TEXT_COLUMNS = WIDTH - STAGE_COLUMNS - 1  # the last column stays free: some terminals wrap when it is written
+PROVEN_STAGES = frozenset({"try", "verify"})  # a done one of these ends with "ok" when it has no time of its own
+
+_GREEN, _YELLOW, _RED, _CYAN, _RESET = "\x1b[32m", "\x1b[33m", "\x1b[31m", "\x1b[36m", "\x1b[0m"
+_CLEAR_LINE = "\r\x1b[2K"
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How to print: `colour` paints, `live` may redraw the line it is on."""
+
+    colour: bool
+    live: bool
+
+
+def look_for(out: TextIO, environ: Mapping[str, str], *, no_color: bool = False) -> Look:
+    """Colour and redraws only on a real terminal; NO_COLOR (no-color.org) and TERM=dumb turn colour off."""
+    tty = out.isatty() and environ.get("TERM") != "dumb"
+    return Look(colour=tty and not no_color and not environ.get("NO_COLOR"), live=tty)
+
+
+class Terminal:
+    """Prints to one stream. Everything shown is stripped of control characters first."""
+
+    def __init__(self, out: TextIO, look: Look) -> None:
+        self._out = out
+        self._look = look
+        self._redrawing = False
+        self._streamed = False
+
+    @property
+    def live(self) -> bool:
+        return self._look.live
+
+    def event(self, event: TurnEvent) -> None:
+        """Show what a turn tells, as it comes."""
+        match event:
+            case Step():
+                self.step(event)
+            case Delta(text):
+                self._streamed = True
+                self._write(clean(text))
+            case Answer():
+                self.answer(event)
+
+    def step(self, step: Step) -> None:
+        self._end_redraw()
+        if step.state == "running":
+            if self._look.live:
+                self._write(_columns(step.stage, clean_line(step.text)[:TEXT_COLUMNS]))
+                self._redrawing = True
+            return
+        right = self._right(step)
+        text = f"failed  {step.text}" if step.state == "failed" and not step.text.startswith("failed") else step.text
+        self.row(step.stage, text, right=right, bad=step.state == "failed")
+        for line in step.detail:
+            for piece in wrap(line, WIDTH * 2):
+                self.line(" " * STAGE_COLUMNS + piece)
+        if step.next_step:
+            self.row("next", step.next_step)
+
+    def answer(self, answer: Answer) -> None:
+        self._end_redraw()
+        if self._streamed:
+            self._streamed = False
+            self._write("\n")
+        elif answer.text:
+            self.row("sorry" if answer.error_code else "answer", answer.text)
+        if answer.next_step:
+            self.row("next", answer.next_step)
+
+    def row(self, stage: str, text: str, *, right: str = "", bad: bool = False) -> None:
+        """A stage's name in the left column and its text beside it, wrapped; `right` is set flush right."""
+        self._end_redraw()
+        lines = wrap(text, TEXT_COLUMNS) or [""]
+        if right and len(lines[-1]) + len(right) + 2 > TEXT_COLUMNS:
+            lines.append("")
+        for index, line in enumerate(lines):
+            end = right if index == len(lines) - 1 else ""
+            gap = " " * (TEXT_COLUMNS - len(line) - len(end)) if end else ""
+            body = self._paint(line, _RED) if bad and index == 0 else line
+            painted = self._paint(end, _GREEN) if end == "ok" else end
+            self.line(_columns(stage if index == 0 else "", body + gap + painted))
+
+    def line(self, text: str = "") -> None:
+        self._end_redraw()
+        self._write(text.rstrip() + "\n")
+
+    def warning(self, text: str) -> None:
+        for line in wrap(text, TEXT_COLUMNS):
+            self.line(" " * STAGE_COLUMNS + self._paint(line, _YELLOW))
+
+    def error(self, error: MicroclawError) -> None:
+        self.row("sorry", error.message, bad=True)
+        if error.next_step:
+            self.row("next", error.next_step)
+
+    def track(
+        self,
+        pin: int,
+        edges: Sequence[Edge],
+        *,
+        start_ms: float,
+        end_ms: float,
+        level: int,
+        note: str,
+        final: bool = True,
+    ) -> None:
+        """A pin's track; a live terminal redraws it until `final`, any other prints only the final one."""
+        if not final and not self._look.live:
+            return
+        drawn = draw_track(edges, start_ms=start_ms, end_ms=end_ms, level=level)
+        text = f"{self._paint(drawn, _CYAN)}{' ' * (CELLS - len(drawn))}   {clean_line(note)}"
+        if self._redrawing:
+            self._write(_CLEAR_LINE)
+        self._write(_columns(f"pin {pin}", text).rstrip() + ("\n" if final else ""))
+        self._redrawing = not final
+
+    def _right(self, step: Step) -> str:
+        if step.state == "failed":
+            return ""
+        if step.stage in PROVEN_STAGES:
+            return "ok"
+        return "" if step.took_ms is None else duration(step.took_ms)
+
+    def _end_redraw(self) -> None:
+        if self._redrawing:
+            self._redrawing = False
+            self._write(_CLEAR_LINE)
+
+    def _paint(self, text: str, colour: str) -> str:
+        return f"{colour}{text}{_RESET}" if self._look.colour and text else text
+
+    def _write(self, text: str) -> None:
+        self._out.write(text)
+        self._out.flush()
+
+
+def standard_look(out: TextIO, *, no_color: bool = False) -> Look:
+    """The look for a stream of this process."""
+    return look_for(out, os.environ, no_color=no_color)
+
+
+def _columns(stage: str, text: str) -> str:
+    return f"{stage:<{STAGE_COLUMNS}}{text}"

@@ -1,0 +1,49 @@
+"""Text from outside made fit for a terminal: stripped of control characters, wrapped to columns. It prints nothing."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+import unicodedata
+
+# Escape sequences whole (CSI, OSC and the other string kinds, two-character ones), so that no "[31m" stays behind.
+_ESCAPE = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
+    r"|(?:\x1b[PX\]^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"
+    r"|\x1b[ -~]?"
+)
+# Bidirectional overrides and isolates can show a command as another one (CVE-2021-42574).
+_HIDDEN = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u2028\u2029\ufeff")
+
+
+def clean(text: str) -> str:
+    """`text` without anything that would steer a terminal; tabs and newlines stay."""
+    bare = _ESCAPE.sub("", text.replace("\r\n", "\n"))
+    return "".join(c for c in bare if c in "\n\t" or (c not in _HIDDEN and unicodedata.category(c) not in ("Cc", "Cs")))
+
+
+def clean_line(text: str) -> str:
+    """`clean`, on one line: newlines and tabs become spaces."""
+    return re.sub(r"[\n\t]+", " ", clean(text)).strip()
+
+
+def wrap(text: str, width: int) -> list[str]:
+    """`text` as lines of at most `width` columns; its own line ends are kept, a run of spaces is not folded."""
+    lines: list[str] = []
+    for line in clean(text).expandtabs(4).split("\n"):
+        if len(line) <= width:
+            lines.append(line.rstrip())
+        else:
+            lines += textwrap.wrap(line, width, replace_whitespace=False, break_on_hyphens=False) or [""]
+    return lines
+
+
+def duration(took_ms: float) -> str:
+    """A measured time as people read it: 51 ms, 1.9 s, 2 min 5 s."""
+    if took_ms < 999.5:
+        return f"{took_ms:.0f} ms"
+    seconds = took_ms / 1000
+    if seconds < 99.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s"
