@@ -1,0 +1,248 @@
+"""The host's devices by name and id: adds, renames, merges, and serves each on the bus. Speaks to no device itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Protocol, Self
+
+from microclaw.boards.profile import BoardProfile
+from microclaw.devices.device import QUEUE_DEPTH, Device, RequestBus
+from microclaw.devices.face import Face, FaceOpener
+from microclaw.devices.names import check_name, unknown_device
+from microclaw.errors import ConfigError
+from microclaw.store.devices import DeviceRow
+
+MAX_DEVICES = 1000
+MAX_LABELS = 16
+
+
+class DeviceStore(Protocol):
+    """What the registry needs of the store."""
+
+    async def list(self) -> Sequence[DeviceRow]: ...
+
+    async def put(self, row: DeviceRow) -> None: ...
+
+    async def delete(self, device_id: str) -> None: ...
+
+
+class Registry:
+    """`async with Registry(...)` loads the devices and serves them; leaving closes every face."""
+
+    def __init__(
+        self,
+        *,
+        bus: RequestBus,
+        store: DeviceStore,
+        open_face: FaceOpener,
+        load_board: Callable[[str], BoardProfile],
+        mint_id: Callable[[], str],
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._bus = bus
+        self._store = store
+        self._open_face = open_face
+        self._load_board = load_board
+        self._mint_id = mint_id
+        self._now_ms = now_ms
+        self._devices: dict[str, Device] = {}
+        self._created_ms: dict[str, int] = {}
+        self._serving: dict[str, AsyncExitStack] = {}
+        self._changing = asyncio.Lock()
+
+    async def __aenter__(self) -> Self:
+        try:
+            for row in await self._store.list():
+                board = self._load_board(row.board_id)
+                faces = [self._open_face(face_id, board) for face_id in row.faces]
+                await self._serve(row.device_id, row.name, board, row.labels, faces, row.created_ms)
+        except BaseException:
+            await self._close()
+            raise
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._close()
+
+    def list(self) -> tuple[Device, ...]:
+        """Every device, by name."""
+        return tuple(sorted(self._devices.values(), key=lambda device: device.name))
+
+    def get(self, reference: str) -> Device:
+        """The device of this name or id; UnknownName lists the near ones."""
+        if reference in self._devices:
+            return self._devices[reference]
+        for device in self._devices.values():
+            if device.name == reference:
+                return device
+        raise unknown_device(reference, [device.name for device in self._devices.values()])
+
+    def owner_of(self, face_id: str) -> Device | None:
+        """Which device has this face."""
+        return next((device for device in self._devices.values() if face_id in device.face_ids), None)
+
+    async def add(self, name: str, board_id: str, faces: Sequence[str], labels: Iterable[str] = ()) -> Device:
+        """A new device under a free name; every face is an address that no other device has."""
+        async with self._changing:
+            self._check_new_name(name)
+            if len(self._devices) >= MAX_DEVICES:
+                raise ConfigError(f"{MAX_DEVICES} devices is the limit", next_step="microclaw device list")
+            board = self._load_board(board_id)
+            kept_labels = _check_labels(labels)
+            opened = self._open_new_faces(faces, board, None)
+            device_id = self._mint_id()
+            created_ms = self._now_ms()
+            row = DeviceRow(
+                device_id=device_id,
+                name=name,
+                board_id=board_id,
+                labels=kept_labels,
+                faces=tuple(face.face_id for face in opened),
+                created_ms=created_ms,
+            )
+            await self._store.put(row)
+            return await self._serve(device_id, name, board, kept_labels, opened, created_ms)
+
+    async def rename(self, reference: str, name: str) -> Device:
+        """Give a device another free name; its id stays."""
+        async with self._changing:
+            device = self.get(reference)
+            if name != device.name:
+                self._check_new_name(name)
+                await self._keep(device, name=name)
+                device.name = name
+            return device
+
+    async def label(self, reference: str, labels: Iterable[str]) -> Device:
+        """Replace a device's labels."""
+        async with self._changing:
+            device = self.get(reference)
+            kept = _check_labels(labels)
+            await self._keep(device, labels=kept)
+            device.labels = kept
+            return device
+
+    async def set_faces(self, reference: str, faces: Sequence[str]) -> Device:
+        """Replace a device's faces; those that stay keep their connection."""
+        async with self._changing:
+            return await self._set_faces(self.get(reference), faces)
+
+    async def add_face(self, reference: str, face_id: str) -> Device:
+        """One more way into a device."""
+        async with self._changing:
+            device = self.get(reference)
+            return await self._set_faces(device, (*device.face_ids, face_id))
+
+    async def merge(self, reference: str, other: str) -> Device:
+        """Two entries are one board: `other`'s faces and labels go to the first, the other entry ends."""
+        async with self._changing:
+            device, gone = self.get(reference), self.get(other)
+            if device is gone:
+                raise ConfigError(f"{device.name} cannot be merged with itself", next_step="microclaw device list")
+            if device.board.board_id != gone.board.board_id:
+                raise ConfigError(
+                    f"{device.name} is a {device.board.title}, {gone.name} a {gone.board.title}: not one board",
+                    next_step="add the wrong one again with the right board",
+                )
+            faces = (*device.face_ids, *gone.face_ids)
+            await self._remove(gone)
+            device.labels = tuple(dict.fromkeys((*device.labels, *gone.labels)))[:MAX_LABELS]
+            return await self._set_faces(device, faces)
+
+    async def remove(self, reference: str) -> None:
+        """Forget a device; what runs on it goes on."""
+        async with self._changing:
+            await self._remove(self.get(reference))
+
+    async def _set_faces(self, device: Device, faces: Sequence[str]) -> Device:
+        kept = {face.face_id: face for face in device.faces if face.face_id in faces}
+        opened = {face.face_id: face for face in self._open_new_faces(faces, device.board, device) if face.face_id not in kept}
+        merged = {**kept, **opened}
+        dropped = [face for face in device.faces if face.face_id not in merged]
+        await self._keep(device, faces=tuple(merged))
+        device.faces = tuple(merged.values())
+        for face in dropped:
+            await face.close()
+        return device
+
+    def _open_new_faces(self, face_ids: Sequence[str], board: BoardProfile, device: Device | None) -> list[Face]:
+        opened: dict[str, Face] = {}
+        for face_id in face_ids:
+            face = self._open_face(face_id, board)
+            owner = self.owner_of(face.face_id)
+            if owner is not None and owner is not device:
+                raise ConfigError(
+                    f"{face.face_id} belongs to {owner.name} already",
+                    next_step=f"use {owner.name}, or join two entries: microclaw device merge {owner.name} OTHER",
+                )
+            opened.setdefault(face.face_id, face)
+        return list(opened.values())
+
+    def _check_new_name(self, name: str) -> None:
+        check_name(name)
+        if any(device.name == name for device in self._devices.values()):
+            raise ConfigError(f"there is a device named {name} already", next_step=f"see it: microclaw device show {name}")
+
+    async def _keep(
+        self,
+        device: Device,
+        *,
+        name: str | None = None,
+        labels: tuple[str, ...] | None = None,
+        faces: tuple[str, ...] | None = None,
+    ) -> None:
+        """Store the device as it is going to be; memory follows only when that succeeded."""
+        await self._store.put(
+            DeviceRow(
+                device_id=device.device_id,
+                name=device.name if name is None else name,
+                board_id=device.board.board_id,
+                labels=device.labels if labels is None else labels,
+                faces=device.face_ids if faces is None else faces,
+                created_ms=self._created_ms[device.device_id],
+            )
+        )
+
+    async def _serve(
+        self,
+        device_id: str,
+        name: str,
+        board: BoardProfile,
+        labels: Iterable[str],
+        faces: Iterable[Face],
+        created_ms: int,
+    ) -> Device:
+        device = Device(device_id=device_id, name=name, board=board, labels=labels, faces=faces, bus=self._bus)
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._bus.serve(device.subject, device.handle, depth=QUEUE_DEPTH))
+            self._serving[device_id] = stack.pop_all()
+        self._devices[device_id] = device
+        self._created_ms[device_id] = created_ms
+        return device
+
+    async def _remove(self, device: Device) -> None:
+        await self._store.delete(device.device_id)
+        del self._devices[device.device_id], self._created_ms[device.device_id]
+        await self._serving.pop(device.device_id).aclose()
+        await device.close()
+
+    async def _close(self) -> None:
+        """Stop serving and close every face, also when one of them fails."""
+        async with AsyncExitStack() as closing:
+            for device in self._devices.values():
+                closing.push_async_callback(device.close)
+            for stack in self._serving.values():
+                closing.push_async_callback(stack.aclose)
+            self._devices, self._serving = {}, {}
+
+
+def _check_labels(labels: Iterable[str]) -> tuple[str, ...]:
+    kept = tuple(dict.fromkeys(check_name(label) for label in labels))
+    if len(kept) > MAX_LABELS:
+        raise ConfigError(f"{len(kept)} labels on one device, {MAX_LABELS} is the limit", next_step="use fewer labels")
+    return kept
