@@ -1,0 +1,119 @@
+"""What the application manager's answers say: the list of apps, and each error text as its own exception. No IO."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from microclaw.errors import (
+    AppExists,
+    AppNotFound,
+    CallRejected,
+    DeployRejected,
+    InvalidModule,
+    ProtocolError,
+    TooManyApps,
+)
+from microclaw.wire.wasmachine.attributes import Attribute, AttributeContainer, AttributeType, Generation
+from microclaw.wire.wasmachine.request import QUERY_RECEIVER, Response, Status
+
+APPLETS_TAG: Final = "Applets Info"
+ERROR_KEY: Final = "error message"
+MAX_LISTED_APPS: Final = 256
+
+# Texts of the application manager in WAMR 1.1 to 2.2, as captured.
+ALREADY_INSTALLED: Final = "Install WASM app failed: app already installed."
+TOO_MANY_APPS: Final = "Install Applet failed: exceed max app installations."
+INVALID_FORMAT: Final = "Install WASM app failed: invalid file format."
+INVALID_VERSION: Final = "Install WASM app failed: invalid WASM version."
+INVALID_MODULE_TYPE: Final = "Applet Management failed: invalid module type."
+INVALID_APPLET_ACTION: Final = "Invalid request of applet: invalid action"
+UNINSTALL_NOT_FOUND: Final = "Uninstall WASM app failed: no app found."
+QUERY_NOT_FOUND: Final = "Query Applet failed: the app is not found."
+REQUEST_INVALID_NAME: Final = "Send request to applet failed: invalid applet name"
+
+
+@dataclass(frozen=True, slots=True)
+class AppletInfo:
+    name: str
+    heap_bytes: int
+
+
+def encode_applets(apps: Iterable[AppletInfo], mid: int, generation: Generation) -> Response:
+    """The answer to a query of all apps, padded as WAMR pads it."""
+    listed = tuple(apps)
+    values = [Attribute("num", AttributeType.INT, len(listed))]
+    for number, app in enumerate(listed, start=1):
+        values.append(Attribute(f"applet{number}", AttributeType.STRING, app.name))
+        values.append(Attribute(f"heap{number}", AttributeType.INT, app.heap_bytes))
+    return _query_answer(tuple(values), mid, generation)
+
+
+def encode_applet(app: AppletInfo, mid: int, generation: Generation) -> Response:
+    """The answer to a query of one app."""
+    values = (
+        Attribute("name", AttributeType.STRING, app.name),
+        Attribute("heap", AttributeType.INT, app.heap_bytes),
+    )
+    return _query_answer(values, mid, generation)
+
+
+def encode_error(text: str, mid: int, generation: Generation) -> Response:
+    container = AttributeContainer("", (Attribute(ERROR_KEY, AttributeType.STRING, text),))
+    body = container.encode(generation, pad_to=container.device_size_bytes(generation))
+    return Response(Status.INTERNAL_SERVER_ERROR, mid, body)
+
+
+def read_applets(response: Response) -> tuple[AppletInfo, ...]:
+    """The apps in an answer to either query; raises what `raise_for_status` raises, ProtocolError for another body."""
+    raise_for_status(response)
+    container = AttributeContainer.decode(response.body)
+    if container.tag != APPLETS_TAG:
+        raise ProtocolError(f"an answer tagged {container.tag!r}, expected {APPLETS_TAG!r}")
+    count = container.get("num")
+    if count is None:
+        return (_applet(container, "name", "heap"),)
+    if not isinstance(count, int) or not 0 <= count <= MAX_LISTED_APPS:
+        raise ProtocolError(f"an answer that lists {count!r} apps, at most {MAX_LISTED_APPS} are possible")
+    return tuple(_applet(container, f"applet{i}", f"heap{i}") for i in range(1, count + 1))
+
+
+def error_text(response: Response) -> str | None:
+    """The manager's own text in an error answer, None when there is none."""
+    if not response.body:
+        return None
+    text = AttributeContainer.decode(response.body).get(ERROR_KEY)
+    return text if isinstance(text, str) else None
+
+
+def raise_for_status(response: Response, name: str | None = None) -> None:
+    """Each firmware error as its exception with the next step; `name` is the app that was asked about."""
+    if response.status < Status.BAD_REQUEST:
+        return
+    text = error_text(response) or f"status {response.status} without a text"
+    app = f"'{name}'" if name else "the app"
+    if "already installed" in text:
+        raise AppExists(f"{app} is already installed on the device", next_step="remove it first, or use another name")
+    if "exceed max app" in text:
+        raise TooManyApps("the device holds as many apps as it can", next_step="remove an app: microclaw app list")
+    if "no app found" in text or "app is not found" in text or "invalid applet name" in text:
+        raise AppNotFound(f"{app} is not installed on the device", next_step="see what is: microclaw app list")
+    if "invalid file format" in text or "invalid WASM version" in text or "invalid module type" in text:
+        raise InvalidModule(f"the device refused the image: {text}", next_step="build it again from its source")
+    if "Install" in text or "Uninstall" in text or "Applet" in text:
+        raise DeployRejected(f"the device answered: {text}", next_step="see its console: microclaw logs")
+    raise CallRejected(f"the device answered with status {response.status}: {text}")
+
+
+def _query_answer(values: tuple[Attribute, ...], mid: int, generation: Generation) -> Response:
+    container = AttributeContainer(APPLETS_TAG, values)
+    body = container.encode(generation, pad_to=container.device_size_bytes(generation))
+    return Response(Status.CONTENT, mid, body, receiver=QUERY_RECEIVER)
+
+
+def _applet(container: AttributeContainer, name_key: str, heap_key: str) -> AppletInfo:
+    name, heap = container.get(name_key), container.get(heap_key)
+    if not isinstance(name, str) or not isinstance(heap, int):
+        raise ProtocolError(f"an answer about apps with {name_key}={name!r}, {heap_key}={heap!r}")
+    return AppletInfo(name, heap)

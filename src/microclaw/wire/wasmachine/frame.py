@@ -1,0 +1,87 @@
+"""The link layer of WAMR's host protocol: `12 34`, type, length, payload, big-endian. It knows nothing of payloads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from struct import Struct
+from typing import Final
+
+from microclaw.errors import ProtocolError
+
+LEADER: Final = b"\x12\x34"
+HEADER: Final = Struct(">2sHI")  # leader, type, payload length
+MAX_PAYLOAD_BYTES: Final = 4 * 1024 * 1024  # far above any image that fits an ESP32, far below what hurts a host
+
+
+class FrameType(IntEnum):
+    """Only an install uses INSTALL, so that the device streams a large image straight to its loader."""
+
+    COAP_TCP = 0
+    COAP_UDP = 1
+    REQUEST = 2
+    RESPONSE = 3
+    INSTALL = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """`type` may be a number that FrameType does not know."""
+
+    type: int
+    payload: bytes
+
+
+def encode_frame(frame_type: int, payload: bytes) -> bytes:
+    return HEADER.pack(LEADER, frame_type, len(payload)) + payload
+
+
+class FrameDecoder:
+    """Cuts a byte stream into frames; skips what does not start with `12 34`, as the device does.
+
+    After a claim over the limit every `next_frame` raises: the stream has no trustworthy boundary any more.
+    """
+
+    def __init__(self, max_payload_bytes: int = MAX_PAYLOAD_BYTES) -> None:
+        self.max_payload_bytes = max_payload_bytes
+        self.skipped_bytes = 0
+        self._buffer = bytearray()
+        self._error: ProtocolError | None = None
+
+    def receive(self, data: bytes) -> None:
+        if self._error is None:
+            self._buffer += data
+
+    def next_frame(self) -> Frame | None:
+        """The next whole frame, or None until more bytes come; ProtocolError for a length over the limit."""
+        if self._error is not None:
+            raise self._error
+        self._skip_garbage()
+        if len(self._buffer) < HEADER.size:
+            return None
+        _, frame_type, size = HEADER.unpack_from(self._buffer)
+        if size > self.max_payload_bytes:
+            self._buffer.clear()
+            self._error = ProtocolError(
+                f"a frame of type {frame_type} claims {size} bytes, the limit is {self.max_payload_bytes}",
+                next_step="check that this port is a WASMachine application manager",
+            )
+            raise self._error
+        end = HEADER.size + size
+        if len(self._buffer) < end:
+            return None
+        payload = bytes(memoryview(self._buffer)[HEADER.size : end])
+        del self._buffer[:end]
+        return Frame(frame_type, payload)
+
+    @property
+    def buffered_bytes(self) -> int:
+        return len(self._buffer)
+
+    def _skip_garbage(self) -> None:
+        start = self._buffer.find(LEADER)
+        if start < 0:
+            start = len(self._buffer) - self._buffer.endswith(LEADER[:1])
+        if start:
+            del self._buffer[:start]
+            self.skipped_bytes += start

@@ -1,0 +1,222 @@
+"""Requests and responses of WAMR's application manager, and the ones that install, remove and query apps.
+
+Big-endian. Answers are matched by frame type and `mid`; what a device's texts mean is in answers.py.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import IntEnum
+from struct import Struct
+from typing import Final
+
+from microclaw.errors import DeployRejected, ProtocolError
+
+PROTOCOL_VERSION: Final = 1
+FORMAT_RAW: Final = 98
+FORMAT_ATTRIBUTES: Final = 99
+QUERY_RECEIVER: Final = -3  # what the manager puts into the receiver field of query answers
+APPLET_URL: Final = "/applet"
+MAX_NAME_BYTES: Final = 126
+MAX_TIMERS: Final = 30
+MIN_HEAP_BYTES: Final = 256
+DEFAULT_HEAP_BYTES: Final = 8192
+DEFAULT_TIMERS: Final = 20
+DEFAULT_WATCHDOG_MS: Final = 180_000
+
+_REQUEST: Final = Struct(">BBHIIHI")  # version, action, format, mid, sender, url length with NUL, body length
+_RESPONSE: Final = Struct(">BBHIiI")  # version, status, format, mid, receiver, body length
+_NAME: Final = re.compile(r"[A-Za-z0-9_.\-]+")
+
+
+class Action(IntEnum):
+    """EVENT is what an app sends to those that registered for its event."""
+
+    GET = 1
+    POST = 2
+    PUT = 3
+    DELETE = 4
+    EVENT = 6
+
+
+class Status(IntEnum):
+    """CoAP codes. The manager itself sends only CREATED, DELETED, CONTENT and INTERNAL_SERVER_ERROR."""
+
+    CREATED = 65
+    DELETED = 66
+    VALID = 67
+    CHANGED = 68
+    CONTENT = 69
+    BAD_REQUEST = 128
+    UNAUTHORIZED = 129
+    FORBIDDEN = 131
+    NOT_FOUND = 132
+    METHOD_NOT_ALLOWED = 133
+    INTERNAL_SERVER_ERROR = 160
+    NOT_IMPLEMENTED = 161
+    SERVICE_UNAVAILABLE = 163
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """`sender` is 0 from a host and the app's id in an event."""
+
+    action: Action
+    url: str
+    mid: int
+    body: bytes = b""
+    format: int = FORMAT_ATTRIBUTES
+    sender: int = 0
+
+    def encode(self) -> bytes:
+        """The payload of a REQUEST or INSTALL frame; ValueError for a url that cannot be sent."""
+        url = self.url.encode() + b"\0"
+        if b"\0" in url[:-1] or len(url) > 0xFFFF:
+            raise ValueError(f"a url of {len(url)} bytes cannot be sent: {self.url[:60]!r}")
+        head = _REQUEST.pack(
+            PROTOCOL_VERSION, self.action, self.format, self.mid, self.sender, len(url), len(self.body)
+        )
+        return head + url + self.body
+
+    @classmethod
+    def decode(cls, payload: bytes) -> Request:
+        """ProtocolError unless the inner lengths add up to the payload exactly."""
+        if len(payload) < _REQUEST.size:
+            raise ProtocolError(f"a request of {len(payload)} bytes, its head alone has {_REQUEST.size}")
+        version, action, form, mid, sender, url_size, body_size = _REQUEST.unpack_from(payload)
+        _check_version("request", version)
+        if _REQUEST.size + url_size + body_size != len(payload):
+            raise ProtocolError(
+                f"a request of {len(payload)} bytes claims a url of {url_size} and a body of {body_size} bytes"
+            )
+        try:
+            known = Action(action)
+        except ValueError as exc:
+            raise ProtocolError(f"a request with the unknown action {action}") from exc
+        body_at = _REQUEST.size + url_size
+        return cls(known, _url(payload[_REQUEST.size : body_at]), mid, payload[body_at:], form, sender)
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """`status` may be a number that Status does not know; `receiver` carries nothing that a host needs."""
+
+    status: int
+    mid: int
+    body: bytes = b""
+    format: int = FORMAT_ATTRIBUTES
+    receiver: int = 0
+
+    def encode(self) -> bytes:
+        """The payload of a RESPONSE frame."""
+        head = _RESPONSE.pack(PROTOCOL_VERSION, self.status, self.format, self.mid, self.receiver, len(self.body))
+        return head + self.body
+
+    @classmethod
+    def decode(cls, payload: bytes) -> Response:
+        if len(payload) < _RESPONSE.size:
+            raise ProtocolError(f"a response of {len(payload)} bytes, its head alone has {_RESPONSE.size}")
+        version, status, form, mid, receiver, body_size = _RESPONSE.unpack_from(payload)
+        _check_version("response", version)
+        if _RESPONSE.size + body_size != len(payload):
+            raise ProtocolError(f"a response of {len(payload)} bytes claims a body of {body_size} bytes")
+        return cls(status, mid, payload[_RESPONSE.size :], form, receiver)
+
+
+@dataclass(frozen=True, slots=True)
+class AppletUrl:
+    """`/applet` with its parameters; one that the url lacks is None. Numbers are read as the device's atoi does."""
+
+    name: str | None = None
+    type: str | None = None
+    heap_bytes: int | None = None
+    timers: int | None = None
+    watchdog_ms: int | None = None
+
+    @classmethod
+    def parse(cls, url: str) -> AppletUrl:
+        """ProtocolError for any path but `/applet`; parameters that nobody knows are ignored."""
+        path, _, query = url.partition("?")
+        if path != APPLET_URL:
+            raise ProtocolError(f"not an applet url: {url[:60]!r}")
+        found: dict[str, str] = {}
+        for part in query.split("&"):
+            key, equals, value = part.partition("=")
+            if equals:
+                found.setdefault(key, value)
+        numbers = {key: _atoi(found[key]) for key in ("heap", "timers", "wd") if key in found}
+        return cls(found.get("name"), found.get("type"), numbers.get("heap"), numbers.get("timers"), numbers.get("wd"))
+
+    def encode(self) -> str:
+        pairs = (
+            ("name", self.name),
+            ("type", self.type),
+            ("heap", self.heap_bytes),
+            ("timers", self.timers),
+            ("wd", self.watchdog_ms),
+        )
+        query = "&".join(f"{key}={value}" for key, value in pairs if value is not None)
+        return f"{APPLET_URL}?{query}" if query else APPLET_URL
+
+
+def check_app_name(name: str) -> str:
+    """The name, or DeployRejected: it stands in a url and becomes a folder below /storage on the device."""
+    if not _NAME.fullmatch(name) or name in {".", ".."} or len(name) > MAX_NAME_BYTES:
+        raise DeployRejected(
+            f"{name[:40]!r} cannot be an app's name",
+            next_step=f"use 1 to {MAX_NAME_BYTES} letters, digits, '_', '-' and '.'",
+        )
+    return name
+
+
+def install_request(
+    mid: int,
+    name: str,
+    wasm: bytes,
+    *,
+    heap_bytes: int = DEFAULT_HEAP_BYTES,
+    timers: int = DEFAULT_TIMERS,
+    watchdog_ms: int = DEFAULT_WATCHDOG_MS,
+) -> Request:
+    """To be sent in an INSTALL frame."""
+    url = AppletUrl(check_app_name(name), "wasm", heap_bytes, timers, watchdog_ms).encode()
+    return Request(Action.PUT, url, mid, wasm, FORMAT_RAW)
+
+
+def uninstall_request(mid: int, name: str) -> Request:
+    return Request(Action.DELETE, AppletUrl(check_app_name(name)).encode(), mid)
+
+
+def query_request(mid: int, name: str | None = None) -> Request:
+    """One app, or all of them."""
+    return Request(Action.GET, AppletUrl(check_app_name(name) if name is not None else None).encode(), mid)
+
+
+def app_request(mid: int, name: str, url: str, body: bytes = b"", action: Action = Action.GET) -> Request:
+    """A request that the app `name` answers itself, under `/app/NAME/url`."""
+    return Request(action, f"/app/{check_app_name(name)}/{url.lstrip('/')}", mid, body)
+
+
+def event_request(mid: int, url: str, *, register: bool = True) -> Request:
+    """Ask for an app's events, or no longer; they come as requests with action EVENT and the url without its slash."""
+    return Request(Action.PUT if register else Action.DELETE, f"/event/{url.lstrip('/')}", mid)
+
+
+def _check_version(what: str, version: int) -> None:
+    if version != PROTOCOL_VERSION:
+        raise ProtocolError(f"a {what} of version {version}, expected {PROTOCOL_VERSION}")
+
+
+def _url(raw: bytes) -> str:
+    if not raw.endswith(b"\0") or b"\0" in raw[:-1]:
+        raise ProtocolError(f"a url of {len(raw)} bytes is not one NUL-terminated string: {raw[:40]!r}")
+    try:
+        return raw[:-1].decode()
+    except UnicodeDecodeError as exc:
+        raise ProtocolError(f"a url is not UTF-8: {raw[:40]!r}") from exc
+
+
+def _atoi(text: str) -> int:
+    match = re.match(r"\s*([+-]?[0-9]{1,10})", text)
+    return int(match[1]) if match else 0
