@@ -1,0 +1,293 @@
+"""The JSON line protocol of exploration mode: lines, requests, and replies of every dialect in the field. No IO.
+
+The host sends what the tutorial's firmware (dialect A) understands and always sends every field: that firmware treats a
+missing pin as GPIO 0. It accepts what dialects B, C and V answer. There are no request ids: a caller that gave up on a
+reply drains the line before it asks again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Final, NamedTuple, NoReturn, TypeAlias
+
+from microclaw.errors import CallRejected, NotSupported, ProtocolError
+
+MAX_LINE_BYTES: Final = 65_536
+_MAX_NUMBER: Final = 1e300  # beyond it a JSON integer no longer fits a float
+
+Scalar: TypeAlias = str | int | float | bool
+
+
+class GpioReply(NamedTuple):
+    pin: int
+    level: int
+
+
+class AdcReply(NamedTuple):
+    pin: int
+    raw: int
+    volts: float
+
+
+class PwmReply(NamedTuple):
+    pin: int
+    duty: int
+    frequency_hz: int
+
+
+class SensorReply(NamedTuple):
+    sensor: str
+    values: Mapping[str, float]
+
+
+def encode_line(message: Mapping[str, object]) -> bytes:
+    """One object as one line, to be written in one call: dialect A parses an incomplete line after a second."""
+    return json.dumps(message, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode() + b"\n"
+
+
+class LineDecoder:
+    """Cuts a byte stream into lines without their line ends; empty lines are not lines.
+
+    A line over the limit raises once and is thrown away up to its newline; the lines after it are good again.
+    """
+
+    def __init__(self, max_line_bytes: int = MAX_LINE_BYTES) -> None:
+        self.max_line_bytes = max_line_bytes
+        self._buffer = bytearray()
+        self._searched = 0
+        self._discarding = False
+
+    def receive(self, data: bytes) -> None:
+        self._buffer += data
+
+    def next_line(self) -> bytes | None:
+        """The next whole line, or None until more bytes come; ProtocolError for one over the limit."""
+        while True:
+            end = self._buffer.find(b"\n", self._searched)
+            if end < 0:
+                self._wait()
+                return None
+            line = bytes(memoryview(self._buffer)[:end])
+            del self._buffer[: end + 1]
+            self._searched = 0
+            if self._discarding:
+                self._discarding = False
+                continue
+            if len(line) > self.max_line_bytes:
+                self._refuse()
+            if line := line.removesuffix(b"\r"):
+                return line
+
+    def take_partial(self) -> bytes:
+        """What has come of an unfinished line, for a reader that does not wait for its end; empties the decoder."""
+        partial = b"" if self._discarding else bytes(self._buffer)
+        self._buffer.clear()
+        self._searched = 0
+        self._discarding = False
+        return partial
+
+    @property
+    def buffered_bytes(self) -> int:
+        return len(self._buffer)
+
+    def _wait(self) -> None:
+        if self._discarding:
+            self._buffer.clear()
+        self._searched = len(self._buffer)
+        if self._searched > self.max_line_bytes:
+            self._buffer.clear()
+            self._searched = 0
+            self._discarding = True
+            self._refuse()
+
+    def _refuse(self) -> NoReturn:
+        raise ProtocolError(f"a line is longer than the limit of {self.max_line_bytes} bytes")
+
+
+def parse_object(line: bytes) -> dict[str, object]:
+    """The one JSON object that the line is; ProtocolError for anything else, NaN and Infinity included."""
+    try:
+        value = json.loads(line, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as exc:
+        raise ProtocolError(f"not a JSON object: {line[:60]!r}") from exc
+    if not isinstance(value, dict):
+        raise ProtocolError(f"not a JSON object: {line[:60]!r}")
+    return value
+
+
+def get_info() -> dict[str, object]:
+    return {"action": "get_info"}
+
+
+def set_gpio(pin: int, level: int) -> dict[str, object]:
+    return {"action": "set_gpio", "pin": pin, "state": level}
+
+
+def read_gpio(pin: int) -> dict[str, object]:
+    return {"action": "read_gpio", "pin": pin}
+
+
+def read_adc(pin: int) -> dict[str, object]:
+    return {"action": "read_adc", "pin": pin}
+
+
+def set_pwm(pin: int, duty: int, frequency_hz: int) -> dict[str, object]:
+    """`duty` and `freq` are dialect C's names for the same two values."""
+    names = {"duty_cycle": duty, "frequency": frequency_hz, "duty": duty, "freq": frequency_hz}
+    return {"action": "set_pwm", "pin": pin, **names}
+
+
+def read_i2c(sensor: str) -> dict[str, object]:
+    return {"action": "read_i2c", "sensor": sensor}
+
+
+def read_sensors() -> dict[str, object]:
+    return {"action": "read_sensors"}
+
+
+def get_status() -> dict[str, object]:
+    """Dialect C only; others answer that they do not know the action."""
+    return {"action": "get_status"}
+
+
+def custom(name: str, fields: Mapping[str, Scalar]) -> dict[str, object]:
+    """An action that a firmware defines itself; `name` without the `custom_` that its action starts with."""
+    return {**fields, "action": f"custom_{name}"}
+
+
+def raise_for_error(reply: Mapping[str, object]) -> None:
+    """NotSupported for an action the firmware lacks, CallRejected for its other errors, ProtocolError for no status."""
+    status = reply.get("status")
+    if status == "ok":
+        return
+    if status != "error":
+        raise ProtocolError(f"a reply with the status {status!r}, expected 'ok' or 'error'")
+    text = reply.get("msg", reply.get("message", reply.get("error")))
+    message = text if isinstance(text, str) and text else "no reason given"
+    if message.startswith("Unknown action"):
+        raise NotSupported(f"the firmware answered: {message}", next_step="use a board or firmware that offers it")
+    step = next((step for prefix, step in _NEXT_STEPS.items() if message.startswith(prefix)), None)
+    raise CallRejected(f"the firmware answered: {message}", next_step=step)
+
+
+def gpio_reply(reply: Mapping[str, object], pin: int, level: int | None = None) -> GpioReply:
+    """The level of a set or read pin. `pin` and `level` are what was asked: dialect C repeats neither."""
+    raise_for_error(reply)
+    state = reply.get("state", level)
+    if isinstance(state, bool):
+        state = int(state)
+    if state not in (0, 1) or not isinstance(state, int):
+        raise ProtocolError(f"a reply about pin {pin} with the state {state!r}")
+    return GpioReply(_same_pin(reply, pin), state)
+
+
+def adc_reply(reply: Mapping[str, object], pin: int) -> AdcReply:
+    raise_for_error(reply)
+    return AdcReply(_same_pin(reply, pin), _whole(reply, "value"), _number(reply, "voltage"))
+
+
+def pwm_reply(reply: Mapping[str, object], pin: int, duty: int, frequency_hz: int) -> PwmReply:
+    """What was set; what the reply leaves out is as asked."""
+    raise_for_error(reply)
+    values = {"duty": duty, "frequency": frequency_hz}
+    for name, other in (("duty", "duty_cycle"), ("frequency", "freq")):
+        found = next((key for key in (other, name) if key in reply), None)
+        if found is not None:
+            values[name] = _whole(reply, found)
+    return PwmReply(_same_pin(reply, pin), values["duty"], values["frequency"])
+
+
+def sensor_reply(reply: Mapping[str, object], sensor: str) -> SensorReply:
+    """The numbers of one sensor, nested under `data` (A, B, V) or flat (C)."""
+    raise_for_error(reply)
+    answered = reply.get("sensor", sensor)
+    if answered != sensor:
+        raise ProtocolError(f"a reply about the sensor {answered!r}, asked for {sensor!r}")
+    data = reply.get("data", reply)
+    if not isinstance(data, Mapping):
+        raise ProtocolError(f"a reply about {sensor!r} whose data is {data!r}")
+    values = _numbers(data)
+    if not values:
+        raise ProtocolError(f"a reply about {sensor!r} without a number in it")
+    return SensorReply(sensor, values)
+
+
+def sensors_reply(reply: Mapping[str, object]) -> tuple[SensorReply, ...]:
+    """Every sensor the device knows; the board's own figures come as the sensor `system`."""
+    raise_for_error(reply)
+    sensors = reply.get("sensors")
+    if not isinstance(sensors, Mapping):
+        raise ProtocolError("a reply to read_sensors without 'sensors'")
+    return tuple(SensorReply(str(k), _numbers(v)) for k, v in sensors.items() if isinstance(v, Mapping))
+
+
+def info_reply(reply: Mapping[str, object]) -> Mapping[str, Scalar]:
+    """What a device says of itself, without `status`; dialect C's free_heap in bytes becomes free_heap_kb."""
+    raise_for_error(reply)
+    facts = {k: v for k, v in reply.items() if isinstance(v, (str, int, float)) and k not in ("status", "msg")}
+    heap = facts.get("free_heap")
+    if isinstance(heap, int) and heap < _MAX_NUMBER and "free_heap_kb" not in facts:
+        del facts["free_heap"]
+        facts["free_heap_kb"] = round(heap / 1024, 1)
+    return facts
+
+
+def status_reply(reply: Mapping[str, object]) -> Mapping[str, Scalar]:
+    """Dialect C's status as flat facts: gpio_states become gpio_<pin>, sensors_active a comma-separated list."""
+    raise_for_error(reply)
+    facts: dict[str, Scalar] = dict(info_reply(reply))
+    active = reply.get("sensors_active")
+    if isinstance(active, list):
+        facts["sensors_active"] = ", ".join(str(name) for name in active)
+    states = reply.get("gpio_states")
+    if isinstance(states, Mapping):
+        facts |= {f"gpio_{pin}": level for pin, level in states.items() if isinstance(level, (int, bool))}
+    return facts
+
+
+_NEXT_STEPS: Final = {
+    "JSON parse error": "send it again: another program may be using the port at the same time",
+    "Missing action": "send it again: another program may be using the port at the same time",
+    "Invalid pin number": "use a pin that this board has",
+    "Invalid ADC pin": "use a pin with an analog input",
+    "Pin number required": "name the pin",
+    "State must be 0 or 1": "use 0 or 1",
+    "Duty cycle must be 0-255": "use a duty from 0 to 255",
+    "Unknown sensor": "use a sensor that this firmware has a driver for",
+    "Sensor not found": "check the sensor's wiring and its address",
+    "I2C communication failed": "check the sensor's wiring and power",
+}
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _same_pin(reply: Mapping[str, object], pin: int) -> int:
+    answered = reply.get("pin", pin)
+    if answered != pin:
+        raise ProtocolError(f"a reply about pin {answered!r}, asked for pin {pin}")
+    return pin
+
+
+def _number(reply: Mapping[str, object], name: str) -> float:
+    value = reply.get(name)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not -_MAX_NUMBER < value < _MAX_NUMBER:
+        raise ProtocolError(f"a reply whose {name} is {value!r}, expected a number")
+    return float(value)
+
+
+def _whole(reply: Mapping[str, object], name: str) -> int:
+    value = _number(reply, name)
+    if not value.is_integer():
+        raise ProtocolError(f"a reply whose {name} is {value!r}, expected a whole number")
+    return int(value)
+
+
+def _numbers(data: Mapping[str, object]) -> Mapping[str, float]:
+    return {
+        str(k): float(v)
+        for k, v in data.items()
+        if isinstance(v, (int, float)) and not isinstance(v, bool) and -_MAX_NUMBER < v < _MAX_NUMBER
+    }
