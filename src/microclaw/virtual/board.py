@@ -1,0 +1,407 @@
+"""The virtual board itself: pins, ADC, PWM, sensors, console and their histories. Runs no app and speaks no protocol.
+
+Every method may be called from any thread; one lock, held briefly. Observers are called under that lock: they must only
+note the event down (put it into a queue) and return.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
+
+from microclaw.boards.profile import BoardProfile
+from microclaw.errors import PinRefused, UnknownName
+from microclaw.virtual.clock import Clock
+from microclaw.virtual.history import History, Page
+from microclaw.virtual.sensors import I2cSensor, attach_sensors
+from microclaw.virtual.storage import Storage
+
+EDGE_RING: Final = 65_536
+PWM_RING: Final = 8_192
+LOG_RING_BYTES: Final = 262_144
+LOG_LINE_BYTES: Final = 1_024
+STALE_LINE_MS: Final = 1_000.0
+"""A line without its end is shown after this much board time."""
+ADC_FULL_SCALE_V: Final = 3.3
+ADC_MAX: Final = 4095
+
+PinRole: TypeAlias = Literal["idle", "input", "output", "pwm"]
+PowerEvent: TypeAlias = Literal["cut", "on"]
+
+
+class EdgeRecord(NamedTuple):
+    t_ms: float
+    pin: int
+    level: int
+
+
+class PwmRecord(NamedTuple):
+    """`duty` is 0-255, scaled from the LEDC's 13 bits."""
+
+    t_ms: float
+    pin: int
+    duty: int
+    frequency_hz: int
+
+
+class LogRecord(NamedTuple):
+    t_ms: float
+    app: str | None
+    text: str
+
+
+class Observer(Protocol):
+    """Who watches the board as it happens; `number` is the record's place in its history."""
+
+    def on_edge(self, number: int, record: EdgeRecord) -> None: ...
+    def on_log(self, number: int, record: LogRecord) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class PinState:
+    """What is to be seen of one pin. `app` drives it; None is the outside or the JSON line."""
+
+    pin: int
+    level: int
+    role: PinRole
+    duty: int
+    frequency_hz: int
+    app: str | None
+
+
+class AdcReading(NamedTuple):
+    value: int
+    volts: float
+
+
+class _Pin:
+    __slots__ = ("app", "duty", "external", "frequency_hz", "level", "number", "open_drain", "out", "pull", "reads", "role")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.external: int | None = None
+        self.level = 0
+        self.clear()
+
+    def clear(self) -> None:
+        """As at power on: nothing configured, what drives it from outside stays."""
+        self.role: PinRole = "idle"
+        self.pull = 0
+        self.open_drain = False
+        self.reads = False
+        self.out = 0
+        self.duty = 0
+        self.frequency_hz = 0
+        self.app: str | None = None
+
+    def electrical_level(self) -> int:
+        """Who wins: a push-pull output, then the outside, then the pull resistor; floating reads 0."""
+        if self.role == "pwm":
+            return 1 if self.duty else 0
+        if self.role == "output" and not (self.open_drain and self.out):
+            return self.out
+        return self.pull if self.external is None else self.external
+
+
+class Board:
+    """One virtual board. `seed` makes the firmware's races repeatable; `loses_restarts` is the stock timer race."""
+
+    def __init__(
+        self,
+        profile: BoardProfile,
+        clock: Clock,
+        *,
+        name: str = "virtual-1",
+        seed: int = 0,
+        loses_restarts: bool = True,
+        storage_dir: Path | None = None,
+    ) -> None:
+        self.profile = profile
+        self.clock = clock
+        self.name = name
+        self.seed = seed
+        self.loses_restarts = loses_restarts
+        self.storage = Storage(storage_dir)
+        self.boot = 1
+        self.boot_id = secrets.token_hex(8)
+        self.powered = True
+        self.sensors: dict[str, I2cSensor] = attach_sensors(profile.i2c.sensors if profile.i2c else {})
+        self._lock = threading.RLock()
+        self._pins = {number: _Pin(number) for number in sorted(profile.pins)}
+        self._adc_volts: dict[int, float] = {}
+        self._edges: History[EdgeRecord] = History(EDGE_RING)
+        self._pwm: History[PwmRecord] = History(PWM_RING)
+        self._log: History[LogRecord] = History(LOG_RING_BYTES, lambda record: len(record.text) + 32)
+        self._partial: dict[str | None, tuple[float, str]] = {}
+        self._observers: list[Observer] = []
+        self._power_listeners: list[Callable[[PowerEvent], None]] = []
+
+    # Pins, as the outside and the tests see them.
+    def pins(self) -> list[PinState]:
+        """Every pin of the profile, in order."""
+        with self._lock:
+            return [PinState(p.number, p.level, p.role, p.duty, p.frequency_hz, p.app) for p in self._pins.values()]
+
+    def level(self, pin: int) -> int:
+        with self._lock:
+            return self._pin(pin).level
+
+    def has_pin(self, pin: int) -> bool:
+        return pin in self._pins
+
+    def set_input(self, pin: int, level: int | None) -> None:
+        """Drive a pin from outside; None lets go of it."""
+        with self._lock:
+            state = self._pin(pin)
+            state.external = None if level is None else int(bool(level))
+            self._update(state)
+
+    # Pins, as the chip drives them.
+    def configure_pin(
+        self,
+        pin: int,
+        *,
+        reads: bool,
+        drives: bool,
+        pull: int = 0,
+        open_drain: bool = False,
+        app: str | None = None,
+    ) -> None:
+        """gpio_config: `pull` 1 is the pull-up, 0 the pull-down or none (a floating pin reads 0)."""
+        with self._lock:
+            state = self._pin(pin)
+            self._stop_pwm(state)
+            state.role = "output" if drives else "input" if reads else "idle"
+            state.reads, state.pull, state.open_drain = reads, pull, open_drain
+            state.app = app if state.role != "idle" else None
+            self._update(state)
+
+    def write_pin(self, pin: int, level: int) -> None:
+        """gpio_set_level: the output latch; seen at the pin while it is an output."""
+        with self._lock:
+            state = self._pin(pin)
+            state.out = int(bool(level))
+            self._update(state)
+
+    def read_pin(self, pin: int) -> int:
+        """gpio_get_level: 0 while the pin's input is off, as on the chip."""
+        with self._lock:
+            state = self._pin(pin)
+            return state.level if state.reads else 0
+
+    def set_output(self, pin: int, level: int, app: str | None = None) -> None:
+        """Make the pin an output that can be read back, at this level."""
+        with self._lock:
+            state = self._pin(pin)
+            state.out = int(bool(level))
+            self.configure_pin(pin, reads=True, drives=True, app=app)
+
+    def set_pwm(self, pin: int, duty: int, frequency_hz: int, app: str | None = None) -> None:
+        """Drive the pin with a PWM signal of duty 0-255; each change goes into the PWM history, none is an edge."""
+        with self._lock:
+            state = self._pin(pin)
+            if (state.role, state.duty, state.frequency_hz, state.app) == ("pwm", duty, frequency_hz, app):
+                return
+            state.role, state.duty, state.frequency_hz, state.app = "pwm", duty, frequency_hz, app
+            state.level = state.electrical_level()
+            self._pwm.append(PwmRecord(self.clock.now_ms(), pin, duty, frequency_hz))
+
+    # ADC.
+    def set_adc(self, pin: int, volts: float) -> None:
+        """Put a voltage on an ADC pin; what is outside of 0-3.3 V is refused."""
+        self._check_adc(pin)
+        if not 0.0 <= volts <= ADC_FULL_SCALE_V:
+            raise PinRefused(f"{volts} V on GPIO {pin}", next_step=f"choose 0 to {ADC_FULL_SCALE_V} V")
+        with self._lock:
+            self._adc_volts[pin] = volts
+
+    def read_adc(self, pin: int) -> AdcReading:
+        """12 bits over 3.3 V; 0 V until someone sets it."""
+        self._check_adc(pin)
+        with self._lock:
+            volts = self._adc_volts.get(pin, 0.0)
+        return AdcReading(round(volts / ADC_FULL_SCALE_V * ADC_MAX), volts)
+
+    # Sensors.
+    def set_sensor(self, sensor: str, values: Mapping[str, float]) -> None:
+        """Set some of a sensor's values; UnknownName or CallRejected leave all of them as they were."""
+        device = self.sensor(sensor)
+        with self._lock:
+            device.set_values(values)
+
+    def sensor_values(self, sensor: str) -> dict[str, float]:
+        device = self.sensor(sensor)
+        with self._lock:
+            return device.values()
+
+    def sensor(self, name: str) -> I2cSensor:
+        if name not in self.sensors:
+            raise UnknownName(
+                f"no sensor {name!r} on {self.profile.board_id}", next_step=f"known: {', '.join(self.sensors) or 'none'}"
+            )
+        return self.sensors[name]
+
+    def i2c_addresses(self) -> list[int]:
+        """7-bit addresses that answer, lowest first."""
+        return sorted(sensor.address for sensor in self.sensors.values())
+
+    def i2c_write(self, address: int, data: bytes) -> bool:
+        """False: nobody acknowledges that address."""
+        with self._lock:
+            device = self._i2c_device(address)
+            if device is not None:
+                device.write(data)
+            return device is not None
+
+    def i2c_read(self, address: int, size: int) -> bytes | None:
+        """None: nobody acknowledges that address."""
+        with self._lock:
+            device = self._i2c_device(address)
+            return None if device is None else device.read(size)
+
+    # Histories.
+    def edges(self, since: int = 0, limit: int | None = None) -> Page[EdgeRecord]:
+        with self._lock:
+            return self._edges.since(since, limit)
+
+    def pwm_changes(self, since: int = 0, limit: int | None = None) -> Page[PwmRecord]:
+        with self._lock:
+            return self._pwm.since(since, limit)
+
+    def log(self, since: int = 0, limit: int | None = None) -> Page[LogRecord]:
+        """Console lines without their ends; a line that got no end for a second of board time counts as ended."""
+        with self._lock:
+            self._end_stale_lines()
+            return self._log.since(since, limit)
+
+    def print(self, text: str, app: str | None = None) -> None:
+        """Console output as the program wrote it, in any pieces."""
+        with self._lock:
+            self._end_stale_lines()
+            started_ms, before = self._partial.pop(app, (self.clock.now_ms(), ""))
+            *lines, rest = (before + text).split("\n")
+            for line in lines:
+                self._log_line(line, app)
+            while len(rest) > LOG_LINE_BYTES:
+                self._log_line(rest[:LOG_LINE_BYTES], app)
+                rest = rest[LOG_LINE_BYTES:]
+            if rest:
+                self._partial[app] = (self.clock.now_ms() if lines else started_ms, rest)
+
+    def print_line(self, text: str, app: str | None = None) -> None:
+        """A whole line of the firmware's; an unfinished line of that app is ended first."""
+        with self._lock:
+            self.end_line(app)
+            self._log_line(text, app)
+
+    def end_line(self, app: str | None) -> None:
+        """The app said all it ever will: show its unfinished line."""
+        with self._lock:
+            _, rest = self._partial.pop(app, (0.0, ""))
+            if rest:
+                self._log_line(rest, app)
+
+    def observe(self, observer: Observer) -> Callable[[], None]:
+        """Call the observer from now on; the returned function ends it."""
+        with self._lock:
+            self._observers.append(observer)
+        return lambda: self._forget(observer)
+
+    # Power.
+    def on_power(self, listener: Callable[[PowerEvent], None]) -> None:
+        """Called with "cut" before the pins fall and with "on" after the new boot began, in order of registration."""
+        self._power_listeners.append(listener)
+
+    def power_cut(self) -> None:
+        """Everything stops at once: apps die without on_destroy, pins float, RAM is gone; /storage stays."""
+        with self._lock:
+            if not self.powered:
+                return
+            self.powered = False
+        for listener in list(self._power_listeners):
+            listener("cut")
+        with self._lock:
+            for app in list(self._partial):
+                self.end_line(app)
+            for state in self._pins.values():
+                self._stop_pwm(state)
+                state.clear()
+                self._update(state)
+            for sensor in self.sensors.values():
+                sensor.reset()
+
+    def power_on(self) -> None:
+        """Boot: time starts at 0, the boot counter and id change."""
+        with self._lock:
+            if self.powered:
+                return
+            self.clock.restart()
+            self.boot += 1
+            self.boot_id = secrets.token_hex(8)
+            self.powered = True
+        for listener in list(self._power_listeners):
+            listener("on")
+
+    def reset(self) -> None:
+        self.power_cut()
+        self.power_on()
+
+    def close(self) -> None:
+        """Remove what the board keeps outside of this process's memory."""
+        self.storage.close()
+
+    def _pin(self, pin: int) -> _Pin:
+        state = self._pins.get(pin)
+        if state is None:
+            raise PinRefused(f"no GPIO {pin} on {self.profile.board_id}", next_step="choose a pin of the board")
+        return state
+
+    def _check_adc(self, pin: int) -> None:
+        known = self.profile.pins.get(pin)
+        if known is None or "adc" not in known.uses:
+            able = [n for n, p in self.profile.pins.items() if "adc" in p.uses]
+            raise PinRefused(f"GPIO {pin} has no ADC", next_step=f"ADC pins: {', '.join(map(str, sorted(able)))}")
+
+    def _i2c_device(self, address: int) -> I2cSensor | None:
+        return next((s for s in self.sensors.values() if s.address == address), None)
+
+    def _stop_pwm(self, state: _Pin) -> None:
+        if state.role == "pwm" and state.duty:
+            self._pwm.append(PwmRecord(self.clock.now_ms(), state.number, 0, state.frequency_hz))
+        state.duty = state.frequency_hz = 0
+        if state.role == "pwm":
+            state.role = "idle"
+            state.level = 0
+
+    def _update(self, state: _Pin) -> None:
+        level = state.electrical_level()
+        if level == state.level:
+            return
+        state.level = level
+        if state.role == "pwm":
+            return
+        record = EdgeRecord(self.clock.now_ms(), state.number, level)
+        number = self._edges.append(record)
+        for observer in self._observers:
+            observer.on_edge(number, record)
+
+    def _log_line(self, text: str, app: str | None) -> None:
+        record = LogRecord(self.clock.now_ms(), app, text)
+        number = self._log.append(record)
+        for observer in self._observers:
+            observer.on_log(number, record)
+
+    def _end_stale_lines(self) -> None:
+        now_ms = self.clock.now_ms()
+        for app, (started_ms, _) in list(self._partial.items()):
+            if now_ms - started_ms >= STALE_LINE_MS:
+                self.end_line(app)
+
+    def _forget(self, observer: Observer) -> None:
+        with self._lock:
+            if observer in self._observers:
+                self._observers.remove(observer)

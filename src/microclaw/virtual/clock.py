@@ -1,0 +1,424 @@
+"""Board time: the real clock, and a virtual one that jumps to the next timer when every app is idle. Knows no app's code.
+
+An app's thread is a `Task`. On the real clock tasks run as they please. On the virtual clock exactly one task runs at a
+time, in the order in which they were woken, so that the same inputs give the same edges to the bit; board time moves
+in `advance`, and a little with each reading of the clock, so that `while (millis() - start < 500);` ends.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Final, Protocol
+
+READ_COST_MS: Final = 0.005
+"""Board time that one reading of the clock costs on the virtual clock."""
+CHEAP_READS: Final = 1000
+"""Readings at READ_COST_MS since the task last went idle; further ones cost BUSY_READ_COST_MS: it is waiting."""
+BUSY_READ_COST_MS: Final = 1.0
+STUCK_CPU_S: Final = 2.0
+_POLL_S: Final = 0.25
+
+
+class Interrupted(Exception):
+    """The task was told to end while it waited; never seen outside of the virtual board."""
+
+
+class _State(Enum):
+    READY = auto()
+    RUNNING = auto()
+    IDLE = auto()
+    SLEEPING = auto()
+    PAUSED = auto()
+    ENDED = auto()
+
+
+class Task:
+    """One app's thread as the clock sees it. Only the clock touches its underscored fields."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.interrupted = False
+        self._state = _State.READY
+        self._pending = False
+        self._wake = threading.Semaphore(0)
+        self._reads = 0
+        self._thread_id: int | None = None
+        self._cpu_mark_s = 0.0
+
+
+class Alarm:
+    """A call that the clock will make once; `cancel` makes it never happen if it has not begun."""
+
+    __slots__ = ("cancelled", "fn", "t_ms")
+
+    def __init__(self, t_ms: float, fn: Callable[[], None]) -> None:
+        self.t_ms = t_ms
+        self.fn = fn
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+@dataclass(frozen=True, slots=True)
+class Advanced:
+    """What `advance` came to: `idle` nothing can ever happen again without input, `stuck` the app that spins."""
+
+    now_ms: float
+    idle: bool
+    stuck: str | None
+
+
+class Clock(Protocol):
+    """Board time in ms since power on, and the waiting that depends on it."""
+
+    @property
+    def is_virtual(self) -> bool: ...
+    def now_ms(self) -> float:
+        """The time, for an observer: costs nothing."""
+        ...
+
+    def read_ms(self, task: Task) -> float:
+        """The time as a program reads it; on the virtual clock it costs board time and may wait for `advance`."""
+        ...
+
+    def call_at(self, t_ms: float, fn: Callable[[], None]) -> Alarm:
+        """Run `fn` at board time `t_ms` (at once when past), on the clock's thread; it must not block."""
+        ...
+
+    def restart(self) -> None:
+        """Power on: time is 0 again and every alarm is forgotten."""
+        ...
+
+    def close(self) -> None: ...
+
+    # What tasks (app threads) and those who wake them use.
+    def begin(self, task: Task) -> None:
+        """The task's own thread, first thing: wait for its turn."""
+        ...
+
+    def idle(self, task: Task) -> None:
+        """Wait until `wake` was called since the last `idle`, or `interrupt`."""
+        ...
+
+    def wake(self, task: Task) -> None:
+        """There is work for the task."""
+        ...
+
+    def sleep(self, task: Task, ms: float) -> None:
+        """Wait for `ms` of board time; raises Interrupted."""
+        ...
+
+    def interrupt(self, task: Task) -> None:
+        """End every present and coming wait of the task."""
+        ...
+
+    def end(self, task: Task) -> None:
+        """The task's own thread, last thing."""
+        ...
+
+
+class RealClock:
+    """Monotonic time. Alarms run on one daemon thread that starts with the first alarm."""
+
+    is_virtual = False
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._heap: list[tuple[float, int, Alarm]] = []
+        self._order = itertools.count()
+        self._zero_s = time.monotonic()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    def now_ms(self) -> float:
+        return (time.monotonic() - self._zero_s) * 1000.0
+
+    def read_ms(self, task: Task) -> float:
+        if task.interrupted:
+            raise Interrupted(task.name)
+        return self.now_ms()
+
+    def call_at(self, t_ms: float, fn: Callable[[], None]) -> Alarm:
+        alarm = Alarm(t_ms, fn)
+        with self._changed:
+            heapq.heappush(self._heap, (t_ms, next(self._order), alarm))
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="board-clock", daemon=True)
+                self._thread.start()
+            self._changed.notify()
+        return alarm
+
+    def restart(self) -> None:
+        with self._changed:
+            self._heap.clear()
+            self._zero_s = time.monotonic()
+            self._changed.notify()
+
+    def close(self) -> None:
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+
+    def begin(self, task: Task) -> None:
+        pass
+
+    def idle(self, task: Task) -> None:
+        if not task.interrupted:
+            task._wake.acquire()
+            while task._wake.acquire(blocking=False):
+                pass
+
+    def wake(self, task: Task) -> None:
+        task._wake.release()
+
+    def sleep(self, task: Task, ms: float) -> None:
+        # A wake-up that arrives while the task sleeps is kept for its next idle().
+        end_s = time.monotonic() + ms / 1000.0
+        kept = 0
+        while not task.interrupted:
+            left_s = end_s - time.monotonic()
+            if left_s <= 0 or not task._wake.acquire(timeout=left_s):
+                break
+            kept += 1
+        if kept:
+            task._wake.release()
+        if task.interrupted:
+            raise Interrupted(task.name)
+
+    def interrupt(self, task: Task) -> None:
+        task.interrupted = True
+        task._wake.release()
+
+    def end(self, task: Task) -> None:
+        task._state = _State.ENDED
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while not self._closed:
+                    wait_s = None if not self._heap else (self._heap[0][0] - self.now_ms()) / 1000.0
+                    if wait_s is not None and wait_s <= 0:
+                        break
+                    self._changed.wait(wait_s)
+                if self._closed:
+                    return
+                alarm = heapq.heappop(self._heap)[2]
+            if not alarm.cancelled:
+                alarm.fn()
+
+
+class VirtualClock:
+    """Time that stands still until `advance`; tasks take turns."""
+
+    is_virtual = True
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._advancing = threading.Lock()
+        self._quiet = threading.Semaphore(0)
+        self._awaiting_quiet = False
+        self._now_ms = 0.0
+        self._limit_ms = 0.0
+        self._heap: list[tuple[float, int, Alarm]] = []
+        self._order = itertools.count()
+        self._running: Task | None = None
+        self._ready: deque[Task] = deque()
+        self._paused: list[Task] = []
+
+    def now_ms(self) -> float:
+        return self._now_ms
+
+    def read_ms(self, task: Task) -> float:
+        with self._lock:
+            task._reads += 1
+            task._cpu_mark_s = 0.0
+            if task._reads <= CHEAP_READS:
+                self._now_ms += READ_COST_MS
+                return self._now_ms
+            if self._now_ms < self._limit_ms:
+                self._now_ms += BUSY_READ_COST_MS
+                return self._now_ms
+            task._state = _State.PAUSED
+            self._paused.append(task)
+            self._hand_on()
+        self._take_turn(task)
+        with self._lock:
+            self._now_ms += BUSY_READ_COST_MS
+            return self._now_ms
+
+    def call_at(self, t_ms: float, fn: Callable[[], None]) -> Alarm:
+        alarm = Alarm(t_ms, fn)
+        with self._lock:
+            heapq.heappush(self._heap, (t_ms, next(self._order), alarm))
+        return alarm
+
+    def restart(self) -> None:
+        with self._lock:
+            self._heap.clear()
+            self._now_ms = self._limit_ms = 0.0
+
+    def close(self) -> None:
+        pass
+
+    def settle(self) -> str | None:
+        """Wait until every task is idle at the present time; the name of the task that spins instead, or None."""
+        with self._advancing:
+            return self._settle()
+
+    def advance(self, ms: float) -> Advanced:
+        """Run board time forward by `ms`. Time arrives there even when nothing happens (`idle`), unless an app is stuck."""
+        with self._advancing:
+            with self._lock:
+                target_ms = self._limit_ms = self._now_ms + ms
+                self._resume_paused()
+            while (stuck := self._settle()) is None:
+                with self._lock:
+                    alarm = self._next_alarm(target_ms)
+                    if alarm is None:
+                        if self._paused and self._now_ms < target_ms:
+                            self._resume_paused()
+                            continue
+                        break
+                    self._now_ms = max(self._now_ms, alarm.t_ms)
+                alarm.fn()
+            with self._lock:
+                if stuck is None:
+                    self._now_ms = max(self._now_ms, target_ms)
+                self._limit_ms = self._now_ms
+                idle = stuck is None and not self._heap and not self._paused
+                return Advanced(self._now_ms, idle, stuck)
+
+    def begin(self, task: Task) -> None:
+        task._thread_id = threading.get_ident()
+        with self._lock:
+            self._make_ready(task)
+        self._take_turn(task, raises=False)
+
+    def idle(self, task: Task) -> None:
+        with self._lock:
+            task._reads = 0
+            if task._pending or task.interrupted:
+                task._pending = False
+                return
+            task._state = _State.IDLE
+            self._hand_on()
+        self._take_turn(task, raises=False)
+
+    def wake(self, task: Task) -> None:
+        with self._lock:
+            if task._state is _State.IDLE:
+                self._make_ready(task)
+            else:
+                task._pending = True
+
+    def sleep(self, task: Task, ms: float) -> None:
+        with self._lock:
+            if task.interrupted:
+                raise Interrupted(task.name)
+            task._reads = 0
+            task._state = _State.SLEEPING
+            alarm = Alarm(self._now_ms + ms, lambda: self._awake(task, alarm))
+            heapq.heappush(self._heap, (alarm.t_ms, next(self._order), alarm))
+            self._hand_on()
+        self._take_turn(task)
+
+    def interrupt(self, task: Task) -> None:
+        with self._lock:
+            task.interrupted = True
+            if task in self._paused:
+                self._paused.remove(task)
+            if task._state in (_State.IDLE, _State.SLEEPING, _State.PAUSED):
+                self._make_ready(task)
+
+    def end(self, task: Task) -> None:
+        with self._lock:
+            task._state = _State.ENDED
+            self._hand_on()
+
+    def _take_turn(self, task: Task, raises: bool = True) -> None:
+        task._wake.acquire()
+        if raises and task.interrupted:
+            raise Interrupted(task.name)
+
+    def _awake(self, task: Task, alarm: Alarm) -> None:
+        with self._lock:
+            if task._state is _State.SLEEPING and not alarm.cancelled:
+                self._make_ready(task)
+
+    def _make_ready(self, task: Task) -> None:
+        task._state = _State.READY
+        self._ready.append(task)
+        if self._running is None:
+            self._dispatch()
+
+    def _hand_on(self) -> None:
+        self._running = None
+        self._dispatch()
+
+    def _dispatch(self) -> None:
+        if self._ready:
+            task = self._running = self._ready.popleft()
+            task._state = _State.RUNNING
+            task._cpu_mark_s = 0.0
+            task._wake.release()
+        elif self._awaiting_quiet:
+            self._awaiting_quiet = False
+            self._quiet.release()
+
+    def _resume_paused(self) -> None:
+        paused, self._paused = self._paused, []
+        for task in paused:
+            self._make_ready(task)
+
+    def _next_alarm(self, until_ms: float) -> Alarm | None:
+        while self._heap:
+            t_ms, _, alarm = self._heap[0]
+            if alarm.cancelled:
+                heapq.heappop(self._heap)
+            elif t_ms <= until_ms:
+                return heapq.heappop(self._heap)[2]
+            else:
+                return None
+        return None
+
+    def _settle(self) -> str | None:
+        while True:
+            with self._lock:
+                if self._running is None:
+                    return None
+                running = self._running
+                self._awaiting_quiet = True
+            if self._quiet.acquire(timeout=_POLL_S):
+                continue
+            with self._lock:
+                if not self._awaiting_quiet:
+                    self._quiet.acquire()
+                    continue
+                self._awaiting_quiet = False
+                if self._running is running and _spun(running):
+                    return running.name
+
+
+def _spun(task: Task) -> bool:
+    """Whether the task used STUCK_CPU_S of CPU since it last got its turn or read the clock."""
+    cpu_s = _cpu_s(task)
+    if task._cpu_mark_s == 0.0:
+        task._cpu_mark_s = cpu_s
+        return False
+    return cpu_s - task._cpu_mark_s >= STUCK_CPU_S
+
+
+def _cpu_s(task: Task) -> float:
+    # pthread_getcpuclockid is missing on macOS; wall time then has to do.
+    clock_of = getattr(time, "pthread_getcpuclockid", None)
+    if clock_of is None or task._thread_id is None:
+        return time.monotonic()
+    return time.clock_gettime(clock_of(task._thread_id))
