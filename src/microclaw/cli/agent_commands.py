@@ -1,0 +1,56 @@
+"""`microclaw chat`: talk to the agent, one message or a conversation."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from microclaw.cli.invocation import Invocation, invocation
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(chat)
+
+
+def chat(
+    ctx: typer.Context,
+    message: Annotated[list[str] | None, typer.Argument(help="One message; without it a conversation.")] = None,
+    session: Annotated[str, typer.Option("--session", help="The conversation's name.")] = "terminal",
+) -> None:
+    """Talk to the agent."""
+    options = invocation(ctx)
+    text = " ".join(message or []).strip()
+    if text:
+        _one_message(options, text, session)
+    elif options.json:
+        raise typer.BadParameter("--json needs a message", param_hint="MESSAGE")
+    else:
+        _conversation(options, session)
+
+
+def _one_message(options: Invocation, text: str, session: str) -> None:
+    from microclaw.cli.conversation import say
+    from microclaw.web.stream import answer_object
+
+    terminal = None if options.json else options.terminal()
+    answer = say(options.host(), text, chat_id=session, device=options.device, terminal=terminal)
+    if options.json:
+        value = answer_object(answer)
+        value["answer"] = value.pop("text")
+        options.document("chat", value)
+    if answer.error_code:
+        raise typer.Exit(1)
+
+
+def _conversation(options: Invocation, session: str) -> None:
+    from microclaw.cli.conversation import converse
+
+    host = options.host()
+    status = host.get("/v1/status")
+    terminal = options.terminal()
+    if not options.quiet:
+        terminal.row("model", str(status["model"]))
+        terminal.row("", "exit or Ctrl-D leaves, Ctrl-C cancels what is going on")
+    history = options.settings().chat_history
+    converse(host, terminal, chat_id=session, device=options.device, history=history)

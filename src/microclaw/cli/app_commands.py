@@ -1,0 +1,185 @@
+"""`microclaw app ...`: build programs, put them on devices, list them, take changes back."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from microclaw.cli.invocation import invocation
+
+
+def register(app: typer.Typer) -> None:
+    group = typer.Typer(help="Programs: build, install, list, undo.", no_args_is_help=True)
+    group.command()(build)
+    group.command()(install)
+    group.command("list")(list_apps)
+    group.command()(show)
+    group.command()(undo)
+    group.command()(uninstall)
+    group.command()(changes)
+    app.add_typer(group, name="app")
+    app.add_typer(group, name="apps", hidden=True)
+
+
+def build(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(help="C source.")],
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Where the wasm goes; FILE.wasm.")] = None,
+    board: Annotated[str, typer.Option("--board", help="The board's profile.")] = "virtual",
+    optimization: Annotated[str, typer.Option("-O", "--optimization")] = "O3",
+) -> None:
+    """Compile and check a program; needs no host."""
+    from microclaw.boards import load_board
+    from microclaw.cli.sources import build_file
+    from microclaw.cli.trial_page import show_image
+    from microclaw.errors import ConfigError
+
+    options = invocation(ctx)
+    image = asyncio.run(build_file(options.settings(), file, load_board(board), name=None, optimization=optimization))
+    target = output or file.with_suffix(".wasm")
+    try:
+        target.write_bytes(image.wasm)
+    except OSError as exc:
+        raise ConfigError(f"cannot write {target}: {exc.strerror}", next_step="give another path with -o") from exc
+    if options.json:
+        options.document(
+            "build",
+            {
+                "file": str(target),
+                "size_bytes": image.size_bytes,
+                "sha256": image.sha256,
+                "compiler": image.compiler,
+                "compile_ms": round(image.compile_ms, 1),
+                "cached": image.cached,
+                "imports": [i.name for i in image.imports],
+                "exports": list(image.exports),
+                "pins": list(image.pins),
+                "warnings": [w.render() for w in image.warnings],
+            },
+        )
+    elif not options.quiet:
+        terminal = options.terminal()
+        show_image(terminal, image)
+        terminal.row("file", str(target))
+
+
+def install(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(help="C source or a .wasm file.")],
+    name: Annotated[str | None, typer.Option("--name", help="The app's name; the file's stem otherwise.")] = None,
+    heap: Annotated[int, typer.Option("--heap", min=256, help="The app's heap in bytes.")] = 8192,
+    optimization: Annotated[str, typer.Option("-O", "--optimization")] = "O3",
+    replace: Annotated[bool, typer.Option("--replace", help="Take over a name that another host's app holds.")] = False,
+) -> None:
+    """Build, check, try, install and verify."""
+    from microclaw.cli.installing import install_file
+
+    install_file(invocation(ctx), file, name=name, heap_bytes=heap, optimization=optimization, replace=replace)
+
+
+def list_apps(ctx: typer.Context) -> None:
+    """What runs where."""
+    options = invocation(ctx)
+    query = {"device": options.device} if options.device else None
+    apps = options.host().get("/v1/apps", query)["apps"]
+    if options.json:
+        options.document("apps", {"apps": apps})
+        return
+    if not apps:
+        options.say("no programs on any device")
+        return
+    rows = [
+        (
+            a["name"],
+            a["device"],
+            a["condition"],
+            _pins(a),
+            a["size_bytes"] or "-",
+            "another host" if a["foreign"] else "",
+        )
+        for a in apps
+    ]
+    options.table(rows, head=("NAME", "DEVICE", "STATE", "PINS", "BYTES", "FROM"))
+
+
+def show(ctx: typer.Context, name: str) -> None:
+    """Show one program, with its source where it is known."""
+    from microclaw.cli.host_client import segment
+    from microclaw.cli.installing import chosen_device
+
+    options = invocation(ctx)
+    host = options.host()
+    device = chosen_device(options, host)
+    found = host.get(f"/v1/devices/{segment(device)}/apps/{segment(name)}")
+    if options.json:
+        options.document("app", found)
+        return
+    for key in ("name", "device", "condition", "error", "heap_bytes", "size_bytes", "sha256"):
+        if found[key] is not None:
+            options.line(f"{key:<12} {found[key]}")
+    options.line(f"{'pins':<12} {_pins(found)}")
+    if found["source"]:
+        options.line()
+        options.line(found["source"])
+
+
+def undo(
+    ctx: typer.Context,
+    change: Annotated[int | None, typer.Argument(help="The change's number; the newest otherwise.")] = None,
+) -> None:
+    """Take back the last change, or a named one."""
+    from microclaw.cli.installing import follow
+
+    options = invocation(ctx)
+    made = follow(options, options.host().stream("/v1/undo", {"change_id": change, "device": options.device}))
+    if options.json:
+        options.document("undo", made)
+    else:
+        options.say(made["text"])
+
+
+def uninstall(ctx: typer.Context, name: str) -> None:
+    """Take a program off a device."""
+    from microclaw.cli.host_client import segment
+    from microclaw.cli.installing import chosen_device, follow
+
+    options = invocation(ctx)
+    host = options.host()
+    device = chosen_device(options, host)
+    made = follow(options, host.stream(f"/v1/devices/{segment(device)}/apps/{segment(name)}", method="DELETE"))
+    if options.json:
+        options.document("removal", made)
+    else:
+        options.say(f"{made['name']} is off {made['device']} ({made['evidence']['text']})")
+
+
+def changes(
+    ctx: typer.Context, limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="At most N.")] = 20
+) -> None:
+    """The changes made to the devices, newest first."""
+    options = invocation(ctx)
+    query: dict[str, str | int] = {"limit": limit}
+    if options.device:
+        query["device"] = options.device
+    found = options.host().get("/v1/changes", query)["changes"]
+    if options.json:
+        options.document("changes", {"changes": found})
+        return
+    rows = [(c["change_id"], c["device"], c["state"], c["summary"], _undone(c)) for c in found]
+    if rows:
+        options.table(rows, head=("NUMBER", "DEVICE", "STATE", "WHAT", "UNDO"))
+    else:
+        options.say("nothing was changed yet")
+
+
+def _undone(change: dict[str, Any]) -> str:
+    if change["undone_by"]:
+        return f"undone by {change['undone_by']}"
+    return f"undoes {change['undoes']}" if change["undoes"] else ""
+
+
+def _pins(app: dict[str, Any]) -> str:
+    return ", ".join(str(pin) for pin in app["pins"]) or "-"

@@ -1,0 +1,71 @@
+"""A conversation with the host from this terminal: sends a message, shows the turn, passes Ctrl-C on as a cancel."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from microclaw.agent.events import Answer, Delta
+from microclaw.bus.events import Step
+from microclaw.channels.prompt import line_reader
+from microclaw.channels.terminal import Terminal
+from microclaw.cli.host_client import HostClient, HostError, segment
+from microclaw.errors import MicroclawError, NoHost, ProtocolError
+from microclaw.web.stream import Failure
+
+
+def say(host: HostClient, text: str, *, chat_id: str, device: str | None, terminal: Terminal | None) -> Answer:
+    """Send one message and show what comes; Ctrl-C cancels the turn, a second one stops listening."""
+    body = {"text": text, "chat_id": chat_id, "device": device}
+    with _cancelling(host, chat_id):
+        for event in host.stream("/v1/chat", body):
+            match event:
+                case Answer() | Step() | Delta():
+                    if terminal is not None:
+                        terminal.event(event)
+                    if isinstance(event, Answer):
+                        return event
+                case Failure():
+                    raise HostError(event)
+                case _:
+                    raise ProtocolError("the host sent a result where an answer was expected")
+    raise NoHost("the host ended the turn without an answer", next_step="microclaw status")
+
+
+def cancel(host: HostClient, chat_id: str) -> None:
+    """Ask the host to end the turn of a chat at the next safe point; the turn's stream then ends with an answer."""
+    host.post(f"/v1/chat/{segment(chat_id)}/cancel")
+
+
+def converse(host: HostClient, terminal: Terminal, *, chat_id: str, device: str | None, history: Path | None) -> None:
+    """Read, send and show until the person leaves. An error is shown and the conversation goes on."""
+    read_line = line_reader(history)
+    while (text := read_line()) is not None:
+        if not text:
+            continue
+        try:
+            say(host, text, chat_id=chat_id, device=device, terminal=terminal)
+        except KeyboardInterrupt:
+            terminal.line("interrupted")
+        except NoHost:
+            raise
+        except MicroclawError as exc:
+            terminal.error(exc)
+
+
+@contextmanager
+def _cancelling(host: HostClient, chat_id: str) -> Iterator[None]:
+    """While inside, the first SIGINT cancels the turn and the next ones interrupt."""
+
+    def on_interrupt(_number: int, _frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, before)
+        cancel(host, chat_id)
+
+    before = signal.signal(signal.SIGINT, on_interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,172 @@
+"""`microclaw device ...`, `exec` and `logs`: name devices and call them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from microclaw.cli.invocation import Invocation, invocation
+
+
+def register(app: typer.Typer) -> None:
+    group = typer.Typer(help="The devices this host knows.", no_args_is_help=True)
+    group.command("list")(list_devices)
+    group.command("show")(show)
+    group.command("add")(add)
+    group.command("rename")(rename)
+    app.add_typer(group, name="device")
+    app.add_typer(group, name="devices", hidden=True)
+    app.command("exec")(execute)
+    app.command()(logs)
+
+
+def list_devices(ctx: typer.Context) -> None:
+    """List the devices."""
+    options = invocation(ctx)
+    devices = options.host().get("/v1/devices")["devices"]
+    if options.json:
+        options.document("devices", {"devices": devices})
+        return
+    if not devices:
+        options.say("no devices yet. microclaw device add NAME --wasmachine HOST:PORT, or microclaw up --virtual 1")
+        return
+    rows = [(d["name"], d["board"], ", ".join(d["labels"]), " ".join(d["faces"])) for d in devices]
+    options.table(rows, head=("NAME", "BOARD", "LABELS", "FACES"))
+
+
+def show(ctx: typer.Context, name: str) -> None:
+    """Show one device: its faces, what it can do, what its board is."""
+    from microclaw.cli.host_client import segment
+
+    options = invocation(ctx)
+    device = options.host().get(f"/v1/devices/{segment(name)}")
+    if options.json:
+        options.document("device", device)
+        return
+    for key in ("name", "device_id", "title", "chip"):
+        options.line(f"{key:<12} {device[key]}")
+    for key in ("faces", "labels", "capabilities"):
+        options.line(f"{key:<12} {', '.join(device[key]) or '-'}")
+    options.line(f"{'power cut':<12} {device['power_cut']}")
+
+
+def add(
+    ctx: typer.Context,
+    name: str,
+    board: Annotated[str, typer.Option("--board", help="The board's profile.")] = "virtual",
+    wasmachine: Annotated[str | None, typer.Option("--wasmachine", metavar="HOST:PORT")] = None,
+    serial: Annotated[str | None, typer.Option("--serial", metavar="PTY|tcp://HOST:PORT")] = None,
+    virtual: Annotated[
+        str | None, typer.Option("--virtual", metavar="SOCKET", help="A virtual board's control.")
+    ] = None,
+) -> None:
+    """Add a device by its addresses."""
+    options = invocation(ctx)
+    faces = [
+        prefix + address
+        for prefix, address in (("wasmachine://", wasmachine), ("serial:", serial), ("virtual:", virtual))
+        if address
+    ]
+    if not faces:
+        raise typer.BadParameter("give an address: --wasmachine, --serial or --virtual")
+    device = options.host().post("/v1/devices", {"name": name, "board": board, "faces": faces})
+    if options.json:
+        options.document("device", device)
+    else:
+        options.say(f"{device['name']} added ({device['title']})")
+
+
+def rename(ctx: typer.Context, name: str, new_name: str) -> None:
+    """Give a device another name."""
+    from microclaw.cli.host_client import segment
+
+    options = invocation(ctx)
+    device = options.host().patch(f"/v1/devices/{segment(name)}", {"name": new_name})
+    if options.json:
+        options.document("device", device)
+    else:
+        options.say(f"{name} is now {device['name']}")
+
+
+def execute(
+    ctx: typer.Context,
+    target: Annotated[str, typer.Argument(metavar="DEVICE", help="A device's name, or HOST:PORT without a host.")],
+    method: Annotated[str, typer.Argument(help="gpio.set, gpio.get, adc.read, apps.list, ...")],
+    arguments: Annotated[list[str] | None, typer.Argument(metavar="[ARG]...", help="pin=2 level=1, or 2 1")] = None,
+) -> None:
+    """Call one method of a device at once."""
+    from microclaw.web.calls import arguments_from_words
+
+    options = invocation(ctx)
+    values = arguments_from_words(method, arguments or [])
+    outcome = _call(options, target, method, values)
+    if options.json:
+        options.document("exec", {"method": method, **outcome})
+        return
+    for key, value in _flat(outcome["result"]):
+        options.line(f"{key:<16} {value}" if key else str(value))
+    if outcome.get("evidence"):
+        options.say(f"({outcome['evidence']['kind']}: {outcome['evidence']['text']})")
+
+
+def _call(options: Invocation, target: str, method: str, values: dict[str, Any]) -> dict[str, Any]:
+    from microclaw.cli.direct import call_directly, is_address
+    from microclaw.cli.host_client import segment
+
+    if is_address(target):
+        return {"result": call_directly(target, method, values)}
+    return options.host().post(f"/v1/devices/{segment(target)}/call", {"method": method, "arguments": values})
+
+
+def _flat(value: Any) -> list[tuple[str, str]]:
+    """A result as lines: a list one entry a line, an object one member a line."""
+    if isinstance(value, dict):
+        lines: list[tuple[str, str]] = []
+        for key, member in value.items():
+            if isinstance(member, dict):
+                lines += [(f"{inner}", str(content)) for inner, content in member.items()]
+            elif isinstance(member, list):
+                lines.append((key, " ".join(str(entry) for entry in member) or "-"))
+            else:
+                lines.append((key, str(member)))
+        return lines
+    if isinstance(value, list):
+        return [("", " ".join(str(m) for m in e.values()) if isinstance(e, dict) else str(e)) for e in value] or [
+            ("", "none")
+        ]
+    return [("", "done" if value is None else str(value))]
+
+
+def logs(
+    ctx: typer.Context,
+    target: Annotated[str, typer.Argument(metavar="DEVICE")],
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on as lines come, until Ctrl-C.")] = False,
+) -> None:
+    """Show what a device's programs print."""
+    import time
+
+    from microclaw.cli.host_client import segment
+
+    options = invocation(ctx)
+    host = options.host()
+    cursor = 0
+    while True:
+        page = host.get(f"/v1/devices/{segment(target)}/logs", {"cursor": cursor})
+        if page["dropped"] and cursor:
+            options.say(f"({page['dropped']} lines were lost)")
+        for line in page["lines"]:
+            _log_line(options, line)
+        cursor = page["cursor"]
+        if not follow and not page["lines"]:
+            return
+        if follow and not page["lines"]:
+            time.sleep(0.2)
+
+
+def _log_line(options: Invocation, line: dict[str, Any]) -> None:
+    if options.json:
+        options.document("log", line)
+        return
+    app = line["app"] or "board"
+    options.line(f"{line['t_ms'] / 1000:10.3f}  {app:<12} {line['text'].rstrip()}")

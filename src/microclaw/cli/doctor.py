@@ -1,0 +1,131 @@
+"""Looks at this machine as the host would need it and says what is wrong. It mends nothing and sends nothing away."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+from microclaw.cli.invocation import Invocation
+from microclaw.config import DEFAULT_HTTP_PORT, ModelSettings, Settings
+from microclaw.errors import MicroclawError, NoHost
+
+VIRTUAL_PORT = 18080
+REACH_TIMEOUT_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    part: str
+    ok: bool
+    text: str
+    next_step: str | None = None
+
+
+def examine(options: Invocation) -> list[Finding]:
+    """Every finding, the good ones too, in the order in which things are needed."""
+    findings = [_python(), _wheel("wasmtime"), *_attempt("compiler", _compiler)]
+    try:
+        settings = options.settings()
+    except MicroclawError as exc:
+        return [*findings, Finding("home", False, exc.message, exc.next_step)]
+    findings.append(_home(settings))
+    findings += _models(settings.model)
+    findings += _attempt("host", lambda: _host(options))
+    return findings
+
+
+def masked(secret: str) -> str:
+    """Enough of a key to tell it from another, not enough to use it."""
+    return f"{secret[:7]}...({len(secret)} characters)" if len(secret) > 20 else "...(short)"
+
+
+def _attempt(part: str, look: Callable[[], Iterator[Finding]]) -> list[Finding]:
+    try:
+        return list(look())
+    except MicroclawError as exc:
+        return [Finding(part, False, exc.message, exc.next_step)]
+
+
+def _python() -> Finding:
+    text = f"{platform.python_implementation()} {platform.python_version()} ({sys.executable})"
+    return Finding("python", sys.version_info >= (3, 11), text)
+
+
+def _wheel(name: str) -> Finding:
+    try:
+        return Finding(name, True, version(name))
+    except PackageNotFoundError:
+        return Finding(name, False, "not installed", f"pip install {name}")
+
+
+def _compiler() -> Iterator[Finding]:
+    from microclaw.wasm import find_toolchain
+
+    found = find_toolchain()
+    yield Finding("compiler", True, f"{found.name} ({found.path})")
+
+
+def _home(settings: Settings) -> Finding:
+    mode = stat.S_IMODE(settings.home.stat().st_mode)
+    if not os.access(settings.home, os.W_OK):
+        return Finding("home", False, f"{settings.home} cannot be written", "give --home a folder of your own")
+    return Finding("home", True, f"{settings.home} (mode {mode:03o})")
+
+
+def _models(model: ModelSettings) -> Iterator[Finding]:
+    keys = (("ANTHROPIC_API_KEY", model.anthropic_api_key), ("OPENAI_API_KEY", model.openai_api_key))
+    for name, key in keys:
+        if key:
+            yield Finding("model", True, f"{name} is set: {masked(key)}")
+    if model.openai_base_url:
+        yield Finding("model", True, f"OPENAI_BASE_URL is {model.openai_base_url}")
+    if not model.configured:
+        yield Finding("model", True, "none: no API key set. Offline intents answer.")
+
+
+def _host(options: Invocation) -> Iterator[Finding]:
+    try:
+        status = options.host().get("/v1/status")
+    except NoHost as exc:
+        yield Finding("host", True, f"{exc.message} (start it with: {exc.next_step})")
+        yield from (_port(port) for port in (DEFAULT_HTTP_PORT, VIRTUAL_PORT))
+        return
+    yield Finding("host", True, f"running (pid {status['pid']}), {status['rss_mb']:.0f} MB")
+    for device in status["devices"]:
+        for face in device["faces"]:
+            yield _reach(str(device["name"]), str(face))
+
+
+def _port(port: int) -> Finding:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as exc:
+            return Finding(f"{port}", False, f"port {port}: {exc.strerror}", "give up or virtual another port")
+    return Finding(f"{port}", True, f"port {port} is free")
+
+
+def _reach(name: str, face: str) -> Finding:
+    """Whether something listens at a face's address; nothing is sent to it."""
+    try:
+        if face.startswith("virtual:"):
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+                probe.settimeout(REACH_TIMEOUT_S)
+                probe.connect(face.removeprefix("virtual:"))
+        elif face.startswith(("wasmachine://", "serial:tcp://")):
+            host, _, port = face.rsplit("//", 1)[1].rpartition(":")
+            socket.create_connection((host.strip("[]"), int(port)), timeout=REACH_TIMEOUT_S).close()
+        elif not os.access(face.removeprefix("serial:"), os.R_OK | os.W_OK):
+            return Finding("board", False, f"{name}: {face} cannot be opened", "plug it in, or join the group dialout")
+    except (OSError, ValueError) as exc:
+        return Finding(
+            "board", False, f"{name}: {face} does not answer: {exc}", "is the board on? microclaw device show"
+        )
+    return Finding("board", True, f"{name}: {face} answers")

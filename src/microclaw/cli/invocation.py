@@ -1,0 +1,106 @@
+"""What the global options of one command line say, and how its commands print. It runs nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from microclaw.channels.terminal import Terminal
+    from microclaw.cli.host_client import HostClient
+    from microclaw.config import Settings
+
+GLOBAL_FLAGS = frozenset({"--json", "-q", "--quiet", "-v", "--verbose", "--yes", "-y", "--no-color"})
+GLOBAL_VALUES = frozenset({"-d", "--device", "--home"})
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """The global options. Commands get it with `invocation(ctx)`."""
+
+    json: bool = False
+    device: str | None = None
+    home: Path | None = None
+    quiet: bool = False
+    verbose: bool = False
+    yes: bool = False
+    no_color: bool = False
+
+    def settings(self, *, http_port: int | None = None) -> Settings:
+        from microclaw.config import load_settings
+
+        return load_settings(os.environ, home=self.home, http_port=http_port)
+
+    def host(self) -> HostClient:
+        from microclaw.cli.host_client import HostClient
+
+        return HostClient(self.settings().control_socket)
+
+    def terminal(self) -> Terminal:
+        """The page for people: stdout, or stderr when stdout carries a JSON document."""
+        from microclaw.channels.terminal import Terminal, standard_look
+
+        out = sys.stderr if self.json else sys.stdout
+        return Terminal(out, standard_look(out, no_color=self.no_color))
+
+    def document(self, schema: str, value: Mapping[str, Any]) -> None:
+        """The one JSON document of a `--json` command."""
+        sys.stdout.write(json.dumps({"schema": f"microclaw.{schema}/1", **value}, ensure_ascii=False) + "\n")
+        sys.stdout.flush()
+
+    def say(self, text: str) -> None:
+        """One line for a person; silent with -q and --json."""
+        if not self.quiet and not self.json:
+            self.line(text)
+
+    def line(self, text: str = "") -> None:
+        """A line that is the answer itself: printed with -q too."""
+        from microclaw.channels.text import clean
+
+        sys.stdout.write(clean(text) + "\n")
+        sys.stdout.flush()
+
+    def table(self, rows: Sequence[Sequence[object]], *, head: Sequence[str]) -> None:
+        """Columns as wide as their widest cell; the head is left out with -q."""
+        from microclaw.channels.text import clean_line
+
+        shown = [list(head)] if not self.quiet else []
+        shown += [[clean_line(str(cell)) for cell in row] for row in rows]
+        widths = [max(len(row[i]) for row in shown) for i in range(len(head))] if shown else []
+        for row in shown:
+            self.line("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def invocation(ctx: typer.Context) -> Invocation:
+    value = ctx.find_root().obj
+    assert isinstance(value, Invocation)
+    return value
+
+
+def hoist_globals(arguments: Sequence[str]) -> list[str]:
+    """Global options may stand anywhere on the line: move them in front of the command. `--` ends the options."""
+    front: list[str] = []
+    rest: list[str] = []
+    index = 0
+    while index < len(arguments):
+        word = arguments[index]
+        if word == "--":
+            rest += arguments[index:]
+            break
+        name = word.split("=", 1)[0]
+        if word in GLOBAL_FLAGS or (name in GLOBAL_VALUES and "=" in word and word.startswith("--")):
+            front.append(word)
+        elif word in GLOBAL_VALUES and index + 1 < len(arguments):
+            front += arguments[index : index + 2]
+            index += 1
+        else:
+            rest.append(word)
+        index += 1
+    return front + rest

@@ -1,0 +1,142 @@
+"""The `microclaw` command: its tree, its global options, and how an error becomes a line and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from microclaw import __version__
+from microclaw.cli import (
+    agent_commands,
+    app_commands,
+    dev_commands,
+    device_commands,
+    host_commands,
+    program_commands,
+    virtual_command,
+)
+from microclaw.cli.invocation import Invocation, hoist_globals
+from microclaw.errors import MicroclawError
+
+OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+app = typer.Typer(
+    name="microclaw",
+    help="A sentence becomes a checked program that runs on the board.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # rich's help costs 80 ms
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def _global_options(
+    ctx: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    device: Annotated[str | None, typer.Option("-d", "--device", metavar="NAME", help="The device to act on.")] = None,
+    home: Annotated[Path | None, typer.Option("--home", metavar="DIR", help="The host's data folder.")] = None,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print answers only.")] = False,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Show tracebacks and more lines.")] = False,
+    yes: Annotated[bool, typer.Option("-y", "--yes", help="Ask nothing.")] = False,
+    no_color: Annotated[bool, typer.Option("--no-color", help="No colour.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Show the version and end.")] = False,
+) -> None:
+    if version:
+        typer.echo(f"microclaw {__version__}")
+        raise typer.Exit
+    ctx.obj = Invocation(as_json, device, home, quiet, verbose, yes, no_color)
+
+
+for _part in (
+    host_commands,
+    agent_commands,
+    device_commands,
+    program_commands,
+    app_commands,
+    virtual_command,
+    dev_commands,
+):
+    _part.register(app)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command line and return its exit code; the entry point passes it to sys.exit."""
+    words = hoist_globals(sys.argv[1:] if arguments is None else arguments)
+    options = _guess_options(words)
+    if "_MICROCLAW_COMPLETE" in os.environ:
+        dev_commands.prepare_completion()
+    try:
+        code = app(args=words, prog_name="microclaw", standalone_mode=False)
+        return code if isinstance(code, int) else OK
+    except (typer.Abort, KeyboardInterrupt):
+        sys.stderr.write("interrupted\n")
+        return INTERRUPTED
+    except MicroclawError as exc:
+        return _report(exc, options)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader (`| head`) has left: not an error
+        return OK
+    except typer.TyperException as exc:
+        sys.stderr.write(f"error: {exc.format_message()}\nnext: microclaw --help\n")
+        return exc.exit_code
+    except Exception as exc:
+        if hasattr(exc, "format_message"):  # a usage error of the option parser
+            return _usage(exc)
+        return _unexpected(exc, options)
+
+
+def _report(error: MicroclawError, options: Invocation) -> int:
+    from microclaw.channels.text import clean, clean_line
+    from microclaw.web.stream import failure_object, failure_of
+
+    failure = getattr(error, "failure", None) or failure_of(error)
+    if options.json:
+        options.document("error", {"error": failure_object(failure)})
+    for diagnostic in failure.diagnostics:
+        sys.stderr.write(clean(diagnostic) + "\n")
+    sys.stderr.write(f"error: {clean_line(failure.message)}\n")
+    if failure.next_step:
+        sys.stderr.write(f"next: {clean_line(failure.next_step)}\n")
+    if options.verbose:
+        _traceback(error)
+    return failure.exit_code or FAILED
+
+
+def _usage(error: Exception) -> int:
+    message = str(getattr(error, "message", "") or error)
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "microclaw"
+    if type(error).__name__ == "NoArgsIsHelpError":
+        sys.stderr.write(message + "\n")
+        return USAGE
+    format_message = getattr(error, "format_message", None)
+    if callable(format_message):
+        message = str(format_message())
+    sys.stderr.write(f"error: {' '.join(message.split())}\nnext: {command} --help\n")
+    return USAGE
+
+
+def _unexpected(error: Exception, options: Invocation) -> int:
+    sys.stderr.write(f"error: unexpected {type(error).__name__}: {error}\n")
+    if options.verbose:
+        _traceback(error)
+    else:
+        sys.stderr.write("next: run it again with -v and report the traceback\n")
+    return FAILED
+
+
+def _traceback(error: BaseException) -> None:
+    import traceback
+
+    traceback.print_exception(error, file=sys.stderr)
+
+
+def _guess_options(words: list[str]) -> Invocation:
+    """The flags that matter when the command itself failed, known even where parsing did not get that far."""
+    return Invocation(json="--json" in words, verbose="-v" in words or "--verbose" in words)

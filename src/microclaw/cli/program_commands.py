@@ -1,0 +1,69 @@
+"""`microclaw run` and `try`: a program from a file, on a device through the host, or on a throw-away virtual board."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from microclaw.cli.invocation import invocation
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(run)
+    app.command("try")(try_program)
+
+
+def run(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(help="C source or a .wasm file.")],
+    name: Annotated[str | None, typer.Option("--name", help="The app's name; the file's stem otherwise.")] = None,
+    heap: Annotated[int, typer.Option("--heap", min=256, help="The app's heap in bytes.")] = 8192,
+    optimization: Annotated[str, typer.Option("-O", "--optimization", help="O0, O1, O2, O3, Os or Oz.")] = "O3",
+    replace: Annotated[bool, typer.Option("--replace", help="Take over a name that another host's app holds.")] = False,
+) -> None:
+    """Build, check, try, install and verify a program."""
+    from microclaw.cli.installing import install_file
+
+    install_file(invocation(ctx), file, name=name, heap_bytes=heap, optimization=optimization, replace=replace)
+
+
+def try_program(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(help="C source or a .wasm file.")],
+    duration: Annotated[str, typer.Option("--for", metavar="TIME", help="Board time: 10s, 500ms, 2min.")] = "10s",
+    inputs: Annotated[
+        list[str] | None, typer.Option("--set", metavar="PIN=LEVEL[@TIME]", help="An input: pin=1@2s; may repeat.")
+    ] = None,
+    realtime: Annotated[bool, typer.Option("--realtime", help="Real time, no jumps.")] = False,
+    board: Annotated[str, typer.Option("--board", help="The board's profile.")] = "virtual",
+    heap: Annotated[int, typer.Option("--heap", min=256, help="The app's heap in bytes.")] = 8192,
+    optimization: Annotated[str, typer.Option("-O", "--optimization")] = "O3",
+) -> None:
+    """Try a program on a throw-away virtual board; needs no host."""
+    from microclaw.apps.trial import TrialTerms, parse_duration_ms, parse_input, try_image
+    from microclaw.boards import load_board
+    from microclaw.cli.sources import build_file
+    from microclaw.cli.trial_page import show_trial
+
+    options = invocation(ctx)
+    profile = load_board(board)
+    terms = TrialTerms(
+        for_ms=parse_duration_ms(duration),
+        inputs=tuple(parse_input(text) for text in inputs or ()),
+        realtime=realtime,
+        heap_bytes=heap,
+    )
+    image = asyncio.run(build_file(options.settings(), file, profile, name=None, optimization=optimization))
+    trial = asyncio.run(try_image(image, profile, terms))
+    if options.json:
+        import json
+        import sys
+
+        sys.stdout.write(json.dumps(trial.to_json(), ensure_ascii=False) + "\n")
+    else:
+        show_trial(options.terminal(), image, trial)
+    if not trial.ok:
+        raise typer.Exit(1)

@@ -1,0 +1,40 @@
+"""A trial's outcome as lines for a person. It tries nothing."""
+
+from __future__ import annotations
+
+from microclaw.apps.trial import Trial
+from microclaw.bus.events import Step
+from microclaw.channels.terminal import Terminal
+from microclaw.wasm.image import Image
+
+MAX_LOG_LINES = 20
+
+
+def show_image(terminal: Terminal, image: Image) -> None:
+    origin = "from the cache" if image.cached else image.compiler
+    took_ms = None if image.cached else image.compile_ms
+    terminal.step(Step("compile", f"{origin} -> {image.size_bytes:,} B", took_ms=took_ms))
+    pins = f" | pins {', '.join(str(p) for p in image.pins)}" if image.pins else ""
+    terminal.row("check", f"MVP ok | {len(image.imports)} imports, all in this firmware{pins}")
+    for warning in image.warnings:
+        terminal.warning(warning.render())
+
+
+def show_trial(terminal: Terminal, image: Image, trial: Trial) -> None:
+    show_image(terminal, image)
+    state = "done" if trial.ok else "failed"
+    text = trial.summary() if trial.ok else trial.error or trial.summary()
+    terminal.step(Step("try", text, state=state, next_step=trial.next_step))
+    for pin in trial.pins:
+        edges = [edge for edge in trial.edges if edge.pin == pin]
+        if edges:
+            first = 1 - edges[0].level
+            note = f"{trial.board_ms / 1000:g} s, {len(edges)} edges"
+            terminal.track(pin, edges, start_ms=0, end_ms=trial.board_ms, level=first, note=note)
+    for line in trial.log[:MAX_LOG_LINES]:
+        terminal.row("log", line.rstrip("\n"))
+    if len(trial.log) > MAX_LOG_LINES:
+        terminal.row("", f"and {len(trial.log) - MAX_LOG_LINES} more lines (--json has all)")
+    for warning in trial.warnings:
+        terminal.warning(warning)
+    terminal.row("memory", f"heap {trial.peak_heap_bytes:,} B and stack {trial.peak_stack_bytes:,} B at most")

@@ -1,0 +1,107 @@
+"""The common vocabulary of device methods as JSON and as words of a command line. It calls no device."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, get_type_hints
+
+from microclaw.devices import calls
+from microclaw.devices.calls import Call
+from microclaw.errors import ConfigError, UnknownName
+
+# Installing and removing have stages of their own: they go through apps.
+_NOT_DIRECT = frozenset({"apps.install", "apps.remove"})
+
+CALLS: Mapping[str, type[Call[Any]]] = {
+    value.method: value
+    for value in vars(calls).values()
+    if isinstance(value, type) and issubclass(value, Call) and value is not Call and value.method not in _NOT_DIRECT
+}
+
+
+def call_from(method: str, arguments: Mapping[str, Any]) -> Call[Any]:
+    """The typed call; ConfigError names the argument that is missing, unknown or of a wrong type."""
+    call_type = _call_type(method)
+    hints = get_type_hints(call_type)
+    fields = {field.name: field for field in dataclasses.fields(call_type)}
+    if unknown := sorted(set(arguments) - set(fields)):
+        raise ConfigError(f"{method} has no argument {unknown[0]}", next_step=_form(method))
+    for name, field in fields.items():
+        if name not in arguments and field.default is dataclasses.MISSING:
+            raise ConfigError(f"{method} needs {name}", next_step=_form(method))
+    values = {name: _checked(method, name, value, hints[name]) for name, value in arguments.items()}
+    return call_type(**values)
+
+
+def arguments_from_words(method: str, words: Sequence[str]) -> dict[str, Any]:
+    """`pin=2 level=1`, or `2 1` in the call's own order, typed as the call wants them."""
+    call_type = _call_type(method)
+    hints = get_type_hints(call_type)
+    names = [field.name for field in dataclasses.fields(call_type)]
+    arguments: dict[str, Any] = {}
+    for index, word in enumerate(words):
+        name, separator, text = word.partition("=")
+        if not separator:
+            if index >= len(names):
+                raise ConfigError(f"{method} takes {len(names)} arguments, got {len(words)}", next_step=_form(method))
+            name, text = names[index], word
+        arguments[name] = _typed(method, name, text, hints.get(name, str))
+    return arguments
+
+
+def result_value(result: object) -> Any:
+    """A call's answer as JSON values."""
+    if dataclasses.is_dataclass(result) and not isinstance(result, type):
+        return {field.name: result_value(getattr(result, field.name)) for field in dataclasses.fields(result)}
+    if isinstance(result, Mapping):
+        return {str(key): result_value(value) for key, value in result.items()}
+    if isinstance(result, tuple | list):
+        return [result_value(value) for value in result]
+    if isinstance(result, bytes):
+        return base64.b64encode(result).decode()
+    return result
+
+
+def _call_type(method: str) -> type[Call[Any]]:
+    if method in _NOT_DIRECT:
+        verb = "install" if method == "apps.install" else "uninstall"
+        raise UnknownName(f"{method} is not called directly", next_step=f"microclaw app {verb}")
+    if method not in CALLS:
+        raise UnknownName(f"no method {method!r}", next_step=f"methods: {', '.join(sorted(CALLS))}")
+    return CALLS[method]
+
+
+def _form(method: str) -> str:
+    words = []
+    for field in dataclasses.fields(CALLS[method]):
+        word = f"{field.name}=..."
+        words.append(word if field.default is dataclasses.MISSING else f"[{word}]")
+    return f"the form is: {method} {' '.join(words)}".rstrip()
+
+
+def _typed(method: str, name: str, text: str, hint: Any) -> Any:
+    try:
+        if hint is int:
+            return int(text, 0)
+        if hint is float:
+            return float(text)
+        if hint is str:
+            return text
+        return json.loads(text)
+    except ValueError as exc:
+        kind = getattr(hint, "__name__", "JSON object")
+        raise ConfigError(f"{method}: {name}={text!r} is no {kind}", next_step=_form(method)) from exc
+
+
+def _checked(method: str, name: str, value: Any, hint: Any) -> Any:
+    good = {
+        int: isinstance(value, int) and not isinstance(value, bool),
+        float: isinstance(value, int | float) and not isinstance(value, bool),
+        str: isinstance(value, str),
+    }.get(hint, isinstance(value, Mapping))
+    if not good:
+        raise ConfigError(f"{method}: {name} has a wrong type: {value!r:.60}", next_step=_form(method))
+    return value
