@@ -4,6 +4,7 @@
     ├── ProtocolError         the peer sent bytes that more bytes cannot mend
     ├── DeviceError           a device did not do what it was asked
     │   ├── DeviceUnreachable     nobody answers there (exit code 4)
+    │   │   └── InstallInterrupted    ... in the middle of an install; `outcome` is what is known of it
     │   ├── DeviceTimeout         it did not answer in time; the outcome may be unknown
     │   ├── NotSupported          no face of this device offers that capability
     │   └── CallRejected          the firmware answered with an error
@@ -81,6 +82,18 @@ class DeviceError(MicroclawError):
 class DeviceUnreachable(DeviceError):
     code = "device_unreachable"
     exit_code = 4
+
+
+class InstallInterrupted(DeviceUnreachable):
+    """An install broke off. `outcome`: the app is "not_installed", "listed" by the device, or nobody could ask."""
+
+    code = "install_interrupted"
+
+    def __init__(
+        self, message: str, *, outcome: Literal["not_installed", "listed", "unknown"], next_step: str | None = None
+    ) -> None:
+        super().__init__(message, next_step=next_step)
+        self.outcome = outcome
 
 
 class DeviceTimeout(DeviceError):

@@ -28,7 +28,9 @@ def check_call(board: BoardProfile, call: Call[Any]) -> None:
         case PwmSet(pin=pin, duty=duty, frequency_hz=frequency_hz):
             check_pin(board, pin, "pwm")
             if not 0 <= duty <= MAX_DUTY:
-                raise CallRejected(f"a PWM duty is 0 to {MAX_DUTY}, not {duty}", next_step="255 is always on, 128 is half")
+                raise CallRejected(
+                    f"a PWM duty is 0 to {MAX_DUTY}, not {duty}", next_step="255 is always on, 128 is half"
+                )
             if not 1 <= frequency_hz <= MAX_PWM_HZ:
                 raise CallRejected(
                     f"a PWM frequency is 1 to {MAX_PWM_HZ} Hz, not {frequency_hz}", next_step="5000 Hz suits an LED"

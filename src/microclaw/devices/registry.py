@@ -161,7 +161,9 @@ class Registry:
 
     async def _set_faces(self, device: Device, faces: Sequence[str]) -> Device:
         kept = {face.face_id: face for face in device.faces if face.face_id in faces}
-        opened = {face.face_id: face for face in self._open_new_faces(faces, device.board, device) if face.face_id not in kept}
+        opened = {
+            face.face_id: face for face in self._open_new_faces(faces, device.board, device) if face.face_id not in kept
+        }
         merged = {**kept, **opened}
         dropped = [face for face in device.faces if face.face_id not in merged]
         await self._keep(device, faces=tuple(merged))
@@ -170,7 +172,7 @@ class Registry:
             await face.close()
         return device
 
-    def _open_new_faces(self, face_ids: Sequence[str], board: BoardProfile, device: Device | None) -> list[Face]:
+    def _open_new_faces(self, face_ids: Sequence[str], board: BoardProfile, device: Device | None) -> Sequence[Face]:
         opened: dict[str, Face] = {}
         for face_id in face_ids:
             face = self._open_face(face_id, board)
@@ -181,12 +183,14 @@ class Registry:
                     next_step=f"use {owner.name}, or join two entries: microclaw device merge {owner.name} OTHER",
                 )
             opened.setdefault(face.face_id, face)
-        return list(opened.values())
+        return tuple(opened.values())
 
     def _check_new_name(self, name: str) -> None:
         check_name(name)
         if any(device.name == name for device in self._devices.values()):
-            raise ConfigError(f"there is a device named {name} already", next_step=f"see it: microclaw device show {name}")
+            raise ConfigError(
+                f"there is a device named {name} already", next_step=f"see it: microclaw device show {name}"
+            )
 
     async def _keep(
         self,

@@ -1,0 +1,282 @@
+"""The WASMachine face: apps are installed, removed, listed and asked over TCP. It compiles nothing and checks no pins.
+
+After an interrupted install the firmware's parser waits for the rest of the image, whoever connects next. The face
+mends that before anything else: pad, remove what the padding may have completed, ask for the truth.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal, TypeVar, cast
+
+from microclaw.boards.profile import BoardProfile
+from microclaw.bus.events import EvidenceKind
+from microclaw.devices.calls import AppEntry, AppInstall, AppList, AppReply, AppRequest, AppUninstall, Call
+from microclaw.errors import (
+    AppNotFound,
+    DeviceTimeout,
+    DeviceUnreachable,
+    InstallInterrupted,
+    NotSupported,
+    ProtocolError,
+)
+from microclaw.faces.address import parse_host_port
+from microclaw.faces.address_lock import AddressLock
+from microclaw.faces.wasm_shape import check_sendable, raise_install_error
+from microclaw.faces.wasmachine_link import AppEvent, NoAnswer, Timeouts, WasmachineLink
+from microclaw.wire.wasmachine.answers import raise_for_status, read_applets
+from microclaw.wire.wasmachine.attributes import AttributeContainer, Generation
+from microclaw.wire.wasmachine.frame import FrameType, encode_frame
+from microclaw.wire.wasmachine.request import (
+    Request,
+    Response,
+    app_request,
+    event_request,
+    install_request,
+    query_request,
+    uninstall_request,
+)
+
+R = TypeVar("R")
+
+SCHEME: Final = "wasmachine://"
+DEFAULT_PORT: Final = 8080  # WASMACHINE_TCP_SERVER's default port in esp-wasmachine
+_PAD: Final = b"\xff"  # zeros once aborted the firmware's heap
+_RECOVERY_ANSWER_S: Final = 5.0
+_ONE_CLIENT: Final = "firmware serves one client at a time: close others (host_tool, a second host), else restart it"
+_RESTART: Final = "power the board off and on, then deploy again"
+
+
+@dataclass(frozen=True, slots=True)
+class _Interrupted:
+    """An install whose end the device may never have seen."""
+
+    name: str
+    frame_bytes: int
+    delivered: bool
+
+
+class WasmachineFace:
+    """One application manager at host:port; calls queue up, one exchange at a time."""
+
+    capabilities: Final = frozenset({"apps.install", "apps.remove", "apps.list", "apps.request"})
+    evidence: Final[EvidenceKind] = "accepted"
+
+    def __init__(
+        self,
+        address: str,
+        board: BoardProfile,
+        *,
+        lock_folder: Path,
+        timeouts: Timeouts | None = None,
+        first_mid: int | None = None,
+    ) -> None:
+        host_port = parse_host_port(address.removeprefix(SCHEME), DEFAULT_PORT)
+        self.face_id = f"{SCHEME}{host_port}"
+        self.timeouts = timeouts or Timeouts()
+        self._board = board
+        self._link = WasmachineLink(host_port, AddressLock(lock_folder, self.face_id), self.timeouts)
+        self._queue = asyncio.Lock()
+        # Answers to an earlier process's requests can still come: a random start keeps their mids foreign.
+        self._mid = secrets.randbits(31) if first_mid is None else first_mid
+        self._interrupted: _Interrupted | None = None
+
+    @property
+    def events(self) -> Sequence[AppEvent]:
+        """What apps pushed while a connection was open, newest last, at most 256."""
+        return tuple(self._link.events)
+
+    @property
+    def foreign_answers(self) -> int:
+        """Answers that belonged to none of our requests."""
+        return self._link.foreign_answers
+
+    async def call(self, call: Call[R], timeout_s: float) -> R:
+        try:
+            async with asyncio.timeout(timeout_s), self._queue:
+                return cast("R", await self._do(call))
+        except TimeoutError as exc:
+            if isinstance(call, AppInstall):
+                raise InstallInterrupted(
+                    f"installing {call.name} on {self._link.address} took over {timeout_s:g} s; outcome unknown",
+                    outcome="unknown",
+                    next_step="see whether it is there: microclaw app list",
+                ) from exc
+            unknown = "" if call.idempotent else "; outcome unknown"
+            raise DeviceTimeout(
+                f"{self._link.address} did not answer {call.method} within {timeout_s:g} s{unknown}",
+                next_step=_ONE_CLIENT,
+            ) from exc
+        except ProtocolError as exc:
+            await self._link.close()
+            raise ProtocolError(
+                f"{self._link.address} answered {call.method} with something unreadable: {exc.message}",
+                next_step="check that this port is a WASMachine application manager",
+            ) from exc
+
+    async def watch_events(self, url: str, *, register: bool = True) -> None:
+        """Ask for an app's events (url as it posts them), or no longer."""
+        async with self._queue:
+            response = await self._ask(lambda mid: event_request(mid, url, register=register), retry=True)
+            raise_for_status(response)
+
+    async def close(self) -> None:
+        await self._link.close()
+
+    async def _do(self, call: Call[Any]) -> Any:
+        match call:
+            case AppInstall():
+                return await self._install(call)
+            case AppUninstall(name=name):
+                return await self._uninstall(name)
+            case AppList():
+                return await self._list()
+            case AppRequest():
+                return await self._request(call)
+            case _:
+                raise NotSupported(
+                    f"{self.face_id} does not offer {call.method}",
+                    next_step=f"it offers {', '.join(sorted(self.capabilities))}",
+                )
+
+    async def _install(self, call: AppInstall) -> None:
+        """The name must be free: after an interruption whatever has it is removed."""
+        check_sendable(call.wasm, self._board)
+        await self._mend()
+        mid = self._next_mid()
+        request = install_request(
+            mid, call.name, call.wasm, heap_bytes=call.heap_bytes, timers=call.timers, watchdog_ms=call.watchdog_ms
+        )
+        frame = encode_frame(FrameType.INSTALL, request.encode())
+        self._interrupted = _Interrupted(call.name, len(frame), delivered=False)
+        try:
+            response = await self._link.exchange(frame, mid, self.timeouts.install_s(len(frame)))
+        except DeviceUnreachable:
+            self._interrupted = None
+            raise
+        except NoAnswer as exc:
+            self._interrupted = _Interrupted(call.name, len(frame), exc.delivered)
+            raise await self._interruption(call.name, exc) from exc
+        self._interrupted = None
+        raise_install_error(response, call.name)
+
+    async def _interruption(self, name: str, cause: NoAnswer) -> InstallInterrupted:
+        """Mend the parser at once and say what is true of the app."""
+        said = f"installing {name} on {self._link.address} broke off: {cause.reason}"
+        try:
+            names = await self._mend()
+        except DeviceUnreachable as exc:
+            return InstallInterrupted(
+                f"{said}; outcome unknown: {exc.message}",
+                outcome="unknown",
+                next_step=f"when the device is back, see whether it has {name}: microclaw app list",
+            )
+        outcome: Literal["not_installed", "listed"] = "listed" if name in names else "not_installed"
+        if outcome == "listed":
+            return InstallInterrupted(
+                f"{said}; the device does list {name} now",
+                outcome=outcome,
+                next_step="check that it works, or remove it",
+            )
+        return InstallInterrupted(f"{said}; it is not on the device", outcome=outcome, next_step="deploy it again")
+
+    async def _mend(self) -> frozenset[str]:
+        """Bring the firmware's parser back in step after an interrupted install; the names that it then lists.
+
+        More padding than the parser waits for is harmless: it skips what does not start a frame.
+        """
+        interrupted = self._interrupted
+        if interrupted is None:
+            return frozenset()
+        try:
+            if not interrupted.delivered:
+                await self._link.send_only(
+                    _PAD * interrupted.frame_bytes, self.timeouts.install_s(interrupted.frame_bytes)
+                )
+                await self._remove_corrupt(interrupted.name)
+            names = frozenset(entry.name for entry in await self._list_now())
+        except NoAnswer as exc:
+            raise DeviceUnreachable(
+                f"{self._link.address} does not answer since an install of {interrupted.name} broke off: {exc.reason}",
+                next_step=_RESTART,
+            ) from exc
+        self._interrupted = None
+        return names
+
+    async def _remove_corrupt(self, name: str) -> None:
+        response = await self._exchange(lambda mid: uninstall_request(mid, name), _RECOVERY_ANSWER_S)
+        try:
+            raise_for_status(response, name)
+        except AppNotFound:
+            return  # the padding completed nothing
+
+    async def _uninstall(self, name: str) -> None:
+        await self._mend()
+        try:
+            response = await self._exchange(lambda mid: uninstall_request(mid, name), self.timeouts.answer_s)
+        except NoAnswer as first:
+            try:
+                response = await self._exchange(lambda mid: uninstall_request(mid, name), _RECOVERY_ANSWER_S)
+                raise_for_status(response, name)
+            except AppNotFound:
+                return  # the first one did it, only its answer was lost
+            except (NoAnswer, DeviceUnreachable) as exc:
+                raise self._timed_out(f"removing {name}", first, unknown=True) from exc
+            return
+        raise_for_status(response, name)
+
+    async def _list(self) -> tuple[AppEntry, ...]:
+        await self._mend()
+        try:
+            return await self._list_now()
+        except NoAnswer as exc:
+            raise self._timed_out("listing its apps", exc) from exc
+
+    async def _list_now(self) -> tuple[AppEntry, ...]:
+        response = await self._ask(query_request, retry=True)
+        return tuple(AppEntry(app.name, app.heap_bytes) for app in read_applets(response))
+
+    async def _request(self, call: AppRequest) -> AppReply:
+        await self._mend()
+        generation = Generation(self._board.firmware.attribute_generation)
+        body = AttributeContainer.of("", call.values).encode(generation) if call.values else b""
+        try:
+            response = await self._ask(lambda mid: app_request(mid, call.name, call.url, body), retry=False)
+        except NoAnswer as exc:
+            # The firmware is silent for a url that no app registered (protocols/wasmachine, habits).
+            raise DeviceTimeout(
+                f"{call.name} gave no answer to /{call.url.lstrip('/')}: {exc.reason}",
+                next_step=f"does {call.name} register that url and run? microclaw app list",
+            ) from exc
+        raise_for_status(response, call.name)
+        values = AttributeContainer.decode(response.body).as_mapping() if response.body else {}
+        return AppReply(response.status, values)
+
+    async def _ask(self, build: Callable[[int], Request], *, retry: bool) -> Response:
+        """A request that may be sent twice: once more on a fresh connection when the first got no answer."""
+        if not retry:
+            return await self._exchange(build, self.timeouts.answer_s)
+        try:
+            return await self._exchange(build, self.timeouts.first_query_s)
+        except NoAnswer:
+            return await self._exchange(build, self.timeouts.answer_s - self.timeouts.first_query_s)
+
+    async def _exchange(self, build: Callable[[int], Request], timeout_s: float) -> Response:
+        mid = self._next_mid()
+        frame = encode_frame(FrameType.REQUEST, build(mid).encode())
+        return await self._link.exchange(frame, mid, timeout_s)
+
+    def _next_mid(self) -> int:
+        self._mid = (self._mid + 1) & 0xFFFF_FFFF
+        return self._mid
+
+    def _timed_out(self, doing: str, cause: NoAnswer, *, unknown: bool = False) -> DeviceTimeout:
+        outcome = "; outcome unknown" if unknown else ""
+        return DeviceTimeout(
+            f"{doing} on {self._link.address}: {cause.reason}{outcome}",
+            next_step=_ONE_CLIENT,
+        )
