@@ -1,0 +1,71 @@
+"""Rows of the devices a host knows and the faces each has. Opens no device."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from dataclasses import dataclass
+
+from microclaw.store.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRow:
+    """`faces` are addresses in order; no two devices share one."""
+
+    device_id: str
+    name: str
+    board_id: str
+    labels: tuple[str, ...]
+    faces: tuple[str, ...]
+    created_ms: int
+
+
+class DeviceTable:
+    """Device rows of one database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def list(self) -> tuple[DeviceRow, ...]:
+        """Every device, by name."""
+        return await self._database.read(_list)
+
+    async def get(self, device_id: str) -> DeviceRow | None:
+        rows = await self.list()
+        return next((row for row in rows if row.device_id == device_id), None)
+
+    async def put(self, row: DeviceRow) -> None:
+        """Add the device or replace it as a whole; StoreError when its name or a face is another's."""
+        await self._database.write(lambda connection: _put(connection, row))
+
+    async def delete(self, device_id: str) -> None:
+        """Forget the device and its faces; what is not there needs no forgetting."""
+        await self._database.write(
+            lambda connection: connection.execute("DELETE FROM devices WHERE device_id = ?", (device_id,)).rowcount
+        )
+
+
+def _list(connection: sqlite3.Connection) -> tuple[DeviceRow, ...]:
+    faces: dict[str, list[str]] = {}
+    for device_id, face_id in connection.execute("SELECT device_id, face_id FROM faces ORDER BY position"):
+        faces.setdefault(device_id, []).append(face_id)
+    rows = connection.execute("SELECT device_id, name, board_id, labels, created_ms FROM devices ORDER BY name")
+    return tuple(
+        DeviceRow(device_id, name, board_id, tuple(json.loads(labels)), tuple(faces.get(device_id, ())), created_ms)
+        for device_id, name, board_id, labels, created_ms in rows
+    )
+
+
+def _put(connection: sqlite3.Connection, row: DeviceRow) -> None:
+    connection.execute(
+        """INSERT INTO devices (device_id, name, board_id, labels, created_ms) VALUES (?, ?, ?, ?, ?)
+        ON CONFLICT (device_id) DO UPDATE SET name = excluded.name, board_id = excluded.board_id,
+            labels = excluded.labels, created_ms = excluded.created_ms""",
+        (row.device_id, row.name, row.board_id, json.dumps(row.labels), row.created_ms),
+    )
+    connection.execute("DELETE FROM faces WHERE device_id = ?", (row.device_id,))
+    connection.executemany(
+        "INSERT INTO faces (face_id, device_id, position) VALUES (?, ?, ?)",
+        [(face_id, row.device_id, position) for position, face_id in enumerate(row.faces)],
+    )
