@@ -36,7 +36,10 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One line of progress: the stage, what happened, and lines to show below it (a program's source)."""
+    """One line of progress: the stage, what happened, and lines to show below it (a program's source).
+
+    Three spaces in `text` part what happened from a side note, which a terminal may set flush right.
+    """
 
     stage: Stage
     text: str

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
+from microclaw.models.scene import Scene
+
 
 @dataclass(frozen=True, slots=True)
 class Usage:
@@ -63,6 +65,7 @@ class ModelRequest:
     messages: tuple[Message, ...]
     tools: tuple[ToolSpec, ...]
     max_tokens: int = 4096
+    scene: Scene | None = None  # what `system` says in words, for a model that reads no prose
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,7 @@ class ModelReply:
 
     `note` is one line of provenance for the person ("offline, 2 ms, cost 0"). A model that works from intents also
     names its `intent` ("blink(pin=2, half_period=0.5 s)") and `plan`; one that cannot answer sets `failed_code`.
+    `code_origin` says where a program in `calls` comes from when the model did not write it.
     """
 
     text: str
@@ -79,6 +83,7 @@ class ModelReply:
     note: str = ""
     intent: str | None = None
     plan: str | None = None
+    code_origin: str | None = None
     failed_code: str | None = None
     next_step: str | None = None
 

@@ -1,0 +1,90 @@
+"""What a turn says while it works: where an intent, a program, an answer comes from. Words only; acts on nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from microclaw.agent.events import Action
+from microclaw.bus.events import Evidence, Step
+from microclaw.models.protocol import ModelReply, ToolCall, Usage
+from microclaw.tools.tool import ToolResult
+
+_OWN_STEPS = frozenset({"deploy-wasm-app", "uninstall-wasm-app"})  # their stages report themselves
+_ACCEPTED_ONLY = "Accepted by the board, which offers no read-back: whether it works cannot be seen from here."
+
+
+def model_steps(model: str, reply: ModelReply, took_ms: float) -> tuple[Step, ...]:
+    """How a reply was understood; a language model's own reply shows as its name and time."""
+    if reply.intent is not None:
+        intent = Step("intent", _noted(reply.intent, reply.note))
+        return (intent, Step("plan", reply.plan)) if reply.plan else (intent,)
+    if reply.calls and reply.code_origin is None and reply.note:
+        names = ", ".join(call.name for call in reply.calls)
+        return (Step("model", _noted(f"{model}: {names}", reply.note), took_ms=took_ms),)
+    return ()
+
+
+def code_step(model: str, reply: ModelReply, call: ToolCall, usage: Usage, attempt: int, tries: int) -> Step | None:
+    """The program with numbered lines and who wrote it; None when the call carries none."""
+    try:
+        source = json.loads(call.arguments)["sourceCode"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    if not isinstance(source, str):
+        return None
+    lines = source.strip("\n").splitlines()
+    if reply.code_origin is not None:
+        text = reply.code_origin
+    elif attempt > 1:
+        text = _noted(f"mended (try {attempt} of {tries})", f"{model}, {_cost(usage)}")
+    else:
+        text = _noted(f"{model} wrote {len(lines)} lines", _cost(usage))
+    return Step("code", text, detail=tuple(f"{n:>3}  {line}" for n, line in enumerate(lines, start=1)))
+
+
+def call_step(call: ToolCall, result: ToolResult, took_ms: float) -> Step | None:
+    """A tool call that does not report stages of its own."""
+    if call.name in _OWN_STEPS and result.error_code != "tool_retry":
+        return None
+    shown = f"{call.name}({_arguments(call.arguments)})"
+    if result.ok:
+        proof = "; ".join(e.text for e in result.evidence)
+        return Step("tool", f"{shown}: {proof}" if proof else shown, took_ms=took_ms)
+    message = json.loads(result.content)["message"]
+    return Step("tool", f"{shown}: {message}", state="failed", took_ms=took_ms, next_step=result.next_step)
+
+
+def proof_note(text: str, evidence: Sequence[Evidence], actions: Sequence[Action]) -> str:
+    """What to add to an answer whose acts were only accepted, so that it never claims more."""
+    acted = any(a.ok and a.effect != "read" for a in actions)
+    if not acted or not evidence or any(e.kind != "accepted" for e in evidence) or _ACCEPTED_ONLY in text:
+        return ""
+    return f"\n{_ACCEPTED_ONLY}"
+
+
+def _noted(text: str, note: str) -> str:
+    return f"{text}   {note}" if note else text
+
+
+def _cost(usage: Usage) -> str:
+    tokens = f"{usage.input_tokens + usage.output_tokens} tokens"
+    return tokens if usage.cost_usd is None else f"{tokens}, ${usage.cost_usd:.3f}"
+
+
+def _arguments(arguments: str) -> str:
+    """A call's arguments on one short line."""
+    try:
+        values: Any = json.loads(arguments)
+    except ValueError:
+        return arguments[:60]
+    if not isinstance(values, dict):
+        return arguments[:60]
+    shown = (f"{key}={_short(value)}" for key, value in values.items() if value is not None)
+    return ", ".join(shown)
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."

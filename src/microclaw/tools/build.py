@@ -1,0 +1,24 @@
+"""Joins the tools of this version into one toolbox. Constructs no collaborator."""
+
+from __future__ import annotations
+
+from microclaw.policy.gate import Gate
+from microclaw.tools.exploring import Exploring, exploring_tools
+from microclaw.tools.inventory import Undoing, inventory_tools
+from microclaw.tools.programs import Deploying, Listing, program_tools
+from microclaw.tools.target import Devices
+from microclaw.tools.toolbox import Toolbox
+
+
+def build_toolbox(
+    *, devices: Devices, deployer: Deploying, catalogue: Listing, explorer: Exploring, undo: Undoing, gate: Gate
+) -> Toolbox:
+    """Every tool a model may call, over ready collaborators."""
+    return Toolbox(
+        (
+            *program_tools(deployer=deployer, catalogue=catalogue, devices=devices),
+            *exploring_tools(explorer=explorer, devices=devices),
+            *inventory_tools(devices=devices, undo=undo),
+        ),
+        gate,
+    )

@@ -1,0 +1,124 @@
+"""The exploration tools: act on a pin or read something at once, and leave no program behind."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal, Protocol
+
+from pydantic import Field
+
+from microclaw.apps.explore import Acted
+from microclaw.bus.events import Evidence, EvidenceKind
+from microclaw.devices.calls import AdcRead, Call, GpioGet, I2cRead, I2cScan, PwmState
+from microclaw.devices.device import Device
+from microclaw.errors import ToolFailed
+from microclaw.policy.gate import Effect, Permission
+from microclaw.tools.target import Devices, find_device
+from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
+
+
+class Exploring(Protocol):
+    async def set_pin(self, device: str, pin: int, level: int) -> Acted: ...
+
+    async def set_pwm(self, device: str, pin: int, duty: int, frequency_hz: int = 5000) -> Acted: ...
+
+
+class _OnDevice(Parameters):
+    device: str | None = Field(None, description="The device's name; may be left out when there is only one.")
+
+
+class _OnPin(_OnDevice):
+    pin: int = Field(ge=0, le=255, description="GPIO number.")
+
+
+class SetParameters(_OnPin):
+    level: Literal[0, 1] = Field(description="1 is high, 0 is low.")
+
+
+class PwmParameters(_OnPin):
+    duty: int = Field(ge=0, le=255, description="0 is off, 255 is full.")
+    frequency_hz: int = Field(5000, ge=1, le=40_000_000)
+
+
+class SensorParameters(_OnDevice):
+    sensor: str = Field(
+        pattern=r"^[a-z0-9_]{1,32}$",
+        description="bme280 gives temperature, humidity, pressure; ina219 gives voltage, current, power.",
+    )
+
+
+def exploring_tools(*, explorer: Exploring, devices: Devices) -> tuple[Tool[Any], ...]:
+    """gpio-set, gpio-get, adc-read, pwm-set, i2c-scan, i2c-read."""
+
+    async def gpio_set(asked: SetParameters, context: ToolContext) -> ToolOutput:
+        device = find_device(devices, context, device=asked.device)
+        return _acted(await explorer.set_pin(device.name, asked.pin, asked.level))
+
+    async def pwm_set(asked: PwmParameters, context: ToolContext) -> ToolOutput:
+        device = find_device(devices, context, device=asked.device)
+        return _acted(await explorer.set_pwm(device.name, asked.pin, asked.duty, asked.frequency_hz))
+
+    async def gpio_get(asked: _OnPin, context: ToolContext) -> ToolOutput:
+        device = find_device(devices, context, device=asked.device)
+        got = await device.call(GpioGet(asked.pin))
+        return _read(device, GpioGet, f"pin {got.pin} reads {got.level}", pin=got.pin, level=got.level)
+
+    async def adc_read(asked: _OnPin, context: ToolContext) -> ToolOutput:
+        device = find_device(devices, context, device=asked.device)
+        got = await device.call(AdcRead(asked.pin))
+        text = f"ADC pin {got.pin} reads {got.volts:.3f} V (raw {got.raw})"
+        return _read(device, AdcRead, text, pin=got.pin, volts=round(got.volts, 4), raw=got.raw)
+
+    async def i2c_scan(asked: _OnDevice, context: ToolContext) -> ToolOutput:
+        device = find_device(devices, context, device=asked.device)
+        found = (await device.call(I2cScan())).addresses
+        names = {address: name for name, address in device.board.i2c.sensors.items()} if device.board.i2c else {}
+        shown = [{"address": f"0x{a:02x}"} | ({"sensor": names[a]} if a in names else {}) for a in found]
+        text = ", ".join(" ".join(s.values()) for s in shown) or "nobody answers"
+        return _read(device, I2cScan, f"I2C: {text}", addresses=shown)
+
+    async def i2c_read(asked: SensorParameters, context: ToolContext) -> ToolOutput:
+        device = find_device(devices, context, device=asked.device)
+        got = await device.call(I2cRead(asked.sensor))
+        if not got.values:
+            raise ToolFailed(f"{device.name} answered without a value for {asked.sensor}", next_step="scan the I2C bus")
+        values = {name: round(value, 3) for name, value in got.values.items()}
+        return _read(device, I2cRead, f"read from {got.sensor} on {device.name}", sensor=got.sensor, values=values)
+
+    return (
+        _tool("gpio-set", "Set a pin high or low now.", SetParameters, gpio_set, acts=True),
+        _tool("gpio-get", "Read a pin's level now.", _OnPin, gpio_get),
+        _tool("adc-read", "Measure the voltage at an ADC pin now.", _OnPin, adc_read),
+        _tool("pwm-set", "Drive a pin with PWM now (brightness, speed).", PwmParameters, pwm_set, acts=True),
+        _tool("i2c-scan", "Find which addresses answer on the I2C bus.", _OnDevice, i2c_scan),
+        _tool("i2c-read", "Read a sensor now.", SensorParameters, i2c_read),
+    )
+
+
+def _tool(
+    name: str,
+    description: str,
+    parameters: type[Any],
+    run: Callable[[Any, ToolContext], Awaitable[ToolOutput]],
+    *,
+    acts: bool = False,
+) -> Tool[Any]:
+    permission, effect = (Permission.ACT, Effect.IDEMPOTENT) if acts else (Permission.READ, Effect.READ)
+    return Tool(name, description, parameters, permission, effect, run)
+
+
+def _acted(acted: Acted) -> ToolOutput:
+    state = acted.state
+    fields: dict[str, Any] = {"success": True, "device": acted.device_name, "pin": state.pin, "change": acted.change_id}
+    if isinstance(state, PwmState):
+        fields |= {"duty": state.duty, "frequency_hz": state.frequency_hz}
+    else:
+        fields |= {"level": state.level}
+    if acted.warning:
+        fields["warning"] = acted.warning
+    return ToolOutput(fields, (acted.evidence,))
+
+
+def _read(device: Device, call: type[Call[Any]], text: str, **fields: Any) -> ToolOutput:
+    kind: EvidenceKind = device.evidence_of(call.method) or "reported"
+    return ToolOutput({"success": True, "device": device.name, **fields}, (Evidence(kind, text),))

@@ -1,0 +1,93 @@
+"""Tools about devices themselves and about what was done: list, facts, status, undo."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from pydantic import Field
+
+from microclaw.apps.undo import Undone
+from microclaw.bus.events import Evidence, Report
+from microclaw.devices.calls import DeviceFacts, DeviceInfo, DeviceStatus
+from microclaw.devices.device import Device
+from microclaw.errors import NotSupported
+from microclaw.policy.gate import Effect, Permission
+from microclaw.tools.target import Devices, find_device
+from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
+
+
+class Undoing(Protocol):
+    async def undo(self, change_id: int | None = None, *, device_id: str | None = None, report: Report) -> Undone: ...
+
+
+class _Nothing(Parameters):
+    pass
+
+
+class _OnDevice(Parameters):
+    device: str | None = Field(None, description="The device's name; may be left out when there is only one.")
+
+
+class UndoParameters(_OnDevice):
+    change: int | None = Field(None, ge=1, description="A change's number; left out: the newest change.")
+
+
+def inventory_tools(*, devices: Devices, undo: Undoing) -> tuple[Tool[Any], ...]:
+    """list-devices, device-info, device-status, undo."""
+
+    async def list_devices(_: _Nothing, __: ToolContext) -> ToolOutput:
+        known = [_entry(device) for device in devices.list()]
+        return ToolOutput({"success": True, "devices": known, "count": len(known)})
+
+    async def device_info(asked: _OnDevice, context: ToolContext) -> ToolOutput:
+        device = find_device(devices, context, device=asked.device)
+        return await _facts(device, DeviceInfo())
+
+    async def device_status(asked: _OnDevice, context: ToolContext) -> ToolOutput:
+        device = find_device(devices, context, device=asked.device)
+        return await _facts(device, DeviceStatus())
+
+    async def take_back(asked: UndoParameters, context: ToolContext) -> ToolOutput:
+        device = devices.get(asked.device) if asked.device else None
+        if device is None and context.device and asked.change is None:
+            device = devices.get(context.device)
+        done = await undo.undo(asked.change, device_id=device.device_id if device else None, report=context.report)
+        fields = {"success": True, "undone": done.undone.summary, "change": done.by.change_id, "message": done.text}
+        return ToolOutput(fields, (done.evidence,))
+
+    read, idle = Permission.READ, Effect.READ
+    return (
+        Tool("list-devices", "List the devices this host knows.", _Nothing, read, idle, list_devices),
+        Tool("device-info", "What a device is: chip, firmware, board.", _OnDevice, read, idle, device_info),
+        Tool("device-status", "How a device is: uptime, memory, network.", _OnDevice, read, idle, device_status),
+        Tool(
+            "undo",
+            "Take back the newest change to a device (a program, a pin), or a numbered one.",
+            UndoParameters,
+            Permission.ACT,
+            Effect.ONCE,
+            take_back,
+        ),
+    )
+
+
+def _entry(device: Device) -> dict[str, Any]:
+    return {
+        "name": device.name,
+        "board": device.board.title,
+        "faces": list(device.face_ids),
+        "labels": list(device.labels),
+    }
+
+
+async def _facts(device: Device, call: DeviceInfo | DeviceStatus) -> ToolOutput:
+    """The device's own words, and the board profile's beside them; without a face that tells, the profile alone."""
+    fields: dict[str, Any] = {"success": True, "device": device.name, "board": device.board.title}
+    fields |= {"chip": device.board.chip, "flash_mb": device.board.flash_mb, "psram_mb": device.board.psram_mb}
+    try:
+        facts: DeviceFacts = await device.call(call)
+    except NotSupported as exc:
+        fields["message"] = f"{exc.message}: only the board profile is known"
+        return ToolOutput(fields)
+    kind = device.evidence_of(call.method) or "reported"
+    return ToolOutput({**fields, "facts": dict(facts.values)}, (Evidence(kind, f"told by {device.name} itself"),))

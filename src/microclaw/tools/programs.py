@@ -1,0 +1,190 @@
+"""The deployment tools, with the inputs and outputs of LLMos' WASM tools: put, list and remove programs on a device."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Literal, Protocol
+
+from pydantic import Field
+
+from microclaw.apps.catalogue import AppListing
+from microclaw.apps.deploy import Deployment, DeployRequest, Removal
+from microclaw.bus.events import Evidence, Report
+from microclaw.devices.device import Device
+from microclaw.errors import AppNotFound, DeviceUnreachable
+from microclaw.policy.gate import Effect, Permission
+from microclaw.tools.target import Devices, find_device
+from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
+
+MAX_SOURCE_CHARS = 256 * 1024
+_ON_THE_BOARD = frozenset({"running", "listed", "returned", "exited", "trapped", "dead"})
+
+
+class Deploying(Protocol):
+    async def deploy(self, request: DeployRequest, report: Report) -> Deployment: ...
+
+    async def remove(self, device: str, name: str, report: Report) -> Removal: ...
+
+
+class Listing(Protocol):
+    async def list_apps(self, device: str | None = None) -> tuple[AppListing, ...]: ...
+
+
+class _OnDevice(Parameters):
+    device: str | None = Field(None, description="The device's name; may be left out when there is only one.")
+    device_ip: str | None = Field(None, alias="deviceIp", description="Its address instead of its name.")
+
+
+class DeployParameters(_OnDevice):
+    source_code: str = Field(
+        alias="sourceCode", min_length=1, max_length=MAX_SOURCE_CHARS, description="The C program."
+    )
+    app_name: str = Field(
+        alias="appName",
+        pattern=r"^[A-Za-z0-9_-]{1,31}$",
+        description="Letters, digits, - and _. A name this host used before on that device is replaced.",
+    )
+    heap_size: int = Field(8192, alias="heapSize", ge=1024, le=131_072, description="App heap in bytes.")
+    optimization_level: Literal["O0", "O1", "O2", "O3", "Os", "Oz"] = Field("O3", alias="optimizationLevel")
+
+
+class QueryParameters(_OnDevice):
+    app_name: str | None = Field(None, alias="appName", description="Only this app.")
+
+
+class UninstallParameters(_OnDevice):
+    app_name: str = Field(alias="appName", min_length=1, max_length=126)
+
+
+def program_tools(*, deployer: Deploying, catalogue: Listing, devices: Devices) -> tuple[Tool[Any], ...]:
+    """deploy-wasm-app, query-wasm-apps, uninstall-wasm-app."""
+    return (
+        Tool(
+            "deploy-wasm-app",
+            "Compile a C program, check it against the device's firmware, try it on a virtual board, put it on the "
+            "device and verify it there. It then runs by itself, without the host. For anything that goes on, repeats "
+            "or reacts.",
+            DeployParameters,
+            Permission.ACT,
+            Effect.IDEMPOTENT,
+            _deploy(deployer, devices),
+        ),
+        Tool(
+            "query-wasm-apps",
+            "List the programs on a device, with what is known of their state and pins.",
+            QueryParameters,
+            Permission.READ,
+            Effect.READ,
+            _query(catalogue, devices),
+        ),
+        Tool(
+            "uninstall-wasm-app",
+            "Stop a program and take it off a device.",
+            UninstallParameters,
+            Permission.ACT,
+            Effect.IDEMPOTENT,
+            _uninstall(deployer, devices),
+        ),
+    )
+
+
+def _deploy(deployer: Deploying, devices: Devices) -> Callable[[DeployParameters, ToolContext], Awaitable[ToolOutput]]:
+    async def run(asked: DeployParameters, context: ToolContext) -> ToolOutput:
+        device = find_device(devices, context, device=asked.device, address=asked.device_ip)
+        request = DeployRequest(
+            device=device.name,
+            name=asked.app_name,
+            source=asked.source_code,
+            heap_bytes=asked.heap_size,
+            optimization=asked.optimization_level,
+        )
+        done = await deployer.deploy(request, context.report)
+        what = "replaced" if done.replaced else "deployed"
+        fields = {
+            **_place(device, success=True),
+            "appName": done.name,
+            "binarySize": done.image.size_bytes,
+            "heapSize": asked.heap_size,
+            "pins": sorted({*done.image.pins, *done.trial.pins}),
+            "replaced": done.replaced,
+            "verified": done.verified,
+            "change": done.change_id,
+            "trial": done.trial.summary(),
+            "log": list(done.trial.log[:10]),
+            "warnings": [*(w.render() for w in done.image.warnings[:5]), *done.trial.warnings[:5]],
+            "message": f"{what} {done.name} on {done.device_name}",
+        }
+        return ToolOutput(fields, (done.evidence,))
+
+    return run
+
+
+def _query(catalogue: Listing, devices: Devices) -> Callable[[QueryParameters, ToolContext], Awaitable[ToolOutput]]:
+    async def run(asked: QueryParameters, context: ToolContext) -> ToolOutput:
+        device = find_device(devices, context, device=asked.device, address=asked.device_ip)
+        listed = await catalogue.list_apps(device.name)
+        if listed and all(app.condition == "unreachable" for app in listed):
+            names = ", ".join(app.name for app in listed)
+            raise DeviceUnreachable(
+                f"{device.name} does not answer; wanted there: {names}",
+                next_step="check its power and network; the host puts its programs back when it returns",
+            )
+        there = [app for app in listed if app.condition in _ON_THE_BOARD]
+        if asked.app_name is not None:
+            if not any(app.name == asked.app_name for app in listed):
+                raise _no_such_app(device, asked.app_name, there)
+            there = [app for app in there if app.name == asked.app_name]
+        return ToolOutput(
+            {
+                **_place(device, success=True),
+                "apps": [_app(app) for app in there],
+                "count": len(there),
+                "missing": [app.name for app in listed if app.condition == "missing"],
+                "message": f"Found {len(there)} WASM app(s) on {device.name}",
+            },
+            (Evidence("reported", f"listed by {device.name} itself"),),
+        )
+
+    return run
+
+
+def _uninstall(
+    deployer: Deploying, devices: Devices
+) -> Callable[[UninstallParameters, ToolContext], Awaitable[ToolOutput]]:
+    async def run(asked: UninstallParameters, context: ToolContext) -> ToolOutput:
+        device = find_device(devices, context, device=asked.device, address=asked.device_ip)
+        done = await deployer.remove(device.name, asked.app_name, context.report)
+        fields = {
+            **_place(device, success=True),
+            "appName": done.name,
+            "change": done.change_id,
+            "message": f"removed {done.name} from {done.device_name}",
+        }
+        return ToolOutput(fields, (done.evidence,))
+
+    return run
+
+
+def _place(device: Device, *, success: bool) -> Mapping[str, Any]:
+    """The output fields every one of these tools begins with."""
+    return {"success": success, "deviceIp": _address(device), "device": device.name}
+
+
+def _address(device: Device) -> str:
+    """HOST:PORT of the WASMachine face; the device's name when it has none."""
+    places = (face_id.partition("://") for face_id in device.face_ids)
+    return next((place for scheme, _, place in places if scheme == "wasmachine"), device.name)
+
+
+def _app(app: AppListing) -> dict[str, Any]:
+    fields: dict[str, Any] = {"name": app.name, "heap": app.heap_bytes, "state": app.condition, "pins": list(app.pins)}
+    if app.foreign:
+        fields["foreign"] = True
+    if app.error:
+        fields["error"] = app.error
+    return fields
+
+
+def _no_such_app(device: Device, name: str, there: Sequence[AppListing]) -> AppNotFound:
+    names = ", ".join(app.name for app in there) or "none"
+    return AppNotFound(f"{device.name} has no app {name!r}; apps there: {names}", next_step="name one of those")

@@ -1,0 +1,110 @@
+"""What a model may call: a tool's form, and how a call ends. Knows no device and no journal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from microclaw.bus.events import Evidence, Report
+from microclaw.errors import BuildError, MicroclawError
+from microclaw.policy.gate import Effect, Permission
+
+MAX_RESULT_BYTES = 8 * 1024  # what of a result goes back to the model
+_MAX_DIAGNOSTICS = 10
+
+P = TypeVar("P", bound="Parameters")
+
+
+class Parameters(BaseModel):
+    """Base of every tool's arguments: unknown names are refused, so that a model learns the right ones."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True, frozen=True)
+
+
+@dataclass(frozen=True, slots=True)
+class ToolContext:
+    """Who asks, which device is meant when the arguments name none, and where progress goes."""
+
+    principal: str
+    report: Report
+    device: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolOutput:
+    """What a tool found or did: JSON fields for the model, evidence for the person."""
+
+    fields: Mapping[str, Any]
+    evidence: tuple[Evidence, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Tool(Generic[P]):
+    """`run` raises ToolRetry when the arguments are wrong, any other MicroclawError when it failed."""
+
+    name: str
+    description: str
+    parameters: type[P]
+    permission: Permission
+    effect: Effect
+    run: Callable[[P, ToolContext], Awaitable[ToolOutput]]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """How a call ended: JSON text for the model, bounded; `error_code` and `next_step` when it failed."""
+
+    content: str
+    ok: bool
+    evidence: tuple[Evidence, ...] = ()
+    error_code: str | None = None
+    next_step: str | None = None
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+def result_of(output: ToolOutput) -> ToolResult:
+    """A tool's output with its evidence added to what the model reads."""
+    fields = dict(output.fields)
+    if output.evidence:
+        fields["evidence"] = [{"kind": e.kind, "text": e.text} for e in output.evidence]
+    return ToolResult(bounded_json(fields), ok=True, evidence=output.evidence)
+
+
+def result_of_error(error: MicroclawError) -> ToolResult:
+    """An error as the model reads it: its diagnostics with line, source line, caret and hint."""
+    fields: dict[str, Any] = {"success": False, "error": error.code, "message": error.message}
+    if isinstance(error, BuildError):
+        fields["stage"] = error.stage
+        fields["diagnostics"] = [d.render() for d in error.diagnostics[:_MAX_DIAGNOSTICS]]
+    if error.next_step:
+        fields["next"] = error.next_step
+    return ToolResult(bounded_json(fields), ok=False, error_code=error.code, next_step=error.next_step)
+
+
+def bounded_json(fields: Mapping[str, Any]) -> str:
+    """JSON text of at most MAX_RESULT_BYTES that is still JSON: long texts and lists are cut and say so."""
+    text = _dump(fields)
+    room = MAX_RESULT_BYTES
+    while len(text.encode()) > MAX_RESULT_BYTES and room > 32:
+        room //= 2
+        text = _dump({**{key: _cut(value, room) for key, value in fields.items()}, "cut": "result was longer"})
+    return text
+
+
+def _cut(value: Any, room: int) -> Any:
+    if isinstance(value, str) and len(value) > room:
+        return value[:room] + "..."
+    if isinstance(value, list | tuple):
+        kept = [_cut(item, room) for item in value[: max(1, room // 64)]]
+        return kept if len(kept) == len(value) else [*kept, f"... {len(value) - len(kept)} more"]
+    if isinstance(value, dict):
+        return {key: _cut(item, room) for key, item in list(value.items())[: max(1, room // 32)]}
+    return value
+
+
+def _dump(fields: Mapping[str, Any]) -> str:
+    return json.dumps(fields, ensure_ascii=False, separators=(",", ":"))

@@ -1,0 +1,95 @@
+"""The tools of a turn under their names: reads arguments, asks the gate, runs. It retries nothing."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable
+from functools import cached_property
+from typing import Any
+
+from pydantic import ValidationError
+
+from microclaw.errors import MicroclawError, ToolRetry
+from microclaw.models.protocol import ToolSpec
+from microclaw.policy.gate import Effect, Gate
+from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolResult, result_of, result_of_error
+
+MAX_ARGUMENT_BYTES = 512 * 1024
+
+
+class Toolbox:
+    """`Toolbox(tools, gate)`; names are unique."""
+
+    def __init__(self, tools: Iterable[Tool[Any]], gate: Gate) -> None:
+        self._tools: dict[str, Tool[Any]] = {}
+        for tool in tools:
+            if tool.name in self._tools:
+                raise ValueError(f"two tools are named {tool.name}")
+            self._tools[tool.name] = tool
+        self._gate = gate
+
+    @cached_property
+    def specs(self) -> tuple[ToolSpec, ...]:
+        """Every tool as a model sees it."""
+        return tuple(ToolSpec(t.name, t.description, _schema(t.parameters)) for t in self._tools.values())
+
+    def effect_of(self, name: str) -> Effect:
+        """What a second run of this tool would do; READ for a name that is no tool (nothing runs)."""
+        tool = self._tools.get(name)
+        return tool.effect if tool else Effect.READ
+
+    async def call(self, name: str, arguments: str, context: ToolContext) -> ToolResult:
+        """Run a tool with arguments as JSON text. A failure is a result too: `ok` is False and the content says why."""
+        try:
+            tool = self._find(name)
+            parameters = _read_arguments(tool, arguments)
+            self._gate.check(context.principal, tool.permission, name)
+            return result_of(await tool.run(parameters, context))
+        except MicroclawError as exc:
+            return result_of_error(exc)
+
+    def _find(self, name: str) -> Tool[Any]:
+        tool = self._tools.get(name)
+        if tool is None:
+            near = difflib.get_close_matches(name, self._tools, n=1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise ToolRetry(f"there is no tool {name[:80]!r}", next_step=f"{hint}tools: {', '.join(self._tools)}")
+        return tool
+
+
+def _read_arguments(tool: Tool[Any], arguments: str) -> Parameters:
+    """Raises ToolRetry naming the fault and the right form."""
+    if len(arguments) > MAX_ARGUMENT_BYTES:
+        raise ToolRetry(
+            f"the arguments of {tool.name} have {len(arguments)} characters, at most {MAX_ARGUMENT_BYTES} are allowed"
+        )
+    try:
+        parameters = tool.parameters.model_validate_json(arguments.strip() or "{}")
+    except ValidationError as exc:
+        faults = "; ".join(_fault(e) for e in exc.errors(include_url=False, include_input=False)[:5])
+        raise ToolRetry(f"wrong arguments for {tool.name}: {faults}", next_step=_right_form(tool)) from exc
+    assert isinstance(parameters, Parameters)
+    return parameters
+
+
+def _fault(error: Any) -> str:
+    place = ".".join(str(p) for p in error["loc"]) or "arguments"
+    return f"{place}: {error['msg']}"
+
+
+def _right_form(tool: Tool[Any]) -> str:
+    fields = []
+    for name, field in tool.parameters.model_fields.items():
+        shown = field.alias or name
+        fields.append(shown if field.is_required() else f"{shown} (optional)")
+    return f"give one JSON object with: {', '.join(fields) or 'no fields'}"
+
+
+def _schema(parameters: type[Parameters]) -> str:
+    schema = parameters.model_json_schema(by_alias=True)
+    schema.pop("title", None)
+    schema.pop("description", None)
+    for field in schema.get("properties", {}).values():
+        field.pop("title", None)
+    return json.dumps(schema, separators=(",", ":"))
