@@ -1,0 +1,282 @@
+"""The serial face: exploration by JSON lines (protocols/jsonline) over a serial port, a pty or TCP. Deploys nothing.
+
+The protocol has no request ids: after a lost answer the face listens for silence and asks who is there, so that a late
+answer is never taken for the next one's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeVar, cast
+
+from microclaw.bus.events import EvidenceKind
+from microclaw.devices.calls import (
+    AdcRead,
+    AdcReading,
+    Call,
+    DeviceFacts,
+    DeviceInfo,
+    DeviceStatus,
+    GpioGet,
+    GpioSet,
+    I2cAddresses,
+    I2cRead,
+    I2cScan,
+    PinLevel,
+    PwmSet,
+    PwmState,
+    SensorReading,
+)
+from microclaw.errors import ConfigError, DeviceTimeout, DeviceUnreachable, NotSupported, ProtocolError
+from microclaw.faces.address import HostPort, parse_host_port
+from microclaw.faces.address_lock import AddressLock
+from microclaw.faces.serial_port import SerialPort, TcpPort, TtyPort
+from microclaw.wire import jsonline
+
+R = TypeVar("R")
+
+SCHEME: Final = "serial:"
+TCP_SCHEME: Final = "tcp://"
+_HIGHEST_I2C_ADDRESS: Final = 0x7F
+
+
+@dataclass(frozen=True, slots=True)
+class SerialTimeouts:
+    open_s: float = 3.0
+    reply_s: float = 5.0
+    quiet_s: float = 0.2  # silence that ends boot lines and late answers
+    drain_s: float = 3.0  # a device that never falls silent is asked all the same
+
+
+class SerialFace:
+    """One request at a time; the port stays open between calls."""
+
+    capabilities: Final = frozenset(
+        {
+            "gpio.set",
+            "gpio.get",
+            "adc.read",
+            "pwm.set",
+            "i2c.read",
+            "i2c.scan",
+            "device.info",
+            "device.status",
+        }
+    )
+    evidence: Final[EvidenceKind] = "reported"
+
+    def __init__(self, address: str, *, lock_folder: Path, timeouts: SerialTimeouts | None = None) -> None:
+        self._target = _parse(address)
+        place = f"{TCP_SCHEME}{self._target}" if isinstance(self._target, HostPort) else self._target
+        self.face_id = f"{SCHEME}{place}"
+        self.timeouts = timeouts or SerialTimeouts()
+        self._lock = AddressLock(lock_folder, self.face_id)
+        self._queue = asyncio.Lock()
+        self._port: SerialPort | None = None
+        self._lines = jsonline.LineDecoder()
+        self._in_step = False
+
+    async def call(self, call: Call[R], timeout_s: float) -> R:
+        try:
+            async with asyncio.timeout(timeout_s), self._queue:
+                return cast("R", await self._do(call))
+        except TimeoutError as exc:
+            raise self._timed_out(call.method, timeout_s) from exc
+
+    async def close(self) -> None:
+        port, self._port = self._port, None
+        self._in_step = False
+        self._lock.release()
+        if port is not None:
+            await port.close()
+
+    async def _do(self, call: Call[Any]) -> Any:
+        match call:
+            case GpioSet(pin=pin, level=level):
+                reply = await self._ask(call, jsonline.set_gpio(pin, level))
+                return PinLevel(*self._read(lambda: jsonline.gpio_reply(reply, pin, level)))
+            case GpioGet(pin=pin):
+                reply = await self._ask(call, jsonline.read_gpio(pin))
+                return PinLevel(*self._read(lambda: jsonline.gpio_reply(reply, pin)))
+            case AdcRead(pin=pin):
+                reply = await self._ask(call, jsonline.read_adc(pin))
+                return AdcReading(*self._read(lambda: jsonline.adc_reply(reply, pin)))
+            case PwmSet(pin=pin, duty=duty, frequency_hz=frequency_hz):
+                reply = await self._ask(call, jsonline.set_pwm(pin, duty, frequency_hz))
+                return PwmState(*self._read(lambda: jsonline.pwm_reply(reply, pin, duty, frequency_hz)))
+            case I2cRead(sensor=sensor):
+                reply = await self._ask(call, jsonline.read_i2c(sensor))
+                return SensorReading(*self._read(lambda: jsonline.sensor_reply(reply, sensor)))
+            case I2cScan():
+                reply = await self._ask(call, jsonline.custom("i2c_scan", {}))
+                return self._read(lambda: _addresses(reply))
+            case DeviceInfo():
+                reply = await self._ask(call, jsonline.get_info())
+                return DeviceFacts(self._read(lambda: jsonline.info_reply(reply)))
+            case DeviceStatus():
+                return await self._status(call)
+            case _:
+                raise NotSupported(
+                    f"{self.face_id} does not offer {call.method}",
+                    next_step=f"it offers {', '.join(sorted(self.capabilities))}",
+                )
+
+    async def _status(self, call: DeviceStatus) -> DeviceFacts:
+        """Only dialect C knows get_status; of the others the sensors' `system` entry says as much."""
+        try:
+            reply = await self._ask(call, jsonline.get_status())
+            return DeviceFacts(self._read(lambda: jsonline.status_reply(reply)))
+        except NotSupported:
+            sensors = await self._ask(call, jsonline.read_sensors())
+        readings = self._read(lambda: jsonline.sensors_reply(sensors))
+        system: Mapping[str, float] = next((reading.values for reading in readings if reading.sensor == "system"), {})
+        active = ", ".join(reading.sensor for reading in readings if reading.sensor != "system")
+        return DeviceFacts({**system, "sensors_active": active})
+
+    async def _ask(self, call: Call[Any], request: Mapping[str, object]) -> Mapping[str, object]:
+        """Send one line and take the one reply. Whatever goes wrong, the next request gets back in step first."""
+        try:
+            await self._get_in_step()
+            self._in_step = False
+            reply = await self._exchange(request)
+        except TimeoutError as exc:
+            raise self._timed_out(call.method, self.timeouts.reply_s) from exc
+        except (OSError, EOFError) as exc:
+            await self.close()
+            why = (isinstance(exc, OSError) and exc.strerror) or str(exc)
+            raise DeviceUnreachable(
+                f"{self.face_id} went away during {call.method}: {why}",
+                next_step="is the cable in and the board powered? ls /dev/tty* shows the ports",
+            ) from exc
+        self._in_step = True
+        return reply
+
+    async def _get_in_step(self) -> None:
+        """Open the port and let boot lines pass; after a lost answer, ask until the device answers what was asked."""
+        if self._in_step:
+            return
+        opened = self._port is None
+        if opened:
+            await self._open()
+        await self._drain()
+        if not opened:
+            await self._until_info()
+
+    async def _open(self) -> None:
+        await self._lock.acquire(self.timeouts.open_s)
+        try:
+            if isinstance(self._target, HostPort):
+                async with asyncio.timeout(self.timeouts.open_s):
+                    self._port = await TcpPort.open(self._target)
+            else:
+                self._port = TtyPort.open(self._target)
+        except (OSError, TimeoutError) as exc:
+            self._lock.release()
+            why = (isinstance(exc, OSError) and exc.strerror) or str(exc) or "no answer"
+            raise DeviceUnreachable(
+                f"cannot open {self.face_id}: {why}",
+                next_step="is the board plugged in, and may you use the port (group dialout)?",
+            ) from exc
+        except BaseException:
+            self._lock.release()
+            raise
+        self._lines = jsonline.LineDecoder()
+
+    async def _drain(self) -> None:
+        """Throw away what comes until the line is quiet."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self.timeouts.drain_s
+        assert self._port is not None
+        while loop.time() < deadline:
+            try:
+                async with asyncio.timeout(self.timeouts.quiet_s):
+                    await self._port.read()
+            except TimeoutError:
+                break
+        self._lines = jsonline.LineDecoder()
+
+    async def _until_info(self) -> None:
+        """Only an answer to get_info names a firmware: older answers before it are dropped."""
+        assert self._port is not None
+        await self._port.write(jsonline.encode_line(jsonline.get_info()))
+        async with asyncio.timeout(self.timeouts.reply_s):
+            while "firmware" not in await self._next_reply():
+                pass
+
+    async def _exchange(self, request: Mapping[str, object]) -> Mapping[str, object]:
+        assert self._port is not None
+        async with asyncio.timeout(self.timeouts.reply_s):
+            await self._port.write(jsonline.encode_line(request))
+            return await self._next_reply()
+
+    async def _next_reply(self) -> Mapping[str, object]:
+        """The next object with a status; console lines and other noise in between are not replies."""
+        assert self._port is not None
+        while True:
+            try:
+                while (line := self._lines.next_line()) is not None:
+                    reply = _reply_in(line)
+                    if reply is not None:
+                        return reply
+            except ProtocolError:
+                continue  # a line over the limit was thrown away by the decoder; those after it are good
+            self._lines.receive(await self._port.read())
+
+    def _read(self, read: Any) -> Any:
+        """Interpret a reply; one that answers something else means that we are out of step."""
+        try:
+            return read()
+        except ProtocolError as exc:
+            self._in_step = False
+            raise ProtocolError(
+                f"{self.face_id}: {exc.message}", next_step="try again; is this the board's JSON line port?"
+            ) from exc
+
+    def _timed_out(self, method: str, timeout_s: float) -> DeviceTimeout:
+        self._in_step = False
+        return DeviceTimeout(
+            f"{self.face_id} did not answer {method} within {timeout_s:g} s",
+            next_step="is its exploration firmware running? press its reset button and try again",
+        )
+
+
+def _parse(address: str) -> HostPort | str:
+    """serial:tcp://host:port or serial:/path of a tty."""
+    place = address.removeprefix(SCHEME)
+    if place.startswith(TCP_SCHEME):
+        return parse_host_port(place.removeprefix(TCP_SCHEME))
+    if not place.startswith("/") or "\0" in place:
+        raise ConfigError(
+            f"{address!r} is no serial port", next_step="write serial:/dev/ttyACM0 or serial:tcp://HOST:PORT"
+        )
+    return place
+
+
+def _reply_in(line: bytes) -> Mapping[str, object] | None:
+    try:
+        reply = jsonline.parse_object(line)
+    except ProtocolError:
+        return None
+    return reply if "status" in reply else None
+
+
+def _addresses(reply: Mapping[str, object]) -> I2cAddresses:
+    """`addresses` or `devices`, as numbers or as "0x76"."""
+    jsonline.raise_for_error(reply)
+    found = reply.get("addresses", reply.get("devices"))
+    if not isinstance(found, list):
+        raise ProtocolError("a reply to i2c_scan without a list of addresses")
+    return I2cAddresses(tuple(sorted({_address(entry) for entry in found})))
+
+
+def _address(entry: object) -> int:
+    try:
+        address = int(entry, 0) if isinstance(entry, str) else entry
+    except ValueError as exc:
+        raise ProtocolError(f"an I2C address {entry!r}") from exc
+    if not isinstance(address, int) or not 0 <= address <= _HIGHEST_I2C_ADDRESS:
+        raise ProtocolError(f"an I2C address {entry!r}")
+    return address
