@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
 
-from microclaw.apps.ledger import Ledger
+from microclaw.apps.ledger import DesiredApp, Ledger
+from microclaw.apps.placement import not_found
+from microclaw.apps.ports import Devices
+from microclaw.devices.calls import AppEntry, AppList, AppState, AppStates
+from microclaw.devices.device import Device
+from microclaw.errors import DeviceError
 
-AppCondition: TypeAlias = Literal["running", "listed", "returned", "exited", "trapped", "dead", "missing", "unreachable"]
+AppCondition: TypeAlias = Literal[
+    "running", "listed", "returned", "exited", "trapped", "dead", "missing", "unreachable"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +25,7 @@ class AppListing:
 
     `condition`: "listed" is all that stock firmware tells of an app; "dead" is loaded and without effect; "missing" is
     wanted and not there; "unreachable" is wanted on a device that does not answer. `foreign`: this host did not put
-    it there. `size_bytes`, `sha256`, `source` are None for a foreign app.
+    it there. `sha256`, `installed_ms` are None for a foreign app; `size_bytes` and `source` come with `show`.
     """
 
     device_id: str
@@ -26,22 +35,88 @@ class AppListing:
     foreign: bool
     heap_bytes: int
     pins: tuple[int, ...]
-    size_bytes: int | None
-    sha256: str | None
+    sha256: str | None = None
     error: str | None = None
     installed_ms: int | None = None
+    size_bytes: int | None = None
     source: str | None = None
 
 
 class Catalogue:
     """`Catalogue(devices=registry, ledger=...)`"""
 
-    def __init__(self, *, devices: Any, ledger: Ledger) -> None: ...
+    def __init__(self, *, devices: Devices, ledger: Ledger) -> None:
+        self._devices = devices
+        self._ledger = ledger
 
     async def list_apps(self, device: str | None = None) -> tuple[AppListing, ...]:
         """Apps of one device (name or id) or of all; a device that does not answer lists what is wanted there."""
-        raise NotImplementedError
+        if device is not None:
+            return await self._of(self._devices.get(device))
+        targets = [found for found in self._devices.list() if found.supports(AppList.method)]
+        async with asyncio.TaskGroup() as tasks:
+            asked = [tasks.create_task(self._of(target), name=f"list {target.name}") for target in targets]
+        return tuple(listing for task in asked for listing in task.result())
 
     async def show(self, device: str, name: str) -> AppListing:
-        """One app; raises AppNotFound naming what there is."""
-        raise NotImplementedError
+        """One app with its size and source; raises AppNotFound naming what there is."""
+        target = self._devices.get(device)
+        listings = await self._of(target)
+        listing = next((found for found in listings if found.name == name), None)
+        if listing is None:
+            raise not_found(target, name, [found.name for found in listings])
+        if listing.sha256 is None:
+            return listing
+        image = await self._ledger.image(listing.sha256)
+        return replace(listing, size_bytes=len(image.wasm), source=image.source)
+
+    async def _of(self, device: Device) -> tuple[AppListing, ...]:
+        wanted = {app.name: app for app in await self._ledger.desired(device.device_id)}
+        absent: AppCondition = "missing"
+        listed: dict[str, AppEntry] = {}
+        states: dict[str, AppState] = {}
+        try:
+            listed = {app.name: app for app in await device.call(AppList())}
+            if device.supports(AppStates.method):
+                states = {app.name: app for app in await device.call(AppStates())}
+        except DeviceError:
+            if not wanted:
+                raise
+            absent = "unreachable"
+        names = sorted(wanted.keys() | listed.keys())
+        return tuple(_listing(device, name, wanted, listed, states, absent) for name in names)
+
+
+def _listing(
+    device: Device,
+    name: str,
+    wanted: Mapping[str, DesiredApp],
+    listed: Mapping[str, AppEntry],
+    states: Mapping[str, AppState],
+    absent: AppCondition,
+) -> AppListing:
+    ours, there, state = wanted.get(name), listed.get(name), states.get(name)
+    heap_bytes = there.heap_bytes if there else ours.version.heap_bytes if ours else 0
+    pins = state.pins if state else ours.version.pins if ours else ()
+    return AppListing(
+        device_id=device.device_id,
+        device_name=device.name,
+        name=name,
+        condition=absent if there is None else _condition(state),
+        foreign=ours is None,
+        heap_bytes=heap_bytes,
+        pins=pins,
+        sha256=ours.version.sha256 if ours else None,
+        error=state.error if state else None,
+        installed_ms=ours.since_ms if ours else None,
+    )
+
+
+def _condition(state: AppState | None) -> AppCondition:
+    if state is None:
+        return "listed"
+    match state.state:
+        case "running" | "returned" | "exited" | "trapped":
+            return state.state
+        case _:
+            return "dead"

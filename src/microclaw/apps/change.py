@@ -9,13 +9,13 @@ from typing import Literal, TypeAlias
 
 from microclaw.errors import StoreError
 
-ChangeKind: TypeAlias = Literal["app.deploy", "app.upgrade", "app.remove", "gpio.set", "pwm.set"]
+ChangeKind: TypeAlias = Literal["app.deploy", "app.upgrade", "app.remove", "app.restore", "gpio.set", "pwm.set"]
 ChangeState: TypeAlias = Literal["planned", "done", "failed", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
 class AppVersion:
-    """A program as it is to run: its image's hash and the terms it was installed under."""
+    """A program as it is to run: its image's hash, the terms it was installed under, the pins it drives."""
 
     sha256: str
     heap_bytes: int
@@ -59,6 +59,7 @@ DeviceAction: TypeAlias = PutApp | RemoveApp | SetLevel | SetPwm
 class Change:
     """One journal entry. `inverse` is None when nothing is known that would take it back.
 
+    app.restore is the host's own putting back of an app that a board lost: part of no undo.
     `undoes` names the change that this one took back; `undone_by` the one that took this back.
     """
 

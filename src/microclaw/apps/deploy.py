@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Protocol
+import re
+import time
+from dataclasses import dataclass, replace
 
+from microclaw.apps.change import AppVersion
 from microclaw.apps.ledger import Ledger
-from microclaw.apps.trial import Standby, Trial, TrialInput
-from microclaw.boards.profile import BoardProfile
-from microclaw.bus.events import Evidence, Report
+from microclaw.apps.placement import Placed, Placement, check_pins_free
+from microclaw.apps.ports import Compile, Devices, ReadModule, Try
+from microclaw.apps.settle import settle
+from microclaw.apps.stages import accepted, checked, compiled, fail, report_failure
+from microclaw.apps.terms import TrialInput, TrialTerms
+from microclaw.apps.trial import Trial
+from microclaw.apps.verify import Verification, verify
+from microclaw.bus.events import Evidence, Report, Stage, Step
+from microclaw.devices.calls import AppList
+from microclaw.devices.device import Device
+from microclaw.errors import (
+    BuildError,
+    DeployRejected,
+    DeviceError,
+    MicroclawError,
+    UnknownName,
+)
 from microclaw.wasm.image import Image
+
+MAX_NAME_LENGTH = 63
+_APP_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,28 +69,35 @@ class Deployment:
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """A program taken off a device, confirmed by the device's own list."""
+    """A program taken off a device, confirmed by the device's own list; `undoable` when its image is kept."""
 
     device_id: str
     device_name: str
     name: str
     evidence: Evidence
+    undoable: bool
     change_id: int
 
 
-class Compile(Protocol):
-    """wasm.compile_module with its cache already bound."""
-
-    async def __call__(self, source: str, board: BoardProfile, *, name: str, optimization: str) -> Image: ...
-
-
 class Deployer:
-    """Puts programs onto devices and takes them off, one change a device at a time, every change journaled.
+    """Puts programs onto devices and takes them off, one change a device at a time, every change journaled."""
 
-    `Deployer(devices=registry, ledger=Ledger(database), compile=..., standby=standby)`
-    """
-
-    def __init__(self, *, devices: Any, ledger: Ledger, compile: Compile, standby: Standby | None = None) -> None: ...
+    def __init__(
+        self,
+        *,
+        devices: Devices,
+        ledger: Ledger,
+        placement: Placement,
+        compile: Compile,
+        read_module: ReadModule,
+        try_image: Try,
+    ) -> None:
+        self._devices = devices
+        self._ledger = ledger
+        self._placement = placement
+        self._compile = compile
+        self._read_module = read_module
+        self._try_image = try_image
 
     async def deploy(self, request: DeployRequest, report: Report) -> Deployment:
         """Compile, check, try, deploy, verify.
@@ -79,12 +105,170 @@ class Deployer:
         Raises BuildError, TrialFailed, PinRefused, DeployRejected and its kinds, DeviceError, UnknownName; before a
         raise the failed stage is reported as a Step with state "failed" and its next step.
         """
-        raise NotImplementedError
+        device = self._devices.get(request.device)
+        check_app_name(request.name)
+        image = await self._build(device, request, report)
+        version = AppVersion(image.sha256, request.heap_bytes, request.timers, request.watchdog_ms, image.pins)
+        return await self._bring(
+            device, request.name, image, version, report, request.inputs, request.try_for_ms, take_over=request.replace
+        )
 
-    async def remove(self, device: str, name: str, report: Report) -> Removal:
+    async def put_version(
+        self, device_id: str, name: str, version: AppVersion, report: Report, *, undoes: int | None = None
+    ) -> Deployment:
+        """Let `name` be a version whose image is kept: check, try, deploy, verify. Raises as `deploy`."""
+        device = self._devices.get(device_id)
+        stored = await self._ledger.image(version.sha256)
+        image = self._checked(device, stored.wasm, name, stored.source, version.heap_bytes, report)
+        return await self._bring(device, name, image, version, report, undoes=undoes)
+
+    async def remove(self, device: str, name: str, report: Report, *, undoes: int | None = None) -> Removal:
         """Take an app off a device and no longer want it there. Raises AppNotFound when neither knows it."""
-        raise NotImplementedError
+        target = self._devices.get(device)
+        try:
+            async with self._placement.holding(target):
+                change_id, undoable = await self._placement.take_off(target, name, undoes=undoes)
+                left = [app.name for app in await target.call(AppList())]
+        except MicroclawError as exc:
+            fail(report, "deploy", exc)
+        report(Step("deploy", f"{name} removed from {target.name}"))
+        runs = f"{', '.join(sorted(left))} still on it" if left else "no app left on it"
+        evidence = Evidence("reported", f"{target.name} no longer lists {name}; {runs}")
+        hint = None if undoable else "this host did not install it and has no copy: undo cannot bring it back"
+        report(Step("verify", evidence.text, next_step=hint))
+        return Removal(target.device_id, target.name, name, evidence, undoable, change_id)
 
     async def recover(self) -> tuple[str, ...]:
-        """Settle the changes that a crash left planned by asking their devices; one sentence for each."""
-        raise NotImplementedError
+        """Settle the changes that a crash left open by asking their devices; one sentence for each.
+
+        A device that does not answer keeps its changes open; the keeper settles them when it is back.
+        """
+        told: list[str] = []
+        for device_id in sorted({change.device_id for change in await self._ledger.unfinished()}):
+            try:
+                device = self._devices.get(device_id)
+                async with self._placement.holding(device):
+                    told += await settle(device, self._ledger)
+            except (DeviceError, UnknownName) as exc:
+                told.append(f"changes of device {device_id} stay open: {exc.message}")
+        return tuple(told)
+
+    async def _build(self, device: Device, request: DeployRequest, report: Report) -> Image:
+        if (request.source is None) == (request.wasm is None):
+            raise DeployRejected("a deployment needs source or wasm, one of the two", next_step="give one of them")
+        if request.wasm is not None:
+            return self._checked(device, request.wasm, request.name, None, request.heap_bytes, report)
+        assert request.source is not None
+        started = time.perf_counter()
+        try:
+            image = await self._compile(
+                request.source, device.board, name=request.name, optimization=request.optimization
+            )
+        except BuildError as exc:
+            fail(report, "check" if exc.stage == "check" else "compile", exc)
+        except MicroclawError as exc:
+            fail(report, "compile", exc)
+        took_ms = (time.perf_counter() - started) * 1000
+        warnings = tuple(line for found in image.warnings for line in found.render().splitlines())
+        report(Step("compile", compiled(image, request.optimization), detail=warnings, took_ms=took_ms))
+        report(Step("check", checked(image, request.heap_bytes)))
+        return image
+
+    def _checked(
+        self, device: Device, wasm: bytes, name: str, source: str | None, heap_bytes: int, report: Report
+    ) -> Image:
+        try:
+            image = self._read_module(wasm, device.board, name=name, source=source)
+        except MicroclawError as exc:
+            fail(report, "check", exc)
+        report(Step("check", checked(image, heap_bytes)))
+        return image
+
+    async def _bring(
+        self,
+        device: Device,
+        name: str,
+        image: Image,
+        version: AppVersion,
+        report: Report,
+        inputs: tuple[TrialInput, ...] = (),
+        try_for_ms: float = 10_000,
+        *,
+        take_over: bool = False,
+        undoes: int | None = None,
+    ) -> Deployment:
+        wanted = await self._ledger.desired(device.device_id)
+        stage: Stage = "check"
+        try:
+            check_pins_free(device, name, image.pins, wanted)
+            stage = "try"
+            terms = TrialTerms(try_for_ms, inputs, heap_bytes=version.heap_bytes, timers=version.timers)
+            trial = await self._try(device, image, terms, report)
+            # A pin computed at run time shows only here.
+            check_pins_free(device, name, trial.driven, wanted)
+            stage = "deploy"
+            version = replace(version, pins=trial.driven)
+            await self._ledger.keep_image(image)
+            async with self._placement.holding(device):
+                placed = await self._placement.put(
+                    device, name, image.wasm, version, report, take_over=take_over, undoes=undoes
+                )
+                text = accepted(name, device) + (", in place of the former one" if placed.replaced else "")
+                report(Step("deploy", text, took_ms=placed.took_ms))
+                stage = "verify"
+                found = await verify(device, name, trial, placed.baseline)
+                if found.dead is not None:
+                    await self._withdraw_dead(device, name, placed, found.dead, report)
+        except MicroclawError as exc:
+            fail(report, stage, exc)
+        report(_verified(found, device))
+        return Deployment(
+            device.device_id,
+            device.name,
+            name,
+            image,
+            trial,
+            found.evidence,
+            found.agrees,
+            placed.replaced,
+            placed.change_id,
+        )
+
+    async def _try(self, device: Device, image: Image, terms: TrialTerms, report: Report) -> Trial:
+        report(Step("try", "on a throw-away virtual board", "running"))
+        trial = await self._try_image(image, device.board, terms)
+        if trial.ok:
+            report(Step("try", trial.summary(), detail=tuple(f"warning: {text}" for text in trial.warnings)))
+        trial.raise_if_failed()
+        return trial
+
+    async def _withdraw_dead(
+        self, device: Device, name: str, placed: Placed, dead: tuple[str, str], report: Report
+    ) -> None:
+        """The firmware took it and it does nothing: free its place, then say so."""
+        error, next_step = dead
+        try:
+            await self._placement.withdraw(device, name, placed, report)
+        except DeviceError as exc:
+            report_failure(report, "deploy", exc)
+        raise DeployRejected(f"{device.name} accepted {name}, but {error}", next_step=next_step)
+
+
+def check_app_name(name: str) -> None:
+    """Raise DeployRejected for a name that the firmware or a person's shell would stumble over."""
+    if len(name) > MAX_NAME_LENGTH or not _APP_NAME.fullmatch(name):
+        raise DeployRejected(
+            f"{name[:MAX_NAME_LENGTH]!r} is no name for an app",
+            next_step=f"use letters, digits, - and _, at most {MAX_NAME_LENGTH}, starting with a letter or digit",
+        )
+
+
+def _verified(found: Verification, device: Device) -> Step:
+    if found.agrees:
+        return Step("verify", found.evidence.text)
+    return Step(
+        "verify",
+        found.evidence.text,
+        "failed",
+        next_step=f"it is installed; see what it does: microclaw logs {device.name}, or take it off: microclaw undo",
+    )

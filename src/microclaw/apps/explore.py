@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
+from microclaw.apps.change import ChangeKind, DeviceAction, SetLevel, SetPwm, subject_of
 from microclaw.apps.ledger import Ledger
+from microclaw.apps.ports import Devices
 from microclaw.bus.events import Evidence
-from microclaw.devices.calls import PinLevel, PwmState
+from microclaw.devices.calls import GpioGet, GpioSet, PinLevel, PwmSet, PwmState
+from microclaw.devices.checks import check_call
+from microclaw.devices.device import Device
+from microclaw.errors import DeviceTimeout, DeviceUnreachable, MicroclawError
+
+S = TypeVar("S")
+
+_LOOK_BACK = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +35,106 @@ class Acted:
 class Explorer:
     """`Explorer(devices=registry, ledger=...)`; reads need no journal: call the device itself for them."""
 
-    def __init__(self, *, devices: Any, ledger: Ledger) -> None: ...
+    def __init__(self, *, devices: Devices, ledger: Ledger) -> None:
+        self._devices = devices
+        self._ledger = ledger
 
-    async def set_pin(self, device: str, pin: int, level: int) -> Acted:
+    async def set_pin(self, device: str, pin: int, level: int, *, undoes: int | None = None) -> Acted:
         """Drive a pin; raises PinRefused by board profile, NotSupported, DeviceError."""
-        raise NotImplementedError
+        target = self._devices.get(device)
+        call = GpioSet(pin, level)
+        check_call(target.board, call)
+        target.face_for(call.method)
+        last = await self._last(target, pin)
+        if isinstance(last, SetPwm) and last.duty:
+            inverse: DeviceAction | None = last
+        else:
+            before = await _level(target, pin, last)
+            inverse = None if before is None else SetLevel(pin, before)
+        summary = f"set pin {pin} {'on' if level else 'off'} on {target.name}"
+        change_id = await self._plan(target, "gpio.set", summary, SetLevel(pin, level), inverse, undoes)
+        state = await self._act(change_id, target.call(call))
+        return Acted(
+            target.device_id,
+            target.name,
+            state,
+            await _read_back(target, pin, level),
+            change_id,
+            await self._contested(target, pin),
+        )
 
-    async def set_pwm(self, device: str, pin: int, duty: int, frequency_hz: int = 5000) -> Acted:
-        """Drive a pin with PWM, `duty` 0-255; raises as set_pin."""
-        raise NotImplementedError
+    async def set_pwm(
+        self, device: str, pin: int, duty: int, frequency_hz: int = 5000, *, undoes: int | None = None
+    ) -> Acted:
+        """Drive a pin with PWM, `duty` 0-255; raises as set_pin. What was not PWM before goes back to its level."""
+        target = self._devices.get(device)
+        call = PwmSet(pin, duty, frequency_hz)
+        check_call(target.board, call)
+        target.face_for(call.method)
+        last = await self._last(target, pin)
+        inverse: DeviceAction = SetPwm(pin, 0, frequency_hz)
+        if isinstance(last, SetPwm) or (isinstance(last, SetLevel) and last.level):
+            inverse = last
+        summary = f"PWM {duty} of 255 on pin {pin} of {target.name}"
+        change_id = await self._plan(target, "pwm.set", summary, SetPwm(pin, duty, frequency_hz), inverse, undoes)
+        state = await self._act(change_id, target.call(call))
+        text = f"{target.name} answers: pin {pin} at duty {state.duty} of 255, {state.frequency_hz:,} Hz"
+        evidence = Evidence("reported", text)
+        return Acted(target.device_id, target.name, state, evidence, change_id, await self._contested(target, pin))
+
+    async def _last(self, device: Device, pin: int) -> DeviceAction | None:
+        """What this host last did to the pin."""
+        subject = subject_of(SetLevel(pin, 0))
+        history = await self._ledger.changes(device.device_id, _LOOK_BACK)
+        return next((c.forward for c in history if c.state == "done" and c.subject == subject), None)
+
+    async def _plan(
+        self,
+        device: Device,
+        kind: ChangeKind,
+        summary: str,
+        forward: DeviceAction,
+        inverse: DeviceAction | None,
+        undoes: int | None,
+    ) -> int:
+        return await self._ledger.plan(device.device_id, kind, summary, forward, inverse, undoes=undoes)
+
+    async def _act(self, change_id: int, answer: Awaitable[S]) -> S:
+        try:
+            state = await answer
+        except (DeviceTimeout, DeviceUnreachable):
+            await self._ledger.leave_open(change_id)
+            raise
+        except MicroclawError:
+            await self._ledger.fail(change_id)
+            raise
+        await self._ledger.complete(change_id)
+        return state
+
+    async def _contested(self, device: Device, pin: int) -> str | None:
+        for app in await self._ledger.desired(device.device_id):
+            if pin in app.version.pins:
+                return f"{app.name} drives pin {pin} too and may change it again at once"
+        return None
+
+
+def _sees_pins(device: Device) -> bool:
+    """Only a board that reports its pins is asked: reading a driven pin makes plain firmware turn it into an input."""
+    return device.evidence_of(GpioGet.method) == "counted"
+
+
+async def _level(device: Device, pin: int, last: DeviceAction | None) -> int | None:
+    if _sees_pins(device):
+        return (await device.call(GpioGet(pin))).level
+    return last.level if isinstance(last, SetLevel) else None
+
+
+async def _read_back(device: Device, pin: int, level: int) -> Evidence:
+    if not _sees_pins(device):
+        return Evidence("reported", f"{device.name} answers: pin {pin} set to {level}")
+    found = (await device.call(GpioGet(pin))).level
+    if found == level:
+        return Evidence("counted", f"read back on the board: pin {pin} is at {found}")
+    return Evidence(
+        "counted", f"read back on the board: pin {pin} is at {found}, not {level}: something else drives it"
+    )

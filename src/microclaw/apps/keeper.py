@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-from microclaw.apps.deploy import Deployer
 from microclaw.apps.ledger import Ledger
-from microclaw.bus.events import Report
+from microclaw.apps.placement import Placement
+from microclaw.apps.ports import Devices
+from microclaw.apps.settle import settle
+from microclaw.bus.events import Report, Step
+from microclaw.devices.calls import AppList
+from microclaw.devices.device import Device
+from microclaw.errors import DeviceError, MicroclawError, UnknownName
+
+MAX_INTERVAL_S = 60.0
+_AT_ONCE = 16
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,32 +29,112 @@ class KeptDevice:
     device_id: str
     device_name: str
     checked_ms: int
-    unreachable_since_ms: int | None
-    put_back: tuple[str, ...]
+    unreachable_since_ms: int | None = None
+    put_back: tuple[str, ...] = ()
     problem: str | None = None
 
 
 class Keeper:
-    """`Keeper(devices=registry, ledger=..., deployer=..., report=...)`; `run()` belongs in the host's TaskGroup."""
+    """`run()` belongs in the host's TaskGroup; `report` hears of every app that was put back."""
 
     def __init__(
         self,
         *,
-        devices: Any,
+        devices: Devices,
         ledger: Ledger,
-        deployer: Deployer,
-        report: Report | None = None,
+        placement: Placement,
+        report: Report,
         interval_s: float = 5.0,
-        now_ms: Callable[[], int] | None = None,
-    ) -> None: ...
+        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
+        self._devices = devices
+        self._ledger = ledger
+        self._placement = placement
+        self._report = report
+        self._interval_s = interval_s
+        self._now_ms = now_ms
+        self._kept: dict[str, KeptDevice] = {}
+        self._next_check: dict[str, float] = {}
+        self._failures: dict[str, int] = {}
 
     async def run(self) -> None:
         """Look after every device with desired apps until cancelled."""
-        raise NotImplementedError
+        while True:
+            await self._round()
+            await asyncio.sleep(self._interval_s)
 
     async def check(self, device_id: str) -> KeptDevice:
-        """Ask one device once and put back what it lost."""
-        raise NotImplementedError
+        """Ask one device once, settle what is open and put back what it lost. Raises UnknownName only."""
+        device = self._devices.get(device_id)
+        before = self._kept.get(device_id)
+        put_back: list[str] = []
+        problem: str | None = None
+        unreachable_since: int | None = None
+        try:
+            async with self._placement.holding(device):
+                for text in await settle(device, self._ledger):
+                    self._report(Step("deploy", text))
+                problem = await self._put_back_lost(device, put_back)
+        except DeviceError as exc:
+            problem = exc.message
+            known = before.unreachable_since_ms if before is not None else None
+            unreachable_since = known if known is not None else self._now_ms()
+        kept = KeptDevice(device_id, device.name, self._now_ms(), unreachable_since, tuple(put_back), problem)
+        self._kept[device_id] = kept
+        return kept
 
     def status(self) -> tuple[KeptDevice, ...]:
-        raise NotImplementedError
+        """The last finding for each device looked after, by name."""
+        return tuple(sorted(self._kept.values(), key=lambda kept: kept.device_name))
+
+    async def _put_back_lost(self, device: Device, put_back: list[str]) -> str | None:
+        """Install what is wanted and not listed; the first reason why one could not be, if any."""
+        wanted = await self._ledger.desired(device.device_id)
+        if not wanted:
+            return None
+        listed = {app.name for app in await device.call(AppList())}
+        problem: str | None = None
+        for app in wanted:
+            if app.name in listed:
+                continue
+            if len(listed) >= device.board.firmware.max_apps:
+                problem = problem or f"no room for {app.name}: the board lists {', '.join(sorted(listed))}"
+                continue
+            try:
+                await self._placement.put_back(device, app)
+            except DeviceError:
+                raise
+            except MicroclawError as exc:
+                problem = problem or f"{app.name} could not be put back: {exc.message}"
+                continue
+            listed.add(app.name)
+            put_back.append(app.name)
+            self._report(Step("deploy", f"{device.name} had lost {app.name}: put back from the stored image"))
+        return problem
+
+    async def _round(self) -> None:
+        """Check every device that is due, some at once, each failure kept to its device."""
+        wanted = {app.device_id for app in await self._ledger.desired()}
+        wanted |= {change.device_id for change in await self._ledger.unfinished()}
+        for gone in self._kept.keys() - wanted:
+            del self._kept[gone]
+        now = time.monotonic()
+        due = [device_id for device_id in sorted(wanted) if self._next_check.get(device_id, 0.0) <= now]
+        gate = asyncio.Semaphore(_AT_ONCE)
+        async with asyncio.TaskGroup() as tasks:
+            for device_id in due:
+                tasks.create_task(self._look_after(device_id, gate), name=f"keeper {device_id}")
+
+    async def _look_after(self, device_id: str, gate: asyncio.Semaphore) -> None:
+        async with gate:
+            try:
+                kept = await self.check(device_id)
+                well = kept.problem is None
+            except UnknownName:
+                well = False  # its device was removed; the rows stay in case it comes back
+            except Exception:  # the keeper must outlive one device's trouble
+                _log.exception("keeping device %s", device_id)
+                well = False
+        self._failures[device_id] = 0 if well else self._failures.get(device_id, 0) + 1
+        pause_s = min(self._interval_s * 2 ** min(self._failures[device_id], 6), MAX_INTERVAL_S) if not well else 0.0
+        self._next_check[device_id] = time.monotonic() + pause_s

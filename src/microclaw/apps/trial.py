@@ -2,46 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
+from microclaw.apps.standby import BoardKind, Standby, TrialBoard, fresh_board
+from microclaw.apps.terms import TrialTerms
+from microclaw.apps.timeline import PwmChange, describe, round_seconds
+from microclaw.apps.verdict import ConsoleLine, Ended, PinRole, Record, judge
 from microclaw.boards.profile import BoardProfile
 from microclaw.bus.events import Edge
+from microclaw.devices.calls import AppInstall
+from microclaw.errors import CallRejected, TrialFailed
 from microclaw.wasm.image import Image
+from microclaw.wire.control import PinRow
 
-Ended: TypeAlias = Literal["running", "returned", "exited", "trapped"]
-
-
-@dataclass(frozen=True, slots=True)
-class TrialInput:
-    """A level that comes in at a pin from outside, `at_ms` after the program's start."""
-
-    pin: int
-    level: int
-    at_ms: float = 0.0
-
-
-def parse_input(text: str) -> TrialInput:
-    """Read "1=1@2s" (pin 1 goes high after 2 s; ms, s, min; no @ means from the start). Raises ConfigError."""
-    raise NotImplementedError
-
-
-def parse_duration_ms(text: str) -> float:
-    """Read "10s", "500ms", "2min", "1h" or a plain number of seconds. Raises ConfigError."""
-    raise NotImplementedError
-
-
-@dataclass(frozen=True, slots=True)
-class TrialTerms:
-    """How long in board time, with which inputs and under which install terms a program is tried."""
-
-    for_ms: float = 10_000
-    inputs: tuple[TrialInput, ...] = ()
-    seed: int = 0
-    realtime: bool = False
-    heap_bytes: int = 8192
-    timers: int = 20
-    watchdog_ms: int = 180_000
+SCHEMA = "microclaw.try/1"
+_APP_NAME = "trial"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +27,16 @@ class Trial:
     """What the program did on the virtual board. Edge and log times are ms since its installation.
 
     `ok` is False when it would be of no use on a real board; then `error` and `next_step` say why. `pins` are
-    those it opened; `board_ms` the board time that passed, `took_ms` the host's.
+    those it opened, `driven` of them those it drives; `board_ms` the board time that passed, `took_ms` the host's.
     """
 
     ok: bool
     ended: Ended
     log: tuple[str, ...]
     edges: tuple[Edge, ...]
-    pwm: tuple[tuple[float, int, int, int], ...]  # t_ms, pin, duty 0-255, frequency_hz
+    pwm: tuple[PwmChange, ...]
     pins: tuple[int, ...]
+    driven: tuple[int, ...]
     peak_heap_bytes: int
     peak_stack_bytes: int
     warnings: tuple[str, ...]
@@ -65,22 +44,54 @@ class Trial:
     took_ms: float
     error: str | None = None
     next_step: str | None = None
+    first_line_ms: float | None = None
+    first_input_ms: float | None = None
 
     @property
     def first_edge_ms(self) -> float | None:
         return self.edges[0].t_ms if self.edges else None
 
+    def free_edges(self) -> tuple[Edge, ...]:
+        """The edges that came of themselves: those before the first input from outside."""
+        if self.first_input_ms is None:
+            return self.edges
+        return tuple(edge for edge in self.edges if edge.t_ms < self.first_input_ms)
+
     def summary(self) -> str:
         """One line: "10 s of board time in 0.2 s: 20 edges on pin 2, 0.500 s apart"."""
-        raise NotImplementedError
+        seen = describe(self.edges, self.pwm)
+        if self.log:
+            lines = f"{len(self.log):,} line{'' if len(self.log) == 1 else 's'} printed"
+            seen = f"{seen}; {lines}" if seen else lines
+        if not seen:
+            pins = ", ".join(map(str, self.pins))
+            seen = f"nothing moved; pins opened: {pins}" if pins else "nothing moved"
+        return f"{round_seconds(self.board_ms)} of board time in {round_seconds(max(self.took_ms, 10))}: {seen}"
 
     def raise_if_failed(self) -> None:
         """Raise TrialFailed with the error and the next step unless the trial went well."""
-        raise NotImplementedError
+        if not self.ok:
+            raise TrialFailed(self.error or "the trial failed", next_step=self.next_step)
 
     def to_json(self) -> dict[str, Any]:
-        """The document of `try --json` (schema microclaw.try/1)."""
-        raise NotImplementedError
+        """The document of `try --json`."""
+        return {
+            "schema": SCHEMA,
+            "ok": self.ok,
+            "log": list(self.log),
+            "edges": [[round(e.t_ms, 3), e.pin, e.level] for e in self.edges],
+            "pwm": [[round(c.t_ms, 3), c.pin, c.duty, c.frequency_hz] for c in self.pwm],
+            "ended": self.ended,
+            "error": self.error,
+            "next": self.next_step,
+            "peak_heap_bytes": self.peak_heap_bytes,
+            "peak_stack_bytes": self.peak_stack_bytes,
+            "pins": list(self.pins),
+            "warnings": list(self.warnings),
+            "first_edge_ms": self.first_edge_ms,
+            "board_ms": round(self.board_ms, 3),
+            "took_ms": round(self.took_ms, 1),
+        }
 
 
 async def try_image(
@@ -91,13 +102,84 @@ async def try_image(
     A program that misbehaves gives a Trial with ok=False; raises DeviceError only when the board itself cannot be
     started or dies. Cancelling ends the board.
     """
-    raise NotImplementedError
+    terms = terms or TrialTerms()
+    started = time.perf_counter()
+    kind = BoardKind(board.board_id, "real" if terms.realtime else "virtual", terms.seed)
+    async with standby.take(kind, board) if standby else fresh_board(kind, board) as trial_board:
+        record = await _run(trial_board, image, terms)
+        took_ms = (time.perf_counter() - started) * 1000
+    verdict = judge(record, board, heap_bytes=terms.heap_bytes)
+    return Trial(
+        ok=verdict.ok,
+        ended=verdict.ended,
+        log=tuple(line.text for line in record.lines if line.app is not None),
+        edges=record.edges,
+        pwm=record.pwm,
+        pins=tuple(sorted({opened.pin for opened in record.pins})),
+        driven=tuple(sorted({opened.pin for opened in record.pins if opened.role in ("output", "pwm")})),
+        peak_heap_bytes=record.peak_heap_bytes,
+        peak_stack_bytes=record.peak_stack_bytes,
+        warnings=verdict.warnings,
+        board_ms=record.board_ms,
+        took_ms=took_ms,
+        error=verdict.error,
+        next_step=verdict.next_step,
+        first_line_ms=next((line.t_ms for line in record.lines if line.app is not None), None),
+        first_input_ms=min((given.at_ms for given in terms.inputs), default=None),
+    )
 
 
-class Standby:
-    """Keeps one virtual board warm for the next trial: `async with Standby("virtual") as standby`."""
+async def _run(trial_board: TrialBoard, image: Image, terms: TrialTerms) -> Record:
+    control = trial_board.control
+    start_ms = (await control.info()).now_ms
+    for given in terms.inputs:
+        await control.set_input(given.pin, given.level, start_ms + given.at_ms if given.at_ms else None)
+    install = AppInstall(image.name, image.wasm, terms.heap_bytes, terms.timers, terms.watchdog_ms)
+    refused: str | None = None
+    stuck = False
+    try:
+        await trial_board.wasmachine.call(install, terms.host_s)
+    except CallRejected as exc:
+        refused = exc.message
+    if refused is None and terms.realtime:
+        await asyncio.sleep(terms.for_ms / 1000)
+    elif refused is None:
+        stuck = (await control.advance(terms.for_ms, terms.host_s)).stuck is not None
+    return await _record(trial_board, image.name, terms, start_ms, refused=refused, stuck=stuck)
 
-    def __init__(self, board_id: str = "virtual") -> None: ...
 
-    def refill(self) -> None:
-        """Start the next warm board in the background, when the present work is done."""
+async def _record(
+    trial_board: TrialBoard, name: str, terms: TrialTerms, start_ms: float, *, refused: str | None, stuck: bool
+) -> Record:
+    """Read everything the board noted since `start_ms`."""
+    control = trial_board.control
+    row = next((app for app in await control.app_rows() if app.name == name), None)
+    pins = await control.pins()
+    changes, _ = await control.pwm_changes()
+    log = await control.log()
+    edges = await control.edges()
+    own = {pin.pin: PinRole(pin.pin, pin.role) for pin in pins if pin.app == name}
+    for pin in row.pins if row else ():
+        own.setdefault(pin, PinRole(pin, next((p.role for p in pins if p.pin == pin), "idle")))
+    outside = _outside_pins(pins, terms)
+    return Record(
+        state=row.state if row else None,
+        error=row.error if row else None,
+        lines=tuple(ConsoleLine(x.t_ms - start_ms, x.app, x.text) for x in log.lines if x.t_ms >= start_ms),
+        edges=tuple(
+            Edge(e.t_ms - start_ms, e.pin, e.level) for e in edges.edges if e.t_ms >= start_ms and e.pin not in outside
+        ),
+        pwm=tuple(PwmChange(c.t_ms - start_ms, c.pin, c.duty, c.frequency_hz) for c in changes if c.t_ms >= start_ms),
+        pins=tuple(own.values()),
+        peak_heap_bytes=row.peak_heap_bytes if row else 0,
+        peak_stack_bytes=row.peak_stack_bytes if row else 0,
+        board_ms=edges.now_ms - start_ms,
+        stuck=stuck,
+        refused=refused,
+    )
+
+
+def _outside_pins(pins: tuple[PinRow, ...], terms: TrialTerms) -> set[int]:
+    """Pins whose edges come from outside: what the program only reads, and inputs that it never opened."""
+    given = {one.pin for one in terms.inputs}
+    return {pin.pin for pin in pins if pin.role == "input" or (pin.role == "idle" and pin.pin in given)}

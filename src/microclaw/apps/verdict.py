@@ -1,0 +1,163 @@
+"""What the virtual board's record of a program means: of use, or not and why. Judges a record; runs nothing."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from microclaw.apps.timeline import PwmChange, round_seconds
+from microclaw.boards.profile import BoardProfile, PinUse
+from microclaw.bus.events import Edge
+from microclaw.errors import PinRefused
+from microclaw.policy.pins import check_pin
+
+Ended: TypeAlias = Literal["running", "returned", "exited", "trapped"]
+
+_HEAP_WARNING_SHARE = 0.9
+_ROLE_USES: dict[str, PinUse] = {"input": "input", "output": "output", "pwm": "pwm"}
+
+
+@dataclass(frozen=True, slots=True)
+class PinRole:
+    """A pin that the program opened, and as what: input, output or pwm."""
+
+    pin: int
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConsoleLine:
+    """A line on the board's console; `app` is None for the firmware's own."""
+
+    t_ms: float
+    app: str | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """All that the virtual board tells of one program's run; times are ms since its installation.
+
+    `state` is the board's word for the app (loaded, running, returned, exited, trapped), None when it is not listed;
+    `refused` the firmware's text when it did not take the program at all.
+    """
+
+    state: str | None
+    error: str | None
+    lines: tuple[ConsoleLine, ...]
+    edges: tuple[Edge, ...]
+    pwm: tuple[PwmChange, ...]
+    pins: tuple[PinRole, ...]
+    peak_heap_bytes: int
+    peak_stack_bytes: int
+    board_ms: float
+    stuck: bool = False
+    refused: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    ok: bool
+    ended: Ended
+    error: str | None = None
+    next_step: str | None = None
+    warnings: tuple[str, ...] = ()
+
+
+def judge(record: Record, board: BoardProfile, *, heap_bytes: int) -> Verdict:
+    """The verdict on a run: the first thing that makes the program useless, else warnings about what is doubtful."""
+    ended = _ended(record.state)
+    fault = _fault(record) or _pin_fault(record, board)
+    if fault is not None:
+        error, next_step = fault
+        return Verdict(False, ended, error, next_step, _warnings(record, heap_bytes))
+    return Verdict(True, ended, warnings=_warnings(record, heap_bytes))
+
+
+def next_step_for_trap(text: str) -> str:
+    """What to do about a trap, by WAMR's words for it."""
+    return next((step for pattern, step in _TRAPS if re.search(pattern, text)), _ANY_TRAP)
+
+
+def dead_on_load(lines: tuple[ConsoleLine, ...]) -> tuple[str, str] | None:
+    """Why a loaded app does nothing, from the console: an import that did not link, or no on_init."""
+    for line in lines:
+        if found := re.search(r"failed to link import function \(env, ([^)]*)\)", line.text):
+            name = found[1]
+            return (
+                f"the firmware has no function {name}",
+                "use only what microclaw.h and the firmware's headers declare",
+            )
+    if any("Cannot find function on_init" in line.text for line in lines):
+        return "the program has no on_init, so the firmware never calls it", "define void on_init(void) and start there"
+    return None
+
+
+_ANY_TRAP = "look at what the program does first: the trial ran the very bytes that would be installed"
+_TRAPS: tuple[tuple[str, str], ...] = (
+    (r"unlinked import", "use only what microclaw.h and the firmware's headers declare"),
+    (r"out of bounds memory", "check array indexes, string lengths and pointers"),
+    (r"stack overflow|stack exhausted", "make local arrays static, and recursion shallower"),
+    (r"divide by zero", "check the divisor before dividing"),
+    (r"unreachable", "an assertion or abort() ended it: check the condition before it"),
+    (r"undefined element|indirect call|uninitialized element", "check the function pointer that is called"),
+    (r"allocate memory|out of memory", "ask for more heap, or allocate less"),
+)
+
+
+def _ended(state: str | None) -> Ended:
+    match state:
+        case "trapped" | "exited" | "returned" | "running":
+            return state
+        case _:
+            return "returned"
+
+
+def _fault(record: Record) -> tuple[str, str] | None:
+    after = f"after {round_seconds(record.board_ms)} of board time" if record.board_ms else "at its start"
+    if record.refused is not None:
+        return f"the firmware does not take it: {record.refused}", "build it again from its source"
+    if record.stuck:
+        return (
+            f"it spins without giving up the CPU, {after}",
+            "never wait in a loop: return from on_init and use every(ms, fn) or after(ms, fn)",
+        )
+    if dead := dead_on_load(record.lines):
+        return dead
+    # On WAMR a callback that trapped leaves the app running: its next timer is called as if nothing had been.
+    if record.state == "trapped" or (record.state == "running" and record.error):
+        text = record.error or "no text"
+        return f"it trapped: {text}", next_step_for_trap(text)
+    if record.state == "exited":
+        return (
+            f"it ended itself with {record.error or 'exit'}; the firmware calls it no more",
+            "return from on_init instead of calling exit, abort or _Exit",
+        )
+    if record.state is None:
+        return "the board does not list it after the installation", "try it again with --realtime and read its log"
+    return None
+
+
+def _pin_fault(record: Record, board: BoardProfile) -> tuple[str, str] | None:
+    for opened in record.pins:
+        use = _ROLE_USES.get(opened.role)
+        if use is None:
+            continue
+        try:
+            check_pin(board, opened.pin, use)
+        except PinRefused as exc:
+            return f"at run time it opened a pin it must not: {exc.message}", exc.next_step or "choose another pin"
+    return None
+
+
+def _warnings(record: Record, heap_bytes: int) -> tuple[str, ...]:
+    found: list[str] = []
+    if record.peak_heap_bytes >= _HEAP_WARNING_SHARE * heap_bytes:
+        found.append(f"its heap is nearly full: {record.peak_heap_bytes:,} of {heap_bytes:,} B at the peak")
+    if any("restart" in line.text and "lost" in line.text for line in record.lines if line.app is None):
+        found.append("a one-shot timer restarted from its own callback was lost: use every(ms, fn)")
+    spoke = any(line.app is not None for line in record.lines)
+    if record.state is not None and not (record.edges or record.pwm or record.pins or spoke):
+        found.append("no effect seen: no pin opened, nothing printed")
+    return tuple(found)

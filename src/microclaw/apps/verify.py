@@ -1,0 +1,188 @@
+"""Watch a board after an installation and say what is known of the program there: counted, reported or accepted only.
+
+Reads from the device; changes nothing on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+
+from microclaw.apps.timeline import compare, describe, round_seconds, seconds
+from microclaw.apps.trial import Trial
+from microclaw.apps.verdict import ConsoleLine, dead_on_load, next_step_for_trap
+from microclaw.bus.events import Edge, Evidence
+from microclaw.devices.calls import AppState, AppStates, EdgesRead, LogLine, LogsRead
+from microclaw.devices.device import Device
+from microclaw.errors import DeviceError
+
+PATIENCE_MS = 3_000.0
+"""How long after the first edge (or after the installation, when nothing is due soon) the watch goes on."""
+_LATE_MS = 400.0
+_POLL_MS = 20.0
+_EXPECTED_EDGES = 2
+_NEWEST = 2**53 - 1
+"""Above every cursor: reading from here gives no entry and the cursor to go on from."""
+
+_ACCEPTED = "accepted only: this firmware has no read-back, so nobody has seen it work"
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """Where a board's records stood before the installation; None where it keeps no such record."""
+
+    edge_cursor: int | None = None
+    log_cursor: int | None = None
+    now_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """`dead` is why the program does nothing although the firmware took it, with the next step; else None.
+
+    `agrees` is False when what was seen differs from the trial.
+    """
+
+    evidence: Evidence
+    agrees: bool
+    dead: tuple[str, str] | None = None
+
+
+async def take_baseline(device: Device) -> Baseline:
+    """Note where the board's own records stand now."""
+    edge_cursor = log_cursor = None
+    now_ms = 0.0
+    if device.supports(EdgesRead.method):
+        log = await device.call(EdgesRead(cursor=_NEWEST))
+        edge_cursor, now_ms = log.cursor, log.now_ms
+    if device.supports(LogsRead.method):
+        log_cursor = (await device.call(LogsRead(cursor=_NEWEST))).cursor
+    return Baseline(edge_cursor, log_cursor, now_ms)
+
+
+async def verify(
+    device: Device,
+    name: str,
+    trial: Trial,
+    before: Baseline,
+    *,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> Verification:
+    """Watch the board until two expected edges came, or the program's first line, or patience ends.
+
+    Waits at most PATIENCE_MS beyond the first edge that the trial promises within that time.
+    """
+    try:
+        dead = await _dead(device, name, before)
+        if dead is not None:
+            return Verification(Evidence("reported", dead[0]), False, dead)
+        expected = trial.free_edges()
+        if before.edge_cursor is not None and expected and expected[0].t_ms <= PATIENCE_MS:
+            found = await _count_edges(device, expected, before, before.edge_cursor, sleep)
+        else:
+            found = await _listen(device, name, trial, before, sleep)
+        dead = await _dead(device, name, before)  # it may have trapped in its first timer
+    except DeviceError as exc:
+        text = f"accepted, but the board could not be read back: {exc.message}"
+        return Verification(Evidence("accepted", text), False)
+    return found if dead is None else Verification(Evidence("reported", dead[0]), False, dead)
+
+
+async def _dead(device: Device, name: str, before: Baseline) -> tuple[str, str] | None:
+    state = await _state(device, name)
+    if state is None:
+        return None
+    if state.state == "trapped":
+        text = state.error or "no text"
+        return f"it trapped on the board: {text}", next_step_for_trap(text)
+    if state.state == "loaded":
+        return dead_on_load(tuple(ConsoleLine(x.t_ms, x.app, x.text) for x in await _lines(device, before)))
+    return None
+
+
+async def _state(device: Device, name: str) -> AppState | None:
+    if not device.supports(AppStates.method):
+        return None
+    return next((app for app in await device.call(AppStates()) if app.name == name), None)
+
+
+async def _lines(device: Device, before: Baseline) -> tuple[LogLine, ...]:
+    if before.log_cursor is None:
+        return ()
+    return (await device.call(LogsRead(cursor=before.log_cursor))).lines
+
+
+async def _count_edges(
+    device: Device,
+    expected: Sequence[Edge],
+    before: Baseline,
+    cursor: int,
+    sleep: Callable[[float], Awaitable[None]],
+) -> Verification:
+    pin = expected[0].pin
+    on_pin = [edge for edge in expected if edge.pin == pin]
+    due = [edge.t_ms for edge in on_pin[: _EXPECTED_EDGES + 1]]
+    patience_ms = PATIENCE_MS + due[0]
+    wanted = sum(1 for t_ms in due[:_EXPECTED_EDGES] if t_ms <= patience_ms)
+    seen: list[Edge] = []
+    while True:
+        page = await device.call(EdgesRead(cursor=cursor))
+        cursor = page.cursor
+        seen += [replace(e, t_ms=e.t_ms - before.now_ms) for e in page.edges if e.pin == pin]
+        waited_ms = page.now_ms - before.now_ms
+        if len(seen) >= wanted or waited_ms >= patience_ms:
+            break
+        next_due_ms = due[len(seen)] if len(seen) < len(due) else patience_ms
+        await sleep(min(max(next_due_ms - waited_ms, _POLL_MS), patience_ms - waited_ms + _POLL_MS) / 1000)
+    return _counted(on_pin, seen, waited_ms)
+
+
+def _counted(expected: Sequence[Edge], seen: Sequence[Edge], waited_ms: float) -> Verification:
+    pin = expected[0].pin
+    if not seen:
+        text = (
+            f"no edge on pin {pin} in {round_seconds(waited_ms)}; the trial had one after {seconds(expected[0].t_ms)}"
+        )
+        return Verification(Evidence("counted", f"counted on the board: {text}"), False)
+    agreement = compare(expected, seen)
+    text = f"first edge after {seen[0].t_ms / 1000:.2f} s"
+    if len(seen) > 1:
+        text += f", next {seconds(seen[1].t_ms - seen[0].t_ms)} later"
+    elif len(expected) > 1:
+        text += f", the next is due {seconds(expected[1].t_ms - expected[0].t_ms)} later"
+    if not agreement.agrees:
+        text += f" ({agreement.difference})"
+    return Verification(Evidence("counted", f"counted on the board: {text}", tuple(seen)), agreement.agrees)
+
+
+async def _listen(
+    device: Device, name: str, trial: Trial, before: Baseline, sleep: Callable[[float], Awaitable[None]]
+) -> Verification:
+    """A program without edges to wait for: its first line, else its state, else only that it was accepted."""
+    if before.log_cursor is not None and trial.first_line_ms is not None and trial.first_line_ms <= PATIENCE_MS:
+        waited_ms = 0.0
+        while waited_ms <= trial.first_line_ms + _LATE_MS:
+            own = [line for line in await _lines(device, before) if line.app == name]
+            if own:
+                return Verification(Evidence("reported", f"the program reports: {own[-1].text.strip()}"), True)
+            await sleep(_POLL_MS / 1000)
+            waited_ms += _POLL_MS
+    state = await _state(device, name)
+    if state is None:
+        return Verification(Evidence("accepted", _ACCEPTED), True)
+    parts = [f"the board reports it {state.state}"]
+    if state.pins:
+        parts.append(f"with {plural('pin', state.pins)} open")
+    if trial.edges:
+        parts.append(f"(in the trial its first edge came after {seconds(trial.edges[0].t_ms)})")
+    elif moved := describe((), trial.pwm):
+        parts.append(f"(in the trial: {moved})")
+    return Verification(Evidence("reported", " ".join(parts)), True)
+
+
+def plural(noun: str, numbers: Sequence[int]) -> str:
+    """ "pin 2", "pins 2 and 5", "pins 2, 4 and 5"."""
+    if len(numbers) == 1:
+        return f"{noun} {numbers[0]}"
+    return f"{noun}s {', '.join(map(str, numbers[:-1]))} and {numbers[-1]}"
