@@ -124,7 +124,8 @@ def _move(
 def _rows(connection: sqlite3.Connection, where: str, values: tuple[object, ...]) -> tuple[EffectRow, ...]:
     rows = connection.execute(
         f"""SELECT turn_id, iteration, position, tool, arguments, class, state, result,
-            planned_ms, started_ms, finished_ms FROM effects {where} ORDER BY planned_ms, turn_id, iteration, position""",  # noqa: S608 - constants of this file
+            planned_ms, started_ms, finished_ms
+        FROM effects {where} ORDER BY planned_ms, turn_id, iteration, position""",  # noqa: S608 - constants of this file
         values,
     )
     return tuple(EffectRow(EffectKey(*row[:3]), *row[3:]) for row in rows)
