@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -11,31 +11,42 @@ from microclaw.errors import StoreError
 from microclaw.store.database import Database
 
 EffectClass: TypeAlias = Literal["read", "idempotent", "once"]
-EffectState: TypeAlias = Literal["planned", "started", "done", "failed", "unknown", "dropped"]
+EffectState: TypeAlias = Literal["planned", "started", "done", "failed", "dropped"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class EffectKey:
-    """Which call of which model answer of which turn."""
+    """Which effect of which turn: the turn's id, the request's number in it, the call's place in the reply."""
 
-    turn_id: str
+    turn: str
     iteration: int
     index: int
 
 
 @dataclass(frozen=True, slots=True)
 class EffectRow:
-    """`arguments` and `result` are JSON text. unknown: it had started when the host died; dropped: it never will."""
+    """`arguments` and `result` are JSON text. dropped: it was planned and never started."""
 
     key: EffectKey
     tool: str
     arguments: str
-    effect_class: EffectClass
+    effect: EffectClass
     state: EffectState
     result: str | None
     planned_ms: int
     started_ms: int | None
     finished_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class UnfinishedEffect:
+    """An effect that the journal holds without its end."""
+
+    key: EffectKey
+    tool: str
+    arguments: str
+    effect: str
+    started: bool
 
 
 class Journal:
@@ -45,35 +56,36 @@ class Journal:
         self._database = database
         self._now_ms = now_ms
 
-    async def plan(self, key: EffectKey, tool: str, arguments: str, effect_class: EffectClass) -> None:
-        values = (key.turn_id, key.iteration, key.index, tool, arguments, effect_class, self._now_ms())
+    async def planned(self, key: EffectKey, tool: str, arguments: str, effect: str) -> None:
+        values = (key.turn, key.iteration, key.index, tool, arguments, effect, self._now_ms())
         await self._database.write(lambda connection: _plan(connection, values))
 
-    async def start(self, key: EffectKey) -> None:
+    async def started(self, key: EffectKey) -> None:
         """To be on the disk before the effect touches the world."""
-        await self._move(key, ("planned",), "started", None)
+        await self._move(key, {"planned": "started"}, None)
 
-    async def finish(self, key: EffectKey, result: str, *, ok: bool = True) -> None:
-        await self._move(key, ("started",), "done" if ok else "failed", result)
-
-    async def settle(self, key: EffectKey, state: Literal["done", "failed", "unknown", "dropped"], result: str) -> None:
-        """What became of an effect that a crash left unfinished."""
-        await self._move(key, ("planned", "started"), state, result)
+    async def done(self, key: EffectKey, result: str, *, ok: bool) -> None:
+        """The end of an effect; one that never started can only be closed as failed, and is `dropped` then."""
+        moves: dict[EffectState, EffectState] = {"started": "done" if ok else "failed"}
+        if not ok:
+            moves["planned"] = "dropped"
+        await self._move(key, moves, result)
 
     async def get(self, key: EffectKey) -> EffectRow | None:
         where = "WHERE turn_id = ? AND iteration = ? AND position = ?"
-        values = (key.turn_id, key.iteration, key.index)
+        values = (key.turn, key.iteration, key.index)
         rows = await self._database.read(lambda connection: _rows(connection, where, values))
         return rows[0] if rows else None
 
-    async def of_turn(self, turn_id: str) -> tuple[EffectRow, ...]:
+    async def of_turn(self, turn: str) -> tuple[EffectRow, ...]:
         """A turn's effects in order."""
-        return await self._database.read(lambda connection: _rows(connection, "WHERE turn_id = ?", (turn_id,)))
+        return await self._database.read(lambda connection: _rows(connection, "WHERE turn_id = ?", (turn,)))
 
-    async def unfinished(self) -> tuple[EffectRow, ...]:
-        """Effects that were planned or started and never finished; right after a start, those of the crash before."""
+    async def unfinished(self) -> tuple[UnfinishedEffect, ...]:
+        """Effects without an end, in order; right after a start, those of the crash before."""
         where = "WHERE state IN ('planned', 'started')"
-        return await self._database.read(lambda connection: _rows(connection, where, ()))
+        rows = await self._database.read(lambda connection: _rows(connection, where, ()))
+        return tuple(UnfinishedEffect(r.key, r.tool, r.arguments, r.effect, r.state == "started") for r in rows)
 
     async def prune(self, before_ms: int) -> int:
         """Forget finished effects planned before this time; returns how many."""
@@ -81,38 +93,20 @@ class Journal:
         return await self._database.write(lambda connection: connection.execute(query, (before_ms,)).rowcount)
 
     async def _move(
-        self, key: EffectKey, allowed: tuple[EffectState, ...], state: EffectState, result: str | None
-    ) -> None:
-        now_ms = self._now_ms()
-        await self._database.write(lambda connection: _move(connection, key, allowed, state, result, now_ms))
-
-
-def _plan(connection: sqlite3.Connection, values: tuple[object, ...]) -> None:
-    try:
-        connection.execute(
-            """INSERT INTO effects (turn_id, iteration, position, tool, arguments, class, state, planned_ms)
-            VALUES (?, ?, ?, ?, ?, ?, 'planned', ?)""",
-            values,
-        )
-    except sqlite3.IntegrityError as exc:
-        raise StoreError(f"effect {values[:3]} is in the journal already, or its class is unknown: {exc}") from exc
-
-
-def _move(
     connection: sqlite3.Connection,
     key: EffectKey,
-    allowed: tuple[EffectState, ...],
-    state: EffectState,
+    moves: Mapping[EffectState, EffectState],
     result: str | None,
     now_ms: int,
 ) -> None:
-    where = (key.turn_id, key.iteration, key.index)
+    where = (key.turn, key.iteration, key.index)
     found = connection.execute(
         "SELECT state FROM effects WHERE turn_id = ? AND iteration = ? AND position = ?", where
     ).fetchone()
-    if found is None or found[0] not in allowed:
+    if found is None or found[0] not in moves:
         there = "is not in the journal" if found is None else f"is {found[0]}"
-        raise StoreError(f"effect {where} cannot become {state}: it {there}")
+        raise StoreError(f"effect {where} {there}: it cannot become {' or '.join(moves.values())}")
+    state = moves[found[0]]
     column = "started_ms" if state == "started" else "finished_ms"
     connection.execute(
         f"""UPDATE effects SET state = ?, result = ?, {column} = ?

@@ -61,7 +61,7 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
             tool        TEXT NOT NULL,
             arguments   TEXT NOT NULL,
             class       TEXT NOT NULL CHECK (class IN ('read', 'idempotent', 'once')),
-            state       TEXT NOT NULL CHECK (state IN ('planned', 'started', 'done', 'failed', 'unknown', 'dropped')),
+            state       TEXT NOT NULL CHECK (state IN ('planned', 'started', 'done', 'failed', 'dropped')),
             result      TEXT,
             planned_ms  INTEGER NOT NULL,
             started_ms  INTEGER,
