@@ -92,7 +92,23 @@ class Journal:
         query = "DELETE FROM effects WHERE planned_ms < ? AND state NOT IN ('planned', 'started')"
         return await self._database.write(lambda connection: connection.execute(query, (before_ms,)).rowcount)
 
-    async def _move(
+    async def _move(self, key: EffectKey, moves: Mapping[EffectState, EffectState], result: str | None) -> None:
+        now_ms = self._now_ms()
+        await self._database.write(lambda connection: _move(connection, key, moves, result, now_ms))
+
+
+def _plan(connection: sqlite3.Connection, values: tuple[object, ...]) -> None:
+    try:
+        connection.execute(
+            """INSERT INTO effects (turn_id, iteration, position, tool, arguments, class, state, planned_ms)
+            VALUES (?, ?, ?, ?, ?, ?, 'planned', ?)""",
+            values,
+        )
+    except sqlite3.IntegrityError as exc:
+        raise StoreError(f"effect {values[:3]} is in the journal already, or its class is unknown: {exc}") from exc
+
+
+def _move(
     connection: sqlite3.Connection,
     key: EffectKey,
     moves: Mapping[EffectState, EffectState],
