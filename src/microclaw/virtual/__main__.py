@@ -1,0 +1,183 @@
+"""`python -m microclaw.virtual`: one virtual board as a process. Prints one JSON line when ready, logs to stderr."""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import json
+import logging
+import os
+import signal
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+from microclaw.boards.reader import load_board
+from microclaw.errors import ConfigError, MicroclawError
+from microclaw.virtual.board import Board
+from microclaw.virtual.clock import RealClock, VirtualClock
+from microclaw.virtual.control import ControlServer
+from microclaw.virtual.machine import Machine
+from microclaw.virtual.ports import listen_tcp, listen_unix, port_of
+from microclaw.virtual.runtime import Runtime
+from microclaw.virtual.serial import SerialConsole
+from microclaw.virtual.serial_port import SerialPty, SerialTcp
+from microclaw.virtual.shelf import AppShelf
+from microclaw.virtual.tcp import WasmachinePort
+from microclaw.wire.wasmachine.attributes import Generation
+
+DEFAULT_WASMACHINE_PORT = 18_080
+PR_SET_PDEATHSIG = 1
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a board until SIGTERM or SIGINT; 1 when it cannot start."""
+    options = _parse(argv)
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(message)s")
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    if options.die_with_parent:
+        _die_with_parent()
+    try:
+        process = BoardProcess(options)
+    except MicroclawError as exc:
+        print(f"error: {exc.message}", file=sys.stderr)
+        print(f"next: {exc.next_step or 'see --help'}", file=sys.stderr)
+        return 1
+    try:
+        print(json.dumps(process.ready()), flush=True)
+        while not ended.wait(60):
+            pass
+    finally:
+        process.close()
+    return 0
+
+
+class BoardProcess:
+    """A machine, its sockets and its temporary folder."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self._options = options
+        profile = load_board(options.board)
+        wasmachine = listen_tcp(options.host, options.wasmachine, "--wasmachine")
+        serial = None
+        if options.serial not in ("pty", "none"):
+            serial = listen_tcp(options.host, int(options.serial), "--serial")
+        self.control_path = self._control_path(options.control)
+        control = listen_unix(self.control_path)
+        flash = self._flash_dir(options.flash)
+
+        clock = VirtualClock() if options.clock == "virtual" else RealClock()
+        stock = options.mode == "stock"
+        board = Board(
+            profile,
+            clock,
+            name=options.name,
+            seed=options.seed,
+            loses_restarts=stock,
+            storage_dir=None if flash is None else flash / "storage",
+        )
+        generation = Generation(options.generation or profile.firmware.attribute_generation)
+        shelf = None if stock else AppShelf((flash or self._temporary_dir()) / "apps")
+        self.machine = Machine(board, Runtime(board), generation=generation, shelf=shelf)
+        doors = self.machine.doors
+        doors.wasmachine = WasmachinePort(wasmachine, self.machine.receive, self.machine.faults, stock=stock)
+        doors.wasmachine_port = port_of(wasmachine)
+        doors.wasmachine.start()
+        console = SerialConsole(board, self.machine.app_heap_bytes)
+        if serial is not None:
+            doors.serial_tcp, doors.serial_port = SerialTcp(serial, console), port_of(serial)
+            doors.serial_tcp.start()
+        if options.serial == "pty":
+            doors.serial_pty = SerialPty(self.control_path.parent / f"{options.name}.tty", console)
+            doors.serial_pty.start()
+        self.control = ControlServer(control, self.machine)
+        self.control.start()
+
+    def ready(self) -> dict[str, object]:
+        doors = self.machine.doors
+        return {
+            "ready": True,
+            "name": self._options.name,
+            "board": self._options.board,
+            "pid": os.getpid(),
+            "wasmachine": doors.wasmachine_port,
+            "serial": doors.serial_port,
+            "pty": str(doors.serial_pty.path) if doors.serial_pty is not None else None,
+            "control": str(self.control_path),
+        }
+
+    def close(self) -> None:
+        self.control.close()
+        self.machine.close()
+        self.control_path.unlink(missing_ok=True)
+        if self._temporary is not None:
+            self._temporary.cleanup()
+
+    def _control_path(self, given: Path | None) -> Path:
+        if given is None:
+            return self._temporary_dir() / "control.sock"
+        given.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return given.absolute()
+
+    def _flash_dir(self, given: Path | None) -> Path | None:
+        if given is not None:
+            try:
+                given.mkdir(mode=0o700, parents=True, exist_ok=True)
+            except OSError as exc:
+                raise ConfigError(
+                    f"cannot use {given} as flash: {exc.strerror}", next_step="choose another --flash"
+                ) from exc
+        return given
+
+    def _temporary_dir(self) -> Path:
+        if self._temporary is None:
+            self._temporary = tempfile.TemporaryDirectory(prefix="microclaw-virtual-")  # mode 0700
+        return Path(self._temporary.name)
+
+
+def _parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="microclaw.virtual", description="A virtual ESP32-S3 with ESP-WASMachine.")
+    parser.add_argument("--name", default="virtual-1", type=_name)
+    parser.add_argument("--board", default="virtual", help="board profile (default: %(default)s)")
+    parser.add_argument(
+        "--wasmachine", type=_port, default=DEFAULT_WASMACHINE_PORT, metavar="PORT", help="0 for any free one"
+    )
+    parser.add_argument("--serial", type=_serial, default="0", metavar="PORT|pty|none", help="0 for any free port")
+    parser.add_argument("--control", type=Path, metavar="PATH", help="control socket (default: in a new folder)")
+    parser.add_argument("--clock", choices=("real", "virtual"), default="real")
+    parser.add_argument("--mode", choices=("stock", "kind"), default="stock", help="kind: apps outlive a power cut")
+    parser.add_argument("--generation", choices=("new", "old"), help="attribute types (default: the board profile's)")
+    parser.add_argument("--seed", type=int, default=0, help="makes the firmware's races repeatable")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--flash", type=Path, metavar="DIR", help="keep /storage and kept apps there between runs")
+    parser.add_argument("--die-with-parent", action="store_true", help="end when the starting process ends (Linux)")
+    return parser.parse_args(argv)
+
+
+def _name(text: str) -> str:
+    if not text or len(text) > 63 or not all(c.isalnum() or c in "-_." for c in text) or text[0] == ".":
+        raise argparse.ArgumentTypeError("letters, digits, '-', '_' and '.', at most 63")
+    return text
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65_535:
+        raise argparse.ArgumentTypeError("a port from 0 to 65535")
+    return int(text)
+
+
+def _serial(text: str) -> str:
+    return text if text in ("pty", "none") else str(_port(text))
+
+
+def _die_with_parent() -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

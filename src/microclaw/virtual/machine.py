@@ -1,0 +1,234 @@
+"""One virtual board put together: board, runtime, manager and doors, and what a power cut does to each of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import assert_never
+
+from microclaw.errors import CallRejected, MicroclawError
+from microclaw.virtual.app import App
+from microclaw.virtual.app_manager import AppManager, AppShelf, Limits
+from microclaw.virtual.board import Board, LogRecord, PowerEvent
+from microclaw.virtual.clock import VirtualClock
+from microclaw.virtual.control import Watcher
+from microclaw.virtual.faults import Faults
+from microclaw.virtual.runtime import Runtime
+from microclaw.virtual.serial_port import SerialPty, SerialTcp
+from microclaw.virtual.tcp import WasmachinePort
+from microclaw.wire import control as wire
+from microclaw.wire.wasmachine.attributes import Generation
+from microclaw.wire.wasmachine.frame import FrameType
+
+
+@dataclass(slots=True)
+class Doors:
+    """What a power cut closes. `wasmachine_port` and the others are what the ready line and `info` say."""
+
+    wasmachine: WasmachinePort | None = None
+    serial_tcp: SerialTcp | None = None
+    serial_pty: SerialPty | None = None
+    wasmachine_port: int = 0
+    serial_port: int | None = None
+
+
+class Machine:
+    def __init__(self, board: Board, runtime: Runtime, *, generation: Generation, shelf: AppShelf | None) -> None:
+        self.board = board
+        self.runtime = runtime
+        self.faults = Faults()
+        self.doors = Doors()
+        self._generation = generation
+        self._shelf = shelf
+        runtime.on_response = lambda _, payload: self._manager.app_responds(payload)
+        runtime.on_event = lambda app, payload: self._manager.app_requests(app, payload)
+        self._manager = self._boot_manager()
+        board.on_power(self._on_power)
+
+    @property
+    def manager(self) -> AppManager[App]:
+        """The one of the present boot."""
+        return self._manager
+
+    @property
+    def stock(self) -> bool:
+        return self._shelf is None
+
+    def app_heap_bytes(self) -> int:
+        return sum(app.heap_bytes for app in self._manager.apps)
+
+    def receive(self, data: bytes) -> None:
+        """Bytes from the WASMachine port."""
+        self._manager.receive(data)
+
+    def close(self) -> None:
+        self._manager.close()
+        for door in (self.doors.wasmachine, self.doors.serial_tcp, self.doors.serial_pty):
+            if door is not None:
+                door.close()
+        self.runtime.close()
+        self.board.clock.close()
+        self.board.close()
+
+    def watch(self, watcher: Watcher) -> Callable[[], None]:
+        return self.board.observe(watcher)
+
+    def perform(self, request: wire.AnyRequest) -> object:
+        """One control request; MicroclawError for what cannot be done."""
+        match request:
+            case wire.Info():
+                return self._info()
+            case wire.Pins():
+                rows = (wire.PinRow(p.pin, p.level, p.role, p.duty, p.frequency_hz, p.app) for p in self.board.pins())
+                return wire.PinTable(tuple(rows))
+            case wire.Edges(since=since):
+                return self._edge_page(since)
+            case wire.Log(since=since):
+                return self._log_page(since)
+            case wire.Pwm(since=since):
+                return self._pwm_page(since)
+            case wire.Apps():
+                return self._app_table()
+            case wire.Watch():
+                return self._done()
+            case wire.SetInput() | wire.SetAdc() | wire.SetSensor():
+                return self._set(request)
+            case wire.Power(action=action):
+                {"cut": self.board.power_cut, "on": self.board.power_on, "reset": self.board.reset}[action]()
+                return self._done()
+            case wire.Fault(name=name, count=count, after_bytes=after_bytes):
+                self.faults.arm(name, count, after_bytes)
+                return self._done()
+            case wire.Advance(ms=ms):
+                return self._advance(ms)
+            case _:
+                assert_never(request)
+
+    def _boot_manager(self) -> AppManager[App]:
+        firmware = self.board.profile.firmware
+        manager = AppManager(
+            self.runtime,
+            limits=Limits(firmware.max_apps, firmware.max_module_bytes),
+            generation=self._generation,
+            send=self._send,
+            console=self.board.print_line,
+            shelf=self._shelf,
+        )
+        manager.start()
+        threading.Thread(target=manager.serve, name="app-manager", daemon=True).start()
+        return manager
+
+    def _send(self, frame_type: FrameType, payload: bytes) -> None:
+        if self.doors.wasmachine is not None:
+            self.doors.wasmachine.send(frame_type, payload)
+
+    def _on_power(self, event: PowerEvent) -> None:
+        doors = [d for d in (self.doors.wasmachine, self.doors.serial_tcp, self.doors.serial_pty) if d is not None]
+        if event == "cut":
+            self._manager.close()
+            for door in doors:
+                door.power_cut()
+        else:
+            self._manager = self._boot_manager()
+            for door in doors:
+                door.power_on()
+
+    def _done(self) -> wire.Done:
+        return wire.Done(round(self.board.clock.now_ms(), 3))
+
+    def _info(self) -> wire.BoardInfo:
+        board, doors = self.board, self.doors
+        return wire.BoardInfo(
+            name=board.name,
+            board=board.profile.board_id,
+            chip=board.profile.chip,
+            mode="stock" if self.stock else "kind",
+            clock="virtual" if board.clock.is_virtual else "real",
+            generation=self._generation.value,
+            boot=board.boot,
+            boot_id=board.boot_id,
+            powered=board.powered,
+            now_ms=round(board.clock.now_ms(), 3),
+            wasmachine=doors.wasmachine_port,
+            serial=doors.serial_port,
+            pty=str(doors.serial_pty.path) if doors.serial_pty is not None else None,
+            pid=os.getpid(),
+        )
+
+    def _edge_page(self, since: int) -> wire.EdgePage:
+        page = self.board.edges(since, wire.MAX_EDGES_A_PAGE)
+        rows = tuple(wire.EdgeRow(round(r.t_ms, 3), r.pin, r.level) for r in page.records)
+        more = len(rows) == wire.MAX_EDGES_A_PAGE
+        return wire.EdgePage(rows, page.next, page.dropped, self._done().now_ms, more)
+
+    def _pwm_page(self, since: int) -> wire.PwmPage:
+        page = self.board.pwm_changes(since, wire.MAX_EDGES_A_PAGE)
+        rows = tuple(wire.PwmRow(round(r.t_ms, 3), r.pin, r.duty, r.frequency_hz) for r in page.records)
+        return wire.PwmPage(rows, page.next, page.dropped, len(rows) == wire.MAX_EDGES_A_PAGE)
+
+    def _log_page(self, since: int) -> wire.LogPage:
+        page = self.board.log(since, wire.MAX_EDGES_A_PAGE)
+        rows: list[wire.LogRow] = []
+        used_bytes = 0
+        for record in page.records:
+            used_bytes += _line_bytes(record)
+            if rows and used_bytes > wire.MAX_LOG_BYTES_A_PAGE:
+                break
+            rows.append(wire.LogRow(round(record.t_ms, 3), record.app, record.text))
+        first = page.next - len(page.records)
+        cut = len(rows) < len(page.records) or len(rows) == wire.MAX_EDGES_A_PAGE
+        return wire.LogPage(tuple(rows), first + len(rows), page.dropped, cut)
+
+    def _app_table(self) -> wire.AppTable:
+        rows = (
+            wire.AppRow(
+                app.name,
+                app.state.value,
+                app.error,
+                app.heap_bytes,
+                app.peak_heap_bytes,
+                app.peak_stack_bytes,
+                tuple(sorted(app.pins)),
+                app.kind_of_end,
+            )
+            for app in self._manager.apps
+        )
+        return wire.AppTable(tuple(rows) if self.board.powered else ())
+
+    def _set(self, request: wire.SetInput | wire.SetAdc | wire.SetSensor) -> wire.Done:
+        board = self.board
+        match request:
+            case wire.SetInput(pin=pin, level=level):
+                board.level(pin)  # refuses a pin that the board lacks, now rather than at its time
+                apply: Callable[[], None] = lambda: board.set_input(pin, level)  # noqa: E731
+            case wire.SetAdc(pin=pin, volts=volts):
+                board.read_adc(pin)
+                apply = lambda: board.set_adc(pin, volts)  # noqa: E731
+            case wire.SetSensor(sensor=sensor, values=values):
+                board.sensor(sensor)
+                apply = lambda: board.set_sensor(sensor, values)  # noqa: E731
+        if request.at_ms is None:
+            apply()
+        else:
+            board.clock.call_at(request.at_ms, lambda: self._apply_late(apply))
+        return self._done()
+
+    def _apply_late(self, apply: Callable[[], None]) -> None:
+        try:
+            apply()
+        except MicroclawError as exc:  # nobody waits for it any more; the clock must go on
+            self.board.print_line(f"bench: {exc.message}")
+
+    def _advance(self, ms: float) -> wire.Advanced:
+        clock = self.board.clock
+        if not isinstance(clock, VirtualClock):
+            raise CallRejected("this board's clock is real", next_step="start it with --clock virtual")
+        advanced = clock.advance(ms)
+        return wire.Advanced(round(advanced.now_ms, 3), advanced.idle, advanced.stuck)
+
+
+def _line_bytes(record: LogRecord) -> int:
+    return len(json.dumps(record.text)) + len(json.dumps(record.app)) + 24

@@ -1,0 +1,39 @@
+"""How WAMR's manager reads urls: paths by their leading part, parameters by name, numbers as atoi does. No IO."""
+
+from __future__ import annotations
+
+
+def url_tail(url: str, leading: str) -> str | None:
+    """What follows `leading` in the url, without the `/` or `?` between; None when it is another path.
+
+    As WAMR's check_url_start: "/abc" leads "/abc", "/abc/x" and "/abc?x", not "/abcd"; leading slashes are optional.
+    """
+    bare, lead = url.removeprefix("/"), leading.strip("/")
+    if not lead or not bare.startswith(lead):
+        return None
+    rest = bare[len(lead) :]
+    if rest and rest[0] not in "/?":
+        return None
+    return rest[1:]
+
+
+def url_value(tail: str, key: str, max_bytes: int) -> str:
+    """The value of `key=` between `&`s, cut as the device's buffer cuts it; "" when it is missing."""
+    for part in tail.split("&"):
+        name, equals, value = part.lstrip(" ").partition("=")
+        if equals and name == key:
+            return value.encode()[:max_bytes].decode("utf-8", "replace")
+    return ""
+
+
+def url_number(tail: str, key: str, default: int) -> int:
+    """What atoi makes of the value's first 9 characters; a value that is no number is 0."""
+    text = url_value(tail, key, 9)
+    if not text:
+        return default
+    digits = ""
+    for char in text.lstrip(" "):
+        if char not in "0123456789":
+            break
+        digits += char
+    return int(digits or "0")
