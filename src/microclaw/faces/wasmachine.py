@@ -30,7 +30,7 @@ from microclaw.faces.wasm_shape import check_sendable, raise_install_error
 from microclaw.faces.wasmachine_link import AppEvent, NoAnswer, Timeouts, WasmachineLink
 from microclaw.wire.wasmachine.answers import raise_for_status, read_applets
 from microclaw.wire.wasmachine.attributes import AttributeContainer, Generation
-from microclaw.wire.wasmachine.frame import FrameType, encode_frame
+from microclaw.wire.wasmachine.frame import HEADER, FrameType, encode_frame
 from microclaw.wire.wasmachine.request import (
     Request,
     Response,
@@ -187,16 +187,16 @@ class WasmachineFace:
     async def _mend(self) -> frozenset[str]:
         """Bring the firmware's parser back in step after an interrupted install; the names that it then lists.
 
-        More padding than the parser waits for is harmless: it skips what does not start a frame.
+        More padding than the parser waits for is harmless: it skips what does not start a frame. A cut inside the
+        frame's length makes it wait for up to 64 KiB; a longer claim fails its malloc, which ends the wait.
         """
         interrupted = self._interrupted
         if interrupted is None:
             return frozenset()
         try:
             if not interrupted.delivered:
-                await self._link.send_only(
-                    _PAD * interrupted.frame_bytes, self.timeouts.install_s(interrupted.frame_bytes)
-                )
+                padding = _PAD * ((interrupted.frame_bytes | 0xFFFF) + HEADER.size)
+                await self._link.send_only(padding, self.timeouts.install_s(len(padding)))
                 await self._remove_corrupt(interrupted.name)
             names = frozenset(entry.name for entry in await self._list_now())
         except NoAnswer as exc:
