@@ -1,0 +1,20 @@
+"""C source to a checked wasm image, and the checks on a module that comes as bytes."""
+
+from microclaw.wasm.cache import BuildCache
+from microclaw.wasm.compile import board_defines, compile_module, read_module
+from microclaw.wasm.image import Image, Import, MemoryUse, Signature
+from microclaw.wasm.toolchain import HEADERS, Toolchain, find_toolchain
+
+__all__ = [
+    "HEADERS",
+    "BuildCache",
+    "Image",
+    "Import",
+    "MemoryUse",
+    "Signature",
+    "Toolchain",
+    "board_defines",
+    "compile_module",
+    "find_toolchain",
+    "read_module",
+]

@@ -1,0 +1,81 @@
+"""Builds kept on disk under the hash of everything that went into them; knows nothing of what they hold."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import os
+import tempfile
+from pathlib import Path
+from typing import Final
+
+import platformdirs
+
+MAX_CACHE_BYTES: Final = 256 << 20
+_SUFFIX: Final = ".build"
+_DIGEST_BYTES: Final = 32
+_log = logging.getLogger(__name__)
+
+
+class BuildCache:
+    """Blobs by key in one directory, each with its own checksum; the longest unused go first when it is full."""
+
+    def __init__(self, directory: Path, max_bytes: int = MAX_CACHE_BYTES) -> None:
+        self.directory = directory
+        self._max_bytes = max_bytes
+        self._size_bytes: int | None = None  # counted at the first put; others may write here too, so only a good guess
+
+    def get(self, key: str) -> bytes | None:
+        """The blob, or None when there is none or it is damaged."""
+        path = self._path(key)
+        try:
+            stored = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        digest, blob = stored[:_DIGEST_BYTES], stored[_DIGEST_BYTES:]
+        if hashlib.sha256(blob).digest() != digest:
+            _log.warning("a damaged entry in the build cache was removed: %s", path.name)
+            path.unlink(missing_ok=True)
+            return None
+        with contextlib.suppress(FileNotFoundError):
+            os.utime(path)
+        return blob
+
+    def put(self, key: str, blob: bytes) -> None:
+        """Keep a blob; when the disk refuses, it is logged and the build goes on without the cache."""
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            descriptor, temporary = tempfile.mkstemp(dir=self.directory, prefix=".put-")
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(hashlib.sha256(blob).digest() + blob)
+            Path(temporary).replace(self._path(key))
+        except OSError as exc:
+            _log.warning("the build cache %s cannot be written: %s", self.directory, exc)
+            return
+        self._make_room(len(blob) + _DIGEST_BYTES)
+
+    def _path(self, key: str) -> Path:
+        return self.directory / f"{key}{_SUFFIX}"
+
+    def _make_room(self, added_bytes: int) -> None:
+        if self._size_bytes is not None and self._size_bytes + added_bytes <= self._max_bytes:
+            self._size_bytes += added_bytes
+            return
+        entries = []
+        for path in self.directory.glob(f"*{_SUFFIX}"):
+            with contextlib.suppress(FileNotFoundError):
+                stat = path.stat()
+                entries.append((stat.st_mtime_ns, stat.st_size, path))
+        size = sum(entry[1] for entry in entries)
+        for _, size_bytes, path in sorted(entries)[:-1]:
+            if size <= self._max_bytes:
+                break
+            path.unlink(missing_ok=True)
+            size -= size_bytes
+        self._size_bytes = size
+
+
+def default_cache() -> BuildCache:
+    """The cache in the platform's cache folder."""
+    return BuildCache(Path(platformdirs.user_cache_dir("microclaw")) / "build")

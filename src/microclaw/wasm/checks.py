@@ -1,0 +1,143 @@
+"""What must hold before a module may be sent to a board: its imports, exports and memory; it reads no files.
+
+The firmware answers "created" to a module that can never run (protocols/wasmachine.md, Habits), so every one of these
+is found here, with the line of the source where it can be known.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from typing import Final
+
+from microclaw.boards.profile import BoardProfile
+from microclaw.errors import Diagnostic
+from microclaw.wasm.diagnostics import at, hint_for
+from microclaw.wasm.image import Import, MemoryUse, Signature
+from microclaw.wasm.inspect import PAGE_BYTES, Module
+from microclaw.wasm.source_text import SourceText
+from microclaw.wire.wasmachine.natives import APP_EXPORTS, NATIVE_MODULE, NATIVES, Native
+
+_C_TYPES: Final = {"i32": "int", "i64": "long long", "f32": "float", "f64": "double"}
+_COMPILER_RUNTIME: Final = {
+    **dict.fromkeys(("__multi3", "__divti3", "__udivti3", "__modti3", "__umodti3"), "128-bit integers"),
+    **dict.fromkeys(("__addtf3", "__subtf3", "__multf3", "__divtf3", "__fixtfsi", "__floatsitf"), "long double"),
+    **dict.fromkeys(("__extenddftf2", "__extendsftf2", "__trunctfdf2", "__lttf2", "__gttf2"), "long double"),
+}
+
+
+def check_imports(module: Module, board: BoardProfile, source: SourceText | None, file: str) -> Iterator[Diagnostic]:
+    """An error for each import that this board's firmware cannot link."""
+    for kind, space, name in module.other_imports:
+        yield at(source, None, f"it imports the {kind} {space}.{name}; the firmware gives functions only", file=file)
+    for wanted in module.imports:
+        problem = _import_problem(wanted, board)
+        if problem is not None:
+            message, hint = problem
+            yield at(source, source.find_name(wanted.name) if source is not None else None, message, hint, file=file)
+
+
+def check_exports(module: Module, source: SourceText | None, file: str) -> Iterator[Diagnostic]:
+    """An error when the firmware would find nothing to start, or functions of another type than it calls."""
+    functions = {export.name: export.index for export in module.exports if export.kind == "function"}
+    if "on_init" not in functions:
+        place = source.find_name("main") if source is not None else None
+        has_main = place is not None or "main" in functions
+        message = "the program has no on_init" + (", and the firmware never calls main" if has_main else "")
+        hint = "write void on_init(void): open pins, start timers with every(ms, task), and return"
+        yield at(source, place, message, hint, file=file)
+    for name, params in APP_EXPORTS.items():
+        if name not in functions:
+            continue
+        signature = module.signature_of(functions[name])
+        if signature != Signature(params, ()):
+            place = source.find_name(name) if source is not None else None
+            parts = ", ".join(_C_TYPES[p] for p in params) or "void"
+            found = _prototype(name, signature) if signature is not None else "nothing"
+            yield at(source, place, f"the firmware calls void {name}({parts}), this is {found}", file=file)
+    if "memory" not in {export.name for export in module.exports if export.kind == "memory"}:
+        yield at(
+            source, None, "it exports no memory", "compile with the WASMachine profile: microclaw app build", file=file
+        )
+
+
+def check_size(
+    module: Module, size_bytes: int, board: BoardProfile, source: SourceText | None, file: str
+) -> Iterator[Diagnostic]:
+    """An error when the module or its memory is more than the board's firmware takes."""
+    firmware = board.firmware
+    if size_bytes > firmware.max_module_bytes:
+        message = f"the module has {size_bytes} bytes; {board.title} takes {firmware.max_module_bytes}"
+        yield at(source, None, message, "make tables smaller, or compile with -Os", file=file)
+    needed = needed_memory_bytes(module, firmware.app_heap_bytes)
+    if needed > firmware.max_memory_bytes:
+        message = (
+            f"the program needs {needed // 1024} KB of memory, its {firmware.app_heap_bytes // 1024} KB heap included; "
+            f"{board.title} gives {firmware.max_memory_bytes // 1024} KB"
+        )
+        yield at(source, None, message, "make static arrays smaller", file=file)
+
+
+def needed_memory_bytes(module: Module, heap_bytes: int) -> int:
+    """What WAMR allocates: the app heap goes in at __heap_base, and the memory grows by whole pages where it must."""
+    initial = (module.memory_pages or 0) * PAGE_BYTES
+    heap_base = module.global_value("__heap_base")
+    end = (initial if heap_base is None else heap_base) + heap_bytes
+    return max(initial, -(-end // PAGE_BYTES) * PAGE_BYTES)
+
+
+def memory_use(module: Module) -> MemoryUse:
+    """Initial memory, static data and stack, as far as the module tells."""
+    initial = (module.memory_pages or 0) * PAGE_BYTES
+    pointers = [g.value for g in module.globals if g.mutable and g.type == "i32" and g.value is not None]
+    stack_top = pointers[0] if pointers else 0
+    data_end = module.global_value("__data_end") or max(
+        ((s.offset or 0) + len(s.data) for s in module.data), default=stack_top
+    )
+    if stack_top > data_end:
+        return MemoryUse(initial, data_end, stack_top - data_end)
+    return MemoryUse(initial, data_end - stack_top, stack_top)
+
+
+def _import_problem(wanted: Import, board: BoardProfile) -> tuple[str, str | None] | None:
+    """What is wrong with an import, and what to do about it; None when the firmware has it."""
+    if wanted.module != NATIVE_MODULE:
+        hint = "compile C with microclaw's own headers, without a WASI libc"
+        if wanted.module.startswith("wasi_"):
+            return f"it imports {wanted.module}.{wanted.name}, but the board's firmware has no WASI", hint
+        return f"it imports {wanted.module}.{wanted.name}; the firmware has only the module {NATIVE_MODULE}", hint
+    native = NATIVES.get(wanted.name)
+    if native is None:
+        if wanted.name in _COMPILER_RUNTIME:
+            return (
+                f"it computes with {_COMPILER_RUNTIME[wanted.name]}, which the firmware cannot ({wanted.name})",
+                "use double or long long",
+            )
+        return f"the firmware has no function {wanted.name}", _nearest(wanted.name, board)
+    if not _offers(board, native):
+        hint = "leave it out, or use a board whose firmware was built with it"
+        return f"the firmware of {board.title} was built without {wanted.name} (group {native.group.value})", hint
+    if wanted.signature != Signature(native.params, native.results):
+        return (
+            f"{wanted.name} is used as {_prototype(wanted.name, wanted.signature)}",
+            f"the firmware has {native.prototype}",
+        )
+    return None
+
+
+def _offers(board: BoardProfile, native: Native) -> bool:
+    """Whether the firmware was built with the native's group; profiles may spell a group with a dash."""
+    return native.group.value in {group.replace("-", "_") for group in board.firmware.native_groups}
+
+
+def _nearest(name: str, board: BoardProfile) -> str | None:
+    """The nearest name that this firmware has, unless a header knows better."""
+    own = [name for name, native in NATIVES.items() if _offers(board, native)]
+    near = difflib.get_close_matches(name, own, n=1, cutoff=0.75)
+    return f"did you mean {near[0]}?" if near else hint_for(f"undefined symbol '{name}'")
+
+
+def _prototype(name: str, signature: Signature) -> str:
+    params = ", ".join(_C_TYPES[p] for p in signature.params) or "void"
+    result = _C_TYPES[signature.results[0]] if signature.results else "void"
+    return f"{result} {name}({params})"

@@ -1,0 +1,211 @@
+"""C source to a checked image for one board: guard, compile, link, check. The work of each is in its own file."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import re
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from microclaw.boards.profile import BoardProfile
+from microclaw.errors import BuildError, Diagnostic
+from microclaw.wasm.cache import BuildCache, default_cache
+from microclaw.wasm.checks import check_exports, check_imports, check_size, memory_use
+from microclaw.wasm.diagnostics import PinMark, read_compiler_output, read_linker_output
+from microclaw.wasm.glue import build_glue, headers_hash
+from microclaw.wasm.image import Image
+from microclaw.wasm.inspect import Module, parse_module
+from microclaw.wasm.opcodes import check_opcodes
+from microclaw.wasm.pins import check_pins
+from microclaw.wasm.process import Finished, run_compiler
+from microclaw.wasm.reader import FeatureError, ModuleError
+from microclaw.wasm.source_text import SourceText, read_source
+from microclaw.wasm.toolchain import HEADERS, OPTIMIZATIONS, Toolchain, find_toolchain
+
+MIN_STACK_BYTES: Final = 1024
+MAX_STACK_BYTES: Final = 32768
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_CACHE_VERSION: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Build:
+    """What compiler and linker made of a source, before any board is asked: this is what the cache keeps."""
+
+    wasm: bytes
+    warnings: tuple[Diagnostic, ...]
+    marks: tuple[PinMark, ...]
+    took_ms: float = 0.0
+
+    def to_blob(self) -> bytes:
+        head = {"warnings": [asdict(d) for d in self.warnings], "marks": [asdict(m) for m in self.marks]}
+        return json.dumps(head).encode() + b"\n" + self.wasm
+
+    @classmethod
+    def from_blob(cls, blob: bytes) -> _Build:
+        head, _, wasm = blob.partition(b"\n")
+        fields: dict[str, list[dict[str, Any]]] = json.loads(head)
+        return cls(
+            wasm, tuple(Diagnostic(**d) for d in fields["warnings"]), tuple(PinMark(**m) for m in fields["marks"])
+        )
+
+
+async def compile_module(
+    source: str,
+    board: BoardProfile,
+    *,
+    name: str = "main",
+    optimization: str = "O3",
+    stack_bytes: int = 4096,
+    cache: BuildCache | None = None,
+) -> Image:
+    """Compile a C program for a board and check everything that can be checked before sending.
+
+    Raises BuildError with its diagnostics, ConfigError without a compiler. Equal input gives equal bytes.
+    """
+    _check_options(name, optimization, stack_bytes)
+    text = read_source(source, name)
+    toolchain = find_toolchain()
+    cache = cache or _default_cache()
+    commands = (
+        toolchain.compile_command(text.file, optimization, board_defines(board)),
+        toolchain.link_command((), stack_bytes),
+    )
+    key = hashlib.sha256(
+        repr((_CACHE_VERSION, toolchain.name, headers_hash(), commands, text.text)).encode()
+    ).hexdigest()
+    blob = cache.get(key)
+    if blob is not None:
+        build = _Build.from_blob(blob)
+    else:
+        glue = await build_glue(toolchain, cache.directory)
+        with tempfile.TemporaryDirectory(prefix="microclaw-build-") as directory:
+            build = await _build(text, toolchain, commands[0], glue, stack_bytes, Path(directory))
+        cache.put(key, build.to_blob())
+    return _checked_image(build, board, text, name, toolchain.name, cached=blob is not None)
+
+
+def read_module(wasm: bytes, board: BoardProfile, *, name: str, source: str | None = None) -> Image:
+    """Check a module that came as bytes; the source, where there is one, only serves to name lines."""
+    text = read_source(source, name) if source is not None else None
+    return _checked_image(_Build(wasm, (), ()), board, text, name, "none", cached=False)
+
+
+def board_defines(board: BoardProfile) -> tuple[str, ...]:
+    """The macros that tell a program about its board."""
+    defines = []
+    if board.led is not None and board.led.kind == "simple":
+        defines.append(f"BOARD_LED_PIN={board.led.pin}")
+    if board.i2c is not None:
+        defines += [f"BOARD_I2C_SDA={board.i2c.sda}", f"BOARD_I2C_SCL={board.i2c.scl}"]
+    return tuple(defines)
+
+
+@functools.cache
+def _default_cache() -> BuildCache:
+    return default_cache()
+
+
+def _check_options(name: str, optimization: str, stack_bytes: int) -> None:
+    problem = None
+    if not _NAME.fullmatch(name):
+        problem = f"{name!r} is no name for a program: letters, digits, _ . - only, at most 64"
+    elif optimization not in OPTIMIZATIONS:
+        problem = f"unknown optimization {optimization!r}: there are {', '.join(OPTIMIZATIONS)}"
+    elif not MIN_STACK_BYTES <= stack_bytes <= MAX_STACK_BYTES or stack_bytes % 16:
+        problem = f"a stack of {stack_bytes} bytes: {MIN_STACK_BYTES} to {MAX_STACK_BYTES}, a multiple of 16"
+    if problem is not None:
+        raise BuildError((Diagnostic("error", problem),), stage="options")
+
+
+async def _build(
+    text: SourceText,
+    toolchain: Toolchain,
+    command: list[str],
+    glue: tuple[Path, ...],
+    stack_bytes: int,
+    directory: Path,
+) -> _Build:
+    (directory / text.file).write_text(text.text, encoding="utf-8")
+    compiled = await run_compiler(command, directory)
+    report = read_compiler_output(compiled.output, text)
+    if report.errors or compiled.returncode != 0:
+        raise _failure(compiled, report.diagnostics, text, "compile")
+    _check_files_read(directory / "program.d", text)
+    linked = await run_compiler(toolchain.link_command(glue, stack_bytes), directory)
+    if linked.returncode != 0:
+        raise _failure(linked, read_linker_output(linked.output, text), text, "link")
+    wasm = (directory / "program.wasm").read_bytes()
+    return _Build(wasm, report.diagnostics, report.marks, compiled.took_ms + linked.took_ms)
+
+
+def _failure(finished: Finished, diagnostics: tuple[Diagnostic, ...], text: SourceText, stage: str) -> BuildError:
+    """What to say when compiler or linker did not succeed; it may have been stopped without a word."""
+    if finished.timed_out or finished.returncode < 0:
+        why = (
+            f"after {finished.took_ms / 1e3:.0f} s" if finished.timed_out else "because it took too much memory or disk"
+        )
+        stopped = Diagnostic("error", f"the compiler was stopped {why}", text.file, hint="make the program simpler")
+        return BuildError((stopped, *diagnostics), stage=stage)
+    if not any(d.severity == "error" for d in diagnostics):
+        lines = [line for line in finished.output.splitlines() if line][-3:]
+        said = "; ".join(lines) or f"it ended with code {finished.returncode}"
+        diagnostics = (Diagnostic("error", f"the compiler failed: {said}", text.file), *diagnostics)
+    return BuildError(diagnostics, stage=stage)
+
+
+def _check_files_read(dependencies: Path, text: SourceText) -> None:
+    """The second wall: whatever the source did, the compiler read the program and our headers, nothing else."""
+    listed = dependencies.read_text(encoding="utf-8").replace("\\\n", " ").partition(":")[2]
+    for path in re.findall(r"(?:\\ |\S)+", listed):
+        read = Path(path.replace("\\ ", " "))
+        if str(read) != text.file and not read.resolve().is_relative_to(HEADERS.resolve()):
+            message = f"the program makes the compiler read {read.name}, which is not one of microclaw's headers"
+            raise BuildError((Diagnostic("error", message, text.file),), stage="compile")
+
+
+def _checked_image(
+    build: _Build, board: BoardProfile, text: SourceText | None, name: str, compiler: str, *, cached: bool
+) -> Image:
+    file = text.file if text is not None else f"{name}.wasm"
+    module = _parse(build.wasm, file)
+    pins, pin_errors = check_pins(build.marks, (s.data for s in module.data), board, text, file)
+    errors = (
+        *check_imports(module, board, text, file),
+        *check_exports(module, text, file),
+        *check_size(module, len(build.wasm), board, text, file),
+        *pin_errors,
+    )
+    if errors:
+        raise BuildError(errors, stage="check")
+    return Image(
+        name=name,
+        wasm=build.wasm,
+        sha256=hashlib.sha256(build.wasm).hexdigest(),
+        imports=tuple(module.imports),
+        exports=tuple(export.name for export in module.exports),
+        memory=memory_use(module),
+        pins=pins,
+        compiler=compiler,
+        cached=cached,
+        compile_ms=build.took_ms,
+        warnings=build.warnings,
+        source=text.text if text is not None else None,
+    )
+
+
+def _parse(wasm: bytes, file: str) -> Module:
+    try:
+        module = parse_module(wasm)
+        check_opcodes(module.bodies)
+    except ModuleError as exc:
+        raise BuildError((Diagnostic("error", f"not a valid wasm module: {exc}", file),), stage="check") from exc
+    except FeatureError as exc:
+        hint = "compile for WebAssembly 1.0: clang -mcpu=mvp, or let microclaw compile the source"
+        message = f"it needs the wasm feature {exc}, which the firmware's runtime does not have"
+        raise BuildError((Diagnostic("error", message, file, hint=hint),), stage="check") from exc
+    return module

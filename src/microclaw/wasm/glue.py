@@ -1,0 +1,49 @@
+"""The glue behind microclaw.h, compiled once per compiler into the cache and linked only where a program uses it."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import hashlib
+import tempfile
+from pathlib import Path
+
+from microclaw.errors import ConfigError
+from microclaw.wasm.process import run_compiler
+from microclaw.wasm.toolchain import HEADERS, Toolchain
+
+
+@functools.cache
+def headers_hash() -> str:
+    """Over every header and glue file: part of each key of the cache."""
+    digest = hashlib.sha256()
+    for path in sorted(HEADERS.rglob("*.[ch]")):
+        digest.update(path.relative_to(HEADERS).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+async def build_glue(toolchain: Toolchain, cache_dir: Path) -> tuple[Path, ...]:
+    """The glue's objects, compiled unless the cache has them; safe when several do it at once."""
+    sources = sorted((HEADERS / "glue").glob("*.c"))
+    key = hashlib.sha256(repr((toolchain.glue_command([]), toolchain.name, headers_hash())).encode()).hexdigest()[:24]
+    place = cache_dir / f"glue-{key}"
+    objects = tuple(place / f"{source.stem}.o" for source in sources)
+    if all(path.is_file() for path in objects):
+        return objects
+    await asyncio.to_thread(cache_dir.mkdir, parents=True, exist_ok=True, mode=0o700)
+    with tempfile.TemporaryDirectory(dir=cache_dir, prefix=".glue-") as work:
+        finished = await run_compiler(toolchain.glue_command(sources), Path(work))
+        if finished.returncode != 0:
+            raise ConfigError(
+                f"{toolchain.name} cannot compile microclaw's own glue: {finished.output[:500]}",
+                next_step="install the version of ziglang that microclaw asks for",
+            )
+        await asyncio.to_thread(_publish, Path(work), place, objects)
+    return objects
+
+
+def _publish(work: Path, place: Path, objects: tuple[Path, ...]) -> None:
+    """Move each object into place by itself: a second builder only replaces equal files."""
+    place.mkdir(mode=0o700, exist_ok=True)
+    for target in objects:
+        (work / target.name).replace(target)

@@ -1,0 +1,57 @@
+/* microclaw.h: pins, PWM, I2C and timers for a program on the board.
+ *
+ * A program is event-driven: define `void on_init(void)`, open what you need there, start timers, return. Never loop
+ * for ever. What you opened is closed when the program is removed; `void on_destroy(void)` may be defined as well.
+ * Everything that can fail returns -1. Also here: printf and the rest of stdio.h, stdint.h, stdbool.h.
+ * The board gives BOARD_LED_PIN, BOARD_I2C_SDA and BOARD_I2C_SCL where it has them. */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+/* Timers: at most 16 at a time. */
+int every(unsigned ms, void (*task)(void)); /* call task every ms, first after ms; returns the timer */
+int after(unsigned ms, void (*task)(void)); /* call task once after ms; returns the timer */
+void cancel(int timer);                     /* stop a timer; one that is over is ignored */
+unsigned millis(void);                      /* milliseconds since boot, wraps after 49 days */
+
+/* Digital pins. Open each pin once and keep what gpio_open returns. */
+#define GPIO_IN 1
+#define GPIO_OUT 2
+#define GPIO_PULLDOWN 4
+#define GPIO_PULLUP 8
+#define GPIO_OPENDRAIN 16
+int gpio_open(int pin, int flags); /* GPIO_IN or GPIO_OUT, | GPIO_PULLUP ...; returns the gpio */
+void gpio_set(int gpio, int level);
+int gpio_get(int gpio); /* 0 or 1 */
+void gpio_toggle(int gpio);
+void gpio_close(int gpio);
+
+/* PWM: at most 3 pins at a time, all at the frequency of the last one opened. */
+int pwm_open(int pin, int frequency_hz); /* 1 to 9000 Hz, starts with duty 0; returns the pwm */
+void pwm_set(int pwm, int duty);         /* duty 0 (off) to 255 (fully on) */
+void pwm_close(int pwm);
+
+/* I2C at 100 kHz. `address` is the 7-bit one. */
+int i2c_open(int sda, int scl); /* returns the i2c; a second call returns the same */
+int i2c_read_reg(int i2c, int address, int reg, void *data, int size);        /* 0, or -1: nobody answers */
+int i2c_write_reg(int i2c, int address, int reg, const void *data, int size); /* 0, or -1: nobody answers */
+
+/* Sensors on I2C. Both return 0, or -1 when the sensor does not answer. */
+typedef struct {
+    float temperature_c, humidity_pct, pressure_hpa;
+} bme280_t;
+typedef struct {
+    float voltage_v, current_ma, power_mw; /* with the usual 0.1 ohm shunt */
+} ina219_t;
+int bme280_read(int i2c, int address, bme280_t *out); /* address 0x76 or 0x77 */
+int ina219_read(int i2c, int address, ina219_t *out); /* address 0x40 to 0x4f */
+
+/* A line for the log is printed: log("pin is %d\n", level). */
+#define log(...) printf(__VA_ARGS__)
+
+/* The end of the program belongs to the glue, which closes what was opened after calling yours. */
+#define on_destroy program_on_destroy
+void on_destroy(void);
+
+#include "pin_marks.h"

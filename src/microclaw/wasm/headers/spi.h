@@ -1,0 +1,27 @@
+/* spi.h: /dev/spi/2 and 3, on firmware that has them (stock builds do not). */
+#pragma once
+#include <stdint.h>
+#include <sys/ioctl.h>
+#define SPIIOCSCFG 0x8301
+#define SPIIOCEXCHANGE 0x8302
+#define SPI_MASTER (1 << 0)
+#define SPI_MODE_0 (0 << 1)
+#define SPI_MODE_1 (1 << 1)
+#define SPI_MODE_2 (2 << 1)
+#define SPI_MODE_3 (3 << 1)
+#define SPI_RX_LSB (1 << 3)
+#define SPI_TX_LSB (1 << 4)
+typedef struct {
+    uint8_t cs_pin, sclk_pin, mosi_pin, miso_pin;
+    uint32_t flags; /* SPI_MASTER | ... */
+    union {
+        struct {
+            uint32_t clock;
+        } master;
+    };
+} spi_cfg_t;
+typedef struct {
+    const void *tx_buffer;
+    void *rx_buffer;
+    uint32_t size;
+} spi_ex_msg_t;

@@ -1,0 +1,5 @@
+/* stdbool.h: as in C17. */
+#pragma once
+#define bool _Bool
+#define true 1
+#define false 0

@@ -1,0 +1,3 @@
+/* sys/ioctl.h: settings of device nodes; the commands and their structs are in gpio.h, i2c.h, ledc.h and spi.h. */
+#pragma once
+int ioctl(int fd, int command, ...);

@@ -1,0 +1,274 @@
+"""Reads the sections of a wasm binary into values, bounded and without IO; opcodes.py scans the instructions.
+
+Accepts WebAssembly 1.0 (MVP) only, which is what the firmware's runtime is built for: whatever needs a later feature is
+refused as `FeatureError` with that feature's name, whatever is no module at all as `ModuleError`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from microclaw.wasm.image import Import, Signature
+from microclaw.wasm.reader import FeatureError, ModuleError, Reader
+
+MAX_MODULE_BYTES: Final = 4 << 20
+PAGE_BYTES: Final = 65536
+_MAGIC: Final = b"\0asm\x01\0\0\0"
+_VALUE_TYPES: Final = {0x7F: "i32", 0x7E: "i64", 0x7D: "f32", 0x7C: "f64"}
+_LATER_TYPES: Final = {0x7B: "simd128", 0x70: "reference-types", 0x6F: "reference-types"}
+_KINDS: Final = ("function", "table", "memory", "global")
+_LATER_SECTIONS: Final = {12: "bulk-memory", 13: "exception-handling"}
+_LAST_SECTION: Final = 11
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    name: str
+    kind: str
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Global:
+    """`value` is that of an i32.const initializer, else None."""
+
+    type: str
+    mutable: bool
+    value: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class DataSegment:
+    """`offset` is None when it is not a constant."""
+
+    offset: int | None
+    data: bytes
+
+
+@dataclass(slots=True)
+class Module:
+    """The parts of a module that checks ask for."""
+
+    types: list[Signature] = field(default_factory=list)
+    imports: list[Import] = field(default_factory=list)  # functions only, in index order
+    other_imports: list[tuple[str, str, str]] = field(default_factory=list)  # kind, module, name
+    functions: list[int] = field(default_factory=list)  # type index of each own function
+    memory_pages: int | None = None
+    globals: list[Global] = field(default_factory=list)
+    exports: list[Export] = field(default_factory=list)
+    has_start: bool = False
+    bodies: list[bytes] = field(default_factory=list)
+    data: list[DataSegment] = field(default_factory=list)
+
+    def signature_of(self, function_index: int) -> Signature | None:
+        """The type of a function by its index over imports and own functions."""
+        if function_index < len(self.imports):
+            return self.imports[function_index].signature
+        own = function_index - len(self.imports)
+        return self.types[self.functions[own]] if own < len(self.functions) else None
+
+    def global_value(self, name: str) -> int | None:
+        """The constant that an exported global holds, such as __heap_base."""
+        for export in self.exports:
+            if export.name == name and export.kind == "global" and export.index < len(self.globals):
+                return self.globals[export.index].value
+        return None
+
+
+def parse_module(wasm: bytes) -> Module:
+    """The module's parts; raises ModuleError or FeatureError."""
+    if len(wasm) > MAX_MODULE_BYTES:
+        raise ModuleError(f"{len(wasm)} bytes, more than the limit of {MAX_MODULE_BYTES}")
+    if wasm[:4] != _MAGIC[:4]:
+        raise ModuleError(f"not a wasm module: it begins with {wasm[:4].hex(' ') or 'nothing'}, not 00 61 73 6d")
+    if wasm[4:8] != _MAGIC[4:]:
+        raise ModuleError(f"wasm version {wasm[4:8].hex(' ')}, expected 01 00 00 00")
+    reader = Reader(wasm, 8)
+    module = Module()
+    last = 0
+    while not reader.at_end:
+        section = reader.byte()
+        body = reader.sub_reader(reader.u32())
+        if section == 0:
+            continue
+        if section in _LATER_SECTIONS:
+            raise FeatureError(_LATER_SECTIONS[section])
+        if section > _LAST_SECTION or section <= last:
+            raise ModuleError(f"section {section} is unknown or out of order")
+        last = section
+        _SECTIONS[section](body, module)
+        if not body.at_end:
+            raise ModuleError(f"section {section} has {body.left} bytes too many")
+    if len(module.bodies) != len(module.functions):
+        raise ModuleError(f"{len(module.functions)} functions declared, {len(module.bodies)} defined")
+    return module
+
+
+def _value_type(reader: Reader) -> str:
+    byte = reader.byte()
+    if byte in _LATER_TYPES:
+        raise FeatureError(_LATER_TYPES[byte])
+    if byte not in _VALUE_TYPES:
+        raise ModuleError(f"unknown value type 0x{byte:02x}")
+    return _VALUE_TYPES[byte]
+
+
+def _types(reader: Reader, module: Module) -> None:
+    for _ in range(reader.count()):
+        if (form := reader.byte()) != 0x60:
+            raise (
+                FeatureError("gc") if form in (0x4E, 0x4F, 0x50, 0x5E, 0x5F) else ModuleError(f"type form 0x{form:02x}")
+            )
+        params = tuple(_value_type(reader) for _ in range(reader.count()))
+        results = tuple(_value_type(reader) for _ in range(reader.count()))
+        if len(results) > 1:
+            raise FeatureError("multivalue")
+        module.types.append(Signature(params, results))
+
+
+def _imports(reader: Reader, module: Module) -> None:
+    for _ in range(reader.count()):
+        space, name, kind = reader.name(), reader.name(), reader.byte()
+        if kind == 0:
+            module.imports.append(Import(space, name, module.types[_type_index(reader, module)]))
+            continue
+        if kind == 1:
+            _table_type(reader)
+        elif kind == 2:
+            module.memory_pages = _memory_type(reader)
+        elif kind == 3:
+            module.globals.append(_global_type(reader))
+        else:
+            raise FeatureError("exception-handling") if kind == 4 else ModuleError(f"import kind {kind}")
+        module.other_imports.append((_KINDS[kind], space, name))
+
+
+def _functions(reader: Reader, module: Module) -> None:
+    module.functions.extend(_type_index(reader, module) for _ in range(reader.count()))
+
+
+def _tables(reader: Reader, _module: Module) -> None:
+    count = reader.count()
+    if count > 1:
+        raise FeatureError("reference-types")
+    for _ in range(count):
+        _table_type(reader)
+
+
+def _memories(reader: Reader, module: Module) -> None:
+    for number in range(reader.count()):
+        if number or module.memory_pages is not None:
+            raise FeatureError("multi-memory")
+        module.memory_pages = _memory_type(reader)
+
+
+def _globals(reader: Reader, module: Module) -> None:
+    for _ in range(reader.count()):
+        kind = _global_type(reader)
+        module.globals.append(Global(kind.type, kind.mutable, _constant(reader)))
+
+
+def _exports(reader: Reader, module: Module) -> None:
+    for _ in range(reader.count()):
+        name, kind = reader.name(), reader.byte()
+        if kind >= len(_KINDS):
+            raise FeatureError("exception-handling") if kind == 4 else ModuleError(f"export kind {kind}")
+        module.exports.append(Export(name, _KINDS[kind], reader.u32()))
+
+
+def _start(reader: Reader, module: Module) -> None:
+    reader.u32()
+    module.has_start = True
+
+
+def _elements(reader: Reader, _module: Module) -> None:
+    for _ in range(reader.count()):
+        if reader.u32() != 0:
+            raise FeatureError("bulk-memory")
+        _constant(reader)
+        for _ in range(reader.count()):
+            reader.u32()
+
+
+def _code(reader: Reader, module: Module) -> None:
+    module.bodies.extend(reader.take(reader.u32()) for _ in range(reader.count()))
+
+
+def _data(reader: Reader, module: Module) -> None:
+    for _ in range(reader.count()):
+        if reader.u32() != 0:
+            raise FeatureError("bulk-memory")
+        offset = _constant(reader)
+        module.data.append(DataSegment(offset, reader.take(reader.u32())))
+
+
+def _type_index(reader: Reader, module: Module) -> int:
+    index = reader.u32()
+    if index >= len(module.types):
+        raise ModuleError(f"type {index} of {len(module.types)}")
+    return index
+
+
+def _limits(reader: Reader) -> int:
+    flags = reader.byte()
+    if flags > 1:
+        raise FeatureError("memory64" if flags & 4 else "threads")
+    minimum = reader.u32()
+    if flags:
+        reader.u32()
+    return minimum
+
+
+def _memory_type(reader: Reader) -> int:
+    return _limits(reader)
+
+
+def _table_type(reader: Reader) -> None:
+    if reader.byte() != 0x70:
+        raise FeatureError("reference-types")
+    _limits(reader)
+
+
+def _global_type(reader: Reader) -> Global:
+    kind = _value_type(reader)
+    mutable = reader.byte()
+    if mutable > 1:
+        raise ModuleError(f"global mutability {mutable}")
+    return Global(kind, bool(mutable), None)
+
+
+def _constant(reader: Reader) -> int | None:
+    """A constant expression: its value if it is an i32.const."""
+    opcode = reader.byte()
+    value: int | None = None
+    if opcode == 0x41:
+        value = reader.signed(32) & 0xFFFFFFFF
+    elif opcode == 0x42:
+        reader.signed(64)
+    elif opcode in (0x43, 0x44):
+        reader.take(4 if opcode == 0x43 else 8)
+    elif opcode == 0x23:
+        reader.u32()
+    else:
+        raise FeatureError("reference-types") if opcode in (0xD0, 0xD2) else ModuleError(f"initializer 0x{opcode:02x}")
+    if (end := reader.byte()) != 0x0B:
+        raise (
+            FeatureError("extended-const") if 0x6A <= end <= 0x7E else ModuleError(f"initializer ends with 0x{end:02x}")
+        )
+    return value
+
+
+_SECTIONS: Final = {
+    1: _types,
+    2: _imports,
+    3: _functions,
+    4: _tables,
+    5: _memories,
+    6: _globals,
+    7: _exports,
+    8: _start,
+    9: _elements,
+    10: _code,
+    11: _data,
+}

@@ -1,0 +1,121 @@
+"""Runs one compiler process in a private directory, bounded in time, memory and output; knows nothing of C."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import select
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Final
+
+try:
+    import resource
+except ImportError:  # pragma: no cover - Windows has no rlimits; the time limit holds there too
+    resource = None  # type: ignore[assignment]
+
+TIME_LIMIT_S: Final = 20.0
+CPU_LIMIT_S: Final = 20
+MEMORY_LIMIT_BYTES: Final = 4 << 30  # address space: LLVM maps far more than it uses
+FILE_LIMIT_BYTES: Final = 16 << 20
+OUTPUT_LIMIT_BYTES: Final = 256 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """How a process ended; `returncode` is negative for a signal, `timed_out` when it was killed for its time."""
+
+    returncode: int
+    output: str
+    timed_out: bool
+    took_ms: float
+
+
+async def run_compiler(command: Sequence[str], directory: Path, *, time_limit_s: float = TIME_LIMIT_S) -> Finished:
+    """Run a command with its output bounded; it is killed with its process group when time is up or on cancellation."""
+    started = time.perf_counter()
+    process = _start(command, directory)
+    try:
+        output, timed_out = await asyncio.to_thread(_wait, process, started + time_limit_s)
+    except BaseException:
+        _kill(process)
+        raise
+    return Finished(
+        process.returncode, output.decode(errors="replace"), timed_out, (time.perf_counter() - started) * 1e3
+    )
+
+
+def _start(command: Sequence[str], directory: Path) -> subprocess.Popen[bytes]:
+    process = subprocess.Popen(
+        command,
+        cwd=directory,
+        env=_environment(directory),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    _limit(process.pid)
+    return process
+
+
+def _environment(directory: Path) -> dict[str, str]:
+    """Nothing of the host's own environment; caches stay in the private directory."""
+    here = str(directory)
+    places = dict.fromkeys(("HOME", "TMPDIR", "ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR"), here)
+    return {**places, "PATH": "", "LC_ALL": "C", "SOURCE_DATE_EPOCH": "0"}
+
+
+def _limit(pid: int) -> None:
+    """Set from outside, because a function run between fork and exec would cost Popen its fast path."""
+    if resource is None or not hasattr(resource, "prlimit"):
+        return
+    with contextlib.suppress(ProcessLookupError):
+        for kind, limit in (
+            (resource.RLIMIT_CPU, CPU_LIMIT_S),
+            (resource.RLIMIT_AS, MEMORY_LIMIT_BYTES),
+            (resource.RLIMIT_FSIZE, FILE_LIMIT_BYTES),
+            (resource.RLIMIT_CORE, 0),
+        ):
+            resource.prlimit(pid, kind, (limit, limit))
+
+
+def _wait(process: subprocess.Popen[bytes], deadline: float) -> tuple[bytes, bool]:
+    """Collect output until the process ends or the deadline (perf_counter) passes."""
+    pipe = process.stdout
+    assert pipe is not None
+    with pipe:
+        output, timed_out = _drain(pipe, deadline)
+    if timed_out:
+        _kill(process)
+    try:
+        process.wait(max(0.0, deadline - time.perf_counter()) if not timed_out else None)
+    except subprocess.TimeoutExpired:
+        _kill(process)
+        return output, True
+    return output, timed_out
+
+
+def _drain(pipe: IO[bytes], deadline: float) -> tuple[bytes, bool]:
+    output = bytearray()
+    while (remaining := deadline - time.perf_counter()) > 0:
+        if not select.select([pipe], [], [], remaining)[0]:
+            break
+        data = os.read(pipe.fileno(), 65536)
+        if not data:
+            return bytes(output), False
+        output += data[: OUTPUT_LIMIT_BYTES - len(output)]
+    return bytes(output), True
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill the process group and reap its leader."""
+    if process.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

@@ -1,0 +1,91 @@
+"""A bounded reader of wasm's encodings (LEB128, names, counts); it knows no section."""
+
+from __future__ import annotations
+
+
+class ModuleError(Exception):
+    """The bytes are no well-formed wasm module."""
+
+
+class FeatureError(Exception):
+    """The module needs a feature beyond WebAssembly 1.0; its argument is the feature's usual name."""
+
+
+class Reader:
+    """Reads forward over `data[position:end]`; every read past the end raises ModuleError."""
+
+    __slots__ = ("_data", "_end", "_position")
+
+    def __init__(self, data: bytes, position: int = 0, end: int | None = None) -> None:
+        self._data = data
+        self._position = position
+        self._end = len(data) if end is None else end
+
+    @property
+    def at_end(self) -> bool:
+        return self._position == self._end
+
+    @property
+    def left(self) -> int:
+        return self._end - self._position
+
+    def byte(self) -> int:
+        if self._position >= self._end:
+            raise ModuleError("it ends in the middle of a value")
+        self._position += 1
+        return self._data[self._position - 1]
+
+    def take(self, count: int) -> bytes:
+        if count > self.left:
+            raise ModuleError(f"it claims {count} bytes where {self.left} are left")
+        self._position += count
+        return self._data[self._position - count : self._position]
+
+    def sub_reader(self, count: int) -> Reader:
+        """A reader over the next `count` bytes, which this one skips."""
+        if count > self.left:
+            raise ModuleError(f"a section claims {count} bytes where {self.left} are left")
+        self._position += count
+        return Reader(self._data, self._position - count, self._position)
+
+    def u32(self) -> int:
+        """An unsigned LEB128 of at most 32 bits."""
+        value = shift = 0
+        while True:
+            byte = self.byte()
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                break
+            shift += 7
+            if shift > 28:
+                raise ModuleError("a number has more than 5 bytes")
+        if value >> 32:
+            raise ModuleError("a number has more than 32 bits")
+        return value
+
+    def signed(self, bits: int) -> int:
+        """A signed LEB128 of at most `bits` bits."""
+        value = shift = 0
+        while True:
+            byte = self.byte()
+            value |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                break
+            if shift >= bits:
+                raise ModuleError(f"a number has more than {bits} bits")
+        return value - (1 << shift) if byte & 0x40 else value
+
+    def count(self) -> int:
+        """The length of a vector, each element of which takes at least one byte."""
+        count = self.u32()
+        if count > self.left:
+            raise ModuleError(f"a list claims {count} elements where {self.left} bytes are left")
+        return count
+
+    def name(self) -> str:
+        data = self.take(self.u32())
+        try:
+            return data.decode()
+        except UnicodeDecodeError as exc:
+            raise ModuleError("a name is not UTF-8") from exc

@@ -1,0 +1,231 @@
+"""A program's source as text and tokens, and what is refused in it before any compiler sees it.
+
+The compiler runs on text from a language model. It must not read the host's files, so: no #include but of our own
+headers, no #embed, no assembly, and no lexical trick that makes this file see other tokens than clang does. Behind this
+stand the compiler's flags (toolchain.py) and the list of files that it really read (compile.py).
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import re
+from dataclasses import dataclass
+from typing import Final, NoReturn
+
+from microclaw.errors import BuildError, Diagnostic
+from microclaw.wasm.toolchain import HEADERS
+
+MAX_SOURCE_BYTES: Final = 256 << 10
+INTERNAL_HEADERS: Final = frozenset(("pin_marks.h", "glue/glue.h"))
+
+_TOKEN: Final = re.compile(
+    r"""(?P<comment>//[^\n]*|/\*.*?\*/)
+      | (?P<string>(?:u8|[uUL])?"(?:\\[^\n]|[^"\\\n])*")
+      | (?P<char>[uUL]?'(?:\\[^\n]|[^'\\\n])*')
+      | (?P<name>[^\W\d]\w*)
+      | (?P<number>\.?[0-9](?:[eEpP][+-]|[\w.]|'(?=\w))*)
+      | (?P<newline>\n)
+      | (?P<hash>\#\#?|%:%:|%:)
+      | (?P<space>[ \t\v\f]+)
+      | (?P<other>.)""",
+    re.VERBOSE | re.DOTALL,
+)
+_SPLICE: Final = re.compile(r"\\[ \t\v\f]*\n")
+_HEADER_NAME: Final = re.compile(r"[ \t]*(?:<([^>\n]*)>|\"([^\"\n]*)\")[ \t]*(?=\n|//|/\*|$)")
+_ASSEMBLY: Final = frozenset(("asm", "__asm", "__asm__"))
+_PROBES: Final = frozenset(("__has_include", "__has_include_next", "__has_embed", "_Pragma", "__pragma"))
+_CONDITIONS: Final = frozenset(("if", "ifdef", "ifndef", "elif", "elifdef", "elifndef", "else", "endif"))
+_DIRECTIVES: Final = frozenset(("define", "undef", "error", "warning")) | _CONDITIONS
+_PRAGMAS: Final = frozenset(("once", "pack", "unroll", "nounroll", "STDC"))
+_INCLUDES: Final = frozenset(("include", "import", "include_next", "embed"))
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    kind: str  # "string", "char", "name", "number", "hash", "other"
+    text: str
+    line: int
+    column: int
+
+
+@dataclass(frozen=True, slots=True)
+class SourceText:
+    """A checked source: `text` is what goes to the compiler, under the name `file`."""
+
+    file: str
+    text: str
+    lines: tuple[str, ...]
+    tokens: tuple[Token, ...]
+
+    def line(self, number: int) -> str | None:
+        """The text of a line, counted from 1; None when there is no such line."""
+        return self.lines[number - 1] if 1 <= number <= len(self.lines) else None
+
+    def find_name(self, name: str) -> tuple[int, int] | None:
+        """Where an identifier is used: its first call, else where it stands first."""
+        first = None
+        for token, after in zip(self.tokens, (*self.tokens[1:], None), strict=True):
+            if token.kind == "name" and token.text == name:
+                place = (token.line, token.column)
+                first = first or place
+                declared = self._follows_type(token)
+                if after is not None and after.text == "(" and not declared:
+                    return place
+        return first
+
+    def find_string(self, fragment: str) -> tuple[int, int] | None:
+        """Where a string literal contains a fragment."""
+        for token in self.tokens:
+            if token.kind == "string" and fragment in token.text:
+                return token.line, token.column
+        return None
+
+    def _follows_type(self, token: Token) -> bool:
+        """Whether a declaration is more likely than a call: something other than blanks stands at the line's margin."""
+        return not (self.lines[token.line - 1][:1]).isspace()
+
+
+def read_source(source: str, name: str) -> SourceText:
+    """Check a program's text and split it into tokens; BuildError names the line of what is refused."""
+    file = f"{name}.c"
+    text = source.replace("\r\n", "\n").replace("\r", "\n")
+    _check_text(text, file)
+    if not text.endswith("\n"):
+        text += "\n"
+    lines = tuple(text.split("\n")[:-1])
+    return SourceText(file, text, lines, _Scanner(file, lines, _join_lines(text)).scan())
+
+
+@functools.cache
+def header_names() -> frozenset[str]:
+    """The headers that a program may include."""
+    return frozenset(path.relative_to(HEADERS).as_posix() for path in HEADERS.rglob("*.h")) - INTERNAL_HEADERS
+
+
+def _check_text(text: str, file: str) -> None:
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError as exc:
+        raise _refusal(Diagnostic("error", f"the source is not valid UTF-8 at character {exc.start}", file)) from exc
+    if size > MAX_SOURCE_BYTES:
+        message = f"the source has {size} bytes, more than the limit of {MAX_SOURCE_BYTES}"
+        raise _refusal(Diagnostic("error", message, file, hint="leave large tables out, or compute them"))
+    if not text.strip():
+        raise _refusal(Diagnostic("error", "the source is empty", file, hint="write at least void on_init(void)"))
+    for position, char in enumerate(text):
+        if (char < " " and char not in "\t\n\v\f") or char == "\x7f":
+            line = text.count("\n", 0, position) + 1
+            raise _refusal(Diagnostic("error", f"a control character (0x{ord(char):02x}) in the source", file, line))
+
+
+def _join_lines(text: str) -> str:
+    """Join lines that end in a backslash; the newlines go behind the joined line, so that line numbers stay."""
+    if "\\" not in text:
+        return text
+    joined = []
+    pending = 0
+    for line in _SPLICE.sub("\\\\\n", text).split("\n"):
+        if line.endswith("\\"):
+            joined.append(line[:-1])
+            pending += 1
+        else:
+            joined.append(line + "\n" * (pending + 1))
+            pending = 0
+    return "".join(joined)
+
+
+def _refusal(diagnostic: Diagnostic) -> BuildError:
+    return BuildError((diagnostic,), stage="source")
+
+
+class _Scanner:
+    """Tokens of one source; refuses as soon as it meets something that must not reach the compiler."""
+
+    def __init__(self, file: str, lines: tuple[str, ...], text: str) -> None:
+        self._file = file
+        self._lines = lines
+        self._text = text
+        self._line = 1
+        self._line_start = 0
+
+    def scan(self) -> tuple[Token, ...]:
+        tokens: list[Token] = []
+        directive: list[Token] | None = None
+        line_begins = True
+        position = 0
+        while (match := _TOKEN.match(self._text, position)) is not None:
+            kind, text, start, position = match.lastgroup or "", match[0], match.start(), match.end()
+            token = Token(kind, text, self._line, start - self._line_start + 1)
+            if kind == "newline":
+                if directive is not None:
+                    self._check_directive(directive)
+                directive, line_begins = None, True
+            if kind in ("newline", "comment"):
+                self._count_lines(text, start)
+            if kind in ("newline", "comment", "space"):
+                continue
+            self._check_token(token, position)
+            tokens.append(token)
+            if kind == "hash" and line_begins:
+                directive = []
+            elif directive is not None:
+                directive.append(token)
+                if len(directive) == 1 and text in _INCLUDES:
+                    position = self._include(token, position)
+            line_begins = False
+        return tuple(tokens)
+
+    def _count_lines(self, text: str, start: int) -> None:
+        newlines = text.count("\n")
+        if newlines:
+            self._line += newlines
+            self._line_start = start + text.rindex("\n") + 1
+
+    def _refuse(self, token: Token, message: str, hint: str | None = None) -> NoReturn:
+        line = self._lines[token.line - 1] if token.line <= len(self._lines) else None
+        raise _refusal(Diagnostic("error", message, self._file, token.line, token.column, line, hint))
+
+    def _check_token(self, token: Token, end: int) -> None:
+        if token.kind == "other" and token.text in "\"'":
+            self._refuse(token, f"no closing {token.text} on this line")
+        if token.kind == "other" and token.text == "\\":
+            self._refuse(token, "a backslash outside of a string")
+        if token.kind == "other" and token.text == "/" and self._text[end : end + 1] == "*":
+            self._refuse(token, "a comment that does not end")
+        if token.kind != "name":
+            return
+        if token.text in _ASSEMBLY:
+            self._refuse(token, f"{token.text}: inline assembly is not allowed in a program")
+        if token.text in _PROBES:
+            self._refuse(token, f"{token.text} is not allowed in a program")
+        if token.text.endswith("R") and self._text[end : end + 1] == '"':
+            self._refuse(token, "raw strings are not C")
+
+    def _include(self, keyword: Token, position: int) -> int:
+        """Check the header's name after #include; returns where to read on."""
+        match = _HEADER_NAME.match(self._text, position)
+        if keyword.text != "include":
+            self._refuse(
+                keyword, f"#{keyword.text} is not allowed in a program", "use #include with one of microclaw's headers"
+            )
+        if match is None:
+            self._refuse(keyword, "#include needs the name of a header, in <> or quotes")
+        name = match[1] or match[2] or ""
+        if name not in header_names():
+            near = difflib.get_close_matches(name, header_names(), n=1)
+            known = ", ".join(sorted(header_names()))
+            hint = f"did you mean <{near[0]}>?" if near else f"there are: {known}"
+            self._refuse(keyword, f"there is no header {name!r} for programs", hint)
+        return match.end()
+
+    def _check_directive(self, tokens: list[Token]) -> None:
+        if not tokens:
+            return
+        keyword, rest = tokens[0], [token.text for token in tokens[1:]]
+        if keyword.text == "pragma":
+            if rest[:1] and (rest[0] in _PRAGMAS or rest[:2] in (["clang", "loop"], ["GCC", "unroll"])):
+                return
+            self._refuse(keyword, f"#pragma {' '.join(rest[:2])} is not allowed in a program", "leave it out")
+        if keyword.text not in _DIRECTIVES and keyword.text not in _INCLUDES:
+            self._refuse(keyword, f"#{keyword.text} is not allowed in a program", "leave it out")
