@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from microclaw.boards import load_board
+from microclaw.faces.board_process import VirtualBoardProcess
 from microclaw.faces.wasmachine import WasmachineFace
 from microclaw.faces.wasmachine_link import Timeouts
 
@@ -76,3 +77,10 @@ async def open_wasmachine(tmp_path: Path) -> AsyncIterator[OpenFace]:
     yield open_face
     for face in faces:
         await face.close()
+
+
+@pytest.fixture
+async def board() -> AsyncIterator[VirtualBoardProcess]:
+    """A virtual board of its own, real clock, with a serial port on TCP."""
+    async with VirtualBoardProcess(name="bench-1") as process:
+        yield process

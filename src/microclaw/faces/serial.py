@@ -40,6 +40,7 @@ R = TypeVar("R")
 
 SCHEME: Final = "serial:"
 TCP_SCHEME: Final = "tcp://"
+_INFO_FIELDS: Final = {"firmware", "uptime_ms"}
 _HIGHEST_I2C_ADDRESS: Final = 0x7F
 
 
@@ -199,12 +200,13 @@ class SerialFace:
         self._lines = jsonline.LineDecoder()
 
     async def _until_info(self) -> None:
-        """Only an answer to get_info names a firmware: older answers before it are dropped."""
+        """Only an answer to get_info has both a firmware and an uptime: older answers before it are dropped."""
         assert self._port is not None
         await self._port.write(jsonline.encode_line(jsonline.get_info()))
         async with asyncio.timeout(self.timeouts.reply_s):
-            while "firmware" not in await self._next_reply():
+            while not (await self._next_reply()).keys() >= _INFO_FIELDS:
                 pass
+        await self._drain()  # the late answer could have been one to get_info itself
 
     async def _exchange(self, request: Mapping[str, object]) -> Mapping[str, object]:
         assert self._port is not None

@@ -1,0 +1,67 @@
+"""Starting and stopping the virtual board's process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from microclaw.errors import ConfigError, DeviceUnreachable
+from microclaw.faces.board_process import VirtualBoardProcess
+
+
+async def test_ready_board_says_where_it_listens(tmp_path: Path) -> None:
+    control = tmp_path / "c.sock"
+    async with VirtualBoardProcess(name="bench-2", control=control, generation="old") as process:
+        ready = process.ready
+        assert (ready.name, ready.board, ready.control) == ("bench-2", "virtual", control)
+        assert ready.faces == (
+            f"wasmachine://127.0.0.1:{ready.wasmachine}",
+            f"serial:tcp://127.0.0.1:{ready.serial}",
+            f"virtual:{control}",
+        )
+        info = await process.control.info()
+        assert (info.pid, info.generation, info.mode) == (ready.pid, "old", "stock")
+    assert not process.running
+    with pytest.raises(ProcessLookupError):
+        os.kill(ready.pid, 0)
+
+
+async def test_taken_port_is_an_error_with_the_boards_own_words() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        process = VirtualBoardProcess(wasmachine_port=port)
+        with pytest.raises(ConfigError, match=str(port)) as caught:
+            await process.start()
+    assert caught.value.next_step
+    assert not process.running
+
+
+async def test_unknown_board_does_not_start() -> None:
+    with pytest.raises(ConfigError, match="no board profile named 'toaster'"):
+        await VirtualBoardProcess(board="toaster").start()
+
+
+async def test_killed_board_makes_its_control_face_unreachable() -> None:
+    async with VirtualBoardProcess() as process:
+        await process.control.info()
+        await process.kill()
+        with pytest.raises(DeviceUnreachable) as caught:
+            await process.control.info()
+        assert caught.value.next_step
+
+
+async def test_three_boards_at_once_do_not_meet() -> None:
+    boards = [VirtualBoardProcess(name=f"bench-{n}") for n in range(3)]
+    try:
+        await asyncio.gather(*(board.start() for board in boards))
+        names = [(await board.control.info()).name for board in boards]
+        assert names == ["bench-0", "bench-1", "bench-2"]
+        assert len({board.ready.wasmachine for board in boards}) == 3
+    finally:
+        await asyncio.gather(*(board.stop() for board in boards))
