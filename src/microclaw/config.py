@@ -37,12 +37,14 @@ class Limits:
     """Bounds of what a person or a program may send to the host's doors."""
 
     body_bytes: int = 1 << 20
-    source_bytes: int = 256 << 10
+    control_body_bytes: int = 8 << 20  # an image as base64
+    body_s: float = 30.0
+    source_chars: int = 256 << 10
     message_bytes: int = 16 << 10
-    parallel_turns: int = 8
+    parallel_jobs: int = 16
     stream_events: int = 1024
-    shutdown_s: float = 3.0
-    keepalive_s: float = 10.0
+    keepalive_s: float = 5.0
+    drain_s: float = 1.5  # what had started may end before the host goes
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +66,6 @@ class Settings:
     @property
     def sessions(self) -> Path:
         return self.home / "sessions"
-
-    @property
-    def lock(self) -> Path:
-        """Held by the running host: there is one owner of the store and the devices."""
-        return self.home / "host.lock"
 
     @property
     def log(self) -> Path:

@@ -16,6 +16,7 @@ from microclaw.errors import MicroclawError
 WIDTH = 80
 STAGE_COLUMNS = 9
 TEXT_COLUMNS = WIDTH - STAGE_COLUMNS - 1  # the last column stays free: some terminals wrap when it is written
+SIDE_NOTE = "   "  # bus.events.Step: what follows is a side note, set flush right
 PROVEN_STAGES = frozenset({"try", "verify"})  # a done one of these ends with "ok" when it has no time of its own
 
 _GREEN, _YELLOW, _RED, _CYAN, _RESET = "\x1b[32m", "\x1b[33m", "\x1b[31m", "\x1b[36m", "\x1b[0m"
@@ -44,6 +45,7 @@ class Terminal:
         self._look = look
         self._redrawing = False
         self._streamed = False
+        self._apology = ""  # what a step said already is not said again by the answer
 
     @property
     def live(self) -> bool:
@@ -67,9 +69,13 @@ class Terminal:
                 self._write(_columns(step.stage, clean_line(step.text)[:TEXT_COLUMNS]))
                 self._redrawing = True
             return
-        right = self._right(step)
-        text = f"failed  {step.text}" if step.state == "failed" and not step.text.startswith("failed") else step.text
-        self.row(step.stage, text, right=right, bad=step.state == "failed")
+        what, _, note = step.text.partition(SIDE_NOTE)
+        failed = step.state == "failed"
+        if step.stage == "sorry":
+            self._apology = step.text
+        elif failed:
+            what = f"failed  {what}"
+        self.row(step.stage, what, right=note.strip() or self._right(step), bad=failed)
         for line in step.detail:
             for piece in wrap(line, WIDTH * 2):
                 self.line(" " * STAGE_COLUMNS + piece)
@@ -81,10 +87,11 @@ class Terminal:
         if self._streamed:
             self._streamed = False
             self._write("\n")
-        elif answer.text:
-            self.row("sorry" if answer.error_code else "answer", answer.text)
-        if answer.next_step:
+        elif answer.text and answer.text != self._apology:
+            self.row("sorry" if answer.error_code else "answer", answer.text, bad=bool(answer.error_code))
+        if answer.next_step and not self._apology:
             self.row("next", answer.next_step)
+        self._apology = ""
 
     def row(self, stage: str, text: str, *, right: str = "", bad: bool = False) -> None:
         """A stage's name in the left column and its text beside it, wrapped; `right` is set flush right."""
@@ -121,12 +128,17 @@ class Terminal:
         end_ms: float,
         level: int,
         note: str,
+        window_ms: float | None = None,
         final: bool = True,
     ) -> None:
-        """A pin's track; a live terminal redraws it until `final`, any other prints only the final one."""
+        """A pin's track; a live terminal redraws it until `final`, any other prints only the final one.
+
+        The full width stands for `window_ms`, which is the time from start to end when it is not given.
+        """
         if not final and not self._look.live:
             return
-        drawn = draw_track(edges, start_ms=start_ms, end_ms=end_ms, level=level)
+        cells = CELLS if window_ms is None else min(CELLS, round(CELLS * (end_ms - start_ms) / window_ms))
+        drawn = draw_track(edges, start_ms=start_ms, end_ms=end_ms, level=level, cells=cells)
         text = f"{self._paint(drawn, _CYAN)}{' ' * (CELLS - len(drawn))}   {clean_line(note)}"
         if self._redrawing:
             self._write(_CLEAR_LINE)

@@ -92,17 +92,10 @@ def list_apps(ctx: typer.Context) -> None:
         options.say("no programs on any device")
         return
     rows = [
-        (
-            a["name"],
-            a["device"],
-            a["condition"],
-            _pins(a),
-            a["size_bytes"] or "-",
-            "another host" if a["foreign"] else "",
-        )
+        (a["name"], a["device"], a["condition"], _pins(a), a["heap_bytes"], "another host" if a["foreign"] else "")
         for a in apps
     ]
-    options.table(rows, head=("NAME", "DEVICE", "STATE", "PINS", "BYTES", "FROM"))
+    options.table(rows, head=("NAME", "DEVICE", "STATE", "PINS", "HEAP", "FROM"))
 
 
 def show(ctx: typer.Context, name: str) -> None:

@@ -79,16 +79,16 @@ def completion(
     shell: Annotated[str, typer.Argument(help=f"{', '.join(SHELLS)}.")] = "bash",
 ) -> None:
     """Print the completion script of a shell: eval "$(microclaw completion bash)"."""
-    from typer.completion import get_completion_script
+    from typer import completion as shells
 
     if shell not in SHELLS:
         raise typer.BadParameter(f"{shell!r} is not one of {', '.join(SHELLS)}", param_hint="SHELL")
-    script = get_completion_script(prog_name="microclaw", complete_var=_COMPLETE_VARIABLE, shell=shell)
+    script = shells.get_completion_script(prog_name="microclaw", complete_var=_COMPLETE_VARIABLE, shell=shell)
     typer.echo(script)
 
 
 def prepare_completion() -> None:
     """Teach the option parser the shells' questions; only needed when a shell asks."""
-    from typer.completion import completion_init
+    from typer import completion as shells
 
-    completion_init()
+    shells.completion_init()

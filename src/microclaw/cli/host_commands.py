@@ -1,4 +1,4 @@
-"""`microclaw up`, `status`, `changes`: run the host in the foreground, and ask it how it is."""
+"""`microclaw up` and `status`: run the host in the foreground, and ask it how it is."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ def up(
     ctx: typer.Context,
     virtual: Annotated[int, typer.Option("--virtual", min=0, max=16, help="Start N virtual boards with it.")] = 0,
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="The API's port; 0 takes any.")] = DEFAULT_PORT,
+    die_with_parent: Annotated[bool, typer.Option("--die-with-parent", hidden=True)] = False,
 ) -> None:
     """Run the host in the foreground; Ctrl-C stops it."""
     options = invocation(ctx)
     settings = options.settings(http_port=port)
-    from microclaw.app import run_host
+    from microclaw.cli.hosting import run_host
 
     def ready(facts: dict[str, Any]) -> None:
         if options.json:
@@ -38,7 +39,7 @@ def up(
             terminal.row("board", f"{board['name']} ({board['title']}, own process {board['pid']})")
         terminal.row("", "Ctrl-C stops it; talk to it from another terminal: microclaw chat")
 
-    run_host(settings, virtual_boards=virtual, ready=ready, verbose=options.verbose)
+    run_host(settings, virtual_boards=virtual, ready=ready, verbose=options.verbose, die_with_parent=die_with_parent)
 
 
 def status(ctx: typer.Context) -> None:

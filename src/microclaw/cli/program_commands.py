@@ -43,7 +43,8 @@ def try_program(
     optimization: Annotated[str, typer.Option("-O", "--optimization")] = "O3",
 ) -> None:
     """Try a program on a throw-away virtual board; needs no host."""
-    from microclaw.apps.trial import TrialTerms, parse_duration_ms, parse_input, try_image
+    from microclaw.apps.terms import TrialTerms, parse_duration_ms, parse_input
+    from microclaw.apps.trial import try_image
     from microclaw.boards import load_board
     from microclaw.cli.sources import build_file
     from microclaw.cli.trial_page import show_trial

@@ -22,9 +22,10 @@ def show_image(terminal: Terminal, image: Image) -> None:
 
 def show_trial(terminal: Terminal, image: Image, trial: Trial) -> None:
     show_image(terminal, image)
-    state = "done" if trial.ok else "failed"
-    text = trial.summary() if trial.ok else trial.error or trial.summary()
-    terminal.step(Step("try", text, state=state, next_step=trial.next_step))
+    if trial.ok:
+        terminal.step(Step("try", trial.summary()))
+    else:
+        terminal.step(Step("try", trial.error or trial.summary(), "failed", next_step=trial.next_step))
     for pin in trial.pins:
         edges = [edge for edge in trial.edges if edge.pin == pin]
         if edges:

@@ -1,0 +1,194 @@
+"""Builds and joins every part of the host and takes them down again in order. It holds no logic of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from microclaw.agent.context import BoardSurroundings
+from microclaw.agent.loop import AgentLoop
+from microclaw.apps.catalogue import Catalogue
+from microclaw.apps.deploy import Deployer
+from microclaw.apps.explore import Explorer
+from microclaw.apps.keeper import Keeper
+from microclaw.apps.ledger import Ledger
+from microclaw.apps.placement import Placement
+from microclaw.apps.ports import Compile
+from microclaw.apps.standby import Standby
+from microclaw.apps.trial import try_image
+from microclaw.apps.undo import Undo
+from microclaw.boards import load_board
+from microclaw.bus.bus import Bus
+from microclaw.bus.events import Step
+from microclaw.config import Settings
+from microclaw.devices.registry import Registry
+from microclaw.faces.open import open_face
+from microclaw.models.choose import choose_model
+from microclaw.models.protocol import Model
+from microclaw.policy.gate import Gate
+from microclaw.store.apps import AppTable
+from microclaw.store.database import Database
+from microclaw.store.devices import DeviceTable
+from microclaw.store.journal import Journal
+from microclaw.store.sessions import SessionFiles
+from microclaw.tools.build import build_toolbox
+from microclaw.wasm import BuildCache, compile_module, read_module
+from microclaw.web.apis import control_app, people_app
+from microclaw.web.jobs import Jobs
+from microclaw.web.parts import HostParts
+from microclaw.web.server import Door, serving, tcp_listener, unix_listener
+from microclaw.web.status import HostStatus
+
+TRIAL_BOARD = "virtual"
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A running host. `http` is the people plane's address, None without one."""
+
+    settings: Settings
+    devices: Registry
+    model: Model
+    http: str | None
+
+
+@asynccontextmanager
+async def running_host(settings: Settings) -> AsyncIterator[Host]:
+    """Inside, the host answers on its control socket; leaving ends what runs in order and loses nothing.
+
+    Raises StoreError when another host owns this home, ConfigError when a port is taken.
+    """
+    model = choose_model(settings.model)
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(Database.open(settings.database))
+        bus = await stack.enter_async_context(Bus())
+        devices = await stack.enter_async_context(_registry(settings, bus, database))
+        group = await stack.enter_async_context(asyncio.TaskGroup())
+        apps = _build_apps(settings, devices, Ledger(AppTable(database)))
+        agent = await stack.enter_async_context(_agent(settings, model, devices, apps, database))
+        jobs = Jobs(group, settings.limits)
+        people = (
+            None
+            if settings.http_port is None
+            else stack.enter_context(tcp_listener(settings.http_host, settings.http_port))
+        )
+        http = None if people is None else f"http://{settings.http_host}:{people.getsockname()[1]}"
+        status = HostStatus(
+            settings=settings, devices=devices, ledger=apps.ledger, keeper=apps.keeper, model=model, http=http
+        )
+        parts = HostParts(
+            settings=settings,
+            chats=agent,
+            devices=devices,
+            deployer=apps.deployer,
+            explorer=apps.explorer,
+            undo=apps.undo,
+            catalogue=apps.catalogue,
+            compile=apps.compile,
+            gate=apps.gate,
+            jobs=jobs,
+            status=status.read,
+        )
+        control = stack.enter_context(unix_listener(settings.control_socket))
+        doors = [Door("control", control_app(parts), control)]
+        if people is not None:
+            doors.append(Door("people", people_app(apps.compile, settings.limits), people))
+        await stack.enter_async_context(apps.standby)
+        await stack.enter_async_context(serving(doors, group))
+        looking_after = group.create_task(_look_after(agent, apps), name="look after devices")
+        stack.callback(looking_after.cancel)
+        stack.push_async_callback(jobs.drain)  # first of all on the way out: what had started may end
+        yield Host(settings, devices, model, http)
+
+
+@dataclass(frozen=True, slots=True)
+class _Apps:
+    """The parts of the apps stage, joined."""
+
+    ledger: Ledger
+    compile: Compile
+    standby: Standby
+    deployer: Deployer
+    explorer: Explorer
+    undo: Undo
+    catalogue: Catalogue
+    keeper: Keeper
+    gate: Gate
+
+
+def _build_apps(settings: Settings, devices: Registry, ledger: Ledger) -> _Apps:
+    placement = Placement(ledger)
+    standby = Standby(load_board(TRIAL_BOARD))
+    compile_source = partial(compile_module, cache=BuildCache(settings.cache))
+    deployer = Deployer(
+        devices=devices,
+        ledger=ledger,
+        placement=placement,
+        compile=compile_source,
+        read_module=read_module,
+        try_image=partial(try_image, standby=standby),
+    )
+    explorer = Explorer(devices=devices, ledger=ledger)
+    return _Apps(
+        ledger=ledger,
+        compile=compile_source,
+        standby=standby,
+        deployer=deployer,
+        explorer=explorer,
+        undo=Undo(ledger=ledger, deployer=deployer, explorer=explorer),
+        catalogue=Catalogue(devices=devices, ledger=ledger),
+        keeper=Keeper(devices=devices, ledger=ledger, placement=placement, report=_log_step),
+        gate=Gate(),
+    )
+
+
+def _registry(settings: Settings, bus: Bus, database: Database) -> Registry:
+    return Registry(
+        bus=bus,
+        store=DeviceTable(database),
+        open_face=partial(open_face, lock_folder=settings.cache / "locks"),
+        load_board=load_board,
+        mint_id=lambda: f"d-{secrets.token_hex(4)}",
+        now_ms=now_ms,
+    )
+
+
+def _agent(settings: Settings, model: Model, devices: Registry, apps: _Apps, database: Database) -> AgentLoop:
+    tools = build_toolbox(
+        devices=devices,
+        deployer=apps.deployer,
+        catalogue=apps.catalogue,
+        explorer=apps.explorer,
+        undo=apps.undo,
+        gate=apps.gate,
+    )
+    return AgentLoop(
+        model=model,
+        tools=tools,
+        surroundings=BoardSurroundings(devices=devices, apps=AppTable(database)),
+        sessions=SessionFiles(settings.sessions),
+        journal=Journal(database, now_ms),
+    )
+
+
+async def _look_after(agent: AgentLoop, apps: _Apps) -> None:
+    """Settle what a crash left open, then keep the boards' programs where they are wanted."""
+    for sentence in (*await agent.recover(), *await apps.deployer.recover()):
+        _log.warning("left open by the last run: %s", sentence)
+    await apps.keeper.run()
+
+
+def _log_step(step: Step) -> None:
+    _log.info("%s: %s", step.stage, step.text)
+
+
+def now_ms() -> int:
+    """Unix time."""
+    return time.time_ns() // 1_000_000

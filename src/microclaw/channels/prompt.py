@@ -1,0 +1,59 @@
+"""Reads what a person types: a line editor with history on a terminal, plain lines otherwise. It answers nothing."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias
+
+PROMPT = "you> "
+LEAVE = frozenset({"exit", "quit", "bye"})
+MAX_LINE_CHARS = 16 << 10
+
+ReadLine: TypeAlias = Callable[[], str | None]
+
+
+def line_reader(history: Path | None) -> ReadLine:
+    """A function that asks for one line: None when the person wants to leave, "" after Ctrl-C at the prompt."""
+    if sys.stdin.isatty() and sys.stdout.isatty():
+        return _editor(history)
+    return _plain
+
+
+def _plain() -> str | None:
+    sys.stdout.write(PROMPT)
+    sys.stdout.flush()
+    line = sys.stdin.readline(MAX_LINE_CHARS)
+    if not line:
+        sys.stdout.write("\n")
+        return None
+    return _meaning(line)
+
+
+def _editor(history: Path | None) -> ReadLine:
+    from prompt_toolkit import PromptSession
+    from prompt_toolkit.history import FileHistory, History, InMemoryHistory
+
+    store: History = InMemoryHistory()
+    if history is not None:
+        os.close(os.open(history, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600))
+        history.chmod(0o600)
+        store = FileHistory(str(history))
+    session: PromptSession[str] = PromptSession(history=store)
+
+    def ask() -> str | None:
+        try:
+            return _meaning(session.prompt(PROMPT))
+        except KeyboardInterrupt:
+            return ""
+        except EOFError:
+            return None
+
+    return ask
+
+
+def _meaning(line: str) -> str | None:
+    text = line.strip()
+    return None if text.lower() in LEAVE else text

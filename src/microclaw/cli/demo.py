@@ -1,0 +1,218 @@
+"""`microclaw demo`: the whole path with a private home, a host and a virtual board as processes of their own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from microclaw.agent.events import Answer
+from microclaw.boards import load_board
+from microclaw.channels.pin_track import Rhythm
+from microclaw.channels.terminal import Terminal
+from microclaw.cli.board_link import BoardLink
+from microclaw.cli.child import Child
+from microclaw.cli.conversation import converse, say
+from microclaw.cli.demo_watch import Watched, watch_pin
+from microclaw.cli.host_client import HostClient
+from microclaw.cli.invocation import Invocation
+from microclaw.config import load_settings
+from microclaw.errors import MicroclawError
+from microclaw.wire import control
+
+SENTENCE = "blink the LED on pin 2 every half second"
+PIN = 2
+DEVICE = "virtual-1"
+BOARD = "virtual"
+EDGES = 8
+NEEDED_EDGES = 6
+HALF_PERIOD_S = 0.5
+TOLERANCE = 0.10
+PATIENCE_S = 8.0
+CHAT_ID = "demo"
+SUGGESTIONS = "Try:  set pin 4 on | what is the temperature | fade pin 5 | stop blink"
+
+
+class DemoFailed(MicroclawError):
+    """The demonstration did not show what it promises; the message is the reason."""
+
+    code = "demo_failed"
+
+
+@dataclass(frozen=True, slots=True)
+class _Stage:
+    """What the demo works with: its own home, a page, and how a host is started."""
+
+    home: Path
+    terminal: Terminal
+    environ: dict[str, str]
+
+    def start_host(self) -> Child:
+        words = ["microclaw.cli", "--json", "--home", str(self.home), "up", "--port", "0", "--die-with-parent"]
+        return Child("host", words, log=self.home / "host.stderr", environ=self.environ)
+
+    def start_board(self) -> Child:
+        words = ["microclaw.virtual", "--name", DEVICE, "--board", BOARD, "--wasmachine", "0", "--serial", "0"]
+        words += ["--control", str(self.home / "board.sock"), "--die-with-parent"]
+        return Child("board", words, log=self.home / "board.stderr")
+
+    def client(self) -> HostClient:
+        return HostClient(load_settings(self.environ, home=self.home).control_socket)
+
+
+def run_demo(options: Invocation, *, once: bool) -> int:
+    """Run it and return the exit code; everything it started is stopped on every way out."""
+    terminal = options.terminal()
+    try:
+        with _private_home() as home, _terminable():
+            environ = {**os.environ, "MICROCLAW_HOME": str(home)}
+            return _run(_Stage(home, terminal, environ), once=once)
+    except DemoFailed as exc:
+        terminal.row("sorry", exc.message, bad=True)
+        if exc.next_step:
+            terminal.row("next", exc.next_step)
+        sys.stderr.write(f"demo failed: {exc.message}\n")
+        return 1
+
+
+def _run(stage: _Stage, *, once: bool) -> int:
+    terminal = stage.terminal
+    with ExitStack() as running:
+        host = running.enter_context(stage.start_host())
+        board_process = running.enter_context(stage.start_board())
+        client = stage.client()
+        _welcome(stage, host, board_process, client)
+        board = running.enter_context(BoardLink(stage.home / "board.sock"))
+        cursor = _ask(terminal, client, board)
+        watch_pin(board, terminal, PIN, cursor=cursor, edges=EDGES, patience_s=PATIENCE_S)
+        alone = _without_host(terminal, host, board)
+        host = running.enter_context(stage.start_host())
+        _back_again(terminal, host, client, board, alone)
+        found = _judge(alone)
+        if once:
+            spread = found.spread * 100
+            terminal.line(f"demo passed: {found.edges} edges, period {found.period_s:.3f} s +/- {spread:.1f} %")
+            return 0
+        terminal.line()
+        terminal.row("", f"That was a virtual board. {SUGGESTIONS}")
+        converse(client, terminal, chat_id=CHAT_ID, device=None, history=None)
+        terminal.row("host", "stopping, and the board with it: the demo leaves nothing behind")
+    return 0
+
+
+def _welcome(stage: _Stage, host: Child, board: Child, client: HostClient) -> None:
+    """Both are up: say so, and make the board known to the host."""
+    terminal = stage.terminal
+    ready, took_s = host.wait_ready()
+    terminal.row("host", f"ready in {took_s:.1f} s            api {ready['http']}")
+    facts, took_s = board.wait_ready()
+    profile = load_board(BOARD)
+    text = f"{facts['name']} ({profile.chip}, {profile.flash_mb} MB flash, own process {board.pid})"
+    terminal.row("board", f"{text} ready in {took_s:.1f} s")
+    faces = [f"wasmachine://127.0.0.1:{facts['wasmachine']}", f"virtual:{facts['control']}"]
+    if facts["serial"]:
+        faces.insert(1, f"serial:tcp://127.0.0.1:{facts['serial']}")
+    client.post("/v1/devices", {"name": DEVICE, "board": BOARD, "faces": faces})
+    status = client.get("/v1/status")
+    terminal.row("model", status["model"])
+    if status["model_hint"]:
+        terminal.row("", status["model_hint"])
+    terminal.line()
+
+
+def _ask(terminal: Terminal, client: HostClient, board: BoardLink) -> int:
+    """Say the sentence; return the cursor behind the program's first edge."""
+    before = board.edges(0)
+    terminal.row("you", SENTENCE)
+    answer = say(client, SENTENCE, chat_id=CHAT_ID, device=None, terminal=terminal)
+    if answer.error_code:
+        raise DemoFailed(answer.text, next_step=answer.next_step)
+    _time_to_first_edge(terminal, board, before, answer)
+    terminal.line()
+    return board.edges(before.next).next
+
+
+def _time_to_first_edge(terminal: Terminal, board: BoardLink, before: control.EdgePage, answer: Answer) -> None:
+    """By the board's own clock: from the sentence to the first edge of the pin."""
+    first = next((row for row in board.edges(before.next).edges if row.pin == PIN), None)
+    if first is None:
+        raise DemoFailed(
+            f"pin {PIN} did not move, although the answer was: {answer.text}",
+            next_step="ask again, or see what the program prints: microclaw logs",
+        )
+    terminal.row("", f"sentence to first edge: {(first.t_ms - before.now_ms) / 1000:.2f} s")
+
+
+def _without_host(terminal: Terminal, host: Child, board: BoardLink) -> Watched:
+    """Stop the host and count what the board does alone."""
+    host.stop()
+    cursor = board.edges(0).next  # from here on there is no host
+    terminal.row("host", f"stopping... gone (pid {host.pid}). Is the board still working?")
+    alone = watch_pin(board, terminal, PIN, cursor=cursor, edges=EDGES, patience_s=PATIENCE_S, plus="+")
+    if len(alone.edges) >= NEEDED_EDGES:
+        terminal.row("", "yes: counted by the board, with no host running")
+    return alone
+
+
+def _back_again(terminal: Terminal, host: Child, client: HostClient, board: BoardLink, alone: Watched) -> None:
+    """A new host finds what it left."""
+    _, took_s = host.wait_ready()
+    apps = _apps(client)
+    names = ", ".join(app["name"] for app in apps)
+    if not names:
+        raise DemoFailed(f"{DEVICE} lists no program after the host came back", next_step="microclaw doctor")
+    more = [row for row in board.edges(alone.cursor).edges if row.pin == PIN]
+    rise = len(alone.edges) + len(more)
+    terminal.row("host", f"back in {took_s:.1f} s: {DEVICE} still lists {names}; its edge count rose by {rise}")
+
+
+def _apps(client: HostClient) -> list[dict[str, Any]]:
+    wanted = client.get("/v1/apps", {"device": DEVICE})["apps"]
+    return [app for app in wanted if app["condition"] not in ("missing", "unreachable", "dead", "trapped")]
+
+
+def _judge(alone: Watched) -> Rhythm:
+    """The promise: at least 6 edges at half a second, counted while no host ran."""
+    found = alone.rhythm
+    if found is None or found.edges < NEEDED_EDGES:
+        count = len(alone.edges)
+        raise DemoFailed(
+            f"the board counted {count} edges in {PATIENCE_S:.0f} s without a host, at least {NEEDED_EDGES} were due"
+        )
+    gaps = [(after.t_ms - before.t_ms) / 1000 for before, after in zip(alone.edges, alone.edges[1:], strict=False)]
+    worst = max(gaps, key=lambda gap: abs(gap - HALF_PERIOD_S))
+    if abs(worst - HALF_PERIOD_S) > HALF_PERIOD_S * TOLERANCE:
+        raise DemoFailed(f"two edges were {worst:.3f} s apart, {HALF_PERIOD_S} s +/- {TOLERANCE:.0%} was due")
+    return found
+
+
+@contextmanager
+def _private_home() -> Iterator[Path]:
+    home = Path(tempfile.mkdtemp(prefix="microclaw-demo-"))
+    try:
+        yield home
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the demo the way Ctrl-C does: with everything stopped."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

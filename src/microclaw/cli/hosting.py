@@ -1,0 +1,108 @@
+"""Runs the host as this process: signals, its log, the virtual boards it is asked for. app.py knows what a host is."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from microclaw.app import Host, running_host
+from microclaw.boards import load_board
+from microclaw.config import Settings
+from microclaw.errors import ConfigError, UnknownName
+from microclaw.faces.board_process import BoardReady, VirtualBoardProcess
+from microclaw.web.status import OFFLINE
+
+Ready: TypeAlias = Callable[[dict[str, Any]], None]
+
+BOARD = "virtual"
+LOG_BYTES = 2 << 20
+_PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+
+
+def run_host(
+    settings: Settings, *, virtual_boards: int, ready: Ready, verbose: bool, die_with_parent: bool = False
+) -> None:
+    """Run until SIGINT or SIGTERM. `ready` is called once, when the host answers."""
+    if die_with_parent:
+        _die_with_parent()
+    _log_to(settings.log, verbose=verbose)
+    asyncio.run(_run(settings, virtual_boards, ready))
+
+
+async def _run(settings: Settings, virtual_boards: int, ready: Ready) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with AsyncExitStack() as stack:
+        host = await stack.enter_async_context(running_host(settings))
+        names = [f"virtual-{number}" for number in range(1, virtual_boards + 1)]
+        boards = [await stack.enter_async_context(VirtualBoardProcess(name=name, board=BOARD)) for name in names]
+        for board in boards:
+            await _register(host, board.ready)
+        ready(_facts(host, [board.ready for board in boards]))
+        await stop.wait()
+
+
+async def _register(host: Host, board: BoardReady) -> None:
+    """A virtual board of this name has new ports at every start."""
+    try:
+        known = host.devices.get(board.name)
+    except UnknownName:
+        await host.devices.add(board.name, board.board, board.faces)
+        return
+    if known.board.board_id != board.board:
+        raise ConfigError(
+            f"{board.name} is the name of a {known.board.title} already",
+            next_step=f"microclaw device rename {board.name} ANOTHER-NAME, without --virtual",
+        )
+    await host.devices.set_faces(board.name, board.faces)
+
+
+def _facts(host: Host, boards: list[BoardReady]) -> dict[str, Any]:
+    title = load_board(BOARD).title
+    return {
+        "pid": os.getpid(),
+        "ready_s": _seconds_since_start(),
+        "home": str(host.settings.home),
+        "control": str(host.settings.control_socket),
+        "http": host.http,
+        "model": "none: offline intents answer" if host.model.name == OFFLINE else host.model.name,
+        "boards": [{"name": b.name, "title": title, "pid": b.pid, "faces": list(b.faces)} for b in boards],
+    }
+
+
+def _log_to(path: Path, *, verbose: bool) -> None:
+    """The host's log is a file in its home, 0600; with -v stderr shows it too."""
+    os.close(os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600))
+    handlers: list[logging.Handler] = [RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=1)]
+    if verbose:
+        handlers.append(logging.StreamHandler(sys.stderr))
+    logging.basicConfig(
+        level=logging.INFO, handlers=handlers, format="%(asctime)s %(levelname)s %(name)s %(message)s", force=True
+    )
+
+
+def _seconds_since_start() -> float | None:
+    """Since the kernel started this process, interpreter and imports included; None where it does not tell."""
+    stat = Path("/proc/self/stat")
+    if not stat.exists():
+        return None
+    started_ticks = int(stat.read_text().rpartition(")")[2].split()[19])
+    return round(time.clock_gettime(time.CLOCK_BOOTTIME) - started_ticks / os.sysconf("SC_CLK_TCK"), 2)
+
+
+def _die_with_parent() -> None:
+    """Ask the kernel for SIGTERM when the parent ends, even by kill -9 (Linux only)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

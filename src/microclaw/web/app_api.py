@@ -1,0 +1,129 @@
+"""/v1/apps, /v1/changes, /v1/undo: programs on devices and what was changed. The stages are in apps/."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Annotated, Any, Self
+
+from fastapi import APIRouter, Query
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from microclaw.apps.deploy import DeployRequest
+from microclaw.config import Limits
+from microclaw.errors import ConfigError, UnknownName
+from microclaw.policy.gate import Permission
+from microclaw.web.device_api import PRINCIPAL
+from microclaw.web.jobs import Feed
+from microclaw.web.ndjson import stream_response
+from microclaw.web.parts import HostParts
+from microclaw.web.stream import Result, StreamEvent
+from microclaw.web.views import app_object, change_object, deployment_object, removal_object, undone_object
+
+
+class InstallBody(BaseModel):
+    """C `source` or `wasm` in base64, exactly one of the two."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Annotated[str, Field(min_length=1, max_length=126)]
+    source: Annotated[str, Field(min_length=1, max_length=Limits().source_chars)] | None = None
+    wasm: str | None = None
+    heap_bytes: Annotated[int, Field(ge=256, le=16 << 20)] = 8192
+    timers: Annotated[int, Field(ge=1, le=255)] = 20
+    watchdog_ms: Annotated[int, Field(ge=1000, le=86_400_000)] = 180_000
+    optimization: Annotated[str, Field(pattern=r"^O[0-3sz]$")] = "O3"
+    replace: bool = False
+
+    @model_validator(mode="after")
+    def _one_program(self) -> Self:
+        if (self.source is None) == (self.wasm is None):
+            raise ValueError("give source or wasm, exactly one of the two")
+        return self
+
+
+class UndoBody(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    change_id: int | None = None
+    device: str | None = None
+
+
+def app_router(parts: HostParts) -> APIRouter:
+    router = APIRouter(tags=["apps"])
+    keepalive_s = parts.settings.limits.keepalive_s
+
+    @router.get("/v1/apps", summary="What runs where")
+    async def list_apps(device: str | None = None) -> dict[str, Any]:
+        return {"apps": [app_object(listing) for listing in await parts.catalogue.list_apps(device)]}
+
+    @router.get("/v1/devices/{device}/apps/{name}", summary="One program, with its source when it is known")
+    async def show_app(device: str, name: str) -> dict[str, Any]:
+        listing = await parts.catalogue.show(device, name)
+        return {**app_object(listing), "source": listing.source}
+
+    @router.post("/v1/devices/{device}/apps", summary="Build, check, try, install, verify; steps as JSON lines")
+    async def install_app(device: str, body: InstallBody) -> StreamingResponse:
+        found = parts.devices.get(device)
+        parts.gate.check(PRINCIPAL, Permission.ACT, f"deploy {body.name} to {found.name}")
+        request = DeployRequest(
+            device=found.device_id,
+            name=body.name,
+            source=body.source,
+            wasm=None if body.wasm is None else _wasm(body.wasm),
+            heap_bytes=body.heap_bytes,
+            timers=body.timers,
+            watchdog_ms=body.watchdog_ms,
+            optimization=body.optimization,
+            replace=body.replace,
+        )
+
+        async def deploy(feed: Feed) -> StreamEvent:
+            return Result(deployment_object(await parts.deployer.deploy(request, feed.put)))
+
+        return stream_response(parts.jobs.start(f"deploy {body.name}", deploy), keepalive_s)
+
+    @router.delete("/v1/devices/{device}/apps/{name}", summary="Take a program off; steps as JSON lines")
+    async def remove_app(device: str, name: str) -> StreamingResponse:
+        found = parts.devices.get(device)
+        parts.gate.check(PRINCIPAL, Permission.ACT, f"remove {name} from {found.name}")
+
+        async def remove(feed: Feed) -> StreamEvent:
+            return Result(removal_object(await parts.deployer.remove(found.device_id, name, feed.put)))
+
+        return stream_response(parts.jobs.start(f"remove {name}", remove), keepalive_s)
+
+    @router.get("/v1/changes", summary="What was changed, newest first")
+    async def list_changes(
+        device: str | None = None, limit: Annotated[int, Query(ge=1, le=1000)] = 50
+    ) -> dict[str, Any]:
+        device_id = None if device is None else parts.devices.get(device).device_id
+        found = await parts.undo.changes(device_id, limit)
+        return {"changes": [change_object(change, _name(parts, change.device_id)) for change in found]}
+
+    @router.post("/v1/undo", summary="Take back a change; steps as JSON lines")
+    async def undo(body: UndoBody) -> StreamingResponse:
+        device_id = None if body.device is None else parts.devices.get(body.device).device_id
+        parts.gate.check(PRINCIPAL, Permission.ACT, "undo")
+
+        async def take_back(feed: Feed) -> StreamEvent:
+            return Result(undone_object(await parts.undo.undo(body.change_id, device_id=device_id, report=feed.put)))
+
+        return stream_response(parts.jobs.start("undo", take_back), keepalive_s)
+
+    return router
+
+
+def _wasm(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as exc:
+        raise ConfigError(f"wasm is not base64: {exc}", next_step="encode the module's bytes as base64") from exc
+
+
+def _name(parts: HostParts, device_id: str) -> str:
+    try:
+        return parts.devices.get(device_id).name
+    except UnknownName:
+        return device_id  # a device that was forgotten since

@@ -1,0 +1,71 @@
+"""/api/compile-wasm: C source to wasm, and whether a compiler is there (the seed's route). It touches no device."""
+
+from __future__ import annotations
+
+import base64
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field
+
+from microclaw.apps.ports import Compile
+from microclaw.boards import board_ids, load_board
+from microclaw.config import Limits
+from microclaw.errors import ConfigError
+from microclaw.wasm import find_toolchain
+
+MAX_SOURCE_CHARS = Limits().source_chars
+
+
+class CompileBody(BaseModel):
+    """`optimizationLevel` as the seed writes it: O3, or -O3."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    source: Annotated[str, Field(min_length=1, max_length=MAX_SOURCE_CHARS)]
+    name: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")] = "main"
+    optimizationLevel: Annotated[
+        Literal["O0", "O1", "O2", "O3", "Os", "Oz", "-O0", "-O1", "-O2", "-O3", "-Os", "-Oz"],
+        Field(description="The compiler's optimisation."),
+    ] = "O3"
+    board: str = "virtual"
+
+
+def compile_router(compile_source: Compile) -> APIRouter:
+    router = APIRouter(tags=["compile"])
+
+    @router.post("/api/compile-wasm", summary="Compile C source to a checked wasm module")
+    async def compile_wasm(body: CompileBody) -> dict[str, Any]:
+        board = load_board(body.board)
+        level = body.optimizationLevel.removeprefix("-")
+        image = await compile_source(body.source, board, name=body.name, optimization=level)
+        return {
+            "success": True,
+            "name": body.name,
+            "wasm": base64.b64encode(image.wasm).decode(),
+            "size": image.size_bytes,
+            "sha256": image.sha256,
+            "compiler": image.compiler,
+            "compileMs": round(image.compile_ms, 1),
+            "cached": image.cached,
+            "board": board.board_id,
+            "imports": [i.name for i in image.imports],
+            "exports": list(image.exports),
+            "memory": {
+                "initialBytes": image.memory.initial_bytes,
+                "staticBytes": image.memory.static_bytes,
+                "stackBytes": image.memory.stack_bytes,
+            },
+            "pins": list(image.pins),
+            "warnings": [w.render() for w in image.warnings],
+        }
+
+    @router.get("/api/compile-wasm", summary="Whether a compiler is there")
+    async def compiler() -> dict[str, Any]:
+        try:
+            found = find_toolchain()
+        except ConfigError as exc:
+            return {"available": False, "message": exc.message, "next": exc.next_step, "boards": list(board_ids())}
+        return {"available": True, "compiler": found.name, "boards": list(board_ids())}
+
+    return router

@@ -1,0 +1,109 @@
+"""/v1/devices: list, add, rename, show, call, logs, edges."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, ConfigDict, Field
+
+from microclaw.apps.explore import Acted
+from microclaw.devices.calls import Call, EdgesRead, GpioSet, LogsRead, PwmSet
+from microclaw.policy.gate import Permission
+from microclaw.web.calls import call_from, result_value
+from microclaw.web.parts import HostParts
+from microclaw.web.stream import evidence_object
+from microclaw.web.views import device_object
+
+PRINCIPAL = "owner"  # whoever may open the 0600 socket
+ACTING = frozenset({"gpio.set", "pwm.set", "apps.request"})
+
+Cursor = Annotated[int, Query(ge=0)]
+
+
+class DeviceBody(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    board: str = "virtual"
+    faces: Annotated[list[str], Field(min_length=1, max_length=8)]
+    labels: Annotated[list[str], Field(max_length=16)] = []
+
+
+class RenameBody(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+
+
+class CallBody(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    method: Annotated[str, Field(max_length=64)]
+    arguments: dict[str, Any] = {}
+
+
+def device_router(parts: HostParts) -> APIRouter:
+    router = APIRouter(prefix="/v1/devices", tags=["devices"])
+    devices = parts.devices
+
+    @router.get("", summary="Every device")
+    async def list_devices() -> dict[str, Any]:
+        return {"devices": [device_object(device) for device in devices.list()]}
+
+    @router.post("", status_code=201, summary="Add a device by its faces")
+    async def add_device(body: DeviceBody) -> dict[str, Any]:
+        return device_object(await devices.add(body.name, body.board, body.faces, body.labels))
+
+    @router.get("/{name}", summary="One device")
+    async def show_device(name: str) -> dict[str, Any]:
+        return device_object(devices.get(name))
+
+    @router.patch("/{name}", summary="Rename a device")
+    async def rename_device(name: str, body: RenameBody) -> dict[str, Any]:
+        return device_object(await devices.rename(name, body.name))
+
+    @router.post("/{name}/call", summary="Call one method at once")
+    async def call_device(name: str, body: CallBody) -> dict[str, Any]:
+        device = devices.get(name)
+        call = call_from(body.method, body.arguments)
+        permission = Permission.ACT if call.method in ACTING else Permission.READ
+        parts.gate.check(PRINCIPAL, permission, f"{call.method} on {device.name}")
+        return await _call(parts, name, call)
+
+    @router.get("/{name}/logs", summary="What the device's programs printed, since a cursor")
+    async def read_logs(name: str, cursor: Cursor = 0) -> dict[str, Any]:
+        page = await devices.get(name).call(LogsRead(cursor=cursor))
+        return dict(result_value(page))
+
+    @router.get("/{name}/edges", summary="Level changes the board counted, since a cursor")
+    async def read_edges(name: str, cursor: Cursor = 0) -> dict[str, Any]:
+        page = await devices.get(name).call(EdgesRead(cursor=cursor))
+        return {
+            "edges": [[e.t_ms, e.pin, e.level] for e in page.edges],
+            "cursor": page.cursor,
+            "dropped": page.dropped,
+            "now_ms": page.now_ms,
+        }
+
+    return router
+
+
+async def _call(parts: HostParts, name: str, call: Call[Any]) -> dict[str, Any]:
+    """What sets a pin goes through the explorer, so that it can be undone; anything else straight to the device."""
+    match call:
+        case GpioSet(pin=pin, level=level):
+            return _acted(await parts.explorer.set_pin(name, pin, level))
+        case PwmSet(pin=pin, duty=duty, frequency_hz=frequency_hz):
+            return _acted(await parts.explorer.set_pwm(name, pin, duty, frequency_hz))
+        case _:
+            return {"result": result_value(await parts.devices.get(name).call(call))}
+
+
+def _acted(acted: Acted) -> dict[str, Any]:
+    return {
+        "result": result_value(acted.state),
+        "evidence": evidence_object(acted.evidence),
+        "change_id": acted.change_id,
+        "warning": acted.warning,
+    }

@@ -1,0 +1,105 @@
+"""What stands in front of an HTTP app: foreign Host or Origin, bodies too large or too slow. It knows no route."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from microclaw.web.failures import failure_response
+from microclaw.web.stream import Failure
+
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+class Guard:
+    """`allowed_hosts` None: the peer is a local process on a 0600 socket, names mean nothing there.
+
+    A web page of anybody can send requests to loopback: it is told apart by its Origin, and a name that was rebound to
+    127.0.0.1 (DNS rebinding) by its Host.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, body_bytes: int, body_s: float, allowed_hosts: Iterable[str] | None = None
+    ) -> None:
+        self._app = app
+        self._body_bytes = body_bytes
+        self._body_s = body_s
+        self._allowed = None if allowed_hosts is None else frozenset(allowed_hosts)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        refusal = self._refusal(scope)
+        if refusal is None:
+            try:
+                async with asyncio.timeout(self._body_s):
+                    body, refusal = await self._read_body(scope, receive)
+            except TimeoutError:
+                refusal = (408, Failure("timeout", f"the request's body did not come within {self._body_s:.0f} s"))
+        if refusal is not None:
+            status, failure = refusal
+            response = failure_response(failure, status)
+            response.headers["Connection"] = "close"
+            await response(scope, receive, send)
+            return
+        await self._app(scope, _Replay(body, receive), send)
+
+    def _refusal(self, scope: Scope) -> tuple[int, Failure] | None:
+        if self._allowed is None:
+            return None
+        hosts = _header_values(scope, b"host")
+        if len(hosts) != 1 or not self._own(f"//{hosts[0]}"):
+            shown = ", ".join(hosts)[:80] or "none"
+            return 403, Failure("forbidden", f"foreign Host: {shown}", "call it by 127.0.0.1 or localhost")
+        for origin in _header_values(scope, b"origin"):
+            if not self._own(origin):
+                return 403, Failure("forbidden", f"foreign Origin: {origin[:80]}", "web pages may not call this API")
+        return None
+
+    def _own(self, address: str) -> bool:
+        assert self._allowed is not None
+        try:
+            parts = urlsplit(address)
+            name = parts.hostname
+            _ = parts.port
+        except ValueError:
+            return False
+        return name in self._allowed and parts.username is None and parts.path in ("", "/")
+
+    async def _read_body(self, scope: Scope, receive: Receive) -> tuple[bytes, tuple[int, Failure] | None]:
+        """The whole body, or the refusal as soon as it is known to be too large."""
+        too_large = (413, Failure("too_large", f"the body has more than {self._body_bytes:,} bytes", "send less"))
+        for length in _header_values(scope, b"content-length"):
+            if not length.isdigit() or int(length[:19]) > self._body_bytes:
+                return b"", too_large
+        body = bytearray()
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return b"", (400, Failure("bad_request", "the connection was closed before the body was complete"))
+            body += message.get("body", b"")
+            if len(body) > self._body_bytes:
+                return b"", too_large
+            if not message.get("more_body", False):
+                return bytes(body), None
+
+
+class _Replay:
+    """Gives the app the body that was read, then whatever else comes."""
+
+    def __init__(self, body: bytes, receive: Receive) -> None:
+        self._body: bytes | None = body
+        self._receive = receive
+
+    async def __call__(self) -> Message:
+        if self._body is None:
+            return await self._receive()
+        body, self._body = self._body, None
+        return {"type": "http.request", "body": body, "more_body": False}
+
+
+def _header_values(scope: Scope, name: bytes) -> list[str]:
+    return [value.decode("latin-1") for key, value in scope["headers"] if key == name]

@@ -1,0 +1,102 @@
+"""Work that outlives the request that asked for it: a client that goes away leaves nothing half-done. No HTTP here."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TypeAlias
+
+from microclaw.config import Limits
+from microclaw.errors import MicroclawError, Overloaded
+from microclaw.web.failures import unexpected
+from microclaw.web.stream import Failure, Keepalive, StreamEvent, failure_of
+
+_log = logging.getLogger(__name__)
+
+
+class Feed:
+    """What a job tells, to one reader. Full: the oldest is dropped; the end is never dropped."""
+
+    def __init__(self, size: int) -> None:
+        self._events: deque[StreamEvent] = deque(maxlen=size)
+        self._end: StreamEvent | None = None
+        self._news = asyncio.Event()
+
+    def put(self, event: StreamEvent) -> None:
+        self._events.append(event)
+        self._news.set()
+
+    def finish(self, event: StreamEvent) -> None:
+        if self._end is None:
+            self._end = event
+            self._news.set()
+
+    async def read(self, keepalive_s: float) -> AsyncIterator[StreamEvent]:
+        """Every event, a Keepalive when none came for a while, and the end last."""
+        while True:
+            while self._events:
+                yield self._events.popleft()
+            if self._end is not None:
+                yield self._end
+                return
+            self._news.clear()
+            try:
+                await asyncio.wait_for(self._news.wait(), keepalive_s)
+            except TimeoutError:
+                yield Keepalive()
+
+
+Work: TypeAlias = Callable[[Feed], Awaitable[StreamEvent]]
+
+
+class Jobs:
+    """Starts jobs in the host's TaskGroup; `async with` the group around it, `drain` before the group ends."""
+
+    def __init__(self, group: asyncio.TaskGroup, limits: Limits) -> None:
+        self._group = group
+        self._limits = limits
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    def start(self, name: str, work: Work) -> Feed:
+        """Run `work`; what it returns, or its failure, is the end of the feed. Raises Overloaded."""
+        if self._closed:
+            raise Overloaded("the host is stopping", next_step="microclaw up")
+        if len(self._tasks) >= self._limits.parallel_jobs:
+            raise Overloaded(
+                f"{len(self._tasks)} jobs are running, at most {self._limits.parallel_jobs} are allowed",
+                next_step="wait for one of them to end",
+            )
+        feed = Feed(self._limits.stream_events)
+        task = self._group.create_task(_run(name, work, feed), name=f"job:{name}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return feed
+
+    async def drain(self) -> None:
+        """Let running jobs come to their end, for a while; then cancel them and wait for that."""
+        self._closed = True
+        if not self._tasks:
+            return
+        _, late = await asyncio.wait(self._tasks, timeout=self._limits.drain_s)
+        for task in late:
+            _log.warning("cancelled at shutdown: %s", task.get_name())
+            task.cancel()
+        if late:
+            await asyncio.wait(late, timeout=self._limits.drain_s)
+
+
+async def _run(name: str, work: Work, feed: Feed) -> None:
+    try:
+        feed.finish(await work(feed))
+    except MicroclawError as exc:
+        feed.finish(failure_of(exc))
+    except Exception as exc:
+        _log.exception("job %s failed", name)
+        feed.finish(unexpected(exc))
+    finally:  # only a cancelled job comes here without its end
+        feed.finish(
+            Failure("interrupted", "the host stopped before this was done", "microclaw app changes", exit_code=130)
+        )

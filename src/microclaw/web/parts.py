@@ -1,0 +1,40 @@
+"""What the control socket's routes work with: the host's ready parts, given by app.py."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from microclaw.agent.events import TurnEvent
+from microclaw.apps.catalogue import Catalogue
+from microclaw.apps.deploy import Deployer
+from microclaw.apps.explore import Explorer
+from microclaw.apps.ports import Compile
+from microclaw.apps.undo import Undo
+from microclaw.bus.events import Inbound
+from microclaw.config import Settings
+from microclaw.devices.registry import Registry
+from microclaw.policy.gate import Gate
+from microclaw.web.jobs import Jobs
+
+
+class Chats(Protocol):
+    """agent.AgentLoop."""
+
+    def chat(self, inbound: Inbound) -> AsyncIterator[TurnEvent]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class HostParts:
+    settings: Settings
+    chats: Chats
+    devices: Registry
+    deployer: Deployer
+    explorer: Explorer
+    undo: Undo
+    catalogue: Catalogue
+    compile: Compile
+    gate: Gate
+    jobs: Jobs
+    status: Callable[[], Awaitable[dict[str, Any]]]

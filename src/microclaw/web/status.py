@@ -1,0 +1,92 @@
+"""What the host is doing, from what it knows already: no device is asked."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from microclaw import __version__
+from microclaw.apps.keeper import Keeper, KeptDevice
+from microclaw.apps.ledger import Ledger
+from microclaw.config import Settings
+from microclaw.devices.registry import Registry
+from microclaw.models.offline import warm_up
+from microclaw.models.protocol import Model
+
+OFFLINE = "offline"
+
+
+class HostStatus:
+    """`read` gives the document of GET /v1/status."""
+
+    def __init__(
+        self, *, settings: Settings, devices: Registry, ledger: Ledger, keeper: Keeper, model: Model, http: str | None
+    ) -> None:
+        self._settings = settings
+        self._devices = devices
+        self._ledger = ledger
+        self._keeper = keeper
+        self._model = model
+        self._http = http
+        self._began = time.monotonic()
+
+    async def read(self) -> dict[str, Any]:
+        kept = {device.device_id: device for device in self._keeper.status()}
+        wanted: dict[str, list[str]] = {}
+        for app in await self._ledger.desired():
+            wanted.setdefault(app.device_id, []).append(app.name)
+        text, hint = await describe_model(self._model)
+        return {
+            "version": __version__,
+            "pid": os.getpid(),
+            "home": str(self._settings.home),
+            "http": self._http,
+            "up_s": round(time.monotonic() - self._began, 1),
+            "rss_mb": round(resident_mb(), 1),
+            "model": text,
+            "model_hint": hint,
+            "devices": [
+                {
+                    "name": device.name,
+                    "board": device.board.board_id,
+                    "faces": list(device.face_ids),
+                    "apps": wanted.get(device.device_id, []),
+                    "reachable": _reachable(kept.get(device.device_id)),
+                    "problem": kept[device.device_id].problem if device.device_id in kept else None,
+                }
+                for device in self._devices.list()
+            ],
+        }
+
+
+async def describe_model(model: Model) -> tuple[str, str | None]:
+    """Who answers, and what a person may do about it."""
+    if model.name != OFFLINE:
+        return f"{model.name} answers", None
+    kinds = await asyncio.to_thread(warm_up)
+    return (
+        f"none: no API key set. Offline intents answer ({kinds} kinds of sentence).",
+        "any sentence: set ANTHROPIC_API_KEY or OPENAI_BASE_URL, then run again",
+    )
+
+
+def resident_mb() -> float:
+    """This process's memory in RAM; where the system does not tell, the highest it ever was."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        for line in status.read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) / 1024
+    import resource
+
+    highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return highest / (1 << 20) if sys.platform == "darwin" else highest / 1024
+
+
+def _reachable(kept: KeptDevice | None) -> bool | None:
+    """None while nobody has asked it yet."""
+    return None if kept is None else kept.unreachable_since_ms is None

@@ -1,0 +1,89 @@
+"""The host's values as JSON objects for its HTTP answers. It fetches nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from microclaw.apps.catalogue import AppListing
+from microclaw.apps.change import Change
+from microclaw.apps.deploy import Deployment, Removal
+from microclaw.apps.undo import Undone
+from microclaw.devices.device import Device
+from microclaw.web.stream import evidence_object
+
+
+def device_object(device: Device) -> dict[str, Any]:
+    return {
+        "device_id": device.device_id,
+        "name": device.name,
+        "board": device.board.board_id,
+        "title": device.board.title,
+        "chip": device.board.chip,
+        "faces": list(device.face_ids),
+        "labels": list(device.labels),
+        "capabilities": sorted(device.capabilities),
+        "power_cut": device.board.power_cut,
+    }
+
+
+def app_object(listing: AppListing) -> dict[str, Any]:
+    return {
+        "name": listing.name,
+        "device": listing.device_name,
+        "condition": listing.condition,
+        "foreign": listing.foreign,
+        "heap_bytes": listing.heap_bytes,
+        "pins": list(listing.pins),
+        "size_bytes": listing.size_bytes,
+        "sha256": listing.sha256,
+        "error": listing.error,
+        "installed_ms": listing.installed_ms,
+    }
+
+
+def change_object(change: Change, device_name: str) -> dict[str, Any]:
+    return {
+        "change_id": change.change_id,
+        "at_ms": change.at_ms,
+        "device": device_name,
+        "kind": change.kind,
+        "summary": change.summary,
+        "state": change.state,
+        "undoes": change.undoes,
+        "undone_by": change.undone_by,
+    }
+
+
+def deployment_object(made: Deployment) -> dict[str, Any]:
+    return {
+        "device": made.device_name,
+        "name": made.name,
+        "size_bytes": made.image.size_bytes,
+        "sha256": made.image.sha256,
+        "compile_ms": round(made.image.compile_ms, 1),
+        "cached": made.image.cached,
+        "trial": made.trial.to_json(),
+        "evidence": evidence_object(made.evidence),
+        "verified": made.verified,
+        "replaced": made.replaced,
+        "change_id": made.change_id,
+    }
+
+
+def removal_object(made: Removal) -> dict[str, Any]:
+    return {
+        "device": made.device_name,
+        "name": made.name,
+        "evidence": evidence_object(made.evidence),
+        "undoable": made.undoable,
+        "change_id": made.change_id,
+    }
+
+
+def undone_object(made: Undone) -> dict[str, Any]:
+    return {
+        "text": made.text,
+        "undone": made.undone.change_id,
+        "by": made.by.change_id,
+        "evidence": evidence_object(made.evidence),
+    }
