@@ -1,0 +1,226 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from microclaw.errors import CallRejected, NotSupported, ProtocolError
+from microclaw.wire import jsonline
+from microclaw.wire.jsonline import (
+    AdcReply,
+    GpioReply,
+    LineDecoder,
+    PwmReply,
+    SensorReply,
+    encode_line,
+    parse_object,
+)
+
+INA219 = {"voltage_v": 5.02, "current_ma": 120.5, "power_mw": 605.0}
+
+
+def drain(decoder: LineDecoder) -> list[bytes]:
+    lines = []
+    while (line := decoder.next_line()) is not None:
+        lines.append(line)
+    return lines
+
+
+@given(st.lists(st.binary(min_size=1, max_size=20).filter(lambda b: b"\n" not in b and not b.endswith(b"\r"))),
+       st.integers(1, 9))  # fmt: skip
+@settings(max_examples=60, deadline=None)
+def test_lines_survive_any_chunking(lines: list[bytes], chunk: int) -> None:
+    stream = b"".join(line + b"\n" for line in lines)
+    decoder = LineDecoder()
+    got: list[bytes] = []
+    for i in range(0, len(stream), chunk):
+        decoder.receive(stream[i : i + chunk])
+        got += drain(decoder)
+    assert got == lines
+
+
+def test_carriage_returns_and_empty_lines_are_no_content() -> None:
+    decoder = LineDecoder()
+    decoder.receive(b"\r\n\na\r\n\nb\n")
+    assert drain(decoder) == [b"a", b"b"]
+
+
+def test_line_over_the_limit_is_refused_once_and_thrown_away() -> None:
+    decoder = LineDecoder(max_line_bytes=4)
+    decoder.receive(b"ok\n12345")
+    assert decoder.next_line() == b"ok"
+    with pytest.raises(ProtocolError, match="limit of 4 bytes"):
+        decoder.next_line()
+    decoder.receive(b"6789" * 100)
+    assert decoder.next_line() is None
+    assert decoder.buffered_bytes == 0
+    decoder.receive(b"90\nnext\n")
+    assert drain(decoder) == [b"next"]
+
+
+def test_line_over_the_limit_that_came_whole_is_refused_once() -> None:
+    decoder = LineDecoder(max_line_bytes=4)
+    decoder.receive(b"12345\nok\n")
+    with pytest.raises(ProtocolError):
+        decoder.next_line()
+    assert drain(decoder) == [b"ok"]
+
+
+def test_partial_line_can_be_taken() -> None:
+    decoder = LineDecoder()
+    decoder.receive(b'{"action":')
+    assert decoder.next_line() is None
+    assert decoder.take_partial() == b'{"action":'
+    decoder.receive(b"next\n")
+    assert drain(decoder) == [b"next"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"",
+        b"[]",
+        b"1",
+        b"{",
+        b"{}x",
+        b'{"a":NaN}',
+        b'{"a":-Infinity}',
+        b"\xff{}",
+        b"[" * 100_000,
+        b'{"a":' + b"9" * 5000 + b"}",
+    ],
+)
+def test_line_that_is_no_object_is_refused(line: bytes) -> None:
+    with pytest.raises(ProtocolError, match="not a JSON object"):
+        parse_object(line)
+
+
+def test_encoded_line_is_one_line_of_compact_json() -> None:
+    line = encode_line({"action": "custom_say", "text": "grüß\n"})
+    assert line == '{"action":"custom_say","text":"grüß\\n"}\n'.encode()
+    with pytest.raises(ValueError, match="JSON"):
+        encode_line({"value": float("nan")})
+
+
+REQUESTS = {
+    "get_info": jsonline.get_info(),
+    "set_gpio": jsonline.set_gpio(2, 1),
+    "read_gpio": jsonline.read_gpio(4),
+    "read_adc": jsonline.read_adc(1),
+    "set_pwm": jsonline.set_pwm(5, 128, 5000),
+    "read_i2c": jsonline.read_i2c("ina219"),
+    "read_i2c-c": jsonline.read_i2c("ina219"),
+    "read_sensors": jsonline.read_sensors(),
+    "get_status": jsonline.get_status(),
+    "set_gpio-c": jsonline.set_gpio(2, 1),
+    "unknown": jsonline.custom("i2c_scan", {}),
+    "refused": jsonline.read_gpio(99),
+}
+
+
+def test_page_shows_every_request_as_it_is_sent(jsonline_page: dict[str, tuple[bytes, bytes]]) -> None:
+    assert {name: sent + b"\n" for name, (sent, _) in jsonline_page.items()} == {
+        name: encode_line(request) for name, request in REQUESTS.items()
+    }
+
+
+def test_answers_on_the_page_are_understood(jsonline_page: dict[str, tuple[bytes, bytes]]) -> None:
+    answer = {name: parse_object(line) for name, (_, line) in jsonline_page.items()}
+    assert jsonline.info_reply(answer["get_info"])["free_heap_kb"] == 281
+    assert jsonline.gpio_reply(answer["set_gpio"], 2, 1) == GpioReply(2, 1)
+    assert jsonline.gpio_reply(answer["set_gpio-c"], 2, 1) == GpioReply(2, 1)
+    assert jsonline.gpio_reply(answer["read_gpio"], 4) == GpioReply(4, 0)
+    assert jsonline.adc_reply(answer["read_adc"], 1) == AdcReply(1, 2048, 1.65)
+    assert jsonline.pwm_reply(answer["set_pwm"], 5, 128, 5000) == PwmReply(5, 128, 5000)
+    assert jsonline.sensor_reply(answer["read_i2c"], "ina219") == SensorReply("ina219", INA219)
+    assert jsonline.sensor_reply(answer["read_i2c-c"], "ina219") == SensorReply("ina219", INA219)
+    assert [r.sensor for r in jsonline.sensors_reply(answer["read_sensors"])] == ["ina219", "system"]
+    assert jsonline.status_reply(answer["get_status"]) == {"connected": True, "sensors_active": "ina219", "gpio_2": 1}
+    with pytest.raises(NotSupported, match="Unknown action"):
+        jsonline.raise_for_error(answer["unknown"])
+    with pytest.raises(CallRejected, match="Invalid pin number"):
+        jsonline.raise_for_error(answer["refused"])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "JSON parse error", "Missing action", "Invalid pin number", "State must be 0 or 1", "Invalid ADC pin",
+        "Pin number required", "Duty cycle must be 0-255", "Unknown sensor", "Sensor not found",
+        "I2C communication failed",
+    ],
+)  # fmt: skip
+def test_each_firmware_error_says_what_to_do(text: str) -> None:
+    with pytest.raises(CallRejected, match=text) as caught:
+        jsonline.raise_for_error({"status": "error", "msg": f"{text}: details"})
+    assert caught.value.next_step is not None
+
+
+@pytest.mark.parametrize("reply", [{}, {"status": "fine"}, {"status": 1}, {"boot": True}])
+def test_reply_without_a_status_is_refused(reply: dict[str, object]) -> None:
+    with pytest.raises(ProtocolError, match="status"):
+        jsonline.raise_for_error(reply)
+
+
+def test_error_without_words_is_still_an_error() -> None:
+    with pytest.raises(CallRejected, match="no reason given"):
+        jsonline.raise_for_error({"status": "error"})
+
+
+def ok(**fields: object) -> dict[str, object]:
+    return {"status": "ok", **fields}
+
+
+@pytest.mark.parametrize("state", [None, 2, "1", 0.5, []])
+def test_level_that_is_no_level_is_refused(state: object) -> None:
+    with pytest.raises(ProtocolError, match="state"):
+        jsonline.gpio_reply(ok(pin=2, state=state), 2)
+
+
+def test_level_may_be_a_boolean() -> None:
+    assert jsonline.gpio_reply(ok(pin=2, state=True), 2) == GpioReply(2, 1)
+
+
+def test_reply_about_another_pin_is_refused() -> None:
+    with pytest.raises(ProtocolError, match="pin 3, asked for pin 2"):
+        jsonline.gpio_reply(ok(pin=3, state=1), 2)
+
+
+@pytest.mark.parametrize("value", [None, "1", True, 1.5, 10**400])
+def test_reading_that_is_no_number_is_refused(value: object) -> None:
+    with pytest.raises(ProtocolError, match="value"):
+        jsonline.adc_reply(ok(pin=1, value=value, voltage=1.0), 1)
+
+
+def test_pwm_is_what_the_device_says_it_set() -> None:
+    assert jsonline.pwm_reply(ok(pin=5, duty_cycle=127, frequency=4999), 5, 128, 5000) == PwmReply(5, 127, 4999)
+    assert jsonline.pwm_reply(ok(duty=1, freq=2), 5, 128, 5000) == PwmReply(5, 1, 2)
+    assert jsonline.pwm_reply(ok(), 5, 128, 5000) == PwmReply(5, 128, 5000)
+
+
+@pytest.mark.parametrize("reply", [ok(sensor="bme280", data=INA219), ok(data=5), ok(data={}), ok(data={"note": "x"})])
+def test_sensor_reply_without_its_numbers_is_refused(reply: dict[str, object]) -> None:
+    with pytest.raises(ProtocolError, match="a reply about"):
+        jsonline.sensor_reply(reply, "ina219")
+
+
+def test_dialect_c_free_heap_is_told_in_kb() -> None:
+    assert jsonline.info_reply(ok(device="x", free_heap=2048)) == {"device": "x", "free_heap_kb": 2.0}
+
+
+def test_custom_action_cannot_be_overwritten_by_its_fields() -> None:
+    assert jsonline.custom("beep", {"action": "flash", "hz": 440}) == {"action": "custom_beep", "hz": 440}
+
+
+@given(
+    st.dictionaries(st.text(max_size=8), st.none() | st.booleans() | st.integers() | st.text(max_size=9), max_size=5)
+)
+@settings(max_examples=60, deadline=None)
+def test_objects_survive_the_wire(message: dict[str, object]) -> None:
+    decoder = LineDecoder()
+    decoder.receive(encode_line(message))
+    line = decoder.next_line()
+    assert line is not None
+    assert parse_object(line) == json.loads(json.dumps(message))

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+from typing import Protocol
+
+import pytest
+
+from microclaw.errors import (
+    AppExists,
+    AppNotFound,
+    CallRejected,
+    DeployRejected,
+    InvalidModule,
+    MicroclawError,
+    ProtocolError,
+    TooManyApps,
+)
+from microclaw.wire.wasmachine import answers
+from microclaw.wire.wasmachine.answers import (
+    AppletInfo,
+    encode_applet,
+    encode_applets,
+    encode_error,
+    raise_for_status,
+    read_applets,
+)
+from microclaw.wire.wasmachine.attributes import AttributeContainer, Generation
+from microclaw.wire.wasmachine.frame import HEADER
+from microclaw.wire.wasmachine.request import Response, Status
+
+ERRORS: dict[str, type[MicroclawError]] = {
+    answers.ALREADY_INSTALLED: AppExists,
+    answers.TOO_MANY_APPS: TooManyApps,
+    answers.INVALID_FORMAT: InvalidModule,
+    answers.INVALID_VERSION: InvalidModule,
+    answers.INVALID_MODULE_TYPE: InvalidModule,
+    answers.INVALID_APPLET_ACTION: CallRejected,
+    answers.UNINSTALL_NOT_FOUND: AppNotFound,
+    answers.QUERY_NOT_FOUND: AppNotFound,
+    answers.REQUEST_INVALID_NAME: AppNotFound,
+}
+LISTED = {
+    "query all: none installed": (),
+    "query all: one app": (AppletInfo("echo", 16384),),
+    "query one": (AppletInfo("echo", 16384),),
+    "query all: three apps": (AppletInfo("tiny2", 8192), AppletInfo("tiny1", 8192), AppletInfo("echo", 16384)),
+    "query all: heap raised": (AppletInfo("tiny2", 256), AppletInfo("tiny1", 8192), AppletInfo("echo", 16384)),
+    "query all: none left": (),
+}
+
+
+class Captured(Protocol):
+    runtime: str
+    direction: str
+    case: str
+    raw: bytes
+
+
+def responses(all_captured: list[Captured]) -> list[tuple[Captured, Response]]:
+    return [(c, Response.decode(c.raw[HEADER.size :])) for c in all_captured if c.direction == "<" and c.raw[3] == 3]
+
+
+def test_captured_lists_are_read(all_captured: list[Captured]) -> None:
+    read = {c.case: read_applets(r) for c, r in responses(all_captured) if c.case in LISTED}
+    assert read == LISTED
+
+
+def test_lists_are_answered_as_the_manager_answers(all_captured: list[Captured]) -> None:
+    for captured, response in responses(all_captured):
+        if captured.case not in LISTED:
+            continue
+        generation = Generation.NEW if "1.3.3" in captured.runtime else Generation.OLD
+        apps = LISTED[captured.case]
+        one = captured.case == "query one"
+        answer = (
+            encode_applet(apps[0], response.mid, generation) if one else encode_applets(apps, response.mid, generation)
+        )
+        assert answer == response
+
+
+def test_errors_are_answered_as_the_manager_answers(all_captured: list[Captured]) -> None:
+    seen = set()
+    for captured, response in responses(all_captured):
+        if response.status == Status.INTERNAL_SERVER_ERROR:
+            generation = Generation.NEW if "1.3.3" in captured.runtime else Generation.OLD
+            text = answers.error_text(response)
+            assert text is not None
+            assert encode_error(text, response.mid, generation) == response
+            seen.add(text)
+    assert seen == set(ERRORS) - {answers.INVALID_VERSION}
+
+
+@pytest.mark.parametrize("generation", Generation)
+@pytest.mark.parametrize("text", ERRORS)
+def test_each_firmware_error_is_its_own_exception(text: str, generation: Generation) -> None:
+    with pytest.raises(ERRORS[text]) as caught:
+        raise_for_status(encode_error(text, 1, generation), "blink")
+    assert type(caught.value) is ERRORS[text] or text == answers.INVALID_APPLET_ACTION
+    if caught.type in (AppExists, AppNotFound):
+        assert "'blink'" in str(caught.value)
+        assert caught.value.next_step is not None
+
+
+def test_unknown_install_error_keeps_the_devices_words() -> None:
+    with pytest.raises(DeployRejected, match="Install WASM app failed: out of soup"):
+        raise_for_status(encode_error("Install WASM app failed: out of soup", 1, Generation.NEW))
+
+
+@pytest.mark.parametrize("status", [Status.NOT_FOUND, 160, 255])
+def test_error_without_a_text_names_its_status(status: int) -> None:
+    with pytest.raises(CallRejected, match=f"status {int(status)}"):
+        raise_for_status(Response(status, 1))
+
+
+@pytest.mark.parametrize("status", [Status.CREATED, Status.DELETED, Status.CONTENT])
+def test_success_raises_nothing(status: Status) -> None:
+    raise_for_status(Response(status, 1))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"num": -1}, {"num": 10_000}, {"num": "one"}, {"num": 1}, {"num": 1, "applet1": 5, "heap1": 1}, {"name": "x"}],
+)
+def test_list_that_does_not_add_up_is_refused(values: dict[str, int | str]) -> None:
+    body = AttributeContainer.of(answers.APPLETS_TAG, values).encode(Generation.NEW)
+    with pytest.raises(ProtocolError, match="an answer"):
+        read_applets(Response(Status.CONTENT, 1, body))
+
+
+def test_answer_with_another_tag_is_no_list() -> None:
+    body = AttributeContainer.of("weather", {"num": 0}).encode(Generation.NEW)
+    with pytest.raises(ProtocolError, match="weather"):
+        read_applets(Response(Status.CONTENT, 1, body))

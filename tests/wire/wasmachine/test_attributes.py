@@ -1,0 +1,208 @@
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from microclaw.errors import ProtocolError
+from microclaw.wire.wasmachine.attributes import (
+    Attribute,
+    AttributeContainer,
+    AttributeType,
+    Generation,
+    generation_of,
+)
+from microclaw.wire.wasmachine.frame import HEADER, FrameType
+from microclaw.wire.wasmachine.request import FORMAT_ATTRIBUTES, Request, Response
+
+A = AttributeType
+NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=12)
+TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=30)
+
+
+class Captured(Protocol):
+    runtime: str
+    case: str
+    raw: bytes
+
+
+def integers(bits: int, signed: bool) -> st.SearchStrategy[int]:
+    return st.integers(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else st.integers(0, 2**bits - 1)
+
+
+VALUES: dict[AttributeType, st.SearchStrategy[object]] = {
+    A.BYTE: integers(8, True),
+    A.SHORT: integers(16, True),
+    A.INT: integers(32, True),
+    A.INT64: integers(64, True),
+    A.UINT8: integers(8, False),
+    A.UINT16: integers(16, False),
+    A.UINT32: integers(32, False),
+    A.UINT64: integers(64, False),
+    A.FLOAT: st.floats(width=32, allow_nan=False),
+    A.DOUBLE: st.floats(allow_nan=False),
+    A.BOOL: st.booleans(),
+    A.STRING: TEXTS,
+    A.BYTES: st.binary(max_size=30),
+}
+NEW_ONLY = {A.UINT8, A.UINT32, A.UINT64}
+
+
+def attributes(types: list[AttributeType]) -> st.SearchStrategy[Attribute]:
+    return st.sampled_from(types).flatmap(lambda t: st.builds(Attribute, NAMES, st.just(t), VALUES[t]))
+
+
+def containers(types: list[AttributeType]) -> st.SearchStrategy[AttributeContainer]:
+    return st.builds(AttributeContainer, TEXTS, st.lists(attributes(types), max_size=6).map(tuple))
+
+
+def body_of(raw: bytes) -> bytes:
+    if int.from_bytes(raw[2:4], "big") == FrameType.RESPONSE:
+        response = Response.decode(raw[HEADER.size :])
+        return response.body if response.format == FORMAT_ATTRIBUTES else b""
+    request = Request.decode(raw[HEADER.size :])
+    return request.body if request.format == FORMAT_ATTRIBUTES else b""
+
+
+def test_captured_container_encodes_to_the_same_bytes(captured: Captured) -> None:
+    body = body_of(captured.raw)
+    if not body:
+        return
+    generation = generation_of(body) or Generation.NEW
+    assert AttributeContainer.decode(body).encode(generation, pad_to=len(body)) == body
+
+
+def test_captured_padding_is_what_the_manager_reserves(all_captured: list[Captured]) -> None:
+    checked = 0
+    for captured in all_captured:
+        body = body_of(captured.raw)
+        if body and not captured.case.startswith(("request to an app", "events pushed")):  # those are the app's own
+            container = AttributeContainer.decode(body)
+            assert container.device_size_bytes(generation_of(body) or Generation.NEW) == len(body)
+            checked += 1
+    assert checked == 28
+
+
+def test_string_type_tells_the_generation(all_captured: list[Captured]) -> None:
+    told: dict[str, set[Generation | None]] = {}
+    for captured in all_captured:
+        body = body_of(captured.raw)
+        if body and not captured.case.startswith(("request to an app", "events pushed")):
+            told.setdefault(captured.runtime[:10], set()).add(generation_of(body))
+    assert told == {"WAMR 1.3.3": {Generation.NEW, None}, "WAMR 1.1.2": {Generation.OLD, None}}
+
+
+@given(containers(list(A)))
+@settings(max_examples=150, deadline=None)
+def test_new_container_survives_the_wire(container: AttributeContainer) -> None:
+    assert AttributeContainer.decode(container.encode(Generation.NEW)) == container
+
+
+@given(containers([t for t in A if t not in NEW_ONLY]), st.integers(0, 300))
+@settings(max_examples=150, deadline=None)
+def test_old_container_survives_the_wire(container: AttributeContainer, pad_to: int) -> None:
+    raw = container.encode(Generation.OLD, pad_to=pad_to)
+    assert AttributeContainer.decode(raw, assume=Generation.OLD) == container
+
+
+@given(containers([A.STRING, A.INT, A.BOOL, A.DOUBLE]))
+@settings(max_examples=80, deadline=None)
+def test_either_generation_is_read_when_a_string_tells(container: AttributeContainer) -> None:
+    told = AttributeContainer(container.tag, (*container.values, Attribute("k", A.STRING, "v")))
+    for generation in Generation:
+        raw = told.encode(generation)
+        assert generation_of(raw) is generation
+        for assume in Generation:
+            assert AttributeContainer.decode(raw, assume=assume) == told
+
+
+def test_ambiguous_container_is_read_as_assumed() -> None:
+    raw = AttributeContainer("t", (Attribute("k", A.FLOAT, 1.5),)).encode(Generation.OLD)
+    assert generation_of(raw) is None
+    assert AttributeContainer.decode(raw).values[0].type is A.UINT32
+    assert AttributeContainer.decode(raw, assume=Generation.OLD).get("k") == 1.5
+
+
+def test_old_bytes_that_could_be_a_new_float_are_told_by_what_follows() -> None:
+    raw = AttributeContainer("t", (Attribute("k", A.BYTES, b"four"),)).encode(Generation.OLD, pad_to=120)
+    assert AttributeContainer.decode(raw).get("k") == b"four"
+
+
+def test_padding_is_never_read() -> None:
+    container = AttributeContainer.of("t", {"k": 1})
+    raw = container.encode(Generation.NEW)
+    assert AttributeContainer.decode(raw + b"\xff" * 50) == container
+
+
+def test_values_get_their_natural_types() -> None:
+    container = AttributeContainer.of("t", {"b": True, "i": -5, "l": 2**40, "f": 0.5, "s": "x", "y": b"\0"})
+    assert [a.type for a in container.values] == [A.BOOL, A.INT, A.INT64, A.DOUBLE, A.STRING, A.BYTES]
+    assert container.as_mapping() == {"b": True, "i": -5, "l": 2**40, "f": 0.5, "s": "x", "y": b"\0"}
+
+
+def test_first_of_two_equal_keys_counts() -> None:
+    container = AttributeContainer("t", (Attribute("k", A.INT, 1), Attribute("k", A.INT, 2)))
+    assert container.get("k") == 1
+    assert container.as_mapping() == {"k": 1}
+    assert container.get("other") is None
+
+
+def test_nan_is_carried() -> None:
+    raw = AttributeContainer.of("t", {"k": math.nan}).encode(Generation.NEW)
+    value = AttributeContainer.decode(raw).get("k")
+    assert isinstance(value, float)
+    assert math.isnan(value)
+
+
+GOOD = AttributeContainer.of("tag", {"text": "hello", "n": 7, "raw": b"abc", "f": 1.0}).encode(Generation.NEW)
+
+
+@pytest.mark.parametrize("cut", range(len(GOOD)))
+def test_container_cut_anywhere_is_refused(cut: int) -> None:
+    with pytest.raises(ProtocolError):
+        AttributeContainer.decode(GOOD[:cut])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        bytes.fromhex("0000 09000000 0100 78 0000"),  # a tag without its NUL
+        bytes.fromhex("0000 09000000 0000 0000"),  # no tag at all
+        bytes.fromhex("0000 ffffffff 0100 00 ffff"),  # more values than bytes
+        bytes.fromhex("0000 20000000 0100 00 0100 0200 6b00 63 00000000"),  # type 99
+        bytes.fromhex("0000 20000000 0100 00 0100 0100 00 02 00000000"),  # a key without a name
+        bytes.fromhex("0000 20000000 0100 00 0100 0200 6b00 0d 0200 ff00"),  # a string that is not UTF-8
+        bytes.fromhex("0000 20000000 0100 00 0100 0200 6b00 0e ffffffff 00"),  # bytes of 4 GB
+    ],
+)
+def test_broken_container_is_refused(body: bytes) -> None:
+    with pytest.raises(ProtocolError, match="attribute container"):
+        AttributeContainer.decode(body)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        (A.INT, 2**31), (A.BYTE, -129), (A.UINT16, -1), (A.INT, "1"), (A.STRING, 1), (A.STRING, "a\0b"),
+        (A.STRING, "x" * 0xFFFF), (A.BYTES, "x"), (A.FLOAT, 1e300), (A.INT, 1.5),
+    ],
+)  # fmt: skip
+def test_value_that_its_type_cannot_hold_is_refused(kind: AttributeType, value: str | float) -> None:
+    with pytest.raises(ValueError, match=r"k|string"):
+        AttributeContainer("t", (Attribute("k", kind, value),)).encode(Generation.NEW)
+
+
+@pytest.mark.parametrize("kind", sorted(NEW_ONLY, key=str))
+def test_types_that_came_later_are_refused_in_old_containers(kind: AttributeType) -> None:
+    with pytest.raises(ValueError, match=f"old containers have no type {kind.value}"):
+        AttributeContainer("t", (Attribute("k", kind, 1),)).encode(Generation.OLD)
+
+
+@pytest.mark.parametrize("key", ["", "a\0", "x" * 0xFFFF])
+def test_key_that_cannot_be_sent_is_refused(key: str) -> None:
+    with pytest.raises(ValueError, match="key"):
+        AttributeContainer.of("t", {key: 1}).encode(Generation.NEW)

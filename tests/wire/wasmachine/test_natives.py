@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from microclaw.wire.wasmachine.natives import APP_EXPORTS, NATIVES, Native, NativeGroup, parse_signature
+
+# What the device programs of esp-wasmachine import after -Os, as their modules declare it.
+IMPORTS = {
+    "puts": "(i32)->i32", "open": "(i32, i32, i32)->i32", "printf": "(i32, i32)->i32", "ioctl": "(i32, i32, i32)->i32",
+    "write": "(i32, i32, i32)->i32", "read": "(i32, i32, i32)->i32", "close": "(i32)->i32", "sleep": "(i32)->i32",
+    "malloc": "(i32)->i32", "free": "(i32)->nil", "snprintf": "(i32, i32, i32, i32)->i32", "usleep": "(i32)->i32",
+    "memcpy": "(i32, i32, i32)->i32", "calloc": "(i32, i32)->i32", "memset": "(i32, i32, i32)->i32",
+    "wasm_http_client_call_native_func": "(i32, i32, i32)->i32", "strlen": "(i32)->i32",
+    "memcmp": "(i32, i32, i32)->i32", "wasm_get_sys_tick_ms": "()->i32", "wasm_timer_cancel": "(i32)->nil",
+    "wasm_timer_restart": "(i32, i32)->nil", "memmove": "(i32, i32, i32)->i32", "putchar": "(i32)->i32",
+    "strcmp": "(i32, i32)->i32", "strdup": "(i32)->i32", "wasm_register_resource": "(i32)->nil",
+    "wasm_sub_event": "(i32)->nil", "wasm_response_send": "(i32, i32)->i32", "strcpy": "(i32, i32)->i32",
+    "wasm_post_request": "(i32, i32)->nil", "wasm_create_timer": "(i32, i32, i32)->i32",
+    "lseek": "(i32, i64, i32)->i64", "pthread_create": "(i32, i32, i32, i32)->i32", "pthread_join": "(i32, i32)->i32",
+    "wasm_mqtt_init": "(i32, i32)->i32", "wasm_mqtt_publish": "(i32, i32, i32, i32, i32)->i32",
+    "wasm_mqtt_subscribe": "(i32, i32, i32)->i32", "pthread_cond_wait": "(i32, i32)->i32",
+}  # fmt: skip
+GROUP_SIZES = {
+    NativeGroup.LIBC_BUILTIN: 52, NativeGroup.LIBC_EXT: 17, NativeGroup.LIBM: 3, NativeGroup.APP_FRAMEWORK: 9,
+    NativeGroup.MQTT: 13, NativeGroup.HTTP: 1, NativeGroup.LVGL: 5, NativeGroup.WIFI_PROV: 18,
+    NativeGroup.RAINMAKER: 3, NativeGroup.PTHREAD: 29,
+}  # fmt: skip
+
+
+def wasm_type(native: Native) -> str:
+    return f"({', '.join(native.params)})->{native.results[0] if native.results else 'nil'}"
+
+
+def test_every_group_is_whole() -> None:
+    sizes = {group: sum(n.group is group for n in NATIVES.values()) for group in NativeGroup}
+    assert sizes == GROUP_SIZES
+
+
+@pytest.mark.parametrize("name", IMPORTS)
+def test_real_programs_link_against_the_table(name: str) -> None:
+    assert wasm_type(NATIVES[name]) == IMPORTS[name]
+
+
+@pytest.mark.parametrize("native", NATIVES.values(), ids=lambda n: n.name)
+def test_prototype_agrees_with_the_signature(native: Native) -> None:
+    declared = re.fullmatch(rf"(.+?[ *]){re.escape(native.name)}\((.*)\)", native.prototype)
+    assert declared is not None
+    assert (declared[1].strip() == "void") == (native.results == ())
+    parameters = re.sub(r"\(\*\w*\)\([^)]*\)", "callback", declared[2])
+    count = 0 if parameters == "void" else parameters.count(",") + 1
+    assert count == len(native.params)
+
+
+@pytest.mark.parametrize(
+    ("signature", "params", "results"),
+    [
+        ("()", (), ()),
+        ("()I", (), ("i64",)),
+        ("(iIi)I", ("i32", "i64", "i32"), ("i64",)),
+        ("(FF)F", ("f64", "f64"), ("f64",)),
+        ("(*~$f)i", ("i32", "i32", "i32", "f32"), ("i32",)),
+    ],
+)
+def test_signature_letters_are_wasm_types(signature: str, params: tuple[str, ...], results: tuple[str, ...]) -> None:
+    assert parse_signature(signature) == (params, results)
+
+
+@pytest.mark.parametrize("signature", ["", "i", "(i", "i)", "(x)i", "(i)ii", "x(i)i", "(i)x"])
+def test_other_text_is_no_signature(signature: str) -> None:
+    with pytest.raises(ValueError, match="not a WAMR signature"):
+        parse_signature(signature)
+
+
+def test_localtime_r_is_not_checked_by_the_firmware() -> None:
+    assert {n.name for n in NATIVES.values() if not n.is_checked} == {"localtime_r"}
+
+
+def test_manager_calls_exports_without_results() -> None:
+    assert APP_EXPORTS["on_init"] == ()
+    assert APP_EXPORTS["on_timer_callback"] == ("i32",)
+    assert APP_EXPORTS["on_request"] == ("i32", "i32")

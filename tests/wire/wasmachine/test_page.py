@@ -1,0 +1,73 @@
+"""docs/protocols/wasmachine.md shows bytes: each example is what this code sends, and reads back to what it was."""
+
+from __future__ import annotations
+
+import pytest
+
+from microclaw.wire.wasmachine import answers
+from microclaw.wire.wasmachine.answers import AppletInfo, encode_applets, encode_error, read_applets
+from microclaw.wire.wasmachine.attributes import AttributeContainer, Generation
+from microclaw.wire.wasmachine.frame import Frame, FrameDecoder, FrameType, encode_frame
+from microclaw.wire.wasmachine.ioctl import SeqFrame, read_data_seq, write_data_seq
+from microclaw.wire.wasmachine.request import (
+    Action,
+    Request,
+    Response,
+    Status,
+    app_request,
+    event_request,
+    install_request,
+    query_request,
+    uninstall_request,
+)
+
+WASM_HEAD = b"\0asm\x01\0\0\0"
+ECHO = (AppletInfo("echo", 16384),)
+EVENT_BODY = AttributeContainer.of("", {"text": "hello from the app", "n": 1}).encode(Generation.NEW)
+MESSAGES: dict[str, tuple[FrameType, Request | Response]] = {
+    "query-all": (FrameType.REQUEST, query_request(0x1003)),
+    "query-all-answer-new": (FrameType.RESPONSE, encode_applets(ECHO, 0x1003, Generation.NEW)),
+    "query-all-answer-old": (FrameType.RESPONSE, encode_applets(ECHO, 0x1003, Generation.OLD)),
+    "install": (
+        FrameType.INSTALL,
+        install_request(0x1002, "echo", WASM_HEAD, heap_bytes=16384, timers=4, watchdog_ms=60000),
+    ),
+    "installed": (FrameType.RESPONSE, Response(Status.CREATED, 0x1002)),
+    "uninstall": (FrameType.REQUEST, uninstall_request(0x1010, "tiny2")),
+    "uninstalled": (FrameType.RESPONSE, Response(Status.DELETED, 0x1010)),
+    "error": (FrameType.RESPONSE, encode_error(answers.QUERY_NOT_FOUND, 0x1005, Generation.NEW)),
+    "app-request": (FrameType.REQUEST, app_request(0x1006, "echo", "echo")),
+    "register": (FrameType.REQUEST, event_request(0x1009, "log")),
+    "event": (FrameType.REQUEST, Request(Action.EVENT, "log", 1, EVENT_BODY, sender=1)),
+}
+
+
+def test_page_has_every_example_and_no_other(wasmachine_page: dict[str, bytes]) -> None:
+    assert set(wasmachine_page) == {*MESSAGES, "data-seq"}
+
+
+@pytest.mark.parametrize("name", MESSAGES)
+def test_example_is_what_is_sent(name: str, wasmachine_page: dict[str, bytes]) -> None:
+    frame_type, message = MESSAGES[name]
+    assert wasmachine_page[name].hex(" ") == encode_frame(frame_type, message.encode()).hex(" ")
+
+
+@pytest.mark.parametrize("name", MESSAGES)
+def test_example_is_read_back(name: str, wasmachine_page: dict[str, bytes]) -> None:
+    frame_type, message = MESSAGES[name]
+    decoder = FrameDecoder()
+    decoder.receive(wasmachine_page[name])
+    frame = decoder.next_frame()
+    assert frame == Frame(frame_type, message.encode())
+    assert type(message).decode(frame.payload) == message
+
+
+def test_both_generations_on_the_page_list_the_same_app(wasmachine_page: dict[str, bytes]) -> None:
+    for name in ("query-all-answer-new", "query-all-answer-old"):
+        assert read_applets(Response.decode(wasmachine_page[name][8:])) == ECHO
+
+
+def test_data_seq_on_the_page_configures_a_pin(wasmachine_page: dict[str, bytes]) -> None:
+    frames = (SeqFrame(type=1, size_bytes=4, address=0x400),)
+    assert write_data_seq(frames) == wasmachine_page["data-seq"]
+    assert read_data_seq(wasmachine_page["data-seq"] + bytes(0x400), 0) == frames

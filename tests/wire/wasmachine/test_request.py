@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+from typing import Protocol
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from microclaw.errors import DeployRejected, ProtocolError
+from microclaw.wire.wasmachine.attributes import AttributeContainer
+from microclaw.wire.wasmachine.frame import HEADER, FrameType, encode_frame
+from microclaw.wire.wasmachine.request import (
+    FORMAT_RAW,
+    Action,
+    AppletUrl,
+    Request,
+    Response,
+    Status,
+    app_request,
+    check_app_name,
+    event_request,
+    install_request,
+    query_request,
+    uninstall_request,
+)
+
+
+class Captured(Protocol):
+    direction: str
+    case: str
+    raw: bytes
+
+
+URLS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=40)
+
+
+def payload_of(raw: bytes) -> bytes:
+    return raw[HEADER.size :]
+
+
+def test_captured_payload_reads_and_encodes_to_the_same_bytes(captured: Captured) -> None:
+    kind = Response if int.from_bytes(captured.raw[2:4], "big") == FrameType.RESPONSE else Request
+    assert kind.decode(payload_of(captured.raw)).encode() == payload_of(captured.raw)
+
+
+def built(case: str, mid: int, wasm: bytes) -> Request | None:
+    """What the host would send for a captured case."""
+    match case:
+        case "install with heap, timers, watchdog":
+            return install_request(mid, "echo", wasm, heap_bytes=16384, timers=4, watchdog_ms=60000)
+        case "query one":
+            return query_request(mid, "echo")
+        case "query one: unknown app":
+            return query_request(mid, "nosuch")
+        case "request to an app":
+            return app_request(mid, "echo", "/echo")
+        case "register for an event":
+            return event_request(mid, "log")
+        case "deregister from an event":
+            return event_request(mid, "/log", register=False)
+        case "uninstall" | "uninstall: unknown app":
+            return uninstall_request(mid, "tiny1")
+        case _ if case.startswith("query all"):
+            return query_request(mid)
+    return None
+
+
+def test_builders_send_what_was_captured(all_captured: list[Captured]) -> None:
+    checked = set()
+    for captured in all_captured:
+        if captured.direction == "<":
+            continue
+        request = Request.decode(payload_of(captured.raw))
+        expected = built(captured.case, request.mid, request.body)
+        if expected is not None:
+            kind = FrameType.INSTALL if request.format == FORMAT_RAW else FrameType.REQUEST
+            assert encode_frame(kind, expected.encode()) == captured.raw
+            checked.add(captured.case)
+    assert len(checked) >= 12
+
+
+def test_event_pushed_by_an_app_is_a_request_with_its_own_action(all_captured: list[Captured]) -> None:
+    events = [Request.decode(payload_of(c.raw)) for c in all_captured if c.case.startswith("events pushed")]
+    assert {(e.action, e.url) for e in events} == {(Action.EVENT, "log")}
+    assert {AttributeContainer.decode(e.body).get("text") for e in events} == {"hello from the app"}
+
+
+@given(
+    st.sampled_from(Action), URLS, st.integers(0, 2**32 - 1), st.binary(max_size=50), st.integers(0, 0xFFFF),
+    st.integers(0, 2**32 - 1),
+)  # fmt: skip
+@settings(max_examples=80, deadline=None)
+def test_request_survives_the_wire(action: Action, url: str, mid: int, body: bytes, form: int, sender: int) -> None:
+    request = Request(action, url, mid, body, form, sender)
+    assert Request.decode(request.encode()) == request
+
+
+@given(
+    st.integers(0, 255), st.integers(0, 2**32 - 1), st.binary(max_size=50), st.integers(0, 0xFFFF),
+    st.integers(-(2**31), 2**31 - 1),
+)  # fmt: skip
+@settings(max_examples=80, deadline=None)
+def test_response_survives_the_wire(status: int, mid: int, body: bytes, form: int, receiver: int) -> None:
+    response = Response(status, mid, body, form, receiver)
+    assert Response.decode(response.encode()) == response
+
+
+GOOD_REQUEST = query_request(1, "blink").encode()
+GOOD_RESPONSE = Response(Status.CONTENT, 1, b"body").encode()
+
+
+@pytest.mark.parametrize("cut", range(len(GOOD_REQUEST)))
+def test_request_cut_anywhere_is_refused(cut: int) -> None:
+    with pytest.raises(ProtocolError):
+        Request.decode(GOOD_REQUEST[:cut])
+
+
+@pytest.mark.parametrize("cut", range(len(GOOD_RESPONSE)))
+def test_response_cut_anywhere_is_refused(cut: int) -> None:
+    with pytest.raises(ProtocolError):
+        Response.decode(GOOD_RESPONSE[:cut])
+
+
+def test_trailing_bytes_are_refused() -> None:
+    with pytest.raises(ProtocolError, match="claims a url of 19 and a body of 0 bytes"):
+        Request.decode(GOOD_REQUEST + b"?")
+    with pytest.raises(ProtocolError, match="claims a body of 4 bytes"):
+        Response.decode(GOOD_RESPONSE + b"?")
+
+
+def test_other_versions_are_refused() -> None:
+    with pytest.raises(ProtocolError, match="request of version 2, expected 1"):
+        Request.decode(b"\x02" + GOOD_REQUEST[1:])
+    with pytest.raises(ProtocolError, match="response of version 0, expected 1"):
+        Response.decode(b"\x00" + GOOD_RESPONSE[1:])
+
+
+def test_unknown_action_is_refused() -> None:
+    with pytest.raises(ProtocolError, match="unknown action 5"):
+        Request.decode(GOOD_REQUEST[:1] + b"\x05" + GOOD_REQUEST[2:])
+
+
+@pytest.mark.parametrize("url", [b"/applet", b"/app\0let\0", b"/\xff\0"])
+def test_url_that_is_no_terminated_text_is_refused(url: bytes) -> None:
+    head = bytes.fromhex("01 01 0063 00000001 00000000") + len(url).to_bytes(2, "big") + bytes(4)
+    with pytest.raises(ProtocolError, match="url"):
+        Request.decode(head + url)
+
+
+@pytest.mark.parametrize("url", ["/a\0b", "/" + "x" * 0xFFFF])
+def test_url_that_cannot_be_sent_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="cannot be sent"):
+        Request(Action.GET, url, 1).encode()
+
+
+def test_install_url_carries_every_term() -> None:
+    request = install_request(7, "blink", b"\0asm", heap_bytes=4096, timers=3, watchdog_ms=1000)
+    assert request.url == "/applet?name=blink&type=wasm&heap=4096&timers=3&wd=1000"
+    assert AppletUrl.parse(request.url) == AppletUrl("blink", "wasm", 4096, 3, 1000)
+
+
+@pytest.mark.parametrize(
+    ("url", "parsed"),
+    [
+        ("/applet", AppletUrl()),
+        ("/applet?", AppletUrl()),
+        ("/applet?name=a", AppletUrl("a")),
+        ("/applet?name=a&name=b", AppletUrl("a")),
+        ("/applet?heap=12kb&timers=x&wd=", AppletUrl(heap_bytes=12, timers=0, watchdog_ms=0)),
+        ("/applet?unknown=1&name=a&lonely", AppletUrl("a")),
+    ],
+)
+def test_applet_url_is_read_as_the_device_reads_it(url: str, parsed: AppletUrl) -> None:
+    assert AppletUrl.parse(url) == parsed
+
+
+@pytest.mark.parametrize("url", ["/app/echo", "applet", "/applets?name=a", ""])
+def test_other_urls_are_no_applet_urls(url: str) -> None:
+    with pytest.raises(ProtocolError, match="not an applet url"):
+        AppletUrl.parse(url)
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "..", ".", "a b", "a&type=aot", "ä", "a\n", "x" * 127])
+def test_name_that_would_break_the_url_or_the_device_is_refused(name: str) -> None:
+    with pytest.raises(DeployRejected) as refused:
+        check_app_name(name)
+    assert refused.value.next_step is not None
+
+
+@pytest.mark.parametrize("name", ["blink", "a.b_c-1", "x" * 126])
+def test_plain_names_are_kept(name: str) -> None:
+    assert check_app_name(name) == name
