@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from importlib import resources
+from typing import Protocol
 
 from microclaw.boards.profile import BoardProfile
 from microclaw.models.scene import KnownApp, KnownDevice, Scene
+from microclaw.store.apps import DesiredApp
 from microclaw.tools.target import Devices
 
 _WHO = """\
@@ -40,22 +42,27 @@ the check sees the pins. microclaw.h:
 """
 
 
+class DesiredApps(Protocol):
+    """What is needed of the store's apps (store.apps.AppTable)."""
+
+    async def desired(self, device_id: str | None = None) -> Sequence[DesiredApp]: ...
+
+
 class BoardSurroundings:
-    """Scenes and system prompts from the registry and the apps this host wants on each device.
+    """Scenes and system prompts from the registry and the apps this host wants on each device."""
 
-    `apps_on(device_id)` are those apps with their pins.
-    """
-
-    def __init__(self, *, devices: Devices, apps_on: Callable[[str], Awaitable[Sequence[KnownApp]]]) -> None:
+    def __init__(self, *, devices: Devices, apps: DesiredApps) -> None:
         self._devices = devices
-        self._apps_on = apps_on
+        self._apps = apps
 
     async def scene(self, device: str | None) -> Scene:
         """Every device; raises UnknownName when the chat's own device is none."""
         meant_id = self._devices.get(device).device_id if device else None
         known: dict[str, KnownDevice] = {}
+        wanted = await self._apps.desired()
         for one in self._devices.list():
-            known[one.device_id] = KnownDevice(one.name, one.board, tuple(await self._apps_on(one.device_id)))
+            apps = tuple(KnownApp(app.name, app.pins) for app in wanted if app.device_id == one.device_id)
+            known[one.device_id] = KnownDevice(one.name, one.board, apps)
         if meant_id is None and len(known) == 1:
             meant_id = next(iter(known))
         return Scene(tuple(known.values()), known[meant_id] if meant_id else None)

@@ -3,35 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from microclaw.models.protocol import ToolCall
 from microclaw.policy.gate import Effect
+from microclaw.store.journal import EffectKey, UnfinishedEffect
 from microclaw.tools.tool import ToolResult
 
 
-@dataclass(frozen=True, slots=True)
-class EffectKey:
-    """Which effect of which turn: the turn's id, the request's number in it, the call's place in the reply."""
-
-    turn: str
-    iteration: int
-    index: int
-
-
-@dataclass(frozen=True, slots=True)
-class UnfinishedEffect:
-    """An effect that the journal holds without its end."""
-
-    key: EffectKey
-    tool: str
-    arguments: str
-    effect: str
-    started: bool
-
-
 class EffectJournal(Protocol):
+    """What a turn needs of the journal (store.journal)."""
+
     async def planned(self, key: EffectKey, tool: str, arguments: str, effect: str) -> None: ...
 
     async def started(self, key: EffectKey) -> None: ...

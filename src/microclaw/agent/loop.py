@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -17,6 +18,7 @@ from microclaw.bus.events import Inbound
 from microclaw.errors import MicroclawError, Overloaded
 from microclaw.models.protocol import AssistantReply, Message, Model, UserText
 from microclaw.models.scene import Scene
+from microclaw.store.sessions import Role, SessionMessage
 from microclaw.tools.toolbox import Toolbox
 
 _log = logging.getLogger(__name__)
@@ -34,11 +36,11 @@ class Surroundings(Protocol):
 
 
 class Sessions(Protocol):
-    """The kept conversations: only the person's text and the final answer."""
+    """The kept conversations (store.sessions): only the person's text and the final answer."""
 
-    async def load(self, channel: str, chat_id: str) -> tuple[Message, ...]: ...
+    async def load(self, channel: str, chat_id: str) -> tuple[SessionMessage, ...]: ...
 
-    async def append(self, channel: str, chat_id: str, message: Message) -> None: ...
+    async def append(self, channel: str, chat_id: str, messages: Sequence[SessionMessage]) -> None: ...
 
 
 class AgentLoop:
@@ -53,6 +55,7 @@ class AgentLoop:
         sessions: Sessions,
         journal: EffectJournal,
         limits: TurnLimits | None = None,
+        now_s: Callable[[], float] = time.time,
     ) -> None:
         self._model = model
         self._tools = tools
@@ -60,6 +63,7 @@ class AgentLoop:
         self._sessions = sessions
         self._journal = journal
         self._limits = limits or TurnLimits()
+        self._now_s = now_s
         self._group = asyncio.TaskGroup()
         self._running: set[asyncio.Task[None]] = set()
         self._chats: dict[tuple[str, str], _Chat] = {}
@@ -138,7 +142,7 @@ class AgentLoop:
             return refusal
         scene = await self._surroundings.scene(inbound.device)
         history = await self._sessions.load(inbound.channel, inbound.chat_id)
-        await self._sessions.append(inbound.channel, inbound.chat_id, UserText(text))
+        await self._keep(inbound, "user", text)
         turn = Turn(
             model=self._model,
             tools=self._tools,
@@ -155,11 +159,14 @@ class AgentLoop:
                 device=inbound.device,
                 system=self._surroundings.system(scene),
                 scene=scene,
-                history=history,
+                history=tuple(_message(m) for m in history),
             )
         )
-        await self._sessions.append(inbound.channel, inbound.chat_id, AssistantReply(answer.text))
+        await self._keep(inbound, "assistant", answer.text)
         return answer
+
+    async def _keep(self, inbound: Inbound, role: Role, text: str) -> None:
+        await self._sessions.append(inbound.channel, inbound.chat_id, [SessionMessage(role, text, int(self._now_s()))])
 
     def _unreadable(self, text: str) -> Answer | None:
         size = len(text.encode(errors="replace"))
@@ -173,6 +180,10 @@ class AgentLoop:
                 next_step="say it shorter",
             )
         return None
+
+
+def _message(kept: SessionMessage) -> Message:
+    return UserText(kept.content) if kept.role == "user" else AssistantReply(kept.content)
 
 
 class _Chat:

@@ -7,10 +7,10 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from microclaw.agent.effects import EffectJournal, EffectKey, run_journaled
+from microclaw.agent.effects import EffectJournal, run_journaled
 from microclaw.agent.events import Action, Answer
 from microclaw.agent.narrate import call_step, code_step, model_steps, proof_note
-from microclaw.bus.events import Evidence, Report, Step
+from microclaw.bus.events import Evidence, Report
 from microclaw.errors import MicroclawError, ModelError
 from microclaw.models.protocol import (
     AssistantReply,
@@ -25,6 +25,7 @@ from microclaw.models.protocol import (
 )
 from microclaw.models.scene import Scene
 from microclaw.policy.gate import Effect
+from microclaw.store.journal import EffectKey
 from microclaw.tools.tool import ToolContext, ToolResult
 from microclaw.tools.toolbox import Toolbox
 
@@ -190,8 +191,6 @@ class Turn:
         code, next_step = reply.failed_code, reply.next_step
         if code is None and progress.failure is not None:
             code, next_step = progress.failure.error_code, progress.failure.next_step
-        if code is not None and not progress.actions:
-            self._report(Step("sorry", reply.text, state="failed", next_step=next_step))
         text = reply.text.strip() + proof_note(reply.text, progress.evidence, progress.actions)
         return Answer(text, tuple(progress.actions), tuple(progress.evidence), progress.usage, code, next_step)
 

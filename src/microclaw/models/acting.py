@@ -1,0 +1,183 @@
+"""Sentences that act at once or ask something: which tool, then the answer from what it found. Calls no tool itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from microclaw.models.places import board_of, place_of, sensor_of
+from microclaw.models.reply import Act, CannotDo, Decision, Found, Say, Situation, ask, failure
+
+_MAX_FACTS = 12
+
+
+def decide(at: Situation) -> Decision:
+    """The next step of a sentence of one of KINDS."""
+    if at.found and not at.found[-1].ok:
+        return failure(at.found[-1])
+    return _KINDS[at.reading.kind](at)
+
+
+def _set_pin(at: Situation) -> Decision:
+    place = place_of(at)
+    wanted = at.reading.number("level") or 0
+    level = wanted if place.active_level else 1 - wanted
+    if at.found:
+        return Say(f"Pin {place.pin} of {at.found[-1].device} is {_on(level)}{_proof(at.found[-1])}.")
+    return Act("gpio-set", at.on_device(pin=place.pin, level=level), f"set(pin={place.pin}, level={level})", _AT_ONCE)
+
+
+def _toggle_pin(at: Situation) -> Decision:
+    place = place_of(at)
+    if not at.found:
+        return Act("gpio-get", at.on_device(pin=place.pin), f"toggle(pin={place.pin})", _AT_ONCE)
+    last = at.found[-1]
+    if last.tool == "gpio-get":
+        return Act("gpio-set", at.on_device(pin=place.pin, level=1 - int(last.fields["level"])))
+    return Say(f"Pin {place.pin} of {last.device} is {_on(int(last.fields['level']))} now{_proof(last)}.")
+
+
+def _dim_pin(at: Situation) -> Decision:
+    place = place_of(at)
+    percent = (at.reading.number("milli") or 0) / 1000
+    if not 0 <= percent <= 100:
+        raise ask(f"{percent:g}% is not between 0 and 100. How bright?", "dim pin 5 to 30%")
+    lit = percent if place.active_level else 100 - percent
+    duty = round(lit * 255 / 100)
+    if at.found:
+        return Say(
+            f"Pin {place.pin} of {at.found[-1].device} is at {percent:g}% (duty {duty}/255){_proof(at.found[-1])}."
+        )
+    return Act("pwm-set", at.on_device(pin=place.pin, duty=duty), f"dim(pin={place.pin}, to={percent:g}%)", _AT_ONCE)
+
+
+def _read_pin(at: Situation) -> Decision:
+    place = place_of(at)
+    if not at.found:
+        return Act("gpio-get", at.on_device(pin=place.pin), f"read(pin={place.pin})")
+    level = int(at.found[-1].fields["level"])
+    lit = f", so what hangs on it is {_on(1 - level)}" if not place.active_level else ""
+    return Say(f"Pin {place.pin} of {at.found[-1].device} is {_on(level)}{lit}.")
+
+
+def _read_adc(at: Situation) -> Decision:
+    place = place_of(at)
+    if not at.found:
+        return Act("adc-read", at.on_device(pin=place.pin), f"adc(pin={place.pin})")
+    fields = at.found[-1].fields
+    return Say(
+        f"ADC pin {place.pin} of {at.found[-1].device} is at {float(fields['volts']):.3f} V (raw {fields['raw']})."
+    )
+
+
+def _read_sensor(at: Situation) -> Decision:
+    name = at.reading.word("quantity") or "temperature"
+    quantity, _ = sensor_of(at, name)
+    if not at.found:
+        intent = f"read(sensor={name})"
+        return Act("i2c-read", at.on_device(sensor=quantity.sensor), intent)
+    values = at.found[-1].fields.get("values", {})
+    if quantity.field not in values:
+        return Say(f"The {quantity.sensor.upper()} of {at.found[-1].device} told no {name}.", "tool_failed")
+    value = f"{float(values[quantity.field]):.{quantity.places}f}"
+    unit = f"{value}{quantity.shown_unit}" if quantity.shown_unit == "%" else f"{value} {quantity.shown_unit}"
+    return Say(f"{name.capitalize()}: {unit}, read from the {quantity.sensor.upper()} of {at.found[-1].device}.")
+
+
+def _scan_i2c(at: Situation) -> Decision:
+    if not at.found:
+        return Act("i2c-scan", at.on_device(), "scan(bus=i2c)")
+    found = at.found[-1].fields.get("addresses", [])
+    shown = ", ".join(a["address"] + (f" ({a['sensor']})" if a.get("sensor") else "") for a in found)
+    return Say(f"On the I2C bus of {at.found[-1].device}: {shown or 'nobody answers'}.")
+
+
+def _list_devices(at: Situation) -> Decision:
+    if not at.found:
+        return Act("list-devices", {}, "devices()")
+    known = at.found[-1].fields.get("devices", [])
+    if not known:
+        return Say("There is no device yet.", next_step="microclaw up --virtual 1, or microclaw device add")
+    shown = "; ".join(f"{d['name']} ({d['board']}; {', '.join(d['faces']) or 'no face'})" for d in known)
+    return Say(f"{len(known)} {'device' if len(known) == 1 else 'devices'}: {shown}.")
+
+
+def _device_info(at: Situation) -> Decision:
+    if not at.found:
+        return Act("device-info", at.on_device(), "device_info()")
+    return _facts(at.found[-1])
+
+
+def _device_status(at: Situation) -> Decision:
+    if not at.found:
+        return Act("device-status", at.on_device(), "device_status()")
+    return _facts(at.found[-1])
+
+
+def _undo(at: Situation) -> Decision:
+    if not at.found:
+        return Act("undo", at.on_device(), "undo()")
+    return Say(f"{str(at.found[-1].fields.get('message', 'undone')).rstrip('.')}{_proof(at.found[-1])}.")
+
+
+def _pin_facts(at: Situation) -> Decision:
+    board = board_of(at)
+    uses = {pin: app.name for app in (at.device.apps if at.device else ()) for pin in app.pins}
+    pin = at.reading.number("pin")
+    if pin is None and at.reading.word("thing") is not None:
+        try:
+            pin = place_of(at).pin
+        except CannotDo as exc:
+            return exc.say
+        return Say(f"The LED of {board.title} is on pin {pin}.")
+    if pin is None:
+        free = [p.number for p in board.pins.values() if not (p.reserved or p.caution) and p.number not in uses]
+        busy = "".join(f" Pin {p} is used by {name}." for p, name in sorted(uses.items()))
+        return Say(f"Free on {board.title}: {', '.join(map(str, sorted(free)))}.{busy}")
+    known = board.pins[place_of(at).pin]
+    if known.reserved:
+        return Say(f"Pin {pin} is reserved: {known.reserved}.")
+    used = f"used by {uses[pin]}" if pin in uses else "free"
+    caution = f" Careful: {known.caution}." if known.caution else ""
+    return Say(f"Pin {pin} is {used}; it can be {', '.join(sorted(known.uses))}.{caution}")
+
+
+_AT_ONCE = "acts at once, leaves no program behind"
+
+_KINDS: Mapping[str, Callable[[Situation], Decision]] = {
+    "set_pin": _set_pin,
+    "toggle_pin": _toggle_pin,
+    "dim_pin": _dim_pin,
+    "read_pin": _read_pin,
+    "read_adc": _read_adc,
+    "read_sensor": _read_sensor,
+    "scan_i2c": _scan_i2c,
+    "list_devices": _list_devices,
+    "device_info": _device_info,
+    "device_status": _device_status,
+    "undo": _undo,
+    "pin_facts": _pin_facts,
+}
+KINDS = frozenset(_KINDS)
+
+
+def _on(level: int) -> str:
+    return "on" if level else "off"
+
+
+def _proof(found: Found) -> str:
+    """The evidence in brackets; what was only accepted is called so."""
+    kind, text = found.proof
+    if kind == "accepted":
+        return ", as far as the board accepted it: it offers no read-back"
+    return f" ({text})" if text else ""
+
+
+def _facts(found: Found) -> Say:
+    skipped = ("success", "device", "facts", "evidence", "message")
+    fields = {k: v for k, v in found.fields.items() if k not in skipped}
+    told = found.fields.get("facts")
+    if isinstance(told, dict):
+        fields |= told
+    shown = ", ".join(f"{key} {value}" for key, value in list(fields.items())[:_MAX_FACTS])
+    note = f" {str(found.fields['message']).capitalize()}." if "message" in found.fields else ""
+    return Say(f"{found.device}: {shown}.{note}")

@@ -1,0 +1,167 @@
+"""Sentences about programs on a device: first what runs there, then what to do. Acts only on what the device lists."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from microclaw.models.places import place_of
+from microclaw.models.reply import Act, Decision, Found, Say, Situation, failure
+
+_QUERY = "query-wasm-apps"
+_REMOVE = "uninstall-wasm-app"
+
+
+def decide(at: Situation) -> Decision:
+    """The next step of a sentence of one of KINDS: every one begins with the device's own list."""
+    if not at.found:
+        return Act(_QUERY, at.on_device(), _intent(at))
+    if not at.found[-1].ok:
+        return failure(at.found[-1])
+    return _KINDS[at.reading.kind](at, _apps(at.found[0]))
+
+
+def _list_apps(at: Situation, apps: Sequence[Mapping[str, Any]]) -> Decision:
+    return Say(f"{_running(at, apps)}.")
+
+
+def _app_status(at: Situation, apps: Sequence[Mapping[str, Any]]) -> Decision:
+    named = _matching(apps, at.reading.word("app") or "")
+    if not named:
+        return Say(f"No: {_uncapital(_running(at, apps))}.")
+    app = named[0]
+    device = at.found[0].device
+    match app.get("state"):
+        case "running":
+            return Say(f"Yes, {app['name']} runs on {device} ({_proof(at.found[0])}).")
+        case "listed" | None:
+            return Say(f"{device} lists {app['name']}; whether it still does its work, its firmware does not tell.")
+        case state:
+            error = f": {app['error']}" if app.get("error") else ""
+            return Say(f"No, {app['name']} is on {device} but {state}{error}.")
+
+
+def _remove_app(at: Situation, apps: Sequence[Mapping[str, Any]]) -> Decision:
+    if done := _removed(at):
+        return done
+    said = at.reading.word("app") or ""
+    named = _matching(apps, said)
+    if not named:
+        return Say(f"There is no program {said!r}. {_running(at, apps)}.", "app_not_found", "name one of those")
+    if len(named) > 1:
+        names = " or ".join(str(app["name"]) for app in named)
+        return Say(f"Which one: {names}?", "ambiguous", f"stop {named[0]['name']}")
+    return _remove(at, named[0])
+
+
+def _remove_on_pin(at: Situation, apps: Sequence[Mapping[str, Any]]) -> Decision:
+    pin = place_of(at).pin
+    gone = _gone(at)
+    left = [app for app in apps if pin in app.get("pins", ()) and app["name"] not in gone]
+    if left:
+        return _remove(at, left[0])
+    if gone:
+        return _removed(at) or Say("Nothing was removed.")
+    return Say(f"No program of this host uses pin {pin}. {_running(at, apps)}.", "app_not_found", "name one of those")
+
+
+def _remove_all(at: Situation, apps: Sequence[Mapping[str, Any]]) -> Decision:
+    gone = _gone(at)
+    left = [app for app in apps if app["name"] not in gone]
+    if gone and not left:
+        return _removed(at) or Say("Nothing was removed.")
+    if not left:
+        return Say(f"{_running(at, apps)}: there is nothing to remove.")
+    if not at.reading.values.get("confirmed"):
+        names = ", ".join(str(app["name"]) for app in left)
+        return Say(f"That removes {names} from {at.found[0].device}. Say yes to do it.", "confirm", "yes")
+    return _remove(at, left[0])
+
+
+_KINDS: Mapping[str, Callable[[Situation, Sequence[Mapping[str, Any]]], Decision]] = {
+    "list_apps": _list_apps,
+    "app_status": _app_status,
+    "remove_app": _remove_app,
+    "remove_on_pin": _remove_on_pin,
+    "remove_all": _remove_all,
+}
+KINDS = frozenset(_KINDS)
+
+
+def _intent(at: Situation) -> str:
+    match at.reading.kind:
+        case "list_apps":
+            return "running()"
+        case "app_status":
+            return f"status(app={at.reading.word('app')})"
+        case "remove_app":
+            return f"stop(app={at.reading.word('app')})"
+        case "remove_on_pin":
+            return f"stop(pin={place_of(at).pin})"
+        case _:
+            return "stop(app=all)"
+
+
+def _apps(found: Found) -> list[Mapping[str, Any]]:
+    return [app for app in found.fields.get("apps", ()) if isinstance(app, dict) and "name" in app]
+
+
+def _matching(apps: Sequence[Mapping[str, Any]], said: str) -> list[Mapping[str, Any]]:
+    """Apps of exactly this name, else of its bare word ("the blinker", "traffic light" for "traffic-light")."""
+    exact = [app for app in apps if app["name"] == said]
+    if exact:
+        return exact
+    plain = [app for app in apps if _plain(str(app["name"])) == _plain(said)]
+    return plain or [app for app in apps if _stem(str(app["name"])) == _stem(said)]
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s_-]+", "", name.lower())
+
+
+def _stem(name: str) -> str:
+    """ "blinker", "blinking" and "blink" are one word, "fader" and "fade" too."""
+    return re.sub(r"(?:ing|er|e|r)$", "", _plain(name))
+
+
+def _remove(at: Situation, app: Mapping[str, Any]) -> Act:
+    return Act(_REMOVE, at.on_device(appName=str(app["name"])))
+
+
+def _gone(at: Situation) -> list[str]:
+    return [str(f.fields.get("appName")) for f in at.found if f.tool == _REMOVE and f.ok]
+
+
+def _removed(at: Situation) -> Say | None:
+    gone = _gone(at)
+    if not gone:
+        return None
+    return Say(f"{', '.join(gone)} stopped and taken off {at.found[-1].device} ({_proof(at.found[-1])}).")
+
+
+def _running(at: Situation, apps: Sequence[Mapping[str, Any]]) -> str:
+    """One clause on what is on the device."""
+    device = at.found[0].device
+    missing = at.found[0].fields.get("missing") or []
+    lost = f"; missing there, to be put back: {', '.join(missing)}" if missing else ""
+    if not apps:
+        return f"No program is on {device}{lost}"
+    shown = ", ".join(_shown(app) for app in apps)
+    return f"On {device}: {shown}{lost}"
+
+
+def _shown(app: Mapping[str, Any]) -> str:
+    pins = app.get("pins") or []
+    facts = [str(app["state"])] if app.get("state") else []
+    if pins:
+        facts.append(f"pin{'s' if len(pins) > 1 else ''} {', '.join(map(str, pins))}")
+    return f"{app['name']} ({', '.join(facts)})" if facts else str(app["name"])
+
+
+def _proof(found: Found) -> str:
+    return found.proof[1] or "accepted, no read-back"
+
+
+def _uncapital(text: str) -> str:
+    return text[:1].lower() + text[1:]

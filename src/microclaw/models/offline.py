@@ -1,0 +1,147 @@
+"""The model that needs no network: sentences of fixed kinds become calls of the same tools. It never guesses."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import time
+from collections.abc import Sequence
+
+from microclaw.models import acting, managing, programs
+from microclaw.models.places import split_device
+from microclaw.models.protocol import AssistantReply, Message, ModelReply, ModelRequest, ToolCall, ToolReturn, UserText
+from microclaw.models.quantities import normalize_quantities
+from microclaw.models.reply import Act, CannotDo, Decision, Found, Say, Situation, read_return
+from microclaw.models.scene import Scene
+from microclaw.models.sentences import Reading, Sentences, english, is_negated
+
+ADD_A_MODEL = (
+    "for any sentence set ANTHROPIC_API_KEY, OPENAI_API_KEY, or OPENAI_BASE_URL for a free local model "
+    "(Ollama: OPENAI_BASE_URL=http://localhost:11434/v1), then start the host again"
+)
+_BARE_PIN = re.compile(r"(?:(?:on|at|the|its?|it is|it's) )*(?:pin )?(\d{1,3})")
+_YES = frozenset({"yes", "yes do it", "do it", "y", "sure", "yes please"})
+
+
+class OfflineModel:
+    """Answers from templates. `warm_up()` loads them; otherwise the first sentence does."""
+
+    name = "offline"
+
+    async def respond(self, request: ModelRequest) -> ModelReply:
+        """The next step of the turn: a tool call while one is needed, else the answer."""
+        began = time.perf_counter()
+        decision = _decide(request)
+        note = f"offline, {max(1.0, (time.perf_counter() - began) * 1000):.0f} ms, cost 0"
+        match decision:
+            case Act():
+                call = ToolCall(_call_id(request.messages), decision.tool, json.dumps(decision.arguments))
+                return ModelReply(
+                    "",
+                    (call,),
+                    note=note,
+                    intent=decision.intent,
+                    plan=decision.plan,
+                    code_origin=decision.code_origin,
+                )
+            case Say():
+                return ModelReply(decision.text, note=note, failed_code=decision.code, next_step=decision.next_step)
+
+
+def warm_up() -> int:
+    """Load the sentences; how many kinds there are."""
+    return len(english().examples)
+
+
+def _decide(request: ModelRequest) -> Decision:
+    sentences = english()
+    said, returns, before = _this_turn(request.messages)
+    scene = request.scene or Scene()
+    text, named = split_device(said, scene)
+    if is_negated(text):
+        return Say(
+            "That says what not to do, so I did nothing.", "negated", "say what to do instead, as in: stop blink"
+        )
+    reading = _completed(sentences, text, before) or sentences.read(text)
+    if reading is None:
+        return _not_understood(sentences, text)
+    device = named or scene.meant
+    try:
+        return _next_step(sentences, Situation(reading, said, scene, device, named is not None, returns))
+    except CannotDo as exc:
+        return exc.say
+
+
+def _next_step(sentences: Sentences, at: Situation) -> Decision:
+    kind = at.reading.kind
+    if kind in programs.KINDS:
+        return programs.decide(at)
+    if kind in acting.KINDS:
+        return acting.decide(at)
+    if kind in managing.KINDS:
+        return managing.decide(at)
+    match kind:
+        case "help":
+            return _help(sentences)
+        case "unsafe":
+            return Say(
+                "I do not erase or overwrite what a board starts from.", "refused", "remove programs with: stop NAME"
+            )
+        case "schedule":
+            return Say(
+                "Times of day and dates are not possible in this version; what repeats or reacts on the board is.",
+                "not_possible",
+                "try: read the temperature every 10 seconds",
+            )
+        case _:
+            raise AssertionError(f"no way to answer the kind of sentence {kind!r}")
+
+
+def _this_turn(messages: Sequence[Message]) -> tuple[str, tuple[Found, ...], tuple[Message, ...]]:
+    """The person's latest text, what tools answered since, and what came before."""
+    start = max((i for i, m in enumerate(messages) if isinstance(m, UserText)), default=-1)
+    if start < 0:
+        return "", (), ()
+    first = messages[start]
+    assert isinstance(first, UserText)
+    returns = tuple(read_return(m) for m in messages[start:] if isinstance(m, ToolReturn))
+    return first.text, returns, tuple(messages[:start])
+
+
+def _completed(sentences: Sentences, text: str, before: Sequence[Message]) -> Reading | None:
+    """ "pin 4" or "yes" after our own question complete the sentence that made us ask."""
+    if len(before) < 2:
+        return None
+    asked, question = before[-2], before[-1]
+    if not (isinstance(asked, UserText) and isinstance(question, AssistantReply)) or is_negated(asked.text):
+        return None
+    answer = normalize_quantities(text)
+    pin = _BARE_PIN.fullmatch(answer)
+    earlier = sentences.read(asked.text) if pin or answer in _YES else None
+    if earlier is None:
+        return None
+    if pin and "which pin" in question.text.lower():
+        return dataclasses.replace(earlier, values={**earlier.values, "pin": int(pin[1])})
+    if answer in _YES and earlier.kind == "remove_all" and "say yes" in question.text.lower():
+        return dataclasses.replace(earlier, values={**earlier.values, "confirmed": True})
+    return None
+
+
+def _not_understood(sentences: Sentences, text: str) -> Say:
+    nearest = "; ".join(sentences.nearest(text))
+    count = len(sentences.examples)
+    return Say(
+        f"I know {count} kinds of sentence without a model, not this one. Nearest: {nearest}.",
+        "not_understood",
+        ADD_A_MODEL,
+    )
+
+
+def _help(sentences: Sentences) -> Say:
+    lines = "\n".join(f"  {example}" for example in sentences.examples.values())
+    return Say(f"Without a model I know {len(sentences.examples)} kinds of sentence, in many wordings:\n{lines}")
+
+
+def _call_id(messages: Sequence[Message]) -> str:
+    return f"offline-{len(messages)}"

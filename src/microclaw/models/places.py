@@ -1,0 +1,108 @@
+"""Which pin, LED, sensor or device a sentence means, by the board's profile. It asks back instead of guessing."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from microclaw.boards.profile import BoardProfile
+from microclaw.models.reply import Situation, ask
+from microclaw.models.scene import KnownDevice, Scene
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """Something a sensor measures: its sensor, the field of its reading, the unit as shown and as said."""
+
+    sensor: str
+    field: str
+    shown_unit: str
+    said_unit: str
+    places: int
+
+
+QUANTITIES = {
+    "temperature": Quantity("bme280", "temperature_c", "°C", "degrees", 1),
+    "humidity": Quantity("bme280", "humidity_pct", "%", "percent", 0),
+    "pressure": Quantity("bme280", "pressure_hpa", "hPa", "hpa", 1),
+    "voltage": Quantity("ina219", "voltage_v", "V", "volts", 2),
+    "current": Quantity("ina219", "current_ma", "mA", "amps", 1),
+    "power": Quantity("ina219", "power_mw", "mW", "watts", 0),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A pin that is meant; `active_level` lights what hangs on it."""
+
+    pin: int
+    active_level: int = 1
+
+
+def split_device(said: str, scene: Scene) -> tuple[str, KnownDevice | None]:
+    """Take "... on virtual-1" off a sentence, with the device it names."""
+    for device in sorted(scene.devices, key=lambda d: -len(d.name)):
+        name = re.escape(device.name)
+        pattern = rf"(?i)\s+(?:on|at|of|from|for)\s+(?:the\s+)?(?:device\s+|board\s+)?{name}(?=[\s?.!,]|$)"
+        rest, count = re.subn(pattern, "", said)
+        if count == 1:
+            return rest, device
+    return said, None
+
+
+def board_of(at: Situation) -> BoardProfile:
+    """The board a sentence is about; asks which when several could be meant."""
+    if at.device is not None:
+        return at.device.board
+    if not at.scene.devices:
+        raise ask(
+            "There is no device yet.",
+            "start a virtual one: microclaw up --virtual 1, or add yours: microclaw device add",
+        )
+    names = ", ".join(d.name for d in at.scene.devices)
+    raise ask(f"Which device? There are {len(at.scene.devices)}: {names}.", f"say ... on {at.scene.devices[0].name}")
+
+
+def place_of(at: Situation, slot: str = "pin") -> Place:
+    """The pin a sentence names, or the board's LED when it says so; asks "which pin?" otherwise."""
+    board = board_of(at)
+    pin = at.reading.number(slot)
+    if pin is not None:
+        if pin not in board.pins:
+            raise ask(f"The {board.chip} has no pin {pin}. Which pin do you mean?", f"its pins: {_spans(board)}")
+        return Place(pin)
+    if slot == "pin" and at.reading.word("thing") == "led":
+        return _led(board)
+    raise ask("Which pin?", "name it, as in: pin 4")
+
+
+def sensor_of(at: Situation, quantity: str) -> tuple[Quantity, int]:
+    """The sensor for a quantity and its I2C address on this board."""
+    board = board_of(at)
+    wanted = QUANTITIES[quantity]
+    sensors = board.i2c.sensors if board.i2c else {}
+    if wanted.sensor not in sensors:
+        raise ask(
+            f"The profile of {board.title} has no sensor for {quantity} (that would be a {wanted.sensor.upper()}).",
+            "scan the i2c bus",
+        )
+    return wanted, sensors[wanted.sensor]
+
+
+def _led(board: BoardProfile) -> Place:
+    if board.led is None:
+        raise ask(f"The profile of {board.title} knows no LED. Which pin is it on?", "name it, as in: the LED on pin 4")
+    if board.led.kind == "addressable":
+        raise ask(
+            f"The LED of {board.title} (pin {board.led.pin}) is addressable: it takes data, no level, and cannot be "
+            "driven in this version. Which pin has another LED?",
+            "name it, as in: the LED on pin 4",
+        )
+    return Place(board.led.pin, board.led.active_level)
+
+
+def _spans(board: BoardProfile) -> str:
+    numbers = sorted(board.pins)
+    starts = [n for n in numbers if n - 1 not in board.pins]
+    ends = [n for n in numbers if n + 1 not in board.pins]
+    return ", ".join(f"{a}-{b}" if a != b else str(a) for a, b in zip(starts, ends, strict=True))

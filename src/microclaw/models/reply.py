@@ -1,0 +1,102 @@
+"""What the offline model decides at one point of a turn: call tools, answer, or say why not. Plain values, no IO."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from microclaw.models.protocol import ToolReturn
+from microclaw.models.scene import KnownDevice, Scene
+from microclaw.models.sentences import Reading
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """Call one tool. `intent` and `plan` show how the sentence was understood."""
+
+    tool: str
+    arguments: Mapping[str, Any]
+    intent: str | None = None
+    plan: str | None = None
+    code_origin: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """End the turn with words; `code` is set when what was asked was not done."""
+
+    text: str
+    code: str | None = None
+    next_step: str | None = None
+
+
+Decision: TypeAlias = Act | Say
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A tool's answer, read."""
+
+    tool: str
+    ok: bool
+    fields: Mapping[str, Any]
+
+    @property
+    def device(self) -> str:
+        return str(self.fields.get("device", "the device"))
+
+    @property
+    def proof(self) -> tuple[str, str]:
+        """Kind and text of its first evidence; ("accepted", "") when it has none."""
+        for item in self.fields.get("evidence", ()):
+            return str(item["kind"]), str(item["text"])
+        return "accepted", ""
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """A sentence understood, what was said, the devices, the device meant, and what tools answered so far."""
+
+    reading: Reading
+    said: str
+    scene: Scene
+    device: KnownDevice | None
+    named: bool  # the sentence itself names the device
+    found: tuple[Found, ...] = ()
+
+    def on_device(self, **arguments: Any) -> dict[str, Any]:
+        """A tool call's arguments, with the device when the sentence names it."""
+        return {**arguments, "device": self.device.name} if self.named and self.device else arguments
+
+
+class CannotDo(Exception):
+    """Ends the working out of a sentence with something to say."""
+
+    def __init__(self, say: Say) -> None:
+        super().__init__(say.text)
+        self.say = say
+
+
+def ask(text: str, next_step: str | None = None) -> CannotDo:
+    """A question back to the person instead of a guess."""
+    return CannotDo(Say(text, "ambiguous", next_step))
+
+
+def read_return(returned: ToolReturn) -> Found:
+    """A tool's JSON as fields; text that is no JSON object counts as a message."""
+    try:
+        fields = json.loads(returned.content)
+    except ValueError:
+        fields = None
+    if not isinstance(fields, dict):
+        fields = {"message": returned.content}
+    return Found(returned.name, not returned.failed, fields)
+
+
+def failure(found: Found) -> Say:
+    """A tool's failure in its own words."""
+    next_step = found.fields.get("next")
+    message = str(found.fields.get("message", "it failed"))
+    return Say(message, str(found.fields.get("error", "tool_failed")), str(next_step) if next_step else None)

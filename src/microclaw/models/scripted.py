@@ -1,0 +1,42 @@
+"""The tests' language model: answers from a list, keeps what it was asked. It understands nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from typing import Any, TypeAlias
+
+from microclaw.errors import ModelError
+from microclaw.models.protocol import ModelReply, ModelRequest, ToolCall, Usage
+
+Scripted: TypeAlias = ModelReply | Exception | Callable[[ModelRequest], ModelReply]
+
+
+class ScriptedModel:
+    """Replies in order: a reply, an exception to raise, or a function of the request; `requests` keeps what came."""
+
+    name = "scripted"
+
+    def __init__(self, replies: Iterable[Scripted]) -> None:
+        self._replies = list(replies)
+        self.requests: list[ModelRequest] = []
+
+    async def respond(self, request: ModelRequest) -> ModelReply:
+        """The next reply; ModelError when the script is over."""
+        self.requests.append(request)
+        if not self._replies:
+            raise ModelError(f"the script ended after {len(self.requests) - 1} replies", next_step="add a reply to it")
+        reply = self._replies.pop(0)
+        if isinstance(reply, Exception):
+            raise reply
+        return reply(request) if callable(reply) else reply
+
+
+def say(text: str, *, usage: Usage = Usage()) -> ModelReply:
+    """A reply in words."""
+    return ModelReply(text, usage=usage)
+
+
+def call(tool: str, arguments: str | None = None, /, *, call_id: str = "call-1", **values: Any) -> ModelReply:
+    """A reply that calls one tool, with values or with arguments as raw text."""
+    return ModelReply("", (ToolCall(call_id, tool, json.dumps(values) if arguments is None else arguments),))

@@ -1,0 +1,157 @@
+"""Ready programs with parameters: a C file per pattern, a TOML file that names what may be put in. It compiles nothing.
+
+A parameter is a `#define NAME value` line of the C file. Only whole numbers, and in quotes words from a fixed list, are
+put in, so that no text of a person becomes code.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any, TypeAlias
+
+from microclaw.errors import ConfigError, UnknownName
+
+Value: TypeAlias = int | str
+
+_DEFINE = re.compile(r"^(#define[ \t]+)(\w+)([ \t]+)([^\n]*?)([ \t]*(?:/\*[^\n]*)?)$", re.MULTILINE)
+_HIGHEST_PIN = 255
+_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """What may stand behind a #define: a whole number in [min, max], or one of `choices`.
+
+    `pin_use` is set when the number is a pin: "output", "input", "pwm".
+    """
+
+    name: str
+    title: str
+    default: Value
+    min: int | None = None
+    max: int | None = None
+    unit: str | None = None
+    choices: tuple[str, ...] = ()
+    pin_use: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """A program to fill in; `evidence` says what it should be seen doing."""
+
+    name: str
+    title: str
+    app_name: str
+    parameters: Mapping[str, Parameter]
+    evidence: Mapping[str, Any]
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A filled pattern: complete C source and what is known of it."""
+
+    pattern: str
+    title: str
+    app_name: str
+    source: str
+    params: Mapping[str, Value]
+    pins: tuple[int, ...]
+    evidence: Mapping[str, Any]
+
+
+@cache
+def pattern_names() -> tuple[str, ...]:
+    """Every pattern, sorted."""
+    names = (entry.name for entry in resources.files(__package__).iterdir())
+    return tuple(sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml")))
+
+
+@cache
+def load_pattern(name: str) -> Pattern:
+    """A pattern by name; UnknownName lists what there is."""
+    if name not in pattern_names():
+        raise UnknownName(f"no pattern named {name!r}", next_step=f"patterns: {', '.join(pattern_names())}")
+    folder = resources.files(__package__)
+    source = (folder / f"{name}.c").read_text(encoding="utf-8")
+    return parse_pattern(name, (folder / f"{name}.toml").read_text(encoding="utf-8"), source)
+
+
+def parse_pattern(name: str, description: str, source: str) -> Pattern:
+    """A pattern from its two files; ConfigError when they do not fit each other."""
+    try:
+        data = tomllib.loads(description)
+        rows = data.get("parameters", {})
+        parameters = {key: _parameter(key, row) for key, row in rows.items()}
+        pattern = Pattern(name, data["title"], data["app"], parameters, data.get("evidence", {}), source)
+    except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as exc:
+        raise ConfigError(f"pattern {name}: {type(exc).__name__}: {exc}") from exc
+    defined = {match[2] for match in _DEFINE.finditer(source)}
+    if missing := sorted(set(parameters) - defined):
+        raise ConfigError(f"pattern {name}: {name}.c has no #define line for {', '.join(missing)}")
+    return pattern
+
+
+def fill(name: str, params: Mapping[str, Value]) -> Program:
+    """The pattern's program with these values, defaults for the rest; ConfigError says what is wrong with a value."""
+    pattern = load_pattern(name)
+    if unknown := sorted(set(params) - set(pattern.parameters)):
+        known = ", ".join(pattern.parameters)
+        raise ConfigError(f"{name} has no parameter {', '.join(unknown)}", next_step=f"its parameters: {known}")
+    values = {key: _checked(p, params.get(key, p.default)) for key, p in pattern.parameters.items()}
+    source = _DEFINE.sub(lambda m: _define(m, values), pattern.source)
+    pins = tuple(v for key, v in values.items() if pattern.parameters[key].pin_use and isinstance(v, int))
+    return Program(name, pattern.title, pattern.app_name, source, values, pins, pattern.evidence)
+
+
+def _define(line: re.Match[str], values: Mapping[str, Value]) -> str:
+    """A #define line with its new value, in the notation (hexadecimal, quotes) of the old one."""
+    if line[2] not in values:
+        return line[0]
+    value = values[line[2]]
+    shown = f'"{value}"' if isinstance(value, str) else str(value)
+    if isinstance(value, int) and line[4].startswith("0x"):
+        shown = f"0x{value:02x}"
+    return f"{line[1]}{line[2]}{line[3]}{shown}{line[5]}"
+
+
+def _parameter(name: str, row: Mapping[str, Any]) -> Parameter:
+    choices = tuple(row.get("choices", ()))
+    if bad := [c for c in choices if not (isinstance(c, str) and _WORD.fullmatch(c))]:
+        raise ValueError(f"{name}: {bad[0]!r} is no C word")
+    is_pin = row["type"] == "pin"
+    if row["type"] not in ("int", "pin", "word") or (row["type"] == "word") != bool(choices):
+        raise ValueError(f"{name}: {row['type']!r} is no type of a parameter, or its choices do not fit")
+    parameter = Parameter(
+        name=name,
+        title=row.get("title", name.lower().replace("_", " ")),
+        default=row["default"],
+        min=row.get("min", 0 if is_pin else None),
+        max=row.get("max", _HIGHEST_PIN if is_pin else None),
+        unit=row.get("unit"),
+        choices=choices,
+        pin_use=row["use"] if is_pin else None,
+    )
+    _checked(parameter, parameter.default)
+    return parameter
+
+
+def _checked(parameter: Parameter, value: Value) -> Value:
+    """The value itself when it may be put into C source."""
+    title = parameter.title
+    if parameter.choices:
+        if value not in parameter.choices:
+            raise ConfigError(f"{title} cannot be {value!r}", next_step=f"one of: {', '.join(parameter.choices)}")
+        return value
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ConfigError(f"{title} must be a whole number, not {value!r}")
+    unit = f" {parameter.unit}" if parameter.unit else ""
+    low, high = parameter.min, parameter.max
+    if (low is not None and value < low) or (high is not None and value > high):
+        raise ConfigError(f"{title} cannot be {value}{unit}", next_step=f"between {low} and {high}{unit}")
+    return value
