@@ -146,6 +146,10 @@ class VirtualFace:
         """cut, on or reset."""
         await self.request(wire.Power(action))
 
+    async def fault(self, name: str, count: int = 1, after_bytes: int = 0) -> None:
+        """Make the board's WASMachine port misbehave: refuse, cut, mute or half."""
+        await self.request(wire.Fault(name, count, after_bytes))
+
     async def advance(self, ms: float, timeout_s: float = 30.0) -> wire.Advanced:
         """Run a virtual clock forward; the time-out is real time."""
         return await self.request(wire.Advance(ms), timeout_s)

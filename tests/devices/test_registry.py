@@ -1,0 +1,288 @@
+"""Devices and their registry on a real bus and a real store; the faces are doubles at their Protocol."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import pytest
+
+from microclaw.boards import BoardProfile, load_board
+from microclaw.bus.bus import Bus
+from microclaw.bus.events import EvidenceKind
+from microclaw.devices.calls import (
+    AdcRead,
+    AppInstall,
+    AppList,
+    Call,
+    GpioGet,
+    GpioSet,
+    PinLevel,
+    PwmSet,
+)
+from microclaw.devices.device import Device
+from microclaw.devices.registry import Registry
+from microclaw.errors import (
+    CallRejected,
+    ConfigError,
+    DeviceTimeout,
+    DeviceUnreachable,
+    MicroclawError,
+    NotSupported,
+    PinRefused,
+    UnknownName,
+)
+from microclaw.store.database import Database
+from microclaw.store.devices import DeviceTable
+
+R = TypeVar("R")
+
+
+class FakeFace:
+    """Answers every gpio call with its own level, or raises what it is told to."""
+
+    def __init__(self, face_id: str) -> None:
+        kind = face_id.partition(":")[0]
+        offers = {
+            "virtual": {"gpio.get", "edges.read"},
+            "serial": {"gpio.get", "gpio.set", "pwm.set", "adc.read"},
+            "wasmachine": {"apps.list", "apps.install"},
+        }
+        proves: dict[str, EvidenceKind] = {"virtual": "counted", "serial": "reported", "wasmachine": "accepted"}
+        self.face_id = face_id
+        self.capabilities = frozenset(offers[kind])
+        self.evidence = proves[kind]
+        self.fails: MicroclawError | None = None
+        self.hangs = False
+        self.calls: list[Call[Any]] = []
+        self.running = 0
+        self.closed = False
+
+    async def call(self, call: Call[R], timeout_s: float) -> R:
+        self.calls.append(call)
+        self.running += 1
+        assert self.running == 1, "two calls at once on one device"
+        try:
+            await asyncio.sleep(0)
+            if self.hangs:
+                await asyncio.Event().wait()
+            if self.fails is not None:
+                raise self.fails
+            return cast("R", PinLevel(0, 1) if call.method.startswith("gpio") else ())
+        finally:
+            self.running -= 1
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+def open_fake(face_id: str, board: BoardProfile) -> FakeFace:
+    if ":" not in face_id:
+        raise ConfigError(f"{face_id} is no address")
+    return FakeFace(face_id)
+
+
+@asynccontextmanager
+async def open_registry(path: Path) -> AsyncIterator[Registry]:
+    ids = itertools.count(1)
+    async with (
+        Database.open(path / "microclaw.db") as database,
+        Bus() as bus,
+        Registry(
+            bus=bus,
+            store=DeviceTable(database),
+            open_face=open_fake,
+            load_board=load_board,
+            mint_id=lambda: f"dev{next(ids)}",
+            now_ms=lambda: 1_700_000_000_000,
+        ) as registry,
+    ):
+        yield registry
+
+
+@pytest.fixture
+async def registry(tmp_path: Path) -> AsyncIterator[Registry]:
+    async with open_registry(tmp_path) as registry:
+        yield registry
+
+
+@pytest.fixture
+async def device(registry: Registry) -> Device:
+    return await registry.add("bench", "virtual", ["wasmachine://h:1", "serial:/dev/x", "virtual:/s"])
+
+
+def face_of(device: Device, kind: str) -> FakeFace:
+    face = next(face for face in device.faces if face.face_id.startswith(kind))
+    assert isinstance(face, FakeFace)
+    return face
+
+
+async def test_capability_picks_the_face_that_proves_most(device: Device) -> None:
+    await device.call(GpioGet(4))
+    await device.call(GpioSet(4, 1))
+    await device.call(AppList())
+    assert [call.method for call in face_of(device, "virtual").calls] == ["gpio.get"]
+    assert [call.method for call in face_of(device, "serial").calls] == ["gpio.set"]
+    assert [call.method for call in face_of(device, "wasmachine").calls] == ["apps.list"]
+    assert device.evidence_of("gpio.get") == "counted"
+    assert device.evidence_of("gpio.set") == "reported"
+    assert device.evidence_of("i2c.scan") is None
+
+
+async def test_unreachable_face_is_replaced_by_the_next_for_what_may_be_repeated(device: Device) -> None:
+    face_of(device, "virtual").fails = DeviceUnreachable("socket gone")
+    assert (await device.call(GpioGet(4))).level == 1
+    assert len(face_of(device, "serial").calls) == 1
+
+
+async def test_call_with_a_lasting_effect_is_never_tried_twice(registry: Registry) -> None:
+    device = await registry.add("two", "virtual", ["wasmachine://a:1", "wasmachine://b:1"])
+    face_of(device, "wasmachine://a").fails = DeviceUnreachable("gone")
+    with pytest.raises(DeviceUnreachable):
+        await device.call(AppInstall("x", b""))
+    assert face_of(device, "wasmachine://b").calls == []
+
+
+@pytest.mark.parametrize("call", [GpioSet(27, 1), GpioGet(35), PwmSet(19, 10), AdcRead(12), GpioSet(24, 0)])
+async def test_forbidden_pin_never_reaches_a_face(call: Call[Any], device: Device) -> None:
+    with pytest.raises(PinRefused) as caught:
+        await device.call(call)
+    assert caught.value.next_step
+    assert all(face_of(device, kind).calls == [] for kind in ("serial", "virtual", "wasmachine"))
+
+
+@pytest.mark.parametrize("call", [GpioSet(4, 2), GpioSet(4, -1), PwmSet(5, 256), PwmSet(5, 10, 0), PwmSet(5, 1, 10**9)])
+async def test_value_out_of_range_is_refused_with_the_range(call: Call[Any], device: Device) -> None:
+    with pytest.raises(CallRejected) as caught:
+        await device.call(call)
+    assert caught.value.next_step
+
+
+async def test_missing_capability_names_the_faces_and_what_would_offer_it(registry: Registry) -> None:
+    device = await registry.add("far", "virtual", ["wasmachine://h:1"])
+    with pytest.raises(NotSupported, match=r"gpio\.set \(faces: wasmachine://h:1\)") as caught:
+        await device.call(GpioSet(4, 1))
+    assert "serial" in str(caught.value.next_step)
+
+
+async def test_calls_of_one_device_run_one_at_a_time_in_order(device: Device) -> None:
+    await asyncio.gather(*(device.call(GpioSet(pin, 1)) for pin in (4, 5, 6, 7)))
+    assert [cast("GpioSet", call).pin for call in face_of(device, "serial").calls] == [4, 5, 6, 7]
+
+
+async def test_device_that_hangs_does_not_delay_another(registry: Registry, device: Device) -> None:
+    other = await registry.add("other", "virtual", ["serial:/dev/y"])
+    face_of(device, "serial").hangs = True
+    hanging = asyncio.create_task(device.call(GpioSet(4, 1), 0.2), name="hanging")
+    assert (await other.call(GpioSet(4, 1), 5.0)).level == 1
+    with pytest.raises(DeviceTimeout):
+        await hanging
+
+
+async def test_devices_survive_the_host(tmp_path: Path) -> None:
+    async with open_registry(tmp_path) as registry:
+        await registry.add("bench", "esp32-s3-devkitc-1-v1.1", ["serial:/dev/x", "wasmachine://h:1"], ["kitchen"])
+    async with open_registry(tmp_path) as registry:
+        (device,) = registry.list()
+        assert (device.name, device.device_id, device.labels) == ("bench", "dev1", ("kitchen",))
+        assert device.board.board_id == "esp32-s3-devkitc-1-v1.1"
+        assert device.face_ids == ("serial:/dev/x", "wasmachine://h:1")
+
+
+async def test_device_is_found_by_name_and_by_id(registry: Registry, device: Device) -> None:
+    assert registry.get("bench") is device
+    assert registry.get(device.device_id) is device
+    assert registry.owner_of("serial:/dev/x") is device
+
+
+async def test_unknown_device_names_the_near_ones(registry: Registry, device: Device) -> None:
+    with pytest.raises(UnknownName, match="'bnech'") as caught:
+        registry.get("bnech")
+    assert caught.value.next_step == "did you mean bench?"
+
+
+async def test_unknown_device_on_an_empty_host_says_how_to_add_one(registry: Registry) -> None:
+    with pytest.raises(UnknownName) as caught:
+        registry.get("bench")
+    assert "microclaw device add" in str(caught.value.next_step)
+
+
+@pytest.mark.parametrize("name", ["", "Bench", "a b", "a_b", "../x", "x" * 33, "ü"])
+async def test_name_of_another_form_is_refused_with_a_usable_one(name: str, registry: Registry) -> None:
+    with pytest.raises(ConfigError) as caught:
+        await registry.add(name, "virtual", ["serial:/dev/x"])
+    assert str(caught.value.next_step).startswith("try ")
+    assert registry.list() == ()
+
+
+async def test_names_and_faces_are_unique(registry: Registry, device: Device) -> None:
+    with pytest.raises(ConfigError, match="there is a device named bench"):
+        await registry.add("bench", "virtual", ["serial:/dev/z"])
+    with pytest.raises(ConfigError, match="belongs to bench already") as caught:
+        await registry.add("copy", "virtual", ["serial:/dev/x"])
+    assert "merge" in str(caught.value.next_step)
+    assert len(registry.list()) == 1
+
+
+async def test_renamed_device_keeps_its_id_and_answers_to_the_new_name(tmp_path: Path) -> None:
+    async with open_registry(tmp_path) as registry:
+        device = await registry.add("bench", "virtual", ["serial:/dev/x"])
+        await registry.rename("bench", "desk")
+        assert registry.get("desk") is device
+        with pytest.raises(UnknownName):
+            registry.get("bench")
+    async with open_registry(tmp_path) as registry:
+        assert registry.get("desk").device_id == "dev1"
+
+
+async def test_merged_devices_are_one_with_all_faces(tmp_path: Path) -> None:
+    async with open_registry(tmp_path) as registry:
+        await registry.add("net", "virtual", ["wasmachine://h:1"], ["a"])
+        await registry.add("usb", "virtual", ["serial:/dev/x"], ["b"])
+        merged = await registry.merge("net", "usb")
+        assert merged.face_ids == ("wasmachine://h:1", "serial:/dev/x")
+        await merged.call(GpioSet(4, 1))
+        with pytest.raises(UnknownName):
+            registry.get("usb")
+    async with open_registry(tmp_path) as registry:
+        (device,) = registry.list()
+        assert (device.face_ids, device.labels) == (("wasmachine://h:1", "serial:/dev/x"), ("a", "b"))
+
+
+async def test_boards_of_two_kinds_cannot_be_merged(registry: Registry, device: Device) -> None:
+    await registry.add("kit", "esp32-s3-devkitc-1-v1.0", ["serial:/dev/kit"])
+    with pytest.raises(ConfigError, match="not one board"):
+        await registry.merge("bench", "kit")
+    with pytest.raises(ConfigError, match="with itself"):
+        await registry.merge("bench", "bench")
+
+
+async def test_faces_are_replaced_and_the_dropped_ones_closed(registry: Registry, device: Device) -> None:
+    serial, link = face_of(device, "serial"), face_of(device, "wasmachine")
+    await registry.set_faces("bench", ["serial:/dev/x", "virtual:/new"])
+    assert device.face_ids == ("serial:/dev/x", "virtual:/new")
+    assert face_of(device, "serial") is serial
+    assert not serial.closed
+    assert link.closed
+
+
+async def test_removed_device_is_gone_and_closed(registry: Registry, device: Device) -> None:
+    serial = face_of(device, "serial")
+    await registry.remove("bench")
+    assert registry.list() == ()
+    assert serial.closed
+    with pytest.raises(DeviceUnreachable, match="not served"):
+        await device.call(GpioSet(4, 1))
+    await registry.add("bench", "virtual", ["serial:/dev/x"])
+
+
+async def test_unknown_board_or_face_adds_nothing(registry: Registry) -> None:
+    with pytest.raises(UnknownName, match="no board profile"):
+        await registry.add("bench", "toaster", ["serial:/dev/x"])
+    with pytest.raises(ConfigError, match="nonsense is no address"):
+        await registry.add("bench", "virtual", ["nonsense"])
+    assert registry.list() == ()

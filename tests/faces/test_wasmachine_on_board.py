@@ -1,0 +1,115 @@
+"""The WASMachine face on a virtual board in its stock mode: real parser, real apps, real cuts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from microclaw.boards import load_board
+from microclaw.devices.calls import AppEntry, AppInstall, AppList, AppRequest, AppStates, AppUninstall
+from microclaw.errors import (
+    AppExists,
+    AppNotFound,
+    DeviceTimeout,
+    DeviceUnreachable,
+    InstallInterrupted,
+    InvalidModule,
+    TooManyApps,
+)
+from microclaw.faces.board_process import VirtualBoardProcess
+from microclaw.faces.wasmachine import WasmachineFace
+from microclaw.faces.wasmachine_link import Timeouts
+from microclaw.wire.wasmachine.request import Request
+
+CASES = json.loads((Path(__file__).parents[1] / "vectors" / "wasmachine.json").read_text())["cases"]
+ECHO = Request.decode(
+    bytes.fromhex(next(c for c in CASES if c["case"] == "install with heap, timers, watchdog")["to_device"])[8:]
+).body
+LIMIT_S = 30.0
+QUICK = Timeouts(answer_s=3.0, first_query_s=1.5, idle_s=0.05)
+
+
+@pytest.fixture
+async def face(board: VirtualBoardProcess, tmp_path: Path) -> AsyncIterator[WasmachineFace]:
+    face = WasmachineFace(board.ready.faces[0], load_board("virtual"), lock_folder=tmp_path, timeouts=QUICK)
+    yield face
+    await face.close()
+
+
+async def test_app_is_installed_asked_listed_and_removed(face: WasmachineFace) -> None:
+    assert await face.call(AppList(), LIMIT_S) == ()
+    await face.call(AppInstall("echo", ECHO, heap_bytes=16384), LIMIT_S)
+    assert await face.call(AppList(), LIMIT_S) == (AppEntry("echo", 16384),)
+    reply = await face.call(AppRequest("echo", "/echo", {}), LIMIT_S)
+    assert reply.status == 69
+    assert reply.values["reply"] == "pong"
+    await face.call(AppUninstall("echo"), LIMIT_S)
+    assert await face.call(AppList(), LIMIT_S) == ()
+
+
+async def test_events_of_an_app_arrive_while_connected(face: WasmachineFace) -> None:
+    await face.call(AppInstall("echo", ECHO), LIMIT_S)
+    await face.watch_events("log")
+    for _ in range(200):
+        await face.call(AppRequest("echo", "/echo", {}), LIMIT_S)
+        if face.events:
+            break
+    else:
+        # Events come each 700 ms of board time: hold the connection for one silent request.
+        with pytest.raises(DeviceTimeout):
+            await face.call(AppRequest("nosuch/../echo", "/echo", {}), LIMIT_S)
+    assert {event.url for event in face.events} <= {"log"}
+
+
+async def test_each_wrong_order_has_its_own_error(face: WasmachineFace) -> None:
+    for name in ("a", "b", "c"):
+        await face.call(AppInstall(name, ECHO), LIMIT_S)
+    with pytest.raises(TooManyApps):
+        await face.call(AppInstall("d", ECHO), LIMIT_S)
+    await face.call(AppUninstall("c"), LIMIT_S)
+    with pytest.raises(AppExists):
+        await face.call(AppInstall("a", ECHO), LIMIT_S)
+    with pytest.raises(AppNotFound):
+        await face.call(AppUninstall("c"), LIMIT_S)
+    with pytest.raises(AppNotFound):
+        await face.call(AppRequest("c", "/x", {}), LIMIT_S)
+    with pytest.raises(InvalidModule):
+        await face.call(AppInstall("e", ECHO[:8] + b"\x0a\x03\x01\x01\xff"), LIMIT_S)
+    assert {app.name for app in await face.call(AppList(), LIMIT_S)} == {"a", "b"}
+
+
+@pytest.mark.parametrize("after_bytes", [3, 8, 40, 600])
+async def test_install_cut_by_the_device_is_mended_on_a_stock_parser(
+    after_bytes: int, face: WasmachineFace, board: VirtualBoardProcess
+) -> None:
+    await board.control.fault("cut", 1, after_bytes)
+    with pytest.raises(InstallInterrupted) as caught:
+        await face.call(AppInstall("echo", ECHO), LIMIT_S)
+    assert caught.value.outcome == "not_installed"
+    assert await board.control.call(AppStates(), LIMIT_S) == ()
+    await face.call(AppInstall("echo", ECHO), LIMIT_S)
+    assert [app.name for app in await face.call(AppList(), LIMIT_S)] == ["echo"]
+
+
+async def test_install_whose_answer_is_lost_is_found_by_asking(
+    face: WasmachineFace, board: VirtualBoardProcess
+) -> None:
+    await board.control.fault("mute", 1)
+    with pytest.raises(InstallInterrupted, match="does list echo") as caught:
+        await face.call(AppInstall("echo", ECHO), LIMIT_S)
+    assert caught.value.outcome == "listed"
+
+
+async def test_board_without_power_is_unreachable_and_comes_back_empty(
+    face: WasmachineFace, board: VirtualBoardProcess
+) -> None:
+    await face.call(AppInstall("echo", ECHO), LIMIT_S)
+    await board.control.power("cut")
+    with pytest.raises((DeviceUnreachable, DeviceTimeout)) as caught:
+        await face.call(AppList(), LIMIT_S)
+    assert caught.value.exit_code == 4
+    await board.control.power("on")
+    assert await face.call(AppList(), LIMIT_S) == ()
