@@ -79,8 +79,6 @@ class AdcReading(NamedTuple):
 
 
 class _Pin:
-    __slots__ = ("app", "duty", "external", "frequency_hz", "level", "number", "open_drain", "out", "pull", "reads", "role")
-
     def __init__(self, number: int) -> None:
         self.number = number
         self.external: int | None = None
@@ -210,6 +208,10 @@ class Board:
             state.level = state.electrical_level()
             self._pwm.append(PwmRecord(self.clock.now_ms(), pin, duty, frequency_hz))
 
+    def is_pwm(self, pin: int) -> bool:
+        with self._lock:
+            return self._pin(pin).role == "pwm"
+
     # ADC.
     def set_adc(self, pin: int, volts: float) -> None:
         """Put a voltage on an ADC pin; what is outside of 0-3.3 V is refused."""
@@ -240,9 +242,8 @@ class Board:
 
     def sensor(self, name: str) -> I2cSensor:
         if name not in self.sensors:
-            raise UnknownName(
-                f"no sensor {name!r} on {self.profile.board_id}", next_step=f"known: {', '.join(self.sensors) or 'none'}"
-            )
+            known = ", ".join(self.sensors) or "none"
+            raise UnknownName(f"no sensor {name!r} on {self.profile.board_id}", next_step=f"known: {known}")
         return self.sensors[name]
 
     def i2c_addresses(self) -> list[int]:
@@ -349,6 +350,12 @@ class Board:
     def reset(self) -> None:
         self.power_cut()
         self.power_on()
+
+    def crash(self, reason: str) -> None:
+        """The firmware panicked: it says so and boots again."""
+        self.print_line(reason)
+        self.print_line("Rebooting...")
+        self.reset()
 
     def close(self) -> None:
         """Remove what the board keeps outside of this process's memory."""

@@ -1,4 +1,4 @@
-"""Board time: the real clock, and a virtual one that jumps to the next timer when every app is idle. Knows no app's code.
+"""Board time: a real clock, and a virtual one that jumps to the next timer when every app is idle. Knows no app's code.
 
 An app's thread is a `Task`. On the real clock tasks run as they please. On the virtual clock exactly one task runs at a
 time, in the order in which they were woken, so that the same inputs give the same edges to the bit; board time moves
@@ -100,6 +100,10 @@ class Clock(Protocol):
     def close(self) -> None: ...
 
     # What tasks (app threads) and those who wake them use.
+    def add(self, task: Task) -> None:
+        """Whoever starts the task's thread, just before: the task queues for its first turn."""
+        ...
+
     def begin(self, task: Task) -> None:
         """The task's own thread, first thing: wait for its turn."""
         ...
@@ -166,6 +170,9 @@ class RealClock:
         with self._changed:
             self._closed = True
             self._changed.notify()
+
+    def add(self, task: Task) -> None:
+        pass
 
     def begin(self, task: Task) -> None:
         pass
@@ -238,14 +245,17 @@ class VirtualClock:
 
     def read_ms(self, task: Task) -> float:
         with self._lock:
+            if task.interrupted:
+                raise Interrupted(task.name)
             task._reads += 1
             task._cpu_mark_s = 0.0
             if task._reads <= CHEAP_READS:
                 self._now_ms += READ_COST_MS
                 return self._now_ms
-            if self._now_ms < self._limit_ms:
+            if self._now_ms < self._limit_ms and not self._is_alarm_due():
                 self._now_ms += BUSY_READ_COST_MS
                 return self._now_ms
+            # It busy-waits and something else is due, or the time that was granted is used up.
             task._state = _State.PAUSED
             self._paused.append(task)
             self._hand_on()
@@ -274,14 +284,14 @@ class VirtualClock:
             return self._settle()
 
     def advance(self, ms: float) -> Advanced:
-        """Run board time forward by `ms`. Time arrives there even when nothing happens (`idle`), unless an app is stuck."""
+        """Run board time forward by `ms`. It arrives there even when nothing happens (`idle`), unless an app is stuck."""
         with self._advancing:
             with self._lock:
                 target_ms = self._limit_ms = self._now_ms + ms
                 self._resume_paused()
             while (stuck := self._settle()) is None:
                 with self._lock:
-                    alarm = self._next_alarm(target_ms)
+                    alarm = self._next_alarm(min(self._now_ms, target_ms) if self._paused else target_ms)
                     if alarm is None:
                         if self._paused and self._now_ms < target_ms:
                             self._resume_paused()
@@ -296,10 +306,12 @@ class VirtualClock:
                 idle = stuck is None and not self._heap and not self._paused
                 return Advanced(self._now_ms, idle, stuck)
 
-    def begin(self, task: Task) -> None:
-        task._thread_id = threading.get_ident()
+    def add(self, task: Task) -> None:
         with self._lock:
             self._make_ready(task)
+
+    def begin(self, task: Task) -> None:
+        task._thread_id = threading.get_ident()
         self._take_turn(task, raises=False)
 
     def idle(self, task: Task) -> None:
@@ -388,6 +400,9 @@ class VirtualClock:
             else:
                 return None
         return None
+
+    def _is_alarm_due(self) -> bool:
+        return bool(self._heap) and self._heap[0][0] <= self._now_ms and not self._heap[0][2].cancelled
 
     def _settle(self) -> str | None:
         while True:

@@ -40,7 +40,7 @@ class History(Generic[R]):
         return self._first + len(self._records) - 1
 
     def since(self, number: int, limit: int | None = None) -> Page[R]:
-        """At most `limit` records from `number` on; a number from the future gives an empty page and the present one."""
+        """At most `limit` records from `number` on; a number from the future gives an empty page."""
         end = self._first + len(self._records)
         start = min(max(number, self._first), end)
         stop = end if limit is None else min(end, start + max(limit, 0))

@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from typing import Final
 
+from microclaw.errors import InvalidModule, ProtocolError
 from microclaw.virtual.app import App
-from microclaw.virtual.board import Board
+from microclaw.virtual.board import Board, PowerEvent
+from microclaw.virtual.module import MAGIC, VERSION, prepare
+from microclaw.virtual.natives.ledc import Ledc
+
+MIN_HEAP_BYTES: Final = 256
+_DEATH_S: Final = 1.0
 
 
 class Runtime:
-    """All apps of one board. `on_response` and `on_event` take what apps send: the payload bytes of a frame."""
+    """All apps of one board. `on_response` and `on_request` take what apps send: the payload bytes of a frame.
+
+    They are called in the app's thread. `on_request` gets what wasm_post_request sends, events included.
+    """
 
     def __init__(self, board: Board) -> None:
         self.board = board
         self.apps: dict[str, App] = {}
         self.on_response: Callable[[App, bytes], None] = lambda app, payload: None
-        self.on_event: Callable[[App, bytes], None] = lambda app, payload: None
+        self.on_request: Callable[[App, bytes], None] = lambda app, payload: None
+        self._ledc = Ledc(board)
+        board.on_power(self._on_power)
+
+    def warm_up(self) -> None:
+        """Import the wasm engine in the background, so that the first load need not wait for it (0.1 s)."""
+        threading.Thread(target=_import_engine, name="warm-up", daemon=True).start()
 
     def load(
         self, name: str, wasm: bytes, *, heap_bytes: int = 8192, timers: int = 20, watchdog_ms: int = 180_000
@@ -24,12 +41,57 @@ class Runtime:
 
         Unresolved imports are no error here: the console shows a warning and calling one traps.
         """
-        ...
+        from microclaw.virtual.instance import (  # the engine takes 0.1 s to import
+            Instance,
+            InstantiateFailed,
+            LoadFailed,
+        )
+
+        if wasm[:4] != MAGIC:
+            raise InvalidModule("Install WASM app failed: invalid file format.")
+        if wasm[4:8] != VERSION:
+            raise InvalidModule("Install WASM app failed: invalid WASM version.")
+        heap_bytes = max(heap_bytes, MIN_HEAP_BYTES)
+        app = App(self.board, self._ledc, name, wasm, heap_bytes=heap_bytes, timers=timers, watchdog_ms=watchdog_ms)
+        app.process.send_response = lambda payload: self.on_response(app, payload)
+        app.process.send_request = lambda payload: self.on_request(app, payload)
+        firmware = self.board.profile.firmware
+        groups = frozenset(group.replace("-", "_") for group in firmware.native_groups)
+        try:
+            prepared = prepare(wasm, heap_bytes)
+            app.process.place_heap(prepared.heap_start, heap_bytes)
+            app.attach(Instance(prepared, app.process, groups, firmware.max_memory_bytes))
+        except (ProtocolError, LoadFailed) as exc:
+            self.board.print_line(f"error: WASM module load failed: {exc}".splitlines()[0])
+            raise InvalidModule("Install WASM app failed: load WASM file failed.") from exc
+        except InstantiateFailed as exc:
+            self.board.print_line(f"error: WASM module instantiate failed: {exc}".splitlines()[0])
+            raise InvalidModule("Install WASM app failed: instantiate wasm runtime failed.") from exc
+        self.apps[name] = app
+        return app
 
     def unload(self, app: App) -> None:
         """Take an app that ended out of the list."""
-        ...
+        self.apps.pop(app.name, None)
 
     def close(self) -> None:
         """Kill every app."""
-        ...
+        self._kill_all()
+
+    def _on_power(self, event: PowerEvent) -> None:
+        if event == "cut":
+            self._kill_all()
+            self._ledc.reset()
+
+    def _kill_all(self) -> None:
+        apps, self.apps = list(self.apps.values()), {}
+        for app in apps:
+            app.interrupt()
+        # On the virtual clock tasks take turns: one of them, crashing the board, must not wait for the others.
+        if not (self.board.clock.is_virtual and threading.current_thread().name.startswith("app-")):
+            for app in apps:
+                app.join(_DEATH_S)
+
+
+def _import_engine() -> None:
+    import microclaw.virtual.instance  # noqa: F401

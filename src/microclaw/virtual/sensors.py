@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from struct import pack
+from typing import Final, Protocol
+
+from microclaw.errors import CallRejected
+
+# name -> (default, lowest, highest)
+_Range = tuple[float, float, float]
 
 
 class I2cSensor(Protocol):
@@ -15,9 +21,201 @@ class I2cSensor(Protocol):
     def read(self, size: int) -> bytes: ...
     def values(self) -> dict[str, float]: ...
     def set_values(self, values: Mapping[str, float]) -> None: ...
-    def reset(self) -> None: ...
+    def reset(self) -> None:
+        """Power on: registers as the datasheet says; what the sensor measures stays."""
+        ...
 
 
 def attach_sensors(addresses: Mapping[str, int]) -> dict[str, I2cSensor]:
-    """The sensors of a board profile, by name."""
-    ...
+    """The sensors of a board profile, by name; a name that no model exists for raises KeyError."""
+    return {name: _MODELS[name](address) for name, address in addresses.items()}
+
+
+class _Measured:
+    """What a sensor is exposed to, within its datasheet's limits."""
+
+    ranges: Mapping[str, _Range]
+
+    def __init__(self) -> None:
+        self._values = {name: default for name, (default, _, _) in self.ranges.items()}
+
+    def values(self) -> dict[str, float]:
+        return dict(self._values)
+
+    def set_values(self, values: Mapping[str, float]) -> None:
+        for name, value in values.items():
+            if name not in self.ranges:
+                raise CallRejected(f"no value {name!r}", next_step=f"known values: {', '.join(self.ranges)}")
+            _, low, high = self.ranges[name]
+            if not low <= value <= high:
+                raise CallRejected(f"{name} {value} is out of range", next_step=f"choose {low} to {high}")
+        self._values.update(values)
+
+
+class Bme280(_Measured):
+    """Bosch BST-BME280-DS001: register map section 5, compensation section 4.2.3.
+
+    Raw values are found by searching for those that the datasheet's own formulas turn into the wanted ones.
+    """
+
+    ranges: Mapping[str, _Range] = {
+        "temperature_c": (22.5, -40.0, 85.0),
+        "humidity_pct": (45.0, 0.0, 100.0),
+        "pressure_hpa": (1013.25, 300.0, 1100.0),
+    }
+    CHIP_ID: Final = 0x60
+    _T: Final = (27504, 26435, -1000)
+    _P: Final = (36477, -10685, 3024, 2855, 140, -7, 15500, -14600, 6000)
+    _H: Final = (75, 362, 0, 314, 50, 30)
+
+    def __init__(self, address: int) -> None:
+        super().__init__()
+        self.address = address
+        self.reset()
+
+    def reset(self) -> None:
+        self._pointer = 0
+        self._registers = bytearray(256)
+        self._registers[0xD0] = self.CHIP_ID
+        self._registers[0x88:0xA0] = pack("<Hhh", *self._T) + pack("<Hhhhhhhhh", *self._P)
+        h1, h2, h3, h4, h5, h6 = self._H
+        self._registers[0xA1] = h1
+        h45 = bytes([h4 >> 4 & 0xFF, (h4 & 0xF) | (h5 & 0xF) << 4, h5 >> 4 & 0xFF])
+        self._registers[0xE1:0xE8] = pack("<hB", h2, h3) + h45 + pack("<b", h6)
+        self._registers[0xF7:0xFF] = bytes.fromhex("8000008000008000")
+
+    def write(self, data: bytes) -> None:
+        # Section 6.2.1: register and value alternate; the register pointer does not move by itself while writing.
+        if not data:
+            return
+        self._pointer = data[0]
+        for register, value in zip(data[0::2], data[1::2], strict=False):
+            if register == 0xE0 and value == 0xB6:
+                self.reset()
+            elif register in (0xF2, 0xF4, 0xF5):
+                self._registers[register] = value
+                if register == 0xF4 and value & 3:
+                    self._measure()
+                if register == 0xF4 and value & 3 in (1, 2):
+                    self._registers[0xF4] &= 0xFC  # forced mode: one measurement, then asleep again
+
+    def read(self, size: int) -> bytes:
+        if self._registers[0xF4] & 3 == 3:
+            self._measure()
+        data = bytes(self._registers[(self._pointer + i) & 0xFF] for i in range(size))
+        self._pointer = (self._pointer + size) & 0xFF
+        return data
+
+    def _measure(self) -> None:
+        """Sample into 0xF7..0xFE; a quantity whose oversampling is 0 is skipped and reads 0x80000 (0x8000)."""
+        control, humidity = self._registers[0xF4], self._registers[0xF2] & 7
+        raw_t = _search(lambda raw: self._temperature(raw)[0], round(self._values["temperature_c"] * 100), 20)
+        fine = self._temperature(raw_t)[1]
+        wanted_p = round(self._values["pressure_hpa"] * 25600)
+        # Pressure falls as its raw value rises.
+        raw_p = _search(lambda raw: -self._pressure(raw, fine), -wanted_p, 20)
+        raw_h = _search(lambda raw: self._humidity(raw, fine), round(self._values["humidity_pct"] * 1024), 16)
+        pressure = raw_p if control >> 2 & 7 else 0x80000
+        temperature = raw_t if control >> 5 else 0x80000
+        self._registers[0xF7:0xFA] = (pressure << 4).to_bytes(3, "big")
+        self._registers[0xFA:0xFD] = (temperature << 4).to_bytes(3, "big")
+        self._registers[0xFD:0xFF] = (raw_h if humidity else 0x8000).to_bytes(2, "big")
+
+    def _temperature(self, raw: int) -> tuple[int, int]:
+        """Hundredths of a degree, and t_fine."""
+        t1, t2, t3 = self._T
+        var1 = ((raw >> 3) - (t1 << 1)) * t2 >> 11
+        var2 = (((raw >> 4) - t1) * ((raw >> 4) - t1) >> 12) * t3 >> 14
+        return ((var1 + var2) * 5 + 128 >> 8, var1 + var2)
+
+    def _pressure(self, raw: int, fine: int) -> int:
+        """Pa in Q24.8."""
+        p1, p2, p3, p4, p5, p6, p7, p8, p9 = self._P
+        var1 = fine - 128000
+        var2 = var1 * var1 * p6 + (var1 * p5 << 17) + (p4 << 35)
+        var1 = (var1 * var1 * p3 >> 8) + (var1 * p2 << 12)
+        var1 = ((1 << 47) + var1) * p1 >> 33
+        if var1 == 0:
+            return 0
+        p = _divide(((1048576 - raw << 31) - var2) * 3125, var1)
+        var1 = p9 * (p >> 13) * (p >> 13) >> 25
+        return (p + var1 + (p8 * p >> 19) >> 8) + (p7 << 4)
+
+    def _humidity(self, raw: int, fine: int) -> int:
+        """Percent in Q22.10."""
+        h1, h2, h3, h4, h5, h6 = self._H
+        v = fine - 76800
+        scale = ((v * h6 >> 10) * ((v * h3 >> 11) + 32768) >> 10) + 2097152
+        v = ((raw << 14) - (h4 << 20) - h5 * v + 16384 >> 15) * (scale * h2 + 8192 >> 14)
+        v -= ((v >> 15) * (v >> 15) >> 7) * h1 >> 4
+        return min(max(v, 0), 419430400) >> 12
+
+
+class Ina219(_Measured):
+    """TI SBOS448: 16-bit big-endian registers; the shunt is 0.1 ohm, as on the usual breakout boards."""
+
+    ranges: Mapping[str, _Range] = {"voltage_v": (3.3, 0.0, 26.0), "current_ma": (50.0, -3200.0, 3200.0)}
+    SHUNT_OHM: Final = 0.1
+
+    def __init__(self, address: int) -> None:
+        super().__init__()
+        self.address = address
+        self.reset()
+
+    def reset(self) -> None:
+        self._pointer = 0
+        self._config = 0x399F
+        self._calibration = 0
+
+    def values(self) -> dict[str, float]:
+        power_mw = self._values["voltage_v"] * self._values["current_ma"]
+        return {**self._values, "power_mw": round(power_mw, 3)}
+
+    def write(self, data: bytes) -> None:
+        if data:
+            self._pointer = data[0]
+        if len(data) >= 3:
+            value = int.from_bytes(data[1:3], "big")
+            if self._pointer == 0:
+                self._config = 0x399F if value & 0x8000 else value
+                self._calibration = 0 if value & 0x8000 else self._calibration
+            elif self._pointer == 5:
+                self._calibration = value & 0xFFFE
+
+    def read(self, size: int) -> bytes:
+        word = pack(">H", self._register() & 0xFFFF)
+        return (word * (size // 2 + 1))[:size]
+
+    def _register(self) -> int:
+        # Shunt: 10 uV a bit. Bus: 4 mV a bit in bits 3-15, bit 1 says that a conversion is ready.
+        shunt = _clamp16(round(self._values["current_ma"] * self.SHUNT_OHM * 100))
+        bus = min(round(self._values["voltage_v"] / 0.004), 0x1FFF)
+        current = _clamp16(_divide(shunt * self._calibration, 4096))
+        power = min(_divide(abs(current) * bus, 5000), 0xFFFF)
+        return {0: self._config, 1: shunt, 2: bus << 3 | 2, 3: power, 4: current, 5: self._calibration}.get(
+            self._pointer, 0
+        )
+
+
+_MODELS = {"bme280": Bme280, "ina219": Ina219}
+
+
+def _divide(a: int, b: int) -> int:
+    """C's division: towards zero."""
+    return abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1)
+
+
+def _clamp16(value: int) -> int:
+    return max(-32768, min(32767, value))
+
+
+def _search(rising: Callable[[int], int], wanted: int, bits: int) -> int:
+    """The smallest raw value for which a rising function reaches `wanted`."""
+    low, high = 0, (1 << bits) - 1
+    while low < high:
+        middle = (low + high) // 2
+        if rising(middle) < wanted:
+            low = middle + 1
+        else:
+            high = middle
+    return low

@@ -1,0 +1,213 @@
+"""A wasm module's bytes: what the virtual firmware must know and change before it runs. Validates nothing in the code.
+
+WAMR inserts the app heap into linear memory when it instantiates a module: at `__heap_base` when that is exported,
+else behind the last page. The same is done here by rewriting the memory section.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from microclaw.errors import ProtocolError
+
+MAGIC: Final = b"\0asm"
+VERSION: Final = b"\x01\0\0\0"
+PAGE_BYTES: Final = 65_536
+_MEMORY, _GLOBAL, _EXPORT, _DATA = 5, 6, 7, 11
+_FUNC_KIND, _MEMORY_KIND, _GLOBAL_KIND = 0, 2, 3
+_I32 = 0x7F
+_HOST_MEMORY_NAME: Final = "__virtual_memory"
+
+
+@dataclass(slots=True)
+class Layout:
+    """Where things are in linear memory; None is not known. `pages` and `max_pages` as the module declares them."""
+
+    pages: int | None = None
+    max_pages: int | None = None
+    memory_name: str | None = None
+    heap_base: int | None = None
+    data_end: int | None = None
+    stack_top: int | None = None
+    first_data: int | None = None
+    globals: list[int | None] = field(default_factory=list)
+
+    @property
+    def stack_area(self) -> tuple[int, int] | None:
+        """Lowest and highest address of the shadow stack, when both ends are certain."""
+        top = self.stack_top
+        if top is None or self.pages is None or not 0 < top <= self.pages * PAGE_BYTES:
+            return None
+        if self.data_end is not None and self.data_end < top:
+            return (_align16(self.data_end), top)
+        if self.first_data is not None and self.first_data >= top:
+            return (16, top)
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The module as it will be run: with room for the heap at `heap_start`, and its memory exported as `memory_name`."""
+
+    wasm: bytes
+    layout: Layout
+    heap_start: int | None
+    memory_name: str | None
+    total_pages: int
+
+
+def prepare(wasm: bytes, heap_bytes: int) -> Prepared:
+    """Insert the app heap; ProtocolError when the sections do not add up."""
+    sections = _sections(wasm)
+    layout = _layout(sections)
+    if layout.pages is None:
+        return Prepared(wasm, layout, None, None, 0)
+    end = layout.pages * PAGE_BYTES
+    start = _align16(layout.heap_base) if layout.heap_base is not None and layout.heap_base < end else end
+    pages = max(layout.pages, -(-(start + heap_bytes) // PAGE_BYTES))
+    changed = []
+    for number, body in sections:
+        if number == _MEMORY and pages > layout.pages:
+            body = _with_pages(pages, None if layout.max_pages is None else max(layout.max_pages, pages))
+        if number == _EXPORT and layout.memory_name is None:
+            body = _with_memory_export(body)
+        changed.append(bytes([number]) + _leb(len(body)) + body)
+    if layout.memory_name is None and all(number != _EXPORT for number, _ in sections):
+        return Prepared(wasm, layout, None, None, layout.pages)
+    name = layout.memory_name or _HOST_MEMORY_NAME
+    return Prepared(MAGIC + VERSION + b"".join(changed), layout, start, name, pages)
+
+
+class _Bytes:
+    """A cursor over bytes; running out raises ProtocolError."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.at = 0
+
+    def take(self, size: int) -> bytes:
+        if self.at + size > len(self.data):
+            raise ProtocolError("unexpected end")
+        self.at += size
+        return self.data[self.at - size : self.at]
+
+    def byte(self) -> int:
+        return self.take(1)[0]
+
+    def leb(self, signed: bool = False, max_bytes: int = 10) -> int:
+        value = 0
+        for shift in range(0, 7 * max_bytes, 7):
+            byte = self.byte()
+            value |= (byte & 0x7F) << shift
+            if not byte & 0x80:
+                return value - (1 << (shift + 7)) if signed and byte & 0x40 else value
+        raise ProtocolError("integer representation too long")
+
+    def name(self) -> str:
+        return self.take(self.leb()).decode("utf-8", "replace")
+
+
+def _sections(wasm: bytes) -> list[tuple[int, bytes]]:
+    data = _Bytes(wasm)
+    data.take(8)
+    sections = []
+    while data.at < len(wasm):
+        number = data.byte()
+        sections.append((number, data.take(data.leb())))
+    return sections
+
+
+def _layout(sections: list[tuple[int, bytes]]) -> Layout:
+    layout = Layout()
+    exports: dict[str, tuple[int, int]] = {}
+    for number, body in sections:
+        data = _Bytes(body)
+        if number == _MEMORY and data.leb():
+            flags = data.byte()
+            layout.pages = data.leb()
+            layout.max_pages = data.leb() if flags & 1 else None
+        elif number == _GLOBAL:
+            _read_globals(data, layout)
+        elif number == _EXPORT:
+            for _ in range(data.leb()):
+                name = data.name()
+                exports[name] = (data.byte(), data.leb())
+        elif number == _DATA:
+            layout.first_data = _first_data(data)
+    layout.memory_name = next((name for name, (kind, _) in exports.items() if kind == _MEMORY_KIND), None)
+    layout.heap_base = _exported_global(layout, exports, "__heap_base")
+    layout.data_end = _exported_global(layout, exports, "__data_end")
+    return layout
+
+
+def _read_globals(data: _Bytes, layout: Layout) -> None:
+    """Constants of i32 globals. wasm-ld makes __stack_pointer the first one, mutable, with the stack's top in it."""
+    for index in range(data.leb()):
+        value_type, mutable = data.byte(), data.byte()
+        opcode = data.byte()
+        value: int | None = None
+        if opcode in (0x41, 0x42):
+            value = data.leb(signed=True)
+        elif opcode in (0x43, 0x44):
+            data.take(4 if opcode == 0x43 else 8)
+        else:
+            data.leb()
+        while data.byte() != 0x0B:
+            pass
+        if value_type != _I32:
+            value = None
+        layout.globals.append(value)
+        if index == 0 and mutable:
+            layout.stack_top = value
+
+
+def _first_data(data: _Bytes) -> int | None:
+    """The lowest address of an active data segment with a constant offset."""
+    lowest: int | None = None
+    for _ in range(data.leb()):
+        mode = data.leb()
+        if mode == 2:
+            data.leb()
+        if mode in (0, 2):
+            if data.byte() != 0x41:
+                return None
+            offset = data.leb(signed=True)
+            if data.byte() != 0x0B:
+                return None
+            lowest = offset if lowest is None else min(lowest, offset)
+        data.take(data.leb())
+    return lowest
+
+
+def _exported_global(layout: Layout, exports: dict[str, tuple[int, int]], name: str) -> int | None:
+    kind, index = exports.get(name, (-1, 0))
+    # Imported globals would shift the index; no firmware offers any, so such a module does not load.
+    return layout.globals[index] if kind == _GLOBAL_KIND and index < len(layout.globals) else None
+
+
+def _with_pages(pages: int, max_pages: int | None) -> bytes:
+    limits = b"\0" + _leb(pages) if max_pages is None else b"\x01" + _leb(pages) + _leb(max_pages)
+    return b"\x01" + limits
+
+
+def _with_memory_export(body: bytes) -> bytes:
+    data = _Bytes(body)
+    count = data.leb()
+    name = _HOST_MEMORY_NAME.encode()
+    return _leb(count + 1) + body[data.at :] + _leb(len(name)) + name + bytes([_MEMORY_KIND, 0])
+
+
+def _leb(value: int) -> bytes:
+    out = bytearray()
+    while True:
+        byte = value & 0x7F
+        value >>= 7
+        if not value:
+            out.append(byte)
+            return bytes(out)
+        out.append(byte | 0x80)
+
+
+def _align16(value: int) -> int:
+    return (value + 15) // 16 * 16

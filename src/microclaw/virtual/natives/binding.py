@@ -1,0 +1,52 @@
+"""Ties a native's Python function to its WAMR signature: checks its pointers as WAMR does. Implements no native."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
+
+from microclaw.virtual.posix import PosixError
+
+if TYPE_CHECKING:
+    from microclaw.virtual.process import Process
+
+Handler: TypeAlias = Callable[..., int | float | None]
+"""Called with the process and the arguments: pointers unsigned and checked, integers signed, floats as they are."""
+
+
+def bind(process: Process, signature: str, handler: Handler) -> Callable[..., int | float | None]:
+    """A host function of the signature's wasm type."""
+    letters, _, result = signature[1:].partition(")")
+    pointers = [i for i, letter in enumerate(letters) if letter in "*$"]
+    checks = [(i, letters[i], letters[i + 1 : i + 2] == "~") for i in pointers]
+    lengths = [i for i, letter in enumerate(letters) if letter == "~"]
+
+    def call(*raw: int | float) -> int | float | None:
+        arguments = list(raw)
+        for i in pointers:
+            arguments[i] = int(arguments[i]) & 0xFFFFFFFF
+        for i in lengths:
+            arguments[i] = int(arguments[i]) & 0xFFFFFFFF
+        for i, letter, has_length in checks:
+            if letter == "$":
+                process.memory.string(int(arguments[i]))
+            else:
+                process.memory.check(int(arguments[i]), int(arguments[i + 1]) if has_length else 1)
+        try:
+            value = handler(process, *arguments)
+        except PosixError as exc:
+            process.set_errno(exc.errno)
+            value = -1
+        return _as_wasm(value, result)
+
+    return call
+
+
+def _as_wasm(value: int | float | None, result: str) -> int | float | None:
+    if not result:
+        return None
+    if result in "fF":
+        return float(value or 0)
+    bits = 64 if result == "I" else 32
+    number = int(value or 0) & ((1 << bits) - 1)
+    return number - (1 << bits) if number >> (bits - 1) else number

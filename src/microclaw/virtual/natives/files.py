@@ -1,0 +1,88 @@
+"""The file half of the firmware's libc extension: descriptors of devices, of files under /storage and of the console."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from microclaw.virtual.natives.binding import Handler
+from microclaw.virtual.posix import Errno, PosixError
+from microclaw.virtual.process import Process
+from microclaw.wire.wasmachine.ioctl import IoctlCommand
+
+_F_GETFL: Final = 3
+_MAX_IO_BYTES: Final = 65_536
+
+
+def _open(process: Process, path: int, flags: int, mode: int) -> int:
+    name = process.memory.string(path).decode("utf-8", "surrogateescape")
+    fd = process.files.open(name, flags & 0xFFFFFFFF)
+    if name.startswith("/dev/gpio/"):
+        process.pins.add(int(name.rpartition("/")[2]))
+    return fd
+
+
+def _read(process: Process, fd: int, buffer: int, size: int) -> int:
+    data = process.files.get(fd).read(process, min(size, _MAX_IO_BYTES))
+    process.memory.write(buffer, data)
+    return len(data)
+
+
+def _write(process: Process, fd: int, buffer: int, size: int) -> int:
+    return process.files.get(fd).write(process, process.memory.read(buffer, min(size, _MAX_IO_BYTES)))
+
+
+def _pread(process: Process, fd: int, buffer: int, size: int, offset: int) -> int:
+    data = process.files.storage(fd).read_at(min(size, _MAX_IO_BYTES), offset)
+    process.memory.write(buffer, data)
+    return len(data)
+
+
+def _pwrite(process: Process, fd: int, buffer: int, size: int, offset: int) -> int:
+    return process.files.storage(fd).write_at(process.memory.read(buffer, min(size, _MAX_IO_BYTES)), offset)
+
+
+def _lseek(process: Process, fd: int, offset: int, whence: int) -> int:
+    return process.files.storage(fd).seek(offset, whence)
+
+
+def _fcntl(process: Process, fd: int, command: int, argument: int) -> int:
+    process.files.get(fd)
+    if command != _F_GETFL:
+        raise PosixError(Errno.ENOSYS)
+    return 0
+
+
+def _fsync(process: Process, fd: int) -> int:
+    process.files.storage(fd).sync()
+    return 0
+
+
+def _close(process: Process, fd: int) -> int:
+    process.files.close(fd)
+    return 0
+
+
+def _ioctl(process: Process, fd: int, command: int, va: int) -> int:
+    if command not in IoctlCommand.__members__.values():
+        raise PosixError(Errno.EINVAL)
+    process.files.get(fd).ioctl(process, command, va)
+    return 0
+
+
+def _fstat(process: Process, fd: int, out: int) -> int:
+    return -1  # the firmware does not support it and says so on its console only
+
+
+HANDLERS: dict[str, Handler] = {
+    "open": _open,
+    "read": _read,
+    "write": _write,
+    "pread": _pread,
+    "pwrite": _pwrite,
+    "lseek": _lseek,
+    "fcntl": _fcntl,
+    "fsync": _fsync,
+    "close": _close,
+    "ioctl": _ioctl,
+    "fstat": _fstat,
+}

@@ -1,0 +1,64 @@
+"""/dev/gpio/N as esp-iot-solution's ext_vfs_gpio.c serves it: one byte written or read is a level. No interrupts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from microclaw.virtual.natives.data_seq import take_data_seq
+from microclaw.virtual.posix import Errno, PosixError
+from microclaw.wire.wasmachine.ioctl import GpioFlag, IoctlCommand, OpenFlag
+
+if TYPE_CHECKING:
+    from microclaw.virtual.board import Board
+    from microclaw.virtual.process import Process
+
+
+class GpioFile:
+    """An open pin. Closing disables it; an app that ends without closing leaves it as it is, as on the device."""
+
+    def __init__(self, board: Board, pin: int, flags: int, app: str) -> None:
+        self.pin = pin
+        self._board = board
+        self._app = app
+        self._reads = bool(flags & OpenFlag.O_RDONLY) or not flags & OpenFlag.O_WRONLY
+        self._drives = bool(flags & OpenFlag.O_WRONLY)
+        # The driver marks a pin as taken by its flags, which are 0 for a read-only one (newlib's O_RDONLY).
+        self.is_claimed = self._drives
+        known = board.profile.pins[pin]
+        if known.reserved:
+            board.print_line(f"W gpio: GPIO {pin} is {known.reserved}", app)
+        self._configure(GpioFlag(0))
+
+    def write(self, process: Process, data: bytes) -> int:
+        if not self._drives:
+            raise PosixError(Errno.EBADF)
+        if not data:
+            raise PosixError(Errno.EINVAL)
+        self._board.write_pin(self.pin, data[0])
+        return 1
+
+    def read(self, process: Process, size: int) -> bytes:
+        if not self._reads:
+            raise PosixError(Errno.EBADF)
+        if not size:
+            raise PosixError(Errno.EINVAL)
+        return bytes([self._board.read_pin(self.pin)])
+
+    def ioctl(self, process: Process, command: int, va: int) -> None:
+        values = take_data_seq(process.memory, va)
+        if command != IoctlCommand.GPIOCSCFG:
+            raise PosixError(Errno.EINVAL)
+        self._configure(GpioFlag(values.pop(1, 4) & 7))
+
+    def close(self) -> None:
+        self._board.configure_pin(self.pin, reads=False, drives=False)
+
+    def _configure(self, flags: GpioFlag) -> None:
+        self._board.configure_pin(
+            self.pin,
+            reads=self._reads,
+            drives=self._drives,
+            pull=1 if flags & GpioFlag.PULLUP else 0,
+            open_drain=bool(flags & GpioFlag.OPENDRAIN),
+            app=self._app,
+        )

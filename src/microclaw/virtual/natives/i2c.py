@@ -1,0 +1,118 @@
+"""/dev/i2c/0 as the firmware serves it: transfers with the sensors on the board's bus. Simulates no bus timing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from microclaw.virtual.memory import OutOfBounds
+from microclaw.virtual.natives.data_seq import DataSeq, take_data_seq
+from microclaw.virtual.posix import Errno, PosixError
+from microclaw.wire.wasmachine.ioctl import I2cConfigFlag, I2cExchangeFlag, I2cMessageFlag, IoctlCommand
+
+if TYPE_CHECKING:
+    from microclaw.virtual.board import Board
+    from microclaw.virtual.process import Process
+
+MAX_TRANSFER_BYTES: Final = 1024
+
+
+class I2cFile:
+    """The open bus. Before I2CIOCSCFG with master mode and the board's own pins nobody answers."""
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+        self._configured = False
+        self._wired = False
+
+    def write(self, process: Process, data: bytes) -> int:
+        raise PosixError(Errno.ENOSYS)
+
+    def read(self, process: Process, size: int) -> bytes:
+        raise PosixError(Errno.ENOSYS)
+
+    def ioctl(self, process: Process, command: int, va: int) -> None:
+        values = take_data_seq(process.memory, va)
+        match command:
+            case IoctlCommand.I2CIOCSCFG:
+                self._configure(process, values)
+            case IoctlCommand.I2CIOCRDWR:
+                self._message(process, values)
+            case IoctlCommand.I2CIOCEXCHANGE:
+                self._exchange(process, values)
+            case _:
+                raise PosixError(Errno.EINVAL)
+
+    def close(self) -> None:
+        self._configured = False
+
+    def _configure(self, process: Process, values: DataSeq) -> None:
+        sda, scl, flags = values.pop(1, 2), values.pop(2, 2), values.pop(3, 4)
+        if not flags & I2cConfigFlag.MASTER:
+            values.pop(5, 4)
+            values.pop(6, 2)
+            raise PosixError(Errno.ENOTSUP)  # nothing on this board would talk to a slave
+        clock_hz = values.pop(4, 4)
+        if not self._board.has_pin(sda) or not self._board.has_pin(scl) or sda == scl or not 0 < clock_hz <= 1_000_000:
+            raise PosixError(Errno.EINVAL)
+        bus = self._board.profile.i2c
+        self._wired = bus is not None and (bus.sda, bus.scl) == (sda, scl)
+        self._configured = True
+        process.pins.update((sda, scl))
+
+    def _message(self, process: Process, values: DataSeq) -> None:
+        flags, address = values.pop(1, 2), values.pop(2, 2)
+        size, buffer = values.pop(4, 4), values.pop(3, 4)
+        if flags & I2cMessageFlag.WRITE:
+            self._send(address, _take(process, buffer, size), bool(flags & I2cMessageFlag.CHECK_ACK))
+        else:
+            _give(process, buffer, self._receive(address, size))
+
+    def _exchange(self, process: Process, values: DataSeq) -> None:
+        flags, address, delay_ms = values.pop(1, 2), values.pop(2, 2), values.pop(3, 4)
+        tx, tx_size, rx, rx_size = (values.pop(kind, 4) for kind in (4, 5, 6, 7))
+        data = _take(process, tx, tx_size)
+        if flags & I2cExchangeFlag.READ_FIRST:
+            _give(process, rx, self._receive(address, rx_size))
+        else:
+            self._send(address, data, bool(flags & I2cExchangeFlag.CHECK_ACK))
+        if flags & I2cExchangeFlag.DELAY and delay_ms:
+            process.sleep(delay_ms)
+        if flags & I2cExchangeFlag.READ_FIRST:
+            self._send(address, data, bool(flags & I2cExchangeFlag.CHECK_ACK))
+        else:
+            _give(process, rx, self._receive(address, rx_size))
+
+    def _send(self, address: int, data: bytes, check_ack: bool) -> None:
+        self._ready()
+        # Without check_ack the driver clocks the bytes out whether someone listens or not.
+        if not (self._wired and self._board.i2c_write(address, data)) and check_ack:
+            raise PosixError(Errno.EIO)
+
+    def _receive(self, address: int, size: int) -> bytes:
+        self._ready()
+        if size > MAX_TRANSFER_BYTES:
+            raise PosixError(Errno.EINVAL)
+        data = self._board.i2c_read(address, size) if self._wired else None
+        if data is None:
+            raise PosixError(Errno.EIO)
+        return data
+
+    def _ready(self) -> None:
+        if not self._configured:
+            raise PosixError(Errno.EINVAL)
+
+
+def _take(process: Process, address: int, size: int) -> bytes:
+    if size > MAX_TRANSFER_BYTES:
+        raise PosixError(Errno.EINVAL)
+    try:
+        return process.memory.read(address, size)
+    except OutOfBounds:
+        raise PosixError(Errno.EINVAL) from None
+
+
+def _give(process: Process, address: int, data: bytes) -> None:
+    try:
+        process.memory.write(address, data)
+    except OutOfBounds:
+        raise PosixError(Errno.EINVAL) from None

@@ -1,0 +1,157 @@
+"""/dev/ledc/N as esp-iot-solution's ext_vfs_ledc.c serves it, its slips included. Simulates no waveform, only duty.
+
+What a program meets there: the duty in the configuration is a percentage that the driver multiplies by 13 (the number
+of bits) instead of 8192, so 50 % becomes 6 of 8192; LEDCIOCSSETDUTY takes the raw 13-bit duty; a node can be configured
+once; channels are numbered across all nodes, so two nodes with one channel each share channel 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from microclaw.virtual.natives.data_seq import take_data_seq
+from microclaw.virtual.posix import Errno, PosixError
+from microclaw.wire.wasmachine.ioctl import IoctlCommand
+
+if TYPE_CHECKING:
+    from microclaw.virtual.board import Board
+    from microclaw.virtual.process import Process
+
+NODES: Final = 4
+CHANNELS: Final = 4
+CHIP_CHANNELS: Final = 8
+DUTY_BITS: Final = 13
+DUTY_FULL: Final = 1 << DUTY_BITS
+_DUTY_MAX_PERCENT: Final = 100
+_PHASE_MAX: Final = 360
+_MAX_FREQUENCY_HZ: Final = 80_000_000 >> DUTY_BITS
+"""The APB clock divided by 2^13: above it ledc_timer_config finds no divider."""
+
+
+@dataclass(slots=True)
+class _Channel:
+    node: int
+    duty: int
+    pins: dict[int, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Node:
+    frequency_hz: int = 0
+    configured: bool = False
+    paused: bool = False
+    channels: set[int] = field(default_factory=set)
+
+
+class Ledc:
+    """The LEDC peripheral of one board: its state outlives the app that configured it, not a power cut."""
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+        self.reset()
+
+    def reset(self) -> None:
+        self._nodes = [_Node() for _ in range(NODES)]
+        self._channels: dict[int, _Channel] = {}
+
+    def configure(
+        self, number: int, frequency_hz: int, count: int, pin: int, percent: int, phase: int, app: str
+    ) -> None:
+        node = self._nodes[number]
+        if node.configured or percent > _DUTY_MAX_PERCENT or phase >= _PHASE_MAX:
+            raise PosixError(Errno.EINVAL)
+        if not 0 < frequency_hz <= _MAX_FREQUENCY_HZ or count > CHANNELS or not self._board.has_pin(pin):
+            raise PosixError(Errno.EIO)
+        node.frequency_hz = frequency_hz
+        for index in range(count):
+            # The GPIO matrix gives a pin one source: the channel configured last.
+            for other in self._channels.values():
+                other.pins.pop(pin, None)
+            channel = self._channels.setdefault(index, _Channel(number, 0))
+            channel.node = number
+            channel.duty = percent * DUTY_BITS // _DUTY_MAX_PERCENT
+            channel.pins[pin] = app
+            node.channels.add(index)
+        node.configured = True
+        if count:
+            self._board.set_pwm(pin, 0, frequency_hz, app)
+        self._show(node.channels)
+
+    def set_frequency(self, number: int, frequency_hz: int) -> None:
+        node = self._configured(number)
+        if not 0 < frequency_hz <= _MAX_FREQUENCY_HZ:
+            raise PosixError(Errno.EIO)
+        node.frequency_hz = frequency_hz
+        self._show(set(self._channels))
+
+    def set_duty(self, number: int, index: int, duty: int) -> None:
+        self._configured(number)
+        if index >= CHIP_CHANNELS:
+            raise PosixError(Errno.EIO)
+        self._channels.setdefault(index, _Channel(number, 0)).duty = min(duty, DUTY_FULL)
+        self._show({index})
+
+    def pause(self, number: int, paused: bool) -> None:
+        self._configured(number).paused = paused
+        self._show(set(self._channels))
+
+    def close(self, number: int) -> None:
+        """ledc_stop for each of its channels: they idle low until someone sets a duty again; pins stay wired."""
+        node = self._nodes[number]
+        for index in node.channels:
+            self._channels[index].duty = 0
+        self._show(node.channels)
+        self._nodes[number] = _Node(node.frequency_hz)
+
+    def _configured(self, number: int) -> _Node:
+        if not self._nodes[number].configured:
+            raise PosixError(Errno.EINVAL)
+        return self._nodes[number]
+
+    def _show(self, channels: set[int]) -> None:
+        for index in sorted(channels):
+            channel = self._channels[index]
+            node = self._nodes[channel.node]
+            # A paused timer leaves the signal where it stood; which level that is depends on the moment.
+            duty = 0 if node.paused else round(channel.duty * 255 / DUTY_FULL)
+            for pin, app in channel.pins.items():
+                if self._board.is_pwm(pin):  # else someone took it for plain input or output
+                    self._board.set_pwm(pin, duty, node.frequency_hz, app)
+
+
+class LedcFile:
+    """An open /dev/ledc/N."""
+
+    def __init__(self, ledc: Ledc, node: int) -> None:
+        self._ledc = ledc
+        self._node = node
+
+    def write(self, process: Process, data: bytes) -> int:
+        raise PosixError(Errno.ENOSYS)
+
+    def read(self, process: Process, size: int) -> bytes:
+        raise PosixError(Errno.ENOSYS)
+
+    def ioctl(self, process: Process, command: int, va: int) -> None:
+        match command:
+            case IoctlCommand.LEDCIOCSCFG:
+                values = take_data_seq(process.memory, va)
+                frequency_hz, count = values.pop(1, 4), values.pop(2, 1)
+                # Every channel reads the same frame types: all get channel 0's pin, duty and phase.
+                channel = [values.pop(0x103, 1), values.pop(0x203, 4), values.pop(0x303, 4)] if count else [0, 0, 0]
+                self._ledc.configure(self._node, frequency_hz, count, channel[0], channel[1], channel[2], process.name)
+                process.pins.add(channel[0])
+            case IoctlCommand.LEDCIOCSSETFREQ:
+                self._ledc.set_frequency(self._node, process.memory.u32(va))
+            case IoctlCommand.LEDCIOCSSETDUTY:
+                values = take_data_seq(process.memory, va)
+                self._ledc.set_duty(self._node, values.pop(1, 1), values.pop(2, 4))
+            case IoctlCommand.LEDCIOCSPAUSE | IoctlCommand.LEDCIOCSRESUME:
+                self._ledc.pause(self._node, command == IoctlCommand.LEDCIOCSPAUSE)
+            case _:
+                # LEDCIOCSSETPHASE too: the firmware tests for SETDUTY twice.
+                raise PosixError(Errno.EINVAL)
+
+    def close(self) -> None:
+        self._ledc.close(self._node)

@@ -1,0 +1,43 @@
+"""Requests, responses and events between an app and the world: the app's buffers are the bytes of the wire's payloads."""
+
+from __future__ import annotations
+
+from microclaw.errors import ProtocolError
+from microclaw.virtual.natives.binding import Handler
+from microclaw.virtual.process import Process
+from microclaw.wire.wasmachine.request import Request, Response
+
+
+def _register_resource(process: Process, url: int) -> None:
+    process.resources.add(process.memory.string(url).decode("utf-8", "replace"))
+
+
+def _sub_event(process: Process, url: int) -> None:
+    process.subscriptions.add(process.memory.string(url).decode("utf-8", "replace"))
+
+
+def _response_send(process: Process, buffer: int, size: int) -> int:
+    payload = process.memory.read(buffer, size)
+    try:
+        Response.decode(payload)
+    except ProtocolError:
+        return 0
+    process.send_response(payload)
+    return 1
+
+
+def _post_request(process: Process, buffer: int, size: int) -> None:
+    payload = process.memory.read(buffer, size)
+    try:
+        Request.decode(payload)
+    except ProtocolError:
+        return
+    process.send_request(payload)
+
+
+HANDLERS: dict[str, Handler] = {
+    "wasm_register_resource": _register_resource,
+    "wasm_sub_event": _sub_event,
+    "wasm_response_send": _response_send,
+    "wasm_post_request": _post_request,
+}

@@ -1,0 +1,76 @@
+"""Clocks, sleeping and random numbers. The calendar starts at 1970 with each boot: nothing sets the board's clock."""
+
+from __future__ import annotations
+
+import time
+from struct import pack
+from typing import Final
+
+from microclaw.virtual.natives.binding import Handler
+from microclaw.virtual.process import Process
+
+_CLOCKS: Final = (0, 1)  # CLOCK_REALTIME, CLOCK_MONOTONIC
+_MAX_TIME: Final = 253_402_300_799
+
+
+def _clock_gettime(process: Process, clock_id: int, out: int) -> int:
+    if clock_id not in _CLOCKS:
+        return -1
+    nanoseconds = round(process.now_ms() * 1_000_000)
+    seconds, rest = divmod(nanoseconds, 1_000_000_000)
+    process.memory.write(out, pack("<qi4x", seconds, rest))
+    return 0
+
+
+def _clock(process: Process) -> int:
+    """WAMR: microseconds."""
+    return round(process.now_ms() * 1000)
+
+
+def _time(process: Process, out: int) -> int:
+    # Address 0 is memory too: time(NULL) writes there.
+    seconds = int(process.now_ms() // 1000)
+    process.memory.write_i64(out, seconds)
+    return seconds
+
+
+def _sleep(process: Process, seconds: int) -> int:
+    process.sleep((seconds & 0xFFFFFFFF) * 1000.0)
+    return 0
+
+
+def _usleep(process: Process, microseconds: int) -> int:
+    process.sleep((microseconds & 0xFFFFFFFF) / 1000.0)
+    return 0
+
+
+def _srand(process: Process, seed: int) -> None:
+    process.rand_state = seed & 0xFFFFFFFF
+
+
+def _rand(process: Process) -> int:
+    return process.next_random()
+
+
+def _localtime_r(process: Process, when: int, out: int) -> int:
+    """struct tm of nine ints (newlib's and musl's first nine), time zone UTC. Raw addresses: no check before ours."""
+    when, out = when & 0xFFFFFFFF, out & 0xFFFFFFFF
+    seconds = process.memory.i64(when)
+    if not 0 <= seconds <= _MAX_TIME:
+        return 0
+    t = time.gmtime(seconds)
+    fields = (t.tm_sec, t.tm_min, t.tm_hour, t.tm_mday, t.tm_mon - 1, t.tm_year - 1900, (t.tm_wday + 1) % 7)
+    process.memory.write(out, pack("<9i", *fields, t.tm_yday - 1, 0))
+    return out
+
+
+HANDLERS: dict[str, Handler] = {
+    "clock_gettime": _clock_gettime,
+    "clock": _clock,
+    "time": _time,
+    "sleep": _sleep,
+    "usleep": _usleep,
+    "srand": _srand,
+    "rand": _rand,
+    "localtime_r": _localtime_r,
+}
