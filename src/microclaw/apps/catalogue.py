@@ -50,18 +50,21 @@ class Catalogue:
         self._ledger = ledger
 
     async def list_apps(self, device: str | None = None) -> tuple[AppListing, ...]:
-        """Apps of one device (name or id) or of all; a device that does not answer lists what is wanted there."""
+        """Apps of one device (name or id) or of all; a device that does not answer lists what is wanted there.
+
+        Raises DeviceError only for a named device of which nothing is known.
+        """
         if device is not None:
-            return await self._of(self._devices.get(device))
+            return await self._of(self._devices.get(device), named=True)
         targets = [found for found in self._devices.list() if found.supports(AppList.method)]
         async with asyncio.TaskGroup() as tasks:
-            asked = [tasks.create_task(self._of(target), name=f"list {target.name}") for target in targets]
+            asked = [tasks.create_task(self._of(target, named=False), name=f"list {target.name}") for target in targets]
         return tuple(listing for task in asked for listing in task.result())
 
     async def show(self, device: str, name: str) -> AppListing:
         """One app with its size and source; raises AppNotFound naming what there is."""
         target = self._devices.get(device)
-        listings = await self._of(target)
+        listings = await self._of(target, named=True)
         listing = next((found for found in listings if found.name == name), None)
         if listing is None:
             raise not_found(target, name, [found.name for found in listings])
@@ -70,7 +73,7 @@ class Catalogue:
         image = await self._ledger.image(listing.sha256)
         return replace(listing, size_bytes=len(image.wasm), source=image.source)
 
-    async def _of(self, device: Device) -> tuple[AppListing, ...]:
+    async def _of(self, device: Device, *, named: bool) -> tuple[AppListing, ...]:
         wanted = {app.name: app for app in await self._ledger.desired(device.device_id)}
         absent: AppCondition = "missing"
         listed: dict[str, AppEntry] = {}
@@ -80,7 +83,7 @@ class Catalogue:
             if device.supports(AppStates.method):
                 states = {app.name: app for app in await device.call(AppStates())}
         except DeviceError:
-            if not wanted:
+            if named and not wanted:
                 raise
             absent = "unreachable"
         names = sorted(wanted.keys() | listed.keys())

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from typing import NoReturn
 
 from microclaw.apps.change import AppVersion
 from microclaw.apps.ledger import Ledger
@@ -91,6 +94,7 @@ class Deployer:
         compile: Compile,
         read_module: ReadModule,
         try_image: Try,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._devices = devices
         self._ledger = ledger
@@ -98,6 +102,7 @@ class Deployer:
         self._compile = compile
         self._read_module = read_module
         self._try_image = try_image
+        self._sleep = sleep
 
     async def deploy(self, request: DeployRequest, report: Report) -> Deployment:
         """Compile, check, try, deploy, verify.
@@ -216,9 +221,7 @@ class Deployer:
                 text = accepted(name, device) + (", in place of the former one" if placed.replaced else "")
                 report(Step("deploy", text, took_ms=placed.took_ms))
                 stage = "verify"
-                found = await verify(device, name, trial, placed.baseline)
-                if found.dead is not None:
-                    await self._withdraw_dead(device, name, placed, found.dead, report)
+                found = await self._watch(device, name, trial, placed, report)
         except MicroclawError as exc:
             fail(report, stage, exc)
         report(_verified(found, device))
@@ -242,9 +245,21 @@ class Deployer:
         trial.raise_if_failed()
         return trial
 
+    async def _watch(self, device: Device, name: str, trial: Trial, placed: Placed, report: Report) -> Verification:
+        """Verify, then complete the change; a program that turned out dead is withdrawn instead."""
+        try:
+            found = await verify(device, name, trial, placed.baseline, sleep=self._sleep)
+        except asyncio.CancelledError:
+            await self._ledger.complete(placed.change_id)  # the device accepted it; only the watching was cut short
+            raise
+        if found.dead is not None:
+            await self._withdraw_dead(device, name, placed, found.dead, report)
+        await self._ledger.complete(placed.change_id)
+        return found
+
     async def _withdraw_dead(
         self, device: Device, name: str, placed: Placed, dead: tuple[str, str], report: Report
-    ) -> None:
+    ) -> NoReturn:
         """The firmware took it and it does nothing: free its place, then say so."""
         error, next_step = dead
         try:

@@ -15,7 +15,7 @@ from microclaw.apps.settle import settle
 from microclaw.bus.events import Report, Step
 from microclaw.devices.calls import AppList
 from microclaw.devices.device import Device
-from microclaw.errors import DeviceError, MicroclawError, UnknownName
+from microclaw.errors import DeviceError, DeviceTimeout, DeviceUnreachable, MicroclawError, UnknownName
 
 MAX_INTERVAL_S = 60.0
 _AT_ONCE = 16
@@ -75,10 +75,12 @@ class Keeper:
                 for text in await settle(device, self._ledger):
                     self._report(Step("deploy", text))
                 problem = await self._put_back_lost(device, put_back)
-        except DeviceError as exc:
+        except (DeviceUnreachable, DeviceTimeout) as exc:
             problem = exc.message
             known = before.unreachable_since_ms if before is not None else None
             unreachable_since = known if known is not None else self._now_ms()
+        except DeviceError as exc:
+            problem = exc.message
         kept = KeptDevice(device_id, device.name, self._now_ms(), unreachable_since, tuple(put_back), problem)
         self._kept[device_id] = kept
         return kept
@@ -102,7 +104,7 @@ class Keeper:
                 continue
             try:
                 await self._placement.put_back(device, app)
-            except DeviceError:
+            except (DeviceUnreachable, DeviceTimeout):
                 raise
             except MicroclawError as exc:
                 problem = problem or f"{app.name} could not be put back: {exc.message}"

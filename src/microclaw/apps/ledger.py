@@ -1,13 +1,27 @@
-"""Changes, desired apps and images as the apps stage sees them, over the host's one database. Touches no device."""
+"""Changes, desired apps and images as the apps stage sees them, over the store's rows. Touches no device."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Protocol, cast
 
-from microclaw.apps.change import AppVersion, Change, ChangeKind, DeviceAction
+from microclaw.apps.change import (
+    AppVersion,
+    Change,
+    ChangeKind,
+    DeviceAction,
+    PutApp,
+    RemoveApp,
+    decode_action,
+    encode_action,
+)
+from microclaw.store import apps as rows
 from microclaw.wasm.image import Image
+
+MAX_UNFINISHED = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,25 +34,47 @@ class DesiredApp:
     since_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class StoredImage:
-    sha256: str
-    wasm: bytes
-    source: str | None
-    compiler: str
+class Rows(Protocol):
+    """store.apps.AppTable."""
+
+    async def put_image(self, row: rows.ImageRow) -> None: ...
+
+    async def image(self, sha256: str) -> rows.ImageRow: ...
+
+    async def desired(self, device_id: str | None = None) -> tuple[rows.DesiredApp, ...]: ...
+
+    async def add_change(self, change: rows.NewChange) -> int: ...
+
+    async def settle_change(
+        self,
+        change_id: int,
+        state: rows.ChangeState,
+        *,
+        put: Sequence[rows.DesiredApp] = (),
+        delete: Sequence[tuple[str, str]] = (),
+    ) -> None: ...
+
+    async def change(self, change_id: int) -> rows.ChangeRow: ...
+
+    async def changes(
+        self, device_id: str | None = None, *, state: rows.ChangeState | None = None, limit: int = 100
+    ) -> tuple[rows.ChangeRow, ...]: ...
 
 
 class Ledger:
-    """`Ledger(database)`: the store's rows as typed changes."""
+    """`Ledger(AppTable(database))`."""
 
-    def __init__(self, database: Any) -> None: ...
+    def __init__(self, table: Rows, *, now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000) -> None:
+        self._table = table
+        self._now_ms = now_ms
 
     async def keep_image(self, image: Image) -> None:
-        raise NotImplementedError
+        meta = json.dumps({"name": image.name, "compiler": image.compiler})
+        await self._table.put_image(rows.ImageRow(image.sha256, image.wasm, image.source, meta, self._now_ms()))
 
-    async def image(self, sha256: str) -> StoredImage:
-        """Raises StoreError when the store has lost it."""
-        raise NotImplementedError
+    async def image(self, sha256: str) -> rows.ImageRow:
+        """A kept image; raises UnknownName when the store has none of that hash."""
+        return await self._table.image(sha256)
 
     async def plan(
         self,
@@ -51,32 +87,87 @@ class Ledger:
         undoes: int | None = None,
     ) -> int:
         """Write the change down before acting; the number it has from now on."""
-        raise NotImplementedError
+        change = rows.NewChange(
+            at_ms=self._now_ms(),
+            device_id=device_id,
+            kind=kind,
+            summary=summary,
+            forward=encode_action(forward),
+            inverse=None if inverse is None else encode_action(inverse),
+            undoes=undoes,
+        )
+        return await self._table.add_change(change)
 
-    async def complete(self, change_id: int) -> Change:
+    async def complete(self, change_id: int) -> None:
         """The device did it: the change is done, desired apps follow, and what it undoes is marked, all at once."""
-        raise NotImplementedError
+        change = await self.change(change_id)
+        match change.forward:
+            case PutApp(name=name, version=version) if change.kind != "app.restore":
+                await self._table.settle_change(change_id, "done", put=[self._desired_row(change, name, version)])
+            case RemoveApp(name=name):
+                await self._table.settle_change(change_id, "done", delete=[(change.device_id, name)])
+            case _:
+                await self._table.settle_change(change_id, "done")
 
     async def fail(self, change_id: int) -> None:
-        """The device did not do it, or it was taken back at once: desired apps are as before the change."""
-        raise NotImplementedError
+        """The device did not do it, or it was taken back at once: what is desired stays as before the change."""
+        await self._table.settle_change(change_id, "failed")
 
     async def leave_open(self, change_id: int) -> None:
         """Nobody knows whether the device did it; `unfinished` lists it until it is settled."""
-        raise NotImplementedError
+        await self._table.settle_change(change_id, "unknown")
 
     async def unfinished(self, device_id: str | None = None) -> Sequence[Change]:
         """Changes planned or of unknown outcome, oldest first."""
-        raise NotImplementedError
+        found = [
+            *await self._table.changes(device_id, state="planned", limit=MAX_UNFINISHED),
+            *await self._table.changes(device_id, state="unknown", limit=MAX_UNFINISHED),
+        ]
+        return [_change(row) for row in sorted(found, key=lambda row: row.change_id)]
 
     async def change(self, change_id: int) -> Change:
         """Raises UnknownName."""
-        raise NotImplementedError
+        return _change(await self._table.change(change_id))
 
     async def changes(self, device_id: str | None = None, limit: int = 50) -> Sequence[Change]:
         """Newest first."""
-        raise NotImplementedError
+        return [_change(row) for row in await self._table.changes(device_id, limit=limit)]
 
     async def desired(self, device_id: str | None = None) -> Sequence[DesiredApp]:
-        """Apps wanted on a device, or on any, by name."""
-        raise NotImplementedError
+        """Apps wanted on a device, or on any, by device and name."""
+        return [
+            DesiredApp(
+                row.device_id,
+                row.name,
+                AppVersion(row.sha256, row.heap_bytes, row.timers, row.watchdog_ms, row.pins),
+                row.since_ms,
+            )
+            for row in await self._table.desired(device_id)
+        ]
+
+    def _desired_row(self, change: Change, name: str, version: AppVersion) -> rows.DesiredApp:
+        return rows.DesiredApp(
+            device_id=change.device_id,
+            name=name,
+            sha256=version.sha256,
+            heap_bytes=version.heap_bytes,
+            timers=version.timers,
+            watchdog_ms=version.watchdog_ms,
+            pins=version.pins,
+            since_ms=self._now_ms(),
+        )
+
+
+def _change(row: rows.ChangeRow) -> Change:
+    return Change(
+        change_id=row.change_id,
+        at_ms=row.at_ms,
+        device_id=row.device_id,
+        kind=cast("ChangeKind", row.kind),
+        summary=row.summary,
+        forward=decode_action(row.forward),
+        inverse=None if row.inverse is None else decode_action(row.inverse),
+        state=row.state,
+        undoes=row.undoes,
+        undone_by=row.undone_by,
+    )

@@ -32,7 +32,10 @@ from microclaw.errors import (
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """An image that the device accepted; `before` is the version it replaced, when this host knew one."""
+    """An image that the device accepted, its change still planned: the caller completes or withdraws it.
+
+    `before` is the version it replaced, when this host knew one.
+    """
 
     change_id: int
     replaced: bool
@@ -101,7 +104,6 @@ class Placement:
                 await self._restore(device, name, before, report)
             raise
         took_ms = (time.perf_counter() - started) * 1000
-        await self._ledger.complete(change_id)
         return Placed(change_id, there, before, baseline, took_ms)
 
     async def take_off(self, device: Device, name: str, *, undoes: int | None = None) -> tuple[int, bool]:

@@ -1,0 +1,259 @@
+"""A device on paper behind the real bus, registry and store: for failures that a real board shows only by chance."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import itertools
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from microclaw.apps.catalogue import Catalogue
+from microclaw.apps.deploy import Deployer
+from microclaw.apps.explore import Explorer
+from microclaw.apps.keeper import Keeper
+from microclaw.apps.ledger import Ledger
+from microclaw.apps.placement import Placement
+from microclaw.apps.terms import TrialTerms
+from microclaw.apps.trial import Trial
+from microclaw.apps.undo import Undo
+from microclaw.boards.profile import BoardProfile
+from microclaw.boards.reader import load_board
+from microclaw.bus.bus import Bus
+from microclaw.bus.events import Edge, EvidenceKind, Step
+from microclaw.devices.calls import (
+    AppEntry,
+    AppInstall,
+    AppList,
+    AppState,
+    AppStates,
+    AppUninstall,
+    Call,
+    EdgeLog,
+    EdgesRead,
+    GpioGet,
+    GpioSet,
+    LogLine,
+    LogPage,
+    LogsRead,
+    PinLevel,
+    PwmSet,
+    PwmState,
+)
+from microclaw.devices.registry import Registry
+from microclaw.errors import AppExists, AppNotFound, InvalidModule, MicroclawError, TooManyApps
+from microclaw.store.apps import AppTable
+from microclaw.store.database import Database
+from microclaw.store.devices import DeviceTable
+from microclaw.wasm.image import Image, MemoryUse
+
+ACTING = frozenset({"apps.install", "apps.remove", "apps.list", "gpio.set", "pwm.set"})
+SEEING = frozenset({"apps.states", "edges.read", "logs.read", "gpio.get"})
+
+
+@dataclass
+class PaperFace:
+    """Answers as stock firmware would, from memory. `fail[method]` is raised once, `lie` at every call."""
+
+    face_id: str
+    sees: bool = True
+    evidence: EvidenceKind = "counted"
+    apps: dict[str, AppInstall] = field(default_factory=dict)
+    levels: dict[int, int] = field(default_factory=dict)
+    fail: dict[str, MicroclawError] = field(default_factory=dict)
+    away: MicroclawError | None = None
+    refused_wasm: set[bytes] = field(default_factory=set)
+    states: dict[str, AppState] = field(default_factory=dict)
+    edges: list[Edge] = field(default_factory=list)
+    lines: list[LogLine] = field(default_factory=list)
+    now_ms: float = 0.0
+    calls: list[str] = field(default_factory=list)
+    swallow: bool = False
+    """An install that raises `fail` has happened all the same."""
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        return ACTING | SEEING if self.sees else ACTING
+
+    async def call(self, call: Call[Any], timeout_s: float) -> Any:
+        self.calls.append(call.method)
+        if self.away is not None:
+            raise self.away
+        error = self.fail.pop(call.method, None)
+        if error is not None and not self.swallow:
+            raise error
+        answer = self._do(call)
+        if error is not None:
+            raise error
+        return answer
+
+    async def wait(self, seconds: float) -> None:
+        """The board's time is the only time."""
+        self.now_ms += seconds * 1000
+        await asyncio.sleep(0)
+
+    async def close(self) -> None:
+        pass
+
+    def _do(self, call: Call[Any]) -> Any:
+        match call:
+            case AppInstall(name=name, wasm=wasm):
+                if name in self.apps:
+                    raise AppExists("Install WASM app failed: app already installed.")
+                if len(self.apps) >= 3:
+                    raise TooManyApps("Install Applet failed: exceed max app installations.")
+                if wasm in self.refused_wasm:
+                    raise InvalidModule("invalid WASM version.")
+                self.apps[name] = call
+            case AppUninstall(name=name):
+                if self.apps.pop(name, None) is None:
+                    raise AppNotFound("Uninstall WASM app failed: no app found.")
+            case AppList():
+                return tuple(AppEntry(app.name, app.heap_bytes) for app in self.apps.values())
+            case AppStates():
+                return tuple(self.states[name] for name in self.apps if name in self.states)
+            case GpioSet(pin=pin, level=level):
+                self.levels[pin] = level
+                return PinLevel(pin, level)
+            case GpioGet(pin=pin):
+                return PinLevel(pin, self.levels.get(pin, 0))
+            case PwmSet(pin=pin, duty=duty, frequency_hz=frequency_hz):
+                return PwmState(pin, duty, frequency_hz)
+            case EdgesRead(cursor=cursor):
+                self.now_ms += 1.0
+                seen = [edge for edge in self.edges if edge.t_ms <= self.now_ms]
+                return EdgeLog(tuple(seen[cursor:]), len(seen), 0, self.now_ms)
+            case LogsRead(cursor=cursor):
+                return LogPage(tuple(self.lines[cursor:]), len(self.lines), 0)
+        return None
+
+
+def make_image(name: str, content: str = "", pins: tuple[int, ...] = (2,)) -> Image:
+    wasm = b"\0asm\1\0\0\0" + (content or name).encode()
+    return Image(
+        name=name,
+        wasm=wasm,
+        sha256=hashlib.sha256(wasm).hexdigest(),
+        imports=(),
+        exports=("on_init",),
+        memory=MemoryUse(65536, 0, 4096),
+        pins=pins,
+        compiler="paper 1.0",
+        cached=False,
+        compile_ms=0.0,
+        source=content or name,
+    )
+
+
+def make_trial(**changes: Any) -> Trial:
+    edges = tuple(Edge(500.0 * i, 2, (i + 1) % 2) for i in range(20))
+    trial = Trial(
+        ok=True,
+        ended="running",
+        log=(),
+        edges=edges,
+        pwm=(),
+        pins=(2,),
+        driven=(2,),
+        peak_heap_bytes=0,
+        peak_stack_bytes=0,
+        warnings=(),
+        board_ms=10_000.0,
+        took_ms=20.0,
+    )
+    return replace(trial, **changes)
+
+
+class Lab:
+    """Every part of the apps stage, over one paper device named "paper"."""
+
+    def __init__(self, registry: Registry, ledger: Ledger, face: PaperFace) -> None:
+        self.registry, self.ledger, self.face = registry, ledger, face
+        self.steps: list[Step] = []
+        self.clock_ms = 1_000
+        self.trials: dict[str, Trial] = {}
+        self.tried: list[str] = []
+        self.rebuild()
+
+    @property
+    def device_id(self) -> str:
+        return self.registry.get("paper").device_id
+
+    def rebuild(self) -> None:
+        """As after a restart of the host: nothing kept in memory."""
+        self.placement = Placement(self.ledger)
+        self.deployer = Deployer(
+            devices=self.registry,
+            ledger=self.ledger,
+            placement=self.placement,
+            compile=self.compile,
+            read_module=self.read_module,
+            try_image=self.try_image,
+            sleep=self.face.wait,
+        )
+        self.explorer = Explorer(devices=self.registry, ledger=self.ledger)
+        self.undo = Undo(ledger=self.ledger, deployer=self.deployer, explorer=self.explorer)
+        self.catalogue = Catalogue(devices=self.registry, ledger=self.ledger)
+        self.keeper = Keeper(
+            devices=self.registry,
+            ledger=self.ledger,
+            placement=self.placement,
+            report=self.steps.append,
+            now_ms=lambda: self.clock_ms,
+        )
+
+    async def compile(self, source: str, board: BoardProfile, *, name: str, optimization: str) -> Image:
+        return make_image(name, source, self.trials.get(name, make_trial()).pins)
+
+    def read_module(self, wasm: bytes, board: BoardProfile, *, name: str, source: str | None) -> Image:
+        return make_image(name, wasm[8:].decode(), self.trials.get(name, make_trial()).pins)
+
+    async def try_image(self, image: Image, board: BoardProfile, terms: TrialTerms) -> Trial:
+        self.tried.append(image.name)
+        return self.trials.get(image.name, make_trial())
+
+    def foreign(self, *names: str) -> None:
+        """Apps that somebody else installed."""
+        for name in names:
+            self.face.apps[name] = AppInstall(name, b"\0asm\1\0\0\0theirs")
+
+    def plays(self, name: str, *pins: int) -> None:
+        """Let the program `name` blink these pins in its trial, and the board show just that."""
+        edges = tuple(Edge(500.0 * i, pin, (i + 1) % 2) for i in range(4) for pin in pins)
+        self.trials[name] = make_trial(edges=edges, pins=pins, driven=pins)
+        now = self.face.now_ms
+        self.face.edges += [Edge(now + 60 + 500.0 * i, pin, (i + 1) % 2) for i in range(4) for pin in pins]
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    async with Database.open(tmp_path / "store.db") as opened:
+        yield opened
+
+
+@pytest.fixture
+def ledger(database: Database) -> Ledger:
+    ticks = itertools.count(1)
+    return Ledger(AppTable(database), now_ms=lambda: next(ticks))
+
+
+@pytest.fixture
+async def lab(database: Database, ledger: Ledger) -> AsyncIterator[Lab]:
+    face = PaperFace("paper:1")
+    async with (
+        Bus() as bus,
+        Registry(
+            bus=bus,
+            store=DeviceTable(database),
+            open_face=lambda face_id, board: face,
+            load_board=load_board,
+            mint_id=lambda: "d1",
+            now_ms=lambda: 0,
+        ) as registry,
+    ):
+        await registry.add("paper", "virtual", ["paper:1"])
+        yield Lab(registry, ledger, face)

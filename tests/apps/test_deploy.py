@@ -1,0 +1,317 @@
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from microclaw.apps.deploy import DeployRequest
+from microclaw.apps.trial import Trial
+from microclaw.bus.events import Edge, Step
+from microclaw.devices.calls import AppState, LogLine
+from microclaw.errors import (
+    AppExists,
+    AppNotFound,
+    BuildError,
+    DeployRejected,
+    DeviceUnreachable,
+    Diagnostic,
+    InstallInterrupted,
+    InvalidModule,
+    PinRefused,
+    TooManyApps,
+    TrialFailed,
+    UnknownName,
+)
+
+
+def blink(name: str = "blink", source: str = "v1") -> DeployRequest:
+    return DeployRequest(device="paper", name=name, source=source)
+
+
+def texts(steps: list[Step]) -> list[tuple[str, str, str]]:
+    return [(step.stage, step.state, step.text) for step in steps if step.state != "running"]
+
+
+def wasm_of(lab: Any, name: str) -> bytes:
+    wasm = lab.face.apps[name].wasm
+    assert isinstance(wasm, bytes)
+    return wasm[8:]
+
+
+async def test_every_stage_is_reported_with_its_numbers(lab: Any) -> None:
+    lab.plays("blink", 2)
+    done = await lab.deployer.deploy(blink(), lab.steps.append)
+    assert texts(lab.steps) == [
+        ("compile", "done", "paper 1.0 -O3 -> 10 B"),
+        ("check", "done", "MVP ok | no imports | stack 4 KB, heap 8 KB | pin 2 free"),
+        ("try", "done", "10 s of board time in 0.02 s: 4 edges on pin 2, 0.500 s apart"),
+        ("deploy", "done", "blink -> paper (paper:1), accepted"),
+        ("verify", "done", "counted on the board: first edge after 0.06 s, next 0.500 s later"),
+    ]
+    assert done.verified
+    assert done.evidence.kind == "counted"
+    assert len(done.evidence.edges) == 2
+    assert not done.replaced
+    assert [app.name for app in await lab.ledger.desired(lab.device_id)] == ["blink"]
+    assert (await lab.ledger.change(done.change_id)).state == "done"
+
+
+async def test_an_unknown_device_stops_everything(lab: Any) -> None:
+    with pytest.raises(UnknownName):
+        await lab.deployer.deploy(replace(blink(), device="papper"), lab.steps.append)
+    assert lab.face.calls == []
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "ü", "a b", "a" * 64, "-a", "a&heap=1"])
+async def test_a_name_that_firmware_would_stumble_over_is_refused(lab: Any, name: str) -> None:
+    with pytest.raises(DeployRejected) as caught:
+        await lab.deployer.deploy(blink(name), lab.steps.append)
+    assert caught.value.next_step
+
+
+async def test_a_build_error_keeps_the_shape(lab: Any) -> None:
+    found = Diagnostic("error", "use of undeclared identifier 'x'", "blink.c", 5, 31, "    x = 1;", "declare x")
+
+    async def refuse(*args: Any, **kwargs: Any) -> Any:
+        raise BuildError((found,))
+
+    lab.compile = refuse
+    lab.rebuild()
+    with pytest.raises(BuildError):
+        await lab.deployer.deploy(blink(), lab.steps.append)
+    failed = lab.steps[-1]
+    assert (failed.stage, failed.state) == ("compile", "failed")
+    assert failed.text == "blink.c:5:31: error: use of undeclared identifier 'x'"
+    assert "    x = 1;" in failed.detail[1]
+    assert failed.next_step == "declare x"
+    assert lab.face.calls == []
+
+
+async def test_a_failed_trial_never_reaches_the_device(lab: Any) -> None:
+    lab.plays("blink", 2)
+    lab.trials["blink"] = replace(lab.trials["blink"], ok=False, error="it trapped: unreachable", next_step="look")
+    with pytest.raises(TrialFailed):
+        await lab.deployer.deploy(blink(), lab.steps.append)
+    assert texts(lab.steps)[-1] == ("try", "failed", "it trapped: unreachable")
+    assert "apps.install" not in lab.face.calls
+    assert await lab.ledger.changes() == []
+
+
+async def test_a_pin_that_another_app_drives_is_refused(lab: Any) -> None:
+    lab.plays("blink", 2)
+    lab.plays("fade", 2)
+    await lab.deployer.deploy(blink(), lab.steps.append)
+    with pytest.raises(PinRefused, match="pin 2 is driven by blink"):
+        await lab.deployer.deploy(blink("fade"), lab.steps.append)
+    assert list(lab.face.apps) == ["blink"]
+
+
+async def test_a_pin_that_only_the_trial_shows_is_refused_too(lab: Any) -> None:
+    lab.plays("blink", 2)
+    await lab.deployer.deploy(blink(), lab.steps.append)
+    lab.trials["sly"] = replace(lab.trials["blink"], pins=(), driven=(2,))
+    with pytest.raises(PinRefused):
+        await lab.deployer.deploy(blink("sly"), lab.steps.append)
+
+
+async def test_the_same_name_is_an_upgrade(lab: Any) -> None:
+    lab.plays("blink", 2)
+    await lab.deployer.deploy(blink(), lab.steps.append)
+    lab.plays("blink", 2)
+    done = await lab.deployer.deploy(blink(source="v2"), lab.steps.append)
+    assert done.replaced
+    assert wasm_of(lab, "blink") == b"v2"
+    change = await lab.ledger.change(done.change_id)
+    assert change.kind == "app.upgrade"
+    assert change.inverse is not None
+
+
+async def test_the_old_image_is_restored_when_the_new_one_is_refused(lab: Any) -> None:
+    lab.plays("blink", 2)
+    await lab.deployer.deploy(blink(), lab.steps.append)
+    lab.face.refused_wasm.add(b"\0asm\1\0\0\0v2")
+    with pytest.raises(InvalidModule):
+        await lab.deployer.deploy(blink(source="v2"), lab.steps.append)
+    assert wasm_of(lab, "blink") == b"v1"
+    assert ("deploy", "done", "the former blink is back on paper") in texts(lab.steps)
+    assert texts(lab.steps)[-1] == ("deploy", "failed", "invalid WASM version.")
+    assert [change.state for change in await lab.ledger.changes()] == ["failed", "done"]
+
+
+async def test_a_foreign_app_is_never_replaced_silently(lab: Any) -> None:
+    lab.plays("blink", 2)
+    lab.foreign("blink")
+    with pytest.raises(AppExists) as caught:
+        await lab.deployer.deploy(blink(), lab.steps.append)
+    assert caught.value.next_step
+    assert "apps.remove" not in lab.face.calls
+
+
+async def test_a_foreign_app_is_replaced_when_told(lab: Any) -> None:
+    lab.plays("blink", 2)
+    lab.foreign("blink")
+    done = await lab.deployer.deploy(replace(blink(), replace=True), lab.steps.append)
+    assert done.replaced
+    assert wasm_of(lab, "blink") == b"v1"
+
+
+async def test_the_fourth_app_is_refused_before_anything_is_sent(lab: Any) -> None:
+    for number, name in enumerate(("a", "b", "c", "d")):
+        lab.plays(name, number + 4)
+    for name in ("a", "b", "c"):
+        await lab.deployer.deploy(blink(name), lab.steps.append)
+    lab.face.calls.clear()
+    with pytest.raises(TooManyApps, match="has room for 3 apps and has a, b, c") as caught:
+        await lab.deployer.deploy(blink("d"), lab.steps.append)
+    assert "uninstall a" in (caught.value.next_step or "")
+    assert lab.face.calls == ["apps.list"]
+
+
+async def test_a_device_that_vanishes_mid_install_leaves_the_change_open(lab: Any) -> None:
+    lab.plays("blink", 2)
+    lab.face.fail["apps.install"] = InstallInterrupted("it went away", outcome="unknown", next_step="look")
+    with pytest.raises(InstallInterrupted):
+        await lab.deployer.deploy(blink(), lab.steps.append)
+    assert [change.state for change in await lab.ledger.changes()] == ["unknown"]
+    assert await lab.ledger.desired() == []
+
+
+async def test_an_interrupted_install_that_came_to_nothing_is_a_failed_change(lab: Any) -> None:
+    lab.plays("blink", 2)
+    lab.face.fail["apps.install"] = InstallInterrupted("broke off", outcome="not_installed", next_step="again")
+    with pytest.raises(InstallInterrupted):
+        await lab.deployer.deploy(blink(), lab.steps.append)
+    assert [change.state for change in await lab.ledger.changes()] == ["failed"]
+
+
+async def test_a_program_that_trapped_on_the_board_is_withdrawn(lab: Any) -> None:
+    lab.plays("blink", 2)
+    lab.face.states["blink"] = AppState("blink", "trapped", "Exception: unreachable", 8192, 0, 0, ())
+    with pytest.raises(DeployRejected, match="accepted blink, but it trapped on the board: Exception: unreachable"):
+        await lab.deployer.deploy(blink(), lab.steps.append)
+    assert lab.face.apps == {}
+    assert texts(lab.steps)[-1][:2] == ("verify", "failed")
+    assert [change.state for change in await lab.ledger.changes()] == ["failed"]
+
+
+async def test_an_upgrade_that_trapped_on_the_board_gives_way_to_the_former(lab: Any) -> None:
+    lab.plays("blink", 2)
+    await lab.deployer.deploy(blink(), lab.steps.append)
+    lab.face.states["blink"] = AppState("blink", "trapped", "Exception: unreachable", 8192, 0, 0, ())
+    with pytest.raises(DeployRejected):
+        await lab.deployer.deploy(blink(source="v2"), lab.steps.append)
+    assert wasm_of(lab, "blink") == b"v1"
+    [app] = await lab.ledger.desired()
+    assert (await lab.ledger.image(app.version.sha256)).source == "v1"
+
+
+async def test_edges_unlike_the_trials_are_said_not_hidden(lab: Any) -> None:
+    lab.plays("blink", 2)
+    lab.face.edges = [Edge(edge.t_ms * 2, edge.pin, edge.level) for edge in lab.face.edges]
+    done = await lab.deployer.deploy(blink(), lab.steps.append)
+    assert not done.verified
+    assert "1.000 s between edges, in the trial 0.500 s" in done.evidence.text
+    assert lab.steps[-1].state == "failed"
+    assert lab.steps[-1].next_step
+
+
+async def test_a_pin_that_never_moves_is_said(lab: Any) -> None:
+    lab.plays("blink", 2)
+    lab.face.edges.clear()
+    done = await lab.deployer.deploy(blink(), lab.steps.append)
+    assert not done.verified
+    assert done.evidence.text.startswith("counted on the board: no edge on pin 2 in 3")
+
+
+async def test_without_read_back_nothing_but_accepted_is_claimed(lab: Any) -> None:
+    lab.plays("blink", 2)
+    lab.face.sees = False
+    done = await lab.deployer.deploy(blink(), lab.steps.append)
+    assert done.evidence.kind == "accepted"
+    assert "nobody has seen it work" in done.evidence.text
+
+
+async def test_a_printing_program_is_proved_by_its_own_line(lab: Any) -> None:
+    lab.trials["hello"] = replace(
+        Trial(True, "running", ("hello",), (), (), (), (), 0, 0, (), 10_000, 20), first_line_ms=5.0
+    )
+
+    install = lab.face._do
+
+    def printing(call: Any) -> Any:
+        answer = install(call)
+        if call.method == "apps.install":
+            lab.face.lines.append(LogLine(1.0, "hello", "22.5 C"))
+        return answer
+
+    lab.face._do = printing
+    done = await lab.deployer.deploy(blink("hello"), lab.steps.append)
+    assert (done.evidence.kind, done.evidence.text) == ("reported", "the program reports: 22.5 C")
+
+
+async def test_a_waiting_program_is_reported_by_its_state(lab: Any) -> None:
+    lab.trials["button"] = Trial(True, "running", (), (), (), (0, 2), (2,), 0, 0, (), 10_000, 20)
+    lab.face.states["button"] = AppState("button", "running", None, 8192, 0, 0, (0, 2))
+    done = await lab.deployer.deploy(blink("button"), lab.steps.append)
+    assert (done.evidence.kind, done.evidence.text) == (
+        "reported",
+        "the board reports it running with pins 0 and 2 open",
+    )
+
+
+async def test_a_cancelled_watch_keeps_what_the_device_accepted(lab: Any) -> None:
+    lab.plays("blink", 2)
+    lab.face.edges.clear()
+    accepted = asyncio.Event()
+    task = asyncio.create_task(
+        lab.deployer.deploy(blink(), lambda step: accepted.set() if step.stage == "deploy" else None)
+    )
+    await accepted.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert [change.state for change in await lab.ledger.changes()] == ["done"]
+
+
+async def test_removing_confirms_by_the_devices_own_list(lab: Any) -> None:
+    lab.plays("blink", 2)
+    await lab.deployer.deploy(blink(), lab.steps.append)
+    done = await lab.deployer.remove("paper", "blink", lab.steps.append)
+    assert done.evidence.text == "paper no longer lists blink; no app left on it"
+    assert done.undoable
+    assert await lab.ledger.desired() == []
+
+
+async def test_removing_an_unknown_app_names_what_there_is(lab: Any) -> None:
+    lab.plays("blink", 2)
+    await lab.deployer.deploy(blink(), lab.steps.append)
+    with pytest.raises(AppNotFound, match="no app 'blnk' on paper: it lists blink"):
+        await lab.deployer.remove("paper", "blnk", lab.steps.append)
+
+
+async def test_removing_a_foreign_app_says_that_undo_cannot_bring_it_back(lab: Any) -> None:
+    lab.foreign("other")
+    done = await lab.deployer.remove("paper", "other", lab.steps.append)
+    assert not done.undoable
+    assert "undo cannot bring it back" in (lab.steps[-1].next_step or "")
+
+
+async def test_two_deployments_to_one_device_go_one_after_the_other(lab: Any) -> None:
+    for number, name in enumerate(("a", "b", "c")):
+        lab.plays(name, number + 4)
+    await asyncio.gather(*(lab.deployer.deploy(blink(name), lab.steps.append) for name in ("a", "b", "c")))
+    installs = [i for i, method in enumerate(lab.face.calls) if method == "apps.install"]
+    lists = [i for i, method in enumerate(lab.face.calls) if method == "apps.list"]
+    assert lists[0] < installs[0] < lists[1] < installs[1] < lists[2] < installs[2]
+
+
+async def test_an_unreachable_device_is_said_at_the_deploy_stage(lab: Any) -> None:
+    lab.plays("blink", 2)
+    lab.face.away = DeviceUnreachable("nobody at paper:1", next_step="switch it on")
+    with pytest.raises(DeviceUnreachable):
+        await lab.deployer.deploy(blink(), lab.steps.append)
+    assert texts(lab.steps)[-1] == ("deploy", "failed", "nobody at paper:1")
+    assert lab.steps[-1].next_step == "switch it on"
+    assert await lab.ledger.changes() == []
