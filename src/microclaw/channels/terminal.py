@@ -45,7 +45,7 @@ class Terminal:
         self._look = look
         self._redrawing = False
         self._streamed = False
-        self._apology = ""  # what a step said already is not said again by the answer
+        self._apology = ""  # what a failed step said is not said again by the answer
 
     @property
     def live(self) -> bool:
@@ -71,9 +71,9 @@ class Terminal:
             return
         what, _, note = step.text.partition(SIDE_NOTE)
         failed = step.state == "failed"
-        if step.stage == "sorry":
+        if failed:
             self._apology = step.text
-        elif failed:
+        if failed and step.stage != "sorry":
             what = f"failed  {what}"
         self.row(step.stage, what, right=note.strip() or self._right(step), bad=failed)
         for line in step.detail:
@@ -89,8 +89,8 @@ class Terminal:
             self._write("\n")
         elif answer.text and answer.text != self._apology:
             self.row("sorry" if answer.error_code else "answer", answer.text, bad=bool(answer.error_code))
-        if answer.next_step and not self._apology:
-            self.row("next", answer.next_step)
+            if answer.next_step:
+                self.row("next", answer.next_step)
         self._apology = ""
 
     def row(self, stage: str, text: str, *, right: str = "", bad: bool = False) -> None:

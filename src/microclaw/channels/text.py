@@ -12,6 +12,7 @@ _ESCAPE = re.compile(
     r"|(?:\x1b[PX\]^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"
     r"|\x1b[ -~]?"
 )
+BAR = " | "
 # Bidirectional overrides and isolates can show a command as another one (CVE-2021-42574).
 _HIDDEN = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u2028\u2029\ufeff")
 
@@ -28,14 +29,22 @@ def clean_line(text: str) -> str:
 
 
 def wrap(text: str, width: int) -> list[str]:
-    """`text` as lines of at most `width` columns; its own line ends are kept, a run of spaces is not folded."""
+    """`text` as lines of at most `width` columns; its own line ends are kept, and parts between bars stay whole."""
     lines: list[str] = []
     for line in clean(text).expandtabs(4).split("\n"):
-        if len(line) <= width:
-            lines.append(line.rstrip())
-        else:
-            lines += textwrap.wrap(line, width, replace_whitespace=False, break_on_hyphens=False) or [""]
+        lines += [line.rstrip()] if len(line) <= width else _wrap_line(line, width)
     return lines
+
+
+def _wrap_line(line: str, width: int) -> list[str]:
+    rows: list[str] = []
+    for part in line.split(BAR):
+        joined = f"{rows[-1]}{BAR}{part}" if rows else part
+        if rows and len(joined) <= width:
+            rows[-1] = joined
+        else:
+            rows += textwrap.wrap(part, width, replace_whitespace=False, break_on_hyphens=False) or [""]
+    return rows
 
 
 def duration(took_ms: float) -> str:

@@ -62,7 +62,7 @@ def build(
         )
     elif not options.quiet:
         terminal = options.terminal()
-        show_image(terminal, image)
+        show_image(terminal, image, optimization=optimization, heap_bytes=8192)
         terminal.row("file", str(target))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -46,6 +45,9 @@ class DemoFailed(MicroclawError):
 
     code = "demo_failed"
 
+    def __init__(self, reason: str, *, next_step: str | None = None) -> None:
+        super().__init__(f"demo failed: {reason}", next_step=next_step)
+
 
 @dataclass(frozen=True, slots=True)
 class _Stage:
@@ -71,16 +73,8 @@ class _Stage:
 def run_demo(options: Invocation, *, once: bool) -> int:
     """Run it and return the exit code; everything it started is stopped on every way out."""
     terminal = options.terminal()
-    try:
-        with _private_home() as home, _terminable():
-            environ = {**os.environ, "MICROCLAW_HOME": str(home)}
-            return _run(_Stage(home, terminal, environ), once=once)
-    except DemoFailed as exc:
-        terminal.row("sorry", exc.message, bad=True)
-        if exc.next_step:
-            terminal.row("next", exc.next_step)
-        sys.stderr.write(f"demo failed: {exc.message}\n")
-        return 1
+    with _private_home() as home, _terminable():
+        return _run(_Stage(home, terminal, {**os.environ, "MICROCLAW_HOME": str(home)}), once=once)
 
 
 def _run(stage: _Stage, *, once: bool) -> int:

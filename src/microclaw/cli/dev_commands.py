@@ -83,7 +83,9 @@ def completion(
 
     if shell not in SHELLS:
         raise typer.BadParameter(f"{shell!r} is not one of {', '.join(SHELLS)}", param_hint="SHELL")
-    script = shells.get_completion_script(prog_name="microclaw", complete_var=_COMPLETE_VARIABLE, shell=shell)
+    script = shells.get_completion_script(  # type: ignore[attr-defined]  # typer re-exports it without saying so
+        prog_name="microclaw", complete_var=_COMPLETE_VARIABLE, shell=shell
+    )
     typer.echo(script)
 
 
@@ -91,4 +93,4 @@ def prepare_completion() -> None:
     """Teach the option parser the shells' questions; only needed when a shell asks."""
     from typer import completion as shells
 
-    shells.completion_init()
+    shells.completion_init()  # type: ignore[attr-defined]  # typer re-exports it without saying so

@@ -98,9 +98,10 @@ def _report(error: MicroclawError, options: Invocation) -> int:
     failure = getattr(error, "failure", None) or failure_of(error)
     if options.json:
         options.document("error", {"error": failure_object(failure)})
-    for diagnostic in failure.diagnostics:
-        sys.stderr.write(clean(diagnostic) + "\n")
     sys.stderr.write(f"error: {clean_line(failure.message)}\n")
+    for line in "\n".join(failure.diagnostics).splitlines():
+        if line != failure.message:
+            sys.stderr.write(clean(line) + "\n")
     if failure.next_step:
         sys.stderr.write(f"next: {clean_line(failure.next_step)}\n")
     if options.verbose:

@@ -47,7 +47,7 @@ def try_program(
     from microclaw.apps.trial import try_image
     from microclaw.boards import load_board
     from microclaw.cli.sources import build_file
-    from microclaw.cli.trial_page import show_trial
+    from microclaw.cli.trial_page import show_image, show_trial
 
     options = invocation(ctx)
     profile = load_board(board)
@@ -58,6 +58,8 @@ def try_program(
         heap_bytes=heap,
     )
     image = asyncio.run(build_file(options.settings(), file, profile, name=None, optimization=optimization))
+    if not options.json and not options.quiet:
+        show_image(options.terminal(), image, optimization=optimization, heap_bytes=heap)
     trial = asyncio.run(try_image(image, profile, terms))
     if options.json:
         import json
@@ -65,6 +67,6 @@ def try_program(
 
         sys.stdout.write(json.dumps(trial.to_json(), ensure_ascii=False) + "\n")
     else:
-        show_trial(options.terminal(), image, trial)
+        show_trial(options.terminal(), trial)
     if not trial.ok:
         raise typer.Exit(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from microclaw.apps.stages import checked, compiled
 from microclaw.apps.trial import Trial
 from microclaw.bus.events import Step
 from microclaw.channels.terminal import Terminal
@@ -10,18 +11,15 @@ from microclaw.wasm.image import Image
 MAX_LOG_LINES = 20
 
 
-def show_image(terminal: Terminal, image: Image) -> None:
-    origin = "from the cache" if image.cached else image.compiler
-    took_ms = None if image.cached else image.compile_ms
-    terminal.step(Step("compile", f"{origin} -> {image.size_bytes:,} B", took_ms=took_ms))
-    pins = f" | pins {', '.join(str(p) for p in image.pins)}" if image.pins else ""
-    terminal.row("check", f"MVP ok | {len(image.imports)} imports, all in this firmware{pins}")
+def show_image(terminal: Terminal, image: Image, *, optimization: str, heap_bytes: int) -> None:
+    took_ms = None if image.cached or not image.compile_ms else image.compile_ms
+    terminal.step(Step("compile", compiled(image, optimization), took_ms=took_ms))
+    terminal.row("check", checked(image, heap_bytes))
     for warning in image.warnings:
         terminal.warning(warning.render())
 
 
-def show_trial(terminal: Terminal, image: Image, trial: Trial) -> None:
-    show_image(terminal, image)
+def show_trial(terminal: Terminal, trial: Trial) -> None:
     if trial.ok:
         terminal.step(Step("try", trial.summary()))
     else:
