@@ -6,9 +6,9 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from microclaw.agent.effects import EffectJournal, settle
 from microclaw.agent.events import Answer, TurnEvent
@@ -44,7 +44,7 @@ class Sessions(Protocol):
 
 
 class AgentLoop:
-    """`async with AgentLoop(...) as agent`; leaving cancels the turns still running."""
+    """`async with AgentLoop(...) as agent`; leaving cancels the turns still running and closes the model."""
 
     def __init__(
         self,
@@ -75,6 +75,7 @@ class AgentLoop:
 
     async def __aenter__(self) -> Self:
         await self._group.__aenter__()
+        self._start(self._model.warm_up(), "warm up the model")
         return self
 
     async def __aexit__(
@@ -82,7 +83,10 @@ class AgentLoop:
     ) -> None:
         for task in self._running:
             task.cancel()
-        await self._group.__aexit__(exc_type, exc, traceback)
+        try:
+            await self._group.__aexit__(exc_type, exc, traceback)
+        finally:
+            await self._model.aclose()
 
     async def recover(self) -> tuple[str, ...]:
         """Close the effects that a crash left open; one sentence for each, for the person."""
@@ -94,14 +98,17 @@ class AgentLoop:
         Closing the iterator early stops the turn at the next step: a tool call that began is finished and journaled.
         """
         stream = TurnStream()
-        task = self._group.create_task(self._serve(inbound, stream), name=f"turn {inbound.channel}/{inbound.chat_id}")
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        self._start(self._serve(inbound, stream), f"turn {inbound.channel}/{inbound.chat_id}")
         try:
             async for event in stream.events():
                 yield event
         finally:
             stream.abandoned = True
+
+    def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = self._group.create_task(work, name=name)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
 
     async def _serve(self, inbound: Inbound, stream: TurnStream) -> None:
         """Run a turn to its answer whatever goes wrong: the loop outlives every message."""

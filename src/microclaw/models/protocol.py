@@ -94,4 +94,10 @@ class Model(Protocol):
     @property
     def name(self) -> str: ...
 
+    async def warm_up(self) -> None:
+        """Load what the first request would have to load; it may be called from the background, or never."""
+
     async def respond(self, request: ModelRequest) -> ModelReply: ...
+
+    async def aclose(self) -> None:
+        """Close its connections."""

@@ -47,6 +47,10 @@ class _DirectModel:
     def name(self) -> str:
         return self._name or "the server's model"
 
+    async def warm_up(self) -> None:
+        """Import the provider's libraries, seconds of work, in a thread."""
+        await asyncio.to_thread(_import_pydantic_ai)
+
     async def respond(self, request: ModelRequest) -> ModelReply:
         """One request, no retry; ModelError names the fault and what to do."""
         model = await self._ready()
@@ -73,10 +77,10 @@ class _DirectModel:
         return _reply(response, time.perf_counter() - began)
 
     async def _ready(self) -> ProviderModel:
-        """The provider's model, made at the first request; its libraries take seconds to import, in a thread."""
+        """The provider's model, made at the first request."""
         async with self._building:
             if self._model is None:
-                await asyncio.to_thread(_import_pydantic_ai)
+                await self.warm_up()
                 self._model = await self._build()
             return self._model
 

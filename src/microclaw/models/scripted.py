@@ -21,6 +21,12 @@ class ScriptedModel:
         self._replies = list(replies)
         self.requests: list[ModelRequest] = []
 
+    async def warm_up(self) -> None:
+        pass
+
+    async def aclose(self) -> None:
+        pass
+
     async def respond(self, request: ModelRequest) -> ModelReply:
         """The next reply; ModelError when the script is over."""
         self.requests.append(request)
