@@ -1,0 +1,139 @@
+"""The terminal's page: columns, colour, redraws."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from microclaw.agent.events import Answer, Delta
+from microclaw.bus.events import Edge, Step
+from microclaw.channels.terminal import WIDTH, Look, Terminal, look_for
+from microclaw.errors import DeviceUnreachable
+
+PLAIN = Look(colour=False, live=False)
+LIVE = Look(colour=True, live=True)
+
+
+class Tty(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def page(look: Look = PLAIN) -> tuple[Terminal, io.StringIO]:
+    out = io.StringIO()
+    return Terminal(out, look), out
+
+
+def test_step_stands_in_two_columns_with_its_time_flush_right() -> None:
+    terminal, out = page()
+    terminal.step(Step("compile", "zig 0.17 -O3 -> 756 B", took_ms=51.3))
+    line = out.getvalue().rstrip("\n")
+    assert line.startswith("compile  zig 0.17 -O3 -> 756 B ")
+    assert line.endswith(" 51 ms")
+    assert len(line) == WIDTH - 1
+
+
+@pytest.mark.parametrize("stage", ["try", "verify"])
+def test_proven_stages_end_with_ok(stage: str) -> None:
+    terminal, out = page()
+    terminal.step(Step(stage, "20 edges on pin 2, 0.500 s apart", took_ms=212))  # type: ignore[arg-type]
+    assert out.getvalue().endswith(" ok\n")
+
+
+def test_side_note_is_set_flush_right() -> None:
+    terminal, out = page()
+    terminal.step(Step("intent", "blink(pin=2)   offline, 2 ms, cost 0"))
+    line = out.getvalue().rstrip("\n")
+    assert line.startswith("intent   blink(pin=2)    ")
+    assert line.endswith("    offline, 2 ms, cost 0")
+
+
+def test_details_are_indented_below_their_step() -> None:
+    terminal, out = page()
+    terminal.step(Step("code", "patterns/blink.c", detail=("  1  #include", "  2  void")))
+    assert out.getvalue().splitlines()[1:] == ["           1  #include", "           2  void"]
+
+
+def test_failure_keeps_the_shape_with_one_next_line() -> None:
+    terminal, out = page()
+    terminal.step(Step("compile", "blink.c:5:31: error", "failed", next_step="add a semicolon"))
+    assert out.getvalue() == "compile  failed  blink.c:5:31: error\nnext     add a semicolon\n"
+
+
+def test_answer_does_not_say_again_what_its_failed_step_said() -> None:
+    terminal, out = page()
+    terminal.event(Step("sorry", "I do not know this sentence", "failed", next_step="add a model"))
+    terminal.event(Answer("I do not know this sentence", error_code="not_understood", next_step="add a model"))
+    assert out.getvalue() == "sorry    I do not know this sentence\nnext     add a model\n"
+
+
+def test_answer_after_a_mended_failure_is_shown() -> None:
+    terminal, out = page()
+    terminal.event(Step("compile", "oops", "failed"))
+    terminal.event(Answer("it blinks: 8 edges"))
+    assert out.getvalue().splitlines()[-1] == "answer   it blinks: 8 edges"
+
+
+def test_streamed_answer_is_not_printed_twice() -> None:
+    terminal, out = page()
+    terminal.event(Delta("it "))
+    terminal.event(Delta("blinks"))
+    terminal.event(Answer("it blinks"))
+    assert out.getvalue() == "it blinks\n"
+
+
+def test_no_line_is_wider_than_the_page() -> None:
+    terminal, out = page()
+    terminal.step(Step("check", "MVP ok | " + " | ".join(f"part {n} of the check" for n in range(12)), took_ms=5))
+    terminal.row("sorry", "word " * 60)
+    assert max(map(len, out.getvalue().splitlines())) < WIDTH
+
+
+def test_hostile_text_reaches_no_terminal() -> None:
+    terminal, out = page(LIVE)
+    hostile = "\x1b]0;pwned\x07\x1b[2J"
+    terminal.event(Step("tool", f"name {hostile}", detail=(hostile,), next_step=hostile))
+    terminal.event(Delta(hostile))
+    terminal.event(Answer(f"x{hostile}", next_step=hostile))
+    terminal.error(DeviceUnreachable(hostile, next_step=hostile))
+    assert "pwned" not in out.getvalue()
+    assert "\x1b[2J" not in out.getvalue()
+
+
+def test_plain_page_has_no_escape_and_no_redraw() -> None:
+    terminal, out = page()
+    edges = [Edge(100, 2, 1), Edge(600, 2, 0)]
+    for end in (300, 700):
+        terminal.track(2, edges, start_ms=0, end_ms=end, level=0, note="going", final=False)
+    terminal.step(Step("compile", "working", "running"))
+    terminal.track(2, edges, start_ms=0, end_ms=1000, level=0, note="2 edges")
+    assert "\x1b" not in out.getvalue()
+    assert "\r" not in out.getvalue()
+    assert out.getvalue().count("\n") == 1
+    assert "2 edges" in out.getvalue()
+
+
+def test_live_page_redraws_one_line_and_ends_it_once() -> None:
+    terminal, out = page(LIVE)
+    edges = [Edge(100, 2, 1)]
+    terminal.track(2, edges, start_ms=0, end_ms=300, window_ms=1000, level=0, note="1 edge", final=False)
+    terminal.track(2, edges, start_ms=0, end_ms=1000, window_ms=1000, level=0, note="1 edge")
+    assert out.getvalue().count("\n") == 1
+    assert out.getvalue().count("\r") == 1
+
+
+@pytest.mark.parametrize(
+    ("environ", "no_color", "look"),
+    [
+        ({}, False, Look(colour=True, live=True)),
+        ({"NO_COLOR": "1"}, False, Look(colour=False, live=True)),
+        ({}, True, Look(colour=False, live=True)),
+        ({"TERM": "dumb"}, False, Look(colour=False, live=False)),
+    ],
+)
+def test_colour_and_redraws_follow_terminal_and_environment(
+    environ: dict[str, str], no_color: bool, look: Look
+) -> None:
+    assert look_for(Tty(), environ, no_color=no_color) == look
+    assert look_for(io.StringIO(), environ) == PLAIN
