@@ -70,6 +70,7 @@ class _Link(Enum):
     SIZE = auto()
     PAYLOAD = auto()
     INSTALL = auto()
+    IGNORING = auto()
 
 
 class LinkReceiver:
@@ -80,6 +81,7 @@ class LinkReceiver:
         self._short_type = False
         self._type = 0
         self._claimed = 0
+        self._taken = 0
         self._field = bytearray()
         self._install = _InstallStream(max_module_bytes)
         self._arrived: deque[Arrival] = deque()
@@ -111,6 +113,8 @@ class LinkReceiver:
                     at = self._take_payload(data, at)
                 case _Link.INSTALL:
                     at = self._feed_install(data, at)
+                case _Link.IGNORING:
+                    at = self._ignore(data, at)
 
     def next_arrival(self) -> Arrival | None:
         return self._arrived.popleft() if self._arrived else None
@@ -147,6 +151,7 @@ class LinkReceiver:
                 self.dropped_claims += 1
                 self._phase = _Link.HUNT
             else:
+                self._taken = 0
                 self._phase = _Link.INSTALL if self._type == INSTALL_TYPE else _Link.PAYLOAD
         return at + 1
 
@@ -169,9 +174,22 @@ class LinkReceiver:
 
     def _feed_install(self, data: bytes, at: int) -> int:
         end, arrival, alive = self._install.feed(data, at, self._claimed)
+        self._taken += end - at
         if arrival is not None:
             self._arrived.append(arrival)
-        if not alive or self._install.received == self._claimed:
+        if alive and self._install.received == self._claimed:
+            self._complete()
+        elif not alive:
+            self._phase = _Link.IGNORING
+            if self._taken >= self._claimed:
+                self._complete()
+        return end
+
+    def _ignore(self, data: bytes, at: int) -> int:
+        """The rest of a refused install."""
+        end = min(len(data), at + self._claimed - self._taken)
+        self._taken += end - at
+        if self._taken == self._claimed:
             self._complete()
         return end
 

@@ -1,4 +1,4 @@
-"""The virtual board's control protocol, both ends of it: JSON lines to typed messages and back. No IO, no board.
+"""The virtual board's control protocol, both ends: JSON lines and typed messages (mostly declarations). No IO.
 
 One request a line, one reply a line with the request's id; `watch` adds pushed lines that carry `stream`.
 The page is docs/protocols/virtual.md. A message's JSON members are its dataclass's fields; a row (an edge, a log

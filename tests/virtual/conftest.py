@@ -1,0 +1,172 @@
+"""Fixtures for the virtual board: the captured vectors, boards as processes, and a link to one."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from microclaw.wire import control
+from microclaw.wire.jsonline import LineDecoder
+from microclaw.wire.wasmachine.frame import Frame, FrameDecoder, FrameType, encode_frame
+from microclaw.wire.wasmachine.request import Request
+
+VECTORS = Path(__file__).parents[1] / "vectors" / "wasmachine.json"
+TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True)
+class Case:
+    """One captured exchange. `to_device` is None for events that apps push."""
+
+    runtime: str
+    name: str
+    to_device: bytes | None
+    from_device: tuple[bytes, ...]
+
+
+def load_cases() -> tuple[Case, ...]:
+    rows = json.loads(VECTORS.read_text(encoding="utf-8"))["cases"]
+    return tuple(
+        Case(
+            "old" if "old" in row["runtime"] else "new",
+            row["case"],
+            bytes.fromhex(row["to_device"]) if row["to_device"] else None,
+            tuple(bytes.fromhex(frame) for frame in row["from_device"]),
+        )
+        for row in rows
+    )
+
+
+@pytest.fixture(scope="session")
+def cases() -> tuple[Case, ...]:
+    return load_cases()
+
+
+class Link:
+    """A blocking connection to a WASMachine port that hands out whole frames."""
+
+    def __init__(self, port: int) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), TIMEOUT_S)
+        self._decoder = FrameDecoder()
+
+    def send(self, data: bytes) -> None:
+        self.socket.sendall(data)
+
+    def request(self, request: Request, frame_type: FrameType = FrameType.REQUEST) -> Frame:
+        self.send(encode_frame(frame_type, request.encode()))
+        return self.frame()
+
+    def frame(self) -> Frame:
+        while (frame := self._decoder.next_frame()) is None:
+            data = self.socket.recv(65_536)
+            if not data:
+                raise ConnectionError("the board closed the connection")
+            self._decoder.receive(data)
+        return frame
+
+    def close(self) -> None:
+        self.socket.close()
+
+    def __enter__(self) -> Link:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+class Control:
+    """A blocking connection to a control socket."""
+
+    def __init__(self, path: str) -> None:
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.socket.settimeout(TIMEOUT_S)
+        self.socket.connect(path)
+        self._decoder = LineDecoder(control.MAX_LINE_BYTES)
+        self._id = 0
+
+    def ask(self, request: control.Request[control.R_co]) -> control.R_co:
+        """The typed reply; pushed lines on the way are skipped."""
+        self._id += 1
+        self.socket.sendall(control.encode_request(self._id, request))
+        while True:
+            message = control.decode_server_line(self.line())
+            if isinstance(message, (control.Success, control.Failure)):
+                assert message.id == self._id
+                return control.read_reply(request, message)
+
+    def raw(self, line: bytes) -> dict[str, Any]:
+        self.socket.sendall(line + b"\n")
+        reply: dict[str, Any] = json.loads(self.line())
+        return reply
+
+    def line(self) -> bytes:
+        while (line := self._decoder.next_line()) is None:
+            data = self.socket.recv(65_536)
+            if not data:
+                raise ConnectionError("the board closed the control connection")
+            self._decoder.receive(data)
+        return line
+
+    def close(self) -> None:
+        self.socket.close()
+
+
+@dataclass
+class BoardUnderTest:
+    process: subprocess.Popen[str]
+    ready: dict[str, Any]
+    _open: list[Link | Control] = field(default_factory=list)
+
+    def link(self) -> Link:
+        link = Link(self.ready["wasmachine"])
+        self._open.append(link)
+        return link
+
+    def control(self) -> Control:
+        connection = Control(self.ready["control"])
+        self._open.append(connection)
+        return connection
+
+    def serial(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.ready["serial"]), TIMEOUT_S)
+
+    def stop(self) -> int:
+        for connection in self._open:
+            connection.close()
+        self.process.terminate()
+        try:
+            return self.process.wait(TIMEOUT_S)
+        finally:
+            if self.process.stdout is not None:
+                self.process.stdout.close()
+
+
+StartBoard = Callable[..., BoardUnderTest]
+
+
+@pytest.fixture
+def start_board() -> Iterator[StartBoard]:
+    """Start boards with the given options on free ports; all are stopped at the end."""
+    boards: list[BoardUnderTest] = []
+
+    def start(*options: str) -> BoardUnderTest:
+        command = [sys.executable, "-m", "microclaw.virtual", "--wasmachine", "0", "--die-with-parent", *options]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line, f"the board did not start: exit code {process.wait(TIMEOUT_S)}"
+        boards.append(BoardUnderTest(process, json.loads(line)))
+        return boards[-1]
+
+    yield start
+    for board in boards:
+        if board.process.poll() is None:
+            board.stop()

@@ -1,0 +1,331 @@
+"""The manager's answers, checked against the captured frames with an app loader that only remembers."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from tests.virtual.conftest import Case
+
+from microclaw.errors import InvalidModule
+from microclaw.virtual.app_manager import QUEUE_DEPTH, AppManager, KeptApp, Limits
+from microclaw.virtual.urls import url_number, url_tail, url_value
+from microclaw.wire.wasmachine.attributes import Generation
+from microclaw.wire.wasmachine.frame import FrameType, encode_frame
+from microclaw.wire.wasmachine.request import (
+    Action,
+    Request,
+    Response,
+    event_request,
+    install_request,
+    query_request,
+    uninstall_request,
+)
+
+MODULE = b"\0asm\x01\0\0\0" + b"\x01\x04\x01\x60\0\0"
+
+
+class RecordedApp:
+    """An app that answers every request as vectors/echo.c does, and ends when told, or only when killed."""
+
+    def __init__(self, name: str, heap_bytes: int, spins: bool) -> None:
+        self.name = name
+        self.heap_bytes = heap_bytes
+        self.resources: set[str] = {"/echo"} if name == "echo" else set()
+        self.subscriptions: set[str] = set()
+        self.started = False
+        self.spins = spins
+        self.requests: list[bytes] = []
+        self.responses: list[bytes] = []
+        self.stops = 0
+
+    def start(self) -> None:
+        self.started = True
+
+    def request(self, payload: bytes) -> bool:
+        self.requests.append(payload)
+        return True
+
+    def response(self, payload: bytes) -> bool:
+        self.responses.append(payload)
+        return True
+
+    def stop(self, timeout_s: float = 2.0) -> bool:
+        self.stops += 1
+        return not self.spins
+
+    def kill(self, timeout_s: float = 2.0) -> bool:
+        self.spins = False
+        return True
+
+
+class RecordingLoader:
+    def __init__(self) -> None:
+        self.loaded: dict[str, RecordedApp] = {}
+        self.spinning: set[str] = set()
+
+    def load(
+        self, name: str, wasm: bytes, *, heap_bytes: int = 0, timers: int = 0, watchdog_ms: int = 0
+    ) -> RecordedApp:
+        if b"bad" in wasm:
+            raise InvalidModule("WASM module load failed: unexpected end")
+        self.loaded[name] = RecordedApp(name, heap_bytes, name in self.spinning)
+        return self.loaded[name]
+
+    def unload(self, app: RecordedApp) -> None:
+        del self.loaded[app.name]
+
+
+class MemoryShelf:
+    def __init__(self) -> None:
+        self.apps: dict[str, KeptApp] = {}
+
+    def keep(self, app: KeptApp) -> None:
+        self.apps[app.name] = app
+
+    def forget(self, name: str) -> None:
+        self.apps.pop(name, None)
+
+    def kept(self) -> list[KeptApp]:
+        return list(self.apps.values())
+
+
+class Desk:
+    """A manager, what it sent and what it printed."""
+
+    def __init__(self, generation: Generation = Generation.NEW, shelf: MemoryShelf | None = None) -> None:
+        self.loader = RecordingLoader()
+        self.sent: list[tuple[FrameType, bytes]] = []
+        self.console: list[str] = []
+        self.manager: AppManager[RecordedApp] = AppManager(
+            self.loader,
+            limits=Limits(max_apps=3, max_module_bytes=262_144),
+            generation=generation,
+            send=lambda frame_type, payload: self.sent.append((frame_type, payload)),
+            console=self.console.append,
+            shelf=shelf,
+        )
+
+    def receive(self, data: bytes) -> list[bytes]:
+        """The frames that come back."""
+        self.sent.clear()
+        self.manager.receive(data)
+        self.manager.serve_waiting()
+        return [encode_frame(frame_type, payload) for frame_type, payload in self.sent]
+
+    def ask(self, request: Request, frame_type: FrameType = FrameType.REQUEST) -> Response:
+        self.receive(encode_frame(frame_type, request.encode()))
+        ((sent_type, payload),) = self.sent
+        assert sent_type is FrameType.RESPONSE
+        return Response.decode(payload)
+
+    def install(self, name: str, mid: int = 1) -> Response:
+        return self.ask(install_request(mid, name, MODULE), FrameType.INSTALL)
+
+
+APP_CASES = ("request to an app", "request to an app: another url (this app answers every one)")
+
+
+@pytest.mark.parametrize("generation", Generation)
+def test_answers_equal_the_captured_frames(cases: tuple[Case, ...], generation: Generation) -> None:
+    desk = Desk(generation)
+    for case in cases:
+        if case.runtime != generation.value or case.to_device is None:
+            continue
+        answered = desk.receive(case.to_device)
+        if case.name in APP_CASES:  # the app's own answer: see test_process.py for it over the wire
+            assert not answered
+            assert desk.loader.loaded["echo"].requests
+        else:
+            assert answered == list(case.from_device), case.name
+
+
+def test_app_sees_the_host_as_sender_and_its_own_part_of_the_url() -> None:
+    desk = Desk()
+    desk.install("echo")
+    desk.receive(encode_frame(FrameType.REQUEST, Request(Action.GET, "/app/echo/some/where", 77, b"body").encode()))
+    (payload,) = desk.loader.loaded["echo"].requests
+    request = Request.decode(payload)
+    assert (request.url, request.mid, request.body) == ("some/where", 77, b"body")
+    assert request.sender == 2**32 - 3
+
+
+def test_app_is_asked_under_the_url_it_registered() -> None:
+    desk = Desk()
+    desk.install("echo")
+    desk.receive(encode_frame(FrameType.REQUEST, Request(Action.GET, "/echo", 5).encode()))
+    assert len(desk.loader.loaded["echo"].requests) == 1
+
+
+def test_url_that_nobody_registered_gets_no_answer() -> None:
+    desk = Desk()
+    desk.install("tiny")
+    assert desk.receive(encode_frame(FrameType.REQUEST, Request(Action.GET, "/nosuch", 5).encode())) == []
+    assert desk.receive(encode_frame(FrameType.REQUEST, Request(Action.GET, "/app/tiny", 5).encode())) == []
+
+
+def test_event_goes_to_the_host_only_while_it_is_registered() -> None:
+    desk = Desk()
+    desk.install("echo")
+    echo = desk.loader.loaded["echo"]
+    event = Request(Action.EVENT, "log", 9, b"x").encode()
+    desk.sent.clear()
+    desk.manager.app_requests(echo, event)
+    assert desk.sent == []
+    assert desk.ask(event_request(2, "/log")).status == 69
+    desk.sent.clear()
+    desk.manager.app_requests(echo, event)
+    ((frame_type, payload),) = desk.sent
+    assert frame_type is FrameType.REQUEST
+    assert Request.decode(payload) == Request(Action.EVENT, "log", 9, b"x", sender=1)
+    desk.ask(event_request(3, "/log", register=False))
+    desk.sent.clear()
+    desk.manager.app_requests(echo, event)
+    assert desk.sent == []
+
+
+def test_event_reaches_apps_that_subscribed() -> None:
+    desk = Desk()
+    desk.install("a")
+    desk.install("b")
+    desk.loader.loaded["b"].subscriptions.add("alarm")
+    desk.manager.app_requests(desk.loader.loaded["a"], Request(Action.EVENT, "alarm", 1).encode())
+    assert len(desk.loader.loaded["b"].requests) == 1
+
+
+def test_response_for_another_app_stays_on_the_board() -> None:
+    desk = Desk()
+    desk.install("a")
+    desk.sent.clear()
+    desk.manager.app_responds(Response(69, 4, receiver=1).encode())
+    assert desk.sent == []
+    assert len(desk.loader.loaded["a"].responses) == 1
+    desk.manager.app_responds(Response(69, 4, receiver=-3).encode())
+    assert len(desk.sent) == 1
+
+
+def test_malformed_packets_of_apps_are_ignored() -> None:
+    desk = Desk()
+    desk.install("a")
+    desk.sent.clear()
+    for payload in (b"", b"\x01", b"\x02" + bytes(30), Response(69, 4).encode() + b"x"):
+        desk.manager.app_responds(payload)
+        desk.manager.app_requests(desk.loader.loaded["a"], payload)
+    assert desk.sent == []
+
+
+@pytest.mark.parametrize(
+    ("url", "action", "text"),
+    [
+        ("/applet", Action.PUT, "Install WASM app failed: invalid app name."),
+        ("/applet", Action.DELETE, "Uninstall WASM app failed: invalid app name."),
+        ("/event/log", Action.GET, "Handle event request failed."),
+        ("/applet?name=x&type=foo", Action.GET, "Applet Management failed: invalid module type."),
+    ],
+)
+def test_refusal_carries_the_firmwares_text(url: str, action: Action, text: str) -> None:
+    frame_type = FrameType.INSTALL if action is Action.PUT else FrameType.REQUEST
+    body = MODULE if action is Action.PUT else b""
+    response = Desk().ask(Request(action, url, 1, body), frame_type)
+    assert response.status == 160
+    assert text.encode() in response.body
+
+
+def test_module_that_does_not_load_is_refused_with_the_runtimes_text() -> None:
+    desk = Desk()
+    response = desk.ask(install_request(3, "x", MODULE + b"\x00\x05\x04bad!"), FrameType.INSTALL)
+    assert response.status == 160
+    assert b"Install WASM app failed: WASM module load failed: unexpected end" in response.body
+    assert desk.manager.apps == []
+
+
+def test_install_as_a_plain_request_is_refused() -> None:
+    desk = Desk()
+    assert b"invalid payload." in desk.ask(Request(Action.PUT, "/applet?name=x", 1)).body
+    assert b"invalid wasm package type." in desk.ask(Request(Action.PUT, "/applet?name=x", 1, MODULE)).body
+
+
+def test_uninstall_of_a_spinning_app_hangs_the_stock_manager_until_power_goes() -> None:
+    desk = Desk()
+    desk.loader.spinning.add("spin")
+    desk.install("spin")
+    app = desk.loader.loaded["spin"]
+    patience = 3
+
+    def stop(timeout_s: float = 2.0) -> bool:
+        nonlocal patience
+        patience -= 1
+        if patience == 0:
+            desk.manager.close()
+        return False
+
+    app.stop = stop  # type: ignore[method-assign]
+    assert desk.receive(encode_frame(FrameType.REQUEST, uninstall_request(5, "spin").encode())) == []
+    assert patience == 0
+    assert [a.name for a in desk.manager.apps] == ["spin"]
+
+
+def test_uninstall_of_a_spinning_app_kills_it_on_a_kind_board() -> None:
+    desk = Desk(shelf=MemoryShelf())
+    desk.loader.spinning.add("spin")
+    desk.install("spin")
+    assert desk.ask(uninstall_request(5, "spin")).status == 66
+    assert desk.manager.apps == []
+
+
+def test_kind_board_starts_kept_apps_again() -> None:
+    shelf = MemoryShelf()
+    first = Desk(shelf=shelf)
+    first.install("a")
+    first.install("b")
+    first.ask(uninstall_request(5, "a"))
+    second = Desk(shelf=shelf)
+    second.manager.start()
+    assert [app.name for app in second.manager.apps] == ["b"]
+    assert second.loader.loaded["b"].started
+
+
+def test_queue_is_bounded() -> None:
+    desk = Desk()
+    for mid in range(QUEUE_DEPTH + 10):
+        desk.manager.receive(encode_frame(FrameType.REQUEST, query_request(mid).encode()))
+    desk.manager.serve_waiting()
+    assert len(desk.sent) == QUEUE_DEPTH
+    assert len([line for line in desk.console if "queue is full" in line]) == 10
+
+
+def test_nothing_is_sent_after_the_power_went() -> None:
+    desk = Desk()
+    desk.manager.close()
+    desk.manager.receive(encode_frame(FrameType.REQUEST, Request(Action.GET, "/app/x/y", 1).encode()))
+    assert desk.sent == []
+
+
+def test_random_and_mutated_streams_never_raise(cases: tuple[Case, ...]) -> None:
+    rng = random.Random(4)
+    frames = [case.to_device for case in cases if case.to_device is not None]
+    desk = Desk()
+    for _ in range(3_000):
+        data = bytearray(rng.choice(frames) if rng.random() < 0.7 else rng.randbytes(rng.randrange(60)))
+        for _ in range(rng.randrange(4)):
+            if data:
+                data[rng.randrange(len(data))] = rng.randrange(256)
+        if rng.random() < 0.1:
+            desk = Desk()
+        desk.receive(bytes(data[: rng.randrange(len(data) + 1)] if rng.random() < 0.3 else data))
+
+
+def test_urls_are_matched_as_check_url_start_does() -> None:
+    assert url_tail("/applet?name=x", "/applet") == "name=x"
+    assert url_tail("applet", "/applet") == ""
+    assert url_tail("/applets", "/applet") is None
+    assert url_tail("/app/x/y", "/app/") == "x/y"
+    assert url_tail("/applet", "/app/") is None
+
+
+def test_url_values_are_cut_and_read_as_the_firmware_does() -> None:
+    assert url_value("name=" + "n" * 200, "name", 126) == "n" * 126
+    assert url_value("xname=1&name=2", "name", 126) == "2"
+    assert url_number("heap=12kB", "heap", 5) == 12
+    assert url_number("heap=x", "heap", 5) == 0
+    assert url_number("", "heap", 5) == 5

@@ -1,0 +1,200 @@
+"""The JSON line's device side: every action, every error by its prefix, and lines that are none."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import random
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+
+from microclaw.boards.reader import load_board
+from microclaw.virtual.board import Board
+from microclaw.virtual.clock import VirtualClock
+from microclaw.virtual.serial import MAX_LINE_BYTES, SerialConsole, SerialLines
+from microclaw.wire import jsonline
+
+
+@pytest.fixture
+def board() -> Board:
+    return Board(load_board("virtual"), VirtualClock(), name="bench-board")
+
+
+@pytest.fixture
+def console(board: Board) -> SerialConsole:
+    return SerialConsole(board, lambda: 8192)
+
+
+def ask(console: SerialConsole, **request: object) -> dict[str, Any]:
+    reply: dict[str, Any] = json.loads(console.answer(json.dumps(request).encode()))
+    return reply
+
+
+def test_boot_lines_are_objects_with_status_ok(console: SerialConsole) -> None:
+    lines = [json.loads(line) for line in console.boot_lines().splitlines()]
+    assert len(lines) >= 2
+    assert all(line["status"] == "ok" for line in lines)
+
+
+def test_set_gpio_drives_the_pin_and_is_counted(board: Board, console: SerialConsole) -> None:
+    reply = ask(console, action="set_gpio", pin=4, state=1)
+    assert reply == {"status": "ok", "msg": "GPIO set", "pin": 4, "state": 1}
+    ask(console, action="set_gpio", pin=4, state=1)
+    ask(console, action="set_gpio", pin=4, state=0)
+    assert [(edge.pin, edge.level) for edge in board.edges().records] == [(4, 1), (4, 0)]
+    assert jsonline.gpio_reply(reply, 4, 1).level == 1
+
+
+def test_read_gpio_reads_what_is_wired(board: Board, console: SerialConsole) -> None:
+    board.set_input(7, 1)
+    assert ask(console, action="read_gpio", pin=7) == {"status": "ok", "pin": 7, "state": 1}
+
+
+def test_missing_pin_is_gpio_0(board: Board, console: SerialConsole) -> None:
+    assert ask(console, action="set_gpio", state=1)["pin"] == 0
+    assert board.level(0) == 1
+
+
+def test_read_adc_gives_value_and_voltage(board: Board, console: SerialConsole) -> None:
+    board.set_adc(1, 1.65)
+    reply = ask(console, action="read_adc", pin=1)
+    assert reply == {"status": "ok", "pin": 1, "value": 2048, "voltage": 1.65}
+
+
+def test_set_pwm_takes_both_dialects_names(board: Board, console: SerialConsole) -> None:
+    reply = ask(console, action="set_pwm", pin=5, duty_cycle=128, frequency=1000)
+    assert reply == {"status": "ok", "msg": "PWM set", "pin": 5, "duty_cycle": 128, "frequency": 1000}
+    ask(console, action="set_pwm", pin=5, duty=64, freq=2000)
+    ask(console, action="set_pwm", pin=5, duty=0)
+    changes = [(c.duty, c.frequency_hz) for c in board.pwm_changes().records]
+    assert changes == [(128, 1000), (64, 2000), (0, 5000)]
+    assert jsonline.pwm_reply(reply, 5, 0, 0) == (5, 128, 1000)
+
+
+def test_sensors_answer_nested_and_flat(board: Board, console: SerialConsole) -> None:
+    board.set_sensor("bme280", {"temperature_c": 31.5})
+    reply = ask(console, action="read_i2c", sensor="bme280")
+    assert reply["data"]["temperature_c"] == pytest.approx(31.5, abs=0.01)
+    assert reply["temperature_c"] == reply["data"]["temperature_c"]
+    assert set(reply["data"]) == {"temperature_c", "humidity_pct", "pressure_hpa"}
+    assert set(ask(console, action="read_i2c", sensor="ina219")["data"]) == {"voltage_v", "current_ma", "power_mw"}
+
+
+def test_read_sensors_reports_all_and_the_system(console: SerialConsole) -> None:
+    sensors = ask(console, action="read_sensors")["sensors"]
+    assert set(sensors) == {"bme280", "ina219", "system"}
+    assert set(sensors["system"]) == {"uptime_s", "free_heap_kb", "cpu_temp_c"}
+
+
+def test_info_and_status_carry_the_fields_of_both_dialects(console: SerialConsole) -> None:
+    info = ask(console, action="get_info")
+    wanted = "device firmware uptime_ms uptime_s chip cpu_freq_mhz flash_size_mb free_heap_kb free_heap"
+    assert set(wanted.split()) <= set(info)
+    assert info["device"] == "bench-board"
+    ask(console, action="set_gpio", pin=4, state=1)
+    status = ask(console, action="get_status")
+    assert status["gpio_states"] == {"4": 1}
+    assert status["sensors_active"] == ["bme280", "ina219"]
+    assert status["connected"] is True
+
+
+def test_i2c_scan_lists_addresses(console: SerialConsole) -> None:
+    assert ask(console, action="custom_i2c_scan") == {"status": "ok", "addresses": [64, 118]}
+
+
+@pytest.mark.parametrize(
+    ("request_", "prefix"),
+    [
+        ({}, "Missing action"),
+        ({"action": 4}, "Missing action"),
+        ({"action": "fly"}, "Unknown action"),
+        ({"action": "set_gpio", "pin": 99, "state": 1}, "Invalid pin number"),
+        ({"action": "set_gpio", "pin": "2", "state": 1}, "Invalid pin number"),
+        ({"action": "set_gpio", "pin": -1, "state": 1}, "Invalid pin number"),
+        ({"action": "set_gpio", "pin": 2, "state": 2}, "State must be 0 or 1"),
+        ({"action": "set_gpio", "pin": 2, "state": True}, "State must be 0 or 1"),
+        ({"action": "read_gpio", "pin": 22}, "Invalid pin number"),
+        ({"action": "read_adc", "pin": 40}, "Invalid ADC pin"),
+        ({"action": "read_adc"}, "Invalid ADC pin"),
+        ({"action": "set_pwm", "duty": 1}, "Pin number required"),
+        ({"action": "set_pwm", "pin": 99, "duty": 1}, "Invalid pin number"),
+        ({"action": "set_pwm", "pin": 5, "duty_cycle": 256}, "Duty cycle must be 0-255"),
+        ({"action": "set_pwm", "pin": 5, "duty_cycle": -1}, "Duty cycle must be 0-255"),
+        ({"action": "set_pwm", "pin": 5, "duty": 1, "freq": 0}, "Invalid frequency"),
+        ({"action": "read_i2c", "sensor": "sht31"}, "Unknown sensor"),
+        ({"action": "read_i2c"}, "Unknown sensor"),
+    ],
+)
+def test_error_starts_with_the_firmwares_words(
+    console: SerialConsole, request_: dict[str, object], prefix: str
+) -> None:
+    reply = ask(console, **request_)
+    assert reply["status"] == "error"
+    assert reply["msg"].startswith(prefix)
+
+
+def test_sensor_that_the_board_lacks_is_not_found() -> None:
+    profile = load_board("virtual")
+    assert profile.i2c is not None
+    bus = dataclasses.replace(profile.i2c, sensors=MappingProxyType({"bme280": 0x76}))
+    bare = SerialConsole(Board(dataclasses.replace(profile, i2c=bus), VirtualClock()), lambda: 0)
+    assert ask(bare, action="read_i2c", sensor="ina219")["msg"].startswith("Sensor not found")
+
+
+@pytest.mark.parametrize("line", [b"{", b"nope", b"\xff\xfe", b"[1]", b"1", b'{"action":NaN}', b"[" * 900])
+def test_line_that_is_no_object_is_a_parse_error(console: SerialConsole, line: bytes) -> None:
+    assert json.loads(console.answer(line))["msg"].startswith("JSON parse error")
+
+
+def test_lines_come_in_any_pieces(console: SerialConsole) -> None:
+    stream = b'{"action":"read_gpio","pin":4}\r\n\n{"action":"read_gpio","pin":5}\n'
+    whole = SerialLines(console).receive(stream)
+    lines = SerialLines(console)
+    assert b"".join(lines.receive(stream[i : i + 1]) for i in range(len(stream))) == whole
+    assert [json.loads(line)["pin"] for line in whole.splitlines()] == [4, 5]
+
+
+def test_incomplete_line_is_parsed_after_silence(console: SerialConsole) -> None:
+    lines = SerialLines(console)
+    assert lines.receive(b'{"action":"read_gpio","pin":4}') == b""
+    assert lines.waiting
+    assert json.loads(lines.silence())["pin"] == 4
+    assert not lines.waiting
+    lines.receive(b'{"action":')
+    assert json.loads(lines.silence())["msg"].startswith("JSON parse error")
+
+
+def test_oversized_line_is_refused_and_the_next_one_answered(console: SerialConsole) -> None:
+    replies = SerialLines(console).receive(b"x" * (MAX_LINE_BYTES + 5_000) + b'\n{"action":"read_gpio","pin":4}\n')
+    first, second = (json.loads(line) for line in replies.splitlines())
+    assert first["msg"].startswith("JSON parse error")
+    assert second["pin"] == 4
+
+
+def test_random_lines_always_get_one_reply(board: Board, console: SerialConsole) -> None:
+    rng = random.Random(3)
+    seeds = [json.dumps({"action": a, "pin": 4, "state": 1, "duty": 3, "sensor": "bme280"}) for a in ACTIONS]
+    lines = SerialLines(console)
+    for _ in range(2_000):
+        line = bytearray(rng.choice(seeds).encode() if rng.random() < 0.8 else rng.randbytes(rng.randrange(1, 50)))
+        for _ in range(rng.randrange(3)):
+            line[rng.randrange(len(line))] = rng.randrange(256)
+        text = bytes(line).replace(b"\n", b" ").strip()
+        replies = lines.receive(text + b"\n").splitlines()
+        assert len(replies) == (1 if text else 0)
+        assert all(json.loads(reply)["status"] in ("ok", "error") for reply in replies)
+
+
+ACTIONS = (
+    "get_info",
+    "get_status",
+    "set_gpio",
+    "read_gpio",
+    "read_adc",
+    "set_pwm",
+    "read_i2c",
+    "read_sensors",
+    "custom_i2c_scan",
+)

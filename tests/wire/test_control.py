@@ -1,0 +1,168 @@
+"""The control protocol's messages: literal lines both ways, refusals, and whatever bytes may come."""
+
+from __future__ import annotations
+
+import json
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from microclaw.errors import CallRejected, ProtocolError
+from microclaw.wire import control
+
+REQUESTS: list[tuple[control.AnyRequest, bytes]] = [
+    (control.Info(), b'{"id":1,"op":"info"}\n'),
+    (control.Pins(), b'{"id":1,"op":"pins"}\n'),
+    (control.Edges(since=12), b'{"id":1,"op":"edges","since":12}\n'),
+    (control.Log(), b'{"id":1,"op":"log","since":0}\n'),
+    (control.Pwm(since=3), b'{"id":1,"op":"pwm","since":3}\n'),
+    (control.Apps(), b'{"id":1,"op":"apps"}\n'),
+    (control.Watch(edges=True), b'{"id":1,"op":"watch","edges":true,"log":false}\n'),
+    (control.SetInput(4, 1), b'{"id":1,"op":"set_input","pin":4,"level":1}\n'),
+    (control.SetInput(4, 0, at_ms=2000.0), b'{"id":1,"op":"set_input","pin":4,"level":0,"at_ms":2000.0}\n'),
+    (control.SetAdc(1, 1.65), b'{"id":1,"op":"set_adc","pin":1,"volts":1.65}\n'),
+    (
+        control.SetSensor("bme280", {"temperature_c": 31.5}),
+        b'{"id":1,"op":"set_sensor","sensor":"bme280","values":{"temperature_c":31.5}}\n',
+    ),
+    (control.Power("cut"), b'{"id":1,"op":"power","action":"cut"}\n'),
+    (control.Fault("mute", 2), b'{"id":1,"op":"fault","name":"mute","count":2,"after_bytes":0}\n'),
+    (control.Advance(600_000.0), b'{"id":1,"op":"advance","ms":600000.0}\n'),
+]
+
+APP = control.AppRow("blink", "running", None, 8192, 120, 96, (2,), None)
+INFO = control.BoardInfo(
+    "virtual-1", "virtual", "ESP32-S3", "stock", "real", "new", 1, "ab12", True, 7.5, 18080, None, "/t/v.tty", 42
+)
+REPLIES: list[tuple[control.AnyRequest, object, str]] = [
+    (control.Edges(), control.EdgePage((control.EdgeRow(500.0, 2, 1),), 1, 0, 512.0), '"edges":[[500.0,2,1]],"next":1'),
+    (control.Log(), control.LogPage((control.LogRow(1.0, None, "up"),), 1, 0), '"lines":[[1.0,null,"up"]]'),
+    (control.Pwm(), control.PwmPage((control.PwmRow(1.0, 5, 128, 5000),), 1, 0), '"changes":[[1.0,5,128,5000]]'),
+    (control.Apps(), control.AppTable((APP,)), '"apps":[{"name":"blink","state":"running"'),
+    (control.Pins(), control.PinTable((control.PinRow(2, 1, "output", 0, 0, "blink"),)), '"pins":[{"pin":2,"level":1'),
+    (control.Info(), INFO, '"name":"virtual-1"'),
+    (control.Advance(5), control.Advanced(5.0, True, None), '"idle":true,"stuck":null'),
+    (control.Power("on"), control.Done(0.0), '"now_ms":0.0'),
+]
+
+PUSHED: list[tuple[control.Pushed, bytes]] = [
+    (control.EdgePushed(500.0, 2, 1, 0), b'{"stream":"edge","t_ms":500.0,"pin":2,"level":1,"seq":0}\n'),
+    (control.LogPushed(1.5, "a", "hi", 3), b'{"stream":"log","t_ms":1.5,"app":"a","text":"hi","seq":3}\n'),
+    (control.StreamDropped(9), b'{"stream":"dropped","n":9}\n'),
+]
+
+
+@pytest.mark.parametrize(("request_", "line"), REQUESTS, ids=lambda v: v.op if isinstance(v, control.Request) else "")
+def test_request_is_this_line_and_back(request_: control.AnyRequest, line: bytes) -> None:
+    assert control.encode_request(1, request_) == line
+    assert control.decode_request(line) == (1, request_)
+
+
+def test_every_op_has_a_vector() -> None:
+    assert {request.op for request, _ in REQUESTS} == set(control.OPS)
+
+
+@pytest.mark.parametrize(
+    ("request_", "reply", "part"), REPLIES, ids=lambda v: v.op if isinstance(v, control.Request) else ""
+)
+def test_reply_comes_back_as_it_was(request_: control.AnyRequest, reply: object, part: str) -> None:
+    line = control.encode_reply(8, reply)
+    assert part in line.decode()
+    answer = control.decode_server_line(line)
+    assert isinstance(answer, control.Success)
+    assert answer.id == 8
+    assert control.read_reply(request_, answer) == reply
+
+
+@pytest.mark.parametrize(("pushed", "line"), PUSHED)
+def test_pushed_line_is_this_and_back(pushed: control.Pushed, line: bytes) -> None:
+    assert control.encode_pushed(pushed) == line
+    assert control.decode_server_line(line) == pushed
+
+
+def test_failure_raises_with_its_next_step() -> None:
+    line = control.encode_failure(control.Failure(3, "pin_refused", "no GPIO 99", "choose a pin"))
+    assert line == b'{"id":3,"ok":false,"error":"pin_refused","message":"no GPIO 99","next":"choose a pin"}\n'
+    answer = control.decode_server_line(line)
+    assert isinstance(answer, control.Failure)
+    with pytest.raises(CallRejected, match="no GPIO 99") as caught:
+        control.read_reply(control.Pins(), answer)
+    assert caught.value.next_step == "choose a pin"
+
+
+@pytest.mark.parametrize(
+    ("line", "error", "request_id"),
+    [
+        (b"", "bad_json", 0),
+        (b"[1]", "bad_json", 0),
+        (b"\xff\xfe", "bad_json", 0),
+        (b'{"id":1', "bad_json", 0),
+        (b"[" * 5_000, "bad_json", 0),
+        (b'{"id":' + b"9" * 5_000 + b"}", "bad_json", 0),
+        (b'{"id":"x","op":"info"}', "bad_request", 0),
+        (b'{"id":true,"op":"info"}', "bad_request", 0),
+        (b'{"id":1}', "unknown_op", 1),
+        (b'{"id":1,"op":["info"]}', "unknown_op", 1),
+        (b'{"id":1,"op":"explode"}', "unknown_op", 1),
+        (b'{"id":1,"op":"info","x":1}', "bad_request", 1),
+        (b'{"id":1,"op":"edges","since":-1}', "bad_request", 1),
+        (b'{"id":1,"op":"edges","since":1.5}', "bad_request", 1),
+        (b'{"id":1,"op":"set_input","pin":4}', "bad_request", 1),
+        (b'{"id":1,"op":"set_input","pin":400,"level":1}', "bad_request", 1),
+        (b'{"id":1,"op":"set_input","pin":4,"level":2}', "bad_request", 1),
+        (b'{"id":1,"op":"set_adc","pin":1,"volts":NaN}', "bad_request", 1),
+        (b'{"id":1,"op":"set_adc","pin":1,"volts":1e999}', "bad_request", 1),
+        (b'{"id":1,"op":"set_sensor","sensor":"bme280","values":{}}', "bad_request", 1),
+        (b'{"id":1,"op":"set_sensor","sensor":"bme280","values":{"a":"b"}}', "bad_request", 1),
+        (b'{"id":1,"op":"power","action":"off"}', "bad_request", 1),
+        (b'{"id":1,"op":"advance","ms":-1}', "bad_request", 1),
+        (b'{"id":1,"op":"advance","ms":1e18}', "bad_request", 1),
+        (b'{"id":1,"op":"watch","edges":1}', "bad_request", 1),
+        (b'{"id":1,"op":"fault","name":"mute","count":-1}', "bad_request", 1),
+    ],
+)
+def test_line_that_is_no_request_is_refused_with_a_reply(line: bytes, error: str, request_id: int) -> None:
+    with pytest.raises(control.RequestRefused) as caught:
+        control.decode_request(line)
+    assert (caught.value.failure.error, caught.value.failure.id) == (error, request_id)
+    reply = json.loads(control.encode_failure(caught.value.failure))
+    assert reply["ok"] is False
+
+
+def test_line_over_the_limit_is_refused() -> None:
+    with pytest.raises(ProtocolError, match="limit"):
+        control.decode_server_line(b" " * (control.MAX_LINE_BYTES + 1))
+
+
+def test_full_edge_page_fits_one_line() -> None:
+    row = control.EdgeRow(86_399_999.999, 48, 1)
+    page = control.EdgePage((row,) * control.MAX_EDGES_A_PAGE, 2**40, 2**40, 86_399_999.999, True)
+    assert len(control.encode_reply(2**52, page)) <= control.MAX_LINE_BYTES
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False, width=32), st.integers(0, 63), st.integers(0, 1))
+def test_edges_round_trip(t_ms: float, pin: int, level: int) -> None:
+    page = control.EdgePage((control.EdgeRow(t_ms, pin, level),), 1, 0, t_ms)
+    answer = control.decode_server_line(control.encode_reply(1, page))
+    assert isinstance(answer, control.Success)
+    assert control.read_reply(control.Edges(), answer) == page
+
+
+def test_mutated_lines_raise_nothing_but_protocol_errors() -> None:
+    rng = random.Random(11)
+    lines = [line for _, line in REQUESTS] + [line for _, line in PUSHED]
+    lines += [control.encode_reply(1, reply) for _, reply, _ in REPLIES]
+    good = 0
+    for _ in range(5_000):
+        line = bytearray(rng.choice(lines))
+        for _ in range(rng.randrange(1, 4)):
+            line[rng.randrange(len(line))] = rng.randrange(256)
+        for decode in (control.decode_request, control.decode_server_line):
+            try:
+                decode(bytes(line))
+                good += 1
+            except ProtocolError:
+                pass
+    assert good
