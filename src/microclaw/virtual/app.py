@@ -84,23 +84,11 @@ class App:
         self._peak_stack_bytes = 0
         seed = f"{board.seed}/{name}"
         noise = random.Random(seed) if board.loses_restarts else None  # noqa: S311  a repeatable simulation
-        post = lambda number: self._post(_TimerFired(number))  # noqa: E731
-        self.process = Process(name, board, self._task, Timers(board.clock, timers, post, noise), ledc)
-
-    @property
-    def resources(self) -> set[str]:
-        """Urls that it registered with wasm_register_resource."""
-        return self.process.resources
-
-    @property
-    def subscriptions(self) -> set[str]:
-        """Urls that it subscribed to with wasm_sub_event."""
-        return self.process.subscriptions
-
-    @property
-    def pins(self) -> set[int]:
-        """GPIOs that it opened or drives."""
-        return self.process.pins
+        self.process = Process(name, board, self._task, Timers(board.clock, timers, self._fire, noise), ledc)
+        # Urls that it registered and subscribed to, GPIOs that it opened or drives.
+        self.resources = self.process.resources
+        self.subscriptions = self.process.subscriptions
+        self.pins = self.process.pins
 
     @property
     def peak_heap_bytes(self) -> int:
@@ -116,6 +104,11 @@ class App:
     def is_alive(self) -> bool:
         """Whether its thread runs."""
         return self._thread is not None and self._thread.is_alive()
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the caller is its thread."""
+        return self._thread is threading.current_thread()
 
     def attach(self, instance: Instance) -> None:
         """Give the app its module; once, before `start`."""
@@ -159,10 +152,13 @@ class App:
     def join(self, timeout_s: float) -> bool:
         """Wait for its thread; True at once from that thread itself."""
         thread = self._thread
-        if thread is None or thread is threading.current_thread():
+        if thread is None or self.is_current:
             return True
         thread.join(timeout_s)
         return not thread.is_alive()
+
+    def _fire(self, number: int) -> None:
+        self._post(_TimerFired(number))
 
     def _post(self, event: _Event) -> bool:
         if not self.is_alive or len(self._queue) >= QUEUE_LENGTH:

@@ -284,7 +284,7 @@ class VirtualClock:
             return self._settle()
 
     def advance(self, ms: float) -> Advanced:
-        """Run board time forward by `ms`. It arrives there even when nothing happens (`idle`), unless an app is stuck."""
+        """Run board time forward by `ms`. Time arrives there even when nothing happens, unless an app is stuck."""
         with self._advancing:
             with self._lock:
                 target_ms = self._limit_ms = self._now_ms + ms

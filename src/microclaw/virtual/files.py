@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Protocol
 
 from microclaw.virtual.natives.gpio import GpioFile
@@ -20,14 +21,15 @@ FIRST_FD: Final = 3
 MAX_FILES: Final = 16
 """Fewer than ESP-IDF's VFS allows; an app that needs more forgets to close."""
 _CONSOLE: Final = (1, 2)
+_HOST_FLAGS: Final = {OpenFlag.O_CREAT: os.O_CREAT, OpenFlag.O_EXCL: os.O_EXCL, OpenFlag.O_TRUNC: os.O_TRUNC}
 
 
 class OpenFile(Protocol):
     """What a descriptor stands for. Each method raises PosixError."""
 
-    def write(self, process: Process, data: bytes) -> int: ...
-    def read(self, process: Process, size: int) -> bytes: ...
-    def ioctl(self, process: Process, command: int, va: int) -> None: ...
+    def write(self, data: bytes, /) -> int: ...
+    def read(self, size: int, /) -> bytes: ...
+    def ioctl(self, process: Process, command: int, va: int, /) -> None: ...
     def close(self) -> None: ...
 
 
@@ -55,14 +57,14 @@ class StorageFile:
         except OSError as exc:
             raise PosixError(_errno_of(exc)) from exc
 
-    def write(self, process: Process, data: bytes) -> int:
+    def write(self, data: bytes) -> int:
         if self._appends:
             os.lseek(self._fd, 0, os.SEEK_END)
         size = self.write_at(data, os.lseek(self._fd, 0, os.SEEK_CUR))
         os.lseek(self._fd, size, os.SEEK_CUR)
         return size
 
-    def read(self, process: Process, size: int) -> bytes:
+    def read(self, size: int) -> bytes:
         data = self.read_at(size, os.lseek(self._fd, 0, os.SEEK_CUR))
         os.lseek(self._fd, len(data), os.SEEK_CUR)
         return data
@@ -90,7 +92,7 @@ class StorageFile:
         except OSError as exc:
             raise PosixError(_errno_of(exc)) from exc
 
-    def ioctl(self, process: Process, command: int, va: int) -> None:
+    def ioctl(self, _process: Process, _command: int, _va: int, /) -> None:
         raise PosixError(Errno.EINVAL)
 
     def sync(self) -> None:
@@ -103,14 +105,17 @@ class StorageFile:
 class _Console:
     """Descriptors 1 and 2: the firmware's serial console."""
 
-    def write(self, process: Process, data: bytes) -> int:
-        process.print(data)
+    def __init__(self, output: Callable[[bytes], None]) -> None:
+        self._output = output
+
+    def write(self, data: bytes) -> int:
+        self._output(data)
         return len(data)
 
-    def read(self, process: Process, size: int) -> bytes:
+    def read(self, _size: int, /) -> bytes:
         raise PosixError(Errno.EBADF)
 
-    def ioctl(self, process: Process, command: int, va: int) -> None:
+    def ioctl(self, _process: Process, _command: int, _va: int, /) -> None:
         raise PosixError(Errno.EINVAL)
 
     def close(self) -> None:
@@ -120,11 +125,11 @@ class _Console:
 class FileTable:
     """The open descriptors of one app."""
 
-    def __init__(self, board: Board, ledc: Ledc, app: str) -> None:
+    def __init__(self, board: Board, ledc: Ledc, app: str, console: Callable[[bytes], None]) -> None:
         self._board = board
         self._ledc = ledc
         self._app = app
-        self._open: dict[int, OpenFile] = {fd: _Console() for fd in _CONSOLE}
+        self._open: dict[int, OpenFile] = {fd: _Console(console) for fd in _CONSOLE}
 
     def open(self, path: str, flags: int) -> int:
         """The lowest free descriptor; PosixError says why not."""

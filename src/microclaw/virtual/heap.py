@@ -2,7 +2,7 @@
 
 Sizes follow WAMR's allocator (mem-alloc/ems): a control structure at the start of the area, a header before each block,
 blocks in steps of 8 bytes, neighbouring free blocks merged. free() of an address that is no live block does nothing, as
-in WAMR's release builds, where a double free or a foreign pointer only makes gc_free_vo return an error that is ignored.
+in WAMR's release builds, where a double free or a foreign pointer only makes gc_free_vo return an ignored error.
 """
 
 from __future__ import annotations

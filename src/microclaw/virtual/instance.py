@@ -136,7 +136,7 @@ class Instance:
             f"warning: failed to link import function ({module}, {name})", self._process.name
         )
 
-        def unlinked(*arguments: int | float) -> None:
+        def unlinked(*_: int | float) -> None:
             raise WasmTrap(f"failed to call unlinked import function ({module}, {name})")
 
         return unlinked

@@ -48,7 +48,7 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """The module as it will be run: with room for the heap at `heap_start`, and its memory exported as `memory_name`."""
+    """The module as it will run: with room for the heap at `heap_start`, its memory exported as `memory_name`."""
 
     wasm: bytes
     layout: Layout

@@ -41,13 +41,13 @@ class Process:
     pins: set[int] = field(default_factory=set)
     resources: set[str] = field(default_factory=set)
     subscriptions: set[str] = field(default_factory=set)
-    send_response: Callable[[bytes], None] = lambda payload: None
-    send_request: Callable[[bytes], None] = lambda payload: None
-    set_errno: Callable[[int], None] = lambda number: None
+    send_response: Callable[[bytes], None] = lambda _payload: None
+    send_request: Callable[[bytes], None] = lambda _payload: None
+    set_errno: Callable[[int], None] = lambda _number: None
     rand_state: int = 1
 
     def __post_init__(self) -> None:
-        self.files = FileTable(self.board, self.ledc, self.name)
+        self.files = FileTable(self.board, self.ledc, self.name, self.print)
 
     @property
     def clock(self) -> Clock:

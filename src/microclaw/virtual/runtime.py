@@ -1,4 +1,4 @@
-"""Loads wasm modules as the firmware's runtime does: limits, linking against the natives it offers. Speaks no protocol."""
+"""Loads wasm modules as the firmware's runtime does: its checks, its texts, its natives. Speaks no protocol."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _DEATH_S: Final = 1.0
 
 
 class Runtime:
-    """All apps of one board. `on_response` and `on_request` take what apps send: the payload bytes of a frame.
+    """All apps of one board. `on_response` and `on_event` take what apps send: the payload bytes of a frame.
 
-    They are called in the app's thread. `on_request` gets what wasm_post_request sends, events included.
+    They are called in the app's thread. `on_event` gets all that wasm_post_request sends, requests to other apps too.
     """
 
     def __init__(self, board: Board) -> None:
         self.board = board
         self.apps: dict[str, App] = {}
-        self.on_response: Callable[[App, bytes], None] = lambda app, payload: None
-        self.on_request: Callable[[App, bytes], None] = lambda app, payload: None
+        self.on_response: Callable[[App, bytes], None] = lambda _app, _payload: None
+        self.on_event: Callable[[App, bytes], None] = lambda _app, _payload: None
         self._ledc = Ledc(board)
         board.on_power(self._on_power)
 
@@ -54,7 +54,7 @@ class Runtime:
         heap_bytes = max(heap_bytes, MIN_HEAP_BYTES)
         app = App(self.board, self._ledc, name, wasm, heap_bytes=heap_bytes, timers=timers, watchdog_ms=watchdog_ms)
         app.process.send_response = lambda payload: self.on_response(app, payload)
-        app.process.send_request = lambda payload: self.on_request(app, payload)
+        app.process.send_request = lambda payload: self.on_event(app, payload)
         firmware = self.board.profile.firmware
         groups = frozenset(group.replace("-", "_") for group in firmware.native_groups)
         try:
@@ -88,7 +88,7 @@ class Runtime:
         for app in apps:
             app.interrupt()
         # On the virtual clock tasks take turns: one of them, crashing the board, must not wait for the others.
-        if not (self.board.clock.is_virtual and threading.current_thread().name.startswith("app-")):
+        if not (self.board.clock.is_virtual and any(app.is_current for app in apps)):
             for app in apps:
                 app.join(_DEATH_S)
 

@@ -197,7 +197,7 @@ class Ina219(_Measured):
         )
 
 
-_MODELS = {"bme280": Bme280, "ina219": Ina219}
+_MODELS: dict[str, Callable[[int], I2cSensor]] = {"bme280": Bme280, "ina219": Ina219}
 
 
 def _divide(a: int, b: int) -> int:

@@ -1,4 +1,4 @@
-"""The board's /storage partition: a directory on the host, bounded, without a way out of it. Knows no file descriptors."""
+"""The board's /storage partition: a directory on the host, bounded, without a way out. Knows no descriptors."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ class _Timer:
 class Timers:
     """`post(id)` queues the app's on_timer_callback. Numbers start at 1 and are never used again.
 
-    The race: the timer thread posts the callback of a one-shot timer first and puts the timer on the idle list after; an
+    The race: the timer thread first posts the callback of a one-shot timer, then puts the timer on the idle list; an
     app that is quicker restarts a timer that is on neither list, which does nothing. With `noise` a seeded share of
     one-shots is in that limbo until their callback returned (`settle`).
     """

@@ -1,4 +1,4 @@
-"""The file half of the firmware's libc extension: descriptors of devices, of files under /storage and of the console."""
+"""The file half of the firmware's libc extension. What a descriptor stands for is in microclaw.virtual.files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _F_GETFL: Final = 3
 _MAX_IO_BYTES: Final = 65_536
 
 
-def _open(process: Process, path: int, flags: int, mode: int) -> int:
+def _open(process: Process, path: int, flags: int, _mode: int) -> int:
     name = process.memory.string(path).decode("utf-8", "surrogateescape")
     fd = process.files.open(name, flags & 0xFFFFFFFF)
     if name.startswith("/dev/gpio/"):
@@ -22,13 +22,13 @@ def _open(process: Process, path: int, flags: int, mode: int) -> int:
 
 
 def _read(process: Process, fd: int, buffer: int, size: int) -> int:
-    data = process.files.get(fd).read(process, min(size, _MAX_IO_BYTES))
+    data = process.files.get(fd).read(min(size, _MAX_IO_BYTES))
     process.memory.write(buffer, data)
     return len(data)
 
 
 def _write(process: Process, fd: int, buffer: int, size: int) -> int:
-    return process.files.get(fd).write(process, process.memory.read(buffer, min(size, _MAX_IO_BYTES)))
+    return process.files.get(fd).write(process.memory.read(buffer, min(size, _MAX_IO_BYTES)))
 
 
 def _pread(process: Process, fd: int, buffer: int, size: int, offset: int) -> int:
@@ -45,7 +45,7 @@ def _lseek(process: Process, fd: int, offset: int, whence: int) -> int:
     return process.files.storage(fd).seek(offset, whence)
 
 
-def _fcntl(process: Process, fd: int, command: int, argument: int) -> int:
+def _fcntl(process: Process, fd: int, command: int, _argument: int) -> int:
     process.files.get(fd)
     if command != _F_GETFL:
         raise PosixError(Errno.ENOSYS)
@@ -69,7 +69,7 @@ def _ioctl(process: Process, fd: int, command: int, va: int) -> int:
     return 0
 
 
-def _fstat(process: Process, fd: int, out: int) -> int:
+def _fstat(_process: Process, _fd: int, _out: int) -> int:
     return -1  # the firmware does not support it and says so on its console only
 
 

@@ -29,7 +29,7 @@ class GpioFile:
             board.print_line(f"W gpio: GPIO {pin} is {known.reserved}", app)
         self._configure(GpioFlag(0))
 
-    def write(self, process: Process, data: bytes) -> int:
+    def write(self, data: bytes) -> int:
         if not self._drives:
             raise PosixError(Errno.EBADF)
         if not data:
@@ -37,7 +37,7 @@ class GpioFile:
         self._board.write_pin(self.pin, data[0])
         return 1
 
-    def read(self, process: Process, size: int) -> bytes:
+    def read(self, size: int) -> bytes:
         if not self._reads:
             raise PosixError(Errno.EBADF)
         if not size:

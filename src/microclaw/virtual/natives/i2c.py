@@ -24,10 +24,10 @@ class I2cFile:
         self._configured = False
         self._wired = False
 
-    def write(self, process: Process, data: bytes) -> int:
+    def write(self, _data: bytes, /) -> int:
         raise PosixError(Errno.ENOSYS)
 
-    def read(self, process: Process, size: int) -> bytes:
+    def read(self, _size: int, /) -> bytes:
         raise PosixError(Errno.ENOSYS)
 
     def ioctl(self, process: Process, command: int, va: int) -> None:

@@ -127,10 +127,10 @@ class LedcFile:
         self._ledc = ledc
         self._node = node
 
-    def write(self, process: Process, data: bytes) -> int:
+    def write(self, _data: bytes, /) -> int:
         raise PosixError(Errno.ENOSYS)
 
-    def read(self, process: Process, size: int) -> bytes:
+    def read(self, _size: int, /) -> bytes:
         raise PosixError(Errno.ENOSYS)
 
     def ioctl(self, process: Process, command: int, va: int) -> None:

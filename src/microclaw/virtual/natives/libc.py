@@ -174,24 +174,24 @@ def _digit(char: bytes) -> int:
 
 # Characters, in the C locale.
 def _is(test: Callable[[bytes], bool]) -> Handler:
-    return lambda process, char: int(0 <= char < 128 and test(bytes([char])))
+    return lambda _process, char: int(0 <= char < 128 and test(bytes([char])))
 
 
-def _tolower(process: Process, char: int) -> int:
+def _tolower(_process: Process, char: int) -> int:
     return char + 32 if 65 <= char <= 90 else char
 
 
-def _toupper(process: Process, char: int) -> int:
+def _toupper(_process: Process, char: int) -> int:
     return char - 32 if 97 <= char <= 122 else char
 
 
 # Ends.
-def _exit(process: Process, status: int) -> None:
+def _exit(_process: Process, status: int) -> None:
     raise ProgramExit(status)
 
 
 def _trap(text: str) -> Handler:
-    def end(process: Process, *arguments: int) -> None:
+    def end(_process: Process, *arguments: int) -> None:
         raise WasmTrap(text % arguments[: text.count("%")])
 
     return end
@@ -238,6 +238,6 @@ HANDLERS: dict[str, Handler] = {
     "abortStackOverflow": _trap("env.abortStackOverflow(%d)"),
     "nullFunc_X": _trap("env.nullFunc_X(%d)"),
     "__cxa_allocate_exception": lambda process, size: process.allocate(size & 0xFFFFFFFF),
-    "__cxa_begin_catch": lambda process, pointer: None,
+    "__cxa_begin_catch": lambda _process, _pointer: None,
     "__cxa_throw": _trap("exception thrown by stdc++"),
 }

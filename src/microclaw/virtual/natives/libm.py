@@ -8,15 +8,15 @@ from microclaw.virtual.natives.binding import Handler
 from microclaw.virtual.process import Process
 
 
-def _sinf(process: Process, x: float) -> float:
+def _sinf(_process: Process, x: float) -> float:
     return math.sin(x) if math.isfinite(x) else math.nan
 
 
-def _cosf(process: Process, x: float) -> float:
+def _cosf(_process: Process, x: float) -> float:
     return math.cos(x) if math.isfinite(x) else math.nan
 
 
-def _pow(process: Process, x: float, y: float) -> float:
+def _pow(_process: Process, x: float, y: float) -> float:
     try:
         return math.pow(x, y)
     except OverflowError:

@@ -1,4 +1,4 @@
-"""Requests, responses and events between an app and the world: the app's buffers are the bytes of the wire's payloads."""
+"""Requests, responses and events that apps send: their buffers are the bytes of the wire's payloads. Routes nothing."""
 
 from __future__ import annotations
 
