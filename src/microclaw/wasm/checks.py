@@ -7,12 +7,13 @@ is found here, with the line of the source where it can be known.
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
 from microclaw.boards.profile import BoardProfile
 from microclaw.errors import Diagnostic
-from microclaw.wasm.diagnostics import at, hint_for
+from microclaw.wasm.diagnostics import NEAR, TIMER_HINT, at, hint_for
 from microclaw.wasm.image import Import, MemoryUse, Signature
 from microclaw.wasm.inspect import PAGE_BYTES, Module
 from microclaw.wasm.source_text import SourceText
@@ -40,6 +41,10 @@ def check_imports(module: Module, board: BoardProfile, source: SourceText | None
 def check_exports(module: Module, source: SourceText | None, file: str) -> Iterator[Diagnostic]:
     """An error when the firmware would find nothing to start, or functions of another type than it calls."""
     functions = {export.name: export.index for export in module.exports if export.kind == "function"}
+    for name, count in Counter(export.name for export in module.exports).items():
+        if count > 1:
+            hint = TIMER_HINT if name == "on_timer_callback" else None
+            yield at(source, source.find_name(name) if source else None, f"{name} is defined twice", hint, file=file)
     if "on_init" not in functions:
         place = source.find_name("main") if source is not None else None
         has_main = place is not None or "main" in functions
@@ -62,9 +67,9 @@ def check_exports(module: Module, source: SourceText | None, file: str) -> Itera
 
 
 def check_size(
-    module: Module, size_bytes: int, board: BoardProfile, source: SourceText | None, file: str
+    module: Module, size_bytes: int, board: BoardProfile, source: SourceText | None, file: str, largest: str | None
 ) -> Iterator[Diagnostic]:
-    """An error when the module or its memory is more than the board's firmware takes."""
+    """An error when the module or its memory is more than the board's firmware takes; `largest` names a variable."""
     firmware = board.firmware
     if size_bytes > firmware.max_module_bytes:
         message = f"the module has {size_bytes} bytes; {board.title} takes {firmware.max_module_bytes}"
@@ -75,7 +80,9 @@ def check_size(
             f"the program needs {needed // 1024} KB of memory, its {firmware.app_heap_bytes // 1024} KB heap included; "
             f"{board.title} gives {firmware.max_memory_bytes // 1024} KB"
         )
-        yield at(source, None, message, "make static arrays smaller", file=file)
+        place = source.find_name(largest) if source is not None and largest is not None else None
+        hint = f"make {largest} smaller: it is the largest variable" if largest else "make static arrays smaller"
+        yield at(source, place, message, hint, file=file)
 
 
 def needed_memory_bytes(module: Module, heap_bytes: int) -> int:
@@ -133,7 +140,7 @@ def _offers(board: BoardProfile, native: Native) -> bool:
 def _nearest(name: str, board: BoardProfile) -> str | None:
     """The nearest name that this firmware has, unless a header knows better."""
     own = [name for name, native in NATIVES.items() if _offers(board, native)]
-    near = difflib.get_close_matches(name, own, n=1, cutoff=0.75)
+    near = difflib.get_close_matches(name, own, n=1, cutoff=NEAR)
     return f"did you mean {near[0]}?" if near else hint_for(f"undefined symbol '{name}'")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import os
 import re
 import tempfile
 from dataclasses import asdict, dataclass
@@ -24,12 +25,13 @@ from microclaw.wasm.pins import check_pins
 from microclaw.wasm.process import Finished, run_compiler
 from microclaw.wasm.reader import FeatureError, ModuleError
 from microclaw.wasm.source_text import SourceText, read_source
+from microclaw.wasm.symbols import largest_variable
 from microclaw.wasm.toolchain import HEADERS, OPTIMIZATIONS, Toolchain, find_toolchain
 
 MIN_STACK_BYTES: Final = 1024
 MAX_STACK_BYTES: Final = 32768
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-_CACHE_VERSION: Final = 1
+_CACHE_VERSION: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +41,26 @@ class _Build:
     wasm: bytes
     warnings: tuple[Diagnostic, ...]
     marks: tuple[PinMark, ...]
+    largest: str | None = None  # the largest variable, where the program takes more than one page of memory
     took_ms: float = 0.0
 
     def to_blob(self) -> bytes:
-        head = {"warnings": [asdict(d) for d in self.warnings], "marks": [asdict(m) for m in self.marks]}
+        head = {
+            "warnings": [asdict(d) for d in self.warnings],
+            "marks": [asdict(m) for m in self.marks],
+            "largest": self.largest,
+        }
         return json.dumps(head).encode() + b"\n" + self.wasm
 
     @classmethod
     def from_blob(cls, blob: bytes) -> _Build:
         head, _, wasm = blob.partition(b"\n")
-        fields: dict[str, list[dict[str, Any]]] = json.loads(head)
+        fields: dict[str, Any] = json.loads(head)
         return cls(
-            wasm, tuple(Diagnostic(**d) for d in fields["warnings"]), tuple(PinMark(**m) for m in fields["marks"])
+            wasm,
+            tuple(Diagnostic(**d) for d in fields["warnings"]),
+            tuple(PinMark(**m) for m in fields["marks"]),
+            fields["largest"],
         )
 
 
@@ -140,7 +150,10 @@ async def _build(
     if linked.returncode != 0:
         raise _failure(linked, read_linker_output(linked.output, text), text, "link")
     wasm = (directory / "program.wasm").read_bytes()
-    return _Build(wasm, report.diagnostics, report.marks, compiled.took_ms + linked.took_ms)
+    largest = None
+    if (parse_module(wasm).memory_pages or 0) > 1:
+        largest = largest_variable((directory / "program.o").read_bytes())
+    return _Build(wasm, report.diagnostics, report.marks, largest, compiled.took_ms + linked.took_ms)
 
 
 def _failure(finished: Finished, diagnostics: tuple[Diagnostic, ...], text: SourceText, stage: str) -> BuildError:
@@ -161,10 +174,11 @@ def _failure(finished: Finished, diagnostics: tuple[Diagnostic, ...], text: Sour
 def _check_files_read(dependencies: Path, text: SourceText) -> None:
     """The second wall: whatever the source did, the compiler read the program and our headers, nothing else."""
     listed = dependencies.read_text(encoding="utf-8").replace("\\\n", " ").partition(":")[2]
-    for path in re.findall(r"(?:\\ |\S)+", listed):
-        read = Path(path.replace("\\ ", " "))
-        if str(read) != text.file and not read.resolve().is_relative_to(HEADERS.resolve()):
-            message = f"the program makes the compiler read {read.name}, which is not one of microclaw's headers"
+    ours = f"{HEADERS}{os.sep}"
+    for escaped in re.findall(r"(?:\\ |\S)+", listed):
+        path = escaped.replace("\\ ", " ")
+        if path != text.file and (not path.startswith(ours) or ".." in path):
+            message = f"the program makes the compiler read {Path(path).name}, which is not one of microclaw's headers"
             raise BuildError((Diagnostic("error", message, text.file),), stage="compile")
 
 
@@ -177,7 +191,7 @@ def _checked_image(
     errors = (
         *check_imports(module, board, text, file),
         *check_exports(module, text, file),
-        *check_size(module, len(build.wasm), board, text, file),
+        *check_size(module, len(build.wasm), board, text, file, build.largest),
         *pin_errors,
     )
     if errors:

@@ -15,6 +15,8 @@ from microclaw.wasm.source_text import INTERNAL_HEADERS, SourceText
 from microclaw.wasm.toolchain import HEADERS
 
 MAX_DIAGNOSTICS: Final = 20
+NEAR: Final = 0.78  # of difflib, above which a name counts as meant
+TIMER_HINT: Final = "every and after need on_timer_callback for themselves: use them or the firmware's timers, not both"
 _LINE: Final = re.compile(
     r"^(?P<file>[^:\n]+):(?P<line>\d+):(?P<column>\d+): (?P<severity>fatal error|error|warning|note): (?P<text>.*)$"
 )
@@ -111,10 +113,7 @@ def read_linker_output(output: str, source: SourceText) -> tuple[Diagnostic, ...
         text = match["text"]
         name = re.search(r"symbol: (\w+)|mismatch: (\w+)", text)
         symbol = next(filter(None, name.groups()), None) if name else None
-        if symbol == "on_timer_callback" and "duplicate" in text:
-            hint = "every and after need on_timer_callback for themselves: use them, or the firmware's timers, not both"
-        else:
-            hint = hint_for(f"undefined symbol '{symbol}'") if symbol else None
+        hint = hint_for(f"undefined symbol '{symbol}'") if symbol and "undefined" in text else None
         found.append(at(source, source.find_name(symbol) if symbol else None, text, hint))
     return tuple(found[:MAX_DIAGNOSTICS])
 
@@ -146,7 +145,7 @@ def hint_for(message: str) -> str | None:
     names = declared_names()
     if name in names:
         return f"add #include <{names[name]}>"
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.75)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=NEAR)
     return (
         f"did you mean {near[0]} (of {names[near[0]]})?"
         if near
@@ -170,6 +169,9 @@ def declared_names() -> Mapping[str, str]:
 def _finding(match: re.Match[str], text: str, place: tuple[int, int], source: SourceText) -> Diagnostic:
     severity: Literal["error", "warning"] = "warning" if match["severity"] == "warning" else "error"
     own = match["file"] == source.file
+    if not own and not match["file"].startswith(f"{HEADERS}/"):
+        return Diagnostic("error", "the program makes the compiler read a file of the host", source.file)
+    text = text.removesuffix("; ISO C99 and later do not support implicit function declarations")
     return Diagnostic(
         severity,
         text,
@@ -177,7 +179,7 @@ def _finding(match: re.Match[str], text: str, place: tuple[int, int], source: So
         place[0],
         place[1],
         source.line(place[0]) if own else None,
-        hint_for(text.replace("call to undeclared library function", "call to undeclared")),
+        hint_for(text),
     )
 
 

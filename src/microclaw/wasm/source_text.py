@@ -17,7 +17,7 @@ from microclaw.errors import BuildError, Diagnostic
 from microclaw.wasm.toolchain import HEADERS
 
 MAX_SOURCE_BYTES: Final = 256 << 10
-INTERNAL_HEADERS: Final = frozenset(("pin_marks.h", "glue/glue.h"))
+INTERNAL_HEADERS: Final = frozenset(("pin_marks.h", "glue/glue.h", "glue/data_seq.h", "glue/sensors.h"))
 
 _TOKEN: Final = re.compile(
     r"""(?P<comment>//[^\n]*|/\*.*?\*/)
@@ -63,14 +63,15 @@ class SourceText:
         return self.lines[number - 1] if 1 <= number <= len(self.lines) else None
 
     def find_name(self, name: str) -> tuple[int, int] | None:
-        """Where an identifier is used: its first call, else where it stands first."""
+        """Where an identifier is called first (a name before it makes it a declaration), else where it stands first."""
         first = None
-        for token, after in zip(self.tokens, (*self.tokens[1:], None), strict=True):
+        for number, token in enumerate(self.tokens):
             if token.kind == "name" and token.text == name:
                 place = (token.line, token.column)
                 first = first or place
-                declared = self._follows_type(token)
-                if after is not None and after.text == "(" and not declared:
+                before = self.tokens[number - 1].text if number else ""
+                after = self.tokens[number + 1].text if number + 1 < len(self.tokens) else ""
+                if after == "(" and (before in ("return", "else", "do") or not before[-1:].isidentifier()):
                     return place
         return first
 
@@ -80,10 +81,6 @@ class SourceText:
             if token.kind == "string" and fragment in token.text:
                 return token.line, token.column
         return None
-
-    def _follows_type(self, token: Token) -> bool:
-        """Whether a declaration is more likely than a call: something other than blanks stands at the line's margin."""
-        return not (self.lines[token.line - 1][:1]).isspace()
 
 
 def read_source(source: str, name: str) -> SourceText:
@@ -187,6 +184,8 @@ class _Scanner:
         raise _refusal(Diagnostic("error", message, self._file, token.line, token.column, line, hint))
 
     def _check_token(self, token: Token, end: int) -> None:
+        if not token.text.isascii() and token.kind not in ("string", "char"):
+            self._refuse(token, f"{token.text[:20]!r} outside of strings and comments: only ASCII is allowed there")
         if token.kind == "other" and token.text in "\"'":
             self._refuse(token, f"no closing {token.text} on this line")
         if token.kind == "other" and token.text == "\\":

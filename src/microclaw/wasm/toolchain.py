@@ -1,7 +1,7 @@
 """Finds the C compiler (the `ziglang` wheel) and knows its command lines for the WASMachine profile; runs nothing.
 
-`zig clang` and `zig wasm-ld` are called by themselves: together they take less time than `zig cc`, which refuses the
-linker's options that matter here (`--wrap`, `--export-if-defined`, `--import-undefined`): docs/decisions/0003-compiler.md.
+`zig clang` and `zig wasm-ld` are called by themselves: together they take less time than `zig cc`, which refuses linker
+options that matter here (`--wrap`, `--export-if-defined`, `--import-undefined`): docs/decisions/0003-compiler.md.
 """
 
 from __future__ import annotations
@@ -72,12 +72,12 @@ class Toolchain:
         """Compile the glue's files to objects in the current directory."""
         return [str(self.path), *_COMPILE, "-Os", "-Wall", "-Werror", *map(str, files)]
 
-    def link_command(self, glue: Sequence[Path], stack_bytes: int, *, print_map: bool = False) -> list[str]:
+    def link_command(self, glue: Sequence[Path], stack_bytes: int) -> list[str]:
         """Link program.o to program.wasm; the glue's objects join only where they are needed.
 
         The stack lies below the data, so that an overflow traps instead of changing variables.
         """
-        wanted = ("-z", f"stack-size={stack_bytes}", *(("--print-map",) if print_map else ()))
+        wanted = ("-z", f"stack-size={stack_bytes}")
         objects = ("program.o", "--start-lib", *map(str, glue), "--end-lib")
         return [str(self.path), *_LINK, *wanted, *objects, "-o", "program.wasm"]
 

@@ -1,13 +1,6 @@
 /* BME280: forced measurement and the compensation of its datasheet (BST-BME280-DS002, 4.2.3 and 8.1, in float). */
-#include <stdint.h>
+#include "sensors.h"
 #include <unistd.h>
-
-typedef struct {
-    float temperature_c, humidity_pct, pressure_hpa;
-} bme280_t;
-
-int i2c_read_reg(int i2c, int address, int reg, void *data, int size);
-int i2c_write_reg(int i2c, int address, int reg, const void *data, int size);
 
 enum { CHIP_ID = 0xd0, CALIBRATION_1 = 0x88, CALIBRATION_2 = 0xe1, CTRL_HUM = 0xf2, CTRL_MEAS = 0xf4, DATA = 0xf7 };
 enum { ID_BME280 = 0x60, OVERSAMPLING_1 = 1, FORCED_1X = 0x25, MEASURE_US = 10000 };

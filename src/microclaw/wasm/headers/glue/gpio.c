@@ -1,4 +1,5 @@
 /* Digital pins of microclaw.h on /dev/gpio/N. */
+#include "data_seq.h"
 #include "glue.h"
 #include <fcntl.h>
 #include <gpio.h>
@@ -14,7 +15,7 @@ int gpio_open(int pin, int flags) {
     gpioc_cfg_t cfg = {.flags = (flags & GPIO_PULLDOWN ? GPIOC_PULLDOWN_EN : 0) |
                                 (flags & GPIO_PULLUP ? GPIOC_PULLUP_EN : 0) |
                                 (flags & GPIO_OPENDRAIN ? GPIOC_OPENDRAIN_EN : 0)};
-    if (fd >= 0 && cfg.flags && ioctl(fd, GPIOCSCFG, &cfg) < 0) {
+    if (fd >= 0 && cfg.flags && microclaw_ioctl_gpio(fd, GPIOCSCFG, &cfg) < 0) {
         gpio_close(fd);
         return -1;
     }

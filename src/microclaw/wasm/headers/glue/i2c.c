@@ -1,4 +1,5 @@
 /* I2C registers of microclaw.h on /dev/i2c/0. */
+#include "data_seq.h"
 #include "glue.h"
 #include <fcntl.h>
 #include <i2c.h>
@@ -18,7 +19,7 @@ int i2c_open(int sda, int scl) {
                      .scl_pin = (uint16_t)scl,
                      .flags = I2C_MASTER | I2C_SDA_PULLUP | I2C_SCL_PULLUP,
                      .master.clock = CLOCK_HZ};
-    if (fd >= 0 && ioctl(fd, I2CIOCSCFG, &cfg) < 0) {
+    if (fd >= 0 && microclaw_ioctl_i2c(fd, I2CIOCSCFG, &cfg) < 0) {
         microclaw_close_node(fd);
         return -1;
     }
@@ -34,7 +35,7 @@ int i2c_read_reg(int i2c, int address, int reg, void *data, int size) {
                              .tx_size = 1,
                              .rx_buffer = data,
                              .rx_size = (uint32_t)size};
-    return ioctl(i2c, I2CIOCEXCHANGE, &exchange) < 0 ? -1 : 0;
+    return microclaw_ioctl_i2c(i2c, I2CIOCEXCHANGE, &exchange) < 0 ? -1 : 0;
 }
 
 int i2c_write_reg(int i2c, int address, int reg, const void *data, int size) {
@@ -48,5 +49,5 @@ int i2c_write_reg(int i2c, int address, int reg, const void *data, int size) {
                          .addr = (uint16_t)address,
                          .buffer = bytes,
                          .size = (uint32_t)size + 1};
-    return ioctl(i2c, I2CIOCRDWR, &message) < 0 ? -1 : 0;
+    return microclaw_ioctl_i2c(i2c, I2CIOCRDWR, &message) < 0 ? -1 : 0;
 }

@@ -1,11 +1,5 @@
 /* INA219 at its power-on settings (32 V, 320 mV, 12 bits): bus and shunt voltage (TI SBOS448, 8.6), current through 0.1 ohm. */
-#include <stdint.h>
-
-typedef struct {
-    float voltage_v, current_ma, power_mw;
-} ina219_t;
-
-int i2c_read_reg(int i2c, int address, int reg, void *data, int size);
+#include "sensors.h"
 
 enum { SHUNT_VOLTAGE = 1, BUS_VOLTAGE = 2 };
 

@@ -1,6 +1,7 @@
 /* PWM of microclaw.h on /dev/ledc/N, around two habits of the firmware: LEDC channels are numbered over all nodes, and all
  * channels configured through one node get the pin of its channel 0. So the pin of slot N is configured on node N as channels
  * 0 to N: the last one stays wired to the pin, and the channels before it get their own duty again. */
+#include "data_seq.h"
 #include "glue.h"
 #include <fcntl.h>
 #include <ledc.h>
@@ -15,7 +16,7 @@ static struct {
 
 static void apply(int slot) {
     ledc_duty_cfg_t duty = {.channel = (uint8_t)slot, .duty = slots[slot].duty};
-    ioctl(slots[slot].fd - 1, LEDCIOCSSETDUTY, &duty);
+    microclaw_ioctl_ledc(slots[slot].fd - 1, LEDCIOCSSETDUTY, &duty);
 }
 
 static void apply_below(int slot) {
@@ -29,7 +30,7 @@ static void apply_below(int slot) {
 static int configure(int fd, int slot, int pin, int frequency_hz) {
     ledc_channel_cfg_t channels[SLOTS] = {{.output_pin = (uint8_t)pin}, {.output_pin = (uint8_t)pin}, {.output_pin = (uint8_t)pin}};
     ledc_cfg_t cfg = {.frequency = (uint32_t)frequency_hz, .channel_num = (uint8_t)(slot + 1), .channel_cfg = channels};
-    return ioctl(fd, LEDCIOCSCFG, &cfg);
+    return microclaw_ioctl_ledc(fd, LEDCIOCSCFG, &cfg);
 }
 
 int pwm_open(int pin, int frequency_hz) {
