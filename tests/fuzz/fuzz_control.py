@@ -1,0 +1,25 @@
+"""Fuzz target: any bytes as a line of the virtual board's control protocol, read by both ends."""
+
+from __future__ import annotations
+
+from microclaw.errors import CallRejected, ProtocolError
+from microclaw.wire import control
+
+
+def fuzz_one(data: bytes) -> None:
+    try:
+        request_id, request = control.decode_request(data)
+    except ProtocolError:
+        pass
+    else:
+        assert control.decode_request(control.encode_request(request_id, request)) == (request_id, request)
+    try:
+        answer = control.decode_server_line(data)
+    except ProtocolError:
+        return
+    if isinstance(answer, (control.Success, control.Failure)):
+        for request_type in (control.Info, control.Pins, control.Edges, control.Log):
+            try:
+                control.read_reply(request_type(), answer)
+            except (ProtocolError, CallRejected):
+                continue

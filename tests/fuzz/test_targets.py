@@ -1,0 +1,95 @@
+"""Runs every fuzz target on seeded random bytes and on mutations of real messages. The same inputs on each run.
+
+A coverage-guided fuzzer can use the same files: each `fuzz_one(data)` lists every allowed error in its except clauses.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import runpy
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TARGETS = sorted(Path(__file__).parent.glob("fuzz_*.py"))
+RUNS = 1500
+SPECIAL = (
+    b"\x12\x34",
+    b"\0",
+    b"\xff\xff\xff\xff",
+    b"\x7f\xff\xff\xff",
+    b"\n",
+    b'"',
+    b"{",
+    b"}",
+    b"[",
+    b"1e999",
+    b"\xc3\x28",
+)
+
+
+def corpus() -> list[bytes]:
+    cases = json.loads((ROOT / "tests/vectors/wasmachine.json").read_text())["cases"]
+    frames = [bytes.fromhex(raw) for case in cases for raw in (case["to_device"], *case["from_device"]) if raw]
+    payloads = [frame[8:] for frame in frames]
+    bodies = [p[16:] if f[3] == 3 else p[18:] for f, p in zip(frames, payloads, strict=True)]
+    lines = re.findall(r"^[<>] (\{.*\})$", (ROOT / "docs/protocols/jsonline.md").read_text(), re.M)
+    lines += [
+        '{"id":1,"op":"edges","since":0}',
+        '{"id":2,"op":"set_sensor","sensor":"bme280","values":{"temperature_c":21.5},"at_ms":10}',
+        '{"id":3,"ok":true,"edges":[[0.5,2,1]],"next":1,"dropped":0,"now_ms":1.0,"more":false}',
+        '{"id":4,"ok":false,"error":"bad_request","message":"no","next":"yes"}',
+        '{"stream":"edge","t_ms":1.5,"pin":2,"level":1,"seq":7}',
+    ]
+    data_seq = bytes.fromhex("01000000 02000000 02000000 0100 0400 24000000 0200 0100 28000000") + bytes(8)
+    found = {*frames, *payloads, *bodies, *(line.encode() + b"\n" for line in lines), data_seq, b"".join(frames[:8])}
+    return sorted(found)
+
+
+def mutate(chance: random.Random, data: bytes) -> bytes:
+    buffer = bytearray(data)
+    for _ in range(chance.randint(1, 4)):
+        at = chance.randrange(len(buffer) + 1)
+        match chance.randrange(5):
+            case 0 if buffer:
+                buffer[at % len(buffer)] = chance.randrange(256)
+            case 1:
+                del buffer[at : at + chance.randint(1, 16)]
+            case 2:
+                buffer[at:at] = chance.choice(SPECIAL)
+            case 3:
+                buffer[at : at + 4] = chance.choice(SPECIAL)
+            case _:
+                buffer += buffer[at : at + 32]
+    return bytes(buffer)
+
+
+def inputs(seed: str) -> Iterator[bytes]:
+    chance = random.Random(seed)
+    real = corpus()
+    yield from (b"", *real)
+    for _ in range(RUNS):
+        yield chance.randbytes(chance.randrange(200))
+        yield mutate(chance, chance.choice(real))
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=lambda path: path.stem)
+def test_target_raises_only_what_it_lists(target: Path) -> None:
+    fuzz_one: Callable[[bytes], None] = runpy.run_path(str(target))["fuzz_one"]
+    for data in inputs(target.stem):
+        try:
+            fuzz_one(data)
+        except BaseException as exc:
+            exc.add_note(f"input: {data.hex()}")
+            raise
+
+
+def test_every_decoder_has_a_target() -> None:
+    assert {path.stem for path in TARGETS} >= {
+        "fuzz_attributes", "fuzz_control", "fuzz_data_seq", "fuzz_frame", "fuzz_jsonline", "fuzz_request",
+        "fuzz_response",
+    }  # fmt: skip
