@@ -18,7 +18,6 @@ from microclaw.errors import (
     DeviceTimeout,
     DeviceUnreachable,
     ImageTooLarge,
-    InstallInterrupted,
     InvalidModule,
     ProtocolError,
     TooManyApps,
@@ -349,114 +348,6 @@ async def test_second_process_on_the_same_address_is_told(start_peer: StartPeer,
         await second.call(AppList(), LIMIT_S)
     await first.close()
     assert await second.call(AppList(), LIMIT_S) == ()
-
-
-class StockParser:
-    """A manager whose parser outlives the connection, as the firmware's does: bytes first finish the open frame.
-
-    A claimed length that no heap has is dropped and the hunt for a frame goes on, as after a failed malloc.
-    """
-
-    def __init__(self, cut_after: int) -> None:
-        self.apps: dict[str, int] = {}
-        self.cut_after = cut_after
-        self.decoder = FrameDecoder(max_payload_bytes=262144)
-        self.log: list[str] = []
-
-    async def script(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(65536):
-            if self.cut_after:
-                self.decoder.receive(data[: self.cut_after])
-                self.cut_after = 0
-                return
-            self.decoder.receive(data)
-            while (frame := self._next()) is not None:
-                try:
-                    request = Request.decode(frame.payload)
-                except ProtocolError:
-                    continue  # padding in the place of a url
-                writer.write(answer(self._do(request)))
-
-    def _next(self) -> Frame | None:
-        try:
-            return self.decoder.next_frame()
-        except ProtocolError:
-            self.decoder = FrameDecoder(max_payload_bytes=262144)
-            return None
-
-    def _do(self, request: Request) -> Response:
-        name = request.url.partition("name=")[2].partition("&")[0]
-        self.log.append(f"{request.action.name} {name}".strip())
-        match request.action:
-            case Action.PUT:
-                self.apps[name] = 8192
-                return Response(Status.CREATED, request.mid)
-            case Action.DELETE if name in self.apps:
-                del self.apps[name]
-                return Response(Status.DELETED, request.mid)
-            case Action.DELETE:
-                return encode_error("Uninstall WASM app failed: no app found.", request.mid, Generation.NEW)
-            case _:
-                return encode_applets([AppletInfo(n, h) for n, h in self.apps.items()], request.mid, Generation.NEW)
-
-
-BIG_MODULE = MODULE + b"\x00\x80\x20" + bytes(4096)
-
-
-@pytest.mark.parametrize("cut_after", [1, 2, 3, 4, 5, 6, 7, 8, 20, 70, 100, 2000, 4150])
-async def test_install_cut_anywhere_leaves_no_corrupt_app_and_a_working_device(
-    cut_after: int, start_peer: StartPeer, open_wasmachine: OpenFace
-) -> None:
-    device = StockParser(cut_after)
-    device.apps["other"] = 8192
-    face = open_wasmachine(await start_peer(device.script))
-    with pytest.raises(InstallInterrupted, match="not on the device") as caught:
-        await face.call(AppInstall("blink", BIG_MODULE), LIMIT_S)
-    assert caught.value.outcome == "not_installed"
-    assert list(device.apps) == ["other"]
-    await face.call(AppInstall("blink", BIG_MODULE), LIMIT_S)
-    assert list(device.apps) == ["other", "blink"]
-
-
-async def test_device_gone_in_mid_install_is_outcome_unknown_and_mended_at_the_next_call(
-    start_peer: StartPeer, open_wasmachine: OpenFace
-) -> None:
-    device = StockParser(cut_after=500)
-    gone = True
-
-    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if gone and device.cut_after == 0:
-            return
-        await device.script(reader, writer)
-
-    face = open_wasmachine(await start_peer(script))
-    with pytest.raises(InstallInterrupted, match="outcome unknown") as caught:
-        await face.call(AppInstall("blink", BIG_MODULE), LIMIT_S)
-    assert caught.value.outcome == "unknown"
-    assert caught.value.exit_code == 4
-    assert caught.value.next_step is not None
-    gone = False
-    assert await face.call(AppList(), LIMIT_S) == ()
-    assert device.log == ["PUT blink", "DELETE blink", "GET", "GET"]
-
-
-async def test_install_whose_answer_alone_is_lost_is_found_listed(
-    start_peer: StartPeer, open_wasmachine: OpenFace
-) -> None:
-    device = StockParser(cut_after=0)
-
-    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if not device.log:
-            _, request = await next_request(reader, FrameDecoder())
-            device._do(request)
-            await reader.read()
-        await device.script(reader, writer)
-
-    face = open_wasmachine(await start_peer(script))
-    with pytest.raises(InstallInterrupted, match="does list blink") as caught:
-        await face.call(AppInstall("blink", BIG_MODULE), LIMIT_S)
-    assert caught.value.outcome == "listed"
-    assert list(device.apps) == ["blink"]
 
 
 async def test_call_over_its_own_limit_leaves_the_face_usable(start_peer: StartPeer, open_wasmachine: OpenFace) -> None:

@@ -47,7 +47,7 @@ def raise_install_error(response: Response, name: str) -> None:
             f"the device has no room for {name}: {text}",
             next_step="remove another app, ask for less heap, or use less static data",
         )
-    if "load failed" in text or "instantiate failed" in text:
+    if any(part in text for part in ("load failed", "load WASM file failed", "instantiate failed")):
         raise InvalidModule(f"the device could not load {name}: {text}", next_step=_REBUILD)
     raise_for_status(response, name)
 

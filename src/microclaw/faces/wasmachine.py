@@ -100,7 +100,7 @@ class WasmachineFace:
             async with asyncio.timeout(timeout_s), self._queue:
                 return cast("R", await self._do(call))
         except TimeoutError as exc:
-            if isinstance(call, AppInstall):
+            if isinstance(call, AppInstall) and self._interrupted is not None:
                 raise InstallInterrupted(
                     f"installing {call.name} on {self._link.address} took over {timeout_s:g} s; outcome unknown",
                     outcome="unknown",
@@ -121,8 +121,23 @@ class WasmachineFace:
     async def watch_events(self, url: str, *, register: bool = True) -> None:
         """Ask for an app's events (url as it posts them), or no longer."""
         async with self._queue:
-            response = await self._ask(lambda mid: event_request(mid, url, register=register), retry=True)
+            await self._mend()
+            try:
+                response = await self._ask(lambda mid: event_request(mid, url, register=register), retry=True)
+            except NoAnswer as exc:
+                raise self._timed_out(f"watching events of {url}", exc) from exc
             raise_for_status(response)
+
+    async def next_event(self, timeout_s: float) -> AppEvent | None:
+        """Hold the connection until an app pushes something; None when nothing came in time."""
+        async with self._queue:
+            await self._mend()
+            try:
+                return await self._link.next_event(timeout_s)
+            except NoAnswer as exc:
+                raise DeviceUnreachable(
+                    f"{self._link.address} went away while waiting for events: {exc.reason}", next_step=_ONE_CLIENT
+                ) from exc
 
     async def close(self) -> None:
         await self._link.close()
@@ -208,11 +223,8 @@ class WasmachineFace:
         return names
 
     async def _remove_corrupt(self, name: str) -> None:
-        response = await self._exchange(lambda mid: uninstall_request(mid, name), _RECOVERY_ANSWER_S)
-        try:
-            raise_for_status(response, name)
-        except AppNotFound:
-            return  # the padding completed nothing
+        """Whatever it answers: nothing to remove is the usual case, and the truth is asked next."""
+        await self._exchange(lambda mid: uninstall_request(mid, name), _RECOVERY_ANSWER_S)
 
     async def _uninstall(self, name: str) -> None:
         await self._mend()

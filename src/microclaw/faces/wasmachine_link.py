@@ -66,9 +66,9 @@ class WasmachineLink:
         self.address = address
         self.timeouts = timeouts
         self.events: deque[AppEvent] = deque(maxlen=MAX_EVENTS)
+        self.event_count = 0
         self.foreign_answers = 0
         self.malformed_events = 0
-        self.skipped_bytes = 0
         self._lock = lock
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
@@ -111,6 +111,29 @@ class WasmachineLink:
         except (TimeoutError, OSError) as exc:
             await self.close()
             raise NoAnswer(f"the connection broke: {exc}", delivered=False) from exc
+
+    async def next_event(self, timeout_s: float) -> AppEvent | None:
+        """The next push that comes while this waits, None when there was none; answers that come are foreign."""
+        self._keep()
+        await self._connect()
+        seen = self.event_count
+        try:
+            async with asyncio.timeout(timeout_s):
+                while self.event_count == seen:
+                    self._take_all(None)
+                    if self.event_count == seen:
+                        self._decoder.receive(await self._read())
+        except TimeoutError:
+            self._close_when_idle()
+            return None
+        except (OSError, EOFError, ProtocolError) as exc:
+            await self.close()
+            raise NoAnswer(f"the connection broke: {exc}", delivered=True) from exc
+        except BaseException:
+            await self.close()
+            raise
+        self._close_when_idle()
+        return self.events[-1]
 
     async def close(self) -> None:
         """Drop the connection; whatever was not sent is not sent any more."""
@@ -155,20 +178,28 @@ class WasmachineLink:
 
     async def _answer(self, mid: int) -> Response:
         """The answer of this request. Old answers of an earlier connection can come first: they are never ours."""
-        assert self._reader is not None
-        while True:
-            while (frame := self._decoder.next_frame()) is not None:
-                self.skipped_bytes += self._decoder.skipped_bytes
-                self._decoder.skipped_bytes = 0
-                response = self._take(frame, mid)
-                if response is not None:
-                    return response
-            data = await self._reader.read(_READ_BYTES)
-            if not data:
-                raise EOFError("the device closed it" + self._skipped_note())
-            self._decoder.receive(data)
+        while (response := self._take_all(mid)) is None:
+            self._decoder.receive(await self._read())
+        return response
 
-    def _take(self, frame: Frame, mid: int) -> Response | None:
+    def _take_all(self, mid: int | None) -> Response | None:
+        """Go through the frames that are here, up to the answer or the first push when no answer is awaited."""
+        while (frame := self._decoder.next_frame()) is not None:
+            response = self._take(frame, mid)
+            if response is not None:
+                return response
+            if mid is None and frame.type == FrameType.REQUEST:
+                return None
+        return None
+
+    async def _read(self) -> bytes:
+        assert self._reader is not None
+        data = await self._reader.read(_READ_BYTES)
+        if not data:
+            raise EOFError("the device closed it" + self._skipped_note())
+        return data
+
+    def _take(self, frame: Frame, mid: int | None) -> Response | None:
         if frame.type == FrameType.RESPONSE:
             response = Response.decode(frame.payload)
             if response.mid == mid:
@@ -186,6 +217,7 @@ class WasmachineLink:
         except ProtocolError:
             self.malformed_events += 1
         else:
+            self.event_count += 1
             self.events.append(AppEvent(pushed.url.lstrip("/"), values))
 
     def _delivered(self) -> bool:
