@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
+from microclaw.channels.text import clean_line
+
 PROMPT = "you> "
 LEAVE = frozenset({"exit", "quit", "bye"})
 MAX_LINE_CHARS = 16 << 10
@@ -29,6 +31,8 @@ def _plain() -> str | None:
     if not line:
         sys.stdout.write("\n")
         return None
+    if not sys.stdin.isatty():  # nobody saw it typed: a transcript shows it
+        sys.stdout.write(clean_line(line) + "\n")
     return _meaning(line)
 
 

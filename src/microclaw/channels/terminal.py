@@ -76,7 +76,8 @@ class Terminal:
         if failed and step.stage != "sorry":
             what = f"failed  {what}"
         self.row(step.stage, what, right=note.strip() or self._right(step), bad=failed)
-        for line in step.detail:
+        repeated = step.detail[:1] == (step.text,)  # a diagnostic's first line is the step's text already
+        for line in step.detail[repeated:]:
             for piece in wrap(line, WIDTH * 2):
                 self.line(" " * STAGE_COLUMNS + piece)
         if step.next_step:
@@ -87,7 +88,7 @@ class Terminal:
         if self._streamed:
             self._streamed = False
             self._write("\n")
-        elif answer.text and answer.text != self._apology:
+        elif answer.text and not self._apology.endswith(answer.text):
             self.row("sorry" if answer.error_code else "answer", answer.text, bad=bool(answer.error_code))
             if answer.next_step:
                 self.row("next", answer.next_step)

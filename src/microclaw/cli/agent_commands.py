@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -38,9 +38,21 @@ def _one_message(options: Invocation, text: str, session: str) -> None:
     if options.json:
         value = answer_object(answer)
         value["answer"] = value.pop("text")
+        for action in value["actions"]:
+            action["args"] = _arguments(action["args"])
         options.document("chat", value)
     if answer.error_code:
         raise typer.Exit(1)
+
+
+def _arguments(text: str) -> Any:
+    """A tool's arguments as the JSON they are; a model may have written something else."""
+    import json
+
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def _conversation(options: Invocation, session: str) -> None:

@@ -96,7 +96,8 @@ def _run(stage: _Stage, *, once: bool) -> int:
             terminal.line(f"demo passed: {found.edges} edges, period {found.period_s:.3f} s +/- {spread:.1f} %")
             return 0
         terminal.line()
-        terminal.row("", f"That was a virtual board. {SUGGESTIONS}")
+        terminal.row("", "That was a virtual board.")
+        terminal.row("", SUGGESTIONS)
         converse(client, terminal, chat_id=CHAT_ID, device=None, history=None)
         terminal.row("host", "stopping, and the board with it: the demo leaves nothing behind")
     return 0

@@ -125,17 +125,23 @@ def _flat(value: Any) -> list[tuple[str, str]]:
         lines: list[tuple[str, str]] = []
         for key, member in value.items():
             if isinstance(member, dict):
-                lines += [(f"{inner}", str(content)) for inner, content in member.items()]
-            elif isinstance(member, list):
-                lines.append((key, " ".join(str(entry) for entry in member) or "-"))
+                lines += [(inner, str(content)) for inner, content in member.items()]
+            elif isinstance(member, list) and any(isinstance(entry, dict) for entry in member):
+                lines += [(key, _entry(entry)) for entry in member]
             else:
-                lines.append((key, str(member)))
+                lines.append((key, _entry(member)))
         return lines
     if isinstance(value, list):
-        return [("", " ".join(str(m) for m in e.values()) if isinstance(e, dict) else str(e)) for e in value] or [
-            ("", "none")
-        ]
+        return [("", _entry(entry)) for entry in value] or [("", "none")]
     return [("", "done" if value is None else str(value))]
+
+
+def _entry(value: Any) -> str:
+    if isinstance(value, dict):
+        return "  ".join(str(member) for member in value.values())
+    if isinstance(value, list):
+        return " ".join(str(member) for member in value) or "-"
+    return str(value)
 
 
 def logs(

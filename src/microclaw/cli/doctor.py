@@ -10,13 +10,13 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 from microclaw.cli.invocation import Invocation
 from microclaw.config import DEFAULT_HTTP_PORT, ModelSettings, Settings
 from microclaw.errors import MicroclawError, NoHost
 
 VIRTUAL_PORT = 18080
-REACH_TIMEOUT_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +98,17 @@ def _host(options: Invocation) -> Iterator[Finding]:
         return
     yield Finding("host", True, f"running (pid {status['pid']}), {status['rss_mb']:.0f} MB")
     for device in status["devices"]:
-        for face in device["faces"]:
-            yield _reach(str(device["name"]), str(face))
+        yield _device(device)
+
+
+def _device(device: dict[str, Any]) -> Finding:
+    """As the host last found it: only the host opens a device."""
+    name = device["name"]
+    if device["problem"]:
+        return Finding("device", False, f"{name}: {device['problem']}", f"microclaw device show {name}")
+    if device["reachable"] is False:
+        return Finding("device", False, f"{name} does not answer", "is the board on, and on this network?")
+    return Finding("device", True, f"{name} answers" if device["reachable"] else f"{name}: not asked yet")
 
 
 def _port(port: int) -> Finding:
@@ -110,22 +119,3 @@ def _port(port: int) -> Finding:
         except OSError as exc:
             return Finding(f"{port}", False, f"port {port}: {exc.strerror}", "give up or virtual another port")
     return Finding(f"{port}", True, f"port {port} is free")
-
-
-def _reach(name: str, face: str) -> Finding:
-    """Whether something listens at a face's address; nothing is sent to it."""
-    try:
-        if face.startswith("virtual:"):
-            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-                probe.settimeout(REACH_TIMEOUT_S)
-                probe.connect(face.removeprefix("virtual:"))
-        elif face.startswith(("wasmachine://", "serial:tcp://")):
-            host, _, port = face.rsplit("//", 1)[1].rpartition(":")
-            socket.create_connection((host.strip("[]"), int(port)), timeout=REACH_TIMEOUT_S).close()
-        elif not os.access(face.removeprefix("serial:"), os.R_OK | os.W_OK):
-            return Finding("board", False, f"{name}: {face} cannot be opened", "plug it in, or join the group dialout")
-    except (OSError, ValueError) as exc:
-        return Finding(
-            "board", False, f"{name}: {face} does not answer: {exc}", "is the board on? microclaw device show"
-        )
-    return Finding("board", True, f"{name}: {face} answers")

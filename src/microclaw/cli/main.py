@@ -110,15 +110,13 @@ def _report(error: MicroclawError, options: Invocation) -> int:
 
 
 def _usage(error: Exception) -> int:
-    message = str(getattr(error, "message", "") or error)
-    context = getattr(error, "ctx", None)
-    command = context.command_path if context is not None else "microclaw"
-    if type(error).__name__ == "NoArgsIsHelpError":
+    format_message = getattr(error, "format_message", None)
+    message = str(format_message()) if callable(format_message) else str(error)
+    if message.startswith("Usage:"):  # a command group without a command shows its help
         sys.stderr.write(message + "\n")
         return USAGE
-    format_message = getattr(error, "format_message", None)
-    if callable(format_message):
-        message = str(format_message())
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "microclaw"
     sys.stderr.write(f"error: {' '.join(message.split())}\nnext: {command} --help\n")
     return USAGE
 
