@@ -257,3 +257,9 @@ async def lab(database: Database, ledger: Ledger) -> AsyncIterator[Lab]:
     ):
         await registry.add("paper", "virtual", ["paper:1"])
         yield Lab(registry, ledger, face)
+
+
+@pytest.fixture(scope="session")
+def build_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One compiler cache for all programs of these tests."""
+    return tmp_path_factory.mktemp("build")

@@ -71,17 +71,20 @@ class TrialBoard:
 
 
 class Standby:
-    """`async with Standby(board) as standby` starts a board at once; `refill` starts the next one.
+    """`async with Standby(board) as standby` starts a board at once, and the next some seconds after one was used.
 
-    Used boards end in the background; leaving the block ends them all.
+    The pause leaves the processor to the deployment that follows a trial. Used boards end in the background; leaving
+    the block ends them all.
     """
 
-    def __init__(self, board: BoardProfile) -> None:
+    def __init__(self, board: BoardProfile, *, refill_after_s: float = 3.0) -> None:
         self._board = board
         self._kind = BoardKind(board.board_id)
         self._tasks = asyncio.TaskGroup()
         self._warm: asyncio.Task[TrialBoard | None] | None = None
         self._open = False
+        self._refill_after_s = refill_after_s
+        self._refill_due: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> Self:
         await self._tasks.__aenter__()
@@ -93,13 +96,15 @@ class Standby:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._open = False
+        if self._refill_due is not None:
+            self._refill_due.cancel()
         if self._warm is not None:
             warm, self._warm = self._warm, None
             self._tasks.create_task(_end_when_started(warm), name="end standby board")
         await self._tasks.__aexit__(exc_type, exc, traceback)
 
     def refill(self) -> None:
-        """Have a warm board again, started in the background. Best called when the work on hand is done."""
+        """Have a warm board again, started in the background now."""
         if self._open and self._warm is None:
             self._warm = self._tasks.create_task(self._start(), name="start standby board")
 
@@ -115,6 +120,7 @@ class Standby:
             yield trial_board
         finally:
             self._tasks.create_task(_end(trial_board), name="end trial board")
+            self._refill_due = asyncio.get_running_loop().call_later(self._refill_after_s, self.refill)
 
     async def _take_warm(self) -> TrialBoard | None:
         if self._warm is None:

@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from microclaw.apps.standby import Standby
+from microclaw.apps.terms import TrialInput, TrialTerms
+from microclaw.apps.trial import Trial, try_image
+from microclaw.boards.reader import load_board
+from microclaw.errors import TrialFailed
+from microclaw.wasm import BuildCache, compile_module
+
+BOARD = load_board("virtual")
+
+BLINK = """
+#include "microclaw.h"
+static int led;
+static void toggle(void) { gpio_toggle(led); }
+void on_init(void) { led = gpio_open(2, GPIO_OUT); gpio_set(led, 1); every(500, toggle); }
+"""
+
+
+async def attempt(source: str, cache: Path, terms: TrialTerms | None = None, standby: Standby | None = None) -> Trial:
+    image = await compile_module(source, BOARD, name="tried", cache=BuildCache(cache))
+    return await try_image(image, BOARD, terms, standby=standby)
+
+
+async def test_ten_seconds_of_a_blink_have_twenty_edges(build_cache: Path) -> None:
+    trial = await attempt(BLINK, build_cache)
+    assert trial.ok
+    assert trial.ended == "running"
+    assert len(trial.edges) == 20
+    assert [edge.level for edge in trial.edges[:4]] == [1, 0, 1, 0]
+    assert trial.edges[1].t_ms == pytest.approx(500, abs=1)
+    assert trial.pins == trial.driven == (2,)
+    assert trial.summary().endswith(": 20 edges on pin 2, 0.500 s apart")
+    assert trial.summary().startswith("10 s of board time in ")
+
+
+async def test_the_same_program_has_the_same_edges_each_time(build_cache: Path) -> None:
+    first, second = await attempt(BLINK, build_cache), await attempt(BLINK, build_cache)
+    assert first.edges == second.edges
+
+
+async def test_ten_minutes_of_board_time_have_twelve_hundred_edges(build_cache: Path) -> None:
+    trial = await attempt(BLINK, build_cache, TrialTerms(for_ms=600_000))
+    assert len(trial.edges) == pytest.approx(1200, abs=1)
+
+
+async def test_realtime_takes_the_time_it_takes(build_cache: Path) -> None:
+    source = BLINK.replace("500", "50")
+    trial = await attempt(source, build_cache, TrialTerms(for_ms=400, realtime=True))
+    assert trial.ok
+    assert trial.took_ms >= 400
+    assert 4 <= len(trial.edges) <= 12
+
+
+async def test_printed_lines_are_the_trials_log(build_cache: Path) -> None:
+    source = '#include <stdio.h>\nvoid on_init(void) { printf("hello %d\\n", 42); }'
+    trial = await attempt(source, build_cache)
+    assert trial.ok
+    assert trial.log == ("hello 42",)
+    assert trial.first_line_ms == pytest.approx(0, abs=5)
+
+
+async def test_a_trap_in_on_init_fails_with_its_text(build_cache: Path) -> None:
+    trial = await attempt("void on_init(void) { __builtin_trap(); }", build_cache)
+    assert not trial.ok
+    assert trial.ended == "trapped"
+    assert trial.error is not None
+    assert "unreachable" in trial.error
+    with pytest.raises(TrialFailed) as caught:
+        trial.raise_if_failed()
+    assert caught.value.next_step
+
+
+async def test_a_trap_in_a_timer_fails_although_the_app_goes_on(build_cache: Path) -> None:
+    source = '#include "microclaw.h"\nstatic void f(void) { __builtin_trap(); }\nvoid on_init(void) { every(700, f); }'
+    trial = await attempt(source, build_cache)
+    assert not trial.ok
+    assert trial.error is not None
+    assert "unreachable" in trial.error
+
+
+async def test_a_program_that_spins_is_caught(build_cache: Path) -> None:
+    trial = await attempt("void on_init(void) { volatile int x = 0; for (;;) x++; }", build_cache)
+    assert not trial.ok
+    assert trial.error is not None
+    assert trial.error.startswith("it spins")
+    assert "every(" in (trial.next_step or "")
+
+
+async def test_a_program_that_exits_is_caught(build_cache: Path) -> None:
+    source = "#include <stdlib.h>\nvoid on_init(void) { exit(3); }"
+    trial = await attempt(source, build_cache)
+    assert not trial.ok
+    assert trial.ended in ("exited", "trapped")
+
+
+async def test_no_effect_is_warned_about(build_cache: Path) -> None:
+    trial = await attempt("void on_init(void) { }", build_cache)
+    assert trial.ok
+    assert trial.warnings == ("no effect seen: no pin opened, nothing printed",)
+
+
+async def test_a_forbidden_pin_computed_at_run_time_is_caught(build_cache: Path) -> None:
+    source = """
+    #include "microclaw.h"
+    static volatile int base = 20;
+    void on_init(void) { int led = gpio_open(base + 7, GPIO_OUT); gpio_set(led, 1); }
+    """
+    trial = await attempt(source, build_cache)
+    assert not trial.ok
+    assert trial.error is not None
+    assert trial.error.startswith("at run time it opened a pin it must not: pin 27")
+
+
+async def test_inputs_come_in_at_their_time(build_cache: Path) -> None:
+    source = """
+    #include "microclaw.h"
+    static int button, led;
+    static void look(void) { gpio_set(led, gpio_get(button)); }
+    void on_init(void) { button = gpio_open(1, GPIO_IN); led = gpio_open(2, GPIO_OUT); every(10, look); }
+    """
+    inputs = (TrialInput(1, 1, 2_000), TrialInput(1, 0, 3_000))
+    trial = await attempt(source, build_cache, TrialTerms(inputs=inputs))
+    assert trial.ok
+    assert [(edge.pin, edge.level) for edge in trial.edges] == [(2, 1), (2, 0)]
+    assert trial.edges[0].t_ms == pytest.approx(2_005, abs=10)
+    assert trial.edges[1].t_ms == pytest.approx(3_005, abs=10)
+    assert trial.free_edges() == ()
+    assert trial.pins == (1, 2)
+    assert trial.driven == (2,)
+
+
+async def test_pwm_is_recorded_as_changes(build_cache: Path) -> None:
+    source = """
+    #include "microclaw.h"
+    void on_init(void) { int p = pwm_open(5, 5000); pwm_set(p, 128); }
+    """
+    trial = await attempt(source, build_cache)
+    assert trial.ok
+    assert [(change.pin, change.duty) for change in trial.pwm if change.duty] == [(5, 128)]
+    assert trial.edges == ()
+
+
+async def test_a_nearly_full_heap_is_warned_about(build_cache: Path) -> None:
+    source = """
+    #include <stdlib.h>
+    #include "microclaw.h"
+    void *kept;
+    void on_init(void) { kept = malloc(7800); gpio_set(gpio_open(2, GPIO_OUT), kept != 0); }
+    """
+    trial = await attempt(source, build_cache)
+    assert trial.ok
+    assert len(trial.warnings) == 1
+    assert trial.warnings[0].startswith("its heap is nearly full")
+
+
+async def test_the_document_has_every_field_of_try_json(build_cache: Path) -> None:
+    document = (await attempt(BLINK, build_cache, TrialTerms(for_ms=1_200))).to_json()
+    assert document["schema"] == "microclaw.try/1"
+    assert document["ok"] is True
+    assert [edge[1:] for edge in document["edges"]] == [[2, 1], [2, 0], [2, 1]]
+    assert {"log", "ended", "error", "peak_heap_bytes", "peak_stack_bytes", "warnings"} <= document.keys()
+
+
+async def test_a_board_of_another_kind_is_tried_as_that_board(build_cache: Path) -> None:
+    board = load_board("esp32-s3-devkitc-1-v1.1")
+    image = await compile_module(BLINK.replace("(2,", "(4,"), board, name="tried", cache=BuildCache(build_cache))
+    trial = await try_image(image, board)
+    assert trial.ok
+    assert trial.pins == (4,)
+
+
+async def test_a_standby_gives_each_trial_a_board_of_its_own(build_cache: Path) -> None:
+    async with Standby(BOARD) as standby:
+        first = await attempt(BLINK, build_cache, standby=standby)
+        second = await attempt(BLINK, build_cache, standby=standby)
+        standby.refill()
+        third, fourth = await asyncio.gather(
+            attempt(BLINK, build_cache, standby=standby), attempt(BLINK, build_cache, standby=standby)
+        )
+    assert [trial.edges for trial in (second, third, fourth)] == [first.edges] * 3
+
+
+async def test_a_cancelled_trial_gives_its_standby_up_cleanly(build_cache: Path) -> None:
+    async with Standby(BOARD) as standby:
+        task = asyncio.create_task(attempt(BLINK, build_cache, standby=standby))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert (await attempt(BLINK, build_cache, standby=standby)).ok
+
+
+async def test_other_terms_get_a_fresh_board(build_cache: Path) -> None:
+    async with Standby(BOARD) as standby:
+        trial = await attempt(BLINK, build_cache, replace(TrialTerms(), seed=7), standby)
+    assert trial.ok
