@@ -138,12 +138,13 @@ class BoardUnderTest:
     def serial(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.ready["serial"]), TIMEOUT_S)
 
-    def stop(self) -> int:
+    def stop(self) -> None:
         for connection in self._open:
             connection.close()
-        self.process.terminate()
+        if self.process.poll() is None:
+            self.process.terminate()
         try:
-            return self.process.wait(TIMEOUT_S)
+            self.process.wait(TIMEOUT_S)
         finally:
             if self.process.stdout is not None:
                 self.process.stdout.close()
@@ -168,5 +169,4 @@ def start_board() -> Iterator[StartBoard]:
 
     yield start
     for board in boards:
-        if board.process.poll() is None:
-            board.stop()
+        board.stop()

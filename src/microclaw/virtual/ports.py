@@ -44,7 +44,7 @@ def listen_unix(path: Path) -> socket.socket:
             listener.bind(str(path))
         finally:
             os.umask(old_mask)
-        listener.listen(8)
+        listener.listen(64)  # a unix socket refuses at once when this is full
     except OSError as exc:
         listener.close()
         raise ConfigError(

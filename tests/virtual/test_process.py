@@ -1,0 +1,288 @@
+"""`python -m microclaw.virtual` as others start it: its ready line, its ports, its end, and the captured exchanges."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import termios
+from pathlib import Path
+
+import pytest
+from tests.virtual.conftest import TIMEOUT_S, BoardUnderTest, Case, Link, StartBoard
+
+from microclaw.wire import control
+from microclaw.wire.wasmachine.frame import FrameType, encode_frame
+from microclaw.wire.wasmachine.request import Request, Response, install_request, query_request, uninstall_request
+
+QUERY = encode_frame(FrameType.REQUEST, query_request(7).encode())
+APP_EVENT = "events pushed by the app (type 2, own mid)"
+
+
+def tiny(cases: tuple[Case, ...]) -> bytes:
+    """The module of vectors/tiny.c."""
+    frame = next(c.to_device for c in cases if c.name == "install tiny" and c.to_device is not None)
+    return Request.decode(frame[8:]).body
+
+
+def query(link: Link, mid: int = 9) -> Response:
+    return Response.decode(link.request(query_request(mid)).payload)
+
+
+def status(link: Link, request: Request, frame_type: FrameType = FrameType.REQUEST) -> int:
+    return Response.decode(link.request(request, frame_type).payload).status
+
+
+@pytest.mark.parametrize("generation", ["new", "old"])
+@pytest.mark.parametrize("step", [0, 1], ids=["whole", "byte by byte"])
+def test_captured_exchanges_are_repeated(
+    cases: tuple[Case, ...], start_board: StartBoard, generation: str, step: int
+) -> None:
+    board = start_board("--generation", generation, "--serial", "none", "--mode", "stock")
+    link = board.link()
+    link.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    for case in cases:
+        if case.runtime != generation:
+            continue
+        for at in range(0, len(case.to_device or b""), step or 1_000_000):
+            link.send((case.to_device or b"")[at : at + (step or 1_000_000)])
+        for wanted in case.from_device:
+            frame = link.frame()
+            while case.to_device is not None and frame.type != FrameType.RESPONSE:
+                frame = link.frame()
+            got = encode_frame(frame.type, frame.payload)
+            if case.name == APP_EVENT:
+                assert _without_count(got) == _without_count(wanted)
+            elif case.name.startswith("request to an app") and frame.payload[1] == 69:
+                assert got[:-4] == wanted[:-4], case.name  # then the app's event counter: time has passed
+            else:
+                assert got == wanted, case.name
+
+
+def _without_count(frame: bytes) -> bytes:
+    """echo.c numbers its events: as mid, and as the attribute at the end."""
+    assert frame[12:16] == frame[-4:][::-1]
+    return frame[:12] + frame[16:-4]
+
+
+def test_header_and_payload_of_an_answer_are_separate_segments_in_stock_mode(start_board: StartBoard) -> None:
+    link = start_board("--serial", "none").link()
+    link.send(QUERY)
+    assert len(link.socket.recv(8)) == 8
+
+
+def test_second_client_waits_for_the_first(start_board: StartBoard) -> None:
+    board = start_board("--serial", "none")
+    first, second = board.link(), board.link()
+    query(first)
+    second.send(QUERY)
+    second.socket.settimeout(0.3)
+    with pytest.raises(TimeoutError):
+        second.frame()
+    first.close()
+    second.socket.settimeout(TIMEOUT_S)
+    assert second.frame().type == FrameType.RESPONSE
+
+
+def test_interrupted_install_is_mended_by_padding(cases: tuple[Case, ...], start_board: StartBoard) -> None:
+    board = start_board("--serial", "none", "--mode", "kind")
+    frame = encode_frame(FrameType.INSTALL, install_request(21, "cut", tiny(cases)).encode())
+    first = board.link()
+    first.send(frame[:-10])
+    first.close()
+    second = board.link()
+    second.send(b"\xff" * 10)
+    answer = Response.decode(second.frame().payload)
+    assert answer.mid == 21
+    assert status(second, uninstall_request(22, "cut")) in (66, 160)
+    assert query(second).status == 69
+
+
+def test_apps_are_gone_after_a_power_cut_on_a_stock_board(cases: tuple[Case, ...], start_board: StartBoard) -> None:
+    board = start_board("--serial", "none", "--mode", "stock")
+    assert names_after_power_cut(cases, board) == ()
+
+
+def test_apps_come_back_after_a_power_cut_on_a_kind_board(cases: tuple[Case, ...], start_board: StartBoard) -> None:
+    board = start_board("--serial", "none", "--mode", "kind")
+    assert names_after_power_cut(cases, board) == ("keeper",)
+
+
+def names_after_power_cut(cases: tuple[Case, ...], board: BoardUnderTest) -> tuple[str, ...]:
+    bench, link = board.control(), board.link()
+    assert status(link, install_request(1, "keeper", tiny(cases)), FrameType.INSTALL) == 65
+    assert [app.name for app in bench.ask(control.Apps()).apps] == ["keeper"]
+    bench.ask(control.Power("cut"))
+    with pytest.raises(ConnectionError):
+        link.frame()
+    assert bench.ask(control.Apps()).apps == ()
+    bench.ask(control.Power("on"))
+    assert any("App Manager started." in line.text for line in bench.ask(control.Log()).lines)
+    return tuple(app.name for app in bench.ask(control.Apps()).apps)
+
+
+def test_board_without_power_resets_every_connection(start_board: StartBoard) -> None:
+    board = start_board()
+    bench = board.control()
+    bench.ask(control.Power("cut"))
+    assert is_cut(board, QUERY)
+    assert is_serial_cut(board)
+    bench.ask(control.Power("on"))
+    with board.serial() as line, line.makefile("rb") as lines:
+        assert json.loads(lines.readline())["boot"] == 2
+
+
+def is_cut(board: BoardUnderTest, data: bytes) -> bool:
+    """Whether the board cuts the connection instead of answering."""
+    try:
+        with Link(board.ready["wasmachine"]) as link:
+            link.send(data)
+            link.frame()
+    except ConnectionError:
+        return True
+    return False
+
+
+def is_serial_cut(board: BoardUnderTest) -> bool:
+    try:
+        with board.serial() as line:
+            return line.recv(100) == b""
+    except ConnectionError:
+        return True
+
+
+def test_faults_happen_as_often_as_they_were_armed(start_board: StartBoard) -> None:
+    board = start_board("--serial", "none", "--mode", "kind")
+    bench = board.control()
+    bench.ask(control.Fault("refuse", 1))
+    assert is_cut(board, QUERY)
+    bench.ask(control.Fault("mute", 1))
+    with board.link() as link:
+        link.send(QUERY)
+        assert Response.decode(link.request(query_request(8)).payload).mid == 8
+    bench.ask(control.Fault("half", 1))
+    assert is_cut(board, QUERY)
+    bench.ask(control.Fault("cut", 1, after_bytes=20))
+    assert is_cut(board, QUERY)
+    with board.link() as link:  # 20 of 34 bytes came through: the rest of that frame is missing still
+        link.send(QUERY[20:])
+        assert query(link).status == 69
+
+
+def test_garbage_and_huge_claims_do_not_end_the_board(start_board: StartBoard) -> None:
+    board = start_board("--mode", "kind")
+    rng = random.Random(5)
+    for port in (board.ready["wasmachine"], board.ready["serial"]):
+        for _ in range(12):
+            with socket.create_connection(("127.0.0.1", port), TIMEOUT_S) as noise:
+                data = rng.randbytes(rng.randrange(20_000)).replace(b"\x12\x34", b"\x12\x35")
+                claim = b"\x12\x34" + rng.choice([b"\0\x02", b"\0\x04", b"\xff\xff"]) + (2**31).to_bytes(4, "big")
+                noise.sendall(data + claim + data)
+    bench = board.control()
+    assert bench.ask(control.Info()).powered
+    assert query(board.link()).status == 69
+    assert rss_kb(board.process.pid) < 75_000
+
+
+def test_fresh_board_is_small(start_board: StartBoard) -> None:
+    assert rss_kb(start_board().process.pid) < 75_000
+
+
+def rss_kb(pid: int) -> int:
+    text = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    return int(text.split("VmRSS:")[1].split()[0])
+
+
+def test_serial_pty_is_raw_and_answers(start_board: StartBoard) -> None:
+    board = start_board("--serial", "pty")
+    path = Path(board.ready["pty"])
+    assert path.is_symlink()
+    fd = os.open(path, os.O_RDWR | os.O_NOCTTY)
+    try:
+        assert not termios.tcgetattr(fd)[3] & (termios.ECHO | termios.ICANON)
+        os.write(fd, b'{"action":"read_gpio","pin":4}\n')
+        with os.fdopen(os.dup(fd), "rb") as lines:
+            while "pin" not in (reply := json.loads(lines.readline())):
+                pass
+        assert reply == {"status": "ok", "pin": 4, "state": 0}
+    finally:
+        os.close(fd)
+
+
+def test_incomplete_serial_line_is_answered_after_a_second(start_board: StartBoard) -> None:
+    with start_board().serial() as line, line.makefile("rb") as lines:
+        line.sendall(b'{"action":"read_gpio","pin":4}')
+        while "pin" not in (reply := json.loads(lines.readline())):
+            pass
+        assert reply["status"] == "ok"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_ends_it_cleanly(start_board: StartBoard, number: signal.Signals) -> None:
+    board = start_board("--serial", "pty")
+    board.process.send_signal(number)
+    assert board.process.wait(TIMEOUT_S) == 0
+    assert not Path(board.ready["control"]).parent.exists()
+
+
+def test_taken_port_is_said_in_two_lines() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        command = [sys.executable, "-m", "microclaw.virtual", "--wasmachine", str(port)]
+        run = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S)
+    assert (run.returncode, run.stdout) == (1, "")
+    error, next_step = run.stderr.splitlines()
+    assert error.startswith("error: ")
+    assert str(port) in error
+    assert next_step.startswith("next: ")
+
+
+def test_unknown_board_is_said_in_two_lines() -> None:
+    command = [sys.executable, "-m", "microclaw.virtual", "--board", "nosuch", "--wasmachine", "0"]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S)
+    assert run.returncode == 1
+    assert [line.split(":")[0] for line in run.stderr.splitlines()] == ["error", "next"]
+
+
+def test_live_control_socket_is_not_taken_over(start_board: StartBoard, tmp_path: Path) -> None:
+    path = tmp_path / "control.sock"
+    board = start_board("--control", str(path), "--serial", "none")
+    command = [sys.executable, "-m", "microclaw.virtual", "--wasmachine", "0", "--control", str(path)]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S)
+    assert run.returncode == 1
+    assert "another virtual board" in run.stderr
+    assert board.control().ask(control.Info()).pid == board.process.pid
+
+
+def test_dead_control_socket_is_replaced(start_board: StartBoard, tmp_path: Path) -> None:
+    path = tmp_path / "control.sock"
+    first = start_board("--control", str(path), "--serial", "none")
+    first.process.kill()
+    first.process.wait(TIMEOUT_S)
+    assert path.exists()
+    second = start_board("--control", str(path), "--serial", "none")
+    assert second.control().ask(control.Info()).pid == second.process.pid
+
+
+def test_board_ends_with_the_process_that_started_it() -> None:
+    script = (
+        "import subprocess, sys\n"
+        "command = [sys.executable, '-m', 'microclaw.virtual', '--wasmachine', '0', '--die-with-parent']\n"
+        "child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)\n"
+        "print(child.stdout.readline(), flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        ready = json.loads(parent.stdout.readline())
+        with socket.create_connection(("127.0.0.1", ready["wasmachine"]), TIMEOUT_S) as link:
+            link.sendall(QUERY)
+            assert link.recv(8)
+            parent.kill()
+            while link.recv(4_096):
+                pass
