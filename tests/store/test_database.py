@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from microclaw.errors import StoreError, UnknownName
+from microclaw.store.database import Database
+
+
+def add(connection: sqlite3.Connection, number: int) -> int:
+    connection.execute(
+        "INSERT INTO devices (device_id, name, board_id, labels, created_ms) VALUES (?1, ?1, 'b', '[]', 0)",
+        (str(number),),
+    )
+    return number
+
+
+def adding(number: int) -> Callable[[sqlite3.Connection], int]:
+    return lambda connection: add(connection, number)
+
+
+def count(connection: sqlite3.Connection) -> int:
+    number: int = connection.execute("SELECT count(*) FROM devices").fetchone()[0]
+    return number
+
+
+async def test_acknowledged_write_is_read_by_the_next_read(database: Database) -> None:
+    for number in range(20):
+        assert await database.write(adding(number)) == number
+        assert await database.read(count) == number + 1
+
+
+async def test_acknowledged_writes_are_there_after_reopening(store_path: Path) -> None:
+    async with Database.open(store_path) as database:
+        await asyncio.gather(*(database.write(adding(n)) for n in range(300)))
+    async with Database.open(store_path) as database:
+        assert await database.read(count) == 300
+
+
+async def test_many_waiting_writes_share_commits(database: Database) -> None:
+    started, go = threading.Event(), threading.Event()
+    statements: list[str] = []
+
+    def block(connection: sqlite3.Connection) -> None:
+        connection.set_trace_callback(statements.append)
+        started.set()
+        assert go.wait(5)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(database.write(block))
+        await asyncio.to_thread(started.wait, 5)
+        writes = [group.create_task(database.write(adding(n))) for n in range(100)]
+        await asyncio.sleep(0)
+        go.set()
+        await asyncio.gather(*writes)
+    assert statements.count("COMMIT") == 2  # the blocking write's, and one for the hundred
+    assert await database.read(count) == 100
+
+
+async def test_failed_write_undoes_its_own_statements_only(database: Database) -> None:
+    def fail(connection: sqlite3.Connection) -> None:
+        add(connection, 1000)
+        raise UnknownName("on purpose")
+
+    results = await asyncio.gather(
+        *(database.write(fail if n == 5 else adding(n)) for n in range(10)), return_exceptions=True
+    )
+    assert [type(r).__name__ for r in results].count("UnknownName") == 1
+    assert await database.read(count) == 9
+
+
+async def test_databases_own_errors_are_translated_with_their_cause(database: Database) -> None:
+    await database.write(adding(1))
+    with pytest.raises(StoreError, match="UNIQUE constraint failed") as failed:
+        await database.write(adding(1))
+    assert isinstance(failed.value.__cause__, sqlite3.IntegrityError)
+    assert failed.value.next_step is not None
+    with pytest.raises(StoreError, match="no such table"):
+        await database.read(lambda c: c.execute("SELECT * FROM nowhere").fetchall())
+    assert await database.write(adding(2)) == 2
+
+
+async def test_write_that_ends_the_transaction_itself_is_refused(database: Database) -> None:
+    with pytest.raises(StoreError, match="transaction ended inside a job"):
+        await database.write(lambda c: c.execute("COMMIT").rowcount)
+    assert await database.write(adding(1)) == 1
+
+
+async def test_reader_cannot_write(database: Database) -> None:
+    with pytest.raises(StoreError, match="readonly"):
+        await database.read(adding(1))
+    assert await database.read(count) == 0
+
+
+async def test_reads_see_one_snapshot(database: Database) -> None:
+    entered, go = threading.Event(), threading.Event()
+
+    def twice(connection: sqlite3.Connection) -> tuple[int, int]:
+        before = count(connection)
+        entered.set()
+        assert go.wait(5)
+        return before, count(connection)
+
+    async with asyncio.TaskGroup() as group:
+        reading = group.create_task(database.read(twice))
+        await asyncio.to_thread(entered.wait, 5)
+        await database.write(adding(1))
+        go.set()
+        assert await reading == (0, 0)
+    assert await database.read(count) == 1
+
+
+async def test_cancelled_waiting_write_does_not_happen(database: Database) -> None:
+    started, go = threading.Event(), threading.Event()
+
+    def block(connection: sqlite3.Connection) -> None:
+        started.set()
+        assert go.wait(5)
+
+    async with asyncio.TaskGroup() as group:
+        blocking = group.create_task(database.write(block))
+        await asyncio.to_thread(started.wait, 5)
+        waiting = group.create_task(database.write(adding(1)))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        go.set()
+        await blocking
+    assert await database.read(count) == 0
+
+
+async def test_closed_store_says_so(store_path: Path) -> None:
+    async with Database.open(store_path) as database:
+        pass
+    with pytest.raises(StoreError, match="closed"):
+        await database.write(count)
+    with pytest.raises(StoreError, match="closed"):
+        await database.read(count)
+
+
+async def test_waiting_writes_are_done_before_closing(store_path: Path) -> None:
+    async with asyncio.TaskGroup() as group:
+        async with Database.open(store_path) as database:
+            writes = [group.create_task(database.write(adding(n))) for n in range(50)]
+            await asyncio.sleep(0)
+        assert [await write for write in writes] == list(range(50))

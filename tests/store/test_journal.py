@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from microclaw.errors import StoreError
+from microclaw.store.database import Database
+from microclaw.store.journal import EffectKey, Journal, UnfinishedEffect
+
+KEY = EffectKey("turn-1", 0, 0)
+
+
+@pytest.fixture
+def journal(database: Database) -> Journal:
+    return Journal(database, count(1000).__next__)
+
+
+async def test_effect_goes_from_planned_over_started_to_done(journal: Journal) -> None:
+    await journal.planned(KEY, "gpio-set", '{"pin":2}', "idempotent")
+    await journal.started(KEY)
+    await journal.done(KEY, '{"level":1}', ok=True)
+    row = await journal.get(KEY)
+    assert row is not None
+    assert (row.state, row.result, row.effect) == ("done", '{"level":1}', "idempotent")
+    assert (row.planned_ms, row.started_ms, row.finished_ms) == (1000, 1001, 1002)
+    assert await journal.unfinished() == ()
+
+
+async def test_failed_effect_is_finished_too(journal: Journal) -> None:
+    await journal.planned(KEY, "t", "{}", "once")
+    await journal.started(KEY)
+    await journal.done(KEY, "refused", ok=False)
+    row = await journal.get(KEY)
+    assert row is not None
+    assert row.state == "failed"
+    assert await journal.unfinished() == ()
+
+
+async def test_crash_leaves_what_was_planned_and_what_was_started(store_path: Path) -> None:
+    async with Database.open(store_path) as database:
+        journal = Journal(database, count().__next__)
+        for index in range(3):
+            await journal.planned(EffectKey("t", 0, index), "deploy", "{}", "once")
+        await journal.started(EffectKey("t", 0, 0))
+        await journal.started(EffectKey("t", 0, 2))
+        await journal.done(EffectKey("t", 0, 2), "{}", ok=True)
+    async with Database.open(store_path) as database:
+        assert await Journal(database, count().__next__).unfinished() == (
+            UnfinishedEffect(EffectKey("t", 0, 0), "deploy", "{}", "once", True),
+            UnfinishedEffect(EffectKey("t", 0, 1), "deploy", "{}", "once", False),
+        )
+
+
+async def test_effect_that_never_started_can_only_be_dropped(journal: Journal) -> None:
+    await journal.planned(KEY, "t", "{}", "once")
+    with pytest.raises(StoreError, match="is planned: it cannot become done"):
+        await journal.done(KEY, "{}", ok=True)
+    await journal.done(KEY, "interrupted", ok=False)
+    row = await journal.get(KEY)
+    assert row is not None
+    assert row.state == "dropped"
+
+
+async def test_effect_starts_and_ends_once(journal: Journal) -> None:
+    await journal.planned(KEY, "t", "{}", "once")
+    await journal.started(KEY)
+    with pytest.raises(StoreError, match="is started: it cannot become started"):
+        await journal.started(KEY)
+    await journal.done(KEY, "{}", ok=True)
+    with pytest.raises(StoreError, match="is done"):
+        await journal.done(KEY, "{}", ok=False)
+
+
+async def test_effect_is_planned_once(journal: Journal) -> None:
+    await journal.planned(KEY, "t", "{}", "once")
+    with pytest.raises(StoreError, match="in the journal already"):
+        await journal.planned(KEY, "t", "{}", "once")
+
+
+async def test_unknown_effect_and_unknown_class_are_refused(journal: Journal) -> None:
+    with pytest.raises(StoreError, match="is not in the journal"):
+        await journal.started(KEY)
+    with pytest.raises(StoreError, match="class"):
+        await journal.planned(KEY, "t", "{}", "sometimes")
+    assert await journal.get(KEY) is None
+
+
+async def test_turns_effects_come_in_order(journal: Journal) -> None:
+    keys = [EffectKey("turn-1", 0, 0), EffectKey("turn-1", 0, 1), EffectKey("turn-1", 1, 0)]
+    for key in keys:
+        await journal.planned(key, "t", "{}", "read")
+    await journal.planned(EffectKey("turn-2", 0, 0), "t", "{}", "read")
+    assert [row.key for row in await journal.of_turn("turn-1")] == keys
+
+
+async def test_pruning_spares_the_new_and_the_unfinished(journal: Journal) -> None:
+    for index in range(3):
+        await journal.planned(EffectKey("t", 0, index), "t", "{}", "once")
+        if index != 1:
+            await journal.started(EffectKey("t", 0, index))
+            await journal.done(EffectKey("t", 0, index), "{}", ok=True)
+    newest = await journal.get(EffectKey("t", 0, 2))
+    assert newest is not None
+    assert await journal.prune(newest.planned_ms) == 1
+    assert [row.key.index for row in await journal.of_turn("t")] == [1, 2]
