@@ -11,7 +11,7 @@ from microclaw.bus.events import Evidence, Step
 from microclaw.models.protocol import ModelReply, ToolCall, Usage
 from microclaw.tools.tool import ToolResult
 
-_OWN_STEPS = frozenset({"deploy-wasm-app", "uninstall-wasm-app"})  # their stages report themselves
+_OWN_STEPS = frozenset({"deploy-wasm-app", "uninstall-wasm-app", "undo"})  # their stages report themselves
 _ACCEPTED_ONLY = "Accepted by the board, which offers no read-back: whether it works cannot be seen from here."
 
 
@@ -46,7 +46,7 @@ def code_step(model: str, reply: ModelReply, call: ToolCall, usage: Usage, attem
 
 def call_step(call: ToolCall, result: ToolResult, took_ms: float) -> Step | None:
     """A tool call that does not report stages of its own."""
-    if call.name in _OWN_STEPS and result.error_code != "tool_retry":
+    if call.name in _OWN_STEPS and (result.ok or result.error_code != "tool_retry"):
         return None
     shown = f"{call.name}({_arguments(call.arguments)})"
     if result.ok:

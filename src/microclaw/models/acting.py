@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from microclaw.models.places import board_of, place_of, sensor_of
-from microclaw.models.reply import Act, CannotDo, Decision, Found, Say, Situation, ask, failure
+from microclaw.models.reply import Act, CannotDo, Decision, Found, Say, Situation, ask, capital, failure
 
 _MAX_FACTS = 12
 
@@ -116,7 +116,9 @@ def _device_status(at: Situation) -> Decision:
 def _undo(at: Situation) -> Decision:
     if not at.found:
         return Act("undo", at.on_device(), "undo()")
-    return Say(f"{str(at.found[-1].fields.get('message', 'undone')).rstrip('.')}{_proof(at.found[-1])}.")
+    kind, proof = at.found[-1].proof
+    known = f" {capital(proof)}." if proof and kind != "accepted" else ""
+    return Say(f"{capital(str(at.found[-1].fields.get('message', 'undone')))}.{known}")
 
 
 def _pin_facts(at: Situation) -> Decision:

@@ -40,14 +40,15 @@ class OfflineModel:
         """The next step of the turn: a tool call while one is needed, else the answer."""
         began = time.perf_counter()
         decision = _decide(request)
-        note = f"offline, {max(1.0, (time.perf_counter() - began) * 1000):.0f} ms, cost 0"
+        took_ms = max(1.0, (time.perf_counter() - began) * 1000)
+        note = f"offline, {took_ms:.0f} ms, cost 0"
         match decision:
             case Act():
                 call = ToolCall(_call_id(request.messages), decision.tool, json.dumps(decision.arguments))
                 return ModelReply(
                     "",
                     (call,),
-                    note=note,
+                    note=note if decision.intent else "",
                     intent=decision.intent,
                     plan=decision.plan,
                     code_origin=decision.code_origin,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 from microclaw.errors import ConfigError
 from microclaw.models.places import Place, board_of, place_of, sensor_of
-from microclaw.models.reply import Act, Decision, Found, Say, Situation, ask, failure
+from microclaw.models.reply import Act, Decision, Found, Say, Situation, ask, capital, failure
 from microclaw.patterns.library import Value, fill
 
 DEFAULT_HALF_PERIOD_MS = 500
@@ -57,7 +57,10 @@ def _fade(at: Situation) -> Act:
 def _button(at: Situation) -> Act:
     button, light = place_of(at, "button_pin"), place_of(at)
     if button.pin == light.pin:
-        raise ask(f"The button and the light cannot both be on pin {light.pin}. Which pin is the light on?")
+        raise ask(
+            f"The button and the light cannot both be on pin {light.pin}. Which pin is the light on?",
+            "name it, as in: pin 4",
+        )
     return _deploy(
         at,
         "button_led",
@@ -74,7 +77,10 @@ def _threshold(at: Situation) -> Act:
     quantity, address = sensor_of(at, name)
     unit = at.reading.word("unit")
     if unit is not None and unit != quantity.said_unit:
-        raise ask(f"{name.capitalize()} is not measured in {unit}. What limit do you mean?")
+        raise ask(
+            f"{name.capitalize()} is not measured in {unit}. What limit do you mean?",
+            f"say it in {quantity.shown_unit}",
+        )
     limit_milli = at.reading.number("milli") or 0
     above = at.reading.word("side") == "above"
     limit = f"{limit_milli / 1000:g}"
@@ -201,14 +207,10 @@ def _told(found: Found, *, once: bool) -> Say:
             f"{device} took {name}. The board offers no read-back, so whether it works cannot be seen from here."
         )
     if not found.fields.get("verified", False):
-        return Say(
-            f"{name} is on {device}, but it does not do what the trial did: {proof}.", "not_verified", f"stop {name}"
-        )
-    word = "counted on the board" if kind == "counted" else "reported by the program"
-    proof = proof.removeprefix("counted on the board: ").removeprefix("reported by the program: ")
+        return Say(f"{name} is on {device}, but not verified: {proof}.", "not_verified", f"stop {name}")
     runs = (
         f"{name} did its work on {device} and stays loaded until: stop {name}"
         if once
         else f"{name} runs on {device} by itself"
     )
-    return Say(f"{runs}. {word.capitalize()}: {proof}.")
+    return Say(f"{runs}. {capital(proof)}.")

@@ -141,22 +141,19 @@ def _digits(match: re.Match[str]) -> str:
     """ "two hundred and fifty" -> "250", "zero point five" -> "0.5"; words that form no one number stay apart."""
     whole, _, decimals = match[0].partition(" point ")
     numbers: list[int] = []
-    current = last = 0
-    open_number = False
+    thousands = group = 0
+    room = 1000  # what may still be added: less than the last word's own size, so that "five six" is two numbers
     for word in re.split(r"[ -]", whole):
-        if word == "and":
-            continue
-        if word in {"hundred", "thousand"}:
-            current = max(current, 1) * (100 if word == "hundred" else 1000)
-            last = 100
-            continue
-        value = _ONES.get(word, _TENS.get(word, 0))
-        fits = not open_number or last == 100 or (last in range(20, 100, 10) and value < 10)
-        if not fits:
-            numbers.append(current)
-            current = 0
-        current += value
-        last, open_number = value, True
-    numbers.append(current)
+        if word == "hundred":
+            group, room = group * 100, 100
+        elif word == "thousand":
+            thousands, group, room = thousands + group * 1000, 0, 1000
+        elif word != "and":
+            value = _ONES.get(word, _TENS.get(word, 0))
+            if value >= room:
+                numbers.append(thousands + group)
+                thousands = group = 0
+            group, room = group + value, 10 if word in _TENS else 0
+    numbers.append(thousands + group)
     text = " ".join(map(str, numbers))
     return f"{text}.{''.join(str(_ONES[w]) for w in decimals.split())}" if decimals else text

@@ -100,3 +100,8 @@ def failure(found: Found) -> Say:
     next_step = found.fields.get("next")
     message = str(found.fields.get("message", "it failed"))
     return Say(message, str(found.fields.get("error", "tool_failed")), str(next_step) if next_step else None)
+
+
+def capital(text: str) -> str:
+    """The text as the beginning of a sentence; its end is open for a full stop."""
+    return text[:1].upper() + text[1:].rstrip(".")

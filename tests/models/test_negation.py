@@ -1,0 +1,53 @@
+"""A sentence that says "not" anywhere never acts, whatever else it says."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.models.test_offline_sentences import AT_ONCE, PROGRAMS
+
+from microclaw.boards.reader import load_board
+from microclaw.models.offline import OfflineModel
+from microclaw.models.protocol import ModelReply, ModelRequest, UserText
+from microclaw.models.scene import KnownDevice, Scene
+from microclaw.models.sentences import is_negated
+
+SENTENCES = [sentence for sentence, _ in PROGRAMS] + [sentence for sentence, _, _ in AT_ONCE]
+NEGATIONS = [
+    "not",
+    "don't",
+    "do not",
+    "never",
+    "dont",
+    "Don’t",
+    "no",
+    "cannot",
+    "won't",
+    "must not",
+    "DO NOT",
+    "unless",
+]
+
+
+def _respond(sentence: str) -> ModelReply:
+    device = KnownDevice("virtual-1", load_board("virtual"))
+    request = ModelRequest("", (UserText(sentence),), (), scene=Scene((device,), device))
+    return asyncio.run(OfflineModel().respond(request))
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(SENTENCES), st.sampled_from(NEGATIONS), st.floats(0, 1))
+def test_no_sentence_with_a_negation_acts(sentence: str, negation: str, where: float) -> None:
+    words = sentence.split()
+    words.insert(round(where * len(words)), negation)
+    reply = _respond(" ".join(words))
+    assert not reply.calls
+    assert reply.failed_code == "negated"
+
+
+@pytest.mark.parametrize("sentence", SENTENCES)
+def test_no_known_sentence_counts_as_negated(sentence: str) -> None:
+    assert not is_negated(sentence)

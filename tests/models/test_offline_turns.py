@@ -1,0 +1,188 @@
+"""What the offline model does with tools' answers, and what it makes of them in words."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from tests.models.conftest import Ask
+
+from microclaw.models.protocol import AssistantReply, Message, ModelReply, ToolReturn, UserText
+
+
+def answered(reply: ModelReply, *, ok: bool = True, **fields: Any) -> tuple[Message, Message]:
+    """A reply's call and the tool's answer to it, as the turn puts them into the conversation."""
+    call = reply.calls[0]
+    content = json.dumps({"success": ok, "device": "virtual-1", **fields})
+    return AssistantReply("", reply.calls), ToolReturn(call.call_id, call.name, content, failed=not ok)
+
+
+def proof(kind: str, text: str) -> list[dict[str, str]]:
+    return [{"kind": kind, "text": text}]
+
+
+APPS = [{"name": "blink", "state": "running", "pins": [2]}, {"name": "fade", "state": "running", "pins": [5]}]
+
+
+async def test_a_deployment_is_told_with_its_evidence(ask: Ask) -> None:
+    sentence = "blink pin 2 every half second"
+    done = answered(
+        await ask(sentence),
+        appName="blink",
+        verified=True,
+        evidence=proof("counted", "counted on the board: first edge after 0.02 s"),
+    )
+    reply = await ask(sentence, *done)
+    assert reply.text == "blink runs on virtual-1 by itself. Counted on the board: first edge after 0.02 s."
+    assert reply.failed_code is None
+
+
+async def test_an_accepted_deployment_is_not_said_to_work(ask: Ask) -> None:
+    sentence = "blink pin 2"
+    done = answered(await ask(sentence), appName="blink", verified=False, evidence=proof("accepted", "accepted only"))
+    reply = await ask(sentence, *done)
+    assert "no read-back" in reply.text
+    assert "runs" not in reply.text
+
+
+async def test_a_deployment_that_differs_from_its_trial_is_told_so(ask: Ask) -> None:
+    sentence = "blink pin 2"
+    done = answered(
+        await ask(sentence), appName="blink", verified=False, evidence=proof("counted", "no edge on pin 2 in 3 s")
+    )
+    reply = await ask(sentence, *done)
+    assert reply.failed_code == "not_verified"
+    assert "no edge on pin 2" in reply.text
+
+
+async def test_a_tools_failure_is_told_in_its_own_words(ask: Ask) -> None:
+    sentence = "set pin 27 on"
+    done = answered(
+        await ask(sentence), ok=False, error="pin_refused", message="pin 27 cannot be switched", next="pins near it: 21"
+    )
+    reply = await ask(sentence, *done)
+    assert reply.text == "pin 27 cannot be switched"
+    assert (reply.failed_code, reply.next_step) == ("pin_refused", "pins near it: 21")
+
+
+@pytest.mark.parametrize(("level", "word"), [(0, "on"), (1, "off")])
+async def test_toggling_reads_the_pin_and_sets_the_other_level(ask: Ask, level: int, word: str) -> None:
+    read = answered(await ask("toggle pin 4"), pin=4, level=level)
+    second = await ask("toggle pin 4", *read)
+    assert json.loads(second.calls[0].arguments) == {"pin": 4, "level": 1 - level}
+    acted = answered(second, pin=4, level=1 - level, evidence=proof("counted", "read back"))
+    assert (await ask("toggle pin 4", *read, *acted)).text == f"Pin 4 of virtual-1 is {word} now (read back)."
+
+
+async def test_a_reading_is_told_with_unit_and_sensor(ask: Ask) -> None:
+    read = answered(await ask("what is the temperature"), sensor="bme280", values={"temperature_c": 22.46})
+    reply = await ask("what is the temperature", *read)
+    assert reply.text == "Temperature: 22.5 °C, read from the BME280 of virtual-1."
+
+
+async def test_a_sensor_that_lacks_the_value_is_no_reading(ask: Ask) -> None:
+    read = answered(await ask("what is the humidity"), sensor="bme280", values={"temperature_c": 22.46})
+    assert (await ask("what is the humidity", *read)).failed_code == "tool_failed"
+
+
+@pytest.mark.parametrize(
+    ("said", "removed"),
+    [("stop blink", "blink"), ("stop the blinker", "blink"), ("stop blinking", "blink"), ("kill the fade app", "fade")],
+)
+async def test_only_a_program_that_is_there_is_removed(ask: Ask, said: str, removed: str) -> None:
+    listed = answered(await ask(said), apps=APPS)
+    second = await ask(said, *listed)
+    assert (second.calls[0].name, json.loads(second.calls[0].arguments)) == ("uninstall-wasm-app", {"appName": removed})
+    gone = answered(second, appName=removed, evidence=proof("reported", "no longer listed"))
+    third = await ask(said, *listed, *gone)
+    assert third.text == f"{removed} stopped and taken off virtual-1 (no longer listed)."
+
+
+async def test_a_program_that_is_not_there_is_not_removed(ask: Ask) -> None:
+    listed = answered(await ask("stop traffic light"), apps=APPS)
+    reply = await ask("stop traffic light", *listed)
+    assert not reply.calls
+    assert reply.failed_code == "app_not_found"
+    assert "blink" in reply.text
+
+
+async def test_everything_on_a_pin_is_removed_and_nothing_else(ask: Ask) -> None:
+    said = "stop everything on pin 2"
+    listed = answered(await ask(said), apps=APPS)
+    second = await ask(said, *listed)
+    assert json.loads(second.calls[0].arguments) == {"appName": "blink"}
+    gone = answered(second, appName="blink")
+    assert not (await ask(said, *listed, *gone)).calls
+
+
+async def test_removing_everything_asks_first(ask: Ask) -> None:
+    said = "delete all programs"
+    listed = answered(await ask(said), apps=APPS)
+    question = await ask(said, *listed)
+    assert not question.calls
+    assert question.failed_code == "confirm"
+    before = (UserText(said), AssistantReply(question.text))
+    first = await ask("yes", before=before)
+    listed = answered(first, apps=APPS)
+    second = await ask("yes", *listed, before=before)
+    gone = answered(second, appName="blink")
+    third = await ask("yes", *listed, *gone, before=before)
+    assert [json.loads(r.calls[0].arguments)["appName"] for r in (second, third)] == ["blink", "fade"]
+    last = await ask("yes", *listed, *gone, *answered(third, appName="fade"), before=before)
+    assert last.text.startswith("blink, fade stopped")
+
+
+async def test_yes_without_a_question_does_nothing(ask: Ask) -> None:
+    assert (await ask("yes")).failed_code == "not_understood"
+    before = (UserText("stop blink"), AssistantReply("blink stopped"))
+    assert (await ask("yes", before=before)).failed_code == "not_understood"
+
+
+@pytest.mark.parametrize("answer", ["pin 4", "4", "on pin 4", "Pin four.", "gpio4", "the pin 4"])
+async def test_a_pin_given_after_the_question_completes_the_sentence(ask: Ask, answer: str) -> None:
+    question = await ask("turn it on")
+    reply = await ask(answer, before=(UserText("turn it on"), AssistantReply(question.text)))
+    assert json.loads(reply.calls[0].arguments) == {"pin": 4, "level": 1}
+
+
+async def test_a_bare_pin_without_a_question_does_nothing(ask: Ask) -> None:
+    assert not (await ask("4")).calls
+    assert not (await ask("4", before=(UserText("set pin 2 on"), AssistantReply("Pin 2 is on")))).calls
+
+
+@pytest.mark.parametrize(
+    ("said", "state", "expected"),
+    [
+        ("is blink still running", "running", "Yes, blink runs on virtual-1"),
+        ("is blink still running", "trapped", "No, blink is on virtual-1 but trapped"),
+        ("is blink still running", "listed", "virtual-1 lists blink; whether it still does its work"),
+        ("is waterfall still running", "running", "No: on virtual-1: blink"),
+    ],
+)
+async def test_whether_a_program_runs_is_said_as_far_as_known(ask: Ask, said: str, state: str, expected: str) -> None:
+    listed = answered(await ask(said), apps=[{"name": "blink", "state": state, "pins": [2]}])
+    assert (await ask(said, *listed)).text.startswith(expected)
+
+
+async def test_unknown_sentence_names_near_ones_and_how_to_add_a_model(ask: Ask) -> None:
+    reply = await ask("fade my curtains gently")
+    assert reply.failed_code == "not_understood"
+    assert "kinds of sentence without a model, not this one. Nearest: fade pin 5" in reply.text
+    assert reply.next_step is not None
+    for name in ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "OPENAI_BASE_URL"):
+        assert name in reply.next_step
+
+
+async def test_help_lists_every_kind_with_a_sentence_that_works(ask: Ask) -> None:
+    reply = await ask("what can you do")
+    first, *examples = reply.text.splitlines()
+    assert str(len(examples)) in first
+    for example in examples:
+        assert (await ask(example.strip())).failed_code != "not_understood", example
+
+
+async def test_free_and_reserved_pins_are_told_from_the_profile(ask: Ask) -> None:
+    assert "4, 5" in (await ask("which pins are free")).text
+    assert "reserved" in (await ask("is pin 27 free")).text
+    assert (await ask("which pin is the led on")).text.endswith("is on pin 2.")

@@ -1,0 +1,94 @@
+"""Patterns take only values that their descriptions allow, and stay the C files they are."""
+
+from __future__ import annotations
+
+import pytest
+
+from microclaw.errors import ConfigError, UnknownName
+from microclaw.patterns.library import fill, load_pattern, parse_pattern, pattern_names
+
+SOURCE = '#define PIN 2\n#define ADDRESS 0x76 /* bus */\n#define NAME "a"\n#define OTHER 7\nint x = PIN;\n'
+DESCRIPTION = """
+title = "t"
+app = "t"
+[parameters.PIN]
+type = "pin"
+use = "output"
+default = 2
+[parameters.ADDRESS]
+type = "int"
+min = 8
+max = 119
+default = 118
+[parameters.NAME]
+type = "word"
+choices = ["a", "b"]
+default = "a"
+"""
+
+
+@pytest.mark.parametrize("name", pattern_names())
+def test_a_pattern_filled_with_its_defaults_is_its_file(name: str) -> None:
+    assert fill(name, {}).source == load_pattern(name).source
+
+
+def test_values_are_put_into_their_define_lines_alone() -> None:
+    program = fill("blink", {"PIN": 4, "HALF_PERIOD_MS": 250})
+    before, after = load_pattern("blink").source.splitlines(), program.source.splitlines()
+    changed = [(old, new) for old, new in zip(before, after, strict=True) if old != new]
+    assert changed == [
+        ("#define PIN 2", "#define PIN 4"),
+        ("#define HALF_PERIOD_MS 500", "#define HALF_PERIOD_MS 250"),
+    ]
+    assert program.pins == (4,)
+    assert program.app_name == "blink"
+
+
+@pytest.mark.parametrize(
+    ("name", "params"),
+    [
+        ("blink", {"PIN": -1}),
+        ("blink", {"PIN": 256}),
+        ("blink", {"HALF_PERIOD_MS": 0}),
+        ("blink", {"PIN": "2\nint main(void) { return 1; }"}),
+        ("blink", {"PIN": True}),
+        ("blink", {"NOTHING": 1}),
+        ("read_sensor", {"QUANTITY": 'temperature"); system("x'}),
+        ("read_sensor", {"QUANTITY": 1}),
+    ],
+)
+def test_a_value_that_is_not_allowed_is_refused(name: str, params: dict[str, int | str]) -> None:
+    with pytest.raises(ConfigError):
+        fill(name, params)
+
+
+def test_an_unknown_pattern_lists_the_known_ones() -> None:
+    with pytest.raises(UnknownName, match="no pattern named 'blonk'") as caught:
+        fill("blonk", {})
+    assert "blink" in (caught.value.next_step or "")
+
+
+def test_notation_of_numbers_and_words_is_kept() -> None:
+    pattern = parse_pattern("t", DESCRIPTION, SOURCE)
+    assert pattern.parameters["PIN"].pin_use == "output"
+    assert pattern.parameters["NAME"].choices == ("a", "b")
+
+
+def test_a_sensors_address_stays_hexadecimal() -> None:
+    assert "#define ADDRESS 0x40\n" in fill("read_sensor", {"ADDRESS": 0x40, "QUANTITY": "voltage"}).source
+    assert '#define QUANTITY "voltage"\n' in fill("read_sensor", {"QUANTITY": "voltage"}).source
+
+
+@pytest.mark.parametrize(
+    ("description", "source"),
+    [
+        (DESCRIPTION, "int x;\n"),
+        (DESCRIPTION.replace('["a", "b"]', '["a b"]'), SOURCE),
+        (DESCRIPTION.replace("default = 118", "default = 3"), SOURCE),
+        (DESCRIPTION.replace('type = "int"', 'type = "float"'), SOURCE),
+        ("title = ", SOURCE),
+    ],
+)
+def test_a_description_that_does_not_fit_is_refused(description: str, source: str) -> None:
+    with pytest.raises(ConfigError):
+        parse_pattern("t", description, source)
