@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 import pytest
 from tests.virtual.conftest import Case
@@ -37,7 +38,8 @@ class RecordedApp:
         self.spins = spins
         self.requests: list[bytes] = []
         self.responses: list[bytes] = []
-        self.stops = 0
+        self.joins = 0
+        self.on_join: Callable[[], None] = lambda: None
 
     def start(self) -> None:
         self.started = True
@@ -51,12 +53,16 @@ class RecordedApp:
         return True
 
     def stop(self, timeout_s: float = 2.0) -> bool:
-        self.stops += 1
         return not self.spins
 
     def kill(self, timeout_s: float = 2.0) -> bool:
         self.spins = False
         return True
+
+    def join(self, timeout_s: float) -> bool:
+        self.joins += 1
+        self.on_join()
+        return not self.spins
 
 
 class RecordingLoader:
@@ -250,18 +256,9 @@ def test_uninstall_of_a_spinning_app_hangs_the_stock_manager_until_power_goes() 
     desk.loader.spinning.add("spin")
     desk.install("spin")
     app = desk.loader.loaded["spin"]
-    patience = 3
-
-    def stop(timeout_s: float = 2.0) -> bool:
-        nonlocal patience
-        patience -= 1
-        if patience == 0:
-            desk.manager.close()
-        return False
-
-    app.stop = stop  # type: ignore[method-assign]
+    app.on_join = lambda: desk.manager.close() if app.joins == 3 else None
     assert desk.receive(encode_frame(FrameType.REQUEST, uninstall_request(5, "spin").encode())) == []
-    assert patience == 0
+    assert app.joins == 3
     assert [a.name for a in desk.manager.apps] == ["spin"]
 
 

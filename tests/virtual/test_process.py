@@ -14,10 +14,18 @@ from pathlib import Path
 
 import pytest
 from tests.virtual.conftest import TIMEOUT_S, BoardUnderTest, Case, Link, StartBoard
+from wasmtime import wat2wasm
 
 from microclaw.wire import control
 from microclaw.wire.wasmachine.frame import FrameType, encode_frame
-from microclaw.wire.wasmachine.request import Request, Response, install_request, query_request, uninstall_request
+from microclaw.wire.wasmachine.request import (
+    Action,
+    Request,
+    Response,
+    install_request,
+    query_request,
+    uninstall_request,
+)
 
 QUERY = encode_frame(FrameType.REQUEST, query_request(7).encode())
 APP_EVENT = "events pushed by the app (type 2, own mid)"
@@ -100,6 +108,50 @@ def test_interrupted_install_is_mended_by_padding(cases: tuple[Case, ...], start
     assert answer.mid == 21
     assert status(second, uninstall_request(22, "cut")) in (66, 160)
     assert query(second).status == 69
+
+
+SPINNING = '(module (func (export "on_init") (loop br 0)))'
+SILENT = '(module (func (export "main")))'
+TRAPPING = '(module (func (export "on_init") unreachable))'
+UNLINKED = '(module (import "env" "nosuch" (func $f)) (func (export "on_init") (call $f)))'
+
+
+@pytest.mark.parametrize("wat", [SILENT, TRAPPING, UNLINKED], ids=["without on_init", "trapping", "unlinked"])
+def test_65_only_means_loaded(start_board: StartBoard, wat: str) -> None:
+    board = start_board("--serial", "none")
+    link = board.link()
+    assert status(link, install_request(1, "odd", bytes(wat2wasm(wat))), FrameType.INSTALL) == 65
+    assert b"odd" in query(link).body
+    assert status(link, uninstall_request(2, "odd")) == 66
+
+
+def test_uninstall_of_a_spinning_app_hangs_a_stock_board_until_its_power_is_cut(
+    cases: tuple[Case, ...], start_board: StartBoard
+) -> None:
+    board = start_board("--serial", "none", "--mode", "stock")
+    link = board.link()
+    assert status(link, install_request(1, "spin", bytes(wat2wasm(SPINNING))), FrameType.INSTALL) == 65
+    link.send(encode_frame(FrameType.REQUEST, uninstall_request(2, "spin").encode()) + QUERY)
+    request = Request(Action.GET, "/app/nobody/x", 3)
+    assert Response.decode(link.request(request).payload).mid == 3  # requests to apps still pass, nothing else came
+    board.control().ask(control.Power("reset"))
+    assert board.control().ask(control.Apps()).apps == ()
+    second = Link(board.ready["wasmachine"])
+    second.socket.settimeout(0.2)
+    while True:  # the first bytes after a boot vanish
+        second.send(QUERY)
+        try:
+            assert second.frame().type == FrameType.RESPONSE
+            break
+        except TimeoutError:
+            continue
+    second.close()
+
+
+def test_uninstall_of_a_spinning_app_succeeds_on_a_kind_board(start_board: StartBoard) -> None:
+    link = start_board("--serial", "none", "--mode", "kind").link()
+    assert status(link, install_request(1, "spin", bytes(wat2wasm(SPINNING))), FrameType.INSTALL) == 65
+    assert status(link, uninstall_request(2, "spin")) == 66
 
 
 def test_apps_are_gone_after_a_power_cut_on_a_stock_board(cases: tuple[Case, ...], start_board: StartBoard) -> None:

@@ -48,6 +48,7 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     try:
         print(json.dumps(process.ready()), flush=True)
+        process.machine.runtime.warm_up()
         while not ended.wait(60):
             pass
     finally:

@@ -46,6 +46,7 @@ from microclaw.wire.wasmachine.request import (
 QUEUE_DEPTH = 50  # DEFAULT_QUEUE_LENGTH of WAMR's bh_queue; what comes on top is lost without an answer
 HOST_ID = QUERY_RECEIVER  # ID_HOST: how apps see the sender of a host's request
 MAX_HOST_EVENTS = 64
+JOIN_S = 1.0
 _MAX_EVENT_URL = 255
 _REQUEST = Struct(">BBHIiHI")
 _RESPONSE = Struct(">BBHIiI")
@@ -64,6 +65,7 @@ class AppInstance(Protocol):
     def response(self, payload: bytes) -> bool: ...
     def stop(self, timeout_s: float = ...) -> bool: ...
     def kill(self, timeout_s: float = ...) -> bool: ...
+    def join(self, timeout_s: float) -> bool: ...
 
 
 A = TypeVar("A", bound=AppInstance)
@@ -316,9 +318,10 @@ class AppManager(Generic[A]):
             self._refuse(mid, answers.UNINSTALL_NOT_FOUND)
             return
         app_id, app = found
-        while not app.stop() and not self._closed:
-            if self._shelf is not None:  # boards of the kind sort do what upstream's watchdog only announces
-                app.kill()
+        ended = app.stop()
+        while not ended and not self._closed:
+            # A board of the kind sort does what upstream's watchdog only announces; the stock one waits for ever.
+            ended = app.kill(JOIN_S) if self._shelf is not None else app.join(JOIN_S)
         if self._closed:
             return
         with self._lock:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from importlib import metadata
 from typing import Final
 
+from microclaw import __version__
 from microclaw.errors import MicroclawError, ProtocolError
 from microclaw.virtual.board import Board
 from microclaw.wire.jsonline import LineDecoder, encode_line, parse_object
@@ -201,7 +201,7 @@ DRIVERS: Final = ("bme280", "ina219")
 
 
 def firmware_name() -> str:
-    return f"microclaw-virtual {metadata.version('microclaw')}"
+    return f"microclaw-virtual {__version__}"
 
 
 def _error(text: str) -> Reply:
