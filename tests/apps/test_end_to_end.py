@@ -1,0 +1,255 @@
+"""From C source to edges counted on a virtual board, a process of its own, over its real sockets."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from microclaw.apps.deploy import Deployer, DeployRequest
+from microclaw.apps.explore import Explorer
+from microclaw.apps.keeper import Keeper
+from microclaw.apps.ledger import Ledger
+from microclaw.apps.placement import Placement
+from microclaw.apps.standby import Standby
+from microclaw.apps.trial import try_image
+from microclaw.apps.undo import Undo
+from microclaw.apps.verify import take_baseline
+from microclaw.boards.reader import load_board
+from microclaw.bus.bus import Bus
+from microclaw.bus.events import Step
+from microclaw.devices.calls import AppInstall, AppList, EdgesRead, GpioGet
+from microclaw.devices.device import Device
+from microclaw.devices.registry import Registry
+from microclaw.errors import (
+    AppExists,
+    DeviceError,
+    DeviceUnreachable,
+    InvalidModule,
+    PinRefused,
+    TooManyApps,
+    TrialFailed,
+)
+from microclaw.faces.board_process import VirtualBoardProcess
+from microclaw.faces.open import open_face
+from microclaw.store.apps import AppTable
+from microclaw.store.database import Database
+from microclaw.store.devices import DeviceTable
+from microclaw.wasm import BuildCache, compile_module, read_module
+from microclaw.wire import control as wire
+
+
+def blink_source(pin: int = 2, half_period_ms: int = 200) -> str:
+    return f"""
+    #include "microclaw.h"
+    static int led;
+    static void toggle(void) {{ gpio_toggle(led); }}
+    void on_init(void) {{ led = gpio_open({pin}, GPIO_OUT); gpio_set(led, 1); every({half_period_ms}, toggle); }}
+    """
+
+
+class Bench:
+    """A host's apps stage with one real virtual board named board-1."""
+
+    def __init__(
+        self, board: VirtualBoardProcess, registry: Registry, table: AppTable, cache: Path, standby: Standby
+    ) -> None:
+        self.board, self.registry, self.table = board, registry, table
+        self._cache, self._standby = cache, standby
+        self.steps: list[Step] = []
+        self.ledger = Ledger(table)
+        self.deployer = self.deployer_over(self.ledger)
+        self.explorer = Explorer(devices=registry, ledger=self.ledger)
+        self.undo = Undo(ledger=self.ledger, deployer=self.deployer, explorer=self.explorer)
+        self.keeper = Keeper(
+            devices=registry, ledger=self.ledger, placement=Placement(self.ledger), report=self.steps.append
+        )
+
+    def deployer_over(self, ledger: Ledger) -> Deployer:
+        return Deployer(
+            devices=self.registry,
+            ledger=ledger,
+            placement=Placement(ledger),
+            compile=partial(compile_module, cache=BuildCache(self._cache)),
+            read_module=read_module,
+            try_image=partial(try_image, standby=self._standby),
+        )
+
+    @property
+    def device(self) -> Device:
+        return self.registry.get("board-1")
+
+    async def deploy(self, name: str = "blink", source: str | None = None, pin: int = 2) -> int:
+        request = DeployRequest("board-1", name, source=source or blink_source(pin))
+        return (await self.deployer.deploy(request, self.steps.append)).change_id
+
+    async def names(self) -> list[str]:
+        return sorted(app.name for app in await self.device.call(AppList()))
+
+
+@pytest.fixture
+async def standby() -> AsyncIterator[Standby]:
+    async with Standby(load_board("virtual")) as warm:
+        yield warm
+
+
+@pytest.fixture
+async def bench(tmp_path: Path, build_cache: Path, standby: Standby) -> AsyncIterator[Bench]:
+    async with (
+        Database.open(tmp_path / "store.db") as database,
+        VirtualBoardProcess(name="board-1", serial=0, control=tmp_path / "control.sock") as board,
+        Bus() as bus,
+        Registry(
+            bus=bus,
+            store=DeviceTable(database),
+            open_face=partial(open_face, lock_folder=tmp_path / "locks"),
+            load_board=load_board,
+            mint_id=lambda: "d-1",
+            now_ms=lambda: 0,
+        ) as registry,
+    ):
+        await registry.add("board-1", "virtual", board.ready.faces)
+        yield Bench(board, registry, AppTable(database), build_cache, standby)
+
+
+async def edges_seen(bench: Bench, pin: int, count: int) -> list[float]:
+    """Times of the next `count` edges on a pin, as the board counts them."""
+    seen: list[float] = []
+    async with bench.board.control.watch(edges=True) as pushed:
+        async for message in pushed:
+            if isinstance(message, wire.EdgePushed) and message.pin == pin:
+                seen.append(message.t_ms)
+            if len(seen) == count:
+                break
+    return seen
+
+
+async def test_a_program_is_compiled_tried_deployed_and_counted(bench: Bench) -> None:
+    done = await bench.deployer.deploy(DeployRequest("board-1", "blink", source=blink_source()), bench.steps.append)
+    assert done.verified
+    assert done.evidence.kind == "counted"
+    assert [edge.pin for edge in done.evidence.edges] == [2, 2]
+    assert done.evidence.edges[1].t_ms - done.evidence.edges[0].t_ms == pytest.approx(200, rel=0.1)
+    stages = [(step.stage, step.state) for step in bench.steps if step.state != "running"]
+    assert stages == [(stage, "done") for stage in ("compile", "check", "try", "deploy", "verify")]
+    port = bench.board.ready.wasmachine
+    assert bench.steps[-2].text == f"blink -> board-1 (WASMachine, tcp :{port}), accepted"
+    seen = await edges_seen(bench, 2, 4)
+    assert [b - a for a, b in itertools.pairwise(seen)] == pytest.approx([200] * 3, rel=0.1)
+
+
+async def test_wasm_bytes_go_the_same_way(bench: Bench, build_cache: Path) -> None:
+    image = await compile_module(blink_source(), bench.device.board, cache=BuildCache(build_cache))
+    done = await bench.deployer.deploy(DeployRequest("board-1", "blink", wasm=image.wasm), bench.steps.append)
+    assert done.verified
+    assert [step.stage for step in bench.steps if step.state == "done"] == ["check", "try", "deploy", "verify"]
+
+
+async def test_after_a_power_cut_the_keeper_puts_the_app_back_with_the_same_edges(bench: Bench) -> None:
+    await bench.deploy()
+    await bench.board.control.power("cut")
+    off = await bench.keeper.check("d-1")
+    assert off.unreachable_since_ms is not None
+    await bench.board.control.power("on")
+    back = await bench.keeper.check("d-1")
+    assert back.put_back == ("blink",)
+    assert back.unreachable_since_ms is None
+    seen = await edges_seen(bench, 2, 4)
+    assert [b - a for a, b in itertools.pairwise(seen)] == pytest.approx([200] * 3, rel=0.1)
+
+
+async def test_undo_walks_back_from_a_pin_over_an_upgrade_to_an_empty_board(bench: Bench) -> None:
+    await bench.deploy()
+    await bench.deploy(source=blink_source(half_period_ms=100))
+    acted = await bench.explorer.set_pin("board-1", 4, 1)
+    assert acted.evidence.kind == "counted"
+    await bench.undo.undo(report=bench.steps.append)
+    assert (await bench.device.call(GpioGet(4))).level == 0
+    done = await bench.undo.undo(report=bench.steps.append)
+    assert done.evidence.edges[1].t_ms - done.evidence.edges[0].t_ms == pytest.approx(200, rel=0.1)
+    await bench.undo.undo(report=bench.steps.append)
+    assert await bench.names() == []
+    before = await take_baseline(bench.device)
+    assert before.edge_cursor is not None
+    assert (await bench.device.call(EdgesRead(before.edge_cursor))).edges == ()
+
+
+async def test_three_apps_run_and_a_fourth_is_refused(bench: Bench) -> None:
+    for name, pin in (("one", 4), ("two", 5), ("three", 6)):
+        await bench.deploy(name, pin=pin)
+    with pytest.raises(TooManyApps, match="one, three, two"):
+        await bench.deploy("four", pin=7)
+    assert await bench.names() == ["one", "three", "two"]
+
+
+async def test_a_pin_in_use_is_refused(bench: Bench) -> None:
+    await bench.deploy()
+    with pytest.raises(PinRefused, match="pin 2 is driven by blink"):
+        await bench.deploy("other")
+
+
+async def test_a_name_that_a_foreign_app_holds_is_left_alone(bench: Bench, build_cache: Path) -> None:
+    image = await compile_module(blink_source(9), bench.device.board, cache=BuildCache(build_cache))
+    await bench.device.call(AppInstall("blink", image.wasm))
+    with pytest.raises(AppExists):
+        await bench.deploy()
+    await edges_seen(bench, 9, 2)
+
+
+async def test_a_program_that_fails_its_trial_leaves_the_board_as_it_is(bench: Bench) -> None:
+    await bench.deploy()
+    with pytest.raises(TrialFailed):
+        await bench.deploy(source="void on_init(void) { __builtin_trap(); }")
+    assert await bench.names() == ["blink"]
+    await edges_seen(bench, 2, 2)
+
+
+async def test_an_upgrade_that_the_board_refuses_gives_way_to_the_former(bench: Bench) -> None:
+    await bench.deploy()
+    [kept] = await bench.ledger.desired()
+    put = Placement(bench.ledger).put  # what the checks would never let through goes in below them
+    with pytest.raises(InvalidModule):
+        await put(bench.device, "blink", b"\0asm\2\0\0\0" + b"\0" * 8, kept.version, bench.steps.append)
+    assert "the former blink is back on board-1" in [step.text for step in bench.steps]
+    await edges_seen(bench, 2, 2)
+
+
+@pytest.mark.parametrize("after_bytes", [90, 600, 1500])
+async def test_a_connection_lost_mid_install_leaves_nothing_undecided(bench: Bench, after_bytes: int) -> None:
+    await bench.names()  # the connection is open from here on
+    await bench.board.control.request(wire.Fault("cut", 1, after_bytes))
+    with pytest.raises(DeviceError):
+        await bench.deploy()
+    kept = await bench.keeper.check("d-1")
+    assert kept.problem is None
+    assert await bench.ledger.unfinished() == []
+    listed = await bench.names()
+    assert [app.name for app in await bench.ledger.desired()] == listed
+
+
+async def test_a_board_that_is_gone_is_unreachable_with_a_next_step(bench: Bench) -> None:
+    await bench.board.kill()
+    with pytest.raises(DeviceUnreachable) as caught:
+        await bench.deploy()
+    assert caught.value.next_step
+    assert (bench.steps[-1].stage, bench.steps[-1].state) == ("deploy", "failed")
+
+
+class DyingLedger(Ledger):
+    """The host's process ends just before it can note that a change is done."""
+
+    async def complete(self, change_id: int) -> None:
+        raise KeyboardInterrupt
+
+
+async def test_a_host_that_crashed_after_the_install_finds_the_truth(bench: Bench) -> None:
+    dying = bench.deployer_over(DyingLedger(bench.table))
+    with pytest.raises(KeyboardInterrupt):
+        await dying.deploy(DeployRequest("board-1", "blink", source=blink_source()), bench.steps.append)
+    assert await bench.ledger.desired() == []
+    [told] = await bench.deployer.recover()
+    assert "board-1 lists it" in told
+    assert [app.name for app in await bench.ledger.desired()] == ["blink"]
