@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import pty
+import tty
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ Answers = dict[str, list[dict[str, Any]]]
 
 LIMIT_S = 10.0
 QUICK = SerialTimeouts(open_s=2.0, reply_s=0.4, quiet_s=0.05, drain_s=0.5)
+BOOTING = SerialTimeouts(reply_s=5.0, ask_again_s=0.3, quiet_s=0.05)
 INFO = {"status": "ok", "device": "d", "firmware": "f", "uptime_ms": 1}
 
 
@@ -274,3 +276,27 @@ async def test_apps_are_not_this_faces_business(connect: Connect) -> None:
     face = await connect(firmware({}))
     with pytest.raises(NotSupported, match=r"apps\.list"):
         await face.call(AppList(), LIMIT_S)
+
+
+async def test_board_that_boots_when_its_port_opens_is_waited_for(tmp_path: Path) -> None:
+    master, slave = pty.openpty()
+    tty.setraw(slave)
+    face = SerialFace(f"serial:{os.ttyname(slave)}", lock_folder=tmp_path, timeouts=BOOTING)
+    loop = asyncio.get_running_loop()
+    heard: list[str] = []
+
+    def answer() -> None:
+        for line in os.read(master, 4096).splitlines():
+            heard.append(json.loads(line)["action"])
+            if len(heard) == 1:
+                continue  # still booting
+            reply = INFO if heard[-1] == "get_info" else {"status": "ok", "pin": 4, "state": 1}
+            os.write(master, json.dumps(reply).encode() + b"\n")
+
+    loop.add_reader(master, answer)
+    assert (await face.call(GpioGet(4), LIMIT_S)).level == 1
+    assert heard == ["get_info", "get_info", "read_gpio"]
+    await face.close()
+    loop.remove_reader(master)
+    os.close(master)
+    os.close(slave)

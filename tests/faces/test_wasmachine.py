@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from microclaw.errors import (
     DeviceUnreachable,
     ImageTooLarge,
     InvalidModule,
+    MicroclawError,
     ProtocolError,
     TooManyApps,
 )
@@ -364,3 +366,31 @@ async def test_call_over_its_own_limit_leaves_the_face_usable(start_peer: StartP
         await face.call(AppList(), 0.1)
     silent = False
     assert await face.call(AppList(), LIMIT_S) == (AppEntry("blink", 8192),)
+
+
+async def test_mutated_answers_end_in_an_answer_or_a_clear_error(
+    start_peer: StartPeer, open_wasmachine: OpenFace
+) -> None:
+    random = Random(7)
+    asked = 0
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        frame, request = await next_request(reader, FrameDecoder())
+        data = bytearray(listing("blink", "fade")(frame, request))
+        for _ in range(random.randint(1, 4)):
+            data[random.randrange(len(data))] = random.randrange(256)
+        writer.write(data[: random.randint(len(data) // 2, len(data))])
+        await writer.drain()
+        asked += 1
+
+    face = open_wasmachine(await start_peer(script))
+    errors: list[MicroclawError] = []
+    for _ in range(60):
+        try:
+            await face.call(AppList(), LIMIT_S)
+        except MicroclawError as exc:
+            errors.append(exc)
+    assert asked >= 60
+    assert errors
+    assert all(error.next_step for error in errors)

@@ -102,8 +102,8 @@ class VirtualFace:
             page = await self.request(wire.Edges(since))
             found += [Edge(row.t_ms, row.pin, row.level) for row in page.edges]
             dropped += page.dropped
-            since = page.next
-            if not page.more or len(found) >= MAX_EDGES:
+            stuck, since = page.next <= since, page.next
+            if not page.more or stuck or len(found) >= MAX_EDGES:
                 return EdgeLog(tuple(found), since, dropped, page.now_ms)
 
     async def log(self, since: int = 0) -> LogPage:
@@ -114,8 +114,8 @@ class VirtualFace:
             page = await self.request(wire.Log(since))
             lines += [LogLine(row.t_ms, row.app, row.text) for row in page.lines]
             dropped += page.dropped
-            since = page.next
-            if not page.more or len(lines) >= MAX_LOG_LINES:
+            stuck, since = page.next <= since, page.next
+            if not page.more or stuck or len(lines) >= MAX_LOG_LINES:
                 return LogPage(tuple(lines), since, dropped)
 
     async def pwm_changes(self, since: int = 0) -> tuple[tuple[wire.PwmRow, ...], int]:
@@ -124,8 +124,8 @@ class VirtualFace:
         while True:
             page = await self.request(wire.Pwm(since))
             changes += page.changes
-            since = page.next
-            if not page.more or len(changes) >= MAX_EDGES:
+            stuck, since = page.next <= since, page.next
+            if not page.more or stuck or len(changes) >= MAX_EDGES:
                 return tuple(changes), since
 
     async def app_rows(self) -> tuple[wire.AppRow, ...]:

@@ -49,6 +49,7 @@ class SerialTimeouts:
     open_s: float = 3.0
     reply_s: float = 5.0
     quiet_s: float = 0.2  # silence that ends boot lines and late answers
+    ask_again_s: float = 1.2
     drain_s: float = 3.0  # a device that never falls silent is asked all the same
 
 
@@ -163,8 +164,13 @@ class SerialFace:
         if opened:
             await self._open()
         await self._drain()
-        if not opened:
+        if opened and isinstance(self._target, HostPort):
+            return
+        try:
             await self._until_info()
+        except TimeoutError:
+            await self.close()  # a board that came back may need a fresh connection
+            raise
 
     async def _open(self) -> None:
         await self._lock.acquire(self.timeouts.open_s)
@@ -200,13 +206,23 @@ class SerialFace:
         self._lines = jsonline.LineDecoder()
 
     async def _until_info(self) -> None:
-        """Only an answer to get_info has both a firmware and an uptime: older answers before it are dropped."""
+        """Only an answer to get_info has both a firmware and an uptime: older answers before it are dropped.
+
+        Asked more than once: opening a tty can reset the board, which hears nothing while it boots.
+        """
         assert self._port is not None
-        await self._port.write(jsonline.encode_line(jsonline.get_info()))
+        ask = jsonline.encode_line(jsonline.get_info())
         async with asyncio.timeout(self.timeouts.reply_s):
-            while not (await self._next_reply()).keys() >= _INFO_FIELDS:
-                pass
-        await self._drain()  # the late answer could have been one to get_info itself
+            while True:
+                try:
+                    async with asyncio.timeout(self.timeouts.ask_again_s):
+                        await self._port.write(ask)
+                        while not (await self._next_reply()).keys() >= _INFO_FIELDS:
+                            pass
+                        break
+                except TimeoutError:
+                    continue
+        await self._drain()  # a late answer could have been one to get_info itself
 
     async def _exchange(self, request: Mapping[str, object]) -> Mapping[str, object]:
         assert self._port is not None
