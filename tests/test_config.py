@@ -52,7 +52,11 @@ def test_socket_of_a_long_home_goes_to_a_short_private_place(tmp_path: Path) -> 
 
 
 def test_model_settings_come_from_the_environment_and_keys_are_not_shown(tmp_path: Path) -> None:
-    environ = {"ANTHROPIC_API_KEY": " sk-secret ", "OPENAI_BASE_URL": "http://localhost:11434/v1", "MICROCLAW_MODEL": ""}
+    environ = {
+        "ANTHROPIC_API_KEY": " sk-secret ",
+        "OPENAI_BASE_URL": "http://localhost:11434/v1",
+        "MICROCLAW_MODEL": "",
+    }
     model = load_settings(environ, home=tmp_path / "home").model
     assert model.anthropic_api_key == "sk-secret"
     assert model.openai_base_url == "http://localhost:11434/v1"

@@ -42,7 +42,7 @@ def run_host(
 async def _run(settings: Settings, virtual_boards: int, ready: Ready) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
     async with AsyncExitStack() as stack:
         host = await stack.enter_async_context(running_host(settings))

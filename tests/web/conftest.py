@@ -1,0 +1,36 @@
+"""A real host over real sockets, one for a module's tests: `microclaw up` with a virtual board."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from microclaw.cli.child import Child
+from microclaw.cli.host_client import HostClient
+
+
+@pytest.fixture(scope="module")
+def host_facts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    """The ready document of a running host with virtual-1."""
+    home = tmp_path_factory.mktemp("home")
+    environ = {k: v for k, v in os.environ.items() if not k.endswith(("_API_KEY", "_BASE_URL"))}
+    words = ["microclaw.cli", "--json", "--home", str(home), "up", "--port", "0", "--virtual", "1", "--die-with-parent"]
+    with Child("host", words, log=home / "stderr", environ=environ) as child:
+        facts, _ = child.wait_ready()
+        yield facts
+
+
+@pytest.fixture
+def host(host_facts: dict[str, Any]) -> HostClient:
+    return HostClient(Path(host_facts["control"]))
+
+
+@pytest.fixture
+def api(host_facts: dict[str, Any]) -> tuple[str, int]:
+    """Host and port of the people plane."""
+    name, _, port = host_facts["http"].removeprefix("http://").rpartition(":")
+    return name, int(port)

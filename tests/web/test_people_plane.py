@@ -1,0 +1,161 @@
+"""What is open on loopback: little, and not to web pages."""
+
+from __future__ import annotations
+
+import base64
+import json
+import socket
+from http.client import HTTPConnection
+from typing import Any
+
+import pytest
+
+BLINK = """
+#include "microclaw.h"
+static int led;
+static void tick(void) { gpio_toggle(led); }
+void on_init(void) { led = gpio_open(2, GPIO_OUT); every(500, tick); }
+"""
+
+
+def ask(
+    api: tuple[str, int], method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
+) -> tuple[int, dict[str, str], Any]:
+    connection = HTTPConnection(*api, timeout=20)
+    try:
+        connection.request(method, path, body=body, headers=headers or {})
+        response = connection.getresponse()
+        content = response.read()
+        shown = {key.lower(): value for key, value in response.getheaders()}
+        is_json = shown.get("content-type", "").startswith("application/json")
+        return response.status, shown, json.loads(content) if is_json else content
+    finally:
+        connection.close()
+
+
+def test_health_needs_nothing(api: tuple[str, int]) -> None:
+    status, headers, body = ask(api, "GET", "/healthz")
+    assert (status, body["ok"]) == (200, True)
+    assert "server" not in headers
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "", "u@127.0.0.1", "a/b"]
+)
+def test_foreign_host_is_refused(api: tuple[str, int], host: str) -> None:
+    status, _, body = ask(api, "GET", "/healthz", headers={"Host": host})
+    assert status == 403
+    assert body["error"]["code"] == "forbidden"
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1.evil.example", "file://"])
+def test_foreign_origin_is_refused_even_on_loopback(api: tuple[str, int], origin: str) -> None:
+    status, _, body = ask(api, "POST", "/api/compile-wasm", b"{}", {"Origin": origin})
+    assert status == 403
+    assert body["error"]["code"] == "forbidden"
+
+
+@pytest.mark.parametrize("name", ["localhost", "127.0.0.1", "[::1]"])
+def test_own_names_are_let_in(api: tuple[str, int], name: str) -> None:
+    headers = {"Host": f"{name}:{api[1]}", "Origin": f"http://{name}:{api[1]}"}
+    assert ask(api, "GET", "/healthz", headers=headers)[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/v1/status"), ("GET", "/v1/devices"), ("POST", "/v1/chat"), ("POST", "/v1/undo"), ("GET", "/v1/apps")],
+)
+def test_nothing_that_touches_devices_is_here(api: tuple[str, int], method: str, path: str) -> None:
+    status, _, body = ask(api, method, path, b"{}")
+    assert status == 404
+    assert body["error"]["code"] == "not_found"
+
+
+def test_compile_gives_base64_wasm_and_what_is_known_of_it(api: tuple[str, int]) -> None:
+    body = json.dumps({"source": BLINK, "name": "blink", "optimizationLevel": "O3"}).encode()
+    status, _, made = ask(api, "POST", "/api/compile-wasm", body, {"Content-Type": "application/json"})
+    assert status == 200, made
+    wasm = base64.b64decode(made["wasm"])
+    assert wasm.startswith(b"\0asm\1\0\0\0")
+    assert (made["success"], made["size"], made["pins"]) == (True, len(wasm), [2])
+    assert "on_init" in made["exports"]
+
+
+def test_compile_error_carries_diagnostics_with_their_place(api: tuple[str, int]) -> None:
+    body = json.dumps({"source": "void on_init(void) { int x = 1 }"}).encode()
+    status, _, answer = ask(api, "POST", "/api/compile-wasm", body, {"Content-Type": "application/json"})
+    assert status == 422
+    assert answer["error"]["code"] == "build_error"
+    assert ":1:31: error: expected ';'" in answer["error"]["diagnostics"][0]
+
+
+def test_compiler_availability_is_told(api: tuple[str, int]) -> None:
+    status, _, answer = ask(api, "GET", "/api/compile-wasm")
+    assert status == 200
+    assert answer["available"] is True
+    assert "zig" in answer["compiler"]
+    assert "virtual" in answer["boards"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b"\xff\xfe",
+        b'{"source": 1}',
+        b'{"source": ""}',
+        b'{"source": "x", "extra": 1}',
+        b'{"source": "x", "optimizationLevel": "O9"}',
+        b'{"source": "x", "name": "../../etc/passwd"}',
+        b"[" * 100_000,
+        b'{"source": ' + b'{"a":' * 50_000,
+    ],
+)
+def test_bad_body_is_refused_in_the_one_form(api: tuple[str, int], body: bytes) -> None:
+    status, _, answer = ask(api, "POST", "/api/compile-wasm", body, {"Content-Type": "application/json"})
+    assert status in (400, 422)
+    assert set(answer["error"]) >= {"code", "message", "next"}
+
+
+def test_body_over_the_limit_is_refused(api: tuple[str, int]) -> None:
+    body = json.dumps({"source": "x" * (1 << 20)}).encode()
+    status, _, answer = ask(api, "POST", "/api/compile-wasm", body)
+    assert status == 413
+    assert answer["error"]["code"] == "too_large"
+
+
+def test_claimed_length_over_the_limit_is_refused_before_the_body_comes(api: tuple[str, int]) -> None:
+    with socket.create_connection(api, timeout=10) as raw:
+        raw.sendall(b"POST /api/compile-wasm HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2147483648\r\n\r\n")
+        assert raw.recv(65536).startswith(b"HTTP/1.1 413 ")
+
+
+def test_chunked_body_over_the_limit_is_refused(api: tuple[str, int]) -> None:
+    with socket.create_connection(api, timeout=10) as raw:
+        raw.sendall(b"POST /api/compile-wasm HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
+        chunk = b"40000\r\n" + b"x" * 0x40000 + b"\r\n"
+        for _ in range(5):
+            raw.sendall(chunk)
+        assert raw.recv(65536).startswith(b"HTTP/1.1 413 ")
+
+
+@pytest.mark.parametrize(
+    "garbage", [b"\x00" * 4096, b"GET / HTTP/9.9\r\n\r\n", b"\x12\x34\x00\x02\xff\xff\xff\xff", b"\r\n\r\n"]
+)
+def test_garbage_does_not_bring_the_host_down(api: tuple[str, int], garbage: bytes) -> None:
+    with socket.create_connection(api, timeout=10) as raw:
+        raw.sendall(garbage)
+        raw.shutdown(socket.SHUT_WR)
+        while raw.recv(65536):
+            pass
+    assert ask(api, "GET", "/healthz")[0] == 200
+
+
+def test_openapi_describes_the_open_routes_only(api: tuple[str, int]) -> None:
+    status, _, document = ask(api, "GET", "/api/openapi.json")
+    assert status == 200
+    assert set(document["paths"]) == {"/healthz", "/api/compile-wasm"}
+    assert ask(api, "GET", "/api/docs")[0] == 200
