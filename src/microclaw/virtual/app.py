@@ -192,6 +192,7 @@ class App:
             self.error, self.kind_of_end = "Cannot find function on_init().", "trapped"
             return
         self.state = AppState.RUNNING
+        self.process.is_started = True
         survived = self._call("on_init")
         if survived:
             self._serve()
@@ -257,7 +258,8 @@ class App:
     def _bury(self) -> None:
         self.process.timers.close()
         self.process.files.abandon()
-        self.process.memory.detach()
         self._queue.clear()
-        self._instance = None
+        instance, self._instance = self._instance, None
+        if instance is not None:
+            instance.close()
         self._board.end_line(self.name)

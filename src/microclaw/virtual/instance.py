@@ -37,6 +37,8 @@ MAX_STACK_BYTES: Final = 256 * 1024
 _CANARY: Final = 0xA5
 # wasmtime-py carries an exception out of a host function in one global variable: only one at a time may be on its way.
 _RAISING = threading.Lock()
+# Its table of host functions is no safer: functions come and go under this lock.
+_FUNCTIONS = threading.Lock()
 
 
 class LoadFailed(Exception):
@@ -57,6 +59,8 @@ class Instance:
         self._canary_area: tuple[int, int] | None = None
         self.peak_stack_bytes = 0
         self.unlinked: list[str] = []
+        if max(prepared.layout.pages or 0, prepared.total_pages - 1) * PAGE_BYTES > max_memory:
+            raise InstantiateFailed("allocate memory failed")
         reserved = max(max_memory // PAGE_BYTES, prepared.total_pages) * PAGE_BYTES
         self._engine = wasmtime.Engine(_config(reserved))
         try:
@@ -66,8 +70,14 @@ class Instance:
         self._store = wasmtime.Store(self._engine)
         self._store.set_epoch_deadline(1)
         self._store.set_limits(memory_size=reserved, instances=1, memories=1, tables=1, table_elements=4096)
-        linker = self._linked(module, native_groups)
-        instance = self._run(InstantiateFailed, lambda: linker.instantiate(self._store, module))
+        self._linker = wasmtime.Linker(self._engine)
+        try:
+            with _FUNCTIONS:
+                self._link(module, native_groups)
+            instance = self._run(InstantiateFailed, lambda: self._linker.instantiate(self._store, module))
+        except BaseException:
+            self._free()
+            raise
         self._exports = instance.exports(self._store)
         self._functions = self._find_functions(module)
         if prepared.memory_name is not None:
@@ -75,6 +85,8 @@ class Instance:
             assert isinstance(memory, wasmtime.Memory)
             process.memory.attach(self._store, memory)
             self._paint_stack()
+        if self.has("libc_builtin_set_errno", "i32"):
+            process.set_errno = lambda number: self.call("libc_builtin_set_errno", number)
 
     def has(self, name: str, *params: str) -> bool:
         """Whether the module exports a function of that name that takes these types and returns nothing."""
@@ -89,12 +101,24 @@ class Instance:
         """Make wasm code stop at its next loop or call, now and from now on."""
         self._engine.increment_epoch()
 
+    def close(self) -> None:
+        """Free the module's memory and code; nothing of it may run or be read afterwards."""
+        self._process.memory.detach()
+        self._process.set_errno = lambda _number: None
+        self._functions.clear()
+        self._free()
+
     def measure_stack(self) -> None:
         """Look how deep the painted part of the shadow stack was overwritten."""
         if self._canary_area is not None:
             low, top = self._canary_area
             used = len(self._process.memory.read(low, top - low).lstrip(bytes([_CANARY])))
             self.peak_stack_bytes = max(self.peak_stack_bytes, used)
+
+    def _free(self) -> None:
+        with _FUNCTIONS:
+            self._store.close()
+            self._linker.close()
 
     def _paint_stack(self) -> None:
         area = self._layout.stack_area
@@ -111,15 +135,13 @@ class Instance:
                 functions[export.name] = (function, tuple(str(t) for t in export.type.params))
         return functions
 
-    def _linked(self, module: wasmtime.Module, native_groups: frozenset[str]) -> wasmtime.Linker:
-        linker = wasmtime.Linker(self._engine)
-        linker.allow_shadowing = True
+    def _link(self, module: wasmtime.Module, native_groups: frozenset[str]) -> None:
+        self._linker.allow_shadowing = True
         for wanted in module.imports:
             if not isinstance(wanted.type, wasmtime.FuncType):
                 raise LoadFailed(f"unknown import ({wanted.module}, {wanted.name})")
             function = self._native(wanted.module, wanted.name or "", wanted.type, native_groups)
-            linker.define_func(wanted.module, wanted.name or "", wanted.type, self._guarded(function))
-        return linker
+            self._linker.define_func(wanted.module, wanted.name or "", wanted.type, self._guarded(function))
 
     def _native(self, module: str, name: str, kind: wasmtime.FuncType, groups: frozenset[str]) -> Callable[..., Any]:
         native = NATIVES.get(name) if module == NATIVE_MODULE else None

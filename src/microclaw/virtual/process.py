@@ -45,6 +45,8 @@ class Process:
     send_request: Callable[[bytes], None] = lambda _payload: None
     set_errno: Callable[[int], None] = lambda _number: None
     rand_state: int = 1
+    is_started: bool = False
+    """False while the module is being instantiated, outside of the app's thread: no time passes then."""
 
     def __post_init__(self) -> None:
         self.files = FileTable(self.board, self.ledc, self.name, self.print)
@@ -55,14 +57,15 @@ class Process:
 
     def now_ms(self) -> float:
         """The time as a program reads it."""
-        return self.clock.read_ms(self.task)
+        return self.clock.read_ms(self.task) if self.is_started else self.clock.now_ms()
 
     def place_heap(self, start: int | None, size_bytes: int) -> None:
         """Where the app heap lies; None: the module has no memory, and malloc fails."""
         self.heap = Heap(start or 0, size_bytes if start is not None else 0)
 
     def sleep(self, ms: float) -> None:
-        self.clock.sleep(self.task, ms)
+        if self.is_started:
+            self.clock.sleep(self.task, ms)
 
     def print(self, data: bytes) -> None:
         self.board.print(data.decode("utf-8", "replace"), self.name)

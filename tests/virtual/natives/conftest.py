@@ -1,0 +1,126 @@
+"""Fixtures that run C programs on a virtual board in this process: compiled by zig, on a virtual clock."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from microclaw.boards import load_board
+from microclaw.virtual.app import App
+from microclaw.virtual.board import Board
+from microclaw.virtual.clock import VirtualClock
+from microclaw.virtual.runtime import Runtime
+
+COMPILE_S = 120
+ENTRIES = ("on_init", "on_destroy", "on_timer_callback", "on_request", "on_response", "libc_builtin_set_errno")
+PRELUDE = """
+typedef unsigned char u8; typedef unsigned short u16; typedef unsigned u32; typedef long long i64; typedef unsigned long long u64;
+typedef u32 size_t;
+int printf(const char *, ...); int puts(const char *); int snprintf(char *, size_t, const char *, ...);
+int sprintf(char *, const char *, ...); int putchar(int);
+void *malloc(size_t); void *calloc(size_t, size_t); void *realloc(void *, size_t); void free(void *); char *strdup(const char *);
+int open(const char *, int, ...); int read(int, void *, size_t); int write(int, const void *, size_t); int close(int);
+int ioctl(int, int, ...); i64 lseek(int, i64, int); unsigned sleep(unsigned); int usleep(unsigned);
+int wasm_create_timer(int, int, int); void wasm_timer_cancel(int); void wasm_timer_restart(int, int);
+void wasm_timer_destroy(int); u32 wasm_get_sys_tick_ms(void);
+#define RD 0x04000000
+#define WR 0x10000000
+#define RW 0x14000000
+"""
+
+
+def _zig() -> Path:
+    spec = find_spec("ziglang")
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    return Path(spec.submodule_search_locations[0]) / "zig"
+
+
+class CompileC:
+    """C to wasm, each distinct source once a session."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._done: dict[str, bytes] = {}
+
+    def __call__(self, source: str, *, prelude: bool = True) -> bytes:
+        text = PRELUDE + source if prelude else source
+        if text not in self._done:
+            self._done[text] = self._compile(text)
+        return self._done[text]
+
+    def _compile(self, text: str) -> bytes:
+        program, image = self._directory / "program.c", self._directory / "program.wasm"
+        program.write_text(text)
+        command = [str(_zig()), "cc", "-target", "wasm32-freestanding", "-mcpu=mvp", "-nostdlib", "-O2", "-w"]
+        command += ["-fno-sanitize=all", "-fno-builtin", "-Wl,--no-entry", "-Wl,--import-symbols", "-Wl,--strip-all", "-Wl,-z,stack-size=4096"]
+        command += [
+            f"-Wl,--export={name}"
+            for name in (*ENTRIES, "__heap_base", "__data_end")
+            if name in text or name[:2] == "__"
+        ]
+        done = subprocess.run(
+            [*command, "-o", str(image), str(program)], capture_output=True, text=True, timeout=COMPILE_S, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return image.read_bytes()
+
+
+@dataclass
+class Bench:
+    """A board on a virtual clock with a runtime, and shortcuts to run programs on it."""
+
+    board: Board
+    runtime: Runtime
+    clock: VirtualClock
+    compile: CompileC
+
+    def run(self, source: str, *, name: str = "main", heap_bytes: int = 8192, timers: int = 20) -> App:
+        """Compile, load, start, and wait until it is idle at time 0."""
+        app = self.runtime.load(name, self.compile(source), heap_bytes=heap_bytes, timers=timers)
+        app.start()
+        self.clock.settle()
+        return app
+
+    def lines(self, app: str = "main") -> list[str]:
+        """What an app printed, unfinished line included."""
+        self.board.end_line(app)
+        return [record.text for record in self.board.log().records if record.app == app]
+
+    def edges(self, pin: int) -> list[tuple[float, int]]:
+        return [(edge.t_ms, edge.level) for edge in self.board.edges().records if edge.pin == pin]
+
+
+@pytest.fixture(scope="session")
+def compile_c(tmp_path_factory: pytest.TempPathFactory) -> CompileC:
+    return CompileC(tmp_path_factory.mktemp("c"))
+
+
+MakeBench = Callable[..., Bench]
+
+
+@pytest.fixture
+def make_bench(compile_c: CompileC, tmp_path: Path) -> Iterator[MakeBench]:
+    """Make a bench; keyword arguments go to the Board."""
+    benches: list[Bench] = []
+
+    def make(**options: object) -> Bench:
+        clock = VirtualClock()
+        board = Board(load_board("virtual"), clock, storage_dir=tmp_path / "storage", **options)  # type: ignore[arg-type]
+        benches.append(Bench(board, Runtime(board), clock, compile_c))
+        return benches[-1]
+
+    yield make
+    for bench in benches:
+        bench.runtime.close()
+        bench.board.close()
+
+
+@pytest.fixture
+def bench(make_bench: MakeBench) -> Bench:
+    return make_bench()
