@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from microclaw.errors import StoreError, UnknownName
+from microclaw.errors import Overloaded, StoreError, UnknownName
 from microclaw.store.database import Database
 
 
@@ -149,3 +149,34 @@ async def test_waiting_writes_are_done_before_closing(store_path: Path) -> None:
             writes = [group.create_task(database.write(adding(n))) for n in range(50)]
             await asyncio.sleep(0)
         assert [await write for write in writes] == list(range(50))
+
+
+async def test_commit_that_fails_fails_its_writes_and_stores_nothing(database: Database) -> None:
+    def orphan(connection: sqlite3.Connection) -> None:
+        connection.execute("PRAGMA defer_foreign_keys = ON")  # the violation shows only at the commit
+        connection.execute("INSERT INTO faces (face_id, device_id, position) VALUES ('f', 'nobody', 0)")
+
+    with pytest.raises(StoreError, match="FOREIGN KEY"):
+        await database.write(orphan)
+    assert await database.read(lambda c: c.execute("SELECT * FROM faces").fetchall()) == []
+    assert await database.write(adding(1)) == 1
+
+
+async def test_full_queue_refuses_more_work(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("microclaw.store.database.MAX_WAITING", 3)
+    started, go = threading.Event(), threading.Event()
+
+    def block(connection: sqlite3.Connection) -> None:
+        started.set()
+        assert go.wait(5)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(database.write(block))
+        await asyncio.to_thread(started.wait, 5)
+        writes = [group.create_task(database.write(adding(n))) for n in range(3)]
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded, match="3 jobs wait") as refused:
+            await database.write(adding(9))
+        assert refused.value.next_step is not None
+        go.set()
+        assert [await write for write in writes] == [0, 1, 2]

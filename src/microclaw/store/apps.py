@@ -111,7 +111,7 @@ class AppTable:
         """UnknownName when there is none."""
         rows = await self._database.read(lambda connection: _changes(connection, "WHERE change_id = ?", (change_id,)))
         if not rows:
-            raise UnknownName(f"there is no change {change_id}", next_step="see them: microclaw app undo --list")
+            raise UnknownName(f"there is no change {change_id}", next_step="see them: microclaw app changes")
         return rows[0]
 
     async def changes(
@@ -199,7 +199,7 @@ def _settle(
 ) -> None:
     settled = connection.execute("UPDATE changes SET state = ? WHERE change_id = ?", (state, change_id))
     if settled.rowcount != 1:
-        raise UnknownName(f"there is no change {change_id}", next_step="see them: microclaw app undo --list")
+        raise UnknownName(f"there is no change {change_id}", next_step="see them: microclaw app changes")
     for device_id, name in delete:
         _delete_desired(connection, device_id, name)
     for row in put:
