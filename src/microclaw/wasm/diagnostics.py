@@ -22,7 +22,7 @@ _LINE: Final = re.compile(
 )
 _OPTION: Final = re.compile(r" \[-W[\w=,-]+\]$")
 _LINKER: Final = re.compile(r"^wasm-ld: (?P<severity>error|warning): (?:(?P<object>\S+\.o): )?(?P<text>.*)$")
-_MARK: Final = re.compile(r"^microclaw (?:pin (?P<what>\w+) (?P<pin>-?\d+)|(?P<flag>out|no direction))$")
+_MARK: Final = re.compile(r"^microclaw mark (?P<what>gpio|pwm|sda|scl) (?P<fact>\w+)$")
 _QUOTED: Final = re.compile(r"'([A-Za-z_]\w*)'")
 _UNKNOWN: Final = ("call to undeclared", "use of undeclared", "unknown type name", "undefined symbol")
 _DECLARATION: Final = re.compile(
@@ -76,30 +76,22 @@ class CompilerReport:
 
 
 def read_compiler_output(output: str, source: SourceText) -> CompilerReport:
-    """Findings in the order the compiler printed them, errors first, at most 20."""
+    """Findings, errors first, at most 20, and the pins that are named."""
     found: list[Diagnostic] = []
-    pins: dict[tuple[int, int, str], int] = {}
-    outputs: set[tuple[int, int]] = set()
+    facts: dict[tuple[int, int, str], set[str]] = {}
     for line in output.splitlines():
         match = _LINE.match(line)
-        if match is None:
+        if match is None or match["severity"] == "note":
             continue
         text = _OPTION.sub("", match["text"])
         place = (int(match["line"]), int(match["column"]))
         if (mark := _MARK.match(text)) is not None:
-            if mark["flag"] == "out":
-                outputs.add(place)
-            elif mark["flag"]:
-                found.append(_no_direction(place, source))
-            else:
-                pins[(*place, mark["what"])] = int(mark["pin"])
-        elif match["severity"] != "note":
+            facts.setdefault((*place, mark["what"]), set()).add(mark["fact"])
+        else:
             found.append(_finding(match, text, place, source))
+    found.extend(_no_direction(key[:2], source) for key, told in facts.items() if "undirected" in told)
     found.sort(key=lambda d: d.severity != "error")
-    marks = tuple(
-        PinMark(pin, cast(Literal["gpio", "pwm", "sda", "scl"], what), (line, column) in outputs, line, column)
-        for (line, column, what), pin in sorted(pins.items())
-    )
+    marks = tuple(_pin_mark(key, told, source) for key, told in sorted(facts.items()) if "known" in told)
     return CompilerReport(tuple(found[:MAX_DIAGNOSTICS]), marks)
 
 
@@ -164,6 +156,17 @@ def declared_names() -> Mapping[str, str]:
         for groups in _DECLARATION.findall(path.read_text(encoding="utf-8")):
             names.setdefault(next(filter(None, groups)), header)
     return names
+
+
+def _pin_mark(key: tuple[int, int, str], told: set[str], source: SourceText) -> PinMark:
+    """A pin put together from the bits that pin_marks.h told of it; clang points behind the call, this at its name."""
+    line, column, what = key
+    pin = -1 if "outside" in told else sum(int(fact) for fact in told if fact.isdecimal())
+    name = {"gpio": "gpio_open", "pwm": "pwm_open"}.get(what, "i2c_open")
+    begin = (source.line(line) or "").rfind(name, 0, column)
+    return PinMark(
+        pin, cast(Literal["gpio", "pwm", "sda", "scl"], what), "output" in told, line, begin + 1 if begin >= 0 else column
+    )
 
 
 def _finding(match: re.Match[str], text: str, place: tuple[int, int], source: SourceText) -> Diagnostic:

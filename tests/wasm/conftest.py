@@ -1,0 +1,232 @@
+"""A compiler with a cache of its own, and a firmware in Python that records what a compiled program asks of it."""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import wasmtime
+
+from microclaw.boards.profile import BoardProfile
+from microclaw.boards.reader import load_board
+from microclaw.wasm import BuildCache, Image, compile_module
+from microclaw.wire.wasmachine.ioctl import DATA_SEQ_FRAME, DATA_SEQ_HEADER
+
+CompileC = Callable[..., Awaitable[Image]]
+
+
+@pytest.fixture(scope="session")
+def board() -> BoardProfile:
+    return load_board("virtual")
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> BuildCache:
+    return BuildCache(tmp_path_factory.mktemp("builds"))
+
+
+@pytest.fixture
+def compile_c(board: BoardProfile, cache: BuildCache) -> CompileC:
+    async def compile_c(source: str, **options: Any) -> Image:
+        return await compile_module(source, options.pop("board", board), cache=cache, **options)
+
+    return compile_c
+
+
+@dataclass
+class Ioctl:
+    """A call as the firmware reads it: the node, the command and the data_seq's frames, values still as bytes."""
+
+    path: str
+    command: int
+    frames: list[tuple[int, bytes]]
+
+
+@dataclass
+class Firmware:
+    """The natives that glue and patterns call. Files are dicts of levels; time stands still but for `run_ms`."""
+
+    wasm: bytes
+    levels: dict[str, int] = field(default_factory=dict)
+    registers: dict[int, dict[int, int]] = field(
+        default_factory=dict
+    )  # I2C address -> register -> byte, or a word over 255
+    refuses: set[str] = field(default_factory=set)
+    drives: list[tuple[int, str, int]] = field(default_factory=list)  # t_ms, path, level written
+    ioctls: list[Ioctl] = field(default_factory=list)
+    opened: list[tuple[str, int]] = field(default_factory=list)
+    open_files: dict[int, str] = field(default_factory=dict)
+    timers: dict[int, tuple[int, int]] = field(default_factory=dict)  # id -> next, interval
+    log: list[str] = field(default_factory=list)
+    now_ms: int = 0
+    loses_destroy: bool = False
+    next_timer: int = 1
+
+    def __post_init__(self) -> None:
+        self.store = wasmtime.Store()
+        module = wasmtime.Module(self.store.engine, self.wasm)
+        functions = []
+        for wanted in module.imports:
+            assert wanted.module == "env"
+            assert isinstance(wanted.type, wasmtime.FuncType)
+            functions.append(wasmtime.Func(self.store, wanted.type, getattr(self, f"native_{wanted.name}")))
+        instance = wasmtime.Instance(self.store, module, functions)
+        self.exports = instance.exports(self.store)
+        memory = self.exports["memory"]
+        assert isinstance(memory, wasmtime.Memory)
+        self.memory = memory
+
+    def call(self, name: str, *arguments: int) -> Any:
+        function = self.exports[name]
+        assert isinstance(function, wasmtime.Func)
+        return function(self.store, *arguments)
+
+    def run_ms(self, duration_ms: int) -> None:
+        """Let timers fire in order until the time is over; all are periodic, as `every` and `after` make them."""
+        end = self.now_ms + duration_ms
+        while self.timers:
+            due, timer = min((due, timer) for timer, (due, _) in self.timers.items())
+            if due > end:
+                break
+            self.now_ms = due
+            interval = self.timers[timer][1]
+            self.timers[timer] = (due + interval, interval)
+            self.call("on_timer_callback", timer)
+        self.now_ms = end
+
+    def bytes_at(self, address: int, size: int) -> bytes:
+        return bytes(self.memory.read(self.store, address, address + size))
+
+    def text_at(self, address: int) -> str:
+        return self.bytes_at(address, 200).partition(b"\0")[0].decode()
+
+    def word_at(self, address: int) -> int:
+        return int(struct.unpack("<I", self.bytes_at(address, 4))[0])
+
+    def native_open(self, path: int, flags: int, _va: int) -> int:
+        name = self.text_at(path)
+        if name in self.refuses or name in self.open_files.values():
+            return -1
+        fd = 3 + len(self.opened)
+        self.opened.append((name, flags))
+        self.open_files[fd] = name
+        return fd
+
+    def native_close(self, fd: int) -> int:
+        del self.open_files[fd]
+        return 0
+
+    def native_write(self, fd: int, buffer: int, size: int) -> int:
+        path = self.open_files[fd]
+        self.levels[path] = self.bytes_at(buffer, size)[0]
+        self.drives.append((self.now_ms, path, self.levels[path]))
+        return size
+
+    def native_read(self, fd: int, buffer: int, size: int) -> int:
+        self.memory.write(self.store, bytes([self.levels.get(self.open_files[fd], 0)]), buffer)
+        return size
+
+    def native_ioctl(self, fd: int, command: int, va: int) -> int:
+        path = self.open_files[fd]
+        sequence = self.word_at(va)
+        if command in (0x8402, 0x8405, 0x8406):
+            self.ioctls.append(Ioctl(path, command, [(0, struct.pack("<I", sequence))] if command == 0x8402 else []))
+            return 0
+        version, num, used = DATA_SEQ_HEADER.unpack(self.bytes_at(sequence, DATA_SEQ_HEADER.size))
+        assert (version, num) == (1, used)
+        frames = []
+        for index in range(used):
+            at = sequence + DATA_SEQ_HEADER.size + index * DATA_SEQ_FRAME.size
+            kind, size, value = DATA_SEQ_FRAME.unpack(self.bytes_at(at, DATA_SEQ_FRAME.size))
+            frames.append((kind, self.bytes_at(value, size)))
+        call = Ioctl(path, command, frames)
+        self.ioctls.append(call)
+        return self.i2c(dict(frames), command) if path == "/dev/i2c/0" else 0
+
+    def i2c(self, frames: dict[int, bytes], command: int) -> int:
+        if command == 0x8201:
+            return 0
+        address, *words = (int.from_bytes(frames[key], "little") for key in sorted(frames) if key != 1)
+        registers = self.registers.get(address)
+        if registers is None:
+            return -1
+        if command == 0x8203:
+            _delay, tx, _tx_size, rx, rx_size = words
+            first = self.bytes_at(tx, 1)[0]
+            word = registers.get(first, 0)
+            many = bytes(registers.get(first + i, 0) for i in range(rx_size)) if word < 256 else word.to_bytes(2, "big")
+            self.memory.write(self.store, many, rx)
+        else:
+            buffer, size = words
+            first, *values = self.bytes_at(buffer, size)
+            registers.update({first + i: value for i, value in enumerate(values)})
+        return 0
+
+    def native_wasm_create_timer(self, interval: int, periodic: int, auto_start: int) -> int:
+        assert (periodic, auto_start) == (1, 1)
+        timer = self.next_timer
+        self.next_timer += 1
+        self.timers[timer] = (self.now_ms + interval, interval)
+        return timer
+
+    def native_wasm_timer_destroy(self, timer: int) -> None:
+        if self.loses_destroy:
+            self.loses_destroy = False
+        else:
+            self.timers.pop(timer, None)
+
+    def native_wasm_get_sys_tick_ms(self) -> int:
+        return self.now_ms
+
+    def native_usleep(self, _microseconds: int) -> int:
+        return 0
+
+    def native_printf(self, text: int, va: int) -> int:
+        def argument(match: re.Match[str]) -> str:
+            nonlocal va
+            kind = match[0][-1]
+            if kind == "f":
+                va = (va + 7) & ~7
+                value: Any = struct.unpack("<d", self.bytes_at(va, 8))[0]
+                va += 8
+            else:
+                word = self.word_at(va)
+                va += 4
+                value = self.text_at(word) if kind == "s" else word if kind == "u" else word - (word >> 31 << 32)
+            return match[0] % value
+
+        self.log.append(re.sub(r"%[0-9.]*[dusf]", argument, self.text_at(text)))
+        return 0
+
+    def native_puts(self, text: int) -> int:
+        self.log.append(self.text_at(text) + "\n")
+        return 0
+
+    def native_memcpy(self, to: int, source: int, size: int) -> int:
+        self.memory.write(self.store, self.bytes_at(source, size), to)
+        return to
+
+    def native_memset(self, to: int, value: int, size: int) -> int:
+        self.memory.write(self.store, bytes([value & 255]) * size, to)
+        return to
+
+    def native_strcmp(self, a: int, b: int) -> int:
+        left, right = self.text_at(a), self.text_at(b)
+        return (left > right) - (left < right)
+
+
+@pytest.fixture
+def firmware() -> type[Firmware]:
+    return Firmware
+
+
+@pytest.fixture(scope="session")
+def headers() -> Path:
+    from microclaw.wasm import HEADERS
+
+    return HEADERS

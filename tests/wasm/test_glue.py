@@ -1,0 +1,283 @@
+"""What the glue behind microclaw.h asks of the firmware, on real compiler output."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import pytest
+
+from microclaw.wire.wasmachine.ioctl import IOCTL_LAYOUTS, IoctlCommand, OpenFlag
+
+HEAD = '#include "microclaw.h"\n'
+
+
+async def start(compile_c: Any, firmware: Any, body: str, **state: Any) -> Any:
+    image = await compile_c(HEAD + body)
+    board = firmware(image.wasm, **state)
+    board.call("on_init")
+    return board
+
+
+async def test_output_is_opened_for_reading_too(compile_c: Any, firmware: Any) -> None:
+    board = await start(compile_c, firmware, "void on_init(void) { gpio_set(gpio_open(4, GPIO_OUT), 5); }")
+    assert board.opened == [("/dev/gpio/4", OpenFlag.O_RDWR)]
+    assert board.drives == [(0, "/dev/gpio/4", 1)]
+    assert board.ioctls == []
+
+
+async def test_input_with_pullup_configures_the_pin(compile_c: Any, firmware: Any) -> None:
+    source = """
+        void on_init(void) { printf("%d\\n", gpio_get(gpio_open(21, GPIO_IN | GPIO_PULLUP | GPIO_OPENDRAIN))); }
+    """
+    board = await start(compile_c, firmware, source, levels={"/dev/gpio/21": 1})
+    assert board.opened == [("/dev/gpio/21", OpenFlag.O_RDONLY)]
+    assert [(c.command, c.frames) for c in board.ioctls] == [(0x8101, [(1, struct.pack("<I", 6))])]
+    assert board.log == ["1\n"]
+
+
+async def test_toggle_follows_the_pin(compile_c: Any, firmware: Any) -> None:
+    source = "void on_init(void) { int p = gpio_open(2, GPIO_OUT); gpio_toggle(p); gpio_toggle(p); gpio_toggle(p); }"
+    board = await start(compile_c, firmware, source)
+    assert [level for _, _, level in board.drives] == [1, 0, 1]
+
+
+async def test_refused_pin_is_minus_one_and_harmless(compile_c: Any, firmware: Any) -> None:
+    source = 'void on_init(void) { int p = gpio_open(2, GPIO_OUT); printf("%d\\n", p); gpio_close(p); }'
+    board = await start(compile_c, firmware, source, refuses={"/dev/gpio/2"})
+    assert board.log == ["-1\n"]
+
+
+async def test_what_is_open_is_closed_after_the_programs_own_end(compile_c: Any, firmware: Any) -> None:
+    source = """
+        static int led;
+        void on_init(void) { led = gpio_open(2, GPIO_OUT); gpio_open(4, GPIO_IN); gpio_close(gpio_open(5, GPIO_IN)); }
+        void on_destroy(void) { gpio_set(led, 0); }
+    """
+    board = await start(compile_c, firmware, source)
+    assert sorted(board.open_files.values()) == ["/dev/gpio/2", "/dev/gpio/4"]
+    board.call("on_destroy")
+    assert board.open_files == {}
+    assert board.drives == [(0, "/dev/gpio/2", 0)]
+
+
+async def test_every_fires_until_cancelled(compile_c: Any, firmware: Any) -> None:
+    source = """
+        static int timer, count;
+        static void tick(void) { printf("%u\\n", millis()); if (++count == 3) cancel(timer); }
+        void on_init(void) { timer = every(250, tick); }
+    """
+    board = await start(compile_c, firmware, source)
+    board.run_ms(5000)
+    assert board.log == ["250\n", "500\n", "750\n"]
+    assert board.timers == {}
+
+
+async def test_after_fires_once_and_may_start_the_next(compile_c: Any, firmware: Any) -> None:
+    source = """
+        static void second(void) { printf("second %u\\n", millis()); }
+        static void first(void) { printf("first %u\\n", millis()); after(30, second); }
+        void on_init(void) { after(100, first); }
+    """
+    board = await start(compile_c, firmware, source)
+    board.run_ms(5000)
+    assert board.log == ["first 100\n", "second 130\n"]
+
+
+async def test_a_lost_destroy_does_not_fire_a_task_twice(compile_c: Any, firmware: Any) -> None:
+    source = 'static void once(void) { puts("once"); }\nvoid on_init(void) { after(100, once); }'
+    board = await start(compile_c, firmware, source, loses_destroy=True)
+    board.run_ms(5000)
+    assert board.log == ["once\n"]
+    assert board.timers == {}
+
+
+async def test_a_late_callback_of_an_old_timer_is_not_taken_for_the_new_one(compile_c: Any, firmware: Any) -> None:
+    source = (
+        'static void task(void) { puts("task"); }\nvoid on_init(void) { cancel(every(50, task)); every(100, task); }'
+    )
+    board = await start(compile_c, firmware, source)
+    board.now_ms = 60
+    board.call("on_timer_callback", 2)
+    assert board.log == []
+    board.run_ms(40)
+    assert board.log == ["task\n"]
+
+
+async def test_a_stale_handle_cancels_nothing(compile_c: Any, firmware: Any) -> None:
+    source = """
+        static void a(void) { puts("a"); }
+        void on_init(void) { int old = every(10, a); cancel(old); every(20, a); cancel(old); cancel(-1); cancel(99999); }
+    """
+    board = await start(compile_c, firmware, source)
+    board.run_ms(20)
+    assert board.log == ["a\n"]
+
+
+async def test_the_seventeenth_timer_is_refused(compile_c: Any, firmware: Any) -> None:
+    source = """
+        static void a(void) {}
+        void on_init(void) { int last = 0; for (int i = 0; i < 17; i++) last = every(10, a); printf("%d\\n", last); }
+    """
+    board = await start(compile_c, firmware, source)
+    assert board.log == ["-1\n"]
+    assert len(board.timers) == 16
+
+
+async def test_one_pwm_uses_channel_0_of_node_0(compile_c: Any, firmware: Any) -> None:
+    board = await start(compile_c, firmware, "void on_init(void) { int p = pwm_open(5, 1000); pwm_set(p, 128); }")
+    configure, duty = board.ioctls
+    assert (configure.path, configure.command) == ("/dev/ledc/0", 0x8401)
+    assert configure.frames == [
+        *((1, struct.pack("<I", 1000)), (2, b"\1")),
+        *((0x103, b"\5"), (0x203, bytes(4)), (0x303, bytes(4))),
+    ]
+    assert duty.frames == [(1, b"\0"), (2, struct.pack("<I", round(128 * 8192 / 255)))]
+
+
+async def test_second_pwm_gets_channel_1_and_the_first_keeps_its_duty(compile_c: Any, firmware: Any) -> None:
+    source = (
+        "void on_init(void) { int a = pwm_open(5, 1000); pwm_set(a, 255); int b = pwm_open(6, 500); pwm_set(b, 0); }"
+    )
+    board = await start(compile_c, firmware, source)
+    second = board.ioctls[2]
+    assert (second.path, dict(second.frames)[2]) == ("/dev/ledc/1", b"\2")
+    assert {value for kind, value in second.frames if kind == 0x103} == {b"\6"}
+    assert [(c.path, [v for _, v in c.frames]) for c in board.ioctls[3:]] == [
+        ("/dev/ledc/0", [b"\0", struct.pack("<I", 8192)]),
+        ("/dev/ledc/1", [b"\1", bytes(4)]),
+    ]
+
+
+async def test_a_node_of_another_program_is_passed_over_and_the_fourth_pwm_refused(
+    compile_c: Any, firmware: Any
+) -> None:
+    source = """
+        void on_init(void) {
+            for (int pin = 4; pin < 8; pin++) printf("%d\\n", pwm_open(pin, 1000));
+            pwm_close(1);
+            printf("%d\\n", pwm_open(9, 1000));
+        }
+    """
+    board = await start(compile_c, firmware, source, refuses={"/dev/ledc/0"})
+    assert board.log == ["1\n", "2\n", "-1\n", "-1\n", "1\n"]
+
+
+async def test_i2c_registers_are_exchanged_and_written(compile_c: Any, firmware: Any) -> None:
+    source = """
+        void on_init(void) {
+            unsigned char data[2] = {7, 9};
+            int bus = i2c_open(8, 9);
+            printf("%d %d ", i2c_write_reg(bus, 0x50, 3, data, 2), i2c_read_reg(bus, 0x50, 4, data, 2));
+            printf("%d %d %d\\n", data[0], i2c_read_reg(bus, 0x51, 0, data, 1), bus == i2c_open(8, 9));
+        }
+    """
+    board = await start(compile_c, firmware, source, registers={0x50: {}})
+    assert board.log == ["0 0 ", "9 -1 1\n"]
+    assert board.registers == {0x50: {3: 7, 4: 9}}
+    assert dict(board.ioctls[0].frames) == {1: b"\x08\0", 2: b"\x09\0", 3: b"\7\0\0\0", 4: struct.pack("<I", 100_000)}
+
+
+def bme280_registers() -> dict[int, int]:
+    """The worked example of the datasheet: 25.08 degrees, 100653 Pa; humidity by its formula in Python below."""
+    calibration = struct.pack(
+        "<HhhHhhhhhhhhxB", *(27504, 26435, -1000, 36477, -10685, 3024, 2855, 140, -7, 15500, -14600, 6000), 75
+    )
+    humidity = struct.pack("<hBBBBb", 362, 0, 333 >> 4, (333 & 15) | (50 & 15) << 4, 50 >> 4, 30)
+    pressure, temperature = 415148, 519888
+    raw = [pressure >> 12, pressure >> 4 & 255, pressure << 4 & 255]
+    raw += [temperature >> 12, temperature >> 4 & 255, temperature << 4 & 255, 30000 >> 8, 30000 & 255]
+    blocks = {0x88: calibration, 0xE1: humidity, 0xF7: bytes(raw), 0xD0: b"\x60"}
+    return {start + i: byte for start, block in blocks.items() for i, byte in enumerate(block)}
+
+
+def bme280_humidity(t_fine: float, raw: int) -> float:
+    """8.1 of the datasheet, in double precision."""
+    h = t_fine - 76800.0
+    h = (raw - (333 * 64.0 + 50 / 16384.0 * h)) * (
+        362 / 65536.0 * (1.0 + 30 / 67108864.0 * h * (1.0 + 0 / 67108864.0 * h))
+    )
+    return h * (1.0 - 75 * h / 524288.0)
+
+
+async def test_bme280_gives_the_datasheets_example(compile_c: Any, firmware: Any) -> None:
+    source = """
+        void on_init(void) {
+            bme280_t air;
+            int bus = i2c_open(BOARD_I2C_SDA, BOARD_I2C_SCL);
+            printf("%d ", bme280_read(bus, 0x76, &air));
+            printf("%.2f %.2f %.2f\\n", air.temperature_c, air.pressure_hpa, air.humidity_pct);
+            printf("%d\\n", bme280_read(bus, 0x77, &air));
+        }
+    """
+    board = await start(compile_c, firmware, source, registers={0x76: bme280_registers()})
+    assert board.log[0] == "0 "
+    temperature, pressure, humidity = map(float, board.log[1].split())
+    assert temperature == pytest.approx(25.08, abs=0.01)
+    assert pressure == pytest.approx(1006.53, abs=0.05)
+    assert humidity == pytest.approx(bme280_humidity(128422, 30000), abs=0.05)
+    assert board.log[2] == "-1\n"
+    assert board.registers[0x76][0xF4] & 3 == 1  # a forced measurement was started
+
+
+async def test_ina219_gives_volts_and_milliamps(compile_c: Any, firmware: Any) -> None:
+    source = """
+        void on_init(void) {
+            float v[3];
+            int bus = i2c_open(8, 9);
+            sensor_read(bus, 0x40, "voltage", v);
+            sensor_read(bus, 0x40, "current", v + 1);
+            sensor_read(bus, 0x40, "power", v + 2);
+            printf("%.2f %.1f %.0f %d\\n", v[0], v[1], v[2], sensor_read(bus, 0x40, "smell", v));
+        }
+    """
+    board = await start(compile_c, firmware, source, registers={0x40: {1: 500, 2: 825 << 3}})
+    assert board.log == ["3.30 50.0 165 -1\n"]
+
+
+NODES = {0x81: "gpio.h", 0x82: "i2c.h", 0x83: "spi.h", 0x84: "ledc.h"}
+
+
+@pytest.mark.parametrize("command", [c for c, layout in IOCTL_LAYOUTS.items() if layout.struct])
+async def test_ioctl_sends_each_member_of_the_struct(compile_c: Any, firmware: Any, command: IoctlCommand) -> None:
+    layout = IOCTL_LAYOUTS[command]
+    source = f"""
+        #include <fcntl.h>
+        #include <{NODES[command >> 8]}>
+        static {layout.struct} value;
+        void on_init(void) {{
+            unsigned char *p = (unsigned char *)&value;
+            for (unsigned i = 0; i < sizeof value; i++) p[i] = i == 0 || i == 4 ? 1 : i;
+            {"value.channel_num = 0;" if command == IoctlCommand.LEDCIOCSCFG else ""}
+            printf("%d %d\\n", ioctl(open("/dev/x", O_RDWR), {command.name}, &value), (int)sizeof value);
+        }}
+    """
+    board = await start(compile_c, firmware, source)
+    assert board.log == [f"0 {layout.size_bytes}\n"]
+    content = bytes(1 if i in (0, 4) else i for i in range(layout.size_bytes))
+    if command == IoctlCommand.LEDCIOCSCFG:
+        content = content[:4] + b"\0" + content[5:]
+    expected = [
+        (f.type, content[f.offset : f.offset + f.size_bytes]) for f in layout.frames if f.condition in (None, "master")
+    ]
+    assert [(c.command, c.frames) for c in board.ioctls] == [(command, expected)]
+
+
+async def test_ioctl_without_a_struct_passes_the_word(compile_c: Any, firmware: Any) -> None:
+    source = """
+        #include <fcntl.h>
+        #include <ledc.h>
+        void on_init(void) {
+            int fd = open("/dev/ledc/0", O_RDWR);
+            printf("%d ", ioctl(fd, LEDCIOCSSETFREQ, 440));
+            printf("%d %d ", ioctl(fd, LEDCIOCSPAUSE), ioctl(fd, LEDCIOCSRESUME));
+            printf("%d %d\\n", ioctl(fd, 0x9999, &fd), ioctl(fd, LEDCIOCSSETDUTY, 0));
+        }
+    """
+    board = await start(compile_c, firmware, source)
+    assert board.log == ["0 ", "0 0 ", "-1 -1\n"]
+    assert [(c.command, c.frames) for c in board.ioctls] == [
+        (0x8402, [(0, struct.pack("<I", 440))]),
+        (0x8405, []),
+        (0x8406, []),
+    ]
