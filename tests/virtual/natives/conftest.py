@@ -58,7 +58,14 @@ class CompileC:
         program, image = self._directory / "program.c", self._directory / "program.wasm"
         program.write_text(text)
         command = [str(_zig()), "cc", "-target", "wasm32-freestanding", "-mcpu=mvp", "-nostdlib", "-O2", "-w"]
-        command += ["-fno-sanitize=all", "-fno-builtin", "-Wl,--no-entry", "-Wl,--import-symbols", "-Wl,--strip-all", "-Wl,-z,stack-size=4096"]
+        command += [
+            "-fno-sanitize=all",
+            "-fno-builtin",
+            "-Wl,--no-entry",
+            "-Wl,--import-symbols",
+            "-Wl,--strip-all",
+            "-Wl,-z,stack-size=4096",
+        ]
         command += [
             f"-Wl,--export={name}"
             for name in (*ENTRIES, "__heap_base", "__data_end")

@@ -1,0 +1,109 @@
+"""Files under /storage: WASI open flags, offsets, the size limit, and no way out of the directory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.virtual.natives.conftest import Bench
+
+from microclaw.virtual.storage import CAPACITY_BYTES
+
+EXTRA = """
+#define CREAT (1 << 12)
+#define EXCL (1 << 14)
+#define TRUNC (1 << 15)
+#define APPEND 1
+int pread(int, void *, size_t, int); int pwrite(int, const void *, size_t, int); int fsync(int); int fcntl(int, int, int);
+int fstat(int, void *);
+"""
+
+
+def test_files_are_written_read_and_sought(bench: Bench, tmp_path: Path) -> None:
+    bench.run(
+        EXTRA
+        + """void on_init(void) { char b[16] = ""; int f = open("/storage/hello.txt", RW | CREAT, 0666);
+        printf("%d %d", write(f, "hello", 5), (int)lseek(f, 1, 0)); printf(" %d %s", read(f, b, 3), b);
+        printf(" %d", (int)lseek(f, -1, 2)); printf(" %d %d", pwrite(f, "J", 1, 0), pread(f, b, 15, 0)); printf(" %s", b);
+        printf(" %d %d %d\\n", fsync(f), close(f), close(f)); }"""
+    )
+    assert bench.lines() == ["5 1 3 ell 4 1 5 Jello 0 0 -1"]
+    assert (tmp_path / "storage" / "hello.txt").read_bytes() == b"Jello"
+
+
+def test_open_flags_are_wasi_s(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "storage").mkdir()
+    (tmp_path / "storage" / "a").write_bytes(b"12345")
+    bench.run(
+        EXTRA
+        + """void on_init(void) { char b[8]; printf("%d", open("/storage/none", RW, 0));
+        printf(" %d", open("/storage/a", RW | CREAT | EXCL, 0)); int r = open("/storage/a", RD, 0); printf(" %d", write(r, "x", 1));
+        int w = open("/storage/a", WR, 0); printf(" %d", read(w, b, 1)); int p = open("/storage/a", WR | APPEND, 0); write(p, "6", 1);
+        printf(" %d", read(r, b, 8)); open("/storage/a", WR | TRUNC, 0); printf(" %d\\n", (int)lseek(r, 0, 2)); }"""
+    )
+    assert bench.lines() == ["-1 -1 -1 -1 6 0"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/storage/../outside",
+        "/storage/link",
+        "/storage/dir/x",
+        "/etc/passwd",
+        "storage/a",
+        "/storage",
+        "/storage/",
+        "",
+        "/dev",
+        "/dev/null",
+    ],
+)
+def test_no_path_leads_out_of_storage(bench: Bench, tmp_path: Path, path: str) -> None:
+    storage = tmp_path / "storage"
+    storage.mkdir()
+    (tmp_path / "outside").write_bytes(b"secret")
+    (tmp_path / "x").write_bytes(b"secret")
+    (storage / "link").symlink_to(tmp_path / "outside")
+    (storage / "dir").symlink_to(tmp_path)
+    bench.run(
+        EXTRA + f'void on_init(void) {{ printf("%d %d\\n", open("{path}", RD, 0), open("{path}", RW | CREAT, 0)); }}'
+    )
+    assert bench.lines() == ["-1 -1"]
+    assert (tmp_path / "outside").read_bytes() == b"secret"
+
+
+def test_storage_has_a_size(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "storage").mkdir()
+    (tmp_path / "storage" / "big").write_bytes(bytes(CAPACITY_BYTES - 10))
+    bench.run(
+        EXTRA
+        + """void on_init(void) { int f = open("/storage/a", RW | CREAT, 0); printf("%d", write(f, "0123456789", 10));
+        printf(" %d", write(f, "x", 1)); lseek(f, 0, 0); printf(" %d\\n", write(f, "y", 1)); }"""
+    )
+    assert bench.lines() == ["10 -1 1"]
+
+
+def test_descriptors_are_few_and_used_again(bench: Bench) -> None:
+    bench.run(
+        EXTRA
+        + """void on_init(void) { int n = 0, f; while ((f = open("/storage/a", RW | CREAT, 0)) >= 0) n++; printf("%d", n);
+        close(7); printf(" %d", open("/storage/a", RD, 0)); char st[128]; printf(" %d %d %d\\n", fstat(7, st), fcntl(7, 3, 0), fcntl(99, 3, 0)); }"""
+    )
+    assert bench.lines() == ["16 7 -1 0 -1"]
+
+
+def test_writing_to_descriptor_1_goes_to_the_console(bench: Bench) -> None:
+    bench.run('void on_init(void) { write(1, "raw\\n", 4); printf("%d\\n", write(9, "x", 1)); }')
+    assert bench.lines() == ["raw", "-1"]
+
+
+def test_files_outlive_a_power_cut(bench: Bench) -> None:
+    source = (
+        EXTRA
+        + 'void on_init(void) { int f = open("/storage/n", RW | CREAT, 0); printf("%d\\n", (int)lseek(f, 0, 2)); write(f, "x", 1); }'
+    )
+    bench.run(source)
+    bench.board.reset()
+    bench.run(source)
+    assert bench.lines() == ["0", "1"]

@@ -1,0 +1,174 @@
+"""Strings, numbers, characters, the app heap and the ways to end, each as a C program sees it."""
+
+from __future__ import annotations
+
+import pytest
+from tests.virtual.natives.conftest import Bench
+
+STRINGS = """
+int memcmp(const void*,const void*,size_t); void *memcpy(void*,const void*,size_t); void *memmove(void*,const void*,size_t);
+void *memset(void*,int,size_t); void *memchr(const void*,int,size_t); char *strchr(const char*,int);
+int strcmp(const char*,const char*); int strncmp(const char*,const char*,size_t); int strncasecmp(const char*,const char*,size_t);
+char *strcpy(char*,const char*); char *strncpy(char*,const char*,size_t); size_t strlen(const char*);
+size_t strspn(const char*,const char*); size_t strcspn(const char*,const char*); char *strstr(const char*,const char*);
+int atoi(const char*); long strtol(const char*,char**,int); unsigned long strtoul(const char*,char**,int);
+int isupper(int), isalpha(int), isspace(int), isgraph(int), isprint(int), isdigit(int), isxdigit(int), isalnum(int);
+int tolower(int), toupper(int);
+"""
+# C expression of type int, what it is
+EXPRESSIONS = [
+    ('strlen("abc")', 3),
+    ('strcmp("abc", "abc")', 0),
+    ('strcmp("abc", "abd") < 0', 1),
+    ('strcmp("b", "abc") > 0', 1),
+    ('strcmp("ab", "a") > 0', 1),
+    ('strncmp("abcx", "abcy", 3)', 0),
+    ('strncasecmp("HeLLo", "hEllO!", 5)', 0),
+    ('memcmp("a\\0b", "a\\0c", 3) < 0', 1),
+    ("*strchr(\"hello\", 'l') == 'l' && strchr(s, 0) == s + 5", 1),
+    ("strchr(s, 'z') == 0", 1),
+    ('strstr(s, "ll") - s', 2),
+    ('strstr(s, "") == s', 1),
+    ('strstr(s, "lol") == 0', 1),
+    ('strspn("aabbc", "ab")', 4),
+    ('strspn("abc", "")', 0),
+    ('strcspn("abc,def", ",;")', 3),
+    ('strcspn("abc", "")', 3),
+    ("(char *)memchr(s, 'o', 5) - s", 4),
+    ("memchr(s, 'o', 4) == 0", 1),
+    ('strcmp(strcpy(b, "copy"), "copy")', 0),
+    ('(strncpy(b, "ab", 4), b[2] == 0 && b[3] == 0)', 1),
+    ("(memset(b, 0x141, 3), b[0] == 0x41 && b[2] == 0x41)", 1),
+    ('(memcpy(b, "012345", 7), memmove(b + 1, b, 4), strcmp(b, "001235"))', 0),
+    ('atoi("  -42x")', -42),
+    ('atoi("x")', 0),
+    ('atoi("99999999999")', 2147483647),
+    ('strtol("0x1F", &end, 0) == 31 && *end == 0', 1),
+    ('strtol("0777", &end, 0)', 511),
+    ("strtol(\"zz!\", &end, 36) == 1295 && *end == '!'", 1),
+    ('strtol("-8", 0, 10)', -8),
+    ('(t = "abc", strtol(t, &end, 10) == 0 && end == t)', 1),
+    ("strtol(\"0xg\", &end, 16) == 0 && *end == 'x'", 1),
+    ('strtol("-99999999999", 0, 10) == -2147483647 - 1', 1),
+    ('strtoul("4294967295", 0, 10) == 4294967295u', 1),
+    ('strtoul("99999999999", 0, 10) == 4294967295u', 1),
+    ("isupper('A') && !isupper('a') && isalpha('z') && !isalpha('1')", 1),
+    ("isspace(' ') && isspace(10) && !isspace('x') && isgraph('!') && !isgraph(' ')", 1),
+    ("isprint(' ') && !isprint(7) && isdigit('0') && !isdigit('a') && isxdigit('F') && !isxdigit('g')", 1),
+    ("isalnum('9') && !isalnum('_') && !isalpha(-1) && !isalpha(300)", 1),
+    ("tolower('Q') == 'q' && tolower('1') == '1' && toupper('q') == 'Q' && toupper(-1) == -1", 1),
+]
+
+
+def test_strings_numbers_and_characters_follow_libc(bench: Bench) -> None:
+    prints = "\n".join(f'printf("%d\\n", (int)({expression}));' for expression, _ in EXPRESSIONS)
+    bench.run(
+        f'{STRINGS} void on_init(void) {{ char b[32] = ""; char *end; const char *t; static char s[] = "hello"; {prints} }}'
+    )
+    shown = dict(zip((e for e, _ in EXPRESSIONS), map(int, bench.lines()), strict=True))
+    assert shown == dict(EXPRESSIONS)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        'strcpy((char *)0x00ffffff, "x")',
+        "strlen((char *)0x7fffffff)",
+        "memcpy(b, (void *)0x00fffff0, 32)",
+        "memset((void *)0x00fffff0, 0, 32)",
+        "memcmp(b, (void *)-4, 8)",
+        "memchr((void *)0x00ffffff, 1, 4)",
+    ],
+)
+def test_pointer_outside_of_memory_traps(bench: Bench, call: str) -> None:
+    app = bench.run(f"{STRINGS} void on_init(void) {{ char b[4]; {call}; }}")
+    assert app.error == "Exception: out of bounds memory access"
+
+
+def test_heap_of_8192_bytes_holds_4000_but_not_7000_more(bench: Bench) -> None:
+    bench.run('void on_init(void) { char *a = malloc(4000), *b = malloc(7000); printf("%d %d\\n", a != 0, b != 0); }')
+    assert bench.lines() == ["warning: allocate 7000 bytes memory failed", "1 0"]
+
+
+def test_heap_takes_the_size_of_the_install(bench: Bench) -> None:
+    app = bench.run('void on_init(void) { printf("%d", malloc(40000) != 0); }', heap_bytes=65536)
+    assert bench.lines() == ["1"]
+    assert 40000 <= app.peak_heap_bytes <= 40016
+
+
+def test_freed_blocks_are_merged_and_used_again(bench: Bench) -> None:
+    bench.run(
+        """void on_init(void) { void *p[7]; int n = 0;
+        for (int round = 0; round < 50; round++) {
+            for (int i = 0; i < 7; i++) n += (p[i] = malloc(1000)) != 0;
+            for (int i = 6; i >= 0; i -= 2) free(p[i]);
+            for (int i = 1; i < 7; i += 2) free(p[i]);
+            void *big = malloc(7500); n += big != 0; free(big);
+        } printf("%d\\n", n); }"""
+    )
+    assert bench.lines() == ["400"]
+
+
+def test_free_of_foreign_and_freed_pointers_is_ignored(bench: Bench) -> None:
+    app = bench.run(
+        """void on_init(void) { int x; char *a = malloc(16); free(a); free(a); free(&x); free(0); free(a + 4);
+        printf("%d\\n", malloc(16) == a); }"""
+    )
+    assert (bench.lines(), app.error) == (["1"], None)
+
+
+def test_calloc_clears_and_refuses_an_overflowing_size(bench: Bench) -> None:
+    bench.run(
+        """void on_init(void) { u8 *a = malloc(64); for (int i = 0; i < 64; i++) a[i] = 255; free(a);
+        u8 *b = calloc(16, 4); int sum = 0; for (int i = 0; i < 64; i++) sum += b[i];
+        printf("%d %d\\n", sum, calloc(0x10000, 0x10001) == 0); }"""
+    )
+    assert bench.lines() == ["0 1"]
+
+
+def test_realloc_and_strdup_keep_the_contents(bench: Bench) -> None:
+    bench.run(
+        """void on_init(void) { char *a = strdup("hello"); malloc(8); char *b = realloc(a, 500);
+        printf("%s %d %d\\n", b, a != b, realloc(b, 10) == b); printf("%d\\n", realloc(0, 8) != 0); }"""
+    )
+    assert bench.lines() == ["hello 1 1", "1"]
+
+
+@pytest.mark.parametrize(
+    ("body", "text", "kind"),
+    [
+        ("exit(3)", "Exception: env.exit(3)", "exited"),
+        ("abort(7)", "Exception: env.abort(7)", "trapped"),
+        ("__builtin_trap()", "Exception: unreachable", "trapped"),
+        ("z = 7 / z", "Exception: integer divide by zero", "trapped"),
+        ("((void (*)(void))(1000 + z))()", "Exception: undefined element", "trapped"),
+        ("*(volatile int *)(0x7ffffff0 + z) = 1", "Exception: out of bounds memory access", "trapped"),
+        ("f(z)", "Exception: wasm operand stack overflow", "trapped"),
+    ],
+)
+def test_ends_are_reported_in_the_firmware_s_words(bench: Bench, body: str, text: str, kind: str) -> None:
+    app = bench.run(
+        f"""void exit(int); void abort(int); static volatile int z;
+        __attribute__((noinline)) int f(int n) {{ return z + f(n + 1) * f(z + n); }}
+        void on_init(void) {{ {body}; }}"""
+    )
+    assert (app.error, app.kind_of_end, str(app.state)) == (text, kind, kind)
+    assert f"Got exception running WASM code: {text}" in bench.lines()
+
+
+def test_libm_and_random_numbers(bench: Bench) -> None:
+    bench.run(
+        """float sinf(float), cosf(float); double pow(double, double); void srand(unsigned); int rand(void);
+        void on_init(void) { printf("%.4f %.4f %.1f\\n", sinf(1.0f), cosf(1.0f), pow(2.0, 10.0));
+        printf("%f %f %f\\n", pow(-8.0, 0.5) == pow(-8.0, 0.5) ? 1.0 : 0.0, pow(10.0, 400.0), pow(0.0, -1.0));
+        srand(5); int a = rand(); srand(5); int b = rand(), c = rand(); printf("%d %d %d\\n", a == b, b != c, a >= 0); }"""
+    )
+    assert bench.lines() == ["0.8415 0.5403 1024.0", "0.000000 inf inf", "1 1 1"]
+
+
+def test_errno_reaches_an_app_that_exports_the_hook(bench: Bench) -> None:
+    bench.run(
+        """static int e; void libc_builtin_set_errno(int n) { e = n; }
+        void on_init(void) { printf("%d", open("/storage/none", RD, 0)); printf(" %d\\n", e); }"""
+    )
+    assert bench.lines() == ["-1 44"]

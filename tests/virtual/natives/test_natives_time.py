@@ -1,0 +1,126 @@
+"""Timers, sleeping and clocks, on a virtual clock."""
+
+from __future__ import annotations
+
+import pytest
+from tests.virtual.natives.conftest import Bench, MakeBench
+
+CLOCKS = """
+int clock_gettime(int, void *); i64 clock(void); i64 time(i64 *); void *localtime_r(const i64 *, void *);
+"""
+
+
+def test_periodic_timer_fires_every_interval(bench: Bench) -> None:
+    bench.run(
+        """void on_init(void) { printf("id %d\\n", wasm_create_timer(100, 1, 1)); }
+        void on_timer_callback(int id) { printf("%d\\n", id); }"""
+    )
+    bench.clock.advance(350)
+    assert [(r.t_ms, r.text) for r in bench.board.log().records if r.app] == [
+        (0, "id 1"),
+        (100, "1"),
+        (200, "1"),
+        (300, "1"),
+    ]
+
+
+def test_one_shot_timer_fires_once_and_can_be_restarted(make_bench: MakeBench) -> None:
+    bench = make_bench(loses_restarts=False)
+    bench.run(
+        """static int n, t; void on_init(void) { t = wasm_create_timer(50, 0, 1); }
+        void on_timer_callback(int id) { printf("%u\\n", wasm_get_sys_tick_ms()); if (++n < 3) wasm_timer_restart(t, n * 100); }"""
+    )
+    bench.clock.advance(10_000)
+    assert bench.lines() == ["50", "150", "350"]
+
+
+def test_timers_not_started_cancelled_or_destroyed_stay_silent(bench: Bench) -> None:
+    bench.run(
+        """void on_init(void) { int a = wasm_create_timer(10, 1, 0), b = wasm_create_timer(10, 1, 1), c = wasm_create_timer(10, 1, 1);
+        wasm_timer_cancel(b); wasm_timer_destroy(c); wasm_timer_destroy(77); wasm_timer_restart(a, 30); }
+        void on_timer_callback(int id) { printf("%d\\n", id); }"""
+    )
+    bench.clock.advance(65)
+    assert bench.lines() == ["1", "1"]
+
+
+def test_timers_run_out_and_come_back_with_new_numbers(bench: Bench) -> None:
+    bench.run(
+        """void on_init(void) { int a = wasm_create_timer(9, 0, 0); wasm_create_timer(9, 0, 0); printf("%d", wasm_create_timer(9, 0, 0));
+        wasm_timer_destroy(a); printf(" %d\\n", wasm_create_timer(9, 0, 0)); }""",
+        timers=2,
+    )
+    assert bench.lines() == ["-1 3"]
+
+
+RESTARTER = """static int t; void on_init(void) { t = wasm_create_timer(20, 0, 1); }
+void on_timer_callback(int id) { wasm_timer_restart(t, 20); }"""
+
+
+def test_stock_firmware_loses_a_restart_from_the_own_callback_sooner_or_later(make_bench: MakeBench) -> None:
+    """The same seed loses the same one."""
+    counts = []
+    for seed in (1, 1, 2):
+        bench = make_bench(seed=seed)
+        bench.run(RESTARTER.replace("{ wasm", '{ printf("x\\n"); wasm'))
+        assert bench.clock.advance(600_000).idle
+        counts.append(len(bench.lines()))
+    assert counts[0] == counts[1] != counts[2]
+    assert max(counts) < 2_000
+
+
+def test_kind_firmware_never_loses_a_restart(make_bench: MakeBench) -> None:
+    bench = make_bench(loses_restarts=False)
+    bench.run(RESTARTER.replace("{ wasm", '{ printf("x\\n"); wasm'))
+    bench.clock.advance(60_000)
+    assert len(bench.lines()) == 3_000
+
+
+def test_sleep_takes_board_time_only(bench: Bench) -> None:
+    bench.run('void on_init(void) { printf("a\\n"); sleep(3600); printf("b\\n"); usleep(1500); printf("c\\n"); }')
+    bench.clock.advance(4_000_000)
+    assert [(r.t_ms, r.text) for r in bench.board.log().records if r.app] == [
+        (0, "a"),
+        (3_600_000, "b"),
+        (3_600_001.5, "c"),
+    ]
+
+
+def test_a_busy_wait_on_the_clock_ends(bench: Bench) -> None:
+    bench.run(
+        """void on_init(void) { u32 t = wasm_get_sys_tick_ms(); printf("a\\n"); while (wasm_get_sys_tick_ms() - t < 500); printf("b\\n"); }"""
+    )
+    assert not bench.clock.advance(400).idle
+    assert bench.lines() == ["a"]
+    bench.clock.advance(200)
+    end_ms = next(r.t_ms for r in bench.board.log().records if r.text == "b")
+    assert end_ms == pytest.approx(500, abs=2)
+
+
+def test_timers_of_others_fire_on_time_during_a_busy_wait(bench: Bench) -> None:
+    ticker = (
+        """void on_init(void) { wasm_create_timer(100, 1, 1); } void on_timer_callback(int id) { printf("t\\n"); }"""
+    )
+    bench.run(ticker, name="ticker")
+    bench.run("void on_init(void) { while (wasm_get_sys_tick_ms() < 1000); }", name="waiter")
+    bench.clock.advance(500)
+    times = [r.t_ms for r in bench.board.log().records if r.text == "t"]
+    assert times == pytest.approx([100, 200, 300, 400, 500], abs=2)
+
+
+def test_clocks_agree_on_board_time(bench: Bench) -> None:
+    bench.run(
+        CLOCKS
+        + """void on_init(void) { sleep(90061); struct { i64 s; int ns; } t; int tm[16]; i64 now; clock_gettime(1, &t); time(&now);
+        printf("%lld %d %lld %d", t.s, t.ns < 1000000, now, clock_gettime(9, &t)); printf(" %d", (int)(clock() / 1000000));
+        localtime_r(&now, tm); printf(" %d-%d-%d %d:%d:%d\\n", tm[5], tm[4], tm[3], tm[2], tm[1], tm[0]); }"""
+    )
+    bench.clock.advance(90_062_000)
+    assert bench.lines() == ["90061 1 90061 -1 90061 70-0-2 1:1:1"]
+
+
+def test_system_tick_wraps_at_32_bits(bench: Bench) -> None:
+    bench.run("""void on_init(void) { for (int i = 0; i < 2; i++) { sleep(2147483); usleep(648000); }
+        printf("%u\\n", wasm_get_sys_tick_ms()); }""")
+    bench.clock.advance(2**32 + 10)
+    assert bench.lines() == ["0"]
