@@ -1,0 +1,156 @@
+"""An agent over the real store, with tools that act on nothing but a list, and a scripted model."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+import pytest
+
+from microclaw.agent.events import Answer, TurnEvent
+from microclaw.agent.loop import AgentLoop
+from microclaw.agent.turn import TurnLimits
+from microclaw.bus.events import Evidence, EvidenceKind, Inbound, Step
+from microclaw.errors import BuildError, Diagnostic, TrialFailed
+from microclaw.models.protocol import Model
+from microclaw.models.scene import Scene
+from microclaw.models.scripted import Scripted, ScriptedModel
+from microclaw.policy.gate import Effect, Gate, Permission
+from microclaw.store.database import Database
+from microclaw.store.journal import Journal
+from microclaw.store.sessions import SessionFiles
+from microclaw.tools.programs import DeployParameters
+from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
+from microclaw.tools.toolbox import Toolbox
+
+
+class PinParameters(Parameters):
+    pin: int
+    level: int = 1
+
+
+class NoParameters(Parameters):
+    pass
+
+
+@dataclass
+class Workshop:
+    """What the tools did. `evidence` is the kind a deployment answers with; `hold` lets `gpio-set` wait."""
+
+    done: list[str] = field(default_factory=list)
+    evidence: EvidenceKind = "counted"
+    hold: asyncio.Event | None = None
+    holding: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def toolbox(self) -> Toolbox:
+        act, read = Permission.ACT, Permission.READ
+        return Toolbox(
+            (
+                Tool("deploy-wasm-app", "Deploy.", DeployParameters, act, Effect.IDEMPOTENT, self._deploy),
+                Tool("gpio-set", "Set a pin.", PinParameters, act, Effect.IDEMPOTENT, self._set),
+                Tool("gpio-get", "Read a pin.", PinParameters, read, Effect.READ, self._get),
+                Tool("undo", "Undo.", NoParameters, act, Effect.ONCE, self._undo),
+                Tool("crash", "Break.", NoParameters, act, Effect.ONCE, self._crash),
+            ),
+            Gate(),
+        )
+
+    async def _deploy(self, asked: DeployParameters, context: ToolContext) -> ToolOutput:
+        if "BAD" in asked.source_code:
+            context.report(Step("compile", "main.c:1:1: error: unknown name BAD", state="failed"))
+            found = Diagnostic("error", "unknown name BAD", line=1, column=1, source_line="BAD;", hint="use GOOD")
+            raise BuildError((found,))
+        if "STUCK" in asked.source_code:
+            raise TrialFailed("it never gave up the CPU", next_step="use every()")
+        context.report(Step("deploy", f"{asked.app_name} -> virtual-1, accepted"))
+        self.done.append(f"deploy {asked.app_name}")
+        return ToolOutput({"success": True, "appName": asked.app_name}, (Evidence(self.evidence, "seen"),))
+
+    async def _set(self, asked: PinParameters, context: ToolContext) -> ToolOutput:
+        if self.hold is not None:
+            self.holding.set()
+            await self.hold.wait()
+        self.done.append(f"set {asked.pin} {asked.level}")
+        return ToolOutput({"success": True}, (Evidence("counted", f"pin {asked.pin} is at {asked.level}"),))
+
+    async def _get(self, asked: PinParameters, _: ToolContext) -> ToolOutput:
+        return ToolOutput({"success": True, "level": 1, "log": "x" * 50_000, "pin": asked.pin})
+
+    async def _undo(self, _: NoParameters, __: ToolContext) -> ToolOutput:
+        self.done.append("undo")
+        return ToolOutput({"success": True})
+
+    async def _crash(self, _: NoParameters, __: ToolContext) -> ToolOutput:
+        raise RuntimeError("a fault of ours")
+
+
+class NoSurroundings:
+    async def scene(self, device: str | None) -> Scene:
+        return Scene()
+
+    def system(self, scene: Scene) -> str:
+        return "you are a test"
+
+
+@dataclass
+class Agent:
+    """A running agent with what it stands on."""
+
+    loop: AgentLoop
+    model: Model
+    journal: Journal
+    sessions: SessionFiles
+    workshop: Workshop
+
+    @property
+    def script(self) -> ScriptedModel:
+        assert isinstance(self.model, ScriptedModel)
+        return self.model
+
+    async def events(self, text: str, chat_id: str = "c1", principal: str = "owner") -> list[TurnEvent]:
+        async with asyncio.timeout(20):
+            return [e async for e in self.loop.chat(Inbound("test", chat_id, text, principal))]
+
+    async def answer(self, text: str, chat_id: str = "c1", principal: str = "owner") -> Answer:
+        last = (await self.events(text, chat_id, principal))[-1]
+        assert isinstance(last, Answer)
+        return last
+
+
+MakeAgent: TypeAlias = Callable[..., AbstractAsyncContextManager[Agent]]
+
+
+@pytest.fixture
+def make_agent(tmp_path: Path) -> MakeAgent:
+    """`async with make_agent([replies], limits=..., workshop=...) as agent`; the same store each time."""
+
+    @asynccontextmanager
+    async def make(
+        replies: Iterable[Scripted] = (),
+        *,
+        model: Model | None = None,
+        limits: TurnLimits | None = None,
+        workshop: Workshop | None = None,
+    ) -> AsyncIterator[Agent]:
+        shop = workshop or Workshop()
+        used = model or ScriptedModel(replies)
+        async with Database.open(tmp_path / "store" / "microclaw.db") as database:
+            journal = Journal(database, lambda: 1_700_000_000_000)
+            sessions = SessionFiles(tmp_path / "sessions")
+            loop = AgentLoop(
+                model=used,
+                tools=shop.toolbox(),
+                surroundings=NoSurroundings(),
+                sessions=sessions,
+                journal=journal,
+                limits=limits,
+                now_s=lambda: 1_700_000_000,
+            )
+            async with loop:
+                yield Agent(loop, used, journal, sessions, shop)
+
+    return make

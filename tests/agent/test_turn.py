@@ -1,0 +1,180 @@
+"""A turn ends with one answer whatever the model does, and says no more than it knows."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+from tests.agent.conftest import MakeAgent, Workshop
+
+from microclaw.agent.events import Answer
+from microclaw.agent.turn import TurnLimits
+from microclaw.bus.events import Step
+from microclaw.errors import ModelError
+from microclaw.models.protocol import ModelReply, ModelRequest, ToolCall, ToolReturn, Usage
+from microclaw.models.scripted import call, say
+
+
+def deploy(source: str) -> ModelReply:
+    return call("deploy-wasm-app", sourceCode=source, appName="blink", device="virtual-1")
+
+
+def returned(request: ModelRequest) -> ToolReturn:
+    last = request.messages[-1]
+    assert isinstance(last, ToolReturn)
+    return last
+
+
+async def test_words_alone_are_the_answer(make_agent: MakeAgent) -> None:
+    async with make_agent([say("hello", usage=Usage(10, 5, 0.25))]) as agent:
+        assert await agent.events("hi") == [Answer("hello", usage=Usage(10, 5, 0.25))]
+
+
+async def test_a_tools_result_goes_back_to_the_model_and_its_evidence_to_the_person(make_agent: MakeAgent) -> None:
+    async with make_agent([call("gpio-set", pin=4), say("pin 4 is on")]) as agent:
+        answer = await agent.answer("set pin 4 on")
+        assert agent.workshop.done == ["set 4 1"]
+        assert json.loads(returned(agent.script.requests[1]).content)["evidence"][0]["kind"] == "counted"
+        assert [e.text for e in answer.evidence] == ["pin 4 is at 1"]
+        assert [(a.tool, a.effect, a.ok) for a in answer.actions] == [("gpio-set", "idempotent", True)]
+        assert answer.error_code is None
+
+
+async def test_diagnostics_reach_the_model_and_the_mended_program_is_deployed(make_agent: MakeAgent) -> None:
+    async with make_agent([deploy("BAD;"), deploy("STUCK;"), deploy("GOOD;"), say("it blinks")]) as agent:
+        events = await agent.events("blink")
+        first = json.loads(returned(agent.script.requests[1]).content)
+        assert first["diagnostics"] == ["main.c:1:1: error: unknown name BAD\n    BAD;\n    ^\n    hint: use GOOD"]
+        assert returned(agent.script.requests[1]).failed
+        assert agent.workshop.done == ["deploy blink"]
+        codes = [e.text for e in events if isinstance(e, Step) and e.stage == "code"]
+        assert [c.split("   ")[0] for c in codes] == [
+            "scripted wrote 1 lines",
+            "mended (try 2 of 3)",
+            "mended (try 3 of 3)",
+        ]
+        answer = events[-1]
+        assert isinstance(answer, Answer)
+        assert answer.error_code is None
+
+
+async def test_three_programs_that_fail_end_the_turn_with_the_last_fault(make_agent: MakeAgent) -> None:
+    async with make_agent([deploy("BAD;"), deploy("BAD;"), deploy("STUCK;"), deploy("GOOD;")]) as agent:
+        answer = await agent.answer("blink")
+        assert answer.error_code == "trial_failed"
+        assert "3 tries" in answer.text
+        assert "never gave up the CPU" in answer.text
+        assert len(agent.script.requests) == 3
+        assert agent.workshop.done == []
+
+
+async def test_ten_rounds_of_calls_end_the_turn_with_a_clear_answer(make_agent: MakeAgent) -> None:
+    async with make_agent([call("gpio-get", pin=4)] * 11) as agent:
+        answer = await agent.answer("read for ever")
+        assert answer.error_code == "turn_limit"
+        assert "10 rounds" in answer.text
+        assert len(agent.script.requests) == 10
+
+
+@pytest.mark.parametrize(
+    ("reply", "fault"),
+    [
+        (call("gpio-sett", pin=4), "did you mean gpio-set"),
+        (call("rm -rf /", pin=4), "tools: deploy-wasm-app, gpio-set"),
+        (call("gpio-set", "{nonsense"), "wrong arguments for gpio-set"),
+        (call("gpio-set", "[1, 2]"), "wrong arguments for gpio-set"),
+        (call("gpio-set", pin="four"), "pin: Input should be a valid integer"),
+        (call("gpio-set", pin=4, colour="red"), "colour: Extra inputs are not permitted"),
+        (call("gpio-set"), "pin: Field required"),
+        (call("deploy-wasm-app", sourceCode="GOOD;", appName="../etc"), "appName: String should match pattern"),
+        (call("deploy-wasm-app", sourceCode="", appName="a"), "sourceCode: String should have at least 1 character"),
+        (call("deploy-wasm-app", "\x00"), "wrong arguments for deploy-wasm-app"),
+    ],
+)
+async def test_a_wrong_call_is_explained_to_the_model_and_does_nothing(
+    make_agent: MakeAgent, reply: ModelReply, fault: str
+) -> None:
+    async with make_agent([reply, say("sorry")]) as agent:
+        await agent.answer("do it")
+        said = json.loads(returned(agent.script.requests[1]).content)
+        assert fault in said["message"] + (said.get("next") or "")
+        assert said["error"] == "tool_retry"
+        assert agent.workshop.done == []
+
+
+async def test_a_model_that_fails_ends_the_turn_with_its_error(make_agent: MakeAgent) -> None:
+    failing = ModelError("the service is down", next_step="ask again")
+    async with make_agent([call("gpio-set", pin=4), failing]) as agent:
+        answer = await agent.answer("set pin 4")
+        assert (answer.text, answer.error_code, answer.next_step) == ("the service is down", "model_error", "ask again")
+        assert [a.tool for a in answer.actions] == ["gpio-set"]
+
+
+async def test_an_empty_reply_is_said_to_be_one(make_agent: MakeAgent) -> None:
+    async with make_agent([say(" \n")]) as agent:
+        answer = await agent.answer("hi")
+        assert answer.error_code == "model_error"
+        assert "answered nothing" in answer.text
+
+
+async def test_an_act_that_was_only_accepted_never_counts_as_working(make_agent: MakeAgent) -> None:
+    workshop = Workshop(evidence="accepted")
+    async with make_agent([deploy("GOOD;"), say("It works!")], workshop=workshop) as agent:
+        answer = await agent.answer("blink")
+        assert "no read-back" in answer.text
+        assert [e.kind for e in answer.evidence] == ["accepted"]
+
+
+async def test_a_failed_act_is_the_answers_error_even_when_the_model_is_glad(make_agent: MakeAgent) -> None:
+    async with make_agent([deploy("BAD;"), say("All done!")]) as agent:
+        assert (await agent.answer("blink")).error_code == "build_error"
+
+
+async def test_a_long_result_is_cut_for_the_model_and_stays_json(make_agent: MakeAgent) -> None:
+    async with make_agent([call("gpio-get", pin=4), say("ok")]) as agent:
+        await agent.answer("read")
+        content = returned(agent.script.requests[1]).content
+        assert len(content.encode()) <= 8192
+        assert json.loads(content)["level"] == 1
+
+
+async def test_a_model_slower_than_the_turn_is_given_up(make_agent: MakeAgent) -> None:
+    class Silent:
+        name = "silent"
+
+        async def warm_up(self) -> None:
+            pass
+
+        async def respond(self, request: ModelRequest) -> ModelReply:
+            await asyncio.Event().wait()
+            raise AssertionError
+
+        async def aclose(self) -> None:
+            pass
+
+    async with make_agent(model=Silent(), limits=TurnLimits(turn_s=0.05)) as agent:
+        answer = await agent.answer("hi")
+        assert answer.error_code == "model_error"
+        assert "0.05 s" in answer.text
+
+
+async def test_no_more_calls_are_run_than_a_reply_may_have(make_agent: MakeAgent) -> None:
+    calls = tuple(ToolCall(f"c{n}", "gpio-set", json.dumps({"pin": n})) for n in range(20))
+    async with make_agent([ModelReply("", calls), say("ok")]) as agent:
+        await agent.answer("all on")
+        assert len(agent.workshop.done) == 8
+        assert len(agent.script.requests[1].messages) == 1 + 1 + 8
+
+
+async def test_a_principal_nobody_knows_may_do_nothing(make_agent: MakeAgent) -> None:
+    async with make_agent([call("gpio-set", pin=4), say("ok")]) as agent:
+        answer = await agent.answer("set pin 4", principal="stranger")
+        assert agent.workshop.done == []
+        assert answer.error_code == "permission_refused"
+
+
+async def test_usage_adds_up_and_an_unknown_cost_stays_unknown(make_agent: MakeAgent) -> None:
+    first = ModelReply("", (ToolCall("1", "gpio-get", '{"pin": 4}'),), Usage(10, 1, 0.5))
+    async with make_agent([first, say("ok", usage=Usage(5, 2, None))]) as agent:
+        assert (await agent.answer("read")).usage == Usage(15, 3, None)
