@@ -1,0 +1,111 @@
+"""Installing over WASMachine against the bare TCP send and answer, and a sentence's way to the first edge."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import tempfile
+from pathlib import Path
+
+from bench.processes import private_home, running
+from bench.report import Metric, median, timed
+from microclaw.agent.events import Answer
+from microclaw.boards import load_board
+from microclaw.cli.board_link import BoardLink
+from microclaw.cli.host_client import HostClient
+from microclaw.config import load_settings
+from microclaw.devices.calls import AppInstall, AppUninstall
+from microclaw.faces.board_process import VirtualBoardProcess
+from microclaw.faces.wasmachine import WasmachineFace
+from microclaw.wire import control
+from microclaw.wire.wasmachine.frame import FrameDecoder, FrameType, encode_frame
+from microclaw.wire.wasmachine.request import install_request, uninstall_request
+
+RUNS = 15
+SENTENCES = 5
+IMAGE_BYTES = 64 * 1024
+
+
+def measure() -> list[Metric]:
+    ratio, ours_ms, bare_ms = asyncio.run(_install())
+    first_edge_s = _sentences()
+    return [
+        Metric("install of 64 KB / bare TCP send and answer", ratio, "x", 1.2),
+        Metric("install of 64 KB", ours_ms, "ms"),
+        Metric("bare TCP send and answer", bare_ms, "ms"),
+        Metric("sentence to first edge, offline", first_edge_s, "s", 1.0),
+    ]
+
+
+def padded_module(size_bytes: int) -> bytes:
+    """A valid module of exactly `size_bytes`: an on_init that does nothing, and a custom section as ballast."""
+    head = b"\0asm\1\0\0\0" + b"\1\4\1\x60\0\0" + b"\3\2\1\0" + b"\7\x0b\1\7on_init\0\0" + b"\x0a\4\1\2\0\x0b"
+    ballast = size_bytes - len(head) - 1 - 3
+    length = bytes([ballast & 0x7F | 0x80, ballast >> 7 & 0x7F | 0x80, ballast >> 14])
+    return head + b"\0" + length + b"\7ballast" + bytes(ballast - 8)
+
+
+async def _install() -> tuple[float, float, float]:
+    wasm = padded_module(IMAGE_BYTES)
+    ours, bare = [], []
+    async with VirtualBoardProcess() as board:
+        port = board.ready.wasmachine
+        with tempfile.TemporaryDirectory() as locks:
+            for n in range(RUNS + 1):
+                face = WasmachineFace(f"wasmachine://127.0.0.1:{port}", load_board("virtual"), lock_folder=Path(locks))
+                loop = asyncio.get_running_loop()
+                began = loop.time()
+                await face.call(AppInstall("ballast", wasm), 30)
+                ours.append(loop.time() - began)
+                await face.call(AppUninstall("ballast"), 30)
+                await face.close()
+                await asyncio.sleep(1.2)  # the firmware reads its next client a second after the last one left
+                bare.append(await asyncio.to_thread(_bare_install, port, wasm, n))
+                await asyncio.sleep(1.2)
+    pairs = list(zip(ours[1:], bare[1:], strict=True))
+    return median([o / b for o, b in pairs]), median([o for o, _ in pairs]) * 1000, median([b for _, b in pairs]) * 1000
+
+
+def _bare_install(port: int, wasm: bytes, mid: int) -> float:
+    frame = encode_frame(FrameType.INSTALL, install_request(mid, "ballast", wasm).encode())
+    remove = encode_frame(FrameType.REQUEST, uninstall_request(mid + 1000, "ballast").encode())
+    with socket.create_connection(("127.0.0.1", port)) as sock:
+        took = timed(lambda: _exchange(sock, frame))
+        _exchange(sock, remove)
+    return took
+
+
+def _exchange(sock: socket.socket, frame: bytes) -> None:
+    sock.sendall(frame)
+    decoder = FrameDecoder()
+    while decoder.next_frame() is None:
+        decoder.receive(sock.recv(65536))
+
+
+def _sentences() -> float:
+    """Seconds by the board's own clock, from sending the sentence to the first edge of the new program."""
+    took = []
+    with private_home() as environ, running("microclaw.virtual", "--die-with-parent", "--wasmachine", "0") as board:
+        settings = load_settings(environ)
+        with (
+            running("microclaw.cli", "up", "--json", "--port", "0", environ=environ),
+            BoardLink(Path(board.facts["control"])) as link,
+        ):
+            client = HostClient(settings.control_socket)
+            faces = [f"wasmachine://127.0.0.1:{board.facts['wasmachine']}", f"virtual:{board.facts['control']}"]
+            client.post("/v1/devices", {"name": "bench", "board": "virtual", "faces": faces})
+            for half_ms in range(300, 300 + SENTENCES):
+                before = link.ask(control.Edges())
+                answer = _say(client, f"blink the led on pin 2 every {half_ms} ms")
+                assert [e.kind for e in answer.evidence] == ["counted"], answer
+                first = next(e for e in link.edges(before.next).edges if e.pin == 2)
+                took.append((first.t_ms - before.now_ms) / 1000)
+                _say(client, "stop blink")
+    return median(took)
+
+
+def _say(client: HostClient, sentence: str) -> Answer:
+    for event in client.stream("/v1/chat", {"text": sentence, "chat_id": "bench"}):
+        if isinstance(event, Answer):
+            return event
+    raise AssertionError(f"no answer to {sentence!r}")

@@ -1,0 +1,61 @@
+"""Starts host and board as users do, in a home of their own, and reads what the operating system says of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_KEYS = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "OPENAI_BASE_URL", "MICROCLAW_MODEL")
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A process that said it is ready: its ready line, how long that took, its pid."""
+
+    facts: dict[str, Any]
+    ready_s: float
+    pid: int
+
+    def rss_mb(self) -> float:
+        """Resident memory of this process, in MB (10^6 bytes); Linux only."""
+        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+    def cpu_s(self) -> float:
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@contextmanager
+def running(*words: str, environ: Mapping[str, str] | None = None) -> Iterator[Running]:
+    """`python -m WORDS` until the block ends; the first line it prints is its ready line."""
+    began = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, "-m", *words], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environ
+    )
+    assert process.stdout is not None
+    try:
+        line = process.stdout.readline()
+        yield Running(json.loads(line), time.perf_counter() - began, process.pid)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(10)
+        process.stdout.close()
+
+
+@contextmanager
+def private_home(**more: str) -> Iterator[dict[str, str]]:
+    """An environment with an empty MICROCLAW_HOME and no model key but those in `more`."""
+    with tempfile.TemporaryDirectory(prefix="mc-bench-") as home:
+        environ = {k: v for k, v in os.environ.items() if k not in _KEYS}
+        yield {**environ, "MICROCLAW_HOME": home, **more}
