@@ -24,7 +24,7 @@ from microclaw.devices.calls import (
     PinLevel,
     PwmSet,
 )
-from microclaw.devices.device import Device
+from microclaw.devices.device import Device, what_offers
 from microclaw.devices.registry import Registry
 from microclaw.errors import (
     CallRejected,
@@ -37,7 +37,7 @@ from microclaw.errors import (
     UnknownName,
 )
 from microclaw.store.database import Database
-from microclaw.store.devices import DeviceTable
+from microclaw.store.devices import DeviceRow, DeviceTable
 
 R = TypeVar("R")
 
@@ -69,12 +69,19 @@ class FakeFace:
         try:
             await asyncio.sleep(0)
             if self.hangs:
-                await asyncio.Event().wait()
+                await self._hang(timeout_s)
             if self.fails is not None:
                 raise self.fails
             return cast("R", PinLevel(0, 1) if call.method.startswith("gpio") else ())
         finally:
             self.running -= 1
+
+    async def _hang(self, timeout_s: float) -> None:
+        try:
+            async with asyncio.timeout(timeout_s):
+                await asyncio.Event().wait()
+        except TimeoutError as exc:
+            raise DeviceTimeout(f"{self.face_id} was silent for {timeout_s:.1f} s") from exc
 
     async def close(self) -> None:
         self.closed = True
@@ -86,20 +93,24 @@ def open_fake(face_id: str, board: BoardProfile) -> FakeFace:
     return FakeFace(face_id)
 
 
+def build_registry(bus: Bus, table: DeviceTable) -> Registry:
+    ids = itertools.count(1)
+    return Registry(
+        bus=bus,
+        store=table,
+        open_face=open_fake,
+        load_board=load_board,
+        mint_id=lambda: f"dev{next(ids)}",
+        now_ms=lambda: 1_700_000_000_000,
+    )
+
+
 @asynccontextmanager
 async def open_registry(path: Path) -> AsyncIterator[Registry]:
-    ids = itertools.count(1)
     async with (
         Database.open(path / "microclaw.db") as database,
         Bus() as bus,
-        Registry(
-            bus=bus,
-            store=DeviceTable(database),
-            open_face=open_fake,
-            load_board=load_board,
-            mint_id=lambda: f"dev{next(ids)}",
-            now_ms=lambda: 1_700_000_000_000,
-        ) as registry,
+        build_registry(bus, DeviceTable(database)) as registry,
     ):
         yield registry
 
@@ -181,6 +192,61 @@ async def test_device_that_hangs_does_not_delay_another(registry: Registry, devi
     assert (await other.call(GpioSet(4, 1), 5.0)).level == 1
     with pytest.raises(DeviceTimeout):
         await hanging
+
+
+async def test_call_that_waited_past_its_limit_is_never_sent(device: Device) -> None:
+    serial = face_of(device, "serial")
+    serial.hangs = True
+    first = asyncio.create_task(device.call(GpioSet(4, 1), 0.2), name="first")
+    await asyncio.sleep(0)
+    with pytest.raises(DeviceTimeout, match="it was not sent") as caught:
+        await device.call(GpioSet(5, 1), 0.1)
+    assert caught.value.next_step
+    with pytest.raises(DeviceTimeout, match="was silent"):
+        await first
+    assert [cast("GpioSet", call).pin for call in serial.calls] == [4]
+
+
+@pytest.mark.parametrize(
+    ("method", "needs"),
+    [
+        ("edges.read", "virtual board"),
+        ("pwm.read", "virtual board"),
+        ("apps.states", "virtual board"),
+        ("apps.list", "wasmachine://"),
+        ("i2c.scan", "serial"),
+        ("display.show", "device show"),
+    ],
+)
+def test_each_method_says_what_would_offer_it(method: str, needs: str) -> None:
+    assert needs in what_offers(method, "bench")
+
+
+async def test_labels_are_replaced_and_checked(registry: Registry, device: Device) -> None:
+    assert (await registry.label("bench", ["kitchen", "kitchen", "oven"])).labels == ("kitchen", "oven")
+    with pytest.raises(ConfigError):
+        await registry.label("bench", ["Two Words"])
+    with pytest.raises(ConfigError, match="limit"):
+        await registry.label("bench", [f"l{n}" for n in range(17)])
+    assert device.labels == ("kitchen", "oven")
+
+
+async def test_face_is_added_once(registry: Registry, device: Device) -> None:
+    await registry.add_face("bench", "serial:/dev/y")
+    await registry.add_face("bench", "serial:/dev/y")
+    assert device.face_ids.count("serial:/dev/y") == 1
+
+
+async def test_row_that_cannot_be_opened_stops_the_start_and_leaves_nothing_served(tmp_path: Path) -> None:
+    async with Database.open(tmp_path / "microclaw.db") as database, Bus() as bus:
+        table = DeviceTable(database)
+        await table.put(DeviceRow("dev1", "bench", "virtual", (), ("serial:/dev/x",), 0))
+        await table.put(DeviceRow("dev2", "old", "toaster", (), (), 0))
+        with pytest.raises(UnknownName, match="toaster"):
+            async with build_registry(bus, table):
+                pytest.fail("it started")
+        with pytest.raises(DeviceUnreachable, match="not served"):
+            await bus.request("device.dev1", None, 1.0)
 
 
 async def test_devices_survive_the_host(tmp_path: Path) -> None:

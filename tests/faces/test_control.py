@@ -9,7 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from microclaw.devices.calls import AppList, AppStates, DeviceInfo, DeviceStatus, EdgesRead, GpioGet, GpioSet, LogsRead
+from microclaw.devices.calls import (
+    AppList,
+    AppStates,
+    DeviceInfo,
+    DeviceStatus,
+    EdgesRead,
+    GpioGet,
+    GpioSet,
+    LogsRead,
+    PwmSet,
+)
 from microclaw.errors import CallRejected, DeviceTimeout, DeviceUnreachable, NotSupported, ProtocolError
 from microclaw.faces.board_process import VirtualBoardProcess
 from microclaw.faces.control import VirtualFace
@@ -49,6 +59,56 @@ async def test_edges_are_counted_once_from_cursor_to_cursor(board: VirtualBoardP
     assert (await board.control.call(EdgesRead(log.cursor), LIMIT_S)).edges == ()
     assert (await board.control.call(GpioGet(4), LIMIT_S)).level == 1
     await serial.close()
+
+
+async def test_pwm_changes_are_read_from_cursor_to_cursor(board: VirtualBoardProcess, tmp_path: Path) -> None:
+    serial = SerialFace(board.ready.faces[1], lock_folder=tmp_path)
+    await serial.call(PwmSet(5, 128, 1000), LIMIT_S)
+    changes, cursor = await board.control.pwm_changes()
+    assert [(row.pin, row.duty, row.frequency_hz) for row in changes] == [(5, 128, 1000)]
+    assert (await board.control.pwm_changes(cursor))[0] == ()
+    row = next(row for row in await board.control.pins() if row.pin == 5)
+    assert (row.role, row.duty) == ("pwm", 128)
+    status = (await board.control.call(DeviceStatus(), LIMIT_S)).values
+    assert status["gpio5"] == "pwm duty 128 at 1000 Hz"
+    await serial.close()
+
+
+async def test_many_pages_of_edges_are_read_as_one(tmp_path: Path) -> None:
+    pages = [
+        wire.EdgePage(tuple(wire.EdgeRow(t, 2, t % 2) for t in range(3)), 3, 1, 9.0, more=True),
+        wire.EdgePage((wire.EdgeRow(3, 2, 1),), 4, 0, 9.5),
+    ]
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for number, page in enumerate(pages, start=1):
+            _, request = wire.decode_request(await reader.readline())
+            assert request == wire.Edges(0 if number == 1 else 3)
+            writer.write(wire.encode_reply(number, page))
+
+    async with control_socket(tmp_path / "s", script) as face:
+        log = await face.call(EdgesRead(), LIMIT_S)
+    assert (len(log.edges), log.cursor, log.dropped, log.now_ms) == (4, 4, 1, 9.5)
+
+
+async def test_page_that_never_advances_ends(tmp_path: Path) -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        number = 0
+        while await reader.readline():
+            number += 1
+            writer.write(wire.encode_reply(number, wire.LogPage((), 0, 0, more=True)))
+
+    async with control_socket(tmp_path / "s", script) as face:
+        assert (await face.call(LogsRead(), LIMIT_S)).lines == ()
+
+
+async def test_virtual_clock_is_advanced_and_real_one_is_not(board: VirtualBoardProcess) -> None:
+    with pytest.raises(CallRejected):
+        await board.control.advance(10)
+    async with VirtualBoardProcess(clock="virtual") as quick:
+        assert (await quick.control.advance(60_000)).idle
+        await quick.control.set_sensor("bme280", {"temperature_c": 30.0})
+        await quick.control.set_adc(1, 1.65)
 
 
 async def test_set_input_is_read_back(board: VirtualBoardProcess) -> None:
