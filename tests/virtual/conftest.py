@@ -145,6 +145,10 @@ class BoardUnderTest:
             self.process.terminate()
         try:
             self.process.wait(TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait(TIMEOUT_S)
+            raise
         finally:
             if self.process.stdout is not None:
                 self.process.stdout.close()

@@ -9,6 +9,7 @@ everything behind it in the queue, while requests to other apps still pass.
 from __future__ import annotations
 
 import contextlib
+import logging
 import queue
 import threading
 from collections.abc import Callable
@@ -50,6 +51,8 @@ JOIN_S = 1.0
 _MAX_EVENT_URL = 255
 _REQUEST = Struct(">BBHIiHI")
 _RESPONSE = Struct(">BBHIiI")
+
+_log = logging.getLogger(__name__)
 
 
 class AppInstance(Protocol):
@@ -130,10 +133,10 @@ class AppManager(Generic[A]):
         self._host_events: set[str] = set()
         self._closed = False
 
-    def start(self) -> None:
+    def start(self, *, with_kept_apps: bool = True) -> None:
         """Announce it and put kept apps back, as a board that keeps them does while it boots."""
         self._console("App Manager started.")
-        for app in self._shelf.kept() if self._shelf else ():
+        for app in self._shelf.kept() if self._shelf and with_kept_apps else ():
             try:
                 self._launch(app)
             except InvalidModule as exc:
@@ -158,7 +161,12 @@ class AppManager(Generic[A]):
     def serve(self) -> None:
         """Work off the queue until `close`; runs on the manager's own thread."""
         while (request := self._queue.get()) is not None:
-            self._handle(request)
+            try:
+                self._handle(request)
+            except Exception:
+                # A defect of ours must not leave the board without its manager.
+                _log.exception("request %d for %s failed", request.mid, request.url)
+                self._refuse(request.mid, "Applet Management failed: internal error of the virtual board.")
             if self._closed:
                 return
 
@@ -170,7 +178,8 @@ class AppManager(Generic[A]):
 
     def close(self) -> None:
         """Power is gone: nothing more is sent or handled, apps are not asked."""
-        self._closed = True
+        with self._lock:
+            self._closed = True
         with contextlib.suppress(queue.Full):  # then serve() sees _closed after its present request
             self._queue.put_nowait(None)
 
@@ -305,9 +314,12 @@ class AppManager(Generic[A]):
             app.name, app.wasm, heap_bytes=app.heap_bytes, timers=app.timers, watchdog_ms=app.watchdog_ms
         )
         with self._lock:
+            if self._closed:  # the power went while it was loaded
+                self._loader.unload(instance)
+                return
             self._apps[self._next_id] = instance
             self._next_id += 1
-        instance.start()
+            instance.start()
 
     def _uninstall(self, mid: int, name: str) -> None:
         if not name:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import threading
+import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import assert_never
@@ -22,6 +24,9 @@ from microclaw.virtual.tcp import WasmachinePort
 from microclaw.wire import control as wire
 from microclaw.wire.wasmachine.attributes import Generation
 from microclaw.wire.wasmachine.frame import FrameType
+
+LOOP_BOOTS = 5
+LOOP_S = 5.0
 
 
 @dataclass(slots=True)
@@ -43,6 +48,7 @@ class Machine:
         self.doors = Doors()
         self._generation = generation
         self._shelf = shelf
+        self._boots_s: deque[float] = deque(maxlen=LOOP_BOOTS)
         runtime.on_response = lambda _, payload: self._manager.app_responds(payload)
         runtime.on_event = lambda app, payload: self._manager.app_requests(app, payload)
         self._manager = self._boot_manager()
@@ -117,9 +123,18 @@ class Machine:
             console=self.board.print_line,
             shelf=self._shelf,
         )
-        manager.start()
+        safe = self._is_safe_to_start_apps()
+        if not safe:
+            self.board.print_line("boot loop: kept apps are not started")
+        manager.start(with_kept_apps=safe)
         threading.Thread(target=manager.serve, name="app-manager", daemon=True).start()
         return manager
+
+    def _is_safe_to_start_apps(self) -> bool:
+        """False when an app that is started at every boot crashes the board at every boot."""
+        now_s = time.monotonic()
+        self._boots_s.append(now_s)
+        return len(self._boots_s) < LOOP_BOOTS or now_s - self._boots_s[0] > LOOP_S
 
     def _send(self, frame_type: FrameType, payload: bytes) -> None:
         if self.doors.wasmachine is not None:
@@ -129,6 +144,7 @@ class Machine:
         doors = [d for d in (self.doors.wasmachine, self.doors.serial_tcp, self.doors.serial_pty) if d is not None]
         if event == "cut":
             self._manager.close()
+            self.runtime.close()  # it did so itself before; an install may have come between
             for door in doors:
                 door.power_cut()
         else:

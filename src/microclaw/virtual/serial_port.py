@@ -11,6 +11,7 @@ import tty
 from collections.abc import Callable
 from pathlib import Path
 
+from microclaw.errors import ConfigError
 from microclaw.virtual.ports import READ_BYTES, SEND_TIMEOUT_S, hang_up, reset_connection
 from microclaw.virtual.serial import INCOMPLETE_LINE_S, SerialConsole, SerialLines
 
@@ -82,8 +83,14 @@ class SerialPty:
         self._master, self._slave = os.openpty()  # the slave end stays open: else a closing client ends the master
         tty.setraw(self._slave)
         os.set_blocking(self._master, False)
-        path.unlink(missing_ok=True)
-        path.symlink_to(os.ttyname(self._slave))
+        if path.is_symlink():
+            path.unlink()
+        try:
+            path.symlink_to(os.ttyname(self._slave))
+        except OSError as exc:
+            raise ConfigError(
+                f"cannot name the terminal {path}: {exc.strerror}", next_step="choose another --name or --control"
+            ) from exc
         self._powered = True
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="serial-pty", daemon=True)

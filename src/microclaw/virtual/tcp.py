@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import logging
 import socket
 import threading
 import time
@@ -14,6 +14,8 @@ from microclaw.wire.wasmachine.frame import HEADER, FrameType, encode_frame
 
 NEXT_CLIENT_S = 1.0  # the firmware sleeps this long between two clients
 DEAF_S = 0.05  # after a boot the first bytes vanish
+
+_log = logging.getLogger(__name__)
 
 
 class WasmachinePort:
@@ -81,8 +83,12 @@ class WasmachinePort:
             if not self._powered or self._faults.take(FaultName.REFUSE):
                 reset_connection(client)
                 continue
-            with contextlib.suppress(OSError):
+            try:
                 self._serve_client(client)
+            except OSError as exc:
+                _log.debug("client went away: %s", exc)
+            except Exception:
+                _log.exception("a client's bytes could not be handled")  # the next client must find the port open
             self._client = None
             hang_up(client)
             if self._stock:
