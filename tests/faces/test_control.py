@@ -18,6 +18,7 @@ from microclaw.devices.calls import (
     GpioGet,
     GpioSet,
     LogsRead,
+    PwmRead,
     PwmSet,
 )
 from microclaw.errors import CallRejected, DeviceTimeout, DeviceUnreachable, NotSupported, ProtocolError
@@ -67,6 +68,9 @@ async def test_pwm_changes_are_read_from_cursor_to_cursor(board: VirtualBoardPro
     changes, cursor = await board.control.pwm_changes()
     assert [(row.pin, row.duty, row.frequency_hz) for row in changes] == [(5, 128, 1000)]
     assert (await board.control.pwm_changes(cursor))[0] == ()
+    log = await board.control.call(PwmRead(), LIMIT_S)
+    assert [(change.pin, change.duty) for change in log.changes] == [(5, 128)]
+    assert log.cursor == cursor
     row = next(row for row in await board.control.pins() if row.pin == 5)
     assert (row.role, row.duty) == ("pwm", 128)
     status = (await board.control.call(DeviceStatus(), LIMIT_S)).values
@@ -179,8 +183,9 @@ async def test_garbage_on_the_control_socket_is_a_protocol_error(garbage: bytes,
         writer.write(garbage)
 
     async with control_socket(tmp_path / "s", script) as face:
-        with pytest.raises(ProtocolError):
+        with pytest.raises(ProtocolError, match="answered info with something unreadable") as caught:
             await face.info()
+    assert caught.value.next_step
 
 
 async def test_foreign_reply_ids_are_passed_over(tmp_path: Path) -> None:

@@ -85,6 +85,24 @@ class EdgeLog:
 
 
 @dataclass(frozen=True, slots=True)
+class PwmChange:
+    """A duty or frequency change at a PWM pin, board time in ms; `duty` is 0-255."""
+
+    t_ms: float
+    pin: int
+    duty: int
+    frequency_hz: int
+
+
+@dataclass(frozen=True, slots=True)
+class PwmLog:
+    """PWM changes since a cursor."""
+
+    changes: tuple[PwmChange, ...]
+    cursor: int
+
+
+@dataclass(frozen=True, slots=True)
 class LogLine:
     t_ms: float
     app: str | None
@@ -206,6 +224,14 @@ class EdgesRead(Call[EdgeLog]):
     """Edges the board counted since `cursor`; only boards that report pins offer it."""
 
     method = "edges.read"
+    cursor: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PwmRead(Call[PwmLog]):
+    """PWM changes the board noted since `cursor`; only boards that report pins offer it."""
+
+    method = "pwm.read"
     cursor: int = 0
 
 

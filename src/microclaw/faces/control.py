@@ -26,6 +26,9 @@ from microclaw.devices.calls import (
     LogPage,
     LogsRead,
     PinLevel,
+    PwmChange,
+    PwmLog,
+    PwmRead,
 )
 from microclaw.errors import CallRejected, DeviceTimeout, DeviceUnreachable, NotSupported, ProtocolError
 from microclaw.wire import control as wire
@@ -46,7 +49,7 @@ class VirtualFace:
     """One connection to a virtual board's control socket; requests queue up."""
 
     capabilities: Final = frozenset(
-        {"edges.read", "logs.read", "apps.states", "gpio.get", "device.info", "device.status"}
+        {"edges.read", "pwm.read", "logs.read", "apps.states", "gpio.get", "device.info", "device.status"}
     )
     evidence: Final[EvidenceKind] = "counted"
 
@@ -84,6 +87,12 @@ class VirtualFace:
                 raise DeviceUnreachable(f"{self.face_id} went away: {exc}", next_step=_GONE) from exc
             except (CallRejected, DeviceUnreachable):
                 raise
+            except ProtocolError as exc:
+                await self.close()
+                raise ProtocolError(
+                    f"{self.face_id} answered {request.op} with something unreadable: {exc.message}",
+                    next_step="is it a microclaw virtual board of this version?",
+                ) from exc
             except BaseException:
                 await self.close()  # the answer of a cancelled request would be taken for the next one's
                 raise
@@ -177,6 +186,9 @@ class VirtualFace:
         match call:
             case EdgesRead(cursor=cursor):
                 return await self.edges(cursor)
+            case PwmRead(cursor=cursor):
+                changes, after = await self.pwm_changes(cursor)
+                return PwmLog(tuple(PwmChange(*change) for change in changes), after)
             case LogsRead(cursor=cursor):
                 return await self.log(cursor)
             case AppStates():
