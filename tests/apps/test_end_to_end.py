@@ -141,6 +141,20 @@ async def test_a_program_is_compiled_tried_deployed_and_counted(bench: Bench) ->
     assert [b - a for a, b in itertools.pairwise(seen)] == pytest.approx([200] * 3, rel=0.1)
 
 
+async def test_a_fade_is_counted_by_its_duties(bench: Bench) -> None:
+    source = """
+    #include "microclaw.h"
+    static int led, duty;
+    static void brighter(void) { pwm_set(led, duty += 10); }
+    void on_init(void) { led = pwm_open(5, 5000); every(50, brighter); }
+    """
+    done = await bench.deployer.deploy(DeployRequest("board-1", "fade", source=source), bench.steps.append)
+    assert done.verified
+    assert done.evidence.kind == "counted"
+    assert "PWM on pin 5 at 5,000 Hz, duty " in done.evidence.text
+    assert "10, 20" in done.evidence.text
+
+
 async def test_wasm_bytes_go_the_same_way(bench: Bench, build_cache: Path) -> None:
     image = await compile_module(blink_source(), bench.device.board, cache=BuildCache(build_cache))
     done = await bench.deployer.deploy(DeployRequest("board-1", "blink", wasm=image.wasm), bench.steps.append)

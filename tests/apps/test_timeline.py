@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from microclaw.apps.timeline import PwmChange, compare, describe, rhythms, round_seconds, seconds
+from microclaw.apps.timeline import compare, describe, rhythms, round_seconds, seconds
 from microclaw.bus.events import Edge
+from microclaw.devices.calls import PwmChange
 
 
 def blink(pin: int, every_ms: float, count: int, *, start_ms: float = 0.0, level: int = 1) -> tuple[Edge, ...]:

@@ -12,6 +12,7 @@ from microclaw.apps.trial import Trial, try_image
 from microclaw.boards.reader import load_board
 from microclaw.errors import TrialFailed
 from microclaw.wasm import BuildCache, compile_module
+from microclaw.wire.wasmachine.ioctl import IoctlCommand
 
 BOARD = load_board("virtual")
 
@@ -201,3 +202,30 @@ async def test_other_terms_get_a_fresh_board(build_cache: Path) -> None:
     async with Standby(BOARD) as standby:
         trial = await attempt(BLINK, build_cache, replace(TrialTerms(), seed=7), standby)
     assert trial.ok
+
+
+async def test_a_program_that_crashes_the_whole_board_is_caught(build_cache: Path) -> None:
+    source = """
+    #include <fcntl.h>
+    __attribute__((import_module("env"), import_name("ioctl"))) int raw_ioctl(int fd, int command, ...);
+    struct { unsigned version, capacity, used; unsigned short type, size; unsigned place; } sequence = {
+        1, 1, 1, 1, 4, 0x7ffffff0
+    };
+    void on_init(void) { raw_ioctl(open("/dev/gpio/2", O_RDWR), GPIOCSCFG, &sequence); }
+    """.replace("GPIOCSCFG", str(int(IoctlCommand.GPIOCSCFG)))
+    trial = await attempt(source, build_cache)
+    assert not trial.ok
+    assert trial.error is not None
+    assert trial.error.startswith("it crashed the whole board: Guru Meditation Error")
+
+
+async def test_a_refused_allocation_is_warned_about(build_cache: Path) -> None:
+    source = """
+    #include <stdlib.h>
+    #include "microclaw.h"
+    void *kept;
+    void on_init(void) { kept = malloc(9000); gpio_set(gpio_open(2, GPIO_OUT), kept == 0); }
+    """
+    trial = await attempt(source, build_cache)
+    assert trial.ok
+    assert trial.warnings == ("it asked for 9,000 B and its heap of 8,192 B had no room",)

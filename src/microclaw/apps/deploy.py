@@ -124,7 +124,7 @@ class Deployer:
         """Let `name` be a version whose image is kept: check, try, deploy, verify. Raises as `deploy`."""
         device = self._devices.get(device_id)
         stored = await self._ledger.image(version.sha256)
-        image = self._checked(device, stored.wasm, name, stored.source, version.heap_bytes, report)
+        image = self._read(device, stored.wasm, name, stored.source, report)
         return await self._bring(device, name, image, version, report, undoes=undoes)
 
     async def remove(self, device: str, name: str, report: Report, *, undoes: int | None = None) -> Removal:
@@ -162,7 +162,7 @@ class Deployer:
         if (request.source is None) == (request.wasm is None):
             raise DeployRejected("a deployment needs source or wasm, one of the two", next_step="give one of them")
         if request.wasm is not None:
-            return self._checked(device, request.wasm, request.name, None, request.heap_bytes, report)
+            return self._read(device, request.wasm, request.name, None, report)
         assert request.source is not None
         started = time.perf_counter()
         try:
@@ -176,18 +176,13 @@ class Deployer:
         took_ms = (time.perf_counter() - started) * 1000
         warnings = tuple(line for found in image.warnings for line in found.render().splitlines())
         report(Step("compile", compiled(image, request.optimization), detail=warnings, took_ms=took_ms))
-        report(Step("check", checked(image, request.heap_bytes)))
         return image
 
-    def _checked(
-        self, device: Device, wasm: bytes, name: str, source: str | None, heap_bytes: int, report: Report
-    ) -> Image:
+    def _read(self, device: Device, wasm: bytes, name: str, source: str | None, report: Report) -> Image:
         try:
-            image = self._read_module(wasm, device.board, name=name, source=source)
+            return self._read_module(wasm, device.board, name=name, source=source)
         except MicroclawError as exc:
             fail(report, "check", exc)
-        report(Step("check", checked(image, heap_bytes)))
-        return image
 
     async def _bring(
         self,
@@ -206,6 +201,7 @@ class Deployer:
         stage: Stage = "check"
         try:
             check_pins_free(device, name, image.pins, wanted)
+            report(Step("check", checked(image, version.heap_bytes)))
             stage = "try"
             terms = TrialTerms(try_for_ms, inputs, heap_bytes=version.heap_bytes, timers=version.timers)
             trial = await self._try(device, image, terms, report)

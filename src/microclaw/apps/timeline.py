@@ -8,20 +8,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from microclaw.bus.events import Edge
+from microclaw.devices.calls import PwmChange
 
 TOLERANCE = 0.10
 SLACK_MS = 25.0
 """A board that runs as a process on a busy host may be this late whatever the spacing."""
-
-
-@dataclass(frozen=True, slots=True)
-class PwmChange:
-    """A duty or frequency change at a PWM pin; `duty` is 0-255."""
-
-    t_ms: float
-    pin: int
-    duty: int
-    frequency_hz: int
 
 
 @dataclass(frozen=True, slots=True)

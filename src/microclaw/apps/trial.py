@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from microclaw.apps.standby import BoardKind, Standby, TrialBoard, fresh_board
 from microclaw.apps.terms import TrialTerms
-from microclaw.apps.timeline import PwmChange, describe, round_seconds
+from microclaw.apps.timeline import describe, round_seconds
 from microclaw.apps.verdict import ConsoleLine, Ended, PinRole, Record, judge
 from microclaw.boards.profile import BoardProfile
 from microclaw.bus.events import Edge
-from microclaw.devices.calls import AppInstall
-from microclaw.errors import CallRejected, TrialFailed
+from microclaw.devices.calls import AppInstall, PwmChange
+from microclaw.errors import CallRejected, DeviceUnreachable, TrialFailed
+from microclaw.faces.control import VirtualFace
 from microclaw.wasm.image import Image
 from microclaw.wire.control import PinRow
 
@@ -131,7 +132,8 @@ async def try_image(
 
 async def _run(trial_board: TrialBoard, image: Image, terms: TrialTerms) -> Record:
     control = trial_board.control
-    start_ms = (await control.info()).now_ms
+    before = await control.info()
+    start_ms, boot_lines = before.now_ms, (await control.log()).cursor
     for given in terms.inputs:
         await control.set_input(given.pin, given.level, start_ms + given.at_ms if given.at_ms else None)
     install = AppInstall(image.name, image.wasm, terms.heap_bytes, terms.timers, terms.watchdog_ms)
@@ -139,24 +141,33 @@ async def _run(trial_board: TrialBoard, image: Image, terms: TrialTerms) -> Reco
     stuck = False
     try:
         await trial_board.wasmachine.call(install, terms.host_s)
+    except DeviceUnreachable:
+        if (await control.info()).boot == before.boot:
+            raise
     except CallRejected as exc:
         refused = exc.message
-    if refused is None and terms.realtime:
+    else:
+        stuck = await _let_run(control, terms)
+    rebooted = (await control.info()).boot != before.boot
+    record = await _record(trial_board, image.name, terms, 0.0 if rebooted else start_ms, boot_lines)
+    return replace(record, refused=refused, stuck=stuck, rebooted=rebooted)
+
+
+async def _let_run(control: VirtualFace, terms: TrialTerms) -> bool:
+    """Whether the program got stuck."""
+    if terms.realtime:
         await asyncio.sleep(terms.for_ms / 1000)
-    elif refused is None:
-        stuck = (await control.advance(terms.for_ms, terms.host_s)).stuck is not None
-    return await _record(trial_board, image.name, terms, start_ms, refused=refused, stuck=stuck)
+        return False
+    return (await control.advance(terms.for_ms, terms.host_s)).stuck is not None
 
 
-async def _record(
-    trial_board: TrialBoard, name: str, terms: TrialTerms, start_ms: float, *, refused: str | None, stuck: bool
-) -> Record:
-    """Read everything the board noted since `start_ms`."""
+async def _record(trial_board: TrialBoard, name: str, terms: TrialTerms, start_ms: float, boot_lines: int) -> Record:
+    """Read everything the board noted since `start_ms`, and its console from line `boot_lines` on."""
     control = trial_board.control
     row = next((app for app in await control.app_rows() if app.name == name), None)
     pins = await control.pins()
     changes, _ = await control.pwm_changes()
-    log = await control.log()
+    log = await control.log(boot_lines)
     edges = await control.edges()
     own = {pin.pin: PinRole(pin.pin, pin.role) for pin in pins if pin.app == name}
     for pin in row.pins if row else ():
@@ -165,7 +176,7 @@ async def _record(
     return Record(
         state=row.state if row else None,
         error=row.error if row else None,
-        lines=tuple(ConsoleLine(x.t_ms - start_ms, x.app, x.text) for x in log.lines if x.t_ms >= start_ms),
+        lines=tuple(ConsoleLine(x.t_ms - start_ms, x.app, x.text) for x in log.lines),
         edges=tuple(
             Edge(e.t_ms - start_ms, e.pin, e.level) for e in edges.edges if e.t_ms >= start_ms and e.pin not in outside
         ),
@@ -174,8 +185,6 @@ async def _record(
         peak_heap_bytes=row.peak_heap_bytes if row else 0,
         peak_stack_bytes=row.peak_stack_bytes if row else 0,
         board_ms=edges.now_ms - start_ms,
-        stuck=stuck,
-        refused=refused,
     )
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from microclaw.apps.timeline import PwmChange, round_seconds
+from microclaw.apps.timeline import round_seconds
 from microclaw.boards.profile import BoardProfile, PinUse
 from microclaw.bus.events import Edge
+from microclaw.devices.calls import PwmChange
 from microclaw.errors import PinRefused
 from microclaw.policy.pins import check_pin
 
@@ -53,6 +55,7 @@ class Record:
     peak_stack_bytes: int
     board_ms: float
     stuck: bool = False
+    rebooted: bool = False
     refused: str | None = None
 
 
@@ -94,6 +97,7 @@ def dead_on_load(lines: tuple[ConsoleLine, ...]) -> tuple[str, str] | None:
     return None
 
 
+_CRASH = "use the functions of microclaw.h instead of raw ioctl frames"
 _ANY_TRAP = "look at what the program does first: the trial ran the very bytes that would be installed"
 _TRAPS: tuple[tuple[str, str], ...] = (
     (r"unlinked import", "use only what microclaw.h and the firmware's headers declare"),
@@ -123,6 +127,8 @@ def _fault(record: Record) -> tuple[str, str] | None:
             f"it spins without giving up the CPU, {after}",
             "never wait in a loop: return from on_init and use every(ms, fn) or after(ms, fn)",
         )
+    if record.rebooted:
+        return f"it crashed the whole board: {_last_words(record.lines)}", _CRASH
     if dead := dead_on_load(record.lines):
         return dead
     # On WAMR a callback that trapped leaves the app running: its next timer is called as if nothing had been.
@@ -137,6 +143,14 @@ def _fault(record: Record) -> tuple[str, str] | None:
     if record.state is None:
         return "the board does not list it after the installation", "try it again with --realtime and read its log"
     return None
+
+
+def _last_words(lines: tuple[ConsoleLine, ...]) -> str:
+    """The line before the firmware's "Rebooting...", which says why."""
+    for line, after in itertools.pairwise(lines):
+        if after.text == "Rebooting...":
+            return line.text
+    return "it did not say why"
 
 
 def _pin_fault(record: Record, board: BoardProfile) -> tuple[str, str] | None:
@@ -155,8 +169,10 @@ def _warnings(record: Record, heap_bytes: int) -> tuple[str, ...]:
     found: list[str] = []
     if record.peak_heap_bytes >= _HEAP_WARNING_SHARE * heap_bytes:
         found.append(f"its heap is nearly full: {record.peak_heap_bytes:,} of {heap_bytes:,} B at the peak")
-    if any("restart" in line.text and "lost" in line.text for line in record.lines if line.app is None):
-        found.append("a one-shot timer restarted from its own callback was lost: use every(ms, fn)")
+    for line in record.lines:
+        if refused := re.fullmatch(r"warning: allocate (\d+) bytes memory failed", line.text):
+            found.append(f"it asked for {int(refused[1]):,} B and its heap of {heap_bytes:,} B had no room")
+            break
     spoke = any(line.app is not None for line in record.lines)
     if record.state is not None and not (record.edges or record.pwm or record.pins or spoke):
         found.append("no effect seen: no pin opened, nothing printed")

@@ -13,7 +13,7 @@ from microclaw.apps.timeline import compare, describe, round_seconds, seconds
 from microclaw.apps.trial import Trial
 from microclaw.apps.verdict import ConsoleLine, dead_on_load, next_step_for_trap
 from microclaw.bus.events import Edge, Evidence
-from microclaw.devices.calls import AppState, AppStates, EdgesRead, LogLine, LogsRead
+from microclaw.devices.calls import AppState, AppStates, EdgesRead, LogLine, LogsRead, PwmChange, PwmRead
 from microclaw.devices.device import Device
 from microclaw.errors import DeviceError
 
@@ -22,6 +22,7 @@ PATIENCE_MS = 3_000.0
 _LATE_MS = 400.0
 _POLL_MS = 20.0
 _EXPECTED_EDGES = 2
+_EXPECTED_PWM_CHANGES = 4
 _NEWEST = 2**53 - 1
 """Above every cursor: reading from here gives no entry and the cursor to go on from."""
 
@@ -33,6 +34,7 @@ class Baseline:
     """Where a board's records stood before the installation; None where it keeps no such record."""
 
     edge_cursor: int | None = None
+    pwm_cursor: int | None = None
     log_cursor: int | None = None
     now_ms: float = 0.0
 
@@ -51,14 +53,16 @@ class Verification:
 
 async def take_baseline(device: Device) -> Baseline:
     """Note where the board's own records stand now."""
-    edge_cursor = log_cursor = None
+    edge_cursor = pwm_cursor = log_cursor = None
     now_ms = 0.0
     if device.supports(EdgesRead.method):
         log = await device.call(EdgesRead(cursor=_NEWEST))
         edge_cursor, now_ms = log.cursor, log.now_ms
     if device.supports(LogsRead.method):
         log_cursor = (await device.call(LogsRead(cursor=_NEWEST))).cursor
-    return Baseline(edge_cursor, log_cursor, now_ms)
+    if device.supports(PwmRead.method):
+        pwm_cursor = (await device.call(PwmRead(cursor=_NEWEST))).cursor
+    return Baseline(edge_cursor, pwm_cursor, log_cursor, now_ms)
 
 
 async def verify(
@@ -80,6 +84,8 @@ async def verify(
         expected = trial.free_edges()
         if before.edge_cursor is not None and expected and expected[0].t_ms <= PATIENCE_MS:
             found = await _count_edges(device, expected, before, before.edge_cursor, sleep)
+        elif before.pwm_cursor is not None and trial.pwm and not expected:
+            found = await _count_pwm(device, trial.pwm, before.pwm_cursor, sleep)
         else:
             found = await _listen(device, name, trial, before, sleep)
         dead = await _dead(device, name, before)  # it may have trapped in its first timer
@@ -154,6 +160,37 @@ def _counted(expected: Sequence[Edge], seen: Sequence[Edge], waited_ms: float) -
     if not agreement.agrees:
         text += f" ({agreement.difference})"
     return Verification(Evidence("counted", f"counted on the board: {text}", tuple(seen)), agreement.agrees)
+
+
+async def _count_pwm(
+    device: Device, expected: Sequence[PwmChange], cursor: int, sleep: Callable[[float], Awaitable[None]]
+) -> Verification:
+    """The first duties of the trial must come in their order; how fast is told, not judged."""
+    pin = expected[0].pin
+    wanted = [change for change in expected if change.pin == pin][:_EXPECTED_PWM_CHANGES]
+    patience_ms = min(wanted[-1].t_ms, PATIENCE_MS) + _LATE_MS
+    waited_ms = 0.0
+    seen: list[PwmChange] = []
+    while len(seen) < len(wanted) and waited_ms <= patience_ms:
+        page = await device.call(PwmRead(cursor=cursor))
+        cursor = page.cursor
+        seen += [change for change in page.changes if change.pin == pin]
+        if len(seen) < len(wanted):
+            await sleep(_POLL_MS / 1000)
+            waited_ms += _POLL_MS
+    if not seen:
+        text = f"no PWM on pin {pin} in {round_seconds(waited_ms)}; the trial had some after {seconds(wanted[0].t_ms)}"
+        return Verification(Evidence("counted", f"counted on the board: {text}"), False)
+    # A pin that had the first duty already shows no change to it.
+    start = next((i for i, change in enumerate(wanted) if change.duty == seen[0].duty), 0)
+    duties = [change.duty for change in seen[: len(wanted) - start]]
+    agrees = duties == [change.duty for change in wanted[start : start + len(duties)]]
+    text = f"PWM on pin {pin} at {seen[0].frequency_hz:,} Hz, duty {', '.join(map(str, duties))} of 255"
+    if len(seen) > 1:
+        text += f" within {seconds(seen[len(duties) - 1].t_ms - seen[0].t_ms)}"
+    if not agrees:
+        text += f" (in the trial {', '.join(str(change.duty) for change in wanted)})"
+    return Verification(Evidence("counted", f"counted on the board: {text}"), agrees)
 
 
 async def _listen(
