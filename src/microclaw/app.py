@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -68,18 +69,14 @@ async def running_host(settings: Settings) -> AsyncIterator[Host]:
     model = choose_model(settings.model)
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(Database.open(settings.database))
+        control = stack.enter_context(unix_listener(settings.control_socket))
+        people, http = _people_listener(settings, stack)
         bus = await stack.enter_async_context(Bus())
         devices = await stack.enter_async_context(_registry(settings, bus, database))
         group = await stack.enter_async_context(asyncio.TaskGroup())
         apps = _build_apps(settings, devices, Ledger(AppTable(database)))
         agent = await stack.enter_async_context(_agent(settings, model, devices, apps, database))
         jobs = Jobs(group, settings.limits)
-        people = (
-            None
-            if settings.http_port is None
-            else stack.enter_context(tcp_listener(settings.http_host, settings.http_port))
-        )
-        http = None if people is None else f"http://{settings.http_host}:{people.getsockname()[1]}"
         status = HostStatus(
             settings=settings, devices=devices, ledger=apps.ledger, keeper=apps.keeper, model=model, http=http
         )
@@ -96,7 +93,6 @@ async def running_host(settings: Settings) -> AsyncIterator[Host]:
             jobs=jobs,
             status=status.read,
         )
-        control = stack.enter_context(unix_listener(settings.control_socket))
         doors = [Door("control", control_app(parts), control)]
         if people is not None:
             doors.append(Door("people", people_app(apps.compile, settings.limits), people))
@@ -147,6 +143,14 @@ def _build_apps(settings: Settings, devices: Registry, ledger: Ledger) -> _Apps:
         keeper=Keeper(devices=devices, ledger=ledger, placement=placement, report=_log_step),
         gate=Gate(),
     )
+
+
+def _people_listener(settings: Settings, stack: AsyncExitStack) -> tuple[socket.socket | None, str | None]:
+    """The people plane's socket and address, where one is wanted."""
+    if settings.http_port is None:
+        return None, None
+    listener = stack.enter_context(tcp_listener(settings.http_host, settings.http_port))
+    return listener, f"http://{settings.http_host}:{listener.getsockname()[1]}"
 
 
 def _registry(settings: Settings, bus: Bus, database: Database) -> Registry:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -38,7 +37,7 @@ def build(
     from microclaw.errors import ConfigError
 
     options = invocation(ctx)
-    image = asyncio.run(build_file(options.settings(), file, load_board(board), name=None, optimization=optimization))
+    image = build_file(options.settings(), file, load_board(board), name=None, optimization=optimization)
     target = output or file.with_suffix(".wasm")
     try:
         target.write_bytes(image.wasm)

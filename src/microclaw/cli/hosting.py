@@ -36,7 +36,18 @@ def run_host(
     if die_with_parent:
         _die_with_parent()
     _log_to(settings.log, verbose=verbose)
-    asyncio.run(_run(settings, virtual_boards, ready))
+    try:
+        asyncio.run(_run(settings, virtual_boards, ready))
+    except BaseExceptionGroup as group:
+        raise _sole_error(group) from group
+
+
+def _sole_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """What a task group wrapped: the one error in it, else the group itself."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
 
 
 async def _run(settings: Settings, virtual_boards: int, ready: Ready) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from microclaw.bus.events import Step
 from microclaw.cli.host_client import HostClient, HostError, segment
 from microclaw.cli.invocation import Invocation
-from microclaw.cli.sources import WASM_MAGIC, read_program, source_text
+from microclaw.cli.program_file import WASM_MAGIC, read_program, source_text
 from microclaw.errors import ConfigError, NoHost, ProtocolError
 from microclaw.web.stream import Failure, Result, StreamEvent
 

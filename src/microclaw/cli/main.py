@@ -35,6 +35,12 @@ app = typer.Typer(
 )
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"microclaw {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def _global_options(
     ctx: typer.Context,
@@ -45,11 +51,10 @@ def _global_options(
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Show tracebacks and more lines.")] = False,
     yes: Annotated[bool, typer.Option("-y", "--yes", help="Ask nothing.")] = False,
     no_color: Annotated[bool, typer.Option("--no-color", help="No colour.")] = False,
-    version: Annotated[bool, typer.Option("--version", help="Show the version and end.")] = False,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and end.")
+    ] = False,
 ) -> None:
-    if version:
-        typer.echo(f"microclaw {__version__}")
-        raise typer.Exit
     ctx.obj = Invocation(as_json, device, home, quiet, verbose, yes, no_color)
 
 

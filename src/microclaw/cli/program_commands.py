@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Annotated
 
@@ -44,10 +43,9 @@ def try_program(
 ) -> None:
     """Try a program on a throw-away virtual board; needs no host."""
     from microclaw.apps.terms import TrialTerms, parse_duration_ms, parse_input
-    from microclaw.apps.trial import try_image
     from microclaw.boards import load_board
     from microclaw.cli.sources import build_file
-    from microclaw.cli.trial_page import show_image, show_trial
+    from microclaw.cli.trial_page import run_trial, show_image, show_trial
 
     options = invocation(ctx)
     profile = load_board(board)
@@ -57,10 +55,10 @@ def try_program(
         realtime=realtime,
         heap_bytes=heap,
     )
-    image = asyncio.run(build_file(options.settings(), file, profile, name=None, optimization=optimization))
+    image = build_file(options.settings(), file, profile, name=None, optimization=optimization)
     if not options.json and not options.quiet:
         show_image(options.terminal(), image, optimization=optimization, heap_bytes=heap)
-    trial = asyncio.run(try_image(image, profile, terms))
+    trial = run_trial(image, profile, terms)
     if options.json:
         import json
         import sys

@@ -1,14 +1,23 @@
-"""A trial's outcome as lines for a person. It tries nothing."""
+"""A trial without a host, and its outcome as lines for a person."""
 
 from __future__ import annotations
 
+import asyncio
+
 from microclaw.apps.stages import checked, compiled
-from microclaw.apps.trial import Trial
+from microclaw.apps.terms import TrialTerms
+from microclaw.apps.trial import Trial, try_image
+from microclaw.boards.profile import BoardProfile
 from microclaw.bus.events import Step
 from microclaw.channels.terminal import Terminal
 from microclaw.wasm.image import Image
 
 MAX_LOG_LINES = 20
+
+
+def run_trial(image: Image, board: BoardProfile, terms: TrialTerms) -> Trial:
+    """Try it on a throw-away virtual board."""
+    return asyncio.run(try_image(image, board, terms))
 
 
 def show_image(terminal: Terminal, image: Image, *, optimization: str, heap_bytes: int) -> None:

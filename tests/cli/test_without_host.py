@@ -1,0 +1,206 @@
+"""Commands that need no host, and what the others say without one."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Run = Callable[..., Any]
+
+BLINK = """#include "microclaw.h"
+static int led;
+static void tick(void) { gpio_toggle(led); }
+void on_init(void) { led = gpio_open(2, GPIO_OUT); gpio_set(led, 1); every(500, tick); }
+"""
+BROKEN = "void on_init(void) { int x = 1 }\n"
+
+
+@pytest.fixture
+def blink(tmp_path: Path) -> Path:
+    path = tmp_path / "blink.c"
+    path.write_text(BLINK)
+    return path
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["status"], ["chat", "hi"], ["device", "list"], ["exec", "x", "gpio.get", "2"], ["logs", "x"], ["app", "list"]],
+)
+def test_no_host_is_exit_code_3_with_the_way_to_start_one(run: Run, words: list[str]) -> None:
+    ran = run(*words)
+    assert ran.code == 3
+    assert ran.err == "error: no host is running here\nnext: microclaw up\n"
+    assert ran.out == ""
+
+
+def test_json_error_is_one_document(run: Run) -> None:
+    ran = run("--json", "status")
+    document = json.loads(ran.out)
+    assert document["schema"] == "microclaw.error/1"
+    assert document["error"]["code"] == "no_host"
+    assert document["error"]["next"] == "microclaw up"
+
+
+@pytest.mark.parametrize(
+    "words", [["fly"], ["device"], ["status", "--what"], ["device", "add", "x"], ["try"], ["completion", "tcsh"]]
+)
+def test_wrong_usage_is_exit_code_2(run: Run, words: list[str]) -> None:
+    ran = run(*words)
+    assert ran.code == 2
+    assert "Traceback" not in ran.err
+
+
+def test_global_options_may_stand_anywhere(run: Run) -> None:
+    assert json.loads(run("status", "--json").out) == json.loads(run("--json", "status").out)
+
+
+def test_version_is_told(run: Run) -> None:
+    assert run("--version").out.startswith("microclaw 0.")
+
+
+def test_help_names_every_command_that_works(run: Run) -> None:
+    shown = run("--help").out
+    for command in ("demo", "up", "chat", "status", "doctor", "virtual", "device", "exec", "logs", "run", "try", "app"):
+        assert f"\n  {command} " in shown
+    for later in ("flash", "voice", "rollout", "repl", "schedule"):
+        assert f"\n  {later} " not in shown
+
+
+def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
+    code = (
+        "import sys; from microclaw.cli.main import main; main(['--help']);"
+        "heavy = {'asyncio', 'fastapi', 'pydantic', 'uvicorn', 'rich', 'wasmtime', 'hassil', 'prompt_toolkit'};"
+        "print('HEAVY', sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
+    assert done.stdout.rstrip().endswith("HEAVY []")
+
+
+def test_build_writes_a_wasm_file_and_tells_of_it(run: Run, blink: Path, tmp_path: Path) -> None:
+    ran = run("app", "build", str(blink), "-o", str(tmp_path / "out.wasm"), "--json")
+    assert ran.code == 0, ran.err
+    document = json.loads(ran.out)
+    assert document["schema"] == "microclaw.build/1"
+    assert (tmp_path / "out.wasm").read_bytes().startswith(b"\0asm")
+    assert document["size_bytes"] == (tmp_path / "out.wasm").stat().st_size
+    assert document["pins"] == [2]
+
+
+def test_broken_source_is_exit_code_1_with_its_line(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "bad.c").write_text(BROKEN)
+    ran = run("app", "build", str(tmp_path / "bad.c"))
+    assert ran.code == 1
+    assert ran.err.startswith("error: bad.c:1:31: error: expected ';'")
+    assert "int x = 1 }\n" in ran.err
+    assert not (tmp_path / "bad.wasm").exists()
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\xff\xfe\x00", b"\0asm\1\0\0\0", b"\0asm\x0d\0\1\0"])
+def test_file_that_is_no_program_is_refused(run: Run, tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "thing.c"
+    if content is not None:
+        path.write_bytes(content)
+    ran = run("app", "build", str(path), "-o", str(tmp_path / "out.wasm"))
+    assert ran.code == 1
+    assert ran.err.startswith("error: ")
+    assert "Traceback" not in ran.err
+
+
+def test_try_runs_on_board_time(run: Run, blink: Path) -> None:
+    ran = run("try", str(blink), "--for", "1min", "--json")
+    assert ran.code == 0, ran.err
+    document = json.loads(ran.out)
+    assert (document["ok"], document["ended"]) == (True, "running")
+    edges = [t_ms for t_ms, pin, _ in document["edges"] if pin == 2]
+    assert len(edges) in (120, 121)
+    assert all(490 < after - before < 510 for before, after in pairwise(edges[1:]))
+    assert {"log", "error", "peak_heap_bytes", "peak_stack_bytes", "warnings", "schema"} <= set(document)
+
+
+def test_try_shows_the_pin_track_to_people(run: Run, blink: Path) -> None:
+    ran = run("try", str(blink), "--for", "4s")
+    assert ran.code == 0, ran.err
+    assert "pin 2    " in ran.out
+    assert "|~~~" in ran.out
+
+
+def test_try_sets_inputs(run: Run, tmp_path: Path) -> None:
+    source = tmp_path / "button.c"
+    source.write_text(
+        '#include "microclaw.h"\nstatic int in, out;\n'
+        "static void look(void) { gpio_set(out, gpio_get(in)); }\n"
+        "void on_init(void) { in = gpio_open(1, GPIO_IN); out = gpio_open(2, GPIO_OUT); every(10, look); }\n"
+    )
+    ran = run("try", str(source), "--for", "4s", "--set", "1=1@2s", "--json")
+    assert ran.code == 0, ran.err
+    edges = [[t_ms, level] for t_ms, pin, level in json.loads(ran.out)["edges"] if pin == 2]
+    assert [level for _, level in edges] == [1]
+    assert 1990 <= edges[0][0] <= 2050
+
+
+@pytest.mark.parametrize("words", [["--for", "soon"], ["--set", "one=high"], ["--board", "toaster"]])
+def test_try_refuses_terms_it_does_not_know(run: Run, blink: Path, words: list[str]) -> None:
+    ran = run("try", str(blink), *words)
+    assert ran.code == 1
+    assert "next: " in ran.err
+
+
+def test_board_that_is_not_there_is_exit_code_4(run: Run) -> None:
+    ran = run("exec", "127.0.0.1:1", "apps.list")
+    assert ran.code == 4
+    assert "next: " in ran.err
+
+
+def test_doctor_finds_this_machine_fit_and_hides_keys(run: Run) -> None:
+    ran = run("doctor", "--json")
+    document = json.loads(ran.out)
+    parts = {finding["part"]: finding for finding in document["findings"]}
+    assert parts["compiler"]["ok"]
+    assert "zig" in parts["compiler"]["text"]
+    assert parts["home"]["ok"]
+
+
+def test_completion_prints_a_script_and_answers_the_shell(run: Run) -> None:
+    assert "_MICROCLAW_COMPLETE" in run("completion", "bash").out
+
+
+def test_chat_without_a_message_cannot_be_json(run: Run) -> None:
+    assert run("chat", "--json").code == 2
+
+
+def test_port_that_is_taken_is_said_with_a_way_out(run: Run) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        ran = run("up", "--port", str(port))
+    assert ran.code == 1
+    assert ran.err == f"error: port {port} is taken on 127.0.0.1\nnext: microclaw up --port 0\n"
+
+
+def test_virtual_board_runs_in_the_foreground_until_it_is_told_to_end(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "microclaw.cli", "--json", "virtual", "--wasmachine", "0", "--serial", "0"]
+    with subprocess.Popen([*words, "--name", "bench-1"], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        facts = json.loads(process.stdout.readline())
+        assert (facts["ready"], facts["name"]) == (True, "bench-1")
+        asked = subprocess.run(
+            [sys.executable, "-m", "microclaw.cli", "--json", "exec", f"127.0.0.1:{facts['wasmachine']}", "apps.list"],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=True,
+        )
+        assert json.loads(asked.stdout)["result"] == []
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+        assert not Path(facts["control"]).exists()
