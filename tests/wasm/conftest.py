@@ -198,7 +198,7 @@ class Firmware:
                 word = self.word_at(va)
                 va += 4
                 value = self.text_at(word) if kind == "s" else word if kind == "u" else word - (word >> 31 << 32)
-            return match[0] % value
+            return str(match[0] % value)
 
         self.log.append(re.sub(r"%[0-9.]*[dusf]", argument, self.text_at(text)))
         return 0

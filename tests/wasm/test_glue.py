@@ -107,7 +107,14 @@ async def test_a_late_callback_of_an_old_timer_is_not_taken_for_the_new_one(comp
 async def test_a_stale_handle_cancels_nothing(compile_c: Any, firmware: Any) -> None:
     source = """
         static void a(void) { puts("a"); }
-        void on_init(void) { int old = every(10, a); cancel(old); every(20, a); cancel(old); cancel(-1); cancel(99999); }
+        void on_init(void) {
+            int old = every(10, a);
+            cancel(old);
+            every(20, a);
+            cancel(old);
+            cancel(-1);
+            cancel(99999);
+        }
     """
     board = await start(compile_c, firmware, source)
     board.run_ms(20)

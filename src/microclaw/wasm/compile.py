@@ -31,7 +31,7 @@ from microclaw.wasm.toolchain import HEADERS, OPTIMIZATIONS, Toolchain, find_too
 MIN_STACK_BYTES: Final = 1024
 MAX_STACK_BYTES: Final = 32768
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-_CACHE_VERSION: Final = 4
+_CACHE_VERSION: Final = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,7 +165,11 @@ def _pin_mark(key: tuple[int, int, str], told: set[str], source: SourceText) -> 
     name = {"gpio": "gpio_open", "pwm": "pwm_open"}.get(what, "i2c_open")
     begin = (source.line(line) or "").rfind(name, 0, column)
     return PinMark(
-        pin, cast(Literal["gpio", "pwm", "sda", "scl"], what), "output" in told, line, begin + 1 if begin >= 0 else column
+        pin,
+        cast(Literal["gpio", "pwm", "sda", "scl"], what),
+        "output" in told,
+        line,
+        begin + 1 if begin >= 0 else column,
     )
 
 

@@ -114,8 +114,8 @@ def _drain(pipe: IO[bytes], deadline: float) -> tuple[bytes, bool]:
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """Kill the process group and reap its leader."""
-    if process.poll() is None:
+    """Kill the process group and reap its leader, whose number is not given away before that."""
+    if process.returncode is None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()

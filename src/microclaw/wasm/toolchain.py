@@ -28,7 +28,7 @@ EXPORTED: Final = (
 # Functions that the optimizer puts in place of others, and that no firmware has.
 _NOT_IN_FIRMWARE: Final = (
     *("bcmp", "stpcpy", "stpncpy", "mempcpy", "memccpy", "memrchr", "strnlen", "strcat", "strncat", "strrchr"),
-    *("exp2", "exp2f", "exp10", "ldexp", "ldexpf", "powf", "fputc", "fputs", "fwrite"),
+    *("exp2", "exp2f", "exp10", "ldexp", "ldexpf", "pow", "powf", "fputc", "fputs", "fwrite"),  # pow becomes ldexp
 )
 _COMPILE: Final = (
     *("clang", "-c", "-target", "wasm32-unknown-unknown", "-mcpu=mvp", "-std=gnu17", "-nostdinc", "-fno-math-errno"),

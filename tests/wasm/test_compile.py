@@ -1,0 +1,345 @@
+"""From source to image, and every check that can refuse one."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from typing import Any
+
+import pytest
+
+from microclaw.boards.profile import BoardProfile
+from microclaw.boards.reader import board_ids, load_board
+from microclaw.errors import BuildError, Diagnostic
+from microclaw.wasm import BuildCache, Signature, compile_module, read_module
+from microclaw.wire.wasmachine.natives import NATIVES
+
+HEAD = '#include "microclaw.h"\n'
+BLINK = (
+    HEAD
+    + """static int led;
+static void toggle(void) { gpio_toggle(led); }
+void on_init(void) {
+    led = gpio_open(2, GPIO_OUT);
+    every(500, toggle);
+}
+"""
+)
+
+
+async def refused(compile_c: Any, source: str, **options: Any) -> Diagnostic:
+    """The first error of a source that must not compile."""
+    with pytest.raises(BuildError) as caught:
+        await compile_c(source, **options)
+    return next(d for d in caught.value.diagnostics if d.severity == "error")
+
+
+async def test_image_says_what_the_module_needs(compile_c: Any) -> None:
+    image = await compile_c(BLINK, name="blink")
+    assert image.wasm.startswith(b"\0asm\1\0\0\0")
+    assert image.size_bytes < 2048
+    assert image.pins == (2,)
+    assert {"on_init", "on_destroy", "on_timer_callback", "memory", "__heap_base", "__data_end"} <= set(image.exports)
+    assert "__indirect_function_table" in image.exports
+    assert {i.name for i in image.imports} == {
+        *("open", "close", "read", "write", "ioctl"),
+        *("wasm_create_timer", "wasm_timer_destroy", "wasm_get_sys_tick_ms"),
+    }
+    assert all(i.module == "env" for i in image.imports)
+    assert image.memory.stack_bytes == 4096
+    assert 0 < image.memory.static_bytes < 1024
+    assert image.compiler.startswith("zig ")
+    assert image.source == BLINK
+
+
+async def test_same_source_gives_the_same_bytes(board: BoardProfile, tmp_path: Any) -> None:
+    images = [
+        await compile_module(BLINK, board, cache=BuildCache(tmp_path / f"{number}"), name="blink")
+        for number in range(2)
+    ]
+    assert images[0].sha256 == images[1].sha256
+    assert not images[1].cached
+
+
+async def test_unchanged_source_comes_from_the_cache_with_its_warnings(compile_c: Any) -> None:
+    source = BLINK.replace("every(", "int unused; every(")
+    first, second = await compile_c(source), await compile_c(source)
+    assert (first.cached, second.cached) == (False, True)
+    assert second.compile_ms == 0
+    assert dataclasses.replace(second, cached=False, compile_ms=first.compile_ms) == first
+    assert [w.message for w in first.warnings] == ["unused variable 'unused'"]
+
+
+@pytest.mark.parametrize("change", [{"optimization": "Os"}, {"stack_bytes": 8192}, {"name": "other"}])
+async def test_other_options_are_another_cache_entry(compile_c: Any, change: dict[str, Any]) -> None:
+    source = BLINK + f"// {sorted(change)}\n"
+    await compile_c(source)
+    assert not (await compile_c(source, **change)).cached
+
+
+async def test_eight_compiles_at_once(board: BoardProfile, tmp_path: Any) -> None:
+    cache = BuildCache(tmp_path)
+    sources = [BLINK.replace("500", str(500 + number % 4)) for number in range(8)]
+    images = await asyncio.gather(*(compile_module(source, board, cache=cache) for source in sources))
+    assert len({image.sha256 for image in images}) == 4
+    assert len(list(tmp_path.glob("*.build"))) == 4
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
+
+
+@pytest.mark.parametrize("board_id", board_ids())
+async def test_blink_compiles_for_every_board(compile_c: Any, board_id: str) -> None:
+    assert (await compile_c(BLINK, board=load_board(board_id))).pins == (2,)
+
+
+@pytest.mark.parametrize("level", ["O0", "O1", "O2", "Os", "Oz"])
+async def test_every_optimization_level_links(compile_c: Any, level: str) -> None:
+    assert (await compile_c(BLINK, optimization=level)).size_bytes < 4096
+
+
+@pytest.mark.parametrize(
+    "options", [{"optimization": "Ofast"}, {"stack_bytes": 100}, {"name": "../x"}, {"name": "-o"}, {"name": ""}]
+)
+async def test_odd_options_are_refused(compile_c: Any, options: dict[str, Any]) -> None:
+    with pytest.raises(BuildError) as caught:
+        await compile_c(BLINK, **options)
+    assert caught.value.stage == "options"
+
+
+async def test_syntax_error_has_line_column_and_source_line(compile_c: Any) -> None:
+    error = await refused(compile_c, HEAD + "void on_init(void) {\n    int x = ;\n}\n", name="prog")
+    assert (error.file, error.line, error.column) == ("prog.c", 3, 13)
+    assert error.source_line == "    int x = ;"
+    assert error.message == "expected expression"
+
+
+async def test_at_most_twenty_diagnostics(compile_c: Any) -> None:
+    with pytest.raises(BuildError) as caught:
+        await compile_c("\n".join(f"int a{i} = ;" for i in range(100)))
+    assert len(caught.value.diagnostics) == 20
+
+
+@pytest.mark.parametrize(
+    ("body", "hint"),
+    [
+        ("gpio_opn(2, 2);", "did you mean gpio_open"),
+        ("delay(3);", "every(ms, task)"),
+        ("digitalWrite(2, 1);", "gpio_set"),
+        ('fopen("x", "r");', "under /storage"),
+        ("strlen(0);", "add #include <string.h>"),
+        ("uint8_t_ x;", "uint8_t"),
+        ("wasm_get_sys_tick_ms();", "add #include <wasm_app.h>"),
+        ("memset(0, 0, 1);", "add #include <string.h>"),
+        ("O_RDWR;", "add #include <fcntl.h>"),
+    ],
+)
+async def test_unknown_name_says_what_to_do(compile_c: Any, body: str, hint: str) -> None:
+    error = await refused(compile_c, f"{HEAD}void on_init(void) {{\n    {body}\n}}\n")
+    assert error.line == 3
+    assert hint in f"{error.message} {error.hint}"
+
+
+@pytest.mark.parametrize(
+    "call", ['printf("%d\\n", 1.5)', 'printf("%s\\n", 3)', 'printf("%d\\n")', 'log("%f\\n", 1)', "after(10, 3)"]
+)
+async def test_arguments_of_the_wrong_type_are_errors(compile_c: Any, call: str) -> None:
+    assert (await refused(compile_c, f"{HEAD}void on_init(void) {{\n    {call};\n}}\n")).line == 3
+
+
+async def test_function_that_no_firmware_has_is_named_with_its_line(compile_c: Any) -> None:
+    error = await refused(compile_c, "int prinf(const char *, ...);\nvoid on_init(void) {\n    prinf(0);\n}\n")
+    assert (error.message, error.line, error.column) == ("the firmware has no function prinf", 3, 5)
+    assert error.hint == "did you mean printf?"
+
+
+async def test_native_with_another_signature_is_refused(compile_c: Any) -> None:
+    error = await refused(compile_c, "int sleep(int, int);\nvoid on_init(void) {\n    sleep(1, 2);\n}\n")
+    assert error.message == "sleep is used as int sleep(int, int)"
+    assert error.hint == "the firmware has unsigned sleep(unsigned seconds)"
+
+
+async def test_native_that_this_firmware_was_built_without_is_refused(compile_c: Any, board: BoardProfile) -> None:
+    source = "int wasm_mqtt_start(unsigned);\nvoid on_init(void) {\n    wasm_mqtt_start(1);\n}\n"
+    error = await refused(compile_c, source)
+    assert error.message.endswith("was built without wasm_mqtt_start (group mqtt)")
+    assert error.line == 3
+    with_mqtt = load_board("esp32-s3-devkitc-1-v1.1")
+    assert {i.name for i in (await compile_c(source, board=with_mqtt)).imports} == {"wasm_mqtt_start", "close"}
+
+
+async def test_wasi_import_is_explained(compile_c: Any) -> None:
+    source = """__attribute__((import_module("wasi_snapshot_preview1"))) int fd_close(int);
+void on_init(void) {
+    fd_close(1);
+}
+"""
+    error = await refused(compile_c, source)
+    assert "no WASI" in error.message
+    assert error.line == 3
+
+
+async def test_undefined_variable_is_refused(compile_c: Any) -> None:
+    error = await refused(compile_c, "extern int missing;\nvoid on_init(void) {\n    missing = 1;\n}\n")
+    assert error.message == "undefined symbol: missing"
+
+
+async def test_program_with_only_main_is_told_about_on_init(compile_c: Any) -> None:
+    error = await refused(compile_c, "#include <stdio.h>\nint main(void) {\n    return puts(0);\n}\n")
+    assert error.message == "the program has no on_init, and the firmware never calls main"
+    assert error.line == 2
+    assert "every(ms, task)" in (error.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("int on_init(int x) { return x; }", "the firmware calls void on_init(void), this is int on_init(int)"),
+        (
+            "void on_init(void) {}\nvoid on_timer_callback(void) {}",
+            "the firmware calls void on_timer_callback(int), this is void on_timer_callback(void)",
+        ),
+        (
+            "void on_init(void) {}\nvoid on_request(char *b, long long n) { *b = n; }",
+            "the firmware calls void on_request(int, int), this is void on_request(int, long long)",
+        ),
+    ],
+)
+async def test_export_of_another_type_is_refused(compile_c: Any, source: str, message: str) -> None:
+    assert (await refused(compile_c, source)).message == message
+
+
+async def test_own_timer_callback_beside_every_is_refused(compile_c: Any) -> None:
+    source = BLINK + "void on_timer_callback(int timer) { gpio_set(led, timer); }\n"
+    error = await refused(compile_c, source)
+    assert error.message == "on_timer_callback is defined twice"
+    assert "not both" in (error.hint or "")
+
+
+async def test_too_much_static_data_names_the_largest_variable(compile_c: Any) -> None:
+    source = "char small[10];\nstatic volatile char big[200000];\nvoid on_init(void) {\n    big[small[3]] = 1;\n}\n"
+    error = await refused(compile_c, source)
+    assert "256 KB" in error.message
+    assert "128 KB" in error.message
+    assert error.hint == "make big smaller: it is the largest variable"
+    assert error.line == 2
+
+
+async def test_module_larger_than_the_board_takes_is_refused(compile_c: Any, board: BoardProfile) -> None:
+    small = dataclasses.replace(board, firmware=dataclasses.replace(board.firmware, max_module_bytes=1000))
+    assert "takes 1000" in (await refused(compile_c, BLINK, board=small)).message
+
+
+@pytest.mark.parametrize(
+    ("code", "what"),
+    [
+        ("long double a; void on_init(void) { a = a * a; }", "long double"),
+        ("__int128 a; void on_init(void) { a = a * a; }", "128-bit integers"),
+    ],
+)
+async def test_arithmetic_without_support_is_explained(compile_c: Any, code: str, what: str) -> None:
+    assert what in (await refused(compile_c, code)).message
+
+
+@pytest.mark.parametrize(
+    ("code", "wanted"),
+    [
+        ("memcmp(x, y, 16) == 0", {"memcmp"}),
+        ("(strcpy(x, y), 0)", {"strcpy"}),
+        ('sprintf(x, "%s", y)', {"strcpy", "sprintf"}),
+        ('printf("%s", y)', {"printf"}),
+        ("(int)pow(2, x[0])", {"pow"}),
+        ("(int)sqrt(x[0])", set()),
+        ("(int)strlen(x)", {"strlen"}),
+    ],
+)
+async def test_optimizer_calls_nothing_that_firmware_lacks(compile_c: Any, code: str, wanted: set[str]) -> None:
+    source = f"""#include <math.h>
+#include <stdio.h>
+#include <string.h>
+char x[64], y[64];
+int result;
+void on_init(void) {{ result = {code}; }}
+"""
+    imports = {i.name for i in (await compile_c(source)).imports} - {"close"}
+    assert imports <= set(NATIVES)
+    assert imports <= wanted | {"strlen", "memcpy"}
+
+
+PINS = HEAD + "enum { LED = 43 };\nstatic const int BUTTON = 20;\n#define NEXT(n) (n + 1)\nvoid on_init(void) {\n"
+
+
+@pytest.mark.parametrize(
+    ("call", "reason"),
+    [
+        ("gpio_open(27, GPIO_OUT)", "flash"),
+        ("gpio_open(LED, GPIO_OUT)", "UART0"),
+        ("gpio_open(BUTTON, GPIO_IN | GPIO_PULLUP)", "USB"),
+        ("gpio_open(99, GPIO_IN)", "no GPIO"),
+        ("gpio_open(-1, GPIO_IN)", "no GPIO"),
+        ("gpio_open(22, GPIO_OUT)", "no GPIO 22"),
+        ("pwm_open(NEXT(26), 1000)", "flash"),
+        ("i2c_open(8, 35)", "PSRAM"),
+        ("i2c_open(44, 9)", "UART0"),
+        ("gpio_open(4, 0)", "no direction"),
+    ],
+)
+async def test_forbidden_pin_is_refused_with_its_line(compile_c: Any, call: str, reason: str) -> None:
+    error = await refused(compile_c, f"{PINS}    int x = {call};\n    gpio_set(x, BUTTON + LED + NEXT(1));\n}}\n")
+    assert reason in error.message
+    assert error.line == 6
+    if reason != "no direction":
+        assert error.column == 13
+
+
+async def test_path_of_a_forbidden_pin_is_refused_with_its_line(compile_c: Any) -> None:
+    source = '#include <fcntl.h>\nint fd;\nvoid on_init(void) {\n    fd = open("/dev/gpio/30", O_RDWR);\n}\n'
+    error = await refused(compile_c, source)
+    assert error.line == 4
+    assert "flash" in error.message
+
+
+async def test_pins_are_those_named_as_constants(compile_c: Any) -> None:
+    source = f"""{HEAD}#include <fcntl.h>
+    int n;
+    void on_init(void) {{
+        const int local = 6;
+        gpio_open(BOARD_LED_PIN, GPIO_OUT);
+        gpio_open(local, GPIO_IN);
+        pwm_open(7, 100);
+        i2c_open(BOARD_I2C_SDA, BOARD_I2C_SCL);
+        open("/dev/gpio/14", O_RDWR);
+        gpio_open(n, GPIO_IN);
+    }}"""
+    assert (await compile_c(source)).pins == (2, 6, 7, 8, 9, 14)
+
+
+async def test_board_without_an_led_says_so(compile_c: Any, board: BoardProfile) -> None:
+    bare = dataclasses.replace(board, led=None)
+    error = await refused(compile_c, f"{HEAD}void on_init(void) {{ gpio_open(BOARD_LED_PIN, GPIO_OUT); }}", board=bare)
+    assert error.hint == "this board has no plain LED of its own: name the pin yourself"
+
+
+async def test_compiled_module_passes_as_bytes_too(compile_c: Any, board: BoardProfile) -> None:
+    image = await compile_c(BLINK, name="blink")
+    again = read_module(image.wasm, board, name="blink", source=BLINK)
+    assert (again.sha256, again.imports, again.memory) == (image.sha256, image.imports, image.memory)
+
+
+@pytest.mark.parametrize(
+    ("wasm", "message"),
+    [
+        (b"", "not a wasm module"),
+        (b"\x7fELF", "not a wasm module"),
+        (b"\0asm\2\0\0\0", "wasm version"),
+        (b"\0asm\1\0\0\0", "no on_init"),
+    ],
+)
+def test_bytes_that_are_no_program_are_refused(board: BoardProfile, wasm: bytes, message: str) -> None:
+    with pytest.raises(BuildError, match=message):
+        read_module(wasm, board, name="x")
+
+
+async def test_image_signatures_are_the_tables(compile_c: Any) -> None:
+    image = await compile_c(BLINK)
+    for wanted in image.imports:
+        native = NATIVES[wanted.name]
+        assert wanted.signature == Signature(native.params, native.results)

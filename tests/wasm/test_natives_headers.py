@@ -1,0 +1,86 @@
+"""Every native of the firmware's basic groups is declared in a header, and a call of it has the table's signature."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from microclaw.wasm import Signature
+from microclaw.wasm.source_text import header_names
+from microclaw.wire.wasmachine.ioctl import I2cConfigFlag, I2cExchangeFlag, I2cMessageFlag, IoctlCommand, OpenFlag
+from microclaw.wire.wasmachine.natives import NATIVES, Native, NativeGroup
+
+GROUPS = (NativeGroup.LIBC_BUILTIN, NativeGroup.LIBC_EXT, NativeGroup.LIBM, NativeGroup.APP_FRAMEWORK)
+# What only compilers and other runtimes call, and two that no C header can offer honestly: fstat always fails, and
+# abort takes an argument here that C's does not.
+UNDECLARED = {
+    *("_strdup", "emscripten_memcpy_big", "abort", "abortStackOverflow", "nullFunc_X", "fstat"),
+    *("__cxa_allocate_exception", "__cxa_begin_catch", "__cxa_throw"),
+}
+OFFERED = [n for n in NATIVES.values() if n.group in GROUPS and n.name not in UNDECLARED and n.name != "ioctl"]
+
+ARGUMENTS = {"i32": "p", "i64": "0LL", "f32": "1.0f", "f64": "1.0"}
+INCLUDES = "".join(f"#include <{name}>\n" for name in sorted(header_names()))
+
+
+def call_of(native: Native) -> str:
+    """A call with arguments of the right kinds: `p` is a volatile int that the optimizer knows nothing of."""
+    head, _, rest = native.prototype.partition("(")
+    arguments = []
+    for parameter in rest.rstrip(")").split(","):
+        text = parameter.strip()
+        if text in ("void", ""):
+            continue
+        if text == "...":
+            arguments.append("p")
+        elif "va_list" in text:
+            arguments.append("ap")
+        elif "format" in text:
+            arguments.append('"%d"' if "..." in rest else "(const char *)q")
+        else:
+            arguments.append("q" if "*" in text else "p")
+    call = f"{native.name}({', '.join(arguments)})"
+    if head.startswith("void ") and "*" not in head:
+        return f"{call};"
+    return f"__typeof__({call}) volatile result = {call}; (void)result;"  # kept, though nobody looks at it
+
+
+@pytest.mark.parametrize("native", OFFERED, ids=lambda native: native.name)
+async def test_native_is_declared_with_the_tables_signature(compile_c: Any, native: Native) -> None:
+    source = f"{INCLUDES}void *volatile q;\nvolatile int p;\nva_list ap;\nvoid on_init(void) {{ {call_of(native)} }}\n"
+    image = await compile_c(source, optimization="O0")
+    found = {i.name: i.signature for i in image.imports}
+    assert found[native.name] == Signature(native.params, native.results)
+
+
+def test_undeclared_natives_are_in_no_header(headers: Path) -> None:
+    text = "\n".join(path.read_text() for path in headers.rglob("*.h"))
+    assert not [name for name in UNDECLARED if re.search(rf"\b{name}\(", text)]
+
+
+@pytest.mark.parametrize("name", sorted(header_names()))
+async def test_each_header_compiles_alone_and_adds_nothing(compile_c: Any, name: str) -> None:
+    image = await compile_c(f"#include <{name}>\nvoid on_init(void) {{}}\n")
+    assert image.warnings == ()
+    assert {i.name for i in image.imports} == {"close"}
+
+
+CONSTANTS = [*OpenFlag, *IoctlCommand]
+
+
+@pytest.mark.parametrize("constant", CONSTANTS, ids=lambda c: str(c.name))
+async def test_constants_are_the_firmwares(compile_c: Any, constant: Any) -> None:
+    assertion = f'_Static_assert({constant.name} == {constant.value}, "differs");'
+    await compile_c(f"{INCLUDES}{assertion}\nvoid on_init(void) {{}}\n")
+
+
+@pytest.mark.parametrize(
+    ("prefix", "flags"), [("I2C_", I2cConfigFlag), ("I2C_MSG_", I2cMessageFlag), ("I2C_EX_MSG_", I2cExchangeFlag)]
+)
+async def test_i2c_flags_are_the_firmwares(compile_c: Any, prefix: str, flags: Any) -> None:
+    names = {"DELAY": "DELAY_EN"}
+    lines = [f'_Static_assert({prefix}{names.get(f.name, f.name)} == {f.value}, "differs");' for f in flags]
+    await compile_c(INCLUDES + "\n".join(lines) + "\nvoid on_init(void) {}\n")

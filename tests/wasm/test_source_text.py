@@ -1,0 +1,146 @@
+"""The compiler runs on text from anywhere: none of it may make the compiler read the host's files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from microclaw.errors import BuildError
+from microclaw.wasm.source_text import MAX_SOURCE_BYTES, header_names, read_source
+
+TAIL = "\nvoid on_init(void) {}\n"
+
+TRICKS = {
+    "absolute": '#include "/etc/passwd"',
+    "brackets": "#include </etc/passwd>",
+    "parent": '#include "../glue/glue.h"',
+    "hidden parent": '#include "sys/../../toolchain.py"',
+    "internal header": '#include "pin_marks.h"',
+    "spaces": '  #  include  "/etc/passwd"',
+    "digraph": '%:include "/etc/passwd"',
+    "spliced": '#inc\\\nlude "/etc/passwd"',
+    "spliced with blanks": '#inc\\  \nlude "/etc/passwd"',
+    "spliced hash": '\\\n#include "/etc/passwd"',
+    "comment first": '/* x */ #include "/etc/passwd"',
+    "comment inside": '#/* x\n */include "/etc/passwd"',
+    "comment before the name": '#include /* x */ "/etc/passwd"',
+    "after a comment's end": '/* " */\n#include "/etc/passwd" // "',
+    "computed": '#define F "/etc/passwd"\n#include F',
+    "file macro": "#include __FILE__",
+    "import": '#import "/etc/passwd"',
+    "include_next": '#include_next "stdio.h"',
+    "embed": 'char x[] = {\n#embed "/etc/passwd"\n};',
+    "line": '#line 3 "/etc/passwd"',
+    "line marker": '# 3 "/etc/passwd" 3',
+    "ident": '#ident "x"',
+    "has_include": '#if __has_include("/etc/passwd")\n#endif',
+    "has_embed": '#if __has_embed("/etc/passwd")\n#endif',
+    "dependency": '#pragma GCC dependency "/etc/passwd"',
+    "system header": "#pragma GCC system_header",
+    "diagnostics off": '#pragma clang diagnostic ignored "-Wformat"',
+    "_Pragma": '_Pragma("GCC dependency \\"/etc/passwd\\"")',
+    "asm": '__asm__(".incbin \\"/etc/passwd\\"");',
+    "asm spelled short": 'void f(void) { asm("nop"); }',
+    "asm defined": "#define __asm__ x",
+    "quote hides a comment": "char a = ' /*\n#include \"/etc/passwd\"\n' */",
+    "string hides a comment": 'char *a = " /*\n#include "/etc/passwd"\n" */;',
+    "raw string": 'char *a = R"(\n#include "/etc/passwd"\n)";',
+    "byte order mark": '\ufeff#include "/etc/passwd"',
+    "foreign blank": '\u00a0#include "/etc/passwd"',
+    "escape": '#\\u0069nclude "/etc/passwd"',
+    "nul": 'int a;\0\n#include "/etc/passwd"',
+    "form feed is a blank": '\f#include "/etc/passwd"',
+    "carriage return": 'int a; // x\r#include "/etc/passwd"',
+    "open comment": '/* /* */ #include "/etc/passwd"',
+    "unfinished comment": "/* never ends",
+}
+
+
+@pytest.mark.parametrize("trick", TRICKS)
+def test_trick_is_refused_before_the_compiler(trick: str) -> None:
+    with pytest.raises(BuildError) as caught:
+        read_source(TRICKS[trick] + TAIL, "prog")
+    assert caught.value.stage == "source"
+    assert caught.value.diagnostics[0].line is not None
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        '#define P(a, b) a##b\n#if P(__has_inc, lude)("/etc/passwd")\n#error leaked\n#endif',
+        '#define P(a, b) a##b\nvoid f(void) { P(__as, m__)(".incbin \\"/etc/passwd\\""); }',
+        '#define P(a, b) a##b\nP(_Prag, ma)("GCC dependency \\"/etc/passwd\\"")',
+        '??=include "/etc/passwd"',
+        'char *a = "??/\n#include /etc/passwd\n";',
+    ],
+)
+async def test_pasted_names_find_nothing_in_the_compiler(compile_c: Any, source: str) -> None:
+    with pytest.raises(BuildError) as caught:
+        await compile_c(source + TAIL)
+    said = " ".join(d.render() for d in caught.value.diagnostics)
+    assert "root:" not in said
+    assert "leaked" not in said
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        '#include "microclaw.h" // and <stdio.h>',
+        "#include <sys/ioctl.h>",
+    ],
+)
+def test_own_headers_are_allowed(source: str) -> None:
+    assert read_source(source + TAIL, "prog").text.startswith("#include")
+
+
+async def test_ordinary_c_passes_unchanged(compile_c: Any) -> None:
+    source = """
+#include <stdint.h> /* a "quote" here, it's fine */
+#pragma once
+#if 1 && \\
+    defined(INT32_MAX)
+#define LONG_ONE(a) \\
+    do { x = '"' + a; } while (0) // it's
+#else
+#error "no"
+#endif
+static const char text[] = "/* not a comment */ \\"#include\\" caf\u00e9";
+int x;
+void on_init(void) {
+#pragma unroll
+    for (int i = 0; i < 3; i++) LONG_ONE(text[i] + 0x1fu + 1e-3 + '\\'');
+}
+"""
+    image = await compile_c(source)
+    assert image.source == source
+
+
+def test_lines_keep_their_numbers_after_continuations() -> None:
+    text = read_source("int a; \\\n  int b;\nint c;\n", "prog")
+    assert text.find_name("a") == (1, 5)
+    assert text.find_name("c") == (3, 5)
+
+
+def test_a_call_is_found_before_a_declaration() -> None:
+    text = read_source("int f(int);\nint g(void) {\n    return f(1);\n}\n", "prog")
+    assert text.find_name("f") == (3, 12)
+    assert text.find_name("g") == (2, 5)
+    assert text.find_name("h") is None
+
+
+def test_oversized_source_is_refused() -> None:
+    with pytest.raises(BuildError, match="more than the limit"):
+        read_source("//" + "x" * MAX_SOURCE_BYTES, "prog")
+
+
+@pytest.mark.parametrize(("source", "message"), [("", "empty"), (" \n", "empty"), ("\udc80", "UTF-8")])
+def test_source_that_is_no_text_is_refused(source: str, message: str) -> None:
+    with pytest.raises(BuildError, match=message):
+        read_source(source, "prog")
+
+
+def test_the_header_list_has_the_firmwares_and_not_the_glues() -> None:
+    names = header_names()
+    assert {"microclaw.h", "stdio.h", "sys/ioctl.h", "wasm_app.h"} <= names
+    assert not any("glue" in name or "marks" in name for name in names)
