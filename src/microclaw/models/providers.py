@@ -69,11 +69,9 @@ class _DirectModel:
             )
         except (AgentRunError, UserError) as exc:
             raise _translated(exc, self.name) from exc
-        except ValueError as exc:  # a 200 answer that is no answer: the SDKs' JSON and pydantic errors
-            raise ModelError(
-                f"{self.name} sent an answer that cannot be read: {_first_line(exc)}",
-                next_step="check that the address is a model's API, or choose another model with MICROCLAW_MODEL",
-            ) from exc
+        except (ValueError, TypeError, AttributeError, LookupError) as exc:
+            # What the libraries raise when a 200 answer is JSON of another kind.
+            raise _unreadable(self.name, exc) from exc
         return _reply(response, time.perf_counter() - began)
 
     async def _ready(self) -> ProviderModel:
@@ -247,23 +245,33 @@ def _cost(response: wire.ModelResponse) -> float | None:
 
 def _translated(exc: Exception, name: str) -> ModelError:
     """A provider's error with what to do next."""
-    from pydantic_ai.exceptions import ModelAPIError, ModelHTTPError, ModelTimeoutError, UnexpectedModelBehavior
+    from pydantic_ai.exceptions import (
+        ModelAPIError,
+        ModelConnectionError,
+        ModelHTTPError,
+        ModelTimeoutError,
+        UnexpectedModelBehavior,
+    )
 
     if isinstance(exc, ModelHTTPError):
         return _http_error(exc.status_code, name, exc)
     if isinstance(exc, ModelTimeoutError):
         return ModelError(f"{name} did not answer in time", next_step="ask again, or choose a faster MICROCLAW_MODEL")
-    if isinstance(exc, ModelAPIError):
+    if isinstance(exc, ModelConnectionError):
         return ModelError(
             f"{name} cannot be reached, or the connection was cut: {_first_line(exc)}",
             next_step="check the network and the address (OPENAI_BASE_URL, ANTHROPIC_BASE_URL), then ask again",
         )
-    if isinstance(exc, UnexpectedModelBehavior):
-        return ModelError(
-            f"{name} sent an answer that cannot be read: {_first_line(exc)}",
-            next_step="ask again, or choose another model with MICROCLAW_MODEL",
-        )
+    if isinstance(exc, ModelAPIError | UnexpectedModelBehavior):
+        return _unreadable(name, exc)
     return ModelError(f"{name} cannot be used: {_first_line(exc)}", next_step="check MICROCLAW_MODEL and the key")
+
+
+def _unreadable(name: str, exc: Exception) -> ModelError:
+    return ModelError(
+        f"{name} sent an answer that cannot be read: {_first_line(exc)}",
+        next_step="check that the address is a model's API, or choose another model with MICROCLAW_MODEL",
+    )
 
 
 def _http_error(status: int, name: str, exc: Exception) -> ModelError:

@@ -1,0 +1,279 @@
+"""The providers against local servers that speak the real wire formats: whole tool loops, and every way to fail."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import pytest
+
+from microclaw.config import ModelSettings
+from microclaw.errors import ModelError
+from microclaw.models.choose import choose_model
+from microclaw.models.offline import OfflineModel
+from microclaw.models.protocol import (
+    AssistantReply,
+    Message,
+    Model,
+    ModelRequest,
+    ToolCall,
+    ToolReturn,
+    ToolSpec,
+    UserText,
+)
+from microclaw.models.providers import AnthropicProviderModel, OpenAIProviderModel
+
+SCHEMA = '{"type":"object","properties":{"pin":{"type":"integer"}},"required":["pin"],"additionalProperties":false}'
+TOOLS = (ToolSpec("gpio-set", "Set a pin.", SCHEMA),)
+LIMIT_S = 20
+
+
+@dataclass
+class Server:
+    """Answers each request with the next (status, body); a body of None never answers, bytes are sent raw."""
+
+    answers: list[tuple[int, Any]]
+    url: str = ""
+    paths: list[str] = field(default_factory=list)
+    bodies: list[dict[str, Any]] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+            headers = {k.lower(): v.strip() for k, _, v in (line.partition(":") for line in head[1:] if line)}
+            body = await reader.readexactly(int(headers.get("content-length", 0)))
+            self.paths.append(head[0].split(" ")[1])
+            self.headers.append(headers)
+            self.bodies.append(json.loads(body) if body else {})
+            status, answer = self.answers.pop(0)
+            if answer is None:
+                await reader.read()  # until the client gives up
+                return
+            content = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+            writer.write(
+                f"HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {len(content)}\r\n"
+                "connection: close\r\n\r\n".encode()
+            )
+            writer.write(content if status != 299 else content[:10])
+            await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+
+StartServer: TypeAlias = Callable[..., AbstractAsyncContextManager[Server]]
+
+
+@asynccontextmanager
+async def server(*answers: tuple[int, Any]) -> AsyncIterator[Server]:
+    state = Server(list(answers))
+    listening = await asyncio.start_server(state.serve, "127.0.0.1", 0)
+    state.url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+    async with listening, asyncio.timeout(LIMIT_S):
+        yield state
+
+
+def anthropic_reply(*content: dict[str, Any], stop: str = "end_turn") -> dict[str, Any]:
+    return {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": "claude-sonnet-5-5",
+        "content": list(content),
+        "stop_reason": stop,
+        "stop_sequence": None,
+        "usage": {"input_tokens": 1000, "output_tokens": 100},
+    }
+
+
+def openai_reply(text: str | None = None, calls: list[tuple[str, str]] | None = None) -> dict[str, Any]:
+    message: dict[str, Any] = {"role": "assistant", "content": text}
+    if calls:
+        message["tool_calls"] = [
+            {"id": f"call_{n}", "type": "function", "function": {"name": name, "arguments": arguments}}
+            for n, (name, arguments) in enumerate(calls)
+        ]
+    return {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1_700_000_000,
+        "model": "test-model",
+        "choices": [{"index": 0, "message": message, "finish_reason": "tool_calls" if calls else "stop"}],
+        "usage": {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100},
+    }
+
+
+def anthropic(url: str, timeout_s: float = 10) -> AnthropicProviderModel:
+    return AnthropicProviderModel("claude-sonnet-5-5", api_key="sk-test", base_url=url, timeout_s=timeout_s)
+
+
+def openai(url: str, timeout_s: float = 10, name: str | None = "test-model") -> OpenAIProviderModel:
+    return OpenAIProviderModel(name, base_url=f"{url}/v1", timeout_s=timeout_s)
+
+
+@asynccontextmanager
+async def closing(model: Model) -> AsyncIterator[Model]:
+    try:
+        yield model
+    finally:
+        await model.aclose()
+
+
+def request(*messages: Message) -> ModelRequest:
+    return ModelRequest("you are microclaw", messages or (UserText("set pin 4 on"),), TOOLS)
+
+
+CALLED = AssistantReply("", (ToolCall("id-1", "gpio-set", '{"pin": 4}'),))
+RETURNED = ToolReturn("id-1", "gpio-set", '{"success": true}')
+
+
+async def test_anthropic_tool_loop_speaks_the_messages_api() -> None:
+    use = {"type": "tool_use", "id": "id-1", "name": "gpio-set", "input": {"pin": 4}}
+    async with (
+        server(
+            (200, anthropic_reply(use, stop="tool_use")), (200, anthropic_reply({"type": "text", "text": "on"}))
+        ) as s,
+        closing(anthropic(s.url)) as model,
+    ):
+        first = await model.respond(request())
+        assert (first.calls[0].call_id, first.calls[0].name) == ("id-1", "gpio-set")
+        assert json.loads(first.calls[0].arguments) == {"pin": 4}
+        assert (first.usage.input_tokens, first.usage.output_tokens) == (1000, 100)
+        assert first.usage.cost_usd is not None
+        assert first.usage.cost_usd > 0
+        second = await model.respond(request(UserText("set pin 4 on"), CALLED, RETURNED))
+        assert second.text == "on"
+    assert s.paths[0].startswith("/v1/messages")
+    assert "sk-test" in str(s.headers[0])
+    sent = s.bodies[0]
+    assert "you are microclaw" in json.dumps(sent["system"])
+    assert sent["tools"][0]["name"] == "gpio-set"
+    assert sent["tools"][0]["input_schema"]["properties"] == {"pin": {"type": "integer"}}
+    roles = [m["role"] for m in s.bodies[1]["messages"]]
+    assert roles == ["user", "assistant", "user"]
+    result = s.bodies[1]["messages"][2]["content"][0]
+    assert (result["type"], result["tool_use_id"]) == ("tool_result", "id-1")
+
+
+async def test_openai_tool_loop_speaks_chat_completions() -> None:
+    async with (
+        server((200, openai_reply(calls=[("gpio-set", '{"pin": 4}')])), (200, openai_reply("on"))) as s,
+        closing(openai(s.url)) as model,
+    ):
+        first = await model.respond(request())
+        assert [(c.name, c.arguments) for c in first.calls] == [("gpio-set", '{"pin": 4}')]
+        second = await model.respond(request(UserText("set pin 4 on"), CALLED, RETURNED))
+        assert second.text == "on"
+        assert second.usage.cost_usd is None
+    assert s.paths == ["/v1/chat/completions"] * 2
+    assert s.bodies[0]["messages"][0]["role"] in ("system", "developer")
+    assert [m["role"] for m in s.bodies[1]["messages"]][1:] == ["user", "assistant", "tool"]
+    assert s.bodies[1]["messages"][3]["tool_call_id"] == "id-1"
+
+
+async def test_broken_arguments_reach_the_turn_as_the_model_wrote_them_and_can_be_replayed() -> None:
+    async with (
+        server((200, openai_reply(calls=[("gpio-set", '{"pin": ')])), (200, openai_reply("sorry"))) as s,
+        closing(openai(s.url)) as model,
+    ):
+        first = await model.respond(request())
+        assert first.calls[0].arguments == '{"pin": '
+        replayed = AssistantReply("", (ToolCall("id-1", "gpio-set", '{"pin": '),))
+        wrong = ToolReturn("id-1", "gpio-set", "{}", failed=True)
+        assert (await model.respond(request(UserText("x"), replayed, wrong))).text == "sorry"
+    arguments = s.bodies[1]["messages"][2]["tool_calls"][0]["function"]["arguments"]
+    assert json.loads(arguments) == {"not_json": '{"pin": '}
+
+
+async def test_broken_arguments_are_replayed_to_anthropic_as_an_object() -> None:
+    replayed = AssistantReply("", (ToolCall("id-1", "gpio-set", "nonsense"),))
+    wrong = ToolReturn("id-1", "gpio-set", "{}", failed=True)
+    async with (
+        server((200, anthropic_reply({"type": "text", "text": "sorry"}))) as s,
+        closing(anthropic(s.url)) as model,
+    ):
+        await model.respond(request(UserText("x"), replayed, wrong))
+    assert s.bodies[0]["messages"][1]["content"][0]["input"] == {"not_json": "nonsense"}
+
+
+async def test_a_tool_the_model_made_up_is_passed_on_to_the_turn() -> None:
+    async with server((200, openai_reply(calls=[("launch", "{}")]))) as s, closing(openai(s.url)) as model:
+        assert (await model.respond(request())).calls[0].name == "launch"
+
+
+FAILURES = [
+    ((401, {"error": {"message": "bad key"}}), "key was refused", "_API_KEY"),
+    ((403, {"error": {"message": "no"}}), "key was refused", "_API_KEY"),
+    ((404, {"error": {"message": "no such model"}}), "no model", "MICROCLAW_MODEL"),
+    ((429, {"error": {"message": "slow down"}}), "429", "wait"),
+    ((400, {"error": {"message": "tools are not supported"}}), "tools are not supported", "MICROCLAW_MODEL"),
+    ((500, {"error": {"message": "oops"}}), "500", "again"),
+    ((529, {"error": {"message": "overloaded"}}), "529", "again"),
+    ((200, b"<html>a router's login page</html>"), "cannot be read", "MICROCLAW_MODEL"),
+    ((200, {"hello": "world"}), "cannot be read", "MICROCLAW_MODEL"),
+    ((200, b""), "cannot be read", "MICROCLAW_MODEL"),
+    ((299, {"cut": "in the middle of the answer"}), "cut", "address"),
+    ((200, None), "in time", "again"),
+]
+
+
+@pytest.mark.parametrize(("answer", "said", "next_step"), FAILURES)
+@pytest.mark.parametrize("make", [anthropic, openai])
+async def test_failure_of_the_service_is_one_error_with_a_next_step(
+    make: Callable[[str, float], Model], answer: tuple[int, Any], said: str, next_step: str
+) -> None:
+    async with server(answer) as s, closing(make(s.url, 0.5)) as model:
+        with pytest.raises(ModelError) as caught:
+            await model.respond(request())
+        assert said in caught.value.message
+        assert next_step in (caught.value.next_step or "")
+        assert len(s.paths) == 1, "the SDK must not retry"
+
+
+@pytest.mark.parametrize("make", [anthropic, openai])
+async def test_an_address_where_nobody_listens_is_named(make: Callable[[str], Model]) -> None:
+    async with server() as s:
+        url = s.url
+    async with closing(make(url)) as model, asyncio.timeout(LIMIT_S):
+        with pytest.raises(ModelError, match="cannot be reached"):
+            await model.respond(request())
+
+
+async def test_a_server_without_a_named_model_is_asked_for_its_first_one() -> None:
+    models = {"object": "list", "data": [{"id": "qwen3:8b", "object": "model", "created": 1, "owned_by": "library"}]}
+    async with server((200, models), (200, openai_reply("hi"))) as s, closing(openai(s.url, name=None)) as model:
+        await model.respond(request())
+        assert model.name == "qwen3:8b"
+    assert s.paths[0] == "/v1/models"
+    assert s.bodies[1]["model"] == "qwen3:8b"
+
+
+@pytest.mark.parametrize("answer", [(200, {"object": "list", "data": []}), (500, {}), (200, b"x"), (200, {"data": 7})])
+async def test_a_server_that_names_no_model_is_an_error_with_a_next_step(answer: tuple[int, Any]) -> None:
+    async with server(answer) as s, closing(openai(s.url, name=None)) as model:
+        with pytest.raises(ModelError) as caught:
+            await model.respond(request())
+        assert caught.value.next_step
+
+
+@pytest.mark.parametrize(
+    ("settings", "kind", "name"),
+    [
+        (ModelSettings(), OfflineModel, "offline"),
+        (ModelSettings(anthropic_api_key="a", openai_api_key="b"), AnthropicProviderModel, "claude-sonnet-5-5"),
+        (ModelSettings(openai_api_key="b"), OpenAIProviderModel, "gpt-6.1-terra"),
+        (ModelSettings(openai_base_url="http://localhost:11434/v1"), OpenAIProviderModel, "the server's model"),
+        (ModelSettings(openai_base_url="http://localhost/v1", model="qwen3"), OpenAIProviderModel, "qwen3"),
+        (ModelSettings(anthropic_api_key="a", model="claude-x"), AnthropicProviderModel, "claude-x"),
+    ],
+)
+async def test_the_settings_choose_the_model(settings: ModelSettings, kind: type[Model], name: str) -> None:
+    model = choose_model(settings)
+    assert isinstance(model, kind)
+    assert model.name == name
