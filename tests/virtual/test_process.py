@@ -16,6 +16,7 @@ import pytest
 from tests.virtual.conftest import TIMEOUT_S, BoardUnderTest, Case, Link, StartBoard
 from wasmtime import wat2wasm
 
+from microclaw.virtual.machine import LOOP_BOOTS
 from microclaw.wire import control
 from microclaw.wire.wasmachine.frame import FrameType, encode_frame
 from microclaw.wire.wasmachine.request import (
@@ -363,11 +364,47 @@ def test_mutated_installs_do_not_end_the_board(cases: tuple[Case, ...], start_bo
     assert board.process.poll() is None
 
 
-def test_kept_apps_are_not_started_in_a_boot_loop(start_board: StartBoard) -> None:
+# ioctl(open("/dev/gpio/2", O_RDWR, 0), GPIOCSCFG, va) where va leads to a data_seq whose one frame points nowhere.
+CRASHING = r"""(module
+  (import "env" "open" (func $open (param i32 i32 i32) (result i32)))
+  (import "env" "ioctl" (func $ioctl (param i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 64) "/dev/gpio/2\00")
+  (data (i32.const 128) "\90\00\00\00")
+  (data (i32.const 144) "\01\00\00\00\01\00\00\00\01\00\00\00\01\00\04\00\00\00\ff\ff")
+  (func (export "on_init")
+    (drop (call $ioctl (call $open (i32.const 64) (i32.const 0x14000000) (i32.const 0))
+                       (i32.const 0x8101) (i32.const 128)))))"""
+
+
+def test_app_that_crashes_the_board_is_not_started_for_ever(start_board: StartBoard) -> None:
     board = start_board("--serial", "none", "--mode", "kind")
-    link, bench = board.link(), board.control()
-    assert status(link, install_request(1, "ok", bytes(wat2wasm(SILENT))), FrameType.INSTALL) == 65
-    for _ in range(4):
-        bench.ask(control.Power("reset"))
-    assert bench.ask(control.Apps()).apps == ()
-    assert any("boot loop" in line.text for line in bench.ask(control.Log()).lines)
+    watcher, link = board.control(), board.link()
+    watcher.ask(control.Watch(log=True))
+    install = install_request(1, "bad", bytes(wat2wasm(CRASHING)))
+    link.send(encode_frame(FrameType.INSTALL, install.encode()))
+    texts: list[str] = []
+    while "boot loop: kept apps are not started" not in texts:
+        pushed = control.decode_server_line(watcher.line())
+        assert isinstance(pushed, control.LogPushed)
+        texts.append(pushed.text)
+    assert texts.count("Rebooting...") == LOOP_BOOTS - 1
+    assert board.control().ask(control.Apps()).apps == ()
+
+
+def test_flash_folder_keeps_a_kind_boards_apps_between_runs(
+    cases: tuple[Case, ...], start_board: StartBoard, tmp_path: Path
+) -> None:
+    options = ("--serial", "none", "--mode", "kind", "--flash", str(tmp_path / "flash"))
+    first = start_board(*options)
+    link = first.link()
+    for name in ("one", "two"):
+        assert status(link, install_request(1, name, tiny(cases), heap_bytes=4096), FrameType.INSTALL) == 65
+    first.stop()
+    second = start_board(*options)
+    apps = second.control().ask(control.Apps()).apps
+    assert [(app.name, app.heap_bytes) for app in apps] == [("two", 4096), ("one", 4096)]
+    assert status(second.link(), uninstall_request(2, "one")) == 66
+    second.stop()
+    third = start_board(*options)
+    assert [app.name for app in third.control().ask(control.Apps()).apps] == ["two"]

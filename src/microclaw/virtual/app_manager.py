@@ -299,20 +299,20 @@ class AppManager(Generic[A]):
             url_number(tail, "wd", DEFAULT_WATCHDOG_MS),
         )
         try:
-            self._launch(app)
+            self._launch(app, keep=self._shelf)
         except InvalidModule as exc:
             text = exc.message if exc.message.startswith("Install ") else f"Install WASM app failed: {exc.message}"
             self._refuse(request.mid, text[:255])
             return
-        if self._shelf is not None:
-            self._shelf.keep(app)
         self._console("Install WASM app success!")
         self._answer(Response(Status.CREATED, request.mid))
 
-    def _launch(self, app: KeptApp) -> None:
+    def _launch(self, app: KeptApp, keep: AppShelf | None = None) -> None:
         instance = self._loader.load(
             app.name, app.wasm, heap_bytes=app.heap_bytes, timers=app.timers, watchdog_ms=app.watchdog_ms
         )
+        if keep is not None:
+            keep.keep(app)
         with self._lock:
             if self._closed:  # the power went while it was loaded
                 self._loader.unload(instance)
