@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import sys
 from typing import Any
 
 import pytest
 
 from microclaw.boards.profile import BoardProfile
 from microclaw.boards.reader import board_ids, load_board
-from microclaw.errors import BuildError, Diagnostic
-from microclaw.wasm import BuildCache, Signature, compile_module, read_module
+from microclaw.errors import BuildError, ConfigError, Diagnostic
+from microclaw.wasm import BuildCache, Signature, compile_module, find_toolchain, read_module
 from microclaw.wire.wasmachine.natives import NATIVES
 
 HEAD = '#include "microclaw.h"\n'
@@ -310,6 +311,33 @@ async def test_pins_are_those_named_as_constants(compile_c: Any) -> None:
         gpio_open(n, GPIO_IN);
     }}"""
     assert (await compile_c(source)).pins == (2, 6, 7, 8, 9, 14)
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [("i2c_open(8, 9);", "i2c"), ("pwm_open(5, 100);", "ledc"), ('open("/dev/spi/2", O_RDWR);', "spi")],
+)
+async def test_device_node_that_the_firmware_lacks_is_refused(
+    compile_c: Any, board: BoardProfile, body: str, kind: str
+) -> None:
+    bare = dataclasses.replace(board, firmware=dataclasses.replace(board.firmware, device_nodes=frozenset(["gpio"])))
+    error = await refused(compile_c, f"{HEAD}#include <fcntl.h>\nvoid on_init(void) {{\n    {body}\n}}\n", board=bare)
+    assert error.message.endswith(f"was built without /dev/{kind}")
+    assert error.line == 4
+
+
+async def test_empty_parameter_lists_are_accepted(compile_c: Any) -> None:
+    assert "on_init" in (await compile_c(f"{HEAD}void tick() {{}}\nvoid on_init() {{ every(5, tick); }}")).exports
+
+
+def test_missing_compiler_says_how_to_get_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    (tmp_path / "ziglang").mkdir()
+    (tmp_path / "ziglang" / "__init__.py").touch()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "ziglang", raising=False)
+    with pytest.raises(ConfigError) as caught:
+        find_toolchain.__wrapped__()
+    assert caught.value.next_step == "install it: pip install ziglang"
 
 
 async def test_board_without_an_led_says_so(compile_c: Any, board: BoardProfile) -> None:

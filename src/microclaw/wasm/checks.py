@@ -7,6 +7,7 @@ is found here, with the line of the source where it can be known.
 from __future__ import annotations
 
 import difflib
+import re
 from collections import Counter
 from collections.abc import Iterator
 from typing import Final
@@ -20,6 +21,8 @@ from microclaw.wasm.source_text import SourceText
 from microclaw.wire.wasmachine.natives import APP_EXPORTS, NATIVE_MODULE, NATIVES, Native
 
 _C_TYPES: Final = {"i32": "int", "i64": "long long", "f32": "float", "f64": "double"}
+_NODE: Final = re.compile(rb"/dev/([a-z0-9]{1,16})/")
+_OPENED_BY: Final = {"gpio": "gpio_open", "ledc": "pwm_open", "i2c": "i2c_open"}
 _COMPILER_RUNTIME: Final = {
     **dict.fromkeys(("__multi3", "__divti3", "__udivti3", "__modti3", "__umodti3"), "128-bit integers"),
     **dict.fromkeys(("__addtf3", "__subtf3", "__multf3", "__divtf3", "__fixtfsi", "__floatsitf"), "long double"),
@@ -64,6 +67,18 @@ def check_exports(module: Module, source: SourceText | None, file: str) -> Itera
         yield at(
             source, None, "it exports no memory", "compile with the WASMachine profile: microclaw app build", file=file
         )
+
+
+def check_nodes(module: Module, board: BoardProfile, source: SourceText | None, file: str) -> Iterator[Diagnostic]:
+    """An error for each kind of device node in the program's data that this board's firmware was built without."""
+    named = {match[1].decode() for segment in module.data for match in _NODE.finditer(segment.data)}
+    for kind in sorted(named - board.firmware.device_nodes):
+        place = None
+        if source is not None:
+            place = source.find_string(f"/dev/{kind}/") or source.find_name(_OPENED_BY.get(kind, ""))
+        has = ", ".join(sorted(board.firmware.device_nodes))
+        message = f"the firmware of {board.title} was built without /dev/{kind}"
+        yield at(source, place, message, f"it has {has}", file=file)
 
 
 def check_size(

@@ -15,7 +15,7 @@ from typing import Any, Final
 from microclaw.boards.profile import BoardProfile
 from microclaw.errors import BuildError, Diagnostic
 from microclaw.wasm.cache import BuildCache, default_cache
-from microclaw.wasm.checks import check_exports, check_imports, check_size, memory_use
+from microclaw.wasm.checks import check_exports, check_imports, check_nodes, check_size, memory_use
 from microclaw.wasm.diagnostics import PinMark, read_compiler_output, read_linker_output
 from microclaw.wasm.glue import build_glue, headers_hash
 from microclaw.wasm.image import Image
@@ -191,6 +191,7 @@ def _checked_image(
     errors = (
         *check_imports(module, board, text, file),
         *check_exports(module, text, file),
+        *check_nodes(module, board, text, file),
         *check_size(module, len(build.wasm), board, text, file, build.largest),
         *pin_errors,
     )

@@ -46,7 +46,7 @@ _PROGRAM: Final = (
         "-Werror=array-bounds",
         "-Werror=implicit-function-declaration",
     ),
-    *("-Werror=strict-prototypes", "-Werror=incompatible-pointer-types", "-Wno-unused-function", "-ferror-limit=20"),
+    *("-Werror=incompatible-pointer-types", "-Wno-unused-function", "-ferror-limit=20"),
     *("-fno-color-diagnostics", "-fno-caret-diagnostics", "-fmacro-backtrace-limit=1"),
 )
 _LINK: Final = (

@@ -11,7 +11,7 @@ void gpio_close(int gpio) { microclaw_close_node(gpio); }
 
 int gpio_open(int pin, int flags) {
     /* An output is opened for reading too: gpio_get and gpio_toggle read the pin itself. */
-    int fd = microclaw_open_node("gpio", pin, flags & GPIO_OUT ? O_RDWR : O_RDONLY);
+    int fd = microclaw_open_node("/dev/gpio/", pin, flags & GPIO_OUT ? O_RDWR : O_RDONLY);
     gpioc_cfg_t cfg = {.flags = (flags & GPIO_PULLDOWN ? GPIOC_PULLDOWN_EN : 0) |
                                 (flags & GPIO_PULLUP ? GPIOC_PULLUP_EN : 0) |
                                 (flags & GPIO_OPENDRAIN ? GPIOC_OPENDRAIN_EN : 0)};

@@ -14,7 +14,7 @@ int i2c_open(int sda, int scl) {
     if (bus) {
         return bus - 1;
     }
-    int fd = microclaw_open_node("i2c", 0, O_RDWR);
+    int fd = microclaw_open_node("/dev/i2c/", 0, O_RDWR);
     i2c_cfg_t cfg = {.sda_pin = (uint16_t)sda,
                      .scl_pin = (uint16_t)scl,
                      .flags = I2C_MASTER | I2C_SDA_PULLUP | I2C_SCL_PULLUP,

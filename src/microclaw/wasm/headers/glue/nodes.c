@@ -7,13 +7,12 @@
 #define MAX_NODES 32
 static int open_nodes[MAX_NODES]; /* fd + 1; 0 is a free place */
 
-int microclaw_open_node(const char *kind, int number, int flags) {
-    char path[24] = "/dev/";
-    char *p = path + 5;
-    while (*kind) {
-        *p++ = *kind++;
+int microclaw_open_node(const char *nodes, int number, int flags) {
+    char path[24];
+    char *p = path;
+    while (*nodes) {
+        *p++ = *nodes++;
     }
-    *p++ = '/';
     if (number >= 10) {
         *p++ = (char)('0' + number / 10 % 10);
     }

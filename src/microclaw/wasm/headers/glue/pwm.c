@@ -35,7 +35,7 @@ static int configure(int fd, int slot, int pin, int frequency_hz) {
 
 int pwm_open(int pin, int frequency_hz) {
     for (int slot = 0; slot < SLOTS; slot++) {
-        int fd = slots[slot].fd ? -1 : microclaw_open_node("ledc", slot, O_RDWR);
+        int fd = slots[slot].fd ? -1 : microclaw_open_node("/dev/ledc/", slot, O_RDWR);
         if (fd < 0) {
             continue;
         }
