@@ -223,11 +223,13 @@ class RealClock:
 
 
 class VirtualClock:
-    """Time that stands still until `advance`; tasks take turns."""
+    """Time that stands still until `advance`; tasks take turns. A task is stuck after `stuck_cpu_s` without a pause."""
 
     is_virtual = True
 
-    def __init__(self) -> None:
+    def __init__(self, stuck_cpu_s: float = STUCK_CPU_S) -> None:
+        self._stuck_cpu_s = stuck_cpu_s
+        self._poll_s = min(_POLL_S, stuck_cpu_s / 2)
         self._lock = threading.Lock()
         self._advancing = threading.Lock()
         self._quiet = threading.Semaphore(0)
@@ -411,24 +413,24 @@ class VirtualClock:
                     return None
                 running = self._running
                 self._awaiting_quiet = True
-            if self._quiet.acquire(timeout=_POLL_S):
+            if self._quiet.acquire(timeout=self._poll_s):
                 continue
             with self._lock:
                 if not self._awaiting_quiet:
                     self._quiet.acquire()
                     continue
                 self._awaiting_quiet = False
-                if self._running is running and _spun(running):
+                if self._running is running and _spun(running, self._stuck_cpu_s):
                     return running.name
 
 
-def _spun(task: Task) -> bool:
-    """Whether the task used STUCK_CPU_S of CPU since it last got its turn or read the clock."""
+def _spun(task: Task, limit_s: float) -> bool:
+    """Whether the task used that much CPU since it last got its turn or read the clock."""
     cpu_s = _cpu_s(task)
     if task._cpu_mark_s == 0.0:
         task._cpu_mark_s = cpu_s
         return False
-    return cpu_s - task._cpu_mark_s >= STUCK_CPU_S
+    return cpu_s - task._cpu_mark_s >= limit_s
 
 
 def _cpu_s(task: Task) -> float:

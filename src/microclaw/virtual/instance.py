@@ -14,7 +14,7 @@ import wasmtime
 from wasmtime import TrapCode
 
 from microclaw.virtual.clock import Interrupted
-from microclaw.virtual.memory import WasmTrap
+from microclaw.virtual.memory import BoardCrash, WasmTrap
 from microclaw.virtual.module import PAGE_BYTES, Layout, Prepared
 from microclaw.virtual.natives.binding import bind
 from microclaw.virtual.natives.table import HANDLERS
@@ -34,6 +34,7 @@ TRAP_TEXTS: Final[Mapping[TrapCode, str]] = {
 }
 """WAMR's words (wasm_runtime_common.c, exception_msgs)."""
 MAX_STACK_BYTES: Final = 256 * 1024
+START_LIMIT_S: Final = 2.0
 _CANARY: Final = 0xA5
 # wasmtime-py carries an exception out of a host function in one global variable: only one at a time may be on its way.
 _RAISING = threading.Lock()
@@ -74,7 +75,7 @@ class Instance:
         try:
             with _FUNCTIONS:
                 self._link(module, native_groups)
-            instance = self._run(InstantiateFailed, lambda: self._linker.instantiate(self._store, module))
+            instance = self._instantiate(module)
         except BaseException:
             self._free()
             raise
@@ -95,7 +96,7 @@ class Instance:
     def call(self, name: str, *arguments: int) -> None:
         """Run an export. Raises WasmTrap, Interrupted or BoardCrash."""
         function = self._functions[name][0]
-        self._run(None, lambda: function(self._store, *arguments))
+        self._run(lambda: function(self._store, *arguments))
 
     def interrupt(self) -> None:
         """Make wasm code stop at its next loop or call, now and from now on."""
@@ -178,7 +179,20 @@ class Instance:
 
         return call
 
-    def _run(self, failure: type[Exception] | None, call: Callable[[], Any]) -> Any:
+    def _instantiate(self, module: wasmtime.Module) -> wasmtime.Instance:
+        """Runs the start function too, if there is one; that one must not take long."""
+        watchdog = threading.Timer(START_LIMIT_S, self.interrupt)
+        if self._layout.has_start:
+            watchdog.start()
+        try:
+            instance: wasmtime.Instance = self._run(lambda: self._linker.instantiate(self._store, module))
+            return instance
+        except (WasmTrap, Interrupted, BoardCrash, wasmtime.WasmtimeError) as exc:
+            raise InstantiateFailed(str(exc)) from exc
+        finally:
+            watchdog.cancel()
+
+    def _run(self, call: Callable[[], Any]) -> Any:
         try:
             return call()
         except BaseException as exc:
@@ -191,8 +205,6 @@ class Instance:
                     raise Interrupted(self._process.name) from None
                 text = TRAP_TEXTS.get(exc.trap_code) if exc.trap_code is not None else None
                 raise WasmTrap(text or exc.message.splitlines()[-1]) from None
-            if failure is not None and isinstance(exc, wasmtime.WasmtimeError):
-                raise failure(str(exc)) from exc
             raise
 
 

@@ -14,7 +14,7 @@ from microclaw.errors import ProtocolError
 MAGIC: Final = b"\0asm"
 VERSION: Final = b"\x01\0\0\0"
 PAGE_BYTES: Final = 65_536
-_MEMORY, _GLOBAL, _EXPORT, _DATA = 5, 6, 7, 11
+_MEMORY, _GLOBAL, _EXPORT, _START, _DATA = 5, 6, 7, 8, 11
 _FUNC_KIND, _MEMORY_KIND, _GLOBAL_KIND = 0, 2, 3
 _I32 = 0x7F
 _HOST_MEMORY_NAME: Final = "__virtual_memory"
@@ -31,6 +31,7 @@ class Layout:
     data_end: int | None = None
     stack_top: int | None = None
     first_data: int | None = None
+    has_start: bool = False
     globals: list[int | None] = field(default_factory=list)
 
     @property
@@ -125,6 +126,8 @@ def _layout(sections: list[tuple[int, bytes]]) -> Layout:
         data = _Bytes(body)
         if number == _MEMORY and data.leb():
             flags = data.byte()
+            if flags > 1:
+                raise ProtocolError(f"invalid limits flag {flags}")  # shared or 64-bit
             layout.pages = data.leb()
             layout.max_pages = data.leb() if flags & 1 else None
         elif number == _GLOBAL:
@@ -133,6 +136,8 @@ def _layout(sections: list[tuple[int, bytes]]) -> Layout:
             for _ in range(data.leb()):
                 name = data.name()
                 exports[name] = (data.byte(), data.leb())
+        elif number == _START:
+            layout.has_start = True
         elif number == _DATA:
             layout.first_data = _first_data(data)
     layout.memory_name = next((name for name, (kind, _) in exports.items() if kind == _MEMORY_KIND), None)

@@ -19,11 +19,13 @@ from microclaw.virtual.runtime import Runtime
 COMPILE_S = 120
 ENTRIES = ("on_init", "on_destroy", "on_timer_callback", "on_request", "on_response", "libc_builtin_set_errno")
 PRELUDE = """
-typedef unsigned char u8; typedef unsigned short u16; typedef unsigned u32; typedef long long i64; typedef unsigned long long u64;
+typedef unsigned char u8; typedef unsigned short u16; typedef unsigned u32; typedef long long i64;
+        typedef unsigned long long u64;
 typedef u32 size_t;
 int printf(const char *, ...); int puts(const char *); int snprintf(char *, size_t, const char *, ...);
 int sprintf(char *, const char *, ...); int putchar(int);
-void *malloc(size_t); void *calloc(size_t, size_t); void *realloc(void *, size_t); void free(void *); char *strdup(const char *);
+void *malloc(size_t); void *calloc(size_t, size_t); void *realloc(void *, size_t); void free(void *);
+        char *strdup(const char *);
 int open(const char *, int, ...); int read(int, void *, size_t); int write(int, const void *, size_t); int close(int);
 int ioctl(int, int, ...); i64 lseek(int, i64, int); unsigned sleep(unsigned); int usleep(unsigned);
 int wasm_create_timer(int, int, int); void wasm_timer_cancel(int); void wasm_timer_restart(int, int);

@@ -14,7 +14,8 @@ EXTRA = """
 #define EXCL (1 << 14)
 #define TRUNC (1 << 15)
 #define APPEND 1
-int pread(int, void *, size_t, int); int pwrite(int, const void *, size_t, int); int fsync(int); int fcntl(int, int, int);
+int pread(int, void *, size_t, int); int pwrite(int, const void *, size_t, int); int fsync(int);
+        int fcntl(int, int, int);
 int fstat(int, void *);
 """
 
@@ -24,7 +25,8 @@ def test_files_are_written_read_and_sought(bench: Bench, tmp_path: Path) -> None
         EXTRA
         + """void on_init(void) { char b[16] = ""; int f = open("/storage/hello.txt", RW | CREAT, 0666);
         printf("%d %d", write(f, "hello", 5), (int)lseek(f, 1, 0)); printf(" %d %s", read(f, b, 3), b);
-        printf(" %d", (int)lseek(f, -1, 2)); printf(" %d %d", pwrite(f, "J", 1, 0), pread(f, b, 15, 0)); printf(" %s", b);
+        printf(" %d", (int)lseek(f, -1, 2)); printf(" %d %d", pwrite(f, "J", 1, 0), pread(f, b, 15, 0));
+        printf(" %s", b);
         printf(" %d %d %d\\n", fsync(f), close(f), close(f)); }"""
     )
     assert bench.lines() == ["5 1 3 ell 4 1 5 Jello 0 0 -1"]
@@ -37,8 +39,10 @@ def test_open_flags_are_wasi_s(bench: Bench, tmp_path: Path) -> None:
     bench.run(
         EXTRA
         + """void on_init(void) { char b[8]; printf("%d", open("/storage/none", RW, 0));
-        printf(" %d", open("/storage/a", RW | CREAT | EXCL, 0)); int r = open("/storage/a", RD, 0); printf(" %d", write(r, "x", 1));
-        int w = open("/storage/a", WR, 0); printf(" %d", read(w, b, 1)); int p = open("/storage/a", WR | APPEND, 0); write(p, "6", 1);
+        printf(" %d", open("/storage/a", RW | CREAT | EXCL, 0)); int r = open("/storage/a", RD, 0);
+        printf(" %d", write(r, "x", 1));
+        int w = open("/storage/a", WR, 0); printf(" %d", read(w, b, 1)); int p = open("/storage/a", WR | APPEND, 0);
+        write(p, "6", 1);
         printf(" %d", read(r, b, 8)); open("/storage/a", WR | TRUNC, 0); printf(" %d\\n", (int)lseek(r, 0, 2)); }"""
     )
     assert bench.lines() == ["-1 -1 -1 -1 6 0"]
@@ -87,8 +91,10 @@ def test_storage_has_a_size(bench: Bench, tmp_path: Path) -> None:
 def test_descriptors_are_few_and_used_again(bench: Bench) -> None:
     bench.run(
         EXTRA
-        + """void on_init(void) { int n = 0, f; while ((f = open("/storage/a", RW | CREAT, 0)) >= 0) n++; printf("%d", n);
-        close(7); printf(" %d", open("/storage/a", RD, 0)); char st[128]; printf(" %d %d %d\\n", fstat(7, st), fcntl(7, 3, 0), fcntl(99, 3, 0)); }"""
+        + """void on_init(void) { int n = 0, f; while ((f = open("/storage/a", RW | CREAT, 0)) >= 0) n++;
+        printf("%d", n);
+        close(7); printf(" %d", open("/storage/a", RD, 0)); char st[128];
+        printf(" %d %d %d\\n", fstat(7, st), fcntl(7, 3, 0), fcntl(99, 3, 0)); }"""
     )
     assert bench.lines() == ["16 7 -1 0 -1"]
 
@@ -101,7 +107,8 @@ def test_writing_to_descriptor_1_goes_to_the_console(bench: Bench) -> None:
 def test_files_outlive_a_power_cut(bench: Bench) -> None:
     source = (
         EXTRA
-        + 'void on_init(void) { int f = open("/storage/n", RW | CREAT, 0); printf("%d\\n", (int)lseek(f, 0, 2)); write(f, "x", 1); }'
+        + """void on_init(void) { int f = open("/storage/n", RW | CREAT, 0); printf("%d\\n", (int)lseek(f, 0, 2));
+        write(f, "x", 1); }"""
     )
     bench.run(source)
     bench.board.reset()

@@ -6,9 +6,11 @@ import pytest
 from tests.virtual.natives.conftest import Bench
 
 STRINGS = """
-int memcmp(const void*,const void*,size_t); void *memcpy(void*,const void*,size_t); void *memmove(void*,const void*,size_t);
+int memcmp(const void*,const void*,size_t); void *memcpy(void*,const void*,size_t);
+        void *memmove(void*,const void*,size_t);
 void *memset(void*,int,size_t); void *memchr(const void*,int,size_t); char *strchr(const char*,int);
-int strcmp(const char*,const char*); int strncmp(const char*,const char*,size_t); int strncasecmp(const char*,const char*,size_t);
+int strcmp(const char*,const char*); int strncmp(const char*,const char*,size_t);
+        int strncasecmp(const char*,const char*,size_t);
 char *strcpy(char*,const char*); char *strncpy(char*,const char*,size_t); size_t strlen(const char*);
 size_t strspn(const char*,const char*); size_t strcspn(const char*,const char*); char *strstr(const char*,const char*);
 int atoi(const char*); long strtol(const char*,char**,int); unsigned long strtoul(const char*,char**,int);
@@ -63,7 +65,8 @@ EXPRESSIONS = [
 def test_strings_numbers_and_characters_follow_libc(bench: Bench) -> None:
     prints = "\n".join(f'printf("%d\\n", (int)({expression}));' for expression, _ in EXPRESSIONS)
     bench.run(
-        f'{STRINGS} void on_init(void) {{ char b[32] = ""; char *end; const char *t; static char s[] = "hello"; {prints} }}'
+        f"""{STRINGS} void on_init(void) {{ char b[32] = ""; char *end; const char *t; static char s[] = "hello";
+        {prints} }}"""
     )
     shown = dict(zip((e for e, _ in EXPRESSIONS), map(int, bench.lines()), strict=True))
     assert shown == dict(EXPRESSIONS)
@@ -161,7 +164,8 @@ def test_libm_and_random_numbers(bench: Bench) -> None:
         """float sinf(float), cosf(float); double pow(double, double); void srand(unsigned); int rand(void);
         void on_init(void) { printf("%.4f %.4f %.1f\\n", sinf(1.0f), cosf(1.0f), pow(2.0, 10.0));
         printf("%f %f %f\\n", pow(-8.0, 0.5) == pow(-8.0, 0.5) ? 1.0 : 0.0, pow(10.0, 400.0), pow(0.0, -1.0));
-        srand(5); int a = rand(); srand(5); int b = rand(), c = rand(); printf("%d %d %d\\n", a == b, b != c, a >= 0); }"""
+        srand(5); int a = rand(); srand(5); int b = rand(), c = rand();
+        printf("%d %d %d\\n", a == b, b != c, a >= 0); }"""
     )
     assert bench.lines() == ["0.8415 0.5403 1024.0", "0.000000 inf inf", "1 1 1"]
 

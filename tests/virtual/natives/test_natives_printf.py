@@ -117,8 +117,10 @@ def test_printf_answers_the_number_of_characters(bench: Bench) -> None:
 
 def test_snprintf_cuts_and_answers_the_full_length(bench: Bench) -> None:
     bench.run(
-        """void on_init(void) { char b[8] = "xxxxxxx"; int n = snprintf(b, 6, "%s", "truncated"); printf("%s %d\\n", b, n);
-        n = snprintf(b, 0, "%d", 12345); printf("%s %d\\n", b, n); n = sprintf(b, "%02d:%02d", 7, 5); printf("%s %d\\n", b, n); }"""
+        """void on_init(void) { char b[8] = "xxxxxxx"; int n = snprintf(b, 6, "%s", "truncated");
+        printf("%s %d\\n", b, n);
+        n = snprintf(b, 0, "%d", 12345); printf("%s %d\\n", b, n); n = sprintf(b, "%02d:%02d", 7, 5);
+        printf("%s %d\\n", b, n); }"""
     )
     assert bench.lines() == ["trunc 9", "trunc 5", "07:05 5"]
 

@@ -67,7 +67,8 @@ void wasm_post_request(const void *, int);
 def test_request_is_copied_into_the_heap_and_freed_after(bench: Bench) -> None:
     app = bench.run(
         """static u8 *last; static int n; void on_init(void) {}
-        void on_request(u8 *b, int size) { n++; printf("%d %d %d\\n", size, b[0], last == 0 || last == b); last = b; }"""
+        void on_request(u8 *b, int size) { n++; printf("%d %d %d\\n", size, b[0], last == 0 || last == b); last = b;
+        }"""
     )
     for _ in range(3):
         app.request(b"\1" + bytes(2000))

@@ -28,7 +28,8 @@ def test_one_shot_timer_fires_once_and_can_be_restarted(make_bench: MakeBench) -
     bench = make_bench(loses_restarts=False)
     bench.run(
         """static int n, t; void on_init(void) { t = wasm_create_timer(50, 0, 1); }
-        void on_timer_callback(int id) { printf("%u\\n", wasm_get_sys_tick_ms()); if (++n < 3) wasm_timer_restart(t, n * 100); }"""
+        void on_timer_callback(int id) { printf("%u\\n", wasm_get_sys_tick_ms());
+        if (++n < 3) wasm_timer_restart(t, n * 100); }"""
     )
     bench.clock.advance(10_000)
     assert bench.lines() == ["50", "150", "350"]
@@ -36,7 +37,8 @@ def test_one_shot_timer_fires_once_and_can_be_restarted(make_bench: MakeBench) -
 
 def test_timers_not_started_cancelled_or_destroyed_stay_silent(bench: Bench) -> None:
     bench.run(
-        """void on_init(void) { int a = wasm_create_timer(10, 1, 0), b = wasm_create_timer(10, 1, 1), c = wasm_create_timer(10, 1, 1);
+        """void on_init(void) {
+        int a = wasm_create_timer(10, 1, 0), b = wasm_create_timer(10, 1, 1), c = wasm_create_timer(10, 1, 1);
         wasm_timer_cancel(b); wasm_timer_destroy(c); wasm_timer_destroy(77); wasm_timer_restart(a, 30); }
         void on_timer_callback(int id) { printf("%d\\n", id); }"""
     )
@@ -46,7 +48,8 @@ def test_timers_not_started_cancelled_or_destroyed_stay_silent(bench: Bench) -> 
 
 def test_timers_run_out_and_come_back_with_new_numbers(bench: Bench) -> None:
     bench.run(
-        """void on_init(void) { int a = wasm_create_timer(9, 0, 0); wasm_create_timer(9, 0, 0); printf("%d", wasm_create_timer(9, 0, 0));
+        """void on_init(void) { int a = wasm_create_timer(9, 0, 0); wasm_create_timer(9, 0, 0);
+        printf("%d", wasm_create_timer(9, 0, 0));
         wasm_timer_destroy(a); printf(" %d\\n", wasm_create_timer(9, 0, 0)); }""",
         timers=2,
     )
@@ -88,7 +91,8 @@ def test_sleep_takes_board_time_only(bench: Bench) -> None:
 
 def test_a_busy_wait_on_the_clock_ends(bench: Bench) -> None:
     bench.run(
-        """void on_init(void) { u32 t = wasm_get_sys_tick_ms(); printf("a\\n"); while (wasm_get_sys_tick_ms() - t < 500); printf("b\\n"); }"""
+        """void on_init(void) { u32 t = wasm_get_sys_tick_ms(); printf("a\\n");
+        while (wasm_get_sys_tick_ms() - t < 500); printf("b\\n"); }"""
     )
     assert not bench.clock.advance(400).idle
     assert bench.lines() == ["a"]
@@ -111,8 +115,10 @@ def test_timers_of_others_fire_on_time_during_a_busy_wait(bench: Bench) -> None:
 def test_clocks_agree_on_board_time(bench: Bench) -> None:
     bench.run(
         CLOCKS
-        + """void on_init(void) { sleep(90061); struct { i64 s; int ns; } t; int tm[16]; i64 now; clock_gettime(1, &t); time(&now);
-        printf("%lld %d %lld %d", t.s, t.ns < 1000000, now, clock_gettime(9, &t)); printf(" %d", (int)(clock() / 1000000));
+        + """void on_init(void) { sleep(90061); struct { i64 s; int ns; } t; int tm[16]; i64 now;
+        clock_gettime(1, &t); time(&now);
+        printf("%lld %d %lld %d", t.s, t.ns < 1000000, now, clock_gettime(9, &t));
+        printf(" %d", (int)(clock() / 1000000));
         localtime_r(&now, tm); printf(" %d-%d-%d %d:%d:%d\\n", tm[5], tm[4], tm[3], tm[2], tm[1], tm[0]); }"""
     )
     bench.clock.advance(90_062_000)

@@ -1,0 +1,211 @@
+"""Pins, histories, console, sensors and power of the virtual board, without any app."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from microclaw.boards import load_board
+from microclaw.errors import CallRejected, PinRefused, UnknownName
+from microclaw.virtual.board import EDGE_RING, LOG_RING_BYTES, Board, EdgeRecord, LogRecord
+from microclaw.virtual.clock import VirtualClock
+from microclaw.virtual.history import History
+
+
+@pytest.fixture
+def clock() -> VirtualClock:
+    return VirtualClock()
+
+
+@pytest.fixture
+def board(clock: VirtualClock) -> Iterator[Board]:
+    board = Board(load_board("virtual"), clock)
+    yield board
+    board.close()
+
+
+def levels(board: Board, pin: int) -> list[int]:
+    return [edge.level for edge in board.edges().records if edge.pin == pin]
+
+
+def test_an_edge_is_a_change_of_level_and_nothing_else(board: Board, clock: VirtualClock) -> None:
+    board.set_output(2, 1)
+    board.set_output(2, 1)
+    clock.advance(5)
+    board.set_output(2, 0)
+    assert board.edges().records == (EdgeRecord(0, 2, 1), EdgeRecord(5, 2, 0))
+
+
+def test_output_beats_the_outside_and_the_outside_beats_the_pull(board: Board) -> None:
+    board.configure_pin(4, reads=True, drives=False, pull=1)
+    assert board.level(4) == 1
+    board.set_input(4, 0)
+    assert board.level(4) == 0
+    board.set_output(4, 1)
+    assert board.level(4) == 1
+    board.configure_pin(4, reads=True, drives=False)
+    board.set_input(4, None)
+    assert board.level(4) == 0
+
+
+def test_input_that_is_switched_off_reads_0(board: Board) -> None:
+    board.set_input(4, 1)
+    assert (board.level(4), board.read_pin(4)) == (1, 0)
+    board.configure_pin(4, reads=True, drives=False)
+    assert board.read_pin(4) == 1
+
+
+def test_pwm_changes_are_listed_apart_from_edges(board: Board) -> None:
+    board.set_pwm(5, 128, 5000)
+    board.set_pwm(5, 128, 5000)
+    board.set_pwm(5, 0, 5000)
+    assert [(c.duty, c.frequency_hz) for c in board.pwm_changes().records] == [(128, 5000), (0, 5000)]
+    assert levels(board, 5) == []
+    board.set_output(5, 1)
+    assert levels(board, 5) == [1]
+
+
+def test_pages_continue_where_the_last_one_ended(board: Board) -> None:
+    for level in (1, 0, 1, 0):
+        board.set_output(2, level)
+    page = board.edges(limit=3)
+    assert (len(page.records), page.next, page.dropped) == (3, 3, 0)
+    assert [e.level for e in board.edges(page.next).records] == [0]
+    assert board.edges(99).records == ()
+
+
+def test_a_full_history_drops_the_oldest_and_counts_them(board: Board) -> None:
+    for n in range(EDGE_RING + 10):
+        board.set_output(2, (n + 1) % 2)
+    page = board.edges(4)
+    assert (len(page.records), page.next, page.dropped) == (EDGE_RING, EDGE_RING + 10, 6)
+
+
+def test_history_by_bytes_keeps_at_least_the_last_record() -> None:
+    history: History[str] = History(10, len)
+    for text in ("aaaa", "bbbb", "cccc", "d" * 50):
+        history.append(text)
+    page = history.since(0)
+    assert (page.records, page.next, page.dropped) == (("d" * 50,), 4, 3)
+
+
+def test_unknown_pins_and_voltages_are_refused(board: Board) -> None:
+    with pytest.raises(PinRefused, match="GPIO 22"):
+        board.set_output(22, 1)
+    with pytest.raises(PinRefused, match="no ADC"):
+        board.set_adc(21, 1.0)
+    with pytest.raises(PinRefused, match=r"3.4 V"):
+        board.set_adc(1, 3.4)
+
+
+def test_adc_has_12_bits(board: Board) -> None:
+    board.set_adc(1, 1.65)
+    assert board.read_adc(1) == (2048, 1.65)
+    assert board.read_adc(2) == (0, 0.0)
+
+
+def test_console_joins_pieces_into_lines_an_app(board: Board) -> None:
+    board.print("a", "one")
+    board.print("x\ny", "two")
+    board.print("b\n", "one")
+    assert [(r.app, r.text) for r in board.log().records] == [("two", "x"), ("one", "ab")]
+
+
+def test_line_without_end_is_shown_after_a_second(board: Board, clock: VirtualClock) -> None:
+    board.print("no newline", "app")
+    assert board.log().records == ()
+    clock.advance(1000)
+    assert [r.text for r in board.log().records] == ["no newline"]
+
+
+def test_endless_line_is_cut_and_the_log_stays_bounded(board: Board) -> None:
+    for _ in range(600):
+        board.print("x" * 1000, "app")
+    page = board.log()
+    assert page.dropped > 0
+    assert sum(len(r.text) for r in page.records) <= LOG_RING_BYTES
+    assert max(len(r.text) for r in page.records) == 1024
+
+
+def test_observers_see_edges_and_lines_with_their_numbers(board: Board) -> None:
+    class Seen:
+        def __init__(self) -> None:
+            self.events: list[tuple[int, EdgeRecord | LogRecord]] = []
+
+        def on_edge(self, number: int, record: EdgeRecord) -> None:
+            self.events.append((number, record))
+
+        def on_log(self, number: int, record: LogRecord) -> None:
+            self.events.append((number, record))
+
+    seen = Seen()
+    stop = board.observe(seen)
+    board.set_output(2, 1)
+    board.print_line("hello", "app")
+    stop()
+    board.set_output(2, 0)
+    assert seen.events == [(0, EdgeRecord(0, 2, 1)), (0, LogRecord(0, "app", "hello"))]
+
+
+def test_power_cut_floats_pins_and_power_on_is_a_new_boot(board: Board, clock: VirtualClock) -> None:
+    seen: list[str] = []
+    board.on_power(seen.append)
+    board.set_output(2, 1)
+    board.set_input(4, 1)
+    board.set_pwm(5, 200, 1000)
+    clock.advance(100)
+    first = board.boot_id
+    board.power_cut()
+    board.power_cut()
+    assert not board.powered
+    assert {p.pin for p in board.pins() if p.role != "idle"} == set()
+    assert levels(board, 2) == [1, 0]
+    assert board.level(4) == 1
+    assert board.pwm_changes().records[-1].duty == 0
+    board.power_on()
+    assert (board.boot, board.powered, clock.now_ms()) == (2, True, 0)
+    assert board.boot_id != first
+    assert seen == ["cut", "on"]
+
+
+def test_sensor_values_are_checked_before_any_is_taken(board: Board) -> None:
+    board.set_sensor("bme280", {"temperature_c": 30.5})
+    assert board.sensor_values("bme280") == {"temperature_c": 30.5, "humidity_pct": 45.0, "pressure_hpa": 1013.25}
+    for values, words in (
+        ({"temperature_c": 25.0, "humidity_pct": 101.0}, "out of range"),
+        ({"colour": 1.0}, "no value"),
+    ):
+        with pytest.raises(CallRejected, match=words):
+            board.set_sensor("bme280", values)
+    assert board.sensor_values("bme280")["temperature_c"] == 30.5
+    with pytest.raises(UnknownName, match="dht22"):
+        board.sensor_values("dht22")
+
+
+def test_ina219_reports_its_power(board: Board) -> None:
+    board.set_sensor("ina219", {"voltage_v": 5.0, "current_ma": 100.0})
+    assert board.sensor_values("ina219") == {"voltage_v": 5.0, "current_ma": 100.0, "power_mw": 500.0}
+
+
+def test_i2c_addresses_answer_and_others_do_not(board: Board) -> None:
+    assert board.i2c_addresses() == [0x40, 0x76]
+    assert board.i2c_write(0x76, b"\xd0")
+    assert board.i2c_read(0x76, 1) == b"\x60"
+    assert not board.i2c_write(0x20, b"\0")
+    assert board.i2c_read(0x20, 1) is None
+
+
+@pytest.mark.parametrize("temperature_c", [-40.0, -0.01, 0.0, 22.5, 85.0])
+def test_bme280_raw_values_exist_for_the_whole_range(board: Board, temperature_c: float) -> None:
+    for humidity, pressure in ((0.0, 300.0), (100.0, 1100.0)):
+        values = {"temperature_c": temperature_c, "humidity_pct": humidity, "pressure_hpa": pressure}
+        board.set_sensor("bme280", values)
+        board.i2c_write(0x76, b"\xf2\x01\xf4\x27")
+        board.i2c_write(0x76, b"\xf7")
+        data = board.i2c_read(0x76, 8)
+        assert data is not None
+        assert len(data) == 8
+        raw_pressure, raw_temperature = int.from_bytes(data[:3], "big") >> 4, int.from_bytes(data[3:6], "big") >> 4
+        assert 0 < raw_temperature < 0xFFFFF
+        assert 0 < raw_pressure < 0xFFFFF

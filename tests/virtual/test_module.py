@@ -1,0 +1,90 @@
+"""What is read in and changed of a module before it runs; and that no bytes can upset the reader."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+
+import wasmtime
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from microclaw.errors import ProtocolError
+from microclaw.virtual.heap import CONTROL_BYTES, HEADER_BYTES, Heap
+from microclaw.virtual.module import PAGE_BYTES, prepare
+
+
+def wat(text: str) -> bytes:
+    return bytes(wasmtime.wat2wasm(text))
+
+
+LINKED = """(module (memory (export "memory") 1 1) (global $sp (mut i32) (i32.const 6000))
+  (global (export "__heap_base") i32 (i32.const 6000)) (global (export "__data_end") i32 (i32.const 1500))
+  (data (i32.const 1024) "x") (func (export "on_init")))"""
+
+
+def test_heap_goes_to_heap_base_when_the_page_has_room() -> None:
+    prepared = prepare(wat(LINKED), 8192)
+    assert (prepared.heap_start, prepared.total_pages) == (6000, 1)
+    assert prepared.layout.stack_area == (1504, 6000)
+
+
+def test_heap_that_does_not_fit_adds_pages_also_beyond_the_declared_maximum() -> None:
+    prepared = prepare(wat(LINKED), 100_000)
+    assert (prepared.heap_start, prepared.total_pages) == (6000, 2)
+    module = wasmtime.Module(wasmtime.Engine(), prepared.wasm)
+    memory = next(e.type for e in module.exports if e.name == "memory")
+    assert isinstance(memory, wasmtime.MemoryType)
+    assert (memory.limits.min, memory.limits.max) == (2, 2)
+
+
+def test_heap_without_heap_base_goes_behind_the_last_page() -> None:
+    prepared = prepare(wat('(module (memory (export "m") 1) (func (export "on_init")))'), 8192)
+    assert (prepared.heap_start, prepared.total_pages, prepared.memory_name) == (PAGE_BYTES, 2, "m")
+
+
+def test_memory_that_is_not_exported_is_exported() -> None:
+    prepared = prepare(wat('(module (memory 1) (func (export "on_init")))'), 256)
+    module = wasmtime.Module(wasmtime.Engine(), prepared.wasm)
+    assert prepared.memory_name in [export.name for export in module.exports]
+
+
+def test_module_without_memory_stays_as_it_is() -> None:
+    wasm = wat('(module (func (export "on_init")))')
+    prepared = prepare(wasm, 8192)
+    assert (prepared.wasm, prepared.heap_start, prepared.memory_name) == (wasm, None, None)
+
+
+def test_no_mutation_of_a_module_upsets_the_reader() -> None:
+    good = wat(LINKED)
+    noise = random.Random(7)
+    for _ in range(3000):
+        bad = bytearray(good)
+        for _ in range(noise.randint(1, 4)):
+            bad[noise.randrange(8, len(bad))] = noise.randrange(256)
+        with contextlib.suppress(ProtocolError):
+            prepare(bytes(bad[: noise.randint(8, len(bad))]), 8192)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 3000)), max_size=60))
+def test_heap_blocks_never_overlap_and_all_memory_comes_back(steps: list[tuple[bool, int]]) -> None:
+    heap = Heap(1000, 8192)
+    live: dict[int, int] = {}
+    for allocate, number in steps:
+        if allocate:
+            address = heap.allocate(number)
+            if address:
+                assert address % 8 == 0
+                assert address >= 1000 + CONTROL_BYTES
+                assert address + number <= 1000 + 8192
+                assert all(address + number <= a - HEADER_BYTES or a + n <= address for a, n in live.items())
+                live[address] = number
+        elif live:
+            address = list(live)[number % len(live)]
+            heap.free(address)
+            del live[address]
+    for address in live:
+        heap.free(address)
+    assert heap.used_bytes == 0
+    assert heap.allocate(8192 - CONTROL_BYTES - HEADER_BYTES) != 0
