@@ -158,6 +158,7 @@ def _uninstall(
             **_place(device, success=True),
             "appName": done.name,
             "change": done.change_id,
+            "undoable": done.undoable,
             "message": f"removed {done.name} from {done.device_name}",
         }
         return ToolOutput(fields, (done.evidence,))

@@ -1,0 +1,177 @@
+"""The real tools over a device on paper, the real bus and gate; what deploys and undoes is on paper too."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import pytest
+
+from microclaw.apps.catalogue import AppListing
+from microclaw.apps.change import Change, SetLevel
+from microclaw.apps.deploy import Deployment, DeployRequest, Removal
+from microclaw.apps.explore import Acted
+from microclaw.apps.trial import Trial
+from microclaw.apps.undo import Undone
+from microclaw.boards.reader import load_board
+from microclaw.bus.bus import Bus
+from microclaw.bus.events import Evidence, EvidenceKind, Report, Step
+from microclaw.devices.calls import (
+    AdcRead,
+    AdcReading,
+    Call,
+    DeviceFacts,
+    DeviceInfo,
+    DeviceStatus,
+    GpioGet,
+    I2cAddresses,
+    I2cRead,
+    I2cScan,
+    PinLevel,
+    PwmState,
+    SensorReading,
+)
+from microclaw.devices.device import Device
+from microclaw.devices.names import unknown_device
+from microclaw.errors import AppNotFound
+from microclaw.policy.gate import Gate
+from microclaw.tools.build import build_toolbox
+from microclaw.tools.tool import ToolContext, ToolResult
+from microclaw.tools.toolbox import Toolbox
+from microclaw.wasm.image import Image, MemoryUse
+
+
+@dataclass
+class PaperFace:
+    face_id: str
+    evidence: EvidenceKind = "reported"
+    values: dict[str, float] = field(default_factory=lambda: {"temperature_c": 22.512345})
+    capabilities: frozenset[str] = frozenset(
+        {"gpio.get", "adc.read", "i2c.read", "i2c.scan", "device.info", "device.status"}
+    )
+
+    async def call(self, call: Call[Any], timeout_s: float) -> Any:
+        match call:
+            case GpioGet(pin):
+                return PinLevel(pin, 1)
+            case AdcRead(pin):
+                return AdcReading(pin, 1234, 0.9945)
+            case I2cRead(sensor):
+                return SensorReading(sensor, self.values)
+            case I2cScan():
+                return I2cAddresses((0x40, 0x76, 0x23))
+            case DeviceInfo() | DeviceStatus():
+                return DeviceFacts({"firmware": "1.2", "free_heap": 1000})
+        raise AssertionError(call)
+
+    async def close(self) -> None:
+        pass
+
+
+@dataclass
+class PaperRegistry:
+    devices: list[Device] = field(default_factory=list)
+
+    def list(self) -> Sequence[Device]:
+        return self.devices
+
+    def get(self, reference: str) -> Device:
+        for device in self.devices:
+            if reference in (device.name, device.device_id):
+                return device
+        raise unknown_device(reference, [d.name for d in self.devices])
+
+
+IMAGE = Image("blink", b"\0asm", "ab" * 32, (), ("on_init",), MemoryUse(65536, 0, 4096), (2,), "zig", False, 20.0)
+TRIAL = Trial(
+    ok=True,
+    ended="running",
+    log=("hello",),
+    edges=(),
+    pwm=(),
+    pins=(2, 3),
+    driven=(2,),
+    peak_heap_bytes=0,
+    peak_stack_bytes=0,
+    warnings=("no edge",),
+    board_ms=10_000,
+    took_ms=100,
+)
+
+
+@dataclass
+class PaperApps:
+    """Deployer, catalogue, explorer and undo in one, keeping what they were asked."""
+
+    asked: list[object] = field(default_factory=list)
+    listed: tuple[AppListing, ...] = ()
+
+    async def deploy(self, request: DeployRequest, report: Report) -> Deployment:
+        self.asked.append(request)
+        report(Step("deploy", "on paper"))
+        proof = Evidence("counted", "20 edges")
+        return Deployment("d-1", request.device, request.name, IMAGE, TRIAL, proof, True, False, 7)
+
+    async def remove(self, device: str, name: str, report: Report) -> Removal:
+        if name == "nobody":
+            raise AppNotFound("no app 'nobody'", next_step="apps: none")
+        self.asked.append(("remove", device, name))
+        return Removal("d-1", device, name, Evidence("reported", "no longer listed"), undoable=True, change_id=8)
+
+    async def list_apps(self, device: str | None = None) -> tuple[AppListing, ...]:
+        return self.listed
+
+    async def set_pin(self, device: str, pin: int, level: int) -> Acted:
+        self.asked.append(("set", device, pin, level))
+        return Acted("d-1", device, PinLevel(pin, level), Evidence("counted", "read back"), 9, "strapping pin")
+
+    async def set_pwm(self, device: str, pin: int, duty: int, frequency_hz: int = 5000) -> Acted:
+        self.asked.append(("pwm", device, pin, duty, frequency_hz))
+        return Acted("d-1", device, PwmState(pin, duty, frequency_hz), Evidence("accepted", "accepted only"), 10)
+
+    async def undo(self, change_id: int | None = None, *, device_id: str | None = None, report: Report) -> Undone:
+        self.asked.append(("undo", change_id, device_id))
+        change = Change(1, 0, "d-1", "gpio.set", "set pin 4 high", SetLevel(4, 1), SetLevel(4, 0), "done")
+        return Undone(change, change, "undone: set pin 4 high", Evidence("counted", "read back"))
+
+
+@dataclass
+class Bench:
+    """A toolbox with what stands behind it. `call` gives the result and its content as an object."""
+
+    tools: Toolbox
+    apps: PaperApps
+    registry: PaperRegistry
+    bus: Bus
+    stack: AsyncExitStack
+    steps: list[Step] = field(default_factory=list)
+
+    async def add(self, name: str, face: PaperFace, board: str = "virtual") -> Device:
+        device = Device(
+            device_id=f"d-{name}", name=name, board=load_board(board), labels=(), faces=(face,), bus=self.bus
+        )
+        await self.stack.enter_async_context(self.bus.serve(device.subject, device.handle, depth=4))
+        self.registry.devices.append(device)
+        return device
+
+    async def call(
+        self, name: str, arguments: dict[str, Any] | str | None = None, device: str | None = None
+    ) -> tuple[ToolResult, dict[str, Any]]:
+        text = arguments if isinstance(arguments, str) else json.dumps(arguments or {})
+        result = await self.tools.call(name, text, ToolContext("owner", self.steps.append, device))
+        return result, cast(dict[str, Any], json.loads(result.content))
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[Bench]:
+    """One device, virtual-1 at 192.168.1.100:18080."""
+    async with AsyncExitStack() as stack:
+        bus = await stack.enter_async_context(Bus())
+        apps, registry = PaperApps(), PaperRegistry()
+        tools = build_toolbox(devices=registry, deployer=apps, catalogue=apps, explorer=apps, undo=apps, gate=Gate())
+        made = Bench(tools, apps, registry, bus, stack)
+        await made.add("virtual-1", PaperFace("wasmachine://192.168.1.100:18080"))
+        yield made

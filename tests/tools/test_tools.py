@@ -1,0 +1,232 @@
+"""What a model may call: inputs and outputs, which device is meant, and errors that say what to do."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from tests.tools.conftest import Bench, PaperFace
+
+from microclaw.apps.catalogue import AppCondition, AppListing
+from microclaw.apps.deploy import DeployRequest
+from microclaw.errors import BuildError, Diagnostic
+from microclaw.policy.gate import Effect
+from microclaw.tools.tool import MAX_RESULT_BYTES, bounded_json, result_of_error
+
+
+def listing(name: str, condition: AppCondition, *, foreign: bool = False) -> AppListing:
+    return AppListing("d-1", "virtual-1", name, condition, foreign, 8192, (2,))
+
+
+async def test_deploy_has_the_inputs_and_outputs_of_llmos(bench: Bench) -> None:
+    result, said = await bench.call(
+        "deploy-wasm-app",
+        {
+            "sourceCode": "void on_init(void) {}",
+            "appName": "blink",
+            "deviceIp": "192.168.1.100",
+            "heapSize": 16384,
+            "optimizationLevel": "Oz",
+        },
+    )
+    assert result.ok
+    assert bench.apps.asked == [
+        DeployRequest("virtual-1", "blink", source="void on_init(void) {}", heap_bytes=16384, optimization="Oz")
+    ]
+    assert {k: said[k] for k in ("success", "deviceIp", "appName", "binarySize", "heapSize", "pins", "verified")} == {
+        "success": True,
+        "deviceIp": "192.168.1.100:18080",
+        "appName": "blink",
+        "binarySize": 4,
+        "heapSize": 16384,
+        "pins": [2, 3],
+        "verified": True,
+    }
+    assert said["evidence"] == [{"kind": "counted", "text": "20 edges"}]
+    assert [s.stage for s in bench.steps] == ["deploy"]
+
+
+async def test_query_has_the_output_of_llmos(bench: Bench) -> None:
+    bench.apps.listed = (listing("blink", "running"), listing("mqtt", "listed", foreign=True), listing("x", "missing"))
+    _, said = await bench.call("query-wasm-apps", {"deviceIp": "192.168.1.100:18080"})
+    assert said["success"] is True
+    assert said["count"] == 2
+    assert said["message"] == "Found 2 WASM app(s) on virtual-1"
+    assert [(a["name"], a["heap"]) for a in said["apps"]] == [("blink", 8192), ("mqtt", 8192)]
+    assert said["apps"][1]["foreign"] is True
+    assert said["missing"] == ["x"]
+
+
+async def test_query_of_one_app_that_is_not_there_names_those_that_are(bench: Bench) -> None:
+    bench.apps.listed = (listing("blink", "running"),)
+    result, said = await bench.call("query-wasm-apps", {"appName": "fade"})
+    assert result.error_code == "app_not_found"
+    assert "blink" in said["message"]
+
+
+async def test_query_of_a_device_that_does_not_answer_is_an_error(bench: Bench) -> None:
+    bench.apps.listed = (listing("blink", "unreachable"),)
+    result, said = await bench.call("query-wasm-apps")
+    assert result.error_code == "device_unreachable"
+    assert said["next"]
+
+
+async def test_uninstall_removes_by_name(bench: Bench) -> None:
+    result, said = await bench.call("uninstall-wasm-app", {"appName": "blink", "deviceIp": "192.168.1.100"})
+    assert result.ok
+    assert said["message"] == "removed blink from virtual-1"
+    assert said["undoable"] is True
+    result, said = await bench.call("uninstall-wasm-app", {"appName": "nobody"})
+    assert (result.ok, said["error"], said["next"]) == (False, "app_not_found", "apps: none")
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "expected"),
+    [
+        ("gpio-set", {"pin": 4, "level": 1}, {"pin": 4, "level": 1, "change": 9, "warning": "strapping pin"}),
+        ("pwm-set", {"pin": 5, "duty": 76}, {"pin": 5, "duty": 76, "frequency_hz": 5000}),
+        ("gpio-get", {"pin": 4}, {"pin": 4, "level": 1}),
+        ("adc-read", {"pin": 1}, {"pin": 1, "volts": 0.9945, "raw": 1234}),
+        ("i2c-read", {"sensor": "bme280"}, {"sensor": "bme280", "values": {"temperature_c": 22.512}}),
+        (
+            "i2c-scan",
+            {},
+            {
+                "addresses": [
+                    {"address": "0x40", "sensor": "ina219"},
+                    {"address": "0x76", "sensor": "bme280"},
+                    {"address": "0x23"},
+                ]
+            },
+        ),
+        ("device-info", {}, {"chip": "ESP32-S3", "facts": {"firmware": "1.2", "free_heap": 1000}}),
+        ("device-status", {}, {"facts": {"firmware": "1.2", "free_heap": 1000}}),
+        ("list-devices", {}, {"count": 1}),
+        ("undo", {"change": 3}, {"message": "undone: set pin 4 high"}),
+    ],
+)
+async def test_exploration_answers_with_what_it_found(
+    bench: Bench, tool: str, arguments: dict[str, object], expected: dict[str, object]
+) -> None:
+    result, said = await bench.call(tool, arguments)
+    assert result.ok, said
+    assert {key: said[key] for key in expected} == expected
+
+
+@pytest.mark.parametrize(("tool", "arguments"), [("gpio-get", {"pin": 27}), ("adc-read", {"pin": 35})])
+async def test_a_pin_the_board_forbids_is_not_asked_for(bench: Bench, tool: str, arguments: dict[str, object]) -> None:
+    result, said = await bench.call(tool, arguments)
+    assert result.error_code == "pin_refused"
+    assert said["next"]
+
+
+async def test_evidence_is_of_the_faces_kind(bench: Bench) -> None:
+    result, _ = await bench.call("gpio-get", {"pin": 4})
+    assert [e.kind for e in result.evidence] == ["reported"]
+
+
+async def test_a_sensor_that_gives_no_value_is_a_failure(bench: Bench) -> None:
+    bench.registry.devices.clear()
+    await bench.add("deaf", PaperFace("serial:x", values={}))
+    result, _ = await bench.call("i2c-read", {"sensor": "bme280"})
+    assert result.error_code == "tool_failed"
+
+
+async def test_a_device_that_tells_no_facts_shows_its_profile(bench: Bench) -> None:
+    bench.registry.devices.clear()
+    await bench.add("mute", PaperFace("wasmachine://a:1", capabilities=frozenset({"apps.list"})))
+    result, said = await bench.call("device-info")
+    assert result.ok
+    assert said["chip"] == "ESP32-S3"
+    assert "only the board profile" in said["message"]
+
+
+async def test_with_several_devices_one_must_be_named(bench: Bench) -> None:
+    await bench.add("desk", PaperFace("wasmachine://192.168.1.101:18080"))
+    result, said = await bench.call("gpio-get", {"pin": 4})
+    assert result.error_code == "tool_retry"
+    assert "virtual-1, desk" in said["message"]
+    for arguments, device in (({"pin": 4, "device": "desk"}, None), ({"pin": 4}, "desk")):
+        result, said = await bench.call("gpio-get", arguments, device)
+        assert said["device"] == "desk"
+
+
+@pytest.mark.parametrize("address", ["192.168.1.200", "192.168.1.10", "18080"])
+async def test_an_address_that_no_device_has_is_refused(bench: Bench, address: str) -> None:
+    result, said = await bench.call("uninstall-wasm-app", {"appName": "blink", "deviceIp": address})
+    assert result.error_code == "unknown_name"
+    assert "virtual-1" in said["message"]
+
+
+async def test_an_unknown_device_lists_the_known_ones(bench: Bench) -> None:
+    result, said = await bench.call("gpio-get", {"pin": 4, "device": "virtual-2"})
+    assert result.error_code == "unknown_name"
+    assert "virtual-1" in said["next"]
+
+
+async def test_without_any_device_the_next_step_starts_one(bench: Bench) -> None:
+    bench.registry.devices.clear()
+    _, said = await bench.call("gpio-get", {"pin": 4})
+    assert "up --virtual" in said["next"]
+
+
+async def test_undo_without_a_number_is_of_the_chats_device(bench: Bench) -> None:
+    await bench.call("undo")
+    await bench.call("undo", {}, "virtual-1")
+    await bench.call("undo", {"change": 4}, "virtual-1")
+    assert bench.apps.asked == [("undo", None, None), ("undo", None, "d-virtual-1"), ("undo", 4, None)]
+
+
+async def test_huge_arguments_are_refused_unread(bench: Bench) -> None:
+    result, said = await bench.call("gpio-set", '{"pin": 4, "x": "' + "y" * 600_000 + '"}')
+    assert result.error_code == "tool_retry"
+    assert "at most" in said["message"]
+
+
+def test_every_tool_describes_itself_as_a_json_schema(bench: Bench) -> None:
+    names = [spec.name for spec in bench.tools.specs]
+    assert names[:3] == ["deploy-wasm-app", "query-wasm-apps", "uninstall-wasm-app"]
+    for spec in bench.tools.specs:
+        schema = json.loads(spec.schema)
+        assert schema["type"] == "object"
+        assert schema["additionalProperties"] is False
+        assert spec.description
+    deploy = json.loads(bench.tools.specs[0].schema)
+    assert set(deploy["properties"]) == {
+        "device",
+        "deviceIp",
+        "sourceCode",
+        "appName",
+        "heapSize",
+        "optimizationLevel",
+    }
+    assert sorted(deploy["required"]) == ["appName", "sourceCode"]
+
+
+def test_only_undo_would_do_its_effect_twice(bench: Bench) -> None:
+    once = [spec.name for spec in bench.tools.specs if bench.tools.effect_of(spec.name) is Effect.ONCE]
+    assert once == ["undo"]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"log": "x" * 100_000},
+        {"lines": ["y" * 100] * 1000},
+        {"deep": {"a": {"b": ["z" * 50_000] * 9}}},
+        {f"k{n}": "v" * 90 for n in range(50)} | {"text": "ä" * 50_000},
+    ],
+)
+def test_a_result_for_the_model_is_bounded_and_json(fields: dict[str, object]) -> None:
+    text = bounded_json({"success": True, **fields})
+    assert len(text.encode()) <= MAX_RESULT_BYTES
+    assert json.loads(text)["success"] is True
+    assert json.loads(text)["cut"]
+
+
+def test_diagnostics_are_rendered_with_line_caret_and_hint() -> None:
+    found = Diagnostic("error", "no such name", "blink.c", 3, 5, "    foo();", "did you mean log?")
+    said = json.loads(result_of_error(BuildError((found,))).content)
+    assert said["diagnostics"] == [
+        "blink.c:3:5: error: no such name\n        foo();\n        ^\n    hint: did you mean log?"
+    ]
