@@ -72,6 +72,7 @@ class PaperFace:
     lines: list[LogLine] = field(default_factory=list)
     now_ms: float = 0.0
     calls: list[str] = field(default_factory=list)
+    ticks: bool = True
     swallow: bool = False
     """An install that raises `fail` has happened all the same."""
 
@@ -93,7 +94,7 @@ class PaperFace:
 
     async def wait(self, seconds: float) -> None:
         """The board's time is the only time."""
-        self.now_ms += seconds * 1000
+        self.now_ms += seconds * 1000 * self.ticks
         await asyncio.sleep(0)
 
     async def close(self) -> None:
@@ -124,7 +125,7 @@ class PaperFace:
             case PwmSet(pin=pin, duty=duty, frequency_hz=frequency_hz):
                 return PwmState(pin, duty, frequency_hz)
             case EdgesRead(cursor=cursor):
-                self.now_ms += 1.0
+                self.now_ms += 1.0 * self.ticks
                 seen = [edge for edge in self.edges if edge.t_ms <= self.now_ms]
                 return EdgeLog(tuple(seen[cursor:]), len(seen), 0, self.now_ms)
             case LogsRead(cursor=cursor):

@@ -225,6 +225,31 @@ async def test_a_pin_that_never_moves_is_said(lab: Any) -> None:
     assert done.evidence.text.startswith("counted on the board: no edge on pin 2 in 3")
 
 
+async def test_a_board_that_restarts_while_watched_is_said(lab: Any) -> None:
+    lab.plays("blink", 2)
+    lab.face.now_ms = 50_000.0
+    wait = lab.face.wait
+
+    async def restart(seconds: float) -> None:
+        await wait(seconds)
+        lab.face.now_ms = 1_000.0
+
+    lab.face.wait = restart
+    lab.rebuild()
+    done = await lab.deployer.deploy(blink(), lab.steps.append)
+    assert not done.verified
+    assert done.evidence.text == "counted on the board: the board restarted while it was watched"
+
+
+async def test_a_board_whose_clock_stands_still_proves_nothing(lab: Any) -> None:
+    lab.plays("blink", 2)
+    lab.face.edges.clear()
+    lab.face.ticks = False
+    lab.rebuild()
+    done = await lab.deployer.deploy(blink(), lab.steps.append)
+    assert (done.evidence.kind, done.verified) == ("accepted", False)
+
+
 async def test_without_read_back_nothing_but_accepted_is_claimed(lab: Any) -> None:
     lab.plays("blink", 2)
     lab.face.sees = False

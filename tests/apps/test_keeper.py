@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from microclaw.apps.deploy import DeployRequest
-from microclaw.apps.keeper import Keeper
+from microclaw.apps.keeper import MAX_PUT_BACKS, PUT_BACK_WINDOW_MS, Keeper
 from microclaw.errors import DeviceUnreachable, InvalidModule
 
 
@@ -74,6 +74,29 @@ async def test_one_app_that_is_refused_does_not_stop_the_others(lab: Any) -> Non
     kept = await lab.keeper.check(lab.device_id)
     assert kept.put_back == ("b",)
     assert kept.problem == "a could not be put back: invalid WASM version."
+
+
+async def test_an_app_that_its_board_loses_again_and_again_is_left_off(lab: Any) -> None:
+    await deploy(lab)
+    for _ in range(MAX_PUT_BACKS):
+        lab.face.apps.clear()
+        assert (await lab.keeper.check(lab.device_id)).put_back == ("blink",)
+    lab.face.apps.clear()
+    kept = await lab.keeper.check(lab.device_id)
+    assert kept.put_back == ()
+    assert "blink was lost 5 times in 10 minutes" in (kept.problem or "")
+    lab.clock_ms += PUT_BACK_WINDOW_MS
+    assert (await lab.keeper.check(lab.device_id)).put_back == ("blink",)
+
+
+async def test_a_new_deployment_forgets_the_losses_of_the_former(lab: Any) -> None:
+    await deploy(lab)
+    for _ in range(MAX_PUT_BACKS):
+        lab.face.apps.clear()
+        await lab.keeper.check(lab.device_id)
+    await deploy(lab)
+    lab.face.apps.clear()
+    assert (await lab.keeper.check(lab.device_id)).put_back == ("blink",)
 
 
 async def test_the_keeper_runs_until_it_is_cancelled(lab: Any) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from microclaw.apps.change import AppVersion, PutApp, RemoveApp, SetLevel, SetPwm
 from microclaw.apps.deploy import DeployRequest
-from microclaw.errors import DeviceUnreachable
+from microclaw.errors import DeviceUnreachable, InstallInterrupted
 
 
 async def deployed(lab: Any, source: str = "v1") -> AppVersion:
@@ -86,3 +86,16 @@ async def test_a_device_that_does_not_answer_keeps_its_changes_open(lab: Any) ->
     kept = await lab.keeper.check(lab.device_id)
     assert kept.problem is None
     assert await lab.ledger.unfinished() == []
+
+
+@pytest.mark.parametrize(("happened", "state"), [(True, "done"), (False, "failed")])
+async def test_an_install_of_unknown_outcome_is_settled_by_the_keeper(lab: Any, happened: bool, state: str) -> None:
+    lab.plays("blink", 2)
+    lab.face.swallow = happened
+    lab.face.fail["apps.install"] = InstallInterrupted("it went away", outcome="unknown", next_step="look")
+    with pytest.raises(InstallInterrupted):
+        await lab.deployer.deploy(DeployRequest("paper", "blink", source="v1"), lab.steps.append)
+    await lab.keeper.check(lab.device_id)
+    assert [change.state for change in await lab.ledger.changes()] == [state]
+    assert [app.name for app in await lab.ledger.desired()] == (["blink"] if happened else [])
+    assert list(lab.face.apps) == (["blink"] if happened else [])

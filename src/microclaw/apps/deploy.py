@@ -281,5 +281,5 @@ def _verified(found: Verification, device: Device) -> Step:
         "verify",
         found.evidence.text,
         "failed",
-        next_step=f"it is installed; see what it does: microclaw logs {device.name}, or take it off: microclaw undo",
+        next_step=f"it is installed; watch it: microclaw logs {device.name}, or take it off: microclaw app undo",
     )

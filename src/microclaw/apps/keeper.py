@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from microclaw.apps.ledger import Ledger
+from microclaw.apps.ledger import DesiredApp, Ledger
 from microclaw.apps.placement import Placement
 from microclaw.apps.ports import Devices
 from microclaw.apps.settle import settle
@@ -18,6 +18,9 @@ from microclaw.devices.device import Device
 from microclaw.errors import DeviceError, DeviceTimeout, DeviceUnreachable, MicroclawError, UnknownName
 
 MAX_INTERVAL_S = 60.0
+MAX_PUT_BACKS = 5
+PUT_BACK_WINDOW_MS = 600_000
+"""An app lost more often than that in this time may be what makes its board restart: it is left off."""
 _AT_ONCE = 16
 _log = logging.getLogger(__name__)
 
@@ -56,6 +59,7 @@ class Keeper:
         self._kept: dict[str, KeptDevice] = {}
         self._next_check: dict[str, float] = {}
         self._failures: dict[str, int] = {}
+        self._put_backs: dict[tuple[str, str, int], list[int]] = {}
 
     async def run(self) -> None:
         """Look after every device with desired apps until cancelled."""
@@ -102,6 +106,12 @@ class Keeper:
             if len(listed) >= device.board.firmware.max_apps:
                 problem = problem or f"no room for {app.name}: the board lists {', '.join(sorted(listed))}"
                 continue
+            if self._lost_too_often(app):
+                problem = problem or (
+                    f"{app.name} was lost {MAX_PUT_BACKS} times in {PUT_BACK_WINDOW_MS // 60_000} minutes and may be "
+                    "what restarts the board: left off"
+                )
+                continue
             try:
                 await self._placement.put_back(device, app)
             except (DeviceUnreachable, DeviceTimeout):
@@ -113,6 +123,16 @@ class Keeper:
             put_back.append(app.name)
             self._report(Step("deploy", f"{device.name} had lost {app.name}: put back from the stored image"))
         return problem
+
+    def _lost_too_often(self, app: DesiredApp) -> bool:
+        """Note one more loss; a new deployment of the app starts the count anew."""
+        now_ms = self._now_ms()
+        times = self._put_backs.setdefault((app.device_id, app.name, app.since_ms), [])
+        times[:] = [at_ms for at_ms in times if now_ms - at_ms < PUT_BACK_WINDOW_MS]
+        if len(times) >= MAX_PUT_BACKS:
+            return True
+        times.append(now_ms)
+        return False
 
     async def _round(self) -> None:
         """Check every device that is due, some at once, each failure kept to its device."""

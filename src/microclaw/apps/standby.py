@@ -71,13 +71,13 @@ class TrialBoard:
 
 
 class Standby:
-    """`async with Standby(board) as standby` starts a board at once, and the next some seconds after one was used.
+    """`async with Standby(board) as standby` starts a board at once, and the next a second after one was used.
 
     The pause leaves the processor to the deployment that follows a trial. Used boards end in the background; leaving
     the block ends them all.
     """
 
-    def __init__(self, board: BoardProfile, *, refill_after_s: float = 3.0) -> None:
+    def __init__(self, board: BoardProfile, *, refill_after_s: float = 1.0) -> None:
         self._board = board
         self._kind = BoardKind(board.board_id)
         self._tasks = asyncio.TaskGroup()
@@ -100,7 +100,10 @@ class Standby:
             self._refill_due.cancel()
         if self._warm is not None:
             warm, self._warm = self._warm, None
-            self._tasks.create_task(_end_when_started(warm), name="end standby board")
+            if warm.done():
+                self._tasks.create_task(_end_when_started(warm), name="end standby board")
+            else:
+                warm.cancel()
         await self._tasks.__aexit__(exc_type, exc, traceback)
 
     def refill(self) -> None:

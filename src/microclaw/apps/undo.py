@@ -52,7 +52,7 @@ class Undo:
         if change.inverse is None:
             raise DeployRejected(
                 f"change {change.change_id} ({change.summary}) cannot be undone: what was before it is not known",
-                next_step="microclaw undo NUMBER takes back an older one; list them: microclaw undo --list",
+                next_step="microclaw app undo NUMBER takes back an older one; list them: microclaw app changes",
             )
         by_id, evidence = await self._apply(change, change.inverse, report)
         text = f"undone: {change.summary} (change {change.change_id})"
@@ -106,12 +106,12 @@ def _check_undoable(change: Change, history: Sequence[Change]) -> None:
     if change.undone_by is not None:
         raise DeployRejected(
             f"change {change.change_id} ({change.summary}) was undone already, by change {change.undone_by}",
-            next_step=f"redo it: microclaw undo {change.undone_by}",
+            next_step=f"redo it: microclaw app undo {change.undone_by}",
         )
     if not in_force(change):
         raise DeployRejected(
             f"change {change.change_id} ({change.summary}) is {change.state}: there is nothing to take back",
-            next_step="list the changes: microclaw undo --list",
+            next_step="list the changes: microclaw app changes",
         )
     by_id = {found.change_id: found for found in history}
     for newer in history:
@@ -119,5 +119,5 @@ def _check_undoable(change: Change, history: Sequence[Change]) -> None:
         if same and in_force(newer) and not _goes_back(newer, by_id):
             raise DeployRejected(
                 f"change {newer.change_id} ({newer.summary}) came after it",
-                next_step=f"undo that first: microclaw undo {newer.change_id}",
+                next_step=f"undo that first: microclaw app undo {newer.change_id}",
             )
