@@ -234,7 +234,7 @@ class AppManager(Generic[A]):
             self._enqueue(request)
         else:
             for app in self.apps:
-                if any(url_tail(request.url, resource) is not None for resource in app.resources):
+                if any(url_tail(request.url, resource) is not None for resource in tuple(app.resources)):
                     app.request(_pack(request, request.url, sender_id))
                     return
 
