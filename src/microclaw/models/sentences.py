@@ -7,7 +7,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from hassil import Intents
 
 MAX_SENTENCE_CHARS = 300
+READINGS_KEPT = 64
 
 _NEGATIONS = re.compile(
     r"\b(?:not|no|never|none|nothing|nobody|neither|nor|without|avoid|refrain|except|unless|instead|cannot|"
@@ -46,8 +47,9 @@ class Sentences:
     def __init__(self, intents: Intents, examples: Mapping[str, str]) -> None:
         self._intents = intents
         self.examples = examples
+        self.read = lru_cache(READINGS_KEPT)(self._read)  # a turn asks again after each tool
 
-    def read(self, text: str) -> Reading | None:
+    def _read(self, text: str) -> Reading | None:
         """The reading of the whole sentence, or None when no template matches all of it."""
         from hassil import recognize_best
 
