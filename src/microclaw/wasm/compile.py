@@ -9,6 +9,7 @@ import os
 import re
 import tempfile
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +23,7 @@ from microclaw.wasm.image import Image
 from microclaw.wasm.inspect import Module, parse_module
 from microclaw.wasm.opcodes import check_opcodes
 from microclaw.wasm.pins import check_pins
-from microclaw.wasm.process import Finished, run_compiler
+from microclaw.wasm.process import Finished, Processes, in_worker
 from microclaw.wasm.reader import FeatureError, ModuleError
 from microclaw.wasm.source_text import SourceText, read_source
 from microclaw.wasm.symbols import largest_variable
@@ -93,8 +94,7 @@ async def compile_module(
         build = _Build.from_blob(blob)
     else:
         glue = await build_glue(toolchain, cache.directory)
-        with tempfile.TemporaryDirectory(prefix="microclaw-build-") as directory:
-            build = await _build(text, toolchain, commands[0], glue, stack_bytes, Path(directory))
+        build = await in_worker(partial(_build, text, toolchain, commands[0], glue, stack_bytes))
         cache.put(key, build.to_blob())
     return _checked_image(build, board, text, name, toolchain.name, cached=blob is not None)
 
@@ -132,27 +132,29 @@ def _check_options(name: str, optimization: str, stack_bytes: int) -> None:
         raise BuildError((Diagnostic("error", problem),), stage="options")
 
 
-async def _build(
+def _build(
     text: SourceText,
     toolchain: Toolchain,
     command: list[str],
     glue: tuple[Path, ...],
     stack_bytes: int,
-    directory: Path,
+    processes: Processes,
 ) -> _Build:
-    (directory / text.file).write_text(text.text, encoding="utf-8")
-    compiled = await run_compiler(command, directory)
-    report = read_compiler_output(compiled.output, text)
-    if report.errors or compiled.returncode != 0:
-        raise _failure(compiled, report.diagnostics, text, "compile")
-    _check_files_read(directory / "program.d", text)
-    linked = await run_compiler(toolchain.link_command(glue, stack_bytes), directory)
-    if linked.returncode != 0:
-        raise _failure(linked, read_linker_output(linked.output, text), text, "link")
-    wasm = (directory / "program.wasm").read_bytes()
-    largest = None
-    if (parse_module(wasm).memory_pages or 0) > 1:
-        largest = largest_variable((directory / "program.o").read_bytes())
+    with tempfile.TemporaryDirectory(prefix="microclaw-build-") as work:
+        directory = Path(work)
+        (directory / text.file).write_text(text.text, encoding="utf-8")
+        compiled = processes.run(command, directory)
+        report = read_compiler_output(compiled.output, text)
+        if report.errors or compiled.returncode != 0:
+            raise _failure(compiled, report.diagnostics, text, "compile")
+        _check_files_read(directory / "program.d", text)
+        linked = processes.run(toolchain.link_command(glue, stack_bytes), directory)
+        if linked.returncode != 0:
+            raise _failure(linked, read_linker_output(linked.output, text), text, "link")
+        wasm = (directory / "program.wasm").read_bytes()
+        largest = None
+        if (parse_module(wasm).memory_pages or 0) > 1:
+            largest = largest_variable((directory / "program.o").read_bytes())
     return _Build(wasm, report.diagnostics, report.marks, largest, compiled.took_ms + linked.took_ms)
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import hashlib
 import tempfile
+from functools import partial
 from pathlib import Path
 
 from microclaw.errors import ConfigError
-from microclaw.wasm.process import run_compiler
+from microclaw.wasm.process import Processes, in_worker
 from microclaw.wasm.toolchain import HEADERS, Toolchain
 
 
@@ -30,20 +30,24 @@ async def build_glue(toolchain: Toolchain, cache_dir: Path) -> tuple[Path, ...]:
     objects = tuple(place / f"{source.stem}.o" for source in sources)
     if all(path.is_file() for path in objects):
         return objects
-    await asyncio.to_thread(cache_dir.mkdir, parents=True, exist_ok=True, mode=0o700)
-    with tempfile.TemporaryDirectory(dir=cache_dir, prefix=".glue-") as work:
-        finished = await run_compiler(toolchain.glue_command(sources), Path(work))
-        if finished.returncode != 0:
-            raise ConfigError(
-                f"{toolchain.name} cannot compile microclaw's own glue: {finished.output[:500]}",
-                next_step="install the version of ziglang that microclaw asks for",
-            )
-        await asyncio.to_thread(_publish, Path(work), place, objects)
+    await in_worker(partial(_compile, toolchain, sources, cache_dir, place))
     return objects
 
 
-def _publish(work: Path, place: Path, objects: tuple[Path, ...]) -> None:
-    """Move each object into place by itself: a second builder only replaces equal files."""
-    place.mkdir(mode=0o700, exist_ok=True)
-    for target in objects:
-        (work / target.name).replace(target)
+def _compile(toolchain: Toolchain, sources: list[Path], cache_dir: Path, place: Path, processes: Processes) -> None:
+    """Compile aside, then move each object into place by itself: a second builder only replaces equal files."""
+    try:
+        cache_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with tempfile.TemporaryDirectory(dir=cache_dir, prefix=".glue-") as work:
+            finished = processes.run(toolchain.glue_command(sources), Path(work))
+            if finished.returncode != 0:
+                raise ConfigError(
+                    f"{toolchain.name} cannot compile microclaw's own glue: {finished.output[:500]}",
+                    next_step="install the version of ziglang that microclaw asks for",
+                )
+            place.mkdir(mode=0o700, exist_ok=True)
+            for source in sources:
+                (Path(work) / f"{source.stem}.o").replace(place / f"{source.stem}.o")
+    except OSError as exc:
+        step = "free space there, or set MICROCLAW_HOME to a folder that can be written"
+        raise ConfigError(f"the build cache {cache_dir} cannot be written: {exc}", next_step=step) from exc

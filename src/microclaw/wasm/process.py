@@ -1,4 +1,4 @@
-"""Runs one compiler process in a private directory, bounded in time, memory and output; knows nothing of C."""
+"""Runs compiler processes in a private directory, bounded in time, memory and output; knows nothing of C."""
 
 from __future__ import annotations
 
@@ -8,16 +8,19 @@ import os
 import select
 import signal
 import subprocess
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, TypeVar
 
 try:
     import resource
 except ImportError:  # pragma: no cover - Windows has no rlimits; the time limit holds there too
     resource = None  # type: ignore[assignment]
+
+T = TypeVar("T")
 
 TIME_LIMIT_S: Final = 20.0
 CPU_LIMIT_S: Final = 20
@@ -36,18 +39,44 @@ class Finished:
     took_ms: float
 
 
-async def run_compiler(command: Sequence[str], directory: Path, *, time_limit_s: float = TIME_LIMIT_S) -> Finished:
-    """Run a command with its output bounded; it is killed with its process group when time is up or on cancellation."""
-    started = time.perf_counter()
-    process = _start(command, directory)
+class Processes:
+    """Runs the processes of one build, one after another in a worker thread; `stop` may be called from any other."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: subprocess.Popen[bytes] | None = None
+        self._stopped = False
+
+    def run(self, command: Sequence[str], directory: Path, *, time_limit_s: float = TIME_LIMIT_S) -> Finished:
+        """Run a command to its end, its output bounded; it is killed with its process group when time is up."""
+        started = time.perf_counter()
+        with self._lock:
+            if self._stopped:
+                raise Stopped
+            process = self._running = _start(command, directory)
+        output, timed_out = _wait(process, started + time_limit_s)
+        took_ms = (time.perf_counter() - started) * 1e3
+        return Finished(process.returncode, output.decode(errors="replace"), timed_out, took_ms)
+
+    def stop(self) -> None:
+        """Kill what runs and let nothing more begin."""
+        with self._lock:
+            self._stopped = True
+            if self._running is not None and self._running.returncode is None:
+                _kill_group(self._running)
+
+
+class Stopped(Exception):
+    """The build was cancelled; raised in its worker thread only."""
+
+
+async def in_worker(build: Callable[[Processes], T]) -> T:
+    """Do a build in a worker thread: one hand-over, however many processes it runs. Cancelling kills them."""
+    processes = Processes()
     try:
-        output, timed_out = await asyncio.to_thread(_wait, process, started + time_limit_s)
-    except BaseException:
-        _kill(process)
-        raise
-    return Finished(
-        process.returncode, output.decode(errors="replace"), timed_out, (time.perf_counter() - started) * 1e3
-    )
+        return await asyncio.to_thread(build, processes)
+    finally:
+        processes.stop()
 
 
 def _start(command: Sequence[str], directory: Path) -> subprocess.Popen[bytes]:
@@ -91,14 +120,15 @@ def _wait(process: subprocess.Popen[bytes], deadline: float) -> tuple[bytes, boo
     assert pipe is not None
     with pipe:
         output, timed_out = _drain(pipe, deadline)
-    if timed_out:
-        _kill(process)
     try:
-        process.wait(max(0.0, deadline - time.perf_counter()) if not timed_out else None)
+        if not timed_out:
+            process.wait(max(0.0, deadline - time.perf_counter()))
+            return output, False
     except subprocess.TimeoutExpired:
-        _kill(process)
-        return output, True
-    return output, timed_out
+        pass  # it closed its output and went on
+    _kill_group(process)
+    process.wait()
+    return output, True
 
 
 def _drain(pipe: IO[bytes], deadline: float) -> tuple[bytes, bool]:
@@ -113,9 +143,7 @@ def _drain(pipe: IO[bytes], deadline: float) -> tuple[bytes, bool]:
     return bytes(output), True
 
 
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    """Kill the process group and reap its leader, whose number is not given away before that."""
-    if process.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process and its children; it must not have been reaped, or its number might be another's."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
