@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from microclaw.apps.deploy import DeployRequest
+from microclaw.apps.deploy import Deployment, DeployRequest
 from microclaw.apps.trial import Trial
 from microclaw.bus.events import Edge, Step
 from microclaw.devices.calls import AppState, LogLine
@@ -19,6 +19,7 @@ from microclaw.errors import (
     Diagnostic,
     InstallInterrupted,
     InvalidModule,
+    NotSupported,
     PinRefused,
     TooManyApps,
     TrialFailed,
@@ -340,3 +341,28 @@ async def test_an_unreachable_device_is_said_at_the_deploy_stage(lab: Any) -> No
     assert texts(lab.steps)[-1] == ("deploy", "failed", "nobody at paper:1")
     assert lab.steps[-1].next_step == "switch it on"
     assert await lab.ledger.changes() == []
+
+
+async def test_two_deployments_at_once_never_share_a_pin(lab: Any) -> None:
+    lab.plays("a", 2)
+    lab.plays("b", 2)
+    ended = await asyncio.gather(
+        *(lab.deployer.deploy(blink(name), lab.steps.append) for name in ("a", "b")), return_exceptions=True
+    )
+    assert [type(one) for one in ended] == [Deployment, PinRefused]
+    assert list(lab.face.apps) == ["a"]
+
+
+async def test_a_device_that_takes_no_programs_is_said_before_any_work(lab: Any) -> None:
+    lab.face.__class__ = type("Mute", (lab.face.__class__,), {"capabilities": frozenset({"gpio.set"})})
+    with pytest.raises(NotSupported):
+        await lab.deployer.deploy(blink(), lab.steps.append)
+    assert lab.steps == []
+
+
+async def test_a_program_that_exited_on_the_board_is_withdrawn(lab: Any) -> None:
+    lab.plays("blink", 2)
+    lab.face.states["blink"] = AppState("blink", "exited", "env.exit(1)", 8192, 0, 0, ())
+    with pytest.raises(DeployRejected, match=r"ended itself on the board: env\.exit\(1\)"):
+        await lab.deployer.deploy(blink(), lab.steps.append)
+    assert lab.face.apps == {}

@@ -19,7 +19,7 @@ from microclaw.apps.terms import TrialInput, TrialTerms
 from microclaw.apps.trial import Trial
 from microclaw.apps.verify import Verification, verify
 from microclaw.bus.events import Evidence, Report, Stage, Step
-from microclaw.devices.calls import AppList
+from microclaw.devices.calls import AppInstall, AppList
 from microclaw.devices.device import Device
 from microclaw.errors import (
     BuildError,
@@ -112,6 +112,7 @@ class Deployer:
         """
         device = self._devices.get(request.device)
         check_app_name(request.name)
+        device.face_for(AppInstall.method)  # before any work is done for a device that takes no programs
         image = await self._build(device, request, report)
         version = AppVersion(image.sha256, request.heap_bytes, request.timers, request.watchdog_ms, image.pins)
         return await self._bring(
@@ -211,6 +212,8 @@ class Deployer:
             version = replace(version, pins=trial.driven)
             await self._ledger.keep_image(image)
             async with self._placement.holding(device):
+                # Again: another deployment may have taken the pin while this one was tried.
+                check_pins_free(device, name, trial.driven, await self._ledger.desired(device.device_id))
                 placed = await self._placement.put(
                     device, name, image.wasm, version, report, take_over=take_over, undoes=undoes
                 )

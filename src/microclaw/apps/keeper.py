@@ -17,7 +17,7 @@ from microclaw.devices.calls import AppList
 from microclaw.devices.device import Device
 from microclaw.errors import DeviceError, DeviceTimeout, DeviceUnreachable, MicroclawError, UnknownName
 
-MAX_INTERVAL_S = 60.0
+MAX_INTERVAL_S = 30.0
 MAX_PUT_BACKS = 5
 PUT_BACK_WINDOW_MS = 600_000
 """An app lost more often than that in this time may be what makes its board restart: it is left off."""

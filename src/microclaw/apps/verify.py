@@ -102,8 +102,11 @@ async def _dead(device: Device, name: str, before: Baseline) -> tuple[str, str] 
     if state.state == "trapped":
         text = state.error or "no text"
         return f"it trapped on the board: {text}", next_step_for_trap(text)
+    if state.state == "exited":
+        return f"it ended itself on the board: {state.error or 'exit'}", "return from on_init instead of calling exit"
     if state.state == "loaded":
-        return dead_on_load(tuple(ConsoleLine(x.t_ms, x.app, x.text) for x in await _lines(device, before)))
+        lines = [line for line in await _lines(device, before) if line.app in (name, None)]
+        return dead_on_load(tuple(ConsoleLine(line.t_ms, line.app, line.text) for line in lines))
     return None
 
 
