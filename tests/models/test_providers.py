@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
+from tests.models.model_server import anthropic_reply, openai_reply, server
 
 from microclaw.config import ModelSettings
 from microclaw.errors import ModelError
@@ -30,83 +30,6 @@ from microclaw.models.providers import AnthropicProviderModel, OpenAIProviderMod
 SCHEMA = '{"type":"object","properties":{"pin":{"type":"integer"}},"required":["pin"],"additionalProperties":false}'
 TOOLS = (ToolSpec("gpio-set", "Set a pin.", SCHEMA),)
 LIMIT_S = 20
-
-
-@dataclass
-class Server:
-    """Answers each request with the next (status, body); a body of None never answers, bytes are sent raw."""
-
-    answers: list[tuple[int, Any]]
-    url: str = ""
-    paths: list[str] = field(default_factory=list)
-    bodies: list[dict[str, Any]] = field(default_factory=list)
-    headers: list[dict[str, str]] = field(default_factory=list)
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-            headers = {k.lower(): v.strip() for k, _, v in (line.partition(":") for line in head[1:] if line)}
-            body = await reader.readexactly(int(headers.get("content-length", 0)))
-            self.paths.append(head[0].split(" ")[1])
-            self.headers.append(headers)
-            self.bodies.append(json.loads(body) if body else {})
-            status, answer = self.answers.pop(0)
-            if answer is None:
-                await reader.read()  # until the client gives up
-                return
-            content = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
-            writer.write(
-                f"HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {len(content)}\r\n"
-                "connection: close\r\n\r\n".encode()
-            )
-            writer.write(content if status != 299 else content[:10])
-            await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            writer.close()
-
-
-StartServer: TypeAlias = Callable[..., AbstractAsyncContextManager[Server]]
-
-
-@asynccontextmanager
-async def server(*answers: tuple[int, Any]) -> AsyncIterator[Server]:
-    state = Server(list(answers))
-    listening = await asyncio.start_server(state.serve, "127.0.0.1", 0)
-    state.url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
-    async with listening, asyncio.timeout(LIMIT_S):
-        yield state
-
-
-def anthropic_reply(*content: dict[str, Any], stop: str = "end_turn") -> dict[str, Any]:
-    return {
-        "id": "msg_1",
-        "type": "message",
-        "role": "assistant",
-        "model": "claude-sonnet-5-5",
-        "content": list(content),
-        "stop_reason": stop,
-        "stop_sequence": None,
-        "usage": {"input_tokens": 1000, "output_tokens": 100},
-    }
-
-
-def openai_reply(text: str | None = None, calls: list[tuple[str, str]] | None = None) -> dict[str, Any]:
-    message: dict[str, Any] = {"role": "assistant", "content": text}
-    if calls:
-        message["tool_calls"] = [
-            {"id": f"call_{n}", "type": "function", "function": {"name": name, "arguments": arguments}}
-            for n, (name, arguments) in enumerate(calls)
-        ]
-    return {
-        "id": "chatcmpl-1",
-        "object": "chat.completion",
-        "created": 1_700_000_000,
-        "model": "test-model",
-        "choices": [{"index": 0, "message": message, "finish_reason": "tool_calls" if calls else "stop"}],
-        "usage": {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100},
-    }
 
 
 def anthropic(url: str, timeout_s: float = 10) -> AnthropicProviderModel:

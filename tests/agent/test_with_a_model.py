@@ -1,0 +1,64 @@
+"""A sentence, a language model over HTTP, the real compiler, a real virtual board: the model writes and mends the C."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+from tests.models.model_server import openai_reply, server
+
+from microclaw.agent.events import Answer
+from microclaw.app import running_host
+from microclaw.bus.events import Step
+from microclaw.cli.host_client import HostClient
+from microclaw.config import load_settings
+from microclaw.faces.board_process import VirtualBoardProcess
+from microclaw.web.stream import StreamEvent
+
+BROKEN = """#include "microclaw.h"
+static int led;
+static void toggle(void) { gpio_togle(led); }
+void on_init(void) { led = gpio_open(2, GPIO_OUT); every(100, toggle); }
+"""
+MENDED = BROKEN.replace("gpio_togle", "gpio_toggle")
+
+
+def deploy(source: str) -> dict[str, Any]:
+    return openai_reply(calls=[("deploy-wasm-app", json.dumps({"sourceCode": source, "appName": "quick"}))])
+
+
+def say(socket: Path, text: str) -> list[StreamEvent]:
+    return list(HostClient(socket).stream("/v1/chat", {"text": text}))
+
+
+async def test_a_model_sees_the_diagnostics_mends_its_program_and_the_board_counts_edges(tmp_path: Path) -> None:
+    replies = ((200, deploy(BROKEN)), (200, deploy(MENDED)), (200, openai_reply("It blinks, counted on the board.")))
+    async with server(*replies) as provider:
+        environ = {
+            "OPENAI_BASE_URL": f"{provider.url}/v1",
+            "MICROCLAW_MODEL": "test-model",
+            "MICROCLAW_CACHE": str(tmp_path / "cache"),
+        }
+        settings = load_settings(environ, home=tmp_path / "home", http_port=None)
+        async with VirtualBoardProcess() as board, running_host(settings) as host:
+            await host.devices.add("virtual-1", "virtual", board.ready.faces)
+            events = await asyncio.to_thread(say, settings.control_socket, "blink the led ten times a second")
+    steps = [e for e in events if isinstance(e, Step)]
+    failed = [s for s in steps if s.state == "failed"]
+    assert [s.stage for s in failed] == ["compile"]
+    codes = [s.text for s in steps if s.stage == "code"]
+    assert codes[0].startswith("test-model wrote 4 lines")
+    assert codes[1].startswith("mended (try 2 of 3)")
+    answer = events[-1]
+    assert isinstance(answer, Answer)
+    assert answer.text == "It blinks, counted on the board."
+    assert answer.error_code is None
+    assert [e.kind for e in answer.evidence] == ["counted"]
+    prompt = json.dumps(provider.bodies[0]["messages"])
+    assert "LED on pin 2" in prompt
+    assert "int every(unsigned ms" in prompt
+    diagnostics = provider.bodies[1]["messages"][-1]["content"]
+    assert "quick.c:3" in diagnostics or "main.c:3" in diagnostics
+    assert "gpio_toggle" in diagnostics, "the diagnostic names the nearest known function"
