@@ -106,14 +106,14 @@ def test_adc_has_12_bits(board: Board) -> None:
 
 
 def test_console_joins_pieces_into_lines_an_app(board: Board) -> None:
-    board.print("a", "one")
-    board.print("x\ny", "two")
-    board.print("b\n", "one")
+    board.print(b"a", "one")
+    board.print(b"x\ny", "two")
+    board.print(b"b\n", "one")
     assert [(r.app, r.text) for r in board.log().records] == [("two", "x"), ("one", "ab")]
 
 
 def test_line_without_end_is_shown_after_a_second(board: Board, clock: VirtualClock) -> None:
-    board.print("no newline", "app")
+    board.print(b"no newline", "app")
     assert board.log().records == ()
     clock.advance(1000)
     assert [r.text for r in board.log().records] == ["no newline"]
@@ -121,7 +121,7 @@ def test_line_without_end_is_shown_after_a_second(board: Board, clock: VirtualCl
 
 def test_endless_line_is_cut_and_the_log_stays_bounded(board: Board) -> None:
     for _ in range(600):
-        board.print("x" * 1000, "app")
+        board.print(b"x" * 1000, "app")
     page = board.log()
     assert page.dropped > 0
     assert sum(len(r.text) for r in page.records) <= LOG_RING_BYTES

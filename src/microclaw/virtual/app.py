@@ -82,6 +82,7 @@ class App:
         self._thread: threading.Thread | None = None
         self._instance: Instance | None = None
         self._peak_stack_bytes = 0
+        self._is_stopping = False
         seed = f"{board.seed}/{name}"
         noise = random.Random(seed) if board.loses_restarts else None  # noqa: S311  a repeatable simulation
         self.process = Process(name, board, self._task, Timers(board.clock, timers, self._fire, noise), ledc)
@@ -132,8 +133,10 @@ class App:
         """Queue the end: on_destroy, then the thread ends. False when it is still busy after `timeout_s`."""
         if self._thread is None or not self._thread.is_alive():
             return True
-        self._queue.append(_Stop())
-        self._board.clock.wake(self._task)
+        if not self._is_stopping:
+            self._is_stopping = True
+            self._queue.append(_Stop())
+            self._board.clock.wake(self._task)
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
@@ -186,6 +189,8 @@ class App:
     def _live(self) -> None:
         instance = self._instance
         assert instance is not None
+        if self._task.interrupted:
+            return
         self._board.print_line(f"WASM app '{self.name}' started")
         if not instance.has("on_init"):
             self._board.print_line("Cannot find function on_init().", self.name)

@@ -134,7 +134,8 @@ class Board:
         self._edges: History[EdgeRecord] = History(EDGE_RING)
         self._pwm: History[PwmRecord] = History(PWM_RING)
         self._log: History[LogRecord] = History(LOG_RING_BYTES, lambda record: len(record.text) + 32)
-        self._partial: dict[str | None, tuple[float, str]] = {}
+        self._partial: dict[str | None, tuple[float, bytes]] = {}
+        self._claims: dict[int, str] = {}
         self._observers: list[Observer] = []
         self._power_listeners: list[Callable[[PowerEvent], None]] = []
 
@@ -177,6 +178,18 @@ class Board:
             state.reads, state.pull, state.open_drain = reads, pull, open_drain
             state.app = app if state.role != "idle" else None
             self._update(state)
+
+    def claim_pin(self, pin: int, app: str) -> bool:
+        """Take a pin as the GPIO driver does; False while someone has it."""
+        with self._lock:
+            if pin in self._claims:
+                return False
+            self._claims[pin] = app
+            return True
+
+    def release_pin(self, pin: int) -> None:
+        with self._lock:
+            self._claims.pop(pin, None)
 
     def write_pin(self, pin: int, level: int) -> None:
         """gpio_set_level: the output latch; seen at the pin while it is an output."""
@@ -279,16 +292,16 @@ class Board:
             self._end_stale_lines()
             return self._log.since(since, limit)
 
-    def print(self, text: str, app: str | None = None) -> None:
+    def print(self, data: bytes, app: str | None = None) -> None:
         """Console output as the program wrote it, in any pieces."""
         with self._lock:
             self._end_stale_lines()
-            started_ms, before = self._partial.pop(app, (self.clock.now_ms(), ""))
-            *lines, rest = (before + text).split("\n")
+            started_ms, before = self._partial.pop(app, (self.clock.now_ms(), b""))
+            *lines, rest = (before + data).split(b"\n")
             for line in lines:
-                self._log_line(line, app)
+                self._log_line(line.decode("utf-8", "replace"), app)
             while len(rest) > LOG_LINE_BYTES:
-                self._log_line(rest[:LOG_LINE_BYTES], app)
+                self._log_line(rest[:LOG_LINE_BYTES].decode("utf-8", "replace"), app)
                 rest = rest[LOG_LINE_BYTES:]
             if rest:
                 self._partial[app] = (self.clock.now_ms() if lines else started_ms, rest)
@@ -302,9 +315,9 @@ class Board:
     def end_line(self, app: str | None) -> None:
         """The app said all it ever will: show its unfinished line."""
         with self._lock:
-            _, rest = self._partial.pop(app, (0.0, ""))
+            _, rest = self._partial.pop(app, (0.0, b""))
             if rest:
-                self._log_line(rest, app)
+                self._log_line(rest.decode("utf-8", "replace"), app)
 
     def observe(self, observer: Observer) -> Callable[[], None]:
         """Call the observer from now on; the returned function ends it."""
@@ -334,6 +347,7 @@ class Board:
                 self._update(state)
             for sensor in self.sensors.values():
                 sensor.reset()
+            self._claims.clear()
 
     def power_on(self) -> None:
         """Boot: time starts at 0, the boot counter and id change."""

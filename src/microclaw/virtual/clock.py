@@ -24,6 +24,7 @@ CHEAP_READS: Final = 1000
 BUSY_READ_COST_MS: Final = 1.0
 STUCK_CPU_S: Final = 2.0
 _POLL_S: Final = 0.25
+_COMPACT_AT: Final = 1024
 
 
 class Interrupted(Exception):
@@ -65,6 +66,34 @@ class Alarm:
 
     def cancel(self) -> None:
         self.cancelled = True
+
+
+class _Alarms:
+    """Alarms by time, then by order of setting. Cancelled ones are thrown out before they pile up."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, Alarm]] = []
+        self._order = itertools.count()
+        self._compact_at = _COMPACT_AT
+
+    def push(self, alarm: Alarm) -> None:
+        heapq.heappush(self._heap, (alarm.t_ms, next(self._order), alarm))
+        if len(self._heap) >= self._compact_at:
+            self._heap = [entry for entry in self._heap if not entry[2].cancelled]
+            heapq.heapify(self._heap)
+            self._compact_at = max(_COMPACT_AT, 2 * len(self._heap))
+
+    def next_ms(self) -> float | None:
+        """When the next alarm is due that was not cancelled."""
+        while self._heap and self._heap[0][2].cancelled:
+            heapq.heappop(self._heap)
+        return self._heap[0][0] if self._heap else None
+
+    def pop(self) -> Alarm:
+        return heapq.heappop(self._heap)[2]
+
+    def clear(self) -> None:
+        self._heap.clear()
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +165,7 @@ class RealClock:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._heap: list[tuple[float, int, Alarm]] = []
-        self._order = itertools.count()
+        self._alarms = _Alarms()
         self._zero_s = time.monotonic()
         self._thread: threading.Thread | None = None
         self._closed = False
@@ -153,7 +181,7 @@ class RealClock:
     def call_at(self, t_ms: float, fn: Callable[[], None]) -> Alarm:
         alarm = Alarm(t_ms, fn)
         with self._changed:
-            heapq.heappush(self._heap, (t_ms, next(self._order), alarm))
+            self._alarms.push(alarm)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="board-clock", daemon=True)
                 self._thread.start()
@@ -162,7 +190,7 @@ class RealClock:
 
     def restart(self) -> None:
         with self._changed:
-            self._heap.clear()
+            self._alarms.clear()
             self._zero_s = time.monotonic()
             self._changed.notify()
 
@@ -211,13 +239,14 @@ class RealClock:
         while True:
             with self._changed:
                 while not self._closed:
-                    wait_s = None if not self._heap else (self._heap[0][0] - self.now_ms()) / 1000.0
+                    due_ms = self._alarms.next_ms()
+                    wait_s = None if due_ms is None else (due_ms - self.now_ms()) / 1000.0
                     if wait_s is not None and wait_s <= 0:
                         break
                     self._changed.wait(wait_s)
                 if self._closed:
                     return
-                alarm = heapq.heappop(self._heap)[2]
+                alarm = self._alarms.pop()
             if not alarm.cancelled:
                 alarm.fn()
 
@@ -236,8 +265,7 @@ class VirtualClock:
         self._awaiting_quiet = False
         self._now_ms = 0.0
         self._limit_ms = 0.0
-        self._heap: list[tuple[float, int, Alarm]] = []
-        self._order = itertools.count()
+        self._alarms = _Alarms()
         self._running: Task | None = None
         self._ready: deque[Task] = deque()
         self._paused: list[Task] = []
@@ -269,12 +297,12 @@ class VirtualClock:
     def call_at(self, t_ms: float, fn: Callable[[], None]) -> Alarm:
         alarm = Alarm(t_ms, fn)
         with self._lock:
-            heapq.heappush(self._heap, (t_ms, next(self._order), alarm))
+            self._alarms.push(alarm)
         return alarm
 
     def restart(self) -> None:
         with self._lock:
-            self._heap.clear()
+            self._alarms.clear()
             self._now_ms = self._limit_ms = 0.0
 
     def close(self) -> None:
@@ -305,7 +333,7 @@ class VirtualClock:
                 if stuck is None:
                     self._now_ms = max(self._now_ms, target_ms)
                 self._limit_ms = self._now_ms
-                idle = stuck is None and not self._heap and not self._paused
+                idle = stuck is None and self._alarms.next_ms() is None and not self._paused
                 return Advanced(self._now_ms, idle, stuck)
 
     def add(self, task: Task) -> None:
@@ -340,7 +368,7 @@ class VirtualClock:
             task._reads = 0
             task._state = _State.SLEEPING
             alarm = Alarm(self._now_ms + ms, lambda: self._awake(task, alarm))
-            heapq.heappush(self._heap, (alarm.t_ms, next(self._order), alarm))
+            self._alarms.push(alarm)
             self._hand_on()
         self._take_turn(task)
 
@@ -393,18 +421,12 @@ class VirtualClock:
             self._make_ready(task)
 
     def _next_alarm(self, until_ms: float) -> Alarm | None:
-        while self._heap:
-            t_ms, _, alarm = self._heap[0]
-            if alarm.cancelled:
-                heapq.heappop(self._heap)
-            elif t_ms <= until_ms:
-                return heapq.heappop(self._heap)[2]
-            else:
-                return None
-        return None
+        due_ms = self._alarms.next_ms()
+        return self._alarms.pop() if due_ms is not None and due_ms <= until_ms else None
 
     def _is_alarm_due(self) -> bool:
-        return bool(self._heap) and self._heap[0][0] <= self._now_ms and not self._heap[0][2].cancelled
+        due_ms = self._alarms.next_ms()
+        return due_ms is not None and due_ms <= self._now_ms
 
     def _settle(self) -> str | None:
         while True:

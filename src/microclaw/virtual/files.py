@@ -31,6 +31,9 @@ class OpenFile(Protocol):
     def read(self, size: int, /) -> bytes: ...
     def ioctl(self, process: Process, command: int, va: int, /) -> None: ...
     def close(self) -> None: ...
+    def abandon(self) -> None:
+        """The app ended without closing it: give back what the host holds, leave the device as it is."""
+        ...
 
 
 class StorageFile:
@@ -101,6 +104,9 @@ class StorageFile:
     def close(self) -> None:
         os.close(self._fd)
 
+    def abandon(self) -> None:
+        self.close()
+
 
 class _Console:
     """Descriptors 1 and 2: the firmware's serial console."""
@@ -119,6 +125,9 @@ class _Console:
         raise PosixError(Errno.EINVAL)
 
     def close(self) -> None:
+        pass
+
+    def abandon(self) -> None:
         pass
 
 
@@ -160,8 +169,7 @@ class FileTable:
     def abandon(self) -> None:
         """The app is gone. Its devices stay as they are, as on the firmware, which knows no owner."""
         for file in self._open.values():
-            if isinstance(file, StorageFile):
-                file.close()
+            file.abandon()
         self._open.clear()
 
     def _opened(self, path: str, flags: int) -> OpenFile:
@@ -183,8 +191,6 @@ class FileTable:
     def _open_gpio(self, pin: int, flags: int) -> GpioFile:
         if not self._board.has_pin(pin) or flags & ~OpenFlag.O_RDWR:
             raise PosixError(Errno.EINVAL)
-        if any(isinstance(file, GpioFile) and file.pin == pin and file.is_claimed for file in self._open.values()):
-            raise PosixError(Errno.EBUSY)
         return GpioFile(self._board, pin, flags, self._app)
 
 

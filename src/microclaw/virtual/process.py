@@ -68,7 +68,7 @@ class Process:
             self.clock.sleep(self.task, ms)
 
     def print(self, data: bytes) -> None:
-        self.board.print(data.decode("utf-8", "replace"), self.name)
+        self.board.print(data, self.name)
 
     def allocate(self, size: int) -> int:
         """malloc; a failure leaves WAMR's warning on the console."""

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 
 class GpioFile:
-    """An open pin. Closing disables it; an app that ends without closing leaves it as it is, as on the device."""
+    """An open pin. Closing disables it; an app that ends without closing leaves it as it is, as on the device.
+
+    The driver of 2023 then refuses to open the pin ever again, the one before does not: here it can be opened again.
+    """
 
     def __init__(self, board: Board, pin: int, flags: int, app: str) -> None:
         self.pin = pin
@@ -23,7 +26,9 @@ class GpioFile:
         self._reads = bool(flags & OpenFlag.O_RDONLY) or not flags & OpenFlag.O_WRONLY
         self._drives = bool(flags & OpenFlag.O_WRONLY)
         # The driver marks a pin as taken by its flags, which are 0 for a read-only one (newlib's O_RDONLY).
-        self.is_claimed = self._drives
+        self._is_claimed = self._drives
+        if self._is_claimed and not board.claim_pin(pin, app):
+            raise PosixError(Errno.EBUSY)
         known = board.profile.pins[pin]
         if known.reserved:
             board.print_line(f"W gpio: GPIO {pin} is {known.reserved}", app)
@@ -52,6 +57,11 @@ class GpioFile:
 
     def close(self) -> None:
         self._board.configure_pin(self.pin, reads=False, drives=False)
+        self.abandon()
+
+    def abandon(self) -> None:
+        if self._is_claimed:
+            self._board.release_pin(self.pin)
 
     def _configure(self, flags: GpioFlag) -> None:
         self._board.configure_pin(

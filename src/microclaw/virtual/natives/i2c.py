@@ -45,6 +45,9 @@ class I2cFile:
     def close(self) -> None:
         self._configured = False
 
+    def abandon(self) -> None:
+        self._configured = False
+
     def _configure(self, process: Process, values: DataSeq) -> None:
         sda, scl, flags = values.pop(1, 2), values.pop(2, 2), values.pop(3, 4)
         if not flags & I2cConfigFlag.MASTER:

@@ -104,6 +104,10 @@ class Ledc:
         self._show(node.channels)
         self._nodes[number] = _Node(node.frequency_hz)
 
+    def abandon(self, number: int) -> None:
+        """Its app is gone: the signal goes on, and the node can be configured anew."""
+        self._nodes[number].configured = False
+
     def _configured(self, number: int) -> _Node:
         if not self._nodes[number].configured:
             raise PosixError(Errno.EINVAL)
@@ -155,3 +159,6 @@ class LedcFile:
 
     def close(self) -> None:
         self._ledc.close(self._node)
+
+    def abandon(self) -> None:
+        self._ledc.abandon(self._node)
