@@ -112,6 +112,12 @@ def test_console_joins_pieces_into_lines_an_app(board: Board) -> None:
     assert [(r.app, r.text) for r in board.log().records] == [("two", "x"), ("one", "ab")]
 
 
+def test_characters_may_come_byte_by_byte(board: Board) -> None:
+    for byte in "22.5 °C\n".encode():
+        board.print(bytes([byte]), "app")
+    assert [r.text for r in board.log().records] == ["22.5 °C"]
+
+
 def test_line_without_end_is_shown_after_a_second(board: Board, clock: VirtualClock) -> None:
     board.print(b"no newline", "app")
     assert board.log().records == ()

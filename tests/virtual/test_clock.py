@@ -58,6 +58,19 @@ def test_alarm_in_the_past_runs_at_once_and_cancelled_ones_never() -> None:
     assert seen == [100]
 
 
+def test_cancelled_alarms_neither_pile_up_nor_keep_the_board_busy() -> None:
+    clock = VirtualClock()
+    for n in range(10_000):
+        clock.call_at(1e9 + n, lambda: None).cancel()
+    assert clock.advance(1).idle
+    seen: list[int] = []
+    clock.call_at(5, lambda: seen.append(5))
+    for n in range(5_000):
+        clock.call_at(10 + n, lambda: None).cancel()
+    clock.advance(10)
+    assert seen == [5]
+
+
 def test_an_alarm_may_set_the_next_one() -> None:
     clock = VirtualClock()
     seen: list[float] = []

@@ -59,6 +59,15 @@ def test_gpio_that_the_board_lacks_or_that_is_taken_does_not_open(bench: Bench) 
     assert bench.lines() == ["-1 -1 1 -1 -1"]
 
 
+def test_gpio_belongs_to_one_app_until_it_closes_it_or_ends(bench: Bench) -> None:
+    taker = 'void on_init(void) { printf("%d\\n", open("/dev/gpio/2", RW, 0) >= 0); }'
+    first = bench.run(taker, name="first")
+    bench.run(taker, name="second")
+    assert first.stop()
+    bench.run(taker, name="third")
+    assert [bench.lines(name) for name in ("first", "second", "third")] == [["1"], ["0"], ["1"]]
+
+
 def test_gpio_inputs_follow_the_outside_and_their_pull(bench: Bench) -> None:
     source = """static int f; void on_init(void) { f = open("/dev/gpio/4", RD, 0); printf("%d", get(f));
         printf(" %d", gpio_flags(f, 2)); printf(" %d\\n", get(f)); wasm_create_timer(10, 1, 1); }

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from microclaw.errors import ProtocolError
 from microclaw.virtual.natives.binding import Handler
 from microclaw.virtual.process import Process
 from microclaw.wire.wasmachine.request import Request, Response
 
+MAX_URLS: Final = 64
+MAX_URL_BYTES: Final = 255
+
 
 def _register_resource(process: Process, url: int) -> None:
-    process.resources.add(process.memory.string(url).decode("utf-8", "replace"))
+    _remember(process, process.resources, url)
 
 
 def _sub_event(process: Process, url: int) -> None:
-    process.subscriptions.add(process.memory.string(url).decode("utf-8", "replace"))
+    _remember(process, process.subscriptions, url)
+
+
+def _remember(process: Process, urls: set[str], address: int) -> None:
+    # The firmware's list ends with its RAM.
+    if len(urls) < MAX_URLS:
+        urls.add(process.memory.string(address, MAX_URL_BYTES).decode("utf-8", "replace"))
 
 
 def _response_send(process: Process, buffer: int, size: int) -> int:

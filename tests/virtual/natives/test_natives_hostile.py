@@ -1,0 +1,90 @@
+"""Natives called with anything: the app may trap or crash its board, the virtual board itself must not err."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import threading
+
+import pytest
+import wasmtime
+from tests.virtual.natives.conftest import Bench
+
+from microclaw.boards import load_board
+from microclaw.virtual.board import Board
+from microclaw.virtual.clock import RealClock
+from microclaw.virtual.memory import BoardCrash, WasmTrap
+from microclaw.virtual.natives.binding import bind
+from microclaw.virtual.natives.table import HANDLERS
+from microclaw.virtual.runtime import Runtime
+from microclaw.wire.wasmachine.ioctl import IoctlCommand
+from microclaw.wire.wasmachine.natives import NATIVES, NativeGroup
+
+ROUNDS = 300
+TIMEOUT_S = 10
+ADDRESSES = [0, 1, 1024, 1040, 1100, 2000, 65_530, 65_535, 65_536, 131_071, 0x7FFFFFFF, -1, -65_536]
+MODULE = """(module (memory (export "memory") 1) (func (export "on_init"))
+  (data (i32.const 1024) "/dev/gpio/4\\00\\00\\00\\00/storage/a\\00%s %5.3d %lld %f %%\\00")
+  (data (i32.const 1100) "\\01\\00\\00\\00\\03\\00\\00\\00\\03\\00\\00\\00\\01\\00\\04\\00\\00\\08\\00\\00\\01\\00\\02\\00\\00\\08\\00\\00"))"""
+
+
+def test_every_native_that_the_board_offers_has_an_implementation() -> None:
+    offered = {group.replace("-", "_") for group in load_board("virtual").firmware.native_groups}
+    assert offered <= {group.value for group in NativeGroup}
+    assert {native.name for native in NATIVES.values() if native.group in offered} == set(HANDLERS)
+
+
+@pytest.mark.parametrize("name", sorted(HANDLERS))
+def test_native_survives_any_arguments(bench: Bench, name: str) -> None:
+    noise = random.Random(name)
+    app = bench.runtime.load("app", bytes(wasmtime.wat2wasm(MODULE)))
+    native = NATIVES[name]
+    call = bind(app.process, native.signature, HANDLERS[name])
+    opened = bind(app.process, NATIVES["open"].signature, HANDLERS["open"])
+    for path, flags in ((1024, 0x14000000), (1040, 0x14001000)):
+        opened(path, flags, 0)
+    for _ in range(ROUNDS):
+        arguments = [_any(noise, kind) for kind in native.params]
+        if name == "ioctl":
+            arguments[:2] = [noise.randrange(8), int(noise.choice(list(IoctlCommand)))]
+        with contextlib.suppress(WasmTrap, BoardCrash):
+            result = call(*arguments)
+            assert (result is None) == (not native.results)
+
+
+def _any(noise: random.Random, kind: str) -> int | float:
+    if kind in ("f32", "f64"):
+        return noise.choice([0.0, -1.5, 1e308, -1e308, float("inf"), float("nan"), noise.uniform(-100, 100)])
+    return noise.choice([*ADDRESSES, noise.randrange(256), noise.randint(-(2**31), 2**31 - 1)])
+
+
+BUSY = """static int f, level; void on_init(void) { f = open("/dev/gpio/2", RW, 0); wasm_create_timer(1, 1, 1); }
+void on_timer_callback(int id) { u8 b; for (int i = 0; i < 200; i++) { b = ++level & 1; write(f, &b, 1); } }"""
+
+
+def test_nothing_of_an_app_reaches_the_board_after_a_power_cut(bench: Bench) -> None:
+    wasm = bench.compile(BUSY)
+    board = Board(load_board("virtual"), RealClock())
+    runtime = Runtime(board)
+
+    class FirstEdge:
+        seen = threading.Event()
+
+        def on_edge(self, number: int, record: object) -> None:
+            self.seen.set()
+
+        def on_log(self, number: int, record: object) -> None:
+            pass
+
+    board.observe(FirstEdge())
+    for _ in range(10):
+        FirstEdge.seen.clear()
+        app = runtime.load("busy", wasm)
+        app.start()
+        assert FirstEdge.seen.wait(TIMEOUT_S)
+        board.power_cut()
+        assert not app.is_alive
+        assert [pin for pin in board.pins() if pin.level or pin.role != "idle"] == []
+        board.power_on()
+    board.clock.close()
+    board.close()
