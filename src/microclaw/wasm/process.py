@@ -120,15 +120,26 @@ def _wait(process: subprocess.Popen[bytes], deadline: float) -> tuple[bytes, boo
     assert pipe is not None
     with pipe:
         output, timed_out = _drain(pipe, deadline)
-    try:
-        if not timed_out:
-            process.wait(max(0.0, deadline - time.perf_counter()))
-            return output, False
-    except subprocess.TimeoutExpired:
-        pass  # it closed its output and went on
+    if not timed_out and _ends(process, deadline):
+        process.wait()
+        return output, False
     _kill_group(process)
     process.wait()
     return output, True
+
+
+def _ends(process: subprocess.Popen[bytes], deadline: float) -> bool:
+    """Wait for a process that closed its output; Popen.wait with a time limit sleeps for milliseconds between looks."""
+    remaining = max(0.0, deadline - time.perf_counter())
+    if not hasattr(os, "pidfd_open"):
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(remaining)
+        return process.returncode is not None
+    descriptor = os.pidfd_open(process.pid)
+    try:
+        return bool(select.select([descriptor], [], [], remaining)[0])
+    finally:
+        os.close(descriptor)
 
 
 def _drain(pipe: IO[bytes], deadline: float) -> tuple[bytes, bool]:
