@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from microclaw.channels.text import clean, clean_line, duration, wrap
+from microclaw.channels.text import clean, clean_line, duration, wrap, wrap_code
 
 
 @pytest.mark.parametrize(
@@ -64,3 +64,14 @@ def test_parts_between_bars_stay_whole() -> None:
 )
 def test_times_are_shown_as_people_read_them(took_ms: float, shown: str) -> None:
     assert duration(took_ms) == shown
+
+
+def test_long_line_of_code_hangs_below_its_text() -> None:
+    rows = wrap_code("  1  /* Fade: the brightness rises and falls, for ever. */", 40)
+    assert len(rows) == 2
+    assert rows[1].startswith("     ")
+    assert max(map(len, rows)) <= 40
+
+
+def test_spaces_inside_a_short_line_of_code_stay() -> None:
+    assert wrap_code("  7      for (;;)   x();", 40) == ["  7      for (;;)   x();"]

@@ -10,7 +10,7 @@ from typing import TextIO
 from microclaw.agent.events import Answer, Delta, TurnEvent
 from microclaw.bus.events import Edge, Step
 from microclaw.channels.pin_track import CELLS, draw_track
-from microclaw.channels.text import clean, clean_line, duration, wrap
+from microclaw.channels.text import clean, clean_line, duration, wrap, wrap_code
 from microclaw.errors import MicroclawError
 
 WIDTH = 80
@@ -78,7 +78,7 @@ class Terminal:
         self.row(step.stage, what, right=note.strip() or self._right(step), bad=failed)
         repeated = step.detail[:1] == (step.text,)  # a diagnostic's first line is the step's text already
         for line in step.detail[repeated:]:
-            for piece in wrap(line, WIDTH * 2):
+            for piece in wrap_code(line, TEXT_COLUMNS):
                 self.line(" " * STAGE_COLUMNS + piece)
         if step.next_step:
             self.row("next", step.next_step)

@@ -13,6 +13,7 @@ _ESCAPE = re.compile(
     r"|\x1b[ -~]?"
 )
 BAR = " | "
+_CODE_START = re.compile(r" *(?:\d+ +)?")
 # Bidirectional overrides and isolates can show a command as another one (CVE-2021-42574).
 _HIDDEN = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u2028\u2029\ufeff")
 
@@ -34,6 +35,18 @@ def wrap(text: str, width: int) -> list[str]:
     for line in clean(text).expandtabs(4).split("\n"):
         lines += [line.rstrip()] if len(line) <= width else _wrap_line(line, width)
     return lines
+
+
+def wrap_code(line: str, width: int) -> list[str]:
+    """A line of source or of a diagnostic as rows of at most `width` columns: the rest hangs below its text."""
+    shown = clean(line).expandtabs(4).rstrip()
+    if len(shown) <= width:
+        return [shown]
+    indent = min(_CODE_START.match(shown).end(), width // 2)  # type: ignore[union-attr]  # matches always
+    hanging = " " * indent
+    return textwrap.wrap(
+        shown, width, subsequent_indent=hanging, drop_whitespace=False, replace_whitespace=False, break_on_hyphens=False
+    )
 
 
 def _wrap_line(line: str, width: int) -> list[str]:

@@ -128,6 +128,8 @@ def _ask(terminal: Terminal, client: HostClient, board: BoardLink) -> int:
     before = board.edges(0)
     terminal.row("you", SENTENCE)
     answer = say(client, SENTENCE, chat_id=CHAT_ID, device=None, terminal=terminal)
+    if answer.error_code == "cancelled":
+        raise KeyboardInterrupt
     if answer.error_code:
         raise DemoFailed(answer.text, next_step=answer.next_step)
     _time_to_first_edge(terminal, board, before, answer)

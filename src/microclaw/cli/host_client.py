@@ -79,15 +79,19 @@ class HostClient:
         connection = _UnixConnection(self._control_socket, self._timeout_s)
         try:
             connection.connect()
-        except (FileNotFoundError, ConnectionRefusedError) as exc:
-            raise NoHost("no host is running here", next_step="microclaw up") from exc
-        except PermissionError as exc:
-            raise NoHost(
-                f"{self._control_socket} belongs to another user", next_step="use the account that ran microclaw up"
-            ) from exc
         except OSError as exc:
-            raise NoHost(f"cannot reach the host: {exc.strerror or exc}", next_step="microclaw up") from exc
+            connection.close()
+            raise self._no_host(exc) from exc
         return connection
+
+    def _no_host(self, error: OSError) -> NoHost:
+        if isinstance(error, FileNotFoundError | ConnectionRefusedError):
+            return NoHost("no host is running here", next_step="microclaw up")
+        if isinstance(error, PermissionError):
+            return NoHost(
+                f"{self._control_socket} belongs to another user", next_step="use the account that ran microclaw up"
+            )
+        return NoHost(f"cannot reach the host: {error.strerror or error}", next_step="microclaw up")
 
     def _request(
         self,
@@ -138,8 +142,9 @@ class _UnixConnection(HTTPConnection):
 
 def _document(response: HTTPResponse) -> Any:
     try:
-        content = response.read(MAX_REPLY_BYTES)
-        return json.loads(content)
+        if response.length is not None and response.length > MAX_REPLY_BYTES:
+            raise ProtocolError(f"the host announced {response.length:,} bytes, at most {MAX_REPLY_BYTES:,} are read")
+        return json.loads(response.read())
     except TimeoutError as exc:
         raise _silent(REQUEST_TIMEOUT_S) from exc
     except (OSError, HTTPException) as exc:

@@ -78,10 +78,8 @@ def main(arguments: list[str] | None = None) -> int:
         dev_commands.prepare_completion()
     try:
         code = app(args=words, prog_name="microclaw", standalone_mode=False)
-        return code if isinstance(code, int) else OK
     except (typer.Abort, KeyboardInterrupt):
-        sys.stderr.write("interrupted\n")
-        return INTERRUPTED
+        code = INTERRUPTED
     except MicroclawError as exc:
         return _report(exc, options)
     except BrokenPipeError:
@@ -94,6 +92,9 @@ def main(arguments: list[str] | None = None) -> int:
         if hasattr(exc, "format_message"):  # a usage error of the option parser
             return _usage(exc)
         return _unexpected(exc, options)
+    if code == INTERRUPTED:
+        sys.stderr.write("interrupted\n")
+    return code if isinstance(code, int) else OK
 
 
 def _report(error: MicroclawError, options: Invocation) -> int:

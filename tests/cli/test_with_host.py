@@ -1,0 +1,162 @@
+"""Commands beside a running host with one virtual board."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Run = Callable[..., Any]
+
+BLINK = """#include "microclaw.h"
+static int led;
+static void tick(void) { gpio_toggle(led); printf("tick\\n"); }
+void on_init(void) { led = gpio_open(PIN, GPIO_OUT); every(100, tick); }
+"""
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Callable[[str, int], Path]:
+    def write(name: str, pin: int) -> Path:
+        path = tmp_path / f"{name}.c"
+        path.write_text(BLINK.replace("PIN", str(pin)))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def running(ask: Run, program: Callable[[str, int], Path]) -> Iterator[str]:
+    """A program that runs on virtual-1 for one test."""
+    ran = ask("run", str(program("ticker", 10)), "-d", "virtual-1")
+    assert ran.code == 0, ran.err
+    yield "ticker"
+    ask("app", "uninstall", "ticker", "-d", "virtual-1")
+
+
+def test_status_lists_the_board(ask: Run) -> None:
+    document = json.loads(ask("status", "--json").out)
+    assert document["schema"] == "microclaw.status/1"
+    assert "virtual-1" in [d["name"] for d in document["devices"]]
+    assert "virtual-1 (virtual)" in ask("status").out
+
+
+def test_second_host_of_one_home_is_refused(ask: Run, host: dict[str, Any]) -> None:
+    ran = ask("up", "--port", "0")
+    assert ran.code == 1
+    assert str(host["pid"]) in ran.err
+    assert "next: " in ran.err
+
+
+def test_devices_are_listed_for_people_and_programs(ask: Run) -> None:
+    document = json.loads(ask("device", "list", "--json").out)
+    assert document["schema"] == "microclaw.devices/1"
+    assert re.search(r"^NAME +BOARD", ask("devices", "list").out)
+    assert not re.search(r"^NAME +BOARD", ask("device", "list", "-q").out)
+
+
+def test_device_name_that_is_taken_or_wrong_is_refused(ask: Run) -> None:
+    assert ask("device", "add", "virtual-1", "--wasmachine", "127.0.0.1:9").code == 1
+    assert ask("device", "add", "No Name!", "--wasmachine", "127.0.0.1:9").code == 1
+    ran = ask("device", "show", "virtual-9")
+    assert ran.code == 1
+    assert "virtual-1" in ran.err
+
+
+def test_exec_sets_and_reads_a_pin(ask: Run) -> None:
+    assert ask("exec", "virtual-1", "gpio.set", "pin=11", "level=1").code == 0
+    document = json.loads(ask("exec", "virtual-1", "gpio.get", "11", "--json").out)
+    assert (document["schema"], document["result"]) == ("microclaw.exec/1", {"pin": 11, "level": 1})
+
+
+def test_exec_on_a_reserved_pin_says_why_and_what_instead(ask: Run) -> None:
+    ran = ask("exec", "virtual-1", "gpio.set", "27", "1")
+    assert ran.code == 1
+    assert "flash" in ran.err
+    assert "next: " in ran.err
+
+
+def test_program_is_run_listed_shown_logged_and_taken_off(ask: Run, program: Callable[[str, int], Path]) -> None:
+    ran = ask("run", str(program("whole", 12)), "-d", "virtual-1")
+    assert ran.code == 0, ran.err
+    for stage in ("compile", "check", "try", "deploy", "verify"):
+        assert f"\n{stage} " in f"\n{ran.out}"
+    assert "counted on the board" in ran.out
+    apps = json.loads(ask("app", "list", "-d", "virtual-1", "--json").out)["apps"]
+    assert ("whole", "running") in [(app["name"], app["condition"]) for app in apps]
+    assert "every(100, tick)" in ask("app", "show", "whole", "-d", "virtual-1").out
+    assert "whole        tick" in ask("logs", "virtual-1").out
+    ran = ask("app", "uninstall", "whole", "-d", "virtual-1", "--json")
+    assert json.loads(ran.out)["schema"] == "microclaw.removal/1"
+
+
+def test_install_as_json_is_one_document_with_its_evidence(ask: Run, program: Callable[[str, int], Path]) -> None:
+    ran = ask("app", "install", str(program("doc", 13)), "-d", "virtual-1", "--json")
+    document = json.loads(ran.out)
+    assert document["schema"] == "microclaw.deployment/1"
+    assert document["evidence"]["kind"] == "counted"
+    assert document["trial"]["ok"] is True
+    assert ask("app", "uninstall", "doc", "-d", "virtual-1", "-q").out == ""
+
+
+def test_undo_takes_the_last_change_back(ask: Run, running: str) -> None:
+    changes = json.loads(ask("app", "changes", "-d", "virtual-1", "--json").out)["changes"]
+    assert changes[0]["summary"] == f"deploy {running} on virtual-1"
+    assert ask("app", "undo", str(changes[0]["change_id"])).code == 0
+    names = [app["name"] for app in json.loads(ask("app", "list", "--json").out)["apps"]]
+    assert running not in names
+
+
+def test_broken_program_fails_at_compile_with_its_diagnostic(ask: Run, tmp_path: Path) -> None:
+    (tmp_path / "bad.c").write_text("void on_init(void) { int x = 1 }\n")
+    ran = ask("run", str(tmp_path / "bad.c"), "-d", "virtual-1")
+    assert ran.code == 1
+    assert ran.out.startswith("compile  failed  bad.c:1:31")
+    assert "error: bad.c:1:31" in ran.err
+
+
+def test_app_that_is_not_there_is_said_with_what_there_is(ask: Run, running: str) -> None:
+    ran = ask("app", "uninstall", "nope", "-d", "virtual-1")
+    assert ran.code == 1
+    assert running in ran.err
+
+
+def test_chat_acts_and_says_how_it_knows(ask: Run) -> None:
+    ran = ask("chat", "set pin 14 on", "-d", "virtual-1", "--json")
+    assert ran.code == 0, ran.err
+    document = json.loads(ran.out)
+    assert document["schema"] == "microclaw.chat/1"
+    assert {"answer", "actions", "evidence", "usage"} <= set(document)
+    arguments = document["actions"][0]["args"]
+    assert (arguments["pin"], arguments["level"]) == (14, 1)
+
+
+def test_sentence_nobody_understands_is_exit_code_1_and_said_once(ask: Run) -> None:
+    ran = ask("chat", "please compose a symphony")
+    assert ran.code == 1
+    assert ran.out.startswith("sorry    I know ")
+    assert ran.out.count("kinds of sentence") == 1
+    assert "\nnext     " in ran.out
+
+
+def test_conversation_goes_on_after_an_error_and_leaves_at_the_end(ask: Run) -> None:
+    ran = ask("chat", "-d", "virtual-1", stdin="frobnicate the moon\n\nset pin 14 off\nexit\nset pin 14 on\n")
+    assert ran.code == 0, ran.err
+    assert "you> frobnicate the moon\nsorry    " in ran.out
+    assert "Pin 14 of virtual-1 is off" in " ".join(ran.out.split())
+    assert "set pin 14 on" not in ran.out
+
+
+def test_without_a_terminal_there_is_no_escape_sequence(ask: Run) -> None:
+    ran = ask("chat", "what is running", "-d", "virtual-1")
+    assert "\x1b" not in ran.out
+    assert "\r" not in ran.out
+
+
+def test_doctor_asks_the_host_about_its_devices(ask: Run) -> None:
+    findings = json.loads(ask("doctor", "--json").out)["findings"]
+    assert any(f["part"] == "host" and "running" in f["text"] for f in findings)
