@@ -177,9 +177,10 @@ class AppManager(Generic[A]):
                 self._handle(request)
 
     def close(self) -> None:
-        """Power is gone: nothing more is sent or handled, apps are not asked."""
+        """Power is gone: nothing more is sent or handled, the list is empty; whoever made the apps ends them."""
         with self._lock:
             self._closed = True
+            self._apps.clear()
         with contextlib.suppress(queue.Full):  # then serve() sees _closed after its present request
             self._queue.put_nowait(None)
 
@@ -325,7 +326,8 @@ class AppManager(Generic[A]):
         if not name:
             self._refuse(mid, "Uninstall WASM app failed: invalid app name.")
             return
-        found = next(((i, app) for i, app in self._apps.items() if app.name == name), None)
+        with self._lock:
+            found = next(((i, app) for i, app in self._apps.items() if app.name == name), None)
         if found is None:
             self._refuse(mid, answers.UNINSTALL_NOT_FOUND)
             return
@@ -337,7 +339,7 @@ class AppManager(Generic[A]):
         if self._closed:
             return
         with self._lock:
-            del self._apps[app_id]
+            self._apps.pop(app_id, None)
         self._loader.unload(app)
         if self._shelf is not None:
             self._shelf.forget(name)

@@ -51,7 +51,9 @@ class Machine:
         self._boots_s: deque[float] = deque(maxlen=LOOP_BOOTS)
         runtime.on_response = lambda _, payload: self._manager.app_responds(payload)
         runtime.on_event = lambda app, payload: self._manager.app_requests(app, payload)
-        self._manager = self._boot_manager()
+        self._power = threading.RLock()
+        self._manager = self._new_manager()
+        self._start_manager()
         board.on_power(self._on_power)
 
     @property
@@ -113,9 +115,9 @@ class Machine:
             case _:
                 assert_never(request)
 
-    def _boot_manager(self) -> AppManager[App]:
+    def _new_manager(self) -> AppManager[App]:
         firmware = self.board.profile.firmware
-        manager = AppManager(
+        return AppManager(
             self.runtime,
             limits=Limits(firmware.max_apps, firmware.max_module_bytes),
             generation=self._generation,
@@ -123,12 +125,15 @@ class Machine:
             console=self.board.print_line,
             shelf=self._shelf,
         )
+
+    def _start_manager(self) -> None:
+        """Only after it is the present one: an app that it starts may crash the board before this returns."""
+        manager = self._manager
         safe = self._is_safe_to_start_apps()
         if not safe:
             self.board.print_line("boot loop: kept apps are not started")
         manager.start(with_kept_apps=safe)
         threading.Thread(target=manager.serve, name="app-manager", daemon=True).start()
-        return manager
 
     def _is_safe_to_start_apps(self) -> bool:
         """False when an app that is started at every boot crashes the board at every boot."""
@@ -142,15 +147,17 @@ class Machine:
 
     def _on_power(self, event: PowerEvent) -> None:
         doors = [d for d in (self.doors.wasmachine, self.doors.serial_tcp, self.doors.serial_pty) if d is not None]
-        if event == "cut":
-            self._manager.close()
-            self.runtime.close()  # it did so itself before; an install may have come between
-            for door in doors:
-                door.power_cut()
-        else:
-            self._manager = self._boot_manager()
-            for door in doors:
-                door.power_on()
+        with self._power:
+            if event == "cut":
+                self._manager.close()
+                self.runtime.close()  # it did so itself before; an install may have come between
+                for door in doors:
+                    door.power_cut()
+            else:
+                self._manager = self._new_manager()
+                for door in doors:
+                    door.power_on()
+                self._start_manager()
 
     def _done(self) -> wire.Done:
         return wire.Done(round(self.board.clock.now_ms(), 3))
