@@ -14,7 +14,10 @@ from microclaw.errors import (
     AppExists,
     AppNotFound,
     BuildError,
+    CallRejected,
     DeployRejected,
+    DeviceError,
+    DeviceTimeout,
     DeviceUnreachable,
     Diagnostic,
     InstallInterrupted,
@@ -366,3 +369,86 @@ async def test_a_program_that_exited_on_the_board_is_withdrawn(lab: Any) -> None
     with pytest.raises(DeployRejected, match=r"ended itself on the board: env\.exit\(1\)"):
         await lab.deployer.deploy(blink(), lab.steps.append)
     assert lab.face.apps == {}
+
+
+@pytest.mark.parametrize(
+    ("error", "state"),
+    [
+        (DeviceUnreachable("gone", next_step="look"), "unknown"),
+        (DeviceTimeout("no answer", next_step="look"), "unknown"),
+        (CallRejected("Uninstall WASM app failed: busy", next_step="again"), "failed"),
+    ],
+)
+async def test_a_removal_that_did_not_go_through_is_still_wanted(lab: Any, error: DeviceError, state: str) -> None:
+    lab.plays("blink", 2)
+    await lab.deployer.deploy(blink(), lab.steps.append)
+    lab.face.fail["apps.remove"] = error
+    with pytest.raises(type(error)):
+        await lab.deployer.remove("paper", "blink", lab.steps.append)
+    assert [change.state for change in await lab.ledger.changes()] == [state, "done"]
+    assert [app.name for app in await lab.ledger.desired()] == ["blink"]
+    assert lab.steps[-1].state == "failed"
+
+
+async def test_an_app_that_went_by_itself_counts_as_removed(lab: Any) -> None:
+    lab.plays("blink", 2)
+    await lab.deployer.deploy(blink(), lab.steps.append)
+    lab.face.swallow = True
+    lab.face.fail["apps.remove"] = AppNotFound("Uninstall WASM app failed: no app found.")
+    done = await lab.deployer.remove("paper", "blink", lab.steps.append)
+    assert done.evidence.text == "paper no longer lists blink; no app left on it"
+    assert await lab.ledger.desired() == []
+
+
+async def test_a_wanted_app_that_the_device_lost_can_still_be_removed(lab: Any) -> None:
+    lab.plays("blink", 2)
+    await lab.deployer.deploy(blink(), lab.steps.append)
+    lab.face.apps.clear()
+    lab.face.calls.clear()
+    await lab.deployer.remove("paper", "blink", lab.steps.append)
+    assert "apps.remove" not in lab.face.calls
+    assert await lab.ledger.desired() == []
+
+
+@pytest.mark.parametrize("given", [{"source": None}, {"wasm": b"\0asm"}])
+async def test_a_deployment_needs_source_or_wasm(lab: Any, given: dict[str, Any]) -> None:
+    with pytest.raises(DeployRejected, match="one of the two"):
+        await lab.deployer.deploy(replace(blink(), **given), lab.steps.append)
+
+
+async def test_a_board_lost_while_watched_leaves_it_at_accepted(lab: Any) -> None:
+    lab.plays("blink", 2)
+    wait = lab.face.wait
+
+    async def vanish(seconds: float) -> None:
+        await wait(seconds)
+        lab.face.away = DeviceUnreachable("it went away", next_step="look")
+
+    lab.face.wait = vanish
+    lab.rebuild()
+    done = await lab.deployer.deploy(blink(), lab.steps.append)
+    assert (done.evidence.kind, done.verified) == ("accepted", False)
+    assert "could not be read back: it went away" in done.evidence.text
+    assert [app.name for app in await lab.ledger.desired()] == ["blink"]
+
+
+async def test_a_slow_program_is_not_waited_for(lab: Any) -> None:
+    hour_ms = 3_600_000.0
+    lab.trials["slow"] = replace(
+        Trial(True, "running", (), (Edge(hour_ms, 2, 1),), (), (2,), (2,), 0, 0, (), 2 * hour_ms, 20)
+    )
+    lab.face.states["slow"] = AppState("slow", "running", None, 8192, 0, 0, (2,))
+    done = await lab.deployer.deploy(blink("slow"), lab.steps.append)
+    assert done.verified
+    assert done.evidence.kind == "reported"
+    assert "in the trial its first edge came after 60 min" in done.evidence.text
+    assert lab.face.now_ms < 1_000
+
+
+async def test_after_the_first_edge_a_far_second_one_is_only_announced(lab: Any) -> None:
+    edges = (Edge(0.0, 2, 1), Edge(3_600_000.0, 2, 0))
+    lab.trials["slow"] = replace(Trial(True, "running", (), edges, (), (2,), (2,), 0, 0, (), 4e6, 20))
+    lab.face.edges = [Edge(30.0, 2, 1)]
+    done = await lab.deployer.deploy(blink("slow"), lab.steps.append)
+    assert done.verified
+    assert done.evidence.text == ("counted on the board: first edge after 0.03 s, the next is due 60 min later")
