@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from microclaw.virtual.clock import BUSY_READ_COST_MS, CHEAP_READS, Clock, Interrupted, RealClock, Task, VirtualClock
+from microclaw.virtual.clock import BUSY_READ_COST_MS, CHEAP_READS, Clock, RealClock, VirtualClock
+from microclaw.virtual.task import Interrupted, Task
 
 TIMEOUT_S = 10
 
@@ -181,6 +182,19 @@ def test_busy_reading_pauses_at_the_end_of_the_granted_time() -> None:
     assert 500 <= advanced.now_ms <= 510 + CHEAP_READS * BUSY_READ_COST_MS / 100
     assert (advanced.idle, advanced.stuck) == (False, None)
     clock.advance(600)
+    worker.join()
+
+
+def test_sleeping_for_no_time_does_not_stop_board_time() -> None:
+    clock = VirtualClock()
+
+    def body(task: Task) -> None:
+        while True:
+            clock.sleep(task, 0)
+
+    worker = Worker(clock, "yielder", body)
+    assert clock.advance(2_000).now_ms >= 2_000
+    clock.interrupt(worker.task)
     worker.join()
 
 

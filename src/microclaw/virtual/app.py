@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from microclaw.virtual.clock import Interrupted, Task
 from microclaw.virtual.memory import BoardCrash, WasmTrap
 from microclaw.virtual.natives.ledc import Ledc
 from microclaw.virtual.process import Process, ProgramExit
+from microclaw.virtual.task import Interrupted, Task
 from microclaw.virtual.timers import Timers
 
 if TYPE_CHECKING:

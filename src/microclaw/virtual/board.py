@@ -9,27 +9,24 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
 
 from microclaw.boards.profile import BoardProfile
 from microclaw.errors import PinRefused, UnknownName
 from microclaw.virtual.clock import Clock
+from microclaw.virtual.console import LineBuffer
 from microclaw.virtual.history import History, Page
+from microclaw.virtual.pins import Pin, PinState
 from microclaw.virtual.sensors import I2cSensor, attach_sensors
 from microclaw.virtual.storage import Storage
 
 EDGE_RING: Final = 65_536
 PWM_RING: Final = 8_192
 LOG_RING_BYTES: Final = 262_144
-LOG_LINE_BYTES: Final = 1_024
-STALE_LINE_MS: Final = 1_000.0
-"""A line without its end is shown after this much board time."""
 ADC_FULL_SCALE_V: Final = 3.3
 ADC_MAX: Final = 4095
 
-PinRole: TypeAlias = Literal["idle", "input", "output", "pwm"]
 PowerEvent: TypeAlias = Literal["cut", "on"]
 
 
@@ -61,48 +58,9 @@ class Observer(Protocol):
     def on_log(self, number: int, record: LogRecord) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class PinState:
-    """What is to be seen of one pin. `app` drives it; None is the outside or the JSON line."""
-
-    pin: int
-    level: int
-    role: PinRole
-    duty: int
-    frequency_hz: int
-    app: str | None
-
-
 class AdcReading(NamedTuple):
     value: int
     volts: float
-
-
-class _Pin:
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.external: int | None = None
-        self.level = 0
-        self.clear()
-
-    def clear(self) -> None:
-        """As at power on: nothing configured, what drives it from outside stays."""
-        self.role: PinRole = "idle"
-        self.pull = 0
-        self.open_drain = False
-        self.reads = False
-        self.out = 0
-        self.duty = 0
-        self.frequency_hz = 0
-        self.app: str | None = None
-
-    def electrical_level(self) -> int:
-        """Who wins: a push-pull output, then the outside, then the pull resistor; floating reads 0."""
-        if self.role == "pwm":
-            return 1 if self.duty else 0
-        if self.role == "output" and not (self.open_drain and self.out):
-            return self.out
-        return self.pull if self.external is None else self.external
 
 
 class Board:
@@ -129,12 +87,12 @@ class Board:
         self.powered = True
         self.sensors: dict[str, I2cSensor] = attach_sensors(profile.i2c.sensors if profile.i2c else {})
         self._lock = threading.RLock()
-        self._pins = {number: _Pin(number) for number in sorted(profile.pins)}
+        self._pins = {number: Pin(number) for number in sorted(profile.pins)}
         self._adc_volts: dict[int, float] = {}
         self._edges: History[EdgeRecord] = History(EDGE_RING)
         self._pwm: History[PwmRecord] = History(PWM_RING)
         self._log: History[LogRecord] = History(LOG_RING_BYTES, lambda record: len(record.text) + 32)
-        self._partial: dict[str | None, tuple[float, bytes]] = {}
+        self._lines = LineBuffer()
         self._claims: dict[int, str] = {}
         self._observers: list[Observer] = []
         self._power_listeners: list[Callable[[PowerEvent], None]] = []
@@ -296,15 +254,8 @@ class Board:
         """Console output as the program wrote it, in any pieces."""
         with self._lock:
             self._end_stale_lines()
-            started_ms, before = self._partial.pop(app, (self.clock.now_ms(), b""))
-            *lines, rest = (before + data).split(b"\n")
-            for line in lines:
-                self._log_line(line.decode("utf-8", "replace"), app)
-            while len(rest) > LOG_LINE_BYTES:
-                self._log_line(rest[:LOG_LINE_BYTES].decode("utf-8", "replace"), app)
-                rest = rest[LOG_LINE_BYTES:]
-            if rest:
-                self._partial[app] = (self.clock.now_ms() if lines else started_ms, rest)
+            for line in self._lines.write(app, data, self.clock.now_ms()):
+                self._log_line(line, app)
 
     def print_line(self, text: str, app: str | None = None) -> None:
         """A whole line of the firmware's; an unfinished line of that app is ended first."""
@@ -315,9 +266,9 @@ class Board:
     def end_line(self, app: str | None) -> None:
         """The app said all it ever will: show its unfinished line."""
         with self._lock:
-            _, rest = self._partial.pop(app, (0.0, b""))
+            rest = self._lines.end(app)
             if rest:
-                self._log_line(rest.decode("utf-8", "replace"), app)
+                self._log_line(rest, app)
 
     def observe(self, observer: Observer) -> Callable[[], None]:
         """Call the observer from now on; the returned function ends it."""
@@ -339,7 +290,7 @@ class Board:
         for listener in list(self._power_listeners):
             listener("cut")
         with self._lock:
-            for app in list(self._partial):
+            for app in self._lines.unfinished():
                 self.end_line(app)
             for state in self._pins.values():
                 self._stop_pwm(state)
@@ -375,7 +326,7 @@ class Board:
         """Remove what the board keeps outside of this process's memory."""
         self.storage.close()
 
-    def _pin(self, pin: int) -> _Pin:
+    def _pin(self, pin: int) -> Pin:
         state = self._pins.get(pin)
         if state is None:
             raise PinRefused(f"no GPIO {pin} on {self.profile.board_id}", next_step="choose a pin of the board")
@@ -390,7 +341,7 @@ class Board:
     def _i2c_device(self, address: int) -> I2cSensor | None:
         return next((s for s in self.sensors.values() if s.address == address), None)
 
-    def _stop_pwm(self, state: _Pin) -> None:
+    def _stop_pwm(self, state: Pin) -> None:
         if state.role == "pwm" and state.duty:
             self._pwm.append(PwmRecord(self.clock.now_ms(), state.number, 0, state.frequency_hz))
         state.duty = state.frequency_hz = 0
@@ -398,7 +349,7 @@ class Board:
             state.role = "idle"
             state.level = 0
 
-    def _update(self, state: _Pin) -> None:
+    def _update(self, state: Pin) -> None:
         level = state.electrical_level()
         if level == state.level:
             return
@@ -417,10 +368,8 @@ class Board:
             observer.on_log(number, record)
 
     def _end_stale_lines(self) -> None:
-        now_ms = self.clock.now_ms()
-        for app, (started_ms, _) in list(self._partial.items()):
-            if now_ms - started_ms >= STALE_LINE_MS:
-                self.end_line(app)
+        for app in self._lines.unfinished(self.clock.now_ms()):
+            self.end_line(app)
 
     def _forget(self, observer: Observer) -> None:
         with self._lock:

@@ -7,93 +7,25 @@ in `advance`, and a little with each reading of the clock, so that `while (milli
 
 from __future__ import annotations
 
-import heapq
-import itertools
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum, auto
 from typing import Final, Protocol
+
+from microclaw.virtual.alarms import Alarm, Alarms
+from microclaw.virtual.task import Interrupted, Task, TaskState
 
 READ_COST_MS: Final = 0.005
 """Board time that one reading of the clock costs on the virtual clock."""
 CHEAP_READS: Final = 1000
 """Readings at READ_COST_MS since the task last went idle; further ones cost BUSY_READ_COST_MS: it is waiting."""
 BUSY_READ_COST_MS: Final = 1.0
+SHORT_SLEEP_MS: Final = 0.1
+"""Shorter sleeps count as readings, so that `while (1) usleep(0);` does not stop board time."""
 STUCK_CPU_S: Final = 2.0
 _POLL_S: Final = 0.25
-_COMPACT_AT: Final = 1024
-
-
-class Interrupted(Exception):
-    """The task was told to end while it waited; never seen outside of the virtual board."""
-
-
-class _State(Enum):
-    READY = auto()
-    RUNNING = auto()
-    IDLE = auto()
-    SLEEPING = auto()
-    PAUSED = auto()
-    ENDED = auto()
-
-
-class Task:
-    """One app's thread as the clock sees it. Only the clock touches its underscored fields."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.interrupted = False
-        self._state = _State.READY
-        self._pending = False
-        self._wake = threading.Semaphore(0)
-        self._reads = 0
-        self._thread_id: int | None = None
-        self._cpu_mark_s = 0.0
-
-
-class Alarm:
-    """A call that the clock will make once; `cancel` makes it never happen if it has not begun."""
-
-    __slots__ = ("cancelled", "fn", "t_ms")
-
-    def __init__(self, t_ms: float, fn: Callable[[], None]) -> None:
-        self.t_ms = t_ms
-        self.fn = fn
-        self.cancelled = False
-
-    def cancel(self) -> None:
-        self.cancelled = True
-
-
-class _Alarms:
-    """Alarms by time, then by order of setting. Cancelled ones are thrown out before they pile up."""
-
-    def __init__(self) -> None:
-        self._heap: list[tuple[float, int, Alarm]] = []
-        self._order = itertools.count()
-        self._compact_at = _COMPACT_AT
-
-    def push(self, alarm: Alarm) -> None:
-        heapq.heappush(self._heap, (alarm.t_ms, next(self._order), alarm))
-        if len(self._heap) >= self._compact_at:
-            self._heap = [entry for entry in self._heap if not entry[2].cancelled]
-            heapq.heapify(self._heap)
-            self._compact_at = max(_COMPACT_AT, 2 * len(self._heap))
-
-    def next_ms(self) -> float | None:
-        """When the next alarm is due that was not cancelled."""
-        while self._heap and self._heap[0][2].cancelled:
-            heapq.heappop(self._heap)
-        return self._heap[0][0] if self._heap else None
-
-    def pop(self) -> Alarm:
-        return heapq.heappop(self._heap)[2]
-
-    def clear(self) -> None:
-        self._heap.clear()
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +97,7 @@ class RealClock:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._alarms = _Alarms()
+        self._alarms = Alarms()
         self._zero_s = time.monotonic()
         self._thread: threading.Thread | None = None
         self._closed = False
@@ -207,12 +139,12 @@ class RealClock:
 
     def idle(self, task: Task) -> None:
         if not task.interrupted:
-            task._wake.acquire()
-            while task._wake.acquire(blocking=False):
+            task.wake.acquire()
+            while task.wake.acquire(blocking=False):
                 pass
 
     def wake(self, task: Task) -> None:
-        task._wake.release()
+        task.wake.release()
 
     def sleep(self, task: Task, ms: float) -> None:
         # A wake-up that arrives while the task sleeps is kept for its next idle().
@@ -220,20 +152,20 @@ class RealClock:
         kept = 0
         while not task.interrupted:
             left_s = end_s - time.monotonic()
-            if left_s <= 0 or not task._wake.acquire(timeout=left_s):
+            if left_s <= 0 or not task.wake.acquire(timeout=left_s):
                 break
             kept += 1
         if kept:
-            task._wake.release()
+            task.wake.release()
         if task.interrupted:
             raise Interrupted(task.name)
 
     def interrupt(self, task: Task) -> None:
         task.interrupted = True
-        task._wake.release()
+        task.wake.release()
 
     def end(self, task: Task) -> None:
-        task._state = _State.ENDED
+        task.state = TaskState.ENDED
 
     def _run(self) -> None:
         while True:
@@ -265,7 +197,7 @@ class VirtualClock:
         self._awaiting_quiet = False
         self._now_ms = 0.0
         self._limit_ms = 0.0
-        self._alarms = _Alarms()
+        self._alarms = Alarms()
         self._running: Task | None = None
         self._ready: deque[Task] = deque()
         self._paused: list[Task] = []
@@ -277,16 +209,16 @@ class VirtualClock:
         with self._lock:
             if task.interrupted:
                 raise Interrupted(task.name)
-            task._reads += 1
-            task._cpu_mark_s = 0.0
-            if task._reads <= CHEAP_READS:
+            task.reads += 1
+            task.cpu_mark_s = 0.0
+            if task.reads <= CHEAP_READS:
                 self._now_ms += READ_COST_MS
                 return self._now_ms
             if self._now_ms < self._limit_ms and not self._is_alarm_due():
                 self._now_ms += BUSY_READ_COST_MS
                 return self._now_ms
             # It busy-waits and something else is due, or the time that was granted is used up.
-            task._state = _State.PAUSED
+            task.state = TaskState.PAUSED
             self._paused.append(task)
             self._hand_on()
         self._take_turn(task)
@@ -341,33 +273,34 @@ class VirtualClock:
             self._make_ready(task)
 
     def begin(self, task: Task) -> None:
-        task._thread_id = threading.get_ident()
+        task.thread_id = threading.get_ident()
         self._take_turn(task, raises=False)
 
     def idle(self, task: Task) -> None:
         with self._lock:
-            task._reads = 0
-            if task._pending or task.interrupted:
-                task._pending = False
+            task.reads = 0
+            if task.pending or task.interrupted:
+                task.pending = False
                 return
-            task._state = _State.IDLE
+            task.state = TaskState.IDLE
             self._hand_on()
         self._take_turn(task, raises=False)
 
     def wake(self, task: Task) -> None:
         with self._lock:
-            if task._state is _State.IDLE:
+            if task.state is TaskState.IDLE:
                 self._make_ready(task)
             else:
-                task._pending = True
+                task.pending = True
 
     def sleep(self, task: Task, ms: float) -> None:
         with self._lock:
             if task.interrupted:
                 raise Interrupted(task.name)
-            task._reads = 0
-            task._state = _State.SLEEPING
-            alarm = Alarm(self._now_ms + ms, lambda: self._awake(task, alarm))
+            task.reads = task.reads + 1 if ms < SHORT_SLEEP_MS else 0
+            cost_ms = max(ms, READ_COST_MS) if task.reads <= CHEAP_READS else max(ms, BUSY_READ_COST_MS)
+            task.state = TaskState.SLEEPING
+            alarm = Alarm(self._now_ms + cost_ms, lambda: self._awake(task, alarm))
             self._alarms.push(alarm)
             self._hand_on()
         self._take_turn(task)
@@ -377,26 +310,26 @@ class VirtualClock:
             task.interrupted = True
             if task in self._paused:
                 self._paused.remove(task)
-            if task._state in (_State.IDLE, _State.SLEEPING, _State.PAUSED):
+            if task.state in (TaskState.IDLE, TaskState.SLEEPING, TaskState.PAUSED):
                 self._make_ready(task)
 
     def end(self, task: Task) -> None:
         with self._lock:
-            task._state = _State.ENDED
+            task.state = TaskState.ENDED
             self._hand_on()
 
     def _take_turn(self, task: Task, raises: bool = True) -> None:
-        task._wake.acquire()
+        task.wake.acquire()
         if raises and task.interrupted:
             raise Interrupted(task.name)
 
     def _awake(self, task: Task, alarm: Alarm) -> None:
         with self._lock:
-            if task._state is _State.SLEEPING and not alarm.cancelled:
+            if task.state is TaskState.SLEEPING and not alarm.cancelled:
                 self._make_ready(task)
 
     def _make_ready(self, task: Task) -> None:
-        task._state = _State.READY
+        task.state = TaskState.READY
         self._ready.append(task)
         if self._running is None:
             self._dispatch()
@@ -408,9 +341,9 @@ class VirtualClock:
     def _dispatch(self) -> None:
         if self._ready:
             task = self._running = self._ready.popleft()
-            task._state = _State.RUNNING
-            task._cpu_mark_s = 0.0
-            task._wake.release()
+            task.state = TaskState.RUNNING
+            task.cpu_mark_s = 0.0
+            task.wake.release()
         elif self._awaiting_quiet:
             self._awaiting_quiet = False
             self._quiet.release()
@@ -442,22 +375,5 @@ class VirtualClock:
                     self._quiet.acquire()
                     continue
                 self._awaiting_quiet = False
-                if self._running is running and _spun(running, self._stuck_cpu_s):
+                if self._running is running and running.spun(self._stuck_cpu_s):
                     return running.name
-
-
-def _spun(task: Task, limit_s: float) -> bool:
-    """Whether the task used that much CPU since it last got its turn or read the clock."""
-    cpu_s = _cpu_s(task)
-    if task._cpu_mark_s == 0.0:
-        task._cpu_mark_s = cpu_s
-        return False
-    return cpu_s - task._cpu_mark_s >= limit_s
-
-
-def _cpu_s(task: Task) -> float:
-    # pthread_getcpuclockid is missing on macOS; wall time then has to do.
-    clock_of = getattr(time, "pthread_getcpuclockid", None)
-    if clock_of is None or task._thread_id is None:
-        return time.monotonic()
-    return time.clock_gettime(clock_of(task._thread_id))

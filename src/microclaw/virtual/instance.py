@@ -13,12 +13,12 @@ from typing import Any, Final
 import wasmtime
 from wasmtime import TrapCode
 
-from microclaw.virtual.clock import Interrupted
 from microclaw.virtual.memory import BoardCrash, WasmTrap
 from microclaw.virtual.module import PAGE_BYTES, Layout, Prepared
 from microclaw.virtual.natives.binding import bind
 from microclaw.virtual.natives.table import HANDLERS
 from microclaw.virtual.process import Process
+from microclaw.virtual.task import Interrupted
 from microclaw.wire.wasmachine.natives import NATIVE_MODULE, NATIVES
 
 TRAP_TEXTS: Final[Mapping[TrapCode, str]] = {

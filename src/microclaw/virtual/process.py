@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from microclaw.virtual.board import Board
-from microclaw.virtual.clock import Clock, Task
+from microclaw.virtual.clock import Clock
 from microclaw.virtual.files import FileTable
 from microclaw.virtual.heap import Heap
 from microclaw.virtual.memory import LinearMemory, WasmTrap
 from microclaw.virtual.natives.ledc import Ledc
+from microclaw.virtual.task import Task
 from microclaw.virtual.timers import Timers
 
 _RAND_MULTIPLIER: Final = 6364136223846793005

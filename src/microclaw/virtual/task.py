@@ -1,0 +1,49 @@
+"""An app's thread as a clock sees it, and how much CPU it used. Waits for nothing."""
+
+from __future__ import annotations
+
+import threading
+import time
+from enum import Enum, auto
+
+
+class Interrupted(Exception):
+    """The task was told to end while it waited; never seen outside of the virtual board."""
+
+
+class TaskState(Enum):
+    READY = auto()
+    RUNNING = auto()
+    IDLE = auto()
+    SLEEPING = auto()
+    PAUSED = auto()
+    ENDED = auto()
+
+
+class Task:
+    """One app's thread as the clock sees it. All but `name` and `interrupted` is the clock's."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.interrupted = False
+        self.state = TaskState.READY
+        self.pending = False
+        self.wake = threading.Semaphore(0)
+        self.reads = 0
+        self.thread_id: int | None = None
+        self.cpu_mark_s = 0.0
+
+    def spun(self, limit_s: float) -> bool:
+        """Whether it used that much CPU since it last got its turn or read the clock; the first call only marks."""
+        cpu_s = self._cpu_s()
+        if self.cpu_mark_s == 0.0:
+            self.cpu_mark_s = cpu_s
+            return False
+        return cpu_s - self.cpu_mark_s >= limit_s
+
+    def _cpu_s(self) -> float:
+        # pthread_getcpuclockid is missing on macOS; wall time then has to do.
+        clock_of = getattr(time, "pthread_getcpuclockid", None)
+        if clock_of is None or self.thread_id is None:
+            return time.monotonic()
+        return time.clock_gettime(clock_of(self.thread_id))
