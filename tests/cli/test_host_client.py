@@ -33,7 +33,9 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
         def work() -> None:
             connection, _ = listener.accept()
             with connection:
-                connection.recv(65536)
+                request = b""
+                while not request.endswith(b"\r\n\r\n" if request.startswith(b"GET") else b"{}"):
+                    request += connection.recv(65536)
                 connection.sendall(answer)
 
         threads.append(threading.Thread(target=work))

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from microclaw.cli.invocation import Invocation, invocation
+from microclaw.cli.invocation import FAILED, INTERRUPTED, Invocation, invocation
 
 
 def register(app: typer.Typer) -> None:
@@ -42,7 +42,7 @@ def _one_message(options: Invocation, text: str, session: str) -> None:
             action["args"] = _arguments(action["args"])
         options.document("chat", value)
     if answer.error_code:
-        raise typer.Exit(1)
+        raise typer.Exit(INTERRUPTED if answer.error_code == "cancelled" else FAILED)
 
 
 def _arguments(text: str) -> Any:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from microclaw.cli.host_client import HostClient
     from microclaw.config import Settings
 
+OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130  # errors.py has the others: 3 no host, 4 device unreachable
+
 GLOBAL_FLAGS = frozenset({"--json", "-q", "--quiet", "-v", "--verbose", "--yes", "-y", "--no-color"})
 GLOBAL_VALUES = frozenset({"-d", "--device", "--home"})
 

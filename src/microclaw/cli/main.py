@@ -19,10 +19,8 @@ from microclaw.cli import (
     program_commands,
     virtual_command,
 )
-from microclaw.cli.invocation import Invocation, hoist_globals
+from microclaw.cli.invocation import FAILED, INTERRUPTED, OK, USAGE, Invocation, hoist_globals
 from microclaw.errors import MicroclawError
-
-OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
 app = typer.Typer(
     name="microclaw",
