@@ -224,6 +224,14 @@ async def test_too_much_static_data_names_the_largest_variable(compile_c: Any) -
     assert error.line == 2
 
 
+async def test_heap_that_does_not_fit_is_refused(compile_c: Any, board: BoardProfile) -> None:
+    image = await compile_c(BLINK, heap_bytes=60_000)
+    error = await refused(compile_c, BLINK, heap_bytes=200_000)
+    assert "195 KB heap" in error.message
+    with pytest.raises(BuildError, match="195 KB heap"):
+        read_module(image.wasm, board, name="blink", heap_bytes=200_000)
+
+
 async def test_module_larger_than_the_board_takes_is_refused(compile_c: Any, board: BoardProfile) -> None:
     small = dataclasses.replace(board, firmware=dataclasses.replace(board.firmware, max_module_bytes=1000))
     assert "takes 1000" in (await refused(compile_c, BLINK, board=small)).message

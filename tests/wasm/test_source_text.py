@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import random
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from microclaw.errors import BuildError
+from microclaw.wasm.process import Processes
 from microclaw.wasm.source_text import MAX_SOURCE_BYTES, header_names, read_source
+from microclaw.wasm.toolchain import find_toolchain
 
 TAIL = "\nvoid on_init(void) {}\n"
 
@@ -92,6 +96,68 @@ async def test_pasted_names_find_nothing_in_the_compiler(compile_c: Any, source:
 )
 def test_own_headers_are_allowed(source: str) -> None:
     assert read_source(source + TAIL, "prog").text.startswith("#include")
+
+
+FRAGMENTS = (
+    *(
+        "#",
+        "%:",
+        "include",
+        "embed",
+        "FILE",
+        "define X",
+        "X",
+        "<",
+        ">",
+        "line 1",
+        "if 0",
+        "endif",
+        "else",
+        "??/",
+        "??=",
+    ),
+    *(
+        "\\\n",
+        "\\ \n",
+        "\n",
+        "\n",
+        "\n",
+        " ",
+        "\t",
+        "\f",
+        "/*",
+        "*/",
+        "//",
+        '"',
+        "'",
+        'R"(',
+        ')"',
+        "##",
+        "__has_include",
+    ),
+)
+
+
+def test_what_passes_never_makes_the_compiler_read_a_file(tmp_path: Path) -> None:
+    """Random pieces of trickery: this file's reading of a source must not differ from clang's."""
+    canary = tmp_path / "canary.txt"
+    canary.write_text("int canary_was_read;\n#error canary_was_read\n")
+    draw = random.Random(20)
+    compiler, processes = find_toolchain(), Processes()
+    compiled = 0
+    for _ in range(1200):
+        pieces = [draw.choice(FRAGMENTS).replace("FILE", f'"{canary}"') for _ in range(draw.randint(3, 14))]
+        try:
+            text = read_source("".join(pieces) + TAIL, "prog")
+        except BuildError:
+            continue
+        if "canary.txt" not in text.text or "#" not in text.text.replace("%:", "#"):
+            continue
+        (tmp_path / text.file).write_text(text.text)
+        finished = processes.run(compiler.compile_command(text.file, "O0", ()), tmp_path)
+        assert "canary_was_read" not in finished.output, text.text
+        compiled += 1
+    assert compiled > 20
 
 
 async def test_ordinary_c_passes_unchanged(compile_c: Any) -> None:

@@ -82,21 +82,28 @@ def check_nodes(module: Module, board: BoardProfile, source: SourceText | None, 
 
 
 def check_size(
-    module: Module, size_bytes: int, board: BoardProfile, source: SourceText | None, file: str, largest: str | None
+    module: Module,
+    size_bytes: int,
+    board: BoardProfile,
+    source: SourceText | None,
+    file: str,
+    heap_bytes: int | None,
+    largest: str | None,
 ) -> Iterator[Diagnostic]:
     """An error when the module or its memory is more than the board's firmware takes; `largest` names a variable."""
     firmware = board.firmware
+    heap_bytes = firmware.app_heap_bytes if heap_bytes is None else heap_bytes
     if size_bytes > firmware.max_module_bytes:
         message = f"the module has {size_bytes} bytes; {board.title} takes {firmware.max_module_bytes}"
         yield at(source, None, message, "make tables smaller, or compile with -Os", file=file)
-    needed = needed_memory_bytes(module, firmware.app_heap_bytes)
+    needed = needed_memory_bytes(module, heap_bytes)
     if needed > firmware.max_memory_bytes:
         message = (
-            f"the program needs {needed // 1024} KB of memory, its {firmware.app_heap_bytes // 1024} KB heap included; "
+            f"the program needs {needed // 1024} KB of memory, its {heap_bytes // 1024} KB heap included; "
             f"{board.title} gives {firmware.max_memory_bytes // 1024} KB"
         )
         place = source.find_name(largest) if source is not None and largest is not None else None
-        hint = f"make {largest} smaller: it is the largest variable" if largest else "make static arrays smaller"
+        hint = f"make {largest} smaller: it is the largest variable" if largest else "ask for a smaller heap"
         yield at(source, place, message, hint, file=file)
 
 

@@ -72,11 +72,13 @@ async def compile_module(
     name: str = "main",
     optimization: str = "O3",
     stack_bytes: int = 4096,
+    heap_bytes: int | None = None,
     cache: BuildCache | None = None,
 ) -> Image:
     """Compile a C program for a board and check everything that can be checked before sending.
 
-    Raises BuildError with its diagnostics, ConfigError without a compiler. Equal input gives equal bytes.
+    `heap_bytes` is what the app will be installed with, the firmware's default if None. Equal input gives equal bytes.
+    Raises BuildError with its diagnostics, ConfigError without a compiler.
     """
     _check_options(name, optimization, stack_bytes)
     text = read_source(source, name)
@@ -96,13 +98,15 @@ async def compile_module(
         glue = await build_glue(toolchain, cache.directory)
         build = await in_worker(partial(_build, text, toolchain, commands[0], glue, stack_bytes))
         cache.put(key, build.to_blob())
-    return _checked_image(build, board, text, name, toolchain.name, cached=blob is not None)
+    return _checked_image(build, board, text, name, toolchain.name, heap_bytes, cached=blob is not None)
 
 
-def read_module(wasm: bytes, board: BoardProfile, *, name: str, source: str | None = None) -> Image:
+def read_module(
+    wasm: bytes, board: BoardProfile, *, name: str, source: str | None = None, heap_bytes: int | None = None
+) -> Image:
     """Check a module that came as bytes; the source, where there is one, only serves to name lines."""
     text = read_source(source, name) if source is not None else None
-    return _checked_image(_Build(wasm, (), ()), board, text, name, "none", cached=False)
+    return _checked_image(_Build(wasm, (), ()), board, text, name, "none", heap_bytes, cached=False)
 
 
 def board_defines(board: BoardProfile) -> tuple[str, ...]:
@@ -192,7 +196,14 @@ def _check_files_read(dependencies: Path, text: SourceText) -> None:
 
 
 def _checked_image(
-    build: _Build, board: BoardProfile, text: SourceText | None, name: str, compiler: str, *, cached: bool
+    build: _Build,
+    board: BoardProfile,
+    text: SourceText | None,
+    name: str,
+    compiler: str,
+    heap_bytes: int | None,
+    *,
+    cached: bool,
 ) -> Image:
     file = text.file if text is not None else f"{name}.wasm"
     module = _parse(build.wasm, file)
@@ -201,7 +212,7 @@ def _checked_image(
         *check_imports(module, board, text, file),
         *check_exports(module, text, file),
         *check_nodes(module, board, text, file),
-        *check_size(module, len(build.wasm), board, text, file, build.largest),
+        *check_size(module, len(build.wasm), board, text, file, heap_bytes, build.largest),
         *pin_errors,
     )
     if errors:
