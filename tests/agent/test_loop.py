@@ -10,8 +10,9 @@ from tests.agent.conftest import MakeAgent, Workshop
 
 from microclaw.agent.events import Answer
 from microclaw.bus.events import Inbound, Step
+from microclaw.errors import ModelError
 from microclaw.models.protocol import AssistantReply, ModelReply, ModelRequest, UserText
-from microclaw.models.scripted import call, say
+from microclaw.models.scripted import ScriptedModel, call, say
 from microclaw.store.journal import EffectKey
 
 
@@ -160,3 +161,28 @@ async def test_steps_come_while_the_turn_works(make_agent: MakeAgent) -> None:
             seen.append(event)  # noqa: PERF401  the model counts them while they come
     assert [e.stage for e in seen if isinstance(e, Step)] == ["code", "deploy"]
     assert isinstance(seen[-1], Answer)
+
+
+async def test_an_answer_that_cannot_be_kept_is_given_all_the_same(make_agent: MakeAgent) -> None:
+    def spoil(_: ModelRequest) -> ModelReply:
+        path = agent.sessions.path("test", "c1")
+        path.unlink()
+        path.mkdir()
+        return say("pin 4 is on")
+
+    async with make_agent([spoil]) as agent:
+        answer = await agent.answer("set pin 4 on")
+        assert answer.text.startswith("pin 4 is on\n(This conversation could not be kept")
+
+
+@pytest.mark.parametrize("fault", [ModelError("no library", next_step="install it"), RuntimeError("broken")])
+async def test_a_model_that_cannot_be_loaded_does_not_end_the_loop(
+    make_agent: MakeAgent, caplog: pytest.LogCaptureFixture, fault: Exception
+) -> None:
+    class Unloadable(ScriptedModel):
+        async def warm_up(self) -> None:
+            raise fault
+
+    async with make_agent(model=Unloadable([say("still here")])) as agent:
+        assert (await agent.answer("hi")).text == "still here"
+    assert "scripted cannot be" in caplog.text

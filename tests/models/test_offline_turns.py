@@ -146,6 +146,13 @@ async def test_a_pin_given_after_the_question_completes_the_sentence(ask: Ask, a
     assert json.loads(reply.calls[0].arguments) == {"pin": 4, "level": 1}
 
 
+async def test_the_pin_of_a_button_is_asked_for_and_taken(ask: Ask) -> None:
+    said = "turn on pin 4 when the button is pressed"
+    question = await ask(said)
+    reply = await ask("pin 7", before=(UserText(said), AssistantReply(question.text)))
+    assert reply.intent == "button(pin=7) -> on(pin=4)"
+
+
 async def test_a_bare_pin_without_a_question_does_nothing(ask: Ask) -> None:
     assert not (await ask("4")).calls
     assert not (await ask("4", before=(UserText("set pin 2 on"), AssistantReply("Pin 2 is on")))).calls

@@ -7,6 +7,7 @@ import logging
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -15,7 +16,7 @@ from microclaw.agent.events import Answer, TurnEvent
 from microclaw.agent.stream import TurnStream
 from microclaw.agent.turn import Turn, TurnLimits, TurnRequest
 from microclaw.bus.events import Inbound
-from microclaw.errors import MicroclawError, Overloaded
+from microclaw.errors import MicroclawError, Overloaded, StoreError
 from microclaw.models.protocol import AssistantReply, Message, Model, UserText
 from microclaw.models.scene import Scene
 from microclaw.store.sessions import Role, SessionMessage
@@ -75,7 +76,7 @@ class AgentLoop:
 
     async def __aenter__(self) -> Self:
         await self._group.__aenter__()
-        self._start(self._model.warm_up(), "warm up the model")
+        self._start(self._warm_up(), "warm up the model")
         return self
 
     async def __aexit__(
@@ -104,6 +105,15 @@ class AgentLoop:
                 yield event
         finally:
             stream.abandoned = True
+
+    async def _warm_up(self) -> None:
+        """A model that cannot be loaded is told by the first turn; the loop goes on."""
+        try:
+            await self._model.warm_up()
+        except MicroclawError as exc:
+            _log.warning("%s cannot be used: %s (next: %s)", self._model.name, exc.message, exc.next_step)
+        except Exception:
+            _log.exception("%s cannot be loaded", self._model.name)
 
     def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = self._group.create_task(work, name=name)
@@ -169,7 +179,11 @@ class AgentLoop:
                 history=tuple(_message(m) for m in history),
             )
         )
-        await self._keep(inbound, "assistant", answer.text)
+        try:
+            await self._keep(inbound, "assistant", answer.text)
+        except StoreError as exc:  # what was done is done: the person must hear of it
+            _log.warning("an answer could not be kept: %s", exc.message)
+            return replace(answer, text=f"{answer.text}\n(This conversation could not be kept: {exc.message}.)")
         return answer
 
     async def _keep(self, inbound: Inbound, role: Role, text: str) -> None:

@@ -38,7 +38,10 @@ def _toggle_pin(at: Situation) -> Decision:
 
 def _dim_pin(at: Situation) -> Decision:
     place = place_of(at)
-    percent = (at.reading.number("milli") or 0) / 1000
+    milli = at.reading.number("milli")
+    if milli is None:
+        raise ask("How bright?", f"dim pin {place.pin} to 30%")
+    percent = milli / 1000
     if not 0 <= percent <= 100:
         raise ask(f"{percent:g}% is not between 0 and 100. How bright?", "dim pin 5 to 30%")
     lit = percent if place.active_level else 100 - percent
@@ -139,8 +142,9 @@ def _pin_facts(at: Situation) -> Decision:
     if known.reserved:
         return Say(f"Pin {pin} is reserved: {known.reserved}.")
     used = f"used by {uses[pin]}" if pin in uses else "free"
+    wired = " The board's LED is on it." if board.led and board.led.pin == pin else ""
     caution = f" Careful: {known.caution}." if known.caution else ""
-    return Say(f"Pin {pin} is {used}; it can be {', '.join(sorted(known.uses))}.{caution}")
+    return Say(f"Pin {pin} is {used}; it can be {', '.join(sorted(known.uses))}.{wired}{caution}")
 
 
 _AT_ONCE = "acts at once, leaves no program behind"

@@ -94,6 +94,16 @@ def _next_step(sentences: Sentences, at: Situation) -> Decision:
     match kind:
         case "help":
             return _help(sentences)
+        case "greeting":
+            return Say(
+                "I am microclaw: I act on the boards of this host and put programs on them.", None, "what can you do"
+            )
+        case "later":
+            return Say(
+                "Restarting a board and changing its firmware are not possible in this version.",
+                "not_possible",
+                "do it at the board; this host puts its programs back when the board returns",
+            )
         case "unsafe":
             return Say(
                 "I do not erase or overwrite what a board starts from.", "refused", "remove programs with: stop NAME"
@@ -132,7 +142,8 @@ def _completed(sentences: Sentences, text: str, before: Sequence[Message]) -> Re
     if earlier is None:
         return None
     if pin and "which pin" in question.text.lower():
-        return dataclasses.replace(earlier, values={**earlier.values, "pin": int(pin[1])})
+        slot = "button_pin" if "button on?" in question.text else "pin"
+        return dataclasses.replace(earlier, values={**earlier.values, slot: int(pin[1])})
     if answer in _YES and earlier.kind == "remove_all" and "say yes" in question.text.lower():
         return dataclasses.replace(earlier, values={**earlier.values, "confirmed": True})
     return None

@@ -73,7 +73,8 @@ def place_of(at: Situation, slot: str = "pin") -> Place:
         return Place(pin)
     if slot == "pin" and at.reading.word("thing") == "led":
         return _led(board)
-    raise ask("Which pin?", "name it, as in: pin 4")
+    question = "Which pin is the button on?" if slot == "button_pin" else "Which pin?"
+    raise ask(question, "name it, as in: pin 4")
 
 
 def sensor_of(at: Situation, quantity: str) -> tuple[Quantity, int]:

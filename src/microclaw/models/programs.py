@@ -13,6 +13,11 @@ from microclaw.patterns.library import Value, fill
 DEFAULT_HALF_PERIOD_MS = 500
 DEFAULT_FADE_MS = 2000
 DEFAULT_READ_MS = 10_000
+_SPEEDS: Mapping[str, Mapping[str, int]] = {
+    "blink": {"slow": 1000, "fast": 100},
+    "fade": {"slow": 5000, "fast": 500},
+    "read": {"slow": 60_000, "fast": 1000},
+}
 
 _PACE = re.compile(
     r"(?i)\b(?:(?:once )?(?:every|each)\b(?: [\w./-]+){0,5}? ?(?:milliseconds?|msecs?|ms|seconds?|secs?|s|minutes?|"
@@ -43,7 +48,7 @@ def _blink(at: Situation) -> Act:
 
 def _fade(at: Situation) -> Act:
     place = place_of(at)
-    period_ms = at.reading.number("ms") or at.reading.number("period_ms") or DEFAULT_FADE_MS
+    period_ms = _pace_ms(at, "fade", DEFAULT_FADE_MS)
     return _deploy(
         at,
         "fade",
@@ -108,7 +113,7 @@ def _threshold(at: Situation) -> Act:
 def _read_every(at: Situation) -> Act:
     name = at.reading.word("quantity") or "temperature"
     _, address = sensor_of(at, name)
-    every_ms = at.reading.number("ms") or at.reading.number("period_ms") or DEFAULT_READ_MS
+    every_ms = _pace_ms(at, "read", DEFAULT_READ_MS)
     return _deploy(
         at,
         "read_sensor",
@@ -144,7 +149,11 @@ KINDS = frozenset(_PROGRAMS)
 
 
 def seconds(ms: int) -> str:
-    """500 -> "0.5 s"."""
+    """500 -> "0.5 s", 7_200_000 -> "2 h"."""
+    if ms >= 3_600_000 and ms % 3_600_000 == 0:
+        return f"{ms // 3_600_000} h"
+    if ms >= 120_000 and ms % 60_000 == 0:
+        return f"{ms // 60_000} min"
     return f"{ms / 1000:g} s"
 
 
@@ -183,7 +192,16 @@ def _half_period_ms(at: Situation) -> int:
         return every_ms
     if period_ms is not None:
         return period_ms // 2
-    return DEFAULT_HALF_PERIOD_MS
+    return _SPEEDS["blink"].get(at.reading.word("speed") or "", DEFAULT_HALF_PERIOD_MS)
+
+
+def _pace_ms(at: Situation, what: str, otherwise: int) -> int:
+    """The time that was said, 0 too (to be refused); else what "slowly" or "fast" mean here."""
+    for slot in ("ms", "period_ms"):
+        said = at.reading.number(slot)
+        if said is not None:
+            return said
+    return _SPEEDS[what].get(at.reading.word("speed") or "", otherwise)
 
 
 def _for_ever(at: Situation, otherwise: str) -> str:

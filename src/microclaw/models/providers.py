@@ -49,7 +49,13 @@ class _DirectModel:
 
     async def warm_up(self) -> None:
         """Import the provider's libraries, seconds of work, in a thread."""
-        await asyncio.to_thread(_import_pydantic_ai)
+        try:
+            await asyncio.to_thread(_import_pydantic_ai)
+        except ImportError as exc:
+            raise ModelError(
+                f"the libraries for {self.name} are not installed: {exc}",
+                next_step="pip install 'microclaw[models]', then start the host again",
+            ) from exc
 
     async def respond(self, request: ModelRequest) -> ModelReply:
         """One request, no retry; ModelError names the fault and what to do."""

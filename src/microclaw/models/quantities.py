@@ -67,6 +67,7 @@ _WORD_NUMBER = re.compile(
     rf"(?:{'|'.join([*_ONES, *_TENS])}|hundred|thousand))*(?: hundred| thousand)?"
     rf"(?: point(?: (?:{'|'.join(_ONES)}))+)?\b"
 )
+_ABOVE, _BELOW = re.compile(r">=?|≥"), re.compile(r"<=?|≤")
 _CLOCK = re.compile(
     r"\b(\d{1,2})[:.h](\d\d)(?: ?([ap])\.?m\b\.?)?(?![\w.])|\b(\d{1,2}) ?(?:([ap])\.?m\b\.?|o'clock)(?!\w)"
 )
@@ -76,7 +77,9 @@ _MARKS = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "µ": "u
 
 def normalize_quantities(text: str) -> str:
     """The sentence in lower case, one space between words, every quantity in its one form."""
-    said = re.sub(r"\s+", " ", text.translate(_MARKS)).strip().lower()
+    said = text.translate(_MARKS).lower()
+    said = _ABOVE.sub(" above ", _BELOW.sub(" below ", said))
+    said = re.sub(r"\s+", " ", said).strip()
     said = re.sub(r"[\s.!?,;:]+$", "", said)
     said = re.sub(r"(?<=\w)[,;:](?= )", "", said)
     said = _WORD_NUMBER.sub(_digits, said)

@@ -103,5 +103,6 @@ def failure(found: Found) -> Say:
 
 
 def capital(text: str) -> str:
-    """The text as the beginning of a sentence; its end is open for a full stop."""
-    return text[:1].upper() + text[1:].rstrip(".")
+    """The text as the beginning of a sentence, a name like virtual-1 kept; its end is open for a full stop."""
+    first = text.split(" ", 1)[0].rstrip(":,")
+    return (text[:1].upper() + text[1:] if first.isalpha() else text).rstrip(".")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 MAX_SENTENCE_CHARS = 300
 READINGS_KEPT = 64
 
+_FILES = ("words", "programs", "now", "manage", "refused")  # help lists the kinds in this order
 _NEGATIONS = re.compile(
     r"\b(?:not|no|never|none|nothing|nobody|neither|nor|without|avoid|refrain|except|unless|instead|cannot|"
     r"(?:do|does|did|is|are|was|were|ca|wo|would|could|should|must|need|have|has|had|ai|sha|might)n'?t|cant|wont|dont)\b"
@@ -90,9 +91,8 @@ def english() -> Sentences:
 
     merged: dict[str, Any] = {}
     folder = resources.files(__package__) / "intents" / "en"
-    for entry in sorted(folder.iterdir(), key=lambda e: e.name):
-        if entry.name.endswith(".toml"):
-            merge_dict(merged, tomllib.loads(entry.read_text(encoding="utf-8")))
+    for name in _FILES:
+        merge_dict(merged, tomllib.loads((folder / f"{name}.toml").read_text(encoding="utf-8")))
     examples = {name: kind["example"] for name, kind in merged["intents"].items() if "example" in kind}
     return Sentences(Intents.from_dict(merged), examples)
 
