@@ -84,6 +84,7 @@ async def test_a_trap_in_a_timer_fails_although_the_app_goes_on(build_cache: Pat
     assert not trial.ok
     assert trial.error is not None
     assert "unreachable" in trial.error
+    assert trial.log == ()
 
 
 async def test_a_program_that_spins_is_caught(build_cache: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -128,3 +129,11 @@ async def test_what_the_keeper_put_back_is_no_change_of_a_persons(lab: Any) -> N
 async def test_an_unknown_change_is_named(lab: Any) -> None:
     with pytest.raises(UnknownName, match="99"):
         await undo(lab, 99)
+
+
+async def test_two_undos_at_once_take_back_two_changes(lab: Any) -> None:
+    await deploy(lab, "one", "o", pin=4)
+    await deploy(lab, "two", "t", pin=5)
+    done = await asyncio.gather(*(lab.undo.undo(report=lab.steps.append) for _ in range(2)))
+    assert sorted(one.undone.change_id for one in done) == [1, 2]
+    assert running(lab) == {}

@@ -13,14 +13,14 @@ from microclaw.apps.timeline import describe, round_seconds
 from microclaw.apps.verdict import ConsoleLine, Ended, PinRole, Record, judge
 from microclaw.boards.profile import BoardProfile
 from microclaw.bus.events import Edge
-from microclaw.devices.calls import AppInstall, PwmChange
+from microclaw.devices.calls import AppInstall, LogLine, PwmChange
 from microclaw.errors import CallRejected, DeviceUnreachable, TrialFailed
 from microclaw.faces.control import VirtualFace
 from microclaw.wasm.image import Image
 from microclaw.wire.control import PinRow
 
 SCHEMA = "microclaw.try/1"
-_APP_NAME = "trial"
+_FIRMWARE_SAYS = ("Got exception running WASM code: ", "Cannot find function ", "warning: ", "W gpio: ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +176,7 @@ async def _record(trial_board: TrialBoard, name: str, terms: TrialTerms, start_m
     return Record(
         state=row.state if row else None,
         error=row.error if row else None,
-        lines=tuple(ConsoleLine(x.t_ms - start_ms, x.app, x.text) for x in log.lines),
+        lines=tuple(_console_line(line, start_ms) for line in log.lines),
         edges=tuple(
             Edge(e.t_ms - start_ms, e.pin, e.level) for e in edges.edges if e.t_ms >= start_ms and e.pin not in outside
         ),
@@ -186,6 +186,12 @@ async def _record(trial_board: TrialBoard, name: str, terms: TrialTerms, start_m
         peak_stack_bytes=row.peak_stack_bytes if row else 0,
         board_ms=edges.now_ms - start_ms,
     )
+
+
+def _console_line(line: LogLine, start_ms: float) -> ConsoleLine:
+    """The board names the app beside what the firmware says of it, too: that is not the program's own word."""
+    own = line.app is not None and not line.text.startswith(_FIRMWARE_SAYS)
+    return ConsoleLine(line.t_ms - start_ms, line.app if own else None, line.text)
 
 
 def _outside_pins(pins: tuple[PinRow, ...], terms: TrialTerms) -> set[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import assert_never
@@ -33,6 +34,7 @@ class Undo:
         self._ledger = ledger
         self._deployer = deployer
         self._explorer = explorer
+        self._one_at_a_time = asyncio.Lock()  # two at once would choose the same change
 
     async def changes(self, device_id: str | None = None, limit: int = 50) -> Sequence[Change]:
         """Changes newest first, of one device or of all."""
@@ -45,6 +47,10 @@ class Undo:
         UnknownName when there is nothing to undo, DeployRejected when a newer change of the same app or pin is in
         force (undo that first), else what the deployer or the device raises.
         """
+        async with self._one_at_a_time:
+            return await self._undo(change_id, device_id, report)
+
+    async def _undo(self, change_id: int | None, device_id: str | None, report: Report) -> Undone:
         history = await self._ledger.changes(device_id, _LOOK_BACK)
         change = _newest(history) if change_id is None else await self._ledger.change(change_id)
         if change_id is not None:

@@ -75,7 +75,10 @@ def judge(record: Record, board: BoardProfile, *, heap_bytes: int) -> Verdict:
     if fault is not None:
         error, next_step = fault
         return Verdict(False, ended, error, next_step, _warnings(record, heap_bytes))
-    return Verdict(True, ended, warnings=_warnings(record, heap_bytes))
+    warnings = _warnings(record, heap_bytes)
+    if not _has_effect(record):
+        warnings = (*warnings, "no effect seen: no pin opened, nothing printed")
+    return Verdict(True, ended, warnings=warnings)
 
 
 def next_step_for_trap(text: str) -> str:
@@ -173,7 +176,9 @@ def _warnings(record: Record, heap_bytes: int) -> tuple[str, ...]:
         if refused := re.fullmatch(r"warning: allocate (\d+) bytes memory failed", line.text):
             found.append(f"it asked for {int(refused[1]):,} B and its heap of {heap_bytes:,} B had no room")
             break
-    spoke = any(line.app is not None for line in record.lines)
-    if record.state is not None and not (record.edges or record.pwm or record.pins or spoke):
-        found.append("no effect seen: no pin opened, nothing printed")
     return tuple(found)
+
+
+def _has_effect(record: Record) -> bool:
+    spoke = any(line.app is not None for line in record.lines)
+    return bool(record.edges or record.pwm or record.pins or spoke)
