@@ -57,7 +57,6 @@ class Module:
     memory_pages: int | None = None
     globals: list[Global] = field(default_factory=list)
     exports: list[Export] = field(default_factory=list)
-    has_start: bool = False
     bodies: list[bytes] = field(default_factory=list)
     data: list[DataSegment] = field(default_factory=list)
 
@@ -177,9 +176,8 @@ def _exports(reader: Reader, module: Module) -> None:
         module.exports.append(Export(name, _KINDS[kind], reader.u32()))
 
 
-def _start(reader: Reader, module: Module) -> None:
+def _start(reader: Reader, _module: Module) -> None:
     reader.u32()
-    module.has_start = True
 
 
 def _elements(reader: Reader, _module: Module) -> None:
