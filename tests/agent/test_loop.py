@@ -43,6 +43,15 @@ async def test_a_chat_is_remembered_after_a_restart(make_agent: MakeAgent) -> No
         assert agent.script.requests[0].messages[0] == UserText("first")
 
 
+async def test_what_is_remembered_is_bounded_and_begins_with_the_person(make_agent: MakeAgent) -> None:
+    async with make_agent([say("a" * 15_000), say("b" * 15_000), say("c")]) as agent:
+        await agent.answer("1" * 5_000)
+        await agent.answer("2" * 5_000)
+        await agent.answer("last")
+        sent = agent.script.requests[2].messages
+        assert sent == (UserText("2" * 5_000), AssistantReply("b" * 15_000), UserText("last"))
+
+
 async def test_messages_of_one_chat_are_answered_in_order(make_agent: MakeAgent) -> None:
     workshop = Workshop(hold=asyncio.Event())
     assert workshop.hold is not None

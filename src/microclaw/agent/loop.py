@@ -26,6 +26,7 @@ _log = logging.getLogger(__name__)
 
 PARALLEL_TURNS = 8
 WAITING_TURNS_A_CHAT = 4
+HISTORY_CHARS = 32 * 1024
 
 
 class Surroundings(Protocol):
@@ -176,7 +177,7 @@ class AgentLoop:
                 device=inbound.device,
                 system=self._surroundings.system(scene),
                 scene=scene,
-                history=tuple(_message(m) for m in history),
+                history=_recent(history),
             )
         )
         try:
@@ -201,6 +202,19 @@ class AgentLoop:
                 next_step="say it shorter",
             )
         return None
+
+
+def _recent(kept: Sequence[SessionMessage]) -> tuple[Message, ...]:
+    """The newest messages of at most HISTORY_CHARS, from one of the person's on (APIs want that)."""
+    room, recent = HISTORY_CHARS, list[SessionMessage]()
+    for message in reversed(kept):
+        room -= len(message.content)
+        if room < 0:
+            break
+        recent.append(message)
+    while recent and recent[-1].role != "user":
+        recent.pop()
+    return tuple(_message(m) for m in reversed(recent))
 
 
 def _message(kept: SessionMessage) -> Message:

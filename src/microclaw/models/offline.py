@@ -15,7 +15,7 @@ from microclaw.models.protocol import AssistantReply, Message, ModelReply, Model
 from microclaw.models.quantities import normalize_quantities
 from microclaw.models.reply import Act, CannotDo, Decision, Found, Say, Situation, read_return
 from microclaw.models.scene import Scene
-from microclaw.models.sentences import Reading, Sentences, english, is_negated
+from microclaw.models.sentences import MAX_SENTENCE_CHARS, Reading, Sentences, english, is_negated
 
 ADD_A_MODEL = (
     "for any sentence set ANTHROPIC_API_KEY, OPENAI_API_KEY, or OPENAI_BASE_URL for a free local model "
@@ -68,6 +68,8 @@ def _decide(request: ModelRequest) -> Decision:
     sentences = english()
     said, returns, before = _this_turn(request.messages)
     scene = request.scene or Scene()
+    if len(said) > MAX_SENTENCE_CHARS:
+        return _not_understood(sentences, said[:MAX_SENTENCE_CHARS])
     text, named = split_device(said, scene)
     if is_negated(text):
         return Say(
