@@ -8,6 +8,7 @@ from tests.virtual.natives.conftest import Bench, CompileC
 from microclaw.boards import load_board
 from microclaw.virtual.board import Board
 from microclaw.virtual.clock import VirtualClock
+from microclaw.virtual.natives.printf import MAX_TEXT_BYTES
 from microclaw.virtual.runtime import Runtime
 
 # arguments of printf, what the console shows
@@ -137,6 +138,15 @@ def test_va_list_that_runs_out_of_memory_traps(bench: Bench) -> None:
         void on_init(void) { vprintf("%d%d", (char *)(__builtin_wasm_memory_size(0) * 65536 - 4)); }"""
     )
     assert app.error == "Exception: out of bounds memory access"
+
+
+def test_widths_cannot_make_endless_text(bench: Bench) -> None:
+    app = bench.run(
+        """int vsnprintf(char *, size_t, const char *, void *); static char f[601]; static const char *none[100];
+        void on_init(void) { for (int i = 0; i < 600; i++) f[i] = "%9999s"[i % 6]; for (int i = 0; i < 100; i++) none[i] = "";
+        printf("%d\\n", vsnprintf(f, 0, f, none)); }"""
+    )
+    assert (bench.lines(), app.error) == ([str(MAX_TEXT_BYTES)], None)
 
 
 def test_puts_and_putchar_share_the_line_with_printf(bench: Bench) -> None:

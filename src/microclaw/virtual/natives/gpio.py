@@ -1,4 +1,8 @@
-"""/dev/gpio/N as esp-iot-solution's ext_vfs_gpio.c serves it: one byte written or read is a level. No interrupts."""
+"""/dev/gpio/N as esp-iot-solution's ext_vfs_gpio.c serves it: one byte written or read is a level. No interrupts.
+
+Pulls do what the flags say here. That driver (2023) has them the wrong way round: GPIOC_PULLUP_EN calls
+gpio_pulldown_en and GPIOC_PULLDOWN_EN gpio_pullup_en, so on such a firmware a button needs a resistor of its own.
+"""
 
 from __future__ import annotations
 

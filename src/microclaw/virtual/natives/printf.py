@@ -13,6 +13,8 @@ from typing import Final
 from microclaw.virtual.memory import LinearMemory
 
 _NUMBER_LIMIT: Final = 63
+MAX_TEXT_BYTES: Final = 262_144
+"""More than any program means; the rest is cut, so that widths cannot exhaust the host's memory."""
 _MODIFIERS: Final = frozenset(b".+- #0123456789")
 _INTEGERS: Final = frozenset(b"odiupxXc")
 _FLOATS: Final = frozenset(b"eEgGfF")
@@ -45,7 +47,7 @@ def format_text(memory: LinearMemory, format_address: int, va_address: int) -> b
     arguments = _VaList(memory, va_address)
     out = bytearray()
     at = 0
-    while (start := text.find(b"%", at)) >= 0:
+    while len(out) <= MAX_TEXT_BYTES and (start := text.find(b"%", at)) >= 0:
         out += text[at:start]
         at = start + 1
         longs = 0
@@ -56,7 +58,7 @@ def format_text(memory: LinearMemory, format_address: int, va_address: int) -> b
             return bytes(out)
         out += _convert(memory, arguments, text[start + 1 : at], text[at], longs)
         at += 1
-    return bytes(out + text[at:])
+    return bytes(out + text[at:])[:MAX_TEXT_BYTES]
 
 
 def _convert(memory: LinearMemory, arguments: _VaList, spec: bytes, letter: int, longs: int) -> bytes:
