@@ -151,6 +151,8 @@ async def test_the_pin_of_a_button_is_asked_for_and_taken(ask: Ask) -> None:
     question = await ask(said)
     reply = await ask("pin 7", before=(UserText(said), AssistantReply(question.text)))
     assert reply.intent == "button(pin=7) -> on(pin=4)"
+    assert reply.plan is not None
+    assert reply.plan.startswith('"when ..." waits')
 
 
 async def test_a_bare_pin_without_a_question_does_nothing(ask: Ask) -> None:

@@ -75,7 +75,8 @@ def _decide(request: ModelRequest) -> Decision:
         return Say(
             "That says what not to do, so I did nothing.", "negated", "say what to do instead, as in: stop blink"
         )
-    reading = _completed(sentences, text, before) or sentences.read(text)
+    completed = _completed(sentences, text, before)
+    reading, said = completed or (sentences.read(text), said)
     if reading is None:
         return _not_understood(sentences, text)
     device = named or scene.meant
@@ -131,8 +132,8 @@ def _this_turn(messages: Sequence[Message]) -> tuple[str, tuple[Found, ...], tup
     return first.text, returns, tuple(messages[:start])
 
 
-def _completed(sentences: Sentences, text: str, before: Sequence[Message]) -> Reading | None:
-    """ "pin 4" or "yes" after our own question complete the sentence that made us ask."""
+def _completed(sentences: Sentences, text: str, before: Sequence[Message]) -> tuple[Reading, str] | None:
+    """ "pin 4" or "yes" after our own question complete the sentence that made us ask; its reading and itself."""
     if len(before) < 2:
         return None
     asked, question = before[-2], before[-1]
@@ -145,9 +146,9 @@ def _completed(sentences: Sentences, text: str, before: Sequence[Message]) -> Re
         return None
     if pin and "which pin" in question.text.lower():
         slot = "button_pin" if "button on?" in question.text else "pin"
-        return dataclasses.replace(earlier, values={**earlier.values, slot: int(pin[1])})
+        return dataclasses.replace(earlier, values={**earlier.values, slot: int(pin[1])}), asked.text
     if answer in _YES and earlier.kind == "remove_all" and "say yes" in question.text.lower():
-        return dataclasses.replace(earlier, values={**earlier.values, "confirmed": True})
+        return dataclasses.replace(earlier, values={**earlier.values, "confirmed": True}), asked.text
     return None
 
 
