@@ -70,7 +70,7 @@ async def test_the_prompt_tells_led_pins_sensors_apps_and_power_cut() -> None:
         "LED on pin 2: a plain LED",
         "bme280 at 0x76",
         "Reserved: ",
-        "26-32 (wired to the flash",
+        str(load_board("virtual").pins[27].reserved),
         "blink (pins 2)",
         "Power cut: ",
         "At most 3 programs",
