@@ -110,7 +110,7 @@ def test_host_at_rest_goes_at_once_and_leaves_no_socket(
 def test_installed_program_is_found_by_the_next_host(start: Start, client: HostClient, board: Any) -> None:
     faces, link = board
     first = start()
-    client.post("/v1/devices", {"name": "desk", "faces": faces})
+    client.post("/v1/devices", {"name": "desk", "board": "virtual", "faces": faces})
     install(client)
     ended(first, signal.SIGTERM)
     cursor = link.edges(0).next
@@ -123,7 +123,7 @@ def test_installed_program_is_found_by_the_next_host(start: Start, client: HostC
 def test_killed_host_leaves_a_store_that_the_next_one_opens(start: Start, client: HostClient, board: Any) -> None:
     faces, _ = board
     first = start()
-    client.post("/v1/devices", {"name": "desk", "faces": faces})
+    client.post("/v1/devices", {"name": "desk", "board": "virtual", "faces": faces})
     install(client)
     first.kill()
     first.wait(10)
@@ -136,7 +136,7 @@ def test_host_stopped_in_a_deployment_lets_it_end_or_settles_it_later(
 ) -> None:
     faces, link = board
     first = start()
-    client.post("/v1/devices", {"name": "desk", "faces": faces})
+    client.post("/v1/devices", {"name": "desk", "board": "virtual", "faces": faces})
     events = client.stream("/v1/devices/desk/apps", {"name": "blink", "source": BLINK})
     for event in events:
         if isinstance(event, Step) and event.stage == "deploy":
@@ -151,7 +151,7 @@ def test_host_stopped_in_a_deployment_lets_it_end_or_settles_it_later(
 def test_program_that_a_power_cut_took_is_put_back(start: Start, client: HostClient, board: Any) -> None:
     faces, link = board
     start()
-    client.post("/v1/devices", {"name": "desk", "faces": faces})
+    client.post("/v1/devices", {"name": "desk", "board": "virtual", "faces": faces})
     install(client)
     link.ask(control.Power("reset"))
     assert [row.name for row in link.ask(control.Apps()).apps] == []
@@ -160,7 +160,7 @@ def test_program_that_a_power_cut_took_is_put_back(start: Start, client: HostCli
 
 def test_host_without_a_reachable_device_starts_all_the_same(start: Start, client: HostClient) -> None:
     first = start()
-    client.post("/v1/devices", {"name": "desk", "faces": ["wasmachine://127.0.0.1:9"]})
+    client.post("/v1/devices", {"name": "desk", "board": "virtual", "faces": ["wasmachine://127.0.0.1:9"]})
     ended(first, signal.SIGTERM)
     start()
     assert [d["name"] for d in client.get("/v1/devices")["devices"]] == ["desk"]

@@ -47,6 +47,7 @@ from microclaw.web.server import Door, serving, tcp_listener, unix_listener
 from microclaw.web.status import HostStatus
 
 TRIAL_BOARD = "virtual"
+KEEPER_PAUSE_S = 5.0
 _log = logging.getLogger(__name__)
 
 
@@ -96,8 +97,8 @@ async def running_host(settings: Settings) -> AsyncIterator[Host]:
         doors = [Door("control", control_app(parts), control)]
         if people is not None:
             doors.append(Door("people", people_app(apps.compile, settings.limits), people))
-        await stack.enter_async_context(apps.standby)
         await stack.enter_async_context(serving(doors, group))
+        await stack.enter_async_context(apps.standby)  # after the doors: its board's start must not delay them
         looking_after = group.create_task(_look_after(agent, apps), name="look after devices")
         stack.callback(looking_after.cancel)
         stack.push_async_callback(jobs.drain)  # first of all on the way out: what had started may end
@@ -186,7 +187,12 @@ async def _look_after(agent: AgentLoop, apps: _Apps) -> None:
     """Settle what a crash left open, then keep the boards' programs where they are wanted."""
     for sentence in (*await agent.recover(), *await apps.deployer.recover()):
         _log.warning("left open by the last run: %s", sentence)
-    await apps.keeper.run()
+    while True:
+        try:
+            await apps.keeper.run()
+        except Exception:
+            _log.exception("the keeper failed and goes on")
+        await asyncio.sleep(KEEPER_PAUSE_S)
 
 
 def _log_step(step: Step) -> None:

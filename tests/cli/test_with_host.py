@@ -60,11 +60,18 @@ def test_devices_are_listed_for_people_and_programs(ask: Run) -> None:
 
 
 def test_device_name_that_is_taken_or_wrong_is_refused(ask: Run) -> None:
-    assert ask("device", "add", "virtual-1", "--wasmachine", "127.0.0.1:9").code == 1
-    assert ask("device", "add", "No Name!", "--wasmachine", "127.0.0.1:9").code == 1
+    where = ["--board", "virtual", "--wasmachine", "127.0.0.1:9"]
+    assert ask("device", "add", "virtual-1", *where).code == 1
+    assert ask("device", "add", "No Name!", *where).code == 1
     ran = ask("device", "show", "virtual-9")
     assert ran.code == 1
     assert "virtual-1" in ran.err
+
+
+def test_board_of_a_real_device_is_never_guessed(ask: Run) -> None:
+    ran = ask("device", "add", "desk", "--wasmachine", "127.0.0.1:9")
+    assert ran.code == 2
+    assert "esp32-s3-devkitc-1-v1.1" in ran.err
 
 
 def test_exec_sets_and_reads_a_pin(ask: Run) -> None:
@@ -90,6 +97,9 @@ def test_program_is_run_listed_shown_logged_and_taken_off(ask: Run, program: Cal
     assert ("whole", "running") in [(app["name"], app["condition"]) for app in apps]
     assert "every(100, tick)" in ask("app", "show", "whole", "-d", "virtual-1").out
     assert "whole        tick" in ask("logs", "virtual-1").out
+    lines = ask("logs", "virtual-1/whole").out.splitlines()
+    assert lines
+    assert all("whole        tick" in line for line in lines)
     ran = ask("app", "uninstall", "whole", "-d", "virtual-1", "--json")
     assert json.loads(ran.out)["schema"] == "microclaw.removal/1"
 

@@ -86,7 +86,7 @@ def test_status_tells_model_devices_and_memory(host: HostClient, host_facts: dic
 
 
 def test_device_is_added_renamed_and_shown(host: HostClient) -> None:
-    added = host.post("/v1/devices", {"name": "desk", "faces": ["wasmachine://127.0.0.1:9"]})
+    added = host.post("/v1/devices", {"name": "desk", "board": "virtual", "faces": ["wasmachine://127.0.0.1:9"]})
     assert added["faces"] == ["wasmachine://127.0.0.1:9"]
     renamed = host.patch("/v1/devices/desk", {"name": "shelf"})
     assert (renamed["name"], renamed["device_id"]) == ("shelf", added["device_id"])

@@ -54,7 +54,9 @@ def show(ctx: typer.Context, name: str) -> None:
 def add(
     ctx: typer.Context,
     name: str,
-    board: Annotated[str, typer.Option("--board", help="The board's profile.")] = "virtual",
+    board: Annotated[
+        str | None, typer.Option("--board", help="The board's profile; a virtual board's is virtual.")
+    ] = None,
     wasmachine: Annotated[str | None, typer.Option("--wasmachine", metavar="HOST:PORT")] = None,
     serial: Annotated[str | None, typer.Option("--serial", metavar="PTY|tcp://HOST:PORT")] = None,
     virtual: Annotated[
@@ -70,7 +72,11 @@ def add(
     ]
     if not faces:
         raise typer.BadParameter("give an address: --wasmachine, --serial or --virtual")
-    device = options.host().post("/v1/devices", {"name": name, "board": board, "faces": faces})
+    if board is None and virtual is None:
+        from microclaw.boards import board_ids
+
+        raise typer.BadParameter(f"which board is it? --board with one of {', '.join(board_ids())}")
+    device = options.host().post("/v1/devices", {"name": name, "board": board or "virtual", "faces": faces})
     if options.json:
         options.document("device", device)
     else:
@@ -94,13 +100,14 @@ def execute(
     target: Annotated[str, typer.Argument(metavar="DEVICE", help="A device's name, or HOST:PORT without a host.")],
     method: Annotated[str, typer.Argument(help="gpio.set, gpio.get, adc.read, apps.list, ...")],
     arguments: Annotated[list[str] | None, typer.Argument(metavar="[ARG]...", help="pin=2 level=1, or 2 1")] = None,
+    board: Annotated[str, typer.Option("--board", help="With an address: the board's profile.")] = "virtual",
 ) -> None:
     """Call one method of a device at once."""
     from microclaw.web.calls import arguments_from_words
 
     options = invocation(ctx)
     values = arguments_from_words(method, arguments or [])
-    outcome = _call(options, target, method, values)
+    outcome = _call(options, target, board, method, values)
     if options.json:
         options.document("exec", {"method": method, **outcome})
         return
@@ -110,12 +117,12 @@ def execute(
         options.say(f"({outcome['evidence']['kind']}: {outcome['evidence']['text']})")
 
 
-def _call(options: Invocation, target: str, method: str, values: dict[str, Any]) -> dict[str, Any]:
+def _call(options: Invocation, target: str, board: str, method: str, values: dict[str, Any]) -> dict[str, Any]:
     from microclaw.cli.direct import call_directly, is_address
     from microclaw.cli.host_client import segment
 
     if is_address(target):
-        return {"result": call_directly(target, method, values)}
+        return {"result": call_directly(target, board, method, values)}
     return options.host().post(f"/v1/devices/{segment(target)}/call", {"method": method, "arguments": values})
 
 
@@ -146,7 +153,7 @@ def _entry(value: Any) -> str:
 
 def logs(
     ctx: typer.Context,
-    target: Annotated[str, typer.Argument(metavar="DEVICE")],
+    target: Annotated[str, typer.Argument(metavar="DEVICE[/APP]")],
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on as lines come, until Ctrl-C.")] = False,
 ) -> None:
     """Show what a device's programs print."""
@@ -156,13 +163,15 @@ def logs(
 
     options = invocation(ctx)
     host = options.host()
+    device, _, app = target.partition("/")
     cursor = 0
     while True:
-        page = host.get(f"/v1/devices/{segment(target)}/logs", {"cursor": cursor})
+        page = host.get(f"/v1/devices/{segment(device)}/logs", {"cursor": cursor})
         if page["dropped"] and cursor:
             options.say(f"({page['dropped']} lines were lost)")
         for line in page["lines"]:
-            _log_line(options, line)
+            if not app or line["app"] == app:
+                _log_line(options, line)
         cursor = page["cursor"]
         if not follow and not page["lines"]:
             return

@@ -18,20 +18,20 @@ def is_address(target: str) -> bool:
     return target.startswith(_PREFIXES) or _HOST_PORT.match(target) is not None
 
 
-def call_directly(target: str, method: str, values: dict[str, Any]) -> Any:
+def call_directly(target: str, board_id: str, method: str, values: dict[str, Any]) -> Any:
     """Do it and return the answer as JSON values. Raises DeviceError and its kinds."""
     from microclaw.web.calls import call_from, result_value
 
     face_id = target if target.startswith(_PREFIXES) else f"wasmachine://{target}"
-    return result_value(asyncio.run(_call(face_id, call_from(method, values))))
+    return result_value(asyncio.run(_call(face_id, board_id, call_from(method, values))))
 
 
-async def _call(face_id: str, call: Any) -> Any:
+async def _call(face_id: str, board_id: str, call: Any) -> Any:
     from microclaw.boards import load_board
     from microclaw.devices.checks import check_call
     from microclaw.faces.open import open_face
 
-    board = load_board("virtual")
+    board = load_board(board_id)
     face = open_face(face_id, board)
     try:
         if call.method not in face.capabilities:

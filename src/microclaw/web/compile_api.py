@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from typing import Annotated, Any, Literal
 
@@ -9,11 +10,14 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from microclaw.apps.ports import Compile
-from microclaw.boards import board_ids, load_board
+from microclaw.boards import BoardProfile, board_ids, load_board
 from microclaw.config import Limits
-from microclaw.errors import ConfigError
+from microclaw.errors import ConfigError, Overloaded
 from microclaw.wasm import find_toolchain
+from microclaw.wasm.image import Image
 
+PARALLEL_COMPILERS = 2
+MAX_WAITING = 16
 MAX_SOURCE_CHARS = Limits().source_chars
 
 
@@ -31,14 +35,37 @@ class CompileBody(BaseModel):
     board: str = "virtual"
 
 
+class CompileQueue:
+    """Lets few compilers run at once and few requests wait for them; the rest is told to come back."""
+
+    def __init__(self, compile_source: Compile) -> None:
+        self._compile = compile_source
+        self._running = asyncio.Semaphore(PARALLEL_COMPILERS)
+        self._waiting = 0
+
+    async def compile(self, source: str, board: BoardProfile, *, name: str, optimization: str) -> Image:
+        if self._waiting >= MAX_WAITING:
+            raise Overloaded(f"{self._waiting} programs wait to be compiled already", next_step="try again in a while")
+        self._waiting += 1
+        try:
+            await self._running.acquire()
+        finally:
+            self._waiting -= 1
+        try:
+            return await self._compile(source, board, name=name, optimization=optimization)
+        finally:
+            self._running.release()
+
+
 def compile_router(compile_source: Compile) -> APIRouter:
     router = APIRouter(tags=["compile"])
+    queue = CompileQueue(compile_source)
 
     @router.post("/api/compile-wasm", summary="Compile C source to a checked wasm module")
     async def compile_wasm(body: CompileBody) -> dict[str, Any]:
         board = load_board(body.board)
         level = body.optimizationLevel.removeprefix("-")
-        image = await compile_source(body.source, board, name=body.name, optimization=level)
+        image = await queue.compile(body.source, board, name=body.name, optimization=level)
         return {
             "success": True,
             "name": body.name,

@@ -25,7 +25,7 @@ class DeviceBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: str
-    board: str = "virtual"
+    board: str
     faces: Annotated[list[str], Field(min_length=1, max_length=8)]
     labels: Annotated[list[str], Field(max_length=16)] = []
 
