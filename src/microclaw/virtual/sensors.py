@@ -27,8 +27,8 @@ class I2cSensor(Protocol):
 
 
 def attach_sensors(addresses: Mapping[str, int]) -> dict[str, I2cSensor]:
-    """The sensors of a board profile, by name; a name that no model exists for raises KeyError."""
-    return {name: _MODELS[name](address) for name, address in addresses.items()}
+    """The sensors of a board profile, by name; those that there is no model of are missing, nobody answers there."""
+    return {name: _MODELS[name](address) for name, address in addresses.items() if name in _MODELS}
 
 
 class _Measured:

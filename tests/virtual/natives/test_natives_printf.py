@@ -143,7 +143,8 @@ def test_va_list_that_runs_out_of_memory_traps(bench: Bench) -> None:
 def test_widths_cannot_make_endless_text(bench: Bench) -> None:
     app = bench.run(
         """int vsnprintf(char *, size_t, const char *, void *); static char f[601]; static const char *none[100];
-        void on_init(void) { for (int i = 0; i < 600; i++) f[i] = "%9999s"[i % 6]; for (int i = 0; i < 100; i++) none[i] = "";
+        void on_init(void) { for (int i = 0; i < 600; i++) f[i] = "%9999s"[i % 6];
+        for (int i = 0; i < 100; i++) none[i] = "";
         printf("%d\\n", vsnprintf(f, 0, f, none)); }"""
     )
     assert (bench.lines(), app.error) == ([str(MAX_TEXT_BYTES)], None)

@@ -35,7 +35,7 @@ class GpioFile:
             raise PosixError(Errno.EBUSY)
         known = board.profile.pins[pin]
         if known.reserved:
-            board.print_line(f"W gpio: GPIO {pin} is {known.reserved}", app)
+            board.print_line(f"W gpio: GPIO {pin} belongs to {known.reserved}", app)
         self._configure(GpioFlag(0))
 
     def write(self, data: bytes) -> int:
