@@ -282,6 +282,16 @@ def test_signal_ends_it_cleanly(start_board: StartBoard, number: signal.Signals)
     assert not Path(board.ready["control"]).parent.exists()
 
 
+def test_signal_ends_it_while_apps_spin(start_board: StartBoard) -> None:
+    board = start_board("--serial", "none")
+    link = board.link()
+    for name in ("a", "b", "c"):
+        assert status(link, install_request(1, name, bytes(wat2wasm(SPINNING))), FrameType.INSTALL) == 65
+    board.process.terminate()
+    assert board.process.wait(TIMEOUT_S) == 0
+    assert not Path(board.ready["control"]).parent.exists()
+
+
 def test_taken_port_is_said_in_two_lines() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import faulthandler
 import json
 import logging
 import os
@@ -28,6 +29,7 @@ from microclaw.virtual.tcp import WasmachinePort
 from microclaw.wire.wasmachine.attributes import Generation
 
 DEFAULT_WASMACHINE_PORT = 18_080
+CLOSE_S = 2.0
 PR_SET_PDEATHSIG = 1
 
 
@@ -52,7 +54,7 @@ def main(argv: list[str] | None = None) -> int:
         while not ended.wait(60):
             pass
     finally:
-        process.close()
+        _end(process)
     return 0
 
 
@@ -114,6 +116,8 @@ class BoardProcess:
     def close(self) -> None:
         self.control.close()
         self.machine.close()
+
+    def remove_files(self) -> None:
         self.control_path.unlink(missing_ok=True)
         if self._temporary is not None:
             self._temporary.cleanup()
@@ -136,8 +140,23 @@ class BoardProcess:
 
     def _temporary_dir(self) -> Path:
         if self._temporary is None:
-            self._temporary = tempfile.TemporaryDirectory(prefix="microclaw-virtual-")  # mode 0700
+            self._temporary = tempfile.TemporaryDirectory(
+                prefix="microclaw-virtual-", ignore_cleanup_errors=True
+            )  # mode 0700
         return Path(self._temporary.name)
+
+
+def _end(process: BoardProcess) -> None:
+    """Close in order; but end in any case: an app's thread deep in native code may not let the interpreter finish."""
+    closing = threading.Thread(target=process.close, name="closing", daemon=True)
+    closing.start()
+    closing.join(CLOSE_S)
+    process.remove_files()
+    if closing.is_alive():
+        faulthandler.dump_traceback(sys.stderr)
+    if closing.is_alive() or any(thread.name.startswith("app-") for thread in threading.enumerate()):
+        sys.stderr.flush()
+        os._exit(0)
 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:

@@ -133,7 +133,7 @@ class Machine:
         if not safe:
             self.board.print_line("boot loop: kept apps are not started")
         manager.start(with_kept_apps=safe)
-        threading.Thread(target=manager.serve, name="app-manager", daemon=True).start()
+        threading.Thread(target=manager.serve, name="manager", daemon=True).start()
 
     def _is_safe_to_start_apps(self) -> bool:
         """False when an app that is started at every boot crashes the board at every boot."""
