@@ -19,25 +19,30 @@ from microclaw.web.stream import Failure
 
 def say(host: HostClient, text: str, *, chat_id: str, device: str | None, terminal: Terminal | None) -> Answer:
     """Send one message and show what comes; Ctrl-C cancels the turn, a second one stops listening."""
-    body = {"text": text, "chat_id": chat_id, "device": device}
     with _cancelling(host, chat_id):
-        for event in host.stream("/v1/chat", body):
-            match event:
-                case Answer() | Step() | Delta():
-                    if terminal is not None:
-                        terminal.event(event)
-                    if isinstance(event, Answer):
-                        return event
-                case Failure():
-                    raise HostError(event)
-                case _:
-                    raise ProtocolError("the host sent a result where an answer was expected")
+        return listen(host, text, chat_id=chat_id, device=device, terminal=terminal)
+
+
+def listen(host: HostClient, text: str, *, chat_id: str, device: str | None, terminal: Terminal | None) -> Answer:
+    """Send one message and show what comes; Ctrl-C stops listening, and the turn goes on."""
+    body = {"text": text, "chat_id": chat_id, "device": device}
+    for event in host.stream("/v1/chat", body):
+        match event:
+            case Answer() | Step() | Delta():
+                if terminal is not None:
+                    terminal.event(event)
+                if isinstance(event, Answer):
+                    return event
+            case Failure():
+                raise HostError(event)
+            case _:
+                raise ProtocolError("the host sent a result where an answer was expected")
     raise NoHost("the host ended the turn without an answer", next_step="microclaw status")
 
 
-def cancel(host: HostClient, chat_id: str) -> None:
-    """Ask the host to end the turn of a chat at the next safe point; the turn's stream then ends with an answer."""
-    host.post(f"/v1/chat/{segment(chat_id)}/cancel")
+def cancel(host: HostClient, chat_id: str) -> bool:
+    """Ask the host to end the turn of a chat at the next safe point, with an answer; False when there is none."""
+    return bool(host.post(f"/v1/chat/{segment(chat_id)}/cancel")["cancelled"])
 
 
 def converse(host: HostClient, terminal: Terminal, *, chat_id: str, device: str | None, history: Path | None) -> None:
@@ -62,7 +67,8 @@ def _cancelling(host: HostClient, chat_id: str) -> Iterator[None]:
 
     def on_interrupt(_number: int, _frame: FrameType | None) -> None:
         signal.signal(signal.SIGINT, before)
-        cancel(host, chat_id)
+        if not cancel(host, chat_id):
+            raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGINT, on_interrupt)
     try:

@@ -19,7 +19,7 @@ from microclaw.channels.pin_track import Rhythm
 from microclaw.channels.terminal import Terminal
 from microclaw.cli.board_link import BoardLink
 from microclaw.cli.child import Child
-from microclaw.cli.conversation import converse, say
+from microclaw.cli.conversation import converse, listen
 from microclaw.cli.demo_watch import Watched, watch_pin
 from microclaw.cli.host_client import HostClient
 from microclaw.cli.invocation import Invocation
@@ -127,9 +127,7 @@ def _ask(terminal: Terminal, client: HostClient, board: BoardLink) -> int:
     """Say the sentence; return the cursor behind the program's first edge."""
     before = board.edges(0)
     terminal.row("you", SENTENCE)
-    answer = say(client, SENTENCE, chat_id=CHAT_ID, device=None, terminal=terminal)
-    if answer.error_code == "cancelled":
-        raise KeyboardInterrupt
+    answer = listen(client, SENTENCE, chat_id=CHAT_ID, device=None, terminal=terminal)
     if answer.error_code:
         raise DemoFailed(answer.text, next_step=answer.next_step)
     _time_to_first_edge(terminal, board, before, answer)
