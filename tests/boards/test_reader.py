@@ -26,33 +26,125 @@ apps_survive_reset = false
 """
 
 
+S3 = [board_id for board_id in board_ids() if load_board(board_id).chip == "ESP32-S3"]
+DEVKITS = [("esp32-s3-devkitc-1-v1.0", 48), ("esp32-s3-devkitc-1-v1.1", 38), ("esp32-c3-devkitm-1", 8)]
+
+
+def test_every_board_of_the_list_has_a_profile() -> None:
+    assert board_ids() == (
+        "esp32-c3-devkitm-1",
+        "esp32-c6-devkitc-1",
+        "esp32-devkitc-v4",
+        "esp32-s3-devkitc-1-v1.0",
+        "esp32-s3-devkitc-1-v1.1",
+        "esp32-s3-touch-lcd-1.85c",
+        "virtual",
+        "xiao-esp32s3",
+    )
+
+
 @pytest.mark.parametrize("board_id", board_ids())
 def test_each_fact_names_its_source(board_id: str) -> None:
     board = load_board(board_id)
     assert board.board_id == board_id
     assert all(pin.source for pin in board.pins.values())
     assert board.firmware.source
-    assert board.led is not None
-    assert board.led.source
-    assert board.i2c is None or board.i2c.source
+    assert (board.led is None) == (board.no_led is not None)
+    assert board.led.source if board.led is not None else board.no_led_source
+    assert board.i2c is not None
+    assert board.i2c.source
     assert board.power_cut.endswith(".")
 
 
 @pytest.mark.parametrize("board_id", board_ids())
-def test_flash_psram_usb_and_console_pins_are_reserved_on_every_s3(board_id: str) -> None:
+def test_led_and_i2c_pins_can_do_what_they_are_for(board_id: str) -> None:
+    board = load_board(board_id)
+    if board.led is not None:
+        assert {"output", "pwm"} <= board.pins[board.led.pin].uses
+        assert board.pins[board.led.pin].reserved is None
+        assert (board.led.kind == "addressable") == (board.pins[board.led.pin].caution is not None)
+    assert board.i2c is not None
+    for pin in (board.i2c.sda, board.i2c.scl):
+        assert "i2c" in board.pins[pin].uses
+        assert board.pins[pin].reserved is None
+
+
+@pytest.mark.parametrize("board_id", S3)
+def test_flash_psram_and_usb_pins_are_reserved_on_every_s3(board_id: str) -> None:
     pins = load_board(board_id).pins
-    assert {n for n, pin in pins.items() if pin.reserved} == {19, 20, *range(26, 38), 43, 44}
+    assert {19, 20, *range(26, 38)} <= {n for n, pin in pins.items() if pin.reserved}
     assert not set(range(22, 26)) & set(pins)
+    assert max(pins) == 48
     assert {n for n, pin in pins.items() if "adc" in pin.uses} == set(range(1, 11))
     assert all(pins[n].caution for n in (0, 3, 45, 46))
 
 
-@pytest.mark.parametrize(("board_id", "pin"), [("esp32-s3-devkitc-1-v1.0", 48), ("esp32-s3-devkitc-1-v1.1", 38)])
-def test_devkit_led_is_addressable_and_moved_between_versions(board_id: str, pin: int) -> None:
+@pytest.mark.parametrize("board_id", ["virtual", "esp32-s3-devkitc-1-v1.0", "esp32-s3-devkitc-1-v1.1"])
+def test_an_s3_board_reserves_nothing_but_flash_psram_usb_and_console(board_id: str) -> None:
+    pins = load_board(board_id).pins
+    assert {n for n, pin in pins.items() if pin.reserved} == {19, 20, *range(26, 38), 43, 44}
+
+
+def test_esp32_pins_are_those_of_the_gpio_reference() -> None:
+    pins = load_board("esp32-devkitc-v4").pins
+    assert set(pins) == {*range(0, 20), *range(21, 24), *range(25, 28), *range(32, 40)}
+    assert {n for n, pin in pins.items() if pin.reserved} == {1, 3, *range(6, 12)}
+    assert {n for n, pin in pins.items() if not pin.uses & {"output", "pwm", "i2c"}} == set(range(34, 40))
+    assert {n for n, pin in pins.items() if "adc" in pin.uses} == set(range(32, 40))
+    assert all(pins[n].caution for n in (0, 2, 5, 12, 15, *range(34, 40)))
+    assert pins[4].caution is None
+
+
+def test_c3_pins_are_those_of_the_gpio_reference() -> None:
+    pins = load_board("esp32-c3-devkitm-1").pins
+    assert set(pins) == set(range(22))
+    assert {n for n, pin in pins.items() if pin.reserved} == set(range(11, 22))
+    assert {n for n, pin in pins.items() if "adc" in pin.uses} == set(range(5))
+    assert {n for n, pin in pins.items() if pin.caution} == {2, 8, 9}
+
+
+def test_c6_pins_are_those_of_the_gpio_reference() -> None:
+    pins = load_board("esp32-c6-devkitc-1").pins
+    assert set(pins) == set(range(31))
+    assert {n for n, pin in pins.items() if pin.reserved} == {12, 13, 16, 17, *range(24, 31)}
+    assert {n for n, pin in pins.items() if "adc" in pin.uses} == set(range(7))
+    assert {n for n, pin in pins.items() if pin.caution} == {4, 5, 8, 9, 14, 15}
+    assert not pins[14].uses
+
+
+@pytest.mark.parametrize(("board_id", "pin"), [*DEVKITS, ("esp32-c6-devkitc-1", 8)])
+def test_rgb_led_of_a_devkit_is_addressable(board_id: str, pin: int) -> None:
     led = load_board(board_id).led
     assert led is not None
     assert (led.pin, led.kind) == (pin, "addressable")
-    assert load_board(board_id).pins[pin].caution
+    assert "WS2812" in (load_board(board_id).pins[pin].caution or "")
+
+
+def test_xiao_led_is_lit_by_low() -> None:
+    led = load_board("xiao-esp32s3").led
+    assert led is not None
+    assert (led.pin, led.kind, led.active_level) == (21, "simple", 0)
+
+
+@pytest.mark.parametrize("board_id", ["esp32-devkitc-v4", "esp32-s3-touch-lcd-1.85c"])
+def test_board_without_a_led_says_why(board_id: str) -> None:
+    board = load_board(board_id)
+    assert board.led is None
+    assert board.no_led
+
+
+def test_display_board_keeps_its_chips_pins_to_itself() -> None:
+    board = load_board("esp32-s3-touch-lcd-1.85c")
+    assert board.free_pins("output") == (1, 12, 13)
+    assert {n for n, pin in board.pins.items() if pin.reserved == "the display"} == {18, 21, 40, 41, 42, 45, 46}
+
+
+@pytest.mark.parametrize("board_id", board_ids())
+def test_board_without_a_stock_build_says_so(board_id: str) -> None:
+    lacks = {"esp32-c3-devkitm-1": "no build for the ESP32-C3", "esp32-devkitc-v4": "expects PSRAM"}
+    said = load_board(board_id).firmware.no_stock_build
+    assert (said is not None) == (board_id in lacks)
+    assert lacks.get(board_id, "") in (said or "")
 
 
 def test_virtual_board_has_a_plain_led_and_two_sensors() -> None:

@@ -12,7 +12,8 @@ Generation: TypeAlias = Literal["old", "new"]
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """One GPIO. `reserved` is the reason it must not be used at all; `caution` a reason to think twice (strapping)."""
+    """One GPIO. `reserved` names to whom it belongs, so that it must not be used at all; `caution` is a reason to think
+    twice (strapping), or why `uses` lack something."""
 
     number: int
     uses: frozenset[PinUse]
@@ -52,6 +53,9 @@ class Firmware:
     max_memory_bytes: int
     apps_survive_reset: bool
     source: str = ""
+    no_stock_build: str | None = (
+        None  # why the stock build does not run on this board; the rest is of a build of one's own
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,3 +70,10 @@ class BoardProfile:
     i2c: I2cBus | None
     firmware: Firmware
     power_cut: str  # one sentence: what becomes of programs at a power cut
+    no_led: str | None = None  # why there is no LED that a program can switch; None where `led` is one
+    no_led_source: str = ""
+
+    def free_pins(self, use: PinUse) -> tuple[int, ...]:
+        """Every pin that offers the use, belongs to nobody and needs no caution, in order."""
+        pins = sorted(self.pins.values(), key=lambda pin: pin.number)
+        return tuple(p.number for p in pins if use in p.uses and p.reserved is None and p.caution is None)

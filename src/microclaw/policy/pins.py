@@ -14,23 +14,33 @@ _NEEDS: dict[PinUse, str] = {
     "adc": "measure a voltage",
     "i2c": "carry I2C",
 }
+_DRIVEN: frozenset[PinUse] = frozenset({"output", "pwm", "i2c"})
 
 
 def check_pin(board: BoardProfile, pin: int, use: PinUse) -> None:
     """Raise PinRefused, with the reason and the nearest free pins, when this board must not use the pin so."""
-    known = board.pins.get(pin)
-    if known is None:
-        reason = f"the {board.chip} has no GPIO {pin}"
-    elif known.reserved is not None:
-        reason = f"{board.title} reserves it: {known.reserved}"
-    elif use not in known.uses:
-        offers = ", ".join(sorted(known.uses)) or "nothing"
-        reason = f"on {board.title} it offers {offers}"
-    else:
+    reason = _refusal(board, pin, use)
+    if reason is None:
         return
     near = nearest_free_pins(board, pin, use)
     hint = f"pins near it that can {_NEEDS[use]}: {', '.join(map(str, near))}" if near else None
     raise PinRefused(f"pin {pin} cannot {_NEEDS[use]}: {reason}", next_step=hint)
+
+
+def _refusal(board: BoardProfile, pin: int, use: PinUse) -> str | None:
+    known = board.pins.get(pin)
+    if known is None:
+        return f"the {board.chip} has no GPIO {pin}"
+    if known.reserved is not None:
+        return f"GPIO {pin} belongs to {known.reserved} ({board.title})"
+    if use in known.uses:
+        return None
+    if use in _DRIVEN and known.uses and not known.uses & _DRIVEN:
+        drives = "drive anything" if use == "i2c" else "drive an LED"
+        return f"GPIO {pin} is input-only on {board.title}: it cannot {drives}"
+    if not known.uses:
+        return f"GPIO {pin} is of no use on {board.title}: {known.caution or 'it offers nothing'}"
+    return f"on {board.title} it offers {', '.join(sorted(known.uses))}"
 
 
 def pin_caution(board: BoardProfile, pin: int) -> str | None:
@@ -40,6 +50,5 @@ def pin_caution(board: BoardProfile, pin: int) -> str | None:
 
 
 def nearest_free_pins(board: BoardProfile, pin: int, use: PinUse) -> tuple[int, ...]:
-    """Up to four pins that offer the use without any caution, nearest number first."""
-    free = [p.number for p in board.pins.values() if use in p.uses and p.reserved is None and p.caution is None]
-    return tuple(sorted(free, key=lambda number: (abs(number - pin), number))[:_NEIGHBOURS])
+    """Up to four free pins that offer the use, nearest number first."""
+    return tuple(sorted(board.free_pins(use), key=lambda number: (abs(number - pin), number))[:_NEIGHBOURS])
