@@ -89,10 +89,7 @@ def native_api() -> str:
 def _device_text(device: KnownDevice, *, meant: bool) -> str:
     board = device.board
     lines = [f"Device {device.name}{' (meant when none is named)' if meant else ''}: {board.title}, chip {board.chip}."]
-    if board.led is not None:
-        kind = "a plain LED" if board.led.kind == "simple" else "an addressable LED (WS2812), not lit by a level"
-        low = "" if board.led.active_level else ", lit by low"
-        lines.append(f"- LED on pin {board.led.pin}: {kind}{low}.")
+    lines.append(f"- {_led_line(board)}")
     if board.i2c is not None:
         sensors = ", ".join(f"{name} at 0x{address:02x}" for name, address in board.i2c.sensors.items()) or "none known"
         lines.append(f"- I2C: SDA {board.i2c.sda}, SCL {board.i2c.scl}; sensors: {sensors}.")
@@ -103,7 +100,23 @@ def _device_text(device: KnownDevice, *, meant: bool) -> str:
     else:
         lines.append("- No program of this host runs there.")
     lines.append(f"- Power cut: {board.power_cut}")
+    if board.firmware.no_stock_build:
+        lines.append(f"- Programs: {board.firmware.no_stock_build}. Without such a build only acting at once works.")
     return "\n".join(lines) + "\n"
+
+
+def _led_line(board: BoardProfile) -> str:
+    free = ranges(board.free_pins("output"))
+    if board.led is None:
+        why = board.no_led or "the profile knows none"
+        return f"No LED that a program can switch: {why}. Ask which pin one is on; free: {free}."
+    if board.led.kind == "addressable":
+        return (
+            f"LED on pin {board.led.pin}: an addressable LED (WS2812), not lit by a level, and no function of the "
+            f"firmware can time it: say so, and ask which pin an ordinary LED is on; free: {free}."
+        )
+    low = "" if board.led.active_level else ", lit by low: write 0 to turn it on, 1 to turn it off"
+    return f"LED on pin {board.led.pin}: a plain LED{low}."
 
 
 def _pin_lines(board: BoardProfile) -> list[str]:

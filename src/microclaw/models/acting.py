@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from microclaw.models.places import board_of, place_of, sensor_of
+from microclaw.models.places import Place, board_of, place_of, sensor_of
 from microclaw.models.reply import Act, CannotDo, Decision, Found, Say, Situation, ask, capital, failure
 
 _MAX_FACTS = 12
@@ -22,7 +22,7 @@ def _set_pin(at: Situation) -> Decision:
     wanted = at.reading.number("level") or 0
     level = wanted if place.active_level else 1 - wanted
     if at.found:
-        return Say(f"Pin {place.pin} of {at.found[-1].device} is {_on(level)}{_proof(at.found[-1])}.")
+        return Say(f"{_state(at, place, level)}{_proof(at.found[-1])}.")
     return Act("gpio-set", at.on_device(pin=place.pin, level=level), f"set(pin={place.pin}, level={level})", _AT_ONCE)
 
 
@@ -33,7 +33,7 @@ def _toggle_pin(at: Situation) -> Decision:
     last = at.found[-1]
     if last.tool == "gpio-get":
         return Act("gpio-set", at.on_device(pin=place.pin, level=1 - int(last.fields["level"])))
-    return Say(f"Pin {place.pin} of {last.device} is {_on(int(last.fields['level']))} now{_proof(last)}.")
+    return Say(f"{_state(at, place, int(last.fields['level']))} now{_proof(last)}.")
 
 
 def _dim_pin(at: Situation) -> Decision:
@@ -58,8 +58,7 @@ def _read_pin(at: Situation) -> Decision:
     if not at.found:
         return Act("gpio-get", at.on_device(pin=place.pin), f"read(pin={place.pin})")
     level = int(at.found[-1].fields["level"])
-    lit = f", so what hangs on it is {_on(1 - level)}" if not place.active_level else ""
-    return Say(f"Pin {place.pin} of {at.found[-1].device} is {_on(level)}{lit}.")
+    return Say(f"{_state(at, place, level)}.")
 
 
 def _read_adc(at: Situation) -> Decision:
@@ -133,14 +132,15 @@ def _pin_facts(at: Situation) -> Decision:
             pin = place_of(at).pin
         except CannotDo as exc:
             return exc.say
-        return Say(f"The LED of {board.title} is on pin {pin}.")
+        low = "" if board.led is None or board.led.active_level else ", lit by low"
+        return Say(f"The LED of {board.title} is on pin {pin}{low}.")
     if pin is None:
         free = [p.number for p in board.pins.values() if not (p.reserved or p.caution) and p.number not in uses]
         busy = "".join(f" Pin {p} is used by {name}." for p, name in sorted(uses.items()))
         return Say(f"Free on {board.title}: {', '.join(map(str, sorted(free)))}.{busy}")
     known = board.pins[place_of(at).pin]
     if known.reserved:
-        return Say(f"Pin {pin} is reserved: {known.reserved}.")
+        return Say(f"Pin {pin} is reserved: it belongs to {known.reserved}.")
     used = f"used by {uses[pin]}" if pin in uses else "free"
     wired = " The board's LED is on it." if board.led and board.led.pin == pin else ""
     caution = f" Careful: {known.caution}." if known.caution else ""
@@ -168,6 +168,19 @@ KINDS = frozenset(_KINDS)
 
 def _on(level: int) -> str:
     return "on" if level else "off"
+
+
+def _state(at: Situation, place: Place, level: int) -> str:
+    """A pin's level in words; of an LED lit by low, whether the LED is on."""
+    device = at.found[-1].device
+    low = "low" if level == 0 else "high"
+    if place.is_led and not place.active_level:
+        return f"The LED of {device} is {_on(1 - level)}: its pin {place.pin} is {low}"
+    led = board_of(at).led
+    said = f"Pin {place.pin} of {device} is {_on(level)}"
+    if led is not None and led.pin == place.pin and not led.active_level:
+        return f"{said} ({low}; the LED there is lit by low, so it is {_on(1 - level)})"
+    return said
 
 
 def _proof(found: Found) -> str:

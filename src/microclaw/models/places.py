@@ -21,6 +21,8 @@ class Quantity:
     places: int
 
 
+_FREE_SHOWN = 6
+
 QUANTITIES = {
     "temperature": Quantity("bme280", "temperature_c", "°C", "degrees", 1),
     "humidity": Quantity("bme280", "humidity_pct", "%", "percent", 0),
@@ -33,10 +35,11 @@ QUANTITIES = {
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A pin that is meant; `active_level` lights what hangs on it."""
+    """A pin that is meant; `active_level` lights what hangs on it. `is_led` when the board's own LED is meant."""
 
     pin: int
     active_level: int = 1
+    is_led: bool = False
 
 
 def split_device(said: str, scene: Scene) -> tuple[str, KnownDevice | None]:
@@ -67,11 +70,14 @@ def place_of(at: Situation, slot: str = "pin") -> Place:
     """The pin a sentence names, or the board's LED when it says so; asks "which pin?" otherwise."""
     board = board_of(at)
     pin = at.reading.number(slot)
+    says_led = slot == "pin" and at.reading.word("thing") == "led"
     if pin is not None:
+        if says_led and board.led is not None and board.led.pin == pin:
+            return _led(board)
         if pin not in board.pins:
             raise ask(f"The {board.chip} has no pin {pin}. Which pin do you mean?", f"its pins: {_spans(board)}")
         return Place(pin)
-    if slot == "pin" and at.reading.word("thing") == "led":
+    if says_led:
         return _led(board)
     question = "Which pin is the button on?" if slot == "button_pin" else "Which pin?"
     raise ask(question, "name it, as in: pin 4")
@@ -91,15 +97,24 @@ def sensor_of(at: Situation, quantity: str) -> tuple[Quantity, int]:
 
 
 def _led(board: BoardProfile) -> Place:
+    if board.led is not None and board.led.kind == "simple":
+        return Place(board.led.pin, board.led.active_level, is_led=True)
+    free = board.free_pins("output")[:_FREE_SHOWN]
+    shown = ", ".join(map(str, free))
+    step = f"wire one and name it, as in: blink the LED on pin {free[0]}"
     if board.led is None:
-        raise ask(f"The profile of {board.title} knows no LED. Which pin is it on?", "name it, as in: the LED on pin 4")
-    if board.led.kind == "addressable":
+        why = board.no_led or "its profile knows none"
         raise ask(
-            f"The LED of {board.title} (pin {board.led.pin}) is addressable: it takes data, no level, and cannot be "
-            "driven in this version. Which pin has another LED?",
-            "name it, as in: the LED on pin 4",
+            f"{board.title} has no LED that a program can switch: {why}. An ordinary LED with a resistor can be on pin "
+            f"{shown}. Which pin is yours on?",
+            step,
         )
-    return Place(board.led.pin, board.led.active_level)
+    raise ask(
+        f"The LED of {board.title} (pin {board.led.pin}) is addressable (WS2812): it takes timed data, no level, and "
+        f"the firmware has no function that could time it. An ordinary LED with a resistor can be on pin {shown}. "
+        "Which pin is yours on?",
+        step,
+    )
 
 
 def _spans(board: BoardProfile) -> str:

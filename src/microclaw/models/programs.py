@@ -39,7 +39,7 @@ def _blink(at: Situation) -> Act:
     return _deploy(
         at,
         "blink",
-        {"PIN": place.pin, "HALF_PERIOD_MS": half_ms},
+        {"PIN": place.pin, "HALF_PERIOD_MS": half_ms, "ON": place.active_level},
         f"blink(pin={place.pin}, half_period={seconds(half_ms)})",
         _for_ever(at, f"blink every {seconds(half_ms)}"),
         place,
@@ -52,7 +52,7 @@ def _fade(at: Situation) -> Act:
     return _deploy(
         at,
         "fade",
-        {"PIN": place.pin, "PERIOD_MS": period_ms},
+        {"PIN": place.pin, "PERIOD_MS": period_ms, "ON": place.active_level},
         f"fade(pin={place.pin}, period={seconds(period_ms)})",
         _for_ever(at, "fade"),
         place,
@@ -69,7 +69,7 @@ def _button(at: Situation) -> Act:
     return _deploy(
         at,
         "button_led",
-        {"BUTTON_PIN": button.pin, "LED_PIN": light.pin},
+        {"BUTTON_PIN": button.pin, "LED_PIN": light.pin, "ON": light.active_level},
         f"button(pin={button.pin}) -> on(pin={light.pin})",
         _waiting(at),
         light,
@@ -103,6 +103,7 @@ def _threshold(at: Situation) -> Act:
             "ADDRESS": address,
             "LIMIT_MILLI": limit_milli,
             "ABOVE": int(above),
+            "ON": place.active_level,
         },
         f"when({shown}) -> on(pin={place.pin})",
         _waiting(at),
@@ -130,7 +131,7 @@ def _pulse(at: Situation) -> Act:
     return _deploy(
         at,
         "pulse",
-        {"PIN": place.pin, "FOR_MS": for_ms},
+        {"PIN": place.pin, "FOR_MS": for_ms, "ON": place.active_level},
         f"pulse(pin={place.pin}, for={seconds(for_ms)})",
         f"{seconds(for_ms)} exactly is timed on the board -> a short program on the board",
         place,

@@ -1,8 +1,10 @@
-/* Blink: the pin changes its level every HALF_PERIOD_MS, for ever. */
+/* Blink: the pin changes its level every HALF_PERIOD_MS, for ever.
+ * ON is the level that lights: 0 where the LED is lit by low. */
 #include "microclaw.h"
 
 #define PIN 2
 #define HALF_PERIOD_MS 500
+#define ON 1
 
 static int led;
 
@@ -12,6 +14,6 @@ static void toggle(void) {
 
 void on_init(void) {
     led = gpio_open(PIN, GPIO_OUT);
-    gpio_set(led, 1);
+    gpio_set(led, ON);
     every(HALF_PERIOD_MS, toggle);
 }

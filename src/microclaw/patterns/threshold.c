@@ -1,4 +1,5 @@
-/* Threshold: the pin is on while a sensor's value is above (ABOVE 1) or below (ABOVE 0) a limit, in thousandths. */
+/* Threshold: the pin is on while a sensor's value is above (ABOVE 1) or below (ABOVE 0) a limit, in thousandths.
+ * ON is the level that switches it on: 0 where it is lit by low. */
 #include "microclaw.h"
 
 #define PIN 4
@@ -8,6 +9,7 @@
 #define ABOVE 1
 #define HYSTERESIS_MILLI 500
 #define EVERY_MS 1000
+#define ON 1
 
 static int i2c, output, is_on = -1;
 
@@ -20,7 +22,7 @@ static void look(void) {
     float excess = (value * 1000 - LIMIT_MILLI) * (ABOVE ? 1 : -1);
     int turn_on = excess > (is_on == 1 ? -HYSTERESIS_MILLI : 0);
     if (turn_on != is_on) {
-        gpio_set(output, turn_on);
+        gpio_set(output, turn_on ? ON : !ON);
         printf("%s %.2f, pin %d %s\n", QUANTITY, value, PIN, turn_on ? "on" : "off");
     }
     is_on = turn_on;

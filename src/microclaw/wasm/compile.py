@@ -113,7 +113,7 @@ def board_defines(board: BoardProfile) -> tuple[str, ...]:
     """The macros that tell a program about its board."""
     defines = []
     if board.led is not None and board.led.kind == "simple":
-        defines.append(f"BOARD_LED_PIN={board.led.pin}")
+        defines += [f"BOARD_LED_PIN={board.led.pin}", f"BOARD_LED_ON={board.led.active_level}"]
     if board.i2c is not None:
         defines += [f"BOARD_I2C_SDA={board.i2c.sda}", f"BOARD_I2C_SCL={board.i2c.scl}"]
     return tuple(defines)

@@ -3,7 +3,8 @@
  * A program is event-driven: define `void on_init(void)`, open what you need there, start timers, return. Never loop
  * for ever. What you opened is closed when the program is removed; `void on_destroy(void)` may be defined as well.
  * Everything that can fail returns -1. Also here: printf and the rest of stdio.h, stdint.h, stdbool.h.
- * The board gives BOARD_LED_PIN, BOARD_I2C_SDA and BOARD_I2C_SCL where it has them. */
+ * The board gives BOARD_LED_PIN and BOARD_LED_ON (the level that lights it), BOARD_I2C_SDA and BOARD_I2C_SCL where it
+ * has them. */
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
