@@ -136,3 +136,43 @@ async def test_pulse_is_one_pulse(compile_c: Any, firmware: Any) -> None:
     board = await start(compile_c, firmware, "pulse")
     board.run_ms(5000)
     assert board.drives == [(0, "/dev/gpio/2", 1), (200, "/dev/gpio/2", 0)]
+
+
+LIT_BY_LOW = {"ON": 0}
+
+
+async def test_blink_lights_first_where_low_lights(compile_c: Any, firmware: Any) -> None:
+    board = await start(compile_c, firmware, "blink", LIT_BY_LOW)
+    board.run_ms(1000)
+    assert [level for _, _, level in board.drives] == [0, 1, 0]
+
+
+async def test_pulse_is_a_low_one_where_low_lights(compile_c: Any, firmware: Any) -> None:
+    board = await start(compile_c, firmware, "pulse", LIT_BY_LOW)
+    board.run_ms(5000)
+    assert board.drives == [(0, "/dev/gpio/2", 0), (200, "/dev/gpio/2", 1)]
+
+
+async def test_led_lit_by_low_is_off_until_the_button_is_pressed(compile_c: Any, firmware: Any) -> None:
+    board = await start(compile_c, firmware, "button_led", LIT_BY_LOW, levels={"/dev/gpio/0": 1})
+    board.run_ms(100)
+    board.levels["/dev/gpio/0"] = 0
+    board.run_ms(100)
+    board.levels["/dev/gpio/0"] = 1
+    board.run_ms(100)
+    assert [level for _, _, level in board.drives] == [1, 0, 1]
+
+
+async def test_fade_begins_dark_where_low_lights(compile_c: Any, firmware: Any) -> None:
+    board = await start(compile_c, firmware, "fade", {"PERIOD_MS": 400, **LIT_BY_LOW})
+    board.run_ms(400)
+    duties = [int.from_bytes(dict(c.frames)[2], "little") for c in board.ioctls if c.command == 0x8403]
+    assert (min(duties), duties[9], duties[-1]) == (0, 0, 8192)
+
+
+async def test_threshold_drives_low_for_on_where_low_lights(compile_c: Any, firmware: Any) -> None:
+    changes = {"QUANTITY": '"voltage"', "ADDRESS": "0x40", "LIMIT_MILLI": 5000, **LIT_BY_LOW}
+    board = await start(compile_c, firmware, "threshold", changes, registers=ina219(6.0))
+    board.run_ms(1000)
+    assert [level for _, _, level in board.drives] == [0]
+    assert board.log == ["voltage 6.00, pin 4 on\n"]
