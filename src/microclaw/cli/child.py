@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,6 +18,8 @@ from microclaw.errors import ConfigError
 
 START_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 5.0
+END_TIMEOUT_S = 2.0
+MAX_LINE_BYTES = 64 << 10
 
 
 class Child:
@@ -39,6 +41,10 @@ class Child:
                 env=None if environ is None else dict(environ),
                 start_new_session=True,
             )
+        self._line = b""
+        self._line_at = 0.0
+        self._reading = threading.Thread(target=self._read_line, name=f"ready line of {name}", daemon=True)
+        self._reading.start()
 
     @property
     def pid(self) -> int:
@@ -58,15 +64,17 @@ class Child:
 
     def wait_ready(self) -> tuple[dict[str, Any], float]:
         """The ready line and the seconds since the start; ConfigError carries what the process said instead."""
-        line = self._first_line()
-        took_s = time.monotonic() - self._began
+        self._reading.join(START_TIMEOUT_S)
+        if self._reading.is_alive():
+            self.stop()
+            raise ConfigError(f"the {self.name} was not ready within {START_TIMEOUT_S:.0f} s", next_step="try it again")
+        took_s = self._line_at - self._began
         try:
-            facts = json.loads(line)
+            facts = json.loads(self._line)
         except ValueError:
             facts = None
         if not isinstance(facts, dict) or facts.get("ready") is not True:
-            self.stop()
-            raise ConfigError(f"the {self.name} did not start: {self._said('error: ')}", next_step=self._said("next: "))
+            raise self._refusal(facts)
         return facts, took_s
 
     def stop(self) -> None:
@@ -78,28 +86,29 @@ class Child:
             except subprocess.TimeoutExpired:
                 self._process.kill()
         self._process.wait()
+        self._reading.join(STOP_TIMEOUT_S)
         if self._process.stdout is not None:
             self._process.stdout.close()
 
-    def _first_line(self) -> bytes:
+    def _read_line(self) -> None:
+        """In a thread of its own, so that the time is the process's and not its reader's."""
         assert self._process.stdout is not None
-        descriptor = self._process.stdout.fileno()
-        deadline = self._began + START_TIMEOUT_S
-        line = b""
-        while not line.endswith(b"\n"):
-            left_s = deadline - time.monotonic()
-            if left_s <= 0 or not select.select([descriptor], [], [], left_s)[0]:
-                break
-            piece = os.read(descriptor, 65536)
-            if not piece:
-                break
-            line += piece
-        return line
+        self._line = self._process.stdout.readline(MAX_LINE_BYTES)
+        self._line_at = time.monotonic()
 
-    def _said(self, prefix: str) -> str:
-        """The last line with this prefix on the process's stderr, else where to read all of it."""
+    def _refusal(self, facts: Any) -> ConfigError:
+        """Why it did not start: its own error document, else what it wrote to stderr before it ended."""
+        if isinstance(facts, dict) and isinstance(facts.get("error"), dict):
+            message, next_step = str(facts["error"].get("message")), facts["error"].get("next")
+        else:
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(END_TIMEOUT_S)
+            ending = f"it ended with code {self._process.poll()} and said nothing"
+            message, next_step = self._said("error: ") or ending, self._said("next: ")
+        self.stop()
+        return ConfigError(f"the {self.name} did not start: {message}", next_step=next_step)
+
+    def _said(self, prefix: str) -> str | None:
+        """The last line with this prefix on the process's stderr."""
         lines = self._log.read_text(errors="replace").splitlines()
-        named = [line.removeprefix(prefix) for line in lines if line.startswith(prefix)]
-        if named:
-            return named[-1]
-        return lines[-1] if lines else f"it ended with code {self._process.returncode} and said nothing"
+        return next((line.removeprefix(prefix) for line in reversed(lines) if line.startswith(prefix)), None)
