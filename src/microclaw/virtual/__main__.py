@@ -30,6 +30,7 @@ from microclaw.wire.wasmachine.attributes import Generation
 
 DEFAULT_WASMACHINE_PORT = 18_080
 CLOSE_S = 2.0
+END_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 PR_SET_PDEATHSIG = 1
 
 
@@ -37,9 +38,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run a board until SIGTERM or SIGINT; 1 when it cannot start."""
     options = _parse(argv)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(message)s")
-    ended = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
+    _hold_signals()
     if options.die_with_parent:
         _die_with_parent()
     try:
@@ -51,8 +50,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         print(json.dumps(process.ready()), flush=True)
         process.machine.runtime.warm_up()
-        while not ended.wait(60):
-            pass
+        signal.sigwait(END_SIGNALS)
     finally:
         _end(process)
     return 0
@@ -144,6 +142,16 @@ class BoardProcess:
                 prefix="microclaw-virtual-", ignore_cleanup_errors=True
             )  # mode 0700
         return Path(self._temporary.name)
+
+
+def _hold_signals() -> None:
+    """Keep the signals that end the board for `sigwait`.
+
+    A handler would do only while the kernel picks the main thread for them: it runs there, and that thread waits.
+    """
+    for number in END_SIGNALS:
+        signal.signal(number, signal.SIG_DFL)  # one that the parent ignores would never come
+    signal.pthread_sigmask(signal.SIG_BLOCK, END_SIGNALS)  # before any thread starts: they inherit it
 
 
 def _end(process: BoardProcess) -> None:
