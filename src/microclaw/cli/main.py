@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
 
@@ -126,12 +127,26 @@ def _usage(error: Exception) -> int:
 
 
 def _unexpected(error: Exception, options: Invocation) -> int:
+    """A fault of ours: one line, and the traceback in the log or, with -v, here."""
     sys.stderr.write(f"error: unexpected {type(error).__name__}: {error}\n")
     if options.verbose:
         _traceback(error)
     else:
-        sys.stderr.write("next: run it again with -v and report the traceback\n")
+        sys.stderr.write(f"next: {_logged(error, options)}\n")
     return FAILED
+
+
+def _logged(error: Exception, options: Invocation) -> str:
+    """Write the traceback into the home's log; where it is, or what to do when there is no log."""
+    import traceback
+
+    try:
+        path = options.settings().log
+        with os.fdopen(os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600), "a") as log:
+            traceback.print_exception(error, file=log)
+    except (MicroclawError, OSError):
+        return "run it again with -v and report the traceback"
+    return f"the traceback is in {path}; report it"
 
 
 def _traceback(error: BaseException) -> None:
@@ -141,5 +156,6 @@ def _traceback(error: BaseException) -> None:
 
 
 def _guess_options(words: list[str]) -> Invocation:
-    """The flags that matter when the command itself failed, known even where parsing did not get that far."""
-    return Invocation(json="--json" in words, verbose="-v" in words or "--verbose" in words)
+    """What matters when the command itself failed, known even where parsing did not get that far."""
+    home = next((Path(after) for word, after in pairwise(words) if word == "--home"), None)
+    return Invocation(json="--json" in words, verbose="-v" in words or "--verbose" in words, home=home)

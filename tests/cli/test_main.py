@@ -1,0 +1,55 @@
+"""How errors become lines and exit codes, whatever they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from microclaw.cli.invocation import hoist_globals
+from microclaw.cli.main import app, main
+
+
+@pytest.mark.parametrize(
+    ("words", "hoisted"),
+    [
+        (["device", "list", "--json"], ["--json", "device", "list"]),
+        (["run", "x.c", "-d", "desk", "-q"], ["-d", "desk", "-q", "run", "x.c"]),
+        (["run", "--device=desk", "x.c"], ["--device=desk", "run", "x.c"]),
+        (["chat", "--", "--json", "-d"], ["chat", "--", "--json", "-d"]),
+        (["run", "-d"], ["run", "-d"]),
+        (["--home", "/x", "up", "--port", "0"], ["--home", "/x", "up", "--port", "0"]),
+    ],
+)
+def test_global_options_come_first(words: list[str], hoisted: list[str]) -> None:
+    assert hoist_globals(words) == hoisted
+
+
+@pytest.fixture
+def broken() -> Iterator[str]:
+    """A command that fails as no command should."""
+
+    def fail() -> None:
+        raise ZeroDivisionError("ours")
+
+    app.command("broken", hidden=True)(fail)
+    yield "broken"
+    app.registered_commands.pop()
+
+
+def test_unexpected_error_is_one_line_and_its_traceback_is_in_the_log(
+    broken: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--home", str(tmp_path / "home"), broken]) == 1
+    log = tmp_path / "home" / "microclaw.log"
+    assert capsys.readouterr().err == (
+        f"error: unexpected ZeroDivisionError: ours\nnext: the traceback is in {log}; report it\n"
+    )
+    assert 'raise ZeroDivisionError("ours")' in log.read_text()
+
+
+def test_verbose_shows_the_traceback_at_once(broken: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["-v", "--home", str(tmp_path / "home"), broken]) == 1
+    assert "Traceback" in capsys.readouterr().err
+    assert not (tmp_path / "home").exists()
