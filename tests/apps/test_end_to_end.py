@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import AsyncIterator
 from functools import partial
@@ -84,7 +85,9 @@ class Bench:
 
     async def deploy(self, name: str = "blink", source: str | None = None, pin: int = 2) -> int:
         request = DeployRequest("board-1", name, source=source or blink_source(pin))
-        return (await self.deployer.deploy(request, self.steps.append)).change_id
+        done = await self.deployer.deploy(request, self.steps.append)
+        assert done.evidence.kind == "counted", done.evidence.text
+        return done.change_id
 
     async def names(self) -> list[str]:
         return sorted(app.name for app in await self.device.call(AppList()))
@@ -118,7 +121,7 @@ async def bench(tmp_path: Path, build_cache: Path, standby: Standby) -> AsyncIte
 async def edges_seen(bench: Bench, pin: int, count: int) -> list[float]:
     """Times of the next `count` edges on a pin, as the board counts them."""
     seen: list[float] = []
-    async with bench.board.control.watch(edges=True) as pushed:
+    async with asyncio.timeout(10), bench.board.control.watch(edges=True) as pushed:
         async for message in pushed:
             if isinstance(message, wire.EdgePushed) and message.pin == pin:
                 seen.append(message.t_ms)

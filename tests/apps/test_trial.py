@@ -48,7 +48,14 @@ async def test_the_same_program_has_the_same_edges_each_time(build_cache: Path) 
 
 async def test_ten_minutes_of_board_time_have_twelve_hundred_edges(build_cache: Path) -> None:
     trial = await attempt(BLINK, build_cache, TrialTerms(for_ms=600_000))
-    assert len(trial.edges) == pytest.approx(1200, abs=1)
+    assert len(trial.edges) == 1200
+
+
+async def test_an_edge_exactly_at_the_end_belongs_to_the_next_trial(build_cache: Path) -> None:
+    for _ in range(3):
+        trial = await attempt(BLINK, build_cache, TrialTerms(for_ms=2_000))
+        assert [round(edge.t_ms, -1) for edge in trial.edges] == [0, 500, 1_000, 1_500]
+        assert trial.board_ms == 2_000
 
 
 async def test_realtime_takes_the_time_it_takes(build_cache: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from dataclasses import dataclass, replace
 from typing import Any
@@ -173,18 +174,24 @@ async def _record(trial_board: TrialBoard, name: str, terms: TrialTerms, start_m
     for pin in row.pins if row else ():
         own.setdefault(pin, PinRole(pin, next((p.role for p in pins if p.pin == pin), "idle")))
     outside = _outside_pins(pins, terms)
+    # What comes exactly at the end may or may not have happened yet: the same trial must always show the same.
+    end_ms = math.inf if terms.realtime else start_ms + terms.for_ms
     return Record(
         state=row.state if row else None,
         error=row.error if row else None,
-        lines=tuple(_console_line(line, start_ms) for line in log.lines),
+        lines=tuple(_console_line(line, start_ms) for line in log.lines if line.t_ms < end_ms),
         edges=tuple(
-            Edge(e.t_ms - start_ms, e.pin, e.level) for e in edges.edges if e.t_ms >= start_ms and e.pin not in outside
+            Edge(e.t_ms - start_ms, e.pin, e.level)
+            for e in edges.edges
+            if start_ms <= e.t_ms < end_ms and e.pin not in outside
         ),
-        pwm=tuple(PwmChange(c.t_ms - start_ms, c.pin, c.duty, c.frequency_hz) for c in changes if c.t_ms >= start_ms),
+        pwm=tuple(
+            PwmChange(c.t_ms - start_ms, c.pin, c.duty, c.frequency_hz) for c in changes if start_ms <= c.t_ms < end_ms
+        ),
         pins=tuple(own.values()),
         peak_heap_bytes=row.peak_heap_bytes if row else 0,
         peak_stack_bytes=row.peak_stack_bytes if row else 0,
-        board_ms=edges.now_ms - start_ms,
+        board_ms=min(edges.now_ms, end_ms) - start_ms,
     )
 
 
