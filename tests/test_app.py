@@ -69,8 +69,8 @@ def client(environ: dict[str, str]) -> HostClient:
 @pytest.fixture
 def board(tmp_path: Path) -> Iterator[tuple[list[str], BoardLink]]:
     """A virtual board that outlives hosts: its faces, and its control socket."""
-    words = ["microclaw.virtual", "--wasmachine", "0", "--serial", "none", "--control", str(tmp_path / "board.sock")]
-    with Child("board", [*words, "--die-with-parent"], log=tmp_path / "board.stderr") as child:
+    words = ["microclaw.virtual", "--wasmachine", "0", "--serial", "none", "--die-with-parent"]
+    with Child("board", words, log=tmp_path / "board.stderr") as child:
         facts, _ = child.wait_ready()
         with BoardLink(Path(facts["control"])) as link:
             yield [f"wasmachine://127.0.0.1:{facts['wasmachine']}", f"virtual:{facts['control']}"], link

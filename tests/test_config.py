@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -40,15 +42,27 @@ def test_home_that_is_a_file_is_refused(tmp_path: Path) -> None:
         load_settings({}, home=tmp_path / "file")
 
 
-def test_socket_of_a_long_home_goes_to_a_short_private_place(tmp_path: Path) -> None:
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """pytest's own folders can be too long for a socket."""
+    with tempfile.TemporaryDirectory(prefix="mc-", dir="/tmp") as folder:
+        yield Path(folder)
+
+
+def test_socket_of_a_long_home_goes_to_a_short_private_place(tmp_path: Path, short_folder: Path) -> None:
     home = tmp_path / ("long" * 30)
-    runtime = tmp_path / "run"
-    settings = load_settings({"XDG_RUNTIME_DIR": str(runtime)}, home=home)
-    assert len(os.fsencode(settings.control_socket)) <= MAX_SOCKET_PATH_BYTES
-    assert settings.control_socket.parent.parent == runtime
-    assert stat.S_IMODE(settings.control_socket.parent.stat().st_mode) == 0o700
-    other = load_settings({"XDG_RUNTIME_DIR": str(runtime)}, home=home / "other")
-    assert other.control_socket != settings.control_socket
+    environ = {"XDG_RUNTIME_DIR": str(short_folder)}
+    control = load_settings(environ, home=home).control_socket
+    assert len(os.fsencode(control)) <= MAX_SOCKET_PATH_BYTES
+    assert control.parent.parent == short_folder
+    assert stat.S_IMODE(control.parent.stat().st_mode) == 0o700
+    assert load_settings(environ, home=home / "other").control_socket != control
+
+
+def test_runtime_folder_that_is_too_long_itself_is_passed_over(tmp_path: Path) -> None:
+    home = tmp_path / ("long" * 30)
+    control = load_settings({"XDG_RUNTIME_DIR": str(tmp_path / ("deep" * 30))}, home=home).control_socket
+    assert len(os.fsencode(control)) <= MAX_SOCKET_PATH_BYTES
 
 
 def test_model_settings_come_from_the_environment_and_keys_are_not_shown(tmp_path: Path) -> None:

@@ -144,10 +144,11 @@ def _control_socket(home: Path, environ: Mapping[str, str]) -> Path:
     wanted = home / "control.sock"
     if len(os.fsencode(wanted)) <= MAX_SOCKET_PATH_BYTES:
         return wanted
-    base = Path(_text(environ, "XDG_RUNTIME_DIR") or "/tmp")  # noqa: S108  a short path is the point; 0700 and owner are checked
-    folder = base / f"microclaw-{os.getuid()}"
-    make_private(folder)
-    return folder / f"{hashlib.sha256(os.fsencode(home)).hexdigest()[:16]}.sock"
+    name = Path(f"microclaw-{os.getuid()}", f"{hashlib.sha256(os.fsencode(home)).hexdigest()[:16]}.sock")
+    places = (_text(environ, "XDG_RUNTIME_DIR"), "/tmp")  # noqa: S108  short is the point; mode and owner are checked
+    short = next(p for base in places if base and len(os.fsencode(p := Path(base) / name)) <= MAX_SOCKET_PATH_BYTES)
+    make_private(short.parent)
+    return short
 
 
 def _text(environ: Mapping[str, str], name: str) -> str | None:

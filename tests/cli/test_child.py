@@ -26,7 +26,7 @@ def test_child_that_prints_no_ready_line_is_refused(tmp_path: Path) -> None:
 
 
 def test_leaving_stops_the_child_and_tells_its_start_time(tmp_path: Path) -> None:
-    words = ["microclaw.virtual", "--wasmachine", "0", "--serial", "none", "--control", str(tmp_path / "c.sock")]
+    words = ["microclaw.virtual", "--wasmachine", "0", "--serial", "none"]
     with Child("board", words, log=tmp_path / "log") as child:
         facts, took_s = child.wait_ready()
         assert facts["pid"] == child.pid

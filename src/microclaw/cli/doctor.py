@@ -68,7 +68,7 @@ def _compiler() -> Iterator[Finding]:
     from microclaw.wasm import find_toolchain
 
     found = find_toolchain()
-    yield Finding("compiler", True, f"{found.name} ({found.compiler[0]})")
+    yield Finding("compiler", True, found.name)
 
 
 def _home(settings: Settings) -> Finding:
