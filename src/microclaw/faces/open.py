@@ -9,9 +9,12 @@ from microclaw.boards.profile import BoardProfile
 from microclaw.config import cache_folder
 from microclaw.devices.face import Face
 from microclaw.errors import ConfigError
-from microclaw.faces import control, serial, wasmachine
+from microclaw.faces import control, serial, serial_place, wasmachine
 
-_FORMS = "wasmachine://HOST:PORT, serial:/dev/ttyACM0, serial:tcp://HOST:PORT or virtual:/PATH/control.sock"
+_FORMS = (
+    "wasmachine://HOST:PORT, serial:/dev/ttyACM0, serial:usb-VID:PID, serial:tcp://HOST:PORT or "
+    "virtual:/PATH/control.sock"
+)
 
 
 def open_face(face_id: str, board: BoardProfile, *, lock_folder: Path | None = None) -> Face:
@@ -19,7 +22,7 @@ def open_face(face_id: str, board: BoardProfile, *, lock_folder: Path | None = N
     locks = lock_folder or cache_folder(os.environ) / "locks"
     if face_id.startswith(wasmachine.SCHEME):
         return wasmachine.WasmachineFace(face_id, board, lock_folder=locks)
-    if face_id.startswith(serial.SCHEME):
+    if face_id.startswith(serial_place.SCHEME):
         return serial.SerialFace(face_id, lock_folder=locks)
     if face_id.startswith(control.SCHEME):
         return control.VirtualFace(face_id)

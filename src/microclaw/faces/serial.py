@@ -1,16 +1,18 @@
 """The serial face: exploration by JSON lines (protocols/jsonline) over a serial port, a pty or TCP. Deploys nothing.
 
 The protocol has no request ids: after a lost answer the face listens for silence and asks who is there, so that a late
-answer is never taken for the next one's.
+answer is never taken for the next one's. What a board prints when it starts is never an answer.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar, assert_never, cast
 
 from microclaw.bus.events import EvidenceKind
 from microclaw.devices.calls import (
@@ -30,16 +32,29 @@ from microclaw.devices.calls import (
     PwmState,
     SensorReading,
 )
-from microclaw.errors import ConfigError, DeviceTimeout, DeviceUnreachable, NotSupported, ProtocolError
-from microclaw.faces.address import HostPort, parse_host_port
+from microclaw.errors import DeviceTimeout, DeviceUnreachable, NotSupported, ProtocolError
+from microclaw.faces.address import HostPort
 from microclaw.faces.address_lock import AddressLock
-from microclaw.faces.serial_port import SerialPort, TcpPort, TtyPort
+from microclaw.faces.serial_boot import BootWatch
+from microclaw.faces.serial_com import ComPort
+from microclaw.faces.serial_place import (
+    SCHEME,
+    TCP_SCHEME,
+    ComName,
+    ListPorts,
+    TtyPath,
+    UsbId,
+    find_usb_port,
+    list_ports,
+    parse_place,
+    shown_ports,
+)
+from microclaw.faces.serial_port import SerialPort, TcpPort
+from microclaw.faces.serial_reply import Restarted, is_answer, reply_in
 from microclaw.wire import jsonline
 
 R = TypeVar("R")
 
-SCHEME: Final = "serial:"
-TCP_SCHEME: Final = "tcp://"
 _INFO_FIELDS: Final = {"firmware", "uptime_ms"}
 _HIGHEST_I2C_ADDRESS: Final = 0x7F
 
@@ -70,10 +85,20 @@ class SerialFace:
     )
     evidence: Final[EvidenceKind] = "reported"
 
-    def __init__(self, address: str, *, lock_folder: Path, timeouts: SerialTimeouts | None = None) -> None:
-        self._target = _parse(address)
-        place = f"{TCP_SCHEME}{self._target}" if isinstance(self._target, HostPort) else self._target
-        self.face_id = f"{SCHEME}{place}"
+    def __init__(
+        self,
+        address: str,
+        *,
+        lock_folder: Path,
+        timeouts: SerialTimeouts | None = None,
+        list_ports: ListPorts = list_ports,
+    ) -> None:
+        self._place = parse_place(address)
+        prefix = TCP_SCHEME if isinstance(self._place, HostPort) else ""
+        self.face_id = f"{SCHEME}{prefix}{self._place}"
+        self._list_ports = list_ports
+        self._found_at: str | None = None  # the path behind a USB id
+        self._boot = BootWatch()
         self.timeouts = timeouts or SerialTimeouts()
         self._lock = AddressLock(lock_folder, self.face_id)
         self._queue = asyncio.Lock()
@@ -140,18 +165,24 @@ class SerialFace:
 
     async def _ask(self, call: Call[Any], request: Mapping[str, object]) -> Mapping[str, object]:
         """Send one line and take the one reply. Whatever goes wrong, the next request gets back in step first."""
+        self._boot = BootWatch()
         try:
             await self._get_in_step()
             self._in_step = False
             reply = await self._exchange(request)
         except TimeoutError as exc:
             raise self._timed_out(call.method, self.timeouts.reply_s) from exc
+        except Restarted as exc:
+            raise DeviceUnreachable(
+                f"{self._where} restarted during {call.method}{self._boot.why()}",
+                next_step="try again: it is asked again once it is up",
+            ) from exc
         except (OSError, EOFError) as exc:
             await self.close()
             why = (isinstance(exc, OSError) and exc.strerror) or str(exc)
             raise DeviceUnreachable(
-                f"{self.face_id} went away during {call.method}: {why}",
-                next_step="is the cable in and the board powered? ls /dev/tty* shows the ports",
+                f"{self._where} went away during {call.method}: {why}",
+                next_step="is the cable in and the board powered? It is found again when it is back",
             ) from exc
         self._in_step = True
         return reply
@@ -164,7 +195,7 @@ class SerialFace:
         if opened:
             await self._open()
         await self._drain()
-        if opened and isinstance(self._target, HostPort):
+        if opened and isinstance(self._place, HostPort):
             return
         try:
             await self._until_info()
@@ -175,22 +206,47 @@ class SerialFace:
     async def _open(self) -> None:
         await self._lock.acquire(self.timeouts.open_s)
         try:
-            if isinstance(self._target, HostPort):
-                async with asyncio.timeout(self.timeouts.open_s):
-                    self._port = await TcpPort.open(self._target)
-            else:
-                self._port = TtyPort.open(self._target)
+            async with asyncio.timeout(self.timeouts.open_s):
+                self._port = await self._open_place()
         except (OSError, TimeoutError) as exc:
             self._lock.release()
             why = (isinstance(exc, OSError) and exc.strerror) or str(exc) or "no answer"
             raise DeviceUnreachable(
-                f"cannot open {self.face_id}: {why}",
-                next_step="is the board plugged in, and may you use the port (group dialout)?",
+                f"cannot open {self._where}: {why}", next_step=await self._how_to_open(exc)
             ) from exc
         except BaseException:
             self._lock.release()
             raise
         self._lines = jsonline.LineDecoder()
+
+    async def _open_place(self) -> SerialPort:
+        match self._place:
+            case HostPort():
+                return await TcpPort.open(self._place)
+            case TtyPath(path=path):
+                return _open_tty(path)
+            case ComName(name=name):
+                return await ComPort.open(name)
+            case UsbId():
+                self._found_at = None
+                self._found_at = found = find_usb_port(self._place, await asyncio.to_thread(self._list_ports))
+                return _open_tty(found) if found.startswith("/") else await ComPort.open(found)
+            case _:
+                assert_never(self._place)
+
+    async def _how_to_open(self, exc: Exception) -> str:
+        if isinstance(self._place, HostPort):
+            return "is the board on, and is this its JSON line port?"
+        if isinstance(exc, PermissionError):
+            return "let your user use serial ports: sudo usermod -aG dialout $USER, then log in again"
+        if isinstance(exc, OSError) and exc.errno == errno.EBUSY:
+            return "close the serial monitor or flashing tool that has it open"
+        return f"is the board plugged in? {shown_ports(await asyncio.to_thread(self._list_ports))}"
+
+    @property
+    def _where(self) -> str:
+        """The address as typed, and the path that a USB id stands for."""
+        return f"{self.face_id} ({self._found_at})" if self._found_at is not None else self.face_id
 
     async def _drain(self) -> None:
         """Throw away what comes until the line is quiet."""
@@ -200,9 +256,11 @@ class SerialFace:
         while loop.time() < deadline:
             try:
                 async with asyncio.timeout(self.timeouts.quiet_s):
-                    await self._port.read()
+                    self._lines.receive(await self._port.read())
             except TimeoutError:
                 break
+            while (line := self._next_line()) is not None:
+                self._boot.hear(line)
         self._lines = jsonline.LineDecoder()
 
     async def _until_info(self) -> None:
@@ -217,7 +275,7 @@ class SerialFace:
                 try:
                     async with asyncio.timeout(self.timeouts.ask_again_s):
                         await self._port.write(ask)
-                        while not (await self._next_reply()).keys() >= _INFO_FIELDS:
+                        while not (await self._next_reply(may_restart=True)).keys() >= _INFO_FIELDS:
                             pass
                         break
                 except TimeoutError:
@@ -225,23 +283,30 @@ class SerialFace:
         await self._drain()  # a late answer could have been one to get_info itself
 
     async def _exchange(self, request: Mapping[str, object]) -> Mapping[str, object]:
+        """The one answer to the request; raises Restarted when the board starts anew instead."""
         assert self._port is not None
         async with asyncio.timeout(self.timeouts.reply_s):
             await self._port.write(jsonline.encode_line(request))
-            return await self._next_reply()
+            while not is_answer(reply := await self._next_reply(may_restart=False), str(request["action"])):
+                pass
+        return reply
 
-    async def _next_reply(self) -> Mapping[str, object]:
+    async def _next_reply(self, *, may_restart: bool) -> Mapping[str, object]:
         """The next object with a status; console lines and other noise in between are not replies."""
         assert self._port is not None
         while True:
-            try:
-                while (line := self._lines.next_line()) is not None:
-                    reply = _reply_in(line)
-                    if reply is not None:
-                        return reply
-            except ProtocolError:
-                continue  # a line over the limit was thrown away by the decoder; those after it are good
+            while (line := self._next_line()) is not None:
+                reply = reply_in(line)
+                if reply is not None:
+                    return reply
+                if self._boot.hear(line) and not may_restart:
+                    raise Restarted
             self._lines.receive(await self._port.read())
+
+    def _next_line(self) -> bytes | None:
+        while True:
+            with contextlib.suppress(ProtocolError):  # a line over the limit was thrown away; those after it are good
+                return self._lines.next_line()
 
     def _read(self, read: Any) -> Any:
         """Interpret a reply; one that answers something else means that we are out of step."""
@@ -255,30 +320,28 @@ class SerialFace:
 
     def _timed_out(self, method: str, timeout_s: float) -> DeviceTimeout:
         self._in_step = False
+        what = f"{self._where} did not answer {method} within {timeout_s:g} s"
+        if self._boot.in_download_mode:
+            return DeviceTimeout(
+                f"{what}: it is in download mode and runs no firmware",
+                next_step="press its reset button (RST or EN) without the BOOT button",
+            )
+        if self._boot.restarts > 1:
+            return DeviceTimeout(
+                f"{what}: it restarts over and over, {self._boot.restarts} times meanwhile{self._boot.why()}",
+                next_step="its firmware crashes or its power is weak: another cable or port, or flash it again",
+            )
+        if self._boot.restarts == 1:
+            return DeviceTimeout(f"{what}: it has just restarted{self._boot.why()}", next_step="try again in a moment")
         return DeviceTimeout(
-            f"{self.face_id} did not answer {method} within {timeout_s:g} s",
-            next_step="is its exploration firmware running? press its reset button and try again",
+            what, next_step="is its exploration firmware running? press its reset button and try again"
         )
 
 
-def _parse(address: str) -> HostPort | str:
-    """serial:tcp://host:port or serial:/path of a tty."""
-    place = address.removeprefix(SCHEME)
-    if place.startswith(TCP_SCHEME):
-        return parse_host_port(place.removeprefix(TCP_SCHEME))
-    if not place.startswith("/") or "\0" in place:
-        raise ConfigError(
-            f"{address!r} is no serial port", next_step="write serial:/dev/ttyACM0 or serial:tcp://HOST:PORT"
-        )
-    return place
+def _open_tty(path: str) -> SerialPort:
+    from microclaw.faces.serial_tty import TtyPort  # termios exists on POSIX only
 
-
-def _reply_in(line: bytes) -> Mapping[str, object] | None:
-    try:
-        reply = jsonline.parse_object(line)
-    except ProtocolError:
-        return None
-    return reply if "status" in reply else None
+    return TtyPort.open(path)
 
 
 def _addresses(reply: Mapping[str, object]) -> I2cAddresses:
