@@ -22,7 +22,7 @@ BLINK = """
 #include "microclaw.h"
 static int led;
 static void tick(void) { gpio_toggle(led); printf("tick\\n"); }
-void on_init(void) { led = gpio_open(PIN, GPIO_OUT); every(100, tick); }
+void on_init(void) { led = gpio_open(PIN, GPIO_OUT); every(400, tick); }
 """
 
 
