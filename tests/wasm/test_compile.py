@@ -185,10 +185,9 @@ async def test_undefined_variable_is_refused(compile_c: Any) -> None:
     assert error.message == "undefined symbol: missing"
 
 
-async def test_program_with_only_main_is_told_about_on_init(compile_c: Any) -> None:
-    error = await refused(compile_c, "#include <stdio.h>\nint main(void) {\n    return puts(0);\n}\n")
-    assert error.message == "the program has no on_init, and the firmware never calls main"
-    assert error.line == 2
+async def test_program_with_neither_main_nor_on_init_is_told_so(compile_c: Any) -> None:
+    error = await refused(compile_c, "#include <stdio.h>\nint start(void) {\n    return puts(0);\n}\n")
+    assert error.message == "the program has no on_init"
     assert "every(ms, task)" in (error.hint or "")
 
 

@@ -16,10 +16,13 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def compiled(image: Image, optimization: str) -> str:
-    """ "zig 0.17 -O3 -> 756 B"."""
+    """ "zig 0.17 -O3 -> 756 B", or "... -> 2,640 B | made event-driven 2,322 B"."""
     tool = re.sub(r"(\d+\.\d+)\.\d+", r"\1", image.compiler)
     how = f"{tool} -{optimization}" if tool else "wasm given"
-    return f"{how} -> {image.size_bytes:,} B{' (from the cache)' if image.cached else ''}"
+    size = f"{image.size_bytes:,} B"
+    if image.compiled_bytes is not None:
+        size = f"{image.compiled_bytes:,} B | made event-driven {size}"
+    return f"{how} -> {size}{' (from the cache)' if image.cached else ''}"
 
 
 def checked(image: Image, heap_bytes: int) -> str:

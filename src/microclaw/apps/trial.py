@@ -21,7 +21,7 @@ from microclaw.wasm.image import Image
 from microclaw.wire.control import PinRow
 
 SCHEMA = "microclaw.try/1"
-_FIRMWARE_SAYS = ("Got exception running WASM code: ", "Cannot find function ", "warning: ", "W gpio: ")
+_FIRMWARE_SAYS = ("Got exception running WASM code: ", "Cannot find function ", "warning: ", "W gpio: ", "microclaw: ")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -17,22 +18,24 @@ from microclaw.boards.profile import BoardProfile
 from microclaw.errors import BuildError, Diagnostic
 from microclaw.wasm.cache import BuildCache, default_cache
 from microclaw.wasm.checks import check_exports, check_imports, check_nodes, check_size, memory_use
-from microclaw.wasm.diagnostics import PinMark, read_compiler_output, read_linker_output
+from microclaw.wasm.diagnostics import PinMark, read_compiler_output
+from microclaw.wasm.eventful import Linker, binaryen_identity, check_reserved_names
+from microclaw.wasm.failure import build_failure
 from microclaw.wasm.glue import build_glue, headers_hash
 from microclaw.wasm.image import Image
 from microclaw.wasm.inspect import Module, parse_module
 from microclaw.wasm.opcodes import check_opcodes
 from microclaw.wasm.pins import check_pins
-from microclaw.wasm.process import Finished, Processes, in_worker
+from microclaw.wasm.process import Processes, in_worker
 from microclaw.wasm.reader import FeatureError, ModuleError
 from microclaw.wasm.source_text import SourceText, read_source
-from microclaw.wasm.symbols import largest_variable
+from microclaw.wasm.symbols import read_symbols
 from microclaw.wasm.toolchain import HEADERS, OPTIMIZATIONS, Toolchain, find_toolchain
 
 MIN_STACK_BYTES: Final = 1024
 MAX_STACK_BYTES: Final = 32768
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-_CACHE_VERSION: Final = 1
+_CACHE_VERSION: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,7 @@ class _Build:
     warnings: tuple[Diagnostic, ...]
     marks: tuple[PinMark, ...]
     largest: str | None = None  # the largest variable, where the program takes more than one page of memory
+    compiled_bytes: int | None = None  # before a blocking program was made event-driven
     took_ms: float = 0.0
 
     def to_blob(self) -> bytes:
@@ -50,6 +54,7 @@ class _Build:
             "warnings": [asdict(d) for d in self.warnings],
             "marks": [asdict(m) for m in self.marks],
             "largest": self.largest,
+            "compiled_bytes": self.compiled_bytes,
         }
         return json.dumps(head).encode() + b"\n" + self.wasm
 
@@ -62,6 +67,7 @@ class _Build:
             tuple(Diagnostic(**d) for d in fields["warnings"]),
             tuple(PinMark(**m) for m in fields["marks"]),
             fields["largest"],
+            fields["compiled_bytes"],
         )
 
 
@@ -82,11 +88,13 @@ async def compile_module(
     """
     _check_options(name, optimization, stack_bytes)
     text = read_source(source, name)
+    check_reserved_names(text)
     toolchain = find_toolchain()
     cache = cache or _default_cache()
     commands = (
         toolchain.compile_command(text.file, optimization, board_defines(board)),
-        toolchain.link_command((), stack_bytes),
+        toolchain.link_command({}, stack_bytes),
+        binaryen_identity(),
     )
     key = hashlib.sha256(
         repr((_CACHE_VERSION, toolchain.name, headers_hash(), commands, text.text)).encode()
@@ -95,8 +103,8 @@ async def compile_module(
     if blob is not None:
         build = _Build.from_blob(blob)
     else:
-        glue = await build_glue(toolchain, cache.directory)
-        build = await in_worker(partial(_build, text, toolchain, commands[0], glue, stack_bytes))
+        objects = await build_glue(toolchain, cache.directory)
+        build = await in_worker(partial(_build, text, toolchain, commands[0], objects, stack_bytes))
         cache.put(key, build.to_blob())
     return _checked_image(build, board, text, name, toolchain.name, heap_bytes, cached=blob is not None)
 
@@ -140,7 +148,7 @@ def _build(
     text: SourceText,
     toolchain: Toolchain,
     command: list[str],
-    glue: tuple[Path, ...],
+    objects: Mapping[str, Sequence[Path]],
     stack_bytes: int,
     processes: Processes,
 ) -> _Build:
@@ -150,16 +158,19 @@ def _build(
         compiled = processes.run(command, directory)
         report = read_compiler_output(compiled.output, text)
         if report.errors or compiled.returncode != 0:
-            raise _failure(compiled, report.diagnostics, text, "compile")
+            raise build_failure(compiled, report.diagnostics, text, "compile")
         _check_files_read(directory / "program.d", text)
-        linked = processes.run(toolchain.link_command(glue, stack_bytes), directory)
-        if linked.returncode != 0:
-            raise _failure(linked, read_linker_output(linked.output, text), text, "link")
-        wasm = (directory / "program.wasm").read_bytes()
-        largest = None
-        if (parse_module(wasm).memory_pages or 0) > 1:
-            largest = largest_variable((directory / "program.o").read_bytes())
-    return _Build(wasm, report.diagnostics, report.marks, largest, compiled.took_ms + linked.took_ms)
+        symbols = read_symbols((directory / "program.o").read_bytes())
+        linked = Linker(toolchain, objects, stack_bytes, text, directory, processes).link(symbols)
+    large = (parse_module(linked.wasm).memory_pages or 0) > 1
+    return _Build(
+        linked.wasm,
+        report.diagnostics,
+        report.marks,
+        symbols.largest_variable if large else None,
+        linked.compiled_bytes,
+        compiled.took_ms + linked.took_ms,
+    )
 
 
 @functools.cache
@@ -167,21 +178,6 @@ def _work_place() -> str | None:
     """A directory in memory where there is one: creating and deleting on disk costs a tenth of a compile."""
     memory = "/dev/shm"  # noqa: S108 - a private directory is made in it
     return memory if os.path.isdir(memory) and os.access(memory, os.W_OK | os.X_OK) else None  # noqa: PTH112
-
-
-def _failure(finished: Finished, diagnostics: tuple[Diagnostic, ...], text: SourceText, stage: str) -> BuildError:
-    """What to say when compiler or linker did not succeed; it may have been stopped without a word."""
-    if finished.timed_out or finished.returncode < 0:
-        why = (
-            f"after {finished.took_ms / 1e3:.0f} s" if finished.timed_out else "because it took too much memory or disk"
-        )
-        stopped = Diagnostic("error", f"the compiler was stopped {why}", text.file, hint="make the program simpler")
-        return BuildError((stopped, *diagnostics), stage=stage)
-    if not any(d.severity == "error" for d in diagnostics):
-        lines = [line for line in finished.output.splitlines() if line][-3:]
-        said = "; ".join(lines) or f"it ended with code {finished.returncode}"
-        diagnostics = (Diagnostic("error", f"the compiler failed: {said}", text.file), *diagnostics)
-    return BuildError(diagnostics, stage=stage)
 
 
 def _check_files_read(dependencies: Path, text: SourceText) -> None:
@@ -230,6 +226,7 @@ def _checked_image(
         compile_ms=build.took_ms,
         warnings=build.warnings,
         source=text.text if text is not None else None,
+        compiled_bytes=build.compiled_bytes,
     )
 
 

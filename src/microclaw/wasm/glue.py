@@ -1,4 +1,7 @@
-"""The glue behind microclaw.h, compiled once per compiler into the cache and linked only where a program uses it."""
+"""Our own C behind the headers, compiled once per compiler into the cache and linked only where a program uses it.
+
+headers/glue is behind microclaw.h, libc what the firmware's lacks, entry and shim call `main` (toolchain.py says when).
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,13 @@ import hashlib
 import tempfile
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from microclaw.errors import ConfigError
 from microclaw.wasm.process import Processes, in_worker
 from microclaw.wasm.toolchain import HEADERS, Toolchain
+
+FOLDERS: Final = ("shim", "entry", "glue", "libc")
 
 
 @functools.cache
@@ -22,32 +28,40 @@ def headers_hash() -> str:
     return digest.hexdigest()
 
 
-async def build_glue(toolchain: Toolchain, cache_dir: Path) -> tuple[Path, ...]:
-    """The glue's objects, compiled unless the cache has them; safe when several do it at once."""
-    sources = sorted((HEADERS / "glue").glob("*.c"))
+async def build_glue(toolchain: Toolchain, cache_dir: Path) -> dict[str, tuple[Path, ...]]:
+    """The objects by folder, compiled unless the cache has them; safe when several do it at once."""
+    sources = {folder: sorted((HEADERS / folder).glob("*.c")) for folder in FOLDERS}
     key = hashlib.sha256(repr((toolchain.glue_command([]), toolchain.name, headers_hash())).encode()).hexdigest()[:24]
     place = cache_dir / f"glue-{key}"
-    objects = tuple(place / f"{source.stem}.o" for source in sources)
-    if all(path.is_file() for path in objects):
-        return objects
-    await in_worker(partial(_compile, toolchain, sources, cache_dir, place))
+    objects = {folder: tuple(place / folder / f"{f.stem}.o" for f in files) for folder, files in sources.items()}
+    if not all(path.is_file() for paths in objects.values() for path in paths):
+        await in_worker(partial(_compile, toolchain, sources, cache_dir, place))
     return objects
 
 
-def _compile(toolchain: Toolchain, sources: list[Path], cache_dir: Path, place: Path, processes: Processes) -> None:
+def _compile(
+    toolchain: Toolchain, sources: dict[str, list[Path]], cache_dir: Path, place: Path, processes: Processes
+) -> None:
     """Compile aside, then move each object into place by itself: a second builder only replaces equal files."""
     try:
         cache_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         with tempfile.TemporaryDirectory(dir=cache_dir, prefix=".glue-") as work:
-            finished = processes.run(toolchain.glue_command(sources), Path(work))
-            if finished.returncode != 0:
-                raise ConfigError(
-                    f"{toolchain.name} cannot compile microclaw's own glue: {finished.output[:500]}",
-                    next_step="install the version of ziglang that microclaw asks for",
-                )
-            place.mkdir(mode=0o700, exist_ok=True)
-            for source in sources:
-                (Path(work) / f"{source.stem}.o").replace(place / f"{source.stem}.o")
+            for folder, files in sources.items():
+                if files:
+                    _compile_folder(toolchain, files, Path(work, folder), place / folder, processes)
     except OSError as exc:
         step = "free space there, or set MICROCLAW_HOME to a folder that can be written"
         raise ConfigError(f"the build cache {cache_dir} cannot be written: {exc}", next_step=step) from exc
+
+
+def _compile_folder(toolchain: Toolchain, files: list[Path], work: Path, place: Path, processes: Processes) -> None:
+    work.mkdir()
+    finished = processes.run(toolchain.glue_command(files), work)
+    if finished.returncode != 0:
+        raise ConfigError(
+            f"{toolchain.name} cannot compile microclaw's own {place.name}: {finished.output[:500]}",
+            next_step="install the version of ziglang that microclaw asks for",
+        )
+    place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for file in files:
+        (work / f"{file.stem}.o").replace(place / f"{file.stem}.o")

@@ -51,6 +51,12 @@ class Image:
     compile_ms: float
     warnings: tuple[Diagnostic, ...] = ()
     source: str | None = None
+    compiled_bytes: int | None = None  # what compiler and linker made, before it was made event-driven
+
+    @property
+    def eventful(self) -> bool:
+        """Whether it is a program that blocks in `main`, made event-driven."""
+        return self.compiled_bytes is not None
 
     @property
     def size_bytes(self) -> int:

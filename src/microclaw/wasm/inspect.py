@@ -59,6 +59,12 @@ class Module:
     exports: list[Export] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
     data: list[DataSegment] = field(default_factory=list)
+    elements: dict[int, int] = field(default_factory=dict)  # place in the table, where constant, to function index
+
+    @property
+    def table_functions(self) -> frozenset[int]:
+        """Every function that a call through a pointer may reach."""
+        return frozenset(self.elements.values())
 
     def signature_of(self, function_index: int) -> Signature | None:
         """The type of a function by its index over imports and own functions."""
@@ -180,13 +186,13 @@ def _start(reader: Reader, _module: Module) -> None:
     reader.u32()
 
 
-def _elements(reader: Reader, _module: Module) -> None:
+def _elements(reader: Reader, module: Module) -> None:
     for _ in range(reader.count()):
         if reader.u32() != 0:
             raise FeatureError("bulk-memory")
-        _constant(reader)
-        for _ in range(reader.count()):
-            reader.u32()
+        first = _constant(reader) or 0
+        for place in range(reader.count()):
+            module.elements[first + place] = reader.u32()
 
 
 def _code(reader: Reader, module: Module) -> None:

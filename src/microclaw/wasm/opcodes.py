@@ -1,17 +1,31 @@
-"""Walks the instructions of a function body and finds the first one beyond WebAssembly 1.0; it validates no types."""
+"""Walks the instructions of a function body: finds those beyond WebAssembly 1.0, and the calls. It validates no types.
+
+The walk itself is one regular expression, which runs over a body of instructions at the speed of the re module; only
+what that cannot match (the targets of br_table, anything wrong) is looked at one by one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Final
 
 from microclaw.wasm.reader import FeatureError, ModuleError, Reader
 
 _LOCAL_TYPES: Final = frozenset((0x7F, 0x7E, 0x7D, 0x7C))
-_NONE: Final = frozenset((0x00, 0x01, 0x05, 0x0B, 0x0F, 0x1A, 0x1B, *range(0x45, 0xC0)))
-_BLOCK: Final = frozenset((0x02, 0x03, 0x04))
-_INDEX: Final = frozenset((0x0C, 0x0D, 0x10, 0x20, 0x21, 0x22, 0x23, 0x24))
-_MEMORY: Final = frozenset(range(0x28, 0x3F))
+_U32: Final = rb"(?:[\x00-\x7f]|[\x80-\xff]{1,3}[\x00-\x7f]|[\x80-\xff]{4}[\x00-\x0f])"
+_S32: Final = rb"(?:[\x00-\x7f]|[\x80-\xff]{1,4}[\x00-\x7f])"
+_S64: Final = rb"(?:[\x00-\x7f]|[\x80-\xff]{1,9}[\x00-\x7f])"
+_NO_CALL: Final = (
+    rb"[\x00\x01\x05\x0b\x0f\x1a\x1b\x45-\xbf]"  # no immediate
+    rb"|[\x0c\x0d\x20-\x24]" + _U32 +  # branches, locals, globals
+    rb"|\x41" + _S32 + rb"|[\x28-\x3e]" + _U32 + _U32 +  # i32.const, loads and stores
+    rb"|[\x02-\x04][\x40\x7c-\x7f]"  # blocks
+    rb"|[\x3f\x40]\x00|\x42" + _S64 + rb"|\x43[\x00-\xff]{4}|\x44[\x00-\xff]{8}"
+)  # fmt: skip
+_RUN: Final = re.compile(rb"(?:" + _NO_CALL + rb"|\x10" + _U32 + rb"|\x11" + _U32 + rb"\x00)*+", re.DOTALL)
+_UNTIL_CALL: Final = re.compile(rb"(?:" + _NO_CALL + rb")*+", re.DOTALL)
 _LATER: Final = {
     **dict.fromkeys((0x06, 0x07, 0x08, 0x09, 0x0A, 0x18, 0x19, 0x1F), "exception-handling"),
     **dict.fromkeys((0x12, 0x13), "tail-call"),
@@ -24,62 +38,93 @@ _LATER: Final = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """What one function calls: functions by index, and types of calls through a pointer."""
+
+    direct: frozenset[int]
+    indirect: frozenset[int]
+
+
 def check_opcodes(bodies: Iterable[bytes]) -> None:
     """Raise FeatureError for the first instruction beyond WebAssembly 1.0, ModuleError for nonsense."""
     for body in bodies:
-        reader = Reader(body)
-        for _ in range(reader.count()):
-            reader.u32()
-            if (kind := reader.byte()) not in _LOCAL_TYPES:
-                raise FeatureError("simd128" if kind == 0x7B else "reference-types")
-        while not reader.at_end:
-            _skip_instruction(reader)
+        position = _after_locals(body)
+        while (position := _end_of(_RUN, body, position)) < len(body):
+            position = _after_rare(body, position)
         if body[-1:] != b"\x0b":
             raise ModuleError("a function does not end with `end`")
 
 
-def _skip_instruction(reader: Reader) -> None:
+def calls_of(body: bytes) -> Calls:
+    """The calls of a body that `check_opcodes` has let pass."""
+    direct: set[int] = set()
+    indirect: set[int] = set()
+    for opcode, index in _calls(body):
+        (direct if opcode == 0x10 else indirect).add(index)
+    return Calls(frozenset(direct), frozenset(indirect))
+
+
+def _calls(body: bytes) -> Iterator[tuple[int, int]]:
+    position = _after_locals(body)
+    while (position := _end_of(_UNTIL_CALL, body, position)) < len(body):
+        opcode = body[position]
+        if opcode in (0x10, 0x11):
+            yield opcode, Reader(body, position + 1).u32()
+        position = _after_rare(body, position)
+
+
+def _after_locals(body: bytes) -> int:
+    reader = Reader(body)
+    for _ in range(reader.count()):
+        reader.u32()
+        if (kind := reader.byte()) not in _LOCAL_TYPES:
+            raise FeatureError("simd128" if kind == 0x7B else "reference-types")
+    return len(body) - reader.left
+
+
+def _end_of(run: re.Pattern[bytes], body: bytes, position: int) -> int:
+    match = run.match(body, position)
+    return match.end() if match is not None else position
+
+
+def _after_rare(body: bytes, position: int) -> int:
+    """Where the instruction at `position` ends: one that the expressions leave out, or that is wrong."""
+    reader = Reader(body, position)
     opcode = reader.byte()
-    if opcode in _NONE:
-        return
-    if opcode in _INDEX:
-        reader.u32()
-    elif opcode in _MEMORY:
-        reader.u32()
-        reader.u32()
-    elif opcode == 0x41:
-        reader.signed(32)
-    elif opcode in _BLOCK:
-        _block_type(reader)
-    else:
-        _skip_rare(opcode, reader)
-
-
-def _block_type(reader: Reader) -> None:
-    kind = reader.byte()
-    if kind != 0x40 and kind not in _LOCAL_TYPES:
-        raise FeatureError({0x7B: "simd128", 0x70: "reference-types", 0x6F: "reference-types"}.get(kind, "multivalue"))
-
-
-def _skip_rare(opcode: int, reader: Reader) -> None:
-    if opcode == 0x42:
-        reader.signed(64)
-    elif opcode in (0x43, 0x44):
-        reader.take(4 if opcode == 0x43 else 8)
-    elif opcode == 0x0E:
+    if opcode == 0x0E:
         for _ in range(reader.count() + 1):
             reader.u32()
+    elif opcode == 0x10:
+        reader.u32()
     elif opcode == 0x11:
         reader.u32()
         if reader.byte() != 0:
             raise FeatureError("reference-types")
-    elif opcode in (0x3F, 0x40):
-        if reader.byte() != 0:
-            raise FeatureError("multi-memory")
-    elif opcode == 0xFC:
+    else:
+        _refuse(opcode, reader)
+    return len(body) - reader.left
+
+
+def _refuse(opcode: int, reader: Reader) -> None:
+    """Raise for what is no instruction of WebAssembly 1.0, or is cut short or too long."""
+    if opcode in (0x02, 0x03, 0x04):
+        kinds = {0x7B: "simd128", 0x70: "reference-types", 0x6F: "reference-types"}
+        raise FeatureError(kinds.get(reader.byte(), "multivalue"))
+    if opcode in (0x3F, 0x40):
+        reader.byte()
+        raise FeatureError("multi-memory")
+    if opcode == 0xFC:
         sub = reader.u32()
         raise FeatureError("nontrapping-fptoint" if sub < 8 else "bulk-memory" if sub < 15 else "reference-types")
-    elif opcode in _LATER:
+    if opcode in _LATER:
         raise FeatureError(_LATER[opcode])
-    else:
-        raise ModuleError(f"unknown instruction 0x{opcode:02x}")
+    if opcode in (0x41, 0x42):
+        reader.signed(32 if opcode == 0x41 else 64)
+    elif opcode in (0x43, 0x44):
+        reader.take(4 if opcode == 0x43 else 8)
+    elif opcode in (0x0C, 0x0D, *range(0x20, 0x25), *range(0x28, 0x3F)):
+        reader.u32()
+        if opcode >= 0x28:
+            reader.u32()
+    raise ModuleError(f"unknown instruction 0x{opcode:02x}")

@@ -97,7 +97,7 @@ def _environment(directory: Path) -> dict[str, str]:
     """Nothing of the host's own environment; caches stay in the private directory."""
     here = str(directory)
     places = dict.fromkeys(("HOME", "TMPDIR", "ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR"), here)
-    return {**places, "PATH": "", "LC_ALL": "C", "SOURCE_DATE_EPOCH": "0"}
+    return {**places, "PATH": "", "LC_ALL": "C", "SOURCE_DATE_EPOCH": "0", "BINARYEN_CORES": "1"}
 
 
 def _limit(pid: int) -> None:

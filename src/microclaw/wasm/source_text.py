@@ -17,7 +17,9 @@ from microclaw.errors import BuildError, Diagnostic
 from microclaw.wasm.toolchain import HEADERS
 
 MAX_SOURCE_BYTES: Final = 256 << 10
-INTERNAL_HEADERS: Final = frozenset(("pin_marks.h", "glue/glue.h", "glue/data_seq.h", "glue/sensors.h"))
+INTERNAL_HEADERS: Final = frozenset(
+    ("pin_marks.h", "glue/glue.h", "glue/data_seq.h", "glue/sensors.h", "shim/shim.h", "name.h")
+)
 
 _TOKEN: Final = re.compile(
     r"""(?P<comment>//[^\n]*|/\*.*?\*/)

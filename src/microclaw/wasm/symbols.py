@@ -1,38 +1,83 @@
-"""Reads the symbol table of a wasm object file for the size of its variables; a linked module has none.
+"""Reads the symbol table of a wasm object file: what it defines, what it lacks, how large its variables are.
 
 Format: WebAssembly tool-conventions, Linking.md, the custom section "linking", version 2.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
 
 from microclaw.wasm.reader import ModuleError, Reader
 
 _SYMBOL_TABLE: Final = 8
 _FUNCTION, _DATA, _GLOBAL, _SECTION, _EVENT, _TABLE = range(6)
+_LOCAL: Final = 0x02
 _UNDEFINED: Final = 0x10
 _EXPLICIT_NAME: Final = 0x40
 
 
-def largest_variable(object_file: bytes) -> str | None:
-    """The name of the largest variable that an object defines; None when it defines none."""
-    sizes: dict[str, int] = {}
+@dataclass(frozen=True, slots=True)
+class Symbols:
+    """What one object file gives to the linker and asks of it. Undefined functions whose import has another name, and
+    what is `static`, are left out; a variable's value is its size in bytes."""
+
+    functions: frozenset[str]
+    missing: frozenset[str]
+    variables: dict[str, int]
+
+    @property
+    def largest_variable(self) -> str | None:
+        return max(self.variables, key=self.variables.__getitem__, default=None)
+
+
+def read_symbols(object_file: bytes) -> Symbols:
+    """The symbols of an object file."""
+    imports: list[str] = []
+    functions: set[str] = set()
+    missing: set[str] = set()
+    variables: dict[str, int] = {}
     reader = Reader(object_file, 8)
     while not reader.at_end:
         section = reader.byte()
         body = reader.sub_reader(reader.u32())
-        if section == 0 and body.name() == "linking" and body.u32() == 2:
+        if section == 2:
+            imports = list(_function_imports(body))
+        elif section == 0 and body.name() == "linking" and body.u32() == 2:
             while not body.at_end:
                 kind = body.byte()
                 table = body.sub_reader(body.u32())
                 if kind == _SYMBOL_TABLE:
-                    sizes.update(_variables(table))
-    return max(sizes, key=sizes.__getitem__, default=None)
+                    _read_table(table, imports, functions, missing, variables)
+    return Symbols(frozenset(functions), frozenset(missing), variables)
 
 
-def _variables(table: Reader) -> dict[str, int]:
-    sizes = {}
+def _function_imports(body: Reader) -> Iterator[str]:
+    """The names of imported functions, in index order."""
+    for _ in range(body.count()):
+        body.name()
+        name, kind = body.name(), body.byte()
+        if kind == 0:
+            body.u32()
+            yield name
+        elif kind in (1, 2):
+            if kind == 1:
+                body.byte()
+            flags = body.byte()
+            body.u32()
+            if flags & 1:
+                body.u32()
+        elif kind == 3:
+            body.byte()
+            body.byte()
+        else:
+            raise ModuleError(f"import kind {kind}")
+
+
+def _read_table(
+    table: Reader, imports: list[str], functions: set[str], missing: set[str], variables: dict[str, int]
+) -> None:
     for _ in range(table.count()):
         kind, flags = table.byte(), table.u32()
         if kind == _DATA:
@@ -40,13 +85,16 @@ def _variables(table: Reader) -> dict[str, int]:
             if not flags & _UNDEFINED:
                 table.u32()
                 table.u32()
-                sizes[name] = table.u32()
+                variables[name] = table.u32()
         elif kind in (_FUNCTION, _GLOBAL, _EVENT, _TABLE):
-            table.u32()
-            if not flags & _UNDEFINED or flags & _EXPLICIT_NAME:
-                table.name()
+            index = table.u32()
+            named = not flags & _UNDEFINED or flags & _EXPLICIT_NAME
+            name = table.name() if named else ""
+            if kind == _FUNCTION and flags & _UNDEFINED:
+                missing.add(name or imports[index])
+            elif kind == _FUNCTION and not flags & _LOCAL:
+                functions.add(name)
         elif kind == _SECTION:
             table.u32()
         else:
             raise ModuleError(f"symbol kind {kind}")
-    return sizes

@@ -1,4 +1,4 @@
-"""Finds the C compiler (the `ziglang` wheel) and knows its command lines for the WASMachine profile; runs nothing.
+"""Finds the C compiler (the `ziglang` wheel, or the system's clang) and knows its command lines; it compiles nothing.
 
 `zig clang` and `zig wasm-ld` are called by themselves: together they take less time than `zig cc`, which refuses linker
 options that matter here (`--wrap`, `--export-if-defined`, `--import-undefined`): docs/decisions/0003-compiler.md.
@@ -10,29 +10,39 @@ import functools
 import importlib.metadata
 import importlib.util
 import os
-from collections.abc import Sequence
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 from microclaw.errors import ConfigError
 
 HEADERS: Final = Path(__file__).parent / "headers"
+NAME_HEADER: Final = HEADERS / "name.h"
 OPTIMIZATIONS: Final = ("O0", "O1", "O2", "O3", "Os", "Oz")
 
 # What the application manager may call, and what WAMR places its app heap by.
-EXPORTED: Final = (
-    *("main", "on_init", "on_destroy", "on_timer_callback", "on_request", "on_response", "on_mqtt_dispatch_event"),
-    *("__heap_base", "__data_end"),
-)
+CALLBACKS: Final = ("on_destroy", "on_timer_callback", "on_request", "on_response", "on_mqtt_dispatch_event")
+EXPORTED: Final = ("on_init", *CALLBACKS, "__heap_base", "__data_end")
+Entry: TypeAlias = Literal["none", "plain", "blocking"]
+_ARCHIVES: Final[Mapping[Entry, tuple[str, ...]]] = {
+    "none": ("entry", "glue", "libc"),
+    "plain": ("entry", "glue", "libc"),
+    "blocking": ("shim", "entry", "glue", "libc"),
+}
+"""Folders of headers/ in the order in which the linker looks for what a program lacks, by who calls its `main`: nobody,
+our on_init, our on_init and a timer's callback."""
 # Functions that the optimizer puts in place of others, and that no firmware has.
 _NOT_IN_FIRMWARE: Final = (
     *("bcmp", "stpcpy", "stpncpy", "mempcpy", "memccpy", "memrchr", "strnlen", "strcat", "strncat", "strrchr"),
     *("exp2", "exp2f", "exp10", "ldexp", "ldexpf", "pow", "powf", "fputc", "fputs", "fwrite"),  # pow becomes ldexp
 )
 _COMPILE: Final = (
-    *("clang", "-c", "-target", "wasm32-unknown-unknown", "-mcpu=mvp", "-std=gnu17", "-nostdinc", "-fno-math-errno"),
-    *("-fno-raw-string-literals", "-isystem", str(HEADERS), *(f"-fno-builtin-{name}" for name in _NOT_IN_FIRMWARE)),
+    *("-c", "-target", "wasm32-unknown-unknown", "-mcpu=mvp", "-std=gnu17", "-nostdinc", "-fno-math-errno"),
+    *("-isystem", str(HEADERS), *(f"-fno-builtin-{name}" for name in _NOT_IN_FIRMWARE)),
 )
 # A program comes from anywhere: macros that paste these names together must find nothing (source_text.py refuses the
 # names themselves), and what a device would only show by going wrong is an error here.
@@ -50,7 +60,7 @@ _PROGRAM: Final = (
     *("-fno-color-diagnostics", "-fno-caret-diagnostics", "-fmacro-backtrace-limit=1"),
 )
 _LINK: Final = (
-    *("wasm-ld", "--no-entry", "--import-undefined", "--stack-first", "--export-table", "--strip-all"),
+    *("--no-entry", "--import-undefined", "--stack-first", "--export-table"),
     *("--fatal-warnings", "--color-diagnostics=never", "--threads=1", "--wrap=ioctl", "--undefined=on_destroy"),
     *(f"--export-if-defined={name}" for name in EXPORTED),
 )
@@ -58,37 +68,72 @@ _LINK: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Toolchain:
-    """A compiler: `name` says which version, `path` is the binary that holds compiler and linker."""
+    """A compiler: `name` says which version; `compiler` and `linker` are how their commands begin."""
 
     name: str
-    path: Path
+    compiler: tuple[str, ...]
+    linker: tuple[str, ...]
+
+    @property
+    def path(self) -> Path:
+        """The compiler's binary."""
+        return Path(self.compiler[0])
 
     def compile_command(self, file: str, optimization: str, defines: Sequence[str]) -> list[str]:
         """Compile `file` in the current directory to program.o and list what was read in program.d."""
-        wanted = (f"-{optimization}", *(f"-D{define}" for define in defines))
-        return [str(self.path), *_COMPILE, *_PROGRAM, *wanted, "-MD", "-MF", "program.d", "-o", "program.o", file]
+        name = f'-DMICROCLAW_NAME="{Path(file).stem}"'
+        wanted = (f"-{optimization}", *(f"-D{define}" for define in defines), name, "-include", str(NAME_HEADER))
+        return [*self.compiler, *_COMPILE, *_PROGRAM, *wanted, "-MD", "-MF", "program.d", "-o", "program.o", file]
 
     def glue_command(self, files: Sequence[Path]) -> list[str]:
-        """Compile the glue's files to objects in the current directory."""
-        return [str(self.path), *_COMPILE, "-Os", "-Wall", "-Werror", *map(str, files)]
+        """Compile files of ours to objects in the current directory."""
+        libc = any(file.parent.name == "libc" for file in files)  # a loop in strcat must not become a call of strcat
+        own = ("-fno-builtin",) if libc else ()
+        return [*self.compiler, *_COMPILE, *own, "-Os", "-Wall", "-Werror", *map(str, files)]
 
-    def link_command(self, glue: Sequence[Path], stack_bytes: int) -> list[str]:
-        """Link program.o to program.wasm; the glue's objects join only where they are needed.
+    def link_command(
+        self, objects: Mapping[str, Sequence[Path]], stack_bytes: int, entry: Entry = "none", *, names: bool = False
+    ) -> list[str]:
+        """Link program.o to program.wasm; of our own objects, by folder, join only those that are needed.
 
-        The stack lies below the data, so that an overflow traps instead of changing variables.
+        The stack lies below the data, so that an overflow traps instead of changing variables. With `names` the
+        functions keep theirs, for callgraph.py to read.
         """
-        wanted = ("-z", f"stack-size={stack_bytes}")
-        objects = ("program.o", "--start-lib", *map(str, glue), "--end-lib")
-        return [str(self.path), *_LINK, *wanted, *objects, "-o", "program.wasm"]
+        wanted = ["-z", f"stack-size={stack_bytes}"]
+        if not names:
+            wanted.append("--strip-all")
+        if entry != "none":
+            wanted.append("--undefined=on_init")
+        archive = [str(path) for folder in _ARCHIVES[entry] for path in objects.get(folder, ())]
+        return [*self.linker, *_LINK, *wanted, "program.o", "--start-lib", *archive, "--end-lib", "-o", "program.wasm"]
 
 
 @functools.cache
 def find_toolchain() -> Toolchain:
-    """The compiler inside the `ziglang` wheel; ConfigError when it is not there."""
+    """The compiler inside the `ziglang` wheel, or the one that MICROCLAW_COMPILER names; ConfigError without it."""
+    wanted = os.environ.get("MICROCLAW_COMPILER", "zig")
+    if wanted == "clang":
+        return _find_clang()
+    if wanted != "zig":
+        raise ConfigError(f"MICROCLAW_COMPILER={wanted}: no such compiler", next_step="zig or clang")
     spec = importlib.util.find_spec("ziglang")
     places = spec.submodule_search_locations if spec is not None else None
     for place in places or ():
         path = Path(place) / ("zig.exe" if os.name == "nt" else "zig")
         if path.is_file() and os.access(path, os.X_OK):
-            return Toolchain(f"zig {importlib.metadata.version('ziglang')}", path)
+            zig = str(path)
+            version = importlib.metadata.version("ziglang")
+            return Toolchain(f"zig {version}", (zig, "clang", "-fno-raw-string-literals"), (zig, "wasm-ld"))
     raise ConfigError("no C compiler found", next_step="install it: pip install ziglang")
+
+
+def _find_clang() -> Toolchain:
+    """The system's clang and wasm-ld."""
+    clang, linker = shutil.which("clang"), shutil.which("wasm-ld")
+    if clang is None or linker is None:
+        missing = "clang" if clang is None else "wasm-ld"
+        step = "apt-get install clang lld, or leave MICROCLAW_COMPILER out"
+        raise ConfigError(f"MICROCLAW_COMPILER=clang, but there is no {missing}", next_step=step)
+    said = subprocess.run([clang, "--version"], capture_output=True, text=True, check=True, timeout=20).stdout
+    version = re.search(r"version (\S+)", said)
+    return Toolchain(f"clang {version[1] if version else '?'}", (clang,), (linker,))

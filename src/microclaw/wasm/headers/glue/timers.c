@@ -57,8 +57,11 @@ void cancel(int timer) {
 
 unsigned millis(void) { return wasm_get_sys_tick_ms(); }
 
-/* Named so that only a program that uses every or after has it. */
-__attribute__((export_name("on_timer_callback"))) void microclaw_timer_callback(timer_id_t timer) {
+/* Named so that only a program that uses every or after has it. Beside a main that sleeps the shim calls it. */
+#ifndef MICROCLAW_SHIM
+__attribute__((export_name("on_timer_callback")))
+#endif
+void microclaw_timer_callback(timer_id_t timer) {
     for (int i = 0; i < SLOTS; i++) {
         if (!slots[i].task || slots[i].timer != timer) {
             continue;

@@ -1,0 +1,184 @@
+"""Links a program by who calls its `main`; one that sleeps there becomes event-driven with Binaryen's Asyncify pass.
+
+The firmware calls on_init and callbacks, never `main` (docs/decisions/0005-blocking-programs.md). A program with
+on_init is left alone; one whose `main` never sleeps is called from our on_init and costs nothing more.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from microclaw.errors import BuildError, Diagnostic
+from microclaw.wasm.callgraph import CallGraph, read_callgraph, without_custom_sections
+from microclaw.wasm.diagnostics import at, read_linker_output
+from microclaw.wasm.failure import build_failure
+from microclaw.wasm.process import Processes
+from microclaw.wasm.reader import FeatureError, ModuleError, Reader
+from microclaw.wasm.source_text import SourceText
+from microclaw.wasm.symbols import Symbols
+from microclaw.wasm.toolchain import CALLBACKS, Entry, Toolchain
+
+WAITING: Final = frozenset(("sleep", "usleep", "nanosleep", "delay", "delay_ms", "delayMicroseconds"))
+"""What a program may call to sleep: headers/shim, and what headers/libc makes of it."""
+PASS_OPTIONS: Final = ("--asyncify", "--pass-arg=asyncify-ignore-imports", "-Os", "--mvp-features")
+INSTALL_BINARYEN: Final = "apt-get install binaryen (or make setup-system), or write it event-driven: every(ms, task)"
+RESERVED: Final = "__microclaw_"
+_NATIVE_SLEEPS: Final = ("sleep", "usleep")
+_MAINS: Final = frozenset(("__main_void", "__main_argc_argv"))
+_OWN_NAME: Final = {"program_on_destroy": "on_destroy"}  # microclaw.h renames it
+_TASK: Final = re.compile(rb"\x41((?:[\x80-\xff]{0,4})[\x00-\x7f])\x10((?:[\x80-\xff]{0,4})[\x00-\x7f])", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Linked:
+    """A linked program. `compiled_bytes` is its size before it was made event-driven, None when it was not."""
+
+    wasm: bytes
+    took_ms: float
+    compiled_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Linker:
+    """Everything that linking one program takes; `directory` holds its program.o."""
+
+    toolchain: Toolchain
+    objects: Mapping[str, Sequence[Path]]
+    stack_bytes: int
+    text: SourceText
+    directory: Path
+    processes: Processes
+
+    def link(self, symbols: Symbols) -> Linked:
+        """Link, and make event-driven what sleeps in main. Raises BuildError."""
+        if not symbols.functions & _MAINS or "on_init" in symbols.functions:
+            return self._run("none")
+        own_callback = "on_timer_callback" in symbols.functions
+        ends = "exit" in symbols.missing and find_binaryen() is not None
+        if own_callback or not (symbols.missing & WAITING or ends):
+            return self._plain(symbols, own_callback)
+        linked = self._run("blocking", names=True)
+        graph = self._read(linked.wasm)
+        pausing = _pausing(graph)
+        sleeps = pausing - {graph.index("exit")}
+        if not self._reaches(graph, pausing if ends else sleeps):
+            return self._plain(symbols, own_callback)
+        errors = tuple(self._sleeping_callbacks(graph, sleeps))
+        if errors:
+            raise BuildError(errors, stage="check")
+        return self._make_event_driven(linked, graph, pausing, symbols)
+
+    def _plain(self, symbols: Symbols, own_callback: bool) -> Linked:
+        """Main from on_init, nothing more; where the timers are the program's own, sleeping is refused."""
+        if own_callback and symbols.missing & WAITING:
+            graph = self._read(self._run("plain", names=True).wasm)
+            natives = frozenset(i for n in _NATIVE_SLEEPS if (i := graph.import_index("env", n)) is not None)
+            if self._reaches(graph, natives):
+                place = self.text.find_name("on_timer_callback")
+                message = "main sleeps, and on_timer_callback is defined as well: a sleeping main needs it for itself"
+                hint = "use every(ms, task) of microclaw.h beside main, or on_init instead of main"
+                raise BuildError((at(self.text, place, message, hint),), stage="check")
+        return self._run("plain")
+
+    def _run(self, entry: Entry, *, names: bool = False) -> Linked:
+        command = self.toolchain.link_command(self.objects, self.stack_bytes, entry, names=names)
+        linked = self.processes.run(command, self.directory)
+        if linked.returncode != 0:
+            raise build_failure(linked, read_linker_output(linked.output, self.text), self.text, "link")
+        return Linked((self.directory / "program.wasm").read_bytes(), linked.took_ms)
+
+    def _read(self, wasm: bytes) -> CallGraph:
+        try:
+            return read_callgraph(wasm)
+        except (ModuleError, FeatureError) as exc:
+            message = f"the linked module cannot be read: {exc}"
+            raise BuildError((Diagnostic("error", message, self.text.file),), stage="link") from exc
+
+    def _reaches(self, graph: CallGraph, goals: frozenset[int]) -> bool:
+        start = graph.index("on_init")
+        return start is not None and graph.path(start, goals, graph.possible) is not None
+
+    def _sleeping_callbacks(self, graph: CallGraph, sleeps: frozenset[int]) -> Iterator[Diagnostic]:
+        """An error for each callback that certainly reaches a sleep; through a pointer it is told at run time."""
+        for start in _callbacks(graph):
+            path = graph.path(start, sleeps, graph.direct)
+            if path is None:
+                continue
+            names = [_OWN_NAME.get(name, name) for name in (graph.names.get(i, "?") for i in path)]
+            place = self.text.find_name(names[0])
+            message = f"{names[0]} sleeps ({' -> '.join(names)}), and only main may"
+            hint = "note the time with millis() and act in a later call, or let main do it when a variable is set"
+            yield at(self.text, place, message, hint)
+
+    def _make_event_driven(self, linked: Linked, graph: CallGraph, pausing: frozenset[int], symbols: Symbols) -> Linked:
+        binaryen = find_binaryen()
+        if binaryen is None:
+            raise BuildError((self._without_binaryen(symbols),), stage="check", next_step=INSTALL_BINARYEN)
+        compiled = without_custom_sections(linked.wasm)
+        (self.directory / "compiled.wasm").write_bytes(compiled)
+        options = [*PASS_OPTIONS]
+        if not any(graph.path(f, pausing, graph.possible) for f in graph.module.table_functions):
+            options.append("--pass-arg=asyncify-ignore-indirect")
+        command = [str(binaryen), "compiled.wasm", *options, "-o", "program.wasm"]
+        done = self.processes.run(command, self.directory)
+        if done.returncode != 0:
+            raise build_failure(done, (), self.text, "link")
+        wasm = (self.directory / "program.wasm").read_bytes()
+        return Linked(wasm, linked.took_ms + done.took_ms, len(compiled))
+
+    def _without_binaryen(self, symbols: Symbols) -> Diagnostic:
+        names = sorted(symbols.missing & WAITING)
+        place = next(filter(None, map(self.text.find_name, names)), None)
+        message = f"{names[0]} in main needs wasm-opt of Binaryen, which makes a sleeping program event-driven"
+        return at(self.text, place, message, INSTALL_BINARYEN)
+
+
+def find_binaryen() -> Path | None:
+    """Binaryen's wasm-opt, or None."""
+    found = shutil.which("wasm-opt")
+    return Path(found).resolve() if found is not None else None
+
+
+def binaryen_identity() -> tuple[str, ...]:
+    """What a cached build depends on besides the compiler; the file's own date stands for its version."""
+    path = find_binaryen()
+    if path is None:
+        return ("no binaryen",)
+    stat = path.stat()
+    return (str(path), str(stat.st_size), str(stat.st_mtime_ns), *PASS_OPTIONS)
+
+
+def check_reserved_names(text: SourceText) -> None:
+    """BuildError for a name that is the shim's."""
+    for token in text.tokens:
+        if token.kind == "name" and token.text.startswith(RESERVED):
+            message = f"{token.text}: names that begin with {RESERVED} are microclaw's own"
+            raise BuildError((at(text, (token.line, token.column), message, "choose another name"),), stage="source")
+
+
+def _pausing(graph: CallGraph) -> frozenset[int]:
+    """The functions that start to unwind: the sleeps, and exit."""
+    start = graph.import_index("asyncify", "start_unwind")
+    return frozenset(f for f, calls in graph.calls.items() if start in calls.direct)
+
+
+def _callbacks(graph: CallGraph) -> Iterator[int]:
+    """What the firmware calls beside main, as far as it is the program's own; tasks of every and after as well."""
+    for name in ("program_on_destroy", *CALLBACKS):
+        index = graph.index(name)
+        if index is not None and name != "on_timer_callback":
+            yield index
+    timers = {graph.index("every"), graph.index("after")} - {None}
+    first = len(graph.module.imports)
+    for function, body in enumerate(graph.module.bodies, first):
+        if not timers & graph.calls[function].direct:
+            continue
+        for match in _TASK.finditer(body):
+            task = graph.module.elements.get(Reader(match[1]).u32() if match[1][-1] < 0x40 else -1)
+            if task is not None and Reader(match[2]).u32() in timers:
+                yield task
