@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
 import pytest
 
 from microclaw.boards import load_board
 from microclaw.errors import CallRejected, PinRefused, UnknownName
-from microclaw.virtual.board import EDGE_RING, LOG_RING_BYTES, Board, EdgeRecord, LogRecord
+from microclaw.virtual.board import EDGE_RING, LOG_RING_BYTES, Board, EdgeRecord, LogRecord, PowerEvent
 from microclaw.virtual.clock import VirtualClock
 from microclaw.virtual.history import History
+
+TIMEOUT_S = 10.0
 
 
 @pytest.fixture
@@ -215,3 +218,34 @@ def test_bme280_raw_values_exist_for_the_whole_range(board: Board, temperature_c
         raw_pressure, raw_temperature = int.from_bytes(data[:3], "big") >> 4, int.from_bytes(data[3:6], "big") >> 4
         assert 0 < raw_temperature < 0xFFFFF
         assert 0 < raw_pressure < 0xFFFFF
+
+
+def test_crash_in_a_boot_that_is_over_changes_nothing(board: Board) -> None:
+    board.crash("panic", boot=1)
+    lines = [record.text for record in board.log().records]
+    board.crash("panic of an app of the first boot", boot=1)
+    assert board.boot == 2
+    assert [record.text for record in board.log().records] == lines == ["panic", "Rebooting..."]
+
+
+def test_power_is_switched_by_one_at_a_time(board: Board) -> None:
+    seen: list[str] = []
+    entered, go_on = threading.Event(), threading.Event()
+
+    def listener(event: PowerEvent) -> None:
+        seen.append(f"{event} {threading.current_thread().name}")
+        entered.set()
+        assert go_on.wait(TIMEOUT_S)
+
+    board.on_power(listener)
+    first = threading.Thread(target=board.reset, name="first")
+    second = threading.Thread(target=board.reset, name="second")
+    first.start()
+    assert entered.wait(TIMEOUT_S)
+    second.start()
+    go_on.set()
+    for thread in (first, second):
+        thread.join(TIMEOUT_S)
+        assert not thread.is_alive()
+    assert seen == ["cut first", "on first", "cut second", "on second"]
+    assert board.boot == 3

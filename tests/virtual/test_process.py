@@ -16,7 +16,9 @@ import pytest
 from tests.virtual.conftest import TIMEOUT_S, BoardUnderTest, Case, Link, StartBoard
 from wasmtime import wat2wasm
 
+from microclaw.virtual.app_manager import KeptApp
 from microclaw.virtual.machine import LOOP_BOOTS
+from microclaw.virtual.shelf import AppShelf
 from microclaw.wire import control
 from microclaw.wire.wasmachine.frame import FrameType, encode_frame
 from microclaw.wire.wasmachine.request import (
@@ -418,3 +420,21 @@ def test_flash_folder_keeps_a_kind_boards_apps_between_runs(
     second.stop()
     third = start_board(*options)
     assert [app.name for app in third.control().ask(control.Apps()).apps] == ["two"]
+
+
+def test_several_apps_that_crash_the_board_at_once_cost_one_boot_each_time(
+    start_board: StartBoard, tmp_path: Path
+) -> None:
+    shelf = AppShelf(tmp_path / "apps")
+    for name in ("one", "two", "three"):
+        shelf.keep(KeptApp(name, bytes(wat2wasm(CRASHING)), heap_bytes=4096, timers=1, watchdog_ms=1000))
+    board = start_board("--serial", "none", "--mode", "kind", "--flash", str(tmp_path))
+    watcher = board.control()
+    watcher.ask(control.Watch(log=True))
+    texts = [row.text for row in board.control().ask(control.Log()).lines]
+    while "boot loop: kept apps are not started" not in texts:
+        pushed = control.decode_server_line(watcher.line())
+        assert isinstance(pushed, control.LogPushed)
+        texts.append(pushed.text)
+    assert board.control().ask(control.Info()).boot == LOOP_BOOTS
+    assert query(board.link()).status == 69

@@ -79,7 +79,9 @@ class App:
         self._board = board
         self._task = Task(name)
         self._queue: deque[_Event] = deque()
+        self._boot = board.boot
         self._thread: threading.Thread | None = None
+        self._over = threading.Event()
         self._instance: Instance | None = None
         self._peak_stack_bytes = 0
         self._is_stopping = False
@@ -103,8 +105,8 @@ class App:
 
     @property
     def is_alive(self) -> bool:
-        """Whether its thread runs."""
-        return self._thread is not None and self._thread.is_alive()
+        """Whether it runs, or waits for something to do."""
+        return self._thread is not None and not self._over.is_set()
 
     @property
     def is_current(self) -> bool:
@@ -153,12 +155,11 @@ class App:
             instance.interrupt()
 
     def join(self, timeout_s: float) -> bool:
-        """Wait for its thread; True at once from that thread itself."""
-        thread = self._thread
-        if thread is None or self.is_current:
-            return True
-        thread.join(timeout_s)
-        return not thread.is_alive()
+        """Wait until nothing of it runs any more; True at once from its own thread.
+
+        Its thread may still be there: an app that crashed the board waits for its turn to say so.
+        """
+        return self._thread is None or self.is_current or self._over.wait(timeout_s)
 
     def _fire(self, number: int) -> None:
         self._post(_TimerFired(number))
@@ -182,8 +183,9 @@ class App:
             crash = exc
         finally:
             self._bury()
+            self._over.set()
             if crash is not None:
-                self._board.crash(str(crash))
+                self._board.crash(str(crash), self._boot)
             clock.end(self._task)
 
     def _live(self) -> None:

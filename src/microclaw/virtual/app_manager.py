@@ -300,27 +300,30 @@ class AppManager(Generic[A]):
             url_number(tail, "wd", DEFAULT_WATCHDOG_MS),
         )
         try:
-            self._launch(app, keep=self._shelf)
+            launched = self._launch(app, keep=self._shelf)
         except InvalidModule as exc:
             text = exc.message if exc.message.startswith("Install ") else f"Install WASM app failed: {exc.message}"
             self._refuse(request.mid, text[:255])
             return
-        self._console("Install WASM app success!")
-        self._answer(Response(Status.CREATED, request.mid))
+        if launched:
+            self._console("Install WASM app success!")
+            self._answer(Response(Status.CREATED, request.mid))
 
-    def _launch(self, app: KeptApp, keep: AppShelf | None = None) -> None:
+    def _launch(self, app: KeptApp, keep: AppShelf | None = None) -> bool:
+        """False when the power went while it was loaded."""
         instance = self._loader.load(
             app.name, app.wasm, heap_bytes=app.heap_bytes, timers=app.timers, watchdog_ms=app.watchdog_ms
         )
-        if keep is not None:
-            keep.keep(app)
         with self._lock:
-            if self._closed:  # the power went while it was loaded
+            if self._closed:
                 self._loader.unload(instance)
-                return
+                return False
+            if keep is not None:
+                keep.keep(app)  # before it starts: it may crash the board at once
             self._apps[self._next_id] = instance
             self._next_id += 1
             instance.start()
+            return True
 
     def _uninstall(self, mid: int, name: str) -> None:
         if not name:

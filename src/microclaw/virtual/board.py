@@ -87,6 +87,7 @@ class Board:
         self.powered = True
         self.sensors: dict[str, I2cSensor] = attach_sensors(profile.i2c.sensors if profile.i2c else {})
         self._lock = threading.RLock()
+        self._switching = threading.RLock()
         self._pins = {number: Pin(number) for number in sorted(profile.pins)}
         self._adc_volts: dict[int, float] = {}
         self._edges: History[EdgeRecord] = History(EDGE_RING)
@@ -282,49 +283,61 @@ class Board:
         self._power_listeners.append(listener)
 
     def power_cut(self) -> None:
-        """Everything stops at once: apps die without on_destroy, pins float, RAM is gone; /storage stays."""
-        with self._lock:
-            if not self.powered:
-                return
-            self.powered = False
-        for listener in list(self._power_listeners):
-            listener("cut")
-        with self._lock:
-            for app in self._lines.unfinished():
-                self.end_line(app)
-            for state in self._pins.values():
-                self._stop_pwm(state)
-                state.clear()
-                self._update(state)
-            for sensor in self.sensors.values():
-                sensor.reset()
-            self._claims.clear()
+        """Everything stops at once: apps die without on_destroy, pins float, RAM is gone; /storage stays.
+
+        One switch of the power at a time, its listeners included: who comes meanwhile waits.
+        """
+        with self._switching:
+            with self._lock:
+                if not self.powered:
+                    return
+                self.powered = False
+            for listener in list(self._power_listeners):
+                listener("cut")
+            with self._lock:
+                self._let_go()
 
     def power_on(self) -> None:
         """Boot: time starts at 0, the boot counter and id change."""
-        with self._lock:
-            if self.powered:
-                return
-            self.clock.restart()
-            self.boot += 1
-            self.boot_id = secrets.token_hex(8)
-            self.powered = True
-        for listener in list(self._power_listeners):
-            listener("on")
+        with self._switching:
+            with self._lock:
+                if self.powered:
+                    return
+                self.clock.restart()
+                self.boot += 1
+                self.boot_id = secrets.token_hex(8)
+                self.powered = True
+            for listener in list(self._power_listeners):
+                listener("on")
 
     def reset(self) -> None:
-        self.power_cut()
-        self.power_on()
+        with self._switching:
+            self.power_cut()
+            self.power_on()
 
-    def crash(self, reason: str) -> None:
-        """The firmware panicked: it says so and boots again."""
-        self.print_line(reason)
-        self.print_line("Rebooting...")
-        self.reset()
+    def crash(self, reason: str, boot: int) -> None:
+        """The firmware panicked in that boot: it says so and boots again. Nothing happens when that boot is over."""
+        with self._switching:
+            if self.boot == boot and self.powered:
+                self.print_line(reason)
+                self.print_line("Rebooting...")
+                self.reset()
 
     def close(self) -> None:
         """Remove what the board keeps outside of this process's memory."""
         self.storage.close()
+
+    def _let_go(self) -> None:
+        """What RAM, pins and sensors forget without power."""
+        for app in self._lines.unfinished():
+            self.end_line(app)
+        for state in self._pins.values():
+            self._stop_pwm(state)
+            state.clear()
+            self._update(state)
+        for sensor in self.sensors.values():
+            sensor.reset()
+        self._claims.clear()
 
     def _pin(self, pin: int) -> Pin:
         state = self._pins.get(pin)

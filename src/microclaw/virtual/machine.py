@@ -51,7 +51,6 @@ class Machine:
         self._boots_s: deque[float] = deque(maxlen=LOOP_BOOTS)
         runtime.on_response = lambda _, payload: self._manager.app_responds(payload)
         runtime.on_event = lambda app, payload: self._manager.app_requests(app, payload)
-        self._power = threading.RLock()
         self._manager = self._new_manager()
         self._start_manager()
         board.on_power(self._on_power)
@@ -147,17 +146,16 @@ class Machine:
 
     def _on_power(self, event: PowerEvent) -> None:
         doors = [d for d in (self.doors.wasmachine, self.doors.serial_tcp, self.doors.serial_pty) if d is not None]
-        with self._power:
-            if event == "cut":
-                self._manager.close()
-                self.runtime.close()  # it did so itself before; an install may have come between
-                for door in doors:
-                    door.power_cut()
-            else:
-                self._manager = self._new_manager()
-                for door in doors:
-                    door.power_on()
-                self._start_manager()
+        if event == "cut":
+            self._manager.close()
+            self.runtime.close()  # it did so itself before; an install may have come between
+            for door in doors:
+                door.power_cut()
+        else:
+            self._manager = self._new_manager()
+            for door in doors:
+                door.power_on()
+            self._start_manager()
 
     def _done(self) -> wire.Done:
         return wire.Done(round(self.board.clock.now_ms(), 3))
