@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
 
@@ -85,6 +86,7 @@ class Board:
         self.boot = 1
         self.boot_id = secrets.token_hex(8)
         self.powered = True
+        self.is_after_panic = False  # while a boot that follows a panic begins
         self.sensors: dict[str, I2cSensor] = attach_sensors(profile.i2c.sensors if profile.i2c else {})
         self._lock = threading.RLock()
         self._switching = threading.RLock()
@@ -282,6 +284,10 @@ class Board:
         """Called with "cut" before the pins fall and with "on" after the new boot began, in order of registration."""
         self._power_listeners.append(listener)
 
+    def hold_power(self) -> AbstractContextManager[object]:
+        """Nobody else switches the power meanwhile."""
+        return self._switching
+
     def power_cut(self) -> None:
         """Everything stops at once: apps die without on_destroy, pins float, RAM is gone; /storage stays.
 
@@ -309,6 +315,7 @@ class Board:
                 self.powered = True
             for listener in list(self._power_listeners):
                 listener("on")
+            self.is_after_panic = False
 
     def reset(self) -> None:
         with self._switching:
@@ -321,7 +328,9 @@ class Board:
             if self.boot == boot and self.powered:
                 self.print_line(reason)
                 self.print_line("Rebooting...")
-                self.reset()
+                self.power_cut()
+                self.is_after_panic = True
+                self.power_on()
 
     def close(self) -> None:
         """Remove what the board keeps outside of this process's memory."""

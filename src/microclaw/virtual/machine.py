@@ -6,7 +6,6 @@ import json
 import os
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import assert_never
@@ -26,7 +25,7 @@ from microclaw.wire.wasmachine.attributes import Generation
 from microclaw.wire.wasmachine.frame import FrameType
 
 LOOP_BOOTS = 5
-LOOP_S = 5.0
+LOOP_S = 10.0
 
 
 @dataclass(slots=True)
@@ -48,12 +47,14 @@ class Machine:
         self.doors = Doors()
         self._generation = generation
         self._shelf = shelf
-        self._boots_s: deque[float] = deque(maxlen=LOOP_BOOTS)
+        self._booted_s = time.monotonic()
+        self._boots_in_a_row = 0
         runtime.on_response = lambda _, payload: self._manager.app_responds(payload)
         runtime.on_event = lambda app, payload: self._manager.app_requests(app, payload)
         self._manager = self._new_manager()
-        self._start_manager()
         board.on_power(self._on_power)
+        with board.hold_power():  # a kept app that crashes the board at once waits until all of them are started
+            self._start_manager()
 
     @property
     def manager(self) -> AppManager[App]:
@@ -135,10 +136,11 @@ class Machine:
         threading.Thread(target=manager.serve, name="manager", daemon=True).start()
 
     def _is_safe_to_start_apps(self) -> bool:
-        """False when an app that is started at every boot crashes the board at every boot."""
-        now_s = time.monotonic()
-        self._boots_s.append(now_s)
-        return len(self._boots_s) < LOOP_BOOTS or now_s - self._boots_s[0] > LOOP_S
+        """False at the fifth boot in a row that followed a panic within ten seconds, whatever crashed each of them."""
+        booted_s, self._booted_s = self._booted_s, time.monotonic()
+        in_a_row = self.board.is_after_panic and self._booted_s - booted_s < LOOP_S
+        self._boots_in_a_row = self._boots_in_a_row + 1 if in_a_row else 1
+        return self._boots_in_a_row < LOOP_BOOTS
 
     def _send(self, frame_type: FrameType, payload: bytes) -> None:
         if self.doors.wasmachine is not None:
