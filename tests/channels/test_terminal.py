@@ -41,6 +41,12 @@ def test_proven_stages_end_with_ok(stage: str) -> None:
     assert out.getvalue().endswith(" ok\n")
 
 
+def test_what_a_board_only_accepted_is_not_called_ok() -> None:
+    terminal, out = page()
+    terminal.step(Step("verify", "accepted only: this board offers no read-back"))
+    assert "ok" not in out.getvalue()
+
+
 def test_side_note_is_set_flush_right() -> None:
     terminal, out = page()
     terminal.step(Step("intent", "blink(pin=2)   offline, 2 ms, cost 0"))

@@ -17,7 +17,7 @@ WIDTH = 80
 STAGE_COLUMNS = 9
 TEXT_COLUMNS = WIDTH - STAGE_COLUMNS - 1  # the last column stays free: some terminals wrap when it is written
 SIDE_NOTE = "   "  # bus.events.Step: what follows is a side note, set flush right
-PROVEN_STAGES = frozenset({"try", "verify"})  # a done one of these ends with "ok" when it has no time of its own
+PROVEN_STAGES = frozenset({"try", "verify"})  # done ones end with "ok", unless the board only accepted
 
 _GREEN, _YELLOW, _RED, _CYAN, _RESET = "\x1b[32m", "\x1b[33m", "\x1b[31m", "\x1b[36m", "\x1b[0m"
 _CLEAR_LINE = "\r\x1b[2K"
@@ -149,7 +149,7 @@ class Terminal:
     def _right(self, step: Step) -> str:
         if step.state == "failed":
             return ""
-        if step.stage in PROVEN_STAGES:
+        if step.stage in PROVEN_STAGES and not step.text.startswith("accepted"):
             return "ok"
         return "" if step.took_ms is None else duration(step.took_ms)
 
