@@ -15,8 +15,11 @@ from typing import Any, TypeAlias
 
 import pytest
 
+from microclaw.boards import load_board
+from microclaw.bus.bus import Bus
 from microclaw.devices.calls import (
     AdcRead,
+    AppList,
     DeviceInfo,
     DeviceStatus,
     GpioGet,
@@ -24,7 +27,8 @@ from microclaw.devices.calls import (
     I2cRead,
     PwmSet,
 )
-from microclaw.errors import CallRejected, DeviceTimeout, DeviceUnreachable
+from microclaw.devices.device import Device
+from microclaw.errors import CallRejected, DeviceTimeout, DeviceUnreachable, NotSupported, PinRefused
 from microclaw.faces.serial import SerialFace, SerialTimeouts
 from microclaw.faces.serial_place import PortInfo, UsbId
 
@@ -381,4 +385,22 @@ async def test_port_held_by_another_program_says_so(plug_in: PlugIn, tmp_path: P
     finally:
         os.close(monitor)
     assert (await face.call(GpioGet(4), LIMIT_S)).level == 1
+    await face.close()
+
+
+async def test_pin_of_the_flash_is_refused_before_anything_is_sent(plug_in: PlugIn, tmp_path: Path) -> None:
+    board = plug_in(lambda board, request: board.answer(dialect_a(request)))
+    face = talk_to(board, tmp_path)
+    bus = Bus()
+    desk = Device(
+        device_id="d1", name="desk", board=load_board("esp32-c3-devkitm-1"), labels=(), faces=(face,), bus=bus
+    )
+    async with bus, bus.serve(desk.subject, desk.handle, depth=4):
+        with pytest.raises(PinRefused, match="GPIO 14 belongs to your flash"):
+            await desk.call(GpioSet(14, 1), LIMIT_S)
+        assert board.heard == []
+        assert (await desk.call(GpioSet(4, 1), LIMIT_S)).level == 1
+        with pytest.raises(NotSupported) as caught:
+            await desk.call(AppList(), LIMIT_S)
+        assert "no build for the ESP32-C3" in (caught.value.next_step or "")
     await face.close()

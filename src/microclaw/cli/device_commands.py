@@ -58,7 +58,7 @@ def add(
         str | None, typer.Option("--board", help="The board's profile; a virtual board's is virtual.")
     ] = None,
     wasmachine: Annotated[str | None, typer.Option("--wasmachine", metavar="HOST:PORT")] = None,
-    serial: Annotated[str | None, typer.Option("--serial", metavar="PTY|tcp://HOST:PORT")] = None,
+    serial: Annotated[str | None, typer.Option("--serial", metavar="PATH|COM3|usb-VID:PID:SERIAL")] = None,
     virtual: Annotated[
         str | None, typer.Option("--virtual", metavar="SOCKET", help="A virtual board's control.")
     ] = None,

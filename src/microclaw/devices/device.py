@@ -140,9 +140,10 @@ class Device:
 
     def _not_supported(self, method: str) -> NotSupported:
         there = ", ".join(self.face_ids) or "none"
-        return NotSupported(
-            f"{self.name} has no face that offers {method} (faces: {there})", next_step=what_offers(method, self.name)
-        )
+        step = what_offers(method, self.name)
+        if method.startswith("apps.") and self.board.firmware.no_stock_build is not None:
+            step = f"{step} ({self.board.firmware.no_stock_build})"
+        return NotSupported(f"{self.name} has no face that offers {method} (faces: {there})", next_step=step)
 
 
 def default_timeout_s(call: Call[Any]) -> float:

@@ -1,0 +1,58 @@
+"""What a model is told of the LED on every board: how to light it, or that it cannot and what to offer instead."""
+
+from __future__ import annotations
+
+import pytest
+
+from microclaw.agent.context import BoardSurroundings, ranges
+from microclaw.boards.reader import board_ids, load_board
+from microclaw.devices.device import Device
+from microclaw.devices.names import unknown_device
+from microclaw.models.scene import KnownDevice, Scene
+from microclaw.store.apps import DesiredApp
+
+
+class NoDevices:
+    def list(self) -> tuple[Device, ...]:
+        return ()
+
+    def get(self, reference: str) -> Device:
+        raise unknown_device(reference, [])
+
+
+class NoApps:
+    async def desired(self, device_id: str | None = None) -> tuple[DesiredApp, ...]:
+        return ()
+
+
+@pytest.fixture
+def prompt() -> BoardSurroundings:
+    return BoardSurroundings(devices=NoDevices(), apps=NoApps())
+
+
+def told(prompt: BoardSurroundings, board_id: str) -> str:
+    device = KnownDevice("desk", load_board(board_id))
+    return prompt.system(Scene((device,), device))
+
+
+@pytest.mark.parametrize("board_id", board_ids())
+def test_led_line_fits_the_board(prompt: BoardSurroundings, board_id: str) -> None:
+    board = load_board(board_id)
+    text = told(prompt, board_id)
+    if board.led is None:
+        assert f"- No LED that a program can switch: {board.no_led}." in text
+    else:
+        assert f"- LED on pin {board.led.pin}: " in text
+        assert ("an addressable LED (WS2812)" in text) == (board.led.kind == "addressable")
+        assert ("write 0 to turn it on" in text) == (not board.led.active_level)
+    if board.led is None or board.led.kind == "addressable":
+        assert f"ask which pin an ordinary LED is on; free: {ranges(board.free_pins('output'))}." in text or (
+            f"Ask which pin one is on; free: {ranges(board.free_pins('output'))}." in text
+        )
+
+
+@pytest.mark.parametrize("board_id", board_ids())
+def test_board_without_a_stock_build_is_told_so(prompt: BoardSurroundings, board_id: str) -> None:
+    reason = load_board(board_id).firmware.no_stock_build
+    assert ("- Programs: " in told(prompt, board_id)) == (reason is not None)
+    assert (reason or "") in told(prompt, board_id)
