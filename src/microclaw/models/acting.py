@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from microclaw.models.places import Place, board_of, place_of, sensor_of
 from microclaw.models.reply import Act, CannotDo, Decision, Found, Say, Situation, ask, capital, failure
@@ -13,17 +13,35 @@ _MAX_FACTS = 12
 def decide(at: Situation) -> Decision:
     """The next step of a sentence of one of KINDS."""
     if at.found and not at.found[-1].ok:
-        return failure(at.found[-1])
+        failed, done = failure(at.found[-1]), ", ".join(str(f.fields.get("pin")) for f in at.found[:-1])
+        if at.reading.kind == "set_pin" and done:
+            return Say(f"{failed.text}. Set before that: pin {done}", failed.code, failed.next_step)
+        return failed
     return _KINDS[at.reading.kind](at)
 
 
 def _set_pin(at: Situation) -> Decision:
+    if at.reading.number("pin_2") is not None:
+        return _set_pins(at)
     place = place_of(at)
     wanted = at.reading.number("level") or 0
     level = wanted if place.active_level else 1 - wanted
     if at.found:
         return Say(f"{_state(at, place, level)}{_proof(at.found[-1])}.")
     return Act("gpio-set", at.on_device(pin=place.pin, level=level), f"set(pin={place.pin}, level={level})", _AT_ONCE)
+
+
+def _set_pins(at: Situation) -> Decision:
+    """One after the other, in the order said; every pin is checked before the first is set."""
+    places = [place_of(at, slot) for slot in _PIN_SLOTS if at.reading.number(slot) is not None]
+    level = at.reading.number("level") or 0
+    done = len(at.found)
+    shown = ", ".join(str(place.pin) for place in places)
+    if done < len(places):
+        place = places[done]
+        first = (f"set(pins={shown}, level={level})", _AT_ONCE) if done == 0 else (None, None)
+        return Act("gpio-set", at.on_device(pin=place.pin, level=level if place.active_level else 1 - level), *first)
+    return Say(f"Pins {shown} of {at.found[-1].device} are {_on(level)}{_proof(at.found[-1])}.")
 
 
 def _toggle_pin(at: Situation) -> Decision:
@@ -106,13 +124,19 @@ def _list_devices(at: Situation) -> Decision:
 def _device_info(at: Situation) -> Decision:
     if not at.found:
         return Act("device-info", at.on_device(), "device_info()")
-    return _facts(at.found[-1])
+    return _fact(at.found, at.reading.word("field")) or _facts(at.found[-1])
 
 
 def _device_status(at: Situation) -> Decision:
+    field = at.reading.word("field")
     if not at.found:
-        return Act("device-status", at.on_device(), "device_status()")
-    return _facts(at.found[-1])
+        return Act("device-status", at.on_device(), f"device_status({field or ''})")
+    if field is None:
+        return _facts(at.found[-1])
+    known = _fact(at.found, field)
+    if known is None and len(at.found) == 1:
+        return Act("device-info", at.on_device())
+    return known or Say(f"{at.found[-1].device} does not report {_FACTS[field][0]}; its firmware has no word for it.")
 
 
 def _undo(at: Situation) -> Decision:
@@ -147,6 +171,15 @@ def _pin_facts(at: Situation) -> Decision:
     return Say(f"Pin {pin} is {used}; it can be {', '.join(sorted(known.uses))}.{wired}{caution}")
 
 
+_PIN_SLOTS = ("pin", *(f"pin_{n}" for n in range(2, 9)))
+# What can be asked for by name: in words, and the fields that tell it, by protocol dialect.
+_FACTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "firmware": ("its firmware's version", ("firmware_version", "version", "firmware")),
+    "uptime": ("how long it is up", ("uptime_s", "uptime_ms")),
+    "heap": ("its free memory", ("free_heap_kb", "free_heap")),
+    "wifi": ("its Wi-Fi", ("wifi", "wifi_connected", "ssid", "rssi", "ip")),
+    "cpu_temp": ("its chip's temperature", ("cpu_temp_c",)),
+}
 _AT_ONCE = "acts at once, leaves no program behind"
 
 _KINDS: Mapping[str, Callable[[Situation], Decision]] = {
@@ -189,6 +222,17 @@ def _proof(found: Found) -> str:
     if kind == "accepted":
         return ", as far as the board accepted it: it offers no read-back"
     return f" ({text})" if text else ""
+
+
+def _fact(found: Sequence[Found], field: str | None) -> Say | None:
+    """The one thing that was asked, in the device's own words; None when it did not tell it."""
+    for answer in found if field is not None else ():
+        told = answer.fields.get("facts")
+        values = told if isinstance(told, dict) else {}
+        known = [f"{key} {values[key]}" for key in _FACTS[field or ""][1] if key in values]
+        if known:
+            return Say(f"{answer.device} reports {', '.join(known)}.")
+    return None
 
 
 def _facts(found: Found) -> Say:

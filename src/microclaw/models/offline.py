@@ -9,8 +9,9 @@ import re
 import time
 from collections.abc import Sequence
 
-from microclaw.models import acting, managing, programs
-from microclaw.models.places import split_device
+from microclaw.models import acting, managing, programs, rules
+from microclaw.models.deploying import seconds
+from microclaw.models.places import pads_to_pins, split_device
 from microclaw.models.protocol import AssistantReply, Message, ModelReply, ModelRequest, ToolCall, ToolReturn, UserText
 from microclaw.models.quantities import normalize_quantities
 from microclaw.models.reply import Act, CannotDo, Decision, Found, Say, Situation, read_return
@@ -21,6 +22,15 @@ ADD_A_MODEL = (
     "for any sentence set ANTHROPIC_API_KEY, OPENAI_API_KEY, or OPENAI_BASE_URL for a free local model "
     "(Ollama: OPENAI_BASE_URL=http://localhost:11434/v1), then start the host again"
 )
+_REFUSALS = {
+    "destroys": ("I do not erase or overwrite what a board starts from.", "remove programs with: stop NAME"),
+    "protection": ("I do not switch off what protects the board.", "remove a program that it stops with: stop NAME"),
+    "damages": ("I do not do that: it can damage the board or what is wired to it.", "which pins are free"),
+    "people": (
+        "I do not do that: mains voltage is dangerous to people and destroys the board.",
+        "let someone qualified wire a relay module, then: turn on the relay on pin 4",
+    ),
+}
 _BARE_PIN = re.compile(r"(?:(?:on|at|the|its?|it is|it's) )*(?:pin )?(\d{1,3})")
 _YES = frozenset({"yes", "yes do it", "do it", "y", "sure", "yes please"})
 
@@ -75,11 +85,12 @@ def _decide(request: ModelRequest) -> Decision:
         return Say(
             "That says what not to do, so I did nothing.", "negated", "say what to do instead, as in: stop blink"
         )
+    device = named or scene.meant
+    text = pads_to_pins(text, device.board if device else None)
     completed = _completed(sentences, text, before)
     reading, said = completed or (sentences.read(text), said)
     if reading is None:
         return _not_understood(sentences, text)
-    device = named or scene.meant
     try:
         return _next_step(sentences, Situation(reading, said, scene, device, named is not None, returns))
     except CannotDo as exc:
@@ -90,6 +101,8 @@ def _next_step(sentences: Sentences, at: Situation) -> Decision:
     kind = at.reading.kind
     if kind in programs.KINDS:
         return programs.decide(at)
+    if kind in rules.KINDS:
+        return rules.decide(at)
     if kind in acting.KINDS:
         return acting.decide(at)
     if kind in managing.KINDS:
@@ -108,17 +121,38 @@ def _next_step(sentences: Sentences, at: Situation) -> Decision:
                 "do it at the board; this host puts its programs back when the board returns",
             )
         case "unsafe":
-            return Say(
-                "I do not erase or overwrite what a board starts from.", "refused", "remove programs with: stop NAME"
-            )
+            return _refused(at.reading.word("reason") or "destroys")
         case "schedule":
-            return Say(
-                "Times of day and dates are not possible in this version; what repeats or reacts on the board is.",
-                "not_possible",
-                "try: read the temperature every 10 seconds",
-            )
+            return _scheduled(sentences, at)
         case _:
             raise AssertionError(f"no way to answer the kind of sentence {kind!r}")
+
+
+def _refused(reason: str) -> Say:
+    why, instead = _REFUSALS[reason]
+    return Say(why, "refused", instead)
+
+
+def _scheduled(sentences: Sentences, at: Situation) -> Say:
+    """Says what was understood, what is to be done as well as when, and that it will not happen."""
+    values = at.reading.values
+    when = " ".join(str(values[name]) for name in ("date", "clock", "repeat") if name in values)
+    if "delay_ms" in values:
+        when = f"in {seconds(int(values['delay_ms']))}"
+    inner = sentences.read(at.reading.word("what") or "")
+    intent = None
+    if inner is not None:
+        try:
+            decision = _next_step(sentences, dataclasses.replace(at, reading=inner))
+            intent = decision.intent if isinstance(decision, Act) else None
+        except CannotDo as exc:
+            intent = exc.say.text
+    understood = f"I understand {intent or at.reading.word('what')}, {when}. " if when else ""
+    return Say(
+        f"{understood}Nothing was done: times of day, dates and delays are not possible in this version.",
+        "not_possible",
+        "what repeats or reacts on the board is: read the temperature every 10 seconds",
+    )
 
 
 def _this_turn(messages: Sequence[Message]) -> tuple[str, tuple[Found, ...], tuple[Message, ...]]:

@@ -33,6 +33,11 @@ QUANTITIES = {
 }
 
 
+_PAD = re.compile(r"(?i)(?<![\w.])(?:pins? )?d(\d{1,2})(?![\w.%])")
+# arduino-esp32 variants/XIAO_ESP32S3/pins_arduino.h: D0 to D10
+_PADS = {"xiao-esp32s3": dict(enumerate((1, 2, 3, 4, 5, 6, 43, 44, 7, 8, 9)))}
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """A pin that is meant; `active_level` lights what hangs on it. `is_led` when the board's own LED is meant."""
@@ -51,6 +56,14 @@ def split_device(said: str, scene: Scene) -> tuple[str, KnownDevice | None]:
         if count == 1:
             return rest, device
     return said, None
+
+
+def pads_to_pins(said: str, board: BoardProfile | None) -> str:
+    """ "D5" as "pin 5", or as the GPIO of that pad on a board whose pads are numbered on their own."""
+    pads = _PADS.get(board.board_id) if board else None
+    if pads is None:
+        return _PAD.sub(lambda m: f"pin {int(m[1])}", said)
+    return _PAD.sub(lambda m: f"pin {pads[int(m[1])]}" if int(m[1]) in pads else m[0], said)
 
 
 def board_of(at: Situation) -> BoardProfile:
@@ -86,6 +99,12 @@ def place_of(at: Situation, slot: str = "pin") -> Place:
 def sensor_of(at: Situation, quantity: str) -> tuple[Quantity, int]:
     """The sensor for a quantity and its I2C address on this board."""
     board = board_of(at)
+    if quantity not in QUANTITIES:
+        raise ask(
+            f"The profile of {board.title} has no sensor for {quantity}, and this version no driver for one."
+            f"{'' if at.reading.number('pin') is not None else ' Which pin is its analog output on?'}",
+            "read its voltage on an analog pin: read adc 4",
+        )
     wanted = QUANTITIES[quantity]
     sensors = board.i2c.sensors if board.i2c else {}
     if wanted.sensor not in sensors:

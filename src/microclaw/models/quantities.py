@@ -1,8 +1,9 @@
 """Numbers with units, however they are said, in one written form. Knows no sentences; asks nobody.
 
 Times become whole milliseconds ("every half second" -> "every 500 ms"), rates a period ("twice a second" ->
-"period 500 ms"), other quantities whole thousandths ("28.5 °C" -> "28500 milli degrees"), pins "pin N". Sentence
-templates then need one form each. hassil reads number words too, but only as whole numbers of a fixed range.
+"period 500 ms"), other quantities whole thousandths ("28.5 °C" -> "28500 milli degrees"), pins "pin N" and several of
+them "pin N also pin M", times of day "clock 0645". Sentence templates then need one form each. hassil reads number
+words too, but only as whole numbers of a fixed range.
 """
 
 from __future__ import annotations
@@ -34,6 +35,38 @@ _UNITS = {
     "w": ("watts", 1000), "watt": ("watts", 1000), "watts": ("watts", 1000), "mw": ("watts", 1),
 }  # fmt: skip
 
+QUANTITY_WORDS = frozenset(
+    {*_ONES, *_TENS, *_TIME_MS, *_UNITS, "hundred", "thousand", "half", "quarter", "couple", "other", "gpio", "number"}
+    | {
+        "celsius",
+        "fahrenheit",
+        "degrees",
+        "degree",
+        "hertz",
+        "period",
+        "clock",
+        "tomorrow",
+        "tonight",
+        "daily",
+        "morning",
+    }
+    | {
+        "evening",
+        "night",
+        "noon",
+        "midnight",
+        "weekday",
+        "weekend",
+        "sunrise",
+        "sunset",
+        "monday",
+        "tuesday",
+        "plusminus",
+    }
+    | {"wednesday", "thursday", "friday", "saturday", "sunday", "also", "milli"}
+)
+"""Words that this module, and what reads times of day, know."""
+
 _NUMBER = r"(?<![\w.])-?\d+(?:\.\d+)?"
 _TIME_NAMES = "|".join(sorted(_TIME_MS, key=len, reverse=True))
 _UNIT_NAMES = "|".join(re.escape(u) for u in sorted(_UNITS, key=len, reverse=True))
@@ -49,6 +82,7 @@ _HALVES = (
     (re.compile(r"\b(?:a )?tenth of a (?=second|sec)"), "0.1 "),
     (re.compile(r"\b1/2 (?=second|sec|minute|min|hour|s\b)"), "0.5 "),
     (re.compile(r"\b1/4 (?=second|sec|minute|min|hour)"), "0.25 "),
+    (re.compile(r"\b(?:a )?couple of (?=second|sec|minute|min|hour)"), "2 "),
 )
 _TIMES = re.compile(
     r"\b(once|twice|thrice|\d+(?:\.\d+)? ?(?:times|x)) (?:a|an|per|each|every|in a) (second|sec|s|minute|min|hour)\b"
@@ -57,11 +91,21 @@ _HERTZ = re.compile(rf"({_NUMBER}) ?(k?)(?:hz|hertz|herz)\b")
 _PER_SECOND = re.compile(rf"({_NUMBER}) ?(?:/|per|a) ?(?:s|sec|second)\b")
 _FAHRENHEIT = re.compile(rf"({_NUMBER}) ?(?:° ?f|degrees? (?:f|fahrenheit)|fahrenheit)(?!\w)")
 _CELSIUS = re.compile(rf"({_NUMBER}) ?(?:° ?c?|degrees?(?: (?:c|celsius|centigrade))?|celsius|c)(?!\w)")
+_SWING = re.compile(
+    r"(?:\+ ?/? ?-|±|plus[ -]?(?:or )?[ /-]?minus) ?(\d+(?:\.\d+)?)(?: ?(?:° ?c?|degrees?(?: c)?|k|%|percent))?(?!\w)"
+)
 _UNIT = re.compile(rf"({_NUMBER}) ?({_UNIT_NAMES})(?!\w)")
 _BARE_LIMIT = re.compile(
     rf"\b(above|below|over|under|than|exceeds|reaches|beneath|past|at) ({_NUMBER})(?! ?(?:milli|ms|hz|\d))(?=$| |,)"
 )
-_PIN = re.compile(r"\b(?:gpio pins?|gpio|io|pin number|pin no\.?|pin|pins)[ _#-]*#?(\d{1,4})\b")
+_PIN_NAME = r"(?:gpio pins?|gpios?|ios?|pin numbers?|pin no\.?|pins?)"
+_PIN = re.compile(rf"\b{_PIN_NAME}[ _#-]*#?(\d{{1,4}})\b|(?<!\w)#(\d{{1,4}})\b")
+_LISTED = rf"(?:{_PIN_NAME}[ _#-]*)?#?(?<![.:])\d{{1,3}}(?![\d.:%])"
+_PINS_LISTED = re.compile(
+    rf"\b(?:{_PIN_NAME} )?{_LISTED}(?:(?:,? and |, ?| ?& ?| ?\+ ?|, ?and){_LISTED})+"
+    rf"(?! ?(?:{_TIME_NAMES}|{_UNIT_NAMES}|times|x|degrees?|°|c|f|k?hz|milli)(?!\w))"
+)
+_PINS_IN_A_ROW = re.compile(r"\b(?:pins|gpios|ios|gpio pins)((?: \d{1,3}){2,})(?![\w.%])")
 _WORD_NUMBER = re.compile(
     rf"\b(?:{'|'.join([*_ONES, *_TENS])})(?:(?:[ -]|(?: and )|(?: hundred(?: and)? )|(?: thousand(?: and)? ))"
     rf"(?:{'|'.join([*_ONES, *_TENS])}|hundred|thousand))*(?: hundred| thousand)?"
@@ -81,10 +125,13 @@ def normalize_quantities(text: str) -> str:
     said = _ABOVE.sub(" above ", _BELOW.sub(" below ", said))
     said = re.sub(r"\s+", " ", said).strip()
     said = re.sub(r"[\s.!?,;:]+$", "", said)
-    said = re.sub(r"(?<=\w)[,;:](?= )", "", said)
     said = _WORD_NUMBER.sub(_digits, said)
+    said = re.sub(r"\b(\d+) ?x\b", r"\1 times", said)
+    said = _PINS_LISTED.sub(_pin_list, said)
+    said = _PINS_IN_A_ROW.sub(_pin_list, said)
+    said = re.sub(r"(?<=\w)[,;:](?= )", "", said)
     said = _ROUND.sub(lambda m: "100" if m[1] == "hundred" else "1000", said)
-    said = _PIN.sub(lambda m: f"pin {int(m[1])}", said)
+    said = _PIN.sub(lambda m: f"pin {int(m[1] or m[2])}", said)
     return _limits(_times(_CLOCK.sub(_clock, said)))
 
 
@@ -101,10 +148,16 @@ def _times(said: str) -> str:
 
 
 def _limits(said: str) -> str:
+    said = _SWING.sub(lambda m: f"plusminus {_whole(Fraction(m[1]) * 1000)} milli", said)
     said = _FAHRENHEIT.sub(lambda m: f"{_whole((Fraction(m[1]) - 32) * 5000 / 9)} milli degrees", said)
     said = _CELSIUS.sub(lambda m: f"{_whole(Fraction(m[1]) * 1000)} milli degrees", said)
     said = _UNIT.sub(lambda m: f"{_whole(Fraction(m[1]) * _UNITS[m[2]][1])} milli {_UNITS[m[2]][0]}", said)
     return _BARE_LIMIT.sub(lambda m: f"{m[1]} {_whole(Fraction(m[2]) * 1000)} milli", said)
+
+
+def _pin_list(match: re.Match[str]) -> str:
+    """ "pins 4, 5 and 6" -> "pin 4 also pin 5 also pin 6"."""
+    return " also ".join(f"pin {int(number)}" for number in re.findall(r"\d+", match[0]))
 
 
 def _clock(match: re.Match[str]) -> str:
@@ -143,7 +196,7 @@ def _period_of(hertz: Fraction) -> str:
 def _digits(match: re.Match[str]) -> str:
     """ "two hundred and fifty" -> "250", "zero point five" -> "0.5"; words that form no one number stay apart."""
     whole, _, decimals = match[0].partition(" point ")
-    numbers: list[int] = []
+    text = joint = ""
     thousands = group = 0
     room = 1000  # what may still be added: less than the last word's own size, so that "five six" is two numbers
     for word in re.split(r"[ -]", whole):
@@ -151,12 +204,15 @@ def _digits(match: re.Match[str]) -> str:
             group, room = group * 100, 100
         elif word == "thousand":
             thousands, group, room = thousands + group * 1000, 0, 1000
-        elif word != "and":
+        elif word == "and":
+            joint = " and"
+            continue
+        else:
             value = _ONES.get(word, _TENS.get(word, 0))
             if value >= room:
-                numbers.append(thousands + group)
+                text = f"{text}{thousands + group}{joint} "
                 thousands = group = 0
             group, room = group + value, 10 if word in _TENS else 0
-    numbers.append(thousands + group)
-    text = " ".join(map(str, numbers))
+        joint = ""
+    text = f"{text}{thousands + group}"
     return f"{text}.{''.join(str(_ONES[w]) for w in decimals.split())}" if decimals else text

@@ -5,13 +5,15 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from microclaw.models.quantities import normalize_quantities
+from microclaw.models.quantities import QUANTITY_WORDS, normalize_quantities
+from microclaw.models.spelling import Spelling
+from microclaw.models.times_of_day import When, split_when
 
 if TYPE_CHECKING:
     from hassil import Intents
@@ -20,6 +22,7 @@ MAX_SENTENCE_CHARS = 300
 READINGS_KEPT = 64
 
 _FILES = ("words", "programs", "now", "manage", "refused")  # help lists the kinds in this order
+_REMINDER = re.compile(r"^(?:remind|wake|alert|notify|warn|call) (?:me|us)\b")
 _NEGATIONS = re.compile(
     r"\b(?:not|no|never|none|nothing|nobody|neither|nor|without|avoid|refrain|except|unless|instead|cannot|"
     r"(?:do|does|did|is|are|was|were|ca|wo|would|could|should|must|need|have|has|had|ai|sha|might)n'?t|cant|wont|dont)\b"
@@ -45,19 +48,46 @@ class Reading:
 class Sentences:
     """The sentences of one language that work without a model."""
 
-    def __init__(self, intents: Intents, examples: Mapping[str, str]) -> None:
+    def __init__(
+        self, intents: Intents, examples: Mapping[str, str], filler: Sequence[str], words: Iterable[str]
+    ) -> None:
         self._intents = intents
         self.examples = examples
+        self._filler = _one_of(filler)
+        self._spelling = Spelling(words)
         self.read = lru_cache(READINGS_KEPT)(self._read)  # a turn asks again after each tool
 
     def _read(self, text: str) -> Reading | None:
-        """The reading of the whole sentence, or None when no template matches all of it."""
-        from hassil import recognize_best
+        """The reading of the whole sentence, or None when no template matches all of it.
 
+        A sentence that names a time of day or a date is a "schedule" whose value "what" is the rest.
+        """
         said = normalize_quantities(text[: MAX_SENTENCE_CHARS + 1])
         if not said or len(said) > MAX_SENTENCE_CHARS:
             return None
-        found = recognize_best(said, self._intents)
+        found = self._timed(said)
+        if found is None:
+            mended = self._spelling.mend(said)
+            found = self._timed(normalize_quantities(mended)) if mended != said else None
+        return found
+
+    def _timed(self, said: str) -> Reading | None:
+        timed = split_when(said)
+        if timed is None:
+            return self._recognize(said)
+        what, when = timed
+        if self._recognize(what) is None and not _REMINDER.search(what):
+            return None
+        return Reading("schedule", {"what": what} | _told(when))
+
+    def _recognize(self, said: str) -> Reading | None:
+        """What a template makes of it, politeness left out; as it stands where nothing else was said ("hello")."""
+        from hassil import recognize_best
+
+        plain = re.sub(r"\s+", " ", self._filler.sub(" ", said)).strip()
+        found = recognize_best(plain, self._intents) if plain else None
+        if found is None and plain != said:
+            found = recognize_best(said, self._intents)
         if found is None:
             return None
         values = {e.name: _plain(e.value) for e in found.entities_list if not e.name.startswith("_")}
@@ -94,7 +124,36 @@ def english() -> Sentences:
     for name in _FILES:
         merge_dict(merged, tomllib.loads((folder / f"{name}.toml").read_text(encoding="utf-8")))
     examples = {name: kind["example"] for name, kind in merged["intents"].items() if "example" in kind}
-    return Sentences(Intents.from_dict(merged), examples)
+    return Sentences(Intents.from_dict(merged), examples, merged["filler"], {*_words(merged), *QUANTITY_WORDS})
+
+
+def _one_of(phrases: Sequence[str]) -> re.Pattern[str]:
+    longest_first = sorted(phrases, key=len, reverse=True)
+    return re.compile(rf"(?<![\w-])(?:{'|'.join(re.escape(p) for p in longest_first)})(?![\w-])")
+
+
+def _words(value: Any) -> Iterator[str]:
+    """Every word of the sentences' data; what stands in braces or angles is a name, no word."""
+    match value:
+        case str():
+            yield from re.findall(r"[a-z]+(?:-[a-z]+)?", re.sub(r"\{[^}]*\}|<[^>]*>", " ", value))
+        case dict():
+            for part in value.values():
+                yield from _words(part)
+        case list():
+            for part in value:
+                yield from _words(part)
+
+
+def _told(when: When) -> dict[str, int | str | bool]:
+    told: dict[str, int | str | bool | None] = {
+        "clock": when.clock,
+        "repeat": when.repeat,
+        "date": when.date,
+        "delay_ms": when.delay_ms,
+    }
+    told["notify"] = True if when.notify else None
+    return {name: value for name, value in told.items() if value is not None}
 
 
 def _plain(value: object) -> int | str | bool:

@@ -1,0 +1,45 @@
+"""Slips of the keyboard in words that sentences are made of: mended one word at a time. Guesses no meaning."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+_WORD = re.compile(r"[a-z]+(?:-[a-z]+)?")
+_SHORTEST_SWAPPED = 3  # "teh", "trun"
+_SHORTEST_DROPPED = 5  # "swich", "blik": a letter too few or too many; shorter words have too many neighbours
+_SHORTEST_WRONG = 6  # "butron": one other letter
+
+
+class Spelling:
+    """The words that are known. A word is mended only to the one known word that a single slip turns it into."""
+
+    def __init__(self, words: Iterable[str]) -> None:
+        self._words = frozenset(words)
+        self._by_length: dict[int, list[str]] = {}
+        for word in sorted(self._words):
+            self._by_length.setdefault(len(word), []).append(word)
+
+    def mend(self, text: str) -> str:
+        """The text with each unknown word replaced where there is exactly one way to."""
+        return _WORD.sub(lambda m: self._mended(m[0]), text)
+
+    def _mended(self, word: str) -> str:
+        if word in self._words or len(word) < _SHORTEST_SWAPPED:
+            return word
+        lengths = range(len(word) - 1, len(word) + 2)
+        near = [known for length in lengths for known in self._by_length.get(length, ()) if _one_slip(word, known)]
+        return near[0] if len(near) == 1 else word
+
+
+def _one_slip(word: str, known: str) -> bool:
+    """Whether one is the other with two neighbours swapped, a letter dropped, added or (in long words) changed."""
+    if word[0] != known[0] and word[0] != known[1:2] and word[1:2] != known[0]:
+        return False
+    short, long = sorted((word, known), key=len)
+    at = next((i for i, (a, b) in enumerate(zip(short, long, strict=False)) if a != b), len(short))
+    if len(short) < len(long):
+        return len(long) >= _SHORTEST_DROPPED and short[at:] == long[at + 1 :]
+    if word[at + 2 :] == known[at + 2 :] and word[at : at + 2] == known[at : at + 2][::-1]:
+        return True
+    return len(word) >= _SHORTEST_WRONG and word[at + 1 :] == known[at + 1 :]
