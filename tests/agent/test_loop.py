@@ -144,8 +144,8 @@ async def test_what_a_crash_left_open_is_told_by_its_kind(
 async def test_a_listener_that_leaves_lets_the_running_call_end_and_no_other_begin(make_agent: MakeAgent) -> None:
     workshop = Workshop(hold=asyncio.Event())
     assert workshop.hold is not None
-    replies = [call("gpio-set", pin=1), call("gpio-set", pin=2), say("done")]
-    async with make_agent(replies, workshop=workshop) as agent:
+    both = ModelReply("", (*call("gpio-set", pin=1).calls, *call("gpio-set", pin=2).calls))
+    async with make_agent([both, say("done")], workshop=workshop) as agent:
         events = agent.loop.chat(Inbound("test", "c1", "both"))
         waiting = asyncio.ensure_future(anext(events))
         await asyncio.wait_for(workshop.holding.wait(), 5)
@@ -156,6 +156,29 @@ async def test_a_listener_that_leaves_lets_the_running_call_end_and_no_other_beg
         assert workshop.done == ["set 1 1"]
         assert follow_up.text == "done"
         assert await agent.journal.unfinished() == ()
+
+
+async def test_a_listener_that_leaves_ends_the_wait_for_the_model(make_agent: MakeAgent) -> None:
+    class Silent(ScriptedModel):
+        asked = asyncio.Event()
+
+        async def respond(self, request: ModelRequest) -> ModelReply:
+            if self.asked.is_set():
+                return await super().respond(request)
+            self.asked.set()
+            silence: asyncio.Future[ModelReply] = asyncio.get_running_loop().create_future()
+            return await silence
+
+    model = Silent([say("second is answered")])
+    async with make_agent(model=model) as agent:
+        events = agent.loop.chat(Inbound("test", "c1", "first"))
+        waiting = asyncio.ensure_future(anext(events))
+        await asyncio.wait_for(model.asked.wait(), 5)
+        waiting.cancel()
+        await asyncio.wait([waiting], timeout=5)
+        assert (await agent.answer("second")).text == "second is answered"
+        kept = agent.sessions.path("test", "c1").read_text()
+    assert "nobody listens any more" in kept
 
 
 async def test_steps_come_while_the_turn_works(make_agent: MakeAgent) -> None:

@@ -105,7 +105,7 @@ class AgentLoop:
             async for event in stream.events():
                 yield event
         finally:
-            stream.abandoned = True
+            stream.abandon()
 
     async def _warm_up(self) -> None:
         """A model that cannot be loaded is told by the first turn; the loop goes on."""
@@ -167,8 +167,8 @@ class AgentLoop:
             journal=self._journal,
             limits=self._limits,
             report=stream.report,
-            stopped=lambda: stream.abandoned,
         )
+        stream.when_abandoned(turn.stop)
         answer = await turn.run(
             TurnRequest(
                 turn_id=secrets.token_hex(8),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from microclaw.agent.events import Answer, TurnEvent
 from microclaw.bus.events import Step
@@ -18,7 +18,20 @@ class TurnStream:
     def __init__(self, max_waiting: int = MAX_WAITING_EVENTS) -> None:
         self._waiting: deque[TurnEvent] = deque(maxlen=max_waiting)
         self._news = asyncio.Event()
-        self.abandoned = False  # the listener has gone: finish what is half done, start nothing more
+        self._abandoned = False
+        self._when_abandoned: Callable[[], None] | None = None
+
+    def abandon(self) -> None:
+        """The listener has gone: what is half done is finished, nothing more is started."""
+        self._abandoned = True
+        if self._when_abandoned is not None:
+            self._when_abandoned()
+
+    def when_abandoned(self, act: Callable[[], None]) -> None:
+        """Call `act` when the listener goes; at once when it has gone already."""
+        self._when_abandoned = act
+        if self._abandoned:
+            act()
 
     def put(self, event: TurnEvent) -> None:
         """Never waits; belongs to the event loop's thread."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from microclaw.agent.effects import EffectJournal, run_journaled
@@ -30,7 +29,12 @@ from microclaw.tools.tool import ToolContext, ToolResult
 from microclaw.tools.toolbox import Toolbox
 
 DEPLOY_TOOL = "deploy-wasm-app"
+_STOPPED = "stopped before the next step, as nobody listens any more"
 _MENDABLE = frozenset({"build_error", "trial_failed"})
+
+
+class _Stopped(MicroclawError):
+    code = "cancelled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +85,20 @@ class Turn:
         journal: EffectJournal,
         limits: TurnLimits,
         report: Report,
-        stopped: Callable[[], bool],
     ) -> None:
         self._model = model
         self._tools = tools
         self._journal = journal
         self._limits = limits
         self._report = report
-        self._stopped = stopped
+        self._stopped = False
+        self._asking: asyncio.Timeout | None = None
+
+    def stop(self) -> None:
+        """Start nothing more: a tool call that runs is finished, waiting for the model ends at once."""
+        self._stopped = True
+        if self._asking is not None and not self._asking.expired():
+            self._asking.reschedule(0)
 
     async def run(self, request: TurnRequest) -> Answer:
         """Ask and act until the model answers; the deadline is checked before each request and each call."""
@@ -113,15 +123,21 @@ class Turn:
 
     async def _ask(self, request: TurnRequest, progress: _Progress, deadline: float) -> ModelReply:
         began = asyncio.get_running_loop().time()
+        if self._stopped:
+            raise _Stopped(_STOPPED)
         asked = ModelRequest(request.system, tuple(progress.messages), self._tools.specs, scene=request.scene)
         try:
-            async with asyncio.timeout_at(deadline):
+            async with asyncio.timeout_at(deadline) as self._asking:
                 reply = await self._model.respond(asked)
         except TimeoutError as exc:
+            if self._stopped:
+                raise _Stopped(_STOPPED) from exc
             raise ModelError(
                 f"{self._model.name} did not answer before the turn's {self._limits.turn_s:g} s were over",
                 next_step="ask again; if it stays slow, choose another model with MICROCLAW_MODEL",
             ) from exc
+        finally:
+            self._asking = None
         progress.usage = _sum(progress.usage, reply.usage)
         took_ms = (asyncio.get_running_loop().time() - began) * 1000
         for step in model_steps(self._model.name, reply, took_ms):
@@ -135,10 +151,8 @@ class Turn:
         calls = reply.calls[: self._limits.calls_a_reply]
         progress.messages.append(AssistantReply(reply.text, calls))
         for index, call in enumerate(calls):
-            if self._stopped():
-                return self._ended(
-                    progress, "stopped before the next step, as nobody listens any more", "cancelled", None
-                )
+            if self._stopped:
+                raise _Stopped(_STOPPED)
             if asyncio.get_running_loop().time() >= deadline:
                 return self._ended(
                     progress,
