@@ -158,4 +158,9 @@ def test_openapi_describes_the_open_routes_only(api: tuple[str, int]) -> None:
     status, _, document = ask(api, "GET", "/api/openapi.json")
     assert status == 200
     assert set(document["paths"]) == {"/healthz", "/api/compile-wasm"}
-    assert ask(api, "GET", "/api/docs")[0] == 200
+    status, headers, page = ask(api, "GET", "/api/docs")
+    assert status == 200
+    assert "default-src 'none'" in headers["content-security-policy"]
+    assert b"POST /api/compile-wasm" in page
+    assert b"optimizationLevel" in page
+    assert b"<script" not in page

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.responses import HTMLResponse
 from starlette.types import ASGIApp
 
 from microclaw import __version__
@@ -14,6 +15,7 @@ from microclaw.web.app_api import app_router
 from microclaw.web.chat_api import chat_router
 from microclaw.web.compile_api import compile_router
 from microclaw.web.device_api import device_router
+from microclaw.web.docs_page import HEADERS, docs_page
 from microclaw.web.failures import add_failure_handlers
 from microclaw.web.guard import LOOPBACK_NAMES, Guard
 from microclaw.web.parts import HostParts
@@ -43,10 +45,12 @@ def people_app(compile_source: Compile, limits: Limits) -> ASGIApp:
 
 
 def _base(title: str) -> FastAPI:
-    app = FastAPI(
-        title=title, version=__version__, docs_url="/api/docs", redoc_url=None, openapi_url="/api/openapi.json"
-    )
+    app = FastAPI(title=title, version=__version__, docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
     add_failure_handlers(app)
+
+    @app.get("/api/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        return HTMLResponse(docs_page(app.openapi()), headers=HEADERS)
 
     @app.get("/healthz", tags=["host"], summary="Alive")
     async def healthz() -> dict[str, Any]:
