@@ -81,6 +81,21 @@ def test_answer_after_a_mended_failure_is_shown() -> None:
     assert out.getvalue().splitlines()[-1] == "answer   it blinks: 8 edges"
 
 
+@pytest.mark.parametrize(
+    ("answer", "shown"),
+    [
+        (Answer("Which pin?", error_code="ambiguous", next_step="name it"), "asks     Which pin?\nnext     name it\n"),
+        (Answer("That removes all. Say yes.", error_code="confirm"), "asks     That removes all. Say yes.\n"),
+        (Answer("There is no device yet.", error_code="ambiguous"), "sorry    There is no device yet.\n"),
+        (Answer("I do not know this?", error_code="not_understood"), "sorry    I do not know this?\n"),
+    ],
+)
+def test_a_question_back_is_no_apology(answer: Answer, shown: str) -> None:
+    terminal, out = page()
+    terminal.event(answer)
+    assert out.getvalue() == shown
+
+
 def test_streamed_answer_is_not_printed_twice() -> None:
     terminal, out = page()
     terminal.event(Delta("it "))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 Stage: TypeAlias = Literal[
-    "intent", "plan", "code", "model", "tool", "compile", "check", "try", "deploy", "verify", "undo", "sorry"
+    "intent", "plan", "code", "model", "tool", "compile", "check", "try", "deploy", "verify", "undo", "asks", "sorry"
 ]
 EvidenceKind: TypeAlias = Literal["counted", "reported", "accepted"]
 

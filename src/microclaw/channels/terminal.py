@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TextIO
+from typing import Literal, TextIO
 
 from microclaw.agent.events import Answer, Delta, TurnEvent
-from microclaw.bus.events import Edge, Step
+from microclaw.bus.events import Edge, Stage, Step
 from microclaw.channels.pin_track import CELLS, draw_track
 from microclaw.channels.text import clean, clean_line, duration, wrap, wrap_code
 from microclaw.errors import MicroclawError
@@ -89,7 +89,8 @@ class Terminal:
             self._streamed = False
             self._write("\n")
         elif answer.text and not self._apology.endswith(answer.text):
-            self.row("sorry" if answer.error_code else "answer", answer.text, bad=bool(answer.error_code))
+            stage = _answer_stage(answer)
+            self.row(stage, answer.text, bad=stage == "sorry")
             if answer.next_step:
                 self.row("next", answer.next_step)
         self._apology = ""
@@ -169,6 +170,14 @@ class Terminal:
 def standard_look(out: TextIO, *, no_color: bool = False) -> Look:
     """The look for a stream of this process."""
     return look_for(out, os.environ, no_color=no_color)
+
+
+def _answer_stage(answer: Answer) -> Stage | Literal["answer"]:
+    """A question back to the person is no failure, though nothing was done."""
+    if answer.error_code is None:
+        return "answer"
+    asks = answer.error_code == "confirm" or (answer.error_code == "ambiguous" and "?" in answer.text)
+    return "asks" if asks else "sorry"
 
 
 def _columns(stage: str, text: str) -> str:
