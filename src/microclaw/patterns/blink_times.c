@@ -1,10 +1,11 @@
-/* Blink a number of times: the pin changes its level every HALF_PERIOD_MS until it was on TIMES times. */
+/* Blink a number of times: the pin changes its level every HALF_PERIOD_MS until it was on TIMES times.
+ * ON is the level that lights: 0 where the LED is lit by low. */
 #include "microclaw.h"
 
 #define PIN 2
 #define HALF_PERIOD_MS 500
 #define TIMES 3
-#define ON 1 /* the level that lights: 0 where the LED is lit by low */
+#define ON 1
 
 static int led, timer, changes_left = 2 * TIMES - 1;
 

@@ -1,5 +1,6 @@
 /* Threshold pulse: the pin is on for FOR_MS each time a sensor's value comes to be above (ABOVE 1) or below (ABOVE 0) a
- * limit, in thousandths; the next time counts when the value was back by HYSTERESIS_MILLI in between. */
+ * limit, in thousandths; the next time counts when the value was back by HYSTERESIS_MILLI in between. ON is the level
+ * that lights: 0 where the LED is lit by low. */
 #include "microclaw.h"
 
 #define PIN 4
@@ -10,7 +11,7 @@
 #define HYSTERESIS_MILLI 500
 #define FOR_MS 5000
 #define EVERY_MS 1000
-#define ON 1 /* the level that lights: 0 where the LED is lit by low */
+#define ON 1
 
 static int i2c, output, was_beyond;
 

@@ -1,11 +1,11 @@
-/* Traffic light: red, red and yellow, green, yellow, for ever. */
+/* Traffic light: red, red and yellow, green, yellow, for ever; red and green last LONG_MS, the others SHORT_MS. */
 #include "microclaw.h"
 
 #define RED_PIN 4
 #define YELLOW_PIN 5
 #define GREEN_PIN 6
-#define LONG_MS 5000 /* red alone, and green */
-#define SHORT_MS 1000 /* red and yellow, and yellow alone */
+#define LONG_MS 5000
+#define SHORT_MS 1000
 
 static const struct {
     unsigned char red, yellow, green;
