@@ -25,6 +25,7 @@ from microclaw.wasm.glue import build_glue, headers_hash
 from microclaw.wasm.image import Image
 from microclaw.wasm.inspect import Module, parse_module
 from microclaw.wasm.opcodes import check_opcodes
+from microclaw.wasm.own_names import own_defines
 from microclaw.wasm.pins import check_pins
 from microclaw.wasm.process import Processes, in_worker
 from microclaw.wasm.reader import FeatureError, ModuleError
@@ -92,7 +93,7 @@ async def compile_module(
     toolchain = find_toolchain()
     cache = cache or _default_cache()
     commands = (
-        toolchain.compile_command(text.file, optimization, board_defines(board)),
+        toolchain.compile_command(text.file, optimization, (*board_defines(board), *own_defines(text))),
         toolchain.link_command({}, stack_bytes),
         binaryen_identity(),
     )

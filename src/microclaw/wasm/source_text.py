@@ -18,7 +18,10 @@ from microclaw.wasm.toolchain import HEADERS
 
 MAX_SOURCE_BYTES: Final = 256 << 10
 INTERNAL_HEADERS: Final = frozenset(
-    ("pin_marks.h", "glue/glue.h", "glue/data_seq.h", "glue/sensors.h", "shim/shim.h", "name.h")
+    (
+        *("pin_marks.h", "plain_format.h", "name.h", "glue/glue.h", "glue/data_seq.h", "glue/sensors.h", "shim/shim.h"),
+        *("libc/libc.h", "libc/decimal.h", "libc/format.h", "libc/real.h"),
+    )
 )
 
 _TOKEN: Final = re.compile(

@@ -1,4 +1,4 @@
-/* ctype.h: what the firmware has. */
+/* ctype.h: as in C17, the C locale. */
 #pragma once
 int isupper(int c);
 int isalpha(int c);
@@ -10,4 +10,9 @@ int isxdigit(int c);
 int isalnum(int c);
 int tolower(int c);
 int toupper(int c);
-static inline int islower(int c) { return c >= 'a' && c <= 'z'; }
+int islower(int c);
+int ispunct(int c);
+int iscntrl(int c);
+int isblank(int c);
+int isascii(int c);
+int toascii(int c);

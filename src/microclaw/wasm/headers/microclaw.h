@@ -14,7 +14,23 @@
 int every(unsigned ms, void (*task)(void)); /* call task every ms, first after ms; returns the timer */
 int after(unsigned ms, void (*task)(void)); /* call task once after ms; returns the timer */
 void cancel(int timer);                     /* stop a timer; one that is over is ignored */
-unsigned millis(void);                      /* milliseconds since boot, wraps after 49 days */
+#ifndef MICROCLAW_OWN_millis
+unsigned millis(void); /* milliseconds since boot, wraps after 49 days */
+#endif
+#ifndef MICROCLAW_OWN_micros
+unsigned long micros(void); /* microseconds since boot, wraps after 71 minutes */
+#endif
+
+/* Waiting, in a program that has a main; after on_init it would block everything: use every and after there. */
+#ifndef MICROCLAW_OWN_delay
+void delay(unsigned ms);
+#endif
+#ifndef MICROCLAW_OWN_delay_ms
+void delay_ms(unsigned ms);
+#endif
+#ifndef MICROCLAW_OWN_delayMicroseconds
+void delayMicroseconds(unsigned us);
+#endif
 
 /* Digital pins. Open each pin once and keep what gpio_open returns. */
 #define GPIO_IN 1

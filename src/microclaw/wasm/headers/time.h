@@ -1,4 +1,5 @@
-/* time.h: what the firmware has; time_t and clock_t are 64 bits wide. */
+/* time.h: time_t and clock_t are 64 bits wide. The board's calendar starts at 1970 with each boot unless something sets
+ * it; there is no time zone: local time is UTC. */
 #pragma once
 #include <stddef.h>
 typedef long long time_t;
@@ -18,3 +19,16 @@ time_t time(time_t *out);
 clock_t clock(void);
 int clock_gettime(clockid_t clock, struct timespec *now);
 struct tm *localtime_r(const time_t *time, struct tm *out);
+
+double difftime(time_t end, time_t begin);
+time_t mktime(struct tm *tm);
+time_t timegm(struct tm *tm);
+struct tm *gmtime(const time_t *time);
+struct tm *gmtime_r(const time_t *time, struct tm *out);
+struct tm *localtime(const time_t *time);
+char *asctime(const struct tm *tm);
+char *asctime_r(const struct tm *tm, char *out);
+char *ctime(const time_t *time);
+char *ctime_r(const time_t *time, char *out);
+size_t strftime(char *out, size_t size, const char *format, const struct tm *tm) __attribute__((format(strftime, 3, 0)));
+int nanosleep(const struct timespec *wanted, struct timespec *left);

@@ -1,0 +1,3 @@
+/* stdnoreturn.h: as in C17. */
+#pragma once
+#define noreturn _Noreturn

@@ -1,0 +1,191 @@
+"""The libc's own code, compiled as for a program, in a wasm runtime whose natives are the host's; and the host's libc."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import struct
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import wasmtime
+
+from microclaw.wasm import HEADERS
+from microclaw.wasm.toolchain import Toolchain, find_toolchain
+
+TIMEOUT_S = 120
+LIBC_FILES = sorted((HEADERS / "libc").glob("*.c"))
+PAGES = 4
+
+
+def compile_libc(toolchain: Toolchain, directory: Path) -> Path:
+    """Every function of the libc in one module, each of them exported."""
+    commands = [toolchain.glue_command(LIBC_FILES)]
+    objects = [f"{path.stem}.o" for path in LIBC_FILES]
+    options = ["--no-entry", "--export-all", "--import-undefined", "--fatal-warnings", f"--initial-memory={PAGES << 16}"]
+    commands.append([*toolchain.linker, *options, *objects, "-o", "libc.wasm"])
+    for command in commands:
+        done = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+        assert done.returncode == 0, done.stderr
+    return directory / "libc.wasm"
+
+
+class Libc:
+    """Calls of our functions with Python values: bytes become text in the wasm memory, Buffer room to be written."""
+
+    def __init__(self, wasm: Path) -> None:
+        self.store = wasmtime.Store()
+        module = wasmtime.Module.from_file(self.store.engine, str(wasm))
+        self.printed = b""
+        functions = []
+        for wanted in module.imports:
+            assert isinstance(wanted.type, wasmtime.FuncType)
+            functions.append(wasmtime.Func(self.store, wanted.type, getattr(self, f"native_{wanted.name}")))
+        self.exports = wasmtime.Instance(self.store, module, functions).exports(self.store)
+        memory, base = self.exports["memory"], self.exports["__heap_base"]
+        assert isinstance(memory, wasmtime.Memory)
+        assert isinstance(base, wasmtime.Global)
+        self.memory = memory
+        self._base = int(base.value(self.store))
+        self._top = self._base
+
+    def call(self, name: str, *arguments: Any) -> Any:
+        """Call a function; bytes are placed in memory with a NUL behind them. What was placed before is forgotten."""
+        function = self.exports[name]
+        assert isinstance(function, wasmtime.Func)
+        return function(self.store, *(self.place(a) if isinstance(a, bytes) else a for a in arguments))
+
+    def place(self, data: bytes) -> int:
+        """Put bytes and a NUL where nothing else is; the address, a multiple of 8."""
+        address = (self._top + 15) & ~7
+        self._top = address + len(data) + 1
+        assert self._top < PAGES << 16, "the test's memory is full"
+        self.memory.write(self.store, data + b"\0", address)
+        return address
+
+    def forget(self) -> None:
+        self._top = self._base
+        self.printed = b""
+
+    def bytes_at(self, address: int, size: int) -> bytes:
+        return bytes(self.memory.read(self.store, address, address + size))
+
+    def text_at(self, address: int) -> bytes:
+        return self.bytes_at(address, (PAGES << 16) - address).partition(b"\0")[0]
+
+    def int_at(self, address: int) -> int:
+        return int(struct.unpack("<i", self.bytes_at(address, 4))[0])
+
+    def set_int(self, address: int, value: int) -> None:
+        self.memory.write(self.store, struct.pack("<i", value), address)
+
+    @property
+    def errno(self) -> int:
+        return self.int_at(self.call("microclaw_errno"))
+
+    @errno.setter
+    def errno(self, value: int) -> None:
+        self.set_int(self.call("microclaw_errno"), value)
+
+    def pack(self, arguments: Sequence[int | float | bytes], longs: Sequence[bool] = ()) -> int:
+        """A va_list: ints and addresses in 4 bytes, long long (where `longs` says so) and double in 8, aligned."""
+        packed = b""
+        for number, value in enumerate(arguments):
+            wide = number < len(longs) and longs[number]
+            if isinstance(value, float) or wide:
+                packed += b"\0" * (-len(packed) % 8)
+                packed += struct.pack("<d", value) if isinstance(value, float) else struct.pack("<q", _signed(value, 64))
+            else:
+                word = self.place(value) if isinstance(value, bytes) else value
+                packed += struct.pack("<i", _signed(word, 32))
+        return self.place(packed)
+
+    def native_printf(self, form: int, va: int) -> int:
+        assert self.text_at(form) == b"%s", "the libc prints through %s only"
+        return self._print(self.text_at(struct.unpack("<I", self.bytes_at(va, 4))[0]))
+
+    def native_vprintf(self, form: int, va: int) -> int:
+        return self.native_printf(form, va)
+
+    def native_putchar(self, char: int) -> int:
+        return self._print(bytes([char & 255]))
+
+    def _print(self, text: bytes) -> int:
+        self.printed += text
+        return len(text)
+
+    def native_malloc(self, size: int) -> int:
+        return self.place(bytes(size))
+
+    def native_memset(self, to: int, value: int, size: int) -> int:
+        self.memory.write(self.store, bytes([value & 255]) * size, to)
+        return to
+
+    def native_memcpy(self, to: int, source: int, size: int) -> int:
+        self.memory.write(self.store, self.bytes_at(source, size), to)
+        return to
+
+    def native_pow(self, x: float, y: float) -> float:
+        return math.pow(x, y)
+
+    def native_clock(self) -> int:
+        return 5_000_000_123
+
+    def native_usleep(self, _microseconds: int) -> int:
+        return 0
+
+    def native_sleep(self, _seconds: int) -> int:
+        return 0
+
+    def native_abort(self, _code: int) -> None:
+        raise RuntimeError("aborted")
+
+
+def _signed(value: int | bytes, bits: int) -> int:
+    assert isinstance(value, int)
+    value &= (1 << bits) - 1
+    return value - (1 << bits) if value >> (bits - 1) else value
+
+
+class HostLibc:
+    """The host's libc through ctypes."""
+
+    def __init__(self) -> None:
+        self.c = ctypes.CDLL("libc.so.6", use_errno=True)
+        self.m = ctypes.CDLL("libm.so.6")
+
+    def of_double(self, name: str, count: int) -> Callable[..., float]:
+        function = getattr(self.m, name)
+        function.argtypes = [ctypes.c_double] * count
+        function.restype = ctypes.c_double
+        return function  # type: ignore[no-any-return]
+
+    def of_float(self, name: str, count: int) -> Callable[..., float]:
+        function = getattr(self.m, name)
+        function.argtypes = [ctypes.c_float] * count
+        function.restype = ctypes.c_float
+        return function  # type: ignore[no-any-return]
+
+
+@pytest.fixture(scope="session")
+def libc_module(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return compile_libc(find_toolchain(), tmp_path_factory.mktemp("libc"))
+
+
+@pytest.fixture(scope="session")
+def shared_libc(libc_module: Path) -> Libc:
+    return Libc(libc_module)
+
+
+@pytest.fixture
+def libc(shared_libc: Libc) -> Libc:
+    shared_libc.forget()
+    return shared_libc
+
+
+@pytest.fixture(scope="session")
+def host() -> HostLibc:
+    return HostLibc()
