@@ -26,6 +26,11 @@ def board(start_board: StartBoard) -> BoardUnderTest:
     return start_board("--clock", "virtual", "--serial", "0")
 
 
+@pytest.fixture
+def wired(start_board: StartBoard) -> BoardUnderTest:
+    return start_board("--clock", "virtual", "--serial", "0", "--nodes", "uart,spi")
+
+
 def set_gpio(board: BoardUnderTest, *settings: tuple[int, int]) -> None:
     """Drive pins over the serial line, and wait for the answers."""
     with board.serial() as line, line.makefile("rb") as lines:
@@ -222,8 +227,8 @@ def test_every_op_has_an_example_on_the_page() -> None:
     assert ops == set(control.OPS)
 
 
-def test_examples_of_the_page_are_true(board: BoardUnderTest) -> None:
-    bench = board.control()
+def test_examples_of_the_page_are_true(wired: BoardUnderTest) -> None:
+    bench = wired.control()
     for match in EXAMPLE.finditer(PAGE.read_text(encoding="utf-8")):
         wanted = json.loads(match["reply"])
         got = bench.raw(match["request"].encode())
@@ -231,3 +236,28 @@ def test_examples_of_the_page_are_true(board: BoardUnderTest) -> None:
         for name, value in wanted.items():
             if value != "...":
                 assert got[name] == value, (match["request"], name)
+
+
+def test_uart_bytes_go_as_hex(wired: BoardUnderTest) -> None:
+    bench = wired.control()
+    assert bench.ask(control.UartWrite("00" * 130)).taken == 128
+    assert bench.ask(control.UartRead()) == control.UartPage("", 0, 0)
+    for wrong in ('"data":"0"', '"data":"zz"', '"data":"00","port":3', '"data":"00","port":-1'):
+        assert bench.raw(b'{"id":90,"op":"uart_write",%s}' % wrong.encode())["ok"] is False
+
+
+def test_spi_buses_are_those_of_the_chip(wired: BoardUnderTest) -> None:
+    bench = wired.control()
+    bench.ask(control.SpiConnect(2, loopback=True))
+    bench.ask(control.SpiConnect(1, answers=("ff", "00")))
+    assert bench.ask(control.SpiRead()).exchanges == ()
+    for bus in (0, 3):
+        with pytest.raises(CallRejected, match="no SPI bus"):
+            bench.ask(control.SpiConnect(bus))
+
+
+def test_wires_that_the_firmware_has_no_node_for_are_refused(board: BoardUnderTest) -> None:
+    bench = board.control()
+    for request in (control.UartRead(), control.UartWrite("00"), control.SpiRead(), control.SpiConnect(1)):
+        with pytest.raises(CallRejected, match="has no /dev/"):
+            bench.ask(request)

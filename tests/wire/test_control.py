@@ -27,6 +27,13 @@ REQUESTS: list[tuple[control.AnyRequest, bytes]] = [
         control.SetSensor("bme280", {"temperature_c": 31.5}),
         b'{"id":1,"op":"set_sensor","sensor":"bme280","values":{"temperature_c":31.5}}\n',
     ),
+    (control.UartRead(since=3), b'{"id":1,"op":"uart","port":0,"since":3}\n'),
+    (control.UartWrite("0d", port=1), b'{"id":1,"op":"uart_write","data":"0d","port":1}\n'),
+    (control.SpiRead(), b'{"id":1,"op":"spi","since":0}\n'),
+    (
+        control.SpiConnect(2, answers=("ff00",)),
+        b'{"id":1,"op":"spi_connect","bus":2,"loopback":false,"answers":["ff00"]}\n',
+    ),
     (control.Power("cut"), b'{"id":1,"op":"power","action":"cut"}\n'),
     (control.Fault("mute", 2), b'{"id":1,"op":"fault","name":"mute","count":2,"after_bytes":0}\n'),
     (control.Advance(600_000.0), b'{"id":1,"op":"advance","ms":600000.0}\n'),
@@ -43,6 +50,9 @@ REPLIES: list[tuple[control.AnyRequest, object, str]] = [
     (control.Apps(), control.AppTable((APP,)), '"apps":[{"name":"blink","state":"running"'),
     (control.Pins(), control.PinTable((control.PinRow(2, 1, "output", 0, 0, "blink"),)), '"pins":[{"pin":2,"level":1'),
     (control.Info(), INFO, '"name":"virtual-1"'),
+    (control.UartRead(), control.UartPage("6869", 2, 0), '"data":"6869","next":2'),
+    (control.UartWrite("00"), control.UartRoom(1, 4.0), '"taken":1'),
+    (control.SpiRead(), control.SpiPage((control.SpiRow(1.0, 2, "9f", "00"),), 1, 0), '[[1.0,2,"9f","00"]]'),
     (control.Advance(5), control.Advanced(5.0, True, None), '"idle":true,"stuck":null'),
     (control.Power("on"), control.Done(0.0), '"now_ms":0.0'),
 ]

@@ -12,8 +12,10 @@ import signal
 import sys
 import tempfile
 import threading
+from dataclasses import replace
 from pathlib import Path
 
+from microclaw.boards.profile import BoardProfile
 from microclaw.boards.reader import load_board
 from microclaw.errors import ConfigError, MicroclawError
 from microclaw.virtual.board import Board
@@ -30,6 +32,8 @@ from microclaw.wire.wasmachine.attributes import Generation
 
 DEFAULT_WASMACHINE_PORT = 18_080
 CLOSE_S = 2.0
+EXTRA_NODES = frozenset({"uart", "spi"})
+"""Nodes that a build can have and those of the profiles have not."""
 END_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 PR_SET_PDEATHSIG = 1
 
@@ -62,7 +66,7 @@ class BoardProcess:
     def __init__(self, options: argparse.Namespace) -> None:
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._options = options
-        profile = load_board(options.board)
+        profile = _with_nodes(load_board(options.board), options.nodes)
         wasmachine = listen_tcp(options.host, options.wasmachine, "--wasmachine")
         serial = None
         if options.serial not in ("pty", "none"):
@@ -180,6 +184,13 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--mode", choices=("stock", "kind"), default="stock", help="kind: apps outlive a power cut")
     parser.add_argument("--generation", choices=("new", "old"), help="attribute types (default: the board profile's)")
     parser.add_argument("--seed", type=int, default=0, help="makes the firmware's races repeatable")
+    parser.add_argument(
+        "--nodes",
+        type=_nodes,
+        default=frozenset(),
+        metavar="uart,spi",
+        help="device nodes that stock builds lack",
+    )
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--flash", type=Path, metavar="DIR", help="keep /storage and kept apps there between runs")
     parser.add_argument("--die-with-parent", action="store_true", help="end when the starting process ends (Linux)")
@@ -200,6 +211,18 @@ def _port(text: str) -> int:
 
 def _serial(text: str) -> str:
     return text if text in ("pty", "none") else str(_port(text))
+
+
+def _nodes(text: str) -> frozenset[str]:
+    nodes = frozenset(text.split(","))
+    if not nodes <= EXTRA_NODES:
+        raise argparse.ArgumentTypeError(f"any of {', '.join(sorted(EXTRA_NODES))}, separated by commas")
+    return nodes
+
+
+def _with_nodes(profile: BoardProfile, nodes: frozenset[str]) -> BoardProfile:
+    firmware = replace(profile.firmware, device_nodes=profile.firmware.device_nodes | nodes)
+    return replace(profile, firmware=firmware)
 
 
 def _die_with_parent() -> None:

@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from microclaw.virtual.board import Board
 from microclaw.virtual.memory import BoardCrash, WasmTrap
-from microclaw.virtual.natives.ledc import Ledc
+from microclaw.virtual.nodes.ledc import Ledc
 from microclaw.virtual.process import Process, ProgramExit
 from microclaw.virtual.task import Interrupted, Task
 from microclaw.virtual.timers import Timers
 
 if TYPE_CHECKING:
-    from microclaw.virtual.board import Board
-    from microclaw.virtual.instance import Instance
+    from microclaw.virtual.instance import Instance  # the wasm engine takes 0.1 s to import
 
 QUEUE_LENGTH: Final = 50
 """WAMR's DEFAULT_QUEUE_LENGTH; what comes while it is full is lost."""

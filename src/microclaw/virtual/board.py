@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from microclaw.boards.profile import BoardProfile
 from microclaw.errors import PinRefused, UnknownName
@@ -19,8 +19,11 @@ from microclaw.virtual.clock import Clock
 from microclaw.virtual.console import LineBuffer
 from microclaw.virtual.history import History, Page
 from microclaw.virtual.pins import Pin, PinState
+from microclaw.virtual.records import EdgeRecord, LogRecord, Observer, PwmRecord
 from microclaw.virtual.sensors import I2cSensor, attach_sensors
+from microclaw.virtual.spi import SpiBuses
 from microclaw.virtual.storage import Storage
+from microclaw.virtual.uart import Uarts
 
 EDGE_RING: Final = 65_536
 PWM_RING: Final = 8_192
@@ -29,34 +32,6 @@ ADC_FULL_SCALE_V: Final = 3.3
 ADC_MAX: Final = 4095
 
 PowerEvent: TypeAlias = Literal["cut", "on"]
-
-
-class EdgeRecord(NamedTuple):
-    t_ms: float
-    pin: int
-    level: int
-
-
-class PwmRecord(NamedTuple):
-    """`duty` is 0-255, scaled from the LEDC's 13 bits."""
-
-    t_ms: float
-    pin: int
-    duty: int
-    frequency_hz: int
-
-
-class LogRecord(NamedTuple):
-    t_ms: float
-    app: str | None
-    text: str
-
-
-class Observer(Protocol):
-    """Who watches the board as it happens; `number` is the record's place in its history."""
-
-    def on_edge(self, number: int, record: EdgeRecord) -> None: ...
-    def on_log(self, number: int, record: LogRecord) -> None: ...
 
 
 class AdcReading(NamedTuple):
@@ -88,6 +63,8 @@ class Board:
         self.powered = True
         self.is_after_panic = False  # while a boot that follows a panic begins
         self.sensors: dict[str, I2cSensor] = attach_sensors(profile.i2c.sensors if profile.i2c else {})
+        self.uarts = Uarts(profile.chip)
+        self.spi = SpiBuses(profile.chip, clock.now_ms)
         self._lock = threading.RLock()
         self._switching = threading.RLock()
         self._pins = {number: Pin(number) for number in sorted(profile.pins)}
@@ -347,6 +324,8 @@ class Board:
         for sensor in self.sensors.values():
             sensor.reset()
         self._claims.clear()
+        self.uarts.reset()
+        self.spi.reset()
 
     def _pin(self, pin: int) -> Pin:
         state = self._pins.get(pin)

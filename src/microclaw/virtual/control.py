@@ -13,8 +13,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from microclaw.errors import MicroclawError, ProtocolError
-from microclaw.virtual.board import EdgeRecord, LogRecord
 from microclaw.virtual.ports import SEND_TIMEOUT_S, hang_up, read_some
+from microclaw.virtual.records import EdgeRecord, LogRecord
 from microclaw.wire import control as wire
 from microclaw.wire.jsonline import LineDecoder
 

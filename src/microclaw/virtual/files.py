@@ -5,17 +5,17 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Final, Protocol
 
-from microclaw.virtual.natives.gpio import GpioFile
-from microclaw.virtual.natives.i2c import I2cFile
-from microclaw.virtual.natives.ledc import NODES, Ledc, LedcFile
+from microclaw.virtual.board import Board
+from microclaw.virtual.nodes.caller import Caller
+from microclaw.virtual.nodes.gpio import GpioFile
+from microclaw.virtual.nodes.i2c import I2cFile
+from microclaw.virtual.nodes.ledc import NODES, Ledc, LedcFile
+from microclaw.virtual.nodes.spi import SpiFile, host_exists
+from microclaw.virtual.nodes.uart import UartFile
 from microclaw.virtual.posix import Errno, PosixError
 from microclaw.wire.wasmachine.ioctl import OpenFlag
-
-if TYPE_CHECKING:
-    from microclaw.virtual.board import Board
-    from microclaw.virtual.process import Process
 
 FIRST_FD: Final = 3
 MAX_FILES: Final = 16
@@ -29,7 +29,7 @@ class OpenFile(Protocol):
 
     def write(self, data: bytes, /) -> int: ...
     def read(self, size: int, /) -> bytes: ...
-    def ioctl(self, process: Process, command: int, va: int, /) -> None: ...
+    def ioctl(self, caller: Caller, command: int, va: int, /) -> None: ...
     def close(self) -> None: ...
     def abandon(self) -> None:
         """The app ended without closing it: give back what the host holds, leave the device as it is."""
@@ -95,7 +95,7 @@ class StorageFile:
         except OSError as exc:
             raise PosixError(_errno_of(exc)) from exc
 
-    def ioctl(self, _process: Process, _command: int, _va: int, /) -> None:
+    def ioctl(self, _caller: Caller, _command: int, _va: int, /) -> None:
         raise PosixError(Errno.EINVAL)
 
     def sync(self) -> None:
@@ -121,7 +121,7 @@ class _Console:
     def read(self, _size: int, /) -> bytes:
         raise PosixError(Errno.EBADF)
 
-    def ioctl(self, _process: Process, _command: int, _va: int, /) -> None:
+    def ioctl(self, _caller: Caller, _command: int, _va: int, /) -> None:
         raise PosixError(Errno.EINVAL)
 
     def close(self) -> None:
@@ -186,6 +186,10 @@ class FileTable:
             return LedcFile(self._ledc, index)
         if node == "i2c" and index == 0 and self._board.profile.i2c is not None:
             return I2cFile(self._board)
+        if node == "spi" and host_exists(self._board, index):
+            return SpiFile(self._board, index)
+        if node == "uart":
+            return UartFile(self._board, number)
         raise PosixError(Errno.EINVAL)
 
     def _open_gpio(self, pin: int, flags: int) -> GpioFile:

@@ -13,13 +13,15 @@ from typing import assert_never
 from microclaw.errors import CallRejected, MicroclawError
 from microclaw.virtual.app import App
 from microclaw.virtual.app_manager import AppManager, AppShelf, Limits
-from microclaw.virtual.board import Board, LogRecord, PowerEvent
+from microclaw.virtual.board import Board, PowerEvent
 from microclaw.virtual.clock import VirtualClock
 from microclaw.virtual.control import Watcher
 from microclaw.virtual.faults import Faults
+from microclaw.virtual.records import LogRecord
 from microclaw.virtual.runtime import Runtime
 from microclaw.virtual.serial_port import SerialPty, SerialTcp
 from microclaw.virtual.tcp import WasmachinePort
+from microclaw.virtual.wires import serve_wires
 from microclaw.wire import control as wire
 from microclaw.wire.wasmachine.attributes import Generation
 from microclaw.wire.wasmachine.frame import FrameType
@@ -104,6 +106,8 @@ class Machine:
                 return self._done()
             case wire.SetInput() | wire.SetAdc() | wire.SetSensor():
                 return self._set(request)
+            case wire.UartRead() | wire.UartWrite() | wire.SpiRead() | wire.SpiConnect():
+                return serve_wires(request, self.board)
             case wire.Power(action=action):
                 {"cut": self.board.power_cut, "on": self.board.power_on, "reset": self.board.reset}[action]()
                 return self._done()

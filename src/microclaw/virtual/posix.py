@@ -8,6 +8,7 @@ from enum import IntEnum
 class Errno(IntEnum):
     """WASI preview 1 values; esp-wasmachine maps newlib's to them (errno_c2wasm)."""
 
+    EAGAIN = 6
     EBADF = 8
     EBUSY = 10
     EEXIST = 20

@@ -11,7 +11,7 @@ from microclaw.virtual.clock import Clock
 from microclaw.virtual.files import FileTable
 from microclaw.virtual.heap import Heap
 from microclaw.virtual.memory import LinearMemory, WasmTrap
-from microclaw.virtual.natives.ledc import Ledc
+from microclaw.virtual.nodes.ledc import Ledc
 from microclaw.virtual.task import Task
 from microclaw.virtual.timers import Timers
 

@@ -10,7 +10,7 @@ from microclaw.errors import InvalidModule, ProtocolError
 from microclaw.virtual.app import App
 from microclaw.virtual.board import Board, PowerEvent
 from microclaw.virtual.module import MAGIC, VERSION, prepare
-from microclaw.virtual.natives.ledc import Ledc
+from microclaw.virtual.nodes.ledc import Ledc
 
 MIN_HEAP_BYTES: Final = 256
 _DEATH_S: Final = 1.0

@@ -31,6 +31,8 @@ from microclaw.wire.json_fields import (
 MAX_LINE_BYTES = 65_536
 MAX_EDGES_A_PAGE = 1_500
 MAX_LOG_BYTES_A_PAGE = 24_000
+MAX_UART_BYTES_A_PAGE = 16_384
+MAX_SPI_EXCHANGES_A_PAGE = 24  # of at most 2 x 512 bytes
 MAX_ADVANCE_MS = 86_400_000.0
 MAX_PIN = 63
 
@@ -54,6 +56,15 @@ class PwmRow(NamedTuple):
     pin: int
     duty: int
     frequency_hz: int
+
+
+class SpiRow(NamedTuple):
+    """Bytes in hex: `sent` by the program, `received` by it."""
+
+    t_ms: float
+    bus: int
+    sent: str
+    received: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +136,32 @@ class LogPage:
 @dataclass(frozen=True, slots=True)
 class PwmPage:
     changes: tuple[PwmRow, ...]
+    next: int
+    dropped: int
+    more: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class UartPage:
+    """Bytes in hex that programs sent; `next` and `dropped` count bytes."""
+
+    data: str
+    next: int
+    dropped: int
+    more: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class UartRoom:
+    """`taken`: how many of the bytes the receive FIFO had room for."""
+
+    taken: int
+    now_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class SpiPage:
+    exchanges: tuple[SpiRow, ...]
     next: int
     dropped: int
     more: bool = False
@@ -240,6 +277,44 @@ class SetSensor(Request[Done]):
 
 
 @dataclass(frozen=True, slots=True)
+class UartRead(Request[UartPage]):
+    """What programs sent through a UART, from byte `since` on."""
+
+    op = "uart"
+    reply = UartPage
+    port: int = 0
+    since: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class UartWrite(Request[UartRoom]):
+    """Let bytes (hex) arrive at a UART."""
+
+    op = "uart_write"
+    reply = UartRoom
+    data: str
+    port: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SpiRead(Request[SpiPage]):
+    op = "spi"
+    reply = SpiPage
+    since: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SpiConnect(Request[Done]):
+    """Wire a device to an SPI bus: a loop, or one that gives `answers` (hex), one an exchange, then zeros."""
+
+    op = "spi_connect"
+    reply = Done
+    bus: int
+    loopback: bool = False
+    answers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Power(Request[Done]):
     """`action` is cut, on or reset."""
 
@@ -269,7 +344,23 @@ class Advance(Request[Advanced]):
 
 
 AnyRequest: TypeAlias = (
-    Info | Pins | Edges | Log | Pwm | Apps | Watch | SetInput | SetAdc | SetSensor | Power | Fault | Advance
+    Info
+    | Pins
+    | Edges
+    | Log
+    | Pwm
+    | Apps
+    | Watch
+    | SetInput
+    | SetAdc
+    | SetSensor
+    | UartRead
+    | UartWrite
+    | SpiRead
+    | SpiConnect
+    | Power
+    | Fault
+    | Advance
 )
 _REQUESTS: dict[str, type[AnyRequest]] = {cls.op: cls for cls in get_args(AnyRequest)}
 OPS = tuple(_REQUESTS)
@@ -406,12 +497,26 @@ def _check(request: AnyRequest) -> None:
             raise ProtocolError(f"action must be cut, on or reset, got {action!r}")
         case Advance(ms=ms) if not 0 <= ms <= MAX_ADVANCE_MS:
             raise ProtocolError(f"ms must be from 0 to {MAX_ADVANCE_MS:.0f}, got {ms}")
-        case Edges(since=since) | Log(since=since) | Pwm(since=since) if since < 0:
+        case (
+            Edges(since=since) | Log(since=since) | Pwm(since=since) | UartRead(since=since) | SpiRead(since=since)
+        ) if since < 0:
             raise ProtocolError(f"since must not be negative, got {since}")
+        case UartWrite(data=data):
+            _check_hex("data", data)
+        case SpiConnect(answers=answers):
+            for answer in answers:
+                _check_hex("answers", answer)
         case Fault(count=count, after_bytes=after) if count < 0 or after < 0:
             raise ProtocolError("count and after_bytes must not be negative")
         case _:
             pass
+
+
+def _check_hex(name: str, text: str) -> None:
+    try:
+        bytes.fromhex(text)
+    except ValueError as exc:
+        raise ProtocolError(f"{name} must be bytes in hex", next_step="two digits a byte, as in 68690d") from exc
 
 
 def _line(members: Mapping[str, object]) -> bytes:
@@ -438,6 +543,8 @@ _READERS: dict[str, Reader] = {
     **PLAIN_READERS,
     "tuple[EdgeRow, ...]": rows_of(tuple_of(EdgeRow, read_float, read_int, read_int)),
     "tuple[LogRow, ...]": rows_of(tuple_of(LogRow, read_float, optional(read_str), read_str)),
+    "tuple[str, ...]": rows_of(read_str),
+    "tuple[SpiRow, ...]": rows_of(tuple_of(SpiRow, read_float, read_int, read_str, read_str)),
     "tuple[PwmRow, ...]": rows_of(tuple_of(PwmRow, read_float, read_int, read_int, read_int)),
 }
 _READERS["tuple[PinRow, ...]"] = rows_of(object_of(PinRow, _READERS))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -115,12 +115,15 @@ MakeBench = Callable[..., Bench]
 
 @pytest.fixture
 def make_bench(compile_c: CompileC, tmp_path: Path) -> Iterator[MakeBench]:
-    """Make a bench; keyword arguments go to the Board."""
+    """Make a bench; `nodes` are added to the firmware's device nodes, other arguments go to the Board."""
     benches: list[Bench] = []
 
-    def make(**options: object) -> Bench:
+    def make(nodes: frozenset[str] = frozenset(), **options: object) -> Bench:
         clock = VirtualClock()
-        board = Board(load_board("virtual"), clock, storage_dir=tmp_path / "storage", **options)  # type: ignore[arg-type]
+        profile = load_board("virtual")
+        firmware = replace(profile.firmware, device_nodes=profile.firmware.device_nodes | nodes)
+        profile = replace(profile, firmware=firmware)
+        board = Board(profile, clock, storage_dir=tmp_path / "storage", **options)  # type: ignore[arg-type]
         benches.append(Bench(board, Runtime(board), clock, compile_c))
         return benches[-1]
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from microclaw.virtual.posix import PosixError
-
-if TYPE_CHECKING:
-    from microclaw.virtual.process import Process
+from microclaw.virtual.process import Process
 
 Handler: TypeAlias = Callable[..., int | float | None]
 """Called with the process and the arguments: pointers unsigned and checked, integers signed, floats as they are."""

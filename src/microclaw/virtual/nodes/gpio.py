@@ -6,15 +6,11 @@ gpio_pulldown_en and GPIOC_PULLDOWN_EN gpio_pullup_en, so on such a firmware a b
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from microclaw.virtual.natives.data_seq import take_data_seq
+from microclaw.virtual.board import Board
+from microclaw.virtual.nodes.caller import Caller
+from microclaw.virtual.nodes.data_seq import take_data_seq
 from microclaw.virtual.posix import Errno, PosixError
 from microclaw.wire.wasmachine.ioctl import GpioFlag, IoctlCommand, OpenFlag
-
-if TYPE_CHECKING:
-    from microclaw.virtual.board import Board
-    from microclaw.virtual.process import Process
 
 
 class GpioFile:
@@ -53,8 +49,8 @@ class GpioFile:
             raise PosixError(Errno.EINVAL)
         return bytes([self._board.read_pin(self.pin)])
 
-    def ioctl(self, process: Process, command: int, va: int) -> None:
-        values = take_data_seq(process.memory, va)
+    def ioctl(self, caller: Caller, command: int, va: int) -> None:
+        values = take_data_seq(caller.memory, va)
         if command != IoctlCommand.GPIOCSCFG:
             raise PosixError(Errno.EINVAL)
         self._configure(GpioFlag(values.pop(1, 4) & 7))

@@ -8,15 +8,13 @@ once; channels are numbered across all nodes, so two nodes with one channel each
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from microclaw.virtual.natives.data_seq import take_data_seq
+from microclaw.virtual.board import Board
+from microclaw.virtual.nodes.caller import Caller
+from microclaw.virtual.nodes.data_seq import take_data_seq
 from microclaw.virtual.posix import Errno, PosixError
 from microclaw.wire.wasmachine.ioctl import IoctlCommand
-
-if TYPE_CHECKING:
-    from microclaw.virtual.board import Board
-    from microclaw.virtual.process import Process
 
 NODES: Final = 4
 CHANNELS: Final = 4
@@ -137,19 +135,19 @@ class LedcFile:
     def read(self, _size: int, /) -> bytes:
         raise PosixError(Errno.ENOSYS)
 
-    def ioctl(self, process: Process, command: int, va: int) -> None:
+    def ioctl(self, caller: Caller, command: int, va: int) -> None:
         match command:
             case IoctlCommand.LEDCIOCSCFG:
-                values = take_data_seq(process.memory, va)
+                values = take_data_seq(caller.memory, va)
                 frequency_hz, count = values.pop(1, 4), values.pop(2, 1)
                 # Every channel reads the same frame types: all get channel 0's pin, duty and phase.
                 channel = [values.pop(0x103, 1), values.pop(0x203, 4), values.pop(0x303, 4)] if count else [0, 0, 0]
-                self._ledc.configure(self._node, frequency_hz, count, channel[0], channel[1], channel[2], process.name)
-                process.pins.add(channel[0])
+                self._ledc.configure(self._node, frequency_hz, count, channel[0], channel[1], channel[2], caller.name)
+                caller.pins.add(channel[0])
             case IoctlCommand.LEDCIOCSSETFREQ:
-                self._ledc.set_frequency(self._node, process.memory.u32(va))
+                self._ledc.set_frequency(self._node, caller.memory.u32(va))
             case IoctlCommand.LEDCIOCSSETDUTY:
-                values = take_data_seq(process.memory, va)
+                values = take_data_seq(caller.memory, va)
                 self._ledc.set_duty(self._node, values.pop(1, 1), values.pop(2, 4))
             case IoctlCommand.LEDCIOCSPAUSE | IoctlCommand.LEDCIOCSRESUME:
                 self._ledc.pause(self._node, command == IoctlCommand.LEDCIOCSPAUSE)

@@ -1,0 +1,89 @@
+"""/dev/spi/N as esp-iot-solution's ext_vfs_spi.c serves it, N being the SPI host. Simulates no clock, only bytes.
+
+What a program meets there: the number of bytes that a slave exchange moved never comes back (the firmware's macro
+writes it to the wrong place); a transfer has at most 512 bytes; closing a bus that was not configured is an error; and
+a configuration that failed after its bus was set up keeps the bus until a reset.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from microclaw.virtual.board import Board
+from microclaw.virtual.memory import OutOfBounds
+from microclaw.virtual.nodes.caller import Caller
+from microclaw.virtual.nodes.data_seq import DataSeq, take_data_seq
+from microclaw.virtual.posix import Errno, PosixError
+from microclaw.wire.wasmachine.ioctl import IoctlCommand
+
+MAX_TRANSFER_BYTES: Final = 512
+MAX_CLOCK_HZ: Final = 80_000_000
+_MASTER: Final = 1
+
+
+def host_exists(board: Board, number: int) -> bool:
+    """Whether /dev/spi/N opens; host 0 does, and cannot be configured."""
+    return 0 <= number <= max(board.spi.hosts)
+
+
+class SpiFile:
+    """An open bus; its configuration ends with close, or with the app."""
+
+    def __init__(self, board: Board, host: int) -> None:
+        self._board = board
+        self._host = host
+        self._configured = False
+
+    def write(self, _data: bytes, /) -> int:
+        raise PosixError(Errno.ENOSYS)
+
+    def read(self, _size: int, /) -> bytes:
+        raise PosixError(Errno.ENOSYS)
+
+    def ioctl(self, caller: Caller, command: int, va: int) -> None:
+        values = take_data_seq(caller.memory, va)
+        match command:
+            case IoctlCommand.SPIIOCSCFG:
+                self._configure(caller, values)
+            case IoctlCommand.SPIIOCEXCHANGE:
+                self._exchange(caller, values)
+            case _:
+                raise PosixError(Errno.EINVAL)
+
+    def close(self) -> None:
+        if not self._configured:
+            raise PosixError(Errno.EIO)
+        self.abandon()
+
+    def abandon(self) -> None:
+        if self._configured:
+            self._board.spi.release(self._host)
+        self._configured = False
+
+    def _configure(self, caller: Caller, values: DataSeq) -> None:
+        pins = [values.pop(kind, 1) for kind in (1, 2, 3, 4)]
+        flags = values.pop(5, 4)
+        if not flags & _MASTER:
+            raise PosixError(Errno.ENOTSUP)  # nothing on this bench would clock a slave: it would wait for ever
+        clock_hz = values.pop(6, 4)
+        if self._configured:
+            raise PosixError(Errno.EINVAL)
+        if self._host not in self._board.spi.hosts or not all(map(self._board.has_pin, pins)):
+            raise PosixError(Errno.EIO)
+        if not self._board.spi.claim(self._host) or not 0 < clock_hz <= MAX_CLOCK_HZ:
+            raise PosixError(Errno.EIO)
+        self._configured = True
+        caller.pins.update(pins)
+
+    def _exchange(self, caller: Caller, values: DataSeq) -> None:
+        tx, rx, size = values.pop(1, 4), values.pop(2, 4), values.pop(3, 4)
+        if not self._configured:
+            raise PosixError(Errno.EINVAL)
+        if size > MAX_TRANSFER_BYTES:
+            raise PosixError(Errno.EIO)
+        try:
+            sent = caller.memory.read(tx, size)
+            caller.memory.check(rx, size)
+        except OutOfBounds:
+            raise PosixError(Errno.EINVAL) from None
+        caller.memory.write(rx, self._board.spi.exchange(self._host, sent))
