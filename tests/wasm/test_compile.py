@@ -187,7 +187,7 @@ async def test_undefined_variable_is_refused(compile_c: Any) -> None:
 
 async def test_program_with_neither_main_nor_on_init_is_told_so(compile_c: Any) -> None:
     error = await refused(compile_c, "#include <stdio.h>\nint start(void) {\n    return puts(0);\n}\n")
-    assert error.message == "the program has no on_init"
+    assert error.message == "the program has neither main nor on_init: nothing would ever run"
     assert "every(ms, task)" in (error.hint or "")
 
 

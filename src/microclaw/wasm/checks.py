@@ -50,9 +50,10 @@ def check_exports(module: Module, source: SourceText | None, file: str) -> Itera
             yield at(source, source.find_name(name) if source else None, f"{name} is defined twice", hint, file=file)
     if "on_init" not in functions:
         place = source.find_name("main") if source is not None else None
-        has_main = place is not None or "main" in functions
-        message = "the program has no on_init" + (", and the firmware never calls main" if has_main else "")
-        hint = "write void on_init(void): open pins, start timers with every(ms, task), and return"
+        message = "the program has neither main nor on_init: nothing would ever run"
+        if place is not None:
+            message = "the firmware never calls main by itself, and this is none that can be called for it"
+        hint = "write int main(void), or void on_init(void) that opens pins, starts every(ms, task), and returns"
         yield at(source, place, message, hint, file=file)
     for name, params in APP_EXPORTS.items():
         if name not in functions:

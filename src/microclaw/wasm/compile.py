@@ -8,7 +8,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -104,8 +104,8 @@ async def compile_module(
     if blob is not None:
         build = _Build.from_blob(blob)
     else:
-        objects = await build_glue(toolchain, cache.directory)
-        build = await in_worker(partial(_build, text, toolchain, commands[0], objects, stack_bytes))
+        libraries = await build_glue(toolchain, cache.directory)
+        build = await in_worker(partial(_build, text, toolchain, commands[0], libraries, stack_bytes))
         cache.put(key, build.to_blob())
     return _checked_image(build, board, text, name, toolchain.name, heap_bytes, cached=blob is not None)
 
@@ -149,7 +149,7 @@ def _build(
     text: SourceText,
     toolchain: Toolchain,
     command: list[str],
-    objects: Mapping[str, Sequence[Path]],
+    libraries: Mapping[str, Path],
     stack_bytes: int,
     processes: Processes,
 ) -> _Build:
@@ -162,7 +162,7 @@ def _build(
             raise build_failure(compiled, report.diagnostics, text, "compile")
         _check_files_read(directory / "program.d", text)
         symbols = read_symbols((directory / "program.o").read_bytes())
-        linked = Linker(toolchain, objects, stack_bytes, text, directory, processes).link(symbols)
+        linked = Linker(toolchain, libraries, stack_bytes, text, directory, processes).link(symbols)
     large = (parse_module(linked.wasm).memory_pages or 0) > 1
     return _Build(
         linked.wasm,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -48,7 +48,7 @@ class Linker:
     """Everything that linking one program takes; `directory` holds its program.o."""
 
     toolchain: Toolchain
-    objects: Mapping[str, Sequence[Path]]
+    libraries: Mapping[str, Path]
     stack_bytes: int
     text: SourceText
     directory: Path
@@ -86,7 +86,7 @@ class Linker:
         return self._run("plain")
 
     def _run(self, entry: Entry, *, names: bool = False) -> Linked:
-        command = self.toolchain.link_command(self.objects, self.stack_bytes, entry, names=names)
+        command = self.toolchain.link_command(self.libraries, self.stack_bytes, entry, names=names)
         linked = self.processes.run(command, self.directory)
         if linked.returncode != 0:
             raise build_failure(linked, read_linker_output(linked.output, self.text), self.text, "link")

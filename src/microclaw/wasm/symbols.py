@@ -25,7 +25,8 @@ class Symbols:
 
     functions: frozenset[str]
     missing: frozenset[str]
-    variables: dict[str, int]
+    variables: dict[str, int]  # static ones as well
+    visible: frozenset[str]  # functions and variables that other objects may use
 
     @property
     def largest_variable(self) -> str | None:
@@ -38,6 +39,7 @@ def read_symbols(object_file: bytes) -> Symbols:
     functions: set[str] = set()
     missing: set[str] = set()
     variables: dict[str, int] = {}
+    visible: set[str] = set()
     reader = Reader(object_file, 8)
     while not reader.at_end:
         section = reader.byte()
@@ -49,8 +51,8 @@ def read_symbols(object_file: bytes) -> Symbols:
                 kind = body.byte()
                 table = body.sub_reader(body.u32())
                 if kind == _SYMBOL_TABLE:
-                    _read_table(table, imports, functions, missing, variables)
-    return Symbols(frozenset(functions), frozenset(missing), variables)
+                    _read_table(table, imports, functions, missing, variables, visible)
+    return Symbols(frozenset(functions), frozenset(missing), variables, frozenset(visible | functions))
 
 
 def _function_imports(body: Reader) -> Iterator[str]:
@@ -76,7 +78,12 @@ def _function_imports(body: Reader) -> Iterator[str]:
 
 
 def _read_table(
-    table: Reader, imports: list[str], functions: set[str], missing: set[str], variables: dict[str, int]
+    table: Reader,
+    imports: list[str],
+    functions: set[str],
+    missing: set[str],
+    variables: dict[str, int],
+    visible: set[str],
 ) -> None:
     for _ in range(table.count()):
         kind, flags = table.byte(), table.u32()
@@ -86,6 +93,8 @@ def _read_table(
                 table.u32()
                 table.u32()
                 variables[name] = table.u32()
+                if not flags & _LOCAL:
+                    visible.add(name)
         elif kind in (_FUNCTION, _GLOBAL, _EVENT, _TABLE):
             index = table.u32()
             named = not flags & _UNDEFINED or flags & _EXPLICIT_NAME

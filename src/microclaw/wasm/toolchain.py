@@ -28,8 +28,8 @@ OPTIMIZATIONS: Final = ("O0", "O1", "O2", "O3", "Os", "Oz")
 CALLBACKS: Final = ("on_destroy", "on_timer_callback", "on_request", "on_response", "on_mqtt_dispatch_event")
 EXPORTED: Final = ("on_init", *CALLBACKS, "__heap_base", "__data_end")
 Entry: TypeAlias = Literal["none", "plain", "blocking"]
-_ARCHIVES: Final[Mapping[Entry, tuple[str, ...]]] = {
-    "none": ("entry", "glue", "libc"),
+_SEARCHED: Final[Mapping[Entry, tuple[str, ...]]] = {
+    "none": ("glue", "libc"),
     "plain": ("entry", "glue", "libc"),
     "blocking": ("shim", "entry", "glue", "libc"),
 }
@@ -88,13 +88,13 @@ class Toolchain:
     def glue_command(self, files: Sequence[Path]) -> list[str]:
         """Compile files of ours to objects in the current directory."""
         libc = any(file.parent.name == "libc" for file in files)  # a loop in strcat must not become a call of strcat
-        own = ("-fno-builtin",) if libc else ()
-        return [*self.compiler, *_COMPILE, *own, "-Os", "-Wall", "-Werror", *map(str, files)]
+        own = ("-fno-builtin", "-Oz") if libc else ("-Os",)
+        return [*self.compiler, *_COMPILE, *own, "-Wall", "-Werror", *map(str, files)]
 
     def link_command(
-        self, objects: Mapping[str, Sequence[Path]], stack_bytes: int, entry: Entry = "none", *, names: bool = False
+        self, libraries: Mapping[str, Path], stack_bytes: int, entry: Entry = "none", *, names: bool = False
     ) -> list[str]:
-        """Link program.o to program.wasm; of our own objects, by folder, join only those that are needed.
+        """Link program.o to program.wasm; of our own libraries joins only what is needed.
 
         The stack lies below the data, so that an overflow traps instead of changing variables. With `names` the
         functions keep theirs, for callgraph.py to read.
@@ -104,8 +104,8 @@ class Toolchain:
             wanted.append("--strip-all")
         if entry != "none":
             wanted.append("--undefined=on_init")
-        archive = [str(path) for folder in _ARCHIVES[entry] for path in objects.get(folder, ())]
-        return [*self.linker, *_LINK, *wanted, "program.o", "--start-lib", *archive, "--end-lib", "-o", "program.wasm"]
+        searched = [str(libraries[folder]) for folder in _SEARCHED[entry] if folder in libraries]
+        return [*self.linker, *_LINK, *wanted, "program.o", *searched, "-o", "program.wasm"]
 
 
 @functools.cache

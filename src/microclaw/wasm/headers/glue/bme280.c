@@ -1,6 +1,8 @@
 /* BME280: forced measurement and the compensation of its datasheet (BST-BME280-DS002, 4.2.3 and 8.1, in float). */
 #include "sensors.h"
-#include <unistd.h>
+
+/* The firmware's own: a sensor is read in callbacks too, and a sleeping main is not left for it. */
+__attribute__((import_module("env"), import_name("usleep"))) int microclaw_native_usleep(unsigned microseconds);
 
 enum { CHIP_ID = 0xd0, CALIBRATION_1 = 0x88, CALIBRATION_2 = 0xe1, CTRL_HUM = 0xf2, CTRL_MEAS = 0xf4, DATA = 0xf7 };
 enum { ID_BME280 = 0x60, OVERSAMPLING_1 = 1, FORCED_1X = 0x25, MEASURE_US = 10000 };
@@ -38,7 +40,7 @@ int bme280_read(int i2c, int address, bme280_t *out) {
     if (i2c_write_reg(i2c, address, CTRL_HUM, &humidity, 1) < 0 || i2c_write_reg(i2c, address, CTRL_MEAS, &measure, 1) < 0) {
         return -1;
     }
-    usleep(MEASURE_US);
+    microclaw_native_usleep(MEASURE_US);
     if (i2c_read_reg(i2c, address, CALIBRATION_1, c1, 26) < 0 || i2c_read_reg(i2c, address, CALIBRATION_2, c2, 7) < 0 ||
         i2c_read_reg(i2c, address, DATA, raw, 8) < 0) {
         return -1;

@@ -3,12 +3,13 @@
  * that do so, and a rewritten entry function would never resume anything. They keep no frame on the shadow stack,
  * because they set its pointer. */
 #include "shim.h"
-#include <stdio.h>
 
 #define ROUND_MS (1u << 30)
 #define BACKSTOP_MS 500
 #define NO_TIMER ((timer_id_t)-1)
 #define shim __microclaw_shim
+/* The firmware's own, also where the program has another. */
+#define say __microclaw_native_printf
 
 struct microclaw_shim __microclaw_shim;
 int __main_void(void);
@@ -43,12 +44,12 @@ bool __microclaw_may_pause(uint64_t ms) {
     if (shim.phase != IN_MAIN) {
         if (!shim.told_outside) {
             shim.told_outside = true;
-            puts("microclaw: only main may sleep; in a callback it returns at once");
+            say("microclaw: only main may sleep; in a callback it returns at once\n");
         }
         return false;
     }
     if (!shim.backstop && !create_timers()) {
-        puts("microclaw: sleeping takes 3 timers, and this app was installed with fewer");
+        say("microclaw: sleeping takes 3 timers, and this app was installed with fewer\n");
         shim.exited = true;
         shim.exit_code = -1;
         return true;
@@ -70,14 +71,16 @@ void __microclaw_leave(uintptr_t stack_pointer) {
 /* Whether main is to go on now. */
 static __attribute__((noinline)) bool is_due(timer_id_t timer) {
     if (timer != shim.one_shot[0] && timer != shim.one_shot[1] && timer != shim.backstop) {
-        microclaw_timer_callback(timer);
+        if (!shim.exited) {
+            microclaw_timer_callback(timer);
+        }
         return false;
     }
     if (shim.phase == IN_MAIN) {
         shim.phase = OVER;
         stop_timers();
         set_stack_pointer(shim.first_stack_pointer);
-        puts("microclaw: the exception above ended the program");
+        say("microclaw: the exception above ended the program\n");
     }
     if (shim.phase != PAUSED) {
         return false;
@@ -113,11 +116,11 @@ static inline __attribute__((always_inline)) void look(void) {
 static __attribute__((noinline)) void tell_end(int result) {
     stop_timers();
     if (shim.exited) {
-        printf("microclaw: the program ended with exit(%d)\n", shim.exit_code);
+        say("microclaw: the program ended with exit(%d)\n", shim.exit_code);
     } else if (shim.overflowed) {
-        puts("microclaw: too many calls inside of each other around a sleep; the program is over");
+        say("microclaw: too many calls inside of each other around a sleep, the program is over\n");
     } else {
-        printf("microclaw: the program ended, main returned %d\n", result);
+        say("microclaw: the program ended, main returned %d\n", result);
     }
 }
 

@@ -39,6 +39,8 @@ ASYNCIFY(stop_unwind) void __microclaw_stop_unwind(void);
 ASYNCIFY(start_rewind) void __microclaw_start_rewind(void *unwound);
 ASYNCIFY(stop_rewind) void __microclaw_stop_rewind(void);
 
+__attribute__((import_module("env"), import_name("printf"))) int __microclaw_native_printf(const char *format, ...);
+
 /* Get ready to leave main for so long; false outside of main, where nothing may pause. */
 bool __microclaw_may_pause(uint64_t ms);
 void __microclaw_leave(uintptr_t stack_pointer);

@@ -1,4 +1,5 @@
-/* delay and its kin where main does not sleep by our shim: the firmware's own waiting, which blocks the whole app. */
+/* delay and delay_ms by the firmware's own waiting, which blocks the whole app; where main sleeps, the shim's are linked
+ * instead. */
 #include <unistd.h>
 
 #define CHUNK_MS 1000000u
