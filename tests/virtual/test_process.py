@@ -438,3 +438,39 @@ def test_several_apps_that_crash_the_board_at_once_cost_one_boot_each_time(
         texts.append(pushed.text)
     assert board.control().ask(control.Info()).boot == LOOP_BOOTS
     assert query(board.link()).status == 69
+
+
+def test_flash_folder_belongs_to_one_board_at_a_time(start_board: StartBoard, tmp_path: Path) -> None:
+    flash, control_path = tmp_path / "flash", tmp_path / "second.sock"
+    first = start_board("--serial", "none", "--flash", str(flash))
+    command = [sys.executable, "-m", "microclaw.virtual", "--wasmachine", "0", "--flash", str(flash)]
+    run = subprocess.run(
+        [*command, "--control", str(control_path)], capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+    )
+    assert run.returncode == 1
+    assert [line.split(":")[0] for line in run.stderr.splitlines()] == ["error", "next"]
+    assert "another virtual board uses" in run.stderr
+    assert not control_path.exists()
+    first.process.kill()
+    first.process.wait(TIMEOUT_S)
+    assert start_board("--serial", "none", "--flash", str(flash)).control().ask(control.Info()).powered
+
+
+def test_folder_of_a_killed_board_goes_when_the_next_one_starts(
+    start_board: StartBoard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    foreign = tmp_path / "microclaw-virtual-without-lock"
+    foreign.mkdir()
+    living, killed = start_board("--serial", "none"), start_board("--serial", "none")
+    killed.process.kill()
+    killed.process.wait(TIMEOUT_S)
+    stale = Path(killed.ready["control"]).parent
+    assert stale.exists()
+    third = start_board("--serial", "none")
+    assert not stale.exists()
+    assert living.control().ask(control.Info()).powered
+    assert foreign.exists()
+    third.stop()
+    living.stop()
+    assert list(tmp_path.iterdir()) == [foreign]

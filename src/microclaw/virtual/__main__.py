@@ -10,17 +10,17 @@ import logging
 import os
 import signal
 import sys
-import tempfile
 import threading
 from dataclasses import replace
 from pathlib import Path
 
 from microclaw.boards.profile import BoardProfile
 from microclaw.boards.reader import load_board
-from microclaw.errors import ConfigError, MicroclawError
+from microclaw.errors import MicroclawError
 from microclaw.virtual.board import Board
 from microclaw.virtual.clock import RealClock, VirtualClock
 from microclaw.virtual.control import ControlServer
+from microclaw.virtual.folders import TemporaryFolder, hold_flash
 from microclaw.virtual.machine import Machine
 from microclaw.virtual.ports import listen_tcp, listen_unix, port_of
 from microclaw.virtual.runtime import Runtime
@@ -64,7 +64,7 @@ class BoardProcess:
     """A machine, its sockets and its temporary folder."""
 
     def __init__(self, options: argparse.Namespace) -> None:
-        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self._temporary: TemporaryFolder | None = None
         self._options = options
         profile = _with_nodes(load_board(options.board), options.nodes)
         wasmachine = listen_tcp(options.host, options.wasmachine, "--wasmachine")
@@ -72,8 +72,10 @@ class BoardProcess:
         if options.serial not in ("pty", "none"):
             serial = listen_tcp(options.host, int(options.serial), "--serial")
         self.control_path = self._control_path(options.control)
+        flash: Path | None = options.flash
+        if flash is not None:
+            hold_flash(flash)
         control = listen_unix(self.control_path)
-        flash = self._flash_dir(options.flash)
 
         clock = VirtualClock() if options.clock == "virtual" else RealClock()
         stock = options.mode == "stock"
@@ -83,7 +85,7 @@ class BoardProcess:
             name=options.name,
             seed=options.seed,
             loses_restarts=stock,
-            storage_dir=None if flash is None else flash / "storage",
+            storage_dir=(flash or self._temporary_dir()) / "storage",
         )
         generation = Generation(options.generation or profile.firmware.attribute_generation)
         shelf = None if stock else AppShelf((flash or self._temporary_dir()) / "apps")
@@ -122,7 +124,7 @@ class BoardProcess:
     def remove_files(self) -> None:
         self.control_path.unlink(missing_ok=True)
         if self._temporary is not None:
-            self._temporary.cleanup()
+            self._temporary.remove()
 
     def _control_path(self, given: Path | None) -> Path:
         if given is None:
@@ -130,22 +132,10 @@ class BoardProcess:
         given.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         return given.absolute()
 
-    def _flash_dir(self, given: Path | None) -> Path | None:
-        if given is not None:
-            try:
-                given.mkdir(mode=0o700, parents=True, exist_ok=True)
-            except OSError as exc:
-                raise ConfigError(
-                    f"cannot use {given} as flash: {exc.strerror}", next_step="choose another --flash"
-                ) from exc
-        return given
-
     def _temporary_dir(self) -> Path:
         if self._temporary is None:
-            self._temporary = tempfile.TemporaryDirectory(
-                prefix="microclaw-virtual-", ignore_cleanup_errors=True
-            )  # mode 0700
-        return Path(self._temporary.name)
+            self._temporary = TemporaryFolder()
+        return self._temporary.path
 
 
 def _hold_signals() -> None:
