@@ -13,6 +13,7 @@ from tests.models.model_server import anthropic_reply, openai_reply, server
 
 from microclaw.config import ModelSettings
 from microclaw.errors import ModelError
+from microclaw.models.bounded_http import MAX_ANSWER_BYTES
 from microclaw.models.choose import choose_model
 from microclaw.models.offline import OfflineModel
 from microclaw.models.protocol import (
@@ -25,7 +26,12 @@ from microclaw.models.protocol import (
     ToolSpec,
     UserText,
 )
-from microclaw.models.providers import AnthropicProviderModel, OpenAIProviderModel
+from microclaw.models.providers import (
+    MAX_ARGUMENTS_CHARS,
+    MAX_REPLY_CHARS,
+    AnthropicProviderModel,
+    OpenAIProviderModel,
+)
 
 SCHEMA = '{"type":"object","properties":{"pin":{"type":"integer"}},"required":["pin"],"additionalProperties":false}'
 TOOLS = (ToolSpec("gpio-set", "Set a pin.", SCHEMA),)
@@ -157,6 +163,37 @@ async def test_failure_of_the_service_is_one_error_with_a_next_step(
         assert said in caught.value.message
         assert next_step in (caught.value.next_step or "")
         assert len(s.paths) == 1, "the SDK must not retry"
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        openai_reply("x" * (MAX_REPLY_CHARS + 1)),
+        openai_reply(calls=[("gpio-set", json.dumps({"pin": "x" * MAX_ARGUMENTS_CHARS}))]),
+        openai_reply(calls=[("gpio-set", '{"pin":' + "[" * 100_000 + "]" * 100_000 + "}")]),
+        b"[" * 100_000,
+        b" " * (MAX_ANSWER_BYTES + 1) + json.dumps(openai_reply("hi")).encode(),
+    ],
+)
+async def test_an_answer_larger_or_deeper_than_a_model_needs_is_refused(reply: Any) -> None:
+    async with server((200, reply)) as s, closing(openai(s.url)) as model:
+        with pytest.raises(ModelError) as caught:
+            await model.respond(request())
+        assert "MICROCLAW_MODEL" in (caught.value.next_step or "")
+
+
+async def test_what_was_too_large_is_said() -> None:
+    body = b" " * (MAX_ANSWER_BYTES + 1)
+    async with server((200, body)) as s, closing(anthropic(s.url)) as model:
+        with pytest.raises(ModelError, match="more than 4,194,304 bytes"):
+            await model.respond(request())
+
+
+async def test_half_a_surrogate_from_a_model_cannot_spoil_the_conversation() -> None:
+    reply = json.dumps(openai_reply("TEXT", calls=[("TEXT", '{"a": "TEXT"}')])).encode().replace(b"TEXT", b"\\ud800")
+    async with server((200, reply)) as s, closing(openai(s.url)) as model:
+        answer = await model.respond(request())
+    assert (answer.text, answer.calls[0].name, answer.calls[0].arguments) == ("?", "?", '{"a": "?"}')
 
 
 @pytest.mark.parametrize("make", [anthropic, openai])

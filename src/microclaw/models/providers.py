@@ -6,6 +6,7 @@ The SDKs' own retries are off: a turn has its own limits, and a person waits.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import Sequence
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 REQUEST_TIMEOUT_S = 90.0
 CONNECT_TIMEOUT_S = 10.0
 MAX_REPLY_CALLS = 16
+MAX_REPLY_CHARS = 64 << 10
+MAX_ARGUMENTS_CHARS = 512 << 10  # a program and its JSON quoting
 _NO_KEY = "not-needed"  # compatible servers often need none, the SDK wants one
 
 
@@ -75,10 +78,10 @@ class _DirectModel:
             )
         except (AgentRunError, UserError) as exc:
             raise _translated(exc, self.name) from exc
-        except (ValueError, TypeError, AttributeError, LookupError) as exc:
+        except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as exc:
             # What the libraries raise when a 200 answer is JSON of another kind.
             raise _unreadable(self.name, exc) from exc
-        return _reply(response, time.perf_counter() - began)
+        return _reply(response, self.name, time.perf_counter() - began)
 
     async def _ready(self) -> ProviderModel:
         """The provider's model, made at the first request."""
@@ -108,8 +111,14 @@ class AnthropicProviderModel(_DirectModel):
         from pydantic_ai.models.anthropic import AnthropicModel
         from pydantic_ai.providers.anthropic import AnthropicProvider
 
+        from microclaw.models.bounded_http import bounded_client
+
         self._client = AsyncAnthropic(
-            api_key=self._api_key, base_url=self._base_url, max_retries=0, timeout=self._timeout_s
+            api_key=self._api_key,
+            base_url=self._base_url,
+            max_retries=0,
+            timeout=self._timeout_s,
+            http_client=bounded_client(),
         )
         return AnthropicModel(self.name, provider=AnthropicProvider(anthropic_client=self._client))
 
@@ -140,9 +149,15 @@ class OpenAIProviderModel(_DirectModel):
         from pydantic_ai.models.openai import OpenAIChatModel
         from pydantic_ai.providers.openai import OpenAIProvider
 
+        from microclaw.models.bounded_http import bounded_client
+
         if self._client is None:
             self._client = AsyncOpenAI(
-                api_key=self._api_key or _NO_KEY, base_url=self._base_url, max_retries=0, timeout=self._timeout_s
+                api_key=self._api_key or _NO_KEY,
+                base_url=self._base_url,
+                max_retries=0,
+                timeout=self._timeout_s,
+                http_client=bounded_client(),
             )
         if self._name is None:
             self._name = await self._first_model()
@@ -223,20 +238,47 @@ def _tool(spec: ToolSpec) -> Any:
     )
 
 
-def _reply(response: wire.ModelResponse, took_s: float) -> ModelReply:
+def _reply(response: wire.ModelResponse, name: str, took_s: float) -> ModelReply:
+    """What of an answer goes on; ModelError when it is larger or nested deeper than anything a model has to say."""
     from pydantic_ai import messages as wire
 
     texts, calls = [], []
     for part in response.parts:
         if isinstance(part, wire.TextPart):
-            texts.append(part.content)
+            texts.append(_encodable(part.content))
         elif isinstance(part, wire.ToolCallPart):
-            arguments = part.args if isinstance(part.args, str) else json.dumps(part.args or {})
-            calls.append(ToolCall(part.tool_call_id, part.tool_name, arguments))
+            try:
+                arguments = _arguments(part)
+            except RecursionError as exc:
+                raise _unreadable(name, exc) from exc
+            calls.append(ToolCall(part.tool_call_id, _encodable(part.tool_name), arguments))
+    for size, limit in (
+        (sum(len(text) for text in texts), MAX_REPLY_CHARS),
+        (sum(len(call.arguments) for call in calls), MAX_ARGUMENTS_CHARS),
+    ):
+        if size > limit:
+            raise ModelError(
+                f"{name} sent {size:,} characters where at most {limit:,} are read",
+                next_step="ask for less at once, or choose another model with MICROCLAW_MODEL",
+            )
     usage = Usage(response.usage.input_tokens, response.usage.output_tokens, _cost(response))
     cost = "" if usage.cost_usd is None else f", ${usage.cost_usd:.3f}"
     note = f"{took_s:.1f} s, {usage.input_tokens + usage.output_tokens} tokens{cost}"
     return ModelReply("\n".join(texts), tuple(calls[:MAX_REPLY_CALLS]), usage, note)
+
+
+def _arguments(part: wire.ToolCallPart) -> str:
+    """A call's arguments as JSON text, which may be broken; RecursionError for one that nothing could read."""
+    if not isinstance(part.args, str):
+        return json.dumps(part.args or {})
+    with contextlib.suppress(ValueError):  # a tool's own reader tells the model what is wrong with it
+        json.loads(part.args)
+    return _encodable(part.args)
+
+
+def _encodable(text: str) -> str:
+    """Without lone surrogates, which JSON can carry and UTF-8 cannot."""
+    return text.encode(errors="replace").decode()
 
 
 def _cost(response: wire.ModelResponse) -> float | None:
@@ -259,10 +301,14 @@ def _translated(exc: Exception, name: str) -> ModelError:
         UnexpectedModelBehavior,
     )
 
+    from microclaw.models.bounded_http import too_large_in
+
     if isinstance(exc, ModelHTTPError):
         return _http_error(exc.status_code, name, exc)
     if isinstance(exc, ModelTimeoutError):
         return ModelError(f"{name} did not answer in time", next_step="ask again, or choose a faster MICROCLAW_MODEL")
+    if (over := too_large_in(exc)) is not None:
+        return _unreadable(name, over)
     if isinstance(exc, ModelConnectionError):
         return ModelError(
             f"{name} cannot be reached, or the connection was cut: {_first_line(exc)}",

@@ -1,0 +1,61 @@
+"""An HTTP client whose answers have a limit: the models' SDKs read a whole body into memory. It retries nothing."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import httpx2
+
+MAX_ANSWER_BYTES = 4 << 20
+
+
+class AnswerTooLarge(httpx2.ReadError):
+    """A body went over the limit; the rest of it is not read."""
+
+
+def bounded_client(limit_bytes: int = MAX_ANSWER_BYTES) -> httpx2.AsyncClient:
+    """A client for one SDK, which closes it. Bodies come uncompressed: a small one could hide a huge one."""
+    transport = _BoundedTransport(limit_bytes)
+    return httpx2.AsyncClient(transport=transport, headers={"Accept-Encoding": "identity"}, follow_redirects=True)
+
+
+def too_large_in(error: BaseException) -> AnswerTooLarge | None:
+    """The limit's error below what an SDK made of it."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, AnswerTooLarge):
+        cause = cause.__cause__ or cause.__context__
+    return cause
+
+
+class _BoundedTransport(httpx2.AsyncHTTPTransport):
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__()
+        self._limit_bytes = limit_bytes
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        response = await super().handle_async_request(request)
+        encoding = response.headers.get("content-encoding", "identity")
+        if encoding != "identity":
+            await response.aclose()
+            raise AnswerTooLarge(f"it is compressed ({encoding[:20]}), which was not asked for", request=request)
+        assert isinstance(response.stream, httpx2.AsyncByteStream)
+        response.stream = _BoundedStream(response.stream, self._limit_bytes, request)
+        return response
+
+
+class _BoundedStream(httpx2.AsyncByteStream):
+    def __init__(self, stream: httpx2.AsyncByteStream, limit_bytes: int, request: httpx2.Request) -> None:
+        self._stream = stream
+        self._limit_bytes = limit_bytes
+        self._request = request
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        size_bytes = 0
+        async for chunk in self._stream:
+            size_bytes += len(chunk)
+            if size_bytes > self._limit_bytes:
+                raise AnswerTooLarge(f"it has more than {self._limit_bytes:,} bytes", request=self._request)
+            yield chunk
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
