@@ -31,7 +31,8 @@ _REFUSALS = {
         "let someone qualified wire a relay module, then: turn on the relay on pin 4",
     ),
 }
-_BARE_PIN = re.compile(r"(?:(?:on|at|the|its?|it is|it's) )*(?:pin )?(\d{1,3})")
+_BARE_PINS = re.compile(r"(?:(?:on|at|the|its?|it is|it's) )*(?:pin )?\d{1,3}(?: also pin \d{1,3})*")
+_BARE_PERCENT = re.compile(r"(?:(?:at|to|make it) )*(-?\d+) milli percent")
 _YES = frozenset({"yes", "yes do it", "do it", "y", "sure", "yes please"})
 
 
@@ -173,17 +174,25 @@ def _completed(sentences: Sentences, text: str, before: Sequence[Message]) -> tu
     asked, question = before[-2], before[-1]
     if not (isinstance(asked, UserText) and isinstance(question, AssistantReply)) or is_negated(asked.text):
         return None
-    answer = normalize_quantities(text)
-    pin = _BARE_PIN.fullmatch(answer)
-    earlier = sentences.read(asked.text) if pin or answer in _YES else None
+    answer, asks = normalize_quantities(text), question.text.lower()
+    pins, percent = _BARE_PINS.fullmatch(answer), _BARE_PERCENT.fullmatch(answer)
+    earlier = sentences.read(asked.text) if pins or percent or answer in _YES else None
     if earlier is None:
         return None
-    if pin and "which pin" in question.text.lower():
-        slot = "button_pin" if "button on?" in question.text else "pin"
-        return dataclasses.replace(earlier, values={**earlier.values, slot: int(pin[1])}), asked.text
-    if answer in _YES and earlier.kind == "remove_all" and "say yes" in question.text.lower():
-        return dataclasses.replace(earlier, values={**earlier.values, "confirmed": True}), asked.text
-    return None
+    values: dict[str, int | bool] = {}
+    if pins and "which pins" in asks:
+        numbers = re.findall(r"\d+", answer)
+        values = {f"pin_{n}" if n > 1 else "pin": int(number) for n, number in enumerate(numbers, start=1)}
+        earlier = dataclasses.replace(earlier, values={k: v for k, v in earlier.values.items() if k[:3] != "pin"})
+    elif pins and "which pin" in asks and answer.count("pin") < 2:
+        values = {"button_pin" if "button on?" in question.text else "pin": int(re.findall(r"\d+", answer)[0])}
+    elif percent and "how bright" in asks:
+        values = {"milli": int(percent[1])}
+    elif answer in _YES and earlier.kind == "remove_all" and "say yes" in asks:
+        values = {"confirmed": True}
+    if not values:
+        return None
+    return dataclasses.replace(earlier, values={**earlier.values, **values}), asked.text
 
 
 def _not_understood(sentences: Sentences, text: str) -> Say:

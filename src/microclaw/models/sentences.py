@@ -55,9 +55,9 @@ class Sentences:
         self.examples = examples
         self._filler = _one_of(filler)
         self._spelling = Spelling(words)
-        self.read = lru_cache(READINGS_KEPT)(self._read)  # a turn asks again after each tool
+        self.read = lru_cache(READINGS_KEPT)(self.read_anew)  # a turn asks again after each tool
 
-    def _read(self, text: str) -> Reading | None:
+    def read_anew(self, text: str) -> Reading | None:
         """The reading of the whole sentence, or None when no template matches all of it.
 
         A sentence that names a time of day or a date is a "schedule" whose value "what" is the rest.
