@@ -74,6 +74,17 @@ def test_board_of_a_real_device_is_never_guessed(ask: Run) -> None:
     assert "esp32-s3-devkitc-1-v1.1" in ran.err
 
 
+def test_two_entries_of_one_board_are_merged_and_one_is_forgotten(ask: Run) -> None:
+    assert ask("device", "add", "desk", "--board", "virtual", "--wasmachine", "127.0.0.1:9").code == 0
+    assert ask("device", "add", "desk", "--serial", "tcp://127.0.0.1:9").code == 0
+    assert ask("device", "add", "shelf", "--board", "virtual", "--wasmachine", "127.0.0.1:10").code == 0
+    merged = json.loads(ask("device", "merge", "desk", "shelf", "--json").out)
+    assert merged["faces"] == ["wasmachine://127.0.0.1:9", "serial:tcp://127.0.0.1:9", "wasmachine://127.0.0.1:10"]
+    assert ask("device", "remove", "desk").code == 0
+    for name in ("desk", "shelf"):
+        assert ask("device", "show", name).code == 1
+
+
 def test_exec_sets_and_reads_a_pin(ask: Run) -> None:
     assert ask("exec", "virtual-1", "gpio.set", "pin=11", "level=1").code == 0
     document = json.loads(ask("exec", "virtual-1", "gpio.get", "11", "--json").out)

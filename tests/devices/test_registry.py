@@ -213,8 +213,8 @@ async def test_call_that_waited_past_its_limit_is_never_sent(device: Device) -> 
         ("edges.read", "virtual board"),
         ("pwm.read", "virtual board"),
         ("apps.states", "virtual board"),
-        ("apps.list", "wasmachine://"),
-        ("i2c.scan", "serial"),
+        ("apps.list", "--wasmachine HOST"),
+        ("i2c.scan", "--serial"),
         ("display.show", "device show"),
     ],
 )

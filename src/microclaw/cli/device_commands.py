@@ -15,6 +15,8 @@ def register(app: typer.Typer) -> None:
     group.command("show")(show)
     group.command("add")(add)
     group.command("rename")(rename)
+    group.command("merge")(merge)
+    group.command("remove")(remove)
     app.add_typer(group, name="device")
     app.add_typer(group, name="devices", hidden=True)
     app.command("exec")(execute)
@@ -63,7 +65,9 @@ def add(
         str | None, typer.Option("--virtual", metavar="SOCKET", help="A virtual board's control.")
     ] = None,
 ) -> None:
-    """Add a device by its addresses."""
+    """Add a device by its addresses, or more addresses to a device that is there."""
+    from microclaw.cli.host_client import segment
+
     options = invocation(ctx)
     faces = [
         prefix + address
@@ -72,15 +76,42 @@ def add(
     ]
     if not faces:
         raise typer.BadParameter("give an address: --wasmachine, --serial or --virtual")
+    host = options.host()
+    known = any(device["name"] == name for device in host.get("/v1/devices")["devices"])
+    if known and board is None:
+        device = host.post(f"/v1/devices/{segment(name)}/faces", {"faces": faces})
+        _changed(options, device, f"{name} has {len(device['faces'])} faces now")
+        return
     if board is None and virtual is None:
         from microclaw.boards import board_ids
 
         raise typer.BadParameter(f"which board is it? --board with one of {', '.join(board_ids())}")
-    device = options.host().post("/v1/devices", {"name": name, "board": board or "virtual", "faces": faces})
+    device = host.post("/v1/devices", {"name": name, "board": board or "virtual", "faces": faces})
+    _changed(options, device, f"{device['name']} added ({device['title']})")
+
+
+def merge(ctx: typer.Context, name: str, other: str) -> None:
+    """Two entries are one board: OTHER's addresses go to NAME, and OTHER's entry ends."""
+    from microclaw.cli.host_client import segment
+
+    options = invocation(ctx)
+    device = options.host().post(f"/v1/devices/{segment(name)}/merge", {"other": other})
+    _changed(options, device, f"{other} is {name} now: {', '.join(device['faces'])}")
+
+
+def remove(ctx: typer.Context, name: str) -> None:
+    """Forget a device; what runs on it goes on."""
+    from microclaw.cli.host_client import segment
+
+    options = invocation(ctx)
+    _changed(options, options.host().delete(f"/v1/devices/{segment(name)}"), f"{name} is forgotten")
+
+
+def _changed(options: Invocation, device: dict[str, Any], said: str) -> None:
     if options.json:
         options.document("device", device)
     else:
-        options.say(f"{device['name']} added ({device['title']})")
+        options.say(said)
 
 
 def rename(ctx: typer.Context, name: str, new_name: str) -> None:
@@ -89,10 +120,7 @@ def rename(ctx: typer.Context, name: str, new_name: str) -> None:
 
     options = invocation(ctx)
     device = options.host().patch(f"/v1/devices/{segment(name)}", {"name": new_name})
-    if options.json:
-        options.document("device", device)
-    else:
-        options.say(f"{name} is now {device['name']}")
+    _changed(options, device, f"{name} is now {device['name']}")
 
 
 def execute(

@@ -157,7 +157,7 @@ def what_offers(method: str, name: str) -> str:
     if method in ("apps.states", "pwm.read") or family in ("edges", "logs"):
         return "only a virtual board reports this: microclaw up --virtual 1"
     if family == "apps":
-        return f"it needs ESP-WASMachine: microclaw device add {name} wasmachine://HOST:8080"
+        return f"it needs ESP-WASMachine: microclaw device add {name} --wasmachine HOST:8080"
     if family in ("gpio", "adc", "pwm", "i2c", "device"):
-        return f"it needs a serial face: microclaw device add {name} serial:/dev/ttyACM0"
+        return f"it needs a serial face: microclaw device add {name} --serial /dev/ttyACM0"
     return "see what it offers: microclaw device show " + name

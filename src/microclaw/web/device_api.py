@@ -30,6 +30,18 @@ class DeviceBody(BaseModel):
     labels: Annotated[list[str], Field(max_length=16)] = []
 
 
+class FacesBody(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    faces: Annotated[list[str], Field(min_length=1, max_length=8)]
+
+
+class MergeBody(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    other: str
+
+
 class RenameBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -62,6 +74,20 @@ def device_router(parts: HostParts) -> APIRouter:
     @router.patch("/{name}", summary="Rename a device")
     async def rename_device(name: str, body: RenameBody) -> dict[str, Any]:
         return device_object(await devices.rename(name, body.name))
+
+    @router.delete("/{name}", summary="Forget a device; what runs on it goes on")
+    async def remove_device(name: str) -> dict[str, Any]:
+        device = devices.get(name)
+        await devices.remove(name)
+        return {"removed": device.name}
+
+    @router.post("/{name}/faces", summary="More ways into a device")
+    async def add_faces(name: str, body: FacesBody) -> dict[str, Any]:
+        return device_object(await devices.set_faces(name, (*devices.get(name).face_ids, *body.faces)))
+
+    @router.post("/{name}/merge", summary="Another entry is the same board: its faces and labels go to this one")
+    async def merge_devices(name: str, body: MergeBody) -> dict[str, Any]:
+        return device_object(await devices.merge(name, body.other))
 
     @router.post("/{name}/call", summary="Call one method at once")
     async def call_device(name: str, body: CallBody) -> dict[str, Any]:
