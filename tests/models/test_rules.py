@@ -31,7 +31,8 @@ async def test_several_pins_are_set_one_after_the_other_and_told_together(ask: A
         reply = await ask(said, *messages)
         assert json.loads(reply.calls[0].arguments) == {"pin": pin, "level": 1}
         messages += answered(reply, pin=pin, level=1, evidence=proof("counted", f"pin {pin} reads 1"))
-    assert (await ask(said, *messages)).text.startswith("Pins 4, 5, 6 of virtual-1 are on")
+    last = await ask(said, *messages)
+    assert last.text == "Pins 4, 5, 6 of virtual-1 are on (pin 4 reads 1; pin 5 reads 1; pin 6 reads 1)."
 
 
 async def test_a_pin_that_fails_after_others_tells_which_were_set(ask: Ask) -> None:
@@ -69,7 +70,7 @@ async def test_a_fact_of_the_other_call_is_looked_up_and_its_absence_is_said(ask
     second = await ask(said, *status)
     assert second.calls[0].name == "device-info"
     reply = await ask(said, *status, *answered(second, facts={"firmware": "v1"}))
-    assert reply.text == "virtual-1 does not report its Wi-Fi; its firmware has no word for it."
+    assert reply.text == "virtual-1 does not tell its Wi-Fi. It tells uptime_s, firmware."
 
 
 async def test_the_firmwares_version_is_told_by_itself(ask: Ask) -> None:
@@ -118,10 +119,10 @@ async def test_a_rules_pulse_puts_every_value_into_the_source(ask: Ask) -> None:
     assert (values["LIMIT_MILLI"], values["ABOVE"], values["FOR_MS"]) == ("40500", "0", "5000")
 
 
-async def test_a_program_that_ends_is_not_said_to_run(ask: Ask) -> None:
+async def test_a_program_that_ends_is_said_to(ask: Ask) -> None:
     said = "blink pin 2 five times"
     done = answered(await ask(said), appName="blink-times", verified=True, evidence=proof("counted", "10 edges"))
-    assert (await ask(said, *done)).text.startswith("blink-times did its work on virtual-1")
+    assert (await ask(said, *done)).text.startswith("blink-times runs on virtual-1, ends by itself")
 
 
 @pytest.mark.parametrize(

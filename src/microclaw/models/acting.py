@@ -41,7 +41,9 @@ def _set_pins(at: Situation) -> Decision:
         place = places[done]
         first = (f"set(pins={shown}, level={level})", _AT_ONCE) if done == 0 else (None, None)
         return Act("gpio-set", at.on_device(pin=place.pin, level=level if place.active_level else 1 - level), *first)
-    return Say(f"Pins {shown} of {at.found[-1].device} are {_on(level)}{_proof(at.found[-1])}.")
+    proofs = "; ".join(dict.fromkeys(f.proof[1] for f in at.found if f.proof[0] != "accepted" and f.proof[1]))
+    proof = f" ({proofs})" if proofs else _proof(at.found[-1])
+    return Say(f"Pins {shown} of {at.found[-1].device} are {_on(level)}{proof}.")
 
 
 def _toggle_pin(at: Situation) -> Decision:
@@ -136,7 +138,7 @@ def _device_status(at: Situation) -> Decision:
     known = _fact(at.found, field)
     if known is None and len(at.found) == 1:
         return Act("device-info", at.on_device())
-    return known or Say(f"{at.found[-1].device} does not report {_FACTS[field][0]}; its firmware has no word for it.")
+    return known or Say(f"{at.found[-1].device} does not tell {_FACTS[field][0]}. It tells {_told_names(at.found)}.")
 
 
 def _undo(at: Situation) -> Decision:
@@ -233,6 +235,12 @@ def _fact(found: Sequence[Found], field: str | None) -> Say | None:
         if known:
             return Say(f"{answer.device} reports {', '.join(known)}.")
     return None
+
+
+def _told_names(found: Sequence[Found]) -> str:
+    facts = [answer.fields.get("facts") for answer in found]
+    names = dict.fromkeys(name for told in facts if isinstance(told, dict) for name in told)
+    return ", ".join(list(names)[:_MAX_FACTS]) or "nothing of itself"
 
 
 def _facts(found: Found) -> Say:

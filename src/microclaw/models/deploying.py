@@ -80,7 +80,7 @@ def told(found: Found, *, once: bool) -> Say:
     if not found.fields.get("verified", False):
         return Say(f"{name} is on {device}, but not verified: {proof}.", "not_verified", f"stop {name}")
     runs = (
-        f"{name} did its work on {device} and stays loaded until: stop {name}"
+        f"{name} runs on {device}, ends by itself and stays loaded until: stop {name}"
         if once
         else f"{name} runs on {device} by itself"
     )
