@@ -47,10 +47,14 @@ static void by(struct decimal *d, unsigned shift) {
 
 /* Times 2 to the exponent. The caller knows that the result has its place. */
 void microclaw_decimal_scale(struct decimal *d, int exponent) {
-    for (; exponent > 0; exponent -= 29) {
-        times(d, exponent < 29 ? (unsigned)exponent : 29);
+    while (exponent > 0) {
+        int step = exponent < 29 ? exponent : 29;
+        times(d, (unsigned)step);
+        exponent -= step;
     }
-    for (; exponent < 0; exponent += 9) {
-        by(d, exponent > -9 ? (unsigned)-exponent : 9);
+    while (exponent < 0) {
+        int step = exponent > -9 ? -exponent : 9;
+        by(d, (unsigned)step);
+        exponent += step;
     }
 }

@@ -19,8 +19,8 @@ static void pad(struct output *out, const struct spec *spec, char c, unsigned us
 
 void microclaw_begin(struct output *out, const struct spec *spec, const char *prefix, int size, bool zeros) {
     unsigned used = (unsigned)size + length(prefix);
-    zeros = zeros && spec->zero && !spec->left;
-    if (!spec->left && !zeros) {
+    zeros = zeros && (spec->flags & (ZERO | LEFT)) == ZERO;
+    if (!(spec->flags & LEFT) && !zeros) {
         pad(out, spec, ' ', used);
     }
     for (; *prefix; prefix++) {
@@ -32,7 +32,7 @@ void microclaw_begin(struct output *out, const struct spec *spec, const char *pr
 }
 
 void microclaw_finish(struct output *out, const struct spec *spec, const char *prefix, int size) {
-    if (spec->left) {
+    if (spec->flags & LEFT) {
         pad(out, spec, ' ', (unsigned)size + length(prefix));
     }
 }
@@ -45,10 +45,10 @@ static void put_integer(struct output *out, const struct spec *spec, uint64_t va
         count = microclaw_digits(value, base, letter == 'X' ? 'A' : 'a', digits + sizeof digits);
     }
     unsigned zeros = spec->precision > (int)count ? (unsigned)spec->precision - count : 0;
-    if (letter == 'o' && spec->alternate && !zeros && (!count || value)) {
+    if (letter == 'o' && spec->flags & ALTERNATE && !zeros && (!count || value)) {
         zeros = 1;
     }
-    if (letter == 'p' || (base == 16 && spec->alternate && value)) {
+    if (letter == 'p' || (base == 16 && spec->flags & ALTERNATE && value)) {
         sign = letter == 'X' ? "0X" : "0x";
     }
     int size = (int)(zeros + count);
@@ -62,8 +62,8 @@ static void put_integer(struct output *out, const struct spec *spec, uint64_t va
     microclaw_finish(out, spec, sign, size);
 }
 
-static void put_signed(struct output *out, const struct spec *spec, int64_t value) {
-    const char *sign = value < 0 ? "-" : spec->plus ? "+" : spec->space ? " " : "";
+void microclaw_format_signed(struct output *out, const struct spec *spec, int64_t value) {
+    const char *sign = value < 0 ? "-" : spec->flags & PLUS ? "+" : spec->flags & SPACE ? " " : "";
     put_integer(out, spec, value < 0 ? 0 - (uint64_t)value : (uint64_t)value, sign);
 }
 
@@ -85,27 +85,24 @@ static void put_string(struct output *out, const struct spec *spec, const char *
 }
 
 static void keep_count(void *to, enum size size, unsigned count) {
-    switch (size) {
-    case CHAR:
+    if (size == CHAR) {
         *(signed char *)to = (signed char)count;
-        break;
-    case SHORT:
+    } else if (size == SHORT) {
         *(short *)to = (short)count;
-        break;
-    case INT:
+    } else if (size == INT) {
         *(int *)to = (int)count;
-        break;
-    case LONG_LONG:
+    } else {
         *(long long *)to = count;
     }
 }
 
-static int64_t narrowed(int64_t value, enum size size) {
-    return size == CHAR ? (signed char)value : size == SHORT ? (short)value : value;
-}
-
-static uint64_t narrowed_unsigned(uint64_t value, enum size size) {
-    return size == CHAR ? (unsigned char)value : size == SHORT ? (unsigned short)value : value;
+static uint64_t integer(va_list *ap, enum size size, bool sign) {
+    if (size == LONG_LONG) {
+        return va_arg(*ap, uint64_t);
+    }
+    int drop = size == CHAR ? 24 : size == SHORT ? 16 : 0;
+    unsigned value = va_arg(*ap, unsigned) << drop;
+    return sign ? (uint64_t)(int64_t)((int)value >> drop) : value >> drop;
 }
 
 /* A number or a `*`; a negative one from the arguments is left to the caller. */
@@ -121,35 +118,27 @@ static int number(const char **format, va_list *ap) {
     return (int)value;
 }
 
-static void read_flags(const char **format, struct spec *spec) {
+static unsigned read_flags(const char **format) {
+    unsigned flags = 0;
     for (;; ++*format) {
-        switch (**format) {
-        case '-':
-            spec->left = true;
-            break;
-        case '+':
-            spec->plus = true;
-            break;
-        case ' ':
-            spec->space = true;
-            break;
-        case '#':
-            spec->alternate = true;
-            break;
-        case '0':
-            spec->zero = true;
-            break;
-        default:
-            return;
+        unsigned flag = 1;
+        for (const char *known = "-+ #0"; *known != **format; known++, flag <<= 1) {
+            if (!*known) {
+                return flags;
+            }
         }
+        if (!**format) {
+            return flags;
+        }
+        flags |= flag;
     }
 }
 
 static enum size read_spec(const char **format, struct spec *spec, va_list *ap) {
-    *spec = (struct spec){.precision = -1};
-    read_flags(format, spec);
+    spec->precision = -1;
+    spec->flags = read_flags(format);
     int width = number(format, ap);
-    spec->left = spec->left || width < 0;
+    spec->flags |= width < 0 ? LEFT : 0;
     spec->width = width < 0 ? 0u - (unsigned)width : (unsigned)width;
     if (**format == '.') {
         ++*format;
@@ -183,18 +172,14 @@ static void convert(struct output *out, const struct spec *spec, enum size size,
     switch (spec->letter) {
     case 'd':
     case 'i':
-        put_signed(out, spec, narrowed(size == LONG_LONG ? va_arg(*ap, long long) : va_arg(*ap, int), size));
+        microclaw_format_signed(out, spec, (int64_t)integer(ap, size, true));
         break;
     case 'u':
     case 'o':
     case 'x':
-    case 'X': {
-        uint64_t value = size == LONG_LONG ? va_arg(*ap, unsigned long long) : va_arg(*ap, unsigned);
-        put_integer(out, spec, narrowed_unsigned(value, size), "");
-        break;
-    }
+    case 'X':
     case 'p':
-        put_integer(out, spec, (uintptr_t)va_arg(*ap, void *), "");
+        put_integer(out, spec, integer(ap, size, false), "");
         break;
     case 'c': {
         char c = (char)va_arg(*ap, int);

@@ -2,10 +2,13 @@
 #include "decimal.h"
 #include "format.h"
 
-/* Where the digit of 10^place stands. */
-static int limb_of(int place) { return POINT - 1 - (place >= 0 ? place / 9 : -((8 - place) / 9)); }
+#define MOST_DIGITS 8000000 /* so far a precision is believed */
+#define NINES (MOST_DIGITS * 9 / 8)
 
-static uint32_t ten_of(int place) { return microclaw_tens[place >= 0 ? place % 9 : (9 - -place % 9) % 9]; }
+/* Where the digit of 10^place stands: its limb, and what it counts there. */
+static int limb_of(int place) { return POINT - 1 + NINES / 9 - (int)((unsigned)(place + NINES) / 9); }
+
+static uint32_t ten_of(int place) { return microclaw_tens[(unsigned)(place + NINES) % 9]; }
 
 static unsigned digit_at(const struct decimal *d, int place) {
     int i = limb_of(place);
@@ -14,18 +17,12 @@ static unsigned digit_at(const struct decimal *d, int place) {
 
 /* The place of the first digit; 0 for 0. */
 static int top_of(const struct decimal *d) {
-    int i = d->first;
-    while (i < d->end && !d->limb[i]) {
-        i++;
+    for (int place = (POINT - d->first) * 9; place >= (POINT - d->end) * 9; place--) {
+        if (digit_at(d, place)) {
+            return place;
+        }
     }
-    if (i == d->end) {
-        return 0;
-    }
-    int place = (POINT - 1 - i) * 9;
-    for (uint32_t limb = d->limb[i]; limb >= 10; limb /= 10) {
-        place++;
-    }
-    return place;
+    return 0;
 }
 
 /* Whether there is anything below 10^place. */
@@ -76,19 +73,13 @@ static void put_digits(struct output *out, const struct decimal *d, int from, in
     }
 }
 
-static void put_exponent(struct output *out, char letter, int exponent, int least_digits) {
-    char text[8];
-    unsigned count = microclaw_digits((uint64_t)(exponent < 0 ? -exponent : exponent), 10, 'a', text + sizeof text);
-    microclaw_put(out, letter);
-    microclaw_put(out, exponent < 0 ? '-' : '+');
-    for (int i = (int)count; i < least_digits; i++) {
-        microclaw_put(out, '0');
-    }
-    for (unsigned i = sizeof text - count; i < sizeof text; i++) {
-        microclaw_put(out, text[i]);
-    }
+static void put_exponent(struct output *out, int letter, int exponent, int least_digits) {
+    struct spec spec = {.flags = PLUS, .letter = 'd', .precision = least_digits};
+    microclaw_put(out, (char)letter);
+    microclaw_format_signed(out, &spec, exponent);
 }
 
+/* sign, 0x, a digit, the point and more, p and an exponent. */
 static void put_hexadecimal(struct output *out, const struct spec *spec, uint64_t bits, const char *sign) {
     int exponent = (int)(bits >> 52 & 2047);
     uint64_t mantissa = bits & ((1ull << 52) - 1);
@@ -103,34 +94,31 @@ static void put_hexadecimal(struct output *out, const struct spec *spec, uint64_
         mantissa = (mantissa - rest) + (rest > half || (rest == half && mantissa >> drop & 1) ? 2 * half : 0);
         digits = spec->precision;
     } else if (spec->precision < 0) {
-        for (; digits && !(mantissa >> (13 - digits) * 4 & 15); digits--) {
+        while (digits && !(mantissa >> (13 - digits) * 4 & 15)) {
+            digits--;
         }
     }
     int places = spec->precision < 0 ? digits : spec->precision, power = exponent < 0 ? -exponent : exponent;
-    int size = 3 + (places || spec->alternate) + places + 2 + (power > 999 ? 4 : power > 99 ? 3 : power > 9 ? 2 : 1);
-    char prefix[4], *to = prefix, small = (char)(spec->letter + ('x' - 'a'));
-    if (*sign) {
-        *to++ = *sign;
-    }
-    *to++ = '0', *to++ = small, *to = 0;
-    microclaw_begin(out, spec, prefix, size - 2, true);
+    int point = places || spec->flags & ALTERNATE, size = 1 + point + places + 2 + (power > 999) + (power > 99) + (power > 9) + 1;
+    char prefix[4] = {*sign, '0', (char)(spec->letter + ('x' - 'a'))};
+    microclaw_begin(out, spec, prefix + !*sign, size, true);
     for (int i = 0; i <= places; i++) {
-        if (i == 1) {
+        char digit = '0';
+        if (i <= 13) {
+            microclaw_digits(mantissa >> (13 - i) * 4 & 15, 16, spec->letter, &digit + 1);
+        }
+        microclaw_put(out, digit);
+        if (!i && point) {
             microclaw_put(out, '.');
         }
-        unsigned digit = i > 13 ? 0 : (unsigned)(mantissa >> (13 - i) * 4 & 15);
-        microclaw_put(out, (char)(digit < 10 ? '0' + digit : (unsigned)spec->letter + digit - 10));
     }
-    if (!places && spec->alternate) {
-        microclaw_put(out, '.');
-    }
-    put_exponent(out, (char)(spec->letter + ('p' - 'a')), exponent, 1);
-    microclaw_finish(out, spec, prefix, size - 2);
+    put_exponent(out, spec->letter + ('p' - 'a'), exponent, 1);
+    microclaw_finish(out, spec, prefix + !*sign, size);
 }
 
 static void put_decimal(struct output *out, const struct spec *spec, struct decimal *d, const char *sign) {
     char letter = lower(spec->letter);
-    int precision = spec->precision < 0 ? 6 : spec->precision;
+    int precision = spec->precision < 0 ? 6 : spec->precision > MOST_DIGITS ? MOST_DIGITS : spec->precision;
     if (letter == 'g') {
         precision = precision ? precision - 1 : 0;
     }
@@ -141,22 +129,22 @@ static void put_decimal(struct output *out, const struct spec *spec, struct deci
     if (letter == 'g') {
         scientific = exponent < -4 || exponent > precision;
         precision -= scientific ? 0 : exponent;
-        for (; !spec->alternate && precision && !digit_at(d, (scientific ? exponent : 0) - precision); precision--) {
+        for (; !(spec->flags & ALTERNATE) && precision && !digit_at(d, (scientific ? exponent : 0) - precision); precision--) {
         }
     }
     int from = scientific || exponent > 0 ? exponent : 0, unit = scientific ? exponent : 0;
-    int size = from - unit + 1 + (precision || spec->alternate) + precision;
+    int size = from - unit + 1 + (precision || spec->flags & ALTERNATE) + precision;
     if (scientific) {
         size += exponent > 99 || exponent < -99 ? 5 : 4;
     }
     microclaw_begin(out, spec, sign, size, true);
     put_digits(out, d, from, unit);
-    if (precision || spec->alternate) {
+    if (precision || spec->flags & ALTERNATE) {
         microclaw_put(out, '.');
     }
     put_digits(out, d, unit - 1, unit - precision);
     if (scientific) {
-        put_exponent(out, (char)(spec->letter - (letter == 'g' ? 2 : 0)), exponent, 2);
+        put_exponent(out, spec->letter - (letter == 'g' ? 2 : 0), exponent, 2);
     }
     microclaw_finish(out, spec, sign, size);
 }
@@ -164,15 +152,14 @@ static void put_decimal(struct output *out, const struct spec *spec, struct deci
 void microclaw_format_float(struct output *out, const struct spec *spec, double value) {
     uint64_t bits;
     __builtin_memcpy(&bits, &value, sizeof bits);
-    const char *sign = bits >> 63 ? "-" : spec->plus ? "+" : spec->space ? " " : "";
+    const char *sign = bits >> 63 ? "-" : spec->flags & PLUS ? "+" : spec->flags & SPACE ? " " : "";
     int exponent = (int)(bits >> 52 & 2047);
     uint64_t mantissa = bits & ((1ull << 52) - 1);
     if (exponent == 2047) {
-        bool small = spec->letter >= 'a';
-        const char *name = mantissa ? small ? "nan" : "NAN" : small ? "inf" : "INF";
+        const char *name = mantissa ? "nan" : "inf";
         microclaw_begin(out, spec, sign, 3, false);
         for (; *name; name++) {
-            microclaw_put(out, *name);
+            microclaw_put(out, (char)(*name - (spec->letter < 'a' ? 'a' - 'A' : 0)));
         }
         microclaw_finish(out, spec, sign, 3);
     } else if (lower(spec->letter) == 'a') {

@@ -240,5 +240,5 @@ double microclaw_scan_float(const char *s, const char **end, int bits, size_t wi
             microclaw_errno_value = 68; /* ERANGE */
         }
     }
-    return negative ? -value : value;
+    return negative && *end != s ? -value : value;
 }

@@ -89,7 +89,7 @@ static const char *read_text(const struct field *f, const char *text, char *to) 
             to[n] = text[n];
         }
     }
-    if (!n || (f->letter == 'c' && n < f->width)) {
+    if (!n) {
         return 0;
     }
     if (to && f->letter != 'c') {
@@ -156,7 +156,6 @@ static const char *skip_spaces(const char *text) {
 static int scan(const char *text, const char *format, va_list list) {
     const char *start = text;
     int stored = 0;
-    bool converted = false; /* else the end of the text is -1 */
     va_list ap;
     va_copy(ap, list);
     for (; *format; format++) {
@@ -173,7 +172,7 @@ static int scan(const char *text, const char *format, va_list list) {
         }
         if (f.letter == '%') {
             if (*text != *format) {
-                stored = *text || converted ? stored : -1;
+                stored = *text || stored ? stored : -1;
                 break;
             }
             text++;
@@ -186,11 +185,10 @@ static int scan(const char *text, const char *format, va_list list) {
         }
         const char *end = *text ? read_value(&f, text, to) : 0;
         if (!end) {
-            stored = *text || converted ? stored : -1;
+            stored = *text || stored ? stored : -1;
             break;
         }
         text = end;
-        converted = true;
         stored += f.keep;
     }
     va_end(ap);
