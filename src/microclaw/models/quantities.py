@@ -99,10 +99,12 @@ _BARE_LIMIT = re.compile(
     rf"\b(above|below|over|under|than|exceeds|reaches|beneath|past|at) ({_NUMBER})(?! ?(?:milli|ms|hz|\d))(?=$| |,)"
 )
 _PIN_NAME = r"(?:gpio pins?|gpios?|ios?|pin numbers?|pin no\.?|pins?)"
-_PIN = re.compile(rf"\b{_PIN_NAME}[ _#-]*#?(\d{{1,4}})\b|(?<!\w)#(\d{{1,4}})\b")
-_LISTED = rf"(?:{_PIN_NAME}[ _#-]*)?#?(?<![.:])\d{{1,3}}(?![\d.:%])"
+_PIN = re.compile(rf"\b{_PIN_NAME}(?:[ _]*#?|-)(\d{{1,4}})\b|(?<!\w)#(\d{{1,4}})\b")
+_LISTED = rf"(?:{_PIN_NAME}[ _]*)?#?(?<![.:])\d{{1,3}}(?![\d.:%])"
 _PINS_LISTED = re.compile(
-    rf"\b(?:{_PIN_NAME} )?{_LISTED}(?:(?:,? and |, ?| ?& ?| ?\+ ?|, ?and){_LISTED})+"
+    # Bare numbers are pins only after a word that pins follow: "leds 1 and 2" are not pins 1 and 2.
+    rf"(?:\b{_PIN_NAME}[ _]?#?|(?<!\w)#|^|(?<=\bon )|(?<=\boff )|(?<=\bat )|(?<=\bof )|(?<=\bset )|(?<=\bturn )"
+    rf"|(?<=\bswitch )|(?<=\busing )|(?<=\bwith )){_LISTED}(?:(?:,? and |, ?| ?& ?| ?\+ ?|, ?and){_LISTED})+"
     rf"(?! ?(?:{_TIME_NAMES}|{_UNIT_NAMES}|times|x|degrees?|°|c|f|k?hz|milli)(?!\w))"
 )
 _PINS_IN_A_ROW = re.compile(r"\b(?:pins|gpios|ios|gpio pins)((?: \d{1,3}){2,})(?![\w.%])")

@@ -10,6 +10,13 @@ from microclaw.models.places import Quantity, board_of, place_of, sensor_of
 from microclaw.models.reply import Act, Decision, Say, Situation, ask
 
 DEFAULT_SWING_MILLI = 500
+# What is driven: the quantity it moves, and whether it raises it.
+_DRIVEN = {
+    "heater": ("temperature", True),
+    "cooler": ("temperature", False),
+    "humidifier": ("humidity", True),
+    "dehumidifier": ("humidity", False),
+}
 
 
 def decide(at: Situation) -> Decision:
@@ -75,11 +82,12 @@ def _thermostat(at: Situation) -> Act:
     if milli is None:
         raise ask(f"At which {name}?", f"hold the temperature at 22 degrees with the heater on pin {place.pin}")
     _check_unit(at, name, quantity)
-    heats = at.reading.number("heats")
-    if heats is None:
+    device = at.reading.word("heats") or at.reading.word("usual") or ""
+    moves, raises = _DRIVEN.get(device, ("", True))
+    if moves != name:
         raise ask(
             f"What is on pin {place.pin}, something that raises the {name} or something that lowers it?",
-            f"hold the {name} at {milli / 1000:g} with the heater on pin {place.pin}   or: with the fan on pin ...",
+            "hold the temperature at 22 degrees with the heater on pin 17 (or: the fan, the humidifier, ...)",
         )
     swing = at.reading.number("swing_milli")
     swing = DEFAULT_SWING_MILLI if swing is None else swing
@@ -93,10 +101,9 @@ def _thermostat(at: Situation) -> Act:
             "ADDRESS": address,
             "SETPOINT_MILLI": milli,
             "HYSTERESIS_MILLI": swing,
-            "HEATS": heats,
+            "HEATS": int(raises),
         },
-        f"thermostat({name} {milli / 1000:g} {unit} +/- {swing / 1000:g}, {'heater' if heats else 'cooler'} on "
-        f"pin={place.pin})",
+        f"thermostat({name} {milli / 1000:g} {unit} +/- {swing / 1000:g}, {device} on pin={place.pin})",
         f"holding the {name} waits for it to change -> a program on the board",
         place,
     )
