@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 import wasmtime
 
+from microclaw.apps.standby import BoardKind, TrialBoard, fresh_board
 from microclaw.boards.profile import BoardProfile
 from microclaw.boards.reader import load_board
+from microclaw.devices.calls import AppInstall, AppUninstall
 from microclaw.wasm import BuildCache, Image, compile_module
 from microclaw.wire.wasmachine.ioctl import DATA_SEQ_FRAME, DATA_SEQ_HEADER
 
@@ -230,3 +232,47 @@ def headers() -> Path:
     from microclaw.wasm import HEADERS
 
     return HEADERS
+
+
+@dataclass
+class Ran:
+    """What a program printed, without and with only what microclaw's shim says beside it; `all` is everything."""
+
+    all: list[str]
+
+    @property
+    def own(self) -> list[str]:
+        return [line for line in self.all if not line.startswith("microclaw: ")]
+
+    @property
+    def shim(self) -> list[str]:
+        return [line.removeprefix("microclaw: ") for line in self.all if line.startswith("microclaw: ")]
+
+
+@dataclass
+class OnBoard:
+    """A virtual board of the stock kind, a process of its own, on which programs run one after the other."""
+
+    board: TrialBoard
+
+    async def install(self, image: Image, timers: int = 20) -> None:
+        await self.board.wasmachine.call(AppInstall(image.name, image.wasm, 8192, timers), 20)
+
+    async def run(self, image: Image, ms: float, timers: int = 20) -> Ran:
+        """Install, let board time pass, remove; everything printed, until after the removal."""
+        before = (await self.board.control.log()).cursor
+        await self.install(image, timers)
+        assert (await self.board.control.advance(ms, 60)).stuck is None
+        await self.board.wasmachine.call(AppUninstall(image.name), 20)
+        return await self.printed(image.name, before)
+
+    async def printed(self, name: str, since: int) -> Ran:
+        page = await self.board.control.log(since)
+        assert not page.dropped
+        return Ran([line.text for line in page.lines if line.app == name])
+
+
+@pytest.fixture
+async def on_board(board: BoardProfile) -> AsyncIterator[OnBoard]:
+    async with fresh_board(BoardKind("virtual"), board) as trial_board:
+        yield OnBoard(trial_board)

@@ -70,7 +70,7 @@ class Verdict:
 
 def judge(record: Record, board: BoardProfile, *, heap_bytes: int) -> Verdict:
     """The verdict on a run: the first thing that makes the program useless, else warnings about what is doubtful."""
-    ended = _ended(record.state)
+    ended = _own_end(record.lines) or _ended(record.state)
     fault = _fault(record) or _pin_fault(record, board)
     if fault is not None:
         error, next_step = fault
@@ -113,6 +113,22 @@ _TRAPS: tuple[tuple[str, str], ...] = (
 )
 
 
+# What the shim of a program that blocks in main says (headers/shim/resume.c).
+_TOO_DEEP = "microclaw: ended: too many nested calls around a sleep"
+_TOO_FEW_TIMERS = "microclaw: sleeping takes 3 timers"
+_SLEPT_OUTSIDE = "microclaw: only main can sleep, callbacks go on at once"
+
+
+def _own_end(lines: tuple[ConsoleLine, ...]) -> Ended | None:
+    """How a blocking program ended, where it did: the firmware only knows its callbacks, and lists it as running."""
+    for line in lines:
+        if line.text.startswith("microclaw: ended: exit("):
+            return "exited"
+        if line.text.startswith("microclaw: ended: main returned "):
+            return "returned"
+    return None
+
+
 def _ended(state: str | None) -> Ended:
     match state:
         case "trapped" | "exited" | "returned" | "running":
@@ -134,6 +150,11 @@ def _fault(record: Record) -> tuple[str, str] | None:
         return f"it crashed the whole board: {_last_words(record.lines)}", _CRASH
     if dead := dead_on_load(record.lines):
         return dead
+    said = {line.text for line in record.lines}
+    if _TOO_DEEP in said:
+        return "too many nested calls around a sleep: it ended there", "sleep less deep, or loop instead of recursion"
+    if _TOO_FEW_TIMERS in said:
+        return "a program that sleeps takes 3 timers, and it was installed with fewer", "install it with timers=20"
     # On WAMR a callback that trapped leaves the app running: its next timer is called as if nothing had been.
     if record.state == "trapped" or (record.state == "running" and record.error):
         text = record.error or "no text"
@@ -176,6 +197,8 @@ def _warnings(record: Record, heap_bytes: int) -> tuple[str, ...]:
         if refused := re.fullmatch(r"warning: allocate (\d+) bytes memory failed", line.text):
             found.append(f"it asked for {int(refused[1]):,} B and its heap of {heap_bytes:,} B had no room")
             break
+    if any(line.text == _SLEPT_OUTSIDE for line in record.lines):
+        found.append("a callback tried to sleep: only main can, so it went on at once")
     return tuple(found)
 
 

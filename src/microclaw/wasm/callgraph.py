@@ -76,19 +76,6 @@ def read_callgraph(wasm: bytes) -> CallGraph:
     return CallGraph(module, _function_names(wasm), calls)
 
 
-def without_custom_sections(wasm: bytes) -> bytes:
-    """The module without names and notes, which no runtime needs."""
-    kept = [wasm[:_MAGIC_BYTES]]
-    reader = Reader(wasm, _MAGIC_BYTES)
-    while not reader.at_end:
-        start = len(wasm) - reader.left
-        section = reader.byte()
-        reader.sub_reader(reader.u32())
-        if section != 0:
-            kept.append(wasm[start : len(wasm) - reader.left])
-    return b"".join(kept)
-
-
 def _function_names(wasm: bytes) -> dict[int, str]:
     """The custom section "name": WebAssembly 1.0, appendix 7.4.1."""
     names: dict[int, str] = {}

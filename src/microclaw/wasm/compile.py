@@ -19,7 +19,7 @@ from microclaw.errors import BuildError, Diagnostic
 from microclaw.wasm.cache import BuildCache, default_cache
 from microclaw.wasm.checks import check_exports, check_imports, check_nodes, check_size, memory_use
 from microclaw.wasm.diagnostics import PinMark, read_compiler_output
-from microclaw.wasm.eventful import Linker, binaryen_identity, check_reserved_names
+from microclaw.wasm.eventful import Linker, binaryen_identity, check_reserved_names, main_never_called
 from microclaw.wasm.failure import build_failure
 from microclaw.wasm.glue import build_glue, headers_hash
 from microclaw.wasm.image import Image
@@ -88,7 +88,7 @@ async def compile_module(
     Raises BuildError with its diagnostics, ConfigError without a compiler.
     """
     _check_options(name, optimization, stack_bytes)
-    text = read_source(source, name)
+    text = read_source(source, name, board)
     check_reserved_names(text)
     toolchain = find_toolchain()
     cache = cache or _default_cache()
@@ -105,7 +105,7 @@ async def compile_module(
         build = _Build.from_blob(blob)
     else:
         libraries = await build_glue(toolchain, cache.directory)
-        build = await in_worker(partial(_build, text, toolchain, commands[0], libraries, stack_bytes))
+        build = await in_worker(partial(_build, text, board, toolchain, commands[0], libraries, stack_bytes))
         cache.put(key, build.to_blob())
     return _checked_image(build, board, text, name, toolchain.name, heap_bytes, cached=blob is not None)
 
@@ -147,6 +147,7 @@ def _check_options(name: str, optimization: str, stack_bytes: int) -> None:
 
 def _build(
     text: SourceText,
+    board: BoardProfile,  # only to word errors: what is built is the same for boards of equal pins
     toolchain: Toolchain,
     command: list[str],
     libraries: Mapping[str, Path],
@@ -157,7 +158,7 @@ def _build(
         directory = Path(work)
         (directory / text.file).write_text(text.text, encoding="utf-8")
         compiled = processes.run(command, directory)
-        report = read_compiler_output(compiled.output, text)
+        report = read_compiler_output(compiled.output, text, board)
         if report.errors or compiled.returncode != 0:
             raise build_failure(compiled, report.diagnostics, text, "compile")
         _check_files_read(directory / "program.d", text)
@@ -166,7 +167,7 @@ def _build(
     large = (parse_module(linked.wasm).memory_pages or 0) > 1
     return _Build(
         linked.wasm,
-        report.diagnostics,
+        (*report.diagnostics, *main_never_called(symbols, text)),
         report.marks,
         symbols.largest_variable if large else None,
         linked.compiled_bytes,

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Final
 
 from microclaw.errors import BuildError, Diagnostic
-from microclaw.wasm.callgraph import CallGraph, read_callgraph, without_custom_sections
+from microclaw.wasm.callgraph import CallGraph, read_callgraph
 from microclaw.wasm.diagnostics import at, read_linker_output
 from microclaw.wasm.failure import build_failure
 from microclaw.wasm.process import Processes
 from microclaw.wasm.reader import FeatureError, ModuleError, Reader
+from microclaw.wasm.sections import without_custom_sections, without_exports
 from microclaw.wasm.source_text import SourceText
 from microclaw.wasm.symbols import Symbols
 from microclaw.wasm.toolchain import CALLBACKS, Entry, Toolchain
@@ -29,6 +30,7 @@ PASS_OPTIONS: Final = ("--asyncify", "--pass-arg=asyncify-ignore-imports", "-Os"
 INSTALL_BINARYEN: Final = "apt-get install binaryen (or make setup-system), or write it event-driven: every(ms, task)"
 RESERVED: Final = "__microclaw_"
 _NATIVE_SLEEPS: Final = ("sleep", "usleep")
+_UNWINDERS: Final = "asyncify_"  # what the pass offers to a host that unwinds; here the shim does
 _MAINS: Final = frozenset(("__main_void", "__main_argc_argv"))
 _OWN_NAME: Final = {"program_on_destroy": "on_destroy"}  # microclaw.h renames it
 _TASK: Final = re.compile(rb"\x41((?:[\x80-\xff]{0,4})[\x00-\x7f])\x10((?:[\x80-\xff]{0,4})[\x00-\x7f])", re.DOTALL)
@@ -68,7 +70,7 @@ class Linker:
         sleeps = pausing - {graph.index("exit")}
         if not self._reaches(graph, pausing if ends else sleeps):
             return self._plain(symbols, own_callback)
-        errors = tuple(self._sleeping_callbacks(graph, sleeps))
+        errors = (*self._exports_of_the_pass(graph), *self._sleeping_callbacks(graph, sleeps))
         if errors:
             raise BuildError(errors, stage="check")
         return self._make_event_driven(linked, graph, pausing, symbols)
@@ -103,6 +105,12 @@ class Linker:
         start = graph.index("on_init")
         return start is not None and graph.path(start, goals, graph.possible) is not None
 
+    def _exports_of_the_pass(self, graph: CallGraph) -> Iterator[Diagnostic]:
+        for export in graph.module.exports:
+            if export.name.startswith(_UNWINDERS):
+                message = f"it exports {export.name}, a name that a sleeping program needs for itself"
+                yield at(self.text, self.text.find_string(export.name), message, "leave the export out")
+
     def _sleeping_callbacks(self, graph: CallGraph, sleeps: frozenset[int]) -> Iterator[Diagnostic]:
         """An error for each callback that certainly reaches a sleep; through a pointer it is told at run time."""
         for start in _callbacks(graph):
@@ -128,7 +136,7 @@ class Linker:
         done = self.processes.run(command, self.directory)
         if done.returncode != 0:
             raise build_failure(done, (), self.text, "link")
-        wasm = (self.directory / "program.wasm").read_bytes()
+        wasm = without_exports((self.directory / "program.wasm").read_bytes(), _UNWINDERS)
         return Linked(wasm, linked.took_ms + done.took_ms, len(compiled))
 
     def _without_binaryen(self, symbols: Symbols) -> Diagnostic:
@@ -159,6 +167,16 @@ def check_reserved_names(text: SourceText) -> None:
         if token.kind == "name" and token.text.startswith(RESERVED):
             message = f"{token.text}: names that begin with {RESERVED} are microclaw's own"
             raise BuildError((at(text, (token.line, token.column), message, "choose another name"),), stage="source")
+
+
+def main_never_called(symbols: Symbols, text: SourceText) -> tuple[Diagnostic, ...]:
+    """A warning where a program has both main and on_init."""
+    if not symbols.functions & _MAINS or "on_init" not in symbols.functions:
+        return ()
+    place = text.find_name("main") or (1, 1)
+    message = "on_init is what starts here: main is never called"
+    hint = "leave on_init out and let main do its work, or leave main out"
+    return (Diagnostic("warning", message, text.file, *place, text.line(place[0]), hint),)
 
 
 def _pausing(graph: CallGraph) -> frozenset[int]:

@@ -8,14 +8,19 @@
 #define BACKSTOP_MS 500
 #define NO_TIMER ((timer_id_t)-1)
 #define shim __microclaw_shim
-/* The firmware's own, also where the program has another. */
-#define say __microclaw_native_printf
 
 struct microclaw_shim __microclaw_shim;
 int __main_void(void);
 
 /* The timers of every and after, in programs that use them (timers.c). */
 __attribute__((weak)) void microclaw_timer_callback(timer_id_t timer) { (void)timer; }
+
+/* A line of ours on the console, by the firmware's own printf, also where the program has another. */
+static __attribute__((noinline)) void say(const char *text, int value) {
+    __microclaw_native_printf("microclaw: ");
+    __microclaw_native_printf(text, value);
+    __microclaw_native_printf("\n");
+}
 
 /* Restarting a one-shot timer from its own callback is lost when the app is quicker than the timer thread, which posts
  * the callback first and puts the timer on its idle list then. So two take turns, and a periodic one stands behind. */
@@ -44,12 +49,12 @@ bool __microclaw_may_pause(uint64_t ms) {
     if (shim.phase != IN_MAIN) {
         if (!shim.told_outside) {
             shim.told_outside = true;
-            say("microclaw: only main may sleep; in a callback it returns at once\n");
+            say("only main can sleep, callbacks go on at once", 0);
         }
         return false;
     }
     if (!shim.backstop && !create_timers()) {
-        say("microclaw: sleeping takes 3 timers, and this app was installed with fewer\n");
+        say("sleeping takes 3 timers", 0);
         shim.exited = true;
         shim.exit_code = -1;
         return true;
@@ -80,7 +85,7 @@ static __attribute__((noinline)) bool is_due(timer_id_t timer) {
         shim.phase = OVER;
         stop_timers();
         set_stack_pointer(shim.first_stack_pointer);
-        say("microclaw: the exception above ended the program\n");
+        say("ended by the exception above", 0);
     }
     if (shim.phase != PAUSED) {
         return false;
@@ -113,14 +118,19 @@ static inline __attribute__((always_inline)) void look(void) {
     }
 }
 
+/* The event "ended", for a host that asked for it: version, action, format, message id, sender (the firmware's), lengths of
+ * url and body, url (microclaw/wire/wasmachine/request.py). */
+static const char ended_event[] = "\1\6\0\143" "\0\0\0\0" "\0\0\0\0" "\0\6" "\0\0\0\0" "ended";
+
 static __attribute__((noinline)) void tell_end(int result) {
     stop_timers();
-    if (shim.exited) {
-        say("microclaw: the program ended with exit(%d)\n", shim.exit_code);
-    } else if (shim.overflowed) {
-        say("microclaw: too many calls inside of each other around a sleep, the program is over\n");
+    wasm_post_request(ended_event, sizeof ended_event);
+    if (shim.overflowed) {
+        say("ended: too many nested calls around a sleep", 0);
+    } else if (shim.exited) {
+        say("ended: exit(%d)", shim.exit_code);
     } else {
-        say("microclaw: the program ended, main returned %d\n", result);
+        say("ended: main returned %d", result);
     }
 }
 

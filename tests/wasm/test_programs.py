@@ -1,0 +1,72 @@
+"""Programs as people write them behave on the virtual board as their transcripts say, whichever compiler made them.
+
+The transcripts of 01 to 19 were taken from a live runtime; those of 20 and up from a native build of the same
+source in which a sleep takes no time (INDEX.tsv says what each covers).
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from microclaw.boards.profile import BoardProfile
+from microclaw.wasm import BuildCache, compile_module, find_toolchain
+
+PLACE = Path(__file__).parents[1] / "vectors" / "programs"
+LONGEST_MS = 45_000
+with (PLACE / "INDEX.tsv").open(newline="") as index:
+    ROWS = list(csv.DictReader(index, delimiter="\t", quoting=csv.QUOTE_NONE))
+
+
+@pytest.fixture(params=["zig", "clang"])
+def compiler(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The compiler that is in use; its absence is an error, never a skip."""
+    monkeypatch.setenv("MICROCLAW_COMPILER", request.param)
+    find_toolchain.cache_clear()
+    yield request.param
+    find_toolchain.cache_clear()
+
+
+def test_each_program_has_a_row_and_a_transcript() -> None:
+    sources = {path.stem for path in PLACE.glob("*.c")}
+    assert sources == {row["program"] for row in ROWS} == {path.stem for path in PLACE.glob("*.expected")}
+    assert len(sources) >= 28
+
+
+async def test_programs_print_what_their_transcripts_say(
+    compiler: str, board: BoardProfile, cache: BuildCache, on_board: Any
+) -> None:
+    wrong: dict[str, Any] = {}
+    for row in ROWS:
+        name = row["program"]
+        expected = (PLACE / f"{name}.expected").read_text().splitlines()
+        image = await compile_module((PLACE / f"{name}.c").read_text(), board, name=name, cache=cache)
+        assert image.compiler.startswith(compiler)
+        ran = await on_board.run(image, LONGEST_MS)
+        shown = ran.own[: len(expected)] if row["match"].startswith("prefix") else ran.own
+        if shown != expected or ran.shim != _end(row["ends"], eventful=image.eventful):
+            wrong[name] = ran.all
+    assert wrong == {}
+
+
+@pytest.mark.parametrize(
+    "row", [r for r in ROWS if r["program"] in ("01_hello_return", "09_formats", "43_never_sleeps")]
+)
+async def test_program_that_never_sleeps_has_no_timers_and_no_pass(compile_c: Any, row: dict[str, str]) -> None:
+    image = await compile_c((PLACE / f"{row['program']}.c").read_text(), name=row["program"])
+    assert not image.eventful
+    assert "on_timer_callback" not in image.exports
+    assert not {i.name for i in image.imports} & {"wasm_create_timer", "wasm_timer_restart", "wasm_get_sys_tick_ms"}
+
+
+def _end(ends: str, *, eventful: bool) -> list[str]:
+    """What the shim says at the end; nothing where there is none, or no end."""
+    if not eventful or ends == "never":
+        return []
+    if ends.startswith("exit"):
+        return [f"ended: {ends}"]
+    return [f"ended: main returned {ends.removeprefix('returns').strip() or 0}"]
