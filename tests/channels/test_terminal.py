@@ -55,6 +55,13 @@ def test_side_note_is_set_flush_right() -> None:
     assert line.endswith("    offline, 2 ms, cost 0")
 
 
+def test_side_note_cannot_steer_the_terminal() -> None:
+    terminal, out = page()
+    terminal.step(Step("tool", "gpio-set   \x1b]0;owned\x07\x1b[31mred\nline" + "x" * 500))
+    assert not set(out.getvalue()) & {"\x1b", "\x07"}
+    assert max(len(line) for line in out.getvalue().splitlines()) < WIDTH
+
+
 def test_details_are_indented_below_their_step() -> None:
     terminal, out = page()
     terminal.step(Step("code", "patterns/blink.c", detail=("  1  #include", "  2  void")))

@@ -98,6 +98,7 @@ class Terminal:
     def row(self, stage: str, text: str, *, right: str = "", bad: bool = False) -> None:
         """A stage's name in the left column and its text beside it, wrapped; `right` is set flush right."""
         self._end_redraw()
+        right = clean_line(right)[:TEXT_COLUMNS]
         lines = wrap(text, TEXT_COLUMNS) or [""]
         if right and len(lines[-1]) + len(right) + 2 > TEXT_COLUMNS:
             lines.append("")
