@@ -46,6 +46,20 @@ async def test_deploy_has_the_inputs_and_outputs_of_llmos(bench: Bench) -> None:
     assert [s.stage for s in bench.steps] == ["deploy"]
 
 
+@pytest.mark.parametrize(
+    ("tool", "arguments"),
+    [
+        ("gpio-set", {"pin": True, "level": 1}),
+        ("gpio-set", {"pin": 4, "level": False}),
+        ("deploy-wasm-app", {"sourceCode": "x", "appName": "x", "heapSize": True}),
+    ],
+)
+async def test_a_yes_or_no_is_no_number(bench: Bench, tool: str, arguments: dict[str, object]) -> None:
+    result, said = await bench.call(tool, arguments)
+    assert result.error_code == "tool_retry"
+    assert "yes or no" in said["message"]
+
+
 async def test_query_has_the_output_of_llmos(bench: Bench) -> None:
     bench.apps.listed = (listing("blink", "running"), listing("mqtt", "listed", foreign=True), listing("x", "missing"))
     _, said = await bench.call("query-wasm-apps", {"deviceIp": "192.168.1.100:18080"})

@@ -18,6 +18,19 @@ from microclaw.web.stream import (
     failure_of,
 )
 
+
+def test_half_a_surrogate_is_sent_as_a_question_mark() -> None:
+    assert decode_event(encode_event(Delta("a\ud800b"))) == Delta("a?b")
+
+
+def test_a_turn_of_the_largest_calls_fits_one_line() -> None:
+    calls = tuple(Action("deploy-wasm-app", "\u20ac" * (512 << 10), "once", False) for _ in range(80))
+    shown = decode_event(encode_event(Answer("done", calls)))
+    assert isinstance(shown, Answer)
+    assert len(shown.actions) == 80
+    assert shown.actions[0].arguments.endswith("\u20ac...")
+
+
 EVENTS: list[StreamEvent] = [
     Step("compile", "zig -> 756 B", took_ms=51.5),
     Step("code", "x", "failed", ("  1  a\tb", "ü\u2028"), next_step="mend it"),

@@ -21,7 +21,7 @@ def model_steps(model: str, reply: ModelReply, took_ms: float) -> tuple[Step, ..
         intent = Step("intent", _noted(reply.intent, reply.note))
         return (intent, Step("plan", reply.plan)) if reply.plan else (intent,)
     if reply.calls and reply.code_origin is None and reply.note:
-        names = ", ".join(call.name for call in reply.calls)
+        names = ", ".join(_name(call) for call in reply.calls)
         return (Step("model", _noted(f"{model}: {names}", reply.note), took_ms=took_ms),)
     return ()
 
@@ -48,7 +48,7 @@ def call_step(call: ToolCall, result: ToolResult, took_ms: float) -> Step | None
     """A tool call that does not report stages of its own."""
     if call.name in _OWN_STEPS and (result.ok or result.error_code != "tool_retry"):
         return None
-    shown = f"{call.name}({_arguments(call.arguments)})"
+    shown = f"{_name(call)}({_arguments(call.arguments)})"
     if result.ok:
         proof = "; ".join(e.text for e in result.evidence)
         return Step("tool", f"{shown}: {proof}" if proof else shown, took_ms=took_ms)
@@ -71,6 +71,11 @@ def _noted(text: str, note: str) -> str:
 def _cost(usage: Usage) -> str:
     tokens = f"{usage.input_tokens + usage.output_tokens} tokens"
     return tokens if usage.cost_usd is None else f"{tokens}, ${usage.cost_usd:.3f}"
+
+
+def _name(call: ToolCall) -> str:
+    """A tool's name on one line, whatever a model made up."""
+    return " ".join(call.name.split())[:60]
 
 
 def _arguments(arguments: str) -> str:

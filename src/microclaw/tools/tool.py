@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic_core import PydanticCustomError
 
 from microclaw.bus.events import Evidence, Report
 from microclaw.errors import BuildError, MicroclawError
@@ -23,6 +24,17 @@ class Parameters(BaseModel):
     """Base of every tool's arguments: unknown names are refused, so that a model learns the right ones."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True, frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_truth_as_a_number(cls, values: Any) -> Any:
+        """pydantic reads true as 1: a model that says pin true means no pin."""
+        if isinstance(values, dict):
+            truths = {name for name, field in cls.model_fields.items() if field.annotation is bool}
+            for name, value in values.items():
+                if isinstance(value, bool) and name not in truths:
+                    raise PydanticCustomError("not_bool", "{name} is no yes or no", {"name": name})
+        return values
 
 
 @dataclass(frozen=True, slots=True)

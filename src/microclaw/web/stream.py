@@ -14,7 +14,8 @@ from microclaw.models.protocol import Usage
 
 JsonObject: TypeAlias = dict[str, Any]
 
-MAX_LINE_BYTES = 1 << 20
+MAX_LINE_BYTES = 4 << 20
+MAX_SHOWN_ARGUMENTS = 8 << 10  # of a tool call in an answer: a turn has at most 80 of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +45,9 @@ StreamEvent: TypeAlias = TurnEvent | Result | Failure | Keepalive
 
 
 def encode_event(event: StreamEvent) -> bytes:
-    """One line with its newline."""
-    return json.dumps(event_object(event), ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    """One line with its newline; a lone surrogate, which JSON can carry and UTF-8 cannot, becomes "?"."""
+    line = json.dumps(event_object(event), ensure_ascii=False, separators=(",", ":"))
+    return line.encode(errors="replace") + b"\n"
 
 
 def event_object(event: StreamEvent) -> JsonObject:
@@ -88,7 +90,9 @@ def evidence_object(evidence: Evidence) -> JsonObject:
 def answer_object(answer: Answer) -> JsonObject:
     return {
         "text": answer.text,
-        "actions": [{"tool": a.tool, "args": a.arguments, "effect": a.effect, "ok": a.ok} for a in answer.actions],
+        "actions": [
+            {"tool": a.tool[:80], "args": _shown(a.arguments), "effect": a.effect, "ok": a.ok} for a in answer.actions
+        ],
         "evidence": [evidence_object(e) for e in answer.evidence],
         "usage": {
             "input_tokens": answer.usage.input_tokens,
@@ -98,6 +102,10 @@ def answer_object(answer: Answer) -> JsonObject:
         "error": answer.error_code,
         "next": answer.next_step,
     }
+
+
+def _shown(arguments: str) -> str:
+    return arguments if len(arguments) <= MAX_SHOWN_ARGUMENTS else f"{arguments[:MAX_SHOWN_ARGUMENTS]}..."
 
 
 def failure_object(failure: Failure) -> JsonObject:
