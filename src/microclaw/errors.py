@@ -43,7 +43,22 @@ class Diagnostic:
     line: int | None = None
     column: int | None = None
     source_line: str | None = None
-    hint: str | None = None
+    hint: str | None = None  # what to do about it
+    explanation: str | None = None  # why it is so, where the message does not say it
+
+    def to_json(self) -> dict[str, str | int | None]:
+        """The finding as every JSON answer has it."""
+        return {
+            "severity": self.severity,
+            "message": self.message,
+            "file": self.file,
+            "line": self.line,
+            "column": self.column,
+            "source_line": self.source_line,
+            "explanation": self.explanation,
+            "next": self.hint,
+            "text": self.render(),
+        }
 
     def render(self) -> str:
         """The finding as a compiler prints it, with source line, caret and hint where known."""
@@ -54,6 +69,8 @@ class Diagnostic:
             if self.column is not None:
                 lead = "".join("\t" if c == "\t" else " " for c in self.source_line[: self.column - 1])
                 lines.append(f"    {lead}^")
+        if self.explanation:
+            lines.append(f"    why: {self.explanation}")
         if self.hint:
             lines.append(f"    hint: {self.hint}")
         return "\n".join(lines)
@@ -142,7 +159,8 @@ class BuildError(MicroclawError):
         self, diagnostics: tuple[Diagnostic, ...], *, stage: str = "compile", next_step: str | None = None
     ) -> None:
         first = next((d for d in diagnostics if d.severity == "error"), diagnostics[0])
-        super().__init__(first.render().splitlines()[0], next_step=next_step or first.hint)
+        next_step = next_step or first.hint or f"correct {first.file}, then build it again"
+        super().__init__(first.render().splitlines()[0], next_step=next_step)
         self.diagnostics = diagnostics
         self.stage = stage
 
@@ -190,3 +208,14 @@ class Overloaded(MicroclawError):
 class NoHost(MicroclawError):
     code = "no_host"
     exit_code = 3
+
+
+def exit_code_of(code: str) -> int:
+    """What the command line exits with for an error known by its `code` alone; 1 for one it does not know."""
+    waiting: list[type[MicroclawError]] = [MicroclawError]
+    while waiting:
+        error = waiting.pop()
+        if error.code == code:
+            return error.exit_code
+        waiting += error.__subclasses__()
+    return MicroclawError.exit_code

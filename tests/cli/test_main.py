@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,6 +48,21 @@ def test_unexpected_error_is_one_line_and_its_traceback_is_in_the_log(
         f"error: unexpected ZeroDivisionError: ours\nnext: the traceback is in {log}; report it\n"
     )
     assert 'raise ZeroDivisionError("ours")' in log.read_text()
+
+
+def test_unexpected_error_is_a_json_document_too(
+    broken: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--json", f"--home={tmp_path / 'home'}", broken]) == 1
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["schema"] == "microclaw.error/1"
+    assert shown["error"]["code"] == "internal_error"
+    assert (tmp_path / "home" / "microclaw.log").exists()
+
+
+def test_usage_error_names_the_help_of_its_own_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["device", "add", "x", "--colour", "red"]) == 2
+    assert capsys.readouterr().err.endswith("\nnext: microclaw device add --help\n")
 
 
 def test_verbose_shows_the_traceback_at_once(broken: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

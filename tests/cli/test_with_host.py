@@ -156,6 +156,17 @@ def test_chat_acts_and_says_how_it_knows(ask: Run) -> None:
     assert (arguments["pin"], arguments["level"]) == (14, 1)
 
 
+def test_quiet_chat_prints_the_answer_alone(ask: Run) -> None:
+    ran = ask("chat", "what is running", "-d", "virtual-1", "-q")
+    assert ran.code == 0, ran.err
+    assert ran.out.startswith("answer   ")
+
+
+def test_chat_about_a_device_that_is_not_there_is_exit_code_4(ask: Run) -> None:
+    assert ask("device", "add", "nowhere", "--board", "virtual", "--wasmachine", "127.0.0.1:1").code == 0
+    assert ask("chat", "blink pin 2", "-d", "nowhere").code == 4
+
+
 def test_sentence_nobody_understands_is_exit_code_1_and_said_once(ask: Run) -> None:
     ran = ask("chat", "please compose a symphony")
     assert ran.code == 1

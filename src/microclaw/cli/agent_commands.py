@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from microclaw.cli.invocation import FAILED, INTERRUPTED, Invocation, invocation
+from microclaw.cli.invocation import INTERRUPTED, Invocation, invocation
 
 
 def register(app: typer.Typer) -> None:
@@ -31,9 +31,10 @@ def chat(
 
 def _one_message(options: Invocation, text: str, session: str) -> None:
     from microclaw.cli.conversation import say
+    from microclaw.errors import exit_code_of
     from microclaw.web.stream import answer_object
 
-    terminal = None if options.json else options.terminal()
+    terminal = None if options.json or options.quiet else options.terminal()
     answer = say(options.host(), text, chat_id=session, device=options.device, terminal=terminal)
     if options.json:
         value = answer_object(answer)
@@ -41,8 +42,10 @@ def _one_message(options: Invocation, text: str, session: str) -> None:
         for action in value["actions"]:
             action["args"] = _arguments(action["args"])
         options.document("chat", value)
+    elif options.quiet:
+        options.terminal().answer(answer)
     if answer.error_code:
-        raise typer.Exit(INTERRUPTED if answer.error_code == "cancelled" else FAILED)
+        raise typer.Exit(INTERRUPTED if answer.error_code == "cancelled" else exit_code_of(answer.error_code))
 
 
 def _arguments(text: str) -> Any:
@@ -51,7 +54,7 @@ def _arguments(text: str) -> Any:
 
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 

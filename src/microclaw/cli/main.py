@@ -84,9 +84,6 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader (`| head`) has left: not an error
         return OK
-    except typer.TyperException as exc:
-        sys.stderr.write(f"error: {exc.format_message()}\nnext: microclaw --help\n")
-        return exc.exit_code
     except Exception as exc:
         if hasattr(exc, "format_message"):  # a usage error of the option parser
             return _usage(exc)
@@ -128,11 +125,19 @@ def _usage(error: Exception) -> int:
 
 def _unexpected(error: Exception, options: Invocation) -> int:
     """A fault of ours: one line, and the traceback in the log or, with -v, here."""
-    sys.stderr.write(f"error: unexpected {type(error).__name__}: {error}\n")
+    from microclaw.channels.text import clean_line
+    from microclaw.web.stream import Failure, failure_object
+
+    message = clean_line(f"unexpected {type(error).__name__}: {error}")
+    next_step = None if options.verbose else _logged(error, options)
+    if options.json:
+        failure = Failure("internal_error", message, next_step, exit_code=FAILED)
+        options.document("error", {"error": failure_object(failure)})
+    sys.stderr.write(f"error: {message}\n")
     if options.verbose:
         _traceback(error)
     else:
-        sys.stderr.write(f"next: {_logged(error, options)}\n")
+        sys.stderr.write(f"next: {next_step}\n")
     return FAILED
 
 
@@ -157,5 +162,7 @@ def _traceback(error: BaseException) -> None:
 
 def _guess_options(words: list[str]) -> Invocation:
     """What matters when the command itself failed, known even where parsing did not get that far."""
+    words = words[: words.index("--")] if "--" in words else words
     home = next((Path(after) for word, after in pairwise(words) if word == "--home"), None)
+    home = next((Path(word.removeprefix("--home=")) for word in words if word.startswith("--home=")), home)
     return Invocation(json="--json" in words, verbose="-v" in words or "--verbose" in words, home=home)
