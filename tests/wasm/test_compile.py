@@ -125,7 +125,7 @@ async def test_at_most_twenty_diagnostics(compile_c: Any) -> None:
     ("body", "hint"),
     [
         ("gpio_opn(2, 2);", "did you mean gpio_open"),
-        ("delay(3);", "every(ms, task)"),
+        ("delay(3);", "add #include <microclaw.h>"),
         ("digitalWrite(2, 1);", "gpio_set"),
         ('fopen("x", "r");', "under /storage"),
         ("strlen(0);", "add #include <string.h>"),
@@ -352,7 +352,8 @@ def test_missing_compiler_says_how_to_get_one(monkeypatch: pytest.MonkeyPatch, t
 async def test_board_without_an_led_says_so(compile_c: Any, board: BoardProfile) -> None:
     bare = dataclasses.replace(board, led=None)
     error = await refused(compile_c, f"{HEAD}void on_init(void) {{ gpio_open(BOARD_LED_PIN, GPIO_OUT); }}", board=bare)
-    assert error.hint == "this board has no plain LED of its own: name the pin yourself"
+    assert error.explanation == "this board has no plain LED of its own"
+    assert error.hint == "name the pin of yours"
 
 
 async def test_compiled_module_passes_as_bytes_too(compile_c: Any, board: BoardProfile) -> None:
@@ -367,7 +368,7 @@ async def test_compiled_module_passes_as_bytes_too(compile_c: Any, board: BoardP
         (b"", "not a wasm module"),
         (b"\x7fELF", "not a wasm module"),
         (b"\0asm\2\0\0\0", "wasm version"),
-        (b"\0asm\1\0\0\0", "no on_init"),
+        (b"\0asm\1\0\0\0", "neither main nor on_init"),
     ],
 )
 def test_bytes_that_are_no_program_are_refused(board: BoardProfile, wasm: bytes, message: str) -> None:

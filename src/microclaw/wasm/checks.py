@@ -14,9 +14,10 @@ from typing import Final
 
 from microclaw.boards.profile import BoardProfile
 from microclaw.errors import Diagnostic
-from microclaw.wasm.diagnostics import NEAR, TIMER_HINT, at, hint_for
+from microclaw.wasm.diagnostics import NEAR, TIMER_HINT, Advice, advice_on, advised, at
 from microclaw.wasm.image import Import, MemoryUse, Signature
 from microclaw.wasm.inspect import PAGE_BYTES, Module
+from microclaw.wasm.refusals import refused_name
 from microclaw.wasm.source_text import SourceText
 from microclaw.wire.wasmachine.natives import APP_EXPORTS, NATIVE_MODULE, NATIVES, Native
 
@@ -37,8 +38,9 @@ def check_imports(module: Module, board: BoardProfile, source: SourceText | None
     for wanted in module.imports:
         problem = _import_problem(wanted, board)
         if problem is not None:
-            message, hint = problem
-            yield at(source, source.find_name(wanted.name) if source is not None else None, message, hint, file=file)
+            message, advice = problem
+            place = source.find_name(wanted.name) if source is not None else None
+            yield advised(at(source, place, message, file=file), advice)
 
 
 def check_exports(module: Module, source: SourceText | None, file: str) -> Iterator[Diagnostic]:
@@ -129,29 +131,28 @@ def memory_use(module: Module) -> MemoryUse:
     return MemoryUse(initial, data_end - stack_top, stack_top)
 
 
-def _import_problem(wanted: Import, board: BoardProfile) -> tuple[str, str | None] | None:
+def _import_problem(wanted: Import, board: BoardProfile) -> tuple[str, Advice | None] | None:
     """What is wrong with an import, and what to do about it; None when the firmware has it."""
     if wanted.module != NATIVE_MODULE:
-        hint = "compile C with microclaw's own headers, without a WASI libc"
+        advice = Advice("compile C with microclaw's own headers, without a WASI libc")
         if wanted.module.startswith("wasi_"):
-            return f"it imports {wanted.module}.{wanted.name}, but the board's firmware has no WASI", hint
-        return f"it imports {wanted.module}.{wanted.name}; the firmware has only the module {NATIVE_MODULE}", hint
+            return f"it imports {wanted.module}.{wanted.name}, but the board's firmware has no WASI", advice
+        return f"it imports {wanted.module}.{wanted.name}; the firmware has only the module {NATIVE_MODULE}", advice
     native = NATIVES.get(wanted.name)
     if native is None:
         if wanted.name in _COMPILER_RUNTIME:
-            return (
-                f"it computes with {_COMPILER_RUNTIME[wanted.name]}, which the firmware cannot ({wanted.name})",
-                "use double or long long",
-            )
+            message = f"it computes with {_COMPILER_RUNTIME[wanted.name]}, which the firmware cannot ({wanted.name})"
+            return message, Advice("use double or long long")
         return f"the firmware has no function {wanted.name}", _nearest(wanted.name, board)
     if not _offers(board, native):
-        hint = "leave it out, or use a board whose firmware was built with it"
-        return f"the firmware of {board.title} was built without {wanted.name} (group {native.group.value})", hint
+        advice = Advice("leave it out, or use a board whose firmware was built with it")
+        if (refusal := refused_name(wanted.name, board)) is not None:
+            advice = Advice(refusal.instead, refusal.why)
+        group = native.group.value
+        return f"the firmware of {board.title} was built without {wanted.name} (group {group})", advice
     if wanted.signature != Signature(native.params, native.results):
-        return (
-            f"{wanted.name} is used as {_prototype(wanted.name, wanted.signature)}",
-            f"the firmware has {native.prototype}",
-        )
+        used = _prototype(wanted.name, wanted.signature)
+        return f"{wanted.name} is used as {used}", Advice(f"the firmware has {native.prototype}")
     return None
 
 
@@ -160,11 +161,13 @@ def _offers(board: BoardProfile, native: Native) -> bool:
     return native.group.value in {group.replace("-", "_") for group in board.firmware.native_groups}
 
 
-def _nearest(name: str, board: BoardProfile) -> str | None:
-    """The nearest name that this firmware has, unless a header knows better."""
+def _nearest(name: str, board: BoardProfile) -> Advice:
+    """What to use instead: the nearest name that this firmware has, unless more is known about it."""
     own = [name for name, native in NATIVES.items() if _offers(board, native)]
     near = difflib.get_close_matches(name, own, n=1, cutoff=NEAR)
-    return f"did you mean {near[0]}?" if near else hint_for(f"undefined symbol '{name}'")
+    if near and refused_name(name) is None:
+        return Advice(f"did you mean {near[0]}?")
+    return advice_on(name, board)
 
 
 def _prototype(name: str, signature: Signature) -> str:

@@ -6,11 +6,13 @@ import difflib
 import functools
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Final, Literal, cast
 
+from microclaw.boards.profile import BoardProfile
 from microclaw.errors import Diagnostic
+from microclaw.wasm.refusals import refused_name
 from microclaw.wasm.source_text import INTERNAL_HEADERS, SourceText
 from microclaw.wasm.toolchain import HEADERS
 
@@ -23,6 +25,11 @@ _LINE: Final = re.compile(
 _OPTION: Final = re.compile(r" \[-W[\w=,-]+\]$")
 _LINKER: Final = re.compile(r"^wasm-ld: (?P<severity>error|warning): (?:(?P<object>\S+\.o): )?(?P<text>.*)$")
 _MARK: Final = re.compile(r"^microclaw mark (?P<what>gpio|pwm|sda|scl) (?P<fact>\w+)$")
+_NOISE: Final = re.compile(r"; ISO C99 and later do not support implicit function declarations$")
+_OPENING: Final = {
+    "gpio": ("gpio_open", "pinMode", "digitalWrite", "digitalRead"),
+    "pwm": ("pwm_open", "analogWrite"),
+}
 _QUOTED: Final = re.compile(r"'([A-Za-z_]\w*)'")
 _UNKNOWN: Final = ("call to undeclared", "use of undeclared", "unknown type name", "undefined symbol")
 _DECLARATION: Final = re.compile(
@@ -30,26 +37,6 @@ _DECLARATION: Final = re.compile(
     r"|^(?:static inline |__attribute__\S+ )?[a-z][\w ]*?[ *](\w+)\(",
     re.M,
 )
-_NOT_HERE: Final = {
-    **dict.fromkeys(
-        ("delay", "delay_ms", "vTaskDelay", "yield", "loop", "setup"),
-        "programs are event-driven: use every(ms, task) or after(ms, task) of microclaw.h",
-    ),
-    **dict.fromkeys(
-        ("digitalWrite", "pinMode", "digitalRead", "gpio_set_level", "gpio_set_direction"),
-        "use gpio_open and gpio_set of microclaw.h",
-    ),
-    **dict.fromkeys(("analogWrite", "ledcWrite", "ledc_set_duty"), "use pwm_open and pwm_set of microclaw.h"),
-    **dict.fromkeys(
-        ("fopen", "fclose", "fread", "fwrite", "fgets", "FILE", "stdin", "scanf", "getchar"),
-        "there are no FILEs: use open, read and write of unistd.h under /storage",
-    ),
-    **dict.fromkeys(("errno", "strerror", "perror"), "the firmware reports no errno: look at the returned value"),
-    **dict.fromkeys(
-        ("BOARD_I2C_SDA", "BOARD_I2C_SCL"), "this board has no I2C sensors of its own: name the pins yourself"
-    ),
-    "BOARD_LED_PIN": "this board has no plain LED of its own: name the pin yourself",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +62,15 @@ class CompilerReport:
         return tuple(d for d in self.diagnostics if d.severity == "error")
 
 
-def read_compiler_output(output: str, source: SourceText) -> CompilerReport:
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """About a name that is not there: what to do, and why where that is not plain."""
+
+    hint: str
+    explanation: str | None = None
+
+
+def read_compiler_output(output: str, source: SourceText, board: BoardProfile | None = None) -> CompilerReport:
     """Findings, errors first, at most 20, and the pins that are named."""
     found: list[Diagnostic] = []
     facts: dict[tuple[int, int, str], set[str]] = {}
@@ -88,14 +83,14 @@ def read_compiler_output(output: str, source: SourceText) -> CompilerReport:
         if (mark := _MARK.match(text)) is not None:
             facts.setdefault((*place, mark["what"]), set()).add(mark["fact"])
         else:
-            found.append(_finding(match, text, place, source))
+            found.append(_finding(match, text, place, source, board))
     found.extend(_no_direction(key[:2], source) for key, told in facts.items() if "undirected" in told)
     found.sort(key=lambda d: d.severity != "error")
     marks = tuple(_pin_mark(key, told, source) for key, told in sorted(facts.items()) if "known" in told)
     return CompilerReport(tuple(found[:MAX_DIAGNOSTICS]), marks)
 
 
-def read_linker_output(output: str, source: SourceText) -> tuple[Diagnostic, ...]:
+def read_linker_output(output: str, source: SourceText, board: BoardProfile | None = None) -> tuple[Diagnostic, ...]:
     """The linker's findings, with the line where the named symbol stands in the source."""
     found = []
     for line in output.splitlines():
@@ -105,8 +100,8 @@ def read_linker_output(output: str, source: SourceText) -> tuple[Diagnostic, ...
         text = match["text"]
         name = re.search(r"symbol: (\w+)|mismatch: (\w+)", text)
         symbol = next(filter(None, name.groups()), None) if name else None
-        hint = hint_for(f"undefined symbol '{symbol}'") if symbol and "undefined" in text else None
-        found.append(at(source, source.find_name(symbol) if symbol else None, text, hint))
+        advice = advice_on(symbol, board) if symbol and "undefined" in text else None
+        found.append(advised(at(source, source.find_name(symbol) if symbol else None, text), advice))
     return tuple(found[:MAX_DIAGNOSTICS])
 
 
@@ -124,25 +119,25 @@ def at(
     return Diagnostic("error", message, source.file, place[0], place[1], source.line(place[0]), hint)
 
 
-def hint_for(message: str) -> str | None:
-    """What to do about an unknown name: which header has it, or the nearest name that exists."""
-    if not message.startswith(_UNKNOWN) or "did you mean" in message:
-        return None
-    quoted = _QUOTED.search(message)
-    if quoted is None:
-        return None
-    name = quoted[1]
-    if name in _NOT_HERE:
-        return _NOT_HERE[name]
+def advised(diagnostic: Diagnostic, advice: Advice | None) -> Diagnostic:
+    """The finding with what is known about its name."""
+    if advice is None:
+        return diagnostic
+    return replace(diagnostic, hint=advice.hint, explanation=advice.explanation)
+
+
+def advice_on(name: str, board: BoardProfile | None = None) -> Advice:
+    """What to do about an unknown name: what to use instead, which header has it, or the nearest that exists."""
+    refusal = refused_name(name, board)
     names = declared_names()
+    if refusal is not None and not (refusal.by_pattern and name in names):
+        return Advice(refusal.instead, refusal.why)
     if name in names:
-        return f"add #include <{names[name]}>"
+        return Advice(f"add #include <{names[name]}>")
     near = difflib.get_close_matches(name, names, n=1, cutoff=NEAR)
-    return (
-        f"did you mean {near[0]} (of {names[near[0]]})?"
-        if near
-        else "the firmware has no such function, and no header declares it"
-    )
+    if near:
+        return Advice(f"did you mean {near[0]} (of {names[near[0]]})?")
+    return Advice("the firmware has no such function, and no header declares it: define it, or leave it out")
 
 
 @functools.cache
@@ -162,8 +157,8 @@ def _pin_mark(key: tuple[int, int, str], told: set[str], source: SourceText) -> 
     """A pin put together from the bits that pin_marks.h told of it; clang points behind the call, this at its name."""
     line, column, what = key
     pin = -1 if "outside" in told else sum(int(fact) for fact in told if fact.isdecimal())
-    name = {"gpio": "gpio_open", "pwm": "pwm_open"}.get(what, "i2c_open")
-    begin = (source.line(line) or "").rfind(name, 0, column)
+    text = source.line(line) or ""
+    begin = max(text.rfind(name, 0, column) for name in _OPENING.get(what, ("i2c_open",)))
     return PinMark(
         pin,
         cast(Literal["gpio", "pwm", "sda", "scl"], what),
@@ -173,21 +168,20 @@ def _pin_mark(key: tuple[int, int, str], told: set[str], source: SourceText) -> 
     )
 
 
-def _finding(match: re.Match[str], text: str, place: tuple[int, int], source: SourceText) -> Diagnostic:
+def _finding(
+    match: re.Match[str], text: str, place: tuple[int, int], source: SourceText, board: BoardProfile | None
+) -> Diagnostic:
     severity: Literal["error", "warning"] = "warning" if match["severity"] == "warning" else "error"
     own = match["file"] == source.file
     if not own and not match["file"].startswith(f"{HEADERS}/"):
         return Diagnostic("error", "the program makes the compiler read a file of the host", source.file)
-    text = text.removesuffix("; ISO C99 and later do not support implicit function declarations")
-    return Diagnostic(
-        severity,
-        text,
-        source.file if own else PurePosixPath(match["file"]).name,
-        place[0],
-        place[1],
-        source.line(place[0]) if own else None,
-        hint_for(text),
-    )
+    text = _NOISE.sub("", text)
+    file = source.file if own else PurePosixPath(match["file"]).name
+    found = Diagnostic(severity, text, file, *place, source.line(place[0]) if own else None)
+    quoted = _QUOTED.search(text)
+    if quoted is None or not text.startswith(_UNKNOWN) or "did you mean" in text:
+        return found
+    return advised(found, advice_on(quoted[1], board))
 
 
 def _no_direction(place: tuple[int, int], source: SourceText) -> Diagnostic:

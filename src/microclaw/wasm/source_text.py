@@ -10,16 +10,19 @@ from __future__ import annotations
 import difflib
 import functools
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NoReturn
 
+from microclaw.boards.profile import BoardProfile
 from microclaw.errors import BuildError, Diagnostic
+from microclaw.wasm.refusals import refused_header
 from microclaw.wasm.toolchain import HEADERS
 
 MAX_SOURCE_BYTES: Final = 256 << 10
 INTERNAL_HEADERS: Final = frozenset(
     (
-        *("pin_marks.h", "plain_format.h", "name.h", "glue/glue.h", "glue/data_seq.h", "glue/sensors.h", "shim/shim.h"),
+        *("pin_marks.h", "plain_format.h", "name.h", "shim/shim.h"),
+        *("glue/glue.h", "glue/data_seq.h", "glue/sensors.h", "glue/arduino.h"),
         *("libc/libc.h", "libc/decimal.h", "libc/format.h", "libc/real.h"),
     )
 )
@@ -88,7 +91,7 @@ class SourceText:
         return None
 
 
-def read_source(source: str, name: str) -> SourceText:
+def read_source(source: str, name: str, board: BoardProfile | None = None) -> SourceText:
     """Check a program's text and split it into tokens; BuildError names the line of what is refused."""
     file = f"{name}.c"
     text = source.replace("\r\n", "\n").replace("\r", "\n")
@@ -96,7 +99,7 @@ def read_source(source: str, name: str) -> SourceText:
     if not text.endswith("\n"):
         text += "\n"
     lines = tuple(text.split("\n")[:-1])
-    return SourceText(file, text, lines, _Scanner(file, lines, _join_lines(text)).scan())
+    return SourceText(file, text, lines, _Scanner(file, lines, _join_lines(text), board).scan())
 
 
 @functools.cache
@@ -144,12 +147,14 @@ def _refusal(diagnostic: Diagnostic) -> BuildError:
 class _Scanner:
     """Tokens of one source; refuses as soon as it meets something that must not reach the compiler."""
 
-    def __init__(self, file: str, lines: tuple[str, ...], text: str) -> None:
+    def __init__(self, file: str, lines: tuple[str, ...], text: str, board: BoardProfile | None) -> None:
         self._file = file
         self._lines = lines
         self._text = text
         self._line = 1
         self._line_start = 0
+        self._board = board
+        self._missing: list[Diagnostic] = []  # told together: a sketch for another firmware includes many
 
     def scan(self) -> tuple[Token, ...]:
         tokens: list[Token] = []
@@ -176,6 +181,8 @@ class _Scanner:
                 if len(directive) == 1 and text in _INCLUDES:
                     position = self._include(token, position)
             line_begins = False
+        if self._missing:
+            raise BuildError(tuple(self._missing), stage="source")
         return tuple(tokens)
 
     def _count_lines(self, text: str, start: int) -> None:
@@ -184,9 +191,12 @@ class _Scanner:
             self._line += newlines
             self._line_start = start + text.rindex("\n") + 1
 
-    def _refuse(self, token: Token, message: str, hint: str | None = None) -> NoReturn:
+    def _at(self, token: Token, message: str, hint: str | None = None) -> Diagnostic:
         line = self._lines[token.line - 1] if token.line <= len(self._lines) else None
-        raise _refusal(Diagnostic("error", message, self._file, token.line, token.column, line, hint))
+        return Diagnostic("error", message, self._file, token.line, token.column, line, hint)
+
+    def _refuse(self, token: Token, message: str, hint: str | None = None) -> NoReturn:
+        raise BuildError((*self._missing, self._at(token, message, hint)), stage="source")
 
     def _check_token(self, token: Token, end: int) -> None:
         if not token.text.isascii() and token.kind not in ("string", "char"):
@@ -200,7 +210,7 @@ class _Scanner:
         if token.kind != "name":
             return
         if token.text in _ASSEMBLY:
-            self._refuse(token, f"{token.text}: inline assembly is not allowed in a program")
+            self._refuse(token, f"{token.text}: inline assembly is not allowed in a program", "write it in C")
         if token.text in _PROBES:
             self._refuse(token, f"{token.text} is not allowed in a program")
         if token.text.endswith("R") and self._text[end : end + 1] == '"':
@@ -217,11 +227,15 @@ class _Scanner:
             self._refuse(keyword, "#include needs the name of a header, in <> or quotes")
         name = match[1] or match[2] or ""
         if name not in header_names():
-            near = difflib.get_close_matches(name, header_names(), n=1)
-            known = ", ".join(sorted(header_names()))
-            hint = f"did you mean <{near[0]}>?" if near else f"there are: {known}"
-            self._refuse(keyword, f"there is no header {name!r} for programs", hint)
+            self._missing.append(self._no_header(keyword, name))
         return match.end()
+
+    def _no_header(self, keyword: Token, name: str) -> Diagnostic:
+        refusal = refused_header(name, self._board)
+        near = difflib.get_close_matches(name, header_names(), n=1)
+        hint = f"did you mean <{near[0]}>?" if near else f"there are: {', '.join(sorted(header_names()))}"
+        place = self._at(keyword, f"there is no header {name!r} for programs", hint)
+        return place if refusal is None else replace(place, hint=refusal.instead, explanation=refusal.why)
 
     def _check_directive(self, tokens: list[Token]) -> None:
         if not tokens:

@@ -1,0 +1,70 @@
+/* Arduino.h: Arduino's way to pins and time, in C, on microclaw.h; which is also here. A program that defines setup and loop
+ * and has no main gets one that calls them. There are no objects (Serial, Wire, String): use printf and i2c_open. There is no
+ * analogRead: this firmware gives programs no analog inputs. */
+#pragma once
+#include <math.h>
+#include <microclaw.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+typedef uint8_t byte;
+typedef uint16_t word;
+typedef bool boolean;
+#define HIGH 1
+#define LOW 0
+#define INPUT GPIO_IN
+#define OUTPUT (GPIO_IN | GPIO_OUT)
+#define INPUT_PULLUP (GPIO_IN | GPIO_PULLUP)
+#define INPUT_PULLDOWN (GPIO_IN | GPIO_PULLDOWN)
+#define OUTPUT_OPEN_DRAIN (GPIO_IN | GPIO_OUT | GPIO_OPENDRAIN)
+#ifdef BOARD_LED_PIN
+#define LED_BUILTIN BOARD_LED_PIN
+#endif
+#define PI 3.14159265358979323846
+#define DEG_TO_RAD 0.017453292519943295
+#define RAD_TO_DEG 57.29577951308232
+#define F(text) (text)
+#define bitRead(value, bit) (((value) >> (bit)) & 1)
+#define bitSet(value, bit) ((value) |= 1UL << (bit))
+#define bitClear(value, bit) ((value) &= ~(1UL << (bit)))
+#define bitWrite(value, bit, to) ((to) ? bitSet(value, bit) : bitClear(value, bit))
+#define lowByte(value) ((uint8_t)((value) & 0xff))
+#define highByte(value) ((uint8_t)(((value) >> 8) & 0xff))
+#ifndef MICROCLAW_OWN_min
+#define min(a, b) ((a) < (b) ? (a) : (b))
+#endif
+#ifndef MICROCLAW_OWN_max
+#define max(a, b) ((a) > (b) ? (a) : (b))
+#endif
+#ifndef MICROCLAW_OWN_constrain
+#define constrain(value, low, high) ((value) < (low) ? (low) : (value) > (high) ? (high) : (value))
+#endif
+#ifndef MICROCLAW_OWN_map
+long map(long value, long from_low, long from_high, long to_low, long to_high);
+#endif
+#define MARK_(condition, text) __attribute__((diagnose_if(condition, "microclaw mark " text, "warning")))
+#define PIN_MARKS_(p, what) \
+    MARK_((p) == (p), what " known") MARK_((p) < 0 || (p) > 63, what " outside") \
+    MARK_((p) & 1, what " 1") MARK_((p) & 2, what " 2") MARK_((p) & 4, what " 4") \
+    MARK_((p) & 8, what " 8") MARK_((p) & 16, what " 16") MARK_((p) & 32, what " 32")
+void pinMode(int pin, int mode) PIN_MARKS_(pin, "gpio") MARK_((mode) & GPIO_OUT, "gpio output");
+void digitalWrite(int pin, int level) PIN_MARKS_(pin, "gpio") MARK_((pin) == (pin), "gpio output"); /* without pinMode: makes it an output */
+int digitalRead(int pin) PIN_MARKS_(pin, "gpio");
+void analogWrite(int pin, int duty) PIN_MARKS_(pin, "pwm"); /* 0 to 255, at most 3 pins, 1 kHz */
+#undef MARK_
+#undef PIN_MARKS_
+#ifdef MICROCLAW_SKETCH
+void setup(void);
+void loop(void);
+/* A loop that only looks at millis() must leave the processor to others as well: it gets a millisecond of sleep. */
+int main(void) {
+    setup();
+    for (;;) {
+        unsigned began = millis();
+        loop();
+        if (millis() - began < 10) {
+            delay(1);
+        }
+    }
+}
+#endif

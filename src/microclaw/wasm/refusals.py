@@ -1,0 +1,87 @@
+"""What programs ask for and the firmware has not: why, and what to use instead, from refusals.toml; it parses no C.
+
+A name comes from the compiler's or linker's own finding, a header from #include: comments and strings are not searched.
+"""
+
+from __future__ import annotations
+
+import functools
+import tomllib
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Final
+
+from microclaw.boards.profile import BoardProfile
+
+_NETWORK_GROUPS: Final = ("mqtt", "http")
+_NO_NETWORK: Final = "print the values with printf: the host reads the app's log and can pass them on"
+_NETWORK: Final = (
+    "declare the firmware's {natives} natives yourself (this board's firmware has them), or print the values: the host "
+    "reads the app's log and can pass them on"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a name is not there, and what to use instead."""
+
+    why: str
+    instead: str
+    by_pattern: bool = False  # `esp_*` is less certain than a full name
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    refusal: Refusal
+    names: tuple[str, ...]
+    headers: tuple[str, ...]
+
+
+def refused_name(name: str, board: BoardProfile | None = None) -> Refusal | None:
+    """About a function, type, constant or object that nothing declares."""
+    return _first(name, board, headers=False)
+
+
+def refused_header(header: str, board: BoardProfile | None = None) -> Refusal | None:
+    """About a header that is not ours."""
+    return _first(header, board, headers=True)
+
+
+def _first(wanted: str, board: BoardProfile | None, *, headers: bool) -> Refusal | None:
+    exact, patterns = _table(headers)
+    refusal = exact.get(wanted) or next((r for pattern, r in patterns if fnmatchcase(wanted, pattern)), None)
+    if refusal is None or "{network}" not in refusal.instead:
+        return refusal
+    return replace(refusal, instead=refusal.instead.replace("{network}", _network(board)))
+
+
+def _network(board: BoardProfile | None) -> str:
+    """What a board's firmware has instead of sockets."""
+    groups = board.firmware.native_groups if board is not None else ()
+    natives = " and ".join(group.upper() for group in _NETWORK_GROUPS if group in groups)
+    return _NETWORK.format(natives=natives) if natives else _NO_NETWORK
+
+
+@functools.cache
+def _table(headers: bool) -> tuple[dict[str, Refusal], tuple[tuple[str, Refusal], ...]]:
+    """Full names, and patterns in the file's order."""
+    exact: dict[str, Refusal] = {}
+    patterns: list[tuple[str, Refusal]] = []
+    for entry in _entries():
+        for wanted in entry.headers if headers else entry.names:
+            if "*" in wanted:
+                patterns.append((wanted, replace(entry.refusal, by_pattern=True)))
+            else:
+                exact.setdefault(wanted, entry.refusal)
+    return exact, tuple(patterns)
+
+
+@functools.cache
+def _entries() -> tuple[_Entry, ...]:
+    with Path(__file__).with_name("refusals.toml").open("rb") as file:
+        rows = tomllib.load(file)["refusal"]
+    return tuple(
+        _Entry(Refusal(row["why"], row["instead"]), tuple(row.get("names", ())), tuple(row.get("headers", ())))
+        for row in rows
+    )
