@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from tests.models.conftest import Ask
@@ -282,7 +283,7 @@ async def test_what_goes_on_becomes_a_program(ask: Ask, sentence: str, intent: s
     assert "-> a " in reply.plan
     assert reply.code_origin is not None
     assert reply.code_origin.startswith("patterns/")
-    assert "on_init" in json.loads(reply.calls[0].arguments)["sourceCode"]
+    assert re.search(r"void on_init\(void\)|int main\(void\)", json.loads(reply.calls[0].arguments)["sourceCode"])
 
 
 @pytest.mark.parametrize(("sentence", "tool", "arguments"), AT_ONCE)

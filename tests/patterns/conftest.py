@@ -42,14 +42,14 @@ class RunningPattern:
         return [line.text for line in (await self._board.control.log()).lines if line.app == "tried"]
 
 
-@pytest.fixture
-async def start(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Started]:
-    """`await start("blink_times", {"PIN": 4})`: the pattern, filled in and installed on a board of its own."""
+@pytest.fixture(params=[True, False], ids=["blocking", "event-driven"])
+async def start(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Started]:
+    """`await start("blink_times", {"PIN": 4})`: the pattern in either form, filled in and on a board of its own."""
     profile = load_board("virtual")
     async with TrialBoard(BoardKind("virtual"), profile) as board:
 
         async def begin(name: str, params: Mapping[str, Value]) -> RunningPattern:
-            source = fill(name, params).source
+            source = fill(name, params, blocking=request.param).source
             image = await compile_module(source, profile, name="tried", cache=BuildCache(_cache(tmp_path_factory)))
             assert image.warnings == ()
             start_ms = (await board.control.info()).now_ms

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from microclaw.errors import ConfigError, UnknownName
@@ -30,6 +32,36 @@ default = "a"
 @pytest.mark.parametrize("name", pattern_names())
 def test_a_pattern_filled_with_its_defaults_is_its_file(name: str) -> None:
     assert fill(name, {}).source == load_pattern(name).source
+
+
+@pytest.mark.parametrize("name", pattern_names())
+def test_both_forms_of_a_pattern_have_the_same_parameters(name: str) -> None:
+    blocking, events = load_pattern(name, blocking=True), load_pattern(name, blocking=False)
+    assert blocking.parameters == events.parameters
+    if events.source != blocking.source:
+        assert "int main(void)" in blocking.source
+        assert "void on_init(void)" in events.source
+        assert "delay(" not in events.source
+
+
+def test_without_binaryen_the_event_driven_form_is_filled_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    program = fill("traffic_light", {"RED_PIN": 10})
+    assert program.origin == "patterns/traffic_light_events.c, filled in (event-driven: no Binaryen here)"
+    assert "#define RED_PIN 10\n" in program.source
+    assert "on_init" in program.source
+
+
+def test_with_binaryen_the_form_that_people_write_is_filled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    tool = tmp_path / "wasm-opt"
+    tool.write_text("#!/bin/sh\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    program = fill("traffic_light", {})
+    assert program.origin == "patterns/traffic_light.c, filled in"
+    assert "int main(void)" in program.source
 
 
 def test_values_are_put_into_their_define_lines_alone() -> None:

@@ -42,7 +42,7 @@ def deploy(
     except ConfigError as exc:
         raise ask(exc.message, exc.next_step) from exc
     arguments = at.on_device(appName=app_name or _free_name(at, program.app_name, place), sourceCode=program.source)
-    origin = f"patterns/{pattern}.c, filled in   (a pattern: no model wrote this)"
+    origin = f"{program.origin}   (a pattern: no model wrote this)"
     return Act("deploy-wasm-app", arguments, intent, plan, origin)
 
 

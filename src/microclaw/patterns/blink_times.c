@@ -7,17 +7,12 @@
 #define TIMES 3
 #define ON 1
 
-static int led, timer, changes_left = 2 * TIMES - 1;
-
-static void toggle(void) {
-    gpio_toggle(led);
-    if (--changes_left == 0) {
-        cancel(timer);
+int main(void) {
+    int led = gpio_open(PIN, GPIO_OUT);
+    for (int i = 0; i < TIMES; i++) {
+        gpio_set(led, ON);
+        delay(HALF_PERIOD_MS);
+        gpio_set(led, !ON);
+        delay(HALF_PERIOD_MS);
     }
-}
-
-void on_init(void) {
-    led = gpio_open(PIN, GPIO_OUT);
-    gpio_set(led, ON);
-    timer = every(HALF_PERIOD_MS, toggle);
 }

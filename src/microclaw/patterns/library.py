@@ -1,15 +1,17 @@
 """Ready programs with parameters: a C file per pattern, a TOML file that names what may be put in. It compiles nothing.
 
-A parameter is a `#define NAME value` line of the C file. Only whole numbers, and in quotes words from a fixed list, are
-put in, so that no text of a person becomes code.
+A pattern may come in two forms: `main` with sleeps, as people write it, and an event-driven one for a host without
+Binaryen, which such a `main` needs. A parameter is a `#define NAME value` line of the C file. Only whole numbers, and
+in quotes words from a fixed list, are put in, so that no text of a person becomes code.
 """
 
 from __future__ import annotations
 
 import re
+import shutil
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 from typing import Any, TypeAlias
@@ -42,7 +44,7 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """A program to fill in; `evidence` says what it should be seen doing."""
+    """A program to fill in; `evidence` says what it should be seen doing. `file` holds `source`."""
 
     name: str
     title: str
@@ -50,6 +52,8 @@ class Pattern:
     parameters: Mapping[str, Parameter]
     evidence: Mapping[str, Any]
     source: str
+    file: str = ""
+    note: str = ""  # why this form, where the other is the usual one
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,7 @@ class Program:
     params: Mapping[str, Value]
     pins: tuple[int, ...]
     evidence: Mapping[str, Any]
+    origin: str = ""  # which file it is
 
 
 @cache
@@ -72,14 +77,26 @@ def pattern_names() -> tuple[str, ...]:
     return tuple(sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml")))
 
 
+def load_pattern(name: str, *, blocking: bool | None = None) -> Pattern:
+    """A pattern by name; UnknownName lists what there is. `blocking` chooses the form; left out: what this host builds."""
+    return _load_pattern(name, can_block() if blocking is None else blocking)
+
+
+def can_block() -> bool:
+    """Whether this host builds programs that sleep in `main` (wasm/eventful.py: with Binaryen's wasm-opt)."""
+    return shutil.which("wasm-opt") is not None
+
+
 @cache
-def load_pattern(name: str) -> Pattern:
-    """A pattern by name; UnknownName lists what there is."""
+def _load_pattern(name: str, blocking: bool) -> Pattern:
     if name not in pattern_names():
         raise UnknownName(f"no pattern named {name!r}", next_step=f"patterns: {', '.join(pattern_names())}")
     folder = resources.files(__package__)
-    source = (folder / f"{name}.c").read_text(encoding="utf-8")
-    return parse_pattern(name, (folder / f"{name}.toml").read_text(encoding="utf-8"), source)
+    description = (folder / f"{name}.toml").read_text(encoding="utf-8")
+    events = tomllib.loads(description).get("events")
+    file = f"{name}.c" if blocking or events is None else str(events)
+    pattern = parse_pattern(name, description, (folder / file).read_text(encoding="utf-8"))
+    return replace(pattern, file=file, note="" if file == f"{name}.c" else "event-driven: no Binaryen here")
 
 
 def parse_pattern(name: str, description: str, source: str) -> Pattern:
@@ -97,16 +114,18 @@ def parse_pattern(name: str, description: str, source: str) -> Pattern:
     return pattern
 
 
-def fill(name: str, params: Mapping[str, Value]) -> Program:
+def fill(name: str, params: Mapping[str, Value], *, blocking: bool | None = None) -> Program:
     """The pattern's program with these values, defaults for the rest; ConfigError says what is wrong with a value."""
-    pattern = load_pattern(name)
+    pattern = load_pattern(name, blocking=blocking)
     if unknown := sorted(set(params) - set(pattern.parameters)):
         known = ", ".join(pattern.parameters)
         raise ConfigError(f"{name} has no parameter {', '.join(unknown)}", next_step=f"its parameters: {known}")
     values = {key: _checked(p, params.get(key, p.default)) for key, p in pattern.parameters.items()}
     source = _DEFINE.sub(lambda m: _define(m, values), pattern.source)
     pins = tuple(v for key, v in values.items() if pattern.parameters[key].pin_use and isinstance(v, int))
-    return Program(name, pattern.title, pattern.app_name, source, values, pins, pattern.evidence)
+    origin = f"patterns/{pattern.file}, filled in"
+    origin = f"{origin} ({pattern.note})" if pattern.note else origin
+    return Program(name, pattern.title, pattern.app_name, source, values, pins, pattern.evidence, origin)
 
 
 def _define(line: re.Match[str], values: Mapping[str, Value]) -> str:

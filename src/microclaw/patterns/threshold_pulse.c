@@ -13,33 +13,26 @@
 #define EVERY_MS 1000
 #define ON 1
 
-static int i2c, output, was_beyond;
-
-static void off(void) {
+int main(void) {
+    int i2c = i2c_open(BOARD_I2C_SDA, BOARD_I2C_SCL);
+    int output = gpio_open(PIN, GPIO_OUT);
     gpio_set(output, !ON);
-}
-
-static void look(void) {
-    float value;
-    if (sensor_read(i2c, ADDRESS, QUANTITY, &value) < 0) {
-        printf("the sensor for %s does not answer\n", QUANTITY);
-        return;
-    }
-    float excess = (value * 1000 - LIMIT_MILLI) * (ABOVE ? 1 : -1);
-    int is_beyond = excess > (was_beyond ? -HYSTERESIS_MILLI : 0);
-    if (is_beyond && !was_beyond) {
-        printf("%s %.2f, pin %d on for %d ms\n", QUANTITY, value, PIN, FOR_MS);
-        gpio_set(output, ON);
-        after(FOR_MS, off);
-    }
-    was_beyond = is_beyond;
-}
-
-void on_init(void) {
-    i2c = i2c_open(BOARD_I2C_SDA, BOARD_I2C_SCL);
-    output = gpio_open(PIN, GPIO_OUT);
-    off();
     printf("watching %s for pin %d\n", QUANTITY, PIN);
-    look();
-    every(EVERY_MS, look);
+    int was_beyond = 0;
+    for (;; delay(EVERY_MS)) {
+        float value;
+        if (sensor_read(i2c, ADDRESS, QUANTITY, &value) < 0) {
+            printf("the sensor for %s does not answer\n", QUANTITY);
+            continue;
+        }
+        float excess = (value * 1000 - LIMIT_MILLI) * (ABOVE ? 1 : -1);
+        int is_beyond = excess > (was_beyond ? -HYSTERESIS_MILLI : 0);
+        if (is_beyond && !was_beyond) {
+            printf("%s %.2f, pin %d on for %d ms\n", QUANTITY, value, PIN, FOR_MS);
+            gpio_set(output, ON);
+            delay(FOR_MS);
+            gpio_set(output, !ON);
+        }
+        was_beyond = is_beyond;
+    }
 }

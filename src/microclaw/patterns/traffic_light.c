@@ -7,24 +7,23 @@
 #define LONG_MS 5000
 #define SHORT_MS 1000
 
-static const struct {
-    unsigned char red, yellow, green;
-    unsigned ms;
-} phases[] = {{1, 0, 0, LONG_MS}, {1, 1, 0, SHORT_MS}, {0, 0, 1, LONG_MS}, {0, 1, 0, SHORT_MS}};
+static int red, yellow, green;
 
-static int red, yellow, green, phase;
-
-static void show(void) {
-    gpio_set(red, phases[phase].red);
-    gpio_set(yellow, phases[phase].yellow);
-    gpio_set(green, phases[phase].green);
-    after(phases[phase].ms, show);
-    phase = (phase + 1) % 4;
+static void show(int r, int y, int g, unsigned ms) {
+    gpio_set(red, r);
+    gpio_set(yellow, y);
+    gpio_set(green, g);
+    delay(ms);
 }
 
-void on_init(void) {
+int main(void) {
     red = gpio_open(RED_PIN, GPIO_OUT);
     yellow = gpio_open(YELLOW_PIN, GPIO_OUT);
     green = gpio_open(GREEN_PIN, GPIO_OUT);
-    show();
+    for (;;) {
+        show(1, 0, 0, LONG_MS);
+        show(1, 1, 0, SHORT_MS);
+        show(0, 0, 1, LONG_MS);
+        show(0, 1, 0, SHORT_MS);
+    }
 }
