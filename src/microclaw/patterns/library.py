@@ -78,7 +78,7 @@ def pattern_names() -> tuple[str, ...]:
 
 
 def load_pattern(name: str, *, blocking: bool | None = None) -> Pattern:
-    """A pattern by name; UnknownName lists what there is. `blocking` chooses the form; left out: what this host builds."""
+    """A pattern by name; UnknownName lists what there is. `blocking` chooses the form; None: what this host builds."""
     return _load_pattern(name, can_block() if blocking is None else blocking)
 
 
