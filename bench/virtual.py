@@ -1,8 +1,12 @@
-"""The virtual board: how soon it is ready, what it weighs, how fast board time passes on the virtual clock."""
+"""The virtual board: how soon it is ready, what it weighs, how fast board time passes, how punctual its timers are."""
 
 from __future__ import annotations
 
 import asyncio
+import statistics
+import time
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from bench.processes import running
@@ -14,7 +18,18 @@ from microclaw.wasm import compile_module
 
 RUNS = 7
 TEN_MINUTES_MS = 600_000.0
+WAKE_UPS = 500
+PERIOD_MS = 20.0
+STARTING = 10  # the first ones are late for other reasons: the board has just begun to run wasm
 _PATTERN = Path(__file__).parent.parent / "src" / "microclaw" / "patterns" / "blink.c"
+
+_SLEEPER = """#include "microclaw.h"
+#include <unistd.h>
+int main(void) {
+    int led = gpio_open(2, GPIO_OUT);
+    while (1) { gpio_toggle(led); usleep(20000); }
+}
+"""
 
 
 def measure() -> list[Metric]:
@@ -29,6 +44,7 @@ def measure() -> list[Metric]:
         Metric("resident memory at rest", median(rss_mb), "MB", 75),
         Metric("ten minutes of a blink, process start included", ten_minutes, "s", 1.0),
         Metric("edges in those ten minutes", edges, "edges"),
+        *asyncio.run(_wake_ups()),
     ]
 
 
@@ -38,3 +54,35 @@ async def _ten_minutes() -> tuple[float, int]:
     trials = [await try_image(image, board, TrialTerms(for_ms=TEN_MINUTES_MS)) for _ in range(RUNS)]
     assert all(t.ok for t in trials), trials[0].error
     return median([t.took_ms for t in trials]) / 1000, len(trials[0].edges)
+
+
+async def _wake_ups() -> list[Metric]:
+    """How late a program that sleeps in main wakes on the real clock, beside a bare sleep on this machine meanwhile."""
+    board = load_board("virtual")
+    image = await compile_module(_SLEEPER, board, name="sleeper")
+    terms = TrialTerms(for_ms=WAKE_UPS * PERIOD_MS, realtime=True)
+    async with asyncio.TaskGroup() as tasks:
+        bare = tasks.create_task(asyncio.to_thread(_bare_sleeps), name="bare sleeps")
+        trial = await try_image(image, board, terms)
+    assert trial.ok, trial.error
+    late_ms = [b.t_ms - a.t_ms - PERIOD_MS for a, b in pairwise(trial.edges)][STARTING:]
+    own, machine = _p99(late_ms), _p99(bare.result())
+    return [
+        Metric("wake-up of a sleeping program, p50 late", median(late_ms), "ms"),
+        Metric("wake-up of a sleeping program, p99 late", own, "ms"),
+        Metric("a bare sleep at the same time, p99 late", machine, "ms"),
+        Metric("wake-up jitter beyond the machine's own, p99", max(0.0, own - machine), "ms", 2.0),
+    ]
+
+
+def _bare_sleeps() -> list[float]:
+    late_ms = []
+    for _ in range(WAKE_UPS):
+        began = time.perf_counter()
+        time.sleep(PERIOD_MS / 1000)
+        late_ms.append((time.perf_counter() - began) * 1000 - PERIOD_MS)
+    return late_ms
+
+
+def _p99(samples: Sequence[float]) -> float:
+    return statistics.quantiles(samples, n=100)[98]

@@ -326,3 +326,20 @@ def test_url_values_are_cut_and_read_as_the_firmware_does() -> None:
     assert url_number("heap=12kB", "heap", 5) == 12
     assert url_number("heap=x", "heap", 5) == 0
     assert url_number("", "heap", 5) == 5
+
+
+def test_host_that_registered_for_applets_is_told_when_the_list_changes() -> None:
+    desk = Desk()
+    assert desk.ask(Request(Action.PUT, "/event//applets", 1)).status == 69
+    for request, frame_type, status in (
+        (install_request(2, "a", MODULE), FrameType.INSTALL, 65),
+        (uninstall_request(3, "a"), FrameType.REQUEST, 66),
+    ):
+        desk.receive(encode_frame(frame_type, request.encode()))
+        (event_type, event), (_, answer) = desk.sent
+        assert event_type is FrameType.REQUEST
+        assert Request.decode(event) == Request(Action.EVENT, "/applets", 0, b"", format=0)
+        assert Response.decode(answer).status == status
+    assert desk.ask(uninstall_request(4, "a")).status == 160
+    assert desk.ask(Request(Action.DELETE, "/event//applets", 5)).status == 69
+    assert desk.install("b").status == 65

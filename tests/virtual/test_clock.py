@@ -264,3 +264,20 @@ def test_real_clock_sleep_is_interruptible_and_keeps_wake_ups() -> None:
     worker.join()
     assert isinstance(worker.raised, Interrupted)
     clock.close()
+
+
+def test_real_clock_calls_each_alarm_once_and_never_early_whoever_is_idle() -> None:
+    clock = RealClock()
+    called: list[float] = []
+    done = threading.Event()
+    workers = [Worker(clock, f"w{n}", clock.idle) for n in range(3)]
+    for t_ms in range(5, 55):
+        clock.call_at(t_ms, lambda t_ms=t_ms: called.append(clock.now_ms() - t_ms))  # type: ignore[misc]
+    clock.call_at(60, done.set)
+    assert done.wait(TIMEOUT_S)
+    for worker in workers:
+        clock.wake(worker.task)
+        worker.join()
+    clock.close()
+    assert len(called) == 50
+    assert min(called) >= 0

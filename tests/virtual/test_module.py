@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 
+import pytest
 import wasmtime
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -27,6 +28,27 @@ def test_heap_goes_to_heap_base_when_the_page_has_room() -> None:
     prepared = prepare(wat(LINKED), 8192)
     assert (prepared.heap_start, prepared.total_pages) == (6000, 1)
     assert prepared.layout.stack_area == (1504, 6000)
+
+
+@pytest.mark.parametrize(
+    ("stack_top", "data_end", "data", "area"),
+    [
+        (6000, 1500, '(data (i32.const 1024) "x")', (1504, 6000)),
+        (4096, 5000, '(data (i32.const 4096) "x")', (16, 4096)),
+        (4096, 5000, "", (16, 4096)),
+        (4096, 4096, "", (16, 4096)),
+        (4096, None, '(data (i32.const 4096) "x")', (16, 4096)),
+        (4096, None, '(data (i32.const 1024) "x")', None),
+        (4096, None, "", None),
+        (70_000, 4096, "", None),
+    ],
+)
+def test_stack_lies_behind_the_data_or_below_it(
+    stack_top: int, data_end: int | None, data: str, area: tuple[int, int] | None
+) -> None:
+    end = "" if data_end is None else f'(global (export "__data_end") i32 (i32.const {data_end}))'
+    module = f'(module (memory (export "memory") 1) (global (mut i32) (i32.const {stack_top})) {end} {data})'
+    assert prepare(wat(module), 8192).layout.stack_area == area
 
 
 def test_heap_that_does_not_fit_adds_pages_also_beyond_the_declared_maximum() -> None:

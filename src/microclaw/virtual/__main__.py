@@ -36,12 +36,15 @@ EXTRA_NODES = frozenset({"uart", "spi"})
 """Nodes that a build can have and those of the profiles have not."""
 END_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 PR_SET_PDEATHSIG = 1
+SWITCH_S = 0.0005
+"""How long a thread may keep the interpreter while others wait: an app that is busy delays others' timers by this."""
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run a board until SIGTERM or SIGINT; 1 when it cannot start."""
     options = _parse(argv)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(message)s")
+    sys.setswitchinterval(SWITCH_S)
     _hold_signals()
     if options.die_with_parent:
         _die_with_parent()

@@ -119,6 +119,8 @@ class App:
 
     def start(self) -> None:
         """Run on_init, and what follows, in the app's own thread."""
+        if self._instance is not None and self._instance.has("on_init"):
+            self.state = AppState.RUNNING
         self._thread = threading.Thread(target=self._run, name=f"app-{self.name}", daemon=True)
         self._board.clock.add(self._task)
         self._thread.start()
@@ -198,7 +200,6 @@ class App:
             self._board.print_line("Cannot find function on_init().", self.name)
             self.error, self.kind_of_end = "Cannot find function on_init().", "trapped"
             return
-        self.state = AppState.RUNNING
         self.process.is_started = True
         survived = self._call("on_init")
         if survived:

@@ -47,6 +47,7 @@ from microclaw.wire.wasmachine.request import (
 QUEUE_DEPTH = 50  # DEFAULT_QUEUE_LENGTH of WAMR's bh_queue; what comes on top is lost without an answer
 HOST_ID = QUERY_RECEIVER  # ID_HOST: how apps see the sender of a host's request
 MAX_HOST_EVENTS = 64
+APPLETS_EVENT = "/applets"
 JOIN_S = 1.0
 _MAX_EVENT_URL = 255
 _REQUEST = Struct(">BBHIiHI")
@@ -306,6 +307,7 @@ class AppManager(Generic[A]):
             self._refuse(request.mid, text[:255])
             return
         if launched:
+            self._post_applets_event()
             self._console("Install WASM app success!")
             self._answer(Response(Status.CREATED, request.mid))
 
@@ -346,8 +348,16 @@ class AppManager(Generic[A]):
         self._loader.unload(app)
         if self._shelf is not None:
             self._shelf.forget(name)
+        self._post_applets_event()
         self._console("Uninstall WASM app successful!")
         self._answer(Response(Status.DELETED, mid))
+
+    def _post_applets_event(self) -> None:
+        """Tell a host that registered `/event//applets`. The event has no body: upstream forgets its length."""
+        if APPLETS_EVENT in self._host_events:
+            event = HostRequest(Action.EVENT, 0, 0, APPLETS_EVENT, b"")
+            self._transmit(FrameType.REQUEST, _pack(event, event.url, 0))
+            self._console("Post applets update event success!")
 
     def _query(self, mid: int, name: str) -> None:
         listed = [answers.AppletInfo(app.name, app.heap_bytes) for app in self.apps]

@@ -25,6 +25,7 @@ BUSY_READ_COST_MS: Final = 1.0
 SHORT_SLEEP_MS: Final = 0.1
 """Shorter sleeps count as readings, so that `while (1) usleep(0);` does not stop board time."""
 STUCK_CPU_S: Final = 2.0
+GRACE_S: Final = 0.001
 _POLL_S: Final = 0.25
 
 
@@ -91,7 +92,10 @@ class Clock(Protocol):
 
 
 class RealClock:
-    """Monotonic time. Alarms run on one daemon thread that starts with the first alarm."""
+    """Monotonic time. An idle task makes the calls that are due itself: waking one thread is sooner than waking two.
+
+    A daemon thread that starts with the first alarm makes those that no idle task made within GRACE_S.
+    """
 
     is_virtual = False
 
@@ -101,6 +105,7 @@ class RealClock:
         self._zero_s = time.monotonic()
         self._thread: threading.Thread | None = None
         self._closed = False
+        self._idle_tasks = 0
 
     def now_ms(self) -> float:
         return (time.monotonic() - self._zero_s) * 1000.0
@@ -138,10 +143,14 @@ class RealClock:
         pass
 
     def idle(self, task: Task) -> None:
-        if not task.interrupted:
-            task.wake.acquire()
-            while task.wake.acquire(blocking=False):
-                pass
+        with self._changed:
+            self._idle_tasks += 1
+        while not task.interrupted and not task.wake.acquire(timeout=self._until_due_s()):
+            self._call_due()
+        with self._changed:
+            self._idle_tasks -= 1
+        while task.wake.acquire(blocking=False):
+            pass
 
     def wake(self, task: Task) -> None:
         task.wake.release()
@@ -167,20 +176,33 @@ class RealClock:
     def end(self, task: Task) -> None:
         task.state = TaskState.ENDED
 
+    def _until_due_s(self, grace_s: float = 0.0) -> float | None:
+        """How long until the next alarm, and the grace, are over, 0 when they are; None without an alarm."""
+        with self._changed:
+            due_ms = self._alarms.next_ms()
+            return None if due_ms is None else max(0.0, (due_ms - self.now_ms()) / 1000.0 + grace_s)
+
+    def _call_due(self) -> None:
+        """Make one call, if one is due."""
+        with self._changed:
+            due_ms = self._alarms.next_ms()
+            if due_ms is None or due_ms > self.now_ms():
+                return
+            alarm = self._alarms.pop()
+        if not alarm.cancelled:
+            alarm.fn()
+
     def _run(self) -> None:
         while True:
             with self._changed:
                 while not self._closed:
-                    due_ms = self._alarms.next_ms()
-                    wait_s = None if due_ms is None else (due_ms - self.now_ms()) / 1000.0
-                    if wait_s is not None and wait_s <= 0:
+                    wait_s = self._until_due_s(GRACE_S if self._idle_tasks else 0.0)
+                    if wait_s == 0:
                         break
                     self._changed.wait(wait_s)
                 if self._closed:
                     return
-                alarm = self._alarms.pop()
-            if not alarm.cancelled:
-                alarm.fn()
+            self._call_due()
 
 
 class VirtualClock:

@@ -42,9 +42,9 @@ class Layout:
             return None
         if self.data_end is not None and self.data_end < top:
             return (_align16(self.data_end), top)
-        if self.first_data is not None and self.first_data >= top:
-            return (16, top)
-        return None
+        # Else the stack lies below the data (wasm-ld's --stack-first), be that only what is zero at the start.
+        lowest_data = self.first_data if self.first_data is not None else self.data_end
+        return (16, top) if lowest_data is not None and lowest_data >= top else None
 
 
 @dataclass(frozen=True, slots=True)

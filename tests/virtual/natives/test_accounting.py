@@ -1,0 +1,89 @@
+"""Peaks of heap and stack, and what the watchdog does not do: programs of this project's compiler on a bench."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from tests.virtual.natives.conftest import Bench, MakeBench
+
+from microclaw.boards import load_board
+from microclaw.virtual.app import App
+from microclaw.wasm import compile_module
+
+FRAME_BYTES = 200
+DEEP = """
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include "microclaw.h"
+static char *volatile kept;
+static int deep(int n) {
+    volatile char local[200];
+    for (int i = 0; i < 200; i++) local[i] = (char)(n + i);
+    return n ? deep(n - 1) + local[n] : local[7];
+}
+static void work(int n) {
+    kept = malloc(3000);
+    printf("%d %d\\n", deep(n), kept != 0);
+    free(kept);
+}
+"""
+EVENT_DRIVEN = DEEP + "static void tick(void) { work(DEPTH); } void on_init(void) { every(10, tick); }"
+BLOCKING = DEEP + "int main(void) { while (1) { usleep(10000); work(DEPTH); } }"
+
+
+def run(bench: Bench, source: str, optimization: str = "O3") -> App:
+    image = asyncio.run(compile_module(source, load_board("virtual"), name="main", optimization=optimization))
+    app = bench.runtime.load("main", image.wasm, heap_bytes=8192)
+    app.start()
+    bench.clock.settle()
+    return app
+
+
+@pytest.mark.parametrize("optimization", ["O0", "O3"])
+@pytest.mark.parametrize("source", [EVENT_DRIVEN, BLOCKING], ids=["event-driven", "blocking"])
+def test_peaks_are_those_of_the_program(make_bench: MakeBench, source: str, optimization: str) -> None:
+    peaks = []
+    for depth in (0, 5):
+        bench = make_bench()
+        app = run(bench, source.replace("DEPTH", str(depth)), optimization)
+        assert app.peak_heap_bytes == 0
+        bench.clock.advance(100)
+        assert bench.lines()[0].endswith(" 1")
+        assert app.peak_heap_bytes == 3000 + 8
+        peaks.append(app.peak_stack_bytes)
+    deeper = peaks[1] - peaks[0]
+    assert FRAME_BYTES * 5 <= deeper <= (FRAME_BYTES + 64) * 5
+    assert FRAME_BYTES <= peaks[0] <= FRAME_BYTES + 400
+
+
+def test_stack_that_ends_is_reported_as_full(bench: Bench) -> None:
+    app = run(bench, DEEP + "void on_init(void) { work(40); }")
+    assert (app.state, app.error) == ("trapped", "Exception: out of bounds memory access")
+    assert 4096 - FRAME_BYTES <= app.peak_stack_bytes <= 4096
+
+
+def test_watchdog_never_ends_an_app_that_spins(bench: Bench) -> None:
+    wasm = bench.compile("void on_init(void) { while (1) wasm_get_sys_tick_ms(); }")
+    app = bench.runtime.load("main", wasm, watchdog_ms=100)
+    app.start()
+    bench.clock.advance(500)
+    assert app.watchdog_ms == 100
+    assert (app.state, app.error, app.is_alive) == ("running", None, True)
+    assert not app.stop(timeout_s=0.05)
+    assert app.kill()
+
+
+def test_app_with_an_on_init_counts_as_running_before_its_first_turn(bench: Bench) -> None:
+    app = bench.runtime.load("main", bench.compile("void on_init(void) { }"))
+    assert app.state == "loaded"
+    app.start()
+    assert app.state == "running"
+
+
+def test_app_without_on_init_stays_loaded_and_says_why(bench: Bench) -> None:
+    app = bench.runtime.load("main", bench.compile("void on_destroy(void) { }"))
+    app.start()
+    bench.clock.settle()
+    assert (app.state, app.error) == ("loaded", "Cannot find function on_init().")
