@@ -1,0 +1,472 @@
+"""A program that blocks in `main` becomes event-driven, or is told why not: rules of the build and of the shim."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import wasmtime
+
+from microclaw.apps.terms import TrialTerms
+from microclaw.apps.trial import try_image
+from microclaw.boards.profile import BoardProfile
+from microclaw.devices.calls import AppRequest, AppUninstall
+from microclaw.errors import BuildError, Diagnostic
+from microclaw.wasm import BuildCache, Image, compile_module
+from microclaw.wasm.inspect import parse_module
+
+HEAD = "#include <stdio.h>\n#include <stdlib.h>\n#include <unistd.h>\n"
+SLEEPER = HEAD + 'int main(void) {\n    for (;;) {\n        puts("tick");\n        sleep(1);\n    }\n}\n'
+
+
+async def refused(compile_c: Any, source: str) -> Diagnostic:
+    with pytest.raises(BuildError) as caught:
+        await compile_c(source)
+    assert len(caught.value.diagnostics) == 1
+    return caught.value.diagnostics[0]
+
+
+@pytest.fixture
+def without_binaryen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+
+# What is built
+
+
+async def test_sleeping_program_is_eventful_and_says_both_sizes(compile_c: Any) -> None:
+    image = await compile_c(SLEEPER)
+    assert image.eventful
+    assert image.compiled_bytes > 1000
+    assert {"on_init", "on_timer_callback", "on_destroy"} <= set(image.exports)
+    assert all(i.module == "env" for i in image.imports)
+    assert not [name for name in image.exports if name.startswith("asyncify")]
+
+
+async def test_equal_source_gives_equal_bytes(board: BoardProfile, tmp_path: Path) -> None:
+    images = [await compile_module(SLEEPER, board, name="t", cache=BuildCache(tmp_path / str(n))) for n in range(2)]
+    assert images[0].wasm == images[1].wasm
+    assert not images[1].cached
+
+
+async def test_cached_image_still_knows_that_it_is_eventful(compile_c: Any) -> None:
+    first, again = await compile_c(SLEEPER), await compile_c(SLEEPER)
+    assert again.cached
+    assert again.compiled_bytes == first.compiled_bytes
+
+
+async def test_sleep_that_main_never_reaches_costs_nothing(compile_c: Any) -> None:
+    image = await compile_c(HEAD + 'void unused(void) { sleep(1); }\nint main(void) { return puts("x"); }')
+    bare = await compile_c(HEAD + 'int main(void) { return puts("x"); }')
+    assert not image.eventful
+    assert image.size_bytes == bare.size_bytes
+
+
+async def test_entry_of_a_main_that_never_sleeps_is_tiny(compile_c: Any) -> None:
+    plain = await compile_c(HEAD + 'int main(void) { return puts("x"); }')
+    by_hand = await compile_c(HEAD + 'void on_init(void) { puts("x"); }')
+    assert plain.size_bytes - by_hand.size_bytes <= 24
+
+
+async def test_sleep_reached_through_a_pointer_is_found(compile_c: Any) -> None:
+    nap = "static void nap(void) { sleep(1); }\nvoid (*volatile run)(void) = nap;\n"
+    assert (await compile_c(f"{HEAD}{nap}int main(void) {{ run(); return 0; }}")).eventful
+
+
+async def test_source_with_on_init_is_left_alone(compile_c: Any) -> None:
+    image = await compile_c(HEAD + "void on_init(void) { sleep(1); }")
+    assert not image.eventful
+    assert "sleep" in {i.name for i in image.imports}
+    assert "on_timer_callback" not in image.exports
+
+
+async def test_main_beside_on_init_is_warned_of(compile_c: Any) -> None:
+    image = await compile_c(HEAD + "void on_init(void) { }\nint main(void) { sleep(1); return 0; }")
+    assert [(w.message, w.line) for w in image.warnings] == [("on_init is what starts here: main is never called", 5)]
+
+
+async def test_unwind_stack_costs_no_bytes_of_the_module(compile_c: Any) -> None:
+    module = parse_module((await compile_c(SLEEPER)).wasm)
+    assert sum(len(segment.data) for segment in module.data) < 400
+
+
+# What is refused
+
+
+async def test_without_binaryen_the_line_of_the_sleep_and_the_next_step_are_named(
+    compile_c: Any, without_binaryen: None
+) -> None:
+    error = await refused(compile_c, SLEEPER.replace("tick", "tock"))
+    assert error.line == 7
+    assert error.message.startswith("sleep in main needs wasm-opt of Binaryen")
+    assert error.hint is not None
+    assert "apt-get install binaryen" in error.hint
+    assert "make setup-system" in error.hint
+    assert "every(ms, task)" in error.hint
+
+
+async def test_without_binaryen_a_program_that_never_sleeps_is_built(compile_c: Any, without_binaryen: None) -> None:
+    image = await compile_c(HEAD + 'int main(void) { puts("no sleep"); exit(1); }')
+    assert not image.eventful
+
+
+async def test_own_timer_callback_beside_a_sleeping_main_is_refused(compile_c: Any) -> None:
+    source = HEAD + "#include <wasm_app.h>\nvoid on_timer_callback(timer_id_t t) { (void)t; }\n"
+    error = await refused(compile_c, source + "int main(void) { sleep(1); return 0; }")
+    assert error.line == 5
+    assert "a sleeping main needs it for itself" in error.message
+
+
+async def test_own_timer_callback_beside_a_main_that_never_sleeps_is_fine(compile_c: Any) -> None:
+    source = HEAD + "#include <wasm_app.h>\nvoid on_timer_callback(timer_id_t t) { (void)t; }\n"
+    assert not (await compile_c(source + "int main(void) { return 0; }")).eventful
+
+
+@pytest.mark.parametrize(
+    ("callback", "name"),
+    [
+        ('void on_request(char *b, int n) { printf("%d %s", n, b); nap(); }', "on_request"),
+        ("void on_destroy(void) { nap(); }", "on_destroy"),
+        ("void on_response(char *b, int n) { (void)b; if (n) nap(); }", "on_response"),
+    ],
+)
+async def test_callback_that_sleeps_is_refused(compile_c: Any, callback: str, name: str) -> None:
+    nap = "__attribute__((noinline)) static void nap(void) { usleep(100); }\n"
+    error = await refused(compile_c, f"{HEAD}{nap}{callback}\nint main(void) {{ nap(); return 0; }}")
+    assert error.line == 5
+    assert error.message == f"{name} sleeps ({name} -> nap -> usleep), and only main may"
+
+
+async def test_task_of_every_that_sleeps_is_refused(compile_c: Any) -> None:
+    source = '#include "microclaw.h"\n#include <unistd.h>\nstatic void task(void) { sleep(2); }\n'
+    error = await refused(compile_c, source + "int main(void) { every(100, task); for (;;) sleep(1); }")
+    assert (error.message, error.line) == ("task sleeps (task -> sleep), and only main may", 3)
+
+
+@pytest.mark.parametrize("parameters", ["int argc", "int argc, char **argv, char **environment"])
+async def test_main_of_another_form_is_refused_with_the_right_one(compile_c: Any, parameters: str) -> None:
+    error = await refused(compile_c, f"{HEAD}int main({parameters}) {{ return 0; }}")
+    assert error.line == 4
+    assert (error.hint or "").startswith("write int main(void)")
+
+
+async def test_name_of_the_shim_is_refused(compile_c: Any) -> None:
+    error = await refused(compile_c, SLEEPER + "int __microclaw_shim;\n")
+    assert error.line == 10
+    assert "microclaw's own" in error.message
+
+
+async def test_export_that_the_pass_needs_is_refused(compile_c: Any) -> None:
+    own = '__attribute__((export_name("asyncify_start_unwind"))) void mine(void) {}\n'
+    error = await refused(compile_c, HEAD + own + "int main(void) { mine(); sleep(1); return 0; }")
+    assert "it exports asyncify_start_unwind" in error.message
+    assert error.line == 4
+
+
+# What runs
+
+
+RUNNING = {
+    # As many sleeps as the timer race of stock firmware loses one of within seconds, when a one-shot is restarted.
+    "ten_thousand_sleeps": (
+        'int main(void) { int i; for (i = 0; i < 10000; i++) usleep(5000); printf("%d sleeps\\n", i); return 7; }',
+        75_000,
+        ["10000 sleeps"],
+        ["ended: main returned 7"],
+    ),
+    "names_that_the_pass_and_the_shim_use": (
+        "int main_returned = 5, shim = 9, armed, phase;\n"
+        'void asyncify_start_unwind(int x) { printf("mine %d\\n", x); }\n'
+        "int asyncify_get_state(void) { return 77; }\n"
+        'void arm(int x) { printf("arm %d\\n", x); } int is_due(int x) { return x; }\n'
+        "int main(void) { for (int i = 0; i < 2; i++) { asyncify_start_unwind(main_returned + i + shim);"
+        " arm(asyncify_get_state()); usleep(1000); } return is_due(phase + armed); }",
+        1000,
+        ["mine 14", "arm 77", "mine 15", "arm 77"],
+        ["ended: main returned 0"],
+    ),
+    "own_sleep_keeps_its_meaning": (
+        'unsigned sleep(unsigned s) { printf("own sleep %u\\n", s); return 0; }\n'
+        "int main(void) { sleep(3); return sleep(4); }",
+        1000,
+        ["own sleep 3", "own sleep 4"],
+        [],
+    ),
+    "own_delay_over_usleep": (
+        "void delay(int ms) { while (ms-- > 0) usleep(1000); }\n"
+        'int main(void) { delay(20); puts("waited"); return 0; }',
+        1000,
+        ["waited"],
+        ["ended: main returned 0"],
+    ),
+    "variables_named_like_sleeps": (
+        'int delay = 3, delay_ms = 4;\nint main(void) { usleep(1); printf("%d\\n", delay + delay_ms); return 0; }',
+        1000,
+        ["7"],
+        ["ended: main returned 0"],
+    ),
+    "main_that_calls_itself": (
+        'int n;\nint main(void) { int mine = ++n; printf("in %d\\n", mine); sleep(1); if (n < 3) main();'
+        ' usleep(100); printf("out %d\\n", mine); return mine; }',
+        9000,
+        ["in 1", "in 2", "in 3", "out 3", "out 2", "out 1"],
+        ["ended: main returned 1"],
+    ),
+    "shortest_sleeps_and_a_negative_one": (
+        'int main(void) { usleep(0); puts("a"); sleep(0); puts("b"); usleep(1); puts("c"); sleep(-1); puts("d"); }',
+        3_600_000,
+        ["a", "b", "c"],
+        [],
+    ),
+    "deep_recursion_is_told_and_over": (
+        'static int down(int n) { int r = 0; if (n == 0) { puts("bottom"); sleep(1); return 1; } r = down(n - 1);'
+        ' if (n > 198) printf("up %d\\n", n); return r + n; }\n'
+        'int main(void) { printf("%d\\n", down(9)); printf("%d\\n", down(200)); return 0; }',
+        5000,
+        ["bottom", "46", "bottom"],
+        ["ended: too many nested calls around a sleep"],
+    ),
+    "exit_without_a_sleep": ('int main(void) { puts("hi"); exit(3); }', 1000, ["hi"], ["ended: exit(3)"]),
+    "exit_deep_below_main": (
+        'static void down(int n) { if (n == 0) exit(-5); down(n - 1); puts("never"); }\n'
+        "int main(void) { sleep(1); down(6); return 0; }",
+        3000,
+        [],
+        ["ended: exit(-5)"],
+    ),
+    "exception_after_a_sleep_ends_it": (
+        'volatile int zero;\nint main(void) { puts("a"); sleep(1); printf("%d\\n", 5 / zero); return 0; }',
+        5000,
+        ["a", "Got exception running WASM code: Exception: integer divide by zero"],
+        ["ended by the exception above"],
+    ),
+    "program_name_as_first_argument": (
+        'int main(int argc, char *argv[]) { sleep(1); printf("%d %s %d\\n", argc, argv[0], argv[1] == 0); return 0; }',
+        3000,
+        ["1 program_name_as_first_argument 1"],
+        ["ended: main returned 0"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", RUNNING)
+async def test_runs_as_written(compile_c: Any, on_board: Any, name: str) -> None:
+    source, ms, own, shim = RUNNING[name]
+    ran = await on_board.run(await compile_c(HEAD + source, name=name), ms)
+    assert (ran.own, ran.shim) == (own, shim)
+
+
+class Clockwork:
+    """The shim's natives over a clock that a test sets; timers only note what they were asked."""
+
+    def __init__(self, wasm: bytes) -> None:
+        self.now_ms = 0
+        self.timers = 0
+        self.armed: list[tuple[int, int]] = []
+        self.lines = 0
+        self.store = wasmtime.Store()
+        module = wasmtime.Module(self.store.engine, wasm)
+        functions = []
+        for wanted in module.imports:
+            assert isinstance(wanted.type, wasmtime.FuncType)
+            functions.append(wasmtime.Func(self.store, wanted.type, getattr(self, wanted.name or "")))
+        self.exports = wasmtime.Instance(self.store, module, functions).exports(self.store)
+
+    def call(self, name: str, *arguments: int) -> None:
+        function = self.exports[name]
+        assert isinstance(function, wasmtime.Func)
+        function(self.store, *arguments)
+
+    def wasm_get_sys_tick_ms(self) -> int:
+        return (self.now_ms + 2**31 & 0xFFFFFFFF) - 2**31
+
+    def wasm_create_timer(self, _interval: int, _periodic: int, _start: int) -> int:
+        self.timers += 1
+        return self.timers
+
+    def wasm_timer_restart(self, timer: int, interval: int) -> None:
+        self.armed.append((timer, interval))
+
+    def wasm_timer_destroy(self, _timer: int) -> None:
+        self.timers -= 1
+
+    def wasm_post_request(self, _buffer: int, _size: int) -> None: ...
+
+    def printf(self, _format: int, _arguments: int) -> int:
+        return 0
+
+    def puts(self, _text: int) -> int:
+        self.lines += 1
+        return 0
+
+    def close(self, _fd: int) -> int:
+        return 0
+
+
+BACKSTOP = 3
+
+
+async def test_sleep_longer_than_the_tick_can_tell_lasts_as_long_as_asked(compile_c: Any) -> None:
+    board = Clockwork((await compile_c(HEAD + 'int main(void) { sleep(3000000); puts("x"); return 0; }')).wasm)
+    board.now_ms = 2**32 - 1000
+    end_ms = board.now_ms + 3_000_000_000
+    board.call("on_init")
+    while board.now_ms < end_ms - 1:
+        board.now_ms = min(board.now_ms + 2**28, end_ms - 1)
+        board.call("on_timer_callback", BACKSTOP)
+        assert board.lines == 0
+    assert all(0 < interval < 2**31 for _, interval in board.armed)
+    board.now_ms += 1
+    board.call("on_timer_callback", BACKSTOP)
+    assert board.lines == 1
+
+
+async def test_backstop_makes_up_for_a_lost_one_shot_and_early_or_late_callbacks_do_no_harm(compile_c: Any) -> None:
+    source = 'int main(void) { usleep(20000); puts("a"); sleep(1); puts("b"); sleep(1); return 0; }'
+    board = Clockwork((await compile_c(HEAD + source)).wasm)
+    board.call("on_init")
+    first = board.armed[-1][0]
+    board.now_ms = 500
+    board.call("on_timer_callback", BACKSTOP)
+    assert board.lines == 1
+    board.call("on_timer_callback", first)  # the lost one, late
+    assert board.lines == 1
+    second, interval = board.armed[-1]
+    assert (second != first, interval) == (True, 1000)
+    board.now_ms = 1499
+    board.call("on_timer_callback", second)  # a millisecond early: armed again, with the other timer
+    assert board.lines == 1
+    assert board.armed[-1] == (first, 1)
+    board.call("on_timer_callback", 77)  # nobody's
+    board.now_ms = 1500
+    board.call("on_timer_callback", first)
+    assert board.lines == 2
+
+
+async def test_timers_are_given_back_at_the_end(compile_c: Any) -> None:
+    board = Clockwork((await compile_c(HEAD + "int main(void) { sleep(1); return 0; }")).wasm)
+    board.call("on_init")
+    assert board.timers == 3
+    board.now_ms = 1000
+    board.call("on_timer_callback", BACKSTOP)
+    assert board.timers == 0
+    board.now_ms = 9000
+    board.call("on_timer_callback", BACKSTOP)
+    assert board.timers == 0
+
+
+EVERY = """#include "microclaw.h"
+#include <stdlib.h>
+#include <unistd.h>
+static void (*volatile chosen)(void);
+"""
+
+
+async def test_tasks_of_every_go_on_beside_a_sleeping_main(compile_c: Any, on_board: Any) -> None:
+    source = 'static void task(void) { puts("task"); }\n'
+    source += 'int main(void) { every(700, task); for (int i = 0; i < 3; i++) { puts("main"); sleep(1); } return 0; }'
+    ran = await on_board.run(await compile_c(EVERY + source), 3_600)
+    assert ran.own == ["main", "task", "main", "task", "main", "task", "task", "task"]
+    assert ran.shim == ["ended: main returned 0"]
+
+
+async def test_sleep_in_a_callback_behind_a_pointer_returns_at_once_and_is_told_once(
+    compile_c: Any, on_board: Any
+) -> None:
+    source = 'static void task(void) { printf("left %u\\n", sleep(5)); }\n'
+    source += "int main(void) { chosen = task; every(300, chosen); sleep(1); return 0; }"
+    ran = await on_board.run(await compile_c(EVERY + source), 1_300)
+    assert ran.own == ["left 5"] * 4
+    assert ran.shim == ["only main can sleep, callbacks go on at once", "ended: main returned 0"]
+
+
+async def test_exit_in_a_callback_ends_main_and_every_task(compile_c: Any, on_board: Any) -> None:
+    source = 'static void task(void) { puts("task"); exit(4); }\n'
+    source += 'int main(void) { every(1500, task); for (;;) { puts("main"); sleep(1); } }'
+    ran = await on_board.run(await compile_c(EVERY + source), 9_000)
+    assert ran.own == ["main", "main", "task", "Got exception running WASM code: Exception: env.exit(4)"]
+
+
+async def test_fewer_than_three_timers_are_told(compile_c: Any, on_board: Any) -> None:
+    ran = await on_board.run(await compile_c(SLEEPER), 3_000, timers=2)
+    assert ran.own == ["tick"]
+    assert ran.shim[0] == "sleeping takes 3 timers"
+
+
+ANSWERING = """#include <string.h>
+#include <wasm_app.h>
+static int asked;
+/* Answers CONTENT without a body, to the message id and sender of the request (wire/wasmachine/request.py). */
+void on_request(char *request, int size) {
+    char answer[16] = {1, 69, 0, 99};
+    memcpy(answer + 4, request + 4, 8);
+    printf("request %d, %d\\n", ++asked, size > 18);
+    wasm_response_send(answer, sizeof answer);
+}
+int main(void) {
+    int local[8], sum = 0;
+    wasm_register_resource("/a");
+    for (int i = 0; i < 8; i++) {
+        local[i] = i * i;
+        sleep(1);
+    }
+    for (int i = 0; i < 8; i++) {
+        sum += local[i];
+    }
+    printf("%d, %d\\n", sum, asked);
+    return 0;
+}
+"""
+
+
+async def test_requests_are_answered_while_main_is_paused(compile_c: Any, on_board: Any) -> None:
+    image: Image = await compile_c(HEAD + ANSWERING, name="asked")
+    before = (await on_board.board.control.log()).cursor
+    await on_board.install(image)
+    for _ in range(3):
+        await on_board.board.control.advance(1_500)
+        reply = await on_board.board.wasmachine.call(AppRequest("asked", "/a", {}), 5)
+        assert reply.status == 69
+    await on_board.board.control.advance(20_000)
+    await on_board.board.wasmachine.call(AppUninstall("asked"), 5)
+    ran = await on_board.printed("asked", before)
+    assert ran.own == ["request 1, 1", "request 2, 1", "request 3, 1", "140, 3"]
+
+
+async def test_end_is_an_event_for_those_who_asked(compile_c: Any, on_board: Any) -> None:
+    await on_board.board.wasmachine.watch_events("/ended")
+    await on_board.install(await compile_c(HEAD + "int main(void) { sleep(1); return 0; }", name="short"))
+    await on_board.board.control.advance(2_000)
+    event = await on_board.board.wasmachine.next_event(5.0)
+    assert event is not None
+    assert event.url == "ended"
+
+
+async def test_sleeping_program_can_be_removed_at_any_time(compile_c: Any, on_board: Any) -> None:
+    image = await compile_c(SLEEPER + 'void on_destroy(void) { puts("bye"); }\n')
+    for ms in (0, 1, 999, 1_000, 1_001, 2_500):
+        ran = await on_board.run(image, ms)
+        assert ran.all[-1] == "bye"
+        assert ran.own[:-1] == ["tick"] * (ms // 1000 + 1)
+
+
+# What the trial makes of it
+
+
+@pytest.mark.parametrize(
+    ("source", "ended", "error"),
+    [
+        ('int main(void) { sleep(1); puts("x"); return 0; }', "returned", None),
+        ('int main(void) { sleep(1); puts("x"); exit(0); }', "exited", None),
+        (RUNNING["deep_recursion_is_told_and_over"][0], "running", "too many nested calls around a sleep"),
+    ],
+)
+async def test_trial_knows_how_a_sleeping_program_ended(
+    compile_c: Any, board: BoardProfile, source: str, ended: str, error: str | None
+) -> None:
+    trial = await try_image(await compile_c(HEAD + source), board, TrialTerms(for_ms=5_000))
+    assert trial.ended == ended
+    assert trial.ok is (error is None)
+    assert error is None or (trial.error or "").startswith(error)
+    assert not [line for line in trial.log if line.startswith("microclaw")]
