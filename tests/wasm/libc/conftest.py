@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+import re
 import struct
 import subprocess
 from collections.abc import Callable, Sequence
@@ -25,7 +26,7 @@ def compile_libc(toolchain: Toolchain, directory: Path) -> Path:
     """Every function of the libc in one module, each of them exported."""
     commands = [toolchain.glue_command(LIBC_FILES)]
     objects = [f"{path.stem}.o" for path in LIBC_FILES]
-    options = ["--no-entry", "--export-all", "--import-undefined", "--fatal-warnings", f"--initial-memory={PAGES << 16}"]
+    options = ["--no-entry", "--export-all", "--import-undefined", "--fatal-warnings", "--growable-table", f"--initial-memory={PAGES << 16}"]
     commands.append([*toolchain.linker, *options, *objects, "-o", "libc.wasm"])
     for command in commands:
         done = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
@@ -104,8 +105,13 @@ class Libc:
         return self.place(packed)
 
     def native_printf(self, form: int, va: int) -> int:
-        assert self.text_at(form) == b"%s", "the libc prints through %s only"
-        return self._print(self.text_at(struct.unpack("<I", self.bytes_at(va, 4))[0]))
+        def argument(match: re.Match[bytes]) -> bytes:
+            nonlocal va
+            word = self.int_at(va)
+            va += 4
+            return self.text_at(word) if match[0] == b"%s" else b"%d" % word
+
+        return self._print(re.sub(rb"%[sd]", argument, self.text_at(form)))
 
     def native_vprintf(self, form: int, va: int) -> int:
         return self.native_printf(form, va)

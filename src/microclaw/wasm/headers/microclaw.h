@@ -66,8 +66,14 @@ int ina219_read(int i2c, int address, ina219_t *out); /* address 0x40 to 0x4f */
 /* One value by name: "temperature", "humidity", "pressure" (BME280), "voltage", "current", "power" (INA219). */
 int sensor_read(int i2c, int address, const char *quantity, float *out);
 
-/* A line for the log is printed: log("pin is %d\n", level). */
-#define log(...) printf(__VA_ARGS__)
+/* A line for the log is printed: log("pin is %d\n", level). The logarithm is log as well, in math.h. */
+#ifndef MICROCLAW_OWN_log
+#pragma push_macro("__asm__")
+#undef __asm__
+int log(const char *format, ...) __attribute__((overloadable, format(printf, 1, 2))) __asm__("printf");
+int log(const char *format, ...) MC_FULL __attribute__((format(printf, 1, 2))) __asm__("microclaw_printf");
+#pragma pop_macro("__asm__")
+#endif
 
 /* The end of the program belongs to the glue, which closes what was opened after calling yours. */
 #define on_destroy program_on_destroy

@@ -3,77 +3,57 @@
  * the firmware cannot do: `*` (printed literally), %n, %a, numbers of more than 63 characters (WAMR 1.3.3,
  * libc_builtin_wrapper.c, _vprintf_wa). A program with a printf of its own keeps it: MICROCLAW_OWN_printf and so on. */
 #pragma once
-#define IN_(c, set) ((c) && __builtin_strchr(set, c))
-#define DIGIT_(c) ((c) >= '0' && (c) <= '9')
-#define WIDE_(p) (((p)[0] >= '6' && (p)[0] <= '9' && DIGIT_((p)[1])) || (DIGIT_((p)[0]) && DIGIT_((p)[1]) && DIGIT_((p)[2])))
-#define END_(p) IN_(*(p), "diuoxXcsfFeEgGp%")
-#define MORE_(p, rest) (IN_(*(p), "-+ #.0123456789hlzjt") && !WIDE_(p) && (rest))
-#define TAIL_(p) (END_(p) || MORE_(p, END_((p) + 1) || MORE_((p) + 1, END_((p) + 2))))
-#define SPEC_(p) (END_((p) + 1) || MORE_((p) + 1, END_((p) + 2) || MORE_((p) + 2, END_((p) + 3) || MORE_((p) + 3, TAIL_((p) + 4)))))
+#define MC_IN(c, set) ((c) && __builtin_strchr(set, c))
+#define MC_DIGIT(c) ((c) >= '0' && (c) <= '9')
+#define MC_WIDE(p) (((p)[0] >= '6' && (p)[0] <= '9' && MC_DIGIT((p)[1])) || (MC_DIGIT((p)[0]) && MC_DIGIT((p)[1]) && MC_DIGIT((p)[2])))
+#define MC_END(p) MC_IN(*(p), "diuoxXcsfFeEgGp%")
+#define MC_MORE(p, rest) (MC_IN(*(p), "-+ #.0123456789hlzjt") && !MC_WIDE(p) && (rest))
+#define MC_TAIL(p) (MC_END(p) || MC_MORE(p, MC_END((p) + 1) || MC_MORE((p) + 1, MC_END((p) + 2))))
+#define MC_SPEC(p) (MC_END((p) + 1) || MC_MORE((p) + 1, MC_END((p) + 2) || MC_MORE((p) + 2, MC_END((p) + 3) || MC_MORE((p) + 3, MC_TAIL((p) + 4)))))
 /* The second half of %% begins nothing. */
-#define OK_(f, p) (((p) > (f) && (p)[-1] == '%' && !((p) > (f) + 1 && (p)[-2] == '%')) || SPEC_(p))
-#define P1_(f) __builtin_strchr(f, '%')
-#define P2_(f) __builtin_strchr(P1_(f) + 1, '%')
-#define P3_(f) __builtin_strchr(P2_(f) + 1, '%')
-#define P4_(f) __builtin_strchr(P3_(f) + 1, '%')
-#define P5_(f) __builtin_strchr(P4_(f) + 1, '%')
-#define P6_(f) __builtin_strchr(P5_(f) + 1, '%')
-#define P7_(f) __builtin_strchr(P6_(f) + 1, '%')
-#define P8_(f) __builtin_strchr(P7_(f) + 1, '%')
-#define P9_(f) __builtin_strchr(P8_(f) + 1, '%')
-#define EACH_(f, p, rest) (!(p) || (OK_(f, p) && (rest)))
-#define PLAIN_(f) \
-    EACH_(f, P1_(f), EACH_(f, P2_(f), EACH_(f, P3_(f), EACH_(f, P4_(f), EACH_(f, P5_(f), EACH_(f, P6_(f), \
-    EACH_(f, P7_(f), EACH_(f, P8_(f), !P9_(f)))))))))
-#define FULL_ __attribute__((overloadable, enable_if(!(__builtin_constant_p(PLAIN_(format)) && PLAIN_(format)), "")))
+#define MC_OK(f, p) (((p) > (f) && (p)[-1] == '%' && !((p) > (f) + 1 && (p)[-2] == '%')) || MC_SPEC(p))
+#define MC_P1(f) __builtin_strchr(f, '%')
+#define MC_P2(f) __builtin_strchr(MC_P1(f) + 1, '%')
+#define MC_P3(f) __builtin_strchr(MC_P2(f) + 1, '%')
+#define MC_P4(f) __builtin_strchr(MC_P3(f) + 1, '%')
+#define MC_P5(f) __builtin_strchr(MC_P4(f) + 1, '%')
+#define MC_P6(f) __builtin_strchr(MC_P5(f) + 1, '%')
+#define MC_P7(f) __builtin_strchr(MC_P6(f) + 1, '%')
+#define MC_P8(f) __builtin_strchr(MC_P7(f) + 1, '%')
+#define MC_P9(f) __builtin_strchr(MC_P8(f) + 1, '%')
+#define MC_EACH(f, p, rest) (!(p) || (MC_OK(f, p) && (rest)))
+#define MC_PLAIN(f) \
+    MC_EACH(f, MC_P1(f), MC_EACH(f, MC_P2(f), MC_EACH(f, MC_P3(f), MC_EACH(f, MC_P4(f), MC_EACH(f, MC_P5(f), MC_EACH(f, MC_P6(f), \
+    MC_EACH(f, MC_P7(f), MC_EACH(f, MC_P8(f), !MC_P9(f)))))))))
+#define MC_FULL __attribute__((overloadable, enable_if(!(__builtin_constant_p(MC_PLAIN(format)) && MC_PLAIN(format)), "")))
 #pragma push_macro("__asm__")
 #undef __asm__ /* programs have none, microclaw's headers do */
 #ifndef MICROCLAW_OWN_printf
-int printf(const char *format, ...) FULL_ __attribute__((format(printf, 1, 2))) __asm__("microclaw_printf");
+int printf(const char *format, ...) MC_FULL __attribute__((format(printf, 1, 2))) __asm__("microclaw_printf");
 #endif
 #ifndef MICROCLAW_OWN_sprintf
-int sprintf(char *out, const char *format, ...) FULL_ __attribute__((format(printf, 2, 3))) __asm__("microclaw_sprintf");
+int sprintf(char *out, const char *format, ...) MC_FULL __attribute__((format(printf, 2, 3))) __asm__("microclaw_sprintf");
 #endif
 #ifndef MICROCLAW_OWN_snprintf
-int snprintf(char *out, size_t size, const char *format, ...) FULL_ __attribute__((format(printf, 3, 4)))
+int snprintf(char *out, size_t size, const char *format, ...) MC_FULL __attribute__((format(printf, 3, 4)))
     __asm__("microclaw_snprintf");
 #endif
 #ifndef MICROCLAW_OWN_vprintf
-int vprintf(const char *format, va_list ap) FULL_ __attribute__((format(printf, 1, 0))) __asm__("microclaw_vprintf");
+int vprintf(const char *format, va_list ap) MC_FULL __attribute__((format(printf, 1, 0))) __asm__("microclaw_vprintf");
 #endif
 #ifndef MICROCLAW_OWN_vsprintf
-int vsprintf(char *out, const char *format, va_list ap) FULL_ __attribute__((format(printf, 2, 0)))
+int vsprintf(char *out, const char *format, va_list ap) MC_FULL __attribute__((format(printf, 2, 0)))
     __asm__("microclaw_vsprintf");
 #endif
 #ifndef MICROCLAW_OWN_vsnprintf
-int vsnprintf(char *out, size_t size, const char *format, va_list ap) FULL_ __attribute__((format(printf, 3, 0)))
+int vsnprintf(char *out, size_t size, const char *format, va_list ap) MC_FULL __attribute__((format(printf, 3, 0)))
     __asm__("microclaw_vsnprintf");
 #endif
 #ifndef MICROCLAW_OWN_fprintf
-int fprintf(FILE *file, const char *format, ...) FULL_ __attribute__((format(printf, 2, 3))) __asm__("microclaw_fprintf");
+int fprintf(FILE *file, const char *format, ...) MC_FULL __attribute__((format(printf, 2, 3))) __asm__("microclaw_fprintf");
 #endif
 #ifndef MICROCLAW_OWN_vfprintf
-int vfprintf(FILE *file, const char *format, va_list ap) FULL_ __attribute__((format(printf, 2, 0)))
+int vfprintf(FILE *file, const char *format, va_list ap) MC_FULL __attribute__((format(printf, 2, 0)))
     __asm__("microclaw_vfprintf");
 #endif
 #pragma pop_macro("__asm__")
-#undef IN_
-#undef DIGIT_
-#undef WIDE_
-#undef END_
-#undef MORE_
-#undef TAIL_
-#undef SPEC_
-#undef OK_
-#undef P1_
-#undef P2_
-#undef P3_
-#undef P4_
-#undef P5_
-#undef P6_
-#undef P7_
-#undef P8_
-#undef P9_
-#undef EACH_
-#undef PLAIN_
-#undef FULL_

@@ -1,0 +1,190 @@
+"""Whole programs against their native transcripts, what a libc function costs, and programs with functions of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from microclaw.boards.profile import BoardProfile
+from microclaw.errors import BuildError
+from microclaw.virtual.board import Board
+from microclaw.virtual.clock import VirtualClock
+from microclaw.virtual.runtime import Runtime
+from microclaw.wasm import BuildCache, Image, compile_module
+from tests.wasm.conftest import CompileC
+
+VECTORS = Path(__file__).parents[2] / "vectors" / "libc"
+PROGRAMS = sorted(VECTORS.glob("*.c"))
+FLOAT_PRINTF_BYTES = 6144
+HEAP_BYTES = 8192
+
+RunImage = Callable[[Image], list[str]]
+
+
+@pytest.fixture
+def run_image(board: BoardProfile, tmp_path: Path) -> Iterator[RunImage]:
+    """Run a module on a virtual board in this process until it is idle: the lines that it printed."""
+    virtual = Board(board, VirtualClock(), storage_dir=tmp_path / "storage")
+    runtime = Runtime(virtual)
+
+    def run(image: Image) -> list[str]:
+        app = runtime.load("main", image.wasm, heap_bytes=HEAP_BYTES, timers=20)
+        app.start()
+        virtual.clock.settle()
+        virtual.end_line("main")
+        return [record.text for record in virtual.log().records if record.app == "main"]
+
+    yield run
+    runtime.close()
+    virtual.close()
+
+
+@pytest.mark.parametrize("path", PROGRAMS, ids=lambda path: path.stem)
+async def test_program_prints_what_a_native_build_prints(compile_c: CompileC, run_image: RunImage, path: Path) -> None:
+    image = await compile_c(path.read_text())
+    assert run_image(image) == path.with_suffix(".expected").read_text().splitlines()
+
+
+@pytest.mark.parametrize("optimization", ["O0", "Os"])
+@pytest.mark.parametrize("name", ["g07_trigonometry", "g22_percent_and_stars"])
+async def test_it_does_not_depend_on_the_optimization(
+    compile_c: CompileC, run_image: RunImage, name: str, optimization: str
+) -> None:
+    image = await compile_c((VECTORS / f"{name}.c").read_text(), optimization=optimization)
+    assert run_image(image) == (VECTORS / f"{name}.expected").read_text().splitlines()
+
+
+async def test_vectors_are_many() -> None:
+    assert len(PROGRAMS) >= 22
+    assert all(path.with_suffix(".expected").stat().st_size for path in PROGRAMS)
+
+
+async def test_a_printf_of_floats_of_our_own_fits_in_6_kb(compile_c: CompileC) -> None:
+    source = '#include <stdio.h>\nint main(void) { for (int i = 0; i < 3; i++) printf("%*.*f|\\n", 9, i, i * 1.5); }'
+    image = await compile_c(source)
+    assert image.size_bytes <= FLOAT_PRINTF_BYTES
+
+
+PLAIN = (
+    '"plain %d%% %s\\n", 5, "x"',
+    '"%5.2f %-8s|%08x %+d %#x %lld %zu %g\\n", 1.5, "a", 1, 2, 3, 4ll, sizeof(int), 2.0',
+    '"100%% *** %d ***\\n", 1',
+)
+FULL = ('"%*d\\n", 5, 1', '"%.*f\\n", 2, 1.5', '"%64d\\n", 1', '"%a\\n", 1.0', '"%d%n\\n", 1, &n', 'n ? "a%d\\n" : "b%d\\n", n')
+
+
+def printing(arguments: str) -> str:
+    return f"#include <stdio.h>\nint main(void) {{ static int n; printf({arguments}); return n; }}"
+
+
+@pytest.mark.parametrize("arguments", PLAIN)
+async def test_a_plain_format_costs_nothing(
+    compile_c: CompileC, board: BoardProfile, tmp_path: Path, arguments: str
+) -> None:
+    with_ours = await compile_c(printing(arguments))
+    bare = "int printf(const char *, ...);\ntypedef __SIZE_TYPE__ size_t;\n" + printing(arguments).partition("\n")[2]
+    without = await compile_c(bare)
+    assert with_ours.wasm == without.wasm
+
+
+@pytest.mark.parametrize("arguments", FULL)
+async def test_what_the_firmware_cannot_print_is_printed_by_ours(compile_c: CompileC, arguments: str) -> None:
+    assert (await compile_c(printing(arguments))).size_bytes > 2000
+
+
+async def test_a_blink_has_nothing_of_the_libc(compile_c: CompileC, tmp_path: Path, board: BoardProfile) -> None:
+    """The same program with prototypes of its own in place of every header gives the same bytes."""
+    body = """
+        static int led;
+        static void tick(void) { gpio_toggle(led); printf("led %d\\n", gpio_get(led)); }
+        void on_init(void) { led = gpio_open(2, 2); every(500, tick); }
+    """
+    bare = """
+        int printf(const char *, ...); int gpio_open(int, int); void gpio_toggle(int); int gpio_get(int);
+        int every(unsigned, void (*)(void));
+    """
+    image = await compile_c("#include <microclaw.h>\n" + body)
+    assert image.wasm == (await compile_c(bare + body)).wasm
+    assert not {i.name for i in image.imports} & {"putchar", "memset", "abort", "pow"}
+
+
+OWN = {
+    "strlcpy": "int strlcpy(char *a) { return a[0]; }\nint use(void) { return strlcpy(\"A\"); }",
+    "itoa": "static void itoa(int n, char s[]) { s[0] = (char)n; }\nint use(void) { char s[2]; itoa(65, s); return s[0]; }",
+    "delay": "static int delay(int a, int b) { return a + b; }\nint use(void) { return delay(60, 5); }",
+    "delay (variable)": "static int delay = 65;\nint use(void) { return delay; }",
+    "log": "static int log(int n) { return n; }\nint use(void) { return log(65); }",
+    "log (variable)": "char log[4];\nint use(void) { log[0] = 65; return log[0]; }",
+    "delay (local)": "int use(void) { int delay = 65; return delay; }\nvoid wait(void) { delay(1); }",
+    "millis": "long millis(void) { return 65; }\nint use(void) { return (int)millis(); }",
+    "printf": 'int printf(const char *f, ...) { return f[0]; }\nint use(void) { return printf("A%*d", 1, 2) + printf("") ; }',
+    "qsort": "void qsort(void *b, size_t n, size_t s, int (*c)(const void *, const void *)) { *(int *)b = 65; }\n"
+    "int use(void) { int v = 1; qsort(&v, 1, 4, 0); return v; }",
+    "sin": "double sin(double x) { return 65 + x * 0; }\nint use(void) { volatile double x = 1; return (int)(sin(x) + cos(x) * 0); }",
+    "tanf": "float tanf(float x) { return 65; }\nint use(void) { volatile double x = 1; return (int)(tanf(1) + tan(x) * 0); }",
+    "strtol": "long strtol(const char *s, char **e, int b) { return 65; }\nint use(void) { errno = 0; return strtol(\"1\", 0, 10); }",
+    "round": "double round(double x) { return 65; }\nint use(void) { volatile double x = 1; return (int)round(x); }",
+    "strcat": 'char *strcat(char *a, const char *b) { a[0] = 65; return a; }\nint use(void) { char s[9] = ""; strcat(s, "x"); return s[0]; }',
+}
+
+
+@pytest.mark.parametrize("name", sorted(OWN))
+async def test_a_programs_own_function_of_the_name_is_the_one_that_is_called(
+    compile_c: CompileC, run_image: RunImage, name: str
+) -> None:
+    headers = "".join(f"#include <{h}.h>\n" for h in ("microclaw", "string", "stdlib", "errno"))
+    if name in ("sin", "tanf", "round"):
+        headers += "#include <math.h>\n"
+    source = f"{headers}{OWN[name]}\nint main(void) {{ putchar(use()); putchar(10); return 0; }}"
+    assert run_image(await compile_c(source)) == ["A"]
+
+
+async def test_an_assertion_that_fails_names_file_and_line(compile_c: CompileC, run_image: RunImage) -> None:
+    source = '#include <assert.h>\n#include <stdio.h>\n\nint main(void) { puts("a"); assert(1 + 1 == 3); puts("b"); }'
+    lines = run_image(await compile_c(source))
+    said = "main.c:4: main: Assertion `1 + 1 == 3' failed."
+    assert lines == ["a", said, "Got exception running WASM code: Exception: env.abort(0)"]
+
+
+async def test_ndebug_leaves_assertions_out(compile_c: CompileC, run_image: RunImage) -> None:
+    source = '#define NDEBUG\n#include <assert.h>\n#include <stdio.h>\nint main(void) { assert(0); puts("b"); }'
+    assert run_image(await compile_c(source)) == ["b"]
+
+
+async def test_errno_has_the_firmwares_error(compile_c: CompileC, run_image: RunImage) -> None:
+    source = """
+        #include <errno.h>
+        #include <fcntl.h>
+        #include <stdio.h>
+        #include <string.h>
+        int main(void) {
+            int fd = open("/storage/none.txt", O_RDONLY);
+            printf("%d %d %s\\n", fd, errno == ENOENT, strerror(errno));
+            perror("none.txt");
+        }
+    """
+    expected = ["-1 1 No such file or directory", "none.txt: No such file or directory"]
+    assert run_image(await compile_c(source)) == expected
+
+
+async def test_formats_are_still_checked(compile_c: CompileC) -> None:
+    with pytest.raises(BuildError) as caught:
+        await compile_c('#include <stdio.h>\nint main(void) { printf("%*d\\n", 5, 1.5); }')
+    assert "format specifies type 'int'" in caught.value.diagnostics[0].message
+
+
+async def test_a_sleeping_program_may_use_all_of_it(compile_c: CompileC, run_image: RunImage) -> None:
+    source = """
+        #include <math.h>
+        #include <stdio.h>
+        #include <time.h>
+        int main(void) {
+            for (int i = 1; i < 4; i++) {
+                printf("%*.*f\\n", 8, i, exp(i));
+                nanosleep(&(struct timespec){0, 20000000}, NULL);
+            }
+        }
+    """
+    assert (await compile_c(source)).size_bytes < 12000
