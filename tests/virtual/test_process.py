@@ -9,7 +9,9 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import termios
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -456,11 +458,18 @@ def test_flash_folder_belongs_to_one_board_at_a_time(start_board: StartBoard, tm
     assert start_board("--serial", "none", "--flash", str(flash)).control().ask(control.Info()).powered
 
 
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A folder with a name short enough for a socket in a folder in it: pytest's own may be too deep."""
+    with tempfile.TemporaryDirectory(prefix="mc-") as path:
+        yield Path(path)
+
+
 def test_folder_of_a_killed_board_goes_when_the_next_one_starts(
-    start_board: StartBoard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    start_board: StartBoard, short_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    foreign = tmp_path / "microclaw-virtual-without-lock"
+    monkeypatch.setenv("TMPDIR", str(short_path))
+    foreign = short_path / "microclaw-virtual-without-lock"
     foreign.mkdir()
     living, killed = start_board("--serial", "none"), start_board("--serial", "none")
     killed.process.kill()
@@ -473,4 +482,4 @@ def test_folder_of_a_killed_board_goes_when_the_next_one_starts(
     assert foreign.exists()
     third.stop()
     living.stop()
-    assert list(tmp_path.iterdir()) == [foreign]
+    assert list(short_path.iterdir()) == [foreign]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from tests.virtual.natives.conftest import Bench, MakeBench
+from tests.virtual.natives.conftest import Bench
 
 from microclaw.boards import load_board
 from microclaw.virtual.app import App
@@ -29,8 +29,12 @@ static void work(int n) {
     free(kept);
 }
 """
-EVENT_DRIVEN = DEEP + "static void tick(void) { work(DEPTH); } void on_init(void) { every(10, tick); }"
-BLOCKING = DEEP + "int main(void) { while (1) { usleep(10000); work(DEPTH); } }"
+EVENT_DRIVEN = (
+    DEEP
+    + """static int turn;
+static void tick(void) { work(turn++ ? 5 : 0); } void on_init(void) { every(10, tick); }"""
+)
+BLOCKING = DEEP + "int main(void) { for (int turn = 0;; turn++) { usleep(10000); work(turn ? 5 : 0); } }"
 
 
 def run(bench: Bench, source: str, optimization: str = "O3") -> App:
@@ -43,19 +47,17 @@ def run(bench: Bench, source: str, optimization: str = "O3") -> App:
 
 @pytest.mark.parametrize("optimization", ["O0", "O3"])
 @pytest.mark.parametrize("source", [EVENT_DRIVEN, BLOCKING], ids=["event-driven", "blocking"])
-def test_peaks_are_those_of_the_program(make_bench: MakeBench, source: str, optimization: str) -> None:
-    peaks = []
-    for depth in (0, 5):
-        bench = make_bench()
-        app = run(bench, source.replace("DEPTH", str(depth)), optimization)
-        assert app.peak_heap_bytes == 0
-        bench.clock.advance(100)
-        assert bench.lines()[0].endswith(" 1")
-        assert app.peak_heap_bytes == 3000 + 8
-        peaks.append(app.peak_stack_bytes)
-    deeper = peaks[1] - peaks[0]
-    assert FRAME_BYTES * 5 <= deeper <= (FRAME_BYTES + 64) * 5
-    assert FRAME_BYTES <= peaks[0] <= FRAME_BYTES + 400
+def test_peaks_are_those_of_the_program(bench: Bench, source: str, optimization: str) -> None:
+    app = run(bench, source, optimization)
+    assert app.peak_heap_bytes == 0
+    bench.clock.advance(15)
+    shallow = app.peak_stack_bytes
+    assert FRAME_BYTES <= shallow <= FRAME_BYTES + 400
+    assert app.peak_heap_bytes == 3000 + 8
+    bench.clock.advance(10)
+    assert [line.endswith(" 1") for line in bench.lines()] == [True, True]
+    assert FRAME_BYTES * 5 <= app.peak_stack_bytes - shallow <= (FRAME_BYTES + 64) * 5
+    assert app.peak_heap_bytes == 3000 + 8
 
 
 def test_stack_that_ends_is_reported_as_full(bench: Bench) -> None:
