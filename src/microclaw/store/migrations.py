@@ -70,4 +70,38 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         ) STRICT""",
         "CREATE INDEX effects_unfinished ON effects (state) WHERE state IN ('planned', 'started')",
     ),
+    (
+        # Who may connect. Hashes only: no token and no secret can be read from here.
+        """CREATE TABLE authority (
+            only_one    INTEGER PRIMARY KEY CHECK (only_one = 1),
+            fingerprint TEXT NOT NULL,
+            since_ms    INTEGER NOT NULL
+        ) STRICT""",
+        """CREATE TABLE certificates (
+            serial     TEXT PRIMARY KEY,
+            device_id  TEXT NOT NULL,
+            issued_ms  INTEGER NOT NULL,
+            expires_ms INTEGER NOT NULL,
+            used_ms    INTEGER,
+            revoked_ms INTEGER
+        ) STRICT""",
+        "CREATE INDEX certificates_of_device ON certificates (device_id)",
+        """CREATE TABLE tokens (
+            hash      BLOB PRIMARY KEY CHECK (length(hash) = 32),
+            device_id TEXT NOT NULL,
+            state     TEXT NOT NULL CHECK (state IN ('current', 'pending', 'retired', 'revoked')),
+            made_ms   INTEGER NOT NULL,
+            used_ms   INTEGER
+        ) STRICT""",
+        "CREATE INDEX tokens_of_device ON tokens (device_id, made_ms)",
+        "CREATE UNIQUE INDEX one_live_token ON tokens (device_id, state) WHERE state IN ('current', 'pending')",
+        """CREATE TABLE pairing_secrets (
+            hash       BLOB PRIMARY KEY CHECK (length(hash) = 32),
+            device_id  TEXT,
+            name       TEXT,
+            board_id   TEXT,
+            expires_ms INTEGER NOT NULL,
+            claimed_ms INTEGER
+        ) STRICT""",
+    ),
 )

@@ -1,0 +1,115 @@
+"""What a new device is given so that it trusts this host and may pair: as text, file and QR code. Sends nothing.
+
+One line says it all: `MICROCLAW://HOST:PORT/FINGERPRINT/SECRET`. FINGERPRINT is the SHA-256 of the host's authority
+certificate (64 hexadecimal digits), SECRET is absent for a device that shows a code. Upper case throughout, so that a
+QR code can use its dense alphabet; a reader lowers the host's name and the fingerprint.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from microclaw.devices.identity.private_files import write_private
+from microclaw.store.identity import IdentityTable, SecretRow
+
+SECRET_BYTES: Final = 16
+SECRET_LIFE_MS: Final = 30 * 24 * 3_600_000
+
+
+@dataclass(frozen=True, slots=True)
+class Provision:
+    """The host's name, port and authority, and a one-time secret for boards without a display."""
+
+    host: str
+    port: int
+    ca_sha256: str
+    secret: str | None = field(default=None, repr=False)
+    expires_ms: int | None = None
+
+    @property
+    def uri(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        line = f"microclaw://{host}:{self.port}/{self.ca_sha256}"
+        return (line if self.secret is None else f"{line}/{self.secret}").upper()
+
+    def to_text(self) -> str:
+        """For a person who types it in: the values one a line, the secret in groups of four, and the line."""
+        lines = [f"host    {self.host}", f"port    {self.port}", f"ca      {self.ca_sha256}"]
+        if self.secret is not None:
+            groups = (self.secret[at : at + 4] for at in range(0, len(self.secret), 4))
+            lines.append(f"secret  {'-'.join(groups)}")
+        return "\n".join([*lines, f"line    {self.uri}"])
+
+    def to_json(self) -> str:
+        """The file's content."""
+        values = {"microclaw": 1, "host": self.host, "port": self.port, "ca_sha256": self.ca_sha256}
+        if self.secret is not None:
+            values |= {"secret": self.secret, "expires_ms": self.expires_ms or 0}
+        return json.dumps(values, indent=1) + "\n"
+
+    def write(self, path: Path) -> None:
+        """Write the file for its owner alone: the secret in it lets one device in. Blocking."""
+        write_private(path, self.to_json().encode())
+
+    def qr(self) -> str:
+        """The line as a QR code of half-block characters, for a terminal."""
+        import segno  # QR codes: only here
+
+        drawn = io.StringIO()
+        segno.make(self.uri, error="m", micro=False).terminal(out=drawn, compact=True)
+        return drawn.getvalue()
+
+
+class Provisioner:
+    """Makes provisions for one host. Only the hash of a secret is kept."""
+
+    def __init__(
+        self,
+        table: IdentityTable,
+        *,
+        host: str,
+        port: int,
+        ca_sha256: str,
+        now_ms: Callable[[], int],
+        random_bytes: Callable[[int], bytes],
+    ) -> None:
+        self._table = table
+        self._host = host
+        self._port = port
+        self._ca_sha256 = ca_sha256
+        self._now_ms = now_ms
+        self._random_bytes = random_bytes
+
+    async def provision(
+        self,
+        *,
+        device_id: str | None = None,
+        name: str | None = None,
+        board_id: str | None = None,
+        with_secret: bool = True,
+        host: str | None = None,
+    ) -> Provision:
+        """For a new device to be called `name`, or the known `device_id`; `board_id` lets no other board use it.
+
+        The secret is good for 30 days, until the device that paired with it has connected once.
+        """
+        known = Provision(host or self._host, self._port, self._ca_sha256)
+        if not with_secret:
+            return known
+        secret = base64.b32encode(self._random_bytes(SECRET_BYTES)).decode().rstrip("=")
+        now_ms = self._now_ms()
+        row = SecretRow(secret_hash(secret), device_id, name, board_id, now_ms + SECRET_LIFE_MS)
+        await self._table.add_secret(row, now_ms)
+        return Provision(known.host, known.port, known.ca_sha256, secret, row.expires_ms)
+
+
+def secret_hash(secret: str) -> bytes:
+    """What is kept of a secret, however a person typed it: case, spaces and dashes do not count."""
+    return hashlib.sha256("".join(secret.split()).replace("-", "").upper().encode()).digest()

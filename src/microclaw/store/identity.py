@@ -1,0 +1,323 @@
+"""Rows of what devices prove themselves with: certificates, token hashes, pairing secrets. Checks no signature.
+
+At most two tokens of a device can open anything, `current` and `pending`. Hashes of retired ones stay for a while, so
+that the use of a copied token can be told from a guess; they open nothing.
+"""
+
+from __future__ import annotations
+
+import hmac
+import sqlite3
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, Literal, TypeAlias
+
+from microclaw.errors import StoreError
+from microclaw.store.database import Database
+
+TokenState: TypeAlias = Literal["current", "pending", "retired", "revoked"]
+
+KEPT_RETIRED: Final = 100  # a device: more than the rotations of 90 days
+NOTED_USE_MS: Final = 3_600_000  # a use is written down at most once an hour: reconnects of a fleet cost no writes
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRow:
+    """`hash` is the SHA-256 of the whole token text; `used_ms` is its last noted use."""
+
+    hash: bytes
+    device_id: str
+    state: TokenState
+    made_ms: int
+    used_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateRow:
+    """`serial` in lower-case hexadecimal without a lead."""
+
+    serial: str
+    device_id: str
+    issued_ms: int
+    expires_ms: int
+    used_ms: int | None = None
+    revoked_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SecretRow:
+    """A one-time pairing secret. `device_id`: the device it belongs to, known from the start or since its first use."""
+
+    hash: bytes
+    device_id: str | None
+    name: str | None
+    board_id: str | None
+    expires_ms: int
+
+
+class TokenUse(StrEnum):
+    """What came of showing a token."""
+
+    CURRENT = "current"
+    PROMOTED = "promoted"  # it was the pending one, and is the current one now
+    EXPIRED = "expired"
+    COPIED = "copied"  # a retired one: the device's other credentials were revoked in the same transaction
+    REVOKED = "revoked"
+    UNKNOWN = "unknown"
+
+
+class IdentityTable:
+    """Credentials of one database's devices. What a method returned is on the disk."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def authority(self) -> str | None:
+        """The fingerprint of the certificate authority that this store's devices trust."""
+        return await self._database.read(_authority)
+
+    async def pin_authority(self, fingerprint: str, at_ms: int) -> None:
+        """Remember the authority; StoreError when another one is remembered."""
+        await self._database.write(lambda connection: _pin(connection, fingerprint, at_ms))
+
+    async def begin_anew(self, at_ms: int) -> int:
+        """Forget the authority and revoke every credential; returns how many could still open something."""
+        return await self._database.write(lambda connection: _begin_anew(connection, at_ms))
+
+    async def tokens_of(self, device_id: str) -> tuple[TokenRow, ...]:
+        """The device's tokens, oldest first."""
+        return await self._database.read(lambda connection: _tokens(connection, device_id))
+
+    async def certificates_of(self, device_id: str) -> tuple[CertificateRow, ...]:
+        """The device's certificates, oldest first."""
+        return await self._database.read(
+            lambda connection: _certificates(connection, "device_id = ? ORDER BY issued_ms, serial", device_id)
+        )
+
+    async def grant_token(self, device_id: str, token_hash: bytes, at_ms: int, *, secret: bytes | None = None) -> bool:
+        """Make this the device's one credential; False when the pairing secret of that hash is gone meanwhile."""
+        return await self._database.write(
+            lambda connection: _grant_token(connection, device_id, token_hash, at_ms, secret)
+        )
+
+    async def grant_certificate(self, row: CertificateRow, *, secret: bytes | None = None) -> bool:
+        """Make this the device's one credential; False when the pairing secret of that hash is gone meanwhile."""
+        return await self._database.write(lambda connection: _grant_certificate(connection, row, secret))
+
+    async def put_pending(
+        self, device_id: str, token_hash: bytes, at_ms: int, *, current: bytes, seen: bytes | None
+    ) -> bool:
+        """Add the token that will follow; only while `current` is current and `seen` (or none) still pending."""
+        return await self._database.write(
+            lambda connection: _put_pending(connection, device_id, token_hash, at_ms, current, seen)
+        )
+
+    async def use_token(self, device_id: str, token_hash: bytes, at_ms: int, *, unused_since_ms: int) -> TokenUse:
+        """Show a token: promotes a pending one, revokes all of the device's credentials for a retired one.
+
+        A token made and last used before `unused_since_ms` is expired.
+        """
+        rows = await self._database.read(lambda connection: _tokens(connection, device_id))
+        use, row = _judge(rows, token_hash, unused_since_ms)
+        noted = row is not None and row.used_ms is not None and abs(at_ms - row.used_ms) < NOTED_USE_MS
+        if use in (TokenUse.EXPIRED, TokenUse.REVOKED, TokenUse.UNKNOWN) or (use is TokenUse.CURRENT and noted):
+            return use
+        return await self._database.write(
+            lambda connection: _use_token(connection, device_id, token_hash, at_ms, unused_since_ms)
+        )
+
+    async def use_certificate(self, serial: str, at_ms: int) -> CertificateRow | None:
+        """The certificate's row before this use, or None when this store never issued it."""
+        found = await self._database.read(lambda connection: _certificates(connection, "serial = ?", serial))
+        if found and found[0].used_ms is None and found[0].revoked_ms is None:
+            await self._database.write(
+                lambda connection: _note_certificate(connection, serial, found[0].device_id, at_ms)
+            )
+        return found[0] if found else None
+
+    async def revoke(self, device_id: str, at_ms: int) -> int:
+        """End every credential of the device; returns how many could still open something."""
+        return await self._database.write(lambda connection: _revoke(connection, device_id, at_ms))
+
+    async def add_secret(self, row: SecretRow, at_ms: int) -> None:
+        """Keep a pairing secret; those that expired are forgotten."""
+        await self._database.write(lambda connection: _add_secret(connection, row, at_ms))
+
+    async def secret(self, secret_hash: bytes, at_ms: int) -> SecretRow | None:
+        """The secret's row unless it is spent or expired."""
+        return await self._database.read(lambda connection: _secret(connection, secret_hash, at_ms))
+
+
+def _authority(connection: sqlite3.Connection) -> str | None:
+    row = connection.execute("SELECT fingerprint FROM authority").fetchone()
+    return None if row is None else str(row[0])
+
+
+def _pin(connection: sqlite3.Connection, fingerprint: str, at_ms: int) -> None:
+    known = _authority(connection)
+    if known is None:
+        connection.execute("INSERT INTO authority VALUES (1, ?, ?)", (fingerprint, at_ms))
+    elif known != fingerprint:
+        raise StoreError(f"the store's devices trust the authority {known}, not {fingerprint}")
+
+
+def _begin_anew(connection: sqlite3.Connection, at_ms: int) -> int:
+    connection.execute("DELETE FROM authority")
+    connection.execute("DELETE FROM pairing_secrets")
+    devices = connection.execute("SELECT device_id FROM tokens UNION SELECT device_id FROM certificates").fetchall()
+    return sum(_revoke(connection, device_id, at_ms) for (device_id,) in devices)
+
+
+def _tokens(connection: sqlite3.Connection, device_id: str) -> tuple[TokenRow, ...]:
+    rows = connection.execute(
+        "SELECT hash, device_id, state, made_ms, used_ms FROM tokens WHERE device_id = ? ORDER BY made_ms, rowid",
+        (device_id,),
+    )
+    return tuple(TokenRow(*row) for row in rows)
+
+
+def _certificates(connection: sqlite3.Connection, where: str, value: str) -> tuple[CertificateRow, ...]:
+    rows = connection.execute(
+        f"SELECT serial, device_id, issued_ms, expires_ms, used_ms, revoked_ms FROM certificates WHERE {where}",  # noqa: S608 - constants of this file
+        (value,),
+    )
+    return tuple(CertificateRow(*row) for row in rows)
+
+
+def _judge(rows: tuple[TokenRow, ...], token_hash: bytes, unused_since_ms: int) -> tuple[TokenUse, TokenRow | None]:
+    found: TokenRow | None = None
+    for row in rows:  # each is compared, whichever matches: the time tells nothing
+        if hmac.compare_digest(row.hash, token_hash):
+            found = row
+    if found is None:
+        return TokenUse.UNKNOWN, None
+    if found.state == "revoked":
+        return TokenUse.REVOKED, found
+    if (found.made_ms if found.used_ms is None else found.used_ms) < unused_since_ms:
+        return TokenUse.EXPIRED, found
+    uses = {"current": TokenUse.CURRENT, "pending": TokenUse.PROMOTED, "retired": TokenUse.COPIED}
+    return uses[found.state], found
+
+
+def _use_token(
+    connection: sqlite3.Connection, device_id: str, token_hash: bytes, at_ms: int, unused_since_ms: int
+) -> TokenUse:
+    use, row = _judge(_tokens(connection, device_id), token_hash, unused_since_ms)
+    if use is TokenUse.COPIED:
+        _revoke(connection, device_id, at_ms)
+    elif use in (TokenUse.CURRENT, TokenUse.PROMOTED) and row is not None:
+        if use is TokenUse.PROMOTED:
+            _retire(connection, device_id, "current", at_ms)
+        connection.execute("UPDATE tokens SET state = 'current', used_ms = ? WHERE hash = ?", (at_ms, row.hash))
+        _spend_secrets(connection, device_id)
+    return use
+
+
+def _note_certificate(connection: sqlite3.Connection, serial: str, device_id: str, at_ms: int) -> None:
+    connection.execute("UPDATE certificates SET used_ms = ? WHERE serial = ?", (at_ms, serial))
+    _spend_secrets(connection, device_id)
+
+
+def _grant_token(
+    connection: sqlite3.Connection, device_id: str, token_hash: bytes, at_ms: int, secret: bytes | None
+) -> bool:
+    if not _claim_secret(connection, secret, device_id, at_ms):
+        return False
+    _supersede(connection, device_id, at_ms)
+    _insert_token(connection, device_id, token_hash, "current", at_ms)
+    return True
+
+
+def _grant_certificate(connection: sqlite3.Connection, row: CertificateRow, secret: bytes | None) -> bool:
+    if not _claim_secret(connection, secret, row.device_id, row.issued_ms):
+        return False
+    _supersede(connection, row.device_id, row.issued_ms)
+    connection.execute(
+        "INSERT INTO certificates (serial, device_id, issued_ms, expires_ms) VALUES (?, ?, ?, ?)",
+        (row.serial, row.device_id, row.issued_ms, row.expires_ms),
+    )
+    return True
+
+
+def _put_pending(
+    connection: sqlite3.Connection, device_id: str, token_hash: bytes, at_ms: int, current: bytes, seen: bytes | None
+) -> bool:
+    live = {row.state: row.hash for row in _tokens(connection, device_id) if row.state in ("current", "pending")}
+    if live.get("current") != current or live.get("pending") != seen:
+        return False
+    _retire(connection, device_id, "pending", at_ms)
+    _insert_token(connection, device_id, token_hash, "pending", at_ms)
+    return True
+
+
+def _insert_token(
+    connection: sqlite3.Connection, device_id: str, token_hash: bytes, state: TokenState, at_ms: int
+) -> None:
+    connection.execute(
+        "INSERT INTO tokens (hash, device_id, state, made_ms) VALUES (?, ?, ?, ?)",
+        (token_hash, device_id, state, at_ms),
+    )
+
+
+def _retire(connection: sqlite3.Connection, device_id: str, state: TokenState, at_ms: int) -> None:
+    """From its retirement on a token counts as used then: it is told from a guess for as long as a token lives."""
+    connection.execute(
+        "UPDATE tokens SET state = 'retired', used_ms = ? WHERE device_id = ? AND state = ?", (at_ms, device_id, state)
+    )
+    connection.execute(
+        """DELETE FROM tokens WHERE rowid IN (
+            SELECT rowid FROM tokens WHERE device_id = ? AND state IN ('retired', 'revoked')
+            ORDER BY made_ms DESC, rowid DESC LIMIT -1 OFFSET ?)""",
+        (device_id, KEPT_RETIRED),
+    )
+
+
+def _supersede(connection: sqlite3.Connection, device_id: str, at_ms: int) -> None:
+    """A device that pairs again has one credential: the new one."""
+    _retire(connection, device_id, "current", at_ms)
+    _retire(connection, device_id, "pending", at_ms)
+    connection.execute(
+        "UPDATE certificates SET revoked_ms = ? WHERE device_id = ? AND revoked_ms IS NULL", (at_ms, device_id)
+    )
+
+
+def _revoke(connection: sqlite3.Connection, device_id: str, at_ms: int) -> int:
+    tokens = connection.execute(
+        "UPDATE tokens SET state = 'revoked' WHERE device_id = ? AND state IN ('current', 'pending')", (device_id,)
+    ).rowcount
+    connection.execute("UPDATE tokens SET state = 'revoked' WHERE device_id = ?", (device_id,))
+    certificates = connection.execute(
+        "UPDATE certificates SET revoked_ms = ? WHERE device_id = ? AND revoked_ms IS NULL", (at_ms, device_id)
+    ).rowcount
+    connection.execute("DELETE FROM pairing_secrets WHERE device_id = ?", (device_id,))
+    return tokens + certificates
+
+
+def _add_secret(connection: sqlite3.Connection, row: SecretRow, at_ms: int) -> None:
+    connection.execute("DELETE FROM pairing_secrets WHERE expires_ms <= ?", (at_ms,))
+    connection.execute(
+        "INSERT INTO pairing_secrets (hash, device_id, name, board_id, expires_ms) VALUES (?, ?, ?, ?, ?)",
+        (row.hash, row.device_id, row.name, row.board_id, row.expires_ms),
+    )
+
+
+def _secret(connection: sqlite3.Connection, secret_hash: bytes, at_ms: int) -> SecretRow | None:
+    row = connection.execute(
+        "SELECT hash, device_id, name, board_id, expires_ms FROM pairing_secrets WHERE hash = ? AND expires_ms > ?",
+        (secret_hash, at_ms),
+    ).fetchone()
+    return None if row is None else SecretRow(*row)
+
+
+def _claim_secret(connection: sqlite3.Connection, secret: bytes | None, device_id: str, at_ms: int) -> bool:
+    """Bind the secret to the device. The first use of the credential spends it, not a reply that may be lost."""
+    if secret is None:
+        return True
+    query = """UPDATE pairing_secrets SET device_id = ?1, claimed_ms = ?3
+        WHERE hash = ?2 AND expires_ms > ?3 AND (device_id IS NULL OR device_id = ?1)"""
+    return connection.execute(query, (device_id, secret, at_ms)).rowcount == 1
+
+
+def _spend_secrets(connection: sqlite3.Connection, device_id: str) -> None:
+    """The credential that a secret bought was used. One that waits for the device's next pairing stays."""
+    connection.execute("DELETE FROM pairing_secrets WHERE device_id = ? AND claimed_ms IS NOT NULL", (device_id,))
