@@ -2,6 +2,7 @@
 
     MicroclawError
     ├── ProtocolError         the peer sent bytes that more bytes cannot mend
+    │   └── LinkViolation         ... on the microclaw link; `close_code` is what the connection ends with
     ├── DeviceError           a device did not do what it was asked
     │   ├── DeviceUnreachable     nobody answers there (exit code 4)
     │   │   └── InstallInterrupted    ... in the middle of an install; `outcome` is what is known of it
@@ -90,6 +91,17 @@ class MicroclawError(Exception):
 
 class ProtocolError(MicroclawError):
     code = "protocol_error"
+
+
+class LinkViolation(ProtocolError):
+    """What a peer did that the link's contract forbids. `reason` is the `code` of the `error` message it is told with."""
+
+    code = "link_violation"
+
+    def __init__(self, message: str, *, close_code: int = 4400, reason: str = "malformed") -> None:
+        super().__init__(message)
+        self.close_code = close_code
+        self.reason = reason
 
 
 class DeviceError(MicroclawError):
