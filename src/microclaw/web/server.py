@@ -15,6 +15,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from microclaw.errors import ConfigError
+from microclaw.web.patience import HEAD_TIMEOUT_S, HeadDeadline, PatientConfig
 
 MAX_CONNECTIONS = 64
 GRACE_S = 1
@@ -31,9 +32,11 @@ class Door:
 
 
 @asynccontextmanager
-async def serving(doors: Sequence[Door], group: asyncio.TaskGroup) -> AsyncIterator[None]:
+async def serving(
+    doors: Sequence[Door], group: asyncio.TaskGroup, *, head_timeout_s: float = HEAD_TIMEOUT_S
+) -> AsyncIterator[None]:
     """Inside, every door answers; leaving stops them together, open answers get GRACE_S to end."""
-    servers = [_server(door.app) for door in doors]
+    servers = [_server(door.app, head_timeout_s) for door in doors]
     tasks = [
         group.create_task(server.serve(sockets=[door.listener]), name=f"web:{door.name}")
         for server, door in zip(servers, doors, strict=True)
@@ -92,22 +95,22 @@ def tcp_listener(host: str, port: int) -> Iterator[socket.socket]:
         listener.close()
 
 
-def _server(app: ASGIApp) -> _Server:
-    return _Server(
-        uvicorn.Config(
-            app,
-            lifespan="off",
-            ws="none",
-            http="h11",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            limit_concurrency=MAX_CONNECTIONS,
-            timeout_keep_alive=5,
-            timeout_graceful_shutdown=GRACE_S,
-        )
+def _server(app: ASGIApp, head_timeout_s: float) -> _Server:
+    config = PatientConfig(
+        app,
+        lifespan="off",
+        ws="none",
+        http=HeadDeadline,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=MAX_CONNECTIONS,
+        timeout_keep_alive=5,
+        timeout_graceful_shutdown=GRACE_S,
     )
+    config.head_timeout_s = head_timeout_s
+    return _Server(config)
 
 
 class _Server(uvicorn.Server):
