@@ -32,6 +32,15 @@ class RunningPattern:
         """What the sensor measures from now on."""
         await self._board.control.set_sensor(sensor, values)
 
+    async def press(self, pin: int, level: int) -> None:
+        """The level that comes in at a pin from now on."""
+        await self._board.control.set_input(pin, level)
+
+    async def duties(self, pin: int) -> list[int]:
+        """Each duty that a pin was given, 0 to 255."""
+        changes, _ = await self._board.control.pwm_changes()
+        return [change.duty for change in changes if change.pin == pin]
+
     async def edges(self, pin: int) -> list[tuple[int, int]]:
         """(ms, level) of every level change of a pin."""
         seen = (await self._board.control.edges()).edges

@@ -6,14 +6,11 @@
 #define HALF_PERIOD_MS 500
 #define ON 1
 
-static int led;
-
-static void toggle(void) {
-    gpio_toggle(led);
-}
-
-void on_init(void) {
-    led = gpio_open(PIN, GPIO_OUT);
+int main(void) {
+    int led = gpio_open(PIN, GPIO_OUT);
     gpio_set(led, ON);
-    every(HALF_PERIOD_MS, toggle);
+    for (;;) {
+        delay(HALF_PERIOD_MS);
+        gpio_toggle(led);
+    }
 }

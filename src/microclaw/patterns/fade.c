@@ -7,16 +7,13 @@
 #define STEP_MS 20
 #define ON 1
 
-static int led, position_ms;
-
-static void step(void) {
-    position_ms = (position_ms + STEP_MS) % PERIOD_MS;
-    int level = position_ms * 510 / PERIOD_MS; /* 0 to 255 going up, 256 to 509 coming down */
-    int duty = level <= 255 ? level : 510 - level;
-    pwm_set(led, ON ? duty : 255 - duty);
-}
-
-void on_init(void) {
-    led = pwm_open(PIN, 1000);
-    every(STEP_MS, step);
+int main(void) {
+    int led = pwm_open(PIN, 1000);
+    for (int position_ms = 0;;) {
+        delay(STEP_MS);
+        position_ms = (position_ms + STEP_MS) % PERIOD_MS;
+        int level = position_ms * 510 / PERIOD_MS; /* 0 to 255 going up, 256 to 509 coming down */
+        int duty = level <= 255 ? level : 510 - level;
+        pwm_set(led, ON ? duty : 255 - duty);
+    }
 }

@@ -6,14 +6,9 @@
 #define FOR_MS 200
 #define ON 1
 
-static int output;
-
-static void off(void) {
-    gpio_set(output, !ON);
-}
-
-void on_init(void) {
-    output = gpio_open(PIN, GPIO_OUT);
+int main(void) {
+    int output = gpio_open(PIN, GPIO_OUT);
     gpio_set(output, ON);
-    after(FOR_MS, off);
+    delay(FOR_MS);
+    gpio_set(output, !ON);
 }

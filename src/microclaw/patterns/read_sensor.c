@@ -5,19 +5,14 @@
 #define ADDRESS 0x76
 #define EVERY_MS 10000
 
-static int i2c;
-
-static void report(void) {
-    float value;
-    if (sensor_read(i2c, ADDRESS, QUANTITY, &value) < 0) {
-        printf("the sensor for %s does not answer\n", QUANTITY);
-    } else {
-        printf("%s %.2f\n", QUANTITY, value);
+int main(void) {
+    int i2c = i2c_open(BOARD_I2C_SDA, BOARD_I2C_SCL);
+    for (;; delay(EVERY_MS)) {
+        float value;
+        if (sensor_read(i2c, ADDRESS, QUANTITY, &value) < 0) {
+            printf("the sensor for %s does not answer\n", QUANTITY);
+        } else {
+            printf("%s %.2f\n", QUANTITY, value);
+        }
     }
-}
-
-void on_init(void) {
-    i2c = i2c_open(BOARD_I2C_SDA, BOARD_I2C_SCL);
-    report();
-    every(EVERY_MS, report);
 }

@@ -11,26 +11,22 @@
 #define EVERY_MS 1000
 #define ON 1
 
-static int i2c, output, is_on = -1;
-
-static void look(void) {
-    float value;
-    if (sensor_read(i2c, ADDRESS, QUANTITY, &value) < 0) {
-        printf("the sensor for %s does not answer\n", QUANTITY);
-        return;
+int main(void) {
+    int i2c = i2c_open(BOARD_I2C_SDA, BOARD_I2C_SCL);
+    int output = gpio_open(PIN, GPIO_OUT);
+    int is_on = -1;
+    for (;; delay(EVERY_MS)) {
+        float value;
+        if (sensor_read(i2c, ADDRESS, QUANTITY, &value) < 0) {
+            printf("the sensor for %s does not answer\n", QUANTITY);
+            continue;
+        }
+        float excess = (value * 1000 - LIMIT_MILLI) * (ABOVE ? 1 : -1);
+        int turn_on = excess > (is_on == 1 ? -HYSTERESIS_MILLI : 0);
+        if (turn_on != is_on) {
+            gpio_set(output, turn_on ? ON : !ON);
+            printf("%s %.2f, pin %d %s\n", QUANTITY, value, PIN, turn_on ? "on" : "off");
+        }
+        is_on = turn_on;
     }
-    float excess = (value * 1000 - LIMIT_MILLI) * (ABOVE ? 1 : -1);
-    int turn_on = excess > (is_on == 1 ? -HYSTERESIS_MILLI : 0);
-    if (turn_on != is_on) {
-        gpio_set(output, turn_on ? ON : !ON);
-        printf("%s %.2f, pin %d %s\n", QUANTITY, value, PIN, turn_on ? "on" : "off");
-    }
-    is_on = turn_on;
-}
-
-void on_init(void) {
-    i2c = i2c_open(BOARD_I2C_SDA, BOARD_I2C_SCL);
-    output = gpio_open(PIN, GPIO_OUT);
-    look();
-    every(EVERY_MS, look);
 }

@@ -1,0 +1,23 @@
+/* Read: print a sensor's value every EVERY_MS, for ever. */
+#include "microclaw.h"
+
+#define QUANTITY "temperature"
+#define ADDRESS 0x76
+#define EVERY_MS 10000
+
+static int i2c;
+
+static void report(void) {
+    float value;
+    if (sensor_read(i2c, ADDRESS, QUANTITY, &value) < 0) {
+        printf("the sensor for %s does not answer\n", QUANTITY);
+    } else {
+        printf("%s %.2f\n", QUANTITY, value);
+    }
+}
+
+void on_init(void) {
+    i2c = i2c_open(BOARD_I2C_SDA, BOARD_I2C_SCL);
+    report();
+    every(EVERY_MS, report);
+}
