@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,6 +65,21 @@ def test_unexpected_error_is_a_json_document_too(
 def test_usage_error_names_the_help_of_its_own_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["device", "add", "x", "--colour", "red"]) == 2
     assert capsys.readouterr().err.endswith("\nnext: microclaw device add --help\n")
+
+
+def test_usage_error_is_a_json_document_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--json", "fly"]) == 2
+    shown = json.loads(capsys.readouterr().out)["error"]
+    assert (shown["code"], shown["next"], shown["exit_code"]) == ("usage", "microclaw --help", 2)
+
+
+@pytest.mark.parametrize("words", ["doctor", "device list", "--help"])
+@pytest.mark.parametrize("closing", ["| head -c 1", ">&-"])
+def test_a_reader_that_has_left_is_no_error(tmp_path: Path, words: str, closing: str) -> None:
+    command = f'set -o pipefail; "{sys.executable}" -m microclaw.cli --home "{tmp_path / "home"}" {words} {closing}'
+    ran = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=False)
+    assert "unexpected" not in ran.stderr
+    assert ran.returncode in (0, 3)
 
 
 def test_verbose_shows_the_traceback_at_once(broken: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -71,6 +71,7 @@ for _part in (
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command line and return its exit code; the entry point passes it to sys.exit."""
+    _mend_closed_streams()
     words = hoist_globals(sys.argv[1:] if arguments is None else arguments)
     options = _guess_options(words)
     if "_MICROCLAW_COMPLETE" in os.environ:
@@ -82,11 +83,14 @@ def main(arguments: list[str] | None = None) -> int:
     except MicroclawError as exc:
         return _report(exc, options)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader (`| head`) has left: not an error
-        return OK
+        return _reader_left()
+    except SystemExit as exc:
+        if not isinstance(exc.__context__, BrokenPipeError):  # typer makes an exit code of it
+            raise
+        return _reader_left()
     except Exception as exc:
         if hasattr(exc, "format_message"):  # a usage error of the option parser
-            return _usage(exc)
+            return _usage(exc, options)
         return _unexpected(exc, options)
     if code == INTERRUPTED:
         sys.stderr.write("interrupted\n")
@@ -111,7 +115,21 @@ def _report(error: MicroclawError, options: Invocation) -> int:
     return failure.exit_code or FAILED
 
 
-def _usage(error: Exception) -> int:
+def _mend_closed_streams() -> None:
+    """Python has no stream at all where the caller closed it (`>&-`)."""
+    if sys.stdout is None:
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115  open as long as the process
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115  open as long as the process
+
+
+def _reader_left() -> int:
+    """The reader of our output (`| head`) has enough: not an error."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return OK
+
+
+def _usage(error: Exception, options: Invocation) -> int:
     format_message = getattr(error, "format_message", None)
     message = str(format_message()) if callable(format_message) else str(error)
     if message.startswith("Usage:"):  # a command group without a command shows its help
@@ -119,7 +137,13 @@ def _usage(error: Exception) -> int:
         return USAGE
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "microclaw"
-    sys.stderr.write(f"error: {' '.join(message.split())}\nnext: {command} --help\n")
+    message, next_step = " ".join(message.split()), f"{command} --help"
+    if options.json:
+        from microclaw.web.stream import Failure, failure_object
+
+        failure = Failure("usage", message, next_step, exit_code=USAGE)
+        options.document("error", {"error": failure_object(failure)})
+    sys.stderr.write(f"error: {message}\nnext: {next_step}\n")
     return USAGE
 
 

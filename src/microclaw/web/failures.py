@@ -64,7 +64,8 @@ async def _known(_request: Request, error: Exception) -> JSONResponse:
 async def _invalid(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     faults = tuple(_fault(e) for e in error.errors()[:10])
-    return failure_response(Failure("bad_request", faults[0], "see /api/docs", faults, exit_code=2), 422)
+    next_step = "correct that value; the form of every request is at /api/docs"
+    return failure_response(Failure("bad_request", faults[0], next_step, faults, exit_code=2), 422)
 
 
 async def _http(request: Request, error: Exception) -> JSONResponse:
