@@ -30,6 +30,19 @@ async def test_ready_board_says_where_it_listens(tmp_path: Path) -> None:
         os.kill(ready.pid, 0)
 
 
+def _environ(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/environ").read_bytes()
+
+
+async def test_a_board_is_not_told_the_models_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-hidden")
+    monkeypatch.setenv("MICROCLAW_NOTE", "shown")
+    async with VirtualBoardProcess(serial="none") as board:
+        environ = _environ(board.ready.pid)
+    assert b"shown" in environ
+    assert b"sk-hidden" not in environ
+
+
 async def test_taken_port_is_an_error_with_the_boards_own_words() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import sys
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +24,7 @@ START_TIMEOUT_S: Final = 10.0
 STOP_TIMEOUT_S: Final = 3.0
 _MAX_STDERR_LINES: Final = 200
 _MAX_LINE_BYTES: Final = 64 * 1024
+_SECRET_ENDINGS: Final = ("_KEY", "_TOKEN", "_SECRET", "_PASSWORD")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,7 @@ class VirtualBoardProcess:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             limit=_MAX_LINE_BYTES,
+            env=_without_secrets(os.environ),
             start_new_session=True,  # Ctrl-C in the terminal is for the host; it stops its boards itself
         )
         self._draining = asyncio.create_task(self._drain_stderr(), name=f"stderr of {self.name}")
@@ -202,6 +205,11 @@ class VirtualBoardProcess:
     def _next_step(self) -> str | None:
         line = next((line for line in self._stderr if line.startswith("next: ")), None)
         return line.removeprefix("next: ") if line else None
+
+
+def _without_secrets(environ: Mapping[str, str]) -> dict[str, str]:
+    """What a board may know of this process's environment: it runs programs that nobody vouches for."""
+    return {name: value for name, value in environ.items() if not name.upper().endswith(_SECRET_ENDINGS)}
 
 
 def _ready(line: bytes, host: str) -> BoardReady:
