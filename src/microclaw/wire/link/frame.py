@@ -1,0 +1,87 @@
+"""One WebSocket message of the link: a type byte and its payload, sizes checked. Does not read the payload. No IO."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Final, NamedTuple
+
+from microclaw.errors import LinkViolation
+
+MAX_CONTROL_BYTES: Final = 16_384
+MAX_AUDIO_BYTES: Final = 2_048
+
+
+class FrameType(IntEnum):
+    CONTROL = 1
+    AUDIO_IN = 2  # device to host
+    AUDIO_OUT = 3  # host to device
+
+
+class CloseCode(IntEnum):
+    """WebSocket close codes of the link."""
+
+    DONE = 1000
+    SHUTTING_DOWN = 1001
+    NOT_BINARY = 1003
+    OVERLOADED = 1013
+    MALFORMED = 4400
+    NOT_AUTHENTICATED = 4401
+    REVOKED = 4403
+    TIMED_OUT = 4408  # no hello, or no heartbeat
+    REPLACED = 4409
+    TOO_LARGE = 4413
+    TOO_MANY = 4429
+
+
+class FrameLimits(NamedTuple):
+    """Largest payloads that are taken, without the type byte."""
+
+    control_bytes: int = MAX_CONTROL_BYTES
+    audio_bytes: int = MAX_AUDIO_BYTES
+
+    @property
+    def message_bytes(self) -> int:
+        """The largest WebSocket message: what a transport may refuse before it buffers."""
+        return max(self.control_bytes, self.audio_bytes) + 1
+
+
+class Frame(NamedTuple):
+    """`known` is False for a type that this version does not have: such a frame is counted and ignored."""
+
+    type: int
+    payload: bytes
+    known: bool = True
+
+
+DEFAULT_LIMITS: Final = FrameLimits()
+
+
+def encode_frame(type_: FrameType, payload: bytes) -> bytes:
+    return _TYPE_BYTE[type_] + payload
+
+
+def read_frame(message: bytes, limits: FrameLimits = DEFAULT_LIMITS) -> Frame:
+    """The frame that a binary message is; LinkViolation 4400 for an empty one, 4413 for one over its limit."""
+    size = len(message) - 1
+    if size < 0:
+        raise LinkViolation("an empty message, expected a frame type", close_code=CloseCode.MALFORMED)
+    type_ = message[0]
+    if type_ in _AUDIO:
+        if 0 < size <= limits.audio_bytes:
+            return Frame(type_, message[1:])
+        if size == 0:
+            raise LinkViolation("an audio frame without audio", close_code=CloseCode.MALFORMED)
+        raise _too_large("an audio frame", size, limits.audio_bytes)
+    if size > limits.control_bytes:
+        raise _too_large(f"a frame of type {type_}", size, limits.control_bytes)
+    return Frame(type_, message[1:], type_ == _CONTROL)
+
+
+def _too_large(what: str, size: int, limit: int) -> LinkViolation:
+    text = f"{what} of {size} bytes, the limit is {limit}"
+    return LinkViolation(text, close_code=CloseCode.TOO_LARGE, reason="too_large")
+
+
+_CONTROL: Final = int(FrameType.CONTROL)
+_AUDIO: Final = (int(FrameType.AUDIO_IN), int(FrameType.AUDIO_OUT))
+_TYPE_BYTE: Final = {type_: bytes([type_]) for type_ in FrameType}
