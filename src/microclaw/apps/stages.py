@@ -16,7 +16,7 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def compiled(image: Image, optimization: str) -> str:
-    """ "zig 0.17 -O3 -> 756 B", or "... -> 2,640 B | made event-driven 2,322 B"."""
+    """ "zig 0.17 -O3 -> 756 B", or "... -> 521 B | made event-driven 2,116 B"."""
     tool = re.sub(r"(\d+\.\d+)\.\d+", r"\1", image.compiler)
     how = f"{tool} -{optimization}" if tool else "wasm given"
     size = f"{image.size_bytes:,} B"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -38,7 +38,7 @@ _TASK: Final = re.compile(rb"\x41((?:[\x80-\xff]{0,4})[\x00-\x7f])\x10((?:[\x80-
 
 @dataclass(frozen=True, slots=True)
 class Linked:
-    """A linked program. `compiled_bytes` is its size before it was made event-driven, None when it was not."""
+    """A linked program. `compiled_bytes` is its size without the shim where it was made event-driven, else None."""
 
     wasm: bytes
     took_ms: float
@@ -60,32 +60,20 @@ class Linker:
         """Link, and make event-driven what sleeps in main. Raises BuildError."""
         if not symbols.functions & _MAINS or "on_init" in symbols.functions:
             return self._run("none")
-        own_callback = "on_timer_callback" in symbols.functions
         ends = "exit" in symbols.missing and find_binaryen() is not None
-        if own_callback or not (symbols.missing & WAITING or ends):
-            return self._plain(symbols, own_callback)
-        linked = self._run("blocking", names=True)
-        graph = self._read(linked.wasm)
-        pausing = _pausing(graph)
-        sleeps = pausing - {graph.index("exit")}
-        if not self._reaches(graph, pausing if ends else sleeps):
-            return self._plain(symbols, own_callback)
-        errors = (*self._exports_of_the_pass(graph), *self._sleeping_callbacks(graph, sleeps))
-        if errors:
-            raise BuildError(errors, stage="check")
-        return self._make_event_driven(linked, graph, pausing, symbols)
-
-    def _plain(self, symbols: Symbols, own_callback: bool) -> Linked:
-        """Main from on_init, nothing more; where the timers are the program's own, sleeping is refused."""
-        if own_callback and symbols.missing & WAITING:
-            graph = self._read(self._run("plain", names=True).wasm)
-            natives = frozenset(i for n in _NATIVE_SLEEPS if (i := graph.import_index("env", n)) is not None)
-            if self._reaches(graph, natives):
-                place = self.text.find_name("on_timer_callback")
-                message = "main sleeps, and on_timer_callback is defined as well: a sleeping main needs it for itself"
-                hint = "use every(ms, task) of microclaw.h beside main, or on_init instead of main"
-                raise BuildError((at(self.text, place, message, hint),), stage="check")
-        return self._run("plain")
+        if not (symbols.missing & WAITING or ends):
+            return self._run("plain")
+        named = self._run("plain", names=True)
+        plain = replace(named, wasm=without_custom_sections(named.wasm))
+        natives = _NATIVE_SLEEPS + (("exit",) if ends else ())
+        graph = self._read(named.wasm)
+        if not self._reaches(graph, frozenset(i for n in natives if (i := graph.import_index("env", n)) is not None)):
+            return plain
+        if "on_timer_callback" not in symbols.functions:
+            return self._make_event_driven(plain, symbols, ends=ends)
+        if symbols.missing & WAITING:
+            raise BuildError((self._callback_is_taken(),), stage="check")
+        return plain
 
     def _run(self, entry: Entry, *, names: bool = False) -> Linked:
         command = self.toolchain.link_command(self.libraries, self.stack_bytes, entry, names=names)
@@ -123,21 +111,35 @@ class Linker:
             hint = "note the time with millis() and act in a later call, or let main do it when a variable is set"
             yield at(self.text, place, message, hint)
 
-    def _make_event_driven(self, linked: Linked, graph: CallGraph, pausing: frozenset[int], symbols: Symbols) -> Linked:
+    def _make_event_driven(self, plain: Linked, symbols: Symbols, *, ends: bool) -> Linked:
+        """The program with the shim, through the pass; `plain` where the sleep that it reaches is none of its own."""
+        linked = self._run("blocking", names=True)
+        graph = self._read(linked.wasm)
+        pausing = _pausing(graph)
+        sleeps = pausing - {graph.index("exit")}
+        if not self._reaches(graph, pausing if ends else sleeps):
+            return plain
+        errors = (*self._exports_of_the_pass(graph), *self._sleeping_callbacks(graph, sleeps))
+        if errors:
+            raise BuildError(errors, stage="check")
         binaryen = find_binaryen()
         if binaryen is None:
             raise BuildError((self._without_binaryen(symbols),), stage="check", next_step=INSTALL_BINARYEN)
-        compiled = without_custom_sections(linked.wasm)
-        (self.directory / "compiled.wasm").write_bytes(compiled)
         options = [*PASS_OPTIONS]
         if not any(graph.path(f, pausing, graph.possible) for f in graph.module.table_functions):
             options.append("--pass-arg=asyncify-ignore-indirect")
-        command = [str(binaryen), "compiled.wasm", *options, "-o", "program.wasm"]
-        done = self.processes.run(command, self.directory)
+        (self.directory / "compiled.wasm").write_bytes(without_custom_sections(linked.wasm))
+        done = self.processes.run([str(binaryen), "compiled.wasm", *options, "-o", "program.wasm"], self.directory)
         if done.returncode != 0:
             raise build_failure(done, (), self.text, "link")
         wasm = without_exports((self.directory / "program.wasm").read_bytes(), _UNWINDERS)
-        return Linked(wasm, linked.took_ms + done.took_ms, len(compiled))
+        return Linked(wasm, plain.took_ms + linked.took_ms + done.took_ms, len(plain.wasm))
+
+    def _callback_is_taken(self) -> Diagnostic:
+        place = self.text.find_name("on_timer_callback")
+        message = "main sleeps, and on_timer_callback is defined as well: a sleeping main needs it for itself"
+        hint = "use every(ms, task) of microclaw.h beside main, or on_init instead of main"
+        return at(self.text, place, message, hint)
 
     def _without_binaryen(self, symbols: Symbols) -> Diagnostic:
         names = sorted(symbols.missing & WAITING)

@@ -51,7 +51,7 @@ class Image:
     compile_ms: float
     warnings: tuple[Diagnostic, ...] = ()
     source: str | None = None
-    compiled_bytes: int | None = None  # what compiler and linker made, before it was made event-driven
+    compiled_bytes: int | None = None  # its size without the shim, where it was made event-driven
 
     @property
     def eventful(self) -> bool:
