@@ -125,7 +125,6 @@ async def test_at_most_twenty_diagnostics(compile_c: Any) -> None:
     ("body", "hint"),
     [
         ("gpio_opn(2, 2);", "did you mean gpio_open"),
-        ("delay(3);", "add #include <microclaw.h>"),
         ("digitalWrite(2, 1);", "gpio_set"),
         ('fopen("x", "r");', "under /storage"),
         ("strlen(0);", "add #include <string.h>"),

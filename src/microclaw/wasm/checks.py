@@ -19,6 +19,7 @@ from microclaw.wasm.image import Import, MemoryUse, Signature
 from microclaw.wasm.inspect import PAGE_BYTES, Module
 from microclaw.wasm.refusals import refused_name
 from microclaw.wasm.source_text import SourceText
+from microclaw.wasm.symbols import Variable
 from microclaw.wire.wasmachine.natives import APP_EXPORTS, NATIVE_MODULE, NATIVES, Native
 
 _C_TYPES: Final = {"i32": "int", "i64": "long long", "f32": "float", "f64": "double"}
@@ -35,11 +36,17 @@ def check_imports(module: Module, board: BoardProfile, source: SourceText | None
     """An error for each import that this board's firmware cannot link."""
     for kind, space, name in module.other_imports:
         yield at(source, None, f"it imports the {kind} {space}.{name}; the firmware gives functions only", file=file)
+    computed: set[str] = set()
     for wanted in module.imports:
         problem = _import_problem(wanted, board)
         if problem is not None:
             message, advice = problem
             place = source.find_name(wanted.name) if source is not None else None
+            if wanted.name in _COMPILER_RUNTIME:
+                if _COMPILER_RUNTIME[wanted.name] in computed:
+                    continue
+                computed.add(_COMPILER_RUNTIME[wanted.name])
+                place = source.find_tokens("long", "double") if source is not None else None
             yield advised(at(source, place, message, file=file), advice)
 
 
@@ -91,7 +98,7 @@ def check_size(
     source: SourceText | None,
     file: str,
     heap_bytes: int | None,
-    largest: str | None,
+    largest: Variable | None,
 ) -> Iterator[Diagnostic]:
     """An error when the module or its memory is more than the board's firmware takes; `largest` names a variable."""
     firmware = board.firmware
@@ -101,13 +108,27 @@ def check_size(
         yield at(source, None, message, "make tables smaller, or compile with -Os", file=file)
     needed = needed_memory_bytes(module, heap_bytes)
     if needed > firmware.max_memory_bytes:
+        memory = memory_use(module)
         message = (
-            f"the program needs {needed // 1024} KB of memory, its {heap_bytes // 1024} KB heap included; "
+            f"the program needs {needed // 1024} KB of memory ({memory_map(memory, heap_bytes)}); "
             f"{board.title} gives {firmware.max_memory_bytes // 1024} KB"
         )
-        place = source.find_name(largest) if source is not None and largest is not None else None
-        hint = f"make {largest} smaller: it is the largest variable" if largest else "ask for a smaller heap"
+        if largest is None:
+            yield at(source, None, message, "ask for a smaller heap", file=file)
+            return
+        place = source.find_name(largest.title) if source is not None else None
+        hint = f"make {largest.title} smaller: it is the largest variable, {kilobytes(largest.size_bytes)}"
         yield at(source, place, message, hint, file=file)
+
+
+def memory_map(memory: MemoryUse, heap_bytes: int) -> str:
+    """What lies in a program's memory, in one line."""
+    parts = (("static data", memory.static_bytes), ("stack", memory.stack_bytes), ("heap", heap_bytes))
+    return ", ".join(f"{name} {kilobytes(size)}" for name, size in parts)
+
+
+def kilobytes(size_bytes: int) -> str:
+    return f"{size_bytes} B" if size_bytes < 1024 else f"{size_bytes / 1024:.1f} KB".replace(".0 KB", " KB")
 
 
 def needed_memory_bytes(module: Module, heap_bytes: int) -> int:

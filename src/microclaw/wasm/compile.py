@@ -18,7 +18,7 @@ from microclaw.boards.profile import BoardProfile
 from microclaw.errors import BuildError, Diagnostic
 from microclaw.wasm.cache import BuildCache, default_cache
 from microclaw.wasm.checks import check_exports, check_imports, check_nodes, check_size, memory_use
-from microclaw.wasm.diagnostics import PinMark, read_compiler_output
+from microclaw.wasm.diagnostics import MAX_DIAGNOSTICS, PinMark, read_compiler_output
 from microclaw.wasm.eventful import Linker, binaryen_identity, check_reserved_names, main_never_called
 from microclaw.wasm.failure import build_failure
 from microclaw.wasm.glue import build_glue, headers_hash
@@ -27,16 +27,18 @@ from microclaw.wasm.inspect import Module, parse_module
 from microclaw.wasm.opcodes import check_opcodes
 from microclaw.wasm.own_names import own_defines
 from microclaw.wasm.pins import check_pins
+from microclaw.wasm.plain_formats import format_defines
 from microclaw.wasm.process import Processes, in_worker
 from microclaw.wasm.reader import FeatureError, ModuleError
 from microclaw.wasm.source_text import SourceText, read_source
-from microclaw.wasm.symbols import read_symbols
-from microclaw.wasm.toolchain import HEADERS, OPTIMIZATIONS, Toolchain, find_toolchain
+from microclaw.wasm.symbols import Variable, read_symbols
+from microclaw.wasm.toolchain import HEADERS, OPTIMIZATIONS, STACK_BYTES, Toolchain, find_toolchain
+from microclaw.wasm.warnings import hangs
 
 MIN_STACK_BYTES: Final = 1024
 MAX_STACK_BYTES: Final = 32768
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-_CACHE_VERSION: Final = 2
+_CACHE_VERSION: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ class _Build:
     wasm: bytes
     warnings: tuple[Diagnostic, ...]
     marks: tuple[PinMark, ...]
-    largest: str | None = None  # the largest variable, where the program takes more than one page of memory
+    largest: Variable | None = None  # where the program takes more than one page of memory
     compiled_bytes: int | None = None  # before a blocking program was made event-driven
     took_ms: float = 0.0
 
@@ -54,7 +56,7 @@ class _Build:
         head = {
             "warnings": [asdict(d) for d in self.warnings],
             "marks": [asdict(m) for m in self.marks],
-            "largest": self.largest,
+            "largest": None if self.largest is None else asdict(self.largest),
             "compiled_bytes": self.compiled_bytes,
         }
         return json.dumps(head).encode() + b"\n" + self.wasm
@@ -67,7 +69,7 @@ class _Build:
             wasm,
             tuple(Diagnostic(**d) for d in fields["warnings"]),
             tuple(PinMark(**m) for m in fields["marks"]),
-            fields["largest"],
+            Variable(**fields["largest"]) if fields["largest"] is not None else None,
             fields["compiled_bytes"],
         )
 
@@ -78,7 +80,7 @@ async def compile_module(
     *,
     name: str = "main",
     optimization: str = "O3",
-    stack_bytes: int = 4096,
+    stack_bytes: int = STACK_BYTES,
     heap_bytes: int | None = None,
     cache: BuildCache | None = None,
 ) -> Image:
@@ -93,14 +95,16 @@ async def compile_module(
     toolchain = find_toolchain()
     cache = cache or _default_cache()
     commands = (
-        toolchain.compile_command(text.file, optimization, (*board_defines(board), *own_defines(text))),
+        toolchain.compile_command(
+            text.file, optimization, (*board_defines(board), *own_defines(text), *format_defines(text)), stack_bytes
+        ),
         toolchain.link_command({}, stack_bytes),
         binaryen_identity(),
     )
     key = hashlib.sha256(
         repr((_CACHE_VERSION, toolchain.name, headers_hash(), commands, text.text)).encode()
     ).hexdigest()
-    blob = cache.get(key)
+    blob = None if text.missing else cache.get(key)
     if blob is not None:
         build = _Build.from_blob(blob)
     else:
@@ -159,6 +163,8 @@ def _build(
         (directory / text.file).write_text(text.text, encoding="utf-8")
         compiled = processes.run(command, directory)
         report = read_compiler_output(compiled.output, text, board)
+        if text.missing:
+            raise BuildError((*text.missing, *report.errors)[:MAX_DIAGNOSTICS], stage="compile")
         if report.errors or compiled.returncode != 0:
             raise build_failure(compiled, report.diagnostics, text, "compile")
         _check_files_read(directory / "program.d", text)
@@ -167,7 +173,7 @@ def _build(
     large = (parse_module(linked.wasm).memory_pages or 0) > 1
     return _Build(
         linked.wasm,
-        (*report.diagnostics, *main_never_called(symbols, text)),
+        (*report.diagnostics, *main_never_called(symbols, text), *hangs(symbols, text)),
         report.marks,
         symbols.largest_variable if large else None,
         linked.compiled_bytes,

@@ -12,6 +12,7 @@ from typing import Final, Literal, cast
 
 from microclaw.boards.profile import BoardProfile
 from microclaw.errors import Diagnostic
+from microclaw.wasm.lessons import taught
 from microclaw.wasm.refusals import refused_name
 from microclaw.wasm.source_text import INTERNAL_HEADERS, SourceText
 from microclaw.wasm.toolchain import HEADERS
@@ -22,6 +23,8 @@ TIMER_HINT: Final = "every and after need on_timer_callback for themselves: use 
 _LINE: Final = re.compile(
     r"^(?P<file>[^:\n]+):(?P<line>\d+):(?P<column>\d+): (?P<severity>fatal error|error|warning|note): (?P<text>.*)$"
 )
+_BACKEND_ERROR: Final = re.compile(r"^(error: )(<unknown>:0:0: )")
+_TELLING: Final = re.compile(r"here$|is here$|^to match this")  # other remarks tell how to silence a warning
 _OPTION: Final = re.compile(r" \[-W[\w=,-]+\]$")
 _LINKER: Final = re.compile(r"^wasm-ld: (?P<severity>error|warning): (?:(?P<object>\S+\.o): )?(?P<text>.*)$")
 _MARK: Final = re.compile(r"^microclaw mark (?P<what>gpio|pwm|sda|scl) (?P<fact>\w+)$")
@@ -74,17 +77,25 @@ def read_compiler_output(output: str, source: SourceText, board: BoardProfile | 
     """Findings, errors first, at most 20, and the pins that are named."""
     found: list[Diagnostic] = []
     facts: dict[tuple[int, int, str], set[str]] = {}
+    noted = False
     for line in output.splitlines():
-        match = _LINE.match(line)
-        if match is None or match["severity"] == "note":
+        match = _LINE.match(_BACKEND_ERROR.sub(r"\2\1", line))
+        if match is None:
             continue
         text = _OPTION.sub("", match["text"])
+        if match["severity"] == "note":
+            if found and not noted and _TELLING.search(text):
+                found[-1] = _with_note(found[-1], match, text, source)
+            noted = True
+            continue
         place = (int(match["line"]), int(match["column"]))
         if (mark := _MARK.match(text)) is not None:
             facts.setdefault((*place, mark["what"]), set()).add(mark["fact"])
         else:
             found.append(_finding(match, text, place, source, board))
+            noted = False
     found.extend(_no_direction(key[:2], source) for key, told in facts.items() if "undirected" in told)
+    found = [taught(d, source) for d in found]
     found.sort(key=lambda d: d.severity != "error")
     marks = tuple(_pin_mark(key, told, source) for key, told in sorted(facts.items()) if "known" in told)
     return CompilerReport(tuple(found[:MAX_DIAGNOSTICS]), marks)
@@ -137,7 +148,7 @@ def advice_on(name: str, board: BoardProfile | None = None) -> Advice:
     near = difflib.get_close_matches(name, names, n=1, cutoff=NEAR)
     if near:
         return Advice(f"did you mean {near[0]} (of {names[near[0]]})?")
-    return Advice("the firmware has no such function, and no header declares it: define it, or leave it out")
+    return Advice(f"define {name} before it is used, or leave it out", "the program does not define it, nor any header")
 
 
 @functools.cache
@@ -173,6 +184,8 @@ def _finding(
 ) -> Diagnostic:
     severity: Literal["error", "warning"] = "warning" if match["severity"] == "warning" else "error"
     own = match["file"] == source.file
+    if match["file"] == "<unknown>":
+        return _backend_finding(severity, text, source)
     if not own and not match["file"].startswith(f"{HEADERS}/"):
         return Diagnostic("error", "the program makes the compiler read a file of the host", source.file)
     text = _NOISE.sub("", text)
@@ -182,6 +195,37 @@ def _finding(
     if quoted is None or not text.startswith(_UNKNOWN) or "did you mean" in text:
         return found
     return advised(found, advice_on(quoted[1], board))
+
+
+def _backend_finding(severity: Literal["error", "warning"], text: str, source: SourceText) -> Diagnostic:
+    """What only the code generator finds, which knows functions and no lines."""
+    text = text.replace("'__original_main'", "'main'").replace("in function '", "in '")
+    name = _QUOTED.search(text)
+    return replace(at(source, source.find_definition(name[1]) if name is not None else None, text), severity=severity)
+
+
+def _with_note(found: Diagnostic, match: re.Match[str], text: str, source: SourceText) -> Diagnostic:
+    """The finding with clang's first remark on it: where the other brace or the declaration is."""
+    line = int(match["line"])
+    if match["file"] == source.file:
+        told = f"{text} (line {line}: {(source.line(line) or '').strip()})"
+    elif match["file"].startswith(f"{HEADERS}/"):
+        name = _QUOTED.search(text)
+        header = declared_names().get(name[1]) if name is not None else None
+        if header is None or name is None:
+            return found
+        told = f"{header} has {_declaration(header, name[1])}"
+    else:
+        return found
+    return found if found.explanation else replace(found, explanation=told)
+
+
+def _declaration(header: str, name: str) -> str:
+    """The line of a header that declares a name."""
+    for line in (HEADERS / header).read_text(encoding="utf-8").splitlines():
+        if re.search(rf"^[^#/].*\b{name}\(", line):
+            return line.partition(" __attribute__")[0].strip()
+    return name
 
 
 def _no_direction(place: tuple[int, int], source: SourceText) -> Diagnostic:

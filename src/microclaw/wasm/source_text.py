@@ -41,6 +41,7 @@ _TOKEN: Final = re.compile(
 )
 _SPLICE: Final = re.compile(r"\\[ \t\v\f]*\n")
 _HEADER_NAME: Final = re.compile(r"[ \t]*(?:<([^>\n]*)>|\"([^\"\n]*)\")[ \t]*(?=\n|//|/\*|$)")
+_PLAIN_INCLUDE: Final = re.compile(r"[ \t]*#[ \t]*include[ \t]*(?:<[^>\n]*>|\"[^\"\n]*\")")
 _ASSEMBLY: Final = frozenset(("asm", "__asm", "__asm__"))
 _PROBES: Final = frozenset(("__has_include", "__has_include_next", "__has_embed", "_Pragma", "__pragma"))
 _CONDITIONS: Final = frozenset(("if", "ifdef", "ifndef", "elif", "elifdef", "elifndef", "else", "endif"))
@@ -65,6 +66,7 @@ class SourceText:
     text: str
     lines: tuple[str, ...]
     tokens: tuple[Token, ...]
+    missing: tuple[Diagnostic, ...] = ()  # headers that there are not; `text` is without them
 
     def line(self, number: int) -> str | None:
         """The text of a line, counted from 1; None when there is no such line."""
@@ -83,6 +85,29 @@ class SourceText:
                     return place
         return first
 
+    def find_definition(self, name: str) -> tuple[int, int] | None:
+        """Where a function's body begins."""
+        depth, head = 0, False
+        for number, token in enumerate(self.tokens):
+            if token.text == "{":
+                if depth == 0 and head:
+                    return token.line, token.column
+                depth += 1
+            elif token.text == "}":
+                depth, head = max(0, depth - 1), False
+            elif depth == 0 and token.text == ";":
+                head = False
+            elif depth == 0 and token.kind == "name" and token.text == name:
+                head = number + 1 < len(self.tokens) and self.tokens[number + 1].text == "("
+        return None
+
+    def find_tokens(self, *words: str) -> tuple[int, int] | None:
+        """Where these tokens follow each other first."""
+        for number, token in enumerate(self.tokens):
+            if token.text == words[0] and words == tuple(t.text for t in self.tokens[number : number + len(words)]):
+                return token.line, token.column
+        return None
+
     def find_string(self, fragment: str) -> tuple[int, int] | None:
         """Where a string literal contains a fragment."""
         for token in self.tokens:
@@ -92,14 +117,23 @@ class SourceText:
 
 
 def read_source(source: str, name: str, board: BoardProfile | None = None) -> SourceText:
-    """Check a program's text and split it into tokens; BuildError names the line of what is refused."""
+    """Check a program's text and split it into tokens; BuildError names the line of what is refused.
+
+    Headers that there are not are left out of the text and told in `missing`: what a program for another firmware calls
+    is worth telling too, and only the compiler knows it.
+    """
     file = f"{name}.c"
     text = source.replace("\r\n", "\n").replace("\r", "\n")
     _check_text(text, file)
     if not text.endswith("\n"):
         text += "\n"
     lines = tuple(text.split("\n")[:-1])
-    return SourceText(file, text, lines, _Scanner(file, lines, _join_lines(text), board).scan())
+    scanner = _Scanner(file, lines, _join_lines(text), board)
+    tokens = scanner.scan()
+    missing = tuple(scanner.missing)
+    if missing:
+        text = _without_includes(lines, missing)
+    return SourceText(file, text, lines, tokens, missing)
 
 
 @functools.cache
@@ -140,6 +174,18 @@ def _join_lines(text: str) -> str:
     return "".join(joined)
 
 
+def _without_includes(lines: tuple[str, ...], missing: tuple[Diagnostic, ...]) -> str:
+    """The text without what includes these headers, and nothing else of their lines: a comment may begin there."""
+    left = list(lines)
+    for found in missing:
+        place = (found.line or 1) - 1
+        directive = _PLAIN_INCLUDE.match(lines[place])
+        if directive is None:
+            raise BuildError(missing, stage="source")
+        left[place] = lines[place][directive.end() :]
+    return "\n".join((*left, ""))
+
+
 def _refusal(diagnostic: Diagnostic) -> BuildError:
     return BuildError((diagnostic,), stage="source")
 
@@ -154,7 +200,7 @@ class _Scanner:
         self._line = 1
         self._line_start = 0
         self._board = board
-        self._missing: list[Diagnostic] = []  # told together: a sketch for another firmware includes many
+        self.missing: list[Diagnostic] = []  # told together: a sketch for another firmware includes many
 
     def scan(self) -> tuple[Token, ...]:
         tokens: list[Token] = []
@@ -181,8 +227,6 @@ class _Scanner:
                 if len(directive) == 1 and text in _INCLUDES:
                     position = self._include(token, position)
             line_begins = False
-        if self._missing:
-            raise BuildError(tuple(self._missing), stage="source")
         return tuple(tokens)
 
     def _count_lines(self, text: str, start: int) -> None:
@@ -196,7 +240,7 @@ class _Scanner:
         return Diagnostic("error", message, self._file, token.line, token.column, line, hint)
 
     def _refuse(self, token: Token, message: str, hint: str | None = None) -> NoReturn:
-        raise BuildError((*self._missing, self._at(token, message, hint)), stage="source")
+        raise BuildError((*self.missing, self._at(token, message, hint)), stage="source")
 
     def _check_token(self, token: Token, end: int) -> None:
         if not token.text.isascii() and token.kind not in ("string", "char"):
@@ -227,7 +271,7 @@ class _Scanner:
             self._refuse(keyword, "#include needs the name of a header, in <> or quotes")
         name = match[1] or match[2] or ""
         if name not in header_names():
-            self._missing.append(self._no_header(keyword, name))
+            self.missing.append(self._no_header(keyword, name))
         return match.end()
 
     def _no_header(self, keyword: Token, name: str) -> Diagnostic:

@@ -19,6 +19,19 @@ _EXPLICIT_NAME: Final = 0x40
 
 
 @dataclass(frozen=True, slots=True)
+class Variable:
+    """A variable with static storage, by the compiler's name: main.frame is frame inside of main, .L... a text."""
+
+    name: str
+    size_bytes: int
+
+    @property
+    def title(self) -> str:
+        """The name as the source has it."""
+        return "the longest text" if self.name.startswith(".L") else self.name.rpartition(".")[2] or self.name
+
+
+@dataclass(frozen=True, slots=True)
 class Symbols:
     """What one object file gives to the linker and asks of it. Undefined functions whose import has another name, and
     what is `static`, are left out; a variable's value is its size in bytes."""
@@ -27,10 +40,13 @@ class Symbols:
     missing: frozenset[str]
     variables: dict[str, int]  # static ones as well
     visible: frozenset[str]  # functions and variables that other objects may use
+    names: tuple[str, ...] = ()  # of every function by its index, imports first; "" where it has none
+    bodies: tuple[bytes, ...] = ()  # of the object's own functions, which follow the imports
 
     @property
-    def largest_variable(self) -> str | None:
-        return max(self.variables, key=self.variables.__getitem__, default=None)
+    def largest_variable(self) -> Variable | None:
+        name = max(self.variables, key=self.variables.__getitem__, default=None)
+        return None if name is None else Variable(name, self.variables[name])
 
 
 def read_symbols(object_file: bytes) -> Symbols:
@@ -40,19 +56,31 @@ def read_symbols(object_file: bytes) -> Symbols:
     missing: set[str] = set()
     variables: dict[str, int] = {}
     visible: set[str] = set()
+    own: dict[int, str] = {}
+    bodies: list[bytes] = []
     reader = Reader(object_file, 8)
     while not reader.at_end:
         section = reader.byte()
         body = reader.sub_reader(reader.u32())
         if section == 2:
             imports = list(_function_imports(body))
+        elif section == 10:
+            bodies = [body.take(body.u32()) for _ in range(body.count())]
         elif section == 0 and body.name() == "linking" and body.u32() == 2:
             while not body.at_end:
                 kind = body.byte()
                 table = body.sub_reader(body.u32())
                 if kind == _SYMBOL_TABLE:
-                    _read_table(table, imports, functions, missing, variables, visible)
-    return Symbols(frozenset(functions), frozenset(missing), variables, frozenset(visible | functions))
+                    _read_table(table, imports, functions, missing, variables, visible, own)
+    names = (*imports, *(own.get(len(imports) + place, "") for place in range(len(bodies))))
+    return Symbols(
+        frozenset(functions),
+        frozenset(missing),
+        variables,
+        frozenset(visible | functions),
+        names,
+        tuple(bodies),
+    )
 
 
 def _function_imports(body: Reader) -> Iterator[str]:
@@ -84,6 +112,7 @@ def _read_table(
     missing: set[str],
     variables: dict[str, int],
     visible: set[str],
+    own: dict[int, str],
 ) -> None:
     for _ in range(table.count()):
         kind, flags = table.byte(), table.u32()
@@ -101,8 +130,10 @@ def _read_table(
             name = table.name() if named else ""
             if kind == _FUNCTION and flags & _UNDEFINED:
                 missing.add(name or imports[index])
-            elif kind == _FUNCTION and not flags & _LOCAL:
-                functions.add(name)
+            elif kind == _FUNCTION:
+                own[index] = name
+                if not flags & _LOCAL:
+                    functions.add(name)
         elif kind == _SECTION:
             table.u32()
         else:

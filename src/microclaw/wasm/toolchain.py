@@ -24,6 +24,7 @@ HEADERS: Final = Path(__file__).parent / "headers"
 NAME_HEADER: Final = HEADERS / "name.h"
 OPTIMIZATIONS: Final = ("O0", "O1", "O2", "O3", "Os", "Oz")
 
+STACK_BYTES: Final = 4096  # a program's, unless it asks for more
 # What the application manager may call, and what WAMR places its app heap by.
 CALLBACKS: Final = ("on_destroy", "on_timer_callback", "on_request", "on_response", "on_mqtt_dispatch_event")
 EXPORTED: Final = ("on_init", *CALLBACKS, "__heap_base", "__data_end")
@@ -56,7 +57,8 @@ _PROGRAM: Final = (
         "-Werror=array-bounds",
         "-Werror=implicit-function-declaration",
     ),
-    *("-Werror=incompatible-pointer-types", "-Wno-unused-function", "-ferror-limit=20"),
+    *("-Werror=incompatible-pointer-types", "-Werror=uninitialized", "-Wvla", "-Wno-unused-function"),
+    "-ferror-limit=20",
     *("-fno-color-diagnostics", "-fno-caret-diagnostics", "-fmacro-backtrace-limit=1"),
 )
 _LINK: Final = (
@@ -79,10 +81,13 @@ class Toolchain:
         """The compiler's binary."""
         return Path(self.compiler[0])
 
-    def compile_command(self, file: str, optimization: str, defines: Sequence[str]) -> list[str]:
+    def compile_command(
+        self, file: str, optimization: str, defines: Sequence[str], stack_bytes: int = STACK_BYTES
+    ) -> list[str]:
         """Compile `file` in the current directory to program.o and list what was read in program.d."""
         name = f'-DMICROCLAW_NAME="{Path(file).stem}"'
         wanted = (f"-{optimization}", *(f"-D{define}" for define in defines), name, "-include", str(NAME_HEADER))
+        wanted = (*wanted, f"-Wframe-larger-than={stack_bytes}", "-Werror=frame-larger-than")
         return [*self.compiler, *_COMPILE, *_PROGRAM, *wanted, "-MD", "-MF", "program.d", "-o", "program.o", file]
 
     def glue_command(self, files: Sequence[Path]) -> list[str]:
