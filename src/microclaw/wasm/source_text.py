@@ -246,7 +246,9 @@ class _Scanner:
         if not token.text.isascii() and token.kind not in ("string", "char"):
             self._refuse(token, f"{token.text[:20]!r} outside of strings and comments: only ASCII is allowed there")
         if token.kind == "other" and token.text in "\"'":
-            self._refuse(token, f"no closing {token.text} on this line")
+            self._refuse(
+                token, f"no closing {token.text} on this line", "close it, or put \\n where the line is to end"
+            )
         if token.kind == "other" and token.text == "\\":
             self._refuse(token, "a backslash outside of a string")
         if token.kind == "other" and token.text == "/" and self._text[end : end + 1] == "*":

@@ -1,0 +1,7 @@
+#include <stdio.h>
+#include <gpoi.h>
+
+int main(void)
+{
+    return 0;
+}

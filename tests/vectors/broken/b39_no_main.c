@@ -1,0 +1,6 @@
+#include <stdio.h>
+
+void blink(void)
+{
+    printf("blink\n");
+}

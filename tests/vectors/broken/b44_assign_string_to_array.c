@@ -1,0 +1,9 @@
+#include <stdio.h>
+
+int main(void)
+{
+    char text[16];
+    text = "hello";
+    printf("%s\n", text);
+    return 0;
+}

@@ -1,0 +1,8 @@
+#include <Arduino.h>
+
+int main(void)
+{
+    String name = "board";
+    printf("%s\n", name);
+    return 0;
+}

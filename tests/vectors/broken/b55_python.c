@@ -1,0 +1,3 @@
+import machine
+
+led = machine.Pin(2)

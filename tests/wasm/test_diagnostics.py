@@ -1,0 +1,91 @@
+"""Broken programs, each with the diagnostic that it deserves: vectors/broken/diagnostics_own.tsv."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from microclaw.errors import BuildError, Diagnostic
+
+PLACE = Path(__file__).parents[1] / "vectors" / "broken"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What is to be said about a file: the stage that refuses it ("warning": none), and about the first finding."""
+
+    file: str
+    stage: str
+    line: int | None
+    severity: str
+    must_contain: tuple[str, ...]
+
+
+def rows() -> list[Row]:
+    with (PLACE / "diagnostics_own.tsv").open(newline="", encoding="utf-8") as table:
+        return [
+            Row(
+                r["file"],
+                r["stage"],
+                int(r["line"]) if r["line"] else None,
+                r["severity"],
+                tuple(r["must_contain"].split("|")),
+            )
+            for r in csv.DictReader(table, delimiter="\t", quoting=csv.QUOTE_NONE)
+        ]
+
+
+ROWS = rows()
+
+
+def test_every_broken_program_has_its_diagnostic() -> None:
+    assert {row.file for row in ROWS} == {path.name for path in PLACE.glob("*.c")}
+    assert len(ROWS) >= 30
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.file)
+async def test_broken_program_gets_the_diagnostic_it_deserves(compile_c: Any, row: Row) -> None:
+    source = (PLACE / row.file).read_text(encoding="utf-8")
+    stage, found = await judged(compile_c, source, row.file.removesuffix(".c"))
+    assert stage == row.stage
+    assert (found[0].line, found[0].severity) == (row.line, row.severity)
+    assert found[0].source_line == (source.splitlines()[row.line - 1] if row.line else None)
+    text = "\n".join(diagnostic.render() for diagnostic in found)
+    assert [part for part in row.must_contain if part not in text] == []
+    assert found[0].hint, "it says what to do"
+
+
+async def judged(compile_c: Any, source: str, name: str) -> tuple[str, tuple[Diagnostic, ...]]:
+    """The stage that refuses a program with what it says, or "warning" with its warnings."""
+    try:
+        image = await compile_c(source, name=name)
+    except BuildError as error:
+        return error.stage, error.diagnostics
+    return "warning", image.warnings
+
+
+def test_json_of_a_finding_has_everything_that_its_text_has() -> None:
+    found = Diagnostic("error", "what", "a.c", 3, 5, "int x", "do this", "because")
+    fields = found.to_json()
+    assert fields.pop("text") == found.render()
+    assert fields == {
+        "severity": "error",
+        "message": "what",
+        "file": "a.c",
+        "line": 3,
+        "column": 5,
+        "source_line": "int x",
+        "explanation": "because",
+        "next": "do this",
+    }
+    assert found.render().splitlines() == [
+        "a.c:3:5: error: what",
+        "    int x",
+        "        ^",
+        "    why: because",
+        "    hint: do this",
+    ]
