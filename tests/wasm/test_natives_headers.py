@@ -14,16 +14,17 @@ from microclaw.wire.wasmachine.ioctl import I2cConfigFlag, I2cExchangeFlag, I2cM
 from microclaw.wire.wasmachine.natives import NATIVES, Native, NativeGroup
 
 GROUPS = (NativeGroup.LIBC_BUILTIN, NativeGroup.LIBC_EXT, NativeGroup.LIBM, NativeGroup.APP_FRAMEWORK)
-# What only compilers and other runtimes call, and two that no C header can offer honestly: fstat always fails, and
-# abort takes an argument here that C's does not.
+# What only compilers and other runtimes call, and one that no C header can offer honestly: fstat always fails. abort
+# takes an argument here that C's does not: the libc's calls it.
 UNDECLARED = {
-    *("_strdup", "emscripten_memcpy_big", "abort", "abortStackOverflow", "nullFunc_X", "fstat"),
+    *("_strdup", "emscripten_memcpy_big", "abortStackOverflow", "nullFunc_X", "fstat"),
     *("__cxa_allocate_exception", "__cxa_begin_catch", "__cxa_throw"),
 }
-OFFERED = [n for n in NATIVES.values() if n.group in GROUPS and n.name not in UNDECLARED and n.name != "ioctl"]
+OFFERED = [n for n in NATIVES.values() if n.group in GROUPS and n.name not in UNDECLARED | {"ioctl", "abort"}]
 
 ARGUMENTS = {"i32": "p", "i64": "0LL", "f32": "1.0f", "f64": "1.0"}
-INCLUDES = "".join(f"#include <{name}>\n" for name in sorted(header_names()))
+# errno.h is left out: with it strtol and strtoul are the libc's own, which set errno.
+INCLUDES = "".join(f"#include <{name}>\n" for name in sorted(header_names() - {"errno.h"}))
 
 
 def call_of(native: Native) -> str:
@@ -39,7 +40,7 @@ def call_of(native: Native) -> str:
         elif "va_list" in text:
             arguments.append("ap")
         elif "format" in text:
-            arguments.append('"%d"' if "..." in rest else "(const char *)q")
+            arguments.append('"%d"')
         else:
             arguments.append("q" if "*" in text else "p")
     call = f"{native.name}({', '.join(arguments)})"

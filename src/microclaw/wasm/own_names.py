@@ -7,7 +7,7 @@ from typing import Final
 
 from microclaw.wasm.source_text import SourceText, Token
 
-# Names outside of C that programs often define with another type, and the printf family, which stdio.h chooses per call.
+# Names outside of C that programs often define with another type, and the printf family, chosen per call by stdio.h.
 GUARDED: Final = frozenset(
     (
         *("printf", "sprintf", "snprintf", "vprintf", "vsprintf", "vsnprintf", "fprintf", "vfprintf"),

@@ -1,4 +1,4 @@
-"""The libc's own code, compiled as for a program, in a wasm runtime whose natives are the host's; and the host's libc."""
+"""Our libc, compiled as for a program, in a wasm runtime with the natives that it calls; and the host's libc."""
 
 from __future__ import annotations
 
@@ -26,7 +26,14 @@ def compile_libc(toolchain: Toolchain, directory: Path) -> Path:
     """Every function of the libc in one module, each of them exported."""
     commands = [toolchain.glue_command(LIBC_FILES)]
     objects = [f"{path.stem}.o" for path in LIBC_FILES]
-    options = ["--no-entry", "--export-all", "--import-undefined", "--fatal-warnings", "--growable-table", f"--initial-memory={PAGES << 16}"]
+    options = [
+        "--no-entry",
+        "--export-all",
+        "--import-undefined",
+        "--fatal-warnings",
+        "--growable-table",
+        f"--initial-memory={PAGES << 16}",
+    ]
     commands.append([*toolchain.linker, *options, *objects, "-o", "libc.wasm"])
     for command in commands:
         done = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
@@ -98,7 +105,9 @@ class Libc:
             wide = number < len(longs) and longs[number]
             if isinstance(value, float) or wide:
                 packed += b"\0" * (-len(packed) % 8)
-                packed += struct.pack("<d", value) if isinstance(value, float) else struct.pack("<q", _signed(value, 64))
+                packed += (
+                    struct.pack("<d", value) if isinstance(value, float) else struct.pack("<q", _signed(value, 64))
+                )
             else:
                 word = self.place(value) if isinstance(value, bytes) else value
                 packed += struct.pack("<i", _signed(word, 32))

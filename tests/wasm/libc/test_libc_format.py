@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from tests.wasm.libc.conftest import HostLibc, Libc
 
 ROOM = 3000
@@ -22,7 +21,9 @@ doubles = st.one_of(
     st.floats(),
     bits64.map(lambda bits: float(struct.unpack("<d", struct.pack("<Q", bits))[0])),
     st.integers(-(10**6), 10**6).map(lambda n: n / 1000),
-    st.sampled_from([0.5, 1.5, 2.5, 0.125, 1e15, 1e16, 9.5, 99.5, 999999.5, 0.0001, 0.00001, 5e-324, 1.7976931348623157e308]),
+    st.sampled_from(
+        [0.5, 1.5, 2.5, 0.125, 1e15, 1e16, 9.5, 99.5, 999999.5, 0.0001, 0.00001, 5e-324, 1.7976931348623157e308]
+    ),
 ).filter(lambda x: not math.isnan(x))
 
 
@@ -53,7 +54,9 @@ def conversions(draw: st.DrawFn) -> Conversion:
         size = draw(st.sampled_from(("hh", "h", "", "ll", "j")))
         wide = size in ("ll", "j")
         text += size
-        arguments.append(draw(st.one_of(bits64, st.integers(0, 300))) if wide else draw(st.integers(-(2**31), 2**31 - 1)))
+        arguments.append(
+            draw(st.one_of(bits64, st.integers(0, 300))) if wide else draw(st.integers(-(2**31), 2**31 - 1))
+        )
         longs.append(wide)
     else:
         kind: st.SearchStrategy[Any] = doubles
@@ -69,8 +72,13 @@ def conversions(draw: st.DrawFn) -> Conversion:
 def host_text(host: HostLibc, form: bytes, arguments: tuple[Any, ...], longs: tuple[bool, ...]) -> bytes:
     room = ctypes.create_string_buffer(ROOM)
     passed = [
-        ctypes.c_double(a) if isinstance(a, float) else a if isinstance(a, bytes)
-        else ctypes.c_longlong(a) if wide else ctypes.c_int(a)
+        ctypes.c_double(a)
+        if isinstance(a, float)
+        else a
+        if isinstance(a, bytes)
+        else ctypes.c_longlong(a)
+        if wide
+        else ctypes.c_int(a)
         for a, wide in zip(arguments, longs, strict=True)
     ]
     count = host.c.snprintf(room, ROOM, form, *passed)
@@ -106,7 +114,7 @@ def test_doubles_are_exact_to_the_last_digit(
 
 
 @given(size=st.integers(0, 12), text=st.binary(max_size=12))
-def test_snprintf_cuts_ends_with_nul_and_tells_the_whole_length(libc_module: Any, shared_libc: Libc, size: int, text: bytes) -> None:
+def test_snprintf_cuts_ends_with_nul_and_tells_the_whole_length(shared_libc: Libc, size: int, text: bytes) -> None:
     text = text.replace(b"\0", b"x")
     shared_libc.forget()
     out = shared_libc.place(b"\xaa" * 16)

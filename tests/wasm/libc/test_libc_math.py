@@ -10,7 +10,6 @@ from fractions import Fraction
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-
 from tests.wasm.libc.conftest import HostLibc, Libc
 
 EXACT = ("ceil", "fabs", "floor", "logb", "nearbyint", "rint", "round", "sqrt", "trunc")
@@ -60,9 +59,7 @@ def test_function_agrees_with_the_host(shared_libc: Libc, host: HostLibc, name: 
 @pytest.mark.parametrize("name", [*EXACT_OF_TWO, *CLOSE_OF_TWO])
 @settings(max_examples=250, deadline=None)
 @given(x=doubles, y=doubles)
-def test_function_of_two_agrees_with_the_host(
-    shared_libc: Libc, host: HostLibc, name: str, x: float, y: float
-) -> None:
+def test_function_of_two_agrees_with_the_host(shared_libc: Libc, host: HostLibc, name: str, x: float, y: float) -> None:
     ours, theirs = shared_libc.call(name, x, y), host.of_double(name, 2)(x, y)
     assert_close(ours, theirs, 0 if name in EXACT_OF_TWO else ULPS)
 

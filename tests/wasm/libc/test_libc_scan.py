@@ -5,12 +5,12 @@ from __future__ import annotations
 import ctypes
 import math
 import struct
+from decimal import Decimal, localcontext
 from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-
 from tests.wasm.libc.conftest import HostLibc, Libc
 
 ERANGE = 68
@@ -32,8 +32,6 @@ def halves(bits: int) -> str:
     high = math.nextafter(low, math.inf)
     if not math.isfinite(high):
         return "1"
-    from decimal import Decimal, localcontext
-
     with localcontext() as context:
         context.prec = 1200
         return format((Decimal(low) + Decimal(high)) / 2, "f" if 1e-5 < low < 1e20 else "e")
@@ -193,7 +191,8 @@ def scans(draw: st.DrawFn) -> tuple[str, list[int]]:
 scanned = st.one_of(
     st.text("0123456789abcx.,=+-e% ]pin\n", max_size=30),
     st.lists(
-        st.sampled_from(["12", "-7", "0x1f", "017", "3.75", "-1e3", "abc", "hello", ",", "=", " ", "pin", "%", "x]"]), max_size=9
+        st.sampled_from(["12", "-7", "0x1f", "017", "3.75", "-1e3", "abc", "hello", ",", "=", " ", "pin", "%", "x]"]),
+        max_size=9,
     ).map("".join),
 )
 

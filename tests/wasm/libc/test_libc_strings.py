@@ -11,7 +11,6 @@ import pytest
 import wasmtime
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-
 from tests.wasm.libc.conftest import HostLibc, Libc
 
 texts = st.text("abcAB,; xyz", max_size=12).map(str.encode)
@@ -73,9 +72,7 @@ def test_comparisons_have_the_hosts_sign(shared_libc: Libc, host: HostLibc, name
 
 
 @given(text=texts, separators=st.sampled_from([b",", b", ;", b"", b"xyz"]))
-def test_strtok_gives_the_hosts_tokens(
-    shared_libc: Libc, host: HostLibc, text: bytes, separators: bytes
-) -> None:
+def test_strtok_gives_the_hosts_tokens(shared_libc: Libc, host: HostLibc, text: bytes, separators: bytes) -> None:
     for name in ("strtok", "strtok_r"):
         room = ctypes.create_string_buffer(text, ROOM)
         function = getattr(host.c, name)
@@ -105,9 +102,7 @@ def test_strsep_gives_empty_tokens_too(shared_libc: Libc, text: bytes) -> None:
 
 
 @given(a=texts, b=texts, size=st.integers(0, 20))
-def test_strlcpy_and_strlcat_cut_and_tell_the_length_wanted(
-    shared_libc: Libc, a: bytes, b: bytes, size: int
-) -> None:
+def test_strlcpy_and_strlcat_cut_and_tell_the_length_wanted(shared_libc: Libc, a: bytes, b: bytes, size: int) -> None:
     shared_libc.forget()
     room = shared_libc.place(b"\xaa" * 40)
     assert shared_libc.call("strlcpy", room, a, size) == len(a)
@@ -207,7 +202,7 @@ def test_qsort_of_sorted_input_is_not_slow(comparisons: tuple[Libc, dict[int, in
 
     libc.bytes_at = functools.wraps(read)(counted)  # type: ignore[method-assign]
     libc.call("qsort", room, 2000, 4, compare[4])
-    del libc.bytes_at  # type: ignore[attr-defined]
+    del libc.bytes_at
     assert calls < 2 * 2 * 2000 * 12
 
 
@@ -223,7 +218,10 @@ def test_random_numbers_repeat_by_seed_and_fill_31_bits(libc: Libc) -> None:
     assert len({libc.call("rand_r", seed) for _ in range(200)}) == 200
 
 
-@pytest.mark.parametrize(("name", "here", "there"), [("EINVAL", 28, 22), ("ENOENT", 44, 2), ("EBUSY", 10, 16), ("ERANGE", 68, 34), ("ENOMEM", 48, 12)])
+@pytest.mark.parametrize(
+    ("name", "here", "there"),
+    [("EINVAL", 28, 22), ("ENOENT", 44, 2), ("EBUSY", 10, 16), ("ERANGE", 68, 34), ("ENOMEM", 48, 12)],
+)
 def test_errors_have_the_hosts_words(libc: Libc, host: HostLibc, name: str, here: int, there: int) -> None:
     host.c.strerror.restype = ctypes.c_char_p
     assert libc.text_at(libc.call("strerror", here)) == host.c.strerror(there)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import struct
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-
 from tests.wasm.libc.conftest import HostLibc, Libc
 
 FIELDS = 9
@@ -21,7 +20,8 @@ seconds = st.one_of(
 class Tm(ctypes.Structure):
     """glibc's struct tm."""
 
-    _fields_: ClassVar = [(f"f{i}", ctypes.c_int) for i in range(FIELDS)] + [
+    _fields_: ClassVar[Any] = [
+        *[(f"f{i}", ctypes.c_int) for i in range(FIELDS)],
         ("offset", ctypes.c_long),
         ("zone", ctypes.c_char_p),
     ]
@@ -76,7 +76,9 @@ LETTERS = "aAbBcCdDeFgGhHIjklmMnpPrRStTuUVwWxXyY%"
 
 
 @settings(max_examples=400)
-@given(when=st.integers(-(2**33), 2**35), letters=st.lists(st.sampled_from(LETTERS), max_size=6), size=st.integers(0, 80))
+@given(
+    when=st.integers(-(2**33), 2**35), letters=st.lists(st.sampled_from(LETTERS), max_size=6), size=st.integers(0, 80)
+)
 def test_strftime_writes_what_the_host_writes(
     shared_libc: Libc, host: HostLibc, when: int, letters: list[str], size: int
 ) -> None:

@@ -71,7 +71,9 @@ int sensor_read(int i2c, int address, const char *quantity, float *out);
 #pragma push_macro("__asm__")
 #undef __asm__
 int log(const char *format, ...) __attribute__((overloadable, format(printf, 1, 2))) __asm__("printf");
+#ifdef MICROCLAW_CHOOSE_log
 int log(const char *format, ...) MC_FULL __attribute__((format(printf, 1, 2))) __asm__("microclaw_printf");
+#endif
 #pragma pop_macro("__asm__")
 #endif
 

@@ -1,4 +1,5 @@
-/* plain_format.h: lets the compiler choose, call by call, who formats. A format that is known when compiling and that the
+/* plain_format.h: lets the compiler choose, call by call, who formats, in functions of which the source has calls that are
+ * not surely plain (MICROCLAW_CHOOSE_printf and so on: the choice takes the compiler time). A format that is known when compiling and that the
  * firmware's printf understands goes there and costs nothing; all others go to libc/format.c, which is linked then. What
  * the firmware cannot do: `*` (printed literally), %n, %a, numbers of more than 63 characters (WAMR 1.3.3,
  * libc_builtin_wrapper.c, _vprintf_wa). A program with a printf of its own keeps it: MICROCLAW_OWN_printf and so on. */
@@ -10,7 +11,7 @@
 #define MC_MORE(p, rest) (MC_IN(*(p), "-+ #.0123456789hlzjt") && !MC_WIDE(p) && (rest))
 #define MC_TAIL(p) (MC_END(p) || MC_MORE(p, MC_END((p) + 1) || MC_MORE((p) + 1, MC_END((p) + 2))))
 #define MC_SPEC(p) (MC_END((p) + 1) || MC_MORE((p) + 1, MC_END((p) + 2) || MC_MORE((p) + 2, MC_END((p) + 3) || MC_MORE((p) + 3, MC_TAIL((p) + 4)))))
-/* The second half of %% begins nothing. */
+/* 1 / 0 is no constant. The second half of %% begins nothing. */
 #define MC_OK(f, p) (((p) > (f) && (p)[-1] == '%' && !((p) > (f) + 1 && (p)[-2] == '%')) || MC_SPEC(p))
 #define MC_P1(f) __builtin_strchr(f, '%')
 #define MC_P2(f) __builtin_strchr(MC_P1(f) + 1, '%')
@@ -25,34 +26,34 @@
 #define MC_PLAIN(f) \
     MC_EACH(f, MC_P1(f), MC_EACH(f, MC_P2(f), MC_EACH(f, MC_P3(f), MC_EACH(f, MC_P4(f), MC_EACH(f, MC_P5(f), MC_EACH(f, MC_P6(f), \
     MC_EACH(f, MC_P7(f), MC_EACH(f, MC_P8(f), !MC_P9(f)))))))))
-#define MC_FULL __attribute__((overloadable, enable_if(!(__builtin_constant_p(MC_PLAIN(format)) && MC_PLAIN(format)), "")))
+#define MC_FULL __attribute__((overloadable, enable_if(!__builtin_constant_p(1 / (MC_PLAIN(format))), "")))
 #pragma push_macro("__asm__")
 #undef __asm__ /* programs have none, microclaw's headers do */
-#ifndef MICROCLAW_OWN_printf
+#if defined MICROCLAW_CHOOSE_printf && !defined MICROCLAW_OWN_printf
 int printf(const char *format, ...) MC_FULL __attribute__((format(printf, 1, 2))) __asm__("microclaw_printf");
 #endif
-#ifndef MICROCLAW_OWN_sprintf
+#if defined MICROCLAW_CHOOSE_sprintf && !defined MICROCLAW_OWN_sprintf
 int sprintf(char *out, const char *format, ...) MC_FULL __attribute__((format(printf, 2, 3))) __asm__("microclaw_sprintf");
 #endif
-#ifndef MICROCLAW_OWN_snprintf
+#if defined MICROCLAW_CHOOSE_snprintf && !defined MICROCLAW_OWN_snprintf
 int snprintf(char *out, size_t size, const char *format, ...) MC_FULL __attribute__((format(printf, 3, 4)))
     __asm__("microclaw_snprintf");
 #endif
-#ifndef MICROCLAW_OWN_vprintf
+#if defined MICROCLAW_CHOOSE_vprintf && !defined MICROCLAW_OWN_vprintf
 int vprintf(const char *format, va_list ap) MC_FULL __attribute__((format(printf, 1, 0))) __asm__("microclaw_vprintf");
 #endif
-#ifndef MICROCLAW_OWN_vsprintf
+#if defined MICROCLAW_CHOOSE_vsprintf && !defined MICROCLAW_OWN_vsprintf
 int vsprintf(char *out, const char *format, va_list ap) MC_FULL __attribute__((format(printf, 2, 0)))
     __asm__("microclaw_vsprintf");
 #endif
-#ifndef MICROCLAW_OWN_vsnprintf
+#if defined MICROCLAW_CHOOSE_vsnprintf && !defined MICROCLAW_OWN_vsnprintf
 int vsnprintf(char *out, size_t size, const char *format, va_list ap) MC_FULL __attribute__((format(printf, 3, 0)))
     __asm__("microclaw_vsnprintf");
 #endif
-#ifndef MICROCLAW_OWN_fprintf
+#if defined MICROCLAW_CHOOSE_fprintf && !defined MICROCLAW_OWN_fprintf
 int fprintf(FILE *file, const char *format, ...) MC_FULL __attribute__((format(printf, 2, 3))) __asm__("microclaw_fprintf");
 #endif
-#ifndef MICROCLAW_OWN_vfprintf
+#if defined MICROCLAW_CHOOSE_vfprintf && !defined MICROCLAW_OWN_vfprintf
 int vfprintf(FILE *file, const char *format, va_list ap) MC_FULL __attribute__((format(printf, 2, 0)))
     __asm__("microclaw_vfprintf");
 #endif
