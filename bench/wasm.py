@@ -1,4 +1,4 @@
-"""What compiling costs on top of the compiler's own processes, and how quick an unchanged source is."""
+"""What compiling costs on top of the compiler's own processes, an unchanged source, and a program that sleeps in main."""
 
 from __future__ import annotations
 
@@ -10,19 +10,23 @@ from pathlib import Path
 
 from bench.report import Metric, median, paired_ratio, timed
 from microclaw.boards import load_board
+from microclaw.boards.profile import BoardProfile
 from microclaw.wasm.cache import BuildCache
 from microclaw.wasm.compile import board_defines, compile_module
 from microclaw.wasm.glue import build_glue
+from microclaw.wasm.image import Image
+from microclaw.wasm.opcodes import check_opcodes
 from microclaw.wasm.toolchain import find_toolchain
 
 RUNS = 31
-_PATTERN = Path(__file__).parent.parent / "src" / "microclaw" / "patterns" / "blink.c"
+_PATTERNS = Path(__file__).parent.parent / "src" / "microclaw" / "patterns"
+_LARGE_BYTES = 64 << 10
 _edits = itertools.count(100)
 
 
 def measure() -> list[Metric]:
     board = load_board("virtual")
-    source = _PATTERN.read_text()
+    source = (_PATTERNS / "blink_events.c").read_text()
     toolchain = find_toolchain()
     with (
         asyncio.Runner() as runner,
@@ -30,21 +34,18 @@ def measure() -> list[Metric]:
         tempfile.TemporaryDirectory() as own,
     ):
         cache = BuildCache(Path(cache_directory))
-        glue = runner.run(build_glue(toolchain, cache.directory))
+        libraries = runner.run(build_glue(toolchain, cache.directory))
         commands = [
             toolchain.compile_command("program.c", "O3", board_defines(board)),
-            toolchain.link_command(glue, 4096),
+            toolchain.link_command(libraries, 4096),
         ]
 
-        def edited() -> str:
-            return source.replace("#define HALF_PERIOD_MS 500", f"#define HALF_PERIOD_MS {next(_edits)}")
-
         def ours() -> float:
-            text = edited()
+            text = _edited(source)
             return timed(lambda: runner.run(compile_module(text, board, name="blink", cache=cache)))
 
         def compiler_alone() -> float:
-            Path(own, "program.c").write_text(edited())
+            Path(own, "program.c").write_text(_edited(source))
             return timed(lambda: [subprocess.run(c, cwd=own, check=True, capture_output=True) for c in commands])
 
         ours(), compiler_alone()
@@ -53,9 +54,51 @@ def measure() -> list[Metric]:
         cached = [
             timed(lambda: runner.run(compile_module(source, board, name="blink", cache=cache))) for _ in range(RUNS)
         ]
+        sleeping = _sleeping(runner, board, cache)
     return [
         Metric("edited source / compiler's own processes", ratio, "x", 1.1),
         Metric("edited source", ours_ms, "ms"),
         Metric("compiler's own processes", alone_ms, "ms"),
         Metric("unchanged source, from the cache", median(cached) * 1000, "ms", 5.0),
+        *sleeping,
+        Metric("reading the instructions of 64 KB", _opcodes_ms(), "ms", 5.0),
     ]
+
+
+def _sleeping(runner: asyncio.Runner, board: BoardProfile, cache: BuildCache) -> list[Metric]:
+    """The same program with a sleep in main, and with the call of the sleep left out."""
+    source = (_PATTERNS / "blink.c").read_text()
+
+    def build(text: str) -> Image:
+        return runner.run(compile_module(text, board, name="blink", cache=cache))
+
+    took: dict[bool, list[float]] = {True: [], False: []}
+    for _ in range(RUNS):
+        for sleeps in (True, False):
+            text = _edited(source)
+            text = text if sleeps else text.replace("delay(HALF_PERIOD_MS);", "gpio_set(led, HALF_PERIOD_MS & 1);")
+            took[sleeps].append(build(text).compile_ms)
+    image, never = (
+        build(source),
+        build(source.replace("for (;;) {", "for (int i = 0; i < 2; i++) {").replace("delay", "(void)")),
+    )
+    assert image.compiled_bytes is not None
+    assert not never.eventful
+    on_top_ms = median(took[True]) - median(took[False])
+    return [
+        Metric("shim and pass / compiling and linking without", on_top_ms / median(took[False]), "x", 1.2),
+        Metric("shim and pass, on top of compiler and linker", on_top_ms, "ms"),  # 25 where those take 22
+        Metric("bytes on top of the plain program", image.size_bytes - image.compiled_bytes, "B", 2150),
+    ]
+
+
+def _edited(source: str) -> str:
+    return source.replace("#define HALF_PERIOD_MS 500", f"#define HALF_PERIOD_MS {next(_edits)}")
+
+
+def _opcodes_ms() -> float:
+    unit = bytes(
+        (0x20, 0x01, 0x41, 0x85, 0x01, 0x6A, 0x22, 0x02, 0x28, 0x02, 0x90, 0x01, 0x10, 0x83, 0x80, 0x80, 0x80, 0, 0x1A)
+    )
+    body = b"\0" + unit * (_LARGE_BYTES // len(unit)) + b"\x0b"
+    return median([timed(lambda: check_opcodes([body])) for _ in range(RUNS)]) * 1000
