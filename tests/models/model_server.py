@@ -17,6 +17,7 @@ class Server:
     """Answers each request with the next (status, body); a body of None never answers, bytes are sent raw."""
 
     answers: list[tuple[int, Any]]
+    head: str = "connection: close"
     url: str = ""
     paths: list[str] = field(default_factory=list)
     bodies: list[dict[str, Any]] = field(default_factory=list)
@@ -37,7 +38,7 @@ class Server:
             content = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
             writer.write(
                 f"HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {len(content)}\r\n"
-                "connection: close\r\n\r\n".encode()
+                f"{self.head}\r\n\r\n".encode()
             )
             writer.write(content if status != 299 else content[:10])
             await writer.drain()
@@ -48,8 +49,8 @@ class Server:
 
 
 @asynccontextmanager
-async def server(*answers: tuple[int, Any]) -> AsyncIterator[Server]:
-    state = Server(list(answers))
+async def server(*answers: tuple[int, Any], head: str = "connection: close") -> AsyncIterator[Server]:
+    state = Server(list(answers), head)
     listening = await asyncio.start_server(state.serve, "127.0.0.1", 0)
     state.url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
     async with listening, asyncio.timeout(LIMIT_S):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
 
 import httpx2
 
@@ -14,9 +15,15 @@ class AnswerTooLarge(httpx2.ReadError):
 
 
 def bounded_client(limit_bytes: int = MAX_ANSWER_BYTES) -> httpx2.AsyncClient:
-    """A client for one SDK, which closes it. Bodies come uncompressed: a small one could hide a huge one."""
-    transport = _BoundedTransport(limit_bytes)
-    return httpx2.AsyncClient(transport=transport, headers={"Accept-Encoding": "identity"}, follow_redirects=True)
+    """A client for one SDK, which closes it. Bodies come uncompressed: a small one could hide a huge one.
+
+    A hook and no transport of our own: with one, httpx2 would not look for the environment's proxies.
+    """
+    return httpx2.AsyncClient(
+        headers={"Accept-Encoding": "identity"},
+        follow_redirects=True,
+        event_hooks={"response": [partial(_bound, limit_bytes)]},
+    )
 
 
 def too_large_in(error: BaseException) -> AnswerTooLarge | None:
@@ -27,20 +34,13 @@ def too_large_in(error: BaseException) -> AnswerTooLarge | None:
     return cause
 
 
-class _BoundedTransport(httpx2.AsyncHTTPTransport):
-    def __init__(self, limit_bytes: int) -> None:
-        super().__init__()
-        self._limit_bytes = limit_bytes
-
-    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        response = await super().handle_async_request(request)
-        encoding = response.headers.get("content-encoding", "identity")
-        if encoding != "identity":
-            await response.aclose()
-            raise AnswerTooLarge(f"it is compressed ({encoding[:20]}), which was not asked for", request=request)
-        assert isinstance(response.stream, httpx2.AsyncByteStream)
-        response.stream = _BoundedStream(response.stream, self._limit_bytes, request)
-        return response
+async def _bound(limit_bytes: int, response: httpx2.Response) -> None:
+    """Called with each answer's head, before its body is read."""
+    encoding = response.headers.get("content-encoding", "identity")
+    if encoding != "identity":
+        raise AnswerTooLarge(f"it is compressed ({encoding[:20]}), which was not asked for", request=response.request)
+    assert isinstance(response.stream, httpx2.AsyncByteStream)
+    response.stream = _BoundedStream(response.stream, limit_bytes, response.request)
 
 
 class _BoundedStream(httpx2.AsyncByteStream):
