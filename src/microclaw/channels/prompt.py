@@ -27,10 +27,13 @@ def line_reader(history: Path | None) -> ReadLine:
 def _plain() -> str | None:
     sys.stdout.write(PROMPT)
     sys.stdout.flush()
-    line = sys.stdin.readline(MAX_LINE_CHARS)
+    line = sys.stdin.readline(MAX_LINE_CHARS + 1)
     if not line:
         sys.stdout.write("\n")
         return None
+    rest = line if len(line) > MAX_LINE_CHARS else "\n"
+    while rest and not rest.endswith("\n"):  # too long: the host refuses it, and its end is no message of its own
+        rest = sys.stdin.readline(MAX_LINE_CHARS)
     if not sys.stdin.isatty():  # nobody saw it typed: a transcript shows it
         sys.stdout.write(clean_line(line) + "\n")
     return _meaning(line)
