@@ -1,0 +1,111 @@
+"""What a LinkSession wants done, in order (declarations only): its driver takes each with `next_action()`. No IO."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TypeAlias
+
+from microclaw.wire.link.frame import Frame
+from microclaw.wire.link.messages import Envelope, Hello, Welcome
+
+
+class Lane(IntEnum):
+    """Sent in this order."""
+
+    MEDIA = 0
+    CONTROL = 1
+    TELEMETRY = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """One WebSocket message, to be queued in its lane."""
+
+    message: bytes
+    lane: Lane = Lane.CONTROL
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Close the connection, after what was sent. `retry_after_s` is 0 when the device should be back at once."""
+
+    code: int
+    reason: str
+    retry_after_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """The handshake is done; `peer` is the other end's greeting."""
+
+    peer: Hello | Welcome
+
+
+@dataclass(frozen=True, slots=True)
+class Deliver:
+    """A message for the application.
+
+    With `envelope.seq`: commit its effect and `InboxStore.advance` in one transaction, then `ack_applied(seq)`; without
+    the effect when `advance` says it was applied already, when it is `expired`, or when its body is Unknown.
+    """
+
+    envelope: Envelope
+    expired: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Hear:
+    """An audio frame of the active stream."""
+
+    stream: int
+    frame: Frame
+
+
+@dataclass(frozen=True, slots=True)
+class Persist:
+    """Append to the outbox (`OutboxStore.append`), then call `stored(seq, payload)`."""
+
+    message_id: bytes
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """Load at most `limit` outbox messages after `after`, in order, then call `loaded(after, rows)`."""
+
+    after: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Acked:
+    """The other end has everything up to `seq`: `OutboxStore.ack`."""
+
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class RenewEpoch:
+    """The two ends' numbers no longer fit (a factory reset, a restored backup): `OutboxStore.renew`, then give its
+    cursor to `epoch_renewed`."""
+
+
+@dataclass(frozen=True, slots=True)
+class PurgeAudio:
+    """Forget the queued frames of a stream that was cancelled."""
+
+    stream: int
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A pong came. `offset_ms`: the other end's clock minus ours, None while either is not set."""
+
+    rtt_ms: float
+    offset_ms: float | None
+
+
+Action: TypeAlias = (
+    Send | Close | Connected | Deliver | Hear | Persist | Replay | Acked | RenewEpoch | PurgeAudio | Measured
+)

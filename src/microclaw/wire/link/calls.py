@@ -1,0 +1,124 @@
+"""Calls that outlive a connection: what the host waits for, what the device answered. No IO.
+
+Host: PendingCalls says what to send again after a reconnect and what became of a call when the device rebooted. Device:
+ReplyCache answers a repeated call with the first answer. Both within one boot of the device.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+
+from microclaw.errors import Overloaded
+from microclaw.wire.link.messages import Call, Id, Result
+
+
+class Fate(Enum):
+    """How a call ended without a result."""
+
+    UNKNOWN = "outcome unknown"  # the device rebooted while it had the call
+    EXPIRED = "expired"  # never sent
+    TIMED_OUT = "timed out"  # sent, and not answered: the outcome is unknown too
+
+
+@dataclass(slots=True)
+class PendingCall:
+    call: Call
+    deadline_ms: float
+    sent_in_boot: bytes | None = None
+
+
+class PendingCalls:
+    """A host's calls to one device by message id, at most `most`; they survive reconnects. Times are monotonic."""
+
+    def __init__(self, most: int = 64) -> None:
+        self._most = most
+        self._calls: dict[Id, PendingCall] = {}
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    def add(self, message_id: Id, call: Call, deadline_ms: float) -> None:
+        if len(self._calls) >= self._most:
+            raise Overloaded(f"{self._most} calls wait for this device", next_step="try again when some are answered")
+        self._calls[message_id] = PendingCall(call, deadline_ms)
+
+    def sent(self, message_id: Id, boot_id: bytes) -> None:
+        """Written to a connection of this boot of the device."""
+        self._calls[message_id].sent_in_boot = boot_id
+
+    def reconnected(self, boot_id: bytes) -> tuple[list[tuple[Id, Call]], list[tuple[Id, Fate]]]:
+        """What to send (again) with its old id, and what can never be known: sent once, not idempotent, other boot."""
+        again: list[tuple[Id, Call]] = []
+        lost: list[tuple[Id, Fate]] = []
+        for message_id, pending in list(self._calls.items()):
+            if pending.sent_in_boot in (None, boot_id) or pending.call.idempotent:
+                again.append((message_id, pending.call))
+            else:
+                del self._calls[message_id]
+                lost.append((message_id, Fate.UNKNOWN))
+        return again, lost
+
+    def answered(self, message_id: Id) -> Call | None:
+        """The call that a result answers; None for one that nobody waits for any more."""
+        pending = self._calls.pop(message_id, None)
+        return pending.call if pending else None
+
+    def cancel(self, message_id: Id) -> None:
+        self._calls.pop(message_id, None)
+
+    def overdue(self, now_ms: float) -> Iterator[tuple[Id, Fate]]:
+        """The calls whose deadline has passed, and are given up."""
+        for message_id, pending in list(self._calls.items()):
+            if now_ms >= pending.deadline_ms:
+                del self._calls[message_id]
+                yield message_id, Fate.EXPIRED if pending.sent_in_boot is None else Fate.TIMED_OUT
+
+    def next_deadline_ms(self) -> float | None:
+        return min((p.deadline_ms for p in self._calls.values()), default=None)
+
+
+@dataclass(slots=True)
+class _Answer:
+    result: Result | None
+    at_ms: float
+
+
+class ReplyCache:
+    """A device's answers by the id of the call: 64 of them, 10 minutes, in RAM, so that it ends with the boot."""
+
+    def __init__(self, most: int = 64, keep_ms: float = 600_000) -> None:
+        self._most = most
+        self._keep_ms = keep_ms
+        self._answers: OrderedDict[Id, _Answer] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._answers)
+
+    def begin(self, message_id: Id, now_ms: float) -> tuple[bool, Result | None]:
+        """Whether the call is new and must be carried out, else its answer: None while it is still being worked on.
+
+        Overloaded when every place is taken by a call that is still being worked on.
+        """
+        self._forget(now_ms)
+        known = self._answers.get(message_id)
+        if known is not None:
+            return False, known.result
+        if len(self._answers) >= self._most:
+            oldest = next((i for i, answer in self._answers.items() if answer.result is not None), None)
+            if oldest is None:
+                raise Overloaded(f"{self._most} calls are being worked on")
+            del self._answers[oldest]
+        self._answers[message_id] = _Answer(None, now_ms)
+        return True, None
+
+    def finish(self, message_id: Id, result: Result, now_ms: float) -> None:
+        self._answers[message_id] = _Answer(result, now_ms)
+        self._answers.move_to_end(message_id)
+
+    def _forget(self, now_ms: float) -> None:
+        old = [i for i, a in self._answers.items() if a.result is not None and now_ms - a.at_ms >= self._keep_ms]
+        for message_id in old:
+            del self._answers[message_id]

@@ -1,0 +1,123 @@
+"""The three queues of messages on their way out, each with its written answer for "full". No IO.
+
+MEDIA goes first, then CONTROL, then TELEMETRY. Audio older than the device's buffer is dropped as a glitch; telemetry
+drops its oldest; a full CONTROL lane ends the connection (1013), after which what is durable is replayed.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from microclaw.errors import LinkViolation
+from microclaw.wire.link.actions import Lane, Send
+from microclaw.wire.link.frame import CloseCode, FrameType
+
+
+@dataclass(frozen=True, slots=True)
+class LaneLimits:
+    """Messages and bytes that a lane may hold; `audio_age_ms` is the device's `buffer_ms`."""
+
+    media: int = 256
+    control: int = 256
+    telemetry: int = 64
+    lane_bytes: int = 1_048_576
+    audio_age_ms: float = 200
+
+
+@dataclass(slots=True)
+class LaneCounters:
+    glitches: int = 0
+    purged: int = 0
+    telemetry_dropped: int = 0
+
+
+class _Queued(NamedTuple):
+    message: bytes
+    at_ms: float
+
+
+class Lanes:
+    """Messages wait here while the transport is busy; `now_ms` is monotonic."""
+
+    def __init__(self, limits: LaneLimits | None = None) -> None:
+        self.limits = limits or LaneLimits()
+        self.counters = LaneCounters()
+        self._queues: dict[Lane, deque[_Queued]] = {lane: deque() for lane in Lane}
+        self._bytes = dict.fromkeys(Lane, 0)
+        self._most = {
+            Lane.MEDIA: self.limits.media,
+            Lane.CONTROL: self.limits.control,
+            Lane.TELEMETRY: self.limits.telemetry,
+        }
+
+    def put(self, send: Send, now_ms: float) -> None:
+        """Queue a message; LinkViolation 1013 when CONTROL, or a MEDIA lane full of control messages, is full."""
+        message, lane = send.message, send.lane
+        if lane is Lane.MEDIA:
+            self._drop_old_audio(now_ms)
+        while self._is_full(lane, len(message)) and self._drop_oldest(lane):
+            pass
+        if self._is_full(lane, len(message)):
+            text = f"the {lane.name} lane is full: {len(self._queues[lane])} messages, {self._bytes[lane]} bytes"
+            raise LinkViolation(text, close_code=CloseCode.OVERLOADED, reason="overloaded")
+        self._queues[lane].append(_Queued(message, now_ms))
+        self._bytes[lane] += len(message)
+
+    def take(self, now_ms: float) -> bytes | None:
+        """The next message to write, audio that has grown too old left out."""
+        self._drop_old_audio(now_ms)
+        for lane in Lane:
+            if self._queues[lane]:
+                message = self._queues[lane].popleft().message
+                self._bytes[lane] -= len(message)
+                return message
+        return None
+
+    def purge_audio(self) -> None:
+        """Forget queued audio: its stream was cancelled. Messages about streams stay."""
+        self.counters.purged += self._remove_audio(float("inf"))
+
+    def depth(self, lane: Lane) -> int:
+        return len(self._queues[lane])
+
+    def __bool__(self) -> bool:
+        return any(self._queues.values())
+
+    def _is_full(self, lane: Lane, size: int) -> bool:
+        return len(self._queues[lane]) >= self._most[lane] or self._bytes[lane] + size > self.limits.lane_bytes
+
+    def _drop_oldest(self, lane: Lane) -> bool:
+        """Make room where the lane's rule allows it; False when nothing may be dropped."""
+        queue = self._queues[lane]
+        if lane is Lane.TELEMETRY and queue:
+            self._bytes[lane] -= len(queue.popleft().message)
+            self.counters.telemetry_dropped += 1
+            return True
+        if lane is Lane.MEDIA:
+            at = next((i for i, queued in enumerate(queue) if _is_audio(queued)), None)
+            if at is not None:
+                self._bytes[lane] -= len(queue[at].message)
+                del queue[at]
+                self.counters.glitches += 1
+                return True
+        return False
+
+    def _drop_old_audio(self, now_ms: float) -> None:
+        queue = self._queues[Lane.MEDIA]
+        if queue and queue[0].at_ms < now_ms - self.limits.audio_age_ms:
+            self.counters.glitches += self._remove_audio(now_ms - self.limits.audio_age_ms)
+
+    def _remove_audio(self, before_ms: float) -> int:
+        queue = self._queues[Lane.MEDIA]
+        kept = [q for q in queue if q.at_ms >= before_ms or not _is_audio(q)]
+        removed = len(queue) - len(kept)
+        if removed:
+            self._queues[Lane.MEDIA] = deque(kept)
+            self._bytes[Lane.MEDIA] = sum(len(q.message) for q in kept)
+        return removed
+
+
+def _is_audio(queued: _Queued) -> bool:
+    return queued.message[0] != FrameType.CONTROL

@@ -1,0 +1,451 @@
+"""One end of the link as a state machine: handshake, heartbeat, durable messages, audio streams. No IO.
+
+The driver gives it what happens (`connected`, `receive`, `closed`, `tick`, and what the stores answered) and then takes
+actions with `next_action()` until there is none. Both ends run this class; states.py has the moves. A session may live
+for one connection or for many: who makes a new one passes the stores' cursors in.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from microclaw.errors import DeviceUnreachable, LinkViolation, StoreError
+from microclaw.wire.link import actions
+from microclaw.wire.link.actions import Action, Lane
+from microclaw.wire.link.codec import decode, encode, numbered
+from microclaw.wire.link.config import LinkConfig, LinkCounters
+from microclaw.wire.link.frame import CloseCode, Frame, FrameType, encode_frame, read_frame
+from microclaw.wire.link.heartbeat import Clock, Heartbeat, wall_us
+from microclaw.wire.link.messages import (
+    DURABLE,
+    SENDER,
+    Ack,
+    AnyBody,
+    AnyMessage,
+    Bye,
+    Call,
+    Durable,
+    Envelope,
+    ErrorMessage,
+    Hello,
+    Notify,
+    PairRequest,
+    Ping,
+    Pong,
+    Sender,
+    Unknown,
+    Welcome,
+    is_durable,
+)
+from microclaw.wire.link.sequence import Incoming, Outgoing
+from microclaw.wire.link.states import Phase, move
+from microclaw.wire.link.storage import InboxCursor, OutboxCursor, Stored
+from microclaw.wire.link.streams import FRAME_OF, Streams, lane_of
+
+
+class LinkSession:
+    """`opening` is what this end greets with: a device's Hello or PairRequest, a host's Welcome.
+
+    The session fills in what it knows better: epochs, numbers, time. `authenticated` is for a host: a connection
+    without an accepted credential may only pair.
+    """
+
+    def __init__(
+        self,
+        opening: Hello | PairRequest | Welcome,
+        *,
+        outbox: OutboxCursor,
+        inbox: InboxCursor,
+        clock: Clock,
+        new_id: Callable[[], bytes],
+        config: LinkConfig | None = None,
+        authenticated: bool = True,
+    ) -> None:
+        self.opening = opening
+        self.role = Sender.HOST if isinstance(opening, Welcome) else Sender.DEVICE
+        self.config = config or LinkConfig()
+        self.phase = Phase.DOWN
+        self.peer: Hello | Welcome | None = None
+        self.counters = LinkCounters()
+        self.outgoing = Outgoing(outbox, self.config.window)
+        self.incoming = Incoming(inbox)
+        self.streams = Streams(self.role)
+        self._clock = clock
+        self._new_id = new_id
+        self._authenticated = authenticated
+        self._actions: deque[Action] = deque()
+        self._heartbeat = Heartbeat(clock, self.config.heartbeat_s * 1000)
+        self._deadline_ms: float | None = None  # of handshake or pairing
+        self._host_ahead_ms: float | None = None  # the host's clock minus our monotonic one
+        self._max_control_bytes = self.config.limits.control_bytes
+        self._renewing = False
+
+    # What the driver takes
+
+    def next_action(self) -> Action | None:
+        """What is to be done next; None until something happens again."""
+        return self._actions.popleft() if self._actions else None
+
+    def next_tick_ms(self) -> float | None:
+        """When `tick` is due, on the monotonic clock."""
+        times = [self._deadline_ms, self.incoming.ack_due_ms if self._is_ready else None]
+        if self.phase in _BEATING:
+            times.append(self._heartbeat.due_ms)
+        if self._is_ready:
+            times.append(self.outgoing.overdue_at_ms(self.config.ack_timeout_ms))
+        return min((t for t in times if t is not None), default=None)
+
+    @property
+    def host_unix_ms(self) -> float | None:
+        """The host's clock now, on either end; None on a device before its first welcome."""
+        if self.role is Sender.HOST:
+            return self._clock.unix_us() / 1000
+        return None if self._host_ahead_ms is None else self._clock.now_ms() + self._host_ahead_ms
+
+    # What happens
+
+    def connected(self) -> None:
+        """A connection is up, authenticated as far as it will be. A device speaks first."""
+        if self.phase is not Phase.DOWN:
+            raise ValueError(f"connected while the link is {self.phase.value}")
+        self.phase = Phase.OPEN
+        self.peer = None
+        self._renewing = False
+        self._heartbeat = Heartbeat(self._clock, self.config.heartbeat_s * 1000)
+        self._deadline_ms = self._clock.now_ms() + self.config.hello_timeout_ms
+        if isinstance(self.opening, Hello):
+            rx = self.incoming.cursor
+            self._say(replace(self.opening, tx_epoch=self.outgoing.epoch, rx_epoch=rx.epoch, rx_seq=rx.seq))
+        elif isinstance(self.opening, PairRequest):
+            self._say(self.opening)
+
+    def closed(self) -> None:
+        """The connection is gone, whoever closed it. What was not acked stays in the outbox."""
+        self.phase = Phase.DOWN
+        self.streams.clear()
+        self._deadline_ms = None
+        self._actions = deque(a for a in self._actions if isinstance(a, (actions.Persist, actions.Acked)))
+
+    def receive(self, message: bytes) -> None:
+        """One binary WebSocket message. A breach of the contract becomes `error` and Close, never an exception."""
+        if self.phase in (Phase.DOWN, Phase.LEFT):
+            return
+        try:
+            frame = read_frame(message, self.config.limits)
+            if frame.type == FrameType.CONTROL:
+                self._take(decode(frame.payload, self.config.limits.control_bytes))
+            elif frame.known:
+                self._hear(frame)
+            else:
+                self.counters.unknown_frames += 1
+        except LinkViolation as exc:
+            self._break_off(exc.reason, exc.message, exc.close_code)
+
+    def tick(self) -> None:
+        """Time has passed: acks, pings and timeouts that are due."""
+        now_ms = self._clock.now_ms()
+        if self._deadline_ms is not None and now_ms >= self._deadline_ms:
+            what = "pairing" if self.phase in (Phase.PAIRING, Phase.PAIRED) else "the greeting"
+            self._break_off("timeout", f"{what} took too long", CloseCode.TIMED_OUT)
+            return
+        if self.phase in _BEATING and now_ms >= self._heartbeat.due_ms:
+            if self._heartbeat.is_dead:
+                self._break_off("timeout", "two pings were not answered", CloseCode.TIMED_OUT)
+                return
+            self._say(self._heartbeat.ping())
+        if self._is_ready:
+            self._send_due_ack(now_ms)
+            overdue_ms = self.outgoing.overdue_at_ms(self.config.ack_timeout_ms)
+            if overdue_ms is not None and now_ms >= overdue_ms:
+                self.outgoing.send_again(now_ms)
+            self._load_more()
+
+    def close(self, code: int, reason: str, *, retry_after_s: int | None = None) -> None:
+        """End the connection in order: `bye`, then Close."""
+        if self.phase not in (Phase.DOWN, Phase.LEFT):
+            self._leave(Bye(reason, retry_after_s), code, reason, retry_after_s)
+
+    # What this end sends
+
+    def send(
+        self, body: AnyMessage, *, re: bytes | None = None, durable: bool = False, message_id: bytes | None = None
+    ) -> bytes:
+        """Send or, when it is durable, have it persisted first; its id.
+
+        `durable` asks for those that are durable if asked. A durable message needs no connection; another one raises
+        DeviceUnreachable without. ProtocolError for a message that cannot be sent, for its content, phase or role.
+        """
+        self._check_sender(body, self.role)
+        envelope = self._envelope(body, re, message_id)
+        if is_durable(body, asked=durable):
+            self._actions.append(actions.Persist(envelope.id, encode(envelope, self._max_control_bytes)))
+            return envelope.id
+        if self.phase in (Phase.DOWN, Phase.LEFT) or (self.phase, body.type) == (Phase.OPEN, "pair_request"):
+            raise DeviceUnreachable(f"the link is {self.phase.value}: {body.type} was not sent")
+        self._write(envelope)
+        return envelope.id
+
+    def send_audio(self, payload: bytes) -> bool:
+        """One audio frame of this end's active stream; False, and counted, when there is none."""
+        stream = self.streams.sending
+        if stream is None or not self._is_ready:
+            self.counters.late_audio += 1
+            return False
+        self._actions.append(actions.Send(encode_frame(FRAME_OF[self.role], payload), Lane.MEDIA))
+        return True
+
+    # What the stores answer
+
+    def stored(self, seq: int, payload: bytes) -> None:
+        """A Persist was done: the message has this number. In the order of the numbers."""
+        if seq <= self.outgoing.last:
+            return  # it was there before: it goes, or went, with the others
+        self.outgoing.last = seq
+        if not self._is_ready or self._renewing:
+            return
+        if self.outgoing.may_send_now(seq):
+            self._send_numbered(seq, payload)
+        else:
+            self._load_more()
+
+    def loaded(self, after: int, rows: Sequence[Stored]) -> None:
+        """A Replay was done. Answers to a connection that is gone are ignored."""
+        if not self._is_ready or self.outgoing.loading_after != after:
+            return
+        self.outgoing.loading_after = None
+        if after == self.outgoing.sent:
+            for seq, payload in rows:
+                if seq != self.outgoing.sent + 1:
+                    raise StoreError(f"the outbox has message {seq} after {self.outgoing.sent}: one is missing")
+                self._send_numbered(seq, payload)
+            if not rows:
+                raise StoreError(
+                    f"the outbox has no message after {after}, the last number given is {self.outgoing.last}"
+                )
+        self._load_more()
+
+    def ack_applied(self, seq: int) -> None:
+        """The effect, or the inbox row, of every message up to `seq` is committed. Never call it before."""
+        now_ms = self._clock.now_ms()
+        self.incoming.apply(seq, now_ms, self.config.ack_delay_ms)
+        if self._is_ready:
+            self._send_due_ack(now_ms)
+
+    def epoch_renewed(self, cursor: OutboxCursor) -> None:
+        """A RenewEpoch was done. A host goes on to welcome; a device comes back with its new epoch in hello."""
+        self.outgoing.renewed(cursor)
+        if not self._renewing:
+            return
+        self._renewing = False
+        if self.phase is Phase.OFFERED and isinstance(self.peer, Hello):
+            self._welcome(self.peer)
+        elif self._is_ready:
+            self.close(CloseCode.DONE, "the outbox has a new epoch", retry_after_s=0)
+
+    # How it works
+
+    @property
+    def _is_ready(self) -> bool:
+        return self.phase is Phase.READY
+
+    def _take(self, envelope: Envelope) -> None:
+        body = envelope.body
+        received_us = wall_us(self._clock)
+        theirs = Sender.HOST if self.role is Sender.DEVICE else Sender.DEVICE
+        self._check_sender(body, theirs)
+        after = move(self.phase, body.type)
+        _check_numbering(envelope)
+        if isinstance(body, Hello) and not self._authenticated:
+            text = "hello without an accepted credential"
+            raise LinkViolation(text, close_code=CloseCode.NOT_AUTHENTICATED, reason="not_authenticated")
+        self.phase = after
+        match body:
+            case Hello():
+                self._greeted(body)
+            case Welcome():
+                self._welcomed(body)
+            case Ping():
+                self._say(self._heartbeat.answer(body, received_us), re=envelope.id)
+            case Pong():
+                self._measure(body)
+            case Ack():
+                self._acked(body.seq)
+            case PairRequest():
+                self._deadline_ms = self._clock.now_ms() + self.config.pairing_timeout_ms
+                self._actions.append(actions.Deliver(envelope))
+            case Bye():
+                self._actions.append(actions.Deliver(envelope))
+                self._actions.append(actions.Close(CloseCode.DONE, "bye", body.retry_after_s))
+                self._deadline_ms = None
+            case _:
+                self._deliver(envelope, theirs)
+
+    def _greeted(self, hello: Hello) -> None:
+        self.peer = hello
+        self.incoming.start(hello.tx_epoch)
+        theirs = InboxCursor(hello.rx_epoch, hello.rx_seq)
+        if self.outgoing.fits(theirs):
+            self._welcome(hello)
+        else:
+            self._renew()
+
+    def _welcome(self, hello: Hello) -> None:
+        theirs = InboxCursor(hello.rx_epoch, hello.rx_seq)
+        rx = self.incoming.cursor
+        assert isinstance(self.opening, Welcome)
+        welcome = replace(
+            self.opening,
+            time_ms=self._clock.unix_us() // 1000,
+            heartbeat_s=self.config.heartbeat_s,
+            limits=replace(self.opening.limits, **self.config.limits._asdict()),
+            tx_epoch=self.outgoing.epoch,
+            rx_epoch=rx.epoch,
+            rx_seq=rx.seq,
+        )
+        self._say(welcome)
+        self._begin(hello, theirs)
+
+    def _welcomed(self, welcome: Welcome) -> None:
+        self.peer = welcome
+        self._host_ahead_ms = welcome.time_ms - self._clock.now_ms()
+        self._heartbeat = Heartbeat(self._clock, max(1, welcome.heartbeat_s) * 1000)
+        self._max_control_bytes = min(self.config.limits.control_bytes, welcome.limits.control_bytes)
+        self.incoming.start(welcome.tx_epoch)
+        theirs = InboxCursor(welcome.rx_epoch, welcome.rx_seq)
+        if self.outgoing.fits(theirs):
+            self._begin(welcome, theirs)
+        else:
+            self._deadline_ms = None
+            self._renew()
+
+    def _begin(self, peer: Hello | Welcome, theirs: InboxCursor) -> None:
+        self._deadline_ms = None
+        self._actions.append(actions.Connected(peer))
+        if self.outgoing.resume(theirs):
+            self._actions.append(actions.Acked(self.outgoing.acked))
+        self._load_more()
+
+    def _renew(self) -> None:
+        self._renewing = True
+        self._actions.append(actions.RenewEpoch())
+
+    def _measure(self, pong: Pong) -> None:
+        measured = self._heartbeat.measure(pong)
+        if measured is not None:
+            rtt_ms, offset_ms = measured
+            is_set = self._clock.unix_us() != 0
+            self._actions.append(actions.Measured(rtt_ms, offset_ms if is_set else None))
+
+    def _acked(self, seq: int) -> None:
+        if self.outgoing.take_ack(seq, self._clock.now_ms()):
+            self._actions.append(actions.Acked(seq))
+            self._load_more()
+
+    def _deliver(self, envelope: Envelope, theirs: Sender) -> None:
+        body, seq = envelope.body, envelope.seq
+        if seq is not None:
+            now_ms = self._clock.now_ms()
+            if not self.incoming.take(seq, now_ms, self.config.ack_delay_ms):
+                return
+            if self.incoming.received - self.incoming.applied > self.config.max_unapplied:
+                text = f"more than {self.config.max_unapplied} durable messages wait to be applied"
+                raise LinkViolation(text, close_code=CloseCode.OVERLOADED, reason="overloaded")
+        if isinstance(body, Unknown):
+            self.counters.unknown_types += 1
+            if seq is None:
+                return
+            self._say(ErrorMessage("unknown_type", f"no message {body.type[:60]}", fatal=False), re=envelope.id)
+        expired = self._is_expired(body)
+        self.counters.expired += expired
+        self._actions.append(actions.Deliver(envelope, expired))
+        self._follow(body, theirs)
+
+    def _is_expired(self, body: AnyBody) -> bool:
+        if not isinstance(body, (Call, Notify)) or body.expires_ms is None:
+            return False
+        host_ms = self.host_unix_ms
+        return host_ms is not None and host_ms >= body.expires_ms
+
+    def _hear(self, frame: Frame) -> None:
+        theirs = Sender.HOST if self.role is Sender.DEVICE else Sender.DEVICE
+        if frame.type != FRAME_OF[theirs]:
+            raise LinkViolation(f"audio of type {frame.type} from the {theirs.value}", reason="unexpected_message")
+        if not self._is_ready:
+            raise LinkViolation(f"audio while the link is {self.phase.value}", reason="unexpected_message")
+        stream = self.streams.receiving
+        if stream is None:
+            self.counters.late_audio += 1
+        else:
+            self._actions.append(actions.Hear(stream, frame))
+
+    def _follow(self, body: AnyBody, sender: Sender) -> None:
+        purged = self.streams.note(body, sender)
+        if purged is not None:
+            self._actions.append(actions.PurgeAudio(purged))
+
+    def _send_due_ack(self, now_ms: float) -> None:
+        due_ms = self.incoming.ack_due_ms
+        many = self.incoming.applied - self.incoming.acked >= self.config.ack_every
+        if many or (due_ms is not None and now_ms >= due_ms):
+            self.incoming.acked = self.incoming.applied
+            self.incoming.ack_due_ms = None
+            self._say(Ack(self.incoming.applied))
+
+    def _load_more(self) -> None:
+        if self._renewing:
+            return
+        load = self.outgoing.next_load()
+        if load is not None:
+            self._actions.append(actions.Replay(*load))
+
+    def _send_numbered(self, seq: int, payload: bytes) -> None:
+        self.outgoing.note_sent(seq, self._clock.now_ms())
+        self._actions.append(actions.Send(encode_frame(FrameType.CONTROL, numbered(payload, seq))))
+
+    def _break_off(self, code: str, message: str, close_code: int) -> None:
+        """`message` may quote the peer: it is cut to what a WebSocket close can carry."""
+        text = message.encode()[:_MAX_REASON_BYTES].decode(errors="ignore")
+        self._leave(ErrorMessage(code, text, fatal=True), close_code, text)
+
+    def _leave(self, last: ErrorMessage | Bye, code: int, reason: str, retry_after_s: int | None = None) -> None:
+        """The last words of this end, then the close."""
+        self._send_frame(self._envelope(last, None, None))
+        self._actions.append(actions.Close(code, reason, retry_after_s))
+        self.phase = Phase.LEFT
+        self._deadline_ms = None
+
+    def _say(self, body: AnyMessage, *, re: bytes | None = None) -> None:
+        self._write(self._envelope(body, re, None))
+
+    def _write(self, envelope: Envelope) -> None:
+        after = move(self.phase, envelope.body.type)
+        self._send_frame(envelope)
+        self.phase = after
+        self._follow(envelope.body, self.role)
+
+    def _send_frame(self, envelope: Envelope) -> None:
+        payload = encode(envelope, self._max_control_bytes)
+        self._actions.append(actions.Send(encode_frame(FrameType.CONTROL, payload), lane_of(envelope.body)))
+
+    def _envelope(self, body: AnyMessage, re: bytes | None, message_id: bytes | None) -> Envelope:
+        return Envelope(message_id or self._new_id(), body, self._clock.unix_us() // 1000, None, re)
+
+    @staticmethod
+    def _check_sender(body: AnyBody, sender: Sender) -> None:
+        if SENDER.get(body.type, sender) not in (sender, Sender.BOTH):
+            raise LinkViolation(f"{body.type} from the {sender.value}", reason="unexpected_message")
+
+
+_MAX_REASON_BYTES = 120
+_BEATING = (Phase.READY, Phase.PAIRING)
+
+
+def _check_numbering(envelope: Envelope) -> None:
+    """Durable messages have a number, others have none."""
+    body = envelope.body
+    if isinstance(body, Unknown) or DURABLE[body.type] is Durable.IF_ASKED:
+        return
+    if is_durable(body) != (envelope.seq is not None):
+        raise LinkViolation(f"{body.type} {'with' if envelope.seq is not None else 'without'} seq")

@@ -1,0 +1,50 @@
+"""The link's phases and the table of moves between them, blind to role (data only). No IO.
+
+A message makes the same move whether it is sent or received; who may send it is `messages.SENDER`.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Final
+
+from microclaw.errors import LinkViolation
+from microclaw.wire.link.messages import MESSAGES
+
+
+class Phase(Enum):
+    DOWN = "down"  # no connection
+    OPEN = "open"  # connected, nothing said
+    OFFERED = "offered"  # hello said
+    READY = "ready"  # welcome said
+    PAIRING = "pairing"  # pair_request said
+    PAIRED = "paired"  # pair_done said: the device comes back with its credential
+    LEFT = "left"  # bye said, or a breach: nothing follows but the close
+
+
+_HANDSHAKE: Final = ("hello", "welcome", "pair_request", "pair_code", "pair_done")
+_ANY_TIME: Final = ("error", "bye")
+_TALKING: Final = (Phase.OPEN, Phase.OFFERED, Phase.READY, Phase.PAIRING, Phase.PAIRED)
+
+MOVES: Final[dict[tuple[Phase, str], Phase]] = {
+    (Phase.OPEN, "hello"): Phase.OFFERED,
+    (Phase.OFFERED, "welcome"): Phase.READY,
+    (Phase.OPEN, "pair_request"): Phase.PAIRING,
+    (Phase.PAIRING, "pair_request"): Phase.PAIRING,  # again: its code ran out
+    (Phase.PAIRING, "pair_code"): Phase.PAIRING,
+    (Phase.PAIRING, "pair_done"): Phase.PAIRED,
+    **{(phase, type_): phase for phase in (Phase.PAIRING, Phase.PAIRED) for type_ in ("ping", "pong")},
+    **{(Phase.READY, type_): Phase.READY for type_ in MESSAGES if type_ not in (*_HANDSHAKE, *_ANY_TIME)},
+    **{(phase, "error"): phase for phase in _TALKING},
+    **{(phase, "bye"): Phase.LEFT for phase in _TALKING},
+}
+
+
+def move(phase: Phase, type_: str) -> Phase:
+    """The phase after a message of this type; LinkViolation when it has no place in this one."""
+    after = MOVES.get((phase, type_))
+    if after is not None:
+        return after
+    if phase is Phase.READY and type_ not in MESSAGES:
+        return phase  # a type of a later version
+    raise LinkViolation(f"{type_} while the link is {phase.value}", reason="unexpected_message")
