@@ -89,7 +89,8 @@ def test_object_tells_what_it_defines_and_lacks(tmp_path: Path) -> None:
     assert "here" in symbols.functions
     assert symbols.missing == {"there"}
     assert symbols.variables["big"] == 396
-    assert symbols.largest_variable == "big"
+    assert symbols.largest_variable is not None
+    assert symbols.largest_variable.name == "big"
     assert "big" not in symbols.visible
 
 
