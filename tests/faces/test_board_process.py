@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from microclaw.errors import ConfigError, DeviceUnreachable
-from microclaw.faces.board_process import VirtualBoardProcess
+from microclaw.faces.board_process import VirtualBoardProcess, board_environ
 
 
 async def test_ready_board_says_where_it_listens(tmp_path: Path) -> None:
@@ -28,6 +28,11 @@ async def test_ready_board_says_where_it_listens(tmp_path: Path) -> None:
     assert not process.running
     with pytest.raises(ProcessLookupError):
         os.kill(ready.pid, 0)
+
+
+@pytest.mark.parametrize("name", ["OPENAI_API_KEY", "GITHUB_TOKEN", "my_secret", "DB_PASSWORD"])
+def test_what_looks_like_a_secret_is_left_out(name: str) -> None:
+    assert board_environ({name: "x", "PATH": "/bin"}) == {"PATH": "/bin"}
 
 
 def _environ(pid: int) -> bytes:

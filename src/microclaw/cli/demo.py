@@ -25,6 +25,7 @@ from microclaw.cli.host_client import HostClient
 from microclaw.cli.invocation import Invocation
 from microclaw.config import load_settings
 from microclaw.errors import MicroclawError
+from microclaw.faces.board_process import board_environ
 from microclaw.wire import control
 
 SENTENCE = "blink the LED on pin 2 every half second"
@@ -64,7 +65,8 @@ class _Stage:
     def start_board(self) -> Child:
         words = ["microclaw.virtual", "--name", DEVICE, "--board", BOARD, "--wasmachine", "0", "--serial", "0"]
         words += ["--control", str(self.home / "board.sock"), "--die-with-parent"]
-        return Child("board", words, log=self.home / "board.stderr")
+        environ = board_environ(self.environ)
+        return Child("board", words, log=self.home / "board.stderr", environ=environ)
 
     def client(self) -> HostClient:
         return HostClient(load_settings(self.environ, home=self.home).control_socket)

@@ -51,6 +51,11 @@ class BoardReady:
         return (*faces, f"{CONTROL_SCHEME}{self.control}")
 
 
+def board_environ(environ: Mapping[str, str]) -> dict[str, str]:
+    """What a board may know of this process's environment: it runs programs that nobody vouches for."""
+    return {name: value for name, value in environ.items() if not name.upper().endswith(_SECRET_ENDINGS)}
+
+
 class VirtualBoardProcess:
     """`async with VirtualBoardProcess(...) as board` runs one; `board.ready` says where it listens.
 
@@ -127,7 +132,7 @@ class VirtualBoardProcess:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             limit=_MAX_LINE_BYTES,
-            env=_without_secrets(os.environ),
+            env=board_environ(os.environ),
             start_new_session=True,  # Ctrl-C in the terminal is for the host; it stops its boards itself
         )
         self._draining = asyncio.create_task(self._drain_stderr(), name=f"stderr of {self.name}")
@@ -205,11 +210,6 @@ class VirtualBoardProcess:
     def _next_step(self) -> str | None:
         line = next((line for line in self._stderr if line.startswith("next: ")), None)
         return line.removeprefix("next: ") if line else None
-
-
-def _without_secrets(environ: Mapping[str, str]) -> dict[str, str]:
-    """What a board may know of this process's environment: it runs programs that nobody vouches for."""
-    return {name: value for name, value in environ.items() if not name.upper().endswith(_SECRET_ENDINGS)}
 
 
 def _ready(line: bytes, host: str) -> BoardReady:
