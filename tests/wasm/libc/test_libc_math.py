@@ -65,6 +65,7 @@ def test_function_of_two_agrees_with_the_host(shared_libc: Libc, host: HostLibc,
 
 
 @pytest.mark.parametrize("name", ["fmin", "fmax"])
+@settings(deadline=None)
 @given(x=doubles, y=doubles)
 def test_the_smaller_and_the_greater_ignore_nan(
     shared_libc: Libc, host: HostLibc, name: str, x: float, y: float
@@ -116,6 +117,7 @@ def test_what_people_expect_to_be_whole_is_whole(libc: Libc) -> None:
     assert libc.call("atan2", 1.0, 1.0) * 4 == math.pi
 
 
+@settings(deadline=None)
 @given(x=doubles, exponent=st.integers(-2200, 2200))
 def test_ldexp_and_scalbn_round_once(shared_libc: Libc, host: HostLibc, x: float, exponent: int) -> None:
     function = host.m.ldexp
@@ -125,6 +127,7 @@ def test_ldexp_and_scalbn_round_once(shared_libc: Libc, host: HostLibc, x: float
         assert_close(shared_libc.call(name, x, exponent), function(x, exponent), 0)
 
 
+@settings(deadline=None)
 @given(x=doubles)
 def test_frexp_and_modf_take_apart_exactly(shared_libc: Libc, x: float) -> None:
     shared_libc.forget()
@@ -137,6 +140,7 @@ def test_frexp_and_modf_take_apart_exactly(shared_libc: Libc, x: float) -> None:
 
 
 @pytest.mark.parametrize(("name", "bits"), [("lround", 31), ("llround", 63), ("lrint", 31), ("llrint", 63)])
+@settings(deadline=None)
 @given(x=st.floats(-(2.0**31) + 1, 2.0**31 - 1))
 def test_rounding_to_integers(shared_libc: Libc, name: str, bits: int, x: float) -> None:
     whole = math.floor(abs(x) + Fraction(1, 2)) * (1 if x >= 0 else -1) if "round" in name else round(x)

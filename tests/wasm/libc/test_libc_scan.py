@@ -157,6 +157,7 @@ def test_strtod_tells_what_is_out_of_range(libc: Libc, text: bytes, errno: int) 
     assert (libc.errno == ERANGE) == (errno == ERANGE and text != b"inf")
 
 
+@settings(deadline=None)
 @given(value=st.integers(-(2**31), 2**31 - 1))
 def test_the_short_ways_to_read_a_number(shared_libc: Libc, value: int) -> None:
     shared_libc.forget()
@@ -220,6 +221,7 @@ def test_sscanf_reads_what_the_host_reads(
     assert [shared_libc.bytes_at(place, 48) for place in places] == [room.raw for room in rooms]
 
 
+@settings(deadline=None)
 @given(value=st.integers(-(2**31), 2**31 - 1), base=st.integers(2, 36))
 def test_itoa_writes_digits_in_any_base(shared_libc: Libc, value: int, base: int) -> None:
     shared_libc.forget()

@@ -40,17 +40,20 @@ def our_call(libc: Libc, name: str, *arguments: Any) -> tuple[int | None, bytes]
 
 
 @pytest.mark.parametrize("name", ["strcat", "strpbrk", "strcasestr", "stpcpy"])
+@settings(deadline=None)
 @given(a=texts, b=texts)
 def test_functions_of_two_texts(shared_libc: Libc, host: HostLibc, name: str, a: bytes, b: bytes) -> None:
     assert our_call(shared_libc, name, a, b) == host_call(host, name, a, b)
 
 
 @pytest.mark.parametrize("name", ["strrchr", "rindex", "index"])
+@settings(deadline=None)
 @given(a=texts, c=chars)
 def test_functions_of_text_and_character(shared_libc: Libc, host: HostLibc, name: str, a: bytes, c: int) -> None:
     assert our_call(shared_libc, name, a, c) == host_call(host, name, a, c)
 
 
+@settings(deadline=None)
 @given(a=texts, c=chars, n=st.integers(0, 12), b=texts)
 def test_functions_with_a_length(shared_libc: Libc, host: HostLibc, a: bytes, c: int, n: int, b: bytes) -> None:
     assert our_call(shared_libc, "strncat", a, b, n) == host_call(host, "strncat", a, b, n)
@@ -63,6 +66,7 @@ def test_functions_with_a_length(shared_libc: Libc, host: HostLibc, a: bytes, c:
 
 
 @pytest.mark.parametrize("name", ["strcasecmp", "strcoll"])
+@settings(deadline=None)
 @given(a=texts, b=texts)
 @example(b"abc", b"ab\xe4")
 def test_comparisons_have_the_hosts_sign(shared_libc: Libc, host: HostLibc, name: str, a: bytes, b: bytes) -> None:
@@ -71,6 +75,7 @@ def test_comparisons_have_the_hosts_sign(shared_libc: Libc, host: HostLibc, name
     assert (ours > 0) - (ours < 0) == (theirs > 0) - (theirs < 0)
 
 
+@settings(deadline=None)
 @given(text=texts, separators=st.sampled_from([b",", b", ;", b"", b"xyz"]))
 def test_strtok_gives_the_hosts_tokens(shared_libc: Libc, host: HostLibc, text: bytes, separators: bytes) -> None:
     for name in ("strtok", "strtok_r"):
@@ -90,6 +95,7 @@ def test_strtok_gives_the_hosts_tokens(shared_libc: Libc, host: HostLibc, text: 
         assert ours[:-1] == theirs[:-1]
 
 
+@settings(deadline=None)
 @given(text=texts)
 def test_strsep_gives_empty_tokens_too(shared_libc: Libc, text: bytes) -> None:
     shared_libc.forget()
@@ -101,6 +107,7 @@ def test_strsep_gives_empty_tokens_too(shared_libc: Libc, text: bytes) -> None:
     assert tokens == text.replace(b";", b",").split(b",")
 
 
+@settings(deadline=None)
 @given(a=texts, b=texts, size=st.integers(0, 20))
 def test_strlcpy_and_strlcat_cut_and_tell_the_length_wanted(shared_libc: Libc, a: bytes, b: bytes, size: int) -> None:
     shared_libc.forget()
@@ -115,6 +122,7 @@ def test_strlcpy_and_strlcat_cut_and_tell_the_length_wanted(shared_libc: Libc, a
     assert shared_libc.bytes_at(room, 40) == joined.ljust(40, b"\0")
 
 
+@settings(deadline=None)
 @given(data=st.binary(min_size=20, max_size=20), start=st.integers(0, 10), to=st.integers(0, 10), n=st.integers(0, 10))
 def test_bytes_of_the_old_names(shared_libc: Libc, data: bytes, start: int, to: int, n: int) -> None:
     shared_libc.forget()
@@ -135,6 +143,7 @@ def test_characters_are_classed_as_on_the_host(libc: Libc, host: HostLibc, name:
         assert bool(libc.call(name, c)) == bool(getattr(host.c, name)(c)), c
 
 
+@settings(deadline=None)
 @given(value=st.integers(INT_MIN, INT_MAX), by=st.integers(INT_MIN, INT_MAX).filter(bool))
 @example(INT_MIN, 2)
 def test_absolute_values_and_divisions(shared_libc: Libc, value: int, by: int) -> None:

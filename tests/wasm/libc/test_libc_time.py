@@ -38,7 +38,7 @@ def fields_at(libc: Libc, address: int) -> tuple[int, ...]:
     return struct.unpack("<9i", libc.bytes_at(address, 36))
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(when=seconds)
 @example(951782400)
 @example(-62135596800)
@@ -54,7 +54,7 @@ def test_seconds_become_the_hosts_date_and_back(shared_libc: Libc, host: HostLib
         assert shared_libc.call(name, room) == when
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(
     fields=st.tuples(
         *[st.integers(-200, 200)] * 3, st.integers(-4000, 4000), st.integers(-50, 50), st.integers(-2000, 3000)
@@ -75,7 +75,7 @@ def test_fields_out_of_range_are_carried_as_by_the_host(
 LETTERS = "aAbBcCdDeFgGhHIjklmMnpPrRStTuUVwWxXyY%"
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(
     when=st.integers(-(2**33), 2**35), letters=st.lists(st.sampled_from(LETTERS), max_size=6), size=st.integers(0, 80)
 )
@@ -94,6 +94,7 @@ def test_strftime_writes_what_the_host_writes(
         assert shared_libc.text_at(out) == room.value
 
 
+@settings(deadline=None)
 @given(when=st.integers(0, 2**35))
 def test_asctime_and_ctime_write_the_hosts_line(shared_libc: Libc, host: HostLibc, when: int) -> None:
     tm, fields = host_split(host, when)
