@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import math
+import re
 import struct
 from decimal import Decimal, localcontext
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from tests.wasm.libc.conftest import HostLibc, Libc
 
@@ -212,6 +213,8 @@ def test_sscanf_reads_what_the_host_reads(
     shared_libc: Libc, host: HostLibc, spec: tuple[str, list[int]], text: str
 ) -> None:
     form, sizes = spec
+    # Of a lone "0x" glibc takes both characters as a zero, C17 7.21.6.2 and others do not.
+    assume(not re.search(r"0x(?![0-9a-f])", text) and not ("0x" in text and re.search(r"%\*?[0-9](i|x|llx)", form)))
     shared_libc.forget()
     rooms = [ctypes.create_string_buffer(b"\xaa" * 48, 48) for _ in sizes]
     theirs = host.c.sscanf(text.encode(), form.encode(), *rooms)
