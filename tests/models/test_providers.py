@@ -196,6 +196,16 @@ async def test_half_a_surrogate_from_a_model_cannot_spoil_the_conversation() -> 
     assert (answer.text, answer.calls[0].name, answer.calls[0].arguments) == ("?", "?", '{"a": "?"}')
 
 
+async def test_half_a_surrogate_escaped_in_arguments_can_be_sent_back() -> None:
+    first = openai_reply(calls=[("gpio-set", '{"pin": "\\ud800", "level": "\u20ac"}')])
+    async with server((200, first), (200, openai_reply("sorry"))) as s, closing(openai(s.url)) as model:
+        call = (await model.respond(request())).calls[0]
+        assert json.loads(call.arguments) == {"pin": "?", "level": "\u20ac"}
+        returned = ToolReturn(call.call_id, call.name, "{}")
+        answer = await model.respond(request(UserText("set pin 4 on"), AssistantReply("", (call,)), returned))
+    assert answer.text == "sorry"
+
+
 @pytest.mark.parametrize("make", [anthropic, openai])
 async def test_an_address_where_nobody_listens_is_named(make: Callable[[str], Model]) -> None:
     async with server() as s:

@@ -271,9 +271,12 @@ def _arguments(part: wire.ToolCallPart) -> str:
     """A call's arguments as JSON text, which may be broken; RecursionError for one that nothing could read."""
     if not isinstance(part.args, str):
         return json.dumps(part.args or {})
+    text = _encodable(part.args)
     with contextlib.suppress(ValueError):  # a tool's own reader tells the model what is wrong with it
-        json.loads(part.args)
-    return _encodable(part.args)
+        said = json.dumps(json.loads(text), ensure_ascii=False)
+        if (sound := _encodable(said)) != said:  # surrogates that were written as escapes
+            return sound
+    return text
 
 
 def _encodable(text: str) -> str:
