@@ -104,4 +104,32 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
             claimed_ms INTEGER
         ) STRICT""",
     ),
+    (
+        # The link's durable messages: what waits for each device, and what of its own had an effect here.
+        """CREATE TABLE links (
+            device_id TEXT PRIMARY KEY,
+            tx_epoch  BLOB NOT NULL CHECK (length(tx_epoch) = 8),
+            acked_seq INTEGER NOT NULL DEFAULT 0,
+            last_seq  INTEGER NOT NULL DEFAULT 0,
+            rx_epoch  BLOB,
+            rx_seq    INTEGER NOT NULL DEFAULT 0,
+            applied   INTEGER NOT NULL DEFAULT 0
+        ) STRICT""",
+        """CREATE TABLE link_outbox (
+            device_id  TEXT NOT NULL REFERENCES links ON DELETE CASCADE,
+            seq        INTEGER NOT NULL,
+            message_id BLOB NOT NULL,
+            payload    BLOB NOT NULL,
+            stored_ms  INTEGER NOT NULL,
+            PRIMARY KEY (device_id, seq),
+            UNIQUE (device_id, message_id)
+        ) STRICT""",
+        """CREATE TABLE link_applied (
+            device_id  TEXT NOT NULL REFERENCES links ON DELETE CASCADE,
+            number     INTEGER NOT NULL,
+            message_id BLOB NOT NULL,
+            PRIMARY KEY (device_id, message_id)
+        ) STRICT""",
+        "CREATE INDEX link_applied_order ON link_applied (device_id, number)",
+    ),
 )

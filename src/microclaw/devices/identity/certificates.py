@@ -79,7 +79,7 @@ def check_authority(pair: KeyPair) -> None:
     try:
         pair.certificate.verify_directly_issued_by(pair.certificate)
         constraints = pair.certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
-    except (InvalidSignature, TypeError, x509.ExtensionNotFound) as exc:
+    except (InvalidSignature, TypeError, ValueError, x509.ExtensionNotFound) as exc:
         raise ValueError("its certificate is not an authority's") from exc
     if not constraints.ca:
         raise ValueError("its certificate is not an authority's")

@@ -1,0 +1,240 @@
+"""Durable messages between this host and its devices: an outbox and an inbox for each. Reads no message.
+
+The methods are those of wire.link.storage's OutboxStore and InboxStore, as coroutines. Each is one transaction of the
+database, which commits those of many devices at once. `append_to` and `advance_in` join a transaction of the caller.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from microclaw.errors import Overloaded, StoreError
+from microclaw.store.database import Database
+from microclaw.wire.link.storage import InboxCursor, OutboxCursor, Stored
+
+MAX_MESSAGES: Final = 1024
+MAX_BYTES: Final = 4 * 1024 * 1024
+REMEMBERED_IDS: Final = 256  # wire.link.storage: what an inbox recognises after the other end renewed its epoch
+EPOCH_BYTES: Final = 8
+
+
+class LinkTable:
+    """The outboxes and inboxes of one database. `random_bytes` makes epochs."""
+
+    def __init__(self, database: Database, *, now_ms: Callable[[], int], random_bytes: Callable[[int], bytes]) -> None:
+        self._database = database
+        self._now_ms = now_ms
+        self._random_bytes = random_bytes
+
+    async def open(self, device_id: str) -> tuple[HostOutbox, HostInbox]:
+        """The device's outbox and inbox; made, with a new epoch, when it has none."""
+        epoch = self._random_bytes(EPOCH_BYTES)
+        await self._database.write(lambda connection: _make(connection, device_id, epoch))
+        outbox = HostOutbox(self._database, device_id, now_ms=self._now_ms, random_bytes=self._random_bytes)
+        return outbox, HostInbox(self._database, device_id, now_ms=self._now_ms)
+
+    async def waiting(self) -> dict[str, int]:
+        """How many messages wait for each device that has any."""
+        return await self._database.read(
+            lambda connection: dict(
+                connection.execute("SELECT device_id, count(*) FROM link_outbox GROUP BY device_id").fetchall()
+            )
+        )
+
+    async def renew_all(self) -> int:
+        """To be awaited once after a backup was restored: it does not know the numbers given since. How many links."""
+        return await self._database.write(self._renew_all)
+
+    async def forget(self, device_id: str) -> None:
+        """The device is gone: so are its messages, both ways."""
+        await self._database.write(
+            lambda connection: connection.execute("DELETE FROM links WHERE device_id = ?", (device_id,)).rowcount
+        )
+
+    def _renew_all(self, connection: sqlite3.Connection) -> int:
+        devices = connection.execute("SELECT device_id FROM links").fetchall()
+        for (device_id,) in devices:
+            _renew(connection, device_id, self._random_bytes(EPOCH_BYTES))
+        return len(devices)
+
+
+class HostOutbox:
+    """What waits for one device."""
+
+    def __init__(
+        self,
+        database: Database,
+        device_id: str,
+        *,
+        now_ms: Callable[[], int],
+        random_bytes: Callable[[int], bytes],
+    ) -> None:
+        self._database = database
+        self._device_id = device_id
+        self._now_ms = now_ms
+        self._random_bytes = random_bytes
+
+    async def cursor(self) -> OutboxCursor:
+        return await self._database.read(lambda connection: _outbox_cursor(connection, self._device_id))
+
+    async def append(self, message_id: bytes, payload: bytes) -> int:
+        """Keep the message; its number. Overloaded when the outbox is full; an id that is there keeps its number."""
+        now_ms = self._now_ms()
+        return await self._database.write(
+            lambda connection: append_to(connection, self._device_id, message_id, payload, now_ms)
+        )
+
+    async def unacked_after(self, seq: int, limit: int) -> Sequence[Stored]:
+        return await self._database.read(lambda connection: _unacked_after(connection, self._device_id, seq, limit))
+
+    async def ack(self, seq: int) -> None:
+        await self._database.write(lambda connection: _ack(connection, self._device_id, seq))
+
+    async def renew(self) -> OutboxCursor:
+        """Start a new epoch: what is not acked is numbered from 1 again, in order."""
+        epoch = self._random_bytes(EPOCH_BYTES)
+        return await self._database.write(lambda connection: _renew(connection, self._device_id, epoch))
+
+
+class HostInbox:
+    """What of one device's messages has had its effect here."""
+
+    def __init__(self, database: Database, device_id: str, *, now_ms: Callable[[], int]) -> None:
+        self._database = database
+        self._device_id = device_id
+        self._now_ms = now_ms
+
+    async def cursor(self) -> InboxCursor:
+        return await self._database.read(lambda connection: _inbox_cursor(connection, self._device_id))
+
+    async def advance(
+        self,
+        epoch: bytes,
+        seq: int,
+        message_id: bytes,
+        effect: Callable[[sqlite3.Connection], object] | None = None,
+    ) -> bool:
+        """Move the cursor and do `effect` in one transaction; False when the message had its effect already.
+
+        What `effect` raises undoes both.
+        """
+
+        def apply(connection: sqlite3.Connection) -> bool:
+            if not advance_in(connection, self._device_id, epoch, seq, message_id):
+                return False
+            if effect is not None:
+                effect(connection)
+            return True
+
+        return await self._database.write(apply)
+
+
+def append_to(connection: sqlite3.Connection, device_id: str, message_id: bytes, payload: bytes, now_ms: int) -> int:
+    """Append within a transaction of the caller (what the message tells is stored together with it)."""
+    there = connection.execute(
+        "SELECT seq FROM link_outbox WHERE device_id = ? AND message_id = ?", (device_id, message_id)
+    ).fetchone()
+    if there is not None:
+        return int(there[0])
+    count, size_bytes = connection.execute(
+        "SELECT count(*), coalesce(sum(length(payload)), 0) FROM link_outbox WHERE device_id = ?", (device_id,)
+    ).fetchone()
+    if count >= MAX_MESSAGES or size_bytes + len(payload) > MAX_BYTES:
+        raise Overloaded(
+            f"{count} messages ({size_bytes} bytes) wait for device {device_id} already",
+            next_step="bring the device back, or remove it",
+        )
+    seq = _outbox_cursor(connection, device_id).last + 1
+    connection.execute("UPDATE links SET last_seq = ? WHERE device_id = ?", (seq, device_id))
+    connection.execute(
+        "INSERT INTO link_outbox (device_id, seq, message_id, payload, stored_ms) VALUES (?, ?, ?, ?, ?)",
+        (device_id, seq, message_id, payload, now_ms),
+    )
+    return seq
+
+
+def advance_in(connection: sqlite3.Connection, device_id: str, epoch: bytes, seq: int, message_id: bytes) -> bool:
+    """Move the inbox's cursor within the effect's transaction; False when the message had its effect already."""
+    cursor = _inbox_cursor(connection, device_id)
+    reached = cursor.seq if cursor.epoch == epoch else 0
+    if seq <= reached:
+        return False
+    if seq != reached + 1:
+        raise StoreError(f"message {seq} of device {device_id} cannot follow {reached}: one is missing")
+    connection.execute("UPDATE links SET rx_epoch = ?, rx_seq = ? WHERE device_id = ?", (epoch, seq, device_id))
+    known = connection.execute(
+        "SELECT 1 FROM link_applied WHERE device_id = ? AND message_id = ?", (device_id, message_id)
+    ).fetchone()
+    if known is not None:
+        return False
+    connection.execute("UPDATE links SET applied = applied + 1 WHERE device_id = ?", (device_id,))
+    connection.execute(
+        """INSERT INTO link_applied (device_id, number, message_id)
+        SELECT device_id, applied, ?2 FROM links WHERE device_id = ?1""",
+        (device_id, message_id),
+    )
+    connection.execute(
+        """DELETE FROM link_applied WHERE device_id = ?1
+        AND number <= (SELECT applied FROM links WHERE device_id = ?1) - ?2""",
+        (device_id, REMEMBERED_IDS),
+    )
+    return True
+
+
+def _make(connection: sqlite3.Connection, device_id: str, epoch: bytes) -> None:
+    connection.execute(
+        "INSERT INTO links (device_id, tx_epoch) VALUES (?, ?) ON CONFLICT DO NOTHING", (device_id, epoch)
+    )
+
+
+def _link(connection: sqlite3.Connection, device_id: str, columns: str) -> tuple[bytes, int, int]:
+    row = connection.execute(
+        f"SELECT {columns} FROM links WHERE device_id = ?",  # noqa: S608 - constants of this file
+        (device_id,),
+    ).fetchone()
+    if row is None:
+        raise StoreError(f"device {device_id} has no link: it was removed")
+    return row[0], row[1], row[2]
+
+
+def _outbox_cursor(connection: sqlite3.Connection, device_id: str) -> OutboxCursor:
+    return OutboxCursor(*_link(connection, device_id, "tx_epoch, acked_seq, last_seq"))
+
+
+def _inbox_cursor(connection: sqlite3.Connection, device_id: str) -> InboxCursor:
+    epoch, seq, _ = _link(connection, device_id, "rx_epoch, rx_seq, applied")
+    return InboxCursor(epoch, seq)
+
+
+def _unacked_after(connection: sqlite3.Connection, device_id: str, seq: int, limit: int) -> tuple[Stored, ...]:
+    rows = connection.execute(
+        "SELECT seq, payload FROM link_outbox WHERE device_id = ? AND seq > ? ORDER BY seq LIMIT ?",
+        (device_id, seq, limit),
+    )
+    return tuple(Stored(*row) for row in rows)
+
+
+def _ack(connection: sqlite3.Connection, device_id: str, seq: int) -> None:
+    cursor = _outbox_cursor(connection, device_id)
+    if seq > cursor.last:
+        raise StoreError(f"device {device_id} acked message {seq}, the last one is {cursor.last}")
+    if seq > cursor.acked:
+        connection.execute("UPDATE links SET acked_seq = ? WHERE device_id = ?", (seq, device_id))
+        connection.execute("DELETE FROM link_outbox WHERE device_id = ? AND seq <= ?", (device_id, seq))
+
+
+def _renew(connection: sqlite3.Connection, device_id: str, epoch: bytes) -> OutboxCursor:
+    rows = connection.execute(
+        "SELECT message_id, payload, stored_ms FROM link_outbox WHERE device_id = ? ORDER BY seq", (device_id,)
+    ).fetchall()
+    connection.execute("DELETE FROM link_outbox WHERE device_id = ?", (device_id,))
+    connection.executemany(
+        "INSERT INTO link_outbox (device_id, seq, message_id, payload, stored_ms) VALUES (?, ?, ?, ?, ?)",
+        [(device_id, seq, *row) for seq, row in enumerate(rows, start=1)],
+    )
+    connection.execute(
+        "UPDATE links SET tx_epoch = ?, acked_seq = 0, last_seq = ? WHERE device_id = ?", (epoch, len(rows), device_id)
+    )
+    return OutboxCursor(epoch, 0, len(rows))

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import resource
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from microclaw.devices.identity.private_files import MAX_BYTES, make_folder, read_private, write_private
+from microclaw.errors import StoreError
+
+
+@contextmanager
+def disk_full_after(size_bytes: int) -> Iterator[None]:
+    """The kernel refuses to let files grow past this size, as a full disk does."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    previous = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, previous)
+
+
+def test_what_was_written_is_read(tmp_path: Path) -> None:
+    write_private(tmp_path / "key", b"one")
+    write_private(tmp_path / "key", b"two")
+    assert read_private(tmp_path / "key") == b"two"
+    assert (tmp_path / "key").stat().st_mode & 0o777 == 0o600
+    assert read_private(tmp_path / "none") is None
+
+
+@pytest.mark.parametrize("room", [0, 1, 500])
+def test_full_disk_leaves_the_old_file_and_no_half_one(tmp_path: Path, room: int) -> None:
+    write_private(tmp_path / "key", b"old")
+    with disk_full_after(room), pytest.raises(StoreError, match="cannot write"):
+        write_private(tmp_path / "key", b"n" * 1000)
+    assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("key", b"old")]
+
+
+@pytest.mark.parametrize("room", [0, 500])
+def test_full_disk_leaves_no_first_file(tmp_path: Path, room: int) -> None:
+    with disk_full_after(room), pytest.raises(StoreError, match="cannot write"):
+        write_private(tmp_path / "key", b"n" * 1000)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_link_in_the_files_place_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").write_bytes(b"key")
+    (tmp_path / "key").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(StoreError, match="cannot read"):
+        read_private(tmp_path / "key")
+
+
+def test_oversized_file_is_refused(tmp_path: Path) -> None:
+    write_private(tmp_path / "key", bytes(MAX_BYTES + 1))
+    with pytest.raises(StoreError, match="larger than"):
+        read_private(tmp_path / "key")
+
+
+def test_folder_open_to_others_is_refused(tmp_path: Path) -> None:
+    make_folder(tmp_path / "identity")
+    (tmp_path / "identity").chmod(0o755)
+    with pytest.raises(StoreError, match="open to others"):
+        make_folder(tmp_path / "identity")

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from microclaw.errors import StoreError
+from microclaw.store.database import Database
+from microclaw.store.identity import NOTED_USE_MS, CertificateRow, IdentityTable, SecretRow, TokenUse
+
+DAY_MS = 86_400_000
+
+
+def hash_of(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()
+
+
+A, B, SECRET = hash_of("a"), hash_of("b"), hash_of("secret")
+
+
+@pytest.fixture
+def table(database: Database) -> IdentityTable:
+    return IdentityTable(database)
+
+
+async def use(table: IdentityTable, token: bytes, at_ms: int) -> TokenUse:
+    return await table.use_token("d-1", token, at_ms, unused_since_ms=at_ms - 90 * DAY_MS)
+
+
+async def test_authority_is_remembered_and_no_other_accepted(table: IdentityTable) -> None:
+    assert await table.authority() is None
+    await table.pin_authority("aa", 1)
+    await table.pin_authority("aa", 2)
+    with pytest.raises(StoreError, match="trust the authority aa, not bb"):
+        await table.pin_authority("bb", 3)
+    assert await table.authority() == "aa"
+
+
+async def test_beginning_anew_forgets_the_authority_and_revokes_everything(table: IdentityTable) -> None:
+    await table.pin_authority("aa", 1)
+    await table.grant_token("d-1", A, 1)
+    await table.grant_certificate(CertificateRow("c1", "d-2", 1, 100))
+    await table.add_secret(SecretRow(SECRET, None, None, None, 100), 1)
+    assert await table.begin_anew(5) == 2
+    assert await table.authority() is None
+    assert await use(table, A, 6) is TokenUse.REVOKED
+    assert [row.revoked_ms for row in await table.certificates_of("d-2")] == [5]
+    assert await table.secret(SECRET, 6) is None
+
+
+async def test_first_use_of_the_pending_token_promotes_it(table: IdentityTable) -> None:
+    await table.grant_token("d-1", A, 1)
+    assert await table.put_pending("d-1", B, 2, current=A, seen=None)
+    assert await use(table, A, 3) is TokenUse.CURRENT
+    assert await use(table, B, 4) is TokenUse.PROMOTED
+    assert await use(table, B, 5) is TokenUse.CURRENT
+    assert await use(table, A, 6) is TokenUse.COPIED
+    assert await use(table, B, 7) is TokenUse.REVOKED
+
+
+async def test_pending_token_is_only_put_where_it_was_expected(table: IdentityTable) -> None:
+    await table.grant_token("d-1", A, 1)
+    assert not await table.put_pending("d-1", B, 2, current=B, seen=None)
+    assert not await table.put_pending("d-1", B, 2, current=A, seen=B)
+    assert not await table.put_pending("d-2", B, 2, current=A, seen=None)
+    assert [row.hash for row in await table.tokens_of("d-1")] == [A]
+
+
+async def test_use_is_noted_at_most_once_an_hour(table: IdentityTable) -> None:
+    await table.grant_token("d-1", A, 0)
+    noted = []
+    for at_ms in (10, 20, 10 + NOTED_USE_MS, 20 + NOTED_USE_MS):
+        await use(table, A, at_ms)
+        noted.append((await table.tokens_of("d-1"))[0].used_ms)
+    assert noted == [10, 10, 10 + NOTED_USE_MS, 10 + NOTED_USE_MS]
+
+
+async def test_revoking_counts_what_could_still_open_something(table: IdentityTable) -> None:
+    await table.grant_token("d-1", A, 1)
+    await table.put_pending("d-1", B, 2, current=A, seen=None)
+    assert await table.revoke("d-1", 3) == 2
+    assert await table.revoke("d-1", 4) == 0
+    assert await table.revoke("unheard", 4) == 0
+
+
+async def test_certificate_supersedes_tokens_and_tokens_certificates(table: IdentityTable) -> None:
+    await table.grant_certificate(CertificateRow("c1", "d-1", 1, 100))
+    await table.grant_token("d-1", A, 2)
+    await table.grant_certificate(CertificateRow("c2", "d-1", 3, 100))
+    assert [(row.serial, row.revoked_ms) for row in await table.certificates_of("d-1")] == [("c1", 2), ("c2", None)]
+    assert [row.state for row in await table.tokens_of("d-1")] == ["retired"]
+
+
+async def test_first_use_of_a_certificate_is_noted(table: IdentityTable) -> None:
+    granted = CertificateRow("c1", "d-1", 1, 100)
+    await table.grant_certificate(granted)
+    assert await table.use_certificate("c1", 7) == granted
+    assert (await table.certificates_of("d-1"))[0].used_ms == 7
+    assert await table.use_certificate("c2", 7) is None
+
+
+async def test_secret_that_is_gone_grants_nothing(table: IdentityTable) -> None:
+    assert not await table.grant_token("d-1", A, 1, secret=SECRET)
+    assert not await table.grant_certificate(CertificateRow("c1", "d-1", 1, 100), secret=SECRET)
+    assert await table.tokens_of("d-1") == ()
+    assert await table.certificates_of("d-1") == ()
+
+
+async def test_secret_belongs_to_the_device_it_first_paired(table: IdentityTable) -> None:
+    await table.add_secret(SecretRow(SECRET, None, "lamp", "virtual", 100), 1)
+    assert await table.grant_token("d-1", A, 2, secret=SECRET)
+    assert await table.secret(SECRET, 3) == SecretRow(SECRET, "d-1", "lamp", "virtual", 100)
+    assert not await table.grant_token("d-2", B, 3, secret=SECRET)
+    assert await table.grant_token("d-1", B, 4, secret=SECRET)
+
+
+async def test_expired_secrets_are_forgotten(table: IdentityTable, database: Database) -> None:
+    await table.add_secret(SecretRow(SECRET, None, None, None, 100), 1)
+    assert await table.secret(SECRET, 100) is None
+    await table.add_secret(SecretRow(A, None, None, None, 200), 100)
+    (count,) = await database.read(lambda c: c.execute("SELECT count(*) FROM pairing_secrets").fetchone())
+    assert count == 1
+
+
+async def test_credentials_outlive_the_host(store_path: Path) -> None:
+    async with Database.open(store_path) as database:
+        await IdentityTable(database).grant_token("d-1", A, 1)
+        await IdentityTable(database).put_pending("d-1", B, 2, current=A, seen=None)
+    async with Database.open(store_path) as database:
+        assert await use(IdentityTable(database), B, 3) is TokenUse.PROMOTED
