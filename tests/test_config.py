@@ -59,6 +59,15 @@ def test_socket_of_a_long_home_goes_to_a_short_private_place(tmp_path: Path, sho
     assert load_settings(environ, home=home / "other").control_socket != control
 
 
+def test_short_place_that_somebody_linked_elsewhere_is_refused(tmp_path: Path, short_folder: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (short_folder / f"microclaw-{os.getuid()}").symlink_to(tmp_path / "mine")
+    environ = {"MICROCLAW_HOME": str(tmp_path / ("x" * 120)), "XDG_RUNTIME_DIR": str(short_folder)}
+    with pytest.raises(ConfigError, match="symbolic link"):
+        load_settings(environ)
+    assert not any((tmp_path / "mine").iterdir())
+
+
 def test_runtime_folder_that_is_too_long_itself_is_passed_over(tmp_path: Path) -> None:
     home = tmp_path / ("long" * 30)
     control = load_settings({"XDG_RUNTIME_DIR": str(tmp_path / ("deep" * 30))}, home=home).control_socket
