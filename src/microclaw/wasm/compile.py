@@ -30,6 +30,7 @@ from microclaw.wasm.pins import check_pins
 from microclaw.wasm.plain_formats import format_defines
 from microclaw.wasm.process import Processes, in_worker
 from microclaw.wasm.reader import FeatureError, ModuleError
+from microclaw.wasm.sketch import sketch_defines
 from microclaw.wasm.source_text import SourceText, read_source
 from microclaw.wasm.symbols import Variable, read_symbols
 from microclaw.wasm.toolchain import HEADERS, OPTIMIZATIONS, STACK_BYTES, Toolchain, find_toolchain
@@ -96,7 +97,10 @@ async def compile_module(
     cache = cache or _default_cache()
     commands = (
         toolchain.compile_command(
-            text.file, optimization, (*board_defines(board), *own_defines(text), *format_defines(text)), stack_bytes
+            text.file,
+            optimization,
+            (*board_defines(board), *own_defines(text), *format_defines(text), *sketch_defines(text)),
+            stack_bytes,
         ),
         toolchain.link_command({}, stack_bytes),
         binaryen_identity(),

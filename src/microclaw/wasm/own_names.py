@@ -12,7 +12,7 @@ GUARDED: Final = frozenset(
     (
         *("printf", "sprintf", "snprintf", "vprintf", "vsprintf", "vsnprintf", "fprintf", "vfprintf"),
         *("strlcpy", "strlcat", "itoa", "utoa", "ltoa"),
-        *("log", "delay", "delay_ms", "delayMicroseconds", "millis", "micros"),
+        *("log", "delay", "delay_ms", "delayMicroseconds", "millis", "micros", "min", "max", "constrain", "map"),
     )
 )
 _BEHIND_A_VARIABLE: Final = frozenset("=;[,")
