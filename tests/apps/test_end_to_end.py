@@ -22,7 +22,7 @@ from microclaw.apps.verify import take_baseline
 from microclaw.boards.reader import load_board
 from microclaw.bus.bus import Bus
 from microclaw.bus.events import Step
-from microclaw.devices.calls import AppInstall, AppList, EdgesRead, GpioGet
+from microclaw.devices.calls import AppInstall, AppList, AppStates, EdgesRead, GpioGet
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
 from microclaw.errors import (
@@ -200,6 +200,28 @@ async def test_three_apps_run_and_a_fourth_is_refused(bench: Bench) -> None:
     with pytest.raises(TooManyApps, match="one, three, two"):
         await bench.deploy("four", pin=7)
     assert await bench.names() == ["one", "three", "two"]
+
+
+async def test_a_full_board_gives_up_a_program_that_has_ended(bench: Bench) -> None:
+    await bench.deploy("one", pin=4)
+    beep = """
+    #include <unistd.h>
+    #include "microclaw.h"
+    int main(void) {
+        int out = gpio_open(5, GPIO_OUT);
+        gpio_set(out, 1);
+        usleep(20 * 1000);
+        gpio_set(out, 0);
+        return 0;
+    }
+    """
+    await bench.deploy("beep", source=beep)
+    await bench.deploy("three", pin=6)
+    states = {app.name: app.state for app in await bench.device.call(AppStates())}
+    assert states["beep"] == "returned"  # its trial and its verification took longer than its 20 ms
+    await bench.deploy("four", pin=7)
+    assert await bench.names() == ["four", "one", "three"]
+    assert any("beep had ended" in step.text for step in bench.steps)
 
 
 async def test_a_pin_in_use_is_refused(bench: Bench) -> None:

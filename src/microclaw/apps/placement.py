@@ -16,7 +16,7 @@ from microclaw.apps.change import AppVersion, ChangeKind, PutApp, RemoveApp
 from microclaw.apps.ledger import DesiredApp, Ledger
 from microclaw.apps.verify import Baseline, take_baseline
 from microclaw.bus.events import Report, Step
-from microclaw.devices.calls import AppEntry, AppInstall, AppList, AppUninstall
+from microclaw.devices.calls import AppEntry, AppInstall, AppList, AppStates, AppUninstall
 from microclaw.devices.device import Device
 from microclaw.errors import (
     AppExists,
@@ -75,6 +75,11 @@ class Placement:
         """
         listed = await device.call(AppList())
         wanted = await self._ledger.desired(device.device_id)
+        if (ended := await _ended_in_the_way(device, name, listed, wanted)) is not None:
+            await self.take_off(device, ended)
+            report(Step("deploy", f"{ended} had ended: taken off {device.name} to make room"))
+            listed = await device.call(AppList())
+            wanted = await self._ledger.desired(device.device_id)
         before = next((app.version for app in wanted if app.name == name), None)
         there = any(app.name == name for app in listed)
         _check_room(device, name, listed, wanted, there=there, foreign=there and before is None, take_over=take_over)
@@ -175,6 +180,17 @@ class Placement:
             report(Step("deploy", text, "failed", next_step="the host tries again every few seconds"))
         else:
             report(Step("deploy", f"the former {name} is back on {device.name}"))
+
+
+async def _ended_in_the_way(
+    device: Device, name: str, listed: Sequence[AppEntry], wanted: Sequence[DesiredApp]
+) -> str | None:
+    """A program of ours whose main is over, on a board that is full and can tell."""
+    names = {app.name for app in listed}
+    if name in names or len(names) < device.board.firmware.max_apps or not device.supports(AppStates.method):
+        return None
+    over = {app.name for app in await device.call(AppStates()) if app.state == "returned"}
+    return next((app.name for app in wanted if app.name in names & over), None)
 
 
 def _outcome_unknown(error: MicroclawError) -> bool:

@@ -90,11 +90,8 @@ def list_apps(ctx: typer.Context) -> None:
     if not apps:
         options.say("no programs on any device")
         return
-    rows = [
-        (a["name"], a["device"], a["condition"], _pins(a), a["heap_bytes"], "another host" if a["foreign"] else "")
-        for a in apps
-    ]
-    options.table(rows, head=("NAME", "DEVICE", "STATE", "PINS", "HEAP", "FROM"))
+    rows = [(a["name"], a["device"], a["condition"], _pins(a), a["heap_bytes"], a["error"] or _origin(a)) for a in apps]
+    options.table(rows, head=("NAME", "DEVICE", "STATE", "PINS", "HEAP", "NOTE"))
 
 
 def show(ctx: typer.Context, name: str) -> None:
@@ -171,6 +168,10 @@ def _undone(change: dict[str, Any]) -> str:
     if change["undone_by"]:
         return f"undone by {change['undone_by']}"
     return f"undoes {change['undoes']}" if change["undoes"] else ""
+
+
+def _origin(app: dict[str, Any]) -> str:
+    return "of another host" if app["foreign"] else ""
 
 
 def _pins(app: dict[str, Any]) -> str:

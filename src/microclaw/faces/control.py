@@ -271,8 +271,9 @@ async def _close(writer: asyncio.StreamWriter) -> None:
 
 
 def _app_state(row: wire.AppRow) -> AppState:
+    state = "returned" if row.state == "running" and row.kind_of_end == "returned" else row.state
     return AppState(
-        row.name, row.state, row.error, row.heap_bytes, row.peak_heap_bytes, row.peak_stack_bytes, tuple(row.pins)
+        row.name, state, row.error, row.heap_bytes, row.peak_heap_bytes, row.peak_stack_bytes, tuple(row.pins)
     )
 
 

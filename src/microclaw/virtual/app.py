@@ -103,6 +103,10 @@ class App:
         """How deep its shadow stack went; 0 when the module does not tell where that stack is."""
         return self._peak_stack_bytes
 
+    def told_end(self) -> None:
+        """The program said that its main is over: nothing of it runs any more, though the firmware keeps it listed."""
+        self.kind_of_end = self.kind_of_end or "returned"
+
     @property
     def is_alive(self) -> bool:
         """Whether it runs, or waits for something to do."""

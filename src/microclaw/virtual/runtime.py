@@ -11,6 +11,7 @@ from microclaw.virtual.app import App
 from microclaw.virtual.board import Board, PowerEvent
 from microclaw.virtual.module import MAGIC, VERSION, prepare
 from microclaw.virtual.nodes.ledc import Ledc
+from microclaw.wire.wasmachine.request import ENDED_EVENT, Action, Request
 
 MIN_HEAP_BYTES: Final = 256
 _DEATH_S: Final = 1.0
@@ -54,7 +55,7 @@ class Runtime:
         heap_bytes = max(heap_bytes, MIN_HEAP_BYTES)
         app = App(self.board, self._ledc, name, wasm, heap_bytes=heap_bytes, timers=timers, watchdog_ms=watchdog_ms)
         app.process.send_response = lambda payload: self.on_response(app, payload)
-        app.process.send_request = lambda payload: self.on_event(app, payload)
+        app.process.send_request = lambda payload: self._sent(app, payload)
         firmware = self.board.profile.firmware
         groups = frozenset(group.replace("-", "_") for group in firmware.native_groups)
         try:
@@ -69,6 +70,12 @@ class Runtime:
             raise InvalidModule("Install WASM app failed: instantiate wasm runtime failed.") from exc
         self.apps[name] = app
         return app
+
+    def _sent(self, app: App, payload: bytes) -> None:
+        request = Request.decode(payload)
+        if request.action == Action.EVENT and request.url == ENDED_EVENT:
+            app.told_end()
+        self.on_event(app, payload)
 
     def unload(self, app: App) -> None:
         """Take an app that ended out of the list."""

@@ -18,6 +18,7 @@ FORMAT_RAW: Final = 98
 FORMAT_ATTRIBUTES: Final = 99
 QUERY_RECEIVER: Final = -3  # what the manager puts into the receiver field of query answers
 APPLET_URL: Final = "/applet"
+ENDED_EVENT: Final = "ended"  # what the shim of a program that blocks in main sends when main is over
 MAX_NAME_BYTES: Final = 126
 MAX_TIMERS: Final = 30
 MIN_HEAP_BYTES: Final = 256
