@@ -16,7 +16,8 @@ from cryptography.x509.oid import NameOID
 from microclaw.devices.identity.authenticate import Authenticator
 from microclaw.devices.identity.authority import Authority
 from microclaw.devices.identity.credentials import Reason, Refusal
-from microclaw.devices.identity.host_names import HostNames, host_names
+from microclaw.devices.identity.host_identity import HostIdentity
+from microclaw.devices.identity.host_names import host_names
 from microclaw.devices.identity.pairing import Paired, PairingDesk, PendingPairing
 from microclaw.devices.identity.provision import Provisioner
 from microclaw.devices.identity.revocation import Revocation, Revoked
@@ -64,20 +65,41 @@ class Devices:
 
 @dataclass
 class Host:
-    """All parts of one host's identity, joined as the host joins them."""
+    """A host's identity as it really is, with what a test turns and looks at."""
 
     folder: Path
     clock: Clock
-    table: IdentityTable
-    authority: Authority
-    names: HostNames
-    tokens: Tokens
-    revocation: Revocation
-    authenticator: Authenticator
-    desk: PairingDesk
-    provisioner: Provisioner
+    identity: HostIdentity
     devices: Devices
     revoked: list[Revoked] = field(default_factory=list)
+
+    @property
+    def table(self) -> IdentityTable:
+        return self.identity.table
+
+    @property
+    def authority(self) -> Authority:
+        return self.identity.authority
+
+    @property
+    def tokens(self) -> Tokens:
+        return self.identity.tokens
+
+    @property
+    def revocation(self) -> Revocation:
+        return self.identity.revocation
+
+    @property
+    def authenticator(self) -> Authenticator:
+        return self.identity.authenticator
+
+    @property
+    def desk(self) -> PairingDesk:
+        return self.identity.desk
+
+    @property
+    def provisioner(self) -> Provisioner:
+        return self.identity.provisioner
 
     async def pair_token(self, device_id: str | None = None) -> tuple[str, str]:
         """A device paired by code: its id and token."""
@@ -123,9 +145,14 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-async def table(tmp_path: Path) -> AsyncIterator[IdentityTable]:
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
     async with Database.open(tmp_path / "home" / "store.db") as database:
-        yield IdentityTable(database)
+        yield database
+
+
+@pytest.fixture
+def table(database: Database) -> IdentityTable:
+    return IdentityTable(database)
 
 
 @pytest.fixture
@@ -134,40 +161,20 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def host(folder: Path, table: IdentityTable, clock: Clock) -> Host:
+async def host(folder: Path, database: Database, clock: Clock) -> Host:
     drawn = random.Random(4)
-    authority = await Authority.open(folder, table, NAMES, now_ms=clock.ms, random_bytes=drawn.randbytes)
-    tokens = Tokens(table, now_ms=clock.ms, random_bytes=drawn.randbytes)
-    revocation = Revocation(table, now_ms=clock.ms)
     devices = Devices()
-    host = Host(
+    identity = await HostIdentity.open(
         folder,
-        clock,
-        table,
-        authority,
-        NAMES,
-        tokens,
-        revocation,
-        Authenticator(authority.certificate, table, revocation, now_ms=clock.ms),
-        PairingDesk(
-            authority=authority,
-            table=table,
-            tokens=tokens,
-            revocation=revocation,
-            enrol=devices,
-            now_ms=clock.ms,
-            clock_s=clock.s,
-            random_below=drawn.randrange,
-        ),
-        Provisioner(
-            table,
-            host="lab.local",
-            port=8443,
-            ca_sha256=authority.fingerprint,
-            now_ms=clock.ms,
-            random_bytes=drawn.randbytes,
-        ),
-        devices,
+        database,
+        names=NAMES,
+        port=8443,
+        enrol=devices,
+        now_ms=clock.ms,
+        clock_s=clock.s,
+        random_bytes=drawn.randbytes,
+        random_below=drawn.randrange,
     )
-    revocation.listen(host.revoked.append)
+    host = Host(folder, clock, identity, devices)
+    identity.revocation.listen(host.revoked.append)
     return host

@@ -191,7 +191,8 @@ def _read_server(path: Path, authority: x509.Certificate) -> KeyPair | None:
     try:
         pair = KeyPair.from_pem(content)
         pair.certificate.verify_directly_issued_by(authority)
-    except (ValueError, TypeError, InvalidSignature):
+        pair.certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except (ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound):
         return None
     return pair
 

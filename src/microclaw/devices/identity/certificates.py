@@ -28,6 +28,17 @@ BACKDATED: Final = timedelta(days=1)
 MAX_CSR_BYTES: Final = 2048
 SERIAL_BYTES: Final = 16
 URN: Final = "urn:microclaw:device:"
+# What the library raises for input it cannot read; half of them are no ValueErrors.
+_UNREADABLE: Final = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    InvalidSignature,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.ExtensionNotFound,
+    x509.UnsupportedGeneralNameType,
+)
 DEVICE_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -52,8 +63,8 @@ class KeyPair:
             key = serialization.load_pem_private_key(pem, password=None)
             certificate = x509.load_pem_x509_certificate(pem)
             public = certificate.public_key()
-        except (TypeError, UnsupportedAlgorithm, x509.UnsupportedGeneralNameType) as exc:
-            raise ValueError(str(exc)) from exc
+        except _UNREADABLE as exc:
+            raise ValueError(str(exc) or type(exc).__name__) from exc
         if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(public, ec.EllipticCurvePublicKey):
             raise ValueError("its keys are not elliptic curve keys")
         if key.public_key().public_numbers() != public.public_numbers():
@@ -79,7 +90,7 @@ def check_authority(pair: KeyPair) -> None:
     try:
         pair.certificate.verify_directly_issued_by(pair.certificate)
         constraints = pair.certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
-    except (InvalidSignature, TypeError, ValueError, x509.ExtensionNotFound) as exc:
+    except _UNREADABLE as exc:
         raise ValueError("its certificate is not an authority's") from exc
     if not constraints.ca:
         raise ValueError("its certificate is not an authority's")
@@ -122,8 +133,8 @@ def read_csr(der: bytes) -> ec.EllipticCurvePublicKey:
         request = x509.load_der_x509_csr(der)
         key = request.public_key()
         proven = request.is_signature_valid
-    except (ValueError, TypeError, UnsupportedAlgorithm, InvalidSignature) as exc:
-        raise ProtocolError(f"the certificate request cannot be read: {exc}") from exc
+    except _UNREADABLE as exc:
+        raise ProtocolError(f"the certificate request cannot be read: {exc or type(exc).__name__}") from exc
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
         raise ProtocolError("the certificate request is not for a P-256 key")
     if not proven:
@@ -138,7 +149,7 @@ def read_device_certificate(der: bytes, authority: x509.Certificate) -> tuple[st
         certificate.verify_directly_issued_by(authority)
         usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (ValueError, TypeError, UnsupportedAlgorithm, InvalidSignature, x509.ExtensionNotFound) as exc:
+    except _UNREADABLE as exc:
         raise ProtocolError(f"not a certificate of this host: {exc or type(exc).__name__}") from exc
     uris = names.get_values_for_type(x509.UniformResourceIdentifier)
     if ExtendedKeyUsageOID.CLIENT_AUTH not in usage or len(uris) != 1 or not uris[0].startswith(URN):
