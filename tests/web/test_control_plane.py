@@ -161,7 +161,7 @@ def test_broken_source_fails_at_compile_and_touches_no_board(host: HostClient) -
     assert [(s.stage, s.state) for s in steps] == [("compile", "failed")]
     assert isinstance(end, Failure)
     assert end.code == "build_error"
-    assert ":1:31:" in end.diagnostics[0]
+    assert ":1:31:" in end.diagnostics[0]["text"]
     assert host.get("/v1/changes")["changes"] == before
 
 

@@ -86,7 +86,7 @@ def test_compile_error_carries_diagnostics_with_their_place(api: tuple[str, int]
     status, _, answer = ask(api, "POST", "/api/compile-wasm", body, {"Content-Type": "application/json"})
     assert status == 422
     assert answer["error"]["code"] == "build_error"
-    assert ":1:31: error: expected ';'" in answer["error"]["diagnostics"][0]
+    assert ":1:31: error: expected ';'" in answer["error"]["diagnostics"][0]["text"]
 
 
 def test_compiler_availability_is_told(api: tuple[str, int]) -> None:

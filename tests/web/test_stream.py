@@ -45,7 +45,7 @@ EVENTS: list[StreamEvent] = [
         "look",
     ),
     Result({"a": [1, None, {"b": "c"}]}),
-    Failure("build_error", "no", "yes", ("d1", "d2"), 4),
+    Failure("build_error", "no", "yes", ({"text": "d1", "line": 3}, {"text": "d2", "line": None}), 4),
     Failure("failed", "no"),
     Keepalive(),
 ]
@@ -87,4 +87,4 @@ def test_build_error_keeps_its_diagnostics() -> None:
     failure = failure_of(error)
     assert failure.code == "build_error"
     assert failure.message == "blink.c:5:31: error: expected ';'"
-    assert "hint: add it" in failure.diagnostics[0]
+    assert "hint: add it" in failure.diagnostics[0]["text"]

@@ -56,7 +56,12 @@ def build(
                 "imports": [i.name for i in image.imports],
                 "exports": list(image.exports),
                 "pins": list(image.pins),
-                "warnings": [w.render() for w in image.warnings],
+                "memory": {
+                    "initial_bytes": image.memory.initial_bytes,
+                    "static_bytes": image.memory.static_bytes,
+                    "stack_bytes": image.memory.stack_bytes,
+                },
+                "warnings": [w.to_json() for w in image.warnings],
             },
         )
     elif not options.quiet:

@@ -105,7 +105,7 @@ def _report(error: MicroclawError, options: Invocation) -> int:
     if options.json:
         options.document("error", {"error": failure_object(failure)})
     sys.stderr.write(f"error: {clean_line(failure.message)}\n")
-    for line in "\n".join(failure.diagnostics).splitlines():
+    for line in "\n".join(d["text"] for d in failure.diagnostics).splitlines():
         if line != failure.message:
             sys.stderr.write(clean(line) + "\n")
     if failure.next_step:

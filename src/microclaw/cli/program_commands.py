@@ -63,7 +63,8 @@ def try_program(
         import json
         import sys
 
-        sys.stdout.write(json.dumps(trial.to_json(), ensure_ascii=False) + "\n")
+        document = {**trial.to_json(), "diagnostics": [found.to_json() for found in image.warnings]}
+        sys.stdout.write(json.dumps(document, ensure_ascii=False) + "\n")
     else:
         show_trial(options.terminal(), trial)
     if not trial.ok:

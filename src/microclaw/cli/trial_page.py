@@ -10,6 +10,7 @@ from microclaw.apps.trial import Trial, try_image
 from microclaw.boards.profile import BoardProfile
 from microclaw.bus.events import Step
 from microclaw.channels.terminal import Terminal
+from microclaw.wasm.checks import memory_map
 from microclaw.wasm.image import Image
 
 MAX_LOG_LINES = 20
@@ -24,6 +25,7 @@ def show_image(terminal: Terminal, image: Image, *, optimization: str, heap_byte
     took_ms = None if image.cached or not image.compile_ms else image.compile_ms
     terminal.step(Step("compile", compiled(image, optimization), took_ms=took_ms))
     terminal.row("check", checked(image, heap_bytes))
+    terminal.row("", f"memory {image.memory.initial_bytes // 1024} KB: {memory_map(image.memory, heap_bytes)}")
     for warning in image.warnings:
         terminal.warning(warning.render())
 

@@ -84,7 +84,7 @@ def compile_router(compile_source: Compile) -> APIRouter:
                 "stackBytes": image.memory.stack_bytes,
             },
             "pins": list(image.pins),
-            "warnings": [w.render() for w in image.warnings],
+            "warnings": [w.to_json() for w in image.warnings],
         }
 
     @router.get("/api/compile-wasm", summary="Whether a compiler is there")

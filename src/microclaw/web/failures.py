@@ -65,7 +65,9 @@ async def _invalid(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     faults = tuple(_fault(e) for e in error.errors()[:10])
     next_step = "correct that value; the form of every request is at /api/docs"
-    return failure_response(Failure("bad_request", faults[0], next_step, faults, exit_code=2), 422)
+    return failure_response(
+        Failure("bad_request", faults[0], next_step, tuple({"text": fault} for fault in faults), 2), 422
+    )
 
 
 async def _http(request: Request, error: Exception) -> JSONResponse:

@@ -27,12 +27,12 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """The end of a stream that failed: errors.py's code, and a diagnostic rendered per entry."""
+    """The end of a stream that failed: errors.py's code, and each diagnostic as `Diagnostic.to_json` has it."""
 
     code: str
     message: str
     next_step: str | None = None
-    diagnostics: tuple[str, ...] = ()
+    diagnostics: tuple[JsonObject, ...] = ()
     exit_code: int = 1
 
 
@@ -119,7 +119,7 @@ def failure_object(failure: Failure) -> JsonObject:
 
 def failure_of(error: MicroclawError) -> Failure:
     """A raised error as it is told to whoever asked."""
-    diagnostics = tuple(d.render() for d in getattr(error, "diagnostics", ()))
+    diagnostics = tuple(d.to_json() for d in getattr(error, "diagnostics", ()))
     return Failure(error.code, error.message, error.next_step, diagnostics, error.exit_code)
 
 
@@ -143,7 +143,7 @@ def failure_from(value: Mapping[str, Any]) -> Failure:
         code=str(value["code"]),
         message=str(value["message"]),
         next_step=_text_or_none(value.get("next")),
-        diagnostics=tuple(str(d) for d in value.get("diagnostics", ())),
+        diagnostics=tuple({**d, "text": str(d["text"])} for d in value.get("diagnostics", ())),
         exit_code=int(value.get("exit_code", 1)),
     )
 
