@@ -40,30 +40,40 @@ class Finished:
 
 
 class Processes:
-    """Runs the processes of one build, one after another in a worker thread; `stop` may be called from any other."""
+    """Runs the processes of one build from a worker thread; `stop` may be called from any other."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._running: subprocess.Popen[bytes] | None = None
+        self._running: list[subprocess.Popen[bytes]] = []
         self._stopped = False
 
     def run(self, command: Sequence[str], directory: Path, *, time_limit_s: float = TIME_LIMIT_S) -> Finished:
         """Run a command to its end, its output bounded; it is killed with its process group when time is up."""
+        return self.run_together([command], directory, time_limit_s=time_limit_s)[0]
+
+    def run_together(
+        self, commands: Sequence[Sequence[str]], directory: Path, *, time_limit_s: float = TIME_LIMIT_S
+    ) -> list[Finished]:
+        """Run commands side by side, each as by `run`."""
         started = time.perf_counter()
         with self._lock:
             if self._stopped:
                 raise Stopped
-            process = self._running = _start(command, directory)
-        output, timed_out = _wait(process, started + time_limit_s)
-        took_ms = (time.perf_counter() - started) * 1e3
-        return Finished(process.returncode, output.decode(errors="replace"), timed_out, took_ms)
+            self._running = processes = [_start(command, directory) for command in commands]
+        finished = []
+        for process in processes:
+            output, timed_out = _wait(process, started + time_limit_s)
+            took_ms = (time.perf_counter() - started) * 1e3
+            finished.append(Finished(process.returncode, output.decode(errors="replace"), timed_out, took_ms))
+        return finished
 
     def stop(self) -> None:
         """Kill what runs and let nothing more begin."""
         with self._lock:
             self._stopped = True
-            if self._running is not None and self._running.returncode is None:
-                _kill_group(self._running)
+            for process in self._running:
+                if process.returncode is None:
+                    _kill_group(process)
 
 
 class Stopped(Exception):

@@ -97,9 +97,15 @@ class Toolchain:
         return [*self.compiler, *_COMPILE, *own, "-Wall", "-Werror", *map(str, files)]
 
     def link_command(
-        self, libraries: Mapping[str, Path], stack_bytes: int, entry: Entry = "none", *, names: bool = False
+        self,
+        libraries: Mapping[str, Path],
+        stack_bytes: int,
+        entry: Entry = "none",
+        *,
+        names: bool = False,
+        output: str = "program.wasm",
     ) -> list[str]:
-        """Link program.o to program.wasm; of our own libraries joins only what is needed.
+        """Link program.o to `output`; of our own libraries joins only what is needed.
 
         The stack lies below the data, so that an overflow traps instead of changing variables. With `names` the
         functions keep theirs, for callgraph.py to read.
@@ -110,7 +116,7 @@ class Toolchain:
         if entry != "none":
             wanted.append("--undefined=on_init")
         searched = [str(libraries[folder]) for folder in _SEARCHED[entry] if folder in libraries]
-        return [*self.linker, *_LINK, *wanted, "program.o", *searched, "-o", "program.wasm"]
+        return [*self.linker, *_LINK, *wanted, "program.o", *searched, "-o", output]
 
 
 @functools.cache
