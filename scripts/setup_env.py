@@ -24,9 +24,12 @@ def main():
     parser.add_argument("--lock", default="requirements.lock", help="the lock file with hashes")
     parser.add_argument("--wheel", help="install this wheel instead of the checkout")
     options = parser.parse_args()
-    version = "%d.%d" % sys.version_info[:2]  # this line must also parse on a Python that is too old
+    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
     if sys.version_info < OLDEST:
-        fail("Python %s is too old, microclaw needs 3.11 or newer" % version, "install python3.11 or newer, then run make again")
+        fail(
+            f"Python {version} is too old, microclaw needs 3.11 or newer",
+            "install python3.11 or newer, then run make again",
+        )
     venv = (ROOT / options.venv).resolve()
     project = Path(options.wheel).resolve() if options.wheel else ROOT
     stamp = venv / ".made-from"
@@ -53,8 +56,7 @@ def make_venv(venv):
     if uv:
         tries.append([uv, "venv", "-q", "--seed", "--python", sys.executable, str(venv)])
     for command in tries:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode == 0 and subprocess.run([venv / "bin" / "python", "-m", "pip", "--version"], capture_output=True, check=False).returncode == 0:
+        if run_quietly(command) and run_quietly([str(venv / "bin" / "python"), "-m", "pip", "--version"]):
             return
         shutil.rmtree(venv, ignore_errors=True)
     if bootstrap_virtualenv(venv):
@@ -68,23 +70,27 @@ def make_venv(venv):
 def bootstrap_virtualenv(venv):
     """Where Debian left out ensurepip but pip is there: a virtualenv of our own, outside of the system."""
     own = venv.parent / (venv.name + "-bootstrap")
-    done = subprocess.run(
-        [sys.executable, "-m", "pip", "install", "-q", "--target", str(own), "virtualenv"], capture_output=True, check=False
-    )
-    if done.returncode == 0:
-        environment = dict(os.environ, PYTHONPATH=str(own))
-        done = subprocess.run([sys.executable, "-m", "virtualenv", "-q", str(venv)], env=environment, capture_output=True, check=False)
+    made = run_quietly([sys.executable, "-m", "pip", "install", "-q", "--target", str(own), "virtualenv"])
+    made = made and run_quietly([sys.executable, "-m", "virtualenv", "-q", str(venv)], PYTHONPATH=str(own))
     shutil.rmtree(own, ignore_errors=True)
-    return done.returncode == 0 and (venv / "bin" / "python").exists()
+    return made
+
+
+def run_quietly(command, **more_environment):
+    done = subprocess.run(command, env={**os.environ, **more_environment}, capture_output=True, check=False)
+    return done.returncode == 0
 
 
 def install_locked(python, lock):
     total = sum(1 for line in lock.read_text().splitlines() if "==" in line and not line.startswith((" ", "#")))
-    command = [python, "-m", "pip", "install", "--require-hashes", "--no-deps", "--only-binary", ":all:", "--progress-bar", "off"]
+    command = [python, "-m", "pip", "install", "--require-hashes", "--no-deps", "--only-binary", ":all:"]
+    command += ["--progress-bar", "off"]
     command += ["--disable-pip-version-check", "--no-input", "-r", lock]
     tail = []
     seen = 0
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace") as pip:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    ) as pip:
         for line in pip.stdout:
             tail = [*tail[-19:], line.rstrip()]
             if line.startswith(("Collecting", "Requirement already", "Ignoring")):
@@ -95,11 +101,24 @@ def install_locked(python, lock):
     progress_end()
     if pip.returncode != 0:
         print("\n".join(tail), file=sys.stderr)
-        fail("pip could not install the locked dependencies (its last lines are above)", "check the network or the package index, then run make again")
+        fail(
+            "pip could not install the locked dependencies (its last lines are above)",
+            "check the network or the package index, then run make again",
+        )
 
 
 def install_project(python, project):
-    command = [python, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--disable-pip-version-check", "--no-input"]
+    command = [
+        python,
+        "-m",
+        "pip",
+        "install",
+        "-q",
+        "--no-deps",
+        "--no-build-isolation",
+        "--disable-pip-version-check",
+        "--no-input",
+    ]
     command += [str(project)] if project.suffix == ".whl" else ["-e", str(project)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
