@@ -31,7 +31,11 @@ machine-readable name, `exit_code` what the command line exits with.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
+
+
+SHOWN_CHARS: Final = 200  # of a source line, around the place; a line may be the whole program
+MAX_LINE_CHARS: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,7 @@ class Diagnostic:
             "file": self.file,
             "line": self.line,
             "column": self.column,
-            "source_line": self.source_line,
+            "source_line": self.source_line[:MAX_LINE_CHARS] if self.source_line is not None else None,
             "explanation": self.explanation,
             "next": self.hint,
             "text": self.render(),
@@ -66,9 +70,11 @@ class Diagnostic:
         place = ":".join(str(p) for p in (self.file, self.line, self.column) if p is not None)
         lines = [f"{place}: {self.severity}: {self.message}"]
         if self.source_line is not None:
-            lines.append(f"    {self.source_line}")
+            first = max(0, (self.column or 1) - SHOWN_CHARS // 2) if len(self.source_line) > SHOWN_CHARS else 0
+            shown = self.source_line[first : first + SHOWN_CHARS]
+            lines.append(f"    {shown}")
             if self.column is not None:
-                lead = "".join("\t" if c == "\t" else " " for c in self.source_line[: self.column - 1])
+                lead = "".join("\t" if c == "\t" else " " for c in shown[: self.column - 1 - first])
                 lines.append(f"    {lead}^")
         if self.explanation:
             lines.append(f"    why: {self.explanation}")

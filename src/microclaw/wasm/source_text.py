@@ -43,6 +43,7 @@ _SPLICE: Final = re.compile(r"\\[ \t\v\f]*\n")
 _HEADER_NAME: Final = re.compile(r"[ \t]*(?:<([^>\n]*)>|\"([^\"\n]*)\")[ \t]*(?=\n|//|/\*|$)")
 _PLAIN_INCLUDE: Final = re.compile(r"[ \t]*#[ \t]*include[ \t]*(?:<[^>\n]*>|\"[^\"\n]*\")")
 _ASSEMBLY: Final = frozenset(("asm", "__asm", "__asm__"))
+_OUR_NAMES: Final = "microclaw_"  # and __microclaw_, which is the shim's
 _PROBES: Final = frozenset(("__has_include", "__has_include_next", "__has_embed", "_Pragma", "__pragma"))
 _CONDITIONS: Final = frozenset(("if", "ifdef", "ifndef", "elif", "elifdef", "elifndef", "else", "endif"))
 _DIRECTIVES: Final = frozenset(("define", "undef", "error", "warning")) | _CONDITIONS
@@ -66,7 +67,7 @@ class SourceText:
     text: str
     lines: tuple[str, ...]
     tokens: tuple[Token, ...]
-    missing: tuple[Diagnostic, ...] = ()  # headers that there are not; `text` is without them
+    missing: tuple[Diagnostic, ...] = ()  # headers of another firmware; `text` is without them
 
     def line(self, number: int) -> str | None:
         """The text of a line, counted from 1; None when there is no such line."""
@@ -119,8 +120,8 @@ class SourceText:
 def read_source(source: str, name: str, board: BoardProfile | None = None) -> SourceText:
     """Check a program's text and split it into tokens; BuildError names the line of what is refused.
 
-    Headers that there are not are left out of the text and told in `missing`: what a program for another firmware calls
-    is worth telling too, and only the compiler knows it.
+    Headers of another firmware are left out of the text and told in `missing`: what such a program calls is worth
+    telling too, and only the compiler knows it.
     """
     file = f"{name}.c"
     text = source.replace("\r\n", "\n").replace("\r", "\n")
@@ -146,7 +147,8 @@ def _check_text(text: str, file: str) -> None:
     try:
         size = len(text.encode())
     except UnicodeEncodeError as exc:
-        raise _refusal(Diagnostic("error", f"the source is not valid UTF-8 at character {exc.start}", file)) from exc
+        message = f"the source is not valid UTF-8 at character {exc.start}"
+        raise _refusal(Diagnostic("error", message, file, hint="save the program as plain UTF-8 text")) from exc
     if size > MAX_SOURCE_BYTES:
         message = f"the source has {size} bytes, more than the limit of {MAX_SOURCE_BYTES}"
         raise _refusal(Diagnostic("error", message, file, hint="leave large tables out, or compute them"))
@@ -155,7 +157,8 @@ def _check_text(text: str, file: str) -> None:
     for position, char in enumerate(text):
         if (char < " " and char not in "\t\n\v\f") or char == "\x7f":
             line = text.count("\n", 0, position) + 1
-            raise _refusal(Diagnostic("error", f"a control character (0x{ord(char):02x}) in the source", file, line))
+            message = f"a control character (0x{ord(char):02x}) in the source"
+            raise _refusal(Diagnostic("error", message, file, line, hint="save the program as plain UTF-8 text"))
 
 
 def _join_lines(text: str) -> str:
@@ -252,11 +255,14 @@ class _Scanner:
         if token.kind == "other" and token.text == "\\":
             self._refuse(token, "a backslash outside of a string")
         if token.kind == "other" and token.text == "/" and self._text[end : end + 1] == "*":
-            self._refuse(token, "a comment that does not end")
+            self._refuse(token, "a comment that does not end", "close it with */")
         if token.kind != "name":
             return
         if token.text in _ASSEMBLY:
             self._refuse(token, f"{token.text}: inline assembly is not allowed in a program", "write it in C")
+        if token.text.startswith(_OUR_NAMES):
+            message = f"{token.text}: names that begin with {_OUR_NAMES} are microclaw's own"
+            self._refuse(token, message, "choose another name")
         if token.text in _PROBES:
             self._refuse(token, f"{token.text} is not allowed in a program")
         if token.text.endswith("R") and self._text[end : end + 1] == '"':
@@ -270,18 +276,18 @@ class _Scanner:
                 keyword, f"#{keyword.text} is not allowed in a program", "use #include with one of microclaw's headers"
             )
         if match is None:
-            self._refuse(keyword, "#include needs the name of a header, in <> or quotes")
+            self._refuse(keyword, "#include needs the name of a header, in <> or quotes", "#include <microclaw.h>")
         name = match[1] or match[2] or ""
         if name not in header_names():
-            self.missing.append(self._no_header(keyword, name))
+            refusal = None if ".." in name else refused_header(name, self._board)
+            message = f"there is no header {name!r} for programs"
+            if refusal is None:
+                near = difflib.get_close_matches(name, header_names(), n=1)
+                known = f"there are: {', '.join(sorted(header_names()))}"
+                self._refuse(keyword, message, f"did you mean <{near[0]}>?" if near else known)
+            found = self._at(keyword, message, refusal.instead)
+            self.missing.append(replace(found, explanation=refusal.why))
         return match.end()
-
-    def _no_header(self, keyword: Token, name: str) -> Diagnostic:
-        refusal = refused_header(name, self._board)
-        near = difflib.get_close_matches(name, header_names(), n=1)
-        hint = f"did you mean <{near[0]}>?" if near else f"there are: {', '.join(sorted(header_names()))}"
-        place = self._at(keyword, f"there is no header {name!r} for programs", hint)
-        return place if refusal is None else replace(place, hint=refusal.instead, explanation=refusal.why)
 
     def _check_directive(self, tokens: list[Token]) -> None:
         if not tokens:
