@@ -220,15 +220,15 @@ async def test_too_much_static_data_names_the_largest_variable(compile_c: Any) -
     error = await refused(compile_c, source)
     assert "256 KB" in error.message
     assert "128 KB" in error.message
-    assert error.hint == "make big smaller: it is the largest variable"
+    assert error.hint == "make big smaller: it is the largest variable, 195.3 KB"
     assert error.line == 2
 
 
 async def test_heap_that_does_not_fit_is_refused(compile_c: Any, board: BoardProfile) -> None:
     image = await compile_c(BLINK, heap_bytes=60_000)
     error = await refused(compile_c, BLINK, heap_bytes=200_000)
-    assert "195 KB heap" in error.message
-    with pytest.raises(BuildError, match="195 KB heap"):
+    assert "heap 195.3 KB" in error.message
+    with pytest.raises(BuildError, match="heap 195.3 KB"):
         read_module(image.wasm, board, name="blink", heap_bytes=200_000)
 
 
