@@ -226,8 +226,13 @@ class LinkSession:
                 )
         self._load_more()
 
-    def ack_applied(self, seq: int) -> None:
-        """The effect, or the inbox row, of every message up to `seq` is committed. Never call it before."""
+    def ack_applied(self, epoch: bytes | None, seq: int) -> None:
+        """The effect, or the inbox row, of every message of `epoch` up to `seq` is committed. Never call it before.
+
+        An epoch that is over needs no ack: what it had not acked comes again, numbered anew.
+        """
+        if epoch != self.incoming.epoch:
+            return
         now_ms = self._clock.now_ms()
         self.incoming.apply(seq, now_ms, self.config.ack_delay_ms)
         if self._is_ready:
@@ -359,7 +364,8 @@ class LinkSession:
             self._say(ErrorMessage("unknown_type", f"no message {body.type[:60]}", fatal=False), re=envelope.id)
         expired = self._is_expired(body)
         self.counters.expired += expired
-        self._actions.append(actions.Deliver(envelope, expired))
+        epoch = self.incoming.epoch if seq is not None else None
+        self._actions.append(actions.Deliver(envelope, expired, epoch))
         self._follow(body, theirs)
 
     def _is_expired(self, body: AnyBody) -> bool:
