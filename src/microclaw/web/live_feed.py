@@ -43,7 +43,7 @@ class Lost:
 
 
 class LiveFeed:
-    """`async with feed.collecting(bus, group)`: inside, it fills. `run` tells this run's numbers from an earlier one's."""
+    """`async with feed.collecting(bus, group)`: inside, it fills. `run` tells this host run from an earlier one."""
 
     def __init__(self, run: str, *, ring_events: int = RING_EVENTS, max_listeners: int = MAX_LISTENERS) -> None:
         self.run = run

@@ -1,0 +1,119 @@
+"""`microclaw discover`: who is on the network. It needs no host and adds nothing by itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from microclaw.cli.invocation import Invocation, invocation
+
+if TYPE_CHECKING:
+    from ipaddress import IPv4Network
+
+    from microclaw.faces.discovery import Found
+
+MAX_FOR_S = 60.0
+SHOWN_FACT_CHARS = 24
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(discover)
+
+
+def discover(
+    ctx: typer.Context,
+    subnet: Annotated[
+        str | None, typer.Option("--subnet", metavar="192.168.1.0/24", help="Also ask each address for WASMachine.")
+    ] = None,
+    for_s: Annotated[
+        float, typer.Option("--for", metavar="SECONDS", min=0.1, max=MAX_FOR_S, help="How long to listen.")
+    ] = 3.0,
+    interface: Annotated[
+        list[str] | None, typer.Option("--interface", metavar="ADDRESS", help="Only there; an address of this machine.")
+    ] = None,
+    port: Annotated[
+        list[int] | None, typer.Option("--port", min=1, max=65535, help="With --subnet: instead of 8080 and 18080.")
+    ] = None,
+) -> None:
+    """Find who is on the network.
+
+    Microclaw hosts and devices, ESPHome, xiaozhi and MCP servers announce themselves; WASMachine boards are asked, on
+    a subnet that you name.
+    """
+    import asyncio
+
+    from microclaw.faces.subnet_probe import parse_subnet
+
+    options = invocation(ctx)
+    network = None if subnet is None else parse_subnet(subnet)
+    if port and network is None:
+        raise typer.BadParameter("--port goes with --subnet")
+    if network is not None:
+        options.say(f"asking {network}")
+    found = asyncio.run(_search(for_s, interface, network, port))
+    known = _known_names(options)
+    rows = [(each, known.get(_face_id(each))) for each in found]
+    if options.json:
+        options.document("discover", {"found": [_object(each, name) for each, name in rows]})
+        return
+    if not rows:
+        options.say(
+            "nobody announced itself." if network else "nobody announced itself. Boards: --subnet 192.168.1.0/24"
+        )
+        return
+    options.table(
+        [(e.kind, e.name, f"{e.address}:{e.port}", _facts(e), name or "") for e, name in rows],
+        head=("KIND", "NAME", "ADDRESS", "SAYS", "KNOWN AS"),
+    )
+
+
+async def _search(
+    for_s: float, interfaces: list[str] | None, network: IPv4Network | None, ports: list[int] | None
+) -> list[Found]:
+    """Both ways at once; where one cannot be done its error ends the other."""
+    import asyncio
+    import os
+
+    from microclaw.boards import load_board
+    from microclaw.config import cache_folder
+    from microclaw.faces.discovery import browse
+    from microclaw.faces.subnet_probe import PORTS, probe_subnet
+
+    if network is None:
+        return await browse(for_s, interfaces=interfaces)
+    locks = cache_folder(os.environ) / "locks"
+    probing = probe_subnet(network, load_board("virtual"), lock_folder=locks, ports=ports or PORTS)
+    announced, probed = await asyncio.gather(browse(for_s, interfaces=interfaces), probing)
+    return [*announced, *probed]
+
+
+def _known_names(options: Invocation) -> dict[str, str]:
+    """Which address is which device of the running host; without one, none is known."""
+    from microclaw.errors import NoHost
+
+    try:
+        devices = options.host().get("/v1/devices")["devices"]
+    except NoHost:
+        return {}
+    return {face: device["name"] for device in devices for face in device["faces"]}
+
+
+def _face_id(found: Found) -> str:
+    return f"wasmachine://{found.address}:{found.port}" if found.kind == "wasmachine" else ""
+
+
+def _facts(found: Found) -> str:
+    shown = (f"{key}={value[:SHOWN_FACT_CHARS]}" for key, value in found.facts.items() if key not in ("role", "path"))
+    return " ".join(shown)
+
+
+def _object(found: Found, known_as: str | None) -> dict[str, Any]:
+    return {
+        "kind": found.kind,
+        "name": found.name,
+        "address": found.address,
+        "port": found.port,
+        "facts": dict(found.facts),
+        "known_as": known_as,
+    }
