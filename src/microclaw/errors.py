@@ -7,6 +7,7 @@
     │   ├── DeviceUnreachable     nobody answers there (exit code 4)
     │   │   └── InstallInterrupted    ... in the middle of an install; `outcome` is what is known of it
     │   ├── DeviceTimeout         it did not answer in time; the outcome may be unknown
+    │   │   └── OutcomeUnknown        ... a call with an effect; nobody can say whether it was carried out
     │   ├── NotSupported          no face of this device offers that capability
     │   └── CallRejected          the firmware answered with an error
     │       └── DeployRejected        ... while installing, removing or querying an app
@@ -134,6 +135,10 @@ class InstallInterrupted(DeviceUnreachable):
 class DeviceTimeout(DeviceError):
     code = "device_timeout"
     exit_code = 4
+
+
+class OutcomeUnknown(DeviceTimeout):
+    code = "outcome_unknown"
 
 
 class NotSupported(DeviceError):

@@ -185,6 +185,14 @@ class DeviceStatus(Call[DeviceFacts]):
 
 
 @dataclass(frozen=True, slots=True)
+class DeviceRestart(Call[None]):
+    """Answered before the device goes."""
+
+    method = "device.restart"
+    idempotent = False
+
+
+@dataclass(frozen=True, slots=True)
 class AppInstall(Call[None]):
     """Load a wasm image under a name that is free on the device. Accepted only means loaded."""
 
@@ -200,6 +208,31 @@ class AppInstall(Call[None]):
 @dataclass(frozen=True, slots=True)
 class AppUninstall(Call[None]):
     method = "apps.remove"
+    idempotent = False
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class AppStart(Call[None]):
+    method = "apps.start"
+    idempotent = False
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class AppStop(Call[None]):
+    """It stays on the device."""
+
+    method = "apps.stop"
+    idempotent = False
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class AppUndo(Call[None]):
+    """Back to the version that the device itself kept of the app."""
+
+    method = "apps.undo"
     idempotent = False
     name: str
 

@@ -131,5 +131,24 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
             PRIMARY KEY (device_id, message_id)
         ) STRICT""",
         "CREATE INDEX link_applied_order ON link_applied (device_id, number)",
+    ),    (
+        # What devices told over the link, and when each was last there.
+        """CREATE TABLE link_presence (
+            device_id    TEXT PRIMARY KEY,
+            firmware     TEXT NOT NULL,
+            board        TEXT NOT NULL,
+            capabilities TEXT NOT NULL,
+            address      TEXT NOT NULL,
+            seen_ms      INTEGER NOT NULL
+        ) STRICT""",
+        """CREATE TABLE link_events (
+            number      INTEGER PRIMARY KEY AUTOINCREMENT,
+            device_id   TEXT NOT NULL,
+            type        TEXT NOT NULL,
+            name        TEXT NOT NULL,
+            payload     BLOB NOT NULL,
+            received_ms INTEGER NOT NULL
+        ) STRICT""",
+        "CREATE INDEX link_events_of_device ON link_events (device_id, number)",
     ),
 )

@@ -167,6 +167,11 @@ class LinkSession:
         if self.phase not in (Phase.DOWN, Phase.LEFT):
             self._leave(Bye(reason, retry_after_s), code, reason, retry_after_s)
 
+    def refuse(self, violation: LinkViolation) -> None:
+        """What the driver found against the contract (a rate, a text message) ends the connection as any breach does."""
+        if self.phase not in (Phase.DOWN, Phase.LEFT):
+            self._break_off(violation.reason, violation.message, violation.close_code)
+
     # What this end sends
 
     def send(

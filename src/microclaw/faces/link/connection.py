@@ -1,0 +1,375 @@
+"""Drives one LinkSession over one WebSocket: bytes in and out, timers, and the store's work in order. Decides nothing.
+
+Whose connection it is (`Owner`) applies what the device sends. The reading task also writes, so a device that does not
+read is not read from either; what others send goes out in a task of its own. Everything that waits is bounded: the
+lanes, the jobs for the store (`max_unapplied`), and what the transport holds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, Protocol, assert_never
+
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from microclaw.devices.link_meter import LANES, LaneName, LinkMeter, RefusalReason
+from microclaw.errors import LinkViolation, MicroclawError
+from microclaw.faces.link.limits import LinkLimits, RateLimit
+from microclaw.wire.link import actions
+from microclaw.wire.link.frame import CloseCode, FrameLimits
+from microclaw.wire.link.heartbeat import Clock
+from microclaw.wire.link.lanes import Lanes
+from microclaw.wire.link.messages import Envelope, Hello
+from microclaw.wire.link.session import LinkSession
+from microclaw.wire.link.storage import OutboxCursor, Stored
+
+_log = logging.getLogger(__name__)
+
+REFUSALS: Final[dict[int, RefusalReason]] = {
+    CloseCode.NOT_BINARY: "text_message",
+    CloseCode.OVERLOADED: "overloaded",
+    CloseCode.MALFORMED: "malformed",
+    CloseCode.NOT_AUTHENTICATED: "not_authenticated",
+    CloseCode.REVOKED: "revoked",
+    CloseCode.TIMED_OUT: "timeout",
+    CloseCode.REPLACED: "replaced",
+    CloseCode.TOO_LARGE: "too_large",
+    CloseCode.TOO_MANY: "too_many",
+}
+# What aiohttp closes with by itself, as the link says it (RFC 6455, 7.4.1).
+_CLOSE_CODES: Final[dict[int, int]] = {
+    WSCloseCode.MESSAGE_TOO_BIG: CloseCode.TOO_LARGE,
+    WSCloseCode.PROTOCOL_ERROR: CloseCode.MALFORMED,
+    WSCloseCode.INVALID_TEXT: CloseCode.NOT_BINARY,
+}
+_GONE: Final = 1006  # RFC 6455: the connection ended without a close
+
+
+class Owner(Protocol):
+    """Whose connection it is."""
+
+    def ready(self, hello: Hello) -> None:
+        """The handshake is done."""
+
+    def took(self, envelope: Envelope) -> None:
+        """A message that is not durable."""
+
+    def measured(self, rtt_ms: float) -> None:
+        """A pong came."""
+
+
+class DurableOwner(Protocol):
+    """The store behind a session. Called one after the other, in the order of the session's actions."""
+
+    async def commit(self, envelope: Envelope, *, expired: bool, epoch: bytes) -> None:
+        """Apply a durable message; it is acked when this returns."""
+
+    async def persist(self, message_id: bytes, payload: bytes) -> None:
+        """Append to the outbox and tell the session."""
+
+    async def load(self, after: int, limit: int) -> Sequence[Stored]: ...
+
+    async def acked(self, seq: int) -> None: ...
+
+    async def renew(self) -> OutboxCursor: ...
+
+
+class LinkSocket(web.WebSocketResponse):
+    """A WebSocket that ends with the link's close codes where the library has its own."""
+
+    def __init__(self, limits: FrameLimits, protocol: str, *, close_s: float) -> None:
+        super().__init__(
+            protocols=(protocol,),
+            max_msg_size=limits.message_bytes,
+            compress=False,
+            autoping=False,
+            timeout=close_s,
+        )
+
+    async def close(self, *, code: int = WSCloseCode.OK, message: bytes = b"", drain: bool = True) -> bool:
+        return await super().close(code=_CLOSE_CODES.get(code, code), message=message, drain=drain)
+
+
+class Connection:
+    """`serve` returns when the connection is gone and everything that came over it is applied.
+
+    `store` is None for a stranger, whose session has nothing durable.
+    """
+
+    def __init__(
+        self,
+        socket: LinkSocket,
+        session: LinkSession,
+        owner: Owner,
+        store: DurableOwner | None,
+        *,
+        address: str,
+        transport: asyncio.Transport,
+        clock: Clock,
+        limits: LinkLimits,
+        meter: LinkMeter,
+    ) -> None:
+        self.session = session
+        self.address = address
+        self.gone = asyncio.Event()
+        self.lanes = Lanes(limits.lanes)
+        self.end = (_GONE, "the connection broke")
+        self.on_ready: Callable[[], Awaitable[None]] | None = None
+        self._socket = socket
+        self._owner = owner
+        self._store = store
+        self._transport = transport
+        self._clock = clock
+        self._limits = limits
+        self._meter = meter
+        now_s = clock.now_ms() / 1000
+        self._rate = (
+            RateLimit(limits.stranger_messages_a_second, limits.stranger_messages_at_once, now_s)
+            if store is None
+            else RateLimit(limits.messages_a_second, limits.messages_at_once, now_s)
+        )
+        self._tasks: asyncio.TaskGroup | None = None
+        self._jobs: deque[actions.Action] = deque()
+        self._working = self._writing = self._is_counted = self._is_over = False
+        self._closing: actions.Close | None = None
+        self._tick: asyncio.TimerHandle | None = None
+        self._abort: asyncio.TimerHandle | None = None
+        self._loop = asyncio.get_running_loop()
+
+    @property
+    def hello(self) -> Hello | None:
+        """What the device said of itself; None until the handshake is done."""
+        return self.session.peer if isinstance(self.session.peer, Hello) and self._is_counted else None
+
+    async def serve(self) -> None:
+        """Read until the connection ends."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                self._tasks = tasks
+                self.session.connected()
+                await self._progress()
+                try:
+                    while await self._read():
+                        pass
+                finally:
+                    self._left()
+        finally:
+            for timer in (self._tick, self._abort):
+                if timer is not None:
+                    timer.cancel()
+            self._transport.abort()
+            self._count()
+            self.gone.set()
+
+    def pump(self) -> None:
+        """The session was told something from outside: do what it wants."""
+        self._run_actions()
+        self._start_writing()
+
+    def close(self, code: int, reason: str, *, retry_after_s: int | None = None) -> None:
+        """End the connection in order, soon; also one that is not being served yet."""
+        if self._tasks is None:
+            self._begin_close(actions.Close(code, reason, retry_after_s))
+            return
+        self.session.close(code, reason, retry_after_s=retry_after_s)
+        self.pump()
+
+    def break_off(self, exc: MicroclawError, code: int) -> None:
+        """What the owner could not do ends the connection: what is durable comes again."""
+        _log.warning("link to %s breaks off: %s", self.address, exc.message)
+        self.close(code, type(exc).code)
+
+    # Reading
+
+    async def _read(self) -> bool:
+        message = await self._socket.receive()
+        if message.type in (WSMsgType.BINARY, WSMsgType.PING, WSMsgType.PONG):
+            if not self._rate.allows(self._clock.now_ms() / 1000):
+                self._refuse(CloseCode.TOO_MANY, "too_many", "too many messages")
+            elif message.type is WSMsgType.BINARY:
+                self.session.receive(message.data)
+            elif message.type is WSMsgType.PING:
+                await self._socket.pong(message.data)
+            await self._progress()
+            return True
+        if message.type is WSMsgType.TEXT:
+            self._refuse(CloseCode.NOT_BINARY, "not_binary", "a text message, the link is binary")
+            await self._progress()
+            return True
+        if self._closing is None:
+            code = self._socket.close_code or _GONE
+            self.end = (_CLOSE_CODES.get(code, code), "the device closed the connection")
+            if message.type is WSMsgType.ERROR:
+                self._meter.refused(REFUSALS.get(self.end[0], "other"))
+        return False
+
+    def _refuse(self, code: int, reason: str, text: str) -> None:
+        self.session.refuse(LinkViolation(text, close_code=code, reason=reason))
+
+    # What the session wants
+
+    async def _progress(self) -> None:
+        self._run_actions()
+        if self.lanes or self._closing is not None:
+            await self._write()
+
+    def _run_actions(self) -> None:
+        while (action := self.session.next_action()) is not None:
+            match action:
+                case actions.Send():
+                    self._queue(action)
+                case actions.Close():
+                    self._begin_close(action)
+                case actions.Connected(peer=peer):
+                    assert isinstance(peer, Hello)
+                    self._is_counted = True
+                    self._meter.connected(1)
+                    self._owner.ready(peer)
+                    self._jobs.append(action)
+                    self._start_working()
+                case actions.Deliver(envelope=envelope) if envelope.seq is None:
+                    self._owner.took(envelope)
+                case actions.PurgeAudio():
+                    self.lanes.purge_audio()
+                case actions.Measured(rtt_ms=rtt_ms):
+                    self._meter.measured(rtt_ms / 1000)
+                    self._owner.measured(rtt_ms)
+                case actions.Hear():
+                    pass  # no part of this host listens yet
+                case actions.Persist() | actions.Replay() | actions.Acked() | actions.RenewEpoch() | actions.Deliver():
+                    self._jobs.append(action)
+                    self._start_working()
+                case _:
+                    assert_never(action)
+        self._set_tick()
+
+    def _queue(self, send: actions.Send) -> None:
+        try:
+            self.lanes.put(send, self._clock.now_ms())
+        except LinkViolation as exc:
+            if self._closing is None:
+                self._begin_close(actions.Close(exc.close_code, exc.message))
+
+    def _begin_close(self, close: actions.Close) -> None:
+        if self._closing is not None:
+            return
+        self._closing = close
+        self.end = (close.code, close.reason)
+        refusal = REFUSALS.get(close.code)
+        if refusal is not None:
+            self._meter.refused(refusal)
+        self._abort = self._loop.call_later(self._limits.close_s, self._transport.abort)
+
+    # Timers
+
+    def _set_tick(self) -> None:
+        due_ms = self.session.next_tick_ms()
+        if due_ms is None:
+            return
+        when = self._loop.time() + max(0.0, due_ms - self._clock.now_ms()) / 1000
+        if self._tick is not None:
+            if self._tick.when() <= when:
+                return
+            self._tick.cancel()
+        self._tick = self._loop.call_at(when, self._on_tick)
+
+    def _on_tick(self) -> None:
+        self._tick = None
+        self.session.tick()
+        self.pump()
+
+    # Writing
+
+    def _start_writing(self) -> None:
+        if self._tasks is None or self._writing or self._is_over:
+            return
+        if self.lanes or self._closing is not None:
+            self._tasks.create_task(self._write(), name=f"link to {self.address}: write")
+
+    async def _write(self) -> None:
+        """Write what the lanes hold, then close if that is due. One task at a time does it for all."""
+        if self._writing:
+            return
+        self._writing = True
+        try:
+            while (message := self.lanes.take(self._clock.now_ms())) is not None:
+                await self._socket.send_bytes(message)
+            if self._closing is not None:
+                reason = self._closing.reason.encode()[:_MAX_REASON_BYTES].decode(errors="ignore").encode()
+                await self._socket.close(code=self._closing.code, message=reason)
+        except (OSError, RuntimeError) as exc:  # aiohttp: a transport or socket that is closed
+            _log.debug("link to %s: nothing can be written: %s", self.address, exc)
+            self._transport.abort()
+        finally:
+            self._writing = False
+
+    # The store
+
+    def _start_working(self) -> None:
+        if self._tasks is not None and not self._working:
+            self._working = True
+            self._tasks.create_task(self._work(), name=f"link to {self.address}: store")
+
+    async def _work(self) -> None:
+        try:
+            while self._jobs:
+                await self._do(self._jobs.popleft())
+                self.pump()
+        except MicroclawError as exc:
+            self._jobs.clear()  # what follows a message that was not applied must not be applied either
+            self.break_off(exc, CloseCode.OVERLOADED)
+        finally:
+            self._working = False
+
+    async def _do(self, action: actions.Action) -> None:
+        if isinstance(action, actions.Connected):
+            if self.on_ready is not None:
+                await self.on_ready()
+            return
+        store = self._store
+        if store is None:
+            raise TypeError(f"a stranger has nothing durable: {action}")
+        match action:
+            case actions.Deliver(envelope=envelope, expired=expired, epoch=epoch):
+                assert envelope.seq is not None
+                assert epoch is not None
+                await store.commit(envelope, expired=expired, epoch=epoch)
+                self.session.ack_applied(epoch, envelope.seq)
+            case actions.Persist(message_id=message_id, payload=payload):
+                await store.persist(message_id, payload)
+            case actions.Replay(after=after, limit=limit):
+                self.session.loaded(after, await store.load(after, limit))
+            case actions.Acked(seq=seq):
+                await store.acked(seq)
+            case actions.RenewEpoch():
+                self.session.epoch_renewed(await store.renew())
+            case _:
+                raise TypeError(f"{action} is no work for the store")
+
+    # The end
+
+    def _left(self) -> None:
+        self.session.closed()
+        self._run_actions()
+        self._is_over = True
+
+    def _count(self) -> None:
+        counters = self.lanes.counters
+        if counters.telemetry_dropped:
+            self._meter.dropped("telemetry", counters.telemetry_dropped)
+        if counters.glitches:
+            self._meter.glitched(counters.glitches)
+        if self.session.outgoing.replayed:
+            self._meter.replayed(self.session.outgoing.replayed)
+        if self._is_counted:
+            self._meter.connected(-1)
+
+    def depths(self) -> dict[LaneName, int]:
+        """Messages that wait, by lane."""
+        return {name: self.lanes.depth(lane) for name, lane in zip(LANES, actions.Lane, strict=True)}
+
+
+_MAX_REASON_BYTES: Final = 120

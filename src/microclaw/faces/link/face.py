@@ -1,0 +1,88 @@
+"""The face over the link: calls of the one vocabulary, sent to a device that may be away for a while."""
+
+from __future__ import annotations
+
+from typing import Any, Final, TypeVar, cast
+
+from microclaw.bus.events import EvidenceKind
+from microclaw.devices.calls import AppInstall, AppList, AppStates, Call, LogsRead
+from microclaw.devices.log_ring import MAX_LINES
+from microclaw.errors import NotSupported
+from microclaw.faces.link.device_link import DeviceLink
+from microclaw.faces.link.programs import install
+from microclaw.faces.link.values import ask, params_of, read_value, wire_method
+
+R = TypeVar("R")
+
+SCHEME: Final = "link:"
+_UPLOAD: Final = frozenset({"apps.begin", "apps.write", "apps.commit"})
+_PINS: Final = "edges.read"
+
+
+class LinkFace:
+    """`link:<the id that the device's credentials name>`. Connections come from the device: nothing is opened here."""
+
+    def __init__(self, link: DeviceLink) -> None:
+        self.face_id = link.face_id
+        self.link = link
+
+    @property
+    def online(self) -> bool:
+        return self.link.online
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """What the device said it offers, in the words of devices/calls.py, and its log lines."""
+        said = self.link.capabilities
+        offered = {method for method in _CALLS if method in said}
+        if said >= _UPLOAD:
+            offered.add(AppInstall.method)
+        if AppList.method in said:
+            offered.add(AppStates.method)
+        if said:
+            offered.add(LogsRead.method)
+        return frozenset(offered)
+
+    @property
+    def evidence(self) -> EvidenceKind:
+        return "counted" if _PINS in self.link.capabilities else "reported"
+
+    async def call(self, call: Call[R], timeout_s: float) -> R:
+        if call.method not in self.capabilities:
+            raise NotSupported(
+                f"{self.face_id} does not offer {call.method}", next_step="microclaw device show lists what it offers"
+            )
+        return cast("R", await self._do(call, timeout_s))
+
+    async def close(self) -> None:
+        """The connection is the device's: it stays."""
+
+    async def _do(self, call: Call[Any], timeout_s: float) -> Any:
+        if isinstance(call, LogsRead):
+            ring = self.link.log
+            return ring.page(call.cursor) if call.cursor <= MAX_CURSOR else _end(self.link)
+        if isinstance(call, AppInstall):
+            await install(self.link, call, timeout_s)
+            return None
+        method, params = wire_method(call), params_of(call)
+        value = await ask(self.link, method, params, idempotent=call.idempotent, timeout_s=timeout_s)
+        return read_value(call, value, self.face_id)
+
+
+MAX_CURSOR: Final = 2**52
+_CALLS: Final = frozenset(
+    {
+        "gpio.set", "gpio.get", "adc.read", "pwm.set", "i2c.scan", "i2c.read", "device.info", "device.status",
+        "device.restart", "apps.list", "apps.remove", "apps.start", "apps.stop", "apps.undo", "edges.read",
+    }
+)  # fmt: skip
+
+
+def _end(link: DeviceLink) -> Any:
+    """No line, and the cursor to go on from."""
+    page = link.log.page(0)
+    for _ in range(MAX_LINES):
+        if not page.lines:
+            break
+        page = link.log.page(page.cursor)
+    return page

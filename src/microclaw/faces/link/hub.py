@@ -1,0 +1,62 @@
+"""The host's device links by id. Opens no socket."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Self
+
+from microclaw.devices.identity.revocation import Revoked
+from microclaw.devices.link_meter import LANES, LaneName
+from microclaw.faces.link.connection import Connection
+from microclaw.faces.link.device_link import DeviceLink, LinkParts
+from microclaw.wire.link.frame import CloseCode
+
+
+class LinkHub:
+    """`await LinkHub.open(parts)` knows every device that ever said hello."""
+
+    def __init__(self, parts: LinkParts) -> None:
+        self.parts = parts
+        self._links: dict[str, DeviceLink] = {}
+
+    @classmethod
+    async def open(cls, parts: LinkParts) -> Self:
+        hub = cls(parts)
+        for presence in await parts.events.presence():
+            hub._links[presence.device_id] = DeviceLink(presence.device_id, parts, presence)
+        return hub
+
+    def link(self, link_id: str) -> DeviceLink:
+        """The device's link, whether it is connected or not."""
+        if link_id not in self._links:
+            self._links[link_id] = DeviceLink(link_id, self.parts)
+        return self._links[link_id]
+
+    @property
+    def online(self) -> tuple[DeviceLink, ...]:
+        return tuple(link for link in self._links.values() if link.online)
+
+    def revoked(self, revoked: Revoked) -> None:
+        """End the live connection of a device whose credentials ended."""
+        link = self._links.get(revoked.device_id)
+        if link is not None and link.wire is not None:
+            link.wire.close(CloseCode.REVOKED, f"revoked: {revoked.cause}")
+
+    async def forget(self, link_id: str) -> None:
+        """The device was removed: nothing is kept of it."""
+        link = self._links.pop(link_id, None)
+        if link is not None:
+            if link.wire is not None:
+                link.wire.close(CloseCode.REVOKED, "removed")
+            link.forget()
+        await self.parts.links.forget(link_id)
+        await self.parts.events.forget(link_id)
+
+    def depths(self) -> Mapping[LaneName, int]:
+        """Messages that wait on all connections, by lane."""
+        found: dict[LaneName, int] = dict.fromkeys(LANES, 0)
+        for link in self._links.values():
+            if isinstance(link.wire, Connection):
+                for lane, count in link.wire.depths().items():
+                    found[lane] += count
+        return found

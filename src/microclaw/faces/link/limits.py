@@ -1,0 +1,103 @@
+"""What the host grants devices and strangers on the link: numbers, a rate, and who may come in. No IO."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from microclaw.wire.link.config import LinkConfig
+from microclaw.wire.link.lanes import LaneLimits
+
+
+@dataclass(frozen=True, slots=True)
+class LinkLimits:
+    """`arriving_*`: connections that have not said who they are; `connections_*`: all of them.
+
+    A newcomer over `arriving_*` or `connections_an_address` is dropped before TLS costs anything; over
+    `connections_in_all` it gets a WebSocket that is closed with 4429, so that a device knows to wait.
+    """
+
+    handshake_s: float = 5.0
+    arriving_in_all: int = 512
+    arriving_an_address: int = 64
+    connections_in_all: int = 2048
+    connections_an_address: int = 1200
+    messages_a_second: float = 500.0
+    messages_at_once: float = 1000.0
+    stranger_messages_a_second: float = 5.0
+    stranger_messages_at_once: float = 20.0
+    close_s: float = 3.0
+    retry_after_s: int = 2  # a host that goes away asks for this and up to `retry_spread_s` more
+    retry_spread_s: int = 5
+    write_buffer_bytes: int = 65_536
+    session: LinkConfig = field(default_factory=LinkConfig)
+    lanes: LaneLimits = field(default_factory=LaneLimits)
+
+
+class RateLimit:
+    """A token bucket; `now_s` is monotonic."""
+
+    __slots__ = ("_at_s", "_left", "_most", "_per_s")
+
+    def __init__(self, per_s: float, most: float, now_s: float) -> None:
+        self._per_s = per_s
+        self._most = most
+        self._left = most
+        self._at_s = now_s
+
+    def allows(self, now_s: float) -> bool:
+        """Take one; False when there is none."""
+        self._left = min(self._most, self._left + (now_s - self._at_s) * self._per_s)
+        self._at_s = now_s
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
+
+
+class Crowd:
+    """How many are connected, and how many of them have not said who they are, in all and by address."""
+
+    def __init__(self, limits: LinkLimits) -> None:
+        self._limits = limits
+        self._connected: Counter[str] = Counter()
+        self._arriving: Counter[str] = Counter()
+
+    @property
+    def connected(self) -> int:
+        return self._connected.total()
+
+    @property
+    def arriving(self) -> int:
+        return self._arriving.total()
+
+    @property
+    def is_full(self) -> bool:
+        return self.connected > self._limits.connections_in_all
+
+    def admits(self, address: str) -> bool:
+        """Whether one more may come from this address."""
+        limits = self._limits
+        return (
+            self._arriving[address] < limits.arriving_an_address
+            and self.arriving < limits.arriving_in_all
+            and self._connected[address] < limits.connections_an_address
+            and self.connected < limits.connections_in_all + limits.arriving_in_all
+        )
+
+    def enter(self, address: str) -> None:
+        self._connected[address] += 1
+        self._arriving[address] += 1
+
+    def known(self, address: str) -> None:
+        """It said who it is."""
+        _less(self._arriving, address)
+
+    def leave(self, address: str) -> None:
+        _less(self._connected, address)
+
+
+def _less(counts: Counter[str], key: str) -> None:
+    counts[key] -= 1
+    if counts[key] <= 0:
+        del counts[key]

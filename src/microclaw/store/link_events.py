@@ -1,0 +1,113 @@
+"""What devices told this host over the link: their durable messages as they came, and when each was last there.
+
+`add_to` joins the transaction that moves the inbox's cursor, so that an acked message is here exactly once.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from microclaw.store.database import Database
+
+KEPT_EVENTS: Final = 1000  # a device; the oldest give way
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """What a device's last `hello` said, and when it was last connected."""
+
+    device_id: str
+    firmware: str
+    board: str
+    capabilities: tuple[str, ...]
+    address: str
+    seen_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    """`payload` is the message as CBOR; `number` grows by time over all devices."""
+
+    number: int
+    device_id: str
+    type: str
+    name: str
+    payload: bytes
+    received_ms: int
+
+
+class LinkEventTable:
+    """Presence and events of one database's devices."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def presence(self) -> tuple[Presence, ...]:
+        """Every device that ever said hello."""
+        return await self._database.read(_presence)
+
+    async def seen(self, presence: Presence) -> None:
+        await self._database.write(lambda connection: _seen(connection, presence))
+
+    async def since(self, device_id: str, number: int, limit: int = 100) -> Sequence[EventRow]:
+        """The device's events after `number`, oldest first."""
+        return await self._database.read(lambda connection: _since(connection, device_id, number, limit))
+
+    async def forget(self, device_id: str) -> None:
+        await self._database.write(lambda connection: _forget(connection, device_id))
+
+
+def add_to(
+    connection: sqlite3.Connection, device_id: str, type_: str, name: str, payload: bytes, received_ms: int
+) -> None:
+    """Keep an event within the caller's transaction."""
+    connection.execute(
+        "INSERT INTO link_events (device_id, type, name, payload, received_ms) VALUES (?, ?, ?, ?, ?)",
+        (device_id, type_, name, payload, received_ms),
+    )
+    connection.execute(
+        """DELETE FROM link_events WHERE device_id = ?1 AND number <= coalesce(
+            (SELECT number FROM link_events WHERE device_id = ?1 ORDER BY number DESC LIMIT 1 OFFSET ?2), 0)""",
+        (device_id, KEPT_EVENTS),
+    )
+
+
+def _presence(connection: sqlite3.Connection) -> tuple[Presence, ...]:
+    rows = connection.execute("SELECT device_id, firmware, board, capabilities, address, seen_ms FROM link_presence")
+    return tuple(
+        Presence(device_id, firmware, board, tuple(json.loads(capabilities)), address, seen_ms)
+        for device_id, firmware, board, capabilities, address, seen_ms in rows
+    )
+
+
+def _seen(connection: sqlite3.Connection, presence: Presence) -> None:
+    connection.execute(
+        "INSERT OR REPLACE INTO link_presence (device_id, firmware, board, capabilities, address, seen_ms)"
+        " VALUES (?, ?, ?, ?, ?, ?)",
+        (
+            presence.device_id,
+            presence.firmware,
+            presence.board,
+            json.dumps(presence.capabilities),
+            presence.address,
+            presence.seen_ms,
+        ),
+    )
+
+
+def _since(connection: sqlite3.Connection, device_id: str, number: int, limit: int) -> tuple[EventRow, ...]:
+    rows = connection.execute(
+        """SELECT number, device_id, type, name, payload, received_ms FROM link_events
+        WHERE device_id = ? AND number > ? ORDER BY number LIMIT ?""",
+        (device_id, number, limit),
+    )
+    return tuple(EventRow(*row) for row in rows)
+
+
+def _forget(connection: sqlite3.Connection, device_id: str) -> None:
+    connection.execute("DELETE FROM link_events WHERE device_id = ?", (device_id,))
+    connection.execute("DELETE FROM link_presence WHERE device_id = ?", (device_id,))
