@@ -19,6 +19,7 @@ from microclaw.apps.deploy import Deployer
 from microclaw.apps.explore import Explorer
 from microclaw.apps.keeper import Keeper
 from microclaw.apps.ledger import Ledger
+from microclaw.apps.live import change_publisher
 from microclaw.apps.placement import Placement
 from microclaw.apps.ports import Compile
 from microclaw.apps.standby import Standby
@@ -30,6 +31,7 @@ from microclaw.bus.events import Step
 from microclaw.config import Settings
 from microclaw.devices.registry import Registry
 from microclaw.faces.open import open_face
+from microclaw.metrics import Metrics
 from microclaw.models.choose import choose_model
 from microclaw.models.protocol import Model
 from microclaw.policy.gate import Gate
@@ -42,6 +44,8 @@ from microclaw.tools.build import build_toolbox
 from microclaw.wasm import BuildCache, compile_module, read_module
 from microclaw.web.apis import control_app, people_app
 from microclaw.web.jobs import Jobs
+from microclaw.web.live_feed import LiveFeed
+from microclaw.web.metrics_api import add_host_metrics
 from microclaw.web.parts import HostParts
 from microclaw.web.server import Door, serving, tcp_listener, unix_listener
 from microclaw.web.status import HostStatus
@@ -75,7 +79,9 @@ async def running_host(settings: Settings) -> AsyncIterator[Host]:
         bus = await stack.enter_async_context(Bus())
         devices = await stack.enter_async_context(_registry(settings, bus, database))
         group = await stack.enter_async_context(asyncio.TaskGroup())
-        apps = _build_apps(settings, devices, Ledger(AppTable(database)))
+        metrics, live = Metrics(), LiveFeed(secrets.token_hex(4))
+        completed = change_publisher(devices, bus.publish, now_ms)
+        apps = _build_apps(settings, devices, Ledger(AppTable(database), completed=completed))
         agent = await stack.enter_async_context(_agent(settings, model, devices, apps, database))
         jobs = Jobs(group, settings.limits)
         status = HostStatus(
@@ -92,12 +98,21 @@ async def running_host(settings: Settings) -> AsyncIterator[Host]:
             compile=apps.compile,
             gate=apps.gate,
             jobs=jobs,
+            metrics=metrics,
+            live=live,
             status=status.read,
+        )
+        add_host_metrics(
+            metrics,
+            devices=lambda: len(devices.list()),
+            kept=apps.keeper.status,
+            listeners=lambda: live.listeners,
         )
         doors = [Door("control", control_app(parts), control)]
         if people is not None:
-            doors.append(Door("people", people_app(apps.compile, settings.limits), people))
+            doors.append(Door("people", people_app(apps.compile, metrics, settings.limits), people))
         await stack.enter_async_context(serving(doors, group))
+        await stack.enter_async_context(live.collecting(bus, group))  # after the doors: its readers end before those do
         await stack.enter_async_context(apps.standby)  # after the doors: its board's start must not delay them
         looking_after = group.create_task(_look_after(agent, apps), name="look after devices")
         stack.callback(looking_after.cancel)

@@ -11,7 +11,7 @@ import pytest
 from microclaw.bus.bus import Bus
 from microclaw.bus.live import Alarm, AppEnded, DeviceConnected, DeviceLog, LiveEvent
 from microclaw.errors import Overloaded
-from microclaw.web.events_api import event_text
+from microclaw.web.events_api import event_stream, event_text
 from microclaw.web.live_feed import LiveFeed, Lost, Numbered
 
 WAIT_S = 5.0
@@ -94,6 +94,15 @@ async def test_readers_are_bounded() -> None:
         feed.check_room()
     await stream.aclose()
     feed.check_room()
+
+
+async def test_other_kinds_and_devices_are_left_out() -> None:
+    feed = LiveFeed("a1")
+    for event in (_alarm(1), AppEnded("kitchen", 2, "blink", "trapped"), AppEnded("hall", 3, "blink", "trapped")):
+        feed.put(event)
+    stream = event_stream(feed, 0, 0.001, "kitchen", frozenset({"app.ended"}))
+    blocks = [await asyncio.wait_for(anext(stream), WAIT_S) for _ in range(3)]
+    assert [block.partition("\n")[0] for block in blocks] == ["retry: 2000", "id: a1-2", ": nothing new"]
 
 
 def test_event_is_one_line_of_json_whatever_the_device_wrote() -> None:

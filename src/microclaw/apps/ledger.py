@@ -62,10 +62,17 @@ class Rows(Protocol):
 
 
 class Ledger:
-    """`Ledger(AppTable(database))`."""
+    """`Ledger(AppTable(database))`; `completed` hears of every change that was done."""
 
-    def __init__(self, table: Rows, *, now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000) -> None:
+    def __init__(
+        self,
+        table: Rows,
+        *,
+        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        completed: Callable[[Change], None] = lambda _: None,
+    ) -> None:
         self._table = table
+        self._completed = completed
         self._now_ms = now_ms
 
     async def keep_image(self, image: Image) -> None:
@@ -108,6 +115,7 @@ class Ledger:
                 await self._table.settle_change(change_id, "done", delete=[(change.device_id, name)])
             case _:
                 await self._table.settle_change(change_id, "done")
+        self._completed(change)
 
     async def fail(self, change_id: int) -> None:
         """The device did not do it, or it was taken back at once: what is desired stays as before the change."""

@@ -11,13 +11,16 @@ from starlette.types import ASGIApp
 from microclaw import __version__
 from microclaw.apps.ports import Compile
 from microclaw.config import Limits
+from microclaw.metrics import Metrics
 from microclaw.web.app_api import app_router
 from microclaw.web.chat_api import chat_router
 from microclaw.web.compile_api import compile_router
 from microclaw.web.device_api import device_router
 from microclaw.web.docs_page import HEADERS, docs_page
+from microclaw.web.events_api import events_router
 from microclaw.web.failures import add_failure_handlers
 from microclaw.web.guard import LOOPBACK_NAMES, Guard
+from microclaw.web.metrics_api import metrics_router
 from microclaw.web.parts import HostParts
 
 
@@ -28,6 +31,8 @@ def control_app(parts: HostParts) -> ASGIApp:
     app.include_router(device_router(parts))
     app.include_router(app_router(parts))
     app.include_router(compile_router(parts.compile))
+    app.include_router(metrics_router(parts.metrics))
+    app.include_router(events_router(parts.live, parts.settings.limits.keepalive_s))
 
     @app.get("/v1/status", tags=["host"], summary="Model, devices, programs")
     async def status() -> dict[str, Any]:
@@ -37,10 +42,11 @@ def control_app(parts: HostParts) -> ASGIApp:
     return Guard(app, body_bytes=limits.control_body_bytes, body_s=limits.body_s)
 
 
-def people_app(compile_source: Compile, limits: Limits) -> ASGIApp:
+def people_app(compile_source: Compile, metrics: Metrics, limits: Limits) -> ASGIApp:
     """Nothing that touches a device: that stays on the socket until there are tokens."""
     app = _base("microclaw")
     app.include_router(compile_router(compile_source))
+    app.include_router(metrics_router(metrics))
     return Guard(app, body_bytes=limits.body_bytes, body_s=limits.body_s, allowed_hosts=LOOPBACK_NAMES)
 
 

@@ -38,10 +38,29 @@ def events_router(feed: LiveFeed, keepalive_s: float) -> APIRouter:
                 f"there is no kind of event {unknown[0]!r}", next_step=f"ask for any of {', '.join(sorted(KINDS))}"
             )
         feed.check_room()
-        stream = _stream(feed, _after(feed, last_event_id), keepalive_s, device, frozenset(kind or KINDS))
+        stream = event_stream(feed, _after(feed, last_event_id), keepalive_s, device, frozenset(kind or KINDS))
         return StreamingResponse(stream, media_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"})
 
     return router
+
+
+async def event_stream(
+    feed: LiveFeed, after: int, keepalive_s: float, device: str | None, kinds: frozenset[str]
+) -> AsyncIterator[str]:
+    """The body of the answer: events of these kinds, of this device or of any."""
+    yield f"retry: {RETRY_MS}\n\n"  # at once, so that the reader knows that it is heard
+    async with aclosing(feed.read(after, keepalive_s)) as told:
+        async for each in told:
+            match each:
+                case None:
+                    yield ": nothing new\n\n"
+                case Lost(count=count):
+                    yield f'event: lost\ndata: {{"count":{count}}}\n\n'
+                case Numbered(event=event):
+                    if event.kind in kinds and device in (None, event.device):
+                        yield event_text(feed.run, each)
+                case _:
+                    assert_never(each)
 
 
 def event_text(run: str, numbered: Numbered) -> str:
@@ -58,21 +77,3 @@ def _after(feed: LiveFeed, last_event_id: str | None) -> int:
     if match is None:
         return feed.last
     return min(int(match[2]), feed.last) if match[1] == feed.run else 0
-
-
-async def _stream(
-    feed: LiveFeed, after: int, keepalive_s: float, device: str | None, kinds: frozenset[str]
-) -> AsyncIterator[str]:
-    yield f"retry: {RETRY_MS}\n\n"  # at once, so that the reader knows that it is heard
-    async with aclosing(feed.read(after, keepalive_s)) as told:
-        async for each in told:
-            match each:
-                case None:
-                    yield ": nothing new\n\n"
-                case Lost(count=count):
-                    yield f'event: lost\ndata: {{"count":{count}}}\n\n'
-                case Numbered(event=event):
-                    if event.kind in kinds and device in (None, event.device):
-                        yield event_text(feed.run, each)
-                case _:
-                    assert_never(each)

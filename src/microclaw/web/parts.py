@@ -15,8 +15,10 @@ from microclaw.apps.undo import Undo
 from microclaw.bus.events import Inbound
 from microclaw.config import Settings
 from microclaw.devices.registry import Registry
+from microclaw.metrics import Metrics
 from microclaw.policy.gate import Gate
 from microclaw.web.jobs import Jobs
+from microclaw.web.live_feed import LiveFeed
 
 
 class Chats(Protocol):
@@ -37,4 +39,6 @@ class HostParts:
     compile: Compile
     gate: Gate
     jobs: Jobs
+    metrics: Metrics
+    live: LiveFeed
     status: Callable[[], Awaitable[dict[str, Any]]]
