@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from microclaw.bus.bus import Bus
-from microclaw.bus.live import Alarm, AppEnded, DeviceConnected, DeviceLog, LiveEvent
+from microclaw.bus.live import Alarm, AppEnded, DeviceConnected, DeviceEvent, DeviceLog, LiveEvent
 from microclaw.errors import Overloaded
 from microclaw.web.events_api import event_stream, event_text
 from microclaw.web.live_feed import LiveFeed, Lost, Numbered
@@ -103,6 +103,19 @@ async def test_other_kinds_and_devices_are_left_out() -> None:
     stream = event_stream(feed, 0, 0.001, "kitchen", frozenset({"app.ended"}))
     blocks = [await asyncio.wait_for(anext(stream), WAIT_S) for _ in range(3)]
     assert [block.partition("\n")[0] for block in blocks] == ["retry: 2000", "id: a1-2", ": nothing new"]
+
+
+def test_events_are_logged_with_the_device_and_without_texts(caplog: pytest.LogCaptureFixture) -> None:
+    feed = LiveFeed("a1")
+    with caplog.at_level("INFO"):
+        feed.put(Alarm("kitchen", 1, "copied_token", "private"))
+        feed.put(DeviceLog("kitchen", 2, "info", "blink", 9, "private"))
+        feed.put(DeviceEvent("kitchen", 3, "button"))
+    assert [(r.levelname, r.message, getattr(r, "device", "")) for r in caplog.records] == [
+        ("WARNING", "alarm", "kitchen"),
+        ("INFO", "device.event", "kitchen"),
+    ]
+    assert "private" not in str([vars(record) for record in caplog.records])
 
 
 def test_event_is_one_line_of_json_whatever_the_device_wrote() -> None:

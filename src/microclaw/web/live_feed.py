@@ -6,19 +6,23 @@ One ring holds them for all: a slow reader costs no memory, it is told how many 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AbstractContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import islice
 from typing import Protocol
 
 from microclaw.bus.bus import Subscription
-from microclaw.bus.live import LiveEvent
+from microclaw.bus.live import Alarm, DeviceLog, LiveEvent
 from microclaw.errors import Overloaded
 
 RING_EVENTS = 1_024
 MAX_LISTENERS = 16  # a quarter of the connections that the door takes
+_NOT_LOGGED = frozenset({"at_ms", "text"})
+_FACTS = {"name": "what"}  # as a log line has it: a record's own name is its logger's
+_log = logging.getLogger("microclaw.live")
 
 
 class EventBus(Protocol):
@@ -66,6 +70,7 @@ class LiveFeed:
                 await asyncio.wait([task])
 
     def put(self, event: LiveEvent) -> None:
+        _log_event(event)
         self._ring.append(event)
         self._count += 1
         self._wake()
@@ -119,6 +124,15 @@ class LiveFeed:
     def _wake(self) -> None:
         for news in self._news:
             news.set()
+
+
+def _log_event(event: LiveEvent) -> None:
+    """One line with the facts that are fit for a log: no text that a device or its program wrote."""
+    if isinstance(event, DeviceLog):
+        return
+    level = logging.WARNING if isinstance(event, Alarm) else logging.INFO
+    names = (field.name for field in fields(event) if field.name not in _NOT_LOGGED)
+    _log.log(level, event.kind, extra={_FACTS.get(name, name): getattr(event, name) for name in names})
 
 
 async def _within(news: asyncio.Event, timeout_s: float) -> bool:

@@ -1,0 +1,57 @@
+"""The host's log lines: facts that may be written, and nothing that forges a line."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+import pytest
+
+from microclaw.cli.log_lines import LogLines
+
+
+def _line(text: str, *arguments: object, **facts: Any) -> str:
+    record = logging.LogRecord("microclaw.faces", logging.WARNING, "", 0, text, arguments, None)
+    record.created = 1_700_000_000.25
+    record.__dict__.update(facts)
+    return LogLines().format(record)
+
+
+def test_line_is_time_level_part_text_and_facts() -> None:
+    assert (
+        _line("left", device="kitchen", code=4408, reason="two pings were not answered")
+        == "2023-11-14T22:13:20.250Z WARNING microclaw.faces left device=kitchen code=4408 "
+        'reason="two pings were not answered"'
+    )
+
+
+def test_facts_that_are_not_named_are_not_written() -> None:
+    assert "secret" not in _line("called", method="gpio.set", params="secret", body="secret")
+
+
+@pytest.mark.parametrize("hostile", ["a\nb", "a\rb", "\x1b[31mred", "a\u2028b", "a\x85b"])
+def test_what_a_device_wrote_stays_on_its_line(hostile: str) -> None:
+    for line in (_line("said %s", hostile), _line("left", reason=hostile)):
+        assert line.isprintable(), line
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [('say "hi"', r'"say \"hi\""'), ("a=b", '"a=b"'), ("", '""'), ("é", '"é"')]
+)
+def test_values_are_quoted_where_they_must(value: str, shown: str) -> None:
+    assert _line("left", reason=value).endswith(f" reason={shown}")
+
+
+def test_long_fact_is_cut() -> None:
+    assert len(_line("left", reason="x" * 5_000)) < 300
+
+
+def test_traceback_follows_on_its_own_lines() -> None:
+    try:
+        raise ValueError("broken")
+    except ValueError:
+        record = logging.LogRecord("m", logging.ERROR, "", 0, "failed", (), sys.exc_info())
+    first, *rest = LogLines().format(record).splitlines()
+    assert first.endswith("ERROR m failed")
+    assert rest[-1] == "ValueError: broken"
