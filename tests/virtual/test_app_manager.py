@@ -9,7 +9,8 @@ import pytest
 from tests.virtual.conftest import Case
 
 from microclaw.errors import InvalidModule
-from microclaw.virtual.app_manager import QUEUE_DEPTH, AppManager, KeptApp, Limits
+from microclaw.virtual.app_manager import QUEUE_DEPTH, AppManager
+from microclaw.virtual.app_ports import KeptApp, Limits
 from microclaw.virtual.urls import url_number, url_tail, url_value
 from microclaw.wire.wasmachine.attributes import Generation
 from microclaw.wire.wasmachine.frame import FrameType, encode_frame

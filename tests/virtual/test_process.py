@@ -18,7 +18,7 @@ import pytest
 from tests.virtual.conftest import TIMEOUT_S, BoardUnderTest, Case, Link, StartBoard
 from wasmtime import wat2wasm
 
-from microclaw.virtual.app_manager import KeptApp
+from microclaw.virtual.app_ports import KeptApp
 from microclaw.virtual.machine import LOOP_BOOTS
 from microclaw.virtual.shelf import AppShelf
 from microclaw.wire import control

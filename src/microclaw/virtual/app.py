@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import threading
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -85,6 +86,8 @@ class App:
         self._instance: Instance | None = None
         self._peak_stack_bytes = 0
         self._is_stopping = False
+        self.on_trouble: Callable[[App], None] = lambda _: None
+        """Called in its thread when it trapped or exited, and when its main is over."""
         seed = f"{board.seed}/{name}"
         noise = random.Random(seed) if board.loses_restarts else None  # noqa: S311  a repeatable simulation
         self.process = Process(name, board, self._task, Timers(board.clock, timers, self._fire, noise), ledc)
@@ -106,6 +109,7 @@ class App:
     def told_end(self) -> None:
         """The program said that its main is over: nothing of it runs any more, though the firmware keeps it listed."""
         self.kind_of_end = self.kind_of_end or "returned"
+        self.on_trouble(self)
 
     @property
     def is_alive(self) -> bool:
@@ -262,6 +266,7 @@ class App:
             self.error = f"Exception: {trap}"
             self.kind_of_end = "exited" if isinstance(trap, ProgramExit) else "trapped"
             self._board.print_line(f"Got exception running WASM code: {self.error}", self.name)
+            self.on_trouble(self)
             return False
         finally:
             self._instance.measure_stack()

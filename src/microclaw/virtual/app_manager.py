@@ -13,11 +13,11 @@ import logging
 import queue
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from struct import Struct
-from typing import Generic, Protocol, TypeVar, assert_never
+from typing import Generic, assert_never
 
-from microclaw.errors import InvalidModule
+from microclaw.errors import AppExists, InvalidModule, TooManyApps
+from microclaw.virtual.app_ports import A, AppLoader, AppShelf, KeptApp, Limits
 from microclaw.virtual.link_receiver import (
     REQUEST_VERSION,
     HostRequest,
@@ -56,57 +56,6 @@ _RESPONSE = Struct(">BBHIiI")
 _log = logging.getLogger(__name__)
 
 
-class AppInstance(Protocol):
-    """One loaded app as the manager needs it: see virtual.app.App."""
-
-    name: str
-    heap_bytes: int
-    resources: set[str]
-    subscriptions: set[str]
-
-    def start(self) -> None: ...
-    def request(self, payload: bytes) -> bool: ...
-    def response(self, payload: bytes) -> bool: ...
-    def stop(self, timeout_s: float = ...) -> bool: ...
-    def kill(self, timeout_s: float = ...) -> bool: ...
-    def join(self, timeout_s: float) -> bool: ...
-
-
-A = TypeVar("A", bound=AppInstance)
-
-
-class AppLoader(Protocol[A]):
-    """What makes apps of modules: see virtual.runtime.Runtime."""
-
-    def load(
-        self, name: str, wasm: bytes, *, heap_bytes: int = ..., timers: int = ..., watchdog_ms: int = ...
-    ) -> A: ...
-    def unload(self, app: A) -> None: ...
-
-
-class AppShelf(Protocol):
-    """Where boards of the kind sort keep their apps over a power cut; stock boards have none."""
-
-    def keep(self, app: KeptApp) -> None: ...
-    def forget(self, name: str) -> None: ...
-    def kept(self) -> list[KeptApp]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class KeptApp:
-    name: str
-    wasm: bytes
-    heap_bytes: int
-    timers: int
-    watchdog_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    max_apps: int
-    max_module_bytes: int
-
-
 class AppManager(Generic[A]):
     """One boot of the manager: its parser's state, its apps and its queue die with it."""
 
@@ -133,6 +82,8 @@ class AppManager(Generic[A]):
         self._next_id = 1
         self._host_events: set[str] = set()
         self._closed = False
+        self._changing = threading.RLock()  # held while an app is loaded: by the queue's thread or by `install`
+        self.on_uninstalled: Callable[[str], None] = lambda _: None
 
     def start(self, *, with_kept_apps: bool = True) -> None:
         """Announce it and put kept apps back, as a board that keeps them does while it boots."""
@@ -184,6 +135,34 @@ class AppManager(Generic[A]):
             self._apps.clear()
         with contextlib.suppress(queue.Full):  # then serve() sees _closed after its present request
             self._queue.put_nowait(None)
+
+    def install(self, app: KeptApp) -> A | None:
+        """Load and start an app that came by another door, unkept; None when the power went meanwhile.
+
+        AppExists, TooManyApps, InvalidModule say why not. Not through the queue: a manager that hangs does not matter.
+        """
+        with self._changing:
+            if len(self._apps) >= self._limits.max_apps:
+                raise TooManyApps(f"the board runs {self._limits.max_apps} apps already", next_step="stop one")
+            if any(known.name == app.name for known in self.apps):
+                raise AppExists(f"an app named {app.name} is there", next_step="remove it, or choose another name")
+            if not self._launch(app):
+                return None
+            return self._apps[self._next_id - 1]
+
+    def remove(self, name: str) -> bool:
+        """End an app and take it out of the list, also one that spins; False when there is none."""
+        with self._lock:
+            found = next(((i, app) for i, app in self._apps.items() if app.name == name), None)
+        if found is None:
+            return False
+        app_id, app = found
+        if not app.stop():
+            app.kill(JOIN_S)
+        with self._lock:
+            self._apps.pop(app_id, None)
+        self._loader.unload(app)
+        return True
 
     @property
     def apps(self) -> list[A]:
@@ -286,6 +265,10 @@ class AppManager(Generic[A]):
             self._refuse(request.mid, answers.INVALID_APPLET_ACTION)
 
     def _install(self, request: InstallRequest, tail: str) -> None:
+        with self._changing:
+            self._install_alone(request, tail)
+
+    def _install_alone(self, request: InstallRequest, tail: str) -> None:
         name = url_value(tail, "name", MAX_NAME_BYTES)
         if not name:
             self._refuse(request.mid, "Install WASM app failed: invalid app name.")
@@ -348,6 +331,7 @@ class AppManager(Generic[A]):
         self._loader.unload(app)
         if self._shelf is not None:
             self._shelf.forget(name)
+        self.on_uninstalled(name)
         self._post_applets_event()
         self._console("Uninstall WASM app successful!")
         self._answer(Response(Status.DELETED, mid))

@@ -8,11 +8,12 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from microclaw.errors import CallRejected, MicroclawError
 from microclaw.virtual.app import App
-from microclaw.virtual.app_manager import AppManager, AppShelf, Limits
+from microclaw.virtual.app_manager import AppManager
+from microclaw.virtual.app_ports import AppShelf, Limits
 from microclaw.virtual.board import Board, PowerEvent
 from microclaw.virtual.clock import VirtualClock
 from microclaw.virtual.control import Watcher
@@ -23,8 +24,12 @@ from microclaw.virtual.serial_port import SerialPty, SerialTcp
 from microclaw.virtual.tcp import WasmachinePort
 from microclaw.virtual.wires import serve_wires
 from microclaw.wire import control as wire
+from microclaw.wire.link.messages import Event, RunTask
 from microclaw.wire.wasmachine.attributes import Generation
 from microclaw.wire.wasmachine.frame import FrameType
+
+if TYPE_CHECKING:
+    from microclaw.virtual.link_door import LinkDoor  # brings cryptography: only for boards that have a link
 
 LOOP_BOOTS = 5
 LOOP_S = 10.0
@@ -37,6 +42,7 @@ class Doors:
     wasmachine: WasmachinePort | None = None
     serial_tcp: SerialTcp | None = None
     serial_pty: SerialPty | None = None
+    link: LinkDoor | None = None
     wasmachine_port: int = 0
     serial_port: int | None = None
 
@@ -74,9 +80,18 @@ class Machine:
         """Bytes from the WASMachine port."""
         self._manager.receive(data)
 
+    def open_link(self, link: LinkDoor) -> None:
+        """Join the link's door to the board; once, after the machine was made."""
+        self.doors.link = link
+        self.runtime.on_trouble = link.app_told
+        self._manager.on_uninstalled = link.app_uninstalled
+        self.board.observe(link)
+        with self.board.hold_power():
+            link.power_on()
+
     def close(self) -> None:
         self._manager.close()
-        for door in (self.doors.wasmachine, self.doors.serial_tcp, self.doors.serial_pty):
+        for door in (self.doors.wasmachine, self.doors.serial_tcp, self.doors.serial_pty, self.doors.link):
             if door is not None:
                 door.close()
         self.runtime.close()
@@ -116,6 +131,8 @@ class Machine:
                 return self._done()
             case wire.Advance(ms=ms):
                 return self._advance(ms)
+            case wire.Link() | wire.LinkReset() | wire.LinkEvent() | wire.LinkTask():
+                return self._use_link(request)
             case _:
                 assert_never(request)
 
@@ -137,6 +154,9 @@ class Machine:
         if not safe:
             self.board.print_line("boot loop: kept apps are not started")
         manager.start(with_kept_apps=safe)
+        if self.doors.link is not None:
+            manager.on_uninstalled = self.doors.link.app_uninstalled
+            self.doors.link.power_on(with_apps=safe)
         threading.Thread(target=manager.serve, name="manager", daemon=True).start()
 
     def _is_safe_to_start_apps(self) -> bool:
@@ -155,6 +175,8 @@ class Machine:
         if event == "cut":
             self._manager.close()
             self.runtime.close()  # it did so itself before; an install may have come between
+            if self.doors.link is not None:
+                self.doors.link.power_cut()
             for door in doors:
                 door.power_cut()
         else:
@@ -241,6 +263,21 @@ class Machine:
             apply()
         else:
             board.clock.call_at(request.at_ms, lambda: self._apply_late(apply))
+        return self._done()
+
+    def _use_link(self, request: wire.Link | wire.LinkReset | wire.LinkEvent | wire.LinkTask) -> object:
+        link = self.doors.link
+        if link is None:
+            raise CallRejected("this board has no link", next_step="start it with --link URL")
+        match request:
+            case wire.Link():
+                return link.status()
+            case wire.LinkReset():
+                link.factory_reset()
+            case wire.LinkEvent(name=name, data=data):
+                link.send(Event(name, dict(data)))
+            case wire.LinkTask(task=task, kind=kind, input=text, timeout_s=timeout_s):
+                link.send(RunTask(task, "sandbox" if kind == "sandbox" else "agent", text, timeout_s))
         return self._done()
 
     def _apply_late(self, apply: Callable[[], None]) -> None:

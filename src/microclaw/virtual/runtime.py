@@ -28,6 +28,7 @@ class Runtime:
         self.apps: dict[str, App] = {}
         self.on_response: Callable[[App, bytes], None] = lambda _app, _payload: None
         self.on_event: Callable[[App, bytes], None] = lambda _app, _payload: None
+        self.on_trouble: Callable[[App], None] = lambda _app: None
         self._ledc = Ledc(board)
         board.on_power(self._on_power)
 
@@ -54,6 +55,7 @@ class Runtime:
             raise InvalidModule("Install WASM app failed: invalid WASM version.")
         heap_bytes = max(heap_bytes, MIN_HEAP_BYTES)
         app = App(self.board, self._ledc, name, wasm, heap_bytes=heap_bytes, timers=timers, watchdog_ms=watchdog_ms)
+        app.on_trouble = lambda app: self.on_trouble(app)
         app.process.send_response = lambda payload: self.on_response(app, payload)
         app.process.send_request = lambda payload: self._sent(app, payload)
         firmware = self.board.profile.firmware

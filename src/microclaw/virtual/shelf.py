@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from microclaw.virtual.app_manager import KeptApp
+from microclaw.virtual.app_ports import KeptApp
 
 
 class AppShelf:

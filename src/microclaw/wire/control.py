@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, NamedTuple, TypeAlias, TypeVar, cast, get_args
 
 from microclaw.errors import CallRejected, ProtocolError
@@ -35,6 +35,7 @@ MAX_UART_BYTES_A_PAGE = 16_384
 MAX_SPI_EXCHANGES_A_PAGE = 24  # of at most 2 x 512 bytes
 MAX_ADVANCE_MS = 86_400_000.0
 MAX_PIN = 63
+MAX_EVENT_NAME = 64
 
 R_co = TypeVar("R_co", covariant=True)
 
@@ -179,6 +180,28 @@ class Advanced:
     now_ms: float
     idle: bool
     stuck: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LinkStatus:
+    """`state` is off, connecting, waiting, pairing, connected, refused or broken; `code` is the pairing code shown.
+
+    `notified` counts notifications ever shown, `notifications` are the last of them; `ui` the present ui_state.
+    """
+
+    state: str
+    url: str
+    device_id: str | None = None
+    code: str | None = None
+    host: str | None = None
+    error: str | None = None
+    rtt_ms: float | None = None
+    outbox: int = 0
+    refused_events: int = 0
+    dropped: int = 0
+    notified: int = 0
+    notifications: tuple[str, ...] = ()
+    ui: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,6 +366,42 @@ class Advance(Request[Advanced]):
     ms: float
 
 
+@dataclass(frozen=True, slots=True)
+class Link(Request[LinkStatus]):
+    op = "link"
+    reply = LinkStatus
+
+
+@dataclass(frozen=True, slots=True)
+class LinkReset(Request[Done]):
+    """Factory reset of the link: the board forgets its host, its credential and the programs that came by it."""
+
+    op = "link_reset"
+    reply = Done
+
+
+@dataclass(frozen=True, slots=True)
+class LinkEvent(Request[Done]):
+    """Something happens on the board that its host is to hear of: a button, a threshold."""
+
+    op = "link_event"
+    reply = Done
+    name: str
+    data: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class LinkTask(Request[Done]):
+    """The board asks its host to run a task; `kind` is agent or sandbox."""
+
+    op = "link_task"
+    reply = Done
+    task: str
+    input: str
+    kind: str = "agent"
+    timeout_s: int = 60
+
+
 AnyRequest: TypeAlias = (
     Info
     | Pins
@@ -361,6 +420,10 @@ AnyRequest: TypeAlias = (
     | Power
     | Fault
     | Advance
+    | Link
+    | LinkReset
+    | LinkEvent
+    | LinkTask
 )
 _REQUESTS: dict[str, type[AnyRequest]] = {cls.op: cls for cls in get_args(AnyRequest)}
 OPS = tuple(_REQUESTS)
@@ -501,6 +564,10 @@ def _check(request: AnyRequest) -> None:
             Edges(since=since) | Log(since=since) | Pwm(since=since) | UartRead(since=since) | SpiRead(since=since)
         ) if since < 0:
             raise ProtocolError(f"since must not be negative, got {since}")
+        case LinkEvent(name=name) if not 0 < len(name) <= MAX_EVENT_NAME:
+            raise ProtocolError(f"an event's name has 1 to {MAX_EVENT_NAME} characters")
+        case LinkTask(kind=kind, timeout_s=timeout_s) if kind not in ("agent", "sandbox") or timeout_s < 0:
+            raise ProtocolError("kind must be agent or sandbox, timeout_s not negative")
         case UartWrite(data=data):
             _check_hex("data", data)
         case SpiConnect(answers=answers):

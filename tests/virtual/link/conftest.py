@@ -1,0 +1,391 @@
+"""A scripted host for the board's end of the link: a LinkSession in the host's role over a real TLS WebSocket."""
+
+from __future__ import annotations
+
+import hashlib
+import queue
+import secrets
+import ssl
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from ipaddress import ip_address
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+from websockets.datastructures import Headers
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
+from websockets.sync.server import Server, ServerConnection, serve
+
+from microclaw.devices.identity.certificates import (
+    device_certificate,
+    new_authority,
+    new_serial,
+    read_csr,
+    server_certificate,
+)
+from microclaw.devices.identity.tokens import mint_token
+from microclaw.errors import DeviceUnreachable
+from microclaw.wire.link import actions
+from microclaw.wire.link.messages import (
+    AnyBody,
+    AnyMessage,
+    Call,
+    Envelope,
+    Epoch,
+    Hello,
+    Id,
+    Limits,
+    PairCode,
+    PairDone,
+    PairRequest,
+    Result,
+    Software,
+    Token,
+    ValueMap,
+    Welcome,
+)
+from microclaw.wire.link.session import LinkSession
+from microclaw.wire.link.states import Phase
+from microclaw.wire.link.storage import InboxCursor, OutboxCursor, Stored
+
+TIMEOUT_S = 15.0
+CODE = "123456"
+DEVICE_ID = "dev-1"
+M = TypeVar("M", bound=AnyBody)
+
+
+class HostClock:
+    def now_ms(self) -> float:
+        return time.monotonic() * 1000
+
+    def unix_us(self) -> int:
+        return time.time_ns() // 1000
+
+
+@dataclass
+class HostMail:
+    """The host's stores for one device, in memory: they outlive connections and boots of the board."""
+
+    epoch: Epoch = field(default_factory=lambda: secrets.token_bytes(8))
+    rows: dict[int, tuple[Id, bytes]] = field(default_factory=dict)
+    acked: int = 0
+    last: int = 0
+    inbox: InboxCursor = field(default_factory=InboxCursor)
+    applied: list[Envelope] = field(default_factory=list)  # durable messages, each once, in order
+    seen: set[Id] = field(default_factory=set)
+
+    def cursor(self) -> OutboxCursor:
+        return OutboxCursor(self.epoch, self.acked, self.last)
+
+    def append(self, message_id: Id, payload: bytes) -> int:
+        self.last += 1
+        self.rows[self.last] = (message_id, payload)
+        return self.last
+
+    def after(self, seq: int, limit: int) -> list[Stored]:
+        return [Stored(n, row[1]) for n, row in sorted(self.rows.items()) if n > seq][:limit]
+
+    def ack(self, seq: int) -> None:
+        self.acked = max(self.acked, seq)
+        self.rows = {n: row for n, row in self.rows.items() if n > seq}
+
+    def renew(self) -> OutboxCursor:
+        self.epoch, self.acked, self.last = secrets.token_bytes(8), 0, len(self.rows)
+        self.rows = dict(enumerate((self.rows[n] for n in sorted(self.rows)), 1))
+        return self.cursor()
+
+    def apply(self, deliver: actions.Deliver) -> None:
+        envelope = deliver.envelope
+        assert deliver.epoch is not None
+        assert envelope.seq is not None
+        if self.inbox.epoch == deliver.epoch:
+            assert envelope.seq <= self.inbox.seq + 1, "a durable message of the board is missing"
+        if envelope.id not in self.seen:
+            self.seen.add(envelope.id)
+            self.applied.append(envelope)
+        self.inbox = InboxCursor(deliver.epoch, envelope.seq)
+
+
+class ScriptedHost:
+    """Listens on loopback. What devices send is in `heard`; `confirm` decides whether the pairing code is typed in."""
+
+    def __init__(self, *, tls_max: ssl.TLSVersion | None = None) -> None:
+        now = datetime.now(UTC)
+        self.authority = new_authority(now, new_serial(secrets.token_bytes(16)))
+        self.mail = HostMail()
+        self.heard: list[Envelope] = []
+        self.hellos: list[Hello] = []
+        self.refuse_with: int | None = None
+        self.confirm = True
+        self.tokens: list[str] = []
+        self.used_tokens: list[str | None] = []
+        self.certificates: list[bytes | None] = []
+        self.closes: list[tuple[int, str]] = []
+        self._changed = threading.Condition()
+        self._jobs: deque[Callable[[LinkSession], None]] = deque()
+        self._session: LinkSession | None = None
+        self._closing = False
+        self._server = serve(
+            self._handle,
+            "127.0.0.1",
+            0,
+            ssl=self._context(now, tls_max),
+            subprotocols=["microclaw.v1"],  # type: ignore[list-item]
+            compression=None,
+            process_request=self._answer_plain,
+            ping_interval=None,
+            close_timeout=1,
+        )
+        self._thread = threading.Thread(target=self._server.serve_forever, name="scripted host")
+        self._thread.start()
+
+    @property
+    def server(self) -> Server:
+        return self._server
+
+    @property
+    def port(self) -> int:
+        return int(self._server.socket.getsockname()[1])
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """What a board is started with."""
+        der = self.authority.certificate.public_bytes(Encoding.DER)
+        url = f"wss://127.0.0.1:{self.port}/link"
+        return ("--link", url, "--link-ca-sha256", hashlib.sha256(der).hexdigest())
+
+    # What a test asks
+
+    def wait(self, condition: Callable[[], M | bool | None]) -> M | bool:
+        """Wait until the condition is truthy; it is looked at whenever something happened."""
+        deadline_s = time.monotonic() + TIMEOUT_S
+        with self._changed:
+            while not (found := condition()):
+                left_s = deadline_s - time.monotonic()
+                assert left_s > 0, f"did not happen within {TIMEOUT_S} s; heard {[e.body for e in self.heard][-12:]}"
+                self._changed.wait(left_s)
+        return found
+
+    def wait_for(self, kind: type[M], matches: Callable[[M], bool] = lambda _: True) -> M:
+        """The first message of that kind, durable or not."""
+
+        def found() -> M | None:
+            return next((e.body for e in self.heard if isinstance(e.body, kind) and matches(e.body)), None)
+
+        body = self.wait(found)
+        assert isinstance(body, kind)
+        return body
+
+    def result_of(self, message_id: Id) -> Result:
+        def found() -> Result | None:
+            return next((e.body for e in self.heard if e.re == message_id and isinstance(e.body, Result)), None)
+
+        result = self.wait(found)
+        assert isinstance(result, Result)
+        return result
+
+    def results_of(self, message_id: Id) -> list[Result]:
+        return [e.body for e in self.heard if e.re == message_id and isinstance(e.body, Result)]
+
+    @property
+    def is_connected(self) -> bool:
+        return self._session is not None and self._session.phase is Phase.READY
+
+    def send(self, body: AnyMessage, *, durable: bool = False, message_id: Id | None = None) -> Id:
+        """Durable messages need no connection; for others the board must be there."""
+        message_id = message_id or secrets.token_bytes(16)
+        answer: queue.Queue[Exception | None] = queue.Queue()
+
+        def job(session: LinkSession) -> None:
+            try:
+                session.send(body, durable=durable, message_id=message_id)
+                answer.put(None)
+            except DeviceUnreachable as exc:
+                answer.put(exc)
+
+        with self._changed:
+            self._jobs.append(job)
+        if not durable:
+            error = answer.get(timeout=TIMEOUT_S)
+            if error is not None:
+                raise error
+        return message_id
+
+    def call(self, method: str, params: ValueMap | None = None, *, idempotent: bool = True) -> Result:
+        self.wait(lambda: self.is_connected)
+        return self.result_of(self.send(Call(method, params or {}, idempotent)))
+
+    def drop(self) -> None:
+        """Cut the present connection."""
+        with self._changed:
+            self._jobs.append(_drop)
+
+    def close(self) -> None:
+        self._closing = True
+        self._server.shutdown()
+        self._thread.join(TIMEOUT_S)
+
+    # How it serves
+
+    def _context(self, now: datetime, tls_max: ssl.TLSVersion | None) -> ssl.SSLContext:
+        import tempfile
+
+        addresses = [ip_address("127.0.0.1")]
+        pair = server_certificate(self.authority, ["localhost"], addresses, now, new_serial(secrets.token_bytes(16)))
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "server.pem"
+            path.write_bytes(pair.to_pem())
+            context.load_cert_chain(path)
+        context.load_verify_locations(cadata=self._ca_pem().decode())
+        context.verify_mode = ssl.CERT_OPTIONAL
+        if tls_max is not None:
+            context.maximum_version = tls_max
+        return context
+
+    def _ca_pem(self) -> bytes:
+        return self.authority.certificate.public_bytes(Encoding.PEM)
+
+    def _answer_plain(self, _connection: ServerConnection, request: Request) -> Response | None:
+        if request.path == "/ca.pem":
+            return Response(200, "OK", Headers({"Content-Length": str(len(self._ca_pem()))}), self._ca_pem())
+        return None
+
+    def _handle(self, connection: ServerConnection) -> None:
+        socket = connection.socket
+        assert isinstance(socket, ssl.SSLSocket)
+        certificate = socket.getpeercert(binary_form=True)
+        assert connection.request is not None
+        header = connection.request.headers.get("Authorization")
+        token = header.removeprefix("Bearer ") if header else None
+        with self._changed:
+            self.certificates.append(certificate)
+            self.used_tokens.append(token)
+        if self.refuse_with is not None:
+            connection.close(self.refuse_with, "refused by the test")
+            return
+        session = LinkSession(
+            Welcome(
+                session=secrets.token_bytes(16),
+                host=Software("scripted", "1"),
+                time_ms=0,
+                heartbeat_s=15,
+                tx_epoch=bytes(8),
+                rx_seq=0,
+                limits=Limits(0, 0),
+            ),
+            outbox=self.mail.cursor(),
+            inbox=self.mail.inbox,
+            clock=HostClock(),
+            new_id=lambda: secrets.token_bytes(16),
+            authenticated=certificate is not None or token in self.tokens,
+        )
+        session.connected()
+        self._session = session
+        try:
+            self._converse(connection, session)
+        except (ConnectionClosed, OSError):
+            if connection.protocol.close_rcvd is not None:
+                self.closes.append((connection.protocol.close_rcvd.code, connection.protocol.close_rcvd.reason))
+        finally:
+            session.closed()
+            with self._changed:
+                if self._session is session:
+                    self._session = None
+                self._changed.notify_all()
+
+    def _converse(self, connection: ServerConnection, session: LinkSession) -> None:
+        while not self._closing:
+            if session.phase is Phase.READY:
+                self._do_jobs(session)
+            due_ms = session.next_tick_ms()
+            if due_ms is not None and time.monotonic() * 1000 >= due_ms:
+                session.tick()
+            self._carry_out(connection, session)
+            try:
+                message = connection.recv(timeout=0.01)
+            except TimeoutError:
+                continue
+            assert isinstance(message, bytes)
+            session.receive(message)
+            self._carry_out(connection, session)
+
+    def _do_jobs(self, session: LinkSession) -> None:
+        while True:
+            with self._changed:
+                if not self._jobs:
+                    return
+                job = self._jobs.popleft()
+            if job is _drop:
+                raise OSError("dropped by the test")
+            job(session)
+
+    def _carry_out(self, connection: ServerConnection, session: LinkSession) -> None:
+        while (action := session.next_action()) is not None:
+            match action:
+                case actions.Send(message=message):
+                    connection.send(message)
+                case actions.Close(code=code, reason=reason):
+                    connection.close(code, reason)
+                case actions.Deliver():
+                    self._deliver(action, session)
+                case actions.Persist(message_id=message_id, payload=payload):
+                    session.stored(self.mail.append(message_id, payload), payload)
+                case actions.Replay(after=after, limit=limit):
+                    session.loaded(after, self.mail.after(after, limit))
+                case actions.Acked(seq=seq):
+                    self.mail.ack(seq)
+                case actions.RenewEpoch():
+                    session.epoch_renewed(self.mail.renew())
+                case actions.Connected(peer=peer):
+                    assert isinstance(peer, Hello)
+                    self.hellos.append(peer)
+                case _:
+                    pass
+            with self._changed:
+                self._changed.notify_all()
+
+    def _deliver(self, deliver: actions.Deliver, session: LinkSession) -> None:
+        envelope = deliver.envelope
+        if envelope.seq is not None:
+            before = len(self.mail.applied)
+            self.mail.apply(deliver)
+            session.ack_applied(deliver.epoch, envelope.seq)
+            if len(self.mail.applied) == before:
+                return
+        with self._changed:
+            self.heard.append(envelope)
+        if isinstance(envelope.body, PairRequest):
+            session.send(PairCode(CODE, 120))
+            if self.confirm:
+                session.send(self._credential(envelope.body))
+
+    def _credential(self, request: PairRequest) -> PairDone:
+        if request.csr is None:
+            self.tokens.append(mint_token(DEVICE_ID, secrets.token_bytes(32)))
+            return PairDone(token=self.tokens[-1])
+        serial = new_serial(secrets.token_bytes(16))
+        certificate = device_certificate(self.authority, read_csr(request.csr), DEVICE_ID, datetime.now(UTC), serial)
+        return PairDone(certificate=certificate.public_bytes(Encoding.DER))
+
+    def new_token(self) -> Token:
+        self.tokens.append(mint_token(DEVICE_ID, secrets.token_bytes(32)))
+        return Token(self.tokens[-1], int(time.time() * 1000) + 86_400_000)
+
+
+def _drop(_session: LinkSession) -> None:
+    """A job that is not carried out but cuts the connection."""
+
+
+@pytest.fixture
+def host() -> Iterator[ScriptedHost]:
+    scripted = ScriptedHost()
+    yield scripted
+    scripted.close()
