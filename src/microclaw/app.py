@@ -8,7 +8,7 @@ import secrets
 import socket
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -29,7 +29,13 @@ from microclaw.boards import load_board
 from microclaw.bus.bus import Bus
 from microclaw.bus.events import Step
 from microclaw.config import Settings
+from microclaw.devices.link_meter import LinkMetrics
 from microclaw.devices.registry import Registry
+from microclaw.faces.link.device_link import LinkParts
+from microclaw.faces.link.hub import LinkHub, LinkNames
+from microclaw.faces.link.limits import LinkLimits
+from microclaw.faces.link.message_ids import new_message_id
+from microclaw.faces.link.plane import DevicePlane, SystemClock
 from microclaw.faces.open import open_face
 from microclaw.metrics import Metrics
 from microclaw.models.choose import choose_model
@@ -39,6 +45,8 @@ from microclaw.store.apps import AppTable
 from microclaw.store.database import Database
 from microclaw.store.devices import DeviceTable
 from microclaw.store.journal import Journal
+from microclaw.store.link_events import LinkEventTable
+from microclaw.store.links import LinkTable
 from microclaw.store.sessions import SessionFiles
 from microclaw.tools.build import build_toolbox
 from microclaw.wasm import BuildCache, compile_module, read_module
@@ -57,12 +65,13 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A running host. `http` is the people plane's address, None without one."""
+    """A running host. `http` is the people plane's address, `link` the device plane's, None without one."""
 
     settings: Settings
     devices: Registry
     model: Model
     http: str | None
+    link: str | None
 
 
 @asynccontextmanager
@@ -77,15 +86,28 @@ async def running_host(settings: Settings) -> AsyncIterator[Host]:
         control = stack.enter_context(unix_listener(settings.control_socket))
         people, http = _people_listener(settings, stack)
         bus = await stack.enter_async_context(Bus())
-        devices = await stack.enter_async_context(_registry(settings, bus, database))
+        device_listener = _device_listener(settings, stack)
+        names = LinkNames()
+        hub = await LinkHub.open(_link_parts(database, names, bus))
+        devices = names.devices = await stack.enter_async_context(_registry(settings, bus, database, hub))
         group = await stack.enter_async_context(asyncio.TaskGroup())
         metrics, live = Metrics(), LiveFeed(secrets.token_hex(4))
+        link = None
+        if device_listener is not None:
+            plane = _device_plane(settings, hub, devices, database, device_listener, metrics, bus)
+            link = await stack.enter_async_context(plane)
         completed = change_publisher(devices, bus.publish, now_ms)
         apps = _build_apps(settings, devices, Ledger(AppTable(database), completed=completed))
-        agent = await stack.enter_async_context(_agent(settings, model, devices, apps, database))
+        agent = await stack.enter_async_context(_agent(settings, model, devices, apps, database, link))
         jobs = Jobs(group, settings.limits)
         status = HostStatus(
-            settings=settings, devices=devices, ledger=apps.ledger, keeper=apps.keeper, model=model, http=http
+            settings=settings,
+            devices=devices,
+            ledger=apps.ledger,
+            keeper=apps.keeper,
+            model=model,
+            http=http,
+            link=link,
         )
         parts = HostParts(
             settings=settings,
@@ -100,6 +122,7 @@ async def running_host(settings: Settings) -> AsyncIterator[Host]:
             jobs=jobs,
             metrics=metrics,
             live=live,
+            link=link,
             status=status.read,
         )
         add_host_metrics(
@@ -117,7 +140,7 @@ async def running_host(settings: Settings) -> AsyncIterator[Host]:
         looking_after = group.create_task(_look_after(agent, apps), name="look after devices")
         stack.callback(looking_after.cancel)
         stack.push_async_callback(jobs.drain)  # first of all on the way out: what had started may end
-        yield Host(settings, devices, model, http)
+        yield Host(settings, devices, model, http, link.address if link is not None else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,18 +192,63 @@ def _people_listener(settings: Settings, stack: AsyncExitStack) -> tuple[socket.
     return listener, f"http://{settings.http_host}:{listener.getsockname()[1]}"
 
 
-def _registry(settings: Settings, bus: Bus, database: Database) -> Registry:
+def _device_listener(settings: Settings, stack: AsyncExitStack) -> socket.socket | None:
+    """The device plane's socket, where one is wanted."""
+    if settings.link is None:
+        return None
+    host, port = settings.link.host, settings.link.port
+    return stack.enter_context(tcp_listener(host, port, next_step=f"microclaw up --link {host}:0, or --link off"))
+
+
+def _link_parts(database: Database, names: LinkNames, bus: Bus) -> LinkParts:
+    return LinkParts(
+        links=LinkTable(database, now_ms=now_ms, random_bytes=secrets.token_bytes),
+        events=LinkEventTable(database),
+        clock=SystemClock(),
+        new_id=new_message_id,
+        publish=bus.publish,
+        name_of=names.name_of,
+    )
+
+
+def _device_plane(
+    settings: Settings,
+    hub: LinkHub,
+    devices: Registry,
+    database: Database,
+    listener: socket.socket,
+    metrics: Metrics,
+    bus: Bus,
+) -> AbstractAsyncContextManager[DevicePlane]:
+    assert settings.link is not None
+    return DevicePlane.opened(
+        hub,
+        devices,
+        database,
+        folder=settings.identity,
+        listener=listener,
+        plain=settings.link.plain,
+        limits=LinkLimits(),
+        meter=LinkMetrics(metrics, hub.depths),
+        now_ms=now_ms,
+        publish=bus.publish,
+    )
+
+
+def _registry(settings: Settings, bus: Bus, database: Database, hub: LinkHub) -> Registry:
     return Registry(
         bus=bus,
         store=DeviceTable(database),
-        open_face=partial(open_face, lock_folder=settings.cache / "locks"),
+        open_face=partial(open_face, lock_folder=settings.cache / "locks", links=hub.link),
         load_board=load_board,
         mint_id=lambda: f"d-{secrets.token_hex(4)}",
         now_ms=now_ms,
     )
 
 
-def _agent(settings: Settings, model: Model, devices: Registry, apps: _Apps, database: Database) -> AgentLoop:
+def _agent(
+    settings: Settings, model: Model, devices: Registry, apps: _Apps, database: Database, link: DevicePlane | None
+) -> AgentLoop:
     tools = build_toolbox(
         devices=devices,
         deployer=apps.deployer,
@@ -188,6 +256,7 @@ def _agent(settings: Settings, model: Model, devices: Registry, apps: _Apps, dat
         explorer=apps.explorer,
         undo=apps.undo,
         gate=apps.gate,
+        notifier=link,
     )
     return AgentLoop(
         model=model,

@@ -15,6 +15,7 @@ from microclaw.errors import ConfigError
 MAX_SOCKET_PATH_BYTES = 103
 
 DEFAULT_HTTP_PORT = 8080
+DEFAULT_LINK_PORT = 8443
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,15 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class LinkSettings:
+    """Where devices connect. `plain`: ws without TLS, for tests on loopback alone."""
+
+    host: str = "127.0.0.1"
+    port: int = DEFAULT_LINK_PORT
+    plain: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything the host is told from outside."""
 
@@ -56,8 +66,13 @@ class Settings:
     control_socket: Path
     http_host: str = "127.0.0.1"
     http_port: int | None = DEFAULT_HTTP_PORT  # None: no people plane
+    link: LinkSettings | None = None  # None: no device plane
     model: ModelSettings = ModelSettings()
     limits: Limits = Limits()
+
+    @property
+    def identity(self) -> Path:
+        return self.home / "identity"
 
     @property
     def database(self) -> Path:
@@ -77,7 +92,11 @@ class Settings:
 
 
 def load_settings(
-    environ: Mapping[str, str], *, home: Path | None = None, http_port: int | None = DEFAULT_HTTP_PORT
+    environ: Mapping[str, str],
+    *,
+    home: Path | None = None,
+    http_port: int | None = DEFAULT_HTTP_PORT,
+    link: LinkSettings | None = None,
 ) -> Settings:
     """Read the settings; makes home (0700) when it is missing. Raises ConfigError for what an operator must mend."""
     folder = (home or home_folder(environ)).expanduser().absolute()
@@ -89,6 +108,7 @@ def load_settings(
         cache=cache_folder(environ),
         control_socket=_control_socket(folder, environ),
         http_port=http_port,
+        link=link,
         model=ModelSettings(
             anthropic_api_key=_text(environ, "ANTHROPIC_API_KEY"),
             openai_api_key=_text(environ, "OPENAI_API_KEY"),
@@ -97,6 +117,24 @@ def load_settings(
             model=_text(environ, "MICROCLAW_MODEL"),
         ),
     )
+
+
+def read_link(text: str | None, *, http_port: int, plain: bool = False) -> LinkSettings | None:
+    """What `--link` says: HOST:PORT, "off", or nothing: loopback, on any free port where the API has one too."""
+    if text == "off":
+        return None
+    if text is None:
+        link = LinkSettings(port=DEFAULT_LINK_PORT if http_port else 0, plain=plain)
+    else:
+        host, _, port = text.rpartition(":")
+        if not host or not port.isdecimal() or int(port) > 65535:
+            raise ConfigError(f"--link {text!r} is not HOST:PORT", next_step="--link 127.0.0.1:8443, or --link off")
+        link = LinkSettings(host.removeprefix("[").removesuffix("]"), int(port), plain)
+    if plain and not link.host.startswith("127.") and link.host != "::1":
+        raise ConfigError(
+            f"ws without TLS is for loopback alone, not for {link.host}", next_step="leave --link-plain out"
+        )
+    return link
 
 
 def home_folder(environ: Mapping[str, str]) -> Path:

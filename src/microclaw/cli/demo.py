@@ -22,6 +22,7 @@ from microclaw.cli.child import Child
 from microclaw.cli.conversation import converse, listen
 from microclaw.cli.demo_watch import Watched, watch_pin
 from microclaw.cli.host_client import HostClient
+from microclaw.cli.host_commands import link_text
 from microclaw.cli.invocation import Invocation
 from microclaw.config import load_settings
 from microclaw.errors import MicroclawError
@@ -109,7 +110,7 @@ def _welcome(stage: _Stage, host: Child, board: Child, client: HostClient) -> No
     """Both are up: say so, and make the board known to the host."""
     terminal = stage.terminal
     ready, took_s = host.wait_ready()
-    terminal.row("host", f"ready in {took_s:.1f} s            api {ready['http']}")
+    terminal.row("host", f"ready in {took_s:.1f} s            api {ready['http']}{link_text(ready['link'])}")
     facts, took_s = board.wait_ready()
     profile = load_board(BOARD)
     text = f"{facts['name']} ({profile.chip}, {profile.flash_mb} MB flash, own process {board.pid})"

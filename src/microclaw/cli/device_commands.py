@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from microclaw.cli import link_commands
 from microclaw.cli.invocation import Invocation, invocation
 
 
@@ -17,6 +18,7 @@ def register(app: typer.Typer) -> None:
     group.command("rename")(rename)
     group.command("merge")(merge)
     group.command("remove")(remove)
+    link_commands.register(app, group)
     app.add_typer(group, name="device")
     app.add_typer(group, name="devices", hidden=True)
     app.command("exec")(execute)
@@ -33,8 +35,10 @@ def list_devices(ctx: typer.Context) -> None:
     if not devices:
         options.say("no devices yet. microclaw device add NAME --wasmachine HOST:PORT, or microclaw up --virtual 1")
         return
-    rows = [(d["name"], d["board"], ", ".join(d["labels"]), " ".join(d["faces"])) for d in devices]
-    options.table(rows, head=("NAME", "BOARD", "LABELS", "FACES"))
+    rows = [
+        (d["name"], d["board"], ", ".join(d["labels"]), _link_state(d["link"]), " ".join(d["faces"])) for d in devices
+    ]
+    options.table(rows, head=("NAME", "BOARD", "LABELS", "LINK", "FACES"))
 
 
 def show(ctx: typer.Context, name: str) -> None:
@@ -51,6 +55,28 @@ def show(ctx: typer.Context, name: str) -> None:
     for key in ("faces", "labels", "capabilities"):
         options.line(f"{key:<12} {', '.join(device[key]) or '-'}")
     options.line(f"{'power cut':<12} {device['power_cut']}")
+    if (link := device["link"]) is not None:
+        options.line(f"{'link':<12} {_link_state(link)}")
+        for key in ("address", "firmware"):
+            options.line(f"{key:<12} {link[key] or '-'}")
+        if link["rtt_ms"] is not None:
+            options.line(f"{'round trip':<12} {link['rtt_ms']:.1f} ms")
+
+
+def _link_state(link: dict[str, Any] | None) -> str:
+    """Connected, or when it was last."""
+    import time
+
+    if link is None:
+        return "-"
+    if link["online"]:
+        return "connected"
+    if link["last_seen_ms"] is None:
+        return "never seen"
+    ago_s = max(0, int(time.time() - link["last_seen_ms"] / 1000))
+    days, hours, minutes = ago_s // 86_400, ago_s // 3_600, ago_s // 60
+    ago = f"{days} d" if days else f"{hours} h" if hours else f"{minutes} min" if minutes else f"{ago_s} s"
+    return f"seen {ago} ago"
 
 
 def add(

@@ -42,6 +42,9 @@ class HostClient:
     def patch(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         return self._call("PATCH", path, body, None)
 
+    def put(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        return self._call("PUT", path, body, None)
+
     def delete(self, path: str) -> dict[str, Any]:
         return self._call("DELETE", path, None, None)
 

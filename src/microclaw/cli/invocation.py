@@ -15,7 +15,7 @@ import typer
 if TYPE_CHECKING:
     from microclaw.channels.terminal import Terminal
     from microclaw.cli.host_client import HostClient
-    from microclaw.config import Settings
+    from microclaw.config import LinkSettings, Settings
 
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130  # errors.py has the others: 3 no host, 4 device unreachable
 
@@ -35,10 +35,10 @@ class Invocation:
     yes: bool = False
     no_color: bool = False
 
-    def settings(self, *, http_port: int | None = None) -> Settings:
+    def settings(self, *, http_port: int | None = None, link: LinkSettings | None = None) -> Settings:
         from microclaw.config import load_settings
 
-        return load_settings(os.environ, home=self.home, http_port=http_port)
+        return load_settings(os.environ, home=self.home, http_port=http_port, link=link)
 
     def host(self) -> HostClient:
         from microclaw.cli.host_client import HostClient

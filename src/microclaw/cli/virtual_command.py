@@ -29,6 +29,14 @@ def virtual(
     ] = "stock",
     generation: Annotated[str, typer.Option("--generation", metavar="new|old", help="Attribute types.")] = "new",
     seed: Annotated[int, typer.Option("--seed", help="Seeds its random numbers.")] = 0,
+    flash: Annotated[Path | None, typer.Option("--flash", help="Folder that keeps its flash between runs.")] = None,
+    link: Annotated[str | None, typer.Option("--link", metavar="wss://HOST:PORT/link", help="Join that host.")] = None,
+    link_ca_sha256: Annotated[
+        str | None, typer.Option("--link-ca-sha256", metavar="HEX", help="Fingerprint of the host's authority.")
+    ] = None,
+    link_secret: Annotated[
+        str | None, typer.Option("--link-secret", help="One-time secret that pairs it without a code.")
+    ] = None,
 ) -> None:
     """Run a virtual ESP32-S3 in the foreground and print its addresses; Ctrl-C ends it."""
     options = invocation(ctx)
@@ -36,6 +44,10 @@ def virtual(
     words += ["--clock", clock, "--mode", mode, "--generation", generation, "--seed", str(seed)]
     if control is not None:
         words += ["--control", str(control.absolute())]
+    given = {"--flash": flash, "--link": link, "--link-ca-sha256": link_ca_sha256, "--link-secret": link_secret}
+    for option, value in given.items():
+        if value is not None:
+            words += [option, str(value.absolute() if isinstance(value, Path) else value)]
     code = _run(options, words)
     if code:
         raise typer.Exit(code)

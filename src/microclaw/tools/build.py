@@ -5,20 +5,29 @@ from __future__ import annotations
 from microclaw.policy.gate import Gate
 from microclaw.tools.exploring import Exploring, exploring_tools
 from microclaw.tools.inventory import Undoing, inventory_tools
+from microclaw.tools.notifying import Notifier, notifying_tools
 from microclaw.tools.programs import Deploying, Listing, program_tools
 from microclaw.tools.target import Devices
 from microclaw.tools.toolbox import Toolbox
 
 
 def build_toolbox(
-    *, devices: Devices, deployer: Deploying, catalogue: Listing, explorer: Exploring, undo: Undoing, gate: Gate
+    *,
+    devices: Devices,
+    deployer: Deploying,
+    catalogue: Listing,
+    explorer: Exploring,
+    undo: Undoing,
+    gate: Gate,
+    notifier: Notifier | None = None,
 ) -> Toolbox:
-    """Every tool a model may call, over ready collaborators."""
+    """Every tool a model may call, over ready collaborators; without a notifier there is no notify."""
     return Toolbox(
         (
             *program_tools(deployer=deployer, catalogue=catalogue, devices=devices),
             *exploring_tools(explorer=explorer, devices=devices),
             *inventory_tools(devices=devices, undo=undo),
+            *(notifying_tools(notifier=notifier, devices=devices) if notifier is not None else ()),
         ),
         gate,
     )

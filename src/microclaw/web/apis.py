@@ -20,6 +20,7 @@ from microclaw.web.docs_page import HEADERS, docs_page
 from microclaw.web.events_api import events_router
 from microclaw.web.failures import add_failure_handlers
 from microclaw.web.guard import LOOPBACK_NAMES, Guard
+from microclaw.web.link_api import link_router
 from microclaw.web.metrics_api import metrics_router
 from microclaw.web.parts import HostParts
 
@@ -28,6 +29,7 @@ def control_app(parts: HostParts) -> ASGIApp:
     """Everything; whoever can open the socket is the owner."""
     app = _base("microclaw control")
     app.include_router(chat_router(parts))
+    app.include_router(link_router(parts))
     app.include_router(device_router(parts))
     app.include_router(app_router(parts))
     app.include_router(compile_router(parts.compile))

@@ -16,7 +16,7 @@ from microclaw.web.stream import evidence_object
 from microclaw.web.views import device_object
 
 PRINCIPAL = "owner"  # whoever may open the 0600 socket
-ACTING = frozenset({"gpio.set", "pwm.set", "apps.request"})
+ACTING = frozenset({"gpio.set", "pwm.set", "apps.request", "apps.start", "apps.stop", "apps.undo", "device.restart"})
 
 Cursor = Annotated[int, Query(ge=0)]
 
@@ -61,33 +61,35 @@ def device_router(parts: HostParts) -> APIRouter:
 
     @router.get("", summary="Every device")
     async def list_devices() -> dict[str, Any]:
-        return {"devices": [device_object(device) for device in devices.list()]}
+        return {"devices": [device_object(device, parts.link) for device in devices.list()]}
 
     @router.post("", status_code=201, summary="Add a device by its faces")
     async def add_device(body: DeviceBody) -> dict[str, Any]:
-        return device_object(await devices.add(body.name, body.board, body.faces, body.labels))
+        return device_object(await devices.add(body.name, body.board, body.faces, body.labels), parts.link)
 
     @router.get("/{name}", summary="One device")
     async def show_device(name: str) -> dict[str, Any]:
-        return device_object(devices.get(name))
+        return device_object(devices.get(name), parts.link)
 
     @router.patch("/{name}", summary="Rename a device")
     async def rename_device(name: str, body: RenameBody) -> dict[str, Any]:
-        return device_object(await devices.rename(name, body.name))
+        return device_object(await devices.rename(name, body.name), parts.link)
 
     @router.delete("/{name}", summary="Forget a device; what runs on it goes on")
     async def remove_device(name: str) -> dict[str, Any]:
         device = devices.get(name)
         await devices.remove(name)
+        if parts.link is not None:
+            await parts.link.forget(device)
         return {"removed": device.name}
 
     @router.post("/{name}/faces", summary="More ways into a device")
     async def add_faces(name: str, body: FacesBody) -> dict[str, Any]:
-        return device_object(await devices.set_faces(name, (*devices.get(name).face_ids, *body.faces)))
+        return device_object(await devices.set_faces(name, (*devices.get(name).face_ids, *body.faces)), parts.link)
 
     @router.post("/{name}/merge", summary="Another entry is the same board: its faces and labels go to this one")
     async def merge_devices(name: str, body: MergeBody) -> dict[str, Any]:
-        return device_object(await devices.merge(name, body.other))
+        return device_object(await devices.merge(name, body.other), parts.link)
 
     @router.post("/{name}/call", summary="Call one method at once")
     async def call_device(name: str, body: CallBody) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from microclaw.apps.undo import Undo
 from microclaw.bus.events import Inbound
 from microclaw.config import Settings
 from microclaw.devices.registry import Registry
+from microclaw.faces.link.plane import DevicePlane
 from microclaw.metrics import Metrics
 from microclaw.policy.gate import Gate
 from microclaw.web.jobs import Jobs
@@ -41,4 +42,5 @@ class HostParts:
     jobs: Jobs
     metrics: Metrics
     live: LiveFeed
+    link: DevicePlane | None
     status: Callable[[], Awaitable[dict[str, Any]]]

@@ -74,7 +74,7 @@ def unix_listener(path: Path) -> Iterator[socket.socket]:
 
 
 @contextmanager
-def tcp_listener(host: str, port: int) -> Iterator[socket.socket]:
+def tcp_listener(host: str, port: int, *, next_step: str = "microclaw up --port 0") -> Iterator[socket.socket]:
     """A listening TCP socket; port 0 takes any free one. ConfigError says when the port is taken."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
@@ -85,10 +85,8 @@ def tcp_listener(host: str, port: int) -> Iterator[socket.socket]:
     except OSError as exc:
         listener.close()
         if exc.errno == errno.EADDRINUSE:
-            raise ConfigError(f"port {port} is taken on {host}", next_step="microclaw up --port 0") from exc
-        raise ConfigError(
-            f"cannot listen on {host}:{port}: {exc.strerror or exc}", next_step="microclaw up --port 0"
-        ) from exc
+            raise ConfigError(f"port {port} is taken on {host}", next_step=next_step) from exc
+        raise ConfigError(f"cannot listen on {host}:{port}: {exc.strerror or exc}", next_step=next_step) from exc
     try:
         yield listener
     finally:

@@ -14,6 +14,7 @@ from microclaw.apps.keeper import Keeper, KeptDevice
 from microclaw.apps.ledger import Ledger
 from microclaw.config import Settings
 from microclaw.devices.registry import Registry
+from microclaw.faces.link.plane import DevicePlane
 from microclaw.models.offline import warm_up
 from microclaw.models.protocol import Model
 
@@ -24,8 +25,17 @@ class HostStatus:
     """`read` gives the document of GET /v1/status."""
 
     def __init__(
-        self, *, settings: Settings, devices: Registry, ledger: Ledger, keeper: Keeper, model: Model, http: str | None
+        self,
+        *,
+        settings: Settings,
+        devices: Registry,
+        ledger: Ledger,
+        keeper: Keeper,
+        model: Model,
+        http: str | None,
+        link: DevicePlane | None,
     ) -> None:
+        self._link = link
         self._settings = settings
         self._devices = devices
         self._ledger = ledger
@@ -45,6 +55,7 @@ class HostStatus:
             "pid": os.getpid(),
             "home": str(self._settings.home),
             "http": self._http,
+            "link": self._link_object(),
             "up_s": round(time.monotonic() - self._began, 1),
             "rss_mb": round(resident_mb(), 1),
             "model": text,
@@ -60,6 +71,15 @@ class HostStatus:
                 }
                 for device in self._devices.list()
             ],
+        }
+
+    def _link_object(self) -> dict[str, Any] | None:
+        if self._link is None:
+            return None
+        return {
+            "address": self._link.address,
+            "connected": sorted(self._link.hub.parts.name_of(link.link_id) for link in self._link.hub.online),
+            "pairing": len(self._link.pending),
         }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from microclaw.apps.catalogue import AppListing
@@ -9,10 +10,12 @@ from microclaw.apps.change import Change
 from microclaw.apps.deploy import Deployment, Removal
 from microclaw.apps.undo import Undone
 from microclaw.devices.device import Device
+from microclaw.faces.link.plane import DevicePlane
 from microclaw.web.stream import evidence_object
 
 
-def device_object(device: Device) -> dict[str, Any]:
+def device_object(device: Device, plane: DevicePlane | None) -> dict[str, Any]:
+    state = plane.state(device) if plane is not None else None
     return {
         "device_id": device.device_id,
         "name": device.name,
@@ -23,6 +26,7 @@ def device_object(device: Device) -> dict[str, Any]:
         "labels": list(device.labels),
         "capabilities": sorted(device.capabilities),
         "power_cut": device.board.power_cut,
+        "link": None if state is None else dataclasses.asdict(state),
     }
 
 

@@ -3,13 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Self
+from typing import Protocol, Self
 
+from microclaw.devices.device import Device
 from microclaw.devices.identity.revocation import Revoked
 from microclaw.devices.link_meter import LANES, LaneName
 from microclaw.faces.link.connection import Connection
 from microclaw.faces.link.device_link import DeviceLink, LinkParts
 from microclaw.wire.link.frame import CloseCode
+
+
+class Owners(Protocol):
+    """devices.Registry."""
+
+    def owner_of(self, face_id: str) -> Device | None: ...
+
+
+class LinkNames:
+    """Names of links' devices, for parts that are made before the registry is."""
+
+    def __init__(self) -> None:
+        self.devices: Owners | None = None
+
+    def name_of(self, link_id: str) -> str:
+        owner = self.devices.owner_of(f"link:{link_id}") if self.devices is not None else None
+        return owner.name if owner is not None else link_id
 
 
 class LinkHub:

@@ -168,7 +168,7 @@ class LinkSession:
             self._leave(Bye(reason, retry_after_s), code, reason, retry_after_s)
 
     def refuse(self, violation: LinkViolation) -> None:
-        """What the driver found against the contract (a rate, a text message) ends the connection as any breach does."""
+        """What the driver found against the contract (a rate, a text message) ends the connection, as any breach."""
         if self.phase not in (Phase.DOWN, Phase.LEFT):
             self._break_off(violation.reason, violation.message, violation.close_code)
 
