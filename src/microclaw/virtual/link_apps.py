@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
-from microclaw.errors import AppExists, AppNotFound, ImageTooLarge, MicroclawError, NotSupported, TooManyApps
+from microclaw.errors import AppExists, AppNotFound, MicroclawError, NotSupported, TooManyApps
 from microclaw.virtual.app import App
 from microclaw.virtual.app_ports import KeptApp
 from microclaw.virtual.link_calls import BadParams, Method, data_of, text, whole
@@ -29,6 +29,10 @@ KIND: Final = "wasm"
 
 class WrongOffset(MicroclawError):
     code = "wrong_offset"
+
+
+class TooLarge(MicroclawError):
+    code = "too_large"
 
 
 class HashMismatch(MicroclawError):
@@ -97,7 +101,7 @@ class LinkApps:
             raise NotSupported(f"this board takes programs of kind {KIND}, not {kind[:20]}")
         size = whole(params, "size", 8, 2**31)
         if size > self._max_module_bytes:
-            raise ImageTooLarge(f"a program of {size} bytes, the board takes {self._max_module_bytes}")
+            raise TooLarge(f"a program of {size} bytes, the board takes {self._max_module_bytes}")
         upload = {
             "name": _name_of(params),
             "size": size,
@@ -241,7 +245,13 @@ class LinkApps:
 
 
 def _facts(app: App) -> ValueMap:
-    facts: ValueMap = {"state": app.state.value, "heap": app.heap_bytes}
+    facts: ValueMap = {
+        "state": app.state.value,
+        "heap": app.heap_bytes,
+        "peak_heap": app.peak_heap_bytes,
+        "peak_stack": app.peak_stack_bytes,
+        "pins": [*sorted(app.pins)],
+    }
     if app.error is not None:
         facts["error"] = app.error
     return facts

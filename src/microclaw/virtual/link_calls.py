@@ -20,6 +20,7 @@ from microclaw.wire.link.messages import Call, ErrorInfo, Id, Result, Value, Val
 FIRMWARE: Final = "microclaw-virtual"
 MAX_WAITING: Final = 64
 MAX_I2C_BYTES: Final = 256
+MAX_EDGES: Final = 256
 
 Method = Callable[[ValueMap], Value]
 _log = logging.getLogger(__name__)
@@ -58,6 +59,7 @@ class BoardMethods:
             "i2c.scan": lambda _: {"addresses": list(board.i2c_addresses())},
             "i2c.read": self._i2c_read,
             "pwm.set": self._pwm_set,
+            "edges.read": self._edges_read,
             "device.info": lambda _: self._info(),
             "device.status": lambda _: self._status(),
             "device.restart": lambda _: {"restarting": True},
@@ -120,6 +122,13 @@ class BoardMethods:
             raise BadParams(f"nobody answers at I2C address {address:#04x}")
         return {"address": address, "data": data}
 
+    def _edges_read(self, params: ValueMap) -> Value:
+        cursor = whole(params, "cursor", 0, 2**52, 0)
+        page = self._board.edges(cursor, MAX_EDGES)
+        rows: list[Value] = [[round(r.t_ms, 3), r.pin, r.level] for r in page.records]
+        now_ms = round(self._board.clock.now_ms(), 3)
+        return {"edges": rows, "cursor": page.next, "dropped": page.dropped, "now_ms": now_ms}
+
     def _info(self) -> ValueMap:
         board = self._board
         return {
@@ -179,6 +188,12 @@ class CallWorker:
         while (work := self._waiting.get()) is not None and not self._is_over():
             try:
                 work.started()
+            except PowerGone:
+                return
+            except MicroclawError as exc:  # a full disk: what cannot be noted down is not begun
+                work.done(refusal(exc.code, exc.message))
+                continue
+            try:
                 work.done(self._methods.perform(work.call))
             except PowerGone:
                 return

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Final, assert_never
 
-from microclaw.errors import ConfigError, DeviceUnreachable, LinkViolation, Overloaded, ProtocolError, StoreError
+from microclaw.errors import ConfigError, DeviceUnreachable, LinkViolation, Overloaded, StoreError
 from microclaw.virtual.link_clock import LinkClock, Waker, new_id
 from microclaw.virtual.link_flash import Flash, PowerGone
 from microclaw.virtual.link_identity import LinkAddress, LinkIdentity
@@ -169,18 +169,14 @@ class LinkClient:
             while not self._over:
                 try:
                     self._rest(self._connect())
-                except (PowerGone, StoreError, ProtocolError):
-                    raise
-                except Exception:
-                    if self._over:
-                        break
-                    _log.exception("the link failed")  # a defect of ours must not leave the board without its link
-                    self._rest(self._backoff.next_wait_s(None))
+                except PowerGone:
+                    return
+                except Exception as exc:  # a full disk, or a defect of ours: the link comes back
+                    _log.exception("the link broke off")
+                    self.state.enter("waiting", str(exc))
+                    self._rest(self._backoff.next_wait_s())
         except PowerGone:
             return
-        except (StoreError, ProtocolError) as exc:
-            _log.error("the link stays down until the next boot: %s", exc.message)
-            self.state.enter("broken", exc.message)
         finally:
             self._waker.close()
 
@@ -350,7 +346,8 @@ class LinkClient:
         also = self._also.pop(message_id, None)
         try:
             seq = self.outbox.append(message_id, payload, also=also, reserved=also is not None)
-        except Overloaded:
+        except (Overloaded, StoreError) as exc:
+            _log.warning("a message for the host is refused: %s", exc.message)
             self.state.refused_events += 1
         else:
             session.stored(seq, payload)

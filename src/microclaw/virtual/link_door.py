@@ -67,7 +67,7 @@ class LinkDoor:
             boot.end()
 
     def close(self) -> None:
-        """The process ends in order: the host hears of it."""
+        """The process ends, which to the host is a power cut."""
         self.power_cut()
 
     def restart(self) -> None:

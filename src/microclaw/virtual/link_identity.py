@@ -7,6 +7,7 @@ the one that the board was provisioned with. Every other connection is verified 
 from __future__ import annotations
 
 import hashlib
+import re
 import ssl
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
@@ -26,6 +27,7 @@ CREDENTIAL_FILE: Final = "device.pem"  # key and certificate in one file: never 
 MAX_CA_BYTES: Final = 16_384
 FETCH_TIMEOUT_S: Final = 10.0
 _URN: Final = "urn:microclaw:device:"
+_TOKEN: Final = re.compile(r"mc1_(.{1,64})_[A-Za-z0-9_-]{43}")
 
 Credential: TypeAlias = Literal["certificate", "token"]
 
@@ -89,7 +91,8 @@ class LinkIdentity:
     def device_id(self) -> str | None:
         """What the host calls this board, as far as the credential tells."""
         if self.token is not None:
-            return self.token.removeprefix("mc1_").rpartition("_")[0][:64] or None if "_" in self.token else None
+            found = _TOKEN.fullmatch(self.token)
+            return found[1] if found else None
         if not (self._folder / CREDENTIAL_FILE).exists():
             return None
         certificate = x509.load_pem_x509_certificate((self._folder / CREDENTIAL_FILE).read_bytes())
@@ -106,9 +109,14 @@ class LinkIdentity:
             write_file(path, fetch_authority(self._address))
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.load_verify_locations(path)
-        if (self._folder / CREDENTIAL_FILE).exists():
-            context.load_cert_chain(self._folder / CREDENTIAL_FILE)
+        try:
+            context.load_verify_locations(path)
+            if (self._folder / CREDENTIAL_FILE).exists():
+                context.load_cert_chain(self._folder / CREDENTIAL_FILE)
+        except ssl.SSLError as exc:
+            raise ConfigError(
+                f"the credential in {self._folder} is damaged: {exc.reason}", next_step="do a factory reset"
+            ) from exc
         return context
 
     def pair_request(self, board_id: str) -> PairRequest:

@@ -31,6 +31,8 @@ CONNECT_TIMEOUT_S: Final = 10.0
 READ_BYTES: Final = 65_536
 MAX_UNSENT_BYTES: Final = 65_536
 """The lanes keep what is beyond: they know what may be dropped."""
+MAX_ANSWERS_BYTES: Final = 8 * 1_048_576
+MAX_REASON_BYTES: Final = 120
 _log = logging.getLogger(__name__)
 _log.addHandler(logging.NullHandler())
 
@@ -66,13 +68,15 @@ class LinkSocket:
         return received.reason if received is not None else ""
 
     def send(self, message: bytes) -> None:
-        self._protocol.send_binary(message)
-        self._flush()
+        """Nothing happens once the connection is closing."""
+        if self._protocol.state is State.OPEN:
+            self._protocol.send_binary(message)
+            self._flush()
 
     def close(self, code: int, reason: str, linger_s: float = 2.0) -> None:
         """Send a close frame after what was sent; the connection ends when the host answers, or after `linger_s`."""
         if self._protocol.state is State.OPEN:
-            self._protocol.send_close(code, reason)
+            self._protocol.send_close(code, reason.encode()[:MAX_REASON_BYTES].decode(errors="ignore"))
         self._linger(linger_s)
         self._flush()
 
@@ -83,6 +87,8 @@ class LinkSocket:
 
     def wait(self, timeout_s: float, waker: Waker) -> list[bytes]:
         """Messages that came, waiting for them, for `waker`, or until the time is over."""
+        if self.closed:
+            return []
         if self._closing_until_s is not None:
             timeout_s = min(timeout_s, self._closing_until_s - time.monotonic())
         pending = bool(self._protocol.events)
@@ -140,7 +146,12 @@ class LinkSocket:
             self._closing_until_s = time.monotonic() + linger_s
 
     def _flush(self) -> None:
+        if self.closed:
+            return
         self._unsent += b"".join(self._protocol.data_to_send())
+        if len(self._unsent) > MAX_ANSWERS_BYTES:  # pongs for a host that floods pings and does not read
+            self._end()
+            return
         try:
             while self._unsent:
                 sent = self._connection.send(memoryview(self._unsent)[:READ_BYTES].tobytes())
@@ -193,8 +204,10 @@ def _upgrade(connection: socket.socket, address: LinkAddress, token: str | None,
     protocol.send_request(request)
     connection.sendall(b"".join(protocol.data_to_send()))
     while protocol.state is State.CONNECTING and protocol.handshake_exc is None:
-        connection.settimeout(max(0.01, deadline_s - time.monotonic()))
-        # A byte more than the head would be a message: none comes before ours.
+        left_s = deadline_s - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError("the upgrade took too long")
+        connection.settimeout(left_s)
         data = connection.recv(READ_BYTES)
         if data:
             protocol.receive_data(data)

@@ -9,7 +9,7 @@ from microclaw.wire.link.messages import Value
 
 @dataclass(slots=True)
 class LinkState:
-    """One boot's. `name` is connecting, waiting, pairing, connected, refused, broken; written by the link's thread.
+    """One boot's. `name` is connecting, waiting, pairing, connected, refused; written by the link's thread.
 
     Counted since boot: `dropped` log lines and telemetry, `refused_events` that the full outbox did not take.
     """

@@ -184,7 +184,7 @@ class Advanced:
 
 @dataclass(frozen=True, slots=True)
 class LinkStatus:
-    """`state` is off, connecting, waiting, pairing, connected, refused or broken; `code` is the pairing code shown.
+    """`state` is off, connecting, waiting, pairing, connected or refused; `code` is the pairing code shown.
 
     `notified` counts notifications ever shown, `notifications` are the last of them; `ui` the present ui_state.
     """
