@@ -118,6 +118,7 @@ class Connection:
         self.lanes = Lanes(limits.lanes)
         self.end = (_GONE, "the connection broke")
         self.on_ready: Callable[[], Awaitable[None]] | None = None
+        self.on_audio: Callable[[actions.Hear], None] | None = None
         self._socket = socket
         self._owner = owner
         self._store = store
@@ -238,7 +239,8 @@ class Connection:
                     self._meter.measured(rtt_ms / 1000)
                     self._owner.measured(rtt_ms)
                 case actions.Hear():
-                    pass  # no part of this host listens yet
+                    if self.on_audio is not None:
+                        self.on_audio(action)
                 case actions.Persist() | actions.Replay() | actions.Acked() | actions.RenewEpoch() | actions.Deliver():
                     self._jobs.append(action)
                     self._start_working()

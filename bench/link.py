@@ -1,0 +1,216 @@
+"""The device link on loopback: round trips and CPU beside a raw TLS echo on the same loop, memory, handshakes, a storm.
+
+Devices run in this process and the host in another; ratios hold on a busy machine, absolutes do not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import random
+import ssl
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import uvloop
+
+from bench.link_device import DeviceClient, RawClient, connect_device, connect_raw, websocket_frame
+from bench.processes import Running, running
+from bench.report import Metric, median
+from microclaw.wire.link.backoff import Backoff
+from microclaw.wire.link.codec import encode
+from microclaw.wire.link.frame import FrameType, encode_frame
+from microclaw.wire.link.messages import Envelope, Ping
+
+FRAME = encode_frame(FrameType.AUDIO_IN, bytes(640))
+RTT_ROUNDS, RTT_A_ROUND = 20, 100
+ECHOES, WINDOW = 20_000, 32
+ECHO_ROUNDS = 3
+IDLE_WARM, IDLE = 100, 500
+HANDSHAKES, AT_ONCE = 400, 16
+STORM = 1_000
+
+
+def measure() -> list[Metric]:
+    with (
+        running("bench.link_host", "--devices", str(STORM)) as host,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        return runner.run(_measure(Bench.of(host)))
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    host: Running
+    port: int
+    raw_port: int
+    tokens: list[str]
+    tls: ssl.SSLContext
+
+    @classmethod
+    def of(cls, host: Running) -> Bench:
+        facts: dict[str, Any] = host.facts
+        tls = ssl.create_default_context(cadata=facts["ca"])
+        return cls(host, facts["port"], facts["raw_port"], facts["tokens"], tls)
+
+    async def device(self, number: int) -> DeviceClient:
+        return await connect_device(self.port, self.tokens[number], self.tls)
+
+    async def devices(self, numbers: range) -> list[DeviceClient]:
+        """All of them, a few at a time."""
+        gate = asyncio.Semaphore(AT_ONCE)
+
+        async def one(number: int) -> DeviceClient:
+            async with gate:
+                return await self.device(number)
+
+        return list(await asyncio.gather(*(one(number) for number in numbers)))
+
+
+async def _measure(bench: Bench) -> list[Metric]:
+    device, raw = await bench.device(0), await connect_raw(bench.raw_port, bench.tls)
+    device.start_audio()
+    found = [*await _round_trips(device, raw), *await _throughput(bench, device, raw)]
+    device.transport.abort()
+    raw.transport.abort()
+    found += await _idle_memory(bench)
+    found += await _handshakes(bench)
+    found += await _storm(bench)
+    return found
+
+
+async def _round_trips(device: DeviceClient, raw: RawClient) -> list[Metric]:
+    """One frame at a time, the two in turn."""
+    frame = websocket_frame(FRAME)
+    link_us: list[float] = []
+    raw_us: list[float] = []
+    for number in range(RTT_ROUNDS + 1):
+        linked = await _echo_times(device, frame, 1)
+        plain = await _echo_times(raw, frame, len(frame))
+        if number:  # the first round warms both up
+            link_us += linked
+            raw_us += plain
+    metrics = []
+    for share, goal in ((50, 1.2), (95, None), (99, 2.0)):
+        ours, theirs = _percentile(link_us, share), _percentile(raw_us, share)
+        metrics += [
+            Metric(f"RTT p{share}, 641 bytes, link", ours, "us"),
+            Metric(f"RTT p{share}, raw TLS", theirs, "us"),
+            Metric(f"RTT p{share}, link / raw TLS", ours / theirs, "x", goal),
+        ]
+    return metrics
+
+
+async def _echo_times(client: DeviceClient | RawClient, frame: bytes, expected: int) -> list[float]:
+    times = []
+    for _ in range(RTT_A_ROUND):
+        began = time.perf_counter()
+        back = client.expect(expected)
+        client.transport.write(frame)
+        await back
+        times.append((time.perf_counter() - began) * 1e6)
+    return times
+
+
+async def _throughput(bench: Bench, device: DeviceClient, raw: RawClient) -> list[Metric]:
+    """Echoes with a window: messages a second, and what each costs the host's process."""
+    frame = websocket_frame(FRAME)
+    ping = websocket_frame(encode_frame(FrameType.CONTROL, encode(Envelope(bytes(16), Ping(1, 1)))))
+    audio, control, plain = [], [], []
+    for _ in range(ECHO_ROUNDS):
+        plain.append(await _echoes(bench, raw, frame, len(frame)))
+        audio.append(await _echoes(bench, device, frame, 1))
+        control.append(await _echoes(bench, device, ping, 1))
+    cpu = {name: median([us for _, us in runs]) for name, runs in (("a", audio), ("c", control), ("r", plain))}
+    return [
+        Metric("audio frames echoed a second, one device", median([rate for rate, _ in audio]), "1/s"),
+        Metric("CONTROL messages answered a second, one device", median([rate for rate, _ in control]), "1/s"),
+        Metric("raw TLS frames echoed a second", median([rate for rate, _ in plain]), "1/s"),
+        Metric("CPU an echoed audio frame", cpu["a"], "us"),
+        Metric("CPU an answered CONTROL message", cpu["c"], "us"),
+        Metric("CPU an echoed raw TLS frame", cpu["r"], "us"),
+        Metric("CPU an audio frame, link / raw TLS", cpu["a"] / cpu["r"], "x", 1.5),
+    ]
+
+
+async def _echoes(bench: Bench, client: DeviceClient | RawClient, frame: bytes, expected: int) -> tuple[float, float]:
+    """Echoes a second, and microseconds of the host's CPU for each."""
+    cpu_s, began = bench.host.cpu_s(), time.perf_counter()
+    for _ in range(ECHOES // WINDOW):
+        back = client.expect(expected * WINDOW)
+        for _ in range(WINDOW):
+            client.transport.write(frame)
+        await back
+    done = ECHOES // WINDOW * WINDOW
+    return done / (time.perf_counter() - began), (bench.host.cpu_s() - cpu_s) / done * 1e6
+
+
+async def _idle_memory(bench: Bench) -> list[Metric]:
+    devices = [await bench.device(number) for number in range(IDLE_WARM)]
+    before_mb = bench.host.rss_mb()
+    devices += await bench.devices(range(IDLE_WARM, IDLE_WARM + IDLE))
+    idle_kb = (bench.host.rss_mb() - before_mb) * 1000 / IDLE
+    await _hang_up(devices)
+    return [Metric("memory an idle device, all state", idle_kb, "KB", 60)]
+
+
+async def _handshakes(bench: Bench) -> list[Metric]:
+    """TCP, TLS, upgrade, token, hello, welcome, presence in the store."""
+    cpu_s, began = bench.host.cpu_s(), time.perf_counter()
+    devices = await bench.devices(range(HANDSHAKES))
+    took_s = time.perf_counter() - began
+    cpu_ms = (bench.host.cpu_s() - cpu_s) / HANDSHAKES * 1e3
+    await _hang_up(devices)
+    return [
+        Metric("handshakes a second", HANDSHAKES / took_s, "1/s"),
+        Metric("CPU a handshake", cpu_ms, "ms"),
+    ]
+
+
+async def _storm(bench: Bench) -> list[Metric]:
+    """Every device loses its connection at once and comes back with the link's backoff."""
+    devices = await bench.devices(range(STORM))
+    cpu_s = bench.host.cpu_s()
+    await _hang_up(devices)
+    began = time.perf_counter()
+    back_s: list[float] = []
+    tries = 0
+
+    async def come_back(number: int) -> None:
+        nonlocal tries
+        backoff = Backoff(random.random)
+        while True:
+            await asyncio.sleep(backoff.next_wait_s())
+            tries += 1
+            try:
+                devices[number] = await bench.device(number)
+            except (OSError, TimeoutError):
+                continue
+            back_s.append(time.perf_counter() - began)
+            return
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(STORM):
+            group.create_task(come_back(number), name=f"device {number}")
+    metrics = [
+        Metric(f"storm of {STORM}: half are back", _percentile(back_s, 50), "s"),
+        Metric(f"storm of {STORM}: all are back", max(back_s), "s"),
+        Metric(f"storm of {STORM}: tries a device", tries / STORM, ""),
+        Metric(f"storm of {STORM}: the host's CPU", bench.host.cpu_s() - cpu_s, "s"),
+        Metric(f"storm of {STORM}: the host's memory", bench.host.rss_mb(), "MB"),
+    ]
+    await _hang_up(devices)
+    return metrics
+
+
+async def _hang_up(devices: list[DeviceClient]) -> None:
+    for device in devices:
+        device.transport.abort()
+    gc.collect()
+    await asyncio.sleep(1)  # the host takes its leave of each
+
+
+def _percentile(values: list[float], share: int) -> float:
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, len(ordered) * share // 100)]

@@ -1,0 +1,161 @@
+"""Devices for bench.link that cost next to nothing: TLS, WebSocket frames and greetings by hand, no session behind."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import ssl
+from collections import deque
+from typing import cast
+
+from microclaw.wire.link.codec import decode, encode
+from microclaw.wire.link.frame import FrameType, encode_frame
+from microclaw.wire.link.messages import AnyMessage, Envelope, Hello, Ping, Pong, Software, StartAsr, Welcome
+
+WAIT_S = 30.0
+_UPGRADE = (
+    "GET /link HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Protocol: microclaw.v1\r\n"
+    "Authorization: Bearer {token}\r\n\r\n"
+)
+
+
+def websocket_frame(message: bytes) -> bytes:
+    """A client's binary frame. Its mask is zero (RFC 6455 allows any): the server unmasks all the same."""
+    size = len(message)
+    length = bytes((0x80 | size,)) if size < 126 else b"\xfe" + size.to_bytes(2, "big")
+    return b"\x82" + length + bytes(4) + message
+
+
+class Messages(asyncio.Protocol):
+    """One connection; `expect` is a future that is done when so many more messages (or bytes, when raw) have come."""
+
+    def __init__(self) -> None:
+        self.transport: asyncio.Transport
+        self.received = 0
+        self._buffer = bytearray()
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's is one by its methods only
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+        for _, waiter in self._waiting:
+            if not waiter.done():
+                waiter.set_exception(ConnectionResetError("the host closed the connection"))
+
+    def expect(self, count: int) -> asyncio.Future[None]:
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((self.received + count, waiter))
+        return waiter
+
+    def got(self, count: int) -> None:
+        self.received += count
+        while self._waiting and self._waiting[0][0] <= self.received:
+            _, waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+
+
+class RawClient(Messages):
+    """Counts bytes."""
+
+    def data_received(self, data: bytes) -> None:
+        self.got(len(data))
+
+
+class DeviceClient(Messages):
+    """Counts messages of one kind: audio frames, or pongs. `welcomed` is done when the host said welcome."""
+
+    def __init__(self, token: str) -> None:
+        super().__init__()
+        self.welcomed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.boot_id = secrets.token_bytes(16)
+        self._token = token
+        self._is_open = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        request = _UPGRADE.format(key="AAAAAAAAAAAAAAAAAAAAAA==", token=self._token)
+        self.transport.write(request.encode())
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if not self.welcomed.done():
+            self.welcomed.set_exception(ConnectionResetError("the host closed the connection before its welcome"))
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        if not self._is_open and not self._upgraded():
+            return
+        while (message := self._next()) is not None:
+            if message[0] == FrameType.CONTROL:
+                self._control(message)
+            elif message[0] == FrameType.AUDIO_OUT:
+                self.got(1)
+
+    def say(self, body: AnyMessage, re: bytes | None = None) -> None:
+        payload = encode(Envelope(secrets.token_bytes(16), body, re=re))
+        self.transport.write(websocket_frame(encode_frame(FrameType.CONTROL, payload)))
+
+    def start_audio(self) -> None:
+        self.say(StartAsr(1, "pcm16", 16_000, "button", 0))
+
+    def _upgraded(self) -> bool:
+        head, found, rest = bytes(self._buffer).partition(b"\r\n\r\n")
+        if not found:
+            return False
+        if b" 101 " not in head.split(b"\r\n")[0] + b" ":
+            raise ConnectionError(head.decode("latin-1"))
+        self._buffer = bytearray(rest)
+        self._is_open = True
+        software = Software("bench", "1")
+        self.say(Hello(self.boot_id, software, "virtual", ("gpio.get",), secrets.token_bytes(8), 0, "power_on"))
+        return True
+
+    def _next(self) -> bytes | None:
+        buffer = self._buffer
+        if len(buffer) < 2:
+            return None
+        size, begin = buffer[1] & 0x7F, 2
+        if size == 126:
+            if len(buffer) < 4:
+                return None
+            size, begin = int.from_bytes(buffer[2:4], "big"), 4
+        if len(buffer) < begin + size:
+            return None
+        opcode, message = buffer[0] & 0x0F, bytes(buffer[begin : begin + size])
+        del buffer[: begin + size]
+        if opcode != 2:
+            self.transport.abort()
+            return None
+        return message
+
+    def _control(self, message: bytes) -> None:
+        envelope = decode(message[1:])
+        match envelope.body:
+            case Welcome():
+                self.welcomed.set_result(None)
+            case Ping(n=n, t0=t0):
+                self.say(Pong(n, t0, t0, t0), re=envelope.id)
+            case Pong():
+                self.got(1)
+            case _:
+                pass
+
+
+async def connect_device(port: int, token: str, tls: ssl.SSLContext) -> DeviceClient:
+    """Connected, greeted, welcomed."""
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(WAIT_S):
+        _, device = await loop.create_connection(
+            lambda: DeviceClient(token), "127.0.0.1", port, ssl=tls, server_hostname="localhost"
+        )
+        await device.welcomed
+    return device
+
+
+async def connect_raw(port: int, tls: ssl.SSLContext) -> RawClient:
+    loop = asyncio.get_running_loop()
+    _, client = await loop.create_connection(RawClient, "127.0.0.1", port, ssl=tls, server_hostname="localhost")
+    return client

@@ -1,0 +1,143 @@
+"""What bench.link measures: the device plane alone, with credentials for N devices, and a raw TLS echo on its loop.
+
+Audio frames are echoed. Limits on rates are lifted: this is how fast it is, not what it grants.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import secrets
+import signal
+import tempfile
+import time
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import cast
+
+import uvloop
+
+from microclaw.bus.live import DeviceConnected, LiveEvent
+from microclaw.devices.identity.host_identity import HostIdentity
+from microclaw.devices.identity.host_names import host_names
+from microclaw.devices.link_meter import LinkMetrics
+from microclaw.faces.link.connection import Connection
+from microclaw.faces.link.device_link import LinkParts
+from microclaw.faces.link.hub import LinkHub
+from microclaw.faces.link.limits import LinkLimits
+from microclaw.faces.link.plane import SystemClock
+from microclaw.faces.link.server import Doorway, LinkServer
+from microclaw.metrics import Metrics
+from microclaw.store.database import Database
+from microclaw.store.link_events import LinkEventTable
+from microclaw.store.links import LinkTable
+from microclaw.web.server import tcp_listener
+from microclaw.wire.link.actions import Hear
+from microclaw.wire.link.messages import TtsStart
+
+LIMITS = LinkLimits(
+    arriving_in_all=4096,
+    arriving_an_address=4096,
+    connections_in_all=4096,
+    connections_an_address=4096,
+    messages_a_second=1e9,
+    messages_at_once=1e9,
+)
+STREAM = 2
+
+
+class RawEcho(asyncio.Protocol):
+    """The least that a TLS server can do."""
+
+    transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's is one by its methods only
+
+    def data_received(self, data: bytes) -> None:
+        self.transport.write(data)
+
+
+async def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--devices", type=int, default=1000)
+    devices: int = parser.parse_args().devices
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mc-bench-")))
+        database = await stack.enter_async_context(Database.open(folder / "microclaw.db"))
+        hub = await LinkHub.open(_parts(database))
+        hubs.append(hub)
+        listener = stack.enter_context(tcp_listener("127.0.0.1", 0))
+        identity = await HostIdentity.open(
+            folder / "identity",
+            database,
+            names=host_names("localhost", ("127.0.0.1",)),
+            port=listener.getsockname()[1],
+            enrol=_nobody_pairs,
+            now_ms=now_ms,
+            clock_s=time.monotonic,
+            random_bytes=secrets.token_bytes,
+            random_below=secrets.randbelow,
+        )
+        tokens = await asyncio.gather(*(identity.tokens.issue(f"bench-{n}") for n in range(devices)))
+        meter = LinkMetrics(Metrics(), hub.depths)
+        server = LinkServer(hub, identity, limits=LIMITS, meter=meter, knows=lambda _: True)
+        tls = identity.authority.server_context()
+        await stack.enter_async_context(server.serving(Doorway(listener, tls)))
+        loop = asyncio.get_running_loop()
+        raw = await loop.create_server(RawEcho, "127.0.0.1", 0, ssl=identity.authority.server_context())
+        ready = {
+            "pid": os.getpid(),
+            "port": listener.getsockname()[1],
+            "raw_port": raw.sockets[0].getsockname()[1],
+            "ca": identity.authority.ca_pem.decode(),
+            "tokens": [issued.token for issued in tokens if issued is not None],
+        }
+        print(json.dumps(ready), flush=True)
+        await stop.wait()
+        raw.close()
+
+
+hubs: list[LinkHub] = []
+
+
+def _parts(database: Database) -> LinkParts:
+    return LinkParts(
+        links=LinkTable(database, now_ms=now_ms, random_bytes=secrets.token_bytes),
+        events=LinkEventTable(database),
+        clock=SystemClock(),
+        new_id=lambda: secrets.token_bytes(16),
+        publish=_on_event,
+        name_of=lambda link_id: link_id,
+    )
+
+
+def _on_event(event: LiveEvent) -> None:
+    """A device came: its audio goes back to it."""
+    if isinstance(event, DeviceConnected):
+        link = hubs[0].link(event.device)
+        wire = link.wire
+        assert isinstance(wire, Connection)
+
+        def echo(heard: Hear) -> None:
+            wire.session.send_audio(heard.frame.payload)
+
+        wire.on_audio = echo
+        wire.session.send(TtsStart(STREAM, "pcm16", 16_000))
+
+
+async def _nobody_pairs(board: str, *, name: str | None, device_id: str | None) -> str:  # noqa: ARG001
+    raise AssertionError("a device of the benchmark asked to be paired")
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+if __name__ == "__main__":
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())
