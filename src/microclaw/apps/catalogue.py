@@ -79,9 +79,9 @@ class Catalogue:
         listed: dict[str, AppEntry] = {}
         states: dict[str, AppState] = {}
         try:
-            listed = {app.name: app for app in await device.call(AppList())}
+            listed = {app.name: app for app in await device.call(AppList(), wait=False)}
             if device.supports(AppStates.method):
-                states = {app.name: app for app in await device.call(AppStates())}
+                states = {app.name: app for app in await device.call(AppStates(), wait=False)}
         except DeviceError:
             if named and not wanted:
                 raise

@@ -98,7 +98,7 @@ class Keeper:
         wanted = await self._ledger.desired(device.device_id)
         if not wanted:
             return None
-        listed = {app.name for app in await device.call(AppList())}
+        listed = {app.name for app in await device.call(AppList(), wait=False)}
         problem: str | None = None
         for app in wanted:
             if app.name in listed:

@@ -21,10 +21,12 @@ async def settle(device: Device, ledger: Ledger) -> tuple[str, ...]:
     for change in await ledger.unfinished(device.device_id):
         match change.forward:
             case PutApp() | RemoveApp():
-                listed = {app.name for app in await device.call(AppList())}
+                listed = {app.name for app in await device.call(AppList(), wait=False)}
                 happened, text = await _settle_app(device, ledger, change, listed)
             case SetLevel(pin=pin, level=level):
-                happened = device.supports(GpioGet.method) and (await device.call(GpioGet(pin))).level == level
+                happened = (
+                    device.supports(GpioGet.method) and (await device.call(GpioGet(pin), wait=False)).level == level
+                )
                 text = f"pin {pin} {'is' if happened else 'is not'} at {level}"
             case SetPwm(pin=pin):
                 happened, text = False, f"whether PWM on pin {pin} was set is unknown"

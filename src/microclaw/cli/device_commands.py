@@ -155,13 +155,14 @@ def execute(
     method: Annotated[str, typer.Argument(help="gpio.set, gpio.get, adc.read, apps.list, ...")],
     arguments: Annotated[list[str] | None, typer.Argument(metavar="[ARG]...", help="pin=2 level=1, or 2 1")] = None,
     board: Annotated[str, typer.Option("--board", help="With an address: the board's profile.")] = "virtual",
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="For a device that is away, up to 15 s.")] = True,
 ) -> None:
     """Call one method of a device at once."""
     from microclaw.web.calls import arguments_from_words
 
     options = invocation(ctx)
     values = arguments_from_words(method, arguments or [])
-    outcome = _call(options, target, board, method, values)
+    outcome = _call(options, target, board, method, values, wait=wait)
     if options.json:
         options.document("exec", {"method": method, **outcome})
         return
@@ -171,13 +172,16 @@ def execute(
         options.say(f"({outcome['evidence']['kind']}: {outcome['evidence']['text']})")
 
 
-def _call(options: Invocation, target: str, board: str, method: str, values: dict[str, Any]) -> dict[str, Any]:
+def _call(
+    options: Invocation, target: str, board: str, method: str, values: dict[str, Any], *, wait: bool
+) -> dict[str, Any]:
     from microclaw.cli.direct import call_directly, is_address
     from microclaw.cli.host_client import segment
 
     if is_address(target):
         return {"result": call_directly(target, board, method, values)}
-    return options.host().post(f"/v1/devices/{segment(target)}/call", {"method": method, "arguments": values})
+    body = {"method": method, "arguments": values, "wait": wait}
+    return options.host().post(f"/v1/devices/{segment(target)}/call", body)
 
 
 def _flat(value: Any) -> list[tuple[str, str]]:

@@ -12,7 +12,7 @@ from microclaw.boards.profile import BoardProfile
 from microclaw.bus.events import EvidenceKind
 from microclaw.devices.calls import AppInstall, Call
 from microclaw.devices.checks import check_call
-from microclaw.devices.face import Face
+from microclaw.devices.face import Face, Presence
 from microclaw.errors import DeviceTimeout, DeviceUnreachable, NotSupported
 
 R = TypeVar("R")
@@ -38,10 +38,14 @@ class RequestBus(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DeviceRequest:
-    """A call on its way to `device.<id>`; `deadline` is on the event loop's clock."""
+    """A call on its way to `device.<id>`; `deadline` is on the event loop's clock.
+
+    Without `wait` a device that is away is an error at once.
+    """
 
     call: Call[Any]
     deadline: float
+    wait: bool = True
 
 
 class Device:
@@ -94,12 +98,17 @@ class Device:
             raise self._not_supported(method)
         return faces[0]
 
-    async def call(self, call: Call[R], timeout_s: float | None = None) -> R:
-        """Queue the call and wait for its answer; the time-out covers both."""
+    async def call(self, call: Call[R], timeout_s: float | None = None, *, wait: bool = True) -> R:
+        """Queue the call and wait for its answer; the time-out covers both.
+
+        A device that comes and goes by itself is waited for, too, unless `wait` is False: DeviceUnreachable then.
+        """
         check_call(self.board, call)
         self.face_for(call.method)
         limit_s = default_timeout_s(call) if timeout_s is None else timeout_s
-        request = DeviceRequest(call, asyncio.get_running_loop().time() + limit_s)
+        if not wait:
+            self.check_present(call)  # not behind the calls that do wait
+        request = DeviceRequest(call, asyncio.get_running_loop().time() + limit_s, wait)
         # The half second lets the face's own, better informed time-out come before the bus's.
         return cast("R", await self._bus.request(self.subject, request, limit_s + 0.5))
 
@@ -112,6 +121,8 @@ class Device:
         faces = self._faces_for(call.method)
         if not faces:
             raise self._not_supported(call.method)
+        if not request.wait:
+            self.check_present(call)
         for position, face in enumerate(faces):
             remaining_s = request.deadline - asyncio.get_running_loop().time()
             if remaining_s <= 0:
@@ -136,7 +147,16 @@ class Device:
 
     def _faces_for(self, method: str) -> list[Face]:
         offering = [face for face in self.faces if method in face.capabilities]
-        return sorted(offering, key=lambda face: _BEST_EVIDENCE_FIRST.index(face.evidence))
+        return sorted(offering, key=lambda face: (_is_away(face), _BEST_EVIDENCE_FIRST.index(face.evidence)))
+
+    def check_present(self, call: Call[Any]) -> None:
+        """DeviceUnreachable when nobody is there to take the call now."""
+        faces = self._faces_for(call.method)
+        if faces and _is_away(faces[0]):
+            raise DeviceUnreachable(
+                f"{self.name} is not connected; {call.method} was not sent",
+                next_step=f"switch it on, or see when it was last here: microclaw device show {self.name}",
+            )
 
     def _not_supported(self, method: str) -> NotSupported:
         there = ", ".join(self.face_ids) or "none"
@@ -144,6 +164,10 @@ class Device:
         if method.startswith("apps.") and self.board.firmware.no_stock_build is not None:
             step = f"{step} ({self.board.firmware.no_stock_build})"
         return NotSupported(f"{self.name} has no face that offers {method} (faces: {there})", next_step=step)
+
+
+def _is_away(face: Face) -> bool:
+    return isinstance(face, Presence) and not face.online
 
 
 def default_timeout_s(call: Call[Any]) -> float:

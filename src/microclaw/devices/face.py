@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol, TypeAlias, TypeVar
+from typing import Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from microclaw.boards.profile import BoardProfile
 from microclaw.bus.events import EvidenceKind
@@ -32,6 +32,14 @@ class Face(Protocol):
 
     async def close(self) -> None:
         """Give the connection back; the next call opens a new one."""
+
+
+@runtime_checkable
+class Presence(Protocol):
+    """A face whose device comes and goes by itself: nobody can open it, a call waits for the device."""
+
+    @property
+    def online(self) -> bool: ...
 
 
 FaceOpener: TypeAlias = Callable[[str, BoardProfile], Face]

@@ -6,6 +6,7 @@ What is found comes from anybody on the network: it is bounded, and it is a hint
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import logging
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
+from microclaw.devices.identity.host_names import HostNames
 from microclaw.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ _KINDS: Final[Mapping[str, FoundKind]] = {
 }
 MAX_FOUND: Final = 256
 MAX_FACTS: Final = 16
+MAX_ADDRESSES: Final = 16
 MAX_TEXT: Final = 255  # a TXT record's string (RFC 6763, 6.1)
 _AT_ONCE: Final = 16
 _log = logging.getLogger(__name__)
@@ -55,6 +58,19 @@ class Announcement:
     ca_sha256: str
     version: str
     addresses: tuple[str, ...]
+
+
+def announcement_of(
+    listening: str, port: int, names: HostNames, *, ca_sha256: str, version: str
+) -> Announcement | None:
+    """What to announce of a link that listens at this address; None on loopback, which concerns nobody else."""
+    address = ipaddress.ip_address(listening)
+    if address.is_loopback:
+        return None
+    reachable = names.addresses if address.is_unspecified else (address,)
+    shown = tuple(str(each) for each in reachable if not each.is_loopback)[:MAX_ADDRESSES]
+    name = names.names[0].removesuffix(".local")
+    return Announcement(name, port, ca_sha256, version, shown)
 
 
 @asynccontextmanager

@@ -53,6 +53,8 @@ class CallBody(BaseModel):
 
     method: Annotated[str, Field(max_length=64)]
     arguments: dict[str, Any] = {}
+    wait: bool = True  # for a device that is away
+    timeout_s: Annotated[float, Field(gt=0, le=50)] | None = None
 
 
 def device_router(parts: HostParts) -> APIRouter:
@@ -97,7 +99,9 @@ def device_router(parts: HostParts) -> APIRouter:
         call = call_from(body.method, body.arguments)
         permission = Permission.ACT if call.method in ACTING else Permission.READ
         parts.gate.check(PRINCIPAL, permission, f"{call.method} on {device.name}")
-        return await _call(parts, name, call)
+        if not body.wait:
+            device.check_present(call)
+        return await _call(parts, name, call, body.timeout_s)
 
     @router.get("/{name}/logs", summary="What the device's programs printed, since a cursor")
     async def read_logs(name: str, cursor: Cursor = 0) -> dict[str, Any]:
@@ -117,7 +121,7 @@ def device_router(parts: HostParts) -> APIRouter:
     return router
 
 
-async def _call(parts: HostParts, name: str, call: Call[Any]) -> dict[str, Any]:
+async def _call(parts: HostParts, name: str, call: Call[Any], timeout_s: float | None) -> dict[str, Any]:
     """What sets a pin goes through the explorer, so that it can be undone; anything else straight to the device."""
     match call:
         case GpioSet(pin=pin, level=level):
@@ -125,7 +129,7 @@ async def _call(parts: HostParts, name: str, call: Call[Any]) -> dict[str, Any]:
         case PwmSet(pin=pin, duty=duty, frequency_hz=frequency_hz):
             return _acted(await parts.explorer.set_pwm(name, pin, duty, frequency_hz))
         case _:
-            return {"result": result_value(await parts.devices.get(name).call(call))}
+            return {"result": result_value(await parts.devices.get(name).call(call, timeout_s))}
 
 
 def _acted(acted: Acted) -> dict[str, Any]:

@@ -9,7 +9,9 @@ from microclaw.apps.catalogue import AppListing
 from microclaw.apps.change import Change
 from microclaw.apps.deploy import Deployment, Removal
 from microclaw.apps.undo import Undone
+from microclaw.devices.calls import AppInstall
 from microclaw.devices.device import Device
+from microclaw.faces.link.face import LinkFace
 from microclaw.faces.link.plane import DevicePlane
 from microclaw.web.stream import evidence_object
 
@@ -25,9 +27,18 @@ def device_object(device: Device, plane: DevicePlane | None) -> dict[str, Any]:
         "faces": list(device.face_ids),
         "labels": list(device.labels),
         "capabilities": sorted(device.capabilities),
-        "power_cut": device.board.power_cut,
+        "power_cut": _IN_FLASH if keeps_programs(device) else device.board.power_cut,
         "link": None if state is None else dataclasses.asdict(state),
     }
+
+
+def keeps_programs(device: Device) -> bool:
+    """Whether its programs go over the link, into its own flash."""
+    faces = [face for face in device.faces if isinstance(face, LinkFace)]
+    return any(AppInstall.method in face.capabilities for face in faces)
+
+
+_IN_FLASH = "Programs put on it over the link are in its flash: after a power cut it starts them by itself."
 
 
 def app_object(listing: AppListing) -> dict[str, Any]:

@@ -59,6 +59,29 @@ CAPABILITIES = (
 )  # fmt: skip
 
 
+class Published(list[LiveEvent]):
+    """Live events as they were published."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._news = asyncio.Event()
+
+    def add(self, event: LiveEvent) -> None:
+        self.append(event)
+        self._news.set()
+
+    async def until(self, kind: type[LiveEvent]) -> Any:
+        """The first event of this kind, taken out."""
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                found = next((event for event in self if isinstance(event, kind)), None)
+                if found is not None:
+                    self.remove(found)
+                    return found
+                self._news.clear()
+                await self._news.wait()
+
+
 @dataclass
 class Plane:
     """A running device plane and what is around it."""
@@ -68,7 +91,7 @@ class Plane:
     registry: Registry
     database: Database
     metrics: Metrics
-    published: list[LiveEvent]
+    published: Published
 
     @property
     def ca(self) -> str:
@@ -117,7 +140,7 @@ class ScriptedDevice:
     certificate: bytes | None = None
     key: ec.EllipticCurvePrivateKey = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
     outbox: MemoryOutbox = field(default_factory=MemoryOutbox)
-    inbox: InboxCursor = InboxCursor()
+    inbox: InboxCursor = field(default_factory=InboxCursor)
     applied: set[bytes] = field(default_factory=set)
     got: asyncio.Queue[Envelope] = field(default_factory=asyncio.Queue)
     answer: Callable[[Call], Result | None] = lambda call: Result(ok=True, value=dict(call.params))
@@ -126,6 +149,8 @@ class ScriptedDevice:
     session: LinkSession | None = None
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     _socket: Any = None
+    _timer: asyncio.TimerHandle | None = None
+    _ticking: asyncio.Task[None] | None = None
 
     def csr(self) -> bytes:
         name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "device")])
@@ -133,9 +158,7 @@ class ScriptedDevice:
         return request.public_bytes(Encoding.DER)
 
     def hello(self) -> Hello:
-        return Hello(
-            self.boot_id, Software("scripted", "1"), self.board, self.capabilities, bytes(8), 0, "power_on"
-        )
+        return Hello(self.boot_id, Software("scripted", "1"), self.board, self.capabilities, bytes(8), 0, "power_on")
 
     def context(self) -> ssl.SSLContext:
         context = ssl.create_default_context(cadata=self.ca)
@@ -169,6 +192,8 @@ class ScriptedDevice:
             finally:
                 await self._socket.close()
                 await reading
+                if self._timer is not None:
+                    self._timer.cancel()
 
     async def send(self, body: AnyMessage, **options: Any) -> bytes:
         assert self.session is not None
@@ -245,6 +270,22 @@ class ScriptedDevice:
                 case _:
                     pass
         await self._flush(lanes)
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        """Acks and pings of this end, when they are due."""
+        assert self.session is not None
+        if self._timer is not None:
+            self._timer.cancel()
+        due_ms = self.session.next_tick_ms()
+        if due_ms is not None and not self._socket.closed:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(max(0.0, due_ms / 1000 - time.monotonic()), self._on_time)
+
+    def _on_time(self) -> None:
+        assert self.session is not None
+        self.session.tick()
+        self._ticking = asyncio.get_running_loop().create_task(self._pump(), name="scripted device: tick")
 
     async def _flush(self, lanes: Lanes) -> None:
         while (message := lanes.take(0)) is not None:
@@ -288,7 +329,7 @@ async def plane(tmp_path: Path, limits: LinkLimits) -> AsyncIterator[Plane]:
 
 @asynccontextmanager
 async def running_plane(folder: Path, limits: LinkLimits, port: int = 0) -> AsyncIterator[Plane]:
-    published: list[LiveEvent] = []
+    published = Published()
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(Database.open(folder / "microclaw.db"))
         bus = await stack.enter_async_context(Bus())
@@ -304,7 +345,7 @@ async def running_plane(folder: Path, limits: LinkLimits, port: int = 0) -> Asyn
             events=LinkEventTable(database),
             clock=SystemClock(),
             new_id=lambda: os.urandom(16),
-            publish=published.append,
+            publish=published.add,
             name_of=name_of,
         )
         hub = await LinkHub.open(parts)
@@ -336,7 +377,7 @@ async def running_plane(folder: Path, limits: LinkLimits, port: int = 0) -> Asyn
                 limits=limits,
                 meter=meter,
                 now_ms=now_ms,
-                publish=published.append,
+                publish=published.add,
             )
         )
         yield Plane(opened, hub, registry, database, metrics, published)
@@ -353,5 +394,3 @@ async def paired(plane: Plane, device: ScriptedDevice) -> ScriptedDevice:
     """Paired by a token, called lamp, not connected."""
     await device.pair(lambda code: plane.plane.pair(code, name="lamp"))
     return device
-
-

@@ -10,7 +10,7 @@ from microclaw.devices.log_ring import MAX_LINES
 from microclaw.errors import NotSupported
 from microclaw.faces.link.device_link import DeviceLink
 from microclaw.faces.link.programs import install
-from microclaw.faces.link.values import ask, params_of, read_value, wire_method
+from microclaw.faces.link.values import MAX_CURSOR, ask, params_of, read_value, wire_method
 
 R = TypeVar("R")
 
@@ -60,7 +60,7 @@ class LinkFace:
     async def _do(self, call: Call[Any], timeout_s: float) -> Any:
         if isinstance(call, LogsRead):
             ring = self.link.log
-            return ring.page(call.cursor) if call.cursor <= MAX_CURSOR else _end(self.link)
+            return ring.page(call.cursor) if call.cursor < MAX_CURSOR else _end(self.link)
         if isinstance(call, AppInstall):
             await install(self.link, call, timeout_s)
             return None
@@ -69,7 +69,6 @@ class LinkFace:
         return read_value(call, value, self.face_id)
 
 
-MAX_CURSOR: Final = 2**52
 _CALLS: Final = frozenset(
     {
         "gpio.set", "gpio.get", "adc.read", "pwm.set", "i2c.scan", "i2c.read", "device.info", "device.status",

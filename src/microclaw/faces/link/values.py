@@ -54,6 +54,7 @@ _ERRORS: Final[dict[str, type[MicroclawError]]] = {
     "expired": DeviceTimeout,
 }
 MAX_ROWS: Final = 256
+MAX_CURSOR: Final = 2**52  # above every entry; what a float of a device's language still counts exactly
 
 
 class Asked(Protocol):
@@ -81,7 +82,10 @@ def wire_method(call: Call[Any]) -> str:
 
 def params_of(call: Call[Any]) -> ValueMap:
     """The call's fields by their names, which are the link's."""
-    return {field.name: getattr(call, field.name) for field in dataclasses.fields(call)}
+    params: ValueMap = {field.name: getattr(call, field.name) for field in dataclasses.fields(call)}
+    if isinstance(call, EdgesRead):
+        params["cursor"] = min(call.cursor, MAX_CURSOR)
+    return params
 
 
 def read_value(call: Call[Any], value: Value, face_id: str) -> Any:
