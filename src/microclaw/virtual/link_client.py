@@ -36,6 +36,7 @@ MAX_LOG_LINES: Final = 256
 MAX_LOG_CHARS: Final = 2_000
 REFUSED_WAIT_S: Final = 60.0
 JOIN_S: Final = 0.5
+KEEP_TIMEOUT_S: Final = 15.0
 _REFUSED: Final = (CloseCode.NOT_AUTHENTICATED, CloseCode.REVOKED, CloseCode.REPLACED)
 _log = logging.getLogger(__name__)
 
@@ -107,6 +108,23 @@ class LinkClient:
             self._posted.append(job)
         self._waker.wake()
         return True
+
+    def keep(self, body: AnyMessage) -> bool:
+        """Put a durable message into the outbox; False when it is full. In flash when this returns."""
+        done = threading.Event()
+        refused: list[int] = []
+
+        def job() -> None:
+            before = self.state.refused_events
+            self.send(body)
+            self._carry_out(self.session)
+            refused.append(self.state.refused_events - before)
+            done.set()
+
+        if not self.post(job):
+            self.state.refused_events += 1
+            return False
+        return done.wait(KEEP_TIMEOUT_S) and not refused[0]
 
     def log(self, level: str, source: str, line: str) -> None:
         """A line for the host, now or when it is there: the last 256 wait. May be called under the board's lock."""
@@ -286,7 +304,7 @@ class LinkClient:
                     break
                 job = self._posted.popleft()
             job()
-        self._carry_out(self.session)  # what they sent is kept, connected or not
+            self._carry_out(self.session)  # what it sent is kept, connected or not
 
     def _carry_out(self, session: LinkSession) -> None:
         while not self._over and (action := session.next_action()) is not None:

@@ -123,12 +123,12 @@ class LinkDoor:
         )
 
     def send(self, message: AnyMessage) -> None:
-        """Something happened on the board, such as a button: keep a durable message for the host."""
+        """Something happened on the board, such as a button: the message is in flash when this returns."""
         boot = self._boot
         if boot is None:
             raise DeviceUnreachable("the board has no power")
-        if not boot.tell(message):
-            raise CallRejected("too many messages at once: this one is refused, and counted")
+        if not boot.client.keep(message):
+            raise CallRejected("the outbox is full: the message is refused, and counted")
 
 
 class _Boot:

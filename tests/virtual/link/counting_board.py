@@ -1,0 +1,75 @@
+"""A board's end of the link whose effects can be counted after it was killed: `python counting_board.py FOLDER URL CA`.
+
+`count.add {n}` appends a line to FOLDER/added; the board itself keeps one event after the other, and appends its number
+to FOLDER/kept once `keep` said that it is in flash.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import secrets
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+from microclaw.boards.reader import load_board
+from microclaw.virtual.board import Board
+from microclaw.virtual.clock import RealClock
+from microclaw.virtual.link_arrivals import Arrivals
+from microclaw.virtual.link_calls import BoardMethods, CallWorker, Method, whole
+from microclaw.virtual.link_client import LinkClient
+from microclaw.virtual.link_flash import Flash
+from microclaw.virtual.link_identity import LinkAddress
+from microclaw.virtual.link_state import LinkState
+from microclaw.wire.link.messages import Event, Hello, Software, Telemetry, Value, ValueMap
+
+
+class Counting:
+    def __init__(self, folder: Path) -> None:
+        self._file = os.open(folder / "added", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+    def methods(self) -> Mapping[str, Method]:
+        return {"count.add": self._add}
+
+    def _add(self, params: ValueMap) -> Value:
+        number = whole(params, "n", 0, 10**9)
+        os.write(self._file, b"%d\n" % number)
+        return {"n": number}
+
+
+def main(folder: Path, url: str, ca_sha256: str) -> None:
+    flash = Flash(folder / "link")
+    board = Board(load_board("virtual"), RealClock(), storage_dir=folder / "storage")
+    methods = BoardMethods(board, Counting(folder), lambda: 0)
+    hello = Hello(secrets.token_bytes(16), Software("counting", "1"), "virtual", methods.names, bytes(8), 0, "power_on")
+    client = LinkClient(
+        flash,
+        LinkAddress(url, ca_sha256),
+        hello,
+        LinkState(url),
+        random=random.random,
+        random_bytes=secrets.token_bytes,
+        measure=lambda: Telemetry(0, 0, ()),
+    )
+    worker = CallWorker(methods, lambda: client.is_over)
+    arrivals = Arrivals(board, flash, client, worker, client.end)
+    client.take = arrivals.take
+    client.post(arrivals.resume_calls, must=True)
+    worker.start()
+    client.start()
+    kept = os.open(folder / "kept", os.O_RDWR | os.O_CREAT | os.O_APPEND)
+    number = len(os.read(kept, 1_000_000).split())
+    print("ready", flush=True)
+    pause = threading.Event()
+    while True:
+        # Killed after `keep` and before the line, the same number is kept again under another id: the host tells.
+        if client.keep(Event("tick", {"n": number, "try": secrets.token_hex(4)})):
+            os.write(kept, b"%d\n" % number)
+            number += 1
+        pause.wait(0.005)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2], sys.argv[3])
