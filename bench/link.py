@@ -10,12 +10,13 @@ import gc
 import random
 import ssl
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import uvloop
 
-from bench.link_device import DeviceClient, RawClient, connect_device, connect_raw, websocket_frame
+from bench.link_device import DeviceClient, Messages, connect_device, connect_raw, websocket_frame
 from bench.processes import Running, running
 from bench.report import Metric, median
 from microclaw.wire.link.backoff import Backoff
@@ -25,7 +26,7 @@ from microclaw.wire.link.messages import Envelope, Ping
 
 FRAME = encode_frame(FrameType.AUDIO_IN, bytes(640))
 RTT_ROUNDS, RTT_A_ROUND = 20, 100
-ECHOES, WINDOW = 20_000, 32
+ECHOES, STREAMS = 20_000, 32
 ECHO_ROUNDS = 3
 IDLE_WARM, IDLE = 100, 500
 HANDSHAKES, AT_ONCE = 400, 16
@@ -69,18 +70,19 @@ class Bench:
 
 
 async def _measure(bench: Bench) -> list[Metric]:
-    device, raw = await bench.device(0), await connect_raw(bench.raw_port, bench.tls)
-    device.start_audio()
-    found = [*await _round_trips(device, raw), *await _throughput(bench, device, raw)]
-    device.transport.abort()
-    raw.transport.abort()
+    devices = await bench.devices(range(STREAMS))
+    plain = [await connect_raw(bench.raw_port, bench.tls) for _ in range(STREAMS)]
+    for device in devices:
+        device.start_audio()
+    found = [*await _round_trips(devices[0], plain[0]), *await _throughput(bench, devices, plain)]
+    await _hang_up([*devices, *plain])
     found += await _idle_memory(bench)
     found += await _handshakes(bench)
     found += await _storm(bench)
     return found
 
 
-async def _round_trips(device: DeviceClient, raw: RawClient) -> list[Metric]:
+async def _round_trips(device: Messages, raw: Messages) -> list[Metric]:
     """One frame at a time, the two in turn."""
     frame = websocket_frame(FRAME)
     link_us: list[float] = []
@@ -102,7 +104,7 @@ async def _round_trips(device: DeviceClient, raw: RawClient) -> list[Metric]:
     return metrics
 
 
-async def _echo_times(client: DeviceClient | RawClient, frame: bytes, expected: int) -> list[float]:
+async def _echo_times(client: Messages, frame: bytes, expected: int) -> list[float]:
     times = []
     for _ in range(RTT_A_ROUND):
         began = time.perf_counter()
@@ -113,19 +115,19 @@ async def _echo_times(client: DeviceClient | RawClient, frame: bytes, expected: 
     return times
 
 
-async def _throughput(bench: Bench, device: DeviceClient, raw: RawClient) -> list[Metric]:
-    """Echoes with a window: messages a second, and what each costs the host's process."""
+async def _throughput(bench: Bench, devices: Sequence[Messages], raw: Sequence[Messages]) -> list[Metric]:
+    """One frame at a time on each of many connections, as streams are: no two share a read or a write."""
     frame = websocket_frame(FRAME)
     ping = websocket_frame(encode_frame(FrameType.CONTROL, encode(Envelope(bytes(16), Ping(1, 1)))))
     audio, control, plain = [], [], []
     for _ in range(ECHO_ROUNDS):
         plain.append(await _echoes(bench, raw, frame, len(frame)))
-        audio.append(await _echoes(bench, device, frame, 1))
-        control.append(await _echoes(bench, device, ping, 1))
+        audio.append(await _echoes(bench, devices, frame, 1))
+        control.append(await _echoes(bench, devices, ping, 1))
     cpu = {name: median([us for _, us in runs]) for name, runs in (("a", audio), ("c", control), ("r", plain))}
     return [
-        Metric("audio frames echoed a second, one device", median([rate for rate, _ in audio]), "1/s"),
-        Metric("CONTROL messages answered a second, one device", median([rate for rate, _ in control]), "1/s"),
+        Metric(f"audio frames echoed a second, {STREAMS} devices", median([rate for rate, _ in audio]), "1/s"),
+        Metric(f"CONTROL answered a second, {STREAMS} devices", median([rate for rate, _ in control]), "1/s"),
         Metric("raw TLS frames echoed a second", median([rate for rate, _ in plain]), "1/s"),
         Metric("CPU an echoed audio frame", cpu["a"], "us"),
         Metric("CPU an answered CONTROL message", cpu["c"], "us"),
@@ -134,15 +136,18 @@ async def _throughput(bench: Bench, device: DeviceClient, raw: RawClient) -> lis
     ]
 
 
-async def _echoes(bench: Bench, client: DeviceClient | RawClient, frame: bytes, expected: int) -> tuple[float, float]:
+async def _echoes(bench: Bench, clients: Sequence[Messages], frame: bytes, expected: int) -> tuple[float, float]:
     """Echoes a second, and microseconds of the host's CPU for each."""
-    cpu_s, began = bench.host.cpu_s(), time.perf_counter()
-    for _ in range(ECHOES // WINDOW):
-        back = client.expect(expected * WINDOW)
-        for _ in range(WINDOW):
+
+    async def one(client: Messages) -> None:
+        for _ in range(ECHOES // STREAMS):
+            back = client.expect(expected)
             client.transport.write(frame)
-        await back
-    done = ECHOES // WINDOW * WINDOW
+            await back
+
+    cpu_s, began = bench.host.cpu_s(), time.perf_counter()
+    await asyncio.gather(*(one(client) for client in clients))
+    done = ECHOES // STREAMS * STREAMS
     return done / (time.perf_counter() - began), (bench.host.cpu_s() - cpu_s) / done * 1e6
 
 
@@ -204,7 +209,7 @@ async def _storm(bench: Bench) -> list[Metric]:
     return metrics
 
 
-async def _hang_up(devices: list[DeviceClient]) -> None:
+async def _hang_up(devices: Sequence[Messages]) -> None:
     for device in devices:
         device.transport.abort()
     gc.collect()

@@ -12,6 +12,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass
 from functools import partial
 
+from microclaw import __version__
 from microclaw.agent.context import BoardSurroundings
 from microclaw.agent.loop import AgentLoop
 from microclaw.apps.catalogue import Catalogue
@@ -29,8 +30,10 @@ from microclaw.boards import load_board
 from microclaw.bus.bus import Bus
 from microclaw.bus.events import Step
 from microclaw.config import Settings
+from microclaw.devices.identity.host_names import lan_names
 from microclaw.devices.link_meter import LinkMetrics
 from microclaw.devices.registry import Registry
+from microclaw.faces.discovery import announced, announcement_of
 from microclaw.faces.link.device_link import LinkParts
 from microclaw.faces.link.hub import LinkHub, LinkNames
 from microclaw.faces.link.limits import LinkLimits
@@ -96,6 +99,7 @@ async def running_host(settings: Settings) -> AsyncIterator[Host]:
         if device_listener is not None:
             plane = _device_plane(settings, hub, devices, database, device_listener, metrics, bus)
             link = await stack.enter_async_context(plane)
+            await _announce(device_listener, link, stack, group)
         completed = change_publisher(devices, bus.publish, now_ms)
         apps = _build_apps(settings, devices, Ledger(AppTable(database), completed=completed))
         agent = await stack.enter_async_context(_agent(settings, model, devices, apps, database, link))
@@ -233,6 +237,18 @@ def _device_plane(
         now_ms=now_ms,
         publish=bus.publish,
     )
+
+
+async def _announce(
+    listener: socket.socket, link: DevicePlane, stack: AsyncExitStack, group: asyncio.TaskGroup
+) -> None:
+    """Tell the LAN of a link that it can reach."""
+    host, port = listener.getsockname()[:2]
+    names = await asyncio.to_thread(lan_names)
+    fingerprint = link.identity.authority.fingerprint
+    announcement = announcement_of(host, port, names, ca_sha256=fingerprint, version=__version__)
+    if announcement is not None:
+        await stack.enter_async_context(announced(announcement, group))
 
 
 def _registry(settings: Settings, bus: Bus, database: Database, hub: LinkHub) -> Registry:

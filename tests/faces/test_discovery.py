@@ -10,7 +10,17 @@ from contextlib import asynccontextmanager
 import pytest
 from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 
-from microclaw.faces.discovery import MAX_FACTS, MAX_TEXT, SERVICE, Announcement, Found, announced, browse
+from microclaw.devices.identity.host_names import host_names
+from microclaw.faces.discovery import (
+    MAX_FACTS,
+    MAX_TEXT,
+    SERVICE,
+    Announcement,
+    Found,
+    announced,
+    announcement_of,
+    browse,
+)
 
 LOOPBACK = ["127.0.0.1"]
 WAIT_S = 30.0  # a busy machine; every test ends as soon as it has its answer
@@ -51,6 +61,27 @@ async def _announce(zeroconf: AsyncZeroconf, service: str, name: str, facts: Map
         properties=dict(facts),
     )
     await (await zeroconf.async_register_service(info))
+
+
+@pytest.mark.parametrize(
+    ("listening", "shown"),
+    [
+        ("127.0.0.1", None),
+        ("::1", None),
+        ("0.0.0.0", ("192.168.1.5", "fd00::5")),
+        ("::", ("192.168.1.5", "fd00::5")),
+        ("192.168.1.5", ("192.168.1.5",)),
+    ],
+)
+def test_only_a_link_off_loopback_is_announced_at_the_addresses_it_has(
+    listening: str, shown: tuple[str, ...] | None
+) -> None:
+    names = host_names("workshop.lan", ("192.168.1.5", "fd00::5"))
+    announcement = announcement_of(listening, 8443, names, ca_sha256=FINGERPRINT, version="1.2.3")
+    if shown is None:
+        assert announcement is None
+    else:
+        assert announcement == Announcement("workshop", 8443, FINGERPRINT, "1.2.3", shown)
 
 
 async def test_announced_host_is_found_with_its_fingerprint_port_and_version(name: str) -> None:
