@@ -13,9 +13,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from microclaw.bus.live import Alarm, DeviceConnected, DeviceEvent, DeviceLeft, DeviceLog, LiveEvent
+from microclaw.bus.live import Alarm, AppEnded, DeviceConnected, DeviceEvent, DeviceLeft, DeviceLog, LiveEvent
 from microclaw.devices.calls import LogLine
-from microclaw.devices.log_ring import LogRing
+from microclaw.devices.log_ring import MAX_TEXT, LogRing
 from microclaw.errors import DeviceTimeout, DeviceUnreachable, OutcomeUnknown, ProtocolError
 from microclaw.store.link_events import LinkEventTable, Presence, add_to
 from microclaw.store.links import HostInbox, HostOutbox, LinkTable, append_to
@@ -40,6 +40,8 @@ from microclaw.wire.link.session import LinkSession
 from microclaw.wire.link.storage import InboxCursor, OutboxCursor, Stored
 
 _log = logging.getLogger(__name__)
+MAX_NAME_CHARS: Final = 64
+MAX_REASON_CHARS: Final = 200
 _NO_TASKS: Final = "this host runs no tasks for devices"
 
 
@@ -208,7 +210,8 @@ class DeviceLink:
             case Log(level=level, source=source, n=n, text=text):
                 t_ms = self._parts.clock.now_ms() - self._boot_ms
                 self.log.add(LogLine(t_ms, source or None, text), n)
-                self._parts.publish(DeviceLog(self._name, self._now_ms, level, source, n, text))
+                shown = source[:MAX_NAME_CHARS], n, text[:MAX_TEXT]
+                self._parts.publish(DeviceLog(self._name, self._now_ms, level, *shown))
             case body:
                 _log.info("%s sent %s, which this host does nothing with", self._name, body.type)
 
@@ -321,12 +324,20 @@ class DeviceLink:
     def _applied(self, envelope: Envelope) -> None:
         body = envelope.body
         if isinstance(body, Event):
-            self._parts.publish(DeviceEvent(self._name, self._now_ms, body.name))
-            if body.name in ("crash", "app_crash"):
-                text = str(body.data.get("reason", ""))[:200]
-                self._parts.publish(Alarm(self._name, self._now_ms, body.name, text))
+            self._publish_event(body)
         elif isinstance(body, Result) and envelope.re is not None:
             self._answered(envelope.re, body)
+
+    def _publish_event(self, event: Event) -> None:
+        """By the names of docs/protocols/link-methods.md; cut, as many wait for a slow reader."""
+        name, now_ms, data = self._name, self._now_ms, event.data
+        self._parts.publish(DeviceEvent(name, now_ms, event.name[:MAX_NAME_CHARS]))
+        if event.name in ("app.exit", "app.crash"):
+            why = "trapped" if event.name == "app.crash" else str(data.get("kind", "returned"))[:MAX_NAME_CHARS]
+            self._parts.publish(AppEnded(name, now_ms, str(data.get("app", ""))[:MAX_NAME_CHARS], why))
+        if event.name in ("crash", "app.crash"):
+            text = str(data.get("reason", ""))[:MAX_REASON_CHARS]
+            self._parts.publish(Alarm(name, now_ms, event.name, text))
 
 
 class _Answer:
