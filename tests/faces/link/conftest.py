@@ -53,6 +53,7 @@ from microclaw.wire.link.session import LinkSession
 from microclaw.wire.link.storage import InboxCursor, OutboxCursor, Stored
 
 PATIENCE_S = 10.0
+_GOES_ON = (aiohttp.WSMsgType.BINARY, aiohttp.WSMsgType.PING, aiohttp.WSMsgType.PONG)
 CAPABILITIES = (
     "gpio.set", "gpio.get", "device.info", "device.restart",
     "apps.begin", "apps.write", "apps.commit", "apps.list", "apps.remove",
@@ -136,6 +137,7 @@ class ScriptedDevice:
     board: str = "virtual"
     capabilities: tuple[str, ...] = CAPABILITIES
     boot_id: bytes = field(default_factory=lambda: secrets.token_bytes(16))
+    deaf: bool = False  # it reads and does nothing
     token: str | None = None
     certificate: bytes | None = None
     key: ec.EllipticCurvePrivateKey = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
@@ -149,6 +151,7 @@ class ScriptedDevice:
     session: LinkSession | None = None
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     _socket: Any = None
+    _over: asyncio.Event = field(default_factory=asyncio.Event)
     _timer: asyncio.TimerHandle | None = None
     _ticking: asyncio.Task[None] | None = None
 
@@ -174,6 +177,7 @@ class ScriptedDevice:
     async def connected(self, opening: Hello | PairRequest | None = None) -> AsyncIterator[ScriptedDevice]:
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         self.ready.clear()
+        self.closed, self._over = None, asyncio.Event()
         async with AsyncExitStack() as stack:
             http = await stack.enter_async_context(aiohttp.ClientSession())
             self._socket = await stack.enter_async_context(
@@ -223,22 +227,23 @@ class ScriptedDevice:
         """The close code."""
         async with asyncio.timeout(PATIENCE_S):
             while self.closed is None:
-                await self._tick.wait()
+                await self._over.wait()
         return self.closed[0]
 
     async def _read(self) -> None:
         assert self.session is not None
-        self.closed = None
-        self._tick = asyncio.Event()
         self.session.connected()
         await self._pump()
-        async for message in self._socket:
-            if message.type is aiohttp.WSMsgType.BINARY:
+        code: int | None = None
+        while (message := await self._socket.receive()).type in _GOES_ON:
+            if message.type is aiohttp.WSMsgType.BINARY and not self.deaf:
                 self.session.receive(message.data)
                 await self._pump()
+        if message.type is aiohttp.WSMsgType.CLOSE:
+            code = message.data  # aiohttp's close_code is 1006 when the host did not wait for our answer
         self.session.closed()
-        self.closed = (self._socket.close_code, "")
-        self._tick.set()
+        self.closed = (code or self._socket.close_code, "")
+        self._over.set()
 
     async def _pump(self) -> None:
         session = self.session
@@ -277,18 +282,20 @@ class ScriptedDevice:
         assert self.session is not None
         if self._timer is not None:
             self._timer.cancel()
-        due_ms = self.session.next_tick_ms()
+        due_ms = None if self.deaf else self.session.next_tick_ms()
         if due_ms is not None and not self._socket.closed:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(max(0.0, due_ms / 1000 - time.monotonic()), self._on_time)
 
     def _on_time(self) -> None:
         assert self.session is not None
+        if self.deaf:
+            return
         self.session.tick()
         self._ticking = asyncio.get_running_loop().create_task(self._pump(), name="scripted device: tick")
 
     async def _flush(self, lanes: Lanes) -> None:
-        while (message := lanes.take(0)) is not None:
+        while (message := lanes.take(0)) is not None and not self._socket.closed:
             await self._socket.send_bytes(message)
 
     def _take(self, envelope: Envelope, epoch: bytes | None) -> None:

@@ -111,7 +111,9 @@ async def test_a_program_goes_in_pieces_and_goes_on_where_it_was(plane: Any, pai
                 begun.append(call.params)
             case "apps.write":
                 assert call.params["offset"] == len(flash)
-                flash.extend(call.params["data"])
+                data = call.params["data"]
+                assert isinstance(data, bytes)
+                flash.extend(data)
             case "apps.commit":
                 return Result(ok=True, value={"name": "blink"})
         return Result(ok=True, value={"offset": len(flash)})

@@ -88,9 +88,13 @@ class LinkSocket(web.WebSocketResponse):
             autoping=False,
             timeout=close_s,
         )
+        self.breach: int | None = None
 
     async def close(self, *, code: int = WSCloseCode.OK, message: bytes = b"", drain: bool = True) -> bool:
-        return await super().close(code=_CLOSE_CODES.get(code, code), message=message, drain=drain)
+        if code in _CLOSE_CODES and not self.closed:
+            self.breach = _CLOSE_CODES[code]  # found by the library: whoever reads says so in the link's words
+            return False
+        return await super().close(code=code, message=message, drain=drain)
 
 
 class Connection:
@@ -158,10 +162,11 @@ class Connection:
                 finally:
                     self._left()
         finally:
-            for timer in (self._tick, self._abort):
-                if timer is not None:
-                    timer.cancel()
-            self._transport.abort()
+            if self._tick is not None:
+                self._tick.cancel()
+            if self._abort is None:
+                self._abort = self._loop.call_later(self._limits.close_s, self._transport.abort)
+            self._transport.close()  # what was said last still goes out, for `close_s` at most
             self._count()
             self.gone.set()
 
@@ -200,11 +205,11 @@ class Connection:
             self._refuse(CloseCode.NOT_BINARY, "not_binary", "a text message, the link is binary")
             await self._progress()
             return True
+        if self._socket.breach is not None and self._closing is None:
+            self._refuse(self._socket.breach, *_BREACHES[self._socket.breach])
+            await self._progress()
         if self._closing is None:
-            code = self._socket.close_code or _GONE
-            self.end = (_CLOSE_CODES.get(code, code), "the device closed the connection")
-            if message.type is WSMsgType.ERROR:
-                self._meter.refused(REFUSALS.get(self.end[0], "other"))
+            self.end = (self._socket.close_code or _GONE, "the device closed the connection")
         return False
 
     def _refuse(self, code: int, reason: str, text: str) -> None:
@@ -375,3 +380,8 @@ class Connection:
 
 
 _MAX_REASON_BYTES: Final = 120
+_BREACHES: Final[dict[int, tuple[str, str]]] = {
+    CloseCode.TOO_LARGE: ("too_large", "a message that is too large"),
+    CloseCode.MALFORMED: ("malformed", "not a WebSocket message"),
+    CloseCode.NOT_BINARY: ("not_binary", "a text message, the link is binary"),
+}

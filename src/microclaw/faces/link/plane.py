@@ -73,8 +73,11 @@ class LinkState:
 class DevicePlane:
     """Made by `DevicePlane.opened`; inside, devices connect."""
 
-    def __init__(self, hub: LinkHub, identity: HostIdentity, devices: Devices, address: str, port: int) -> None:
+    def __init__(
+        self, hub: LinkHub, identity: HostIdentity, devices: Devices, server: LinkServer, address: str, port: int
+    ) -> None:
         self.hub = hub
+        self._server = server
         self.identity = identity
         self.address = address
         self.port = port
@@ -111,8 +114,11 @@ class DevicePlane:
             random_below=secrets.randbelow,
         )
         context = None if plain else identity.authority.server_context()
+        server = LinkServer(
+            hub, identity, limits=limits, meter=meter, knows=lambda face_id: devices.owner_of(face_id) is not None
+        )
         shown = f"[{host}]" if ":" in host else host
-        plane = cls(hub, identity, devices, f"{'ws' if plain else 'wss'}://{shown}:{port}{PATH}", port)
+        plane = cls(hub, identity, devices, server, f"{'ws' if plain else 'wss'}://{shown}:{port}{PATH}", port)
 
         def alarm(revoked: Revoked) -> None:
             if revoked.cause == "token_copied":
@@ -126,9 +132,6 @@ class DevicePlane:
                     identity.authority.rotate(context)
 
         stop_alarms = identity.revocation.listen(alarm)
-        server = LinkServer(
-            hub, identity, limits=limits, meter=meter, knows=lambda face_id: devices.owner_of(face_id) is not None
-        )
         try:
             async with asyncio.TaskGroup() as tasks, server.serving(Doorway(listener, context)):
                 renewing = tasks.create_task(renew(), name="link: renew the certificate")
@@ -138,6 +141,10 @@ class DevicePlane:
                     renewing.cancel()
         finally:
             stop_alarms()
+
+    async def goodbye(self) -> None:
+        """1001 to every device, each with its own time to come back; nobody is let in any more."""
+        await self._server.goodbye()
 
     # What a person does
 

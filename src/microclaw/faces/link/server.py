@@ -88,11 +88,10 @@ class LinkServer:
                 yield
             finally:
                 stop_listening()
-                self._is_closing = True
                 accepting.cancel()
                 for arrival in tuple(self._arrivals):
                     arrival.cancel()
-                await self._say_goodbye()
+                await self.goodbye()
                 await server.shutdown(self._limits.close_s)
 
     # Who comes in
@@ -296,8 +295,9 @@ class LinkServer:
         finally:
             visit.transport.abort()
 
-    async def _say_goodbye(self) -> None:
-        """1001 to everybody, each with its own time to come back."""
+    async def goodbye(self) -> None:
+        """1001 to everybody, each with its own time to come back; nobody is let in any more."""
+        self._is_closing = True
         limits = self._limits
         for connection in tuple(self._live):
             retry_after_s = limits.retry_after_s + round(self._random_share() * limits.retry_spread_s)
