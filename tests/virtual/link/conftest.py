@@ -132,6 +132,7 @@ class ScriptedHost:
         self._jobs: deque[Callable[[LinkSession], None]] = deque()
         self._session: LinkSession | None = None
         self._closing = False
+        self._dropping = False
         self._server = serve(
             self._handle,
             "127.0.0.1",
@@ -227,6 +228,10 @@ class ScriptedHost:
         with self._changed:
             self._jobs.append(_drop)
 
+    def drop_pairing(self) -> None:
+        """Cut the connection of a board that pairs: jobs wait for a greeting."""
+        self._dropping = True
+
     def close(self) -> None:
         self._closing = True
         self._server.shutdown()
@@ -303,6 +308,9 @@ class ScriptedHost:
 
     def _converse(self, connection: ServerConnection, session: LinkSession) -> None:
         while not self._closing:
+            if self._dropping:
+                self._dropping = False
+                raise OSError("dropped by the test")
             if session.phase is Phase.READY:
                 self._do_jobs(session)
             due_ms = session.next_tick_ms()

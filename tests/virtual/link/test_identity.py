@@ -1,0 +1,179 @@
+"""Who the board is and whom it trusts: fingerprint, pairing by code and secret, certificate, rotating token, refusal."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.virtual.conftest import TIMEOUT_S, BoardUnderTest, StartBoard
+from tests.virtual.link.conftest import CODE, DEVICE_ID, ScriptedHost
+
+from microclaw.errors import ConfigError
+from microclaw.virtual.link_identity import LinkAddress
+from microclaw.wire import control
+from microclaw.wire.link.messages import PairRequest
+
+FINGERPRINT = "ab" * 32
+
+
+@pytest.fixture
+def other_host() -> Iterator[ScriptedHost]:
+    scripted = ScriptedHost()
+    yield scripted
+    scripted.close()
+
+
+def start(start_board: StartBoard, flash: Path, *options: str) -> BoardUnderTest:
+    return start_board("--serial", "none", "--flash", str(flash), *options)
+
+
+def status_when(board: BoardUnderTest, *states: str) -> control.LinkStatus:
+    bench = board.control()
+    deadline_s = time.monotonic() + TIMEOUT_S
+    while (status := bench.ask(control.Link())).state not in states:
+        assert time.monotonic() < deadline_s, f"still {status}"
+    bench.close()
+    return status
+
+
+def test_the_board_shows_the_code_until_somebody_confirms_it(
+    start_board: StartBoard, host: ScriptedHost, tmp_path: Path
+) -> None:
+    host.confirm = False
+    board = start(start_board, tmp_path, *host.options)
+    host.wait_for(PairRequest)
+    bench = board.control()
+    deadline_s = time.monotonic() + TIMEOUT_S
+    while (status := bench.ask(control.Link())).code is None:
+        assert time.monotonic() < deadline_s
+    assert (status.state, status.code, status.device_id) == ("pairing", CODE, None)
+    assert f"link: pairing code {CODE}" in [line.text for line in bench.ask(control.Log()).lines]
+    host.confirm = True
+    host.drop_pairing()
+    host.wait(lambda: host.is_connected)
+    assert bench.ask(control.Link()).code is None
+
+
+def test_a_certificate_is_kept_over_restarts(start_board: StartBoard, host: ScriptedHost, tmp_path: Path) -> None:
+    first = start(start_board, tmp_path, *host.options)
+    host.wait(lambda: host.is_connected)
+    first.stop()
+    host.wait(lambda: not host.is_connected)
+    second = start(start_board, tmp_path, *host.options)
+    host.wait(lambda: len(host.hellos) == 2)
+    assert len([e for e in host.heard if isinstance(e.body, PairRequest)]) == 1
+    assert host.certificates[0] is None
+    assert host.certificates[1] == host.certificates[2] is not None
+    assert status_when(second, "connected").device_id == DEVICE_ID
+    keys = [path for path in (tmp_path / "link").iterdir() if path.suffix == ".pem" and path.name != "ca.pem"]
+    assert {path.stat().st_mode & 0o777 for path in keys} == {0o600}
+
+
+def test_a_token_rotates_and_the_new_one_is_used_next(
+    start_board: StartBoard, host: ScriptedHost, tmp_path: Path
+) -> None:
+    board = start(start_board, tmp_path, *host.options, "--link-credential", "token")
+    host.wait(lambda: host.is_connected)
+    assert host.wait_for(PairRequest).token_wanted
+    assert host.used_tokens == [None, host.tokens[0]]
+    host.send(host.new_token())
+    assert host.call("device.status").ok  # the answer comes after the token was taken
+    host.drop()
+    host.wait(lambda: len(host.hellos) == 2)
+    assert host.used_tokens[2] == host.tokens[1]
+    assert status_when(board, "connected").device_id == DEVICE_ID
+
+
+def test_a_secret_pairs_without_a_code(start_board: StartBoard, host: ScriptedHost, tmp_path: Path) -> None:
+    start(start_board, tmp_path, *host.options, "--link-secret", "ABCD-EFGH")
+    assert host.wait_for(PairRequest).secret == "ABCD-EFGH"
+    host.wait(lambda: host.is_connected)
+
+
+def test_another_fingerprint_is_told_and_nothing_is_said(
+    start_board: StartBoard, host: ScriptedHost, tmp_path: Path
+) -> None:
+    board = start(start_board, tmp_path, *host.options[:3], FINGERPRINT)
+    status = status_when(board, "waiting")
+    assert status.error is not None
+    assert "fingerprint" in status.error
+    assert (host.heard, host.certificates) == ([], [])
+    assert not (tmp_path / "link" / "ca.pem").exists()
+
+
+def test_a_host_with_another_authority_is_refused(
+    start_board: StartBoard, host: ScriptedHost, other_host: ScriptedHost, tmp_path: Path
+) -> None:
+    first = start(start_board, tmp_path, *host.options)
+    host.wait(lambda: host.is_connected)
+    first.stop()
+    imposter = start(start_board, tmp_path, "--link", other_host.options[1], *host.options[2:])
+    status = status_when(imposter, "waiting")
+    assert status.error is not None
+    assert "certificate is refused" in status.error
+    assert (other_host.heard, other_host.certificates) == ([], [])
+
+
+@pytest.mark.parametrize("code", [4401, 4403, 4409])
+def test_a_refused_credential_is_kept(start_board: StartBoard, host: ScriptedHost, tmp_path: Path, code: int) -> None:
+    board = start(start_board, tmp_path, *host.options)
+    host.wait(lambda: host.is_connected)
+    host.refuse_with = code
+    host.drop()
+    status = status_when(board, "refused")
+    assert status.error is not None
+    assert str(code) in status.error
+    assert (tmp_path / "link" / "device.pem").exists()
+
+
+def test_a_factory_reset_pairs_anew_with_another_key(
+    start_board: StartBoard, host: ScriptedHost, tmp_path: Path
+) -> None:
+    board = start(start_board, tmp_path, *host.options)
+    host.wait(lambda: host.is_connected)
+    before = host.hellos[0]
+    board.control().ask(control.LinkReset())
+    host.wait(lambda: len(host.hellos) == 2)
+    requests = [e.body.csr for e in host.heard if isinstance(e.body, PairRequest)]
+    assert len(requests) == 2
+    assert requests[0] != requests[1]
+    assert host.hellos[1].tx_epoch != before.tx_epoch
+
+
+@pytest.mark.parametrize(
+    ("url", "fingerprint"),
+    [
+        ("http://host/link", FINGERPRINT),
+        ("wss://host/link", None),
+        ("wss://host/link", "ab"),
+        ("ws://host/link", None),
+        ("ws://127.0.0.1/link", FINGERPRINT),
+        ("wss://name:word@host/link", FINGERPRINT),
+        ("wss:///link", FINGERPRINT),
+    ],
+)
+def test_an_address_that_cannot_be_trusted_is_refused(url: str, fingerprint: str | None) -> None:
+    with pytest.raises(ConfigError) as caught:
+        LinkAddress(url, fingerprint)
+    assert caught.value.next_step
+
+
+def test_a_damaged_flash_keeps_the_board_from_starting(tmp_path: Path, host: ScriptedHost) -> None:
+    (tmp_path / "link").mkdir()
+    (tmp_path / "link" / "state.log").write_bytes(b"not a record, and more than a head of it")
+    command = [sys.executable, "-m", "microclaw.virtual", "--wasmachine", "0", "--serial", "none"]
+    ended = subprocess.run(
+        [*command, "--flash", str(tmp_path), *host.options],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    assert ended.returncode == 1
+    error, next_step = ended.stderr.splitlines()
+    assert error.startswith("error: the link's flash")
+    assert next_step.startswith("next: ")

@@ -1,0 +1,241 @@
+"""Messages both ways: calls and their answers, durable ones over cuts, notifications, log lines, events, restarts."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from tests.virtual.conftest import BoardUnderTest, StartBoard
+from tests.virtual.link.conftest import ScriptedHost
+from wasmtime import wat2wasm
+
+from microclaw.errors import CallRejected
+from microclaw.virtual.link_clock import new_id
+from microclaw.wire import control
+from microclaw.wire.link.messages import (
+    Call,
+    ErrorMessage,
+    Event,
+    Log,
+    Notify,
+    OtaOffer,
+    RunTask,
+    TaskStatus,
+    UiState,
+    ValueMap,
+)
+from microclaw.wire.wasmachine.frame import FrameType
+from microclaw.wire.wasmachine.request import install_request
+
+TRAPPING = '(module (memory 1) (func (export "on_init") unreachable))'
+PRINTING = """(module (import "env" "puts" (func $puts (param i32) (result i32))) (memory (export "memory") 1)
+  (data (i32.const 16) "hello from the app\\00") (func (export "on_init") i32.const 16 call $puts drop))"""
+
+
+@pytest.fixture
+def board(start_board: StartBoard, host: ScriptedHost, tmp_path: Path) -> BoardUnderTest:
+    started = start_board("--serial", "none", "--flash", str(tmp_path), *host.options)
+    host.wait(lambda: host.is_connected)
+    return started
+
+
+def console(board: BoardUnderTest) -> list[str]:
+    bench = board.control()
+    lines = [line.text for line in bench.ask(control.Log()).lines]
+    bench.close()
+    return lines
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "value"),
+    [
+        ("gpio.set", {"pin": 4, "level": 1}, {"pin": 4, "level": 1}),
+        ("gpio.get", {"pin": 4}, {"pin": 4, "level": 0}),
+        ("adc.read", {"pin": 1}, {"pin": 1, "raw": 0, "volts": 0.0}),
+        ("pwm.set", {"pin": 4, "duty": 128}, {"pin": 4, "duty": 128, "frequency_hz": 5000}),
+        ("i2c.scan", {}, {"addresses": [0x40, 0x76]}),
+        ("i2c.read", {"address": 0x76, "register": 0xD0}, {"address": 0x76, "data": b"\x60"}),
+        ("device.restart", {}, {"restarting": True}),
+    ],
+)
+def test_methods_answer_with_the_fields_of_their_calls(
+    board: BoardUnderTest, host: ScriptedHost, method: str, params: ValueMap, value: ValueMap
+) -> None:
+    result = host.call(method, params)
+    assert (result.ok, result.value) == (True, value), result
+
+
+def test_sensors_facts_and_edges_are_told(board: BoardUnderTest, host: ScriptedHost) -> None:
+    reading = host.call("i2c.read", {"sensor": "bme280"}).value
+    assert isinstance(reading, dict)
+    assert isinstance(reading["values"], dict)
+    assert set(reading["values"]) == {"temperature_c", "humidity_pct", "pressure_hpa"}
+    info = host.call("device.info").value
+    assert isinstance(info, dict)
+    assert (info["board"], info["chip"]) == ("virtual", "ESP32-S3")
+    host.call("gpio.set", {"pin": 4, "level": 1})
+    status = host.call("device.status").value
+    assert isinstance(status, dict)
+    assert status["gpio_states"] == {"4": 1}
+    edges = host.call("edges.read", {"cursor": 0}).value
+    assert isinstance(edges, dict)
+    assert isinstance(edges["edges"], list)
+    assert edges["edges"][0][1:] == [4, 1]  # type: ignore[index]
+    assert (edges["cursor"], edges["dropped"]) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "code"),
+    [
+        ("display.show", {}, "not_supported"),
+        ("gpio.get", {}, "bad_params"),
+        ("gpio.get", {"pin": True}, "bad_params"),
+        ("gpio.get", {"pin": 60}, "pin_refused"),
+        ("gpio.set", {"pin": 35, "level": 1}, "pin_refused"),
+        ("gpio.set", {"pin": 4, "level": 2}, "bad_params"),
+        ("adc.read", {"pin": 48}, "pin_refused"),
+        ("i2c.read", {"sensor": "dht22"}, "unknown_name"),
+        ("i2c.read", {"address": 0x10}, "bad_params"),
+        ("pwm.set", {"pin": 4, "duty": 256}, "bad_params"),
+    ],
+)
+def test_a_wrong_call_is_answered_with_its_reason(
+    board: BoardUnderTest, host: ScriptedHost, method: str, params: ValueMap, code: str
+) -> None:
+    result = host.call(method, params)
+    assert not result.ok
+    assert result.error is not None
+    assert result.error.code == code
+    assert result.error.message
+
+
+def test_a_repeated_call_gets_its_first_answer_and_has_no_second_effect(
+    board: BoardUnderTest, host: ScriptedHost
+) -> None:
+    first = Call("gpio.set", {"pin": 4, "level": 1}, idempotent=False)
+    message_id = host.send(first)
+    host.result_of(message_id)
+    host.call("gpio.set", {"pin": 4, "level": 0})
+    host.send(first, message_id=message_id)
+    host.wait(lambda: len(host.results_of(message_id)) == 2)
+    assert host.results_of(message_id)[0] == host.results_of(message_id)[1]
+    assert host.call("gpio.get", {"pin": 4}).value == {"pin": 4, "level": 0}
+
+
+def test_an_expired_call_has_no_effect(board: BoardUnderTest, host: ScriptedHost) -> None:
+    past_ms = int(time.time() * 1000) - 1_000
+    message_id = host.send(Call("gpio.set", {"pin": 4, "level": 1}, idempotent=True, expires_ms=past_ms), durable=True)
+    result = host.result_of(message_id)
+    assert result.error is not None
+    assert result.error.code == "expired"
+    assert host.call("gpio.get", {"pin": 4}).value == {"pin": 4, "level": 0}
+
+
+def test_durable_calls_wait_for_the_board_and_are_carried_out_in_order(
+    board: BoardUnderTest, host: ScriptedHost
+) -> None:
+    bench = board.control()
+    bench.ask(control.Power("cut"))
+    host.wait(lambda: not host.is_connected)
+    ids = [host.send(Call("gpio.set", {"pin": 4, "level": n % 2}, idempotent=False), durable=True) for n in range(5)]
+    bench.ask(control.Power("on"))
+    assert [host.result_of(i).ok for i in ids] == [True] * 5
+    edges = bench.ask(control.Edges()).edges
+    assert [(edge.pin, edge.level) for edge in edges] == [(4, 1), (4, 0), (4, 1), (4, 0)]
+
+
+def test_events_of_an_offline_board_come_in_order_when_it_is_back(board: BoardUnderTest, host: ScriptedHost) -> None:
+    host.refuse_with = 1013
+    host.drop()
+    host.wait(lambda: not host.is_connected)
+    bench = board.control()
+    for n in range(20):
+        bench.ask(control.LinkEvent("button", {"n": n}))
+    assert bench.ask(control.Link()).outbox >= 20
+    host.refuse_with = None
+    host.wait_for(Event, lambda e: e.data.get("n") == 19)
+    assert [e.body.data["n"] for e in host.mail.applied if isinstance(e.body, Event) and "n" in e.body.data] == [
+        *map(float, range(20))
+    ]
+
+
+def test_a_full_outbox_refuses_and_counts(board: BoardUnderTest, host: ScriptedHost) -> None:
+    host.refuse_with = 1013
+    host.drop()
+    host.wait(lambda: not host.is_connected)
+    bench = board.control()
+    kept = 0
+    with pytest.raises(CallRejected, match="outbox is full"):
+        for kept in range(300):
+            bench.ask(control.LinkTask(f"task-{kept}", "x" * 1_000))
+    assert 40 < kept < 256  # 64 KiB come before 256 messages
+    assert bench.ask(control.Link()).refused_events == 1
+    host.refuse_with = None
+    host.wait_for(RunTask, lambda task: task.task == f"task-{kept - 1}")
+
+
+def test_a_restart_answers_first_and_says_why_it_booted(board: BoardUnderTest, host: ScriptedHost) -> None:
+    assert host.call("device.restart", idempotent=False).ok
+    host.wait(lambda: len(host.hellos) == 2)
+    assert host.hellos[1].reset_reason == "software"
+    assert host.hellos[1].boot_id != host.hellos[0].boot_id
+    assert host.hellos[1].tx_epoch == host.hellos[0].tx_epoch
+    assert host.wait_for(Event, lambda e: e.data.get("boot") == 2).data["reason"] == "software"
+    assert host.closes[-1][0] == 1000
+
+
+def test_notifications_are_shown_once_and_not_after_their_time(board: BoardUnderTest, host: ScriptedHost) -> None:
+    past_ms = int(time.time() * 1000) - 1_000
+    host.send(Notify("too late", speak=False, expires_ms=past_ms), durable=True)
+    host.send(Notify("the water boils", speak=True), durable=True)
+    host.wait(lambda: host.mail.acked == 2)
+    status = board.control().ask(control.Link())
+    assert (status.notified, status.notifications) == (1, ("the water boils",))
+    shown = [line for line in console(board) if "notify" in line]
+    assert shown == ["link: notify: the water boils"]
+
+
+def test_the_newest_ui_state_is_kept(board: BoardUnderTest, host: ScriptedHost) -> None:
+    host.send(UiState(thinking=True, volume=30))
+    host.send(UiState(thinking=False))
+    assert host.call("device.status").ok
+    assert board.control().ask(control.Link()).ui == ("thinking=False", "volume=30")
+
+
+def test_what_apps_print_goes_to_the_host_numbered(board: BoardUnderTest, host: ScriptedHost) -> None:
+    link = board.link()
+    link.request(install_request(1, "talker", bytes(wat2wasm(PRINTING))), FrameType.INSTALL)
+    line = host.wait_for(Log, lambda log: log.source == "talker")
+    assert line.text == "hello from the app"
+    numbers = [e.body.n for e in host.heard if isinstance(e.body, Log)]
+    assert numbers == sorted(set(numbers))
+
+
+def test_a_crash_is_an_event_with_its_reason(board: BoardUnderTest, host: ScriptedHost) -> None:
+    link = board.link()
+    link.request(install_request(1, "bad", bytes(wat2wasm(TRAPPING))), FrameType.INSTALL)
+    crash = host.wait_for(Event, lambda e: e.name == "app.crash")
+    assert crash.data["app"] == "bad"
+    assert "unreachable" in str(crash.data["reason"])
+
+
+def test_final_task_states_are_shown_and_updates_refused(board: BoardUnderTest, host: ScriptedHost) -> None:
+    host.send(TaskStatus("t1", "done", text="finished"), durable=True)
+    host.send(OtaOffer(b"manifest", b"signature"), durable=True)
+    assert host.wait_for(ErrorMessage).code == "not_supported"
+    assert "link: task t1: done: finished" in console(board)
+
+
+def test_a_power_cut_resets_the_connection_and_the_board_comes_back(board: BoardUnderTest, host: ScriptedHost) -> None:
+    host.call("gpio.set", {"pin": 4, "level": 1})
+    board.control().ask(control.Power("reset"))
+    host.wait(lambda: len(host.hellos) == 2)
+    assert host.hellos[1].reset_reason == "power_on"
+    assert host.call("gpio.get", {"pin": 4}).value == {"pin": 4, "level": 0}
+
+
+def test_message_ids_are_fresh() -> None:
+    ids = {new_id() for _ in range(100)}
+    assert len(ids) == 100
+    assert all(len(i) == 16 and i[6] >> 4 == 7 and i[8] >> 6 == 2 for i in ids)
