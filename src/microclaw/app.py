@@ -144,6 +144,8 @@ async def running_host(settings: Settings) -> AsyncIterator[Host]:
         looking_after = group.create_task(_look_after(agent, apps), name="look after devices")
         stack.callback(looking_after.cancel)
         stack.push_async_callback(jobs.drain)  # first of all on the way out: what had started may end
+        if link is not None:
+            link.open_door()
         yield Host(settings, devices, model, http, link.address if link is not None else None)
 
 

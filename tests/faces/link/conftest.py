@@ -387,6 +387,8 @@ async def running_plane(folder: Path, limits: LinkLimits, port: int = 0) -> Asyn
                 publish=published.add,
             )
         )
+        opened.open_door()
+        await opened.door_open()
         yield Plane(opened, hub, registry, database, metrics, published)
 
 

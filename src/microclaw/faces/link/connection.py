@@ -140,7 +140,8 @@ class Connection:
         self._jobs: deque[actions.Action] = deque()
         self._working = self._writing = self._is_counted = self._is_over = False
         self._closing: actions.Close | None = None
-        self._tick: asyncio.TimerHandle | None = None
+        self._tick: asyncio.Handle | None = None
+        self._tick_at = 0.0  # uvloop's handle of a timer that is due already does not tell when
         self._abort: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
 
@@ -278,9 +279,10 @@ class Connection:
             return
         when = self._loop.time() + max(0.0, due_ms - self._clock.now_ms()) / 1000
         if self._tick is not None:
-            if self._tick.when() <= when:
+            if self._tick_at <= when:
                 return
             self._tick.cancel()
+        self._tick_at = when
         self._tick = self._loop.call_at(when, self._on_tick)
 
     def _on_tick(self) -> None:

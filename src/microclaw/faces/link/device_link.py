@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 from microclaw.bus.live import Alarm, AppEnded, DeviceConnected, DeviceEvent, DeviceLeft, DeviceLog, LiveEvent
 from microclaw.devices.calls import LogLine
+from microclaw.devices.link_meter import LaneName
 from microclaw.devices.log_ring import MAX_TEXT, LogRing
 from microclaw.errors import DeviceTimeout, DeviceUnreachable, OutcomeUnknown, ProtocolError
 from microclaw.store.link_events import LinkEventTable, Presence, add_to
@@ -54,6 +55,8 @@ class Wire(Protocol):
     gone: asyncio.Event
 
     def pump(self) -> None: ...
+
+    def depths(self) -> Mapping[LaneName, int]: ...
 
     def close(self, code: int, reason: str, *, retry_after_s: int | None = None) -> None: ...
 

@@ -8,7 +8,6 @@ from typing import Protocol, Self
 from microclaw.devices.device import Device
 from microclaw.devices.identity.revocation import Revoked
 from microclaw.devices.link_meter import LANES, LaneName
-from microclaw.faces.link.connection import Connection
 from microclaw.faces.link.device_link import DeviceLink, LinkParts
 from microclaw.wire.link.frame import CloseCode
 
@@ -74,7 +73,7 @@ class LinkHub:
         """Messages that wait on all connections, by lane."""
         found: dict[LaneName, int] = dict.fromkeys(LANES, 0)
         for link in self._links.values():
-            if isinstance(link.wire, Connection):
+            if link.wire is not None:
                 for lane, count in link.wire.depths().items():
                     found[lane] += count
         return found

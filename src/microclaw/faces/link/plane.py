@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import secrets
 import socket
 import time
@@ -10,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
 
 from microclaw.bus.live import Alarm, LiveEvent
 from microclaw.devices.device import Device
@@ -22,13 +23,17 @@ from microclaw.devices.identity.revocation import Revoked
 from microclaw.devices.link_meter import LinkMeter
 from microclaw.errors import ConfigError, NotSupported
 from microclaw.faces.link.device_link import DeviceLink
+from microclaw.faces.link.door import PATH, Doorway
 from microclaw.faces.link.face import SCHEME, LinkFace
 from microclaw.faces.link.hub import LinkHub
 from microclaw.faces.link.limits import LinkLimits
-from microclaw.faces.link.server import PATH, Doorway, LinkServer
 from microclaw.store.database import Database
 from microclaw.wire.link.messages import Notify
 
+if TYPE_CHECKING:
+    from microclaw.faces.link.server import LinkServer
+
+_SERVER: Final = "microclaw.faces.link.server"
 RENEWAL_CHECK_S: Final = 3600.0
 AT_ONCE_S: Final = 1.0
 MAX_NOTE_CHARS: Final = 2_000
@@ -71,13 +76,17 @@ class LinkState:
 
 
 class DevicePlane:
-    """Made by `DevicePlane.opened`; inside, devices connect."""
+    """Made by `DevicePlane.opened`; devices connect from `open_door` on."""
 
     def __init__(
-        self, hub: LinkHub, identity: HostIdentity, devices: Devices, server: LinkServer, address: str, port: int
+        self, hub: LinkHub, identity: HostIdentity, devices: Devices, door: Doorway, address: str, port: int
     ) -> None:
         self.hub = hub
-        self._server = server
+        self._door = door
+        self._door_keeper: Callable[[], object] = lambda: None
+        self._server: LinkServer | None = None
+        self._opened = asyncio.Event()
+        self._leaving = asyncio.Event()
         self.identity = identity
         self.address = address
         self.port = port
@@ -114,11 +123,15 @@ class DevicePlane:
             random_below=secrets.randbelow,
         )
         context = None if plain else identity.authority.server_context()
-        server = LinkServer(
-            hub, identity, limits=limits, meter=meter, knows=lambda face_id: devices.owner_of(face_id) is not None
-        )
         shown = f"[{host}]" if ":" in host else host
-        plane = cls(hub, identity, devices, server, f"{'ws' if plain else 'wss'}://{shown}:{port}{PATH}", port)
+        plane = cls(
+            hub,
+            identity,
+            devices,
+            Doorway(listener, context),
+            f"{'ws' if plain else 'wss'}://{shown}:{port}{PATH}",
+            port,
+        )
 
         def alarm(revoked: Revoked) -> None:
             if revoked.cause == "token_copied":
@@ -133,18 +146,43 @@ class DevicePlane:
 
         stop_alarms = identity.revocation.listen(alarm)
         try:
-            async with asyncio.TaskGroup() as tasks, server.serving(Doorway(listener, context)):
+            async with asyncio.TaskGroup() as tasks:
+                plane._door_keeper = lambda: tasks.create_task(plane._keep_door(limits, meter), name="link: door")
                 renewing = tasks.create_task(renew(), name="link: renew the certificate")
                 try:
                     yield plane
                 finally:
                     renewing.cancel()
+                    plane._leaving.set()
         finally:
             stop_alarms()
 
+    def open_door(self) -> None:
+        """Let devices in. The server's library takes 0.3 s to import: until then they wait in the kernel's queue."""
+        self._door_keeper()
+
+    async def door_open(self) -> None:
+        """Returns when devices are let in."""
+        await self._opened.wait()
+
+    async def _keep_door(self, limits: LinkLimits, meter: LinkMeter) -> None:
+        module = await asyncio.to_thread(importlib.import_module, _SERVER)
+        server: LinkServer = module.LinkServer(
+            self.hub,
+            self.identity,
+            limits=limits,
+            meter=meter,
+            knows=lambda face_id: self._devices.owner_of(face_id) is not None,
+        )
+        self._server = server
+        async with server.serving(self._door):
+            self._opened.set()
+            await self._leaving.wait()
+
     async def goodbye(self) -> None:
         """1001 to every device, each with its own time to come back; nobody is let in any more."""
-        await self._server.goodbye()
+        if self._server is not None:
+            await self._server.goodbye()
 
     # What a person does
 

@@ -24,6 +24,7 @@ from microclaw.devices.link_meter import LinkMeter
 from microclaw.errors import MicroclawError
 from microclaw.faces.link.connection import REFUSALS, Connection, DurableOwner, LinkSocket, Owner
 from microclaw.faces.link.device_link import DeviceLink
+from microclaw.faces.link.door import PATH, Doorway
 from microclaw.faces.link.hub import LinkHub
 from microclaw.faces.link.limits import Crowd, LinkLimits
 from microclaw.faces.link.visitor import Visitor
@@ -34,21 +35,12 @@ from microclaw.wire.link.storage import InboxCursor, OutboxCursor
 
 _log = logging.getLogger(__name__)
 
-PATH: Final = "/link"
 CA_PATH: Final = "/ca.pem"
 SUBPROTOCOL: Final = "microclaw.v1"
 BACKLOG: Final = 1024
 MAX_HEAD_FIELD_BYTES: Final = 2048
 _HOST: Final = Software("microclaw", __version__)
 _NO_LIMITS: Final = Limits(0, 0)  # the session fills them in
-
-
-@dataclass(frozen=True, slots=True)
-class Doorway:
-    """Where the device plane listens; `tls` None is plain ws, for tests on loopback alone."""
-
-    listener: socket.socket
-    tls: ssl.SSLContext | None
 
 
 class LinkServer:

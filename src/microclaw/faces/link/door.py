@@ -1,0 +1,18 @@
+"""Where the device plane is: its path, and the socket and TLS it listens with (declarations only)."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from dataclasses import dataclass
+from typing import Final
+
+PATH: Final = "/link"
+
+
+@dataclass(frozen=True, slots=True)
+class Doorway:
+    """`tls` None is plain ws, for tests on loopback alone."""
+
+    listener: socket.socket
+    tls: ssl.SSLContext | None
