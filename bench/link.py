@@ -16,7 +16,7 @@ from typing import Any
 
 import uvloop
 
-from bench.link_device import DeviceClient, Messages, connect_device, connect_raw, websocket_frame
+from bench.link_device import BareClient, DeviceClient, Messages, connect_device, connect_raw, websocket_frame
 from bench.processes import Running, running
 from bench.report import Metric, median
 from microclaw.wire.link.backoff import Backoff
@@ -46,6 +46,7 @@ class Bench:
     host: Running
     port: int
     raw_port: int
+    bare_port: int
     tokens: list[str]
     tls: ssl.SSLContext
 
@@ -53,7 +54,7 @@ class Bench:
     def of(cls, host: Running) -> Bench:
         facts: dict[str, Any] = host.facts
         tls = ssl.create_default_context(cadata=facts["ca"])
-        return cls(host, facts["port"], facts["raw_port"], facts["tokens"], tls)
+        return cls(host, facts["port"], facts["raw_port"], facts["bare_port"], facts["tokens"], tls)
 
     async def device(self, number: int) -> DeviceClient:
         return await connect_device(self.port, self.tokens[number], self.tls)
@@ -72,10 +73,11 @@ class Bench:
 async def _measure(bench: Bench) -> list[Metric]:
     devices = await bench.devices(range(STREAMS))
     plain = [await connect_raw(bench.raw_port, bench.tls) for _ in range(STREAMS)]
+    bare = [await connect_device(bench.bare_port, "", bench.tls, BareClient) for _ in range(STREAMS)]
     for device in devices:
         device.start_audio()
-    found = [*await _round_trips(devices[0], plain[0]), *await _throughput(bench, devices, plain)]
-    await _hang_up([*devices, *plain])
+    found = [*await _round_trips(devices[0], plain[0]), *await _throughput(bench, devices, plain, bare)]
+    await _hang_up([*devices, *plain, *bare])
     found += await _idle_memory(bench)
     found += await _handshakes(bench)
     found += await _storm(bench)
@@ -115,16 +117,20 @@ async def _echo_times(client: Messages, frame: bytes, expected: int) -> list[flo
     return times
 
 
-async def _throughput(bench: Bench, devices: Sequence[Messages], raw: Sequence[Messages]) -> list[Metric]:
+async def _throughput(
+    bench: Bench, devices: Sequence[Messages], raw: Sequence[Messages], bare: Sequence[Messages]
+) -> list[Metric]:
     """One frame at a time on each of many connections, as streams are: no two share a read or a write."""
     frame = websocket_frame(FRAME)
     ping = websocket_frame(encode_frame(FrameType.CONTROL, encode(Envelope(bytes(16), Ping(1, 1)))))
-    audio, control, plain = [], [], []
+    audio, control, plain, library = [], [], [], []
     for _ in range(ECHO_ROUNDS):
         plain.append(await _echoes(bench, raw, frame, len(frame)))
+        library.append(await _echoes(bench, bare, frame, 1))
         audio.append(await _echoes(bench, devices, frame, 1))
         control.append(await _echoes(bench, devices, ping, 1))
-    cpu = {name: median([us for _, us in runs]) for name, runs in (("a", audio), ("c", control), ("r", plain))}
+    named = (("a", audio), ("c", control), ("r", plain), ("b", library))
+    cpu = {name: median([us for _, us in runs]) for name, runs in named}
     return [
         Metric(f"audio frames echoed a second, {STREAMS} devices", median([rate for rate, _ in audio]), "1/s"),
         Metric(f"CONTROL answered a second, {STREAMS} devices", median([rate for rate, _ in control]), "1/s"),
@@ -132,6 +138,8 @@ async def _throughput(bench: Bench, devices: Sequence[Messages], raw: Sequence[M
         Metric("CPU an echoed audio frame", cpu["a"], "us"),
         Metric("CPU an answered CONTROL message", cpu["c"], "us"),
         Metric("CPU an echoed raw TLS frame", cpu["r"], "us"),
+        Metric("CPU an echoed WebSocket message, bare aiohttp", cpu["b"], "us"),
+        Metric("CPU an audio frame, link / bare aiohttp", cpu["a"] / cpu["b"], "x"),
         Metric("CPU an audio frame, link / raw TLS", cpu["a"] / cpu["r"], "x", 1.5),
     ]
 

@@ -33,6 +33,7 @@ class Messages(asyncio.Protocol):
     def __init__(self) -> None:
         self.transport: asyncio.Transport
         self.received = 0
+        self.reason = "the host closed the connection"
         self._buffer = bytearray()
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
@@ -42,7 +43,7 @@ class Messages(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         for _, waiter in self._waiting:
             if not waiter.done():
-                waiter.set_exception(ConnectionResetError("the host closed the connection"))
+                waiter.set_exception(ConnectionResetError(self.reason))
 
     def expect(self, count: int) -> asyncio.Future[None]:
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -82,7 +83,12 @@ class DeviceClient(Messages):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         if not self.welcomed.done():
-            self.welcomed.set_exception(ConnectionResetError("the host closed the connection before its welcome"))
+            self.welcomed.set_exception(ConnectionResetError(f"before its welcome {self.reason}"))
+
+    def opened(self) -> None:
+        """The WebSocket is there: say hello."""
+        software = Software("bench", "1")
+        self.say(Hello(self.boot_id, software, "virtual", ("gpio.get",), secrets.token_bytes(8), 0, "power_on"))
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -91,7 +97,7 @@ class DeviceClient(Messages):
         while (message := self._next()) is not None:
             if message[0] == FrameType.CONTROL:
                 self._control(message)
-            elif message[0] == FrameType.AUDIO_OUT:
+            else:
                 self.got(1)
 
     def say(self, body: AnyMessage, re: bytes | None = None) -> None:
@@ -109,8 +115,7 @@ class DeviceClient(Messages):
             raise ConnectionError(head.decode("latin-1"))
         self._buffer = bytearray(rest)
         self._is_open = True
-        software = Software("bench", "1")
-        self.say(Hello(self.boot_id, software, "virtual", ("gpio.get",), secrets.token_bytes(8), 0, "power_on"))
+        self.opened()
         return True
 
     def _next(self) -> bytes | None:
@@ -127,6 +132,7 @@ class DeviceClient(Messages):
         opcode, message = buffer[0] & 0x0F, bytes(buffer[begin : begin + size])
         del buffer[: begin + size]
         if opcode != 2:
+            self.reason = f"the host closed: {int.from_bytes(message[:2], 'big')} {message[2:].decode()}"
             self.transport.abort()
             return None
         return message
@@ -144,12 +150,21 @@ class DeviceClient(Messages):
                 pass
 
 
-async def connect_device(port: int, token: str, tls: ssl.SSLContext) -> DeviceClient:
+class BareClient(DeviceClient):
+    """A WebSocket without the link: counts what an echo sends back."""
+
+    def opened(self) -> None:
+        self.welcomed.set_result(None)
+
+
+async def connect_device(
+    port: int, token: str, tls: ssl.SSLContext, kind: type[DeviceClient] = DeviceClient
+) -> DeviceClient:
     """Connected, greeted, welcomed."""
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(WAIT_S):
         _, device = await loop.create_connection(
-            lambda: DeviceClient(token), "127.0.0.1", port, ssl=tls, server_hostname="localhost"
+            lambda: kind(token), "127.0.0.1", port, ssl=tls, server_hostname="localhost"
         )
         await device.welcomed
     return device

@@ -11,13 +11,16 @@ import json
 import os
 import secrets
 import signal
+import ssl
 import tempfile
 import time
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import cast
 
 import uvloop
+from aiohttp import web
 
 from microclaw.bus.live import DeviceConnected, LiveEvent
 from microclaw.devices.identity.host_identity import HostIdentity
@@ -90,16 +93,36 @@ async def main() -> None:
         await stack.enter_async_context(server.serving(Doorway(listener, tls)))
         loop = asyncio.get_running_loop()
         raw = await loop.create_server(RawEcho, "127.0.0.1", 0, ssl=identity.authority.server_context())
+        bare = await stack.enter_async_context(_bare_aiohttp(identity.authority.server_context()))
         ready = {
             "pid": os.getpid(),
             "port": listener.getsockname()[1],
             "raw_port": raw.sockets[0].getsockname()[1],
+            "bare_port": bare,
             "ca": identity.authority.ca_pem.decode(),
             "tokens": [issued.token for issued in tokens if issued is not None],
         }
         print(json.dumps(ready), flush=True)
         await stop.wait()
         raw.close()
+
+
+@asynccontextmanager
+async def _bare_aiohttp(tls: ssl.SSLContext) -> AsyncIterator[int]:
+    """A WebSocket echo with the library that the link is built on, and nothing else."""
+
+    async def echo(request: web.BaseRequest) -> web.StreamResponse:
+        socket = web.WebSocketResponse(protocols=("microclaw.v1",), compress=False, autoping=False)
+        await socket.prepare(request)
+        async for message in socket:
+            await socket.send_bytes(message.data)
+        return socket
+
+    server = web.Server(echo, access_log=None)
+    listening = await asyncio.get_running_loop().create_server(server, "127.0.0.1", 0, ssl=tls)
+    yield listening.sockets[0].getsockname()[1]
+    listening.close()
+    await server.shutdown(1)
 
 
 hubs: list[LinkHub] = []
