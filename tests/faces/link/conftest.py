@@ -393,9 +393,21 @@ async def running_plane(folder: Path, limits: LinkLimits, port: int = 0) -> Asyn
 
 
 @pytest.fixture
-def device(plane: Plane, tmp_path: Path) -> ScriptedDevice:
+def start_plane() -> Any:
+    """`running_plane`, for tests that start one more than once."""
+    return running_plane
+
+
+@pytest.fixture
+def scripted(tmp_path: Path) -> Callable[[Plane], ScriptedDevice]:
+    """A device of that plane, not paired yet."""
+    return lambda plane: ScriptedDevice(plane.plane.address, plane.ca, folder=tmp_path)
+
+
+@pytest.fixture
+def device(plane: Plane, scripted: Callable[[Plane], ScriptedDevice]) -> ScriptedDevice:
     """Not paired yet."""
-    return ScriptedDevice(plane.plane.address, plane.ca, folder=tmp_path)
+    return scripted(plane)
 
 
 @pytest.fixture

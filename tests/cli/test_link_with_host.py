@@ -1,0 +1,138 @@
+"""A virtual board that connects by itself: provisioned, called, told, given a program, revoked, by command line."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from microclaw.cli.child import Child
+
+Run = Callable[..., Any]
+StartBoard = Callable[..., AbstractContextManager[Child]]
+PATIENCE_S = 20.0
+PAUSE_S = 0.2
+
+
+@pytest.fixture
+def board(host: dict[str, Any], ask: Run, tmp_path: Path) -> StartBoard:
+    """Start a board called NAME that knows this host."""
+
+    def start(name: str, *, secret: bool = True) -> Child:
+        made = json.loads(ask("--json", "device", "provision", name, *(() if secret else ("--no-secret",))).out)
+        words = ["microclaw.virtual", "--name", name, "--wasmachine", "0", "--serial", "none"]
+        words += [
+            "--control",
+            str(tmp_path / "board.sock"),
+            "--link",
+            host["link"],
+            "--link-ca-sha256",
+            made["ca_sha256"],
+        ]
+        if secret:
+            words += ["--link-secret", made["secret"]]
+        return Child("board", [*words, "--die-with-parent"], log=tmp_path / "board.stderr")
+
+    return start
+
+
+@pytest.fixture
+def lamp(board: StartBoard, ask: Run) -> Iterator[None]:
+    with board("lamp"):
+        _until(ask, "lamp", "connected")
+        yield
+    assert ask("device", "remove", "lamp").code == 0
+
+
+def test_a_provisioned_board_pairs_is_called_told_and_revoked(lamp: None, ask: Run) -> None:
+    shown = json.loads(ask("--json", "device", "show", "lamp").out)
+    assert shown["link"]["online"] is True
+    assert "in its flash" in shown["power_cut"]
+    assert "lamp" in json.loads(ask("--json", "status").out)["link"]["connected"]
+    set_ = json.loads(ask("--json", "exec", "lamp", "gpio.set", "4", "1").out)
+    assert set_["evidence"]["kind"] == "counted"
+    assert json.loads(ask("--json", "exec", "lamp", "gpio.get", "4").out)["result"] == {"pin": 4, "level": 1}
+    assert ask("notify", "lamp", "tea", "is", "ready").out == "lamp has it\n"
+    assert "tea is ready" in ask("logs", "lamp").out
+    labelled = ask("device", "label", "lamp", "kitchen", "upstairs")
+    assert labelled.out == "lamp: kitchen, upstairs\n"
+    assert json.loads(ask("--json", "device", "revoke", "lamp").out)["revoked"] == 1
+    _until(ask, "lamp", "seen")
+    assert ask("exec", "lamp", "gpio.get", "4", "--no-wait").code == 4
+    assert "gets it when it comes back" in ask("notify", "lamp", "later").out
+
+
+def test_a_program_goes_over_the_link_and_comes_back_after_a_restart(lamp: None, ask: Run, tmp_path: Path) -> None:
+    source = tmp_path / "ticker.c"
+    source.write_text(
+        '#include "microclaw.h"\nstatic int led;\nstatic void tick(void) { gpio_toggle(led); }\n'
+        "void on_init(void) { led = gpio_open(10, GPIO_OUT); every(100, tick); }\n"
+    )
+    ran = ask("run", str(source), "-d", "lamp")
+    assert ran.code == 0, ran.err
+    assert "counted on the board" in ran.out
+    assert _conditions(ask) == {"ticker": "running"}
+    assert ask("exec", "lamp", "device.restart").code == 0
+    _until(ask, "lamp", "connected")
+    assert _conditions(ask) == {"ticker": "running"}
+    assert ask("app", "uninstall", "ticker", "-d", "lamp").code == 0
+    assert _conditions(ask) == {}
+
+
+def test_a_board_that_shows_a_code_is_paired_by_it(board: StartBoard, ask: Run, tmp_path: Path) -> None:
+    wrong = ask("device", "pair", "000000")
+    assert wrong.code == 1
+    assert "no device waits with that code" in wrong.err
+    with board("shower", secret=False):
+        deadline = time.monotonic() + PATIENCE_S
+        while not (code := _code(tmp_path / "board.stderr")) and time.monotonic() < deadline:
+            time.sleep(PAUSE_S)
+        assert ask("device", "pair", code, "--name", "shower").code == 0
+        _until(ask, "shower", "connected")
+    assert ask("device", "remove", "shower").code == 0
+
+
+def test_notify_to_a_device_without_a_link_says_how_to_get_one(ask: Run) -> None:
+    ran = ask("notify", "virtual-1", "hello")
+    assert ran.code == 1
+    assert "has no link" in ran.err
+
+
+@pytest.mark.parametrize(("link", "said"), [("nowhere", "is not HOST:PORT"), ("127.0.0.1:99999", "is not HOST:PORT")])
+def test_a_wrong_link_address_is_refused(run: Run, link: str, said: str) -> None:
+    ran = run("up", "--port", "0", "--link", link)
+    assert ran.code == 1
+    assert said in ran.err
+
+
+def test_plain_ws_is_for_loopback_alone(run: Run) -> None:
+    ran = run("up", "--port", "0", "--link", "0.0.0.0:0", "--link-plain")
+    assert ran.code == 1
+    assert "loopback alone" in ran.err
+
+
+def _until(ask: Run, name: str, state: str) -> None:
+    """Wait for the device list to say so: the board is a process of its own."""
+    deadline = time.monotonic() + PATIENCE_S
+    line = ""
+    while time.monotonic() < deadline:
+        line = next((row for row in ask("device", "list").out.splitlines() if row.startswith(name + " ")), "")
+        if state in line:
+            return
+        time.sleep(PAUSE_S)
+    pytest.fail(f"{name} was not {state} within {PATIENCE_S:.0f} s: {line!r}")
+
+
+def _conditions(ask: Run) -> dict[str, str]:
+    apps = json.loads(ask("--json", "app", "list", "-d", "lamp").out)["apps"]
+    return {app["name"]: app["condition"] for app in apps}
+
+
+def _code(log: Path) -> str:
+    digits = [word.strip(".,:") for word in log.read_text().replace("-", "").split()] if log.exists() else []
+    return next((word for word in digits if len(word) == 6 and word.isdecimal()), "")
