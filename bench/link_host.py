@@ -28,10 +28,11 @@ from microclaw.devices.identity.host_names import host_names
 from microclaw.devices.link_meter import LinkMetrics
 from microclaw.faces.link.connection import Connection
 from microclaw.faces.link.device_link import LinkParts
+from microclaw.faces.link.door import Doorway
 from microclaw.faces.link.hub import LinkHub
 from microclaw.faces.link.limits import LinkLimits
 from microclaw.faces.link.plane import SystemClock
-from microclaw.faces.link.server import Doorway, LinkServer
+from microclaw.faces.link.server import LinkServer
 from microclaw.metrics import Metrics
 from microclaw.store.database import Database
 from microclaw.store.link_events import LinkEventTable
