@@ -148,7 +148,7 @@ class AppManager(Generic[A]):
                 raise AppExists(f"an app named {app.name} is there", next_step="remove it, or choose another name")
             if not self._launch(app):
                 return None
-            return self._apps[self._next_id - 1]
+            return self._apps.get(self._next_id - 1)  # gone again when the power went
 
     def remove(self, name: str) -> bool:
         """End an app and take it out of the list, also one that spins; False when there is none."""

@@ -223,7 +223,10 @@ class LinkApps:
         return entry
 
     def _kept(self, name: str, entry: Mapping[str, Any]) -> KeptApp:
-        wasm = (self._modules / f"{entry['sha256']}.wasm").read_bytes()
+        try:
+            wasm = (self._modules / f"{entry['sha256']}.wasm").read_bytes()
+        except OSError as exc:
+            raise AppNotFound(f"the module of {name} cannot be read: {exc.strerror}") from exc
         return KeptApp(name, wasm, entry["heap"], DEFAULT_TIMERS, DEFAULT_WATCHDOG_MS)
 
     def _present_upload(self) -> dict[str, Any]:

@@ -80,16 +80,17 @@ class Arrivals:
             case Token(token=token):
                 self._client.identity.keep_token(token)
             case UiState() as news:
-                self._client.state.ui.update({k: v for k, v in asdict(news).items() if v is not None})
+                present = {k: v for k, v in asdict(news).items() if v is not None}
+                self._client.state.ui |= {k: _one_line(v) if isinstance(v, str) else v for k, v in present.items()}
             case PairCode(code=code, expires_s=expires_s):
                 self._show_code(code, expires_s)
             case PairDone() as done:
                 self._paired(done)
             case ErrorMessage(code=code, message=message, fatal=fatal):
-                self._client.state.error = f"{code}: {message}"[:MAX_SHOWN_CHARS]
-                _log.warning("the host says %s%s: %s", code, " (fatal)" if fatal else "", message[:MAX_SHOWN_CHARS])
+                self._client.state.error = _one_line(f"{code}: {message}")
+                _log.warning("the host says%s %s", " (fatal)" if fatal else "", self._client.state.error)
             case Bye(reason=reason):
-                _log.info("the host says bye: %s", reason[:MAX_SHOWN_CHARS])
+                _log.info("the host says bye: %s", _one_line(reason))
             case _:  # speech, which this board cannot play, and messages of later versions
                 self._client.applied(deliver)
 
@@ -149,7 +150,7 @@ class Arrivals:
         if deliver.expired:
             self._client.applied(deliver)
             return
-        kept = [*self._flash.get("notifications", []), text[:MAX_SHOWN_CHARS]]
+        kept = [*self._flash.get("notifications", []), _one_line(text)]
         count = self._flash.get("notified", 0) + 1
         effect = {"notifications": kept[-NOTIFICATIONS_KEPT:], "notified": count}
         if self._client.applied(deliver, effect):
@@ -175,7 +176,12 @@ class Arrivals:
         self._client.send(ErrorMessage(code, message, fatal=False), re=envelope.id)
 
     def _show(self, text: str) -> None:
-        self._board.print_line(f"link: {text}"[:MAX_SHOWN_CHARS])
+        self._board.print_line(f"link: {_one_line(text)}")
+
+
+def _one_line(text: str) -> str:
+    """What a host wrote, fit for a console line."""
+    return "".join(c if c.isprintable() else " " for c in text[:MAX_SHOWN_CHARS])
 
 
 def _name(message_id: Id) -> str:

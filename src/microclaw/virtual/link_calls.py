@@ -126,8 +126,8 @@ class BoardMethods:
         cursor = whole(params, "cursor", 0, 2**52, 0)
         page = self._board.edges(cursor, MAX_EDGES)
         rows: list[Value] = [[round(r.t_ms, 3), r.pin, r.level] for r in page.records]
-        now_ms = round(self._board.clock.now_ms(), 3)
-        return {"edges": rows, "cursor": page.next, "dropped": page.dropped, "now_ms": now_ms}
+        now_ms, more = round(self._board.clock.now_ms(), 3), len(rows) == MAX_EDGES
+        return {"edges": rows, "cursor": page.next, "dropped": page.dropped, "now_ms": now_ms, "more": more}
 
     def _info(self) -> ValueMap:
         board = self._board

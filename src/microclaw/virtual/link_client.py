@@ -171,6 +171,7 @@ class LinkClient:
     def leave(self, code: int, reason: str, then: Callable[[], None]) -> None:
         """End the connection in order, then do it: what was sent before has arrived, or never will."""
         if self._socket is None:
+            self._carry_out(self.session)  # the answer is kept first: the power goes in `then`
             then()
         else:
             self._then = then
@@ -357,7 +358,7 @@ class LinkClient:
         assert isinstance(peer, Welcome)
         self._backoff.succeeded()
         self.state.enter("connected")
-        self.state.host = f"{peer.host.name} {peer.host.version}"
+        self.state.host = f"{peer.host.name} {peer.host.version}"[:100]
         self._telemetry_due_s = 0.0
 
     def _persist(self, session: LinkSession, message_id: Id, payload: bytes) -> None:

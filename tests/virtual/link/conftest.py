@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
-from websockets.sync.server import Server, ServerConnection, serve
+from websockets.sync.server import ServerConnection, serve
 
 from microclaw.devices.identity.certificates import (
     device_certificate,
@@ -33,6 +33,7 @@ from microclaw.devices.identity.certificates import (
 from microclaw.devices.identity.tokens import mint_token
 from microclaw.errors import DeviceUnreachable
 from microclaw.wire.link import actions
+from microclaw.wire.link.config import LinkConfig
 from microclaw.wire.link.messages import (
     AnyBody,
     AnyMessage,
@@ -116,7 +117,7 @@ class HostMail:
 class ScriptedHost:
     """Listens on loopback. What devices send is in `heard`; `confirm` decides whether the pairing code is typed in."""
 
-    def __init__(self, *, tls_max: ssl.TLSVersion | None = None) -> None:
+    def __init__(self) -> None:
         now = datetime.now(UTC)
         self.authority = new_authority(now, new_serial(secrets.token_bytes(16)))
         self.mail = HostMail()
@@ -133,11 +134,14 @@ class ScriptedHost:
         self._session: LinkSession | None = None
         self._closing = False
         self._dropping = False
+        self._raw: deque[bytes | str] = deque()
+        self.heartbeat_s = 15
+        self.deaf = False  # to everything once connected
         self._server = serve(
             self._handle,
             "127.0.0.1",
             0,
-            ssl=self._context(now, tls_max),
+            ssl=self._context(now),
             subprotocols=["microclaw.v1"],  # type: ignore[list-item]
             compression=None,
             process_request=self._answer_plain,
@@ -146,10 +150,6 @@ class ScriptedHost:
         )
         self._thread = threading.Thread(target=self._server.serve_forever, name="scripted host")
         self._thread.start()
-
-    @property
-    def server(self) -> Server:
-        return self._server
 
     @property
     def port(self) -> int:
@@ -223,6 +223,12 @@ class ScriptedHost:
         self.wait(lambda: self.is_connected)
         return self.result_of(self.send(Call(method, params or {}, idempotent)))
 
+    def send_raw(self, *messages: bytes | str) -> None:
+        """WebSocket messages as they are, once the board is connected."""
+        self.wait(lambda: self.is_connected)
+        with self._changed:
+            self._raw.extend(messages)
+
     def drop(self) -> None:
         """Cut the present connection."""
         with self._changed:
@@ -239,7 +245,7 @@ class ScriptedHost:
 
     # How it serves
 
-    def _context(self, now: datetime, tls_max: ssl.TLSVersion | None) -> ssl.SSLContext:
+    def _context(self, now: datetime) -> ssl.SSLContext:
         import tempfile
 
         addresses = [ip_address("127.0.0.1")]
@@ -251,8 +257,6 @@ class ScriptedHost:
             context.load_cert_chain(path)
         context.load_verify_locations(cadata=self._ca_pem().decode())
         context.verify_mode = ssl.CERT_OPTIONAL
-        if tls_max is not None:
-            context.maximum_version = tls_max
         return context
 
     def _ca_pem(self) -> bytes:
@@ -290,6 +294,7 @@ class ScriptedHost:
             inbox=self.mail.inbox,
             clock=HostClock(),
             new_id=lambda: secrets.token_bytes(16),
+            config=LinkConfig(heartbeat_s=self.heartbeat_s),
             authenticated=certificate is not None or token in self.tokens,
         )
         session.connected()
@@ -298,7 +303,8 @@ class ScriptedHost:
             self._converse(connection, session)
         except (ConnectionClosed, OSError):
             if connection.protocol.close_rcvd is not None:
-                self.closes.append((connection.protocol.close_rcvd.code, connection.protocol.close_rcvd.reason))
+                with self._changed:
+                    self.closes.append((connection.protocol.close_rcvd.code, connection.protocol.close_rcvd.reason))
         finally:
             session.closed()
             with self._changed:
@@ -311,6 +317,8 @@ class ScriptedHost:
             if self._dropping:
                 self._dropping = False
                 raise OSError("dropped by the test")
+            while self._raw:
+                connection.send(self._raw.popleft())
             if session.phase is Phase.READY:
                 self._do_jobs(session)
             due_ms = session.next_tick_ms()
@@ -322,7 +330,8 @@ class ScriptedHost:
             except TimeoutError:
                 continue
             assert isinstance(message, bytes)
-            session.receive(message)
+            if not (self.deaf and session.phase is Phase.READY):
+                session.receive(message)
             self._carry_out(connection, session)
 
     def _do_jobs(self, session: LinkSession) -> None:

@@ -1,0 +1,79 @@
+"""A host that breaks the contract: the board says why, closes with the right code, and comes back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cbor2
+import pytest
+from tests.virtual.conftest import StartBoard
+from tests.virtual.link.conftest import ScriptedHost
+
+from microclaw.wire.link.codec import encode
+from microclaw.wire.link.frame import FrameType, encode_frame
+from microclaw.wire.link.messages import Envelope, ErrorMessage, Notify, Telemetry, UiState
+
+
+def control(payload: bytes) -> bytes:
+    return encode_frame(FrameType.CONTROL, payload)
+
+
+def notify(seq: int) -> bytes:
+    return control(encode(Envelope(bytes(16), Notify("x", speak=False), seq=seq)))
+
+
+NEWER = cbor2.dumps({"v": 2, "type": "ui_state", "id": bytes(16), "ts": 0, "body": {}})
+
+
+@pytest.mark.parametrize(
+    ("message", "code", "reason"),
+    [
+        ("text", 1003, None),
+        (b"", 4400, "malformed"),
+        (control(b"\xff\xff"), 4400, "malformed"),
+        (control(b"\x9f"), 4400, "malformed"),
+        (control(NEWER), 4400, "unsupported_version"),
+        (control(encode(Envelope(bytes(16), Telemetry(0, 0, ())))), 4400, "unexpected_message"),
+        (notify(9), 4400, "sequence_gap"),
+        (control(bytes(16_385)), 4413, "too_large"),
+        (b"\x03" + bytes(2_049), 4413, "too_large"),
+    ],
+    ids=["text", "empty", "garbage", "indefinite", "version", "direction", "gap", "control size", "audio size"],
+)
+def test_a_breach_ends_the_connection_with_its_code(
+    start_board: StartBoard, host: ScriptedHost, tmp_path: Path, message: bytes | str, code: int, reason: str | None
+) -> None:
+    start_board("--serial", "none", "--flash", str(tmp_path), *host.options)
+    host.send_raw(message)
+    host.wait(lambda: code in [closed for closed, _ in host.closes])
+    if reason is not None:
+        assert host.wait_for(ErrorMessage).code == reason
+    host.wait(lambda: len(host.hellos) == 2)
+    assert host.call("device.status").ok
+
+
+def test_unknown_frames_and_messages_are_ignored(start_board: StartBoard, host: ScriptedHost, tmp_path: Path) -> None:
+    start_board("--serial", "none", "--flash", str(tmp_path), *host.options)
+    later = cbor2.dumps({"v": 1, "type": "of_a_later_version", "id": bytes(16), "ts": 0, "body": {"a": [1]}})
+    host.send_raw(b"\x7f" + b"later", control(later))
+    assert host.call("device.status").ok
+    assert len(host.hellos) == 1
+
+
+def test_a_host_that_does_not_answer_pings_is_left(start_board: StartBoard, host: ScriptedHost, tmp_path: Path) -> None:
+    host.heartbeat_s = 1
+    host.deaf = True
+    start_board("--serial", "none", "--flash", str(tmp_path), *host.options)
+    host.wait(lambda: 4408 in [code for code, _ in host.closes])
+
+
+def test_text_of_a_host_cannot_write_lines_of_its_own(
+    start_board: StartBoard, host: ScriptedHost, tmp_path: Path
+) -> None:
+    board = start_board("--serial", "none", "--flash", str(tmp_path), *host.options)
+    host.wait(lambda: host.is_connected)
+    host.send(Notify("one\ntwo\x1b[2J", speak=False), durable=True)
+    host.send(UiState(text="a\nb"))
+    host.wait(lambda: host.mail.acked == 1)
+    status = board.control().raw(b'{"id":1,"op":"link"}')
+    assert status["notifications"] == ["one two [2J"]
