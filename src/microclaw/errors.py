@@ -34,7 +34,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Final, Literal
 
-
 SHOWN_CHARS: Final = 200  # of a source line, around the place; a line may be the whole program
 MAX_LINE_CHARS: Final = 1000
 

@@ -89,6 +89,8 @@ def provision(
         options.line(made["qr"])
     if file is not None:
         options.say(f"written to {file}: whoever reads it can become this device")
+    if made["only_local"]:
+        options.say("this host lets in devices of this machine alone; others: microclaw up --link 0.0.0.0:8443")
     if made["secret"]:
         options.say("the secret is good for one device, for 30 days")
 

@@ -73,6 +73,7 @@ def link_router(parts: HostParts) -> APIRouter:
         return {
             "name": body.name,
             "host": made.host,
+            "only_local": link().is_local,
             "port": made.port,
             "ca_sha256": made.ca_sha256,
             "secret": made.secret,

@@ -17,7 +17,7 @@ from microclaw.bus.live import Alarm, AppEnded, DeviceConnected, DeviceEvent, De
 from microclaw.devices.calls import LogLine
 from microclaw.devices.link_meter import LaneName
 from microclaw.devices.log_ring import MAX_TEXT, LogRing
-from microclaw.errors import DeviceTimeout, DeviceUnreachable, OutcomeUnknown, ProtocolError
+from microclaw.errors import DeviceTimeout, DeviceUnreachable, OutcomeUnknown, ProtocolError, StoreError
 from microclaw.store.link_events import LinkEventTable, Presence, add_to
 from microclaw.store.links import HostInbox, HostOutbox, LinkTable, append_to
 from microclaw.wire.link.calls import Fate, PendingCalls
@@ -277,7 +277,10 @@ class DeviceLink:
             self.presence = Presence(
                 now.device_id, now.firmware, now.board, now.capabilities, now.address, self._now_ms
             )
-            await self._parts.events.seen(self.presence)
+            try:
+                await self._parts.events.seen(self.presence)
+            except StoreError as exc:  # a full disk keeps no device out
+                _log.warning("when %s was here is not kept: %s", self._name, exc.message)
 
     def _hand_over(self, seq: int, payload: bytes) -> None:
         """A numbered message for the live session. Call it holding `_numbering`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 import ssl
 from dataclasses import dataclass
@@ -16,3 +17,9 @@ class Doorway:
 
     listener: socket.socket
     tls: ssl.SSLContext | None
+
+    @property
+    def loopback_host(self) -> str | None:
+        """The address it listens on when only this machine can reach it."""
+        host = str(self.listener.getsockname()[0])
+        return host if ipaddress.ip_address(host).is_loopback else None

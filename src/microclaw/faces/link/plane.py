@@ -187,6 +187,11 @@ class DevicePlane:
     # What a person does
 
     @property
+    def is_local(self) -> bool:
+        """Only this machine can reach it."""
+        return self._door.loopback_host is not None
+
+    @property
     def pending(self) -> tuple[PendingPairing, ...]:
         return self.identity.desk.pending
 
@@ -214,7 +219,7 @@ class DevicePlane:
             name=None if known is not None else name,
             board_id=board,
             with_secret=with_secret,
-            host=host,
+            host=host or (self._door.loopback_host if self.is_local else None),
         )
 
     async def notify(self, reference: str, text: str, *, speak: bool, expires_s: int | None) -> Noted:

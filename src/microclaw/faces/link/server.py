@@ -184,6 +184,16 @@ class LinkServer:
         await link_socket.prepare(request)
         transport.set_write_buffer_limits(high=limits.write_buffer_bytes)
         visit = _Visit(link_socket, transport, request.remote or "?")
+        try:
+            await self._decide(visit, answer, request)
+        except MicroclawError as exc:
+            _log.warning("link: %s is turned away: %s", visit.address, exc.message)
+            await self._turn_away(visit, CloseCode.OVERLOADED, type(exc).code)
+        return link_socket
+
+    # What becomes of them
+
+    async def _decide(self, visit: _Visit, answer: Identity | Refusal, request: web.BaseRequest) -> None:
         if not isinstance(answer, Refusal):
             assert isinstance(request.protocol, _LinkProtocol)
             request.protocol.arrival.known()
@@ -197,9 +207,6 @@ class LinkServer:
         else:
             _log.warning("link: %s refused: %s", answer.device_id or visit.address, answer.reason)
             await self._refuse(visit, answer)
-        return link_socket
-
-    # What becomes of them
 
     async def _serve_device(self, visit: _Visit, identity: Identity) -> None:
         link = self._hub.link(identity.device_id)

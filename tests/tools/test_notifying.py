@@ -1,0 +1,44 @@
+"""The notify tool: what it says of a note that arrived, and of one that waits."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import pytest
+
+from microclaw.policy.gate import Gate
+from microclaw.tools.notifying import notifying_tools
+from microclaw.tools.tool import ToolContext
+from microclaw.tools.toolbox import Toolbox
+
+
+class OnPaper:
+    """A notifier that notes what it was asked."""
+
+    def __init__(self, state: Literal["delivered", "waiting"]) -> None:
+        self.state: Literal["delivered", "waiting"] = state
+        self.asked: list[Any] = []
+
+    async def notify(
+        self, reference: str, text: str, *, speak: bool, expires_s: int | None
+    ) -> Literal["delivered", "waiting"]:
+        self.asked.append((reference, text, speak, expires_s))
+        return self.state
+
+
+@pytest.mark.parametrize(
+    ("state", "kind", "said"),
+    [("delivered", "reported", "has the note"), ("waiting", "accepted", "not connected")],
+)
+async def test_the_answer_says_whether_the_device_has_it(
+    bench: Any, state: Literal["delivered", "waiting"], kind: str, said: str
+) -> None:
+    notifier = OnPaper(state)
+    toolbox = Toolbox(notifying_tools(notifier=notifier, devices=bench.registry), Gate())
+    name = bench.registry.list()[0].name
+    context = ToolContext("owner", lambda step: None, name)
+    result = await toolbox.call("notify", '{"text": "tea", "expires_s": 60}', context)
+    assert result.ok
+    assert notifier.asked == [(name, "tea", False, 60)]
+    assert result.evidence[0].kind == kind
+    assert said in result.evidence[0].text
