@@ -76,7 +76,7 @@ async def _measure(bench: Bench) -> list[Metric]:
     bare = [await connect_device(bench.bare_port, "", bench.tls, BareClient) for _ in range(STREAMS)]
     for device in devices:
         device.start_audio()
-    found = [*await _round_trips(devices[0], plain[0]), *await _throughput(bench, devices, plain, bare)]
+    found = [*await _round_trips(devices[0], plain[0], bare[0]), *await _throughput(bench, devices, plain, bare)]
     await _hang_up([*devices, *plain, *bare])
     found += await _idle_memory(bench)
     found += await _handshakes(bench)
@@ -84,23 +84,27 @@ async def _measure(bench: Bench) -> list[Metric]:
     return found
 
 
-async def _round_trips(device: Messages, raw: Messages) -> list[Metric]:
-    """One frame at a time, the two in turn."""
+async def _round_trips(device: Messages, raw: Messages, bare: Messages) -> list[Metric]:
+    """One frame at a time, the three in turn."""
     frame = websocket_frame(FRAME)
     link_us: list[float] = []
     raw_us: list[float] = []
+    bare_us: list[float] = []
     for number in range(RTT_ROUNDS + 1):
         linked = await _echo_times(device, frame, 1)
         plain = await _echo_times(raw, frame, len(frame))
-        if number:  # the first round warms both up
+        library = await _echo_times(bare, frame, 1)
+        if number:  # the first round warms them up
             link_us += linked
             raw_us += plain
+            bare_us += library
     metrics = []
     for share, goal in ((50, 1.2), (95, None), (99, 2.0)):
         ours, theirs = _percentile(link_us, share), _percentile(raw_us, share)
         metrics += [
             Metric(f"RTT p{share}, 641 bytes, link", ours, "us"),
             Metric(f"RTT p{share}, raw TLS", theirs, "us"),
+            Metric(f"RTT p{share}, bare aiohttp", _percentile(bare_us, share), "us"),
             Metric(f"RTT p{share}, link / raw TLS", ours / theirs, "x", goal),
         ]
     return metrics
