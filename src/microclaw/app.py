@@ -14,6 +14,7 @@ from functools import partial
 
 from microclaw.agent.context import BoardSurroundings
 from microclaw.agent.loop import AgentLoop
+from microclaw.agent.tries import latest_tries
 from microclaw.apps.catalogue import Catalogue
 from microclaw.apps.deploy import Deployer
 from microclaw.apps.explore import Explorer
@@ -92,6 +93,7 @@ async def running_host(settings: Settings) -> AsyncIterator[Host]:
             compile=apps.compile,
             gate=apps.gate,
             jobs=jobs,
+            tries=partial(latest_tries, Journal(database, now_ms)),
             status=status.read,
         )
         doors = [Door("control", control_app(parts), control)]

@@ -19,7 +19,14 @@ from microclaw.web.jobs import Feed
 from microclaw.web.ndjson import stream_response
 from microclaw.web.parts import HostParts
 from microclaw.web.stream import Result, StreamEvent
-from microclaw.web.views import app_object, change_object, deployment_object, removal_object, undone_object
+from microclaw.web.views import (
+    app_object,
+    change_object,
+    deployment_object,
+    removal_object,
+    try_object,
+    undone_object,
+)
 
 
 class InstallBody(BaseModel):
@@ -101,6 +108,10 @@ def app_router(parts: HostParts) -> APIRouter:
         device_id = None if device is None else parts.devices.get(device).device_id
         found = await parts.undo.changes(device_id, limit)
         return {"changes": [change_object(change, _name(parts, change.device_id)) for change in found]}
+
+    @router.get("/v1/tries", summary="Programs that models wrote, and what was wrong with them, newest first")
+    async def list_tries(limit: Annotated[int, Query(ge=1, le=1000)] = 50) -> dict[str, Any]:
+        return {"tries": [try_object(tried) for tried in await parts.tries(limit)]}
 
     @router.post("/v1/undo", summary="Take back a change; steps as JSON lines")
     async def undo(body: UndoBody) -> StreamingResponse:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from microclaw.agent.events import TurnEvent
+from microclaw.agent.tries import Try
 from microclaw.apps.catalogue import Catalogue
 from microclaw.apps.deploy import Deployer
 from microclaw.apps.explore import Explorer
@@ -37,4 +38,5 @@ class HostParts:
     compile: Compile
     gate: Gate
     jobs: Jobs
+    tries: Callable[[int], Awaitable[tuple[Try, ...]]]
     status: Callable[[], Awaitable[dict[str, Any]]]

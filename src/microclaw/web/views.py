@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from microclaw.agent.tries import Try
 from microclaw.apps.catalogue import AppListing
 from microclaw.apps.change import Change
 from microclaw.apps.deploy import Deployment, Removal
@@ -51,6 +52,21 @@ def change_object(change: Change, device_name: str) -> dict[str, Any]:
         "state": change.state,
         "undoes": change.undoes,
         "undone_by": change.undone_by,
+    }
+
+
+def try_object(tried: Try) -> dict[str, Any]:
+    return {
+        "at_ms": tried.at_ms,
+        "turn": tried.turn,
+        "number": tried.number,
+        "app": tried.app,
+        "device": tried.device,
+        "source_sha256": tried.source_sha256,
+        "state": tried.state,
+        "error": tried.error,
+        "message": tried.message,
+        "diagnostics": list(tried.diagnostics),
     }
 
 
