@@ -30,6 +30,7 @@ from microclaw.bus.bus import Bus
 from microclaw.bus.events import Step
 from microclaw.config import Settings
 from microclaw.devices.registry import Registry
+from microclaw.errors import ConfigError
 from microclaw.faces.open import open_face
 from microclaw.models.choose import choose_model
 from microclaw.models.protocol import Model
@@ -40,7 +41,7 @@ from microclaw.store.devices import DeviceTable
 from microclaw.store.journal import Journal
 from microclaw.store.sessions import SessionFiles
 from microclaw.tools.build import build_toolbox
-from microclaw.wasm import BuildCache, compile_module, read_module
+from microclaw.wasm import BuildCache, build_glue, compile_module, find_toolchain, read_module
 from microclaw.web.apis import control_app, people_app
 from microclaw.web.jobs import Jobs
 from microclaw.web.parts import HostParts
@@ -103,6 +104,8 @@ async def running_host(settings: Settings) -> AsyncIterator[Host]:
         await stack.enter_async_context(apps.standby)  # after the doors: its board's start must not delay them
         looking_after = group.create_task(_look_after(agent, apps), name="look after devices")
         stack.callback(looking_after.cancel)
+        warming = group.create_task(_warm_compiler(settings), name="build the C library")
+        stack.callback(warming.cancel)
         stack.push_async_callback(jobs.drain)  # first of all on the way out: what had started may end
         yield Host(settings, devices, model, http)
 
@@ -195,6 +198,14 @@ async def _look_after(agent: AgentLoop, apps: _Apps) -> None:
         except Exception:
             _log.exception("the keeper failed and goes on")
         await asyncio.sleep(KEEPER_PAUSE_S)
+
+
+async def _warm_compiler(settings: Settings) -> None:
+    """What every program links with, built before the first one asks; a compile reports what is wrong with it."""
+    try:
+        await build_glue(find_toolchain(), settings.cache)
+    except ConfigError as exc:
+        _log.warning("the C library is not built: %s", exc.message)
 
 
 def _log_step(step: Step) -> None:

@@ -49,23 +49,29 @@ class Processes:
 
     def run(self, command: Sequence[str], directory: Path, *, time_limit_s: float = TIME_LIMIT_S) -> Finished:
         """Run a command to its end, its output bounded; it is killed with its process group when time is up."""
-        return self.run_together([command], directory, time_limit_s=time_limit_s)[0]
+        return self.run_together([(command, directory)], time_limit_s=time_limit_s)[0]
 
     def run_together(
-        self, commands: Sequence[Sequence[str]], directory: Path, *, time_limit_s: float = TIME_LIMIT_S
+        self, commands: Sequence[tuple[Sequence[str], Path]], *, time_limit_s: float = TIME_LIMIT_S
     ) -> list[Finished]:
-        """Run commands side by side, each as by `run`."""
+        """Run commands side by side, each in its directory and as by `run`."""
         started = time.perf_counter()
         with self._lock:
             if self._stopped:
                 raise Stopped
-            self._running = processes = [_start(command, directory) for command in commands]
+            self._running = processes = [_start(command, directory) for command, directory in commands]
         finished = []
         for process in processes:
             output, timed_out = _wait(process, started + time_limit_s)
             took_ms = (time.perf_counter() - started) * 1e3
             finished.append(Finished(process.returncode, output.decode(errors="replace"), timed_out, took_ms))
         return finished
+
+    def go_on(self) -> None:
+        """Raises Stopped when the build was cancelled."""
+        with self._lock:
+            if self._stopped:
+                raise Stopped
 
     def stop(self) -> None:
         """Kill what runs and let nothing more begin."""
