@@ -1,0 +1,172 @@
+"""Two ends over a pipe that drops, repeats, holds back and cuts, whose processes crash and whose storage is reset."""
+
+from __future__ import annotations
+
+from random import Random
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from tests.wire.link.ends import End, ManualClock, connect, cut, exchange, join
+
+from microclaw.wire.link.messages import Call, Event, Notify, Sender
+from microclaw.wire.link.states import Phase
+
+SIDES = st.sampled_from((0, 1))
+
+
+class LossyLink(RuleBasedStateMachine):
+    @initialize(seed=st.integers(0, 2**32))
+    def start(self, seed: int) -> None:
+        self.clock = ManualClock()
+        random = Random(seed)
+        self.ends = (End(Sender.HOST, self.clock, random), End(Sender.DEVICE, self.clock, random))
+        join(*self.ends)
+        self.sent: tuple[list[bytes], list[bytes]] = ([], [])  # by sender
+        self.lost: set[bytes] = set()  # with a storage that was reset
+        self.acked: set[bytes] = set()
+        self.calls: dict[bytes, bool] = {}
+        self.backups = [end.backup() for end in self.ends]
+        for side, end in enumerate(self.ends):
+            end.on_acked = self._acker(side)
+        self.count = 0
+
+    def _acker(self, side: int):  # type: ignore[no-untyped-def]
+        def note(ids: set[bytes]) -> None:
+            assert ids <= set(self.ends[1 - side].inbox.effects), "acked without its effect"
+            self.acked |= ids
+
+        return note
+
+    @property
+    def is_up(self) -> bool:
+        return self.ends[0].session.phase is not Phase.DOWN
+
+    @rule(side=SIDES, many=st.integers(1, 7))
+    def send_durable(self, side: int, many: int) -> None:
+        end = self.ends[side]
+        for _ in range(many):
+            self.count += 1
+            body = Event("n", {"n": self.count}) if side else Notify(f"n {self.count}", False)
+            message_id = b"durable " + self.count.to_bytes(8)
+            end.session.send(body, message_id=message_id)
+            self.sent[side].append(message_id)
+        end.work()
+
+    @rule(idempotent=st.booleans())
+    def call(self, idempotent: bool) -> None:
+        self.count += 1
+        message_id = b"calling " + self.count.to_bytes(8)
+        self.calls[message_id] = idempotent
+        self.ends[0].call(Call("gpio.set", {}, idempotent), message_id)
+
+    @precondition(lambda self: not self.is_up)
+    @rule()
+    def connect(self) -> None:
+        connect(*self.ends)
+
+    @rule()
+    def cut(self) -> None:
+        cut(*self.ends)
+
+    @rule(side=SIDES, many=st.integers(1, 5))
+    def carry(self, side: int, many: int) -> None:
+        end = self.ends[side]
+        for _ in range(min(many, len(end.arriving))):
+            end.receive_one()
+        self._close_if_asked()
+
+    @rule(side=SIDES)
+    def drop(self, side: int) -> None:
+        if self.ends[side].arriving:
+            self.ends[side].arriving.popleft()
+
+    @rule(side=SIDES)
+    def repeat(self, side: int) -> None:
+        if self.ends[side].arriving:
+            self.ends[side].arriving.appendleft(self.ends[side].arriving[0])
+
+    @rule(side=SIDES)
+    def apply(self, side: int) -> None:
+        if self.ends[side].to_apply:
+            self.ends[side].apply_one()
+
+    @rule(ms=st.sampled_from((1, 60, 101, 5_001, 15_001, 30_001)))
+    def wait(self, ms: int) -> None:
+        self.clock.ms += ms
+        for end in self.ends:
+            end.session.tick()
+            end.work()
+            end.fates |= end.calls.overdue(self.clock.ms)
+        self._close_if_asked()
+
+    @rule(side=SIDES)
+    def crash(self, side: int) -> None:
+        cut(*self.ends)
+        self.ends[side].restart()
+
+    @rule(side=SIDES)
+    def back_up(self, side: int) -> None:
+        self.backups[side] = self.ends[side].backup()
+
+    @rule(side=SIDES)
+    def restore(self, side: int) -> None:
+        cut(*self.ends)
+        end = self.ends[side]
+        held = end.outbox.ids()
+        end.restore(self.backups[side])
+        self.lost |= held - end.outbox.ids()
+
+    @rule(side=SIDES)
+    def factory_reset(self, side: int) -> None:
+        cut(*self.ends)
+        end = self.ends[side]
+        self.lost |= end.outbox.ids()
+        empty = End(end.role, self.clock, end.random)
+        end.outbox, end.inbox = empty.outbox, empty.inbox
+        self.backups[side] = end.backup()
+        end.restart()
+
+    @invariant()
+    def effects_are_once_and_in_order(self) -> None:
+        for side in (0, 1):
+            effects = self.ends[1 - side].inbox.effects
+            order = [self.sent[side].index(message_id) for message_id in effects]
+            assert order == sorted(set(order))
+
+    @invariant()
+    def calls_that_are_not_idempotent_have_one_effect(self) -> None:
+        done = self.ends[1].carried_out
+        assert all(n == 1 or self.calls[message_id] for message_id, n in done.items())
+
+    @invariant()
+    def what_is_on_its_way_is_bounded(self) -> None:
+        for end in self.ends:
+            out = end.session.outgoing
+            assert out.sent - out.acked <= out.window
+
+    def teardown(self) -> None:
+        if not hasattr(self, "ends"):
+            return
+        for _ in range(8):  # a renewed epoch and a dropped message each cost a connection
+            cut(*self.ends)
+            connect(*self.ends)
+            exchange(*self.ends)
+        for _ in range(self.count):
+            self.clock.ms += 101
+            for end in self.ends:
+                end.session.tick()
+                end.work()
+            exchange(*self.ends)
+        for side, end in enumerate(self.ends):
+            assert not end.outbox.rows
+            assert set(self.sent[side]) <= self.acked | self.lost
+        assert not self.ends[0].calls
+
+    def _close_if_asked(self) -> None:
+        if any(end.closes for end in self.ends):
+            cut(*self.ends)
+
+
+TestLossyLink = LossyLink.TestCase
+TestLossyLink.settings = settings(max_examples=50, stateful_step_count=40, deadline=None)
