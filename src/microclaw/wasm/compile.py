@@ -39,7 +39,7 @@ from microclaw.wasm.warnings import hangs
 MIN_STACK_BYTES: Final = 1024
 MAX_STACK_BYTES: Final = 32768
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-_CACHE_VERSION: Final = 5
+_CACHE_VERSION: Final = 6
 
 
 @dataclass(frozen=True, slots=True)

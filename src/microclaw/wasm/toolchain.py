@@ -57,7 +57,13 @@ _PROGRAM: Final = (
         "-Werror=array-bounds",
         "-Werror=implicit-function-declaration",
     ),
-    *("-Werror=incompatible-pointer-types", "-Werror=uninitialized", "-Wvla", "-Wno-unused-function"),
+    *(
+        "-Werror=incompatible-pointer-types",
+        "-Werror=int-conversion",
+        "-Werror=uninitialized",
+        "-Wvla",
+        "-Wno-unused-function",
+    ),
     "-ferror-limit=20",
     *("-fno-color-diagnostics", "-fno-caret-diagnostics", "-fmacro-backtrace-limit=1"),
 )
