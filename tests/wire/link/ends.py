@@ -223,9 +223,8 @@ class End:
                     self.to_apply.append(action)
                 elif isinstance(envelope.body, Call):
                     self._carry_out(envelope.id)
-                elif isinstance(envelope.body, Result) and envelope.re is not None:
-                    if self.calls.answered(envelope.re) is not None:
-                        self.fates[envelope.re] = envelope.body
+                elif isinstance(envelope.body, Result) and envelope.re and self.calls.answered(envelope.re):
+                    self.fates[envelope.re] = envelope.body
             case actions.Connected(peer=Hello(boot_id=boot_id)):
                 again, lost = self.calls.reconnected(boot_id)
                 self.fates |= lost

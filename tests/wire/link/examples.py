@@ -93,7 +93,9 @@ EXAMPLES: dict[str, Envelope] = {
     "task_status-final": Envelope(ID, TaskStatus("t1", "done"), NOW_MS, 24),
     "call": Envelope(ID, Call("gpio.set", {"pin": 2, "level": 1}, True, NOW_MS + 5_000), NOW_MS),
     "call-durable": Envelope(ID, Call("apps.undo", {}, False), NOW_MS, 300),
-    "result": Envelope(ID, Result(True, {"levels": [0, 1], "volts": 1.5, "raw": b"\x01", "ok": None}), NOW_MS, re=ASKED),
+    "result": Envelope(
+        ID, Result(True, {"levels": [0, 1], "volts": 1.5, "raw": b"\x01", "ok": None}), NOW_MS, re=ASKED
+    ),
     "result-error": Envelope(ID, Result(False, error=ErrorInfo("no_such_app", "no app blink")), NOW_MS, 9, ASKED),
     "event": Envelope(ID, Event("button", {"pin": 0, "pressed": True}), 0, 70_000),
     "telemetry": Envelope(

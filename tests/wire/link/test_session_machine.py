@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 
 from hypothesis import settings
@@ -31,7 +32,7 @@ class LossyLink(RuleBasedStateMachine):
             end.on_acked = self._acker(side)
         self.count = 0
 
-    def _acker(self, side: int):  # type: ignore[no-untyped-def]
+    def _acker(self, side: int) -> Callable[[set[bytes]], None]:
         def note(ids: set[bytes]) -> None:
             assert ids <= set(self.ends[1 - side].inbox.effects), "acked without its effect"
             self.acked |= ids
