@@ -169,6 +169,36 @@ def test_doctor_finds_this_machine_fit_and_hides_keys(run: Run) -> None:
     assert parts["home"]["ok"]
 
 
+def findings(ran: Any) -> dict[str, Any]:
+    return {finding["part"]: finding for finding in json.loads(ran.out)["findings"]}
+
+
+def test_doctor_tells_whether_sleeping_programs_can_be_built(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    missing = findings(run("doctor", "--json"))["binaryen"]
+    assert (missing["ok"], missing["text"]) == (False, "missing: programs that sleep in main need it")
+    assert "apt-get install binaryen" in missing["next"]
+    script = tmp_path / "wasm-opt"
+    script.write_text("#!/bin/sh\necho wasm-opt version 999\n")
+    script.chmod(0o700)
+    there = findings(run("doctor", "--json"))["binaryen"]
+    assert (there["ok"], there["text"], there["next"]) == (True, "wasm-opt version 999", None)
+    script.write_text("#!/bin/sh\nexit 1\n")
+    assert findings(run("doctor", "--json"))["binaryen"]["ok"] is False
+
+
+def test_doctor_tells_whether_the_c_library_is_built(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blink: Path
+) -> None:
+    monkeypatch.setenv("MICROCLAW_CACHE", str(tmp_path / "cache"))
+    before = findings(run("doctor", "--json"))["library"]
+    assert (before["ok"], before["text"]) == (True, "C library not built yet: the host builds it when it starts")
+    assert run("app", "build", str(blink)).code == 0
+    assert findings(run("doctor", "--json"))["library"]["text"] == "C library built"
+
+
 def test_completion_prints_a_script_and_answers_the_shell(run: Run) -> None:
     assert "_MICROCLAW_COMPLETE" in run("completion", "bash").out
 
