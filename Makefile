@@ -44,6 +44,9 @@ check: setup-dev ## lint, types and import order
 unit: system-tools setup-dev ## all tests, with coverage
 	$(DEV)/python -m pytest -q -n 2 --cov --cov-report=term:skip-covered --cov-fail-under=80 $(ARGS)
 
+fuzz: setup-dev  ## properties and decoders with new random examples
+	MICROCLAW_FUZZ=1 $(DEV)/python -m pytest -q -n 2 tests/fuzz tests/wire tests/wasm/libc $(ARGS)
+
 wheel-check: setup-dev ## build the wheel, install it alone into an empty environment, run it there
 	rm -rf dist .venv-wheel
 	$(DEV)/python -m hatchling build -t wheel -d dist
