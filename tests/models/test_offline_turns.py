@@ -40,10 +40,19 @@ async def test_a_deployment_is_told_with_its_evidence(ask: Ask) -> None:
 
 async def test_an_accepted_deployment_is_not_said_to_work(ask: Ask) -> None:
     sentence = "blink pin 2"
-    done = answered(await ask(sentence), appName="blink", verified=False, evidence=proof("accepted", "accepted only"))
+    done = answered(await ask(sentence), appName="blink", verified=True, evidence=proof("accepted", "accepted only"))
     reply = await ask(sentence, *done)
     assert "no read-back" in reply.text
     assert "runs" not in reply.text
+
+
+async def test_a_board_lost_before_it_was_verified_is_not_said_to_offer_no_read_back(ask: Ask) -> None:
+    sentence = "blink pin 2"
+    lost = "accepted, but the board could not be reached afterwards: no answer"
+    done = answered(await ask(sentence), appName="blink", verified=False, evidence=proof("accepted", lost))
+    reply = await ask(sentence, *done)
+    assert (reply.text, reply.failed_code) == (f"blink is not verified on virtual-1: {lost}.", "not_verified")
+    assert reply.next_step == "ask again: is blink running"
 
 
 async def test_a_deployment_that_differs_from_its_trial_is_told_so(ask: Ask) -> None:

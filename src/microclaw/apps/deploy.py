@@ -284,5 +284,6 @@ def _verified(found: Verification, device: Device) -> Step:
         "verify",
         found.evidence.text,
         "failed",
-        next_step=f"it is installed; watch it: microclaw logs {device.name}, or take it off: microclaw app undo",
+        next_step=found.next_step
+        or f"it is installed; watch it: microclaw logs {device.name}, or take it off: microclaw app undo",
     )

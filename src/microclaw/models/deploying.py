@@ -99,11 +99,14 @@ def told(found: Found, *, once: bool) -> Say:
         return failure(found)
     name, device = found.fields.get("appName", "the program"), found.device
     kind, proof = found.proof
-    if kind == "accepted":
+    verified = found.fields.get("verified", False)
+    if kind == "accepted" and verified:
         return Say(
             f"{device} took {name}. The board offers no read-back, so whether it works cannot be seen from here."
         )
-    if not found.fields.get("verified", False):
+    if kind == "accepted":
+        return Say(f"{name} is not verified on {device}: {proof}.", "not_verified", f"ask again: is {name} running")
+    if not verified:
         return Say(f"{name} is on {device}, but not verified: {proof}.", "not_verified", f"stop {name}")
     runs = (
         f"{name} runs on {device}, ends by itself and stays loaded until: stop {name}"
