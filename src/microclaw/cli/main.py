@@ -19,6 +19,7 @@ from microclaw.cli import (
     device_commands,
     host_commands,
     program_commands,
+    repl,
     virtual_command,
 )
 from microclaw.cli.invocation import FAILED, INTERRUPTED, OK, USAGE, Invocation, hoist_globals
@@ -64,6 +65,7 @@ for _part in (
     host_commands,
     agent_commands,
     device_commands,
+    repl,
     program_commands,
     app_commands,
     virtual_command,

@@ -23,6 +23,7 @@ def device_object(device: Device) -> dict[str, Any]:
         "faces": list(device.face_ids),
         "labels": list(device.labels),
         "capabilities": sorted(device.capabilities),
+        "free_pins": list(device.board.free_pins("output")),
         "power_cut": device.board.power_cut,
     }
 
