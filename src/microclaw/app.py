@@ -83,20 +83,7 @@ async def running_host(settings: Settings) -> AsyncIterator[Host]:
         status = HostStatus(
             settings=settings, devices=devices, ledger=apps.ledger, keeper=apps.keeper, model=model, http=http
         )
-        parts = HostParts(
-            settings=settings,
-            chats=agent,
-            devices=devices,
-            deployer=apps.deployer,
-            explorer=apps.explorer,
-            undo=apps.undo,
-            catalogue=apps.catalogue,
-            compile=apps.compile,
-            gate=apps.gate,
-            jobs=jobs,
-            tries=partial(latest_tries, Journal(database, now_ms)),
-            status=status.read,
-        )
+        parts = _parts(settings, agent, devices, apps, jobs, database, status)
         doors = [Door("control", control_app(parts), control)]
         if people is not None:
             doors.append(Door("people", people_app(apps.compile, settings.limits), people))
@@ -148,6 +135,32 @@ def _build_apps(settings: Settings, devices: Registry, ledger: Ledger) -> _Apps:
         catalogue=Catalogue(devices=devices, ledger=ledger),
         keeper=Keeper(devices=devices, ledger=ledger, placement=placement, report=_log_step),
         gate=Gate(),
+    )
+
+
+def _parts(
+    settings: Settings,
+    agent: AgentLoop,
+    devices: Registry,
+    apps: _Apps,
+    jobs: Jobs,
+    database: Database,
+    status: HostStatus,
+) -> HostParts:
+    """What the doors serve."""
+    return HostParts(
+        settings=settings,
+        chats=agent,
+        devices=devices,
+        deployer=apps.deployer,
+        explorer=apps.explorer,
+        undo=apps.undo,
+        catalogue=apps.catalogue,
+        compile=apps.compile,
+        gate=apps.gate,
+        jobs=jobs,
+        tries=partial(latest_tries, Journal(database, now_ms)),
+        status=status.read,
     )
 
 

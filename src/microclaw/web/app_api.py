@@ -59,6 +59,12 @@ class UndoBody(BaseModel):
 
 def app_router(parts: HostParts) -> APIRouter:
     router = APIRouter(tags=["apps"])
+    _route_apps(router, parts)
+    _route_changes(router, parts)
+    return router
+
+
+def _route_apps(router: APIRouter, parts: HostParts) -> None:
     keepalive_s = parts.settings.limits.keepalive_s
 
     @router.get("/v1/apps", summary="What runs where")
@@ -101,6 +107,10 @@ def app_router(parts: HostParts) -> APIRouter:
 
         return stream_response(parts.jobs.start(f"remove {name}", remove), keepalive_s)
 
+
+def _route_changes(router: APIRouter, parts: HostParts) -> None:
+    keepalive_s = parts.settings.limits.keepalive_s
+
     @router.get("/v1/changes", summary="What was changed, newest first")
     async def list_changes(
         device: str | None = None, limit: Annotated[int, Query(ge=1, le=1000)] = 50
@@ -122,8 +132,6 @@ def app_router(parts: HostParts) -> APIRouter:
             return Result(undone_object(await parts.undo.undo(body.change_id, device_id=device_id, report=feed.put)))
 
         return stream_response(parts.jobs.start("undo", take_back), keepalive_s)
-
-    return router
 
 
 def _wasm(text: str) -> bytes:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from microclaw.apps.explore import Acted
 from microclaw.devices.calls import Call, EdgesRead, GpioSet, LogsRead, PwmSet
+from microclaw.devices.registry import Registry
 from microclaw.policy.gate import Permission
 from microclaw.web.calls import call_from, result_value
 from microclaw.web.parts import HostParts
@@ -57,7 +58,12 @@ class CallBody(BaseModel):
 
 def device_router(parts: HostParts) -> APIRouter:
     router = APIRouter(prefix="/v1/devices", tags=["devices"])
-    devices = parts.devices
+    _route_entries(router, parts.devices)
+    _route_calls(router, parts)
+    return router
+
+
+def _route_entries(router: APIRouter, devices: Registry) -> None:
 
     @router.get("", summary="Every device")
     async def list_devices() -> dict[str, Any]:
@@ -89,6 +95,10 @@ def device_router(parts: HostParts) -> APIRouter:
     async def merge_devices(name: str, body: MergeBody) -> dict[str, Any]:
         return device_object(await devices.merge(name, body.other))
 
+
+def _route_calls(router: APIRouter, parts: HostParts) -> None:
+    devices = parts.devices
+
     @router.post("/{name}/call", summary="Call one method at once")
     async def call_device(name: str, body: CallBody) -> dict[str, Any]:
         device = devices.get(name)
@@ -111,8 +121,6 @@ def device_router(parts: HostParts) -> APIRouter:
             "dropped": page.dropped,
             "now_ms": page.now_ms,
         }
-
-    return router
 
 
 async def _call(parts: HostParts, name: str, call: Call[Any]) -> dict[str, Any]:
