@@ -69,9 +69,23 @@ def test_version_is_told(run: Run) -> None:
 
 def test_help_names_every_command_that_works(run: Run) -> None:
     shown = run("--help").out
-    for command in ("demo", "up", "chat", "status", "doctor", "virtual", "device", "exec", "logs", "run", "try", "app"):
+    for command in (
+        "demo",
+        "up",
+        "chat",
+        "status",
+        "doctor",
+        "virtual",
+        "device",
+        "exec",
+        "logs",
+        "repl",
+        "run",
+        "try",
+        "app",
+    ):
         assert f"\n  {command} " in shown
-    for later in ("flash", "voice", "rollout", "repl", "schedule"):
+    for later in ("flash", "voice", "rollout", "schedule"):
         assert f"\n  {later} " not in shown
 
 
