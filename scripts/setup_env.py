@@ -128,8 +128,9 @@ def install_project(python, project):
 
 
 def build_c_library(python):
-    """What the first program would wait for otherwise; a cache that refuses is the host's to report, not a failed set-up."""
-    done = subprocess.run([python, "-m", "microclaw.wasm"], cwd=python.parent, capture_output=True, text=True, check=False)
+    """What the first program would wait for otherwise; where it fails, the host says why when it needs it."""
+    command = [python, "-m", "microclaw.wasm"]
+    done = subprocess.run(command, cwd=python.parent, capture_output=True, text=True, check=False)
     say((done.stdout or done.stderr).strip().replace("\n", " | "))
 
 
