@@ -33,7 +33,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Final, Literal
 
-
 SHOWN_CHARS: Final = 200  # of a source line, around the place; a line may be the whole program
 MAX_LINE_CHARS: Final = 1000
 
@@ -100,7 +99,7 @@ class ProtocolError(MicroclawError):
 
 
 class LinkViolation(ProtocolError):
-    """What a peer did that the link's contract forbids. `reason` is the `code` of the `error` message it is told with."""
+    """What a peer did that the link's contract forbids. `reason` is the `code` of the `error` message that tells it."""
 
     code = "link_violation"
 
