@@ -8,7 +8,7 @@ BIN := .venv/bin
 DEV := .venv-dev/bin
 ARGS ?=
 
-.PHONY: demo test check unit fuzz wheel-check bench setup setup-dev setup-system system-tools lock clean help
+.PHONY: demo test check unit fuzz wheel-check bench setup setup-dev setup-system system-packages lock clean help
 
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -24,16 +24,12 @@ setup:
 setup-dev:
 	@$(PYTHON) scripts/setup_env.py --venv .venv-dev --lock requirements-dev.lock
 
-# binaryen makes programs that sleep event-driven; clang and lld are the second compiler that the tests compare with.
-SYSTEM_PACKAGES := python3-venv binaryen clang lld
+setup-system:    ## system packages (needs root): what a bare Debian or Ubuntu lacks for demo and test
+	apt-get update -q
+	apt-get install -y -q --no-install-recommends python3-venv binaryen clang lld
 
-setup-system:    ## system packages (needs root): only what a bare Debian or Ubuntu lacks
-	apt-get install -y --no-install-recommends $(SYSTEM_PACKAGES)
-
-system-tools:
-	@for tool in wasm-opt clang wasm-ld; do command -v $$tool >/dev/null 2>&1 || missing="$$missing $$tool"; done; \
-	[ -z "$$missing" ] || { echo "error: the tests need$$missing" >&2; \
-	echo "next: sudo make setup-system (or apt-get install binaryen clang lld)" >&2; exit 1; }
+system-packages:
+	@scripts/system_packages.sh
 
 check: setup-dev ## lint, types and import order
 	$(DEV)/ruff check .
@@ -41,8 +37,11 @@ check: setup-dev ## lint, types and import order
 	$(DEV)/mypy
 	$(DEV)/lint-imports
 
-unit: system-tools setup-dev ## all tests, with coverage
+unit: system-packages setup-dev ## all tests, with coverage
 	$(DEV)/python -m pytest -q -n 2 --cov --cov-report=term:skip-covered --cov-fail-under=80 $(ARGS)
+
+fuzz: setup-dev  ## properties and decoders with new random examples
+	MICROCLAW_FUZZ=1 $(DEV)/python -m pytest -q -n 2 tests/fuzz tests/wire tests/wasm/libc $(ARGS)
 
 wheel-check: setup-dev ## build the wheel, install it alone into an empty environment, run it there
 	rm -rf dist .venv-wheel

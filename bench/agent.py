@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -46,7 +47,7 @@ def _turns(environ_more: dict[str, str]) -> tuple[float, float]:
             for _ in range(WARM_UP):
                 _turn(client, 0)
             before_s = host.cpu_s()
-            wall = [timed(lambda n=n: _turn(client, n)) for n in range(TURNS)]
+            wall = [timed(partial(_turn, client, n)) for n in range(TURNS)]
             return (host.cpu_s() - before_s) / TURNS * 1000, median(wall) * 1000
 
 

@@ -43,6 +43,7 @@ def main():
     python = venv / "bin" / "python"
     install_locked(python, ROOT / options.lock)
     install_project(python, project)
+    build_c_library(python)
     stamp.write_text(wanted)
     took = time.monotonic() - started
     say(f"{options.venv} | {count_packages(venv)} packages, {size_mb(venv)} MB {bar(1.0)} {took:.0f} s")
@@ -124,6 +125,13 @@ def install_project(python, project):
     if done.returncode != 0:
         print(done.stdout + done.stderr, file=sys.stderr)
         fail("the project itself could not be installed (pip's words are above)", "make clean, then run make again")
+
+
+def build_c_library(python):
+    """What the first program would wait for otherwise; where it fails, the host says why when it needs it."""
+    command = [python, "-m", "microclaw.wasm"]
+    done = subprocess.run(command, cwd=python.parent, capture_output=True, text=True, check=False)
+    say((done.stdout or done.stderr).strip().replace("\n", " | "))
 
 
 def fingerprint(lock, project):

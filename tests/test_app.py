@@ -21,6 +21,7 @@ from microclaw.cli.child import Child
 from microclaw.cli.host_client import HostClient
 from microclaw.config import load_settings
 from microclaw.errors import StoreError
+from microclaw.wasm import find_toolchain, glue_built
 from microclaw.web.stream import Result
 from microclaw.wire import control
 
@@ -105,6 +106,26 @@ def test_host_at_rest_goes_at_once_and_leaves_no_socket(
     assert process.stderr is not None
     assert process.stderr.read() == ""
     assert not load_settings(environ).control_socket.exists()
+
+
+def test_host_builds_the_c_library_before_a_program_needs_it(
+    start: Start, environ: dict[str, str], tmp_path: Path
+) -> None:
+    environ["MICROCLAW_CACHE"] = str(tmp_path / "cache")
+    start()
+    until(lambda: glue_built(find_toolchain(), tmp_path / "cache"))
+
+
+def test_host_that_is_stopped_while_it_builds_goes_at_once(
+    start: Start, environ: dict[str, str], tmp_path: Path
+) -> None:
+    environ["MICROCLAW_CACHE"] = str(tmp_path / "cache")
+    process = start()
+    until(lambda: list((tmp_path / "cache").glob(".glue-*")))
+    assert ended(process, signal.SIGTERM) < SHUTDOWN_S
+    assert process.stderr is not None
+    assert process.stderr.read() == ""
+    assert list((tmp_path / "cache").glob(".glue-*")) == []
 
 
 def test_installed_program_is_found_by_the_next_host(start: Start, client: HostClient, board: Any) -> None:

@@ -15,6 +15,7 @@ from functools import partial
 from microclaw import __version__
 from microclaw.agent.context import BoardSurroundings
 from microclaw.agent.loop import AgentLoop
+from microclaw.agent.tries import latest_tries
 from microclaw.apps.catalogue import Catalogue
 from microclaw.apps.deploy import Deployer
 from microclaw.apps.explore import Explorer
@@ -33,6 +34,7 @@ from microclaw.config import Settings
 from microclaw.devices.identity.host_names import lan_names
 from microclaw.devices.link_meter import LinkMetrics
 from microclaw.devices.registry import Registry
+from microclaw.errors import ConfigError
 from microclaw.faces.discovery import announced, announcement_of
 from microclaw.faces.link.device_link import LinkParts
 from microclaw.faces.link.hub import LinkHub, LinkNames
@@ -52,7 +54,7 @@ from microclaw.store.link_events import LinkEventTable
 from microclaw.store.links import LinkTable
 from microclaw.store.sessions import SessionFiles
 from microclaw.tools.build import build_toolbox
-from microclaw.wasm import BuildCache, compile_module, read_module
+from microclaw.wasm import BuildCache, build_glue, compile_module, find_toolchain, read_module
 from microclaw.web.apis import control_app, people_app
 from microclaw.web.jobs import Jobs
 from microclaw.web.live_feed import LiveFeed
@@ -113,22 +115,7 @@ async def running_host(settings: Settings) -> AsyncIterator[Host]:
             http=http,
             link=link,
         )
-        parts = HostParts(
-            settings=settings,
-            chats=agent,
-            devices=devices,
-            deployer=apps.deployer,
-            explorer=apps.explorer,
-            undo=apps.undo,
-            catalogue=apps.catalogue,
-            compile=apps.compile,
-            gate=apps.gate,
-            jobs=jobs,
-            metrics=metrics,
-            live=live,
-            link=link,
-            status=status.read,
-        )
+        parts = _parts(settings, agent, devices, apps, jobs, database, metrics, live, link, status)
         add_host_metrics(
             metrics,
             devices=lambda: len(devices.list()),
@@ -143,6 +130,8 @@ async def running_host(settings: Settings) -> AsyncIterator[Host]:
         await stack.enter_async_context(apps.standby)  # after the doors: its board's start must not delay them
         looking_after = group.create_task(_look_after(agent, apps), name="look after devices")
         stack.callback(looking_after.cancel)
+        warming = group.create_task(_warm_compiler(settings), name="build the C library")
+        stack.callback(warming.cancel)
         stack.push_async_callback(jobs.drain)  # first of all on the way out: what had started may end
         if link is not None:
             link.open_door()
@@ -187,6 +176,38 @@ def _build_apps(settings: Settings, devices: Registry, ledger: Ledger) -> _Apps:
         catalogue=Catalogue(devices=devices, ledger=ledger),
         keeper=Keeper(devices=devices, ledger=ledger, placement=placement, report=_log_step),
         gate=Gate(),
+    )
+
+
+def _parts(
+    settings: Settings,
+    agent: AgentLoop,
+    devices: Registry,
+    apps: _Apps,
+    jobs: Jobs,
+    database: Database,
+    metrics: Metrics,
+    live: LiveFeed,
+    link: DevicePlane | None,
+    status: HostStatus,
+) -> HostParts:
+    """What the doors serve."""
+    return HostParts(
+        settings=settings,
+        chats=agent,
+        devices=devices,
+        deployer=apps.deployer,
+        explorer=apps.explorer,
+        undo=apps.undo,
+        catalogue=apps.catalogue,
+        compile=apps.compile,
+        gate=apps.gate,
+        jobs=jobs,
+        metrics=metrics,
+        live=live,
+        link=link,
+        tries=partial(latest_tries, Journal(database, now_ms)),
+        status=status.read,
     )
 
 
@@ -295,6 +316,14 @@ async def _look_after(agent: AgentLoop, apps: _Apps) -> None:
         except Exception:
             _log.exception("the keeper failed and goes on")
         await asyncio.sleep(KEEPER_PAUSE_S)
+
+
+async def _warm_compiler(settings: Settings) -> None:
+    """What every program links with, built before the first one asks; a compile reports what is wrong with it."""
+    try:
+        await build_glue(find_toolchain(), settings.cache)
+    except ConfigError as exc:
+        _log.warning("the C library is not built: %s", exc.message)
 
 
 def _log_step(step: Step) -> None:

@@ -100,7 +100,7 @@ class ProtocolError(MicroclawError):
 
 
 class LinkViolation(ProtocolError):
-    """What a peer did that the link's contract forbids. `reason` is the `code` of the `error` message it is told with."""
+    """What a peer did that the link's contract forbids. `reason` is the `code` of the `error` message that tells it."""
 
     code = "link_violation"
 

@@ -14,6 +14,7 @@ import pytest
 from microclaw.agent.events import Answer, TurnEvent
 from microclaw.agent.loop import AgentLoop
 from microclaw.agent.turn import TurnLimits
+from microclaw.apps.verify import NO_READ_BACK
 from microclaw.bus.events import Evidence, EvidenceKind, Inbound, Step
 from microclaw.errors import BuildError, Diagnostic, TrialFailed
 from microclaw.models.protocol import Model
@@ -68,7 +69,8 @@ class Workshop:
             raise TrialFailed("it never gave up the CPU", next_step="use every()")
         context.report(Step("deploy", f"{asked.app_name} -> virtual-1, accepted"))
         self.done.append(f"deploy {asked.app_name}")
-        return ToolOutput({"success": True, "appName": asked.app_name}, (Evidence(self.evidence, "seen"),))
+        seen = NO_READ_BACK if self.evidence == "accepted" else "seen"
+        return ToolOutput({"success": True, "appName": asked.app_name}, (Evidence(self.evidence, seen),))
 
     async def _set(self, asked: PinParameters, context: ToolContext) -> ToolOutput:
         if self.hold is not None:

@@ -84,8 +84,17 @@ async def test_the_prompt_tells_led_pins_sensors_apps_and_power_cut() -> None:
 async def test_the_prompt_carries_the_whole_c_api() -> None:
     told = surroundings(device("one"))
     assert native_api() in told.system(await told.scene(None))
-    for name in ("every(", "after(", "gpio_open(", "pwm_set(", "bme280_read("):
-        assert name in native_api()
+
+
+@pytest.mark.parametrize(
+    ("can_wait", "told", "untold"),
+    [(True, "`int main(void)`, which may loop", "No main()"), (False, "No main()", "`int main(void)`")],
+)
+async def test_a_model_is_told_of_main_only_where_it_can_be_built(can_wait: bool, told: str, untold: str) -> None:
+    surroundings = BoardSurroundings(devices=Known([]), apps=Wanted(()), can_wait_in_main=lambda: can_wait)
+    prompt = surroundings.system(await surroundings.scene(None)).partition("microclaw.h:")[0]
+    assert told in prompt
+    assert untold not in prompt
 
 
 async def test_an_addressable_led_is_told_as_such() -> None:

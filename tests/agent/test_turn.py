@@ -8,9 +8,11 @@ import json
 import pytest
 from tests.agent.conftest import MakeAgent, Workshop
 
-from microclaw.agent.events import Answer
+from microclaw.agent.events import Action, Answer
+from microclaw.agent.narrate import proof_note
 from microclaw.agent.turn import TurnLimits
-from microclaw.bus.events import Step
+from microclaw.apps.verify import NO_READ_BACK
+from microclaw.bus.events import Evidence, Step
 from microclaw.errors import ModelError
 from microclaw.models.protocol import ModelReply, ModelRequest, ToolCall, ToolReturn, Usage
 from microclaw.models.scripted import call, say
@@ -124,6 +126,20 @@ async def test_an_act_that_was_only_accepted_never_counts_as_working(make_agent:
         answer = await agent.answer("blink")
         assert "no read-back" in answer.text
         assert [e.kind for e in answer.evidence] == ["accepted"]
+
+
+@pytest.mark.parametrize(
+    ("proof", "said", "added"),
+    [
+        (NO_READ_BACK, "Done. The board offers no read-back.", ""),
+        (NO_READ_BACK, "It works!", f"\nA{NO_READ_BACK[1:]}."),
+        ("accepted, but it went away", "It works! There is no read-back.", "\nAccepted, but it went away."),
+        ("accepted, but it went away", "Not verified: Accepted, but it went away.", ""),
+    ],
+)
+def test_what_is_not_known_is_said_once_and_in_its_own_words(proof: str, said: str, added: str) -> None:
+    acted = Action("deploy-wasm-app", "{}", "idempotent", True)
+    assert proof_note(said, (Evidence("accepted", proof),), (acted,)) == added
 
 
 async def test_a_failed_act_is_the_answers_error_even_when_the_model_is_glad(make_agent: MakeAgent) -> None:

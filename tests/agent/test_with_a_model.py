@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ async def test_a_model_sees_the_diagnostics_mends_its_program_and_the_board_coun
         async with VirtualBoardProcess() as board, running_host(settings) as host:
             await host.devices.add("virtual-1", "virtual", board.ready.faces)
             events = await asyncio.to_thread(say, settings.control_socket, "blink the led ten times a second")
+            tries = (await asyncio.to_thread(HostClient(settings.control_socket).get, "/v1/tries"))["tries"]
     steps = [e for e in events if isinstance(e, Step)]
     failed = [s for s in steps if s.state == "failed"]
     assert [s.stage for s in failed] == ["compile"]
@@ -56,6 +58,12 @@ async def test_a_model_sees_the_diagnostics_mends_its_program_and_the_board_coun
     assert answer.text == "It blinks, counted on the board."
     assert answer.error_code is None
     assert [e.kind for e in answer.evidence] == ["counted"]
+    assert [(t["app"], t["number"], t["state"], t["error"]) for t in tries] == [
+        ("quick", 2, "done", None),
+        ("quick", 1, "failed", "build_error"),
+    ]
+    assert tries[1]["source_sha256"] == sha256(BROKEN.encode()).hexdigest()
+    assert "gpio_toggle" in tries[1]["diagnostics"][0]
     prompt = json.dumps(provider.bodies[0]["messages"])
     assert "LED on pin 2" in prompt
     assert "int every(unsigned ms" in prompt

@@ -176,6 +176,7 @@ class Lab:
         self.registry, self.ledger, self.face = registry, ledger, face
         self.steps: list[Step] = []
         self.clock_ms = 1_000
+        self.monotonic_s = 50.0
         self.trials: dict[str, Trial] = {}
         self.tried: list[str] = []
         self.rebuild()
@@ -205,6 +206,7 @@ class Lab:
             placement=self.placement,
             report=self.steps.append,
             now_ms=lambda: self.clock_ms,
+            monotonic_s=lambda: self.monotonic_s,
         )
 
     async def compile(self, source: str, board: BoardProfile, *, name: str, optimization: str) -> Image:

@@ -89,3 +89,9 @@ async def test_a_device_without_such_a_face_writes_no_change(lab: Any) -> None:
     with pytest.raises(NotSupported):
         await lab.explorer.set_pin("paper", 4, 1)
     assert await lab.ledger.changes() == []
+
+
+@pytest.mark.parametrize(("level", "word"), [(1, "high"), (0, "low")])
+async def test_a_change_names_the_level_because_on_depends_on_the_led(lab: Any, level: int, word: str) -> None:
+    acted = await lab.explorer.set_pin("paper", 5, level)
+    assert (await lab.ledger.change(acted.change_id)).summary == f"set pin 5 of paper {word}"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -86,3 +88,46 @@ def test_verbose_shows_the_traceback_at_once(broken: str, tmp_path: Path, capsys
     assert main(["-v", "--home", str(tmp_path / "home"), broken]) == 1
     assert "Traceback" in capsys.readouterr().err
     assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
+@pytest.mark.parametrize(
+    "words", ["doctor", "--json doctor", "--help", "--version", "--json device list", "completion bash"]
+)
+@pytest.mark.parametrize("buffering", ["", "-u "])
+def test_output_that_cannot_be_written_is_said_and_is_no_fault_of_ours(
+    tmp_path: Path, words: str, buffering: str
+) -> None:
+    command = f'"{sys.executable}" {buffering}-m microclaw --home "{tmp_path / "home"}" {words} > /dev/full'
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    ran = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, env=environ)
+    lines = ran.stderr.splitlines()
+    assert ran.returncode == 1, ran.stderr
+    assert lines[-2:] == [
+        "error: standard output cannot be written: No space left on device",
+        "next: free space there, or send the output elsewhere",
+    ]
+    assert "report it" not in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+@pytest.mark.parametrize("module", ["microclaw", "microclaw.cli"])
+@pytest.mark.parametrize("interrupted", ["typer", "microclaw.cli.main", "microclaw.cli.host_commands"])
+def test_interrupt_during_the_imports_is_no_traceback(module: str, interrupted: str) -> None:
+    code = f"""
+import runpy, sys
+class CtrlC:
+    def find_spec(self, name, *_):
+        if name == "{interrupted}":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, CtrlC())
+sys.argv = ["microclaw", "status"]
+runpy.run_module("{module}", run_name="__main__")
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (ran.returncode, ran.stderr) == (130, "interrupted\n")
+
+
+def test_the_command_begins_where_an_interrupt_is_caught() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    assert project["project"]["scripts"] == {"microclaw": "microclaw.__main__:main"}

@@ -69,9 +69,23 @@ def test_version_is_told(run: Run) -> None:
 
 def test_help_names_every_command_that_works(run: Run) -> None:
     shown = run("--help").out
-    for command in ("demo", "up", "chat", "status", "doctor", "virtual", "device", "exec", "logs", "run", "try", "app"):
+    for command in (
+        "demo",
+        "up",
+        "chat",
+        "status",
+        "doctor",
+        "virtual",
+        "device",
+        "exec",
+        "logs",
+        "repl",
+        "run",
+        "try",
+        "app",
+    ):
         assert f"\n  {command} " in shown
-    for later in ("flash", "voice", "rollout", "repl", "schedule"):
+    for later in ("flash", "voice", "rollout", "schedule"):
         assert f"\n  {later} " not in shown
 
 
@@ -167,6 +181,36 @@ def test_doctor_finds_this_machine_fit_and_hides_keys(run: Run) -> None:
     assert parts["compiler"]["ok"]
     assert "zig" in parts["compiler"]["text"]
     assert parts["home"]["ok"]
+
+
+def findings(ran: Any) -> dict[str, Any]:
+    return {finding["part"]: finding for finding in json.loads(ran.out)["findings"]}
+
+
+def test_doctor_tells_whether_sleeping_programs_can_be_built(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    missing = findings(run("doctor", "--json"))["binaryen"]
+    assert (missing["ok"], missing["text"]) == (False, "missing: programs that sleep in main need it")
+    assert "apt-get install binaryen" in missing["next"]
+    script = tmp_path / "wasm-opt"
+    script.write_text("#!/bin/sh\necho wasm-opt version 999\n")
+    script.chmod(0o700)
+    there = findings(run("doctor", "--json"))["binaryen"]
+    assert (there["ok"], there["text"], there["next"]) == (True, "wasm-opt version 999", None)
+    script.write_text("#!/bin/sh\nexit 1\n")
+    assert findings(run("doctor", "--json"))["binaryen"]["ok"] is False
+
+
+def test_doctor_tells_whether_the_c_library_is_built(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blink: Path
+) -> None:
+    monkeypatch.setenv("MICROCLAW_CACHE", str(tmp_path / "cache"))
+    before = findings(run("doctor", "--json"))["library"]
+    assert (before["ok"], before["text"]) == (True, "C library not built yet: the host builds it when it starts")
+    assert run("app", "build", str(blink)).code == 0
+    assert findings(run("doctor", "--json"))["library"]["text"] == "C library built"
 
 
 def test_completion_prints_a_script_and_answers_the_shell(run: Run) -> None:

@@ -19,6 +19,8 @@ from microclaw.devices.calls import (
     AppInstall,
     AppList,
     Call,
+    DeviceFacts,
+    DeviceStatus,
     GpioGet,
     GpioSet,
     PinLevel,
@@ -48,14 +50,15 @@ class FakeFace:
     def __init__(self, face_id: str) -> None:
         kind = face_id.partition(":")[0]
         offers = {
-            "virtual": {"gpio.get", "edges.read"},
-            "serial": {"gpio.get", "gpio.set", "pwm.set", "adc.read"},
+            "virtual": {"gpio.get", "edges.read", "device.status"},
+            "serial": {"gpio.get", "gpio.set", "pwm.set", "adc.read", "device.status"},
             "wasmachine": {"apps.list", "apps.install"},
         }
         proves: dict[str, EvidenceKind] = {"virtual": "counted", "serial": "reported", "wasmachine": "accepted"}
         self.face_id = face_id
         self.capabilities = frozenset(offers[kind])
         self.evidence = proves[kind]
+        self.facts: dict[str, int] = {}
         self.fails: MicroclawError | None = None
         self.hangs = False
         self.calls: list[Call[Any]] = []
@@ -72,6 +75,8 @@ class FakeFace:
                 await self._hang(timeout_s)
             if self.fails is not None:
                 raise self.fails
+            if isinstance(call, DeviceStatus):
+                return cast("R", DeviceFacts(self.facts))
             return cast("R", PinLevel(0, 1) if call.method.startswith("gpio") else ())
         finally:
             self.running -= 1
@@ -148,6 +153,21 @@ async def test_unreachable_face_is_replaced_by_the_next_for_what_may_be_repeated
     face_of(device, "virtual").fails = DeviceUnreachable("socket gone")
     assert (await device.call(GpioGet(4))).level == 1
     assert len(face_of(device, "serial").calls) == 1
+
+
+async def test_facts_are_the_words_of_every_face_and_the_better_proof_counts(device: Device) -> None:
+    face_of(device, "virtual").facts = {"uptime_s": 5}
+    face_of(device, "serial").facts = {"uptime_s": 7, "free_heap_kb": 200}
+    assert (await device.call(DeviceStatus())).values == {"uptime_s": 5, "free_heap_kb": 200}
+
+
+async def test_facts_of_a_face_that_fails_are_left_out_unless_all_do(device: Device) -> None:
+    face_of(device, "serial").fails = DeviceUnreachable("unplugged")
+    face_of(device, "virtual").facts = {"uptime_s": 5}
+    assert (await device.call(DeviceStatus())).values == {"uptime_s": 5}
+    face_of(device, "virtual").fails = DeviceUnreachable("socket gone")
+    with pytest.raises(DeviceUnreachable, match="socket gone"):
+        await device.call(DeviceStatus())
 
 
 async def test_call_with_a_lasting_effect_is_never_tried_twice(registry: Registry) -> None:

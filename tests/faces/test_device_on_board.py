@@ -12,7 +12,18 @@ import pytest
 
 from microclaw.boards import load_board
 from microclaw.bus.bus import Bus
-from microclaw.devices.calls import AppList, AppStates, Call, DeviceInfo, EdgesRead, GpioGet, GpioSet, I2cRead, PwmSet
+from microclaw.devices.calls import (
+    AppList,
+    AppStates,
+    Call,
+    DeviceInfo,
+    DeviceStatus,
+    EdgesRead,
+    GpioGet,
+    GpioSet,
+    I2cRead,
+    PwmSet,
+)
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
 from microclaw.errors import DeviceUnreachable, NotSupported, PinRefused
@@ -60,6 +71,12 @@ async def test_every_face_answers_for_its_methods(device: Device) -> None:
     assert await device.call(AppList()) == ()
     assert await device.call(AppStates()) == ()
     assert (await device.call(DeviceInfo())).values["device"] == "bench-1"
+
+
+async def test_status_has_what_only_the_serial_port_and_only_the_record_tell(device: Device) -> None:
+    status = (await device.call(DeviceStatus())).values
+    assert {"free_heap_kb", "free_heap"} & status.keys()
+    assert status["powered"] is True
 
 
 async def test_flash_pin_is_refused_although_the_firmware_would_take_it(device: Device) -> None:

@@ -394,3 +394,28 @@ async def test_mutated_answers_end_in_an_answer_or_a_clear_error(
     assert asked >= 60
     assert errors
     assert all(error.next_step for error in errors)
+
+
+@pytest.mark.parametrize("says", [b"SSH-2.0-OpenSSH_9.6\r\n", b"\x12\x34\x00\x03\xff\xff\xff\xff"])
+async def test_a_peer_that_speaks_something_else_makes_the_address_doubtful(
+    start_peer: StartPeer, open_wasmachine: OpenFace, says: bytes
+) -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(says)
+        await reader.read()
+
+    face = open_wasmachine(await start_peer(script), timeouts=Timeouts(answer_s=0.2, first_query_s=0.1))
+    for timeout_s in (LIMIT_S, 0.15):
+        with pytest.raises(DeviceTimeout) as caught:
+            await face.call(AppList(), timeout_s)
+        assert "is that address a WASMachine?" in (caught.value.next_step or "")
+
+
+async def test_a_silent_peer_may_have_another_client(start_peer: StartPeer, open_wasmachine: OpenFace) -> None:
+    async def script(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    face = open_wasmachine(await start_peer(script), timeouts=Timeouts(answer_s=0.2, first_query_s=0.1))
+    with pytest.raises(DeviceTimeout) as caught:
+        await face.call(AppList(), LIMIT_S)
+    assert "one client at a time" in (caught.value.next_step or "")

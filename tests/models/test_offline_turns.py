@@ -40,10 +40,19 @@ async def test_a_deployment_is_told_with_its_evidence(ask: Ask) -> None:
 
 async def test_an_accepted_deployment_is_not_said_to_work(ask: Ask) -> None:
     sentence = "blink pin 2"
-    done = answered(await ask(sentence), appName="blink", verified=False, evidence=proof("accepted", "accepted only"))
+    done = answered(await ask(sentence), appName="blink", verified=True, evidence=proof("accepted", "accepted only"))
     reply = await ask(sentence, *done)
     assert "no read-back" in reply.text
     assert "runs" not in reply.text
+
+
+async def test_a_board_lost_before_it_was_verified_is_not_said_to_offer_no_read_back(ask: Ask) -> None:
+    sentence = "blink pin 2"
+    lost = "accepted, but the board could not be reached afterwards: no answer"
+    done = answered(await ask(sentence), appName="blink", verified=False, evidence=proof("accepted", lost))
+    reply = await ask(sentence, *done)
+    assert (reply.text, reply.failed_code) == (f"blink is not verified on virtual-1: {lost}.", "not_verified")
+    assert reply.next_step == "ask again: is blink running"
 
 
 async def test_a_deployment_that_differs_from_its_trial_is_told_so(ask: Ask) -> None:
@@ -105,6 +114,42 @@ async def test_a_program_that_is_not_there_is_not_removed(ask: Ask) -> None:
     assert not reply.calls
     assert reply.failed_code == "app_not_found"
     assert "blink" in reply.text
+
+
+async def test_a_program_that_the_board_lost_is_not_put_back_when_it_is_stopped(ask: Ask) -> None:
+    listed = answered(await ask("stop blink"), apps=[], missing=["blink"])
+    second = await ask("stop blink", *listed)
+    assert json.loads(second.calls[0].arguments) == {"appName": "blink"}
+    gone = answered(second, appName="blink", evidence=proof("reported", "no longer listed"))
+    assert "blink stopped" in (await ask("stop blink", *listed, *gone)).text
+
+
+async def test_removing_everything_includes_what_the_board_lost(ask: Ask) -> None:
+    said = "stop everything"
+    listed = answered(await ask(said), apps=APPS[:1], missing=["fade"])
+    question = await ask(said, *listed)
+    assert not question.calls
+    assert f"removes {APPS[0]['name']}, fade from" in question.text
+
+
+@pytest.mark.parametrize(
+    ("said", "text", "next_step"),
+    [
+        ("blink pin 2 every 0 ms", '"every 0 ms" is too short: the shortest is 1 ms.', "between 1 ms and 24 h"),
+        ("blink pin 2 every zero seconds", '"every zero seconds" is too short: the shortest is 1 ms.', None),
+        ("blink pin 2 at 100 kHz", '"100 kHz" is too fast: the fastest is a change every 1 ms.', None),
+        ("fade pin 5 every 0 seconds", '"every 0 seconds" is too short: the shortest is 200 ms.', None),
+        ("pulse pin 4 for 0 ms", '"for 0 ms" is too short: the shortest is 1 ms.', "between 1 ms and 24 h"),
+        ("read the temperature every 90000 seconds", '"every 90000 seconds" is too long: the longest is 24 h.', None),
+        ("blink pin 2 0 times", "times cannot be 0", "between 1 and 1000000"),
+    ],
+)
+async def test_a_time_that_is_not_possible_is_refused_in_the_persons_words(
+    ask: Ask, said: str, text: str, next_step: str | None
+) -> None:
+    reply = await ask(said)
+    assert (reply.text, bool(reply.calls), reply.failed_code) == (text, False, "ambiguous")
+    assert next_step in (None, reply.next_step)
 
 
 async def test_everything_on_a_pin_is_removed_and_nothing_else(ask: Ask) -> None:

@@ -63,7 +63,9 @@ async def start(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
             assert image.warnings == ()
             start_ms = (await board.control.info()).now_ms
             await board.wasmachine.call(AppInstall("tried", image.wasm, 8192, 20, 180_000), 10.0)
-            return RunningPattern(board, start_ms)
+            running = RunningPattern(board, start_ms)
+            await running.run(0)  # an install is answered before on_init has run
+            return running
 
         yield begin
 

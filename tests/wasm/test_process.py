@@ -132,3 +132,23 @@ def is_running(pid: int) -> bool:
     except FileNotFoundError:
         return False
     return state != "Z"
+
+
+@pytest.mark.parametrize("end", ["", "\\nmore"])
+async def test_process_that_said_its_last_words_is_not_waited_for(tmp_path: Path, end: str) -> None:
+    code = f"import sys, time; [(sys.stdout.write(w), sys.stdout.flush()) for w in ('a la', 'st', ' word{end}')]"
+    finished = await in_worker(
+        lambda processes: processes.run(python(f"{code}; time.sleep(60)"), tmp_path, stop_at=b"last word")
+    )
+    assert (finished.said_enough, finished.timed_out) == (True, False)
+    assert finished.output.startswith("a last word")
+
+
+async def test_tens_of_thousands_of_broken_lines_end_with_the_first_errors(
+    board: BoardProfile, cache: BuildCache
+) -> None:
+    with pytest.raises(BuildError) as caught:
+        await compile_module("foo bar baz;\n" * 18_000, board, cache=cache)
+    assert caught.value.stage == "compile"
+    assert "stopped" not in str(caught.value)
+    assert caught.value.diagnostics[0].line == 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from importlib import resources
 from typing import Protocol
@@ -11,6 +11,7 @@ from microclaw.boards.profile import BoardProfile
 from microclaw.models.scene import KnownApp, KnownDevice, Scene
 from microclaw.store.apps import DesiredApp
 from microclaw.tools.target import Devices
+from microclaw.wasm.eventful import can_wait_in_main
 
 _WHO = """\
 You are microclaw, the agent of a host that looks after microcontroller boards. You act with tools and answer in the
@@ -33,13 +34,21 @@ Rules:
 """
 
 _PROGRAMS = """\
-Programs for the board: one C file (C11), compiled for WebAssembly. Only these headers exist: microclaw.h and the
-firmware's own (stdio.h, stdlib.h, string.h, stdint.h, stdbool.h, ctype.h, math.h where the firmware has it). No main():
-the firmware calls `void on_init(void)` once and then only your timers and handlers. It is event-driven: on_init and
-every callback must return quickly. Never loop for ever, never sleep: use every(ms, fn) and after(ms, fn). Keep state in
-static variables; the heap is small (8 KB by default). Call functions with constant pin numbers where you can, so that
-the check sees the pins. microclaw.h:
+Programs for the board: one C file (C11), compiled for WebAssembly. There are microclaw.h and the usual headers of C
+(stdio.h, stdlib.h, string.h, math.h, time.h, unistd.h ...); no files but open/read/write under /storage, no input, no
+threads, no sockets.
+{forms}
+The heap is small (8 KB by default), the stack 4 KB. Call functions with constant pin numbers where you can, so that the
+check sees the pins. microclaw.h:
 """
+_EITHER_FORM = """\
+Write either `int main(void)`, which may loop for ever as long as it waits in the loop (delay(ms), sleep, usleep), or
+`void on_init(void)`, which starts timers with every(ms, fn) and after(ms, fn) and returns; never both. Callbacks must
+return quickly and never wait."""
+_EVENTS_ONLY = """\
+No main(): the firmware calls `void on_init(void)` once and then only your timers and handlers. on_init and every
+callback must return quickly. Never loop for ever, never wait: use every(ms, fn) and after(ms, fn). Keep state in static
+variables."""
 
 
 class DesiredApps(Protocol):
@@ -51,9 +60,12 @@ class DesiredApps(Protocol):
 class BoardSurroundings:
     """Scenes and system prompts from the registry and the apps this host wants on each device."""
 
-    def __init__(self, *, devices: Devices, apps: DesiredApps) -> None:
+    def __init__(
+        self, *, devices: Devices, apps: DesiredApps, can_wait_in_main: Callable[[], bool] = can_wait_in_main
+    ) -> None:
         self._devices = devices
         self._apps = apps
+        self._can_wait_in_main = can_wait_in_main
 
     async def scene(self, device: str | None) -> Scene:
         """Every device; raises UnknownName when the chat's own device is none."""
@@ -77,7 +89,8 @@ class BoardSurroundings:
             parts.append(
                 "There is no device yet: a person adds one with `microclaw up --virtual 1` or `microclaw device add`."
             )
-        return "\n".join([*parts, _PROGRAMS + native_api()])
+        forms = _EITHER_FORM if self._can_wait_in_main() else _EVENTS_ONLY
+        return "\n".join([*parts, _PROGRAMS.format(forms=forms) + native_api()])
 
 
 @cache

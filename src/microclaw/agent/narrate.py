@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from microclaw.agent.events import Action
+from microclaw.apps.verify import NO_READ_BACK
 from microclaw.bus.events import Evidence, Step
 from microclaw.models.protocol import ModelReply, ToolCall, Usage
 from microclaw.tools.tool import ToolResult
 
 _OWN_STEPS = frozenset({"deploy-wasm-app", "uninstall-wasm-app", "undo"})  # their stages report themselves
-_ACCEPTED_ONLY = "Accepted by the board, which offers no read-back: whether it works cannot be seen from here."
 
 
 def model_steps(model: str, reply: ModelReply, took_ms: float) -> tuple[Step, ...]:
@@ -57,11 +57,17 @@ def call_step(call: ToolCall, result: ToolResult, took_ms: float) -> Step | None
 
 
 def proof_note(text: str, evidence: Sequence[Evidence], actions: Sequence[Action]) -> str:
-    """What to add to an answer whose acts were only accepted, so that it never claims more."""
+    """What to add to an answer whose acts were only accepted, so that it never claims more; nothing is said twice."""
     acted = any(a.ok and a.effect != "read" for a in actions)
-    if not acted or not evidence or any(e.kind != "accepted" for e in evidence) or _ACCEPTED_ONLY in text:
+    if not acted or not evidence or any(e.kind != "accepted" for e in evidence):
         return ""
-    return f"\n{_ACCEPTED_ONLY}"
+    unsaid = dict.fromkeys(e.text for e in evidence if not _says(text, e.text))
+    return "".join(f"\n{proof[:1].upper()}{proof[1:]}." for proof in unsaid)
+
+
+def _says(text: str, proof: str) -> bool:
+    """Whether an answer has this evidence already, or says of a board without read-back that it has none."""
+    return proof.lower() in text.lower() or (proof == NO_READ_BACK and "no read-back" in text)
 
 
 def _noted(text: str, note: str) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from microclaw.agent.effects import EffectJournal, run_journaled
 from microclaw.agent.events import Action, Answer
 from microclaw.agent.narrate import call_step, code_step, model_steps, proof_note
+from microclaw.agent.tries import DEPLOY_TOOL
 from microclaw.bus.events import Evidence, Report
 from microclaw.errors import MicroclawError, ModelError
 from microclaw.models.protocol import (
@@ -28,7 +29,6 @@ from microclaw.store.journal import EffectKey
 from microclaw.tools.tool import ToolContext, ToolResult
 from microclaw.tools.toolbox import Toolbox
 
-DEPLOY_TOOL = "deploy-wasm-app"
 _STOPPED = "stopped before the next step, as nobody listens any more"
 _MENDABLE = frozenset({"build_error", "trial_failed"})
 

@@ -208,8 +208,38 @@ class Deployer:
             trial = await self._try(device, image, terms, report)
             # A pin computed at run time shows only here.
             check_pins_free(device, name, trial.driven, wanted)
-            stage = "deploy"
-            version = replace(version, pins=trial.driven)
+        except MicroclawError as exc:
+            fail(report, stage, exc)
+        version = replace(version, pins=trial.driven)
+        placed, found = await self._put(device, name, image, version, trial, report, take_over=take_over, undoes=undoes)
+        report(_verified(found, device))
+        return Deployment(
+            device.device_id,
+            device.name,
+            name,
+            image,
+            trial,
+            found.evidence,
+            found.agrees,
+            placed.replaced,
+            placed.change_id,
+        )
+
+    async def _put(
+        self,
+        device: Device,
+        name: str,
+        image: Image,
+        version: AppVersion,
+        trial: Trial,
+        report: Report,
+        *,
+        take_over: bool,
+        undoes: int | None,
+    ) -> tuple[Placed, Verification]:
+        """Onto the device, and watched there, with nobody else changing it."""
+        stage: Stage = "deploy"
+        try:
             await self._ledger.keep_image(image)
             async with self._placement.holding(device):
                 # Again: another deployment may have taken the pin while this one was tried.
@@ -223,18 +253,7 @@ class Deployer:
                 found = await self._watch(device, name, trial, placed, report)
         except MicroclawError as exc:
             fail(report, stage, exc)
-        report(_verified(found, device))
-        return Deployment(
-            device.device_id,
-            device.name,
-            name,
-            image,
-            trial,
-            found.evidence,
-            found.agrees,
-            placed.replaced,
-            placed.change_id,
-        )
+        return placed, found
 
     async def _try(self, device: Device, image: Image, terms: TrialTerms, report: Report) -> Trial:
         report(Step("try", "on a throw-away virtual board", "running"))
@@ -284,5 +303,6 @@ def _verified(found: Verification, device: Device) -> Step:
         "verify",
         found.evidence.text,
         "failed",
-        next_step=f"it is installed; watch it: microclaw logs {device.name}, or take it off: microclaw app undo",
+        next_step=found.next_step
+        or f"it is installed; watch it: microclaw logs {device.name}, or take it off: microclaw app undo",
     )

@@ -51,7 +51,7 @@ class Explorer:
         else:
             before = await _level(target, pin, last)
             inverse = None if before is None else SetLevel(pin, before)
-        summary = f"set pin {pin} of {target.name} {'on' if level else 'off'}"
+        summary = f"set pin {pin} of {target.name} {'high' if level else 'low'}"
         change_id = await self._plan(target, "gpio.set", summary, SetLevel(pin, level), inverse, undoes)
         state = await self._act(change_id, target.call(call))
         return Acted(

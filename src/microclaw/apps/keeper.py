@@ -19,7 +19,7 @@ from microclaw.errors import DeviceError, DeviceTimeout, DeviceUnreachable, Micr
 
 MAX_INTERVAL_S = 30.0
 MAX_PUT_BACKS = 5
-PUT_BACK_WINDOW_MS = 600_000
+PUT_BACK_WINDOW_S = 600.0
 """An app lost more often than that in this time may be what makes its board restart: it is left off."""
 _AT_ONCE = 16
 _log = logging.getLogger(__name__)
@@ -49,6 +49,7 @@ class Keeper:
         report: Report,
         interval_s: float = 5.0,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._devices = devices
         self._ledger = ledger
@@ -56,10 +57,11 @@ class Keeper:
         self._report = report
         self._interval_s = interval_s
         self._now_ms = now_ms
+        self._monotonic_s = monotonic_s
         self._kept: dict[str, KeptDevice] = {}
         self._next_check: dict[str, float] = {}
         self._failures: dict[str, int] = {}
-        self._put_backs: dict[tuple[str, str, int], list[int]] = {}
+        self._put_backs: dict[tuple[str, str, int], list[float]] = {}
 
     async def run(self) -> None:
         """Look after every device with desired apps until cancelled."""
@@ -108,7 +110,7 @@ class Keeper:
                 continue
             if self._lost_too_often(app):
                 problem = problem or (
-                    f"{app.name} was lost {MAX_PUT_BACKS} times in {PUT_BACK_WINDOW_MS // 60_000} minutes and may be "
+                    f"{app.name} was lost {MAX_PUT_BACKS} times in {PUT_BACK_WINDOW_S / 60:.0f} minutes and may be "
                     "what restarts the board: left off"
                 )
                 continue
@@ -126,12 +128,12 @@ class Keeper:
 
     def _lost_too_often(self, app: DesiredApp) -> bool:
         """Note one more loss; a new deployment of the app starts the count anew."""
-        now_ms = self._now_ms()
+        now_s = self._monotonic_s()
         times = self._put_backs.setdefault((app.device_id, app.name, app.since_ms), [])
-        times[:] = [at_ms for at_ms in times if now_ms - at_ms < PUT_BACK_WINDOW_MS]
+        times[:] = [at_s for at_s in times if now_s - at_s < PUT_BACK_WINDOW_S]
         if len(times) >= MAX_PUT_BACKS:
             return True
-        times.append(now_ms)
+        times.append(now_s)
         return False
 
     async def _round(self) -> None:
@@ -140,8 +142,8 @@ class Keeper:
         wanted |= {change.device_id for change in await self._ledger.unfinished()}
         for gone in self._kept.keys() - wanted:
             del self._kept[gone]
-        now = time.monotonic()
-        due = [device_id for device_id in sorted(wanted) if self._next_check.get(device_id, 0.0) <= now]
+        now = self._monotonic_s()
+        due = [device_id for device_id in sorted(wanted) if self._next_check.get(device_id, now) <= now]
         gate = asyncio.Semaphore(_AT_ONCE)
         async with asyncio.TaskGroup() as tasks:
             for device_id in due:
@@ -159,4 +161,4 @@ class Keeper:
                 well = False
         self._failures[device_id] = 0 if well else self._failures.get(device_id, 0) + 1
         pause_s = min(self._interval_s * 2 ** min(self._failures[device_id], 6), MAX_INTERVAL_S) if not well else 0.0
-        self._next_check[device_id] = time.monotonic() + pause_s
+        self._next_check[device_id] = self._monotonic_s() + pause_s

@@ -73,13 +73,7 @@ class Placement:
         The same name of ours is upgraded: uninstall, then install, and the old image goes back when the new one is
         refused. Raises AppExists for a foreign app, TooManyApps before anything is sent, DeployRejected, DeviceError.
         """
-        listed = await device.call(AppList())
-        wanted = await self._ledger.desired(device.device_id)
-        if (ended := await _ended_in_the_way(device, name, listed, wanted)) is not None:
-            await self.take_off(device, ended)
-            report(Step("deploy", f"{ended} had ended: taken off {device.name} to make room"))
-            listed = await device.call(AppList())
-            wanted = await self._ledger.desired(device.device_id)
+        listed, wanted = await self._make_room(device, name, report)
         before = next((app.version for app in wanted if app.name == name), None)
         there = any(app.name == name for app in listed)
         _check_room(device, name, listed, wanted, there=there, foreign=there and before is None, take_over=take_over)
@@ -101,15 +95,39 @@ class Placement:
             started = time.perf_counter()
             await device.call(install_call(name, wasm, version))
         except MicroclawError as exc:
-            if _outcome_unknown(exc):
-                await self._ledger.leave_open(change_id)
-                raise
-            await self._ledger.fail(change_id)
-            if removed and before is not None:
-                await self._restore(device, name, before, report)
+            await self._put_failed(device, name, change_id, exc, before if removed else None, report)
             raise
         took_ms = (time.perf_counter() - started) * 1000
         return Placed(change_id, there, before, baseline, took_ms)
+
+    async def _make_room(
+        self, device: Device, name: str, report: Report
+    ) -> tuple[Sequence[AppEntry], Sequence[DesiredApp]]:
+        """What the device lists and what is wanted there, after a program that is over gave up its place for `name`."""
+        listed, wanted = await device.call(AppList()), await self._ledger.desired(device.device_id)
+        ended = await _ended_in_the_way(device, name, listed, wanted)
+        if ended is None:
+            return listed, wanted
+        await self.take_off(device, ended)
+        report(Step("deploy", f"{ended} had ended: taken off {device.name} to make room"))
+        return await device.call(AppList()), await self._ledger.desired(device.device_id)
+
+    async def _put_failed(
+        self,
+        device: Device,
+        name: str,
+        change_id: int,
+        error: MicroclawError,
+        removed: AppVersion | None,
+        report: Report,
+    ) -> None:
+        """Close the change, and bring back what made room; where the outcome is unknown, leave it to be settled."""
+        if _outcome_unknown(error):
+            await self._ledger.leave_open(change_id)
+            return
+        await self._ledger.fail(change_id)
+        if removed is not None:
+            await self._restore(device, name, removed, report)
 
     async def take_off(self, device: Device, name: str, *, undoes: int | None = None) -> tuple[int, bool]:
         """Uninstall `name` and want it no more; the change's number, and whether undo can bring the app back.

@@ -22,7 +22,7 @@ def compiled(image: Image, optimization: str) -> str:
     size = f"{image.size_bytes:,} B"
     if image.compiled_bytes is not None:
         size = f"{image.compiled_bytes:,} B | made event-driven {size}"
-    return f"{how} -> {size}{' (from the cache)' if image.cached else ''}"
+    return f"{how} -> {size}{' | cached' if image.cached else ''}"
 
 
 def checked(image: Image, heap_bytes: int) -> str:

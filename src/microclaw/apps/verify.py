@@ -15,10 +15,11 @@ from microclaw.apps.verdict import ConsoleLine, dead_on_load, next_step_for_trap
 from microclaw.bus.events import Edge, Evidence
 from microclaw.devices.calls import AppState, AppStates, EdgesRead, LogLine, LogsRead, PwmChange, PwmRead
 from microclaw.devices.device import Device
-from microclaw.errors import DeviceError
+from microclaw.errors import DeviceError, DeviceTimeout, DeviceUnreachable
 
 PATIENCE_MS = 3_000.0
 """How long after the first edge (or after the installation, when nothing is due soon) the watch goes on."""
+_AWAY = "check its power and network; when it is back, the host puts back what it lost: microclaw app list"
 _LATE_MS = 400.0
 _POLL_MS = 20.0
 _EXPECTED_EDGES = 2
@@ -26,7 +27,7 @@ _EXPECTED_PWM_CHANGES = 4
 _NEWEST = 2**53 - 1
 """Above every cursor: reading from here gives no entry and the cursor to go on from."""
 
-_ACCEPTED = "accepted only: this firmware has no read-back, so nobody has seen it work"
+NO_READ_BACK = "accepted only: this firmware has no read-back, so nobody has seen it work"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +44,14 @@ class Baseline:
 class Verification:
     """`dead` is why the program does nothing although the firmware took it, with the next step; else None.
 
-    `agrees` is False when what was seen differs from the trial.
+    `agrees` is False when what was seen differs from the trial, or when nothing could be seen: then `next_step` says
+    what to do about that.
     """
 
     evidence: Evidence
     agrees: bool
     dead: tuple[str, str] | None = None
+    next_step: str | None = None
 
 
 async def take_baseline(device: Device) -> Baseline:
@@ -89,6 +92,9 @@ async def verify(
         else:
             found = await _listen(device, name, trial, before, sleep)
         dead = await _dead(device, name, before)  # it may have trapped in its first timer
+    except (DeviceUnreachable, DeviceTimeout) as exc:
+        text = f"accepted, but the board could not be reached afterwards, so nobody has seen it work: {exc.message}"
+        return Verification(Evidence("accepted", text), False, next_step=_AWAY)
     except DeviceError as exc:
         text = f"accepted, but the board could not be read back: {exc.message}"
         return Verification(Evidence("accepted", text), False)
@@ -218,7 +224,7 @@ async def _listen(
             waited_ms += _POLL_MS
     state = await _state(device, name)
     if state is None:
-        return Verification(Evidence("accepted", _ACCEPTED), True)
+        return Verification(Evidence("accepted", NO_READ_BACK), True)
     parts = [f"the board reports it {state.state}"]
     if state.pins:
         parts.append(f"with {plural('pin', state.pins)} open")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -15,17 +16,19 @@ LEAVE = frozenset({"exit", "quit", "bye"})
 MAX_LINE_CHARS = 16 << 10
 
 ReadLine: TypeAlias = Callable[[], str | None]
+Complete: TypeAlias = Callable[[str], tuple[str, Sequence[str]]]
+"""From the line up to the cursor: the word that is being typed, and the words that it may become."""
 
 
-def line_reader(history: Path | None) -> ReadLine:
+def line_reader(history: Path | None, *, prompt: str = PROMPT, complete: Complete | None = None) -> ReadLine:
     """A function that asks for one line: None when the person wants to leave, "" after Ctrl-C at the prompt."""
     if sys.stdin.isatty() and sys.stdout.isatty():
-        return _editor(history)
-    return _plain
+        return _editor(history, prompt, complete)
+    return partial(_plain, prompt)
 
 
-def _plain() -> str | None:
-    sys.stdout.write(PROMPT)
+def _plain(prompt: str) -> str | None:
+    sys.stdout.write(prompt)
     sys.stdout.flush()
     line = sys.stdin.readline(MAX_LINE_CHARS + 1)
     if not line:
@@ -39,8 +42,10 @@ def _plain() -> str | None:
     return _meaning(line)
 
 
-def _editor(history: Path | None) -> ReadLine:
+def _editor(history: Path | None, prompt: str, complete: Complete | None) -> ReadLine:
     from prompt_toolkit import PromptSession
+    from prompt_toolkit.completion import Completer, Completion, DummyCompleter
+    from prompt_toolkit.document import Document
     from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 
     store: History = InMemoryHistory()
@@ -48,11 +53,19 @@ def _editor(history: Path | None) -> ReadLine:
         os.close(os.open(history, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600))
         history.chmod(0o600)
         store = FileHistory(str(history))
-    session: PromptSession[str] = PromptSession(history=store)
+
+    class Completing(Completer):
+        def get_completions(self, document: Document, _event: object) -> Iterator[Completion]:
+            assert complete is not None
+            started, found = complete(document.text_before_cursor)
+            yield from (Completion(word, start_position=-len(started)) for word in found)
+
+    completer = DummyCompleter() if complete is None else Completing()
+    session: PromptSession[str] = PromptSession(history=store, completer=completer)
 
     def ask() -> str | None:
         try:
-            return _meaning(session.prompt(PROMPT))
+            return _meaning(session.prompt(prompt))
         except KeyboardInterrupt:
             return ""
         except EOFError:

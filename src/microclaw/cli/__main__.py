@@ -2,7 +2,7 @@
 
 import sys
 
-from microclaw.cli.main import main
+from microclaw.__main__ import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from microclaw.cli.invocation import invocation
+from microclaw.cli.invocation import Invocation, invocation
 
 
 def register(app: typer.Typer) -> None:
@@ -151,10 +151,15 @@ def uninstall(ctx: typer.Context, name: str) -> None:
 
 
 def changes(
-    ctx: typer.Context, limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="At most N.")] = 20
+    ctx: typer.Context,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="At most N.")] = 20,
+    tries: Annotated[bool, typer.Option("--tries", help="The programs that a model wrote, and their faults.")] = False,
 ) -> None:
     """The changes made to the devices, newest first."""
     options = invocation(ctx)
+    if tries:
+        _show_tries(options, options.host().get("/v1/tries", {"limit": limit})["tries"])
+        return
     query: dict[str, str | int] = {"limit": limit}
     if options.device:
         query["device"] = options.device
@@ -167,6 +172,20 @@ def changes(
         options.table(rows, head=("NUMBER", "DEVICE", "STATE", "WHAT", "UNDO"))
     else:
         options.say("nothing was changed yet")
+
+
+def _show_tries(options: Invocation, tried: list[dict[str, Any]]) -> None:
+    if options.json:
+        options.document("tries", {"tries": tried})
+        return
+    rows = [
+        (t["app"], str(t["number"]), t["state"], t["source_sha256"][:12], t["message"] or "", t["error"] or "")
+        for t in tried
+    ]
+    if rows:
+        options.table(rows, head=("APP", "TRY", "STATE", "SOURCE", "WHAT", "ERROR"))
+    else:
+        options.say("no model wrote a program yet")
 
 
 def _undone(change: dict[str, Any]) -> str:

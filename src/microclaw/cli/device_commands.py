@@ -162,7 +162,11 @@ def execute(
 
     options = invocation(ctx)
     values = arguments_from_words(method, arguments or [])
-    outcome = _call(options, target, board, method, values, wait=wait)
+    print_outcome(options, method, call_target(options, target, board, method, values, wait=wait))
+
+
+def print_outcome(options: Invocation, method: str, outcome: dict[str, Any]) -> None:
+    """A call's answer as lines, or as one JSON document."""
     if options.json:
         options.document("exec", {"method": method, **outcome})
         return
@@ -172,9 +176,10 @@ def execute(
         options.say(f"({outcome['evidence']['kind']}: {outcome['evidence']['text']})")
 
 
-def _call(
-    options: Invocation, target: str, board: str, method: str, values: dict[str, Any], *, wait: bool
+def call_target(
+    options: Invocation, target: str, board: str, method: str, values: dict[str, Any], *, wait: bool = True
 ) -> dict[str, Any]:
+    """Through the host for a device's name, directly for an address."""
     from microclaw.cli.direct import call_directly, is_address
     from microclaw.cli.host_client import segment
 

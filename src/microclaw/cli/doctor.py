@@ -6,6 +6,7 @@ import os
 import platform
 import socket
 import stat
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from microclaw.config import DEFAULT_HTTP_PORT, ModelSettings, Settings
 from microclaw.errors import MicroclawError, NoHost
 
 VIRTUAL_PORT = 18080
+VERSION_S = 10.0
+_NOT_BUILT = "not built yet: the host builds it when it starts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +32,12 @@ class Finding:
 
 def examine(options: Invocation) -> list[Finding]:
     """Every finding, the good ones too, in the order in which things are needed."""
-    findings = [_python(), _wheel("wasmtime"), *_attempt("compiler", _compiler)]
+    findings = [_python(), _wheel("wasmtime"), *_attempt("compiler", _compiler), _binaryen()]
     try:
         settings = options.settings()
     except MicroclawError as exc:
         return [*findings, Finding("home", False, exc.message, exc.next_step)]
+    findings += _attempt("library", lambda: _c_library(settings))
     findings.append(_home(settings))
     findings += _models(settings.model)
     findings += _attempt("host", lambda: _host(options))
@@ -69,6 +73,27 @@ def _compiler() -> Iterator[Finding]:
 
     found = find_toolchain()
     yield Finding("compiler", True, found.name)
+
+
+def _binaryen() -> Finding:
+    from microclaw.wasm import INSTALL_BINARYEN, find_binaryen
+
+    found = find_binaryen()
+    if found is None:
+        return Finding("binaryen", False, "missing: programs that sleep in main need it", INSTALL_BINARYEN)
+    try:
+        done = subprocess.run([found, "--version"], capture_output=True, text=True, timeout=VERSION_S, check=True)
+    except (OSError, subprocess.SubprocessError) as exc:
+        return Finding("binaryen", False, f"{found} does not run: {exc}", INSTALL_BINARYEN)
+    return Finding("binaryen", True, done.stdout.strip())
+
+
+def _c_library(settings: Settings) -> Iterator[Finding]:
+    """What programs link with; without it nothing is wrong, the first program only takes longer."""
+    from microclaw.wasm import find_toolchain, glue_built
+
+    built = glue_built(find_toolchain(), settings.cache)
+    yield Finding("library", True, "C library built" if built else f"C library {_NOT_BUILT}")
 
 
 def _home(settings: Settings) -> Finding:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from itertools import pairwise
@@ -19,10 +20,13 @@ from microclaw.cli import (
     discover_command,
     host_commands,
     program_commands,
+    repl,
     virtual_command,
 )
 from microclaw.cli.invocation import FAILED, INTERRUPTED, OK, USAGE, Invocation, hoist_globals
 from microclaw.errors import MicroclawError
+
+_FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENXIO))
 
 app = typer.Typer(
     name="microclaw",
@@ -63,6 +67,7 @@ for _part in (
     agent_commands,
     device_commands,
     discover_command,
+    repl,
     program_commands,
     app_commands,
     virtual_command,
@@ -74,23 +79,35 @@ for _part in (
 def main(arguments: list[str] | None = None) -> int:
     """Run one command line and return its exit code; the entry point passes it to sys.exit."""
     _mend_closed_streams()
+    try:
+        return _run(arguments)
+    except BrokenPipeError:
+        return _reader_left()
+    except OSError as exc:
+        if not _output_is_refused(exc):
+            raise
+        return _output_refused(exc)
+
+
+def _run(arguments: list[str] | None) -> int:
     words = hoist_globals(sys.argv[1:] if arguments is None else arguments)
     options = _guess_options(words)
     if "_MICROCLAW_COMPLETE" in os.environ:
         dev_commands.prepare_completion()
     try:
         code = app(args=words, prog_name="microclaw", standalone_mode=False)
+        sys.stdout.flush()
     except (typer.Abort, KeyboardInterrupt):
         code = INTERRUPTED
     except MicroclawError as exc:
         return _report(exc, options)
-    except BrokenPipeError:
-        return _reader_left()
     except SystemExit as exc:
         if not isinstance(exc.__context__, BrokenPipeError):  # typer makes an exit code of it
             raise
         return _reader_left()
     except Exception as exc:
+        if isinstance(exc, BrokenPipeError) or (isinstance(exc, OSError) and _output_is_refused(exc)):
+            raise
         if hasattr(exc, "format_message"):  # a usage error of the option parser
             return _usage(exc, options)
         return _unexpected(exc, options)
@@ -127,8 +144,39 @@ def _mend_closed_streams() -> None:
 
 def _reader_left() -> int:
     """The reader of our output (`| head`) has enough: not an error."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    _drop_output()
     return OK
+
+
+def _output_is_refused(error: OSError) -> bool:
+    """Whether it was our own output that could not be written (a full disk, a device that is gone).
+
+    Python keeps nothing of what an unbuffered stream refused, so only writing again tells: an empty line, which no
+    reader of text or JSON minds.
+    """
+    if error.errno not in _FULL or error.filename is not None:
+        return False
+    try:
+        sys.stdout.write("\n")
+        sys.stdout.flush()
+    except OSError:
+        return True
+    return False
+
+
+def _output_refused(error: OSError) -> int:
+    """Not even the document of an error can be printed."""
+    _drop_output()
+    sys.stderr.write(
+        f"error: standard output cannot be written: {error.strerror or error}\n"
+        "next: free space there, or send the output elsewhere\n"
+    )
+    return FAILED
+
+
+def _drop_output() -> None:
+    """The interpreter would try again to write what is left, and complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _usage(error: Exception, options: Invocation) -> int:

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, cast
 
 from microclaw.boards.profile import BoardProfile
 from microclaw.bus.events import EvidenceKind
-from microclaw.devices.calls import AppInstall, Call
+from microclaw.devices.calls import AppInstall, Call, DeviceFacts, DeviceInfo, DeviceStatus
 from microclaw.devices.checks import check_call
 from microclaw.devices.face import Face, Presence
-from microclaw.errors import DeviceTimeout, DeviceUnreachable, NotSupported
+from microclaw.errors import DeviceTimeout, DeviceUnreachable, MicroclawError, NotSupported
 
 R = TypeVar("R")
 
 QUEUE_DEPTH = 32
 CALL_TIMEOUT_S = 15.0
+FURTHER_FACTS_S = 3.0
 # A real board takes a large image at some 100 KB/s over a poor Wi-Fi; the answer comes after it was loaded.
 _INSTALL_BYTES_A_SECOND = 50_000
 _BEST_EVIDENCE_FIRST: tuple[EvidenceKind, ...] = ("counted", "reported", "accepted")
@@ -115,7 +116,8 @@ class Device:
     async def handle(self, request: DeviceRequest) -> Any:
         """Serve one request from the bus: try the faces, best evidence first.
 
-        A call that is not idempotent goes to one face alone: a second try could do it twice.
+        A call that is not idempotent goes to one face alone: a second try could do it twice. What a device says of
+        itself is the words of all its faces.
         """
         call = request.call
         faces = self._faces_for(call.method)
@@ -123,8 +125,37 @@ class Device:
             raise self._not_supported(call.method)
         if not request.wait:
             self.check_present(call)
+        if isinstance(call, DeviceInfo | DeviceStatus):
+            return await self._facts(call, faces, request.deadline)
+        return await self._first_answer(call, faces, request.deadline)
+
+    async def close(self) -> None:
+        for face in self.faces:
+            await face.close()
+
+    async def _facts(self, call: Call[DeviceFacts], faces: Sequence[Face], deadline: float) -> DeviceFacts:
+        """Every face knows something else; where two tell the same, the one that proves more counts.
+
+        Once one has answered, another that does not is left out after FURTHER_FACTS_S.
+        """
+        values: dict[str, str | int | float | bool] = {}
+        failures: list[MicroclawError] = []
+        for asked, face in enumerate(faces):
+            answered = len(failures) < asked
+            limit = min(deadline, asyncio.get_running_loop().time() + FURTHER_FACTS_S) if answered else deadline
+            try:
+                told = await self._first_answer(call, (face,), limit)
+            except MicroclawError as exc:
+                failures.append(exc)
+            else:
+                values = {**told.values, **values}
+        if len(failures) == len(faces):
+            raise failures[0]
+        return DeviceFacts(values)
+
+    async def _first_answer(self, call: Call[R], faces: Sequence[Face], deadline: float) -> R:
         for position, face in enumerate(faces):
-            remaining_s = request.deadline - asyncio.get_running_loop().time()
+            remaining_s = deadline - asyncio.get_running_loop().time()
             if remaining_s <= 0:
                 raise DeviceTimeout(
                     f"{call.method} waited too long behind other calls to {self.name}; it was not sent",
@@ -140,10 +171,6 @@ class Device:
                 if last or not call.idempotent:
                     raise
         raise AssertionError("the last face either answers or raises")
-
-    async def close(self) -> None:
-        for face in self.faces:
-            await face.close()
 
     def _faces_for(self, method: str) -> list[Face]:
         offering = [face for face in self.faces if method in face.capabilities]

@@ -165,7 +165,7 @@ class VirtualFace:
 
     @asynccontextmanager
     async def watch(self, *, edges: bool = True, log: bool = False) -> AsyncIterator[AsyncIterator[wire.Pushed]]:
-        """A connection of its own that pushes edges and log lines as they come, until the context is left."""
+        """A connection of its own that pushes edges and log lines as they come, from now until the context is left."""
         try:
             async with asyncio.timeout(_CONNECT_S):
                 reader, writer = await asyncio.open_unix_connection(self.path, limit=2 * wire.MAX_LINE_BYTES)
@@ -173,6 +173,9 @@ class VirtualFace:
             raise self._unreachable(exc) from exc
         try:
             writer.write(wire.encode_request(1, wire.Watch(edges=edges, log=log)))
+            answer = await self._first_message(reader)
+            if isinstance(answer, wire.Failure):
+                raise CallRejected(f"watch: {answer.message}", next_step=answer.next_step)
             yield self._pushed(reader)
         finally:
             await _close(writer)
@@ -238,14 +241,22 @@ class VirtualFace:
 
     async def _pushed(self, reader: asyncio.StreamReader) -> AsyncIterator[wire.Pushed]:
         while True:
-            try:
-                message = wire.decode_server_line(await _line(reader))
-            except (OSError, EOFError) as exc:
-                raise DeviceUnreachable(f"{self.face_id} went away: {exc}", next_step=_GONE) from exc
-            if isinstance(message, wire.Failure):
-                raise CallRejected(f"watch: {message.message}", next_step=message.next_step)
-            if not isinstance(message, wire.Success):
+            message = await self._message(reader)
+            if not isinstance(message, wire.Success | wire.Failure):
                 yield message
+
+    async def _first_message(self, reader: asyncio.StreamReader) -> wire.Success | wire.Failure | wire.Pushed:
+        try:
+            async with asyncio.timeout(_ANSWER_S):
+                return await self._message(reader)
+        except TimeoutError as exc:
+            raise DeviceTimeout(f"{self.face_id} did not answer watch", next_step=_GONE) from exc
+
+    async def _message(self, reader: asyncio.StreamReader) -> wire.Success | wire.Failure | wire.Pushed:
+        try:
+            return wire.decode_server_line(await _line(reader))
+        except (OSError, EOFError) as exc:
+            raise DeviceUnreachable(f"{self.face_id} went away: {exc}", next_step=_GONE) from exc
 
     def _unreachable(self, exc: OSError | TimeoutError) -> DeviceUnreachable:
         why = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc) or "no answer"

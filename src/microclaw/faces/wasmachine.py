@@ -48,6 +48,7 @@ DEFAULT_PORT: Final = 8080  # WASMACHINE_TCP_SERVER's default port in esp-wasmac
 _PAD: Final = b"\xff"  # zeros once aborted the firmware's heap
 _RECOVERY_ANSWER_S: Final = 5.0
 _ONE_CLIENT: Final = "firmware serves one client at a time: close others (host_tool, a second host), else restart it"
+_WRONG_PEER: Final = "is that address a WASMachine? check host and port: microclaw device list"
 _RESTART: Final = "power the board off and on, then deploy again"
 
 
@@ -109,13 +110,13 @@ class WasmachineFace:
             unknown = "" if call.idempotent else "; outcome unknown"
             raise DeviceTimeout(
                 f"{self._link.address} did not answer {call.method} within {timeout_s:g} s{unknown}",
-                next_step=_ONE_CLIENT,
+                next_step=self._way_out(),
             ) from exc
         except ProtocolError as exc:
             await self._link.close()
             raise ProtocolError(
                 f"{self._link.address} answered {call.method} with something unreadable: {exc.message}",
-                next_step="check that this port is a WASMachine application manager",
+                next_step=_WRONG_PEER,
             ) from exc
 
     async def watch_events(self, url: str, *, register: bool = True) -> None:
@@ -136,7 +137,7 @@ class WasmachineFace:
                 return await self._link.next_event(timeout_s)
             except NoAnswer as exc:
                 raise DeviceUnreachable(
-                    f"{self._link.address} went away while waiting for events: {exc.reason}", next_step=_ONE_CLIENT
+                    f"{self._link.address} went away while waiting for events: {exc.reason}", next_step=self._way_out()
                 ) from exc
 
     async def close(self) -> None:
@@ -286,9 +287,12 @@ class WasmachineFace:
         self._mid = (self._mid + 1) & 0xFFFF_FFFF
         return self._mid
 
+    def _way_out(self) -> str:
+        return _WRONG_PEER if self._link.garbled else _ONE_CLIENT
+
     def _timed_out(self, doing: str, cause: NoAnswer, *, unknown: bool = False) -> DeviceTimeout:
         outcome = "; outcome unknown" if unknown else ""
         return DeviceTimeout(
             f"{doing} on {self._link.address}: {cause.reason}{outcome}",
-            next_step=_ONE_CLIENT,
+            next_step=self._way_out(),
         )

@@ -74,6 +74,12 @@ class WasmachineLink:
         self._writer: asyncio.StreamWriter | None = None
         self._decoder = FrameDecoder(MAX_ANSWER_BYTES)
         self._idle: asyncio.TimerHandle | None = None
+        self._garbled = False
+
+    @property
+    def garbled(self) -> bool:
+        """Whether the peer of the last connection sent what is no WASMachine frame."""
+        return self._garbled or self._decoder.skipped_bytes > 0
 
     async def exchange(self, frame: bytes, mid: int, timeout_s: float) -> Response:
         """Send one frame, wait for the answer with its mid. DeviceUnreachable: nothing was sent. Else NoAnswer."""
@@ -87,6 +93,7 @@ class WasmachineLink:
             reason = f"no answer within {timeout_s:g} s" + self._skipped_note()
             failure = NoAnswer(reason, delivered=self._delivered())
         except ProtocolError as exc:
+            self._garbled = True
             failure = NoAnswer(
                 f"it answered with something else than WASMachine frames: {exc.message}", delivered=False
             )
@@ -168,6 +175,7 @@ class WasmachineLink:
             self._lock.release()
             raise
         self._decoder = FrameDecoder(MAX_ANSWER_BYTES)
+        self._garbled = False
 
     async def _send(self, data: bytes) -> None:
         assert self._writer is not None

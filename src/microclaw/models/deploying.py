@@ -7,13 +7,17 @@ from collections.abc import Mapping
 
 from microclaw.errors import ConfigError
 from microclaw.models.places import Place, board_of
-from microclaw.models.reply import Act, Found, Say, Situation, ask, capital, failure
-from microclaw.patterns.library import Value, fill
+from microclaw.models.reply import Act, CannotDo, Found, Say, Situation, ask, capital, failure
+from microclaw.patterns.library import OutOfRange, Value, fill
 
 _PACE = re.compile(
     r"(?i)\b(?:(?:once )?(?:every|each)\b(?: [\w./-]+){0,5}? ?(?:milliseconds?|msecs?|ms|seconds?|secs?|s|minutes?|"
     r"mins?|hours?|h)\b|(?:once|twice|thrice|[\w.]+ times) (?:a|per|every|each) \w+|[\d.]+ ?k?hz\b)"
 )
+_SPAN = re.compile(
+    r"(?i)\bfor (?:[\w./-]+ ){1,5}?(?:milliseconds?|msecs?|ms|seconds?|secs?|s|minutes?|mins?|hours?|h)\b"
+)
+_RATE = re.compile(r"(?i)hz$|\b(?:once|twice|thrice|times)\b")
 _CONDITION = re.compile(r"(?i)\b(?:when|whenever|while|if|as long as|as soon as|every time|each time|once)\b")
 
 
@@ -39,11 +43,33 @@ def deploy(
     board_of(at)
     try:
         program = fill(pattern, values)
+    except OutOfRange as exc:
+        raise _refused(at, exc) from exc
     except ConfigError as exc:
         raise ask(exc.message, exc.next_step) from exc
     arguments = at.on_device(appName=app_name or _free_name(at, program.app_name, place), sourceCode=program.source)
     origin = f"{program.origin}   (a pattern: no model wrote this)"
     return Act("deploy-wasm-app", arguments, intent, plan, origin)
+
+
+def _refused(at: Situation, error: OutOfRange) -> CannotDo:
+    """A time is refused in the words in which it was said; what else there is has its plain name."""
+    said = _PACE.search(at.said) or _SPAN.search(at.said)
+    low, high = error.parameter.min, error.parameter.max
+    if error.parameter.unit != "ms" or said is None or low is None or high is None:
+        return ask(error.message, error.next_step)
+    below = error.value < low
+    limit = _time(low if below else high)
+    if _RATE.search(said[0]):
+        way, most = ("fast", "fastest") if below else ("slow", "slowest")
+        why = f"too {way}: the {most} is a change every {limit}"
+    else:
+        why = f"too short: the shortest is {limit}" if below else f"too long: the longest is {limit}"
+    return ask(f'"{said[0]}" is {why}.', f"between {_time(low)} and {_time(high)}")
+
+
+def _time(ms: int) -> str:
+    return seconds(ms) if ms >= 1000 else f"{ms} ms"
 
 
 def _free_name(at: Situation, stem: str, place: Place | None) -> str:
@@ -73,11 +99,14 @@ def told(found: Found, *, once: bool) -> Say:
         return failure(found)
     name, device = found.fields.get("appName", "the program"), found.device
     kind, proof = found.proof
-    if kind == "accepted":
+    verified = found.fields.get("verified", False)
+    if kind == "accepted" and verified:
         return Say(
             f"{device} took {name}. The board offers no read-back, so whether it works cannot be seen from here."
         )
-    if not found.fields.get("verified", False):
+    if kind == "accepted":
+        return Say(f"{name} is not verified on {device}: {proof}.", "not_verified", f"ask again: is {name} running")
+    if not verified:
         return Say(f"{name} is on {device}, but not verified: {proof}.", "not_verified", f"stop {name}")
     runs = (
         f"{name} runs on {device}, ends by itself and stays loaded until: stop {name}"

@@ -46,7 +46,7 @@ def _remove_app(at: Situation, apps: Sequence[Mapping[str, Any]]) -> Decision:
     if done := _removed(at):
         return done
     said = at.reading.word("app") or ""
-    named = _matching(apps, said)
+    named = _matching([*apps, *_missing(at)], said)
     if not named:
         return Say(f"There is no program {said!r}. {_running(at, apps)}.", "app_not_found", "name one of those")
     if len(named) > 1:
@@ -68,7 +68,7 @@ def _remove_on_pin(at: Situation, apps: Sequence[Mapping[str, Any]]) -> Decision
 
 def _remove_all(at: Situation, apps: Sequence[Mapping[str, Any]]) -> Decision:
     gone = _gone(at)
-    left = [app for app in apps if app["name"] not in gone]
+    left = [app for app in (*apps, *_missing(at)) if app["name"] not in gone]
     if gone and not left:
         return _removed(at) or Say("Nothing was removed.")
     if not left:
@@ -107,6 +107,11 @@ def _apps(found: Found) -> list[Mapping[str, Any]]:
     return [app for app in found.fields.get("apps", ()) if isinstance(app, dict) and "name" in app]
 
 
+def _missing(at: Situation) -> list[Mapping[str, Any]]:
+    """Apps that the device lost and the host is about to put back: stopping one means that it no longer is."""
+    return [{"name": name} for name in at.found[0].fields.get("missing") or () if isinstance(name, str)]
+
+
 def _matching(apps: Sequence[Mapping[str, Any]], said: str) -> list[Mapping[str, Any]]:
     """Apps of exactly this name, else of its bare word ("the blinker", "traffic light" for "traffic-light")."""
     exact = [app for app in apps if app["name"] == said]
@@ -143,8 +148,8 @@ def _removed(at: Situation) -> Say | None:
 def _running(at: Situation, apps: Sequence[Mapping[str, Any]]) -> str:
     """One clause on what is on the device."""
     device = at.found[0].device
-    missing = at.found[0].fields.get("missing") or []
-    lost = f"; missing there, to be put back: {', '.join(missing)}" if missing else ""
+    missing = ", ".join(str(app["name"]) for app in _missing(at))
+    lost = f"; missing there, to be put back: {missing}" if missing else ""
     if not apps:
         return f"No program is on {device}{lost}"
     shown = ", ".join(_shown(app) for app in apps)

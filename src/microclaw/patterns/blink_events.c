@@ -1,5 +1,5 @@
-/* Blink: the pin changes its level every HALF_PERIOD_MS, for ever.
- * ON is the level that lights: 0 where the LED is lit by low. */
+/* Blink: the pin changes its level every HALF_PERIOD_MS.
+ * ON is the level that lights: 0 for an LED lit by low. */
 #include "microclaw.h"
 
 #define PIN 2

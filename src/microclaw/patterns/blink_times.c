@@ -1,5 +1,6 @@
-/* Blink a number of times: the pin changes its level every HALF_PERIOD_MS until it was on TIMES times.
- * ON is the level that lights: 0 where the LED is lit by low. */
+/* Blink a number of times: the pin changes its level every
+ * HALF_PERIOD_MS until it was on TIMES times. ON is the level
+ * that lights: 0 where the LED is lit by low. */
 #include "microclaw.h"
 
 #define PIN 2

@@ -1,5 +1,6 @@
-/* Button: the LED is on while the button, which connects its pin to ground, is pressed.
- * ON is the level that lights: 0 where the LED is lit by low. */
+/* Button: the LED is on while the button, which connects its
+ * pin to ground, is pressed. ON is the level that lights: 0
+ * where the LED is lit by low. */
 #include "microclaw.h"
 
 #define BUTTON_PIN 0

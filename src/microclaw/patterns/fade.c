@@ -1,5 +1,6 @@
-/* Fade: the brightness of the pin rises and falls once in PERIOD_MS, for ever.
- * ON is the level that lights: 0 where the LED is lit by low. */
+/* Fade: the brightness of the pin rises and falls once in
+ * PERIOD_MS, for ever. ON is the level that lights: 0 where the
+ * LED is lit by low. */
 #include "microclaw.h"
 
 #define PIN 5
@@ -12,7 +13,7 @@ int main(void) {
     for (int position_ms = 0;;) {
         delay(STEP_MS);
         position_ms = (position_ms + STEP_MS) % PERIOD_MS;
-        int level = position_ms * 510 / PERIOD_MS; /* 0 to 255 going up, 256 to 509 coming down */
+        int level = position_ms * 510 / PERIOD_MS; /* 510: up and down */
         int duty = level <= 255 ? level : 510 - level;
         pwm_set(led, ON ? duty : 255 - duty);
     }

@@ -42,6 +42,19 @@ class Parameter:
     pin_use: str | None = None
 
 
+class OutOfRange(ConfigError):
+    """A number that its parameter cannot be."""
+
+    def __init__(self, parameter: Parameter, value: int) -> None:
+        self.parameter = parameter
+        self.value = value
+        unit = f" {parameter.unit}" if parameter.unit else ""
+        super().__init__(
+            f"{parameter.title} cannot be {value}{unit}",
+            next_step=f"between {parameter.min} and {parameter.max}{unit}",
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Pattern:
     """A program to fill in; `evidence` says what it should be seen doing. `file` holds `source`."""
@@ -169,8 +182,7 @@ def _checked(parameter: Parameter, value: Value) -> Value:
         return value
     if isinstance(value, bool) or not isinstance(value, int):
         raise ConfigError(f"{title} must be a whole number, not {value!r}")
-    unit = f" {parameter.unit}" if parameter.unit else ""
     low, high = parameter.min, parameter.max
     if (low is not None and value < low) or (high is not None and value > high):
-        raise ConfigError(f"{title} cannot be {value}{unit}", next_step=f"between {low} and {high}{unit}")
+        raise OutOfRange(parameter, value)
     return value

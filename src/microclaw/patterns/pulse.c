@@ -1,5 +1,5 @@
-/* Pulse: the pin is on for FOR_MS, once.
- * ON is the level that lights: 0 where the LED is lit by low. */
+/* Pulse: the pin is on for FOR_MS, once. ON is the level that
+ * lights: 0 where the LED is lit by low. */
 #include "microclaw.h"
 
 #define PIN 2

@@ -1,5 +1,7 @@
-/* Thermostat: the pin is on from HYSTERESIS_MILLI below the setpoint until as much above it (HEATS 1; the other way
- * round for a cooler), in thousandths. A sensor that does not answer switches it off. */
+/* Thermostat: the pin is on from HYSTERESIS_MILLI below the
+ * setpoint until as much above it (HEATS 1; the other way round
+ * for a cooler), in thousandths. A sensor that does not answer
+ * switches it off. */
 #include "microclaw.h"
 
 #define PIN 4

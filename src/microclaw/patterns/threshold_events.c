@@ -1,5 +1,6 @@
-/* Threshold: the pin is on while a sensor's value is above (ABOVE 1) or below (ABOVE 0) a limit, in thousandths.
- * ON is the level that switches it on: 0 where it is lit by low. */
+/* Threshold: the pin is on while a sensor's value is above
+ * (ABOVE 1) or below (ABOVE 0) a limit, in thousandths. ON is
+ * the level that switches it on: 0 where it is lit by low. */
 #include "microclaw.h"
 
 #define PIN 4

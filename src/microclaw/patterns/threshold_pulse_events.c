@@ -1,6 +1,8 @@
-/* Threshold pulse: the pin is on for FOR_MS each time a sensor's value comes to be above (ABOVE 1) or below (ABOVE 0) a
- * limit, in thousandths; the next time counts when the value was back by HYSTERESIS_MILLI in between. ON is the level
- * that lights: 0 where the LED is lit by low. */
+/* Threshold pulse: the pin is on for FOR_MS each time a
+ * sensor's value comes to be above (ABOVE 1) or below (ABOVE 0)
+ * a limit, in thousandths; the next time counts when the value
+ * was back by HYSTERESIS_MILLI in between. ON is the level that
+ * lights: 0 where the LED is lit by low. */
 #include "microclaw.h"
 
 #define PIN 4

@@ -1,4 +1,5 @@
-/* Traffic light: red, red and yellow, green, yellow, for ever; red and green last LONG_MS, the others SHORT_MS. */
+/* Traffic light: red, red and yellow, green, yellow, for ever;
+ * red and green last LONG_MS, the others SHORT_MS. */
 #include "microclaw.h"
 
 #define RED_PIN 4

@@ -81,6 +81,13 @@ class Journal:
         """A turn's effects in order."""
         return await self._database.read(lambda connection: _rows(connection, "WHERE turn_id = ?", (turn,)))
 
+    async def of_tool(self, tool: str, limit: int) -> tuple[EffectRow, ...]:
+        """A tool's latest effects, in order."""
+        where = """WHERE (turn_id, iteration, position) IN (
+            SELECT turn_id, iteration, position FROM effects WHERE tool = ?
+            ORDER BY planned_ms DESC, turn_id DESC, iteration DESC, position DESC LIMIT ?)"""
+        return await self._database.read(lambda connection: _rows(connection, where, (tool, limit)))
+
     async def unfinished(self) -> tuple[UnfinishedEffect, ...]:
         """Effects without an end, in order; right after a start, those of the crash before."""
         where = "WHERE state IN ('planned', 'started')"

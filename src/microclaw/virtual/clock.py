@@ -1,4 +1,4 @@
-"""Board time: a real clock, and a virtual one that jumps to the next timer when every app is idle. Knows no app's code.
+"""Board time: a real clock, and a virtual one that jumps to the next timer when every app is idle (one file: one lock).
 
 An app's thread is a `Task`. On the real clock tasks run as they please. On the virtual clock exactly one task runs at a
 time, in the order in which they were woken, so that the same inputs give the same edges to the bit; board time moves

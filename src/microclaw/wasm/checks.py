@@ -63,7 +63,9 @@ def check_exports(module: Module, source: SourceText | None, file: str) -> Itera
         if place is not None:
             message = "the firmware never calls main by itself, and this is none that can be called for it"
         hint = "write int main(void), or void on_init(void) that opens pins, starts every(ms, task), and returns"
-        if source is not None and source.find_definition("setup") and source.find_definition("loop"):
+        if source is not None and source.find_definition("app_main"):
+            hint = "app_main is ESP-IDF's: call it int main(void)"
+        elif source is not None and source.find_definition("setup") and source.find_definition("loop"):
             hint = "add #include <Arduino.h>, which calls setup and loop; or write int main(void)"
         yield at(source, place, message, hint, file=file)
     for name, params in APP_EXPORTS.items():

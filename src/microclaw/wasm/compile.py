@@ -33,13 +33,13 @@ from microclaw.wasm.reader import FeatureError, ModuleError
 from microclaw.wasm.sketch import sketch_defines
 from microclaw.wasm.source_text import SourceText, read_source
 from microclaw.wasm.symbols import Variable, read_symbols
-from microclaw.wasm.toolchain import HEADERS, OPTIMIZATIONS, STACK_BYTES, Toolchain, find_toolchain
+from microclaw.wasm.toolchain import ERROR_LIMIT_SAID, HEADERS, OPTIMIZATIONS, STACK_BYTES, Toolchain, find_toolchain
 from microclaw.wasm.warnings import hangs
 
 MIN_STACK_BYTES: Final = 1024
 MAX_STACK_BYTES: Final = 32768
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-_CACHE_VERSION: Final = 5
+_CACHE_VERSION: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +165,7 @@ def _build(
     with tempfile.TemporaryDirectory(prefix="microclaw-build-", dir=_work_place()) as work:
         directory = Path(work)
         (directory / text.file).write_text(text.text, encoding="utf-8")
-        compiled = processes.run(command, directory)
+        compiled = processes.run(command, directory, stop_at=ERROR_LIMIT_SAID)
         report = read_compiler_output(compiled.output, text, board)
         if text.missing:
             raise BuildError((*text.missing, *report.errors)[:MAX_DIAGNOSTICS], stage="compile")

@@ -23,7 +23,7 @@ TIMER_HINT: Final = "every and after need on_timer_callback for themselves: use 
 _LINE: Final = re.compile(
     r"^(?P<file>[^:\n]+):(?P<line>\d+):(?P<column>\d+): (?P<severity>fatal error|error|warning|note): (?P<text>.*)$"
 )
-_BACKEND_ERROR: Final = re.compile(r"^(error: )(<unknown>:0:0: )")
+_BACKEND: Final = re.compile(r"^(?:<unknown>:0:0: )?(error|warning): (?:<unknown>:0:0: )?(?=stack frame size)")
 _TELLING: Final = re.compile(r"here$|is here$|^to match this")  # other remarks tell how to silence a warning
 _OPTION: Final = re.compile(r" \[-W[\w=,-]+\]$")
 _LINKER: Final = re.compile(r"^wasm-ld: (?P<severity>error|warning): (?:(?P<object>\S+\.o): )?(?P<text>.*)$")
@@ -34,7 +34,14 @@ _OPENING: Final = {
     "pwm": ("pwm_open", "analogWrite"),
 }
 _QUOTED: Final = re.compile(r"'([A-Za-z_]\w*)'")
-_UNKNOWN: Final = ("call to undeclared", "use of undeclared", "unknown type name", "undefined symbol")
+_UNKNOWN: Final = (
+    "implicit declaration of",
+    "implicitly declaring library",
+    "call to undeclared",
+    "use of undeclared",
+    "unknown type name",
+    "undefined symbol",
+)
 _DECLARATION: Final = re.compile(
     r"^#define (\w+)|^typedef [^{;]*?(\w+);|^\} (\w+);"
     r"|^(?:static inline |__attribute__\S+ )?[a-z][\w ]*?[ *](\w+)\(",
@@ -79,7 +86,7 @@ def read_compiler_output(output: str, source: SourceText, board: BoardProfile | 
     facts: dict[tuple[int, int, str], set[str]] = {}
     noted = False
     for line in output.splitlines():
-        match = _LINE.match(_BACKEND_ERROR.sub(r"\2\1", line))
+        match = _LINE.match(_BACKEND.sub(r"<unknown>:0:0: \1: ", line))
         if match is None:
             continue
         text = _OPTION.sub("", match["text"])

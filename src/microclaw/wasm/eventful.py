@@ -10,6 +10,7 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -82,11 +83,9 @@ class Linker:
 
     def _run_both(self) -> tuple[Linked, Finished]:
         """Without the shim, to see whether main sleeps, and meanwhile with it, which counts only if it does."""
-        commands = [
-            self.toolchain.link_command(self.libraries, self.stack_bytes, entry, names=True, output=f"{entry}.wasm")
-            for entry in _BOTH
-        ]
-        plain, blocking = self.processes.run_together(commands, self.directory)
+        link = partial(self.toolchain.link_command, self.libraries, self.stack_bytes, names=True)
+        commands = [(link(entry, output=f"{entry}.wasm"), self.directory) for entry in _BOTH]
+        plain, blocking = self.processes.run_together(commands)
         return self._linked(plain, "plain.wasm"), blocking
 
     def _linked(self, done: Finished, output: str) -> Linked:
@@ -164,6 +163,11 @@ def find_binaryen() -> Path | None:
     """Binaryen's wasm-opt, or None."""
     found = shutil.which("wasm-opt")
     return Path(found).resolve() if found is not None else None
+
+
+def can_wait_in_main() -> bool:
+    """Whether programs that sleep in main can be built here."""
+    return find_binaryen() is not None
 
 
 def binaryen_identity() -> tuple[str, ...]:

@@ -13,7 +13,7 @@ _SIMPLER: Final = "make the program simpler and its arrays smaller"
 
 def build_failure(finished: Finished, diagnostics: tuple[Diagnostic, ...], text: SourceText, stage: str) -> BuildError:
     """The error of a process that failed; it may have been stopped without a word."""
-    if finished.timed_out or finished.returncode < 0:
+    if finished.timed_out or (finished.returncode < 0 and not finished.said_enough):
         why = (
             f"after {finished.took_ms / 1e3:.0f} s" if finished.timed_out else "because it took too much memory or disk"
         )

@@ -5,19 +5,26 @@ headers/glue is behind microclaw.h, libc what the firmware's lacks, entry and sh
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import hashlib
+import os
 import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 from microclaw.errors import ConfigError
 from microclaw.wasm.archive import write_archive
-from microclaw.wasm.process import Processes, in_worker
+from microclaw.wasm.process import TIME_LIMIT_S, Processes, in_worker
 from microclaw.wasm.toolchain import HEADERS, Toolchain
 
 FOLDERS: Final = ("shim", "entry", "glue", "libc")
+_MAX_WORKERS: Final = 8
+_POLL_S: Final = 0.02
 
 
 @functools.cache
@@ -30,40 +37,81 @@ def headers_hash() -> str:
 
 
 async def build_glue(toolchain: Toolchain, cache_dir: Path) -> dict[str, Path]:
-    """A static library for each folder, compiled unless the cache has it; safe when several do it at once."""
-    sources = {folder: sorted((HEADERS / folder).glob("*.c")) for folder in FOLDERS}
-    key = hashlib.sha256(repr((toolchain.glue_command([]), toolchain.name, headers_hash())).encode()).hexdigest()[:24]
-    place = cache_dir / f"glue-{key}"
-    libraries = {folder: place / f"{folder}.a" for folder in sources}
-    if not all(path.is_file() for path in libraries.values()):
-        await in_worker(partial(_compile, toolchain, sources, cache_dir, place))
+    """A static library for each folder, compiled unless the cache has it; of several at once, one compiles."""
+    libraries = _paths(toolchain, cache_dir)
+    if not _all_there(libraries):
+        await in_worker(partial(_compile, toolchain, cache_dir, libraries))
     return libraries
 
 
-def _compile(
-    toolchain: Toolchain, sources: dict[str, list[Path]], cache_dir: Path, place: Path, processes: Processes
-) -> None:
+def glue_built(toolchain: Toolchain, cache_dir: Path) -> bool:
+    """Whether the cache has the libraries of this compiler and these headers."""
+    return _all_there(_paths(toolchain, cache_dir))
+
+
+def _paths(toolchain: Toolchain, cache_dir: Path) -> dict[str, Path]:
+    key = hashlib.sha256(repr((toolchain.glue_command([]), toolchain.name, headers_hash())).encode()).hexdigest()[:24]
+    return {folder: cache_dir / f"glue-{key}" / f"{folder}.a" for folder in FOLDERS}
+
+
+def _all_there(libraries: dict[str, Path]) -> bool:
+    return all(path.is_file() for path in libraries.values())
+
+
+def _compile(toolchain: Toolchain, cache_dir: Path, libraries: dict[str, Path], processes: Processes) -> None:
     """Compile aside, then move each library into place by itself: a second builder only replaces equal files."""
     try:
         cache_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with tempfile.TemporaryDirectory(dir=cache_dir, prefix=".glue-") as work:
-            for folder, files in sources.items():
-                _compile_folder(toolchain, files, Path(work, folder), processes)
-            place.mkdir(mode=0o700, exist_ok=True)
-            for folder in sources:
-                Path(work, folder, "library").replace(place / f"{folder}.a")
+        with _alone(cache_dir / "glue.lock", processes):
+            if _all_there(libraries):
+                return
+            with tempfile.TemporaryDirectory(dir=cache_dir, prefix=".glue-") as work:
+                _compile_all(toolchain, Path(work), processes)
+                for folder, library in libraries.items():
+                    library.parent.mkdir(mode=0o700, exist_ok=True)
+                    made = Path(work, f"{folder}.a")
+                    made.write_bytes(write_archive(_objects(Path(work, folder))))
+                    made.replace(library)
     except OSError as exc:
-        step = "free space there, or set MICROCLAW_HOME to a folder that can be written"
+        step = "free space there, or set MICROCLAW_CACHE to a folder that can be written"
         raise ConfigError(f"the build cache {cache_dir} cannot be written: {exc}", next_step=step) from exc
 
 
-def _compile_folder(toolchain: Toolchain, files: list[Path], work: Path, processes: Processes) -> None:
-    work.mkdir()
-    finished = processes.run(toolchain.glue_command(files), work)
-    if finished.returncode != 0:
-        raise ConfigError(
-            f"{toolchain.name} cannot compile microclaw's own {work.name}: {finished.output[:500]}",
-            next_step="install the version of ziglang that microclaw asks for",
-        )
-    objects = {f"{file.stem}.o": (work / f"{file.stem}.o").read_bytes() for file in files}
-    (work / "library").write_bytes(write_archive(objects))
+@contextmanager
+def _alone(lock: Path, processes: Processes) -> Iterator[None]:
+    """Wait for another builder, in whichever process, rather than share the processor with it; never for ever."""
+    with lock.open("a") as file:
+        deadline = time.monotonic() + TIME_LIMIT_S
+        while not _locked(file.fileno()) and time.monotonic() < deadline:
+            processes.go_on()
+            time.sleep(_POLL_S)
+        yield
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _compile_all(toolchain: Toolchain, work: Path, processes: Processes) -> None:
+    """Each folder's files dealt out, the largest first, to one compiler for each processor."""
+    workers = min(os.cpu_count() or 1, _MAX_WORKERS)
+    commands = []
+    for folder in FOLDERS:
+        (work / folder).mkdir()
+        files = sorted((HEADERS / folder).glob("*.c"), key=lambda path: (-path.stat().st_size, path.name))
+        hands = (files[worker::workers] for worker in range(workers))
+        commands += [(toolchain.glue_command(hand), work / folder) for hand in hands if hand]
+    for (_, directory), finished in zip(commands, processes.run_together(commands), strict=True):
+        if finished.returncode != 0:
+            raise ConfigError(
+                f"{toolchain.name} cannot compile microclaw's own {directory.name}: {finished.output[:500]}",
+                next_step="install the version of ziglang that microclaw asks for",
+            )
+
+
+def _objects(directory: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(directory.glob("*.o"))}

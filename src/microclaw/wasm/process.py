@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final, TypeVar
+from typing import IO, Final, Literal, TypeAlias, TypeVar
 
 try:
     import resource
@@ -21,6 +21,7 @@ except ImportError:  # pragma: no cover - Windows has no rlimits; the time limit
     resource = None  # type: ignore[assignment]
 
 T = TypeVar("T")
+_End: TypeAlias = Literal["own", "time", "enough"]
 
 TIME_LIMIT_S: Final = 20.0
 CPU_LIMIT_S: Final = 20
@@ -31,12 +32,16 @@ OUTPUT_LIMIT_BYTES: Final = 256 << 10
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """How a process ended; `returncode` is negative for a signal, `timed_out` when it was killed for its time."""
+    """How a process ended; `returncode` is negative for a signal, `timed_out` when it was killed for its time.
+
+    `said_enough`: it was killed because it said the words that it was to be stopped at.
+    """
 
     returncode: int
     output: str
     timed_out: bool
     took_ms: float
+    said_enough: bool = False
 
 
 class Processes:
@@ -47,25 +52,46 @@ class Processes:
         self._running: list[subprocess.Popen[bytes]] = []
         self._stopped = False
 
-    def run(self, command: Sequence[str], directory: Path, *, time_limit_s: float = TIME_LIMIT_S) -> Finished:
-        """Run a command to its end, its output bounded; it is killed with its process group when time is up."""
-        return self.run_together([command], directory, time_limit_s=time_limit_s)[0]
+    def run(
+        self,
+        command: Sequence[str],
+        directory: Path,
+        *,
+        time_limit_s: float = TIME_LIMIT_S,
+        stop_at: bytes | None = None,
+    ) -> Finished:
+        """Run a command to its end, its output bounded; it is killed with its process group when time is up.
+
+        `stop_at` are words after which it has nothing more to say, however long it goes on.
+        """
+        return self.run_together([(command, directory)], time_limit_s=time_limit_s, stop_at=stop_at)[0]
 
     def run_together(
-        self, commands: Sequence[Sequence[str]], directory: Path, *, time_limit_s: float = TIME_LIMIT_S
+        self,
+        commands: Sequence[tuple[Sequence[str], Path]],
+        *,
+        time_limit_s: float = TIME_LIMIT_S,
+        stop_at: bytes | None = None,
     ) -> list[Finished]:
-        """Run commands side by side, each as by `run`."""
+        """Run commands side by side, each in its directory and as by `run`."""
         started = time.perf_counter()
         with self._lock:
             if self._stopped:
                 raise Stopped
-            self._running = processes = [_start(command, directory) for command in commands]
+            self._running = processes = [_start(command, directory) for command, directory in commands]
         finished = []
         for process in processes:
-            output, timed_out = _wait(process, started + time_limit_s)
+            output, end = _wait(process, started + time_limit_s, stop_at)
             took_ms = (time.perf_counter() - started) * 1e3
-            finished.append(Finished(process.returncode, output.decode(errors="replace"), timed_out, took_ms))
+            text = output.decode(errors="replace")
+            finished.append(Finished(process.returncode, text, end == "time", took_ms, said_enough=end == "enough"))
         return finished
+
+    def go_on(self) -> None:
+        """Raises Stopped when the build was cancelled."""
+        with self._lock:
+            if self._stopped:
+                raise Stopped
 
     def stop(self) -> None:
         """Kill what runs and let nothing more begin."""
@@ -124,18 +150,18 @@ def _limit(pid: int) -> None:
             resource.prlimit(pid, kind, (limit, limit))
 
 
-def _wait(process: subprocess.Popen[bytes], deadline: float) -> tuple[bytes, bool]:
-    """Collect output until the process ends or the deadline (perf_counter) passes."""
+def _wait(process: subprocess.Popen[bytes], deadline: float, stop_at: bytes | None) -> tuple[bytes, _End]:
+    """Collect output until the process ends, says `stop_at` or the deadline (perf_counter) passes."""
     pipe = process.stdout
     assert pipe is not None
     with pipe:
-        output, timed_out = _drain(pipe, deadline)
-    if not timed_out and _ends(process, deadline):
+        output, end = _drain(pipe, deadline, stop_at)
+    if end == "own" and _ends(process, deadline):
         process.wait()
-        return output, False
+        return output, end
     _kill_group(process)
     process.wait()
-    return output, True
+    return output, "time" if end == "own" else end
 
 
 def _ends(process: subprocess.Popen[bytes], deadline: float) -> bool:
@@ -152,16 +178,19 @@ def _ends(process: subprocess.Popen[bytes], deadline: float) -> bool:
         os.close(descriptor)
 
 
-def _drain(pipe: IO[bytes], deadline: float) -> tuple[bytes, bool]:
+def _drain(pipe: IO[bytes], deadline: float, stop_at: bytes | None) -> tuple[bytes, _End]:
     output = bytearray()
     while (remaining := deadline - time.perf_counter()) > 0:
         if not select.select([pipe], [], [], remaining)[0]:
             break
         data = os.read(pipe.fileno(), 65536)
         if not data:
-            return bytes(output), False
+            return bytes(output), "own"
+        start = max(0, len(output) - len(stop_at or b""))
         output += data[: OUTPUT_LIMIT_BYTES - len(output)]
-    return bytes(output), True
+        if stop_at is not None and stop_at in output[start:]:
+            return bytes(output), "enough"
+    return bytes(output), "time"
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:

@@ -57,10 +57,18 @@ _PROGRAM: Final = (
         "-Werror=array-bounds",
         "-Werror=implicit-function-declaration",
     ),
-    *("-Werror=incompatible-pointer-types", "-Werror=uninitialized", "-Wvla", "-Wno-unused-function"),
+    *(
+        "-Werror=incompatible-pointer-types",
+        "-Werror=int-conversion",
+        "-Werror=uninitialized",
+        "-Wvla",
+        "-Wno-unused-function",
+    ),
     "-ferror-limit=20",
     *("-fno-color-diagnostics", "-fno-caret-diagnostics", "-fmacro-backtrace-limit=1"),
 )
+ERROR_LIMIT_SAID: Final = b"fatal error: too many errors emitted, stopping now"
+"""What -ferror-limit makes clang say; it then still reads the whole program, in silence."""
 _LINK: Final = (
     *("--no-entry", "--import-undefined", "--stack-first", "--export-table"),
     *("--fatal-warnings", "--color-diagnostics=never", "--threads=1", "--wrap=ioctl", "--undefined=on_destroy"),

@@ -19,7 +19,14 @@ from microclaw.web.jobs import Feed
 from microclaw.web.ndjson import stream_response
 from microclaw.web.parts import HostParts
 from microclaw.web.stream import Result, StreamEvent
-from microclaw.web.views import app_object, change_object, deployment_object, removal_object, undone_object
+from microclaw.web.views import (
+    app_object,
+    change_object,
+    deployment_object,
+    removal_object,
+    try_object,
+    undone_object,
+)
 
 
 class InstallBody(BaseModel):
@@ -52,6 +59,12 @@ class UndoBody(BaseModel):
 
 def app_router(parts: HostParts) -> APIRouter:
     router = APIRouter(tags=["apps"])
+    _route_apps(router, parts)
+    _route_changes(router, parts)
+    return router
+
+
+def _route_apps(router: APIRouter, parts: HostParts) -> None:
     keepalive_s = parts.settings.limits.keepalive_s
 
     @router.get("/v1/apps", summary="What runs where")
@@ -94,6 +107,10 @@ def app_router(parts: HostParts) -> APIRouter:
 
         return stream_response(parts.jobs.start(f"remove {name}", remove), keepalive_s)
 
+
+def _route_changes(router: APIRouter, parts: HostParts) -> None:
+    keepalive_s = parts.settings.limits.keepalive_s
+
     @router.get("/v1/changes", summary="What was changed, newest first")
     async def list_changes(
         device: str | None = None, limit: Annotated[int, Query(ge=1, le=1000)] = 50
@@ -101,6 +118,10 @@ def app_router(parts: HostParts) -> APIRouter:
         device_id = None if device is None else parts.devices.get(device).device_id
         found = await parts.undo.changes(device_id, limit)
         return {"changes": [change_object(change, _name(parts, change.device_id)) for change in found]}
+
+    @router.get("/v1/tries", summary="Programs that models wrote, and what was wrong with them, newest first")
+    async def list_tries(limit: Annotated[int, Query(ge=1, le=1000)] = 50) -> dict[str, Any]:
+        return {"tries": [try_object(tried) for tried in await parts.tries(limit)]}
 
     @router.post("/v1/undo", summary="Take back a change; steps as JSON lines")
     async def undo(body: UndoBody) -> StreamingResponse:
@@ -111,8 +132,6 @@ def app_router(parts: HostParts) -> APIRouter:
             return Result(undone_object(await parts.undo.undo(body.change_id, device_id=device_id, report=feed.put)))
 
         return stream_response(parts.jobs.start("undo", take_back), keepalive_s)
-
-    return router
 
 
 def _wasm(text: str) -> bytes:

@@ -52,6 +52,12 @@ def arguments_from_words(method: str, words: Sequence[str]) -> dict[str, Any]:
     return arguments
 
 
+def argument_names(method: str) -> tuple[str, ...]:
+    """The names of a call's arguments in its own order; none for an unknown method."""
+    call_type = CALLS.get(method)
+    return () if call_type is None else tuple(field.name for field in dataclasses.fields(call_type))
+
+
 def result_value(result: object) -> Any:
     """A call's answer as JSON values."""
     if dataclasses.is_dataclass(result) and not isinstance(result, type):

@@ -59,6 +59,12 @@ class CallBody(BaseModel):
 
 def device_router(parts: HostParts) -> APIRouter:
     router = APIRouter(prefix="/v1/devices", tags=["devices"])
+    _route_entries(router, parts)
+    _route_calls(router, parts)
+    return router
+
+
+def _route_entries(router: APIRouter, parts: HostParts) -> None:
     devices = parts.devices
 
     @router.get("", summary="Every device")
@@ -93,6 +99,10 @@ def device_router(parts: HostParts) -> APIRouter:
     async def merge_devices(name: str, body: MergeBody) -> dict[str, Any]:
         return device_object(await devices.merge(name, body.other), parts.link)
 
+
+def _route_calls(router: APIRouter, parts: HostParts) -> None:
+    devices = parts.devices
+
     @router.post("/{name}/call", summary="Call one method at once")
     async def call_device(name: str, body: CallBody) -> dict[str, Any]:
         device = devices.get(name)
@@ -117,8 +127,6 @@ def device_router(parts: HostParts) -> APIRouter:
             "dropped": page.dropped,
             "now_ms": page.now_ms,
         }
-
-    return router
 
 
 async def _call(parts: HostParts, name: str, call: Call[Any], timeout_s: float | None) -> dict[str, Any]:

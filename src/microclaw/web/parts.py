@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from microclaw.agent.events import TurnEvent
+from microclaw.agent.tries import Try
 from microclaw.apps.catalogue import Catalogue
 from microclaw.apps.deploy import Deployer
 from microclaw.apps.explore import Explorer
@@ -43,4 +44,5 @@ class HostParts:
     metrics: Metrics
     live: LiveFeed
     link: DevicePlane | None
+    tries: Callable[[int], Awaitable[tuple[Try, ...]]]
     status: Callable[[], Awaitable[dict[str, Any]]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from microclaw.agent.tries import Try
 from microclaw.apps.catalogue import AppListing
 from microclaw.apps.change import Change
 from microclaw.apps.deploy import Deployment, Removal
@@ -27,6 +28,7 @@ def device_object(device: Device, plane: DevicePlane | None) -> dict[str, Any]:
         "faces": list(device.face_ids),
         "labels": list(device.labels),
         "capabilities": sorted(device.capabilities),
+        "free_pins": list(device.board.free_pins("output")),
         "power_cut": _IN_FLASH if keeps_programs(device) else device.board.power_cut,
         "link": None if state is None else dataclasses.asdict(state),
     }
@@ -66,6 +68,21 @@ def change_object(change: Change, device_name: str) -> dict[str, Any]:
         "state": change.state,
         "undoes": change.undoes,
         "undone_by": change.undone_by,
+    }
+
+
+def try_object(tried: Try) -> dict[str, Any]:
+    return {
+        "at_ms": tried.at_ms,
+        "turn": tried.turn,
+        "number": tried.number,
+        "app": tried.app,
+        "device": tried.device,
+        "source_sha256": tried.source_sha256,
+        "state": tried.state,
+        "error": tried.error,
+        "message": tried.message,
+        "diagnostics": list(tried.diagnostics),
     }
 
 

@@ -214,6 +214,8 @@ def test_sscanf_reads_what_the_host_reads(
 ) -> None:
     form, sizes = spec
     # Of a lone "0x" glibc takes both characters as a zero, C17 7.21.6.2 and others do not.
+    # A number that does not fit is undefined (C17 7.21.6.2): long has 32 bits here and 64 there.
+    assume(not (re.search(r"[0-9a-f]{9,}", text) and re.search(r"%\*?[0-9]*h*[dixu]", form)))
     assume(not re.search(r"0x(?![0-9a-f])", text) and not ("0x" in text and re.search(r"%\*?[0-9](i|x|llx)", form)))
     shared_libc.forget()
     rooms = [ctypes.create_string_buffer(b"\xaa" * 48, 48) for _ in sizes]

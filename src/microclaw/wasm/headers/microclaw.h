@@ -1,7 +1,8 @@
 /* microclaw.h: pins, PWM, I2C and timers for a program on the board.
  *
- * A program is event-driven: define `void on_init(void)`, open what you need there, start timers, return. Never loop
- * for ever. What you opened is closed when the program is removed; `void on_destroy(void)` may be defined as well.
+ * A program is `int main(void)`, which may loop for ever and waits with delay; or it is event-driven: define
+ * `void on_init(void)`, open what you need there, start timers, return. What you opened is closed when the program is
+ * removed; `void on_destroy(void)` may be defined as well.
  * Everything that can fail returns -1. Also here: printf and the rest of stdio.h, stdint.h, stdbool.h.
  * The board gives BOARD_LED_PIN and BOARD_LED_ON (the level that lights it), BOARD_I2C_SDA and BOARD_I2C_SCL where it
  * has them. */

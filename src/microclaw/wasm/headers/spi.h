@@ -1,4 +1,5 @@
-/* spi.h: /dev/spi/2 and 3, on firmware that has them (stock builds do not). */
+/* spi.h: /dev/spi/N, on firmware that has it (stock builds do not). N is the SPI host: 1 and 2 on the ESP32 and ESP32-S3,
+ * where they are called SPI2 and SPI3; 1 on the C3 and C6. */
 #pragma once
 #include <stdint.h>
 #include <sys/ioctl.h>

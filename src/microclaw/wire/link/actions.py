@@ -46,9 +46,9 @@ class Connected:
 class Deliver:
     """A message for the application.
 
-    With `envelope.seq`, which then counts in `epoch`: commit its effect and `InboxStore.advance` in one transaction, then
-    `ack_applied(epoch, seq)`; without the effect when `advance` says that it was applied already, when it is `expired`,
-    or when its body is Unknown.
+    With `envelope.seq`, which then counts in `epoch`: commit its effect and `InboxStore.advance` in one transaction,
+    then `ack_applied(epoch, seq)`; without the effect when `advance` says that it was applied already, when it is
+    `expired`, or when its body is Unknown.
     """
 
     envelope: Envelope

@@ -47,7 +47,7 @@ def encode(envelope: Envelope, max_bytes: int = MAX_CONTROL_BYTES) -> bytes:
         if envelope.re is not None:
             message["re"] = read_id("re", envelope.re)
         payload = cbor2.dumps(message)
-    except (LinkViolation, cbor2.CBOREncodeError) as exc:
+    except (LinkViolation, cbor2.CBOREncodeError, UnicodeEncodeError) as exc:
         raise ProtocolError(f"a {body.type} message that cannot be sent: {exc}") from exc
     if len(payload) > max_bytes:
         raise ProtocolError(f"a {body.type} message of {len(payload)} bytes, the limit is {max_bytes}")

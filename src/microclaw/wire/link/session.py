@@ -1,4 +1,4 @@
-"""One end of the link as a state machine: handshake, heartbeat, durable messages, audio streams. No IO.
+"""One end of the link as one state machine, hence one long file: greeting, heartbeat, durable messages, audio. No IO.
 
 The driver gives it what happens (`connected`, `receive`, `closed`, `tick`, and what the stores answered) and then takes
 actions with `next_action()` until there is none. Both ends run this class; states.py has the moves. A session may live

@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Sees to the system packages that the tests need beside Python: binaryen makes programs that sleep event-driven, clang and lld
+# are the second compiler that the tests compare with. Installs what is missing where it may, else says what to install.
+set -euo pipefail
+missing=()
+for tool in wasm-opt:binaryen clang:clang wasm-ld:lld; do
+    command -v "${tool%%:*}" >/dev/null 2>&1 || missing+=("${tool##*:}")
+done
+if ((${#missing[@]} == 0)); then
+    exit 0
+fi
+if ((EUID != 0)) || ! command -v apt-get >/dev/null 2>&1; then
+    echo "error: missing system packages: ${missing[*]}" >&2
+    echo "next: sudo make setup-system (or install them your system's way), then run make again" >&2
+    exit 1
+fi
+apt-get update -q
+DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}"

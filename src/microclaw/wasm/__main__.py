@@ -1,0 +1,31 @@
+"""`python -m microclaw.wasm` builds our own C into the cache, so that no program waits for it; set-up calls it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+
+from microclaw.config import cache_folder
+from microclaw.errors import MicroclawError
+from microclaw.wasm.glue import build_glue, glue_built
+from microclaw.wasm.toolchain import find_toolchain
+
+
+def main() -> int:
+    """Build what is missing and say how long it took."""
+    started = time.monotonic()
+    try:
+        toolchain, folder = find_toolchain(), cache_folder(os.environ)
+        ready = glue_built(toolchain, folder)
+        asyncio.run(build_glue(toolchain, folder))
+    except MicroclawError as exc:
+        sys.stderr.write(f"error: {exc.message}\nnext: {exc.next_step}\n")
+        return 1
+    sys.stdout.write("C library ready\n" if ready else f"C library built | {time.monotonic() - started:.1f} s\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,95 @@
+"""The libraries of our own C: built once, by one builder, and no different for how the work was dealt out."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from microclaw.errors import ConfigError
+from microclaw.wasm import find_toolchain
+from microclaw.wasm.glue import FOLDERS, build_glue, glue_built
+from microclaw.wasm.toolchain import Toolchain
+
+
+@dataclass(frozen=True)
+class Counted:
+    toolchain: Toolchain
+    log: Path
+
+    @property
+    def starts(self) -> int:
+        return len(self.log.read_text().splitlines())
+
+
+@pytest.fixture
+def counted(tmp_path: Path) -> Counted:
+    """The real compiler behind a script that notes each start of it."""
+    found, log, script = find_toolchain(), tmp_path / "starts", tmp_path / "compiler"
+    script.write_text(f'#!/bin/sh\necho >> {log}\nexec {shlex.join(found.compiler)} "$@"\n')
+    script.chmod(0o700)
+    log.touch()
+    return Counted(replace(found, compiler=(str(script),)), log)
+
+
+async def test_builders_at_once_compile_once(tmp_path: Path, counted: Counted, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    first, second = await asyncio.gather(*(build_glue(counted.toolchain, tmp_path / "cache") for _ in range(2)))
+    assert first == second
+    assert counted.starts == 2 * len(FOLDERS)
+
+
+async def test_how_many_processors_changes_nothing(
+    tmp_path: Path, counted: Counted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built, starts = [], []
+    for workers in (1, 3):
+        monkeypatch.setattr(os, "cpu_count", lambda workers=workers: workers)
+        libraries = await build_glue(counted.toolchain, tmp_path / str(workers))
+        built.append({folder: library.read_bytes() for folder, library in libraries.items()})
+        starts.append(counted.starts)
+    assert built[0] == built[1]
+    assert starts[0] == len(FOLDERS) < starts[1] - starts[0]
+
+
+async def test_waiting_for_another_builder_ends_when_the_build_is_cancelled(tmp_path: Path, counted: Counted) -> None:
+    with (tmp_path / "glue.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(build_glue(counted.toolchain, tmp_path), 0.1)
+    assert counted.starts == 0
+
+
+async def test_compiler_that_fails_is_named(tmp_path: Path) -> None:
+    broken = Toolchain("other 1", (sys.executable, "-c", "raise SystemExit('no such target')"), ())
+    with pytest.raises(ConfigError, match=r"other 1 cannot compile microclaw's own .*no such target"):
+        await build_glue(broken, tmp_path)
+    assert not glue_built(broken, tmp_path)
+
+
+def test_set_up_builds_them_and_says_so_once(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "microclaw.wasm"]
+    environ = {**os.environ, "MICROCLAW_CACHE": str(tmp_path)}
+    said = [subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60) for _ in range(2)]
+    assert [done.returncode for done in said] == [0, 0], said
+    assert said[0].stdout.startswith("C library built | ")
+    assert said[1].stdout == "C library ready\n"
+    assert glue_built(find_toolchain(), tmp_path)
+
+
+def test_folder_that_cannot_be_written_is_told_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    environ = {**os.environ, "MICROCLAW_CACHE": str(tmp_path / "file")}
+    done = subprocess.run(
+        [sys.executable, "-m", "microclaw.wasm"], env=environ, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 1
+    assert "cannot be written" in done.stderr
+    assert "next: " in done.stderr

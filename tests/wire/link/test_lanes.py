@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import pytest
+
+from microclaw.errors import LinkViolation
+from microclaw.wire.link.actions import Lane, Send
+from microclaw.wire.link.lanes import LaneLimits, Lanes
+
+
+def drain(lanes: Lanes, now_ms: float = 0) -> list[bytes]:
+    return list(iter(lambda: lanes.take(now_ms), None))
+
+
+def test_lanes_go_in_order_and_each_is_a_fifo() -> None:
+    lanes = Lanes()
+    for message, lane in ((b"\x01t", 2), (b"\x01c", 1), (b"\x01s", 0), (b"\x02a", 0), (b"\x01d", 1)):
+        lanes.put(Send(message, Lane(lane)), 0)
+    assert drain(lanes) == [b"\x01s", b"\x02a", b"\x01c", b"\x01d", b"\x01t"]
+    assert not lanes
+
+
+def test_full_telemetry_drops_the_oldest_and_counts_it() -> None:
+    lanes = Lanes(LaneLimits(telemetry=2))
+    for n in range(5):
+        lanes.put(Send(bytes([1, n]), Lane.TELEMETRY), 0)
+    assert drain(lanes) == [b"\x01\x03", b"\x01\x04"]
+    assert lanes.counters.telemetry_dropped == 3
+
+
+def test_full_control_is_overload() -> None:
+    lanes = Lanes(LaneLimits(control=2))
+    lanes.put(Send(b"\x01a"), 0)
+    lanes.put(Send(b"\x01b"), 0)
+    with pytest.raises(LinkViolation) as caught:
+        lanes.put(Send(b"\x01c"), 0)
+    assert caught.value.close_code == 1013
+
+
+def test_old_audio_is_a_glitch_and_stream_messages_stay() -> None:
+    lanes = Lanes(LaneLimits(audio_age_ms=200))
+    lanes.put(Send(b"\x01start", Lane.MEDIA), 0)
+    for n in range(4):
+        lanes.put(Send(bytes([3, n]), Lane.MEDIA), n * 100)
+    assert drain(lanes, 350) == [b"\x01start", b"\x03\x02", b"\x03\x03"]
+    assert lanes.counters.glitches == 2
+
+
+def test_full_media_drops_the_oldest_audio() -> None:
+    lanes = Lanes(LaneLimits(media=3))
+    lanes.put(Send(b"\x01start", Lane.MEDIA), 0)
+    for n in range(4):
+        lanes.put(Send(bytes([3, n]), Lane.MEDIA), 0)
+    assert drain(lanes) == [b"\x01start", b"\x03\x02", b"\x03\x03"]
+    assert lanes.counters.glitches == 2
+
+
+def test_media_full_of_stream_messages_is_overload() -> None:
+    lanes = Lanes(LaneLimits(media=2))
+    lanes.put(Send(b"\x01a", Lane.MEDIA), 0)
+    lanes.put(Send(b"\x01b", Lane.MEDIA), 0)
+    with pytest.raises(LinkViolation):
+        lanes.put(Send(b"\x03c", Lane.MEDIA), 0)
+
+
+def test_purge_removes_audio_only() -> None:
+    lanes = Lanes()
+    lanes.put(Send(b"\x01start", Lane.MEDIA), 0)
+    lanes.put(Send(b"\x03a", Lane.MEDIA), 0)
+    lanes.purge_audio()
+    assert drain(lanes) == [b"\x01start"]
+    assert lanes.counters.purged == 1
+
+
+def test_bytes_are_limited_too_and_given_back() -> None:
+    lanes = Lanes(LaneLimits(lane_bytes=10))
+    for _ in range(5):
+        lanes.put(Send(bytes([1]) * 6), 0)
+        assert lanes.depth(Lane.CONTROL) == 1
+        assert lanes.take(0) == bytes([1]) * 6
+    lanes.put(Send(bytes([1]) * 6), 0)
+    with pytest.raises(LinkViolation):
+        lanes.put(Send(bytes([1]) * 6), 0)
+    for n in range(5):
+        lanes.put(Send(bytes([1]) * 6, Lane.TELEMETRY), n)
+    assert lanes.depth(Lane.TELEMETRY) == 1
