@@ -35,6 +35,10 @@ class TooLarge(MicroclawError):
     code = "too_large"
 
 
+class NoUpload(MicroclawError):
+    code = "no_upload"
+
+
 class HashMismatch(MicroclawError):
     code = "hash_mismatch"
 
@@ -73,7 +77,7 @@ class LinkApps:
             "apps.start": lambda params: self._start(_name_of(params)),
             "apps.stop": lambda params: self._stop(_name_of(params)),
             "apps.remove": lambda params: self._remove(_name_of(params)),
-            "apps.undo": lambda _: self._undo(),
+            "apps.undo": lambda params: self._undo(_name_of(params) if "name" in params else None),
         }
 
     def start_kept(self) -> None:
@@ -112,7 +116,7 @@ class LinkApps:
         if type(upload["autostart"]) is not bool:
             raise BadParams("autostart must be true or false")
         known = self._flash.get("upload")
-        if known is None or (known["sha256"], known["size"]) != (upload["sha256"], size):
+        if known is None or any(known[key] != upload[key] for key in ("name", "size", "sha256")):
             self._upload.unlink(missing_ok=True)
         self._flash.commit({"upload": upload})
         return {"offset": self._uploaded_bytes()}
@@ -180,13 +184,14 @@ class LinkApps:
             self._change(name, None, self._remembered(name, self._known(name)))
         return {"name": name}
 
-    def _undo(self) -> Value:
-        """Take the last commit or remove back; what was before runs again."""
+    def _undo(self, wanted: str | None) -> Value:
+        """Take the last commit or remove (of that name) back; what was before runs again."""
         with self._changing:
             undo = list(self._flash.get("undo", []))
-            if not undo:
-                raise AppNotFound("there is nothing to undo")
-            name, before = undo.pop()
+            at = next((i for i in reversed(range(len(undo))) if wanted in (None, undo[i][0])), None)
+            if at is None:
+                raise AppNotFound(f"there is nothing to undo{f' of {wanted}' if wanted else ''}")
+            name, before = undo.pop(at)
             self._change(name, before, {"undo": undo})
         return {"name": name, "restored": before is not None}
 
@@ -232,7 +237,7 @@ class LinkApps:
     def _present_upload(self) -> dict[str, Any]:
         upload: dict[str, Any] | None = self._flash.get("upload")
         if upload is None:
-            raise AppNotFound("no upload has begun", next_step="call apps.begin")
+            raise NoUpload("no upload has begun", next_step="call apps.begin")
         return upload
 
     def _uploaded_bytes(self) -> int:

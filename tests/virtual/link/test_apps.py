@@ -103,7 +103,7 @@ def test_a_program_with_another_hash_is_not_installed(board: BoardUnderTest, hos
     wasm = program("one")
     assert code_of(install(host, "hello", wasm, sha256="ab" * 32)) == "hash_mismatch"
     assert apps(host) == {}
-    assert code_of(host.call("apps.commit", idempotent=False)) == "app_not_found"
+    assert code_of(host.call("apps.commit", idempotent=False)) == "no_upload"
 
 
 @pytest.mark.parametrize(
@@ -178,6 +178,14 @@ def test_undo_takes_changes_back_one_by_one(board: BoardUnderTest, host: Scripte
     assert host.call("apps.undo", idempotent=False).value == {"name": "hello", "restored": False}
     assert code_of(host.call("apps.undo", idempotent=False)) == "app_not_found"
     assert list((tmp_path / "link" / "modules").iterdir()) == []
+
+
+def test_undo_of_a_name_leaves_the_others(board: BoardUnderTest, host: ScriptedHost) -> None:
+    install(host, "first", program("one"))
+    install(host, "second", program("two"))
+    assert host.call("apps.undo", {"name": "first"}, idempotent=False).value == {"name": "first", "restored": False}
+    assert set(apps(host)) == {"second"}
+    assert code_of(host.call("apps.undo", {"name": "first"}, idempotent=False)) == "app_not_found"
 
 
 def test_a_program_that_cannot_load_leaves_the_old_one_running(board: BoardUnderTest, host: ScriptedHost) -> None:

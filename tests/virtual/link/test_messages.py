@@ -240,3 +240,17 @@ def test_message_ids_are_fresh() -> None:
     ids = {new_id() for _ in range(100)}
     assert len(ids) == 100
     assert all(len(i) == 16 and i[6] >> 4 == 7 and i[8] >> 6 == 2 for i in ids)
+
+
+def test_edges_come_in_pages_that_say_when_there_are_more(board: BoardUnderTest, host: ScriptedHost) -> None:
+    bench = board.control()
+    for n in range(300):
+        bench.ask(control.SetInput(6, 1 - n % 2))
+    first = host.call("edges.read", {"cursor": 0}).value
+    assert isinstance(first, dict)
+    assert isinstance(first["edges"], list)
+    assert (len(first["edges"]), first["cursor"], first["more"]) == (256, 256, True)
+    rest = host.call("edges.read", {"cursor": 256}).value
+    assert isinstance(rest, dict)
+    assert isinstance(rest["edges"], list)
+    assert (len(rest["edges"]), rest["cursor"], rest["more"]) == (44, 300, False)

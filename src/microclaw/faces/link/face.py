@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final, TypeVar, cast
 
 from microclaw.bus.events import EvidenceKind
-from microclaw.devices.calls import AppInstall, AppList, AppStates, Call, LogsRead
+from microclaw.devices.calls import AppInstall, AppList, AppStates, Call, EdgeLog, EdgesRead, LogsRead
 from microclaw.devices.log_ring import MAX_LINES
 from microclaw.errors import NotSupported
 from microclaw.faces.link.device_link import DeviceLink
 from microclaw.faces.link.programs import install
 from microclaw.faces.link.values import MAX_CURSOR, ask, params_of, read_value, wire_method
+from microclaw.wire.link.messages import Value, ValueMap
 
 R = TypeVar("R")
 
 SCHEME: Final = "link:"
 _UPLOAD: Final = frozenset({"apps.begin", "apps.write", "apps.commit"})
 _PINS: Final = "edges.read"
+MAX_EDGE_PAGES: Final = 256  # as much as a board keeps
 
 
 class LinkFace:
@@ -66,7 +69,21 @@ class LinkFace:
             return None
         method, params = wire_method(call), params_of(call)
         value = await ask(self.link, method, params, idempotent=call.idempotent, timeout_s=timeout_s)
+        if isinstance(call, EdgesRead):
+            return await self._all_edges(call, value, timeout_s)
         return read_value(call, value, self.face_id)
+
+    async def _all_edges(self, call: EdgesRead, value: Value, timeout_s: float) -> EdgeLog:
+        """A message carries 256 edges: ask on while the device says that there are more."""
+        log: EdgeLog = read_value(call, value, self.face_id)
+        for _ in range(MAX_EDGE_PAGES):
+            if not (isinstance(value, dict) and value.get("more") is True):
+                break
+            params: ValueMap = {"cursor": log.cursor}
+            value = await ask(self.link, call.method, params, idempotent=True, timeout_s=timeout_s)
+            page: EdgeLog = read_value(call, value, self.face_id)
+            log = replace(page, edges=log.edges + page.edges, dropped=log.dropped + page.dropped)
+        return log
 
 
 _CALLS: Final = frozenset(

@@ -138,6 +138,7 @@ class LinkServer:
     def _protocol(self, server: web.Server, arrival: _Arrival) -> _LinkProtocol:
         protocol = _LinkProtocol(server, loop=asyncio.get_running_loop(), **self._http_options())
         protocol.arrival = arrival
+        protocol.on_no_request = lambda: self._meter.refused("not_a_link")
         return protocol
 
     def _http_options(self) -> dict[str, Any]:
@@ -150,6 +151,8 @@ class LinkServer:
         }
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        assert isinstance(request.protocol, _LinkProtocol)
+        request.protocol.has_asked = True
         if request.path == CA_PATH and request.method == "GET":
             response = web.Response(body=self._identity.authority.ca_pem, content_type="application/x-pem-file")
             response.force_close()
@@ -337,14 +340,38 @@ class _Arrival:
 
 
 class _LinkProtocol(web.RequestHandler):
-    """aiohttp's HTTP, and the newcomer's place in the crowd, which ends with the connection."""
+    """aiohttp's HTTP, and the newcomer's place in the crowd, which ends with the connection.
 
-    __slots__ = ("arrival",)
+    Who came and never asked for anything in HTTP is told to `on_no_request`.
+    """
+
+    __slots__ = ("arrival", "has_asked", "on_no_request")
     arrival: _Arrival
+    has_asked: bool
+    on_no_request: Callable[[], None]
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.has_asked = False
+        super().connection_made(transport)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         super().connection_lost(exc)
+        if not self.has_asked:
+            self.on_no_request()
         self.arrival.leave()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Not HTTP: an answer without the library's traceback, of which a stranger could fill the log."""
+        if status >= 500:
+            return super().handle_error(request, status, exc, message)
+        _log.debug("link: %s speaks no HTTP: %s", request.remote, exc)
+        return _plain(status, "not HTTP")
 
 
 def _plain(status: int, text: str) -> web.Response:
