@@ -8,7 +8,7 @@ BIN := .venv/bin
 DEV := .venv-dev/bin
 ARGS ?=
 
-.PHONY: demo test check unit fuzz wheel-check bench setup setup-dev setup-system system-tools lock clean help
+.PHONY: demo test check unit fuzz kills wheel-check bench setup setup-dev setup-system system-tools lock clean help
 
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -43,6 +43,9 @@ check: setup-dev ## lint, types and import order
 
 unit: system-tools setup-dev ## all tests, with coverage
 	$(DEV)/python -m pytest -q -n 2 --cov --cov-report=term:skip-covered --cov-fail-under=80 $(ARGS)
+
+kills: setup-dev ## kill -9 of the host at 200 random moments under load; ARGS are pytest's
+	MICROCLAW_KILLS=200 $(DEV)/python -m pytest -q tests/link/test_kill.py $(ARGS)
 
 wheel-check: setup-dev ## build the wheel, install it alone into an empty environment, run it there
 	rm -rf dist .venv-wheel
