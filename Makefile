@@ -8,7 +8,7 @@ BIN := .venv/bin
 DEV := .venv-dev/bin
 ARGS ?=
 
-.PHONY: demo test check unit fuzz wheel-check bench setup setup-dev setup-system system-packages lock clean help
+.PHONY: demo test check unit fuzz kills wheel-check bench setup setup-dev setup-system system-packages lock clean help
 
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -42,6 +42,9 @@ unit: system-packages setup-dev ## all tests, with coverage
 
 fuzz: setup-dev  ## properties and decoders with new random examples
 	MICROCLAW_FUZZ=1 $(DEV)/python -m pytest -q -n 2 tests/fuzz tests/wire tests/wasm/libc $(ARGS)
+
+kills: setup-dev ## kill -9 of the host at 200 random moments under load; ARGS are pytest's
+	MICROCLAW_KILLS=200 $(DEV)/python -m pytest -q tests/link/test_kill.py $(ARGS)
 
 wheel-check: setup-dev ## build the wheel, install it alone into an empty environment, run it there
 	rm -rf dist .venv-wheel
