@@ -1,6 +1,6 @@
 """What bench.link measures: the device plane alone, with credentials for N devices, and a raw TLS echo on its loop.
 
-Audio frames are echoed. Limits on rates are lifted: this is how fast it is, not what it grants.
+Audio frames are echoed. Limits on rates are lifted (but `--guarded`): this is how fast it is, not what it grants.
 """
 
 from __future__ import annotations
@@ -67,7 +67,9 @@ class RawEcho(asyncio.Protocol):
 async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--devices", type=int, default=1000)
-    devices: int = parser.parse_args().devices
+    parser.add_argument("--guarded", action="store_true", help="the limits that a host has without being told")
+    options = parser.parse_args()
+    devices: int = options.devices
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     async with AsyncExitStack() as stack:
@@ -89,7 +91,9 @@ async def main() -> None:
         )
         tokens = await asyncio.gather(*(identity.tokens.issue(f"bench-{n}") for n in range(devices)))
         meter = LinkMetrics(Metrics(), hub.depths)
-        server = LinkServer(hub, identity, limits=LIMITS, meter=meter, knows=lambda _: True)
+        server = LinkServer(
+            hub, identity, limits=LinkLimits() if options.guarded else LIMITS, meter=meter, knows=lambda _: True
+        )
         tls = identity.authority.server_context()
         await stack.enter_async_context(server.serving(Doorway(listener, tls)))
         loop = asyncio.get_running_loop()
