@@ -8,7 +8,7 @@ import sys
 
 from bench.report import as_json, as_table
 
-NAMES = ("wasm", "virtual", "deploy", "agent", "host", "store", "sentences", "link", "link_hostile")
+NAMES = ("wasm", "virtual", "deploy", "agent", "host", "store", "sentences", "link", "link_hostile", "link_lossy")
 
 
 def main() -> int:

@@ -158,13 +158,18 @@ class BareClient(DeviceClient):
 
 
 async def connect_device(
-    port: int, token: str, tls: ssl.SSLContext, kind: type[DeviceClient] = DeviceClient
+    port: int,
+    token: str,
+    tls: ssl.SSLContext,
+    kind: type[DeviceClient] = DeviceClient,
+    *,
+    address: str = "127.0.0.1",
 ) -> DeviceClient:
     """Connected, greeted, welcomed."""
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(WAIT_S):
         _, device = await loop.create_connection(
-            lambda: kind(token), "127.0.0.1", port, ssl=tls, server_hostname="localhost"
+            lambda: kind(token), address, port, ssl=tls, server_hostname="localhost"
         )
         await device.welcomed
     return device

@@ -68,6 +68,7 @@ async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--devices", type=int, default=1000)
     parser.add_argument("--guarded", action="store_true", help="the limits that a host has without being told")
+    parser.add_argument("--address", default="127.0.0.1", help="where to listen")
     options = parser.parse_args()
     devices: int = options.devices
     stop = asyncio.Event()
@@ -77,7 +78,7 @@ async def main() -> None:
         database = await stack.enter_async_context(Database.open(folder / "microclaw.db"))
         hub = await LinkHub.open(_parts(database))
         hubs.append(hub)
-        listener = stack.enter_context(tcp_listener("127.0.0.1", 0))
+        listener = stack.enter_context(tcp_listener(options.address, 0))
         identity = await HostIdentity.open(
             folder / "identity",
             database,
@@ -97,7 +98,7 @@ async def main() -> None:
         tls = identity.authority.server_context()
         await stack.enter_async_context(server.serving(Doorway(listener, tls)))
         loop = asyncio.get_running_loop()
-        raw = await loop.create_server(RawEcho, "127.0.0.1", 0, ssl=identity.authority.server_context())
+        raw = await loop.create_server(RawEcho, options.address, 0, ssl=identity.authority.server_context())
         bare = await stack.enter_async_context(_bare_aiohttp(identity.authority.server_context()))
         ready = {
             "pid": os.getpid(),
