@@ -37,6 +37,13 @@ REQUESTS: list[tuple[control.AnyRequest, bytes]] = [
     (control.Power("cut"), b'{"id":1,"op":"power","action":"cut"}\n'),
     (control.Fault("mute", 2), b'{"id":1,"op":"fault","name":"mute","count":2,"after_bytes":0}\n'),
     (control.Advance(600_000.0), b'{"id":1,"op":"advance","ms":600000.0}\n'),
+    (control.Link(), b'{"id":1,"op":"link"}\n'),
+    (control.LinkReset(), b'{"id":1,"op":"link_reset"}\n'),
+    (control.LinkEvent("button", {"pin": 0.0}), b'{"id":1,"op":"link_event","name":"button","data":{"pin":0.0}}\n'),
+    (
+        control.LinkTask("t1", "what is the time"),
+        b'{"id":1,"op":"link_task","task":"t1","input":"what is the time","kind":"agent","timeout_s":60}\n',
+    ),
 ]
 
 APP = control.AppRow("blink", "running", None, 8192, 120, 96, (2,), None)
