@@ -131,7 +131,8 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
             PRIMARY KEY (device_id, message_id)
         ) STRICT""",
         "CREATE INDEX link_applied_order ON link_applied (device_id, number)",
-    ),    (
+    ),
+    (
         # What devices told over the link, and when each was last there.
         """CREATE TABLE link_presence (
             device_id    TEXT PRIMARY KEY,
