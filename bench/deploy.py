@@ -14,7 +14,7 @@ from microclaw.boards import load_board
 from microclaw.cli.board_link import BoardLink
 from microclaw.cli.host_client import HostClient
 from microclaw.config import load_settings
-from microclaw.devices.calls import AppInstall, AppUninstall
+from microclaw.devices.calls import AppInstall, AppList, AppUninstall
 from microclaw.faces.board_process import VirtualBoardProcess
 from microclaw.faces.wasmachine import WasmachineFace
 from microclaw.wire import control
@@ -53,6 +53,7 @@ async def _install() -> tuple[float, float, float]:
         with tempfile.TemporaryDirectory() as locks:
             for n in range(RUNS + 1):
                 face = WasmachineFace(f"wasmachine://127.0.0.1:{port}", load_board("virtual"), lock_folder=Path(locks))
+                await face.call(AppList(), 30)  # both are measured on a connection that is open
                 loop = asyncio.get_running_loop()
                 began = loop.time()
                 await face.call(AppInstall("ballast", wasm), 30)
