@@ -9,9 +9,9 @@ from typing import Protocol
 
 from microclaw.boards.profile import BoardProfile
 from microclaw.models.scene import KnownApp, KnownDevice, Scene
+from microclaw.patterns.library import can_block
 from microclaw.store.apps import DesiredApp
 from microclaw.tools.target import Devices
-from microclaw.wasm.eventful import can_wait_in_main
 
 _WHO = """\
 You are microclaw, the agent of a host that looks after microcontroller boards. You act with tools and answer in the
@@ -61,7 +61,7 @@ class BoardSurroundings:
     """Scenes and system prompts from the registry and the apps this host wants on each device."""
 
     def __init__(
-        self, *, devices: Devices, apps: DesiredApps, can_wait_in_main: Callable[[], bool] = can_wait_in_main
+        self, *, devices: Devices, apps: DesiredApps, can_wait_in_main: Callable[[], bool] = can_block
     ) -> None:
         self._devices = devices
         self._apps = apps

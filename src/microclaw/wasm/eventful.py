@@ -165,11 +165,6 @@ def find_binaryen() -> Path | None:
     return Path(found).resolve() if found is not None else None
 
 
-def can_wait_in_main() -> bool:
-    """Whether programs that sleep in main can be built here."""
-    return find_binaryen() is not None
-
-
 def binaryen_identity() -> tuple[str, ...]:
     """What a cached build depends on besides the compiler; the file's own date stands for its version."""
     path = find_binaryen()
