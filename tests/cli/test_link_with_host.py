@@ -92,8 +92,16 @@ def test_a_board_that_shows_a_code_is_paired_by_it(board: StartBoard, ask: Run, 
         deadline = time.monotonic() + PATIENCE_S
         while not (code := _code(tmp_path / "board.stderr")) and time.monotonic() < deadline:
             time.sleep(PAUSE_S)
+        for words in (("device", "pair"), ("device", "list"), ("status",)):
+            waiting = ask(*words).out
+            assert "virtual at 127.0.0.1 shows a code, good for 1" in waiting
+            assert code not in waiting, "whoever types the code has seen the device"
+        listed = json.loads(ask("--json", "device", "pair").out)["pairings"]
+        assert [(row["address"], row["board"]) for row in listed] == [("127.0.0.1", "virtual")]
+        assert 0 < listed[0]["seconds_left"] <= 120
         assert ask("device", "pair", code, "--name", "shower").code == 0
         _until(ask, "shower", "connected")
+        assert "no device waits to be paired" in ask("device", "pair").out
     assert ask("device", "remove", "shower").code == 0
 
 

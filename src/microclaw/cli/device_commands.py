@@ -28,12 +28,16 @@ def register(app: typer.Typer) -> None:
 def list_devices(ctx: typer.Context) -> None:
     """List the devices."""
     options = invocation(ctx)
-    devices = options.host().get("/v1/devices")["devices"]
+    found = options.host().get("/v1/devices")
     if options.json:
-        options.document("devices", {"devices": devices})
+        options.document("devices", found)
         return
+    devices = found["devices"]
+    for line in link_commands.waiting_lines(found["pairings"]):
+        options.say(line)
     if not devices:
-        options.say("no devices yet. microclaw device add NAME --wasmachine HOST:PORT, or microclaw up --virtual 1")
+        if not found["pairings"]:
+            options.say("no devices yet. microclaw device add NAME --wasmachine HOST:PORT, or microclaw up --virtual 1")
         return
     rows = [
         (d["name"], d["board"], ", ".join(d["labels"]), _link_state(d["link"]), " ".join(d["faces"])) for d in devices

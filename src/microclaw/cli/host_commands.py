@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from microclaw.cli.invocation import invocation
+from microclaw.cli.link_commands import waiting_lines
 
 DEFAULT_PORT = 8080
 
@@ -60,6 +61,8 @@ def status(ctx: typer.Context) -> None:
     terminal.row("host", f"running (pid {found['pid']}), up {found['up_s']:.0f} s, {found['rss_mb']:.0f} MB")
     terminal.row("api", found["http"] or "only the control socket")
     terminal.row("link", _link_line(found["link"]))
+    for line in waiting_lines((found["link"] or {}).get("waiting", ())):
+        terminal.row("pairing", line)
     terminal.row("model", found["model"])
     for device in found["devices"]:
         apps = ", ".join(device["apps"]) or "no programs"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from microclaw.cli.invocation import invocation
+from microclaw.cli.invocation import Invocation, invocation
 
 
 def register(app: typer.Typer, group: typer.Typer) -> None:
@@ -21,17 +22,40 @@ def register(app: typer.Typer, group: typer.Typer) -> None:
 
 def pair(
     ctx: typer.Context,
-    code: Annotated[str, typer.Argument(help="The 6 digits that the device shows.")],
+    code: Annotated[str | None, typer.Argument(help="The 6 digits that the device shows; none: who waits.")] = None,
     name: Annotated[str | None, typer.Option("--name", help="What to call it.")] = None,
 ) -> None:
-    """Let the device that shows CODE in; with -d NAME it is that known device."""
+    """Let the device that shows CODE in; with -d NAME it is that known device. Without CODE: list who waits."""
     options = invocation(ctx)
+    if code is None:
+        _list_waiting(options)
+        return
     body = {"code": code, "name": name, "device": options.device}
     device = options.host().post("/v1/devices/pair", body)
     if options.json:
         options.document("device", device)
     else:
         options.say(f"{device['name']} is paired ({device['title']}). Try: microclaw device show {device['name']}")
+
+
+def waiting_lines(pairings: Iterable[dict[str, Any]]) -> list[str]:
+    """Devices that wait to be paired, one a line. Their codes are theirs to show."""
+    return [
+        f"{found['board']} at {found['address']} shows a code, good for {found['seconds_left']} s: "
+        "microclaw device pair CODE"
+        for found in pairings
+    ]
+
+
+def _list_waiting(options: Invocation) -> None:
+    found = options.host().get("/v1/pairings")
+    if options.json:
+        options.document("pairings", found)
+        return
+    for line in waiting_lines(found["pairings"]):
+        options.line(line)
+    if not found["pairings"]:
+        options.say("no device waits to be paired. What a new one needs: microclaw device provision NAME")
 
 
 def label(

@@ -13,7 +13,7 @@ from microclaw.policy.gate import Permission
 from microclaw.web.calls import call_from, result_value
 from microclaw.web.parts import HostParts
 from microclaw.web.stream import evidence_object
-from microclaw.web.views import device_object
+from microclaw.web.views import device_object, pairing_objects
 
 PRINCIPAL = "owner"  # whoever may open the 0600 socket
 ACTING = frozenset({"gpio.set", "pwm.set", "apps.request", "apps.start", "apps.stop", "apps.undo", "device.restart"})
@@ -67,9 +67,12 @@ def device_router(parts: HostParts) -> APIRouter:
 def _route_entries(router: APIRouter, parts: HostParts) -> None:
     devices = parts.devices
 
-    @router.get("", summary="Every device")
+    @router.get("", summary="Every device, and those that wait to be paired")
     async def list_devices() -> dict[str, Any]:
-        return {"devices": [device_object(device, parts.link) for device in devices.list()]}
+        return {
+            "devices": [device_object(device, parts.link) for device in devices.list()],
+            "pairings": pairing_objects(parts.link) if parts.link is not None else [],
+        }
 
     @router.post("", status_code=201, summary="Add a device by its faces")
     async def add_device(body: DeviceBody) -> dict[str, Any]:

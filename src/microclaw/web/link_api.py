@@ -12,7 +12,7 @@ from microclaw.errors import ConfigError
 from microclaw.faces.link.plane import DevicePlane
 from microclaw.policy.gate import Permission
 from microclaw.web.parts import HostParts
-from microclaw.web.views import device_object
+from microclaw.web.views import device_object, pairing_objects
 
 PRINCIPAL = "owner"  # whoever may open the 0600 socket
 
@@ -50,7 +50,8 @@ class NotifyBody(BaseModel):
 
 
 def link_router(parts: HostParts) -> APIRouter:
-    router = APIRouter(prefix="/v1/devices", tags=["devices"])
+    outer = APIRouter(tags=["devices"])
+    router = APIRouter(prefix="/v1/devices")
 
     def link() -> DevicePlane:
         if parts.link is None:
@@ -83,6 +84,10 @@ def link_router(parts: HostParts) -> APIRouter:
             "qr": await asyncio.to_thread(made.qr) if body.qr else None,
         }
 
+    @outer.get("/v1/pairings", summary="Devices that show a code and wait for a person; never the codes")
+    async def pairings() -> dict[str, Any]:
+        return {"pairings": pairing_objects(link())}
+
     @router.post("/{name}/revoke", summary="Nothing that the device has opens anything any more")
     async def revoke(name: str) -> dict[str, Any]:
         check(f"revoke {name}")
@@ -100,4 +105,5 @@ def link_router(parts: HostParts) -> APIRouter:
         noted = await link().notify(name, body.text, speak=body.speak, expires_s=body.expires_s)
         return {"device": parts.devices.get(name).name, "state": noted}
 
-    return router
+    outer.include_router(router)
+    return outer

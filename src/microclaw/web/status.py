@@ -17,6 +17,7 @@ from microclaw.devices.registry import Registry
 from microclaw.faces.link.plane import DevicePlane
 from microclaw.models.offline import warm_up
 from microclaw.models.protocol import Model
+from microclaw.web.views import pairing_objects
 
 OFFLINE = "offline"
 
@@ -80,6 +81,7 @@ class HostStatus:
             "address": self._link.address,
             "connected": sorted(self._link.hub.parts.name_of(link.link_id) for link in self._link.hub.online),
             "pairing": len(self._link.pending),
+            "waiting": pairing_objects(self._link),
         }
 
 

@@ -34,6 +34,12 @@ def device_object(device: Device, plane: DevicePlane | None) -> dict[str, Any]:
     }
 
 
+def pairing_objects(plane: DevicePlane) -> list[dict[str, Any]]:
+    """Who shows a code and waits, the oldest first. Not the codes: to type one proves to have seen the device."""
+    desk = plane.identity.desk
+    return [{"address": p.address, "board": p.board, "seconds_left": desk.left_s(p)} for p in desk.pending]
+
+
 def keeps_programs(device: Device) -> bool:
     """Whether its programs go over the link, into its own flash."""
     faces = [face for face in device.faces if isinstance(face, LinkFace)]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import math
 import re
 from collections import OrderedDict, deque
 from collections.abc import Callable
@@ -104,6 +105,10 @@ class PairingDesk:
         """Devices that wait now, the oldest first."""
         self._drop_expired()
         return tuple(self._pending.values())
+
+    def left_s(self, pending: PendingPairing) -> int:
+        """How long its code is still good, in whole seconds."""
+        return max(0, math.ceil(pending.expires_s - self._clock_s()))
 
     async def request(
         self, address: str, board: str, *, csr: bytes | None, token_wanted: bool, secret: str | None
