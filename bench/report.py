@@ -11,20 +11,29 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One figure; `goal` is the most it may be, None where it is only reported."""
+    """One figure; `goal` is the most it may be (the least, where `at_least`), None where it is only reported."""
 
     name: str
     value: float
     unit: str
     goal: float | None = None
+    at_least: bool = False
 
     @property
     def ok(self) -> bool:
-        return self.goal is None or self.value <= self.goal
+        if self.goal is None:
+            return True
+        return self.value >= self.goal if self.at_least else self.value <= self.goal
 
 
 def median(samples: Sequence[float]) -> float:
     return statistics.median(samples)
+
+
+def percentile(samples: Sequence[float], share: int) -> float:
+    """The sample that `share` percent of them do not pass."""
+    ordered = sorted(samples)
+    return ordered[min(len(ordered) - 1, len(ordered) * share // 100)]
 
 
 def paired_ratio(subject: Callable[[], float], baseline: Callable[[], float], runs: int) -> tuple[float, float, float]:
@@ -46,8 +55,10 @@ def as_json(bench: str, metrics: Sequence[Metric]) -> str:
 
 
 def as_table(bench: str, metrics: Sequence[Metric]) -> str:
-    rows = [f"{bench}"]
+    rows = [bench]
+    width = max((len(m.name) for m in metrics), default=0)
     for m in metrics:
-        goal = "" if m.goal is None else f"goal <= {m.goal:g} {m.unit}  {'ok' if m.ok else 'MISSED'}"
-        rows.append(f"  {m.name:<44} {m.value:>10.3f} {m.unit:<6} {goal}")
+        sign = ">=" if m.at_least else "<="
+        goal = "" if m.goal is None else f"goal {sign} {m.goal:g} {m.unit}  {'ok' if m.ok else 'MISSED'}"
+        rows.append(f"  {m.name:<{width}} {m.value:>10.3f} {m.unit:<6} {goal}".rstrip())
     return "\n".join(rows)

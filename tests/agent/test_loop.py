@@ -11,7 +11,7 @@ from tests.agent.conftest import MakeAgent, Workshop
 from microclaw.agent.events import Answer
 from microclaw.bus.events import Inbound, Step
 from microclaw.errors import ModelError
-from microclaw.models.protocol import AssistantReply, ModelReply, ModelRequest, UserText
+from microclaw.models.protocol import AssistantReply, ModelReply, ModelRequest, OnText, UserText
 from microclaw.models.scripted import ScriptedModel, call, say
 from microclaw.store.journal import EffectKey
 
@@ -162,7 +162,7 @@ async def test_a_listener_that_leaves_ends_the_wait_for_the_model(make_agent: Ma
     class Silent(ScriptedModel):
         asked = asyncio.Event()
 
-        async def respond(self, request: ModelRequest) -> ModelReply:
+        async def respond(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
             if self.asked.is_set():
                 return await super().respond(request)
             self.asked.set()

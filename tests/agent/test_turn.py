@@ -14,7 +14,7 @@ from microclaw.agent.turn import TurnLimits
 from microclaw.apps.verify import NO_READ_BACK
 from microclaw.bus.events import Evidence, Step
 from microclaw.errors import ModelError
-from microclaw.models.protocol import ModelReply, ModelRequest, ToolCall, ToolReturn, Usage
+from microclaw.models.protocol import ModelReply, ModelRequest, OnText, ToolCall, ToolReturn, Usage
 from microclaw.models.scripted import call, say
 
 
@@ -162,7 +162,7 @@ async def test_a_model_slower_than_the_turn_is_given_up(make_agent: MakeAgent) -
         async def warm_up(self) -> None:
             pass
 
-        async def respond(self, request: ModelRequest) -> ModelReply:
+        async def respond(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
             await asyncio.Event().wait()
             raise AssertionError
 

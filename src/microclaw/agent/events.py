@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from microclaw.bus.events import Evidence, Step
 from microclaw.models.protocol import Usage
@@ -27,8 +27,37 @@ class Action:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolRun:
+    """A tool call of the turn began or ended, for those who show activity and no steps."""
+
+    name: str
+    state: Literal["started", "done", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalAsked:
+    """The turn waits for a yes or a no; `detail` shows exactly what would happen, a line each."""
+
+    approval_id: str
+    text: str
+    detail: tuple[str, ...]
+    expires_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalSettled:
+    """The turn goes on: somebody decided, wherever that was, or the time was over."""
+
+    approval_id: str
+    outcome: Literal["approved", "declined", "expired"]
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
-    """The end of a turn. `error_code` is set when the turn could not do what was asked (errors.py codes)."""
+    """The end of a turn. `error_code` is set when the turn could not do what was asked (errors.py codes).
+
+    `outbound_id` is its place in the outbox: who has delivered it says so (agent.mail).
+    """
 
     text: str
     actions: tuple[Action, ...] = ()
@@ -36,6 +65,7 @@ class Answer:
     usage: Usage = Usage()
     error_code: str | None = None
     next_step: str | None = None
+    outbound_id: int | None = None
 
 
-TurnEvent: TypeAlias = Step | Delta | Answer
+TurnEvent: TypeAlias = Step | Delta | ToolRun | ApprovalAsked | ApprovalSettled | Answer

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 Stage: TypeAlias = Literal[
-    "intent", "plan", "code", "model", "tool", "compile", "check", "try", "deploy", "verify", "undo", "asks", "sorry"
-]
+    "intent", "plan", "code", "model", "tool", "compile", "check", "try", "approve", "deploy", "verify", "undo", "asks",
+    "sorry",
+]  # fmt: skip
 EvidenceKind: TypeAlias = Literal["counted", "reported", "accepted"]
 
 
@@ -53,11 +54,28 @@ Report: TypeAlias = Callable[[Step], None]
 
 
 @dataclass(frozen=True, slots=True)
+class Attachment:
+    """What came with a message: a photo, a voice note, a file; `data` is what the channel fetched."""
+
+    kind: Literal["image", "voice", "file"]
+    media_type: str
+    data: bytes = field(repr=False)
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Inbound:
-    """A person's message as a channel took it in. `chat_id` names the conversation within its channel."""
+    """A person's message as a channel took it in. `chat_id` names the conversation within its channel.
+
+    `principal` is who may do things here (policy.people); `key` is the channel's own id of the message: the same key
+    comes in once. `origin` tells a person's words from a schedule's or the heartbeat's.
+    """
 
     channel: str
     chat_id: str
     text: str
     principal: str = "owner"
     device: str | None = None
+    attachments: tuple[Attachment, ...] = ()
+    key: str | None = None
+    origin: Literal["person", "schedule", "heartbeat", "device"] = "person"

@@ -12,7 +12,16 @@ from collections.abc import Sequence
 from microclaw.models import acting, managing, programs, rules
 from microclaw.models.deploying import seconds
 from microclaw.models.places import pads_to_pins, split_device
-from microclaw.models.protocol import AssistantReply, Message, ModelReply, ModelRequest, ToolCall, ToolReturn, UserText
+from microclaw.models.protocol import (
+    AssistantReply,
+    Message,
+    ModelReply,
+    ModelRequest,
+    OnText,
+    ToolCall,
+    ToolReturn,
+    UserText,
+)
 from microclaw.models.quantities import normalize_quantities
 from microclaw.models.reply import Act, CannotDo, Decision, Found, Say, Situation, read_return
 from microclaw.models.scene import Scene
@@ -47,8 +56,8 @@ class OfflineModel:
     async def aclose(self) -> None:
         pass
 
-    async def respond(self, request: ModelRequest) -> ModelReply:
-        """The next step of the turn: a tool call while one is needed, else the answer."""
+    async def respond(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
+        """The next step of the turn: a tool call while one is needed, else the answer, which comes at once."""
         began = time.perf_counter()
         decision = _decide(request)
         took_ms = max(1.0, (time.perf_counter() - began) * 1000)
@@ -65,6 +74,8 @@ class OfflineModel:
                     code_origin=decision.code_origin,
                 )
             case Say():
+                if on_text is not None:
+                    on_text(decision.text)
                 return ModelReply(decision.text, note=note, failed_code=decision.code, next_step=decision.next_step)
 
 

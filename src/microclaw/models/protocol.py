@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
+from microclaw.config import ModelTask
 from microclaw.models.scene import Scene
 
 
@@ -36,8 +38,17 @@ class ToolCall:
 
 
 @dataclass(frozen=True, slots=True)
+class Image:
+    """A picture for a model that can see; `data` in the form that `media_type` names."""
+
+    media_type: str
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class UserText:
     text: str
+    images: tuple[Image, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +67,23 @@ class ToolReturn:
     failed: bool = False
 
 
+OnText: TypeAlias = Callable[[str], None]
 Message: TypeAlias = UserText | AssistantReply | ToolReturn
 
 
 @dataclass(frozen=True, slots=True)
 class ModelRequest:
+    """`system` and `tools` stay the same from turn to turn, so that a provider may cache them; `situation` (memory,
+    what runs where) changes and comes after them. `task` picks a model where the settings name one for it.
+    """
+
     system: str
     messages: tuple[Message, ...]
     tools: tuple[ToolSpec, ...]
     max_tokens: int = 4096
-    scene: Scene | None = None  # what `system` says in words, for a model that reads no prose
+    scene: Scene | None = None  # what `situation` says in words, for a model that reads no prose
+    situation: str = ""
+    task: ModelTask = "chat"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +115,8 @@ class Model(Protocol):
     async def warm_up(self) -> None:
         """Load what the first request would have to load; it may be called from the background, or never."""
 
-    async def respond(self, request: ModelRequest) -> ModelReply: ...
+    async def respond(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
+        """The whole reply; `on_text` is given the pieces of its text as they come, where the service streams."""
 
     async def aclose(self) -> None:
         """Close its connections."""

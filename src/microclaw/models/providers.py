@@ -18,6 +18,7 @@ from microclaw.models.protocol import (
     Message,
     ModelReply,
     ModelRequest,
+    OnText,
     ToolCall,
     ToolReturn,
     ToolSpec,
@@ -60,7 +61,7 @@ class _DirectModel:
                 next_step="pip install 'microclaw[models]', then start the host again",
             ) from exc
 
-    async def respond(self, request: ModelRequest) -> ModelReply:
+    async def respond(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
         """One request, no retry; ModelError names the fault and what to do."""
         model = await self._ready()
         from pydantic_ai.direct import model_request

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
 from microclaw.errors import ModelError
-from microclaw.models.protocol import ModelReply, ModelRequest, ToolCall, Usage
+from microclaw.models.protocol import ModelReply, ModelRequest, OnText, ToolCall, Usage
 
 Scripted: TypeAlias = ModelReply | Exception | Callable[[ModelRequest], ModelReply]
 
@@ -27,15 +28,19 @@ class ScriptedModel:
     async def aclose(self) -> None:
         pass
 
-    async def respond(self, request: ModelRequest) -> ModelReply:
-        """The next reply; ModelError when the script is over."""
+    async def respond(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
+        """The next reply, its text word by word; ModelError when the script is over."""
         self.requests.append(request)
         if not self._replies:
             raise ModelError(f"the script ended after {len(self.requests) - 1} replies", next_step="add a reply to it")
         reply = self._replies.pop(0)
         if isinstance(reply, Exception):
             raise reply
-        return reply(request) if callable(reply) else reply
+        said = reply(request) if callable(reply) else reply
+        if on_text is not None and said.text:
+            for piece in re.findall(r"\S*\s*", said.text):
+                on_text(piece)
+        return said
 
 
 def say(text: str, *, usage: Usage = Usage()) -> ModelReply:

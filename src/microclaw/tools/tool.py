@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic_core import PydanticCustomError
@@ -37,13 +37,27 @@ class Parameters(BaseModel):
         return values
 
 
+async def _nobody_to_ask(_text: str, _detail: Sequence[str]) -> None:
+    """The approval of a call that needs none."""
+
+
+Approve: TypeAlias = Callable[[str, Sequence[str]], Awaitable[None]]
+
+
 @dataclass(frozen=True, slots=True)
 class ToolContext:
-    """Who asks, which device is meant when the arguments name none, and where progress goes."""
+    """Who asks, which device is meant when the arguments name none, and where progress goes.
+
+    `approve(text, detail)` is for a tool that `previews`: it returns when the act may be done, at once where no
+    approval is needed, and raises PermissionRefused on a no. `channel` and `chat_id` are where the person is.
+    """
 
     principal: str
     report: Report
     device: str | None = None
+    channel: str = "terminal"
+    chat_id: str = "terminal"
+    approve: Approve = _nobody_to_ask
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +78,9 @@ class Tool(Generic[P]):
     permission: Permission
     effect: Effect
     run: Callable[[P, ToolContext], Awaitable[ToolOutput]]
+    foreign: bool = False  # its result may hold a stranger's words (a page, a log, a device's name)
+    previews: bool = False  # it calls context.approve itself, once it can show exactly what would happen
+    skill: str | None = None  # offered only while this skill is active
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +92,7 @@ class ToolResult:
     evidence: tuple[Evidence, ...] = ()
     error_code: str | None = None
     next_step: str | None = None
+    foreign: bool = False  # holds a stranger's words: what follows in the turn is asked for
     detail: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -96,6 +96,17 @@ class LinkClient:
         if self._thread.is_alive() and threading.current_thread() is not self._thread:
             self._thread.join(JOIN_S)
 
+    def goodbye(self, reason: str, timeout_s: float) -> None:
+        """The board is switched off in order: `bye`, then 1001; waits until that is out, and connects no more."""
+        gone = threading.Event()
+
+        def over() -> None:
+            self._over = True
+            gone.set()
+
+        self.post(lambda: self.leave(CloseCode.SHUTTING_DOWN, reason, over, retry_after_s=None), must=True)
+        gone.wait(timeout_s)
+
     @property
     def is_over(self) -> bool:
         return self._over
@@ -168,14 +179,15 @@ class LinkClient:
         """End the present connection; the board comes back later."""
         (self._pairing or self.session).close(code, reason)
 
-    def leave(self, code: int, reason: str, then: Callable[[], None]) -> None:
+    def leave(self, code: int, reason: str, then: Callable[[], None], *, retry_after_s: int | None = 0) -> None:
         """End the connection in order, then do it: what was sent before has arrived, or never will."""
         if self._socket is None:
             self._carry_out(self.session)  # the answer is kept first: the power goes in `then`
             then()
         else:
             self._then = then
-            self.session.close(code, reason, retry_after_s=0)
+            (self._pairing or self.session).close(code, reason, retry_after_s=retry_after_s)
+            self._carry_out(self._pairing or self.session)
 
     def paired(self) -> None:
         """The credential is in flash: come back with it."""

@@ -28,6 +28,7 @@ from microclaw.wire.link.frame import CloseCode
 from microclaw.wire.link.messages import AnyMessage, AppState, Event, Hello, Software, Telemetry, ValueMap
 
 MAX_REASON_CHARS: Final = 400
+GOODBYE_S: Final = 1.0
 
 
 class LinkDoor:
@@ -67,7 +68,10 @@ class LinkDoor:
             boot.end()
 
     def close(self) -> None:
-        """The process ends, which to the host is a power cut."""
+        """The process ends as it was asked to: the host hears of it."""
+        boot = self._boot
+        if boot is not None and boot.state.name in ("connected", "pairing"):
+            boot.client.goodbye("switched off", GOODBYE_S)
         self.power_cut()
 
     def restart(self) -> None:

@@ -33,8 +33,16 @@ MAX_UNSENT_BYTES: Final = 65_536
 """The lanes keep what is beyond: they know what may be dropped."""
 MAX_ANSWERS_BYTES: Final = 8 * 1_048_576
 MAX_REASON_BYTES: Final = 120
+_CLOSE_CODES: Final[dict[int, int]] = {1009: CloseCode.TOO_LARGE, 1002: CloseCode.MALFORMED, 1007: CloseCode.NOT_BINARY}
 _log = logging.getLogger(__name__)
 _log.addHandler(logging.NullHandler())
+
+
+class _Protocol(ClientProtocol):
+    """Fails a connection with the link's close codes where the library has its own (RFC 6455, 7.4.1)."""
+
+    def fail(self, code: int, reason: str = "") -> None:
+        super().fail(_CLOSE_CODES.get(int(code), code), reason)
 
 
 class LinkSocket:
@@ -197,7 +205,7 @@ def open_link(address: LinkAddress, tls: ssl.SSLContext | None, token: str | Non
 def _upgrade(connection: socket.socket, address: LinkAddress, token: str | None, deadline_s: float) -> ClientProtocol:
     limit = DEFAULT_LIMITS.message_bytes
     uri = parse_uri(address.url)
-    protocol = ClientProtocol(uri, subprotocols=[SUBPROTOCOL], max_size=limit + 1, logger=_log)
+    protocol = _Protocol(uri, subprotocols=[SUBPROTOCOL], max_size=limit + 1, logger=_log)
     request = protocol.connect()
     if token is not None:
         request.headers["Authorization"] = f"Bearer {token}"

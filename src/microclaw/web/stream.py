@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias, assert_never, get_args
+from typing import Any, Final, Literal, TypeAlias, TypeVar, assert_never, get_args
 
-from microclaw.agent.events import Action, Answer, Delta, TurnEvent
+from microclaw.agent.events import Action, Answer, ApprovalAsked, ApprovalSettled, Delta, ToolRun, TurnEvent
 from microclaw.bus.events import Edge, Evidence, EvidenceKind, Stage, Step
 from microclaw.errors import MicroclawError, ProtocolError
 from microclaw.models.protocol import Usage
 
 JsonObject: TypeAlias = dict[str, Any]
+_Word = TypeVar("_Word", bound=str)
+_TOOL_STATES: Final[tuple[Literal["started", "done", "failed"], ...]] = ("started", "done", "failed")
+_OUTCOMES: Final[tuple[Literal["approved", "declined", "expired"], ...]] = ("approved", "declined", "expired")
 
 MAX_LINE_BYTES = 4 << 20
 MAX_SHOWN_ARGUMENTS = 8 << 10  # of a tool call in an answer: a turn has at most 80 of them
@@ -56,6 +59,18 @@ def event_object(event: StreamEvent) -> JsonObject:
             return {"type": "step", **step_object(event)}
         case Delta(text):
             return {"type": "delta", "text": text}
+        case ToolRun(name, state):
+            return {"type": "tool", "name": name, "state": state}
+        case ApprovalAsked():
+            return {
+                "type": "approval",
+                "approval_id": event.approval_id,
+                "text": event.text,
+                "detail": list(event.detail),
+                "expires_s": event.expires_s,
+            }
+        case ApprovalSettled(approval_id, outcome):
+            return {"type": "approval_settled", "approval_id": approval_id, "outcome": outcome}
         case Answer():
             return {"type": "answer", **answer_object(event)}
         case Result(value):
@@ -101,6 +116,7 @@ def answer_object(answer: Answer) -> JsonObject:
         },
         "error": answer.error_code,
         "next": answer.next_step,
+        "outbound_id": answer.outbound_id,
     }
 
 
@@ -154,6 +170,14 @@ def _event_from(value: Mapping[str, Any]) -> StreamEvent:
             return _step_from(value)
         case "delta":
             return Delta(str(value["text"]))
+        case "tool":
+            return ToolRun(str(value["name"]), _one_of(value["state"], _TOOL_STATES))
+        case "approval":
+            detail = tuple(str(line) for line in value["detail"])
+            return ApprovalAsked(str(value["approval_id"]), str(value["text"]), detail, float(value["expires_s"]))
+        case "approval_settled":
+            outcome = _one_of(value["outcome"], _OUTCOMES)
+            return ApprovalSettled(str(value["approval_id"]), outcome)
         case "answer":
             return answer_from(value)
         case "result":
@@ -193,7 +217,15 @@ def answer_from(value: Mapping[str, Any]) -> Answer:
         usage=Usage(int(usage["input_tokens"]), int(usage["output_tokens"]), None if cost is None else float(cost)),
         error_code=_text_or_none(value["error"]),
         next_step=_text_or_none(value["next"]),
+        outbound_id=value.get("outbound_id"),
     )
+
+
+def _one_of(value: str, allowed: tuple[_Word, ...]) -> _Word:
+    for word in allowed:
+        if word == value:
+            return word
+    raise ValueError(f"{value!r} is none of {allowed}")
 
 
 def _evidence_from(value: Mapping[str, Any]) -> Evidence:

@@ -36,9 +36,11 @@ NEWER = cbor2.dumps({"v": 2, "type": "ui_state", "id": bytes(16), "ts": 0, "body
         (control(encode(Envelope(bytes(16), Telemetry(0, 0, ())))), 4400, "unexpected_message"),
         (notify(9), 4400, "sequence_gap"),
         (control(bytes(16_385)), 4413, "too_large"),
+        (control(bytes(16_386)), 4413, None),  # the WebSocket library's own limit
+        (b"\x01" + bytes(1_000_000), 4413, None),
         (b"\x03" + bytes(2_049), 4413, "too_large"),
     ],
-    ids=["text", "empty", "garbage", "indefinite", "version", "direction", "gap", "control size", "audio size"],
+    ids=["text", "empty", "garbage", "indefinite", "version", "direction", "gap", "control size", "over the socket's", "huge", "audio size"],
 )
 def test_a_breach_ends_the_connection_with_its_code(
     start_board: StartBoard, host: ScriptedHost, tmp_path: Path, message: bytes | str, code: int, reason: str | None

@@ -25,6 +25,7 @@ from microclaw.wire.link.codec import encode
 from microclaw.wire.link.heartbeat import Clock
 from microclaw.wire.link.messages import (
     AnyMessage,
+    Bye,
     Call,
     Envelope,
     Event,
@@ -91,6 +92,7 @@ class DeviceLink:
         self._answers: dict[bytes, asyncio.Future[Result]] = {}
         self._acks: list[tuple[int, asyncio.Future[None]]] = []
         self._sent: set[bytes] = set()
+        self._bye: str | None = None  # what it said when it went
         self._boot_id: bytes | None = None  # while it is here
         self._last_boot_id: bytes | None = None
         self._boot_ms = 0.0
@@ -177,6 +179,7 @@ class DeviceLink:
             was_here, self._boot_id = self._boot_id, None
             if was_here is not None:
                 code, reason = wire.end
+                reason = reason if self._bye is None else f"bye: {self._bye}"
                 self._parts.publish(DeviceLeft(self._name, self._now_ms, self.face_id, code, reason))
                 await self.note_presence()
 
@@ -190,6 +193,7 @@ class DeviceLink:
 
     def ready(self, hello: Hello) -> None:
         assert self.wire is not None
+        self._bye = None
         if hello.boot_id != self._last_boot_id:
             self._boot_ms = self._parts.clock.now_ms()
         self._boot_id = self._last_boot_id = hello.boot_id
@@ -215,6 +219,8 @@ class DeviceLink:
                 self.log.add(LogLine(t_ms, source or None, text), n)
                 shown = source[:MAX_NAME_CHARS], n, text[:MAX_TEXT]
                 self._parts.publish(DeviceLog(self._name, self._now_ms, level, *shown))
+            case Bye(reason=reason):
+                self._bye = reason[:MAX_REASON_CHARS]
             case body:
                 _log.info("%s sent %s, which this host does nothing with", self._name, body.type)
 
