@@ -70,7 +70,7 @@ class LinkDoor:
     def close(self) -> None:
         """The process ends as it was asked to: the host hears of it."""
         boot = self._boot
-        if boot is not None and boot.state.name in ("connected", "pairing"):
+        if boot is not None:
             boot.client.goodbye("switched off", GOODBYE_S)
         self.power_cut()
 

@@ -40,7 +40,19 @@ NEWER = cbor2.dumps({"v": 2, "type": "ui_state", "id": bytes(16), "ts": 0, "body
         (b"\x01" + bytes(1_000_000), 4413, None),
         (b"\x03" + bytes(2_049), 4413, "too_large"),
     ],
-    ids=["text", "empty", "garbage", "indefinite", "version", "direction", "gap", "control size", "over the socket's", "huge", "audio size"],
+    ids=[
+        "text",
+        "empty",
+        "garbage",
+        "indefinite",
+        "version",
+        "direction",
+        "gap",
+        "control size",
+        "over the socket's",
+        "huge",
+        "audio size",
+    ],
 )
 def test_a_breach_ends_the_connection_with_its_code(
     start_board: StartBoard, host: ScriptedHost, tmp_path: Path, message: bytes | str, code: int, reason: str | None

@@ -1,0 +1,54 @@
+"""A board that is switched off in order says so; one that is cut off does not."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+from tests.virtual.conftest import TIMEOUT_S, StartBoard
+from tests.virtual.link.conftest import ScriptedHost
+
+from microclaw.wire.link.messages import Bye, Event
+
+
+def test_a_terminated_board_says_bye_and_closes_1001(
+    start_board: StartBoard, host: ScriptedHost, tmp_path: Path
+) -> None:
+    board = start_board("--serial", "none", "--flash", str(tmp_path), *host.options)
+    host.wait(lambda: host.is_connected)
+    board.process.send_signal(signal.SIGTERM)
+    said = host.wait_for(Bye, lambda bye: bye.reason != "paired")
+    assert (said.reason, said.retry_after_s) == ("switched off", None)
+    host.wait(lambda: (1001, "switched off") in host.closes)
+    assert board.process.wait(TIMEOUT_S) == 0
+    assert len(host.certificates) == 2, "one connection to pair, one to work: it did not come back"
+
+
+def test_a_board_that_pairs_takes_its_leave_too(start_board: StartBoard, host: ScriptedHost, tmp_path: Path) -> None:
+    host.confirm = False
+    board = start_board("--serial", "none", "--flash", str(tmp_path), *host.options)
+    host.wait(lambda: host.heard)
+    board.process.send_signal(signal.SIGTERM)
+    host.wait(lambda: host.closes)
+    assert host.closes[0][0] == 1001
+    assert board.process.wait(TIMEOUT_S) == 0
+
+
+def test_a_terminated_board_without_a_host_ends_too(
+    start_board: StartBoard, host: ScriptedHost, tmp_path: Path
+) -> None:
+    options = host.options
+    host.close()
+    board = start_board("--serial", "none", "--flash", str(tmp_path), *options)
+    board.process.send_signal(signal.SIGTERM)
+    assert board.process.wait(TIMEOUT_S) == 0
+
+
+def test_a_terminated_board_loses_no_event(start_board: StartBoard, host: ScriptedHost, tmp_path: Path) -> None:
+    board = start_board("--serial", "none", "--flash", str(tmp_path), *host.options)
+    host.wait(lambda: host.is_connected)
+    board.control().raw(b'{"id":1,"op":"link_event","name":"button","data":{"pin":0}}')
+    board.process.send_signal(signal.SIGTERM)
+    assert board.process.wait(TIMEOUT_S) == 0
+    start_board("--serial", "none", "--flash", str(tmp_path), *host.options)
+    host.wait_for(Event, lambda event: event.name == "button")
