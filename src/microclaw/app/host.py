@@ -6,55 +6,35 @@ import asyncio
 import logging
 import secrets
 import socket
-import time
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from microclaw import __version__
 from microclaw.agent.context import BoardSurroundings
 from microclaw.agent.loop import AgentLoop
 from microclaw.agent.tries import latest_tries
-from microclaw.apps.catalogue import Catalogue
-from microclaw.apps.deploy import Deployer
-from microclaw.apps.explore import Explorer
-from microclaw.apps.keeper import Keeper
+from microclaw.app.clock import now_ms
+from microclaw.app.device_plane import announce, device_listener, device_plane, link_parts
+from microclaw.app.programs import Apps, build_apps, warm_compiler
 from microclaw.apps.ledger import Ledger
 from microclaw.apps.live import change_publisher
-from microclaw.apps.placement import Placement
-from microclaw.apps.ports import Compile
-from microclaw.apps.standby import Standby
-from microclaw.apps.trial import try_image
-from microclaw.apps.undo import Undo
 from microclaw.boards import load_board
 from microclaw.bus.bus import Bus
-from microclaw.bus.events import Step
 from microclaw.config import Settings
-from microclaw.devices.identity.host_names import lan_names
-from microclaw.devices.link_meter import LinkMetrics
 from microclaw.devices.registry import Registry
-from microclaw.errors import ConfigError
-from microclaw.faces.discovery import announced, announcement_of
-from microclaw.faces.link.device_link import LinkParts
 from microclaw.faces.link.hub import LinkHub, LinkNames
-from microclaw.faces.link.limits import LinkLimits
-from microclaw.faces.link.message_ids import new_message_id
-from microclaw.faces.link.plane import DevicePlane, SystemClock
+from microclaw.faces.link.plane import DevicePlane
 from microclaw.faces.open import open_face
 from microclaw.metrics import Metrics
 from microclaw.models.choose import choose_model
 from microclaw.models.protocol import Model
-from microclaw.policy.gate import Gate
 from microclaw.store.apps import AppTable
 from microclaw.store.database import Database
 from microclaw.store.devices import DeviceTable
 from microclaw.store.journal import Journal
-from microclaw.store.link_events import LinkEventTable
-from microclaw.store.links import LinkTable
 from microclaw.store.sessions import SessionFiles
 from microclaw.tools.build import build_toolbox
-from microclaw.wasm import BuildCache, build_glue, compile_module, find_toolchain, read_module
 from microclaw.web.apis import control_app, people_app
 from microclaw.web.jobs import Jobs
 from microclaw.web.live_feed import LiveFeed
@@ -91,19 +71,19 @@ async def running_host(settings: Settings) -> AsyncIterator[Host]:
         control = stack.enter_context(unix_listener(settings.control_socket))
         people, http = _people_listener(settings, stack)
         bus = await stack.enter_async_context(Bus())
-        device_listener = _device_listener(settings, stack)
+        listener = device_listener(settings, stack)
         names = LinkNames()
-        hub = await LinkHub.open(_link_parts(database, names, bus))
+        hub = await LinkHub.open(link_parts(database, names, bus))
         devices = names.devices = await stack.enter_async_context(_registry(settings, bus, database, hub))
         group = await stack.enter_async_context(asyncio.TaskGroup())
         metrics, live = Metrics(), LiveFeed(secrets.token_hex(4))
         link = None
-        if device_listener is not None:
-            plane = _device_plane(settings, hub, devices, database, device_listener, metrics, bus)
+        if listener is not None:
+            plane = device_plane(settings, hub, devices, database, listener, metrics, bus)
             link = await stack.enter_async_context(plane)
-            await _announce(device_listener, link, stack, group)
+            await announce(listener, link, stack, group)
         completed = change_publisher(devices, bus.publish, now_ms)
-        apps = _build_apps(settings, devices, Ledger(AppTable(database), completed=completed))
+        apps = build_apps(settings, devices, Ledger(AppTable(database), completed=completed))
         agent = await stack.enter_async_context(_agent(settings, model, devices, apps, database, link))
         jobs = Jobs(group, settings.limits)
         status = HostStatus(
@@ -130,7 +110,7 @@ async def running_host(settings: Settings) -> AsyncIterator[Host]:
         await stack.enter_async_context(apps.standby)  # after the doors: its board's start must not delay them
         looking_after = group.create_task(_look_after(agent, apps), name="look after devices")
         stack.callback(looking_after.cancel)
-        warming = group.create_task(_warm_compiler(settings), name="build the C library")
+        warming = group.create_task(warm_compiler(settings), name="build the C library")
         stack.callback(warming.cancel)
         stack.push_async_callback(jobs.drain)  # first of all on the way out: what had started may end
         if link is not None:
@@ -138,52 +118,11 @@ async def running_host(settings: Settings) -> AsyncIterator[Host]:
         yield Host(settings, devices, model, http, link.address if link is not None else None)
 
 
-@dataclass(frozen=True, slots=True)
-class _Apps:
-    """The parts of the apps stage, joined."""
-
-    ledger: Ledger
-    compile: Compile
-    standby: Standby
-    deployer: Deployer
-    explorer: Explorer
-    undo: Undo
-    catalogue: Catalogue
-    keeper: Keeper
-    gate: Gate
-
-
-def _build_apps(settings: Settings, devices: Registry, ledger: Ledger) -> _Apps:
-    placement = Placement(ledger)
-    standby = Standby(load_board(TRIAL_BOARD))
-    compile_source = partial(compile_module, cache=BuildCache(settings.cache))
-    deployer = Deployer(
-        devices=devices,
-        ledger=ledger,
-        placement=placement,
-        compile=compile_source,
-        read_module=read_module,
-        try_image=partial(try_image, standby=standby),
-    )
-    explorer = Explorer(devices=devices, ledger=ledger)
-    return _Apps(
-        ledger=ledger,
-        compile=compile_source,
-        standby=standby,
-        deployer=deployer,
-        explorer=explorer,
-        undo=Undo(ledger=ledger, deployer=deployer, explorer=explorer),
-        catalogue=Catalogue(devices=devices, ledger=ledger),
-        keeper=Keeper(devices=devices, ledger=ledger, placement=placement, report=_log_step),
-        gate=Gate(),
-    )
-
-
 def _parts(
     settings: Settings,
     agent: AgentLoop,
     devices: Registry,
-    apps: _Apps,
+    apps: Apps,
     jobs: Jobs,
     database: Database,
     metrics: Metrics,
@@ -219,61 +158,6 @@ def _people_listener(settings: Settings, stack: AsyncExitStack) -> tuple[socket.
     return listener, f"http://{settings.http_host}:{listener.getsockname()[1]}"
 
 
-def _device_listener(settings: Settings, stack: AsyncExitStack) -> socket.socket | None:
-    """The device plane's socket, where one is wanted."""
-    if settings.link is None:
-        return None
-    host, port = settings.link.host, settings.link.port
-    return stack.enter_context(tcp_listener(host, port, next_step=f"microclaw up --link {host}:0, or --link off"))
-
-
-def _link_parts(database: Database, names: LinkNames, bus: Bus) -> LinkParts:
-    return LinkParts(
-        links=LinkTable(database, now_ms=now_ms, random_bytes=secrets.token_bytes),
-        events=LinkEventTable(database),
-        clock=SystemClock(),
-        new_id=new_message_id,
-        publish=bus.publish,
-        name_of=names.name_of,
-    )
-
-
-def _device_plane(
-    settings: Settings,
-    hub: LinkHub,
-    devices: Registry,
-    database: Database,
-    listener: socket.socket,
-    metrics: Metrics,
-    bus: Bus,
-) -> AbstractAsyncContextManager[DevicePlane]:
-    assert settings.link is not None
-    return DevicePlane.opened(
-        hub,
-        devices,
-        database,
-        folder=settings.identity,
-        listener=listener,
-        plain=settings.link.plain,
-        limits=LinkLimits(),
-        meter=LinkMetrics(metrics, hub.depths),
-        now_ms=now_ms,
-        publish=bus.publish,
-    )
-
-
-async def _announce(
-    listener: socket.socket, link: DevicePlane, stack: AsyncExitStack, group: asyncio.TaskGroup
-) -> None:
-    """Tell the LAN of a link that it can reach."""
-    host, port = listener.getsockname()[:2]
-    names = await asyncio.to_thread(lan_names)
-    fingerprint = link.identity.authority.fingerprint
-    announcement = announcement_of(host, port, names, ca_sha256=fingerprint, version=__version__)
-    if announcement is not None:
-        await stack.enter_async_context(announced(announcement, group))
-
-
 def _registry(settings: Settings, bus: Bus, database: Database, hub: LinkHub) -> Registry:
     return Registry(
         bus=bus,
@@ -286,7 +170,7 @@ def _registry(settings: Settings, bus: Bus, database: Database, hub: LinkHub) ->
 
 
 def _agent(
-    settings: Settings, model: Model, devices: Registry, apps: _Apps, database: Database, link: DevicePlane | None
+    settings: Settings, model: Model, devices: Registry, apps: Apps, database: Database, link: DevicePlane | None
 ) -> AgentLoop:
     tools = build_toolbox(
         devices=devices,
@@ -306,7 +190,7 @@ def _agent(
     )
 
 
-async def _look_after(agent: AgentLoop, apps: _Apps) -> None:
+async def _look_after(agent: AgentLoop, apps: Apps) -> None:
     """Settle what a crash left open, then keep the boards' programs where they are wanted."""
     for sentence in (*await agent.recover(), *await apps.deployer.recover()):
         _log.warning("left open by the last run: %s", sentence)
@@ -316,20 +200,3 @@ async def _look_after(agent: AgentLoop, apps: _Apps) -> None:
         except Exception:
             _log.exception("the keeper failed and goes on")
         await asyncio.sleep(KEEPER_PAUSE_S)
-
-
-async def _warm_compiler(settings: Settings) -> None:
-    """What every program links with, built before the first one asks; a compile reports what is wrong with it."""
-    try:
-        await build_glue(find_toolchain(), settings.cache)
-    except ConfigError as exc:
-        _log.warning("the C library is not built: %s", exc.message)
-
-
-def _log_step(step: Step) -> None:
-    _log.info("%s: %s", step.stage, step.text)
-
-
-def now_ms() -> int:
-    """Unix time."""
-    return time.time_ns() // 1_000_000

@@ -1,0 +1,1 @@
+"""What the agent knows beyond one turn: memory, skills, schedules."""
