@@ -41,6 +41,7 @@ class Effort:
     idle: int = 500
     handshakes: int = 400
     storm: int = 1_000
+    settle_s: float = 1.0
 
 
 def measure(effort: Effort | None = None) -> list[Metric]:
@@ -92,7 +93,7 @@ async def _measure(bench: Bench) -> list[Metric]:
         device.start_audio()
     found = await _round_trips(bench.effort, devices[0], plain[0], bare[0])
     found += await _throughput(bench, devices, plain, bare)
-    await _hang_up([*devices, *plain, *bare])
+    await _hang_up(bench, [*devices, *plain, *bare])
     found += await _idle_memory(bench)
     found += await _handshakes(bench)
     found += await _storm(bench)
@@ -186,7 +187,7 @@ async def _idle_memory(bench: Bench) -> list[Metric]:
     before_mb = bench.host.rss_mb()
     devices += await bench.devices(range(warm, warm + count))
     idle_kb = (bench.host.rss_mb() - before_mb) * 1000 / count
-    await _hang_up(devices)
+    await _hang_up(bench, devices)
     return [Metric("memory an idle device, all state", idle_kb, "KB", 60)]
 
 
@@ -197,7 +198,7 @@ async def _handshakes(bench: Bench) -> list[Metric]:
     devices = await bench.devices(range(count))
     took_s = time.perf_counter() - began
     cpu_ms = (bench.host.cpu_s() - cpu_s) / count * 1e3
-    await _hang_up(devices)
+    await _hang_up(bench, devices)
     return [
         Metric("handshakes a second", count / took_s, "1/s"),
         Metric("CPU a handshake", cpu_ms, "ms"),
@@ -209,7 +210,7 @@ async def _storm(bench: Bench) -> list[Metric]:
     count = bench.effort.storm
     devices = await bench.devices(range(count))
     cpu_s = bench.host.cpu_s()
-    await _hang_up(devices)
+    await _hang_up(bench, devices)
     began = time.perf_counter()
     back_s: list[float] = []
     tries = 0
@@ -237,12 +238,12 @@ async def _storm(bench: Bench) -> list[Metric]:
         Metric(f"storm of {count}: the host's CPU", bench.host.cpu_s() - cpu_s, "s"),
         Metric(f"storm of {count}: the host's memory", bench.host.rss_mb(), "MB"),
     ]
-    await _hang_up(devices)
+    await _hang_up(bench, devices)
     return metrics
 
 
-async def _hang_up(devices: Sequence[Messages]) -> None:
+async def _hang_up(bench: Bench, devices: Sequence[Messages]) -> None:
     for device in devices:
         device.transport.abort()
     gc.collect()
-    await asyncio.sleep(1)  # the host takes its leave of each
+    await asyncio.sleep(bench.effort.settle_s)  # the host takes its leave of each

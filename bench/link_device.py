@@ -27,6 +27,38 @@ def websocket_frame(message: bytes) -> bytes:
     return b"\x82" + length + bytes(4) + message
 
 
+def next_message(buffer: bytearray) -> tuple[int, bytes] | None:
+    """Take opcode and payload of the host's next WebSocket frame, once it is whole; hosts send them in one piece."""
+    if len(buffer) < 2:
+        return None
+    size, begin = buffer[1] & 0x7F, 2
+    if size == 126:
+        if len(buffer) < 4:
+            return None
+        size, begin = int.from_bytes(buffer[2:4], "big"), 4
+    if len(buffer) < begin + size:
+        return None
+    opcode, message = buffer[0] & 0x0F, bytes(buffer[begin : begin + size])
+    del buffer[: begin + size]
+    return opcode, message
+
+
+def upgrade_request(token: str) -> bytes:
+    return _UPGRADE.format(key="AAAAAAAAAAAAAAAAAAAAAA==", token=token).encode()
+
+
+def control_frame(body: AnyMessage, re: bytes | None = None) -> bytes:
+    payload = encode(Envelope(secrets.token_bytes(16), body, re=re))
+    return websocket_frame(encode_frame(FrameType.CONTROL, payload))
+
+
+def hello(boot_id: bytes) -> Hello:
+    return Hello(boot_id, Software("bench", "1"), "virtual", ("gpio.get",), secrets.token_bytes(8), 0, "power_on")
+
+
+START_AUDIO = StartAsr(1, "pcm16", 16_000, "button", 0)
+
+
 class Messages(asyncio.Protocol):
     """One connection; `expect` is a future that is done when so many more messages (or bytes, when raw) have come."""
 
@@ -77,8 +109,7 @@ class DeviceClient(Messages):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        request = _UPGRADE.format(key="AAAAAAAAAAAAAAAAAAAAAA==", token=self._token)
-        self.transport.write(request.encode())
+        self.transport.write(upgrade_request(self._token))
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
@@ -87,8 +118,7 @@ class DeviceClient(Messages):
 
     def opened(self) -> None:
         """The WebSocket is there: say hello."""
-        software = Software("bench", "1")
-        self.say(Hello(self.boot_id, software, "virtual", ("gpio.get",), secrets.token_bytes(8), 0, "power_on"))
+        self.say(hello(self.boot_id))
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -101,11 +131,10 @@ class DeviceClient(Messages):
                 self.got(1)
 
     def say(self, body: AnyMessage, re: bytes | None = None) -> None:
-        payload = encode(Envelope(secrets.token_bytes(16), body, re=re))
-        self.transport.write(websocket_frame(encode_frame(FrameType.CONTROL, payload)))
+        self.transport.write(control_frame(body, re))
 
     def start_audio(self) -> None:
-        self.say(StartAsr(1, "pcm16", 16_000, "button", 0))
+        self.say(START_AUDIO)
 
     def _upgraded(self) -> bool:
         head, found, rest = bytes(self._buffer).partition(b"\r\n\r\n")
@@ -119,18 +148,10 @@ class DeviceClient(Messages):
         return True
 
     def _next(self) -> bytes | None:
-        buffer = self._buffer
-        if len(buffer) < 2:
+        found = next_message(self._buffer)
+        if found is None:
             return None
-        size, begin = buffer[1] & 0x7F, 2
-        if size == 126:
-            if len(buffer) < 4:
-                return None
-            size, begin = int.from_bytes(buffer[2:4], "big"), 4
-        if len(buffer) < begin + size:
-            return None
-        opcode, message = buffer[0] & 0x0F, bytes(buffer[begin : begin + size])
-        del buffer[: begin + size]
+        opcode, message = found
         if opcode != 2:
             self.reason = f"the host closed: {int.from_bytes(message[:2], 'big')} {message[2:].decode()}"
             self.transport.abort()

@@ -1,6 +1,7 @@
 """What bench.link measures: the device plane alone, with credentials for N devices, and a raw TLS echo on its loop.
 
-Audio frames are echoed. Limits on rates are lifted (but `--guarded`): this is how fast it is, not what it grants.
+Audio frames are echoed, or answered by a stream of the host's own (`--paced`). Limits on rates are lifted (but
+`--guarded`): this is how fast it is, not what it grants.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import cast
 import uvloop
 from aiohttp import web
 
+from bench.paced_stream import PacedStream
 from microclaw.bus.live import DeviceConnected, LiveEvent
 from microclaw.devices.identity.host_identity import HostIdentity
 from microclaw.devices.identity.host_names import host_names
@@ -39,6 +41,7 @@ from microclaw.store.link_events import LinkEventTable
 from microclaw.store.links import LinkTable
 from microclaw.web.server import tcp_listener
 from microclaw.wire.link.actions import Hear
+from microclaw.wire.link.frame import FrameType, encode_frame
 from microclaw.wire.link.messages import TtsStart
 
 LIMITS = LinkLimits(
@@ -68,6 +71,7 @@ async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--devices", type=int, default=1000)
     parser.add_argument("--guarded", action="store_true", help="the limits that a host has without being told")
+    parser.add_argument("--paced", action="store_true", help="speak 50 frames a second to whom speaks, echo nothing")
     parser.add_argument("--address", default="127.0.0.1", help="where to listen")
     options = parser.parse_args()
     devices: int = options.devices
@@ -76,8 +80,10 @@ async def main() -> None:
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mc-bench-")))
         database = await stack.enter_async_context(Database.open(folder / "microclaw.db"))
-        hub = await LinkHub.open(_parts(database))
-        hubs.append(hub)
+        tasks = await stack.enter_async_context(asyncio.TaskGroup())
+        answering = _Answering(tasks, paced=options.paced)
+        hub = await LinkHub.open(_parts(database, answering))
+        answering.hub = hub
         listener = stack.enter_context(tcp_listener(options.address, 0))
         identity = await HostIdentity.open(
             folder / "identity",
@@ -99,7 +105,7 @@ async def main() -> None:
         await stack.enter_async_context(server.serving(Doorway(listener, tls)))
         loop = asyncio.get_running_loop()
         raw = await loop.create_server(RawEcho, options.address, 0, ssl=identity.authority.server_context())
-        bare = await stack.enter_async_context(_bare_aiohttp(identity.authority.server_context()))
+        bare = await stack.enter_async_context(_bare_aiohttp(identity.authority.server_context(), paced=options.paced))
         ready = {
             "pid": os.getpid(),
             "port": listener.getsockname()[1],
@@ -111,11 +117,12 @@ async def main() -> None:
         print(json.dumps(ready), flush=True)
         await stop.wait()
         raw.close()
+        answering.end()
 
 
 @asynccontextmanager
-async def _bare_aiohttp(tls: ssl.SSLContext) -> AsyncIterator[int]:
-    """A WebSocket echo with the library that the link is built on, and nothing else."""
+async def _bare_aiohttp(tls: ssl.SSLContext, *, paced: bool) -> AsyncIterator[int]:
+    """WebSockets with the library that the link is built on, and nothing else."""
 
     async def echo(request: web.BaseRequest) -> web.StreamResponse:
         socket = web.WebSocketResponse(protocols=("microclaw.v1",), compress=False, autoping=False)
@@ -124,39 +131,79 @@ async def _bare_aiohttp(tls: ssl.SSLContext) -> AsyncIterator[int]:
             await socket.send_bytes(message.data)
         return socket
 
-    server = web.Server(echo, access_log=None)
+    async def converse(request: web.BaseRequest) -> web.StreamResponse:
+        socket = web.WebSocketResponse(protocols=("microclaw.v1",), compress=False, autoping=False)
+        await socket.prepare(request)
+
+        async def say(payload: bytes) -> None:
+            await socket.send_bytes(encode_frame(FrameType.AUDIO_OUT, payload))
+
+        stream = PacedStream(say)
+        speaking = asyncio.create_task(stream.speak(), name="paced stream")
+        try:
+            async for message in socket:
+                stream.heard(message.data[1:])
+        finally:
+            speaking.cancel()
+        return socket
+
+    server = web.Server(converse if paced else echo, access_log=None)
     listening = await asyncio.get_running_loop().create_server(server, "127.0.0.1", 0, ssl=tls)
     yield listening.sockets[0].getsockname()[1]
     listening.close()
     await server.shutdown(1)
 
 
-hubs: list[LinkHub] = []
+class _Answering:
+    """What becomes of a device's audio: it goes back, or the host speaks as long as the device does."""
+
+    hub: LinkHub
+
+    def __init__(self, tasks: asyncio.TaskGroup, *, paced: bool) -> None:
+        self._tasks = tasks
+        self._paced = paced
+        self._speaking: set[asyncio.Task[None]] = set()
+
+    def on_event(self, event: LiveEvent) -> None:
+        if not isinstance(event, DeviceConnected):
+            return
+        wire = self.hub.link(event.device).wire
+        assert isinstance(wire, Connection)
+        if self._paced:
+            self._converse(wire)
+        else:
+            wire.on_audio = lambda heard: _echo(wire, heard)
+        wire.session.send(TtsStart(STREAM, "pcm16", 16_000))
+
+    def end(self) -> None:
+        for task in self._speaking:
+            task.cancel()
+
+    def _converse(self, wire: Connection) -> None:
+        async def say(payload: bytes) -> None:
+            wire.session.send_audio(payload)
+            wire.pump()
+
+        stream = PacedStream(say)
+        wire.on_audio = lambda heard: stream.heard(heard.frame.payload)
+        task = self._tasks.create_task(stream.speak(), name=f"paced stream to {wire.address}")
+        self._speaking.add(task)
+        task.add_done_callback(self._speaking.discard)
 
 
-def _parts(database: Database) -> LinkParts:
+def _echo(wire: Connection, heard: Hear) -> None:
+    wire.session.send_audio(heard.frame.payload)
+
+
+def _parts(database: Database, answering: _Answering) -> LinkParts:
     return LinkParts(
         links=LinkTable(database, now_ms=now_ms, random_bytes=secrets.token_bytes),
         events=LinkEventTable(database),
         clock=SystemClock(),
         new_id=lambda: secrets.token_bytes(16),
-        publish=_on_event,
+        publish=answering.on_event,
         name_of=lambda link_id: link_id,
     )
-
-
-def _on_event(event: LiveEvent) -> None:
-    """A device came: its audio goes back to it."""
-    if isinstance(event, DeviceConnected):
-        link = hubs[0].link(event.device)
-        wire = link.wire
-        assert isinstance(wire, Connection)
-
-        def echo(heard: Hear) -> None:
-            wire.session.send_audio(heard.frame.payload)
-
-        wire.on_audio = echo
-        wire.session.send(TtsStart(STREAM, "pcm16", 16_000))
 
 
 async def _nobody_pairs(board: str, *, name: str | None, device_id: str | None) -> str:  # noqa: ARG001

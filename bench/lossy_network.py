@@ -14,6 +14,7 @@ import select
 import shutil
 import struct
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -37,7 +38,10 @@ def missing() -> str | None:
         return "it needs root, for network namespaces"
     if shutil.which("ip") is None:
         return "it needs iproute2 (the command ip)"
-    return None if Path("/dev/net/tun").exists() else "it needs /dev/net/tun"
+    if not Path("/dev/net/tun").exists():
+        return "it needs /dev/net/tun"
+    tried = subprocess.run([sys.executable, "-m", "bench.lossy_network"], capture_output=True, text=True, check=False)
+    return None if tried.returncode == 0 else f"network namespaces are not permitted: {tried.stderr.strip()}"
 
 
 @dataclass
@@ -120,3 +124,16 @@ def _make_space(address: str) -> tuple[int, int]:
 def _enter(space: int) -> None:
     if _LIBC.setns(space, _CLONE_NEWNET) != 0:
         raise OSError(ctypes.get_errno(), "the network namespace cannot be entered")
+
+
+def main() -> None:
+    """Try whether one can be made, in a process that it may break."""
+    try:
+        with lossy_network(0.0, seed=0):
+            pass
+    except (OSError, subprocess.CalledProcessError) as exc:
+        sys.exit(str(exc))
+
+
+if __name__ == "__main__":
+    main()

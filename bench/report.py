@@ -31,7 +31,7 @@ def median(samples: Sequence[float]) -> float:
 
 
 def percentile(samples: Sequence[float], share: int) -> float:
-    """The sample that `share` percent of them do not pass."""
+    """The sample that `share` percent of them are below."""
     ordered = sorted(samples)
     return ordered[min(len(ordered) - 1, len(ordered) * share // 100)]
 

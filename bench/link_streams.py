@@ -1,0 +1,159 @@
+"""How many devices one core of the host talks with: 50 frames a second each way, over the link and over bare aiohttp.
+
+The number is searched at which the 99th percentile of the delay, from when a frame was due to when it came, passes
+20 ms in either direction. A host has one core for itself, the devices have another.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import ssl
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from bench.processes import Running, running
+from bench.report import Metric
+from bench.stream_devices import Conversation, Device, Devices
+
+LATE_S = 0.02
+GROWTH = 1.5
+TRIES = 2  # a neighbour's noise only ever adds delay: a number counts as too many when it was too many twice
+CROWDED_SHARE = 0.9  # of the devices' core: more of it and they, too, may be the limit
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """Begin at `first` devices, go up by half until they are too many or `most`, then halve down to steps of `step`."""
+
+    first: int = 400
+    most: int = 1_600
+    step: int = 25
+    warm_s: float = 0.5
+    lasts_s: float = 2.5
+
+
+def measure(effort: Effort | None = None) -> list[Metric]:
+    effort = effort or Effort()
+    words = ("bench.link_host", "--paced", "--devices", str(effort.most))
+    with _many_files(), running(*words) as linked, running(*words) as bare, _a_core_each(linked, bare):
+        devices = Devices()
+        try:
+            searches = [Search(devices, linked, effort, linked=True), Search(devices, bare, effort, linked=False)]
+            unknown = searches
+            while unknown:  # in turn: the same weather for both
+                unknown = [search for search in unknown if search.advance()]
+        finally:
+            devices.close()
+    link, library = searches
+    ratio = link.carried / library.carried if library.carried else 0.0
+    return [
+        Metric("full-duplex streams a core, link", link.carried, ""),
+        Metric("full-duplex streams a core, bare aiohttp", library.carried, ""),
+        Metric("full-duplex streams, link / bare aiohttp", ratio, "x", 0.75, at_least=True),
+        *link.metrics("link"),
+        *library.metrics("bare aiohttp"),
+    ]
+
+
+class Search:
+    """For the largest number of devices that one host carries."""
+
+    def __init__(self, devices: Devices, host: Running, effort: Effort, *, linked: bool) -> None:
+        self.carried = 0
+        self._devices = devices
+        self._host = host
+        self._effort = effort
+        self._linked = linked
+        self._too_many: int | None = None
+        self._failed = 0
+        self._here: list[Device] = []
+        self._best: tuple[Conversation, float] | None = None
+        self._tls = ssl.create_default_context(cadata=host.facts["ca"])
+
+    def advance(self) -> bool:
+        """One conversation more; False when the number is known."""
+        count = self._next()
+        if count is None:
+            return False
+        self._bring(count)
+        effort = self._effort
+        cpu_s = self._host.cpu_s()
+        found = self._devices.converse(self._here[:count], warm_s=effort.warm_s, lasts_s=effort.lasts_s, late_s=LATE_S)
+        host_share = (self._host.cpu_s() - cpu_s) / found.lasted_s
+        self._tell(found, host_share)
+        if found.p99_s <= LATE_S:
+            self.carried, self._failed = count, 0
+            self._best = found, host_share
+        else:
+            self._failed += 1
+            if self._failed >= TRIES:
+                self._too_many, self._failed = count, 0
+        return True
+
+    def metrics(self, named: str) -> list[Metric]:
+        """Of the conversation with the most devices that were carried."""
+        if self._best is None:
+            return []
+        found, host_share = self._best
+        return [
+            Metric(f"with that many: p99 of the delay, {named}", found.p99_s * 1000, "ms"),
+            Metric(f"with that many: the host's core, {named}", host_share * 100, "%"),
+            Metric(f"with that many: the devices' core, {named}", found.cpu_share * 100, "%"),
+            Metric(f"with that many: p99 of the devices' own delay, {named}", found.send_p99_s * 1000, "ms"),
+        ]
+
+    def _next(self) -> int | None:
+        most, step = self._effort.most, self._effort.step
+        if self._too_many is None:
+            if self.carried >= most:
+                print(f"link_streams: {most} devices are not enough to find the limit", file=sys.stderr)
+                return None
+            return min(most, round(self.carried * GROWTH)) or self._effort.first
+        if self._too_many - self.carried <= step:
+            return None
+        return (self._too_many + self.carried) // 2
+
+    def _bring(self, count: int) -> None:
+        facts = self._host.facts
+        tokens = facts["tokens"][len(self._here) : count]
+        port = facts["port" if self._linked else "bare_port"]
+        self._here += self._devices.connect(port, tokens, self._tls, linked=self._linked)
+
+    def _tell(self, found: Conversation, host_share: float) -> None:
+        if found.p99_s > LATE_S and found.cpu_share > CROWDED_SHARE:
+            print(
+                f"link_streams: {found.devices} devices used {found.cpu_share:.0%} of their own core"
+                f" and the host {host_share:.0%}: they may be the limit",
+                file=sys.stderr,
+            )
+
+
+@contextmanager
+def _a_core_each(*hosts: Running) -> Iterator[None]:
+    """Hosts on one core, this process on another, where there are two."""
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < 2:
+        print("link_streams: one core only, devices take the host's time", file=sys.stderr)
+        yield
+        return
+    for host in hosts:
+        host.pin(cores[-1])
+    os.sched_setaffinity(0, {cores[0]})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)
+
+
+@contextmanager
+def _many_files() -> Iterator[None]:
+    """As many open files as this process may have, for it and for those that it starts."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
