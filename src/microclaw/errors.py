@@ -19,6 +19,7 @@
     ├── ToolRetry             the model called a tool wrongly and may call again
     ├── ToolFailed            the tool ran and failed; calling again will not help
     ├── ModelError            the language model's service failed
+    │   └── BudgetSpent           ... or was not asked, as the day's budget is used up
     ├── UnknownName           no such device, app, pattern, change, ...
     ├── ConfigError           the operator must mend the configuration or the environment
     ├── StoreError            the host's database cannot be read or written
@@ -32,7 +33,12 @@ machine-readable name, `exit_code` what the command line exits with.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Final, Literal
+from typing import ClassVar, Final, Literal, TypeAlias
+
+# What kind of failure a model's service had: `refused` is a request that it will never take (400, 404).
+ModelFault: TypeAlias = Literal[
+    "unreachable", "timeout", "rate_limit", "quota", "overloaded", "server", "auth", "unreadable", "refused", "other"
+]
 
 SHOWN_CHARS: Final = 200  # of a source line, around the place; a line may be the whole program
 MAX_LINE_CHARS: Final = 1000
@@ -208,7 +214,25 @@ class ToolFailed(MicroclawError):
 
 
 class ModelError(MicroclawError):
+    """`retry_after_s` is how long the service asked to be left alone."""
+
     code = "model_error"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        next_step: str | None = None,
+        fault: ModelFault = "other",
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(message, next_step=next_step)
+        self.fault = fault
+        self.retry_after_s = retry_after_s
+
+
+class BudgetSpent(ModelError):
+    code = "budget_spent"
 
 
 class UnknownName(MicroclawError):

@@ -12,11 +12,21 @@ from microclaw.models.scene import Scene
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens and money of a turn; offline models leave all at 0."""
+    """Tokens and money of a turn; offline models leave all at 0. `cached_tokens` are part of `input_tokens`."""
 
     input_tokens: int = 0
     output_tokens: int = 0
-    cost_usd: float | None = 0.0
+    cost_usd: float | None = 0.0  # None: nobody knows the price
+    cached_tokens: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        known = self.cost_usd is not None and other.cost_usd is not None
+        return Usage(
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            (self.cost_usd or 0.0) + (other.cost_usd or 0.0) if known else None,
+            self.cached_tokens + other.cached_tokens,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +102,8 @@ class ModelReply:
 
     `note` is one line of provenance for the person ("offline, 2 ms, cost 0"). A model that works from intents also
     names its `intent` ("blink(pin=2, half_period=0.5 s)") and `plan`; one that cannot answer sets `failed_code`.
-    `code_origin` says where a program in `calls` comes from when the model did not write it.
+    `code_origin` says where a program in `calls` comes from when the model did not write it. `model` is the one that
+    answered, where several could have.
     """
 
     text: str
@@ -104,6 +115,7 @@ class ModelReply:
     code_origin: str | None = None
     failed_code: str | None = None
     next_step: str | None = None
+    model: str = ""
 
 
 class Model(Protocol):
