@@ -152,4 +152,34 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         ) STRICT""",
         "CREATE INDEX link_events_of_device ON link_events (device_id, number)",
     ),
+    (
+        # What devices asked this host to do and that has no end yet.
+        """CREATE TABLE link_tasks (
+            device_id  TEXT NOT NULL,
+            task       TEXT NOT NULL,
+            message_id BLOB NOT NULL,
+            taken_ms   INTEGER NOT NULL,
+            PRIMARY KEY (device_id, task)
+        ) STRICT""",
+    ),
+    (
+        # What models cost: one row a day for each person, chat, model and task. Money in 1e-9 dollars.
+        """CREATE TABLE usage (
+            day            TEXT NOT NULL,
+            person         TEXT NOT NULL,
+            channel        TEXT NOT NULL,
+            chat_id        TEXT NOT NULL,
+            model          TEXT NOT NULL,
+            task           TEXT NOT NULL,
+            requests       INTEGER NOT NULL,
+            failed         INTEGER NOT NULL,
+            estimated      INTEGER NOT NULL,
+            unpriced       INTEGER NOT NULL,
+            input_tokens   INTEGER NOT NULL,
+            output_tokens  INTEGER NOT NULL,
+            cached_tokens  INTEGER NOT NULL,
+            cost_nano_usd  INTEGER NOT NULL,
+            PRIMARY KEY (day, person, channel, chat_id, model, task)
+        ) STRICT, WITHOUT ROWID""",
+    ),
 )

@@ -1,0 +1,116 @@
+"""What models cost: counters a day for each person, chat, model and task. Knows no price and no clock."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, fields
+from typing import Final, Literal, TypeAlias
+
+from microclaw.store.database import Database
+
+UsageGroup: TypeAlias = Literal["day", "person", "chat", "model", "task"]
+
+KEPT_DAYS: Final = 400
+MAX_GROUPS: Final = 1000  # of one report; the dearest come first, the rest are one line
+_COLUMNS: Final[dict[UsageGroup, str]] = {
+    "day": "day",
+    "person": "person",
+    "chat": "channel || ':' || chat_id",
+    "model": "model",
+    "task": "task",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class UsageKey:
+    """Who asked which model for what; `day` is YYYY-MM-DD of the person's calendar."""
+
+    day: str
+    person: str
+    channel: str
+    chat_id: str
+    model: str
+    task: str
+
+
+@dataclass(frozen=True, slots=True)
+class UsageCount:
+    """Counters that add up. `estimated` requests told no tokens; nobody knows the price of `unpriced` ones."""
+
+    requests: int = 0
+    failed: int = 0
+    estimated: int = 0
+    unpriced: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    cost_nano_usd: int = 0
+
+    @property
+    def tokens(self) -> int:
+        return self.input_tokens + self.output_tokens
+
+    @property
+    def cost_usd(self) -> float:
+        return self.cost_nano_usd / 1e9
+
+
+class UsageTable:
+    """The counters of one database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, key: UsageKey, count: UsageCount) -> None:
+        """Add to a row's counters; they are on the disk when this returns."""
+        await self._database.write(lambda connection: _add(connection, key, count))
+
+    async def of_day(self, day: str, person: str) -> tuple[UsageCount, UsageCount]:
+        """The day's total, and what of it is this person's."""
+        return await self._database.read(lambda connection: _of_day(connection, day, person))
+
+    async def report(self, by: UsageGroup, since: str) -> Sequence[tuple[str, UsageCount]]:
+        """Counters since a day, grouped; days in order, others by cost, then by tokens."""
+        return await self._database.read(lambda connection: _report(connection, by, since))
+
+    async def forget_before(self, day: str) -> None:
+        await self._database.write(lambda connection: _forget(connection, day))
+
+
+_NAMES: Final = tuple(field.name for field in fields(UsageCount))
+_SUMS: Final = ", ".join(f"coalesce(sum({name}), 0)" for name in _NAMES)
+_UPSERT: Final = (
+    f"INSERT INTO usage VALUES ({', '.join('?' * (len(fields(UsageKey)) + len(_NAMES)))}) "  # noqa: S608  names of ours
+    "ON CONFLICT (day, person, channel, chat_id, model, task) DO UPDATE SET "
+    + ", ".join(f"{name} = {name} + excluded.{name}" for name in _NAMES)
+)
+
+
+def _add(connection: sqlite3.Connection, key: UsageKey, count: UsageCount) -> None:
+    connection.execute(_UPSERT, (*astuple(key), *astuple(count)))
+
+
+def _of_day(connection: sqlite3.Connection, day: str, person: str) -> tuple[UsageCount, UsageCount]:
+    query = f"SELECT {_SUMS} FROM usage WHERE day = ?"  # noqa: S608  names of ours
+    everyone = connection.execute(query, (day,)).fetchone()
+    theirs = connection.execute(f"{query} AND person = ?", (day, person)).fetchone()
+    return UsageCount(*everyone), UsageCount(*theirs)
+
+
+def _report(connection: sqlite3.Connection, by: UsageGroup, since: str) -> Sequence[tuple[str, UsageCount]]:
+    column = _COLUMNS[by]
+    order = "1" if by == "day" else "sum(cost_nano_usd) DESC, sum(input_tokens + output_tokens) DESC, 1"
+    rows = connection.execute(
+        f"SELECT {column}, {_SUMS} FROM usage WHERE day >= ? GROUP BY 1 ORDER BY {order}",  # noqa: S608  names of ours
+        (since,),
+    )
+    groups = [(str(name), UsageCount(*counters)) for name, *counters in rows]
+    if len(groups) <= MAX_GROUPS:
+        return groups
+    others = UsageCount(*(sum(column) for column in zip(*(astuple(c) for _, c in groups[MAX_GROUPS:]), strict=True)))
+    return [*groups[:MAX_GROUPS], (f"{len(groups) - MAX_GROUPS} others", others)]
+
+
+def _forget(connection: sqlite3.Connection, day: str) -> None:
+    connection.execute("DELETE FROM usage WHERE day < ?", (day,))
