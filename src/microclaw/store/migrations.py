@@ -182,4 +182,79 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
             PRIMARY KEY (day, person, channel, chat_id, model, task)
         ) STRICT, WITHOUT ROWID""",
     ),
+    (
+        # Who may come in, by which address of which channel, and the API's tokens (hashes only).
+        """CREATE TABLE people (
+            person_id  TEXT PRIMARY KEY,
+            name       TEXT NOT NULL UNIQUE COLLATE NOCASE,
+            role       TEXT NOT NULL CHECK (role IN ('owner', 'member', 'guest')),
+            created_ms INTEGER NOT NULL
+        ) STRICT""",
+        """CREATE TABLE person_addresses (
+            channel     TEXT NOT NULL,
+            external_id TEXT NOT NULL,
+            person_id   TEXT NOT NULL REFERENCES people ON DELETE CASCADE,
+            added_ms    INTEGER NOT NULL,
+            PRIMARY KEY (channel, external_id)
+        ) STRICT""",
+        "CREATE INDEX addresses_of_person ON person_addresses (person_id)",
+        """CREATE TABLE person_tokens (
+            token_id   TEXT PRIMARY KEY,
+            name       TEXT NOT NULL UNIQUE,
+            person_id  TEXT NOT NULL REFERENCES people ON DELETE CASCADE,
+            hash       BLOB NOT NULL UNIQUE CHECK (length(hash) = 32),
+            made_ms    INTEGER NOT NULL,
+            expires_ms INTEGER,
+            used_ms    INTEGER
+        ) STRICT""",
+        "CREATE INDEX tokens_of_person ON person_tokens (person_id)",
+    ),
+    (
+        # Messages taken in and not answered yet, the turns that answer them, and what goes out.
+        """CREATE TABLE inbox (
+            message_id  INTEGER PRIMARY KEY AUTOINCREMENT,
+            channel     TEXT NOT NULL,
+            chat_id     TEXT NOT NULL,
+            key         TEXT,
+            principal   TEXT NOT NULL,
+            device      TEXT,
+            text        TEXT NOT NULL,
+            origin      TEXT NOT NULL,
+            received_ms INTEGER NOT NULL,
+            state       TEXT NOT NULL CHECK (state IN ('waiting', 'joined', 'answered', 'kept')),
+            starts      INTEGER NOT NULL DEFAULT 0,
+            joined      INTEGER REFERENCES inbox
+        ) STRICT""",
+        "CREATE UNIQUE INDEX inbox_keys ON inbox (channel, key) WHERE key IS NOT NULL",
+        "CREATE INDEX inbox_open ON inbox (message_id) WHERE state != 'kept'",
+        "CREATE INDEX inbox_joined ON inbox (joined) WHERE joined IS NOT NULL",
+        """CREATE TABLE inbox_attachments (
+            message_id INTEGER NOT NULL REFERENCES inbox ON DELETE CASCADE,
+            position   INTEGER NOT NULL,
+            kind       TEXT NOT NULL,
+            media_type TEXT NOT NULL,
+            name       TEXT,
+            data       BLOB NOT NULL,
+            PRIMARY KEY (message_id, position)
+        ) STRICT""",
+        """CREATE TABLE turn_rows (
+            message_id INTEGER NOT NULL REFERENCES inbox ON DELETE CASCADE,
+            position   INTEGER NOT NULL,
+            body       TEXT NOT NULL,
+            PRIMARY KEY (message_id, position)
+        ) STRICT""",
+        """CREATE TABLE outbox (
+            outbound_id  INTEGER PRIMARY KEY AUTOINCREMENT,
+            channel      TEXT NOT NULL,
+            chat_id      TEXT NOT NULL,
+            kind         TEXT NOT NULL CHECK (kind IN ('answer', 'push')),
+            person       TEXT NOT NULL,
+            message_id   INTEGER,
+            key          TEXT,
+            body         TEXT NOT NULL,
+            created_ms   INTEGER NOT NULL,
+            delivered_ms INTEGER
+        ) STRICT""",
+        "CREATE INDEX outbox_open ON outbox (channel, outbound_id) WHERE delivered_ms IS NULL",
+    ),
 )

@@ -1,0 +1,193 @@
+"""Messages taken in, the rows of the turns that answer them, and their ends. Plain rows; it knows no channel, no turn.
+
+A message is `waiting` until it is answered, `joined` while it is part of another message's turn, `answered` once its
+answer is in the outbox, and `kept` when the conversation holds that answer too.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from microclaw.store.database import Database
+from microclaw.store.outbox import NewOutbound, insert_outbound
+
+KEEP_DAYS: Final = 30
+KEEP_ROWS: Final = 2_000
+_DAY_MS: Final = 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class AttachmentRow:
+    kind: str
+    media_type: str
+    name: str | None
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class NewMessage:
+    channel: str
+    chat_id: str
+    key: str | None
+    principal: str
+    device: str | None
+    text: str
+    origin: str
+    attachments: tuple[AttachmentRow, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class InboxRow:
+    """`starts` counts the turns that were begun for it: more than one after a crash."""
+
+    message_id: int
+    message: NewMessage
+    received_ms: int
+    starts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unkept:
+    """An answer that is in the outbox while the conversation may lack it."""
+
+    message_id: int
+    channel: str
+    chat_id: str
+    body: str
+
+
+class InboxTable:
+    """Every write is on the disk when it returns."""
+
+    def __init__(self, database: Database, now_ms: Callable[[], int]) -> None:
+        self._database = database
+        self._now_ms = now_ms
+
+    async def add(self, message: NewMessage) -> tuple[InboxRow, bool]:
+        """The message's row, and whether it was there already under its key."""
+        now_ms = self._now_ms()
+        return await self._database.write(lambda connection: _add(connection, message, now_ms))
+
+    async def has(self, channel: str, key: str) -> bool:
+        query = "SELECT 1 FROM inbox WHERE channel = ? AND key = ?"
+        return await self._database.read(lambda c: c.execute(query, (channel, key)).fetchone() is not None)
+
+    async def begin(self, message_id: int) -> None:
+        """Count a start of its turn."""
+        query = "UPDATE inbox SET starts = starts + 1 WHERE message_id = ?"
+        await self._database.write(lambda connection: connection.execute(query, (message_id,)))
+
+    async def unanswered(self) -> tuple[InboxRow, ...]:
+        """Oldest first, without those that have joined another's turn."""
+        return await self._database.read(lambda connection: _rows(connection, "state = 'waiting'", ()))
+
+    async def joined(self, message_id: int) -> tuple[InboxRow, ...]:
+        """The messages that became part of this one's turn, oldest first."""
+        where = "state = 'joined' AND joined = ?"
+        return await self._database.read(lambda connection: _rows(connection, where, (message_id,)))
+
+    async def log(self, message_id: int, position: int, body: str, *, joins: int | None = None) -> None:
+        """Add a row to a message's turn; `joins` is another message that is part of it from this row on."""
+        await self._database.write(lambda connection: _log(connection, message_id, position, body, joins))
+
+    async def turn(self, message_id: int) -> tuple[str, ...]:
+        """The rows of a turn that has no answer yet, in order."""
+        query = "SELECT body FROM turn_rows WHERE message_id = ? ORDER BY position"
+        rows = await self._database.read(lambda connection: connection.execute(query, (message_id,)).fetchall())
+        return tuple(row[0] for row in rows)
+
+    async def answer(self, message_id: int, outbound: NewOutbound) -> int:
+        """Put the answer into the outbox and forget the turn's rows, in one step; returns the outbound's number."""
+        now_ms = self._now_ms()
+        return await self._database.write(lambda connection: _answer(connection, message_id, outbound, now_ms))
+
+    async def kept(self, message_id: int) -> None:
+        """The conversation holds the answer."""
+        query = "UPDATE inbox SET state = 'kept' WHERE (message_id = ? OR joined = ?) AND state = 'answered'"
+        await self._database.write(lambda connection: connection.execute(query, (message_id, message_id)))
+
+    async def unkept(self) -> tuple[Unkept, ...]:
+        """Answers that a crash may have kept out of their conversations, oldest first."""
+        query = """SELECT i.message_id, o.channel, o.chat_id, o.body FROM inbox i JOIN outbox o USING (message_id)
+            WHERE i.state = 'answered' AND i.joined IS NULL ORDER BY i.message_id"""
+        rows = await self._database.read(lambda connection: connection.execute(query).fetchall())
+        return tuple(Unkept(*row) for row in rows)
+
+    async def prune(self, *, days: int = KEEP_DAYS, rows: int = KEEP_ROWS) -> int:
+        """Forget finished messages that are older, or beyond the newest `rows`; returns how many."""
+        before_ms = self._now_ms() - days * _DAY_MS
+        return await self._database.write(lambda connection: _prune(connection, before_ms, rows))
+
+
+def _add(connection: sqlite3.Connection, message: NewMessage, now_ms: int) -> tuple[InboxRow, bool]:
+    if message.key is not None:
+        known = _rows(connection, "channel = ? AND key = ?", (message.channel, message.key))
+        if known:
+            return known[0], True
+    cursor = connection.execute(
+        """INSERT INTO inbox (channel, chat_id, key, principal, device, text, origin, received_ms, state)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'waiting')""",
+        (
+            message.channel,
+            message.chat_id,
+            message.key,
+            message.principal,
+            message.device,
+            message.text,
+            message.origin,
+            now_ms,
+        ),
+    )
+    assert cursor.lastrowid is not None
+    connection.executemany(
+        "INSERT INTO inbox_attachments VALUES (?, ?, ?, ?, ?, ?)",
+        [(cursor.lastrowid, n, a.kind, a.media_type, a.name, a.data) for n, a in enumerate(message.attachments)],
+    )
+    return InboxRow(cursor.lastrowid, message, now_ms, 0), False
+
+
+def _log(connection: sqlite3.Connection, message_id: int, position: int, body: str, joins: int | None) -> None:
+    connection.execute("INSERT INTO turn_rows VALUES (?, ?, ?)", (message_id, position, body))
+    if joins is not None:
+        connection.execute("UPDATE inbox SET state = 'joined', joined = ? WHERE message_id = ?", (message_id, joins))
+
+
+def _answer(connection: sqlite3.Connection, message_id: int, outbound: NewOutbound, now_ms: int) -> int:
+    outbound_id = insert_outbound(connection, outbound, message_id, now_ms)
+    done = "message_id = :id OR (joined = :id AND state = 'joined')"
+    connection.execute(
+        f"DELETE FROM inbox_attachments WHERE message_id IN (SELECT message_id FROM inbox WHERE {done})",  # noqa: S608 - constants
+        {"id": message_id},
+    )
+    connection.execute(f"UPDATE inbox SET state = 'answered' WHERE {done}", {"id": message_id})  # noqa: S608 - constants
+    connection.execute("DELETE FROM turn_rows WHERE message_id = ?", (message_id,))
+    return outbound_id
+
+
+def _prune(connection: sqlite3.Connection, before_ms: int, rows: int) -> int:
+    return connection.execute(
+        """DELETE FROM inbox WHERE state = 'kept' AND (received_ms < ?
+            OR message_id <= (SELECT max(message_id) FROM inbox) - ?)
+            AND message_id NOT IN (SELECT joined FROM inbox WHERE joined IS NOT NULL AND state != 'kept')""",
+        (before_ms, rows),
+    ).rowcount
+
+
+def _rows(connection: sqlite3.Connection, where: str, values: Sequence[object]) -> tuple[InboxRow, ...]:
+    found = connection.execute(
+        f"""SELECT message_id, received_ms, starts, channel, chat_id, key, principal, device, text, origin
+        FROM inbox WHERE {where} ORDER BY message_id""",  # noqa: S608 - constants of this file
+        tuple(values),
+    ).fetchall()
+    return tuple(
+        InboxRow(row[0], NewMessage(*row[3:], attachments=_attachments(connection, row[0])), row[1], row[2])
+        for row in found
+    )
+
+
+def _attachments(connection: sqlite3.Connection, message_id: int) -> tuple[AttachmentRow, ...]:
+    query = "SELECT kind, media_type, name, data FROM inbox_attachments WHERE message_id = ? ORDER BY position"
+    return tuple(AttachmentRow(*row) for row in connection.execute(query, (message_id,)))

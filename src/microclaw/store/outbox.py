@@ -1,0 +1,103 @@
+"""What goes out to people: answers and pushes, until a channel has delivered them. Plain rows; it sends nothing."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+from microclaw.store.database import Database
+
+Kind: TypeAlias = Literal["answer", "push"]
+
+KEEP_DAYS: Final = 30
+KEEP_ROWS: Final = 2_000
+_DAY_MS: Final = 86_400_000
+_COLUMNS: Final = "outbound_id, channel, chat_id, kind, person, key, body, created_ms"
+
+
+@dataclass(frozen=True, slots=True)
+class NewOutbound:
+    """`key` is the channel's own id of the message that is answered; `body` is JSON text."""
+
+    channel: str
+    chat_id: str
+    kind: Kind
+    person: str
+    key: str | None
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxRow:
+    outbound_id: int
+    channel: str
+    chat_id: str
+    kind: Kind
+    person: str
+    key: str | None
+    body: str
+    created_ms: int
+
+
+class OutboxTable:
+    """Every write is on the disk when it returns."""
+
+    def __init__(self, database: Database, now_ms: Callable[[], int]) -> None:
+        self._database = database
+        self._now_ms = now_ms
+
+    async def add(self, outbound: NewOutbound) -> int:
+        now_ms = self._now_ms()
+        return await self._database.write(lambda connection: insert_outbound(connection, outbound, None, now_ms))
+
+    async def delivered(self, outbound_id: int) -> bool:
+        """False when it was delivered before, or never was."""
+        query = "UPDATE outbox SET delivered_ms = ? WHERE outbound_id = ? AND delivered_ms IS NULL"
+        values = (self._now_ms(), outbound_id)
+        return await self._database.write(lambda connection: connection.execute(query, values).rowcount) > 0
+
+    async def undelivered(self, channel: str, *, chat_id: str | None = None, limit: int = 64) -> tuple[OutboxRow, ...]:
+        """Oldest first."""
+        query = f"""SELECT {_COLUMNS} FROM outbox
+            WHERE channel = ? AND delivered_ms IS NULL AND (? IS NULL OR chat_id = ?)
+            ORDER BY outbound_id LIMIT ?"""  # noqa: S608 - constants of this file
+        values = (channel, chat_id, chat_id, limit)
+        rows = await self._database.read(lambda connection: connection.execute(query, values).fetchall())
+        return tuple(OutboxRow(*row) for row in rows)
+
+    async def count(self, channel: str) -> int:
+        """How many wait for this channel."""
+        query = "SELECT count(*) FROM outbox WHERE channel = ? AND delivered_ms IS NULL"
+        rows = await self._database.read(lambda connection: connection.execute(query, (channel,)).fetchall())
+        return int(rows[0][0])
+
+    async def prune(self, *, days: int = KEEP_DAYS, rows: int = KEEP_ROWS) -> int:
+        """Forget what is older, delivered or not, and the delivered beyond the newest `rows`; returns how many."""
+        values = (self._now_ms() - days * _DAY_MS, rows)
+        query = """DELETE FROM outbox WHERE created_ms < ? OR (delivered_ms IS NOT NULL
+            AND outbound_id <= (SELECT max(outbound_id) FROM outbox) - ?)"""
+        return await self._database.write(lambda connection: connection.execute(query, values).rowcount)
+
+
+def insert_outbound(
+    connection: sqlite3.Connection, outbound: NewOutbound, message_id: int | None, now_ms: int
+) -> int:
+    """For a transaction that settles more than the outbox."""
+    cursor = connection.execute(
+        """INSERT INTO outbox (channel, chat_id, kind, person, message_id, key, body, created_ms)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?)""",
+        (
+            outbound.channel,
+            outbound.chat_id,
+            outbound.kind,
+            outbound.person,
+            message_id,
+            outbound.key,
+            outbound.body,
+            now_ms,
+        ),
+    )
+    assert cursor.lastrowid is not None
+    return cursor.lastrowid
