@@ -257,4 +257,25 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         ) STRICT""",
         "CREATE INDEX outbox_open ON outbox (channel, outbound_id) WHERE delivered_ms IS NULL",
     ),
+    (
+        # Full-text search over memory, daily notes and conversations (store/notes.py). The files are the truth.
+        "CREATE TABLE note_people (number INTEGER PRIMARY KEY, person TEXT NOT NULL UNIQUE) STRICT",
+        """CREATE TABLE note_files (
+            path       TEXT PRIMARY KEY,
+            mtime_ns   INTEGER NOT NULL,
+            size_bytes INTEGER NOT NULL,
+            read_bytes INTEGER NOT NULL,
+            tail       BLOB NOT NULL
+        ) STRICT""",
+        """CREATE TABLE notes (
+            note_id INTEGER PRIMARY KEY,
+            path    TEXT NOT NULL,
+            kind    TEXT NOT NULL CHECK (kind IN ('memory', 'note', 'device', 'session')),
+            text    TEXT NOT NULL
+        ) STRICT""",
+        "CREATE INDEX notes_of_file ON notes (path)",
+        """CREATE VIRTUAL TABLE notes_words USING fts5 (
+            words, content = '', tokenize = 'porter unicode61 remove_diacritics 2'
+        )""",
+    ),
 )

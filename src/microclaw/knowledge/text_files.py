@@ -1,0 +1,133 @@
+"""Text files that people edit too: bounded reads, whole writes, older versions kept. It knows no file's meaning."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from microclaw.errors import ConfigError, StoreError
+
+MAX_TEXT_BYTES: Final = 64 * 1024
+VERSIONS_KEPT: Final = 20  # of one file
+_UNSEEN: Final = (-1, -1)
+
+
+@dataclass(slots=True)
+class _Seen:
+    stamp: tuple[int, int]
+    text: str
+
+
+class TextCache:
+    """Files read again only when their time or size changed; a file that is missing reads as an empty text."""
+
+    def __init__(self, max_bytes: int = MAX_TEXT_BYTES, max_files: int = 256) -> None:
+        self._max_bytes = max_bytes
+        self._max_files = max_files
+        self._seen: dict[Path, _Seen] = {}
+
+    def read(self, path: Path) -> str:
+        """At most `max_bytes` of it, cut at a line's end; blocking."""
+        stamp = _stamp(path)
+        if stamp == _UNSEEN:
+            self._seen.pop(path, None)
+            return ""
+        found = self._seen.get(path)
+        if found is None or found.stamp != stamp:
+            found = _Seen(stamp, read_text(path, self._max_bytes))
+            if len(self._seen) >= self._max_files:
+                self._seen.pop(next(iter(self._seen)))
+            self._seen[path] = found
+        return found.text
+
+
+def read_text(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> str:
+    """The file's first `max_bytes`, cut at a line's end; "" when there is none. Bytes that are no UTF-8 are replaced.
+
+    A symbolic link is not followed: what it points at was not written for us.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return ""
+    except OSError as exc:
+        raise _failed(path, exc) from exc
+    with os.fdopen(fd, "rb") as file:
+        data = file.read(max_bytes + 1)
+    if len(data) > max_bytes:
+        data = data[: data.rfind(b"\n", 0, max_bytes) + 1 or max_bytes]
+    return data.decode("utf-8", errors="replace").replace("\r\n", "\n")
+
+
+def write_text(path: Path, text: str, *, max_bytes: int = MAX_TEXT_BYTES) -> None:
+    """Put a whole text in a file's place: the old one or the new one is there after a power cut, never a torn one."""
+    data = text.encode(errors="replace")
+    if len(data) > max_bytes:
+        raise ConfigError(
+            f"{path.name} would have {len(data):,} bytes, at most {max_bytes:,} are kept",
+            next_step=f"make {path} shorter: microclaw memory edit",
+        )
+    building = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if path.is_symlink():
+            raise OSError(0, "it is a symbolic link")
+        fd = os.open(building, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        try:
+            with os.fdopen(fd, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            building.rename(path)
+        except BaseException:
+            building.unlink(missing_ok=True)
+            raise
+        sync_folder(path.parent)
+    except OSError as exc:
+        raise _failed(path, exc) from exc
+
+
+def keep_version(path: Path, folder: Path, now: datetime) -> Path | None:
+    """Copy a file as it is into `folder` before it changes; the oldest versions beyond VERSIONS_KEPT go."""
+    text = read_text(path)
+    if not text:
+        return None
+    stamp = now.astimezone(UTC).strftime("%Y%m%dT%H%M%S%f")
+    kept = folder / f"{path.stem}.{stamp}{path.suffix}"
+    write_text(kept, text)
+    for old in versions_of(path, folder)[:-VERSIONS_KEPT]:
+        old.unlink(missing_ok=True)
+    return kept
+
+
+def versions_of(path: Path, folder: Path) -> list[Path]:
+    """Kept versions of a file, oldest first."""
+    return sorted(folder.glob(f"{path.stem}.*T*{path.suffix}"))
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename in it durable."""
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    try:
+        found = path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return _UNSEEN
+    return found.st_mtime_ns, found.st_size
+
+
+def _failed(path: Path, exc: OSError) -> StoreError:
+    return StoreError(
+        f"{path} cannot be used: {exc.strerror or exc}",
+        next_step="check its owner and permissions, and the disk's free space",
+    )
