@@ -41,7 +41,12 @@ async def _nobody_to_ask(_text: str, _detail: Sequence[str]) -> None:
     """The approval of a call that needs none."""
 
 
+async def _nothing_to_note() -> None:
+    """The begin of a call that no journal waits for."""
+
+
 Approve: TypeAlias = Callable[[str, Sequence[str]], Awaitable[None]]
+Begin: TypeAlias = Callable[[], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,8 @@ class ToolContext:
 
     `approve(text, detail)` is for a tool that `previews`: it returns when the act may be done, at once where no
     approval is needed, and raises PermissionRefused on a no. `channel` and `chat_id` are where the person is.
+    `foreign`: the turn has read a stranger's words. `begin` is awaited by the toolbox once the call is admitted and
+    approved, before anything changes: an act that still waits for its yes has not started.
     """
 
     principal: str
@@ -58,6 +65,8 @@ class ToolContext:
     channel: str = "terminal"
     chat_id: str = "terminal"
     approve: Approve = _nobody_to_ask
+    foreign: bool = False
+    begin: Begin = _nothing_to_note
 
 
 @dataclass(frozen=True, slots=True)

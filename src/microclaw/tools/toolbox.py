@@ -45,6 +45,7 @@ class Toolbox:
             tool = self._find(name)
             parameters = _read_arguments(tool, arguments)
             self._gate.check(context.principal, tool.permission, name)
+            await context.begin()
             return result_of(await tool.run(parameters, context))
         except MicroclawError as exc:
             return result_of_error(exc)
