@@ -9,15 +9,21 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from microclaw.errors import Overloaded, PermissionRefused, UnknownName
+from microclaw.policy.person import OwnerAlone, Roles
 
 Outcome: TypeAlias = Literal["approved", "declined", "expired"]
 
 MAX_PENDING = 64
+MAX_PENDING_A_PERSON = 16
+MAX_DETAIL_LINES = 400
 
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """An act that waits. `detail` shows exactly what would happen; `channel` and `chat_id` are where it was asked."""
+    """An act that waits. `detail` shows exactly what would happen; `channel` and `chat_id` are where it was asked.
+
+    `risky`: only an owner may say yes; else the asking member may, too.
+    """
 
     approval_id: str
     principal: str
@@ -26,6 +32,7 @@ class Pending:
     channel: str
     chat_id: str
     expires_s: float
+    risky: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +50,15 @@ Listener: TypeAlias = Callable[[Pending | Settled], None]
 class Approvals:
     """What waits for a decision. The first decision counts; no decision in time is a no."""
 
-    def __init__(self, *, timeout_s: float, new_id: Callable[[], str] = lambda: secrets.token_hex(4)) -> None:
+    def __init__(
+        self,
+        *,
+        timeout_s: float,
+        new_id: Callable[[], str] = lambda: secrets.token_hex(4),
+        roles: Roles | None = None,
+    ) -> None:
         self._timeout_s = timeout_s
+        self._roles = roles or OwnerAlone()
         self._new_id = new_id
         self._waiting: dict[str, tuple[Pending, asyncio.Future[str | None]]] = {}
         self._listeners: list[Listener] = []
@@ -57,12 +71,15 @@ class Approvals:
     def pending(self) -> tuple[Pending, ...]:
         return tuple(pending for pending, _ in self._waiting.values())
 
-    async def ask(self, principal: str, action: str, detail: Iterable[str], *, channel: str, chat_id: str) -> None:
+    async def ask(
+        self, principal: str, action: str, detail: Iterable[str], *, channel: str, chat_id: str, risky: bool = False
+    ) -> None:
         """Return when it was approved; PermissionRefused when declined or when nobody decided in time."""
-        if len(self._waiting) >= MAX_PENDING:
-            raise Overloaded(f"{MAX_PENDING} acts wait for a decision already", next_step="microclaw approval list")
+        self._check_room(principal)
         loop = asyncio.get_running_loop()
-        pending = Pending(self._new_id(), principal, action, tuple(detail), channel, chat_id, self._timeout_s)
+        pending = Pending(
+            self._new_id(), principal, action, _bounded(detail), channel, chat_id, self._timeout_s, risky=risky
+        )
         decision: asyncio.Future[str | None] = loop.create_future()
         self._waiting[pending.approval_id] = (pending, decision)
         settled = Settled(pending, "expired", None)
@@ -83,7 +100,10 @@ class Approvals:
             self._tell(settled)
 
     def decide(self, approval_id: str, *, approved: bool, by: str) -> Pending:
-        """Settle it; UnknownName when it does not wait (any more): somebody else was first, or the time is over."""
+        """Settle it; PermissionRefused when `by` may not.
+
+        UnknownName when it does not wait (any more): somebody else was first, or the time is over.
+        """
         found = self._waiting.get(approval_id)
         if found is None or found[1].done():
             raise UnknownName(
@@ -91,15 +111,46 @@ class Approvals:
                 next_step="microclaw approval list",
             )
         pending, decision = found
+        self._check_decider(pending, approved=approved, by=by)
         if approved:
             decision.set_result(by)
         else:
             decision.set_exception(_Declined(by))
         return pending
 
+    def may_decide(self, pending: Pending, by: str) -> bool:
+        """Whether a yes of `by` would count."""
+        person = self._roles.get(by)
+        if person is None or person.role == "guest":
+            return False
+        return person.role == "owner" or (by == pending.principal and not pending.risky)
+
+    def _check_decider(self, pending: Pending, *, approved: bool, by: str) -> None:
+        taken_back = by == pending.principal and not approved  # who asked may always think better of it
+        if not taken_back and not self.may_decide(pending, by):
+            why = "it is risky" if by == pending.principal else "it is not theirs"
+            raise PermissionRefused(
+                f"{by[:80]} may not decide this, as {why}: {pending.action}",
+                next_step="an owner can: microclaw approval list",
+            )
+
+    def _check_room(self, principal: str) -> None:
+        own = sum(1 for pending, _ in self._waiting.values() if pending.principal == principal)
+        if len(self._waiting) >= MAX_PENDING or own >= MAX_PENDING_A_PERSON:
+            raise Overloaded(
+                f"{len(self._waiting)} acts wait for a decision already", next_step="microclaw approval list"
+            )
+
     def _tell(self, news: Pending | Settled) -> None:
         for listener in tuple(self._listeners):
             listener(news)
+
+
+def _bounded(detail: Iterable[str]) -> tuple[str, ...]:
+    lines = tuple(detail)
+    if len(lines) <= MAX_DETAIL_LINES:
+        return lines
+    return (*lines[:MAX_DETAIL_LINES], f"... {len(lines) - MAX_DETAIL_LINES} lines more")
 
 
 class _Declined(Exception):

@@ -1,20 +1,15 @@
-"""The one gate that every act passes: who may do what. It decides and refuses; it asks nobody and does nothing."""
+"""The one gate that every act passes: who may do what, and what is asked for first. It does nothing itself."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import StrEnum
 
 from microclaw.errors import PermissionRefused
+from microclaw.policy.approval import Approvals
+from microclaw.policy.person import MAY, OwnerAlone, Permission, Roles
 
-
-class Permission(StrEnum):
-    """What a tool or command needs: look, act on a board, or something that cannot be taken back."""
-
-    READ = "read"
-    ACT = "act"
-    RISKY = "risky"
+__all__ = ["Effect", "Gate", "Permission"]
 
 
 class Effect(StrEnum):
@@ -25,38 +20,67 @@ class Effect(StrEnum):
     ONCE = "once"
 
 
-@dataclass(frozen=True, slots=True)
-class Principal:
-    """Somebody who may ask for things."""
-
-    name: str
-    may: frozenset[Permission]
-
-
-OWNER = Principal("owner", frozenset({Permission.READ, Permission.ACT}))
-
-
 class Gate:
-    """Knows the principals; a name it does not know may do nothing."""
+    """Agent, API and MCP alike ask here. Without `approvals` nobody can be asked: what needs a yes is refused."""
 
-    def __init__(self, principals: Iterable[Principal] = (OWNER,)) -> None:
-        self._principals = {principal.name: principal for principal in principals}
+    def __init__(
+        self, roles: Roles | None = None, approvals: Approvals | None = None, *, always_ask: bool = False
+    ) -> None:
+        self._roles = roles or OwnerAlone()
+        self._approvals = approvals
+        self._always_ask = always_ask
 
     def check(self, principal: str, permission: Permission, action: str) -> None:
-        """Raise PermissionRefused unless `principal` may do `action` ("deploy blink to virtual-1")."""
-        known = self._principals.get(principal)
-        if known is None:
-            names = ", ".join(sorted(self._principals))
+        """Raise PermissionRefused unless the role of `principal` allows `action` ("deploy blink to virtual-1")."""
+        person = self._roles.get(principal)
+        if person is None:
             raise PermissionRefused(
-                f"{principal!r} is nobody this host knows, refused: {action}", next_step=f"known principals: {names}"
+                f"{principal[:80]!r} is nobody this host knows, refused: {action}",
+                next_step="who may come in: microclaw person list",
             )
-        if permission in known.may:
+        if permission not in MAY[person.role]:
+            raise PermissionRefused(
+                f"{person.name} is a {person.role} and may not {permission}, refused: {action}",
+                next_step="ask the owner of this host",
+            )
+
+    def check_owner(self, principal: str, action: str) -> None:
+        """Raise PermissionRefused unless `principal` is an owner: people, tokens and settings are theirs alone."""
+        person = self._roles.get(principal)
+        if person is None or person.role != "owner":
+            who = principal[:80] if person is None else person.name
+            raise PermissionRefused(
+                f"{who} may not {action}: that is the owner's", next_step="ask the owner of this host"
+            )
+
+    def needs_approval(self, permission: Permission, *, foreign: bool) -> bool:
+        """Whether somebody must say yes first. `foreign`: the turn has read words of strangers."""
+        match permission:
+            case Permission.READ:
+                return False
+            case Permission.ACT:
+                return foreign or self._always_ask
+            case Permission.RISKY:
+                return True
+
+    async def admit(
+        self,
+        principal: str,
+        permission: Permission,
+        action: str,
+        *,
+        foreign: bool = False,
+        detail: Iterable[str] = (),
+        channel: str,
+        chat_id: str,
+    ) -> None:
+        """Return when it may be done, after a yes where one is needed. Raises PermissionRefused for any no."""
+        self.check(principal, permission, action)
+        if not self.needs_approval(permission, foreign=foreign):
             return
-        if permission is Permission.RISKY:
+        if self._approvals is None:
             raise PermissionRefused(
-                f"{action} is risky and needs an approval",
-                next_step="approvals come with a later version; do it by hand at the board if you must",
+                f"{action} needs an approval, and nobody can be asked here", next_step="run it through the host"
             )
-        raise PermissionRefused(
-            f"{principal} may not {permission}, refused: {action}", next_step="ask the owner of this host"
-        )
+        risky = permission is Permission.RISKY
+        await self._approvals.ask(principal, action, detail, channel=channel, chat_id=chat_id, risky=risky)

@@ -71,10 +71,14 @@ class ToolContext:
 
 @dataclass(frozen=True, slots=True)
 class ToolOutput:
-    """What a tool found or did: JSON fields for the model, evidence for the person."""
+    """What a tool found or did: JSON fields for the model, evidence for the person.
+
+    `foreign`: these fields hold a stranger's words, though the tool's seldom do.
+    """
 
     fields: Mapping[str, Any]
     evidence: tuple[Evidence, ...] = ()
+    foreign: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,7 @@ class Tool(Generic[P]):
     foreign: bool = False  # its result may hold a stranger's words (a page, a log, a device's name)
     previews: bool = False  # it calls context.approve itself, once it can show exactly what would happen
     skill: str | None = None  # offered only while this skill is active
+    weigh: Callable[[P, ToolContext], Awaitable[Permission]] | None = None  # what these very arguments need
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +115,7 @@ def result_of(output: ToolOutput) -> ToolResult:
     fields = dict(output.fields)
     if output.evidence:
         fields["evidence"] = [{"kind": e.kind, "text": e.text} for e in output.evidence]
-    return ToolResult(bounded_json(fields), ok=True, evidence=output.evidence)
+    return ToolResult(bounded_json(fields), ok=True, evidence=output.evidence, foreign=output.foreign)
 
 
 def result_of_error(error: MicroclawError) -> ToolResult:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -12,8 +13,9 @@ from pydantic import ValidationError
 
 from microclaw.errors import MicroclawError, ToolRetry
 from microclaw.models.protocol import ToolSpec
-from microclaw.policy.gate import Effect, Gate
-from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolResult, result_of, result_of_error
+from microclaw.policy.gate import Effect, Gate, Permission
+from microclaw.tools.action_text import action_text, argument_lines
+from microclaw.tools.tool import Approve, Parameters, Tool, ToolContext, ToolResult, result_of, result_of_error
 
 MAX_ARGUMENT_BYTES = 512 * 1024
 
@@ -40,15 +42,46 @@ class Toolbox:
         return tool.effect if tool else Effect.READ
 
     async def call(self, name: str, arguments: str, context: ToolContext) -> ToolResult:
-        """Run a tool with arguments as JSON text. A failure is a result too: `ok` is False and the content says why."""
+        """Run a tool with arguments as JSON text. A failure is a result too: `ok` is False and the content says why.
+
+        What needs an approval waits for it here, or in the tool once that can show what would happen.
+        """
+        foreign = False
         try:
             tool = self._find(name)
             parameters = _read_arguments(tool, arguments)
-            self._gate.check(context.principal, tool.permission, name)
-            await context.begin()
-            return result_of(await tool.run(parameters, context))
+            context = await self._admitted(tool, parameters, context)
+            foreign = tool.foreign
+            result = result_of(await tool.run(parameters, context))
         except MicroclawError as exc:
-            return result_of_error(exc)
+            result = result_of_error(exc)
+        return replace(result, foreign=True) if foreign else result
+
+    async def _admitted(self, tool: Tool[Any], parameters: Parameters, context: ToolContext) -> ToolContext:
+        """The context to run it in. Raises PermissionRefused."""
+        action = action_text(tool.name, parameters)
+        self._gate.check(context.principal, tool.permission, action)  # first: weighing may look at a device
+        permission = tool.permission if tool.weigh is None else await tool.weigh(parameters, context)
+        if tool.previews:
+            self._gate.check(context.principal, permission, action)
+            return replace(context, approve=self._asking(permission, context))
+        await self._asking(permission, context)(action, argument_lines(parameters))
+        return context
+
+    def _asking(self, permission: Permission, context: ToolContext) -> Approve:
+        async def approve(text: str, detail: Sequence[str]) -> None:
+            await self._gate.admit(
+                context.principal,
+                permission,
+                text,
+                foreign=context.foreign,
+                detail=detail,
+                channel=context.channel,
+                chat_id=context.chat_id,
+            )
+            await context.begin()
+
+        return approve
 
     def _find(self, name: str) -> Tool[Any]:
         tool = self._tools.get(name)

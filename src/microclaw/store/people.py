@@ -1,0 +1,67 @@
+"""Rows of the people a host knows and the addresses each has in its channels. Decides nothing about them."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+
+from microclaw.store.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class PersonRow:
+    """`addresses` are (channel, external id), oldest first; no two people share one."""
+
+    person_id: str
+    name: str
+    role: str
+    created_ms: int
+    addresses: tuple[tuple[str, str], ...] = ()
+
+
+class PeopleTable:
+    """Person rows of one database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def list(self) -> tuple[PersonRow, ...]:
+        """Everybody, oldest first."""
+        return await self._database.read(_list)
+
+    async def put(self, row: PersonRow, now_ms: int) -> None:
+        """Add a person, or replace name, role and addresses. An address moves here from whoever had it."""
+        await self._database.write(lambda connection: _put(connection, row, now_ms))
+
+    async def delete(self, person_id: str) -> None:
+        """Forget somebody, with their addresses and tokens."""
+        await self._database.write(
+            lambda connection: connection.execute("DELETE FROM people WHERE person_id = ?", (person_id,)).rowcount
+        )
+
+
+def _list(connection: sqlite3.Connection) -> tuple[PersonRow, ...]:
+    addresses: dict[str, list[tuple[str, str]]] = {}
+    for person_id, channel, external_id in connection.execute(
+        "SELECT person_id, channel, external_id FROM person_addresses ORDER BY added_ms, rowid"
+    ):
+        addresses.setdefault(person_id, []).append((channel, external_id))
+    rows = connection.execute("SELECT person_id, name, role, created_ms FROM people ORDER BY created_ms, rowid")
+    return tuple(
+        PersonRow(person_id, name, role, created_ms, tuple(addresses.get(person_id, ())))
+        for person_id, name, role, created_ms in rows
+    )
+
+
+def _put(connection: sqlite3.Connection, row: PersonRow, now_ms: int) -> None:
+    connection.execute(
+        """INSERT INTO people (person_id, name, role, created_ms) VALUES (?, ?, ?, ?)
+        ON CONFLICT (person_id) DO UPDATE SET name = excluded.name, role = excluded.role""",
+        (row.person_id, row.name, row.role, row.created_ms),
+    )
+    connection.execute("DELETE FROM person_addresses WHERE person_id = ?", (row.person_id,))
+    connection.executemany(
+        """INSERT INTO person_addresses (channel, external_id, person_id, added_ms) VALUES (?, ?, ?, ?)
+        ON CONFLICT (channel, external_id) DO UPDATE SET person_id = excluded.person_id""",
+        [(channel, external_id, row.person_id, now_ms) for channel, external_id in row.addresses],
+    )

@@ -1,0 +1,69 @@
+"""Approvals: the first decision counts, silence is a no, and the list is bounded."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from tests.policy.conftest import asked
+
+from microclaw.errors import Overloaded, PermissionRefused, UnknownName
+from microclaw.policy.approval import MAX_DETAIL_LINES, MAX_PENDING_A_PERSON, Approvals, Pending, Settled
+
+
+def ask(approvals: Approvals, action: str = "do it", detail: tuple[str, ...] = ()) -> asyncio.Task[None]:
+    return asyncio.create_task(approvals.ask("owner", action, detail, channel="t", chat_id="1"))
+
+
+async def test_of_two_decisions_the_first_counts() -> None:
+    approvals = Approvals(timeout_s=5)
+    task = ask(approvals)
+    (pending,) = await asked(approvals)
+    approvals.decide(pending.approval_id, approved=True, by="owner")
+    with pytest.raises(UnknownName, match="decided already"):
+        approvals.decide(pending.approval_id, approved=False, by="owner")
+    await task
+    with pytest.raises(UnknownName, match="decided already"):
+        approvals.decide(pending.approval_id, approved=False, by="owner")
+
+
+async def test_no_decision_in_time_is_a_no() -> None:
+    approvals = Approvals(timeout_s=0.01)
+    heard: list[Pending | Settled] = []
+    approvals.listen(heard.append)
+    with pytest.raises(PermissionRefused, match="nobody approved in"):
+        await ask(approvals)
+    assert approvals.pending() == ()
+    assert [type(news) for news in heard] == [Pending, Settled]
+    assert isinstance(heard[1], Settled)
+    assert (heard[1].outcome, heard[1].by) == ("expired", None)
+
+
+async def test_a_cancelled_asker_leaves_nothing_waiting() -> None:
+    approvals = Approvals(timeout_s=5)
+    task = ask(approvals)
+    await asked(approvals)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert approvals.pending() == ()
+
+
+async def test_one_person_cannot_fill_the_list() -> None:
+    approvals = Approvals(timeout_s=5)
+    tasks = [ask(approvals, f"act {number}") for number in range(MAX_PENDING_A_PERSON)]
+    await asked(approvals, MAX_PENDING_A_PERSON)
+    with pytest.raises(Overloaded):
+        await ask(approvals)
+    for pending in approvals.pending():
+        approvals.decide(pending.approval_id, approved=True, by="owner")
+    await asyncio.gather(*tasks)
+
+
+async def test_detail_is_bounded_and_says_so() -> None:
+    approvals = Approvals(timeout_s=5)
+    task = ask(approvals, detail=tuple("x" for _ in range(MAX_DETAIL_LINES + 7)))
+    (pending,) = await asked(approvals)
+    assert pending.detail[-1] == "... 7 lines more"
+    approvals.decide(pending.approval_id, approved=True, by="owner")
+    await task
