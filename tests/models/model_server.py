@@ -9,12 +9,17 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.models.event_streams import Events
+
 LIMIT_S = 60
 
 
 @dataclass
 class Server:
-    """Answers each request with the next (status, body); a body of None never answers, bytes are sent raw."""
+    """Answers each request with the next (status, body); a body of None never answers, bytes are sent raw.
+
+    `Events` are sent as an event stream, each as soon as it is written.
+    """
 
     answers: list[tuple[int, Any]]
     head: str = "connection: close"
@@ -34,6 +39,9 @@ class Server:
             status, answer = self.answers.pop(0)
             if answer is None:
                 await reader.read()  # until the client gives up
+                return
+            if isinstance(answer, Events):
+                await answer.send(writer, reader)
                 return
             content = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
             writer.write(

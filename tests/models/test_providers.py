@@ -26,12 +26,8 @@ from microclaw.models.protocol import (
     ToolSpec,
     UserText,
 )
-from microclaw.models.providers import (
-    MAX_ARGUMENTS_CHARS,
-    MAX_REPLY_CHARS,
-    AnthropicProviderModel,
-    OpenAIProviderModel,
-)
+from microclaw.models.provider_wire import MAX_ARGUMENTS_CHARS, MAX_REPLY_CHARS
+from microclaw.models.providers import AnthropicProviderModel, OpenAIProviderModel
 
 SCHEMA = '{"type":"object","properties":{"pin":{"type":"integer"}},"required":["pin"],"additionalProperties":false}'
 TOOLS = (ToolSpec("gpio-set", "Set a pin.", SCHEMA),)
@@ -139,7 +135,7 @@ async def test_a_tool_the_model_made_up_is_passed_on_to_the_turn() -> None:
 FAILURES = [
     ((401, {"error": {"message": "bad key"}}), "key was refused", "_API_KEY"),
     ((403, {"error": {"message": "no"}}), "key was refused", "_API_KEY"),
-    ((404, {"error": {"message": "no such model"}}), "no model", "MICROCLAW_MODEL"),
+    ((404, {"error": {"message": "no such model"}}), "no model of that name", "MICROCLAW_MODEL"),
     ((429, {"error": {"message": "slow down"}}), "429", "wait"),
     ((400, {"error": {"message": "tools are not supported"}}), "tools are not supported", "MICROCLAW_MODEL"),
     ((500, {"error": {"message": "oops"}}), "500", "again"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from functools import partial
+from urllib.parse import urlsplit
 
 import httpx2
 
@@ -14,16 +15,26 @@ class AnswerTooLarge(httpx2.ReadError):
     """A body went over the limit; the rest of it is not read."""
 
 
-def bounded_client(limit_bytes: int = MAX_ANSWER_BYTES) -> httpx2.AsyncClient:
+def bounded_client(
+    limit_bytes: int = MAX_ANSWER_BYTES, *, proxy: str | None = None, base_url: str | None = None
+) -> httpx2.AsyncClient:
     """A client for one SDK, which closes it. Bodies come uncompressed: a small one could hide a huge one.
 
-    A hook and no transport of our own: with one, httpx2 would not look for the environment's proxies.
+    `proxy` is an http:// proxy (CONNECT for https); a `base_url` on this machine is asked directly, and without
+    `proxy` the environment's proxies count. A hook and no transport of our own: with one, they would not.
     """
     return httpx2.AsyncClient(
         headers={"Accept-Encoding": "identity"},
-        follow_redirects=True,
+        follow_redirects=False,  # a key belongs to the address it was given for
         event_hooks={"response": [partial(_bound, limit_bytes)]},
+        proxy=proxy if proxy and not is_local(base_url) else None,
     )
+
+
+def is_local(url: str | None) -> bool:
+    """Whether an address is on this machine, where no proxy could reach it."""
+    host = (urlsplit(url).hostname or "") if url else ""
+    return host == "localhost" or host == "::1" or host.startswith("127.")
 
 
 def too_large_in(error: BaseException) -> AnswerTooLarge | None:

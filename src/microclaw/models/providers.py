@@ -1,55 +1,50 @@
-"""Language models over HTTP, through pydantic-ai's direct request API. The one file that knows it; imported late.
+"""Language models over HTTP, through pydantic-ai's direct request API. Imported late; tries nothing twice.
 
-The SDKs' own retries are off: a turn has its own limits, and a person waits.
+The SDKs' own retries are off: a turn has its own limits, and a person waits. With provider_wire.py and
+provider_errors.py the one place that knows pydantic-ai.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from microclaw.errors import ModelError
-from microclaw.models.protocol import (
-    AssistantReply,
-    Message,
-    ModelReply,
-    ModelRequest,
-    OnText,
-    ToolCall,
-    ToolReturn,
-    ToolSpec,
-    Usage,
-    UserText,
-)
+from microclaw.models.protocol import ModelReply, ModelRequest, OnText
+from microclaw.models.provider_errors import ProviderName, cut_off, first_line, translated, unreadable
+from microclaw.models.provider_wire import MAX_REPLY_CHARS, check_size, encodable, history_of, reply_of, tool_of
 
 if TYPE_CHECKING:
     from pydantic_ai import messages as wire
     from pydantic_ai.models import Model as ProviderModel
+    from pydantic_ai.models import ModelRequestParameters
+    from pydantic_ai.settings import ModelSettings
 
-REQUEST_TIMEOUT_S = 90.0
+REQUEST_TIMEOUT_S = 90.0  # of silence
+MAX_ANSWER_S = 600.0  # of one answer that keeps coming
 CONNECT_TIMEOUT_S = 10.0
-MAX_REPLY_CALLS = 16
-MAX_REPLY_CHARS = 64 << 10
-MAX_ARGUMENTS_CHARS = 512 << 10  # a program and its JSON quoting
 _NO_KEY = "not-needed"  # compatible servers often need none, the SDK wants one
 
 
 class _DirectModel:
     """What both providers share: the request, and its errors as ModelErrors."""
 
+    provider: ProviderName
+
     def __init__(self, name: str | None, timeout_s: float) -> None:
         self._name = name
         self._timeout_s = timeout_s
         self._model: ProviderModel | None = None
+        self._client: Any = None
         self._building = asyncio.Lock()
 
     @property
     def name(self) -> str:
         return self._name or "the server's model"
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}>"
 
     async def warm_up(self) -> None:
         """Import the provider's libraries, seconds of work, in a thread."""
@@ -61,28 +56,80 @@ class _DirectModel:
                 next_step="pip install 'microclaw[models]', then start the host again",
             ) from exc
 
+    async def aclose(self) -> None:
+        """Close its connections."""
+        if self._client is not None:
+            await self._client.close()
+
     async def respond(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
-        """One request, no retry; ModelError names the fault and what to do."""
+        """One request, no retry, streamed when someone listens; ModelError names the fault and what to do."""
         model = await self._ready()
         from pydantic_ai.direct import model_request
         from pydantic_ai.exceptions import AgentRunError, UserError
-        from pydantic_ai.models import ModelRequestParameters
-        from pydantic_ai.settings import ModelSettings
 
         began = time.perf_counter()
         try:
-            response = await model_request(
-                model,
-                _history(request.system, request.messages),
-                model_settings=ModelSettings(max_tokens=request.max_tokens, timeout=self._timeout_s),
-                model_request_parameters=ModelRequestParameters(function_tools=[_tool(t) for t in request.tools]),
-            )
+            history, settings, parameters = self._asked(request)
+            if on_text is None:
+                response = await model_request(
+                    model, history, model_settings=settings, model_request_parameters=parameters
+                )
+            else:
+                response = await self._streamed(model, history, settings, parameters, on_text)
         except (AgentRunError, UserError) as exc:
-            raise _translated(exc, self.name) from exc
-        except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as exc:
+            raise translated(exc, self.name, self.provider) from exc
+        except (ValueError, TypeError, AttributeError, LookupError, RecursionError, AssertionError) as exc:
             # What the libraries raise when a 200 answer is JSON of another kind.
-            raise _unreadable(self.name, exc) from exc
-        return _reply(response, self.name, time.perf_counter() - began)
+            raise unreadable(self.name, exc) from exc
+        return reply_of(response, self.name, time.perf_counter() - began)
+
+    async def _streamed(
+        self,
+        model: ProviderModel,
+        history: list[wire.ModelMessage],
+        settings: ModelSettings,
+        parameters: ModelRequestParameters,
+        on_text: OnText,
+    ) -> wire.ModelResponse:
+        """The whole answer; its text goes to `on_text` as it comes, exactly as the whole will have it."""
+        from pydantic_ai.direct import model_request_stream
+        from pydantic_ai.messages import PartDeltaEvent, PartStartEvent, TextPart, TextPartDelta
+
+        said = _Said(on_text, self.name)
+        async with model_request_stream(
+            model, history, model_settings=settings, model_request_parameters=parameters
+        ) as stream:
+            async for event in stream:
+                match event:
+                    case PartStartEvent(part=TextPart(content=text)):
+                        self._check_open(stream.finish_reason)
+                        said.begin(text)
+                    case PartDeltaEvent(delta=TextPartDelta(content_delta=text)):
+                        self._check_open(stream.finish_reason)
+                        said.add(text)
+            if stream.finish_reason is None:
+                raise cut_off(self.name)
+            return stream.get()
+
+    def _check_open(self, finish_reason: str | None) -> None:
+        """Refuse text that comes after the answer's end."""
+
+    def _asked(self, request: ModelRequest) -> tuple[list[wire.ModelMessage], ModelSettings, ModelRequestParameters]:
+        """What goes out: history, settings, and the tools and instructions that come before it."""
+        from pydantic_ai.models import ModelRequestParameters
+
+        parameters = ModelRequestParameters(
+            function_tools=[tool_of(t) for t in request.tools], instruction_parts=self._instructions(request)
+        )
+        return history_of(request.messages), self._settings(request), parameters
+
+    def _settings(self, request: ModelRequest) -> ModelSettings:
+        from pydantic_ai.settings import ModelSettings
+
+        return ModelSettings(max_tokens=request.max_tokens, timeout=self._timeout_s, request_timeout=MAX_ANSWER_S)
+
+    def _instructions(self, request: ModelRequest) -> list[wire.InstructionPart]:
+        raise NotImplementedError
 
     async def _ready(self) -> ProviderModel:
         """The provider's model, made at the first request."""
@@ -97,15 +144,23 @@ class _DirectModel:
 
 
 class AnthropicProviderModel(_DirectModel):
-    """Claude through Anthropic's Messages API."""
+    """Claude through Anthropic's Messages API. Tools and `system` are cached there, `situation` comes after them."""
+
+    provider = "anthropic"
 
     def __init__(
-        self, name: str, *, api_key: str, base_url: str | None = None, timeout_s: float = REQUEST_TIMEOUT_S
+        self,
+        name: str,
+        *,
+        api_key: str,
+        base_url: str | None = None,
+        timeout_s: float = REQUEST_TIMEOUT_S,
+        proxy: str | None = None,
     ) -> None:
         super().__init__(name, timeout_s)
         self._api_key = api_key
         self._base_url = base_url
-        self._client: Any = None
+        self._proxy = proxy
 
     async def _build(self) -> ProviderModel:
         from anthropic import AsyncAnthropic
@@ -119,18 +174,37 @@ class AnthropicProviderModel(_DirectModel):
             base_url=self._base_url,
             max_retries=0,
             timeout=self._timeout_s,
-            http_client=bounded_client(),
+            http_client=bounded_client(proxy=self._proxy, base_url=self._base_url),
         )
         return AnthropicModel(self.name, provider=AnthropicProvider(anthropic_client=self._client))
 
-    async def aclose(self) -> None:
-        """Close its connections."""
-        if self._client is not None:
-            await self._client.close()
+    def _settings(self, request: ModelRequest) -> ModelSettings:
+        from pydantic_ai.models.anthropic import AnthropicModelSettings
+
+        return AnthropicModelSettings(
+            max_tokens=request.max_tokens,
+            timeout=self._timeout_s,
+            request_timeout=MAX_ANSWER_S,
+            anthropic_cache_instructions=True,
+            anthropic_cache_tool_definitions=True,
+        )
+
+    def _instructions(self, request: ModelRequest) -> list[wire.InstructionPart]:
+        """A block each; what is dynamic stays outside the cached ones."""
+        from pydantic_ai.messages import InstructionPart
+
+        parts = [InstructionPart(request.system)] if request.system else []
+        return [*parts, InstructionPart(request.situation, dynamic=True)] if request.situation else parts
+
+    def _check_open(self, finish_reason: str | None) -> None:
+        if finish_reason is not None:  # it comes with message_delta, after the last block
+            raise unreadable(self.name, "text came after the end of the answer")
 
 
 class OpenAIProviderModel(_DirectModel):
     """OpenAI's chat completions, or any server that speaks them (Ollama, llama.cpp, vLLM, LM Studio, ...)."""
+
+    provider = "openai"
 
     def __init__(
         self,
@@ -139,15 +213,17 @@ class OpenAIProviderModel(_DirectModel):
         api_key: str | None = None,
         base_url: str | None = None,
         timeout_s: float = REQUEST_TIMEOUT_S,
+        proxy: str | None = None,
     ) -> None:
         super().__init__(name, timeout_s)
         self._api_key = api_key
         self._base_url = base_url
-        self._client: Any = None
+        self._proxy = proxy
 
     async def _build(self) -> ProviderModel:
         from openai import AsyncOpenAI
         from pydantic_ai.models.openai import OpenAIChatModel
+        from pydantic_ai.profiles.openai import OpenAIModelProfile
         from pydantic_ai.providers.openai import OpenAIProvider
 
         from microclaw.models.bounded_http import bounded_client
@@ -158,11 +234,22 @@ class OpenAIProviderModel(_DirectModel):
                 base_url=self._base_url,
                 max_retries=0,
                 timeout=self._timeout_s,
-                http_client=bounded_client(),
+                http_client=bounded_client(proxy=self._proxy, base_url=self._base_url),
             )
         if self._name is None:
             self._name = await self._first_model()
-        return OpenAIChatModel(self._name, provider=OpenAIProvider(openai_client=self._client))
+        return OpenAIChatModel(
+            self._name,
+            provider=OpenAIProvider(openai_client=self._client),
+            profile=OpenAIModelProfile(openai_chat_streaming_requires_finish_reason=True),  # else a cut looks whole
+        )
+
+    def _instructions(self, request: ModelRequest) -> list[wire.InstructionPart]:
+        """One message, as many chat templates take only one; its beginning stays the same, so it is cached."""
+        from pydantic_ai.messages import InstructionPart
+
+        text = "\n\n".join(part for part in (request.system, request.situation) if part)
+        return [InstructionPart(text)] if text else []
 
     async def _first_model(self) -> str:
         from openai import OpenAIError
@@ -173,8 +260,9 @@ class OpenAIProviderModel(_DirectModel):
                 names = [str(m.id) for m in page.data]
         except (OpenAIError, TimeoutError, ValueError, TypeError) as exc:
             raise ModelError(
-                f"{self._base_url} does not say which models it has: {_first_line(exc)}",
+                f"{self._base_url} does not say which models it has: {first_line(exc)}",
                 next_step="check OPENAI_BASE_URL (Ollama: http://localhost:11434/v1), or name one in MICROCLAW_MODEL",
+                fault="unreachable",
             ) from exc
         if not names:
             raise ModelError(
@@ -182,173 +270,32 @@ class OpenAIProviderModel(_DirectModel):
             )
         return names[0]
 
-    async def aclose(self) -> None:
-        """Close its connections."""
-        if self._client is not None:
-            await self._client.close()
+
+class _Said:
+    """Hands on the pieces of an answer's text, up to the limit of the whole."""
+
+    def __init__(self, on_text: OnText, name: str) -> None:
+        self._on_text = on_text
+        self._name = name
+        self._size = 0
+        self._held = ""  # half of a surrogate pair
+
+    def begin(self, text: str) -> None:
+        """A further part of the text: the whole has a line break there."""
+        self.add(f"\n{text}" if self._size else text)
+
+    def add(self, text: str) -> None:
+        text, self._held = self._held + text, ""
+        if text and "\ud800" <= text[-1] <= "\udbff":
+            text, self._held = text[:-1], text[-1]
+        if not text:
+            return
+        self._size += len(text)
+        check_size(self._size, MAX_REPLY_CHARS, self._name)
+        self._on_text(encodable(text))
 
 
 def _import_pydantic_ai() -> None:
     import pydantic_ai.direct
     import pydantic_ai.models.anthropic
     import pydantic_ai.models.openai  # noqa: F401
-
-
-def _history(system: str, messages: Sequence[Message]) -> list[wire.ModelMessage]:
-    """A turn's messages in pydantic-ai's form; neighbours of one side become one message."""
-    from pydantic_ai import messages as wire
-
-    history: list[wire.ModelMessage] = []
-    for message in messages:
-        match message:
-            case UserText(text):
-                parts: list[Any] = [wire.UserPromptPart(text)]
-            case ToolReturn():
-                outcome: Literal["failed", "success"] = "failed" if message.failed else "success"
-                parts = [wire.ToolReturnPart(message.name, message.content, message.call_id, outcome=outcome)]
-            case AssistantReply():
-                said: list[wire.ModelResponsePart] = [wire.TextPart(message.text)] if message.text else []
-                said += [wire.ToolCallPart(c.name, _replayed(c.arguments), c.call_id) for c in message.calls]
-                history.append(wire.ModelResponse(said))
-                continue
-        last = history[-1] if history else None
-        if isinstance(last, wire.ModelRequest):
-            last.parts = [*last.parts, *parts]
-        else:
-            history.append(wire.ModelRequest(parts))
-    for sent in history:
-        if isinstance(sent, wire.ModelRequest):
-            sent.instructions = system or None
-    return history
-
-
-def _replayed(arguments: str) -> dict[str, Any]:
-    """A call's arguments as an object: APIs refuse a history with the broken JSON that a model wrote."""
-    try:
-        values = json.loads(arguments or "{}")
-    except ValueError:
-        values = None
-    return values if isinstance(values, dict) else {"not_json": arguments}
-
-
-def _tool(spec: ToolSpec) -> Any:
-    from pydantic_ai.tools import ToolDefinition
-
-    return ToolDefinition(
-        name=spec.name, parameters_json_schema=json.loads(spec.schema), description=spec.description, strict=False
-    )
-
-
-def _reply(response: wire.ModelResponse, name: str, took_s: float) -> ModelReply:
-    """What of an answer goes on; ModelError when it is larger or nested deeper than anything a model has to say."""
-    from pydantic_ai import messages as wire
-
-    texts, calls = [], []
-    for part in response.parts:
-        if isinstance(part, wire.TextPart):
-            texts.append(_encodable(part.content))
-        elif isinstance(part, wire.ToolCallPart):
-            try:
-                arguments = _arguments(part)
-            except RecursionError as exc:
-                raise _unreadable(name, exc) from exc
-            calls.append(ToolCall(part.tool_call_id, _encodable(part.tool_name), arguments))
-    for size, limit in (
-        (sum(len(text) for text in texts), MAX_REPLY_CHARS),
-        (sum(len(call.arguments) for call in calls), MAX_ARGUMENTS_CHARS),
-    ):
-        if size > limit:
-            raise ModelError(
-                f"{name} sent {size:,} characters where at most {limit:,} are read",
-                next_step="ask for less at once, or choose another model with MICROCLAW_MODEL",
-            )
-    usage = Usage(response.usage.input_tokens, response.usage.output_tokens, _cost(response))
-    cost = "" if usage.cost_usd is None else f", ${usage.cost_usd:.3f}"
-    note = f"{took_s:.1f} s, {usage.input_tokens + usage.output_tokens} tokens{cost}"
-    return ModelReply("\n".join(texts), tuple(calls[:MAX_REPLY_CALLS]), usage, note)
-
-
-def _arguments(part: wire.ToolCallPart) -> str:
-    """A call's arguments as JSON text, which may be broken; RecursionError for one that nothing could read."""
-    if not isinstance(part.args, str):
-        return json.dumps(part.args or {})
-    text = _encodable(part.args)
-    with contextlib.suppress(ValueError):  # a tool's own reader tells the model what is wrong with it
-        said = json.dumps(json.loads(text), ensure_ascii=False)
-        if (sound := _encodable(said)) != said:  # surrogates that were written as escapes
-            return sound
-    return text
-
-
-def _encodable(text: str) -> str:
-    """Without lone surrogates, which JSON can carry and UTF-8 cannot."""
-    return text.encode(errors="replace").decode()
-
-
-def _cost(response: wire.ModelResponse) -> float | None:
-    """Dollars by the price list that pydantic-ai brings; None for a model it does not know."""
-    if not response.model_name:
-        return None
-    try:
-        return float(response.cost().total_price)
-    except (LookupError, ValueError):
-        return None
-
-
-def _translated(exc: Exception, name: str) -> ModelError:
-    """A provider's error with what to do next."""
-    from pydantic_ai.exceptions import (
-        ModelAPIError,
-        ModelConnectionError,
-        ModelHTTPError,
-        ModelTimeoutError,
-        UnexpectedModelBehavior,
-    )
-
-    from microclaw.models.bounded_http import too_large_in
-
-    if isinstance(exc, ModelHTTPError):
-        return _http_error(exc.status_code, name, exc)
-    if isinstance(exc, ModelTimeoutError):
-        return ModelError(f"{name} did not answer in time", next_step="ask again, or choose a faster MICROCLAW_MODEL")
-    if (over := too_large_in(exc)) is not None:
-        return _unreadable(name, over)
-    if isinstance(exc, ModelConnectionError):
-        return ModelError(
-            f"{name} cannot be reached, or the connection was cut: {_first_line(exc)}",
-            next_step="check the network and the address (OPENAI_BASE_URL, ANTHROPIC_BASE_URL), then ask again",
-        )
-    if isinstance(exc, ModelAPIError | UnexpectedModelBehavior):
-        return _unreadable(name, exc)
-    return ModelError(f"{name} cannot be used: {_first_line(exc)}", next_step="check MICROCLAW_MODEL and the key")
-
-
-def _unreadable(name: str, exc: Exception) -> ModelError:
-    return ModelError(
-        f"{name} sent an answer that cannot be read: {_first_line(exc)}",
-        next_step="check that the address is a model's API, or choose another model with MICROCLAW_MODEL",
-    )
-
-
-def _http_error(status: int, name: str, exc: Exception) -> ModelError:
-    if status in (401, 403):
-        return ModelError(
-            f"{name}: the key was refused ({status})", next_step="check ANTHROPIC_API_KEY or OPENAI_API_KEY"
-        )
-    if status == 404:
-        return ModelError(
-            f"there is no model {name} at that address (404)", next_step="name another one in MICROCLAW_MODEL"
-        )
-    if status == 429:
-        return ModelError(f"{name}: too many requests, or no credit left (429)", next_step="wait a minute, ask again")
-    if status >= 500:
-        return ModelError(f"{name}: its service failed ({status})", next_step="ask again in a minute")
-    return ModelError(
-        f"{name} refused the request ({status}): {_first_line(exc)}",
-        next_step="choose a model that can call tools with MICROCLAW_MODEL",
-    )
-
-
-def _first_line(exc: Exception) -> str:
-    text = str(exc).strip() or type(exc).__name__
-    return text.splitlines()[0][:200]

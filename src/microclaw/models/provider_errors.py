@@ -1,0 +1,127 @@
+"""What a provider's library raises, as a ModelError that says its kind and what to do. Part of providers.py.
+
+No text of a library goes on unless it is known to hold no key; prompts are in none of them.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from microclaw.errors import ModelError, ModelFault
+
+ProviderName: TypeAlias = Literal["anthropic", "openai"]
+
+_SETTINGS: dict[ProviderName, tuple[str, str]] = {
+    "anthropic": ("ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL"),
+    "openai": ("OPENAI_API_KEY", "OPENAI_BASE_URL"),
+}
+MAX_RETRY_AFTER_S = 3600.0
+
+
+def translated(exc: Exception, name: str, provider: ProviderName) -> ModelError:
+    """A provider's error with what to do next."""
+    from pydantic_ai.exceptions import (
+        ModelAPIError,
+        ModelConnectionError,
+        ModelHTTPError,
+        ModelQuotaExceededError,
+        ModelRequestTimeout,
+        ModelTimeoutError,
+        UnexpectedModelBehavior,
+    )
+
+    from microclaw.models.bounded_http import too_large_in
+
+    if isinstance(exc, ModelQuotaExceededError):
+        return ModelError(
+            f"{name}: the account has no credit left",
+            next_step="top it up at the provider, or name another model with MICROCLAW_MODEL",
+            fault="quota",
+        )
+    if isinstance(exc, ModelHTTPError):
+        return _http_error(exc, name, provider)
+    if isinstance(exc, ModelTimeoutError | ModelRequestTimeout):
+        return ModelError(
+            f"{name} did not answer in time", next_step="ask again, or choose a faster MICROCLAW_MODEL", fault="timeout"
+        )
+    if (over := too_large_in(exc)) is not None:
+        return unreadable(name, over)
+    if isinstance(exc, ModelConnectionError):
+        return ModelError(
+            f"{name} cannot be reached, or the connection was cut: {first_line(exc)}",
+            next_step=f"check the network, the proxy and the address ({_SETTINGS[provider][1]}), then ask again",
+            fault="unreachable",
+        )
+    if isinstance(exc, ModelAPIError | UnexpectedModelBehavior):
+        return unreadable(name, exc)
+    return ModelError(
+        f"{name} cannot be used: {first_line(exc)}",
+        next_step=f"check MICROCLAW_MODEL and {_SETTINGS[provider][0]}",
+        fault="refused",
+    )
+
+
+def unreadable(name: str, exc: Exception | str) -> ModelError:
+    return ModelError(
+        f"{name} sent an answer that cannot be read: {exc if isinstance(exc, str) else first_line(exc)}",
+        next_step="check that the address is a model's API, or choose another model with MICROCLAW_MODEL",
+        fault="unreadable",
+    )
+
+
+def cut_off(name: str) -> ModelError:
+    return ModelError(
+        f"{name} broke off in the middle of its answer: the connection was cut",
+        next_step="ask again; if it stays so, check the network and the proxy",
+        fault="unreachable",
+    )
+
+
+def first_line(exc: Exception) -> str:
+    text = str(exc).strip() or type(exc).__name__
+    return text.splitlines()[0][:200]
+
+
+def _http_error(exc: object, name: str, provider: ProviderName) -> ModelError:
+    from pydantic_ai.exceptions import ModelHTTPError
+
+    assert isinstance(exc, ModelHTTPError)
+    status = exc.status_code
+    key, address = _SETTINGS[provider]
+    wait_s = None if exc.retry_after is None else min(max(exc.retry_after, 0.0), MAX_RETRY_AFTER_S)
+    what, next_step, fault = _told(status, wait_s)
+    if status in (401, 403):
+        next_step = f"check {key}: microclaw setup tests it"
+    elif status == 404:
+        next_step = f"name another one in MICROCLAW_MODEL, or correct {address}"
+    elif fault == "refused":  # its own words: the request was wrong, not the key
+        what = f"refused the request ({status}): {_said(exc)}"
+    return ModelError(f"{name}: {what}", next_step=next_step, fault=fault, retry_after_s=wait_s)
+
+
+def _told(status: int, wait_s: float | None) -> tuple[str, str, ModelFault]:
+    """What a status means, what to do, and its kind."""
+    wait = f"wait {wait_s:.0f} s" if wait_s else "wait a minute"
+    match status:
+        case 401 | 403:
+            return f"the key was refused ({status})", "", "auth"
+        case 404:
+            return "there is no model of that name at that address (404)", "", "refused"
+        case 408 | 504:
+            return f"its service did not answer in time ({status})", "ask again in a minute", "timeout"
+        case 429:
+            return "too many requests, or no credit left (429)", f"{wait}, then ask again", "rate_limit"
+        case 503 | 529:
+            return f"its service is overloaded ({status})", f"{wait}, then ask again", "overloaded"
+        case _ if status >= 500:
+            return f"its service failed ({status})", f"{wait}, then ask again", "server"
+        case _:
+            return "", "choose a model that can call tools with MICROCLAW_MODEL", "refused"
+
+
+def _said(exc: object) -> str:
+    """The provider's own message where its body has one in the usual place; nothing else of the body."""
+    body = getattr(exc, "body", None)
+    inner = body.get("error", body) if isinstance(body, dict) else body
+    message = inner.get("message") if isinstance(inner, dict) else None
+    return str(message).strip().splitlines()[0][:200] if message else "it gave no reason"

@@ -1,0 +1,160 @@
+"""A turn's messages in pydantic-ai's form, and its answers back. Part of providers.py; sends nothing.
+
+What stays the same from turn to turn (tools, `system`) comes first on the wire, so that providers can cache it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from microclaw.errors import ModelError
+from microclaw.models.protocol import (
+    AssistantReply,
+    Image,
+    Message,
+    ModelReply,
+    ToolCall,
+    ToolReturn,
+    ToolSpec,
+    Usage,
+    UserText,
+)
+from microclaw.models.provider_errors import unreadable
+
+if TYPE_CHECKING:
+    from pydantic_ai import messages as wire
+    from pydantic_ai.usage import RequestUsage
+
+MAX_REPLY_CALLS = 16
+MAX_REPLY_CHARS = 64 << 10
+MAX_ARGUMENTS_CHARS = 512 << 10  # a program and its JSON quoting
+MAX_IMAGE_BYTES = 3 << 20  # Anthropic's limit is 5 MB as base64
+IMAGE_TYPES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})  # what both providers take
+
+
+def history_of(messages: Sequence[Message]) -> list[wire.ModelMessage]:
+    """Neighbours of one side become one message."""
+    from pydantic_ai import messages as wire
+
+    history: list[wire.ModelMessage] = []
+    for message in messages:
+        match message:
+            case UserText():
+                parts: list[Any] = [wire.UserPromptPart(_content(message))]
+            case ToolReturn():
+                outcome: Literal["failed", "success"] = "failed" if message.failed else "success"
+                parts = [wire.ToolReturnPart(message.name, message.content, message.call_id, outcome=outcome)]
+            case AssistantReply():
+                said: list[wire.ModelResponsePart] = [wire.TextPart(message.text)] if message.text else []
+                said += [wire.ToolCallPart(c.name, _replayed(c.arguments), c.call_id) for c in message.calls]
+                history.append(wire.ModelResponse(said))
+                continue
+        last = history[-1] if history else None
+        if isinstance(last, wire.ModelRequest):
+            last.parts = [*last.parts, *parts]
+        else:
+            history.append(wire.ModelRequest(parts))
+    return history
+
+
+def tool_of(spec: ToolSpec) -> Any:
+    from pydantic_ai.tools import ToolDefinition
+
+    return ToolDefinition(
+        name=spec.name, parameters_json_schema=json.loads(spec.schema), description=spec.description, strict=False
+    )
+
+
+def reply_of(response: wire.ModelResponse, name: str, took_s: float) -> ModelReply:
+    """What of an answer goes on; ModelError when it is larger or nested deeper than anything a model has to say."""
+    from pydantic_ai import messages as wire
+
+    texts, calls = [], []
+    for part in response.parts:
+        if isinstance(part, wire.TextPart):
+            texts.append(encodable(part.content))
+        elif isinstance(part, wire.ToolCallPart):
+            try:
+                arguments = _arguments(part)
+            except RecursionError as exc:
+                raise unreadable(name, exc) from exc
+            calls.append(ToolCall(part.tool_call_id, encodable(part.tool_name), arguments))
+    check_size(sum(len(text) for text in texts), MAX_REPLY_CHARS, name)
+    check_size(sum(len(call.arguments) for call in calls), MAX_ARGUMENTS_CHARS, name)
+    usage = usage_of(response.usage, _cost(response))
+    return ModelReply("\n".join(texts), tuple(calls[:MAX_REPLY_CALLS]), usage, _note(usage, took_s), model=name)
+
+
+def check_size(size: int, limit: int, name: str) -> None:
+    if size > limit:
+        raise ModelError(
+            f"{name} sent {size:,} characters where at most {limit:,} are read",
+            next_step="ask for less at once, or choose another model with MICROCLAW_MODEL",
+            fault="unreadable",
+        )
+
+
+def encodable(text: str) -> str:
+    """Without lone surrogates, which JSON can carry and UTF-8 cannot."""
+    return text.encode(errors="replace").decode()
+
+
+def usage_of(told: RequestUsage, cost_usd: float | None) -> Usage:
+    """A server's numbers; what is no sensible number of tokens counts as none."""
+    return Usage(max(0, told.input_tokens), max(0, told.output_tokens), cost_usd, max(0, told.cache_read_tokens))
+
+
+def _content(message: UserText) -> Any:
+    """Text and pictures; a picture that no provider takes is told in words."""
+    if not message.images:
+        return message.text
+    return [*map(_picture, message.images), message.text or "(no words, only the picture)"]
+
+
+def _picture(image: Image) -> Any:
+    from pydantic_ai.messages import BinaryContent
+
+    if image.media_type not in IMAGE_TYPES or not 0 < len(image.data) <= MAX_IMAGE_BYTES:
+        kind = image.media_type if image.media_type.isprintable() and len(image.media_type) < 60 else "another form"
+        return f"(a picture came that cannot be shown to you: {kind}, {len(image.data):,} bytes)"
+    return BinaryContent(image.data, media_type=image.media_type)
+
+
+def _replayed(arguments: str) -> dict[str, Any]:
+    """A call's arguments as an object: APIs refuse a history with the broken JSON that a model wrote."""
+    try:
+        values = json.loads(arguments or "{}")
+    except ValueError:
+        values = None
+    return values if isinstance(values, dict) else {"not_json": arguments}
+
+
+def _arguments(part: wire.ToolCallPart) -> str:
+    """A call's arguments as JSON text, which may be broken; RecursionError for one that nothing could read."""
+    if not isinstance(part.args, str):
+        return json.dumps(part.args or {})
+    text = encodable(part.args)
+    with contextlib.suppress(ValueError):  # a tool's own reader tells the model what is wrong with it
+        said = json.dumps(json.loads(text), ensure_ascii=False)
+        if (sound := encodable(said)) != said:  # surrogates that were written as escapes
+            return sound
+    return text
+
+
+def _cost(response: wire.ModelResponse) -> float | None:
+    """Dollars by the price list that pydantic-ai brings, cached tokens at their price; None for an unknown model."""
+    if not response.model_name:
+        return None
+    try:
+        return float(response.cost().total_price)
+    except (LookupError, ValueError):
+        return None
+
+
+def _note(usage: Usage, took_s: float) -> str:
+    cached = f" ({usage.cached_tokens} cached)" if usage.cached_tokens else ""
+    cost = "" if usage.cost_usd is None else f", ${usage.cost_usd:.3f}"
+    return f"{took_s:.1f} s, {usage.input_tokens + usage.output_tokens} tokens{cached}{cost}"

@@ -1,0 +1,245 @@
+"""Answers that stream: each piece at once, the whole as without streaming, and every way for a stream to fail."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+
+import pytest
+from tests.models.asking import anthropic, closing, openai, request
+from tests.models.event_streams import DONE, Events, anthropic_stream, event, openai_chunk, openai_stream
+from tests.models.model_server import server
+
+from microclaw.errors import ModelError
+from microclaw.models.bounded_http import MAX_ANSWER_BYTES
+from microclaw.models.protocol import Model, ModelReply
+from microclaw.models.provider_wire import MAX_REPLY_CHARS
+
+Make = Callable[[str, float], Model]
+
+
+async def streamed(make: Make, events: Events, timeout_s: float = 10) -> tuple[list[str], ModelReply]:
+    pieces: list[str] = []
+    async with server((200, events)) as s, closing(make(s.url, timeout_s)) as model:
+        reply = await model.respond(request(), pieces.append)
+    assert s.bodies[0]["stream"] is True
+    return pieces, reply
+
+
+async def failed(make: Make, events: Events, timeout_s: float = 10) -> tuple[list[str], ModelError]:
+    pieces: list[str] = []
+    async with server((200, events)) as s, closing(make(s.url, timeout_s)) as model:
+        with pytest.raises(ModelError) as caught:
+            await model.respond(request(), pieces.append)
+        assert len(s.paths) == 1, "nothing is tried twice"
+    assert caught.value.next_step
+    return pieces, caught.value
+
+
+async def test_anthropic_text_comes_in_its_pieces() -> None:
+    pieces, reply = await streamed(anthropic, Events(anthropic_stream("Pin 4 ", "is ", "on.", cached=600)))
+    assert pieces == ["Pin 4 ", "is ", "on."]
+    assert reply.text == "Pin 4 is on."
+    assert (reply.usage.input_tokens, reply.usage.output_tokens, reply.usage.cached_tokens) == (1000, 100, 600)
+    assert reply.usage.cost_usd is not None
+    assert "600 cached" in reply.note
+    assert reply.model == "claude-sonnet-5-5"
+
+
+async def test_openai_text_comes_in_its_pieces() -> None:
+    pieces, reply = await streamed(openai, Events(openai_stream("Pin 4 ", "is on.", cached=512)))
+    assert pieces == ["Pin 4 ", "is on."]
+    assert reply.text == "Pin 4 is on."
+    assert (reply.usage.input_tokens, reply.usage.output_tokens, reply.usage.cached_tokens) == (1000, 100, 512)
+
+
+async def test_cached_tokens_cost_less() -> None:
+    _, dear = await streamed(anthropic, Events(anthropic_stream("on")))
+    _, cheap = await streamed(anthropic, Events(anthropic_stream("on", cached=900)))
+    assert dear.usage.cost_usd is not None
+    assert cheap.usage.cost_usd is not None
+    assert 0 < cheap.usage.cost_usd < dear.usage.cost_usd
+
+
+async def test_anthropic_tool_call_is_gathered_from_its_deltas() -> None:
+    pieces, reply = await streamed(
+        anthropic, Events(anthropic_stream("I set it.", tool=("id-1", "gpio-set", ['{"pi', 'n": 4}'])))
+    )
+    assert pieces == ["I set it."]
+    assert [(c.call_id, c.name, json.loads(c.arguments)) for c in reply.calls] == [("id-1", "gpio-set", {"pin": 4})]
+
+
+async def test_openai_tool_call_is_gathered_from_its_deltas() -> None:
+    first = {"index": 0, "id": "call_1", "type": "function", "function": {"name": "gpio-set", "arguments": ""}}
+    rest = [{"index": 0, "function": {"arguments": part}} for part in ('{"pi', 'n": 4}')]
+    _, reply = await streamed(openai, Events(openai_stream(calls=[first, *rest])))
+    assert [(c.call_id, c.name, json.loads(c.arguments)) for c in reply.calls] == [("call_1", "gpio-set", {"pin": 4})]
+
+
+async def test_a_piece_is_given_before_the_next_one_is_sent() -> None:
+    """The server goes on only once the client has shown what was sent."""
+    seen, events = asyncio.Event(), anthropic_stream("first", "second")
+    first = next(n for n, e in enumerate(events) if b"first" in e)
+
+    class Waiting(Events):
+        async def send(self, writer: asyncio.StreamWriter, reader: asyncio.StreamReader) -> None:
+            await Events(self.chunks[: first + 1], end="open").send(writer, reader)
+            await asyncio.wait_for(seen.wait(), 10)
+            for chunk in self.chunks[first + 1 :]:
+                writer.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))
+            writer.write(b"0\r\n\r\n")
+
+    pieces: list[str] = []
+
+    def on_text(text: str) -> None:
+        pieces.append(text)
+        seen.set()
+
+    async with server((200, Waiting(events))) as s, closing(anthropic(s.url)) as model:
+        assert (await model.respond(request(), on_text)).text == "firstsecond"
+    assert pieces == ["first", "second"]
+
+
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+@pytest.mark.parametrize(
+    ("make", "events"), [(anthropic, anthropic_stream("Grün ", "→ 4")), (openai, openai_stream("Grün ", "→ 4"))]
+)
+async def test_events_are_read_wherever_the_network_splits_them(make: Make, events: list[bytes], size: int) -> None:
+    whole = b"".join(events)
+    chunks = [whole[at : at + size] for at in range(0, len(whole), size)]
+    pieces, reply = await streamed(make, Events(chunks))
+    assert "".join(pieces) == reply.text == "Grün → 4"
+
+
+async def test_the_streamed_text_is_the_replys_text_with_several_blocks() -> None:
+    text = {"type": "text", "text": ""}
+    events = anthropic_stream("one")
+    more = [
+        event("content_block_start", index=1, content_block=text),
+        event("content_block_delta", index=1, delta={"type": "text_delta", "text": "two"}),
+        event("content_block_stop", index=1),
+    ]
+    pieces, reply = await streamed(anthropic, Events([*events[:-2], *more, *events[-2:]]))
+    assert "".join(pieces) == reply.text == "one\ntwo"
+
+
+@pytest.mark.parametrize("end", ["cut", "whole"])
+@pytest.mark.parametrize(
+    ("make", "events"), [(anthropic, anthropic_stream("Pin ", "4")), (openai, openai_stream("Pin ", "4"))]
+)
+async def test_a_cut_stream_is_an_error_however_its_connection_ended(make: Make, events: list[bytes], end: str) -> None:
+    at = next(n for n, e in enumerate(events) if b"Pin " in e) + 1
+    pieces, error = await failed(make, Events(events[:at], end=end))
+    assert pieces == ["Pin "]
+    assert error.fault in ("unreachable", "unreadable")
+
+
+@pytest.mark.parametrize(
+    ("make", "events"), [(anthropic, anthropic_stream("Pin ", "4")), (openai, openai_stream("Pin ", "4"))]
+)
+async def test_a_stream_that_falls_silent_ends_in_time(make: Make, events: list[bytes]) -> None:
+    at = next(n for n, e in enumerate(events) if b"Pin " in e) + 1
+    pieces, error = await failed(make, Events(events[:at], end="stall"), timeout_s=0.3)
+    assert pieces == ["Pin "]
+    assert error.fault == "timeout"
+
+
+GARBAGE = [
+    b"data: {not json\n\n",
+    b"\xff\xfe\x00garbage\n\n",
+    b'data: {"type": "message_start", "message": 7}\n\n',
+    b"data: []\n\n",
+]
+
+
+@pytest.mark.parametrize("make", [anthropic, openai])
+@pytest.mark.parametrize("garbage", GARBAGE)
+async def test_garbage_instead_of_events_is_an_error(make: Make, garbage: bytes) -> None:
+    await failed(make, Events([garbage]))
+
+
+@pytest.mark.parametrize(
+    ("make", "events"), [(anthropic, anthropic_stream("Pin ", "4")), (openai, openai_stream("Pin ", "4"))]
+)
+async def test_garbage_in_the_middle_of_a_stream_is_an_error(make: Make, events: list[bytes]) -> None:
+    at = next(n for n, e in enumerate(events) if b"Pin " in e) + 1
+    pieces, _ = await failed(make, Events([*events[:at], b"event: content_block_delta\ndata: {not json\n\n"]))
+    assert pieces == ["Pin "]
+
+
+async def test_text_after_anthropics_end_is_an_error() -> None:
+    late = [
+        event("content_block_start", index=5, content_block={"type": "text", "text": ""}),
+        event("content_block_delta", index=5, delta={"type": "text_delta", "text": "late"}),
+    ]
+    pieces, error = await failed(anthropic, Events([*anthropic_stream("on"), *late]))
+    assert pieces == ["on"]
+    assert "after the end" in error.message
+
+
+async def test_what_comes_after_openais_done_is_not_read() -> None:
+    pieces, reply = await streamed(openai, Events([*openai_stream("on"), openai_chunk({"content": "late"}), DONE]))
+    assert pieces == ["on"]
+    assert reply.text == "on"
+
+
+@pytest.mark.parametrize(
+    ("kind", "fault"),
+    [("overloaded_error", "overloaded"), ("rate_limit_error", "rate_limit"), ("api_error", "server")],
+)
+async def test_anthropics_error_event_in_the_middle_is_told_as_its_kind(kind: str, fault: str) -> None:
+    wrong = event("error", error={"type": kind, "message": "Overloaded"}, request_id="req_1")
+    pieces, error = await failed(anthropic, Events([*anthropic_stream("Pin ")[:4], wrong]))
+    assert pieces == ["Pin "]
+    assert error.fault == fault
+
+
+async def test_openais_error_in_the_middle_is_an_error() -> None:
+    wrong = b'data: {"error": {"message": "The server had an error", "type": "server_error", "code": null}}\n\n'
+    pieces, error = await failed(openai, Events([*openai_stream("Pin ")[:2], wrong]))
+    assert pieces == ["Pin "]
+    assert error.fault in ("server", "unreadable")
+
+
+@pytest.mark.parametrize("make", [anthropic, openai])
+async def test_a_stream_with_too_much_text_is_left(make: Make) -> None:
+    stream = anthropic_stream if make is anthropic else openai_stream
+    piece = "x" * (MAX_REPLY_CHARS // 4)
+    pieces, error = await failed(make, Events(stream(*[piece] * 6)))
+    assert len(pieces) == 4
+    assert f"{MAX_REPLY_CHARS:,}" in error.message
+
+
+async def test_a_stream_that_never_ends_is_left_at_the_limit_of_bytes() -> None:
+    pings = [event("ping", filler="x" * 60_000)] * (MAX_ANSWER_BYTES // 60_000 + 1)
+    pieces, error = await failed(anthropic, Events([*anthropic_stream("on")[:2], *pings]))
+    assert pieces == []
+    assert "cannot be read" in error.message
+
+
+async def test_half_a_surrogate_in_a_piece_spoils_nothing() -> None:
+    pieces, reply = await streamed(openai, Events(openai_stream("a\ud83d", "\ude00b", "\ud83d")))
+    assert "".join(pieces).startswith("a")
+    "".join(pieces).encode()
+    reply.text.encode()
+
+
+async def test_cancelling_closes_the_connection() -> None:
+    started, gone = asyncio.Event(), asyncio.Event()
+
+    class Watched(Events):
+        async def send(self, writer: asyncio.StreamWriter, reader: asyncio.StreamReader) -> None:
+            await super().send(writer, reader)
+            gone.set()
+
+    async with (
+        server((200, Watched(anthropic_stream("Pin ")[:4], end="stall"))) as s,
+        closing(anthropic(s.url)) as model,
+    ):
+        task = asyncio.ensure_future(model.respond(request(), lambda _: started.set()))
+        await asyncio.wait_for(started.wait(), 10)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await asyncio.wait_for(gone.wait(), 10)
