@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,6 +24,7 @@ from microclaw.errors import (
     InstallInterrupted,
     InvalidModule,
     NotSupported,
+    PermissionRefused,
     PinRefused,
     TooManyApps,
     TrialFailed,
@@ -454,3 +456,40 @@ async def test_after_the_first_edge_a_far_second_one_is_only_announced(lab: Any)
     done = await lab.deployer.deploy(blink("slow"), lab.steps.append)
     assert done.verified
     assert done.evidence.text == ("counted on the board: first edge after 0.03 s, the next is due 60 min later")
+
+
+async def test_the_question_comes_after_the_trial_and_shows_what_would_happen(lab: Any) -> None:
+    lab.plays("blink", 2)
+    asked: list[tuple[str, tuple[str, ...]]] = []
+
+    async def approve(text: str, detail: Sequence[str]) -> None:
+        asked.append((text, tuple(detail)))
+        assert texts(lab.steps)[-1][:2] == ("try", "done")
+        assert "apps.install" not in lab.face.calls
+
+    await lab.deployer.deploy(replace(blink(), approve=approve), lab.steps.append)
+    ((text, detail),) = asked
+    shown = "\n".join(detail)
+    assert text == "put blink on paper"
+    assert detail[0].startswith("program: blink, 10 B, heap 8 KB")
+    assert "board: paper" in shown
+    assert "pins: 2 (drives 2)" in shown
+    assert "trial: 10 s of board time" in shown
+    assert "high at 0.000 s, low at 0.500 s" in shown
+    assert "|" in next(line for line in detail if line.startswith("pin 2: "))
+    assert detail[-2:] == ("source: 1 line", "    v1")
+    await lab.deployer.deploy(replace(blink(source="v2"), approve=approve), lab.steps.append)
+    assert asked[-1][0] == "put blink on paper, in place of the blink that is there"
+
+
+async def test_a_no_changes_nothing_on_the_board(lab: Any) -> None:
+    lab.plays("blink", 2)
+
+    async def approve(text: str, detail: Sequence[str]) -> None:
+        raise PermissionRefused("declined by owner")
+
+    with pytest.raises(PermissionRefused):
+        await lab.deployer.deploy(replace(blink(), approve=approve), lab.steps.append)
+    assert texts(lab.steps)[-1] == ("approve", "failed", "declined by owner")
+    assert lab.face.apps == {}
+    assert await lab.ledger.desired() == ()

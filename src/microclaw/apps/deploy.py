@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
-from typing import NoReturn
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NoReturn, TypeAlias
 
 from microclaw.apps.change import AppVersion
 from microclaw.apps.ledger import Ledger
 from microclaw.apps.placement import Placed, Placement, check_pins_free
 from microclaw.apps.ports import Compile, Devices, ReadModule, Try
+from microclaw.apps.preview import deployment_detail, deployment_text
 from microclaw.apps.settle import settle
 from microclaw.apps.stages import accepted, checked, compiled, fail, report_failure
 from microclaw.apps.terms import TrialInput, TrialTerms
@@ -33,13 +34,16 @@ from microclaw.wasm.image import Image
 MAX_NAME_LENGTH = 63
 _APP_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
+Approve: TypeAlias = Callable[[str, Sequence[str]], Awaitable[None]]
+
 
 @dataclass(frozen=True, slots=True)
 class DeployRequest:
     """A program for a device: C source or wasm bytes, exactly one of the two.
 
     `device` is a device's name or id. `replace` allows to take over a name that an app holds which this host did not
-    install; an app of this host is upgraded without it.
+    install; an app of this host is upgraded without it. `approve` is asked once the trial went well, with what would
+    happen, before anything changes; it raises for a no.
     """
 
     device: str
@@ -53,6 +57,7 @@ class DeployRequest:
     replace: bool = False
     try_for_ms: float = 10_000
     inputs: tuple[TrialInput, ...] = ()
+    approve: Approve | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +121,15 @@ class Deployer:
         image = await self._build(device, request, report)
         version = AppVersion(image.sha256, request.heap_bytes, request.timers, request.watchdog_ms, image.pins)
         return await self._bring(
-            device, request.name, image, version, report, request.inputs, request.try_for_ms, take_over=request.replace
+            device,
+            request.name,
+            image,
+            version,
+            report,
+            request.inputs,
+            request.try_for_ms,
+            take_over=request.replace,
+            approve=request.approve,
         )
 
     async def put_version(
@@ -197,6 +210,7 @@ class Deployer:
         *,
         take_over: bool = False,
         undoes: int | None = None,
+        approve: Approve | None = None,
     ) -> Deployment:
         wanted = await self._ledger.desired(device.device_id)
         stage: Stage = "check"
@@ -208,9 +222,13 @@ class Deployer:
             trial = await self._try(device, image, terms, report)
             # A pin computed at run time shows only here.
             check_pins_free(device, name, trial.driven, wanted)
+            version = replace(version, pins=trial.driven)
+            if approve is not None:
+                stage = "approve"
+                text = deployment_text(device, name, replaces=any(app.name == name for app in wanted))
+                await approve(text, deployment_detail(device, name, image, version, trial))
         except MicroclawError as exc:
             fail(report, stage, exc)
-        version = replace(version, pins=trial.driven)
         placed, found = await self._put(device, name, image, version, trial, report, take_over=take_over, undoes=undoes)
         report(_verified(found, device))
         return Deployment(

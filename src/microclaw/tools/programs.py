@@ -68,6 +68,7 @@ def program_tools(*, deployer: Deploying, catalogue: Listing, devices: Devices) 
             Permission.ACT,
             Effect.IDEMPOTENT,
             _deploy(deployer, devices),
+            previews=True,
         ),
         Tool(
             "query-wasm-apps",
@@ -84,6 +85,7 @@ def program_tools(*, deployer: Deploying, catalogue: Listing, devices: Devices) 
             Permission.ACT,
             Effect.IDEMPOTENT,
             _uninstall(deployer, devices),
+            weigh=_weigh_uninstall(catalogue, devices),
         ),
     )
 
@@ -97,6 +99,7 @@ def _deploy(deployer: Deploying, devices: Devices) -> Callable[[DeployParameters
             source=asked.source_code,
             heap_bytes=asked.heap_size,
             optimization=asked.optimization_level,
+            approve=context.approve,
         )
         done = await deployer.deploy(request, context.report)
         what = "replaced" if done.replaced else "deployed"
@@ -143,9 +146,24 @@ def _query(catalogue: Listing, devices: Devices) -> Callable[[QueryParameters, T
                 "message": f"Found {len(there)} WASM app(s) on {device.name}",
             },
             (Evidence("reported", f"listed by {device.name} itself"),),
+            foreign=any(app.foreign or app.error for app in there),  # a name or words that the board chose
         )
 
     return run
+
+
+def _weigh_uninstall(
+    catalogue: Listing, devices: Devices
+) -> Callable[[UninstallParameters, ToolContext], Awaitable[Permission]]:
+    """A program that this host did not install is gone for good: it has no copy."""
+
+    async def weigh(asked: UninstallParameters, context: ToolContext) -> Permission:
+        device = find_device(devices, context, device=asked.device, address=asked.device_ip)
+        listed = await catalogue.list_apps(device.name)
+        foreign = any(app.name == asked.app_name and app.foreign for app in listed)
+        return Permission.RISKY if foreign else Permission.ACT
+
+    return weigh
 
 
 def _uninstall(
