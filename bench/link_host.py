@@ -16,14 +16,14 @@ import ssl
 import tempfile
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import cast
 
 import uvloop
 from aiohttp import web
 
-from bench.paced_stream import PacedStream
+from bench.paced_stream import PacedStream, Pacer
 from microclaw.bus.live import DeviceConnected, LiveEvent
 from microclaw.devices.identity.host_identity import HostIdentity
 from microclaw.devices.identity.host_names import host_names
@@ -41,7 +41,7 @@ from microclaw.store.link_events import LinkEventTable
 from microclaw.store.links import LinkTable
 from microclaw.web.server import tcp_listener
 from microclaw.wire.link.actions import Hear
-from microclaw.wire.link.frame import FrameType, encode_frame
+from microclaw.wire.link.frame import FrameType
 from microclaw.wire.link.messages import TtsStart
 
 LIMITS = LinkLimits(
@@ -53,6 +53,7 @@ LIMITS = LinkLimits(
     messages_at_once=1e9,
 )
 STREAM = 2
+_AUDIO_OUT = bytes((FrameType.AUDIO_OUT,))
 
 
 class RawEcho(asyncio.Protocol):
@@ -80,8 +81,8 @@ async def main() -> None:
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mc-bench-")))
         database = await stack.enter_async_context(Database.open(folder / "microclaw.db"))
-        tasks = await stack.enter_async_context(asyncio.TaskGroup())
-        answering = _Answering(tasks, paced=options.paced)
+        pacer = Pacer() if options.paced else None
+        answering = _Answering(pacer)
         hub = await LinkHub.open(_parts(database, answering))
         answering.hub = hub
         listener = stack.enter_context(tcp_listener(options.address, 0))
@@ -105,7 +106,7 @@ async def main() -> None:
         await stack.enter_async_context(server.serving(Doorway(listener, tls)))
         loop = asyncio.get_running_loop()
         raw = await loop.create_server(RawEcho, options.address, 0, ssl=identity.authority.server_context())
-        bare = await stack.enter_async_context(_bare_aiohttp(identity.authority.server_context(), paced=options.paced))
+        bare = await stack.enter_async_context(_bare_aiohttp(identity.authority.server_context(), pacer))
         ready = {
             "pid": os.getpid(),
             "port": listener.getsockname()[1],
@@ -115,13 +116,15 @@ async def main() -> None:
             "tokens": [issued.token for issued in tokens if issued is not None],
         }
         print(json.dumps(ready), flush=True)
+        pacing = asyncio.create_task(pacer.run(), name="pacer") if pacer is not None else None
         await stop.wait()
+        if pacing is not None:
+            pacing.cancel()
         raw.close()
-        answering.end()
 
 
 @asynccontextmanager
-async def _bare_aiohttp(tls: ssl.SSLContext, *, paced: bool) -> AsyncIterator[int]:
+async def _bare_aiohttp(tls: ssl.SSLContext, pacer: Pacer | None) -> AsyncIterator[int]:
     """WebSockets with the library that the link is built on, and nothing else."""
 
     async def echo(request: web.BaseRequest) -> web.StreamResponse:
@@ -132,22 +135,21 @@ async def _bare_aiohttp(tls: ssl.SSLContext, *, paced: bool) -> AsyncIterator[in
         return socket
 
     async def converse(request: web.BaseRequest) -> web.StreamResponse:
+        assert pacer is not None
         socket = web.WebSocketResponse(protocols=("microclaw.v1",), compress=False, autoping=False)
         await socket.prepare(request)
 
         async def say(payload: bytes) -> None:
-            await socket.send_bytes(encode_frame(FrameType.AUDIO_OUT, payload))
+            with suppress(ConnectionError):  # who left hears no more
+                await socket.send_bytes(_AUDIO_OUT + payload)
 
-        stream = PacedStream(say)
-        speaking = asyncio.create_task(stream.speak(), name="paced stream")
-        try:
-            async for message in socket:
-                stream.heard(message.data[1:])
-        finally:
-            speaking.cancel()
+        stream = PacedStream(pacer, say)
+        async for message in socket:
+            stream.heard(message.data[1:])
+        stream.is_on = False
         return socket
 
-    server = web.Server(converse if paced else echo, access_log=None)
+    server = web.Server(echo if pacer is None else converse, access_log=None)
     listening = await asyncio.get_running_loop().create_server(server, "127.0.0.1", 0, ssl=tls)
     yield listening.sockets[0].getsockname()[1]
     listening.close()
@@ -159,36 +161,28 @@ class _Answering:
 
     hub: LinkHub
 
-    def __init__(self, tasks: asyncio.TaskGroup, *, paced: bool) -> None:
-        self._tasks = tasks
-        self._paced = paced
-        self._speaking: set[asyncio.Task[None]] = set()
+    def __init__(self, pacer: Pacer | None) -> None:
+        self._pacer = pacer
 
     def on_event(self, event: LiveEvent) -> None:
         if not isinstance(event, DeviceConnected):
             return
         wire = self.hub.link(event.device).wire
         assert isinstance(wire, Connection)
-        if self._paced:
-            self._converse(wire)
+        if self._pacer is not None:
+            _converse(wire, self._pacer)
         else:
             wire.on_audio = lambda heard: _echo(wire, heard)
         wire.session.send(TtsStart(STREAM, "pcm16", 16_000))
 
-    def end(self) -> None:
-        for task in self._speaking:
-            task.cancel()
 
-    def _converse(self, wire: Connection) -> None:
-        async def say(payload: bytes) -> None:
-            wire.session.send_audio(payload)
-            wire.pump()
+def _converse(wire: Connection, pacer: Pacer) -> None:
+    async def say(payload: bytes) -> None:
+        wire.session.send_audio(payload)
+        wire.pump()
 
-        stream = PacedStream(say)
-        wire.on_audio = lambda heard: stream.heard(heard.frame.payload)
-        task = self._tasks.create_task(stream.speak(), name=f"paced stream to {wire.address}")
-        self._speaking.add(task)
-        task.add_done_callback(self._speaking.discard)
+    stream = PacedStream(pacer, say)
+    wire.on_audio = lambda heard: stream.heard(heard.frame.payload)
 
 
 def _echo(wire: Connection, heard: Hear) -> None:

@@ -1,8 +1,8 @@
 """Audio over a network that loses packets: how many frames miss a 200 ms buffer, over the link and over bare TLS.
 
-Devices send 50 frames a second and get each back. Only what they send is lost, so a frame's way to the host is what
-makes it late; a round trip takes 30 ms when nothing is lost. Run as a program it is one network with one rate of loss:
-the rates are measured at the same time, each with namespaces and a host of its own.
+Devices send 50 frames a second and get each back; packets are lost both ways. A frame is late when there and back took
+more than the round trip of 30 ms and the buffer: what either way lost counts against the one buffer. Run as a program
+it is one network with one rate of loss: all are measured at the same time, each with namespaces and a host of its own.
 """
 
 from __future__ import annotations

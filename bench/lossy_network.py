@@ -1,6 +1,6 @@
 """Two network namespaces joined by a process that loses and delays packets (for kernels without netem). Linux, root.
 
-Packets of the device's direction are lost at random; those of the host's are only late. It knows no protocol.
+Packets are lost at random in both directions, and the others are late. It knows no protocol.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def missing() -> str | None:
 
 @dataclass
 class Network:
-    """`delay_s` is each way; `loss` is the share of the device's packets that never arrive."""
+    """`delay_s` is each way; `loss` is the share of the packets, of either side, that never arrive."""
 
     host_space: int
     device_space: int
@@ -73,7 +73,7 @@ class Network:
             now_s = time.monotonic()
             for tun in readable:
                 packet = os.read(tun, _MAX_PACKET)
-                if tun == device_tun and rng.random() < self.loss:
+                if rng.random() < self.loss:
                     self.lost += 1
                     continue
                 number += 1

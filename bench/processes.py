@@ -36,10 +36,20 @@ class Running:
         """Processor time of all its threads, user and system, by the kernel's own clock of it; Linux only."""
         return time.clock_gettime(~self.pid << 3 | _CPUCLOCK_SCHED)
 
+    def waited_s(self) -> float:
+        """How long its main thread was ready to run while others had its core."""
+        return waited_s(self.pid)
+
     def pin(self, core: int) -> None:
         """All its threads run on this core from now on, and those that they start."""
         for task in Path(f"/proc/{self.pid}/task").iterdir():
             os.sched_setaffinity(int(task.name), {core})
+
+
+def waited_s(pid: int) -> float:
+    """The kernel's run delay of a process's main thread, in seconds; Linux only, 0 where it is not counted."""
+    schedstat = Path(f"/proc/{pid}/schedstat")
+    return int(schedstat.read_text().split()[1]) / 1e9 if schedstat.exists() else 0.0
 
 
 @contextmanager

@@ -6,6 +6,7 @@ A device costs about half of what it costs the host, so that the host is what re
 from __future__ import annotations
 
 import math
+import os
 import secrets
 import select
 import socket
@@ -18,6 +19,7 @@ from typing import Final, Self
 
 from bench.link_device import START_AUDIO, WAIT_S, control_frame, hello, next_message, upgrade_request, websocket_frame
 from bench.paced_stream import FRAME_S, OVER, PAYLOAD_BYTES, SAID, STAMP
+from bench.processes import waited_s
 from bench.report import percentile
 from microclaw.wire.link.codec import decode
 from microclaw.wire.link.frame import FrameType
@@ -28,7 +30,7 @@ QUIET_S: Final = 0.1
 PATIENCE_S: Final = 15.0
 LATE_SHARE: Final = 0.01  # with more of them late the 99th percentile is
 _AT_ONCE: Final = 4
-_BURST: Final = 16  # frames in a row before it listens again
+_BURST: Final = 32  # frames said in a row before it listens, and connections listened to before it speaks again
 _READ_BYTES: Final = 16_384
 _HEAD: Final = websocket_frame(bytes((FrameType.AUDIO_IN,)) + bytes(PAYLOAD_BYTES))[:-PAYLOAD_BYTES]
 _PAD: Final = bytes(PAYLOAD_BYTES - STAMP.size)
@@ -61,6 +63,7 @@ class Conversation:
     p99_s: float
     send_p99_s: float
     cpu_share: float
+    waited_share: float
     lasted_s: float
 
 
@@ -167,7 +170,7 @@ class Devices:
         began_s = time.monotonic()
         heard = Heard(began_s + warm_s, began_s + warm_s + lasts_s, late_s)
         expected = round(lasts_s / gap_s)
-        cpu_s, number, is_broken = time.process_time(), 0, False
+        cpu_s, delayed_s, number, is_broken = time.process_time(), waited_s(os.getpid()), 0, False
         while (now_s := time.monotonic()) < heard.end_s + TAIL_S and not is_broken:
             due_s = began_s + number * gap_s
             for _ in range(_BURST):
@@ -181,10 +184,11 @@ class Devices:
             self._listen(max(0.0, due_s - time.monotonic()), heard)
             is_broken = heard.late > 2 * expected * LATE_SHARE + 1
         lasted_s = time.monotonic() - began_s
-        cpu_share = (time.process_time() - cpu_s) / lasted_s
+        cpu_s, delayed_s = time.process_time() - cpu_s, waited_s(os.getpid()) - delayed_s
         self._end(devices)
         worst_s = math.inf if is_broken else max(_p99(heard.host_heard, expected), _p99(heard.devices_heard, expected))
-        return Conversation(len(devices), worst_s, percentile(heard.devices_said or [0.0], 99), cpu_share, lasted_s)
+        said_p99_s = percentile(heard.devices_said or [0.0], 99)
+        return Conversation(len(devices), worst_s, said_p99_s, cpu_s / lasted_s, delayed_s / lasted_s, lasted_s)
 
     def close(self) -> None:
         self._poll.close()
@@ -192,7 +196,7 @@ class Devices:
             device.socket.close()
 
     def _listen(self, wait_s: float, heard: Heard | None) -> bool:
-        events = self._poll.poll(wait_s, 64)
+        events = self._poll.poll(wait_s, _BURST)
         for file, _ in events:
             self._all[file].listen(heard)
         return bool(events)

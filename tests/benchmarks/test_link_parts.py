@@ -7,7 +7,6 @@ import math
 from collections.abc import Callable
 
 import pytest
-
 from bench import link_cost, link_hostile, link_lossy, link_streams
 from bench.lossy_network import missing
 from bench.report import Metric, as_json, as_table, percentile
