@@ -24,6 +24,8 @@
     ├── ConfigError           the operator must mend the configuration or the environment
     ├── StoreError            the host's database cannot be read or written
     ├── Overloaded            a bounded queue is full
+    ├── EmptyMessage          a message without words
+    ├── MessageTooLong        a message over its limit; nothing of it was stored
     └── NoHost                no host listens on the control socket (exit code 3)
 
 Each error says what happened with its values; `next_step` says what to do about it. `code` is its stable
@@ -249,6 +251,14 @@ class StoreError(MicroclawError):
 
 class Overloaded(MicroclawError):
     code = "overloaded"
+
+
+class EmptyMessage(MicroclawError):
+    code = "empty_message"
+
+
+class MessageTooLong(MicroclawError):
+    code = "message_too_long"
 
 
 class NoHost(MicroclawError):
