@@ -270,7 +270,7 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         """CREATE TABLE notes (
             note_id INTEGER PRIMARY KEY,
             path    TEXT NOT NULL,
-            kind    TEXT NOT NULL CHECK (kind IN ('memory', 'note', 'device', 'session')),
+            kind    TEXT NOT NULL CHECK (kind IN ('memory', 'note', 'device', 'said', 'answered')),
             text    TEXT NOT NULL
         ) STRICT""",
         "CREATE INDEX notes_of_file ON notes (path)",

@@ -15,7 +15,7 @@ from typing import Final, Literal, TypeAlias
 from microclaw.errors import StoreError
 from microclaw.store.database import Database
 
-NoteKind: TypeAlias = Literal["memory", "note", "device", "session"]
+NoteKind: TypeAlias = Literal["memory", "note", "device", "said", "answered"]
 
 _PERSON_SHIFT: Final = 45
 _TIME_SHIFT: Final = 12
@@ -79,7 +79,7 @@ class NoteTable:
     async def drop(self, paths: Iterable[str]) -> None:
         """Forget files and their rows."""
         gone = tuple(paths)
-        await self._database.write(lambda connection: [_drop(connection, path) for path in gone])
+        await self._database.write(lambda connection: _drop_all(connection, gone))
 
     async def search(self, person: str, words: Sequence[str], *, limit: int = _CANDIDATES) -> tuple[NoteHit, ...]:
         """One person's rows with any of the words, best first. Words are plain text: FTS5's syntax means nothing."""
@@ -88,6 +88,11 @@ class NoteTable:
     async def count(self) -> int:
         query = "SELECT count(*) FROM notes"
         return int(await self._database.read(lambda connection: connection.execute(query).fetchone()[0]))
+
+
+def is_unspaced(word: str) -> bool:
+    """Whether it is of a script that puts no spaces between words."""
+    return _UNSPACED.search(word) is not None
 
 
 def _put(connection: sqlite3.Connection, file: NoteFile, notes: Sequence[NewNote], *, replace: bool) -> None:
@@ -108,6 +113,11 @@ def _put(connection: sqlite3.Connection, file: NoteFile, notes: Sequence[NewNote
         "INSERT OR REPLACE INTO note_files (path, mtime_ns, size_bytes, read_bytes, tail) VALUES (?, ?, ?, ?, ?)",
         (file.path, file.mtime_ns, file.size_bytes, file.read_bytes, file.tail),
     )
+
+
+def _drop_all(connection: sqlite3.Connection, paths: Iterable[str]) -> None:
+    for path in paths:
+        _drop(connection, path)
 
 
 def _drop(connection: sqlite3.Connection, path: str) -> None:

@@ -1,0 +1,74 @@
+"""Memory, conversations and their index in a home of their own; clocks that tests set."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from microclaw.knowledge.memory import Memory
+from microclaw.knowledge.search import Search
+from microclaw.store.database import Database
+from microclaw.store.notes import NoteTable
+from microclaw.store.sessions import SessionFiles
+
+NOW = datetime(2026, 11, 20, 10, 30, tzinfo=UTC)
+
+
+@dataclass
+class Clock:
+    """The time of day, as tests set it."""
+
+    at: datetime = NOW
+
+    def now(self) -> datetime:
+        return self.at
+
+    def now_s(self) -> float:
+        return self.at.timestamp()
+
+    def pass_days(self, days: int) -> None:
+        self.at += timedelta(days=days)
+
+
+@dataclass
+class Shelf:
+    """A home with everything that is remembered in it."""
+
+    home: Path
+    clock: Clock
+    table: NoteTable
+    search: Search
+    memory: Memory
+    sessions: SessionFiles
+    put: list[str] = field(default_factory=list)
+
+    def write(self, name: str, text: str) -> Path:
+        """A file as a person's editor leaves it."""
+        path = self.home / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return path
+
+    async def texts(self, person: str, query: str) -> list[str]:
+        return [found.text for found in await self.search.find(person, query)]
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def shelf(tmp_path: Path, clock: Clock) -> AsyncIterator[Shelf]:
+    home = tmp_path / "home"
+    async with Database.open(home / "store.db") as database:
+        table = NoteTable(database)
+        search = Search(
+            table, memory=home / "memory", sessions=home / "sessions", now_s=clock.now_s, rescan_s=0
+        )
+        memory = Memory(home / "memory", now=clock.now, changed=search.mark_stale)
+        yield Shelf(home, clock, table, search, memory, SessionFiles(home / "sessions"))
