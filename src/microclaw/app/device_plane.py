@@ -20,6 +20,7 @@ from microclaw.faces.link.hub import LinkHub, LinkNames
 from microclaw.faces.link.limits import LinkLimits
 from microclaw.faces.link.message_ids import new_message_id
 from microclaw.faces.link.plane import DevicePlane, SystemClock
+from microclaw.faces.link.tasks import DeviceTasks
 from microclaw.metrics import Metrics
 from microclaw.store.database import Database
 from microclaw.store.link_events import LinkEventTable
@@ -35,7 +36,7 @@ def device_listener(settings: Settings, stack: AsyncExitStack) -> socket.socket 
     return stack.enter_context(tcp_listener(host, port, next_step=f"microclaw up --link {host}:0, or --link off"))
 
 
-def link_parts(database: Database, names: LinkNames, bus: Bus) -> LinkParts:
+def link_parts(database: Database, names: LinkNames, bus: Bus, tasks: DeviceTasks) -> LinkParts:
     return LinkParts(
         links=LinkTable(database, now_ms=now_ms, random_bytes=secrets.token_bytes),
         events=LinkEventTable(database),
@@ -43,6 +44,7 @@ def link_parts(database: Database, names: LinkNames, bus: Bus) -> LinkParts:
         new_id=new_message_id,
         publish=bus.publish,
         name_of=names.name_of,
+        tasks=tasks,
     )
 
 

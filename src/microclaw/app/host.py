@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from microclaw.agent.context import BoardSurroundings
+from microclaw.agent.device_tasks import AgentTasks
 from microclaw.agent.loop import AgentLoop
 from microclaw.agent.tries import latest_tries
 from microclaw.app.clock import now_ms
@@ -25,6 +26,7 @@ from microclaw.config import Settings
 from microclaw.devices.registry import Registry
 from microclaw.faces.link.hub import LinkHub, LinkNames
 from microclaw.faces.link.plane import DevicePlane
+from microclaw.faces.link.tasks import DeviceTasks
 from microclaw.faces.open import open_face
 from microclaw.metrics import Metrics
 from microclaw.models.choose import choose_model
@@ -33,6 +35,7 @@ from microclaw.store.apps import AppTable
 from microclaw.store.database import Database
 from microclaw.store.devices import DeviceTable
 from microclaw.store.journal import Journal
+from microclaw.store.link_tasks import LinkTaskTable
 from microclaw.store.sessions import SessionFiles
 from microclaw.tools.build import build_toolbox
 from microclaw.web.apis import control_app, people_app
@@ -73,7 +76,8 @@ async def running_host(settings: Settings) -> AsyncIterator[Host]:
         bus = await stack.enter_async_context(Bus())
         listener = device_listener(settings, stack)
         names = LinkNames()
-        hub = await LinkHub.open(link_parts(database, names, bus))
+        tasks = DeviceTasks(LinkTaskTable(database))
+        hub = await LinkHub.open(link_parts(database, names, bus, tasks))
         devices = names.devices = await stack.enter_async_context(_registry(settings, bus, database, hub))
         group = await stack.enter_async_context(asyncio.TaskGroup())
         metrics, live = Metrics(), LiveFeed(secrets.token_hex(4))
@@ -85,6 +89,7 @@ async def running_host(settings: Settings) -> AsyncIterator[Host]:
         completed = change_publisher(devices, bus.publish, now_ms)
         apps = build_apps(settings, devices, Ledger(AppTable(database), completed=completed))
         agent = await stack.enter_async_context(_agent(settings, model, devices, apps, database, link))
+        await stack.enter_async_context(tasks.serving(AgentTasks(agent), hub.link))
         jobs = Jobs(group, settings.limits)
         status = HostStatus(
             settings=settings,

@@ -58,6 +58,7 @@ class LinkEventTable:
         return await self._database.read(lambda connection: _since(connection, device_id, number, limit))
 
     async def forget(self, device_id: str) -> None:
+        """The device was removed: its events, presence and open tasks go."""
         await self._database.write(lambda connection: _forget(connection, device_id))
 
 
@@ -111,3 +112,4 @@ def _since(connection: sqlite3.Connection, device_id: str, number: int, limit: i
 def _forget(connection: sqlite3.Connection, device_id: str) -> None:
     connection.execute("DELETE FROM link_events WHERE device_id = ?", (device_id,))
     connection.execute("DELETE FROM link_presence WHERE device_id = ?", (device_id,))
+    connection.execute("DELETE FROM link_tasks WHERE device_id = ?", (device_id,))

@@ -79,12 +79,22 @@ class HostOutbox:
     async def cursor(self) -> OutboxCursor:
         return await self._database.read(lambda connection: _outbox_cursor(connection, self._device_id))
 
-    async def append(self, message_id: bytes, payload: bytes) -> int:
-        """Keep the message; its number. Overloaded when the outbox is full; an id that is there keeps its number."""
+    async def append(
+        self, message_id: bytes, payload: bytes, also: Callable[[sqlite3.Connection], object] | None = None
+    ) -> int:
+        """Keep the message; its number. Overloaded when the outbox is full; an id that is there keeps its number.
+
+        `also` is done in the same transaction.
+        """
         now_ms = self._now_ms()
-        return await self._database.write(
-            lambda connection: append_to(connection, self._device_id, message_id, payload, now_ms)
-        )
+
+        def apply(connection: sqlite3.Connection) -> int:
+            seq = append_to(connection, self._device_id, message_id, payload, now_ms)
+            if also is not None:
+                also(connection)
+            return seq
+
+        return await self._database.write(apply)
 
     async def unacked_after(self, seq: int, limit: int) -> Sequence[Stored]:
         return await self._database.read(lambda connection: _unacked_after(connection, self._device_id, seq, limit))

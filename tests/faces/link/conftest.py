@@ -30,11 +30,13 @@ from microclaw.faces.link.face import SCHEME, LinkFace
 from microclaw.faces.link.hub import LinkHub
 from microclaw.faces.link.limits import LinkLimits
 from microclaw.faces.link.plane import DevicePlane, SystemClock
+from microclaw.faces.link.tasks import DeviceTasks, TaskRunner
 from microclaw.faces.open import open_face
 from microclaw.metrics import Metrics
 from microclaw.store.database import Database
 from microclaw.store.devices import DeviceTable
 from microclaw.store.link_events import LinkEventTable
+from microclaw.store.link_tasks import LinkTaskTable
 from microclaw.store.links import LinkTable
 from microclaw.web.server import tcp_listener
 from microclaw.wire.link import actions
@@ -213,11 +215,14 @@ class ScriptedDevice:
 
     async def next(self, kind: type[Any]) -> Any:
         """The body of the next message of this type; others are dropped."""
+        return (await self.next_envelope(kind)).body
+
+    async def next_envelope(self, kind: type[Any]) -> Envelope:
         async with asyncio.timeout(PATIENCE_S):
             while True:
                 envelope = await self.got.get()
                 if isinstance(envelope.body, kind):
-                    return envelope.body
+                    return envelope
 
     async def until_ready(self) -> None:
         async with asyncio.timeout(PATIENCE_S):
@@ -335,12 +340,19 @@ async def plane(tmp_path: Path, limits: LinkLimits) -> AsyncIterator[Plane]:
 
 
 @asynccontextmanager
-async def running_plane(folder: Path, limits: LinkLimits, port: int = 0) -> AsyncIterator[Plane]:
+async def running_plane(
+    folder: Path,
+    limits: LinkLimits,
+    port: int = 0,
+    *,
+    runner: TaskRunner | None = None,
+    now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+) -> AsyncIterator[Plane]:
+    """`now_ms` is the clock of credentials; the link's own stays the machine's."""
     published = Published()
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(Database.open(folder / "microclaw.db"))
         bus = await stack.enter_async_context(Bus())
-        now_ms = lambda: time.time_ns() // 1_000_000  # noqa: E731
         names: list[Registry] = []
 
         def name_of(link_id: str) -> str:
@@ -354,6 +366,7 @@ async def running_plane(folder: Path, limits: LinkLimits, port: int = 0) -> Asyn
             new_id=lambda: os.urandom(16),
             publish=published.add,
             name_of=name_of,
+            tasks=DeviceTasks(LinkTaskTable(database)),
         )
         hub = await LinkHub.open(parts)
         registry = Registry(
@@ -370,6 +383,8 @@ async def running_plane(folder: Path, limits: LinkLimits, port: int = 0) -> Asyn
         )
         names.append(registry)
         await stack.enter_async_context(registry)
+        if runner is not None and parts.tasks is not None:
+            await stack.enter_async_context(parts.tasks.serving(runner, hub.link))
         metrics = Metrics()
         meter = LinkMetrics(metrics, hub.depths)
         listener = stack.enter_context(tcp_listener("127.0.0.1", port))

@@ -27,9 +27,9 @@ def test_a_terminated_board_says_bye_and_closes_1001(
 def test_a_board_that_pairs_takes_its_leave_too(start_board: StartBoard, host: ScriptedHost, tmp_path: Path) -> None:
     host.confirm = False
     board = start_board("--serial", "none", "--flash", str(tmp_path), *host.options)
-    host.wait(lambda: host.heard)
+    host.wait(lambda: bool(host.heard))
     board.process.send_signal(signal.SIGTERM)
-    host.wait(lambda: host.closes)
+    host.wait(lambda: bool(host.closes))
     assert host.closes[0][0] == 1001
     assert board.process.wait(TIMEOUT_S) == 0
 

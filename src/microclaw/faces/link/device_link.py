@@ -7,19 +7,25 @@ durable is in the store.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Protocol
 
-from microclaw.bus.live import Alarm, AppEnded, DeviceConnected, DeviceEvent, DeviceLeft, DeviceLog, LiveEvent
+from microclaw.bus.live import DeviceConnected, DeviceLeft, DeviceLog, LiveEvent
 from microclaw.devices.calls import LogLine
 from microclaw.devices.link_meter import LaneName
 from microclaw.devices.log_ring import MAX_TEXT, LogRing
 from microclaw.errors import DeviceTimeout, DeviceUnreachable, OutcomeUnknown, ProtocolError, StoreError
-from microclaw.store.link_events import LinkEventTable, Presence, add_to
-from microclaw.store.links import HostInbox, HostOutbox, LinkTable, append_to
+from microclaw.faces.link.effects import Effect
+from microclaw.faces.link.live_events import MAX_NAME_CHARS, MAX_REASON_CHARS, told_by
+from microclaw.faces.link.tasks import NO_RUNNER, DeviceTasks
+from microclaw.store.link_events import LinkEventTable, Presence
+from microclaw.store.link_tasks import OpenTask, end_in
+from microclaw.store.links import HostInbox, HostOutbox, LinkTable
+from microclaw.wire.link.actions import Hear
 from microclaw.wire.link.calls import Fate, PendingCalls
 from microclaw.wire.link.codec import encode
 from microclaw.wire.link.heartbeat import Clock
@@ -27,24 +33,24 @@ from microclaw.wire.link.messages import (
     AnyMessage,
     Bye,
     Call,
+    CancelStream,
+    CancelTask,
     Envelope,
+    ErrorMessage,
     Event,
     Hello,
     Log,
     Result,
     RunTask,
+    StartAsr,
     TaskStatus,
     Telemetry,
-    Unknown,
     ValueMap,
 )
 from microclaw.wire.link.session import LinkSession
 from microclaw.wire.link.storage import InboxCursor, OutboxCursor, Stored
 
 _log = logging.getLogger(__name__)
-MAX_NAME_CHARS: Final = 64
-MAX_REASON_CHARS: Final = 200
-_NO_TASKS: Final = "this host runs no tasks for devices"
 
 
 class Wire(Protocol):
@@ -53,6 +59,7 @@ class Wire(Protocol):
     session: LinkSession
     address: str
     end: tuple[int, str]
+    on_audio: Callable[[Hear], None] | None  # who listens to the device
     gone: asyncio.Event
 
     def pump(self) -> None: ...
@@ -72,6 +79,7 @@ class LinkParts:
     new_id: Callable[[], bytes]
     publish: Callable[[LiveEvent], None]
     name_of: Callable[[str], str]
+    tasks: DeviceTasks | None = None
 
 
 class DeviceLink:
@@ -136,13 +144,22 @@ class DeviceLink:
             self._sent.discard(message_id)
             self._answers.pop(message_id, None)
 
-    async def send(self, body: AnyMessage) -> asyncio.Future[None]:
-        """A durable message: stored when this returns, sent now or later. The future is done when the device has it."""
+    async def send(
+        self,
+        body: AnyMessage,
+        *,
+        re: bytes | None = None,
+        also: Callable[[sqlite3.Connection], object] | None = None,
+    ) -> asyncio.Future[None]:
+        """A durable message: stored when this returns, sent now or later. The future is done when the device has it.
+
+        `also` is done in the transaction that stores it.
+        """
         outbox, _ = await self._open()
         message_id = self._parts.new_id()
-        payload = encode(Envelope(message_id, body, self._parts.clock.unix_us() // 1000))
+        payload = encode(Envelope(message_id, body, self._parts.clock.unix_us() // 1000, re=re))
         async with self._numbering:
-            seq = await outbox.append(message_id, payload)
+            seq = await outbox.append(message_id, payload, also)
             acked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._acks.append((seq, acked))
             self._hand_over(seq, payload)
@@ -155,9 +172,14 @@ class DeviceLink:
     def tell(self, body: AnyMessage) -> None:
         """A message that is not durable; DeviceUnreachable when the device is not connected."""
         if self.wire is None:
-            raise DeviceUnreachable(f"{self._name} is not connected", next_step="switch it on, then try again")
+            raise DeviceUnreachable(f"{self.name} is not connected", next_step="switch it on, then try again")
         self.wire.session.send(body)
         self.wire.pump()
+
+    async def end_task(self, open_task: OpenTask, status: TaskStatus) -> None:
+        """The task's end is in the outbox, and it is open no more, when this returns."""
+        also = functools.partial(end_in, open_task=open_task)
+        self.unexpect(await self.send(status, re=open_task.message_id, also=also))
 
     # Connections come and go
 
@@ -180,13 +202,15 @@ class DeviceLink:
             if was_here is not None:
                 code, reason = wire.end
                 reason = reason if self._bye is None else f"bye: {self._bye}"
-                self._parts.publish(DeviceLeft(self._name, self._now_ms, self.face_id, code, reason))
+                self._parts.publish(DeviceLeft(self.name, self._now_ms, self.face_id, code, reason))
                 await self.note_presence()
 
     def forget(self) -> None:
         """The device was removed: what waits for it fails."""
         for message_id in list(self._answers):
-            self._fail(message_id, DeviceUnreachable(f"{self._name} was removed"))
+            self._fail(message_id, DeviceUnreachable(f"{self.name} was removed"))
+        if self._parts.tasks is not None:
+            self._parts.tasks.forget(self.link_id)
         self._stores = None
 
     # Owner
@@ -201,7 +225,7 @@ class DeviceLink:
         self.presence = Presence(
             self.link_id, firmware[:100], hello.board[:64], hello.capabilities, self.wire.address, self._now_ms
         )
-        self._parts.publish(DeviceConnected(self._name, self._now_ms, self.face_id, self.wire.address))
+        self._parts.publish(DeviceConnected(self.name, self._now_ms, self.face_id, self.wire.address))
         again, lost = self._pending.reconnected(hello.boot_id)
         for message_id, fate in lost:
             self._lose(message_id, fate)
@@ -218,11 +242,13 @@ class DeviceLink:
                 t_ms = self._parts.clock.now_ms() - self._boot_ms
                 self.log.add(LogLine(t_ms, source or None, text), n)
                 shown = source[:MAX_NAME_CHARS], n, text[:MAX_TEXT]
-                self._parts.publish(DeviceLog(self._name, self._now_ms, level, *shown))
+                self._parts.publish(DeviceLog(self.name, self._now_ms, level, *shown))
+            case StartAsr(stream=stream) if self.wire is not None and self.wire.on_audio is None:
+                self._nobody_listens(envelope, stream)
             case Bye(reason=reason):
                 self._bye = reason[:MAX_REASON_CHARS]
             case body:
-                _log.info("%s sent %s, which this host does nothing with", self._name, body.type)
+                _log.info("%s sent %s, which this host does nothing with", self.name, body.type)
 
     def measured(self, rtt_ms: float) -> None:
         self.rtt_ms = rtt_ms
@@ -231,12 +257,12 @@ class DeviceLink:
         _, inbox = await self._open()
         assert envelope.seq is not None
         async with self._numbering:
-            answer = _Answer(self.link_id, envelope, self._parts, expired=expired)
-            new = await inbox.advance(epoch, envelope.seq, envelope.id, answer.effect)
-            if new and answer.seq is not None:
-                self._hand_over(answer.seq, answer.payload)
+            effect = self._effect(envelope, expired=expired)
+            new = await inbox.advance(epoch, envelope.seq, envelope.id, effect.apply)
+            if new and effect.seq is not None:
+                self._hand_over(effect.seq, effect.payload)
         if new:
-            self._applied(envelope)
+            self._applied(envelope, effect.task)
 
     async def persist(self, message_id: bytes, payload: bytes) -> None:
         outbox, _ = await self._open()
@@ -264,7 +290,7 @@ class DeviceLink:
     # How it works
 
     @property
-    def _name(self) -> str:
+    def name(self) -> str:
         return self._parts.name_of(self.link_id)
 
     @property
@@ -286,7 +312,7 @@ class DeviceLink:
             try:
                 await self._parts.events.seen(self.presence)
             except StoreError as exc:  # a full disk keeps no device out
-                _log.warning("when %s was here is not kept: %s", self._name, exc.message)
+                _log.warning("when %s was here is not kept: %s", self.name, exc.message)
 
     def _hand_over(self, seq: int, payload: bytes) -> None:
         """A numbered message for the live session. Call it holding `_numbering`."""
@@ -314,7 +340,7 @@ class DeviceLink:
             answer.set_result(result)
 
     def _lose(self, message_id: bytes, fate: Fate) -> None:
-        text = f"{self._name} restarted while it had the call: {fate.value}"
+        text = f"{self.name} restarted while it had the call: {fate.value}"
         self._fail(message_id, OutcomeUnknown(text, next_step="look at the device, then repeat it if need be"))
 
     def _fail(self, message_id: bytes, error: Exception) -> None:
@@ -325,54 +351,44 @@ class DeviceLink:
     def _unanswered(self, message_id: bytes, call: Call, timeout_s: float) -> Exception:
         if message_id not in self._sent:
             return DeviceUnreachable(
-                f"{self._name} was not connected within {timeout_s:g} s; {call.method} was not sent",
-                next_step=f"switch it on, then try again (microclaw device show {self._name})",
+                f"{self.name} was not connected within {timeout_s:g} s; {call.method} was not sent",
+                next_step=f"switch it on, then try again (microclaw device show {self.name})",
             )
-        text = f"{self._name} did not answer {call.method} within {timeout_s:g} s"
+        text = f"{self.name} did not answer {call.method} within {timeout_s:g} s"
         if call.idempotent:
             return DeviceTimeout(text, next_step="try again; it may be restarting")
         return OutcomeUnknown(f"{text}: outcome unknown", next_step="look at the device, then repeat it if need be")
 
-    def _applied(self, envelope: Envelope) -> None:
-        body = envelope.body
-        if isinstance(body, Event):
-            self._publish_event(body)
-        elif isinstance(body, Result) and envelope.re is not None:
-            self._answered(envelope.re, body)
+    def _effect(self, envelope: Envelope, *, expired: bool) -> Effect:
+        tasks, parts = self._parts.tasks, self._parts
+        return Effect(
+            self.link_id,
+            envelope,
+            expired=expired,
+            now_ms=self._now_ms,
+            new_id=parts.new_id,
+            refusal=tasks.refusal if tasks is not None else lambda _: NO_RUNNER,
+        )
 
-    def _publish_event(self, event: Event) -> None:
-        """By the names of docs/protocols/link-methods.md; cut, as many wait for a slow reader."""
-        name, now_ms, data = self._name, self._now_ms, event.data
-        self._parts.publish(DeviceEvent(name, now_ms, event.name[:MAX_NAME_CHARS]))
-        if event.name in ("app.exit", "app.crash"):
-            why = "trapped" if event.name == "app.crash" else str(data.get("kind", "returned"))[:MAX_NAME_CHARS]
-            self._parts.publish(AppEnded(name, now_ms, str(data.get("app", ""))[:MAX_NAME_CHARS], why))
-        if event.name in ("crash", "app.crash"):
-            text = str(data.get("reason", ""))[:MAX_REASON_CHARS]
-            self._parts.publish(Alarm(name, now_ms, event.name, text))
+    def _applied(self, envelope: Envelope, task: OpenTask | None) -> None:
+        match envelope.body:
+            case Event() as event:
+                for told in told_by(event, self.name, self._now_ms):
+                    self._parts.publish(told)
+            case Result() as result if envelope.re is not None:
+                self._answered(envelope.re, result)
+            case RunTask() as request if task is not None and self._parts.tasks is not None:
+                self._parts.tasks.start(self, request, task)
+            case CancelTask(task=name):
+                if self._parts.tasks is None or not self._parts.tasks.cancel(self.link_id, name):
+                    self._object(envelope, "unknown_task", f"no task {name[:MAX_NAME_CHARS]} runs here")
 
+    def _nobody_listens(self, envelope: Envelope, stream: int) -> None:
+        """A device must not speak into the void."""
+        self._object(envelope, "no_listener", "this host has no voice: nobody listens to audio")
+        self.tell(CancelStream(stream))
 
-class _Answer:
-    """What a durable message does in the store, in the transaction that moves the inbox's cursor."""
-
-    def __init__(self, link_id: str, envelope: Envelope, parts: LinkParts, *, expired: bool) -> None:
-        self.seq: int | None = None
-        self.payload = b""
-        self._link_id = link_id
-        self._envelope = envelope
-        self._now_ms = parts.clock.unix_us() // 1000
-        self._message_id = parts.new_id()
-        body = envelope.body
-        self._is_kept = not expired and not isinstance(body, Unknown | Result)
-        if isinstance(body, RunTask):
-            refusal = TaskStatus(body.task, "failed", text=_NO_TASKS)
-            self.payload = encode(Envelope(self._message_id, refusal, self._now_ms, re=envelope.id))
-
-    def effect(self, connection: sqlite3.Connection) -> None:
-        body = self._envelope.body
-        if self._is_kept:
-            name = body.name if isinstance(body, Event) else ""
-            kept = encode(Envelope(self._envelope.id, body, self._envelope.ts_ms))
-            add_to(connection, self._link_id, body.type, name[:200], kept, self._now_ms)
-        if self.payload:
-            self.seq = append_to(connection, self._link_id, self._message_id, self.payload, self._now_ms)
+    def _object(self, envelope: Envelope, code: str, message: str) -> None:
+        if self.online and self.wire is not None:
+            self.wire.session.send(ErrorMessage(code, message, fatal=False), re=envelope.id)
+            self.wire.pump()

@@ -1,0 +1,178 @@
+"""Tasks that devices ask this host to run: taken once, run one way, ended once. What runs them is given (TaskRunner).
+
+A task that was taken is in the store until its end is in the device's outbox: one that a crash interrupts ends as
+failed at the next start, never silently.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from microclaw.errors import DeviceUnreachable, MicroclawError
+from microclaw.store.link_tasks import LinkTaskTable, OpenTask
+from microclaw.wire.link.messages import RunTask, TaskState, TaskStatus
+
+_log = logging.getLogger(__name__)
+
+MAX_TASK_S: Final = 600
+MAX_NAME_CHARS: Final = 64
+MAX_TEXT_BYTES: Final = 8_000  # a message has 16 KiB
+MAX_STEP_BYTES: Final = 200
+NO_RUNNER: Final = "no_tasks: this host runs no tasks for devices; next: start it with microclaw up"
+NO_SANDBOX: Final = 'no_sandbox: this host runs no code for devices; next: ask again with kind "agent"'
+BAD_NAME: Final = f"bad_task: a task's name has 1 to {MAX_NAME_CHARS} characters; next: ask again with another name"
+INTERRUPTED: Final = "interrupted: the host stopped while the task ran, and some of it may be done; next: ask again"
+_CANCELLED: Final = "cancelled: a step that had begun is finished, nothing more is started"
+_DEFECT: Final = "internal: something went wrong inside the host; next: see the host's log"
+
+
+@dataclass(frozen=True, slots=True)
+class TaskEnd:
+    """What became of a task, in words for the device."""
+
+    is_done: bool
+    text: str
+
+
+class TaskRunner(Protocol):
+    """Runs one task (agent.device_tasks.AgentTasks). Cancelling it finishes the step that began and starts no other."""
+
+    async def run(self, device: str, text: str, tell: Callable[[str], None]) -> TaskEnd:
+        """For the device of that name; `tell` is given each step's words. Raises MicroclawError."""
+
+
+class TaskDevice(Protocol):
+    """Whose task it is (device_link.DeviceLink)."""
+
+    link_id: str
+
+    @property
+    def online(self) -> bool: ...
+
+    @property
+    def name(self) -> str: ...
+
+    def tell(self, body: TaskStatus) -> None: ...
+
+    async def end_task(self, open_task: OpenTask, status: TaskStatus) -> None: ...
+
+
+@dataclass(slots=True)
+class _Running:
+    task: asyncio.Task[None]
+    is_cancelled: bool = False
+
+
+class DeviceTasks:
+    """Takes tasks only inside `serving`."""
+
+    def __init__(self, table: LinkTaskTable) -> None:
+        self._table = table
+        self._runner: TaskRunner | None = None
+        self._group: asyncio.TaskGroup | None = None
+        self._running: dict[tuple[str, str], _Running] = {}
+
+    @asynccontextmanager
+    async def serving(self, runner: TaskRunner, device: Callable[[str], TaskDevice]) -> AsyncIterator[None]:
+        """Before that, what the last run of the host left open is told to its devices as failed."""
+        for left in await self._table.open_tasks():
+            _log.warning("task of %s was interrupted by the host's end", device(left.device_id).name)
+            await _end(device(left.device_id), left, "failed", INTERRUPTED)
+        async with asyncio.TaskGroup() as group:
+            self._group, self._runner = group, runner
+            try:
+                yield
+            finally:
+                self._runner = self._group = None
+                for running in self._running.values():
+                    running.task.cancel()
+
+    def refusal(self, request: RunTask) -> str | None:
+        """Why this host does not take it at all."""
+        if not 0 < len(request.task) <= MAX_NAME_CHARS:
+            return BAD_NAME
+        if request.kind == "sandbox":
+            return NO_SANDBOX
+        return NO_RUNNER if self._runner is None else None
+
+    def start(self, device: TaskDevice, request: RunTask, open_task: OpenTask) -> None:
+        """It is in the store; run it. Once the host leaves `serving`, the next start tells its end."""
+        if self._group is None or self._runner is None:
+            return
+        key = (device.link_id, request.task)
+        work = self._run(self._runner, device, request, open_task)
+        task = self._group.create_task(work, name=f"task of {device.link_id}")
+        self._running[key] = _Running(task)
+        task.add_done_callback(lambda _: self._running.pop(key, None))
+
+    def cancel(self, link_id: str, task: str) -> bool:
+        """By the device's word; False when no such task runs."""
+        running = self._running.get((link_id, task))
+        if running is None:
+            return False
+        running.is_cancelled = True
+        running.task.cancel()
+        return True
+
+    def forget(self, link_id: str) -> None:
+        """The device was removed: nobody is told anything."""
+        for (owner, _), running in self._running.items():
+            if owner == link_id:
+                running.task.cancel()
+
+    async def _run(self, runner: TaskRunner, device: TaskDevice, request: RunTask, open_task: OpenTask) -> None:
+        def tell(step: str) -> None:
+            _say(device, TaskStatus(request.task, "running", text=_cut(step, MAX_STEP_BYTES)))
+
+        _say(device, TaskStatus(request.task, "queued"))
+        timeout_s = min(request.timeout_s or MAX_TASK_S, MAX_TASK_S)
+        state: TaskState = "failed"
+        try:
+            async with asyncio.timeout(timeout_s):
+                end = await runner.run(device.name, request.input, tell)
+            state, text = "done" if end.is_done else "failed", end.text
+        except TimeoutError:
+            text = f"timed_out: the task was not done within {timeout_s} s; next: ask for less, or allow more time"
+        except asyncio.CancelledError:
+            me = asyncio.current_task()
+            running = self._running.get((device.link_id, request.task))
+            if running is None or not running.is_cancelled or me is None:
+                raise  # the host stops, or the device was removed
+            me.uncancel()
+            state, text = "cancelled", _CANCELLED
+        except MicroclawError as exc:
+            text = failure_text(exc.code, exc.message, exc.next_step)
+        except Exception:
+            _log.exception("a task of %s failed", device.name)
+            text = _DEFECT
+        try:
+            await _end(device, open_task, state, text)
+        except MicroclawError as exc:  # it stays open: the next start tells that it was interrupted
+            _log.warning("the end of a task of %s is not kept: %s", device.name, exc.message)
+
+
+def failure_text(code: str, message: str, next_step: str | None) -> str:
+    """A failure in one line for a device, which has no more than `text` for it."""
+    return f"{code}: {message}" + (f"; next: {next_step}" if next_step else "")
+
+
+async def _end(device: TaskDevice, open_task: OpenTask, state: TaskState, text: str) -> None:
+    await device.end_task(open_task, TaskStatus(open_task.task, state, text=_cut(text, MAX_TEXT_BYTES)))
+
+
+def _say(device: TaskDevice, status: TaskStatus) -> None:
+    """Progress is worth nothing later."""
+    if device.online:
+        try:
+            device.tell(status)
+        except DeviceUnreachable:
+            _log.debug("%s went away", device.name)
+
+
+def _cut(text: str, most_bytes: int) -> str:
+    return text.encode(errors="replace")[:most_bytes].decode(errors="ignore")

@@ -1,0 +1,61 @@
+"""Tasks that devices asked this host to run and that have no end yet. It runs none.
+
+`add_to` and `end_in` join transactions of the link's inbox and outbox, so that a task that was taken has one end.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from typing import Final
+
+from microclaw.store.database import Database
+
+MAX_OPEN: Final = 8  # a device
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTask:
+    """`task` is the device's own name for it, `message_id` the request's."""
+
+    device_id: str
+    task: str
+    message_id: bytes
+
+
+class LinkTaskTable:
+    """Open tasks of one database's devices."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def open_tasks(self) -> tuple[OpenTask, ...]:
+        """The oldest first."""
+        return await self._database.read(_open_tasks)
+
+
+def add_to(connection: sqlite3.Connection, open_task: OpenTask, at_ms: int) -> str | None:
+    """Keep it as open; or why not: the device has one of that name, or too many."""
+    names = [
+        str(name)
+        for (name,) in connection.execute("SELECT task FROM link_tasks WHERE device_id = ?", (open_task.device_id,))
+    ]
+    if open_task.task in names:
+        return "a task of that name is open already"
+    if len(names) >= MAX_OPEN:
+        return f"{len(names)} tasks of this device are open already"
+    connection.execute(
+        "INSERT INTO link_tasks (device_id, task, message_id, taken_ms) VALUES (?, ?, ?, ?)",
+        (open_task.device_id, open_task.task, open_task.message_id, at_ms),
+    )
+    return None
+
+
+def end_in(connection: sqlite3.Connection, open_task: OpenTask) -> None:
+    """It has its end, which the same transaction puts into the outbox."""
+    connection.execute("DELETE FROM link_tasks WHERE device_id = ? AND task = ?", (open_task.device_id, open_task.task))
+
+
+def _open_tasks(connection: sqlite3.Connection) -> tuple[OpenTask, ...]:
+    rows = connection.execute("SELECT device_id, task, message_id FROM link_tasks ORDER BY taken_ms, rowid")
+    return tuple(OpenTask(*row) for row in rows)
