@@ -8,7 +8,7 @@ from typing import Any
 
 from starlette.types import Message, Receive, Scope, Send
 
-from microclaw.web.guard import Guard
+from microclaw.web.guard import DRAIN_BYTES, Guard
 
 
 async def echo(_scope: Scope, receive: Receive, send: Send) -> None:
@@ -62,3 +62,23 @@ async def test_pieces_that_add_up_over_the_limit_are_refused() -> None:
     guard = Guard(echo, body_bytes=4, body_s=5)
     pieces: list[Message] = [{"type": "http.request", "body": b"abc", "more_body": True} for _ in range(2)]
     assert (await call(guard, pieces))[0] == 413
+
+
+async def test_what_a_refused_client_still_sends_is_read_before_the_connection_ends() -> None:
+    guard = Guard(echo, body_bytes=4, body_s=5)
+    pieces: list[Message] = [
+        {"type": "http.request", "body": b"x" * 65_536, "more_body": number < 19} for number in range(20)
+    ]
+    status, body = await call(guard, pieces)
+    assert (status, json.loads(body)["error"]["code"]) == (413, "too_large")
+    assert pieces == []
+
+
+async def test_a_client_that_never_stops_is_cut_off() -> None:
+    guard = Guard(echo, body_bytes=4, body_s=5)
+    piece = b"x" * 65_536
+    pieces: list[Message] = [
+        {"type": "http.request", "body": piece, "more_body": True} for _ in range(2 * DRAIN_BYTES // len(piece))
+    ]
+    assert (await call(guard, pieces))[0] == 413
+    assert len(pieces) > 0.9 * DRAIN_BYTES / len(piece)

@@ -55,6 +55,17 @@ def test_foreign_origin_is_refused_even_on_loopback(api: tuple[str, int], origin
     assert body["error"]["code"] == "forbidden"
 
 
+@pytest.mark.parametrize(
+    "origin",
+    ["http://localhost", "http://localhost:3000", "http://127.0.0.1:{port}", "https://localhost:{port}"],
+)
+def test_a_page_of_another_server_on_this_machine_is_foreign(api: tuple[str, int], origin: str) -> None:
+    headers = {"Host": f"localhost:{api[1]}", "Origin": origin.format(port=api[1])}
+    status, _, body = ask(api, "POST", "/api/compile-wasm", b"{}", headers)
+    assert status == 403
+    assert "foreign Origin" in body["error"]["message"]
+
+
 @pytest.mark.parametrize("name", ["localhost", "127.0.0.1", "[::1]"])
 def test_own_names_are_let_in(api: tuple[str, int], name: str) -> None:
     headers = {"Host": f"{name}:{api[1]}", "Origin": f"http://{name}:{api[1]}"}

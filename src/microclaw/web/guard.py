@@ -12,6 +12,9 @@ from microclaw.web.failures import failure_response
 from microclaw.web.stream import Failure
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+HTTP_PORT = 80
+DRAIN_BYTES = 16 << 20
+DRAIN_S = 2.0
 
 
 class Guard:
@@ -40,10 +43,7 @@ class Guard:
             except TimeoutError:
                 refusal = (408, Failure("timeout", f"the request's body did not come within {self._body_s:.0f} s"))
         if refusal is not None:
-            status, failure = refusal
-            response = failure_response(failure, status)
-            response.headers["Connection"] = "close"
-            await response(scope, receive, send)
+            await _refuse(refusal, receive, send)
             return
         await self._app(scope, _Replay(body, receive), send)
 
@@ -55,7 +55,7 @@ class Guard:
             shown = ", ".join(hosts)[:80] or "none"
             return 403, Failure("forbidden", f"foreign Host: {shown}", "call it by 127.0.0.1 or localhost")
         for origin in _header_values(scope, b"origin"):
-            if not self._own(origin):
+            if not _same_place(origin, hosts[0]):
                 return 403, Failure("forbidden", f"foreign Origin: {origin[:80]}", "web pages may not call this API")
         return None
 
@@ -85,6 +85,36 @@ class Guard:
                 return b"", too_large
             if not message.get("more_body", False):
                 return bytes(body), None
+
+
+async def _refuse(refusal: tuple[int, Failure], receive: Receive, send: Send) -> None:
+    """Answer, then read on for a moment: to close on a client that is still sending would take the answer from it."""
+    status, failure = refusal
+    response = failure_response(failure, status)
+    response.headers["Connection"] = "close"
+    await send({"type": "http.response.start", "status": status, "headers": response.raw_headers})
+    await send({"type": "http.response.body", "body": response.body, "more_body": True})
+    left = DRAIN_BYTES
+    try:
+        async with asyncio.timeout(DRAIN_S):
+            while left > 0:
+                message = await receive()
+                left -= len(message.get("body", b""))
+                if message["type"] == "http.disconnect" or not message.get("more_body", False):
+                    break
+    except TimeoutError:
+        pass  # it has had its time
+    await send({"type": "http.response.body", "body": b""})
+
+
+def _same_place(origin: str, host: str) -> bool:
+    """Whether a page of this origin was served here: the same name and port, not just this machine."""
+    try:
+        page, here = urlsplit(origin), urlsplit(f"//{host}")
+        same = (page.hostname, page.port or HTTP_PORT) == (here.hostname, here.port or HTTP_PORT)
+    except ValueError:
+        return False
+    return same and page.scheme == "http" and page.username is None and page.path == ""
 
 
 class _Replay:
