@@ -13,16 +13,20 @@ import pytest
 
 from microclaw.agent.events import Answer, TurnEvent
 from microclaw.agent.loop import AgentLoop
+from microclaw.agent.mail import Mail
 from microclaw.agent.turn import TurnLimits
 from microclaw.apps.verify import NO_READ_BACK
 from microclaw.bus.events import Evidence, EvidenceKind, Inbound, Step
+from microclaw.config import AgentSettings
 from microclaw.errors import BuildError, Diagnostic, TrialFailed
 from microclaw.models.protocol import Model
 from microclaw.models.scene import Scene
 from microclaw.models.scripted import Scripted, ScriptedModel
 from microclaw.policy.gate import Effect, Gate, Permission
 from microclaw.store.database import Database
+from microclaw.store.inbox import InboxTable
 from microclaw.store.journal import Journal
+from microclaw.store.outbox import OutboxTable
 from microclaw.store.sessions import SessionFiles
 from microclaw.tools.programs import DeployParameters
 from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
@@ -137,13 +141,20 @@ def make_agent(tmp_path: Path) -> MakeAgent:
         model: Model | None = None,
         limits: TurnLimits | None = None,
         workshop: Workshop | None = None,
+        settings: AgentSettings | None = None,
     ) -> AsyncIterator[Agent]:
         shop = workshop or Workshop()
         used = model or ScriptedModel(replies)
         async with Database.open(tmp_path / "store" / "microclaw.db") as database:
             journal = Journal(database, lambda: 1_700_000_000_000)
             sessions = SessionFiles(tmp_path / "sessions")
+            mail = Mail(
+                inbox=InboxTable(database, lambda: 1_700_000_000_000),
+                outbox=OutboxTable(database, lambda: 1_700_000_000_000),
+                settings=settings,
+            )
             loop = AgentLoop(
+                mail=mail,
                 model=used,
                 tools=shop.toolbox(),
                 surroundings=NoSurroundings(),

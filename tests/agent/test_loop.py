@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import cast
 
 import pytest
 from tests.agent.conftest import MakeAgent, Workshop
 
-from microclaw.agent.events import Answer
+from microclaw.agent.events import Answer, ToolRun, TurnEvent
 from microclaw.bus.events import Inbound, Step
 from microclaw.errors import ModelError
 from microclaw.models.protocol import AssistantReply, ModelReply, ModelRequest, OnText, UserText
@@ -68,15 +71,15 @@ async def test_messages_of_one_chat_are_answered_in_order(make_agent: MakeAgent)
 async def test_too_many_waiting_messages_are_refused(make_agent: MakeAgent) -> None:
     workshop = Workshop(hold=asyncio.Event())
     assert workshop.hold is not None
-    replies = [call("gpio-set", pin=1), *[say("ok")] * 5]
+    replies = [call("gpio-set", pin=1), *[say("ok")] * 9]
     async with make_agent(replies, workshop=workshop) as agent:
-        waiting = [asyncio.create_task(agent.answer(f"m{n}")) for n in range(6)]
+        waiting = [asyncio.create_task(agent.answer(f"m{n}")) for n in range(10)]
         await asyncio.wait_for(workshop.holding.wait(), 5)
         done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED, timeout=5)
         assert [t.result().error_code for t in done] == ["overloaded"]
         workshop.hold.set()
         codes = [answer.error_code for answer in await asyncio.gather(*waiting)]
-        assert codes.count(None) == 5
+        assert codes.count(None) == 9
 
 
 @pytest.mark.parametrize(
@@ -107,17 +110,18 @@ async def test_effects_are_journaled_and_reads_are_not(make_agent: MakeAgent) ->
         assert await agent.journal.unfinished() == ()
 
 
-async def test_an_effect_cut_off_by_the_hosts_end_is_told_at_the_next_start(make_agent: MakeAgent) -> None:
+async def test_an_idempotent_effect_cut_off_by_the_hosts_end_runs_again_and_is_answered(make_agent: MakeAgent) -> None:
     workshop = Workshop(hold=asyncio.Event())
     async with make_agent([call("gpio-set", pin=4)], workshop=workshop) as agent:
         turn = asyncio.create_task(agent.answer("set pin 4 on"))
         await asyncio.wait_for(workshop.holding.wait(), 5)
     assert (await turn).error_code == "cancelled"
-    async with make_agent() as agent:
-        (sentence,) = await agent.loop.recover()
-        assert sentence.startswith("gpio-set")
-        assert "asking for it again is safe" in sentence
+    async with make_agent([say("pin 4 is on")]) as agent:
         assert await agent.loop.recover() == ()
+        async with asyncio.timeout(5):
+            left = await anext(agent.loop.mail.outgoing("test"))
+        assert (left.chat_id, left.text) == ("c1", "pin 4 is on")
+        assert agent.workshop.done == ["set 4 1"]
 
 
 @pytest.mark.parametrize(
@@ -146,11 +150,11 @@ async def test_a_listener_that_leaves_lets_the_running_call_end_and_no_other_beg
     assert workshop.hold is not None
     both = ModelReply("", (*call("gpio-set", pin=1).calls, *call("gpio-set", pin=2).calls))
     async with make_agent([both, say("done")], workshop=workshop) as agent:
-        events = agent.loop.chat(Inbound("test", "c1", "both"))
-        waiting = asyncio.ensure_future(anext(events))
-        await asyncio.wait_for(workshop.holding.wait(), 5)
-        waiting.cancel()
-        await asyncio.wait([waiting], timeout=5)
+        async with aclosing(
+            cast("AsyncGenerator[TurnEvent, None]", agent.loop.chat(Inbound("test", "c1", "both")))
+        ) as it:
+            assert await anext(it) == ToolRun("gpio-set", "started")
+            await asyncio.wait_for(workshop.holding.wait(), 5)
         workshop.hold.set()
         follow_up = await agent.answer("second")  # waits for the first turn's end
         assert workshop.done == ["set 1 1"]
@@ -178,7 +182,7 @@ async def test_a_listener_that_leaves_ends_the_wait_for_the_model(make_agent: Ma
         await asyncio.wait([waiting], timeout=5)
         assert (await agent.answer("second")).text == "second is answered"
         kept = agent.sessions.path("test", "c1").read_text()
-    assert "nobody listens any more" in kept
+    assert "nothing more is started" in kept
 
 
 async def test_steps_come_while_the_turn_works(make_agent: MakeAgent) -> None:

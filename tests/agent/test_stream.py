@@ -19,7 +19,7 @@ async def test_events_come_in_order_and_end_with_the_answer() -> None:
 async def test_a_full_stream_drops_the_oldest_steps() -> None:
     stream = TurnStream(max_waiting=3)
     for n in range(10):
-        stream.report(Step("plan", str(n)))
+        stream.put(Step("plan", str(n)))
     stream.put(Answer("end"))
     assert [e.text async for e in stream.events() if isinstance(e, Step | Answer)] == ["8", "9", "end"]
 

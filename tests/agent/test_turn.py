@@ -8,7 +8,7 @@ import json
 import pytest
 from tests.agent.conftest import MakeAgent, Workshop
 
-from microclaw.agent.events import Action, Answer
+from microclaw.agent.events import Action, Answer, Delta
 from microclaw.agent.narrate import proof_note
 from microclaw.agent.turn import TurnLimits
 from microclaw.apps.verify import NO_READ_BACK
@@ -30,7 +30,7 @@ def returned(request: ModelRequest) -> ToolReturn:
 
 async def test_words_alone_are_the_answer(make_agent: MakeAgent) -> None:
     async with make_agent([say("hello", usage=Usage(10, 5, 0.25))]) as agent:
-        assert await agent.events("hi") == [Answer("hello", usage=Usage(10, 5, 0.25))]
+        assert await agent.events("hi") == [Delta("hello"), Answer("hello", usage=Usage(10, 5, 0.25), outbound_id=1)]
 
 
 async def test_a_tools_result_goes_back_to_the_model_and_its_evidence_to_the_person(make_agent: MakeAgent) -> None:

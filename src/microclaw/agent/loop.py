@@ -1,32 +1,33 @@
-"""The agent: messages come in, events and one answer go out; one turn a chat at a time. Holds no connection."""
+"""The agent: each message that the mail accepts becomes a turn with its history. It keeps no queue."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from dataclasses import replace
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Final, Protocol, Self
 
 from microclaw.agent.effects import EffectJournal, settle
-from microclaw.agent.events import Answer, TurnEvent
-from microclaw.agent.stream import TurnStream
+from microclaw.agent.events import Answer, ApprovalAsked, ApprovalSettled, TurnEvent
+from microclaw.agent.mail import Mail, Received, RunningTurn
 from microclaw.agent.turn import Turn, TurnLimits, TurnRequest
+from microclaw.agent.turn_log import Joined, TurnRow, row_from, row_text
 from microclaw.bus.events import Inbound
-from microclaw.errors import MicroclawError, Overloaded, StoreError
-from microclaw.models.protocol import AssistantReply, Message, Model, UserText
+from microclaw.errors import MicroclawError, PermissionRefused, UnknownName
+from microclaw.models.protocol import AssistantReply, Image, Message, Model, UserText
 from microclaw.models.scene import Scene
+from microclaw.policy.approval import Approvals, Pending, Settled
 from microclaw.store.sessions import Role, SessionMessage
 from microclaw.tools.toolbox import Toolbox
 
 _log = logging.getLogger(__name__)
 
-PARALLEL_TURNS = 8
-WAITING_TURNS_A_CHAT = 4
-HISTORY_CHARS = 32 * 1024
+HISTORY_CHARS: Final = 32 * 1024
+EFFECT_DAYS: Final = 30
+_DAY_S: Final = 86_400
 
 
 class Surroundings(Protocol):
@@ -51,61 +52,119 @@ class AgentLoop:
     def __init__(
         self,
         *,
+        mail: Mail,
         model: Model,
         tools: Toolbox,
         surroundings: Surroundings,
         sessions: Sessions,
         journal: EffectJournal,
+        approvals: Approvals | None = None,
         limits: TurnLimits | None = None,
         now_s: Callable[[], float] = time.time,
     ) -> None:
+        self.mail = mail
         self._model = model
         self._tools = tools
         self._surroundings = surroundings
         self._sessions = sessions
         self._journal = journal
+        self._approvals = approvals
         self._limits = limits or TurnLimits()
         self._now_s = now_s
-        self._group = asyncio.TaskGroup()
-        self._running: set[asyncio.Task[None]] = set()
-        self._chats: dict[tuple[str, str], _Chat] = {}
-        self._slots = asyncio.Semaphore(PARALLEL_TURNS)
+        self._stack = AsyncExitStack()
 
     @property
     def model_name(self) -> str:
         return self._model.name
 
     async def __aenter__(self) -> Self:
-        await self._group.__aenter__()
-        self._start(self._warm_up(), "warm up the model")
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self._model.aclose)
+            group = await stack.enter_async_context(asyncio.TaskGroup())
+            warming = group.create_task(self._warm_up(), name="warm up the model")
+            stack.callback(warming.cancel)
+            await self._keep_missing()
+            await stack.enter_async_context(self.mail.serving(self))
+            self._stack = stack.pop_all()
         return self
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        for task in self._running:
-            task.cancel()
-        try:
-            await self._group.__aexit__(exc_type, exc, traceback)
-        finally:
-            await self._model.aclose()
+        await self._stack.__aexit__(exc_type, exc, traceback)
 
     async def recover(self) -> tuple[str, ...]:
-        """Close the effects that a crash left open; one sentence for each, for the person."""
-        return await settle(self._journal)
+        """Take up the turns that a crash cut off; other effects it left open are closed, one sentence for each.
+
+        To be called once, when the devices can be asked; until then those turns' chats wait.
+        """
+        resumed = await self.mail.resume()
+        return await settle(self._journal, {_turn_id(message_id) for message_id in resumed})
 
     async def chat(self, inbound: Inbound) -> AsyncIterator[TurnEvent]:
-        """Steps as they happen, then exactly one Answer.
+        """Events as they happen, then exactly one Answer, which counts as delivered: for those who want only a turn.
 
         Closing the iterator early stops the turn at the next step: a tool call that began is finished and journaled.
         """
-        stream = TurnStream()
-        self._start(self._serve(inbound, stream), f"turn {inbound.channel}/{inbound.chat_id}")
         try:
-            async for event in stream.events():
+            accepted = await self.mail.accept(inbound)
+        except MicroclawError as exc:
+            yield Answer(exc.message, error_code=exc.code, next_step=exc.next_step)
+            return
+        answered = False
+        try:
+            async for event in accepted.events:
+                if isinstance(event, Answer):
+                    answered = True
+                    if event.outbound_id is not None:
+                        await self.mail.delivered(event.outbound_id)
                 yield event
         finally:
-            stream.abandon()
+            if not answered:
+                self.mail.cancel(inbound.channel, inbound.chat_id, message_id=accepted.message_id)
+
+    async def turn(self, running: RunningTurn) -> Answer:
+        """Answer one message (mail.Serve)."""
+        received, inbound = running.received, running.received.inbound
+        scene = await self._surroundings.scene(inbound.device)
+        rows, joined = await self._rows(received)
+        history = await self._begin_conversation(received, joined)
+        log = _Log(self.mail, received.message_id, len(rows))
+        turn = Turn(
+            model=self._model,
+            tools=self._tools,
+            journal=self._journal,
+            limits=self._limits,
+            put=running.put,
+            log=log,
+            joining=lambda last: tuple(_joined(r) for r in running.take_joining(last=last)),
+        )
+        log.when_joined = lambda message: self._keep(inbound, "user", message.text)
+        watch = _ApprovalWatch(self._approvals, running, turn)
+        running.when_stopped(watch.stop)
+        with watch:
+            return await turn.run(
+                TurnRequest(
+                    turn_id=_turn_id(received.message_id),
+                    said=UserText(inbound.text.strip(), _images(inbound)),
+                    principal=inbound.principal,
+                    device=inbound.device,
+                    system=self._surroundings.system(scene),
+                    scene=scene,
+                    history=_recent(history),
+                    channel=inbound.channel,
+                    chat_id=inbound.chat_id,
+                    rows=rows,
+                )
+            )
+
+    async def answered(self, received: Received, answer: Answer) -> None:
+        """The answer is on the disk: the conversation is to have it too (mail.Serve)."""
+        await self._keep(received.inbound, "assistant", answer.text)
+
+    async def prune(self) -> None:
+        """Forget old effects (mail.Serve)."""
+        await self._journal.prune(int(self._now_s() - EFFECT_DAYS * _DAY_S) * 1000)
 
     async def _warm_up(self) -> None:
         """A model that cannot be loaded is told by the first turn; the loop goes on."""
@@ -116,92 +175,113 @@ class AgentLoop:
         except Exception:
             _log.exception("%s cannot be loaded", self._model.name)
 
-    def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        task = self._group.create_task(work, name=name)
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+    async def _keep_missing(self) -> None:
+        """Bring answers into their conversations that a crash kept out."""
+        for message_id, inbound, text in await self.mail.unkept():
+            kept = await self._sessions.load(inbound.channel, inbound.chat_id)
+            if not kept or (kept[-1].role, kept[-1].content) != ("assistant", text):
+                await self._keep(inbound, "assistant", text)
+            await self.mail.kept(message_id)
 
-    async def _serve(self, inbound: Inbound, stream: TurnStream) -> None:
-        """Run a turn to its answer whatever goes wrong: the loop outlives every message."""
-        try:
-            answer = await self._in_order(inbound, stream)
-        except MicroclawError as exc:
-            answer = Answer(exc.message, error_code=exc.code, next_step=exc.next_step)
-        except asyncio.CancelledError:
-            stream.put(Answer("the host is stopping", error_code="cancelled", next_step="microclaw up"))
-            raise
-        except Exception:
-            _log.exception("a turn failed (%s/%s)", inbound.channel, inbound.chat_id)
-            answer = Answer(
-                "something went wrong inside the host", error_code="internal", next_step="see the host's log"
-            )
-        stream.put(answer)
+    async def _rows(self, received: Received) -> tuple[tuple[TurnRow, ...], tuple[Received, ...]]:
+        """What the turn had come to before a crash, and the messages that had joined it."""
+        if received.starts == 0:
+            return (), ()
+        joined = {message.message_id: message for message in await self.mail.part_of(received.message_id)}
+        rows = [row_from(text) for text in await self.mail.rows(received.message_id)]
+        whole = (_joined(joined[row.message_id]) if isinstance(row, Joined) else row for row in rows)
+        return tuple(whole), tuple(joined.values())
 
-    async def _in_order(self, inbound: Inbound, stream: TurnStream) -> Answer:
-        """One turn a chat at a time, in the order the messages came; few chats at once."""
-        place = (inbound.channel, inbound.chat_id)
-        chat = self._chats.setdefault(place, _Chat())
-        if chat.turns > WAITING_TURNS_A_CHAT:
-            raise Overloaded(
-                f"{chat.turns} messages of this chat wait already", next_step="wait for the answers to those"
-            )
-        chat.turns += 1
-        try:
-            async with chat.lock, self._slots:
-                return await self._turn(inbound, stream)
-        finally:
-            chat.turns -= 1
-            if chat.turns == 0:
-                self._chats.pop(place, None)
-
-    async def _turn(self, inbound: Inbound, stream: TurnStream) -> Answer:
-        text = inbound.text.strip()
-        if refusal := self._unreadable(text):
-            return refusal
-        scene = await self._surroundings.scene(inbound.device)
+    async def _begin_conversation(self, received: Received, joined: Sequence[Received]) -> tuple[SessionMessage, ...]:
+        """The history before this message, which is added to what is kept, if a crash has not left it there."""
+        inbound = received.inbound
         history = await self._sessions.load(inbound.channel, inbound.chat_id)
-        await self._keep(inbound, "user", text)
-        turn = Turn(
-            model=self._model,
-            tools=self._tools,
-            journal=self._journal,
-            limits=self._limits,
-            report=stream.report,
-        )
-        stream.when_abandoned(turn.stop)
-        answer = await turn.run(
-            TurnRequest(
-                turn_id=secrets.token_hex(8),
-                text=text,
-                principal=inbound.principal,
-                device=inbound.device,
-                system=self._surroundings.system(scene),
-                scene=scene,
-                history=_recent(history),
-            )
-        )
-        try:
-            await self._keep(inbound, "assistant", answer.text)
-        except StoreError as exc:  # what was done is done: the person must hear of it
-            _log.warning("an answer could not be kept: %s", exc.message)
-            return replace(answer, text=f"{answer.text}\n(This conversation could not be kept: {exc.message}.)")
-        return answer
+        texts = [message.inbound.text.strip() for message in (received, *joined)]
+        there = 0
+        if received.starts:
+            while there < len(texts) and there < len(history) and history[-1 - there].role == "user":
+                there += 1
+            history = history[: len(history) - there]
+        for text in texts[there:]:
+            await self._keep(inbound, "user", text)
+        return history
 
     async def _keep(self, inbound: Inbound, role: Role, text: str) -> None:
         await self._sessions.append(inbound.channel, inbound.chat_id, [SessionMessage(role, text, int(self._now_s()))])
 
-    def _unreadable(self, text: str) -> Answer | None:
-        size = len(text.encode(errors="replace"))
-        if not text:
-            return Answer("that message is empty", error_code="empty_message", next_step="try: what can you do")
-        if size > self._limits.message_bytes:
-            limit = self._limits.message_bytes
-            return Answer(
-                f"that message has {size} bytes, at most {limit} are read",
-                error_code="message_too_long",
-                next_step="say it shorter",
-            )
-        return None
+
+class _Log:
+    """A turn's rows, kept by the mail in order."""
+
+    def __init__(self, mail: Mail, message_id: int, position: int) -> None:
+        self._mail = mail
+        self._message_id = message_id
+        self._position = position
+        self.when_joined: Callable[[Joined], Awaitable[None]] | None = None
+
+    async def add(self, row: TurnRow) -> None:
+        joins = row.message_id if isinstance(row, Joined) else None
+        await self._mail.log(self._message_id, self._position, row_text(row), joins=joins)
+        self._position += 1
+        if isinstance(row, Joined) and self.when_joined is not None:
+            await self.when_joined(row)
+
+
+class _ApprovalWatch:
+    """Tells a turn's listeners what waits for a yes, and takes the question back when the turn is cancelled."""
+
+    def __init__(self, approvals: Approvals | None, running: RunningTurn, turn: Turn) -> None:
+        self._approvals = approvals
+        self._running = running
+        self._turn = turn
+        self._asked_at: dict[str, float] = {}
+        self._leave: Callable[[], None] | None = None
+
+    def __enter__(self) -> Self:
+        if self._approvals is not None:
+            self._leave = self._approvals.listen(self._hear)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._leave is not None:
+            self._leave()
+
+    def stop(self) -> None:
+        self._turn.stop()
+        if self._approvals is None:
+            return
+        for pending in self._approvals.pending():
+            if pending.approval_id in self._asked_at:
+                try:
+                    self._approvals.decide(pending.approval_id, approved=False, by=pending.principal)
+                except (UnknownName, PermissionRefused) as exc:
+                    _log.debug("a question was settled before it could be taken back: %s", exc.message)
+
+    def _hear(self, news: Pending | Settled) -> None:
+        pending = news if isinstance(news, Pending) else news.pending
+        inbound = self._running.received.inbound
+        if (pending.channel, pending.chat_id) != (inbound.channel, inbound.chat_id):
+            return
+        now = asyncio.get_running_loop().time()
+        if isinstance(news, Pending):
+            self._asked_at[pending.approval_id] = now
+            asked = ApprovalAsked(pending.approval_id, pending.action, pending.detail, pending.expires_s)
+            self._running.put(asked)
+        elif (asked_at := self._asked_at.pop(pending.approval_id, None)) is not None:
+            self._turn.waited(now - asked_at)
+            self._running.put(ApprovalSettled(pending.approval_id, news.outcome))
+
+
+def _turn_id(message_id: int) -> str:
+    return f"m{message_id}"
+
+
+def _joined(received: Received) -> Joined:
+    return Joined(received.message_id, received.inbound.text.strip(), _images(received.inbound))
+
+
+def _images(inbound: Inbound) -> tuple[Image, ...]:
+    return tuple(Image(a.media_type, a.data) for a in inbound.attachments if a.kind == "image")
 
 
 def _recent(kept: Sequence[SessionMessage]) -> tuple[Message, ...]:
@@ -219,9 +299,3 @@ def _recent(kept: Sequence[SessionMessage]) -> tuple[Message, ...]:
 
 def _message(kept: SessionMessage) -> Message:
     return UserText(kept.content) if kept.role == "user" else AssistantReply(kept.content)
-
-
-class _Chat:
-    def __init__(self) -> None:
-        self.lock = asyncio.Lock()
-        self.turns = 0

@@ -56,6 +56,15 @@ def call_step(call: ToolCall, result: ToolResult, took_ms: float) -> Step | None
     return Step("tool", f"{shown}: {message}", state="failed", took_ms=took_ms, next_step=result.next_step)
 
 
+def unknown_text(call: ToolCall) -> str:
+    """What is said of an act that a crash may have cut off: never that it was done, never that it was not."""
+    shown = f"{_name(call)}({_arguments(call.arguments)})"
+    return (
+        f"The host stopped while {shown} was running, so its outcome is unknown: it may have been done or not. "
+        "I did not do it again. Shall I?"
+    )
+
+
 def proof_note(text: str, evidence: Sequence[Evidence], actions: Sequence[Action]) -> str:
     """What to add to an answer whose acts were only accepted, so that it never claims more; nothing is said twice."""
     acted = any(a.ok and a.effect != "read" for a in actions)

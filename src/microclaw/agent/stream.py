@@ -1,49 +1,45 @@
-"""Carries a turn's events from its task to whoever listens, in order and bounded. Knows nothing of turns."""
+"""Carries a turn's events from its task to one listener, in order and bounded. Knows nothing of turns."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 from microclaw.agent.events import Answer, TurnEvent
-from microclaw.bus.events import Step
 
-MAX_WAITING_EVENTS = 256
+MAX_WAITING_EVENTS = 1024
 
 
 class TurnStream:
-    """One writer, one reader. When full, the oldest waiting step is dropped; the answer never is."""
+    """One writer, one reader. When full, the oldest waiting event is dropped; the answer never is."""
 
     def __init__(self, max_waiting: int = MAX_WAITING_EVENTS) -> None:
         self._waiting: deque[TurnEvent] = deque(maxlen=max_waiting)
         self._news = asyncio.Event()
-        self._abandoned = False
-        self._when_abandoned: Callable[[], None] | None = None
+        self.listening = False
+        self._left = False
+        self.answer: Answer | None = None
 
-    def abandon(self) -> None:
-        """The listener has gone: what is half done is finished, nothing more is started."""
-        self._abandoned = True
-        if self._when_abandoned is not None:
-            self._when_abandoned()
-
-    def when_abandoned(self, act: Callable[[], None]) -> None:
-        """Call `act` when the listener goes; at once when it has gone already."""
-        self._when_abandoned = act
-        if self._abandoned:
-            act()
+    def leave(self) -> None:
+        """The listener has gone: nothing more is kept for it."""
+        self._left = True
+        self.listening = False
+        self._waiting.clear()
 
     def put(self, event: TurnEvent) -> None:
-        """Never waits; belongs to the event loop's thread."""
-        self._waiting.append(event)
-        self._news.set()
-
-    def report(self, step: Step) -> None:
-        """`put` as a Report."""
-        self.put(step)
+        """Never waits; belongs to the event loop's thread. The answer is the last, whatever comes after it."""
+        if self.answer is not None:
+            return
+        if isinstance(event, Answer):
+            self.answer = event
+        if not self._left:
+            self._waiting.append(event)
+            self._news.set()
 
     async def events(self) -> AsyncIterator[TurnEvent]:
         """Every event up to the answer, which is the last."""
+        self.listening = not self._left
         while True:
             while self._waiting:
                 event = self._waiting.popleft()

@@ -4,37 +4,38 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 
-from microclaw.agent.effects import EffectJournal, run_journaled
-from microclaw.agent.events import Action, Answer
-from microclaw.agent.narrate import call_step, code_step, model_steps, proof_note
+from microclaw.agent.effects import OUTCOME_UNKNOWN, EffectJournal, resume_journaled, run_journaled
+from microclaw.agent.events import Answer, Delta, ToolRun, TurnEvent
+from microclaw.agent.narrate import call_step, code_step, model_steps, proof_note, unknown_text
+from microclaw.agent.progress import Progress
 from microclaw.agent.tries import DEPLOY_TOOL
-from microclaw.bus.events import Evidence, Report
+from microclaw.agent.turn_log import Joined, NoLog, Replied, Returned, TurnLog, TurnRow
 from microclaw.errors import MicroclawError, ModelError
 from microclaw.models.protocol import (
-    AssistantReply,
     Message,
     Model,
     ModelReply,
     ModelRequest,
     ToolCall,
-    ToolReturn,
-    Usage,
     UserText,
 )
 from microclaw.models.scene import Scene
-from microclaw.policy.gate import Effect
 from microclaw.store.journal import EffectKey
-from microclaw.tools.tool import ToolContext, ToolResult
+from microclaw.tools.tool import Begin, ToolContext, ToolResult
 from microclaw.tools.toolbox import Toolbox
-
-_STOPPED = "stopped before the next step, as nobody listens any more"
-_MENDABLE = frozenset({"build_error", "trial_failed"})
 
 
 class _Stopped(MicroclawError):
     code = "cancelled"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "cancelled: what had begun is finished, nothing more is started",
+            next_step="microclaw app list shows what is running",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,33 +46,23 @@ class TurnLimits:
     turn_s: float = 120.0
     calls_a_reply: int = 8
     deploy_tries: int = 3
-    message_bytes: int = 16 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class TurnRequest:
-    """A message with all that is known when it comes in."""
+    """A message with all that is known when its turn begins. `rows` are those of a turn that a crash cut off."""
 
     turn_id: str
-    text: str
+    said: UserText
     principal: str
     device: str | None
     system: str
     scene: Scene
     history: tuple[Message, ...]
-
-
-@dataclass(slots=True)
-class _Progress:
-    """What a turn has gathered so far."""
-
-    messages: list[Message]
-    actions: list[Action] = field(default_factory=list)
-    evidence: list[Evidence] = field(default_factory=list)
-    usage: Usage = Usage()
-    deploys: int = 0
-    failed_deploys: int = 0
-    failure: ToolResult | None = None  # of the latest call that was to change something
+    situation: str = ""
+    channel: str = "terminal"
+    chat_id: str = "terminal"
+    rows: tuple[TurnRow, ...] = ()
 
 
 class Turn:
@@ -84,15 +75,22 @@ class Turn:
         tools: Toolbox,
         journal: EffectJournal,
         limits: TurnLimits,
-        report: Report,
+        put: Callable[[TurnEvent], None],
+        log: TurnLog | None = None,
+        joining: Callable[[bool], tuple[Joined, ...]] = lambda _last: (),
     ) -> None:
+        """`joining` gives the messages that came since it was asked before; asked as the last time and with none to
+        give, it takes no more."""
         self._model = model
         self._tools = tools
         self._journal = journal
         self._limits = limits
-        self._report = report
+        self._put = put
+        self._log = log or NoLog()
+        self._joining = joining
         self._stopped = False
         self._asking: asyncio.Timeout | None = None
+        self._deadline = 0.0
 
     def stop(self) -> None:
         """Start nothing more: a tool call that runs is finished, waiting for the model ends at once."""
@@ -100,18 +98,30 @@ class Turn:
         if self._asking is not None and not self._asking.expired():
             self._asking.reschedule(0)
 
+    def waited(self, seconds: float) -> None:
+        """Time that a person took to decide is not the turn's."""
+        self._deadline += seconds
+
     async def run(self, request: TurnRequest) -> Answer:
         """Ask and act until the model answers; the deadline is checked before each request and each call."""
-        progress = _Progress([*request.history, UserText(request.text)])
-        deadline = asyncio.get_running_loop().time() + self._limits.turn_s
+        self._deadline = asyncio.get_running_loop().time() + self._limits.turn_s
+        progress = Progress([*request.history, request.said])
+        pending = progress.replay(request.rows, self._limits.calls_a_reply, self._tools.effect_of)
         try:
-            for iteration in range(self._limits.iterations):
-                reply = await self._ask(request, progress, deadline)
+            while progress.iterations < self._limits.iterations or pending is not None:
+                reply, resumed = (pending, True) if pending is not None else (await self._ask(request, progress), False)
+                pending = None
                 if not reply.calls:
-                    return self._answer(reply, progress)
-                ended = await self._act(request, progress, reply, iteration, deadline)
+                    if not await self._join(progress, after=reply):
+                        return self._answer(reply, progress)
+                    continue
+                if not resumed:
+                    await self._log.add(Replied(reply))
+                    progress.replied(reply, self._limits.calls_a_reply)
+                ended = await self._act(request, progress, reply, resumed=resumed)
                 if ended is not None:
                     return ended
+                await self._join(progress)
         except MicroclawError as exc:
             return self._ended(progress, exc.message, exc.code, exc.next_step)
         return self._ended(
@@ -121,80 +131,119 @@ class Turn:
             "ask for one step at a time",
         )
 
-    async def _ask(self, request: TurnRequest, progress: _Progress, deadline: float) -> ModelReply:
+    async def _join(self, progress: Progress, *, after: ModelReply | None = None) -> bool:
+        """Take in what came meanwhile; False when nothing did. `after` is a reply that would have been the last."""
+        joining = self._joining(after is not None)
+        if not joining:
+            return False
+        if after is not None:
+            await self._log.add(Replied(after))
+            progress.replied(after, 0)
+        for message in joining:
+            await self._log.add(message)
+            progress.joined(message)
+        return True
+
+    async def _ask(self, request: TurnRequest, progress: Progress) -> ModelReply:
         began = asyncio.get_running_loop().time()
         if self._stopped:
-            raise _Stopped(_STOPPED)
-        asked = ModelRequest(request.system, tuple(progress.messages), self._tools.specs, scene=request.scene)
+            raise _Stopped()
+        asked = ModelRequest(
+            request.system,
+            tuple(progress.messages),
+            self._tools.specs,
+            scene=request.scene,
+            situation=request.situation,
+        )
         try:
-            async with asyncio.timeout_at(deadline) as self._asking:
-                reply = await self._model.respond(asked)
+            async with asyncio.timeout_at(self._deadline) as self._asking:
+                reply = await self._model.respond(asked, self._on_text)
         except TimeoutError as exc:
             if self._stopped:
-                raise _Stopped(_STOPPED) from exc
+                raise _Stopped() from exc
             raise ModelError(
                 f"{self._model.name} did not answer before the turn's {self._limits.turn_s:g} s were over",
                 next_step="ask again; if it stays slow, choose another model with MICROCLAW_MODEL",
             ) from exc
         finally:
             self._asking = None
-        progress.usage = _sum(progress.usage, reply.usage)
+        progress.usage += reply.usage
         took_ms = (asyncio.get_running_loop().time() - began) * 1000
         for step in model_steps(self._model.name, reply, took_ms):
-            self._report(step)
+            self._put(step)
         return reply
 
+    def _on_text(self, text: str) -> None:
+        self._put(Delta(text))
+
     async def _act(
-        self, request: TurnRequest, progress: _Progress, reply: ModelReply, iteration: int, deadline: float
+        self, request: TurnRequest, progress: Progress, reply: ModelReply, *, resumed: bool
     ) -> Answer | None:
         """Run a reply's calls in order; an answer when the turn cannot go on."""
-        calls = reply.calls[: self._limits.calls_a_reply]
-        progress.messages.append(AssistantReply(reply.text, calls))
-        for index, call in enumerate(calls):
+        results: list[ToolResult] = []
+        iteration = progress.iterations - 1
+        for index, call in enumerate(reply.calls[: self._limits.calls_a_reply]):
             if self._stopped:
-                raise _Stopped(_STOPPED)
-            if asyncio.get_running_loop().time() >= deadline:
+                raise _Stopped()
+            if asyncio.get_running_loop().time() >= self._deadline:
                 return self._ended(
                     progress,
                     f"the turn took longer than {self._limits.turn_s:g} s and was ended before {call.name}",
                     "turn_limit",
                     "ask for one step at a time",
                 )
-            result = await self._call(request, progress, reply, call, EffectKey(request.turn_id, iteration, index))
-            progress.messages.append(ToolReturn(call.call_id, call.name, result.content, failed=not result.ok))
+            key = EffectKey(request.turn_id, iteration, index)
+            result = await self._call(request, progress, reply, call, key, resumed=resumed)
+            results.append(result)
+            if result.error_code == OUTCOME_UNKNOWN and resumed:
+                return self._ended(progress, unknown_text(call), OUTCOME_UNKNOWN, result.next_step)
             if call.name == DEPLOY_TOOL and progress.failed_deploys >= self._limits.deploy_tries:
                 return self._given_up(progress, result)
+        await self._log.add(Returned(tuple(results)))
         return None
 
     async def _call(
-        self, request: TurnRequest, progress: _Progress, reply: ModelReply, call: ToolCall, key: EffectKey
+        self,
+        request: TurnRequest,
+        progress: Progress,
+        reply: ModelReply,
+        call: ToolCall,
+        key: EffectKey,
+        *,
+        resumed: bool,
     ) -> ToolResult:
         if call.name == DEPLOY_TOOL:
-            progress.deploys += 1
             attempt = progress.failed_deploys + 1
             step = code_step(self._model.name, reply, call, progress.usage, attempt, self._limits.deploy_tries)
             if step is not None:
-                self._report(step)
-        context = ToolContext(request.principal, self._report, request.device)
+                self._put(step)
+        self._put(ToolRun(call.name, "started"))
         effect = self._tools.effect_of(call.name)
         began = asyncio.get_running_loop().time()
-        result = await run_journaled(
-            self._journal, key, call, effect, lambda: self._tools.call(call.name, call.arguments, context)
-        )
+
+        async def run(begin: Begin) -> ToolResult:
+            context = ToolContext(
+                request.principal,
+                self._put,
+                request.device,
+                request.channel,
+                request.chat_id,
+                foreign=progress.foreign,
+                begin=begin,
+            )
+            return await self._tools.call(call.name, call.arguments, context)
+
+        journaled = resume_journaled if resumed else run_journaled
+        result = await journaled(self._journal, key, call, effect, run)
         took_ms = (asyncio.get_running_loop().time() - began) * 1000
-        progress.actions.append(Action(call.name, call.arguments, effect.value, result.ok))
-        if result.ok:
-            progress.evidence.extend(result.evidence)
-        if effect is not Effect.READ:
-            progress.failure = None if result.ok else result
-        if call.name == DEPLOY_TOOL and result.error_code in _MENDABLE:
-            progress.failed_deploys += 1
+        progress.returned(call, effect, result)
+        self._put(ToolRun(call.name, "done" if result.ok else "failed"))
         step = call_step(call, result, took_ms)
         if step is not None:
-            self._report(step)
+            self._put(step)
         return result
 
-    def _answer(self, reply: ModelReply, progress: _Progress) -> Answer:
+    def _answer(self, reply: ModelReply, progress: Progress) -> Answer:
         if not reply.text.strip():
             return self._ended(
                 progress,
@@ -206,9 +255,9 @@ class Turn:
         if code is None and progress.failure is not None:
             code, next_step = progress.failure.error_code, progress.failure.next_step
         text = reply.text.strip() + proof_note(reply.text, progress.evidence, progress.actions)
-        return Answer(text, tuple(progress.actions), tuple(progress.evidence), progress.usage, code, next_step)
+        return self._ended(progress, text, code, next_step)
 
-    def _given_up(self, progress: _Progress, result: ToolResult) -> Answer:
+    def _given_up(self, progress: Progress, result: ToolResult) -> Answer:
         said = json.loads(result.content)
         return self._ended(
             progress,
@@ -217,10 +266,5 @@ class Turn:
             result.next_step or "say it in other words, or write the program yourself: microclaw run FILE.c",
         )
 
-    def _ended(self, progress: _Progress, text: str, code: str, next_step: str | None) -> Answer:
+    def _ended(self, progress: Progress, text: str, code: str | None, next_step: str | None) -> Answer:
         return Answer(text, tuple(progress.actions), tuple(progress.evidence), progress.usage, code, next_step)
-
-
-def _sum(a: Usage, b: Usage) -> Usage:
-    cost = None if a.cost_usd is None or b.cost_usd is None else a.cost_usd + b.cost_usd
-    return Usage(a.input_tokens + b.input_tokens, a.output_tokens + b.output_tokens, cost)

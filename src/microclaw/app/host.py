@@ -14,7 +14,9 @@ from functools import partial
 from microclaw.agent.context import BoardSurroundings
 from microclaw.agent.device_tasks import AgentTasks
 from microclaw.agent.loop import AgentLoop
+from microclaw.agent.mail import Mail, MailLimits
 from microclaw.agent.tries import latest_tries
+from microclaw.agent.turn import TurnLimits
 from microclaw.app.clock import now_ms
 from microclaw.app.device_plane import announce, device_listener, device_plane, link_parts
 from microclaw.app.programs import Apps, build_apps, warm_compiler
@@ -34,8 +36,10 @@ from microclaw.models.protocol import Model
 from microclaw.store.apps import AppTable
 from microclaw.store.database import Database
 from microclaw.store.devices import DeviceTable
+from microclaw.store.inbox import InboxTable
 from microclaw.store.journal import Journal
 from microclaw.store.link_tasks import LinkTaskTable
+from microclaw.store.outbox import OutboxTable
 from microclaw.store.sessions import SessionFiles
 from microclaw.tools.build import build_toolbox
 from microclaw.web.apis import control_app, people_app
@@ -187,11 +191,22 @@ def _agent(
         notifier=link,
     )
     return AgentLoop(
+        mail=_mail(settings, database),
         model=model,
         tools=tools,
         surroundings=BoardSurroundings(devices=devices, apps=AppTable(database)),
         sessions=SessionFiles(settings.sessions),
         journal=Journal(database, now_ms),
+        limits=TurnLimits(iterations=settings.agent.iterations, turn_s=settings.agent.turn_s),
+    )
+
+
+def _mail(settings: Settings, database: Database) -> Mail:
+    return Mail(
+        inbox=InboxTable(database, now_ms),
+        outbox=OutboxTable(database, now_ms),
+        settings=settings.agent,
+        limits=MailLimits(message_bytes=settings.limits.message_bytes),
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from microclaw.store.database import Database
@@ -182,10 +182,11 @@ def _rows(connection: sqlite3.Connection, where: str, values: Sequence[object]) 
         FROM inbox WHERE {where} ORDER BY message_id""",  # noqa: S608 - constants of this file
         tuple(values),
     ).fetchall()
-    return tuple(
-        InboxRow(row[0], NewMessage(*row[3:], attachments=_attachments(connection, row[0])), row[1], row[2])
-        for row in found
-    )
+    rows = []
+    for message_id, received_ms, starts, *message in found:
+        whole = replace(NewMessage(*message), attachments=_attachments(connection, message_id))
+        rows.append(InboxRow(message_id, whole, received_ms, starts))
+    return tuple(rows)
 
 
 def _attachments(connection: sqlite3.Connection, message_id: int) -> tuple[AttachmentRow, ...]:

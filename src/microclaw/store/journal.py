@@ -5,13 +5,15 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from microclaw.errors import StoreError
 from microclaw.store.database import Database
 
 EffectClass: TypeAlias = Literal["read", "idempotent", "once"]
 EffectState: TypeAlias = Literal["planned", "started", "done", "failed", "dropped"]
+
+KEEP_ROWS: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -94,10 +96,11 @@ class Journal:
         rows = await self._database.read(lambda connection: _rows(connection, where, ()))
         return tuple(UnfinishedEffect(r.key, r.tool, r.arguments, r.effect, r.state == "started") for r in rows)
 
-    async def prune(self, before_ms: int) -> int:
-        """Forget finished effects planned before this time; returns how many."""
-        query = "DELETE FROM effects WHERE planned_ms < ? AND state NOT IN ('planned', 'started')"
-        return await self._database.write(lambda connection: connection.execute(query, (before_ms,)).rowcount)
+    async def prune(self, before_ms: int, rows: int = KEEP_ROWS) -> int:
+        """Forget finished effects planned before this time, and those beyond the newest `rows`; returns how many."""
+        query = """DELETE FROM effects WHERE state NOT IN ('planned', 'started')
+            AND (planned_ms < ? OR rowid <= (SELECT max(rowid) FROM effects) - ?)"""
+        return await self._database.write(lambda connection: connection.execute(query, (before_ms, rows)).rowcount)
 
     async def _move(self, key: EffectKey, moves: Mapping[EffectState, EffectState], result: str | None) -> None:
         now_ms = self._now_ms()

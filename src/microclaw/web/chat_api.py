@@ -1,22 +1,25 @@
-"""/v1/chat: a person's message in, the turn's events out as JSON lines. The turn itself is the agent's."""
+"""/v1/chat: a person's message in, the turn's events out as JSON lines; what is left of a chat; its cancel.
+
+The message is accepted by the agent's mail: a client that goes away still has its answer kept.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
+from collections.abc import AsyncIterator
 from typing import Annotated, Any, Protocol, cast
 
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from microclaw.agent.events import Answer
+from microclaw.agent.events import Answer, TurnEvent
+from microclaw.agent.mail import Accepted, Mail
 from microclaw.bus.events import Inbound
-from microclaw.errors import ConfigError
-from microclaw.web.jobs import Feed
-from microclaw.web.ndjson import stream_response
+from microclaw.errors import UnknownName
+from microclaw.web.ndjson import MEDIA_TYPE
 from microclaw.web.parts import HostParts
-from microclaw.web.stream import Failure, StreamEvent
+from microclaw.web.stream import Keepalive, answer_object, encode_event
 
 CHANNEL = "terminal"
 
@@ -33,75 +36,81 @@ class ChatBody(BaseModel):
 
 def chat_router(parts: HostParts) -> APIRouter:
     router = APIRouter(tags=["chat"])
-    cancels: dict[str, set[asyncio.Event]] = {}
+    mail = cast("_HasMail", parts.chats).mail
+    deliveries = _Deliveries(mail)
 
     @router.post("/v1/chat", summary="One message; the turn's events as JSON lines")
     async def chat(body: ChatBody) -> StreamingResponse:
-        limit = parts.settings.limits.message_bytes
-        size = len(body.text.encode(errors="replace"))
-        if size > limit:
-            raise ConfigError(f"the message has {size:,} bytes, at most {limit:,} are read", next_step="say it shorter")
         if body.device is not None:
             parts.devices.get(body.device)
-        inbound = Inbound(CHANNEL, body.chat_id, body.text, device=body.device)
-
-        async def turn(feed: Feed) -> StreamEvent:
-            cancelled = asyncio.Event()
-            running = cancels.setdefault(body.chat_id, set())
-            running.add(cancelled)
-            try:
-                return await _turn(parts, inbound, feed, cancelled)
-            finally:
-                running.discard(cancelled)
-                if not running:
-                    cancels.pop(body.chat_id, None)
-
-        feed = parts.jobs.start(f"chat {body.chat_id}", turn)
-        return stream_response(feed, parts.settings.limits.keepalive_s)
+        accepted = await mail.accept(Inbound(CHANNEL, body.chat_id, body.text, device=body.device))
+        lines = _lines(accepted, deliveries, parts.settings.limits.keepalive_s)
+        return StreamingResponse(lines, media_type=MEDIA_TYPE)
 
     @router.post("/v1/chat/{chat_id}/cancel", summary="End a chat's running turn at the next safe point")
     async def cancel(chat_id: str) -> dict[str, Any]:
-        running = cancels.get(chat_id, set())
-        for cancelled in running:
-            cancelled.set()
-        return {"cancelled": len(running)}
+        return {"cancelled": int(mail.cancel(CHANNEL, chat_id))}
+
+    @router.get("/v1/chat/{chat_id}/undelivered", summary="Answers and notes that nobody has read yet")
+    async def undelivered(chat_id: str) -> dict[str, Any]:
+        waiting = await mail.undelivered(CHANNEL, chat_id)
+        return {"messages": [{"kind": o.kind, "answer": answer_object(o.answer)} for o in waiting]}
+
+    @router.post("/v1/outbound/{outbound_id}/delivered", summary="An answer or note was read")
+    async def delivered(outbound_id: int) -> dict[str, Any]:
+        if not await mail.delivered(outbound_id):
+            raise UnknownName(f"nothing undelivered has the number {outbound_id}")
+        return {"delivered": outbound_id}
 
     return router
 
 
-class _Events(Protocol):
+class _HasMail(Protocol):
+    """agent.loop.AgentLoop."""
+
+    @property
+    def mail(self) -> Mail: ...
+
+
+class _Deliveries:
+    """Notes of what clients have been sent, which a client that closes at once does not cut off."""
+
+    def __init__(self, mail: Mail) -> None:
+        self._mail = mail
+        self._noting: set[asyncio.Task[bool]] = set()
+
+    async def note(self, outbound_id: int) -> None:
+        noting = asyncio.ensure_future(self._mail.delivered(outbound_id))
+        self._noting.add(noting)
+        noting.add_done_callback(self._noting.discard)
+        await asyncio.shield(noting)
+
+
+async def _lines(accepted: Accepted, deliveries: _Deliveries, keepalive_s: float) -> AsyncIterator[bytes]:
+    """A turn's events as they come, a keepalive in silence. Closing it leaves the turn alone."""
+    coming: asyncio.Future[TurnEvent] | None = None
+    try:
+        while True:
+            coming = coming or asyncio.ensure_future(anext(accepted.events))
+            await asyncio.wait((coming,), timeout=keepalive_s)
+            if not coming.done():
+                yield encode_event(Keepalive())
+                continue
+            event = coming.result()
+            coming = None
+            yield encode_event(event)
+            if isinstance(event, Answer):
+                if event.outbound_id is not None:
+                    await deliveries.note(event.outbound_id)
+                return
+    finally:
+        if coming is not None:
+            coming.cancel()
+            await asyncio.wait((coming,))
+        await cast("_Closing", accepted.events).aclose()
+
+
+class _Closing(Protocol):
     """An asynchronous generator, as far as it matters here."""
 
-    async def __anext__(self) -> Any: ...
-
     async def aclose(self) -> None: ...
-
-
-async def _turn(parts: HostParts, inbound: Inbound, feed: Feed, cancelled: asyncio.Event) -> StreamEvent:
-    """Pass a turn's events on; its answer is the end. When cancelled, the agent finishes the step it is in, alone."""
-    events = cast("_Events", parts.chats.chat(inbound))
-    stop = asyncio.ensure_future(cancelled.wait())
-    try:
-        async with aclosing(events):
-            while True:
-                step = asyncio.ensure_future(events.__anext__())
-                await asyncio.wait((step, stop), return_when=asyncio.FIRST_COMPLETED)
-                if not step.done():
-                    step.cancel()
-                    await asyncio.wait((step,))
-                    return _CANCELLED
-                event = step.result()
-                if isinstance(event, Answer):
-                    return event
-                feed.put(event)
-    except StopAsyncIteration:
-        return Failure("failed", "the turn ended without an answer", "the traceback is in the host's log")
-    finally:
-        stop.cancel()
-
-
-_CANCELLED = Answer(
-    "cancelled: a step that had begun is finished, nothing more is started",
-    error_code="cancelled",
-    next_step="microclaw app list shows what is running",
-)

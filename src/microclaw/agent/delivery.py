@@ -1,0 +1,148 @@
+"""Who delivers what goes out: the listener of a turn, else the channel that asks for what is left. It sends nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from microclaw.agent.events import Answer, TurnEvent
+from microclaw.agent.stream import TurnStream
+from microclaw.agent.turn_log import answer_from, answer_text
+from microclaw.bus.events import Evidence
+from microclaw.errors import Overloaded
+from microclaw.store.outbox import NewOutbound, OutboxRow, OutboxTable
+
+LEASE_S: Final = 60.0  # what was given to somebody and not delivered by then is given out again
+MAX_LEASE_S: Final = 3600.0
+MAX_PUSHES: Final = 1000  # that wait for one channel
+MAX_LEASES: Final = 4096  # beyond it, those that are over are forgotten
+_BATCH: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Outbound:
+    """What a channel is to send. `key` is its own id of the message that is answered; `answer` is the whole of it."""
+
+    outbound_id: int
+    channel: str
+    chat_id: str
+    text: str
+    kind: Literal["answer", "push"]
+    person: str
+    answer: Answer
+    key: str | None = None
+
+    @property
+    def error_code(self) -> str | None:
+        return self.answer.error_code
+
+    @property
+    def evidence(self) -> tuple[Evidence, ...]:
+        return self.answer.evidence
+
+
+@dataclass(slots=True)
+class _Lease:
+    channel: str
+    until: float
+    seconds: float
+
+
+class Delivery:
+    """The outbox with who has what in hand."""
+
+    def __init__(self, outbox: OutboxTable) -> None:
+        self._outbox = outbox
+        self._leases: dict[int, _Lease] = {}
+        self._news: dict[str, asyncio.Event] = {}
+
+    async def say(self, channel: str, chat_id: str, text: str, *, person: str) -> int:
+        waiting = await self._outbox.count(channel)
+        if waiting >= MAX_PUSHES:
+            raise Overloaded(
+                f"{waiting} messages wait for the channel {channel} already",
+                next_step=f"see why {channel} does not deliver: microclaw status",
+            )
+        outbound = NewOutbound(channel, chat_id, "push", person, None, answer_text(Answer(text)))
+        outbound_id = await self._outbox.add(outbound)
+        self._tell(channel)
+        return outbound_id
+
+    async def delivered(self, outbound_id: int) -> bool:
+        first = await self._outbox.delivered(outbound_id)
+        self._leases.pop(outbound_id, None)
+        return first
+
+    def hand_out(self, channel: str, answer: Answer, streams: Sequence[TurnStream]) -> None:
+        """Give an answer to those who listen; without any the channel is to ask for it."""
+        if answer.outbound_id is not None and any(stream.listening for stream in streams):
+            self._lease(channel, answer.outbound_id)
+        else:
+            self._tell(channel)
+        for stream in streams:
+            stream.put(answer)
+
+    async def following(self, stream: TurnStream) -> AsyncIterator[TurnEvent]:
+        """A listener's events; one that leaves before the answer leaves it to the channel."""
+        answered = False
+        try:
+            async for event in stream.events():
+                answered = isinstance(event, Answer)
+                yield event
+        finally:
+            stream.leave()
+            if not answered and (left := stream.answer) is not None and left.outbound_id is not None:
+                self.give_back(left.outbound_id)
+
+    def give_back(self, outbound_id: int) -> None:
+        """Whoever had it will not deliver it."""
+        lease = self._leases.pop(outbound_id, None)
+        if lease is not None:
+            self._tell(lease.channel)
+
+    async def undelivered(self, channel: str, chat_id: str) -> tuple[Outbound, ...]:
+        now = asyncio.get_running_loop().time()
+        rows = await self._outbox.undelivered(channel, chat_id=chat_id)
+        return tuple(_outbound(row) for row in rows if not self._in_hand(row.outbound_id, now))
+
+    async def outgoing(self, channel: str) -> AsyncIterator[Outbound]:
+        news = self._news.setdefault(channel, asyncio.Event())
+        loop = asyncio.get_running_loop()
+        while True:
+            began = loop.time()
+            news.clear()
+            rows = await self._outbox.undelivered(channel, limit=_BATCH + len(self._leases))
+            for row in rows:
+                if not self._in_hand(row.outbound_id, loop.time()):
+                    self._lease(channel, row.outbound_id)
+                    yield _outbound(row)
+            held = (lease.until for lease in self._leases.values() if lease.channel == channel)
+            due = min((until for until in held if until > began), default=None)
+            try:
+                async with asyncio.timeout_at(due):
+                    await news.wait()
+            except TimeoutError:
+                continue
+
+    def _lease(self, channel: str, outbound_id: int) -> None:
+        now = asyncio.get_running_loop().time()
+        if len(self._leases) > MAX_LEASES:
+            self._leases = {number: lease for number, lease in self._leases.items() if lease.until > now}
+        before = self._leases.get(outbound_id)
+        seconds = LEASE_S if before is None else min(before.seconds * 2, MAX_LEASE_S)
+        self._leases[outbound_id] = _Lease(channel, now + seconds, seconds)
+
+    def _in_hand(self, outbound_id: int, now: float) -> bool:
+        lease = self._leases.get(outbound_id)
+        return lease is not None and lease.until > now
+
+    def _tell(self, channel: str) -> None:
+        if (news := self._news.get(channel)) is not None:
+            news.set()
+
+
+def _outbound(row: OutboxRow) -> Outbound:
+    answer = answer_from(row.body, row.outbound_id)
+    return Outbound(row.outbound_id, row.channel, row.chat_id, answer.text, row.kind, row.person, answer, row.key)
