@@ -81,9 +81,7 @@ class OutboxTable:
         return await self._database.write(lambda connection: connection.execute(query, values).rowcount)
 
 
-def insert_outbound(
-    connection: sqlite3.Connection, outbound: NewOutbound, message_id: int | None, now_ms: int
-) -> int:
+def insert_outbound(connection: sqlite3.Connection, outbound: NewOutbound, message_id: int | None, now_ms: int) -> int:
     """For a transaction that settles more than the outbox."""
     cursor = connection.execute(
         """INSERT INTO outbox (channel, chat_id, kind, person, message_id, key, body, created_ms)
