@@ -1,30 +1,35 @@
 """Conversations as JSON lines files, in MimiClaw's format: `<channel>_<chat_id>.jsonl`. Knows no turn and no model.
 
 Only what the person said and the final answers are kept. A message is on the disk when `append` returns; a last line
-torn by a power cut is cut off (or, if it only lacks its newline, completed) before the next one is written.
+torn by a power cut is cut off (or, if it only lacks its newline, completed) before the next one is written. A line of
+somebody else's than the owner names the person besides, a field that MimiClaw does not read.
 """
 
 from __future__ import annotations
 
 import asyncio
+import difflib
 import hashlib
 import json
 import logging
 import os
 import re
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 from urllib.parse import quote
 
-from microclaw.errors import StoreError
+from microclaw.errors import StoreError, UnknownName
 
 Role: TypeAlias = Literal["user", "assistant"]
 
+OWNER: Final = "owner"
 DEFAULT_NEWEST: Final = 40
 _TAIL_BYTES: Final = 4 * 1024 * 1024  # the newest messages are looked for in this much of a file's end
 _MAX_STEM_CHARS: Final = 120
+_SUMMARY: Final = ".summary.json"
 _CHANNEL: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
 
 _log = logging.getLogger(__name__)
@@ -32,11 +37,22 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class SessionMessage:
-    """`ts` is in whole seconds since 1970, as MimiClaw writes it."""
+    """`ts` is in whole seconds since 1970, as MimiClaw writes it; `person` is whose turn it was part of."""
 
     role: Role
     content: str
     ts: int
+    person: str = OWNER
+
+
+@dataclass(frozen=True, slots=True)
+class SessionFile:
+    """A conversation on the disk: `name` is its file's without the ending, `changed_s` when it was last written to."""
+
+    name: str
+    path: Path
+    size_bytes: int
+    changed_s: float
 
 
 class SessionFiles:
@@ -64,6 +80,41 @@ class SessionFiles:
         async with self._writing:
             return await asyncio.to_thread(_remove, path)
 
+    async def list(self) -> tuple[SessionFile, ...]:
+        """Every conversation, the one written to last first."""
+        return await asyncio.to_thread(_list, self.folder)
+
+    async def show(self, name: str, newest: int = DEFAULT_NEWEST) -> tuple[SessionMessage, ...]:
+        """The newest messages of the conversation of that name, as `list` gives it; UnknownName when there is none."""
+        path = await self._named(name)
+        async with self._writing:
+            return await asyncio.to_thread(_load, path, newest)
+
+    async def remove(self, name: str) -> None:
+        """Forget the conversation of that name, as `list` gives it, and its summary."""
+        path = await self._named(name)
+        async with self._writing:
+            await asyncio.to_thread(_remove, path)
+
+    async def adopt(self, channel: str, chat_id: str, messages: Sequence[SessionMessage]) -> int:
+        """Put messages that were said elsewhere before those that are here, each once; returns how many were new."""
+        path = self.path(channel, chat_id)
+        async with self._writing:
+            return await asyncio.to_thread(_adopt, path, tuple(messages))
+
+    async def _named(self, name: str) -> Path:
+        known = await asyncio.to_thread(_list, self.folder)
+        for file in known:
+            if file.name == name:
+                return file.path
+        near = ", ".join(difflib.get_close_matches(name, [file.name for file in known], n=3, cutoff=0.3))
+        hint = f"did you mean {near}? " if near else ""
+        raise UnknownName(f"there is no conversation {name[:80]!r}", next_step=f"{hint}see: microclaw session list")
+
+    def summary_path(self, channel: str, chat_id: str) -> Path:
+        """Where what was settled in a conversation is kept (agent.compaction), beside it."""
+        return _summary_of(self.path(channel, chat_id))
+
     def path(self, channel: str, chat_id: str) -> Path:
         """Where a conversation is kept: never outside of the folder, never shared by two chat ids."""
         if not _CHANNEL.fullmatch(channel):
@@ -76,10 +127,7 @@ class SessionFiles:
 
 
 def _append(path: Path, messages: tuple[SessionMessage, ...]) -> None:
-    lines = [
-        json.dumps({"role": m.role, "content": m.content, "ts": m.ts}, separators=(",", ":")).encode() + b"\n"
-        for m in messages
-    ]
+    lines = [_line(message) for message in messages]
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         is_new = not path.exists()
@@ -94,6 +142,49 @@ def _append(path: Path, messages: tuple[SessionMessage, ...]) -> None:
             _sync_folder(path.parent)
     except OSError as exc:
         raise _failed(path, exc) from exc
+
+
+def _line(message: SessionMessage) -> bytes:
+    fields: dict[str, str | int] = {"role": message.role, "content": message.content, "ts": message.ts}
+    if message.person != OWNER:
+        fields["person"] = message.person
+    return json.dumps(fields, separators=(",", ":")).encode() + b"\n"
+
+
+def _list(folder: Path) -> tuple[SessionFile, ...]:
+    found = []
+    try:
+        for path in folder.glob("*.jsonl"):
+            if path.is_symlink() or not path.is_file():
+                continue
+            status = path.stat()
+            found.append(SessionFile(path.stem, path, status.st_size, status.st_mtime))
+    except OSError as exc:
+        raise _failed(folder, exc) from exc
+    return tuple(sorted(found, key=lambda file: (-file.changed_s, file.name)))
+
+
+def _adopt(path: Path, messages: tuple[SessionMessage, ...]) -> int:
+    """The whole file is written anew beside the old one, then put in its place."""
+    try:
+        lines = path.read_bytes().split(b"\n") if path.exists() else []
+    except OSError as exc:
+        raise _failed(path, exc) from exc
+    kept = [message for line in lines if line.strip() and (message := _parse(line)) is not None]
+    here = set(kept)
+    new = [message for message in dict.fromkeys(messages) if message not in here]
+    if not new:
+        return 0
+    building = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
+    try:
+        _append(building, tuple(sorted([*new, *kept], key=lambda message: message.ts)))
+        building.rename(path)
+        _sync_folder(path.parent)
+    except OSError as exc:
+        raise _failed(path, exc) from exc
+    finally:
+        building.unlink(missing_ok=True)
+    return len(new)
 
 
 def _repair(fd: int) -> int:
@@ -147,14 +238,30 @@ def _parse(line: bytes) -> SessionMessage | None:
         return None
     if not isinstance(value, dict):
         return None
-    role, content, ts = value.get("role"), value.get("content"), value.get("ts", 0)
-    if role not in ("user", "assistant") or not isinstance(content, str) or not isinstance(ts, int):
+    role, content, ts, person = value.get("role"), value.get("content"), value.get("ts", 0), value.get("person", OWNER)
+    if role not in ("user", "assistant") or not isinstance(content, str) or not isinstance(person, str):
         return None
-    return SessionMessage(role, content, ts)
+    if isinstance(ts, float) and ts.is_integer():  # as MimiClaw's JSON library writes large numbers
+        ts = int(ts)
+    if not isinstance(ts, int):
+        return None
+    return SessionMessage(role, content, ts, person)
+
+
+def _summary_of(path: Path) -> Path:
+    return path.with_name(path.stem + _SUMMARY)
+
+
+def parse_session(data: bytes) -> tuple[tuple[SessionMessage, ...], int]:
+    """The messages of a session file and how many lines were none (a torn last line is one)."""
+    lines = [line for line in data.split(b"\n") if line.strip()]
+    messages = tuple(message for line in lines if (message := _parse(line)) is not None)
+    return messages, len(lines) - len(messages)
 
 
 def _remove(path: Path) -> bool:
     try:
+        _summary_of(path).unlink(missing_ok=True)
         path.unlink()
     except FileNotFoundError:
         return False

@@ -1,0 +1,197 @@
+"""What is remembered for each person: MEMORY.md, daily notes, the wiring of devices. It searches nothing.
+
+The owner's files are MimiClaw's (memory/MEMORY.md, memory/YYYY-MM-DD.md); everybody else's lie in a folder of their
+own. Each change keeps the file as it was in `versions/` beside it; people may edit all of them by hand at any time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from microclaw.errors import ConfigError, ToolRetry
+from microclaw.knowledge.decisions import same_fact, significant
+from microclaw.knowledge.places import DEVICES, MEMORY, OWNER_ID, VERSIONS, file_stem, is_day, person_folder
+from microclaw.knowledge.text_files import MAX_TEXT_BYTES, TextCache, keep_version, read_text, write_text
+
+MAX_FACT_CHARS: Final = 1000
+MAX_FORGOTTEN: Final = 5  # lines that one `forget` removes without being told that all are meant
+RECENT_DAYS: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """Where a fact stands now; `new` is False when it stood there already."""
+
+    path: Path
+    line: str
+    new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RemovedLine:
+    path: Path
+    line: str
+
+
+class Memory:
+    """The files below `root`. `now` gives the person's local time; `changed` is called after each write."""
+
+    def __init__(self, root: Path, *, now: Callable[[], datetime], changed: Callable[[], None] = lambda: None) -> None:
+        self.root = root
+        self._now = now
+        self._changed = changed
+        self._files = TextCache()
+        self._writing = asyncio.Lock()
+
+    def text(self, person: str) -> str:
+        """MEMORY.md; "" when there is none. Blocking, cached."""
+        return self._files.read(self._memory(person)).strip()
+
+    def recent_notes(self, person: str, days: int = RECENT_DAYS) -> tuple[tuple[date, str], ...]:
+        """The daily notes of today and the days before, newest first, those that are. Blocking, cached."""
+        today = self._now().date()
+        wanted = (today - timedelta(days=n) for n in range(days))
+        found = ((day, self._files.read(self._note(person, day)).strip()) for day in wanted)
+        return tuple((day, text) for day, text in found if text)
+
+    def wiring(self, device: str) -> str:
+        """What is written down of a device and what hangs on it; shown to everybody who sees the device."""
+        return self._files.read(self.device_file(device)).strip()
+
+    def device_file(self, device: str) -> Path:
+        return self.root / DEVICES / f"{file_stem(device)}.md"
+
+    def days(self, person: str) -> list[date]:
+        """Days with a note, oldest first. Blocking."""
+        stems = (p.stem for p in person_folder(self.root, person).glob("*-*-*.md") if is_day(p.stem))
+        found = []
+        for stem in stems:
+            try:
+                found.append(date.fromisoformat(stem))
+            except ValueError:
+                continue  # 2026-02-30.md: a file of somebody's, not a day
+        return sorted(found)
+
+    async def remember(self, person: str, fact: str) -> Remembered:
+        """Add a fact to the person's MEMORY.md; one that stands there already is not added again."""
+        return await self._append(self._memory(person), fact, head="# Memory\n")
+
+    async def note(self, person: str, text: str) -> Remembered:
+        """Add a line to today's note."""
+        now = self._now()
+        path = self._note(person, now.date())
+        return await self._append(path, text, head=f"# {now.date().isoformat()}\n", prefix=f"{now:%H:%M} ")
+
+    async def remember_wiring(self, device: str, fact: str) -> Remembered:
+        """Add a line to what is known of a device."""
+        return await self._append(self.device_file(device), fact, head=f"# {device}\n")
+
+    async def forget(self, person: str, words: str, *, every: bool = False) -> tuple[RemovedLine, ...]:
+        """Remove the lines that say it from MEMORY.md and the daily notes (the owner: from the wiring too).
+
+        First lines that hold the words as they are, else those that hold each of them. ToolRetry when there are more
+        than MAX_FORGOTTEN and not `every` one is meant.
+        """
+        async with self._writing:
+            return await asyncio.to_thread(self._forget, person, words, every)
+
+    async def write(self, person: str, text: str, *, was: str | None = None) -> None:
+        """Put a whole MEMORY.md in place; ConfigError when it is not (any more) the one whose `digest` was given."""
+        async with self._writing:
+            await asyncio.to_thread(self._write_whole, self._memory(person), text, was)
+
+    def path(self, person: str) -> Path:
+        return self._memory(person)
+
+    def _memory(self, person: str) -> Path:
+        return person_folder(self.root, person) / MEMORY
+
+    def _note(self, person: str, day: date) -> Path:
+        return person_folder(self.root, person) / f"{day.isoformat()}.md"
+
+    async def _append(self, path: Path, text: str, *, head: str, prefix: str = "") -> Remembered:
+        fact = " ".join(text.split())
+        if not fact:
+            raise ToolRetry("there is nothing to remember", next_step="say it in one sentence")
+        if len(fact) > MAX_FACT_CHARS:
+            raise ToolRetry(
+                f"that has {len(fact)} characters, at most {MAX_FACT_CHARS} are one memory", next_step="say it shorter"
+            )
+        async with self._writing:
+            return await asyncio.to_thread(self._add_line, path, fact, head, prefix)
+
+    def _add_line(self, path: Path, fact: str, head: str, prefix: str) -> Remembered:
+        text = read_text(path)
+        key = same_fact(fact)
+        for line in text.splitlines():
+            if same_fact(line) == key:
+                return Remembered(path, line.strip(), new=False)
+        line = f"- {prefix}{fact}"
+        before = text if not text or text.endswith("\n") else text + "\n"
+        self._replace(path, f"{before or head + chr(10)}{line}\n", keep=path.name == MEMORY)
+        return Remembered(path, line, new=True)
+
+    def _forget(self, person: str, words: str, every: bool) -> tuple[RemovedLine, ...]:
+        if not significant(words) and not same_fact(words):
+            raise ToolRetry("name what is to be forgotten", next_step="give words that stand in that line")
+        files = list(self._forgettable(person))
+        found = _lines_with(files, lambda key: same_fact(words) in key)
+        if not found:
+            wanted = [same_fact(word) for word in significant(words)]
+            found = _lines_with(files, lambda key: bool(wanted) and all(w in key.split() for w in wanted))
+        if len(found) > MAX_FORGOTTEN and not every:
+            shown = "; ".join(r.line for r in found[:MAX_FORGOTTEN])
+            raise ToolRetry(
+                f"{len(found)} lines say that: {shown} ...", next_step="name it more exactly, or set every to true"
+            )
+        for path in dict.fromkeys(removed.path for removed in found):
+            gone = {removed.line for removed in found if removed.path == path}
+            kept = [line for line in read_text(path).splitlines() if line.strip() not in gone]
+            self._replace(path, "\n".join(kept) + "\n", keep=True)
+        return tuple(found)
+
+    def _forgettable(self, person: str) -> Iterator[Path]:
+        yield self._memory(person)
+        for day in reversed(self.days(person)):
+            yield self._note(person, day)
+        if person == OWNER_ID:
+            yield from sorted((self.root / DEVICES).glob("*.md"))
+
+    def _write_whole(self, path: Path, text: str, was: str | None) -> None:
+        if was is not None and was != digest(read_text(path)):
+            raise ConfigError(
+                f"{path.name} was changed meanwhile, so yours was not put in its place",
+                next_step="look at it again (microclaw memory show), then edit once more",
+            )
+        self._replace(path, text if not text or text.endswith("\n") else text + "\n", keep=True)
+
+    def _replace(self, path: Path, text: str, *, keep: bool) -> None:
+        if len(text.encode(errors="replace")) > MAX_TEXT_BYTES:
+            raise ConfigError(
+                f"{path.name} is full: it would have more than {MAX_TEXT_BYTES:,} bytes",
+                next_step="remove what is no longer true: microclaw memory edit, or forget",
+            )
+        if keep:
+            keep_version(path, path.parent / VERSIONS, self._now())
+        write_text(path, text)
+        self._changed()
+
+
+def digest(text: str) -> str:
+    """What a text is known by while somebody edits it."""
+    return hashlib.sha256(text.encode(errors="replace")).hexdigest()
+
+
+def _lines_with(files: list[Path], matches: Callable[[str], bool]) -> list[RemovedLine]:
+    return [
+        RemovedLine(path, line.strip())
+        for path in files
+        for line in read_text(path).splitlines()
+        if line.strip() and not line.lstrip().startswith("#") and matches(same_fact(line))
+    ]

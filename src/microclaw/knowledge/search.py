@@ -1,0 +1,160 @@
+"""Search over memory, notes and conversations, kept up to date from the files. It ranks; it answers nobody.
+
+Best matches are bm25's, with newer ones before older ones of the same worth: a match loses half of its recency after
+thirty days, and recency is a third of what counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from microclaw.errors import StoreError
+from microclaw.knowledge.decisions import significant
+from microclaw.knowledge.indexing import Source, read_notes, read_session, sources
+from microclaw.store.notes import NewNote, NoteFile, NoteHit, NoteKind, NoteTable, is_unspaced
+
+_log = logging.getLogger(__name__)
+
+MAX_WORDS: Final = 8
+RESCAN_S: Final = 2.0  # files edited by hand are seen this long after at the latest
+_MAX_QUERY_CHARS: Final = 2000
+_ROWS_A_WRITE: Final = 500  # other writers of the store wait for no more
+_HALF_LIFE_S: Final = 30 * 86_400
+_RECENCY: Final = 1 / 3
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A match with its source: the file below the home folder, and when it was written (UTC)."""
+
+    source: str
+    kind: NoteKind
+    day: str
+    at_s: int
+    text: str
+    score: float
+
+
+class Search:
+    """`await search.find("owner", "where is the relay")`; files are read again when they changed."""
+
+    def __init__(
+        self,
+        table: NoteTable,
+        *,
+        memory: Path,
+        sessions: Path,
+        now_s: Callable[[], float] = time.time,
+        rescan_s: float = RESCAN_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._table = table
+        self._memory = memory
+        self._sessions = sessions
+        self._now_s = now_s
+        self._rescan_s = rescan_s
+        self._clock = clock
+        self._known: dict[str, NoteFile] | None = None
+        self._scanned_at: float | None = None
+        self._refreshing = asyncio.Lock()
+
+    def mark_stale(self) -> None:
+        """A file was written: the next search reads the files again, however short ago it did."""
+        self._scanned_at = None
+
+    async def find(self, person: str, text: str, *, limit: int = 8, fresh: bool = True) -> tuple[Found, ...]:
+        """The person's best matches for a free text, best first; another person's rows are never looked at."""
+        words = _query_words(text)
+        if not words:
+            return ()
+        if fresh:
+            await self.refresh()
+        hits = await self._table.search(person, words)
+        return self._best(hits, limit)
+
+    async def refresh(self) -> None:
+        """Read what changed on the disk into the index, at most every `rescan_s` seconds."""
+        async with self._refreshing:
+            now = self._clock()
+            if self._scanned_at is not None and now - self._scanned_at < self._rescan_s:
+                return
+            self._scanned_at = now
+            if self._known is None:
+                self._known = await self._table.files()
+            found = {source.name: source for source in await asyncio.to_thread(self._sources)}
+            gone = [name for name in self._known if name not in found]
+            if gone:
+                await self._table.drop(gone)
+                for name in gone:
+                    del self._known[name]
+            for source in found.values():
+                known = self._known.get(source.name)
+                if known is None or (known.mtime_ns, known.size_bytes) != (source.mtime_ns, source.size_bytes):
+                    await self._read(source, known)
+
+    def _sources(self) -> list[Source]:
+        return list(sources(self._memory, self._sessions))
+
+    async def _read(self, source: Source, known: NoteFile | None) -> None:
+        """One bad file is passed over: the others are searched without it."""
+        try:
+            if source.kind == "session":
+                pieces = await asyncio.to_thread(lambda: iter(read_session(source, known)))
+                while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
+                    await self._put(*piece)
+            else:
+                file, rows = await asyncio.to_thread(read_notes, source)
+                await self._put(file, rows, True)
+        except OSError as exc:
+            _log.warning("%s cannot be read and is not searched: %s", source.name, exc.strerror or exc)
+
+    async def _put(self, file: NoteFile, rows: list[NewNote], replace: bool) -> None:
+        """Every write but the last leaves a stamp that no file has, so that a crash between them reads it again."""
+        assert self._known is not None
+        begun = NoteFile(file.path, 0, 0, 0, b"")
+        first, rest = rows[:_ROWS_A_WRITE], rows[_ROWS_A_WRITE:]
+        try:
+            await self._table.put(begun if rest else file, first, replace=replace)
+            while rest:
+                first, rest = rest[:_ROWS_A_WRITE], rest[_ROWS_A_WRITE:]
+                await self._table.put(begun if rest else file, first, replace=False)
+        except StoreError:
+            self._known.pop(file.path, None)
+            raise
+        self._known[file.path] = file
+
+    def _best(self, hits: tuple[NoteHit, ...], limit: int) -> tuple[Found, ...]:
+        top = max((hit.rank for hit in hits), default=0.0)
+        now_s = self._now_s()
+        found: dict[str, Found] = {}
+        for hit in hits:
+            worth = hit.rank / top if top > 0 else 1.0
+            recent = math.exp(-math.log(2) * max(0.0, now_s - hit.at_s) / _HALF_LIFE_S)
+            score = worth * (1 - _RECENCY) + worth * recent * _RECENCY
+            day = datetime.fromtimestamp(hit.at_s, UTC).date().isoformat()
+            one = Found(hit.path, hit.kind, day, hit.at_s, hit.text, score)
+            if hit.text not in found or found[hit.text].score < score:  # the same words said twice are one match
+                found[hit.text] = one
+        return tuple(sorted(found.values(), key=lambda one: one.score, reverse=True)[:limit])
+
+
+def _query_words(text: str) -> list[str]:
+    """At most MAX_WORDS of a text that say something; a run of a script without spaces is searched pair by pair."""
+    words: list[str] = []
+    for word in significant(text[:_MAX_QUERY_CHARS]):
+        if is_unspaced(word) and len(word) > 2:
+            words += [word[n : n + 2] for n in range(len(word) - 1)]
+        else:
+            words.append(word)
+    words = list(dict.fromkeys(words))
+    if len(words) > MAX_WORDS:  # a long text: its longest words say most
+        words = sorted(words, key=len, reverse=True)[:MAX_WORDS]
+    return words

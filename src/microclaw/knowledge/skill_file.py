@@ -1,0 +1,299 @@
+"""A SKILL.md read and checked: YAML front matter, then Markdown. Mistakes carry their line; it activates nothing.
+
+The form is the one agents share (agentskills.io): name, description, license, compatibility, metadata, allowed-tools.
+Ours under `metadata`: `tools` (shown to the model while the skill is active) and `capabilities` (device methods that
+the skill needs), each a list or words in one string.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Final, Literal
+
+import yaml
+
+from microclaw.errors import Diagnostic
+
+SKILL: Final = "SKILL.md"
+MAX_SKILL_BYTES: Final = 64 * 1024
+MAX_FOLDER_FILES: Final = 200
+_ADVISED_LINES: Final = 500
+_MAX_FIELD_CHARS: Final = {"name": 64, "description": 1024, "license": 200, "compatibility": 500}
+_KNOWN: Final = ("name", "description", "license", "compatibility", "metadata", "allowed-tools")
+_NAME: Final = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
+_LINK: Final = re.compile(r"\]\(([^)\s#]+)[^)]*\)|`((?:references|scripts|assets)/[^`\s]+)`")
+_LIST_FIELDS: Final = ("tools", "capabilities")
+
+
+@dataclass(frozen=True, slots=True)
+class Skill:
+    """A skill that can be used. `tools` and `capabilities` are our own metadata; `line` is where `body` begins."""
+
+    name: str
+    description: str
+    body: str
+    folder: Path
+    shipped: bool = False
+    license: str | None = None
+    compatibility: str | None = None
+    allowed_tools: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()
+    capabilities: tuple[str, ...] = ()
+    metadata: dict[str, str] = field(default_factory=dict)
+    line: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a SKILL.md holds: the skill, None where an error makes it unusable, and every mistake by line."""
+
+    skill: Skill | None
+    mistakes: tuple[Diagnostic, ...]
+
+    @property
+    def ok(self) -> bool:
+        return self.skill is not None
+
+
+def check_skill(
+    folder: Path,
+    *,
+    shipped: bool = False,
+    known_tools: Collection[str] | None = None,
+    known_capabilities: Collection[str] | None = None,
+) -> Checked:
+    """Read a skill's folder. Names of tools and capabilities are checked where the known ones are given. Blocking."""
+    reading = _Reading(folder, known_tools, known_capabilities)
+    text = reading.text()
+    fields, body, line = reading.front_matter(text) if text is not None else ({}, "", 1)
+    if text is not None:
+        reading.check_body(body, line)
+        reading.check_folder()
+    if any(m.severity == "error" for m in reading.mistakes):
+        return Checked(None, reading.in_order())
+    lists: dict[str, tuple[str, ...]] = reading.lists
+    skill = Skill(
+        name=fields["name"],
+        description=fields["description"],
+        body=body.strip(),
+        folder=folder,
+        shipped=shipped,
+        license=fields.get("license"),
+        compatibility=fields.get("compatibility"),
+        allowed_tools=lists.get("allowed-tools", ()),
+        tools=lists.get("tools", ()),
+        capabilities=lists.get("capabilities", ()),
+        metadata=reading.metadata,
+        line=line,
+    )
+    return Checked(skill, reading.in_order())
+
+
+class _Reading:
+    """One SKILL.md while it is read; what is wrong gathers in `mistakes`."""
+
+    def __init__(self, folder: Path, tools: Collection[str] | None, capabilities: Collection[str] | None) -> None:
+        self._folder = folder
+        self._known = {"tools": tools, "capabilities": capabilities}
+        self._lines: list[str] = []
+        self.mistakes: list[Diagnostic] = []
+        self.lists: dict[str, tuple[str, ...]] = {}
+        self.metadata: dict[str, str] = {}
+
+    def in_order(self) -> tuple[Diagnostic, ...]:
+        return tuple(sorted(self.mistakes, key=lambda m: (m.line or 0, m.column or 0)))
+
+    def text(self) -> str | None:
+        path = self._folder / SKILL
+        if self._folder.is_symlink() or path.is_symlink():
+            self._wrong("a skill is no symbolic link", None, hint="put the folder itself there")
+            return None
+        try:
+            size = path.stat().st_size
+            data = path.read_bytes() if size <= MAX_SKILL_BYTES else b""
+        except OSError as exc:
+            hint = f"a skill is a folder with a {SKILL}" if isinstance(exc, FileNotFoundError) else None
+            self._wrong(f"{SKILL} cannot be read: {exc.strerror or exc}", None, hint=hint)
+            return None
+        if size > MAX_SKILL_BYTES:
+            hint = "move parts into files beside it and name them in the text"
+            self._wrong(f"{SKILL} has {size:,} bytes, at most {MAX_SKILL_BYTES:,} are read", None, hint=hint)
+            return None
+        try:
+            text = data.decode("utf-8-sig")
+        except UnicodeDecodeError as exc:
+            self._wrong("this line is not UTF-8", data.count(b"\n", 0, exc.start) + 1, hint="save the file as UTF-8")
+            return None
+        self._lines = text.splitlines()
+        return text
+
+    def front_matter(self, text: str) -> tuple[dict[str, str], str, int]:
+        """The fields, the body, and the body's first line."""
+        if not self._lines or self._lines[0].rstrip() != "---":
+            self._wrong("the front matter is missing", 1, hint="begin the file with ---, name:, description:, ---")
+            return {}, text, 1
+        end = next((n for n, line in enumerate(self._lines[1:], 1) if line.rstrip() in ("---", "...")), None)
+        if end is None:
+            self._wrong("the front matter has no end", len(self._lines), hint="close it with a line ---")
+            return {}, "", 1
+        fields = self._fields("\n".join(self._lines[1:end]) + "\n")
+        return fields, "\n".join(self._lines[end + 1 :]), end + 2
+
+    def _fields(self, source: str) -> dict[str, str]:
+        try:
+            node = yaml.compose(source, Loader=yaml.SafeLoader)
+        except yaml.MarkedYAMLError as exc:
+            mark = exc.problem_mark
+            hint = 'put a text with ": " or "#" in it between quotes'
+            line, column = (mark.line + 2, mark.column + 1) if mark else (1, None)
+            self._wrong(f"this is not YAML: {exc.problem or 'unreadable'}", line, column, hint=hint)
+            return {}
+        except (yaml.YAMLError, RecursionError) as exc:
+            self._wrong(f"this is not YAML: {exc!s:.200}", 1)
+            return {}
+        if not isinstance(node, yaml.MappingNode):
+            self._wrong("the front matter has no fields", 2, hint="write name: and description:")
+            return {}
+        return self._of_mapping(node)
+
+    def _of_mapping(self, node: yaml.MappingNode) -> dict[str, str]:
+        found: dict[str, str] = {}
+        seen: set[str] = set()
+        for key_node, value_node in node.value:
+            key = str(key_node.value)
+            if key in seen:
+                self._at(key_node, f"{key} is there twice", hint="leave one of them out")
+            seen.add(key)
+            if key not in _KNOWN:
+                near = difflib.get_close_matches(key, _KNOWN, n=1)
+                hint = f"did you mean {near[0]}?" if near else "fields of your own belong below metadata:"
+                self._at(key_node, f"{key} is no field of a skill", hint=hint, severity="warning")
+            elif key == "metadata":
+                self._of_metadata(value_node)
+            elif key == "allowed-tools":
+                self.lists[key] = self._words(key, value_node)
+            elif (value := self._scalar(key, value_node)) is not None:
+                found[key] = value
+        for key in ("name", "description"):
+            if key not in seen:
+                self._wrong(f"{key} is missing", 1, hint=f"write {key}: in the front matter")
+        return found
+
+    def _scalar(self, key: str, node: yaml.Node) -> str | None:
+        if not isinstance(node, yaml.ScalarNode):
+            self._at(node, f"{key} has to be a text", hint=f"write {key}: on one line")
+            return None
+        value, limit = str(node.value).strip(), _MAX_FIELD_CHARS[key]
+        if not value:
+            self._at(node, f"{key} is empty", hint=f"say in {key} what the skill is")
+        elif len(value) > limit:
+            self._at(node, f"{key} has {len(value)} characters, at most {limit} are allowed", hint="make it shorter")
+        elif key == "name" and _NAME.fullmatch(value) is None:
+            self._at(node, f"{value!r} is no skill's name", hint="lower-case letters, digits and single hyphens")
+        elif key == "name" and value != self._folder.name:
+            self._at(
+                node, f"the name is {value!r}, its folder's is {self._folder.name!r}", hint="rename one of the two"
+            )
+        elif key == "description" and len(value) < 20:
+            hint = "say what it does and when to use it: that is how it is found"
+            self._at(node, "the description says little", hint=hint, severity="warning")
+        return value
+
+    def _of_metadata(self, node: yaml.Node) -> None:
+        if not isinstance(node, yaml.MappingNode):
+            self._at(node, "metadata has to be fields", hint="write key: value, indented")
+            return
+        for key_node, value_node in node.value:
+            key = str(key_node.value)
+            if key in _LIST_FIELDS:
+                self.lists[key] = self._words(key, value_node)
+                self._check_names(key, value_node)
+            elif isinstance(value_node, yaml.ScalarNode):
+                self.metadata[key] = str(value_node.value)
+            else:
+                self._at(value_node, f"metadata.{key} is no text", hint="give a text", severity="warning")
+
+    def _words(self, key: str, node: yaml.Node) -> tuple[str, ...]:
+        if isinstance(node, yaml.ScalarNode):
+            return tuple(str(node.value).replace(",", " ").split())
+        if isinstance(node, yaml.SequenceNode) and all(isinstance(n, yaml.ScalarNode) for n in node.value):
+            return tuple(str(n.value) for n in node.value)
+        self._at(node, f"{key} has to be words or a list of words", hint=f"write {key}: one two")
+        return ()
+
+    def _check_names(self, key: str, node: yaml.Node) -> None:
+        known = self._known[key]
+        if known is None:
+            return
+        places = node.value if isinstance(node, yaml.SequenceNode) else [node] * len(self.lists[key])
+        for name, place in zip(self.lists[key], places, strict=True):
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1)
+                what = "tool" if key == "tools" else "device method"
+                hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(sorted(known)[:20])}"
+                self._at(place, f"there is no {what} {name!r}", hint=hint)
+
+    def check_body(self, body: str, first: int) -> None:
+        lines = body.splitlines()
+        if not body.strip():
+            self._wrong("nothing follows the front matter", first, hint="write what the agent is to do")
+        if len(lines) > _ADVISED_LINES:
+            hint = "move details into files beside it"
+            self._wrong(f"the text has {len(lines)} lines, {_ADVISED_LINES} are advised", first, None, hint, "warning")
+        for number, line in enumerate(lines, first):
+            for match in _LINK.finditer(line):
+                named = match[1] or match[2]
+                if "://" not in named and not named.startswith(("mailto:", "/")):
+                    self._check_link(named, number, match.start() + 1)
+
+    def _check_link(self, named: str, line: int, column: int) -> None:
+        try:
+            is_there = inside(self._folder, named).is_file()
+        except ValueError:
+            self._wrong(f"{named} leads out of the skill's folder", line, column, "keep what it needs in its folder")
+            return
+        if not is_there:
+            self._wrong(f"there is no file {named}", line, column, "add it, or correct the link", "warning")
+
+    def check_folder(self) -> None:
+        for count, path in enumerate(self._folder.rglob("*")):
+            if count >= MAX_FOLDER_FILES:
+                hint = "keep what the agent reads, nothing else"
+                self._wrong(f"the folder has more than {MAX_FOLDER_FILES} files", None, None, hint, "warning")
+                return
+            if path.is_symlink():
+                name = path.relative_to(self._folder)
+                self._wrong(f"{name} is a symbolic link and is not read", None, None, "put the file there", "warning")
+
+    def _at(self, node: yaml.Node, message: str, *, hint: str, severity: Literal["error", "warning"] = "error") -> None:
+        # The front matter begins below its `---`; marks count from 0.
+        self._wrong(message, node.start_mark.line + 2, node.start_mark.column + 1, hint, severity)
+
+    def _wrong(
+        self,
+        message: str,
+        line: int | None,
+        column: int | None = None,
+        hint: str | None = None,
+        severity: Literal["error", "warning"] = "error",
+    ) -> None:
+        source = self._lines[line - 1] if line is not None and 0 < line <= len(self._lines) else None
+        file = f"{self._folder.name}/{SKILL}"
+        self.mistakes.append(Diagnostic(severity, message, file, line, column, source, hint))
+
+
+def inside(folder: Path, name: str) -> Path:
+    """A file below a folder; ValueError for a name that leads out of it, by its parts or by a symbolic link."""
+    parts = PurePosixPath(name)
+    if parts.is_absolute() or ".." in parts.parts or "\0" in name or not parts.parts:
+        raise ValueError(f"{name!r} is no file of this folder")
+    path = folder
+    for part in parts.parts:
+        path = path / part
+        if path.is_symlink():
+            raise ValueError(f"{name!r} is a symbolic link, or lies behind one")
+    return path
