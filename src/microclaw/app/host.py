@@ -17,6 +17,7 @@ from microclaw.agent.loop import AgentLoop
 from microclaw.agent.mail import Mail, MailLimits
 from microclaw.agent.tries import latest_tries
 from microclaw.agent.turn import TurnLimits
+from microclaw.app.admission import Admission, open_admission
 from microclaw.app.clock import now_ms
 from microclaw.app.device_plane import announce, device_listener, device_plane, link_parts
 from microclaw.app.programs import Apps, build_apps, warm_compiler
@@ -26,6 +27,7 @@ from microclaw.boards import load_board
 from microclaw.bus.bus import Bus
 from microclaw.config import Settings
 from microclaw.devices.registry import Registry
+from microclaw.errors import ConfigError
 from microclaw.faces.link.hub import LinkHub, LinkNames
 from microclaw.faces.link.plane import DevicePlane
 from microclaw.faces.link.tasks import DeviceTasks
@@ -42,12 +44,13 @@ from microclaw.store.link_tasks import LinkTaskTable
 from microclaw.store.outbox import OutboxTable
 from microclaw.store.sessions import SessionFiles
 from microclaw.tools.build import build_toolbox
+from microclaw.tools.toolbox import Toolbox
 from microclaw.web.apis import control_app, people_app
 from microclaw.web.jobs import Jobs
 from microclaw.web.live_feed import LiveFeed
 from microclaw.web.metrics_api import add_host_metrics
 from microclaw.web.parts import HostParts
-from microclaw.web.server import Door, serving, tcp_listener, unix_listener
+from microclaw.web.server import Door, is_loopback, serving, tcp_listener, unix_listener
 from microclaw.web.status import HostStatus
 
 TRIAL_BOARD = "virtual"
@@ -77,6 +80,7 @@ async def running_host(settings: Settings) -> AsyncIterator[Host]:
         database = await stack.enter_async_context(Database.open(settings.database))
         control = stack.enter_context(unix_listener(settings.control_socket))
         people, http = _people_listener(settings, stack)
+        admission = await open_admission(settings, database)
         bus = await stack.enter_async_context(Bus())
         listener = device_listener(settings, stack)
         names = LinkNames()
@@ -91,8 +95,17 @@ async def running_host(settings: Settings) -> AsyncIterator[Host]:
             link = await stack.enter_async_context(plane)
             await announce(listener, link, stack, group)
         completed = change_publisher(devices, bus.publish, now_ms)
-        apps = build_apps(settings, devices, Ledger(AppTable(database), completed=completed))
-        agent = await stack.enter_async_context(_agent(settings, model, devices, apps, database, link))
+        apps = build_apps(settings, devices, Ledger(AppTable(database), completed=completed), admission.gate)
+        tools = build_toolbox(
+            devices=devices,
+            deployer=apps.deployer,
+            catalogue=apps.catalogue,
+            explorer=apps.explorer,
+            undo=apps.undo,
+            gate=apps.gate,
+            notifier=link,
+        )
+        agent = await stack.enter_async_context(_agent(settings, model, devices, tools, database))
         await stack.enter_async_context(tasks.serving(AgentTasks(agent), hub.link))
         jobs = Jobs(group, settings.limits)
         status = HostStatus(
@@ -104,7 +117,7 @@ async def running_host(settings: Settings) -> AsyncIterator[Host]:
             http=http,
             link=link,
         )
-        parts = _parts(settings, agent, devices, apps, jobs, database, metrics, live, link, status)
+        parts = _parts(settings, agent, devices, apps, admission, tools, jobs, database, metrics, live, link, status)
         add_host_metrics(
             metrics,
             devices=lambda: len(devices.list()),
@@ -113,7 +126,7 @@ async def running_host(settings: Settings) -> AsyncIterator[Host]:
         )
         doors = [Door("control", control_app(parts), control)]
         if people is not None:
-            doors.append(Door("people", people_app(apps.compile, metrics, settings.limits), people))
+            doors.append(Door("people", people_app(parts), people))
         await stack.enter_async_context(serving(doors, group))
         await stack.enter_async_context(live.collecting(bus, group))  # after the doors: its readers end before those do
         await stack.enter_async_context(apps.standby)  # after the doors: its board's start must not delay them
@@ -132,6 +145,8 @@ def _parts(
     agent: AgentLoop,
     devices: Registry,
     apps: Apps,
+    admission: Admission,
+    tools: Toolbox,
     jobs: Jobs,
     database: Database,
     metrics: Metrics,
@@ -149,7 +164,11 @@ def _parts(
         undo=apps.undo,
         catalogue=apps.catalogue,
         compile=apps.compile,
-        gate=apps.gate,
+        gate=admission.gate,
+        approvals=admission.approvals,
+        people=admission.people,
+        tokens=admission.tokens,
+        toolbox=tools,
         jobs=jobs,
         metrics=metrics,
         live=live,
@@ -163,6 +182,11 @@ def _people_listener(settings: Settings, stack: AsyncExitStack) -> tuple[socket.
     """The people plane's socket and address, where one is wanted."""
     if settings.http_port is None:
         return None, None
+    if not is_loopback(settings.http_host):
+        raise ConfigError(
+            f"the API speaks HTTP without TLS: it is for loopback alone, not for {settings.http_host}",
+            next_step="leave http_host at 127.0.0.1 and put a TLS proxy or an SSH tunnel in front",
+        )
     listener = stack.enter_context(tcp_listener(settings.http_host, settings.http_port))
     return listener, f"http://{settings.http_host}:{listener.getsockname()[1]}"
 
@@ -178,18 +202,7 @@ def _registry(settings: Settings, bus: Bus, database: Database, hub: LinkHub) ->
     )
 
 
-def _agent(
-    settings: Settings, model: Model, devices: Registry, apps: Apps, database: Database, link: DevicePlane | None
-) -> AgentLoop:
-    tools = build_toolbox(
-        devices=devices,
-        deployer=apps.deployer,
-        catalogue=apps.catalogue,
-        explorer=apps.explorer,
-        undo=apps.undo,
-        gate=apps.gate,
-        notifier=link,
-    )
+def _agent(settings: Settings, model: Model, devices: Registry, tools: Toolbox, database: Database) -> AgentLoop:
     return AgentLoop(
         mail=_mail(settings, database),
         model=model,

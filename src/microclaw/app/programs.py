@@ -43,7 +43,7 @@ class Apps:
     gate: Gate
 
 
-def build_apps(settings: Settings, devices: Registry, ledger: Ledger) -> Apps:
+def build_apps(settings: Settings, devices: Registry, ledger: Ledger, gate: Gate) -> Apps:
     placement = Placement(ledger)
     standby = Standby(load_board(TRIAL_BOARD))
     compile_source = partial(compile_module, cache=BuildCache(settings.cache))
@@ -65,7 +65,7 @@ def build_apps(settings: Settings, devices: Registry, ledger: Ledger) -> Apps:
         undo=Undo(ledger=ledger, deployer=deployer, explorer=explorer),
         catalogue=Catalogue(devices=devices, ledger=ledger),
         keeper=Keeper(devices=devices, ledger=ledger, placement=placement, report=_log_step),
-        gate=Gate(),
+        gate=gate,
     )
 
 

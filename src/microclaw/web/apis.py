@@ -1,4 +1,4 @@
-"""The two HTTP apps: the control plane on the 0600 socket, and what is open on loopback. It listens on nothing."""
+"""The HTTP apps: the control plane on the 0600 socket, and the people plane on loopback. It listens on nothing."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from fastapi.responses import HTMLResponse
 from starlette.types import ASGIApp
 
 from microclaw import __version__
-from microclaw.apps.ports import Compile
-from microclaw.config import Limits
-from microclaw.metrics import Metrics
 from microclaw.web.app_api import app_router
+from microclaw.web.approval_api import approval_router
+from microclaw.web.bearer import Bearer
+from microclaw.web.caller import OWNER_HERE, As
 from microclaw.web.chat_api import chat_router
 from microclaw.web.compile_api import compile_router
 from microclaw.web.device_api import device_router
@@ -22,16 +22,46 @@ from microclaw.web.failures import add_failure_handlers
 from microclaw.web.guard import LOOPBACK_NAMES, Guard
 from microclaw.web.link_api import link_router
 from microclaw.web.metrics_api import metrics_router
+from microclaw.web.openai_api import openai_router
 from microclaw.web.parts import HostParts
+from microclaw.web.people_api import people_router, token_router
+from microclaw.web.tools_api import tools_router
 
 
 def control_app(parts: HostParts) -> ASGIApp:
     """Everything; whoever can open the socket is the owner."""
-    app = _base("microclaw control")
+    limits = parts.settings.limits
+    app = As(_whole_api(parts, "microclaw control"), OWNER_HERE)
+    return Guard(app, body_bytes=limits.control_body_bytes, body_s=limits.body_s)
+
+
+def people_app(parts: HostParts) -> ASGIApp:
+    """With a token the whole API, as far as its person's role goes; without one nothing that touches a device."""
+    limits = parts.settings.limits
+    outside = _base("microclaw")
+    outside.include_router(compile_router(parts.compile))
+    outside.include_router(metrics_router(parts.metrics))
+    app = Bearer(inside=_whole_api(parts, "microclaw"), outside=outside, tokens=parts.tokens)
+    return Guard(
+        app,
+        body_bytes=limits.body_bytes,
+        token_body_bytes=limits.control_body_bytes,
+        body_s=limits.body_s,
+        allowed_hosts=LOOPBACK_NAMES,
+    )
+
+
+def _whole_api(parts: HostParts, title: str) -> FastAPI:
+    app = _base(title)
     app.include_router(chat_router(parts))
+    app.include_router(openai_router(parts))
     app.include_router(link_router(parts))
     app.include_router(device_router(parts))
     app.include_router(app_router(parts))
+    app.include_router(tools_router(parts))
+    app.include_router(approval_router(parts))
+    app.include_router(people_router(parts))
+    app.include_router(token_router(parts))
     app.include_router(compile_router(parts.compile))
     app.include_router(metrics_router(parts.metrics))
     app.include_router(events_router(parts.live, parts.settings.limits.keepalive_s))
@@ -40,16 +70,7 @@ def control_app(parts: HostParts) -> ASGIApp:
     async def status() -> dict[str, Any]:
         return await parts.status()
 
-    limits = parts.settings.limits
-    return Guard(app, body_bytes=limits.control_body_bytes, body_s=limits.body_s)
-
-
-def people_app(compile_source: Compile, metrics: Metrics, limits: Limits) -> ASGIApp:
-    """Nothing that touches a device: that stays on the socket until there are tokens."""
-    app = _base("microclaw")
-    app.include_router(compile_router(compile_source))
-    app.include_router(metrics_router(metrics))
-    return Guard(app, body_bytes=limits.body_bytes, body_s=limits.body_s, allowed_hosts=LOOPBACK_NAMES)
+    return app
 
 
 def _base(title: str) -> FastAPI:

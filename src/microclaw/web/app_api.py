@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import base64
 import binascii
+import secrets
+from collections.abc import Sequence
 from typing import Annotated, Any, Self
 
 from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from microclaw.apps.deploy import DeployRequest
+from microclaw.apps.deploy import Approve, DeployRequest
 from microclaw.config import Limits
 from microclaw.errors import ConfigError, UnknownName
 from microclaw.policy.gate import Permission
-from microclaw.web.device_api import PRINCIPAL
+from microclaw.web.caller import CHANNEL, By, Caller, admit, questions_in
 from microclaw.web.jobs import Feed
 from microclaw.web.ndjson import stream_response
 from microclaw.web.parts import HostParts
@@ -77,9 +79,11 @@ def _route_apps(router: APIRouter, parts: HostParts) -> None:
         return {**app_object(listing), "source": listing.source}
 
     @router.post("/v1/devices/{device}/apps", summary="Build, check, try, install, verify; steps as JSON lines")
-    async def install_app(device: str, body: InstallBody) -> StreamingResponse:
+    async def install_app(device: str, body: InstallBody, by: By) -> StreamingResponse:
         found = parts.devices.get(device)
-        parts.gate.check(PRINCIPAL, Permission.ACT, f"deploy {body.name} to {found.name}")
+        permission = await _weight(parts, found.name, body.name) if body.replace else Permission.ACT
+        parts.gate.check(by.principal, permission, f"deploy {body.name} to {found.name}")
+        place = _place(by)
         request = DeployRequest(
             device=found.device_id,
             name=body.name,
@@ -90,19 +94,25 @@ def _route_apps(router: APIRouter, parts: HostParts) -> None:
             watchdog_ms=body.watchdog_ms,
             optimization=body.optimization,
             replace=body.replace,
+            approve=None if by.direct else _approving(parts, by, permission, place),
         )
 
         async def deploy(feed: Feed) -> StreamEvent:
-            return Result(deployment_object(await parts.deployer.deploy(request, feed.put)))
+            with questions_in(feed, parts.approvals, channel=CHANNEL, chat_id=place):
+                return Result(deployment_object(await parts.deployer.deploy(request, feed.put)))
 
         return stream_response(parts.jobs.start(f"deploy {body.name}", deploy), keepalive_s)
 
     @router.delete("/v1/devices/{device}/apps/{name}", summary="Take a program off; steps as JSON lines")
-    async def remove_app(device: str, name: str) -> StreamingResponse:
+    async def remove_app(device: str, name: str, by: By) -> StreamingResponse:
         found = parts.devices.get(device)
-        parts.gate.check(PRINCIPAL, Permission.ACT, f"remove {name} from {found.name}")
+        text, place = f"remove {name} from {found.name}", _place(by)
+        parts.gate.check(by.principal, Permission.ACT, text)
 
         async def remove(feed: Feed) -> StreamEvent:
+            with questions_in(feed, parts.approvals, channel=CHANNEL, chat_id=place):
+                permission = Permission.ACT if by.direct else await _weight(parts, found.name, name)
+                await admit(parts.gate, by, permission, text, chat_id=place)
             return Result(removal_object(await parts.deployer.remove(found.device_id, name, feed.put)))
 
         return stream_response(parts.jobs.start(f"remove {name}", remove), keepalive_s)
@@ -124,14 +134,37 @@ def _route_changes(router: APIRouter, parts: HostParts) -> None:
         return {"tries": [try_object(tried) for tried in await parts.tries(limit)]}
 
     @router.post("/v1/undo", summary="Take back a change; steps as JSON lines")
-    async def undo(body: UndoBody) -> StreamingResponse:
+    async def undo(body: UndoBody, by: By) -> StreamingResponse:
         device_id = None if body.device is None else parts.devices.get(body.device).device_id
-        parts.gate.check(PRINCIPAL, Permission.ACT, "undo")
+        text = "undo the newest change" if body.change_id is None else f"undo change {body.change_id}"
+        parts.gate.check(by.principal, Permission.ACT, text)
+        place = _place(by)
 
         async def take_back(feed: Feed) -> StreamEvent:
+            with questions_in(feed, parts.approvals, channel=CHANNEL, chat_id=place):
+                await admit(parts.gate, by, Permission.ACT, text, chat_id=place)
             return Result(undone_object(await parts.undo.undo(body.change_id, device_id=device_id, report=feed.put)))
 
         return stream_response(parts.jobs.start("undo", take_back), keepalive_s)
+
+
+def _place(by: Caller) -> str:
+    """Where this one request's questions are asked."""
+    return f"{by.source}.{secrets.token_hex(4)}"
+
+
+def _approving(parts: HostParts, by: Caller, permission: Permission, place: str) -> Approve:
+    async def approve(text: str, detail: Sequence[str]) -> None:
+        await admit(parts.gate, by, permission, text, detail=detail, chat_id=place)
+
+    return approve
+
+
+async def _weight(parts: HostParts, device: str, name: str) -> Permission:
+    """Of a program that this host did not install there is no copy: what takes it away is risky."""
+    listed = await parts.catalogue.list_apps(device)
+    foreign = any(app.name == name and app.foreign for app in listed)
+    return Permission.RISKY if foreign else Permission.ACT
 
 
 def _wasm(text: str) -> bytes:

@@ -16,7 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from microclaw.agent.events import Answer, TurnEvent
 from microclaw.agent.mail import Accepted, Mail
 from microclaw.bus.events import Inbound
-from microclaw.errors import UnknownName
+from microclaw.web.caller import CHANNEL as API
+from microclaw.web.caller import By, Caller
 from microclaw.web.ndjson import MEDIA_TYPE
 from microclaw.web.parts import HostParts
 from microclaw.web.stream import Keepalive, answer_object, encode_event
@@ -40,29 +41,34 @@ def chat_router(parts: HostParts) -> APIRouter:
     deliveries = _Deliveries(mail)
 
     @router.post("/v1/chat", summary="One message; the turn's events as JSON lines")
-    async def chat(body: ChatBody) -> StreamingResponse:
+    async def chat(body: ChatBody, by: By) -> StreamingResponse:
         if body.device is not None:
             parts.devices.get(body.device)
-        accepted = await mail.accept(Inbound(CHANNEL, body.chat_id, body.text, device=body.device))
+        channel, chat_id = _place(by, body.chat_id)
+        accepted = await mail.accept(Inbound(channel, chat_id, body.text, by.principal, body.device))
         lines = _lines(accepted, deliveries, parts.settings.limits.keepalive_s)
         return StreamingResponse(lines, media_type=MEDIA_TYPE)
 
     @router.post("/v1/chat/{chat_id}/cancel", summary="End a chat's running turn at the next safe point")
-    async def cancel(chat_id: str) -> dict[str, Any]:
-        return {"cancelled": int(mail.cancel(CHANNEL, chat_id))}
+    async def cancel(chat_id: str, by: By) -> dict[str, Any]:
+        return {"cancelled": int(mail.cancel(*_place(by, chat_id)))}
 
     @router.get("/v1/chat/{chat_id}/undelivered", summary="Answers and notes that nobody has read yet")
-    async def undelivered(chat_id: str) -> dict[str, Any]:
-        waiting = await mail.undelivered(CHANNEL, chat_id)
+    async def undelivered(chat_id: str, by: By) -> dict[str, Any]:
+        waiting = await mail.undelivered(*_place(by, chat_id))
         return {"messages": [{"kind": o.kind, "answer": answer_object(o.answer)} for o in waiting]}
 
     @router.post("/v1/outbound/{outbound_id}/delivered", summary="An answer or note was read")
     async def delivered(outbound_id: int) -> dict[str, Any]:
-        if not await mail.delivered(outbound_id):
-            raise UnknownName(f"nothing undelivered has the number {outbound_id}")
+        await mail.delivered(outbound_id)
         return {"delivered": outbound_id}
 
     return router
+
+
+def _place(by: Caller, chat_id: str) -> tuple[str, str]:
+    """Channel and chat: a token has chats of its own."""
+    return (CHANNEL if by.direct else API), by.scoped(chat_id)
 
 
 class _HasMail(Protocol):
@@ -77,7 +83,7 @@ class _Deliveries:
 
     def __init__(self, mail: Mail) -> None:
         self._mail = mail
-        self._noting: set[asyncio.Task[bool]] = set()
+        self._noting: set[asyncio.Task[None]] = set()
 
     async def note(self, outbound_id: int) -> None:
         noting = asyncio.ensure_future(self._mail.delivered(outbound_id))

@@ -10,13 +10,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from microclaw.apps.explore import Acted
 from microclaw.devices.calls import Call, EdgesRead, GpioSet, LogsRead, PwmSet
 from microclaw.policy.gate import Permission
+from microclaw.web.caller import By, admit
 from microclaw.web.calls import call_from, result_value
 from microclaw.web.parts import HostParts
 from microclaw.web.stream import evidence_object
 from microclaw.web.views import device_object, pairing_objects
 
-PRINCIPAL = "owner"  # whoever may open the 0600 socket
-ACTING = frozenset({"gpio.set", "pwm.set", "apps.request", "apps.start", "apps.stop", "apps.undo", "device.restart"})
+ACTING = frozenset({"gpio.set", "pwm.set", "apps.request", "apps.start", "apps.stop", "apps.undo"})
+RISKY = frozenset({"device.restart"})  # a board forgets what it cannot bring back
 
 Cursor = Annotated[int, Query(ge=0)]
 
@@ -65,7 +66,7 @@ def device_router(parts: HostParts) -> APIRouter:
 
 
 def _route_entries(router: APIRouter, parts: HostParts) -> None:
-    devices = parts.devices
+    devices, gate = parts.devices, parts.gate
 
     @router.get("", summary="Every device, and those that wait to be paired")
     async def list_devices() -> dict[str, Any]:
@@ -75,7 +76,8 @@ def _route_entries(router: APIRouter, parts: HostParts) -> None:
         }
 
     @router.post("", status_code=201, summary="Add a device by its faces")
-    async def add_device(body: DeviceBody) -> dict[str, Any]:
+    async def add_device(body: DeviceBody, by: By) -> dict[str, Any]:
+        await admit(gate, by, Permission.ACT, f"add the device {body.name}", detail=body.faces)
         return device_object(await devices.add(body.name, body.board, body.faces, body.labels), parts.link)
 
     @router.get("/{name}", summary="One device")
@@ -83,23 +85,27 @@ def _route_entries(router: APIRouter, parts: HostParts) -> None:
         return device_object(devices.get(name), parts.link)
 
     @router.patch("/{name}", summary="Rename a device")
-    async def rename_device(name: str, body: RenameBody) -> dict[str, Any]:
+    async def rename_device(name: str, body: RenameBody, by: By) -> dict[str, Any]:
+        await admit(gate, by, Permission.ACT, f"rename {name} to {body.name}")
         return device_object(await devices.rename(name, body.name), parts.link)
 
     @router.delete("/{name}", summary="Forget a device; what runs on it goes on")
-    async def remove_device(name: str) -> dict[str, Any]:
+    async def remove_device(name: str, by: By) -> dict[str, Any]:
         device = devices.get(name)
+        await admit(gate, by, Permission.RISKY, f"forget the device {device.name}")
         await devices.remove(name)
         if parts.link is not None:
             await parts.link.forget(device)
         return {"removed": device.name}
 
     @router.post("/{name}/faces", summary="More ways into a device")
-    async def add_faces(name: str, body: FacesBody) -> dict[str, Any]:
+    async def add_faces(name: str, body: FacesBody, by: By) -> dict[str, Any]:
+        await admit(gate, by, Permission.ACT, f"give {name} more faces", detail=body.faces)
         return device_object(await devices.set_faces(name, (*devices.get(name).face_ids, *body.faces)), parts.link)
 
     @router.post("/{name}/merge", summary="Another entry is the same board: its faces and labels go to this one")
-    async def merge_devices(name: str, body: MergeBody) -> dict[str, Any]:
+    async def merge_devices(name: str, body: MergeBody, by: By) -> dict[str, Any]:
+        await admit(gate, by, Permission.RISKY, f"make {body.other} one with {name}")
         return device_object(await devices.merge(name, body.other), parts.link)
 
 
@@ -107,11 +113,11 @@ def _route_calls(router: APIRouter, parts: HostParts) -> None:
     devices = parts.devices
 
     @router.post("/{name}/call", summary="Call one method at once")
-    async def call_device(name: str, body: CallBody) -> dict[str, Any]:
+    async def call_device(name: str, body: CallBody, by: By) -> dict[str, Any]:
         device = devices.get(name)
         call = call_from(body.method, body.arguments)
-        permission = Permission.ACT if call.method in ACTING else Permission.READ
-        parts.gate.check(PRINCIPAL, permission, f"{call.method} on {device.name}")
+        detail = [f"{key}: {value!r:.200}" for key, value in body.arguments.items()]
+        await admit(parts.gate, by, _permission(call.method), f"{call.method} on {device.name}", detail=detail)
         if not body.wait:
             device.check_present(call)
         return await _call(parts, name, call, body.timeout_s)
@@ -130,6 +136,12 @@ def _route_calls(router: APIRouter, parts: HostParts) -> None:
             "dropped": page.dropped,
             "now_ms": page.now_ms,
         }
+
+
+def _permission(method: str) -> Permission:
+    if method in RISKY:
+        return Permission.RISKY
+    return Permission.ACT if method in ACTING else Permission.READ
 
 
 async def _call(parts: HostParts, name: str, call: Call[Any], timeout_s: float | None) -> dict[str, Any]:

@@ -25,10 +25,17 @@ class Guard:
     """
 
     def __init__(
-        self, app: ASGIApp, *, body_bytes: int, body_s: float, allowed_hosts: Iterable[str] | None = None
+        self,
+        app: ASGIApp,
+        *,
+        body_bytes: int,
+        body_s: float,
+        allowed_hosts: Iterable[str] | None = None,
+        token_body_bytes: int | None = None,
     ) -> None:
         self._app = app
         self._body_bytes = body_bytes
+        self._token_body_bytes = token_body_bytes or body_bytes  # of a request that shows a token, right or wrong
         self._body_s = body_s
         self._allowed = None if allowed_hosts is None else frozenset(allowed_hosts)
 
@@ -71,9 +78,10 @@ class Guard:
 
     async def _read_body(self, scope: Scope, receive: Receive) -> tuple[bytes, tuple[int, Failure] | None]:
         """The whole body, or the refusal as soon as it is known to be too large."""
-        too_large = (413, Failure("too_large", f"the body has more than {self._body_bytes:,} bytes", "send less"))
+        limit = self._token_body_bytes if _header_values(scope, b"authorization") else self._body_bytes
+        too_large = (413, Failure("too_large", f"the body has more than {limit:,} bytes", "send less"))
         for length in _header_values(scope, b"content-length"):
-            if not length.isdigit() or int(length[:19]) > self._body_bytes:
+            if not length.isdigit() or int(length[:19]) > limit:
                 return b"", too_large
         body = bytearray()
         while True:
@@ -81,7 +89,7 @@ class Guard:
             if message["type"] == "http.disconnect":
                 return b"", (400, Failure("bad_request", "the connection was closed before the body was complete"))
             body += message.get("body", b"")
-            if len(body) > self._body_bytes:
+            if len(body) > limit:
                 return b"", too_large
             if not message.get("more_body", False):
                 return bytes(body), None

@@ -11,10 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from microclaw.errors import ConfigError
 from microclaw.faces.link.plane import DevicePlane
 from microclaw.policy.gate import Permission
+from microclaw.web.caller import By, Caller, admit
 from microclaw.web.parts import HostParts
 from microclaw.web.views import device_object, pairing_objects
-
-PRINCIPAL = "owner"  # whoever may open the 0600 socket
 
 
 class PairBody(BaseModel):
@@ -58,18 +57,18 @@ def link_router(parts: HostParts) -> APIRouter:
             raise ConfigError("this host runs without a device plane", next_step="microclaw up --link 127.0.0.1:8443")
         return parts.link
 
-    def check(action: str) -> None:
-        parts.gate.check(PRINCIPAL, Permission.ACT, action)
+    def check_owner(by: Caller, action: str) -> None:
+        parts.gate.check_owner(by.principal, action)
 
     @router.post("/pair", status_code=201, summary="The device that shows this code is ours")
-    async def pair(body: PairBody) -> dict[str, Any]:
-        check("pair a device")
+    async def pair(body: PairBody, by: By) -> dict[str, Any]:
+        check_owner(by, "pair devices")
         device = await link().pair(body.code, name=body.name, device=body.device)
         return device_object(device, parts.link)
 
     @router.post("/provision", summary="What a new device needs to find this host and be paired")
-    async def provision(body: ProvisionBody) -> dict[str, Any]:
-        check("provision a device")
+    async def provision(body: ProvisionBody, by: By) -> dict[str, Any]:
+        check_owner(by, "provision devices")
         made = await link().provision(body.name, board=body.board, with_secret=body.secret, host=body.host)
         return {
             "name": body.name,
@@ -89,19 +88,19 @@ def link_router(parts: HostParts) -> APIRouter:
         return {"pairings": pairing_objects(link())}
 
     @router.post("/{name}/revoke", summary="Nothing that the device has opens anything any more")
-    async def revoke(name: str) -> dict[str, Any]:
-        check(f"revoke {name}")
+    async def revoke(name: str, by: By) -> dict[str, Any]:
+        check_owner(by, "revoke devices")
         ended = await link().revoke(name)
         return {"device": parts.devices.get(name).name, "revoked": ended}
 
     @router.put("/{name}/labels", summary="Replace a device's labels")
-    async def label(name: str, body: LabelsBody) -> dict[str, Any]:
-        check(f"label {name}")
+    async def label(name: str, body: LabelsBody, by: By) -> dict[str, Any]:
+        await admit(parts.gate, by, Permission.ACT, f"label {name}", detail=body.labels)
         return device_object(await parts.devices.label(name, body.labels), parts.link)
 
     @router.post("/{name}/notify", summary="Tell the device something: now, or when it comes back")
-    async def notify(name: str, body: NotifyBody) -> dict[str, Any]:
-        check(f"notify {name}")
+    async def notify(name: str, body: NotifyBody, by: By) -> dict[str, Any]:
+        await admit(parts.gate, by, Permission.ACT, f"tell {name}", detail=(body.text,))
         noted = await link().notify(name, body.text, speak=body.speak, expires_s=body.expires_s)
         return {"device": parts.devices.get(name).name, "state": noted}
 

@@ -18,7 +18,11 @@ from microclaw.config import Settings
 from microclaw.devices.registry import Registry
 from microclaw.faces.link.plane import DevicePlane
 from microclaw.metrics import Metrics
+from microclaw.policy.approval import Approvals
 from microclaw.policy.gate import Gate
+from microclaw.policy.people import People
+from microclaw.policy.tokens import Tokens
+from microclaw.tools.toolbox import Toolbox
 from microclaw.web.jobs import Jobs
 from microclaw.web.live_feed import LiveFeed
 
@@ -40,6 +44,10 @@ class HostParts:
     catalogue: Catalogue
     compile: Compile
     gate: Gate
+    approvals: Approvals
+    people: People
+    tokens: Tokens
+    toolbox: Toolbox
     jobs: Jobs
     metrics: Metrics
     live: LiveFeed

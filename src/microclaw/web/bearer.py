@@ -1,0 +1,112 @@
+"""Tells requests with a token from those without, and lets only the former to the API. It makes no tokens."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from typing import Final
+
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from microclaw.policy.person import Person
+from microclaw.policy.tokens import Tokens
+from microclaw.web.caller import As, Caller
+from microclaw.web.failures import failure_response
+from microclaw.web.openai_error import PATHS, openai_error
+from microclaw.web.stream import Failure
+
+WRONG_TOKENS: Final = 10  # of one address within WRONG_TOKENS_S, then none of it is looked at
+WRONG_TOKENS_S: Final = 60.0
+MAX_ADDRESSES: Final = 1024
+
+# What takes its caller's role into account; everything else is the owner's.
+FOR_EVERY_ROLE: Final = (
+    "/healthz",
+    "/metrics",
+    "/api",
+    "/v1/approvals",
+    "/v1/apps",
+    "/v1/changes",
+    "/v1/chat",
+    "/v1/devices",
+    "/v1/events",
+    "/v1/models",
+    "/v1/pairings",
+    "/v1/status",
+    "/v1/tools",
+    "/v1/tries",
+    "/v1/undo",
+)
+
+
+class Bearer:
+    """`Authorization: Bearer mc_...` leads to `inside`, no such header to `outside`, a wrong one to 401."""
+
+    def __init__(
+        self, *, inside: ASGIApp, outside: ASGIApp, tokens: Tokens, now_s: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._inside = inside
+        self._outside = outside
+        self._tokens = tokens
+        self._now_s = now_s
+        self._wrong: OrderedDict[str, deque[float]] = OrderedDict()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        shown = [value.decode("latin-1") for key, value in scope["headers"] if key == b"authorization"]
+        if not shown and scope["path"] not in PATHS:
+            await self._outside(scope, receive, send)
+            return
+        answer = await self._come_in(scope, shown or [""])
+        if isinstance(answer, Caller):
+            await As(self._inside, answer)(scope, receive, send)
+        else:
+            await answer(scope, receive, send)
+
+    async def _come_in(self, scope: Scope, shown: list[str]) -> Caller | Response:
+        address = str((scope.get("client") or ("?", 0))[0])
+        wait_s = self._locked_for(address)
+        if wait_s > 0:
+            text = f"{WRONG_TOKENS} wrong tokens within a minute from {address}"
+            refused = _refusal(scope, 429, Failure("unauthorized", text, f"wait {wait_s:.0f} s"))
+            refused.headers["Retry-After"] = f"{wait_s:.0f}"
+            return refused
+        scheme, _, secret = shown[0].partition(" ")
+        token = await self._tokens.who(secret.strip()) if len(shown) == 1 and scheme.lower() == "bearer" else None
+        if token is None:
+            if any(shown):
+                self._note_wrong(address)
+            text = "this token opens nothing: it is missing, wrong, over, or was removed"
+            refused = _refusal(scope, 401, Failure("unauthorized", text, "microclaw token create NAME"))
+            refused.headers["WWW-Authenticate"] = "Bearer"
+            return refused
+        self._wrong.pop(address, None)
+        if not _is_for(token.person, scope["path"]):
+            text = f"{token.person.name} is a {token.person.role}: {scope['path'][:80]} is the owner's"
+            return failure_response(Failure("permission_refused", text, "ask the owner of this host"), 403)
+        return Caller(token.person.person_id, direct=False, source=token.token_id)
+
+    def _locked_for(self, address: str) -> float:
+        times = self._wrong.get(address)
+        if times is None or len(times) < WRONG_TOKENS:
+            return 0.0
+        return max(0.0, times[0] + WRONG_TOKENS_S - self._now_s())
+
+    def _note_wrong(self, address: str) -> None:
+        self._wrong.setdefault(address, deque(maxlen=WRONG_TOKENS)).append(self._now_s())
+        self._wrong.move_to_end(address)
+        if len(self._wrong) > MAX_ADDRESSES:
+            self._wrong.popitem(last=False)
+
+
+def _refusal(scope: Scope, status: int, failure: Failure) -> Response:
+    if scope["path"] in PATHS:
+        return openai_error(status, f"{failure.message} (next: {failure.next_step})", code="invalid_api_key")
+    return failure_response(failure, status)
+
+
+def _is_for(person: Person, path: str) -> bool:
+    if person.role == "owner":
+        return True
+    return any(path == start or path.startswith(f"{start}/") for start in FOR_EVERY_ROLE)
