@@ -16,15 +16,17 @@ from microclaw.agent.events import Answer
 from microclaw.cli.host_client import HostClient
 from microclaw.config import load_settings
 
+OFFLINE_SENTENCE = "what is the temperature"
+MODEL_SENTENCE = "how warm is it at the board right now, in a whole sentence"  # the offline intents leave it to a model
 TURNS = 150
 WARM_UP = 10
 
 
 def measure() -> list[Metric]:
-    offline_cpu, offline_wall = _turns({})
+    offline_cpu, offline_wall = _turns({}, OFFLINE_SENTENCE)
     with http_model() as base_url:
         http_cpu, http_wall = _turns(
-            {"OPENAI_BASE_URL": base_url, "OPENAI_API_KEY": "bench", "MICROCLAW_MODEL": "local"}
+            {"OPENAI_BASE_URL": base_url, "OPENAI_API_KEY": "bench", "MICROCLAW_MODEL": "local"}, MODEL_SENTENCE
         )
     return [
         Metric("host CPU a turn with one tool call, offline", offline_cpu, "ms", 8),
@@ -34,7 +36,7 @@ def measure() -> list[Metric]:
     ]
 
 
-def _turns(environ_more: dict[str, str]) -> tuple[float, float]:
+def _turns(environ_more: dict[str, str], sentence: str) -> tuple[float, float]:
     with (
         private_home(**environ_more) as environ,
         running("microclaw.virtual", "--die-with-parent", "--wasmachine", "0") as board,
@@ -45,14 +47,14 @@ def _turns(environ_more: dict[str, str]) -> tuple[float, float]:
             serial = f"serial:tcp://127.0.0.1:{board.facts['serial']}"
             client.post("/v1/devices", {"name": "bench", "board": "virtual", "faces": [serial]})
             for _ in range(WARM_UP):
-                _turn(client, 0)
+                _turn(client, sentence, 0)
             before_s = host.cpu_s()
-            wall = [timed(partial(_turn, client, n)) for n in range(TURNS)]
+            wall = [timed(partial(_turn, client, sentence, n)) for n in range(TURNS)]
             return (host.cpu_s() - before_s) / TURNS * 1000, median(wall) * 1000
 
 
-def _turn(client: HostClient, number: int) -> None:
-    for event in client.stream("/v1/chat", {"text": "what is the temperature", "chat_id": f"bench-{number}"}):
+def _turn(client: HostClient, sentence: str, number: int) -> None:
+    for event in client.stream("/v1/chat", {"text": sentence, "chat_id": f"bench-{number}"}):
         if isinstance(event, Answer):
             assert [a.tool for a in event.actions] == ["i2c-read"], event
             return
@@ -78,12 +80,14 @@ class _ChatCompletions(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         asked = request["messages"][-1]["role"] == "user"
-        self._send(_completion(request["model"], asked=asked))
+        if request.get("stream"):
+            self._send("text/event-stream", _chunks(request["model"], asked=asked))
+        else:
+            self._send("application/json", json.dumps(_completion(request["model"], asked=asked)).encode())
 
-    def _send(self, document: dict[str, Any]) -> None:
-        body = json.dumps(document).encode()
+    def _send(self, content_type: str, body: bytes) -> None:
         self.send_response(200)
-        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -92,11 +96,25 @@ class _ChatCompletions(BaseHTTPRequestHandler):
         pass
 
 
+_CALL = {"id": "call_1", "type": "function", "function": {"name": "i2c-read", "arguments": '{"sensor": "bme280"}'}}
+_USAGE = {"prompt_tokens": 900, "completion_tokens": 20, "total_tokens": 920}
+
+
+def _chunks(model: str, *, asked: bool) -> bytes:
+    """The answer as an event stream: its words one by one, or the call."""
+    deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]
+    deltas += [{"tool_calls": [{"index": 0, **_CALL}]}] if asked else [{"content": w} for w in ("It is ", "22.5 ", "C.")]
+    choices = [[{"index": 0, "delta": delta, "finish_reason": None}] for delta in deltas]
+    choices.append([{"index": 0, "delta": {}, "finish_reason": "tool_calls" if asked else "stop"}])
+    head = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": model}
+    documents = [{**head, "choices": choice} for choice in choices] + [{**head, "choices": [], "usage": _USAGE}]
+    return b"".join(f"data: {json.dumps(d)}\n\n".encode() for d in documents) + b"data: [DONE]\n\n"
+
+
 def _completion(model: str, *, asked: bool) -> dict[str, Any]:
-    call = {"id": "call_1", "type": "function", "function": {"name": "i2c-read", "arguments": '{"sensor": "bme280"}'}}
     message: dict[str, Any] = {"role": "assistant", "content": None if asked else "It is 22.5 degrees."}
     if asked:
-        message["tool_calls"] = [call]
+        message["tool_calls"] = [_CALL]
     reason = "tool_calls" if asked else "stop"
     return {
         "id": "chatcmpl-1",
@@ -104,5 +122,5 @@ def _completion(model: str, *, asked: bool) -> dict[str, Any]:
         "created": 1,
         "model": model,
         "choices": [{"index": 0, "message": message, "finish_reason": reason}],
-        "usage": {"prompt_tokens": 900, "completion_tokens": 20, "total_tokens": 920},
+        "usage": _USAGE,
     }

@@ -45,7 +45,7 @@ def anthropic_stream(
 ) -> list[bytes]:
     """An answer of text in pieces, and of one tool call (id, name, its arguments in pieces)."""
     usage = {"input_tokens": 1000 - cached, "cache_read_input_tokens": cached, "cache_creation_input_tokens": 0}
-    message = {
+    message: dict[str, Any] = {
         "id": "msg_1",
         "type": "message",
         "role": "assistant",

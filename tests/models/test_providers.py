@@ -11,11 +11,8 @@ from typing import Any
 import pytest
 from tests.models.model_server import anthropic_reply, openai_reply, server
 
-from microclaw.config import ModelSettings
 from microclaw.errors import ModelError
 from microclaw.models.bounded_http import MAX_ANSWER_BYTES
-from microclaw.models.choose import choose_model
-from microclaw.models.offline import OfflineModel
 from microclaw.models.protocol import (
     AssistantReply,
     Message,
@@ -226,20 +223,3 @@ async def test_a_server_that_names_no_model_is_an_error_with_a_next_step(answer:
         with pytest.raises(ModelError) as caught:
             await model.respond(request())
         assert caught.value.next_step
-
-
-@pytest.mark.parametrize(
-    ("settings", "kind", "name"),
-    [
-        (ModelSettings(), OfflineModel, "offline"),
-        (ModelSettings(anthropic_api_key="a", openai_api_key="b"), AnthropicProviderModel, "claude-sonnet-5-5"),
-        (ModelSettings(openai_api_key="b"), OpenAIProviderModel, "gpt-6.1-terra"),
-        (ModelSettings(openai_base_url="http://localhost:11434/v1"), OpenAIProviderModel, "the server's model"),
-        (ModelSettings(openai_base_url="http://localhost/v1", model="qwen3"), OpenAIProviderModel, "qwen3"),
-        (ModelSettings(anthropic_api_key="a", model="claude-x"), AnthropicProviderModel, "claude-x"),
-    ],
-)
-async def test_the_settings_choose_the_model(settings: ModelSettings, kind: type[Model], name: str) -> None:
-    model = choose_model(settings)
-    assert isinstance(model, kind)
-    assert model.name == name

@@ -42,6 +42,9 @@ _REFUSALS = {
 }
 _BARE_PINS = re.compile(r"(?:(?:on|at|the|its?|it is|it's) )*(?:pin )?\d{1,3}(?: also pin \d{1,3})*")
 _BARE_PERCENT = re.compile(r"(?:(?:at|to|make it) )*(-?\d+) milli percent")
+_REFERS = re.compile(r"\b(?:it|its|that|this|them|those|these|one|ones|again|same|there|then|instead|before)\b", re.I)
+_SMALL_TALK = frozenset({"help", "greeting"})  # a model has more to say
+_CALL = "offline-"
 _YES = frozenset({"yes", "yes do it", "do it", "y", "sure", "yes please"})
 
 
@@ -55,6 +58,22 @@ class OfflineModel:
 
     async def aclose(self) -> None:
         pass
+
+    def is_sure(self, request: ModelRequest) -> bool:
+        """Whether the templates alone do what was asked, so that no better model is needed.
+
+        A whole sentence of a kind that acts or asks something, which needs nothing said before and nothing asked
+        back. A turn that began here ends here.
+        """
+        start = max((i for i, m in enumerate(request.messages) if isinstance(m, UserText)), default=-1)
+        if request.task != "chat" or start < 0:
+            return False
+        asked = request.messages[start]
+        calls = [c for m in request.messages[start:] if isinstance(m, AssistantReply) for c in m.calls]
+        if calls:
+            return all(c.call_id.startswith(_CALL) for c in calls)
+        assert isinstance(asked, UserText)
+        return not asked.images and _is_sure(request, asked.text, request.messages[:start])
 
     async def respond(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
         """The next step of the turn: a tool call while one is needed, else the answer, which comes at once."""
@@ -87,26 +106,56 @@ def warm_up() -> int:
 
 
 def _decide(request: ModelRequest) -> Decision:
+    return _understood(request)[1]
+
+
+def _is_sure(request: ModelRequest, text: str, before: Sequence[Message]) -> bool:
+    """Whether a first message of a turn is a sentence to act on as it stands."""
+    last = before[-1] if before else None
+    if last is not None and not (isinstance(last, AssistantReply) and not last.calls):
+        return False  # it steers a turn that is under way
+    reading, decision = _understood(request)
+    if reading is None or reading.kind in _SMALL_TALK:
+        return False
+    if isinstance(decision, Say) and decision.code is not None:
+        return False
+    if before and _completed(english(), text, before) is not None:
+        return bool(reading.values.get("confirmed"))
+    if isinstance(last, AssistantReply) and last.text.rstrip().endswith("?"):
+        return False
+    if before and reading.kind != "undo" and _REFERS.search(text):
+        return False
+    return reading.kind not in ("remove_app", "app_status") or _knows_app(request.scene, reading.word("app") or "")
+
+
+def _knows_app(scene: Scene | None, said: str) -> bool:
+    """Whether a program of about that name is on a board: "stop the music" may mean something else."""
+    begins = re.sub(r"[\W_]+", "", said.lower())[:4]
+    names = [app.name for device in scene.devices for app in device.apps] if scene else []
+    return any(re.sub(r"[\W_]+", "", name.lower()).startswith(begins) for name in names)
+
+
+def _understood(request: ModelRequest) -> tuple[Reading | None, Decision]:
+    """The sentence's reading and what follows from it now; no reading where it is not to be acted on."""
     sentences = english()
     said, returns, before = _this_turn(request.messages)
     scene = request.scene or Scene()
     if len(said) > MAX_SENTENCE_CHARS:
-        return _not_understood(sentences, said[:MAX_SENTENCE_CHARS])
+        return None, _not_understood(sentences, said[:MAX_SENTENCE_CHARS])
     text, named = split_device(said, scene)
     if is_negated(text):
-        return Say(
-            "That says what not to do, so I did nothing.", "negated", "say what to do instead, as in: stop blink"
-        )
+        negated = "That says what not to do, so I did nothing."
+        return None, Say(negated, "negated", "say what to do instead, as in: stop blink")
     device = named or scene.meant
     text = pads_to_pins(text, device.board if device else None)
     completed = _completed(sentences, text, before)
     reading, said = completed or (sentences.read(text), said)
     if reading is None:
-        return _not_understood(sentences, text)
+        return None, _not_understood(sentences, text)
     try:
-        return _next_step(sentences, Situation(reading, said, scene, device, named is not None, returns))
+        return reading, _next_step(sentences, Situation(reading, said, scene, device, named is not None, returns))
     except CannotDo as exc:
-        return exc.say
+        return reading, exc.say
 
 
 def _next_step(sentences: Sentences, at: Situation) -> Decision:
@@ -222,4 +271,4 @@ def _help(sentences: Sentences) -> Say:
 
 
 def _call_id(messages: Sequence[Message]) -> str:
-    return f"offline-{len(messages)}"
+    return f"{_CALL}{len(messages)}"

@@ -1,0 +1,265 @@
+"""Which model the settings give, and who answers what: tasks, offline sentences first."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from tests.models.asking import TOOLS
+from tests.models.event_streams import Events, openai_stream
+from tests.models.model_server import openai_reply, server
+
+from microclaw.config import ModelChoice, ModelSettings, ModelTask
+from microclaw.errors import ModelError
+from microclaw.models.choose import choose_model, describe
+from microclaw.models.offline import OfflineModel
+from microclaw.models.protocol import (
+    AssistantReply,
+    Image,
+    Message,
+    Model,
+    ModelReply,
+    ModelRequest,
+    OnText,
+    ToolCall,
+    ToolReturn,
+    UserText,
+)
+from microclaw.models.router import OfflineFirst, TaskRouter
+from microclaw.models.scene import KnownApp, KnownDevice, Scene
+from microclaw.models.scripted import ScriptedModel, say
+
+
+def asked(*messages: Message, scene: Scene, task: ModelTask = "chat") -> ModelRequest:
+    return ModelRequest("you are microclaw", messages, TOOLS, scene=scene, task=task)
+
+
+@pytest.fixture
+def busy(scene: Scene) -> Scene:
+    """One board on which blink runs."""
+    device = KnownDevice("virtual-1", scene.devices[0].board, (KnownApp("blink", (2,)),))
+    return Scene((device,), device)
+
+
+@pytest.mark.parametrize(
+    ("settings", "name", "told"),
+    [
+        (ModelSettings(), "offline", "none: no API key set"),
+        (
+            ModelSettings(anthropic_api_key="a", openai_api_key="b"),
+            "claude-sonnet-5-5",
+            "claude-sonnet-5-5 (Anthropic)",
+        ),
+        (ModelSettings(openai_api_key="b"), "gpt-6.1-terra", "gpt-6.1-terra (OpenAI)"),
+        (ModelSettings(openai_base_url="http://x/v1"), "the server's model", "the first model at http://x/v1"),
+        (ModelSettings(openai_base_url="http://x/v1", model="qwen3"), "qwen3", "qwen3 at http://x/v1"),
+        (ModelSettings(anthropic_api_key="a", model="claude-x"), "claude-x", "claude-x (Anthropic)"),
+        (
+            ModelSettings(anthropic_api_key="a", fallbacks=(ModelChoice("openai", "gpt", "b"),)),
+            "claude-sonnet-5-5",
+            "claude-sonnet-5-5 (Anthropic), 1 to fall back on",
+        ),
+    ],
+)
+async def test_the_settings_choose_the_model(settings: ModelSettings, name: str, told: str) -> None:
+    model = choose_model(settings)
+    assert model.name == name
+    assert describe(settings) == told
+    await model.aclose()
+
+
+def test_choosing_imports_no_library_of_a_provider() -> None:
+    code = (
+        "import sys; from microclaw.config import *; from microclaw.models.choose import choose_model; "
+        "spare = (ModelChoice('openai', 'x', 'y'),); "
+        "choose_model(ModelSettings(anthropic_api_key='a', fallbacks=spare), proxy='http://p:1'); "
+        "print([m for m in ('pydantic_ai', 'anthropic', 'openai', 'httpx2', 'hassil') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+async def test_a_task_has_its_own_model_and_the_same_fallbacks() -> None:
+    async with server((200, openai_reply("chat"))) as main, server((500, {}), (200, openai_reply("short"))) as small:
+        settings = ModelSettings(
+            openai_base_url=f"{main.url}/v1",
+            model="main",
+            tasks={"summary": ModelChoice("openai", "small", base_url=f"{small.url}/v1")},
+            fallbacks=(ModelChoice("openai", "spare", base_url=f"{small.url}/v1"),),
+        )
+        model = choose_model(settings)
+        hello = ModelRequest("", (UserText("tell me of love"),), ())
+        assert (await model.respond(hello)).text == "chat"
+        reply = await model.respond(ModelRequest("", (UserText("sum up"),), (), task="summary"))
+        assert (reply.text, reply.model) == ("short", "spare")
+        assert [b["model"] for b in small.bodies] == ["small", "spare"]
+        await model.aclose()
+
+
+async def test_a_model_named_twice_is_one_model_with_one_breaker() -> None:
+    async with server((401, {})) as only:
+        choice = ModelChoice("openai", "m", "k", f"{only.url}/v1")
+        settings = ModelSettings(
+            openai_base_url=choice.base_url, openai_api_key="k", model="m", tasks={"summary": choice}
+        )
+        model = choose_model(settings)
+        for task in ("chat", "summary"):
+            with pytest.raises(ModelError, match="key was refused"):
+                await model.respond(ModelRequest("", (UserText("tell me of love"),), (), task=task))
+        assert len(only.paths) == 1
+        await model.aclose()
+
+
+async def test_each_providers_model_is_metered_and_nothing_else() -> None:
+    metered: list[str] = []
+
+    class Meter(ScriptedModel):
+        def __init__(self, inner: Model) -> None:
+            super().__init__([say("metered")])
+            metered.append(inner.name)
+
+    settings = ModelSettings(anthropic_api_key="a", fallbacks=(ModelChoice("openai", "gpt", "b"),))
+    model = choose_model(settings, meter=Meter)
+    assert metered == ["claude-sonnet-5-5", "gpt"]
+    assert (await model.respond(ModelRequest("", (UserText("tell me of love"),), ()))).text == "metered"
+    await model.aclose()
+
+
+async def test_a_sure_sentence_asks_no_server(scene: Scene) -> None:
+    async with server() as s:
+        model = choose_model(ModelSettings(openai_base_url=f"{s.url}/v1", model="m"))
+        reply = await model.respond(asked(UserText("set pin 4 on"), scene=scene))
+        assert (reply.calls[0].name, reply.model) == ("gpio-set", "offline")
+        assert s.paths == []
+        await model.aclose()
+
+
+async def test_offline_first_can_be_switched_off(scene: Scene) -> None:
+    async with server((200, Events(openai_stream("hello")))) as s:
+        model = choose_model(ModelSettings(openai_base_url=f"{s.url}/v1", model="m", offline_first=False))
+        seen: list[str] = []
+        assert (await model.respond(asked(UserText("set pin 4 on"), scene=scene), seen.append)).text == "hello"
+        assert seen == ["hello"]
+        await model.aclose()
+
+
+SURE = [
+    "set pin 4 on",
+    "turn off pin 4",
+    "blink the led every second",
+    "what is the temperature?",
+    "list devices",
+    "which pins are free",
+    "undo that",
+    "stop blink",
+    "is the blinker still running?",
+    "what is running",
+]
+UNSURE = [
+    "turn on the garden light",  # which pin? it would ask back
+    "set pin 99 high",
+    "do not blink the led",
+    "who won the football match yesterday",
+    "what can you do",
+    "thanks",
+    "stop the music",  # no program of that name
+    "erase the flash",
+    "restart the board",
+    "",
+    "x" * 5000,
+]
+
+
+@pytest.mark.parametrize("text", SURE)
+def test_whole_sentences_that_act_or_ask_are_sure(text: str, busy: Scene) -> None:
+    assert OfflineModel().is_sure(asked(UserText(text), scene=busy))
+
+
+@pytest.mark.parametrize("text", UNSURE)
+def test_what_the_templates_would_not_do_is_not_sure(text: str, busy: Scene) -> None:
+    assert not OfflineModel().is_sure(asked(UserText(text), scene=busy))
+
+
+@pytest.mark.parametrize("task", ["summary", "subagent", "heartbeat"])
+def test_only_chats_are_answered_offline(task: ModelTask, scene: Scene) -> None:
+    assert not OfflineModel().is_sure(asked(UserText("set pin 4 on"), scene=scene, task=task))
+
+
+def test_a_message_with_a_picture_is_for_a_model(scene: Scene) -> None:
+    picture = UserText("set pin 4 on", (Image("image/png", b"x"),))
+    assert not OfflineModel().is_sure(asked(picture, scene=scene))
+
+
+def test_an_answer_to_a_models_question_is_for_the_model(scene: Scene) -> None:
+    before = (UserText("switch the relay"), AssistantReply("Shall I do it now?"))
+    assert not OfflineModel().is_sure(asked(*before, UserText("set pin 4 on"), scene=scene))
+    assert OfflineModel().is_sure(
+        asked(UserText("hi"), AssistantReply("Hello."), UserText("set pin 4 on"), scene=scene)
+    )
+
+
+def test_a_sentence_that_refers_to_what_was_said_is_for_the_model(scene: Scene) -> None:
+    before = (UserText("what is in the oven"), AssistantReply("A cake."))
+    assert not OfflineModel().is_sure(asked(*before, UserText("is it hot"), scene=scene))
+    assert OfflineModel().is_sure(asked(UserText("is it hot"), scene=scene))
+
+
+def test_a_pin_alone_that_completes_a_sentence_is_for_the_model(scene: Scene) -> None:
+    before = (UserText("turn on the garden light"), AssistantReply("Which pin is it on."))
+    assert not OfflineModel().is_sure(asked(*before, UserText("pin 4"), scene=scene))
+
+
+def test_yes_to_the_templates_own_question_is_sure(busy: Scene) -> None:
+    before = (UserText("stop everything"), AssistantReply("That removes blink from virtual-1. Say yes to do it."))
+    assert OfflineModel().is_sure(asked(*before, UserText("yes"), scene=busy))
+    assert not OfflineModel().is_sure(asked(UserText("yes"), scene=busy))
+
+
+def tool_use(call_id: str) -> tuple[Message, ...]:
+    call = ToolCall(call_id, "gpio-set", '{"pin": 4, "level": 1}')
+    return (AssistantReply("", (call,)), ToolReturn(call_id, "gpio-set", '{"device": "virtual-1", "pin": 4}'))
+
+
+async def test_a_turn_that_began_offline_ends_there(scene: Scene) -> None:
+    model = OfflineFirst(OfflineModel(), ScriptedModel([]))
+    first = await model.respond(asked(UserText("set pin 4 on"), scene=scene))
+    more = (AssistantReply("", first.calls), ToolReturn(first.calls[0].call_id, "gpio-set", '{"device": "virtual-1"}'))
+    last = await model.respond(asked(UserText("set pin 4 on"), *more, scene=scene))
+    assert last.text.startswith("Pin 4 of virtual-1 is on")
+    assert last.model == "offline"
+
+
+async def test_a_turn_that_a_model_began_ends_with_it(scene: Scene) -> None:
+    scripted = ScriptedModel([say("done")])
+    model = OfflineFirst(OfflineModel(), scripted)
+    reply = await model.respond(asked(UserText("set pin 4 on"), *tool_use("toolu_1"), scene=scene))
+    assert (reply.text, reply.model) == ("done", "scripted")
+
+
+def test_a_message_that_steers_a_running_turn_is_for_the_model(scene: Scene) -> None:
+    steered = (UserText("blink the led"), *tool_use("toolu_1"), UserText("set pin 4 on"))
+    assert not OfflineModel().is_sure(asked(*steered, scene=scene))
+
+
+async def test_the_router_names_who_answered_and_closes_each_model_once() -> None:
+    closed: list[str] = []
+
+    class Closing(ScriptedModel):
+        def __init__(self, name: str, *replies: ModelReply) -> None:
+            super().__init__(replies)
+            self.name = name
+
+        async def aclose(self) -> None:
+            closed.append(self.name)
+
+        async def respond(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
+            return await super().respond(request, on_text)
+
+    small = Closing("small", say("short"))
+    router = TaskRouter(Closing("main", say("hi")), {"summary": small, "heartbeat": small})
+    assert (await router.respond(ModelRequest("", (), ()))).model == "main"
+    assert (await router.respond(ModelRequest("", (), (), task="summary"))).model == "small"
+    assert router.name == "main"
+    await router.aclose()
+    assert closed == ["main", "small"]
