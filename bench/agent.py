@@ -103,7 +103,8 @@ _USAGE = {"prompt_tokens": 900, "completion_tokens": 20, "total_tokens": 920}
 def _chunks(model: str, *, asked: bool) -> bytes:
     """The answer as an event stream: its words one by one, or the call."""
     deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]
-    deltas += [{"tool_calls": [{"index": 0, **_CALL}]}] if asked else [{"content": w} for w in ("It is ", "22.5 ", "C.")]
+    words = [{"content": word} for word in ("It is ", "22.5 ", "degrees.")]
+    deltas += [{"tool_calls": [{"index": 0, **_CALL}]}] if asked else words
     choices = [[{"index": 0, "delta": delta, "finish_reason": None}] for delta in deltas]
     choices.append([{"index": 0, "delta": {}, "finish_reason": "tool_calls" if asked else "stop"}])
     head = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": model}

@@ -45,7 +45,7 @@ async def test_a_model_sees_the_diagnostics_mends_its_program_and_the_board_coun
         settings = load_settings(environ, home=tmp_path / "home", http_port=None)
         async with VirtualBoardProcess() as board, running_host(settings) as host:
             await host.devices.add("virtual-1", "virtual", board.ready.faces)
-            events = await asyncio.to_thread(say, settings.control_socket, "write a program that blinks the led ten times a second")
+            events = await asyncio.to_thread(say, settings.control_socket, "write a program that blinks the led fast")
             tries = (await asyncio.to_thread(HostClient(settings.control_socket).get, "/v1/tries"))["tries"]
     steps = [e for e in events if isinstance(e, Step)]
     failed = [s for s in steps if s.state == "failed"]
