@@ -1,0 +1,108 @@
+"""What a channel needs of the rest of the host, as narrow Protocols. Declarations only."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Protocol
+
+from microclaw.agent.events import TurnEvent
+from microclaw.bus.events import Inbound
+from microclaw.policy.approval import Listener, Pending
+
+
+class Accepted(Protocol):
+    """A message that is committed. Who stops reading `events` leaves the answer to `Mail.outgoing`."""
+
+    @property
+    def duplicate(self) -> bool: ...
+
+    @property
+    def events(self) -> AsyncIterator[TurnEvent]: ...
+
+
+class Outbound(Protocol):
+    """A text that waits to be delivered: an answer nobody listened to, or a push."""
+
+    @property
+    def outbound_id(self) -> int: ...
+
+    @property
+    def chat_id(self) -> str: ...
+
+    @property
+    def text(self) -> str: ...
+
+
+class Mail(Protocol):
+    """The journaled way of messages in and out (agent.mail)."""
+
+    async def accept(self, inbound: Inbound) -> Accepted:
+        """Committed when it returns. Overloaded when the chat's queue is full; the same key comes in once."""
+        ...
+
+    async def delivered(self, outbound_id: int) -> None: ...
+
+    def outgoing(self, channel: str) -> AsyncIterator[Outbound]:
+        """Endless, oldest first."""
+        ...
+
+    def cancel(self, channel: str, chat_id: str) -> bool:
+        """Stop the chat's running turn; False when none runs."""
+        ...
+
+
+class Person(Protocol):
+    @property
+    def person_id(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def role(self) -> str: ...
+
+
+class People(Protocol):
+    """Who may come in (policy.people)."""
+
+    async def find(self, channel: str, external_id: str) -> Person | None: ...
+
+    def owners(self) -> Sequence[Person]: ...
+
+    def addresses(self, person_id: str) -> Sequence[tuple[str, str]]:
+        """(channel, external id) of somebody."""
+        ...
+
+    async def ask_pairing(self, channel: str, external_id: str, display_name: str) -> str:
+        """A code that the owner admits this person with; Overloaded when too many wait."""
+        ...
+
+
+class TokenOwner(Protocol):
+    """A bearer token that was found, and whose it is (policy.tokens)."""
+
+    @property
+    def token_id(self) -> str: ...
+
+    @property
+    def person(self) -> Person: ...
+
+
+class Tokens(Protocol):
+    async def who(self, secret: str) -> TokenOwner | None: ...
+
+
+class Approvals(Protocol):
+    """Acts that wait for a yes or a no (policy.approval)."""
+
+    def listen(self, listener: Listener) -> Callable[[], None]: ...
+
+    def pending(self) -> tuple[Pending, ...]: ...
+
+    def may_decide(self, pending: Pending, by: str) -> bool:
+        """Whether a yes of this person would count."""
+        ...
+
+    def decide(self, approval_id: str, *, approved: bool, by: str) -> Pending:
+        """PermissionRefused for who may not, UnknownName for what was decided already."""
+        ...

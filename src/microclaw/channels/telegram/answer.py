@@ -1,0 +1,72 @@
+"""Answers, steps and questions as Markdown for a chat: pin tracks as code, what to do next below. Sends nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Final
+
+from microclaw.agent.events import Answer
+from microclaw.bus.events import Edge, Evidence, Step
+from microclaw.channels.pin_track import draw_track, rhythm
+from microclaw.channels.text import clean_line, duration
+from microclaw.policy.approval import Pending
+
+TRACK_CELLS: Final = 28  # a telephone shows about 34 letters of code in a row
+MAX_DETAIL_CHARS: Final = 3000
+_MARKS: Final = {"running": "…", "done": "✓", "failed": "✗"}
+_SIDE_NOTE: Final = "   "  # bus.events.Step
+
+
+def answer_markdown(answer: Answer) -> str:
+    parts = [answer.text.strip()]
+    for evidence in answer.evidence:
+        parts += _evidence(evidence, answer.text)
+    if answer.next_step:
+        parts.append(f"next: `{clean_line(answer.next_step)}`" if "`" not in answer.next_step else answer.next_step)
+    return "\n\n".join(part for part in parts if part)
+
+
+def step_line(step: Step) -> str:
+    """One line: stage, how it stands, what happened; the stage first, so that a step that ended takes its own place."""
+    what = clean_line(step.text.partition(_SIDE_NOTE)[0])[:100]
+    took = "" if step.took_ms is None or step.state == "running" else f" ({duration(step.took_ms)})"
+    return f"{step.stage} {_MARKS[step.state]} {what}{took}"
+
+
+def question_markdown(pending: Pending) -> str:
+    """What exactly would happen; cut where it would fill several messages."""
+    detail = "\n".join(pending.detail).replace("```", "'''")
+    if len(detail) > MAX_DETAIL_CHARS:
+        detail = f"{detail[:MAX_DETAIL_CHARS]}\n... ({len(detail) - MAX_DETAIL_CHARS} more characters)"
+    shown = f"\n```\n{detail}\n```" if detail.strip() else ""
+    return f"**Approve?** {clean_line(pending.action)[:500]}{shown}\nNo answer in {_wait(pending.expires_s)} is a no."
+
+
+def outcome_markdown(pending: Pending, outcome: str, by: str | None) -> str:
+    who = f" by {clean_line(by)[:64]}" if by else ""
+    return f"{clean_line(pending.action)[:500]}\n**{outcome.capitalize()}**{who}."
+
+
+def _wait(seconds: float) -> str:
+    return f"{seconds:g} s" if seconds < 120 else f"{seconds / 60:.3g} minutes"
+
+
+def _evidence(evidence: Evidence, said: str) -> list[str]:
+    tracks = [
+        _track(pin, tuple(edges))
+        for pin, edges in groupby(sorted(evidence.edges, key=lambda e: (e.pin, e.t_ms)), key=lambda e: e.pin)
+    ]
+    words = [] if evidence.text in said else [f"{evidence.kind}: {evidence.text}"]
+    return [*words, *(["```\n" + "\n".join(tracks) + "\n```"] if tracks else [])]
+
+
+def _track(pin: int, edges: Sequence[Edge]) -> str:
+    """The pin's level from its first edge to a gap after its last one, and how regular it is."""
+    found = rhythm(edges)
+    if found is None:
+        return f"pin {pin}: one edge, to {edges[0].level}"
+    gap_ms = max(1.0, found.gap_s * 1000)
+    start_ms, end_ms = edges[0].t_ms - gap_ms / 2, edges[-1].t_ms + gap_ms / 2
+    drawn = draw_track(edges, start_ms=start_ms, end_ms=end_ms, level=1 - edges[0].level, cells=TRACK_CELLS)
+    return f"pin {pin} {drawn}\n{found.edges} edges, one every {duration(gap_ms)}"

@@ -1,0 +1,146 @@
+"""The Bot API over HTTP: calls, downloads and their errors. The token is in every URL, so no URL leaves this file."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from microclaw.config import TelegramSettings
+from microclaw.errors import MicroclawError
+
+if TYPE_CHECKING:
+    import httpx2
+
+CONNECT_S: Final = 10.0
+ANSWER_S: Final = 20.0  # beyond what a long poll waits
+MAX_ANSWER_BYTES: Final = 8 << 20
+MAX_RETRY_AFTER_S: Final = 300.0
+_CHATTY: Final = ("httpx2", "httpcore2.connection", "httpcore2.http11", "httpcore2.proxy")  # they log requests
+
+
+class TelegramError(MicroclawError):
+    """Telegram refused a call. `status` is its error_code; `migrated_to` a group's new chat id."""
+
+    code = "telegram_error"
+
+    def __init__(
+        self, method: str, status: int, description: str, *, retry_after_s: float = 0.0, migrated_to: int | None = None
+    ) -> None:
+        super().__init__(f"{method}: {status} {description}")
+        self.status = status
+        self.description = description
+        self.retry_after_s = retry_after_s
+        self.migrated_to = migrated_to
+
+
+class TelegramUnreachable(MicroclawError):
+    """No answer, or one that is not Telegram's: the outcome of the call is unknown."""
+
+    code = "telegram_unreachable"
+
+
+class FileTooLarge(MicroclawError):
+    code = "file_too_large"
+
+
+class BotApi:
+    """One bot. `async with BotApi.opened(settings, proxy=...) as api`."""
+
+    def __init__(self, client: httpx2.AsyncClient, settings: TelegramSettings) -> None:
+        self._client = client
+        self._calls = f"{settings.base_url.rstrip('/')}/bot{settings.token}"
+        self._files = f"{settings.base_url.rstrip('/')}/file/bot{settings.token}"
+
+    @classmethod
+    @asynccontextmanager
+    async def opened(cls, settings: TelegramSettings, *, proxy: str | None = None) -> AsyncIterator[BotApi]:
+        """`proxy` is an http:// proxy, asked with CONNECT."""
+        import httpx2
+
+        silence = _TokenFilter(settings.token)
+        loggers = [logging.getLogger(name) for name in _CHATTY]
+        for logger in loggers:
+            logger.addFilter(silence)
+        limits = httpx2.Limits(max_connections=32, max_keepalive_connections=8)
+        timeout = httpx2.Timeout(ANSWER_S, connect=CONNECT_S)
+        try:
+            async with httpx2.AsyncClient(proxy=proxy, limits=limits, timeout=timeout) as client:
+                yield cls(client, settings)
+        finally:
+            for logger in loggers:
+                logger.removeFilter(silence)
+
+    async def call(self, method: str, *, wait_s: float = 0.0, **arguments: object) -> Any:
+        """The call's `result`. Arguments that are None are left out; `wait_s` is how long Telegram may hold it open.
+
+        Raises TelegramError when Telegram refuses, TelegramUnreachable when nobody can say what became of it.
+        """
+        import httpx2
+
+        body = {name: value for name, value in arguments.items() if value is not None}
+        timeout = httpx2.Timeout(ANSWER_S, connect=CONNECT_S, read=ANSWER_S + wait_s)
+        status, answer = await self._fetch("POST", f"{self._calls}/{method}", MAX_ANSWER_BYTES, body, timeout, method)
+        try:
+            document = json.loads(answer)
+            if document["ok"] is True:
+                return document["result"]
+            raise _refusal(method, document)
+        except (ValueError, KeyError, TypeError, RecursionError):
+            raise TelegramUnreachable(f"{method}: an answer with status {status} that is not the Bot API's") from None
+
+    async def download(self, file_path: str, limit_bytes: int) -> bytes:
+        """A file that getFile named; FileTooLarge as soon as it has more bytes than `limit_bytes`."""
+        import httpx2
+
+        timeout = httpx2.Timeout(ANSWER_S, connect=CONNECT_S)
+        url = f"{self._files}/{file_path.lstrip('/')}"
+        status, body = await self._fetch("GET", url, limit_bytes, None, timeout, "download")
+        if status != 200:
+            raise TelegramError("download", status, "the file is not there")
+        return body
+
+    async def _fetch(
+        self, verb: str, url: str, limit_bytes: int, body: object, patience: httpx2.Timeout, what: str
+    ) -> tuple[int, bytes]:
+        import httpx2
+
+        try:
+            async with self._client.stream(
+                verb, url, json=body, timeout=patience, headers={"Accept-Encoding": "identity"}
+            ) as response:
+                answer = bytearray()
+                async for chunk in response.aiter_raw():
+                    answer += chunk
+                    if len(answer) > limit_bytes:
+                        raise FileTooLarge(f"{what}: more than {limit_bytes:,} bytes came")
+                return response.status_code, bytes(answer)
+        except (httpx2.HTTPError, httpx2.InvalidURL) as exc:
+            # `from None`: the library's error holds the request and with it the token
+            raise TelegramUnreachable(f"{what}: {type(exc).__name__}") from None
+
+
+def _refusal(method: str, document: dict[str, Any]) -> TelegramError:
+    status, description = int(document["error_code"]), str(document.get("description", ""))[:300]
+    parameters = document.get("parameters") or {}
+    after = parameters.get("retry_after", 0)
+    return TelegramError(
+        method,
+        status,
+        description,
+        retry_after_s=min(MAX_RETRY_AFTER_S, max(0.0, float(after))),
+        migrated_to=parameters.get("migrate_to_chat_id"),
+    )
+
+
+class _TokenFilter(logging.Filter):
+    """Drops what an HTTP library logs of a request with the token in its URL."""
+
+    def __init__(self, token: str) -> None:
+        super().__init__()
+        self._token = token
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return self._token not in record.getMessage()

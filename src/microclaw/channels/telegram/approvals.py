@@ -1,0 +1,133 @@
+"""Acts that wait for a yes or a no, as messages with buttons, edited to their outcome. Decides nothing itself."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+from typing import Final
+
+from microclaw.channels.ports import Approvals, People, Person
+from microclaw.channels.telegram.answer import outcome_markdown, question_markdown
+from microclaw.channels.telegram.api import TelegramError
+from microclaw.channels.telegram.places import CHANNEL, chat_number
+from microclaw.channels.telegram.sender import ChatGone, Sender
+from microclaw.channels.telegram.updates import ButtonPress
+from microclaw.errors import PermissionRefused, UnknownName
+from microclaw.policy.approval import Pending, Settled
+
+_log = logging.getLogger(__name__)
+
+MAX_ASKED: Final = 128  # questions on the screen; what comes beyond is decided elsewhere, or is a no
+MAX_OWNERS: Final = 8  # told of one question
+_YES, _NO = "yes:", "no:"
+
+
+class ApprovalDesk:
+    """Inside `async with`, questions of this channel's chats are shown there.
+
+    What the asker may not decide alone is shown to the owners, too, in their own chats.
+    """
+
+    def __init__(self, sender: Sender, approvals: Approvals, people: People) -> None:
+        self._sender = sender
+        self._approvals = approvals
+        self._people = people
+        self._asked: dict[str, _Asked] = {}
+        self._tasks = asyncio.TaskGroup()
+        self._running: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> ApprovalDesk:
+        await self._tasks.__aenter__()
+        self._stop_listening = self._approvals.listen(self._hear)
+        for pending in self._approvals.pending():
+            self._hear(pending)
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        self._stop_listening()
+        for task in tuple(self._running):
+            task.cancel()
+        await self._tasks.__aexit__(None, None, None)
+
+    def decide(self, press: ButtonPress, person: Person) -> str | None:
+        """What to tell who pressed; None for a button that is not of this desk."""
+        verdict, _, approval_id = press.data.partition(":")
+        if f"{verdict}:" not in (_YES, _NO):
+            return None
+        asked = self._asked.get(approval_id)
+        if asked is None:
+            return "This was decided already, or its time is over."
+        if press.chat_id not in asked.chats:
+            return "This is not decided in this chat."
+        approved = f"{verdict}:" == _YES
+        try:
+            self._approvals.decide(approval_id, approved=approved, by=person.person_id)
+        except UnknownName:
+            return "This was decided already."
+        except PermissionRefused as exc:
+            return exc.message[:190]  # Bot API: at most 200 characters
+        return "Approved." if approved else "Declined."
+
+    def _hear(self, news: Pending | Settled) -> None:
+        if isinstance(news, Settled):
+            if (asked := self._asked.get(news.pending.approval_id)) is not None and not asked.settled.done():
+                asked.settled.set_result(news)
+            return
+        chats = self._chats(news)
+        if not chats:
+            return
+        if len(self._asked) >= MAX_ASKED:
+            _log.warning("telegram: %d questions wait already; one more is not shown", MAX_ASKED)
+            return
+        asked = _Asked(news, chats, asyncio.get_running_loop().create_future())
+        self._asked[news.approval_id] = asked
+        task = self._tasks.create_task(self._follow(asked), name=f"telegram: approval {news.approval_id}")
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    def _chats(self, pending: Pending) -> tuple[int, ...]:
+        chats: list[int] = []
+        if pending.channel == CHANNEL and (here := chat_number(pending.chat_id)) is not None:
+            chats.append(here)
+        if not self._approvals.may_decide(pending, pending.principal):
+            addresses = [
+                address for owner in self._people.owners() for address in self._people.addresses(owner.person_id)
+            ]
+            owners = [chat_number(external_id) for channel, external_id in addresses if channel == CHANNEL]
+            chats += [chat for chat in owners[:MAX_OWNERS] if chat is not None and chat not in chats]
+        return tuple(chats)
+
+    async def _follow(self, asked: _Asked) -> None:
+        """Show the question in each chat, and what became of it."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for chat_id in asked.chats:
+                    tasks.create_task(self._in_chat(asked, chat_id), name=f"telegram: approval in {chat_id}")
+        except Exception:
+            _log.exception("telegram: a question could not be shown")
+        finally:
+            self._asked.pop(asked.pending.approval_id, None)
+
+    async def _in_chat(self, asked: _Asked, chat_id: int) -> None:
+        approval_id = asked.pending.approval_id
+        buttons = (("Approve", f"{_YES}{approval_id}"), ("Decline", f"{_NO}{approval_id}"))
+        question = question_markdown(asked.pending)
+        try:
+            message_id = await self._sender.insist(lambda: self._sender.send(chat_id, question, buttons))
+            settled = await asyncio.shield(asked.settled)
+            text = outcome_markdown(settled.pending, settled.outcome, self._name(settled.by))
+            await self._sender.insist(lambda: self._sender.edit(chat_id, message_id, text))
+        except (ChatGone, TelegramError) as exc:
+            _log.info("telegram: a question could not be shown to its end: %s", exc.message)
+
+    def _name(self, person_id: str | None) -> str | None:
+        owners = {person.person_id: person.name for person in self._people.owners()}
+        return owners.get(person_id, person_id) if person_id is not None else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    pending: Pending
+    chats: tuple[int, ...]
+    settled: asyncio.Future[Settled] = field(repr=False)

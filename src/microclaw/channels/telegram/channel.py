@@ -1,0 +1,283 @@
+"""The Telegram channel: who is admitted, what becomes of their messages, and what waits to be delivered to them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, assert_never
+from weakref import WeakValueDictionary
+
+from microclaw.bus.events import Attachment, Inbound
+from microclaw.channels.ports import Accepted, Approvals, Mail, Outbound, People, Person
+from microclaw.channels.telegram.api import BotApi, FileTooLarge, TelegramError, TelegramUnreachable
+from microclaw.channels.telegram.approvals import ApprovalDesk
+from microclaw.channels.telegram.media import NotAPicture, fetch, largest
+from microclaw.channels.telegram.places import CHANNEL, chat_number
+from microclaw.channels.telegram.poller import Counts, Poller, WrongToken
+from microclaw.channels.telegram.reply import LiveReply
+from microclaw.channels.telegram.sender import Caller, ChatGone, Sender
+from microclaw.channels.telegram.strangers import Strangers
+from microclaw.channels.telegram.timing import Backoff, Timing
+from microclaw.channels.telegram.updates import Bot, ButtonPress, ChatMessage, Ignored, RemoteFile, Update, read_bot
+from microclaw.config import TelegramSettings
+from microclaw.errors import Overloaded, ProtocolError, StoreError
+
+_log = logging.getLogger(__name__)
+
+MAX_TURNS: Final = 256  # shown at once
+MAX_DELIVERIES: Final = 32  # side by side; what is undelivered beyond waits in the outbox
+
+HELP: Final = (
+    "Write what a board should do, in your own words: blink the LED every second, what is the temperature, "
+    "undo that.\n\n/cancel  stop what is running\n/whoami  who you are here\n/help  this"
+)
+_DEAF: Final = "I cannot listen to voice notes yet. Please write it."
+_BUSY: Final = "Too much is going on here at the moment. Please send it again in a minute."
+
+
+async def run_telegram(
+    settings: TelegramSettings,
+    *,
+    mail: Mail,
+    people: People,
+    approvals: Approvals,
+    proxy: str | None = None,
+    ears: bool = False,
+    steps: bool = True,
+    timing: Timing | None = None,
+) -> None:
+    """The channel until it is cancelled; it returns, after one line in the log, when the token is wrong."""
+    async with BotApi.opened(settings, proxy=proxy) as api:
+        await TelegramChannel(
+            api, mail=mail, people=people, approvals=approvals, ears=ears, steps=steps, timing=timing
+        ).run()
+
+
+class TelegramChannel:
+    """`ears`: whether voice notes reach the agent; `steps`: whether a turn's steps are shown while it works."""
+
+    def __init__(
+        self,
+        api: Caller,
+        *,
+        mail: Mail,
+        people: People,
+        approvals: Approvals,
+        ears: bool = False,
+        steps: bool = True,
+        timing: Timing | None = None,
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.counts = Counts()
+        self._api = api
+        self._mail = mail
+        self._people = people
+        self._ears = ears
+        self._steps = steps
+        self._timing = timing or Timing()
+        self._sender = Sender(api, self._timing)
+        self._desk = ApprovalDesk(self._sender, approvals, people)
+        self._strangers = Strangers(people, CHANNEL, self._timing, now_s)
+        self._tasks = asyncio.TaskGroup()
+        self._running: set[asyncio.Task[None]] = set()
+        self._bot_id = 0
+        self._deliveries = asyncio.Semaphore(MAX_DELIVERIES)
+        self._in_delivery: set[int] = set()
+        self._order: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def run(self) -> None:
+        """Until it is cancelled; returns when Telegram does not know the bot, which is said once."""
+        async with self._tasks, self._desk:
+            try:
+                me = await self._introduce()
+                self._bot_id = me.bot_id
+                self._start(self._deliver(), "telegram: deliver")
+                poller = Poller(self._api, me, self._take, self._timing, self.counts)
+                _log.info("telegram: listening as @%s", me.username)
+                await poller.run()
+            except WrongToken:
+                _log.warning("telegram is off: its token is refused (next: get one from @BotFather, then setup)")
+            finally:
+                for task in tuple(self._running):
+                    task.cancel()
+
+    async def _introduce(self) -> Bot:
+        """Ask who we are, until Telegram answers."""
+        backoff = Backoff(self._timing.backoff_s, self._timing.backoff_most_s)
+        said = False
+        while True:
+            after_s = 0.0
+            try:
+                return read_bot(await self._api.call("getMe"))
+            except TelegramError as exc:
+                if exc.status in (401, 404):
+                    raise WrongToken from exc
+                reason, after_s = exc.message, exc.retry_after_s
+            except (TelegramUnreachable, FileTooLarge, ProtocolError) as exc:
+                reason = exc.message
+            _log.log(logging.DEBUG if said else logging.WARNING, "telegram: %s; trying again", reason)
+            said = True
+            await backoff.wait(after_s)
+
+    def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = self._tasks.create_task(work, name=name)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    # What comes in
+
+    async def _take(self, update: Update) -> None:
+        """Returns when the update is safe: journaled, answered, or of no concern."""
+        match update:
+            case ChatMessage():
+                await self._message(update)
+            case ButtonPress():
+                await self._press(update)
+            case Ignored():
+                pass
+            case _:
+                assert_never(update)
+
+    async def _message(self, message: ChatMessage) -> None:
+        if not (message.is_private or message.addressed):
+            return
+        person = await self._people.find(CHANNEL, str(message.user_id))
+        if person is None:
+            if message.is_private and (greeting := await self._strangers.greeting(message)) is not None:
+                self._say(message.chat_id, greeting)
+        elif (said := self._without_a_turn(message, person)) is not None:
+            self._say(message.chat_id, said)
+        elif len(self._running) >= MAX_TURNS:
+            self._say(message.chat_id, _BUSY)
+        else:
+            await self._accept(message, person)
+
+    def _without_a_turn(self, message: ChatMessage, person: Person) -> str | None:
+        """The answer to commands and to what is not taken; None for a message to the agent."""
+        if message.refused is not None:
+            return f"I cannot read this ({message.refused}). I take text and pictures."
+        if message.voice is not None and not self._ears:
+            return _DEAF
+        word = message.text.split(maxsplit=1)[0].lower() if message.text.startswith("/") else ""
+        match word:
+            case "":
+                return None
+            case "/start":
+                return f"Hello {person.name}. {HELP}"
+            case "/help":
+                return HELP
+            case "/whoami":
+                return f"You are {person.name} ({person.role}), Telegram user `{message.user_id}`."
+            case "/cancel":
+                stopped = self._mail.cancel(CHANNEL, str(message.chat_id))
+                return "Stopped." if stopped else "Nothing is running."
+            case _:
+                return f"There is no command {word[:32]}.\n\n{HELP}"
+
+    async def _accept(self, message: ChatMessage, person: Person) -> None:
+        try:
+            attachments = await self._attachments(message)
+        except (FileTooLarge, NotAPicture, TelegramError, TelegramUnreachable) as exc:
+            _log.info("telegram: a file was not fetched: %s", exc.message)
+            self._say(message.chat_id, f"I could not fetch that file: {_reason(exc)}.")
+            return
+        inbound = Inbound(
+            channel=CHANNEL,
+            chat_id=str(message.chat_id),
+            text=message.text,
+            principal=person.person_id,
+            attachments=attachments,
+            key=f"{self._bot_id}:{message.update_id}",
+        )
+        try:
+            accepted = await self._mail.accept(inbound)
+        except Overloaded as exc:
+            self._say(message.chat_id, f"{exc.message}. Next: {exc.next_step or 'wait for the answers'}.")
+            return
+        if accepted.duplicate:
+            self.counts.duplicates += 1
+            return
+        self._start(self._follow(message.chat_id, accepted), f"telegram: turn in {message.chat_id}")
+
+    async def _attachments(self, message: ChatMessage) -> tuple[Attachment, ...]:
+        file: RemoteFile | None = message.voice
+        if message.photos:
+            file = largest(message.photos)
+            if file is None:
+                raise FileTooLarge("every size of that picture is too large")
+        return () if file is None else (await fetch(self._api, file),)
+
+    async def _press(self, press: ButtonPress) -> None:
+        person = await self._people.find(CHANNEL, str(press.user_id))
+        text = "You are not admitted here." if person is None else self._desk.decide(press, person)
+        self._start(self._answer_press(press, text), "telegram: button")
+
+    async def _answer_press(self, press: ButtonPress, text: str | None) -> None:
+        try:
+            await self._api.call("answerCallbackQuery", callback_query_id=press.query_id, text=text)
+        except (TelegramError, TelegramUnreachable) as exc:  # the message's own outcome says it, too
+            _log.debug("telegram: %s", exc.message)
+
+    # What goes out
+
+    async def _follow(self, chat_id: int, accepted: Accepted) -> None:
+        reply = LiveReply(self._sender, chat_id, self._timing, steps=self._steps)
+        try:
+            await reply.follow(accepted.events)
+        except (ChatGone, TelegramError) as exc:
+            _log.warning("telegram: an answer cannot be delivered: %s", exc.message)
+        except Exception:
+            _log.exception("telegram: an answer was not shown")
+            return
+        if reply.answer is not None and reply.answer.outbound_id is not None:
+            await self._delivered(reply.answer.outbound_id)
+
+    def _say(self, chat_id: int, text: str) -> None:
+        """Tell a chat something that is no answer of the agent; not at all when too much is under way."""
+        if len(self._running) < 2 * MAX_TURNS:
+            self._start(self._tell(chat_id, text), f"telegram: say to {chat_id}")
+
+    async def _tell(self, chat_id: int, text: str) -> None:
+        try:
+            await self._sender.send_all(chat_id, text)
+        except (ChatGone, TelegramError) as exc:
+            _log.info("telegram: %s", exc.message)
+
+    async def _deliver(self) -> None:
+        """Answers left over and pushes, as the outbox gives them."""
+        async for outbound in self._mail.outgoing(CHANNEL):
+            if outbound.outbound_id not in self._in_delivery:
+                await self._deliveries.acquire()
+                self._in_delivery.add(outbound.outbound_id)
+                self._start(self._deliver_one(outbound), f"telegram: deliver {outbound.outbound_id}")
+
+    async def _deliver_one(self, outbound: Outbound) -> None:
+        chat_id = chat_number(outbound.chat_id)
+        try:
+            if chat_id is None:
+                _log.warning("telegram: %r is no chat of Telegram: its message is dropped", outbound.chat_id[:40])
+            else:
+                async with self._order.setdefault(outbound.chat_id, asyncio.Lock()):
+                    await self._sender.send_all(chat_id, outbound.text)
+        except (ChatGone, TelegramError) as exc:
+            _log.warning("telegram: a message cannot be delivered and is dropped: %s", exc.message)
+        finally:
+            self._deliveries.release()
+        await self._delivered(outbound.outbound_id)
+        self._in_delivery.discard(outbound.outbound_id)
+
+    async def _delivered(self, outbound_id: int) -> None:
+        try:
+            await self._mail.delivered(outbound_id)
+        except StoreError as exc:
+            _log.warning("telegram: a delivery could not be noted, it may come twice: %s", exc.message)
+
+
+def _reason(exc: Exception) -> str:
+    match exc:
+        case FileTooLarge() | NotAPicture():
+            return exc.message
+        case _:
+            return "Telegram did not give it to me; please send it again"

@@ -1,0 +1,162 @@
+"""Long polling: asks for updates, hands each over, and acknowledges a batch when it is safe. Reads no message."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from microclaw.channels.telegram.api import FileTooLarge, TelegramError, TelegramUnreachable
+from microclaw.channels.telegram.sender import Caller
+from microclaw.channels.telegram.timing import Backoff, Timing
+from microclaw.channels.telegram.updates import ALLOWED_UPDATES, Bot, Ignored, Update, read_update, update_id_of
+from microclaw.errors import ProtocolError, StoreError
+
+_log = logging.getLogger(__name__)
+
+BATCH: Final = 100
+REMEMBERED: Final = 4 * BATCH  # updates that came and may come again
+SIDE_BY_SIDE: Final = 8  # chats of a batch; the messages of one are taken in their order
+
+
+class WrongToken(Exception):
+    """Telegram does not know this bot (any more)."""
+
+
+@dataclass(slots=True)
+class Counts:
+    """Since the start: what came, and what of it could not be read or was no message."""
+
+    updates: int = 0
+    duplicates: int = 0
+    malformed: int = 0
+    ignored: int = 0
+    failed: int = 0
+
+
+class Poller:
+    """`await Poller(...).run()` ends only with WrongToken."""
+
+    def __init__(
+        self, api: Caller, me: Bot, take: Callable[[Update], Awaitable[None]], timing: Timing, counts: Counts
+    ) -> None:
+        self.counts = counts
+        self._api = api
+        self._me = me
+        self._take = take
+        self._timing = timing
+        self._offset: int | None = None
+        self._done: deque[int] = deque(maxlen=REMEMBERED)
+        self._is_disturbed = False
+        self._side_by_side = asyncio.Semaphore(SIDE_BY_SIDE)
+
+    async def run(self) -> None:
+        backoff = Backoff(self._timing.backoff_s, self._timing.backoff_most_s)
+        while True:
+            try:
+                batch = await self._poll()
+                safe = await self._take_all(batch)
+            except TelegramError as exc:
+                await self._refused(exc, backoff)
+                continue
+            except (TelegramUnreachable, FileTooLarge) as exc:
+                self._disturbed("telegram: %s; trying again", exc.message)
+                await backoff.wait()
+                continue
+            if not safe:
+                await backoff.wait()
+                continue
+            backoff.reset()
+            if self._is_disturbed:
+                self._is_disturbed = False
+                _log.info("telegram: messages come again")
+
+    async def _poll(self) -> list[Any]:
+        batch = await self._api.call(
+            "getUpdates",
+            wait_s=self._timing.poll_s,
+            offset=self._offset,
+            limit=BATCH,
+            timeout=int(self._timing.poll_s),
+            allowed_updates=ALLOWED_UPDATES,
+        )
+        if not isinstance(batch, list):
+            raise TelegramUnreachable("getUpdates: the answer is no list")
+        return batch
+
+    async def _take_all(self, batch: list[Any]) -> bool:
+        """Take a batch in, chat by chat; acknowledge it when all of it is safe, and say whether it was."""
+        chats: dict[object, list[Update]] = {}
+        newest, unnumbered = -1, 0
+        for value in batch:
+            update_id = update_id_of(value)
+            if update_id is None:
+                self.counts.malformed += 1
+                unnumbered += 1
+                continue
+            newest = max(newest, update_id)
+            if (update := self._read(update_id, value)) is not None:
+                chats.setdefault(getattr(update, "chat_id", None), []).append(update)
+        async with asyncio.TaskGroup() as tasks:
+            taking = [tasks.create_task(self._take_chat(updates)) for updates in chats.values()]
+        if not all(task.result() for task in taking):
+            return False  # not acknowledged: Telegram sends it again
+        if newest >= 0:
+            self._offset = newest + 1
+        return unnumbered == 0
+
+    def _read(self, update_id: int, value: dict[str, Any]) -> Update | None:
+        """None for what needs no work: it is malformed, was done already, or is of no kind of ours."""
+        self.counts.updates += 1
+        if update_id in self._done:
+            self.counts.duplicates += 1
+            return None
+        try:
+            update = read_update(value, self._me)
+        except ProtocolError as exc:
+            self.counts.malformed += 1
+            self._done.append(update_id)
+            _log.warning("telegram: update %d is skipped: %s", update_id, exc.message)
+            return None
+        if isinstance(update, Ignored):
+            self.counts.ignored += 1
+            self._done.append(update_id)
+            return None
+        return update
+
+    async def _take_chat(self, updates: list[Update]) -> bool:
+        async with self._side_by_side:
+            for update in updates:
+                try:
+                    await self._take(update)
+                except StoreError as exc:
+                    self._disturbed("telegram: a message waits at Telegram: %s", exc.message)
+                    return False
+                except Exception:  # this update must not keep those behind it from coming
+                    self.counts.failed += 1
+                    _log.exception("telegram: update %d failed and is skipped", update.update_id)
+                self._done.append(update.update_id)
+            return True
+
+    async def _refused(self, exc: TelegramError, backoff: Backoff) -> None:
+        match exc.status:
+            case 401 | 404:
+                raise WrongToken from exc
+            case 409:
+                next_step = "stop the other one, or give this host a bot of its own"
+                if "webhook" in exc.description:
+                    next_step = "call deleteWebhook for this bot"
+                self._disturbed("telegram: another program reads this bot's messages (next: %s)", next_step)
+            case 429:
+                self._disturbed("telegram: %s; polling again when its wait is over", exc.message)
+            case _:
+                self._disturbed("telegram: %s; trying again", exc.message)
+        await backoff.wait(exc.retry_after_s)
+
+    def _disturbed(self, text: str, detail: str) -> None:
+        """Said once until messages come again, then only for who looks closely."""
+        _log.log(logging.DEBUG if self._is_disturbed else logging.WARNING, text, detail)
+        self._is_disturbed = True

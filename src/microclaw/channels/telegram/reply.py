@@ -1,0 +1,151 @@
+"""One turn as a chat sees it: typing, progress in a message that is edited, then the answer in its place."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Final
+
+from microclaw.agent.events import Answer, Delta, ToolRun, TurnEvent
+from microclaw.bus.events import Step
+from microclaw.channels.telegram.answer import answer_markdown, step_line
+from microclaw.channels.telegram.api import TelegramError, TelegramUnreachable
+from microclaw.channels.telegram.sender import ChatGone, Sender
+from microclaw.channels.telegram.split import LIMIT, split
+from microclaw.channels.telegram.timing import Timing
+
+_log = logging.getLogger(__name__)
+
+SHOWN_STEPS: Final = 8
+MAX_STREAMED_CHARS: Final = 16 * LIMIT  # what a model streams beyond comes with the answer
+
+
+class LiveReply:
+    """`await LiveReply(...).follow(events)` returns when Telegram has the answer; `answer` is None when none came.
+
+    Raises ChatGone, and TelegramError for a refusal that will not change.
+    """
+
+    def __init__(self, sender: Sender, chat_id: int, timing: Timing, *, steps: bool) -> None:
+        self.answer: Answer | None = None
+        self._sender = sender
+        self._chat_id = chat_id
+        self._timing = timing
+        self._pause_s = timing.pause_s if chat_id > 0 else timing.group_pause_s  # groups have negative ids
+        self._shows_steps = steps
+        self._steps: list[str] = []
+        self._streamed = ""
+        self._news = asyncio.Event()
+        self._over = asyncio.Event()
+        self._shown: list[tuple[int, str]] = []
+
+    async def follow(self, events: AsyncIterator[TurnEvent]) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._progress(), name=f"telegram: progress in {self._chat_id}")
+            try:
+                async for event in events:
+                    if isinstance(event, Answer):
+                        self.answer = event
+                        self._over.set()
+                    else:
+                        self._take(event)
+            finally:
+                self._over.set()
+        if self.answer is not None:
+            text = answer_markdown(self.answer)
+            await self._sender.insist(lambda: self._show(text))
+
+    def _take(self, event: TurnEvent) -> None:
+        match event:
+            case Delta(text) if len(self._streamed) < MAX_STREAMED_CHARS:
+                self._streamed += text
+            case ToolRun(state="started"):
+                self._streamed = ""  # what came before was a thought on the way, not the answer
+            case Step() if self._shows_steps:
+                self._note(event)
+            case _:
+                return  # approvals come to the chat by themselves (telegram.approvals)
+        self._news.set()
+
+    def _note(self, step: Step) -> None:
+        if self._steps and self._steps[-1].startswith(f"{step.stage} …"):
+            self._steps.pop()
+        self._steps.append(step_line(step))
+        del self._steps[:-SHOWN_STEPS]
+
+    # While it runs. Everything here may fail: the answer comes in any case.
+
+    async def _progress(self) -> None:
+        if await self._ends_within(0.0):
+            return
+        await self._sender.typing(self._chat_id)
+        if await self._ends_within(self._timing.first_s):
+            return
+        while not self._over.is_set():
+            if await self._has_news():
+                await self._show_progress()
+                await self._ends_within(self._pause_s)
+            elif not self._shown:
+                await self._sender.typing(self._chat_id)
+
+    async def _has_news(self) -> bool:
+        """Wait for something to show, not longer than "typing" lasts, nor than the turn."""
+        news = asyncio.ensure_future(self._news.wait())
+        over = asyncio.ensure_future(self._over.wait())
+        try:
+            await asyncio.wait((news, over), timeout=self._timing.typing_s, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            news.cancel()
+            over.cancel()
+        has_news = self._news.is_set() and not self._over.is_set()
+        self._news.clear()
+        return has_news
+
+    async def _ends_within(self, seconds: float) -> bool:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._over.wait()
+        return self._over.is_set()
+
+    async def _show_progress(self) -> None:
+        text = self._streamed.strip() or "\n".join(self._steps)
+        if not text:
+            return
+        try:
+            await self._show(text)
+        except TelegramError as exc:
+            _log.debug("telegram: %s", exc.message)
+            await self._ends_within(exc.retry_after_s)
+        except TelegramUnreachable as exc:
+            _log.debug("telegram: %s", exc.message)
+            await self._ends_within(self._timing.backoff_s)
+        except ChatGone:
+            await self._over.wait()  # the answer will say so
+
+    async def _show(self, text: str) -> None:
+        """Make the chat's messages be `text`: edit those that differ, send those that lack, take away the rest.
+
+        May be called again after a failure: it goes on where it stopped.
+        """
+        pieces = split(text) or ["(no words)"]
+        for index, piece in enumerate(pieces):
+            if index >= len(self._shown):
+                self._shown.append((await self._sender.send(self._chat_id, piece), piece))
+            elif self._shown[index][1] != piece:
+                await self._replace(index, piece)
+        while len(self._shown) > len(pieces):
+            with suppress(TelegramError):  # too old to be deleted: it stays
+                await self._sender.delete(self._chat_id, self._shown[-1][0])
+            self._shown.pop()
+
+    async def _replace(self, index: int, piece: str) -> None:
+        message_id = self._shown[index][0]
+        try:
+            await self._sender.edit(self._chat_id, message_id, piece)
+        except TelegramError as exc:
+            if exc.status != 400:
+                raise
+            message_id = await self._sender.send(self._chat_id, piece)  # the person deleted it meanwhile
+        self._shown[index] = (message_id, piece)
