@@ -61,6 +61,7 @@ class Approvals:
         self._roles = roles or OwnerAlone()
         self._new_id = new_id
         self._waiting: dict[str, tuple[Pending, asyncio.Future[str | None]]] = {}
+        self._until: dict[str, float] = {}  # on the loop's clock
         self._listeners: list[Listener] = []
 
     def listen(self, listener: Listener) -> Callable[[], None]:
@@ -70,6 +71,11 @@ class Approvals:
 
     def pending(self) -> tuple[Pending, ...]:
         return tuple(pending for pending, _ in self._waiting.values())
+
+    def seconds_left(self, pending: Pending) -> float:
+        """Until its time is over; 0 when it waits no more."""
+        until = self._until.get(pending.approval_id)
+        return 0.0 if until is None else max(0.0, until - asyncio.get_running_loop().time())
 
     async def ask(
         self, principal: str, action: str, detail: Iterable[str], *, channel: str, chat_id: str, risky: bool = False
@@ -82,6 +88,7 @@ class Approvals:
         )
         decision: asyncio.Future[str | None] = loop.create_future()
         self._waiting[pending.approval_id] = (pending, decision)
+        self._until[pending.approval_id] = loop.time() + self._timeout_s
         settled = Settled(pending, "expired", None)
         try:
             self._tell(pending)
@@ -97,6 +104,7 @@ class Approvals:
             raise PermissionRefused(f"declined by {exc.by}, so it was not done: {action}") from exc
         finally:
             self._waiting.pop(pending.approval_id, None)
+            self._until.pop(pending.approval_id, None)
             self._tell(settled)
 
     def decide(self, approval_id: str, *, approved: bool, by: str) -> Pending:

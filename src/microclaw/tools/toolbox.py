@@ -31,10 +31,14 @@ class Toolbox:
             self._tools[tool.name] = tool
         self._gate = gate
 
+    @property
+    def tools(self) -> tuple[Tool[Any], ...]:
+        return tuple(self._tools.values())
+
     @cached_property
     def specs(self) -> tuple[ToolSpec, ...]:
         """Every tool as a model sees it."""
-        return tuple(ToolSpec(t.name, t.description, _schema(t.parameters)) for t in self._tools.values())
+        return tuple(ToolSpec(t.name, t.description, schema_of(t.parameters)) for t in self._tools.values())
 
     def effect_of(self, name: str) -> Effect:
         """What a second run of this tool would do; READ for a name that is no tool (nothing runs)."""
@@ -92,6 +96,16 @@ class Toolbox:
         return tool
 
 
+def schema_of(parameters: type[Parameters]) -> str:
+    """A tool's arguments as a JSON schema document, without what a model has no use for."""
+    schema = parameters.model_json_schema(by_alias=True)
+    schema.pop("title", None)
+    schema.pop("description", None)
+    for field in schema.get("properties", {}).values():
+        field.pop("title", None)
+    return json.dumps(schema, separators=(",", ":"))
+
+
 def _read_arguments(tool: Tool[Any], arguments: str) -> Parameters:
     """Raises ToolRetry naming the fault and the right form."""
     if len(arguments) > MAX_ARGUMENT_BYTES:
@@ -118,12 +132,3 @@ def _right_form(tool: Tool[Any]) -> str:
         shown = field.alias or name
         fields.append(shown if field.is_required() else f"{shown} (optional)")
     return f"give one JSON object with: {', '.join(fields) or 'no fields'}"
-
-
-def _schema(parameters: type[Parameters]) -> str:
-    schema = parameters.model_json_schema(by_alias=True)
-    schema.pop("title", None)
-    schema.pop("description", None)
-    for field in schema.get("properties", {}).values():
-        field.pop("title", None)
-    return json.dumps(schema, separators=(",", ":"))
