@@ -70,10 +70,9 @@ class Delivery:
         self._tell(channel)
         return outbound_id
 
-    async def delivered(self, outbound_id: int) -> bool:
-        first = await self._outbox.delivered(outbound_id)
+    async def delivered(self, outbound_id: int) -> None:
+        await self._outbox.delivered(outbound_id)
         self._leases.pop(outbound_id, None)
-        return first
 
     def hand_out(self, channel: str, answer: Answer, streams: Sequence[TurnStream]) -> None:
         """Give an answer to those who listen; without any the channel is to ask for it."""

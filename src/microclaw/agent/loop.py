@@ -28,6 +28,11 @@ _log = logging.getLogger(__name__)
 HISTORY_CHARS: Final = 32 * 1024
 EFFECT_DAYS: Final = 30
 _DAY_S: Final = 86_400
+_UNHEARD: Final = Answer(
+    "I can read words and pictures; voice messages and files I cannot",
+    error_code="not_supported",
+    next_step="write it, or send a picture of it",
+)
 
 
 class Surroundings(Protocol):
@@ -126,9 +131,11 @@ class AgentLoop:
     async def turn(self, running: RunningTurn) -> Answer:
         """Answer one message (mail.Serve)."""
         received, inbound = running.received, running.received.inbound
-        scene = await self._surroundings.scene(inbound.device)
         rows, joined = await self._rows(received)
         history = await self._begin_conversation(received, joined)
+        if _said(inbound) == UserText(""):
+            return _UNHEARD
+        scene = await self._surroundings.scene(inbound.device)
         log = _Log(self.mail, received.message_id, len(rows))
         turn = Turn(
             model=self._model,
@@ -139,14 +146,14 @@ class AgentLoop:
             log=log,
             joining=lambda last: tuple(_joined(r) for r in running.take_joining(last=last)),
         )
-        log.when_joined = lambda message: self._keep(inbound, "user", message.text)
+        log.when_joined = lambda message: self._keep(inbound, "user", _shown(message.text))
         watch = _ApprovalWatch(self._approvals, running, turn)
         running.when_stopped(watch.stop)
         with watch:
             return await turn.run(
                 TurnRequest(
                     turn_id=_turn_id(received.message_id),
-                    said=UserText(inbound.text.strip(), _images(inbound)),
+                    said=_said(inbound),
                     principal=inbound.principal,
                     device=inbound.device,
                     system=self._surroundings.system(scene),
@@ -196,7 +203,7 @@ class AgentLoop:
         """The history before this message, which is added to what is kept, if a crash has not left it there."""
         inbound = received.inbound
         history = await self._sessions.load(inbound.channel, inbound.chat_id)
-        texts = [message.inbound.text.strip() for message in (received, *joined)]
+        texts = [_shown(_said(message.inbound).text) for message in (received, *joined)]
         there = 0
         if received.starts:
             while there < len(texts) and there < len(history) and history[-1 - there].role == "user":
@@ -277,7 +284,25 @@ def _turn_id(message_id: int) -> str:
 
 
 def _joined(received: Received) -> Joined:
-    return Joined(received.message_id, received.inbound.text.strip(), _images(received.inbound))
+    said = _said(received.inbound)
+    return Joined(received.message_id, said.text, said.images)
+
+
+def _said(inbound: Inbound) -> UserText:
+    """What the model is given of a message: its words, its pictures, and the names of what cannot be read."""
+    lines = [inbound.text.strip()] if inbound.text.strip() else []
+    if lines or _images(inbound):
+        lines += [
+            f"(attached: {a.name or a.kind}, {a.media_type}, {len(a.data):,} bytes; it cannot be read here)"
+            for a in inbound.attachments
+            if a.kind != "image"
+        ]
+    return UserText("\n".join(lines), _images(inbound))
+
+
+def _shown(text: str) -> str:
+    """A message as the conversation keeps it."""
+    return text or "(no words: a picture or a recording)"
 
 
 def _images(inbound: Inbound) -> tuple[Image, ...]:

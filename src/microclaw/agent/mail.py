@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from bisect import insort
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from operator import attrgetter
@@ -17,13 +17,14 @@ from typing import Final, Protocol, TypeAlias
 
 from microclaw.agent.delivery import Delivery, Outbound
 from microclaw.agent.events import Answer, TurnEvent
+from microclaw.agent.received import ChatQueue, Received, RunningTurn, Waiting, outbound_of, received_from, row_of
 from microclaw.agent.stream import TurnStream
-from microclaw.agent.turn_log import answer_from, answer_text
-from microclaw.bus.events import Attachment, Inbound
+from microclaw.agent.turn_log import answer_from
+from microclaw.bus.events import Inbound
 from microclaw.config import AgentSettings
 from microclaw.errors import EmptyMessage, MessageTooLong, MicroclawError, Overloaded, StoreError
-from microclaw.store.inbox import AttachmentRow, InboxRow, InboxTable, NewMessage
-from microclaw.store.outbox import NewOutbound, OutboxTable
+from microclaw.store.inbox import InboxTable
+from microclaw.store.outbox import OutboxTable
 
 __all__ = ["Accepted", "Mail", "MailLimits", "Outbound", "Received", "RunningTurn"]
 
@@ -61,56 +62,6 @@ class Accepted:
     events: AsyncIterator[TurnEvent]
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
-    """A message to answer; `starts` is how many turns were begun for it before: more than 0 after a crash."""
-
-    message_id: int
-    inbound: Inbound
-    received_ms: int
-    starts: int
-
-
-class RunningTurn:
-    """A turn's way to the outside: who listens, what joins it, and its end. One for each turn."""
-
-    def __init__(self, received: Received) -> None:
-        self.received = received
-        self.streams: list[TurnStream] = []
-        self.joining: list[tuple[Received, TurnStream]] = []
-        self._closed = False
-        self._stopped = False
-        self._when_stopped: Callable[[], None] | None = None
-
-    @property
-    def open(self) -> bool:
-        """Whether messages may still join."""
-        return not self._closed and not self._stopped
-
-    def put(self, event: TurnEvent) -> None:
-        for stream in self.streams:
-            stream.put(event)
-
-    def when_stopped(self, act: Callable[[], None]) -> None:
-        """Call `act` when somebody cancels; at once when somebody has."""
-        self._when_stopped = act
-        if self._stopped:
-            act()
-
-    def stop(self) -> None:
-        self._stopped = True
-        if self._when_stopped is not None:
-            self._when_stopped()
-
-    def take_joining(self, *, last: bool) -> tuple[Received, ...]:
-        """Messages that joined since; with none, and `last`, no other can join."""
-        taken = tuple(received for received, _ in self.joining)
-        self.streams += [stream for _, stream in self.joining]
-        self.joining.clear()
-        self._closed = self._closed or (last and not taken)
-        return taken
-
-
 class Serve(Protocol):
     """Answers one message (agent.loop); `answered` is told once the answer is on the disk, before the next turn."""
 
@@ -137,7 +88,7 @@ class Mail:
         self._inbox = inbox
         self._delivery = Delivery(outbox)
         self._outbox = outbox
-        self._chats: dict[Place, _Chat] = {}
+        self._chats: dict[Place, ChatQueue] = {}
         self._slots = asyncio.Semaphore(self.settings.parallel_turns)
         self._unanswered = 0
         self._answers = 0
@@ -151,14 +102,14 @@ class Mail:
             raise Overloaded("the host is stopping", next_step="microclaw up, then say it again")
         self._check(inbound)
         place = (inbound.channel, inbound.chat_id)
-        chat = self._chats.setdefault(place, _Chat())
+        chat = self._chats.setdefault(place, ChatQueue())
         chat.arriving += 1
         try:
             if (full := self._full(chat)) is not None:
                 if inbound.key is not None and await self._inbox.has(inbound.channel, inbound.key):
                     return Accepted(0, True, _nothing())
                 raise full
-            row, known = await self._inbox.add(_row_of(inbound))
+            row, known = await self._inbox.add(row_of(inbound))
         finally:
             chat.arriving -= 1
             self._forget_idle(place, chat)
@@ -168,9 +119,9 @@ class Mail:
         self._enqueue(place, Received(row.message_id, inbound, row.received_ms, row.starts), stream)
         return Accepted(row.message_id, False, self._delivery.following(stream))
 
-    async def delivered(self, outbound_id: int) -> bool:
-        """The channel has sent it; False when it was delivered before."""
-        return await self._delivery.delivered(outbound_id)
+    async def delivered(self, outbound_id: int) -> None:
+        """The channel has sent it."""
+        await self._delivery.delivered(outbound_id)
 
     def outgoing(self, channel: str) -> AsyncIterator[Outbound]:
         """Endless: answers that no listener delivered and pushes, oldest first; each again until it is delivered."""
@@ -239,7 +190,7 @@ class Mail:
 
     async def part_of(self, message_id: int) -> tuple[Received, ...]:
         """The messages that had joined this one's turn before a crash."""
-        return tuple(_received(row) for row in await self._inbox.joined(message_id))
+        return tuple(received_from(row) for row in await self._inbox.joined(message_id))
 
     async def log(self, message_id: int, position: int, body: str, *, joins: int | None = None) -> None:
         """Keep a row of the turn that answers this message; `joins` is another one that is part of it from here on."""
@@ -252,11 +203,11 @@ class Mail:
     @asynccontextmanager
     async def _serving(self, serve: Serve) -> AsyncIterator[None]:
         for row in await self._inbox.unanswered():
-            received = _received(row)
+            received = received_from(row)
             place = (received.inbound.channel, received.inbound.chat_id)
-            chat = self._chats.setdefault(place, _Chat())
+            chat = self._chats.setdefault(place, ChatQueue())
             chat.held = True
-            insort(chat.waiting, _Waiting(received, TurnStream(), left_over=True), key=_NUMBER)
+            insort(chat.waiting, Waiting(received, TurnStream(), left_over=True), key=_NUMBER)
             self._unanswered += 1
         async with asyncio.TaskGroup() as self._group:
             self._serve = serve
@@ -286,7 +237,7 @@ class Mail:
                 next_step="send fewer or smaller ones",
             )
 
-    def _full(self, chat: _Chat) -> Overloaded | None:
+    def _full(self, chat: ChatQueue) -> Overloaded | None:
         """Why the message that arrives finds no room, if it finds none."""
         waiting = len(chat.waiting) + chat.arriving + (len(chat.running.joining) if chat.running else 0)
         idle = chat.running is None and not chat.held
@@ -303,16 +254,16 @@ class Mail:
         return None
 
     def _enqueue(self, place: Place, received: Received, stream: TurnStream) -> None:
-        chat = self._chats.setdefault(place, _Chat())
+        chat = self._chats.setdefault(place, ChatQueue())
         self._unanswered += 1
         turn = chat.running
         if self.settings.second_message == "steer" and turn is not None and turn.open and not chat.waiting:
             turn.joining.append((received, stream))
             return
-        insort(chat.waiting, _Waiting(received, stream), key=_NUMBER)
+        insort(chat.waiting, Waiting(received, stream), key=_NUMBER)
         self._start(place, chat)
 
-    def _start(self, place: Place, chat: _Chat) -> None:
+    def _start(self, place: Place, chat: ChatQueue) -> None:
         if chat.worker or chat.held or not chat.waiting or self._serve is None or self._group is None:
             return
         chat.worker = True
@@ -320,9 +271,9 @@ class Mail:
         self._workers.add(worker)
         worker.add_done_callback(self._workers.discard)
 
-    async def _work(self, place: Place, chat: _Chat) -> None:
+    async def _work(self, place: Place, chat: ChatQueue) -> None:
         """Answer a chat's messages one after another; ends when none waits."""
-        waiting: _Waiting | None = None
+        waiting: Waiting | None = None
         try:
             while chat.waiting:
                 async with self._slots:
@@ -340,16 +291,16 @@ class Mail:
             chat.running = None
             self._forget_idle(place, chat)
 
-    async def _answer(self, chat: _Chat, turn: RunningTurn) -> None:
+    async def _answer(self, chat: ChatQueue, turn: RunningTurn) -> None:
         """Run the turn to its answer whatever goes wrong: the mail outlives every message."""
         received = turn.received
         answer = await self._ask(turn)
         for late, stream in turn.joining:  # the turn ended without them: they have turns of their own
-            insort(chat.waiting, _Waiting(late, stream), key=_NUMBER)
+            insort(chat.waiting, Waiting(late, stream), key=_NUMBER)
         turn.joining.clear()
         outbound_id: int | None = None
         try:
-            outbound_id = await self._inbox.answer(received.message_id, _outbound_of(received.inbound, answer))
+            outbound_id = await self._inbox.answer(received.message_id, outbound_of(received.inbound, answer))
         except StoreError as exc:  # what was done is done: the person must hear of it
             _log.warning("an answer could not be kept: %s", exc.message)
         self._unanswered -= len(turn.streams)
@@ -387,7 +338,7 @@ class Mail:
             _log.exception("a turn failed (%s/%s)", received.inbound.channel, received.inbound.chat_id)
             return Answer("something went wrong inside the host", error_code="internal", next_step="see the host's log")
 
-    def _tell_stopping(self, chat: _Chat) -> None:
+    def _tell_stopping(self, chat: ChatQueue) -> None:
         stopping = Answer(
             "the host is stopping; your message is kept and answered when it is back",
             error_code="cancelled",
@@ -399,7 +350,7 @@ class Mail:
         for stream in streams:
             stream.put(stopping)
 
-    def _forget_idle(self, place: Place, chat: _Chat) -> None:
+    def _forget_idle(self, place: Place, chat: ChatQueue) -> None:
         if not (chat.waiting or chat.worker or chat.arriving or chat.held) and self._chats.get(place) is chat:
             del self._chats[place]
 
@@ -413,64 +364,7 @@ class Mail:
             _log.warning("old messages could not be pruned: %s", exc.message)
 
 
-@dataclass(slots=True)
-class _Waiting:
-    received: Received
-    stream: TurnStream
-    left_over: bool = False
-    cancelled: bool = False
-
-    @property
-    def number(self) -> int:
-        return self.received.message_id
-
-
-class _Chat:
-    """`held`: what the last run left over waits for `resume`."""
-
-    def __init__(self) -> None:
-        self.waiting: list[_Waiting] = []
-        self.running: RunningTurn | None = None
-        self.arriving = 0
-        self.worker = False
-        self.held = False
-
-
 async def _nothing() -> AsyncIterator[TurnEvent]:
     none: tuple[TurnEvent, ...] = ()
     for event in none:
         yield event
-
-
-def _row_of(inbound: Inbound) -> NewMessage:
-    attachments = tuple(AttachmentRow(a.kind, a.media_type, a.name, a.data) for a in inbound.attachments)
-    return NewMessage(
-        inbound.channel,
-        inbound.chat_id,
-        inbound.key,
-        inbound.principal,
-        inbound.device,
-        inbound.text,
-        inbound.origin,
-        attachments,
-    )
-
-
-def _received(row: InboxRow) -> Received:
-    kept = row.message
-    attachments = tuple(Attachment(a.kind, a.media_type, a.data, a.name) for a in kept.attachments)  # type: ignore[arg-type]  # as it was stored
-    inbound = Inbound(
-        kept.channel,
-        kept.chat_id,
-        kept.text,
-        kept.principal,
-        kept.device,
-        attachments,
-        kept.key,
-        kept.origin,  # type: ignore[arg-type]  # as it was stored
-    )
-    return Received(row.message_id, inbound, row.received_ms, row.starts)
-
-
-def _outbound_of(inbound: Inbound, answer: Answer) -> NewOutbound:
-    return NewOutbound(inbound.channel, inbound.chat_id, "answer", inbound.principal, inbound.key, answer_text(answer))

@@ -174,7 +174,8 @@ class Turn:
         return reply
 
     def _on_text(self, text: str) -> None:
-        self._put(Delta(text))
+        if text:
+            self._put(Delta(text))
 
     async def _act(
         self, request: TurnRequest, progress: Progress, reply: ModelReply, *, resumed: bool

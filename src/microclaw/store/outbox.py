@@ -52,11 +52,10 @@ class OutboxTable:
         now_ms = self._now_ms()
         return await self._database.write(lambda connection: insert_outbound(connection, outbound, None, now_ms))
 
-    async def delivered(self, outbound_id: int) -> bool:
-        """False when it was delivered before, or never was."""
+    async def delivered(self, outbound_id: int) -> None:
         query = "UPDATE outbox SET delivered_ms = ? WHERE outbound_id = ? AND delivered_ms IS NULL"
         values = (self._now_ms(), outbound_id)
-        return await self._database.write(lambda connection: connection.execute(query, values).rowcount) > 0
+        await self._database.write(lambda connection: connection.execute(query, values))
 
     async def undelivered(self, channel: str, *, chat_id: str | None = None, limit: int = 64) -> tuple[OutboxRow, ...]:
         """Oldest first."""
