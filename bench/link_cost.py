@@ -16,7 +16,7 @@ from typing import Any
 
 import uvloop
 
-from bench.link_device import BareClient, DeviceClient, Messages, connect_device, connect_raw, websocket_frame
+from bench.link_device import WAIT_S, BareClient, DeviceClient, Messages, connect_device, connect_raw, websocket_frame
 from bench.processes import Running, running
 from bench.report import Metric, median, percentile
 from microclaw.wire.link.backoff import Backoff
@@ -26,6 +26,7 @@ from microclaw.wire.link.messages import Envelope, Ping
 
 FRAME = encode_frame(FrameType.AUDIO_IN, bytes(640))
 AT_ONCE = 16
+STORM_WAIT_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +129,13 @@ async def _round_trips(effort: Effort, device: Messages, raw: Messages, bare: Me
 
 async def _echo_times(client: Messages, frame: bytes, expected: int, count: int) -> list[float]:
     times = []
-    for _ in range(count):
-        began = time.perf_counter()
-        back = client.expect(expected)
-        client.transport.write(frame)
-        await back
-        times.append((time.perf_counter() - began) * 1e6)
+    async with asyncio.timeout(WAIT_S):
+        for _ in range(count):
+            began = time.perf_counter()
+            back = client.expect(expected)
+            client.transport.write(frame)
+            await back
+            times.append((time.perf_counter() - began) * 1e6)
     return times
 
 
@@ -176,7 +178,8 @@ async def _echoes(bench: Bench, clients: Sequence[Messages], frame: bytes, expec
             await back
 
     cpu_s, began = bench.host.cpu_s(), time.perf_counter()
-    await asyncio.gather(*(one(client) for client in clients))
+    async with asyncio.timeout(WAIT_S):
+        await asyncio.gather(*(one(client) for client in clients))
     done = each * len(clients)
     return done / (time.perf_counter() - began), (bench.host.cpu_s() - cpu_s) / done * 1e6
 
@@ -228,7 +231,7 @@ async def _storm(bench: Bench) -> list[Metric]:
             back_s.append(time.perf_counter() - began)
             return
 
-    async with asyncio.TaskGroup() as group:
+    async with asyncio.timeout(STORM_WAIT_S), asyncio.TaskGroup() as group:
         for number in range(count):
             group.create_task(come_back(number), name=f"device {number}")
     metrics = [

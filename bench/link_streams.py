@@ -23,7 +23,7 @@ LATE_S = 0.02
 GROWTH = 1.5
 TRIES = 2  # a neighbour's noise only ever adds delay: a number counts as too many when it was too many twice
 DISTURBED_SHARE = 0.03  # of the time, that other processes had the core of host or devices: a failure is no verdict
-DISTURBED_TRIES = 4
+DISTURBED_TRIES, DISTURBED_WAIT_S = 4, 1.0
 CROWDED_SHARE = 0.9  # of the devices' core: more of it and they, too, may be the limit
 
 
@@ -35,8 +35,8 @@ class Effort:
     most: int = 1_600
     step: int = 25
     calm_s: float = 0.2
-    warm_s: float = 0.5
-    lasts_s: float = 2.5
+    warm_s: float = 0.8
+    lasts_s: float = 2.2
 
 
 def measure(effort: Effort | None = None) -> list[Metric]:
@@ -86,9 +86,11 @@ class Search:
         effort, host = self._effort, self._host
         time.sleep(effort.calm_s)
         cpu_s, waited_s = host.cpu_s(), host.waited_s()
-        found = self._devices.converse(self._here[:count], warm_s=effort.warm_s, lasts_s=effort.lasts_s, late_s=LATE_S)
+        devices = self._here[:count]
+        found = self._devices.converse(devices, warm_s=effort.warm_s, lasts_s=effort.lasts_s, late_s=LATE_S)
         cpu_share = (host.cpu_s() - cpu_s) / found.lasted_s
         waited_share = (host.waited_s() - waited_s) / found.lasted_s
+        self._devices.end(devices)
         self._judge(found, cpu_share, waited_share)
         return True
 
@@ -100,6 +102,7 @@ class Search:
         lost = max(waited_share, found.waited_share)
         if lost > DISTURBED_SHARE and self._disturbed < DISTURBED_TRIES:
             self._disturbed += 1
+            time.sleep(DISTURBED_WAIT_S)
             return
         if lost > DISTURBED_SHARE:
             _say(f"{found.devices} devices were too many while others had {lost:.0%} of a core: it may be more")

@@ -19,6 +19,7 @@ PAYLOAD_BYTES: Final = 640
 STAMP: Final = struct.Struct("<d")  # in AUDIO_IN: when it was due on the device's clock; OVER after the last
 SAID: Final = struct.Struct("<ddddddd")  # in AUDIO_OUT: when it was due; of three heard frames when due and when heard
 OVER: Final = -1.0
+TICK_S: Final = 0.001  # a loop's timers are no finer: less would only spin
 MOST_UNTOLD: Final = 256
 _NOTHING: Final = (OVER, OVER)
 _PAD: Final = bytes(PAYLOAD_BYTES - SAID.size)
@@ -31,16 +32,17 @@ class Pacer:
         self._due: list[tuple[float, int, PacedStream]] = []
         self._has_some = asyncio.Event()
 
-    def begin(self, stream: PacedStream) -> None:
-        """Its first frame is due in 20 ms: not before the next of any other stream."""
-        heapq.heappush(self._due, (time.monotonic() + FRAME_S, id(stream), stream))
+    def begin(self, stream: PacedStream, heard_due_s: float) -> None:
+        """Half-way between two frames of the device, however late the first was heard: streams stay evenly apart."""
+        heapq.heappush(self._due, (heard_due_s + 1.5 * FRAME_S, id(stream), stream))
         self._has_some.set()
 
     async def run(self) -> None:
         due = self._due
         while True:
             await self._has_some.wait()
-            await asyncio.sleep(max(0.0, due[0][0] - time.monotonic()))
+            wait_s = due[0][0] - time.monotonic()
+            await asyncio.sleep(max(TICK_S, wait_s) if wait_s > 0 else 0)
             now_s = time.monotonic()
             while due and due[0][0] <= now_s:
                 due_s, number, stream = due[0]
@@ -72,7 +74,7 @@ class PacedStream:
         self._heard.append((due_s, time.monotonic()))
         if not self.is_paced:
             self.is_paced = True
-            self._pacer.begin(self)
+            self._pacer.begin(self, due_s)
 
     async def speak(self, due_s: float) -> None:
         await self._say(SAID.pack(due_s, *self._told(), *self._told(), *self._told()) + _PAD)

@@ -164,7 +164,8 @@ class Devices:
     def converse(self, devices: Sequence[Device], *, warm_s: float, lasts_s: float, late_s: float) -> Conversation:
         """Each says a frame every 20 ms, evenly apart from the others.
 
-        Broken off when so many came later than `late_s` that the 99th percentile of a direction is later, too.
+        Broken off when so many came later than `late_s` that the 99th percentile of a direction is later, too. The host
+        speaks on until `end`. ConnectionError when not one frame came.
         """
         gap_s = FRAME_S / len(devices)
         began_s = time.monotonic()
@@ -185,10 +186,20 @@ class Devices:
             is_broken = heard.late > 2 * expected * LATE_SHARE + 1
         lasted_s = time.monotonic() - began_s
         cpu_s, delayed_s = time.process_time() - cpu_s, waited_s(os.getpid()) - delayed_s
-        self._end(devices)
+        if not is_broken and not (heard.host_heard and heard.devices_heard):
+            raise ConnectionError(f"of {expected} frames each way none came: this is no question of how many devices")
         worst_s = math.inf if is_broken else max(_p99(heard.host_heard, expected), _p99(heard.devices_heard, expected))
         said_p99_s = percentile(heard.devices_said or [0.0], 99)
         return Conversation(len(devices), worst_s, said_p99_s, cpu_s / lasted_s, delayed_s / lasted_s, lasted_s)
+
+    def end(self, devices: Sequence[Device]) -> None:
+        """Say that it is over, and listen until the host is silent."""
+        for device in devices:
+            device.say(OVER)
+        give_up_s = time.monotonic() + PATIENCE_S
+        while self._listen(QUIET_S, None):
+            if time.monotonic() > give_up_s:
+                raise TimeoutError("the host speaks on though nobody listens")
 
     def close(self) -> None:
         self._poll.close()
@@ -200,15 +211,6 @@ class Devices:
         for file, _ in events:
             self._all[file].listen(heard)
         return bool(events)
-
-    def _end(self, devices: Sequence[Device]) -> None:
-        """Say that it is over, and listen until the host is silent."""
-        for device in devices:
-            device.say(OVER)
-        give_up_s = time.monotonic() + PATIENCE_S
-        while self._listen(QUIET_S, None):
-            if time.monotonic() > give_up_s:
-                raise TimeoutError("the host speaks on though nobody listens")
 
 
 def _p99(delays_s: Sequence[float], expected: int) -> float:

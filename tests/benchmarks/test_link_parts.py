@@ -25,7 +25,7 @@ COST = link_cost.Effort(
 )
 STREAMS = link_streams.Effort(first=2, most=2, step=1, warm_s=0.1, lasts_s=0.3)
 HOSTILE = link_hostile.Effort(devices=2, hostile=30, lasts_s=0.3, warm_s=0.1)
-LOSSY = link_lossy.Effort(losses=(0.0, 0.03), lasts_s=0.3, streams=1)
+LOSSY = link_lossy.Effort(losses=(0.03,), lasts_s=0.3, streams=1)
 
 
 @pytest.mark.parametrize(
@@ -41,16 +41,14 @@ def test_a_part_measures_numbers_under_names_of_their_own(measure: Callable[[], 
     _check(measure(), some)
 
 
-def test_lossy_part_measures_each_rate_of_loss() -> None:
+def test_lossy_part_carries_audio_over_a_network_of_its_own() -> None:
     lacks = missing()
     if lacks is not None:
         pytest.skip(lacks)
     metrics = link_lossy.measure(LOSSY)
     _check(metrics, "late frames at 3% loss, 30 ms RTT, link")
-    lost = {m.name: m.value for m in metrics if m.name.startswith("packets lost")}
-    assert lost["packets lost at 0% loss, 30 ms RTT"] == 0
-    late = {m.name: m.value for m in metrics if m.name.startswith("late frames at 0%")}
-    assert set(late.values()) == {0.0}
+    slowest = next(m.value for m in metrics if m.name == "slowest round trip at 3% loss, 30 ms RTT, link")
+    assert slowest >= 30
 
 
 def test_a_document_holds_value_unit_goal_and_whether_it_was_met() -> None:
