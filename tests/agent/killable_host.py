@@ -1,0 +1,155 @@
+"""A process to kill: an agent over a real store that stops at a named point, or answers what the last one left.
+
+`killable_host.py FOLDER EFFECT POINT`: it prints one JSON line when it is at POINT and waits there to be killed; POINT
+"resumed X" means X in the turn that the last one left. With POINT "none" it recovers, delivers what goes out, asks once
+more, and prints what it saw.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from microclaw.agent.events import Answer
+from microclaw.agent.loop import AgentLoop
+from microclaw.agent.mail import Mail
+from microclaw.bus.events import Evidence, Inbound
+from microclaw.models.protocol import ModelReply, ModelRequest, OnText, ToolReturn
+from microclaw.models.scene import Scene
+from microclaw.models.scripted import call, say
+from microclaw.policy.gate import Effect, Gate, Permission
+from microclaw.store.database import Database
+from microclaw.store.inbox import InboxTable
+from microclaw.store.journal import Journal
+from microclaw.store.outbox import OutboxTable
+from microclaw.store.sessions import SessionFiles, SessionMessage
+from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
+from microclaw.tools.toolbox import Toolbox
+
+FOLDER, EFFECT, POINT = Path(sys.argv[1]), Effect(sys.argv[2]), sys.argv[3].removeprefix("resumed ")
+RESUMED = sys.argv[3].startswith("resumed ")
+
+
+def tell(**values: Any) -> None:
+    print(json.dumps(values), flush=True)
+
+
+async def at(point: str) -> None:
+    if point == POINT:
+        tell(at=point)
+        await asyncio.get_running_loop().create_future()
+
+
+class Nothing(Parameters):
+    pass
+
+
+async def act(_: Nothing, __: ToolContext) -> ToolOutput:
+    await at("tool begun")
+    with (FOLDER / "world").open("a") as world:
+        world.write("acted\n")
+        world.flush()
+        os.fsync(world.fileno())
+    await at("tool acted")
+    return ToolOutput({"success": True}, (Evidence("counted", "the world says so"),))
+
+
+class Thinking:
+    """Calls the tool first, then says what came back; knows nothing but the request."""
+
+    name = "thinking"
+    asked = 0
+
+    async def warm_up(self) -> None:
+        pass
+
+    async def aclose(self) -> None:
+        pass
+
+    async def respond(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
+        self.asked += 1
+        returned = [m for m in request.messages if isinstance(m, ToolReturn)]
+        await at(f"model {len(returned) + 1}")
+        if "again" in str(request.messages[-1]):
+            return say(f"heard again after {len(request.messages) - 1}")
+        return say("it is done") if returned else call("act")
+
+
+class Surroundings:
+    async def scene(self, device: str | None) -> Scene:
+        await at("before the model")
+        return Scene()
+
+    def system(self, scene: Scene) -> str:
+        return "a test"
+
+    async def situation(self, scene: Scene, inbound: Inbound) -> str:
+        return ""
+
+
+class Conversations(SessionFiles):
+    async def append(self, channel: str, chat_id: str, messages: Sequence[SessionMessage]) -> None:
+        if messages[0].role == "assistant":
+            await at("keeping the answer")
+        await super().append(channel, chat_id, messages)
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+async def main() -> None:
+    model = Thinking()
+    async with Database.open(FOLDER / "microclaw.db") as database:
+        mail = Mail(inbox=InboxTable(database, now_ms), outbox=OutboxTable(database, now_ms))
+        agent = AgentLoop(
+            mail=mail,
+            model=model,
+            tools=Toolbox((Tool("act", "Act.", Nothing, Permission.ACT, EFFECT, act),), Gate()),
+            surroundings=Surroundings(),
+            sessions=Conversations(FOLDER / "sessions"),
+            journal=Journal(database, now_ms),
+        )
+        async with agent, asyncio.timeout(20):
+            if POINT == "none":
+                await look_back(agent, mail, model)
+            elif RESUMED:
+                await agent.recover()
+                await asyncio.get_running_loop().create_future()
+            else:
+                accepted = await mail.accept(Inbound("test", "c1", "do it", key="k1"))
+                async for event in accepted.events:
+                    if isinstance(event, Answer):
+                        await at("answered")
+
+
+async def look_back(agent: AgentLoop, mail: Mail, model: Thinking) -> None:
+    told = await agent.recover()
+    duplicate = await mail.accept(Inbound("test", "c1", "do it", key="k1"))
+    outbound = await anext(mail.outgoing("test"))
+    asked = model.asked
+    await mail.delivered(outbound.outbound_id)
+    async for event in agent.chat(Inbound("test", "c1", "again")):
+        if isinstance(event, Answer):
+            follow_up = event
+    left = await mail.undelivered("test", "c1")
+    tell(
+        text=outbound.text,
+        error=outbound.error_code,
+        key=outbound.key,
+        evidence=[e.text for e in outbound.evidence],
+        duplicate=duplicate.duplicate,
+        told=list(told),
+        asked=asked,
+        left=len(left),
+        follow_up=follow_up.text,
+    )
+
+
+asyncio.run(main())
