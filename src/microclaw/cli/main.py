@@ -15,12 +15,16 @@ from microclaw import __version__
 from microclaw.cli import (
     agent_commands,
     app_commands,
+    approval_commands,
     dev_commands,
     device_commands,
     discover_command,
     host_commands,
+    person_commands,
     program_commands,
     repl,
+    token_commands,
+    usage_commands,
     virtual_command,
 )
 from microclaw.cli.invocation import FAILED, INTERRUPTED, OK, USAGE, Invocation, hoist_globals
@@ -65,11 +69,15 @@ def _global_options(
 for _part in (
     host_commands,
     agent_commands,
+    approval_commands,
     device_commands,
     discover_command,
     repl,
     program_commands,
     app_commands,
+    person_commands,
+    token_commands,
+    usage_commands,
     virtual_command,
     dev_commands,
 ):
