@@ -24,7 +24,7 @@ IMAGE_TOKENS = 1500  # about what providers count for a photo
 
 @dataclass(frozen=True, slots=True)
 class UsageReport:
-    """Counters since a day, grouped; `today` is everybody's."""
+    """Counters since a day, grouped; `today` is what counts for the day's budget: everybody's, or one person's."""
 
     by: UsageGroup
     since: datetime.date
@@ -50,11 +50,13 @@ class Ledger:
             self._tidied = today
             await self._table.forget_before(self._days.ago(KEPT_DAYS).isoformat())
 
-    async def report(self, by: UsageGroup = "day", days: int = 30) -> UsageReport:
+    async def report(self, by: UsageGroup = "day", days: int = 30, *, person: str | None = None) -> UsageReport:
+        """The last `days` days, today among them; of everybody, or of one person."""
         since = self._days.ago(days)
-        groups = await self._table.report(by, since.isoformat())
-        everyone, _ = await self._table.of_day(self._days.today().isoformat(), "")
-        return UsageReport(by, since, groups, everyone, self._days.next_midnight())
+        groups = await self._table.report(by, since.isoformat(), person)
+        everyone, theirs = await self._table.of_day(self._days.today().isoformat(), person or "")
+        today = everyone if person is None else theirs
+        return UsageReport(by, since, groups, today, self._days.next_midnight())
 
 
 class Metered:

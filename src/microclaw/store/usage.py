@@ -47,6 +47,9 @@ class UsageCount:
     cached_tokens: int = 0
     cost_nano_usd: int = 0
 
+    def __add__(self, other: UsageCount) -> UsageCount:
+        return UsageCount(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
+
     @property
     def tokens(self) -> int:
         return self.input_tokens + self.output_tokens
@@ -70,9 +73,9 @@ class UsageTable:
         """The day's total, and what of it is this person's."""
         return await self._database.read(lambda connection: _of_day(connection, day, person))
 
-    async def report(self, by: UsageGroup, since: str) -> Sequence[tuple[str, UsageCount]]:
-        """Counters since a day, grouped; days in order, others by cost, then by tokens."""
-        return await self._database.read(lambda connection: _report(connection, by, since))
+    async def report(self, by: UsageGroup, since: str, person: str | None = None) -> Sequence[tuple[str, UsageCount]]:
+        """Counters since a day, of everybody or one person, grouped; days in order, others by cost, then by tokens."""
+        return await self._database.read(lambda connection: _report(connection, by, since, person))
 
     async def forget_before(self, day: str) -> None:
         await self._database.write(lambda connection: _forget(connection, day))
@@ -98,17 +101,20 @@ def _of_day(connection: sqlite3.Connection, day: str, person: str) -> tuple[Usag
     return UsageCount(*everyone), UsageCount(*theirs)
 
 
-def _report(connection: sqlite3.Connection, by: UsageGroup, since: str) -> Sequence[tuple[str, UsageCount]]:
+def _report(
+    connection: sqlite3.Connection, by: UsageGroup, since: str, person: str | None
+) -> Sequence[tuple[str, UsageCount]]:
     column = _COLUMNS[by]
     order = "1" if by == "day" else "sum(cost_nano_usd) DESC, sum(input_tokens + output_tokens) DESC, 1"
     rows = connection.execute(
-        f"SELECT {column}, {_SUMS} FROM usage WHERE day >= ? GROUP BY 1 ORDER BY {order}",  # noqa: S608  names of ours
-        (since,),
+        f"SELECT {column}, {_SUMS} FROM usage WHERE day >= ?1 AND (?2 IS NULL OR person = ?2) "  # noqa: S608  names of ours
+        f"GROUP BY 1 ORDER BY {order}",
+        (since, person),
     )
     groups = [(str(name), UsageCount(*counters)) for name, *counters in rows]
     if len(groups) <= MAX_GROUPS:
         return groups
-    others = UsageCount(*(sum(column) for column in zip(*(astuple(c) for _, c in groups[MAX_GROUPS:]), strict=True)))
+    others = sum((count for _, count in groups[MAX_GROUPS:]), start=UsageCount())
     return [*groups[:MAX_GROUPS], (f"{len(groups) - MAX_GROUPS} others", others)]
 
 

@@ -26,6 +26,7 @@ from microclaw.web.openai_api import openai_router
 from microclaw.web.parts import HostParts
 from microclaw.web.people_api import people_router, token_router
 from microclaw.web.tools_api import tools_router
+from microclaw.web.usage_api import usage_router
 
 
 def control_app(parts: HostParts) -> ASGIApp:
@@ -62,6 +63,7 @@ def _whole_api(parts: HostParts, title: str) -> FastAPI:
     app.include_router(approval_router(parts))
     app.include_router(people_router(parts))
     app.include_router(token_router(parts))
+    app.include_router(usage_router(parts))
     app.include_router(compile_router(parts.compile))
     app.include_router(metrics_router(parts.metrics))
     app.include_router(events_router(parts.live, parts.settings.limits.keepalive_s))

@@ -18,6 +18,7 @@ from microclaw.config import Settings
 from microclaw.devices.registry import Registry
 from microclaw.faces.link.plane import DevicePlane
 from microclaw.metrics import Metrics
+from microclaw.models.ledger import Ledger
 from microclaw.policy.approval import Approvals
 from microclaw.policy.gate import Gate
 from microclaw.policy.people import People
@@ -54,3 +55,4 @@ class HostParts:
     link: DevicePlane | None
     tries: Callable[[int], Awaitable[tuple[Try, ...]]]
     status: Callable[[], Awaitable[dict[str, Any]]]
+    usage: Ledger | None = None
