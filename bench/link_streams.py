@@ -23,7 +23,7 @@ LATE_S = 0.02
 GROWTH = 1.5
 TRIES = 2  # a neighbour's noise only ever adds delay: a number counts as too many when it was too many twice
 DISTURBED_SHARE = 0.03  # of the time, that other processes had the core of host or devices: a failure is no verdict
-DISTURBED_TRIES, DISTURBED_WAIT_S = 4, 1.0
+DISTURBED_TRIES, DISTURBED_WAIT_S = 6, 1.0  # in a whole search
 CROWDED_SHARE = 0.9  # of the devices' core: more of it and they, too, may be the limit
 
 
@@ -96,7 +96,7 @@ class Search:
 
     def _judge(self, found: Conversation, host_share: float, waited_share: float) -> None:
         if found.p99_s <= LATE_S:
-            self.carried, self._failed, self._disturbed = found.devices, 0, 0
+            self.carried, self._failed = found.devices, 0
             self._best = found, host_share
             return
         lost = max(waited_share, found.waited_share)
@@ -110,7 +110,7 @@ class Search:
             _say(f"{found.devices} devices took {found.cpu_share:.0%} of their own core: they may be the limit")
         self._failed += 1
         if self._failed >= TRIES:
-            self._too_many, self._failed, self._disturbed = found.devices, 0, 0
+            self._too_many, self._failed = found.devices, 0
 
     def metrics(self, named: str) -> list[Metric]:
         """Of the conversation with the most devices that were carried."""
