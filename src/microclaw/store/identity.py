@@ -104,6 +104,10 @@ class IdentityTable:
         """Make this the device's one credential; False when the pairing secret of that hash is gone meanwhile."""
         return await self._database.write(lambda connection: _grant_certificate(connection, row, secret))
 
+    async def add_certificate(self, row: CertificateRow) -> None:
+        """One more certificate, beside those in use until it is used itself; one that never was gives way."""
+        await self._database.write(lambda connection: _add_certificate(connection, row))
+
     async def put_pending(
         self, device_id: str, token_hash: bytes, at_ms: int, *, current: bytes, seen: bytes | None
     ) -> bool:
@@ -214,7 +218,12 @@ def _use_token(
 
 
 def _note_certificate(connection: sqlite3.Connection, serial: str, device_id: str, at_ms: int) -> None:
+    """Its first use ends the certificate that it was to follow."""
     connection.execute("UPDATE certificates SET used_ms = ? WHERE serial = ?", (at_ms, serial))
+    connection.execute(
+        "UPDATE certificates SET revoked_ms = ? WHERE device_id = ? AND serial != ? AND revoked_ms IS NULL",
+        (at_ms, device_id, serial),
+    )
     _spend_secrets(connection, device_id)
 
 
@@ -232,11 +241,20 @@ def _grant_certificate(connection: sqlite3.Connection, row: CertificateRow, secr
     if not _claim_secret(connection, secret, row.device_id, row.issued_ms):
         return False
     _supersede(connection, row.device_id, row.issued_ms)
+    _insert_certificate(connection, row)
+    return True
+
+
+def _add_certificate(connection: sqlite3.Connection, row: CertificateRow) -> None:
+    connection.execute("DELETE FROM certificates WHERE device_id = ? AND used_ms IS NULL", (row.device_id,))
+    _insert_certificate(connection, row)
+
+
+def _insert_certificate(connection: sqlite3.Connection, row: CertificateRow) -> None:
     connection.execute(
         "INSERT INTO certificates (serial, device_id, issued_ms, expires_ms) VALUES (?, ?, ?, ?)",
         (row.serial, row.device_id, row.issued_ms, row.expires_ms),
     )
-    return True
 
 
 def _put_pending(

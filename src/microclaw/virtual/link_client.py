@@ -26,7 +26,7 @@ from microclaw.wire.link.backoff import Backoff
 from microclaw.wire.link.config import LinkConfig
 from microclaw.wire.link.frame import CloseCode
 from microclaw.wire.link.lanes import Lanes
-from microclaw.wire.link.messages import AnyMessage, Hello, Id, Log, Telemetry, Welcome
+from microclaw.wire.link.messages import AnyMessage, Hello, Id, Log, PairRequest, Telemetry, Welcome
 from microclaw.wire.link.session import LinkSession
 from microclaw.wire.link.states import Phase
 
@@ -35,6 +35,8 @@ MAX_POSTED: Final = 256
 MAX_LOG_LINES: Final = 256
 MAX_LOG_CHARS: Final = 2_000
 REFUSED_WAIT_S: Final = 60.0
+RENEWAL_PAUSE_S: Final = 24 * 3600.0
+RENEWAL_TIMEOUT_MS: Final = 15_000
 JOIN_S: Final = 0.5
 KEEP_TIMEOUT_S: Final = 15.0
 _REFUSED: Final = (CloseCode.NOT_AUTHENTICATED, CloseCode.REVOKED, CloseCode.REPLACED)
@@ -76,6 +78,7 @@ class LinkClient:
         self._also: dict[Id, Mapping[str, Any]] = {}
         self._retry_after_s: float | None = None
         self._telemetry_due_s = 0.0
+        self._renewal_due_s = 0.0
         self.session = LinkSession(
             hello, outbox=self.outbox.cursor(), inbox=self.inbox.cursor(), clock=self.clock, new_id=new_id
         )
@@ -224,6 +227,9 @@ class LinkClient:
             _log.info("%s", exc.message)
             return self._backoff.next_wait_s()
         session = self.session if is_paired else self._pairing_session()
+        if is_paired and self.identity.is_late and time.monotonic() >= self._renewal_due_s:
+            self._renewal_due_s = time.monotonic() + RENEWAL_PAUSE_S  # whatever comes of it, work goes on meanwhile
+            session = self._renewing_session()
         self._socket, self._lanes = socket, Lanes()
         try:
             session.connected()
@@ -250,14 +256,24 @@ class LinkClient:
     def _pairing_session(self) -> LinkSession:
         self.state.enter("pairing")
         request = self.identity.pair_request(_board_of(self.session))
-        self._pairing = LinkSession(
+        self._pairing = self._stranger_session(request, LinkConfig().pairing_timeout_ms)
+        return self._pairing
+
+    def _stranger_session(self, request: PairRequest, timeout_ms: float) -> LinkSession:
+        return LinkSession(
             request,
             outbox=self.outbox.cursor(),
             inbox=self.inbox.cursor(),
             clock=self.clock,
             new_id=new_id,
-            config=LinkConfig(hello_timeout_ms=LinkConfig().pairing_timeout_ms),
+            config=LinkConfig(hello_timeout_ms=timeout_ms),
         )
+
+    def _renewing_session(self) -> LinkSession:
+        """A new certificate is asked for with the old one; a host that does not answer is asked again tomorrow."""
+        self.state.enter("renewing")
+        request = self.identity.renewal_request(_board_of(self.session))
+        self._pairing = self._stranger_session(request, RENEWAL_TIMEOUT_MS)
         return self._pairing
 
     def _converse(self, socket: LinkSocket, session: LinkSession) -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import re
 import ssl
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Final, Literal, TypeAlias
 from urllib.parse import urlsplit
 
@@ -126,6 +127,20 @@ class LinkIdentity:
         name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "microclaw device")])
         request = x509.CertificateSigningRequestBuilder().subject_name(name).sign(self._key(), hashes.SHA256())
         return PairRequest(board_id, csr=request.public_bytes(serialization.Encoding.DER), secret=secret)
+
+    @property
+    def is_late(self) -> bool:
+        """Its certificate is in the last third of its life, by this machine's clock: time to ask for another."""
+        path = self._folder / CREDENTIAL_FILE
+        if self.token is not None or not path.exists():
+            return False
+        certificate = x509.load_pem_x509_certificate(path.read_bytes())
+        begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+        return datetime.now(UTC) >= begin + (end - begin) * 2 / 3
+
+    def renewal_request(self, board_id: str) -> PairRequest:
+        """In place of `hello`, on a connection that brings the old certificate."""
+        return replace(self.pair_request(board_id), secret=None)
 
     def accept(self, done: PairDone) -> None:
         """Keep what pairing gave; ProtocolError when it is not what this board asked for."""

@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TypeVar
@@ -31,7 +31,7 @@ from microclaw.devices.identity.certificates import (
     server_certificate,
 )
 from microclaw.devices.identity.tokens import mint_token
-from microclaw.errors import DeviceUnreachable
+from microclaw.errors import DeviceUnreachable, LinkViolation
 from microclaw.wire.link import actions
 from microclaw.wire.link.config import LinkConfig
 from microclaw.wire.link.messages import (
@@ -125,6 +125,10 @@ class ScriptedHost:
         self.hellos: list[Hello] = []
         self.refuse_with: int | None = None
         self.confirm = True
+        self.renews = True
+        self.drops_renewals = False
+        self.on_credential: Callable[[], None] = lambda: None
+        self.issued_ago = timedelta(0)  # how old the certificates are that it gives out
         self.tokens: list[str] = []
         self.used_tokens: list[str | None] = []
         self.certificates: list[bytes | None] = []
@@ -380,16 +384,26 @@ class ScriptedHost:
         with self._changed:
             self.heard.append(envelope)
         if isinstance(envelope.body, PairRequest):
-            session.send(PairCode(CODE, 120))
+            renews = self.certificates[-1] is not None
+            if renews and self.drops_renewals:
+                raise OSError("dropped by the test")
+            if renews and not self.renews:
+                session.refuse(LinkViolation("too early", reason="too_early"))
+                return
+            if not renews:
+                session.send(PairCode(CODE, 120))
             if self.confirm:
                 session.send(self._credential(envelope.body))
+                self.on_credential()
 
     def _credential(self, request: PairRequest) -> PairDone:
         if request.csr is None:
             self.tokens.append(mint_token(DEVICE_ID, secrets.token_bytes(32)))
             return PairDone(token=self.tokens[-1])
         serial = new_serial(secrets.token_bytes(16))
-        certificate = device_certificate(self.authority, read_csr(request.csr), DEVICE_ID, datetime.now(UTC), serial)
+        certificate = device_certificate(
+            self.authority, read_csr(request.csr), DEVICE_ID, datetime.now(UTC) - self.issued_ago, serial
+        )
         return PairDone(certificate=certificate.public_bytes(Encoding.DER))
 
     def new_token(self) -> Token:

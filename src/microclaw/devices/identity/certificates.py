@@ -22,7 +22,7 @@ from microclaw.devices.identity.host_names import IPAddress
 from microclaw.errors import ProtocolError
 
 AUTHORITY_LIFE: Final = timedelta(days=30 * 365)
-DEVICE_LIFE: Final = timedelta(days=10 * 365)  # a device cannot ask for another one: revocation ends it earlier
+DEVICE_LIFE: Final = timedelta(days=10 * 365)  # a board that never renews works as long; revocation ends it earlier
 SERVER_LIFE: Final = timedelta(days=90)
 BACKDATED: Final = timedelta(days=1)
 MAX_CSR_BYTES: Final = 2048
@@ -155,6 +155,11 @@ def read_device_certificate(der: bytes, authority: x509.Certificate) -> tuple[st
     if ExtendedKeyUsageOID.CLIENT_AUTH not in usage or len(uris) != 1 or not uris[0].startswith(URN):
         raise ProtocolError("not a device's certificate")
     return uris[0].removeprefix(URN), certificate
+
+
+def is_late(begin_ms: int, end_ms: int, now_ms: int) -> bool:
+    """Whether a certificate is in the last third of its life: from then on it may be renewed."""
+    return now_ms >= begin_ms + (end_ms - begin_ms) * 2 // 3
 
 
 def from_ms(time_ms: int) -> datetime:

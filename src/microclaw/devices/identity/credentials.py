@@ -28,6 +28,7 @@ class Reason(StrEnum):
     PAIRING_LOCKED = "pairing_locked"
     TOO_MANY_PENDING = "too_many_pending"
     PAIRING_EXPIRED = "pairing_expired"
+    TOO_EARLY = "too_early"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from microclaw.devices.identity.authority import Authority
-from microclaw.devices.identity.certificates import read_csr, to_ms
+from microclaw.devices.identity.certificates import is_late, read_csr, to_ms
 from microclaw.devices.identity.credentials import Reason, Refusal
 from microclaw.devices.identity.provision import secret_hash
 from microclaw.devices.identity.revocation import Revocation
@@ -171,6 +172,23 @@ class PairingDesk:
         pending.outcome.set_result(paired)
         return paired
 
+    async def renew(self, device_id: str, *, csr: bytes | None) -> Paired | Refusal:
+        """A new certificate for a device that came with one in the last third of its life.
+
+        Both are good until the new one is used: the answer may be lost.
+        """
+        try:
+            key = read_csr(csr or b"")
+        except ProtocolError:
+            return Refusal(CloseCode.MALFORMED, Reason.MALFORMED_REQUEST, device_id)
+        rows = await self._table.certificates_of(device_id)
+        live = [row for row in rows if row.revoked_ms is None and row.used_ms is not None]
+        if not any(is_late(row.issued_ms, row.expires_ms, self._now_ms()) for row in live):
+            return Refusal(CloseCode.MALFORMED, Reason.TOO_EARLY, device_id)
+        certificate = self._authority.sign(key, device_id)
+        await self._table.add_certificate(self._row(certificate, device_id))
+        return Paired(device_id, certificate=certificate.public_bytes(Encoding.DER))
+
     def _by_code(self, address: str, board: str, key: ec.EllipticCurvePublicKey | None) -> PendingPairing | Refusal:
         self._drop_expired()
         network = _network(address)
@@ -219,14 +237,15 @@ class PairingDesk:
             paired = Paired(device_id, token=token)
         else:
             certificate = self._authority.sign(key, device_id)
-            row = CertificateRow(
-                f"{certificate.serial_number:x}", device_id, self._now_ms(), to_ms(certificate.not_valid_after_utc)
-            )
-            if not await self._table.grant_certificate(row, secret=secret):
+            if not await self._table.grant_certificate(self._row(certificate, device_id), secret=secret):
                 return None
             paired = Paired(device_id, certificate=certificate.public_bytes(Encoding.DER))
         self._revocation.announce(device_id, "paired_again")
         return paired
+
+    def _row(self, certificate: x509.Certificate, device_id: str) -> CertificateRow:
+        expires_ms = to_ms(certificate.not_valid_after_utc)
+        return CertificateRow(f"{certificate.serial_number:x}", device_id, self._now_ms(), expires_ms)
 
     def _drop_expired(self) -> None:
         now_s = self._clock_s()

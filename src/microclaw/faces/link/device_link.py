@@ -21,6 +21,7 @@ from microclaw.devices.log_ring import MAX_TEXT, LogRing
 from microclaw.errors import DeviceTimeout, DeviceUnreachable, OutcomeUnknown, ProtocolError, StoreError
 from microclaw.faces.link.effects import Effect
 from microclaw.faces.link.live_events import MAX_NAME_CHARS, MAX_REASON_CHARS, told_by
+from microclaw.faces.link.renewal import Renewals
 from microclaw.faces.link.tasks import NO_RUNNER, DeviceTasks
 from microclaw.store.link_events import LinkEventTable, Presence
 from microclaw.store.link_tasks import OpenTask, end_in
@@ -40,6 +41,7 @@ from microclaw.wire.link.messages import (
     Event,
     Hello,
     Log,
+    PairRequest,
     Result,
     RunTask,
     StartAsr,
@@ -85,8 +87,15 @@ class LinkParts:
 class DeviceLink:
     """`link_id` is what credentials name. It is Owner and DurableOwner of its connections."""
 
-    def __init__(self, link_id: str, parts: LinkParts, presence: Presence | None = None) -> None:
+    def __init__(
+        self,
+        link_id: str,
+        parts: LinkParts,
+        presence: Presence | None = None,
+        renewals: Callable[[], Renewals | None] = lambda: None,
+    ) -> None:
         self.link_id = link_id
+        self._renewals = renewals
         self.presence = presence
         self.telemetry: Telemetry | None = None
         self.log = LogRing()
@@ -245,6 +254,8 @@ class DeviceLink:
                 self._parts.publish(DeviceLog(self.name, self._now_ms, level, *shown))
             case StartAsr(stream=stream) if self.wire is not None and self.wire.on_audio is None:
                 self._nobody_listens(envelope, stream)
+            case PairRequest() as request if self.wire is not None and (renewals := self._renewals()) is not None:
+                renewals.ask(self.link_id, self.wire, envelope.id, request)
             case Bye(reason=reason):
                 self._bye = reason[:MAX_REASON_CHARS]
             case body:

@@ -9,6 +9,8 @@ from microclaw.devices.device import Device
 from microclaw.devices.identity.revocation import Revoked
 from microclaw.devices.link_meter import LANES, LaneName
 from microclaw.faces.link.device_link import DeviceLink, LinkParts
+from microclaw.faces.link.renewal import Renewals
+from microclaw.store.link_events import Presence
 from microclaw.wire.link.frame import CloseCode
 
 
@@ -34,20 +36,24 @@ class LinkHub:
 
     def __init__(self, parts: LinkParts) -> None:
         self.parts = parts
+        self.renewals: Renewals | None = None  # while the device plane is open
         self._links: dict[str, DeviceLink] = {}
 
     @classmethod
     async def open(cls, parts: LinkParts) -> Self:
         hub = cls(parts)
         for presence in await parts.events.presence():
-            hub._links[presence.device_id] = DeviceLink(presence.device_id, parts, presence)
+            hub._links[presence.device_id] = hub._new(presence.device_id, presence)
         return hub
 
     def link(self, link_id: str) -> DeviceLink:
         """The device's link, whether it is connected or not."""
         if link_id not in self._links:
-            self._links[link_id] = DeviceLink(link_id, self.parts)
+            self._links[link_id] = self._new(link_id)
         return self._links[link_id]
+
+    def _new(self, link_id: str, presence: Presence | None = None) -> DeviceLink:
+        return DeviceLink(link_id, self.parts, presence, lambda: self.renewals)
 
     @property
     def online(self) -> tuple[DeviceLink, ...]:

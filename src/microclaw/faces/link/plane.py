@@ -27,6 +27,7 @@ from microclaw.faces.link.door import PATH, Doorway
 from microclaw.faces.link.face import SCHEME, LinkFace
 from microclaw.faces.link.hub import LinkHub
 from microclaw.faces.link.limits import LinkLimits
+from microclaw.faces.link.renewal import Renewals
 from microclaw.store.database import Database
 from microclaw.wire.link.messages import Notify
 
@@ -148,11 +149,13 @@ class DevicePlane:
         try:
             async with asyncio.TaskGroup() as tasks:
                 plane._door_keeper = lambda: tasks.create_task(plane._keep_door(limits, meter), name="link: door")
+                hub.renewals = Renewals(identity.desk, tasks)
                 renewing = tasks.create_task(renew(), name="link: renew the certificate")
                 try:
                     yield plane
                 finally:
                     renewing.cancel()
+                    hub.renewals = None
                     plane._leaving.set()
         finally:
             stop_alarms()
