@@ -1,8 +1,8 @@
 """Drives one LinkSession over one WebSocket: bytes in and out, timers, and the store's work in order. Decides nothing.
 
-Whose connection it is (`Owner`) applies what the device sends. The reading task also writes, so a device that does not
-read is not read from either; what others send goes out in a task of its own. Everything that waits is bounded: the
-lanes, the jobs for the store (`max_unapplied`), and what the transport holds.
+Whose connection it is (`Owner`) applies what the device sends. A message is taken, answered and written where its bytes
+come in; a task waits only for the store and for the end. A device that does not read is not read from either.
+Everything that waits is bounded: the lanes, the jobs for the store (`max_unapplied`), and what the transport holds.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol, assert_never
 
-from aiohttp import WSCloseCode, WSMsgType, web
-
 from microclaw.devices.link_meter import LANES, LaneName, LinkMeter, RefusalReason
 from microclaw.errors import LinkViolation, MicroclawError
 from microclaw.faces.link.limits import LinkLimits, RateLimit
+from microclaw.faces.link.websocket import LinkSocket
+from microclaw.faces.link.ws_frames import Opcode
 from microclaw.wire.link import actions
-from microclaw.wire.link.frame import CloseCode, FrameLimits
+from microclaw.wire.link.frame import CloseCode
 from microclaw.wire.link.heartbeat import Clock
 from microclaw.wire.link.lanes import Lanes
 from microclaw.wire.link.messages import Envelope, Hello
@@ -38,12 +38,6 @@ REFUSALS: Final[dict[int, RefusalReason]] = {
     CloseCode.REPLACED: "replaced",
     CloseCode.TOO_LARGE: "too_large",
     CloseCode.TOO_MANY: "too_many",
-}
-# What aiohttp closes with by itself, as the link says it (RFC 6455, 7.4.1).
-_CLOSE_CODES: Final[dict[int, int]] = {
-    WSCloseCode.MESSAGE_TOO_BIG: CloseCode.TOO_LARGE,
-    WSCloseCode.PROTOCOL_ERROR: CloseCode.MALFORMED,
-    WSCloseCode.INVALID_TEXT: CloseCode.NOT_BINARY,
 }
 _GONE: Final = 1006  # RFC 6455: the connection ended without a close
 
@@ -75,26 +69,6 @@ class DurableOwner(Protocol):
     async def acked(self, seq: int) -> None: ...
 
     async def renew(self) -> OutboxCursor: ...
-
-
-class LinkSocket(web.WebSocketResponse):
-    """A WebSocket that ends with the link's close codes where the library has its own."""
-
-    def __init__(self, limits: FrameLimits, protocol: str, *, close_s: float) -> None:
-        super().__init__(
-            protocols=(protocol,),
-            max_msg_size=limits.message_bytes,
-            compress=False,
-            autoping=False,
-            timeout=close_s,
-        )
-        self.breach: int | None = None
-
-    async def close(self, *, code: int = WSCloseCode.OK, message: bytes = b"", drain: bool = True) -> bool:
-        if code in _CLOSE_CODES and not self.closed:
-            self.breach = _CLOSE_CODES[code]  # found by the library: whoever reads says so in the link's words
-            return False
-        return await super().close(code=code, message=message, drain=drain)
 
 
 class Connection:
@@ -138,7 +112,7 @@ class Connection:
         )
         self._tasks: asyncio.TaskGroup | None = None
         self._jobs: deque[actions.Action] = deque()
-        self._working = self._writing = self._is_counted = self._is_over = False
+        self._working = self._is_counted = self._is_open = self._is_taking = self._timers_moved = False
         self._closing: actions.Close | None = None
         self._tick: asyncio.Handle | None = None
         self._tick_at = 0.0  # uvloop's handle of a timer that is due already does not tell when
@@ -151,15 +125,15 @@ class Connection:
         return self.session.peer if isinstance(self.session.peer, Hello) and self._is_counted else None
 
     async def serve(self) -> None:
-        """Read until the connection ends."""
+        """Returns when the connection has ended."""
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks
+                self._is_open = True
                 self.session.connected()
-                await self._progress()
+                self.pump()
                 try:
-                    while await self._read():
-                        pass
+                    await self._socket.run(self)
                 finally:
                     self._left()
         finally:
@@ -173,8 +147,13 @@ class Connection:
 
     def pump(self) -> None:
         """The session was told something from outside: do what it wants."""
+        if self._is_taking:  # it is done with what the device's message causes, in the order of the lanes
+            self._timers_moved = True
+            return
         self._run_actions()
-        self._start_writing()
+        self._set_tick()
+        self._write()
+        self._socket.flush()
 
     def close(self, code: int, reason: str, *, retry_after_s: int | None = None) -> None:
         """End the connection in order, soon; also one that is not being served yet."""
@@ -189,39 +168,41 @@ class Connection:
         _log.warning("link to %s breaks off: %s", self.address, exc.message)
         self.close(code, type(exc).code)
 
-    # Reading
+    # What comes (websocket.Receiver)
 
-    async def _read(self) -> bool:
-        message = await self._socket.receive()
-        if message.type in (WSMsgType.BINARY, WSMsgType.PING, WSMsgType.PONG):
-            if not self._rate.allows(self._clock.now_ms() / 1000):
-                self._refuse(CloseCode.TOO_MANY, "too_many", "too many messages")
-            elif message.type is WSMsgType.BINARY:
-                self.session.receive(message.data)
-            elif message.type is WSMsgType.PING:
-                await self._socket.pong(message.data)
-            await self._progress()
-            return True
-        if message.type is WSMsgType.TEXT:
+    def got(self, opcode: int, payload: bytes) -> None:
+        """A message of the device. What it causes is with the socket, which flushes, when this returns."""
+        self._is_taking = True
+        try:
+            self._take(opcode, payload)
+        finally:
+            self._is_taking = False
+        if self._timers_moved:
+            self._timers_moved = False
+            self._set_tick()
+        self._write()
+
+    def _take(self, opcode: int, payload: bytes) -> None:
+        if not self._rate.allows(self._clock.now_ms() / 1000):
+            self._refuse(CloseCode.TOO_MANY, "too_many", "too many messages")
+        elif opcode == _BINARY:
+            if self.session.receive(payload):
+                self._timers_moved = True
+        elif opcode == Opcode.TEXT:
             self._refuse(CloseCode.NOT_BINARY, "not_binary", "a text message, the link is binary")
-            await self._progress()
-            return True
-        if self._socket.breach is not None and self._closing is None:
-            self._refuse(self._socket.breach, *_BREACHES[self._socket.breach])
-            await self._progress()
-        if self._closing is None:
-            self.end = (self._socket.close_code or _GONE, "the device closed the connection")
-        return False
+        self._run_actions()
+
+    def breached(self, violation: LinkViolation) -> None:
+        self.session.refuse(violation)
+        self.pump()
+
+    def writable(self) -> None:
+        self.pump()
 
     def _refuse(self, code: int, reason: str, text: str) -> None:
         self.session.refuse(LinkViolation(text, close_code=code, reason=reason))
 
     # What the session wants
-
-    async def _progress(self) -> None:
-        self._run_actions()
-        if self.lanes or self._closing is not None:
-            await self._write()
 
     def _run_actions(self) -> None:
         while (action := self.session.next_action()) is not None:
@@ -252,7 +233,6 @@ class Connection:
                     self._start_working()
                 case _:
                     assert_never(action)
-        self._set_tick()
 
     def _queue(self, send: actions.Send) -> None:
         try:
@@ -277,7 +257,7 @@ class Connection:
         due_ms = self.session.next_tick_ms()
         if due_ms is None:
             return
-        when = self._loop.time() + max(0.0, due_ms - self._clock.now_ms()) / 1000
+        when = self._loop.time() + max(_SOONEST_TICK_S, (due_ms - self._clock.now_ms()) / 1000)
         if self._tick is not None:
             if self._tick_at <= when:
                 return
@@ -292,28 +272,18 @@ class Connection:
 
     # Writing
 
-    def _start_writing(self) -> None:
-        if self._tasks is None or self._writing or self._is_over:
+    def _write(self) -> None:
+        """Give the socket what the lanes hold, while the device reads; then close, if that is due."""
+        if not self._is_open:
             return
-        if self.lanes or self._closing is not None:
-            self._tasks.create_task(self._write(), name=f"link to {self.address}: write")
-
-    async def _write(self) -> None:
-        """Write what the lanes hold, then close if that is due. One task at a time does it for all."""
-        if self._writing:
-            return
-        self._writing = True
-        try:
-            while (message := self.lanes.take(self._clock.now_ms())) is not None:
-                await self._socket.send_bytes(message)
-            if self._closing is not None:
-                reason = self._closing.reason.encode()[:_MAX_REASON_BYTES].decode(errors="ignore").encode()
-                await self._socket.close(code=self._closing.code, message=reason)
-        except (OSError, RuntimeError) as exc:  # aiohttp: a transport or socket that is closed
-            _log.debug("link to %s: nothing can be written: %s", self.address, exc)
-            self._transport.abort()
-        finally:
-            self._writing = False
+        lanes, socket = self.lanes, self._socket
+        while lanes and not socket.is_paused:
+            message = lanes.take(self._clock.now_ms())
+            if message is None:
+                break
+            socket.send(message)
+        if self._closing is not None and not socket.is_paused:
+            socket.begin_close(self._closing.code, self._closing.reason)
 
     # The store
 
@@ -363,7 +333,9 @@ class Connection:
     def _left(self) -> None:
         self.session.closed()
         self._run_actions()
-        self._is_over = True
+        self._is_open = False
+        if self._closing is None:
+            self.end = (self._socket.peer_code or _GONE, "the device closed the connection")
 
     def _count(self) -> None:
         counters = self.lanes.counters
@@ -381,9 +353,5 @@ class Connection:
         return {name: self.lanes.depth(lane) for name, lane in zip(LANES, actions.Lane, strict=True)}
 
 
-_MAX_REASON_BYTES: Final = 120
-_BREACHES: Final[dict[int, tuple[str, str]]] = {
-    CloseCode.TOO_LARGE: ("too_large", "a message that is too large"),
-    CloseCode.MALFORMED: ("malformed", "not a WebSocket message"),
-    CloseCode.NOT_BINARY: ("not_binary", "a text message, the link is binary"),
-}
+_SOONEST_TICK_S: Final = 0.005  # so that no setting of a session makes its ticks a busy loop
+_BINARY: Final = int(Opcode.BINARY)

@@ -22,12 +22,14 @@ from microclaw.devices.identity.credentials import Identity, Refusal
 from microclaw.devices.identity.host_identity import HostIdentity
 from microclaw.devices.link_meter import LinkMeter
 from microclaw.errors import MicroclawError
-from microclaw.faces.link.connection import REFUSALS, Connection, DurableOwner, LinkSocket, Owner
+from microclaw.faces.link.arrival import Arrival, LinkProtocol, plain_answer
+from microclaw.faces.link.connection import REFUSALS, Connection, DurableOwner, Owner
 from microclaw.faces.link.device_link import DeviceLink
 from microclaw.faces.link.door import PATH, Doorway
 from microclaw.faces.link.hub import LinkHub
 from microclaw.faces.link.limits import Crowd, LinkLimits
 from microclaw.faces.link.visitor import Visitor
+from microclaw.faces.link.websocket import LinkSocket
 from microclaw.wire.link.frame import CloseCode
 from microclaw.wire.link.messages import Limits, Software, Token, Welcome
 from microclaw.wire.link.session import LinkSession
@@ -44,7 +46,10 @@ _NO_LIMITS: Final = Limits(0, 0)  # the session fills them in
 
 
 class LinkServer:
-    """`async with LinkServer(...).serving()`: inside, devices are let in; leaving says 1001 to each."""
+    """`async with LinkServer(...).serving()`: inside, devices are let in; leaving says 1001 to each.
+
+    Without `hands_over` each connection is read by a task of its own (websocket.py).
+    """
 
     def __init__(
         self,
@@ -55,6 +60,7 @@ class LinkServer:
         meter: LinkMeter,
         knows: Callable[[str], bool],
         random_share: Callable[[], float] = random.random,
+        hands_over: bool = True,
     ) -> None:
         self._hub = hub
         self._identity = identity
@@ -62,6 +68,7 @@ class LinkServer:
         self._meter = meter
         self._knows = knows
         self._random_share = random_share
+        self._hands_over = hands_over
         self._crowd = Crowd(limits)
         self._live: set[Connection] = set()
         self._arrivals: set[asyncio.Task[None]] = set()
@@ -114,7 +121,7 @@ class LinkServer:
         loop = asyncio.get_running_loop()
         peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        arrival = _Arrival(self._crowd, host)
+        arrival = Arrival(self._crowd, host)
         tls = {} if door.tls is None else self._tls_options(door.tls)
         try:
             await loop.connect_accepted_socket(lambda: self._protocol(server, arrival), peer, **tls)
@@ -135,11 +142,14 @@ class LinkServer:
             "ssl_shutdown_timeout": limits.close_s,
         }
 
-    def _protocol(self, server: web.Server, arrival: _Arrival) -> _LinkProtocol:
-        protocol = _LinkProtocol(server, loop=asyncio.get_running_loop(), **self._http_options())
-        protocol.arrival = arrival
-        protocol.on_no_request = lambda: self._meter.refused("not_a_link")
-        return protocol
+    def _protocol(self, server: web.Server, arrival: Arrival) -> LinkProtocol:
+        return LinkProtocol(
+            server,
+            arrival,
+            on_no_request=lambda: self._meter.refused("not_a_link"),
+            hands_over=self._hands_over,
+            **self._http_options(),
+        )
 
     def _http_options(self) -> dict[str, Any]:
         return {
@@ -151,7 +161,7 @@ class LinkServer:
         }
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        assert isinstance(request.protocol, _LinkProtocol)
+        assert isinstance(request.protocol, LinkProtocol)
         request.protocol.has_asked = True
         if request.path == CA_PATH and request.method == "GET":
             response = web.Response(body=self._identity.authority.ca_pem, content_type="application/x-pem-file")
@@ -159,11 +169,11 @@ class LinkServer:
             return response
         if request.path != PATH or request.headers.get("Upgrade", "").lower() != "websocket":
             self._meter.refused("not_a_link")
-            return _plain(404, "not found: /link is a WebSocket, /ca.pem the authority's certificate")
+            return plain_answer(404, "not found: /link is a WebSocket, /ca.pem the authority's certificate")
         offered = {name.strip() for name in request.headers.get("Sec-WebSocket-Protocol", "").split(",")}
         if SUBPROTOCOL not in offered:
             self._meter.refused("not_a_link")
-            return _plain(400, f"the subprotocol is {SUBPROTOCOL}")
+            return plain_answer(400, f"the subprotocol is {SUBPROTOCOL}")
         try:
             return await self._link(request)
         except (OSError, MicroclawError) as exc:
@@ -178,27 +188,28 @@ class LinkServer:
     async def _link(self, request: web.BaseRequest) -> web.StreamResponse:
         transport = request.transport
         limits = self._limits
-        link_socket = LinkSocket(limits.session.limits, SUBPROTOCOL, close_s=limits.close_s)
+        link_socket = LinkSocket(limits.session.limits, SUBPROTOCOL, write_buffer_bytes=limits.write_buffer_bytes)
         if transport is None:
             raise ConnectionResetError("the connection went away")
         tls = transport.get_extra_info("ssl_object")
         certificate = tls.getpeercert(binary_form=True) if tls is not None else None
         answer = await self._identity.authenticator.authenticate(certificate, request.headers.get("Authorization"))
-        await link_socket.prepare(request)
-        transport.set_write_buffer_limits(high=limits.write_buffer_bytes)
+        assert isinstance(request.protocol, LinkProtocol)
+        request.protocol.link_socket = link_socket
+        await link_socket.open(request, transport)
         visit = _Visit(link_socket, transport, request.remote or "?")
         try:
             await self._decide(visit, answer, request)
         except MicroclawError as exc:
             _log.warning("link: %s is turned away: %s", visit.address, exc.message)
             await self._turn_away(visit, CloseCode.OVERLOADED, type(exc).code)
-        return link_socket
+        return link_socket.response
 
     # What becomes of them
 
     async def _decide(self, visit: _Visit, answer: Identity | Refusal, request: web.BaseRequest) -> None:
         if not isinstance(answer, Refusal):
-            assert isinstance(request.protocol, _LinkProtocol)
+            assert isinstance(request.protocol, LinkProtocol)
             request.protocol.arrival.known()
         if self._crowd.is_full or self._is_closing:
             code = CloseCode.SHUTTING_DOWN if self._is_closing else CloseCode.TOO_MANY
@@ -291,7 +302,7 @@ class LinkServer:
         self._meter.refused(REFUSALS.get(code, "other"))
         try:
             async with asyncio.timeout(self._limits.close_s):
-                await visit.socket.close(code=code, message=reason.encode()[:120])
+                await visit.socket.turn_away(code, reason)
         except (OSError, TimeoutError):
             pass
         finally:
@@ -315,69 +326,6 @@ class _Visit:
     socket: LinkSocket
     transport: asyncio.Transport
     address: str
-
-
-class _Arrival:
-    """One newcomer in the crowd."""
-
-    __slots__ = ("_crowd", "_is_gone", "_is_known", "host")
-
-    def __init__(self, crowd: Crowd, host: str) -> None:
-        self._crowd = crowd
-        self.host = host
-        self._is_known = self._is_gone = False
-
-    def known(self) -> None:
-        if not self._is_known:
-            self._is_known = True
-            self._crowd.known(self.host)
-
-    def leave(self) -> None:
-        self.known()
-        if not self._is_gone:
-            self._is_gone = True
-            self._crowd.leave(self.host)
-
-
-class _LinkProtocol(web.RequestHandler):
-    """aiohttp's HTTP, and the newcomer's place in the crowd, which ends with the connection.
-
-    Who came and never asked for anything in HTTP is told to `on_no_request`.
-    """
-
-    __slots__ = ("arrival", "has_asked", "on_no_request")
-    arrival: _Arrival
-    has_asked: bool
-    on_no_request: Callable[[], None]
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.has_asked = False
-        super().connection_made(transport)
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        super().connection_lost(exc)
-        if not self.has_asked:
-            self.on_no_request()
-        self.arrival.leave()
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        """Not HTTP: an answer without the library's traceback, of which a stranger could fill the log."""
-        if status >= 500:
-            return super().handle_error(request, status, exc, message)
-        _log.debug("link: %s speaks no HTTP: %s", request.remote, exc)
-        return _plain(status, "not HTTP")
-
-
-def _plain(status: int, text: str) -> web.Response:
-    response = web.Response(status=status, text=text + "\n")
-    response.force_close()
-    return response
 
 
 _ACCEPT_PAUSE_S: Final = 0.1

@@ -66,6 +66,10 @@ class LinkSession:
         self.opening = opening
         self.role = Sender.HOST if isinstance(opening, Welcome) else Sender.DEVICE
         self.config = config or LinkConfig()
+        self._peer_role = Sender.DEVICE if self.role is Sender.HOST else Sender.HOST
+        self._limits = self.config.limits
+        self._audio_in = int(FRAME_OF[self._peer_role])
+        self._audio_out = encode_frame(FRAME_OF[self.role], b"")
         self.phase = Phase.DOWN
         self.peer: Hello | Welcome | None = None
         self.counters = LinkCounters()
@@ -128,20 +132,26 @@ class LinkSession:
         self._deadline_ms = None
         self._actions = deque(a for a in self._actions if isinstance(a, (actions.Persist, actions.Acked)))
 
-    def receive(self, message: bytes) -> None:
-        """One binary WebSocket message. A breach of the contract becomes `error` and Close, never an exception."""
-        if self.phase in (Phase.DOWN, Phase.LEFT):
-            return
+    def receive(self, message: bytes) -> bool:
+        """One binary WebSocket message; True when `next_tick_ms` may have changed, as it never does by audio.
+
+        A breach of the contract becomes `error` and Close, never an exception.
+        """
+        if self.phase is Phase.DOWN or self.phase is Phase.LEFT:
+            return False
         try:
-            frame = read_frame(message, self.config.limits)
-            if frame.type == FrameType.CONTROL:
-                self._take(decode(frame.payload, self.config.limits.control_bytes))
-            elif frame.known:
+            frame = read_frame(message, self._limits)
+            if frame.type == _CONTROL:
+                self._take(decode(frame.payload, self._limits.control_bytes))
+                return True
+            if frame.known:
                 self._hear(frame)
             else:
                 self.counters.unknown_frames += 1
         except LinkViolation as exc:
             self._break_off(exc.reason, exc.message, exc.close_code)
+            return True
+        return False
 
     def tick(self) -> None:
         """Time has passed: acks, pings and timeouts that are due."""
@@ -195,10 +205,10 @@ class LinkSession:
     def send_audio(self, payload: bytes) -> bool:
         """One audio frame of this end's active stream; False, and counted, when there is none."""
         stream = self.streams.sending
-        if stream is None or not self._is_ready:
+        if stream is None or self.phase is not Phase.READY:
             self.counters.late_audio += 1
             return False
-        self._actions.append(actions.Send(encode_frame(FRAME_OF[self.role], payload), Lane.MEDIA))
+        self._actions.append(actions.Send(self._audio_out + payload, Lane.MEDIA))
         return True
 
     # What the stores answer
@@ -263,7 +273,7 @@ class LinkSession:
     def _take(self, envelope: Envelope) -> None:
         body = envelope.body
         received_us = wall_us(self._clock)
-        theirs = Sender.HOST if self.role is Sender.DEVICE else Sender.DEVICE
+        theirs = self._peer_role
         self._check_sender(body, theirs)
         after = move(self.phase, body.type)
         _check_numbering(envelope)
@@ -380,10 +390,10 @@ class LinkSession:
         return host_ms is not None and host_ms >= body.expires_ms
 
     def _hear(self, frame: Frame) -> None:
-        theirs = Sender.HOST if self.role is Sender.DEVICE else Sender.DEVICE
-        if frame.type != FRAME_OF[theirs]:
-            raise LinkViolation(f"audio of type {frame.type} from the {theirs.value}", reason="unexpected_message")
-        if not self._is_ready:
+        if frame.type != self._audio_in:
+            text = f"audio of type {frame.type} from the {self._peer_role.value}"
+            raise LinkViolation(text, reason="unexpected_message")
+        if self.phase is not Phase.READY:
             raise LinkViolation(f"audio while the link is {self.phase.value}", reason="unexpected_message")
         stream = self.streams.receiving
         if stream is None:
@@ -449,6 +459,7 @@ class LinkSession:
             raise LinkViolation(f"{body.type} from the {sender.value}", reason="unexpected_message")
 
 
+_CONTROL = int(FrameType.CONTROL)
 _MAX_REASON_BYTES = 120
 _BEATING = (Phase.READY, Phase.PAIRING)
 

@@ -1,0 +1,163 @@
+"""A server's end of RFC 6455, the frames alone: bytes in, messages out, frames to send. No handshake, no IO.
+
+Not aiohttp's reader: it hands messages to a task's queue, and takes frames without a mask (docs/decisions/0008).
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Final, NoReturn, TypeAlias
+
+try:
+    from websockets.speedups import apply_mask
+except ImportError:  # a platform without the compiled part: the same in Python, ten times slower
+    from websockets.utils import apply_mask
+
+from microclaw.errors import LinkViolation
+from microclaw.wire.link.frame import CloseCode
+
+MAX_CLOSE_REASON_BYTES: Final = 123
+
+
+class Opcode(IntEnum):
+    CONTINUATION = 0
+    TEXT = 1
+    BINARY = 2
+    CLOSE = 8
+    PING = 9
+    PONG = 10
+
+
+Message: TypeAlias = tuple[int, bytes]  # opcode and payload; a plain tuple, for there is one a frame
+
+
+class MessageReader:
+    """`receive(data)`, then `next_message()` until it is None. LinkViolation for bytes that more cannot mend.
+
+    A fragment of a message that is not whole yet comes out as (CONTINUATION, b""), so that who counts messages counts
+    it too. A length is checked before its bytes are waited for: at most one frame of `max_bytes` is held, and what
+    came in one read with it.
+    """
+
+    __slots__ = ("_at", "_data", "_fragments", "_max_bytes", "_opcode")
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._data = b""
+        self._at = 0
+        self._fragments = bytearray()
+        self._opcode: int | None = None  # of the message that is in fragments
+
+    def receive(self, data: bytes) -> None:
+        self._data = self._data[self._at :] + data if self._at < len(self._data) else data
+        self._at = 0
+
+    def next_message(self) -> Message | None:
+        data, at = self._data, self._at
+        here = len(data) - at
+        if here < 2:
+            return None
+        first, second = data[at], data[at + 1]
+        size, payload_at = second & 0x7F, at + 6
+        if size == 126:
+            if here < 4:
+                return None
+            size, payload_at = data[at + 2] << 8 | data[at + 3], at + 8
+        elif size == 127:
+            if here < 10:
+                return None
+            size, payload_at = int.from_bytes(data[at + 2 : at + 10], "big"), at + 14
+        if first != _WHOLE_BINARY or second < 0x80 or size > self._max_bytes or self._opcode is not None:
+            self._check(first, second, size)
+        end = payload_at + size
+        if end > len(data):
+            return None
+        self._at = end
+        payload = apply_mask(data[payload_at:end], data[payload_at - 4 : payload_at])
+        if first == _WHOLE_BINARY:
+            return _BINARY, payload
+        return self._other(first & 0x0F, payload, is_whole=first >= 0x80)
+
+    def _check(self, first: int, second: int, size: int) -> None:
+        """What a header may not say, before its payload is there."""
+        opcode, is_whole = first & 0x0F, first >= 0x80
+        if first & 0x70 or opcode not in _OPCODES:
+            _malformed(f"a frame that starts with {first:#04x}")
+        if second < 0x80:
+            _malformed("a frame without a mask")
+        if opcode >= Opcode.CLOSE:
+            if not is_whole or size > _MAX_CONTROL_FRAME:
+                _malformed(f"a control frame of {size} bytes{'' if is_whole else ', in fragments'}")
+            return
+        if (opcode == Opcode.CONTINUATION) != (self._opcode is not None):
+            _malformed("a fragment of no message" if self._opcode is None else "a message inside another")
+        if size + len(self._fragments) > self._max_bytes:
+            text = f"a message of {size + len(self._fragments)} bytes, the limit is {self._max_bytes}"
+            raise LinkViolation(text, close_code=CloseCode.TOO_LARGE, reason="too_large")
+
+    def _other(self, opcode: int, payload: bytes, *, is_whole: bool) -> Message:
+        if opcode == Opcode.CLOSE:
+            _check_close(payload)
+        if opcode >= Opcode.CLOSE or (is_whole and opcode != Opcode.CONTINUATION):
+            return opcode, payload
+        if opcode != Opcode.CONTINUATION:
+            self._opcode = opcode
+        self._fragments += payload
+        if not is_whole:
+            return Opcode.CONTINUATION, b""
+        assert self._opcode is not None
+        opcode, self._opcode = self._opcode, None
+        payload = bytes(self._fragments)
+        self._fragments.clear()
+        return opcode, payload
+
+
+def close_code(payload: bytes) -> int | None:
+    """What a close frame says, None when it says nothing."""
+    return int.from_bytes(payload[:2], "big") if payload else None
+
+
+def encode_message(message: bytes) -> bytes:
+    """A whole binary message, without a mask: a server has none."""
+    return _head(_WHOLE_BINARY, len(message)) + message
+
+
+def encode_pong(payload: bytes) -> bytes:
+    return _head(0x80 | Opcode.PONG, len(payload)) + payload
+
+
+def encode_close(code: int | None, reason: str = "") -> bytes:
+    """`reason` is cut to what a control frame carries, between characters."""
+    if code is None:
+        return _head(_WHOLE_CLOSE, 0)
+    said = reason.encode()[:MAX_CLOSE_REASON_BYTES].decode(errors="ignore").encode()
+    return _head(_WHOLE_CLOSE, 2 + len(said)) + code.to_bytes(2, "big") + said
+
+
+def _head(first: int, size: int) -> bytes:
+    if size < 126:
+        return bytes((first, size))
+    if size < 65_536:
+        return bytes((first, 126, size >> 8, size & 0xFF))
+    return bytes((first, 127)) + size.to_bytes(8, "big")
+
+
+def _check_close(payload: bytes) -> None:
+    """RFC 6455, 7.4: which codes an end may send."""
+    code = close_code(payload)
+    if code is None:
+        return
+    if len(payload) < 2 or code in _NEVER_SENT or not (1000 <= code <= 1014 or 3000 <= code <= 4999):
+        _malformed(f"a close frame that says {payload[:2].hex()}")
+
+
+def _malformed(text: str) -> NoReturn:
+    raise LinkViolation(text, close_code=CloseCode.MALFORMED)
+
+
+_MAX_CONTROL_FRAME: Final = 125
+_BINARY: Final = int(Opcode.BINARY)
+_WHOLE_BINARY: Final = 0x80 | _BINARY
+_WHOLE_CLOSE: Final = 0x80 | int(Opcode.CLOSE)
+_OPCODES: Final = frozenset(map(int, Opcode))
+_NEVER_SENT: Final = frozenset({1004, 1005, 1006})
