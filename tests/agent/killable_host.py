@@ -89,8 +89,11 @@ class Surroundings:
     def system(self, scene: Scene) -> str:
         return "a test"
 
-    async def situation(self, scene: Scene, inbound: Inbound) -> str:
+    async def situation(self, scene: Scene, inbound: Inbound, text: str) -> str:
         return ""
+
+    def history_tokens(self, system: str, situation: str) -> int:
+        return 8000
 
 
 class Conversations(SessionFiles):

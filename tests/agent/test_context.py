@@ -10,6 +10,7 @@ import pytest
 from microclaw.agent.context import BoardSurroundings, native_api, ranges
 from microclaw.boards.reader import load_board
 from microclaw.bus.bus import Bus
+from microclaw.bus.events import Inbound
 from microclaw.devices.device import Device
 from microclaw.devices.names import unknown_device
 from microclaw.errors import UnknownName
@@ -46,6 +47,13 @@ def surroundings(*devices: Device, apps: tuple[DesiredApp, ...] = ()) -> BoardSu
     return BoardSurroundings(devices=Known(list(devices)), apps=Wanted(apps))
 
 
+async def everything_told(told: BoardSurroundings, *, device: str | None = None) -> str:
+    """The system prompt and what follows it."""
+    scene = await told.scene(device)
+    inbound = Inbound("terminal", "terminal", "hello")
+    return told.system(scene) + "\n" + await told.situation(scene, inbound, inbound.text)
+
+
 BLINK = DesiredApp("d-one", "blink", "ab", 8192, 20, 180_000, (2,), 0)
 
 
@@ -65,7 +73,7 @@ async def test_of_several_devices_the_chats_own_is_meant_or_none() -> None:
 
 async def test_the_prompt_tells_led_pins_sensors_apps_and_power_cut() -> None:
     told = surroundings(device("one"), apps=(BLINK,))
-    prompt = told.system(await told.scene(None))
+    prompt = await everything_told(told)
     for part in (
         "LED on pin 2: a plain LED",
         "bme280 at 0x76",
@@ -99,12 +107,12 @@ async def test_a_model_is_told_of_main_only_where_it_can_be_built(can_wait: bool
 
 async def test_an_addressable_led_is_told_as_such() -> None:
     told = surroundings(device("desk", "esp32-s3-devkitc-1-v1.1"))
-    assert "addressable LED (WS2812)" in told.system(await told.scene(None))
+    assert "addressable LED (WS2812)" in await everything_told(told)
 
 
 async def test_without_devices_the_prompt_says_how_to_add_one() -> None:
     told = surroundings()
-    assert "There is no device yet" in told.system(await told.scene(None))
+    assert "There is no device yet" in await everything_told(told)
 
 
 @pytest.mark.parametrize(("numbers", "text"), [([], ""), ([3], "3"), ([1, 2, 3, 7], "1-3, 7"), ([9, 8, 1], "1, 8-9")])

@@ -6,6 +6,7 @@ import pytest
 
 from microclaw.agent.context import BoardSurroundings, ranges
 from microclaw.boards.reader import board_ids, load_board
+from microclaw.bus.events import Inbound
 from microclaw.devices.device import Device
 from microclaw.devices.names import unknown_device
 from microclaw.models.scene import KnownDevice, Scene
@@ -30,15 +31,15 @@ def prompt() -> BoardSurroundings:
     return BoardSurroundings(devices=NoDevices(), apps=NoApps())
 
 
-def told(prompt: BoardSurroundings, board_id: str) -> str:
+async def told(prompt: BoardSurroundings, board_id: str) -> str:
     device = KnownDevice("desk", load_board(board_id))
-    return prompt.system(Scene((device,), device))
+    return await prompt.situation(Scene((device,), device), Inbound("terminal", "terminal", "hello"), "hello")
 
 
 @pytest.mark.parametrize("board_id", board_ids())
-def test_led_line_fits_the_board(prompt: BoardSurroundings, board_id: str) -> None:
+async def test_led_line_fits_the_board(prompt: BoardSurroundings, board_id: str) -> None:
     board = load_board(board_id)
-    text = told(prompt, board_id)
+    text = await told(prompt, board_id)
     if board.led is None:
         assert f"- No LED that a program can switch: {board.no_led}." in text
     else:
@@ -52,7 +53,7 @@ def test_led_line_fits_the_board(prompt: BoardSurroundings, board_id: str) -> No
 
 
 @pytest.mark.parametrize("board_id", board_ids())
-def test_board_without_a_stock_build_is_told_so(prompt: BoardSurroundings, board_id: str) -> None:
+async def test_board_without_a_stock_build_is_told_so(prompt: BoardSurroundings, board_id: str) -> None:
     reason = load_board(board_id).firmware.no_stock_build
-    assert ("- Programs: " in told(prompt, board_id)) == (reason is not None)
-    assert (reason or "") in told(prompt, board_id)
+    assert ("- Programs: " in await told(prompt, board_id)) == (reason is not None)
+    assert (reason or "") in await told(prompt, board_id)

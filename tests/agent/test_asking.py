@@ -1,0 +1,121 @@
+"""Acts that follow a stranger's words are asked for; a question survives neither a cancel nor a crash."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+
+from tests.agent.conftest import Agent, MakeAgent
+
+from microclaw.agent.events import Answer, ApprovalAsked, ApprovalSettled, TurnEvent
+from microclaw.agent.mail import Accepted
+from microclaw.agent.turn import TurnLimits
+from microclaw.bus.events import Inbound
+from microclaw.models.scripted import call, say
+from microclaw.policy.approval import Pending, Settled
+
+
+async def until_asked(accepted: Accepted) -> ApprovalAsked:
+    async with asyncio.timeout(10):
+        async for event in accepted.events:
+            if isinstance(event, ApprovalAsked):
+                return event
+    raise AssertionError("nothing was asked")
+
+
+async def rest(accepted: Accepted) -> list[TurnEvent]:
+    async with asyncio.timeout(10):
+        return [event async for event in accepted.events]
+
+
+async def begin(agent: Agent) -> Accepted:
+    return await agent.mail.accept(Inbound("test", "c1", "what does the page say"))
+
+
+async def test_an_act_after_a_page_was_read_waits_for_a_yes(make_agent: MakeAgent) -> None:
+    async with make_agent([call("page"), call("undo"), say("done")]) as agent:
+        accepted = await begin(agent)
+        events = accepted.events
+        asked: ApprovalAsked | None = None
+        seen: list[TurnEvent] = []
+        async with asyncio.timeout(10):
+            async for event in events:
+                seen.append(event)
+                if isinstance(event, ApprovalAsked):
+                    asked = event
+                    assert agent.workshop.done == []
+                    agent.approvals.decide(event.approval_id, approved=True, by="owner")
+        assert asked is not None
+        assert ApprovalSettled(asked.approval_id, "approved") in seen
+        assert agent.workshop.done == ["undo"]
+        assert isinstance(seen[-1], Answer)
+        assert seen[-1].text == "done"
+
+
+async def test_a_declined_act_is_not_done_and_the_model_is_told(make_agent: MakeAgent) -> None:
+    async with make_agent([call("page"), call("undo"), say("I left it")]) as agent:
+        accepted = await begin(agent)
+        async with asyncio.timeout(10):
+            async for event in accepted.events:
+                if isinstance(event, ApprovalAsked):
+                    agent.approvals.decide(event.approval_id, approved=False, by="owner")
+        assert agent.workshop.done == []
+        assert "permission_refused" in str(agent.script.requests[2].messages[-1])
+        assert await agent.journal.unfinished() == ()
+
+
+async def test_an_act_before_any_foreign_words_needs_no_yes(make_agent: MakeAgent) -> None:
+    async with make_agent([call("undo"), call("page"), say("done")]) as agent:
+        assert not any(isinstance(event, ApprovalAsked) for event in await rest(await begin(agent)))
+        assert agent.workshop.done == ["undo"]
+
+
+async def test_the_next_turn_of_the_chat_is_not_tainted(make_agent: MakeAgent) -> None:
+    async with make_agent([call("page"), say("it says so"), call("undo"), say("done")]) as agent:
+        await agent.answer("what does the page say")
+        await agent.answer("undo")
+        assert agent.workshop.done == ["undo"]
+
+
+async def test_time_a_person_takes_to_decide_is_not_the_turns(make_agent: MakeAgent) -> None:
+    limits = TurnLimits(turn_s=0.3)
+    async with make_agent([call("page"), call("undo"), say("done")], limits=limits) as agent:
+        accepted = await begin(agent)
+        async with asyncio.timeout(10):
+            async for event in accepted.events:
+                if isinstance(event, ApprovalAsked):
+                    decide = partial(agent.approvals.decide, event.approval_id, approved=True, by="owner")
+                    asyncio.get_running_loop().call_later(0.4, decide)
+                last = event
+        assert isinstance(last, Answer)
+        assert last.text == "done"
+
+
+async def test_cancel_takes_a_question_back(make_agent: MakeAgent) -> None:
+    async with make_agent([call("page"), call("undo"), say("never")]) as agent:
+        accepted = await begin(agent)
+        async with asyncio.timeout(10):
+            async for event in accepted.events:
+                if isinstance(event, ApprovalAsked):
+                    agent.mail.cancel("test", "c1")
+                last = event
+        assert isinstance(last, Answer)
+        assert last.error_code == "cancelled"
+        assert (agent.approvals.pending(), agent.workshop.done) == ((), [])
+
+
+async def test_an_act_that_waits_for_its_yes_has_not_started_when_the_host_ends(make_agent: MakeAgent) -> None:
+    async with make_agent([call("page"), call("undo")]) as agent:
+        await until_asked(await begin(agent))
+        (left,) = await agent.journal.unfinished()
+        assert (left.tool, left.started) == ("undo", False)
+    async with make_agent([say("done")]) as agent:
+        asked: asyncio.Queue[Pending | Settled] = asyncio.Queue()
+        agent.approvals.listen(asked.put_nowait)
+        await agent.loop.recover()
+        async with asyncio.timeout(10):
+            pending = await asked.get()
+            assert isinstance(pending, Pending)
+            agent.approvals.decide(pending.approval_id, approved=True, by="owner")
+            outbound = await anext(agent.mail.outgoing("test"))
+        assert (outbound.text, agent.workshop.done) == ("done", ["undo"])
