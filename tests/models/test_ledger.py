@@ -1,0 +1,217 @@
+"""Requests counted for whom they were made, and budgets that stop before anything is sent."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from tests.models.asking import anthropic, openai, request
+from tests.models.event_streams import Events, anthropic_stream, openai_chunk, openai_stream
+from tests.models.model_server import server
+
+from microclaw.config import BudgetSettings, ModelSettings
+from microclaw.errors import BudgetSpent, ConfigError, ModelError
+from microclaw.models.budget import Budget, LocalDays
+from microclaw.models.choose import choose_model
+from microclaw.models.ledger import ASKED_BY, AskedBy, Ledger, Metered
+from microclaw.models.protocol import Image, ModelReply, ModelRequest, OnText, Usage, UserText
+from microclaw.models.scene import Scene
+from microclaw.models.scripted import ScriptedModel, say
+from microclaw.store.database import Database
+from microclaw.store.usage import UsageCount, UsageTable
+
+NOON = datetime.datetime(2026, 11, 20, 12, tzinfo=datetime.UTC).timestamp()
+
+
+@pytest.fixture
+async def table(tmp_path: Path) -> AsyncIterator[UsageTable]:
+    async with Database.open(tmp_path / "home" / "store.db") as database:
+        yield UsageTable(database)
+
+
+@pytest.fixture
+def days() -> LocalDays:
+    return LocalDays(lambda: NOON, "Europe/Vienna")
+
+
+@pytest.fixture
+def ledger(table: UsageTable, days: LocalDays) -> Ledger:
+    return Ledger(table, days)
+
+
+async def only(ledger: Ledger) -> UsageCount:
+    [(_, count)] = (await ledger.report("day", 1)).groups
+    return count
+
+
+async def test_a_request_is_counted_for_whom_it_was_made(ledger: Ledger) -> None:
+    model = Metered(ScriptedModel([say("hi", usage=Usage(1000, 100, 0.0045, 600))] * 2), ledger)
+
+    async def turn(asked_by: AskedBy) -> None:
+        ASKED_BY.set(asked_by)
+        await model.respond(request())
+
+    await asyncio.gather(turn(AskedBy("owner", "terminal", "main")), turn(AskedBy("p-2", "telegram", "7")))
+    assert {name: c.requests for name, c in (await ledger.report("person")).groups} == {"owner": 1, "p-2": 1}
+    assert {name for name, _ in (await ledger.report("chat")).groups} == {"terminal:main", "telegram:7"}
+    count = await only(ledger)
+    assert count == UsageCount(2, 0, 0, 0, 2000, 200, 1200, 9_000_000)
+
+
+async def test_nobody_named_is_the_owner(ledger: Ledger) -> None:
+    await Metered(ScriptedModel([say("hi", usage=Usage(1, 1))]), ledger).respond(request())
+    assert [name for name, _ in (await ledger.report("chat")).groups] == ["unknown:"]
+    assert [name for name, _ in (await ledger.report("person")).groups] == ["owner"]
+
+
+async def test_a_real_answers_tokens_and_price_are_counted(ledger: Ledger) -> None:
+    async with server((200, Events(anthropic_stream("on", cached=600)))) as s:
+        model = Metered(anthropic(s.url), ledger)
+        reply = await model.respond(request(), lambda _: None)
+        await model.aclose()
+    count = await only(ledger)
+    assert (count.input_tokens, count.output_tokens, count.cached_tokens) == (1000, 100, 600)
+    assert reply.usage.cost_usd is not None
+    assert count.cost_usd == pytest.approx(reply.usage.cost_usd)
+    assert (await ledger.report("model")).groups[0][0] == "claude-sonnet-5-5"
+
+
+async def test_a_server_that_tells_no_tokens_is_counted_by_an_estimate(ledger: Ledger) -> None:
+    chunks = [openai_chunk({"content": "x" * 400}), openai_chunk({}, "stop"), b"data: [DONE]\n\n"]
+    async with server((200, Events(chunks))) as s:
+        model = Metered(openai(s.url), ledger)
+        await model.respond(request(UserText("y" * 4000)), lambda _: None)
+        await model.aclose()
+    count = await only(ledger)
+    assert (count.requests, count.estimated, count.unpriced, count.output_tokens) == (1, 1, 1, 100)
+    assert 1000 <= count.input_tokens <= 1100
+
+
+async def test_pictures_count_in_an_estimate(ledger: Ledger) -> None:
+    model = Metered(ScriptedModel([say("a cat")]), ledger)
+    await model.respond(ModelRequest("", (UserText("", (Image("image/png", b"x"),)),), ()))
+    assert (await only(ledger)).input_tokens == 1500
+
+
+async def test_an_answer_that_breaks_off_is_counted_as_far_as_it_came(ledger: Ledger) -> None:
+    async with server((200, Events(openai_stream("x" * 400)[:2], end="cut"))) as s:
+        model = Metered(openai(s.url), ledger)
+        with pytest.raises(ModelError):
+            await model.respond(request(), lambda _: None)
+        await model.aclose()
+    count = await only(ledger)
+    assert (count.requests, count.failed, count.estimated, count.output_tokens) == (1, 1, 1, 100)
+    assert count.input_tokens > 0
+
+
+async def test_a_refused_request_costs_nothing(ledger: Ledger) -> None:
+    model = Metered(ScriptedModel([ModelError("no", fault="auth")]), ledger)
+    with pytest.raises(ModelError):
+        await model.respond(request())
+    assert await only(ledger) == UsageCount(requests=1, failed=1)
+
+
+async def test_a_cancelled_request_is_counted(ledger: Ledger) -> None:
+    class Hangs(ScriptedModel):
+        async def respond(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
+            if on_text is not None:
+                on_text("x" * 40)
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await Metered(Hangs([]), ledger).respond(request(), lambda _: None)
+    count = await only(ledger)
+    assert (count.failed, count.estimated, count.output_tokens) == (1, 1, 10)
+
+
+SPENT = UsageCount(7, 0, 0, 0, 50_000, 5_000, 0, 2_040_000_000)
+
+
+@pytest.mark.parametrize(
+    ("limits", "what", "setting"),
+    [
+        (BudgetSettings(day_usd=2), r"this host .* \$2.04 of \$2.00, in 7 requests", "day_usd"),
+        (BudgetSettings(person_day_usd=2), r"owner .* \$2.04 of \$2.00", "person_day_usd"),
+        (BudgetSettings(day_tokens=55_000), "55,000 of 55,000 tokens", "day_tokens"),
+        (BudgetSettings(person_day_tokens=1), "55,000 of 1 tokens", "person_day_tokens"),
+    ],
+)
+async def test_a_spent_budget_stops_before_anything_is_sent(
+    ledger: Ledger, table: UsageTable, days: LocalDays, limits: BudgetSettings, what: str, setting: str
+) -> None:
+    await ledger.record(AskedBy(), "claude", "chat", SPENT)
+    scripted = ScriptedModel([say("never")])
+    with pytest.raises(BudgetSpent, match=what) as caught:
+        await Metered(scripted, ledger, Budget(limits, table, days)).respond(request())
+    assert scripted.requests == []
+    assert caught.value.code == "budget_spent"
+    assert "begins anew at 00:00 on Saturday (CET)" in caught.value.message
+    assert f"raise {setting} under [budget] in config.toml" in (caught.value.next_step or "")
+
+
+async def test_another_person_and_another_day_have_their_own_budget(
+    ledger: Ledger, table: UsageTable, days: LocalDays
+) -> None:
+    await ledger.record(AskedBy("p-2"), "claude", "chat", SPENT)
+    limits = BudgetSettings(person_day_usd=2)
+    await Budget(limits, table, days).check(AskedBy("owner"))
+    with pytest.raises(BudgetSpent):
+        await Budget(limits, table, days).check(AskedBy("p-2"))
+    tomorrow = LocalDays(lambda: NOON + 86_400, "Europe/Vienna")
+    await Budget(limits, table, tomorrow).check(AskedBy("p-2"))
+
+
+async def test_a_spent_budget_is_not_answered_by_the_next_model_nor_stops_the_offline_one(
+    ledger: Ledger, table: UsageTable, days: LocalDays, scene: Scene
+) -> None:
+    await ledger.record(AskedBy(), "claude", "chat", SPENT)
+    budget = Budget(BudgetSettings(day_usd=1), table, days)
+    async with server() as s:
+        settings = ModelSettings(openai_base_url=f"{s.url}/v1", model="m")
+        model = choose_model(settings, meter=lambda m: Metered(m, ledger, budget))
+        with pytest.raises(BudgetSpent):
+            await model.respond(ModelRequest("", (UserText("tell me of love"),), (), scene=scene))
+        reply = await model.respond(ModelRequest("", (UserText("set pin 4 on"),), (), scene=scene))
+        assert reply.model == "offline"
+        await model.aclose()
+        assert s.paths == []
+    assert (await only(ledger)).requests == 7
+
+
+@pytest.mark.parametrize(
+    ("at", "zone", "today", "midnight"),
+    [
+        ("2026-11-20T22:59:59+00:00", "Europe/Vienna", "2026-11-20", "2026-11-21T00:00:00+01:00"),
+        ("2026-11-20T23:00:00+00:00", "Europe/Vienna", "2026-11-21", "2026-11-22T00:00:00+01:00"),
+        ("2026-03-28T23:30:00+00:00", "Europe/Vienna", "2026-03-29", "2026-03-30T00:00:00+02:00"),  # 23 hours
+        ("2026-10-24T22:30:00+00:00", "Europe/Vienna", "2026-10-25", "2026-10-26T00:00:00+01:00"),  # 25 hours
+        ("2026-11-20T12:00:00+00:00", "Asia/Kolkata", "2026-11-20", "2026-11-21T00:00:00+05:30"),
+    ],
+)
+def test_days_are_those_of_the_persons_calendar(at: str, zone: str, today: str, midnight: str) -> None:
+    days = LocalDays(datetime.datetime.fromisoformat(at).timestamp, zone)
+    assert days.today().isoformat() == today
+    assert days.next_midnight().isoformat() == midnight
+
+
+def test_without_a_time_zone_it_is_the_machines() -> None:
+    days = LocalDays(lambda: NOON)
+    assert days.next_midnight().utcoffset() is not None
+    assert days.next_midnight().timestamp() > NOON
+
+
+def test_an_unknown_time_zone_is_the_operators_to_mend() -> None:
+    with pytest.raises(ConfigError, match="no time zone 'Mars/Olympus'"):
+        LocalDays(lambda: NOON, "Mars/Olympus")
+
+
+async def test_old_days_are_forgotten(table: UsageTable) -> None:
+    long_ago = Ledger(table, LocalDays(lambda: NOON - 500 * 86_400, "UTC"))
+    await long_ago.record(AskedBy(), "m", "chat", SPENT)
+    await Ledger(table, LocalDays(lambda: NOON, "UTC")).record(AskedBy(), "m", "chat", SPENT)
+    assert [day for day, _ in await table.report("day", "2000-01-01")] == ["2026-11-20"]

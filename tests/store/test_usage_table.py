@@ -1,0 +1,86 @@
+"""The counters of what models cost."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from microclaw.store.database import Database
+from microclaw.store.usage import MAX_GROUPS, UsageCount, UsageGroup, UsageKey, UsageTable
+
+ONE = UsageCount(1, 0, 0, 0, 1000, 100, 600, 4_500_000)
+
+
+def key(
+    day: str = "2026-11-20",
+    person: str = "owner",
+    *,
+    channel: str = "terminal",
+    chat: str = "main",
+    model: str = "claude",
+    task: str = "chat",
+) -> UsageKey:
+    return UsageKey(day, person, channel, chat, model, task)
+
+
+@pytest.fixture
+def table(database: Database) -> UsageTable:
+    return UsageTable(database)
+
+
+async def test_requests_of_one_row_add_up_however_many_come_at_once(table: UsageTable) -> None:
+    await asyncio.gather(*(table.add(key(), ONE) for _ in range(200)))
+    [(day, count)] = await table.report("day", "2026-11-20")
+    assert day == "2026-11-20"
+    assert count == UsageCount(200, 0, 0, 0, 200_000, 20_000, 120_000, 900_000_000)
+    assert (count.tokens, count.cost_usd) == (220_000, 0.9)
+
+
+async def test_a_days_total_and_a_persons_part_of_it(table: UsageTable) -> None:
+    await table.add(key(), ONE)
+    await table.add(key(person="p-2"), ONE)
+    await table.add(key("2026-11-19"), ONE)
+    everyone, theirs = await table.of_day("2026-11-20", "p-2")
+    assert (everyone.requests, theirs.requests) == (2, 1)
+    assert await table.of_day("2026-11-21", "p-2") == (UsageCount(), UsageCount())
+
+
+@pytest.mark.parametrize(
+    ("by", "names"),
+    [
+        ("day", ["2026-11-19", "2026-11-20"]),
+        ("person", ["owner", "p-2"]),
+        ("chat", ["terminal:main", "telegram:7"]),
+        ("model", ["claude", "gpt"]),
+        ("task", ["chat", "summary"]),
+    ],
+)
+async def test_groups_come_in_days_or_dearest_first(table: UsageTable, by: UsageGroup, names: list[str]) -> None:
+    await table.add(key(), ONE)
+    await table.add(key("2026-11-19"), ONE)
+    await table.add(key(person="p-2", channel="telegram", chat="7", model="gpt", task="summary"), ONE)
+    assert [name for name, _ in await table.report(by, "2026-11-01")] == names
+
+
+async def test_a_report_of_one_person_has_nothing_of_others(table: UsageTable) -> None:
+    await table.add(key(), ONE)
+    await table.add(key(person="p-2", chat="secret"), ONE)
+    assert [name for name, _ in await table.report("chat", "2026-11-01", "owner")] == ["terminal:main"]
+    assert await table.report("chat", "2026-11-01", "nobody") == []
+
+
+async def test_days_before_are_left_out_and_can_be_forgotten(table: UsageTable) -> None:
+    await table.add(key("2026-10-01"), ONE)
+    await table.add(key(), ONE)
+    assert [name for name, _ in await table.report("day", "2026-11-01")] == ["2026-11-20"]
+    await table.forget_before("2026-11-01")
+    assert [name for name, _ in await table.report("day", "2000-01-01")] == ["2026-11-20"]
+
+
+async def test_a_report_has_a_longest_length_and_loses_no_count(table: UsageTable) -> None:
+    await asyncio.gather(*(table.add(key(chat=f"c{n}"), ONE) for n in range(MAX_GROUPS + 5)))
+    groups = await table.report("chat", "2026-11-01")
+    assert len(groups) == MAX_GROUPS + 1
+    assert groups[-1][0] == "5 others"
+    assert sum(count.requests for _, count in groups) == MAX_GROUPS + 5
