@@ -17,7 +17,7 @@ from typing import Final
 
 from microclaw.errors import MicroclawError, StoreError
 from microclaw.knowledge.decisions import same_fact, sentences, worth
-from microclaw.knowledge.text_files import read_text, write_text
+from microclaw.knowledge.text_files import TextCache, write_text
 from microclaw.models.protocol import AssistantReply, Message, Model, ModelRequest, ToolReturn, UserText
 
 _log = logging.getLogger(__name__)
@@ -47,13 +47,10 @@ class _Summary:
 class Compactor:
     """`compact` before a turn. `beside` names the file of a chat's summary; without one nothing is kept."""
 
-    def __init__(
-        self, *, model: Model | None = None, beside: Callable[[str, str], Path] | None = None, kept_chats: int = 256
-    ) -> None:
+    def __init__(self, *, model: Model | None = None, beside: Callable[[str, str], Path] | None = None) -> None:
         self._model = model
         self._beside = beside
-        self._kept_chats = kept_chats
-        self._summaries: dict[tuple[str, str], _Summary] = {}
+        self._files = TextCache()
 
     async def compact(
         self, history: Sequence[Message], budget_tokens: int, *, chat: tuple[str, str] | None = None
@@ -79,13 +76,6 @@ class Compactor:
                 await self._keep(chat, earlier)
         return _joined(earlier, tuple(_shortened(m, max(room, 400)) for m in newest))
 
-    async def forget(self, chat: tuple[str, str]) -> None:
-        """Drop a chat's summary: its conversation was cleared."""
-        self._summaries.pop(chat, None)
-        if self._beside is not None:
-            path = self._beside(*chat)
-            await asyncio.to_thread(path.unlink, missing_ok=True)
-
     async def _summary(self, earlier: _Summary | None, old: Sequence[Message], bound: int) -> str:
         before = earlier.text if earlier else ""
         if self._model is not None:
@@ -106,12 +96,10 @@ class Compactor:
         return reply.text.strip()[:bound]
 
     async def _earlier(self, chat: tuple[str, str]) -> _Summary | None:
-        if chat in self._summaries:
-            return self._summaries[chat]
         if self._beside is None:
             return None
         try:
-            value = json.loads(await asyncio.to_thread(read_text, self._beside(*chat)) or "null")
+            value = json.loads(await asyncio.to_thread(self._files.read, self._beside(*chat)) or "null")
         except ValueError:
             return None  # it was torn or edited: the summary is made again
         match value:
@@ -120,9 +108,6 @@ class Compactor:
         return None
 
     async def _keep(self, chat: tuple[str, str], summary: _Summary) -> None:
-        if len(self._summaries) >= self._kept_chats:
-            self._summaries.pop(next(iter(self._summaries)))
-        self._summaries[chat] = summary
         if self._beside is None:
             return
         document = json.dumps({"through": summary.through, "summary": summary.text}, ensure_ascii=False)

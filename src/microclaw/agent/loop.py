@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Final, Protocol, Self
 
+from microclaw.agent.compaction import Compactor
 from microclaw.agent.effects import EffectJournal, settle
 from microclaw.agent.events import Answer, ApprovalAsked, ApprovalSettled, TurnEvent
 from microclaw.agent.mail import Mail, Received, RunningTurn
@@ -25,7 +26,7 @@ from microclaw.tools.toolbox import Toolbox
 
 _log = logging.getLogger(__name__)
 
-HISTORY_CHARS: Final = 32 * 1024
+HISTORY_MESSAGES: Final = 400  # looked at; what of them a model is given is the compactor's
 EFFECT_DAYS: Final = 30
 _DAY_S: Final = 86_400
 _UNHEARD: Final = Answer(
@@ -42,11 +43,15 @@ class Surroundings(Protocol):
 
     def system(self, scene: Scene) -> str: ...
 
+    async def situation(self, scene: Scene, inbound: Inbound, text: str) -> str: ...
+
+    def history_tokens(self, system: str, situation: str) -> int: ...
+
 
 class Sessions(Protocol):
     """The kept conversations (store.sessions): only the person's text and the final answer."""
 
-    async def load(self, channel: str, chat_id: str) -> tuple[SessionMessage, ...]: ...
+    async def load(self, channel: str, chat_id: str, newest: int = ...) -> tuple[SessionMessage, ...]: ...
 
     async def append(self, channel: str, chat_id: str, messages: Sequence[SessionMessage]) -> None: ...
 
@@ -63,6 +68,7 @@ class AgentLoop:
         surroundings: Surroundings,
         sessions: Sessions,
         journal: EffectJournal,
+        compactor: Compactor | None = None,
         approvals: Approvals | None = None,
         limits: TurnLimits | None = None,
         now_s: Callable[[], float] = time.time,
@@ -73,6 +79,7 @@ class AgentLoop:
         self._surroundings = surroundings
         self._sessions = sessions
         self._journal = journal
+        self._compactor = compactor or Compactor()
         self._approvals = approvals
         self._limits = limits or TurnLimits()
         self._now_s = now_s
@@ -136,6 +143,8 @@ class AgentLoop:
         if _said(inbound) == UserText(""):
             return _UNHEARD
         scene = await self._surroundings.scene(inbound.device)
+        system = self._surroundings.system(scene)
+        situation = await self._surroundings.situation(scene, inbound, inbound.text)
         log = _Log(self.mail, received.message_id, len(rows))
         turn = Turn(
             model=self._model,
@@ -156,9 +165,10 @@ class AgentLoop:
                     said=_said(inbound),
                     principal=inbound.principal,
                     device=inbound.device,
-                    system=self._surroundings.system(scene),
+                    system=system,
                     scene=scene,
-                    history=_recent(history),
+                    history=await self._recent(inbound, history, self._surroundings.history_tokens(system, situation)),
+                    situation=situation,
                     channel=inbound.channel,
                     chat_id=inbound.chat_id,
                     rows=rows,
@@ -202,7 +212,7 @@ class AgentLoop:
     async def _begin_conversation(self, received: Received, joined: Sequence[Received]) -> tuple[SessionMessage, ...]:
         """The history before this message, which is added to what is kept, if a crash has not left it there."""
         inbound = received.inbound
-        history = await self._sessions.load(inbound.channel, inbound.chat_id)
+        history = await self._sessions.load(inbound.channel, inbound.chat_id, HISTORY_MESSAGES)
         texts = [_shown(_said(message.inbound).text) for message in (received, *joined)]
         there = 0
         if received.starts:
@@ -214,7 +224,15 @@ class AgentLoop:
         return history
 
     async def _keep(self, inbound: Inbound, role: Role, text: str) -> None:
-        await self._sessions.append(inbound.channel, inbound.chat_id, [SessionMessage(role, text, int(self._now_s()))])
+        message = SessionMessage(role, text, int(self._now_s()), inbound.principal)
+        await self._sessions.append(inbound.channel, inbound.chat_id, [message])
+
+    async def _recent(
+        self, inbound: Inbound, kept: Sequence[SessionMessage], budget_tokens: int
+    ) -> tuple[Message, ...]:
+        """The conversation within its budget, from a message of the person's on (APIs want that)."""
+        history = tuple(_message(message) for message in kept)
+        return await self._compactor.compact(history, budget_tokens, chat=(inbound.channel, inbound.chat_id))
 
 
 class _Log:
@@ -307,19 +325,6 @@ def _shown(text: str) -> str:
 
 def _images(inbound: Inbound) -> tuple[Image, ...]:
     return tuple(Image(a.media_type, a.data) for a in inbound.attachments if a.kind == "image")
-
-
-def _recent(kept: Sequence[SessionMessage]) -> tuple[Message, ...]:
-    """The newest messages of at most HISTORY_CHARS, from one of the person's on (APIs want that)."""
-    room, recent = HISTORY_CHARS, list[SessionMessage]()
-    for message in reversed(kept):
-        room -= len(message.content)
-        if room < 0:
-            break
-        recent.append(message)
-    while recent and recent[-1].role != "user":
-        recent.pop()
-    return tuple(_message(m) for m in reversed(recent))
 
 
 def _message(kept: SessionMessage) -> Message:

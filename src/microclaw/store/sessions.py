@@ -28,6 +28,7 @@ Role: TypeAlias = Literal["user", "assistant"]
 OWNER: Final = "owner"
 DEFAULT_NEWEST: Final = 40
 _TAIL_BYTES: Final = 4 * 1024 * 1024  # the newest messages are looked for in this much of a file's end
+_FIRST_TAIL_BYTES: Final = 64 * 1024
 _MAX_STEM_CHARS: Final = 120
 _SUMMARY: Final = ".summary.json"
 _CHANNEL: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
@@ -206,16 +207,11 @@ def _repair(fd: int) -> int:
 def _load(path: Path, newest: int) -> tuple[SessionMessage, ...]:
     try:
         with path.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            start = max(0, size - _TAIL_BYTES)
-            file.seek(start)
-            lines = file.read().split(b"\n")
+            lines = _last_lines(file.fileno(), newest)
     except FileNotFoundError:
         return ()
     except OSError as exc:
         raise _failed(path, exc) from exc
-    if start:
-        del lines[0]
     messages: list[SessionMessage] = []
     for line in reversed(lines):
         if len(messages) >= newest:
@@ -228,6 +224,19 @@ def _load(path: Path, newest: int) -> tuple[SessionMessage, ...]:
         else:
             messages.append(message)
     return tuple(reversed(messages))
+
+
+def _last_lines(fd: int, wanted: int) -> list[bytes]:
+    """At least so many whole lines from the file's end, as far as _TAIL_BYTES reach."""
+    size, window = os.fstat(fd).st_size, _FIRST_TAIL_BYTES
+    while True:
+        window = min(window, _TAIL_BYTES, size)
+        lines = os.pread(fd, window, size - window).split(b"\n")
+        if window < size:
+            del lines[0]
+        if window in (size, _TAIL_BYTES) or len(lines) > wanted + 1:
+            return lines
+        window *= 4
 
 
 def _parse(line: bytes) -> SessionMessage | None:
