@@ -70,8 +70,10 @@ class Host:
 
 
 @asynccontextmanager
-async def running_host(settings: Settings) -> AsyncIterator[Host]:
+async def running_host(settings: Settings, *, boards_ready: asyncio.Event | None = None) -> AsyncIterator[Host]:
     """Inside, the host answers on its control socket; leaving ends what runs in order and loses nothing.
+
+    Turns that the last run left unfinished go on once `boards_ready` is set, where one is given.
 
     Raises StoreError when another host owns this home, ConfigError when a port is taken.
     """
@@ -96,6 +98,7 @@ async def running_host(settings: Settings) -> AsyncIterator[Host]:
             await announce(listener, link, stack, group)
         completed = change_publisher(devices, bus.publish, now_ms)
         apps = build_apps(settings, devices, Ledger(AppTable(database), completed=completed), admission.gate)
+        mail = _mail(settings, database)
         tools = build_toolbox(
             devices=devices,
             deployer=apps.deployer,
@@ -105,7 +108,8 @@ async def running_host(settings: Settings) -> AsyncIterator[Host]:
             gate=apps.gate,
             notifier=link,
         )
-        agent = await stack.enter_async_context(_agent(settings, model, devices, tools, database))
+        agent = _agent(settings, mail, model, devices, tools, database, admission)
+        await stack.enter_async_context(agent)
         await stack.enter_async_context(tasks.serving(AgentTasks(agent), hub.link))
         jobs = Jobs(group, settings.limits)
         status = HostStatus(
@@ -130,7 +134,7 @@ async def running_host(settings: Settings) -> AsyncIterator[Host]:
         await stack.enter_async_context(serving(doors, group))
         await stack.enter_async_context(live.collecting(bus, group))  # after the doors: its readers end before those do
         await stack.enter_async_context(apps.standby)  # after the doors: its board's start must not delay them
-        looking_after = group.create_task(_look_after(agent, apps), name="look after devices")
+        looking_after = group.create_task(_look_after(agent, apps, boards_ready), name="look after devices")
         stack.callback(looking_after.cancel)
         warming = group.create_task(warm_compiler(settings), name="build the C library")
         stack.callback(warming.cancel)
@@ -202,14 +206,23 @@ def _registry(settings: Settings, bus: Bus, database: Database, hub: LinkHub) ->
     )
 
 
-def _agent(settings: Settings, model: Model, devices: Registry, tools: Toolbox, database: Database) -> AgentLoop:
+def _agent(
+    settings: Settings,
+    mail: Mail,
+    model: Model,
+    devices: Registry,
+    tools: Toolbox,
+    database: Database,
+    admission: Admission,
+) -> AgentLoop:
     return AgentLoop(
-        mail=_mail(settings, database),
+        mail=mail,
         model=model,
         tools=tools,
         surroundings=BoardSurroundings(devices=devices, apps=AppTable(database)),
         sessions=SessionFiles(settings.sessions),
         journal=Journal(database, now_ms),
+        approvals=admission.approvals,
         limits=TurnLimits(iterations=settings.agent.iterations, turn_s=settings.agent.turn_s),
     )
 
@@ -223,8 +236,10 @@ def _mail(settings: Settings, database: Database) -> Mail:
     )
 
 
-async def _look_after(agent: AgentLoop, apps: Apps) -> None:
-    """Settle what a crash left open, then keep the boards' programs where they are wanted."""
+async def _look_after(agent: AgentLoop, apps: Apps, boards_ready: asyncio.Event | None) -> None:
+    """Take up or settle what a crash left open, then keep the boards' programs where they are wanted."""
+    if boards_ready is not None:
+        await boards_ready.wait()
     for sentence in (*await agent.recover(), *await apps.deployer.recover()):
         _log.warning("left open by the last run: %s", sentence)
     while True:

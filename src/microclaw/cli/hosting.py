@@ -67,11 +67,13 @@ async def _run(settings: Settings, virtual_boards: int, ready: Ready) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
     async with AsyncExitStack() as stack:
-        host = await stack.enter_async_context(running_host(settings))
+        boards_ready = asyncio.Event()
+        host = await stack.enter_async_context(running_host(settings, boards_ready=boards_ready))
         names = [f"virtual-{number}" for number in range(1, virtual_boards + 1)]
         boards = [await stack.enter_async_context(VirtualBoardProcess(name=name, board=BOARD)) for name in names]
         for board in boards:
             await _register(host, board.ready)
+        boards_ready.set()
         ready(_facts(host, [board.ready for board in boards]))
         await stop.wait()
 
