@@ -11,7 +11,7 @@ LaneName: TypeAlias = Literal["media", "control", "telemetry"]
 # Why the host closed or refused a connection: the link's close codes by name, and what never became a session.
 RefusalReason: TypeAlias = Literal[
     "malformed", "not_authenticated", "revoked", "timeout", "replaced", "too_large", "too_many", "overloaded",
-    "version", "tls", "not_a_link", "pairing", "text_message", "other",
+    "version", "tls", "not_a_link", "no_hello", "text_message", "other",
 ]  # fmt: skip
 
 LANES: Final[tuple[LaneName, ...]] = get_args(LaneName)

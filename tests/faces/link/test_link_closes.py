@@ -6,8 +6,10 @@ import asyncio
 import dataclasses
 import secrets
 import ssl
+import threading
 import time
 import warnings
+from contextlib import suppress
 from typing import Any
 
 import aiohttp
@@ -18,11 +20,22 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from microclaw.bus.live import Alarm, DeviceConnected, DeviceLeft
 from microclaw.devices.identity.certificates import device_certificate, from_ms, new_authority, new_serial
 from microclaw.devices.identity.tokens import mint_token
-from microclaw.errors import Overloaded, UnknownName
+from microclaw.errors import DeviceUnreachable, Overloaded, UnknownName
 from microclaw.faces.link.limits import LinkLimits
+from microclaw.wire.link.codec import decode, encode
 from microclaw.wire.link.config import LinkConfig
-from microclaw.wire.link.frame import CloseCode
-from microclaw.wire.link.messages import ErrorMessage, PairCode, PairRequest, Ping, Telemetry, Token
+from microclaw.wire.link.frame import CloseCode, FrameType, encode_frame
+from microclaw.wire.link.messages import (
+    Call,
+    Envelope,
+    ErrorMessage,
+    Event,
+    PairCode,
+    PairRequest,
+    Ping,
+    Telemetry,
+    Token,
+)
 
 REFUSED = 'microclaw_link_refused_total{reason="%s"}'
 
@@ -71,6 +84,80 @@ async def test_a_newer_version_gets_a_clear_error(plane: Any, paired: Any) -> No
         error = await paired.next(ErrorMessage)
         assert error.code == "unsupported_version"
         assert "this end speaks version 1" in error.message
+
+
+@pytest.mark.parametrize("offered", [["microclaw.v2"], ["microclaw.v3", "microclaw.v2"]])
+async def test_a_device_of_a_newer_version_hears_what_is_spoken_here(
+    plane: Any, device: Any, offered: list[str]
+) -> None:
+    async with (
+        aiohttp.ClientSession() as http,
+        http.ws_connect(device.address, ssl=device.context(), protocols=offered) as socket,
+    ):
+        error = decode((await socket.receive_bytes(timeout=5))[1:]).body
+        assert isinstance(error, ErrorMessage)
+        assert (error.code, error.message) == ("unsupported_version", "this host speaks microclaw.v1")
+        await socket.receive(5)
+        assert socket.close_code == CloseCode.MALFORMED
+    assert plane.refused == {"version": 1}
+
+
+async def test_a_hello_of_a_newer_version_gets_a_clear_error(plane: Any, paired: Any) -> None:
+    async with _raw(paired) as socket:
+        await socket.send_bytes(b"\x01" + cbor2.dumps({"v": 2, "type": "hello", "id": bytes(16), "ts": 0, "body": {}}))
+        error = decode((await socket.receive_bytes(timeout=5))[1:]).body
+        assert isinstance(error, ErrorMessage)
+        assert (error.code, error.fatal) == ("unsupported_version", True)
+        await socket.receive(5)
+        assert socket.close_code == CloseCode.MALFORMED
+    assert plane.refused == {"malformed": 1}
+
+
+async def test_more_durable_messages_than_the_host_can_apply_close_1013(plane: Any, paired: Any) -> None:
+    """The disk stands still, and the device goes on."""
+    may_write = threading.Event()
+    async with paired.connected():
+        await paired.until_ready()
+        await plane.published.until(DeviceConnected)
+        standstill = asyncio.create_task(plane.database.write(lambda _: may_write.wait(30)))
+        try:
+            for seq in range(1, 259):
+                event = Envelope(secrets.token_bytes(16), Event("tick", {"n": seq}), seq=seq)
+                await paired.send_raw(encode_frame(FrameType.CONTROL, encode(event)))
+            error = await paired.next(ErrorMessage)
+        finally:
+            may_write.set()
+        assert error.code == "overloaded"
+        assert await paired.until_closed() == CloseCode.OVERLOADED
+        await standstill
+    assert plane.refused == {"overloaded": 1}
+
+
+async def test_a_full_control_lane_closes_1013(plane: Any, paired: Any) -> None:
+    """A device that sends pings and does not read the pongs."""
+    async with paired.connected():
+        await paired.until_ready()
+        link = plane.hub.link(plane.registry.get("lamp").device_id)
+        with suppress(DeviceUnreachable):
+            for number in range(10_000):
+                link.wire.session.send(Call("device.info", {"n": number}, idempotent=True))
+        link.wire.pump()
+        assert await paired.until_closed() == CloseCode.OVERLOADED
+    assert plane.refused == {"overloaded": 1}
+
+
+async def test_who_hangs_up_without_a_word_is_counted(plane: Any, paired: Any, device: Any) -> None:
+    port, context = plane.plane.port, device.context()
+    _, plain = await asyncio.open_connection("127.0.0.1", port)
+    plain.transport.abort()
+    await plane.until_refused("tls")
+    _, tls = await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname="localhost")
+    tls.transport.abort()
+    await plane.until_refused("not_a_link")
+    async with _raw(paired):
+        pass
+    await plane.until_refused("no_hello")
+    assert plane.refused == {"tls": 1, "not_a_link": 1, "no_hello": 1}
 
 
 @pytest.mark.parametrize("limits", [LinkLimits(session=LinkConfig(hello_timeout_ms=100))])

@@ -24,6 +24,7 @@ from microclaw.wire.link.heartbeat import Clock
 from microclaw.wire.link.lanes import Lanes
 from microclaw.wire.link.messages import Envelope, Hello
 from microclaw.wire.link.session import LinkSession
+from microclaw.wire.link.states import Phase
 from microclaw.wire.link.storage import OutboxCursor, Stored
 
 _log = logging.getLogger(__name__)
@@ -95,6 +96,7 @@ class Connection:
         self.gone = asyncio.Event()
         self.lanes = Lanes(limits.lanes)
         self.end = (_GONE, "the connection broke")
+        self._was_silent = False  # it went without having said anything
         self.on_ready: Callable[[], Awaitable[None]] | None = None
         self.on_audio: Callable[[actions.Hear], None] | None = None
         self._socket = socket
@@ -331,6 +333,7 @@ class Connection:
     # The end
 
     def _left(self) -> None:
+        self._was_silent = self.session.phase is Phase.OPEN
         self.session.closed()
         self._run_actions()
         self._is_open = False
@@ -347,6 +350,8 @@ class Connection:
             self._meter.replayed(self.session.outgoing.replayed)
         if self._is_counted:
             self._meter.connected(-1)
+        elif self._was_silent and self._closing is None:
+            self._meter.refused("no_hello")
 
     def depths(self) -> dict[LaneName, int]:
         """Messages that wait, by lane."""

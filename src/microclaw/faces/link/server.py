@@ -30,8 +30,9 @@ from microclaw.faces.link.hub import LinkHub
 from microclaw.faces.link.limits import Crowd, LinkLimits
 from microclaw.faces.link.visitor import Visitor
 from microclaw.faces.link.websocket import LinkSocket
-from microclaw.wire.link.frame import CloseCode
-from microclaw.wire.link.messages import Limits, Software, Token, Welcome
+from microclaw.wire.link.codec import encode
+from microclaw.wire.link.frame import CloseCode, FrameType, encode_frame
+from microclaw.wire.link.messages import Envelope, ErrorMessage, Limits, Software, Token, Welcome
 from microclaw.wire.link.session import LinkSession
 from microclaw.wire.link.storage import InboxCursor, OutboxCursor
 
@@ -39,6 +40,7 @@ _log = logging.getLogger(__name__)
 
 CA_PATH: Final = "/ca.pem"
 SUBPROTOCOL: Final = "microclaw.v1"
+_FAMILY: Final = "microclaw.v"
 BACKLOG: Final = 1024
 MAX_HEAD_FIELD_BYTES: Final = 2048
 _HOST: Final = Software("microclaw", __version__)
@@ -172,6 +174,8 @@ class LinkServer:
             return plain_answer(404, "not found: /link is a WebSocket, /ca.pem the authority's certificate")
         offered = {name.strip() for name in request.headers.get("Sec-WebSocket-Protocol", "").split(",")}
         if SUBPROTOCOL not in offered:
+            if any(name.startswith(_FAMILY) for name in offered):
+                return await self._tell_version(request)
             self._meter.refused("not_a_link")
             return plain_answer(400, f"the subprotocol is {SUBPROTOCOL}")
         try:
@@ -184,6 +188,18 @@ class LinkServer:
             if request.transport is not None:
                 request.transport.abort()
             raise ConnectionResetError("the connection failed") from None
+
+    async def _tell_version(self, request: web.BaseRequest) -> web.StreamResponse:
+        """A device of another version of the link hears in this one's words what is spoken here."""
+        self._meter.refused("version")
+        parts = self._hub.parts
+        error = ErrorMessage("unsupported_version", f"this host speaks {SUBPROTOCOL}", fatal=True)
+        message = encode(Envelope(parts.new_id(), error, parts.clock.unix_us() // 1000))
+        answer = web.WebSocketResponse(compress=False, autoping=False, timeout=self._limits.close_s)
+        await answer.prepare(request)
+        await answer.send_bytes(encode_frame(FrameType.CONTROL, message))
+        await answer.close(code=CloseCode.MALFORMED, message=b"unsupported_version")
+        return answer
 
     async def _link(self, request: web.BaseRequest) -> web.StreamResponse:
         transport = request.transport
