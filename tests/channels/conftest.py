@@ -1,23 +1,28 @@
-"""The channels' neighbours for tests: a mail that keeps its contract in memory, people, a Bot API server."""
+"""The channels' neighbours for tests: the host's mail with a scripted agent, people, a Bot API server."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 from tests.channels.telegram_server import TOKEN, TelegramServer
 
 from microclaw.agent.events import Answer, TurnEvent
+from microclaw.agent.mail import Accepted, Mail, Received, RunningTurn
 from microclaw.bus.events import Inbound
 from microclaw.channels.telegram.channel import run_telegram
 from microclaw.channels.telegram.timing import Timing
-from microclaw.config import TelegramSettings
+from microclaw.config import AgentSettings, TelegramSettings
 from microclaw.errors import MicroclawError, Overloaded
 from microclaw.policy.approval import Approvals
 from microclaw.policy.person import OWNER, Person
+from microclaw.store.database import Database
+from microclaw.store.inbox import InboxTable
+from microclaw.store.outbox import OutboxTable
 
 Turn = Callable[[Inbound], AsyncIterator[TurnEvent]]
 QUICK = Timing(
@@ -25,104 +30,81 @@ QUICK = Timing(
 )
 
 
-@dataclass(frozen=True)
-class MemoryAccepted:
-    message_id: int
-    duplicate: bool
-    events: AsyncIterator[TurnEvent]
+class ScriptedAgent:
+    """Answers messages as a script says (agent.mail.Serve)."""
+
+    def __init__(self, turn: Turn) -> None:
+        self._turn = turn
+
+    async def turn(self, running: RunningTurn) -> Answer:
+        stopped = asyncio.Event()
+        running.when_stopped(stopped.set)
+        script = asyncio.ensure_future(self._play(running))
+        stopping = asyncio.ensure_future(stopped.wait())
+        try:
+            await asyncio.wait((script, stopping), return_when=asyncio.FIRST_COMPLETED)
+            return script.result() if script.done() else Answer("stopped, as you asked", error_code="cancelled")
+        finally:
+            script.cancel()
+            stopping.cancel()
+
+    async def answered(self, received: Received, answer: Answer) -> None: ...
+
+    async def prune(self) -> None: ...
+
+    async def _play(self, running: RunningTurn) -> Answer:
+        async for event in self._turn(running.received.inbound):
+            if isinstance(event, Answer):
+                return event
+            running.put(event)
+        raise AssertionError("the script gave no answer")
 
 
-@dataclass(frozen=True)
-class MemoryOutbound:
-    outbound_id: int
-    channel: str
-    chat_id: str
-    text: str
-    person: str = "owner"
+class WatchedMail(Mail):
+    """The host's mail, whose messages and deliveries a test can wait for. `refusals` are raised by `accept` first."""
 
-
-@dataclass
-class MemoryMail:
-    """agent.mail's contract without a store: turns run when they are read, and go on when nobody reads."""
-
-    turn: Turn
-    inbound: list[Inbound] = field(default_factory=list)
-    done: list[int] = field(default_factory=list)
-    cancelled: list[tuple[str, str]] = field(default_factory=list)
-    refusals: list[MicroclawError] = field(default_factory=list)
-    full: bool = False
-
-    def __post_init__(self) -> None:
-        self.waiting: dict[str, asyncio.Queue[MemoryOutbound]] = {}
+    def __init__(self, database: Database, settings: AgentSettings) -> None:
+        super().__init__(inbox=InboxTable(database, now_ms), outbox=OutboxTable(database, now_ms), settings=settings)
+        self.inbound: list[Inbound] = []
+        self.done: list[int] = []
+        self.refusals: list[MicroclawError] = []
         self._changed = asyncio.Condition()
-        self._keys: set[tuple[str, str]] = set()
-        self._next = 1
 
-    async def accept(self, inbound: Inbound) -> MemoryAccepted:
+    async def accept(self, inbound: Inbound) -> Accepted:
         if self.refusals:
             raise self.refusals.pop(0)
-        if self.full:
-            raise Overloaded("8 messages of this chat wait already", next_step="wait for the answers to those")
-        if inbound.key is not None and (inbound.channel, inbound.key) in self._keys:
-            return MemoryAccepted(0, True, self._nothing())
-        if inbound.key is not None:
-            self._keys.add((inbound.channel, inbound.key))
-        self.inbound.append(inbound)
-        await self._tell()
-        return MemoryAccepted(len(self.inbound), False, self._events(inbound))
+        accepted = await super().accept(inbound)
+        if not accepted.duplicate:
+            self.inbound.append(inbound)
+            await self._tell()
+        return accepted
 
     async def delivered(self, outbound_id: int) -> None:
+        await super().delivered(outbound_id)
         self.done.append(outbound_id)
         await self._tell()
-
-    async def outgoing(self, channel: str) -> AsyncIterator[MemoryOutbound]:
-        queue = self._queue(channel)
-        while True:
-            yield await queue.get()
-
-    async def say(self, channel: str, chat_id: str, text: str) -> int:
-        self._next += 1
-        await self._queue(channel).put(MemoryOutbound(self._next, channel, chat_id, text))
-        return self._next
-
-    def cancel(self, channel: str, chat_id: str) -> bool:
-        self.cancelled.append((channel, chat_id))
-        return True
 
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(10), self._changed:
             await self._changed.wait_for(condition)
 
-    def _queue(self, channel: str) -> asyncio.Queue[MemoryOutbound]:
-        return self.waiting.setdefault(channel, asyncio.Queue())
-
-    async def _events(self, inbound: Inbound) -> AsyncIterator[TurnEvent]:
-        self._next += 1
-        number = self._next
-        try:
-            async for event in self.turn(inbound):
-                if isinstance(event, Answer):
-                    event = Answer(
-                        event.text,
-                        evidence=event.evidence,
-                        error_code=event.error_code,
-                        next_step=event.next_step,
-                        outbound_id=number,
-                    )
-                yield event
-        except GeneratorExit:  # the listener left: its answer waits in the outbox
-            self._queue(inbound.channel).put_nowait(
-                MemoryOutbound(number, inbound.channel, inbound.chat_id, "left over")
-            )
-            raise
-
-    async def _nothing(self) -> AsyncIterator[TurnEvent]:
-        for event in ():
-            yield event
-
     async def _tell(self) -> None:
         async with self._changed:
             self._changed.notify_all()
+
+
+def now_ms() -> int:
+    return 1_760_000_000_000
+
+
+@asynccontextmanager
+async def served_mail(home: Path, turn: Turn, settings: AgentSettings | None = None) -> AsyncIterator[WatchedMail]:
+    """The mail of a host with this home; a second one takes up what the first left."""
+    async with Database.open(home / "microclaw.db") as database:
+        mail = WatchedMail(database, settings or AgentSettings())
+        async with mail.serving(ScriptedAgent(turn)):
+            await mail.resume()
+            yield mail
 
 
 @dataclass
@@ -158,6 +140,7 @@ async def echo(inbound: Inbound) -> AsyncIterator[TurnEvent]:
 
 
 MEMBER = Person("p-1", "Bea", "member")
+GUEST = Person("p-2", "Gus", "guest")
 
 
 @dataclass
@@ -165,53 +148,47 @@ class Telegram:
     """A running channel with its neighbours."""
 
     server: TelegramServer
-    mail: MemoryMail
+    mail: WatchedMail
     people: MemoryPeople
     approvals: Approvals
-
-
-Running = Callable[..., "asynccontextmanager[Telegram]"]
 
 
 @asynccontextmanager
 async def telegram(
     server: TelegramServer,
+    home: Path,
     turn: Turn = echo,
     *,
-    mail: MemoryMail | None = None,
-    token: str = TOKEN,
+    settings: AgentSettings | None = None,
     timing: Timing = QUICK,
     proxy: str | None = None,
     ears: bool = False,
     approval_s: float = 10.0,
 ) -> AsyncIterator[Telegram]:
-    """User 100 is the owner, 200 a member; everybody else a stranger."""
-    people = MemoryPeople({("tg", "100"): OWNER, ("tg", "200"): MEMBER})
+    """User 100 is the owner, 200 a member, 300 a guest; everybody else a stranger."""
+    people = MemoryPeople({("tg", "100"): OWNER, ("tg", "200"): MEMBER, ("tg", "300"): GUEST})
     approvals = Approvals(timeout_s=approval_s, roles=people)
-    mail = mail or MemoryMail(turn)
-    running = asyncio.create_task(
-        run_telegram(
-            TelegramSettings(token, server.base_url),
-            mail=mail,
-            people=people,
-            approvals=approvals,
-            timing=timing,
-            proxy=proxy,
-            ears=ears,
+    async with served_mail(home, turn, settings) as mail:
+        running = asyncio.create_task(
+            run_telegram(
+                TelegramSettings(TOKEN, server.base_url),
+                mail=mail,
+                people=people,
+                approvals=approvals,
+                timing=timing,
+                proxy=proxy,
+                ears=ears,
+            )
         )
-    )
-    try:
-        yield Telegram(server, mail, people, approvals)
-    finally:
-        running.cancel()
-        with suppress(asyncio.CancelledError):
-            await running
+        try:
+            yield Telegram(server, mail, people, approvals)
+        finally:
+            running.cancel()
+            with suppress(asyncio.CancelledError):
+                await running
 
 
 @pytest.fixture
 async def server() -> AsyncIterator[TelegramServer]:
     async with TelegramServer.running() as running:
         yield running
-
-
-Act = Callable[[], Awaitable[None]]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import ssl
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -70,16 +71,16 @@ class TelegramServer:
 
     @classmethod
     @asynccontextmanager
-    async def running(cls) -> AsyncIterator[TelegramServer]:
+    async def running(cls, tls: ssl.SSLContext | None = None) -> AsyncIterator[TelegramServer]:
         server = cls()
         app = web.Application(client_max_size=1 << 20)
         app.router.add_post("/bot{token}/{method}", server._call)
         app.router.add_get("/file/bot{token}/{path:.+}", server._file)
-        runner = web.AppRunner(app, shutdown_timeout=0.1)
+        runner = web.AppRunner(app, shutdown_timeout=0.1, access_log=None)
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
+        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
         await site.start()
-        server.base_url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        server.base_url = f"{'http' if tls is None else 'https'}://127.0.0.1:{runner.addresses[0][1]}"
         try:
             yield server
         finally:

@@ -5,45 +5,22 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Protocol
 
-from microclaw.agent.events import TurnEvent
+from microclaw.agent.mail import Accepted, Outbound
 from microclaw.bus.events import Inbound
 from microclaw.policy.approval import Listener, Pending
-
-
-class Accepted(Protocol):
-    """A message that is committed. Who stops reading `events` leaves the answer to `Mail.outgoing`."""
-
-    @property
-    def duplicate(self) -> bool: ...
-
-    @property
-    def events(self) -> AsyncIterator[TurnEvent]: ...
-
-
-class Outbound(Protocol):
-    """A text that waits to be delivered: an answer nobody listened to, or a push."""
-
-    @property
-    def outbound_id(self) -> int: ...
-
-    @property
-    def chat_id(self) -> str: ...
-
-    @property
-    def text(self) -> str: ...
 
 
 class Mail(Protocol):
     """The journaled way of messages in and out (agent.mail)."""
 
     async def accept(self, inbound: Inbound) -> Accepted:
-        """Committed when it returns. Overloaded when the chat's queue is full; the same key comes in once."""
+        """Committed when it returns. Overloaded, EmptyMessage, MessageTooLong; the same key comes in once."""
         ...
 
     async def delivered(self, outbound_id: int) -> None: ...
 
     def outgoing(self, channel: str) -> AsyncIterator[Outbound]:
-        """Endless, oldest first."""
+        """Endless, oldest first; each again until it is delivered."""
         ...
 
     def cancel(self, channel: str, chat_id: str) -> bool:

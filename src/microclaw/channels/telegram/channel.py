@@ -9,8 +9,11 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final, assert_never
 from weakref import WeakValueDictionary
 
+from microclaw.agent.events import Answer
+from microclaw.agent.mail import Accepted, Outbound
 from microclaw.bus.events import Attachment, Inbound
-from microclaw.channels.ports import Accepted, Approvals, Mail, Outbound, People, Person
+from microclaw.channels.ports import Approvals, Mail, People, Person
+from microclaw.channels.telegram.answer import answer_markdown
 from microclaw.channels.telegram.api import BotApi, FileTooLarge, TelegramError, TelegramUnreachable
 from microclaw.channels.telegram.approvals import ApprovalDesk
 from microclaw.channels.telegram.media import NotAPicture, fetch, largest
@@ -22,11 +25,12 @@ from microclaw.channels.telegram.strangers import Strangers
 from microclaw.channels.telegram.timing import Backoff, Timing
 from microclaw.channels.telegram.updates import Bot, ButtonPress, ChatMessage, Ignored, RemoteFile, Update, read_bot
 from microclaw.config import TelegramSettings
-from microclaw.errors import Overloaded, ProtocolError, StoreError
+from microclaw.errors import MicroclawError, ProtocolError, StoreError
 
 _log = logging.getLogger(__name__)
 
 MAX_TURNS: Final = 256  # shown at once
+MAX_CLAIMED: Final = 4096
 MAX_DELIVERIES: Final = 32  # side by side; what is undelivered beyond waits in the outbox
 
 HELP: Final = (
@@ -84,7 +88,7 @@ class TelegramChannel:
         self._running: set[asyncio.Task[None]] = set()
         self._bot_id = 0
         self._deliveries = asyncio.Semaphore(MAX_DELIVERIES)
-        self._in_delivery: set[int] = set()
+        self._claimed: dict[int, None] = {}  # being delivered or delivered, the newest
         self._order: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def run(self) -> None:
@@ -193,8 +197,12 @@ class TelegramChannel:
         )
         try:
             accepted = await self._mail.accept(inbound)
-        except Overloaded as exc:
-            self._say(message.chat_id, f"{exc.message}. Next: {exc.next_step or 'wait for the answers'}.")
+        except StoreError:
+            raise  # it waits at Telegram
+        except MicroclawError as exc:
+            self._say(
+                message.chat_id, exc.message if exc.next_step is None else f"{exc.message}\nnext: {exc.next_step}"
+            )
             return
         if accepted.duplicate:
             self.counts.duplicates += 1
@@ -223,16 +231,29 @@ class TelegramChannel:
     # What goes out
 
     async def _follow(self, chat_id: int, accepted: Accepted) -> None:
-        reply = LiveReply(self._sender, chat_id, self._timing, steps=self._steps)
+        reply = LiveReply(self._sender, chat_id, self._timing, steps=self._steps, claim=self._claim)
         try:
             await reply.follow(accepted.events)
         except (ChatGone, TelegramError) as exc:
             _log.warning("telegram: an answer cannot be delivered: %s", exc.message)
         except Exception:
             _log.exception("telegram: an answer was not shown")
+            if reply.answer is not None and reply.answer.outbound_id is not None:
+                self._claimed.pop(reply.answer.outbound_id, None)  # the outbox gives it out again
             return
         if reply.answer is not None and reply.answer.outbound_id is not None:
             await self._delivered(reply.answer.outbound_id)
+
+    def _claim(self, answer: Answer) -> bool:
+        """Whether nobody else of this channel delivers it: the outbox gives out again what takes long."""
+        if answer.outbound_id is None:
+            return True
+        if answer.outbound_id in self._claimed:
+            return False
+        self._claimed[answer.outbound_id] = None
+        if len(self._claimed) > MAX_CLAIMED:
+            del self._claimed[next(iter(self._claimed))]
+        return True
 
     def _say(self, chat_id: int, text: str) -> None:
         """Tell a chat something that is no answer of the agent; not at all when too much is under way."""
@@ -248,9 +269,8 @@ class TelegramChannel:
     async def _deliver(self) -> None:
         """Answers left over and pushes, as the outbox gives them."""
         async for outbound in self._mail.outgoing(CHANNEL):
-            if outbound.outbound_id not in self._in_delivery:
+            if self._claim(outbound.answer):
                 await self._deliveries.acquire()
-                self._in_delivery.add(outbound.outbound_id)
                 self._start(self._deliver_one(outbound), f"telegram: deliver {outbound.outbound_id}")
 
     async def _deliver_one(self, outbound: Outbound) -> None:
@@ -260,13 +280,12 @@ class TelegramChannel:
                 _log.warning("telegram: %r is no chat of Telegram: its message is dropped", outbound.chat_id[:40])
             else:
                 async with self._order.setdefault(outbound.chat_id, asyncio.Lock()):
-                    await self._sender.send_all(chat_id, outbound.text)
+                    await self._sender.send_all(chat_id, answer_markdown(outbound.answer))
         except (ChatGone, TelegramError) as exc:
             _log.warning("telegram: a message cannot be delivered and is dropped: %s", exc.message)
         finally:
             self._deliveries.release()
         await self._delivered(outbound.outbound_id)
-        self._in_delivery.discard(outbound.outbound_id)
 
     async def _delivered(self, outbound_id: int) -> None:
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import Final
 
@@ -25,11 +25,15 @@ MAX_STREAMED_CHARS: Final = 16 * LIMIT  # what a model streams beyond comes with
 class LiveReply:
     """`await LiveReply(...).follow(events)` returns when Telegram has the answer; `answer` is None when none came.
 
-    Raises ChatGone, and TelegramError for a refusal that will not change.
+    Raises ChatGone, and TelegramError for a refusal that will not change. `claim` says whether an answer is this
+    reply's to deliver: messages that joined one turn have one answer.
     """
 
-    def __init__(self, sender: Sender, chat_id: int, timing: Timing, *, steps: bool) -> None:
+    def __init__(
+        self, sender: Sender, chat_id: int, timing: Timing, *, steps: bool, claim: Callable[[Answer], bool]
+    ) -> None:
         self.answer: Answer | None = None
+        self._claim = claim
         self._sender = sender
         self._chat_id = chat_id
         self._timing = timing
@@ -53,9 +57,14 @@ class LiveReply:
                         self._take(event)
             finally:
                 self._over.set()
-        if self.answer is not None:
+        if self.answer is None:
+            return
+        if self._claim(self.answer):
             text = answer_markdown(self.answer)
             await self._sender.insist(lambda: self._show(text))
+        else:
+            self.answer = None
+            await self._sender.insist(self._withdraw)
 
     def _take(self, event: TurnEvent) -> None:
         match event:
@@ -135,9 +144,17 @@ class LiveReply:
                 self._shown.append((await self._sender.send(self._chat_id, piece), piece))
             elif self._shown[index][1] != piece:
                 await self._replace(index, piece)
-        while len(self._shown) > len(pieces):
-            with suppress(TelegramError):  # too old to be deleted: it stays
+        await self._withdraw(len(pieces))
+
+    async def _withdraw(self, kept: int = 0) -> None:
+        """Delete what was shown, but for the first `kept` messages."""
+        while len(self._shown) > kept:
+            try:
                 await self._sender.delete(self._chat_id, self._shown[-1][0])
+            except TelegramError as exc:
+                if exc.status == 429:
+                    raise
+                _log.debug("telegram: %s", exc.message)  # too old to be deleted: it stays
             self._shown.pop()
 
     async def _replace(self, index: int, piece: str) -> None:

@@ -1,0 +1,137 @@
+"""Questions with buttons: who may press them, and what the chat shows afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from tests.channels.conftest import telegram
+from tests.channels.telegram_server import TelegramServer
+
+from microclaw.agent.events import Answer, TurnEvent
+from microclaw.bus.events import Inbound
+from microclaw.errors import PermissionRefused, UnknownName
+from microclaw.policy.approval import Approvals
+
+DETAIL = ("app-install blink on kitchen", "pins: 2", "int main(void) { /* ``` */ }")
+
+
+async def _ask(
+    approvals: Approvals, principal: str = "owner", *, chat: str = "100", channel: str = "tg", risky: bool = False
+) -> str:
+    """How the question ended."""
+    try:
+        await approvals.ask(principal, "install blink", DETAIL, channel=channel, chat_id=chat, risky=risky)
+    except PermissionRefused as exc:
+        return exc.message
+    return "approved"
+
+
+@pytest.mark.parametrize(("button", "outcome"), [("Approve", "approved"), ("Decline", "declined by owner")])
+async def test_a_button_decides_and_the_message_becomes_its_outcome(
+    server: TelegramServer, tmp_path: Path, button: str, outcome: str
+) -> None:
+    async with telegram(server, tmp_path) as bot, asyncio.TaskGroup() as tasks:
+        asking = tasks.create_task(_ask(bot.approvals))
+        question = await server.message(100)
+        assert [b["text"] for b in question.buttons] == ["Approve", "Decline"]
+        assert all(line.replace("```", "'''") in question.text for line in DETAIL)
+        assert "No answer in 10 s is a no." in question.text
+        query = await server.press(question, button)
+        assert (await asking).startswith(outcome)
+        await server.until(lambda: not question.buttons)
+        assert question.text == f"install blink\n{outcome.split()[0].capitalize()} by owner."
+        await server.until(lambda: query in server.answered_presses)
+
+
+async def test_the_second_of_two_who_decide_is_told_so(server: TelegramServer, tmp_path: Path) -> None:
+    async with telegram(server, tmp_path) as bot, asyncio.TaskGroup() as tasks:
+        asking = tasks.create_task(_ask(bot.approvals))
+        question = await server.message(100)
+        bot.approvals.decide(bot.approvals.pending()[0].approval_id, approved=False, by="owner")
+        query = await server.press(question, "Approve")
+        assert (await asking).startswith("declined by owner")
+        await server.until(lambda: query in server.answered_presses)
+        assert "decided already" in str(server.answered_presses[query])
+        await server.until(lambda: question.text == "install blink\nDeclined by owner.")
+
+
+async def test_a_press_that_was_first_is_not_overruled_elsewhere(server: TelegramServer, tmp_path: Path) -> None:
+    async with telegram(server, tmp_path) as bot, asyncio.TaskGroup() as tasks:
+        asking = tasks.create_task(_ask(bot.approvals))
+        question = await server.message(100)
+        approval_id = bot.approvals.pending()[0].approval_id
+        await server.press(question, "Approve")
+        assert await asking == "approved"
+        with pytest.raises(UnknownName):
+            bot.approvals.decide(approval_id, approved=False, by="owner")
+
+
+async def test_strangers_guests_and_other_chats_decide_nothing(server: TelegramServer, tmp_path: Path) -> None:
+    async with telegram(server, tmp_path) as bot, asyncio.TaskGroup() as tasks:
+        asking = tasks.create_task(_ask(bot.approvals, chat="-1001"))
+        question = await server.message(-1001)
+        refused = [
+            await server.press(question, "Approve", user=666),
+            await server.press(question, "Approve", user=300),
+            await server.press(question, "Approve", user=200),
+            await server.press(question, "Approve", user=100, chat=100),
+        ]
+        await server.until(lambda: all(query in server.answered_presses for query in refused))
+        assert [str(server.answered_presses[query])[:26] for query in refused] == [
+            "You are not admitted here.",
+            "p-2 may not decide this, a",
+            "p-1 may not decide this, a",
+            "This is not decided in thi",
+        ]
+        assert bot.approvals.pending()
+        await server.press(question, "Approve", user=100)
+        assert await asking == "approved"
+
+
+async def test_what_a_member_may_not_decide_is_shown_to_the_owner_too(server: TelegramServer, tmp_path: Path) -> None:
+    async with telegram(server, tmp_path) as bot, asyncio.TaskGroup() as tasks:
+        asking = tasks.create_task(_ask(bot.approvals, "p-1", chat="200", risky=True))
+        mine, owners = await server.message(200), await server.message(100)
+        query = await server.press(mine, "Approve", user=200)
+        await server.until(lambda: query in server.answered_presses)
+        assert bot.approvals.pending()
+        await server.press(owners, "Approve", user=100)
+        assert await asking == "approved"
+        await server.until(lambda: mine.text == owners.text == "install blink\nApproved by owner.")
+
+
+async def test_a_question_of_another_channel_stays_there(server: TelegramServer, tmp_path: Path) -> None:
+    async with telegram(server, tmp_path) as bot, asyncio.TaskGroup() as tasks:
+        asking = tasks.create_task(_ask(bot.approvals, channel="terminal", chat="1"))
+        await server.say("hello")
+        assert (await server.message(100)).text == "you said: hello"
+        bot.approvals.decide(bot.approvals.pending()[0].approval_id, approved=True, by="owner")
+        assert await asking == "approved"
+        assert len(server.chat(100)) == 1
+
+
+async def test_a_question_nobody_answered_says_that_it_is_over(server: TelegramServer, tmp_path: Path) -> None:
+    async with telegram(server, tmp_path, approval_s=0.2) as bot, asyncio.TaskGroup() as tasks:
+        asking = tasks.create_task(_ask(bot.approvals))
+        question = await server.message(100)
+        assert (await asking).startswith("nobody approved in 0.2 s")
+        await server.until(lambda: question.text == "install blink\nExpired.")
+        query = await server.press(
+            question.__class__(1, 100, "", True, [{"text": "x", "callback_data": "yes:gone"}]), "x"
+        )
+        await server.until(lambda: query in server.answered_presses)
+        assert server.answered_presses[query] == "This was decided already, or its time is over."
+
+
+async def test_a_button_is_pressed_while_its_turn_waits(server: TelegramServer, tmp_path: Path) -> None:
+    async def asking(inbound: Inbound) -> AsyncIterator[TurnEvent]:
+        outcome = await _ask(bot.approvals, inbound.principal, chat=inbound.chat_id)
+        yield Answer(f"it was {outcome}")
+
+    async with telegram(server, tmp_path, asking) as bot:
+        await server.say("install it")
+        await server.press(await server.message(100), "Approve")
+        assert (await server.message(100, 2)).text == "it was approved"
