@@ -8,9 +8,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from tests.models.model_server import openai_reply, server
+from tests.models.event_streams import Events, openai_stream
+from tests.models.model_server import server
 
-from microclaw.agent.events import Answer
+from microclaw.agent.events import Answer, Delta
 from microclaw.app import running_host
 from microclaw.bus.events import Step
 from microclaw.cli.host_client import HostClient
@@ -26,8 +27,10 @@ void on_init(void) { led = gpio_open(2, GPIO_OUT); every(100, toggle); }
 MENDED = BROKEN.replace("gpio_togle", "gpio_toggle")
 
 
-def deploy(source: str) -> dict[str, Any]:
-    return openai_reply(calls=[("deploy-wasm-app", json.dumps({"sourceCode": source, "appName": "quick"}))])
+def deploy(source: str) -> Events:
+    arguments = json.dumps({"sourceCode": source, "appName": "quick"})
+    call: dict[str, Any] = {"index": 0, "id": "call-1", "type": "function"}
+    return Events(openai_stream(calls=[{**call, "function": {"name": "deploy-wasm-app", "arguments": arguments}}]))
 
 
 def say(socket: Path, text: str) -> list[StreamEvent]:
@@ -35,7 +38,8 @@ def say(socket: Path, text: str) -> list[StreamEvent]:
 
 
 async def test_a_model_sees_the_diagnostics_mends_its_program_and_the_board_counts_edges(tmp_path: Path) -> None:
-    replies = ((200, deploy(BROKEN)), (200, deploy(MENDED)), (200, openai_reply("It blinks, counted on the board.")))
+    said = Events(openai_stream("It blinks, ", "counted on the board."))
+    replies = ((200, deploy(BROKEN)), (200, deploy(MENDED)), (200, said))
     async with server(*replies) as provider:
         environ = {
             "OPENAI_BASE_URL": f"{provider.url}/v1",
@@ -47,6 +51,7 @@ async def test_a_model_sees_the_diagnostics_mends_its_program_and_the_board_coun
             await host.devices.add("virtual-1", "virtual", board.ready.faces)
             events = await asyncio.to_thread(say, settings.control_socket, "write a program that blinks the led fast")
             tries = (await asyncio.to_thread(HostClient(settings.control_socket).get, "/v1/tries"))["tries"]
+    assert [e.text for e in events if isinstance(e, Delta)] == ["It blinks, ", "counted on the board."]
     steps = [e for e in events if isinstance(e, Step)]
     failed = [s for s in steps if s.state == "failed"]
     assert [s.stage for s in failed] == ["compile"]

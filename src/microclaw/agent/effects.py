@@ -16,6 +16,7 @@ from microclaw.store.journal import EffectKey, EffectRow, UnfinishedEffect
 from microclaw.tools.tool import Begin, ToolResult
 
 OUTCOME_UNKNOWN: Final = "outcome_unknown"
+INTERRUPTED: Final = "interrupted"
 _LOOK_FIRST: Final = "look whether it happened, then say whether to do it again"
 
 Run: TypeAlias = Callable[[Begin], Awaitable[ToolResult]]
@@ -78,7 +79,8 @@ async def settle(journal: EffectJournal, resumed: Collection[str] = ()) -> tuple
         else:
             outcome = "had started and may be unfinished: asking for it again is safe"
         sentences.append(f"{left.tool} {left.arguments[:120]}: {outcome}")
-        await journal.done(left.key, f'{{"success":false,"error":"interrupted","message":"{outcome}"}}', ok=False)
+        told = {"success": False, "error": INTERRUPTED, "message": outcome}
+        await journal.done(left.key, json.dumps(told), ok=False)
     return tuple(sentences)
 
 

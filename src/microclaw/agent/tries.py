@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from microclaw.agent.effects import INTERRUPTED
 from microclaw.store.journal import EffectRow, EffectState, Journal
 
 DEPLOY_TOOL = "deploy-wasm-app"
@@ -45,7 +46,8 @@ def tries_of(rows: Iterable[EffectRow]) -> tuple[Try, ...]:
             continue
         turn = (row.key.turn, app)
         counted[turn] = counted.get(turn, 0) + 1
-        told = _fields(row.result) if row.state == "failed" else {}
+        told = _fields(row.result) if row.state in ("failed", "dropped") else {}
+        refused = row.state == "dropped" and told.get("error") != INTERRUPTED  # before anything was done
         tries.append(
             Try(
                 row.planned_ms,
@@ -54,7 +56,7 @@ def tries_of(rows: Iterable[EffectRow]) -> tuple[Try, ...]:
                 app,
                 _text(asked.get("device")),
                 hashlib.sha256(source.encode("utf-8", "surrogatepass")).hexdigest(),
-                row.state,
+                "failed" if refused else row.state,
                 _text(told.get("error")),
                 _text(told.get("message")),
                 tuple(str(text) for text in told.get("diagnostics", ())),

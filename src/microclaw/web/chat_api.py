@@ -35,6 +35,12 @@ class ChatBody(BaseModel):
     device: str | None = None
 
 
+class DeliveredBody(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    outbound_ids: Annotated[list[int], Field(max_length=256)]
+
+
 def chat_router(parts: HostParts) -> APIRouter:
     router = APIRouter(tags=["chat"])
     mail = cast("_HasMail", parts.chats).mail
@@ -58,10 +64,13 @@ def chat_router(parts: HostParts) -> APIRouter:
         waiting = await mail.undelivered(*_place(by, chat_id))
         return {"messages": [{"kind": o.kind, "answer": answer_object(o.answer)} for o in waiting]}
 
-    @router.post("/v1/outbound/{outbound_id}/delivered", summary="An answer or note was read")
-    async def delivered(outbound_id: int) -> dict[str, Any]:
-        await mail.delivered(outbound_id)
-        return {"delivered": outbound_id}
+    @router.post("/v1/chat/{chat_id}/delivered", summary="These answers and notes of the chat were read")
+    async def delivered(chat_id: str, body: DeliveredBody, by: By) -> dict[str, Any]:
+        waiting = {outbound.outbound_id for outbound in await mail.undelivered(*_place(by, chat_id))}
+        read = [outbound_id for outbound_id in body.outbound_ids if outbound_id in waiting]
+        for outbound_id in read:
+            await mail.delivered(outbound_id)
+        return {"delivered": read}
 
     return router
 
