@@ -5,6 +5,8 @@ Each part is also a benchmark of its own: link_cost, link_streams, link_hostile,
 
 from __future__ import annotations
 
+import os
+
 from bench import link_cost, link_hostile, link_lossy, link_streams
 from bench.report import Metric
 
@@ -12,4 +14,5 @@ PARTS = (link_cost, link_streams, link_hostile, link_lossy)
 
 
 def measure() -> list[Metric]:
-    return [metric for part in PARTS for metric in part.measure()]
+    before = Metric("load average of the machine, before", os.getloadavg()[0], "")
+    return [before, *(metric for part in PARTS for metric in part.measure())]
