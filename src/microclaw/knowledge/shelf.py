@@ -1,4 +1,4 @@
-"""What the agent knows beyond one turn, joined: persona, memory, search, skills. It holds no logic."""
+"""What the agent knows beyond one turn, joined: persona, memory, search, skills, conversations. It holds no logic."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from microclaw.knowledge.search import Search
 from microclaw.knowledge.skills import Skills
 from microclaw.store.database import Database
 from microclaw.store.notes import NoteTable
+from microclaw.store.sessions import SessionFiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,7 @@ class Knowledge:
     memory: Memory
     search: Search
     skills: Skills
+    sessions: SessionFiles
     now: Callable[[], datetime]
 
 
@@ -37,6 +39,7 @@ def open_knowledge(settings: Settings, database: Database) -> Knowledge:
         memory=Memory(settings.memory, now=now, changed=search.mark_stale),
         search=search,
         skills=Skills(settings.skills),
+        sessions=SessionFiles(settings.sessions),
         now=now,
     )
 

@@ -20,6 +20,7 @@ from microclaw.web.docs_page import HEADERS, docs_page
 from microclaw.web.events_api import events_router
 from microclaw.web.failures import add_failure_handlers
 from microclaw.web.guard import LOOPBACK_NAMES, Guard
+from microclaw.web.knowledge_api import KnowledgeParts, knowledge_router
 from microclaw.web.link_api import link_router
 from microclaw.web.metrics_api import metrics_router
 from microclaw.web.openai_api import openai_router
@@ -64,6 +65,9 @@ def _whole_api(parts: HostParts, title: str) -> FastAPI:
     app.include_router(people_router(parts))
     app.include_router(token_router(parts))
     app.include_router(usage_router(parts))
+    if parts.knowledge is not None:
+        names = frozenset(tool.name for tool in parts.toolbox.tools)
+        app.include_router(knowledge_router(KnowledgeParts(parts.settings, parts.gate, parts.knowledge, names)))
     app.include_router(compile_router(parts.compile))
     app.include_router(metrics_router(parts.metrics))
     app.include_router(events_router(parts.live, parts.settings.limits.keepalive_s))

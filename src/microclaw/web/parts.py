@@ -17,6 +17,7 @@ from microclaw.bus.events import Inbound
 from microclaw.config import Settings
 from microclaw.devices.registry import Registry
 from microclaw.faces.link.plane import DevicePlane
+from microclaw.knowledge.shelf import Knowledge
 from microclaw.metrics import Metrics
 from microclaw.models.ledger import Ledger
 from microclaw.policy.approval import Approvals
@@ -56,3 +57,4 @@ class HostParts:
     tries: Callable[[int], Awaitable[tuple[Try, ...]]]
     status: Callable[[], Awaitable[dict[str, Any]]]
     usage: Ledger | None = None
+    knowledge: Knowledge | None = None
