@@ -152,9 +152,10 @@ class Connection:
         if self._is_taking:  # it is done with what the device's message causes, in the order of the lanes
             self._timers_moved = True
             return
-        self._run_actions()
+        now_ms = self._clock.now_ms()
+        self._run_actions(now_ms)
         self._set_tick()
-        self._write()
+        self._write(now_ms)
         self._socket.flush()
 
     def close(self, code: int, reason: str, *, retry_after_s: int | None = None) -> None:
@@ -174,25 +175,23 @@ class Connection:
 
     def got(self, opcode: int, payload: bytes) -> None:
         """A message of the device. What it causes is with the socket, which flushes, when this returns."""
+        now_ms = self._clock.now_ms()
         self._is_taking = True
         try:
-            self._take(opcode, payload)
+            if not self._rate.allows(now_ms / 1000):
+                self._refuse(CloseCode.TOO_MANY, "too_many", "too many messages")
+            elif opcode == _BINARY:
+                if self.session.receive(payload):
+                    self._timers_moved = True
+            elif opcode == Opcode.TEXT:
+                self._refuse(CloseCode.NOT_BINARY, "not_binary", "a text message, the link is binary")
+            self._run_actions(now_ms)
         finally:
             self._is_taking = False
         if self._timers_moved:
             self._timers_moved = False
             self._set_tick()
-        self._write()
-
-    def _take(self, opcode: int, payload: bytes) -> None:
-        if not self._rate.allows(self._clock.now_ms() / 1000):
-            self._refuse(CloseCode.TOO_MANY, "too_many", "too many messages")
-        elif opcode == _BINARY:
-            if self.session.receive(payload):
-                self._timers_moved = True
-        elif opcode == Opcode.TEXT:
-            self._refuse(CloseCode.NOT_BINARY, "not_binary", "a text message, the link is binary")
-        self._run_actions()
+        self._write(now_ms)
 
     def breached(self, violation: LinkViolation) -> None:
         self.session.refuse(violation)
@@ -206,11 +205,14 @@ class Connection:
 
     # What the session wants
 
-    def _run_actions(self) -> None:
+    def _run_actions(self, now_ms: float) -> None:
         while (action := self.session.next_action()) is not None:
-            match action:
+            match action:  # the two of an audio frame first
                 case actions.Send():
-                    self._queue(action)
+                    self._queue(action, now_ms)
+                case actions.Hear():
+                    if self.on_audio is not None:
+                        self.on_audio(action)
                 case actions.Close():
                     self._begin_close(action)
                 case actions.Connected(peer=peer):
@@ -227,18 +229,18 @@ class Connection:
                 case actions.Measured(rtt_ms=rtt_ms):
                     self._meter.measured(rtt_ms / 1000)
                     self._owner.measured(rtt_ms)
-                case actions.Hear():
-                    if self.on_audio is not None:
-                        self.on_audio(action)
                 case actions.Persist() | actions.Replay() | actions.Acked() | actions.RenewEpoch() | actions.Deliver():
                     self._jobs.append(action)
                     self._start_working()
                 case _:
                     assert_never(action)
 
-    def _queue(self, send: actions.Send) -> None:
+    def _queue(self, send: actions.Send, now_ms: float) -> None:
+        if send.lane is actions.Lane.MEDIA and self._is_open and not self._socket.is_paused and not self.lanes:
+            self._socket.send(send.message)  # nothing goes before it: it need not wait
+            return
         try:
-            self.lanes.put(send, self._clock.now_ms())
+            self.lanes.put(send, now_ms)
         except LinkViolation as exc:
             if self._closing is None:
                 self._begin_close(actions.Close(exc.close_code, exc.message))
@@ -274,18 +276,16 @@ class Connection:
 
     # Writing
 
-    def _write(self) -> None:
+    def _write(self, now_ms: float) -> None:
         """Give the socket what the lanes hold, while the device reads; then close, if that is due."""
-        if not self._is_open:
-            return
-        lanes, socket = self.lanes, self._socket
-        while lanes and not socket.is_paused:
-            message = lanes.take(self._clock.now_ms())
-            if message is None:
-                break
-            socket.send(message)
-        if self._closing is not None and not socket.is_paused:
-            socket.begin_close(self._closing.code, self._closing.reason)
+        socket = self._socket
+        if self._is_open and not socket.is_paused:
+            while (message := self.lanes.take(now_ms)) is not None:
+                socket.send(message)
+                if socket.is_paused:
+                    return
+            if self._closing is not None:
+                socket.begin_close(self._closing.code, self._closing.reason)
 
     # The store
 
@@ -335,7 +335,7 @@ class Connection:
     def _left(self) -> None:
         self._was_silent = self.session.phase is Phase.OPEN
         self.session.closed()
-        self._run_actions()
+        self._run_actions(self._clock.now_ms())
         self._is_open = False
         if self._closing is None:
             self.end = (self._socket.peer_code or _GONE, "the device closed the connection")

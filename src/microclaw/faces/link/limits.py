@@ -47,12 +47,12 @@ class RateLimit:
 
     def allows(self, now_s: float) -> bool:
         """Take one; False when there is none."""
-        self._left = min(self._most, self._left + (now_s - self._at_s) * self._per_s)
+        left = self._left + (now_s - self._at_s) * self._per_s
         self._at_s = now_s
-        if self._left < 1:
-            return False
-        self._left -= 1
-        return True
+        if left > self._most:
+            left = self._most
+        self._left = left - 1 if left >= 1 else left
+        return left >= 1
 
 
 class Crowd:

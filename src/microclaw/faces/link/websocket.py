@@ -130,6 +130,8 @@ class LinkSocket:
 
     def feed(self, data: bytes) -> None:
         """Bytes of the device; what nobody takes yet waits, and no more is read."""
+        if self._is_broken or self._over.done():
+            return
         self._reader.receive(data)
         if self._receiver is None or self.is_paused or self._again is not None:
             self._pause_reading()
@@ -160,29 +162,31 @@ class LinkSocket:
 
     def _hand_over(self) -> None:
         """What has come, until the device must read first or this connection's turn is over."""
+        reader, left = self._reader, MESSAGES_A_TURN
         self._is_handing = True
         try:
-            for _ in range(MESSAGES_A_TURN):
-                if self.is_paused:
-                    self._pause_reading()
-                    break
+            while reader.has_more and not self.is_paused and left:
                 message = self._next()
-                if message is None or self._over.done():
-                    break
-                self._hand(*message)
-            else:
-                self._pause_reading()
-                self._again = self._loop.call_soon(self._go_on)
+                if message is not None:
+                    self._hand(*message)
+                    left -= 1
         except Exception as exc:  # a fault of ours, as above
             self._fail(exc)
         self._is_handing = False
         self._flush()
+        if reader.has_more:
+            self._wait_for_a_turn()
+
+    def _wait_for_a_turn(self) -> None:
+        self._pause_reading()
+        if not self.is_paused and self._again is None and not self._over.done():
+            self._again = self._loop.call_soon(self._go_on)
 
     def _go_on(self) -> None:
         self._again = None
         if not self._over.done():
             self._hand_over()
-            if self._again is None and not self.is_paused:
+            if self._again is None and not self.is_paused and not self._is_broken:
                 self._resume_reading()
 
     def _next(self) -> Message | None:
@@ -193,12 +197,12 @@ class LinkSocket:
             return None
 
     def _hand(self, opcode: int, payload: bytes) -> None:
-        if opcode == Opcode.CLOSE:
+        if opcode == _CLOSE:
             self._peer_closed(close_code(payload))
         elif not self._close_said:
             assert self._receiver is not None
             self._receiver.got(opcode, payload)
-            if opcode == Opcode.PING:
+            if opcode == _PING:
                 self._put(encode_pong(payload))
 
     def _peer_closed(self, code: int | None) -> None:
@@ -210,6 +214,7 @@ class LinkSocket:
     def _break_off(self, violation: LinkViolation) -> None:
         """Nothing that the device says after this could be read, its answer to a close neither."""
         self._is_broken = True
+        self._reader.has_more = False
         self._pause_reading()
         if self._close_said:
             self._end()
@@ -218,11 +223,13 @@ class LinkSocket:
             self._receiver.breached(violation)
 
     def _fail(self, exc: Exception) -> None:
+        self._reader.has_more = False
         self._pause_reading()
         if not self._over.done():
             self._over.set_exception(exc)
 
     def _end(self) -> None:
+        self._reader.has_more = False
         if not self._over.done():
             self._over.set_result(None)
         if self._again is not None:
@@ -283,6 +290,8 @@ class _Upgrade(web.WebSocketResponse):
         return False
 
 
+_CLOSE: Final = int(Opcode.CLOSE)  # an enum's comparison costs ten times an int's, and this is every message
+_PING: Final = int(Opcode.PING)
 _HANDED: Final = (WSMsgType.BINARY, WSMsgType.PING, WSMsgType.PONG)
 # What aiohttp closes with by itself (RFC 6455, 7.4.1), as the link says it.
 _FOUND: Final[dict[int, LinkViolation]] = {

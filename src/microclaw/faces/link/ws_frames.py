@@ -39,10 +39,11 @@ class MessageReader:
     came in one read with it.
     """
 
-    __slots__ = ("_at", "_data", "_fragments", "_max_bytes", "_opcode")
+    __slots__ = ("_at", "_data", "_fragments", "_max_bytes", "_opcode", "has_more")
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
+        self.has_more = False  # worth asking for a message
         self._data = b""
         self._at = 0
         self._fragments = bytearray()
@@ -51,8 +52,10 @@ class MessageReader:
     def receive(self, data: bytes) -> None:
         self._data = self._data[self._at :] + data if self._at < len(self._data) else data
         self._at = 0
+        self.has_more = True
 
     def next_message(self) -> Message | None:
+        self.has_more = False
         data, at = self._data, self._at
         here = len(data) - at
         if here < 2:
@@ -73,6 +76,7 @@ class MessageReader:
         if end > len(data):
             return None
         self._at = end
+        self.has_more = end < len(data)
         payload = apply_mask(data[payload_at:end], data[payload_at - 4 : payload_at])
         if first == _WHOLE_BINARY:
             return _BINARY, payload
@@ -119,7 +123,10 @@ def close_code(payload: bytes) -> int | None:
 
 def encode_message(message: bytes) -> bytes:
     """A whole binary message, without a mask: a server has none."""
-    return _head(_WHOLE_BINARY, len(message)) + message
+    size = len(message)
+    if 126 <= size < 65_536:
+        return bytes((_WHOLE_BINARY, 126, size >> 8, size & 0xFF)) + message
+    return _head(_WHOLE_BINARY, size) + message
 
 
 def encode_pong(payload: bytes) -> bytes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TypeAlias
 
 from microclaw.errors import LinkViolation
 from microclaw.wire.link.actions import Lane, Send
@@ -36,9 +36,7 @@ class LaneCounters:
 _ORDER = tuple(Lane)
 
 
-class _Queued(NamedTuple):
-    message: bytes
-    at_ms: float
+_Queued: TypeAlias = tuple[bytes, float]  # a message, and when it came
 
 
 class Lanes:
@@ -50,28 +48,33 @@ class Lanes:
         # By lane, which is an index: looking an enum up in a dict costs four times as much, and this is every frame.
         self._queues: tuple[deque[_Queued], ...] = tuple(deque() for _ in _ORDER)
         self._bytes = [0] * len(_ORDER)
+        self._count = 0
         self._most = (self.limits.media, self.limits.control, self.limits.telemetry)
 
     def put(self, send: Send, now_ms: float) -> None:
         """Queue a message; LinkViolation 1013 when CONTROL, or a MEDIA lane full of control messages, is full."""
-        message, lane = send.message, send.lane
-        if lane is Lane.MEDIA:
-            self._drop_old_audio(now_ms)
-        while self._is_full(lane, len(message)) and self._drop_oldest(lane):
-            pass
-        if self._is_full(lane, len(message)):
-            text = f"the {lane.name} lane is full: {len(self._queues[lane])} messages, {self._bytes[lane]} bytes"
-            raise LinkViolation(text, close_code=CloseCode.OVERLOADED, reason="overloaded")
-        self._queues[lane].append(_Queued(message, now_ms))
-        self._bytes[lane] += len(message)
+        message, lane = send
+        queue, size = self._queues[lane], len(message)
+        if queue and lane is Lane.MEDIA:
+            self._drop_old_audio(queue, now_ms)
+        if len(queue) >= self._most[lane] or self._bytes[lane] + size > self.limits.lane_bytes:
+            self._make_room(lane, size)
+        queue.append((message, now_ms))
+        self._bytes[lane] += size
+        self._count += 1
 
     def take(self, now_ms: float) -> bytes | None:
         """The next message to write, audio that has grown too old left out."""
-        self._drop_old_audio(now_ms)
+        if not self._count:
+            return None
+        media = self._queues[Lane.MEDIA]
+        if media:
+            self._drop_old_audio(media, now_ms)
         for lane, queue in enumerate(self._queues):
             if queue:
-                message = queue.popleft().message
+                message, _ = queue.popleft()
                 self._bytes[lane] -= len(message)
+                self._count -= 1
                 return message
         return None
 
@@ -83,7 +86,14 @@ class Lanes:
         return len(self._queues[lane])
 
     def __bool__(self) -> bool:
-        return any(self._queues)
+        return self._count > 0
+
+    def _make_room(self, lane: Lane, size: int) -> None:
+        while self._is_full(lane, size) and self._drop_oldest(lane):
+            pass
+        if self._is_full(lane, size):
+            text = f"the {lane.name} lane is full: {len(self._queues[lane])} messages, {self._bytes[lane]} bytes"
+            raise LinkViolation(text, close_code=CloseCode.OVERLOADED, reason="overloaded")
 
     def _is_full(self, lane: Lane, size: int) -> bool:
         return len(self._queues[lane]) >= self._most[lane] or self._bytes[lane] + size > self.limits.lane_bytes
@@ -92,33 +102,35 @@ class Lanes:
         """Make room where the lane's rule allows it; False when nothing may be dropped."""
         queue = self._queues[lane]
         if lane is Lane.TELEMETRY and queue:
-            self._bytes[lane] -= len(queue.popleft().message)
+            self._bytes[lane] -= len(queue.popleft()[0])
+            self._count -= 1
             self.counters.telemetry_dropped += 1
             return True
         if lane is Lane.MEDIA:
             at = next((i for i, queued in enumerate(queue) if _is_audio(queued)), None)
             if at is not None:
-                self._bytes[lane] -= len(queue[at].message)
+                self._bytes[lane] -= len(queue[at][0])
                 del queue[at]
+                self._count -= 1
                 self.counters.glitches += 1
                 return True
         return False
 
-    def _drop_old_audio(self, now_ms: float) -> None:
-        queue = self._queues[Lane.MEDIA]
-        if queue and queue[0].at_ms < now_ms - self.limits.audio_age_ms:
+    def _drop_old_audio(self, queue: deque[_Queued], now_ms: float) -> None:
+        if queue[0][1] < now_ms - self.limits.audio_age_ms:
             self.counters.glitches += self._remove_audio(now_ms - self.limits.audio_age_ms)
 
     def _remove_audio(self, before_ms: float) -> int:
         queue = self._queues[Lane.MEDIA]
-        kept = [q for q in queue if q.at_ms >= before_ms or not _is_audio(q)]
+        kept = [queued for queued in queue if queued[1] >= before_ms or not _is_audio(queued)]
         removed = len(queue) - len(kept)
         if removed:
             queue.clear()
             queue.extend(kept)
-            self._bytes[Lane.MEDIA] = sum(len(q.message) for q in kept)
+            self._bytes[Lane.MEDIA] = sum(len(message) for message, _ in kept)
+            self._count -= removed
         return removed
 
 
 def _is_audio(queued: _Queued) -> bool:
-    return queued.message[0] != FrameType.CONTROL
+    return queued[0][0] != FrameType.CONTROL

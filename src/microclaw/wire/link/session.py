@@ -94,12 +94,13 @@ class LinkSession:
 
     def next_tick_ms(self) -> float | None:
         """When `tick` is due, on the monotonic clock."""
-        times = [self._deadline_ms, self.incoming.ack_due_ms if self._is_ready else None]
+        first_ms = self._deadline_ms
         if self.phase in _BEATING:
-            times.append(self._heartbeat.due_ms)
-        if self._is_ready:
-            times.append(self.outgoing.overdue_at_ms(self.config.ack_timeout_ms))
-        return min((t for t in times if t is not None), default=None)
+            first_ms = _earlier(first_ms, self._heartbeat.due_ms)
+        if self.phase is Phase.READY:
+            first_ms = _earlier(first_ms, self.incoming.ack_due_ms)
+            first_ms = _earlier(first_ms, self.outgoing.overdue_at_ms(self.config.ack_timeout_ms))
+        return first_ms
 
     @property
     def host_unix_ms(self) -> float | None:
@@ -462,6 +463,12 @@ class LinkSession:
 _CONTROL = int(FrameType.CONTROL)
 _MAX_REASON_BYTES = 120
 _BEATING = (Phase.READY, Phase.PAIRING)
+
+
+def _earlier(one_ms: float | None, other_ms: float | None) -> float | None:
+    if one_ms is None or (other_ms is not None and other_ms < one_ms):
+        return other_ms
+    return one_ms
 
 
 def _check_numbering(envelope: Envelope) -> None:
