@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from microclaw.agent.events import Answer, Delta
+from microclaw.agent.events import Answer, ApprovalAsked, ApprovalSettled, Delta, ToolRun
 from microclaw.bus.events import Edge, Step
 from microclaw.channels.terminal import WIDTH, Look, Terminal, look_for
 from microclaw.errors import DeviceUnreachable
@@ -104,11 +104,60 @@ def test_a_question_back_is_no_apology(answer: Answer, shown: str) -> None:
 
 
 def test_streamed_answer_is_not_printed_twice() -> None:
-    terminal, out = page()
+    terminal, out = page(LIVE)
     terminal.event(Delta("it "))
     terminal.event(Delta("blinks"))
     terminal.event(Answer("it blinks"))
-    assert out.getvalue() == "it blinks\n"
+    assert out.getvalue() == "answer   it blinks\n"
+
+
+def test_what_the_answer_says_beyond_the_stream_follows_it() -> None:
+    terminal, out = page(LIVE)
+    terminal.event(Delta("it blinks"))
+    terminal.event(Answer("it blinks\nThe board offers no read-back.", next_step="look"))
+    assert out.getvalue() == "answer   it blinks\n         The board offers no read-back.\nnext     look\n"
+
+
+def test_streamed_text_that_is_not_the_answer_stays_on_lines_of_its_own() -> None:
+    terminal, out = page(LIVE)
+    terminal.event(Delta("let me look"))
+    terminal.event(ToolRun("gpio-get", "started"))
+    terminal.event(Delta("it is"))
+    terminal.event(Answer("cancelled: nothing more is started", error_code="cancelled"))
+    shown = out.getvalue().splitlines()
+    assert shown == ["answer   let me look", "answer   it is", "sorry    cancelled: nothing more is started"]
+
+
+def test_streamed_text_is_wrapped_as_it_comes() -> None:
+    terminal, out = page(LIVE)
+    text = "word " * 60
+    for piece in text.split(" "):
+        terminal.event(Delta(f"{piece} "))
+    terminal.event(Answer(text.strip()))
+    assert max(map(len, out.getvalue().splitlines())) < WIDTH
+    assert " ".join(out.getvalue().split()) == f"answer {text.strip()}"
+
+
+def test_where_nothing_is_redrawn_a_streamed_answer_comes_whole() -> None:
+    terminal, out = page()
+    terminal.event(Delta("it "))
+    terminal.event(Delta("blinks"))
+    assert out.getvalue() == ""
+    terminal.event(Answer("it blinks"))
+    assert out.getvalue() == "answer   it blinks\n"
+
+
+def test_a_question_shows_what_would_happen_and_where_to_decide() -> None:
+    terminal, out = page()
+    terminal.event(ApprovalAsked("a1", "undo on virtual-1", ("stops blink", "pin 2 goes low"), 300.0))
+    terminal.event(ApprovalSettled("a1", "expired"))
+    assert out.getvalue().splitlines() == [
+        "approve  undo on virtual-1",
+        "         stops blink",
+        "         pin 2 goes low",
+        "next     microclaw approval approve a1, or decline",
+        "approve  nobody decided in time: it is not done",
+    ]
 
 
 def test_no_line_is_wider_than_the_page() -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TextIO
 
-from microclaw.agent.events import Answer, Delta, TurnEvent
+from microclaw.agent.events import Answer, ApprovalAsked, ApprovalSettled, Delta, ToolRun, TurnEvent
 from microclaw.bus.events import Edge, Stage, Step
 from microclaw.channels.pin_track import CELLS, draw_track
 from microclaw.channels.text import clean, clean_line, duration, wrap, wrap_code
@@ -44,7 +45,8 @@ class Terminal:
         self._out = out
         self._look = look
         self._redrawing = False
-        self._streamed = False
+        self._streamed = ""  # of an answer whose line is not ended yet
+        self._column = 0
         self._apology = ""  # what a failed step said is not said again by the answer
 
     @property
@@ -57,8 +59,14 @@ class Terminal:
             case Step():
                 self.step(event)
             case Delta(text):
-                self._streamed = True
-                self._write(clean(text))
+                self._stream(text)
+            case ToolRun() if self._streamed:
+                self._end_redraw()
+            case ApprovalAsked():
+                self.approval(event)
+                self.row("next", f"microclaw approval approve {event.approval_id}, or decline")
+            case ApprovalSettled(_, "expired"):
+                self.row("approve", "nobody decided in time: it is not done", bad=True)
             case Answer():
                 self.answer(event)
 
@@ -84,16 +92,31 @@ class Terminal:
             self.row("next", step.next_step)
 
     def answer(self, answer: Answer) -> None:
+        streamed = self._streamed.strip()
         self._end_redraw()
-        if self._streamed:
-            self._streamed = False
-            self._write("\n")
+        if streamed and answer.text.startswith(streamed):
+            for line in wrap(answer.text[len(streamed) :].strip(), TEXT_COLUMNS):
+                self.line(" " * STAGE_COLUMNS + line)
+            if answer.next_step:
+                self.row("next", answer.next_step)
         elif answer.text and not self._apology.endswith(answer.text):
             stage = _answer_stage(answer)
             self.row(stage, answer.text, bad=stage == "sorry")
             if answer.next_step:
                 self.row("next", answer.next_step)
         self._apology = ""
+
+    def approval(self, asked: ApprovalAsked) -> None:
+        """What waits for a yes or a no, and exactly what would happen."""
+        self.row("approve", asked.text)
+        for line in asked.detail:
+            for piece in wrap_code(line, TEXT_COLUMNS):
+                self.line(" " * STAGE_COLUMNS + piece)
+
+    def prompt(self, text: str) -> None:
+        """Ask; what is typed stands behind it on the line."""
+        self._end_redraw()
+        self._write(" " * STAGE_COLUMNS + text)
 
     def row(self, stage: str, text: str, *, right: str = "", bad: bool = False) -> None:
         """A stage's name in the left column and its text beside it, wrapped; `right` is set flush right."""
@@ -155,7 +178,27 @@ class Terminal:
             return "ok"
         return "" if step.took_ms is None else duration(step.took_ms)
 
+    def _stream(self, text: str) -> None:
+        """A piece of an answer on a live terminal, wrapped as it comes; another prints the whole answer at its end."""
+        if not self._look.live:
+            return
+        if not self._streamed:
+            self._end_redraw()
+            self._write(_columns("answer", ""))
+            self._column = 0
+        self._streamed += text
+        for piece in re.findall(r"\n|[^\S\n]+|\S+", clean(text)):
+            if piece == "\n" or self._column + len(piece) > TEXT_COLUMNS:
+                self._write("\n" + " " * STAGE_COLUMNS)
+                self._column = 0
+            if not (piece.isspace() and self._column == 0):
+                self._write(piece)
+                self._column += len(piece)
+
     def _end_redraw(self) -> None:
+        if self._streamed:
+            self._streamed = ""
+            self._write("\n")
         if self._redrawing:
             self._redrawing = False
             self._write(_CLEAR_LINE)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from microclaw.cli.invocation import INTERRUPTED, Invocation, invocation
+
+if TYPE_CHECKING:
+    from microclaw.cli.approving import Approver
+    from microclaw.cli.host_client import HostClient
 
 
 def register(app: typer.Typer) -> None:
@@ -30,12 +34,16 @@ def chat(
 
 
 def _one_message(options: Invocation, text: str, session: str) -> None:
-    from microclaw.cli.conversation import say
+    from microclaw.cli.conversation import say, show_undelivered
     from microclaw.errors import exit_code_of
     from microclaw.web.stream import answer_object
 
     terminal = None if options.json or options.quiet else options.terminal()
-    answer = say(options.host(), text, chat_id=session, device=options.device, terminal=terminal)
+    host = options.host()
+    if terminal is not None:
+        show_undelivered(host, terminal, chat_id=session)
+    approver = _approver(options, host, session)
+    answer = say(host, text, chat_id=session, device=options.device, terminal=terminal, approver=approver)
     if options.json:
         value = answer_object(answer)
         value["answer"] = value.pop("text")
@@ -46,6 +54,13 @@ def _one_message(options: Invocation, text: str, session: str) -> None:
         options.terminal().answer(answer)
     if answer.error_code:
         raise typer.Exit(INTERRUPTED if answer.error_code == "cancelled" else exit_code_of(answer.error_code))
+
+
+def _approver(options: Invocation, host: HostClient, session: str) -> Approver:
+    from microclaw.cli.approving import Approver
+    from microclaw.cli.conversation import cancel
+
+    return Approver(host, options.terminal(), options.yes, lambda: cancel(host, session))
 
 
 def _arguments(text: str) -> Any:
@@ -59,7 +74,7 @@ def _arguments(text: str) -> Any:
 
 
 def _conversation(options: Invocation, session: str) -> None:
-    from microclaw.cli.conversation import converse
+    from microclaw.cli.conversation import converse, show_undelivered
 
     host = options.host()
     status = host.get("/v1/status")
@@ -67,5 +82,7 @@ def _conversation(options: Invocation, session: str) -> None:
     if not options.quiet:
         terminal.row("model", str(status["model"]))
         terminal.row("", "exit or Ctrl-D leaves, Ctrl-C cancels what is going on")
+    show_undelivered(host, terminal, chat_id=session)
     history = options.settings().chat_history
-    converse(host, terminal, chat_id=session, device=options.device, history=history)
+    approver = _approver(options, host, session)
+    converse(host, terminal, chat_id=session, device=options.device, history=history, approver=approver)

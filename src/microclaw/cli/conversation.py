@@ -8,27 +8,46 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from microclaw.agent.events import Answer, Delta
+from microclaw.agent.events import Answer, ApprovalAsked, ApprovalSettled, Delta, ToolRun
 from microclaw.bus.events import Step
 from microclaw.channels.prompt import line_reader
 from microclaw.channels.terminal import Terminal
+from microclaw.cli.approving import Approver
 from microclaw.cli.host_client import HostClient, HostError, segment
 from microclaw.errors import MicroclawError, NoHost, ProtocolError
-from microclaw.web.stream import Failure
+from microclaw.web.stream import Failure, answer_from
 
 
-def say(host: HostClient, text: str, *, chat_id: str, device: str | None, terminal: Terminal | None) -> Answer:
+def say(
+    host: HostClient,
+    text: str,
+    *,
+    chat_id: str,
+    device: str | None,
+    terminal: Terminal | None,
+    approver: Approver | None = None,
+) -> Answer:
     """Send one message and show what comes; Ctrl-C cancels the turn, a second one stops listening."""
     with _cancelling(host, chat_id):
-        return listen(host, text, chat_id=chat_id, device=device, terminal=terminal)
+        return listen(host, text, chat_id=chat_id, device=device, terminal=terminal, approver=approver)
 
 
-def listen(host: HostClient, text: str, *, chat_id: str, device: str | None, terminal: Terminal | None) -> Answer:
+def listen(
+    host: HostClient,
+    text: str,
+    *,
+    chat_id: str,
+    device: str | None,
+    terminal: Terminal | None,
+    approver: Approver | None = None,
+) -> Answer:
     """Send one message and show what comes; Ctrl-C stops listening, and the turn goes on."""
     body = {"text": text, "chat_id": chat_id, "device": device}
     for event in host.stream("/v1/chat", body):
         match event:
-            case Answer() | Step() | Delta():
+            case ApprovalAsked() if approver is not None:
+                approver.ask(event)
+            case Answer() | Step() | Delta() | ToolRun() | ApprovalAsked() | ApprovalSettled():
                 if terminal is not None:
                     terminal.event(event)
                 if isinstance(event, Answer):
@@ -45,14 +64,37 @@ def cancel(host: HostClient, chat_id: str) -> bool:
     return bool(host.post(f"/v1/chat/{segment(chat_id)}/cancel")["cancelled"])
 
 
-def converse(host: HostClient, terminal: Terminal, *, chat_id: str, device: str | None, history: Path | None) -> None:
+def show_undelivered(host: HostClient, terminal: Terminal, *, chat_id: str) -> None:
+    """What this chat has not been shown yet: answers that came when nobody listened, and notes."""
+    chat = f"/v1/chat/{segment(chat_id)}"
+    shown = []
+    for message in host.get(f"{chat}/undelivered")["messages"]:
+        answer = answer_from(message["answer"])
+        terminal.row("earlier" if message["kind"] == "answer" else "note", answer.text)
+        if answer.next_step:
+            terminal.row("next", answer.next_step)
+        shown.append(answer.outbound_id)
+    if shown:
+        host.post(f"{chat}/delivered", {"outbound_ids": shown})
+
+
+def converse(
+    host: HostClient,
+    terminal: Terminal,
+    *,
+    chat_id: str,
+    device: str | None,
+    history: Path | None,
+    approver: Approver | None = None,
+) -> None:
     """Read, send and show until the person leaves. An error is shown and the conversation goes on."""
     read_line = line_reader(history)
     while (text := read_line()) is not None:
         if not text:
             continue
         try:
-            say(host, text, chat_id=chat_id, device=device, terminal=terminal)
+            show_undelivered(host, terminal, chat_id=chat_id)
+            say(host, text, chat_id=chat_id, device=device, terminal=terminal, approver=approver)
         except KeyboardInterrupt:
             terminal.line("interrupted")
         except NoHost:
