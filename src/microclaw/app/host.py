@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
+from microclaw.agent.compaction import Compactor
 from microclaw.agent.context import BoardSurroundings
 from microclaw.agent.device_tasks import AgentTasks
 from microclaw.agent.loop import AgentLoop
@@ -32,6 +33,7 @@ from microclaw.faces.link.hub import LinkHub, LinkNames
 from microclaw.faces.link.plane import DevicePlane
 from microclaw.faces.link.tasks import DeviceTasks
 from microclaw.faces.open import open_face
+from microclaw.knowledge.shelf import Knowledge, open_knowledge
 from microclaw.metrics import Metrics
 from microclaw.models.choose import choose_model
 from microclaw.models.protocol import Model
@@ -42,7 +44,6 @@ from microclaw.store.inbox import InboxTable
 from microclaw.store.journal import Journal
 from microclaw.store.link_tasks import LinkTaskTable
 from microclaw.store.outbox import OutboxTable
-from microclaw.store.sessions import SessionFiles
 from microclaw.tools.build import build_toolbox
 from microclaw.tools.toolbox import Toolbox
 from microclaw.web.apis import control_app, people_app
@@ -99,6 +100,7 @@ async def running_host(settings: Settings, *, boards_ready: asyncio.Event | None
         completed = change_publisher(devices, bus.publish, now_ms)
         apps = build_apps(settings, devices, Ledger(AppTable(database), completed=completed), admission.gate)
         mail = _mail(settings, database)
+        knowledge = open_knowledge(settings, database)
         tools = build_toolbox(
             devices=devices,
             deployer=apps.deployer,
@@ -107,8 +109,9 @@ async def running_host(settings: Settings, *, boards_ready: asyncio.Event | None
             undo=apps.undo,
             gate=apps.gate,
             notifier=link,
+            knowledge=knowledge,
         )
-        agent = _agent(settings, mail, model, devices, tools, database, admission)
+        agent = _agent(settings, mail, model, devices, tools, database, admission, knowledge)
         await stack.enter_async_context(agent)
         await stack.enter_async_context(tasks.serving(AgentTasks(agent), hub.link))
         jobs = Jobs(group, settings.limits)
@@ -121,7 +124,9 @@ async def running_host(settings: Settings, *, boards_ready: asyncio.Event | None
             http=http,
             link=link,
         )
-        parts = _parts(settings, agent, devices, apps, admission, tools, jobs, database, metrics, live, link, status)
+        parts = _parts(
+            settings, agent, devices, apps, admission, tools, jobs, database, metrics, live, link, status, knowledge
+        )
         add_host_metrics(
             metrics,
             devices=lambda: len(devices.list()),
@@ -157,6 +162,7 @@ def _parts(
     live: LiveFeed,
     link: DevicePlane | None,
     status: HostStatus,
+    knowledge: Knowledge,
 ) -> HostParts:
     """What the doors serve."""
     return HostParts(
@@ -179,6 +185,7 @@ def _parts(
         link=link,
         tries=partial(latest_tries, Journal(database, now_ms)),
         status=status.read,
+        knowledge=knowledge,
     )
 
 
@@ -214,13 +221,21 @@ def _agent(
     tools: Toolbox,
     database: Database,
     admission: Admission,
+    knowledge: Knowledge,
 ) -> AgentLoop:
+    summarising = model if settings.model.configured else None  # the offline one writes no summaries
     return AgentLoop(
         mail=mail,
         model=model,
         tools=tools,
-        surroundings=BoardSurroundings(devices=devices, apps=AppTable(database)),
-        sessions=SessionFiles(settings.sessions),
+        surroundings=BoardSurroundings(
+            devices=devices,
+            apps=AppTable(database),
+            knowledge=knowledge,
+            context_tokens=settings.agent.context_tokens,
+        ),
+        sessions=knowledge.sessions,
+        compactor=Compactor(model=summarising, beside=knowledge.sessions.summary_path),
         journal=Journal(database, now_ms),
         approvals=admission.approvals,
         limits=TurnLimits(iterations=settings.agent.iterations, turn_s=settings.agent.turn_s),

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from microclaw.knowledge.shelf import Knowledge
 from microclaw.policy.gate import Gate
 from microclaw.tools.exploring import Exploring, exploring_tools
 from microclaw.tools.inventory import Undoing, inventory_tools
 from microclaw.tools.notifying import Notifier, notifying_tools
 from microclaw.tools.programs import Deploying, Listing, program_tools
+from microclaw.tools.remembering import remembering_tools
+from microclaw.tools.skills import skill_tools
 from microclaw.tools.target import Devices
+from microclaw.tools.tool import Tool
 from microclaw.tools.toolbox import Toolbox
 
 
@@ -20,6 +26,7 @@ def build_toolbox(
     undo: Undoing,
     gate: Gate,
     notifier: Notifier | None = None,
+    knowledge: Knowledge | None = None,
 ) -> Toolbox:
     """Every tool a model may call, over ready collaborators; without a notifier there is no notify."""
     return Toolbox(
@@ -28,6 +35,12 @@ def build_toolbox(
             *exploring_tools(explorer=explorer, devices=devices),
             *inventory_tools(devices=devices, undo=undo),
             *(notifying_tools(notifier=notifier, devices=devices) if notifier is not None else ()),
+            *(_knowing(knowledge, devices) if knowledge is not None else ()),
         ),
         gate,
     )
+
+
+def _knowing(knowledge: Knowledge, devices: Devices) -> tuple[Tool[Any], ...]:
+    memory = remembering_tools(memory=knowledge.memory, search=knowledge.search, devices=devices)
+    return (*memory, *skill_tools(skills=knowledge.skills))
