@@ -119,7 +119,7 @@ def test_what_the_answer_says_beyond_the_stream_follows_it() -> None:
 
 
 def test_streamed_text_that_is_not_the_answer_stays_on_lines_of_its_own() -> None:
-    terminal, out = page(LIVE)
+    terminal, out = page(Look(colour=False, live=True))
     terminal.event(Delta("let me look"))
     terminal.event(ToolRun("gpio-get", "started"))
     terminal.event(Delta("it is"))

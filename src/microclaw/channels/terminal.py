@@ -95,7 +95,8 @@ class Terminal:
         streamed = self._streamed.strip()
         self._end_redraw()
         if streamed and answer.text.startswith(streamed):
-            for line in wrap(answer.text[len(streamed) :].strip(), TEXT_COLUMNS):
+            rest = answer.text[len(streamed) :].strip()
+            for line in wrap(rest, TEXT_COLUMNS) if rest else ():
                 self.line(" " * STAGE_COLUMNS + line)
             if answer.next_step:
                 self.row("next", answer.next_step)
