@@ -24,7 +24,7 @@ from microclaw.store.database import Database
 from microclaw.store.inbox import InboxTable
 from microclaw.store.outbox import OutboxTable
 
-Turn = Callable[[Inbound], AsyncIterator[TurnEvent]]
+ScriptedTurn = Callable[[Inbound], AsyncIterator[TurnEvent]]
 QUICK = Timing(
     poll_s=5, pause_s=0.001, group_pause_s=0.001, first_s=0.001, backoff_s=0.001, backoff_most_s=0.01, stranger_s=3600
 )
@@ -33,7 +33,7 @@ QUICK = Timing(
 class ScriptedAgent:
     """Answers messages as a script says (agent.mail.Serve)."""
 
-    def __init__(self, turn: Turn) -> None:
+    def __init__(self, turn: ScriptedTurn) -> None:
         self._turn = turn
 
     async def turn(self, running: RunningTurn) -> Answer:
@@ -98,7 +98,9 @@ def now_ms() -> int:
 
 
 @asynccontextmanager
-async def served_mail(home: Path, turn: Turn, settings: AgentSettings | None = None) -> AsyncIterator[WatchedMail]:
+async def served_mail(
+    home: Path, turn: ScriptedTurn, settings: AgentSettings | None = None
+) -> AsyncIterator[WatchedMail]:
     """The mail of a host with this home; a second one takes up what the first left."""
     async with Database.open(home / "microclaw.db") as database:
         mail = WatchedMail(database, settings or AgentSettings())
@@ -157,7 +159,7 @@ class Telegram:
 async def telegram(
     server: TelegramServer,
     home: Path,
-    turn: Turn = echo,
+    turn: ScriptedTurn = echo,
     *,
     settings: AgentSettings | None = None,
     timing: Timing = QUICK,

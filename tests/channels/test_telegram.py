@@ -114,6 +114,12 @@ async def test_edits_other_bots_and_service_messages_are_ignored(server: Telegra
         assert [inbound.text for inbound in bot.mail.inbound] == ["hello"]
 
 
+async def test_a_lone_surrogate_is_no_reason_to_stop(server: TelegramServer, tmp_path: Path) -> None:
+    async with telegram(server, tmp_path):
+        await server.say("a\ud800b")
+        assert (await server.message(100)).text == "you said: a?b"
+
+
 # Commands
 
 

@@ -155,7 +155,7 @@ def _without_name(text: str, username: str) -> tuple[str, bool]:
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"expected text, got {type(value).__name__}")
-    return value
+    return value.encode(errors="replace").decode()  # a lone surrogate, which JSON can carry and UTF-8 cannot
 
 
 def _number(value: object) -> int:

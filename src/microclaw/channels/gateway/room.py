@@ -1,0 +1,206 @@
+"""What gateway clients say and hear: turns, events they subscribed to, pushes, questions. It knows no socket."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict, deque
+from collections.abc import Coroutine
+from typing import Any, Final, Self, assert_never
+
+from microclaw.agent.events import Answer, Delta, ToolRun, TurnEvent
+from microclaw.agent.mail import Accepted
+from microclaw.bus.events import Inbound
+from microclaw.channels.gateway import messages
+from microclaw.channels.gateway.client import Client
+from microclaw.channels.gateway.messages import BadMessage, ClientMessage, Decide, Ping, Say, Subscribe, Unknown
+from microclaw.channels.gateway.scope import CHANNEL, Scope, visible
+from microclaw.channels.ports import Approvals, Mail
+from microclaw.errors import MicroclawError, PermissionRefused, StoreError, UnknownName
+from microclaw.policy.approval import Pending, Settled
+
+_log = logging.getLogger(__name__)
+
+MAX_PARKED: Final = 1000  # answers for clients that are away; what is beyond stays in the outbox for the next run
+MAX_CLAIMED: Final = 4096
+
+
+class Room:
+    """Inside `async with`, what the outbox holds for this channel goes to whoever has its chat id."""
+
+    def __init__(self, mail: Mail, approvals: Approvals) -> None:
+        self._mail = mail
+        self._approvals = approvals
+        self._clients: defaultdict[str, list[Client]] = defaultdict(list)
+        self._parked: deque[tuple[str, int, str]] = deque(maxlen=MAX_PARKED)
+        self._claimed: dict[int, None] = {}
+        self._tasks = asyncio.TaskGroup()
+        self._running: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        await self._tasks.__aenter__()
+        self._stop_listening = self._approvals.listen(self._hear)
+        self._start(self._deliver(), "gateway: deliver")
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        self._stop_listening()
+        for task in tuple(self._running):
+            task.cancel()
+        await self._tasks.__aexit__(None, None, None)
+
+    # Who is here
+
+    def enter(self, client: Client, scope: Scope) -> None:
+        """Put the client into the conversation of its chat id; what waits for it there is sent."""
+        self.leave(client)
+        client.journaled = scope.journaled(client.chat_id)
+        self._clients[client.journaled].append(client)
+        for parked in [parked for parked in self._parked if parked[0] == client.journaled]:
+            self._parked.remove(parked)
+            self._start(self._hand_over(*parked), f"gateway: deliver {parked[1]}")
+
+    def leave(self, client: Client) -> None:
+        here = self._clients.get(client.journaled, [])
+        if client in here:
+            here.remove(client)
+        if not here:
+            self._clients.pop(client.journaled, None)
+
+    # What they say
+
+    async def take(self, client: Client, scope: Scope, message: ClientMessage) -> None:
+        """Raises BadMessage."""
+        match message:
+            case Say():
+                await self._say(client, scope, message)
+            case Ping(ts):
+                client.send(messages.pong(ts))
+            case Subscribe(events):
+                client.events = events
+                self._show_pending(client)
+            case Decide():
+                self._decide(client, scope, message)
+            case Unknown():
+                pass
+            case _:
+                assert_never(message)
+
+    async def _say(self, client: Client, scope: Scope, say: Say) -> None:
+        if say.chat_id is not None and say.chat_id != client.chat_id:
+            client.chat_id = say.chat_id
+            self.enter(client, scope)
+        inbound = Inbound(CHANNEL, client.journaled, say.content, principal=scope.person_id)
+        try:
+            accepted = await self._mail.accept(inbound)
+        except MicroclawError as exc:
+            raise BadMessage(exc.code, exc.message) from exc
+        self._start(self._follow(client, client.journaled, accepted), f"gateway: turn of {client.chat_id}")
+
+    def _decide(self, client: Client, scope: Scope, decide: Decide) -> None:
+        pending = next((p for p in self._approvals.pending() if p.approval_id == decide.approval_id), None)
+        if pending is not None and (pending.channel, pending.chat_id) != (CHANNEL, client.journaled):
+            pending = None  # another conversation's: not this client's to know of
+        try:
+            if pending is None:
+                raise UnknownName("nothing waits under this approval_id: it was decided already, or its time is over")
+            self._approvals.decide(decide.approval_id, approved=decide.approved, by=scope.person_id)
+        except (UnknownName, PermissionRefused) as exc:
+            raise BadMessage(exc.code, exc.message) from exc
+
+    # What they hear
+
+    async def _follow(self, client: Client, journaled: str, accepted: Accepted) -> None:
+        """The turn's events to who asked, its answer to whoever has the chat id by then."""
+        try:
+            async for event in accepted.events:
+                if isinstance(event, Answer):
+                    await self._answer(client, journaled, event)
+                elif client.is_open:
+                    _show(client, event)
+        except Exception:
+            _log.exception("gateway: an answer was not delivered")
+
+    async def _answer(self, client: Client, journaled: str, answer: Answer) -> None:
+        if not self._claim(answer.outbound_id):
+            return
+        text = _text(answer)
+        if await client.deliver(messages.response(text, visible(journaled))):
+            await self._delivered(answer.outbound_id)
+        elif answer.outbound_id is not None:
+            await self._hand_over(journaled, answer.outbound_id, text)
+
+    async def _deliver(self) -> None:
+        async for outbound in self._mail.outgoing(CHANNEL):
+            if self._claim(outbound.outbound_id):
+                await self._hand_over(outbound.chat_id, outbound.outbound_id, _text(outbound.answer))
+
+    async def _hand_over(self, journaled: str, outbound_id: int, text: str) -> None:
+        """Send it to everybody with this chat id; with nobody there it waits for somebody."""
+        clients = tuple(self._clients.get(journaled, ()))
+        if any(await asyncio.gather(*(c.deliver(messages.response(text, c.chat_id)) for c in clients))):
+            await self._delivered(outbound_id)
+            return
+        if any(parked[1] == outbound_id for parked in self._parked):
+            return
+        if len(self._parked) == MAX_PARKED:
+            _log.warning("gateway: %d answers wait for clients; the oldest waits for the next start", MAX_PARKED)
+        self._parked.append((journaled, outbound_id, text))
+
+    def _claim(self, outbound_id: int | None) -> bool:
+        """Whether nobody else here delivers it: messages that joined one turn have one answer."""
+        if outbound_id is None:
+            return True
+        if outbound_id in self._claimed:
+            return False
+        self._claimed[outbound_id] = None
+        if len(self._claimed) > MAX_CLAIMED:
+            del self._claimed[next(iter(self._claimed))]
+        return True
+
+    async def _delivered(self, outbound_id: int | None) -> None:
+        if outbound_id is None:
+            return
+        try:
+            await self._mail.delivered(outbound_id)
+        except StoreError as exc:
+            _log.warning("gateway: a delivery could not be noted, it may come twice: %s", exc.message)
+
+    def _hear(self, news: Pending | Settled) -> None:
+        pending = news if isinstance(news, Pending) else news.pending
+        if pending.channel != CHANNEL:
+            return
+        for client in self._clients.get(pending.chat_id, ()):
+            if "approval" in client.events:
+                client.send(
+                    _question(pending)
+                    if isinstance(news, Pending)
+                    else messages.approval_settled(pending.approval_id, news.outcome)
+                )
+
+    def _show_pending(self, client: Client) -> None:
+        if "approval" in client.events:
+            for pending in self._approvals.pending():
+                if (pending.channel, pending.chat_id) == (CHANNEL, client.journaled):
+                    client.send(_question(pending))
+
+    def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = self._tasks.create_task(work, name=name)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+
+def _show(client: Client, event: TurnEvent) -> None:
+    match event:
+        case Delta(text) if "delta" in client.events:
+            client.send(messages.delta(text))
+        case ToolRun(name, state) if "tool" in client.events:
+            client.send(messages.tool(name, state))
+
+
+def _question(pending: Pending) -> str:
+    return messages.approval(pending.approval_id, pending.action, pending.detail, pending.expires_s)
+
+
+def _text(answer: Answer) -> str:
+    return answer.text if answer.next_step is None else f"{answer.text}\nnext: {answer.next_step}"

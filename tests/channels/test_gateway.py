@@ -1,0 +1,435 @@
+"""The chat gateway over real WebSockets: MimiClaw's protocol, our extensions, and who is turned away."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import websockets
+from tests.channels.conftest import MEMBER, MemoryPeople, ScriptedTurn, WatchedMail, echo, served_mail
+from websockets.asyncio.client import ClientConnection, connect
+
+from microclaw.agent.events import Answer, Delta, ToolRun, TurnEvent
+from microclaw.bus.events import Inbound, Step
+from microclaw.channels.gateway.scope import Scope, visible
+from microclaw.channels.gateway.server import Gateway
+from microclaw.config import GatewaySettings
+from microclaw.errors import PermissionRefused
+from microclaw.policy.approval import Approvals
+from microclaw.policy.person import OWNER, Person
+
+
+@dataclass(frozen=True)
+class Token:
+    token_id: str
+    person: Person
+
+
+class MemoryTokens:
+    """policy.tokens' contract without a store."""
+
+    known = {"mc_owner": Token("t-1", OWNER), "mc_member": Token("t-2", MEMBER)}  # noqa: RUF012  never changed
+
+    async def who(self, secret: str) -> Token | None:
+        return self.known.get(secret)
+
+
+@dataclass
+class Door:
+    address: str
+    mail: WatchedMail
+    approvals: Approvals
+    gateway: Gateway
+
+    def connect(self, path: str = "/", **options: Any) -> connect:
+        return connect(f"{self.address}{path}", open_timeout=10, proxy=None, **options)
+
+
+@asynccontextmanager
+async def gateway(
+    home: Path, turn: ScriptedTurn = echo, *, clients: int = 4, bound_to: str = "127.0.0.1", now_s: float = 1000.0
+) -> AsyncIterator[Door]:
+    """`bound_to` is what the settings say; the tests' socket is on loopback in any case."""
+    people = MemoryPeople({("x", "1"): OWNER, ("x", "2"): MEMBER})
+    approvals = Approvals(timeout_s=10, roles=people)
+    listener = socket.create_server(("127.0.0.1", 0))
+    async with served_mail(home, turn) as mail:
+        settings = GatewaySettings(bound_to, 0, clients)
+        door = Gateway(settings, mail=mail, tokens=MemoryTokens(), approvals=approvals, now_s=lambda: now_s)
+        async with door.serving(listener) as address:
+            yield Door(address, mail, approvals, door)
+
+
+async def tell(client: ClientConnection, **message: object) -> None:
+    await client.send(json.dumps(message))
+
+
+async def hear(client: ClientConnection) -> dict[str, Any]:
+    async with asyncio.timeout(10):
+        value = json.loads(await client.recv())
+    assert isinstance(value, dict)
+    return value
+
+
+# As the device speaks
+
+
+@pytest.mark.parametrize("path", ["/", "/ws"])
+async def test_a_message_is_answered_under_its_chat_id(tmp_path: Path, path: str) -> None:
+    async with gateway(tmp_path) as door, door.connect(path) as client:
+        await client.send('{"type":"message","content":"Hello","chat_id":"ws_client1"}')
+        async with asyncio.timeout(10):
+            text = await client.recv()
+        assert text == '{"type":"response","content":"you said: Hello","chat_id":"ws_client1"}'
+        inbound = door.mail.inbound[0]
+        assert (inbound.channel, inbound.chat_id, inbound.principal) == ("ws", "client1", "owner")
+        await door.mail.until(lambda: len(door.mail.done) == 1)
+
+
+async def test_a_chat_id_is_assigned_that_no_earlier_run_gave(tmp_path: Path) -> None:
+    async with gateway(tmp_path, now_s=1000.0) as door, door.connect() as one, door.connect() as two:
+        await tell(one, type="message", content="a")
+        await tell(two, type="message", content="b")
+        assert [(await hear(client))["chat_id"] for client in (one, two)] == ["ws_10001", "ws_10002"]
+    async with gateway(tmp_path, now_s=1001.0) as door, door.connect() as client:
+        await tell(client, type="message", content="c")
+        assert (await hear(client))["chat_id"] == "ws_10011"
+
+
+async def test_a_rename_lasts(tmp_path: Path) -> None:
+    async with gateway(tmp_path) as door, door.connect() as client:
+        await tell(client, type="message", content="a", chat_id="kitchen")
+        assert (await hear(client))["chat_id"] == "kitchen"
+        await tell(client, type="message", content="b")
+        assert (await hear(client))["chat_id"] == "kitchen"
+
+
+async def test_a_ping_is_answered_with_its_mark(tmp_path: Path) -> None:
+    async with gateway(tmp_path) as door, door.connect() as client:
+        await tell(client, type="ping", ts=1738764800)
+        assert await hear(client) == {"type": "pong", "ts": 1738764800}
+        await tell(client, type="ping")
+        assert await hear(client) == {"type": "pong"}
+
+
+# Events
+
+
+async def streaming(inbound: Inbound) -> AsyncIterator[TurnEvent]:
+    yield Step("model", "thinking")
+    yield ToolRun("app-install", "started")
+    yield ToolRun("app-install", "done")
+    yield Delta("It ")
+    yield Delta("blinks.")
+    yield Answer("It blinks.")
+
+
+async def test_events_come_to_who_subscribed(tmp_path: Path) -> None:
+    async with gateway(tmp_path, streaming) as door, door.connect() as client:
+        await tell(client, type="subscribe", events=["delta", "tool", "of another time"])
+        await tell(client, type="message", content="blink", chat_id="c")
+        assert [await hear(client) for _ in range(5)] == [
+            {"type": "tool", "name": "app-install", "state": "started"},
+            {"type": "tool", "name": "app-install", "state": "done"},
+            {"type": "delta", "content": "It "},
+            {"type": "delta", "content": "blinks."},
+            {"type": "response", "content": "It blinks.", "chat_id": "c"},
+        ]
+
+
+async def test_without_a_subscription_only_the_response_comes(tmp_path: Path) -> None:
+    async with gateway(tmp_path, streaming) as door, door.connect() as client:
+        await tell(client, type="message", content="blink", chat_id="c")
+        assert await hear(client) == {"type": "response", "content": "It blinks.", "chat_id": "c"}
+
+
+async def _ask(approvals: Approvals, chat_id: str) -> str:
+    try:
+        await approvals.ask("owner", "install blink", ("pins: 2",), channel="ws", chat_id=chat_id)
+    except PermissionRefused as exc:
+        return exc.message
+    return "approved"
+
+
+@pytest.mark.parametrize(("approved", "outcome"), [(True, "approved"), (False, "declined")])
+async def test_a_subscriber_of_the_conversation_decides(tmp_path: Path, approved: bool, outcome: str) -> None:
+    async with gateway(tmp_path) as door, door.connect() as client, door.connect() as other:
+        for each, name in ((client, "ws_a"), (other, "ws_b")):
+            await tell(each, type="subscribe", events=["approval"])
+            await tell(each, type="message", content="hi", chat_id=name)
+            await hear(each)
+        asking = asyncio.create_task(_ask(door.approvals, "a"))
+        question = await hear(client)
+        approval_id = question.pop("approval_id")
+        assert question == {"type": "approval", "content": "install blink", "detail": ["pins: 2"], "expires_s": 10}
+        await tell(other, type="approve", approval_id=approval_id, approved=True)
+        assert (await hear(other))["code"] == "unknown_name"
+        await tell(client, type="approve", approval_id=approval_id, approved=approved)
+        assert await hear(client) == {"type": "approval_settled", "approval_id": approval_id, "outcome": outcome}
+        await tell(client, type="approve", approval_id=approval_id, approved=True)
+        assert (await hear(client))["code"] == "unknown_name"
+        assert (await asking).startswith(outcome)
+
+
+async def test_a_question_that_waits_is_shown_to_who_subscribes_later(tmp_path: Path) -> None:
+    async with gateway(tmp_path) as door, door.connect() as client:
+        await tell(client, type="message", content="hi", chat_id="ws_a")
+        await hear(client)
+        asking = asyncio.create_task(_ask(door.approvals, "a"))
+        await tell(client, type="subscribe", events=["approval"])
+        question = await hear(client)
+        await tell(client, type="approve", approval_id=question["approval_id"], approved=True)
+        assert await asking == "approved"
+
+
+# Bad input
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("hello", "bad_json"),
+        ("[" * 60_000, "bad_json"),
+        ("[1]", "bad_message"),
+        ('{"content":"a"}', "bad_message"),
+        ('{"type":"message"}', "bad_message"),
+        ('{"type":"message","content":"  "}', "bad_message"),
+        ('{"type":"message","content":"a","chat_id":7}', "bad_message"),
+        ('{"type":"message","content":"a","chat_id":"\\ud800"}', "bad_message"),
+        ('{"type":"message","content":"a","chat_id":"%s"}' % ("x" * 32), "chat_id_too_long"),
+        ('{"type":"subscribe","events":"delta"}', "bad_message"),
+        ('{"type":"approve","approval_id":"x","approved":"yes"}', "bad_message"),
+        ('{"type":"approve","approval_id":"x","approved":true}', "unknown_name"),
+        ('{"type":"message","content":"%s"}' % ("x" * 20_000), "message_too_long"),
+    ],
+)
+async def test_bad_input_is_told_and_the_connection_stays(tmp_path: Path, text: str, code: str) -> None:
+    async with gateway(tmp_path) as door, door.connect() as client:
+        await client.send(text)
+        answer = await hear(client)
+        assert (answer["type"], answer["code"]) == ("error", code)
+        assert answer["message"]
+        await tell(client, type="ping", ts=1)
+        assert await hear(client) == {"type": "pong", "ts": 1}
+
+
+async def test_a_binary_frame_is_told_and_an_unknown_type_ignored(tmp_path: Path) -> None:
+    async with gateway(tmp_path) as door, door.connect() as client:
+        await tell(client, type="of another time", content="x")
+        await client.send(b'{"type":"ping"}')
+        assert (await hear(client))["code"] == "bad_message"
+
+
+async def test_a_lone_surrogate_does_not_break_the_answer(tmp_path: Path) -> None:
+    async with gateway(tmp_path) as door, door.connect() as client:
+        await client.send('{"type":"message","content":"a\\ud800b"}')
+        assert (await hear(client))["content"] == "you said: a?b"
+
+
+async def test_a_message_of_64_kib_is_taken_and_a_larger_one_closes_1009(tmp_path: Path) -> None:
+    async with gateway(tmp_path) as door, door.connect() as client:
+        await client.send(json.dumps({"type": "ping", "pad": ""}).ljust(65_536))
+        assert (await hear(client))["type"] == "pong"
+        await client.send(json.dumps({"type": "ping", "pad": ""}).ljust(65_537))
+        with pytest.raises(websockets.ConnectionClosed) as closed:
+            await hear(client)
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1009
+
+
+async def test_a_fifth_client_is_refused_with_1013_and_a_place_becomes_free(tmp_path: Path) -> None:
+    async with gateway(tmp_path) as door, door.connect(), door.connect(), door.connect(), door.connect() as fourth:
+        async with door.connect() as fifth:
+            with pytest.raises(websockets.ConnectionClosed) as closed:
+                await hear(fifth)
+            assert closed.value.rcvd is not None
+            assert closed.value.rcvd.code == 1013
+        await fourth.close()
+        async with door.connect() as late:
+            await tell(late, type="ping", ts=1)
+            assert await hear(late) == {"type": "pong", "ts": 1}
+
+
+async def test_a_client_that_does_not_read_is_dropped_and_others_go_on(tmp_path: Path) -> None:
+    async def flood(inbound: Inbound) -> AsyncIterator[TurnEvent]:
+        for _ in range(4000):
+            yield Delta("x" * 4000)
+            await asyncio.sleep(0)
+        yield Answer("done")
+
+    async with gateway(tmp_path, flood) as door:
+        reader, writer = await _raw_client(door.address)
+        writer.write(_frame({"type": "subscribe", "events": ["delta"]}) + _frame({"type": "message", "content": "go"}))
+        await door.mail.until(lambda: len(door.mail.inbound) == 1)
+        async with door.connect() as client:
+            await tell(client, type="ping", ts=1)
+            assert await hear(client) == {"type": "pong", "ts": 1}
+            await tell(client, type="message", content="go", chat_id="ws_10001")
+            assert (await hear(client))["content"] == "done"
+            assert door.gateway.clients == 1
+        writer.close()
+        del reader
+
+
+# Who comes in
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "http://127.0.0.1:1"}, 403),
+        ({"Host": "evil.example"}, 403),
+        ({"Host": ""}, 403),
+        ({"Authorization": "Bearer mc_wrong"}, 401),
+    ],
+)
+async def test_who_may_not_come_in_is_refused(tmp_path: Path, headers: dict[str, str], status: int) -> None:
+    async with gateway(tmp_path) as door:
+        assert await _status(door.address, headers) == status
+
+
+async def test_the_gateways_own_origin_comes_in(tmp_path: Path) -> None:
+    async with gateway(tmp_path) as door:
+        assert await _status(door.address, {"Origin": door.address.replace("ws://", "http://")}) == 101
+
+
+async def test_another_path_and_plain_http_are_told_what_this_is(tmp_path: Path) -> None:
+    async with gateway(tmp_path) as door:
+        assert await _status(door.address, {}, path="/other") == 404
+        assert await _status(door.address, {"Upgrade": "h2c"}) == 426
+
+
+async def test_off_loopback_a_token_is_required(tmp_path: Path) -> None:
+    async with gateway(tmp_path, bound_to="0.0.0.0") as door:
+        assert await _status(door.address, {}) == 401
+        assert await _status(door.address, {"Authorization": "Bearer mc_member"}) == 101
+        async with door.connect(subprotocols=["microclaw.chat", "bearer.mc_member"]) as client:
+            assert client.subprotocol == "microclaw.chat"
+            await tell(client, type="message", content="hi", chat_id="ws_1")
+            assert (await hear(client))["chat_id"] == "ws_1"
+            assert (door.mail.inbound[0].chat_id, door.mail.inbound[0].principal) == ("t-2@ws_1", "p-1")
+
+
+async def test_the_same_chat_id_under_two_tokens_is_two_conversations(tmp_path: Path) -> None:
+    headers = [{}, {"Authorization": "Bearer mc_owner"}, {"Authorization": "Bearer mc_member"}]
+    async with gateway(tmp_path) as door:
+        for each in headers:
+            async with door.connect(additional_headers=each) as client:
+                await tell(client, type="message", content="hi", chat_id="ws_same")
+                assert (await hear(client))["chat_id"] == "ws_same"
+        assert [inbound.chat_id for inbound in door.mail.inbound] == ["same", "t-1@ws_same", "t-2@ws_same"]
+        pushed = await door.mail.say("ws", "t-1@ws_same", "for the owner's token")
+        async with (
+            door.connect(additional_headers=headers[2]) as member,
+            door.connect(additional_headers=headers[1]) as owner,
+        ):
+            for client in (member, owner):
+                await tell(client, type="message", content="again", chat_id="ws_same")
+            heard = {(await hear(owner))["content"], (await hear(owner))["content"]}
+            assert heard == {"for the owner's token", "you said: again"}
+            assert (await hear(member))["content"] == "you said: again"
+            await tell(member, type="ping")
+            assert (await hear(member))["type"] == "pong"
+        await door.mail.until(lambda: pushed in door.mail.done)
+
+
+def test_no_two_scopes_share_a_conversation() -> None:
+    ids = ["ws_a", "a", "@a", "ws_@a", "t-1@a", "ws_t-1@a", "ws_", "ws_ä", "ws_ws_a", "ws_t-1@ws_a"]
+    scopes = [Scope("owner"), Scope("owner", "t-1"), Scope("owner", "t-2")]
+    journaled = [scope.journaled(chat_id) for scope in scopes for chat_id in ids]
+    assert len(set(journaled)) == len(journaled)
+    assert [visible(each) for each in journaled] == ids * len(scopes)
+
+
+# What waits to be delivered
+
+
+async def test_an_answer_waits_for_its_client_to_come_back(tmp_path: Path) -> None:
+    release = asyncio.Event()
+
+    async def slow(inbound: Inbound) -> AsyncIterator[TurnEvent]:
+        await release.wait()
+        yield Answer("at last")
+
+    async with gateway(tmp_path, slow) as door:
+        async with door.connect() as client:
+            await tell(client, type="message", content="hi", chat_id="ws_me")
+            await door.mail.until(lambda: len(door.mail.inbound) == 1)
+        async with door.connect() as client:
+            await tell(client, type="message", content="still there?", chat_id="ws_me")
+            await door.mail.until(lambda: len(door.mail.inbound) == 2)
+            release.set()
+            assert await hear(client) == {"type": "response", "content": "at last", "chat_id": "ws_me"}
+            assert (await hear(client))["content"] == "at last"
+        await door.mail.until(lambda: len(door.mail.done) == 2)
+
+
+async def test_an_answer_waits_over_a_restart(tmp_path: Path) -> None:
+    async with gateway(tmp_path) as door:
+        await door.mail.say("ws", "me", "your plant is thirsty")
+    async with gateway(tmp_path) as door, door.connect() as client:
+        await tell(client, type="message", content="hi", chat_id="ws_me")
+        assert {(await hear(client))["content"] for _ in range(2)} == {"your plant is thirsty", "you said: hi"}
+        await door.mail.until(lambda: len(door.mail.done) == 2)
+
+
+async def test_a_host_that_stops_says_so(tmp_path: Path) -> None:
+    async with gateway(tmp_path) as door:
+        client = await door.connect()
+    with pytest.raises(websockets.ConnectionClosed) as closed:
+        await hear(client)
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1001
+
+
+async def _raw_client(address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A WebSocket whose reader is in the test's hand, and never used."""
+    host, _, port = address.removeprefix("ws://").partition(":")
+    raw = socket.socket()
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    raw.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(raw, (host, int(port)))
+    reader, writer = await asyncio.open_connection(sock=raw, limit=4096)
+    writer.write(_upgrade(f"{host}:{port}", {}))
+    await reader.readuntil(b"\r\n\r\n")
+    return reader, writer
+
+
+async def _status(address: str, headers: dict[str, str], *, path: str = "/") -> int:
+    host, _, port = address.removeprefix("ws://").partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(_upgrade(f"{host}:{port}", headers, path=path))
+    async with asyncio.timeout(10):
+        head = await reader.readuntil(b"\r\n\r\n")
+    writer.close()
+    await writer.wait_closed()
+    return int(head.split()[1])
+
+
+def _upgrade(host: str, headers: dict[str, str], *, path: str = "/") -> bytes:
+    fields = {
+        "Host": host,
+        "Upgrade": "websocket",
+        "Connection": "Upgrade",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+        "Sec-WebSocket-Version": "13",
+        **headers,
+    }
+    lines = [f"GET {path} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def _frame(value: object) -> bytes:
+    """A masked text frame of less than 126 bytes (RFC 6455, 5.2); the mask is zero."""
+    payload = json.dumps(value).encode()
+    assert len(payload) < 126
+    return bytes([0x81, 0x80 | len(payload)]) + bytes(4) + payload
