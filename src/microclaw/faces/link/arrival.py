@@ -41,14 +41,14 @@ class Arrival:
 
 
 class LinkProtocol(web.RequestHandler):
-    """HTTP by aiohttp; after the upgrade what comes goes to `link_socket`, past aiohttp's queue, if `hands_over`.
+    """HTTP by aiohttp; after the upgrade what comes goes to `link_socket`, past aiohttp's queue.
 
     When its handshake is done, aiohttp calls `set_parser` with its own reader, for what came behind the request and
     for all that follows. A version that does not leaves this protocol as it is, and the socket reads in a task.
     Who came and never asked for anything in HTTP is told to `on_no_request`.
     """
 
-    __slots__ = ("_feed", "_hands_over", "_on_no_request", "arrival", "has_asked", "link_socket")
+    __slots__ = ("_feed", "_on_no_request", "arrival", "has_asked", "link_socket")
 
     def __init__(
         self,
@@ -56,7 +56,6 @@ class LinkProtocol(web.RequestHandler):
         arrival: Arrival,
         *,
         on_no_request: Callable[[], None],
-        hands_over: bool,
         **options: Any,
     ) -> None:
         super().__init__(server, loop=asyncio.get_running_loop(), **options)
@@ -64,11 +63,10 @@ class LinkProtocol(web.RequestHandler):
         self.has_asked = False
         self.link_socket: LinkSocket | None = None
         self._on_no_request = on_no_request
-        self._hands_over = hands_over
         self._feed: Callable[[bytes], None] | None = None
 
     def set_parser(self, parser: Any, data_received_cb: Callable[[], None] | None = None) -> None:
-        if self.link_socket is None or not self._hands_over:
+        if self.link_socket is None:
             super().set_parser(parser, data_received_cb)
             return
         self.link_socket.take_over()

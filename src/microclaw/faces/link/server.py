@@ -48,10 +48,7 @@ _NO_LIMITS: Final = Limits(0, 0)  # the session fills them in
 
 
 class LinkServer:
-    """`async with LinkServer(...).serving()`: inside, devices are let in; leaving says 1001 to each.
-
-    Without `hands_over` each connection is read by a task of its own (websocket.py).
-    """
+    """`async with LinkServer(...).serving()`: inside, devices are let in; leaving says 1001 to each."""
 
     def __init__(
         self,
@@ -62,7 +59,6 @@ class LinkServer:
         meter: LinkMeter,
         knows: Callable[[str], bool],
         random_share: Callable[[], float] = random.random,
-        hands_over: bool = True,
     ) -> None:
         self._hub = hub
         self._identity = identity
@@ -70,7 +66,6 @@ class LinkServer:
         self._meter = meter
         self._knows = knows
         self._random_share = random_share
-        self._hands_over = hands_over
         self._crowd = Crowd(limits)
         self._live: set[Connection] = set()
         self._arrivals: set[asyncio.Task[None]] = set()
@@ -149,7 +144,6 @@ class LinkServer:
             server,
             arrival,
             on_no_request=lambda: self._meter.refused("not_a_link"),
-            hands_over=self._hands_over,
             **self._http_options(),
         )
 
