@@ -1,0 +1,144 @@
+"""One page of the public Internet: redirects by hand, each address checked and pinned, size and time bounded."""
+
+from __future__ import annotations
+
+import asyncio
+import codecs
+import re
+import ssl
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urljoin
+
+from microclaw import __version__
+from microclaw.errors import ToolFailed
+from microclaw.policy.egress import Destination, Egress
+
+if TYPE_CHECKING:
+    import httpx2
+
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_CHARSET: Final = re.compile(r"charset=[\"']?([A-Za-z0-9_.:-]{1,40})", re.IGNORECASE)
+_META: Final = re.compile(rb"<meta[^>]{0,200}charset=[\"']?([A-Za-z0-9_.:-]{1,40})", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class FetchLimits:
+    body_bytes: int = 2 << 20
+    total_s: float = 20.0
+    redirects: int = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """`url` is where it was in the end; `cut` when it was longer than the limit."""
+
+    url: str
+    media_type: str
+    text: str
+    cut: bool
+
+
+class Fetcher:
+    """`fetch` connects to the address that was checked, whatever the name says a moment later."""
+
+    def __init__(
+        self,
+        egress: Egress,
+        *,
+        proxy: str | None = None,
+        limits: FetchLimits | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._egress = egress
+        self._proxy = proxy
+        self._limits = limits or FetchLimits()
+        self._tls = tls
+
+    async def fetch(self, url: str) -> Page:
+        """Raises ToolRetry for what is no URL, PermissionRefused for a private address, ToolFailed for the rest."""
+        import httpx2
+
+        try:
+            async with asyncio.timeout(self._limits.total_s):
+                return await self._follow(url)
+        except TimeoutError as exc:
+            text = f"{url[:200]} did not answer within {self._limits.total_s:g} s"
+            raise ToolFailed(text, next_step="try another page") from exc
+        except (httpx2.HTTPError, httpx2.InvalidURL, ssl.SSLError) as exc:
+            raise ToolFailed(f"{url[:200]} could not be fetched: {exc or type(exc).__name__}") from exc
+
+    async def _follow(self, url: str) -> Page:
+        for _ in range(self._limits.redirects + 1):
+            place = await self._egress.destination(url)
+            found = await self._get(place)
+            if isinstance(found, Page):
+                return found
+            url = urljoin(place.url, found)
+        raise ToolFailed(f"{url[:200]}: more than {self._limits.redirects} redirects", next_step="try another page")
+
+    async def _get(self, place: Destination) -> Page | str:
+        """The page, or where it went."""
+        import httpx2
+
+        client = httpx2.AsyncClient(
+            proxy=self._proxy,
+            trust_env=False,  # an environment's proxy or .netrc is not for strangers' addresses
+            verify=self._tls if self._tls is not None else True,
+            follow_redirects=False,
+            timeout=self._limits.total_s,
+        )
+        headers = {
+            "Host": place.host_header,
+            "User-Agent": f"microclaw/{__version__}",
+            "Accept": "text/html,application/xhtml+xml,text/plain,application/json;q=0.9,text/*;q=0.8",
+            "Accept-Encoding": "identity",  # a small body could hide a huge one
+        }
+        async with (
+            client,
+            client.stream(
+                "GET", place.pinned_url, headers=headers, extensions={"sni_hostname": place.host}
+            ) as response,
+        ):
+            location = response.headers.get("location")
+            if response.status_code in _REDIRECTS and location:
+                return location
+            if response.status_code != 200:
+                raise ToolFailed(f"{place.url[:200]} answered {response.status_code}", next_step="try another page")
+            return await self._read(place, response)
+
+    async def _read(self, place: Destination, response: httpx2.Response) -> Page:
+        declared = response.headers.get("content-type", "")
+        media_type = declared.partition(";")[0].strip().lower() or "text/plain"
+        if not _is_text(media_type):
+            raise ToolFailed(f"{place.url[:200]} is {media_type[:60]}, not text", next_step="try another page")
+        encoding = response.headers.get("content-encoding", "identity").strip().lower()
+        if encoding not in ("", "identity"):
+            raise ToolFailed(f"{place.url[:200]} came compressed ({encoding[:20]}), which was not asked for")
+        body = bytearray()
+        async for piece in response.aiter_raw():
+            body += piece
+            if len(body) > self._limits.body_bytes:
+                break
+        cut = len(body) > self._limits.body_bytes
+        raw = bytes(body[: self._limits.body_bytes])
+        if b"\0" in raw[:1024] and "utf-16" not in declared.lower():
+            raise ToolFailed(f"{place.url[:200]} says that it is text and is not", next_step="try another page")
+        return Page(place.url, media_type, raw.decode(_charset(declared, raw), errors="replace"), cut)
+
+
+def _is_text(media_type: str) -> bool:
+    if media_type.startswith("text/"):
+        return True
+    return media_type.startswith("application/") and media_type.endswith(("json", "xml"))
+
+
+def _charset(declared: str, raw: bytes) -> str:
+    named = _CHARSET.search(declared)
+    meta = _META.search(raw[:2048])
+    name = named[1] if named else meta[1].decode() if meta else "utf-8"
+    try:
+        found = codecs.lookup(name)
+    except LookupError:
+        return "utf-8"
+    return found.name if found._is_text_encoding else "utf-8"

@@ -1,0 +1,115 @@
+"""The engines behind web_search: Brave's API and SearXNG, one question each. They fetch no page."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from microclaw.config import SearchSettings
+from microclaw.errors import ToolFailed
+
+SEARCH_S: Final = 15.0
+MAX_ANSWER_BYTES: Final = 1 << 20
+_TAG: Final = re.compile(r"</?[a-zA-Z][^<>]{0,100}>")
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    title: str
+    url: str
+    text: str
+
+
+class SearchEngine(Protocol):
+    async def search(self, query: str, count: int) -> tuple[Hit, ...]:
+        """The best hits first. Raises ToolFailed."""
+
+
+def search_engine(settings: SearchSettings, *, proxy: str | None = None) -> SearchEngine:
+    """The engine of the settings; its address is the operator's and may be on this machine (SearXNG)."""
+    if settings.engine == "searxng":
+        return _SearXng(settings.base_url, proxy)
+    return _Brave(settings.base_url, settings.api_key or "", proxy)
+
+
+@dataclass(frozen=True, slots=True)
+class _Brave:
+    """GET /res/v1/web/search (api.search.brave.com)."""
+
+    base_url: str
+    api_key: str
+    proxy: str | None
+
+    async def search(self, query: str, count: int) -> tuple[Hit, ...]:
+        url = f"{self.base_url.rstrip('/')}/res/v1/web/search"
+        asked = {"q": query, "count": str(count), "text_decorations": "false"}
+        found = await _ask("Brave", url, asked, {"X-Subscription-Token": self.api_key}, self.proxy)
+        results = _list(_object(found.get("web")).get("results"))
+        return tuple(_hit(result, "description") for result in results)[:count]
+
+
+@dataclass(frozen=True, slots=True)
+class _SearXng:
+    """GET /search?format=json, which the instance's settings must allow (search.formats)."""
+
+    base_url: str
+    proxy: str | None
+
+    async def search(self, query: str, count: int) -> tuple[Hit, ...]:
+        url = f"{self.base_url.rstrip('/')}/search"
+        found = await _ask("SearXNG", url, {"q": query, "format": "json"}, {}, self.proxy)
+        return tuple(_hit(result, "content") for result in _list(found.get("results")))[:count]
+
+
+_NEXT: Final = {
+    401: "check the key of the search engine in the settings",
+    403: "check the key; SearXNG must allow the format json",
+    422: "check the key of the search engine in the settings",
+    429: "the engine's quota is used up for now: try later",
+}
+
+
+async def _ask(
+    engine: str, url: str, asked: dict[str, str], headers: dict[str, str], proxy: str | None
+) -> dict[str, Any]:
+    import httpx2
+
+    from microclaw.models.bounded_http import bounded_client
+
+    try:
+        async with bounded_client(MAX_ANSWER_BYTES, proxy=proxy, base_url=url) as client:
+            answer = await client.get(
+                url, params=asked, headers={"Accept": "application/json", **headers}, timeout=SEARCH_S
+            )
+    except httpx2.HTTPError as exc:
+        raise ToolFailed(f"{engine} did not answer: {exc or type(exc).__name__}", next_step="try again later") from exc
+    if answer.status_code != 200:
+        text = f"{engine} answered {answer.status_code}"
+        raise ToolFailed(text, next_step=_NEXT.get(answer.status_code, "try again later"))
+    try:
+        value = json.loads(answer.content)
+    except (ValueError, RecursionError) as exc:
+        raise ToolFailed(f"{engine} did not answer with JSON") from exc
+    return _object(value)
+
+
+def _hit(result: Any, text_field: str) -> Hit:
+    found = _object(result)
+    return Hit(_plain(found.get("title"))[:200], str(found.get("url", ""))[:500], _plain(found.get(text_field))[:500])
+
+
+def _plain(value: Any) -> str:
+    """Without the engine's marks and entities."""
+    text = html.unescape(_TAG.sub("", value)) if isinstance(value, str) else ""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []

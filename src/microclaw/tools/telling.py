@@ -1,0 +1,83 @@
+"""time and say: what the clock shows where the person lives, and a text into a person's chat. It plans nothing."""
+
+from __future__ import annotations
+
+import time
+import zoneinfo
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Protocol
+
+from pydantic import Field
+
+from microclaw.bus.events import Evidence
+from microclaw.errors import ToolFailed, ToolRetry
+from microclaw.policy.gate import Effect, Permission
+from microclaw.policy.person import Person
+from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
+
+
+class Mail(Protocol):
+    """agent.mail.Mail."""
+
+    async def say(self, channel: str, chat_id: str, text: str, *, person: str) -> int: ...
+
+
+class Contacts(Protocol):
+    """policy.people.People."""
+
+    def named(self, reference: str) -> Person: ...
+
+    def get(self, person_id: str) -> Person | None: ...
+
+    def addresses(self, person_id: str) -> tuple[tuple[str, str], ...]: ...
+
+
+class TimeParameters(Parameters):
+    timezone: str | None = Field(None, max_length=64, description="As Europe/Berlin; left out: where the person lives.")
+
+
+class SayParameters(Parameters):
+    text: str = Field(min_length=1, max_length=4000)
+    person: str | None = Field(None, max_length=80, description="A name; left out: who asks.")
+
+
+def clock_tool(timezone: str | None, *, now_s: Callable[[], float] = time.time) -> Tool[Any]:
+    """`timezone` None is the machine's."""
+
+    async def tell(asked: TimeParameters, _: ToolContext) -> ToolOutput:
+        wanted = asked.timezone or timezone
+        try:
+            zone = None if wanted is None else zoneinfo.ZoneInfo(wanted)
+        except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as exc:
+            raise ToolRetry(f"there is no time zone {wanted!r}", next_step="give one as Europe/Berlin") from exc
+        now = datetime.fromtimestamp(now_s()).astimezone(zone)
+        fields = {
+            "now": now.isoformat(timespec="seconds"),
+            "weekday": now.strftime("%A"),
+            "zone": wanted or now.tzname(),
+        }
+        return ToolOutput({"success": True, **fields})
+
+    return Tool("time", "The date and time now.", TimeParameters, Permission.READ, Effect.READ, tell)
+
+
+def say_tool(*, mail: Mail, people: Contacts) -> Tool[Any]:
+    """A push into a chat: for schedules, and for telling somebody else."""
+
+    async def say(asked: SayParameters, context: ToolContext) -> ToolOutput:
+        person = people.get(context.principal) if asked.person is None else people.named(asked.person)
+        if person is None:
+            raise ToolFailed("nobody to say it to", next_step="name a person")
+        places = people.addresses(person.person_id)
+        if asked.person is None or (not places and person.person_id == context.principal):
+            places = ((context.channel, context.chat_id),)
+        if not places:
+            raise ToolFailed(f"{person.name} has no chat with this host", next_step="microclaw person list")
+        channel, chat_id = places[0]
+        number = await mail.say(channel, chat_id, asked.text, person=person.person_id)
+        evidence = Evidence("accepted", f"on its way to {person.name} in {channel}")
+        return ToolOutput({"success": True, "person": person.name, "channel": channel, "message": number}, (evidence,))
+
+    text = "Send a text into a person's chat, by itself and not as the answer."
+    return Tool("say", text, SayParameters, Permission.ACT, Effect.ONCE, say)
