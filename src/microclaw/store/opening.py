@@ -6,6 +6,7 @@ that is there but empty was damaged.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import sqlite3
@@ -17,6 +18,7 @@ from microclaw.store.migrations import APPLICATION_ID, MIGRATIONS
 
 CHECKED_BYTES: Final = 64 * 1024 * 1024  # a larger file is not checked page by page at every start
 BUSY_TIMEOUT_S: Final = 5.0
+NEEDED_BYTES: Final = 256 * 1024  # for the log of writes and its index
 _RESTORE: Final = "restore it from a backup, or move it away to begin with an empty store"
 
 
@@ -47,8 +49,9 @@ class OwnerLock:
                 f"the store {path} belongs to a running host (process {owner or 'unknown'})",
                 next_step="use that host, or stop it first",
             ) from exc
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+        with contextlib.suppress(OSError):  # a full disk: the lock holds, it just does not name its owner
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
         return cls(fd)
 
     def release(self) -> None:
@@ -74,7 +77,7 @@ def open_store(path: Path) -> sqlite3.Connection:
         _migrate(connection, path)
     except sqlite3.Error as exc:
         connection.close()
-        raise StoreError(f"the store {path} is damaged: {exc}", next_step=_RESTORE) from exc
+        raise StoreError(f"the store {path} cannot be used: {exc}", next_step=_remedy(path)) from exc
     except BaseException:
         connection.close()
         raise
@@ -95,7 +98,7 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
             connection.close()
             raise
     except sqlite3.Error as exc:
-        raise StoreError(f"the store {path} cannot be opened: {exc}", next_step=_RESTORE) from exc
+        raise StoreError(f"the store {path} cannot be opened: {exc}", next_step=_remedy(path)) from exc
     return connection
 
 
@@ -119,6 +122,14 @@ def _create(path: Path) -> None:
         raise StoreError(
             f"the store {path} cannot be created: {exc}", next_step="check the folder's permissions and free space"
         ) from exc
+
+
+def _remedy(path: Path) -> str:
+    """SQLite cannot always tell damage from a disk without room, and nobody should give up a whole store for that."""
+    disk = os.statvfs(path.parent)
+    if disk.f_bavail * disk.f_frsize < NEEDED_BYTES:
+        return f"free some space on the disk of {path.parent}, then start the host again: the store may be whole"
+    return _RESTORE
 
 
 def _check(connection: sqlite3.Connection, path: Path) -> None:

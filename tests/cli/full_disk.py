@@ -1,0 +1,70 @@
+"""A host whose disk is really full, as root of a namespace of its own (`unshare -Urm`); prints what happened as JSON.
+
+Not a test itself: test_identity_at_start.py starts it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from tests.cli.conftest import clean_environ
+
+from microclaw.cli.child import Child
+from microclaw.errors import ConfigError
+
+WORDS = ("microclaw.cli", "--json", "up", "--port", "0", "--link", "127.0.0.1:0", "--virtual", "0", "--die-with-parent")
+
+
+def main(place: Path, log: Path) -> None:
+    """A new host on a disk without room, then with room; an old one on a disk that filled up, then has room again."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "microclaw-test", str(place)], check=True)
+    home = place / "home"
+    found: dict[str, object] = {}
+    full = _fill(place)
+    found["new, full"] = start(home, log)
+    found["authority after"] = authority(home)
+    full()
+    found["new, room"] = start(home, log)
+    found["authority"] = authority(home)
+    (home / "identity" / "server.pem").unlink()  # so that the next start must write
+    full = _fill(place)
+    found["old, full"] = start(home, log)
+    found["authority when full"] = authority(home)
+    full()
+    found["old, room"] = start(home, log)
+    found["authority at last"] = authority(home)
+    print(json.dumps(found))
+
+
+def start(home: Path, log: Path) -> str:
+    """Start a host and end it; what it said."""
+    with Child("host", WORDS, log=log, environ=clean_environ(home)) as child:
+        try:
+            child.wait_ready()
+        except ConfigError as exc:
+            return f"{exc.message} | {exc.next_step}"
+    return "ready"
+
+
+def authority(home: Path) -> str | None:
+    path = home / "identity" / "authority.pem"
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else None
+
+
+def _fill(place: Path) -> Callable[[], None]:
+    """Take every byte that is left; calling what it returns gives them back."""
+    path = place / "filler"
+    with suppress(OSError), path.open("wb", buffering=0) as filler:
+        while True:
+            filler.write(bytes(4096))
+    return path.unlink
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
