@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from bench.paced_stream import FRAME_S
 from bench.processes import Running, running
 from bench.report import Metric
 from bench.stream_devices import Conversation, Device, Devices
@@ -120,6 +121,9 @@ class Search:
         return [
             Metric(f"with that many: p99 of the delay, {named}", found.p99_s * 1000, "ms"),
             Metric(f"with that many: the host's core, {named}", host_share * 100, "%"),
+            Metric(
+                f"with that many: CPU of a frame each way, {named}", host_share / found.devices * FRAME_S * 1e6, "us"
+            ),
             Metric(f"with that many: the devices' core, {named}", found.cpu_share * 100, "%"),
             Metric(f"with that many: p99 of the devices' own delay, {named}", found.send_p99_s * 1000, "ms"),
         ]
