@@ -118,6 +118,7 @@ class Search:
         if self._best is None:
             return []
         found, host_share = self._best
+        frame_us = host_share / found.devices * FRAME_S * 1e6
         return [
             Metric(f"with that many: p99 of the delay, {named}", found.p99_s * 1000, "ms"),
             Metric(f"with that many: the host's core, {named}", host_share * 100, "%"),
