@@ -1,0 +1,149 @@
+"""How long a model's delta takes to a chat gateway client: through turn, mail and WebSocket, alone and side by side."""
+
+# ruff: noqa: ARG002  what stands in for a part takes what the part takes
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import uvloop
+from websockets.sync.client import connect
+
+from bench.report import Metric, median, percentile
+from microclaw.agent.loop import AgentLoop
+from microclaw.agent.mail import Mail
+from microclaw.bus.events import Inbound
+from microclaw.channels.gateway.server import Gateway
+from microclaw.config import GatewaySettings
+from microclaw.models.protocol import ModelReply, ModelRequest, OnText
+from microclaw.models.scene import Scene
+from microclaw.policy.approval import Approvals
+from microclaw.policy.gate import Gate
+from microclaw.store.database import Database
+from microclaw.store.inbox import InboxTable
+from microclaw.store.journal import Journal
+from microclaw.store.outbox import OutboxTable
+from microclaw.store.sessions import SessionFiles
+from microclaw.tools.toolbox import Toolbox
+
+DELTAS = 300
+PAUSE_S = 0.005  # a fast service streams 200 pieces a second
+CLIENTS = 4
+TURNS = 50
+
+
+def measure() -> list[Metric]:
+    with tempfile.TemporaryDirectory(prefix="mc-bench-") as home:
+        return uvloop.run(_measure(Path(home)))
+
+
+async def _measure(home: Path) -> list[Metric]:
+    async with _gateway(home) as address:
+        alone = await asyncio.to_thread(_read_deltas, address, "alone")
+        side_by_side = await asyncio.gather(
+            *(asyncio.to_thread(_read_deltas, address, f"client{number}") for number in range(CLIENTS))
+        )
+        turns = await asyncio.to_thread(_turns, address)
+    together = [delay for delays in side_by_side for delay in delays]
+    return [
+        Metric("model's delta to a client, p50", median(alone), "ms"),
+        Metric("model's delta to a client, p99", percentile(alone, 99), "ms", 10),
+        Metric(f"{CLIENTS} streams side by side, p99", percentile(together, 99), "ms", 10),
+        Metric("message to response, model that needs no time", median(turns), "ms"),
+    ]
+
+
+def _read_deltas(address: str, chat_id: str) -> list[float]:
+    """Each delta carries the time at which the model had it; the delays in ms."""
+    with connect(address, proxy=None) as client:
+        client.send(json.dumps({"type": "subscribe", "events": ["delta"]}))
+        client.send(json.dumps({"type": "message", "content": "stream", "chat_id": chat_id}))
+        delays: list[float] = []
+        while (message := json.loads(client.recv(30)))["type"] == "delta":
+            delays.append((time.perf_counter_ns() - int(message["content"])) / 1e6)
+        assert len(delays) == DELTAS, f"{len(delays)} deltas came"
+        return delays
+
+
+def _turns(address: str) -> list[float]:
+    with connect(address, proxy=None) as client:
+        walls: list[float] = []
+        for _ in range(TURNS):
+            began = time.perf_counter()
+            client.send(json.dumps({"type": "message", "content": "answer", "chat_id": "turns"}))
+            assert json.loads(client.recv(30))["content"] == "yes"
+            walls.append((time.perf_counter() - began) * 1000)
+        return walls
+
+
+@asynccontextmanager
+async def _gateway(home: Path) -> AsyncIterator[str]:
+    """A gateway over the host's own mail and agent, with a model that streams the clock."""
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(Database.open(home / "microclaw.db"))
+        approvals = Approvals(timeout_s=1)
+        mail = Mail(inbox=InboxTable(database, _now_ms), outbox=OutboxTable(database, _now_ms))
+        agent = AgentLoop(
+            mail=mail,
+            model=_ClockModel(),
+            tools=Toolbox((), Gate()),
+            surroundings=_Nowhere(),
+            sessions=SessionFiles(home / "sessions"),
+            journal=Journal(database, _now_ms),
+        )
+        await stack.enter_async_context(agent)
+        gateway = Gateway(GatewaySettings(clients=CLIENTS), mail=mail, tokens=_NoTokens(), approvals=approvals)
+        listener = socket.create_server(("127.0.0.1", 0))
+        yield await stack.enter_async_context(gateway.serving(listener))
+
+
+class _ClockModel:
+    """Asked to stream, it streams the time; else it answers at once."""
+
+    name = "clock"
+
+    async def warm_up(self) -> None: ...
+
+    async def aclose(self) -> None: ...
+
+    async def respond(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
+        asked = request.messages[-1]
+        if getattr(asked, "text", "") != "stream":
+            return ModelReply("yes")
+        assert on_text is not None
+        for _ in range(DELTAS):
+            on_text(f"{time.perf_counter_ns()} ")
+            await asyncio.sleep(PAUSE_S)
+        return ModelReply("the end")
+
+
+class _Nowhere:
+    """No device, no memory."""
+
+    async def scene(self, device: str | None) -> Scene:
+        return Scene()
+
+    def system(self, scene: Scene) -> str:
+        return ""
+
+    async def situation(self, scene: Scene, inbound: Inbound, text: str) -> str:
+        return ""
+
+    def history_tokens(self, system: str, situation: str) -> int:
+        return 1000
+
+
+class _NoTokens:
+    async def who(self, secret: str) -> None:
+        return None
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
