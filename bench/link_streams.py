@@ -122,9 +122,7 @@ class Search:
         return [
             Metric(f"with that many: p99 of the delay, {named}", found.p99_s * 1000, "ms"),
             Metric(f"with that many: the host's core, {named}", host_share * 100, "%"),
-            Metric(
-                f"with that many: CPU of a frame each way, {named}", host_share / found.devices * FRAME_S * 1e6, "us"
-            ),
+            Metric(f"with that many: CPU of a frame each way, {named}", frame_us, "us"),
             Metric(f"with that many: the devices' core, {named}", found.cpu_share * 100, "%"),
             Metric(f"with that many: p99 of the devices' own delay, {named}", found.send_p99_s * 1000, "ms"),
         ]
