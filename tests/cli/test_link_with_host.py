@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.cli.conftest import clean_environ
 
 from microclaw.cli.child import Child
 
@@ -105,6 +111,57 @@ def test_a_board_that_shows_a_code_is_paired_by_it(board: StartBoard, ask: Run, 
     assert ask("device", "remove", "shower").code == 0
 
 
+def test_a_device_has_the_agent_do_something_and_hears_how_it_ended(lamp: None, ask: Run, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as bench:
+        bench.settimeout(PATIENCE_S)
+        bench.connect(str(tmp_path / "board.sock"))
+        for number, (task, kind, text) in enumerate(
+            (("t1", "agent", "what devices are there?"), ("t2", "sandbox", "print(1)"))
+        ):
+            request = {"id": number, "op": "link_task", "task": task, "kind": kind, "input": text}
+            bench.sendall(json.dumps(request).encode() + b"\n")
+            assert json.loads(bench.makefile().readline())["ok"] is True
+    lines = _log_lines(ask, "lamp", lambda lines: "t1: done" in lines and "t2: failed" in lines)
+    assert "task t1: queued" in lines
+    assert "task t1: running" in lines
+    assert "lamp" in lines.partition("task t1: done: ")[2].splitlines()[0], "the answer names the device"
+    assert "task t2: failed: no_sandbox: " in lines
+
+
+def test_a_follower_sees_a_line_that_comes_while_it_follows(lamp: None, ask: Run, host: dict[str, Any]) -> None:
+    words = [sys.executable, "-u", "-m", "microclaw.cli", "logs", "lamp", "-f"]
+    follower = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=clean_environ(Path(host["home"])))
+    guard = threading.Timer(PATIENCE_S, follower.kill)  # a line that never comes ends the reading
+    guard.start()
+    try:
+        assert follower.stdout is not None
+        assert ask("notify", "lamp", "the", "first").code == 0
+        first = next(line for line in follower.stdout if "the first" in line)
+        assert ask("notify", "lamp", "and", "another").code == 0
+        second = next(line for line in follower.stdout if "and another" in line)
+    finally:
+        guard.cancel()
+        follower.kill()
+        follower.communicate()
+    assert float(first.split()[0]) <= float(second.split()[0])
+
+
+def test_a_removed_device_is_cut_off_and_does_not_come_back(
+    board: StartBoard, ask: Run, host: dict[str, Any], tmp_path: Path
+) -> None:
+    with board("lamp"):
+        _until(ask, "lamp", "connected")
+        assert ask("device", "remove", "lamp").code == 0
+        state = _link_state(tmp_path / "board.sock", lambda state: state["state"] == "refused")
+        assert "4403" in state["error"]
+    assert "lamp" not in ask("device", "list").out
+    with closing(sqlite3.connect(Path(host["home"]) / "microclaw.db")) as store:
+        live = store.execute(
+            "SELECT count(*) FROM certificates WHERE device_id = ? AND revoked_ms IS NULL", (state["device_id"],)
+        ).fetchone()
+    assert live == (0,)
+
+
 def test_notify_to_a_device_without_a_link_says_how_to_get_one(ask: Run) -> None:
     ran = ask("notify", "virtual-1", "hello")
     assert ran.code == 1
@@ -144,3 +201,30 @@ def _conditions(ask: Run) -> dict[str, str]:
 def _code(log: Path) -> str:
     digits = [word.strip(".,:") for word in log.read_text().replace("-", "").split()] if log.exists() else []
     return next((word for word in digits if len(word) == 6 and word.isdecimal()), "")
+
+
+def _log_lines(ask: Run, name: str, complete: Callable[[str], bool]) -> str:
+    deadline = time.monotonic() + PATIENCE_S
+    lines = ""
+    while time.monotonic() < deadline:
+        lines = str(ask("logs", name).out)
+        if complete(lines):
+            return lines
+        time.sleep(PAUSE_S)
+    pytest.fail(f"the lines did not come within {PATIENCE_S:.0f} s: {lines}")
+
+
+def _link_state(control: Path, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """What the board says of its end of the link, once it is so."""
+    deadline = time.monotonic() + PATIENCE_S
+    state: dict[str, Any] = {}
+    while time.monotonic() < deadline:
+        with socket.socket(socket.AF_UNIX) as bench:
+            bench.settimeout(PATIENCE_S)
+            bench.connect(str(control))
+            bench.sendall(b'{"id":1,"op":"link"}\n')
+            state = json.loads(bench.makefile().readline())
+        if wanted(state):
+            return state
+        time.sleep(PAUSE_S)
+    pytest.fail(f"the board's link did not become so within {PATIENCE_S:.0f} s: {state}")

@@ -8,6 +8,7 @@ import secrets
 import ssl
 import threading
 import time
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -141,11 +142,12 @@ class ScriptedHost:
         self._raw: deque[bytes | str] = deque()
         self.heartbeat_s = 15
         self.deaf = False  # to everything once connected
+        self._tls = self._context(now)
         self._server = serve(
             self._handle,
             "127.0.0.1",
             0,
-            ssl=self._context(now),
+            ssl=self._tls,
             subprotocols=["microclaw.v1"],  # type: ignore[list-item]
             compression=None,
             process_request=self._answer_plain,
@@ -241,6 +243,14 @@ class ScriptedHost:
     def drop_pairing(self) -> None:
         """Cut the connection of a board that pairs: jobs wait for a greeting."""
         self._dropping = True
+
+    def speak_tls(self, *, old: bool) -> None:
+        """To whoever connects from now on: 1.1 at most, or what is usual."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            self._tls.minimum_version = ssl.TLSVersion.TLSv1 if old else ssl.TLSVersion.TLSv1_2
+            self._tls.maximum_version = ssl.TLSVersion.TLSv1_1 if old else ssl.TLSVersion.MAXIMUM_SUPPORTED
+        self._tls.set_ciphers("ALL:@SECLEVEL=0" if old else "DEFAULT")
 
     def close(self) -> None:
         self._closing = True

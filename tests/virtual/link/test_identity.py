@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -177,3 +180,25 @@ def test_a_damaged_flash_keeps_the_board_from_starting(tmp_path: Path, host: Scr
     error, next_step = ended.stderr.splitlines()
     assert error.startswith("error: the link's flash")
     assert next_step.startswith("next: ")
+
+
+def test_a_host_with_tls_before_1_2_is_refused(start_board: StartBoard, host: ScriptedHost, tmp_path: Path) -> None:
+    board = start_board("--serial", "none", "--flash", str(tmp_path), *host.options)
+    host.wait(lambda: host.is_connected)
+    host.speak_tls(old=True)
+    lenient = ssl.create_default_context()
+    lenient.check_hostname, lenient.verify_mode = False, ssl.CERT_NONE
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        lenient.minimum_version = ssl.TLSVersion.TLSv1
+    lenient.set_ciphers("ALL:@SECLEVEL=0")
+    with socket.create_connection(("127.0.0.1", host.port), 10) as plain, lenient.wrap_socket(plain) as old:
+        assert old.version() == "TLSv1.1", "the host does speak it"
+    host.drop()
+    deadline_s = time.monotonic() + TIMEOUT_S
+    while "did not take the link" not in (error := status_when(board, "waiting").error or ""):
+        assert time.monotonic() < deadline_s, error
+    assert "protocol" in error.lower()
+    assert len(host.hellos) == 1
+    host.speak_tls(old=False)
+    host.wait(lambda: len(host.hellos) == 2)
