@@ -41,6 +41,10 @@ class MemoryTokens:
         return self.known.get(secret)
 
 
+def free_listener() -> socket.socket:
+    return socket.create_server(("127.0.0.1", 0))
+
+
 @dataclass
 class Door:
     address: str
@@ -59,11 +63,10 @@ async def gateway(
     """`bound_to` is what the settings say; the tests' socket is on loopback in any case."""
     people = MemoryPeople({("x", "1"): OWNER, ("x", "2"): MEMBER})
     approvals = Approvals(timeout_s=10, roles=people)
-    listener = socket.create_server(("127.0.0.1", 0))
     async with served_mail(home, turn) as mail:
         settings = GatewaySettings(bound_to, 0, clients)
         door = Gateway(settings, mail=mail, tokens=MemoryTokens(), approvals=approvals, now_s=lambda: now_s)
-        async with door.serving(listener) as address:
+        async with door.serving(free_listener()) as address:
             yield Door(address, mail, approvals, door)
 
 
