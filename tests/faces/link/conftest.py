@@ -26,7 +26,7 @@ from microclaw.faces.link.device_link import LinkParts
 from microclaw.faces.link.face import SCHEME, LinkFace
 from microclaw.faces.link.hub import LinkHub
 from microclaw.faces.link.limits import LinkLimits
-from microclaw.faces.link.plane import DevicePlane, SystemClock
+from microclaw.faces.link.plane import RENEWAL_CHECK_S, DevicePlane, SystemClock
 from microclaw.faces.link.tasks import DeviceTasks, TaskRunner
 from microclaw.faces.open import open_face
 from microclaw.metrics import Metrics
@@ -127,6 +127,7 @@ async def running_plane(
     *,
     runner: TaskRunner | None = None,
     now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    renewal_check_s: float = RENEWAL_CHECK_S,
 ) -> AsyncIterator[Plane]:
     """`now_ms` is the clock of credentials; the link's own stays the machine's."""
     published = Published()
@@ -180,6 +181,7 @@ async def running_plane(
                 meter=meter,
                 now_ms=now_ms,
                 publish=published.add,
+                renewal_check_s=renewal_check_s,
             )
         )
         opened.open_door()

@@ -108,6 +108,7 @@ class DevicePlane:
         meter: LinkMeter,
         now_ms: Callable[[], int],
         publish: Callable[[LiveEvent], None],
+        renewal_check_s: float = RENEWAL_CHECK_S,
     ) -> AsyncIterator[DevicePlane]:
         """Raises StoreError when the identity in `folder` is not whole."""
         host, port = listener.getsockname()[:2]
@@ -141,7 +142,7 @@ class DevicePlane:
 
         async def renew() -> None:
             while context is not None:
-                await asyncio.sleep(RENEWAL_CHECK_S)
+                await asyncio.sleep(renewal_check_s)
                 if await identity.authority.renew_if_due(await asyncio.to_thread(lan_names)):
                     identity.authority.rotate(context)
 
