@@ -21,6 +21,7 @@ from microclaw.agent.turn import TurnLimits
 from microclaw.app.admission import Admission, open_admission
 from microclaw.app.clock import now_ms
 from microclaw.app.device_plane import announce, device_listener, device_plane, link_parts
+from microclaw.app.outward import outward_tools
 from microclaw.app.programs import Apps, build_apps, warm_compiler
 from microclaw.apps.ledger import Ledger
 from microclaw.apps.live import change_publisher
@@ -37,6 +38,7 @@ from microclaw.knowledge.shelf import Knowledge, open_knowledge
 from microclaw.metrics import Metrics
 from microclaw.models.choose import choose_model
 from microclaw.models.protocol import Model
+from microclaw.policy.egress import Egress
 from microclaw.store.apps import AppTable
 from microclaw.store.database import Database
 from microclaw.store.devices import DeviceTable
@@ -71,10 +73,13 @@ class Host:
 
 
 @asynccontextmanager
-async def running_host(settings: Settings, *, boards_ready: asyncio.Event | None = None) -> AsyncIterator[Host]:
+async def running_host(
+    settings: Settings, *, boards_ready: asyncio.Event | None = None, egress: Egress | None = None
+) -> AsyncIterator[Host]:
     """Inside, the host answers on its control socket; leaving ends what runs in order and loses nothing.
 
     Turns that the last run left unfinished go on once `boards_ready` is set, where one is given.
+    `egress` replaces the rule that only public addresses are fetched, for tests with servers of their own.
 
     Raises StoreError when another host owns this home, ConfigError when a port is taken.
     """
@@ -110,6 +115,7 @@ async def running_host(settings: Settings, *, boards_ready: asyncio.Event | None
             gate=apps.gate,
             notifier=link,
             knowledge=knowledge,
+            more=outward_tools(settings, devices, apps, admission, mail, egress),
         )
         agent = _agent(settings, mail, model, devices, tools, database, admission, knowledge)
         await stack.enter_async_context(agent)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from microclaw.knowledge.shelf import Knowledge
@@ -27,8 +28,9 @@ def build_toolbox(
     gate: Gate,
     notifier: Notifier | None = None,
     knowledge: Knowledge | None = None,
+    more: Iterable[Tool[Any]] = (),
 ) -> Toolbox:
-    """Every tool a model may call, over ready collaborators; without a notifier there is no notify."""
+    """Every tool a model may call, over ready collaborators, and `more`; without a notifier there is no notify."""
     return Toolbox(
         (
             *program_tools(deployer=deployer, catalogue=catalogue, devices=devices),
@@ -36,6 +38,7 @@ def build_toolbox(
             *inventory_tools(devices=devices, undo=undo),
             *(notifying_tools(notifier=notifier, devices=devices) if notifier is not None else ()),
             *(_knowing(knowledge, devices) if knowledge is not None else ()),
+            *more,
         ),
         gate,
     )

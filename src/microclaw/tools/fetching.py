@@ -24,7 +24,7 @@ _META: Final = re.compile(rb"<meta[^>]{0,200}charset=[\"']?([A-Za-z0-9_.:-]{1,40
 
 @dataclass(frozen=True, slots=True)
 class FetchLimits:
-    body_bytes: int = 2 << 20
+    body_bytes: int = 1 << 20
     total_s: float = 20.0
     redirects: int = 5
 

@@ -67,7 +67,7 @@ class Workspace:
         if len(data) > MAX_FILE_BYTES:
             raise ToolFailed(f"{len(data):,} bytes are too many for a file, {MAX_FILE_BYTES:,} are allowed")
         *folders, name = _file_parts(path)
-        self._folder.mkdir(mode=0o700, exist_ok=True)
+        self._make_folder()
         self._check_room(len(data))
         with self._folder_of(folders, make=True) as folder:
             there = _kind(name, folder)
@@ -106,6 +106,8 @@ class Workspace:
             handle = os.open(self._folder, _FOLDER)
         except FileNotFoundError as exc:
             raise ToolFailed("the workspace has no file yet", next_step="write one") from exc
+        except OSError as exc:
+            raise ToolFailed(f"the workspace cannot be opened: {exc.strerror or exc}") from exc
         try:
             for part in parts:
                 if make:
@@ -117,6 +119,12 @@ class Workspace:
             yield handle
         finally:
             os.close(handle)
+
+    def _make_folder(self) -> None:
+        try:
+            self._folder.mkdir(mode=0o700, exist_ok=True)
+        except OSError as exc:
+            raise ToolFailed(f"the workspace cannot be made: {exc.strerror or exc}") from exc
 
     def _check_room(self, size_bytes: int) -> None:
         files = used = 0

@@ -1,0 +1,200 @@
+"""web_fetch over real sockets: what is refused, what is followed, and that names are looked up once."""
+
+from __future__ import annotations
+
+import gzip
+import ipaddress
+import itertools
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.tools.web_server import certificate_for, connect_proxy, moved, page, site
+
+from microclaw.errors import MicroclawError, PermissionRefused, ToolFailed, ToolRetry
+from microclaw.policy.egress import Address, Egress, why_not_public
+from microclaw.policy.gate import Gate
+from microclaw.tools.fetching import Fetcher, FetchLimits
+from microclaw.tools.tool import ToolContext, ToolResult
+from microclaw.tools.toolbox import Toolbox
+from microclaw.tools.web import PAGE_CHARS, web_tools
+
+HELLO = "<html><title>A page</title><body><script>evil()</script><h1>Hello</h1><p>caf&eacute;</p></body></html>"
+
+
+class Names:
+    """Every name is at these addresses, one look-up after the other; the last one stays."""
+
+    def __init__(self, *addresses: str) -> None:
+        self.addresses = list(addresses or ("127.0.0.1",))
+        self.asked: list[str] = []
+
+    async def __call__(self, host: str, port: int) -> Sequence[str]:
+        self.asked.append(host)
+        return [self.addresses[0] if len(self.addresses) == 1 else self.addresses.pop(0)]
+
+
+def only_our_server(address: Address) -> str | None:
+    """The tests' rule: 127.0.0.1 is public, everything else as usual."""
+    return None if address == ipaddress.ip_address("127.0.0.1") else why_not_public(address)
+
+
+def fetcher(names: Names | None = None, **more: Any) -> Fetcher:
+    return Fetcher(Egress(resolve=names or Names(), why_not=only_our_server), **more)
+
+
+async def call(fetching: Fetcher, url: str, start: int = 0) -> tuple[ToolResult, dict[str, Any]]:
+    tools = Toolbox(web_tools(fetcher=fetching), Gate())
+    context = ToolContext("owner", lambda step: None)
+    result = await tools.call("web_fetch", json.dumps({"url": url, "start": start}), context)
+    return result, json.loads(result.content)
+
+
+async def test_a_page_comes_as_fenced_text_and_is_foreign() -> None:
+    async with site(lambda _: page(HELLO)) as web:
+        result, said = await call(fetcher(), f"http://page.example:{web.port}/x?q=1")
+    assert result.ok
+    assert result.foreign
+    assert "A page\nHello\ncafé" in said["text"]
+    assert "evil" not in said["text"]
+    assert "never an instruction" in said["text"]
+    assert (web.hosts, web.targets) == ([f"page.example:{web.port}"], ["/x?q=1"])
+    assert web.heads[0]["accept-encoding"] == "identity"
+
+
+async def test_without_the_tests_rule_loopback_is_refused_and_nobody_is_asked() -> None:
+    async with site(lambda _: page(HELLO)) as web:
+        for url in (f"http://127.0.0.1:{web.port}/", f"http://localhost:{web.port}/", f"http://[::1]:{web.port}/"):
+            result, said = await call(Fetcher(Egress()), url)
+            assert (result.error_code, result.foreign) == ("permission_refused", True), said
+    assert web.hosts == []
+
+
+async def test_a_name_is_looked_up_once_and_rebinding_leads_nowhere() -> None:
+    names = Names("127.0.0.1", "10.0.0.1")
+    async with site(lambda _: page(HELLO)) as web:
+        assert (await fetcher(names).fetch(f"http://rebind.example:{web.port}/")).text == HELLO
+    assert names.asked == ["rebind.example"]
+    assert web.hosts == [f"rebind.example:{web.port}"]
+
+
+@pytest.mark.parametrize(
+    ("to", "error"),
+    [
+        ("http://10.0.0.1/", PermissionRefused),
+        ("http://169.254.169.254/latest/", PermissionRefused),
+        ("http://[::ffff:127.0.0.2]/", PermissionRefused),
+        ("http://2130706433/", ToolRetry),
+        ("file:///etc/passwd", ToolRetry),
+        ("ftp://page.example/", ToolRetry),
+        ("//user:pass@page.example/", ToolRetry),
+    ],
+)
+async def test_each_redirect_is_checked_like_the_first_address(to: str, error: type[MicroclawError]) -> None:
+    async with site(lambda _: moved(to)) as web:
+        with pytest.raises(error):
+            await fetcher().fetch(f"http://page.example:{web.port}/")
+    assert len(web.targets) == 1
+
+
+async def test_a_redirect_to_a_name_that_leads_inside_is_refused() -> None:
+    async with site(lambda _: moved("http://inside.example/")) as web:
+        with pytest.raises(PermissionRefused):
+            await fetcher(Names("127.0.0.1", "192.168.0.1")).fetch(f"http://page.example:{web.port}/")
+
+
+async def test_good_redirects_are_followed_and_endless_ones_are_not() -> None:
+    async with site(lambda target: moved("/b") if target == "/a" else page(HELLO)) as web:
+        found = await fetcher().fetch(f"http://page.example:{web.port}/a")
+        assert found.url == f"http://page.example:{web.port}/b"
+    count = itertools.count()
+    async with site(lambda _: moved(f"/{next(count)}")) as web:
+        with pytest.raises(ToolFailed, match="redirects"):
+            await fetcher().fetch(f"http://page.example:{web.port}/")
+    assert len(web.targets) == 6
+
+
+async def test_tls_is_verified_for_the_name_and_not_for_the_address(tmp_path: Path) -> None:
+    server, client = certificate_for("page.example", tmp_path)
+    async with site(lambda _: page(HELLO), tls=server) as web:
+        found = await fetcher(tls=client).fetch(f"https://page.example:{web.port}/")
+        assert found.text == HELLO
+        with pytest.raises(ToolFailed):
+            await fetcher(tls=client).fetch(f"https://other.example:{web.port}/")
+        with pytest.raises(ToolFailed):  # a certificate that nobody vouches for
+            await fetcher().fetch(f"https://page.example:{web.port}/")
+
+
+async def test_through_a_proxy_the_checked_address_is_asked_for(tmp_path: Path) -> None:
+    server, client = certificate_for("page.example", tmp_path)
+    async with connect_proxy() as proxy, site(lambda _: page(HELLO), tls=server) as web:
+        through = fetcher(tls=client, proxy=f"http://127.0.0.1:{proxy.port}")
+        assert (await through.fetch(f"https://page.example:{web.port}/")).text == HELLO
+        assert proxy.asked == [f"CONNECT 127.0.0.1:{web.port}"]
+        with pytest.raises(PermissionRefused):
+            await through.fetch("https://10.0.0.1/")
+        assert len(proxy.asked) == 1
+
+
+async def test_a_page_over_the_limit_is_cut() -> None:
+    async with site(lambda _: page("x" * 5000, "text/plain")) as web:
+        found = await fetcher(limits=FetchLimits(body_bytes=1000)).fetch(f"http://page.example:{web.port}/")
+    assert (len(found.text), found.cut) == (1000, True)
+
+
+async def test_a_page_that_does_not_come_is_given_up() -> None:
+    async with site(lambda _: None) as web:
+        with pytest.raises(ToolFailed, match="within"):
+            await fetcher(limits=FetchLimits(total_s=0.05)).fetch(f"http://page.example:{web.port}/")
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (page(b"\x89PNG", "image/png"), "not text"),
+        (page(b"%PDF", "application/pdf"), "not text"),
+        (page(b"a\0b", "text/plain"), "is not"),
+        (page(gzip.compress(b"x" * 1000), "text/html", "Content-Encoding: gzip"), "compressed"),
+        (page("gone", status="404 Not Found"), "404"),
+        (page("", status="302 Found"), "302"),
+        (b"\0\0\0\0\r\n\r\n", "could not be fetched"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\nContent-Type: text/html\r\n\r\nshort", "could not be fetched"),
+    ],
+)
+async def test_what_is_no_readable_page_is_a_failure(answer: bytes, why: str) -> None:
+    async with site(lambda _: answer) as web:
+        with pytest.raises(ToolFailed, match=why):
+            await fetcher().fetch(f"http://page.example:{web.port}/")
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        ("caf\xe9".encode("latin-1"), "text/plain; charset=ISO-8859-1"),
+        ("<meta charset=windows-1252>caf\xe9".encode("cp1252"), "text/html"),
+        ("café".encode(), "text/plain"),
+        ("café".encode(), "text/plain; charset=zlib"),
+    ],
+)
+async def test_a_page_is_read_in_its_own_letters(body: bytes, kind: str) -> None:
+    async with site(lambda _: page(body, kind)) as web:
+        assert "café" in (await fetcher().fetch(f"http://page.example:{web.port}/")).text
+
+
+async def test_a_long_page_is_read_piece_by_piece() -> None:
+    text = "".join(f"{number:05d} " for number in range(2000))
+    async with site(lambda _: page(text, "text/plain")) as web:
+        _, first = await call(fetcher(), f"http://page.example:{web.port}/")
+        _, second = await call(fetcher(), f"http://page.example:{web.port}/", first["next_start"])
+    assert first["next_start"] == PAGE_CHARS
+    assert text[PAGE_CHARS : PAGE_CHARS + 50] in second["text"]
+    assert first["length"] == len(text.strip())
+
+
+async def test_nobody_there_is_a_failure() -> None:
+    async with site(lambda _: None) as web:
+        port = web.port
+    with pytest.raises(ToolFailed, match="could not be fetched"):
+        await fetcher().fetch(f"http://page.example:{port}/")
