@@ -191,7 +191,8 @@ class Connection:
         if self._timers_moved:
             self._timers_moved = False
             self._set_tick()
-        self._write(now_ms)
+        if self.lanes.count or self._closing is not None:
+            self._write(now_ms)
 
     def breached(self, violation: LinkViolation) -> None:
         self.session.refuse(violation)
@@ -236,7 +237,7 @@ class Connection:
                     assert_never(action)
 
     def _queue(self, send: actions.Send, now_ms: float) -> None:
-        if send.lane is actions.Lane.MEDIA and self._is_open and not self._socket.is_paused and not self.lanes:
+        if send.lane is actions.Lane.MEDIA and self._is_open and not self.lanes.count and not self._socket.is_paused:
             self._socket.send(send.message)  # nothing goes before it: it need not wait
             return
         try:

@@ -167,9 +167,10 @@ class LinkSocket:
         try:
             while reader.has_more and not self.is_paused and left:
                 message = self._next()
-                if message is not None:
-                    self._hand(*message)
-                    left -= 1
+                if message is None:
+                    break
+                left -= 1
+                self._hand(*message)
         except Exception as exc:  # a fault of ours, as above
             self._fail(exc)
         self._is_handing = False
@@ -199,8 +200,7 @@ class LinkSocket:
     def _hand(self, opcode: int, payload: bytes) -> None:
         if opcode == _CLOSE:
             self._peer_closed(close_code(payload))
-        elif not self._close_said:
-            assert self._receiver is not None
+        elif not self._close_said and self._receiver is not None:
             self._receiver.got(opcode, payload)
             if opcode == _PING:
                 self._put(encode_pong(payload))

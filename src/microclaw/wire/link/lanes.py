@@ -48,7 +48,7 @@ class Lanes:
         # By lane, which is an index: looking an enum up in a dict costs four times as much, and this is every frame.
         self._queues: tuple[deque[_Queued], ...] = tuple(deque() for _ in _ORDER)
         self._bytes = [0] * len(_ORDER)
-        self._count = 0
+        self.count = 0  # messages in all
         self._most = (self.limits.media, self.limits.control, self.limits.telemetry)
 
     def put(self, send: Send, now_ms: float) -> None:
@@ -61,11 +61,11 @@ class Lanes:
             self._make_room(lane, size)
         queue.append((message, now_ms))
         self._bytes[lane] += size
-        self._count += 1
+        self.count += 1
 
     def take(self, now_ms: float) -> bytes | None:
         """The next message to write, audio that has grown too old left out."""
-        if not self._count:
+        if not self.count:
             return None
         media = self._queues[Lane.MEDIA]
         if media:
@@ -74,7 +74,7 @@ class Lanes:
             if queue:
                 message, _ = queue.popleft()
                 self._bytes[lane] -= len(message)
-                self._count -= 1
+                self.count -= 1
                 return message
         return None
 
@@ -86,7 +86,7 @@ class Lanes:
         return len(self._queues[lane])
 
     def __bool__(self) -> bool:
-        return self._count > 0
+        return self.count > 0
 
     def _make_room(self, lane: Lane, size: int) -> None:
         while self._is_full(lane, size) and self._drop_oldest(lane):
@@ -103,7 +103,7 @@ class Lanes:
         queue = self._queues[lane]
         if lane is Lane.TELEMETRY and queue:
             self._bytes[lane] -= len(queue.popleft()[0])
-            self._count -= 1
+            self.count -= 1
             self.counters.telemetry_dropped += 1
             return True
         if lane is Lane.MEDIA:
@@ -111,7 +111,7 @@ class Lanes:
             if at is not None:
                 self._bytes[lane] -= len(queue[at][0])
                 del queue[at]
-                self._count -= 1
+                self.count -= 1
                 self.counters.glitches += 1
                 return True
         return False
@@ -128,7 +128,7 @@ class Lanes:
             queue.clear()
             queue.extend(kept)
             self._bytes[Lane.MEDIA] = sum(len(message) for message, _ in kept)
-            self._count -= removed
+            self.count -= removed
         return removed
 
 
