@@ -43,8 +43,8 @@ unit: system-packages setup-dev ## all tests, with coverage
 fuzz: setup-dev  ## properties and decoders with new random examples
 	MICROCLAW_FUZZ=1 $(DEV)/python -m pytest -q -n 2 tests/fuzz tests/wire tests/wasm/libc $(ARGS)
 
-kills: setup-dev ## kill -9 of the host at 200 random moments under load; ARGS are pytest's
-	MICROCLAW_KILLS=200 $(DEV)/python -m pytest -q tests/link/test_kill.py $(ARGS)
+kills: setup-dev ## kill -9 of host and virtual board at 200 random moments each, under load; ARGS are pytest's
+	MICROCLAW_KILLS=200 $(DEV)/python -m pytest -q tests/link/test_kill.py tests/virtual/link/test_kills.py $(ARGS)
 
 wheel-check: setup-dev ## build the wheel, install it alone into an empty environment, run it there
 	rm -rf dist .venv-wheel
