@@ -1,0 +1,188 @@
+"""Which addresses of the Internet this host may ask for somebody else's sake. It connects to nothing.
+
+A name is looked up once and the caller connects to that very address: a second look-up may say something else (DNS
+rebinding). What counts as public is the allocated space of the IANA special-purpose registries (RFC 6890), by list,
+as Python's own idea of `is_global` changed between versions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import re
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+from urllib.parse import quote, urlsplit
+
+from microclaw.errors import PermissionRefused, ToolFailed, ToolRetry
+
+Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+Resolve: TypeAlias = Callable[[str, int], Awaitable[Sequence[str]]]
+Refusal: TypeAlias = Callable[[Address], str | None]
+
+RESOLVE_S: Final = 5.0
+MAX_URL_CHARS: Final = 2048
+_PORTS: Final = {"http": 80, "https": 443}
+_HOST: Final = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?")
+_NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
+_SAFE: Final = "/%:@!$&'()*+,;=~-._"
+
+_NOT_PUBLIC_4: Final = {
+    ipaddress.IPv4Network(network): why
+    for network, why in (
+        ("0.0.0.0/8", "this host itself"),
+        ("10.0.0.0/8", "a private network"),
+        ("100.64.0.0/10", "a provider's inner network"),
+        ("127.0.0.0/8", "this host itself"),
+        ("168.63.129.16/32", "a cloud's inner service"),
+        ("169.254.0.0/16", "link-local, where clouds keep their metadata"),
+        ("172.16.0.0/12", "a private network"),
+        ("192.0.0.0/24", "a protocol's own"),
+        ("192.0.2.0/24", "for documentation"),
+        ("192.88.99.0/24", "a relay's"),
+        ("192.168.0.0/16", "a private network"),
+        ("198.18.0.0/15", "for benchmarks"),
+        ("198.51.100.0/24", "for documentation"),
+        ("203.0.113.0/24", "for documentation"),
+        ("224.0.0.0/4", "multicast"),
+        ("240.0.0.0/4", "reserved"),
+    )
+}
+_PUBLIC_6: Final = ipaddress.IPv6Network("2000::/3")
+_NOT_PUBLIC_6: Final = {
+    ipaddress.IPv6Network(network): why
+    for network, why in (
+        ("2001::/23", "a protocol's own"),  # Teredo among them, which holds an IPv4 address
+        ("2001:db8::/32", "for documentation"),
+        ("3fff::/20", "for documentation"),
+    )
+}
+_NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+_6TO4: Final = ipaddress.IPv6Network("2002::/16")
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where a URL leads: connect to `address`, name `host` in TLS and in the Host header."""
+
+    scheme: str
+    host: str
+    port: int
+    address: str
+    target: str
+
+    @property
+    def url(self) -> str:
+        """As a person reads it."""
+        return f"{self.scheme}://{self.host_header}{self.target}"
+
+    @property
+    def pinned_url(self) -> str:
+        """With the address in the name's place."""
+        place = f"[{self.address}]" if ":" in self.address else self.address
+        return f"{self.scheme}://{place}:{self.port}{self.target}"
+
+    @property
+    def host_header(self) -> str:
+        name = f"[{self.host}]" if ":" in self.host else self.host
+        return name if self.port == _PORTS[self.scheme] else f"{name}:{self.port}"
+
+
+def why_not_public(address: Address) -> str | None:
+    """Why this address is not for the public Internet; None when it is."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return next((why for network, why in _NOT_PUBLIC_4.items() if address in network), None)
+    inner = _inner(address)
+    if inner is not None:
+        return why_not_public(inner)
+    if address not in _PUBLIC_6:
+        return "not of the public Internet"
+    return next((why for network, why in _NOT_PUBLIC_6.items() if address in network), None)
+
+
+async def system_resolve(host: str, port: int) -> Sequence[str]:
+    """Every address of a name, as the system knows them, in its order of preference."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return tuple(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
+class Egress:
+    """`why_not` and `resolve` are seams for tests, which have servers on loopback alone."""
+
+    def __init__(self, *, resolve: Resolve = system_resolve, why_not: Refusal = why_not_public) -> None:
+        self._resolve = resolve
+        self._why_not = why_not
+
+    async def destination(self, url: str) -> Destination:
+        """Look a URL's host up once. Raises ToolRetry for what is no URL, PermissionRefused for a private address."""
+        scheme, host, port, target = _parts(url)
+        addresses = await self._addresses(host, port)
+        for address in addresses:  # all of them: a name that also leads inside is no public name
+            why = self._why_not(address)
+            if why is not None:
+                raise PermissionRefused(
+                    f"{host} is at {address}, {why}: this host asks public addresses alone",
+                    next_step="name a page of the public Internet",
+                )
+        return Destination(scheme, host, port, str(addresses[0]), target)
+
+    async def _addresses(self, host: str, port: int) -> Sequence[Address]:
+        literal = _literal(host)
+        if literal is not None:
+            return (literal,)
+        try:
+            async with asyncio.timeout(RESOLVE_S):
+                found = await self._resolve(host, port)
+        except TimeoutError as exc:
+            raise ToolFailed(f"the name {host} was not found within {RESOLVE_S:.0f} s") from exc
+        except OSError as exc:
+            raise ToolFailed(f"there is no host named {host}", next_step="check the address") from exc
+        if not found:
+            raise ToolFailed(f"there is no host named {host}", next_step="check the address")
+        return tuple(ipaddress.ip_address(text.partition("%")[0]) for text in found)
+
+
+def _parts(url: str) -> tuple[str, str, int, str]:
+    """Scheme, host, port, path with query."""
+    if len(url) > MAX_URL_CHARS or not url.isprintable() or " " in url or "\\" in url:
+        raise ToolRetry(f"{url[:80]!r} is no address of a page", next_step="give a plain http:// or https:// URL")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+        host = (parts.hostname or "").encode("idna" if not (parts.hostname or "").isascii() else "ascii").decode()
+    except (ValueError, UnicodeError) as exc:
+        raise ToolRetry(f"{url[:80]!r} is no address of a page: {exc}") from exc
+    if parts.scheme not in _PORTS:
+        raise ToolRetry(f"{parts.scheme or 'no scheme'!r}: only http and https are fetched")
+    if parts.username is not None or parts.password is not None:
+        raise ToolRetry("an address with a user name is not fetched", next_step="leave out what stands before @")
+    if port == 0 or (":" not in host and not _HOST.fullmatch(host.lower())) or len(host) > 253:
+        raise ToolRetry(f"{host[:80]!r} is no host's name")
+    path, query = quote(parts.path or "/", safe=_SAFE), quote(parts.query, safe=_SAFE + "?[]")
+    return parts.scheme, host.lower(), port or _PORTS[parts.scheme], f"{path}?{query}" if query else path
+
+
+def _literal(host: str) -> Address | None:
+    """The address that `host` is. A number in another form (2130706433, 0177.1, 0x7f.1) is neither address nor name."""
+    bare = host.rstrip(".")
+    try:
+        if "%" not in bare:  # a zone belongs to this machine's networks
+            return ipaddress.ip_address(bare)
+        raise ValueError(bare)
+    except ValueError as exc:
+        if ":" in bare or "%" in bare or _NUMBER.fullmatch(bare.rpartition(".")[2]):
+            raise ToolRetry(f"{host[:80]!r} is no host's name", next_step="write an IPv4 address as 1.2.3.4") from exc
+    return None
+
+
+def _inner(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """The IPv4 address that an IPv6 address leads to: mapped, NAT64 (RFC 6052), 6to4."""
+    if address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    if address in _NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
+    if address in _6TO4:
+        return address.sixtofour
+    return None
