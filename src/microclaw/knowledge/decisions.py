@@ -8,7 +8,7 @@ from typing import Final
 
 MAX_SENTENCE_CHARS: Final = 400
 _ENDS: Final = re.compile(r"(?<=[.!?。！？])\s+|\n+|(?<=[。！？])")
-_BULLET: Final = re.compile(r"^\s*(?:[-*+•]|\d{1,2}[.)])\s+|^\s*\d{1,2}:\d{2}\s+")
+_BULLET: Final = re.compile(r"^\s*(?:(?:[-*+•]|\d{1,2}[.)])\s+)?(?:\d{1,2}:\d{2}\s+)?")  # and the time of a note
 _WORD: Final = re.compile(r"\w+", re.UNICODE)
 
 # What settles something, in the languages of the offline intents; a hit is worth its points.

@@ -1,0 +1,40 @@
+"""SOUL.md and USER.md: a person's own, read afresh, never written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from microclaw.knowledge.persona import MAX_PERSONA_BYTES, Persona, default_soul
+
+
+def test_a_missing_soul_is_the_shipped_one_and_no_file_is_made(tmp_path: Path) -> None:
+    persona = Persona(tmp_path / "config", tmp_path / "memory")
+    assert persona.soul() == default_soul()
+    assert len(default_soul()) > 100
+    assert persona.user("owner") == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_edited_soul_is_used_in_the_next_turn(tmp_path: Path) -> None:
+    persona = Persona(tmp_path, tmp_path / "memory")
+    (tmp_path / "SOUL.md").write_text("You are terse.\n")
+    assert persona.soul() == "You are terse."
+    (tmp_path / "SOUL.md").write_text("You are very terse.\n")
+    assert persona.soul() == "You are very terse."
+    (tmp_path / "SOUL.md").write_text("  \n")
+    assert persona.soul() == default_soul()
+
+
+def test_each_person_has_a_user_file_of_their_own(tmp_path: Path) -> None:
+    persona = Persona(tmp_path, tmp_path / "memory")
+    (tmp_path / "USER.md").write_text("I own this.")
+    (tmp_path / "memory" / "people" / "p1").mkdir(parents=True)
+    (tmp_path / "memory" / "people" / "p1" / "USER.md").write_text("I am a guest.")
+    assert persona.user("owner") == "I own this."
+    assert persona.user("p1") == "I am a guest."
+    assert persona.user("p2") == ""
+
+
+def test_a_soul_without_end_is_cut(tmp_path: Path) -> None:
+    (tmp_path / "SOUL.md").write_text("You are long.\n" * 10_000)
+    assert len(Persona(tmp_path, tmp_path / "memory").soul()) <= MAX_PERSONA_BYTES

@@ -1,0 +1,223 @@
+"""What is found, whose it is, and that the index follows the files."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.knowledge.conftest import Shelf
+
+from microclaw.knowledge.indexing import PIECE_BYTES
+from microclaw.knowledge.search import Search, _query_words
+from microclaw.store.sessions import SessionMessage
+
+TS = 1_790_000_000
+
+
+async def test_a_match_names_its_file_and_day(shelf: Shelf) -> None:
+    shelf.write("memory/2026-02-05.md", "# 2026-02-05\n\n- soldered the humidity sensor\n- watered\n")
+    (found,) = await shelf.search.find("owner", "which humidity sensors are there?")
+    assert (found.source, found.day, found.kind) == ("memory/2026-02-05.md", "2026-02-05", "note")
+    assert found.text == "soldered the humidity sensor"
+
+
+async def test_a_guest_never_finds_the_owners(shelf: Shelf) -> None:
+    await shelf.memory.remember("owner", "the alarm code is 4711")
+    await shelf.memory.note("owner", "alarm code tried")
+    await shelf.memory.remember_wiring("desk", "alarm siren on pin 5")
+    await shelf.sessions.append("tg", "1", [SessionMessage("user", "what was the alarm code", TS)])
+    await shelf.memory.remember("guest-1", "my alarm rings at seven")
+    await shelf.sessions.append("tg", "2", [SessionMessage("user", "set my alarm", TS, "guest-1")])
+    assert sorted(await shelf.texts("guest-1", "alarm code 4711 siren")) == ["my alarm rings at seven", "set my alarm"]
+    assert await shelf.texts("guest-2", "alarm") == []
+    assert "set my alarm" not in await shelf.texts("owner", "alarm")
+    assert len(await shelf.texts("owner", "alarm")) == 4
+
+
+async def test_a_chat_of_several_people_is_searched_by_line(shelf: Shelf) -> None:
+    await shelf.sessions.append(
+        "tg", "-9", [SessionMessage("user", "owner's pump", TS), SessionMessage("user", "guest's pump", TS + 1, "g")]
+    )
+    assert await shelf.texts("owner", "pump") == ["owner's pump"]
+    assert await shelf.texts("g", "pump") == ["guest's pump"]
+
+
+async def test_a_new_message_is_found_without_reading_the_old_ones_again(shelf: Shelf) -> None:
+    await shelf.sessions.append("tg", "1", [SessionMessage("user", "first about relays", TS)])
+    await shelf.search.refresh()
+    before = (await shelf.table.files())["sessions/tg_1.jsonl"].read_bytes
+    await shelf.sessions.append("tg", "1", [SessionMessage("user", "second about relays", TS + 60)])
+    assert len(await shelf.texts("owner", "relay")) == 2
+    assert (await shelf.table.files())["sessions/tg_1.jsonl"].read_bytes > before
+    assert await shelf.table.count() == 2
+
+
+async def test_a_file_edited_by_hand_is_read_again(shelf: Shelf) -> None:
+    path = shelf.write("memory/MEMORY.md", "- the fan is on pin 6\n")
+    assert await shelf.texts("owner", "fan")
+    path.write_text("- the heater is on pin 6 now\n")
+    assert await shelf.texts("owner", "fan") == []
+    assert await shelf.texts("owner", "heater") == ["the heater is on pin 6 now"]
+
+
+async def test_an_edit_that_keeps_the_size_is_seen_by_its_time(shelf: Shelf) -> None:
+    path = shelf.write("memory/MEMORY.md", "- pin six\n")
+    await shelf.search.refresh()
+    path.write_text("- pin two\n")
+    os.utime(path, ns=(1, 1))
+    assert await shelf.texts("owner", "two") == ["pin two"]
+    assert await shelf.texts("owner", "six") == []
+
+
+async def test_a_removed_file_is_found_no_more(shelf: Shelf) -> None:
+    path = shelf.write("memory/2026-01-01.md", "- fireworks\n")
+    assert await shelf.texts("owner", "fireworks")
+    path.unlink()
+    assert await shelf.texts("owner", "fireworks") == []
+    assert await shelf.table.count() == 0
+
+
+async def test_a_conversation_that_was_rewritten_is_read_whole(shelf: Shelf) -> None:
+    await shelf.sessions.append("tg", "1", [SessionMessage("user", f"about lamps {n}", n) for n in range(5)])
+    assert len(await shelf.texts("owner", "lamps")) == 5
+    path = shelf.sessions.path("tg", "1")
+    path.write_text("".join(json.dumps({"role": "user", "content": f"fans {n}", "ts": n}) + "\n" for n in range(20)))
+    assert await shelf.texts("owner", "lamps") == []
+    assert len(await shelf.search.find("owner", "fans", limit=50)) == 20
+
+
+async def test_a_torn_last_line_waits_until_it_is_whole(shelf: Shelf) -> None:
+    path = shelf.write("sessions/tg_1.jsonl", '{"role":"user","content":"whole relay","ts":1}\n{"role":"user","con')
+    assert await shelf.texts("owner", "relay") == ["whole relay"]
+    path.write_text(path.read_text() + 'tent":"second relay","ts":2}\n')
+    assert len(await shelf.texts("owner", "relay")) == 2
+
+
+async def test_a_long_conversation_is_read_in_pieces(shelf: Shelf) -> None:
+    line = json.dumps({"role": "user", "content": "padding " * 100, "ts": 5}) + "\n"
+    many = PIECE_BYTES // len(line) * 2
+    rare = json.dumps({"role": "user", "content": "the unicorn", "ts": 6}) + "\n"
+    shelf.write("sessions/tg_1.jsonl", line * many + rare)
+    assert await shelf.texts("owner", "unicorn") == ["the unicorn"]
+    assert await shelf.table.count() == many + 1
+
+
+async def test_lines_that_are_no_messages_are_passed_over(shelf: Shelf) -> None:
+    shelf.write(
+        "sessions/tg_1.jsonl",
+        '[]\nnull\n{"role":"system","content":"relay"}\n\xff\n{"role":"user","content":"relay"}\n',
+    )
+    assert await shelf.texts("owner", "relay") == ["relay"]
+
+
+async def test_links_versions_and_other_files_are_not_searched(shelf: Shelf) -> None:
+    secret = shelf.write("secret.md", "- the treasure\n")
+    (shelf.home / "memory").mkdir()
+    (shelf.home / "memory" / "2026-01-01.md").symlink_to(secret)
+    shelf.write("memory/versions/MEMORY.20260101T000000000000.md", "- old treasure\n")
+    shelf.write("memory/notes.md", "- other treasure\n")
+    assert await shelf.texts("owner", "treasure") == []
+
+
+async def test_newer_goes_before_older_of_the_same_worth(shelf: Shelf) -> None:
+    shelf.write("memory/2025-01-01.md", "- measured the battery voltage twice\n")
+    shelf.write("memory/2026-11-19.md", "- measured the battery voltage once\n")
+    assert [found.day for found in await shelf.search.find("owner", "battery voltage")] == ["2026-11-19", "2025-01-01"]
+
+
+async def test_more_shared_words_go_before_recency(shelf: Shelf) -> None:
+    shelf.write("memory/2025-01-01.md", "- greenhouse pump relay pin 4\n")
+    shelf.write("memory/2026-11-19.md", "- bought a pump at the market, it was cheap\n")
+    assert (await shelf.search.find("owner", "greenhouse pump relay"))[0].day == "2025-01-01"
+
+
+@pytest.mark.parametrize(
+    ("written", "asked"),
+    [
+        ("die Bewässerung läuft über Pin 4", "BEWASSERUNG"),
+        ("le capteur d'humidité est prêt", "humidite"),
+        ("湿度传感器在阳台的板子上", "传感器在哪里"),
+        ("the relays were soldered", "relay"),
+        ("thermostatisch", "thermo"),
+    ],
+)
+async def test_accents_case_endings_and_scripts_do_not_hide_a_match(shelf: Shelf, written: str, asked: str) -> None:
+    shelf.write("memory/MEMORY.md", f"- {written}\n- nothing else\n")
+    assert await shelf.texts("owner", asked) == [written]
+
+
+@pytest.mark.parametrize(
+    "text", ['" OR *', "NEAR(a b)", "a AND NOT", "-x ^y :z", "words:relay", "\0", "'; DROP TABLE", "(((", "* * *"]
+)
+async def test_a_persons_text_has_no_query_syntax(shelf: Shelf, text: str) -> None:
+    shelf.write("memory/MEMORY.md", "- the relay\n")
+    assert await shelf.texts("owner", f"{text} relay") == ["the relay"]
+
+
+async def test_stop_words_alone_find_nothing(shelf: Shelf) -> None:
+    shelf.write("memory/MEMORY.md", "- what is the of and\n")
+    assert await shelf.texts("owner", "what is the") == []
+
+
+@given(st.text(max_size=3000))
+@settings(max_examples=200)
+def test_any_text_becomes_a_bounded_query(text: str) -> None:
+    words = _query_words(text)
+    assert len(words) <= 8
+    assert all(words)
+
+
+async def test_words_that_stand_everywhere_find_the_newest(shelf: Shelf) -> None:
+    lines = "".join(f"- board reading number {n}\n" for n in range(3000))
+    shelf.write("memory/2025-01-01.md", lines)
+    shelf.write("memory/2026-11-20.md", "- board reading today\n")
+    found = await shelf.search.find("owner", "board reading")
+    assert found[0].day == "2026-11-20"
+
+
+async def test_the_index_outlives_a_restart(shelf: Shelf) -> None:
+    shelf.write("memory/MEMORY.md", "- the relay\n")
+    await shelf.search.refresh()
+    again = Search(shelf.table, memory=shelf.home / "memory", sessions=shelf.home / "sessions", rescan_s=0)
+    assert len(await again.find("owner", "relay", fresh=False)) == 1
+    await again.refresh()
+    assert await shelf.table.count() == 1
+
+
+async def test_files_are_not_looked_at_for_each_search(shelf: Shelf) -> None:
+    seconds = [0.0]
+    search = Search(
+        shelf.table,
+        memory=shelf.home / "memory",
+        sessions=shelf.home / "sessions",
+        rescan_s=2,
+        clock=lambda: seconds[0],
+    )
+    assert await search.find("owner", "relay") == ()
+    shelf.write("memory/MEMORY.md", "- the relay\n")
+    assert await search.find("owner", "relay") == ()
+    search.mark_stale()
+    assert len(await search.find("owner", "relay")) == 1
+    shelf.write("memory/2026-11-20.md", "- another relay\n")
+    seconds[0] = 2.5
+    assert len(await search.find("owner", "relay")) == 2
+
+
+async def test_a_file_that_cannot_be_read_hides_no_other(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    bad = shelf.write("memory/2026-01-01.md", "- relay one\n")
+    shelf.write("memory/2026-01-02.md", "- relay two\n")
+    real = Path.read_bytes
+    monkeypatch.setattr(
+        Path, "read_bytes", lambda self: (_ for _ in ()).throw(OSError(5, "broken")) if self == bad else real(self)
+    )
+    assert await shelf.texts("owner", "relay") == ["relay two"]
+
+
+async def test_many_notes_of_one_second_have_rows_of_their_own(shelf: Shelf) -> None:
+    shelf.write("memory/2026-01-01.md", "".join(f"- note {n}\n" for n in range(5000)))
+    await shelf.search.refresh()
+    assert await shelf.table.count() == 5000

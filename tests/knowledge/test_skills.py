@@ -1,0 +1,241 @@
+"""Skills: what is one, what is wrong with it and on which line, when it is active, what may be read of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from microclaw.errors import ToolFailed, UnknownName
+from microclaw.knowledge.skill_file import MAX_SKILL_BYTES, Checked, check_skill
+from microclaw.knowledge.skills import ACTIVE_S, MAX_PIECE_CHARS, Skills, shipped_skills
+from microclaw.web.calls import CALLS
+
+HEAD = "---\nname: brewing\ndescription: it brews tea, often\n"
+GOOD = """---
+name: brewing
+description: Brews tea with a kettle on a relay. Use when somebody wants tea.
+license: MIT
+metadata:
+  tools: kettle-boil
+  capabilities: [gpio.set]
+  author: me
+allowed-tools: gpio-set gpio-get
+---
+
+# Brewing
+
+See [the table](references/table.md).
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "skills"
+
+
+def put(folder: Path, name: str, text: str) -> Path:
+    (folder / name).mkdir(parents=True)
+    (folder / name / "SKILL.md").write_text(text)
+    return folder / name
+
+
+def check(folder: Path, text: str, name: str = "brewing") -> Checked:
+    return check_skill(put(folder, name, text), known_tools={"gpio-set"}, known_capabilities=set(CALLS))
+
+
+def test_a_good_skill_has_its_fields(folder: Path) -> None:
+    skill_folder = put(folder, "brewing", GOOD)
+    (skill_folder / "references").mkdir()
+    (skill_folder / "references" / "table.md").write_text("green: 80 degrees")
+    checked = check_skill(skill_folder)
+    assert checked.mistakes == ()
+    skill = checked.skill
+    assert skill is not None
+    assert (skill.name, skill.license, skill.tools, skill.capabilities) == (
+        "brewing",
+        "MIT",
+        ("kettle-boil",),
+        ("gpio.set",),
+    )
+    assert skill.allowed_tools == ("gpio-set", "gpio-get")
+    assert skill.metadata == {"author": "me"}
+    assert skill.body.startswith("# Brewing")
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "says"),
+    [
+        ("# no front matter\n", 1, "front matter is missing"),
+        ("---\nname: brewing\n", 2, "no end"),
+        ("---\nname: brewing\n---\nx\n", 1, "description is missing"),
+        ("---\nname: Brewing Tea\ndescription: it brews tea, when asked\n---\nx\n", 2, "no skill's name"),
+        ("---\nname: other\ndescription: it brews tea, when asked\n---\nx\n", 2, "its folder's is 'brewing'"),
+        ("---\ndescription: d: e\nname: brewing\n---\nx\n", 2, "not YAML"),
+        ("---\nname: brewing\n\tdescription: x\n---\nx\n", 3, "not YAML"),
+        ("---\nname: brewing\nname: brewing\ndescription: it brews tea\n---\nx\n", 3, "twice"),
+        ("---\nname: brewing\ndescription:\n  - a\n---\nx\n", 4, "has to be a text"),
+        (HEAD + "---\n\n", 5, "nothing follows"),
+        ("---\n- a\n---\nx\n", 2, "no fields"),
+        (f"---\nname: brewing\ndescription: {'x' * 1025}\n---\nx\n", 3, "1025 characters"),
+        (
+            HEAD + "metadata:\n  tools: gpio-sett\n---\nx\n",
+            5,
+            "no tool 'gpio-sett'",
+        ),
+        (
+            HEAD + "metadata:\n  capabilities:\n    - gpio.set\n    - gpio.sat\n---\nx\n",
+            7,
+            "no device method 'gpio.sat'",
+        ),
+        (
+            HEAD + "---\nx\n\nread `references/../../../etc/passwd`\n",
+            7,
+            "leads out",
+        ),
+    ],
+)
+def test_a_mistake_names_its_line(folder: Path, text: str, line: int, says: str) -> None:
+    checked = check(folder, text)
+    assert not checked.ok
+    found = [m for m in checked.mistakes if says in m.message]
+    assert [m.line for m in found] == [line], checked.mistakes
+    assert found[0].hint is not None or "YAML" in says
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "says"),
+    [
+        ("---\nname: brewing\ndescription: tea\n---\nx\n", 3, "says little"),
+        (HEAD + "author: me\n---\nx\n", 4, "no field of a skill"),
+        (HEAD + "---\n[a](gone.md)\n", 5, "no file gone.md"),
+    ],
+)
+def test_what_could_be_better_is_said_and_the_skill_used(folder: Path, text: str, line: int, says: str) -> None:
+    checked = check(folder, text)
+    assert checked.ok
+    assert [(m.line, m.severity) for m in checked.mistakes if says in m.message] == [(line, "warning")]
+
+
+def test_a_file_that_is_no_utf8_names_its_line(folder: Path) -> None:
+    path = put(folder, "brewing", "")
+    (path / "SKILL.md").write_bytes(b"---\nname: brewing\ndescription: caf\xe9\n---\nx\n")
+    (mistake,) = check_skill(path).mistakes
+    assert (mistake.line, mistake.message) == (3, "this line is not UTF-8")
+
+
+def test_a_file_over_the_limit_is_refused(folder: Path) -> None:
+    checked = check(folder, GOOD + "x" * MAX_SKILL_BYTES)
+    assert not checked.ok
+    assert "at most" in checked.mistakes[0].message
+
+
+def test_shipped_skills_have_no_mistake_and_name_real_methods() -> None:
+    skills = Skills(Path("nowhere"))
+    assert [skill.name for skill in skills.all()] == ["mending-a-program", "plant-watering", "wiring-a-sensor"]
+    for skill in skills.all():
+        assert skill.shipped
+        assert skills.check(skill.name, capabilities=frozenset(CALLS)).mistakes == ()
+
+
+def test_a_persons_skill_goes_before_the_shipped_one(folder: Path) -> None:
+    put(folder, "plant-watering", GOOD.replace("brewing", "plant-watering"))
+    skill = Skills(folder).get("plant-watering")
+    assert not skill.shipped
+
+
+def test_a_broken_skill_is_left_out_and_listed_as_broken(folder: Path) -> None:
+    put(folder, "brewing", "no front matter")
+    skills = Skills(folder, shipped=Path("nowhere"))
+    assert skills.all() == ()
+    assert [name for name, _ in skills.broken()] == ["brewing"]
+    with pytest.raises(UnknownName):
+        skills.get("brewing")
+
+
+def test_an_edit_is_seen(folder: Path) -> None:
+    path = put(folder, "brewing", GOOD)
+    skills = Skills(folder, shipped=Path("nowhere"))
+    assert "See" in skills.get("brewing").body
+    (path / "SKILL.md").write_text(GOOD + "\nAnd drink it.\n")
+    assert "drink" in skills.get("brewing").body
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("how do I wire a soil sensor?", ["wiring-a-sensor"]),
+        ("please water my plant when it is dry", ["plant-watering"]),
+        ("my program crashes, please mend it", ["mending-a-program"]),
+        ("blink the led on pin 2", []),
+        ("turn on the relay", []),
+        ("what is the temperature", []),
+        ("", []),
+    ],
+)
+def test_a_skill_is_active_when_the_words_strongly_mean_it(said: str, meant: list[str]) -> None:
+    assert [skill.name for skill in Skills(Path("nowhere")).matching(said)] == meant
+
+
+def test_active_skills_are_the_chats_own_bounded_and_forgotten_in_time(folder: Path) -> None:
+    seconds = [0.0]
+    for name in ("a1", "b1", "c1", "d1"):
+        put(folder, name, GOOD.replace("name: brewing", f"name: {name}"))
+    skills = Skills(folder, shipped=Path("nowhere"), clock=lambda: seconds[0])
+    for name in ("a1", "b1", "c1", "d1"):
+        skills.activate("tg", "1", name)
+    assert skills.active("tg", "1") == {"b1", "c1", "d1"}
+    assert skills.active("tg", "2") == frozenset()
+    assert skills.shown_tools("tg", "1") == {"kettle-boil"}
+    seconds[0] = ACTIVE_S + 1
+    assert skills.active("tg", "1") == frozenset()
+    with pytest.raises(UnknownName):
+        skills.activate("tg", "1", "nothing")
+
+
+def test_files_beside_a_skill_are_read_in_pieces(folder: Path) -> None:
+    path = put(folder, "brewing", GOOD)
+    (path / "references").mkdir()
+    (path / "references" / "table.md").write_text("x" * (MAX_PIECE_CHARS + 10))
+    skills = Skills(folder, shipped=Path("nowhere"))
+    first = skills.piece("brewing", "references/table.md")
+    assert first.next_offset == MAX_PIECE_CHARS
+    last = skills.piece("brewing", "references/table.md", first.next_offset or 0)
+    assert (len(last.text), last.next_offset) == (10, None)
+    assert skills.files("brewing") == ("references/table.md",)
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "../secret",
+        "/etc/passwd",
+        "references/../../secret",
+        "link",
+        "linked/secret",
+        "gone.md",
+        "references",
+        "a\0b",
+        ".",
+    ],
+)
+def test_no_file_outside_of_the_skill_is_read(folder: Path, file: str) -> None:
+    path = put(folder, "brewing", GOOD)
+    (folder / "secret").write_text("the treasure")
+    (path / "references").mkdir()
+    (path / "link").symlink_to(folder / "secret")
+    (path / "linked").symlink_to(folder)
+    with pytest.raises(ToolFailed) as refused:
+        Skills(folder, shipped=Path("nowhere")).piece("brewing", file)
+    assert refused.value.next_step is not None
+
+
+def test_a_skill_that_is_a_link_is_none(folder: Path, tmp_path: Path) -> None:
+    elsewhere = put(tmp_path / "elsewhere", "brewing", GOOD)
+    folder.mkdir()
+    (folder / "brewing").symlink_to(elsewhere)
+    assert Skills(folder, shipped=Path("nowhere")).all() == ()
+
+
+def test_the_shipped_folder_is_package_data() -> None:
+    assert (shipped_skills() / "plant-watering" / "references" / "watering.md").is_file()
