@@ -8,7 +8,7 @@ import sys
 
 from bench.report import as_json, as_table
 
-NAMES = ("wasm", "virtual", "deploy", "agent", "host", "store", "memory", "gateway", "sentences", "link")
+NAMES = ("wasm", "virtual", "deploy", "agent", "turns", "host", "store", "memory", "gateway", "sentences", "link")
 PARTS = ("link_cost", "link_streams", "link_hostile", "link_lossy")  # of link, to be run alone
 
 

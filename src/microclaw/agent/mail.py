@@ -109,14 +109,15 @@ class Mail:
                 if inbound.key is not None and await self._inbox.has(inbound.channel, inbound.key):
                     return Accepted(0, True, _nothing())
                 raise full
-            row, known = await self._inbox.add(row_of(inbound))
+            begun = chat.idle
+            row, known = await self._inbox.add(row_of(inbound), begun=begun)
         finally:
             chat.arriving -= 1
             self._forget_idle(place, chat)
         if known:
             return Accepted(row.message_id, True, _nothing())
         stream = TurnStream()
-        self._enqueue(place, Received(row.message_id, inbound, row.received_ms, row.starts), stream)
+        self._enqueue(place, Received(row.message_id, inbound, row.received_ms, row.starts, begun), stream)
         return Accepted(row.message_id, False, self._delivery.following(stream))
 
     async def delivered(self, outbound_id: int) -> None:
@@ -330,7 +331,8 @@ class Mail:
                     error_code="interrupted",
                     next_step="say it in other words; the host's log may tell why",
                 )
-            await self._inbox.begin(received.message_id)
+            if not received.begun:
+                await self._inbox.begin(received.message_id)
             return await self._serve.turn(turn)
         except MicroclawError as exc:
             return Answer(exc.message, error_code=exc.code, next_step=exc.next_step)

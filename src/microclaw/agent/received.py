@@ -15,12 +15,14 @@ from microclaw.store.outbox import NewOutbound
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A message to answer; `starts` is how many turns were begun for it before: more than 0 after a crash."""
+    """A message to answer; `starts` is how many turns were begun for it before: more than 0 after a crash; `begun`: the
+    one that comes is counted already."""
 
     message_id: int
     inbound: Inbound
     received_ms: int
     starts: int
+    begun: bool = False
 
 
 class RunningTurn:
@@ -85,6 +87,11 @@ class ChatQueue:
     arriving: int = 0
     worker: bool = False
     held: bool = False
+
+    @property
+    def idle(self) -> bool:
+        """Whether the one message that arrives is answered at once."""
+        return not (self.waiting or self.worker or self.held or self.arriving > 1)
 
 
 def row_of(inbound: Inbound) -> NewMessage:

@@ -66,10 +66,10 @@ class InboxTable:
         self._database = database
         self._now_ms = now_ms
 
-    async def add(self, message: NewMessage) -> tuple[InboxRow, bool]:
-        """The message's row, and whether it was there already under its key."""
+    async def add(self, message: NewMessage, *, begun: bool = False) -> tuple[InboxRow, bool]:
+        """The message's row, and whether it was there already under its key. `begun` counts a start of its turn."""
         now_ms = self._now_ms()
-        return await self._database.write(lambda connection: _add(connection, message, now_ms))
+        return await self._database.write(lambda connection: _add(connection, message, now_ms, int(begun)))
 
     async def has(self, channel: str, key: str) -> bool:
         query = "SELECT 1 FROM inbox WHERE channel = ? AND key = ?"
@@ -122,14 +122,14 @@ class InboxTable:
         return await self._database.write(lambda connection: _prune(connection, before_ms, rows))
 
 
-def _add(connection: sqlite3.Connection, message: NewMessage, now_ms: int) -> tuple[InboxRow, bool]:
+def _add(connection: sqlite3.Connection, message: NewMessage, now_ms: int, starts: int) -> tuple[InboxRow, bool]:
     if message.key is not None:
         known = _rows(connection, "channel = ? AND key = ?", (message.channel, message.key))
         if known:
             return known[0], True
     cursor = connection.execute(
-        """INSERT INTO inbox (channel, chat_id, key, principal, device, text, origin, received_ms, state)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'waiting')""",
+        """INSERT INTO inbox (channel, chat_id, key, principal, device, text, origin, received_ms, starts, state)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'waiting')""",
         (
             message.channel,
             message.chat_id,
@@ -139,6 +139,7 @@ def _add(connection: sqlite3.Connection, message: NewMessage, now_ms: int) -> tu
             message.text,
             message.origin,
             now_ms,
+            starts,
         ),
     )
     assert cursor.lastrowid is not None

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 from urllib.parse import quote
+from weakref import WeakValueDictionary
 
 from microclaw.errors import StoreError, UnknownName
 
@@ -61,24 +62,24 @@ class SessionFiles:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._writing = asyncio.Lock()
+        self._locks: WeakValueDictionary[Path, asyncio.Lock] = WeakValueDictionary()
 
     async def append(self, channel: str, chat_id: str, messages: Sequence[SessionMessage]) -> None:
         """Add messages to a conversation; all of them are synced to the disk when this returns."""
         path = self.path(channel, chat_id)
-        async with self._writing:
+        async with self._lock(path):
             await asyncio.to_thread(_append, path, tuple(messages))
 
     async def load(self, channel: str, chat_id: str, newest: int = DEFAULT_NEWEST) -> tuple[SessionMessage, ...]:
         """The newest messages, oldest first; none for a conversation that never was."""
         path = self.path(channel, chat_id)
-        async with self._writing:
+        async with self._lock(path):
             return await asyncio.to_thread(_load, path, newest)
 
     async def clear(self, channel: str, chat_id: str) -> bool:
         """Forget a conversation; False when there was none."""
         path = self.path(channel, chat_id)
-        async with self._writing:
+        async with self._lock(path):
             return await asyncio.to_thread(_remove, path)
 
     async def list(self) -> tuple[SessionFile, ...]:
@@ -88,20 +89,24 @@ class SessionFiles:
     async def show(self, name: str, newest: int = DEFAULT_NEWEST) -> tuple[SessionMessage, ...]:
         """The newest messages of the conversation of that name, as `list` gives it; UnknownName when there is none."""
         path = await self._named(name)
-        async with self._writing:
+        async with self._lock(path):
             return await asyncio.to_thread(_load, path, newest)
 
     async def remove(self, name: str) -> None:
         """Forget the conversation of that name, as `list` gives it, and its summary."""
         path = await self._named(name)
-        async with self._writing:
+        async with self._lock(path):
             await asyncio.to_thread(_remove, path)
 
     async def adopt(self, channel: str, chat_id: str, messages: Sequence[SessionMessage]) -> int:
         """Put messages that were said elsewhere before those that are here, each once; returns how many were new."""
         path = self.path(channel, chat_id)
-        async with self._writing:
+        async with self._lock(path):
             return await asyncio.to_thread(_adopt, path, tuple(messages))
+
+    def _lock(self, path: Path) -> asyncio.Lock:
+        """One conversation's; those of different ones are synced side by side."""
+        return self._locks.setdefault(path, asyncio.Lock())
 
     async def _named(self, name: str) -> Path:
         known = await asyncio.to_thread(_list, self.folder)

@@ -1,0 +1,166 @@
+"""Turns with a model that costs nothing: CPU beyond it, a hundred chats at once, memory over ten thousand turns."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from bench.processes import Running
+from bench.report import Metric, median, percentile
+from microclaw.agent.events import Answer
+from microclaw.agent.loop import AgentLoop
+from microclaw.agent.mail import Mail
+from microclaw.bus.events import Evidence, Inbound
+from microclaw.models.protocol import ModelReply, ModelRequest, OnText, ToolReturn
+from microclaw.models.scene import Scene
+from microclaw.models.scripted import call, say
+from microclaw.policy.gate import Effect, Gate, Permission
+from microclaw.store.database import Database
+from microclaw.store.inbox import InboxTable
+from microclaw.store.journal import Journal
+from microclaw.store.outbox import OutboxTable
+from microclaw.store.sessions import SessionFiles
+from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
+from microclaw.tools.toolbox import Toolbox
+
+CPU_TURNS = 300
+CHATS = 100
+MODEL_S = 1.0
+MANY_TURNS = 10_000
+SETTLED_TURNS = 2_000  # from there on memory must stay
+SIDE_BY_SIDE = 16
+RUNS = 3
+
+
+def measure() -> list[Metric]:
+    with tempfile.TemporaryDirectory(prefix="mc-bench-") as folder:
+        cpu_ms, wall_ms = asyncio.run(_cpu(Path(folder, "cpu")))
+        chats = [asyncio.run(_at_once(Path(folder, f"chats-{n}"))) for n in range(RUNS)]
+        growth, rss_mb, many_ms = asyncio.run(_many(Path(folder, "many")))
+    return [
+        Metric("CPU a turn with one tool call, beyond the model", cpu_ms, "ms", 15),
+        Metric("a turn with one tool call", wall_ms, "ms"),
+        Metric("100 chats at once with a 1 s model, p95", median([percentile(one, 95) for one in chats]), "s", 1.3),
+        Metric("100 chats at once with a 1 s model, median", median([median(one) for one in chats]), "s"),
+        Metric("memory after 10,000 turns / after 2,000", growth, "x", 1.05),
+        Metric("memory after 10,000 turns", rss_mb, "MB"),
+        Metric("a turn, 16 chats side by side", many_ms, "ms"),
+    ]
+
+
+async def _cpu(folder: Path) -> tuple[float, float]:
+    async with _agent(folder, _CallsOnce()) as agent:
+        for number in range(10):
+            await _turn(agent, "warm", number)
+        before_s, walls = time.process_time(), []
+        for number in range(CPU_TURNS):
+            began = time.perf_counter()
+            await _turn(agent, f"chat-{number % 20}", number)
+            walls.append(time.perf_counter() - began)
+        return (time.process_time() - before_s) / CPU_TURNS * 1000, median(walls) * 1000
+
+
+async def _at_once(folder: Path) -> list[float]:
+    async with _agent(folder, _Slow()) as agent:
+        began = time.perf_counter()
+
+        async def one(number: int) -> float:
+            await _turn(agent, f"chat-{number}", number)
+            return time.perf_counter() - began
+
+        return list(await asyncio.gather(*(one(number) for number in range(CHATS))))
+
+
+async def _many(folder: Path) -> tuple[float, float, float]:
+    here = Running({}, 0.0, os.getpid())
+    async with _agent(folder, _CallsOnce()) as agent:
+
+        async def some(chat: int, turns: int) -> None:
+            for number in range(turns):
+                await _turn(agent, f"chat-{chat}", number)
+
+        async def all_chats(turns: int) -> None:
+            await asyncio.gather(*(some(chat, turns // SIDE_BY_SIDE) for chat in range(SIDE_BY_SIDE)))
+
+        await all_chats(SETTLED_TURNS)
+        settled, began = here.rss_mb(), time.perf_counter()
+        rest = MANY_TURNS - SETTLED_TURNS
+        await all_chats(rest)
+        after = here.rss_mb()
+        return after / settled, after, (time.perf_counter() - began) / rest * 1000
+
+
+async def _turn(agent: AgentLoop, chat_id: str, number: int) -> None:
+    async for event in agent.chat(Inbound("bench", chat_id, f"message {number}")):
+        if isinstance(event, Answer):
+            assert event.error_code is None, event
+
+
+@asynccontextmanager
+async def _agent(folder: Path, model: _CallsOnce | _Slow) -> AsyncIterator[AgentLoop]:
+    tool = Tool("touch", "Do nothing.", _Nothing, Permission.ACT, Effect.IDEMPOTENT, _touch)
+    async with Database.open(folder / "microclaw.db") as database:
+        agent = AgentLoop(
+            mail=Mail(inbox=InboxTable(database, _now_ms), outbox=OutboxTable(database, _now_ms)),
+            model=model,
+            tools=Toolbox((tool,), Gate()),
+            surroundings=_Surroundings(),
+            sessions=SessionFiles(folder / "sessions"),
+            journal=Journal(database, _now_ms),
+        )
+        async with agent:
+            yield agent
+
+
+class _CallsOnce:
+    """Calls the tool, then answers."""
+
+    name = "calls once"
+
+    async def warm_up(self) -> None:
+        pass
+
+    async def aclose(self) -> None:
+        pass
+
+    async def respond(self, request: ModelRequest, _on_text: OnText | None = None) -> ModelReply:
+        return say("done") if isinstance(request.messages[-1], ToolReturn) else call("touch")
+
+
+class _Slow(_CallsOnce):
+    """Answers after a second."""
+
+    async def respond(self, request: ModelRequest, _on_text: OnText | None = None) -> ModelReply:
+        await asyncio.sleep(MODEL_S)
+        return say("done")
+
+
+class _Surroundings:
+    async def scene(self, device: str | None) -> Scene:
+        return Scene()
+
+    def system(self, scene: Scene) -> str:
+        return "You are a benchmark."
+
+    async def situation(self, scene: Scene, inbound: Inbound, text: str) -> str:
+        return ""
+
+    def history_tokens(self, system: str, situation: str) -> int:
+        return 8_000
+
+
+class _Nothing(Parameters):
+    pass
+
+
+async def _touch(_: _Nothing, __: ToolContext) -> ToolOutput:
+    return ToolOutput({"success": True}, (Evidence("counted", "touched"),))
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
