@@ -14,6 +14,7 @@ from tests.agent.conftest import MakeAgent, Workshop
 from microclaw.agent.events import Answer, ToolRun, TurnEvent
 from microclaw.bus.events import Inbound, Step
 from microclaw.errors import ModelError
+from microclaw.models.budget import ASKED_BY, AskedBy
 from microclaw.models.protocol import AssistantReply, ModelReply, ModelRequest, OnText, ToolReturn, UserText
 from microclaw.models.scripted import ScriptedModel, call, say
 from microclaw.store.journal import EffectKey
@@ -27,6 +28,19 @@ async def test_only_the_persons_text_and_the_final_answer_are_kept(make_agent: M
             {"role": "user", "content": "set pin 4 on", "ts": 1_700_000_000},
             {"role": "assistant", "content": "pin 4 is on", "ts": 1_700_000_000},
         ]
+
+
+async def test_a_model_is_told_who_asks_and_where_for_its_ledger(make_agent: MakeAgent) -> None:
+    seen: list[AskedBy] = []
+
+    def reply(_: ModelRequest) -> ModelReply:
+        seen.append(ASKED_BY.get())
+        return say("ok")
+
+    async with make_agent([reply, reply]) as agent:
+        await agent.answer("first")
+        await agent.answer("second", chat_id="c2")
+    assert seen == [AskedBy("owner", "test", "c1"), AskedBy("owner", "test", "c2")]
 
 
 async def test_a_chat_remembers_and_another_chat_knows_nothing_of_it(make_agent: MakeAgent) -> None:

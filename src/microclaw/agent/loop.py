@@ -18,6 +18,7 @@ from microclaw.agent.turn import Turn, TurnLimits, TurnRequest
 from microclaw.agent.turn_log import Joined, TurnRow, row_from, row_text
 from microclaw.bus.events import Inbound
 from microclaw.errors import MicroclawError, PermissionRefused, UnknownName
+from microclaw.models.budget import ASKED_BY, AskedBy
 from microclaw.models.protocol import AssistantReply, Image, Message, Model, UserText
 from microclaw.models.scene import Scene
 from microclaw.policy.approval import Approvals, Pending, Settled
@@ -138,6 +139,7 @@ class AgentLoop:
     async def turn(self, running: RunningTurn) -> Answer:
         """Answer one message (mail.Serve)."""
         received, inbound = running.received, running.received.inbound
+        ASKED_BY.set(AskedBy(inbound.principal, inbound.channel, inbound.chat_id))
         rows, joined = await self._rows(received)
         history = await self._begin_conversation(received, joined)
         if _said(inbound) == UserText(""):

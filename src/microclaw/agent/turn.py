@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from microclaw.agent.effects import OUTCOME_UNKNOWN, EffectJournal, resume_journaled, run_journaled
 from microclaw.agent.events import Answer, Delta, ToolRun, TurnEvent
@@ -236,6 +236,8 @@ class Turn:
 
         journaled = resume_journaled if resumed else run_journaled
         result = await journaled(self._journal, key, call, effect, run)
+        if resumed and any(tool.foreign for tool in self._tools.tools if tool.name == call.name):
+            result = replace(result, foreign=True)  # the journal does not tell
         took_ms = (asyncio.get_running_loop().time() - began) * 1000
         progress.returned(call, effect, result)
         self._put(ToolRun(call.name, "done" if result.ok else "failed"))
