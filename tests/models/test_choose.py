@@ -53,7 +53,7 @@ def busy(scene: Scene) -> Scene:
         ),
         (ModelSettings(openai_api_key="b"), "gpt-6.1-terra", "gpt-6.1-terra (OpenAI)"),
         (ModelSettings(openai_base_url="http://x/v1"), "the server's model", "the first model at http://x/v1"),
-        (ModelSettings(openai_base_url="http://x/v1", model="qwen3"), "qwen3", "qwen3 at http://x/v1"),
+        (ModelSettings(openai_base_url="http://me:secret@x/v1", model="qwen3"), "qwen3", "qwen3 at http://x/v1"),
         (ModelSettings(anthropic_api_key="a", model="claude-x"), "claude-x", "claude-x (Anthropic)"),
         (
             ModelSettings(anthropic_api_key="a", fallbacks=(ModelChoice("openai", "gpt", "b"),)),

@@ -11,6 +11,7 @@ from microclaw.models.breaker import Breaker
 from microclaw.models.fallback import Fallback
 from microclaw.models.offline import OfflineModel
 from microclaw.models.protocol import Model
+from microclaw.models.provider_errors import shown_address
 from microclaw.models.router import OfflineFirst, TaskRouter
 
 Meter: TypeAlias = Callable[[Model], Model]
@@ -65,7 +66,7 @@ def describe(settings: ModelSettings) -> str:
     if chosen.provider == "anthropic":
         said = f"{chosen.name} (Anthropic)"
     elif chosen.base_url:
-        said = f"{chosen.name or 'the first model'} at {chosen.base_url}"
+        said = f"{chosen.name or 'the first model'} at {shown_address(chosen.base_url)}"
     else:
         said = f"{chosen.name} (OpenAI)"
     count = len(settings.fallbacks)

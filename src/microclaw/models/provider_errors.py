@@ -6,6 +6,7 @@ No text of a library goes on unless it is known to hold no key; prompts are in n
 from __future__ import annotations
 
 from typing import Literal, TypeAlias
+from urllib.parse import urlsplit
 
 from microclaw.errors import ModelError, ModelFault
 
@@ -75,6 +76,14 @@ def cut_off(name: str) -> ModelError:
         next_step="ask again; if it stays so, check the network and the proxy",
         fault="unreachable",
     )
+
+
+def shown_address(url: str | None) -> str:
+    """An address without the password that may stand in it."""
+    if url is None:
+        return "the provider"
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
 
 
 def first_line(exc: Exception) -> str:

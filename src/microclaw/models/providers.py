@@ -7,12 +7,13 @@ provider_errors.py the one place that knows pydantic-ai.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from typing import TYPE_CHECKING, Any
 
 from microclaw.errors import ModelError
 from microclaw.models.protocol import ModelReply, ModelRequest, OnText
-from microclaw.models.provider_errors import ProviderName, cut_off, first_line, translated, unreadable
+from microclaw.models.provider_errors import ProviderName, cut_off, first_line, shown_address, translated, unreadable
 from microclaw.models.provider_wire import MAX_REPLY_CHARS, check_size, encodable, history_of, reply_of, tool_of
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 REQUEST_TIMEOUT_S = 90.0  # of silence
 MAX_ANSWER_S = 600.0  # of one answer that keeps coming
 CONNECT_TIMEOUT_S = 10.0
+MIN_KEY_CHARS = 8  # a shorter one is no secret, and is found in plain words
+_TALKATIVE = ("anthropic", "openai", "httpx2", "httpcore2")  # they log prompts and addresses when they may
 _NO_KEY = "not-needed"  # compatible servers often need none, the SDK wants one
 
 
@@ -32,9 +35,14 @@ class _DirectModel:
 
     provider: ProviderName
 
-    def __init__(self, name: str | None, timeout_s: float) -> None:
+    def __init__(
+        self, name: str | None, *, api_key: str | None, base_url: str | None, timeout_s: float, proxy: str | None
+    ) -> None:
         self._name = name
+        self._api_key = api_key
+        self._base_url = base_url
         self._timeout_s = timeout_s
+        self._proxy = proxy
         self._model: ProviderModel | None = None
         self._client: Any = None
         self._building = asyncio.Lock()
@@ -77,10 +85,10 @@ class _DirectModel:
             else:
                 response = await self._streamed(model, history, settings, parameters, on_text)
         except (AgentRunError, UserError) as exc:
-            raise translated(exc, self.name, self.provider) from exc
+            raise self._without_key(translated(exc, self.name, self.provider)) from exc
         except (ValueError, TypeError, AttributeError, LookupError, RecursionError, AssertionError) as exc:
             # What the libraries raise when a 200 answer is JSON of another kind.
-            raise unreadable(self.name, exc) from exc
+            raise self._without_key(unreadable(self.name, exc)) from exc
         return reply_of(response, self.name, time.perf_counter() - began)
 
     async def _streamed(
@@ -110,6 +118,13 @@ class _DirectModel:
             if stream.finish_reason is None:
                 raise cut_off(self.name)
             return stream.get()
+
+    def _without_key(self, error: ModelError) -> ModelError:
+        """A server may repeat the key that it was sent."""
+        if self._api_key and len(self._api_key) >= MIN_KEY_CHARS and self._api_key in error.message:
+            error.message = error.message.replace(self._api_key, "(the key)")
+            error.args = (error.message,)
+        return error
 
     def _check_open(self, finish_reason: str | None) -> None:
         """Refuse text that comes after the answer's end."""
@@ -157,10 +172,7 @@ class AnthropicProviderModel(_DirectModel):
         timeout_s: float = REQUEST_TIMEOUT_S,
         proxy: str | None = None,
     ) -> None:
-        super().__init__(name, timeout_s)
-        self._api_key = api_key
-        self._base_url = base_url
-        self._proxy = proxy
+        super().__init__(name, api_key=api_key, base_url=base_url, timeout_s=timeout_s, proxy=proxy)
 
     async def _build(self) -> ProviderModel:
         from anthropic import AsyncAnthropic
@@ -215,10 +227,7 @@ class OpenAIProviderModel(_DirectModel):
         timeout_s: float = REQUEST_TIMEOUT_S,
         proxy: str | None = None,
     ) -> None:
-        super().__init__(name, timeout_s)
-        self._api_key = api_key
-        self._base_url = base_url
-        self._proxy = proxy
+        super().__init__(name, api_key=api_key, base_url=base_url, timeout_s=timeout_s, proxy=proxy)
 
     async def _build(self) -> ProviderModel:
         from openai import AsyncOpenAI
@@ -259,14 +268,16 @@ class OpenAIProviderModel(_DirectModel):
                 page = await self._client.models.list()
                 names = [str(m.id) for m in page.data]
         except (OpenAIError, TimeoutError, ValueError, TypeError) as exc:
-            raise ModelError(
-                f"{self._base_url} does not say which models it has: {first_line(exc)}",
+            error = ModelError(
+                f"{shown_address(self._base_url)} does not say which models it has: {first_line(exc)}",
                 next_step="check OPENAI_BASE_URL (Ollama: http://localhost:11434/v1), or name one in MICROCLAW_MODEL",
                 fault="unreachable",
-            ) from exc
+            )
+            raise self._without_key(error) from exc
         if not names:
             raise ModelError(
-                f"{self._base_url} has no model", next_step="load one there (ollama pull qwen3), then ask again"
+                f"{shown_address(self._base_url)} has no model",
+                next_step="load one there (ollama pull qwen3), then ask again",
             )
         return names[0]
 
@@ -299,3 +310,6 @@ def _import_pydantic_ai() -> None:
     import pydantic_ai.direct
     import pydantic_ai.models.anthropic
     import pydantic_ai.models.openai  # noqa: F401
+
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.WARNING)

@@ -1,0 +1,255 @@
+"""Models through an HTTP CONNECT proxy: a real tunnel, TLS from end to end, and what a proxy can do wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from tests.models.asking import SECRET, request
+from tests.models.event_streams import Events, anthropic_stream, openai_stream
+from tests.models.model_server import Server, server
+
+from microclaw.config import ModelChoice, ModelSettings
+from microclaw.errors import ModelError
+from microclaw.models.choose import choose_model
+from microclaw.models.protocol import Model
+
+Through: TypeAlias = Callable[[str], Model]
+
+HOST = "model.example"
+LIMIT_S = 20
+
+
+@dataclass
+class Proxy:
+    """A CONNECT proxy: every tunnel ends at `port`, whatever name was asked for; `seen` is what passed it."""
+
+    port: int
+    status: str = "200 Connection established"
+    url: str = ""
+    asked: list[str] = field(default_factory=list)
+    seen: bytearray = field(default_factory=bytearray)
+    serving: set[asyncio.Task[None]] = field(default_factory=set)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self.serving.add(task)
+        try:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            self.asked.append(head.split("\r\n")[0])
+            writer.write(f"HTTP/1.1 {self.status}\r\n\r\n".encode())
+            await writer.drain()
+            if not self.status.startswith("200"):
+                return
+            inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", self.port)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._pump(reader, inner_writer), name="to the server")
+                group.create_task(self._pump(inner_reader, writer), name="to the client")
+        finally:
+            await _closed(writer)
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while data := await reader.read(65536):
+                self.seen += data
+                writer.write(data)
+                await writer.drain()
+        await _closed(writer)
+
+
+async def _closed(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with suppress(ConnectionError, ssl.SSLError):
+        await writer.wait_closed()
+
+
+@asynccontextmanager
+async def proxy(port: int, status: str = "200 Connection established") -> AsyncIterator[Proxy]:
+    state = Proxy(port, status)
+    listening = await asyncio.start_server(state.serve, "127.0.0.1", 0)
+    state.url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+    async with listening, asyncio.timeout(LIMIT_S):
+        yield state
+        await asyncio.gather(*state.serving)
+
+
+@dataclass(frozen=True)
+class Authority:
+    """A certificate authority in files: `ca` to trust, and a server's context for `name`."""
+
+    ca: Path
+    context: ssl.SSLContext
+
+
+def authority(folder: Path, name: str = HOST) -> Authority:
+    folder.mkdir()
+    now = datetime.datetime.now(datetime.UTC)
+    key = ec.generate_private_key(ec.SECP256R1())
+    issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test authority")])
+    subject_key = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+
+    def builder(subject: x509.Name, public: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+        return (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(issuer)
+            .public_key(public)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(minutes=1))
+            .not_valid_after(now + datetime.timedelta(hours=1))
+        )
+
+    root = (
+        builder(issuer, key.public_key())
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(subject_key, critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    own = ec.generate_private_key(ec.SECP256R1())
+    leaf = (
+        builder(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]), own.public_key())
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(subject_key), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    (folder / "ca.pem").write_bytes(root.public_bytes(serialization.Encoding.PEM))
+    private = own.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    (folder / "server.pem").write_bytes(private + leaf.public_bytes(serialization.Encoding.PEM))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(folder / "server.pem")
+    return Authority(folder / "ca.pem", context)
+
+
+@asynccontextmanager
+async def tls_server(made: Authority, *events: Events) -> AsyncIterator[tuple[Server, int]]:
+    state = Server([(200, each) for each in events])
+    serving: set[asyncio.Task[None]] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        serving.add(task)
+        await state.serve(reader, writer)
+        await _closed(writer)
+
+    listening = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=made.context)
+    async with listening, asyncio.timeout(LIMIT_S):
+        yield state, int(listening.sockets[0].getsockname()[1])
+        await asyncio.gather(*serving)
+
+
+def anthropic_through(proxy_url: str) -> Model:
+    settings = ModelSettings(anthropic_api_key=SECRET, anthropic_base_url=f"https://{HOST}", offline_first=False)
+    return choose_model(settings, proxy=proxy_url)
+
+
+def openai_through(proxy_url: str) -> Model:
+    settings = ModelSettings(
+        openai_api_key=SECRET, openai_base_url=f"https://{HOST}/v1", model="test-model", offline_first=False
+    )
+    return choose_model(settings, proxy=proxy_url)
+
+
+@pytest.fixture
+def trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Authority:
+    made = authority(tmp_path / "trusted")
+    monkeypatch.setenv("SSL_CERT_FILE", str(made.ca))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("through", "events"), [(anthropic_through, anthropic_stream("o", "n")), (openai_through, openai_stream("o", "n"))]
+)
+async def test_a_model_answers_through_the_proxy_and_the_proxy_reads_nothing(
+    through: Through, events: list[bytes], trusted: Authority
+) -> None:
+    async with tls_server(trusted, Events(events)) as (state, port), proxy(port) as way:
+        model = through(way.url)
+        pieces: list[str] = []
+        assert (await model.respond(request(), pieces.append)).text == "on"
+        await model.aclose()
+    assert pieces == ["o", "n"]
+    assert way.asked == [f"CONNECT {HOST}:443 HTTP/1.1"]
+    assert SECRET in str(state.headers[0])
+    assert SECRET.encode() not in way.seen
+    assert b"you are microclaw" not in way.seen
+
+
+@pytest.mark.parametrize("through", [anthropic_through, openai_through])
+async def test_a_proxy_that_answers_in_the_servers_place_is_found_out(
+    through: Through, trusted: Authority, tmp_path: Path
+) -> None:
+    """Its certificate is of an authority that nobody here trusts; no key reaches it."""
+    impostor = authority(tmp_path / "impostor")
+    async with tls_server(impostor) as (state, port), proxy(port) as way:
+        model = through(way.url)
+        with pytest.raises(ModelError, match="cannot be reached") as caught:
+            await model.respond(request(), lambda _: None)
+        await model.aclose()
+    assert state.headers == []
+    assert "proxy" in (caught.value.next_step or "")
+
+
+async def test_a_certificate_for_another_name_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = authority(tmp_path / "other", "other.example")
+    monkeypatch.setenv("SSL_CERT_FILE", str(other.ca))
+    async with tls_server(other) as (state, port), proxy(port) as way:
+        model = anthropic_through(way.url)
+        with pytest.raises(ModelError, match="cannot be reached"):
+            await model.respond(request())
+        await model.aclose()
+    assert state.headers == []
+
+
+@pytest.mark.parametrize("status", ["407 Proxy Authentication Required", "502 Bad Gateway", "403 Forbidden"])
+@pytest.mark.parametrize("through", [anthropic_through, openai_through])
+async def test_a_proxy_that_refuses_is_an_error_that_names_it(through: Through, status: str) -> None:
+    async with proxy(1, status) as way:
+        model = through(way.url)
+        with pytest.raises(ModelError) as caught:
+            await model.respond(request(), lambda _: None)
+        await model.aclose()
+    assert caught.value.fault == "unreachable"
+    assert "proxy" in (caught.value.next_step or "")
+
+
+async def test_a_proxy_that_is_not_there_is_an_error() -> None:
+    model = anthropic_through("http://127.0.0.1:9")
+    with pytest.raises(ModelError, match="cannot be reached"):
+        await model.respond(request())
+    await model.aclose()
+
+
+async def test_a_model_on_this_machine_is_asked_directly() -> None:
+    async with server((200, Events(openai_stream("on")))) as s, proxy(1) as way:
+        settings = ModelSettings(openai_base_url=f"{s.url}/v1", model="m", offline_first=False)
+        model = choose_model(settings, proxy=way.url)
+        assert (await model.respond(request(), lambda _: None)).text == "on"
+        await model.aclose()
+    assert way.asked == []
+
+
+async def test_fallbacks_and_tasks_go_through_the_proxy_too(trusted: Authority) -> None:
+    spare = ModelChoice("openai", "spare", SECRET, f"https://{HOST}/v1")
+    settings = ModelSettings(
+        anthropic_api_key=SECRET, anthropic_base_url="http://127.0.0.1:9", fallbacks=(spare,), offline_first=False
+    )
+    async with tls_server(trusted, Events(openai_stream("on"))) as (_, port), proxy(port) as way:
+        model = choose_model(settings, proxy=way.url)
+        assert (await model.respond(request(), lambda _: None)).model == "spare"
+        await model.aclose()
+    assert way.asked == [f"CONNECT {HOST}:443 HTTP/1.1"]
