@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from microclaw.errors import StoreError
+from microclaw.errors import StoreError, UnknownName
 from microclaw.store.sessions import SessionFiles, SessionMessage
 
 HELLO = SessionMessage("user", "Hello", 1738764800)
@@ -150,3 +150,53 @@ async def test_link_in_place_of_a_file_is_not_followed(sessions: SessionFiles, t
         await sessions.append("ws", "c", [HELLO])
     assert refused.value.next_step is not None
     assert target.read_text() == "keep me\n"
+
+
+async def test_a_line_of_somebody_else_names_the_person(sessions: SessionFiles) -> None:
+    guest = SessionMessage("user", "hi", 5, "p-7")
+    await sessions.append("tg", "1", [HELLO, guest])
+    assert json.loads(sessions.path("tg", "1").read_bytes().splitlines()[1])["person"] == "p-7"
+    assert await sessions.load("tg", "1") == (HELLO, guest)
+
+
+async def test_conversations_are_listed_shown_and_removed_by_name(sessions: SessionFiles) -> None:
+    await sessions.append("tg", "1", [HELLO])
+    await sessions.append("ws", "a/b", [ANSWER])
+    sessions.summary_path("ws", "a/b").write_text("{}")
+    assert {file.name for file in await sessions.list()} == {"tg_1", "ws_a%2Fb"}
+    assert await sessions.show("ws_a%2Fb") == (ANSWER,)
+    await sessions.remove("ws_a%2Fb")
+    assert [path.name for path in sessions.folder.iterdir()] == ["tg_1.jsonl"]
+
+
+@pytest.mark.parametrize("name", ["gone", "../store/x", "tg_1.jsonl", ""])
+async def test_a_name_that_is_no_conversation_is_refused(sessions: SessionFiles, name: str) -> None:
+    await sessions.append("tg", "1", [HELLO])
+    with pytest.raises(UnknownName) as refused:
+        await sessions.remove(name)
+    assert "session list" in (refused.value.next_step or "")
+
+
+async def test_a_cleared_conversation_has_no_summary(sessions: SessionFiles) -> None:
+    await sessions.append("tg", "1", [HELLO])
+    summary = sessions.summary_path("tg", "1")
+    summary.write_text("{}")
+    await sessions.clear("tg", "1")
+    assert not summary.exists()
+
+
+async def test_adopted_messages_stand_in_the_order_of_their_time_once(sessions: SessionFiles) -> None:
+    await sessions.append("tg", "1", [ANSWER])
+    assert await sessions.adopt("tg", "1", [HELLO, ANSWER, HELLO]) == 1
+    assert await sessions.adopt("tg", "1", [HELLO]) == 0
+    assert await sessions.load("tg", "1") == (HELLO, ANSWER)
+    assert [path.name for path in sessions.folder.iterdir()] == ["tg_1.jsonl"]
+
+
+async def test_more_is_read_of_a_file_when_its_end_holds_too_few(
+    sessions: SessionFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("microclaw.store.sessions._FIRST_TAIL_BYTES", 100)
+    await sessions.append("ws", "c", [SessionMessage("user", "x" * 40, n) for n in range(50)])
+    assert [m.ts for m in await sessions.load("ws", "c", newest=45)] == list(range(5, 50))
+    assert len(await sessions.load("ws", "c", newest=500)) == 50

@@ -1,0 +1,192 @@
+"""A long conversation in a small budget: what was settled stays, the newest stays as it is, nothing twice."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from microclaw.agent.compaction import CHARS_A_TOKEN, Compactor, extract
+from microclaw.errors import ModelError
+from microclaw.models.protocol import (
+    AssistantReply,
+    Message,
+    ModelReply,
+    ModelRequest,
+    OnText,
+    ToolCall,
+    ToolReturn,
+    UserText,
+)
+
+CHAT = ("tg", "1")
+
+
+@dataclass
+class Summariser:
+    """Answers with a line for each request; `broken` makes it fail."""
+
+    broken: bool = False
+    requests: list[ModelRequest] = field(default_factory=list)
+    name: str = "summariser"
+
+    async def warm_up(self) -> None: ...
+
+    async def respond(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
+        self.requests.append(request)
+        if self.broken:
+            raise ModelError("the service is down")
+        return ModelReply(f"- summary {len(self.requests)}")
+
+    async def aclose(self) -> None: ...
+
+
+def talk(first: int, last: int, size: int = 300) -> list[Message]:
+    messages: list[Message] = []
+    for number in range(first, last):
+        messages.append(UserText(f"question {number} " + "x" * size))
+        messages.append(AssistantReply(f"answer {number} " + "y" * size))
+    return messages
+
+
+def chars(messages: Sequence[Message]) -> int:
+    return sum(len(m.content if isinstance(m, ToolReturn) else m.text) for m in messages)
+
+
+def tear(path: Path) -> None:
+    path.write_text('{"through": "ab')
+
+
+def remove(path: Path) -> None:
+    path.unlink()
+
+
+def document(path: Path) -> dict[str, str]:
+    value: dict[str, str] = json.loads(path.read_text())
+    return value
+
+
+@pytest.fixture
+def beside(tmp_path: Path) -> Path:
+    return tmp_path / "tg_1.summary.json"
+
+
+async def test_a_history_within_its_budget_stays_as_it_is() -> None:
+    messages = talk(0, 3)
+    assert await Compactor().compact(messages, 1000) == tuple(messages)
+
+
+async def test_a_decision_outlives_the_messages_it_was_made_in() -> None:
+    messages = [
+        UserText("From now on call the greenhouse board Gert. It has the pump on pin 4."),
+        AssistantReply("I call it Gert."),
+        *talk(0, 30),
+    ]
+    kept = await Compactor().compact(messages, 1000)
+    assert chars(kept) <= 1000 * CHARS_A_TOKEN
+    assert isinstance(kept[0], UserText)
+    assert "call the greenhouse board Gert" in kept[0].text
+    assert "pump on pin 4" in kept[0].text
+    assert kept[-1] == messages[-1]
+    assert "question 3 " not in str(kept)
+
+
+async def test_the_newest_part_begins_with_the_person_and_is_verbatim() -> None:
+    messages = talk(0, 30)
+    kept = await Compactor().compact(messages, 1000)
+    assert isinstance(kept[2], UserText)
+    assert kept[2:] == tuple(messages)[-len(kept[2:]) :]
+
+
+async def test_a_call_is_never_parted_from_its_result() -> None:
+    call = ToolCall("c1", "gpio-get", "{}")
+    messages: list[Message] = [*talk(0, 10), UserText("read pin 4")]
+    messages += [AssistantReply("", (call,)), ToolReturn("c1", "gpio-get", "z" * 5000)]
+    kept = await Compactor().compact(messages, 500)
+    assert kept[-3] == UserText("read pin 4")
+    assert kept[-2] == AssistantReply("", (call,))
+    last = kept[-1]
+    assert isinstance(last, ToolReturn)
+    assert "characters left out" in last.content
+
+
+async def test_each_message_is_summarised_once(beside: Path) -> None:
+    model = Summariser()
+    messages = talk(0, 12)
+    compactor = Compactor(model=model, beside=lambda *_: beside)
+    first = await compactor.compact(messages, 1000, chat=CHAT)
+    assert first[0].text.endswith("- summary 1")  # type: ignore[union-attr]
+    assert await compactor.compact(messages, 1000, chat=CHAT) == first
+    assert len(model.requests) == 1
+    longer = [*messages, *talk(12, 24)]
+    await compactor.compact(longer, 1000, chat=CHAT)
+    assert len(model.requests) == 2
+    asked = str(model.requests[1].messages)
+    assert "summary 1" in asked
+    for number in range(24):
+        said = [f"question {number} " in str(request.messages) for request in model.requests]
+        assert sum(said) <= 1
+    assert model.requests[0].task == "summary"
+
+
+async def test_a_summary_is_used_after_a_restart_and_when_old_messages_are_not_loaded_any_more(beside: Path) -> None:
+    model = Summariser()
+    messages = talk(0, 12)
+    await Compactor(model=model, beside=lambda *_: beside).compact(messages, 1000, chat=CHAT)
+    again = Compactor(model=model, beside=lambda *_: beside)
+    kept = await again.compact(messages[-2:], 1000, chat=CHAT)
+    assert "summary 1" in str(kept[0])
+    assert kept[-2:] == tuple(messages[-2:])
+    assert len(model.requests) == 1
+
+
+async def test_a_removed_or_torn_summary_is_made_again(beside: Path) -> None:
+    model = Summariser()
+    compactor = Compactor(model=model, beside=lambda *_: beside)
+    await compactor.compact(talk(0, 12), 1000, chat=CHAT)
+    tear(beside)
+    await compactor.compact(talk(0, 12), 1000, chat=CHAT)
+    remove(beside)
+    await compactor.compact(talk(0, 12), 1000, chat=CHAT)
+    assert len(model.requests) == 3
+    assert document(beside).keys() == {"through", "summary"}
+
+
+async def test_a_model_that_fails_is_replaced_by_the_plain_summary() -> None:
+    messages = [UserText("Remember: never use pin 9."), AssistantReply("I will not."), *talk(0, 12)]
+    kept = await Compactor(model=Summariser(broken=True)).compact(messages, 1000)
+    assert "never use pin 9" in str(kept[0])
+
+
+async def test_an_empty_history_stays_empty() -> None:
+    assert await Compactor().compact((), 1000) == ()
+    assert await Compactor().compact((AssistantReply("hello"),), 1000) == ()
+
+
+def test_the_plain_summary_keeps_what_is_worth_most_within_its_bound() -> None:
+    old: list[Message] = [UserText("Always water below 35 %."), *talk(0, 3)]
+    old += [UserText(f"the sensor {n} reads {n} %") for n in range(100)]
+    text = extract("- person: call me Ada", old, 400)
+    assert len(text) <= 400
+    assert "call me Ada" in text
+    assert "Always water below 35 %" in text
+
+
+def test_a_decision_said_again_is_kept_where_it_was_said_last() -> None:
+    text = extract("- person: use pin 4 always", [UserText("call it Gert"), UserText("use pin 4 always")], 400)
+    assert text.splitlines() == ["- person: call it Gert", "- person: use pin 4 always"]
+
+
+@given(st.lists(st.tuples(st.booleans(), st.text(max_size=400)), max_size=30), st.integers(100, 2000))
+@settings(max_examples=100)
+async def test_any_history_fits_or_is_its_last_exchange(said: list[tuple[bool, str]], budget: int) -> None:
+    messages = [UserText(text) if person else AssistantReply(text) for person, text in said]
+    kept = await Compactor().compact(messages, budget)
+    assert not kept or isinstance(kept[0], UserText)
+    last = max((n for n, m in enumerate(messages) if isinstance(m, UserText)), default=len(messages))
+    assert chars(kept) <= budget * CHARS_A_TOKEN + chars(messages[last:]) + 200
