@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Final, Protocol, Self
@@ -19,7 +19,7 @@ from microclaw.agent.turn_log import Joined, TurnRow, row_from, row_text
 from microclaw.bus.events import Inbound
 from microclaw.errors import MicroclawError, PermissionRefused, UnknownName
 from microclaw.models.budget import ASKED_BY, AskedBy
-from microclaw.models.protocol import AssistantReply, Image, Message, Model, UserText
+from microclaw.models.protocol import AssistantReply, Image, Message, Model, ToolSpec, UserText
 from microclaw.models.scene import Scene
 from microclaw.policy.approval import Approvals, Pending, Settled
 from microclaw.store.sessions import Role, SessionMessage
@@ -57,6 +57,14 @@ class Sessions(Protocol):
     async def append(self, channel: str, chat_id: str, messages: Sequence[SessionMessage]) -> None: ...
 
 
+class ActiveSkills(Protocol):
+    """Which skills a chat has active, and the tools they name (knowledge.skills)."""
+
+    def active(self, channel: str, chat_id: str) -> Collection[str]: ...
+
+    def shown_tools(self, channel: str, chat_id: str) -> Collection[str]: ...
+
+
 class AgentLoop:
     """`async with AgentLoop(...) as agent`; leaving cancels the turns still running and closes the model."""
 
@@ -70,21 +78,27 @@ class AgentLoop:
         sessions: Sessions,
         journal: EffectJournal,
         compactor: Compactor | None = None,
+        skills: ActiveSkills | None = None,
         approvals: Approvals | None = None,
         limits: TurnLimits | None = None,
         now_s: Callable[[], float] = time.time,
     ) -> None:
-        self.mail = mail
+        self._mail = mail
         self._model = model
         self._tools = tools
         self._surroundings = surroundings
         self._sessions = sessions
         self._journal = journal
         self._compactor = compactor or Compactor()
+        self._skills = skills
         self._approvals = approvals
         self._limits = limits or TurnLimits()
         self._now_s = now_s
         self._stack = AsyncExitStack()
+
+    @property
+    def mail(self) -> Mail:
+        return self._mail
 
     @property
     def model_name(self) -> str:
@@ -156,6 +170,7 @@ class AgentLoop:
             put=running.put,
             log=log,
             joining=lambda last: tuple(_joined(r) for r in running.take_joining(last=last)),
+            offered=lambda: self._offered(inbound.channel, inbound.chat_id),
         )
         log.when_joined = lambda message: self._keep(inbound, "user", _shown(message.text))
         watch = _ApprovalWatch(self._approvals, running, turn)
@@ -176,6 +191,11 @@ class AgentLoop:
                     rows=rows,
                 )
             )
+
+    def _offered(self, channel: str, chat_id: str) -> tuple[ToolSpec, ...]:
+        if self._skills is None:
+            return self._tools.specs
+        return self._tools.offered(self._skills.active(channel, chat_id), self._skills.shown_tools(channel, chat_id))
 
     async def answered(self, received: Received, answer: Answer) -> None:
         """The answer is on the disk: the conversation is to have it too (mail.Serve)."""

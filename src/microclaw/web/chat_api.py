@@ -43,7 +43,7 @@ class DeliveredBody(BaseModel):
 
 def chat_router(parts: HostParts) -> APIRouter:
     router = APIRouter(tags=["chat"])
-    mail = cast("_HasMail", parts.chats).mail
+    mail = parts.chats.mail
     deliveries = _Deliveries(mail)
 
     @router.post("/v1/chat", summary="One message; the turn's events as JSON lines")
@@ -78,13 +78,6 @@ def chat_router(parts: HostParts) -> APIRouter:
 def _place(by: Caller, chat_id: str) -> tuple[str, str]:
     """Channel and chat: a token has chats of its own."""
     return (CHANNEL if by.direct else API), by.scoped(chat_id)
-
-
-class _HasMail(Protocol):
-    """agent.loop.AgentLoop."""
-
-    @property
-    def mail(self) -> Mail: ...
 
 
 class _Deliveries:

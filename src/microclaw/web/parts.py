@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from microclaw.agent.events import TurnEvent
+from microclaw.agent.mail import Mail
 from microclaw.agent.tries import Try
 from microclaw.apps.catalogue import Catalogue
 from microclaw.apps.deploy import Deployer
@@ -31,6 +32,9 @@ from microclaw.web.live_feed import LiveFeed
 
 class Chats(Protocol):
     """agent.AgentLoop."""
+
+    @property
+    def mail(self) -> Mail: ...
 
     def chat(self, inbound: Inbound) -> AsyncIterator[TurnEvent]: ...
 
