@@ -247,6 +247,16 @@ async def test_a_message_of_64_kib_is_taken_and_a_larger_one_closes_1009(tmp_pat
         assert closed.value.rcvd.code == 1009
 
 
+async def test_a_text_frame_that_is_not_utf_8_closes_1007(tmp_path: Path) -> None:
+    async with gateway(tmp_path) as door:
+        reader, writer = await _raw_client(door.address)
+        writer.write(bytes([0x81, 0x82]) + bytes(4) + b"\xff\xfe")
+        async with asyncio.timeout(10):
+            assert (await reader.readexactly(4))[2:] == (1007).to_bytes(2, "big")
+        writer.close()
+        await writer.wait_closed()
+
+
 async def test_a_fifth_client_is_refused_with_1013_and_a_place_becomes_free(tmp_path: Path) -> None:
     async with gateway(tmp_path) as door, door.connect(), door.connect(), door.connect(), door.connect() as fourth:
         async with door.connect() as fifth:

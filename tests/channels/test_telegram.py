@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,13 @@ from tests.channels.telegram_server import BOT_ID, TOKEN, USERNAME, TelegramServ
 from microclaw.agent.events import Answer, Delta, ToolRun, TurnEvent
 from microclaw.bus.events import Edge, Evidence, Inbound, Step
 from microclaw.channels.telegram.channel import run_telegram
+from microclaw.channels.telegram.poller import TelegramState
 from microclaw.config import AgentSettings, TelegramSettings
 from microclaw.errors import StoreError
 from microclaw.policy.approval import Approvals
+from microclaw.policy.people import People
+from microclaw.store.database import Database
+from microclaw.store.people import PeopleTable
 
 
 async def endless(inbound: Inbound) -> AsyncIterator[TurnEvent]:
@@ -118,6 +123,26 @@ async def test_a_lone_surrogate_is_no_reason_to_stop(server: TelegramServer, tmp
     async with telegram(server, tmp_path):
         await server.say("a\ud800b")
         assert (await server.message(100)).text == "you said: a?b"
+
+
+async def test_a_paired_person_is_let_in(server: TelegramServer, tmp_path: Path) -> None:
+    """With the host's own list of people."""
+    async with Database.open(tmp_path / "people.db") as database, served_mail(tmp_path, echo) as mail:
+        people = await People.opened(PeopleTable(database))
+        settings, approvals = TelegramSettings(TOKEN, server.base_url), Approvals(timeout_s=1, roles=people)
+        running = asyncio.create_task(
+            run_telegram(settings, mail=mail, people=people, approvals=approvals, timing=QUICK)
+        )
+        await server.say("hello", user=555, name="Zoe")
+        code = (await server.message(555)).text.split()[-1]
+        await people.pair(code, "guest")
+        await server.say("hello again", user=555, name="Zoe")
+        assert (await server.message(555, 2)).text == "you said: hello again"
+        await server.say("/whoami", user=555, name="Zoe")
+        assert (await server.message(555, 3)).text == "You are Zoe (guest), Telegram user 555."
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
 
 
 # Commands
@@ -293,13 +318,14 @@ async def test_a_deleted_progress_message_is_replaced(server: TelegramServer, tm
 
 async def test_an_update_that_comes_again_is_handled_once(server: TelegramServer, tmp_path: Path) -> None:
     async with telegram(server, tmp_path) as bot:
-        message = {"message": {**_message("blink"), "message_id": 9}}
-        update = await server.put(message)
-        await server.put(message, update_id=update)
-        await server.message(100)
-        await server.put(message, update_id=update)
-        await server.say("/help")
+        for text in ("/whoami", "blink"):
+            update = await server.put({"message": _message(text)})
+            for _ in range(3):
+                await server.put({"message": _message(text)}, update_id=update)
         await server.message(100, 2)
+        await server.put({"message": _message("blink")}, update_id=update)
+        await server.say("/help", user=200)
+        await server.message(200)
         assert len(bot.mail.inbound) == 1
         assert len(server.chat(100)) == 2
 
@@ -422,10 +448,11 @@ async def test_telegrams_wait_is_kept(server: TelegramServer, tmp_path: Path) ->
 async def test_a_wrong_token_switches_the_channel_off_with_one_line(
     server: TelegramServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    people = MemoryPeople()
+    people, state = MemoryPeople(), TelegramState()
     async with asyncio.timeout(10), served_mail(tmp_path, echo) as mail:
         settings = TelegramSettings("1:wrong", server.base_url)
-        await run_telegram(settings, mail=mail, people=people, approvals=Approvals(timeout_s=1))
+        await run_telegram(settings, mail=mail, people=people, approvals=Approvals(timeout_s=1), state=state)
+    assert (state.phase, state.reason) == ("off", "its token is refused")
     warnings = [record.message for record in caplog.records if record.levelno >= logging.WARNING]
     assert len(warnings) == 1
     assert warnings[0].startswith("telegram is off: its token is refused (next: ")
@@ -459,6 +486,17 @@ async def test_calls_to_https_go_through_the_proxy_by_connect(tmp_path: Path, mo
             await server.say("hello")
             await server.message(100)
     assert set(asked) == {"CONNECT api.telegram.test:443 HTTP/1.1"}
+
+
+async def test_what_a_revoked_token_could_not_send_waits_for_the_next(server: TelegramServer, tmp_path: Path) -> None:
+    async with telegram(server, tmp_path) as bot:
+        server.fail("sendMessage", 401, "Unauthorized")
+        await bot.mail.say("tg", "100", "the door is open")
+        await server.until(lambda: bool(server.called("sendMessage")))
+        assert not bot.mail.done
+    async with telegram(server, tmp_path) as bot:
+        assert (await server.message(100)).text == "the door is open"
+        await bot.mail.until(lambda: len(bot.mail.done) == 1)
 
 
 # What waits to be delivered

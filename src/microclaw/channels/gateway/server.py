@@ -91,7 +91,7 @@ class Gateway:
             return _plain(404, "the chat gateway is a WebSocket at / and /ws")
         scope = await self._admission.admit(request.headers)
         if isinstance(scope, Refused):
-            _log.warning("gateway: %s is refused: %s", request.remote, scope.reason)
+            _log.info("gateway: %s is refused: %s", request.remote, scope.reason)
             return _plain(scope.status, scope.reason)
         if request.headers.get("Upgrade", "").lower() != "websocket":
             return _plain(426, "the chat gateway is a WebSocket", Upgrade="websocket")

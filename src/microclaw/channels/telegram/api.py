@@ -35,6 +35,11 @@ class TelegramError(MicroclawError):
         self.retry_after_s = retry_after_s
         self.migrated_to = migrated_to
 
+    @property
+    def is_of_the_bot(self) -> bool:
+        """Whether it is about the bot as a whole: its token was revoked. 404 is what a token of a wrong form gets."""
+        return self.status in (401, 404)
+
 
 class TelegramUnreachable(MicroclawError):
     """No answer, or one that is not Telegram's: the outcome of the call is unknown."""

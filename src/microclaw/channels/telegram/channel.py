@@ -18,7 +18,7 @@ from microclaw.channels.telegram.api import BotApi, FileTooLarge, TelegramError,
 from microclaw.channels.telegram.approvals import ApprovalDesk
 from microclaw.channels.telegram.media import NotAPicture, fetch, largest
 from microclaw.channels.telegram.places import CHANNEL, chat_number
-from microclaw.channels.telegram.poller import Counts, Poller, WrongToken
+from microclaw.channels.telegram.poller import Poller, TelegramState, WrongToken
 from microclaw.channels.telegram.reply import LiveReply
 from microclaw.channels.telegram.sender import Caller, ChatGone, Sender
 from microclaw.channels.telegram.strangers import Strangers
@@ -51,11 +51,22 @@ async def run_telegram(
     ears: bool = False,
     steps: bool = True,
     timing: Timing | None = None,
+    state: TelegramState | None = None,
 ) -> None:
-    """The channel until it is cancelled; it returns, after one line in the log, when the token is wrong."""
+    """The channel until it is cancelled; it returns, after one line in the log, when the token is wrong.
+
+    `ears`: whether voice notes reach the agent; `steps`: whether a turn's steps are shown; `state` is kept up to date.
+    """
     async with BotApi.opened(settings, proxy=proxy) as api:
         await TelegramChannel(
-            api, mail=mail, people=people, approvals=approvals, ears=ears, steps=steps, timing=timing
+            api,
+            mail=mail,
+            people=people,
+            approvals=approvals,
+            ears=ears,
+            steps=steps,
+            timing=timing,
+            state=state,
         ).run()
 
 
@@ -72,9 +83,10 @@ class TelegramChannel:
         ears: bool = False,
         steps: bool = True,
         timing: Timing | None = None,
+        state: TelegramState | None = None,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.counts = Counts()
+        self.state = state or TelegramState()
         self._api = api
         self._mail = mail
         self._people = people
@@ -98,10 +110,12 @@ class TelegramChannel:
                 me = await self._introduce()
                 self._bot_id = me.bot_id
                 self._start(self._deliver(), "telegram: deliver")
-                poller = Poller(self._api, me, self._take, self._timing, self.counts)
+                self.state.phase, self.state.reason, self.state.bot = "listening", None, me.username
                 _log.info("telegram: listening as @%s", me.username)
+                poller = Poller(self._api, me, self._take, self._timing, self.state)
                 await poller.run()
             except WrongToken:
+                self.state.phase, self.state.reason = "off", "its token is refused"
                 _log.warning("telegram is off: its token is refused (next: get one from @BotFather, then setup)")
             finally:
                 for task in tuple(self._running):
@@ -110,19 +124,18 @@ class TelegramChannel:
     async def _introduce(self) -> Bot:
         """Ask who we are, until Telegram answers."""
         backoff = Backoff(self._timing.backoff_s, self._timing.backoff_most_s)
-        said = False
         while True:
             after_s = 0.0
             try:
                 return read_bot(await self._api.call("getMe"))
             except TelegramError as exc:
-                if exc.status in (401, 404):
+                if exc.is_of_the_bot:
                     raise WrongToken from exc
                 reason, after_s = exc.message, exc.retry_after_s
             except (TelegramUnreachable, FileTooLarge, ProtocolError) as exc:
                 reason = exc.message
-            _log.log(logging.DEBUG if said else logging.WARNING, "telegram: %s; trying again", reason)
-            said = True
+            _log.log(logging.DEBUG if self.state.reason else logging.WARNING, "telegram: %s; trying again", reason)
+            self.state.reason = reason
             await backoff.wait(after_s)
 
     def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
@@ -205,7 +218,7 @@ class TelegramChannel:
             )
             return
         if accepted.duplicate:
-            self.counts.duplicates += 1
+            self.state.duplicates += 1
             return
         self._start(self._follow(message.chat_id, accepted), f"telegram: turn in {message.chat_id}")
 
@@ -236,6 +249,8 @@ class TelegramChannel:
             await reply.follow(accepted.events)
         except (ChatGone, TelegramError) as exc:
             _log.warning("telegram: an answer cannot be delivered: %s", exc.message)
+            if isinstance(exc, TelegramError) and exc.is_of_the_bot:
+                return  # it waits for a bot that may send it
         except Exception:
             _log.exception("telegram: an answer was not shown")
             if reply.answer is not None and reply.answer.outbound_id is not None:
@@ -282,7 +297,9 @@ class TelegramChannel:
                 async with self._order.setdefault(outbound.chat_id, asyncio.Lock()):
                     await self._sender.send_all(chat_id, answer_markdown(outbound.answer))
         except (ChatGone, TelegramError) as exc:
-            _log.warning("telegram: a message cannot be delivered and is dropped: %s", exc.message)
+            _log.warning("telegram: a message cannot be delivered: %s", exc.message)
+            if isinstance(exc, TelegramError) and exc.is_of_the_bot:
+                return  # it waits for a bot that may send it
         finally:
             self._deliveries.release()
         await self._delivered(outbound.outbound_id)

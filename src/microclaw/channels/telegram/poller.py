@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Container
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from microclaw.channels.telegram.api import FileTooLarge, TelegramError, TelegramUnreachable
 from microclaw.channels.telegram.sender import Caller
@@ -27,9 +27,12 @@ class WrongToken(Exception):
 
 
 @dataclass(slots=True)
-class Counts:
-    """Since the start: what came, and what of it could not be read or was no message."""
+class TelegramState:
+    """How the channel is, for a status screen, and what came since the start: `failed` and `malformed` were skipped."""
 
+    phase: Literal["connecting", "listening", "disturbed", "off"] = "connecting"
+    bot: str | None = None
+    reason: str | None = None  # of being disturbed or off
     updates: int = 0
     duplicates: int = 0
     malformed: int = 0
@@ -41,16 +44,15 @@ class Poller:
     """`await Poller(...).run()` ends only with WrongToken."""
 
     def __init__(
-        self, api: Caller, me: Bot, take: Callable[[Update], Awaitable[None]], timing: Timing, counts: Counts
+        self, api: Caller, me: Bot, take: Callable[[Update], Awaitable[None]], timing: Timing, state: TelegramState
     ) -> None:
-        self.counts = counts
+        self.state = state
         self._api = api
         self._me = me
         self._take = take
         self._timing = timing
         self._offset: int | None = None
         self._done: deque[int] = deque(maxlen=REMEMBERED)
-        self._is_disturbed = False
         self._side_by_side = asyncio.Semaphore(SIDE_BY_SIDE)
 
     async def run(self) -> None:
@@ -70,9 +72,9 @@ class Poller:
                 await backoff.wait()
                 continue
             backoff.reset()
-            if self._is_disturbed:
-                self._is_disturbed = False
+            if self.state.phase == "disturbed":
                 _log.info("telegram: messages come again")
+            self.state.phase, self.state.reason = "listening", None
 
     async def _poll(self) -> list[Any]:
         batch = await self._api.call(
@@ -90,15 +92,17 @@ class Poller:
     async def _take_all(self, batch: list[Any]) -> bool:
         """Take a batch in, chat by chat; acknowledge it when all of it is safe, and say whether it was."""
         chats: dict[object, list[Update]] = {}
+        taken = set(self._done)
         newest, unnumbered = -1, 0
         for value in batch:
             update_id = update_id_of(value)
             if update_id is None:
-                self.counts.malformed += 1
+                self.state.malformed += 1
                 unnumbered += 1
                 continue
             newest = max(newest, update_id)
-            if (update := self._read(update_id, value)) is not None:
+            if (update := self._read(update_id, value, taken)) is not None:
+                taken.add(update_id)
                 chats.setdefault(getattr(update, "chat_id", None), []).append(update)
         async with asyncio.TaskGroup() as tasks:
             taking = [tasks.create_task(self._take_chat(updates)) for updates in chats.values()]
@@ -108,21 +112,21 @@ class Poller:
             self._offset = newest + 1
         return unnumbered == 0
 
-    def _read(self, update_id: int, value: dict[str, Any]) -> Update | None:
-        """None for what needs no work: it is malformed, was done already, or is of no kind of ours."""
-        self.counts.updates += 1
-        if update_id in self._done:
-            self.counts.duplicates += 1
+    def _read(self, update_id: int, value: dict[str, Any], taken: Container[int]) -> Update | None:
+        """None for what needs no work: it is malformed, was taken already, or is of no kind of ours."""
+        self.state.updates += 1
+        if update_id in taken:
+            self.state.duplicates += 1
             return None
         try:
             update = read_update(value, self._me)
         except ProtocolError as exc:
-            self.counts.malformed += 1
+            self.state.malformed += 1
             self._done.append(update_id)
             _log.warning("telegram: update %d is skipped: %s", update_id, exc.message)
             return None
         if isinstance(update, Ignored):
-            self.counts.ignored += 1
+            self.state.ignored += 1
             self._done.append(update_id)
             return None
         return update
@@ -136,7 +140,7 @@ class Poller:
                     self._disturbed("telegram: a message waits at Telegram: %s", exc.message)
                     return False
                 except Exception:  # this update must not keep those behind it from coming
-                    self.counts.failed += 1
+                    self.state.failed += 1
                     _log.exception("telegram: update %d failed and is skipped", update.update_id)
                 self._done.append(update.update_id)
             return True
@@ -158,5 +162,5 @@ class Poller:
 
     def _disturbed(self, text: str, detail: str) -> None:
         """Said once until messages come again, then only for who looks closely."""
-        _log.log(logging.DEBUG if self._is_disturbed else logging.WARNING, text, detail)
-        self._is_disturbed = True
+        _log.log(logging.DEBUG if self.state.phase == "disturbed" else logging.WARNING, text, detail)
+        self.state.phase, self.state.reason = "disturbed", text % detail
