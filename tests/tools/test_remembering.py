@@ -19,14 +19,14 @@ from microclaw.devices.names import unknown_device
 from microclaw.knowledge.memory import Memory
 from microclaw.knowledge.search import Search
 from microclaw.knowledge.skills import Skills
-from microclaw.policy.gate import Gate
+from microclaw.policy.gate import Effect, Gate, Permission
 from microclaw.policy.person import OWNER, Person
 from microclaw.store.database import Database
 from microclaw.store.notes import NoteTable
 from microclaw.store.sessions import SessionFiles, SessionMessage
 from microclaw.tools.remembering import remembering_tools
 from microclaw.tools.skills import skill_tools
-from microclaw.tools.tool import ToolContext, ToolResult
+from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput, ToolResult
 from microclaw.tools.toolbox import Toolbox
 
 PEOPLE = {
@@ -158,3 +158,16 @@ async def test_a_skill_that_is_none_or_a_file_outside_is_refused(box: Box) -> No
     assert "plant-watering" in (unknown.next_step or "")
     outside = await box.call("skill", name="plant-watering", file="../../../../etc/passwd")
     assert outside.error_code == "tool_failed"
+
+
+async def test_a_tool_of_a_skill_is_offered_only_while_that_or_one_that_names_it_is_active(box: Box) -> None:
+    async def boil(_: Parameters, __: ToolContext) -> ToolOutput:
+        return ToolOutput({"success": True})
+
+    kettle = Tool("kettle", "Boil.", Parameters, Permission.READ, Effect.READ, boil, skill="brewing")
+    toolbox = Toolbox((*box.toolbox.tools, kettle), Gate(Everybody()))
+    always = [spec.name for spec in toolbox.offered(())]
+    assert always == ["remember", "forget", "recall", "skill"]
+    assert [spec.name for spec in toolbox.offered({"brewing"})] == [*always, "kettle"]
+    assert [spec.name for spec in toolbox.offered({"other"}, {"kettle"})] == [*always, "kettle"]
+    assert toolbox.offered({"other"}) == toolbox.offered(())

@@ -20,6 +20,7 @@ from microclaw.models.protocol import (
     ModelReply,
     ModelRequest,
     ToolCall,
+    ToolSpec,
     UserText,
 )
 from microclaw.models.scene import Scene
@@ -78,9 +79,10 @@ class Turn:
         put: Callable[[TurnEvent], None],
         log: TurnLog | None = None,
         joining: Callable[[bool], tuple[Joined, ...]] = lambda _last: (),
+        offered: Callable[[], tuple[ToolSpec, ...]] | None = None,
     ) -> None:
         """`joining` gives the messages that came since it was asked before; asked as the last time and with none to
-        give, it takes no more."""
+        give, it takes no more. `offered` gives the tools of a request; without it all of them are."""
         self._model = model
         self._tools = tools
         self._journal = journal
@@ -88,6 +90,7 @@ class Turn:
         self._put = put
         self._log = log or NoLog()
         self._joining = joining
+        self._offered = offered or (lambda: tools.specs)
         self._stopped = False
         self._asking: asyncio.Timeout | None = None
         self._deadline = 0.0
@@ -151,7 +154,7 @@ class Turn:
         asked = ModelRequest(
             request.system,
             tuple(progress.messages),
-            self._tools.specs,
+            self._offered(),
             scene=request.scene,
             situation=request.situation,
         )

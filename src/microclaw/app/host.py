@@ -241,6 +241,7 @@ def _agent(
             context_tokens=settings.agent.context_tokens,
         ),
         sessions=knowledge.sessions,
+        skills=knowledge.skills,
         compactor=Compactor(model=summarising, beside=knowledge.sessions.summary_path),
         journal=Journal(database, now_ms),
         approvals=admission.approvals,

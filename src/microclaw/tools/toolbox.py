@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -39,6 +39,13 @@ class Toolbox:
     def specs(self) -> tuple[ToolSpec, ...]:
         """Every tool as a model sees it."""
         return tuple(ToolSpec(t.name, t.description, schema_of(t.parameters)) for t in self._tools.values())
+
+    def offered(self, skills: Collection[str], named: Collection[str] = ()) -> tuple[ToolSpec, ...]:
+        """What a model sees while these skills are active: theirs, those that they name, and all that have none."""
+        if not any(tool.skill for tool in self._tools.values()):
+            return self.specs
+        shown = zip(self._tools.values(), self.specs, strict=True)
+        return tuple(spec for tool, spec in shown if tool.skill is None or tool.skill in skills or tool.name in named)
 
     def effect_of(self, name: str) -> Effect:
         """What a second run of this tool would do; READ for a name that is no tool (nothing runs)."""
