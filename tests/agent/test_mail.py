@@ -249,6 +249,26 @@ async def test_what_waited_is_answered_in_order_after_a_restart_and_before_new_m
         assert [await next_out(agent) for _ in range(2)] == ["one", "two"]
 
 
+async def test_at_the_hosts_end_a_running_tool_may_end_and_the_turn_is_resumed(make_agent: MakeAgent) -> None:
+    workshop = Workshop(hold=asyncio.Event())
+    assert workshop.hold is not None
+    async with make_agent([call("gpio-set", pin=1), say("too late")], workshop=workshop) as agent:
+        accepted = await agent.mail.accept(inbound())
+        await asyncio.wait_for(workshop.holding.wait(), 5)
+        draining = asyncio.create_task(agent.mail.drain())
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded, match="stopping"):
+            await agent.mail.accept(inbound())
+        workshop.hold.set()
+        await draining
+        stopping = await end(accepted)
+        assert (stopping.error_code, stopping.outbound_id) == ("cancelled", None)
+    async with make_agent([say("done")]) as agent:
+        await agent.loop.recover()
+        assert await next_out(agent) == "done"
+        assert (workshop.done, agent.workshop.done) == (["set 1 1"], []), "it was finished, so it is not done again"
+
+
 async def test_cancel_ends_the_wait_for_the_model_at_once(make_agent: MakeAgent) -> None:
     held = Held([])
     async with make_agent(model=held) as agent, asyncio.timeout(10):

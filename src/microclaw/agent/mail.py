@@ -30,6 +30,7 @@ __all__ = ["Accepted", "Mail", "MailLimits", "Outbound", "Received", "RunningTur
 
 MAX_STARTS: Final = 3  # a message whose turn ended the host so many times is not tried again
 PRUNE_EVERY: Final = 256  # answers
+DRAIN_S: Final = 1.5
 
 _log = logging.getLogger(__name__)
 
@@ -93,12 +94,13 @@ class Mail:
         self._unanswered = 0
         self._answers = 0
         self._serve: Serve | None = None
+        self._open = False
         self._group: asyncio.TaskGroup | None = None
         self._workers: set[asyncio.Task[None]] = set()
 
     async def accept(self, inbound: Inbound) -> Accepted:
         """Take a message in. Raises EmptyMessage, MessageTooLong, and Overloaded when its chat's queue is full."""
-        if self._serve is None:
+        if not self._open:
             raise Overloaded("the host is stopping", next_step="microclaw up, then say it again")
         self._check(inbound)
         place = (inbound.channel, inbound.chat_id)
@@ -189,6 +191,19 @@ class Mail:
         """The conversation has the answer."""
         await self._inbox.kept(message_id)
 
+    async def drain(self) -> None:
+        """Accept nothing more, let tool calls that run end, for a while; then cut every turn off: they are resumed."""
+        self._open = False
+        acting = [chat.running.quiet for chat in self._chats.values() if chat.running is not None]
+        try:
+            async with asyncio.timeout(DRAIN_S):
+                for quiet in acting:
+                    await quiet.wait()
+        except TimeoutError:
+            _log.warning("a tool call was cut off by the host's end; it is looked after at the next start")
+        for worker in tuple(self._workers):
+            worker.cancel()
+
     async def part_of(self, message_id: int) -> tuple[Received, ...]:
         """The messages that had joined this one's turn before a crash."""
         return tuple(received_from(row) for row in await self._inbox.joined(message_id))
@@ -211,13 +226,11 @@ class Mail:
             insort(chat.waiting, Waiting(received, TurnStream(), left_over=True), key=_NUMBER)
             self._unanswered += 1
         async with asyncio.TaskGroup() as self._group:
-            self._serve = serve
+            self._serve, self._open = serve, True
             try:
                 yield
             finally:
-                self._serve = None
-                for worker in tuple(self._workers):
-                    worker.cancel()
+                await self.drain()
 
     def _check(self, inbound: Inbound) -> None:
         """Before anything of it is stored."""
@@ -265,7 +278,7 @@ class Mail:
         self._start(place, chat)
 
     def _start(self, place: Place, chat: ChatQueue) -> None:
-        if chat.worker or chat.held or not chat.waiting or self._serve is None or self._group is None:
+        if chat.worker or chat.held or not chat.waiting or not self._open or self._group is None:
             return
         chat.worker = True
         worker = self._group.create_task(self._work(place, chat), name=f"chat {place[0]}/{place[1]}")

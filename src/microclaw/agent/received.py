@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from microclaw.agent.events import Answer, TurnEvent
+from microclaw.agent.events import Answer, ToolRun, TurnEvent
 from microclaw.agent.stream import TurnStream
 from microclaw.agent.turn_log import answer_text
 from microclaw.bus.events import Attachment, Inbound
@@ -32,6 +33,8 @@ class RunningTurn:
         self.received = received
         self.streams: list[TurnStream] = []
         self.joining: list[tuple[Received, TurnStream]] = []
+        self.quiet = asyncio.Event()  # while no tool call runs
+        self.quiet.set()
         self._closed = False
         self._stopped = False
         self._when_stopped: Callable[[], None] | None = None
@@ -42,6 +45,11 @@ class RunningTurn:
         return not self._closed and not self._stopped
 
     def put(self, event: TurnEvent) -> None:
+        if isinstance(event, ToolRun):
+            if event.state == "started":
+                self.quiet.clear()
+            else:
+                self.quiet.set()
         for stream in self.streams:
             stream.put(event)
 

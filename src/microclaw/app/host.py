@@ -149,7 +149,8 @@ async def running_host(
         stack.callback(looking_after.cancel)
         warming = group.create_task(warm_compiler(settings), name="build the C library")
         stack.callback(warming.cancel)
-        stack.push_async_callback(jobs.drain)  # first of all on the way out: what had started may end
+        stack.push_async_callback(jobs.drain)  # on the way out: what had started may end
+        stack.push_async_callback(mail.drain)  # first of all: the chats' streams end before the doors close
         if link is not None:
             link.open_door()
         yield Host(settings, devices, model, http, link.address if link is not None else None)
