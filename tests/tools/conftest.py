@@ -49,6 +49,7 @@ class PaperFace:
     face_id: str
     evidence: EvidenceKind = "reported"
     values: dict[str, float] = field(default_factory=lambda: {"temperature_c": 22.512345})
+    facts: dict[str, Any] = field(default_factory=lambda: {"firmware": "1.2", "free_heap": 1000})
     capabilities: frozenset[str] = frozenset(
         {"gpio.get", "adc.read", "i2c.read", "i2c.scan", "device.info", "device.status"}
     )
@@ -64,7 +65,7 @@ class PaperFace:
             case I2cScan():
                 return I2cAddresses((0x40, 0x76, 0x23))
             case DeviceInfo() | DeviceStatus():
-                return DeviceFacts({"firmware": "1.2", "free_heap": 1000})
+                return DeviceFacts(self.facts)
         raise AssertionError(call)
 
     async def close(self) -> None:

@@ -89,8 +89,9 @@ async def test_a_guest_changes_nothing(host: PeopleHost, method: str, path: str,
 
 async def test_a_guests_tool_call_that_acts_is_refused(host: PeopleHost) -> None:
     body = {"arguments": {"pin": 5, "level": 1}}
-    (end,) = (e for e in await host.stream("gus", "/v1/tools/gpio-set", body) if isinstance(e, Result))
-    assert (end.value["ok"], end.value["error"]) == (False, "permission_refused")
+    (refused,) = await host.stream("gus", "/v1/tools/gpio-set", body)
+    assert isinstance(refused, Result)
+    assert (refused.value["ok"], refused.value["error"]) == (False, "permission_refused")
     (end,) = (e for e in await host.stream("gus", "/v1/tools/gpio-get", {"arguments": {"pin": 5}}))
     assert isinstance(end, Result)
     assert end.value["content"]["level"] == 0

@@ -7,6 +7,7 @@ from typing import Any
 
 from microclaw.knowledge.shelf import Knowledge
 from microclaw.policy.gate import Gate
+from microclaw.tools.edges import edge_tools
 from microclaw.tools.exploring import Exploring, exploring_tools
 from microclaw.tools.inventory import Undoing, inventory_tools
 from microclaw.tools.notifying import Notifier, notifying_tools
@@ -35,6 +36,7 @@ def build_toolbox(
         (
             *program_tools(deployer=deployer, catalogue=catalogue, devices=devices),
             *exploring_tools(explorer=explorer, devices=devices),
+            *edge_tools(devices=devices),
             *inventory_tools(devices=devices, undo=undo),
             *(notifying_tools(notifier=notifier, devices=devices) if notifier is not None else ()),
             *(_knowing(knowledge, devices) if knowledge is not None else ()),

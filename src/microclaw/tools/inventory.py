@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from pydantic import Field
@@ -90,4 +91,10 @@ async def _facts(device: Device, call: DeviceInfo | DeviceStatus) -> ToolOutput:
         fields["message"] = f"{exc.message}: only the board profile is known"
         return ToolOutput(fields)
     kind = device.evidence_of(call.method) or "reported"
-    return ToolOutput({**fields, "facts": dict(facts.values)}, (Evidence(kind, f"told by {device.name} itself"),))
+    evidence = Evidence(kind, f"told by {device.name} itself")
+    return ToolOutput({**fields, "facts": dict(facts.values)}, (evidence,), foreign=_has_prose(facts.values))
+
+
+def _has_prose(facts: Mapping[str, Any]) -> bool:
+    """Whether a device told more than numbers and single words: that may be anybody's."""
+    return any(isinstance(value, str) and (len(value) > 40 or " " in value) for value in facts.values())

@@ -1,0 +1,77 @@
+"""person, token and approval as a person runs them, against a running host."""
+
+from __future__ import annotations
+
+import json
+import threading
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from tests.cli.conftest import Ran, run_in
+
+
+@pytest.fixture
+def cli(host: dict[str, Any]) -> Any:
+    home = Path(host["control"]).parent
+    return lambda *words, stdin="": run_in(home, *words, stdin=stdin)
+
+
+def ask(host: dict[str, Any], secret: str, method: str, path: str, body: object = None) -> tuple[int, Any]:
+    place = urlsplit(host["http"])
+    connection = HTTPConnection(str(place.hostname), place.port, timeout=60)
+    try:
+        headers = {"Authorization": f"Bearer {secret}", "Content-Type": "application/json"}
+        connection.request(method, path, None if body is None else json.dumps(body), headers)
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read())
+    finally:
+        connection.close()
+
+
+def test_a_token_is_printed_once_opens_the_api_and_ends(host: dict[str, Any], cli: Any) -> None:
+    made: Ran = cli("token", "create", "laptop", "--days", "30")
+    secret = made.out.splitlines()[0]
+    assert made.code == 0, made.err
+    assert secret.startswith("mc_")
+    assert ask(host, secret, "GET", "/v1/status")[0] == 200
+    listed = cli("token", "list")
+    assert "laptop" in listed.out
+    assert secret not in listed.out
+    assert cli("token", "create", "laptop").code == 1
+    assert cli("token", "rm", "laptop").code == 0
+    assert ask(host, secret, "GET", "/v1/status")[0] == 401
+
+
+def test_the_owner_is_listed_and_stays(cli: Any) -> None:
+    listed = cli("--json", "person", "list")
+    assert [p["role"] for p in json.loads(listed.out)["people"]] == ["owner"]
+    refused = cli("--yes", "person", "rm", "owner")
+    assert (refused.code, refused.err.splitlines()[0]) == (1, "error: the owner cannot be removed")
+    assert cli("person", "pair", "000000").code == 1
+    assert cli("person", "pair", "000000", "--role", "king").code == 2
+
+
+def test_what_waits_is_shown_and_decided_once(host: dict[str, Any], cli: Any) -> None:
+    secret = cli("token", "create", "program").out.splitlines()[0]
+    answers: list[tuple[int, Any]] = []
+    asking = threading.Thread(
+        target=lambda: answers.append(ask(host, secret, "DELETE", "/v1/devices/virtual-1")), daemon=True
+    )
+    asking.start()
+    while not (waiting := json.loads(cli("--json", "approval", "list").out)["approvals"]):
+        assert asking.is_alive()
+    number = waiting[0]["approval_id"]
+    shown = cli("approval", "list").out
+    assert f"{number}  forget the device virtual-1" in shown
+    assert "risky" in shown
+    assert "declined: forget the device virtual-1" in cli("approval", "decline", number).out
+    asking.join(30)
+    assert [status for status, _ in answers] == [403]
+    late = cli("approval", "approve", number)
+    assert late.code == 1
+    assert "decided already" in late.err
+    assert "nothing waits" in cli("approval", "list").out
+    assert "virtual-1" in cli("device", "list").out
