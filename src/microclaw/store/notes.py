@@ -21,11 +21,11 @@ _PERSON_SHIFT: Final = 45
 _TIME_SHIFT: Final = 12
 _MAX_S: Final = (1 << (_PERSON_SHIFT - _TIME_SHIFT)) - 1
 _MAX_PEOPLE: Final = (1 << (63 - _PERSON_SHIFT)) - 1
-# Measured over 100,000 rows: counting costs 0.25 us a row, ranking 1 us; so a search stays below 10 ms.
-_COMMON: Final = 2000  # a word in more rows than this is common: it ranks rows, it does not find them
-_RANKED: Final = 4000
+# Measured over 100,000 rows: counting costs 0.25 us a row, ranking 1 us; so a search takes 2 to 5 ms of CPU.
+_COMMON: Final = 1000  # a word in more rows than this is common: it ranks rows, it does not find them
+_RANKED: Final = 2000
 _CANDIDATES: Final = 50
-_NEWEST: Final = 500
+_NEWEST: Final = 300
 # Scripts without spaces: each character is a word of its own, a run of them is searched as a phrase.
 _UNSPACED: Final = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff]")
 
