@@ -57,7 +57,8 @@ def _evidence(evidence: Evidence, said: str) -> list[str]:
         _track(pin, tuple(edges))
         for pin, edges in groupby(sorted(evidence.edges, key=lambda e: (e.pin, e.t_ms)), key=lambda e: e.pin)
     ]
-    words = [] if evidence.text in said else [f"{evidence.kind}: {evidence.text}"]
+    kind = "" if evidence.text.lower().startswith(evidence.kind) else f"{evidence.kind}: "
+    words = [] if evidence.text.lower() in said.lower() else [f"{kind}{evidence.text}"]
     return [*words, *(["```\n" + "\n".join(tracks) + "\n```"] if tracks else [])]
 
 
