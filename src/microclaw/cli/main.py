@@ -20,6 +20,7 @@ from microclaw.cli import (
     device_commands,
     discover_command,
     host_commands,
+    mcp_commands,
     memory_commands,
     person_commands,
     program_commands,
@@ -84,6 +85,7 @@ for _part in (
     person_commands,
     token_commands,
     usage_commands,
+    mcp_commands,
     virtual_command,
     dev_commands,
 ):
