@@ -79,7 +79,12 @@ async def told(tmp_path: Path) -> AsyncIterator[Told]:
     home = tmp_path / "home"
     async with Database.open(home / "store.db") as database:
         search = Search(
-            NoteTable(database), memory=home / "memory", sessions=home / "sessions", now_s=NOW.timestamp, rescan_s=0
+            NoteTable(database),
+            memory=home / "memory",
+            sessions=home / "sessions",
+            now_s=NOW.timestamp,
+            rescan_s=0,
+            patience_s=60,
         )
         knowledge = Knowledge(
             persona=Persona(home / "config", home / "memory"),

@@ -67,6 +67,8 @@ async def shelf(tmp_path: Path, clock: Clock) -> AsyncIterator[Shelf]:
     home = tmp_path / "home"
     async with Database.open(home / "store.db") as database:
         table = NoteTable(database)
-        search = Search(table, memory=home / "memory", sessions=home / "sessions", now_s=clock.now_s, rescan_s=0)
+        search = Search(
+            table, memory=home / "memory", sessions=home / "sessions", now_s=clock.now_s, rescan_s=0, patience_s=60
+        )
         memory = Memory(home / "memory", now=clock.now, changed=search.mark_stale)
         yield Shelf(home, clock, table, search, memory, SessionFiles(home / "sessions"))

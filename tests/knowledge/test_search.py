@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from pathlib import Path
@@ -221,3 +222,34 @@ async def test_many_notes_of_one_second_have_rows_of_their_own(shelf: Shelf) -> 
     shelf.write("memory/2026-01-01.md", "".join(f"- note {n}\n" for n in range(5000)))
     await shelf.search.refresh()
     assert await shelf.table.count() == 5000
+
+
+async def test_a_search_does_not_wait_for_a_long_index_and_the_next_one_goes_on_with_it(shelf: Shelf) -> None:
+    seconds = itertools.count(step=1.0)
+    search = Search(
+        shelf.table,
+        memory=shelf.home / "memory",
+        sessions=shelf.home / "sessions",
+        rescan_s=0,
+        patience_s=2.5,
+        clock=lambda: next(seconds),
+    )
+    for day in range(10, 20):
+        shelf.write(f"memory/2026-11-{day}.md", f"- relay of day {day}\n")
+    counts = [len(await search.find("owner", "relay", limit=20)) for _ in range(12)]
+    assert 0 < counts[0] < 10
+    assert counts == sorted(counts)
+    assert counts[-1] == 10
+
+
+async def test_a_folder_that_cannot_be_read_loses_nothing_of_the_index(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf.write("memory/MEMORY.md", "- the relay\n")
+    await shelf.search.warm_up()
+
+    def refused(_: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("microclaw.knowledge.indexing.os.scandir", refused)
+    assert await shelf.texts("owner", "relay") == ["the relay"]

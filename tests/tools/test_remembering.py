@@ -72,7 +72,9 @@ class Box:
 @pytest.fixture
 async def box(tmp_path: Path) -> AsyncIterator[Box]:
     async with Database.open(tmp_path / "store.db") as database:
-        search = Search(NoteTable(database), memory=tmp_path / "memory", sessions=tmp_path / "sessions", rescan_s=0)
+        search = Search(
+            NoteTable(database), memory=tmp_path / "memory", sessions=tmp_path / "sessions", rescan_s=0, patience_s=60
+        )
         memory = Memory(tmp_path / "memory", now=lambda: datetime(2026, 11, 20, tzinfo=UTC), changed=search.mark_stale)
         skills = Skills(tmp_path / "skills")
         tools = (

@@ -25,6 +25,7 @@ _log = logging.getLogger(__name__)
 
 MAX_WORDS: Final = 8
 RESCAN_S: Final = 2.0  # files edited by hand are seen this long after at the latest
+PATIENCE_S: Final = 0.25  # a search waits for the index no longer; the rest of it is read by the next one
 _MAX_QUERY_CHARS: Final = 2000
 _ROWS_A_WRITE: Final = 500  # other writers of the store wait for no more
 _HALF_LIFE_S: Final = 30 * 86_400
@@ -54,6 +55,7 @@ class Search:
         sessions: Path,
         now_s: Callable[[], float] = time.time,
         rescan_s: float = RESCAN_S,
+        patience_s: float = PATIENCE_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._table = table
@@ -61,6 +63,7 @@ class Search:
         self._sessions = sessions
         self._now_s = now_s
         self._rescan_s = rescan_s
+        self._patience_s = patience_s
         self._clock = clock
         self._known: dict[str, NoteFile] | None = None
         self._scanned_at: float | None = None
@@ -76,39 +79,67 @@ class Search:
         if not words:
             return ()
         if fresh:
-            await self.refresh()
+            await self.refresh(at_most_s=self._patience_s)
         hits = await self._table.search(person, words)
         return self._best(hits, limit)
 
-    async def refresh(self) -> None:
-        """Read what changed on the disk into the index, at most every `rescan_s` seconds."""
-        async with self._refreshing:
-            now = self._clock()
-            if self._scanned_at is not None and now - self._scanned_at < self._rescan_s:
-                return
-            self._scanned_at = now
-            if self._known is None:
-                self._known = await self._table.files()
+    async def warm_up(self) -> None:
+        """Bring the index up to date, from the background; a failure is told by the next search."""
+        try:
+            await self.refresh()
+        except StoreError as exc:
+            _log.warning("the index is not brought up to date: %s", exc.message)
+
+    async def refresh(self, *, at_most_s: float | None = None) -> None:
+        """Read what changed on the disk into the index, at most every `rescan_s` seconds.
+
+        After `at_most_s` the rest is left for the next time, and a refresh that runs already is waited for no longer.
+        """
+        deadline = math.inf if at_most_s is None else self._clock() + at_most_s
+        try:
+            async with asyncio.timeout(at_most_s):
+                await self._refreshing.acquire()
+        except TimeoutError:
+            return
+        try:
+            await self._refresh(deadline)
+        finally:
+            self._refreshing.release()
+
+    async def _refresh(self, deadline: float) -> None:
+        now = self._clock()
+        if self._scanned_at is not None and now - self._scanned_at < self._rescan_s:
+            return
+        self._scanned_at = now
+        if self._known is None:
+            self._known = await self._table.files()
+        try:
             found = {source.name: source for source in await asyncio.to_thread(self._sources)}
-            gone = [name for name in self._known if name not in found]
-            if gone:
-                await self._table.drop(gone)
-                for name in gone:
-                    del self._known[name]
-            for source in found.values():
-                known = self._known.get(source.name)
-                if known is None or (known.mtime_ns, known.size_bytes) != (source.mtime_ns, source.size_bytes):
-                    await self._read(source, known)
+        except OSError as exc:  # nothing is dropped from the index for a folder that cannot be read
+            _log.warning("the index is not brought up to date: %s", exc)
+            return
+        gone = [name for name in self._known if name not in found]
+        if gone:
+            await self._table.drop(gone)
+            for name in gone:
+                del self._known[name]
+        for source in found.values():
+            known = self._known.get(source.name)
+            if known is None or (known.mtime_ns, known.size_bytes) != (source.mtime_ns, source.size_bytes):
+                await self._read(source, known, deadline)
+                if self._clock() >= deadline:
+                    self._scanned_at = None
+                    return
 
     def _sources(self) -> list[Source]:
         return list(sources(self._memory, self._sessions))
 
-    async def _read(self, source: Source, known: NoteFile | None) -> None:
+    async def _read(self, source: Source, known: NoteFile | None, deadline: float) -> None:
         """One bad file is passed over: the others are searched without it."""
         try:
             if source.kind == "session":
                 pieces = await asyncio.to_thread(lambda: iter(read_session(source, known)))
-                while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
+                while self._clock() < deadline and (piece := await asyncio.to_thread(next, pieces, None)) is not None:
                     await self._put(*piece)
             else:
                 file, rows = await asyncio.to_thread(read_notes, source)
