@@ -105,3 +105,15 @@ async def test_pruning_spares_the_new_and_the_unfinished(journal: Journal) -> No
     assert newest is not None
     assert await journal.prune(newest.planned_ms) == 1
     assert [row.key.index for row in await journal.of_turn("t")] == [1, 2]
+
+
+async def test_finished_effects_beyond_the_newest_are_forgotten_and_open_ones_stay(journal: Journal) -> None:
+    for number in range(4):
+        key = EffectKey(f"t{number}", 0, 0)
+        await journal.planned(key, "undo", "{}", "once")
+        if number:
+            await journal.started(key)
+            await journal.done(key, "{}", ok=True)
+    assert await journal.prune(0, rows=1) == 2
+    assert await journal.get(EffectKey("t0", 0, 0)) is not None
+    assert await journal.get(EffectKey("t3", 0, 0)) is not None
