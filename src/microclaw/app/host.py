@@ -19,8 +19,10 @@ from microclaw.agent.mail import Mail, MailLimits
 from microclaw.agent.tries import latest_tries
 from microclaw.agent.turn import TurnLimits
 from microclaw.app.admission import Admission, open_admission
+from microclaw.app.channels import Channels, open_channels
 from microclaw.app.clock import now_ms
 from microclaw.app.device_plane import announce, device_listener, device_plane, link_parts
+from microclaw.app.models import build_model
 from microclaw.app.outward import outward_tools
 from microclaw.app.programs import Apps, build_apps, warm_compiler
 from microclaw.apps.ledger import Ledger
@@ -36,7 +38,7 @@ from microclaw.faces.link.tasks import DeviceTasks
 from microclaw.faces.open import open_face
 from microclaw.knowledge.shelf import Knowledge, open_knowledge
 from microclaw.metrics import Metrics
-from microclaw.models.choose import choose_model
+from microclaw.models.ledger import Ledger as UsageLedger
 from microclaw.models.protocol import Model
 from microclaw.policy.egress import Egress
 from microclaw.store.apps import AppTable
@@ -70,6 +72,7 @@ class Host:
     model: Model
     http: str | None
     link: str | None
+    channels: Channels
 
 
 @asynccontextmanager
@@ -83,9 +86,9 @@ async def running_host(
 
     Raises StoreError when another host owns this home, ConfigError when a port is taken.
     """
-    model = choose_model(settings.model)
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(Database.open(settings.database))
+        model, usage = build_model(settings, database)
         control = stack.enter_context(unix_listener(settings.control_socket))
         people, http = _people_listener(settings, stack)
         admission = await open_admission(settings, database)
@@ -120,6 +123,7 @@ async def running_host(
         agent = _agent(settings, mail, model, devices, tools, database, admission, knowledge)
         await stack.enter_async_context(agent)
         await stack.enter_async_context(tasks.serving(AgentTasks(agent), hub.link))
+        channels = await stack.enter_async_context(open_channels(settings, mail, admission, group))
         jobs = Jobs(group, settings.limits)
         status = HostStatus(
             settings=settings,
@@ -131,7 +135,20 @@ async def running_host(
             link=link,
         )
         parts = _parts(
-            settings, agent, devices, apps, admission, tools, jobs, database, metrics, live, link, status, knowledge
+            settings,
+            agent,
+            devices,
+            apps,
+            admission,
+            tools,
+            jobs,
+            database,
+            metrics,
+            live,
+            link,
+            status,
+            knowledge,
+            usage,
         )
         add_host_metrics(
             metrics,
@@ -149,11 +166,13 @@ async def running_host(
         stack.callback(looking_after.cancel)
         warming = group.create_task(warm_compiler(settings), name="build the C library")
         stack.callback(warming.cancel)
+        indexing = group.create_task(knowledge.search.warm_up(), name="index what is remembered")
+        stack.callback(indexing.cancel)
         stack.push_async_callback(jobs.drain)  # on the way out: what had started may end
         stack.push_async_callback(mail.drain)  # first of all: the chats' streams end before the doors close
         if link is not None:
             link.open_door()
-        yield Host(settings, devices, model, http, link.address if link is not None else None)
+        yield Host(settings, devices, model, http, link.address if link is not None else None, channels)
 
 
 def _parts(
@@ -170,6 +189,7 @@ def _parts(
     link: DevicePlane | None,
     status: HostStatus,
     knowledge: Knowledge,
+    usage: UsageLedger,
 ) -> HostParts:
     """What the doors serve."""
     return HostParts(
@@ -193,6 +213,7 @@ def _parts(
         tries=partial(latest_tries, Journal(database, now_ms)),
         status=status.read,
         knowledge=knowledge,
+        usage=usage,
     )
 
 
