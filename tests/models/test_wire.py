@@ -69,6 +69,18 @@ async def test_openai_gets_one_system_message_whose_beginning_stays() -> None:
     assert sent["messages"][0]["content"] == "you are microclaw\n\nblink runs on virtual-1"
 
 
+async def test_openai_gets_the_tools_as_they_are_described() -> None:
+    schema = {"type": "object", "properties": {"pin": {"type": "integer"}}, "required": ["pin"]}
+    function = {
+        "name": "gpio-set",
+        "description": "Set a pin.",
+        "parameters": {**schema, "additionalProperties": False},
+    }
+    for sent in (await sent_to_openai(request()), await sent_to_openai(request())):
+        assert sent["tools"] == [{"type": "function", "function": function}]
+    assert "tools" not in await sent_to_openai(ModelRequest("be short", (UserText("hi"),), ()))
+
+
 async def test_the_history_of_a_turn_comes_after_what_stays() -> None:
     call = AssistantReply("", (ToolCall("id-1", "gpio-set", '{"pin": 4}'),))
     turn = request(UserText("set pin 4"), call, ToolReturn("id-1", "gpio-set", "{}"), situation="now")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from microclaw.errors import ModelError
@@ -26,6 +27,7 @@ from microclaw.models.provider_errors import unreadable
 
 if TYPE_CHECKING:
     from pydantic_ai import messages as wire
+    from pydantic_ai.tools import ToolDefinition
     from pydantic_ai.usage import RequestUsage
 
 MAX_REPLY_CALLS = 16
@@ -60,12 +62,33 @@ def history_of(messages: Sequence[Message]) -> list[wire.ModelMessage]:
     return history
 
 
-def tool_of(spec: ToolSpec) -> Any:
+@lru_cache(maxsize=8)
+def tools_of(specs: tuple[ToolSpec, ...]) -> tuple[ToolDefinition, ...]:
+    """The same tools come with every request: they are made once."""
     from pydantic_ai.tools import ToolDefinition
 
-    return ToolDefinition(
-        name=spec.name, parameters_json_schema=json.loads(spec.schema), description=spec.description, strict=False
+    return tuple(
+        ToolDefinition(
+            name=spec.name, parameters_json_schema=json.loads(spec.schema), description=spec.description, strict=False
+        )
+        for spec in specs
     )
+
+
+@lru_cache(maxsize=8)
+def openai_tools_of(specs: tuple[ToolSpec, ...]) -> list[dict[str, Any]]:
+    """As chat completions have them; nobody changes the list."""
+    return [
+        {
+            "type": "function",
+            "function": {
+                "name": spec.name,
+                "description": spec.description,
+                "parameters": json.loads(spec.schema),
+            },
+        }
+        for spec in specs
+    ]
 
 
 def reply_of(response: wire.ModelResponse, name: str, took_s: float) -> ModelReply:

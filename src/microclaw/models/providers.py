@@ -14,13 +14,22 @@ from typing import TYPE_CHECKING, Any
 from microclaw.errors import ModelError
 from microclaw.models.protocol import ModelReply, ModelRequest, OnText
 from microclaw.models.provider_errors import ProviderName, cut_off, first_line, shown_address, translated, unreadable
-from microclaw.models.provider_wire import MAX_REPLY_CHARS, check_size, encodable, history_of, reply_of, tool_of
+from microclaw.models.provider_wire import (
+    MAX_REPLY_CHARS,
+    check_size,
+    encodable,
+    history_of,
+    openai_tools_of,
+    reply_of,
+    tools_of,
+)
 
 if TYPE_CHECKING:
     from pydantic_ai import messages as wire
     from pydantic_ai.models import Model as ProviderModel
     from pydantic_ai.models import ModelRequestParameters
     from pydantic_ai.settings import ModelSettings
+    from pydantic_ai.tools import ToolDefinition
 
 REQUEST_TIMEOUT_S = 90.0  # of silence
 MAX_ANSWER_S = 600.0  # of one answer that keeps coming
@@ -134,9 +143,12 @@ class _DirectModel:
         from pydantic_ai.models import ModelRequestParameters
 
         parameters = ModelRequestParameters(
-            function_tools=[tool_of(t) for t in request.tools], instruction_parts=self._instructions(request)
+            function_tools=self._tools(request), instruction_parts=self._instructions(request)
         )
         return history_of(request.messages), self._settings(request), parameters
+
+    def _tools(self, request: ModelRequest) -> list[ToolDefinition]:
+        return list(tools_of(request.tools))
 
     def _settings(self, request: ModelRequest) -> ModelSettings:
         from pydantic_ai.settings import ModelSettings
@@ -252,6 +264,16 @@ class OpenAIProviderModel(_DirectModel):
             provider=OpenAIProvider(openai_client=self._client),
             profile=OpenAIModelProfile(openai_chat_streaming_requires_finish_reason=True),  # else a cut looks whole
         )
+
+    def _tools(self, request: ModelRequest) -> list[ToolDefinition]:  # noqa: ARG002  the other provider needs it
+        """None: they go out in `_settings`, ready, as the libraries' walk through every schema is most of a request."""
+        return []
+
+    def _settings(self, request: ModelRequest) -> ModelSettings:
+        settings = super()._settings(request)
+        if request.tools:
+            settings["extra_body"] = {"tools": openai_tools_of(request.tools)}
+        return settings
 
     def _instructions(self, request: ModelRequest) -> list[wire.InstructionPart]:
         """One message, as many chat templates take only one; its beginning stays the same, so it is cached."""
