@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Final, Literal
 
-from microclaw.knowledge.places import DEVICES, MEMORY, OWNER_ID, PEOPLE, file_stem, is_day, name_of_stem
+from microclaw.knowledge.places import DEVICES, MEMORY, OWNER_ID, PEOPLE, is_day, name_of_stem
 from microclaw.store.notes import NewNote, NoteFile
 
 MAX_ROW_CHARS: Final = 2000
@@ -164,8 +164,3 @@ def _folders(folder: Path) -> Iterator[Path]:
             yield from [Path(e.path) for e in entries if e.is_dir(follow_symlinks=False)]
     except (FileNotFoundError, NotADirectoryError):
         return
-
-
-def folder_of(person: str) -> str:
-    """The person's files begin with this name."""
-    return "memory/" if person == OWNER_ID else f"memory/{PEOPLE}/{file_stem(person)}/"
