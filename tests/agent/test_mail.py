@@ -134,7 +134,7 @@ async def test_attachments_over_the_limit_are_refused(make_agent: MakeAgent) -> 
 async def test_a_second_message_steers_the_running_turn(make_agent: MakeAgent) -> None:
     workshop = Workshop(hold=asyncio.Event())
     assert workshop.hold is not None
-    async with make_agent([call("gpio-set", pin=1), say("both")], workshop=workshop, settings=STEER) as agent:
+    async with make_agent([call("gpio-set", pin=1), say("both"), say("3")], workshop=workshop, settings=STEER) as agent:
         first = await agent.mail.accept(inbound("first"))
         await asyncio.wait_for(workshop.holding.wait(), 5)
         second = await agent.mail.accept(inbound("second"))
@@ -144,6 +144,8 @@ async def test_a_second_message_steers_the_running_turn(make_agent: MakeAgent) -
         kept = await agent.sessions.load("test", "c1")
         assert [(m.role, m.content) for m in kept] == [("user", "first"), ("user", "second"), ("assistant", "both")]
         assert await agent.inbox.unanswered() == ()
+        await end(await agent.mail.accept(inbound("third")))
+        assert await agent.inbox.prune(rows=2) == 1, "a message goes without the one that joined it"
 
 
 async def test_a_message_that_comes_with_the_last_reply_still_steers(make_agent: MakeAgent) -> None:

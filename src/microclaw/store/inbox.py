@@ -169,6 +169,7 @@ def _answer(connection: sqlite3.Connection, message_id: int, outbound: NewOutbou
 
 
 def _prune(connection: sqlite3.Connection, before_ms: int, rows: int) -> int:
+    connection.execute("UPDATE inbox SET joined = NULL WHERE joined IS NOT NULL AND state = 'kept'")  # may go alone
     return connection.execute(
         """DELETE FROM inbox WHERE state = 'kept' AND (received_ms < ?
             OR message_id <= (SELECT max(message_id) FROM inbox) - ?)
