@@ -135,22 +135,22 @@ class _CallsOnce:
 class _Slow(_CallsOnce):
     """Answers after a second."""
 
-    async def respond(self, request: ModelRequest, _on_text: OnText | None = None) -> ModelReply:
+    async def respond(self, _request: ModelRequest, _on_text: OnText | None = None) -> ModelReply:
         await asyncio.sleep(MODEL_S)
         return say("done")
 
 
 class _Surroundings:
-    async def scene(self, device: str | None) -> Scene:
+    async def scene(self, _device: str | None) -> Scene:
         return Scene()
 
-    def system(self, scene: Scene) -> str:
+    def system(self, _scene: Scene) -> str:
         return "You are a benchmark."
 
-    async def situation(self, scene: Scene, inbound: Inbound, text: str) -> str:
+    async def situation(self, _scene: Scene, _inbound: Inbound, _text: str) -> str:
         return ""
 
-    def history_tokens(self, system: str, situation: str) -> int:
+    def history_tokens(self, _system: str, _situation: str) -> int:
         return 8_000
 
 
