@@ -87,7 +87,7 @@ async def scene(home: Path, *replies: Events, approval_s: float = 20.0) -> Async
             load_settings(environ, home=home, http_port=None), agent=AgentSettings(approval_s=approval_s)
         )
         settings = replace(settings, model=replace(settings.model, offline_first=False))
-        egress = Egress(resolve=everywhere, why_not=only_loopback)
+        egress = Egress(resolve=everywhere, why_not=only_loopback, own=tuple)
         async with VirtualBoardProcess() as board, running_host(settings, egress=egress) as host:
             device = await host.devices.add("virtual-1", "virtual", board.ready.faces)
             yield Scene(device, settings.control_socket, settings.home, model)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from microclaw.errors import PermissionRefused, ToolFailed, ToolRetry
-from microclaw.policy.egress import Egress, why_not_public
+from microclaw.policy.egress import Egress, own_networks, why_not_public
 
 
 class Names:
@@ -119,3 +119,17 @@ async def test_a_name_that_is_none_is_a_failure() -> None:
         await Egress(resolve=none).destination("http://nothing.example/")
     with pytest.raises(ToolFailed):
         await Egress(resolve=Names()).destination("http://nothing.example/")
+
+
+@pytest.mark.parametrize("address", ["2606:4700:1:2::99", "203.0.114.7", "::ffff:203.0.114.7", "64:ff9b::cb00:7207"])
+async def test_a_public_address_of_the_hosts_own_network_is_refused(address: str) -> None:
+    own = (ipaddress.ip_network("2606:4700:1:2::/64"), ipaddress.ip_network("203.0.114.0/24"))
+    with pytest.raises(PermissionRefused, match="network of this host"):
+        await Egress(resolve=Names(address), own=lambda: own).destination("http://printer.example/")
+    assert await Egress(resolve=Names("1.1.1.1"), own=lambda: own).destination("http://public.example/")
+
+
+def test_the_hosts_own_networks_are_known_and_hold_no_whole_internet() -> None:
+    networks = own_networks()
+    assert any(ipaddress.ip_address("127.0.0.1") in network for network in networks)
+    assert all(network.num_addresses < 2**97 for network in networks)

@@ -42,7 +42,7 @@ def only_our_server(address: Address) -> str | None:
 
 
 def fetcher(names: Names | None = None, **more: Any) -> Fetcher:
-    return Fetcher(Egress(resolve=names or Names(), why_not=only_our_server), **more)
+    return Fetcher(Egress(resolve=names or Names(), why_not=only_our_server, own=tuple), **more)
 
 
 async def call(fetching: Fetcher, url: str, start: int = 0) -> tuple[ToolResult, dict[str, Any]]:

@@ -20,6 +20,7 @@ from microclaw.errors import PermissionRefused, ToolFailed, ToolRetry
 
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolve: TypeAlias = Callable[[str, int], Awaitable[Sequence[str]]]
+Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 Refusal: TypeAlias = Callable[[Address], str | None]
 
 RESOLVE_S: Final = 5.0
@@ -108,19 +109,42 @@ async def system_resolve(host: str, port: int) -> Sequence[str]:
     return tuple(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
-class Egress:
-    """`why_not` and `resolve` are seams for tests, which have servers on loopback alone."""
+def own_networks() -> tuple[Network, ...]:
+    """The networks that this machine stands in: with IPv6 a home's devices have public addresses, too."""
+    import ifaddr
 
-    def __init__(self, *, resolve: Resolve = system_resolve, why_not: Refusal = why_not_public) -> None:
+    found: list[Network] = []
+    for adapter in ifaddr.get_adapters():
+        for known in adapter.ips:
+            text = known.ip[0] if isinstance(known.ip, tuple) else known.ip
+            address = ipaddress.ip_address(text.partition("%")[0])
+            least = 8 if address.version == 4 else 32  # a tunnel that takes everything is no neighbourhood
+            length = known.network_prefix if known.network_prefix >= least else address.max_prefixlen
+            found.append(ipaddress.ip_network(f"{address}/{length}", strict=False))
+    return tuple(found)
+
+
+class Egress:
+    """`why_not`, `resolve` and `own` are seams for tests, which have servers on loopback alone."""
+
+    def __init__(
+        self,
+        *,
+        resolve: Resolve = system_resolve,
+        why_not: Refusal = why_not_public,
+        own: Callable[[], Sequence[Network]] = own_networks,
+    ) -> None:
         self._resolve = resolve
         self._why_not = why_not
+        self._own = own
 
     async def destination(self, url: str) -> Destination:
         """Look a URL's host up once. Raises ToolRetry for what is no URL, PermissionRefused for a private address."""
         scheme, host, port, target = _parts(url)
         addresses = await self._addresses(host, port)
+        own = await asyncio.to_thread(self._own)
         for address in addresses:  # all of them: a name that also leads inside is no public name
-            why = self._why_not(address)
+            why = self._why_not(address) or _in_own(address, own)
             if why is not None:
                 raise PermissionRefused(
                     f"{host} is at {address}, {why}: this host asks public addresses alone",
@@ -142,6 +166,12 @@ class Egress:
         if not found:
             raise ToolFailed(f"there is no host named {host}", next_step="check the address")
         return tuple(ipaddress.ip_address(text.partition("%")[0]) for text in found)
+
+
+def _in_own(address: Address, own: Sequence[Network]) -> str | None:
+    inner = _inner(address) if isinstance(address, ipaddress.IPv6Address) else None
+    met = any(each in network for each in (address, inner) if each is not None for network in own)
+    return "a network of this host" if met else None
 
 
 def _parts(url: str) -> tuple[str, str, int, str]:
