@@ -24,6 +24,7 @@
     ├── ConfigError           the operator must mend the configuration or the environment
     ├── StoreError            the host's database cannot be read or written
     ├── Overloaded            a bounded queue is full
+    ├── ScheduleRefused       a schedule in the past, of no time, too often, or too many of them
     ├── EmptyMessage          a message without words
     ├── MessageTooLong        a message over its limit; nothing of it was stored
     └── NoHost                no host listens on the control socket (exit code 3)
@@ -251,6 +252,10 @@ class StoreError(MicroclawError):
 
 class Overloaded(MicroclawError):
     code = "overloaded"
+
+
+class ScheduleRefused(MicroclawError):
+    code = "schedule_refused"
 
 
 class EmptyMessage(MicroclawError):

@@ -278,4 +278,36 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
             words, content = '', tokenize = 'porter unicode61 remove_diacritics 2'
         )""",
     ),
+    (
+        # What is to be done at a time of day, and each time it was begun (store/schedules.py).
+        """CREATE TABLE schedules (
+            schedule_id INTEGER PRIMARY KEY AUTOINCREMENT,
+            said        TEXT NOT NULL,
+            what        TEXT NOT NULL,
+            timing      TEXT NOT NULL,
+            act         TEXT NOT NULL,
+            principal   TEXT NOT NULL,
+            channel     TEXT NOT NULL,
+            chat_id     TEXT NOT NULL,
+            device      TEXT,
+            missed      TEXT NOT NULL CHECK (missed IN ('run', 'skip')),
+            approved    TEXT NOT NULL,
+            state       TEXT NOT NULL CHECK (state IN ('active', 'paused', 'over')),
+            why         TEXT NOT NULL DEFAULT '',
+            created_ms  INTEGER NOT NULL,
+            next_ms     INTEGER
+        ) STRICT""",
+        """CREATE TABLE schedule_runs (
+            schedule_id INTEGER NOT NULL,
+            due_ms      INTEGER NOT NULL,
+            state       TEXT NOT NULL CHECK (state IN ('claimed', 'started', 'done', 'failed', 'unknown', 'skipped')),
+            woke        INTEGER NOT NULL,
+            claimed_ms  INTEGER NOT NULL,
+            ended_ms    INTEGER,
+            result      TEXT NOT NULL DEFAULT '',
+            PRIMARY KEY (schedule_id, due_ms)
+        ) STRICT, WITHOUT ROWID""",
+        "CREATE INDEX schedule_runs_open ON schedule_runs (state) WHERE state IN ('claimed', 'started')",
+        "CREATE INDEX schedule_runs_woke ON schedule_runs (claimed_ms) WHERE woke = 1",
+    ),
 )

@@ -30,6 +30,7 @@ STATUS_BY_CODE = {
     "image_too_large": 413,
     "permission_refused": 403,
     "config_error": 400,
+    "schedule_refused": 400,
     "overloaded": 503,
     "device_error": 502,
     "call_rejected": 502,
