@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from importlib import resources
 from typing import Any, Final
 from urllib.parse import quote, unquote
 
@@ -15,6 +17,7 @@ from microclaw.mcp.trials import Trials, by_pin
 SCHEME: Final = "microclaw://"
 DEVICES: Final = f"{SCHEME}devices"
 JSON: Final = "application/json"
+HEADER: Final = f"{SCHEME}headers/microclaw.h"
 MAX_EDGES: Final = 20_000
 MAX_PAGES: Final = 64
 
@@ -44,7 +47,10 @@ TEMPLATES: Final = (
 
 
 async def list_resources(visit: Visit, trials: Trials) -> list[types.Resource]:
-    found = [types.Resource(uri=DEVICES, name="devices", title="Devices", mime_type=JSON)]
+    found = [
+        types.Resource(uri=HEADER, name="microclaw.h", title="What programs may call", mime_type="text/x-c"),
+        types.Resource(uri=DEVICES, name="devices", title="Devices", mime_type=JSON),
+    ]
     for device in (await visit.bridge.get("/v1/devices"))["devices"]:
         uri = f"{DEVICES}/{quote(device['name'], safe='')}"
         found.append(types.Resource(uri=uri, name=device["name"], title=f"Device {device['name']}", mime_type=JSON))
@@ -61,8 +67,16 @@ def trial_link(trial_id: str) -> types.ResourceLink:
     return types.ResourceLink(type="resource_link", uri=uri, name=f"trial {trial_id}", mime_type=JSON)
 
 
-async def read_resource(visit: Visit, trials: Trials, uri: str) -> dict[str, Any]:
-    """The document behind a URI. UnknownName for one that is none."""
+async def read_resource(visit: Visit, trials: Trials, uri: str) -> types.TextResourceContents:
+    """What is behind a URI. UnknownName for one that is none."""
+    if uri == HEADER:
+        header = (resources.files("microclaw.wasm") / "headers" / "microclaw.h").read_text(encoding="utf-8")
+        return types.TextResourceContents(uri=uri, mime_type="text/x-c", text=header)
+    text = json.dumps(await _document(visit, trials, uri), ensure_ascii=False)
+    return types.TextResourceContents(uri=uri, mime_type=JSON, text=text)
+
+
+async def _document(visit: Visit, trials: Trials, uri: str) -> dict[str, Any]:
     words = [unquote(word) for word in uri.removeprefix(SCHEME).split("/")] if uri.startswith(SCHEME) else []
     match words:
         case ["devices"]:

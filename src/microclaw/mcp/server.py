@@ -91,11 +91,9 @@ class _Handlers:
     ) -> types.ReadResourceResult:
         visit = await self._visit(context)
         try:
-            value = await read_resource(visit, self.trials, str(params.uri))
+            content = await read_resource(visit, self.trials, str(params.uri))
         except MicroclawError as exc:
             raise _error(exc, types.INVALID_PARAMS) from exc
-        text = json.dumps(value, ensure_ascii=False)
-        content = types.TextResourceContents(uri=params.uri, mime_type="application/json", text=text)
         return types.ReadResourceResult(contents=[content])
 
     async def _visit(self, context: Context) -> Visit:

@@ -112,6 +112,16 @@ FORMS: Final[dict[str, Form]] = {
     "notify": Form("Notify on a device", {**_DEVICE, "state": _TEXT}),
 }
 
+# Clients that read no resources write programs from this.
+C_API: Final = (
+    ' The program includes "microclaw.h". Pins: int gpio_open(int pin, GPIO_IN|GPIO_OUT|GPIO_PULLUP|GPIO_PULLDOWN), '
+    "gpio_set(gpio, level), gpio_get(gpio), gpio_toggle(gpio). Time: every(ms, fn), after(ms, fn), cancel(timer), "
+    "millis(). PWM: pwm_open(pin, hz), pwm_set(pwm, duty 0-255). I2C: i2c_open(sda, scl), i2c_read_reg(i2c, address, "
+    "reg, data, size), i2c_write_reg(...), bme280_read(i2c, address, &out), ina219_read(i2c, address, &out). Output: "
+    "printf, log. BOARD_LED_PIN, BOARD_LED_ON. Define void on_init(void): open pins, start timers, return; or int "
+    "main(void), which may loop and waits with delay(ms)."
+)
+
 
 def tools_from(listed: list[dict[str, Any]], *, every: bool) -> list[types.Tool]:
     """The host's GET /v1/tools as MCP tools; `every`: those for the host's own agent, too."""
@@ -137,7 +147,7 @@ def _tool(tool: Mapping[str, Any], form: Form) -> types.Tool:
     return types.Tool(
         name=tool["name"],
         title=form.title,
-        description=tool["description"],
+        description=tool["description"] + (C_API if tool["name"] == "try-program" else ""),
         input_schema=tool["schema"],
         output_schema={
             "type": "object",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from microclaw.knowledge.shelf import Knowledge
@@ -30,8 +30,12 @@ def build_toolbox(
     notifier: Notifier | None = None,
     knowledge: Knowledge | None = None,
     more: Iterable[Tool[Any]] = (),
+    coming: Callable[[], Iterable[Tool[Any]]] = tuple,
 ) -> Toolbox:
-    """Every tool a model may call, over ready collaborators, and `more`; without a notifier there is no notify."""
+    """Every tool a model may call, over ready collaborators, and `more`; without a notifier there is no notify.
+
+    `coming` are the tools of MCP servers, which come and go.
+    """
     return Toolbox(
         (
             *program_tools(deployer=deployer, catalogue=catalogue, devices=devices),
@@ -43,6 +47,7 @@ def build_toolbox(
             *more,
         ),
         gate,
+        coming=coming,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -21,35 +21,44 @@ MAX_ARGUMENT_BYTES = 512 * 1024
 
 
 class Toolbox:
-    """`Toolbox(tools, gate)`; names are unique."""
+    """`Toolbox(tools, gate)`; names are unique. `coming` gives those that come and go, at this moment."""
 
-    def __init__(self, tools: Iterable[Tool[Any]], gate: Gate) -> None:
+    def __init__(
+        self, tools: Iterable[Tool[Any]], gate: Gate, *, coming: Callable[[], Iterable[Tool[Any]]] = tuple
+    ) -> None:
         self._tools: dict[str, Tool[Any]] = {}
         for tool in tools:
             if tool.name in self._tools:
                 raise ValueError(f"two tools are named {tool.name}")
             self._tools[tool.name] = tool
         self._gate = gate
+        self._coming = coming
 
     @property
     def tools(self) -> tuple[Tool[Any], ...]:
-        return tuple(self._tools.values())
+        """Of two with one name the one that stays counts."""
+        return (*self._tools.values(), *(tool for tool in self._coming() if tool.name not in self._tools))
 
-    @cached_property
+    @property
     def specs(self) -> tuple[ToolSpec, ...]:
         """Every tool as a model sees it."""
-        return tuple(ToolSpec(t.name, t.description, schema_of(t.parameters)) for t in self._tools.values())
+        return (*self._own_specs, *(_spec(tool) for tool in self.tools[len(self._tools) :]))
+
+    @cached_property
+    def _own_specs(self) -> tuple[ToolSpec, ...]:
+        return tuple(_spec(tool) for tool in self._tools.values())
 
     def offered(self, skills: Collection[str], named: Collection[str] = ()) -> tuple[ToolSpec, ...]:
         """What a model sees while these skills are active: theirs, those that they name, and all that have none."""
         if not any(tool.skill for tool in self._tools.values()):
             return self.specs
-        shown = zip(self._tools.values(), self.specs, strict=True)
+        tools = self.tools
+        shown = zip(tools, (*self._own_specs, *(_spec(tool) for tool in tools[len(self._tools) :])), strict=True)
         return tuple(spec for tool, spec in shown if tool.skill is None or tool.skill in skills or tool.name in named)
 
     def effect_of(self, name: str) -> Effect:
         """What a second run of this tool would do; READ for a name that is no tool (nothing runs)."""
-        tool = self._tools.get(name)
+        tool = self._named(name)
         return tool.effect if tool else Effect.READ
 
     async def call(self, name: str, arguments: str, context: ToolContext) -> ToolResult:
@@ -95,12 +104,20 @@ class Toolbox:
         return approve
 
     def _find(self, name: str) -> Tool[Any]:
-        tool = self._tools.get(name)
+        tool = self._named(name)
         if tool is None:
-            near = difflib.get_close_matches(name, self._tools, n=1)
+            names = [tool.name for tool in self.tools]
+            near = difflib.get_close_matches(name, names, n=1)
             hint = f"did you mean {near[0]}? " if near else ""
-            raise ToolRetry(f"there is no tool {name[:80]!r}", next_step=f"{hint}tools: {', '.join(self._tools)}")
+            raise ToolRetry(f"there is no tool {name[:80]!r}", next_step=f"{hint}tools: {', '.join(names)}")
         return tool
+
+    def _named(self, name: str) -> Tool[Any] | None:
+        return self._tools.get(name) or next((tool for tool in self._coming() if tool.name == name), None)
+
+
+def _spec(tool: Tool[Any]) -> ToolSpec:
+    return ToolSpec(tool.name, tool.description, schema_of(tool.parameters))
 
 
 def schema_of(parameters: type[Parameters]) -> str:
