@@ -50,7 +50,7 @@ from microclaw.store.link_tasks import LinkTaskTable
 from microclaw.store.outbox import OutboxTable
 from microclaw.tools.build import build_toolbox
 from microclaw.tools.toolbox import Toolbox
-from microclaw.web.apis import control_app, people_app
+from microclaw.web.apis import control_app, host_api, people_app
 from microclaw.web.jobs import Jobs
 from microclaw.web.live_feed import LiveFeed
 from microclaw.web.metrics_api import add_host_metrics
@@ -156,9 +156,10 @@ async def running_host(
             kept=apps.keeper.status,
             listeners=lambda: live.listeners,
         )
-        doors = [Door("control", control_app(parts), control)]
+        api = host_api(parts)
+        doors = [Door("control", control_app(parts, api), control)]
         if people is not None:
-            doors.append(Door("people", people_app(parts), people))
+            doors.append(Door("people", people_app(parts, api), people))
         await stack.enter_async_context(serving(doors, group))
         await stack.enter_async_context(live.collecting(bus, group))  # after the doors: its readers end before those do
         await stack.enter_async_context(apps.standby)  # after the doors: its board's start must not delay them

@@ -30,31 +30,9 @@ from microclaw.web.tools_api import tools_router
 from microclaw.web.usage_api import usage_router
 
 
-def control_app(parts: HostParts) -> ASGIApp:
-    """Everything; whoever can open the socket is the owner."""
-    limits = parts.settings.limits
-    app = As(_whole_api(parts, "microclaw control"), OWNER_HERE)
-    return Guard(app, body_bytes=limits.control_body_bytes, body_s=limits.body_s)
-
-
-def people_app(parts: HostParts) -> ASGIApp:
-    """With a token the whole API, as far as its person's role goes; without one nothing that touches a device."""
-    limits = parts.settings.limits
-    outside = _base("microclaw")
-    outside.include_router(compile_router(parts.compile))
-    outside.include_router(metrics_router(parts.metrics))
-    app = Bearer(inside=_whole_api(parts, "microclaw"), outside=outside, tokens=parts.tokens)
-    return Guard(
-        app,
-        body_bytes=limits.body_bytes,
-        token_body_bytes=limits.control_body_bytes,
-        body_s=limits.body_s,
-        allowed_hosts=LOOPBACK_NAMES,
-    )
-
-
-def _whole_api(parts: HostParts, title: str) -> FastAPI:
-    app = _base(title)
+def host_api(parts: HostParts) -> FastAPI:
+    """Every route, for both planes: who calls is in the request (web.caller)."""
+    app = _base("microclaw")
     app.include_router(chat_router(parts))
     app.include_router(openai_router(parts))
     app.include_router(link_router(parts))
@@ -77,6 +55,29 @@ def _whole_api(parts: HostParts, title: str) -> FastAPI:
         return await parts.status()
 
     return app
+
+
+def control_app(parts: HostParts, api: ASGIApp) -> ASGIApp:
+    """Everything; whoever can open the socket is the owner."""
+    limits = parts.settings.limits
+    app = As(api, OWNER_HERE)
+    return Guard(app, body_bytes=limits.control_body_bytes, body_s=limits.body_s)
+
+
+def people_app(parts: HostParts, api: ASGIApp) -> ASGIApp:
+    """With a token the whole API, as far as its person's role goes; without one nothing that touches a device."""
+    limits = parts.settings.limits
+    outside = _base("microclaw")
+    outside.include_router(compile_router(parts.compile))
+    outside.include_router(metrics_router(parts.metrics))
+    app = Bearer(inside=api, outside=outside, tokens=parts.tokens)
+    return Guard(
+        app,
+        body_bytes=limits.body_bytes,
+        token_body_bytes=limits.control_body_bytes,
+        body_s=limits.body_s,
+        allowed_hosts=LOOPBACK_NAMES,
+    )
 
 
 def _base(title: str) -> FastAPI:
