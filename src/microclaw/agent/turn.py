@@ -172,7 +172,7 @@ class Turn:
             self._asking = None
         progress.usage += reply.usage
         took_ms = (asyncio.get_running_loop().time() - began) * 1000
-        for step in model_steps(self._model.name, reply, took_ms):
+        for step in model_steps(reply.model or self._model.name, reply, took_ms):
             self._put(step)
         return reply
 
@@ -218,7 +218,8 @@ class Turn:
     ) -> ToolResult:
         if call.name == DEPLOY_TOOL:
             attempt = progress.failed_deploys + 1
-            step = code_step(self._model.name, reply, call, progress.usage, attempt, self._limits.deploy_tries)
+            author = reply.model or self._model.name
+            step = code_step(author, reply, call, progress.usage, attempt, self._limits.deploy_tries)
             if step is not None:
                 self._put(step)
         self._put(ToolRun(call.name, "started"))
@@ -253,7 +254,7 @@ class Turn:
         if not reply.text.strip():
             return self._ended(
                 progress,
-                f"{self._model.name} answered nothing",
+                f"{reply.model or self._model.name} answered nothing",
                 "model_error",
                 "ask again, or choose another model with MICROCLAW_MODEL",
             )

@@ -112,6 +112,7 @@ def answer_object(answer: Answer) -> JsonObject:
         "usage": {
             "input_tokens": answer.usage.input_tokens,
             "output_tokens": answer.usage.output_tokens,
+            "cached_tokens": answer.usage.cached_tokens,
             "cost_usd": answer.usage.cost_usd,
         },
         "error": answer.error_code,
@@ -214,7 +215,12 @@ def answer_from(value: Mapping[str, Any]) -> Answer:
             Action(str(a["tool"]), str(a["args"]), str(a["effect"]), bool(a["ok"])) for a in value["actions"]
         ),
         evidence=tuple(_evidence_from(e) for e in value["evidence"]),
-        usage=Usage(int(usage["input_tokens"]), int(usage["output_tokens"]), None if cost is None else float(cost)),
+        usage=Usage(
+            int(usage["input_tokens"]),
+            int(usage["output_tokens"]),
+            None if cost is None else float(cost),
+            int(usage.get("cached_tokens", 0)),
+        ),
         error_code=_text_or_none(value["error"]),
         next_step=_text_or_none(value["next"]),
         outbound_id=value.get("outbound_id"),
