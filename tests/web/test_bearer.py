@@ -71,6 +71,11 @@ async def test_what_is_not_for_every_role_is_the_owners(bench: Bench, path: str)
     assert (await bench.ask(f"Bearer {bench.secrets['owner']}", path=path))[0] == 200
 
 
+@pytest.mark.parametrize("path", ["/v1/memory", "/v1/usage", "/v1/skills/x", "/v1/chat/completions", "/v1/devices/a"])
+async def test_what_looks_at_its_caller_is_for_every_role(bench: Bench, path: str) -> None:
+    assert (await bench.ask(f"Bearer {bench.secrets['p-g']}", path=path))[0] == 200
+
+
 async def test_two_headers_or_another_scheme_open_nothing(bench: Bench) -> None:
     good = f"Bearer {bench.secrets['owner']}"
     for shown in ((good, good), (f"Basic {bench.secrets['owner']}",), (bench.secrets["owner"],), ("",)):

@@ -32,12 +32,15 @@ FOR_EVERY_ROLE: Final = (
     "/v1/chat",
     "/v1/devices",
     "/v1/events",
+    "/v1/memory",
     "/v1/models",
     "/v1/pairings",
+    "/v1/skills",
     "/v1/status",
     "/v1/tools",
     "/v1/tries",
     "/v1/undo",
+    "/v1/usage",
 )
 
 
