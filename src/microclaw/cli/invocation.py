@@ -42,8 +42,9 @@ class Invocation:
 
     def host(self) -> HostClient:
         from microclaw.cli.host_client import HostClient
+        from microclaw.config import control_socket, private_home
 
-        return HostClient(self.settings().control_socket)
+        return HostClient(control_socket(private_home(os.environ, self.home), os.environ))
 
     def terminal(self) -> Terminal:
         """The page for people: stdout, or stderr when stdout carries a JSON document."""

@@ -1,19 +1,11 @@
-"""The host's frozen settings and their one loader: reads the environment, makes private folders, opens nothing."""
+"""The host's frozen settings. Nothing is read here: load.py builds them."""
 
 from __future__ import annotations
 
-import hashlib
-import os
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
-
-from microclaw.errors import ConfigError
-
-# sockaddr_un.sun_path holds 108 bytes on Linux and 104 on macOS and BSD, the final NUL included.
-MAX_SOCKET_PATH_BYTES = 103
 
 DEFAULT_HTTP_PORT = 8080
 DEFAULT_LINK_PORT = 8443
@@ -148,8 +140,17 @@ class LinkSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class HostSettings:
+    """The doors that `up` opens when its own options do not say otherwise; `link` is HOST:PORT or "off"."""
+
+    http_host: str = "127.0.0.1"
+    http_port: int = DEFAULT_HTTP_PORT
+    link: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything the host is told from outside."""
+    """Everything the host is told from outside. `problems`: why a part is off for want of a credential, a line each."""
 
     home: Path
     cache: Path
@@ -167,6 +168,8 @@ class Settings:
     search: SearchSettings | None = None
     mcp_servers: tuple[McpServerSettings, ...] = ()
     proxy: str | None = None  # an http:// proxy for everything that goes out (HTTP CONNECT)
+    host: HostSettings = HostSettings()
+    problems: tuple[str, ...] = ()
 
     @property
     def identity(self) -> Path:
@@ -179,6 +182,10 @@ class Settings:
     @property
     def config_file(self) -> Path:
         return self.home / "config.toml"
+
+    @property
+    def secrets_file(self) -> Path:
+        return self.home / "secrets.toml"
 
     @property
     def persona(self) -> Path:
@@ -209,114 +216,3 @@ class Settings:
     @property
     def chat_history(self) -> Path:
         return self.home / "chat_history"
-
-
-def load_settings(
-    environ: Mapping[str, str],
-    *,
-    home: Path | None = None,
-    http_port: int | None = DEFAULT_HTTP_PORT,
-    link: LinkSettings | None = None,
-) -> Settings:
-    """Read the settings; makes home (0700) when it is missing. Raises ConfigError for what an operator must mend."""
-    folder = (home or home_folder(environ)).expanduser().absolute()
-    make_private(folder)
-    if http_port is not None and not 0 <= http_port <= 65535:
-        raise ConfigError(f"port {http_port} is not between 0 and 65535", next_step="give --port 8080, or 0 for any")
-    return Settings(
-        home=folder,
-        cache=cache_folder(environ),
-        control_socket=_control_socket(folder, environ),
-        http_port=http_port,
-        link=link,
-        model=ModelSettings(
-            anthropic_api_key=_text(environ, "ANTHROPIC_API_KEY"),
-            openai_api_key=_text(environ, "OPENAI_API_KEY"),
-            openai_base_url=_url(environ, "OPENAI_BASE_URL"),
-            anthropic_base_url=_url(environ, "ANTHROPIC_BASE_URL"),
-            model=_text(environ, "MICROCLAW_MODEL"),
-        ),
-    )
-
-
-def read_link(text: str | None, *, http_port: int, plain: bool = False) -> LinkSettings | None:
-    """What `--link` says: HOST:PORT, "off", or nothing: loopback, on any free port where the API has one too."""
-    if text == "off":
-        return None
-    if text is None:
-        link = LinkSettings(port=DEFAULT_LINK_PORT if http_port else 0, plain=plain)
-    else:
-        host, _, port = text.rpartition(":")
-        if not host or not port.isdecimal() or int(port) > 65535:
-            raise ConfigError(f"--link {text!r} is not HOST:PORT", next_step="--link 127.0.0.1:8443, or --link off")
-        link = LinkSettings(host.removeprefix("[").removesuffix("]"), int(port), plain)
-    if plain and not link.host.startswith("127.") and link.host != "::1":
-        raise ConfigError(
-            f"ws without TLS is for loopback alone, not for {link.host}", next_step="leave --link-plain out"
-        )
-    return link
-
-
-def home_folder(environ: Mapping[str, str]) -> Path:
-    """Where the host keeps its data: MICROCLAW_HOME or the platform's user data folder."""
-    if named := _text(environ, "MICROCLAW_HOME"):
-        return Path(named)
-    from platformdirs import user_data_path
-
-    return user_data_path("microclaw")
-
-
-def cache_folder(environ: Mapping[str, str]) -> Path:
-    """Where what can be made again is kept (compiled programs): MICROCLAW_CACHE or the platform's cache folder."""
-    if named := _text(environ, "MICROCLAW_CACHE"):
-        return Path(named).expanduser().absolute()
-    from platformdirs import user_cache_path
-
-    return user_cache_path("microclaw")
-
-
-def make_private(folder: Path) -> None:
-    """Make a folder that only its owner may enter, or check that it is one; an empty one is closed to others."""
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = folder.stat()
-        if found.st_uid != os.getuid():
-            raise ConfigError(
-                f"{folder} belongs to another user (uid {found.st_uid})", next_step="give --home a folder of your own"
-            )
-        if stat.S_IMODE(found.st_mode) & 0o077:
-            if any(folder.iterdir()):  # never close somebody's shared folder (--home /tmp) behind their back
-                raise ConfigError(
-                    f"{folder} is open to other users", next_step=f"chmod 700 {folder}, or another --home"
-                )
-            folder.chmod(0o700)
-    except OSError as exc:
-        reason = exc.strerror or exc
-        raise ConfigError(
-            f"cannot use {folder}: {reason}", next_step="give --home or MICROCLAW_HOME a folder you may write to"
-        ) from exc
-
-
-def _control_socket(home: Path, environ: Mapping[str, str]) -> Path:
-    """`home`/control.sock, or a short private path of its own where the kernel could not bind that one."""
-    wanted = home / "control.sock"
-    if len(os.fsencode(wanted)) <= MAX_SOCKET_PATH_BYTES:
-        return wanted
-    name = Path(f"microclaw-{os.getuid()}", f"{hashlib.sha256(os.fsencode(home)).hexdigest()[:16]}.sock")
-    places = (_text(environ, "XDG_RUNTIME_DIR"), "/tmp")  # noqa: S108  short is the point; mode and owner are checked
-    short = next(p for base in places if base and len(os.fsencode(p := Path(base) / name)) <= MAX_SOCKET_PATH_BYTES)
-    if short.parent.is_symlink():  # in /tmp anybody may have put it there, to point at a folder of this user
-        raise ConfigError(f"{short.parent} is a symbolic link", next_step="remove it, or give a shorter --home")
-    make_private(short.parent)
-    return short
-
-
-def _text(environ: Mapping[str, str], name: str) -> str | None:
-    return environ.get(name, "").strip() or None
-
-
-def _url(environ: Mapping[str, str], name: str) -> str | None:
-    value = _text(environ, name)
-    if value is not None and not value.startswith(("http://", "https://")):
-        raise ConfigError(f"{name} is not an http:// or https:// address", next_step=f"correct or unset {name}")
-    return value

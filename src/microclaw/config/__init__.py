@@ -1,0 +1,49 @@
+"""What the host is told from outside: settings.py has their types, load.py the one loader."""
+
+from microclaw.config.load import load_settings, private_home, read_link
+from microclaw.config.places import MAX_SOCKET_PATH_BYTES, cache_folder, control_socket, home_folder, make_private
+from microclaw.config.settings import (
+    DEFAULT_HTTP_PORT,
+    DEFAULT_LINK_PORT,
+    AgentSettings,
+    BudgetSettings,
+    GatewaySettings,
+    HostSettings,
+    Limits,
+    LinkSettings,
+    McpServerSettings,
+    ModelChoice,
+    ModelSettings,
+    ModelTask,
+    ScheduleSettings,
+    SearchSettings,
+    Settings,
+    TelegramSettings,
+)
+
+__all__ = [
+    "DEFAULT_HTTP_PORT",
+    "DEFAULT_LINK_PORT",
+    "MAX_SOCKET_PATH_BYTES",
+    "AgentSettings",
+    "BudgetSettings",
+    "GatewaySettings",
+    "HostSettings",
+    "Limits",
+    "LinkSettings",
+    "McpServerSettings",
+    "ModelChoice",
+    "ModelSettings",
+    "ModelTask",
+    "ScheduleSettings",
+    "SearchSettings",
+    "Settings",
+    "TelegramSettings",
+    "cache_folder",
+    "control_socket",
+    "home_folder",
+    "load_settings",
+    "make_private",
+    "private_home",
+    "read_link",
+]

@@ -1,0 +1,73 @@
+"""Where the host keeps its files, and that nobody else may look into them. It reads no settings."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+from microclaw.errors import ConfigError
+
+# sockaddr_un.sun_path holds 108 bytes on Linux and 104 on macOS and BSD, the final NUL included.
+MAX_SOCKET_PATH_BYTES = 103
+
+
+def home_folder(environ: Mapping[str, str]) -> Path:
+    """Where the host keeps its data: MICROCLAW_HOME or the platform's user data folder."""
+    if named := text_of(environ, "MICROCLAW_HOME"):
+        return Path(named)
+    from platformdirs import user_data_path
+
+    return user_data_path("microclaw")
+
+
+def cache_folder(environ: Mapping[str, str]) -> Path:
+    """Where what can be made again is kept (compiled programs): MICROCLAW_CACHE or the platform's cache folder."""
+    if named := text_of(environ, "MICROCLAW_CACHE"):
+        return Path(named).expanduser().absolute()
+    from platformdirs import user_cache_path
+
+    return user_cache_path("microclaw")
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder that only its owner may enter, or check that it is one; an empty one is closed to others."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = folder.stat()
+        if found.st_uid != os.getuid():
+            raise ConfigError(
+                f"{folder} belongs to another user (uid {found.st_uid})", next_step="give --home a folder of your own"
+            )
+        if stat.S_IMODE(found.st_mode) & 0o077:
+            if any(folder.iterdir()):  # never close somebody's shared folder (--home /tmp) behind their back
+                raise ConfigError(
+                    f"{folder} is open to other users", next_step=f"chmod 700 {folder}, or another --home"
+                )
+            folder.chmod(0o700)
+    except OSError as exc:
+        reason = exc.strerror or exc
+        raise ConfigError(
+            f"cannot use {folder}: {reason}", next_step="give --home or MICROCLAW_HOME a folder you may write to"
+        ) from exc
+
+
+def control_socket(home: Path, environ: Mapping[str, str]) -> Path:
+    """`home`/control.sock, or a short private path of its own where the kernel could not bind that one."""
+    wanted = home / "control.sock"
+    if len(os.fsencode(wanted)) <= MAX_SOCKET_PATH_BYTES:
+        return wanted
+    name = Path(f"microclaw-{os.getuid()}", f"{hashlib.sha256(os.fsencode(home)).hexdigest()[:16]}.sock")
+    places = (text_of(environ, "XDG_RUNTIME_DIR"), "/tmp")  # noqa: S108  short is the point; mode and owner are checked
+    short = next(p for base in places if base and len(os.fsencode(p := Path(base) / name)) <= MAX_SOCKET_PATH_BYTES)
+    if short.parent.is_symlink():  # in /tmp anybody may have put it there, to point at a folder of this user
+        raise ConfigError(f"{short.parent} is a symbolic link", next_step="remove it, or give a shorter --home")
+    make_private(short.parent)
+    return short
+
+
+def text_of(environ: Mapping[str, str], name: str) -> str | None:
+    """A variable's text; an empty one counts as unset."""
+    return environ.get(name, "").strip() or None

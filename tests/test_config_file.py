@@ -1,0 +1,352 @@
+"""config.toml, secrets.toml and the environment: what they become, which one wins, and what is found wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from microclaw.config import (
+    AgentSettings,
+    BudgetSettings,
+    GatewaySettings,
+    HostSettings,
+    Limits,
+    McpServerSettings,
+    ModelChoice,
+    ScheduleSettings,
+    SearchSettings,
+    Settings,
+    TelegramSettings,
+    load_settings,
+)
+from microclaw.config.keys import ROOT, Key, Named, Rows, Section
+from microclaw.config.load import find_mistakes
+from microclaw.errors import ConfigError
+
+EVERYTHING = """
+[host]
+http_port = 9090
+link = "192.168.1.7:8443"
+
+[model]
+provider = "openai"
+name = "main-model"
+api_key = "${MAIN_KEY}"
+base_url = "https://models.example/v1"
+offline_first = false
+
+[[model.fallback]]
+provider = "anthropic"
+name = "second"
+
+[model.tasks.summary]
+name = "small"
+
+[agent]
+second_message = "steer"
+turn_s = 60
+timezone = "Europe/Berlin"
+
+[budget]
+day_usd = 2.5
+
+[telegram]
+token = "${BOT}"
+
+[gateway]
+port = 0
+
+[search]
+engine = "searxng"
+base_url = "http://localhost:8888"
+
+[schedules]
+heartbeat_minutes = 0
+
+[mcp.servers.files]
+command = ["files", "--root", "."]
+env = { TOKEN = "${FILES_TOKEN}" }
+
+[proxy]
+url = "http://proxy.example:3128"
+"""
+ENVIRON = {"MAIN_KEY": "sk-main", "ANTHROPIC_API_KEY": "sk-ant", "BOT": "1:abc", "FILES_TOKEN": "f"}
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    folder = tmp_path / "home"
+    folder.mkdir(mode=0o700)
+    return folder
+
+
+def write(home: Path, text: str, *, secrets: str | None = None) -> None:
+    (home / "config.toml").write_text(text)
+    (home / "config.toml").chmod(0o600)
+    if secrets is not None:
+        (home / "secrets.toml").write_text(secrets)
+        (home / "secrets.toml").chmod(0o600)
+
+
+def said(home: Path, text: str, environ: dict[str, str] | None = None) -> list[str]:
+    write(home, text)
+    return [str(mistake) for mistake in find_mistakes(environ or {}, home)]
+
+
+def test_every_section_becomes_settings(home: Path) -> None:
+    write(home, EVERYTHING)
+    settings = load_settings(ENVIRON, home=home)
+    assert settings.host == HostSettings(http_port=9090, link="192.168.1.7:8443")
+    assert (settings.model.openai_api_key, settings.model.model) == ("sk-main", "main-model")
+    assert settings.model.openai_base_url == "https://models.example/v1"
+    assert settings.model.anthropic_api_key is None  # the provider is stated: the other one's key chooses nothing
+    assert settings.model.fallbacks == (ModelChoice("anthropic", "second", "sk-ant"),)
+    summary = ModelChoice("openai", "small", "sk-main", "https://models.example/v1")
+    assert settings.model.tasks == {"summary": summary}
+    assert not settings.model.offline_first
+    assert settings.agent == AgentSettings(second_message="steer", turn_s=60.0, timezone="Europe/Berlin")
+    assert settings.budget == BudgetSettings(day_usd=2.5)
+    assert settings.telegram == TelegramSettings("1:abc")
+    assert settings.gateway == GatewaySettings(port=0)
+    assert settings.search == SearchSettings("searxng", None, "http://localhost:8888")
+    assert settings.schedules == ScheduleSettings(heartbeat_minutes=0)
+    assert settings.mcp_servers == (McpServerSettings("files", ("files", "--root", "."), env={"TOKEN": "f"}),)
+    assert settings.proxy == "http://proxy.example:3128"
+    assert settings.problems == ()
+
+
+def test_no_file_means_the_defaults(home: Path) -> None:
+    settings = load_settings({}, home=home)
+    plain = Settings(home, settings.cache, settings.control_socket)
+    assert settings == plain
+
+
+@pytest.mark.parametrize(
+    ("section", "kind"),
+    [
+        ("host", HostSettings),
+        ("agent", AgentSettings),
+        ("budget", BudgetSettings),
+        ("gateway", GatewaySettings),
+        ("search", SearchSettings),
+        ("telegram", TelegramSettings),
+        ("schedules", ScheduleSettings),
+        ("limits", Limits),
+    ],
+)
+def test_every_setting_has_its_key_and_every_key_its_setting(section: str, kind: type) -> None:
+    found = ROOT.keys[section]
+    assert isinstance(found, Section)
+    assert set(found.keys) - {"enabled"} == {field.name for field in dataclasses.fields(kind)}
+
+
+def test_defaults_are_within_their_own_bounds() -> None:
+    for section, values in (("agent", AgentSettings()), ("limits", Limits()), ("schedules", ScheduleSettings())):
+        keys = ROOT.keys[section]
+        assert isinstance(keys, Section)
+        for name, key in keys.keys.items():
+            assert isinstance(key, Key)
+            value = getattr(values, name)
+            if key.low is not None and key.high is not None:
+                assert key.low <= value <= key.high, name
+
+
+def test_secrets_are_keys_that_hold_credentials() -> None:
+    assert sorted(_secrets(ROOT)) == ["api_key", "api_key", "api_key", "api_key", "env", "headers", "token"]
+
+
+def _secrets(node: object) -> list[str]:
+    match node:
+        case Section(keys):
+            own = [name for name, key in keys.items() if isinstance(key, Key) and key.secret]
+            return [*own, *(name for inner in keys.values() for name in _secrets(inner))]
+        case Named(section) | Rows(section):
+            return _secrets(section)
+    return []
+
+
+def test_environment_is_stronger_than_the_files(home: Path) -> None:
+    write(home, EVERYTHING)
+    environ = {
+        **ENVIRON,
+        "MICROCLAW_AGENT__TURN_S": "30",
+        "MICROCLAW_MODEL": "other",
+        "MICROCLAW_MODEL__OFFLINE_FIRST": "true",
+        "MICROCLAW_MCP__SERVERS__FILES__COMMAND": "files --root '/a b'",
+        "MICROCLAW_HOST__LINK": "off",
+        "TELEGRAM_BOT_TOKEN": "2:${BOT}",
+        "HTTPS_PROXY": "http://10.0.0.1:80",
+    }
+    settings = load_settings(environ, home=home)
+    assert settings.agent.turn_s == 30.0
+    assert settings.model.model == "other"
+    assert settings.model.offline_first
+    assert settings.mcp_servers[0].command == ("files", "--root", "/a b")
+    assert settings.host.link == "off"
+    assert settings.telegram == TelegramSettings("2:${BOT}")  # a variable's text refers to no other variable
+    assert settings.proxy == "http://10.0.0.1:80"
+
+
+def test_credentials_of_the_environment_alone_switch_their_channels_on(home: Path) -> None:
+    settings = load_settings({"TELEGRAM_BOT_TOKEN": "1:abc", "BRAVE_API_KEY": "b"}, home=home)
+    assert settings.telegram == TelegramSettings("1:abc")
+    assert settings.search == SearchSettings(api_key="b")
+    assert settings.gateway is None
+
+
+def test_missing_credential_switches_its_part_off_with_one_line(home: Path) -> None:
+    write(
+        home,
+        '[telegram]\ntoken = "${BOT}"\n[search]\n[model]\nprovider = "anthropic"\n'
+        '[[model.fallback]]\nprovider = "openai"\n[mcp.servers.git]\n'
+        'command = ["git-mcp"]\nenv = { KEY = "${GIT_KEY}" }\n',
+    )
+    settings = load_settings({}, home=home)
+    assert settings.problems == (
+        "model anthropic is off: no model.api_key (next: microclaw config set model.api_key VALUE)",
+        "model.fallback[1] is off: no model.fallback[1].api_key "
+        "(next: microclaw config set model.fallback[1].api_key VALUE)",
+        "telegram is off: the environment has no BOT",
+        "web search is off: no search.api_key (next: microclaw config set search.api_key VALUE)",
+        "MCP server git is off: the environment has no GIT_KEY",
+    )
+    assert (settings.telegram, settings.search, settings.mcp_servers) == (None, None, ())
+    assert not settings.model.configured
+
+
+def test_channel_that_is_switched_off_is_no_problem(home: Path) -> None:
+    write(home, "[telegram]\nenabled = false\n[gateway]\nenabled = false\n")
+    settings = load_settings({"TELEGRAM_BOT_TOKEN": "1:abc"}, home=home)
+    assert (settings.telegram, settings.gateway, settings.problems) == (None, None, ())
+
+
+def test_key_of_the_environment_never_goes_to_an_address_of_the_file(home: Path) -> None:
+    write(home, '[model]\nprovider = "openai"\nbase_url = "http://elsewhere.example/v1"\n')
+    settings = load_settings({"OPENAI_API_KEY": "sk-mine"}, home=home)
+    assert (settings.model.openai_base_url, settings.model.openai_api_key) == ("http://elsewhere.example/v1", None)
+
+
+def test_secrets_file_is_read_and_only_when_nobody_else_can(home: Path) -> None:
+    write(home, "[telegram]\n", secrets='[telegram]\ntoken = "1:abc"\n')
+    assert load_settings({}, home=home).telegram == TelegramSettings("1:abc")
+    (home / "secrets.toml").chmod(0o640)
+    with pytest.raises(ConfigError, match="other users can read it") as caught:
+        load_settings({}, home=home)
+    assert caught.value.next_step == f"chmod 600 {home / 'secrets.toml'}"
+
+
+def test_secret_in_a_config_file_that_others_can_read_is_refused(home: Path) -> None:
+    write(home, '[telegram]\nbase_url = "https://a.example"\ntoken = "1:abc"\n')
+    (home / "config.toml").chmod(0o644)
+    with pytest.raises(ConfigError, match=r"config\.toml:3: telegram\.token is a secret"):
+        load_settings({}, home=home)
+    write(home, '[telegram]\ntoken = "${BOT}"\n')
+    (home / "config.toml").chmod(0o644)
+    assert load_settings({"BOT": "1:abc"}, home=home).telegram is not None
+
+
+def test_secret_in_both_files_and_other_keys_in_the_secrets_file_are_refused(home: Path) -> None:
+    write(home, '[telegram]\ntoken = "1:a"\n', secrets='[telegram]\ntoken = "1:b"\nbase_url = "https://a.example"\n')
+    assert [str(m) for m in find_mistakes({}, home)] == [
+        "config.toml:2: telegram.token is in secrets.toml too",
+        "secrets.toml:3: telegram.base_url is no secret: it belongs in config.toml",
+    ]
+
+
+def test_every_mistake_is_named_with_its_line_at_once(home: Path) -> None:
+    text = """\
+[agent]
+turns = 3
+queue = 0
+turn_s = "long"
+queue = 4
+second_message = "stear"
+
+[agnet]
+x = 1
+[host]
+http_port = 80a0
+link = "nowhere"
+[agent]
+[telegram]
+token = "${NOT_SET}"
+[mcp.servers.x]
+env = { A = 1 }
+"""
+    assert said(home, text) == [
+        "config.toml:2: agent.turns is no setting: did you mean agent.turn_s?",
+        "config.toml:3: agent.queue: 0 is not between 1 and 1000",
+        "config.toml:4: agent.turn_s is a text, not a number",
+        "config.toml:5: agent.queue is set twice; the first is in line 3",
+        "config.toml:6: agent.second_message: 'stear' is none of queue, steer: did you mean steer?",
+        "config.toml:8: agnet is no section: did you mean agent?",
+        "config.toml:11: Expected newline or end of document after a statement (column 15)",
+        "config.toml:12: host.link: 'nowhere' is neither HOST:PORT nor \"off\"",
+        "config.toml:13: [agent] is there twice; the first is in line 1",
+        "config.toml:15: telegram.token: the environment has no NOT_SET",
+        "config.toml:17: mcp.servers.x.env is a table, not a table of texts",
+    ]
+
+
+def test_mistake_inside_many_lines_is_named_where_its_statement_begins(home: Path) -> None:
+    text = '[mcp.servers.a]\ncommand = [\n  "x",\n  3,\n]\n\n[[model.fallback]]\nprovider = "anthropic"\n\n'
+    text += "[[model.fallback]]\nprovider='x'\n"
+    assert said(home, text, {"ANTHROPIC_API_KEY": "k"}) == [
+        "config.toml:2: mcp.servers.a.command is a list, not a list of texts",
+        "config.toml:11: model.fallback[2].provider: 'x' is none of anthropic, openai",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[agent\n", "Expected ']' at the end of a table declaration"),
+        ('[proxy]\nurl = "http://a:1\n', "Illegal character"),
+        ("[mcp.servers.a]\ncommand = [1,\n", "it never ends"),
+        ("agent = 3\n", "agent is a section, not a whole number"),
+        ("[agent]\nqueue = true\n", "agent.queue is true or false, not a whole number"),
+        ("[agent]\ntimezone = 'Mars/Base'\n", "is no time zone"),
+        ("[schedules]\nconsolidate_at = 'often'\n", "is no cron expression"),
+        ("[proxy]\nurl = 'socks5://a:1'\n", "is not an http://HOST:PORT address"),
+        ("[host]\nhttp_host = '0.0.0.0'\n", "is not this machine"),
+        ("[telegram]\nbase_url = '${}'\n", "is no ${NAME}"),
+        ("[model.tasks.poem]\nname = 'x'\n", "model.tasks.poem is no setting"),
+        ("[model]\napi_key = 'k'\n", "model.api_key needs model.provider"),
+        ("[mcp.servers.'a b']\nurl = 'http://x'\n", "'a b' is no name"),
+    ],
+)
+def test_mistake_is_named(home: Path, text: str, message: str) -> None:
+    found = said(home, text)
+    assert any(message in line for line in found), found
+    with pytest.raises(ConfigError):
+        load_settings({}, home=home)
+
+
+def test_file_that_is_no_text_or_too_long_is_refused(home: Path) -> None:
+    (home / "config.toml").write_bytes(b"\xff\xfe")
+    assert "is not UTF-8 (byte 1)" in str(find_mistakes({}, home)[0])
+    (home / "config.toml").write_text("#" * 300_000)
+    assert "is longer than 256 KiB" in str(find_mistakes({}, home)[0])
+
+
+def test_wrong_variable_is_named(home: Path) -> None:
+    environ = {"MICROCLAW_AGENT__QUEUES": "3", "MICROCLAW_AGENT__TURN_S": "soon", "HTTPS_PROXY": "socks5://x:1"}
+    found = [str(m) for m in find_mistakes(environ, home)]
+    assert found[0].startswith("HTTPS_PROXY: HTTPS_PROXY is not an http://HOST:PORT address")
+    assert found[1:] == [
+        "MICROCLAW_AGENT__QUEUES: agent.queues is no setting: did you mean agent.queue?",
+        "MICROCLAW_AGENT__TURN_S: agent.turn_s is a text, not a number",
+    ]
+
+
+def test_proxy_of_the_machine_that_we_cannot_use_is_a_problem_and_no_refusal(home: Path) -> None:
+    settings = load_settings({"HTTPS_PROXY": "socks5://x:1"}, home=home)
+    assert settings.proxy is None
+    assert "it is not used" in settings.problems[0]
+
+
+def test_secret_is_not_shown_in_a_mistake(home: Path) -> None:
+    found = said(home, '[telegram]\ntoken = "12345:VERY\\u0007SECRET"\n')
+    assert found == ["config.toml:2: telegram.token: its value has control characters"]
