@@ -1,17 +1,29 @@
-"""`microclaw mcp`: other assistants drive the boards through this host. The protocol is in microclaw.mcp."""
+"""`microclaw mcp`: serve MCP on stdio or HTTP, write it into assistants' settings. The protocol is in microclaw.mcp."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import os
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from microclaw.cli.invocation import invocation
+from microclaw.cli.invocation import FAILED, Invocation, invocation
+
+if TYPE_CHECKING:
+    from microclaw.mcp.install import ClientName, Edit
+
+DEFAULT_PLACE = "127.0.0.1:8765"
 
 
 def register(app: typer.Typer) -> None:
-    group = typer.Typer(invoke_without_command=True, help="Serve MCP on stdin and stdout; more: microclaw mcp --help")
+    group = typer.Typer(invoke_without_command=True, help="Drive the boards from an assistant that speaks MCP.")
     group.callback()(mcp)
+    group.command("serve")(serve)
+    group.command("install")(install)
+    group.command("uninstall")(uninstall)
     app.add_typer(group, name="mcp")
 
 
@@ -28,3 +40,111 @@ def mcp(
     from microclaw.mcp.stdio import serve_stdio
 
     serve_stdio(settings.home, settings.control_socket, every_tool=all_tools)
+
+
+def serve(
+    ctx: typer.Context,
+    http: Annotated[
+        str, typer.Option("--http", metavar="HOST:PORT", help="Where to listen; off loopback only with TLS.")
+    ] = DEFAULT_PLACE,
+    certificate: Annotated[Path | None, typer.Option("--certificate", help="TLS certificate chain, PEM.")] = None,
+    key: Annotated[Path | None, typer.Option("--key", help="Its private key, PEM.")] = None,
+) -> None:
+    """Serve MCP over HTTP to clients that show a token (microclaw token create NAME); Ctrl-C stops it."""
+    options = invocation(ctx)
+    host, port = _place(http)
+    settings = options.settings()
+    import asyncio
+
+    from microclaw.mcp.http import PATH, check_place, serve_http
+    from microclaw.mcp.ready import host_address
+    from microclaw.web.server import tcp_listener
+
+    check_place(host, certificate, key)
+    with tcp_listener(host, port, next_step="microclaw mcp serve --http 127.0.0.1:0") as listener:
+        from microclaw.mcp.attach import HostAttachment
+
+        with HostAttachment(settings.home, settings.control_socket) as attachment:
+            address = asyncio.run(host_address(attachment, settings.control_socket))
+            shown = f"[{host}]" if ":" in host else host
+            url = f"{'http' if certificate is None else 'https'}://{shown}:{listener.getsockname()[1]}{PATH}"
+            if options.json:
+                options.document("mcp", {"ready": True, "url": url})
+            else:
+                options.line(f"MCP at {url} with a token; make one: microclaw token create NAME")
+            names = ("127.0.0.1", "localhost", "[::1]") if certificate is None else (shown,)
+            asyncio.run(serve_http(address, listener, names=names, certificate=certificate, key=key))
+
+
+def install(
+    ctx: typer.Context,
+    client: Annotated[str, typer.Argument(metavar="claude-desktop|claude-code|cursor")],
+) -> None:
+    """Write this server into an assistant's settings: shown first, the old file is kept."""
+    options = invocation(ctx)
+    import shutil
+
+    from microclaw.mcp.install import entry, installing, own_command
+
+    name, path = _client(client)
+    home = options.home or (Path(os.environ["MICROCLAW_HOME"]) if os.environ.get("MICROCLAW_HOME") else None)
+    command = own_command(sys.argv[0], uvx=shutil.which("uvx"))
+    value = entry(name, command, None if home is None else home.expanduser().absolute())
+    _apply(options, name, installing(path, value), done=f"installed in {name}: restart it")
+
+
+def uninstall(
+    ctx: typer.Context,
+    client: Annotated[str, typer.Argument(metavar="claude-desktop|claude-code|cursor")],
+) -> None:
+    """Take this server out of an assistant's settings."""
+    from microclaw.mcp.install import uninstalling
+
+    name, path = _client(client)
+    _apply(invocation(ctx), name, uninstalling(path), done=f"taken out of {name}: restart it")
+
+
+def _client(word: str) -> tuple[ClientName, Path]:
+    from microclaw.mcp.install import CLIENTS, settings_file
+
+    name = next((client for client in CLIENTS if client == word), None)
+    if name is None:
+        raise typer.BadParameter(f"{word!r} is none of {', '.join(CLIENTS)}")
+    return name, settings_file(name, Path.home(), os.environ)
+
+
+def _apply(options: Invocation, client: str, edit: Edit, *, done: str) -> None:
+    """Show it, ask, write it."""
+    facts: dict[str, Any] = {"client": client, "path": str(edit.path), "diff": edit.diff(), "backup": None}
+    if not edit.changes:
+        _end(options, {**facts, "changed": False}, f"nothing to change in {edit.path}")
+        return
+    if not options.json:
+        for line in edit.diff():
+            options.line(line)
+    if not options.yes and not (sys.stdin.isatty() and typer.confirm(f"Write {edit.path}?")):
+        if not sys.stdin.isatty():
+            sys.stderr.write("error: nobody can be asked here, so nothing was written\nnext: the same with --yes\n")
+        else:
+            options.say("nothing was written")
+        raise typer.Exit(FAILED)
+    from microclaw.mcp.install import write
+
+    backup = write(edit, datetime.now())
+    kept = "" if backup is None else f"; the old file is {backup.name}"
+    facts["backup"] = None if backup is None else str(backup)
+    _end(options, {**facts, "changed": True}, f"{done}{kept}")
+
+
+def _end(options: Invocation, facts: dict[str, Any], text: str) -> None:
+    if options.json:
+        options.document("mcp_install", facts)
+    else:
+        options.say(text)
+
+
+def _place(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65535:
+        raise typer.BadParameter(f"{text!r} is not HOST:PORT", param_hint="--http")
+    return host.removeprefix("[").removesuffix("]"), int(port)

@@ -1,0 +1,142 @@
+"""Writes this server into the settings of MCP clients, and out of them. Asks nobody; shows what it would change."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias
+
+from microclaw.errors import ConfigError
+from microclaw.mcp.json_text import read_member, remove_member, set_member
+
+ClientName: TypeAlias = Literal["claude-desktop", "claude-code", "cursor"]
+CLIENTS: Final[tuple[ClientName, ...]] = ("claude-desktop", "claude-code", "cursor")
+KEY: Final = ("mcpServers", "microclaw")
+MAX_BYTES: Final = 64 << 20
+_BOM: Final = "\ufeff"
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """A settings file before and after; nothing is written yet. `old` is None for a file that is not there."""
+
+    path: Path
+    old: str | None
+    new: str
+
+    @property
+    def changes(self) -> bool:
+        return self.new != (self.old or "")
+
+    def diff(self) -> list[str]:
+        """As `diff -u` shows it; values of other entries may stand around it, as in the file itself."""
+        old, new = (self.old or "").splitlines(), self.new.splitlines()
+        return list(difflib.unified_diff(old, new, str(self.path), f"{self.path} (new)", lineterm="", n=2))
+
+
+def settings_file(client: ClientName, home: Path, environ: Mapping[str, str], platform: str = sys.platform) -> Path:
+    """Where a client keeps the servers of this user."""
+    match client, platform:
+        case "claude-desktop", "darwin":
+            return home / "Library/Application Support/Claude/claude_desktop_config.json"
+        case "claude-desktop", "win32":
+            return Path(environ.get("APPDATA") or home / "AppData/Roaming") / "Claude/claude_desktop_config.json"
+        case "claude-desktop", _:
+            return Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "Claude/claude_desktop_config.json"
+        case "claude-code", _:
+            return home / ".claude.json"
+        case _:
+            return home / ".cursor/mcp.json"
+
+
+def own_command(
+    script: str, *, prefix: str = sys.prefix, executable: str = sys.executable, uvx: str | None = None
+) -> list[str]:
+    """What starts this microclaw again, as absolute paths: assistants with windows have no shell's PATH.
+
+    Run by `uvx`, its folder is a cache that may be emptied, so uvx is named; else the script that runs now.
+    """
+    if uvx is not None and any(part.startswith(("archive-v", "environments-v")) for part in Path(prefix).parts):
+        return [uvx, "microclaw"]
+    path = Path(script)
+    if path.stem == "microclaw" and path.is_file() and os.access(path, os.X_OK):
+        return [str(path.absolute())]
+    return [executable, "-m", "microclaw"]
+
+
+def entry(client: ClientName, command: Sequence[str], home_option: Path | None) -> dict[str, Any]:
+    """This server as the client's settings name it; `home_option`: a data folder that is not the usual one."""
+    place = [] if home_option is None else ["--home", str(home_option)]
+    value: dict[str, Any] = {"command": command[0], "args": [*command[1:], *place, "mcp"]}
+    return {"type": "stdio", **value} if client == "claude-code" else value
+
+
+def installing(path: Path, value: Mapping[str, Any]) -> Edit:
+    """ConfigError names the file and the line when it is no JSON."""
+    old = _read(path)
+    return Edit(path, old, _edited(path, old, lambda text: set_member(text, KEY, dict(value))))
+
+
+def uninstalling(path: Path) -> Edit:
+    old = _read(path)
+    return Edit(path, old, _edited(path, old, lambda text: remove_member(text, KEY)))
+
+
+def installed(path: Path) -> Any:
+    """The entry that is there; None without one."""
+    return read_member((_read(path) or "").removeprefix(_BOM), KEY)
+
+
+def write(edit: Edit, now: datetime) -> Path | None:
+    """Write it in one step and keep its mode; the backup's path, None for a new file."""
+    path = edit.path.resolve()
+    if _read(edit.path) != edit.old:
+        raise ConfigError(f"{edit.path} was changed meanwhile", next_step="close that program and do it again")
+    backup = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if edit.old is not None:
+            backup = path.with_name(f"{path.name}.{now:%Y%m%d-%H%M%S}.bak")
+            shutil.copy2(path, backup)
+        fd, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        with os.fdopen(fd, "w", encoding="utf-8", newline="") as file:
+            file.write(edit.new)
+            file.flush()
+            os.fsync(file.fileno())
+        if edit.old is not None:
+            shutil.copymode(path, name)
+        Path(name).replace(path)
+    except OSError as exc:
+        raise ConfigError(
+            f"cannot write {path}: {exc.strerror or exc}", next_step="check the folder's permissions"
+        ) from exc
+    return backup
+
+
+def _read(path: Path) -> str | None:
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise ConfigError(f"{path} has more than {MAX_BYTES >> 20} MB", next_step="is this the right file?")
+        return path.read_bytes().decode("utf-8")
+    except FileNotFoundError:
+        return None
+    except UnicodeDecodeError as exc:
+        raise ConfigError(f"{path} is not UTF-8: {exc.reason}", next_step="save it as UTF-8") from exc
+    except OSError as exc:
+        raise ConfigError(f"cannot read {path}: {exc.strerror or exc}", next_step="check its permissions") from exc
+
+
+def _edited(path: Path, old: str | None, edit: Any) -> str:
+    text = old or ""
+    mark = _BOM if text.startswith(_BOM) else ""
+    try:
+        return mark + str(edit(text.removeprefix(_BOM)))
+    except ConfigError as exc:
+        raise ConfigError(f"{path}, {exc.message}", next_step=exc.next_step) from exc
