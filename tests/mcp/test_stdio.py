@@ -1,0 +1,174 @@
+"""`microclaw mcp` with the official client over real stdio: nothing runs before, nothing is left after."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.mcp.conftest import TIMEOUT_S, Place, clean_environ
+
+from microclaw.cli.host_client import HostClient
+
+INITIALIZE = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "initialize",
+    "params": {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}},
+}
+
+
+async def pid_of_host(home: Path) -> int:
+    found: int = (await asyncio.to_thread(HostClient(home / "control.sock").get, "/v1/status"))["pid"]
+    return found
+
+
+async def ends(pid: int) -> None:
+    """Return when there is no such process."""
+    async with asyncio.timeout(TIMEOUT_S):
+        while Path(f"/proc/{pid}").exists() and "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text():
+            await asyncio.sleep(0.05)
+
+
+def started(home: Path, *words: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "microclaw", "mcp", *words],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=clean_environ(home),
+    )
+
+
+def end(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
+    out, err = process.communicate(timeout=TIMEOUT_S)
+    return out, err
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+async def test_a_client_drives_a_board_with_nothing_running_before_and_nothing_left_after(
+    place: Place, mode: str
+) -> None:
+    async with place.client(mode=mode) as client:
+        assert client.server_info is not None
+        assert client.server_info.name == "microclaw"
+        done = await client.call_tool("gpio-set", {"pin": 4, "level": 1}, progress_callback=place.note)
+        assert done.structured_content is not None
+        assert done.structured_content["evidence"][0]["kind"] == "counted"
+        pid = await pid_of_host(place.home)
+    await ends(pid)
+
+
+async def test_the_host_says_that_it_is_starting_while_a_first_call_waits(place: Place) -> None:
+    async with place.client() as client:
+        await client.call_tool("list-devices", {}, progress_callback=place.note)
+    assert "the host is starting" in place.progress
+
+
+async def test_two_clients_at_once_use_one_host_which_stays_for_the_second(place: Place) -> None:
+    async with place.client() as second:
+        async with place.client() as first:
+            answers = await asyncio.gather(*(c.call_tool("list-devices", {}) for c in (first, second)))
+            assert [a.structured_content["count"] for a in answers if a.structured_content] == [1, 1]
+            pid = await pid_of_host(place.home)
+        done = await second.call_tool("gpio-get", {"pin": 4})
+        assert not done.is_error
+        assert await pid_of_host(place.home) == pid
+    await ends(pid)
+
+
+async def test_a_killed_client_leaves_no_host_behind(place: Place) -> None:
+    process = started(place.home)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    lines = [INITIALIZE, {"jsonrpc": "2.0", "id": 2, "method": "tools/list"}]
+    process.stdin.write(b"".join(json.dumps(line).encode() + b"\n" for line in lines))
+    process.stdin.flush()
+    for _ in lines:
+        assert "result" in json.loads(await asyncio.to_thread(process.stdout.readline))
+    pid = await pid_of_host(place.home)
+    process.send_signal(signal.SIGKILL)
+    end(process)
+    await ends(pid)
+
+
+async def test_a_host_that_a_person_started_goes_on_after_the_client(beside: Place, host: dict[str, Any]) -> None:
+    async with beside.client() as client:
+        assert not (await client.call_tool("list-devices", {})).is_error
+    with (beside.home / "mcp.lock").open("rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # nobody uses it any more
+    assert await pid_of_host(beside.home) == host["pid"]
+
+
+async def test_a_host_that_went_away_is_started_again_for_the_next_call(place: Place) -> None:
+    async with place.client() as client:
+        await client.call_tool("list-devices", {})
+        pid = await pid_of_host(place.home)
+        os.kill(pid, signal.SIGKILL)
+        await ends(pid)
+        done = await client.call_tool("list-devices", {})
+        assert not done.is_error, done.content
+        assert await pid_of_host(place.home) != pid
+
+
+def test_stdout_carries_the_protocol_alone(beside: Place) -> None:
+    process = started(beside.home)
+    assert process.stdin is not None
+    lines = [
+        json.dumps(INITIALIZE).encode(),
+        b'{"jsonrpc":"2.0","method":"notifications/initialized"}',
+        b"this is no JSON",
+        b'{"jsonrpc":"2.0"}',
+        b'{"jsonrpc":"2.0","id":7,"method":"no/such"}',
+        b'{"jsonrpc":"2.0","id":8,"method":"tools/call","params":{"name":"no-such","arguments":{}}}',
+        b'{"jsonrpc":"2.0","id":9,"method":"ping"}',
+    ]
+    process.stdin.write(b"\n".join(lines) + b"\n")
+    process.stdin.flush()
+    assert process.stdout is not None
+    answers = [json.loads(process.stdout.readline()) for _ in range(6)]
+    out, _ = end(process)
+    assert out == b""
+    by_id = {answer["id"]: answer for answer in answers if answer["id"] is not None}
+    assert by_id[1]["result"]["protocolVersion"] == "2025-11-25"
+    assert by_id[7]["error"]["code"] == -32601
+    assert "no-such" in by_id[8]["error"]["message"]
+    assert by_id[9]["result"] == {}
+    assert sorted(a["error"]["code"] for a in answers if a["id"] is None) == [-32700, -32600]
+    assert process.returncode == 0
+
+
+def test_the_process_ends_with_its_stdin(beside: Place) -> None:
+    process = started(beside.home)
+    end(process)
+    assert process.returncode == 0
+
+
+def test_a_line_over_the_limit_ends_the_connection_and_says_why(beside: Place) -> None:
+    process = started(beside.home)
+    out, err = process.communicate(b"x" * (5 << 20), timeout=TIMEOUT_S)
+    assert out == b""
+    assert b"a line of more than" in err
+
+
+def test_a_home_that_cannot_be_used_is_an_error_with_a_next_step(tmp_path: Path) -> None:
+    (tmp_path / "home").write_text("a file")
+    process = started(tmp_path / "home")
+    out, err = end(process)
+    assert (out, process.returncode) == (b"", 1)
+    assert b"next: " in err
+
+
+async def test_a_host_that_does_not_start_is_told_with_its_reason(place: Place) -> None:
+    (place.home / "microclaw.db").write_bytes(b"not a database at all" * 100)
+    async with place.client() as client:
+        done = await client.call_tool("list-devices", {})
+        assert done.is_error
+        assert "next: " in done.content[0].text
