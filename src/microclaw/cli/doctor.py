@@ -11,10 +11,12 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 from microclaw.cli.invocation import Invocation
-from microclaw.config import DEFAULT_HTTP_PORT, ModelSettings, Settings
+from microclaw.config import DEFAULT_HTTP_PORT, ModelSettings, Settings, private_home
+from microclaw.config.show import masked
 from microclaw.errors import MicroclawError, NoHost
 
 VIRTUAL_PORT = 18080
@@ -34,19 +36,19 @@ def examine(options: Invocation) -> list[Finding]:
     """Every finding, the good ones too, in the order in which things are needed."""
     findings = [_python(), _wheel("wasmtime"), *_attempt("compiler", _compiler), _binaryen()]
     try:
-        settings = options.settings()
+        home = private_home(os.environ, options.home)
     except MicroclawError as exc:
         return [*findings, Finding("home", False, exc.message, exc.next_step)]
+    findings.append(_home(home))
+    findings += _config(home)
+    try:
+        settings = options.settings()
+    except MicroclawError:
+        return findings  # the configuration's findings say why
     findings += _attempt("library", lambda: _c_library(settings))
-    findings.append(_home(settings))
     findings += _models(settings.model)
     findings += _attempt("host", lambda: _host(options))
     return findings
-
-
-def masked(secret: str) -> str:
-    """Enough of a key to tell it from another, not enough to use it."""
-    return f"{secret[:7]}...({len(secret)} characters)" if len(secret) > 20 else "...(short)"
 
 
 def _attempt(part: str, look: Callable[[], Iterator[Finding]]) -> list[Finding]:
@@ -96,11 +98,22 @@ def _c_library(settings: Settings) -> Iterator[Finding]:
     yield Finding("library", True, "C library built" if built else f"C library {_NOT_BUILT}")
 
 
-def _home(settings: Settings) -> Finding:
-    mode = stat.S_IMODE(settings.home.stat().st_mode)
-    if not os.access(settings.home, os.W_OK):
-        return Finding("home", False, f"{settings.home} cannot be written", "give --home a folder of your own")
-    return Finding("home", True, f"{settings.home} (mode {mode:03o})")
+def _home(home: Path) -> Finding:
+    mode = stat.S_IMODE(home.stat().st_mode)
+    if not os.access(home, os.W_OK):
+        return Finding("home", False, f"{home} cannot be written", "give --home a folder of your own")
+    return Finding("home", True, f"{home} (mode {mode:03o})")
+
+
+def _config(home: Path) -> Iterator[Finding]:
+    from microclaw.config.load import find_mistakes
+
+    mistakes = find_mistakes(os.environ, home)
+    for mistake in mistakes:
+        yield Finding("config", False, str(mistake), mistake.next_step)
+    if not mistakes:
+        exists = (home / "config.toml").exists()
+        yield Finding("config", True, "config.toml: nothing wrong" if exists else "no config.toml: every default holds")
 
 
 def _models(model: ModelSettings) -> Iterator[Finding]:

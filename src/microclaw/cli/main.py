@@ -16,6 +16,7 @@ from microclaw.cli import (
     agent_commands,
     app_commands,
     approval_commands,
+    config_commands,
     dev_commands,
     device_commands,
     discover_command,
@@ -86,6 +87,7 @@ for _part in (
     token_commands,
     usage_commands,
     mcp_commands,
+    config_commands,
     virtual_command,
     dev_commands,
 ):

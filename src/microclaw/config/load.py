@@ -78,12 +78,17 @@ def load_settings(
     )
 
 
-def find_mistakes(environ: Mapping[str, str], home: Path) -> list[Mistake]:
-    """Everything that is wrong in the files and variables, what does not stop the host too."""
-    sources = read_sources(home, environ)
+def find_mistakes(environ: Mapping[str, str], home: Path, texts: Mapping[str, str] | None = None) -> list[Mistake]:
+    """Everything that is wrong in the files and variables, what does not stop the host too; `texts` as read_sources."""
+    sources = read_sources(home, environ, texts)
     found = [*sources.mistakes, *join(sources, environ).mistakes]
     files = list(dict.fromkeys(mistake.place for mistake in found))
     return sorted(found, key=lambda mistake: (files.index(mistake.place), mistake.line or 0))
+
+
+def find_problems(environ: Mapping[str, str], home: Path) -> list[str]:
+    """What is off for want of a credential, where nothing is wrong otherwise."""
+    return join(read_sources(home, environ), environ).problems
 
 
 def private_home(environ: Mapping[str, str], home: Path | None) -> Path:

@@ -42,17 +42,36 @@ class Sources:
     def merged(self) -> dict[str, Any]:
         values: dict[str, Any] = {}
         for layer in (self.config, self.secrets, self.environment):
-            _merge(values, layer.values)
+            _merge(values, layer.values, rows=layer is self.secrets)
         return values
+
+    def origin(self, path: tuple[str | int, ...]) -> tuple[str, int | None] | None:
+        """Where the value of a key comes from; None where nobody set it."""
+        for layer in (self.environment, self.secrets, self.config):
+            if value_at(layer.values, path) is not None:
+                return layer.place_of(path)
+        return None
 
     def unset(self, key: str) -> str | None:
         """The variable that this key names and that is not set."""
         return self.config.unset.get(key) or self.secrets.unset.get(key)
 
 
-def read_sources(home: Path, environ: Mapping[str, str]) -> Sources:
-    secrets = file_layer(home / SECRETS, environ, secrets=True)
-    config = file_layer(home / CONFIG, environ)
+def value_at(values: object, path: tuple[str | int, ...]) -> Any:
+    """The value of a path; None where there is none."""
+    for part in path:
+        if isinstance(part, int):
+            values = values[part] if isinstance(values, list | tuple) and part < len(values) else None
+        else:
+            values = values.get(part) if isinstance(values, Mapping) else None
+    return values
+
+
+def read_sources(home: Path, environ: Mapping[str, str], texts: Mapping[str, str] | None = None) -> Sources:
+    """`texts` stand for files that shall be written: by their names, what would be in them."""
+    texts = texts or {}
+    secrets = file_layer(home / SECRETS, environ, secrets=True, text=texts.get(SECRETS))
+    config = file_layer(home / CONFIG, environ, text=texts.get(CONFIG))
     _find_doubles(config, secrets)
     return Sources(config, secrets, environment_layer(environ))
 
@@ -60,14 +79,12 @@ def read_sources(home: Path, environ: Mapping[str, str]) -> Sources:
 def file_layer(path: Path, environ: Mapping[str, str], *, secrets: bool = False, text: str | None = None) -> Layer:
     """One file, or the `text` that shall become its content; a missing one is empty."""
     layer = Layer()
-    if text is None:
-        text = _text_of_file(path, layer, closed=secrets)
-    document = read_document(text or "")
+    document = read_document((_text_of_file(path, layer, closed=secrets) if text is None else text) or "")
     layer.place_of = lambda place: (path.name, document.line_of(place))
     for line, message in document.errors:
         layer.mistakes.append(Mistake(path.name, line, "", message, f"correct line {line} of {path}"))
     Reader(layer, environ, secrets_only=secrets).read(document.values)
-    if not secrets:
+    if not secrets and text is None:
         _check_mode(path, layer, document)
     layer.mistakes.sort(key=lambda mistake: mistake.line or 0)
     return layer
@@ -125,11 +142,16 @@ def _put(raw: dict[str, Any], path: tuple[str, ...], value: object) -> None:
     raw[path[-1]] = value
 
 
-def _merge(into: dict[str, Any], values: Mapping[str, Any]) -> None:
+def _merge(into: dict[str, Any], values: Mapping[str, Any], *, rows: bool) -> None:
+    """`rows`: the tables of an array are merged one by one, so that each row's secret can be in the other file."""
     for name, value in values.items():
         if isinstance(value, dict):
-            below = into.setdefault(name, {})
-            _merge(below, value)
+            _merge(into.setdefault(name, {}), value, rows=rows)
+        elif isinstance(value, list) and rows and name in into:
+            for row, more in zip(into[name], value, strict=False):
+                _merge(row, more, rows=rows)
+        elif isinstance(value, list):
+            into[name] = [dict(row) for row in value]
         else:
             into[name] = value
 
@@ -183,11 +205,15 @@ def _plain_secrets(values: object, path: tuple[str | int, ...] = ()) -> Iterator
 def _find_doubles(config: Layer, secrets: Layer) -> None:
     """A secret in both files: nobody could say which one is meant."""
 
-    def walk(one: Mapping[str, Any], other: Mapping[str, Any], path: tuple[str, ...]) -> None:
+    def walk(one: Mapping[str, Any], other: Mapping[str, Any], path: tuple[str | int, ...]) -> None:
         for name in one.keys() & other.keys():
             place = (*path, name)
             if isinstance(one[name], dict) and isinstance(other[name], dict):
                 walk(one[name], other[name], place)
+                continue
+            if isinstance(one[name], list):
+                for number, (row, more) in enumerate(zip(one[name], other[name], strict=False)):
+                    walk(row, more, (*place, number))
                 continue
             file, line = config.place_of(place)
             text = f"{shown(place)} is in {SECRETS} too"

@@ -1,0 +1,152 @@
+"""`microclaw config get|set|unset|check|path`: the host's settings, read and changed with no host running."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from microclaw.cli.invocation import FAILED, invocation
+
+if TYPE_CHECKING:
+    from microclaw.cli.invocation import Invocation
+    from microclaw.config.edit import Change
+    from microclaw.config.values import Mistake
+
+RESTART = "the host reads it when it starts"
+
+
+def register(app: typer.Typer) -> None:
+    group = typer.Typer(no_args_is_help=True, help="The host's settings.")
+    group.command("get")(get)
+    group.command("set")(set_value)
+    group.command("unset")(unset)
+    group.command("check")(check)
+    group.command("path")(path)
+    app.add_typer(group, name="config")
+
+
+def get(
+    ctx: typer.Context,
+    key: Annotated[
+        str | None, typer.Argument(metavar="[KEY]", help="One setting; all that are set without it.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Defaults and what is not set, too.")] = False,
+) -> None:
+    """Show settings and where each comes from; secrets are masked."""
+    from microclaw.config import private_home
+    from microclaw.config.edit import read_key
+    from microclaw.config.show import DEFAULT, read_shown, value_text
+    from microclaw.errors import ConfigError
+
+    options = invocation(ctx)
+    found = read_shown(private_home(os.environ, options.home), os.environ)
+    if key is not None:
+        read_key(key)
+        found = [item for item in found if item.key == key and item.value is not None]
+        if not found:
+            raise ConfigError(f"{key} is not set", next_step=f"microclaw config set {key} VALUE")
+    elif not everything:
+        found = [item for item in found if item.origin not in ("", DEFAULT)]
+    if options.json:
+        items = [{"key": i.key, "value": i.value, "from": i.origin or None, "about": i.about} for i in found]
+        options.document("config", {"settings": items})
+    elif key is not None:
+        options.line(value_text(found[0].value))
+    elif found:
+        rows = [(i.key, "" if i.value is None else value_text(i.value), i.origin or "not set") for i in found]
+        options.table(rows, head=("SETTING", "VALUE", "FROM"))
+    else:
+        options.say("nothing is set: every default holds (microclaw config get --all)")
+
+
+def set_value(
+    ctx: typer.Context,
+    key: Annotated[str, typer.Argument(help="Such as agent.turn_s or telegram.token.")],
+    value: Annotated[
+        str | None, typer.Argument(metavar="[VALUE]", help="A secret without it is asked for, unseen; - reads stdin.")
+    ] = None,
+) -> None:
+    """Change one setting; comments stay. Secrets go to secrets.toml, or write '${ENV}' for a variable's value."""
+    from microclaw.config.edit import Change, read_key
+
+    options = invocation(ctx)
+    _, known = read_key(key)
+    if value == "-":
+        value = sys.stdin.readline().strip()
+    elif value is None:
+        if not known.secret or not sys.stdin.isatty():
+            raise typer.BadParameter(f"{key} needs a value")
+        value = str(typer.prompt(key, hide_input=True)).strip()
+    _write(options, [Change(key, value)], f"{key} is set")
+
+
+def unset(ctx: typer.Context, key: str) -> None:
+    """Remove one setting: its default holds again."""
+    from microclaw.config.edit import Change
+
+    _write(invocation(ctx), [Change(key, None)], f"{key} is not set any more")
+
+
+def check(ctx: typer.Context) -> None:
+    """Name every mistake in the files and the environment with its line; exit 1 when there is one."""
+    from microclaw.config import private_home
+    from microclaw.config.load import find_mistakes, find_problems
+
+    options = invocation(ctx)
+    home = private_home(os.environ, options.home)
+    mistakes = find_mistakes(os.environ, home)
+    problems = find_problems(os.environ, home)
+    if options.json:
+        found = [mistake_object(mistake) for mistake in mistakes]
+        options.document("config_check", {"ok": not mistakes, "mistakes": found, "off": problems})
+    elif mistakes:
+        for mistake in mistakes:
+            options.line(f"{mistake}\n  next: {mistake.next_step}")
+    else:
+        exists = (home / "config.toml").exists()
+        options.say(f"{home / 'config.toml'}: nothing wrong" if exists else "no config.toml: every default holds")
+    if not options.json:
+        for problem in problems:
+            options.say(f"note: {problem}")
+    if mistakes:
+        raise typer.Exit(FAILED)
+
+
+def path(ctx: typer.Context) -> None:
+    """Where the settings are."""
+    from microclaw.config import home_folder
+
+    options = invocation(ctx)
+    home = (options.home or home_folder(os.environ)).expanduser().absolute()
+    if options.json:
+        options.document("config_path", {"config": str(home / "config.toml"), "secrets": str(home / "secrets.toml")})
+    else:
+        options.line(str(home / "config.toml"))
+
+
+def mistake_object(mistake: Mistake) -> dict[str, object]:
+    return {
+        "file": mistake.place,
+        "line": mistake.line,
+        "key": mistake.key,
+        "message": mistake.message,
+        "next": mistake.next_step,
+        "stops_host": mistake.fatal,
+    }
+
+
+def _write(options: Invocation, changes: list[Change], said: str) -> None:
+    from microclaw.config import private_home
+    from microclaw.config.edit import write_changes
+
+    written = write_changes(private_home(os.environ, options.home), os.environ, changes)
+    if options.json:
+        warnings = [mistake_object(mistake) for mistake in written.warnings]
+        options.document("config_written", {"files": list(written.files), "warnings": warnings})
+        return
+    options.say(f"{said} ({', '.join(written.files)}); {RESTART}" if written.files else "nothing changed")
+    for mistake in written.warnings:
+        sys.stderr.write(f"note: {mistake.message}\n")

@@ -1,0 +1,133 @@
+"""Changes of config.toml: comments stay, secrets go where nobody else reads, nothing wrong is written."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from microclaw.config.edit import Change, read_key, write_changes
+from microclaw.config.show import read_shown
+from microclaw.errors import ConfigError
+
+COMMENTED = """\
+# mine
+[agent]  # how turns go
+queue = 4   # few
+# the end
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    folder = tmp_path / "home"
+    folder.mkdir(mode=0o700)
+    return folder
+
+
+def put(home: Path, key: str, value: str | None, environ: dict[str, str] | None = None) -> tuple[str, ...]:
+    return write_changes(home, environ or {}, [Change(key, value)]).files
+
+
+def test_change_keeps_every_comment(home: Path) -> None:
+    (home / "config.toml").write_text(COMMENTED)
+    assert put(home, "agent.queue", "6") == ("config.toml",)
+    assert put(home, "agent.turn_s", "30.5") == ("config.toml",)
+    text = (home / "config.toml").read_text()
+    assert "# mine\n[agent]  # how turns go\nqueue = 6   # few\n" in text
+    assert "# the end" in text
+    assert "turn_s = 30.5" in text
+
+
+def test_files_are_private(home: Path) -> None:
+    put(home, "telegram.token", "1:abc")
+    put(home, "agent.queue", "6")
+    assert {stat.S_IMODE((home / name).stat().st_mode) for name in ("config.toml", "secrets.toml")} == {0o600}
+    assert sorted(path.name for path in home.iterdir()) == ["config.toml", "secrets.toml"]
+
+
+def test_secret_moves_between_the_files_with_its_form(home: Path) -> None:
+    assert put(home, "telegram.token", "1:abc") == ("secrets.toml",)
+    assert put(home, "telegram.token", "${BOT}", {"BOT": "x"}) == ("secrets.toml", "config.toml")
+    assert "1:abc" not in (home / "secrets.toml").read_text()
+    assert '"${BOT}"' in (home / "config.toml").read_text()
+    put(home, "telegram.token", "2:def")
+    assert "token" not in (home / "config.toml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("agent.queue", "0", "0 is not between 1 and 1000"),
+        ("agent.queue", "many", "is a text, not a whole number"),
+        ("agent.queues", "1", "did you mean agent.queue"),
+        ("model.api_key", "k", "model.api_key needs model.provider"),
+        ("model.fallback.name", "x", "is no setting"),
+        ("model.fallback[3].provider", "openai", "there are 0 before it"),
+        ("agent..x", "1", "is no setting's name"),
+    ],
+)
+def test_wrong_change_is_not_written(home: Path, key: str, value: str, message: str) -> None:
+    (home / "config.toml").write_text(COMMENTED)
+    with pytest.raises(ConfigError, match=message):
+        put(home, key, value)
+    assert (home / "config.toml").read_text() == COMMENTED
+    assert not (home / "secrets.toml").exists()
+
+
+def test_mistake_that_was_there_before_does_not_keep_another_from_being_mended(home: Path) -> None:
+    (home / "config.toml").write_text("[agent]\nqueue = 0\niterations = 0\n")
+    put(home, "agent.queue", "5")
+    assert (home / "config.toml").read_text() == "[agent]\nqueue = 5\niterations = 0\n"
+
+
+def test_file_that_is_no_toml_is_left_as_it_is(home: Path) -> None:
+    (home / "config.toml").write_text("[agent\n")
+    with pytest.raises(ConfigError, match="nothing was written"):
+        put(home, "agent.queue", "5")
+    assert (home / "config.toml").read_text() == "[agent\n"
+
+
+def test_variable_that_is_not_set_is_written_with_a_warning(home: Path) -> None:
+    written = write_changes(home, {}, [Change("telegram.token", "${BOT}")])
+    assert [mistake.message for mistake in written.warnings] == ["telegram.token: the environment has no BOT"]
+
+
+def test_several_changes_are_one(home: Path) -> None:
+    changes = [Change("model.api_key", "k"), Change("model.provider", "anthropic"), Change("agent.queue", "0")]
+    with pytest.raises(ConfigError):
+        write_changes(home, {}, changes)
+    assert list(home.iterdir()) == []
+    write_changes(home, {}, changes[:2])
+    assert len(list(home.iterdir())) == 2
+
+
+def test_link_to_a_file_elsewhere_stays_a_link(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "dotfiles.toml").write_text("[agent]\n")
+    (home / "config.toml").symlink_to(tmp_path / "dotfiles.toml")
+    put(home, "agent.queue", "5")
+    assert (home / "config.toml").is_symlink()
+    assert "queue = 5" in (tmp_path / "dotfiles.toml").read_text()
+
+
+def test_removed_setting_has_its_default_again(home: Path) -> None:
+    put(home, "agent.queue", "5")
+    assert put(home, "agent.queue", None) == ("config.toml",)
+    assert put(home, "agent.queue", None) == ()
+    shown = {item.key: item for item in read_shown(home, {})}
+    assert (shown["agent.queue"].value, shown["agent.queue"].origin) == (8, "default")
+
+
+def test_row_and_its_secret(home: Path) -> None:
+    put(home, "model.fallback[1].provider", "openai")
+    put(home, "model.fallback[1].api_key", "sk-row")
+    put(home, "mcp.servers.git.command", "uvx git-mcp")
+    shown = {item.key: (item.value, item.origin) for item in read_shown(home, {"MICROCLAW_AGENT__QUEUE": "3"})}
+    assert shown["model.fallback[1].api_key"] == ("...(short)", "secrets.toml:2")
+    assert shown["mcp.servers.git.command"][0] == ("uvx", "git-mcp")
+    assert shown["agent.queue"] == (3, "MICROCLAW_AGENT__QUEUE")
+
+
+def test_key_is_read_with_its_row() -> None:
+    assert read_key("model.fallback[2].name")[0] == ("model", "fallback", 1, "name")
