@@ -126,6 +126,10 @@ class Mail:
         """The channel has sent it."""
         await self._delivery.delivered(outbound_id)
 
+    def leave(self, outbound_id: int) -> None:
+        """Who has read the answer does not deliver it: its channel is to."""
+        self._delivery.give_back(outbound_id)
+
     def outgoing(self, channel: str) -> AsyncIterator[Outbound]:
         """Endless: answers that no listener delivered and pushes, oldest first; each again until it is delivered."""
         return self._delivery.outgoing(channel)

@@ -25,6 +25,7 @@ from microclaw.app.device_plane import announce, device_listener, device_plane, 
 from microclaw.app.models import build_model
 from microclaw.app.outward import outward_tools
 from microclaw.app.programs import Apps, build_apps, warm_compiler
+from microclaw.app.schedules import build_later, running_later
 from microclaw.apps.ledger import Ledger
 from microclaw.apps.live import change_publisher
 from microclaw.boards import load_board
@@ -55,6 +56,7 @@ from microclaw.web.jobs import Jobs
 from microclaw.web.live_feed import LiveFeed
 from microclaw.web.metrics_api import add_host_metrics
 from microclaw.web.parts import HostParts
+from microclaw.web.schedule_api import ScheduleParts
 from microclaw.web.server import Door, is_loopback, serving, tcp_listener, unix_listener
 from microclaw.web.status import HostStatus
 
@@ -120,6 +122,8 @@ async def running_host(
             knowledge=knowledge,
             more=outward_tools(settings, devices, apps, admission, mail, egress),
         )
+        later = build_later(settings, database, devices, admission, mail, tools)
+        tools = later.tools
         agent = _agent(settings, mail, model, devices, tools, database, admission, knowledge)
         await stack.enter_async_context(agent)
         await stack.enter_async_context(tasks.serving(AgentTasks(agent), hub.link))
@@ -149,6 +153,7 @@ async def running_host(
             status,
             knowledge,
             usage,
+            later.parts,
         )
         add_host_metrics(
             metrics,
@@ -171,6 +176,7 @@ async def running_host(
         stack.callback(indexing.cancel)
         stack.push_async_callback(jobs.drain)  # on the way out: what had started may end
         stack.push_async_callback(mail.drain)  # first of all: the chats' streams end before the doors close
+        await stack.enter_async_context(running_later(later, group, boards_ready))  # ends before the mail does
         if link is not None:
             link.open_door()
         yield Host(settings, devices, model, http, link.address if link is not None else None, channels)
@@ -191,6 +197,7 @@ def _parts(
     status: HostStatus,
     knowledge: Knowledge,
     usage: UsageLedger,
+    schedules: ScheduleParts,
 ) -> HostParts:
     """What the doors serve."""
     return HostParts(
@@ -215,6 +222,7 @@ def _parts(
         status=status.read,
         knowledge=knowledge,
         usage=usage,
+        schedules=schedules,
     )
 
 

@@ -45,6 +45,8 @@ _BARE_PERCENT = re.compile(r"(?:(?:at|to|make it) )*(-?\d+) milli percent")
 _REFERS = re.compile(r"\b(?:it|its|that|this|them|those|these|one|ones|again|same|there|then|instead|before)\b", re.I)
 _SMALL_TALK = frozenset({"help", "greeting"})  # a model has more to say
 _CALL = "offline-"
+_ONE_CALL = frozenset({"set_pin", "dim_pin", "read_pin", "read_adc", "read_sensor", "scan_i2c", "list_devices"})
+_REMIND = re.compile(r"(?:please )?(?:remind|tell|alert|notify|warn) me(?: to| that| about|:)? (.+)", re.I | re.S)
 _YES = frozenset({"yes", "yes do it", "do it", "y", "sure", "yes please"})
 
 
@@ -103,6 +105,21 @@ def warm_up() -> int:
     sentences = english()
     sentences.read("blink the led every second")
     return len(sentences.examples)
+
+
+def one_call(text: str, scene: Scene) -> Decision | None:
+    """The one call that a sentence comes to, for a schedule: it needs no model then. None where it takes a turn.
+
+    Say where it cannot be done as it stands, with the question or the reason.
+    """
+    reminder = _REMIND.fullmatch(text.strip())
+    if reminder is not None:
+        return Act("say", {"text": f"Reminder: {reminder[1].strip()}"})
+    reading, decision = _understood(ModelRequest("", (UserText(text),), (), scene=scene))
+    if isinstance(decision, Say):
+        return decision
+    single = reading is not None and reading.kind in _ONE_CALL and reading.number("pin_2") is None
+    return decision if single else None
 
 
 def _decide(request: ModelRequest) -> Decision:

@@ -1,7 +1,7 @@
 """Rows of schedules and of each time one was begun. Knows no clock and no calendar, and runs nothing.
 
-A run is `claimed` before anything is done for it, `started` right before a tool changes something, and then has its end.
-What a crash leaves claimed or started is found again by `open_runs`.
+A run is `claimed` before anything is done for it, `started` right before a tool changes something, and then has its
+end. What a crash leaves claimed or started is found again by `open_runs`.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -18,6 +18,18 @@ from microclaw.tools.action_text import action_text, argument_lines
 from microclaw.tools.tool import Approve, Parameters, Tool, ToolContext, ToolResult, result_of, result_of_error
 
 MAX_ARGUMENT_BYTES = 512 * 1024
+_WEIGHT = {Permission.READ: 0, Permission.ACT: 1, Permission.RISKY: 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A call that would be admitted now: what it needs, and what it does in words."""
+
+    name: str
+    permission: Permission
+    effect: Effect
+    action: str
+    lines: tuple[str, ...]
 
 
 class Toolbox:
@@ -61,44 +73,72 @@ class Toolbox:
         tool = self._named(name)
         return tool.effect if tool else Effect.READ
 
-    async def call(self, name: str, arguments: str, context: ToolContext) -> ToolResult:
+    def with_more(self, tools: Iterable[Tool[Any]]) -> Toolbox:
+        """These tools and more, whose calls may be of these alone."""
+        return Toolbox((*self._tools.values(), *tools), self._gate)
+
+    def only(self, names: Collection[str]) -> Toolbox:
+        """Those of these tools that are named."""
+        return Toolbox((tool for tool in self._tools.values() if tool.name in names), self._gate)
+
+    async def prepare(self, name: str, arguments: str, context: ToolContext) -> Prepared:
+        """What a call for later would need. Raises ToolRetry for wrong arguments, PermissionRefused."""
+        tool = self._find(name)
+        parameters = _read_arguments(tool, arguments)
+        action = action_text(tool.name, parameters)
+        permission = await self._weighed(tool, parameters, context, action)
+        self._gate.check(context.principal, permission, action)
+        return Prepared(tool.name, permission, tool.effect, action, argument_lines(parameters))
+
+    async def call(
+        self, name: str, arguments: str, context: ToolContext, *, approved: Permission | None = None
+    ) -> ToolResult:
         """Run a tool with arguments as JSON text. A failure is a result too: `ok` is False and the content says why.
 
-        What needs an approval waits for it here, or in the tool once that can show what would happen.
+        What needs an approval waits for it here, or in the tool once that can show what would happen. `approved` is
+        what this very call was approved for before, as a schedule's was when it was made.
         """
         foreign = False
         try:
             tool = self._find(name)
             parameters = _read_arguments(tool, arguments)
-            context = await self._admitted(tool, parameters, context)
+            context = await self._admitted(tool, parameters, context, approved)
             foreign = tool.foreign
             result = result_of(await tool.run(parameters, context))
         except MicroclawError as exc:
             result = result_of_error(exc)
         return replace(result, foreign=True) if foreign else result
 
-    async def _admitted(self, tool: Tool[Any], parameters: Parameters, context: ToolContext) -> ToolContext:
+    async def _admitted(
+        self, tool: Tool[Any], parameters: Parameters, context: ToolContext, approved: Permission | None
+    ) -> ToolContext:
         """The context to run it in. Raises PermissionRefused."""
         action = action_text(tool.name, parameters)
-        self._gate.check(context.principal, tool.permission, action)  # first: weighing may look at a device
-        permission = tool.permission if tool.weigh is None else await tool.weigh(parameters, context)
+        permission = await self._weighed(tool, parameters, context, action)
         if tool.previews:
             self._gate.check(context.principal, permission, action)
-            return replace(context, approve=self._asking(permission, context))
-        await self._asking(permission, context)(action, argument_lines(parameters))
+            return replace(context, approve=self._asking(permission, context, approved))
+        await self._asking(permission, context, approved)(action, argument_lines(parameters))
         return context
 
-    def _asking(self, permission: Permission, context: ToolContext) -> Approve:
+    async def _weighed(self, tool: Tool[Any], parameters: Parameters, context: ToolContext, action: str) -> Permission:
+        self._gate.check(context.principal, tool.permission, action)  # first: weighing may look at a device
+        return tool.permission if tool.weigh is None else await tool.weigh(parameters, context)
+
+    def _asking(self, permission: Permission, context: ToolContext, approved: Permission | None) -> Approve:
         async def approve(text: str, detail: Sequence[str]) -> None:
-            await self._gate.admit(
-                context.principal,
-                permission,
-                text,
-                foreign=context.foreign,
-                detail=detail,
-                channel=context.channel,
-                chat_id=context.chat_id,
-            )
+            if approved is not None and _WEIGHT[permission] <= _WEIGHT[approved] and not context.foreign:
+                self._gate.check(context.principal, permission, text)
+            else:
+                await self._gate.admit(
+                    context.principal,
+                    permission,
+                    text,
+                    foreign=context.foreign,
+                    detail=detail,
+                    channel=context.channel,
+                    chat_id=context.chat_id,
+                )
             await context.begin()
 
         return approve

@@ -26,6 +26,7 @@ from microclaw.web.metrics_api import metrics_router
 from microclaw.web.openai_api import openai_router
 from microclaw.web.parts import HostParts
 from microclaw.web.people_api import people_router, token_router
+from microclaw.web.schedule_api import schedule_router
 from microclaw.web.tools_api import tools_router
 from microclaw.web.usage_api import usage_router
 
@@ -46,6 +47,8 @@ def host_api(parts: HostParts) -> FastAPI:
     if parts.knowledge is not None:
         names = frozenset(tool.name for tool in parts.toolbox.tools)
         app.include_router(knowledge_router(KnowledgeParts(parts.settings, parts.gate, parts.knowledge, names)))
+    if parts.schedules is not None:
+        app.include_router(schedule_router(parts.schedules))
     app.include_router(compile_router(parts.compile))
     app.include_router(metrics_router(parts.metrics))
     app.include_router(events_router(parts.live, parts.settings.limits.keepalive_s))

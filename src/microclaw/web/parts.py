@@ -28,6 +28,7 @@ from microclaw.policy.tokens import Tokens
 from microclaw.tools.toolbox import Toolbox
 from microclaw.web.jobs import Jobs
 from microclaw.web.live_feed import LiveFeed
+from microclaw.web.schedule_api import ScheduleParts
 
 
 class Chats(Protocol):
@@ -62,3 +63,4 @@ class HostParts:
     status: Callable[[], Awaitable[dict[str, Any]]]
     usage: Ledger | None = None
     knowledge: Knowledge | None = None
+    schedules: ScheduleParts | None = None

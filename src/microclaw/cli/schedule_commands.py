@@ -1,0 +1,121 @@
+"""`microclaw schedule`: what the host does later. It keeps no time itself."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from microclaw.cli.invocation import invocation
+
+Number = Annotated[int, typer.Argument(metavar="NUMBER", help="As `schedule list` shows it.", min=1)]
+
+
+class Missed(StrEnum):
+    RUN = "run"
+    SKIP = "skip"
+
+
+def register(app: typer.Typer) -> None:
+    group = typer.Typer(no_args_is_help=True, help="What is done later, at times of day.")
+    group.command("list")(list_schedules)
+    group.command("add")(add)
+    group.command("show")(show)
+    group.command("run")(run)
+    group.command("resume")(resume)
+    group.command("rm")(remove)
+    app.add_typer(group, name="schedule")
+
+
+def list_schedules(ctx: typer.Context) -> None:
+    """What is scheduled, and when it is due next."""
+    options = invocation(ctx)
+    found = options.host().get("/v1/schedules")
+    if options.json:
+        options.document("schedules", found)
+        return
+    if not found["schedules"]:
+        options.say('nothing is scheduled; microclaw schedule add "every weekday at 7" "turn on pin 4"')
+        return
+    rows = [(s["schedule"], s["when"], s["what"], s["next"] or "-", _state(s)) for s in found["schedules"]]
+    options.table(rows, head=("NUMBER", "WHEN", "WHAT", "NEXT", "STATE"))
+
+
+def add(
+    ctx: typer.Context,
+    when: Annotated[str, typer.Argument(help='"every weekday at 7", "in 20 minutes", "0 7 * * 1-5"')],
+    what: Annotated[list[str], typer.Argument(help="What to do then, in a sentence.")],
+    zone: Annotated[
+        str | None, typer.Option("--zone", metavar="ZONE", help="As Europe/Berlin. [default: yours]")
+    ] = None,
+    missed: Annotated[
+        Missed | None,
+        typer.Option("--missed", help="Host off at the time: run it once later, or skip. [default: run one-offs]"),
+    ] = None,
+) -> None:
+    """Do WHAT at WHEN: a sentence that needs no model is worked out now, others are told to the agent then."""
+    options = invocation(ctx)
+    body = {
+        "when": when,
+        "do": " ".join(what),
+        "timezone": zone,
+        "missed": None if missed is None else missed.value,
+        "device": options.device,
+    }
+    made = options.host().post("/v1/schedules", body)
+    if options.json:
+        options.document("schedule", made)
+        return
+    how = "the agent is asked then" if made["asks_model"] else f"{made['tool']}, no model is asked"
+    options.say(f"schedule {made['schedule']}: {made['what']} ({how})")
+    options.say(f"next: {made['next']}")
+    if made["warning"]:
+        options.say(f"careful: {made['warning']}")
+
+
+def show(ctx: typer.Context, number: Number) -> None:
+    """A schedule and how its latest runs ended."""
+    options = invocation(ctx)
+    found = options.host().get(f"/v1/schedules/{number}")
+    if options.json:
+        options.document("schedule", found)
+        return
+    options.line(f"{found['when']}: {found['what']}")
+    options.line(f"next {found['next'] or '-'}, {_state(found)}, missed runs: {found['missed']}")
+    for one in found["runs"]:
+        options.line(f"{one['due']}  {one['state']}  {one['result']}")
+
+
+def run(ctx: typer.Context, number: Number) -> None:
+    """Run it now; its own times stay."""
+    options = invocation(ctx)
+    found = options.host().post(f"/v1/schedules/{number}/run")
+    if options.json:
+        options.document("schedule", found)
+    else:
+        options.say(f"schedule {number} runs now; how it ended: microclaw schedule show {number}")
+
+
+def resume(ctx: typer.Context, number: Number) -> None:
+    """Make a paused schedule due again."""
+    options = invocation(ctx)
+    found = options.host().post(f"/v1/schedules/{number}/resume")
+    if options.json:
+        options.document("schedule", found)
+    else:
+        options.say(f"schedule {number} is due next {found['next']}")
+
+
+def remove(ctx: typer.Context, number: Number) -> None:
+    """Remove a schedule."""
+    options = invocation(ctx)
+    gone = options.host().delete(f"/v1/schedules/{number}")
+    if options.json:
+        options.document("removed", gone)
+    else:
+        options.say(f"removed: {gone['when']}: {gone['what']}")
+
+
+def _state(schedule: dict[str, Any]) -> str:
+    return f"{schedule['state']}: {schedule['why']}" if schedule["why"] else str(schedule["state"])

@@ -1,0 +1,42 @@
+"""The IANA name of the machine's time zone, which a schedule keeps. It asks nobody."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+_LOCALTIME: Final = Path("/etc/localtime")  # a link into a zoneinfo folder, on Linux and macOS
+_TIMEZONE: Final = Path("/etc/timezone")  # where Debian writes the name beside it
+
+
+def machine_zone(
+    environ: Mapping[str, str] | None = None, *, localtime: Path = _LOCALTIME, timezone: Path = _TIMEZONE
+) -> str:
+    """What TZ, /etc/localtime or /etc/timezone names; UTC where none of them names a zone."""
+    environ = os.environ if environ is None else environ
+    named = (environ.get("TZ", "").removeprefix(":"), _linked(localtime), _written(timezone))
+    return next((name for name in named if _is_zone(name)), "UTC")
+
+
+def _linked(path: Path) -> str:
+    try:
+        return str(path.resolve(strict=True)).partition("/zoneinfo/")[2]
+    except OSError:
+        return ""
+
+
+def _written(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def _is_zone(name: str) -> bool:
+    try:
+        return bool(name) and ZoneInfo(name).key == name
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False

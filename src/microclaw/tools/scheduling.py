@@ -1,0 +1,206 @@
+"""The tools of schedules, and how one is made: its time read, its deed worked out and allowed. It runs none.
+
+What can be worked out now becomes one call, which needs no model when it is due; other words become a message to the
+agent. What is risky is asked for here, when somebody is there, and not at three in the night.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import Field
+
+from microclaw.bus.events import Evidence
+from microclaw.errors import ScheduleRefused, ToolRetry
+from microclaw.knowledge.schedule.book import ScheduleBook, Wanted
+from microclaw.knowledge.schedule.entry import Deed, Prompt, Schedule, Timing, ToolAct, kind_of, next_due
+from microclaw.models.offline import one_call
+from microclaw.models.reply import Act, Say
+from microclaw.models.scene import Scene
+from microclaw.policy.gate import Effect, Permission
+from microclaw.store.schedules import Missed
+from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
+from microclaw.tools.toolbox import Toolbox
+
+_MAX_WHAT: Final = 200
+
+
+class AddParameters(Parameters):
+    when: str = Field(
+        min_length=1,
+        max_length=200,
+        description='"in 20 minutes", "tomorrow at 8:00", "every weekday at 7:00", "every 2 hours", cron "0 7 * * 1".',
+    )
+    do: str | None = Field(None, min_length=1, max_length=4000, description="What to do then, in the person's words.")
+    tool: str | None = Field(None, max_length=80, description="Instead of `do`: the tool to call then.")
+    arguments: dict[str, Any] | None = Field(None, description="The arguments of `tool`.")
+    timezone: str | None = Field(None, max_length=64, description="Left out: where the person lives.")
+    missed: Missed | None = Field(None, description="When the host was off at the time: run it once later, or skip it.")
+
+
+class ListParameters(Parameters):
+    pass
+
+
+class NumberParameters(Parameters):
+    schedule: int = Field(ge=1, description="Its number, as schedule-list tells it.")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A schedule that may be made: `permission` is what its deed needs, `detail` shows exactly what would happen."""
+
+    timing: Timing
+    deed: Deed
+    what: str
+    permission: Permission
+    action: str
+    detail: tuple[str, ...]
+
+
+class Scheduling:
+    """Makes schedules for tools, routes and commands alike. `tools` are those that a schedule may call.
+
+    Without a model (`offline`) words that nobody would understand at the time are refused at once.
+    """
+
+    def __init__(
+        self,
+        *,
+        book: ScheduleBook,
+        tools: Toolbox,
+        scene: Callable[[str | None], Awaitable[Scene]],
+        wakes_an_hour: int,
+        offline: bool,
+    ) -> None:
+        self.book = book
+        self._tools = tools
+        self._scene = scene
+        self._wakes_an_hour = wakes_an_hour
+        self._offline = offline
+
+    async def plan(self, asked: AddParameters, context: ToolContext) -> Plan:
+        """Raises ScheduleRefused, ToolRetry for wrong arguments, PermissionRefused."""
+        timing = self.book.timing(asked.when, asked.timezone)
+        deed, what = await self._deed(asked, context)
+        permission = Permission.ACT
+        lines: tuple[str, ...] = (what,)
+        if isinstance(deed, ToolAct):
+            prepared = await self._tools.prepare(deed.tool, deed.arguments, context)
+            lines = (prepared.action, *prepared.lines)
+            if prepared.permission is Permission.RISKY:
+                permission = Permission.RISKY
+        due_ms = next_due(timing, self.book.now_ms())
+        first = () if due_ms is None else (f"first time: {self.shown(due_ms, asked.timezone)}",)
+        return Plan(timing, deed, what, permission, f"schedule {asked.when}: {what}", (*first, *lines))
+
+    async def keep(self, plan: Plan, asked: AddParameters, context: ToolContext) -> Schedule:
+        """Make what was planned, once it is allowed."""
+        wanted = Wanted(
+            when=asked.when,
+            what=plan.what,
+            deed=plan.deed,
+            principal=context.principal,
+            channel=context.channel,
+            chat_id=context.chat_id,
+            device=context.device,
+            zone=asked.timezone,
+            missed=asked.missed,
+            approved=plan.permission,
+        )
+        return await self.book.add(wanted, timing=plan.timing)
+
+    def shown(self, at_ms: int, zone: str | None = None) -> str:
+        return f"{self.book.moment(at_ms, zone):%A, %Y-%m-%d %H:%M %Z}"
+
+    def warning(self, schedule: Schedule) -> str | None:
+        """What is to be said of one that would ask a model more often than is allowed."""
+        if not isinstance(schedule.deed, Prompt):
+            return None
+        count = self.book.wakes_an_hour(schedule.timing, self._wakes_an_hour)
+        if count <= self._wakes_an_hour:
+            return None
+        return (
+            f"it may ask a model more than {self._wakes_an_hour} times an hour, which is what schedules may all "
+            "together (schedules.wakes_an_hour): it is paused then"
+        )
+
+    def facts(self, schedule: Schedule) -> dict[str, Any]:
+        """A schedule as tools and routes show it."""
+        deed = schedule.deed
+        return {
+            "schedule": schedule.schedule_id,
+            "when": schedule.said,
+            "what": schedule.what,
+            "kind": kind_of(schedule.timing),
+            "asks_model": isinstance(deed, Prompt),
+            "tool": deed.tool if isinstance(deed, ToolAct) else None,
+            "state": schedule.state,
+            "why": schedule.why,
+            "next": None if schedule.next_ms is None else self.shown(schedule.next_ms, schedule.zone),
+            "next_ms": schedule.next_ms,
+            "zone": schedule.zone or self.book.zone,
+            "missed": schedule.missed,
+            "person": schedule.principal,
+            "channel": schedule.channel,
+            "chat_id": schedule.chat_id,
+        }
+
+    async def _deed(self, asked: AddParameters, context: ToolContext) -> tuple[Deed, str]:
+        if (asked.do is None) == (asked.tool is None):
+            raise ToolRetry("give either `do` or `tool`", next_step="`do` is what to do then, in words")
+        if asked.tool is not None:
+            arguments: Mapping[str, Any] = asked.arguments or {}
+            text = json.dumps(arguments, ensure_ascii=False)
+            return ToolAct(asked.tool, text), f"{asked.tool} {text}"[:_MAX_WHAT]
+        words = (asked.do or "").strip()
+        if not words:
+            raise ScheduleRefused("a schedule does something", next_step="say what, as in: turn on pin 4")
+        decided = one_call(words, await self._scene(context.device))
+        if isinstance(decided, Say) and self._offline and decided.code is not None:
+            raise ScheduleRefused(decided.text, next_step=decided.next_step or "say it in other words")
+        if isinstance(decided, Act):
+            return ToolAct(decided.tool, json.dumps(decided.arguments, ensure_ascii=False)), words[:_MAX_WHAT]
+        return Prompt(words), words[:_MAX_WHAT]
+
+
+def scheduling_tools(scheduling: Scheduling) -> tuple[Tool[Any], ...]:
+    """schedule-add, schedule-list, schedule-remove."""
+    book = scheduling.book
+
+    async def weigh(asked: AddParameters, context: ToolContext) -> Permission:
+        return (await scheduling.plan(asked, context)).permission
+
+    async def add(asked: AddParameters, context: ToolContext) -> ToolOutput:
+        plan = await scheduling.plan(asked, context)
+        await context.approve(plan.action, plan.detail)
+        made = await scheduling.keep(plan, asked, context)
+        fields = {"success": True, **scheduling.facts(made)}
+        warning = scheduling.warning(made)
+        if warning is not None:
+            fields["warning"] = warning
+        told = f"schedule {made.schedule_id} is kept, next {fields['next']}"
+        return ToolOutput(fields, (Evidence("reported", told),))
+
+    async def show(_: ListParameters, context: ToolContext) -> ToolOutput:
+        found = await book.visible(context.principal)
+        return ToolOutput({"success": True, "schedules": [scheduling.facts(one) for one in found]})
+
+    async def remove(asked: NumberParameters, context: ToolContext) -> ToolOutput:
+        gone = await book.remove(asked.schedule, context.principal)
+        told = f"schedule {gone.schedule_id} is removed ({gone.said}: {gone.what})"
+        return ToolOutput({"success": True, "schedule": gone.schedule_id}, (Evidence("reported", told),))
+
+    text = (
+        "Do something later or again and again, at times of day. What only repeats or reacts on the board itself is a "
+        "program instead (deploy-wasm-app)."
+    )
+    act = Permission.ACT
+    return (
+        Tool("schedule-add", text, AddParameters, act, Effect.ONCE, add, previews=True, weigh=weigh),
+        Tool("schedule-list", "What is scheduled.", ListParameters, Permission.READ, Effect.READ, show),
+        Tool("schedule-remove", "Remove a schedule.", NumberParameters, act, Effect.IDEMPOTENT, remove),
+    )
