@@ -151,3 +151,14 @@ async def test_a_broken_file_leaves_the_others(shelf: Shelf, device: Path) -> No
 )
 def test_both_of_mimiclaws_names_are_read(stem: str, chat: tuple[str, str]) -> None:
     assert chat_of(stem) == chat
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[" * 20_000, '{"jobs":[{"message":"x","kind":"every","interval_s":1e999}]}', '{"jobs":[{"at_epoch":NaN}]}'],
+)
+async def test_schedules_that_are_nonsense_leave_the_rest(shelf: Shelf, device: Path, text: str) -> None:
+    (device / "cron.json").write_text(text)
+    report = await take(shelf, device)
+    assert (outcomes(report)["cron.json"], report.jobs) == ("left", [])
+    assert outcomes(report)["SOUL.md"] == "taken"

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
+from pathlib import Path
 
 import pytest
 from tests.knowledge.conftest import Shelf
 
 from microclaw.errors import ConfigError, StoreError, ToolRetry
 from microclaw.knowledge.memory import MAX_FORGOTTEN, digest
-from microclaw.knowledge.text_files import VERSIONS_KEPT, TextCache, read_text, versions_of, write_text
+from microclaw.knowledge.text_files import MAX_TEXT_BYTES, VERSIONS_KEPT, TextCache, read_text, versions_of, write_text
 
 
 async def test_a_fact_of_the_owner_is_a_line_of_mimiclaws_file(shelf: Shelf) -> None:
@@ -177,3 +181,43 @@ def test_a_long_file_is_read_to_a_lines_end(shelf: Shelf) -> None:
     assert text.endswith("\n")
     assert len(text) <= 100
     assert TextCache(100).read(path) == text
+
+
+@pytest.mark.parametrize("name", ["MEMORY.md", "2026-11-20.md"])
+async def test_a_file_that_grew_too_long_by_hand_loses_nothing(shelf: Shelf, name: str) -> None:
+    """Only its beginning is read, and what is read must not be put in its place."""
+    text = "- the last line counts too\n" * (MAX_TEXT_BYTES // 10)
+    path = shelf.write(f"memory/{name}", text)
+    keep = shelf.memory.remember if name == "MEMORY.md" else shelf.memory.note
+    with pytest.raises(ConfigError, match="longer than") as refused:
+        await keep("owner", "a fact more")
+    assert refused.value.next_step
+    with pytest.raises(ConfigError, match="longer than"):
+        await shelf.memory.forget("owner", "last line counts", every=True)
+    assert path.read_text() == text
+    assert "last line" in shelf.memory.text("owner") or name != "MEMORY.md"
+
+
+async def test_the_kept_version_has_the_bytes_that_were_there(shelf: Shelf) -> None:
+    path = shelf.write("memory/MEMORY.md", "")
+    path.write_bytes("- the küche has a relay\n".encode("latin-1"))
+    await shelf.memory.remember("owner", "a fact more")
+    (kept,) = versions_of(path, path.parent / "versions")
+    assert kept.read_bytes() == "- the küche has a relay\n".encode("latin-1")
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir])
+def test_what_is_no_file_is_refused_at_once(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    """A pipe would be waited for without end."""
+    make(tmp_path / "MEMORY.md")
+    with pytest.raises(StoreError, match="it is no file"):
+        read_text(tmp_path / "MEMORY.md")
+
+
+def test_a_cache_that_many_threads_fill_forgets_without_a_fault(tmp_path: Path) -> None:
+    cache = TextCache(max_files=2)
+    paths = [tmp_path / f"{number}.md" for number in range(40)]
+    for path in paths:
+        path.write_text(path.stem)
+    with ThreadPoolExecutor(16) as threads:
+        assert list(threads.map(cache.read, paths * 30)) == [path.stem for path in paths] * 30

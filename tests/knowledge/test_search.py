@@ -253,3 +253,20 @@ async def test_a_folder_that_cannot_be_read_loses_nothing_of_the_index(
 
     monkeypatch.setattr("microclaw.knowledge.indexing.os.scandir", refused)
     assert await shelf.texts("owner", "relay") == ["the relay"]
+
+
+async def test_a_conversation_with_a_lone_surrogate_stops_no_search(shelf: Shelf) -> None:
+    """JSON can carry one; the store cannot take it."""
+    line = '{"role":"user","content":"a relay \\ud800 here","ts":1}\n'
+    shelf.write("sessions/tg_1.jsonl", line + line.replace("}", ',"person":"\\udfff"}'))
+    await shelf.memory.remember("owner", "the relay is on pin 4")
+    assert sorted(await shelf.texts("owner", "relay")) == ["a relay ? here", "the relay is on pin 4"]
+
+
+async def test_a_file_whose_name_is_no_utf8_is_passed_over(shelf: Shelf) -> None:
+    shelf.write("sessions/tg_1.jsonl", '{"role":"user","content":"the relay","ts":1}\n')
+    shelf.write("memory/people/x/MEMORY.md", "- a relay\n")
+    sessions, people = os.fsencode(shelf.home / "sessions"), os.fsencode(shelf.home / "memory" / "people")
+    os.link(sessions + b"/tg_1.jsonl", sessions + b"/tg_\xff.jsonl")
+    Path(os.fsdecode(people + b"/x")).rename(os.fsdecode(people + b"/\xff"))
+    assert await shelf.texts("owner", "relay") == ["the relay"]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from microclaw.errors import ToolFailed, UnknownName
-from microclaw.knowledge.skill_file import MAX_SKILL_BYTES, Checked, check_skill
-from microclaw.knowledge.skills import ACTIVE_S, MAX_PIECE_CHARS, Skills, shipped_skills
+from microclaw.knowledge.skill_file import MAX_FOLDER_FILES, MAX_SKILL_BYTES, Checked, check_skill
+from microclaw.knowledge.skills import ACTIVE_S, MAX_NAMED_FILES, MAX_PIECE_CHARS, Skills, shipped_skills
 from microclaw.web.calls import CALLS
 
 HEAD = "---\nname: brewing\ndescription: it brews tea, often\n"
@@ -239,3 +240,44 @@ def test_a_skill_that_is_a_link_is_none(folder: Path, tmp_path: Path) -> None:
 
 def test_the_shipped_folder_is_package_data() -> None:
     assert (shipped_skills() / "plant-watering" / "references" / "watering.md").is_file()
+
+
+def test_a_line_of_broken_links_takes_no_time(folder: Path) -> None:
+    """Backtracking would take years for this file, and hold every other thread meanwhile."""
+    assert check(folder, f"{HEAD}---\n{'](' * 20_000}\n").ok
+
+
+def test_aliases_in_a_fields_name_are_not_written_out(folder: Path) -> None:
+    """Nine times nine ... of them: the text of the last one would not fit into any memory."""
+    laughs = "".join(f"  a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12))
+    checked = check(folder, f"{HEAD}metadata:\n  a0: &a0 [x,x,x]\n{laughs}  ? *a11\n  : 1\n---\nbrew\n")
+    assert "a field's name has to be a text" in [mistake.message for mistake in checked.mistakes]
+    assert not checked.ok
+
+
+def test_a_long_front_matter_is_refused_unread(folder: Path) -> None:
+    checked = check(folder, f"{HEAD}metadata:\n  a: {'[' * 50_000}\n---\nbrew\n")
+    (mistake,) = checked.mistakes
+    assert (mistake.line, "characters, at most" in mistake.message) == (1, True)
+
+
+def test_a_pipe_in_a_skills_place_is_not_waited_for(folder: Path) -> None:
+    (folder / "brewing").mkdir(parents=True)
+    os.mkfifo(folder / "brewing" / "SKILL.md")
+    (mistake,) = check_skill(folder / "brewing").mistakes
+    assert mistake.message == "SKILL.md cannot be read: it is no file"
+
+
+def test_of_a_folder_with_very_many_files_not_all_are_looked_at(folder: Path) -> None:
+    beside = put(folder, "brewing", GOOD)
+    for number in range(3 * MAX_FOLDER_FILES):
+        (beside / f"{number}.txt").touch()
+    assert 0 < len(Skills(folder).files("brewing")) <= MAX_NAMED_FILES
+
+
+def test_an_active_skills_tools_are_known_without_reading_a_file(folder: Path) -> None:
+    beside = put(folder, "brewing", GOOD)
+    skills = Skills(folder)
+    skills.activate("tg", "1", "brewing")
+    (beside / "SKILL.md").unlink()
+    assert skills.shown_tools("tg", "1") == {"kettle-boil"}

@@ -19,7 +19,7 @@ from microclaw.errors import MicroclawError, ModelError
 from microclaw.knowledge.decisions import same_fact, sentences, worth
 from microclaw.knowledge.memory import Memory, digest
 from microclaw.knowledge.places import OWNER_ID, PEOPLE, name_of_stem, person_folder
-from microclaw.knowledge.text_files import MAX_TEXT_BYTES, read_text, write_text
+from microclaw.knowledge.text_files import MAX_TEXT_BYTES, read_text, read_whole, write_text
 from microclaw.models.protocol import Model, ModelRequest, UserText
 
 _log = logging.getLogger(__name__)
@@ -83,8 +83,8 @@ class Consolidator:
         if not notes:
             return None
         days = tuple(notes)
-        memory = await asyncio.to_thread(read_text, self._memory.path(person))
         try:
+            memory = await asyncio.to_thread(read_whole, self._memory.path(person))
             plan = await self._plan(memory, notes)
             text = _applied(memory, plan)
             if text != memory:

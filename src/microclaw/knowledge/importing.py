@@ -19,7 +19,7 @@ from microclaw.knowledge.memory import Memory
 from microclaw.knowledge.persona import SOUL, USER
 from microclaw.knowledge.places import MEMORY, OWNER_ID, is_day
 from microclaw.knowledge.skill_file import SKILL, check_skill
-from microclaw.knowledge.text_files import MAX_TEXT_BYTES, read_text, write_text
+from microclaw.knowledge.text_files import MAX_TEXT_BYTES, read_text, read_whole, write_text
 from microclaw.store.sessions import SessionFiles, parse_session
 
 Outcome: TypeAlias = Literal["taken", "merged", "beside", "same", "left"]
@@ -29,6 +29,7 @@ MAX_SESSION_BYTES: Final = 64 << 20
 MAX_FILES: Final = 5000
 # MimiClaw's channels by ours; a chat id of digits alone is Telegram's, `ws_...` the gateway's.
 CHANNELS: Final = {"telegram": "tg", "websocket": "ws", "cli": "terminal"}
+_LATEST_S: Final = 1 << 33  # the year 2242; beyond it no calendar of ours goes
 _TELEGRAM_ID: Final = re.compile(r"-?\d{3,}")
 _SKILL_NAME: Final = re.compile(r"[^a-z0-9]+")
 
@@ -121,7 +122,7 @@ class Importer:
         """MEMORY.md or a daily note: lines that are not here are added below."""
         theirs = await asyncio.to_thread(read_text, path)
         ours_path = self._memory.root / path.name
-        ours = await asyncio.to_thread(read_text, ours_path)
+        ours = await asyncio.to_thread(read_whole, ours_path)
         if not theirs.strip():
             return ImportedFile(path.name, "left", "it is empty")
         merged, new = _merged(ours, theirs)
@@ -230,7 +231,7 @@ def _with_front_matter(name: str, text: str) -> str:
 def _jobs(path: Path, jobs: list[ImportedJob]) -> ImportedFile:
     try:
         value = json.loads(read_text(path))
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         return ImportedFile(path.name, "left", f"not JSON: {exc}")
     listed = value.get("jobs") if isinstance(value, dict) else None
     if not isinstance(listed, list):
@@ -267,4 +268,6 @@ def _job(item: dict[str, Any]) -> ImportedJob | None:
 
 
 def _seconds(value: object) -> int | None:
-    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) and value > 0 else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return int(value) if 0 < value < _LATEST_S else None

@@ -96,11 +96,16 @@ def _message(line: bytes, owner: str) -> NewNote | None:
     role, content, ts, person = value.get("role"), value.get("content"), value.get("ts", 0), value.get("person", owner)
     if role not in ("user", "assistant") or not isinstance(content, str) or not isinstance(person, str):
         return None
-    said = content.strip()[:MAX_ROW_CHARS]
+    said = _storable(content.strip()[:MAX_ROW_CHARS])
     if not said:
         return None
     at_s = ts if isinstance(ts, int) and not isinstance(ts, bool) else 0
-    return NewNote(person, "said" if role == "user" else "answered", at_s, said)
+    return NewNote(_storable(person), "said" if role == "user" else "answered", at_s, said)
+
+
+def _storable(text: str) -> str:
+    """A lone surrogate, which JSON can carry and the store cannot, becomes "?"."""
+    return text.encode(errors="replace").decode()
 
 
 def _paragraphs(text: str) -> Iterator[str]:
@@ -146,7 +151,7 @@ def _source(
 def _files(folder: Path, suffix: str) -> Iterator[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
-            found = [e for e in entries if e.name.endswith(suffix) and not e.name.startswith(".")]
+            found = [e for e in entries if e.name.endswith(suffix) and e.name[0] != "." and _is_text(e.name)]
     except (FileNotFoundError, NotADirectoryError):
         return
     for entry in found:
@@ -161,6 +166,11 @@ def _files(folder: Path, suffix: str) -> Iterator[os.DirEntry[str]]:
 def _folders(folder: Path) -> Iterator[Path]:
     try:
         with os.scandir(folder) as entries:
-            yield from [Path(e.path) for e in entries if e.is_dir(follow_symlinks=False)]
+            yield from [Path(e.path) for e in entries if e.is_dir(follow_symlinks=False) and _is_text(e.name)]
     except (FileNotFoundError, NotADirectoryError):
         return
+
+
+def _is_text(name: str) -> bool:
+    """Whether it is UTF-8 on the disk: another one is no name of ours, and the store takes none."""
+    return not any("\ud800" <= c <= "\udfff" for c in name)

@@ -17,7 +17,7 @@ from typing import Final
 from microclaw.errors import ConfigError, ToolRetry
 from microclaw.knowledge.decisions import same_fact, significant
 from microclaw.knowledge.places import DEVICES, MEMORY, OWNER_ID, VERSIONS, file_stem, is_day, person_folder
-from microclaw.knowledge.text_files import MAX_TEXT_BYTES, TextCache, keep_version, read_text, write_text
+from microclaw.knowledge.text_files import MAX_TEXT_BYTES, TextCache, keep_version, read_text, read_whole, write_text
 
 MAX_FACT_CHARS: Final = 1000
 MAX_FORGOTTEN: Final = 5  # lines that one `forget` removes without being told that all are meant
@@ -127,7 +127,7 @@ class Memory:
             return await asyncio.to_thread(self._add_line, path, fact, head, prefix)
 
     def _add_line(self, path: Path, fact: str, head: str, prefix: str) -> Remembered:
-        text = read_text(path)
+        text = read_whole(path)
         key = same_fact(fact)
         for line in text.splitlines():
             if same_fact(line) == key:
@@ -152,7 +152,7 @@ class Memory:
             )
         for path in dict.fromkeys(removed.path for removed in found):
             gone = {removed.line for removed in found if removed.path == path}
-            kept = [line for line in read_text(path).splitlines() if line.strip() not in gone]
+            kept = [line for line in read_whole(path).splitlines() if line.strip() not in gone]
             self._replace(path, "\n".join(kept) + "\n", keep=True)
         return tuple(found)
 
@@ -164,7 +164,7 @@ class Memory:
             yield from sorted((self.root / DEVICES).glob("*.md"))
 
     def _write_whole(self, path: Path, text: str, was: str | None) -> None:
-        if was is not None and was != digest(read_text(path)):
+        if was is not None and was != digest(read_whole(path)):
             raise ConfigError(
                 f"{path.name} was changed meanwhile, so yours was not put in its place",
                 next_step="look at it again (microclaw memory show), then edit once more",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import stat
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -21,11 +22,13 @@ from microclaw.errors import Diagnostic
 SKILL: Final = "SKILL.md"
 MAX_SKILL_BYTES: Final = 64 * 1024
 MAX_FOLDER_FILES: Final = 200
+_MAX_FRONT_CHARS: Final = 8 * 1024  # the YAML library takes squared time for what is nested
 _ADVISED_LINES: Final = 500
 _MAX_FIELD_CHARS: Final = {"name": 64, "description": 1024, "license": 200, "compatibility": 500}
 _KNOWN: Final = ("name", "description", "license", "compatibility", "metadata", "allowed-tools")
 _NAME: Final = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
-_LINK: Final = re.compile(r"\]\(([^)\s#]+)[^)]*\)|`((?:references|scripts|assets)/[^`\s]+)`")
+# Possessive and bounded: a line of "](" costs what it is long, not its cube.
+_LINK: Final = re.compile(r"\]\(([^)\s#]{1,300}+)[^)]{0,200}+\)|`((?:references|scripts|assets)/[^`\s]{1,300}+)`")
 _LIST_FIELDS: Final = ("tools", "capabilities")
 
 
@@ -113,7 +116,10 @@ class _Reading:
             self._wrong("a skill is no symbolic link", None, hint="put the folder itself there")
             return None
         try:
-            size = path.stat().st_size
+            status = path.stat()
+            if not stat.S_ISREG(status.st_mode):
+                raise OSError(0, "it is no file")
+            size = status.st_size
             data = path.read_bytes() if size <= MAX_SKILL_BYTES else b""
         except OSError as exc:
             hint = f"a skill is a folder with a {SKILL}" if isinstance(exc, FileNotFoundError) else None
@@ -140,8 +146,15 @@ class _Reading:
         if end is None:
             self._wrong("the front matter has no end", len(self._lines), hint="close it with a line ---")
             return {}, "", 1
-        fields = self._fields("\n".join(self._lines[1:end]) + "\n")
-        return fields, "\n".join(self._lines[end + 1 :]), end + 2
+        body, below = "\n".join(self._lines[end + 1 :]), end + 2
+        source = "\n".join(self._lines[1:end]) + "\n"
+        if len(source) > _MAX_FRONT_CHARS:
+            hint = "what the agent is to read belongs below it"
+            self._wrong(
+                f"the front matter has {len(source)} characters, at most {_MAX_FRONT_CHARS} are read", 1, hint=hint
+            )
+            return {}, body, below
+        return self._fields(source), body, below
 
     def _fields(self, source: str) -> dict[str, str]:
         try:
@@ -164,7 +177,8 @@ class _Reading:
         found: dict[str, str] = {}
         seen: set[str] = set()
         for key_node, value_node in node.value:
-            key = str(key_node.value)
+            if (key := self._key(key_node)) is None:
+                continue
             if key in seen:
                 self._at(key_node, f"{key} is there twice", hint="leave one of them out")
             seen.add(key)
@@ -182,6 +196,13 @@ class _Reading:
             if key not in seen:
                 self._wrong(f"{key} is missing", 1, hint=f"write {key}: in the front matter")
         return found
+
+    def _key(self, node: yaml.Node) -> str | None:
+        """A field's name. Anything else is not even shown: with aliases in it, its text may be endless."""
+        if isinstance(node, yaml.ScalarNode):
+            return str(node.value)
+        self._at(node, "a field's name has to be a text", hint="write name: value")
+        return None
 
     def _scalar(self, key: str, node: yaml.Node) -> str | None:
         if not isinstance(node, yaml.ScalarNode):
@@ -208,7 +229,8 @@ class _Reading:
             self._at(node, "metadata has to be fields", hint="write key: value, indented")
             return
         for key_node, value_node in node.value:
-            key = str(key_node.value)
+            if (key := self._key(key_node)) is None:
+                continue
             if key in _LIST_FIELDS:
                 self.lists[key] = self._words(key, value_node)
                 self._check_names(key, value_node)

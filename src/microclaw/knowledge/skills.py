@@ -11,17 +11,19 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from importlib import resources
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
 from microclaw.errors import ToolFailed, UnknownName
 from microclaw.knowledge.decisions import significant
-from microclaw.knowledge.skill_file import SKILL, Checked, Skill, check_skill, inside
+from microclaw.knowledge.skill_file import MAX_FOLDER_FILES, SKILL, Checked, Skill, check_skill, inside
 from microclaw.knowledge.text_files import read_text
 
 _log = logging.getLogger(__name__)
 
 MAX_SKILLS: Final = 100
+MAX_NAMED_FILES: Final = 100  # of one skill
 MAX_PIECE_CHARS: Final = 6000  # of a skill's file in one tool result
 MAX_FILE_BYTES: Final = 256 * 1024
 ACTIVE_S: Final = 1800.0  # since it was last asked for
@@ -56,6 +58,7 @@ class Skills:
         self._kept: dict[Path, _Kept] = {}
         self._active: OrderedDict[tuple[str, str], dict[str, float]] = OrderedDict()
         self._warned: set[Path] = set()
+        self._tools: dict[str, tuple[str, ...]] = {}
 
     def all(self) -> tuple[Skill, ...]:
         """Every skill that can be used, by name. Blocking; cached."""
@@ -67,6 +70,7 @@ class Skills:
             elif folder not in self._warned:
                 self._warned.add(folder)
                 _log.warning("the skill %s is left out: microclaw skill check %s", folder.name, folder.name)
+        self._tools = {name: skill.tools for name, skill in found.items()}
         return tuple(sorted(found.values(), key=lambda skill: skill.name))
 
     def broken(self) -> tuple[tuple[str, Checked], ...]:
@@ -94,7 +98,7 @@ class Skills:
         raise UnknownName(f"there is no skill {name[:80]!r} in {self.folder}", next_step=f"skills: {names}")
 
     def piece(self, name: str, file: str | None = None, offset: int = 0) -> Piece:
-        """A skill's text, or a file beside it, from a character on. ToolFailed for a file that may not be read."""
+        """A skill's text, or a file beside it, from a character on. ToolFailed for one that may not be read."""
         skill = self.get(name)
         if file in (None, SKILL):
             text = skill.body
@@ -105,10 +109,11 @@ class Skills:
         return Piece(text[offset:end], end if end < len(text) else None)
 
     def files(self, name: str) -> tuple[str, ...]:
-        """The files beside a skill's text, which `piece` reads."""
+        """Files beside a skill's text, which `piece` reads: of a folder with very many not all are named. Blocking."""
         folder = self.get(name).folder
-        found = (p for p in sorted(folder.rglob("*")) if p.is_file() and not p.is_symlink() and p.name != SKILL)
-        return tuple(str(p.relative_to(folder)) for p in list(found)[:MAX_SKILLS])
+        looked_at = islice(folder.rglob("*"), MAX_FOLDER_FILES)
+        found = sorted(p for p in looked_at if p.is_file() and not p.is_symlink() and p.name != SKILL)
+        return tuple(str(p.relative_to(folder)) for p in found[:MAX_NAMED_FILES])
 
     def matching(self, text: str) -> tuple[Skill, ...]:
         """Skills that a person's words strongly mean: rare words shared with name and description."""
@@ -148,9 +153,8 @@ class Skills:
         return frozenset(chat)
 
     def shown_tools(self, channel: str, chat_id: str) -> frozenset[str]:
-        """Tools that the chat's active skills name under metadata.tools."""
-        names = self.active(channel, chat_id)
-        return frozenset(tool for skill in self.all() if skill.name in names for tool in skill.tools)
+        """Tools that the chat's active skills name under metadata.tools, as they were read last. Not blocking."""
+        return frozenset(tool for name in self.active(channel, chat_id) for tool in self._tools.get(name, ()))
 
     def _folders(self) -> list[tuple[Path, bool]]:
         found: list[tuple[Path, bool]] = []

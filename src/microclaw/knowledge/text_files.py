@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import secrets
+import stat
+import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +15,7 @@ from microclaw.errors import ConfigError, StoreError
 
 MAX_TEXT_BYTES: Final = 64 * 1024
 VERSIONS_KEPT: Final = 20  # of one file
+_MAX_KEPT_BYTES: Final = 4 << 20
 _UNSEEN: Final = (-1, -1)
 
 
@@ -29,43 +32,54 @@ class TextCache:
         self._max_bytes = max_bytes
         self._max_files = max_files
         self._seen: dict[Path, _Seen] = {}
+        self._changing = threading.Lock()  # turns read side by side
 
     def read(self, path: Path) -> str:
         """At most `max_bytes` of it, cut at a line's end; blocking."""
         stamp = _stamp(path)
         if stamp == _UNSEEN:
-            self._seen.pop(path, None)
+            with self._changing:
+                self._seen.pop(path, None)
             return ""
         found = self._seen.get(path)
         if found is None or found.stamp != stamp:
             found = _Seen(stamp, read_text(path, self._max_bytes))
-            if len(self._seen) >= self._max_files:
-                self._seen.pop(next(iter(self._seen)))
-            self._seen[path] = found
+            with self._changing:
+                if path not in self._seen and len(self._seen) >= self._max_files:
+                    del self._seen[next(iter(self._seen))]
+                self._seen[path] = found
         return found.text
 
 
 def read_text(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> str:
     """The file's first `max_bytes`, cut at a line's end; "" when there is none. Bytes that are no UTF-8 are replaced.
 
-    A symbolic link is not followed: what it points at was not written for us.
+    A symbolic link is not followed: what it points at was not written for us. Nor is anything read but a file: a pipe
+    would wait for ever.
     """
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
-    except FileNotFoundError:
-        return ""
-    except OSError as exc:
-        raise _failed(path, exc) from exc
-    with os.fdopen(fd, "rb") as file:
-        data = file.read(max_bytes + 1)
+    data = _read_bytes(path, max_bytes + 1)
     if len(data) > max_bytes:
         data = data[: data.rfind(b"\n", 0, max_bytes) + 1 or max_bytes]
-    return data.decode("utf-8", errors="replace").replace("\r\n", "\n")
+    return _text(data)
+
+
+def read_whole(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> str:
+    """`read_text` for who writes it back: ConfigError for a longer file, whose rest would be lost."""
+    data = _read_bytes(path, max_bytes + 1)
+    if len(data) > max_bytes:
+        raise ConfigError(
+            f"{path} is longer than {max_bytes:,} bytes: nothing is added to it or taken from it",
+            next_step="shorten it with an editor, or move parts of it elsewhere",
+        )
+    return _text(data)
 
 
 def write_text(path: Path, text: str, *, max_bytes: int = MAX_TEXT_BYTES) -> None:
     """Put a whole text in a file's place: the old one or the new one is there after a power cut, never a torn one."""
-    data = text.encode(errors="replace")
+    _write_bytes(path, text.encode(errors="replace"), max_bytes)
+
+
+def _write_bytes(path: Path, data: bytes, max_bytes: int) -> None:
     if len(data) > max_bytes:
         raise ConfigError(
             f"{path.name} would have {len(data):,} bytes, at most {max_bytes:,} are kept",
@@ -92,13 +106,13 @@ def write_text(path: Path, text: str, *, max_bytes: int = MAX_TEXT_BYTES) -> Non
 
 
 def keep_version(path: Path, folder: Path, now: datetime) -> Path | None:
-    """Copy a file as it is into `folder` before it changes; the oldest versions beyond VERSIONS_KEPT go."""
-    text = read_text(path)
-    if not text:
+    """Copy a file as it is, byte for byte, into `folder` before it changes; the oldest beyond VERSIONS_KEPT go."""
+    data = _read_bytes(path, _MAX_KEPT_BYTES + 1)
+    if not data:
         return None
     stamp = now.astimezone(UTC).strftime("%Y%m%dT%H%M%S%f")
     kept = folder / f"{path.stem}.{stamp}{path.suffix}"
-    write_text(kept, text)
+    _write_bytes(kept, data, _MAX_KEPT_BYTES)
     for old in versions_of(path, folder)[:-VERSIONS_KEPT]:
         old.unlink(missing_ok=True)
     return kept
@@ -116,6 +130,28 @@ def sync_folder(folder: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def _read_bytes(path: Path, most: int) -> bytes:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return b""
+    except OSError as exc:
+        raise _failed(path, exc) from exc
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise OSError(0, "it is no file")
+        with os.fdopen(os.dup(fd), "rb") as file:
+            return file.read(most)
+    except OSError as exc:
+        raise _failed(path, exc) from exc
+    finally:
+        os.close(fd)
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", errors="replace").replace("\r\n", "\n")
 
 
 def _stamp(path: Path) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from pydantic import Field
@@ -21,6 +22,9 @@ def skill_tools(*, skills: Skills) -> tuple[Tool[Any], ...]:
     """skill."""
 
     async def skill(asked: SkillParameters, context: ToolContext) -> ToolOutput:
+        return ToolOutput(await asyncio.to_thread(load, asked, context))
+
+    def load(asked: SkillParameters, context: ToolContext) -> dict[str, Any]:
         loaded = skills.activate(context.channel, context.chat_id, asked.name)
         piece = skills.piece(asked.name, asked.file, asked.offset)
         fields: dict[str, Any] = {"success": True, "skill": loaded.name, "text": piece.text}
@@ -28,7 +32,7 @@ def skill_tools(*, skills: Skills) -> tuple[Tool[Any], ...]:
             fields["next_offset"] = piece.next_offset
         if asked.file is None and (files := skills.files(asked.name)):
             fields["files"] = list(files)
-        return ToolOutput(fields)
+        return fields
 
     text = "Load a skill: how to do something well, step by step. Its own tools are offered from then on."
     return (Tool("skill", text, SkillParameters, Permission.READ, Effect.READ, skill),)
