@@ -263,10 +263,14 @@ async def test_a_conversation_with_a_lone_surrogate_stops_no_search(shelf: Shelf
     assert sorted(await shelf.texts("owner", "relay")) == ["a relay ? here", "the relay is on pin 4"]
 
 
+def spoil_names(home: Path) -> None:
+    sessions, odd = home / "sessions", os.fsdecode(b"\xff")
+    (sessions / f"tg_{odd}.jsonl").hardlink_to(sessions / "tg_1.jsonl")
+    (home / "memory" / "people" / "x").rename(home / "memory" / "people" / odd)
+
+
 async def test_a_file_whose_name_is_no_utf8_is_passed_over(shelf: Shelf) -> None:
     shelf.write("sessions/tg_1.jsonl", '{"role":"user","content":"the relay","ts":1}\n')
     shelf.write("memory/people/x/MEMORY.md", "- a relay\n")
-    sessions, people = os.fsencode(shelf.home / "sessions"), os.fsencode(shelf.home / "memory" / "people")
-    os.link(sessions + b"/tg_1.jsonl", sessions + b"/tg_\xff.jsonl")
-    Path(os.fsdecode(people + b"/x")).rename(os.fsdecode(people + b"/\xff"))
+    spoil_names(shelf.home)
     assert await shelf.texts("owner", "relay") == ["the relay"]
