@@ -8,6 +8,7 @@ import faulthandler
 import json
 import logging
 import os
+import secrets
 import signal
 import sys
 import threading
@@ -17,9 +18,10 @@ from typing import TYPE_CHECKING
 
 from microclaw.boards.profile import BoardProfile
 from microclaw.boards.reader import load_board
-from microclaw.errors import MicroclawError
+from microclaw.errors import DeviceUnreachable, MicroclawError
 from microclaw.virtual.board import Board
 from microclaw.virtual.clock import RealClock, VirtualClock
+from microclaw.virtual.console_files import ConsoleFiles
 from microclaw.virtual.control import ControlServer
 from microclaw.virtual.folders import TemporaryFolder, hold_flash
 from microclaw.virtual.machine import Machine
@@ -29,6 +31,7 @@ from microclaw.virtual.serial import SerialConsole
 from microclaw.virtual.serial_port import SerialPty, SerialTcp
 from microclaw.virtual.shelf import AppShelf
 from microclaw.virtual.tcp import WasmachinePort
+from microclaw.wire.link.messages import RunTask
 from microclaw.wire.wasmachine.attributes import Generation
 
 if TYPE_CHECKING:
@@ -36,6 +39,8 @@ if TYPE_CHECKING:
 
 DEFAULT_WASMACHINE_PORT = 18_080
 CLOSE_S = 2.0
+TASK_S = 120
+"""How long the host may take for a task of the console."""
 EXTRA_NODES = frozenset({"uart", "spi"})
 """Nodes that a build can have and those of the profiles have not."""
 END_SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -101,7 +106,9 @@ class BoardProcess:
         doors.wasmachine = WasmachinePort(wasmachine, self.machine.receive, self.machine.faults, stock=stock)
         doors.wasmachine_port = port_of(wasmachine)
         doors.wasmachine.start()
-        console = SerialConsole(board, self.machine.app_heap_bytes)
+        files = ConsoleFiles((flash or self._temporary_dir()) / "mimiclaw")
+        ask_host = self._ask_host if options.link is not None else None
+        console = SerialConsole(board, self.machine.app_heap_bytes, files=files, ask_host=ask_host)
         if serial is not None:
             doors.serial_tcp, doors.serial_port = SerialTcp(serial, console), port_of(serial)
             doors.serial_tcp.start()
@@ -134,6 +141,13 @@ class BoardProcess:
         self.control_path.unlink(missing_ok=True)
         if self._temporary is not None:
             self._temporary.remove()
+
+    def _ask_host(self, text: str) -> None:
+        """A task of the board's console for the host's agent."""
+        link = self.machine.doors.link
+        if link is None:
+            raise DeviceUnreachable("the board has no link yet")
+        link.send(RunTask(f"console-{secrets.token_hex(4)}", "agent", text, TASK_S))
 
     def _link_door(self, board: Board, flash: Path) -> LinkDoor:
         from microclaw.virtual.link_door import LinkDoor  # these take 0.1 s and 20 MB that other boards save

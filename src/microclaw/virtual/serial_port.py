@@ -127,15 +127,25 @@ class SerialPty:
 
 
 def converse(fd: int, read: Callable[[], bytes], send: Callable[[bytes], object], lines: SerialLines) -> None:
-    """Answer line after line until the other end is gone; a line without an end is answered after a second."""
+    """Answer line after line until the other end is gone; a line without an end is answered after a second.
+
+    What a command asked for after its answer (a restart) is done when that is out.
+    """
     poll = select.poll()
     poll.register(fd, select.POLLIN)
     while True:
         if not poll.poll(INCOMPLETE_LINE_S * 1000 if lines.waiting else None):
             send(lines.silence())
+            _do(lines.take_after())
             continue
         data = read()
         if not data:
             return
         if replies := lines.receive(data):
             send(replies)
+            _do(lines.take_after())
+
+
+def _do(after: Callable[[], None] | None) -> None:
+    if after is not None:
+        after()
