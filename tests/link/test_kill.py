@@ -26,6 +26,7 @@ KILLS = int(os.environ.get("MICROCLAW_KILLS", "8"))
 SEED = int(os.environ.get("MICROCLAW_KILL_SEED", "4"))
 MAX_LOAD_S = 0.4
 EVENTS_A_LIFE = 200  # the host keeps 1000 of a device
+OUTBOX_MESSAGES = 256  # protocols/link.md: a device that has so many takes no more
 WRITERS = 3
 # A host that was killed: no socket, a connection cut, or half an answer.
 Cut = (NoHost, ProtocolError, HostError)
@@ -135,7 +136,7 @@ async def _be_there(device: ScriptedDevice, ledger: Ledger, over: asyncio.Event)
         async with device.connected():
             await device.until_ready()
             for _ in range(EVENTS_A_LIFE):
-                if over.is_set() or device.closed is not None:
+                if over.is_set() or device.closed is not None or len(device.outbox.rows) >= OUTBOX_MESSAGES:
                     break
                 ledger.sent += 1
                 await device.send(Event("tick", {"n": ledger.sent}))
