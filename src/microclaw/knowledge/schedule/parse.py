@@ -53,11 +53,11 @@ def parse_when(text: str, now: datetime) -> Timing:
         raise ScheduleRefused(f"{text!r} names no time that is known", next_step=FORMS)
     when = found[1]
     if when.delay_ms is not None:
-        return _once(now + timedelta(milliseconds=when.delay_ms), now, text)
+        return _once(to_ms(now) + when.delay_ms, now, text)
     hour, minute = _clock(when, text)
     if when.repeat is not None:
         return _repeated(when.repeat, hour, minute, zone, text)
-    return _once(_moment(when, hour, minute, now, zone), now, text)
+    return _once(to_ms(_moment(when, hour, minute, now, zone)), now, text)
 
 
 def _every(every_ms: int, now: datetime) -> Every:
@@ -118,7 +118,9 @@ def _moment(when: When, hour: int, minute: int, now: datetime, zone: ZoneInfo) -
     if when.date == "tonight" and hour < 6:
         day += timedelta(days=1)
     moment = at_wall_clock(datetime.combine(day, time(hour, minute)), zone)
-    if moment <= now and (when.date is None or when.date in DAYS):
+    if to_ms(moment) <= to_ms(now) < to_ms(moment.replace(fold=1)):
+        return moment.replace(fold=1)  # summer time ends: the hour comes once more
+    if to_ms(moment) <= to_ms(now) and (when.date is None or when.date in DAYS):
         day += timedelta(days=1 if when.date is None else 7)
         moment = at_wall_clock(datetime.combine(day, time(hour, minute)), zone)
     return moment
@@ -155,12 +157,14 @@ def _next_such_day(number: int, month: int, today: date) -> date:
     raise ValueError(f"no day {number} in month {month}")
 
 
-def _once(moment: datetime, now: datetime, text: str) -> Once:
-    if moment <= now:
+def _once(at_ms: int, now: datetime, text: str) -> Once:
+    away_ms = at_ms - to_ms(now)
+    if away_ms > 2 * _FURTHEST // timedelta(milliseconds=1):
+        raise ScheduleRefused(f"{text!r} is more than ten years away", next_step=FORMS)
+    if away_ms <= 0:
+        moment = datetime.fromtimestamp(at_ms / 1000, now.tzinfo)
         raise ScheduleRefused(
             f"{text!r} is in the past: {moment:%Y-%m-%d %H:%M} was before now, {now:%Y-%m-%d %H:%M}",
             next_step='say a time that comes, as in "tomorrow at 8:00" or "in 20 minutes"',
         )
-    if moment - now > 2 * _FURTHEST:
-        raise ScheduleRefused(f"{moment:%Y-%m-%d} is more than ten years away", next_step=FORMS)
-    return Once(to_ms(moment))
+    return Once(at_ms)

@@ -91,6 +91,11 @@ class Runner:
         self._running: set[int] = set()
         self._group: asyncio.TaskGroup | None = None
 
+    @property
+    def running(self) -> frozenset[int]:
+        """The schedules that run at this moment."""
+        return frozenset(self._running)
+
     async def run(self) -> None:
         """Take up what a crash cut off, then whatever is due."""
         self._book.changed = self._news.set
