@@ -196,3 +196,12 @@ async def test_log_lines_of_the_device_are_read_by_cursor(plane: Any, paired: An
         page = await lamp.call(LogsRead(cursor=0))
         assert [(line.app, line.text) for line in page.lines] == [("blink", "on")]
         assert (await lamp.call(LogsRead(cursor=2**53 - 1))).lines == ()
+
+
+async def test_revoking_two_merged_devices_revokes_both(plane: Any, device: Any, scripted: Any) -> None:
+    other = scripted(plane)
+    await device.pair(lambda code: plane.plane.pair(code, name="lamp"))
+    await other.pair(lambda code: plane.plane.pair(code, name="spot"))
+    lamp = await plane.registry.merge("lamp", "spot")
+    assert len(lamp.faces) == 2
+    assert await plane.plane.revoke("lamp") == 2

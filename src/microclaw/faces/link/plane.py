@@ -210,7 +210,9 @@ class DevicePlane:
 
     async def revoke(self, reference: str) -> int:
         """Nothing that the device has opens anything any more; how many credentials could."""
-        return await self.identity.revocation.revoke(self._link_of(self._devices.get(reference)).link_id)
+        device = self._devices.get(reference)
+        self._link_of(device)  # it has one
+        return sum([await self.identity.revocation.revoke(link_id) for link_id in _link_ids(device)])
 
     async def provision(
         self, name: str, *, board: str | None = None, with_secret: bool = True, host: str | None = None
@@ -240,8 +242,7 @@ class DevicePlane:
 
     async def forget(self, device: Device) -> None:
         """The device was removed."""
-        link_id = _link_id(device)
-        if link_id is not None:
+        for link_id in _link_ids(device):
             await self.identity.revocation.revoke(link_id)
             await self.hub.forget(link_id)
 
@@ -271,8 +272,12 @@ class DevicePlane:
 
 
 def _link_id(device: Device) -> str | None:
-    face = next((face for face in device.faces if isinstance(face, LinkFace)), None)
-    return face.link.link_id if face is not None else None
+    return next(iter(_link_ids(device)), None)
+
+
+def _link_ids(device: Device) -> tuple[str, ...]:
+    """More than one for a device that two were merged into."""
+    return tuple(face.link.link_id for face in device.faces if isinstance(face, LinkFace))
 
 
 class _Enrolment:
