@@ -9,7 +9,8 @@ import typer
 from microclaw.cli.invocation import invocation
 from microclaw.cli.link_commands import waiting_lines
 
-DEFAULT_PORT = 8080
+_SWITCH = {"telegram": "telegram.token", "gateway": "gateway.enabled true"}
+_OWN_LINES = ("telegram is off", "the chat gateway is off")  # said in the channel's own line
 
 
 def register(app: typer.Typer) -> None:
@@ -20,7 +21,10 @@ def register(app: typer.Typer) -> None:
 def up(
     ctx: typer.Context,
     virtual: Annotated[int, typer.Option("--virtual", min=0, max=16, help="Start N virtual boards with it.")] = 0,
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="The API's port; 0 takes any.")] = DEFAULT_PORT,
+    port: Annotated[
+        int | None,
+        typer.Option("--port", min=0, max=65535, help="The API's port, 8080 unless told; 0 takes any."),
+    ] = None,
     link: Annotated[
         str | None,
         typer.Option("--link", metavar="HOST:PORT|off", help="Where devices connect; 127.0.0.1:8443 unless told."),
@@ -30,14 +34,19 @@ def up(
 ) -> None:
     """Run the host in the foreground; Ctrl-C stops it."""
     options = invocation(ctx)
+    from dataclasses import replace
+
     from microclaw.config import read_link
 
-    settings = options.settings(http_port=port, link=read_link(link, http_port=port, plain=link_plain))
+    settings = options.settings()
+    http_port = settings.host.http_port if port is None else port
+    link_door = read_link(link or settings.host.link, http_port=http_port, plain=link_plain)
+    settings = replace(settings, http_port=http_port, link=link_door)
     from microclaw.cli.hosting import run_host
 
     def ready(facts: dict[str, Any]) -> None:
         if options.json:
-            options.document("up", {"ready": True, **facts})
+            options.document("up", {"ready": True, **facts, "problems": list(settings.problems)})
             return
         terminal = options.terminal()
         took = "" if facts["ready_s"] is None else f" in {facts['ready_s']:.1f} s"
@@ -45,6 +54,8 @@ def up(
         terminal.row("model", facts["model"])
         for board in facts["boards"]:
             terminal.row("board", f"{board['name']} ({board['title']}, own process {board['pid']})")
+        for problem in settings.problems:
+            terminal.row("off", problem)
         terminal.row("", "Ctrl-C stops it; talk to it from another terminal: microclaw chat")
 
     run_host(settings, virtual_boards=virtual, ready=ready, verbose=options.verbose, die_with_parent=die_with_parent)
@@ -58,18 +69,34 @@ def status(ctx: typer.Context) -> None:
         options.document("status", found)
         return
     terminal = options.terminal()
-    terminal.row("host", f"running (pid {found['pid']}), up {found['up_s']:.0f} s, {found['rss_mb']:.0f} MB")
-    terminal.row("api", found["http"] or "only the control socket")
-    terminal.row("link", _link_line(found["link"]))
-    for line in waiting_lines((found["link"] or {}).get("waiting", ())):
-        terminal.row("pairing", line)
-    terminal.row("model", found["model"])
-    for device in found["devices"]:
-        apps = ", ".join(device["apps"]) or "no programs"
-        since = "" if device["reachable"] is not False else ", does not answer"
-        terminal.row("device", f"{device['name']} ({device['board']}): {apps}{since}")
+    for name, text in screen_rows(found):
+        terminal.row(name, text)
+
+
+def screen_rows(found: dict[str, Any]) -> list[tuple[str, str]]:
+    """The host's status as a screen: what each line is about, and the line."""
+    link = found["link"]
+    rows = [
+        ("host", f"running (pid {found['pid']}), up {found['up_s']:.0f} s, {found['rss_mb']:.0f} MB"),
+        ("api", found["http"] or "only the control socket"),
+        ("link", _link_line(link)),
+        *(("pairing", line) for line in waiting_lines((link or {}).get("waiting", ()))),
+        ("model", found["model"] + _spent(found["usage"])),
+        *((channel["name"], _channel_line(channel)) for channel in found["channels"]),
+        *(("off", problem) for problem in found["problems"] if not problem.startswith(_OWN_LINES)),
+        *(("schedule", line) for line in _schedule_lines(found["schedules"])),
+        *(("approval", line) for line in _approval_lines(found["approvals"])),
+        *(("device", _device_line(device)) for device in found["devices"]),
+    ]
     if not found["devices"]:
-        terminal.row("device", "none: microclaw device add NAME --wasmachine HOST:PORT")
+        rows.append(("device", "none: microclaw device add NAME --wasmachine HOST:PORT"))
+    return rows
+
+
+def _device_line(device: dict[str, Any]) -> str:
+    apps = ", ".join(device["apps"]) or "no programs"
+    since = "" if device["reachable"] is not False else ", does not answer"
+    return f"{device['name']} ({device['board']}): {apps}{since}"
 
 
 def link_text(address: str | None) -> str:
@@ -81,6 +108,52 @@ def link_text(address: str | None) -> str:
     parts = urlsplit(address)
     place = f":{parts.port}" if parts.hostname in ("127.0.0.1", "::1") else parts.netloc
     return f"   link {parts.scheme} {place}"
+
+
+def _spent(usage: dict[str, Any] | None) -> str:
+    """What models cost today, where any was asked or a limit is set."""
+    if usage is None or not (usage["requests"] or usage["day_usd"] is not None or usage["day_tokens"] is not None):
+        return ""
+    of = "" if usage["day_usd"] is None else f" of ${usage['day_usd']:.2f}"
+    tokens = "" if usage["day_tokens"] is None else f" of {usage['day_tokens']:,}"
+    return f"   today ${usage['cost_usd']:.2f}{of}, {usage['tokens']:,}{tokens} tokens"
+
+
+def _channel_line(channel: dict[str, Any]) -> str:
+    match channel["state"]:
+        case "off":
+            how = f"off: {channel['text']}" if channel["text"] else "off"
+            return how if channel["text"] else f"{how} (microclaw config set {_SWITCH[channel['name']]})"
+        case "on" if channel["name"] == "gateway":
+            count = channel["clients"]
+            return f"{channel['text']}   {count} {'client' if count == 1 else 'clients'}"
+        case "on":
+            return f"{channel['text']} listens"
+        case state:
+            return f"{state}: {channel['text']}" if channel["text"] else str(state)
+
+
+def _schedule_lines(schedules: dict[str, Any] | None) -> list[str]:
+    if schedules is None or not (schedules["active"] or schedules["paused"]):
+        return []
+    lines = [f"{_moment(entry['next_ms'])}   {entry['what']} ({entry['said']})" for entry in schedules["next"]]
+    more, paused = schedules["active"] - len(lines), schedules["paused"]
+    rest = [f"{more} more"] * (more > 0) + [f"{paused} paused"] * (paused > 0)
+    return [*lines, f"{', '.join(rest)}: microclaw schedule list"] if rest else lines
+
+
+def _approval_lines(approvals: dict[str, Any] | None) -> list[str]:
+    if approvals is None or not approvals["pending"]:
+        return []
+    lines = [f"{a['action']} (asked by {a['asked_by']}): microclaw approval" for a in approvals["first"]]
+    more = approvals["pending"] - len(lines)
+    return [*lines, f"{more} more"] if more > 0 else lines
+
+
+def _moment(at_ms: int) -> str:
+    import time
+
+    return time.strftime("%a %d %b %H:%M", time.localtime(at_ms / 1000))
 
 
 def _link_line(link: dict[str, Any] | None) -> str:

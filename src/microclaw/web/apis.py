@@ -12,7 +12,7 @@ from microclaw import __version__
 from microclaw.web.app_api import app_router
 from microclaw.web.approval_api import approval_router
 from microclaw.web.bearer import Bearer
-from microclaw.web.caller import OWNER_HERE, As
+from microclaw.web.caller import OWNER_HERE, As, By
 from microclaw.web.chat_api import chat_router
 from microclaw.web.compile_api import compile_router
 from microclaw.web.device_api import device_router
@@ -27,6 +27,7 @@ from microclaw.web.openai_api import openai_router
 from microclaw.web.parts import HostParts
 from microclaw.web.people_api import people_router, token_router
 from microclaw.web.schedule_api import schedule_router
+from microclaw.web.status import for_everybody
 from microclaw.web.tools_api import tools_router
 from microclaw.web.usage_api import usage_router
 
@@ -54,8 +55,10 @@ def host_api(parts: HostParts) -> FastAPI:
     app.include_router(events_router(parts.live, parts.settings.limits.keepalive_s))
 
     @app.get("/v1/status", tags=["host"], summary="Model, devices, programs")
-    async def status() -> dict[str, Any]:
-        return await parts.status()
+    async def status(by: By) -> dict[str, Any]:
+        found = await parts.status()
+        person = parts.people.get(by.principal)
+        return found if person is not None and person.role == "owner" else for_everybody(found)
 
     return app
 
@@ -73,14 +76,12 @@ def people_app(parts: HostParts, api: ASGIApp) -> ASGIApp:
     outside = _base("microclaw")
     outside.include_router(compile_router(parts.compile))
     outside.include_router(metrics_router(parts.metrics))
-    app = Bearer(inside=api, outside=outside, tokens=parts.tokens)
-    return Guard(
-        app,
-        body_bytes=limits.body_bytes,
-        token_body_bytes=limits.control_body_bytes,
-        body_s=limits.body_s,
-        allowed_hosts=LOOPBACK_NAMES,
+    app = Bearer(
+        inside=Guard(api, body_bytes=limits.control_body_bytes, body_s=limits.body_s),
+        outside=Guard(outside, body_bytes=limits.body_bytes, body_s=limits.body_s),
+        tokens=parts.tokens,
     )
+    return Guard(app, body_bytes=None, body_s=limits.body_s, allowed_hosts=LOOPBACK_NAMES)
 
 
 def _base(title: str) -> FastAPI:

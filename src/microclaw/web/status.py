@@ -17,6 +17,18 @@ from microclaw.devices.registry import Registry
 from microclaw.faces.link.plane import DevicePlane
 from microclaw.models.offline import warm_up
 from microclaw.models.protocol import Model
+from microclaw.web.standing import (
+    PRIVATE,
+    Channels,
+    Schedules,
+    Spent,
+    Waiting,
+    approval_object,
+    channel_objects,
+    problem_lines,
+    schedule_object,
+    usage_object,
+)
 from microclaw.web.views import pairing_objects
 
 OFFLINE = "offline"
@@ -35,7 +47,15 @@ class HostStatus:
         model: Model,
         http: str | None,
         link: DevicePlane | None,
+        channels: Channels | None = None,
+        schedules: Schedules | None = None,
+        approvals: Waiting | None = None,
+        usage: Spent | None = None,
     ) -> None:
+        self._channels = channels
+        self._schedules = schedules
+        self._approvals = approvals
+        self._usage = usage
         self._link = link
         self._settings = settings
         self._devices = devices
@@ -61,6 +81,11 @@ class HostStatus:
             "rss_mb": round(resident_mb(), 1),
             "model": text,
             "model_hint": hint,
+            "usage": await usage_object(self._usage, self._settings),
+            "problems": problem_lines(self._channels, self._settings),
+            "channels": channel_objects(self._channels, self._settings),
+            "schedules": await schedule_object(self._schedules),
+            "approvals": approval_object(self._approvals),
             "devices": [
                 {
                     "name": device.name,
@@ -85,6 +110,11 @@ class HostStatus:
         }
 
 
+def for_everybody(status: dict[str, Any]) -> dict[str, Any]:
+    """The status without what only an owner sees."""
+    return {name: value for name, value in status.items() if name not in PRIVATE}
+
+
 async def describe_model(model: Model) -> tuple[str, str | None]:
     """Who answers, and what a person may do about it."""
     if model.name != OFFLINE:
@@ -92,7 +122,7 @@ async def describe_model(model: Model) -> tuple[str, str | None]:
     kinds = await asyncio.to_thread(warm_up)
     return (
         f"none: no API key set. Offline intents answer ({kinds} kinds of sentence).",
-        "any sentence: set ANTHROPIC_API_KEY or OPENAI_BASE_URL, then run again",
+        "any sentence: microclaw setup, or set ANTHROPIC_API_KEY or OPENAI_BASE_URL, then run again",
     )
 
 
