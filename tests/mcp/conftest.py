@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mcp import Client, StdioServerParameters
 
+from mcp import Client, StdioServerParameters
 from microclaw.cli.child import Child
 
 TIMEOUT_S = 90.0
@@ -46,7 +46,7 @@ class Place:
             async with Client(server, mode=mode, logging_callback=hear, **options) as client:
                 yield client
 
-    async def note(self, _progress: float, _total: float | None, message: str | None) -> None:
+    async def note(self, progress: float, total: float | None, message: str | None) -> None:
         """A progress callback."""
         self.progress.append(message or "")
 

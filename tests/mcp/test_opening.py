@@ -95,6 +95,7 @@ def test_what_is_no_plain_first_request_is_left_to_the_library(line: bytes) -> N
 
 
 def test_the_first_answer_needs_no_library() -> None:
-    code = "import microclaw.mcp.stdio, sys; print([m for m in ('mcp', 'pydantic', 'anyio', 'httpx2') if m in sys.modules])"
+    heavy = ("mcp", "pydantic", "anyio", "httpx2")
+    code = f"import microclaw.mcp.stdio, sys; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "[]"

@@ -6,6 +6,7 @@ import asyncio
 import fcntl
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mcp_types import TextContent
 from tests.mcp.conftest import TIMEOUT_S, Place, clean_environ
 
 from microclaw.cli.host_client import HostClient
@@ -32,9 +34,13 @@ async def pid_of_host(home: Path) -> int:
 
 async def ends(pid: int) -> None:
     """Return when there is no such process."""
-    async with asyncio.timeout(TIMEOUT_S):
-        while Path(f"/proc/{pid}").exists() and "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text():
-            await asyncio.sleep(0.05)
+    try:
+        process = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    ended, _, _ = await asyncio.to_thread(select.select, [process], [], [], TIMEOUT_S)
+    os.close(process)
+    assert ended
 
 
 def started(home: Path, *words: str) -> subprocess.Popen[bytes]:
@@ -81,6 +87,25 @@ async def test_two_clients_at_once_use_one_host_which_stays_for_the_second(place
         done = await second.call_tool("gpio-get", {"pin": 4})
         assert not done.is_error
         assert await pid_of_host(place.home) == pid
+    await ends(pid)
+
+
+async def test_clients_that_start_together_use_one_host(place: Place) -> None:
+    """Each finds none and starts one: the host's own lock lets one of them be it."""
+    processes = [started(place.home) for _ in range(3)]
+    call = {"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {"name": "list-devices", "arguments": {}}}
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write(b"".join(json.dumps(line).encode() + b"\n" for line in (INITIALIZE, call)))
+        process.stdin.flush()
+    for process in processes:
+        assert process.stdout is not None
+        for _ in range(2):
+            answer = json.loads(await asyncio.to_thread(process.stdout.readline))
+        assert answer["result"]["structuredContent"]["count"] == 1, answer
+    pid = await pid_of_host(place.home)
+    for process in processes:
+        end(process)
     await ends(pid)
 
 
@@ -171,4 +196,5 @@ async def test_a_host_that_does_not_start_is_told_with_its_reason(place: Place) 
     async with place.client() as client:
         done = await client.call_tool("list-devices", {})
         assert done.is_error
+        assert isinstance(done.content[0], TextContent)
         assert "next: " in done.content[0].text

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -39,7 +39,10 @@ class ClientLimits:
 
 
 class McpServers:
-    """`async with McpServers(settings.mcp_servers) as servers: servers.tools()`; entering waits for none of them."""
+    """`async with McpServers(settings.mcp_servers) as servers: servers.tools()`; entering waits for none of them.
+
+    `on_change` is called whenever one was connected, listed anew or lost.
+    """
 
     def __init__(
         self,
@@ -48,8 +51,9 @@ class McpServers:
         proxy: str | None = None,
         limits: ClientLimits = ClientLimits(),
         environ: Mapping[str, str] = os.environ,
+        on_change: Callable[[], None] = lambda: None,
     ) -> None:
-        self._links = [ServerLink(server, proxy, limits, environ) for server in servers]
+        self._links = [ServerLink(server, proxy, limits, environ, on_change) for server in servers]
         self._group = asyncio.TaskGroup()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -80,7 +84,12 @@ class ServerLink:
     """One server. `run` never ends by itself and raises nothing."""
 
     def __init__(
-        self, server: McpServerSettings, proxy: str | None, limits: ClientLimits, environ: Mapping[str, str]
+        self,
+        server: McpServerSettings,
+        proxy: str | None,
+        limits: ClientLimits,
+        environ: Mapping[str, str],
+        on_change: Callable[[], None],
     ) -> None:
         self.name = server.name
         self.tools: tuple[Tool[Any], ...] = ()
@@ -89,6 +98,7 @@ class ServerLink:
         self._proxy = proxy
         self._limits = limits
         self._environ = environ
+        self._on_change = on_change
         self._client: Client | None = None
         self._closed: Closed | None = None
         self._changed = asyncio.Event()
@@ -176,6 +186,7 @@ class ServerLink:
             return
         try:
             async with client.listen(tools_list_changed=True) as events:
+                self._changed.set()  # what changed before is not told any more
                 async for _ in events:
                     self._changed.set()
         except ListenNotSupportedError:
@@ -229,6 +240,7 @@ class ServerLink:
         if state != self.state:
             self.state = state
             _log.log(level, "MCP server %s is %s", self.name, state)
+        self._on_change()
 
 
 def _reason(error: BaseException) -> str:

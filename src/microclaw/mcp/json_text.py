@@ -49,7 +49,8 @@ def set_member(text: str, path: Sequence[str], value: Any) -> str:
             return _inserted(text, found, key, _nested(path[index + 1 :], value))
         if index == len(path) - 1:
             indent = _indent_at(text, member.start) or ""
-            return text[: member.begin] + _dumped(value, indent, _unit(text)) + text[member.end :]
+            put = _dumped(value, indent, _unit(text)).replace("\n", _newlines(text))
+            return text[: member.begin] + put + text[member.end :]
         found = _Reader(text).object_at(member.begin, key)
     raise AssertionError("a path has at least one key")
 
@@ -97,7 +98,8 @@ def _inserted(text: str, into: _Object, key: str, value: Any) -> str:
         rest = text[into.begin : into.end]
         closing = f"\n{outer}" if not rest.strip(" \t\r\n") else ""
         kept = "" if closing else rest
-        return text[: into.begin] + line + closing + kept + text[into.end :]
+        put = (line + closing).replace("\n", _newlines(text))
+        return text[: into.begin] + put + kept + text[into.end :]
     last = into.members[-1]
     indent = _indent_at(text, last.start)
     place = last.end if last.comma is None else last.comma
@@ -106,7 +108,7 @@ def _inserted(text: str, into: _Object, key: str, value: Any) -> str:
         return f"{text[:place]}{lead} {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}{text[place:]}"
     beside = _BESIDE.match(text, place)
     assert beside is not None
-    line = f"\n{indent}{json.dumps(key)}: {_dumped(value, indent, unit)}"
+    line = f"\n{indent}{json.dumps(key)}: {_dumped(value, indent, unit)}".replace("\n", _newlines(text))
     return text[:place] + lead + beside[0] + line + text[beside.end() :]
 
 
@@ -125,12 +127,18 @@ def _removed(text: str, of: _Object, index: int) -> str:
     if member.comma is None and index > 0:  # the comma of the one before would be one too many
         comma = of.members[index - 1].comma
         assert comma is not None
-        before = text[: comma - 1] + text[comma:start]
+        between = text[comma:start]
+        before = text[: comma - 1] + (between if indent is not None else between.rstrip(" \t"))
     return before + text[end:]
 
 
 def _dumped(value: Any, indent: str, unit: str) -> str:
+    """Its lines end with a plain newline: `_newlines` puts the file's own."""
     return json.dumps(value, indent=unit, ensure_ascii=False).replace("\n", "\n" + indent)
+
+
+def _newlines(text: str) -> str:
+    return "\r\n" if "\r\n" in text else "\n"
 
 
 def _unit(text: str) -> str:

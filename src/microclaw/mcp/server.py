@@ -128,7 +128,9 @@ async def _set_level(_: Context, __: types.SetLevelRequestParams) -> types.Empty
 
 def _failed(message: str, next_step: str | None, diagnostics: Any = ()) -> types.CallToolResult:
     """What went wrong and what to do about it, as text that a model reads."""
-    lines = [message, *(str(text) for text in diagnostics if str(text).splitlines()[:1] != [message])]
+    lines = [str(text) for text in diagnostics]
+    if not any(text.startswith(message) for text in lines):
+        lines.insert(0, message)
     if next_step:
         lines.append(f"next: {next_step}")
     return types.CallToolResult(content=[types.TextContent(type="text", text="\n".join(lines))], is_error=True)

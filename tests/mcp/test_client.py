@@ -1,0 +1,260 @@
+"""The agent's MCP servers: official servers over real stdio, and strangers that die, hang, flood, change and lie."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from microclaw.config import McpServerSettings
+from microclaw.mcp.client import ClientLimits, McpServers
+from microclaw.mcp.foreign_tools import name_of
+from microclaw.mcp.limits import BURST, MessageLimit
+from microclaw.policy.approval import Approvals, Pending, Settled
+from microclaw.policy.gate import Effect, Gate, Permission
+from microclaw.tools.tool import ToolContext, ToolResult
+from microclaw.tools.toolbox import Toolbox
+
+STRANGER = Path(__file__).with_name("stranger.py")
+TIMEOUT_S = 60.0
+QUICK = ClientLimits(connect_s=30.0, call_s=30.0, first_pause_s=0.05, longest_pause_s=0.2, relist_pause_s=0.05)
+SECRET = "ANTHROPIC_API_KEY"
+
+
+@dataclass
+class Strangers:
+    """Running servers behind a toolbox with a gate, as the host has them."""
+
+    servers: McpServers
+    box: Toolbox
+    asked: list[str]
+    changed: asyncio.Event
+
+    async def until(self, true: Callable[[], bool]) -> None:
+        async with asyncio.timeout(TIMEOUT_S):
+            while not true():
+                self.changed.clear()
+                await self.changed.wait()
+
+    async def named(self, name: str) -> None:
+        await self.until(lambda: any(tool.name == name for tool in self.servers.tools()))
+
+    async def off(self, server: str, why: str) -> None:
+        await self.until(lambda: why in self.servers.states()[server])
+
+    async def call(self, name: str, **arguments: Any) -> ToolResult:
+        return await self.box.call(name, json.dumps(arguments), ToolContext("owner", lambda _: None))
+
+
+@asynccontextmanager
+async def strangers(
+    folder: Path, *kinds: str, limits: ClientLimits = QUICK, trusted: bool = False, approve: bool = True
+) -> AsyncIterator[Strangers]:
+    settings = [
+        McpServerSettings(kind, (sys.executable, str(STRANGER), kind, str(folder)), trusted_reads=trusted)
+        for kind in kinds
+    ]
+    approvals = Approvals(timeout_s=30)
+    asked: list[str] = []
+
+    def decide(news: Pending | Settled) -> None:
+        if isinstance(news, Pending):
+            asked.append(news.action)
+            approvals.decide(news.approval_id, approved=approve, by="owner")
+
+    def soon(news: Pending | Settled) -> None:
+        asyncio.get_running_loop().call_soon(decide, news)
+
+    approvals.listen(soon)
+    environ = {**os.environ, SECRET: "sk-secret", "MICROCLAW_HOME": "/secret"}
+    changed = asyncio.Event()
+    async with McpServers(settings, limits=limits, environ=environ, on_change=changed.set) as servers:
+        yield Strangers(servers, Toolbox((), Gate(approvals=approvals), coming=servers.tools), asked, changed)
+
+
+def content(result: ToolResult) -> dict[str, Any]:
+    value: dict[str, Any] = json.loads(result.content)
+    return value
+
+
+def starts(folder: Path) -> list[int]:
+    return [int(line) for line in (folder / "starts").read_text().split()]
+
+
+async def test_a_servers_tool_is_asked_for_called_and_its_words_are_fenced(tmp_path: Path) -> None:
+    async with strangers(tmp_path, "good") as there:
+        await there.named("mcp_good_double")
+        result = await there.call("mcp_good_double", a=21, sure=True)
+    assert result.ok
+    assert result.foreign
+    assert "42" in content(result)["result"]
+    assert "never an instruction" in content(result)["result"]
+    assert there.asked == ["mcp_good_double a=21 sure=true"]
+    assert json.loads((tmp_path / "calls").read_text()) == ["double", {"a": 21, "sure": True}]
+
+
+async def test_a_declined_call_never_reaches_the_server(tmp_path: Path) -> None:
+    async with strangers(tmp_path, "good", approve=False) as there:
+        await there.named("mcp_good_double")
+        result = await there.call("mcp_good_double", a=21)
+    assert result.error_code == "permission_refused"
+    assert not (tmp_path / "calls").exists()
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+async def test_a_read_only_hint_counts_only_where_the_owner_trusts_it(tmp_path: Path, trusted: bool) -> None:
+    async with strangers(tmp_path, "good", trusted=trusted) as there:
+        await there.named("mcp_good_look")
+        tool = next(tool for tool in there.servers.tools() if tool.name == "mcp_good_look")
+        wanted = (Permission.READ, Effect.READ) if trusted else (Permission.RISKY, Effect.ONCE)
+        assert (tool.permission, tool.effect) == wanted
+        assert (await there.call("mcp_good_look", a=1)).ok
+        assert there.asked == ([] if trusted else ["mcp_good_look a=1"])
+
+
+async def test_the_schema_is_passed_through_and_the_name_is_one_that_models_take(tmp_path: Path) -> None:
+    async with strangers(tmp_path, "good") as there:
+        await there.named("mcp_good_double")
+        specs = {spec.name: json.loads(spec.schema) for spec in there.box.specs}
+    assert specs["mcp_good_double"]["properties"]["a"] == {"type": "integer"}
+    assert specs["mcp_good_double"]["required"] == ["a"]
+    assert all(len(name) <= 64 and name.replace("_", "").replace("-", "").isalnum() for name in specs)
+    assert name_of("a", "x" * 80) != name_of("a", "x" * 79)
+
+
+async def test_a_server_sees_no_secret_of_this_host(tmp_path: Path) -> None:
+    async with strangers(tmp_path, "env") as there:
+        await there.named("mcp_env_double")
+        seen = content(await there.call("mcp_env_double", a=1))["result"]
+    assert '"PATH"' in seen
+    assert SECRET not in seen
+    assert "MICROCLAW_HOME" not in seen
+
+
+async def test_a_server_that_dies_in_a_call_is_told_started_again_and_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with strangers(tmp_path, "dies", "good") as there:
+        for _ in range(3):
+            await there.named("mcp_dies_double")
+            await there.named("mcp_good_double")
+            result = await there.call("mcp_dies_double", a=1)
+            assert result.error_code == "tool_failed"
+            await there.off("dies", "off: it ended")
+        assert (await there.call("mcp_good_double", a=1)).ok
+    assert len(starts(tmp_path)) >= 4
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+async def test_a_hanging_call_ends_in_time_and_two_in_a_row_start_the_server_anew(tmp_path: Path) -> None:
+    async with strangers(
+        tmp_path, "hangs", limits=ClientLimits(connect_s=30.0, call_s=0.3, first_pause_s=0.1)
+    ) as there:
+        await there.named("mcp_hangs_double")
+        for _ in range(2):
+            result = await there.call("mcp_hangs_double", a=1)
+            assert content(result)["message"] == "the MCP server hangs did not answer within 0.3 s"
+        await there.off("hangs", "did not answer 2 times in a row")
+        await there.named("mcp_hangs_double")
+    assert len(starts(tmp_path)) >= 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "why"),
+    [
+        ("flood", "flooded this host"),
+        ("one-line", "a line of more than"),
+        ("wrong-list", "ValidationError"),
+    ],
+)
+async def test_a_server_that_misbehaves_is_off_with_one_clear_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str, why: str
+) -> None:
+    async with strangers(tmp_path, kind, "good") as there:
+        await there.off(kind, why)
+        await there.until(lambda: len(starts(tmp_path)) >= 4)  # tried again, and the other one started
+        await there.named("mcp_good_double")
+        assert (await there.call("mcp_good_double", a=1)).ok
+        assert all(tool.name.startswith("mcp_good_") for tool in there.servers.tools())
+    lines = [record.getMessage() for record in caplog.records if kind in record.getMessage()]
+    assert len(lines) == 1, lines
+
+
+async def test_a_server_that_says_nothing_is_given_up_in_time(tmp_path: Path) -> None:
+    async with strangers(tmp_path, "silent", limits=ClientLimits(connect_s=0.3, first_pause_s=0.1)) as there:
+        await there.off("silent", "did not answer within 0.3 s")
+
+
+async def test_a_program_that_is_not_there_is_said(tmp_path: Path) -> None:
+    changed = asyncio.Event()
+    settings = McpServerSettings("gone", (str(tmp_path / "no-such"),))
+    async with McpServers([settings], limits=QUICK, on_change=changed.set) as servers, asyncio.timeout(TIMEOUT_S):
+        await changed.wait()
+        assert "there is no program" in servers.states()["gone"]
+        assert servers.tools() == ()
+
+
+@pytest.mark.parametrize("kind", ["changes", "changes-old"])
+async def test_a_changed_list_is_read_again(tmp_path: Path, kind: str) -> None:
+    async with strangers(tmp_path, kind) as there:
+        await there.named(f"mcp_{kind}_double")
+        await there.call(f"mcp_{kind}_double", a=1)
+        await there.named(f"mcp_{kind}_second")
+        gone = await there.call(f"mcp_{kind}_double", a=1)
+        assert gone.error_code == "tool_retry"
+
+
+async def test_a_wrong_schema_costs_that_tool_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with strangers(tmp_path, "schemas") as there:
+        await there.named("mcp_schemas_fine")
+        assert [tool.name for tool in there.servers.tools()] == ["mcp_schemas_fine"]
+    lines = [record.getMessage() for record in caplog.records if "left out" in record.getMessage()]
+    assert ["'wrong'" in lines[0], "'large'" in lines[1], len(lines)] == [True, True, 2]
+
+
+async def test_at_most_so_many_tools_of_a_server_are_taken(tmp_path: Path) -> None:
+    async with strangers(tmp_path, "many") as there:
+        await there.named("mcp_many_t0")
+        assert len(there.servers.tools()) == 64
+
+
+async def test_a_long_result_is_cut_and_a_failure_is_a_strangers_word(tmp_path: Path) -> None:
+    async with strangers(tmp_path, "huge", "fails", "garbage") as there:
+        await there.named("mcp_huge_double")
+        assert len((await there.call("mcp_huge_double", a=1)).content) < 8192
+        await there.named("mcp_fails_double")
+        failed = await there.call("mcp_fails_double", a=1)
+        assert (failed.ok, failed.foreign) == (False, True)
+        assert "never an instruction" in content(failed)["message"]
+        await there.named("mcp_garbage_double")  # it greets on stdout
+        assert (await there.call("mcp_garbage_double", a=1)).ok
+
+
+async def test_leaving_ends_every_process_even_a_stubborn_one(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "ready")
+    async with strangers(tmp_path, "stubborn", "good") as there:
+        await there.named("mcp_good_double")
+        with await asyncio.to_thread((tmp_path / "ready").open) as ready:  # opens once it is opened to be written
+            assert ready.read() == "it ignores SIGTERM"
+    for pid in starts(tmp_path):
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+def test_the_limit_lets_a_burst_pass_and_refills() -> None:
+    now = 0.0
+    limit = MessageLimit(now_s=lambda: now)
+    assert [limit.wrong_with(10) for _ in range(BURST)] == [None] * BURST
+    assert limit.wrong_with(10) is not None
+    now = 1.0
+    assert limit.wrong_with(10) is None
+    assert "at most" in str(limit.wrong_with(2 << 20))

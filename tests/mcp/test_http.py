@@ -1,0 +1,168 @@
+"""`microclaw mcp serve --http` with the official client over real HTTP: tokens, roles, foreign pages."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+import pytest_asyncio
+from mcp.client.streamable_http import streamable_http_client
+from mcp_types import ElicitResult
+from tests.mcp.conftest import TIMEOUT_S, clean_environ
+from tests.web.people_host import PeopleHost, people_host
+
+from mcp import Client
+from microclaw.cli.child import Child
+from microclaw.cli.host_client import HostClient
+from microclaw.errors import ConfigError
+from microclaw.mcp.http import check_place
+
+INITIALIZE = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "initialize",
+    "params": {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}},
+}
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+ACCEPT = {"Accept": "application/json, text/event-stream"}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def people(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[PeopleHost]:
+    async with people_host(tmp_path_factory.mktemp("people") / "home") as running:
+        yield running
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def url(people: PeopleHost) -> AsyncIterator[str]:
+    home = people.settings.home
+    words = ["microclaw.cli", "--json", "mcp", "serve", "--http", "127.0.0.1:0"]
+    child = Child("MCP server", words, log=home / "mcp-stderr", environ=clean_environ(home))
+    try:
+        facts, _ = await asyncio.to_thread(child.wait_ready)
+        yield facts["url"]
+    finally:
+        await asyncio.to_thread(child.stop)
+
+
+@pytest.fixture(scope="module")
+def tokens(people: PeopleHost) -> Mapping[str, str]:
+    """Of the owner, a member and a guest."""
+    return {"owner": people.secrets["owner"], "member": people.secrets["ada"], "guest": people.secrets["gus"]}
+
+
+@asynccontextmanager
+async def connected(url: str, token: str, mode: str = "auto", **options: Any) -> AsyncIterator[Client]:
+    headers = {"Authorization": f"Bearer {token}"}
+    async with (
+        asyncio.timeout(TIMEOUT_S),
+        httpx2.AsyncClient(headers=headers, timeout=TIMEOUT_S) as http,
+        Client(streamable_http_client(url, http_client=http), mode=mode, **options) as client,
+    ):
+        yield client
+
+
+async def post(url: str, **headers: str) -> httpx2.Response:
+    async with httpx2.AsyncClient(timeout=TIMEOUT_S) as http:
+        return await http.post(url, json=INITIALIZE, headers={**ACCEPT, **headers})
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+async def test_a_token_opens_the_same_tools_with_progress(url: str, tokens: Mapping[str, str], mode: str) -> None:
+    async with connected(url, tokens["owner"], mode) as client:
+        assert "deploy-wasm-app" in [tool.name for tool in (await client.list_tools()).tools]
+        source = '#include "microclaw.h"\nvoid on_init(void) { gpio_set(gpio_open(7, GPIO_OUT), 1); }\n'
+        told: list[str] = []
+
+        async def note(progress: float, total: float | None, message: str | None) -> None:
+            told.append(message or "")
+
+        done = await client.call_tool(
+            "deploy-wasm-app", {"sourceCode": source, "appName": "on"}, progress_callback=note
+        )
+        assert not done.is_error, done.content
+        assert any(line.startswith("try: ") for line in told)
+        assert not (await client.call_tool("undo", {})).is_error
+
+
+@pytest.mark.parametrize("token", [None, "mc_wrong", "owner", "two words"])
+async def test_without_a_right_token_nothing_opens(url: str, token: str | None) -> None:
+    shown = {} if token is None else {"Authorization": f"Bearer {token}"}
+    answer = await post(url, **shown)
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"] == "Bearer"
+    assert answer.json()["error"]["next"]
+
+
+async def test_a_removed_token_opens_nothing_more(url: str, people: PeopleHost) -> None:
+    client = HostClient(people.settings.control_socket)
+    secret = (await asyncio.to_thread(client.post, "/v1/tokens", {"name": "brief"}))["secret"]
+    assert (await post(url, Authorization=f"Bearer {secret}")).status_code == 200
+    await asyncio.to_thread(client.delete, "/v1/tokens/brief")
+    assert (await post(url, Authorization=f"Bearer {secret}")).status_code == 401
+
+
+@pytest.mark.parametrize("origin", ["https://example.com", "http://127.0.0.1:1", "null"])
+async def test_a_page_from_elsewhere_is_refused(url: str, tokens: Mapping[str, str], origin: str) -> None:
+    answer = await post(url, Authorization=f"Bearer {tokens['owner']}", Origin=origin)
+    assert answer.status_code == 403
+
+
+async def test_a_name_that_was_rebound_is_refused(url: str, tokens: Mapping[str, str]) -> None:
+    answer = await post(url, Authorization=f"Bearer {tokens['owner']}", Host="evil.example")
+    assert answer.status_code == 421
+
+
+async def test_a_guest_may_look_and_not_act(url: str, tokens: Mapping[str, str]) -> None:
+    async with connected(url, tokens["guest"]) as client:
+        assert not (await client.call_tool("gpio-get", {"pin": 4})).is_error
+        refused = await client.call_tool("gpio-set", {"pin": 4, "level": 1})
+        assert refused.is_error
+        assert "guest" in str(refused.content)
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+async def test_an_act_after_strangers_words_asks_its_own_client(url: str, tokens: Mapping[str, str], mode: str) -> None:
+    asked: list[str] = []
+
+    async def elicit(_: Any, params: Any) -> ElicitResult:
+        asked.append(params.message)
+        return ElicitResult(action="accept", content={"approve": True})
+
+    async with connected(url, tokens["member"], mode, elicitation_callback=elicit) as client:
+        await client.call_tool("read-logs", {})
+        done = await client.call_tool("gpio-set", {"pin": 4, "level": 1})
+        assert not done.is_error, done.content
+    assert len(asked) == 1
+
+
+async def test_one_callers_timeline_is_not_anothers(url: str, tokens: Mapping[str, str]) -> None:
+    source = '#include "microclaw.h"\nvoid on_init(void) { gpio_set(gpio_open(7, GPIO_OUT), 1); }\n'
+    async with connected(url, tokens["owner"]) as client:
+        tried = await client.call_tool("try-program", {"sourceCode": source, "forSeconds": 1})
+        link = next(block for block in tried.content if block.type == "resource_link")
+        assert "edges" in str(await client.read_resource(link.uri))
+    async with connected(url, tokens["guest"]) as client:
+        assert link.uri not in [str(each.uri) for each in (await client.list_resources()).resources]
+
+
+async def test_off_loopback_tls_is_needed(tmp_path: Path) -> None:
+    for host in ("127.0.0.1", "::1", "localhost"):
+        check_place(host, None, None)
+    with pytest.raises(ConfigError, match="needs TLS"):
+        check_place("0.0.0.0", None, None)
+    check_place("0.0.0.0", tmp_path / "c.pem", tmp_path / "k.pem")
+    with pytest.raises(ConfigError, match="both a certificate and its key"):
+        check_place("127.0.0.1", tmp_path / "c.pem", None)
+
+
+async def test_guessing_is_slowed_down(url: str) -> None:
+    """Last in this file: this address is not heard for a minute."""
+    codes = [(await post(url, Authorization=f"Bearer mc_{os.urandom(4).hex()}")).status_code for _ in range(8)]
+    assert 429 in codes

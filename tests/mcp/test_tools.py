@@ -1,0 +1,238 @@
+"""What an assistant sees and does: typed tools, evidence, timelines, questions. One host that a person started."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import jsonschema  # type: ignore[import-untyped]  # comes with mcp, without stubs
+import pytest
+from mcp.shared.exceptions import MCPError
+from mcp_types import (
+    CallToolResult,
+    ElicitRequestFormParams,
+    ElicitResult,
+    InputResponses,
+    TextContent,
+    TextResourceContents,
+)
+from tests.mcp.conftest import Place
+
+from mcp import Client
+from microclaw.cli.host_client import HostClient
+
+BLINK = """
+#include "microclaw.h"
+static int led;
+static void tick(void) { gpio_toggle(led); }
+void on_init(void) { led = gpio_open(5, GPIO_OUT); every(100, tick); printf("up"); }
+"""
+MODES = ("auto", "legacy")
+
+
+def fields(done: CallToolResult) -> dict[str, Any]:
+    assert not done.is_error, done.content
+    assert isinstance(done.structured_content, dict)
+    return done.structured_content
+
+
+def text(done: CallToolResult) -> str:
+    assert isinstance(done.content[0], TextContent)
+    return done.content[0].text
+
+
+async def read(client: Client, uri: str) -> Any:
+    content = (await client.read_resource(uri, cache_mode="bypass")).contents[0]
+    assert isinstance(content, TextResourceContents)
+    return json.loads(content.text) if content.mime_type == "application/json" else content.text
+
+
+async def make_tainted(client: Client) -> None:
+    """Words that a board's programs printed: what follows in this session asks."""
+    await client.call_tool("read-logs", {})
+
+
+async def test_every_tool_tells_what_it_takes_gives_and_does(beside: Place) -> None:
+    async with beside.client() as client:
+        tools = {tool.name: tool for tool in (await client.list_tools()).tools}
+    for name in (
+        "list-devices",
+        "gpio-set",
+        "try-program",
+        "deploy-wasm-app",
+        "read-edges",
+        "read-logs",
+        "undo",
+        "notify",
+    ):
+        assert name in tools or name == "notify"  # without a device link there is nothing to notify through
+    for tool in tools.values():
+        jsonschema.Draft202012Validator.check_schema(tool.input_schema)
+        assert tool.output_schema is not None
+        jsonschema.Draft202012Validator.check_schema(tool.output_schema)
+        assert tool.title
+        assert tool.description
+    hints = {name: tool.annotations for name, tool in tools.items() if tool.annotations is not None}
+    assert {name for name, hint in hints.items() if hint.read_only_hint} == {
+        "list-devices", "device-info", "device-status", "query-wasm-apps", "read-edges", "read-logs",
+        "gpio-get", "adc-read", "i2c-scan", "i2c-read", "try-program",
+    }  # fmt: skip
+    assert {name for name, hint in hints.items() if hint.destructive_hint} == {
+        "deploy-wasm-app",
+        "uninstall-wasm-app",
+        "undo",
+    }
+    assert hints["gpio-set"].idempotent_hint
+    assert not hints["undo"].idempotent_hint
+
+
+async def test_the_agents_own_tools_are_offered_only_when_asked_for(beside: Place) -> None:
+    async with beside.client() as client:
+        assert "remember" not in [tool.name for tool in (await client.list_tools()).tools]
+        with pytest.raises(MCPError, match="there is no tool 'remember'"):
+            await client.call_tool("remember", {"text": "x"})
+    async with beside.client("--all-tools") as client:
+        assert "remember" in [tool.name for tool in (await client.list_tools()).tools]
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_program_is_tried_deployed_seen_at_the_pin_and_taken_back(beside: Place, mode: str) -> None:
+    async with beside.client(mode=mode) as client:
+        tried = await client.call_tool("try-program", {"sourceCode": BLINK, "forSeconds": 1})
+        assert fields(tried)["edge_count"] >= 9
+        link = next(block for block in tried.content if block.type == "resource_link")
+        trial = await read(client, link.uri)
+        assert [level for _, level in trial["pins"]["5"]][:2] == [1, 0]
+
+        done = await client.call_tool(
+            "deploy-wasm-app", {"sourceCode": BLINK, "appName": "blink"}, progress_callback=beside.note
+        )
+        assert fields(done)["verified"] is True
+        assert fields(done)["evidence"][0]["kind"] == "counted"
+        assert any(line.startswith("deploy: ") for line in beside.progress)
+
+        assert [app["name"] for app in fields(await client.call_tool("query-wasm-apps", {}))["apps"]] == ["blink"]
+        edges = fields(await client.call_tool("read-edges", {"pin": 5, "last": 3}))
+        assert {pin for _, pin, _ in edges["edges"]} == {5}
+        timeline = await read(client, "microclaw://devices/virtual-1/pins")
+        assert len(timeline["pins"]["5"]) >= 3
+
+        await client.call_tool("undo", {})
+        assert fields(await client.call_tool("query-wasm-apps", {}))["apps"] == []
+
+
+async def test_resources_list_devices_timelines_and_what_programs_may_call(beside: Place) -> None:
+    async with beside.client() as client:
+        uris = [str(resource.uri) for resource in (await client.list_resources()).resources]
+        assert "microclaw://devices/virtual-1/pins" in uris
+        templates = [each.uri_template for each in (await client.list_resource_templates()).resource_templates]
+        assert "microclaw://trials/{id}" in templates
+        assert "gpio_open" in await read(client, "microclaw://headers/microclaw.h")
+        assert (await read(client, "microclaw://devices"))["devices"][0]["name"] == "virtual-1"
+        assert (await read(client, "microclaw://devices/virtual-1"))["name"] == "virtual-1"
+
+
+@pytest.mark.parametrize(
+    "uri", ["microclaw://trials/00000000", "microclaw://devices/nobody/pins", "microclaw://", "file:///etc/passwd"]
+)
+async def test_a_resource_that_is_none_is_refused(beside: Place, uri: str) -> None:
+    async with beside.client() as client:
+        with pytest.raises(MCPError):
+            await client.read_resource(uri)
+
+
+async def test_errors_say_what_is_wrong_and_what_to_do(beside: Place) -> None:
+    async with beside.client() as client:
+        wrong = await client.call_tool("gpio-set", {"pin": 4, "level": 7})
+        assert wrong.is_error
+        assert "level" in text(wrong)
+        assert "next: give one JSON object with" in text(wrong)
+        source = BLINK.replace("gpio_toggle(led)", "gpio_toggl(led)")
+        built = await client.call_tool("try-program", {"sourceCode": source})
+        assert built.is_error
+        assert "trial.c:4:26: error" in text(built)
+        assert "gpio_toggl(led)" in text(built)  # the line itself
+        assert "gpio_toggle" in text(built)
+        refused = await client.call_tool("gpio-set", {"pin": 4, "level": 1, "device": "nobody"})
+        assert refused.is_error
+        assert "nobody" in text(refused)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    ("answer", "level"),
+    [
+        (ElicitResult(action="accept", content={"approve": True}), 1),
+        (ElicitResult(action="accept", content={"approve": False}), 0),
+        (ElicitResult(action="decline"), 0),
+        (ElicitResult(action="cancel"), 0),
+    ],
+)
+async def test_an_act_after_strangers_words_is_asked_for_where_the_person_is(
+    beside: Place, mode: str, answer: ElicitResult, level: int
+) -> None:
+    asked: list[str] = []
+
+    async def elicit(_: Any, params: Any) -> ElicitResult:
+        assert isinstance(params, ElicitRequestFormParams)
+        asked.append(params.message)
+        return answer
+
+    async with beside.client() as client:
+        await client.call_tool("gpio-set", {"pin": 6, "level": 0})
+    async with beside.client(mode=mode, elicitation_callback=elicit) as client:
+        await make_tainted(client)
+        done = await client.call_tool("gpio-set", {"pin": 6, "level": 1})
+        assert done.is_error == (level == 0), text(done)
+        assert fields(await client.call_tool("gpio-get", {"pin": 6}))["level"] == level
+    assert len(asked) == 1
+    assert "gpio-set pin=6 level=1" in asked[0]
+
+
+async def decide(beside: Place, *, approved: bool) -> None:
+    """Somebody else decides, on the command line."""
+    host = HostClient(beside.home / "control.sock")
+    waiting: list[dict[str, Any]] = []
+    while not waiting:
+        waiting = (await asyncio.to_thread(host.get, "/v1/approvals"))["approvals"]
+    path = f"/v1/approvals/{waiting[0]['approval_id']}"
+    await asyncio.to_thread(host.post, path, {"approved": approved})
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_client_that_cannot_ask_waits_for_the_pending_list_and_is_told_how(beside: Place, mode: str) -> None:
+    async with beside.client(mode=mode) as client:
+        await make_tainted(client)
+        call = client.call_tool("gpio-set", {"pin": 6, "level": 1}, progress_callback=beside.note)
+        done, _ = await asyncio.gather(call, decide(beside, approved=True))
+        assert not done.is_error
+    told = next(line for line in beside.progress if "microclaw approval approve" in line)
+    assert "gpio-set pin=6 level=1" in told
+    assert (told in beside.logs) == (mode == "legacy")
+
+
+@pytest.mark.parametrize("approved", [True, False])
+async def test_a_decision_elsewhere_ends_the_question_to_the_client(beside: Place, approved: bool) -> None:
+    unanswered = asyncio.Event()
+
+    async def elicit(_: Any, __: Any) -> ElicitResult:
+        await unanswered.wait()
+        raise AssertionError("nobody answers here")
+
+    async with beside.client(mode="legacy", elicitation_callback=elicit) as client:
+        await make_tainted(client)
+        call = client.call_tool("gpio-set", {"pin": 6, "level": 1})
+        done, _ = await asyncio.gather(call, decide(beside, approved=approved))
+        assert done.is_error != approved
+        assert not (await client.call_tool("gpio-get", {"pin": 6})).is_error
+
+
+async def test_an_answer_to_no_question_is_refused(beside: Place) -> None:
+    async with beside.client() as client:
+        answers: InputResponses = {"approval": ElicitResult(action="accept", content={"approve": True})}
+        done = await client.call_tool(
+            "gpio-set", {"pin": 6, "level": 1}, input_responses=answers, request_state="made-up"
+        )
+        assert done.is_error
+        assert "no call waits for this answer" in text(done)
