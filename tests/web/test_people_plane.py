@@ -175,3 +175,25 @@ def test_openapi_describes_the_open_routes_only(api: tuple[str, int]) -> None:
     assert b"POST /api/compile-wasm" in page
     assert b"optimizationLevel" in page
     assert b"<script" not in page
+
+
+def test_a_request_with_two_ends_is_refused_and_what_follows_is_not_read(api: tuple[str, int]) -> None:
+    with socket.create_connection(api, timeout=10) as raw:
+        raw.sendall(
+            b"POST /api/compile-wasm HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n"
+            b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        )
+        answer = b""
+        while piece := raw.recv(65536):
+            answer += piece
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.count(b"HTTP/1.1 ") == 1
+
+
+def test_a_wrong_token_is_refused_before_its_body_comes(api: tuple[str, int]) -> None:
+    with socket.create_connection(api, timeout=10) as raw:
+        raw.sendall(
+            b"POST /v1/chat HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer mc_no\r\n"
+            b"Content-Length: 8000000\r\n\r\n"
+        )
+        assert raw.recv(65536).startswith(b"HTTP/1.1 401 ")

@@ -14,10 +14,11 @@ from microclaw.policy.person import Person
 from microclaw.policy.tokens import Tokens
 from microclaw.web.caller import As, Caller
 from microclaw.web.failures import failure_response
+from microclaw.web.guard import refuse
 from microclaw.web.openai_error import PATHS, openai_error
 from microclaw.web.stream import Failure
 
-WRONG_TOKENS: Final = 10  # of one address within WRONG_TOKENS_S, then none of it is looked at
+WRONG_TOKENS: Final = 10  # of one address within WRONG_TOKENS_S, then its wrong ones are told to wait
 WRONG_TOKENS_S: Final = 60.0
 MAX_ADDRESSES: Final = 1024
 
@@ -45,7 +46,11 @@ FOR_EVERY_ROLE: Final = (
 
 
 class Bearer:
-    """`Authorization: Bearer mc_...` leads to `inside`, no such header to `outside`, a wrong one to 401."""
+    """`Authorization: Bearer mc_...` leads to `inside`, no such header to `outside`, a wrong one to 401.
+
+    A right token always comes in: behind a proxy, and on loopback, everybody has one address, and somebody's guesses
+    must not shut the others out. A secret of 256 bits needs no lock against guesses.
+    """
 
     def __init__(
         self, *, inside: ASGIApp, outside: ASGIApp, tokens: Tokens, now_s: Callable[[], float] = time.monotonic
@@ -65,9 +70,19 @@ class Bearer:
         if isinstance(answer, Caller):
             await As(self._inside, answer)(scope, receive, send)
         else:
-            await answer(scope, receive, send)
+            await refuse(answer, receive, send)  # nobody's body is read
 
     async def _come_in(self, scope: Scope, shown: list[str]) -> Caller | Response:
+        scheme, _, secret = shown[0].partition(" ")
+        token = await self._tokens.who(secret.strip()) if len(shown) == 1 and scheme.lower() == "bearer" else None
+        if token is None:
+            return self._opens_nothing(scope, shown)
+        if not _is_for(token.person, scope["path"]):
+            text = f"{token.person.name} is a {token.person.role}: {scope['path'][:80]} is the owner's"
+            return failure_response(Failure("permission_refused", text, "ask the owner of this host"), 403)
+        return Caller(token.person.person_id, direct=False, source=token.token_id)
+
+    def _opens_nothing(self, scope: Scope, shown: list[str]) -> Response:
         address = str((scope.get("client") or ("?", 0))[0])
         wait_s = self._locked_for(address)
         if wait_s > 0:
@@ -75,20 +90,12 @@ class Bearer:
             refused = _refusal(scope, 429, Failure("unauthorized", text, f"wait {wait_s:.0f} s"))
             refused.headers["Retry-After"] = f"{wait_s:.0f}"
             return refused
-        scheme, _, secret = shown[0].partition(" ")
-        token = await self._tokens.who(secret.strip()) if len(shown) == 1 and scheme.lower() == "bearer" else None
-        if token is None:
-            if any(shown):
-                self._note_wrong(address)
-            text = "this token opens nothing: it is missing, wrong, over, or was removed"
-            refused = _refusal(scope, 401, Failure("unauthorized", text, "microclaw token create NAME"))
-            refused.headers["WWW-Authenticate"] = "Bearer"
-            return refused
-        self._wrong.pop(address, None)
-        if not _is_for(token.person, scope["path"]):
-            text = f"{token.person.name} is a {token.person.role}: {scope['path'][:80]} is the owner's"
-            return failure_response(Failure("permission_refused", text, "ask the owner of this host"), 403)
-        return Caller(token.person.person_id, direct=False, source=token.token_id)
+        if any(shown):
+            self._note_wrong(address)
+        text = "this token opens nothing: it is missing, wrong, over, or was removed"
+        refused = _refusal(scope, 401, Failure("unauthorized", text, "microclaw token create NAME"))
+        refused.headers["WWW-Authenticate"] = "Bearer"
+        return refused
 
     def _locked_for(self, address: str) -> float:
         times = self._wrong.get(address)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from microclaw.web.failures import failure_response
@@ -18,7 +19,8 @@ DRAIN_S = 2.0
 
 
 class Guard:
-    """`allowed_hosts` None: the peer is a local process on a 0600 socket, names mean nothing there.
+    """`allowed_hosts` None: the peer is a local process on a 0600 socket, names mean nothing there; or another guard
+    has looked at them. `body_bytes` None leaves the body to a guard behind this one, which knows who sends it.
 
     A web page of anybody can send requests to loopback: it is told apart by its Origin, and a name that was rebound to
     127.0.0.1 (DNS rebinding) by its Host.
@@ -28,14 +30,12 @@ class Guard:
         self,
         app: ASGIApp,
         *,
-        body_bytes: int,
+        body_bytes: int | None,
         body_s: float,
         allowed_hosts: Iterable[str] | None = None,
-        token_body_bytes: int | None = None,
     ) -> None:
         self._app = app
         self._body_bytes = body_bytes
-        self._token_body_bytes = token_body_bytes or body_bytes  # of a request that shows a token, right or wrong
         self._body_s = body_s
         self._allowed = None if allowed_hosts is None else frozenset(allowed_hosts)
 
@@ -43,18 +43,24 @@ class Guard:
         if scope["type"] != "http":
             return
         refusal = self._refusal(scope)
-        if refusal is None:
+        if refusal is None and self._body_bytes is not None:
             try:
                 async with asyncio.timeout(self._body_s):
-                    body, refusal = await self._read_body(scope, receive)
+                    body, refusal = await self._read_body(scope, receive, self._body_bytes)
             except TimeoutError:
                 refusal = (408, Failure("timeout", f"the request's body did not come within {self._body_s:.0f} s"))
+            receive = _Replay(body, receive) if refusal is None else receive
         if refusal is not None:
-            await _refuse(refusal, receive, send)
+            status, failure = refusal
+            await refuse(failure_response(failure, status), receive, send)
             return
-        await self._app(scope, _Replay(body, receive), send)
+        await self._app(scope, receive, send)
 
     def _refusal(self, scope: Scope) -> tuple[int, Failure] | None:
+        if _header_values(scope, b"transfer-encoding") and _header_values(scope, b"content-length"):
+            # A proxy in front may believe the other one (RFC 9112, 6.1), and take the rest for somebody else's request.
+            text = "both Transfer-Encoding and Content-Length: where the request ends is not clear"
+            return 400, Failure("bad_request", text, "send one of them")
         if self._allowed is None:
             return None
         hosts = _header_values(scope, b"host")
@@ -76,9 +82,8 @@ class Guard:
             return False
         return name in self._allowed and parts.username is None and parts.path in ("", "/")
 
-    async def _read_body(self, scope: Scope, receive: Receive) -> tuple[bytes, tuple[int, Failure] | None]:
+    async def _read_body(self, scope: Scope, receive: Receive, limit: int) -> tuple[bytes, tuple[int, Failure] | None]:
         """The whole body, or the refusal as soon as it is known to be too large."""
-        limit = self._token_body_bytes if _header_values(scope, b"authorization") else self._body_bytes
         too_large = (413, Failure("too_large", f"the body has more than {limit:,} bytes", "send less"))
         for length in _header_values(scope, b"content-length"):
             if not length.isdigit() or int(length[:19]) > limit:
@@ -95,12 +100,10 @@ class Guard:
                 return bytes(body), None
 
 
-async def _refuse(refusal: tuple[int, Failure], receive: Receive, send: Send) -> None:
+async def refuse(response: Response, receive: Receive, send: Send) -> None:
     """Answer, then read on for a moment: to close on a client that is still sending would take the answer from it."""
-    status, failure = refusal
-    response = failure_response(failure, status)
     response.headers["Connection"] = "close"
-    await send({"type": "http.response.start", "status": status, "headers": response.raw_headers})
+    await send({"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers})
     await send({"type": "http.response.body", "body": response.body, "more_body": True})
     left = DRAIN_BYTES
     try:

@@ -16,7 +16,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from microclaw.errors import ConfigError
-from microclaw.web.patience import HEAD_TIMEOUT_S, HeadDeadline, PatientConfig
+from microclaw.web.patience import HEAD_TIMEOUT_S, UNREAD_TIMEOUT_S, HeadDeadline, PatientConfig
 
 MAX_CONNECTIONS = 64
 GRACE_S = 1
@@ -34,10 +34,14 @@ class Door:
 
 @asynccontextmanager
 async def serving(
-    doors: Sequence[Door], group: asyncio.TaskGroup, *, head_timeout_s: float = HEAD_TIMEOUT_S
+    doors: Sequence[Door],
+    group: asyncio.TaskGroup,
+    *,
+    head_timeout_s: float = HEAD_TIMEOUT_S,
+    unread_timeout_s: float = UNREAD_TIMEOUT_S,
 ) -> AsyncIterator[None]:
     """Inside, every door answers; leaving stops them together, open answers get GRACE_S to end."""
-    servers = [_server(door.app, head_timeout_s) for door in doors]
+    servers = [_server(door.app, head_timeout_s, unread_timeout_s) for door in doors]
     tasks = [
         group.create_task(server.serve(sockets=[door.listener]), name=f"web:{door.name}")
         for server, door in zip(servers, doors, strict=True)
@@ -104,7 +108,7 @@ def tcp_listener(host: str, port: int, *, next_step: str = "microclaw up --port 
         listener.close()
 
 
-def _server(app: ASGIApp, head_timeout_s: float) -> _Server:
+def _server(app: ASGIApp, head_timeout_s: float, unread_timeout_s: float) -> _Server:
     config = PatientConfig(
         app,
         lifespan="off",
@@ -119,6 +123,7 @@ def _server(app: ASGIApp, head_timeout_s: float) -> _Server:
         timeout_graceful_shutdown=GRACE_S,
     )
     config.head_timeout_s = head_timeout_s
+    config.unread_timeout_s = unread_timeout_s
     return _Server(config)
 
 
