@@ -6,6 +6,7 @@ import gzip
 import ipaddress
 import itertools
 import json
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,9 @@ async def test_a_name_is_looked_up_once_and_rebinding_leads_nowhere() -> None:
         ("file:///etc/passwd", ToolRetry),
         ("ftp://page.example/", ToolRetry),
         ("//user:pass@page.example/", ToolRetry),
+        ("data:text/html,hello", ToolRetry),
+        ("http://[fe80::1%25lo]/", ToolRetry),
+        ("http://[no", ToolFailed),
     ],
 )
 async def test_each_redirect_is_checked_like_the_first_address(to: str, error: type[MicroclawError]) -> None:
@@ -176,6 +180,10 @@ async def test_what_is_no_readable_page_is_a_failure(answer: bytes, why: str) ->
         ("<meta charset=windows-1252>caf\xe9".encode("cp1252"), "text/html"),
         ("café".encode(), "text/plain"),
         ("café".encode(), "text/plain; charset=zlib"),
+        ("café".encode(), "text/plain; charset=idna"),
+        ("café".encode(), "text/plain; charset=undefined"),
+        ("café".encode(), "text/plain; charset=punycode"),
+        ("café".encode(), "text/html; charset=Unicode-Escape"),
     ],
 )
 async def test_a_page_is_read_in_its_own_letters(body: bytes, kind: str) -> None:
@@ -198,3 +206,10 @@ async def test_nobody_there_is_a_failure() -> None:
         port = web.port
     with pytest.raises(ToolFailed, match="could not be fetched"):
         await fetcher().fetch(f"http://page.example:{port}/")
+
+
+async def test_what_is_asked_of_strangers_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    async with site(lambda _: page(HELLO)) as web:
+        await fetcher().fetch(f"http://page.example:{web.port}/?q=private")
+    assert "private" not in caplog.text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import codecs
+import logging
 import re
 import ssl
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _CHARSET: Final = re.compile(r"charset=[\"']?([A-Za-z0-9_.:-]{1,40})", re.IGNORECASE)
+_NO_PAGES: Final = frozenset({"idna", "punycode", "undefined", "unicode_escape", "raw_unicode_escape"})  # Python's own
 _META: Final = re.compile(rb"<meta[^>]{0,200}charset=[\"']?([A-Za-z0-9_.:-]{1,40})", re.IGNORECASE)
 
 
@@ -50,6 +52,7 @@ class Fetcher:
         limits: FetchLimits | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
+        logging.getLogger("httpx2").setLevel(logging.WARNING)  # it logs addresses, with a person's words in them
         self._egress = egress
         self._proxy = proxy
         self._limits = limits or FetchLimits()
@@ -74,7 +77,11 @@ class Fetcher:
             found = await self._get(place)
             if isinstance(found, Page):
                 return found
-            url = urljoin(place.url, found)
+            try:
+                url = urljoin(place.url, found)
+            except ValueError as exc:
+                text = f"{place.url[:200]} leads to {found[:80]!r}, which is no address: {exc}"
+                raise ToolFailed(text, next_step="try another page") from exc
         raise ToolFailed(f"{url[:200]}: more than {self._limits.redirects} redirects", next_step="try another page")
 
     async def _get(self, place: Destination) -> Page | str:
@@ -141,4 +148,5 @@ def _charset(declared: str, raw: bytes) -> str:
         found = codecs.lookup(name)
     except LookupError:
         return "utf-8"
-    return found.name if found._is_text_encoding else "utf-8"
+    usable = found._is_text_encoding and found.name.replace("-", "_") not in _NO_PAGES
+    return found.name if usable else "utf-8"

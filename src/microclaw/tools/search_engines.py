@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import logging
 import re
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -30,6 +31,7 @@ class SearchEngine(Protocol):
 
 def search_engine(settings: SearchSettings, *, proxy: str | None = None) -> SearchEngine:
     """The engine of the settings; its address is the operator's and may be on this machine (SearXNG)."""
+    logging.getLogger("httpx2").setLevel(logging.WARNING)  # it logs addresses, with a person's words in them
     if settings.engine == "searxng":
         return _SearXng(settings.base_url, proxy)
     return _Brave(settings.base_url, settings.api_key or "", proxy)
@@ -98,7 +100,7 @@ async def _ask(
 
 def _hit(result: Any, text_field: str) -> Hit:
     found = _object(result)
-    return Hit(_plain(found.get("title"))[:200], str(found.get("url", ""))[:500], _plain(found.get(text_field))[:500])
+    return Hit(_plain(found.get("title"))[:200], _plain(found.get("url"))[:500], _plain(found.get(text_field))[:500])
 
 
 def _plain(value: Any) -> str:
