@@ -5,10 +5,24 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
+from pathlib import Path
 
 from bench.report import as_json, as_table
 
-NAMES = ("wasm", "virtual", "deploy", "agent", "turns", "host", "store", "memory", "gateway", "sentences", "link")
+NAMES = (
+    "wasm",
+    "virtual",
+    "deploy",
+    "agent",
+    "turns",
+    "host",
+    "store",
+    "memory",
+    "gateway",
+    "mcp",
+    "sentences",
+    "link",
+)
 PARTS = ("link_cost", "link_streams", "link_hostile", "link_lossy")  # of link, to be run alone
 
 
@@ -18,16 +32,31 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=names)
     parser.add_argument("--json", action="store_true", help="one JSON document a benchmark")
     parser.add_argument("--check", action="store_true", help="exit 1 when a goal is missed")
+    parser.add_argument("--sentences", type=Path, metavar="FILE", help="agent: say these and judge by the board's pins")
+    parser.add_argument("--model", default="offline", help="agent --sentences: offline, anthropic:NAME or openai:NAME")
     options = parser.parse_args()
     unknown = [n for n in options.names if n not in NAMES + PARTS]
     if unknown:
         parser.error(f"no benchmark named {unknown[0]}; there are {', '.join(NAMES + PARTS)}")
+    if options.sentences is not None:
+        if options.names != ["agent"]:
+            parser.error("--sentences belongs to agent: python -m bench agent --sentences FILE")
+        return _sentences(options)
     missed = False
     for name in options.names or NAMES:
         metrics = importlib.import_module(f"bench.{name}").measure()
         print(as_json(name, metrics) if options.json else as_table(name, metrics), flush=True)
         missed = missed or not all(m.ok for m in metrics)
     return 1 if options.check and missed else 0
+
+
+def _sentences(options: argparse.Namespace) -> int:
+    from bench import agent_sentences
+
+    said = agent_sentences.run(options.sentences, options.model)
+    document = agent_sentences.report(said, options.sentences, options.model)
+    print(agent_sentences.as_json(document) if options.json else agent_sentences.as_text(document), flush=True)
+    return 1 if options.check and not all(m["ok"] for m in document["metrics"].values()) else 0
 
 
 if __name__ == "__main__":

@@ -32,18 +32,24 @@ def _set_pin(at: Situation) -> Decision:
 
 
 def _set_pins(at: Situation) -> Decision:
-    """One after the other, in the order said; every pin is checked before the first is set."""
+    """One after the other, in the order said, each with its own level; all pins are checked before the first is set."""
     places = [place_of(at, slot) for slot in _PIN_SLOTS if at.reading.number(slot) is not None]
     level = at.reading.number("level") or 0
+    own = [at.reading.number(f"level_{n}") for n in range(2, len(places) + 1)]
+    levels = [level, *(level if told is None else told for told in own)]
     done = len(at.found)
     shown = ", ".join(str(place.pin) for place in places)
     if done < len(places):
-        place = places[done]
-        first = (f"set(pins={shown}, level={level})", _AT_ONCE) if done == 0 else (None, None)
-        return Act("gpio-set", at.on_device(pin=place.pin, level=level if place.active_level else 1 - level), *first)
+        place, wanted = places[done], levels[done]
+        said = str(level) if len(set(levels)) == 1 else ", ".join(map(str, levels))
+        first = (f"set(pins={shown}, level={said})", _AT_ONCE) if done == 0 else (None, None)
+        return Act("gpio-set", at.on_device(pin=place.pin, level=wanted if place.active_level else 1 - wanted), *first)
     proofs = "; ".join(dict.fromkeys(f.proof[1] for f in at.found if f.proof[0] != "accepted" and f.proof[1]))
     proof = f" ({proofs})" if proofs else _proof(at.found[-1])
-    return Say(f"Pins {shown} of {at.found[-1].device} are {_on(level)}{proof}.")
+    if len(set(levels)) == 1:
+        return Say(f"Pins {shown} of {at.found[-1].device} are {_on(level)}{proof}.")
+    each = ", ".join(f"pin {place.pin} {_on(wanted)}" for place, wanted in zip(places, levels, strict=True))
+    return Say(f"Now on {at.found[-1].device}: {each}{proof}.")
 
 
 def _toggle_pin(at: Situation) -> Decision:

@@ -85,10 +85,10 @@ _HALVES = (
     (re.compile(r"\b(?:a )?couple of (?=second|sec|minute|min|hour)"), "2 "),
 )
 _TIMES = re.compile(
-    r"\b(once|twice|thrice|\d+(?:\.\d+)? ?(?:times|x)) (?:a|an|per|each|every|in a) (second|sec|s|minute|min|hour)\b"
+    r"\b(once|twice|thrice|\d+(?:\.\d+)? ?(?:times?|x)) (?:a|an|per|each|every|in a) (second|sec|s|minute|min|hour)\b"
 )
 _HERTZ = re.compile(rf"({_NUMBER}) ?(k?)(?:hz|hertz|herz)\b")
-_PER_SECOND = re.compile(rf"({_NUMBER}) ?(?:/|per|a) ?(?:s|sec|second)\b")
+_PER_SECOND = re.compile(rf"({_NUMBER}) ?(?:/ ?|per |a )(?:s|sec|second)\b")
 _FAHRENHEIT = re.compile(rf"({_NUMBER}) ?(?:° ?f|degrees? (?:f|fahrenheit)|fahrenheit)(?!\w)")
 _CELSIUS = re.compile(rf"({_NUMBER}) ?(?:° ?c?|degrees?(?: (?:c|celsius|centigrade))?|celsius|c)(?!\w)")
 _SWING = re.compile(
@@ -187,7 +187,7 @@ def _one_unit(match: re.Match[str]) -> str:
 def _rate(match: re.Match[str]) -> str:
     count = {"once": Fraction(1), "twice": Fraction(2), "thrice": Fraction(3)}.get(match[1])
     if count is None:
-        count = Fraction(re.sub(r" ?(?:times|x)$", "", match[1]))
+        count = Fraction(re.sub(r" ?(?:times?|x)$", "", match[1]))
     return _period_of(count * 1000 / _TIME_MS[match[2]])
 
 

@@ -157,7 +157,9 @@ def _check_unit(at: Situation, name: str, quantity: Quantity) -> None:
 def _limit(at: Situation) -> _Limit:
     name, quantity, _ = _sensor(at)
     _check_unit(at, name, quantity)
-    milli = at.reading.number("milli") or 0
+    milli = at.reading.number("milli")
+    if milli is None:
+        raise ask(f"At which {name}?", f"say it with a number, as in: when the {name} is above 28")
     above = at.reading.word("side") == "above"
     # A bare number and amps come in thousandths of the unit that is said; the sensor tells milliamps and milliwatts.
     if quantity.said_unit in ("amps", "watts") and at.reading.word("unit") is not None:

@@ -11,6 +11,8 @@ from functools import cache, lru_cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
+from microclaw.models.frames import Vocabulary
+from microclaw.models.kinds import kind_of
 from microclaw.models.quantities import QUANTITY_WORDS, normalize_quantities
 from microclaw.models.spelling import Spelling
 from microclaw.models.times_of_day import When, split_when
@@ -21,8 +23,13 @@ if TYPE_CHECKING:
 MAX_SENTENCE_CHARS = 300
 READINGS_KEPT = 64
 
-_FILES = ("words", "programs", "now", "manage", "refused")  # help lists the kinds in this order
+_FILES = ("words", "programs", "now", "manage", "refused", "frames")  # help lists the kinds in this order
+_WITH_ANY_NAME = frozenset({"remove_app", "app_status"})  # any words at all may be a program's name there
 _REMINDER = re.compile(r"^(?:remind|wake|alert|notify|warn|call) (?:me|us)\b")
+_NO_MORE = re.compile(
+    r"(?i)^\s*(?:please )?(?:do not|don[’']?t) (\w+(?: (?:on )?(?:the led|(?:pin|gpio) ?\d+))?),? (?:anymore|any more|any longer)"
+    r"(?:,? please)?[\s.!]*$"
+)
 _NEGATIONS = re.compile(
     r"\b(?:not|no|never|none|nothing|nobody|neither|nor|without|avoid|refrain|except|unless|instead|cannot|"
     r"(?:do|does|did|is|are|was|were|ca|wo|would|could|should|must|need|have|has|had|ai|sha|might)n'?t|cant|wont|dont)\b"
@@ -49,9 +56,15 @@ class Sentences:
     """The sentences of one language that work without a model."""
 
     def __init__(
-        self, intents: Intents, examples: Mapping[str, str], filler: Sequence[str], words: Iterable[str]
+        self,
+        intents: Intents,
+        examples: Mapping[str, str],
+        filler: Sequence[str],
+        vocabulary: Vocabulary,
+        words: Iterable[str],
     ) -> None:
         self._intents = intents
+        self._vocabulary = vocabulary
         self.examples = examples
         self._filler = _one_of(filler)
         self._spelling = Spelling(words)
@@ -89,9 +102,19 @@ class Sentences:
         if found is None and plain != said:
             found = recognize_best(said, self._intents)
         if found is None:
-            return None
+            return self._framed(plain)
         values = {e.name: _plain(e.value) for e in found.entities_list if not e.name.startswith("_")}
+        if found.intent.name in _WITH_ANY_NAME:
+            framed = self._framed(plain)
+            if framed is not None and (framed.kind != found.intent.name or " " in str(values.get("app"))):
+                return framed
         return Reading(found.intent.name, values)
+
+    def _framed(self, plain: str) -> Reading | None:
+        """What its words mean one by one, where all of them are known."""
+        bag = self._vocabulary.bag(plain)
+        kind = kind_of(bag) if bag is not None else None
+        return Reading(*kind) if kind is not None else None
 
     def nearest(self, text: str, count: int = 2) -> tuple[str, ...]:
         """The examples of the kinds of sentence that look most like this text."""
@@ -104,6 +127,11 @@ class Sentences:
             ),
         )
         return tuple(ranked[:count])
+
+
+def no_more_to_stop(text: str) -> str:
+    """ "Don't blink any more" as "stop blink": what it wants is that something ends."""
+    return _NO_MORE.sub(r"stop \1", text)
 
 
 def is_negated(text: str) -> bool:
@@ -123,8 +151,9 @@ def english() -> Sentences:
     folder = resources.files(__package__) / "intents" / "en"
     for name in _FILES:
         merge_dict(merged, tomllib.loads((folder / f"{name}.toml").read_text(encoding="utf-8")))
+    words = {*_words(merged), *QUANTITY_WORDS}
     examples = {name: kind["example"] for name, kind in merged["intents"].items() if "example" in kind}
-    return Sentences(Intents.from_dict(merged), examples, merged["filler"], {*_words(merged), *QUANTITY_WORDS})
+    return Sentences(Intents.from_dict(merged), examples, merged["filler"], Vocabulary(merged["frames"]), words)
 
 
 def _one_of(phrases: Sequence[str]) -> re.Pattern[str]:

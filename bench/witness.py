@@ -1,0 +1,287 @@
+"""What a virtual board shows after a sentence: levels, edges, duty, programs, log lines. It hears nothing of the answer."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from bench.wanted import Want
+from microclaw.cli.board_link import BoardLink
+from microclaw.wire import control
+
+READINGS = {  # odd values, so that no program says them by chance
+    "temperature": ("bme280", "temperature_c", 23.7),
+    "humidity": ("bme280", "humidity_pct", 51.4),
+    "pressure": ("bme280", "pressure_hpa", 1003.2),
+    "voltage": ("ina219", "voltage_v", 4.93),
+    "current": ("ina219", "current_ma", 87.4),
+    "power": ("ina219", "power_mw", 430.9),  # what the board makes of the other two
+}
+ADC_VOLTS = 1.37
+
+_POLL_S = 0.03
+_SETTLE_S = 0.25
+_SLACK_S = 4.0  # programs look at their sensors once a second; the machine may be busy
+_TOLERANCE, _TOLERANCE_MS = 0.15, 25.0
+_PERCENT = 2.55
+_WIRED = frozenset({8, 9})  # the I2C bus: reading a sensor is no change
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Where the board's records and pins stood when the sentence was said."""
+
+    edges: int
+    changes: int
+    lines: int
+    roles: dict[int, str]
+    levels: dict[int, int]
+    apps: frozenset[str]
+
+
+class Witness:
+    """Reads one board through its control socket; `mark()` before the sentence, `sees(want)` after it."""
+
+    def __init__(self, board: BoardLink) -> None:
+        self._board = board
+
+    def prepare(self, inputs: Sequence[int]) -> None:
+        """A new boot with known readings and high inputs: nothing of an earlier sentence is left."""
+        self._board.ask(control.Power("reset"))
+        for sensor, name, value in (READINGS[quantity] for quantity in READINGS if quantity != "power"):
+            self._board.ask(control.SetSensor(sensor, {name: value}))
+        for pin in inputs:
+            self._board.ask(control.SetInput(pin, 1))
+        for pin in range(1, 11):
+            if pin not in inputs:
+                self._board.ask(control.SetAdc(pin, ADC_VOLTS))
+
+    def mark(self) -> Mark:
+        edges = self._board.edges(0)
+        pins = self._pins()
+        return Mark(
+            edges.next,
+            self._board.ask(control.Pwm()).next,
+            self._next_line(),
+            {row.pin: row.role for row in pins.values()},
+            {row.pin: row.level for row in pins.values()},
+            frozenset(self._apps()),
+        )
+
+    def changed(self, mark: Mark) -> set[int]:
+        """Pins that were driven since: edges, duty, or a pin that became an output; -1 for a program come or gone."""
+        moved = {row.pin for row in self._edges(mark)} | {row.pin for row in self._changes(mark)}
+        driven = {
+            row.pin
+            for row in self._pins().values()
+            if row.role in ("output", "pwm") and mark.roles.get(row.pin) != row.role
+        }
+        programs = {-1} if frozenset(self._apps()) != mark.apps else set()
+        return ((moved | driven) - _WIRED) | programs
+
+    def unchanged(self, mark: Mark) -> bool:
+        time.sleep(_SETTLE_S)
+        return not self.changed(mark)
+
+    def sees(self, want: Want, mark: Mark) -> str:
+        """What is missing, in a few words; empty where the board shows what was wanted."""
+        match want.kind:
+            case "level":
+                return self._level(want)
+            case "duty":
+                return self._duty(want)
+            case "pulse":
+                return self._pulse(want, mark, int(want.values[0]))
+            case "times" | "blinks_for":
+                return self._bounded_blink(want, mark)
+            case "blink":
+                return self._blink(want, mark)
+            case "fade":
+                pin = want.pins[0]
+                rising = self._until(lambda: len([c for c in self._changes(mark) if c.pin == pin]) >= 8)
+                return "" if rising else f"the duty of pin {pin} does not go on changing"
+            case "button":
+                return self._button(want)
+            case "rule" | "thermostat":
+                return self._rule(want, mark)
+            case "log":
+                return self._log(want, mark)
+            case "lights":
+                return self._lights(want, mark)
+            case "removed":
+                return "" if self._until(lambda: not self._apps()) else "a program is left"
+            case _:
+                raise ValueError(f"no evidence kind {want.kind!r}")
+
+    def _level(self, want: Want) -> str:
+        row = self._pins()[want.pins[0]]
+        if row.role == "output" and row.level == int(want.values[0]):
+            return ""
+        return f"pin {row.pin} is {row.role} at {row.level}"
+
+    def _duty(self, want: Want) -> str:
+        row, percent = self._pins()[want.pins[0]], float(want.values[0])
+        right = row.role == "pwm" and abs(row.duty / _PERCENT - percent) <= 1
+        return "" if right else f"pin {row.pin} is {row.role} with duty {row.duty / _PERCENT:.0f} %"
+
+    def _pulse(self, want: Want, mark: Mark, for_ms: int) -> str:
+        pin = want.pins[0]
+        began = len(self._of_pin(mark, pin))
+        edges = self._wait_edges(mark, pin, 2, for_ms / 1000 + _SLACK_S)
+        if len(edges) < 2 or edges[0].level != 1 or edges[1].level != 0:
+            return f"pin {pin} shows no pulse ({began} edges)"
+        lasted = edges[1].t_ms - edges[0].t_ms
+        return "" if _near(lasted, for_ms) else f"the pulse on pin {pin} lasted {lasted:.0f} ms"
+
+    def _bounded_blink(self, want: Want, mark: Mark) -> str:
+        pin, number = want.pins[0], int(want.values[0])
+        times = number if want.kind == "times" else 0
+        limit_s = 2 * times + _SLACK_S if times else number / 1000 + _SLACK_S
+        quiet_since, count, end = time.monotonic(), -1, time.monotonic() + limit_s
+        while time.monotonic() < end:
+            edges = self._of_pin(mark, pin)
+            if len(edges) != count:
+                quiet_since, count = time.monotonic(), len(edges)
+            if count > 1 and time.monotonic() - quiet_since > 1.5:
+                break
+            time.sleep(_POLL_S)
+        edges = self._of_pin(mark, pin)
+        ons = sum(edge.level for edge in edges)
+        if times:
+            return "" if ons == times else f"pin {pin} went on {ons} times"
+        lasted = edges[-1].t_ms - edges[0].t_ms if edges else 0.0
+        ended = time.monotonic() - quiet_since > 1
+        return "" if ons > 1 and ended and 0.6 * number <= lasted <= 1.2 * number else f"it lasted {lasted:.0f} ms"
+
+    def _blink(self, want: Want, mark: Mark) -> str:
+        pin = want.pins[0]
+        periods = [int(value) for value in want.values] or [2000]
+        limit_s = 2.5 * max(periods) / 1000 + _SLACK_S
+        ons: list[float] = []
+        end = time.monotonic() + limit_s
+        while len(ons) < 3 and time.monotonic() < end:
+            ons = [edge.t_ms for edge in self._of_pin(mark, pin) if edge.level]
+            time.sleep(_POLL_S)
+        gaps = sorted(b - a for a, b in zip(ons, ons[1:], strict=False))
+        if len(gaps) < 2:
+            return f"pin {pin} does not blink"
+        period = gaps[len(gaps) // 2]
+        right = not want.values or any(_near(period, wanted) for wanted in periods)
+        return "" if right else f"pin {pin} blinks every {period:.0f} ms"
+
+    def _button(self, want: Want) -> str:
+        button, pin = want.pins
+        rest = self._pins()[pin].level
+        self._board.ask(control.SetInput(button, 0))
+        pressed = self._until(lambda: self._pins()[pin].level != rest)
+        self._board.ask(control.SetInput(button, 1))
+        released = pressed and self._until(lambda: self._pins()[pin].level == rest)
+        right = pressed and (released or self._pins()[pin].level == 1) and rest == 0
+        return "" if right else f"pin {pin} does not follow the button on pin {button}"
+
+    def _rule(self, want: Want, mark: Mark) -> str:
+        """Once on the side where nothing is to happen, once on the other."""
+        said = re.fullmatch(r"(\w+)(?: (above|below))? (-?[\d.]+)>(\d+)", want.subject)
+        if said is None:
+            raise ValueError(f"no rule: {want.subject!r}")
+        quantity, side, limit, pin = said[1], said[2] or "below", float(said[3]), int(said[4])
+        away = 5 if side == "above" else -5
+        level = 1 if want.kind == "thermostat" else want.values[0]
+        self._set(quantity, limit - away)
+        pulse = re.fullmatch(r"pulse(\d+)", str(level))
+        if pulse is None and not self._until(lambda: self._is_output(pin, 1 - int(level))):
+            return f"pin {pin} is on with {quantity} at {limit - away:g}"
+        if pulse is not None:
+            time.sleep(1.3)
+            if any(edge.level for edge in self._of_pin(mark, pin)):
+                return f"pin {pin} went on with {quantity} at {limit - away:g}"
+        self._set(quantity, limit + away)
+        if pulse is not None:
+            return self._pulse(want_pin(pin), mark, int(pulse[1]))
+        if not self._until(lambda: self._is_output(pin, int(level))):
+            return f"pin {pin} is not {level} with {quantity} at {limit + away:g}"
+        return ""
+
+    def _log(self, want: Want, mark: Mark) -> str:
+        value = READINGS[want.subject][2]
+        period_s = int(want.values[0]) / 1000 if want.values else 10.0
+        lines: list[control.LogRow] = []
+        end = time.monotonic() + min(2 * period_s, 12) + _SLACK_S
+        while len(lines) < 2 and time.monotonic() < end:
+            page = self._board.ask(control.Log(since=mark.lines))
+            lines = [row for row in page.lines if row.app and says(row.text, value)]
+            time.sleep(_POLL_S)
+        if len(lines) < 2:
+            return f"the log has {len(lines)} lines with {value:g}"
+        gap = lines[1].t_ms - lines[0].t_ms
+        return "" if not want.values or _near(gap, 1000 * period_s) else f"a line every {gap:.0f} ms"
+
+    def _lights(self, want: Want, mark: Mark) -> str:
+        """Every light has been on, and never red and green at once but for a moment."""
+        on: dict[int, float] = {}
+        end = time.monotonic() + 14 + _SLACK_S
+        while len(on) < len(want.pins) and time.monotonic() < end:
+            on = {edge.pin: edge.t_ms for edge in self._edges(mark) if edge.pin in want.pins and edge.level}
+            time.sleep(_POLL_S)
+        return "" if len(on) == len(want.pins) else f"only pins {sorted(on)} were on"
+
+    def _is_output(self, pin: int, level: int) -> bool:
+        row = self._pins()[pin]
+        return row.role == "output" and row.level == level
+
+    def _set(self, quantity: str, value: float) -> None:
+        sensor, name, _ = READINGS[quantity]
+        self._board.ask(control.SetSensor(sensor, {name: value}))
+
+    def _until(self, shown: Callable[[], bool]) -> bool:
+        end = time.monotonic() + _SLACK_S
+        while not shown():
+            if time.monotonic() > end:
+                return False
+            time.sleep(_POLL_S)
+        return True
+
+    def _wait_edges(self, mark: Mark, pin: int, count: int, limit_s: float) -> list[control.EdgeRow]:
+        end = time.monotonic() + limit_s
+        while len(edges := self._of_pin(mark, pin)) < count and time.monotonic() < end:
+            time.sleep(_POLL_S)
+        return edges
+
+    def _of_pin(self, mark: Mark, pin: int) -> list[control.EdgeRow]:
+        """Its edges since, but for a first one that only says that an output begins low."""
+        edges = [row for row in self._edges(mark) if row.pin == pin]
+        return edges[1:] if edges and not edges[0].level else edges
+
+    def _edges(self, mark: Mark) -> Sequence[control.EdgeRow]:
+        return self._board.edges(mark.edges).edges
+
+    def _changes(self, mark: Mark) -> Sequence[control.PwmRow]:
+        return self._board.ask(control.Pwm(since=mark.changes)).changes
+
+    def _pins(self) -> dict[int, control.PinRow]:
+        return {row.pin: row for row in self._board.ask(control.Pins()).pins}
+
+    def _apps(self) -> list[str]:
+        return [row.name for row in self._board.ask(control.Apps()).apps]
+
+    def _next_line(self) -> int:
+        page = self._board.ask(control.Log())
+        while page.more:
+            page = self._board.ask(control.Log(since=page.next))
+        return page.next
+
+
+def want_pin(pin: int) -> Want:
+    return Want("pulse", str(pin))
+
+
+def says(text: str, value: float) -> bool:
+    """Whether a number of the text is this value, whatever thousandths of its unit it is in."""
+    numbers = [float(number) for number in re.findall(r"-?\d+(?:\.\d+)?", text)]
+    return any(abs(number - value * scale) <= 0.02 * value * scale for number in numbers for scale in (1, 1000, 0.001))
+
+
+def _near(value: float, wanted: float) -> bool:
+    return abs(value - wanted) <= max(_TOLERANCE * wanted, _TOLERANCE_MS)

@@ -1,0 +1,414 @@
+"""What a set of meanings asks for: the kind of sentence and its values, as the templates give them. Reads no text.
+
+Each kind says what must be there and what else may be; one meaning too many and it is another kind, or none. What is
+missing (a pin, a limit) is left out of the values: those who act ask for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from microclaw.models.frames import THINGS, Bag
+
+Values = dict[str, int | str | bool]
+Kind = tuple[str, Values]
+
+_TARGET = ("pin", *THINGS)
+_PACE = ("every", "period", "fast", "slow")
+_ASKED = ("question", "show")
+_BEFORE_A_PERSON = frozenset(
+    {
+        "should",
+        "shall",
+        "must",
+        "may",
+        "can",
+        "could",
+        "will",
+        "would",
+        "do",
+        "does",
+        "did",
+        "have",
+        "has",
+        "was",
+        "am",
+        "are",
+    }
+)
+_PERSONS = frozenset({"i", "we", "you", "it", "that", "this", "somebody", "someone"})
+_MAX_PINS = 8
+_DEFINITE_LOGS = frozenset({"log", "record", "monitor", "watch"})
+_HEATS = ("heater", "cooler", "humidifier", "dehumidifier")
+_PROGRAMS = {"blink": "blink", "fade": "fade", "traffic": "traffic light", "thermostat": "thermostat"}
+
+
+def kind_of(bag: Bag) -> Kind | None:
+    """The kind of sentence that says just this; None where it is none."""
+    readers = _QUESTIONS if _is_question(bag) else (*_QUESTIONS, *_ORDERS)
+    for reader in readers:
+        found = reader(bag)
+        if found is not None:
+            return found
+    return None
+
+
+def _is_question(bag: Bag) -> bool:
+    """Whether it asks and so orders nothing: "is the led blinking", "should i turn it on"."""
+    first, second = (*(part.text for part in bag.parts[:2]), "", "")[:2]
+    if first in _BEFORE_A_PERSON and second in _PERSONS:
+        return True
+    said = [part for part in bag.parts if part.tags != {"filler"}]
+    return bool(said) and "question" in said[0].tags and "log" not in said[0].tags
+
+
+def _asks(bag: Bag) -> bool:
+    """Whether it is put as a question: its first word that says something asks."""
+    said = [part for part in bag.parts if part.tags != {"filler"}]
+    return bool(said) and not said[0].tags.isdisjoint(_ASKED)
+
+
+def _target(bag: Bag, values: Values) -> Values | None:
+    """The values with the one pin or thing that is meant; None for several pins. Either of two is none."""
+    if len(bag.pins) > 1:
+        return values if bag.has("or") else None
+    if bag.pins:
+        values["pin"] = bag.pins[0]
+    if bag.thing is not None:
+        values["thing"] = bag.thing
+    return values
+
+
+def _pace(bag: Bag) -> Values | None:
+    """The pace that is said, {} for none; None where it is said twice."""
+    if len(bag.all(*_PACE)) > 1:
+        return None
+    every, period = bag.number("every"), bag.number("period")
+    if every is not None:
+        return {"ms": every}
+    if period is not None:
+        return {"period_ms": period}
+    return {"speed": "fast"} if bag.has("fast") else {"speed": "slow"} if bag.has("slow") else {}
+
+
+def _told(bag: Bag) -> Kind | None:
+    """Facts of the board."""
+    facts = (
+        ("uptime", "device_status", "uptime", ("running", "on", "online", "uptime")),
+        ("heap", "device_status", "heap", ("free", "heap")),
+        ("firmware", "device_info", "firmware", ("running", "firmware")),
+        ("wifi", "device_status", "wifi", ("online", "wifi")),
+    )
+    for tag, kind, name, allowed in facts:
+        if bag.has(tag) and bag.only(*_ASKED, *allowed):
+            return kind, {"field": name}
+    if bag.has("i2c") and bag.only("i2c", *_ASKED, "devices", "online"):
+        return "scan_i2c", {}
+    if bag.has("devices") and bag.has(*_ASKED, "online") and bag.only("devices", *_ASKED, "online", "running"):
+        return "list_devices", {}
+    return None
+
+
+def _programs_asked(bag: Bag) -> Kind | None:
+    if bag.has("pins", "free") and _asks(bag) and bag.only("pins", "free", "pin", *_ASKED):
+        return ("pin_facts", {"pin": bag.pins[0]} if bag.pins else {}) if len(bag.pins) < 2 else None
+    if not (_asks(bag) or bag.says("still", "does")):
+        return None
+    named = [name for tag, name in _PROGRAMS.items() if bag.has(tag)]
+    if len(named) == 1 and bag.has("running", "app") and bag.only(*_PROGRAMS, "running", "app", *_ASKED, "hold"):
+        return "app_status", {"app": named[0]}
+    if bag.has("running", "app") and not named and bag.only("running", "app", *_ASKED):
+        return "list_apps", {}
+    return None
+
+
+def _reading(bag: Bag) -> Kind | None:
+    """A level, a voltage at a pin, or a sensor's value, asked for once."""
+    if bag.has("adc") or (bag.pins and bag.quantities == ["voltage"]):
+        if len(bag.pins) < 2 and bag.only("adc", "q:voltage", "pin", "input", "load", *_ASKED) and not bag.has("set"):
+            return "read_adc", {"pin": bag.pins[0]} if bag.pins else {}
+        return None
+    level = ("pin", "on", "off", "or", "input", "button", "press", "state", *THINGS, *_ASKED)
+    if len(bag.pins) == 1 and (_asks(bag) or bag.says("level", "state", "status")) and bag.only(*level):
+        return ("read_pin", {"pin": bag.pins[0]}) if bag.has(*_ASKED) or not bag.has("on", "off") else None
+    quantities = bag.quantities
+    plain = ("question", "show", "measuring", *(f"q:{name}" for name in quantities))
+    if len(quantities) == 1 and not bag.pins and bag.only(*plain):
+        return "read_sensor", {"quantity": quantities[0]}
+    return None
+
+
+def _stopped(bag: Bag) -> Kind | None:
+    named = [name for tag, name in _PROGRAMS.items() if bag.has(tag)]
+    if not bag.has("stop") or len(named) != 1:
+        return None
+    if not bag.only("stop", *_PROGRAMS, "app", "off_board", "led", "pin", "hold"):
+        return None
+    if len(bag.pins) == 1:
+        return "remove_on_pin", {"pin": bag.pins[0]}
+    return ("remove_app", {"app": named[0]}) if not bag.pins else None
+
+
+def _traffic(bag: Bag) -> Kind | None:
+    if not bag.has("traffic") or not bag.only("traffic", "set", "pin", "red", "yellow", "green", "hold"):
+        return None
+    colours = bag.all("red", "yellow", "green")
+    order = [next(iter(part.tags & {"red", "yellow", "green"})) for part in colours]
+    pins = dict(zip(order, bag.pins, strict=False)) if order else {}
+    if order and (sorted(order) != ["green", "red", "yellow"] or len(bag.pins) != 3):
+        return None
+    if order:
+        numbers = [pins[colour] for colour in ("red", "yellow", "green")]
+        one_each = [p for p in bag.parts if p.tags & {"red", "yellow", "green", "pin"}]
+        if [bool(p.tags & {"pin"}) for p in one_each] not in ([False, True] * 3, [False] * 3 + [True]):
+            return None
+    else:
+        numbers = bag.pins
+    return ("traffic_light", _numbered(numbers)) if len(numbers) in (0, 3) else None
+
+
+def _button(bag: Bag) -> Kind | None:
+    """A button that lights or switches what it is held for."""
+    if not bag.has("button") or _asks(bag):
+        return None
+    if not (bag.has("press") or bag.says("use", "with", "using", "follow")):
+        return None
+    parts = list(bag.parts)
+    at = next(n for n, part in enumerate(parts) if "button" in part.tags)
+    after = [part for part in parts[at + 1 :] if "filler" not in part.tags]
+    own = [after[0]] if after and after[0].tags == {"pin"} and len(after[0].numbers) == 1 else []
+    rest = bag.without([*own, *bag.all("button", "press", "when")])
+    if not rest.only("on", "set", "alert", *_TARGET) or rest.has("off"):
+        return None
+    values = _target(rest, {})
+    if values is None or not (rest.has("on", "alert") or rest.says("switch", "drive", "turn")):
+        return None
+    return "button", values | ({"button_pin": own[0].numbers[0]} if own else {})
+
+
+def _rule(bag: Bag) -> Kind | None:
+    """A pin that follows a sensor: on, off, or on for a moment."""
+    limits = bag.all("degrees", "percent", "limit")
+    if not bag.has("when") or bag.has("button") or len(limits) > 1:
+        return None
+    quantities = bag.quantities
+    if not quantities and (bag.has("warmer", "colder", "too", "degrees")):
+        quantities = ["temperature"]
+    allowed = ("when", "above", "below", "warmer", "colder", "too", "degrees", "percent", "limit", "on", "off", "set")
+    measures = tuple(f"q:{name}" for name in quantities)
+    if len(quantities) != 1 or not bag.only(*allowed, *measures, "alert", "for", "ms", "pulse", *_TARGET):
+        return None
+    values = _target(bag, {"quantity": quantities[0]})
+    above, below = bag.has("above", "warmer"), bag.has("below", "colder")
+    if values is None or (above and below) or (bag.has("on") and bag.has("off")):
+        return None
+    if limits:
+        if not (above or below):
+            return None
+        values["milli"] = limits[0].numbers[0]
+        unit = limits[0].text.split(" ")[-1]
+        values |= {"unit": unit} if unit != "milli" else {}
+        values["side"] = "above" if above else "below"
+    return _rule_action(bag, values)
+
+
+def _rule_action(bag: Bag, values: Values) -> Kind | None:
+    for_ms = bag.number("for") if bag.has("for") else bag.number("ms")
+    if bag.has("for", "ms"):
+        if for_ms is None or bag.has("off") or not bag.has("on", "pulse", "set"):
+            return None
+        return "threshold_pulse", values | {"ms": for_ms}
+    if bag.has("pulse"):
+        return None
+    if bag.has("off"):
+        return "threshold", values | {"level": 0}
+    does = bag.has("on", "alert") or bag.says("start", "run", "power", "something", "do something")
+    return ("threshold", values) if does else None
+
+
+def _thermostat(bag: Bag) -> Kind | None:
+    if not bag.has("hold") or bag.has("when"):
+        return None
+    allowed = ("hold", "set", "degrees", "percent", "limit", "q:temperature", "q:humidity", "on", *_TARGET)
+    if not bag.only(*allowed) or len(bag.all("degrees", "percent", "limit")) > 1 or len(bag.quantities) > 1:
+        return None
+    warm = bag.has("degrees") or "temperature" in bag.quantities or bag.has("thermostat")
+    quantity = bag.quantities[0] if bag.quantities else "temperature"
+    if not warm and quantity == "temperature":
+        return None
+    values = _target(bag, {"quantity": quantity})
+    heats = [tag for tag in _HEATS if bag.has(tag)]
+    if values is None or len(heats) > 1:
+        return None
+    number = bag.all("degrees", "percent", "limit")
+    if number:
+        values["milli"] = number[0].numbers[0]
+        unit = number[0].text.split(" ")[-1]
+        values |= {"unit": unit} if unit != "milli" else {}
+    if heats:
+        values["heats"] = heats[0]
+    if bag.has("thermostat"):
+        values["usual"] = "heater"
+    return "thermostat", values
+
+
+def _log(bag: Bag) -> Kind | None:
+    quantities, pace = bag.quantities, _pace(bag)
+    if not bag.has("log") or len(quantities) != 1 or bag.pins or pace is None:
+        return None
+    if not bag.only("log", "show", "question", "measuring", "set", f"q:{quantities[0]}", *_PACE):
+        return None
+    if not pace and not any(part.text in _DEFINITE_LOGS for part in bag.parts):
+        return None
+    return "read_sensor_every", {"quantity": quantities[0], **pace}
+
+
+def _blink(bag: Bag) -> Kind | None:
+    toggled = bag.has("toggle") and bag.has("every", "period", "times")
+    if not bag.has("blink") and not toggled:
+        return None
+    allowed = (
+        "blink",
+        "set",
+        "times",
+        "for",
+        "on_ms",
+        "hold",
+        "or",
+        *_PACE,
+        *_TARGET,
+        *(("toggle",) if toggled else ()),
+    )
+    pace, values = _pace(bag), _target(bag, {})
+    if pace is None or values is None or not bag.only(*allowed) or len(bag.all("times", "for")) > 1:
+        return None
+    if bag.has("on_ms"):
+        on_ms, off_ms = bag.all("on_ms")[0].numbers
+        if on_ms != off_ms or pace:
+            return None
+        pace = {"ms": on_ms}
+    times, for_ms = bag.number("times"), bag.number("for")
+    if times is not None:
+        # A pin toggled twice is where it was; who says that may mean a blink, where the pin is still to be asked for.
+        return ("blink_times", {**values, **pace, "times": times}) if not toggled or "pin" not in values else None
+    return (
+        ("blink_times", {**values, **pace, "for_ms": for_ms}) if for_ms is not None else ("blink", {**values, **pace})
+    )
+
+
+def _fade(bag: Bag) -> Kind | None:
+    pace, values = _pace(bag), _target(bag, {})
+    if not bag.has("fade") or pace is None or values is None:
+        return None
+    return ("fade", {**values, **pace}) if bag.only("fade", "set", "dim", "hold", *_PACE, *_TARGET) else None
+
+
+def _pulse(bag: Bag) -> Kind | None:
+    """On for a while: "pulse", "on for", "on ... after 2 s off"."""
+    lasting = bag.all("for", "ms", "after")
+    if not bag.has("pulse", "on", "set") or len(lasting) > 1 or (not lasting and not bag.has("pulse")):
+        return None
+    if not bag.only("pulse", "on", "off", "set", "for", "ms", "after", *_TARGET):
+        return None
+    values = _target(bag, {})
+    if values is None or not _ends_off(bag):
+        return None
+    if not (bag.has("pulse", "on") or bag.says("run", "start")) or (bag.has("ms") and not bag.has("pulse")):
+        return None
+    return "pulse", values | ({"ms": lasting[0].numbers[0]} if lasting else {})
+
+
+def _ends_off(bag: Bag) -> bool:
+    """ "off" only as the end of what was on; "after" only before it."""
+    said = [next(tag for tag in ("off", "on", "for", "after", "pulse") if tag in part.tags)
+            for part in bag.all("off", "on", "for", "after", "pulse")]  # fmt: skip
+    if "off" not in said:
+        return "after" not in said
+    return said in (["on", "for", "off"], ["on", "after", "off"])
+
+
+def _dim(bag: Bag) -> Kind | None:
+    shares = bag.all("percent", "half", "quarters", "full")
+    if len(shares) > 1 or not (bag.has("dim", "brighter") or shares) or bag.has("off", "when"):
+        return None
+    if not bag.only("dim", "brighter", "percent", "half", "quarters", "full", "set", "on", "q:power", *_TARGET):
+        return None
+    if shares and "percent" not in shares[0].tags and not bag.has("dim", "q:power"):
+        return None
+    values = _target(bag, {})
+    if values is None or (bag.has("brighter") and not shares):
+        return ("dim_pin", values) if values is not None else None
+    for part in shares:
+        fixed = {"half": 50_000, "full": 100_000}
+        quarters = 25_000 * part.numbers[0] if "quarters" in part.tags else 0
+        values["milli"] = (
+            part.numbers[0] if "percent" in part.tags else quarters or fixed[next(iter(part.tags & {*fixed}))]
+        )
+    return "dim_pin", values
+
+
+def _toggle(bag: Bag) -> Kind | None:
+    values = _target(bag, {})
+    times = bag.number("times") if bag.has("times") else 1
+    if (
+        not bag.has("toggle")
+        or values is None
+        or times != 1
+        or not bag.only("toggle", "set", "state", "times", *_TARGET)
+    ):
+        return None
+    return "toggle_pin", values
+
+
+def _set(bag: Bag) -> Kind | None:
+    """One level for one pin or several, or each pin with its own: "pin 4 on and pin 5 off"."""
+    if not bag.only("on", "off", "set", "bit", "state", "or", *_TARGET) or len(bag.pins) > _MAX_PINS:
+        return None
+    if _asks(bag) or _is_a_statement(bag) or (bag.has("bit") and (not bag.pins or len(bag.all("bit")) > 1)):
+        return None
+    on = bag.has("on") or bag.number("bit") == 1
+    off = bag.has("off") or bag.number("bit") == 0
+    if on and off:
+        return _set_each(bag)
+    if not on and not off:
+        return None
+    values: Values = {"level": int(on)}
+    if bag.has("or"):
+        return "set_pin", values  # either of two is none: it is asked for
+    values |= _numbered(bag.pins)
+    return "set_pin", values | ({"thing": bag.thing} if bag.thing is not None and len(bag.pins) < 2 else {})
+
+
+def _set_each(bag: Bag) -> Kind | None:
+    """Levels and pins in turn, every pin beside its own level."""
+    said = [part for part in bag.parts if not part.tags.isdisjoint(("on", "off", "pin"))]
+    is_pin = ["pin" in part.tags for part in said]
+    if (
+        bag.has("or", "bit")
+        or len(said) % 2
+        or is_pin not in ([True, False] * (len(said) // 2), [False, True] * (len(said) // 2))
+    ):
+        return None
+    pairs = [(b, a) if "pin" in b.tags else (a, b) for a, b in zip(said[::2], said[1::2], strict=True)]
+    values: Values = _numbered(bag.pins)
+    levels = [int("on" in level.tags) for pins, level in pairs for _ in pins.numbers]
+    values |= {"level" if n == 0 else f"level_{n + 1}": level for n, level in enumerate(levels)}
+    return "set_pin", values
+
+
+def _is_a_statement(bag: Bag) -> bool:
+    """ "The relay is on" tells something; nothing is to be done."""
+    return any(
+        before.text in ("is", "are", "was") and not part.tags.isdisjoint(("on", "off"))
+        for before, part in zip(bag.parts, bag.parts[1:], strict=False)
+    )
+
+
+def _numbered(pins: list[int]) -> Values:
+    return {"pin" if n == 0 else f"pin_{n + 1}": number for n, number in enumerate(pins)}
+
+
+_QUESTIONS: tuple[Callable[[Bag], Kind | None], ...] = (_told, _programs_asked, _reading)
+_ORDERS: tuple[Callable[[Bag], Kind | None], ...] = (
+    _stopped, _traffic, _button, _rule, _log, _thermostat, _blink, _fade, _dim, _pulse, _toggle, _set,
+)  # fmt: skip
