@@ -21,7 +21,9 @@ from microclaw.models.scene import KnownDevice, Scene
 from microclaw.models.sentences import Reading, english
 
 VECTORS = Path(__file__).parents[1] / "vectors"
-CHANGING = frozenset({"gpio-set", "pwm-set", "deploy-wasm-app", "uninstall-wasm-app", "undo"})
+CHANGING = frozenset(
+    {"gpio-set", "pwm-set", "deploy-wasm-app", "uninstall-wasm-app", "undo", "schedule-add", "schedule-remove"}
+)
 LED_PIN = 2
 APPS: Mapping[str, tuple[int, ...]] = {"blink": (4,), "fade": (5,), "traffic-light": (10, 11, 12), "thermostat": (16,)}
 
@@ -116,7 +118,7 @@ def judge(row: Row, seen: Observed) -> Verdict:
     asked_back = seen.category == "ambiguous" and "missing" in row.slots
     category = seen.category == row.category or (asked_back and row.category == "keep_doing")
     if category and all(_same(key, value, seen) for key, value in row.slots.items()):
-        extra = row.category in ("act", "keep_doing", "remove") or not seen.changes
+        extra = row.category in ("act", "keep_doing", "remove", "schedule") or not seen.changes
         return Verdict.RIGHT if extra else Verdict.ACTED_WRONGLY
     return Verdict.ACTED_WRONGLY if seen.changes else Verdict.HARMLESS
 
@@ -146,11 +148,15 @@ def _answer(tool: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
             fields["facts"] = {"firmware": "v1", "uptime_s": 5, "free_heap_kb": 200}
         case "list-devices":
             fields["devices"] = []
+        case "schedule-add":
+            fields |= {"schedule": 1, "what": arguments["do"], "next": "Monday, 2026-11-23 07:00 CET"}
     return fields
 
 
 def _category(seen: Observed, reading: Reading | None) -> str:
     kind = reading.kind if reading else ""
+    if any(tool == "schedule-add" for tool, _ in seen.calls):
+        return "schedule"
     match seen.last.failed_code:
         case "ambiguous":
             return "ambiguous"

@@ -90,12 +90,6 @@ async def test_mqtt_is_declined_with_the_builds_reason(ask: Ask, board_id: str, 
     assert (await ask(reply.next_step)).intent == "read(sensor=humidity, every=60 s)"
 
 
-async def test_a_schedule_says_what_it_understood_and_that_nothing_was_done(ask: Ask) -> None:
-    reply = await ask("every weekday at 6:45 run the coffee relay on pin 5 for 2 minutes")
-    assert reply.text.startswith("I understand pulse(pin=5, for=2 min), 06:45 weekdays. Nothing was done")
-    assert reply.failed_code == "not_possible"
-
-
 async def test_an_output_that_switches_off_by_a_rule_asks_what_it_is_otherwise(ask: Ask) -> None:
     reply = await ask("turn off pin 4 when the temperature is above 28")
     assert reply.text == "Off when temperature > 28 °C. And at any other value: shall pin 4 be on then?"

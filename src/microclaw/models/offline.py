@@ -9,8 +9,7 @@ import re
 import time
 from collections.abc import Sequence
 
-from microclaw.models import acting, managing, programs, rules
-from microclaw.models.deploying import seconds
+from microclaw.models import acting, managing, programs, rules, scheduling
 from microclaw.models.places import pads_to_pins, split_device
 from microclaw.models.protocol import (
     AssistantReply,
@@ -166,7 +165,7 @@ def _understood(request: ModelRequest) -> tuple[Reading | None, Decision]:
     device = named or scene.meant
     text = pads_to_pins(text, device.board if device else None)
     completed = _completed(sentences, text, before)
-    reading, said = completed or (sentences.read(text), said)
+    reading, said = completed or (scheduling.read(text, sentences) or sentences.read(text), said)
     if reading is None:
         return None, _not_understood(sentences, text)
     try:
@@ -185,6 +184,10 @@ def _next_step(sentences: Sentences, at: Situation) -> Decision:
         return acting.decide(at)
     if kind in managing.KINDS:
         return managing.decide(at)
+    if kind in scheduling.KINDS:
+        return scheduling.decide(
+            at, lambda inner: _next_step(sentences, dataclasses.replace(at, reading=inner)), sentences
+        )
     match kind:
         case "help":
             return _help(sentences)
@@ -200,8 +203,6 @@ def _next_step(sentences: Sentences, at: Situation) -> Decision:
             )
         case "unsafe":
             return _refused(at.reading.word("reason") or "destroys")
-        case "schedule":
-            return _scheduled(sentences, at)
         case _:
             raise AssertionError(f"no way to answer the kind of sentence {kind!r}")
 
@@ -209,28 +210,6 @@ def _next_step(sentences: Sentences, at: Situation) -> Decision:
 def _refused(reason: str) -> Say:
     why, instead = _REFUSALS[reason]
     return Say(why, "refused", instead)
-
-
-def _scheduled(sentences: Sentences, at: Situation) -> Say:
-    """Says what was understood, what is to be done as well as when, and that it will not happen."""
-    values = at.reading.values
-    when = " ".join(str(values[name]) for name in ("date", "clock", "repeat") if name in values)
-    if "delay_ms" in values:
-        when = f"in {seconds(int(values['delay_ms']))}"
-    inner = sentences.read(at.reading.word("what") or "")
-    intent = None
-    if inner is not None:
-        try:
-            decision = _next_step(sentences, dataclasses.replace(at, reading=inner))
-            intent = decision.intent if isinstance(decision, Act) else None
-        except CannotDo as exc:
-            intent = exc.say.text
-    understood = f"I understand {intent or at.reading.word('what')}, {when}. " if when else ""
-    return Say(
-        f"{understood}Nothing was done: times of day, dates and delays are not possible in this version.",
-        "not_possible",
-        "what repeats or reacts on the board is: read the temperature every 10 seconds",
-    )
 
 
 def _this_turn(messages: Sequence[Message]) -> tuple[str, tuple[Found, ...], tuple[Message, ...]]:
@@ -253,7 +232,8 @@ def _completed(sentences: Sentences, text: str, before: Sequence[Message]) -> tu
         return None
     answer, asks = normalize_quantities(text), question.text.lower()
     pins, percent = _BARE_PINS.fullmatch(answer), _BARE_PERCENT.fullmatch(answer)
-    earlier = sentences.read(asked.text) if pins or percent or answer in _YES else None
+    answers = pins or percent or answer in _YES
+    earlier = (scheduling.read(asked.text, sentences) or sentences.read(asked.text)) if answers else None
     if earlier is None:
         return None
     values: dict[str, int | bool] = {}
@@ -265,7 +245,7 @@ def _completed(sentences: Sentences, text: str, before: Sequence[Message]) -> tu
         values = {"button_pin" if "button on?" in question.text else "pin": int(re.findall(r"\d+", answer)[0])}
     elif percent and "how bright" in asks:
         values = {"milli": int(percent[1])}
-    elif answer in _YES and earlier.kind == "remove_all" and "say yes" in asks:
+    elif answer in _YES and earlier.kind in ("remove_all", "cancel_schedule") and "say yes" in asks:
         values = {"confirmed": True}
     if not values:
         return None

@@ -37,6 +37,7 @@ class AddParameters(Parameters):
     do: str | None = Field(None, min_length=1, max_length=4000, description="What to do then, in the person's words.")
     tool: str | None = Field(None, max_length=80, description="Instead of `do`: the tool to call then.")
     arguments: dict[str, Any] | None = Field(None, description="The arguments of `tool`.")
+    device: str | None = Field(None, max_length=80, description="The device it is for, where there are several.")
     timezone: str | None = Field(None, max_length=64, description="Left out: where the person lives.")
     missed: Missed | None = Field(None, description="When the host was off at the time: run it once later, or skip it.")
 
@@ -106,7 +107,7 @@ class Scheduling:
             principal=context.principal,
             channel=context.channel,
             chat_id=context.chat_id,
-            device=context.device,
+            device=asked.device or context.device,
             zone=asked.timezone,
             missed=asked.missed,
             approved=plan.permission,
@@ -159,7 +160,7 @@ class Scheduling:
         words = (asked.do or "").strip()
         if not words:
             raise ScheduleRefused("a schedule does something", next_step="say what, as in: turn on pin 4")
-        decided = one_call(words, await self._scene(context.device))
+        decided = one_call(words, await self._scene(asked.device or context.device))
         if isinstance(decided, Say) and self._offline and decided.code is not None:
             raise ScheduleRefused(decided.text, next_step=decided.next_step or "say it in other words")
         if isinstance(decided, Act):

@@ -58,7 +58,7 @@ def schedule_router(parts: ScheduleParts) -> APIRouter:
 
     @router.post("", status_code=201, summary="Make a schedule")
     async def add(body: ScheduleBody, by: By) -> dict[str, Any]:
-        asked = AddParameters(**body.model_dump(exclude={"device"}))
+        asked = AddParameters(**body.model_dump())
         context = _context(by, body.device)
         gate.check(by.principal, Permission.ACT, f"schedule {asked.when}")
         plan = await scheduling.plan(asked, context)
