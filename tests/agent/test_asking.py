@@ -70,10 +70,11 @@ async def test_an_act_before_any_foreign_words_needs_no_yes(make_agent: MakeAgen
         assert agent.workshop.done == ["undo"]
 
 
-async def test_the_next_turn_of_the_chat_is_not_tainted(make_agent: MakeAgent) -> None:
+async def test_another_chat_is_not_tainted(make_agent: MakeAgent) -> None:
+    """The next turn of the same chat is: tests/agent/test_strangers.py."""
     async with make_agent([call("page"), say("it says so"), call("undo"), say("done")]) as agent:
         await agent.answer("what does the page say")
-        await agent.answer("undo")
+        await agent.answer("undo", chat_id="c2")
         assert agent.workshop.done == ["undo"]
 
 

@@ -28,7 +28,7 @@ class AgentTasks:
 
     async def run(self, device: str, text: str, tell: Callable[[str], None]) -> TaskEnd:
         """The turn's steps as they happen, then its answer. Cancelling it stops the turn at its next step."""
-        inbound = Inbound(CHANNEL, device, text, device=device)
+        inbound = Inbound(CHANNEL, device, text, device=device, origin="device")
         async with aclosing(cast("_Events", self._chats.chat(inbound))) as events:
             async for event in events:
                 if isinstance(event, Answer):

@@ -56,7 +56,8 @@ class ApprovalSettled:
 class Answer:
     """The end of a turn. `error_code` is set when the turn could not do what was asked (errors.py codes).
 
-    `outbound_id` is its place in the outbox: who has delivered it says so (agent.mail).
+    `outbound_id` is its place in the outbox: who has delivered it says so (agent.mail). `foreign_s` is when strangers'
+    words were read that it may repeat (agent.strangers).
     """
 
     text: str
@@ -66,6 +67,7 @@ class Answer:
     error_code: str | None = None
     next_step: str | None = None
     outbound_id: int | None = None
+    foreign_s: int | None = None
 
 
 TurnEvent: TypeAlias = Step | Delta | ToolRun | ApprovalAsked | ApprovalSettled | Answer

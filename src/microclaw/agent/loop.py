@@ -14,14 +14,16 @@ from microclaw.agent.compaction import Compactor
 from microclaw.agent.effects import EffectJournal, settle
 from microclaw.agent.events import Answer, ApprovalAsked, ApprovalSettled, TurnEvent
 from microclaw.agent.mail import Mail, Received, RunningTurn
+from microclaw.agent.strangers import conversation, strange_from
 from microclaw.agent.turn import Turn, TurnLimits, TurnRequest
 from microclaw.agent.turn_log import Joined, TurnRow, row_from, row_text
 from microclaw.bus.events import Inbound
 from microclaw.errors import MicroclawError, PermissionRefused, UnknownName
 from microclaw.models.budget import ASKED_BY, AskedBy
-from microclaw.models.protocol import AssistantReply, Image, Message, Model, ToolSpec, UserText
+from microclaw.models.protocol import Image, Model, ToolSpec, UserText
 from microclaw.models.scene import Scene
 from microclaw.policy.approval import Approvals, Pending, Settled
+from microclaw.policy.person import OwnerAlone, Roles
 from microclaw.store.sessions import Role, SessionMessage
 from microclaw.tools.toolbox import Toolbox
 
@@ -80,6 +82,7 @@ class AgentLoop:
         compactor: Compactor | None = None,
         skills: ActiveSkills | None = None,
         approvals: Approvals | None = None,
+        roles: Roles | None = None,
         limits: TurnLimits | None = None,
         now_s: Callable[[], float] = time.time,
     ) -> None:
@@ -92,6 +95,7 @@ class AgentLoop:
         self._compactor = compactor or Compactor()
         self._skills = skills
         self._approvals = approvals
+        self._roles = roles or OwnerAlone()
         self._limits = limits or TurnLimits()
         self._now_s = now_s
         self._stack = AsyncExitStack()
@@ -173,6 +177,11 @@ class AgentLoop:
             offered=lambda: self._offered(inbound.channel, inbound.chat_id),
         )
         log.when_joined = lambda message: self._keep(inbound, "user", _shown(message.text))
+        at_s = received.received_ms // 1000
+        told = conversation(history, inbound, at_s, self._roles)
+        budget_tokens = self._surroundings.history_tokens(system, situation)
+        compacted = await self._compactor.compact(told.safe, budget_tokens, chat=(inbound.channel, inbound.chat_id))
+        shown, foreign_s = told.shown(compacted)
         watch = _ApprovalWatch(self._approvals, running, turn)
         running.when_stopped(watch.stop)
         with watch:
@@ -184,11 +193,13 @@ class AgentLoop:
                     device=inbound.device,
                     system=system,
                     scene=scene,
-                    history=await self._recent(inbound, history, self._surroundings.history_tokens(system, situation)),
+                    history=shown,
                     situation=situation,
                     channel=inbound.channel,
                     chat_id=inbound.chat_id,
                     rows=rows,
+                    at_s=at_s,
+                    foreign_s=foreign_s if (own_s := strange_from(inbound, at_s)) is None else own_s,
                 )
             )
 
@@ -199,7 +210,7 @@ class AgentLoop:
 
     async def answered(self, received: Received, answer: Answer) -> None:
         """The answer is on the disk: the conversation is to have it too (mail.Serve)."""
-        await self._keep(received.inbound, "assistant", answer.text)
+        await self._keep(received.inbound, "assistant", answer.text, answer.foreign_s)
 
     async def prune(self) -> None:
         """Forget old effects (mail.Serve)."""
@@ -215,12 +226,15 @@ class AgentLoop:
             _log.exception("%s cannot be loaded", self._model.name)
 
     async def _keep_missing(self) -> None:
-        """Bring answers into their conversations that a crash kept out."""
-        for message_id, inbound, text in await self.mail.unkept():
-            kept = await self._sessions.load(inbound.channel, inbound.chat_id)
-            if not kept or (kept[-1].role, kept[-1].content) != ("assistant", text):
-                await self._keep(inbound, "assistant", text)
-            await self.mail.kept(message_id)
+        """Bring answers into their conversations that a crash kept out; one that cannot be read stops no host."""
+        for message_id, inbound, answer in await self.mail.unkept():
+            try:
+                kept = await self._sessions.load(inbound.channel, inbound.chat_id)
+                if not kept or (kept[-1].role, kept[-1].content) != ("assistant", answer.text):
+                    await self._keep(inbound, "assistant", answer.text, answer.foreign_s)
+                await self.mail.kept(message_id)
+            except MicroclawError as exc:
+                _log.warning("a conversation still lacks an answer: %s", exc.message)
 
     async def _rows(self, received: Received) -> tuple[tuple[TurnRow, ...], tuple[Received, ...]]:
         """What the turn had come to before a crash, and the messages that had joined it."""
@@ -242,19 +256,12 @@ class AgentLoop:
                 there += 1
             history = history[: len(history) - there]
         for text in texts[there:]:
-            await self._keep(inbound, "user", text)
+            await self._keep(inbound, "user", text, strange_from(inbound, received.received_ms // 1000))
         return history
 
-    async def _keep(self, inbound: Inbound, role: Role, text: str) -> None:
-        message = SessionMessage(role, text, int(self._now_s()), inbound.principal)
+    async def _keep(self, inbound: Inbound, role: Role, text: str, foreign_s: int | None = None) -> None:
+        message = SessionMessage(role, text, int(self._now_s()), inbound.principal, foreign_s)
         await self._sessions.append(inbound.channel, inbound.chat_id, [message])
-
-    async def _recent(
-        self, inbound: Inbound, kept: Sequence[SessionMessage], budget_tokens: int
-    ) -> tuple[Message, ...]:
-        """The conversation within its budget, from a message of the person's on (APIs want that)."""
-        history = tuple(_message(message) for message in kept)
-        return await self._compactor.compact(history, budget_tokens, chat=(inbound.channel, inbound.chat_id))
 
 
 class _Log:
@@ -347,7 +354,3 @@ def _shown(text: str) -> str:
 
 def _images(inbound: Inbound) -> tuple[Image, ...]:
     return tuple(Image(a.media_type, a.data) for a in inbound.attachments if a.kind == "image")
-
-
-def _message(kept: SessionMessage) -> Message:
-    return UserText(kept.content) if kept.role == "user" else AssistantReply(kept.content)

@@ -184,10 +184,10 @@ class Mail:
                 self._start(place, chat)
         return frozenset(found)
 
-    async def unkept(self) -> tuple[tuple[int, Inbound, str], ...]:
-        """Answers that their conversations may lack, oldest first: message, where it came from, the answer's text."""
+    async def unkept(self) -> tuple[tuple[int, Inbound, Answer], ...]:
+        """Answers that their conversations may lack, oldest first: message, where it came from, the answer."""
         return tuple(
-            (row.message_id, Inbound(row.channel, row.chat_id, ""), answer_from(row.body).text)
+            (row.message_id, Inbound(row.channel, row.chat_id, "", row.person), answer_from(row.body))
             for row in await self._inbox.unkept()
         )
 
@@ -275,7 +275,8 @@ class Mail:
         chat = self._chats.setdefault(place, ChatQueue())
         self._unanswered += 1
         turn = chat.running
-        if self.settings.second_message == "steer" and turn is not None and turn.open and not chat.waiting:
+        steers = self.settings.second_message == "steer" and not chat.waiting
+        if steers and turn is not None and turn.open and turn.takes(received.inbound):
             turn.joining.append((received, stream))
             return
         insort(chat.waiting, Waiting(received, stream), key=_NUMBER)

@@ -19,16 +19,24 @@ _MENDABLE: Final = frozenset({"build_error", "trial_failed"})
 
 @dataclass(slots=True)
 class Progress:
-    """`messages` is what the model is asked with next; `foreign` says that a stranger's words are among them."""
+    """`messages` is what the model is asked with next; `foreign_s` is when strangers' words among them were read.
+
+    `at_s` is when the turn's message came: what it reads counts from there, also when a crash makes it last longer.
+    """
 
     messages: list[Message]
+    at_s: int = 0
+    foreign_s: int | None = None
     actions: list[Action] = field(default_factory=list)
     evidence: list[Evidence] = field(default_factory=list)
     usage: Usage = Usage()
     iterations: int = 0
     failed_deploys: int = 0
-    foreign: bool = False
     failure: ToolResult | None = None  # of the latest call that was to change something
+
+    @property
+    def foreign(self) -> bool:
+        return self.foreign_s is not None
 
     def replied(self, reply: ModelReply, calls: int) -> None:
         """The model's reply, of whose calls the first so many are run."""
@@ -38,7 +46,8 @@ class Progress:
     def returned(self, call: ToolCall, effect: Effect, result: ToolResult) -> None:
         self.messages.append(ToolReturn(call.call_id, call.name, result.content, failed=not result.ok))
         self.actions.append(Action(call.name, call.arguments, effect.value, result.ok))
-        self.foreign = self.foreign or result.foreign
+        if result.foreign:
+            self.foreign_s = self.at_s
         if result.ok:
             self.evidence.extend(result.evidence)
         if effect is not Effect.READ:

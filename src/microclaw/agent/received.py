@@ -44,6 +44,12 @@ class RunningTurn:
         """Whether messages may still join."""
         return not self._closed and not self._stopped
 
+    def takes(self, inbound: Inbound) -> bool:
+        """Whether a message may join: what it asks for is done with the rights of who began the turn."""
+        begun = self.received.inbound
+        asks = (inbound.principal, inbound.origin, inbound.device)
+        return asks == (begun.principal, begun.origin, begun.device)
+
     def put(self, event: TurnEvent) -> None:
         if isinstance(event, ToolRun):
             if event.state == "started":

@@ -51,7 +51,10 @@ class TurnLimits:
 
 @dataclass(frozen=True, slots=True)
 class TurnRequest:
-    """A message with all that is known when its turn begins. `rows` are those of a turn that a crash cut off."""
+    """A message with all that is known when its turn begins. `rows` are those of a turn that a crash cut off.
+
+    `at_s` is when the message came; `foreign_s` when the strangers' words in it, or in `history`, were read.
+    """
 
     turn_id: str
     said: UserText
@@ -64,6 +67,8 @@ class TurnRequest:
     channel: str = "terminal"
     chat_id: str = "terminal"
     rows: tuple[TurnRow, ...] = ()
+    at_s: int = 0
+    foreign_s: int | None = None
 
 
 class Turn:
@@ -108,7 +113,7 @@ class Turn:
     async def run(self, request: TurnRequest) -> Answer:
         """Ask and act until the model answers; the deadline is checked before each request and each call."""
         self._deadline = asyncio.get_running_loop().time() + self._limits.turn_s
-        progress = Progress([*request.history, request.said])
+        progress = Progress([*request.history, request.said], request.at_s, request.foreign_s)
         pending = progress.replay(request.rows, self._limits.calls_a_reply, self._tools.effect_of)
         try:
             while progress.iterations < self._limits.iterations or pending is not None:
@@ -274,4 +279,12 @@ class Turn:
         )
 
     def _ended(self, progress: Progress, text: str, code: str | None, next_step: str | None) -> Answer:
-        return Answer(text, tuple(progress.actions), tuple(progress.evidence), progress.usage, code, next_step)
+        return Answer(
+            text,
+            tuple(progress.actions),
+            tuple(progress.evidence),
+            progress.usage,
+            code,
+            next_step,
+            foreign_s=progress.foreign_s,
+        )

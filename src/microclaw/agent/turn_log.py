@@ -101,6 +101,7 @@ def answer_text(answer: Answer) -> str:
             "usage": _usage_value(answer.usage),
             "error": answer.error_code,
             "next": answer.next_step,
+            "foreign": answer.foreign_s,
         }
     )
 
@@ -116,6 +117,7 @@ def answer_from(text: str, outbound_id: int | None = None) -> Answer:
         value["error"],
         value["next"],
         outbound_id,
+        value.get("foreign"),
     )
 
 

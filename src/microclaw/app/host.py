@@ -276,6 +276,7 @@ def _agent(
         compactor=Compactor(model=summarising, beside=knowledge.sessions.summary_path),
         journal=Journal(database, now_ms),
         approvals=admission.approvals,
+        roles=admission.people,
         limits=TurnLimits(iterations=settings.agent.iterations, turn_s=settings.agent.turn_s),
     )
 

@@ -68,7 +68,8 @@ class Inbound:
     """A person's message as a channel took it in. `chat_id` names the conversation within its channel.
 
     `principal` is who may do things here (policy.people); `key` is the channel's own id of the message: the same key
-    comes in once. `origin` tells a person's words from a schedule's or the heartbeat's.
+    comes in once. `origin` tells a person's own words from a schedule's, the heartbeat's, a device's, and those that
+    they forward.
     """
 
     channel: str
@@ -78,4 +79,4 @@ class Inbound:
     device: str | None = None
     attachments: tuple[Attachment, ...] = ()
     key: str | None = None
-    origin: Literal["person", "schedule", "heartbeat", "device"] = "person"
+    origin: Literal["person", "schedule", "heartbeat", "device", "forwarded"] = "person"

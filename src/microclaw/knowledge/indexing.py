@@ -100,7 +100,8 @@ def _message(line: bytes, owner: str) -> NewNote | None:
     if not said:
         return None
     at_s = ts if isinstance(ts, int) and not isinstance(ts, bool) else 0
-    return NewNote(_storable(person), "said" if role == "user" else "answered", at_s, said)
+    own = role == "user" and value.get("foreign") is None  # strangers' words are found by who asks for answers
+    return NewNote(_storable(person), "said" if own else "answered", at_s, said)
 
 
 def _storable(text: str) -> str:

@@ -56,6 +56,7 @@ class Unkept:
     message_id: int
     channel: str
     chat_id: str
+    person: str
     body: str
 
 
@@ -111,7 +112,8 @@ class InboxTable:
 
     async def unkept(self) -> tuple[Unkept, ...]:
         """Answers that a crash may have kept out of their conversations, oldest first."""
-        query = """SELECT i.message_id, o.channel, o.chat_id, o.body FROM inbox i JOIN outbox o USING (message_id)
+        query = """SELECT i.message_id, o.channel, o.chat_id, o.person, o.body
+            FROM inbox i JOIN outbox o USING (message_id)
             WHERE i.state = 'answered' AND i.joined IS NULL ORDER BY i.message_id"""
         rows = await self._database.read(lambda connection: connection.execute(query).fetchall())
         return tuple(Unkept(*row) for row in rows)

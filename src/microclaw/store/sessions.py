@@ -2,7 +2,8 @@
 
 Only what the person said and the final answers are kept. A message is on the disk when `append` returns; a last line
 torn by a power cut is cut off (or, if it only lacks its newline, completed) before the next one is written. A line of
-somebody else's than the owner names the person besides, a field that MimiClaw does not read.
+somebody else's than the owner names the person besides, one with strangers' words says so: fields that MimiClaw does
+not read.
 """
 
 from __future__ import annotations
@@ -39,12 +40,16 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class SessionMessage:
-    """`ts` is in whole seconds since 1970, as MimiClaw writes it; `person` is whose turn it was part of."""
+    """`ts` is in whole seconds since 1970, as MimiClaw writes it; `person` is whose turn it was part of.
+
+    `foreign_s` is when strangers' words were read that this one is or may repeat.
+    """
 
     role: Role
     content: str
     ts: int
     person: str = OWNER
+    foreign_s: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +159,8 @@ def _line(message: SessionMessage) -> bytes:
     fields: dict[str, str | int] = {"role": message.role, "content": message.content, "ts": message.ts}
     if message.person != OWNER:
         fields["person"] = message.person
+    if message.foreign_s is not None:
+        fields["foreign"] = message.foreign_s
     return json.dumps(fields, separators=(",", ":")).encode() + b"\n"
 
 
@@ -259,7 +266,8 @@ def _parse(line: bytes) -> SessionMessage | None:
         ts = int(ts)
     if not isinstance(ts, int):
         return None
-    return SessionMessage(role, content, ts, person)
+    foreign_s = value.get("foreign")
+    return SessionMessage(role, content, ts, person, foreign_s if isinstance(foreign_s, int) else None)
 
 
 def _summary_of(path: Path) -> Path:
