@@ -48,6 +48,36 @@ async def test_a_member_makes_no_token(host: PeopleHost) -> None:
     assert "mine" not in [token["name"] for token in (await host.ask("owner", "GET", "/v1/tokens"))[1]["tokens"]]
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/v1/tokens", {"name": "heir"}),
+        ("DELETE", "/v1/tokens/ada", None),
+        ("POST", "/v1/people/pair", {"code": "123456", "role": "owner"}),
+        ("DELETE", "/v1/people/ada", None),
+        ("POST", "/v1/sessions/import", {"folder": "/etc"}),
+        ("POST", "/v1/devices/provision", {"name": "heir"}),
+        ("POST", "/v1/devices/pair", {"code": "123456"}),
+    ],
+)
+async def test_no_token_makes_what_outlives_it_or_reads_any_folder(
+    host: PeopleHost, method: str, path: str, body: Any
+) -> None:
+    status, answer = await host.ask("owner", method, path, body)
+    assert (status, answer["error"]["code"]) == (403, "permission_refused")
+    assert "no token may" in answer["error"]["message"]
+
+
+async def test_a_member_points_the_host_at_no_address_or_file(host: PeopleHost) -> None:
+    faces = {"faces": [f"virtual:{host.settings.control_socket}"]}
+    for path, body in (
+        ("/v1/devices", {"name": "inner", "board": "virtual", **faces}),
+        ("/v1/devices/virtual-1/faces", faces),
+    ):
+        status, answer = await host.ask("ada", "POST", path, body)
+        assert (status, answer["error"]["code"]) == (403, "permission_refused")
+
+
 @pytest.mark.parametrize("secret", ["mc_wrong", "", "owner"])
 async def test_a_wrong_token_is_401_and_not_the_open_api(host: PeopleHost, secret: str) -> None:
     status, body = await host.ask(f"{secret} ", "GET", "/healthz")

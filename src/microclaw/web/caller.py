@@ -70,6 +70,16 @@ async def admit(
     await gate.admit(caller.principal, permission, action, detail=detail, channel=CHANNEL, chat_id=place)
 
 
+def check_own_hand(gate: Gate, caller: Caller, action: str) -> None:
+    """Raise PermissionRefused unless an owner does it on the control socket.
+
+    For what would outlive a token (another token, a person, a device's secret) or reaches any file of this machine.
+    """
+    gate.check_owner(caller.principal, action)
+    if not caller.direct:
+        raise PermissionRefused(f"no token may {action}", next_step="do it on the host's own command line")
+
+
 @contextmanager
 def questions_in(feed: Feed, approvals: Approvals, *, channel: str, chat_id: str) -> Iterator[None]:
     """Inside, what is asked at this place, and how it ended, is told in the feed too."""

@@ -77,6 +77,7 @@ def _route_entries(router: APIRouter, parts: HostParts) -> None:
 
     @router.post("", status_code=201, summary="Add a device by its faces")
     async def add_device(body: DeviceBody, by: By) -> dict[str, Any]:
+        gate.check_owner(by.principal, "add devices")  # a face is an address or a file that this host then opens
         await admit(gate, by, Permission.ACT, f"add the device {body.name}", detail=body.faces)
         return device_object(await devices.add(body.name, body.board, body.faces, body.labels), parts.link)
 
@@ -93,20 +94,22 @@ def _route_entries(router: APIRouter, parts: HostParts) -> None:
     async def remove_device(name: str, by: By) -> dict[str, Any]:
         device = devices.get(name)
         await admit(gate, by, Permission.RISKY, f"forget the device {device.name}")
-        await devices.remove(name)
+        await devices.remove(device.device_id)  # what was shown, though names changed while somebody thought
         if parts.link is not None:
             await parts.link.forget(device)
         return {"removed": device.name}
 
     @router.post("/{name}/faces", summary="More ways into a device")
     async def add_faces(name: str, body: FacesBody, by: By) -> dict[str, Any]:
+        gate.check_owner(by.principal, "add faces to devices")
         await admit(gate, by, Permission.ACT, f"give {name} more faces", detail=body.faces)
         return device_object(await devices.set_faces(name, (*devices.get(name).face_ids, *body.faces)), parts.link)
 
     @router.post("/{name}/merge", summary="Another entry is the same board: its faces and labels go to this one")
     async def merge_devices(name: str, body: MergeBody, by: By) -> dict[str, Any]:
-        await admit(gate, by, Permission.RISKY, f"make {body.other} one with {name}")
-        return device_object(await devices.merge(name, body.other), parts.link)
+        kept, gone = devices.get(name), devices.get(body.other)
+        await admit(gate, by, Permission.RISKY, f"make {gone.name} one with {kept.name}")
+        return device_object(await devices.merge(kept.device_id, gone.device_id), parts.link)
 
 
 def _route_calls(router: APIRouter, parts: HostParts) -> None:
@@ -120,7 +123,7 @@ def _route_calls(router: APIRouter, parts: HostParts) -> None:
         await admit(parts.gate, by, _permission(call.method), f"{call.method} on {device.name}", detail=detail)
         if not body.wait:
             device.check_present(call)
-        return await _call(parts, name, call, body.timeout_s)
+        return await _call(parts, device.device_id, call, body.timeout_s)
 
     @router.get("/{name}/logs", summary="What the device's programs printed, since a cursor")
     async def read_logs(name: str, cursor: Cursor = 0) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from microclaw.knowledge.skill_file import Skill
 from microclaw.knowledge.text_files import MAX_TEXT_BYTES, read_text
 from microclaw.policy.gate import Gate, Permission
 from microclaw.store.sessions import SessionFile, SessionMessage
-from microclaw.web.caller import By
+from microclaw.web.caller import By, check_own_hand
 from microclaw.web.calls import CALLS
 
 
@@ -115,7 +115,7 @@ def _route_sessions(router: APIRouter, parts: KnowledgeParts) -> None:
 
     @router.post("/v1/sessions/import", tags=["sessions"], summary="Take over the files of a MimiClaw device")
     async def import_device(body: ImportBody, by: By) -> dict[str, Any]:
-        parts.gate.check_owner(by.principal, "import a device's files")
+        check_own_hand(parts.gate, by, "import a device's files")
         folder = Path(body.folder)
         if not folder.is_absolute():
             raise ConfigError(f"{body.folder} is no absolute path", next_step="name the folder from / on")

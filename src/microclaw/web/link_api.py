@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from microclaw.errors import ConfigError
 from microclaw.faces.link.plane import DevicePlane
 from microclaw.policy.gate import Permission
-from microclaw.web.caller import By, Caller, admit
+from microclaw.web.caller import By, Caller, admit, check_own_hand
 from microclaw.web.parts import HostParts
 from microclaw.web.views import device_object, pairing_objects
 
@@ -62,13 +62,13 @@ def link_router(parts: HostParts) -> APIRouter:
 
     @router.post("/pair", status_code=201, summary="The device that shows this code is ours")
     async def pair(body: PairBody, by: By) -> dict[str, Any]:
-        check_owner(by, "pair devices")
+        check_own_hand(parts.gate, by, "pair devices")
         device = await link().pair(body.code, name=body.name, device=body.device)
         return device_object(device, parts.link)
 
     @router.post("/provision", summary="What a new device needs to find this host and be paired")
     async def provision(body: ProvisionBody, by: By) -> dict[str, Any]:
-        check_owner(by, "provision devices")
+        check_own_hand(parts.gate, by, "provision devices")
         made = await link().provision(body.name, board=body.board, with_secret=body.secret, host=body.host)
         return {
             "name": body.name,

@@ -1,4 +1,4 @@
-"""/v1/people, /v1/tokens: who this host lets in, and by which tokens. For the owner alone."""
+"""/v1/people, /v1/tokens: who this host lets in, and by which tokens. For the owner alone; changed on the command line alone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from microclaw.policy.person import OWNER, Person, Role
 from microclaw.policy.tokens import Token
-from microclaw.web.caller import By
+from microclaw.web.caller import By, check_own_hand
 from microclaw.web.parts import HostParts
 
 
@@ -44,12 +44,12 @@ def people_router(parts: HostParts) -> APIRouter:
 
     @router.post("/pair", status_code=201, summary="Whoever shows this code is let in")
     async def pair(body: PairPersonBody, by: By) -> dict[str, Any]:
-        gate.check_owner(by.principal, "let people in")
+        check_own_hand(gate, by, "let people in")
         return _person(parts, await people.pair(body.code, body.role, body.name))
 
     @router.delete("/{name}", summary="Forget somebody, with their addresses and tokens")
     async def remove(name: str, by: By) -> dict[str, Any]:
-        gate.check_owner(by.principal, "remove people")
+        check_own_hand(gate, by, "remove people")
         return {"removed": (await people.remove(name)).name}
 
     return router
@@ -66,7 +66,7 @@ def token_router(parts: HostParts) -> APIRouter:
 
     @router.post("", status_code=201, summary="A new token; its secret is in this answer alone")
     async def create(body: TokenBody, by: By) -> dict[str, Any]:
-        gate.check_owner(by.principal, "make tokens")
+        check_own_hand(gate, by, "make tokens")
         person = parts.people.named(body.person)
         secret = await tokens.create(body.name, person.person_id, days=body.days)
         made = next(token for token in await tokens.list() if token.name == body.name)
@@ -74,7 +74,7 @@ def token_router(parts: HostParts) -> APIRouter:
 
     @router.delete("/{name}", summary="End a token")
     async def remove(name: str, by: By) -> dict[str, Any]:
-        gate.check_owner(by.principal, "end tokens")
+        check_own_hand(gate, by, "end tokens")
         return {"removed": (await tokens.remove(name)).name}
 
     return router
