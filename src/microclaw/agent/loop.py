@@ -198,6 +198,7 @@ class AgentLoop:
                     channel=inbound.channel,
                     chat_id=inbound.chat_id,
                     rows=rows,
+                    task="heartbeat" if inbound.origin == "heartbeat" else "chat",
                     at_s=at_s,
                     foreign_s=foreign_s if (own_s := strange_from(inbound, at_s)) is None else own_s,
                 )

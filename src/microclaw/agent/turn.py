@@ -13,6 +13,7 @@ from microclaw.agent.narrate import call_step, code_step, model_steps, proof_not
 from microclaw.agent.progress import Progress
 from microclaw.agent.tries import DEPLOY_TOOL
 from microclaw.agent.turn_log import Joined, NoLog, Replied, Returned, TurnLog, TurnRow
+from microclaw.config import ModelTask
 from microclaw.errors import MicroclawError, ModelError
 from microclaw.models.protocol import (
     Message,
@@ -67,6 +68,7 @@ class TurnRequest:
     channel: str = "terminal"
     chat_id: str = "terminal"
     rows: tuple[TurnRow, ...] = ()
+    task: ModelTask = "chat"
     at_s: int = 0
     foreign_s: int | None = None
 
@@ -162,6 +164,7 @@ class Turn:
             self._offered(),
             scene=request.scene,
             situation=request.situation,
+            task=request.task,
         )
         try:
             async with asyncio.timeout_at(self._deadline) as self._asking:

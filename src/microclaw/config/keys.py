@@ -134,6 +134,11 @@ def _is_cron(value: str) -> str | None:
     return None
 
 
+def _is_chat(value: str) -> str | None:
+    channel, _, chat_id = value.partition(":")
+    return None if channel and chat_id else "is not CHANNEL:CHAT, as in telegram:12345"
+
+
 def _model(extra: Mapping[str, Node]) -> Section:
     return Section(
         {
@@ -220,6 +225,7 @@ ROOT: Final = Section(
                 "heartbeat_minutes": _whole("how often HEARTBEAT.md is read; 0 is never", 0, 10_080),
                 "wakes_an_hour": _whole("how often schedules may ask a model", 0, 3_600),
                 "consolidate_at": Key("text", "when notes are put together (cron)", check=_is_cron),
+                "heartbeat_chat": Key("text", "CHANNEL:CHAT, where the heartbeat tells", check=_is_chat),
             }
         ),
         "mcp": Section(

@@ -101,6 +101,7 @@ class ScheduleSettings:
     heartbeat_minutes: int = 30
     wakes_an_hour: int = 12
     consolidate_at: str = "0 4 * * *"
+    heartbeat_chat: str = "terminal:terminal"  # CHANNEL:CHAT, where the heartbeat tells what it has to tell
 
 
 @dataclass(frozen=True, slots=True)
