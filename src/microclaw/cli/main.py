@@ -27,7 +27,9 @@ from microclaw.cli import (
     program_commands,
     repl,
     schedule_commands,
+    service_commands,
     session_commands,
+    setup_commands,
     skill_commands,
     token_commands,
     usage_commands,
@@ -73,7 +75,9 @@ def _global_options(
 
 
 for _part in (
+    setup_commands,
     host_commands,
+    service_commands,
     agent_commands,
     approval_commands,
     device_commands,

@@ -1,0 +1,230 @@
+"""`microclaw service install|uninstall|status`: the host started at login by systemd or launchd."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from microclaw.cli.invocation import FAILED, invocation
+
+if TYPE_CHECKING:
+    from microclaw.cli.invocation import Invocation
+    from microclaw.cli.service_files import Service
+
+COMMAND_S: Final = 30.0
+_TMP: Final = "/tmp"  # noqa: S108  where homes with long names may have their control socket
+
+
+def register(app: typer.Typer) -> None:
+    group = typer.Typer(no_args_is_help=True, help="The host, started at login.")
+    group.command("install")(install)
+    group.command("uninstall")(uninstall)
+    group.command("status")(status)
+    app.add_typer(group, name="service")
+
+
+def install(
+    ctx: typer.Context,
+    print_only: Annotated[bool, typer.Option("--print", help="Only print the file.")] = False,
+) -> None:
+    """Show the service's file, write it, and start it now and at each login."""
+    options = invocation(ctx)
+    system = service_system()
+    text = system.text(service_of(options))
+    if print_only:
+        options.line(text.rstrip("\n"))
+        return
+    if not options.quiet and not options.json:
+        options.line(f"# {system.path}\n{text}")
+    if not options.yes:
+        if not sys.stdin.isatty():
+            raise typer.BadParameter("nobody is there to agree: give --yes, or --print to see the file")
+        typer.confirm("Write and start it?", default=True, abort=True)
+    report(options, install_service(options, system, text))
+
+
+def uninstall(ctx: typer.Context) -> None:
+    """End the service and remove its file; the host's data stays."""
+    from microclaw.errors import UnknownName
+
+    options = invocation(ctx)
+    system = service_system()
+    if not system.path.exists():
+        raise UnknownName(f"no service is installed ({system.path})", next_step="microclaw service install")
+    ran = [run(command) for command in system.stop]
+    system.path.unlink(missing_ok=True)
+    ran += [run(command) for command in system.reload]
+    failed = [line for line in ran if line is not None]
+    if options.json:
+        options.document("service", {"removed": str(system.path), "notes": failed})
+        return
+    options.say(f"removed {system.path}; the data in {options.settings().home} stays")
+    for line in failed:
+        options.say(f"note: {line}")
+
+
+def status(ctx: typer.Context) -> None:
+    """Whether it is installed and runs; exit 1 when it does not."""
+    options = invocation(ctx)
+    system = service_system()
+    installed = system.path.exists()
+    problem = run(system.check) if installed else "not installed: microclaw service install"
+    if options.json:
+        options.document("service", {"installed": installed, "running": problem is None, "file": str(system.path)})
+    else:
+        options.line("runs" if problem is None else problem)
+        options.say(f"its log: {system.logs}")
+    if problem is not None:
+        raise typer.Exit(FAILED)
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """One way to start things at login: its file, and the commands that make it count."""
+
+    kind: str
+    path: Path
+    reload: tuple[tuple[str, ...], ...]
+    enable: tuple[str, ...]
+    start: tuple[str, ...]
+    stop: tuple[tuple[str, ...], ...]
+    check: tuple[str, ...]
+    logs: str
+
+    def text(self, service: Service) -> str:
+        from microclaw.cli.service_files import launchd_plist, systemd_unit
+
+        return systemd_unit(service) if self.kind == "systemd" else launchd_plist(service)
+
+
+def service_system(platform: str = sys.platform, environ: Mapping[str, str] = os.environ) -> System:
+    """Raises NotSupported where there is neither systemd nor launchd."""
+    from microclaw.cli.service_files import LABEL, UNIT_NAME
+    from microclaw.errors import NotSupported
+
+    home = Path(environ.get("HOME") or Path.home())
+    if platform == "darwin":
+        path = home / "Library" / "LaunchAgents" / f"{LABEL}.plist"
+        domain = f"gui/{os.getuid()}"
+        return System(
+            "launchd",
+            path,
+            reload=(),
+            enable=("launchctl", "enable", f"{domain}/{LABEL}"),
+            start=("launchctl", "bootstrap", domain, str(path)),
+            stop=(("launchctl", "bootout", f"{domain}/{LABEL}"),),
+            check=("launchctl", "print", f"{domain}/{LABEL}"),
+            logs="microclaw.log in the host's data folder",
+        )
+    if platform != "linux":
+        raise NotSupported(f"no service for {platform}", next_step="start microclaw up by the system's own means")
+    base = Path(environ.get("XDG_CONFIG_HOME") or home / ".config")
+    user = ("systemctl", "--user")
+    return System(
+        "systemd",
+        base / "systemd" / "user" / UNIT_NAME,
+        reload=((*user, "daemon-reload"),),
+        enable=(*user, "enable", UNIT_NAME),
+        start=(*user, "restart", UNIT_NAME),
+        stop=((*user, "disable", "--now", UNIT_NAME),),
+        check=(*user, "is-active", UNIT_NAME),
+        logs=f"journalctl --user -u {UNIT_NAME.removesuffix('.service')} -f",
+    )
+
+
+def service_of(options: Invocation) -> Service:
+    """The service that runs this very installation with this home."""
+    from microclaw.cli.service_files import Service
+
+    settings = options.settings()
+    command = (sys.executable, "-m", "microclaw", "--home", str(settings.home), "up")
+    writable = [settings.cache]
+    socket = settings.control_socket.parent
+    if socket != settings.home:  # a home with a long name
+        writable.append(socket)
+    in_tmp = any(place.is_relative_to(_TMP) for place in (settings.home, *writable))
+    return Service(command, settings.home, writable, shares_tmp=in_tmp)
+
+
+def install_service(options: Invocation, system: System, text: str) -> list[str]:
+    """Write the file, enable and start it; what a person should know, in lines. The first says where it is."""
+    from microclaw.config.edit import write_private
+    from microclaw.errors import ConfigError
+
+    try:
+        system.path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        text = f"{system.path.parent} cannot be made: {exc.strerror}"
+        raise ConfigError(text, next_step="microclaw service install --print, and put the file there") from exc
+    write_private(system.path, text)
+    options.settings().cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lines = [f"wrote {system.path}"]
+    problem = next((p for command in (*system.reload, system.enable) if (p := run(command)) is not None), None)
+    running = _running_pid(options)
+    if problem is None and running is None:
+        problem = run(system.start)
+    if problem is not None:
+        lines.append(f"it was not started: {problem}")
+        lines.append(f"start it where {system.kind} runs for you: {' '.join(system.start)}")
+    elif running is not None:
+        lines.append(f"a host runs already (pid {running}): end it, then {' '.join(system.start)}")
+    else:
+        lines.append("it runs, and starts at each login")
+    if system.kind == "systemd":
+        lines.append("to start it at boot, before anybody logs in: loginctl enable-linger")
+    lines.append(f"its log: {system.logs}")
+    return [*lines, *_unseen_variables(options)]
+
+
+def report(options: Invocation, lines: list[str]) -> None:
+    if options.json:
+        options.document("service", {"notes": lines})
+        return
+    for line in lines:
+        options.say(line)
+
+
+def run(command: tuple[str, ...]) -> str | None:
+    """Run one of the system's commands; None when it went well, else one line why not."""
+    if shutil.which(command[0]) is None:
+        return f"{command[0]} is not here"
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_S, check=False)
+    except (OSError, subprocess.TimeoutExpired) as exc:
+        return f"{command[0]} does not answer: {exc}"
+    if done.returncode == 0:
+        return None
+    said = (done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}").splitlines()[0]
+    return f"{' '.join(command[:3])}: {said}"
+
+
+def _running_pid(options: Invocation) -> int | None:
+    from microclaw.errors import MicroclawError
+
+    try:
+        return int(options.host().get("/v1/status")["pid"])
+    except MicroclawError:
+        return None
+
+
+def _unseen_variables(options: Invocation) -> list[str]:
+    """What config.toml or the present shell has as variables, which the service will not have."""
+    from microclaw.config.load import VARIABLES, find_mistakes
+    from microclaw.config.sources import KNOWN_VARIABLES, PREFIX
+
+    bare = {name: os.environ[name] for name in ("HOME", "PATH", "USER") if name in os.environ}
+    mistakes = find_mistakes(bare, options.settings().home)
+    missing = [f"{m.message} that the service gets" for m in mistakes if "environment has no" in m.message]
+    known = [*KNOWN_VARIABLES, *(name for pair in VARIABLES.values() for name in pair)]
+    here = [name for name in os.environ if name in known or (name.startswith(PREFIX) and "__" in name)]
+    if here:
+        missing.append(f"{', '.join(sorted(here))}: set in this shell, not for the service; config set keeps a value")
+    return [f"note: {line}" for line in missing]

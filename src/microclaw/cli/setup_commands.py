@@ -1,0 +1,155 @@
+"""`microclaw setup`: asks the few questions, tests each key, writes the settings. Each question is in setup_plan.py."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from microclaw.cli.invocation import FAILED, Invocation, invocation
+
+if TYPE_CHECKING:
+    from microclaw.cli.setup_plan import Plan, Present
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(setup)
+
+
+def setup(
+    ctx: typer.Context,
+    provider: Annotated[str | None, typer.Option("--provider", help="anthropic or openai.")] = None,
+    model: Annotated[str | None, typer.Option("--model", help="The model's name.")] = None,
+    model_key: Annotated[str | None, typer.Option("--model-key", help="Its key; better in the environment.")] = None,
+    model_url: Annotated[str | None, typer.Option("--model-url", help="The address of a compatible server.")] = None,
+    telegram_token: Annotated[str | None, typer.Option("--telegram-token", help="The bot's token.")] = None,
+    search_key: Annotated[str | None, typer.Option("--search-key", help="Brave Search's key.")] = None,
+    lan: Annotated[bool | None, typer.Option("--lan/--no-lan", help="Let boards on the network connect.")] = None,
+    service: Annotated[bool, typer.Option("--service", help="Start the host at each login.")] = False,
+) -> None:
+    """Set up models, Telegram and search: each key is tested. With --yes it asks nothing and takes options and
+    environment (ANTHROPIC_API_KEY, OPENAI_API_KEY, OPENAI_BASE_URL, TELEGRAM_BOT_TOKEN, BRAVE_API_KEY)."""
+    from microclaw.cli.setup_plan import LAN, PROVIDERS, ask_all, take_given
+    from microclaw.config import private_home
+
+    options = invocation(ctx)
+    home = private_home(os.environ, options.home)
+    if provider is not None and provider not in PROVIDERS[:2]:
+        raise typer.BadParameter(f"--provider is {' or '.join(PROVIDERS[:2])}")
+    options.settings()  # refuses files that are wrong already, before any question
+    present = read_present(home)
+    options_given = {
+        "model.provider": provider or ("openai" if model_url else None),
+        "model.name": model,
+        "model.api_key": model_key,
+        "model.base_url": model_url,
+        "telegram.token": telegram_token,
+        "search.api_key": search_key,
+        "host.link": None if lan is None else LAN if lan else "127.0.0.1:8443",
+    }
+    given = {key: value for key, value in options_given.items() if value}
+    asked = Asked(options)
+    if options.yes:
+        plan = take_given({**_from_environment(os.environ, given), **given}, present, asked)
+        plan.service = service
+    elif given or service or not sys.stdin.isatty():
+        raise typer.BadParameter("options are for --yes; without it setup asks, in a terminal")
+    else:
+        plan = ask_all(asked, present)
+    _finish(options, home, plan)
+
+
+class Asked:
+    """Questions at the terminal; keys are not shown."""
+
+    def __init__(self, options: Invocation) -> None:
+        self._options = options
+
+    def say(self, text: str) -> None:
+        self._options.say(text)
+
+    def choose(self, text: str, choices: tuple[str, ...], default: str) -> str:
+        while True:
+            answer = self.ask(f"{text} [{'/'.join(choices)}]", default)
+            found = [choice for choice in choices if choice.startswith(answer.lower())]
+            if len(found) == 1:
+                return found[0]
+            self.say(f"one of {', '.join(choices)}")
+
+    def ask(self, text: str, default: str) -> str:
+        return str(typer.prompt(text, default=default, show_default=bool(default))).strip()
+
+    def secret(self, text: str) -> str:
+        return str(typer.prompt(text, default="", hide_input=True, show_default=False))
+
+    def confirm(self, text: str, *, default: bool) -> bool:
+        return typer.confirm(text, default=default)
+
+
+def read_present(home: Path) -> Present:
+    """What is set now, for the questions and for the tests of keys."""
+    from microclaw.cli.setup_plan import Present
+    from microclaw.config.load import VARIABLES
+    from microclaw.config.show import read_shown
+    from microclaw.config.sources import read_sources, value_at
+
+    sources = read_sources(home, os.environ)
+    values = sources.merged()
+    shown = {item.key: (item.value, item.origin) for item in read_shown(home, os.environ)}
+    plain = {key: value for key in shown if isinstance(value := value_at(values, tuple(key.split("."))), str)}
+    for provider, (_, address) in VARIABLES.items():
+        if os.environ.get(address):
+            plain[f"address.{provider}"] = os.environ[address].strip()
+    return Present(shown, plain, plain.get("proxy.url"))
+
+
+def _from_environment(environ: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
+    """Keys of the present shell, which a service would not have; a model's only where the options name none."""
+    from microclaw.config.load import VARIABLES
+    from microclaw.config.places import text_of
+
+    pairs = [
+        ("telegram.token", "TELEGRAM_BOT_TOKEN"),
+        ("search.api_key", "BRAVE_API_KEY"),
+        ("model.name", "MICROCLAW_MODEL"),
+    ]
+    found = {key: value for key, name in pairs if (value := text_of(environ, name))}
+    if not any(key in given for key in ("model.api_key", "model.base_url")):
+        for provider, (key_name, url_name) in VARIABLES.items():
+            key, url = text_of(environ, key_name), text_of(environ, url_name)
+            if given.get("model.provider", provider) == provider and (key or (url and provider == "openai")):
+                found["model.provider"] = provider
+                found |= {"model.api_key": key} if key else {}
+                found |= {"model.base_url": url} if url else {}
+                break
+    return found
+
+
+def _finish(options: Invocation, home: Path, plan: Plan) -> None:
+    from microclaw.cli.service_commands import install_service, report, service_of, service_system
+    from microclaw.config.edit import write_changes
+
+    written = write_changes(home, os.environ, plan.changes)
+    if options.json:
+        document = {"files": list(written.files), "refused": plan.refused, "off": list(options.settings().problems)}
+        options.document("setup", document)
+    elif written.files:
+        options.say(f"written: {', '.join(str(home / name) for name in written.files)}")
+    else:
+        options.say("nothing changed")
+    if plan.service:
+        system = service_system()
+        text = system.text(service_of(options))
+        options.say(f"# {system.path}\n{text}")
+        lines = install_service(options, system, text)
+        if not options.json:
+            report(options, lines)
+    elif not options.json:
+        options.say("next: microclaw up --virtual 1, then microclaw chat")
+    if plan.refused:
+        sys.stderr.write(f"not written, as the service refused the key: {', '.join(plan.refused)}\n")
+        raise typer.Exit(FAILED)
