@@ -13,9 +13,17 @@ from typing import Any
 
 _NUMBERS = (
     ("pin", re.compile(r"(?:number )?pin \d+(?: (?:also|and) (?:also )?pin \d+)*(?![\w.])")),
+    ("pin+adc", re.compile(r"analog(?:ue)? (?:input |pin |channel )?(\d+)(?![\w.])(?! (?:ms|milli))")),
+    ("pin", re.compile(r"(?:digital )?(?:output|input|channel) (?:pin )?(\d+)(?![\w.])(?! (?:ms|milli))")),
     ("or", re.compile(r"or (?:pin )?(\d+)(?![\w.])(?! (?:ms|milli|times?)\b)")),
     ("every", re.compile(r"(?:every|each|once every|once each) (\d+) ms\b")),
     ("period", re.compile(r"(?:(?:at|with|in|by) )?(?:a |an )?period (\d+) ms\b")),
+    (
+        "every+ms",
+        re.compile(
+            r"(?:with|at)(?: an?)?(?: (?:interval|pace|rhythm|rate)(?: of)?)? (\d+) ms(?: (?:interval|steps)s?)?\b"
+        ),
+    ),
     ("after", re.compile(r"after (\d+) ms\b")),
     ("for", re.compile(r"for (\d+) ms\b")),
     ("on_ms", re.compile(r"(\d+) ms on (?:and |then )?(\d+) ms off\b")),
@@ -23,6 +31,7 @@ _NUMBERS = (
     ("percent", re.compile(r"(-?\d+) milli percent\b")),
     ("degrees", re.compile(r"(-?\d+) milli degrees\b")),
     ("limit", re.compile(r"(-?\d+) milli(?: (?:volts|amps|hpa|watts))?(?!\w)")),
+    ("times+blink", re.compile(r"(\d+) (?:short |quick |brief |fast )?(?:flashes|blinks)\b")),
     ("times", re.compile(r"(\d+) times?\b|(once|twice|thrice)(?= (?:with|using|on)\b|$)")),
     ("quarters", re.compile(r"(?:([13])(?:000 milli)? |a )quarters?(?: of)?\b")),
     ("bit", re.compile(r"(?:to |= ?)?([01])(?![\w.])")),
@@ -46,6 +55,8 @@ _MAX_UNKNOWN_WORDS = 2
 _NO_LOAD = frozenset(
     {"mains", "socket", "outlet", "wall", "ground", "gnd", "every", "all", "other", "same", "previous"}
 )
+_VERBS = frozenset({"set", "toggle", "blink", "fade", "pulse", "press", "log", "hold", "alert", "stop"})
+_SHORTEST_VERB = 4
 THINGS = frozenset({"led", "load", "heater", "cooler", "humidifier", "dehumidifier"})
 
 
@@ -113,7 +124,8 @@ class Vocabulary:
         self._tags: dict[str, set[str]] = {}
         for tag, phrases in _flat(data):
             for phrase in phrases:
-                self._tags.setdefault(phrase, set()).add(tag)
+                for form in _forms(phrase) if tag in _VERBS else (phrase,):
+                    self._tags.setdefault(form, set()).add(tag)
         longest = sorted(self._tags, key=len, reverse=True)
         self._phrase = re.compile(rf"(?:{'|'.join(map(re.escape, longest))})(?![\w'-])")
 
@@ -138,7 +150,7 @@ class Vocabulary:
     def _next(self, text: str, at: int) -> Meant | None:
         for tag, pattern in _NUMBERS:
             if found := pattern.match(text, at):
-                return Meant(frozenset({tag}), found[0], _numbers(tag, found))
+                return Meant(frozenset(tag.split("+")), found[0], _numbers(tag, found))
         if found := _PLACE_ON.match(text, at):
             return Meant(frozenset({"filler"}), found[0])
         found = self._phrase.match(text, at)
@@ -170,6 +182,14 @@ class Vocabulary:
         return Meant(frozenset({"load"}), text[at:end]) if after_article and joined else None
 
 
+def _forms(verb: str) -> Iterable[str]:
+    """A verb as it stands and with its endings."""
+    yield verb
+    if " " not in verb and len(verb) >= _SHORTEST_VERB and not verb.endswith(("s", "ed", "ing")):
+        stem = verb.removesuffix("e")
+        yield from (f"{verb}s", f"{stem}ing")
+
+
 def _flat(data: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, list[str]]]:
     for name, value in data.items():
         if isinstance(value, list):
@@ -183,7 +203,7 @@ def _flat(data: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, list
 def _numbers(tag: str, found: re.Match[str]) -> tuple[int, ...]:
     groups = [group for group in found.groups() if group is not None]
     match tag:
-        case "pin":
+        case "pin" | "pin+adc":
             return tuple(int(number) for number in re.findall(r"\d+", found[0]))
         case "quarters":
             return (int(groups[0]) if groups else 1,)

@@ -6,6 +6,7 @@ missing (a pin, a limit) is left out of the values: those who act ask for it.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 from microclaw.models.frames import THINGS, Bag
@@ -13,7 +14,7 @@ from microclaw.models.frames import THINGS, Bag
 Values = dict[str, int | str | bool]
 Kind = tuple[str, Values]
 
-_TARGET = ("pin", *THINGS)
+_TARGET = ("pin", "place", "near", *THINGS)
 _PACE = ("every", "period", "fast", "slow")
 _ASKED = ("question", "show")
 _BEFORE_A_PERSON = frozenset(
@@ -37,6 +38,11 @@ _BEFORE_A_PERSON = frozenset(
     }
 )
 _PERSONS = frozenset({"i", "we", "you", "it", "that", "this", "somebody", "someone"})
+_TELLERS = frozenset(
+    {"i", "we", "he", "she", "they", "somebody", "someone", "it", "it's", "it is", "that", "there", "you", "i see"}
+)
+_MUST = frozenset({"should", "must", "shall", "needs", "need", "has to", "have to", "to be", "can"})
+_FACT_WORDS = ("uptime", "firmware version", "firmware", "version", "memory", "ram", "heap", "wifi", "wi-fi", "wlan")
 _MAX_PINS = 8
 _DEFINITE_LOGS = frozenset({"log", "record", "monitor", "watch"})
 _HEATS = ("heater", "cooler", "humidifier", "dehumidifier")
@@ -45,7 +51,7 @@ _PROGRAMS = {"blink": "blink", "fade": "fade", "traffic": "traffic light", "ther
 
 def kind_of(bag: Bag) -> Kind | None:
     """The kind of sentence that says just this; None where it is none."""
-    readers = _QUESTIONS if _is_question(bag) else (*_QUESTIONS, *_ORDERS)
+    readers = _QUESTIONS if _is_question(bag) or _is_told(bag) else (*_QUESTIONS, *_ORDERS)
     for reader in readers:
         found = reader(bag)
         if found is not None:
@@ -62,6 +68,19 @@ def _is_question(bag: Bag) -> bool:
     return bool(said) and "question" in said[0].tags and "log" not in said[0].tags
 
 
+def _is_told(bag: Bag) -> bool:
+    """Whether it tells what is or was: "the relay is on", "we switched it on"; nothing is to be done."""
+    first, second = (*(part.text for part in bag.parts[:2]), "", "")[:2]
+    if first in _TELLERS and second not in _MUST:
+        return True
+    if any(part.text.split(" ")[0].endswith("ed") and part.tags & {"on", "off"} for part in bag.parts):
+        return True
+    return any(
+        before.text in ("is", "are", "was", "were", "been") and not part.tags.isdisjoint(("on", "off", "blink", "fade"))
+        for before, part in itertools.pairwise(bag.parts)
+    )
+
+
 def _asks(bag: Bag) -> bool:
     """Whether it is put as a question: its first word that says something asks."""
     said = [part for part in bag.parts if part.tags != {"filler"}]
@@ -74,9 +93,15 @@ def _target(bag: Bag, values: Values) -> Values | None:
         return values if bag.has("or") else None
     if bag.pins:
         values["pin"] = bag.pins[0]
-    if bag.thing is not None:
-        values["thing"] = bag.thing
+    thing = _thing(bag)
+    if thing is not None:
+        values["thing"] = thing
     return values
+
+
+def _thing(bag: Bag) -> str | None:
+    """The board's own LED is in no room: a light of the kitchen hangs on a pin."""
+    return "load" if bag.thing == "led" and bag.has("place", "near") else bag.thing
 
 
 def _pace(bag: Bag) -> Values | None:
@@ -100,7 +125,7 @@ def _told(bag: Bag) -> Kind | None:
         ("wifi", "device_status", "wifi", ("online", "wifi")),
     )
     for tag, kind, name, allowed in facts:
-        if bag.has(tag) and bag.only(*_ASKED, *allowed):
+        if bag.has(tag) and bag.only(*_ASKED, *allowed) and (_asks(bag) or bag.says(*_FACT_WORDS)):
             return kind, {"field": name}
     if bag.has("i2c") and bag.only("i2c", *_ASKED, "devices", "online"):
         return "scan_i2c", {}
@@ -132,7 +157,7 @@ def _reading(bag: Bag) -> Kind | None:
     if len(bag.pins) == 1 and (_asks(bag) or bag.says("level", "state", "status")) and bag.only(*level):
         return ("read_pin", {"pin": bag.pins[0]}) if bag.has(*_ASKED) or not bag.has("on", "off") else None
     quantities = bag.quantities
-    plain = ("question", "show", "measuring", *(f"q:{name}" for name in quantities))
+    plain = ("question", "show", "measuring", "near", *(f"q:{name}" for name in quantities))
     if len(quantities) == 1 and not bag.pins and bag.only(*plain):
         return "read_sensor", {"quantity": quantities[0]}
     return None
@@ -140,7 +165,7 @@ def _reading(bag: Bag) -> Kind | None:
 
 def _stopped(bag: Bag) -> Kind | None:
     named = [name for tag, name in _PROGRAMS.items() if bag.has(tag)]
-    if not bag.has("stop") or len(named) != 1:
+    if len(bag.all("stop")) != 1 or len(named) != 1:
         return None
     if not bag.only("stop", *_PROGRAMS, "app", "off_board", "led", "pin", "hold"):
         return None
@@ -329,6 +354,8 @@ def _ends_off(bag: Bag) -> bool:
 
 def _dim(bag: Bag) -> Kind | None:
     shares = bag.all("percent", "half", "quarters", "full")
+    if any(before.text == "by" and part in shares for before, part in itertools.pairwise(bag.parts)):
+        return ("dim_pin", values) if (values := _target(bag, {})) is not None else None  # by so much: of what?
     if len(shares) > 1 or not (bag.has("dim", "brighter") or shares) or bag.has("off", "when"):
         return None
     if not bag.only("dim", "brighter", "percent", "half", "quarters", "full", "set", "on", "q:power", *_TARGET):
@@ -364,7 +391,7 @@ def _set(bag: Bag) -> Kind | None:
     """One level for one pin or several, or each pin with its own: "pin 4 on and pin 5 off"."""
     if not bag.only("on", "off", "set", "bit", "state", "or", *_TARGET) or len(bag.pins) > _MAX_PINS:
         return None
-    if _asks(bag) or _is_a_statement(bag) or (bag.has("bit") and (not bag.pins or len(bag.all("bit")) > 1)):
+    if _asks(bag) or (bag.has("bit") and (not bag.pins or len(bag.all("bit")) > 1)):
         return None
     on = bag.has("on") or bag.number("bit") == 1
     off = bag.has("off") or bag.number("bit") == 0
@@ -376,7 +403,8 @@ def _set(bag: Bag) -> Kind | None:
     if bag.has("or"):
         return "set_pin", values  # either of two is none: it is asked for
     values |= _numbered(bag.pins)
-    return "set_pin", values | ({"thing": bag.thing} if bag.thing is not None and len(bag.pins) < 2 else {})
+    thing = _thing(bag)
+    return "set_pin", values | ({"thing": thing} if thing is not None and len(bag.pins) < 2 else {})
 
 
 def _set_each(bag: Bag) -> Kind | None:
@@ -394,14 +422,6 @@ def _set_each(bag: Bag) -> Kind | None:
     levels = [int("on" in level.tags) for pins, level in pairs for _ in pins.numbers]
     values |= {"level" if n == 0 else f"level_{n + 1}": level for n, level in enumerate(levels)}
     return "set_pin", values
-
-
-def _is_a_statement(bag: Bag) -> bool:
-    """ "The relay is on" tells something; nothing is to be done."""
-    return any(
-        before.text in ("is", "are", "was") and not part.tags.isdisjoint(("on", "off"))
-        for before, part in zip(bag.parts, bag.parts[1:], strict=False)
-    )
 
 
 def _numbered(pins: list[int]) -> Values:
