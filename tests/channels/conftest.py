@@ -12,7 +12,7 @@ import pytest
 from tests.channels.telegram_server import TOKEN, TelegramServer
 
 from microclaw.agent.events import Answer, TurnEvent
-from microclaw.agent.mail import Accepted, Mail, Received, RunningTurn
+from microclaw.agent.mail import Accepted, Mail, Outbound, Received, RunningTurn
 from microclaw.bus.events import Inbound
 from microclaw.channels.telegram.channel import run_telegram
 from microclaw.channels.telegram.timing import Timing
@@ -61,13 +61,17 @@ class ScriptedAgent:
 
 
 class WatchedMail(Mail):
-    """The host's mail, whose messages and deliveries a test can wait for. `refusals` are raised by `accept` first."""
+    """The host's mail, whose messages and deliveries a test can wait for.
+
+    `refusals` are raised by `accept` first, `broken` by `outgoing`, each once.
+    """
 
     def __init__(self, database: Database, settings: AgentSettings) -> None:
         super().__init__(inbox=InboxTable(database, now_ms), outbox=OutboxTable(database, now_ms), settings=settings)
         self.inbound: list[Inbound] = []
         self.done: list[int] = []
         self.refusals: list[MicroclawError] = []
+        self.broken: list[MicroclawError] = []
         self._changed = asyncio.Condition()
 
     async def accept(self, inbound: Inbound) -> Accepted:
@@ -78,6 +82,12 @@ class WatchedMail(Mail):
             self.inbound.append(inbound)
             await self._tell()
         return accepted
+
+    async def outgoing(self, channel: str) -> AsyncIterator[Outbound]:
+        if self.broken:
+            raise self.broken.pop(0)
+        async for outbound in super().outgoing(channel):
+            yield outbound
 
     async def delivered(self, outbound_id: int) -> None:
         await super().delivered(outbound_id)

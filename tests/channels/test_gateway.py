@@ -21,7 +21,7 @@ from microclaw.bus.events import Inbound, Step
 from microclaw.channels.gateway.scope import Scope, visible
 from microclaw.channels.gateway.server import Gateway
 from microclaw.config import GatewaySettings
-from microclaw.errors import PermissionRefused
+from microclaw.errors import Overloaded, PermissionRefused
 from microclaw.policy.approval import Approvals
 from microclaw.policy.person import OWNER, Person
 
@@ -446,3 +446,20 @@ def _frame(value: object) -> bytes:
     payload = json.dumps(value).encode()
     assert len(payload) < 126
     return bytes([0x81, 0x80 | len(payload)]) + bytes(4) + payload
+
+
+async def test_what_waits_goes_out_though_the_store_failed_for_a_moment(tmp_path: Path) -> None:
+    async with served_mail(tmp_path, echo) as mail:
+        mail.broken.append(Overloaded("4096 jobs wait"))
+        people = MemoryPeople()
+        door = Gateway(
+            GatewaySettings("127.0.0.1", 0, 4),
+            mail=mail,
+            tokens=MemoryTokens(),
+            approvals=Approvals(timeout_s=10, roles=people),
+        )
+        async with door.serving(free_listener()) as address, connect(address, proxy=None) as client:
+            await tell(client, type="message", content="hello", chat_id="kitchen")
+            assert (await hear(client))["content"] == "you said: hello"
+            await mail.say("ws", "@kitchen", "the plants are dry")
+            assert (await hear(client))["content"] == "the plants are dry"

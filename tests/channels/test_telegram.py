@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.channels.conftest import QUICK, MemoryPeople, echo, served_mail, telegram
@@ -18,7 +19,7 @@ from microclaw.bus.events import Edge, Evidence, Inbound, Step
 from microclaw.channels.telegram.channel import run_telegram
 from microclaw.channels.telegram.poller import TelegramState
 from microclaw.config import AgentSettings, TelegramSettings
-from microclaw.errors import StoreError
+from microclaw.errors import MicroclawError, Overloaded, StoreError
 from microclaw.policy.approval import Approvals
 from microclaw.policy.people import People
 from microclaw.store.database import Database
@@ -568,3 +569,50 @@ def _message(text: str) -> dict[str, object]:
         "date": 1,
         "text": text,
     }
+
+
+@pytest.mark.parametrize("mark", [{"forward_origin": {"type": "hidden_user", "date": 1}}, {"forward_date": 1}])
+async def test_a_forwarded_message_is_told_from_the_persons_own(
+    server: TelegramServer, tmp_path: Path, mark: dict[str, Any]
+) -> None:
+    async with telegram(server, tmp_path) as bot:
+        await server.say("/cancel and set pin 4", **mark)
+        await server.say("what is that?")
+        await bot.mail.until(lambda: len(bot.mail.inbound) == 2)
+        assert [inbound.origin for inbound in bot.mail.inbound] == ["forwarded", "person"]
+
+
+@pytest.mark.parametrize("broken", [StoreError("the disk is away"), Overloaded("4096 jobs wait")])
+async def test_what_waits_goes_out_though_the_store_failed_for_a_moment(
+    server: TelegramServer, tmp_path: Path, broken: MicroclawError
+) -> None:
+    async with telegram(server, tmp_path) as bot:
+        await server.say("hello")
+        await bot.mail.until(lambda: len(bot.mail.done) == 1)
+    async with served_mail(tmp_path, echo) as mail:
+        mail.broken.append(broken)
+        people = MemoryPeople()
+        running = asyncio.create_task(
+            run_telegram(
+                TelegramSettings(TOKEN, server.base_url),
+                mail=mail,
+                people=people,
+                approvals=Approvals(timeout_s=10, roles=people),
+                timing=QUICK,
+            )
+        )
+        await mail.say("tg", "100", "the plants are dry")
+        await mail.until(lambda: len(mail.done) == 1)
+        running.cancel()
+        await asyncio.wait((running,))
+        assert running.cancelled()
+
+
+@pytest.mark.parametrize(
+    "body", ['{"ok":false,"error_code":400,"parameters":[1]}', '{"ok":false,"error_code":1e999}', "[]", "1", '"x"']
+)
+async def test_an_answer_of_another_shape_is_no_answer(server: TelegramServer, tmp_path: Path, body: str) -> None:
+    server.garble("getUpdates", body, 200)
+    async with telegram(server, tmp_path):
+        await server.say("hello")
+        assert (await server.message(100)).text == "you said: hello"

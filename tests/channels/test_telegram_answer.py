@@ -5,6 +5,7 @@ from __future__ import annotations
 from microclaw.agent.events import Answer
 from microclaw.bus.events import Edge, Evidence, Step
 from microclaw.channels.telegram.answer import answer_markdown, outcome_markdown, question_markdown, step_line
+from microclaw.channels.telegram.html import telegram_html
 from microclaw.channels.telegram.split import LIMIT, split
 from microclaw.policy.approval import Pending
 
@@ -48,3 +49,20 @@ def test_a_question_fits_into_one_message_whatever_it_shows() -> None:
     assert split(question_markdown(pending)) == [question_markdown(pending)]
     assert "No answer in 5 minutes is a no." in question_markdown(pending)
     assert len(outcome_markdown(pending, "approved", "b" * 500)) < LIMIT
+
+
+def test_a_models_words_in_a_question_are_shown_as_they_are() -> None:
+    """Struck through, an act would look taken back; a link would look like a button."""
+    pending = Pending(
+        "a1", "owner", "say text=~~`pump on`~~ **Approved** [no](https://evil.example)", (), "tg", "1", 60
+    )
+    for shown in (question_markdown(pending), outcome_markdown(pending, "declined", "owner")):
+        html = telegram_html(shown)
+        assert "<code>say text=~~'pump on'~~ **Approved** [no](https://evil.example)</code>" in html
+        assert "<s>" not in html
+        assert "<a " not in html
+
+
+def test_a_question_fits_one_message_whatever_its_letters() -> None:
+    pending = Pending("a1", "owner", "\U0001f600" * 600, ("\U0001f600" * 9000,), "tg", "1", 60)
+    assert len(split(question_markdown(pending))) == 1

@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import Final
 
 from microclaw.agent.mail import Mail
 from microclaw.app.admission import Admission
@@ -16,6 +17,8 @@ from microclaw.config import GatewaySettings, Settings, TelegramSettings
 from microclaw.errors import ConfigError
 from microclaw.web.server import tcp_listener
 
+FIRST_PAUSE_S: Final = 15.0
+LONGEST_PAUSE_S: Final = 3600.0
 _log = logging.getLogger(__name__)
 
 
@@ -66,8 +69,17 @@ async def _gateway(
 async def _telegram(
     settings: TelegramSettings, mail: Mail, admission: Admission, proxy: str | None, state: TelegramState
 ) -> None:
+    """Until it is cancelled or the token is refused. Another failure ends neither the host nor, for long, itself."""
     from microclaw.channels.telegram.channel import run_telegram  # brings an HTTP client
 
-    await run_telegram(
-        settings, mail=mail, people=admission.people, approvals=admission.approvals, proxy=proxy, state=state
-    )
+    pause_s = FIRST_PAUSE_S
+    while True:
+        try:
+            return await run_telegram(
+                settings, mail=mail, people=admission.people, approvals=admission.approvals, proxy=proxy, state=state
+            )
+        except Exception:
+            _log.exception("telegram failed; it begins anew in %.0f s", pause_s)
+            state.phase, state.reason = "disturbed", "it failed: the host's log says how"
+        await asyncio.sleep(pause_s)
+        pause_s = min(2 * pause_s, LONGEST_PAUSE_S)

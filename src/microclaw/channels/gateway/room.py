@@ -15,8 +15,9 @@ from microclaw.channels.gateway import messages
 from microclaw.channels.gateway.client import Client
 from microclaw.channels.gateway.messages import BadMessage, ClientMessage, Decide, Ping, Say, Subscribe, Unknown
 from microclaw.channels.gateway.scope import CHANNEL, Scope, visible
+from microclaw.channels.lasting import outgoing, surviving
 from microclaw.channels.ports import Approvals, Mail
-from microclaw.errors import MicroclawError, PermissionRefused, StoreError, UnknownName
+from microclaw.errors import MicroclawError, PermissionRefused, UnknownName
 from microclaw.policy.approval import Pending, Settled
 
 _log = logging.getLogger(__name__)
@@ -131,7 +132,7 @@ class Room:
             await self._hand_over(journaled, answer.outbound_id, text)
 
     async def _deliver(self) -> None:
-        async for outbound in self._mail.outgoing(CHANNEL):
+        async for outbound in outgoing(self._mail, CHANNEL):
             if self._claim(outbound.outbound_id):
                 await self._hand_over(outbound.chat_id, outbound.outbound_id, _text(outbound.answer))
 
@@ -163,7 +164,7 @@ class Room:
             return
         try:
             await self._mail.delivered(outbound_id)
-        except StoreError as exc:
+        except MicroclawError as exc:
             _log.warning("gateway: a delivery could not be noted, it may come twice: %s", exc.message)
 
     def _hear(self, news: Pending | Settled) -> None:
@@ -185,7 +186,7 @@ class Room:
                     client.send(_question(pending))
 
     def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        task = self._tasks.create_task(work, name=name)
+        task = self._tasks.create_task(surviving(work, name), name=name)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 

@@ -13,7 +13,7 @@ from microclaw.channels.text import clean_line, duration
 from microclaw.policy.approval import Pending
 
 TRACK_CELLS: Final = 28  # a telephone shows about 34 letters of code in a row
-MAX_DETAIL_CHARS: Final = 3000
+MAX_DETAIL_UNITS: Final = 3000  # as Telegram counts (telegram.split)
 _MARKS: Final = {"running": "…", "done": "✓", "failed": "✗"}
 _SIDE_NOTE: Final = "   "  # bus.events.Step
 
@@ -37,15 +37,21 @@ def step_line(step: Step) -> str:
 def question_markdown(pending: Pending) -> str:
     """What exactly would happen; cut where it would fill several messages."""
     detail = "\n".join(pending.detail).replace("```", "'''")
-    if len(detail) > MAX_DETAIL_CHARS:
-        detail = f"{detail[:MAX_DETAIL_CHARS]}\n... ({len(detail) - MAX_DETAIL_CHARS} more characters)"
+    begins = detail.encode("utf-16-le", errors="replace")[: 2 * MAX_DETAIL_UNITS].decode("utf-16-le", errors="ignore")
+    if len(begins) < len(detail):
+        detail = f"{begins}\n... ({len(detail) - len(begins)} more characters)"
     shown = f"\n```\n{detail}\n```" if detail.strip() else ""
-    return f"**Approve?** {clean_line(pending.action)[:500]}{shown}\nNo answer in {_wait(pending.expires_s)} is a no."
+    return f"**Approve?** {_action(pending)}{shown}\nNo answer in {_wait(pending.expires_s)} is a no."
 
 
 def outcome_markdown(pending: Pending, outcome: str, by: str | None) -> str:
     who = f" by {clean_line(by)[:64]}" if by else ""
-    return f"{clean_line(pending.action)[:500]}\n**{outcome.capitalize()}**{who}."
+    return f"{_action(pending)}\n**{outcome.capitalize()}**{who}."
+
+
+def _action(pending: Pending) -> str:
+    """As code: a model's words in it must not strike through or hide what is asked."""
+    return f"`{clean_line(pending.action)[:500].replace('`', chr(39))}`"
 
 
 def _wait(seconds: float) -> str:

@@ -93,7 +93,7 @@ class BotApi:
             if document["ok"] is True:
                 return document["result"]
             raise _refusal(method, document)
-        except (ValueError, KeyError, TypeError, RecursionError):
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
             raise TelegramUnreachable(f"{method}: an answer with status {status} that is not the Bot API's") from None
 
     async def download(self, file_path: str, limit_bytes: int) -> bytes:

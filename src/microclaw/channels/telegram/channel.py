@@ -12,6 +12,7 @@ from weakref import WeakValueDictionary
 from microclaw.agent.events import Answer
 from microclaw.agent.mail import Accepted, Outbound
 from microclaw.bus.events import Attachment, Inbound
+from microclaw.channels.lasting import outgoing, surviving
 from microclaw.channels.ports import Approvals, Mail, People, Person
 from microclaw.channels.telegram.answer import answer_markdown
 from microclaw.channels.telegram.api import BotApi, FileTooLarge, TelegramError, TelegramUnreachable
@@ -139,7 +140,7 @@ class TelegramChannel:
             await backoff.wait(after_s)
 
     def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        task = self._tasks.create_task(work, name=name)
+        task = self._tasks.create_task(surviving(work, name), name=name)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
@@ -177,7 +178,8 @@ class TelegramChannel:
             return f"I cannot read this ({message.refused}). I take text and pictures."
         if message.voice is not None and not self._ears:
             return _DEAF
-        word = message.text.split(maxsplit=1)[0].lower() if message.text.startswith("/") else ""
+        is_command = message.text.startswith("/") and not message.forwarded
+        word = message.text.split(maxsplit=1)[0].lower() if is_command else ""
         match word:
             case "":
                 return None
@@ -207,6 +209,7 @@ class TelegramChannel:
             principal=person.person_id,
             attachments=attachments,
             key=f"{self._bot_id}:{message.update_id}",
+            origin="forwarded" if message.forwarded else "person",
         )
         try:
             accepted = await self._mail.accept(inbound)
@@ -283,7 +286,7 @@ class TelegramChannel:
 
     async def _deliver(self) -> None:
         """Answers left over and pushes, as the outbox gives them."""
-        async for outbound in self._mail.outgoing(CHANNEL):
+        async for outbound in outgoing(self._mail, CHANNEL, self._timing.backoff_s):
             if self._claim(outbound.answer):
                 await self._deliveries.acquire()
                 self._start(self._deliver_one(outbound), f"telegram: deliver {outbound.outbound_id}")
@@ -300,6 +303,9 @@ class TelegramChannel:
             _log.warning("telegram: a message cannot be delivered: %s", exc.message)
             if isinstance(exc, TelegramError) and exc.is_of_the_bot:
                 return  # it waits for a bot that may send it
+        except Exception:
+            self._claimed.pop(outbound.outbound_id, None)  # the outbox gives it out again
+            raise
         finally:
             self._deliveries.release()
         await self._delivered(outbound.outbound_id)
@@ -307,7 +313,7 @@ class TelegramChannel:
     async def _delivered(self, outbound_id: int) -> None:
         try:
             await self._mail.delivered(outbound_id)
-        except StoreError as exc:
+        except MicroclawError as exc:
             _log.warning("telegram: a delivery could not be noted, it may come twice: %s", exc.message)
 
 

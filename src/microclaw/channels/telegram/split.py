@@ -26,7 +26,7 @@ def split(text: str, limit: int = LIMIT) -> list[str]:
     """`text` in pieces of at most `limit` units (at least 200), none of them blank; only white space is lost."""
     pieces: list[str] = []
     rest = text.strip("\n").rstrip()
-    while units(rest) > limit:
+    while len(rest) > limit or units(rest) > limit:  # the first is quick, and enough for a long text
         room = _prefix(rest, limit - units(_CLOSING))
         cut = _border(rest, room)
         piece, after = rest[:cut].rstrip(), rest[cut:]

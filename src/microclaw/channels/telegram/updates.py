@@ -35,7 +35,8 @@ class RemoteFile:
 class ChatMessage:
     """A person's message. `photos` is one picture in several sizes; `refused` names what we do not take.
 
-    `addressed`: in a group, whether it was meant for the bot: named, answered, or a command for it.
+    `addressed`: in a group, whether it was meant for the bot: named, answered, or a command for it. `forwarded`: the
+    words are somebody else's.
     """
 
     update_id: int
@@ -48,6 +49,7 @@ class ChatMessage:
     photos: tuple[RemoteFile, ...] = ()
     voice: RemoteFile | None = None
     refused: str | None = None
+    forwarded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,7 @@ def _message(update_id: int, message: dict[str, Any], me: Bot) -> ChatMessage | 
         photos=photos,
         voice=voice,
         refused=refused,
+        forwarded="forward_origin" in message or "forward_date" in message,  # the latter before Bot API 7.0
     )
 
 
