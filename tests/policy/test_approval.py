@@ -8,7 +8,14 @@ import pytest
 from tests.policy.conftest import asked
 
 from microclaw.errors import Overloaded, PermissionRefused, UnknownName
-from microclaw.policy.approval import MAX_DETAIL_LINES, MAX_PENDING_A_PERSON, Approvals, Pending, Settled
+from microclaw.policy.approval import (
+    MAX_DETAIL_CHARS,
+    MAX_DETAIL_LINES,
+    MAX_PENDING_A_PERSON,
+    Approvals,
+    Pending,
+    Settled,
+)
 
 
 def ask(approvals: Approvals, action: str = "do it", detail: tuple[str, ...] = ()) -> asyncio.Task[None]:
@@ -60,10 +67,20 @@ async def test_one_person_cannot_fill_the_list() -> None:
     await asyncio.gather(*tasks)
 
 
-async def test_detail_is_bounded_and_says_so() -> None:
+@pytest.mark.parametrize("detail", [("x",) * (MAX_DETAIL_LINES + 1), ("x" * (MAX_DETAIL_CHARS + 1),), ("x\n" * 1001,)])
+async def test_what_cannot_be_shown_whole_is_not_asked_for(detail: tuple[str, ...]) -> None:
     approvals = Approvals(timeout_s=5)
-    task = ask(approvals, detail=tuple("x" for _ in range(MAX_DETAIL_LINES + 7)))
+    with pytest.raises(PermissionRefused, match="to show what would happen takes"):
+        await approvals.ask("owner", "do it", detail, channel="t", chat_id="1")
+    assert approvals.pending() == ()
+
+
+async def test_a_question_holds_nothing_that_draws_over_it() -> None:
+    approvals = Approvals(timeout_s=5)
+    task = ask(approvals, "tell lamp\x1b[2K\rdo nothing", ("a\nb\x1b[A", "\u202eevil", "x\ty"))
     (pending,) = await asked(approvals)
-    assert pending.detail[-1] == "... 7 lines more"
-    approvals.decide(pending.approval_id, approved=True, by="owner")
-    await task
+    assert pending.action == "tell lamp?[2K do nothing"
+    assert pending.detail == ("a", "b?[A", "?evil", "x y")
+    approvals.decide(pending.approval_id, approved=False, by="owner")
+    with pytest.raises(PermissionRefused):
+        await task

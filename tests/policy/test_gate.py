@@ -134,3 +134,14 @@ async def test_only_an_owner_may_what_is_the_owners(gate: Gate) -> None:
     for who in ("p-ada", "p-g", "mallory"):
         with pytest.raises(PermissionRefused):
             gate.check_owner(who, "make a token")
+
+
+async def test_a_yes_for_somebody_who_was_removed_meanwhile_counts_nothing() -> None:
+    people = {person.person_id: person for person in (OWNER, ADA)}
+    approvals = Approvals(timeout_s=5, roles=people)
+    asking = asyncio.create_task(admit(Gate(people, approvals), "p-ada", RISKY))
+    (pending,) = await asked(approvals)
+    del people["p-ada"]
+    approvals.decide(pending.approval_id, approved=True, by="owner")
+    with pytest.raises(PermissionRefused, match="nobody this host knows"):
+        await asking

@@ -188,6 +188,66 @@ async def test_a_yes_lets_the_program_onto_the_board(host: PeopleHost) -> None:
     assert "asked" not in await host.apps()
 
 
+async def test_a_question_names_the_board_and_the_change_that_nobody_named(host: PeopleHost) -> None:
+    await host.ask(
+        "owner", "POST", "/v1/devices/virtual-1/call", {"method": "gpio.set", "arguments": {"pin": 7, "level": 1}}
+    )
+    device_id = host.device.device_id
+    for tool, arguments, line in (
+        ("gpio-set", {"pin": 7, "level": 0}, f"on: virtual-1, virtual ESP32-S3 ({device_id})"),
+        ("undo", {}, "takes back: "),
+    ):
+        call = asyncio.create_task(host.stream("ada", f"/v1/tools/{tool}", {"arguments": arguments, "foreign": True}))
+        (waiting,) = await host.waiting()
+        assert any(shown.startswith(line) for shown in waiting["detail"]), waiting
+        await host.socket("POST", f"/v1/approvals/{waiting['approval_id']}", {"approved": False})
+        await call
+    assert (await host.device.call(GpioGet(7))).level == 1
+
+
+async def test_an_undo_whose_newest_change_is_another_by_now_takes_nothing_back(host: PeopleHost) -> None:
+    def drive(level: int) -> dict[str, Any]:
+        return {"method": "gpio.set", "arguments": {"pin": 15, "level": level}}
+
+    await host.socket("POST", "/v1/devices/virtual-1/call", drive(1))
+    call = asyncio.create_task(host.stream("ada", "/v1/tools/undo", {"foreign": True}))
+    (waiting,) = await host.waiting()
+    await host.socket(
+        "POST", "/v1/devices/virtual-1/call", {"method": "gpio.set", "arguments": {"pin": 16, "level": 1}}
+    )
+    await host.socket("POST", f"/v1/approvals/{waiting['approval_id']}", {"approved": True})
+    end = (await call)[-1]
+    assert isinstance(end, Result)
+    assert (end.value["ok"], end.value["error"]) == (False, "permission_refused")
+    assert [(await host.device.call(GpioGet(pin))).level for pin in (15, 16)] == [1, 1]
+
+
+async def test_a_program_that_was_replaced_while_somebody_was_asked_is_left_alone(host: PeopleHost) -> None:
+    install = {"name": "swap", "source": BLINK}
+    await host.stream("owner", "/v1/devices/virtual-1/apps", install)
+    body = {"arguments": {"sourceCode": BLINK.replace("100", "50"), "appName": "swap"}, "foreign": True}
+    call = asyncio.create_task(host.stream("ada", "/v1/tools/deploy-wasm-app", body))
+    (waiting,) = await host.waiting()
+    assert waiting["action"] == "put swap on virtual-1, in place of the swap that is there"
+    await host.stream("owner", "/v1/devices/virtual-1/apps", {**install, "source": BLINK.replace("100", "200")})
+    await host.socket("POST", f"/v1/approvals/{waiting['approval_id']}", {"approved": True})
+    end = (await call)[-1]
+    assert isinstance(end, Result)
+    assert (end.value["ok"], end.value["error"]) == (False, "deploy_rejected")
+    assert "every(200" in (await host.socket("GET", "/v1/devices/virtual-1/apps/swap"))["source"]
+    await host.stream("owner", "/v1/devices/virtual-1/apps/swap", {}, method="DELETE")
+
+
+async def test_a_bad_line_at_the_end_of_a_long_program_is_shown(host: PeopleHost) -> None:
+    source = BLINK + "\n" * 400 + "// the very last line\n"
+    body = {"arguments": {"sourceCode": source, "appName": "long"}, "foreign": True}
+    call = asyncio.create_task(host.stream("ada", "/v1/tools/deploy-wasm-app", body))
+    (waiting,) = await host.waiting()
+    assert waiting["detail"][-1].strip() == "// the very last line"
+    await host.socket("POST", f"/v1/approvals/{waiting['approval_id']}", {"approved": False})
+    await call
+
+
 async def test_undo_that_works_in_chat(host: PeopleHost) -> None:
     for text, level in (("set pin 6 on", 1), ("undo that", 0)):
         answer = (await host.stream("ada", "/v1/chat", {"text": text, "chat_id": "u"}))[-1]

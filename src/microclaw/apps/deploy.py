@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import NoReturn, TypeAlias
 
 from microclaw.apps.change import AppVersion
-from microclaw.apps.ledger import Ledger
+from microclaw.apps.ledger import DesiredApp, Ledger
 from microclaw.apps.placement import Placed, Placement, check_pins_free
 from microclaw.apps.ports import Compile, Devices, ReadModule, Try
 from microclaw.apps.preview import deployment_detail, deployment_text
@@ -213,6 +213,7 @@ class Deployer:
         approve: Approve | None = None,
     ) -> Deployment:
         wanted = await self._ledger.desired(device.device_id)
+        before = _version_of(name, wanted)
         stage: Stage = "check"
         try:
             check_pins_free(device, name, image.pins, wanted)
@@ -225,11 +226,15 @@ class Deployer:
             version = replace(version, pins=trial.driven)
             if approve is not None:
                 stage = "approve"
-                text = deployment_text(device, name, replaces=any(app.name == name for app in wanted))
-                await approve(text, deployment_detail(device, name, image, version, trial))
+                lost = take_over and before is None and any(app.name == name for app in await device.call(AppList()))
+                text = deployment_text(device, name, replaces=lost or before is not None)
+                await approve(text, deployment_detail(device, name, image, version, trial, lost=lost))
         except MicroclawError as exc:
             fail(report, stage, exc)
-        placed, found = await self._put(device, name, image, version, trial, report, take_over=take_over, undoes=undoes)
+        shown = None if approve is None else (before,)
+        placed, found = await self._put(
+            device, name, image, version, trial, report, take_over=take_over, undoes=undoes, shown=shown
+        )
         report(_verified(found, device))
         return Deployment(
             device.device_id,
@@ -254,14 +259,20 @@ class Deployer:
         *,
         take_over: bool,
         undoes: int | None,
+        shown: tuple[AppVersion | None] | None,
     ) -> tuple[Placed, Verification]:
-        """Onto the device, and watched there, with nobody else changing it."""
+        """Onto the device, and watched there, with nobody else changing it. `shown`: what a yes was to replace."""
         stage: Stage = "deploy"
         try:
             await self._ledger.keep_image(image)
             async with self._placement.holding(device):
                 # Again: another deployment may have taken the pin while this one was tried.
-                check_pins_free(device, name, trial.driven, await self._ledger.desired(device.device_id))
+                wanted = await self._ledger.desired(device.device_id)
+                check_pins_free(device, name, trial.driven, wanted)
+                if shown not in (None, (_version_of(name, wanted),)):
+                    raise DeployRejected(
+                        f"{name} on {device.name} was changed by somebody else meanwhile", next_step="ask for it again"
+                    )
                 placed = await self._placement.put(
                     device, name, image.wasm, version, report, take_over=take_over, undoes=undoes
                 )
@@ -312,6 +323,10 @@ def check_app_name(name: str) -> None:
             f"{name[:MAX_NAME_LENGTH]!r} is no name for an app",
             next_step=f"use letters, digits, - and _, at most {MAX_NAME_LENGTH}, starting with a letter or digit",
         )
+
+
+def _version_of(name: str, wanted: Sequence[DesiredApp]) -> AppVersion | None:
+    return next((app.version for app in wanted if app.name == name), None)
 
 
 def _verified(found: Verification, device: Device) -> Step:

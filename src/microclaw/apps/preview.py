@@ -16,7 +16,6 @@ from microclaw.wasm.image import Image
 TRACK_CELLS: Final = 40
 MAX_EDGES: Final = 12  # of a pin, in numbers
 MAX_LOG_LINES: Final = 8
-MAX_SOURCE_LINES: Final = 200
 _LOW, _HIGH, _CHANGE = "_", "~", "|"
 
 
@@ -25,13 +24,19 @@ def deployment_text(device: Device, name: str, *, replaces: bool) -> str:
     return f"put {name} on {device.name}" + (f", in place of the {name} that is there" if replaces else "")
 
 
-def deployment_detail(device: Device, name: str, image: Image, version: AppVersion, trial: Trial) -> tuple[str, ...]:
-    """Program, board, pins, size, heap, the trial's timeline and the whole source, a line each."""
+def deployment_detail(
+    device: Device, name: str, image: Image, version: AppVersion, trial: Trial, *, lost: bool = False
+) -> tuple[str, ...]:
+    """Program, board, pins, size, heap, the trial's timeline and the whole source, a line each.
+
+    `lost`: a program of that name is there that this host did not install.
+    """
     pins = sorted({*image.pins, *trial.pins})
     driven = f" (drives {_numbers(trial.driven)})" if trial.driven else ""
     lines = [
         f"program: {name}, {image.size_bytes:,} B, heap {kilobytes(version.heap_bytes)}, sha256 {image.sha256[:12]}",
         f"board: {device.name}, {device.board.title}",
+        *([f"the {name} that is there is lost: this host did not install it and has no copy"] if lost else []),
         f"pins: {_numbers(pins)}{driven}" if pins else "pins: none",
         f"trial: {trial.summary()}",
         *_timeline(trial),
@@ -68,11 +73,9 @@ def _source(source: str | None) -> list[str]:
     if source is None:
         return ["source: not known, the program came as a wasm module"]
     lines = source.splitlines()
-    more = [f"    ... {len(lines) - MAX_SOURCE_LINES} lines more"] if len(lines) > MAX_SOURCE_LINES else []
     return [
         f"source: {len(lines)} line{'' if len(lines) == 1 else 's'}",
-        *(f"    {line}" for line in lines[:MAX_SOURCE_LINES]),
-        *more,
+        *(f"    {line}" for line in lines),
     ]
 
 

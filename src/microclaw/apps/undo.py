@@ -50,11 +50,16 @@ class Undo:
         async with self._one_at_a_time:
             return await self._undo(change_id, device_id, report)
 
+    async def chosen(self, change_id: int | None = None, *, device_id: str | None = None) -> Change:
+        """The change that `undo` would take back at this moment. Raises as `undo`."""
+        if change_id is None:
+            return _newest(await self._ledger.changes(device_id, _LOOK_BACK))
+        change = await self._ledger.change(change_id)
+        _check_undoable(change, await self._ledger.changes(change.device_id, _LOOK_BACK))
+        return change
+
     async def _undo(self, change_id: int | None, device_id: str | None, report: Report) -> Undone:
-        history = await self._ledger.changes(device_id, _LOOK_BACK)
-        change = _newest(history) if change_id is None else await self._ledger.change(change_id)
-        if change_id is not None:
-            _check_undoable(change, await self._ledger.changes(change.device_id, _LOOK_BACK))
+        change = await self.chosen(change_id, device_id=device_id)
         if change.inverse is None:
             raise DeployRejected(
                 f"change {change.change_id} ({change.summary}) cannot be undone: what was before it is not known",

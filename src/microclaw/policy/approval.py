@@ -15,7 +15,9 @@ Outcome: TypeAlias = Literal["approved", "declined", "expired"]
 
 MAX_PENDING = 64
 MAX_PENDING_A_PERSON = 16
-MAX_DETAIL_LINES = 400
+MAX_DETAIL_LINES = 1_000
+MAX_DETAIL_CHARS = 64_000
+MAX_ACTION_CHARS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +82,16 @@ class Approvals:
     async def ask(
         self, principal: str, action: str, detail: Iterable[str], *, channel: str, chat_id: str, risky: bool = False
     ) -> None:
-        """Return when it was approved; PermissionRefused when declined or when nobody decided in time."""
+        """Return when it was approved; PermissionRefused when declined or when nobody decided in time.
+
+        What is too long to be shown whole is not asked for: a yes to its beginning would be one to its end, too.
+        """
         self._check_room(principal)
         loop = asyncio.get_running_loop()
-        pending = Pending(
-            self._new_id(), principal, action, _bounded(detail), channel, chat_id, self._timeout_s, risky=risky
-        )
+        action = _shown(action)[:MAX_ACTION_CHARS]
+        lines = tuple(_shown(line) for text in detail for line in (text.split("\n") or [""]))
+        _check_length(action, lines)
+        pending = Pending(self._new_id(), principal, action, lines, channel, chat_id, self._timeout_s, risky=risky)
         decision: asyncio.Future[str | None] = loop.create_future()
         self._waiting[pending.approval_id] = (pending, decision)
         self._until[pending.approval_id] = loop.time() + self._timeout_s
@@ -154,11 +160,19 @@ class Approvals:
             listener(news)
 
 
-def _bounded(detail: Iterable[str]) -> tuple[str, ...]:
-    lines = tuple(detail)
-    if len(lines) <= MAX_DETAIL_LINES:
-        return lines
-    return (*lines[:MAX_DETAIL_LINES], f"... {len(lines) - MAX_DETAIL_LINES} lines more")
+def _check_length(action: str, lines: tuple[str, ...]) -> None:
+    chars = sum(map(len, lines))
+    if len(lines) > MAX_DETAIL_LINES or chars > MAX_DETAIL_CHARS:
+        raise PermissionRefused(
+            f"{action} needs a yes, and to show what would happen takes {len(lines):,} lines, {chars:,} characters: "
+            f"nobody is asked for more than {MAX_DETAIL_LINES:,} and {MAX_DETAIL_CHARS:,}",
+            next_step="make it smaller, or do it yourself on the command line",
+        )
+
+
+def _shown(line: str) -> str:
+    """On one line, without what could draw over the question or turn its letters around where it is shown."""
+    return "".join(char if char.isprintable() else " " if char in "\t\n\r" else "?" for char in line)
 
 
 class _Declined(Exception):

@@ -84,3 +84,4 @@ class Gate:
             )
         risky = permission is Permission.RISKY
         await self._approvals.ask(principal, action, detail, channel=channel, chat_id=chat_id, risky=risky)
+        self.check(principal, permission, action)  # again: a person may have been removed meanwhile

@@ -8,7 +8,6 @@ from typing import Any, Final
 from microclaw.tools.tool import Parameters
 
 MAX_ACTION_CHARS: Final = 160
-MAX_LINES: Final = 120  # of one argument
 
 
 def action_text(name: str, parameters: Parameters) -> str:
@@ -27,9 +26,7 @@ def argument_lines(parameters: Parameters) -> tuple[str, ...]:
             lines.append(f"{key}: {text}")
             continue
         lines.append(f"{key}: {len(shown)} lines")
-        lines += [f"    {line}" for line in shown[:MAX_LINES]]
-        if len(shown) > MAX_LINES:
-            lines.append(f"    ... {len(shown) - MAX_LINES} lines more")
+        lines += [f"    {line}" for line in shown]
     return tuple(lines)
 
 

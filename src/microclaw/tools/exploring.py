@@ -13,7 +13,7 @@ from microclaw.devices.calls import AdcRead, Call, GpioGet, I2cRead, I2cScan, Pw
 from microclaw.devices.device import Device
 from microclaw.errors import ToolFailed
 from microclaw.policy.gate import Effect, Permission
-from microclaw.tools.target import Devices, find_device
+from microclaw.tools.target import Devices, Means, find_device, meaning_device
 from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
 
 
@@ -85,11 +85,12 @@ def exploring_tools(*, explorer: Exploring, devices: Devices) -> tuple[Tool[Any]
         values = {name: round(value, 3) for name, value in got.values.items()}
         return _read(device, I2cRead, f"read from {got.sensor} on {device.name}", sensor=got.sensor, values=values)
 
+    means = meaning_device(devices)
     return (
-        _tool("gpio-set", "Set a pin high or low now.", SetParameters, gpio_set, acts=True),
+        _tool("gpio-set", "Set a pin high or low now.", SetParameters, gpio_set, means),
         _tool("gpio-get", "Read a pin's level now.", _OnPin, gpio_get),
         _tool("adc-read", "Measure the voltage at an ADC pin now.", _OnPin, adc_read),
-        _tool("pwm-set", "Drive a pin with PWM now (brightness, speed).", PwmParameters, pwm_set, acts=True),
+        _tool("pwm-set", "Drive a pin with PWM now (brightness, speed).", PwmParameters, pwm_set, means),
         _tool("i2c-scan", "Find which addresses answer on the I2C bus.", _OnDevice, i2c_scan),
         _tool("i2c-read", "Read a sensor now.", SensorParameters, i2c_read),
     )
@@ -100,11 +101,11 @@ def _tool(
     description: str,
     parameters: type[Any],
     run: Callable[[Any, ToolContext], Awaitable[ToolOutput]],
-    *,
-    acts: bool = False,
+    means: Means | None = None,
 ) -> Tool[Any]:
-    permission, effect = (Permission.ACT, Effect.IDEMPOTENT) if acts else (Permission.READ, Effect.READ)
-    return Tool(name, description, parameters, permission, effect, run)
+    """`means` makes it an act."""
+    permission, effect = (Permission.READ, Effect.READ) if means is None else (Permission.ACT, Effect.IDEMPOTENT)
+    return Tool(name, description, parameters, permission, effect, run, means=means)
 
 
 def _acted(acted: Acted) -> ToolOutput:

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from pydantic import Field
 
+from microclaw.apps.change import Change
 from microclaw.apps.undo import Undone
 from microclaw.bus.events import Evidence, Report
 from microclaw.devices.calls import DeviceFacts, DeviceInfo, DeviceStatus
@@ -19,6 +20,8 @@ from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
 
 class Undoing(Protocol):
     async def undo(self, change_id: int | None = None, *, device_id: str | None = None, report: Report) -> Undone: ...
+
+    async def chosen(self, change_id: int | None = None, *, device_id: str | None = None) -> Change: ...
 
 
 class _Nothing(Parameters):
@@ -48,11 +51,18 @@ def inventory_tools(*, devices: Devices, undo: Undoing) -> tuple[Tool[Any], ...]
         device = find_device(devices, context, device=asked.device)
         return await _facts(device, DeviceStatus())
 
+    def on_device(asked: UndoParameters, context: ToolContext) -> str | None:
+        reference = asked.device or (context.device if asked.change is None else None)
+        return devices.get(reference).device_id if reference else None
+
+    async def means(asked: UndoParameters, context: ToolContext) -> tuple[str, ...]:
+        change = await undo.chosen(asked.change, device_id=on_device(asked, context))
+        names = {device.device_id: device.name for device in devices.list()}
+        place = names.get(change.device_id, change.device_id)
+        return (f"takes back: {change.summary} (change {change.change_id}), on {place}",)
+
     async def take_back(asked: UndoParameters, context: ToolContext) -> ToolOutput:
-        device = devices.get(asked.device) if asked.device else None
-        if device is None and context.device and asked.change is None:
-            device = devices.get(context.device)
-        done = await undo.undo(asked.change, device_id=device.device_id if device else None, report=context.report)
+        done = await undo.undo(asked.change, device_id=on_device(asked, context), report=context.report)
         fields = {"success": True, "undone": done.undone.summary, "change": done.by.change_id, "message": done.text}
         return ToolOutput(fields, (done.evidence,))
 
@@ -68,6 +78,7 @@ def inventory_tools(*, devices: Devices, undo: Undoing) -> tuple[Tool[Any], ...]
             Permission.ACT,
             Effect.ONCE,
             take_back,
+            means=means,
         ),
     )
 

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from microclaw.bus.events import Evidence
 from microclaw.policy.gate import Effect, Permission
-from microclaw.tools.target import Devices, find_device
+from microclaw.tools.target import Devices, find_device, meaning_device
 from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
 
 
@@ -40,4 +40,4 @@ def notifying_tools(*, notifier: Notifier, devices: Devices) -> tuple[Tool[Any],
         return ToolOutput({"success": True, "device": device.name, "state": state}, (evidence,))
 
     text = "Show or say a text on a device, now or when it comes back."
-    return (Tool("notify", text, NotifyParameters, Permission.ACT, Effect.ONCE, notify),)
+    return (Tool("notify", text, NotifyParameters, Permission.ACT, Effect.ONCE, notify, means=meaning_device(devices)),)

@@ -13,7 +13,7 @@ from microclaw.bus.events import Evidence, Report
 from microclaw.devices.device import Device
 from microclaw.errors import AppNotFound, DeviceUnreachable
 from microclaw.policy.gate import Effect, Permission
-from microclaw.tools.target import Devices, find_device
+from microclaw.tools.target import Devices, find_device, meaning_device
 from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
 
 MAX_SOURCE_CHARS = 256 * 1024
@@ -86,6 +86,7 @@ def program_tools(*, deployer: Deploying, catalogue: Listing, devices: Devices) 
             Effect.IDEMPOTENT,
             _uninstall(deployer, devices),
             weigh=_weigh_uninstall(catalogue, devices),
+            means=meaning_device(devices),
         ),
     )
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol, TypeAlias
 
 from microclaw.devices.device import Device
 from microclaw.errors import ToolRetry, UnknownName
 from microclaw.tools.tool import ToolContext
+
+Means: TypeAlias = Callable[[Any, ToolContext], Awaitable[tuple[str, ...]]]
 
 
 class Devices(Protocol):
@@ -39,6 +41,16 @@ def find_device(devices: Devices, context: ToolContext, *, device: str | None, a
         )
     names = ", ".join(d.name for d in known)
     raise ToolRetry(f"which device? There are {len(known)}: {names}", next_step="name one of them as `device`")
+
+
+def meaning_device(devices: Devices) -> Means:
+    """For `Tool.means`: which board the arguments are about, though they name it by its name or not at all."""
+
+    async def means(asked: Any, context: ToolContext) -> tuple[str, ...]:
+        device = find_device(devices, context, device=asked.device, address=getattr(asked, "device_ip", None))
+        return (f"on: {device.name}, {device.board.title} ({device.device_id})",)
+
+    return means
 
 
 def _at_address(devices: Devices, known: Sequence[Device], address: str) -> Device:

@@ -95,6 +95,7 @@ class Tool(Generic[P]):
     previews: bool = False  # it calls context.approve itself, once it can show exactly what would happen
     skill: str | None = None  # offered only while this skill is active
     weigh: Callable[[P, ToolContext], Awaitable[Permission]] | None = None  # what these very arguments need
+    means: Callable[[P, ToolContext], Awaitable[Sequence[str]]] | None = None  # what they name now, for a question
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from pydantic import ValidationError
 
-from microclaw.errors import MicroclawError, ToolRetry
+from microclaw.errors import MicroclawError, PermissionRefused, ToolRetry
 from microclaw.models.protocol import ToolSpec
 from microclaw.policy.gate import Effect, Gate, Permission
 from microclaw.tools.action_text import action_text, argument_lines
@@ -19,6 +19,10 @@ from microclaw.tools.tool import Approve, Parameters, Tool, ToolContext, ToolRes
 
 MAX_ARGUMENT_BYTES = 512 * 1024
 _WEIGHT = {Permission.READ: 0, Permission.ACT: 1, Permission.RISKY: 2}
+
+
+async def _nothing_to_check() -> None:
+    """For an act that waits for nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,14 +122,32 @@ class Toolbox:
         if tool.previews:
             self._gate.check(context.principal, permission, action)
             return replace(context, approve=self._asking(permission, context, approved))
-        await self._asking(permission, context, approved)(action, argument_lines(parameters))
+        if not self._gate.needs_approval(permission, foreign=context.foreign):
+            await self._asking(permission, context, approved)(action, ())
+            return context
+        meant = await _meaning(tool, parameters, context)
+
+        async def check_unchanged() -> None:
+            now = (await self._weighed(tool, parameters, context, action), await _meaning(tool, parameters, context))
+            if now != (permission, meant):
+                text = f"what {action} means changed while somebody was asked, so it was not done"
+                raise PermissionRefused(text, next_step="ask for it again")
+
+        lines = (*argument_lines(parameters), *meant)
+        await self._asking(permission, context, approved, check_unchanged)(action, lines)
         return context
 
     async def _weighed(self, tool: Tool[Any], parameters: Parameters, context: ToolContext, action: str) -> Permission:
         self._gate.check(context.principal, tool.permission, action)  # first: weighing may look at a device
         return tool.permission if tool.weigh is None else await tool.weigh(parameters, context)
 
-    def _asking(self, permission: Permission, context: ToolContext, approved: Permission | None) -> Approve:
+    def _asking(
+        self,
+        permission: Permission,
+        context: ToolContext,
+        approved: Permission | None,
+        check_unchanged: Callable[[], Awaitable[None]] = _nothing_to_check,
+    ) -> Approve:
         async def approve(text: str, detail: Sequence[str]) -> None:
             if approved is not None and _WEIGHT[permission] <= _WEIGHT[approved] and not context.foreign:
                 self._gate.check(context.principal, permission, text)
@@ -139,6 +161,7 @@ class Toolbox:
                     channel=context.channel,
                     chat_id=context.chat_id,
                 )
+            await check_unchanged()
             await context.begin()
 
         return approve
@@ -154,6 +177,11 @@ class Toolbox:
 
     def _named(self, name: str) -> Tool[Any] | None:
         return self._tools.get(name) or next((tool for tool in self._coming() if tool.name == name), None)
+
+
+async def _meaning(tool: Tool[Any], parameters: Parameters, context: ToolContext) -> tuple[str, ...]:
+    """What the arguments name at this moment: a device that was left out, the change that an undo takes back."""
+    return () if tool.means is None else tuple(await tool.means(parameters, context))
 
 
 def _spec(tool: Tool[Any]) -> ToolSpec:

@@ -1,4 +1,4 @@
-"""/v1/people, /v1/tokens: who this host lets in, and by which tokens. For the owner alone; changed on the command line alone."""
+"""/v1/people, /v1/tokens: who this host lets in, and by which tokens. The owner's, changed by no token."""
 
 from __future__ import annotations
 
