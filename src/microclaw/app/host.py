@@ -122,7 +122,7 @@ async def running_host(
             knowledge=knowledge,
             more=outward_tools(settings, devices, apps, admission, mail, egress),
         )
-        later = build_later(settings, database, devices, admission, mail, tools)
+        later = build_later(settings, database, devices, admission, mail, tools, model, knowledge)
         tools = later.tools
         agent = _agent(settings, mail, model, devices, tools, database, admission, knowledge)
         await stack.enter_async_context(agent)
@@ -137,6 +137,7 @@ async def running_host(
             model=model,
             http=http,
             link=link,
+            schedules=later.parts.scheduling.book,
         )
         parts = _parts(
             settings,

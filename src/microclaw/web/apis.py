@@ -28,6 +28,7 @@ from microclaw.web.parts import HostParts
 from microclaw.web.people_api import people_router, token_router
 from microclaw.web.schedule_api import schedule_router
 from microclaw.web.status import for_everybody
+from microclaw.web.subagent_api import subagent_router
 from microclaw.web.tools_api import tools_router
 from microclaw.web.usage_api import usage_router
 
@@ -50,6 +51,7 @@ def host_api(parts: HostParts) -> FastAPI:
         app.include_router(knowledge_router(KnowledgeParts(parts.settings, parts.gate, parts.knowledge, names)))
     if parts.schedules is not None:
         app.include_router(schedule_router(parts.schedules))
+        app.include_router(subagent_router(parts.schedules.subagents, parts.gate))
     app.include_router(compile_router(parts.compile))
     app.include_router(metrics_router(parts.metrics))
     app.include_router(events_router(parts.live, parts.settings.limits.keepalive_s))

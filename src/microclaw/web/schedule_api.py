@@ -14,6 +14,7 @@ from microclaw.knowledge.schedule.entry import Schedule
 from microclaw.policy.gate import Gate, Permission
 from microclaw.store.schedules import Missed, RunRow
 from microclaw.tools.scheduling import AddParameters, Scheduling
+from microclaw.tools.subagents import Workers
 from microclaw.tools.tool import ToolContext
 from microclaw.web.caller import CHANNEL, By, Caller, admit
 
@@ -31,6 +32,7 @@ class ScheduleParts:
     gate: Gate
     scheduling: Scheduling
     runner: RunsNow
+    subagents: Workers
 
 
 class ScheduleBody(BaseModel):

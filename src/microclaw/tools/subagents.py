@@ -1,0 +1,105 @@
+"""The tools of subagents: start one, list, cancel. The work itself is agent.subagents'."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any, Final, Protocol
+
+from pydantic import Field
+
+from microclaw.bus.events import Evidence
+from microclaw.policy.gate import Effect, Permission
+from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
+
+WAIT_S: Final = 90.0  # of a turn's 120
+
+
+class Working(Protocol):
+    """agent.subagents.Subagent."""
+
+    @property
+    def subagent_id(self) -> str: ...
+    @property
+    def task(self) -> str: ...
+    @property
+    def tools(self) -> tuple[str, ...]: ...
+    @property
+    def principal(self) -> str: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def result(self) -> str: ...
+    @property
+    def tokens(self) -> int: ...
+    @property
+    def began_ms(self) -> int: ...
+    @property
+    def foreign(self) -> bool: ...
+
+
+class Workers(Protocol):
+    """agent.subagents.Subagents."""
+
+    def start(self, task: str, names: Collection[str] | None, context: ToolContext) -> Any: ...
+
+    async def wait(self, subagent: Any, seconds: float) -> bool: ...
+
+    def list(self, principal: str) -> Sequence[Working]: ...
+
+    def cancel(self, subagent_id: str, principal: str) -> Working: ...
+
+
+class StartParameters(Parameters):
+    task: str = Field(min_length=1, max_length=4000, description="All it has to know: it sees nothing of this chat.")
+    tools: list[str] | None = Field(None, max_length=40, description="Names; left out: every tool that only looks.")
+    wait: bool = Field(False, description="Wait for the result; else it comes into the chat later.")
+
+
+class NoParameters(Parameters):
+    pass
+
+
+class IdParameters(Parameters):
+    subagent: str = Field(min_length=1, max_length=40, description="Its id, as subagent-list tells it.")
+
+
+def subagent_facts(one: Working) -> dict[str, Any]:
+    """A subagent as tools and routes show it."""
+    return {
+        "subagent": one.subagent_id,
+        "task": one.task,
+        "tools": list(one.tools),
+        "person": one.principal,
+        "state": one.state,
+        "result": one.result,
+        "tokens": one.tokens,
+        "began_ms": one.began_ms,
+    }
+
+
+def subagent_tools(workers: Workers) -> tuple[Tool[Any], ...]:
+    """subagent-start, subagent-list, subagent-cancel."""
+
+    async def start(asked: StartParameters, context: ToolContext) -> ToolOutput:
+        made: Working = workers.start(asked.task, asked.tools, context)
+        if asked.wait and await workers.wait(made, WAIT_S):
+            return ToolOutput({"success": made.state == "done", **subagent_facts(made)}, foreign=made.foreign)
+        told = Evidence("reported", f"subagent {made.subagent_id} works; its result comes into this chat")
+        return ToolOutput({"success": True, **subagent_facts(made)}, (told,))
+
+    async def show(_: NoParameters, context: ToolContext) -> ToolOutput:
+        listed = workers.list(context.principal)
+        foreign = any(one.foreign for one in listed)
+        return ToolOutput({"success": True, "subagents": [subagent_facts(one) for one in listed]}, foreign=foreign)
+
+    async def cancel(asked: IdParameters, context: ToolContext) -> ToolOutput:
+        found = workers.cancel(asked.subagent, context.principal)
+        return ToolOutput({"success": True, "subagent": found.subagent_id}, (Evidence("reported", "it ends"),))
+
+    text = "Let a helper work on one task in the background, with its own context. For long searches and comparisons."
+    act, read = Permission.ACT, Permission.READ
+    return (
+        Tool("subagent-start", text, StartParameters, act, Effect.ONCE, start),
+        Tool("subagent-list", "Which subagents work, and results.", NoParameters, read, Effect.READ, show),
+        Tool("subagent-cancel", "End a subagent.", IdParameters, act, Effect.IDEMPOTENT, cancel),
+    )
