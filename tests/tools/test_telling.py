@@ -71,7 +71,7 @@ async def test_a_text_goes_into_the_persons_chat_or_the_askers() -> None:
         result, _ = await call(say_tool(mail=circle, people=circle), arguments, circle)
         assert result.ok
     assert circle.said == [
-        ("telegram", "42", "hi", "p-ada"),
+        ("telegram", "42", "from owner: hi", "p-ada"),
         ("terminal", "desk", "me", "owner"),
         ("terminal", "desk", "self", "owner"),
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from microclaw.agent.effects import OUTCOME_UNKNOWN, EffectJournal, resume_journaled, run_journaled
@@ -243,6 +243,7 @@ class Turn:
                 request.chat_id,
                 foreign=progress.foreign,
                 begin=begin,
+                said=lambda: _said_in(progress.messages[len(request.history) :]),
             )
             return await self._tools.call(call.name, call.arguments, context)
 
@@ -291,3 +292,8 @@ class Turn:
             next_step,
             foreign_s=progress.foreign_s,
         )
+
+
+def _said_in(messages: Sequence[Message]) -> str:
+    """The person's own words."""
+    return "\n".join(message.text for message in messages if isinstance(message, UserText))

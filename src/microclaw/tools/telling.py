@@ -63,7 +63,7 @@ def clock_tool(timezone: str | None, *, now_s: Callable[[], float] = time.time) 
 
 
 def say_tool(*, mail: Mail, people: Contacts) -> Tool[Any]:
-    """A push into a chat: for schedules, and for telling somebody else."""
+    """A push into a chat: for schedules, and for telling somebody else, who is told by whom."""
 
     async def say(asked: SayParameters, context: ToolContext) -> ToolOutput:
         person = people.get(context.principal) if asked.person is None else people.named(asked.person)
@@ -75,7 +75,10 @@ def say_tool(*, mail: Mail, people: Contacts) -> Tool[Any]:
         if not places:
             raise ToolFailed(f"{person.name} has no chat with this host", next_step="microclaw person list")
         channel, chat_id = places[0]
-        number = await mail.say(channel, chat_id, asked.text, person=person.person_id)
+        sender = people.get(context.principal)
+        own = sender is None or sender.person_id == person.person_id
+        text = asked.text if own or sender is None else f"from {sender.name}: {asked.text}"
+        number = await mail.say(channel, chat_id, text, person=person.person_id)
         evidence = Evidence("accepted", f"on its way to {person.name} in {channel}")
         return ToolOutput({"success": True, "person": person.name, "channel": channel, "message": number}, (evidence,))
 

@@ -56,7 +56,8 @@ class ToolContext:
     `approve(text, detail)` is for a tool that `previews`: it returns when the act may be done, at once where no
     approval is needed, and raises PermissionRefused on a no. `channel` and `chat_id` are where the person is.
     `foreign`: the turn has read a stranger's words. `begin` is awaited by the toolbox once the call is admitted and
-    approved, before anything changes: an act that still waits for its yes has not started.
+    approved, before anything changes: an act that still waits for its yes has not started. `said` gives the person's
+    own words in this turn.
     """
 
     principal: str
@@ -67,6 +68,7 @@ class ToolContext:
     approve: Approve = _nobody_to_ask
     foreign: bool = False
     begin: Begin = _nothing_to_note
+    said: Callable[[], str] = str
 
 
 @dataclass(frozen=True, slots=True)

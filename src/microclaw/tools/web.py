@@ -1,4 +1,8 @@
-"""web_search and web_fetch. What they give was written by strangers: fenced, and marked foreign."""
+"""web_search and web_fetch. What they give was written by strangers: fenced, and marked foreign.
+
+A turn that has read strangers' words asks before it fetches an address that the chat has not met: it could carry
+away what was said.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from pydantic import Field
 from microclaw.policy.gate import Effect, Permission
 from microclaw.tools.fence import fenced
 from microclaw.tools.fetching import Page
+from microclaw.tools.known_addresses import KnownAddresses, is_among
 from microclaw.tools.page_text import PageText, page_text
 from microclaw.tools.search_engines import SearchEngine
 from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
@@ -37,7 +42,14 @@ class FetchParameters(Parameters):
 def web_tools(*, fetcher: Fetching, engine: SearchEngine | None = None) -> tuple[Tool[Any], ...]:
     """web_fetch, and web_search where there is an engine."""
 
-    async def fetch(asked: FetchParameters, _: ToolContext) -> ToolOutput:
+    known = KnownAddresses()
+
+    async def weigh(asked: FetchParameters, context: ToolContext) -> Permission:
+        met = ((context.channel, context.chat_id), asked.url) in known
+        free = not context.foreign or met or is_among(asked.url, context.said())
+        return Permission.READ if free else Permission.ACT
+
+    async def fetch(asked: FetchParameters, context: ToolContext) -> ToolOutput:
         page = await fetcher.fetch(asked.url)
         found = await _text(page)
         piece = found.text[asked.start : asked.start + PAGE_CHARS]
@@ -53,21 +65,23 @@ def web_tools(*, fetcher: Fetching, engine: SearchEngine | None = None) -> tuple
             fields["next_start"] = end
         if page.cut:
             fields["cut"] = "the page was longer than is read"
-        if asked.start == 0 and found.links:
-            shown = "\n".join(f"{words}: {url}" for words, url in found.links[:LINKS_SHOWN])
+        links = found.links[:LINKS_SHOWN] if asked.start == 0 else ()
+        known.note((context.channel, context.chat_id), (asked.url, page.url, *(url for _, url in links)))
+        if links:
+            shown = "\n".join(f"{words}: {url}" for words, url in links)
             fields["links"] = fenced(shown[:1500], page.url[:200])
         return ToolOutput(fields)
 
-    async def search(asked: SearchParameters, _: ToolContext) -> ToolOutput:
+    async def search(asked: SearchParameters, context: ToolContext) -> ToolOutput:
         assert engine is not None
         hits = await engine.search(asked.query, asked.count)
+        known.note((context.channel, context.chat_id), (hit.url for hit in hits))
         shown = "\n\n".join(f"{number}. {hit.title}\n{hit.url}\n{hit.text}" for number, hit in enumerate(hits, 1))
         return ToolOutput({"success": True, "count": len(hits), "results": fenced(shown, "search results")})
 
     read, idle = Permission.READ, Effect.READ
-    fetching = Tool(
-        "web_fetch", "Read a page of the Internet as text.", FetchParameters, read, idle, fetch, foreign=True
-    )
+    text = "Read a page of the Internet as text."
+    fetching = Tool("web_fetch", text, FetchParameters, read, idle, fetch, foreign=True, weigh=weigh)
     if engine is None:
         return (fetching,)
     text = "Search the Internet; read a hit with web_fetch."

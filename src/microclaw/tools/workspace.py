@@ -28,6 +28,7 @@ MAX_TOTAL_BYTES: Final = 64 << 20
 MAX_FILES: Final = 2000
 MAX_DEPTH: Final = 8
 READ_CHARS: Final = 6000
+NAME_CHARS: Final = 40
 _PART: Final = re.compile(r"[\w][\w .()+@=-]{0,99}")
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -39,14 +40,14 @@ class Workspace:
         self._folder = folder
 
     def listing(self, path: str) -> list[dict[str, Any]]:
-        """Name, size and kind of what is in a folder, by name."""
+        """Name, size and kind of what is in a folder, by name; only what the other methods take."""
         with self._folder_of(_parts(path)) as folder:
-            found = sorted(os.scandir(folder), key=lambda entry: entry.name)
-            kinds = [(entry.name, entry.stat(follow_symlinks=False)) for entry in found]
+            names = sorted(entry.name for entry in os.scandir(folder) if _PART.fullmatch(entry.name))
+            kinds = [(name, _stat(name, folder)) for name in names]
         return [
             {"name": name, "folder": True} if stat.S_ISDIR(known.st_mode) else {"name": name, "bytes": known.st_size}
             for name, known in kinds
-            if stat.S_ISDIR(known.st_mode) or stat.S_ISREG(known.st_mode)
+            if known is not None and (stat.S_ISDIR(known.st_mode) or stat.S_ISREG(known.st_mode))
         ]
 
     def read(self, path: str) -> str:
@@ -111,8 +112,7 @@ class Workspace:
         try:
             for part in parts:
                 if make:
-                    with contextlib.suppress(FileExistsError):
-                        os.mkdir(part, 0o700, dir_fd=handle)
+                    _make(part, handle, shown)
                 inner = _opened(part, _FOLDER, handle, shown)
                 os.close(handle)
                 handle = inner
@@ -162,7 +162,8 @@ def workspace_tools(workspace: Workspace) -> tuple[Tool[Any], ...]:
 
     async def list_files(asked: FolderParameters, _: ToolContext) -> ToolOutput:
         found = await asyncio.to_thread(workspace.listing, asked.path)
-        return ToolOutput({"success": True, "files": found, "count": len(found)})
+        foreign = any(len(entry["name"]) > NAME_CHARS for entry in found)  # a name may be a sentence of a stranger's
+        return ToolOutput({"success": True, "files": found, "count": len(found)}, foreign=foreign)
 
     async def read_file(asked: ReadParameters, _: ToolContext) -> ToolOutput:
         text = await asyncio.to_thread(workspace.read, asked.path)
@@ -226,8 +227,25 @@ def _opened(name: str, flags: int, folder: int, shown: str) -> int:
         raise ToolFailed(f"{shown} cannot be opened: {exc.strerror or exc}") from exc
 
 
-def _kind(name: str, folder: int) -> int | None:
+def _make(name: str, folder: int, shown: str) -> None:
     try:
-        return os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode
+        os.mkdir(name, 0o700, dir_fd=folder)
+    except FileExistsError:
+        pass  # it is opened next, whatever it is
+    except OSError as exc:
+        raise ToolFailed(f"{shown} cannot be made: {exc.strerror or exc}") from exc
+
+
+def _kind(name: str, folder: int) -> int | None:
+    known = _stat(name, folder)
+    return None if known is None else known.st_mode
+
+
+def _stat(name: str, folder: int) -> os.stat_result | None:
+    """None for what is not there (any more)."""
+    try:
+        return os.stat(name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:
         return None
+    except OSError as exc:
+        raise ToolFailed(f"{name} cannot be looked at: {exc.strerror or exc}") from exc
