@@ -1,0 +1,158 @@
+"""`microclaw service`: the files for systemd and launchd, and what is run to make them count."""
+
+from __future__ import annotations
+
+import json
+import os
+import plistlib
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from microclaw.cli.main import main
+from microclaw.cli.service_commands import service_system
+from microclaw.cli.service_files import Service, launchd_plist, systemd_unit
+from microclaw.errors import NotSupported
+
+ODD = Service(
+    ("/opt/a b/python", "-m", "microclaw", "--home", '/home/ö/100%$"x"', "up"), Path("/home/ö/h"), [Path("/c d")]
+)
+
+
+@pytest.fixture
+def person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A person's home, with a systemctl that notes down what it is told."""
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    (tools / "systemctl").write_text(
+        f'#!/bin/sh\necho "$@" >> {tmp_path}/systemctl.log\n'
+        f"cat {tmp_path}/says 2>/dev/null\ntest ! -e {tmp_path}/says\n"
+    )
+    (tools / "systemctl").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    monkeypatch.setenv("MICROCLAW_HOME", str(tmp_path / "data"))
+    monkeypatch.setenv("MICROCLAW_CACHE", str(tmp_path / "cache"))
+    for name in ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "TELEGRAM_BOT_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+def told(person: Path) -> list[str]:
+    log = person / "systemctl.log"
+    return log.read_text().splitlines() if log.exists() else []
+
+
+def test_unit_quotes_what_systemd_would_expand() -> None:
+    text = systemd_unit(ODD)
+    assert r'ExecStart="/opt/a b/python" "-m" "microclaw" "--home" "/home/ö/100%%$$\"x\"" "up"' in text
+    assert 'ReadWritePaths="-/home/ö/h" "-/c d"' in text
+    assert "NoNewPrivileges=yes" in text
+    assert "Restart=on-failure" in text
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not on this machine")
+def test_systemd_accepts_the_unit_without_a_word(tmp_path: Path) -> None:
+    unit = tmp_path / "microclaw.service"
+    unit.write_text(
+        systemd_unit(Service((sys.executable, "-m", "microclaw", "up"), tmp_path / "h", [], shares_tmp=True))
+    )
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--user", str(unit)],
+        env={**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+def test_plist_is_one_that_launchd_reads() -> None:
+    agent = plistlib.loads(launchd_plist(ODD).encode())
+    assert agent["ProgramArguments"] == list(ODD.command)
+    assert agent["KeepAlive"] == {"SuccessfulExit": False}
+    assert agent["RunAtLoad"] is True
+
+
+def test_print_writes_nothing(person: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["service", "install", "--print"]) == 0
+    assert capsys.readouterr().out.startswith("[Unit]\n")
+    assert told(person) == []
+    assert not (person / ".config").exists()
+
+
+def test_install_shows_writes_and_starts_it(person: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["service", "install", "--yes"]) == 0
+    out = capsys.readouterr().out
+    unit = person / ".config/systemd/user/microclaw.service"
+    assert out.index(f"# {unit}") < out.index("[Unit]") < out.index(f"wrote {unit}")
+    assert "it runs, and starts at each login" in out
+    assert "journalctl --user -u microclaw -f" in out
+    assert f'"--home" "{person / "data"}" "up"' in unit.read_text()
+    assert told(person) == [
+        "--user daemon-reload",
+        "--user enable microclaw.service",
+        "--user restart microclaw.service",
+    ]
+
+
+def test_install_without_a_terminal_asks_for_yes(person: Path) -> None:
+    assert main(["service", "install"]) == 2
+    assert not (person / ".config").exists()
+
+
+def test_install_says_where_the_system_does_not_play_along(person: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (person / "says").write_text("Failed to connect to bus: No medium found\n")
+    assert main(["service", "install", "--yes"]) == 0
+    out = capsys.readouterr().out
+    assert "it was not started: systemctl --user daemon-reload: Failed to connect to bus: No medium found" in out
+    assert "start it where systemd runs for you: systemctl --user restart microclaw.service" in out
+
+
+def test_install_names_variables_that_the_service_will_not_have(
+    person: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (person / "data").mkdir(mode=0o700)
+    (person / "data/config.toml").write_text('[telegram]\ntoken = "${MY_BOT}"\n')
+    monkeypatch.setenv("MY_BOT", "1:abc")
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-secret-key-of-mine")
+    assert main(["service", "install", "--yes"]) == 0
+    out = capsys.readouterr().out
+    assert "note: telegram.token: the environment has no MY_BOT that the service gets" in out
+    assert "note: ANTHROPIC_API_KEY" in out
+    assert "sk-secret" not in out
+
+
+def test_uninstall_ends_it_and_keeps_the_data(person: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["service", "uninstall"]) == 1
+    assert "next: microclaw service install" in capsys.readouterr().err
+    main(["service", "install", "--yes", "-q"])
+    assert main(["service", "uninstall"]) == 0
+    assert told(person)[-2:] == ["--user disable --now microclaw.service", "--user daemon-reload"]
+    assert not (person / ".config/systemd/user/microclaw.service").exists()
+    assert (person / "data").is_dir()
+
+
+def test_status_tells_whether_it_runs(person: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["service", "status"]) == 1
+    main(["service", "install", "--yes", "-q"])
+    capsys.readouterr()
+    assert main(["service", "status", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["running"] is True
+    (person / "says").write_text("inactive\n")
+    assert main(["service", "status"]) == 1
+    assert "inactive" in capsys.readouterr().out
+
+
+def test_mac_has_launchd_and_others_a_clear_no(tmp_path: Path) -> None:
+    system = service_system("darwin", {"HOME": str(tmp_path)})
+    assert system.path == tmp_path / "Library/LaunchAgents/org.microclaw.host.plist"
+    assert plistlib.loads(system.text(ODD).encode())["Label"] == "org.microclaw.host"
+    assert system.start[:2] == ("launchctl", "bootstrap")
+    with pytest.raises(NotSupported, match="no service for win32"):
+        service_system("win32", {})

@@ -1,0 +1,283 @@
+"""`microclaw setup`: its questions, the tests of keys against servers with the services' formats, what is written."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import termios
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from microclaw.cli.main import main
+from microclaw.cli.setup_commands import read_present
+from microclaw.cli.setup_plan import LAN, ask_all
+from microclaw.config import load_settings
+from microclaw.config.edit import write_changes
+
+ANTHROPIC_KEY = "sk-ant-api03-0123456789abcdef"
+TELEGRAM_TOKEN = "123456:AAabcdefghijklmnopqrstuvwxyz"
+BRAVE_KEY = "BSAabcdefghijklmnopqrstuvwxyz"
+TIMEOUT_S = 30.0
+
+
+class Services(BaseHTTPRequestHandler):
+    """Anthropic's and OpenAI's lists of models, Telegram's getMe, Brave's search; each knows one key."""
+
+    def do_GET(self) -> None:
+        path = self.path.partition("?")[0]
+        if path == "/anthropic/v1/models":
+            assert self.headers["anthropic-version"] == "2023-06-01"
+            known = self.headers["x-api-key"] == ANTHROPIC_KEY
+            told = self.headers["x-api-key"]
+            error = {"type": "error", "error": {"type": "authentication_error", "message": f"invalid x-api-key {told}"}}
+            self._reply(200 if known else 401, {"data": [{"id": "claude-x", "type": "model"}]} if known else error)
+        elif path == "/v1/models":
+            self._reply(200, {"object": "list", "data": [{"id": "llama3", "object": "model"}, {"id": "qwen"}]})
+        elif path == "/brave/res/v1/web/search":
+            known = self.headers["X-Subscription-Token"] == BRAVE_KEY
+            found = {"web": {"results": [{"title": "ESP32", "url": "https://a.example", "description": "a chip"}]}}
+            self._reply(200 if known else 422, found if known else {"error": {"code": "SUBSCRIPTION_TOKEN_INVALID"}})
+        else:
+            self._reply(404, {})
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        if self.path == f"/telegram/bot{TELEGRAM_TOKEN}/getMe":
+            self._reply(
+                200, {"ok": True, "result": {"id": 1, "is_bot": True, "first_name": "C", "username": "claw_bot"}}
+            )
+        else:
+            self._reply(401, {"ok": False, "error_code": 401, "description": "Unauthorized"})
+
+    def _reply(self, status: int, body: dict[str, Any]) -> None:
+        data = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def services() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Services) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), name="services")
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join(TIMEOUT_S)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, services: str) -> Path:
+    folder = tmp_path / "home"
+    folder.mkdir(mode=0o700)
+    for name in list(os.environ):
+        if name.endswith(("_API_KEY", "_BASE_URL", "_BOT_TOKEN")) or name.lower() == "https_proxy":
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("MICROCLAW_HOME", str(folder))
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", f"{services}/anthropic")
+    text = f'[telegram]\nenabled = true\nbase_url = "{services}/telegram"\n[search]\nbase_url = "{services}/brave"\n'
+    (folder / "config.toml").write_text(text)
+    return folder
+
+
+@dataclass
+class Script:
+    """A person with answers; `said` is what was on the screen."""
+
+    answers: list[str]
+    said: list[str] = field(default_factory=list)
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+    def choose(self, text: str, choices: tuple[str, ...], default: str) -> str:
+        return self._next(text) or default
+
+    def ask(self, text: str, default: str) -> str:
+        return self._next(text) or default
+
+    def secret(self, text: str) -> str:
+        return self._next(text)
+
+    def confirm(self, text: str, *, default: bool) -> bool:
+        return {"y": True, "n": False, "": default}[self._next(text)]
+
+    def _next(self, text: str) -> str:
+        self.said.append(text)
+        answer = self.answers.pop(0)
+        if answer == "^C":
+            raise KeyboardInterrupt
+        return answer
+
+
+def run(home: Path, *answers: str) -> tuple[Script, Any]:
+    script = Script(list(answers))
+    plan = ask_all(script, read_present(home))
+    write_changes(home, os.environ, plan.changes)
+    assert script.answers == []
+    return script, plan
+
+
+def test_each_key_is_tested_and_written(home: Path) -> None:
+    answers = ("anthropic", ANTHROPIC_KEY, "", TELEGRAM_TOKEN, BRAVE_KEY, "y", "n")
+    script, _ = run(home, *answers)
+    assert "  it works: 1 model, such as claude-x" in script.said
+    assert "  it works: it is the bot @claw_bot" in script.said
+    assert "  it works: it found 1 page" in script.said
+    settings = load_settings(os.environ, home=home)
+    assert (settings.model.anthropic_api_key, settings.host.link) == (ANTHROPIC_KEY, LAN)
+    assert settings.telegram is not None
+    assert settings.search is not None
+    config = (home / "config.toml").read_text()
+    assert not any(secret in config for secret in (ANTHROPIC_KEY, TELEGRAM_TOKEN, BRAVE_KEY))
+
+
+def test_every_question_can_be_skipped(home: Path) -> None:
+    before = (home / "config.toml").read_text()
+    run(home, "", "", "", "", "")
+    assert (home / "config.toml").read_text() == before
+    assert not (home / "secrets.toml").exists()
+
+
+def test_second_run_shows_what_is_set_masked_and_keeps_it(home: Path) -> None:
+    run(home, "anthropic", ANTHROPIC_KEY, "my-model", TELEGRAM_TOKEN, "", "", "")
+    before = (home / "secrets.toml").read_text(), (home / "config.toml").read_text()
+    script, _ = run(home, "", "", "", "", "")
+    screen = "\n".join(script.said)
+    assert "model: anthropic, sk-ant-...(29 characters) (secrets.toml:" in screen
+    assert f"Telegram: 123456:...({len(TELEGRAM_TOKEN)} characters)" in screen
+    assert ANTHROPIC_KEY not in screen
+    assert TELEGRAM_TOKEN not in screen
+    assert ((home / "secrets.toml").read_text(), (home / "config.toml").read_text()) == before
+
+
+def test_refused_key_is_asked_for_again_and_never_shown(home: Path) -> None:
+    script, _ = run(home, "anthropic", "sk-wrong-key-000000", "n", ANTHROPIC_KEY, "", "", "", "", "")
+    assert "  it does not work: refused: 401 invalid x-api-key ..." in script.said  # the server said the key back
+    assert load_settings(os.environ, home=home).model.anthropic_api_key == ANTHROPIC_KEY
+
+
+def test_key_that_is_refused_three_times_is_skipped(home: Path) -> None:
+    script, _ = run(home, "", "bad", "n", "bad", "n", "bad", "n", "", "", "")
+    assert "  it does not work: Telegram does not know this token (401 Unauthorized)" in script.said
+    assert load_settings(os.environ, home=home).telegram is None
+
+
+def test_compatible_server_needs_no_key(home: Path, services: str) -> None:
+    script, _ = run(home, "compatible", "nonsense", f"{services}/v1", "", "llama3", "", "", "", "")
+    assert "nonsense is not an http:// or https:// address" in script.said
+    assert "  it works: 2 models, such as llama3" in script.said
+    model = load_settings(os.environ, home=home).model
+    assert (model.openai_base_url, model.openai_api_key, model.model) == (f"{services}/v1", None, "llama3")
+
+
+def test_service_that_does_not_answer_is_no_verdict(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", "http://127.0.0.1:9")
+    script, _ = run(home, "anthropic", ANTHROPIC_KEY, "", "", "", "", "", "")
+    assert any(line.startswith("  not tested: no answer from http://127.0.0.1:9") for line in script.said)
+    assert load_settings(os.environ, home=home).model.anthropic_api_key == ANTHROPIC_KEY
+
+
+def test_going_back_to_no_model_removes_its_key(home: Path) -> None:
+    run(home, "anthropic", ANTHROPIC_KEY, "", "", "", "", "")
+    run(home, "none", "", "", "", "")
+    assert ANTHROPIC_KEY not in (home / "secrets.toml").read_text()
+    assert not load_settings(os.environ, home=home).model.configured
+
+
+def test_interrupt_at_any_question_leaves_the_files_as_they_were(home: Path) -> None:
+    before = (home / "config.toml").read_text()
+    answers = ["anthropic", ANTHROPIC_KEY, "", TELEGRAM_TOKEN, BRAVE_KEY, "y", "n"]
+    for count in range(len(answers)):
+        with pytest.raises(KeyboardInterrupt):
+            run(home, *answers[:count], "^C")
+        assert (home / "config.toml").read_text() == before
+        assert not (home / "secrets.toml").exists()
+
+
+def test_without_questions_options_and_environment_count(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", ANTHROPIC_KEY)
+    assert main(["setup", "--yes", "--telegram-token", TELEGRAM_TOKEN, "--lan"]) == 0
+    out = capsys.readouterr().out
+    assert "model: it works: 1 model, such as claude-x" in out
+    assert "Telegram: it works: it is the bot @claw_bot" in out
+    monkeypatch.delenv("ANTHROPIC_API_KEY")
+    settings = load_settings(os.environ, home=home)
+    assert (settings.model.anthropic_api_key, settings.host.link) == (ANTHROPIC_KEY, LAN)
+    assert settings.telegram is not None
+
+
+def test_without_questions_a_refused_key_is_not_written_and_fails(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["setup", "--yes", "--search-key", "wrong", "--telegram-token", TELEGRAM_TOKEN, "--json"]) == 1
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["refused"] == ["web search"]
+    assert "not written, as the service refused the key: web search" in shown.err
+    settings = load_settings(os.environ, home=home)
+    assert settings.search is None
+    assert settings.telegram is not None
+
+
+def test_options_without_yes_are_a_usage_error(home: Path) -> None:
+    assert main(["setup", "--lan"]) == 2
+
+
+def test_wrong_file_is_refused_before_any_question(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (home / "config.toml").write_text("[agent]\nqueue = 0\n")
+    assert main(["setup", "--yes"]) == 1
+    assert "config.toml:2" in capsys.readouterr().err
+
+
+def test_keys_are_not_echoed_on_a_terminal_and_ctrl_c_changes_nothing(home: Path) -> None:
+    master, slave = pty.openpty()
+    listens = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)"  # a test's parent may not
+    command = [sys.executable, "-c", f"{listens}; from microclaw.cli.main import main; sys.exit(main(['setup']))"]
+    process = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, start_new_session=True)
+    os.close(slave)
+    before = (home / "config.toml").read_text()
+    shown = _wait_for(master, b"", "Which models answer?")
+    os.write(master, b"anthropic\n")
+    shown = _wait_for(master, shown, "The key (not shown; Enter skips)")
+    until = time.monotonic() + TIMEOUT_S
+    while termios.tcgetattr(master)[3] & termios.ECHO:  # the prompt comes a moment before it hides what is typed
+        assert time.monotonic() < until
+    os.write(master, ANTHROPIC_KEY.encode() + b"\n")
+    shown = _wait_for(master, shown, "it works")
+    shown = _wait_for(master, shown, "The model's name")
+    process.send_signal(signal.SIGINT)  # what Ctrl-C is
+    shown = _wait_for(master, shown, "interrupted")
+    assert process.wait(TIMEOUT_S) == 130
+    os.close(master)
+    assert ANTHROPIC_KEY.encode() not in shown
+    assert (home / "config.toml").read_text() == before
+    assert not (home / "secrets.toml").exists()
+
+
+def _wait_for(master: int, shown: bytes, text: str) -> bytes:
+    until = time.monotonic() + TIMEOUT_S
+    while text.encode() not in shown:
+        left_s = until - time.monotonic()
+        assert left_s > 0, f"{text!r} was not shown: {shown!r}"
+        if select.select([master], [], [], left_s)[0]:
+            shown += os.read(master, 65_536)
+    return shown
