@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -190,3 +191,14 @@ async def test_any_history_fits_or_is_its_last_exchange(said: list[tuple[bool, s
     assert not kept or isinstance(kept[0], UserText)
     last = max((n for n, m in enumerate(messages) if isinstance(m, UserText)), default=len(messages))
     assert chars(kept) <= budget * CHARS_A_TOKEN + chars(messages[last:]) + 200
+
+
+async def test_a_long_summary_holds_nobody_up() -> None:
+    """Without a model the settling sentences of megabytes are looked for: not between two deltas of another chat."""
+    long = [UserText(f"The relay {n} is on pin 4 and the pump is not. " * 40) for n in range(60)]
+    compacting = asyncio.create_task(Compactor().compact(long, 1000))
+    turns = 0
+    while not compacting.done():
+        turns += 1
+        await asyncio.sleep(0)
+    assert turns > 10

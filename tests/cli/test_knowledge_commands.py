@@ -95,6 +95,13 @@ def test_conversations_are_imported_listed_shown_found_and_removed(ask: Run, tmp
     assert "nothing was found" in ask("memory", "search", "flamingo").out
 
 
+def test_a_time_that_no_calendar_has_is_shown_as_its_number(ask: Run, home: Path) -> None:
+    (home / "sessions").mkdir(mode=0o700, exist_ok=True)
+    line = '{"role":"user","content":"Hello","ts":1738764800000000}\n'
+    (home / "sessions" / "tg_1.jsonl").write_text(line)
+    assert "@1738764800000000  owner: Hello" in ask("session", "show", "tg_1").out
+
+
 def test_a_conversation_is_not_removed_without_a_yes(ask: Run, home: Path) -> None:
     path = home / "sessions" / "tg_7.jsonl"
     path.parent.mkdir(exist_ok=True)

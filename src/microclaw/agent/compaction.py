@@ -61,7 +61,8 @@ class Compactor:
         """
         messages = tuple(history)
         earlier = await self._earlier(chat) if chat else None
-        fresh = messages[_covered(messages, earlier) :]
+        covered = await asyncio.to_thread(_covered, messages, earlier) if earlier else 0
+        fresh = messages[covered:]
         room = budget_tokens * CHARS_A_TOKEN - _summary_chars(earlier)
         if sum(map(_chars, fresh)) <= room:
             return _joined(earlier, _from_person(fresh))
@@ -83,7 +84,7 @@ class Compactor:
                 return await self._asked(self._model, before, old, bound)
             except (MicroclawError, TimeoutError) as exc:
                 _log.warning("%s gave no summary (%s): the plain one is used", self._model.name, exc)
-        return extract(before, old, bound)
+        return await asyncio.to_thread(extract, before, old, bound)  # seconds of work for megabytes
 
     async def _asked(self, model: Model, before: str, old: Sequence[Message], bound: int) -> str:
         told = "\n".join(_told(message)[:_MAX_MESSAGE_CHARS] for message in old)[-_MAX_ASKED_CHARS:]
@@ -147,10 +148,8 @@ def tokens(text: str) -> int:
     return -(-len(text) // CHARS_A_TOKEN)
 
 
-def _covered(messages: tuple[Message, ...], earlier: _Summary | None) -> int:
+def _covered(messages: tuple[Message, ...], earlier: _Summary) -> int:
     """How many of the messages are in the summary; none when its last one is older than all of them."""
-    if earlier is None:
-        return 0
     for end in range(len(messages), 0, -1):
         if _mark(messages[:end]) == earlier.through:
             return end

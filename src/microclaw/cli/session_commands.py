@@ -83,6 +83,10 @@ def _job_line(job: dict[str, Any]) -> str:
 
 
 def _when(seconds: int) -> str:
+    """Local time; the number itself where no calendar reaches (files of others may count milliseconds)."""
     from datetime import datetime
 
-    return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M")
+    try:
+        return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M")
+    except (ValueError, OverflowError, OSError):
+        return f"@{seconds}"
