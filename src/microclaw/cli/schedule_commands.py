@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -25,6 +26,7 @@ def register(app: typer.Typer) -> None:
     group.command("run")(run)
     group.command("resume")(resume)
     group.command("rm")(remove)
+    group.command("import")(import_jobs)
     app.add_typer(group, name="schedule")
 
 
@@ -115,6 +117,20 @@ def remove(ctx: typer.Context, number: Number) -> None:
         options.document("removed", gone)
     else:
         options.say(f"removed: {gone['when']}: {gone['what']}")
+
+
+def import_jobs(
+    ctx: typer.Context, file: Annotated[Path, typer.Argument(metavar="FILE", help="A MimiClaw device's cron.json.")]
+) -> None:
+    """Make schedules of a MimiClaw device's jobs; a second import makes none twice."""
+    options = invocation(ctx)
+    found = options.host().post("/v1/schedules/import", {"file": str(file.absolute())})
+    if options.json:
+        options.document("schedules_import", found)
+        return
+    for job in found["jobs"]:
+        known = " already" if job["known"] else ""
+        options.line(f"{job['name']}: {job['refused'] or 'schedule ' + str(job['schedule']) + known}")
 
 
 def _state(schedule: dict[str, Any]) -> str:

@@ -136,7 +136,7 @@ def _is_cron(value: str) -> str | None:
 
 def _is_chat(value: str) -> str | None:
     channel, _, chat_id = value.partition(":")
-    return None if channel and chat_id else "is not CHANNEL:CHAT, as in telegram:12345"
+    return None if channel and chat_id else "is not CHANNEL:CHAT, as in tg:12345"
 
 
 def _model(extra: Mapping[str, Node]) -> Section:

@@ -147,6 +147,13 @@ def chat_of(stem: str) -> tuple[str, str]:
     return "mimiclaw", chat_id
 
 
+def read_jobs(path: Path) -> tuple[tuple[ImportedJob, ...], ImportedFile]:
+    """The jobs of a cron.json, and what is to be said of the file."""
+    jobs: list[ImportedJob] = []
+    found = _jobs(path, jobs)
+    return tuple(jobs), found
+
+
 def _files(folder: Path) -> list[Path]:
     """The device's files, by name, at most MAX_FILES; links are not followed."""
     if not folder.is_dir():

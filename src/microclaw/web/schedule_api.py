@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Any, Protocol
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from microclaw.bus.events import Step
+from microclaw.errors import ConfigError
 from microclaw.knowledge.schedule.entry import Schedule
+from microclaw.knowledge.schedule.importing import import_cron_json
 from microclaw.policy.gate import Gate, Permission
 from microclaw.store.schedules import Missed, RunRow
 from microclaw.tools.scheduling import AddParameters, Scheduling
@@ -49,6 +52,12 @@ class ScheduleBody(BaseModel):
     device: Annotated[str, Field(max_length=80)] | None = None
 
 
+class ImportBody(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    file: Annotated[str, Field(min_length=1, max_length=4096)]
+
+
 def schedule_router(parts: ScheduleParts) -> APIRouter:
     router = APIRouter(prefix="/v1/schedules", tags=["schedules"])
     scheduling, gate, book = parts.scheduling, parts.gate, parts.scheduling.book
@@ -67,6 +76,24 @@ def schedule_router(parts: ScheduleParts) -> APIRouter:
         await admit(gate, by, plan.permission, plan.action, detail=plan.detail, chat_id=context.chat_id)
         made = await scheduling.keep(plan, asked, context)
         return {**scheduling.facts(made), "warning": scheduling.warning(made)}
+
+    @router.post("/import", summary="The jobs of a MimiClaw device's cron.json")
+    async def import_jobs(body: ImportBody, by: By) -> dict[str, Any]:
+        gate.check_owner(by.principal, "import a device's schedules")
+        if not by.direct or not (path := Path(body.file)).is_absolute():
+            raise ConfigError("a file of this machine is named by its absolute path, on the command line alone")
+        kept = await import_cron_json(path, book, principal=by.principal)
+        return {
+            "jobs": [
+                {
+                    "name": job.name,
+                    "schedule": None if job.schedule is None else job.schedule.schedule_id,
+                    "known": job.known,
+                    "refused": job.refused,
+                }
+                for job in kept
+            ]
+        }
 
     @router.get("/{number}", summary="A schedule and its latest runs")
     async def show(number: int, by: By) -> dict[str, Any]:
