@@ -8,7 +8,7 @@ import httpx2
 import pytest
 from tests.models.model_server import server
 
-from microclaw.models.bounded_http import AnswerTooLarge, bounded_client, too_large_in
+from microclaw.models.bounded_http import AnswerTooLarge, bounded_client, is_local, too_large_in
 
 LIMIT_BYTES = 1000
 
@@ -47,3 +47,24 @@ def test_the_limits_error_is_found_below_others() -> None:
     above.__cause__ = below
     assert too_large_in(above) is below
     assert too_large_in(RuntimeError("other")) is None
+
+
+@pytest.mark.parametrize(
+    ("url", "local"),
+    [
+        ("http://localhost:11434/v1", True),
+        ("http://127.0.0.2/v1", True),
+        ("http://[::1]:80/v1", True),
+        ("http://192.168.1.7:11434/v1", True),
+        ("http://10.1.2.3", True),
+        ("http://nas:8080/v1", True),
+        ("http://nas.local/v1", True),
+        ("https://api.openai.com/v1", False),
+        ("https://8.8.8.8/v1", False),
+        ("https://127.0.0.1.example.org", False),
+        (None, False),
+        ("", False),
+    ],
+)
+def test_only_what_a_proxy_outside_cannot_reach_is_asked_directly(url: str | None, local: bool) -> None:
+    assert is_local(url) is local

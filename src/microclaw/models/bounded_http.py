@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from functools import partial
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 import httpx2
@@ -20,8 +21,8 @@ def bounded_client(
 ) -> httpx2.AsyncClient:
     """A client for one SDK, which closes it. Bodies come uncompressed: a small one could hide a huge one.
 
-    `proxy` is an http:// proxy (CONNECT for https); a `base_url` on this machine is asked directly, and without
-    `proxy` the environment's proxies count. A hook and no transport of our own: with one, they would not.
+    `proxy` is an http:// proxy (CONNECT for https); a `base_url` on this machine or network is asked directly, and
+    without `proxy` the environment's proxies count. A hook and no transport of our own: with one, they would not.
     """
     return httpx2.AsyncClient(
         headers={"Accept-Encoding": "identity"},
@@ -32,9 +33,12 @@ def bounded_client(
 
 
 def is_local(url: str | None) -> bool:
-    """Whether an address is on this machine, where no proxy could reach it."""
+    """Whether an address is on this machine or network (a model server at home), where a proxy outside has no way."""
     host = (urlsplit(url).hostname or "") if url else ""
-    return host == "localhost" or host == "::1" or host.startswith("127.")
+    try:
+        return ip_address(host).is_private
+    except ValueError:
+        return bool(host) and ("." not in host or host.endswith((".localhost", ".local")))
 
 
 def too_large_in(error: BaseException) -> AnswerTooLarge | None:
