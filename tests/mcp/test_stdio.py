@@ -17,6 +17,7 @@ import pytest
 from mcp_types import TextContent
 from tests.mcp.conftest import TIMEOUT_S, Place, clean_environ
 
+from microclaw.cli.child import Child
 from microclaw.cli.host_client import HostClient
 
 INITIALIZE = {
@@ -130,6 +131,17 @@ async def test_a_host_that_a_person_started_goes_on_after_the_client(beside: Pla
     with (beside.home / "mcp.lock").open("rb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # nobody uses it any more
     assert await pid_of_host(beside.home) == host["pid"]
+
+
+async def test_a_host_without_a_device_is_lent_a_virtual_board_which_goes_with_the_client(place: Place) -> None:
+    words = ["microclaw.cli", "--json", "up", "--port", "0", "--die-with-parent"]
+    with Child("host", words, log=place.home / "stderr", environ=clean_environ(place.home)) as child:
+        await asyncio.to_thread(child.wait_ready)
+        async with place.client() as client:
+            done = await client.call_tool("gpio-set", {"pin": 4, "level": 1})
+            assert not done.is_error, done.content
+        client_of_host = HostClient(place.home / "control.sock")
+        assert (await asyncio.to_thread(client_of_host.get, "/v1/devices"))["devices"] == []
 
 
 async def test_a_host_that_went_away_is_started_again_for_the_next_call(place: Place) -> None:

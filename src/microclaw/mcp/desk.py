@@ -11,8 +11,9 @@ import anyio
 
 from microclaw.mcp.attach import HostAttachment
 from microclaw.mcp.bridge import HostBridge
+from microclaw.mcp.lent_board import LentBoard
 
-YOUNG_S: Final = 15.0  # a host that is younger may still be getting its boards
+YOUNG_S: Final = 10.0  # a host that is younger may still be getting its boards
 POLL_S: Final = 0.1
 
 
@@ -34,22 +35,28 @@ class Desk(Protocol):
 class LocalDesk:
     """One client on stdin and stdout, in the name of the owner of this account."""
 
-    def __init__(self, attachment: HostAttachment, bridge: HostBridge) -> None:
+    def __init__(self, attachment: HostAttachment, bridge: HostBridge, lent: LentBoard) -> None:
         self._attachment = attachment
+        self._lent = lent
+        self._looking = anyio.Lock()
         self._visit = Visit(bridge, "local", f"mcp-{secrets.token_hex(4)}")
         self._has_boards = False
 
     async def visit(self, context: Any, alive: Callable[[], Any] | None = None) -> Visit:  # noqa: ARG002
         await self._attachment.ready(alive)
-        if not self._has_boards:
-            await self._wait_for_boards()
-            self._has_boards = True
+        async with self._looking:
+            if not self._has_boards:
+                await self._wait_for_boards()
+                self._has_boards = True
         return self._visit
 
     async def _wait_for_boards(self) -> None:
         """Another client's host may have just begun: it answers before its virtual board is there."""
         while True:
             status = await self._visit.bridge.get("/v1/status")
-            if status["devices"] or status["up_s"] > YOUNG_S:
+            if status["up_s"] > YOUNG_S:
+                await self._lent.lend(status["devices"])
+                return
+            if status["devices"]:
                 return
             await anyio.sleep(POLL_S)

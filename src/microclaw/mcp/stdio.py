@@ -61,6 +61,7 @@ async def _serve(
 
     from microclaw.mcp.bridge import HostBridge
     from microclaw.mcp.desk import LocalDesk
+    from microclaw.mcp.lent_board import LentBoard
     from microclaw.mcp.server import mcp_server
 
     serving = asyncio.current_task()
@@ -73,7 +74,8 @@ async def _serve(
     try:
         async with (
             HostBridge.on_socket(control_socket, attachment.ready) as bridge,
-            mcp_server(LocalDesk(attachment, bridge), every_tool=every_tool) as server,
+            LentBoard(HostBridge.on_socket(control_socket)) as lent,
+            mcp_server(LocalDesk(attachment, bridge, lent), every_tool=every_tool) as server,
             asyncio.TaskGroup() as group,
         ):
             group.create_task(_read(wire, sending), name="read requests")
