@@ -361,3 +361,42 @@ async def test_answered_messages_are_pruned_and_unanswered_ones_are_not(make_age
         assert await agent.inbox.prune(rows=1) == 3
         assert [await agent.inbox.has("test", str(number)) for number in range(4)] == [False, False, False, True]
         assert [row.message.text for row in await agent.inbox.unanswered()] == ["waits"]
+
+
+async def test_an_answer_that_one_of_two_listeners_leaves_unread_is_the_others_alone(make_agent: MakeAgent) -> None:
+    """The outbox does not give it out besides: the person would read it twice."""
+    model = Held([say("thought"), say("for both")])
+    async with make_agent(model=model, settings=STEER) as agent, asyncio.timeout(10):
+        first = await agent.mail.accept(inbound("one"))
+        await model.asked.acquire()
+        second = await agent.mail.accept(inbound("two"))
+        async with closing(first.events) as events:
+            reading = asyncio.create_task(anext(events))
+            answered = asyncio.create_task(end(second))
+            model.go.release()
+            await reading
+            model.go.release()
+            answer = await answered
+        assert await agent.mail.undelivered("test", "c1") == ()
+        assert answer.outbound_id is not None
+        agent.mail.leave(answer.outbound_id)
+        assert [left.text for left in await agent.mail.undelivered("test", "c1")] == ["for both"]
+
+
+async def test_what_a_listener_delivers_meanwhile_is_not_given_out_besides(make_agent: MakeAgent) -> None:
+    """The outbox is read some rows at a time: one of them may be delivered before its turn comes."""
+    model = Held([say("answered")])
+    async with make_agent(model=model) as agent, asyncio.timeout(10):
+        accepted = await agent.mail.accept(inbound())
+        await agent.mail.say("test", "c2", "push")
+        answering = asyncio.create_task(end(accepted))
+        await model.asked.acquire()
+        model.go.release()
+        answer = await answering
+        assert answer.outbound_id is not None
+        outgoing = agent.mail.outgoing("test")
+        assert (await anext(outgoing)).text == "push"
+        agent.mail.leave(answer.outbound_id)
+        await agent.mail.delivered(answer.outbound_id)
+        await agent.mail.say("test", "c2", "another push")
+        assert (await anext(outgoing)).text == "another push"

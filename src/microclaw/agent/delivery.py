@@ -48,6 +48,7 @@ class _Lease:
     channel: str
     until: float
     seconds: float
+    holders: int  # listeners of one turn: messages that joined it have the same answer
 
 
 class Delivery:
@@ -57,6 +58,7 @@ class Delivery:
         self._outbox = outbox
         self._leases: dict[int, _Lease] = {}
         self._news: dict[str, asyncio.Event] = {}
+        self._gone: dict[int, set[int]] = {}
 
     async def say(self, channel: str, chat_id: str, text: str, *, person: str) -> int:
         waiting = await self._outbox.count(channel)
@@ -73,11 +75,14 @@ class Delivery:
     async def delivered(self, outbound_id: int) -> None:
         await self._outbox.delivered(outbound_id)
         self._leases.pop(outbound_id, None)
+        for gone in self._gone.values():
+            gone.add(outbound_id)
 
     def hand_out(self, channel: str, answer: Answer, streams: Sequence[TurnStream]) -> None:
         """Give an answer to those who listen; without any the channel is to ask for it."""
-        if answer.outbound_id is not None and any(stream.listening for stream in streams):
-            self._lease(channel, answer.outbound_id)
+        holders = sum(stream.listening for stream in streams)
+        if answer.outbound_id is not None and holders:
+            self._lease(channel, answer.outbound_id, holders)
         else:
             self._tell(channel)
         for stream in streams:
@@ -96,9 +101,13 @@ class Delivery:
                 self.give_back(left.outbound_id)
 
     def give_back(self, outbound_id: int) -> None:
-        """Whoever had it will not deliver it."""
-        lease = self._leases.pop(outbound_id, None)
-        if lease is not None:
+        """Somebody who had it will not deliver it; without another who has it the channel is to ask for it."""
+        lease = self._leases.get(outbound_id)
+        if lease is None:
+            return
+        lease.holders -= 1
+        if lease.holders <= 0:
+            del self._leases[outbound_id]
             self._tell(lease.channel)
 
     async def undelivered(self, channel: str, chat_id: str) -> tuple[Outbound, ...]:
@@ -112,11 +121,15 @@ class Delivery:
         while True:
             began = loop.time()
             news.clear()
-            rows = await self._outbox.undelivered(channel, limit=_BATCH + len(self._leases))
-            for row in rows:
-                if not self._in_hand(row.outbound_id, loop.time()):
-                    self._lease(channel, row.outbound_id)
-                    yield _outbound(row)
+            gone: set[int] = set()  # delivered by a listener while the rows before were given out
+            self._gone[id(gone)] = gone
+            try:
+                for row in await self._outbox.undelivered(channel, limit=_BATCH + len(self._leases)):
+                    if row.outbound_id not in gone and not self._in_hand(row.outbound_id, loop.time()):
+                        self._lease(channel, row.outbound_id)
+                        yield _outbound(row)
+            finally:
+                del self._gone[id(gone)]
             held = (lease.until for lease in self._leases.values() if lease.channel == channel)
             due = min((until for until in held if until > began), default=None)
             try:
@@ -125,13 +138,13 @@ class Delivery:
             except TimeoutError:
                 continue
 
-    def _lease(self, channel: str, outbound_id: int) -> None:
+    def _lease(self, channel: str, outbound_id: int, holders: int = 1) -> None:
         now = asyncio.get_running_loop().time()
         if len(self._leases) > MAX_LEASES:
             self._leases = {number: lease for number, lease in self._leases.items() if lease.until > now}
         before = self._leases.get(outbound_id)
         seconds = LEASE_S if before is None else min(before.seconds * 2, MAX_LEASE_S)
-        self._leases[outbound_id] = _Lease(channel, now + seconds, seconds)
+        self._leases[outbound_id] = _Lease(channel, now + seconds, seconds, holders)
 
     def _in_hand(self, outbound_id: int, now: float) -> bool:
         lease = self._leases.get(outbound_id)
