@@ -116,3 +116,25 @@ async def test_drain_waits_for_what_ends_and_cancels_what_does_not() -> None:
         end = (await read_all(second))[-1]
     assert isinstance(end, Failure)
     assert end.code == "interrupted"
+
+
+async def test_programs_leave_room_for_others_and_for_the_command_line() -> None:
+    go = asyncio.Event()
+
+    async def work(feed: Feed) -> StreamEvent:
+        await go.wait()
+        return Result({})
+
+    async with asyncio.TaskGroup() as group:
+        jobs = Jobs(group, Limits(parallel_jobs=8))
+        for token in ("t-1", "t-1", "t-1", "t-1", "t-2", "t-2"):
+            jobs.start("waits", work, token=token)
+        with pytest.raises(Overloaded, match="4 of them of this token"):
+            jobs.start("waits", work, token="t-1")
+        with pytest.raises(Overloaded, match="6 jobs of programs"):
+            jobs.start("waits", work, token="t-3")
+        own = [jobs.start("own", work) for _ in range(2)]
+        with pytest.raises(Overloaded):
+            jobs.start("own", work)
+        go.set()
+        assert [await read_all(feed) for feed in own] == [[Result({})]] * 2

@@ -19,6 +19,7 @@ from tests.models.model_server import Server, server
 from tests.web.people_host import PeopleHost, people_host
 
 from microclaw.devices.calls import GpioGet
+from microclaw.web.openai_api import MAX_MESSAGES
 
 SAY: list[ChatCompletionMessageParam] = [
     {"role": "system", "content": "You are somebody else."},
@@ -170,3 +171,10 @@ async def test_a_body_that_is_no_json_is_a_400(tmp_path: Path) -> None:
 
         for content in (b"", b"{", b"[]", b"\xff", b"[" * 50_000, b'{"messages": "x"}'):
             assert await asyncio.to_thread(send, content) == 400
+
+
+async def test_more_messages_than_anybody_has_said_are_refused(tmp_path: Path) -> None:
+    messages = [{"role": "assistant", "content": "x"}] * MAX_MESSAGES + [{"role": "user", "content": "hi"}]
+    async with running(tmp_path / "h") as (host, _):
+        status, body = await host.ask("owner", "POST", "/v1/chat/completions", {"messages": messages})
+    assert (status, body["error"]["param"]) == (400, "messages")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -305,3 +306,12 @@ async def test_what_fails_in_a_stream_ends_it_in_the_one_form(host: PeopleHost) 
     end = (await host.stream("ada", "/v1/undo", {"change_id": 999_999}))[-1]
     assert isinstance(end, Failure)
     assert end.code == "unknown_name"
+
+
+async def test_no_path_of_this_machine_is_told_to_who_is_not_at_it(host: PeopleHost) -> None:
+    home = str(host.settings.home)
+    for path in ("/v1/memory", "/v1/skills", "/v1/skills/plant-watering"):
+        status, body = await host.ask("gus", "GET", path)
+        assert status == 200
+        assert home not in json.dumps(body)
+    assert (await host.socket("GET", "/v1/skills"))["folder"] == str(host.settings.skills)

@@ -101,7 +101,7 @@ def _route_apps(router: APIRouter, parts: HostParts) -> None:
             with questions_in(feed, parts.approvals, channel=CHANNEL, chat_id=place):
                 return Result(deployment_object(await parts.deployer.deploy(request, feed.put)))
 
-        return stream_response(parts.jobs.start(f"deploy {body.name}", deploy), keepalive_s)
+        return stream_response(parts.jobs.start(f"deploy {body.name}", deploy, token=by.token), keepalive_s)
 
     @router.delete("/v1/devices/{device}/apps/{name}", summary="Take a program off; steps as JSON lines")
     async def remove_app(device: str, name: str, by: By) -> StreamingResponse:
@@ -115,7 +115,7 @@ def _route_apps(router: APIRouter, parts: HostParts) -> None:
                 await admit(parts.gate, by, permission, text, chat_id=place)
             return Result(removal_object(await parts.deployer.remove(found.device_id, name, feed.put)))
 
-        return stream_response(parts.jobs.start(f"remove {name}", remove), keepalive_s)
+        return stream_response(parts.jobs.start(f"remove {name}", remove, token=by.token), keepalive_s)
 
 
 def _route_changes(router: APIRouter, parts: HostParts) -> None:
@@ -145,7 +145,7 @@ def _route_changes(router: APIRouter, parts: HostParts) -> None:
                 await admit(parts.gate, by, Permission.ACT, text, chat_id=place)
             return Result(undone_object(await parts.undo.undo(body.change_id, device_id=device_id, report=feed.put)))
 
-        return stream_response(parts.jobs.start("undo", take_back), keepalive_s)
+        return stream_response(parts.jobs.start("undo", take_back, token=by.token), keepalive_s)
 
 
 def _place(by: Caller) -> str:

@@ -29,6 +29,11 @@ class Caller:
     direct: bool
     source: str
 
+    @property
+    def token(self) -> str | None:
+        """The token's id; None for a person's own hand."""
+        return None if self.direct else self.source
+
     def scoped(self, chat_id: str) -> str:
         """A chat of this token alone; on the socket the chat itself."""
         return chat_id if self.direct else f"{self.source}.{chat_id}"

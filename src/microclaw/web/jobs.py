@@ -57,11 +57,15 @@ class Jobs:
     def __init__(self, group: asyncio.TaskGroup, limits: Limits) -> None:
         self._group = group
         self._limits = limits
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], str | None] = {}
         self._closed = False
 
-    def start(self, name: str, work: Work) -> Feed:
-        """Run `work`; what it returns, or its failure, is the end of the feed. Raises Overloaded."""
+    def start(self, name: str, work: Work, *, token: str | None = None) -> Feed:
+        """Run `work`; what it returns, or its failure, is the end of the feed. Raises Overloaded.
+
+        `token` is whose program asks: one has at most half of the room and all together three quarters, as a job may
+        wait for minutes for somebody's yes, and the command line is to find room all the same.
+        """
         if self._closed:
             raise Overloaded("the host is stopping", next_step="microclaw up")
         if len(self._tasks) >= self._limits.parallel_jobs:
@@ -69,11 +73,22 @@ class Jobs:
                 f"{len(self._tasks)} jobs are running, at most {self._limits.parallel_jobs} are allowed",
                 next_step="wait for one of them to end",
             )
+        if token is not None:
+            self._check_share(token)
         feed = Feed(self._limits.stream_events)
         task = self._group.create_task(_run(name, work, feed), name=f"job:{name}")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = token
+        task.add_done_callback(self._tasks.pop)
         return feed
+
+    def _check_share(self, token: str) -> None:
+        running = [of for of in self._tasks.values() if of is not None]
+        limit = self._limits.parallel_jobs
+        if running.count(token) >= max(1, limit // 2) or len(running) >= max(1, limit * 3 // 4):
+            raise Overloaded(
+                f"{len(running)} jobs of programs are running, {running.count(token)} of them of this token",
+                next_step="wait for one of them to end, or decide what waits: microclaw approval list",
+            )
 
     async def drain(self) -> None:
         """Let running jobs come to their end, for a while; then cancel them and wait for that."""

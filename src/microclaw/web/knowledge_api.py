@@ -23,7 +23,7 @@ from microclaw.knowledge.skill_file import Skill
 from microclaw.knowledge.text_files import MAX_TEXT_BYTES, read_text
 from microclaw.policy.gate import Gate, Permission
 from microclaw.store.sessions import SessionFile, SessionMessage
-from microclaw.web.caller import By, check_own_hand
+from microclaw.web.caller import By, Caller, check_own_hand
 from microclaw.web.calls import CALLS
 
 
@@ -72,7 +72,7 @@ def _route_memory(router: APIRouter, parts: KnowledgeParts) -> None:
         return {
             "text": text,
             "digest": digest(text),
-            "file": str(path),
+            "file": _place(path, by),
             "notes": [{"day": day.isoformat(), "text": note} for day, note in notes],
         }
 
@@ -81,7 +81,7 @@ def _route_memory(router: APIRouter, parts: KnowledgeParts) -> None:
         parts.gate.check(by.principal, Permission.ACT, "edit memory")
         await memory.write(by.principal, body.text, was=body.was)
         path = memory.path(by.principal)
-        return {"file": str(path), "digest": digest(await asyncio.to_thread(read_text, path))}
+        return {"file": _place(path, by), "digest": digest(await asyncio.to_thread(read_text, path))}
 
     @router.get("/v1/memory/search", tags=["memory"], summary="The caller's best matches, with their source")
     async def search_memory(
@@ -135,8 +135,8 @@ def _route_skills(router: APIRouter, parts: KnowledgeParts) -> None:
         usable = await asyncio.to_thread(skills.all)
         broken = await asyncio.to_thread(skills.broken)
         return {
-            "folder": str(skills.folder),
-            "skills": [_skill(skill) for skill in usable],
+            "folder": _place(skills.folder, by),
+            "skills": [_skill(skill, by) for skill in usable],
             "broken": [{"name": name, "mistakes": _mistakes(checked.mistakes)} for name, checked in broken],
         }
 
@@ -145,7 +145,7 @@ def _route_skills(router: APIRouter, parts: KnowledgeParts) -> None:
         parts.gate.check(by.principal, Permission.READ, "look at skills")
         skill = await asyncio.to_thread(skills.get, name)
         files = await asyncio.to_thread(skills.files, name)
-        return {**_skill(skill), "text": skill.body, "files": list(files)}
+        return {**_skill(skill, by), "text": skill.body, "files": list(files)}
 
     @router.get("/v1/skills/{name}/check", tags=["skills"], summary="A skill's mistakes with their lines")
     async def check_skill(name: str, by: By) -> dict[str, Any]:
@@ -192,12 +192,17 @@ def _imported(report: Imported) -> dict[str, Any]:
     }
 
 
-def _skill(skill: Skill) -> dict[str, Any]:
+def _place(path: Path, by: Caller) -> str:
+    """Where it is on this machine, for who sits there; to others its name says enough."""
+    return str(path) if by.direct else path.name
+
+
+def _skill(skill: Skill, by: Caller) -> dict[str, Any]:
     return {
         "name": skill.name,
         "description": skill.description,
         "shipped": skill.shipped,
-        "folder": str(skill.folder),
+        "folder": _place(skill.folder, by),
         "tools": list(skill.tools),
         "capabilities": list(skill.capabilities),
     }

@@ -32,6 +32,8 @@ from microclaw.web.parts import HostParts
 CHANNEL: Final = "openai"
 MODEL: Final = "microclaw"
 MAX_IMAGES: Final = 4
+MAX_MESSAGES: Final = 4096  # of them one is read; a million small ones would hold the host up for seconds
+MAX_PARTS: Final = 256
 _USER: Final = re.compile(r"[^A-Za-z0-9_.-]+")
 _DATA_URL: Final = re.compile(r"data:(image/(?:png|jpeg|gif|webp));base64,(.+)", re.DOTALL)
 _REFUSED: Final = {"overloaded": 429, "empty_message": 400, "message_too_long": 400}  # answers that are no answer
@@ -53,7 +55,7 @@ class _Part(_Form):
 
 class _Message(_Form):
     role: str
-    content: str | list[_Part] | None = None
+    content: str | Annotated[list[_Part], Field(max_length=MAX_PARTS)] | None = None
 
 
 class _StreamOptions(_Form):
@@ -62,7 +64,7 @@ class _StreamOptions(_Form):
 
 class CompletionBody(_Form):
     model: str = MODEL
-    messages: Annotated[list[_Message], Field(min_length=1)]
+    messages: Annotated[list[_Message], Field(min_length=1, max_length=MAX_MESSAGES)]
     stream: bool = False
     stream_options: _StreamOptions | None = None
     user: Annotated[str, Field(max_length=256)] | None = None

@@ -70,7 +70,7 @@ def tools_router(parts: HostParts) -> APIRouter:
                 sessions.add(session)
             return Result(_result(result))
 
-        return stream_response(parts.jobs.start(f"tool {name}", run), parts.settings.limits.keepalive_s)
+        return stream_response(parts.jobs.start(f"tool {name}", run, token=by.token), parts.settings.limits.keepalive_s)
 
     return router
 
