@@ -1,0 +1,240 @@
+"""Schedules as tools: what is risky is asked for when they are made, not when they run; nothing wrong is kept."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from microclaw.agent.scheduled import Scheduled
+from microclaw.boards.reader import load_board
+from microclaw.bus.events import Evidence, Inbound
+from microclaw.errors import PermissionRefused
+from microclaw.knowledge.schedule.book import ScheduleBook
+from microclaw.knowledge.schedule.entry import Prompt, ToolAct
+from microclaw.models.scene import KnownDevice, Scene
+from microclaw.policy.approval import Approvals, Pending, Settled
+from microclaw.policy.gate import Effect, Gate, Permission
+from microclaw.policy.person import OWNER, Person
+from microclaw.store.database import Database
+from microclaw.store.schedules import ScheduleTable
+from microclaw.tools.scheduling import Scheduling, scheduling_tools
+from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput, ToolResult
+from microclaw.tools.toolbox import Toolbox
+
+NOW_MS = 1_795_170_000_000  # 2026-11-20 11:20 in Berlin
+PEOPLE = {"owner": OWNER, "p-ada": Person("p-ada", "ada", "member"), "p-gus": Person("p-gus", "gus", "guest")}
+
+
+class PinParameters(Parameters):
+    pin: int
+    level: int = 1
+    device: str | None = None
+
+
+class NoParameters(Parameters):
+    pass
+
+
+class People:
+    def __init__(self) -> None:
+        self.known: dict[str, Person] = dict(PEOPLE)
+
+    def get(self, person_id: str) -> Person | None:
+        return self.known.get(person_id)
+
+
+@dataclass
+class Desk:
+    """Schedules over the real store; `asked` is what waited for a yes, decided by `yes`."""
+
+    tools: Toolbox
+    base: Toolbox
+    book: ScheduleBook
+    gate: Gate
+    people: People
+    done: list[str]
+    yes: bool = True
+    asked: list[Pending] = field(default_factory=list)
+
+    async def call(
+        self, name: str, arguments: Mapping[str, Any], principal: str = "owner", *, foreign: bool = False
+    ) -> tuple[ToolResult, dict[str, Any]]:
+        context = ToolContext(principal, lambda _: None, None, "test", "c1", foreign=foreign)
+        result = await self.tools.call(name, json.dumps(arguments), context)
+        return result, json.loads(result.content)
+
+    async def run(self, number: int) -> str:
+        """Its deed, as the runner has it done."""
+        scheduled = Scheduled(mail=NoMail(), tools=self.base, gate=self.gate)
+        return (await scheduled.run(await self.book.get(number), 1, _nothing, "")).text
+
+
+class NoMail:
+    async def accept(self, inbound: Inbound) -> Any:
+        raise AssertionError("a call asks no agent")
+
+    async def say(self, channel: str, chat_id: str, text: str, *, person: str) -> int:
+        raise AssertionError("nothing is told here")
+
+    def leave(self, outbound_id: int) -> None:
+        raise AssertionError("no answer")
+
+
+async def _nothing() -> None: ...
+
+
+@pytest.fixture(params=["offline"])
+async def desk(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Desk]:
+    done: list[str] = []
+
+    async def set_pin(asked: PinParameters, _: ToolContext) -> ToolOutput:
+        done.append(f"set {asked.pin} {asked.level}")
+        return ToolOutput({"success": True}, (Evidence("counted", f"pin {asked.pin} is at {asked.level}"),))
+
+    async def erase(_: NoParameters, __: ToolContext) -> ToolOutput:
+        done.append("erase")
+        return ToolOutput({"success": True, "message": "erased"})
+
+    people = People()
+    approvals = Approvals(timeout_s=5, roles=people)
+    gate = Gate(people, approvals)
+    base = Toolbox(
+        (
+            Tool("gpio-set", "Set.", PinParameters, Permission.ACT, Effect.IDEMPOTENT, set_pin),
+            Tool("erase", "Erase.", NoParameters, Permission.RISKY, Effect.ONCE, erase),
+        ),
+        gate,
+    )
+    device = KnownDevice("virtual-1", load_board("virtual"))
+
+    async def scene(_: str | None) -> Scene:
+        return Scene((device,), device)
+
+    async with Database.open(tmp_path / "store.db") as database:
+        book = ScheduleBook(ScheduleTable(database), people, lambda: NOW_MS, zone="Europe/Berlin")
+        scheduling = Scheduling(
+            book=book, tools=base, scene=scene, wakes_an_hour=12, offline=request.param == "offline"
+        )
+        desk = Desk(base.with_more(scheduling_tools(scheduling)), base, book, gate, people, done)
+
+        def decide(news: Pending | Settled) -> None:
+            if isinstance(news, Pending):
+                desk.asked.append(news)
+                loop = asyncio.get_running_loop()
+                loop.call_soon(lambda: approvals.decide(news.approval_id, approved=desk.yes, by="owner"))
+
+        approvals.listen(decide)
+        yield desk
+
+
+async def test_a_sentence_that_needs_no_model_becomes_one_call(desk: Desk) -> None:
+    result, told = await desk.call("schedule-add", {"when": "every weekday at 7", "do": "turn on pin 4"})
+    assert result.ok
+    assert told["next"] == "Monday, 2026-11-23 07:00 CET"
+    kept = await desk.book.get(told["schedule"])
+    assert kept.deed == ToolAct("gpio-set", '{"pin": 4, "level": 1}')
+    assert (kept.principal, kept.channel, kept.chat_id) == ("owner", "test", "c1")
+    assert desk.asked == []
+    assert await desk.run(kept.schedule_id) == "pin 4 is at 1"
+    assert desk.done == ["set 4 1"]
+
+
+async def test_what_is_risky_is_asked_for_when_it_is_made_and_not_when_it_runs(desk: Desk) -> None:
+    _, told = await desk.call("schedule-add", {"when": "tomorrow at 3:00", "tool": "erase", "arguments": {}})
+    (asked,) = desk.asked
+    assert asked.risky
+    assert asked.action == "schedule tomorrow at 3:00: erase {}"
+    assert "first time: Saturday, 2026-11-21 03:00 CET" in asked.detail
+    assert "erase" in asked.detail
+    desk.yes = False
+    assert await desk.run(told["schedule"]) == "erased"
+    assert len(desk.asked) == 1
+
+
+async def test_what_was_declined_is_not_kept(desk: Desk) -> None:
+    desk.yes = False
+    result, _ = await desk.call("schedule-add", {"when": "tomorrow at 3:00", "tool": "erase", "arguments": {}})
+    assert result.error_code == "permission_refused"
+    assert await desk.book.all() == ()
+
+
+async def test_words_of_strangers_make_even_an_act_ask(desk: Desk) -> None:
+    await desk.call("schedule-add", {"when": "in 20 minutes", "do": "turn on pin 4"}, foreign=True)
+    (asked,) = desk.asked
+    assert "pin: 4" in asked.detail
+
+
+async def test_a_guest_makes_none(desk: Desk) -> None:
+    result, _ = await desk.call("schedule-add", {"when": "in 20 minutes", "do": "turn on pin 4"}, "p-gus")
+    assert result.error_code == "permission_refused"
+    assert await desk.book.all() == ()
+
+
+async def test_who_may_act_no_more_has_nothing_run(desk: Desk) -> None:
+    _, told = await desk.call("schedule-add", {"when": "in 20 minutes", "do": "turn on pin 4"}, "p-ada")
+    desk.people.known["p-ada"] = Person("p-ada", "ada", "guest")
+    assert "may not act" in await desk.run(told["schedule"])
+    assert desk.done == []
+
+
+async def test_a_prompt_of_who_may_act_no_more_is_not_told_to_the_agent(desk: Desk) -> None:
+    _, told = await desk.call("schedule-add", {"when": "in 20 minutes", "do": "blink pin 2"}, "p-ada")
+    assert isinstance((await desk.book.get(told["schedule"])).deed, Prompt)
+    del desk.people.known["p-ada"]
+    with pytest.raises(PermissionRefused):
+        await desk.run(told["schedule"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        ({"when": "today at 8:00", "do": "turn on pin 4"}, "schedule_refused"),
+        ({"when": "at 7", "do": "turn on pin 4"}, "schedule_refused"),
+        ({"when": "in 20 minutes", "do": "turn on the pump"}, "schedule_refused"),
+        ({"when": "in 20 minutes", "do": "water the moon"}, "schedule_refused"),
+        ({"when": "in 20 minutes", "do": "turn on pin 4", "timezone": "Mars/Olympus"}, "schedule_refused"),
+        ({"when": "in 20 minutes"}, "tool_retry"),
+        ({"when": "in 20 minutes", "do": "turn on pin 4", "tool": "gpio-set"}, "tool_retry"),
+        ({"when": "in 20 minutes", "tool": "gpio-set", "arguments": {"pin": "no"}}, "tool_retry"),
+        ({"when": "in 20 minutes", "tool": "moon-set", "arguments": {}}, "tool_retry"),
+        ({"when": "in 20 minutes", "tool": "schedule-add", "arguments": {}}, "tool_retry"),
+    ],
+)
+async def test_what_is_wrong_is_refused_when_it_is_made(desk: Desk, arguments: dict[str, Any], code: str) -> None:
+    result, _ = await desk.call("schedule-add", arguments)
+    assert result.error_code == code
+    assert result.next_step
+    assert await desk.book.all() == ()
+
+
+@pytest.mark.parametrize("desk", ["model"], indirect=True)
+async def test_words_for_a_model_are_kept_as_they_are(desk: Desk) -> None:
+    _, told = await desk.call("schedule-add", {"when": "every hour", "do": "look whether the plants are happy"})
+    assert (await desk.book.get(told["schedule"])).deed == Prompt("look whether the plants are happy")
+    assert "warning" not in told
+
+
+async def test_one_that_would_ask_a_model_too_often_says_so(desk: Desk) -> None:
+    _, told = await desk.call("schedule-add", {"when": "* * * * *", "do": "blink pin 2"})
+    assert "more than 12 times an hour" in told["warning"]
+    _, call = await desk.call("schedule-add", {"when": "* * * * *", "do": "turn on pin 4"})
+    assert "warning" not in call
+
+
+async def test_each_sees_and_removes_their_own(desk: Desk) -> None:
+    await desk.call("schedule-add", {"when": "in 20 minutes", "do": "turn on pin 4"})
+    await desk.call("schedule-add", {"when": "in 30 minutes", "do": "turn on pin 5"}, "p-ada")
+    _, hers = await desk.call("schedule-list", {}, "p-ada")
+    assert [one["what"] for one in hers["schedules"]] == ["turn on pin 5"]
+    refused, _ = await desk.call("schedule-remove", {"schedule": 1}, "p-ada")
+    assert refused.error_code == "permission_refused"
+    removed, _ = await desk.call("schedule-remove", {"schedule": 2}, "p-ada")
+    assert removed.ok
+    _, left = await desk.call("schedule-list", {})
+    assert [one["schedule"] for one in left["schedules"]] == [1]
