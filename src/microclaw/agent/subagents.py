@@ -71,6 +71,7 @@ class Subagent:
     awaited: bool = False
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     turn: Turn | None = None
+    stopped: bool = False
 
 
 class Post(Protocol):
@@ -175,6 +176,7 @@ class Subagents:
             raise UnknownName(f"there is no subagent {subagent_id[:40]!r}", next_step="microclaw subagent list")
         if not self._is_of(found, principal):
             raise PermissionRefused(f"subagent {subagent_id} is somebody else's", next_step="ask the owner")
+        found.stopped = True
         if found.turn is not None:
             found.turn.stop()
         return found
@@ -226,6 +228,8 @@ class Subagents:
             limits=limits,
             put=_nobody_listens,
         )
+        if subagent.stopped:
+            turn.stop()
         return await turn.run(
             TurnRequest(
                 turn_id=f"subagent-{subagent.began_ms}-{subagent.subagent_id}",
