@@ -248,7 +248,9 @@ def _pins_of(sentence: Sentence) -> set[int]:
     for want in sentence.wants:
         if want.kind in ("rule", "thermostat", "button"):
             pins |= {int(want.subject.rsplit(">", 1)[1])}
-        elif want.kind in ("level", "duty", "pulse", "times", "blinks_for", "blink", "fade", "lights"):
+        if want.kind == "button":
+            pins |= {want.pins[0]}  # the button that was pressed to see
+        if want.kind in ("level", "duty", "pulse", "times", "blinks_for", "blink", "fade", "lights"):
             pins |= set(want.pins)
         if want.kind == "removed":
             return set(range(-1, 64))

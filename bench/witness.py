@@ -21,6 +21,7 @@ READINGS = {  # odd values, so that no program says them by chance
 }
 ADC_VOLTS = 1.37
 
+_AWAY = {"voltage": 1.0}  # how far from a limit is clearly beyond it, in the unit of the reading
 _POLL_S = 0.03
 _SETTLE_S = 0.25
 _SLACK_S = 4.0  # programs look at their sensors once a second; the machine may be busy
@@ -39,6 +40,7 @@ class Mark:
     roles: dict[int, str]
     levels: dict[int, int]
     apps: frozenset[str]
+    busy: frozenset[int]  # pins of a program that ran before: their changes are not the sentence's
 
 
 class Witness:
@@ -68,6 +70,7 @@ class Witness:
             {row.pin: row.role for row in pins.values()},
             {row.pin: row.level for row in pins.values()},
             frozenset(self._apps()),
+            frozenset(pin for app in self._board.ask(control.Apps()).apps for pin in app.pins),
         )
 
     def changed(self, mark: Mark) -> set[int]:
@@ -79,7 +82,7 @@ class Witness:
             if row.role in ("output", "pwm") and mark.roles.get(row.pin) != row.role
         }
         programs = {-1} if frozenset(self._apps()) != mark.apps else set()
-        return ((moved | driven) - _WIRED) | programs
+        return ((moved | driven) - _WIRED - mark.busy) | programs
 
     def unchanged(self, mark: Mark) -> bool:
         time.sleep(_SETTLE_S)
@@ -187,7 +190,7 @@ class Witness:
         if said is None:
             raise ValueError(f"no rule: {want.subject!r}")
         quantity, side, limit, pin = said[1], said[2] or "below", float(said[3]), int(said[4])
-        away = 5 if side == "above" else -5
+        away = _AWAY.get(quantity, 5.0) * (1 if side == "above" else -1)
         level = 1 if want.kind == "thermostat" else want.values[0]
         self._set(quantity, limit - away)
         pulse = re.fullmatch(r"pulse(\d+)", str(level))

@@ -25,7 +25,7 @@ _NUMBERS = (
         ),
     ),
     ("after", re.compile(r"after (\d+) ms\b")),
-    ("for", re.compile(r"for (\d+) ms\b")),
+    ("for", re.compile(r"(?:for|during|lasting) (?:about |exactly |just |only )?(\d+) ms\b")),
     ("on_ms", re.compile(r"(\d+) ms on (?:and |then )?(\d+) ms off\b")),
     ("ms", re.compile(r"(\d+) ms\b")),
     ("percent", re.compile(r"(-?\d+) milli percent\b")),
@@ -42,12 +42,16 @@ _STOPS = re.compile(r"\.(?= |$)")
 _POLITE = re.compile(
     r"^(?:(?:i would|i'd|i) (?:like|love|want|need|wish)(?: (?:it if|that|to have|to|it))?(?: you)?(?: to)?"
     r"|(?:would|could|can|will) you(?: be so kind)?(?: and| as to| to)?|you (?:can|could|may|should)|be so kind and"
+    r"|(?:i'd|i would) (?:appreciate|be (?:happy|glad|grateful|pleased))(?: it)? if you(?: could| would)?"
+    r"|(?:would|do) you mind|(?:is it possible|would it be possible) to"
     r"|it would be nice if(?: you)?|make sure(?: that)?|how about) "
 )
 # "on" names a place before what has one, a state elsewhere.
 _PLACE_ON = re.compile(
     r"on (?=(?:the |my |a |an |our |this )?(?:(?!and |or |then |also |but )\w+ )?(?:pin \d|board\b|device\b|chip\b|i2c\b|bus\b|adc\b|led\b|lamp\b))"
 )
+_WISHED = re.compile(r"^(turn|switch|flip)p?(?:ed|ing)\b")  # "if you turned on", "would you mind switching on"
+_JOINED = (" then ", " and ", " or ")  # "off, then on pin 4": a state there
 _A_SWITCH = re.compile(r"\b(the|a|my) switch\b(?! (?:on|off)(?:$| (?!(?:the )?pin)))")
 _ARTICLES = frozenset({"the", "a", "an", "my", "our", "this"})
 _JOINTS = re.compile(r"(?:which |that )?(?:is |are )?(?:connected |wired |attached |hooked up )?(?:on|at|to|of) $")
@@ -134,7 +138,9 @@ class Vocabulary:
         return {word for phrase in self._tags for word in re.findall(r"[a-z]+(?:-[a-z]+)?", phrase)}
 
     def bag(self, said: str) -> Bag | None:
-        text = _POLITE.sub("", _STOPS.sub(" ", _MARKS.sub(" ", said)))
+        text = _STOPS.sub(" ", _MARKS.sub(" ", said))
+        asked = _POLITE.sub("", text)
+        text = text if asked == text else _WISHED.sub(r"\1", asked)
         text = re.sub(r"\s+", " ", _A_SWITCH.sub(r"\1 button", text)).strip()
         parts: list[Meant] = []
         at = 0
@@ -151,7 +157,7 @@ class Vocabulary:
         for tag, pattern in _NUMBERS:
             if found := pattern.match(text, at):
                 return Meant(frozenset(tag.split("+")), found[0], _numbers(tag, found))
-        if found := _PLACE_ON.match(text, at):
+        if not text.endswith(_JOINED, 0, at) and (found := _PLACE_ON.match(text, at)):
             return Meant(frozenset({"filler"}), found[0])
         found = self._phrase.match(text, at)
         return Meant(frozenset(self._tags[found[0]]), found[0]) if found else None

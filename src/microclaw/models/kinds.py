@@ -42,7 +42,21 @@ _TELLERS = frozenset(
     {"i", "we", "he", "she", "they", "somebody", "someone", "it", "it's", "it is", "that", "there", "you", "i see"}
 )
 _MUST = frozenset({"should", "must", "shall", "needs", "need", "has to", "have to", "to be", "can"})
-_FACT_WORDS = ("uptime", "firmware version", "firmware", "version", "memory", "ram", "heap", "wifi", "wi-fi", "wlan")
+_STARTS = ("power", "run", "start", "runs", "starts")
+_FACT_WORDS = (
+    "uptime",
+    "firmware version",
+    "firmware",
+    "version",
+    "memory",
+    "ram",
+    "heap",
+    "wifi",
+    "wi-fi",
+    "wlan",
+    "how long",
+    "since when",
+)
 _MAX_PINS = 8
 _DEFINITE_LOGS = frozenset({"log", "record", "monitor", "watch"})
 _HEATS = ("heater", "cooler", "humidifier", "dehumidifier")
@@ -135,7 +149,7 @@ def _told(bag: Bag) -> Kind | None:
 
 
 def _programs_asked(bag: Bag) -> Kind | None:
-    if bag.has("pins", "free") and _asks(bag) and bag.only("pins", "free", "pin", *_ASKED):
+    if bag.has("pins", "free") and (_asks(bag) or _is_question(bag)) and bag.only("pins", "free", "pin", *_ASKED):
         return ("pin_facts", {"pin": bag.pins[0]} if bag.pins else {}) if len(bag.pins) < 2 else None
     if not (_asks(bag) or bag.says("still", "does")):
         return None
@@ -154,11 +168,14 @@ def _reading(bag: Bag) -> Kind | None:
             return "read_adc", {"pin": bag.pins[0]} if bag.pins else {}
         return None
     level = ("pin", "on", "off", "or", "input", "button", "press", "state", *THINGS, *_ASKED)
+    if _is_question(bag) and bag.says("set to", "set"):
+        level = (*level, "set")
     if len(bag.pins) == 1 and (_asks(bag) or bag.says("level", "state", "status")) and bag.only(*level):
         return ("read_pin", {"pin": bag.pins[0]}) if bag.has(*_ASKED) or not bag.has("on", "off") else None
     quantities = bag.quantities
     plain = ("question", "show", "measuring", "near", *(f"q:{name}" for name in quantities))
-    if len(quantities) == 1 and not bag.pins and bag.only(*plain):
+    orders = bag.has("alert") and not _asks(bag)  # "cool the room"
+    if len(quantities) == 1 and not bag.pins and not orders and bag.only(*plain):
         return "read_sensor", {"quantity": quantities[0]}
     return None
 
@@ -214,7 +231,8 @@ def _button(bag: Bag) -> Kind | None:
 def _rule(bag: Bag) -> Kind | None:
     """A pin that follows a sensor: on, off, or on for a moment."""
     limits = bag.all("degrees", "percent", "limit")
-    if not bag.has("when") or bag.has("button") or len(limits) > 1:
+    said_when = bag.has("when") or (limits and bag.has("above", "below", "warmer", "colder") and not bag.has("hold"))
+    if not said_when or bag.has("button") or len(limits) > 1:
         return None
     quantities = bag.quantities
     if not quantities and (bag.has("warmer", "colder", "too", "degrees")):
@@ -290,7 +308,8 @@ def _log(bag: Bag) -> Kind | None:
 
 def _blink(bag: Bag) -> Kind | None:
     toggled = bag.has("toggle") and bag.has("every", "period", "times")
-    if not bag.has("blink") and not toggled:
+    swung = bag.has("swinging") and bag.has("every", "period", "fast", "slow", "times", "for", "on_ms", "endless")
+    if not (bag.has("blink") or toggled or swung):
         return None
     allowed = (
         "blink",
@@ -393,7 +412,8 @@ def _set(bag: Bag) -> Kind | None:
         return None
     if _asks(bag) or (bag.has("bit") and (not bag.pins or len(bag.all("bit")) > 1)):
         return None
-    on = bag.has("on") or bag.number("bit") == 1
+    started = bag.says(*_STARTS) and _thing(bag) == "load" and not bag.has("off")
+    on = bag.has("on") or bag.number("bit") == 1 or started
     off = bag.has("off") or bag.number("bit") == 0
     if on and off:
         return _set_each(bag)

@@ -67,7 +67,7 @@ QUANTITY_WORDS = frozenset(
 )
 """Words that this module, and what reads times of day, know."""
 
-_NUMBER = r"(?<![\w.])-?\d+(?:\.\d+)?"
+_NUMBER = r"(?<![\w.])(?<!pin )-?\d+(?:\.\d+)?"
 _TIME_NAMES = "|".join(sorted(_TIME_MS, key=len, reverse=True))
 _UNIT_NAMES = "|".join(re.escape(u) for u in sorted(_UNITS, key=len, reverse=True))
 _TIME = re.compile(rf"(?<![\w.])(\d+(?:\.\d+)?) ?({_TIME_NAMES})(?!\w)")
@@ -96,7 +96,7 @@ _SWING = re.compile(
 )
 _UNIT = re.compile(rf"({_NUMBER}) ?({_UNIT_NAMES})(?!\w)")
 _BARE_LIMIT = re.compile(
-    rf"\b(above|below|over|under|than|exceeds|reaches|beneath|past|at) ({_NUMBER})(?! ?(?:milli|ms|hz|\d))(?=$| |,)"
+    rf"\b(above|below|over|under|than|exceeds|reaches|beneath|past|at) ({_NUMBER})(?! ?(?:milli|ms|hz|\d|quarter))(?=$| |,)"
 )
 _PIN_NAME = r"(?:gpio pins?|gpios?|ios?|pin numbers?|pin no\.?|pins?)"
 _PIN = re.compile(rf"\b{_PIN_NAME}(?:[ _]*#?|-)(\d{{1,4}})\b|(?<!\w)#(\d{{1,4}})\b")
@@ -107,7 +107,7 @@ _PINS_LISTED = re.compile(
     rf"|(?<=\bswitch )|(?<=\busing )|(?<=\bwith )){_LISTED}(?:(?:,? and |, ?| ?& ?| ?\+ ?|, ?and){_LISTED})+"
     rf"(?! ?(?:{_TIME_NAMES}|{_UNIT_NAMES}|times|x|degrees?|°|c|f|k?hz|milli)(?!\w))"
 )
-_PINS_IN_A_ROW = re.compile(r"\b(?:pins|gpios|ios|gpio pins)((?: \d{1,3}){2,})(?![\w.%])")
+_PINS_IN_A_ROW = re.compile(r"\b(?:pins|gpios|ios|gpio pins)((?: \d{1,3}){2,}(?:,? (?:and|&) \d{1,3})?)(?![\w.%])")
 _WORD_NUMBER = re.compile(
     rf"\b(?:{'|'.join([*_ONES, *_TENS])})(?:(?:[ -]|(?: and )|(?: hundred(?: and)? )|(?: thousand(?: and)? ))"
     rf"(?:{'|'.join([*_ONES, *_TENS])}|hundred|thousand))*(?: hundred| thousand)?"
@@ -124,6 +124,7 @@ _MARKS = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "µ": "u
 def normalize_quantities(text: str) -> str:
     """The sentence in lower case, one space between words, every quantity in its one form."""
     said = text.translate(_MARKS).lower()
+    said = re.sub(r"-+>", " to ", said)
     said = _ABOVE.sub(" above ", _BELOW.sub(" below ", said))
     said = re.sub(r"\s+", " ", said).strip()
     said = re.sub(r"[\s.!?,;:]+$", "", said)
