@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 from pathlib import Path
 
 import pytest
@@ -345,6 +346,44 @@ def test_proxy_of_the_machine_that_we_cannot_use_is_a_problem_and_no_refusal(hom
     settings = load_settings({"HTTPS_PROXY": "socks5://x:1"}, home=home)
     assert settings.proxy is None
     assert "it is not used" in settings.problems[0]
+
+
+def test_damaged_file_never_raises_anything_but_its_mistakes(home: Path) -> None:
+    rng = random.Random(5)
+    for _ in range(300):
+        data = bytearray(EVERYTHING.encode())
+        for _ in range(rng.randrange(1, 6)):
+            place = rng.randrange(len(data))
+            data[place : place + rng.randrange(3)] = rng.choice(
+                [b"[", b"]", b'"', b"=", b"\n", b"{", b"'", b"\xff", b"${"]
+            )
+        (home / "config.toml").write_bytes(data)
+        (home / "config.toml").chmod(0o600)
+        fatal = any(mistake.fatal for mistake in find_mistakes(ENVIRON, home))
+        try:
+            load_settings(ENVIRON, home=home)
+        except ConfigError:
+            assert fatal
+        else:
+            assert not fatal
+
+
+@pytest.mark.parametrize("line", ["a = [1,", 'a = """', "[[[[", "a = {" * 40, "a.b.c = [" * 20, "x" * 5_000])
+def test_many_broken_lines_are_all_named(home: Path, line: str) -> None:
+    count = min(1_000, 200_000 // len(line))
+    found = said(home, f"{line}\n" * count)
+    assert 1 <= len(found) <= count + 1
+
+
+def test_nested_brackets_are_a_mistake_and_no_crash(home: Path) -> None:
+    for text in (
+        "a = " + "[" * 4_000,
+        "a = " + "{a=" * 2_000,
+        "a." * 2_000 + "a = 1",
+        "[" + "a." * 2_000 + "a]\nb = 1",
+    ):
+        assert any("nested too deeply" in line for line in said(home, text))
+    assert said(home, "a = " + "[" * 100_000) == ["config.toml:1: the line is longer than 8,192 characters"]
 
 
 def test_secret_is_not_shown_in_a_mistake(home: Path) -> None:

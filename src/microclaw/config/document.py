@@ -10,6 +10,9 @@ from typing import Any, Final, TypeAlias
 Path: TypeAlias = tuple[str | int, ...]
 
 MAX_STATEMENT_LINES: Final = 200
+MAX_LINE_CHARS: Final = 8_192
+MAX_DEPTH: Final = 16
+_AT_END: Final = "(at end of document)"
 _PLACE: Final = re.compile(r"\s*\(at (?:line (\d+), column (\d+)|end of document)\)$")
 
 
@@ -37,6 +40,10 @@ def read_document(text: str) -> Document:
         if not lines[number].strip() or lines[number].lstrip().startswith("#"):
             number += 1
             continue
+        if len(lines[number]) > MAX_LINE_CHARS:
+            document.errors.append((number + 1, f"the line is longer than {MAX_LINE_CHARS:,} characters"))
+            number += 1
+            continue
         parsed, count = _statement(lines[number : number + MAX_STATEMENT_LINES])
         if isinstance(parsed, tuple):
             document.errors.append((number + parsed[0], parsed[1]))
@@ -53,25 +60,34 @@ def read_document(text: str) -> Document:
 def _read_whole(document: Document, text: str) -> None:
     """The parser's own word on what single statements do not show: tables that contradict one another."""
     try:
-        document.values = tomllib.loads(text)
+        document.values = _loads(text)
     except tomllib.TOMLDecodeError as exc:
         line, message = _told(exc, text.count("\n") + 1)
         document.errors.append((line, message))
 
 
 def _statement(lines: list[str]) -> tuple[dict[str, Any] | tuple[int, str], int]:
-    """What the first lines say and how many they are; else (line, error) and 1."""
+    """What the first lines say and how many they are; else (line, error) and 1.
+
+    Only an error at the very end can be mended by another line.
+    """
+    line, message = 1, ""
     for count in range(1, len(lines) + 1):
         try:
-            return tomllib.loads("\n".join(lines[:count])), count
-        except tomllib.TOMLDecodeError:
-            continue
+            return _loads("\n".join(lines[:count])), count
+        except tomllib.TOMLDecodeError as exc:
+            line, message = _told(exc, 1)
+            if not str(exc).endswith(_AT_END):
+                return (line, message), 1
+    end = f"does not end within {MAX_STATEMENT_LINES} lines" if len(lines) >= MAX_STATEMENT_LINES else "never ends"
+    return (line, f"{message}: it {end}" if len(lines) > 1 else message), 1
+
+
+def _loads(text: str) -> dict[str, Any]:
     try:
-        tomllib.loads("\n".join(lines))
-    except tomllib.TOMLDecodeError as exc:
-        line, message = _told(exc, 1)
-        return (line, message if line > 1 or "at end" not in str(exc) else f"{message}: it never ends"), 1
-    raise AssertionError("a text that parses was refused")
+        return tomllib.loads(text)
+    except RecursionError as exc:
+        raise tomllib.TOMLDecodeError("nested too deeply (at line 1, column 1)") from exc
 
 
 def _told(error: tomllib.TOMLDecodeError, last_line: int) -> tuple[int, str]:
@@ -94,6 +110,11 @@ def _open_section(document: Document, parsed: dict[str, Any], line: int) -> Path
             continue
         name, node = next(iter(node.items()))
         path = (*path, name)
+        if len(path) > MAX_DEPTH:
+            break
+    if len(path) > MAX_DEPTH:
+        document.errors.append((line, "nested too deeply"))
+        return path[:MAX_DEPTH]
     if path in document.headers:
         document.errors.append((line, f"[{shown(path)}] is there twice; the first is in line {document.headers[path]}"))
     document.headers[path] = line
@@ -109,7 +130,9 @@ def _add(document: Document, section: Path, parsed: dict[str, Any], line: int) -
 def _merge(document: Document, into: dict[str, Any], values: dict[str, Any], before: Path, line: int) -> None:
     for name, value in values.items():
         path = (*before, name)
-        if isinstance(value, dict) and isinstance(into.get(name, {}), dict):
+        if len(path) > MAX_DEPTH:
+            document.errors.append((line, "nested too deeply"))
+        elif isinstance(value, dict) and isinstance(into.get(name, {}), dict):
             document.lines.setdefault(path, line)
             _merge(document, into.setdefault(name, {}), value, path, line)
         elif name in into:

@@ -16,6 +16,7 @@ from microclaw.config.settings import (
     GatewaySettings,
     HostSettings,
     Limits,
+    ModelSettings,
     ScheduleSettings,
     SearchSettings,
     TelegramSettings,
@@ -25,6 +26,7 @@ from microclaw.config.sources import Sources, read_sources, value_at
 DEFAULT: Final = "default"
 _DEFAULTS: Final[Mapping[str, type]] = {
     "host": HostSettings,
+    "model": ModelSettings,
     "agent": AgentSettings,
     "budget": BudgetSettings,
     "telegram": TelegramSettings,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from microclaw.config.document import Document, read_document, shown
+from microclaw.config.document import MAX_DEPTH, Document, read_document, shown
 from microclaw.config.keys import find_key, is_proxy
 from microclaw.config.places import text_of
 from microclaw.config.values import Layer, Mistake, Reader, plain_value, toml_value
@@ -189,6 +189,8 @@ def _check_mode(path: Path, layer: Layer, document: Document) -> None:
 
 
 def _plain_secrets(values: object, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    if len(path) > MAX_DEPTH:
+        return
     key = find_key(tuple(part for part in path if isinstance(part, str)))
     if key is not None and key.secret:
         texts = list(values.values()) if isinstance(values, dict) else [values]
