@@ -5,19 +5,25 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
+from pathlib import Path
 from typing import cast
 
 import pytest
 from tests.agent.conftest import Agent, MakeAgent, Workshop
+from tests.channels.conftest import ScriptedAgent
 
+from microclaw.agent.delivery import Delivery
 from microclaw.agent.events import Answer, Delta, TurnEvent
-from microclaw.agent.mail import Accepted
+from microclaw.agent.mail import Accepted, Mail
+from microclaw.agent.turn_log import answer_text
 from microclaw.bus.events import Attachment, Inbound
 from microclaw.config import AgentSettings
 from microclaw.errors import EmptyMessage, MessageTooLong, Overloaded
 from microclaw.models.protocol import AssistantReply, Image, ModelReply, ModelRequest, OnText, UserText
 from microclaw.models.scripted import Scripted, ScriptedModel, call, say
-from microclaw.store.inbox import NewMessage
+from microclaw.store.database import Database
+from microclaw.store.inbox import InboxTable, NewMessage
+from microclaw.store.outbox import NewOutbound, OutboxTable
 
 STEER = AgentSettings(second_message="steer")
 
@@ -400,3 +406,55 @@ async def test_what_a_listener_delivers_meanwhile_is_not_given_out_besides(make_
         await agent.mail.delivered(answer.outbound_id)
         await agent.mail.say("test", "c2", "another push")
         assert (await anext(outgoing)).text == "another push"
+
+
+async def test_an_answer_on_its_way_to_its_listener_is_not_given_out_before(make_agent: MakeAgent) -> None:
+    """It is on the disk some time before its listener has it: until the conversation has it, too."""
+    model = Held([say("answered")])
+    async with make_agent(model=model) as agent, asyncio.timeout(10):
+        accepted = await agent.mail.accept(inbound())
+        reading = asyncio.create_task(end(accepted))
+        await model.asked.acquire()
+        async with agent.sessions._lock(agent.sessions.path("test", "c1")):
+            model.go.release()
+            waiting = "SELECT count(*) FROM outbox"
+            while not await agent.inbox._database.read(lambda c: c.execute(waiting).fetchone()[0]):
+                pass
+            assert await agent.mail.undelivered("test", "c1") == ()
+        answer = await reading
+        assert answer.outbound_id is not None
+        agent.mail.leave(answer.outbound_id)
+        assert [left.text for left in await agent.mail.undelivered("test", "c1")] == ["answered"]
+
+
+class Crowded(InboxTable):
+    """Of a store with more to do than it takes."""
+
+    async def answer(self, message_id: int, outbound: NewOutbound) -> int:
+        raise Overloaded("10000 jobs wait for the store already")
+
+
+async def test_an_answer_that_finds_no_room_in_the_store_is_said_all_the_same(tmp_path: Path) -> None:
+    """And its chat, and with it the host, goes on."""
+
+    async def answering(message: Inbound) -> AsyncIterator[TurnEvent]:
+        yield Answer(f"you said: {message.text}")
+
+    async with Database.open(tmp_path / "m.db") as database, asyncio.timeout(10):
+        mail = Mail(inbox=Crowded(database, lambda: 0), outbox=OutboxTable(database, lambda: 0))
+        async with mail.serving(ScriptedAgent(answering)):
+            for text in ("one", "two"):
+                answer = await end(await mail.accept(inbound(text)))
+                assert (answer.text, answer.outbound_id) == (f"you said: {text}", None)
+
+
+async def test_what_was_passed_over_for_an_answer_on_its_way_is_given_out_after_it(tmp_path: Path) -> None:
+    async with Database.open(tmp_path / "m.db") as database, asyncio.timeout(10):
+        outbox = OutboxTable(database, lambda: 0)
+        delivery = Delivery(outbox)
+        await outbox.add(NewOutbound("test", "c1", "answer", "owner", None, answer_text(Answer("an answer"))))
+        outgoing = delivery.outgoing("test")
+        with delivery.handing_out("test", "c1"):
+            await delivery.say("test", "c2", "a push", person="owner")
+            assert (await anext(outgoing)).text == "a push"
+        assert (await anext(outgoing)).text == "an answer"

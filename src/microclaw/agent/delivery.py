@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -59,6 +61,8 @@ class Delivery:
         self._leases: dict[int, _Lease] = {}
         self._news: dict[str, asyncio.Event] = {}
         self._gone: dict[int, set[int]] = {}
+        self._handing: Counter[tuple[str, str]] = Counter()
+        self._passed_over: set[tuple[str, str]] = set()  # places with answers that were not given out for that
 
     async def say(self, channel: str, chat_id: str, text: str, *, person: str) -> int:
         waiting = await self._outbox.count(channel)
@@ -77,6 +81,21 @@ class Delivery:
         self._leases.pop(outbound_id, None)
         for gone in self._gone.values():
             gone.add(outbound_id)
+
+    @contextmanager
+    def handing_out(self, channel: str, chat_id: str) -> Iterator[None]:
+        """Inside, an answer of this chat is on the disk or soon will be, and `hand_out` says who has it: no channel is
+        given it before."""
+        self._handing[channel, chat_id] += 1
+        try:
+            yield
+        finally:
+            self._handing[channel, chat_id] -= 1
+            if not self._handing[channel, chat_id]:
+                del self._handing[channel, chat_id]
+                if (channel, chat_id) in self._passed_over:
+                    self._passed_over.discard((channel, chat_id))
+                    self._tell(channel)
 
     def hand_out(self, channel: str, answer: Answer, streams: Sequence[TurnStream]) -> None:
         """Give an answer to those who listen; without any the channel is to ask for it."""
@@ -113,7 +132,7 @@ class Delivery:
     async def undelivered(self, channel: str, chat_id: str) -> tuple[Outbound, ...]:
         now = asyncio.get_running_loop().time()
         rows = await self._outbox.undelivered(channel, chat_id=chat_id)
-        return tuple(_outbound(row) for row in rows if not self._in_hand(row.outbound_id, now))
+        return tuple(_outbound(row) for row in rows if not self._in_hand(row, now))
 
     async def outgoing(self, channel: str) -> AsyncIterator[Outbound]:
         news = self._news.setdefault(channel, asyncio.Event())
@@ -125,7 +144,7 @@ class Delivery:
             self._gone[id(gone)] = gone
             try:
                 for row in await self._outbox.undelivered(channel, limit=_BATCH + len(self._leases)):
-                    if row.outbound_id not in gone and not self._in_hand(row.outbound_id, loop.time()):
+                    if row.outbound_id not in gone and not self._in_hand(row, loop.time()):
                         self._lease(channel, row.outbound_id)
                         yield _outbound(row)
             finally:
@@ -146,9 +165,15 @@ class Delivery:
         seconds = LEASE_S if before is None else min(before.seconds * 2, MAX_LEASE_S)
         self._leases[outbound_id] = _Lease(channel, now + seconds, seconds, holders)
 
-    def _in_hand(self, outbound_id: int, now: float) -> bool:
-        lease = self._leases.get(outbound_id)
-        return lease is not None and lease.until > now
+    def _in_hand(self, row: OutboxRow, now: float) -> bool:
+        lease = self._leases.get(row.outbound_id)
+        if lease is not None and lease.until > now:
+            return True
+        place = (row.channel, row.chat_id)
+        if row.kind == "push" or place not in self._handing:
+            return False
+        self._passed_over.add(place)
+        return True
 
     def _tell(self, channel: str) -> None:
         if (news := self._news.get(channel)) is not None:

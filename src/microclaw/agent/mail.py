@@ -22,7 +22,7 @@ from microclaw.agent.stream import TurnStream
 from microclaw.agent.turn_log import answer_from
 from microclaw.bus.events import Inbound
 from microclaw.config import AgentSettings
-from microclaw.errors import EmptyMessage, MessageTooLong, MicroclawError, Overloaded, StoreError
+from microclaw.errors import EmptyMessage, MessageTooLong, MicroclawError, Overloaded
 from microclaw.store.inbox import InboxTable
 from microclaw.store.outbox import OutboxTable
 
@@ -317,10 +317,19 @@ class Mail:
         for late, stream in turn.joining:  # the turn ended without them: they have turns of their own
             insort(chat.waiting, Waiting(late, stream), key=_NUMBER)
         turn.joining.clear()
+        with self._delivery.handing_out(received.inbound.channel, received.inbound.chat_id):
+            await self._settle(chat, turn, answer)
+        self._answers += 1
+        if self._answers % PRUNE_EVERY == 0:
+            await self._prune()
+
+    async def _settle(self, chat: ChatQueue, turn: RunningTurn, answer: Answer) -> None:
+        """The answer onto the disk, into the conversation, and to those who listen."""
+        received = turn.received
         outbound_id: int | None = None
         try:
             outbound_id = await self._inbox.answer(received.message_id, outbound_of(received.inbound, answer))
-        except StoreError as exc:  # what was done is done: the person must hear of it
+        except MicroclawError as exc:  # what was done is done: the person must hear of it
             _log.warning("an answer could not be kept: %s", exc.message)
         self._unanswered -= len(turn.streams)
         chat.running = None
@@ -335,9 +344,6 @@ class Mail:
             answer = replace(answer, text=f"{answer.text}\n(This conversation could not be kept: {exc.message}.)")
         finally:
             self._delivery.hand_out(received.inbound.channel, answer, turn.streams)
-        self._answers += 1
-        if self._answers % PRUNE_EVERY == 0:
-            await self._prune()
 
     async def _ask(self, turn: RunningTurn) -> Answer:
         received = turn.received
@@ -380,7 +386,7 @@ class Mail:
             await self._outbox.prune()
             if self._serve is not None:
                 await self._serve.prune()
-        except StoreError as exc:
+        except MicroclawError as exc:
             _log.warning("old messages could not be pruned: %s", exc.message)
 
 

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from microclaw.errors import StoreError
+from microclaw.errors import MicroclawError
 from microclaw.knowledge.decisions import significant
 from microclaw.knowledge.indexing import Source, read_notes, read_session, sources
 from microclaw.store.notes import NewNote, NoteFile, NoteHit, NoteKind, NoteTable, is_unspaced
@@ -87,7 +87,7 @@ class Search:
         """Bring the index up to date, from the background; a failure is told by the next search."""
         try:
             await self.refresh()
-        except StoreError as exc:
+        except MicroclawError as exc:
             _log.warning("the index is not brought up to date: %s", exc.message)
 
     async def refresh(self, *, at_most_s: float | None = None) -> None:
@@ -157,7 +157,7 @@ class Search:
             while rest:
                 first, rest = rest[:_ROWS_A_WRITE], rest[_ROWS_A_WRITE:]
                 await self._table.put(begun if rest else file, first, replace=False)
-        except StoreError:
+        except MicroclawError:
             self._known.pop(file.path, None)
             raise
         self._known[file.path] = file
