@@ -71,6 +71,10 @@ def test_help_names_every_command_that_works(run: Run) -> None:
     shown = run("--help").out
     for command in (
         "demo",
+        "setup",
+        "config",
+        "service",
+        "schedule",
         "up",
         "chat",
         "status",
@@ -85,7 +89,7 @@ def test_help_names_every_command_that_works(run: Run) -> None:
         "app",
     ):
         assert f"\n  {command} " in shown
-    for later in ("flash", "voice", "rollout", "schedule"):
+    for later in ("flash", "voice", "rollout"):
         assert f"\n  {later} " not in shown
 
 
