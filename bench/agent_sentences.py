@@ -1,5 +1,7 @@
-"""`bench agent --sentences FILE`: says every sentence to the agent of a real host with a virtual board, and judges by what
-the board shows then. It understands no sentence itself."""
+"""`bench agent --sentences FILE`: says each sentence to a real host with a virtual board; the board's pins judge it.
+
+It understands no sentence itself: what is to be seen after one is in the file (bench/wanted.py).
+"""
 
 from __future__ import annotations
 
@@ -155,7 +157,7 @@ class Lane:
 
 
 def run(path: Path, model: str = "offline", *, lanes: int = LANES) -> list[Said]:
-    """Every sentence of the file, in the file's order; `model` is offline or PROVIDER:NAME with that provider's key set."""
+    """Every sentence of the file, in its order. `model`: offline, or PROVIDER:NAME with that provider's key set."""
     sentences = read_sentences(path, load_board(BOARD))
     free: SimpleQueue[Lane] = SimpleQueue()
 

@@ -2,7 +2,8 @@
 
 A file is tab-separated: `id utterance category slots`, and where its author was explicit `before` (what is so when the
 sentence is said) and `evidence` (what to see). Where these two are missing they follow from the slots. Evidence is one
-line of `kind subject=value` parts, as in `level 5=1`; docs/sentences.md has the list.
+line of `kind subject=value` parts, as in `level 5=1`, several values with `|`; _wants has every kind. `nothing`: the
+board must stay as it is; `asks`: and the answer is a question.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a virtual board shows after a sentence: levels, edges, duty, programs, log lines. It hears nothing of the answer."""
+"""What a virtual board shows after a sentence: levels, edges, duty, programs, log lines. It hears no answer."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from bench.wanted import Want
 from microclaw.cli.board_link import BoardLink
@@ -167,7 +168,7 @@ class Witness:
         while len(ons) < 3 and time.monotonic() < end:
             ons = [edge.t_ms for edge in self._of_pin(mark, pin) if edge.level]
             time.sleep(_POLL_S)
-        gaps = sorted(b - a for a, b in zip(ons, ons[1:], strict=False))
+        gaps = sorted(b - a for a, b in pairwise(ons))
         if len(gaps) < 2:
             return f"pin {pin} does not blink"
         period = gaps[len(gaps) // 2]

@@ -27,7 +27,7 @@ _NUMBERS = (
     ("after", re.compile(r"after (\d+) ms\b")),
     ("for", re.compile(r"(?:for|during|lasting) (?:about |exactly |just |only )?(\d+) ms\b")),
     ("on_ms", re.compile(r"(\d+) ms on (?:and |then )?(\d+) ms off\b")),
-    ("ms", re.compile(r"(\d+) ms\b")),
+    ("ms", re.compile(r"(?:1 )?(\d+) ms\b")),
     ("percent", re.compile(r"(-?\d+) milli percent\b")),
     ("degrees", re.compile(r"(-?\d+) milli degrees\b")),
     ("limit", re.compile(r"(-?\d+) milli(?: (?:volts|amps|hpa|watts))?(?!\w)")),
@@ -48,7 +48,8 @@ _POLITE = re.compile(
 )
 # "on" names a place before what has one, a state elsewhere.
 _PLACE_ON = re.compile(
-    r"on (?=(?:the |my |a |an |our |this )?(?:(?!and |or |then |also |but )\w+ )?(?:pin \d|board\b|device\b|chip\b|i2c\b|bus\b|adc\b|led\b|lamp\b))"
+    r"on (?=(?:the |my |a |an |our |this )?(?:(?!and |or |then |also |but )\w+ )?"
+    r"(?:pin \d|board\b|device\b|chip\b|i2c\b|bus\b|adc\b|led\b|lamp\b))"
 )
 _WISHED = re.compile(r"^(turn|switch|flip)p?(?:ed|ing)\b")  # "if you turned on", "would you mind switching on"
 _JOINED = (" then ", " and ", " or ")  # "off, then on pin 4": a state there

@@ -9,96 +9,35 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 
+from microclaw.models.asked import (
+    PROGRAMS,
+    Kind,
+    Values,
+    asked_of_programs,
+    asks,
+    is_question,
+    is_told,
+    reading,
+    told_of_the_board,
+)
 from microclaw.models.frames import THINGS, Bag
-
-Values = dict[str, int | str | bool]
-Kind = tuple[str, Values]
 
 _TARGET = ("pin", "place", "near", *THINGS)
 _PACE = ("every", "period", "fast", "slow")
-_ASKED = ("question", "show")
-_BEFORE_A_PERSON = frozenset(
-    {
-        "should",
-        "shall",
-        "must",
-        "may",
-        "can",
-        "could",
-        "will",
-        "would",
-        "do",
-        "does",
-        "did",
-        "have",
-        "has",
-        "was",
-        "am",
-        "are",
-    }
-)
-_PERSONS = frozenset({"i", "we", "you", "it", "that", "this", "somebody", "someone"})
-_TELLERS = frozenset(
-    {"i", "we", "he", "she", "they", "somebody", "someone", "it", "it's", "it is", "that", "there", "you", "i see"}
-)
-_MUST = frozenset({"should", "must", "shall", "needs", "need", "has to", "have to", "to be", "can"})
 _STARTS = ("power", "run", "start", "runs", "starts")
-_FACT_WORDS = (
-    "uptime",
-    "firmware version",
-    "firmware",
-    "version",
-    "memory",
-    "ram",
-    "heap",
-    "wifi",
-    "wi-fi",
-    "wlan",
-    "how long",
-    "since when",
-)
 _MAX_PINS = 8
 _DEFINITE_LOGS = frozenset({"log", "record", "monitor", "watch"})
 _HEATS = ("heater", "cooler", "humidifier", "dehumidifier")
-_PROGRAMS = {"blink": "blink", "fade": "fade", "traffic": "traffic light", "thermostat": "thermostat"}
 
 
 def kind_of(bag: Bag) -> Kind | None:
     """The kind of sentence that says just this; None where it is none."""
-    readers = _QUESTIONS if _is_question(bag) or _is_told(bag) else (*_QUESTIONS, *_ORDERS)
+    readers = _QUESTIONS if is_question(bag) or is_told(bag) else (*_QUESTIONS, *_ORDERS)
     for reader in readers:
         found = reader(bag)
         if found is not None:
             return found
     return None
-
-
-def _is_question(bag: Bag) -> bool:
-    """Whether it asks and so orders nothing: "is the led blinking", "should i turn it on"."""
-    first, second = (*(part.text for part in bag.parts[:2]), "", "")[:2]
-    if first in _BEFORE_A_PERSON and second in _PERSONS:
-        return True
-    said = [part for part in bag.parts if part.tags != {"filler"}]
-    return bool(said) and "question" in said[0].tags and "log" not in said[0].tags
-
-
-def _is_told(bag: Bag) -> bool:
-    """Whether it tells what is or was: "the relay is on", "we switched it on"; nothing is to be done."""
-    first, second = (*(part.text for part in bag.parts[:2]), "", "")[:2]
-    if first in _TELLERS and second not in _MUST:
-        return True
-    if any(part.text.split(" ")[0].endswith("ed") and part.tags & {"on", "off"} for part in bag.parts):
-        return True
-    return any(
-        before.text in ("is", "are", "was", "were", "been") and not part.tags.isdisjoint(("on", "off", "blink", "fade"))
-        for before, part in itertools.pairwise(bag.parts)
-    )
-
-
-def _asks(bag: Bag) -> bool:
-    """Whether it is put as a question: its first word that says something asks."""
-    said = [part for part in bag.parts if part.tags != {"filler"}]
-    return bool(said) and not said[0].tags.isdisjoint(_ASKED)
 
 
 def _target(bag: Bag, values: Values) -> Values | None:
@@ -130,61 +69,11 @@ def _pace(bag: Bag) -> Values | None:
     return {"speed": "fast"} if bag.has("fast") else {"speed": "slow"} if bag.has("slow") else {}
 
 
-def _told(bag: Bag) -> Kind | None:
-    """Facts of the board."""
-    facts = (
-        ("uptime", "device_status", "uptime", ("running", "on", "online", "uptime")),
-        ("heap", "device_status", "heap", ("free", "heap")),
-        ("firmware", "device_info", "firmware", ("running", "firmware")),
-        ("wifi", "device_status", "wifi", ("online", "wifi")),
-    )
-    for tag, kind, name, allowed in facts:
-        if bag.has(tag) and bag.only(*_ASKED, *allowed) and (_asks(bag) or bag.says(*_FACT_WORDS)):
-            return kind, {"field": name}
-    if bag.has("i2c") and bag.only("i2c", *_ASKED, "devices", "online"):
-        return "scan_i2c", {}
-    if bag.has("devices") and bag.has(*_ASKED, "online") and bag.only("devices", *_ASKED, "online", "running"):
-        return "list_devices", {}
-    return None
-
-
-def _programs_asked(bag: Bag) -> Kind | None:
-    if bag.has("pins", "free") and (_asks(bag) or _is_question(bag)) and bag.only("pins", "free", "pin", *_ASKED):
-        return ("pin_facts", {"pin": bag.pins[0]} if bag.pins else {}) if len(bag.pins) < 2 else None
-    if not (_asks(bag) or bag.says("still", "does")):
-        return None
-    named = [name for tag, name in _PROGRAMS.items() if bag.has(tag)]
-    if len(named) == 1 and bag.has("running", "app") and bag.only(*_PROGRAMS, "running", "app", *_ASKED, "hold"):
-        return "app_status", {"app": named[0]}
-    if bag.has("running", "app") and not named and bag.only("running", "app", *_ASKED):
-        return "list_apps", {}
-    return None
-
-
-def _reading(bag: Bag) -> Kind | None:
-    """A level, a voltage at a pin, or a sensor's value, asked for once."""
-    if bag.has("adc") or (bag.pins and bag.quantities == ["voltage"]):
-        if len(bag.pins) < 2 and bag.only("adc", "q:voltage", "pin", "input", "load", *_ASKED) and not bag.has("set"):
-            return "read_adc", {"pin": bag.pins[0]} if bag.pins else {}
-        return None
-    level = ("pin", "on", "off", "or", "input", "button", "press", "state", *THINGS, *_ASKED)
-    if _is_question(bag) and bag.says("set to", "set"):
-        level = (*level, "set")
-    if len(bag.pins) == 1 and (_asks(bag) or bag.says("level", "state", "status")) and bag.only(*level):
-        return ("read_pin", {"pin": bag.pins[0]}) if bag.has(*_ASKED) or not bag.has("on", "off") else None
-    quantities = bag.quantities
-    plain = ("question", "show", "measuring", "near", *(f"q:{name}" for name in quantities))
-    orders = bag.has("alert") and not _asks(bag)  # "cool the room"
-    if len(quantities) == 1 and not bag.pins and not orders and bag.only(*plain):
-        return "read_sensor", {"quantity": quantities[0]}
-    return None
-
-
 def _stopped(bag: Bag) -> Kind | None:
-    named = [name for tag, name in _PROGRAMS.items() if bag.has(tag)]
+    named = [name for tag, name in PROGRAMS.items() if bag.has(tag)]
     if len(bag.all("stop")) != 1 or len(named) != 1:
         return None
-    if not bag.only("stop", *_PROGRAMS, "app", "off_board", "led", "pin", "hold"):
+    if not bag.only("stop", *PROGRAMS, "app", "off_board", "led", "pin", "hold"):
         return None
     if len(bag.pins) == 1:
         return "remove_on_pin", {"pin": bag.pins[0]}
@@ -211,11 +100,14 @@ def _traffic(bag: Bag) -> Kind | None:
 
 def _button(bag: Bag) -> Kind | None:
     """A button that lights or switches what it is held for."""
-    if not bag.has("button") or _asks(bag):
-        return None
-    if not (bag.has("press") or bag.says("use", "with", "using", "follow")):
+    if not bag.has("button") or asks(bag):
         return None
     parts = list(bag.parts)
+    switches = bool(parts) and "button" in next(
+        (p.tags for p in parts if p.tags != {"filler"}), ()
+    )  # "button 4 turns on ..."
+    if not (switches or bag.has("press") or bag.says("use", "with", "using", "follow")):
+        return None
     at = next(n for n, part in enumerate(parts) if "button" in part.tags)
     after = [part for part in parts[at + 1 :] if "filler" not in part.tags]
     own = [after[0]] if after and after[0].tags == {"pin"} and len(after[0].numbers) == 1 else []
@@ -317,6 +209,8 @@ def _blink(bag: Bag) -> Kind | None:
         "times",
         "for",
         "on_ms",
+        "swinging",
+        "endless",
         "hold",
         "or",
         *_PACE,
@@ -410,7 +304,7 @@ def _set(bag: Bag) -> Kind | None:
     """One level for one pin or several, or each pin with its own: "pin 4 on and pin 5 off"."""
     if not bag.only("on", "off", "set", "bit", "state", "or", *_TARGET) or len(bag.pins) > _MAX_PINS:
         return None
-    if _asks(bag) or (bag.has("bit") and (not bag.pins or len(bag.all("bit")) > 1)):
+    if asks(bag) or (bag.has("bit") and (not bag.pins or len(bag.all("bit")) > 1)):
         return None
     started = bag.says(*_STARTS) and _thing(bag) == "load" and not bag.has("off")
     on = bag.has("on") or bag.number("bit") == 1 or started
@@ -448,7 +342,7 @@ def _numbered(pins: list[int]) -> Values:
     return {"pin" if n == 0 else f"pin_{n + 1}": number for n, number in enumerate(pins)}
 
 
-_QUESTIONS: tuple[Callable[[Bag], Kind | None], ...] = (_told, _programs_asked, _reading)
+_QUESTIONS: tuple[Callable[[Bag], Kind | None], ...] = (told_of_the_board, asked_of_programs, reading)
 _ORDERS: tuple[Callable[[Bag], Kind | None], ...] = (
     _stopped, _traffic, _button, _rule, _log, _thermostat, _blink, _fade, _dim, _pulse, _toggle, _set,
 )  # fmt: skip

@@ -24,7 +24,7 @@ from microclaw.models.protocol import (
 from microclaw.models.quantities import normalize_quantities
 from microclaw.models.reply import Act, CannotDo, Decision, Found, Say, Situation, read_return
 from microclaw.models.scene import Scene
-from microclaw.models.sentences import MAX_SENTENCE_CHARS, Reading, Sentences, english, is_negated
+from microclaw.models.sentences import MAX_SENTENCE_CHARS, Reading, Sentences, english, is_negated, no_more_to_stop
 
 ADD_A_MODEL = (
     "for any sentence set ANTHROPIC_API_KEY, OPENAI_API_KEY, or OPENAI_BASE_URL for a free local model "
@@ -159,6 +159,7 @@ def _understood(request: ModelRequest) -> tuple[Reading | None, Decision]:
     if len(said) > MAX_SENTENCE_CHARS:
         return None, _not_understood(sentences, said[:MAX_SENTENCE_CHARS])
     text, named = split_device(said, scene)
+    text = no_more_to_stop(text)
     if is_negated(text):
         negated = "That says what not to do, so I did nothing."
         return None, Say(negated, "negated", "say what to do instead, as in: stop blink")
@@ -254,7 +255,7 @@ def _completed(sentences: Sentences, text: str, before: Sequence[Message]) -> tu
 
 def _not_understood(sentences: Sentences, text: str) -> Say:
     nearest = "; ".join(sentences.nearest(text))
-    count = len(sentences.examples)
+    count = len(sentences.examples) + len(scheduling.EXAMPLES)
     return Say(
         f"I know {count} kinds of sentence without a model, not this one. Nearest: {nearest}.",
         "not_understood",
@@ -263,8 +264,9 @@ def _not_understood(sentences: Sentences, text: str) -> Say:
 
 
 def _help(sentences: Sentences) -> Say:
-    lines = "\n".join(f"  {example}" for example in sentences.examples.values())
-    return Say(f"Without a model I know {len(sentences.examples)} kinds of sentence, in many wordings:\n{lines}")
+    examples = (*sentences.examples.values(), *scheduling.EXAMPLES)
+    lines = "\n".join(f"  {example}" for example in examples)
+    return Say(f"Without a model I know {len(examples)} kinds of sentence, in many wordings:\n{lines}")
 
 
 def _call_id(messages: Sequence[Message]) -> str:

@@ -75,6 +75,7 @@ _TIME_SUM = re.compile(r"(\d+) ms(?:,| and)? (\d+) ms")
 _ONE_UNIT = re.compile(r"\b(?:a|an|each|every|per) (second|sec|minute|min|hour|millisecond|ms)\b", re.IGNORECASE)
 _OTHER = re.compile(rf"\b(?:each|every) other ({_TIME_NAMES})\b")
 _HALVES = (
+    (re.compile(r"\ban? (second|sec|minute|min|hour) and a half\b"), r"1.5 \1"),
     (re.compile(r"(\d+) and (?:a )?half\b(?: an?\b)?"), r"\1.5"),
     (re.compile(rf"(\d+) ({_TIME_NAMES}) and (?:a )?half\b"), r"\1.5 \2"),
     (re.compile(r"\b(?:a )?half(?:[ -](?:of )?(?:a|an))?[ -](?=second|sec|minute|min|hour|s\b)"), "0.5 "),
@@ -96,7 +97,8 @@ _SWING = re.compile(
 )
 _UNIT = re.compile(rf"({_NUMBER}) ?({_UNIT_NAMES})(?!\w)")
 _BARE_LIMIT = re.compile(
-    rf"\b(above|below|over|under|than|exceeds|reaches|beneath|past|at) ({_NUMBER})(?! ?(?:milli|ms|hz|\d|quarter))(?=$| |,)"
+    rf"\b(above|below|over|under|than|exceeds|reaches|beneath|past|at) ({_NUMBER})"
+    r"(?! ?(?:milli|ms|hz|\d|quarter))(?=$| |,)"
 )
 _PIN_NAME = r"(?:gpio pins?|gpios?|ios?|pin numbers?|pin no\.?|pins?)"
 _PIN = re.compile(rf"\b{_PIN_NAME}(?:[ _]*#?|-)(\d{{1,4}})\b|(?<!\w)#(\d{{1,4}})\b")

@@ -27,7 +27,8 @@ _FILES = ("words", "programs", "now", "manage", "refused", "frames")  # help lis
 _WITH_ANY_NAME = frozenset({"remove_app", "app_status"})  # any words at all may be a program's name there
 _REMINDER = re.compile(r"^(?:remind|wake|alert|notify|warn|call) (?:me|us)\b")
 _NO_MORE = re.compile(
-    r"(?i)^\s*(?:please )?(?:do not|don[’']?t) (\w+(?: (?:on )?(?:the led|(?:pin|gpio) ?\d+))?),? (?:anymore|any more|any longer)"
+    r"(?i)^\s*(?:please )?(?:do not|don[’']?t) (\w+(?: (?:on )?(?:the led|(?:pin|gpio) ?\d+))?),? "
+    r"(?:anymore|any more|any longer)"
     r"(?:,? please)?[\s.!]*$"
 )
 _NEGATIONS = re.compile(

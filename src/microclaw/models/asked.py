@@ -1,0 +1,130 @@
+"""Which question a set of meanings asks, and what only tells something: neither orders anything. Reads no text."""
+
+from __future__ import annotations
+
+import itertools
+
+from microclaw.models.frames import THINGS, Bag
+
+Values = dict[str, int | str | bool]
+Kind = tuple[str, Values]
+
+ASKED = ("question", "show")
+PROGRAMS = {"blink": "blink", "fade": "fade", "traffic": "traffic light", "thermostat": "thermostat"}
+_BEFORE_A_PERSON = frozenset(
+    {
+        "should",
+        "shall",
+        "must",
+        "may",
+        "can",
+        "could",
+        "will",
+        "would",
+        "do",
+        "does",
+        "did",
+        "have",
+        "has",
+        "was",
+        "am",
+        "are",
+    }
+)
+_PERSONS = frozenset({"i", "we", "you", "it", "that", "this", "somebody", "someone"})
+_TELLERS = frozenset(
+    {"i", "we", "he", "she", "they", "somebody", "someone", "it", "it's", "it is", "that", "there", "you", "i see"}
+)
+_MUST = frozenset({"should", "must", "shall", "needs", "need", "has to", "have to", "to be", "can"})
+_FACT_WORDS = (
+    "uptime",
+    "firmware version",
+    "firmware",
+    "version",
+    "memory",
+    "ram",
+    "heap",
+    "wifi",
+    "wi-fi",
+    "wlan",
+    "how long",
+    "since when",
+)
+
+
+def is_question(bag: Bag) -> bool:
+    """Whether it asks and so orders nothing: "is the led blinking", "should i turn it on"."""
+    first, second = (*(part.text for part in bag.parts[:2]), "", "")[:2]
+    if first in _BEFORE_A_PERSON and second in _PERSONS:
+        return True
+    said = [part for part in bag.parts if part.tags != {"filler"}]
+    return bool(said) and "question" in said[0].tags and "log" not in said[0].tags
+
+
+def is_told(bag: Bag) -> bool:
+    """Whether it tells what is or was: "the relay is on", "we switched it on"; nothing is to be done."""
+    first, second = (*(part.text for part in bag.parts[:2]), "", "")[:2]
+    if first in _TELLERS and second not in _MUST:
+        return True
+    if any(part.text.split(" ")[0].endswith("ed") and part.tags & {"on", "off"} for part in bag.parts):
+        return True
+    return any(
+        before.text in ("is", "are", "was", "were", "been") and not part.tags.isdisjoint(("on", "off", "blink", "fade"))
+        for before, part in itertools.pairwise(bag.parts)
+    )
+
+
+def asks(bag: Bag) -> bool:
+    """Whether it is put as a question: its first word that says something asks."""
+    said = [part for part in bag.parts if part.tags != {"filler"}]
+    return bool(said) and not said[0].tags.isdisjoint(ASKED)
+
+
+def told_of_the_board(bag: Bag) -> Kind | None:
+    """Facts of the board."""
+    facts = (
+        ("uptime", "device_status", "uptime", ("running", "on", "online", "uptime")),
+        ("heap", "device_status", "heap", ("free", "heap")),
+        ("firmware", "device_info", "firmware", ("running", "firmware")),
+        ("wifi", "device_status", "wifi", ("online", "wifi")),
+    )
+    for tag, kind, name, allowed in facts:
+        if bag.has(tag) and bag.only(*ASKED, *allowed) and (asks(bag) or bag.says(*_FACT_WORDS)):
+            return kind, {"field": name}
+    if bag.has("i2c") and bag.only("i2c", *ASKED, "devices", "online"):
+        return "scan_i2c", {}
+    if bag.has("devices") and bag.has(*ASKED, "online") and bag.only("devices", *ASKED, "online", "running"):
+        return "list_devices", {}
+    return None
+
+
+def asked_of_programs(bag: Bag) -> Kind | None:
+    if bag.has("pins", "free") and (asks(bag) or is_question(bag)) and bag.only("pins", "free", "pin", *ASKED):
+        return ("pin_facts", {"pin": bag.pins[0]} if bag.pins else {}) if len(bag.pins) < 2 else None
+    if not (asks(bag) or bag.says("still", "does")):
+        return None
+    named = [name for tag, name in PROGRAMS.items() if bag.has(tag)]
+    if len(named) == 1 and bag.has("running", "app") and bag.only(*PROGRAMS, "running", "app", *ASKED, "hold"):
+        return "app_status", {"app": named[0]}
+    if bag.has("running", "app") and not named and bag.only("running", "app", *ASKED):
+        return "list_apps", {}
+    return None
+
+
+def reading(bag: Bag) -> Kind | None:
+    """A level, a voltage at a pin, or a sensor's value, asked for once."""
+    if bag.has("adc") or (bag.pins and bag.quantities == ["voltage"]):
+        if len(bag.pins) < 2 and bag.only("adc", "q:voltage", "pin", "input", "load", *ASKED) and not bag.has("set"):
+            return "read_adc", {"pin": bag.pins[0]} if bag.pins else {}
+        return None
+    level = ("pin", "on", "off", "or", "input", "button", "press", "state", *THINGS, *ASKED)
+    if is_question(bag) and bag.says("set to", "set"):
+        level = (*level, "set")
+    if len(bag.pins) == 1 and (asks(bag) or bag.says("level", "state", "status")) and bag.only(*level):
+        return ("read_pin", {"pin": bag.pins[0]}) if bag.has(*ASKED) or not bag.has("on", "off") else None
+    quantities = bag.quantities
+    plain = ("question", "show", "measuring", "near", *(f"q:{name}" for name in quantities))
+    orders = bag.has("alert") and not asks(bag)  # "cool the room"
+    if len(quantities) == 1 and not bag.pins and not orders and bag.only(*plain):
+        return "read_sensor", {"quantity": quantities[0]}
+    return None
