@@ -109,6 +109,9 @@ class ServerLink:
         while True:
             began = asyncio.get_running_loop().time()
             reason = await self._connected()
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():  # an error while a connection was closed hid the cancellation
+                raise asyncio.CancelledError
             self.tools, self._client = (), None
             if asyncio.get_running_loop().time() - began > self._limits.longest_pause_s:
                 pause_s = self._limits.first_pause_s
@@ -119,6 +122,7 @@ class ServerLink:
     async def call(self, tool: str, arguments: dict[str, Any]) -> types.CallToolResult:
         """ToolFailed when the server is off, ends meanwhile, or does not answer in time."""
         from mcp.shared.exceptions import MCPError
+        from mcp_types import CONNECTION_CLOSED
         from pydantic import ValidationError
 
         client, closed = self._client, self._closed
@@ -136,6 +140,8 @@ class ServerLink:
                 next_step="nobody knows whether it was done: look before trying again",
             ) from exc
         except MCPError as exc:
+            if exc.code == CONNECTION_CLOSED:
+                closed.because("its connection ended")
             raise ToolFailed(f"the MCP server {self.name} refused: {exc.message[:500]}") from exc
         except (ValidationError, RuntimeError) as exc:
             raise ToolFailed(f"the MCP server {self.name} gave an answer that is none: {_first_line(exc)}") from exc
@@ -163,19 +169,19 @@ class ServerLink:
         """Read its list again whenever that changes, until the connection ends."""
         end = asyncio.create_task(closed.wait(), name=f"end of {self.name}")
         watch = asyncio.create_task(self._watch(client), name=f"changes of {self.name}")
+        change = asyncio.create_task(self._changed.wait(), name=f"change of {self.name}")
         try:
             while not end.done():
-                change = asyncio.create_task(self._changed.wait(), name=f"change of {self.name}")
                 await asyncio.wait((end, change), return_when=asyncio.FIRST_COMPLETED)
-                change.cancel()
                 if not end.done():
                     self._changed.clear()
+                    change = asyncio.create_task(self._changed.wait(), name=f"change of {self.name}")
                     await self._relist(client)
                     await asyncio.wait((end,), timeout=self._limits.relist_pause_s)
         finally:
-            for task in (end, watch):
+            for task in (end, watch, change):
                 task.cancel()
-            await asyncio.gather(end, watch, return_exceptions=True)
+            await asyncio.gather(end, watch, change, return_exceptions=True)
 
     async def _watch(self, client: Client) -> None:
         """The newest protocol tells changes on a stream that is asked for; older ones by themselves."""

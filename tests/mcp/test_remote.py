@@ -1,0 +1,78 @@
+"""An MCP server at an address: the official server over real HTTP, its headers, its end and its return."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import mcp_types as types
+import pytest
+import uvicorn
+from mcp.server.lowlevel import Server
+
+from microclaw.config import McpServerSettings
+from microclaw.errors import ToolFailed
+from microclaw.mcp.client import ClientLimits, McpServers
+from microclaw.tools.tool import ToolContext
+
+TIMEOUT_S = 60.0
+QUICK = ClientLimits(connect_s=20.0, call_s=20.0, first_pause_s=0.05, longest_pause_s=0.2)
+
+
+async def list_tools(_: Any, __: Any) -> types.ListToolsResult:
+    tool = types.Tool(name="who", description="tells the header", input_schema={"type": "object"})
+    return types.ListToolsResult(tools=[tool])
+
+
+async def call_tool(context: Any, _: types.CallToolRequestParams) -> types.CallToolResult:
+    text = context.request.headers.get("x-key", "nobody")
+    return types.CallToolResult(content=[types.TextContent(type="text", text=text)])
+
+
+@asynccontextmanager
+async def served(port: int = 0) -> AsyncIterator[int]:
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", port))
+    app = Server[Any]("far", on_list_tools=list_tools, on_call_tool=call_tool).streamable_http_app()
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=1))
+    async with asyncio.TaskGroup() as group:
+        group.create_task(server._serve(sockets=[listener]))
+        yield listener.getsockname()[1]
+        server.should_exit = True
+
+
+async def test_a_server_at_an_address_is_used_with_its_headers_and_no_proxy_to_this_machine() -> None:
+    changed = asyncio.Event()
+    async with served() as port, asyncio.timeout(TIMEOUT_S):
+        far = McpServerSettings("far", url=f"http://127.0.0.1:{port}/mcp", headers={"X-Key": "k1"})
+        async with McpServers([far], limits=QUICK, proxy="http://127.0.0.1:9", on_change=changed.set) as servers:
+            while not servers.tools():
+                changed.clear()
+                await changed.wait()
+            (tool,) = servers.tools()
+            assert tool.name == "mcp_far_who"
+            done = await tool.run(tool.parameters.model_validate_json("{}"), ToolContext("owner", lambda _: None))
+            assert "k1" in json.dumps(done.fields)
+
+
+async def test_a_server_that_is_not_there_is_tried_again_until_it_is() -> None:
+    changed = asyncio.Event()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    far = McpServerSettings("far", url=f"http://127.0.0.1:{port}/mcp")
+    async with McpServers([far], limits=QUICK, on_change=changed.set) as servers, asyncio.timeout(TIMEOUT_S):
+        await changed.wait()
+        assert servers.states()["far"].startswith("off: ")
+        async with served(port):
+            while not servers.tools():
+                changed.clear()
+                await changed.wait()
+            (tool,) = servers.tools()
+        with pytest.raises(ToolFailed, match="the MCP server far"):  # it has gone again
+            await tool.run(tool.parameters.model_validate_json("{}"), ToolContext("owner", lambda _: None))
