@@ -27,6 +27,7 @@ STATUS: dict[str, Any] = {
         {"name": "telegram", "state": "off", "text": "the environment has no BOT"},
         {"name": "gateway", "state": "on", "text": "ws://127.0.0.1:18789", "clients": 1},
     ],
+    "mcp_servers": {},
     "schedules": {
         "active": 2,
         "paused": 1,
@@ -70,7 +71,9 @@ def configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tupl
     home = tmp_path / "home"
     home.mkdir(mode=0o700)
     port = free_port()
-    (home / "config.toml").write_text(f'[host]\nhttp_port = {port}\nlink = "off"\n[telegram]\n[search]\n')
+    (home / "config.toml").write_text(
+        f'[host]\nhttp_port = {port}\nlink = "off"\n[gateway]\nport = 0\n[telegram]\n[search]\n'
+    )
     monkeypatch.setenv("MICROCLAW_HOME", str(home))
     for name in ("TELEGRAM_BOT_TOKEN", "BRAVE_API_KEY", "ANTHROPIC_API_KEY", "OPENAI_API_KEY", "OPENAI_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
@@ -92,7 +95,7 @@ def test_up_takes_its_doors_from_the_file_and_says_what_is_off(
     assert status["problems"] == facts["problems"]
     assert {channel["name"]: channel["state"] for channel in status["channels"]} == {
         "telegram": "off",
-        "gateway": "off",
+        "gateway": "on",
     }
     assert main(["status"]) == 0
     assert "web search is off: no search.api_key" in " ".join(capsys.readouterr().out.split())

@@ -123,4 +123,4 @@ def test_approvals_are_counted_and_the_first_are_named() -> None:
 
 def test_others_than_owners_do_not_see_what_concerns_other_people() -> None:
     status = {"pid": 1, "problems": [], "channels": [], "schedules": {}, "approvals": {}, "usage": {}, "devices": []}
-    assert for_everybody(status) == {"pid": 1, "devices": []}
+    assert for_everybody(status) == {"devices": []}

@@ -38,6 +38,7 @@ from microclaw.faces.link.plane import DevicePlane
 from microclaw.faces.link.tasks import DeviceTasks
 from microclaw.faces.open import open_face
 from microclaw.knowledge.shelf import Knowledge, open_knowledge
+from microclaw.mcp.client import McpServers
 from microclaw.metrics import Metrics
 from microclaw.models.ledger import Ledger as UsageLedger
 from microclaw.models.protocol import Model
@@ -111,6 +112,7 @@ async def running_host(
         apps = build_apps(settings, devices, Ledger(AppTable(database), completed=completed), admission.gate)
         mail = _mail(settings, database)
         knowledge = open_knowledge(settings, database)
+        servers = await stack.enter_async_context(McpServers(settings.mcp_servers, proxy=settings.proxy))
         tools = build_toolbox(
             devices=devices,
             deployer=apps.deployer,
@@ -121,6 +123,7 @@ async def running_host(
             notifier=link,
             knowledge=knowledge,
             more=outward_tools(settings, devices, apps, admission, mail, egress),
+            coming=servers.tools,
         )
         later = build_later(settings, database, devices, admission, mail, tools, model, knowledge)
         tools = later.tools
@@ -137,7 +140,11 @@ async def running_host(
             model=model,
             http=http,
             link=link,
+            channels=channels,
+            mcp_servers=servers.states,
             schedules=later.parts.scheduling.book,
+            approvals=admission.approvals,
+            usage=usage,
         )
         parts = _parts(
             settings,

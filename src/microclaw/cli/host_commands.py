@@ -36,25 +36,30 @@ def up(
     options = invocation(ctx)
     from dataclasses import replace
 
-    from microclaw.config import read_link
+    from microclaw.config import GatewaySettings, read_link
 
     settings = options.settings()
     http_port = settings.host.http_port if port is None else port
     link_door = read_link(link or settings.host.link, http_port=http_port, plain=link_plain)
-    settings = replace(settings, http_port=http_port, link=link_door)
+    gateway = settings.gateway
+    if gateway is None and not settings.gateway_off:
+        gateway = GatewaySettings() if http_port else GatewaySettings(port=0)
+    settings = replace(settings, http_port=http_port, link=link_door, gateway=gateway)
     from microclaw.cli.hosting import run_host
 
     def ready(facts: dict[str, Any]) -> None:
         if options.json:
-            options.document("up", {"ready": True, **facts, "problems": list(settings.problems)})
+            options.document("up", {"ready": True, **facts})
             return
         terminal = options.terminal()
         took = "" if facts["ready_s"] is None else f" in {facts['ready_s']:.1f} s"
         terminal.row("host", f"ready{took}            api {facts['http']}{link_text(facts['link'])}")
+        if facts["gateway"]:
+            terminal.row("gateway", facts["gateway"])
         terminal.row("model", facts["model"])
         for board in facts["boards"]:
             terminal.row("board", f"{board['name']} ({board['title']}, own process {board['pid']})")
-        for problem in settings.problems:
+        for problem in facts["problems"]:
             terminal.row("off", problem)
         terminal.row("", "Ctrl-C stops it; talk to it from another terminal: microclaw chat")
 
@@ -83,6 +88,7 @@ def screen_rows(found: dict[str, Any]) -> list[tuple[str, str]]:
         *(("pairing", line) for line in waiting_lines((link or {}).get("waiting", ()))),
         ("model", found["model"] + _spent(found["usage"])),
         *((channel["name"], _channel_line(channel)) for channel in found["channels"]),
+        *(("mcp", f"{name}: {state}") for name, state in found["mcp_servers"].items()),
         *(("off", problem) for problem in found["problems"] if not problem.startswith(_OWN_LINES)),
         *(("schedule", line) for line in _schedule_lines(found["schedules"])),
         *(("approval", line) for line in _approval_lines(found["approvals"])),

@@ -102,6 +102,8 @@ def _facts(host: Host, boards: list[BoardReady]) -> dict[str, Any]:
         "control": str(host.settings.control_socket),
         "http": host.http,
         "link": host.link,
+        "gateway": host.channels.gateway,
+        "problems": [*host.settings.problems, *host.channels.problems],
         "model": "none: offline intents answer" if host.model.name == OFFLINE else host.model.name,
         "boards": [{"name": b.name, "title": title, "pid": b.pid, "faces": list(b.faces)} for b in boards],
     }

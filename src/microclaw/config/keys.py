@@ -207,7 +207,7 @@ ROOT: Final = Section(
         ),
         "gateway": Section(
             {
-                "enabled": Key("switch", "false switches the chat gateway off; the section alone switches it on"),
+                "enabled": Key("switch", "false switches the chat gateway off"),
                 "host": Key("text", "where it listens; off loopback a token is required"),
                 "port": _whole("its port; 0 takes any free one", 0, 65_535),
                 "clients": _whole("clients at the same time", 1, 10_000),

@@ -70,6 +70,7 @@ def load_settings(
         schedules=ScheduleSettings(**values.get("schedules", {})),
         telegram=joined.telegram,
         gateway=joined.gateway,
+        gateway_off=joined.gateway_off,
         search=joined.search,
         mcp_servers=joined.mcp_servers,
         proxy=values.get("proxy", {}).get("url"),
@@ -123,6 +124,7 @@ class Joined:
     model: ModelSettings = field(default_factory=ModelSettings)
     telegram: TelegramSettings | None = None
     gateway: GatewaySettings | None = None
+    gateway_off: bool = False
     search: SearchSettings | None = None
     mcp_servers: tuple[McpServerSettings, ...] = ()
     problems: list[str] = field(default_factory=list)
@@ -136,8 +138,9 @@ def join(sources: Sources, environ: Mapping[str, str]) -> Joined:
     _join_telegram(joined, sources, values.get("telegram"))
     _join_search(joined, sources, values.get("search"))
     gateway = values.get("gateway")
-    if gateway is not None and gateway.pop("enabled", True):
-        joined.gateway = GatewaySettings(**gateway)
+    if gateway is not None:
+        joined.gateway_off = not gateway.pop("enabled", True)
+        joined.gateway = None if joined.gateway_off else GatewaySettings(**gateway)
     for name, server in values.get("mcp", {}).get("servers", {}).items():
         _join_mcp_server(joined, sources, name, server)
     known = [mistake.key for mistake in sources.mistakes]

@@ -166,6 +166,7 @@ class Settings:
     schedules: ScheduleSettings = ScheduleSettings()
     telegram: TelegramSettings | None = None
     gateway: GatewaySettings | None = None  # None: no chat gateway
+    gateway_off: bool = False  # somebody switched it off: `up` would bring it otherwise
     search: SearchSettings | None = None
     mcp_servers: tuple[McpServerSettings, ...] = ()
     proxy: str | None = None  # an http:// proxy for everything that goes out (HTTP CONNECT)

@@ -79,7 +79,7 @@ class Toolbox:
 
     def with_more(self, tools: Iterable[Tool[Any]]) -> Toolbox:
         """These tools and more, whose calls may be of these alone."""
-        return Toolbox((*self._tools.values(), *tools), self._gate)
+        return Toolbox((*self._tools.values(), *tools), self._gate, coming=self._coming)
 
     def only(self, names: Collection[str]) -> Toolbox:
         """Those of these tools that are named."""

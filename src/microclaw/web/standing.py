@@ -10,8 +10,8 @@ from microclaw.policy.approval import Pending
 from microclaw.store.usage import UsageCount, UsageGroup
 
 SHOWN: Final = 5  # of the schedules that are due next, and of the approvals
-PRIVATE: Final = ("problems", "channels", "schedules", "approvals", "usage")
-"""Members of the status that only an owner sees: they tell of other people's chats."""
+PRIVATE: Final = ("pid", "home", "problems", "channels", "mcp_servers", "schedules", "approvals", "usage")
+"""Members of the status that only an owner sees: they tell of this machine and of other people's chats."""
 
 
 class Telegram(Protocol):

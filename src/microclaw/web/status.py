@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,11 +49,13 @@ class HostStatus:
         http: str | None,
         link: DevicePlane | None,
         channels: Channels | None = None,
+        mcp_servers: Callable[[], Mapping[str, str]] = dict,
         schedules: Schedules | None = None,
         approvals: Waiting | None = None,
         usage: Spent | None = None,
     ) -> None:
         self._channels = channels
+        self._mcp_servers = mcp_servers
         self._schedules = schedules
         self._approvals = approvals
         self._usage = usage
@@ -84,6 +87,7 @@ class HostStatus:
             "usage": await usage_object(self._usage, self._settings),
             "problems": problem_lines(self._channels, self._settings),
             "channels": channel_objects(self._channels, self._settings),
+            "mcp_servers": dict(self._mcp_servers()),
             "schedules": await schedule_object(self._schedules),
             "approvals": approval_object(self._approvals),
             "devices": [
