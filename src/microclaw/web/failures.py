@@ -30,6 +30,9 @@ STATUS_BY_CODE = {
     "image_too_large": 413,
     "permission_refused": 403,
     "config_error": 400,
+    "empty_message": 400,
+    "message_too_long": 413,
+    "budget_spent": 429,
     "schedule_refused": 400,
     "overloaded": 503,
     "device_error": 502,
@@ -39,7 +42,11 @@ STATUS_BY_CODE = {
     "model_error": 502,
     "device_unreachable": 502,
     "install_interrupted": 502,
+    "link_violation": 502,
     "device_timeout": 504,
+    "outcome_unknown": 504,
+    "store_error": 500,
+    "failed": 500,
 }
 _CODE_BY_STATUS = {403: "forbidden", 404: "not_found", 405: "method_not_allowed", 408: "timeout", 413: "too_large"}
 
