@@ -139,7 +139,7 @@ async def test_a_sentence_that_needs_no_model_becomes_one_call(desk: Desk) -> No
     assert told["next"] == "Monday, 2026-11-23 07:00 CET"
     kept = await desk.book.get(told["schedule"])
     assert kept.deed == ToolAct("gpio-set", '{"pin": 4, "level": 1}')
-    assert (kept.principal, kept.channel, kept.chat_id) == ("owner", "test", "c1")
+    assert (kept.principal, kept.channel, kept.chat_id, kept.device) == ("owner", "test", "c1", "virtual-1")
     assert desk.asked == []
     assert await desk.run(kept.schedule_id) == "pin 4 is at 1"
     assert desk.done == ["set 4 1"]

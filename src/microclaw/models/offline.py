@@ -103,7 +103,7 @@ def warm_up() -> int:
     """Load the sentences, some 150 ms at first; how many kinds there are."""
     sentences = english()
     sentences.read("blink the led every second")
-    return len(sentences.examples)
+    return len(sentences.examples) + len(scheduling.EXAMPLES)
 
 
 def one_call(text: str, scene: Scene) -> Decision | None:

@@ -12,6 +12,7 @@ from microclaw.models.reply import Act, CannotDo, Decision, Say, Situation, fail
 from microclaw.models.sentences import Reading, Sentences
 from microclaw.models.times_of_day import SUN, When, split_when, when_text
 
+EXAMPLES: Final = ("every weekday at 7 turn on pin 4", "what is scheduled", "cancel schedule 1")
 KINDS: Final = frozenset({"schedule", "list_schedules", "cancel_schedule"})
 
 _THINGS: Final = r"(?:schedules?|schedule entry|scheduled (?:tasks?|jobs?|things?|actions?)|reminders?|timers?|alarms?)"

@@ -57,6 +57,7 @@ class Plan:
     timing: Timing
     deed: Deed
     what: str
+    device: str | None
     permission: Permission
     action: str
     detail: tuple[str, ...]
@@ -86,7 +87,7 @@ class Scheduling:
     async def plan(self, asked: AddParameters, context: ToolContext) -> Plan:
         """Raises ScheduleRefused, ToolRetry for wrong arguments, PermissionRefused."""
         timing = self.book.timing(asked.when, asked.timezone)
-        deed, what = await self._deed(asked, context)
+        deed, what, device = await self._deed(asked, context)
         permission = Permission.ACT
         lines: tuple[str, ...] = (what,)
         if isinstance(deed, ToolAct):
@@ -96,7 +97,7 @@ class Scheduling:
                 permission = Permission.RISKY
         due_ms = next_due(timing, self.book.now_ms())
         first = () if due_ms is None else (f"first time: {self.shown(due_ms, asked.timezone)}",)
-        return Plan(timing, deed, what, permission, f"schedule {asked.when}: {what}", (*first, *lines))
+        return Plan(timing, deed, what, device, permission, f"schedule {asked.when}: {what}", (*first, *lines))
 
     async def keep(self, plan: Plan, asked: AddParameters, context: ToolContext) -> Schedule:
         """Make what was planned, once it is allowed."""
@@ -107,7 +108,7 @@ class Scheduling:
             principal=context.principal,
             channel=context.channel,
             chat_id=context.chat_id,
-            device=asked.device or context.device,
+            device=plan.device,
             zone=asked.timezone,
             missed=asked.missed,
             approved=plan.permission,
@@ -150,22 +151,26 @@ class Scheduling:
             "chat_id": schedule.chat_id,
         }
 
-    async def _deed(self, asked: AddParameters, context: ToolContext) -> tuple[Deed, str]:
+    async def _deed(self, asked: AddParameters, context: ToolContext) -> tuple[Deed, str, str | None]:
+        """What is done, in words, and the device that is meant now: another one that comes later is not."""
+        device = asked.device or context.device
         if (asked.do is None) == (asked.tool is None):
             raise ToolRetry("give either `do` or `tool`", next_step="`do` is what to do then, in words")
         if asked.tool is not None:
             arguments: Mapping[str, Any] = asked.arguments or {}
             text = json.dumps(arguments, ensure_ascii=False)
-            return ToolAct(asked.tool, text), f"{asked.tool} {text}"[:_MAX_WHAT]
+            return ToolAct(asked.tool, text), f"{asked.tool} {text}"[:_MAX_WHAT], device
         words = (asked.do or "").strip()
         if not words:
             raise ScheduleRefused("a schedule does something", next_step="say what, as in: turn on pin 4")
-        decided = one_call(words, await self._scene(asked.device or context.device))
+        scene = await self._scene(device)
+        decided = one_call(words, scene)
         if isinstance(decided, Say) and self._offline and decided.code is not None:
             raise ScheduleRefused(decided.text, next_step=decided.next_step or "say it in other words")
         if isinstance(decided, Act):
-            return ToolAct(decided.tool, json.dumps(decided.arguments, ensure_ascii=False)), words[:_MAX_WHAT]
-        return Prompt(words), words[:_MAX_WHAT]
+            act = ToolAct(decided.tool, json.dumps(decided.arguments, ensure_ascii=False))
+            return act, words[:_MAX_WHAT], device or (scene.meant.name if scene.meant else None)
+        return Prompt(words), words[:_MAX_WHAT], device
 
 
 def scheduling_tools(scheduling: Scheduling) -> tuple[Tool[Any], ...]:
