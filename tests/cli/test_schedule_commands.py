@@ -1,0 +1,65 @@
+"""`microclaw schedule` and `microclaw subagent` as a person types them, against a running host."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.cli.conftest import Ran, run_in
+
+
+@pytest.fixture
+def at(host: dict[str, Any]) -> Any:
+    home = Path(host["control"]).parent
+    return lambda *words: run_in(home, *words)
+
+
+def number(ran: Ran) -> str:
+    found = re.match(r"schedule (\d+): ", ran.out)
+    assert found is not None, (ran.out, ran.err)
+    return found[1]
+
+
+def test_a_schedule_is_made_listed_run_and_removed(at: Any) -> None:
+    made = at("schedule", "add", "every weekday at 7", "turn on pin 4")
+    assert "(gpio-set, no model is asked)" in made.out
+    assert re.search(r"^next: \w+day, 20\d\d-\d\d-\d\d 07:00 ", made.out, re.M)
+    assert "every weekday at 7" in at("schedule", "list").out
+    assert at("schedule", "run", number(made)).code == 0
+    shown = at("--json", "schedule", "show", number(made))
+    assert json.loads(shown.out)["schema"] == "microclaw.schedule/1"
+    removed = at("schedule", "rm", number(made))
+    assert removed.out == "removed: every weekday at 7: turn on pin 4\n"
+    assert at("schedule", "show", number(made)).code == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("2020-01-01 8:00", "turn on pin 4"), "is in the past"),
+        (("at 7", "turn on pin 4"), "07:00 or 19:00"),
+        (("every 5 seconds", "turn on pin 4"), "once a minute"),
+        (("in 20 minutes", "water the moon"), "kinds of sentence without a model"),
+        (("in 20 minutes", "turn on the pump"), "Which pin?"),
+    ],
+)
+def test_what_cannot_be_kept_is_refused_with_what_to_do(at: Any, words: tuple[str, ...], said: str) -> None:
+    ran = at("schedule", "add", *words)
+    assert ran.code == 1
+    assert said in ran.err
+    assert "\nnext: " in ran.err
+
+
+def test_a_sentence_in_the_chat_is_kept_told_and_cancelled(at: Any) -> None:
+    assert "Schedule " in at("chat", "turn off pin 4 at 22:00").out
+    assert "turn off pin 4" in at("chat", "what is scheduled").out
+    assert "Cancelled: " in at("chat", "cancel the 22:00 schedule").out
+    assert "Nothing is scheduled." in at("chat", "what is scheduled").out
+
+
+def test_no_subagent_works(at: Any) -> None:
+    assert at("subagent", "list").out == "no subagent works\n"
+    assert at("subagent", "cancel", "nobody").code == 1
