@@ -331,9 +331,11 @@ def _lane(model: str) -> Iterator[Lane]:
     with (
         private_home(**_model_environ(model)) as environ,
         running("microclaw.virtual", "--die-with-parent", "--name", DEVICE, "--wasmachine", "0") as board,
-        running("microclaw.cli", "up", "--json", "--port", "0", environ=environ),
+        running("microclaw.cli", "up", "--json", "--port", "0", environ=environ) as host,
         BoardLink(Path(board.facts["control"])) as link,
     ):
+        if not host.facts.get("ready"):
+            raise RuntimeError(f"the host did not start: {host.facts}")
         client = HostClient(load_settings(environ).control_socket)
         faces = [
             f"wasmachine://127.0.0.1:{board.facts['wasmachine']}",
