@@ -143,6 +143,11 @@ async def test_the_schedule_that_is_meant_is_cancelled(ask: Ask, sentence: str, 
     assert last.failed_code is None
 
 
+async def test_stopping_a_timer_is_said_of_a_program(ask: Ask) -> None:
+    assert called(await ask("stop timer"))[0] == "query-wasm-apps"
+    assert called(await ask("cancel the alarm"))[0] == "schedule-list"
+
+
 async def test_none_that_fits_cancels_nothing(ask: Ask) -> None:
     first = await ask("cancel the 9 o'clock schedule")
     reply = await ask("cancel the 9 o'clock schedule", *told(first.calls[0], schedules=[COFFEE, PLANTS]))

@@ -16,6 +16,7 @@ EXAMPLES: Final = ("every weekday at 7 turn on pin 4", "what is scheduled", "can
 KINDS: Final = frozenset({"schedule", "list_schedules", "cancel_schedule"})
 
 _THINGS: Final = r"(?:schedules?|schedule entry|scheduled (?:tasks?|jobs?|things?|actions?)|reminders?|timers?|alarms?)"
+_MAY_BE_APPS: Final = r"(?:timers?|alarms?)\b"  # "stop timer" is said of a program
 _LIST: Final = re.compile(
     rf"(?:please )?(?:(?:list|show|show me|tell me|give me)(?: all)?(?: the| my)? {_THINGS}|{_THINGS}"
     r"|(?:what is|what's|whats|what have i|what do i have|is anything|is something|anything|show what is|list what is)"
@@ -24,7 +25,8 @@ _LIST: Final = re.compile(
     r"(?: (?:are there|do i have|are set|are active|are running|exist|do you have|have i(?: got)?))?)"
 )
 _CANCEL: Final = re.compile(
-    rf"(?:please )?(?:cancel|remove|delete|stop|drop|forget|clear|end|kill|get rid of) (?:(.*?) ?\b{_THINGS})\b ?(.*)"
+    rf"(?:please )?(?:cancel|(?:remove|delete|stop|drop|forget|clear|end|kill|get rid of)(?! (?:the |my )?{_MAY_BE_APPS}))"
+    rf" (?:(.*?) ?\b{_THINGS})\b ?(.*)"
 )
 _NOISE: Final = frozenset(
     re.findall(r"\w+", "the my a an all every of for that which at on to in with number no and is it runs one please")

@@ -135,12 +135,14 @@ def world_of(tmp_path: Path) -> MakeWorld:
     """`async with world_of(clock=..., hands=...) as world`: the same store each time; leaving is the host's end."""
 
     @asynccontextmanager
-    async def make(clock: Clock | None = None, hands: Hands | None = None) -> AsyncIterator[World]:
+    async def make(
+        clock: Clock | None = None, hands: Hands | None = None, drain_s: float = 0.01
+    ) -> AsyncIterator[World]:
         used, doing = clock or Clock(), hands or Hands()
         async with Database.open(tmp_path / "store" / "microclaw.db") as database:
             table = ScheduleTable(database)
             book = ScheduleBook(table, People(), used.now_ms, zone=ZONE.key)
-            runner = Runner(book=book, table=table, perform=doing, clock=used, wakes_an_hour=LIMIT)
+            runner = Runner(book=book, table=table, perform=doing, clock=used, wakes_an_hour=LIMIT, drain_s=drain_s)
             used.idle.clear()
             running = asyncio.create_task(runner.run())
             try:

@@ -116,6 +116,17 @@ async def test_a_run_cut_off_that_must_not_happen_twice_is_told_and_not_run_agai
     assert again.done == []
 
 
+async def test_a_call_that_ends_soon_after_the_hosts_end_began_is_whole(world_of: MakeWorld) -> None:
+    hands = Hands(hold=asyncio.Event())
+    async with world_of(hands=hands, drain_s=20) as world:
+        await world.add("in 20 minutes", "undo", UNDO)
+        await world.to("2026-11-20T11:20")
+        await hands.begun.wait()
+        assert hands.hold is not None
+        asyncio.get_running_loop().call_soon(hands.hold.set)
+    assert hands.told.get_nowait().endswith("it was done")
+
+
 async def test_a_run_cut_off_that_may_happen_twice_is_run_again(world_of: MakeWorld) -> None:
     clock, hands = Clock(), Hands(hold=asyncio.Event())
     async with world_of(clock, hands) as world:

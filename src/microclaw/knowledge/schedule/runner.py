@@ -15,7 +15,7 @@ from typing import Final, Literal, Protocol, TypeAlias, TypeVar
 
 from microclaw.errors import MicroclawError, Overloaded
 from microclaw.knowledge.schedule.book import ScheduleBook
-from microclaw.knowledge.schedule.entry import Once, Prompt, Schedule, next_due
+from microclaw.knowledge.schedule.entry import Once, Prompt, Schedule, ToolAct, next_due
 from microclaw.store.schedules import RunRow, ScheduleTable
 
 LATE_MS: Final = 90_000  # a run that begins later than this was missed
@@ -77,18 +77,27 @@ class Perform(Protocol):
 
 
 class Runner:
-    """`await runner.run()` until it is cancelled; runs that had begun are then cut off and taken up at the next one."""
+    """`await runner.run()` until it is cancelled; calls that run then have `drain_s` to end, the rest is cut off."""
 
     def __init__(
-        self, *, book: ScheduleBook, table: ScheduleTable, perform: Perform, clock: Clock, wakes_an_hour: int
+        self,
+        *,
+        book: ScheduleBook,
+        table: ScheduleTable,
+        perform: Perform,
+        clock: Clock,
+        wakes_an_hour: int,
+        drain_s: float = 1.0,
     ) -> None:
         self._book = book
         self._table = table
         self._perform = perform
         self._clock = clock
         self._wakes_an_hour = wakes_an_hour
+        self._drain_s = drain_s
         self._news = asyncio.Event()
         self._running: set[int] = set()
+        self._acting: set[asyncio.Task[None]] = set()
         self._group: asyncio.TaskGroup | None = None
 
     @property
@@ -107,6 +116,8 @@ class Runner:
                     await self._clock.wait(self._news, await self._outlive(self._look()))
             finally:
                 self._group = None
+                if self._acting:  # what has begun to act may end; turns are the mail's
+                    await asyncio.wait(self._acting, timeout=self._drain_s)
 
     async def run_now(self, schedule_id: int, principal: str) -> Schedule:
         """Begin a run of it at once, whatever its time; its own times stay. Overloaded while it runs."""
@@ -197,6 +208,9 @@ class Runner:
         self._running.add(schedule.schedule_id)
         task = self._group.create_task(self._one(schedule, due_ms, note), name=f"schedule {schedule.schedule_id}")
         task.add_done_callback(lambda _: self._running.discard(schedule.schedule_id))
+        if isinstance(schedule.deed, ToolAct):
+            self._acting.add(task)
+            task.add_done_callback(self._acting.discard)
 
     async def _one(self, schedule: Schedule, due_ms: int, note: str) -> None:
         number = schedule.schedule_id
