@@ -25,8 +25,8 @@ _LIST: Final = re.compile(
     r"(?: (?:are there|do i have|are set|are active|are running|exist|do you have|have i(?: got)?))?)"
 )
 _CANCEL: Final = re.compile(
-    rf"(?:please )?(?:cancel|(?:remove|delete|stop|drop|forget|clear|end|kill|get rid of)(?! (?:the |my )?{_MAY_BE_APPS}))"
-    rf" (?:(.*?) ?\b{_THINGS})\b ?(.*)"
+    r"(?:please )?(?:cancel|(?:remove|delete|stop|drop|forget|clear|end|kill|get rid of)"
+    rf"(?! (?:the |my )?{_MAY_BE_APPS})) (?:(.*?) ?\b{_THINGS})\b ?(.*)"
 )
 _NOISE: Final = frozenset(
     re.findall(r"\w+", "the my a an all every of for that which at on to in with number no and is it runs one please")
