@@ -225,7 +225,7 @@ class Witness:
         return "" if not want.values or _near(gap, 1000 * period_s) else f"a line every {gap:.0f} ms"
 
     def _lights(self, want: Want, mark: Mark) -> str:
-        """Every light has been on, and never red and green at once but for a moment."""
+        """Every light has been on at some time; whether two were on at once is not looked at."""
         on: dict[int, float] = {}
         end = time.monotonic() + 14 + _SLACK_S
         while len(on) < len(want.pins) and time.monotonic() < end:
