@@ -31,6 +31,11 @@ _CANCEL: Final = re.compile(
 _NOISE: Final = frozenset(
     re.findall(r"\w+", "the my a an all every of for that which at on to in with number no and is it runs one please")
 )
+_REMIND_IN: Final = re.compile(
+    r"(?:please )?((?:remind|alert|notify|warn|wake|call) (?:me|us)) (?:in|after) (\d+) ms\b ?(.*)"
+)
+_POLITE: Final = re.compile(r"^(?:(?:please|can you|could you|would you) )+", re.I)
+_TIME_WORDS: Final = 5  # of a time amid a sentence: "on 3 December at 14:00"
 _REMINDER: Final = re.compile(r"(remind|wake|alert|notify|warn|call) (?:me|us)\b ?(.*)", re.S)
 
 
@@ -42,8 +47,16 @@ def read(text: str, sentences: Sentences) -> Reading | None:
     cancel = _CANCEL.fullmatch(said)
     if cancel is not None:
         return _cancelled(f"{cancel[1] or ''} {cancel[2]}".strip(), said)
+    remind = _REMIND_IN.fullmatch(said)
+    if remind is not None:
+        return Reading("schedule", {"what": f"{remind[1]} {remind[3]}".strip(), "delay_ms": int(remind[2])})
     timed = split_when(said, bare_hour=True)
-    if timed is None or timed[1].hour is None:
+    if timed is None:
+        return None
+    asked = _POLITE.sub("", timed[0])
+    if _REMINDER.match(asked):
+        return Reading("schedule", {"what": asked} | _values(timed[1]))
+    if timed[1].hour is None:
         return None
     whole = sentences.read(text)
     if whole is not None and whole.kind != "schedule":
@@ -52,8 +65,7 @@ def read(text: str, sentences: Sentences) -> Reading | None:
     inner = sentences.read(what)
     if inner is None or inner.kind in KINDS:
         return None
-    values: dict[str, int | str | bool] = {"what": what, "hour": when.hour or 0}
-    return Reading("schedule", values | ({"date": when.date} if when.date else {}))
+    return Reading("schedule", {"what": what} | _values(when))
 
 
 def decide(at: Situation, inner: Callable[[Reading], Decision], sentences: Sentences) -> Decision:
@@ -130,6 +142,17 @@ def _when(reading: Reading) -> When:
     )
 
 
+def _values(when: When) -> dict[str, int | str | bool]:
+    told = {
+        "clock": when.clock,
+        "repeat": when.repeat,
+        "date": when.date,
+        "delay_ms": when.delay_ms,
+        "hour": when.hour,
+    }
+    return {name: value for name, value in told.items() if value is not None}
+
+
 def _open_question(when: When, doing: str) -> Say | None:
     """What is to be asked before anything can be kept."""
     if when.clock in SUN:
@@ -149,13 +172,15 @@ def _open_question(when: When, doing: str) -> Say | None:
 
 
 def _doing(said: str, what: str) -> str:
-    """The sentence in the person's own words, without its time; `what` where the time stands amid them."""
-    words = said.strip().rstrip(".!?").split()
-    for count in range(1, len(words)):
-        for left in (words[count:], words[:-count]):
-            text = " ".join(left)
-            if normalize_quantities(text) == what:
-                return text
+    """The sentence in the person's own words, without its time; `what` where the time stands in several places."""
+    words = _POLITE.sub("", said.strip().rstrip(".!?")).split()
+    spans = [(0, count) for count in range(1, len(words))]
+    spans += [(len(words) - count, count) for count in range(1, len(words))]
+    spans += [(first, count) for count in range(1, _TIME_WORDS + 1) for first in range(1, len(words) - count)]
+    for first, count in spans:
+        text = " ".join((*words[:first], *words[first + count :]))
+        if normalize_quantities(text) == what:
+            return text
     return what
 
 
