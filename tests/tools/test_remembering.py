@@ -130,6 +130,17 @@ async def test_each_person_has_a_memory_of_their_own(box: Box) -> None:
     assert fields(await box.call("forget", who="m", text="4711"))["success"] is False
 
 
+async def test_recall_without_words_tells_all_that_is_remembered(box: Box) -> None:
+    await box.call("remember", text="the pump is on pin 4")
+    await box.call("remember", text="watered", where="today")
+    await box.call("remember", who="m", text="somebody else's")
+    found = fields(await box.call("recall"))["found"]
+    assert [(one["text"], one["source"]) for one in found] == [
+        ("the pump is on pin 4", "memory/MEMORY.md"),
+        ("00:00 watered", "memory/2026-11-20.md"),
+    ]
+
+
 async def test_a_guest_may_recall_and_not_remember(box: Box) -> None:
     assert (await box.call("recall", who="g", text="anything")).ok
     assert (await box.call("remember", who="g", text="a fact")).error_code == "permission_refused"

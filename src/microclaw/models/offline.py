@@ -9,7 +9,7 @@ import re
 import time
 from collections.abc import Sequence
 
-from microclaw.models import acting, managing, programs, rules, scheduling
+from microclaw.models import acting, managing, programs, remembering, rules, scheduling
 from microclaw.models.places import pads_to_pins, split_device
 from microclaw.models.protocol import (
     AssistantReply,
@@ -42,7 +42,7 @@ _REFUSALS = {
 _BARE_PINS = re.compile(r"(?:(?:on|at|the|its?|it is|it's) )*(?:pin )?\d{1,3}(?: also pin \d{1,3})*")
 _BARE_PERCENT = re.compile(r"(?:(?:at|to|make it) )*(-?\d+) milli percent")
 _REFERS = re.compile(r"\b(?:it|its|that|this|them|those|these|one|ones|again|same|there|then|instead|before)\b", re.I)
-_SMALL_TALK = frozenset({"help", "greeting"})  # a model has more to say
+_SMALL_TALK = frozenset({"help", "greeting"}) | remembering.KINDS  # a model has more to say
 _CALL = "offline-"
 _ONE_CALL = frozenset({"set_pin", "dim_pin", "read_pin", "read_adc", "read_sensor", "scan_i2c", "list_devices"})
 _REMIND = re.compile(r"(?:please )?(?:remind|tell|alert|notify|warn) me(?: to| that| about|:)? (.+)", re.I | re.S)
@@ -103,7 +103,7 @@ def warm_up() -> int:
     """Load the sentences, some 150 ms at first; how many kinds there are."""
     sentences = english()
     sentences.read("blink the led every second")
-    return len(sentences.examples) + len(scheduling.EXAMPLES)
+    return len(_examples(sentences))
 
 
 def one_call(text: str, scene: Scene) -> Decision | None:
@@ -115,14 +115,24 @@ def one_call(text: str, scene: Scene) -> Decision | None:
     if reminder is not None:
         return Act("say", {"text": f"Reminder: {reminder[1].strip()}"})
     reading, decision = _understood(ModelRequest("", (UserText(text),), (), scene=scene))
+    if isinstance(decision, _Unknown):
+        return _not_understood(english(), decision.text)
     if isinstance(decision, Say):
         return decision
     single = reading is not None and reading.kind in _ONE_CALL and reading.number("pin_2") is None
     return decision if single else None
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Unknown:
+    """A sentence of no known kind. Which are nearest is looked for when somebody is told: it costs milliseconds."""
+
+    text: str
+
+
 def _decide(request: ModelRequest) -> Decision:
-    return _understood(request)[1]
+    decision = _understood(request)[1]
+    return _not_understood(english(), decision.text) if isinstance(decision, _Unknown) else decision
 
 
 def _is_sure(request: ModelRequest, text: str, before: Sequence[Message]) -> bool:
@@ -151,13 +161,16 @@ def _knows_app(scene: Scene | None, said: str) -> bool:
     return any(re.sub(r"[\W_]+", "", name.lower()).startswith(begins) for name in names)
 
 
-def _understood(request: ModelRequest) -> tuple[Reading | None, Decision]:
+def _understood(request: ModelRequest) -> tuple[Reading | None, Decision | _Unknown]:
     """The sentence's reading and what follows from it now; no reading where it is not to be acted on."""
     sentences = english()
     said, returns, before = _this_turn(request.messages)
     scene = request.scene or Scene()
     if len(said) > MAX_SENTENCE_CHARS:
-        return None, _not_understood(sentences, said[:MAX_SENTENCE_CHARS])
+        return None, _Unknown(said[:MAX_SENTENCE_CHARS])
+    kept = remembering.read(said)
+    if kept is not None and not (kept.kind == "forget" and scheduling.read(said, sentences)):
+        return kept, _next_step(sentences, Situation(kept, said, scene, scene.meant, False, returns))
     text, named = split_device(said, scene)
     text = no_more_to_stop(text)
     if is_negated(text):
@@ -168,7 +181,7 @@ def _understood(request: ModelRequest) -> tuple[Reading | None, Decision]:
     completed = _completed(sentences, text, before)
     reading, said = completed or (scheduling.read(text, sentences) or sentences.read(text), said)
     if reading is None:
-        return None, _not_understood(sentences, text)
+        return None, _Unknown(text)
     try:
         return reading, _next_step(sentences, Situation(reading, said, scene, device, named is not None, returns))
     except CannotDo as exc:
@@ -185,6 +198,8 @@ def _next_step(sentences: Sentences, at: Situation) -> Decision:
         return acting.decide(at)
     if kind in managing.KINDS:
         return managing.decide(at)
+    if kind in remembering.KINDS:
+        return remembering.decide(at)
     if kind in scheduling.KINDS:
         return scheduling.decide(
             at, lambda inner: _next_step(sentences, dataclasses.replace(at, reading=inner)), sentences
@@ -255,18 +270,22 @@ def _completed(sentences: Sentences, text: str, before: Sequence[Message]) -> tu
 
 def _not_understood(sentences: Sentences, text: str) -> Say:
     nearest = "; ".join(sentences.nearest(text))
-    count = len(sentences.examples) + len(scheduling.EXAMPLES)
     return Say(
-        f"I know {count} kinds of sentence without a model, not this one. Nearest: {nearest}.",
+        f"I know {len(_examples(sentences))} kinds of sentence without a model, not this one. Nearest: {nearest}.",
         "not_understood",
         ADD_A_MODEL,
     )
 
 
 def _help(sentences: Sentences) -> Say:
-    examples = (*sentences.examples.values(), *scheduling.EXAMPLES)
+    examples = _examples(sentences)
     lines = "\n".join(f"  {example}" for example in examples)
     return Say(f"Without a model I know {len(examples)} kinds of sentence, in many wordings:\n{lines}")
+
+
+def _examples(sentences: Sentences) -> tuple[str, ...]:
+    """One sentence of each kind."""
+    return (*sentences.examples.values(), *scheduling.EXAMPLES, *remembering.EXAMPLES)
 
 
 def _call_id(messages: Sequence[Message]) -> str:

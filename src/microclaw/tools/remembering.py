@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
 
 _MAX_HITS = 12
 _HIT_CHARS = 600
+_MAX_LINES = 100
 
 
 class RememberParameters(Parameters):
@@ -30,7 +32,9 @@ class ForgetParameters(Parameters):
 
 
 class RecallParameters(Parameters):
-    text: str = Field(min_length=2, max_length=300, description="What to look for, in a few words.")
+    text: str | None = Field(
+        None, min_length=2, max_length=300, description="What to look for, in a few words; left out: all of memory."
+    )
     answers: bool = Field(False, description="Search what was answered in conversations too.")
 
 
@@ -65,6 +69,8 @@ def remembering_tools(*, memory: Memory, search: Search, devices: Devices) -> tu
         return ToolOutput(fields, (Evidence("reported", f"removed from {text} (the old version is kept)"),))
 
     async def recall(asked: RecallParameters, context: ToolContext) -> ToolOutput:
+        if asked.text is None:
+            return ToolOutput({"success": True, "found": await asyncio.to_thread(_all, memory, context.principal)})
         found = await search.find(context.principal, asked.text, limit=3 * _MAX_HITS)
         hits = [one for one in found if asked.answers or one.kind != "answered"][:_MAX_HITS]
         fields = {"success": True, "found": [_hit(one) for one in hits]}
@@ -97,6 +103,19 @@ def remembering_tools(*, memory: Memory, search: Search, devices: Devices) -> tu
             recall,
         ),
     )
+
+
+def _all(memory: Memory, person: str) -> list[dict[str, str]]:
+    """The lines of MEMORY.md and of the latest notes; older notes and conversations are found by words. Blocking."""
+    texts = [("MEMORY.md", "", memory.text(person))]
+    texts += [(f"{day.isoformat()}.md", day.isoformat(), text) for day, text in memory.recent_notes(person)]
+    lines = [
+        {"text": line.removeprefix("- ")[:_HIT_CHARS], "source": f"memory/{name}", "day": day, "kind": "memory"}
+        for name, day, text in texts
+        for line in map(str.strip, text.splitlines())
+        if line and not line.startswith("#")
+    ]
+    return lines[:_MAX_LINES]
 
 
 def _hit(one: Found) -> dict[str, str]:
