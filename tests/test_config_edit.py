@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from microclaw.config import edit, load_settings
 from microclaw.config.edit import Change, read_key, write_changes
 from microclaw.config.show import read_shown
 from microclaw.errors import ConfigError
@@ -131,3 +135,46 @@ def test_row_and_its_secret(home: Path) -> None:
 
 def test_key_is_read_with_its_row() -> None:
     assert read_key("model.fallback[2].name")[0] == ("model", "fallback", 1, "name")
+
+
+def test_changes_at_the_same_time_are_all_kept(home: Path) -> None:
+    """Two terminals, or a setup and a script: neither undoes the other's."""
+    wanted = {"agent.turn_s": "61", "agent.queue": "5", "agent.iterations": "7", "budget.day_usd": "3"}
+    wanted |= {
+        "gateway.clients": "5",
+        "limits.parallel_jobs": "6",
+        "limits.drain_s": "1",
+        "telegram.token": "12:secret",
+    }
+    with ThreadPoolExecutor(len(wanted)) as threads:
+        list(threads.map(lambda change: put(home, *change), wanted.items(), timeout=30))
+    found = {item.key for item in read_shown(home, {}) if item.origin.startswith(("config", "secrets"))}
+    assert found == wanted.keys()
+
+
+def test_writer_that_does_not_end_keeps_nobody_waiting_for_ever(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(edit, "LOCK_S", 0.05)
+    held = os.open(home, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(ConfigError, match="another program is changing the settings"):
+            put(home, "agent.queue", "5")
+    finally:
+        os.close(held)
+    assert put(home, "agent.queue", "5") == ("config.toml",)
+
+
+def test_huge_file_is_refused_at_once(home: Path) -> None:
+    (home / "config.toml").write_text("# x\n" * 200_000)
+    with pytest.raises(ConfigError, match="longer than 256 KiB"):
+        put(home, "agent.queue", "5")
+
+
+def test_password_in_an_address_is_not_shown(home: Path) -> None:
+    put(home, "proxy.url", "http://me:hunter2@10.0.0.1:3128")
+    shown = next(item.value for item in read_shown(home, {}) if item.key == "proxy.url")
+    assert shown == "http://...@10.0.0.1:3128"
+    assert load_settings({}, home=home).proxy == "http://me:hunter2@10.0.0.1:3128"
+    with pytest.raises(ConfigError) as refused:
+        put(home, "model.base_url", "htp://me:hunter2@10.0.0.1")
+    assert "hunter2" not in refused.value.message

@@ -389,3 +389,21 @@ def test_nested_brackets_are_a_mistake_and_no_crash(home: Path) -> None:
 def test_secret_is_not_shown_in_a_mistake(home: Path) -> None:
     found = said(home, '[telegram]\ntoken = "12345:VERY\\u0007SECRET"\n')
     assert found == ["config.toml:2: telegram.token: its value has control characters"]
+
+
+@pytest.mark.parametrize("number", ["9" * 5_000, "1" + "0" * 400, "0x" + "f" * 6_000, "-0x" + "f" * 6_000])
+@pytest.mark.parametrize("key", ["agent.turn_s", "agent.queue", "budget.day_usd"])
+def test_number_without_end_is_a_mistake_and_no_crash(home: Path, key: str, number: str) -> None:
+    section, name = key.split(".")
+    found = said(home, f"[{section}]\n{name} = {number}\n")
+    assert len(found) == 1
+    assert len(found[0]) < 300
+    (home / "config.toml").write_text("")
+    variable = f"MICROCLAW_{section.upper()}__{name.upper()}"
+    assert [m.place for m in find_mistakes({variable: number}, home)] == [variable]
+
+
+@pytest.mark.parametrize("key", ["AGENT__TURN_S", "MCP__SERVERS__A__COMMAND"])
+def test_nested_variable_is_a_mistake_and_no_crash(home: Path, key: str) -> None:
+    variable = f"MICROCLAW_{key}"
+    assert {m.place for m in find_mistakes({variable: "[" * 5_000}, home)} == {variable}

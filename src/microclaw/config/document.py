@@ -88,6 +88,10 @@ def _loads(text: str) -> dict[str, Any]:
         return tomllib.loads(text)
     except RecursionError as exc:
         raise tomllib.TOMLDecodeError("nested too deeply (at line 1, column 1)") from exc
+    except tomllib.TOMLDecodeError:
+        raise
+    except ValueError as exc:  # Python's bound on the digits of a number
+        raise tomllib.TOMLDecodeError("a number has too many digits (at line 1, column 1)") from exc
 
 
 def _told(error: tomllib.TOMLDecodeError, last_line: int) -> tuple[int, str]:

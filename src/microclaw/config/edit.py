@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -15,13 +17,14 @@ from typing import TYPE_CHECKING, Any, Final
 from microclaw.config.document import shown
 from microclaw.config.keys import Key, find_key, key_names
 from microclaw.config.load import find_mistakes
-from microclaw.config.sources import CONFIG, SECRETS
+from microclaw.config.sources import CONFIG, MAX_FILE_BYTES, SECRETS
 from microclaw.config.values import Mistake, plain_value
 from microclaw.errors import ConfigError
 
 if TYPE_CHECKING:
     from tomlkit import TOMLDocument
 
+LOCK_S: Final = 5.0
 _PART: Final = re.compile(r"([^.\[\]]+)(?:\[([1-9][0-9]{0,3})\])?")
 
 
@@ -42,7 +45,15 @@ class Written:
 
 
 def write_changes(home: Path, environ: Mapping[str, str], changes: Iterable[Change]) -> Written:
-    """All of them or none. Secrets go to secrets.toml unless they are `${ENV}`. Raises ConfigError."""
+    """All of them or none, and no two writers at once. Secrets go to secrets.toml unless they are `${ENV}`.
+
+    Raises ConfigError.
+    """
+    with _alone(home):
+        return _write_changes(home, environ, changes)
+
+
+def _write_changes(home: Path, environ: Mapping[str, str], changes: Iterable[Change]) -> Written:
     before = {name: _text(home / name) for name in (SECRETS, CONFIG)}
     documents = {name: _parsed(text, home / name) for name, text in before.items()}
     for change in changes:
@@ -101,9 +112,38 @@ def write_private(path: Path, text: str) -> None:
         raise ConfigError(f"{path} cannot be written: {exc.strerror or exc}", next_step="free space there") from exc
 
 
+@contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """Hold the folder's lock, which ends with the process; ConfigError when another writer does not end."""
+    folder = os.open(home, os.O_RDONLY)
+    try:
+        until = time.monotonic() + LOCK_S
+        while not _locked(folder):
+            if time.monotonic() > until:
+                raise ConfigError(f"another program is changing the settings in {home}", next_step="do it again")
+            time.sleep(0.02)
+        yield
+    finally:
+        os.close(folder)
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
 def _text(path: Path) -> str:
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+        if len(data) > MAX_FILE_BYTES:
+            raise ConfigError(
+                f"{path} is longer than {MAX_FILE_BYTES >> 10} KiB", next_step="is this the right file? make it shorter"
+            )
+        return data.decode("utf-8-sig")
     except FileNotFoundError:
         return ""
     except (OSError, UnicodeDecodeError) as exc:
@@ -116,7 +156,7 @@ def _parsed(text: str, path: Path) -> TOMLDocument:
 
     try:
         return tomlkit.parse(text)
-    except TOMLKitError as exc:
+    except (TOMLKitError, ValueError, RecursionError) as exc:
         raise ConfigError(
             f"{path} is not TOML, nothing was written: {exc}", next_step="microclaw config check"
         ) from exc

@@ -22,6 +22,7 @@ from microclaw.config.settings import (
     TelegramSettings,
 )
 from microclaw.config.sources import Sources, read_sources, value_at
+from microclaw.config.values import without_password
 
 DEFAULT: Final = "default"
 _DEFAULTS: Final[Mapping[str, type]] = {
@@ -96,7 +97,7 @@ def _key(key: Key, path: tuple[str | int, ...], sources: Sources, values: Mappin
     if value is not None and origin is not None:
         place, line = origin
         told = place if line is None else f"{place}:{line}"
-        yield Shown(shown(path), _hidden(value) if key.secret else value, told, key.about)
+        yield Shown(shown(path), _hidden(value) if key.secret else _plain(value), told, key.about)
     elif (default := _default(path)) is not None:
         yield Shown(shown(path), default, DEFAULT, key.about)
     else:
@@ -107,6 +108,11 @@ def _hidden(value: object) -> object:
     if isinstance(value, dict):
         return {name: masked(str(text)) for name, text in value.items()}
     return masked(str(value))
+
+
+def _plain(value: object) -> object:
+    """What is no secret; an address may have a password in it all the same."""
+    return without_password(value) if isinstance(value, str) else value
 
 
 def _default(path: tuple[str | int, ...]) -> object:

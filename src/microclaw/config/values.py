@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,8 @@ from microclaw.config.keys import KIND_WORDS, ROOT, Key, Kind, Named, Node, Rows
 
 MAX_TEXT: Final = 16_384
 _REFERENCE: Final = re.compile(r"\$\$\{|\$\{([^}]*)\}?")
+_PASSWORD: Final = re.compile(r"(?<=//)[^/\s@]*(?=@)")
+_BRIEF: Final = 200  # characters of a wrong value that are shown
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SERVER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 
@@ -111,7 +114,7 @@ class Reader:
             return None
         complaint = _complaint(key, found)
         if complaint is not None:
-            said = "its value" if key.secret else repr(found)
+            said = "its value" if key.secret else _brief(found)
             self._wrong(path, f"{shown(path)}: {said} {complaint}", f"microclaw config set {shown(path)} VALUE")
             return None
         return found
@@ -185,7 +188,7 @@ def toml_value(text: str) -> object:
 
     try:
         found: dict[str, object] = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # no TOML, a number without end, nested without end
         return text
     return found["value"] if len(found) == 1 else text
 
@@ -202,7 +205,10 @@ def _typed(kind: Kind, value: object) -> Any:
         case ("whole", int()):
             return value
         case ("number", int() | float()):
-            return float(value)
+            try:
+                return float(value)
+            except OverflowError:  # above every bound
+                return math.inf
         case ("words", list()) if value and all(isinstance(item, str) and item for item in value):
             return tuple(value)
         case ("texts", dict()) if all(isinstance(item, str) for item in value.values()):
@@ -219,6 +225,18 @@ def _complaint(key: Key, value: Any) -> str | None:
     if key.low is not None and key.high is not None and not key.low <= value <= key.high:
         return f"is not between {key.low:g} and {key.high:g}" if key.kind == "number" else _between(key.low, key.high)
     return key.check(value) if key.check is not None else None
+
+
+def without_password(text: str) -> str:
+    """An address without the password that stands in it."""
+    return _PASSWORD.sub("...", text)
+
+
+def _brief(value: object) -> str:
+    if isinstance(value, int) and value.bit_length() > 64:
+        return "the number"
+    text = repr(value)
+    return without_password(text) if len(text) <= _BRIEF else f"{without_password(text)[:_BRIEF]}..."
 
 
 def _between(low: float, high: float) -> str:
