@@ -75,7 +75,7 @@ async def test_what_was_kept_is_said_with_its_file(ask: Ask) -> None:
     assert (await ask(said, *old)).text == "I knew that already: the relay is on pin 4."
 
 
-async def test_what_is_remembered_is_told_with_its_source_and_not_the_question_itself(ask: Ask) -> None:
+async def test_what_is_remembered_is_told_with_its_source_and_not_what_was_said_to_memory(ask: Ask) -> None:
     said = "what do you know about the relay"
     hits = [
         {"text": "the relay is on pin 4", "source": "memory/MEMORY.md", "day": "", "kind": "memory"},

@@ -94,9 +94,10 @@ def _recall(at: Situation) -> Decision:
     about = at.reading.word("about")
     if not at.found:
         return Act("recall", {"text": about} if about else {}, f"recall({_short(about or '')})")
-    hits: Sequence[Mapping[str, Any]] = [
-        one for one in at.found[-1].fields.get("found", ()) if _plain(one.get("text")) != _plain(at.said)
-    ]
+    found: Sequence[Mapping[str, Any]] = at.found[-1].fields.get("found", ())
+    hits = sorted(
+        (one for one in found if read(str(one.get("text"))) is None), key=lambda one: one.get("kind") == "said"
+    )
     if not hits:
         return Say(
             f"I remember nothing about {about}." if about else "I remember nothing yet.",
