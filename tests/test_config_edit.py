@@ -133,6 +133,19 @@ def test_row_and_its_secret(home: Path) -> None:
     assert shown["agent.queue"] == (3, "MICROCLAW_AGENT__QUEUE")
 
 
+@pytest.mark.parametrize("provider", [None, "anthropic"])
+def test_a_providers_own_variables_are_shown_where_they_count(home: Path, provider: str | None) -> None:
+    if provider is not None:
+        put(home, "model.provider", provider)
+    environ = {"ANTHROPIC_API_KEY": "sk-ant-0123456789-0123", "ANTHROPIC_BASE_URL": "http://localhost:1/"}
+    shown = {item.key: (item.value, item.origin) for item in read_shown(home, environ)}
+    assert shown["model.api_key"] == ("sk-ant-...(22 characters)", "ANTHROPIC_API_KEY")
+    assert shown["model.base_url"] == ("http://localhost:1/", "ANTHROPIC_BASE_URL")
+    put(home, "model.provider", "openai")
+    shown = {item.key: (item.value, item.origin) for item in read_shown(home, environ)}
+    assert shown["model.api_key"] == (None, "")
+
+
 def test_key_is_read_with_its_row() -> None:
     assert read_key("model.fallback[2].name")[0] == ("model", "fallback", 1, "name")
 

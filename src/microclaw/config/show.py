@@ -10,6 +10,8 @@ from typing import Any, Final
 
 from microclaw.config.document import shown
 from microclaw.config.keys import ROOT, Key, Named, Node, Rows, Section
+from microclaw.config.load import VARIABLES, join
+from microclaw.config.places import text_of
 from microclaw.config.settings import (
     AgentSettings,
     BudgetSettings,
@@ -51,7 +53,7 @@ class Shown:
 def read_shown(home: Path, environ: Mapping[str, str]) -> list[Shown]:
     """Every setting that is set or has a default, in the order of keys.py."""
     sources = read_sources(home, environ)
-    return list(_walk(ROOT, (), sources, sources.merged()))
+    return [_credential(item, sources, environ) for item in _walk(ROOT, (), sources, sources.merged())]
 
 
 def masked(secret: str) -> str:
@@ -102,6 +104,24 @@ def _key(key: Key, path: tuple[str | int, ...], sources: Sources, values: Mappin
         yield Shown(shown(path), default, DEFAULT, key.about)
     else:
         yield Shown(shown(path), None, "", key.about)
+
+
+def _credential(item: Shown, sources: Sources, environ: Mapping[str, str]) -> Shown:
+    """The model's key and address as the loader takes them: a provider's own variables are no keys of the file."""
+    if item.key not in ("model.api_key", "model.base_url"):
+        return item
+    model = join(sources, environ).model
+    provider = value_at(sources.merged(), ("model", "provider"))
+    for name, key, url in (
+        ("anthropic", model.anthropic_api_key, model.anthropic_base_url),
+        ("openai", model.openai_api_key, model.openai_base_url),
+    ):
+        used = key if item.key == "model.api_key" else url
+        variable = VARIABLES[name][item.key == "model.base_url"]
+        if used and provider in (None, name) and used == text_of(environ, variable):
+            shown_value = masked(used) if item.key == "model.api_key" else _plain(used)
+            return Shown(item.key, shown_value, variable, item.about)
+    return item
 
 
 def _hidden(value: object) -> object:
