@@ -7,15 +7,17 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from microclaw.agent.mail import Mail
 from microclaw.app.admission import Admission
-from microclaw.channels.gateway.server import Gateway
-from microclaw.channels.telegram.poller import TelegramState
-from microclaw.config import GatewaySettings, Settings, TelegramSettings
+from microclaw.app.gateway_door import GatewayDoor
+from microclaw.config import Settings, TelegramSettings
 from microclaw.errors import ConfigError
 from microclaw.web.server import tcp_listener
+
+if TYPE_CHECKING:
+    from microclaw.channels.telegram.poller import TelegramState
 
 FIRST_PAUSE_S: Final = 15.0
 LONGEST_PAUSE_S: Final = 3600.0
@@ -28,8 +30,13 @@ class Channels:
 
     telegram: TelegramState | None = None
     gateway: str | None = None
-    clients: Gateway | None = None
+    clients: GatewayDoor | None = None
     problems: tuple[str, ...] = ()
+
+    def open_doors(self) -> None:
+        """Let in who waits at an address, once the host answers: what serves them takes a while to import."""
+        if self.clients is not None:
+            self.clients.open()
 
 
 @asynccontextmanager
@@ -39,14 +46,21 @@ async def open_channels(
     """Inside, they take messages in; enter it after the agent, so that they stop before it."""
     async with AsyncExitStack() as stack:
         problems: list[str] = []
-        gateway, address = None, None
+        door, state = None, None
         if settings.gateway is not None:
+            hint = "another port: microclaw config set gateway.port 18790"
             try:
-                gateway, address = await _gateway(settings.gateway, mail, admission, stack)
+                listener = stack.enter_context(
+                    tcp_listener(settings.gateway.host, settings.gateway.port, next_step=hint)
+                )
             except ConfigError as exc:
                 problems.append(f"the chat gateway is off: {exc.message} (next: {exc.next_step})")
-        state = None
+            else:
+                door = GatewayDoor(settings.gateway, mail, admission, listener)
+                await stack.enter_async_context(door.kept(group))
         if settings.telegram is not None:
+            from microclaw.channels.telegram.poller import TelegramState  # only who has a bot needs it
+
             state = TelegramState()
             polling = group.create_task(
                 _telegram(settings.telegram, mail, admission, settings.proxy, state), name="telegram"
@@ -54,16 +68,7 @@ async def open_channels(
             stack.callback(polling.cancel)
         for problem in problems:
             _log.warning("%s", problem)
-        yield Channels(state, address, gateway, tuple(problems))
-
-
-async def _gateway(
-    settings: GatewaySettings, mail: Mail, admission: Admission, stack: AsyncExitStack
-) -> tuple[Gateway, str]:
-    gateway = Gateway(settings, mail=mail, tokens=admission.tokens, approvals=admission.approvals)
-    hint = "another port: microclaw config set gateway.port 18790"
-    listener = stack.enter_context(tcp_listener(settings.host, settings.port, next_step=hint))
-    return gateway, await stack.enter_async_context(gateway.serving(listener))
+        yield Channels(state, None if door is None else door.address, door, tuple(problems))
 
 
 async def _telegram(

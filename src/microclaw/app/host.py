@@ -185,6 +185,7 @@ async def running_host(
         stack.push_async_callback(jobs.drain)  # on the way out: what had started may end
         stack.push_async_callback(mail.drain)  # first of all: the chats' streams end before the doors close
         await stack.enter_async_context(running_later(later, group, boards_ready))  # ends before the mail does
+        channels.open_doors()
         if link is not None:
             link.open_door()
         yield Host(settings, devices, model, http, link.address if link is not None else None, channels)

@@ -23,7 +23,12 @@ P = TypeVar("P", bound="Parameters")
 class Parameters(BaseModel):
     """Base of every tool's arguments: unknown names are refused, so that a model learns the right ones."""
 
-    model_config = ConfigDict(extra="forbid", populate_by_name=True, frozen=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        populate_by_name=True,
+        frozen=True,
+        defer_build=True,  # at the first call or request: all of them at once would be a tenth of the host's start
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -1,0 +1,64 @@
+"""The chat gateway's address at once, its server as soon as the host answers. It reads no message."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final
+
+from microclaw.agent.mail import Mail
+from microclaw.app.admission import Admission
+from microclaw.config import GatewaySettings
+
+if TYPE_CHECKING:
+    from microclaw.channels.gateway.server import Gateway
+
+_SERVER: Final = "microclaw.channels.gateway.server"
+
+
+class GatewayDoor:
+    """Clients that come before `open` wait in the kernel's queue: the server's library takes 0.2 s to import."""
+
+    def __init__(self, settings: GatewaySettings, mail: Mail, admission: Admission, listener: socket.socket) -> None:
+        host, port = listener.getsockname()[:2]
+        self.address = f"ws://{f'[{host}]' if ':' in host else host}:{port}"
+        self._settings = settings
+        self._mail = mail
+        self._admission = admission
+        self._listener = listener
+        self._gateway: Gateway | None = None
+        self._opening = asyncio.Event()
+        self._leaving = asyncio.Event()
+
+    @property
+    def clients(self) -> int:
+        return self._gateway.clients if self._gateway is not None else 0
+
+    def open(self) -> None:
+        self._opening.set()
+
+    @asynccontextmanager
+    async def kept(self, group: asyncio.TaskGroup) -> AsyncIterator[None]:
+        """Leaving it says goodbye to every client."""
+        serving = group.create_task(self._serve(), name="the chat gateway")
+        try:
+            yield
+        finally:
+            self._leaving.set()
+            if not self._opening.is_set():
+                serving.cancel()
+            await asyncio.wait((serving,))
+
+    async def _serve(self) -> None:
+        await self._opening.wait()
+        module = await asyncio.to_thread(importlib.import_module, _SERVER)
+        if self._leaving.is_set():
+            return
+        self._gateway = gateway = module.Gateway(
+            self._settings, mail=self._mail, tokens=self._admission.tokens, approvals=self._admission.approvals
+        )
+        async with gateway.serving(self._listener):
+            await self._leaving.wait()
