@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Annotated, Any
 
 import typer
@@ -34,6 +35,7 @@ def up(
 ) -> None:
     """Run the host in the foreground; Ctrl-C stops it."""
     options = invocation(ctx)
+    gc.disable()  # what is made until the host is ready stays: to look through it again and again finds nothing
     from dataclasses import replace
 
     from microclaw.config import GatewaySettings, read_link
@@ -48,6 +50,8 @@ def up(
     from microclaw.cli.hosting import run_host
 
     def ready(facts: dict[str, Any]) -> None:
+        gc.freeze()
+        gc.enable()
         if options.json:
             options.document("up", {"ready": True, **facts})
             return
@@ -63,7 +67,12 @@ def up(
             terminal.row("off", problem)
         terminal.row("", "Ctrl-C stops it; talk to it from another terminal: microclaw chat")
 
-    run_host(settings, virtual_boards=virtual, ready=ready, verbose=options.verbose, die_with_parent=die_with_parent)
+    try:
+        run_host(
+            settings, virtual_boards=virtual, ready=ready, verbose=options.verbose, die_with_parent=die_with_parent
+        )
+    finally:
+        gc.enable()
 
 
 def status(ctx: typer.Context) -> None:
