@@ -119,3 +119,24 @@ async def test_it_beats_at_its_interval_and_outlives_a_failure(make_agent: MakeA
         await asyncio.wait((running,))
         assert clock.at_ms == 1_700_000_000_000 + 3 * 30 * 60_000
         assert [one.text for one in await agent.mail.undelivered("test", "home")] == ["one", "three"]
+
+
+async def test_a_clock_that_was_ahead_puts_no_beat_off(make_agent: MakeAgent, tmp_path: Path) -> None:
+    class SetBack(Clock):
+        async def wait(self, news: asyncio.Event, until_ms: int | None) -> None:
+            """At the first wait the clock goes back by five years."""
+            assert until_ms is not None
+            if self.left == 3:
+                until_ms = self.at_ms - 5 * 366 * 86_400_000
+            await super().wait(news, until_ms)
+
+    file = tmp_path / "HEARTBEAT.md"
+    file.write_text("- water the plants\n")
+    async with make_agent([ModelReply("NOTHING")] * 3) as agent:
+        clock = SetBack(waits=3)
+        running = asyncio.create_task(heartbeat(agent, file, clock).run())
+        async with asyncio.timeout(10):
+            await clock.over.wait()
+        assert clock.at_ms < 1_700_000_000_000 - 4 * 366 * 86_400_000
+        running.cancel()
+        await asyncio.wait((running,))

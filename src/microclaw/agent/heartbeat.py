@@ -69,7 +69,8 @@ class Heartbeat:
         never = asyncio.Event()
         due_ms = self._clock.now_ms() + self._every_ms
         while True:
-            while self._clock.now_ms() < due_ms:
+            while (now_ms := self._clock.now_ms()) < due_ms:
+                due_ms = min(due_ms, now_ms + self._every_ms)  # nearer, where the clock was set back
                 await self._clock.wait(never, due_ms)
             due_ms = self._clock.now_ms() + self._every_ms
             try:

@@ -102,7 +102,7 @@ class ScheduleTable:
         await self._database.write(lambda c: c.execute(query, (state, why, next_ms, schedule_id)))
 
     async def claim(self, schedule_id: int, due_ms: int, *, next_ms: int | None, woke: bool, now_ms: int) -> bool:
-        """Note that the run due then begins, and when the next one is; False when it was begun before."""
+        """Note that the run due then begins, and when the next one is; False when it was begun before, or the schedule removed."""
         values = (schedule_id, due_ms, int(woke), now_ms)
         return await self._database.write(lambda connection: _claim(connection, values, next_ms))
 
@@ -131,12 +131,14 @@ class ScheduleTable:
         where = "schedule_id = ? ORDER BY due_ms DESC LIMIT ?"
         return await self._database.read(lambda connection: _runs(connection, where, (schedule_id, newest)))
 
-    async def wakes(self, since_ms: int) -> tuple[tuple[int, int], ...]:
-        """Which schedule asked a model when, since then, oldest first: (schedule_id, claimed_ms)."""
-        query = (
-            "SELECT schedule_id, claimed_ms FROM schedule_runs WHERE woke = 1 AND claimed_ms > ? ORDER BY claimed_ms"
-        )
-        rows = await self._database.read(lambda connection: connection.execute(query, (since_ms,)).fetchall())
+    async def wakes(self, since_ms: int, until_ms: int) -> tuple[tuple[int, int], ...]:
+        """Which schedule asked a model when, in that time, oldest first: (schedule_id, claimed_ms).
+
+        What a clock that was ahead has noted for later does not count.
+        """
+        query = """SELECT schedule_id, claimed_ms FROM schedule_runs
+            WHERE woke = 1 AND claimed_ms > ? AND claimed_ms <= ? ORDER BY claimed_ms"""
+        rows = await self._database.read(lambda connection: connection.execute(query, (since_ms, until_ms)).fetchall())
         return tuple((int(number), int(at_ms)) for number, at_ms in rows)
 
 
@@ -169,9 +171,12 @@ def _remove(connection: sqlite3.Connection, schedule_id: int) -> None:
 
 
 def _claim(connection: sqlite3.Connection, values: tuple[int, int, int, int], next_ms: int | None) -> bool:
+    connection.execute(  # it was missed on a clock that was ahead, and its time comes now
+        "DELETE FROM schedule_runs WHERE schedule_id = ? AND due_ms = ? AND state = 'skipped'", values[:2]
+    )
     made = connection.execute(
         """INSERT OR IGNORE INTO schedule_runs (schedule_id, due_ms, state, woke, claimed_ms)
-        VALUES (?, ?, 'claimed', ?, ?)""",
+        SELECT ?1, ?2, 'claimed', ?3, ?4 WHERE EXISTS (SELECT 1 FROM schedules WHERE schedule_id = ?1)""",
         values,
     ).rowcount
     connection.execute("UPDATE schedules SET next_ms = ? WHERE schedule_id = ?", (next_ms, values[0]))

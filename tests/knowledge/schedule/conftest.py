@@ -39,8 +39,10 @@ class Clock:
         return self.at_ms
 
     async def wait(self, news: asyncio.Event, until_ms: int | None) -> None:
+        """As the machine's clock does, it lets its waiter look again once it was set back."""
         self.looks += 1
-        while not news.is_set() and (until_ms is None or self.at_ms < until_ms):
+        since_ms = self.at_ms
+        while not news.is_set() and self.at_ms >= since_ms and (until_ms is None or self.at_ms < until_ms):
             self._moved.clear()
             self.idle.set()
             waits = [asyncio.create_task(news.wait()), asyncio.create_task(self._moved.wait())]

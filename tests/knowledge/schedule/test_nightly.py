@@ -36,3 +36,19 @@ def test_an_expression_that_is_none_is_the_operators_to_mend() -> None:
 
     with pytest.raises(ConfigError, match="consolidate_at"):
         Nightly("at night", ZONE.key, work, name="consolidate_at", clock=Clock())
+
+
+async def test_a_clock_that_was_ahead_puts_no_night_off() -> None:
+    clock, done = Clock(), []
+
+    async def work(now: datetime) -> None:
+        done.append(now.strftime("%Y-%m-%d %H:%M"))
+
+    running = asyncio.create_task(Nightly("0 4 * * *", ZONE.key, work, name="notes", clock=clock).run())
+    await clock.looked()
+    await clock.to(datetime(2031, 3, 3, 3, tzinfo=ZONE))
+    await clock.to(datetime(2026, 11, 20, 12, tzinfo=ZONE))
+    await clock.to(datetime(2026, 11, 21, 4, tzinfo=ZONE))
+    assert done == ["2026-11-20 11:00", "2031-03-03 03:00", "2026-11-21 04:00"]
+    running.cancel()
+    await asyncio.wait((running,))

@@ -294,3 +294,50 @@ async def test_a_schedule_keeps_its_zone(world_of: MakeWorld) -> None:
         assert made.zone == "America/New_York"
         await world.to("2026-11-20T13:00")
         await world.heard()
+
+
+@pytest.mark.parametrize("when", ["every day at 7:00", "every 2 hours"])
+async def test_a_clock_that_was_ahead_and_is_set_right_puts_nothing_off(world_of: MakeWorld, when: str) -> None:
+    async with world_of() as world:
+        made = await world.add(when)
+        right_ms = made.next_ms
+        await world.to("2031-03-03T03:03")
+        assert ((await world.book.get(made.schedule_id)).next_ms or 0) > (right_ms or 0)
+        await world.to("2026-11-20T11:05")
+        assert (await world.book.get(made.schedule_id)).next_ms == right_ms
+        await world.clock.to(world.book.moment(right_ms or 0))
+        await world.heard()
+        assert world.hands.done == ["set"]
+
+
+async def test_a_clock_that_was_ahead_at_the_last_end_puts_nothing_off(world_of: MakeWorld) -> None:
+    clock, hands = Clock(), Hands()
+    async with world_of(clock, hands) as world:
+        await world.to("2031-03-03T03:03")
+        made = await world.add("every day at 7:00")
+        repeated = await world.add("every 2 hours")
+    clock.at_ms = Clock().at_ms
+    async with world_of(clock, hands) as world:
+        assert f"{world.book.moment((await world.book.get(made.schedule_id)).next_ms or 0):%d %H:%M}" == "21 07:00"
+        assert ((await world.book.get(repeated.schedule_id)).next_ms or 0) - clock.at_ms <= 2 * 3_600_000
+
+
+async def test_what_asked_a_model_on_a_clock_that_was_ahead_leaves_room(world_of: MakeWorld) -> None:
+    async with world_of() as world:
+        greedy = await world.add("* * * * *", "look", ASK)
+        for minute in range(LIMIT):
+            await world.to(f"2031-03-03T03:{minute:02d}")
+            await world.ended(greedy, minute)
+        await world.to("2026-11-20T11:05")
+        await world.to("2026-11-20T11:06")
+        assert (await world.book.get(greedy.schedule_id)).state == "active"
+
+
+async def test_a_schedule_that_was_removed_meanwhile_is_not_begun(world_of: MakeWorld) -> None:
+    async with world_of() as world:
+        made = await world.add("every day at 7:00")
+        await world.book.remove(made.schedule_id, "owner")
+        assert made.next_ms is not None
+        claimed = await world.table.claim(made.schedule_id, made.next_ms, next_ms=None, woke=False, now_ms=made.next_ms)
+        assert not claimed
+        assert await world.table.open_runs() == ()

@@ -28,7 +28,7 @@ class Once:
 
 @dataclass(frozen=True, slots=True)
 class Every:
-    """Each `every_ms` since `from_ms`, whatever clocks on the wall do."""
+    """Each `every_ms` from `from_ms` on (before it, where the clock was ahead when it was made), whatever clocks on the wall do."""
 
     every_ms: int
     from_ms: int
@@ -94,7 +94,7 @@ def next_due(timing: Timing, after_ms: int) -> int | None:
         case Once(at_ms):
             return at_ms if at_ms > after_ms else None
         case Every(every_ms, from_ms):
-            return from_ms + max(1, (after_ms - from_ms) // every_ms + 1) * every_ms
+            return from_ms + ((after_ms - from_ms) // every_ms + 1) * every_ms
         case Cron():
             return _next_cron(timing, after_ms)
     assert_never(timing)

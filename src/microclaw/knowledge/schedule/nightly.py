@@ -36,9 +36,12 @@ class Nightly:
         never = asyncio.Event()
         while True:
             await self._once()
-            due_ms = next_due(self._cron, self._clock.now_ms())
-            while due_ms is None or self._clock.now_ms() < due_ms:
+            now_ms = self._clock.now_ms()
+            due_ms = next_due(self._cron, now_ms)
+            while due_ms is None or now_ms < due_ms:
+                due_ms = next_due(self._cron, now_ms)  # nearer, where the clock was set back
                 await self._clock.wait(never, due_ms)
+                now_ms = self._clock.now_ms()
 
     async def _once(self) -> None:
         try:

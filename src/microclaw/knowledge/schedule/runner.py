@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -95,6 +96,7 @@ class Runner:
         self._clock = clock
         self._wakes_an_hour = wakes_an_hour
         self._drain_s = drain_s
+        self._looked_ms: float = math.inf
         self._news = asyncio.Event()
         self._running: set[int] = set()
         self._acting: set[asyncio.Task[None]] = set()
@@ -141,6 +143,10 @@ class Runner:
 
     async def _look(self) -> int | None:
         """Begin what is due; when to look next."""
+        now_ms = self._clock.now_ms()
+        turned_back, self._looked_ms = now_ms < self._looked_ms, now_ms
+        if turned_back:
+            await self._take_nearer(now_ms)
         for schedule in await self._book.all():
             if schedule.state == "active" and schedule.next_ms is not None:
                 try:
@@ -149,6 +155,15 @@ class Runner:
                     _log.warning("schedule %d: %s", schedule.schedule_id, exc.message)
         waiting = [s.next_ms for s in await self._book.all() if s.state == "active" and s.next_ms is not None]
         return min(waiting, default=None)
+
+    async def _take_nearer(self, now_ms: int) -> None:
+        """After a clock that was ahead is set right: what was put a long way off is due at its next time again."""
+        for schedule in await self._book.all():
+            if schedule.state != "active" or schedule.next_ms is None or isinstance(schedule.timing, Once):
+                continue
+            due_ms = next_due(schedule.timing, now_ms)
+            if due_ms is not None and schedule.next_ms > due_ms + _HOUR_MS:  # less may be a wait for a model
+                await self._table.set_state(schedule.schedule_id, "active", "", due_ms)
 
     async def _due(self, schedule: Schedule, due_ms: int) -> None:
         now_ms = self._clock.now_ms()
@@ -179,7 +194,7 @@ class Runner:
 
         If not, the one that asks most is paused; another one that is due meanwhile waits until there is room.
         """
-        wakes = await self._table.wakes(now_ms - _HOUR_MS)
+        wakes = await self._table.wakes(now_ms - _HOUR_MS, now_ms)
         if len(wakes) < self._wakes_an_hour:
             return True
         counts = {number: [n for n, _ in wakes].count(number) for number, _ in wakes}
