@@ -34,9 +34,9 @@ def calling(tool: str, **arguments: Any) -> Events:
     return Events(openai_stream(calls=[{**call, "function": {"name": tool, "arguments": json.dumps(arguments)}}]))
 
 
-def tainted_undo() -> tuple[tuple[int, Events], ...]:
-    """A model that reads a log, then wants to undo, then tells."""
-    replies = (calling("read-logs"), calling("undo"), Events(openai_stream("I am ", "done.")))
+def tainted_act() -> tuple[tuple[int, Events], ...]:
+    """A model that reads a log, then wants to set a pin, then tells."""
+    replies = (calling("read-logs"), calling("gpio-set", pin=4, level=1), Events(openai_stream("I am ", "done.")))
     return tuple((200, reply) for reply in replies)
 
 
@@ -88,12 +88,12 @@ class Screen:
 
 @pytest.mark.parametrize(("typed", "outcome"), [("y\n", "I am done."), ("\n", "permission_refused"), ("", "cancelled")])
 async def test_a_question_is_asked_at_the_terminal_and_enter_is_a_no(tmp_path: Path, typed: str, outcome: str) -> None:
-    async with server(*tainted_undo()) as provider:
+    async with server(*tainted_act()) as provider:
 
         def talk() -> int:
             home = tmp_path / "home"
             with host_with(provider, home), Screen(home, "chat", SENTENCE) as screen:
-                screen.wait_for("approve  undo")
+                screen.wait_for("approve  gpio-set")
                 screen.wait_for("do it? [y/N]")
                 if typed:
                     screen.type(typed)
@@ -113,7 +113,7 @@ async def test_a_question_is_asked_at_the_terminal_and_enter_is_a_no(tmp_path: P
 
 @pytest.mark.parametrize("approved_by", ["--yes", "another terminal"])
 async def test_without_a_keyboard_a_question_is_answered_by_yes_or_elsewhere(tmp_path: Path, approved_by: str) -> None:
-    async with server(*tainted_undo()) as provider:
+    async with server(*tainted_act()) as provider:
 
         def talk() -> str:
             home = tmp_path / "home"
