@@ -210,3 +210,45 @@ async def test_a_host_that_does_not_start_is_told_with_its_reason(place: Place) 
         assert done.is_error
         assert isinstance(done.content[0], TextContent)
         assert "next: " in done.content[0].text
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_line_nested_without_end_is_answered_and_the_connection_goes_on(beside: Place, first: bool) -> None:
+    with started(beside.home) as process:
+        opened = json.dumps(INITIALIZE).encode()
+        lines = [b"[" * 100_000, opened] if first else [opened, b"[" * 100_000]
+        out, err = process.communicate(b"\n".join(lines) + b"\n", timeout=TIMEOUT_S)
+    answers = [json.loads(line) for line in out.splitlines()]
+    assert {answer.get("error", {}).get("code", "result") for answer in answers} == {-32700, "result"}
+    assert (process.returncode, b"Traceback" in err) == (0, False)
+
+
+def test_a_client_that_closes_its_end_of_the_answers_is_an_end_and_no_failure(beside: Place) -> None:
+    process = started(beside.home)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdin.write(json.dumps(INITIALIZE).encode() + b"\n")
+    process.stdin.flush()
+    process.stdout.readline()
+    process.stdout.close()
+    with pytest.raises(BrokenPipeError):
+        for number in range(2, 1_000_000):
+            line = {"jsonrpc": "2.0", "id": number, "method": "ping"}
+            os.write(process.stdin.fileno(), json.dumps(line).encode() + b"\n")
+    with process.stderr as err:
+        assert (process.wait(TIMEOUT_S), err.read()) == (0, b"")
+    process.stdin.close()
+
+
+def test_a_client_that_reads_nothing_does_not_keep_a_signal_from_ending_it(beside: Place) -> None:
+    with started(beside.home) as process:
+        assert process.stdin is not None
+        process.stdin.write(json.dumps(INITIALIZE).encode() + b"\n")
+        process.stdin.flush()
+        os.set_blocking(process.stdin.fileno(), False)
+        line = json.dumps({"jsonrpc": "2.0", "id": 2, "method": "tools/list"}).encode() + b"\n"
+        while select.select([], [process.stdin], [], 1.0)[1]:  # until nobody takes any more for a second
+            os.write(process.stdin.fileno(), line)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(TIMEOUT_S) == 0

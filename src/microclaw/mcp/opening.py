@@ -32,12 +32,14 @@ def first_answer(line: bytes) -> FirstAnswer | None:
     """The answer to a connection's first line; None leaves it to the library."""
     try:
         request = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(request, dict) or request.get("jsonrpc") != "2.0" or request.keys() - _KEYS:
         return None
     request_id, params = request.get("id"), request.get("params")
     if not isinstance(request_id, str | int) or isinstance(request_id, bool) or not isinstance(params, dict):
+        return None
+    if not str(request_id).isascii():  # it may be half a character, which no line can hold
         return None
     match request.get("method"):
         case "initialize" if _is_initialize(params):
@@ -59,7 +61,8 @@ def _is_initialize(params: dict[str, Any]) -> bool:
         and isinstance(info, dict)
         and isinstance(info.get("name"), str)
         and isinstance(info.get("version"), str)
-        and _META + "protocolVersion" not in (params.get("_meta") or {})
+        and isinstance(params.get("_meta", {}), dict)
+        and _META + "protocolVersion" not in params.get("_meta", {})
     )
 
 

@@ -36,7 +36,7 @@ def serve_stdio(home: Path, control_socket: Path, *, every_tool: bool = False) -
         with HostAttachment(home, control_socket) as attachment:
             answered = _open(wire)
             asyncio.run(_serve(wire, answered, attachment, control_socket, every_tool))
-    except BrokenPipeError:
+    except* BrokenPipeError:
         pass  # the client is gone
     finally:
         wire.flush(FLUSH_S)
@@ -81,8 +81,11 @@ async def _serve(
             group.create_task(_read(wire, sending), name="read requests")
             group.create_task(_write(wire, outgoing, answered), name="write answers")
             await server.run(received, send, server.create_initialization_options())
-    except asyncio.CancelledError:
+    except* asyncio.CancelledError:
         pass  # a signal: as good as the client's end
+    except* anyio.BrokenResourceError:
+        if not serving.cancelling() and not wire.broken:  # the library's own, when it ends with requests on their way
+            raise
 
 
 async def _read(wire: Wire, sending: ObjectSendStream[SessionMessage | Exception]) -> None:
@@ -121,7 +124,7 @@ def _parse_error(line: bytes) -> bytes:
     try:
         json.loads(line)
         code, text = -32600, "this is JSON, but no JSON-RPC message"
-    except ValueError:
+    except (ValueError, RecursionError):
         code, text = -32700, "this line is not JSON"
     error = {"jsonrpc": "2.0", "id": None, "error": {"code": code, "message": text}}
     return json.dumps(error, separators=(",", ":")).encode() + b"\n"

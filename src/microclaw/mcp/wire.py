@@ -11,6 +11,7 @@ import os
 import select
 import threading
 from collections.abc import AsyncIterator
+from concurrent.futures import CancelledError
 from queue import Queue
 from typing import Final
 
@@ -19,6 +20,7 @@ from microclaw.errors import ProtocolError
 MAX_LINE_BYTES: Final = 4 << 20
 CHUNK_BYTES: Final = 64 << 10
 QUEUE: Final = 64  # messages that wait to be read or written; then whoever sends waits
+ROOM_S: Final = 0.005  # how often is looked for room in a full queue
 
 
 class Wire:
@@ -42,6 +44,11 @@ class Wire:
         os.close(nothing)
         os.dup2(2, 1)
         return wire
+
+    @property
+    def broken(self) -> bool:
+        """Nobody reads what is written."""
+        return self._broken.is_set()
 
     def first_line(self, wait_s: float) -> bytes | None:
         """A line that comes within `wait_s`; None when none does, and at the end."""
@@ -71,10 +78,9 @@ class Wire:
         if self._writer is None:
             self._writer = threading.Thread(target=self._write_all, name="stdout", daemon=True)
             self._writer.start()
-        if self._out.full():
-            await asyncio.to_thread(self._out.put, line)
-        else:
-            self._out.put_nowait(line)
+        while self._out.full():  # no thread waits for it: that one could not be cancelled
+            await asyncio.sleep(ROOM_S)
+        self._out.put_nowait(line)
 
     def send_now(self, line: bytes) -> None:
         """Write a line before the event loop runs."""
@@ -100,7 +106,7 @@ class Wire:
             put(None)
         except ProtocolError as exc:
             put(exc)
-        except RuntimeError:
+        except (RuntimeError, CancelledError):
             return  # the loop is closed: nobody reads any more
 
     def _read(self) -> None:
