@@ -138,7 +138,7 @@ class Search:
         """One bad file is passed over: the others are searched without it."""
         try:
             if source.kind == "session":
-                pieces = await asyncio.to_thread(lambda: iter(read_session(source, known)))
+                pieces = read_session(source, known)
                 while self._clock() < deadline and (piece := await asyncio.to_thread(next, pieces, None)) is not None:
                     await self._put(*piece)
             else:
