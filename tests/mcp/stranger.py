@@ -37,6 +37,16 @@ def tools() -> list[types.Tool]:
             return [tool("fine"), tool("wrong", input_schema=deep), tool("large", input_schema=large)]
         case "changes" | "changes-old" if (FOLDER / "changed").exists():
             return [tool("second")]
+        case "bombs":
+            nested: dict[str, Any] = {"type": "object"}
+            inner = nested
+            for _ in range(150):
+                inner["not"] = inner = {}
+            wide = {"type": "object", "allOf": [{}] * 3_900}
+            return [tool("fine"), tool("deep", input_schema=nested), tool("wide", input_schema=wide)]
+        case "crowd":
+            large = {"type": "object", "description": "x" * 15_000}
+            return [tool(f"t{number}", input_schema=large) for number in range(60)]
         case "many":
             return [tool(f"t{number}") for number in range(500)]
         case _:

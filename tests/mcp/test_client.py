@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import mcp_types as types
 import pytest
 
 from microclaw.config import McpServerSettings
-from microclaw.mcp.client import ClientLimits, McpServers
+from microclaw.mcp.client import ClientLimits, McpServers, ServerLink
 from microclaw.mcp.foreign_tools import name_of
 from microclaw.mcp.limits import BURST, MessageLimit
 from microclaw.policy.approval import Approvals, Pending, Settled
@@ -225,6 +226,43 @@ async def test_at_most_so_many_tools_of_a_server_are_taken(tmp_path: Path) -> No
     async with strangers(tmp_path, "many") as there:
         await there.named("mcp_many_t0")
         assert len(there.servers.tools()) == 64
+
+
+async def test_a_schema_that_is_a_bomb_costs_that_tool_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with strangers(tmp_path, "bombs") as there:
+        await there.named("mcp_bombs_fine")
+        assert [tool.name for tool in there.servers.tools()] == ["mcp_bombs_fine"]
+    lines = "\n".join(record.getMessage() for record in caplog.records)
+    assert "'deep' is left out: its schema is nested too deeply" in lines
+    assert "'wide' is left out: its schema has more than 500 parts" in lines
+
+
+async def test_the_tools_of_a_server_do_not_fill_every_request(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with strangers(tmp_path, "crowd") as there:
+        await there.named("mcp_crowd_t0")
+        assert sum(len(spec.schema) for spec in there.box.specs) < 64 << 10
+    assert "tools after its first 4 are left out" in "\n".join(record.getMessage() for record in caplog.records)
+
+
+async def test_a_list_that_is_told_again_is_not_checked_and_complained_of_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = McpServerSettings("again", ("server",))
+    link = ServerLink(settings, None, QUICK, {}, lambda: None)
+    wide = types.Tool(name="wide", input_schema={"type": "object", "allOf": [{}] * 3_900})
+    fine = types.Tool(name="fine", input_schema={"type": "object"})
+
+    class Listing:
+        async def list_tools(self, **_: Any) -> types.ListToolsResult:
+            return types.ListToolsResult(tools=[wide, fine])
+
+    await link._relist(Listing())  # type: ignore[arg-type]  # a client, as far as a list goes
+    first = link.tools
+    await link._relist(Listing())  # type: ignore[arg-type]
+    assert link.tools[0] is first[0]
+    assert sum("left out" in record.getMessage() for record in caplog.records) == 1
 
 
 async def test_a_long_result_is_cut_and_a_failure_is_a_strangers_word(tmp_path: Path) -> None:

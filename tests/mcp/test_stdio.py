@@ -54,6 +54,11 @@ def started(home: Path, *words: str) -> subprocess.Popen[bytes]:
     )
 
 
+def write_on(fd: int, line: bytes) -> None:
+    for _ in range(1_000_000):
+        os.write(fd, line)
+
+
 def end(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
     out, err = process.communicate(timeout=TIMEOUT_S)
     return out, err
@@ -232,10 +237,9 @@ def test_a_client_that_closes_its_end_of_the_answers_is_an_end_and_no_failure(be
     process.stdin.flush()
     process.stdout.readline()
     process.stdout.close()
+    ping = json.dumps({"jsonrpc": "2.0", "id": 2, "method": "ping"}).encode() + b"\n"
     with pytest.raises(BrokenPipeError):
-        for number in range(2, 1_000_000):
-            line = {"jsonrpc": "2.0", "id": number, "method": "ping"}
-            os.write(process.stdin.fileno(), json.dumps(line).encode() + b"\n")
+        write_on(process.stdin.fileno(), ping)
     with process.stderr as err:
         assert (process.wait(TIMEOUT_S), err.read()) == (0, b"")
     process.stdin.close()

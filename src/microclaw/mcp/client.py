@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from microclaw.tools.tool import Tool
 
 MAX_TOOLS: Final = 64  # of one server
+MAX_COMPLAINTS: Final = 64  # about one server's tools, as long as the host runs
 MAX_PAGES: Final = 16
 MAX_TIMEOUTS: Final = 2  # in a row; then it is taken for hung
 _log = logging.getLogger(__name__)
@@ -103,6 +104,8 @@ class ServerLink:
         self._closed: Closed | None = None
         self._changed = asyncio.Event()
         self._timeouts = 0
+        self._checked: dict[str, Tool[Any] | str] = {}
+        self._complaints: set[str] = set()
 
     async def run(self) -> None:
         pause_s = self._limits.first_pause_s
@@ -199,8 +202,6 @@ class ServerLink:
             return
 
     async def _relist(self, client: Client) -> None:
-        from microclaw.mcp.foreign_tools import tool_from
-
         listed: list[types.Tool] = []
         cursor: str | None = None
         async with asyncio.timeout(self._limits.connect_s):
@@ -210,11 +211,32 @@ class ServerLink:
                 cursor = page.next_cursor
                 if cursor is None or len(listed) > MAX_TOOLS:
                     break
-        made = [tool_from(self._server, tool, self.call) for tool in listed[:MAX_TOOLS]]
+        made = await asyncio.to_thread(self._made, listed[:MAX_TOOLS])  # a hostile schema takes its time
         for wrong in (text for text in made if isinstance(text, str)):
-            _log.warning("MCP server %s: %s", self.name, wrong)
+            self._complain(wrong)
         self.tools = tuple(tool for tool in made if not isinstance(tool, str))
         self._say(f"on: {len(self.tools)} tools", logging.INFO)
+
+    def _made(self, listed: Sequence[types.Tool]) -> list[Tool[Any] | str]:
+        """Each listed tool as the agent's, or what is wrong with it; one that did not change is not checked again."""
+        from microclaw.mcp.foreign_tools import MAX_SCHEMAS_BYTES, tool_from
+
+        found: dict[str, Tool[Any] | str] = {}
+        size = 0
+        for tool in listed:
+            text = tool.model_dump_json()
+            size += len(text)
+            if size > MAX_SCHEMAS_BYTES:
+                return [*found.values(), f"tools after its first {len(found)} are left out: they take too much room"]
+            found[text] = self._checked.get(text) or tool_from(self._server, tool, self.call)
+        self._checked = found
+        return list(found.values())
+
+    def _complain(self, wrong: str) -> None:
+        """Once, and not of more than a person would read."""
+        if wrong not in self._complaints and len(self._complaints) < MAX_COMPLAINTS:
+            self._complaints.add(wrong)
+            _log.warning("MCP server %s: %s", self.name, wrong)
 
     @asynccontextmanager
     async def _open(self, closed: Closed) -> AsyncIterator[Client]:

@@ -23,6 +23,8 @@ CallTool: TypeAlias = Callable[[str, dict[str, Any]], Awaitable[types.CallToolRe
 
 MAX_NAME_CHARS: Final = 64  # what model providers take
 MAX_SCHEMA_BYTES: Final = 16 << 10
+MAX_SCHEMAS_BYTES: Final = 64 << 10  # of one server's tools together: a model reads them with every request
+MAX_SCHEMA_NODES: Final = 500
 MAX_DESCRIPTION_CHARS: Final = 600
 MAX_TEXT_CHARS: Final = 6000
 _NOT_IN_A_NAME: Final = re.compile(r"[^A-Za-z0-9_-]+")
@@ -92,11 +94,26 @@ def _wrong_with(schema: dict[str, Any]) -> str | None:
         return f"its schema has {size_bytes:,} bytes, at most {MAX_SCHEMA_BYTES:,} are taken"
     if schema.get("type") != "object":
         return "its arguments are no object"
+    if _count_of(schema, MAX_SCHEMA_NODES) > MAX_SCHEMA_NODES:
+        return f"its schema has more than {MAX_SCHEMA_NODES} parts"
     try:
         jsonschema.Draft202012Validator.check_schema(schema)
+    except RecursionError:
+        return "its schema is nested too deeply"
     except jsonschema.SchemaError as exc:
         return f"its schema is wrong: {_clean(exc.message)[:120]}"
     return None
+
+
+def _count_of(value: Any, most: int) -> int:
+    """How many objects and lists a schema is made of, counted up to `most` + 1: each takes the checker its time."""
+    left, count = [value], 0
+    while left and count <= most:
+        part = left.pop()
+        if isinstance(part, dict | list):
+            count += 1
+            left.extend(part.values() if isinstance(part, dict) else part)
+    return count
 
 
 def _text_of(result: types.CallToolResult) -> str:

@@ -78,7 +78,7 @@ class Wire:
         if self._writer is None:
             self._writer = threading.Thread(target=self._write_all, name="stdout", daemon=True)
             self._writer.start()
-        while self._out.full():  # no thread waits for it: that one could not be cancelled
+        while self._out.full():  # noqa: ASYNC110  a thread empties it, and one that waited could not be cancelled
             await asyncio.sleep(ROOM_S)
         self._out.put_nowait(line)
 
