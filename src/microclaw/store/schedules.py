@@ -102,7 +102,10 @@ class ScheduleTable:
         await self._database.write(lambda c: c.execute(query, (state, why, next_ms, schedule_id)))
 
     async def claim(self, schedule_id: int, due_ms: int, *, next_ms: int | None, woke: bool, now_ms: int) -> bool:
-        """Note that the run due then begins, and when the next one is; False when it was begun before, or the schedule removed."""
+        """Note that the run due then begins, and when the next one is.
+
+        False when it was begun before, or the schedule is removed.
+        """
         values = (schedule_id, due_ms, int(woke), now_ms)
         return await self._database.write(lambda connection: _claim(connection, values, next_ms))
 

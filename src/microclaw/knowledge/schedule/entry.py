@@ -28,7 +28,7 @@ class Once:
 
 @dataclass(frozen=True, slots=True)
 class Every:
-    """Each `every_ms` from `from_ms` on (before it, where the clock was ahead when it was made), whatever clocks on the wall do."""
+    """Each `every_ms` since `from_ms`, whatever clocks on the wall do; before it, where the clock was ahead then."""
 
     every_ms: int
     from_ms: int
