@@ -156,3 +156,12 @@ def test_mac_has_launchd_and_others_a_clear_no(tmp_path: Path) -> None:
     assert system.start[:2] == ("launchctl", "bootstrap")
     with pytest.raises(NotSupported, match="no service for win32"):
         service_system("win32", {})
+
+
+@pytest.mark.parametrize("name", ["a\nExecStartPre=touch b", "a\tb", "a\x01b"])
+def test_a_home_that_would_be_a_line_of_the_unit_is_refused(
+    person: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    assert main(["--home", str(person / name), "service", "install", "--yes"]) == 1
+    assert "cannot stand in a service's file" in capsys.readouterr().err
+    assert not (person / ".config/systemd/user/microclaw.service").exists()

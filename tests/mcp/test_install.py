@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -136,3 +137,25 @@ def test_a_client_nobody_knows_is_a_usage_error(tmp_path: Path) -> None:
     done = run(tmp_path, "install", "emacs")
     assert done.returncode == 2
     assert "claude-desktop, claude-code, cursor" in done.stderr
+
+
+def test_two_changes_within_a_second_are_two_backups(tmp_path: Path) -> None:
+    path, now = tmp_path / "mcp.json", datetime(2026, 1, 2)
+    path.write_text("{}")
+    kept = []
+    for number in range(3):
+        kept.append(write(installing(path, {"command": str(number)}), now))
+    assert len(set(kept)) == 3
+    assert kept[0] is not None
+    assert kept[0].read_text() == "{}"
+
+
+def test_a_write_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    path = tmp_path / "mcp.json"
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(ConfigError, match="No space left"):
+        write(installing(path, {"command": "a"}), datetime(2026, 1, 2))
+    assert list(tmp_path.iterdir()) == []

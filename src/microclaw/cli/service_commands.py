@@ -143,6 +143,7 @@ def service_system(platform: str = sys.platform, environ: Mapping[str, str] = os
 def service_of(options: Invocation) -> Service:
     """The service that runs this very installation with this home."""
     from microclaw.cli.service_files import Service
+    from microclaw.errors import ConfigError
 
     settings = options.settings()
     command = (sys.executable, "-m", "microclaw", "--home", str(settings.home), "up")
@@ -150,6 +151,9 @@ def service_of(options: Invocation) -> Service:
     socket = settings.control_socket.parent
     if socket != settings.home:  # a home with a long name
         writable.append(socket)
+    odd = next((text for text in (*command, *map(str, writable)) if not text.isprintable()), None)
+    if odd is not None:  # a line of its own in the unit would be a setting of its own
+        raise ConfigError(f"{odd!r} cannot stand in a service's file", next_step="give --home a plain folder")
     in_tmp = any(place.is_relative_to(_TMP) for place in (settings.home, *writable))
     return Service(command, settings.home, writable, shares_tmp=in_tmp)
 

@@ -103,21 +103,31 @@ def write(edit: Edit, now: datetime) -> Path | None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if edit.old is not None:
-            backup = path.with_name(f"{path.name}.{now:%Y%m%d-%H%M%S}.bak")
+            backup = _free(path.with_name(f"{path.name}.{now:%Y%m%d-%H%M%S}.bak"))
             shutil.copy2(path, backup)
         fd, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        with os.fdopen(fd, "w", encoding="utf-8", newline="") as file:
-            file.write(edit.new)
-            file.flush()
-            os.fsync(file.fileno())
-        if edit.old is not None:
-            shutil.copymode(path, name)
-        Path(name).replace(path)
+        try:
+            with os.fdopen(fd, "w", encoding="utf-8", newline="") as file:
+                file.write(edit.new)
+                file.flush()
+                os.fsync(file.fileno())
+            if edit.old is not None:
+                shutil.copymode(path, name)
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
     except OSError as exc:
         raise ConfigError(
             f"cannot write {path}: {exc.strerror or exc}", next_step="check the folder's permissions"
         ) from exc
     return backup
+
+
+def _free(path: Path) -> Path:
+    """A name that nothing has: two changes within a second are two backups."""
+    names = (path.with_name(f"{path.stem}-{number}{path.suffix}") for number in range(2, 1000))
+    return next((name for name in (path, *names) if not name.exists()), path)
 
 
 def _read(path: Path) -> str | None:
