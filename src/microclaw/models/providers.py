@@ -243,11 +243,11 @@ class OpenAIProviderModel(_DirectModel):
 
     async def _build(self) -> ProviderModel:
         from openai import AsyncOpenAI
-        from pydantic_ai.models.openai import OpenAIChatModel
         from pydantic_ai.profiles.openai import OpenAIModelProfile
         from pydantic_ai.providers.openai import OpenAIProvider
 
         from microclaw.models.bounded_http import bounded_client
+        from microclaw.models.ready_messages import ReadyMessagesModel
 
         if self._client is None:
             self._client = AsyncOpenAI(
@@ -259,7 +259,7 @@ class OpenAIProviderModel(_DirectModel):
             )
         if self._name is None:
             self._name = await self._first_model()
-        return OpenAIChatModel(
+        return ReadyMessagesModel(
             self._name,
             provider=OpenAIProvider(openai_client=self._client),
             profile=OpenAIModelProfile(openai_chat_streaming_requires_finish_reason=True),  # else a cut looks whole
