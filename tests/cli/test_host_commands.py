@@ -47,8 +47,8 @@ def test_screen_shows_every_part_in_a_line_or_two() -> None:
     assert ("off", "web search is off: no search.api_key") in rows
     assert [text for name, text in rows if name == "schedule"][1] == "1 more, 1 paused: microclaw schedule list"
     assert [text for name, text in rows if name == "approval"] == [
-        "deploy blink (asked by sam): microclaw approval",
-        "1 more",
+        "deploy blink (asked by sam)",
+        "1 more: microclaw approval list",
     ]
     assert rows[-1] == ("device", "desk (virtual): blink, does not answer")
     assert len(rows) == 12

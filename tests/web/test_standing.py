@@ -11,6 +11,7 @@ import pytest
 from microclaw.channels.telegram.poller import TelegramState
 from microclaw.config import BudgetSettings, Settings, load_settings
 from microclaw.policy.approval import Pending
+from microclaw.policy.person import OwnerAlone, Person
 from microclaw.store.usage import UsageCount, UsageGroup
 from microclaw.web.standing import (
     SHOWN,
@@ -115,10 +116,20 @@ async def test_spending_of_today_is_told_with_its_limits(settings: Settings) -> 
 
 
 def test_approvals_are_counted_and_the_first_are_named() -> None:
-    found = approval_object(Asked(SHOWN + 1))
+    found = approval_object(Asked(SHOWN + 1), OwnerAlone())
     assert found is not None
     assert (found["pending"], len(found["first"])) == (SHOWN + 1, SHOWN)
     assert found["first"][0] == {"id": "a0", "action": "act 0", "asked_by": "owner"}
+
+
+def test_who_asked_for_an_approval_is_named() -> None:
+    class Bea:
+        def get(self, person_id: str) -> Person:
+            return Person(person_id, "Bea", "member")
+
+    found = approval_object(Asked(1), Bea())
+    assert found is not None
+    assert found["first"][0]["asked_by"] == "Bea"
 
 
 def test_others_than_owners_do_not_see_what_concerns_other_people() -> None:

@@ -144,6 +144,7 @@ async def running_host(
             mcp_servers=servers.states,
             schedules=later.parts.scheduling.book,
             approvals=admission.approvals,
+            people=admission.people,
             usage=usage,
         )
         parts = _parts(

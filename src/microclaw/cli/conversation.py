@@ -56,7 +56,10 @@ def listen(
                 raise HostError(event)
             case _:
                 raise ProtocolError("the host sent a result where an answer was expected")
-    raise NoHost("the host ended the turn without an answer", next_step="microclaw status")
+    raise NoHost(
+        "the host ended before its answer came; what you said is kept",
+        next_step="start the host again (microclaw up): it answers then, and the next microclaw chat shows it",
+    )
 
 
 def cancel(host: HostClient, chat_id: str) -> bool:

@@ -160,9 +160,9 @@ def _schedule_lines(schedules: dict[str, Any] | None) -> list[str]:
 def _approval_lines(approvals: dict[str, Any] | None) -> list[str]:
     if approvals is None or not approvals["pending"]:
         return []
-    lines = [f"{a['action']} (asked by {a['asked_by']}): microclaw approval" for a in approvals["first"]]
+    lines = [f"{a['action']} (asked by {a['asked_by']})" for a in approvals["first"]]
     more = approvals["pending"] - len(lines)
-    return [*lines, f"{more} more"] if more > 0 else lines
+    return [*lines, f"{f'{more} more: ' if more > 0 else ''}microclaw approval list"]
 
 
 def _moment(at_ms: int) -> str:

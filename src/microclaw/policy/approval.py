@@ -143,8 +143,10 @@ class Approvals:
         taken_back = by == pending.principal and not approved  # who asked may always think better of it
         if not taken_back and not self.may_decide(pending, by):
             why = "it is risky" if by == pending.principal else "it is not theirs"
+            person = self._roles.get(by)
+            name = by if person is None else person.name
             raise PermissionRefused(
-                f"{by[:80]} may not decide this, as {why}: {pending.action}",
+                f"{name[:80]} may not decide this, as {why}: {pending.action}",
                 next_step="an owner can: microclaw approval list",
             )
 

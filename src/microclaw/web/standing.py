@@ -7,6 +7,7 @@ from typing import Any, Final, Protocol
 
 from microclaw.config import Settings
 from microclaw.policy.approval import Pending
+from microclaw.policy.person import Roles
 from microclaw.store.usage import UsageCount, UsageGroup
 
 SHOWN: Final = 5  # of the schedules that are due next, and of the approvals
@@ -130,13 +131,17 @@ async def schedule_object(schedules: Schedules | None) -> dict[str, Any] | None:
     }
 
 
-def approval_object(waiting: Waiting | None) -> dict[str, Any] | None:
+def approval_object(waiting: Waiting | None, people: Roles) -> dict[str, Any] | None:
     if waiting is None:
         return None
     pending = waiting.pending()
+    names = {p.principal: person.name for p in pending[:SHOWN] if (person := people.get(p.principal)) is not None}
     return {
         "pending": len(pending),
-        "first": [{"id": p.approval_id, "action": p.action, "asked_by": p.principal} for p in pending[:SHOWN]],
+        "first": [
+            {"id": p.approval_id, "action": p.action, "asked_by": names.get(p.principal, p.principal)}
+            for p in pending[:SHOWN]
+        ],
     }
 
 

@@ -18,6 +18,7 @@ from microclaw.devices.registry import Registry
 from microclaw.faces.link.plane import DevicePlane
 from microclaw.models.offline import warm_up
 from microclaw.models.protocol import Model
+from microclaw.policy.person import OwnerAlone, Roles
 from microclaw.web.standing import (
     PRIVATE,
     Channels,
@@ -52,12 +53,14 @@ class HostStatus:
         mcp_servers: Callable[[], Mapping[str, str]] = dict,
         schedules: Schedules | None = None,
         approvals: Waiting | None = None,
+        people: Roles | None = None,
         usage: Spent | None = None,
     ) -> None:
         self._channels = channels
         self._mcp_servers = mcp_servers
         self._schedules = schedules
         self._approvals = approvals
+        self._people = people or OwnerAlone()
         self._usage = usage
         self._link = link
         self._settings = settings
@@ -89,7 +92,7 @@ class HostStatus:
             "channels": channel_objects(self._channels, self._settings),
             "mcp_servers": dict(self._mcp_servers()),
             "schedules": await schedule_object(self._schedules),
-            "approvals": approval_object(self._approvals),
+            "approvals": approval_object(self._approvals, self._people),
             "devices": [
                 {
                     "name": device.name,

@@ -98,6 +98,11 @@ class ApprovalDesk:
             chats += [chat for chat in owners[:MAX_OWNERS] if chat is not None and chat not in chats]
         return tuple(chats)
 
+    def _decides(self, pending: Pending, chat_id: int) -> bool:
+        """Whether a yes out of this private chat would count."""
+        asks = pending.channel == CHANNEL and chat_number(pending.chat_id) == chat_id
+        return not asks or self._approvals.may_decide(pending, pending.principal)
+
     async def _follow(self, asked: _Asked) -> None:
         """Show the question in each chat, and what became of it."""
         try:
@@ -111,8 +116,14 @@ class ApprovalDesk:
 
     async def _in_chat(self, asked: _Asked, chat_id: int) -> None:
         approval_id = asked.pending.approval_id
-        buttons = (("Approve", f"{_YES}{approval_id}"), ("Decline", f"{_NO}{approval_id}"))
+        approve, decline = ("Approve", f"{_YES}{approval_id}"), ("Decline", f"{_NO}{approval_id}")
+        alone = chat_id > 0 and not self._decides(
+            asked.pending, chat_id
+        )  # below zero it is a group: an owner may be in it
+        buttons = (decline,) if alone else (approve, decline)
         question = question_markdown(asked.pending)
+        if alone:
+            question += "\nAn owner decides this; you may take it back."
         try:
             message_id = await self._sender.insist(lambda: self._sender.send(chat_id, question, buttons))
             settled = await asyncio.shield(asked.settled)
