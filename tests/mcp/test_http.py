@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,9 @@ from mcp import Client
 from microclaw.cli.child import Child
 from microclaw.cli.host_client import HostClient
 from microclaw.errors import ConfigError
-from microclaw.mcp.http import check_place
+from microclaw.mcp.http import check_place, serve_http
+from microclaw.web.patience import HeadDeadline, PatientConfig
+from microclaw.web.server import tcp_listener
 
 INITIALIZE = {
     "jsonrpc": "2.0",
@@ -166,3 +169,24 @@ async def test_guessing_is_slowed_down(url: str) -> None:
     """Last in this file: this address is not heard for a minute."""
     codes = [(await post(url, Authorization=f"Bearer mc_{os.urandom(4).hex()}")).status_code for _ in range(8)]
     assert 429 in codes
+
+
+async def test_a_request_whose_head_never_ends_is_closed() -> None:
+    class Quick(PatientConfig):
+        head_timeout_s = 0.1
+
+    with tcp_listener("127.0.0.1", 0) as listener:
+        port = listener.getsockname()[1]
+        make = partial(Quick, http=HeadDeadline)
+        serving = asyncio.create_task(
+            serve_http("http://127.0.0.1:1", listener, names=("127.0.0.1",), make_config=make)
+        )
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.write(b"POST /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: ")
+                assert await reader.read() == b""
+                writer.close()
+        finally:
+            serving.cancel()
+            await asyncio.wait((serving,))

@@ -142,9 +142,7 @@ def test_a_client_nobody_knows_is_a_usage_error(tmp_path: Path) -> None:
 def test_two_changes_within_a_second_are_two_backups(tmp_path: Path) -> None:
     path, now = tmp_path / "mcp.json", datetime(2026, 1, 2)
     path.write_text("{}")
-    kept = []
-    for number in range(3):
-        kept.append(write(installing(path, {"command": str(number)}), now))
+    kept = [write(installing(path, {"command": str(number)}), now) for number in range(3)]
     assert len(set(kept)) == 3
     assert kept[0] is not None
     assert kept[0].read_text() == "{}"

@@ -55,9 +55,11 @@ def serve(
     host, port = _place(http)
     settings = options.settings()
     import asyncio
+    from functools import partial
 
     from microclaw.mcp.http import PATH, check_place, serve_http
     from microclaw.mcp.ready import host_address
+    from microclaw.web.patience import HeadDeadline, PatientConfig
     from microclaw.web.server import tcp_listener
 
     check_place(host, certificate, key)
@@ -73,7 +75,10 @@ def serve(
             else:
                 options.line(f"MCP at {url} with a token; make one: microclaw token create NAME")
             names = ("127.0.0.1", "localhost", "[::1]") if certificate is None else (shown,)
-            asyncio.run(serve_http(address, listener, names=names, certificate=certificate, key=key))
+            patient = partial(PatientConfig, http=HeadDeadline)
+            asyncio.run(
+                serve_http(address, listener, names=names, certificate=certificate, key=key, make_config=patient)
+            )
 
 
 def install(

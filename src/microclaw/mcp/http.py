@@ -27,6 +27,7 @@ from microclaw.mcp.server import mcp_server
 PATH: Final = "/mcp"
 MAX_BODY_BYTES: Final = 1 << 20
 MAX_SESSIONS: Final = 64
+MAX_CONNECTIONS: Final = 256  # each session may hold a stream open
 IDLE_S: Final = 1800.0
 MAX_BRIDGES: Final = 256  # as many as there may be tokens
 WRONG_TOKENS: Final = 5  # of one address within a minute; the host counts what is passed on, too
@@ -162,12 +163,14 @@ async def serve_http(
     names: tuple[str, ...],
     certificate: Path | None = None,
     key: Path | None = None,
+    make_config: Callable[..., uvicorn.Config] = uvicorn.Config,
 ) -> None:
-    """Serve on a listening socket until SIGINT or SIGTERM."""
+    """Serve on a listening socket until SIGINT or SIGTERM. `make_config`: the settings of the host's own doors."""
     port = int(listener.getsockname()[1])
     async with http_app(host_url, names, port, tls=certificate is not None) as app:
-        config = uvicorn.Config(
+        config = make_config(
             app,
+            limit_concurrency=MAX_CONNECTIONS,
             log_config=None,
             access_log=False,
             server_header=False,
