@@ -94,8 +94,11 @@ class Hands:
 
 
 class People:
+    def __init__(self) -> None:
+        self.known = {"owner": OWNER, "p-ada": Person("p-ada", "ada", "member")}
+
     def get(self, person_id: str) -> Person | None:
-        return {"owner": OWNER, "p-ada": Person("p-ada", "ada", "member")}.get(person_id)
+        return self.known.get(person_id)
 
 
 @dataclass
@@ -105,6 +108,7 @@ class World:
     table: ScheduleTable
     book: ScheduleBook
     runner: Runner
+    people: People
 
     async def add(self, when: str, what: str = "set", deed: Deed | None = None, **more: str) -> Schedule:
         self.clock.idle.clear()
@@ -143,13 +147,14 @@ def world_of(tmp_path: Path) -> MakeWorld:
         used, doing = clock or Clock(), hands or Hands()
         async with Database.open(tmp_path / "store" / "microclaw.db") as database:
             table = ScheduleTable(database)
-            book = ScheduleBook(table, People(), used.now_ms, zone=ZONE.key)
+            people = People()
+            book = ScheduleBook(table, people, used.now_ms, zone=ZONE.key)
             runner = Runner(book=book, table=table, perform=doing, clock=used, wakes_an_hour=LIMIT, drain_s=drain_s)
             used.idle.clear()
             running = asyncio.create_task(runner.run())
             try:
                 await used.looked()
-                yield World(used, doing, table, book, runner)
+                yield World(used, doing, table, book, runner, people)
             finally:
                 running.cancel()
                 await asyncio.wait((running,))

@@ -11,6 +11,7 @@ from tests.knowledge.schedule.conftest import LIMIT, ZONE, Clock, Hands, MakeWor
 from microclaw.errors import Overloaded, PermissionRefused, ScheduleRefused, ToolFailed, UnknownName
 from microclaw.knowledge.schedule.book import Wanted
 from microclaw.knowledge.schedule.entry import Prompt, ToolAct
+from microclaw.policy.person import Person
 
 ASK = Prompt("look at the plants")
 UNDO = ToolAct("undo", "{}")
@@ -341,3 +342,19 @@ async def test_a_schedule_that_was_removed_meanwhile_is_not_begun(world_of: Make
         claimed = await world.table.claim(made.schedule_id, made.next_ms, next_ms=None, woke=False, now_ms=made.next_ms)
         assert not claimed
         assert await world.table.open_runs() == ()
+
+
+@pytest.mark.parametrize("now", [None, Person("p-ada", "ada", "guest")])
+async def test_a_schedule_of_somebody_who_may_not_act_any_more_is_paused_without_a_word(
+    world_of: MakeWorld, now: Person | None
+) -> None:
+    async with world_of() as world:
+        made = await world.book.add(Wanted("every day at 7:00", "set", ToolAct("gpio-set", "{}"), "p-ada"))
+        await world.clock.looked()
+        del world.people.known["p-ada"]
+        if now is not None:
+            world.people.known["p-ada"] = now
+        await world.to("2026-11-21T07:00")
+        paused = await world.book.get(made.schedule_id)
+        assert (paused.state, world.hands.done, world.hands.told.empty()) == ("paused", [], True)
+        assert ("nobody this host knows" if now is None else "ada is a guest now") in paused.why

@@ -24,7 +24,7 @@ from microclaw.knowledge.schedule.entry import (
 from microclaw.knowledge.schedule.parse import parse_when
 from microclaw.knowledge.schedule.zone import machine_zone
 from microclaw.policy.gate import Permission
-from microclaw.policy.person import Roles
+from microclaw.policy.person import MAY, Roles
 from microclaw.store.schedules import Missed, NewSchedule, RunRow, ScheduleTable
 
 MAX_SCHEDULES: Final = 200
@@ -177,6 +177,13 @@ class ScheduleBook:
         while due is not None and first is not None and due < first + _HOUR_MS and count <= limit:
             count, due = count + 1, next_due(timing, due)
         return count
+
+    def refusal(self, schedule: Schedule) -> str | None:
+        """Why it may not run any more: whoever made it was removed, or may only read now."""
+        person = self._roles.get(schedule.principal)
+        if person is None:
+            return "whoever made it is nobody this host knows"
+        return None if Permission.ACT in MAY[person.role] else f"{person.name} is a {person.role} now"
 
     def _is_of(self, schedule: Schedule, principal: str) -> bool:
         person = self._roles.get(principal)

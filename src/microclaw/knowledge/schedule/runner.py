@@ -169,6 +169,10 @@ class Runner:
         now_ms = self._clock.now_ms()
         if due_ms > now_ms:
             return
+        if (refusal := self._book.refusal(schedule)) is not None:  # told to nobody: the chat may be theirs
+            _log.warning("%s is paused: %s", _name(schedule), refusal)
+            await self._book.pause(schedule.schedule_id, refusal)
+            return
         next_ms = next_due(schedule.timing, max(now_ms, due_ms)) if not isinstance(schedule.timing, Once) else None
         late = now_ms - due_ms > LATE_MS
         if schedule.schedule_id in self._running:
