@@ -148,3 +148,9 @@ def test_the_machines_zone_is_what_it_names(tmp_path: Path) -> None:
     assert machine_zone({}, localtime=link, timezone=written) == "Europe/Vienna"
     assert machine_zone({"TZ": "nowhere"}, localtime=nothing, timezone=written) == "Asia/Tokyo"
     assert machine_zone({}, localtime=nothing, timezone=nothing) == "UTC"
+
+
+@pytest.mark.parametrize("text", ["in 99999999999 days", "in 99999999999999999999 weeks", f"every {'9' * 40} hours"])
+def test_a_number_without_end_is_refused_and_no_crash(text: str) -> None:
+    with pytest.raises(ScheduleRefused, match=r"five years|no time"):
+        parse_when(text, datetime(2026, 11, 20, 11, tzinfo=ZoneInfo("Europe/Berlin")))

@@ -66,7 +66,7 @@ def _every(every_ms: int, now: datetime) -> Every:
             "a schedule runs once a minute at most",
             next_step="what repeats faster runs on the board itself: blink the led every second",
         )
-    if timedelta(milliseconds=every_ms) > _FURTHEST:
+    if every_ms > _FURTHEST // timedelta(milliseconds=1):
         raise ScheduleRefused("that is more than five years apart", next_step=FORMS)
     return Every(every_ms, to_ms(now))
 
@@ -77,7 +77,7 @@ def _counted_days(said: str, now: datetime) -> str:
     if found is None:
         return said
     count = int(found[1] or 1) * (7 if found[2] == "week" else 1)
-    if timedelta(days=count) > _FURTHEST:
+    if count > _FURTHEST.days:
         raise ScheduleRefused(f"{count} days are more than five years", next_step=FORMS)
     rest = f"{said[: found.start()]}{said[found.end() :]}".strip()
     day = (now + timedelta(days=count)).date().isoformat()
