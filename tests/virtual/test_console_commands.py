@@ -290,3 +290,29 @@ def test_console_of_a_board_process_restarts_it(start_board: StartBoard) -> None
     while control.ask(Info()).boot == 1:
         assert time.monotonic() < until
     assert control.ask(Info()).boot == 2
+
+
+@pytest.mark.parametrize("name", ["sessions", "skills", "memory", "HEARTBEAT.md", "cron.json"])
+def test_file_in_a_folders_place_and_a_folder_in_a_files_leave_the_console_alive(console: Console, name: str) -> None:
+    if "." in name:
+        (console.folder / "spiffs" / name).mkdir(parents=True)
+    else:
+        console.file(name, "x")
+    for line in ("session_list", "session_clear 1", "skill_list", "skill_show a", "memory_read", "memory_write a"):
+        assert console.type(line)
+    assert console.type("heartbeat_trigger")
+    assert console.type("cron_start")
+
+
+@pytest.mark.parametrize(
+    "job", ['"interval_s": 1' + "0" * 400, '"interval_s": 1, "name": "\\ud800"', '"interval_s": 1e400']
+)
+def test_odd_numbers_and_half_characters_of_jobs_leave_the_console_alive(console: Console, job: str) -> None:
+    console.file("cron.json", f'{{"jobs": [{{"kind": "every", {job}, "message": "\\ud800"}}]}}')
+    assert console.type("cron_start").startswith(("cron: 1 started", "error: cron.json is no list of jobs"))
+
+
+def test_half_characters_of_settings_leave_the_console_alive(console: Console) -> None:
+    (console.folder / "nvs.json").write_text('{"model": "\\ud800", "wifi_ssid": "\\ud800"}')
+    assert "model      : ?" in console.type("config_show")
+    assert console.type("wifi_status")

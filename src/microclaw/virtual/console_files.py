@@ -69,16 +69,22 @@ class ConsoleFiles:
         try:
             found = sorted(path for path in place.iterdir() if path.suffix == suffix and path.is_file())
             return [(path.name, path.stat().st_size) for path in found[:MAX_FILES]]
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
+        except OSError as exc:
+            raise StoreError(f"{folder} cannot be read: {exc.strerror}") from exc
 
     def clear_session(self, chat: str) -> str | None:
         """Remove a chat's session; its file's name, or None where there is none."""
         for prefix in SESSION_PREFIXES:
             place = self._place(f"sessions/{prefix}{chat}.jsonl")
-            if place.is_file():
+            try:
                 place.unlink()
-                return place.name
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                continue
+            except OSError as exc:
+                raise StoreError(f"{place.name} cannot be removed: {exc.strerror}") from exc
+            return place.name
         return None
 
     def settings(self) -> dict[str, str]:
@@ -104,7 +110,7 @@ class ConsoleFiles:
         try:
             rows = json.loads(text)["jobs"]
             return [_job(row) for row in rows if row.get("enabled", True)][:MAX_JOBS]
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
+        except (ArithmeticError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
             raise StoreError("cron.json is no list of jobs") from exc
 
     def _load_settings(self) -> dict[str, str]:
@@ -114,7 +120,7 @@ class ConsoleFiles:
         except (FileNotFoundError, ValueError, RecursionError):
             return {}
         items = found.items() if isinstance(found, dict) else ()
-        return {name: value for name, value in items if isinstance(value, str)}
+        return {name: _whole_characters(value) for name, value in items if isinstance(value, str)}
 
     def _place(self, name: str) -> Path:
         found = self._storage.resolve(f"/storage/{name}")
@@ -130,7 +136,13 @@ def _job(row: dict[str, Any]) -> CronJob:
         raise ValueError(f"a job of the kind {kind!r}")
     if (kind == "every" and not 1 <= every_s <= MAX_INTERVAL_S) or (kind == "at" and not 0 < at_s < 1e11):
         raise ValueError("a job without its time")
-    return CronJob(str(row.get("name", row.get("id", "job")))[:32], kind, every_s, at_s, row["message"][:256])
+    name, message = str(row.get("name", row.get("id", "job"))), row["message"]
+    return CronJob(_whole_characters(name)[:32], kind, every_s, at_s, _whole_characters(message)[:256])
+
+
+def _whole_characters(text: str) -> str:
+    """JSON can hold half a character, which no line can."""
+    return text.encode(errors="replace").decode()
 
 
 def _replace(target: Path, data: bytes) -> None:
