@@ -30,15 +30,19 @@ async def list_tools(_: Any, __: Any) -> types.ListToolsResult:
 
 async def call_tool(context: Any, _: types.CallToolRequestParams) -> types.CallToolResult:
     text = context.request.headers.get("x-key", "nobody")
+    if text == "huge":
+        text = "x" * (2 << 20)
     return types.CallToolResult(content=[types.TextContent(type="text", text=text)])
 
 
 @asynccontextmanager
-async def served(port: int = 0) -> AsyncIterator[int]:
+async def served(port: int = 0, *, as_document: bool = False) -> AsyncIterator[int]:
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("127.0.0.1", port))
-    app = Server[Any]("far", on_list_tools=list_tools, on_call_tool=call_tool).streamable_http_app()
+    app = Server[Any]("far", on_list_tools=list_tools, on_call_tool=call_tool).streamable_http_app(
+        json_response=as_document
+    )
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=1))
     async with asyncio.TaskGroup() as group:
         group.create_task(server._serve(sockets=[listener]))
@@ -76,3 +80,17 @@ async def test_a_server_that_is_not_there_is_tried_again_until_it_is() -> None:
             (tool,) = servers.tools()
         with pytest.raises(ToolFailed, match="the MCP server far"):  # it has gone again
             await tool.run(tool.parameters.model_validate_json("{}"), ToolContext("owner", lambda _: None))
+
+
+@pytest.mark.parametrize("as_document", [True, False])
+async def test_an_answer_over_a_megabyte_is_not_read_whole(as_document: bool) -> None:
+    changed = asyncio.Event()
+    async with served(as_document=as_document) as port, asyncio.timeout(TIMEOUT_S):
+        far = McpServerSettings("far", url=f"http://127.0.0.1:{port}/mcp", headers={"X-Key": "huge"})
+        async with McpServers([far], limits=QUICK, on_change=changed.set) as servers:
+            while not servers.tools():
+                changed.clear()
+                await changed.wait()
+            (tool,) = servers.tools()
+            with pytest.raises(ToolFailed, match="the MCP server far"):
+                await tool.run(tool.parameters.model_validate_json("{}"), ToolContext("owner", lambda _: None))

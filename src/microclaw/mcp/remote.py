@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 CONNECT_S: Final = 10.0
-MAX_ANSWER_BYTES: Final = 64 << 20  # of one response: a stream of events that has sent so much is opened anew
+MAX_STREAM_BYTES: Final = 64 << 20  # a stream of events that has sent so much is opened anew
 SILENCE_S: Final = 300.0  # a stream of events may be quiet for long
 
 
@@ -29,7 +29,9 @@ async def remote_server(
 ) -> AsyncIterator[tuple[MemoryObjectReceiveStream[SessionMessage | Exception], Any]]:
     """The streams of a connection; `closed` hears why they ended."""
     assert server.url is not None
-    async with bounded_client(MAX_ANSWER_BYTES, proxy=proxy, base_url=server.url) as client:
+    async with bounded_client(
+        MAX_MESSAGE_BYTES, stream_bytes=MAX_STREAM_BYTES, proxy=proxy, base_url=server.url
+    ) as client:
         client.headers.update(server.headers)
         client.timeout = httpx2.Timeout(SILENCE_S, connect=CONNECT_S)
         transport = streamable_http_client(server.url, http_client=client, max_sse_event_size=MAX_MESSAGE_BYTES)

@@ -17,17 +17,22 @@ class AnswerTooLarge(httpx2.ReadError):
 
 
 def bounded_client(
-    limit_bytes: int = MAX_ANSWER_BYTES, *, proxy: str | None = None, base_url: str | None = None
+    limit_bytes: int = MAX_ANSWER_BYTES,
+    *,
+    stream_bytes: int | None = None,
+    proxy: str | None = None,
+    base_url: str | None = None,
 ) -> httpx2.AsyncClient:
     """A client for one SDK, which closes it. Bodies come uncompressed: a small one could hide a huge one.
 
     `proxy` is an http:// proxy (CONNECT for https); a `base_url` on this machine or network is asked directly, and
-    without `proxy` the environment's proxies count. A hook and no transport of our own: with one, they would not.
+    without `proxy` the environment's proxies count. `stream_bytes` is the limit of a stream of events, where it is
+    another one: such a body is never whole in memory. A hook and no transport of our own: with one, they would not.
     """
     return httpx2.AsyncClient(
         headers={"Accept-Encoding": "identity"},
         follow_redirects=False,  # a key belongs to the address it was given for
-        event_hooks={"response": [partial(_bound, limit_bytes)]},
+        event_hooks={"response": [partial(_bound, limit_bytes, stream_bytes or limit_bytes)]},
         proxy=proxy if proxy and not is_local(base_url) else None,
     )
 
@@ -49,13 +54,14 @@ def too_large_in(error: BaseException) -> AnswerTooLarge | None:
     return cause
 
 
-async def _bound(limit_bytes: int, response: httpx2.Response) -> None:
+async def _bound(limit_bytes: int, stream_bytes: int, response: httpx2.Response) -> None:
     """Called with each answer's head, before its body is read."""
     encoding = response.headers.get("content-encoding", "identity")
     if encoding != "identity":
         raise AnswerTooLarge(f"it is compressed ({encoding[:20]}), which was not asked for", request=response.request)
     assert isinstance(response.stream, httpx2.AsyncByteStream)
-    response.stream = _BoundedStream(response.stream, limit_bytes, response.request)
+    is_stream = response.headers.get("content-type", "").lower().startswith("text/event-stream")
+    response.stream = _BoundedStream(response.stream, stream_bytes if is_stream else limit_bytes, response.request)
 
 
 class _BoundedStream(httpx2.AsyncByteStream):
