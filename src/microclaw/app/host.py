@@ -11,14 +11,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from microclaw.agent.compaction import Compactor
-from microclaw.agent.context import BoardSurroundings
 from microclaw.agent.device_tasks import AgentTasks
 from microclaw.agent.loop import AgentLoop
-from microclaw.agent.mail import Mail, MailLimits
 from microclaw.agent.tries import latest_tries
-from microclaw.agent.turn import TurnLimits
-from microclaw.app.admission import Admission, open_admission
+from microclaw.app.admission import open_admission
+from microclaw.app.agent import build_agent, build_mail
 from microclaw.app.channels import Channels, open_channels
 from microclaw.app.clock import now_ms
 from microclaw.app.device_plane import announce, device_listener, device_plane, link_parts
@@ -34,30 +31,24 @@ from microclaw.config import Settings
 from microclaw.devices.registry import Registry
 from microclaw.errors import ConfigError
 from microclaw.faces.link.hub import LinkHub, LinkNames
-from microclaw.faces.link.plane import DevicePlane
 from microclaw.faces.link.tasks import DeviceTasks
 from microclaw.faces.open import open_face
-from microclaw.knowledge.shelf import Knowledge, open_knowledge
+from microclaw.knowledge.shelf import open_knowledge
 from microclaw.mcp.client import McpServers
 from microclaw.metrics import Metrics
-from microclaw.models.ledger import Ledger as UsageLedger
 from microclaw.models.protocol import Model
 from microclaw.policy.egress import Egress
 from microclaw.store.apps import AppTable
 from microclaw.store.database import Database
 from microclaw.store.devices import DeviceTable
-from microclaw.store.inbox import InboxTable
 from microclaw.store.journal import Journal
 from microclaw.store.link_tasks import LinkTaskTable
-from microclaw.store.outbox import OutboxTable
 from microclaw.tools.build import build_toolbox
-from microclaw.tools.toolbox import Toolbox
 from microclaw.web.apis import control_app, host_api, people_app
 from microclaw.web.jobs import Jobs
 from microclaw.web.live_feed import LiveFeed
 from microclaw.web.metrics_api import add_host_metrics
 from microclaw.web.parts import HostParts
-from microclaw.web.schedule_api import ScheduleParts
 from microclaw.web.server import Door, is_loopback, serving, tcp_listener, unix_listener
 from microclaw.web.status import HostStatus
 
@@ -110,7 +101,7 @@ async def running_host(
             await announce(listener, link, stack, group)
         completed = change_publisher(devices, bus.publish, now_ms)
         apps = build_apps(settings, devices, Ledger(AppTable(database), completed=completed), admission.gate)
-        mail = _mail(settings, database)
+        mail = build_mail(settings, database)
         knowledge = open_knowledge(settings, database)
         servers = await stack.enter_async_context(McpServers(settings.mcp_servers, proxy=settings.proxy))
         tools = build_toolbox(
@@ -126,8 +117,7 @@ async def running_host(
             coming=servers.tools,
         )
         later = build_later(settings, database, devices, admission, mail, tools, model, knowledge)
-        tools = later.tools
-        agent = _agent(settings, mail, model, devices, tools, database, admission, knowledge)
+        agent = build_agent(settings, mail, model, devices, later.tools, database, admission, knowledge)
         await stack.enter_async_context(agent)
         await stack.enter_async_context(tasks.serving(AgentTasks(agent), hub.link))
         channels = await stack.enter_async_context(open_channels(settings, mail, admission, group))
@@ -147,22 +137,29 @@ async def running_host(
             people=admission.people,
             usage=usage,
         )
-        parts = _parts(
-            settings,
-            agent,
-            devices,
-            apps,
-            admission,
-            tools,
-            jobs,
-            database,
-            metrics,
-            live,
-            link,
-            status,
-            knowledge,
-            usage,
-            later.parts,
+        parts = HostParts(
+            settings=settings,
+            chats=agent,
+            devices=devices,
+            deployer=apps.deployer,
+            explorer=apps.explorer,
+            undo=apps.undo,
+            catalogue=apps.catalogue,
+            compile=apps.compile,
+            gate=admission.gate,
+            approvals=admission.approvals,
+            people=admission.people,
+            tokens=admission.tokens,
+            toolbox=later.tools,
+            jobs=jobs,
+            metrics=metrics,
+            live=live,
+            link=link,
+            tries=partial(latest_tries, Journal(database, now_ms)),
+            status=status.read,
+            knowledge=knowledge,
+            usage=usage,
+            schedules=later.parts,
         )
         add_host_metrics(
             metrics,
@@ -177,12 +174,12 @@ async def running_host(
         await stack.enter_async_context(serving(doors, group))
         await stack.enter_async_context(live.collecting(bus, group))  # after the doors: its readers end before those do
         await stack.enter_async_context(apps.standby)  # after the doors: its board's start must not delay them
-        looking_after = group.create_task(_look_after(agent, apps, boards_ready), name="look after devices")
-        stack.callback(looking_after.cancel)
-        warming = group.create_task(warm_compiler(settings), name="build the C library")
-        stack.callback(warming.cancel)
-        indexing = group.create_task(knowledge.search.warm_up(), name="index what is remembered")
-        stack.callback(indexing.cancel)
+        for name, work in (
+            ("look after devices", _look_after(agent, apps, boards_ready)),
+            ("build the C library", warm_compiler(settings)),
+            ("index what is remembered", knowledge.search.warm_up()),
+        ):
+            stack.callback(group.create_task(work, name=name).cancel)
         stack.push_async_callback(jobs.drain)  # on the way out: what had started may end
         stack.push_async_callback(mail.drain)  # first of all: the chats' streams end before the doors close
         await stack.enter_async_context(running_later(later, group, boards_ready))  # ends before the mail does
@@ -190,50 +187,6 @@ async def running_host(
         if link is not None:
             link.open_door()
         yield Host(settings, devices, model, http, link.address if link is not None else None, channels)
-
-
-def _parts(
-    settings: Settings,
-    agent: AgentLoop,
-    devices: Registry,
-    apps: Apps,
-    admission: Admission,
-    tools: Toolbox,
-    jobs: Jobs,
-    database: Database,
-    metrics: Metrics,
-    live: LiveFeed,
-    link: DevicePlane | None,
-    status: HostStatus,
-    knowledge: Knowledge,
-    usage: UsageLedger,
-    schedules: ScheduleParts,
-) -> HostParts:
-    """What the doors serve."""
-    return HostParts(
-        settings=settings,
-        chats=agent,
-        devices=devices,
-        deployer=apps.deployer,
-        explorer=apps.explorer,
-        undo=apps.undo,
-        catalogue=apps.catalogue,
-        compile=apps.compile,
-        gate=admission.gate,
-        approvals=admission.approvals,
-        people=admission.people,
-        tokens=admission.tokens,
-        toolbox=tools,
-        jobs=jobs,
-        metrics=metrics,
-        live=live,
-        link=link,
-        tries=partial(latest_tries, Journal(database, now_ms)),
-        status=status.read,
-        knowledge=knowledge,
-        usage=usage,
-        schedules=schedules,
-    )
 
 
 def _people_listener(settings: Settings, stack: AsyncExitStack) -> tuple[socket.socket | None, str | None]:
@@ -257,46 +210,6 @@ def _registry(settings: Settings, bus: Bus, database: Database, hub: LinkHub) ->
         load_board=load_board,
         mint_id=lambda: f"d-{secrets.token_hex(4)}",
         now_ms=now_ms,
-    )
-
-
-def _agent(
-    settings: Settings,
-    mail: Mail,
-    model: Model,
-    devices: Registry,
-    tools: Toolbox,
-    database: Database,
-    admission: Admission,
-    knowledge: Knowledge,
-) -> AgentLoop:
-    summarising = model if settings.model.configured else None  # the offline one writes no summaries
-    return AgentLoop(
-        mail=mail,
-        model=model,
-        tools=tools,
-        surroundings=BoardSurroundings(
-            devices=devices,
-            apps=AppTable(database),
-            knowledge=knowledge,
-            context_tokens=settings.agent.context_tokens,
-        ),
-        sessions=knowledge.sessions,
-        skills=knowledge.skills,
-        compactor=Compactor(model=summarising, beside=knowledge.sessions.summary_path),
-        journal=Journal(database, now_ms),
-        approvals=admission.approvals,
-        roles=admission.people,
-        limits=TurnLimits(iterations=settings.agent.iterations, turn_s=settings.agent.turn_s),
-    )
-
-
-def _mail(settings: Settings, database: Database) -> Mail:
-    return Mail(
-        inbox=InboxTable(database, now_ms),
-        outbox=OutboxTable(database, now_ms),
-        settings=settings.agent,
-        limits=MailLimits(message_bytes=settings.limits.message_bytes),
     )
 
 
