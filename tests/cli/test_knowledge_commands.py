@@ -83,6 +83,7 @@ def test_conversations_are_imported_listed_shown_found_and_removed(ask: Run, tmp
     assert imported.code == 0, imported.err
     assert "tg_12345.jsonl  taken" in imported.out
     assert "schedule water: every 60 s: look" in imported.out
+    assert f"next: microclaw schedule import {tmp_path / 'spiffs' / 'cron.json'}" in imported.out
     again = json.loads(ask("session", "import", str(tmp_path / "spiffs"), "--json").out)
     assert {f["name"]: f["outcome"] for f in again["files"]}["tg_12345.jsonl"] == "same"
     assert "tg_12345" in ask("session", "list").out

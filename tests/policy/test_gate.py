@@ -9,7 +9,7 @@ from tests.policy.conftest import asked
 
 from microclaw.errors import PermissionRefused
 from microclaw.policy.approval import Approvals
-from microclaw.policy.gate import Gate, Permission
+from microclaw.policy.gate import STRANGERS_WORDS, Gate, Permission
 from microclaw.policy.person import OWNER, Person
 
 ADA, BOB, GUEST = Person("p-ada", "Ada", "member"), Person("p-bob", "Bob", "member"), Person("p-g", "Gus", "guest")
@@ -76,7 +76,8 @@ async def test_a_yes_of_who_may_decide_lets_it_through(
 ) -> None:
     waiting = asyncio.ensure_future(admit(gate, who, permission, foreign=foreign))
     (pending,) = await asked(approvals)
-    assert (pending.action, pending.detail, pending.channel, pending.chat_id) == ("do it", ("pin: 4",), "t", "1")
+    why = (STRANGERS_WORDS,) if foreign else ()
+    assert (pending.action, pending.detail, pending.channel, pending.chat_id) == ("do it", ("pin: 4", *why), "t", "1")
     approvals.decide(pending.approval_id, approved=True, by=decider)
     await waiting
 

@@ -12,7 +12,7 @@ from tests.policy.conftest import asked
 from microclaw.bus.events import Step
 from microclaw.errors import ToolFailed
 from microclaw.policy.approval import Approvals
-from microclaw.policy.gate import Effect, Gate, Permission
+from microclaw.policy.gate import STRANGERS_WORDS, Effect, Gate, Permission
 from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput, ToolResult
 from microclaw.tools.toolbox import Toolbox
 
@@ -145,7 +145,7 @@ async def test_the_question_says_what_the_arguments_name_right_now() -> None:
     bench = Bench(means=means)
     call = asyncio.create_task(bench.call(foreign=True))
     (pending,) = await asked(bench.approvals)
-    assert pending.detail[-1] == "on: lamp"
+    assert pending.detail[-2:] == ("on: lamp", STRANGERS_WORDS)
     bench.approvals.decide(pending.approval_id, approved=True, by="owner")
     assert (await call).ok
     assert bench.order == ["begin", "act"]

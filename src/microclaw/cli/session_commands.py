@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -75,6 +76,10 @@ def import_folder(
     options.table(rows, head=("FILE", "OUTCOME", "WHAT"))
     for job in found["jobs"]:
         options.line(_job_line(job))
+    if found["jobs"]:
+        places = (folder / "cron.json", folder / "config" / "cron.json")
+        jobs = next((str(place) for place in places if place.is_file()), "FILE")
+        options.say(f"next: microclaw schedule import {shlex.quote(jobs)}")
 
 
 def _job_line(job: dict[str, Any]) -> str:

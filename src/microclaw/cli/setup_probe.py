@@ -71,7 +71,7 @@ async def _models(url: str, headers: dict[str, str], proxy: str | None) -> Probe
         async with bounded_client(proxy=proxy, base_url=url) as client:
             answer = await client.get(url, headers=headers, timeout=PROBE_S)
     except (httpx2.HTTPError, httpx2.InvalidURL) as exc:
-        return Probe(None, f"no answer from {_host(url)}: {type(exc).__name__}")
+        return Probe(None, f"no answer from {_host(url)}: {exc or type(exc).__name__}")
     if answer.status_code in (401, 403):
         return Probe(False, f"refused: {answer.status_code} {_said(answer.content)}".rstrip())
     if answer.status_code != 200:

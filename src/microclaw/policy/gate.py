@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import StrEnum
+from typing import Final
 
 from microclaw.errors import PermissionRefused
 from microclaw.policy.approval import Approvals
 from microclaw.policy.person import MAY, OwnerAlone, Permission, Roles
 
 __all__ = ["Effect", "Gate", "Permission"]
+
+STRANGERS_WORDS: Final = "why it asks: words of strangers (a page, a log, a name) were read in this chat"
 
 
 class Effect(StrEnum):
@@ -83,5 +86,6 @@ class Gate:
                 f"{action} needs an approval, and nobody can be asked here", next_step="run it through the host"
             )
         risky = permission is Permission.RISKY
-        await self._approvals.ask(principal, action, detail, channel=channel, chat_id=chat_id, risky=risky)
+        shown = (*detail, *((STRANGERS_WORDS,) if foreign and not risky else ()))
+        await self._approvals.ask(principal, action, shown, channel=channel, chat_id=chat_id, risky=risky)
         self.check(principal, permission, action)  # again: a person may have been removed meanwhile
