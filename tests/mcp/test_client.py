@@ -150,7 +150,7 @@ async def test_a_server_that_dies_in_a_call_is_told_started_again_and_said_once(
             await there.named("mcp_good_double")
             result = await there.call("mcp_dies_double", a=1)
             assert result.error_code == "tool_failed"
-            await there.off("dies", "off: it ended")
+            await there.off("dies", "off: it ended with code 1")
         assert (await there.call("mcp_good_double", a=1)).ok
     assert len(starts(tmp_path)) >= 4
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]

@@ -80,11 +80,21 @@ async def _read(
                 except ValueError:
                     continue  # servers print to stdout by mistake; the limit counts it
                 await sending.send(SessionMessage(message))
-            closed.because("it ended")
+            closed.because(await _ending(process))
         except ValueError:
             closed.because(f"it sent a line of more than {MAX_LINE_BYTES:,} bytes")
         except (anyio.BrokenResourceError, ConnectionError):
             closed.because("its connection broke")
+
+
+async def _ending(process: asyncio.subprocess.Process) -> str:
+    """Why there is nothing more to read; what it wrote to stderr is not kept."""
+    try:
+        async with asyncio.timeout(END_S):
+            code = await process.wait()
+    except TimeoutError:
+        return "it closed its output"
+    return "it ended" if code == 0 else f"it ended with code {code} (run its command by hand to see why)"
 
 
 async def _write(process: asyncio.subprocess.Process, outgoing: MemoryObjectReceiveStream[SessionMessage]) -> None:
