@@ -36,6 +36,54 @@ _TELLERS = frozenset(
     {"i", "we", "he", "she", "they", "somebody", "someone", "it", "it's", "it is", "that", "there", "you", "i see"}
 )
 _MUST = frozenset({"should", "must", "shall", "needs", "need", "has to", "have to", "to be", "can"})
+_REMARKS = _TELLERS - {"it is", "i see", "you"} | {
+    "it is",
+    "it's",
+    "i'm",
+    "i am",
+    "we're",
+    "this",
+    "they",
+    "these",
+    "everyone",
+}
+_WISHES = frozenset(
+    {
+        "want",
+        "wants",
+        "need",
+        "needs",
+        "would",
+        "like",
+        "i need",
+        "i want",
+        "should",
+        "must",
+        "shall",
+        "will",
+        "can",
+        "want to know",
+    }
+)
+_INTRODUCES = frozenset({"let's", "lets", "let us", "for", "as", "in", "at", "to"})
+_GREETS = frozenset(
+    {
+        "good morning",
+        "good evening",
+        "hello there",
+        "hello",
+        "hi",
+        "hey",
+        "dear",
+        "ok",
+        "okay",
+        "well",
+        "so",
+        "please",
+        "thank",
+    }
+)
+_WONDERS = frozenset({"i wonder", "wondering", "curious", "i'm", "i am", "just", "well", "so", "and", "quick question"})
 _FACT_WORDS = (
     "uptime",
     "firmware version",
@@ -54,7 +102,8 @@ _FACT_WORDS = (
 
 def is_question(bag: Bag) -> bool:
     """Whether it asks and so orders nothing: "is the led blinking", "should i turn it on"."""
-    first, second = (*(part.text for part in bag.parts[:2]), "", "")[:2]
+    parts = list(itertools.dropwhile(lambda part: part.text in _WONDERS, bag.parts))
+    first, second = (*(part.text for part in parts[:2]), "", "")[:2]
     if first in _BEFORE_A_PERSON and second in _PERSONS:
         return True
     said = [part for part in bag.parts if part.tags != {"filler"}]
@@ -74,6 +123,24 @@ def is_told(bag: Bag) -> bool:
     )
 
 
+def says_nothing(bag: Bag | None, *, first: bool) -> bool:
+    """Whether a clause may be left out: a greeting, an address, an introduction, a remark on how things are.
+
+    One that begins as an order does ("play ...", or any verb that is not known) may not.
+    """
+    parts = bag.parts if bag is not None else ()
+    tags = frozenset(tag for part in parts for tag in part.tags if "filler" not in part.tags)
+    if not parts or not tags:
+        return bag is not None
+    begins = parts[0].text
+    if begins in _REMARKS and not any(part.text in _WISHES for part in parts):
+        return tags.isdisjoint({"pin", "when", "or", "app"}) and (
+            tags.isdisjoint(THINGS) or not tags <= {*THINGS, "unknown"}
+        )
+    introduces = begins in _INTRODUCES or (len(parts) <= 2 and not tags.isdisjoint({"unknown"})) or begins in _GREETS
+    return first and introduces and tags <= {"unknown", "show", "log", "set", "place", "near", "question"}
+
+
 def asks(bag: Bag) -> bool:
     """Whether it is put as a question: its first word that says something asks."""
     said = [part for part in bag.parts if part.tags != {"filler"}]
@@ -85,7 +152,7 @@ def told_of_the_board(bag: Bag) -> Kind | None:
     facts = (
         ("uptime", "device_status", "uptime", ("running", "on", "online", "uptime")),
         ("heap", "device_status", "heap", ("free", "heap")),
-        ("firmware", "device_info", "firmware", ("running", "firmware")),
+        ("firmware", "device_info", "firmware", ("running", "firmware", "on")),
         ("wifi", "device_status", "wifi", ("online", "wifi")),
     )
     for tag, kind, name, allowed in facts:
@@ -99,12 +166,16 @@ def told_of_the_board(bag: Bag) -> Kind | None:
 
 
 def asked_of_programs(bag: Bag) -> Kind | None:
-    if bag.has("pins", "free") and (asks(bag) or is_question(bag)) and bag.only("pins", "free", "pin", *ASKED):
+    if (
+        bag.has("pins", "free")
+        and (asks(bag) or is_question(bag))
+        and bag.only("pins", "free", "pin", "led", "load", *ASKED)
+    ):
         return ("pin_facts", {"pin": bag.pins[0]} if bag.pins else {}) if len(bag.pins) < 2 else None
     if not (asks(bag) or bag.says("still", "does")):
         return None
     named = [name for tag, name in PROGRAMS.items() if bag.has(tag)]
-    if len(named) == 1 and bag.has("running", "app") and bag.only(*PROGRAMS, "running", "app", *ASKED, "hold"):
+    if len(named) == 1 and bag.has("running", "app") and bag.only(*PROGRAMS, "running", "app", *ASKED, "hold", "or"):
         return "app_status", {"app": named[0]}
     if bag.has("running", "app") and not named and bag.only("running", "app", *ASKED):
         return "list_apps", {}
@@ -117,6 +188,16 @@ def reading(bag: Bag) -> Kind | None:
         if len(bag.pins) < 2 and bag.only("adc", "q:voltage", "pin", "input", "load", *ASKED) and not bag.has("set"):
             return "read_adc", {"pin": bag.pins[0]} if bag.pins else {}
         return None
+    if (
+        bag.thing == "led"
+        and not bag.pins
+        and bag.says("did", "is", "was", "have", "are", "does")
+        and is_question(bag)
+        and bag.has("on", "off")
+        and not bag.quantities
+    ):
+        known = bag.only("on", "off", "or", "set", "led", *ASKED)
+        return ("read_pin", {"thing": "led"}) if known else None
     level = ("pin", "on", "off", "or", "input", "button", "press", "state", *THINGS, *ASKED)
     if is_question(bag) and bag.says("set to", "set"):
         level = (*level, "set")

@@ -7,10 +7,11 @@ A template knows an order of words; people have others. Here every word or phras
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeAlias
 
+_LIT, _DARK = "(?:on|lit|high|bright|light|up)", "(?:off|dark|low|out|darkness|down|pause|unlit|dead|nothing)"
 _NUMBERS = (
     ("pin", re.compile(r"(?:number )?pin \d+(?: (?:also|and) (?:also )?pin \d+)*(?![\w.])")),
     ("pin+adc", re.compile(r"analog(?:ue)? (?:input |pin |channel )?(\d+)(?![\w.])(?! (?:ms|milli))")),
@@ -26,7 +27,8 @@ _NUMBERS = (
     ),
     ("after", re.compile(r"after (\d+) ms\b")),
     ("for", re.compile(r"(?:for|during|lasting) (?:about |exactly |just |only )?(\d+) ms\b")),
-    ("on_ms", re.compile(r"(\d+) ms on (?:and |then )?(\d+) ms off\b")),
+    ("on_ms", re.compile(rf"(\d+) ms (?:of )?{_LIT} (?:(?:and|then|followed by|but) )*(\d+) ms (?:of )?{_DARK}\b")),
+    ("on_ms", re.compile(rf"{_LIT} (?:for )?(\d+) ms (?:(?:and|then|but) )*{_DARK} (?:for )?(\d+) ms\b")),
     ("ms", re.compile(r"(?:1 )?(\d+) ms\b")),
     ("percent", re.compile(r"(-?\d+) milli percent\b")),
     ("degrees", re.compile(r"(-?\d+) milli degrees\b")),
@@ -40,10 +42,14 @@ _COUNTS = {"once": 1, "twice": 2, "thrice": 3}
 _MARKS = re.compile(r"[,;:!?()\"]+")
 _STOPS = re.compile(r"\.(?= |$)")
 _POLITE = re.compile(
-    r"^(?:(?:i would|i'd|i) (?:like|love|want|need|wish)(?: (?:it if|that|to have|to|it))?(?: you)?(?: to)?"
+    r"^(?:(?:(?:i|we) (?:would|should)|(?:i|we)'d|i|we) (?:(?:really|very much|just) )?(?:like|love|want|need|wish)"
+    r"(?: (?:it if|that|to have|to|it|for))?(?: you)?(?: to)?"
+    r"|(?:would|could|can|will) (?:someone|somebody|anyone|anybody|one of you)(?: please| kindly)?"
     r"|(?:would|could|can|will) you(?: be so kind)?(?: and| as to| to)?|you (?:can|could|may|should)|be so kind and"
-    r"|(?:i'd|i would) (?:appreciate|be (?:happy|glad|grateful|pleased))(?: it)? if you(?: could| would)?"
-    r"|(?:would|do) you mind|(?:is it possible|would it be possible) to"
+    r"|(?:(?:i|we)'d|(?:i|we) (?:would|should)|it would) (?:(?:really|much|very) )?"
+    r"(?:appreciate|be (?:(?:so|very|most|really) )?(?:happy|glad|grateful|pleased|great|good|lovely|kind|nice))"
+    r"(?: it| of you)? (?:if|to)(?: you(?: could| would)?)?"
+    r"|you couldn't|please to|(?:would|do) you mind|(?:is it possible|would it be possible) to"
     r"|it would be nice if(?: you)?|make sure(?: that)?|how about) "
 )
 # "on" names a place before what has one, a state elsewhere.
@@ -52,9 +58,13 @@ _PLACE_ON = re.compile(
     r"(?:pin \d|board\b|device\b|chip\b|i2c\b|bus\b|adc\b|led\b|lamp\b))"
 )
 _WISHED = re.compile(r"^(turn|switch|flip)p?(?:ed|ing)\b")  # "if you turned on", "would you mind switching on"
+_CAME = re.compile(r"\b(?:came|went) (?=on\b|off\b)")  # "i would be glad if the lamp came on"
 _JOINED = (" then ", " and ", " or ")  # "off, then on pin 4": a state there
 _A_SWITCH = re.compile(r"\b(the|a|my) switch\b(?! (?:on|off)(?:$| (?!(?:the )?pin)))")
 _ARTICLES = frozenset({"the", "a", "an", "my", "our", "this"})
+_NO_ARTICLES = frozenset(
+    {"to", "and", "then", "also", "please", "should", "must", "shall", "will", "can", "could", "would", "do", "let"}
+)
 _JOINTS = re.compile(r"(?:which |that )?(?:is |are )?(?:connected |wired |attached |hooked up )?(?:on|at|to|of) $")
 _MAX_UNKNOWN_WORDS = 2
 _NO_LOAD = frozenset(
@@ -122,6 +132,9 @@ class Bag:
         return list(dict.fromkeys(tag[2:] for part in sure for tag in sorted(part.tags) if tag.startswith("q:")))
 
 
+Unread: TypeAlias = Callable[[str, int, Sequence[Meant], Callable[[str, int], Meant | None]], Meant | None]
+
+
 class Vocabulary:
     """What words and phrases mean; `bag(said)` is None for a sentence with a word that is not known."""
 
@@ -138,18 +151,21 @@ class Vocabulary:
     def words(self) -> set[str]:
         return {word for phrase in self._tags for word in re.findall(r"[a-z]+(?:-[a-z]+)?", phrase)}
 
-    def bag(self, said: str) -> Bag | None:
+    def bag(self, said: str, unread: Unread | None = None) -> Bag | None:
+        """The sentence's meanings. `unread` says what a word that is not known is taken for."""
         text = _STOPS.sub(" ", _MARKS.sub(" ", said))
         asked = _POLITE.sub("", text)
-        text = text if asked == text else _WISHED.sub(r"\1", asked)
+        text = text if asked == text else _CAME.sub("", _WISHED.sub(r"\1", asked))
         text = re.sub(r"\s+", " ", _A_SWITCH.sub(r"\1 button", text)).strip()
         parts: list[Meant] = []
         at = 0
         while at < len(text):
             part = self._next(text, at) or self._unknown(text, at, parts)
+            if part is None and unread is not None:
+                part = unread(text, at, parts, self._next)
             if part is None:
                 return None
-            parts.append(part)
+            parts.append(_as_said(part, parts))
             at += len(part.text)
             at += 1 if text[at : at + 1] == " " else 0
         return Bag(tuple(replace(part, text=part.text.strip()) for part in parts))
@@ -187,6 +203,15 @@ class Vocabulary:
         pin = re.search(r"pin \d", text[end:])
         joined = pin is not None and _JOINTS.fullmatch(text[end + 1 : end + pin.start()])
         return Meant(frozenset({"load"}), text[at:end]) if after_article and joined else None
+
+
+def _as_said(part: Meant, before: Sequence[Meant]) -> Meant:
+    """What may be a verb or a thing, by the word before it: "the small light" lights nothing."""
+    if not before or not {"led", "on"} <= part.tags:
+        return part
+    last = before[-1]
+    named = not last.tags.isdisjoint(("blink", "fade")) or (last.tags == {"filler"} and last.text not in _NO_ARTICLES)
+    return replace(part, tags=part.tags - {"on"}) if named else part
 
 
 def _forms(verb: str) -> Iterable[str]:

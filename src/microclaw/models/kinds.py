@@ -26,13 +26,14 @@ _TARGET = ("pin", "place", "near", *THINGS)
 _PACE = ("every", "period", "fast", "slow")
 _STARTS = ("power", "run", "start", "runs", "starts")
 _MAX_PINS = 8
+_NO_BLINK_MS = 3000
 _DEFINITE_LOGS = frozenset({"log", "record", "monitor", "watch"})
 _HEATS = ("heater", "cooler", "humidifier", "dehumidifier")
 
 
-def kind_of(bag: Bag) -> Kind | None:
-    """The kind of sentence that says just this; None where it is none."""
-    readers = _QUESTIONS if is_question(bag) or is_told(bag) else (*_QUESTIONS, *_ORDERS)
+def kind_of(bag: Bag, *, asked: bool = False) -> Kind | None:
+    """The kind of sentence that says just this; None where it is none. `asked`: it is known to order nothing."""
+    readers = _QUESTIONS if asked or is_question(bag) or is_told(bag) else (*_QUESTIONS, *_ORDERS)
     for reader in readers:
         found = reader(bag)
         if found is not None:
@@ -157,7 +158,7 @@ def _rule_action(bag: Bag, values: Values) -> Kind | None:
         return None
     if bag.has("off"):
         return "threshold", values | {"level": 0}
-    does = bag.has("on", "alert") or bag.says("start", "run", "power", "something", "do something")
+    does = bag.has("on", "alert") or bag.says("start", "run", "power", "something", "do something", "work", "works")
     return ("threshold", values) if does else None
 
 
@@ -187,6 +188,18 @@ def _thermostat(bag: Bag) -> Kind | None:
     return "thermostat", values
 
 
+def _unbounded(bag: Bag) -> Kind | None:
+    """ "React to the temperature", "turn the heat up": at which value, and with what, is still to be asked for."""
+    if bag.has("react") and len(bag.quantities) == 1 and not bag.has("stop"):
+        values = _target(bag, {"quantity": bag.quantities[0]})
+        named = bag.only("react", "set", "on", "when", f"q:{bag.quantities[0]}", "too", *_TARGET)
+        return ("threshold", values) if named and values is not None else None
+    if bag.has("climate") and bag.only("climate", "set", "hold", "on", "dim", "alert", "q:temperature", *_TARGET):
+        values = _target(bag, {"quantity": "temperature", "usual": "heater"})
+        return ("thermostat", values) if values is not None else None
+    return None
+
+
 def _log(bag: Bag) -> Kind | None:
     quantities, pace = bag.quantities, _pace(bag)
     if not bag.has("log") or len(quantities) != 1 or bag.pins or pace is None:
@@ -200,7 +213,9 @@ def _log(bag: Bag) -> Kind | None:
 
 def _blink(bag: Bag) -> Kind | None:
     toggled = bag.has("toggle") and bag.has("every", "period", "times")
-    swung = bag.has("swinging") and bag.has("every", "period", "fast", "slow", "times", "for", "on_ms", "endless")
+    swung = bag.has("swinging", "on_ms") and bag.has(
+        "every", "period", "fast", "slow", "times", "for", "on_ms", "endless"
+    )
     if not (bag.has("blink") or toggled or swung):
         return None
     allowed = (
@@ -218,13 +233,19 @@ def _blink(bag: Bag) -> Kind | None:
         *(("toggle",) if toggled else ()),
     )
     pace, values = _pace(bag), _target(bag, {})
+    if bag.has("times", "for") and "stop" in bag.parts[-1].tags:
+        bag = bag.without([bag.parts[-1]])  # "seven flashes and then stop"
     if pace is None or values is None or not bag.only(*allowed) or len(bag.all("times", "for")) > 1:
         return None
     if bag.has("on_ms"):
         on_ms, off_ms = bag.all("on_ms")[0].numbers
-        if on_ms != off_ms or pace:
+        if on_ms != off_ms or bag.has("every", "period"):
             return None
         pace = {"ms": on_ms}
+    if bag.has("times", "for") and bag.has("endless"):
+        return None  # so many, and for ever: one of the two is not meant
+    if (bag.number("times") or 0) > 1 and (bag.number("every") or 0) >= _NO_BLINK_MS:
+        return None  # so many at once, and again after a while: no program here does that
     times, for_ms = bag.number("times"), bag.number("for")
     if times is not None:
         # A pin toggled twice is where it was; who says that may mean a blink, where the pin is still to be asked for.
@@ -238,7 +259,11 @@ def _fade(bag: Bag) -> Kind | None:
     pace, values = _pace(bag), _target(bag, {})
     if not bag.has("fade") or pace is None or values is None:
         return None
-    return ("fade", {**values, **pace}) if bag.only("fade", "set", "dim", "hold", *_PACE, *_TARGET) else None
+    return (
+        ("fade", {**values, **pace})
+        if bag.only("fade", "set", "dim", "hold", "pulse", "endless", *_PACE, *_TARGET)
+        else None
+    )
 
 
 def _pulse(bag: Bag) -> Kind | None:
@@ -262,7 +287,7 @@ def _ends_off(bag: Bag) -> bool:
             for part in bag.all("off", "on", "for", "after", "pulse")]  # fmt: skip
     if "off" not in said:
         return "after" not in said
-    return said in (["on", "for", "off"], ["on", "after", "off"])
+    return said in (["on", "for", "off"], ["on", "after", "off"], ["pulse", "off"], ["pulse", "for", "off"])
 
 
 def _dim(bag: Bag) -> Kind | None:
@@ -344,5 +369,5 @@ def _numbered(pins: list[int]) -> Values:
 
 _QUESTIONS: tuple[Callable[[Bag], Kind | None], ...] = (told_of_the_board, asked_of_programs, reading)
 _ORDERS: tuple[Callable[[Bag], Kind | None], ...] = (
-    _stopped, _traffic, _button, _rule, _log, _thermostat, _blink, _fade, _dim, _pulse, _toggle, _set,
+    _stopped, _traffic, _button, _rule, _unbounded, _log, _thermostat, _blink, _fade, _dim, _pulse, _toggle, _set,
 )  # fmt: skip

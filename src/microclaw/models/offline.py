@@ -24,7 +24,7 @@ from microclaw.models.protocol import (
 from microclaw.models.quantities import normalize_quantities
 from microclaw.models.reply import Act, CannotDo, Decision, Found, Say, Situation, read_return
 from microclaw.models.scene import Scene
-from microclaw.models.sentences import MAX_SENTENCE_CHARS, Reading, Sentences, english, is_negated, no_more_to_stop
+from microclaw.models.sentences import MAX_SENTENCE_CHARS, Reading, Sentences, english, no_more_to_stop
 
 ADD_A_MODEL = (
     "for any sentence set ANTHROPIC_API_KEY, OPENAI_API_KEY, or OPENAI_BASE_URL for a free local model "
@@ -141,7 +141,7 @@ def _is_sure(request: ModelRequest, text: str, before: Sequence[Message]) -> boo
     if last is not None and not (isinstance(last, AssistantReply) and not last.calls):
         return False  # it steers a turn that is under way
     reading, decision = _understood(request)
-    if reading is None or reading.kind in _SMALL_TALK:
+    if reading is None or reading.loose or reading.kind in _SMALL_TALK:
         return False
     if isinstance(decision, Say) and decision.code is not None:
         return False
@@ -173,7 +173,7 @@ def _understood(request: ModelRequest) -> tuple[Reading | None, Decision | _Unkn
         return kept, _next_step(sentences, Situation(kept, said, scene, scene.meant, False, returns))
     text, named = split_device(said, scene)
     text = no_more_to_stop(text)
-    if is_negated(text):
+    if sentences.is_negated(text):
         negated = "That says what not to do, so I did nothing."
         return None, Say(negated, "negated", "say what to do instead, as in: stop blink")
     device = named or scene.meant
@@ -244,7 +244,7 @@ def _completed(sentences: Sentences, text: str, before: Sequence[Message]) -> tu
     if len(before) < 2:
         return None
     asked, question = before[-2], before[-1]
-    if not (isinstance(asked, UserText) and isinstance(question, AssistantReply)) or is_negated(asked.text):
+    if not (isinstance(asked, UserText) and isinstance(question, AssistantReply)) or sentences.is_negated(asked.text):
         return None
     answer, asks = normalize_quantities(text), question.text.lower()
     pins, percent = _BARE_PINS.fullmatch(answer), _BARE_PERCENT.fullmatch(answer)

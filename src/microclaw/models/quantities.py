@@ -78,7 +78,7 @@ _HALVES = (
     (re.compile(r"\ban? (second|sec|minute|min|hour) and a half\b"), r"1.5 \1"),
     (re.compile(r"(\d+) and (?:a )?half\b(?: an?\b)?"), r"\1.5"),
     (re.compile(rf"(\d+) ({_TIME_NAMES}) and (?:a )?half\b"), r"\1.5 \2"),
-    (re.compile(r"\b(?:a )?half(?:[ -](?:of )?(?:a|an))?[ -](?=second|sec|minute|min|hour|s\b)"), "0.5 "),
+    (re.compile(r"\b(?:a )?half(?:[ -](?:of )?(?:a|an))?[ -](?=second|sec|minute|min|hour|s\b|hertz|hz)"), "0.5 "),
     (re.compile(r"\b(?:a )?quarter(?:[ -](?:of )?(?:a|an))?[ -](?=second|sec|minute|min|hour)"), "0.25 "),
     (re.compile(r"\b(?:a )?tenth of a (?=second|sec)"), "0.1 "),
     (re.compile(r"\b1/2 (?=second|sec|minute|min|hour|s\b)"), "0.5 "),
@@ -96,8 +96,10 @@ _SWING = re.compile(
     r"(?:\+ ?/? ?-|±|plus[ -]?(?:or )?[ /-]?minus) ?(\d+(?:\.\d+)?)(?: ?(?:° ?c?|degrees?(?: c)?|k|%|percent))?(?!\w)"
 )
 _UNIT = re.compile(rf"({_NUMBER}) ?({_UNIT_NAMES})(?!\w)")
+# No count, but a pace.
+_ONE_EVERY = re.compile(r"\b(?:once|1 times?|a single time) (?:every|each|per) (?=\d+ ms\b)")
 _BARE_LIMIT = re.compile(
-    rf"\b(above|below|over|under|than|exceeds|reaches|beneath|past|at) ({_NUMBER})"
+    rf"\b(setpoint(?: of| to| at)?|target(?: of)?|above|below|over|under|than|exceeds|reaches|beneath|past|at) ({_NUMBER})"
     r"(?! ?(?:milli|ms|hz|\d|quarter))(?=$| |,)"
 )
 _PIN_NAME = r"(?:gpio pins?|gpios?|ios?|pin numbers?|pin no\.?|pins?)"
@@ -120,6 +122,7 @@ _CLOCK = re.compile(
     r"\b(\d{1,2})[:.h](\d\d)(?: ?([ap])\.?m\b\.?)?(?![\w.])|\b(\d{1,2}) ?(?:([ap])\.?m\b\.?|o'clock)(?!\w)"
 )
 _ROUND = re.compile(r"\b(?:a )?(hundred|thousand)\b")
+_DOZENS = (re.compile(r"\bhalf a dozen\b"), re.compile(r"\b(?:a|1) dozen\b"))
 _MARKS = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "µ": "u", "，": ","})
 
 
@@ -132,6 +135,7 @@ def normalize_quantities(text: str) -> str:
     said = re.sub(r"[\s.!?,;:]+$", "", said)
     said = _WORD_NUMBER.sub(_digits, said)
     said = re.sub(r"\b(\d+) ?x\b", r"\1 times", said)
+    said = re.sub(r"\b1 (?=half\b|quarter\b)", "a ", _DOZENS[1].sub("12", _DOZENS[0].sub("6", said)))
     said = _PINS_LISTED.sub(_pin_list, said)
     said = _PINS_IN_A_ROW.sub(_pin_list, said)
     said = re.sub(r"(?<=\w)[,;:](?= )", "", said)
@@ -149,7 +153,8 @@ def _times(said: str) -> str:
     said = _HERTZ.sub(lambda m: _period_of(Fraction(m[1]) * (1000 if m[2] else 1)), said)
     said = _PER_SECOND.sub(lambda m: _period_of(Fraction(m[1])), said)
     said = _TIME.sub(lambda m: f"{_whole(Fraction(m[1]) * _TIME_MS[m[2]])} ms", said)
-    return _TIME_SUM.sub(lambda m: f"{int(m[1]) + int(m[2])} ms", said)
+    said = _TIME_SUM.sub(lambda m: f"{int(m[1]) + int(m[2])} ms", said)
+    return _ONE_EVERY.sub("every ", said)
 
 
 def _limits(said: str) -> str:

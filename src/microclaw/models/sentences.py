@@ -11,7 +11,10 @@ from functools import cache, lru_cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
+from microclaw.models.asides import Asides, without_empty_clauses
+from microclaw.models.asked import says_nothing
 from microclaw.models.frames import Vocabulary
+from microclaw.models.gist import bare_pin, harmless, unknown_word
 from microclaw.models.kinds import kind_of
 from microclaw.models.quantities import QUANTITY_WORDS, normalize_quantities
 from microclaw.models.spelling import Spelling
@@ -23,13 +26,20 @@ if TYPE_CHECKING:
 MAX_SENTENCE_CHARS = 300
 READINGS_KEPT = 64
 
-_FILES = ("words", "programs", "now", "manage", "refused", "frames")  # help lists the kinds in this order
+_FILES = ("words", "programs", "now", "manage", "refused", "frames", "asides")  # help lists the kinds in this order
 _WITH_ANY_NAME = frozenset({"remove_app", "app_status"})  # any words at all may be a program's name there
 _REMINDER = re.compile(r"^(?:remind|wake|alert|notify|warn|call) (?:me|us)\b")
 _NO_MORE = re.compile(
     r"(?i)^\s*(?:please )?(?:do not|don[’']?t) (\w+(?: (?:on )?(?:the led|(?:pin|gpio) ?\d+))?),? "
     r"(?:anymore|any more|any longer)"
     r"(?:,? please)?[\s.!]*$"
+)
+# Words on their own, one slip away from others.
+_NO_SLIPS = frozenset({"prevent", "teach", "leave", "left", "heat", "lamb", "clean", "learn", "steam"})
+_ASKS = re.compile(
+    r"(?:(?:and|so|well|but|i wonder|tell me|do you know|i forgot) )*"
+    r"(?:(?:would|could|should|can|will|may|might) (?!you\b)|"
+    r"(?:does|did|has|have|had|was|were|is|are|am|do|who|whose|why|how|what|which|where) |when (?:did|does|was|will) )"
 )
 _NEGATIONS = re.compile(
     r"\b(?:not|no|never|none|nothing|nobody|neither|nor|without|avoid|refrain|except|unless|instead|cannot|"
@@ -43,6 +53,7 @@ class Reading:
 
     kind: str
     values: Mapping[str, int | str | bool]
+    loose: bool = False  # it has words that were left unread as harmless
 
     def number(self, name: str) -> int | None:
         value = self.values.get(name)
@@ -62,19 +73,23 @@ class Sentences:
         examples: Mapping[str, str],
         filler: Sequence[str],
         vocabulary: Vocabulary,
+        asides: Asides,
         words: Iterable[str],
+        rare: Iterable[str],
     ) -> None:
         self._intents = intents
         self._vocabulary = vocabulary
+        self._asides = asides
         self.examples = examples
         self._filler = _one_of(filler)
-        self._spelling = Spelling(words)
+        self._spelling = Spelling(words, rare)
         self.read = lru_cache(READINGS_KEPT)(self.read_anew)  # a turn asks again after each tool
 
     def read_anew(self, text: str) -> Reading | None:
-        """The reading of the whole sentence, or None when no template matches all of it.
+        """The reading of the sentence, or None when what matters in it is not understood.
 
-        A sentence that names a time of day or a date is a "schedule" whose value "what" is the rest.
+        Every word counts at first; then what is said beside the order is left out, and unknown words are where they
+        are harmless. A sentence that names a time of day or a date is a "schedule" whose value "what" is the rest.
         """
         said = normalize_quantities(text[: MAX_SENTENCE_CHARS + 1])
         if not said or len(said) > MAX_SENTENCE_CHARS:
@@ -83,16 +98,55 @@ class Sentences:
         if found is None:
             mended = self._spelling.mend(said)
             found = self._timed(normalize_quantities(mended)) if mended != said else None
-        return found
+        return self._tolerant(text) if found is None else found
 
-    def _timed(self, said: str) -> Reading | None:
-        timed = split_when(said)
-        if timed is None:
-            return self._recognize(said)
-        what, when = timed
-        if self._recognize(what) is None and not _REMINDER.search(what):
+    def is_negated(self, text: str) -> bool:
+        """Whether the sentence says not to do something; such a sentence never acts."""
+        return is_negated(text) and is_negated(self._asides.without(text))
+
+    def _tolerant(self, text: str) -> Reading | None:
+        """The reading of what matters in it."""
+        asides = self._asides
+        whole = asides.without(text)
+        plain = normalize_quantities(whole)
+        reason = asides.danger(text.lower()) or asides.danger(plain)
+        if reason is not None:
+            return Reading("unsafe", {"reason": reason})
+        if asides.blocks(plain):
             return None
-        return Reading("schedule", {"what": what} | _told(when))
+        said = bare_pin(normalize_quantities(without_empty_clauses(whole, self._is_empty)))
+        mended = normalize_quantities(self._spelling.mend(said))
+        found = self._timed(said) or self._timed(mended)
+        if found is not None:
+            return found
+        return self._timed(said, loose=True) or (self._timed(mended, loose=True) if mended != said else None)
+
+    def _is_empty(self, clause: str, first: bool) -> bool:
+        """Whether a clause orders nothing, names nothing and bounds nothing."""
+        said = normalize_quantities(clause)
+        if re.search(r"\d", said) or is_negated(said) or split_when(said) is not None:
+            return False
+        return says_nothing(self._vocabulary.bag(said, unknown_word), first=first)
+
+    def _timed(self, said: str, *, loose: bool = False) -> Reading | None:
+        timed = split_when(said)
+        read = self._gist if loose else self._recognize
+        if timed is None:
+            return read(said)
+        what, when = timed
+        if read(what) is None and not _REMINDER.search(what):
+            return None
+        return Reading("schedule", {"what": what} | _told(when), loose)
+
+    def _gist(self, said: str) -> Reading | None:
+        """What its known words mean, where the others are harmless."""
+        plain = re.sub(r"\s+", " ", self._filler.sub(" ", said)).strip()
+        for text in dict.fromkeys((plain, said)):
+            bag = self._vocabulary.bag(text, harmless)
+            kind = kind_of(bag, asked=_ASKS.match(text) is not None) if bag is not None else None
+            if kind is not None:
+                return Reading(*kind, loose=True)
+        return None
 
     def _recognize(self, said: str) -> Reading | None:
         """What a template makes of it, politeness left out; as it stands where nothing else was said ("hello")."""
@@ -113,6 +167,8 @@ class Sentences:
 
     def _framed(self, plain: str) -> Reading | None:
         """What its words mean one by one, where all of them are known."""
+        if self._asides.blocks(plain):
+            return None
         bag = self._vocabulary.bag(plain)
         kind = kind_of(bag) if bag is not None else None
         return Reading(*kind) if kind is not None else None
@@ -152,9 +208,18 @@ def english() -> Sentences:
     folder = resources.files(__package__) / "intents" / "en"
     for name in _FILES:
         merge_dict(merged, tomllib.loads((folder / f"{name}.toml").read_text(encoding="utf-8")))
-    words = {*_words(merged), *QUANTITY_WORDS}
+    core = {*_words({name: part for name, part in merged.items() if name not in ("asides", "frames")}), *QUANTITY_WORDS}
+    rare = {*_words(merged["frames"]), *_NO_SLIPS} - core
     examples = {name: kind["example"] for name, kind in merged["intents"].items() if "example" in kind}
-    return Sentences(Intents.from_dict(merged), examples, merged["filler"], Vocabulary(merged["frames"]), words)
+    return Sentences(
+        Intents.from_dict(merged),
+        examples,
+        merged["filler"],
+        Vocabulary(merged["frames"]),
+        Asides(merged["asides"]),
+        core | rare,
+        rare,
+    )
 
 
 def _one_of(phrases: Sequence[str]) -> re.Pattern[str]:

@@ -9,13 +9,16 @@ _WORD = re.compile(r"[a-z]+(?:-[a-z]+)?")
 _SHORTEST_SWAPPED = 3  # "teh", "trun"
 _SHORTEST_DROPPED = 5  # "swich", "blik": a letter too few or too many; shorter words have too many neighbours
 _SHORTEST_WRONG = 6  # "butron": one other letter
+_LONGEST_RARE = 6
 
 
 class Spelling:
     """The words that are known. A word is mended only to the one known word that a single slip turns it into."""
 
-    def __init__(self, words: Iterable[str]) -> None:
+    def __init__(self, words: Iterable[str], rare: Iterable[str] = ()) -> None:
+        """`rare`: words that a short word is not mended to, as it is more often a word of its own ("sell", "swell")."""
         self._words = frozenset(words)
+        self._rare = frozenset(word for word in rare if len(word) <= _LONGEST_RARE)
         self._by_length: dict[int, list[str]] = {}
         for word in sorted(self._words):
             self._by_length.setdefault(len(word), []).append(word)
@@ -29,7 +32,9 @@ class Spelling:
             return word
         lengths = range(len(word) - 1, len(word) + 2)
         near = [known for length in lengths for known in self._by_length.get(length, ()) if _one_slip(word, known)]
-        return near[0] if len(near) == 1 else word
+        # A first letter that is missing is another word ("teach", "each") more often than a slip.
+        near = [known for known in near if known not in self._rare]
+        return near[0] if len(near) == 1 and (len(near[0]) == len(word) or near[0][0] == word[0]) else word
 
 
 def _one_slip(word: str, known: str) -> bool:
