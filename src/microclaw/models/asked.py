@@ -182,10 +182,14 @@ def asked_of_programs(bag: Bag) -> Kind | None:
     return None
 
 
+def _orders(bag: Bag) -> bool:
+    return any("show" not in part.tags for part in bag.all("set"))
+
+
 def reading(bag: Bag) -> Kind | None:
     """A level, a voltage at a pin, or a sensor's value, asked for once."""
     if bag.has("adc") or (bag.pins and bag.quantities == ["voltage"]):
-        if len(bag.pins) < 2 and bag.only("adc", "q:voltage", "pin", "input", "load", *ASKED) and not bag.has("set"):
+        if len(bag.pins) < 2 and bag.only("adc", "q:voltage", "pin", "input", "load", *ASKED) and not _orders(bag):
             return "read_adc", {"pin": bag.pins[0]} if bag.pins else {}
         return None
     if (

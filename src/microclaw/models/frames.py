@@ -50,7 +50,7 @@ _POLITE = re.compile(
     r"(?:appreciate|be (?:(?:so|very|most|really) )?(?:happy|glad|grateful|pleased|great|good|lovely|kind|nice))"
     r"(?: it| of you)? (?:if|to)(?: you(?: could| would)?)?"
     r"|you couldn't|please to|(?:would|do) you mind|(?:is it possible|would it be possible) to"
-    r"|it would be nice if(?: you)?|make sure(?: that)?|how about) "
+    r"|it would be nice if(?: you)?|(?:make sure|ensure|see to it|take care)(?: that)?|how about) "
 )
 # "on" names a place before what has one, a state elsewhere.
 _PLACE_ON = re.compile(
@@ -58,6 +58,7 @@ _PLACE_ON = re.compile(
     r"(?:pin \d|board\b|device\b|chip\b|i2c\b|bus\b|adc\b|led\b|lamp\b))"
 )
 _WISHED = re.compile(r"^(turn|switch|flip)p?(?:ed|ing)\b")  # "if you turned on", "would you mind switching on"
+_SEEN_TO = re.compile(r"^(?:please )?(?:make sure|ensure|see to it|take care)\b")  # "make sure the pump is off"
 _CAME = re.compile(r"\b(?:came|went) (?=on\b|off\b)")  # "i would be glad if the lamp came on"
 _JOINED = (" then ", " and ", " or ")  # "off, then on pin 4": a state there
 _A_SWITCH = re.compile(r"\b(the|a|my) switch\b(?! (?:on|off)(?:$| (?!(?:the )?pin)))")
@@ -155,6 +156,7 @@ class Vocabulary:
         """The sentence's meanings. `unread` says what a word that is not known is taken for."""
         text = _STOPS.sub(" ", _MARKS.sub(" ", said))
         asked = _POLITE.sub("", text)
+        asked = re.sub(r"\b(?:is|are)\b", "should be", asked, count=1) if _SEEN_TO.match(text) else asked
         text = text if asked == text else _CAME.sub("", _WISHED.sub(r"\1", asked))
         text = re.sub(r"\s+", " ", _A_SWITCH.sub(r"\1 button", text)).strip()
         parts: list[Meant] = []

@@ -44,6 +44,9 @@ _JOINT: Final = re.compile(
 _WIRED: Final = re.compile(
     r" (?:up |on |down )?(?:to|on|at|into|onto|off|via|behind|from|in) (?:(?:the|my|our) )?pin \d"
 )
+_ORDER: Final = re.compile(
+    r" (?:turn|switch|set|put|make|let|blink|flash|dim|fade|pulse|beep|toggle|read|show|tell|log)\b"
+)
 _WORDS: Final = re.compile(r"[a-z][a-z'-]*(?: [a-z][a-z'-]*)*")
 _MAX_RUN: Final = 4
 _BARE_PIN: Final = re.compile(
@@ -72,14 +75,16 @@ def harmless(text: str, at: int, before: Sequence[Meant], known: Next) -> Meant 
         return None
     said = " ".join(run)
     end = at + len(said)
+    lead = [part for part in before if part.text]
     if len(run) == 1 and said.endswith("ly") and said not in _NO_MANNER:
         return Meant(frozenset({"filler"}), said)
+    if not lead and len(run) == 1 and _ORDER.match(text, end):
+        return Meant(frozenset({"filler"}), said)  # an address, or "please" in another language
     if len(run) == 1 and said.endswith(("ed", "ing")) and _WIRED.match(text, end):
         return Meant(frozenset({"filler"}), said)  # "the pump hooked to pin 7"
     thing = known(text, end + 1)
     if thing is not None and thing.numbers and "pin" not in thing.tags:
         return None  # half of what, how many times what
-    lead = [part for part in before if part.text]
     while len(lead) > 1 and lead[-1].tags == {"filler"} and lead[-1].text not in _JOINING and _is_article(lead[-2]):
         lead.pop()  # "the test rig": "test" says nothing
     last = lead[-1].text.split(" ")[-1] if lead else ""

@@ -294,7 +294,9 @@ def _dim(bag: Bag) -> Kind | None:
     shares = bag.all("percent", "half", "quarters", "full")
     if any(before.text == "by" and part in shares for before, part in itertools.pairwise(bag.parts)):
         return ("dim_pin", values) if (values := _target(bag, {})) is not None else None  # by so much: of what?
-    if len(shares) > 1 or not (bag.has("dim", "brighter") or shares) or bag.has("off", "when"):
+    if len(shares) > 1 or not (bag.has("dim", "brighter") or shares) or bag.has("when"):
+        return None
+    if any("dim" not in part.tags for part in bag.all("off")):
         return None
     if not bag.only("dim", "brighter", "percent", "half", "quarters", "full", "set", "on", "q:power", *_TARGET):
         return None
@@ -355,6 +357,8 @@ def _set_each(bag: Bag) -> Kind | None:
         or len(said) % 2
         or is_pin not in ([True, False] * (len(said) // 2), [False, True] * (len(said) // 2))
     ):
+        return None
+    if len(set(bag.pins)) < len(bag.pins):
         return None
     pairs = [(b, a) if "pin" in b.tags else (a, b) for a, b in zip(said[::2], said[1::2], strict=True)]
     values: Values = _numbered(bag.pins)

@@ -99,7 +99,8 @@ _UNIT = re.compile(rf"({_NUMBER}) ?({_UNIT_NAMES})(?!\w)")
 # No count, but a pace.
 _ONE_EVERY = re.compile(r"\b(?:once|1 times?|a single time) (?:every|each|per) (?=\d+ ms\b)")
 _BARE_LIMIT = re.compile(
-    rf"\b(setpoint(?: of| to| at)?|target(?: of)?|above|below|over|under|than|exceeds|reaches|beneath|past|at) ({_NUMBER})"
+    rf"\b(setpoint(?: of| to| at)?|target(?: of)?|above|below|over|under|than|exceeds|reaches|beneath"
+    rf"|past|at) ({_NUMBER})"
     r"(?! ?(?:milli|ms|hz|\d|quarter))(?=$| |,)"
 )
 _PIN_NAME = r"(?:gpio pins?|gpios?|ios?|pin numbers?|pin no\.?|pins?)"
@@ -123,6 +124,9 @@ _CLOCK = re.compile(
 )
 _ROUND = re.compile(r"\b(?:a )?(hundred|thousand)\b")
 _DOZENS = (re.compile(r"\bhalf a dozen\b"), re.compile(r"\b(?:a|1) dozen\b"))
+_THIRDS = re.compile(
+    r"(?:(?<=\bto )|(?<=\bat ))(?:about )?(?:(a|1)|(2)) thirds?(?! (?:time|pin|led|of a (?:second|minute|hour)))\b"
+)
 _MARKS = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "µ": "u", "，": ","})
 
 
@@ -136,6 +140,9 @@ def normalize_quantities(text: str) -> str:
     said = _WORD_NUMBER.sub(_digits, said)
     said = re.sub(r"\b(\d+) ?x\b", r"\1 times", said)
     said = re.sub(r"\b1 (?=half\b|quarter\b)", "a ", _DOZENS[1].sub("12", _DOZENS[0].sub("6", said)))
+    said = _THIRDS.sub(lambda m: f"{67 if m[2] else 33} percent", said)
+    said = re.sub(r"\b1 (?=(?:reading|sample|value|measurement|line|entry)\b)", "", said)
+    said = re.sub(r"\b(pin|output|gpio|relay|channel|input) (?:number|no\.?|nr\.?) (?=\d)", r"\1 ", said)
     said = _PINS_LISTED.sub(_pin_list, said)
     said = _PINS_IN_A_ROW.sub(_pin_list, said)
     said = re.sub(r"(?<=\w)[,;:](?= )", "", said)
