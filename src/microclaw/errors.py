@@ -23,6 +23,7 @@
     ├── UnknownName           no such device, app, pattern, change, ...
     ├── ConfigError           the operator must mend the configuration or the environment
     ├── StoreError            the host's database cannot be read or written
+    │   └── StoreOwned            ... another host runs in this home
     ├── Overloaded            a bounded queue is full
     ├── ScheduleRefused       a schedule in the past, of no time, too often, or too many of them
     ├── EmptyMessage          a message without words
@@ -248,6 +249,12 @@ class ConfigError(MicroclawError):
 
 class StoreError(MicroclawError):
     code = "store_error"
+
+
+class StoreOwned(StoreError):
+    """Another host runs in this home."""
+
+    code = "store_owned"
 
 
 class Overloaded(MicroclawError):

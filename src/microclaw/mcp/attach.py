@@ -15,13 +15,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Final, Self
 
-from microclaw.errors import ConfigError, NoHost
+from microclaw.errors import ConfigError, NoHost, StoreOwned
 
 START_TIMEOUT_S: Final = 30.0
 POLL_S: Final = 0.05
 GRACE_S: Final = 3.0
 WORDS: Final = ("up", "--virtual", "1")
-LOST_RACE: Final = "store_error"  # another host owns this home: the one to attach to
+LOST_RACE: Final = StoreOwned.code  # another host owns this home: the one to attach to
 RACE_S: Final = 5.0  # what that one has to answer, before this home is tried again
 CONNECT_S: Final = 1.0
 

@@ -10,8 +10,7 @@ import asyncio
 import os
 import select
 import threading
-from collections.abc import AsyncIterator
-from concurrent.futures import CancelledError
+from collections.abc import AsyncIterator, Callable
 from queue import Queue
 from typing import Final
 
@@ -64,9 +63,16 @@ class Wire:
     async def lines(self) -> AsyncIterator[bytes]:
         """Until the client closes its end. ProtocolError for a line over the limit, which cannot be passed over."""
         loop = asyncio.get_running_loop()
-        found: asyncio.Queue[bytes | ProtocolError | None] = asyncio.Queue(QUEUE)
-        threading.Thread(target=self._read_all, args=(loop, found), name="stdin", daemon=True).start()
+        found: asyncio.Queue[bytes | ProtocolError | None] = asyncio.Queue()  # at most as long as there is room
+        room = threading.Semaphore(QUEUE)
+
+        def put(item: bytes | ProtocolError | None) -> None:
+            room.acquire()
+            loop.call_soon_threadsafe(found.put_nowait, item)
+
+        threading.Thread(target=self._read_all, args=(put,), name="stdin", daemon=True).start()
         while (line := await found.get()) is not None:
+            room.release()
             if isinstance(line, ProtocolError):
                 raise line
             yield line
@@ -92,10 +98,7 @@ class Wire:
             self._out.put_nowait(None)
             self._writer.join(wait_s)
 
-    def _read_all(self, loop: asyncio.AbstractEventLoop, found: asyncio.Queue[bytes | ProtocolError | None]) -> None:
-        def put(item: bytes | ProtocolError | None) -> None:
-            asyncio.run_coroutine_threadsafe(found.put(item), loop).result()
-
+    def _read_all(self, put: Callable[[bytes | ProtocolError | None], None]) -> None:
         try:
             while True:
                 while (line := self._line()) is not None:
@@ -106,7 +109,7 @@ class Wire:
             put(None)
         except ProtocolError as exc:
             put(exc)
-        except (RuntimeError, CancelledError):
+        except RuntimeError:
             return  # the loop is closed: nobody reads any more
 
     def _read(self) -> None:

@@ -13,7 +13,7 @@ import sqlite3
 from pathlib import Path
 from typing import Final, Self
 
-from microclaw.errors import StoreError
+from microclaw.errors import StoreError, StoreOwned
 from microclaw.store.migrations import APPLICATION_ID, MIGRATIONS
 
 CHECKED_BYTES: Final = 64 * 1024 * 1024  # a larger file is not checked page by page at every start
@@ -45,7 +45,7 @@ class OwnerLock:
         except OSError as exc:
             owner = os.read(fd, 32).decode(errors="replace").strip()
             os.close(fd)
-            raise StoreError(
+            raise StoreOwned(
                 f"the store {path} belongs to a running host (process {owner or 'unknown'})",
                 next_step="use that host, or stop it first",
             ) from exc

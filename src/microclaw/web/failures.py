@@ -46,6 +46,7 @@ STATUS_BY_CODE = {
     "device_timeout": 504,
     "outcome_unknown": 504,
     "store_error": 500,
+    "store_owned": 500,
     "failed": 500,
 }
 _CODE_BY_STATUS = {403: "forbidden", 404: "not_found", 405: "method_not_allowed", 408: "timeout", 413: "too_large"}
