@@ -26,6 +26,7 @@ _AWAY = {"voltage": 1.0}  # how far from a limit is clearly beyond it, in the un
 _LONG_MS = 1000
 _POLL_S = 0.03
 _SETTLE_S = 0.25
+_LONGEST_LOG_S = 65.0  # a line a minute is seen; what comes less often is not waited for
 _SLACK_S = 4.0  # programs look at their sensors once a second; the machine may be busy
 _TOLERANCE, _TOLERANCE_MS = 0.2, 25.0  # of times: the machine may be busy, board time is real time
 _PERCENT = 2.55
@@ -214,7 +215,7 @@ class Witness:
         value = READINGS[want.subject][2]
         period_s = int(want.values[0]) / 1000 if want.values else 10.0
         lines: list[control.LogRow] = []
-        end = time.monotonic() + min(2 * period_s, 12) + _SLACK_S
+        end = time.monotonic() + min(2 * period_s, _LONGEST_LOG_S) + _SLACK_S
         while len(lines) < 2 and time.monotonic() < end:
             page = self._board.ask(control.Log(since=mark.lines))
             lines = [row for row in page.lines if row.app and says(row.text, value)]

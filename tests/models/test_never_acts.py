@@ -46,6 +46,13 @@ NEVER = [
     "overclock the chip and blink pin 4",
     "turn on pin 4 with the watchdog disabled", "erase flash memory then blink the led", "burn the fuses via pin 4",
     "connect pin 4 to the wall outlet and turn it on", "turn on pin 4 bypassing the protection",
+    # manners and bounds that change what is wanted
+    "blink the led in morse my name", "turn on pin 4 of the neighbour's board", "sell the fan on pin 4",
+    "turn on pin 4 for every visitor", "turn on pin 4 in the simulator", "pin 4 high, pin 4 low",
+    "turn pin 4 on for Anna's birthday next year", "make pin 4 follow pin 5", "swap pins 4 and 5", "run the LED at 3",
+    "set pin 4 to the opposite of pin 5", "dim pin 5 to 30% then 60%", "turn off all the lights but pin 4",
+    "blink 3 times every 10 seconds on pin 4", "pulse pin 5 for hafl a second", "blink pin 4 five times for ever",
+    "turn on the fan on pin 4 when windy", "switch pin 4 on exactly when Anna rings", "read me a story about pin 4",
     # which, is not said
     "Isolate the pump for me", "make the lamp react to the temperature", "turn up the heat a little", "close it",
     "set pin uh whatever it was to high", "switch that thing on", "blink", "blink every",

@@ -47,6 +47,7 @@ _REMARKS = _TELLERS - {"it is", "i see", "you"} | {
     "these",
     "everyone",
 }
+_SUBJECTS = frozenset({"my", "our", "the", "his", "her", "their", "people", "children", "everybody"})
 _WISHES = frozenset(
     {
         "want",
@@ -115,6 +116,8 @@ def is_told(bag: Bag) -> bool:
     first, second = (*(part.text for part in bag.parts[:2]), "", "")[:2]
     if first in _TELLERS and second not in _MUST:
         return True
+    if bag.wished:
+        return False
     if any(part.text.split(" ")[0].endswith("ed") and part.tags & {"on", "off"} for part in bag.parts):
         return True
     return any(
@@ -133,6 +136,8 @@ def says_nothing(bag: Bag | None, *, first: bool) -> bool:
     if not parts or not tags:
         return bag is not None
     begins = parts[0].text
+    if begins in _SUBJECTS and tags == {"unknown"} and len(parts) > 1:
+        return True  # "my eyes hurt"
     if begins in _REMARKS and not any(part.text in _WISHES for part in parts):
         return tags.isdisjoint({"pin", "when", "or", "app"}) and (
             tags.isdisjoint(THINGS) or not tags <= {*THINGS, "unknown"}
@@ -189,7 +194,11 @@ def _orders(bag: Bag) -> bool:
 def reading(bag: Bag) -> Kind | None:
     """A level, a voltage at a pin, or a sensor's value, asked for once."""
     if bag.has("adc") or (bag.pins and bag.quantities == ["voltage"]):
-        if len(bag.pins) < 2 and bag.only("adc", "q:voltage", "pin", "input", "load", *ASKED) and not _orders(bag):
+        if (
+            len(bag.pins) < 2
+            and bag.only("adc", "q:voltage", "pin", "input", "load", "state", *ASKED)
+            and not _orders(bag)
+        ):
             return "read_adc", {"pin": bag.pins[0]} if bag.pins else {}
         return None
     if (

@@ -58,7 +58,9 @@ _PLACE_ON = re.compile(
     r"(?:pin \d|board\b|device\b|chip\b|i2c\b|bus\b|adc\b|led\b|lamp\b))"
 )
 _WISHED = re.compile(r"^(turn|switch|flip)p?(?:ed|ing)\b")  # "if you turned on", "would you mind switching on"
-_SEEN_TO = re.compile(r"^(?:please )?(?:make sure|ensure|see to it|take care)\b")  # "make sure the pump is off"
+_WISH = re.compile(
+    r"(?:make sure|ensure|see to it|take care|(?:i|we)(?:'d| would| should)? (?:like|love|want|need|wish))\b"
+)
 _CAME = re.compile(r"\b(?:came|went) (?=on\b|off\b)")  # "i would be glad if the lamp came on"
 _JOINED = (" then ", " and ", " or ")  # "off, then on pin 4": a state there
 _A_SWITCH = re.compile(r"\b(the|a|my) switch\b(?! (?:on|off)(?:$| (?!(?:the )?pin)))")
@@ -90,6 +92,7 @@ class Bag:
     """All that a sentence says, in its order."""
 
     parts: tuple[Meant, ...] = field(default=())
+    wished: bool = False  # it begins as a wish ("I need", "make sure that"): what follows is not told as it is
 
     def all(self, *tags: str) -> list[Meant]:
         return [part for part in self.parts if not part.tags.isdisjoint(tags)]
@@ -111,7 +114,7 @@ class Bag:
 
     def without(self, parts: Iterable[Meant]) -> Bag:
         gone = {id(part) for part in parts}
-        return Bag(tuple(part for part in self.parts if id(part) not in gone))
+        return Bag(tuple(part for part in self.parts if id(part) not in gone), self.wished)
 
     @property
     def pins(self) -> list[int]:
@@ -156,7 +159,7 @@ class Vocabulary:
         """The sentence's meanings. `unread` says what a word that is not known is taken for."""
         text = _STOPS.sub(" ", _MARKS.sub(" ", said))
         asked = _POLITE.sub("", text)
-        asked = re.sub(r"\b(?:is|are)\b", "should be", asked, count=1) if _SEEN_TO.match(text) else asked
+        wished = asked != text and _WISH.match(text) is not None
         text = text if asked == text else _CAME.sub("", _WISHED.sub(r"\1", asked))
         text = re.sub(r"\s+", " ", _A_SWITCH.sub(r"\1 button", text)).strip()
         parts: list[Meant] = []
@@ -170,7 +173,7 @@ class Vocabulary:
             parts.append(_as_said(part, parts))
             at += len(part.text)
             at += 1 if text[at : at + 1] == " " else 0
-        return Bag(tuple(replace(part, text=part.text.strip()) for part in parts))
+        return Bag(tuple(replace(part, text=part.text.strip()) for part in parts), wished)
 
     def _next(self, text: str, at: int) -> Meant | None:
         for tag, pattern in _NUMBERS:

@@ -261,7 +261,7 @@ def _fade(bag: Bag) -> Kind | None:
         return None
     return (
         ("fade", {**values, **pace})
-        if bag.only("fade", "set", "dim", "hold", "pulse", "endless", *_PACE, *_TARGET)
+        if bag.only("fade", "set", "dim", "hold", "pulse", "on", "endless", *_PACE, *_TARGET)
         else None
     )
 

@@ -40,6 +40,7 @@ _REFUSALS = {
     ),
 }
 _BARE_PINS = re.compile(r"(?:(?:on|at|the|its?|it is|it's) )*(?:pin )?\d{1,3}(?: also pin \d{1,3})*")
+_NAMES_A_PIN = re.compile(r"\bpin \d")
 _BARE_PERCENT = re.compile(r"(?:(?:at|to|make it) )*(-?\d+) milli percent")
 _REFERS = re.compile(r"\b(?:it|its|that|this|them|those|these|one|ones|again|same|there|then|instead|before)\b", re.I)
 _SMALL_TALK = frozenset({"help", "greeting"}) | remembering.KINDS  # a model has more to say
@@ -269,9 +270,16 @@ def _completed(sentences: Sentences, text: str, before: Sequence[Message]) -> tu
 
 
 def _not_understood(sentences: Sentences, text: str) -> Say:
-    nearest = "; ".join(sentences.nearest(text))
+    examples = sentences.nearest(text)
+    if sentences.is_half_read(text):
+        return Say(
+            "I understood only part of that, so I did nothing. What should which pin do, in one short sentence?",
+            "not_understood" if _NAMES_A_PIN.search(normalize_quantities(text)) else "ambiguous",
+            f"for example: {examples[0] if examples else 'turn on pin 4'}",
+        )
+    nearest = f" Nearest: {'; '.join(examples)}." if examples else " Ask: what can you do."
     return Say(
-        f"I know {len(_examples(sentences))} kinds of sentence without a model, not this one. Nearest: {nearest}.",
+        f"I know {len(_examples(sentences))} kinds of sentence without a model, not this one.{nearest}",
         "not_understood",
         ADD_A_MODEL,
     )

@@ -12,8 +12,8 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from microclaw.models.asides import Asides, without_empty_clauses
-from microclaw.models.asked import says_nothing
-from microclaw.models.frames import Vocabulary
+from microclaw.models.asked import is_question, is_told, says_nothing
+from microclaw.models.frames import THINGS, Vocabulary
 from microclaw.models.gist import bare_pin, harmless, unknown_word
 from microclaw.models.kinds import kind_of
 from microclaw.models.quantities import QUANTITY_WORDS, normalize_quantities
@@ -41,6 +41,8 @@ _ASKS = re.compile(
     r"(?:(?:would|could|should|can|will|may|might) (?!you\b)|"
     r"(?:does|did|has|have|had|was|were|is|are|am|do|who|whose|why|how|what|which|where) |when (?:did|does|was|will) )"
 )
+_DONE_WITH_PINS = ("on", "off", "toggle", "blink", "fade", "pulse", "dim", "hold")
+_COMMON = frozenset({"pin", "you", "can", "turn", "when", "for", "with"})  # in examples of every kind
 _NEGATIONS = re.compile(
     r"\b(?:not|no|never|none|nothing|nobody|neither|nor|without|avoid|refrain|except|unless|instead|cannot|"
     r"(?:do|does|did|is|are|was|were|ca|wo|would|could|should|must|need|have|has|had|ai|sha|might)n'?t|cant|wont|dont)\b"
@@ -173,11 +175,19 @@ class Sentences:
         kind = kind_of(bag) if bag is not None else None
         return Reading(*kind) if kind is not None else None
 
+    def is_half_read(self, text: str) -> bool:
+        """Whether it orders something of a thing or a pin, and more, which was not understood."""
+        said = self._filler.sub(" ", normalize_quantities(self._asides.without(text[:MAX_SENTENCE_CHARS])))
+        bag = self._vocabulary.bag(re.sub(r"\s+", " ", said).strip(), unknown_word)
+        if bag is None or _ASKS.match(said) or is_question(bag) or is_told(bag):
+            return False
+        return bag.has(*_DONE_WITH_PINS) and bag.has("pin", *THINGS)
+
     def nearest(self, text: str, count: int = 2) -> tuple[str, ...]:
-        """The examples of the kinds of sentence that look most like this text."""
-        said = set(_stems(text))
+        """The examples of the kinds of sentence that look most like this text; none without a word in common."""
+        said = set(_stems(text)) - _COMMON
         ranked = sorted(
-            self.examples.values(),
+            (example for example in self.examples.values() if not said.isdisjoint(_stems(example))),
             key=lambda example: (
                 -len(said & set(_stems(example))),
                 -difflib.SequenceMatcher(None, text.lower()[:MAX_SENTENCE_CHARS], example).ratio(),
