@@ -53,6 +53,9 @@ NEVER = [
     "set pin 4 to the opposite of pin 5", "dim pin 5 to 30% then 60%", "turn off all the lights but pin 4",
     "blink 3 times every 10 seconds on pin 4", "pulse pin 5 for hafl a second", "blink pin 4 five times for ever",
     "turn on the fan on pin 4 when windy", "switch pin 4 on exactly when Anna rings", "read me a story about pin 4",
+    "turn on pin 4 and leave pin 9", "blink the led or pin 9 every second", "turn on pin 4 in my dream",
+    "blink the led every second and alternate with pin 9", "turn on pin 4 at the third beep", "turn on pin 4 maybe",
+    "when it is above 28 degrees turn on pin 4 when the dog barks", "set pin 4 high on the second board",
     # which, is not said
     "Isolate the pump for me", "make the lamp react to the temperature", "turn up the heat a little", "close it",
     "set pin uh whatever it was to high", "switch that thing on", "blink", "blink every",

@@ -27,6 +27,9 @@ _PACE = ("every", "period", "fast", "slow")
 _STARTS = ("power", "run", "start", "runs", "starts")
 _MAX_PINS = 8
 _NO_BLINK_MS = 3000
+_NO_LIST = frozenset(
+    {"to", "via", "from", "with", "by", "into", "using", "like", "as", "than", "for", "leave", "keep", "hold", "follow"}
+)
 _DEFINITE_LOGS = frozenset({"log", "record", "monitor", "watch"})
 _HEATS = ("heater", "cooler", "humidifier", "dehumidifier")
 
@@ -45,6 +48,8 @@ def _target(bag: Bag, values: Values) -> Values | None:
     """The values with the one pin or thing that is meant; None for several pins. Either of two is none."""
     if len(bag.pins) > 1:
         return values if bag.has("or") else None
+    if any(bag.pins or part.numbers for part in bag.all("or")):
+        return values
     if bag.pins:
         values["pin"] = bag.pins[0]
     thing = _thing(bag)
@@ -101,7 +106,7 @@ def _traffic(bag: Bag) -> Kind | None:
 
 def _button(bag: Bag) -> Kind | None:
     """A button that lights or switches what it is held for."""
-    if not bag.has("button") or asks(bag):
+    if not bag.has("button") or asks(bag) or len(bag.all("when")) > 1:
         return None
     parts = list(bag.parts)
     switches = bool(parts) and "button" in next(
@@ -125,7 +130,7 @@ def _rule(bag: Bag) -> Kind | None:
     """A pin that follows a sensor: on, off, or on for a moment."""
     limits = bag.all("degrees", "percent", "limit")
     said_when = bag.has("when") or (limits and bag.has("above", "below", "warmer", "colder") and not bag.has("hold"))
-    if not said_when or bag.has("button") or len(limits) > 1:
+    if not said_when or bag.has("button") or len(limits) > 1 or len(bag.all("when")) > 1:
         return None
     quantities = bag.quantities
     if not quantities and (bag.has("warmer", "colder", "too", "degrees")):
@@ -331,7 +336,7 @@ def _set(bag: Bag) -> Kind | None:
     """One level for one pin or several, or each pin with its own: "pin 4 on and pin 5 off"."""
     if not bag.only("on", "off", "set", "bit", "state", "or", *_TARGET) or len(bag.pins) > _MAX_PINS:
         return None
-    if asks(bag) or (bag.has("bit") and (not bag.pins or len(bag.all("bit")) > 1)):
+    if asks(bag) or not _joined(bag) or (bag.has("bit") and (not bag.pins or len(bag.all("bit")) > 1)):
         return None
     started = bag.says(*_STARTS) and _thing(bag) == "load" and not bag.has("off")
     on = bag.has("on") or bag.number("bit") == 1 or started
@@ -365,6 +370,13 @@ def _set_each(bag: Bag) -> Kind | None:
     levels = [int("on" in level.tags) for pins, level in pairs for _ in pins.numbers]
     values |= {"level" if n == 0 else f"level_{n + 1}": level for n, level in enumerate(levels)}
     return "set_pin", values
+
+
+def _joined(bag: Bag) -> bool:
+    """Whether several pins are said as a list: "4 and 5", not "4 via 5" nor "4 and leave 5"."""
+    at = [n for n, part in enumerate(bag.parts) if "pin" in part.tags]
+    between = bag.parts[at[0] : at[-1]] if at else ()
+    return all(part.text not in _NO_LIST for part in between)
 
 
 def _numbered(pins: list[int]) -> Values:
