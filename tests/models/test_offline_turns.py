@@ -211,7 +211,8 @@ async def test_a_bare_pin_without_a_question_does_nothing(ask: Ask) -> None:
         ("is blink still running", "running", "Yes, blink runs on virtual-1"),
         ("is blink still running", "trapped", "No, blink is on virtual-1 but trapped"),
         ("is blink still running", "listed", "virtual-1 lists blink; whether it still does its work"),
-        ("is waterfall still running", "running", "No: on virtual-1: blink"),
+        ("is my blinky thing still going", "running", "Yes, blink"),
+        ("is waterfall still running", "running", "No program of that name runs. On virtual-1: blink"),
     ],
 )
 async def test_whether_a_program_runs_is_said_as_far_as_known(ask: Ask, said: str, state: str, expected: str) -> None:

@@ -9,6 +9,9 @@ from typing import Any
 from microclaw.models.places import place_of
 from microclaw.models.reply import Act, Decision, Found, Say, Situation, failure
 
+_NO_NAME = re.compile(
+    r"\b(?:my|the|that|this|our|little|thing|thingy|stuff|program|programme|app|one|light|led|effect)\b"
+)
 _QUERY = "query-wasm-apps"
 _REMOVE = "uninstall-wasm-app"
 
@@ -29,7 +32,7 @@ def _list_apps(at: Situation, apps: Sequence[Mapping[str, Any]]) -> Decision:
 def _app_status(at: Situation, apps: Sequence[Mapping[str, Any]]) -> Decision:
     named = _matching(apps, at.reading.word("app") or "")
     if not named:
-        return Say(f"No: {_uncapital(_running(at, apps))}.")
+        return Say(f"No program of that name runs. {_running(at, apps)}.")
     app = named[0]
     device = at.found[0].device
     match app.get("state"):
@@ -118,7 +121,8 @@ def _matching(apps: Sequence[Mapping[str, Any]], said: str) -> list[Mapping[str,
     if exact:
         return exact
     plain = [app for app in apps if _plain(str(app["name"])) == _plain(said)]
-    return plain or [app for app in apps if _stem(str(app["name"])) == _stem(said)]
+    bare = _NO_NAME.sub(" ", said).strip()  # "my blinky thing" is named "blinky"
+    return plain or [app for app in apps if _stem(str(app["name"])) in (_stem(said), _stem(bare))]
 
 
 def _plain(name: str) -> str:
@@ -127,7 +131,7 @@ def _plain(name: str) -> str:
 
 def _stem(name: str) -> str:
     """ "blinker", "blinking" and "blink" are one word, "fader" and "fade" too."""
-    return re.sub(r"(?:ing|er|e|r)$", "", _plain(name))
+    return re.sub(r"(?:ing|er|ed|e|r|y)$", "", _plain(name))
 
 
 def _remove(at: Situation, app: Mapping[str, Any]) -> Act:
@@ -166,7 +170,3 @@ def _shown(app: Mapping[str, Any]) -> str:
 
 def _proof(found: Found) -> str:
     return found.proof[1] or "accepted, no read-back"
-
-
-def _uncapital(text: str) -> str:
-    return text[:1].lower() + text[1:]

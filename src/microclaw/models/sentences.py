@@ -100,14 +100,15 @@ class Sentences:
         if found is None:
             mended = self._spelling.mend(said)
             found = self._timed(normalize_quantities(mended)) if mended != said else None
-        return self._tolerant(text) if found is None else found
+            found = self._tolerant(text, {said, normalize_quantities(mended)}) if found is None else found
+        return found
 
     def is_negated(self, text: str) -> bool:
         """Whether the sentence says not to do something; such a sentence never acts."""
         return is_negated(text) and is_negated(self._asides.without(text))
 
-    def _tolerant(self, text: str) -> Reading | None:
-        """The reading of what matters in it."""
+    def _tolerant(self, text: str, tried: set[str]) -> Reading | None:
+        """The reading of what matters in it. `tried`: what is known not to be understood word by word."""
         asides = self._asides
         whole = asides.without(text)
         plain = normalize_quantities(whole)
@@ -118,9 +119,10 @@ class Sentences:
             return None
         said = bare_pin(normalize_quantities(without_empty_clauses(whole, self._is_empty)))
         mended = normalize_quantities(self._spelling.mend(said))
-        found = self._timed(said) or self._timed(mended)
-        if found is not None:
-            return found
+        for whole in dict.fromkeys((said, mended)):
+            found = self._timed(whole) if whole not in tried else None
+            if found is not None:
+                return found
         return self._timed(said, loose=True) or (self._timed(mended, loose=True) if mended != said else None)
 
     def _is_empty(self, clause: str, first: bool) -> bool:
