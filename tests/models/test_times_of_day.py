@@ -72,5 +72,6 @@ def test_an_hour_alone_is_a_time_only_where_it_is_asked_for() -> None:
 )  # fmt: skip
 def test_a_time_in_words_is_read_as_the_same_time(said: str) -> None:
     found = split_when(normalize_quantities(said))
-    assert found is not None and found[0] == ""
+    assert found is not None
+    assert found[0] == ""
     assert when_text(found[1]) == said

@@ -133,9 +133,12 @@ class PaperApps:
         self.asked.append(("pwm", device, pin, duty, frequency_hz))
         return Acted("d-1", device, PwmState(pin, duty, frequency_hz), Evidence("accepted", "accepted only"), 10)
 
+    async def chosen(self, change_id: int | None = None, *, device_id: str | None = None) -> Change:
+        return Change(1, 0, "d-1", "gpio.set", "set pin 4 high", SetLevel(4, 1), SetLevel(4, 0), "done")
+
     async def undo(self, change_id: int | None = None, *, device_id: str | None = None, report: Report) -> Undone:
         self.asked.append(("undo", change_id, device_id))
-        change = Change(1, 0, "d-1", "gpio.set", "set pin 4 high", SetLevel(4, 1), SetLevel(4, 0), "done")
+        change = await self.chosen(change_id, device_id=device_id)
         return Undone(change, change, "undone: set pin 4 high", Evidence("counted", "read back"))
 
 
