@@ -28,6 +28,8 @@ READINGS_KEPT = 64
 
 _FILES = ("words", "programs", "now", "manage", "refused", "frames", "asides")  # help lists the kinds in this order
 _WITH_ANY_NAME = frozenset({"remove_app", "app_status"})  # any words at all may be a program's name there
+# The rest of a sentence, more likely than a program's name.
+_NO_NAME = re.compile(r"^(?!what|every|any|all\b)(?:.*\bpin \d|(?:\S+ ){4})")
 _REMINDER = re.compile(r"^(?:remind|wake|alert|notify|warn|call) (?:me|us)\b")
 _NO_MORE = re.compile(
     r"(?i)^\s*(?:please )?(?:do not|don[’']?t) (\w+(?: (?:on )?(?:the led|(?:pin|gpio) ?\d+))?),? "
@@ -101,6 +103,8 @@ class Sentences:
             mended = self._spelling.mend(said)
             found = self._timed(normalize_quantities(mended)) if mended != said else None
             found = self._tolerant(text, {said, normalize_quantities(mended)}) if found is None else found
+        if found is not None and found.kind in _WITH_ANY_NAME and _NO_NAME.search(str(found.values.get("app"))):
+            return self._tolerant(text, {said}) or found
         return found
 
     def is_negated(self, text: str) -> bool:
@@ -130,7 +134,10 @@ class Sentences:
         said = normalize_quantities(clause)
         if re.search(r"\d", said) or is_negated(said) or split_when(said) is not None:
             return False
-        return says_nothing(self._vocabulary.bag(said, unknown_word), first=first)
+        if not says_nothing(self._vocabulary.bag(said, unknown_word), first=first):
+            return False
+        alone = self._recognize(said) if first else None  # "undo that, I pressed the wrong thing"
+        return alone is None or alone.kind == "greeting"
 
     def _timed(self, said: str, *, loose: bool = False) -> Reading | None:
         timed = split_when(said)
