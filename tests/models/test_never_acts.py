@@ -56,6 +56,7 @@ NEVER = [
     "turn on pin 4 and leave pin 9", "blink the led or pin 9 every second", "turn on pin 4 in my dream",
     "blink the led every second and alternate with pin 9", "turn on pin 4 at the third beep", "turn on pin 4 maybe",
     "when it is above 28 degrees turn on pin 4 when the dog barks", "set pin 4 high on the second board",
+    "open the valve on pin 14 for tno minutes", "blink the led oen times fast",
     # which, is not said
     "Isolate the pump for me", "make the lamp react to the temperature", "turn up the heat a little", "close it",
     "set pin uh whatever it was to high", "switch that thing on", "blink", "blink every",

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from microclaw.models.frames import THINGS, Meant
+from microclaw.models.quantities import QUANTITY_WORDS
 
 Next = Callable[[str, int], Meant | None]
 
@@ -71,8 +72,8 @@ def harmless(text: str, at: int, before: Sequence[Meant], known: Next) -> Meant 
     `known`: the part that is known at a place of the text.
     """
     run = _run(text, at, known)
-    if not run:
-        return None
+    if not run or not QUANTITY_WORDS.isdisjoint(run):
+        return None  # "for tno minutes": a number that cannot be read
     said = " ".join(run)
     end = at + len(said)
     lead = [part for part in before if part.text]

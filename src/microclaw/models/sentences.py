@@ -38,6 +38,7 @@ _NO_MORE = re.compile(
 )
 # Words on their own, one slip away from others.
 _NO_SLIPS = frozenset({"prevent", "teach", "leave", "left", "heat", "lamb", "clean", "learn", "steam"})
+_SHORT_NUMBERS = frozenset({"one", "two", "six", "ten", "four", "five", "nine"})  # a slip of one is another
 _ASKS = re.compile(
     r"(?:(?:and|so|well|but|i wonder|tell me|do you know|i forgot) )*"
     r"(?:(?:would|could|should|can|will|may|might) (?!you\b)|"
@@ -228,7 +229,7 @@ def english() -> Sentences:
     for name in _FILES:
         merge_dict(merged, tomllib.loads((folder / f"{name}.toml").read_text(encoding="utf-8")))
     core = {*_words({name: part for name, part in merged.items() if name not in ("asides", "frames")}), *QUANTITY_WORDS}
-    rare = {*_words(merged["frames"]), *_NO_SLIPS} - core
+    rare = {*_words(merged["frames"]), *_NO_SLIPS} - core | _SHORT_NUMBERS
     examples = {name: kind["example"] for name, kind in merged["intents"].items() if "example" in kind}
     return Sentences(
         Intents.from_dict(merged),
