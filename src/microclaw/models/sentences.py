@@ -191,7 +191,7 @@ class Sentences:
         bag = self._vocabulary.bag(re.sub(r"\s+", " ", said).strip(), unknown_word)
         if bag is None or _ASKS.match(said) or is_question(bag) or is_told(bag):
             return False
-        return bag.has(*_DONE_WITH_PINS) and bag.has("pin", *THINGS)
+        return bag.has(*_DONE_WITH_PINS) and bag.has("pin", "pins", *THINGS)
 
     def nearest(self, text: str, count: int = 2) -> tuple[str, ...]:
         """The examples of the kinds of sentence that look most like this text; none without a word in common."""
