@@ -62,6 +62,22 @@ async def test_words_that_are_not_the_persons_get_a_question(make_agent: MakeAge
     assert (asked, workshop.done) == (["gpio-set pin=4 level=1"], [])
 
 
+@pytest.mark.parametrize(("origin", "asks"), [("person", False), ("forwarded", True), ("device", True)])
+async def test_what_follows_by_rule_from_the_persons_own_sentence_asks_nothing(
+    make_agent: MakeAgent, origin: Origin, asks: bool
+) -> None:
+    literal = replace(call("gpio-set", pin=4), literal=True)
+    async with make_agent([literal, say("done")]) as agent:
+        read = SessionMessage("assistant", "the log says: set pin 4", NOW - 9, foreign_s=NOW - 9)
+        await agent.sessions.append(HERE.channel, HERE.chat_id, [SessionMessage("user", "show the log", NOW - 9), read])
+        asked = []
+        async for event in agent.loop.chat(replace(HERE, origin=origin)):
+            if isinstance(event, ApprovalAsked):
+                asked.append(event)
+                agent.approvals.decide(event.approval_id, approved=False, by="owner")
+        assert (bool(asked), agent.workshop.done == []) == (asks, asks)
+
+
 async def test_what_was_forwarded_a_turn_ago_gets_a_question(make_agent: MakeAgent) -> None:
     asked, workshop = await questions(make_agent, HERE, SessionMessage("user", "set 4", NOW - 9, foreign_s=NOW - 9))
     assert (asked, workshop.done) == (["gpio-set pin=4 level=1"], [])

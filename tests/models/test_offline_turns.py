@@ -241,3 +241,11 @@ async def test_free_and_reserved_pins_are_told_from_the_profile(ask: Ask) -> Non
     assert "4, 5" in (await ask("which pins are free")).text
     assert "reserved" in (await ask("is pin 27 free")).text
     assert (await ask("which pin is the led on")).text.endswith("is on pin 2.")
+
+
+@pytest.mark.parametrize(("said", "literal"), [("set pin 4 on", True), ("yes", False)])
+async def test_a_call_is_literal_where_the_sentence_says_all_of_it(ask: Ask, said: str, literal: bool) -> None:
+    before = (UserText("stop everything"), AssistantReply("That stops 2 programs. Say yes if you want it."))
+    reply = await ask(said, before=before)
+    assert reply.calls
+    assert reply.literal is literal

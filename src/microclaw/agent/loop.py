@@ -200,7 +200,8 @@ class AgentLoop:
                     rows=rows,
                     task="heartbeat" if inbound.origin == "heartbeat" else "chat",
                     at_s=at_s,
-                    foreign_s=foreign_s if (own_s := strange_from(inbound, at_s)) is None else own_s,
+                    foreign_s=foreign_s if (strange_s := strange_from(inbound, at_s)) is None else strange_s,
+                    own=strange_s is None,
                 )
             )
 

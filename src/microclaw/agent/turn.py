@@ -54,7 +54,8 @@ class TurnLimits:
 class TurnRequest:
     """A message with all that is known when its turn begins. `rows` are those of a turn that a crash cut off.
 
-    `at_s` is when the message came; `foreign_s` when the strangers' words in it, or in `history`, were read.
+    `at_s` is when the message came; `foreign_s` when the strangers' words in it, or in `history`, were read. `own`:
+    `said` is the person's own words.
     """
 
     turn_id: str
@@ -71,6 +72,7 @@ class TurnRequest:
     task: ModelTask = "chat"
     at_s: int = 0
     foreign_s: int | None = None
+    own: bool = True
 
 
 class Turn:
@@ -241,7 +243,7 @@ class Turn:
                 request.device,
                 request.channel,
                 request.chat_id,
-                foreign=progress.foreign,
+                foreign=progress.foreign and not (reply.literal and request.own),
                 begin=begin,
                 said=lambda: _said_in(progress.messages[len(request.history) :]),
             )

@@ -93,6 +93,7 @@ class OfflineModel:
                     intent=decision.intent,
                     plan=decision.plan,
                     code_origin=decision.code_origin,
+                    literal=_is_literal(request.messages),
                 )
             case Say():
                 if on_text is not None:
@@ -160,6 +161,12 @@ def _knows_app(scene: Scene | None, said: str) -> bool:
     begins = re.sub(r"[\W_]+", "", said.lower())[:4]
     names = [app.name for device in scene.devices for app in device.apps] if scene else []
     return any(re.sub(r"[\W_]+", "", name.lower()).startswith(begins) for name in names)
+
+
+def _is_literal(messages: Sequence[Message]) -> bool:
+    """Whether this turn's sentence says all of it: none that completes an earlier one, or points back at something."""
+    said, _, before = _this_turn(messages)
+    return not before or (_completed(english(), said, before) is None and not _REFERS.search(said))
 
 
 def _understood(request: ModelRequest) -> tuple[Reading | None, Decision | _Unknown]:
