@@ -98,17 +98,22 @@ def _read_adc(at: Situation) -> Decision:
 
 
 def _read_sensor(at: Situation) -> Decision:
-    name = at.reading.word("quantity") or "temperature"
-    quantity, _ = sensor_of(at, name)
-    if not at.found:
-        intent = f"read(sensor={name})"
-        return Act("i2c-read", at.on_device(sensor=quantity.sensor), intent)
-    values = at.found[-1].fields.get("values", {})
-    if quantity.field not in values:
-        return Say(f"The {quantity.sensor.upper()} of {at.found[-1].device} told no {name}.", "tool_failed")
-    value = f"{float(values[quantity.field]):.{quantity.places}f}"
-    unit = f"{value}{quantity.shown_unit}" if quantity.shown_unit == "%" else f"{value} {quantity.shown_unit}"
-    return Say(f"{name.capitalize()}: {unit}, read from the {quantity.sensor.upper()} of {at.found[-1].device}.")
+    names = [at.reading.word("quantity") or "temperature", *filter(None, [at.reading.word("quantity_2")])]
+    quantities = {name: sensor_of(at, name)[0] for name in names}
+    sensors = list(dict.fromkeys(quantity.sensor for quantity in quantities.values()))
+    if len(at.found) < len(sensors):
+        sensor = sensors[len(at.found)]
+        return Act("i2c-read", at.on_device(sensor=sensor), f"read(sensor={','.join(names)})")
+    told = []
+    for name, quantity in quantities.items():
+        found = at.found[sensors.index(quantity.sensor)]
+        values = found.fields.get("values", {})
+        if quantity.field not in values:
+            return Say(f"The {quantity.sensor.upper()} of {found.device} told no {name}.", "tool_failed")
+        value = f"{float(values[quantity.field]):.{quantity.places}f}"
+        unit = f"{value}{quantity.shown_unit}" if quantity.shown_unit == "%" else f"{value} {quantity.shown_unit}"
+        told.append(f"{name.capitalize()}: {unit}, read from the {quantity.sensor.upper()} of {found.device}.")
+    return Say(" ".join(told))
 
 
 def _scan_i2c(at: Situation) -> Decision:

@@ -15,6 +15,17 @@ _APOSTROPHES = str.maketrans({"’": "'", "‘": "'", "´": "'", "`": "'"})
 _LEVELS = re.compile(r"\b((?:pins?|gpios?|ios?)[ _]*#?\d{1,3}),? (?:to )?(hi|lo)(?=$|[\s.!?,])")
 _AT = re.compile(r"\s*@\s*")
 _CLAUSE_END = re.compile(r"(?:[,;:.!?]+|\s[-–—]+)(?:\s+|$)")
+_IN_THE_DAY = re.compile(  # of a question only: an order of "this evening" is one for later
+    r"^((?:so|well|and|hello|hi|hey|,| )*(?:what|whats|how|hows|tell me|show me)\b.*?) this (?:morning|afternoon|evening|noon)"
+    r"(?= *(?:$|[?.!,]))"
+)
+_SIMILE = re.compile(r"\b((?:breath|fad|glow|swell|pulsat)[a-z]*\b[^\d]*?),? like (?:an?|the) [^,;.!?\d]*(?=$|[,;.!?])")
+_NAMED_BY = re.compile(  # "the open sign on pin 18": part of a name, no order
+    r"(?<=[a-z,] )(the|my|our|an?|this|that) (?:open|opening|closed|close|exit|stop|low|high|running|working|live|hot|cold|warm|"
+    r"bright|dark|fast|slow|power|reading|active|wake|alert|emergency)"
+    r"(?= (?!(?:on|off|at|to|in|of|up|down|and|or)\b)[a-z-]+(?: (?!(?:on|off|and|or)\b)[a-z-]+)? "
+    r"(?:(?:which|that) is )?(?:on|at|to|of) (?:the )?(?:pin|gpio|io) ?#?\d)"
+)
 _AGAIN = (  # the other half of a rule, which goes without saying: "and off again when it drops below"
     r"(?:,|;|\.)? *(?:and|but|then)*(?: then)?(?: back)? {level}(?: again)? (?:when|once|if|as soon as|whenever) "
     r"(?:it|that|the \w+)(?: \w+){{0,2}}? ?(?:{side})(?: (?:it|that|this|again))*(?= *[.!]?$)"
@@ -43,7 +54,8 @@ class Asides:
         said = _DICTATED.sub(lambda m: _DICTATED_MARKS[m[1].lower()], text.translate(_APOSTROPHES)).lower()
         said = self._hesitations.sub(" ", said)
         said = _LEVELS.sub(lambda m: f"{m[1]} {'high' if m[2] == 'hi' else 'low'}", _AT.sub(" at ", said))
-        said = self._harmless.sub(" ", said)
+        said = _IN_THE_DAY.sub(r"\1", _SIMILE.sub(r"\1", self._harmless.sub(" ", said)))
+        said = _NAMED_BY.sub(r"\1", said)
         said = _OFF_AGAIN.sub("", self._endless.sub(" forever", said))
         said = self._reasons.sub(lambda m: m[0] if re.search(r"\d", m[0]) else " ", said)
         said = re.sub(r"\s+(?=[,;.!?])", "", re.sub(r"\s+", " ", said))

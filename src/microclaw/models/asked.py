@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 
-from microclaw.models.frames import THINGS, Bag
+from microclaw.models.frames import THINGS, Bag, Meant
 
 Values = dict[str, int | str | bool]
 Kind = tuple[str, Values]
@@ -35,6 +36,8 @@ _PERSONS = frozenset({"i", "we", "you", "it", "that", "this", "somebody", "someo
 _TELLERS = frozenset(
     {"i", "we", "he", "she", "they", "somebody", "someone", "it", "it's", "it is", "that", "there", "you", "i see"}
 )
+_HOW_WE_ARE = frozenset({"i'm", "i am", "we're", "we are"})
+_IS = frozenset({"is", "are", "was", "were", "has", "have"})
 _MUST = frozenset({"should", "must", "shall", "needs", "need", "has to", "have to", "to be", "can"})
 _REMARKS = _TELLERS - {"it is", "i see", "you"} | {
     "it is",
@@ -114,7 +117,7 @@ def is_question(bag: Bag) -> bool:
 def is_told(bag: Bag) -> bool:
     """Whether it tells what is or was: "the relay is on", "we switched it on"; nothing is to be done."""
     first, second = (*(part.text for part in bag.parts[:2]), "", "")[:2]
-    if first in _TELLERS and second not in _MUST:
+    if first in _TELLERS | _HOW_WE_ARE and second not in _MUST and not bag.wished:
         return True
     if bag.wished:
         return False
@@ -142,8 +145,26 @@ def says_nothing(bag: Bag | None, *, first: bool) -> bool:
         return tags.isdisjoint({"pin", "when", "or", "app"}) and (
             tags.isdisjoint(THINGS) or not tags <= {*THINGS, "unknown"}
         )
+    if _states(parts, tags):
+        return True
+    wished = bag is not None and bag.wished and begins in ("a", "an", "some")
+    if first and wished and tags <= {"unknown", *THINGS}:
+        return True  # "i need a visual metronome, ..."
     introduces = begins in _INTRODUCES or (len(parts) <= 2 and not tags.isdisjoint({"unknown"})) or begins in _GREETS
     return first and introduces and tags <= {"unknown", "show", "log", "set", "place", "near", "question"}
+
+
+def _states(parts: Sequence[Meant], tags: frozenset[str]) -> bool:
+    """Whether it says how something is that nobody can act on: "the season is over", "the shop is open"."""
+    texts = [part.text for part in parts]
+    said = next((n for n, text in enumerate(texts[:4]) if text in _IS), 0)
+    if not said or "unknown" not in {tag for part in parts[:said] for tag in part.tags}:
+        return False
+    if any(text in _WISHES for text in texts):
+        return False
+    state = {"over"} if texts[-1] == "over" else {"open", "closed"} & {texts[-1]}
+    allowed = {"unknown", "question", "near", "place", "too", *(parts[-1].tags if state else ())}
+    return tags <= allowed and not any("question" in part.tags and part.text not in _IS for part in parts)
 
 
 def asks(bag: Bag) -> bool:
@@ -188,7 +209,7 @@ def asked_of_programs(bag: Bag) -> Kind | None:
 
 
 def _orders(bag: Bag) -> bool:
-    return any("show" not in part.tags for part in bag.all("set"))
+    return any(part.tags.isdisjoint(("show", "measuring")) for part in bag.all("set"))
 
 
 def reading(bag: Bag) -> Kind | None:
@@ -196,7 +217,7 @@ def reading(bag: Bag) -> Kind | None:
     if bag.has("adc") or (bag.pins and bag.quantities == ["voltage"]):
         if (
             len(bag.pins) < 2
-            and bag.only("adc", "q:voltage", "pin", "input", "load", "state", *ASKED)
+            and bag.only("adc", "q:voltage", "pin", "input", "load", "state", "measuring", "button", *ASKED)
             and not _orders(bag)
         ):
             return "read_adc", {"pin": bag.pins[0]} if bag.pins else {}
@@ -217,8 +238,9 @@ def reading(bag: Bag) -> Kind | None:
     if len(bag.pins) == 1 and (asks(bag) or bag.says("level", "state", "status")) and bag.only(*level):
         return ("read_pin", {"pin": bag.pins[0]}) if bag.has(*ASKED) or not bag.has("on", "off") else None
     quantities = bag.quantities
-    plain = ("question", "show", "measuring", "near", *(f"q:{name}" for name in quantities))
+    plain = ("question", "show", "measuring", "near", "place", *(f"q:{name}" for name in quantities))
     orders = bag.has("alert") and not asks(bag)  # "cool the room"
-    if len(quantities) == 1 and not bag.pins and not orders and bag.only(*plain):
-        return "read_sensor", {"quantity": quantities[0]}
+    if len(quantities) in (1, 2) and not bag.pins and not orders and bag.only(*plain):
+        second: Values = {"quantity_2": quantities[1]} if len(quantities) == 2 else {}
+        return ("read_sensor", {"quantity": quantities[0], **second}) if not second or asks(bag) else None
     return None

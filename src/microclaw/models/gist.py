@@ -55,12 +55,20 @@ _BARE_PIN: Final = re.compile(
     r"(?! ?(?:milli|ms|times?|x|degrees?|percent|pins?|leds?|lights?|hz|seconds?|minutes?|hours?)\b)"
 )
 
+_LEVEL: Final = r"(?:high|low|on|off)"
+_NEXT_LEVEL: Final = re.compile(  # "pin 4 high and 5 low"
+    rf"(\bpin \d+ (?:to )?{_LEVEL}(?: and| but| then)*) (\d{{1,2}}(?:(?: and| also) \d{{1,2}})*) (?={_LEVEL}\b)"
+)
+_COLOUR_ON: Final = re.compile(r"\b(red|yellow|amber|orange|green) (?:(?:is|=) )?(?:on|at|to) (\d{1,2})(?![\w.:%])")
 _BARE_BUTTON: Final = re.compile(r"\b(button|key|switch) (\d{1,2})(?![\w.:%])(?! ?(?:milli|ms|times?|x)\b)")
 
 
 def bare_pin(said: str) -> str:
     """ "the contactor on 12" as "... on pin 12", where that is the only number without a unit and no pin is named."""
-    said = _BARE_BUTTON.sub(r"\1 pin \2", said)
+    said = _COLOUR_ON.sub(r"\1 pin \2", _BARE_BUTTON.sub(r"\1 pin \2", said))
+    while listed := _NEXT_LEVEL.search(said):
+        pins = " also ".join(f"pin {number}" for number in re.findall(r"\d+", listed[2]))
+        said = f"{said[: listed.start()]}{listed[1]} {pins} {said[listed.end() :]}"
     if re.search(r"\bpin \d", said) or len(_BARE_PIN.findall(said)) != 1:
         return said
     return _BARE_PIN.sub(lambda m: f"{m[0][: -len(m[1])]}pin {m[1]}", said)

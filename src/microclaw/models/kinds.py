@@ -31,11 +31,14 @@ _NO_LIST = frozenset(
     {"to", "via", "from", "with", "by", "into", "using", "like", "as", "than", "for", "leave", "keep", "hold", "follow"}
 )
 _DEFINITE_LOGS = frozenset({"log", "record", "monitor", "watch"})
+_ORDERED_ALONE = frozenset({"fade", "blink", "flash", "breathe"})
 _HEATS = ("heater", "cooler", "humidifier", "dehumidifier")
 
 
 def kind_of(bag: Bag, *, asked: bool = False) -> Kind | None:
     """The kind of sentence that says just this; None where it is none. `asked`: it is known to order nothing."""
+    if any(before.text in ("like", "as") and "pin" in part.tags for before, part in itertools.pairwise(bag.parts)):
+        return None  # as another pin is
     readers = _QUESTIONS if asked or is_question(bag) or is_told(bag) else (*_QUESTIONS, *_ORDERS)
     for reader in readers:
         found = reader(bag)
@@ -79,6 +82,9 @@ def _stopped(bag: Bag) -> Kind | None:
     named = [name for tag, name in PROGRAMS.items() if bag.has(tag)]
     if len(bag.all("stop")) != 1 or len(named) != 1:
         return None
+    order = [part for part in bag.parts if part.tags & {"stop", "led", "pin", *PROGRAMS}]
+    if order[0].text in _ORDERED_ALONE and len(order) > 2:
+        return None  # "fade the led, wipe the board": two orders
     if not bag.only("stop", *PROGRAMS, "app", "off_board", "led", "pin", "hold"):
         return None
     if len(bag.pins) == 1:

@@ -121,7 +121,7 @@ def one_call(text: str, scene: Scene) -> Decision | None:
         return _not_understood(english(), decision.text)
     if isinstance(decision, Say):
         return decision
-    single = reading is not None and reading.kind in _ONE_CALL and reading.number("pin_2") is None
+    single = reading is not None and reading.kind in _ONE_CALL and not {"pin_2", "quantity_2"} & reading.values.keys()
     return decision if single else None
 
 

@@ -89,6 +89,7 @@ _TIMES = re.compile(
     r"\b(once|twice|thrice|\d+(?:\.\d+)? ?(?:times?|x)) (?:a|an|per|each|every|in a) (second|sec|s|minute|min|hour)\b"
 )
 _HERTZ = re.compile(rf"({_NUMBER}) ?(k?)(?:hz|hertz|herz)\b")
+_BEATS = re.compile(rf"({_NUMBER}) ?(?:bpm|beats? ?(?:/ ?|per |an? |each |every )(?:1 )?(?:minute|min))\b")
 _PER_SECOND = re.compile(rf"({_NUMBER}) ?(?:/ ?|per |a )(?:s|sec|second)\b")
 _FAHRENHEIT = re.compile(rf"({_NUMBER}) ?(?:° ?f|degrees? (?:f|fahrenheit)|fahrenheit)(?!\w)")
 _CELSIUS = re.compile(rf"({_NUMBER}) ?(?:° ?c?|degrees?(?: (?:c|celsius|centigrade))?|celsius|c)(?!\w)")
@@ -109,7 +110,7 @@ _LISTED = rf"(?:{_PIN_NAME}[ _]*)?#?(?<![.:])\d{{1,3}}(?![\d.:%])"
 _PINS_LISTED = re.compile(
     # Bare numbers are pins only after a word that pins follow: "leds 1 and 2" are not pins 1 and 2.
     rf"(?:\b{_PIN_NAME}[ _]?#?|(?<!\w)#|^|(?<=\bon )|(?<=\boff )|(?<=\bat )|(?<=\bof )|(?<=\bset )|(?<=\bturn )"
-    rf"|(?<=\bswitch )|(?<=\busing )|(?<=\bwith )){_LISTED}(?:(?:,? and |, ?| ?& ?| ?\+ ?|, ?and){_LISTED})+"
+    rf"|(?<=\bswitch )|(?<=\bdrive )|(?<=\bpull )|(?<=\busing )|(?<=\bwith )){_LISTED}(?:(?:,? and |, ?| ?& ?| ?\+ ?|, ?and){_LISTED})+"
     rf"(?! ?(?:{_TIME_NAMES}|{_UNIT_NAMES}|times|x|degrees?|°|c|f|k?hz|milli)(?!\w))"
 )
 _PINS_IN_A_ROW = re.compile(r"\b(?:pins|gpios|ios|gpio pins)((?: \d{1,3}){2,}(?:,? (?:and|&) \d{1,3})?)(?![\w.%])")
@@ -153,6 +154,7 @@ def normalize_quantities(text: str) -> str:
 
 def _times(said: str) -> str:
     said = _TIMES.sub(_rate, said)
+    said = _BEATS.sub(lambda m: _period_of(Fraction(m[1]) / 60), said)
     said = _OTHER.sub(lambda m: f"every 2 {m[1]}", said)
     for pattern, written in _HALVES:
         said = pattern.sub(written, said)

@@ -30,6 +30,7 @@ _FILES = ("words", "programs", "now", "manage", "refused", "frames", "asides")  
 _WITH_ANY_NAME = frozenset({"remove_app", "app_status"})  # any words at all may be a program's name there
 # The rest of a sentence, more likely than a program's name.
 _NO_NAME = re.compile(r"^(?!what|every|any|all\b)(?:.*\bpin \d|(?:\S+ ){4})")
+_SAYS_MORE = re.compile(r"[,;.!?] ")  # no program is named over a stop
 _REMINDER = re.compile(r"^(?:remind|wake|alert|notify|warn|call) (?:me|us)\b")
 _NO_MORE = re.compile(
     r"(?i)^\s*(?:please )?(?:do not|don[’']?t) (\w+(?: (?:on )?(?:the led|(?:pin|gpio) ?\d+))?),? "
@@ -104,8 +105,10 @@ class Sentences:
             mended = self._spelling.mend(said)
             found = self._timed(normalize_quantities(mended)) if mended != said else None
             found = self._tolerant(text, {said, normalize_quantities(mended)}) if found is None else found
-        if found is not None and found.kind in _WITH_ANY_NAME and _NO_NAME.search(str(found.values.get("app"))):
-            return self._tolerant(text, {said}) or found
+        if found is not None and found.kind in _WITH_ANY_NAME:
+            name = str(found.values.get("app"))
+            if _NO_NAME.search(name) or (" " in name and _SAYS_MORE.search(text)):
+                return self._tolerant(text, {said}) or found
         return found
 
     def is_negated(self, text: str) -> bool:
