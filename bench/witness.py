@@ -201,6 +201,9 @@ class Witness:
         if pulse is None and not self._until(lambda: self._is_output(pin, 1 - int(level))):
             return f"pin {pin} is on with {quantity} at {limit - away:g}"
         if pulse is not None:
+            # The board's own weather may have been on the rule's side: what it did then is not looked at.
+            self._until(lambda: self._is_output(pin, 0))
+            mark = self.mark()
             time.sleep(1.3)
             if any(edge.level for edge in self._of_pin(mark, pin)):
                 return f"pin {pin} went on with {quantity} at {limit - away:g}"

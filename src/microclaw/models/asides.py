@@ -16,13 +16,13 @@ _LEVELS = re.compile(r"\b((?:pins?|gpios?|ios?)[ _]*#?\d{1,3}),? (?:to )?(hi|lo)
 _AT = re.compile(r"\s*@\s*")
 _CLAUSE_END = re.compile(r"(?:[,;:.!?]+|\s[-–—]+)(?:\s+|$)")
 _IN_THE_DAY = re.compile(  # of a question only: an order of "this evening" is one for later
-    r"^((?:so|well|and|hello|hi|hey|,| )*(?:what|whats|how|hows|tell me|show me)\b.*?) this (?:morning|afternoon|evening|noon)"
-    r"(?= *(?:$|[?.!,]))"
+    r"^((?:so|well|and|hello|hi|hey|,| )*(?:what|whats|how|hows|tell me|show me)\b.*?)"
+    r" this (?:morning|afternoon|evening|noon)(?= *(?:$|[?.!,]))"
 )
 _SIMILE = re.compile(r"\b((?:breath|fad|glow|swell|pulsat)[a-z]*\b[^\d]*?),? like (?:an?|the) [^,;.!?\d]*(?=$|[,;.!?])")
 _NAMED_BY = re.compile(  # "the open sign on pin 18": part of a name, no order
-    r"(?<=[a-z,] )(the|my|our|an?|this|that) (?:open|opening|closed|close|exit|stop|low|high|running|working|live|hot|cold|warm|"
-    r"bright|dark|fast|slow|power|reading|active|wake|alert|emergency)"
+    r"(?<=[a-z,] )(the|my|our|an?|this|that) (?:open|opening|closed|close|exit|stop|low|high|running|"
+    r"working|live|hot|cold|warm|bright|dark|fast|slow|power|reading|active|wake|alert|emergency)"
     r"(?= (?!(?:on|off|at|to|in|of|up|down|and|or)\b)[a-z-]+(?: (?!(?:on|off|and|or)\b)[a-z-]+)? "
     r"(?:(?:which|that) is )?(?:on|at|to|of) (?:the )?(?:pin|gpio|io) ?#?\d)"
 )

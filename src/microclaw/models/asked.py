@@ -148,7 +148,7 @@ def says_nothing(bag: Bag | None, *, first: bool) -> bool:
     if _states(parts, tags):
         return True
     wished = bag is not None and bag.wished and begins in ("a", "an", "some")
-    if first and wished and tags <= {"unknown", *THINGS}:
+    if first and wished and tags <= {"unknown", "state", *THINGS}:
         return True  # "i need a visual metronome, ..."
     introduces = begins in _INTRODUCES or (len(parts) <= 2 and not tags.isdisjoint({"unknown"})) or begins in _GREETS
     return first and introduces and tags <= {"unknown", "show", "log", "set", "place", "near", "question"}
@@ -157,6 +157,8 @@ def says_nothing(bag: Bag | None, *, first: bool) -> bool:
 def _states(parts: Sequence[Meant], tags: frozenset[str]) -> bool:
     """Whether it says how something is that nobody can act on: "the season is over", "the shop is open"."""
     texts = [part.text for part in parts]
+    if len(texts) > 1 and texts[-1] == "is over":
+        return not any(part.tags - {"unknown"} for part in parts[:-1] if "filler" not in part.tags)
     said = next((n for n, text in enumerate(texts[:4]) if text in _IS), 0)
     if not said or "unknown" not in {tag for part in parts[:said] for tag in part.tags}:
         return False
@@ -184,7 +186,7 @@ def told_of_the_board(bag: Bag) -> Kind | None:
     for tag, kind, name, allowed in facts:
         if bag.has(tag) and bag.only(*ASKED, *allowed) and (asks(bag) or bag.says(*_FACT_WORDS)):
             return kind, {"field": name}
-    if bag.has("i2c") and bag.only("i2c", *ASKED, "devices", "online"):
+    if bag.has("i2c") and bag.only("i2c", *ASKED, "devices", "online", "running"):
         return "scan_i2c", {}
     if bag.has("devices") and bag.has(*ASKED, "online") and bag.only("devices", *ASKED, "online", "running"):
         return "list_devices", {}
@@ -242,5 +244,5 @@ def reading(bag: Bag) -> Kind | None:
     orders = bag.has("alert") and not asks(bag)  # "cool the room"
     if len(quantities) in (1, 2) and not bag.pins and not orders and bag.only(*plain):
         second: Values = {"quantity_2": quantities[1]} if len(quantities) == 2 else {}
-        return ("read_sensor", {"quantity": quantities[0], **second}) if not second or asks(bag) else None
+        return "read_sensor", {"quantity": quantities[0], **second}
     return None

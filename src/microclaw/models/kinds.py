@@ -32,6 +32,8 @@ _NO_LIST = frozenset(
 )
 _DEFINITE_LOGS = frozenset({"log", "record", "monitor", "watch"})
 _ORDERED_ALONE = frozenset({"fade", "blink", "flash", "breathe"})
+_LEVELS = frozenset({"on", "off"})
+_BARE_LEVELS = frozenset({"on", "off", "high", "low", "out", "to on", "to off", "light", "lights"})
 _HEATS = ("heater", "cooler", "humidifier", "dehumidifier")
 
 
@@ -342,7 +344,12 @@ def _set(bag: Bag) -> Kind | None:
     """One level for one pin or several, or each pin with its own: "pin 4 on and pin 5 off"."""
     if not bag.only("on", "off", "set", "bit", "state", "or", *_TARGET) or len(bag.pins) > _MAX_PINS:
         return None
-    if asks(bag) or not _joined(bag) or (bag.has("bit") and (not bag.pins or len(bag.all("bit")) > 1)):
+    if (
+        asks(bag)
+        or not _joined(bag)
+        or _switches_more(bag)
+        or (bag.has("bit") and (not bag.pins or len(bag.all("bit")) > 1))
+    ):
         return None
     started = bag.says(*_STARTS) and _thing(bag) == "load" and not bag.has("off")
     on = bag.has("on") or bag.number("bit") == 1 or started
@@ -383,6 +390,13 @@ def _joined(bag: Bag) -> bool:
     at = [n for n, part in enumerate(bag.parts) if "pin" in part.tags]
     between = bag.parts[at[0] : at[-1]] if at else ()
     return all(part.text not in _NO_LIST for part in between)
+
+
+def _switches_more(bag: Bag) -> bool:
+    """Whether a thing with no pin is switched after a pin: "turn on pin 4 and open the gate"."""
+    at = max((n for n, part in enumerate(bag.parts) if "pin" in part.tags), default=len(bag.parts))
+    after = itertools.dropwhile(lambda part: part.text in _BARE_LEVELS or not part.tags & _LEVELS, bag.parts[at + 1 :])
+    return any(not part.tags.isdisjoint(THINGS) for part in after)
 
 
 def _numbered(pins: list[int]) -> Values:

@@ -110,7 +110,8 @@ _LISTED = rf"(?:{_PIN_NAME}[ _]*)?#?(?<![.:])\d{{1,3}}(?![\d.:%])"
 _PINS_LISTED = re.compile(
     # Bare numbers are pins only after a word that pins follow: "leds 1 and 2" are not pins 1 and 2.
     rf"(?:\b{_PIN_NAME}[ _]?#?|(?<!\w)#|^|(?<=\bon )|(?<=\boff )|(?<=\bat )|(?<=\bof )|(?<=\bset )|(?<=\bturn )"
-    rf"|(?<=\bswitch )|(?<=\bdrive )|(?<=\bpull )|(?<=\busing )|(?<=\bwith )){_LISTED}(?:(?:,? and |, ?| ?& ?| ?\+ ?|, ?and){_LISTED})+"
+    rf"|(?<=\bswitch )|(?<=\bdrive )|(?<=\bpull )|(?<=\busing )|(?<=\bwith ))"
+    rf"{_LISTED}(?:(?:,? and |, ?| ?& ?| ?\+ ?|, ?and){_LISTED})+"
     rf"(?! ?(?:{_TIME_NAMES}|{_UNIT_NAMES}|times|x|degrees?|°|c|f|k?hz|milli)(?!\w))"
 )
 _PINS_IN_A_ROW = re.compile(r"\b(?:pins|gpios|ios|gpio pins)((?: \d{1,3}){2,}(?:,? (?:and|&) \d{1,3})?)(?![\w.%])")
