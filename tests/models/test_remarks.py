@@ -6,7 +6,7 @@ import pytest
 
 from microclaw.models.sentences import Reading, english
 
-READ = {
+READ: dict[str, tuple[str, dict[str, int | str | bool]]] = {
     "Switch the led on, sweetheart": ("set_pin", {"thing": "led", "level": 1}),
     "Print the temperature every 20 seconds from now on": (
         "read_sensor_every",

@@ -20,10 +20,10 @@ from microclaw.models.asked import (
     reading,
     told_of_the_board,
 )
+from microclaw.models.followed import button, rule, thermostat, unbounded
 from microclaw.models.frames import THINGS, Bag
+from microclaw.models.targets import PACE, TARGET, pace_of, target, thing_of
 
-_TARGET = ("pin", "place", "near", *THINGS)
-_PACE = ("every", "period", "fast", "slow")
 _STARTS = ("power", "run", "start", "runs", "starts")
 _MAX_PINS = 8
 _NO_BLINK_MS = 3000
@@ -34,7 +34,6 @@ _DEFINITE_LOGS = frozenset({"log", "record", "monitor", "watch"})
 _ORDERED_ALONE = frozenset({"fade", "blink", "flash", "breathe"})
 _LEVELS = frozenset({"on", "off"})
 _BARE_LEVELS = frozenset({"on", "off", "high", "low", "out", "to on", "to off", "light", "lights"})
-_HEATS = ("heater", "cooler", "humidifier", "dehumidifier")
 
 
 def kind_of(bag: Bag, *, asked: bool = False) -> Kind | None:
@@ -47,37 +46,6 @@ def kind_of(bag: Bag, *, asked: bool = False) -> Kind | None:
         if found is not None:
             return found
     return None
-
-
-def _target(bag: Bag, values: Values) -> Values | None:
-    """The values with the one pin or thing that is meant; None for several pins. Either of two is none."""
-    if len(bag.pins) > 1:
-        return values if bag.has("or") else None
-    if any(bag.pins or part.numbers for part in bag.all("or")):
-        return values
-    if bag.pins:
-        values["pin"] = bag.pins[0]
-    thing = _thing(bag)
-    if thing is not None:
-        values["thing"] = thing
-    return values
-
-
-def _thing(bag: Bag) -> str | None:
-    """The board's own LED is in no room: a light of the kitchen hangs on a pin."""
-    return "load" if bag.thing == "led" and bag.has("place", "near") else bag.thing
-
-
-def _pace(bag: Bag) -> Values | None:
-    """The pace that is said, {} for none; None where it is said twice."""
-    if len(bag.all(*_PACE)) > 1:
-        return None
-    every, period = bag.number("every"), bag.number("period")
-    if every is not None:
-        return {"ms": every}
-    if period is not None:
-        return {"period_ms": period}
-    return {"speed": "fast"} if bag.has("fast") else {"speed": "slow"} if bag.has("slow") else {}
 
 
 def _stopped(bag: Bag) -> Kind | None:
@@ -112,112 +80,11 @@ def _traffic(bag: Bag) -> Kind | None:
     return ("traffic_light", _numbered(numbers)) if len(numbers) in (0, 3) else None
 
 
-def _button(bag: Bag) -> Kind | None:
-    """A button that lights or switches what it is held for."""
-    if not bag.has("button") or asks(bag) or len(bag.all("when")) > 1:
-        return None
-    parts = list(bag.parts)
-    switches = bool(parts) and "button" in next(
-        (p.tags for p in parts if p.tags != {"filler"}), ()
-    )  # "button 4 turns on ..."
-    if not (switches or bag.has("press") or bag.says("use", "with", "using", "follow")):
-        return None
-    at = next(n for n, part in enumerate(parts) if "button" in part.tags)
-    after = [part for part in parts[at + 1 :] if "filler" not in part.tags]
-    own = [after[0]] if after and after[0].tags == {"pin"} and len(after[0].numbers) == 1 else []
-    rest = bag.without([*own, *bag.all("button", "press", "when")])
-    if not rest.only("on", "set", "alert", *_TARGET) or rest.has("off"):
-        return None
-    values = _target(rest, {})
-    if values is None or not (rest.has("on", "alert") or rest.says("switch", "drive", "turn")):
-        return None
-    return "button", values | ({"button_pin": own[0].numbers[0]} if own else {})
-
-
-def _rule(bag: Bag) -> Kind | None:
-    """A pin that follows a sensor: on, off, or on for a moment."""
-    limits = bag.all("degrees", "percent", "limit")
-    said_when = bag.has("when") or (limits and bag.has("above", "below", "warmer", "colder") and not bag.has("hold"))
-    if not said_when or bag.has("button") or len(limits) > 1 or len(bag.all("when")) > 1:
-        return None
-    quantities = bag.quantities
-    if not quantities and (bag.has("warmer", "colder", "too", "degrees")):
-        quantities = ["temperature"]
-    allowed = ("when", "above", "below", "warmer", "colder", "too", "degrees", "percent", "limit", "on", "off", "set")
-    measures = tuple(f"q:{name}" for name in quantities)
-    if len(quantities) != 1 or not bag.only(*allowed, *measures, "alert", "for", "ms", "pulse", *_TARGET):
-        return None
-    values = _target(bag, {"quantity": quantities[0]})
-    above, below = bag.has("above", "warmer"), bag.has("below", "colder")
-    if values is None or (above and below) or (bag.has("on") and bag.has("off")):
-        return None
-    if limits:
-        if not (above or below):
-            return None
-        values["milli"] = limits[0].numbers[0]
-        unit = limits[0].text.split(" ")[-1]
-        values |= {"unit": unit} if unit != "milli" else {}
-        values["side"] = "above" if above else "below"
-    return _rule_action(bag, values)
-
-
-def _rule_action(bag: Bag, values: Values) -> Kind | None:
-    for_ms = bag.number("for") if bag.has("for") else bag.number("ms")
-    if bag.has("for", "ms"):
-        if for_ms is None or bag.has("off") or not bag.has("on", "pulse", "set"):
-            return None
-        return "threshold_pulse", values | {"ms": for_ms}
-    if bag.has("pulse"):
-        return None
-    if bag.has("off"):
-        return "threshold", values | {"level": 0}
-    does = bag.has("on", "alert") or bag.says("start", "run", "power", "something", "do something", "work", "works")
-    return ("threshold", values) if does else None
-
-
-def _thermostat(bag: Bag) -> Kind | None:
-    if not bag.has("hold") or bag.has("when"):
-        return None
-    allowed = ("hold", "set", "degrees", "percent", "limit", "q:temperature", "q:humidity", "on", *_TARGET)
-    if not bag.only(*allowed) or len(bag.all("degrees", "percent", "limit")) > 1 or len(bag.quantities) > 1:
-        return None
-    warm = bag.has("degrees") or "temperature" in bag.quantities or bag.has("thermostat")
-    quantity = bag.quantities[0] if bag.quantities else "temperature"
-    if not warm and quantity == "temperature":
-        return None
-    values = _target(bag, {"quantity": quantity})
-    heats = [tag for tag in _HEATS if bag.has(tag)]
-    if values is None or len(heats) > 1:
-        return None
-    number = bag.all("degrees", "percent", "limit")
-    if number:
-        values["milli"] = number[0].numbers[0]
-        unit = number[0].text.split(" ")[-1]
-        values |= {"unit": unit} if unit != "milli" else {}
-    if heats:
-        values["heats"] = heats[0]
-    if bag.has("thermostat"):
-        values["usual"] = "heater"
-    return "thermostat", values
-
-
-def _unbounded(bag: Bag) -> Kind | None:
-    """ "React to the temperature", "turn the heat up": at which value, and with what, is still to be asked for."""
-    if bag.has("react") and len(bag.quantities) == 1 and not bag.has("stop"):
-        values = _target(bag, {"quantity": bag.quantities[0]})
-        named = bag.only("react", "set", "on", "when", f"q:{bag.quantities[0]}", "too", *_TARGET)
-        return ("threshold", values) if named and values is not None else None
-    if bag.has("climate") and bag.only("climate", "set", "hold", "on", "dim", "alert", "q:temperature", *_TARGET):
-        values = _target(bag, {"quantity": "temperature", "usual": "heater"})
-        return ("thermostat", values) if values is not None else None
-    return None
-
-
 def _log(bag: Bag) -> Kind | None:
-    quantities, pace = bag.quantities, _pace(bag)
+    quantities, pace = bag.quantities, pace_of(bag)
     if not bag.has("log") or len(quantities) != 1 or bag.pins or pace is None:
         return None
-    if not bag.only("log", "show", "question", "measuring", "set", f"q:{quantities[0]}", *_PACE):
+    if not bag.only("log", "show", "question", "measuring", "set", f"q:{quantities[0]}", *PACE):
         return None
     if not pace and not any(part.text in _DEFINITE_LOGS for part in bag.parts):
         return None
@@ -241,11 +108,11 @@ def _blink(bag: Bag) -> Kind | None:
         "endless",
         "hold",
         "or",
-        *_PACE,
-        *_TARGET,
+        *PACE,
+        *TARGET,
         *(("toggle",) if toggled else ()),
     )
-    pace, values = _pace(bag), _target(bag, {})
+    pace, values = pace_of(bag), target(bag, {})
     if bag.has("times", "for") and "stop" in bag.parts[-1].tags:
         bag = bag.without([bag.parts[-1]])  # "seven flashes and then stop"
     if pace is None or values is None or not bag.only(*allowed) or len(bag.all("times", "for")) > 1:
@@ -269,12 +136,12 @@ def _blink(bag: Bag) -> Kind | None:
 
 
 def _fade(bag: Bag) -> Kind | None:
-    pace, values = _pace(bag), _target(bag, {})
+    pace, values = pace_of(bag), target(bag, {})
     if not bag.has("fade") or pace is None or values is None:
         return None
     return (
         ("fade", {**values, **pace})
-        if bag.only("fade", "set", "dim", "hold", "pulse", "on", "endless", *_PACE, *_TARGET)
+        if bag.only("fade", "set", "dim", "hold", "pulse", "on", "endless", *PACE, *TARGET)
         else None
     )
 
@@ -284,9 +151,9 @@ def _pulse(bag: Bag) -> Kind | None:
     lasting = bag.all("for", "ms", "after")
     if not bag.has("pulse", "on", "set") or len(lasting) > 1 or (not lasting and not bag.has("pulse")):
         return None
-    if not bag.only("pulse", "on", "off", "set", "for", "ms", "after", *_TARGET):
+    if not bag.only("pulse", "on", "off", "set", "for", "ms", "after", *TARGET):
         return None
-    values = _target(bag, {})
+    values = target(bag, {})
     if values is None or not _ends_off(bag):
         return None
     if not (bag.has("pulse", "on") or bag.says("run", "start")) or (bag.has("ms") and not bag.has("pulse")):
@@ -306,16 +173,16 @@ def _ends_off(bag: Bag) -> bool:
 def _dim(bag: Bag) -> Kind | None:
     shares = bag.all("percent", "half", "quarters", "full")
     if any(before.text == "by" and part in shares for before, part in itertools.pairwise(bag.parts)):
-        return ("dim_pin", values) if (values := _target(bag, {})) is not None else None  # by so much: of what?
+        return ("dim_pin", values) if (values := target(bag, {})) is not None else None  # by so much: of what?
     if len(shares) > 1 or not (bag.has("dim", "brighter") or shares) or bag.has("when"):
         return None
     if any("dim" not in part.tags for part in bag.all("off")):
         return None
-    if not bag.only("dim", "brighter", "percent", "half", "quarters", "full", "set", "on", "q:power", *_TARGET):
+    if not bag.only("dim", "brighter", "percent", "half", "quarters", "full", "set", "on", "q:power", *TARGET):
         return None
     if shares and "percent" not in shares[0].tags and not bag.has("dim", "q:power"):
         return None
-    values = _target(bag, {})
+    values = target(bag, {})
     if values is None or (bag.has("brighter") and not shares):
         return ("dim_pin", values) if values is not None else None
     for part in shares:
@@ -328,13 +195,13 @@ def _dim(bag: Bag) -> Kind | None:
 
 
 def _toggle(bag: Bag) -> Kind | None:
-    values = _target(bag, {})
+    values = target(bag, {})
     times = bag.number("times") if bag.has("times") else 1
     if (
         not bag.has("toggle")
         or values is None
         or times != 1
-        or not bag.only("toggle", "set", "state", "times", *_TARGET)
+        or not bag.only("toggle", "set", "state", "times", *TARGET)
     ):
         return None
     return "toggle_pin", values
@@ -342,7 +209,7 @@ def _toggle(bag: Bag) -> Kind | None:
 
 def _set(bag: Bag) -> Kind | None:
     """One level for one pin or several, or each pin with its own: "pin 4 on and pin 5 off"."""
-    if not bag.only("on", "off", "set", "bit", "state", "or", *_TARGET) or len(bag.pins) > _MAX_PINS:
+    if not bag.only("on", "off", "set", "bit", "state", "or", *TARGET) or len(bag.pins) > _MAX_PINS:
         return None
     if (
         asks(bag)
@@ -351,7 +218,7 @@ def _set(bag: Bag) -> Kind | None:
         or (bag.has("bit") and (not bag.pins or len(bag.all("bit")) > 1))
     ):
         return None
-    started = bag.says(*_STARTS) and _thing(bag) == "load" and not bag.has("off")
+    started = bag.says(*_STARTS) and thing_of(bag) == "load" and not bag.has("off")
     on = bag.has("on") or bag.number("bit") == 1 or started
     off = bag.has("off") or bag.number("bit") == 0
     if on and off:
@@ -362,7 +229,7 @@ def _set(bag: Bag) -> Kind | None:
     if bag.has("or"):
         return "set_pin", values  # either of two is none: it is asked for
     values |= _numbered(bag.pins)
-    thing = _thing(bag)
+    thing = thing_of(bag)
     return "set_pin", values | ({"thing": thing} if thing is not None and len(bag.pins) < 2 else {})
 
 
@@ -405,5 +272,5 @@ def _numbered(pins: list[int]) -> Values:
 
 _QUESTIONS: tuple[Callable[[Bag], Kind | None], ...] = (told_of_the_board, asked_of_programs, reading)
 _ORDERS: tuple[Callable[[Bag], Kind | None], ...] = (
-    _stopped, _traffic, _button, _rule, _unbounded, _log, _thermostat, _blink, _fade, _dim, _pulse, _toggle, _set,
+    _stopped, _traffic, button, rule, unbounded, _log, thermostat, _blink, _fade, _dim, _pulse, _toggle, _set,
 )  # fmt: skip
