@@ -244,7 +244,7 @@ async def test_a_bad_line_at_the_end_of_a_long_program_is_shown(host: PeopleHost
     body = {"arguments": {"sourceCode": source, "appName": "long"}, "foreign": True}
     call = asyncio.create_task(host.stream("ada", "/v1/tools/deploy-wasm-app", body))
     (waiting,) = await host.waiting()
-    assert waiting["detail"][-1].strip() == "// the very last line"
+    assert "// the very last line" in [line.strip() for line in waiting["detail"]]
     await host.socket("POST", f"/v1/approvals/{waiting['approval_id']}", {"approved": False})
     await call
 
