@@ -74,6 +74,9 @@ _GREETS = frozenset(
     {
         "good morning",
         "good evening",
+        "good night",
+        "good afternoon",
+        "good day",
         "hello there",
         "hello",
         "hi",
