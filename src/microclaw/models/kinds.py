@@ -32,6 +32,7 @@ _NO_LIST = frozenset(
 )
 _DEFINITE_LOGS = frozenset({"log", "record", "monitor", "watch"})
 _ORDERED_ALONE = frozenset({"fade", "blink", "flash", "breathe"})
+_IS = frozenset({"is", "are", "it's", "it is"})
 _LEVELS = frozenset({"on", "off"})
 _BARE_LEVELS = frozenset({"on", "off", "high", "low", "out", "to on", "to off", "light", "lights"})
 
@@ -256,7 +257,11 @@ def _joined(bag: Bag) -> bool:
     """Whether several pins are said as a list: "4 and 5", not "4 via 5" nor "4 and leave 5"."""
     at = [n for n, part in enumerate(bag.parts) if "pin" in part.tags]
     between = bag.parts[at[0] : at[-1]] if at else ()
-    return all(part.text not in _NO_LIST for part in between)
+    for n, part in enumerate(between):
+        told = part.text in _IS and next(p for p in bag.parts[at[0] + n + 1 :] if p.tags != {"filler"})
+        if part.text in _NO_LIST or (told and "pin" in told.tags):
+            return False  # "turn on pin 4, the relay is on pin 5"
+    return True
 
 
 def _switches_more(bag: Bag) -> bool:
