@@ -75,7 +75,8 @@ NEVER = [
     "I need a light when the door opens, turn on pin 4", "turn the led on, I can't see, no, leave it",
     "turn on pin 4, the relay is on pin 5", "the pump is on pin 5, the lamp is on pin 6, turn it on",
     "I'm going to turn on pin 4", "we're switching the led on", "turn pin 4 on, then the lamp off",
-    "turn on pin 4 and pin 5 and open the valve", "blink the led 3 times without stop",
+    "turn on pin 4 and pin 5 and open the valve", "set pin 4 high and pin 5 ready",
+    "blink the led 3 times without stop",
     # which, is not said
     "Isolate the pump for me", "make the lamp react to the temperature", "turn up the heat a little", "close it",
     "set pin uh whatever it was to high", "switch that thing on", "blink", "blink every",
