@@ -50,6 +50,8 @@ def test_any_text_is_normalized_without_error(text: str) -> None:
         ("every two seconds and a half", "every 2500 ms"),
         ("every other minute", "every 120000 ms"),
         ("twice a second", "period 500 ms"),
+        ("flash once every 5 seconds", "flash period 5000 ms"),
+        ("read it once every 5 seconds", "read it every 5000 ms"),
         ("three times per minute", "period 20000 ms"),
         ("at 2 Hz", "at period 500 ms"),
         ("GPIO 07", "pin 7"),

@@ -99,6 +99,7 @@ _SWING = re.compile(
 _UNIT = re.compile(rf"({_NUMBER}) ?({_UNIT_NAMES})(?!\w)")
 # No count, but a pace.
 _ONE_EVERY = re.compile(r"\b(?:once|1 times?|a single time) (?:every|each|per) (?=\d+ ms\b)")
+_FLASHES = re.compile(r"\b(?:blink|flash|flicker|wink|strobe)")
 _BARE_LIMIT = re.compile(
     rf"\b(setpoint(?: of| to| at)?|target(?: of)?|above|below|over|under|than|exceeds|reaches|beneath"
     rf"|past|at) ({_NUMBER})"
@@ -164,7 +165,8 @@ def _times(said: str) -> str:
     said = _PER_SECOND.sub(lambda m: _period_of(Fraction(m[1])), said)
     said = _TIME.sub(lambda m: f"{_whole(Fraction(m[1]) * _TIME_MS[m[2]])} ms", said)
     said = _TIME_SUM.sub(lambda m: f"{int(m[1]) + int(m[2])} ms", said)
-    return _ONE_EVERY.sub("every ", said)
+    # "Every 5 seconds" may be the time between two changes of a light; one flash every 5 seconds is not.
+    return _ONE_EVERY.sub("period " if _FLASHES.search(said) else "every ", said)
 
 
 def _limits(said: str) -> str:
