@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from microclaw.errors import ConfigError, StoreError
+from microclaw.store.durable import sync_folder
 
 MAX_TEXT_BYTES: Final = 64 * 1024
 VERSIONS_KEPT: Final = 20  # of one file
@@ -121,15 +122,6 @@ def keep_version(path: Path, folder: Path, now: datetime) -> Path | None:
 def versions_of(path: Path, folder: Path) -> list[Path]:
     """Kept versions of a file, oldest first."""
     return sorted(folder.glob(f"{path.stem}.*T*{path.suffix}"))
-
-
-def sync_folder(folder: Path) -> None:
-    """Make a rename in it durable."""
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _read_bytes(path: Path, most: int) -> bytes:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from microclaw.errors import StoreError, StoreOwned
+from microclaw.store.durable import sync_folder
 from microclaw.store.migrations import APPLICATION_ID, MIGRATIONS
 
 CHECKED_BYTES: Final = 64 * 1024 * 1024  # a larger file is not checked page by page at every start
@@ -117,7 +118,7 @@ def _create(path: Path) -> None:
         finally:
             connection.close()
         building.rename(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except (OSError, sqlite3.Error) as exc:
         raise StoreError(
             f"the store {path} cannot be created: {exc}", next_step="check the folder's permissions and free space"
@@ -159,11 +160,3 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
         except BaseException:
             connection.execute("ROLLBACK")
             raise
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -24,6 +24,7 @@ from urllib.parse import quote
 from weakref import WeakValueDictionary
 
 from microclaw.errors import StoreError, UnknownName
+from microclaw.store.durable import sync_folder
 
 Role: TypeAlias = Literal["user", "assistant"]
 
@@ -150,7 +151,7 @@ def _append(path: Path, messages: tuple[SessionMessage, ...]) -> None:
             file.flush()
             os.fsync(file.fileno())
         if is_new:
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
     except OSError as exc:
         raise _failed(path, exc) from exc
 
@@ -192,7 +193,7 @@ def _adopt(path: Path, messages: tuple[SessionMessage, ...]) -> int:
     try:
         _append(building, tuple(sorted([*new, *kept], key=lambda message: message.ts)))
         building.rename(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as exc:
         raise _failed(path, exc) from exc
     finally:
@@ -289,16 +290,8 @@ def _remove(path: Path) -> bool:
         return False
     except OSError as exc:
         raise _failed(path, exc) from exc
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
     return True
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _failed(path: Path, exc: OSError) -> StoreError:

@@ -30,8 +30,9 @@ from microclaw.devices.identity.certificates import (
     server_certificate,
 )
 from microclaw.devices.identity.host_names import HostNames
-from microclaw.devices.identity.private_files import make_folder, read_private, sync_folder, write_private
+from microclaw.devices.identity.private_files import make_folder, read_private, write_private
 from microclaw.errors import StoreError
+from microclaw.store.durable import sync_folder
 
 AUTHORITY_FILE: Final = "authority.pem"
 SERVER_FILE: Final = "server.pem"

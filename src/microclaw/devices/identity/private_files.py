@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from microclaw.errors import StoreError
+from microclaw.store.durable import sync_folder
 
 MAX_BYTES: Final = 256 * 1024
 
@@ -73,15 +74,6 @@ def read_private(path: Path) -> bytes | None:
     if len(content) > MAX_BYTES:
         raise StoreError(f"{path} is larger than {MAX_BYTES} bytes", next_step="restore it from a backup")
     return content
-
-
-def sync_folder(folder: Path) -> None:
-    """Make a rename in the folder last."""
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _failed(what: str, path: Path, exc: OSError) -> StoreError:
