@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from microclaw.errors import ConfigError, StoreError
-from microclaw.store.durable import sync_folder
+from microclaw.store.durable import replace_file
 
 MAX_TEXT_BYTES: Final = 64 * 1024
 VERSIONS_KEPT: Final = 20  # of one file
@@ -91,17 +91,7 @@ def _write_bytes(path: Path, data: bytes, max_bytes: int) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if path.is_symlink():
             raise OSError(0, "it is a symbolic link")
-        fd = os.open(building, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        try:
-            with os.fdopen(fd, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            building.rename(path)
-        except BaseException:
-            building.unlink(missing_ok=True)
-            raise
-        sync_folder(path.parent)
+        replace_file(path, building, data)
     except OSError as exc:
         raise _failed(path, exc) from exc
 

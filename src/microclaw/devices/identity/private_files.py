@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from microclaw.errors import StoreError
-from microclaw.store.durable import sync_folder
+from microclaw.store.durable import replace_file
 
 MAX_BYTES: Final = 256 * 1024
 
@@ -36,17 +36,7 @@ def write_private(path: Path, content: bytes) -> None:
     building = path.with_name(path.name + ".new")
     try:
         building.unlink(missing_ok=True)
-        fd = os.open(building, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        try:
-            with os.fdopen(fd, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            building.rename(path)
-        except BaseException:
-            building.unlink(missing_ok=True)
-            raise
-        sync_folder(path.parent)
+        replace_file(path, building, content)
     except OSError as exc:
         raise _failed("cannot write", path, exc) from exc
 
