@@ -30,7 +30,9 @@ def _list_apps(at: Situation, apps: Sequence[Mapping[str, Any]]) -> Decision:
 
 
 def _app_status(at: Situation, apps: Sequence[Mapping[str, Any]]) -> Decision:
-    named = _matching(apps, at.reading.word("app") or "")
+    named = _meant(at, apps)
+    if not named and not at.reading.word("app") and apps:
+        return Say(f"{_running(at, apps)}.")
     if not named:
         return Say(f"No program of that name runs. {_running(at, apps)}.")
     app = named[0]
@@ -49,7 +51,9 @@ def _remove_app(at: Situation, apps: Sequence[Mapping[str, Any]]) -> Decision:
     if done := _removed(at):
         return done
     said = at.reading.word("app") or ""
-    named = _matching([*apps, *_missing(at)], said)
+    named = _meant(at, [*apps, *_missing(at)])
+    if not named and not said:
+        return Say(f"{_running(at, apps)}: there is nothing to stop.", "app_not_found", "what is running")
     if not named:
         return Say(f"There is no program {said!r}. {_running(at, apps)}.", "app_not_found", "name one of those")
     if len(named) > 1:
@@ -113,6 +117,15 @@ def _apps(found: Found) -> list[Mapping[str, Any]]:
 def _missing(at: Situation) -> list[Mapping[str, Any]]:
     """Apps that the device lost and the host is about to put back: stopping one means that it no longer is."""
     return [{"name": name} for name in at.found[0].fields.get("missing") or () if isinstance(name, str)]
+
+
+def _meant(at: Situation, apps: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The apps of the name that is said; where none is ("stop it"), those that the sentence has a word of, or all."""
+    said = at.reading.word("app")
+    if said:
+        return _matching(apps, said)
+    words = re.findall(r"[\w-]+", at.said.lower())
+    return [app for app in apps if any(_stem(str(app["name"])) == _stem(word) for word in words)] or list(apps)
 
 
 def _matching(apps: Sequence[Mapping[str, Any]], said: str) -> list[Mapping[str, Any]]:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 
 from microclaw.models import acting, managing, programs, remembering, rules, scheduling
+from microclaw.models.likely import LIKE, NOTHING_DONE
 from microclaw.models.places import pads_to_pins, split_device
 from microclaw.models.protocol import (
     AssistantReply,
@@ -38,6 +39,11 @@ _REFUSALS = {
         "I do not do that: mains voltage is dangerous to people and destroys the board.",
         "let someone qualified wire a relay module, then: turn on the relay on pin 4",
     ),
+}
+_NO_ORDER = {
+    "told": "I take that for something you tell me, not for an order",
+    "dont": "I take that for something not to do, or only supposed",
+    "more": "There is more in that than one order that I can carry out",
 }
 _BARE_PINS = re.compile(r"(?:(?:on|at|the|its?|it is|it's) )*(?:pin )?\d{1,3}(?: also pin \d{1,3})*")
 _NAMES_A_PIN = re.compile(r"\bpin \d")
@@ -181,13 +187,20 @@ def _understood(request: ModelRequest) -> tuple[Reading | None, Decision | _Unkn
         return kept, _next_step(sentences, Situation(kept, said, scene, scene.meant, False, returns))
     text, named = split_device(said, scene)
     text = no_more_to_stop(text)
-    if sentences.is_negated(text):
-        negated = "That says what not to do, so I did nothing."
-        return None, Say(negated, "negated", "say what to do instead, as in: stop blink")
     device = named or scene.meant
     text = pads_to_pins(text, device.board if device else None)
-    completed = _completed(sentences, text, before)
-    reading, said = completed or (scheduling.read(text, sentences) or sentences.read(text), said)
+    reading = None
+    if sentences.is_negated(text):
+        reading = sentences.guess(text, negated=True)
+        if reading is None or reading.kind in NOTHING_DONE:
+            negated = "That says what not to do, so I did nothing."
+            return None, Say(negated, "negated", "say what to do instead, as in: stop blink")
+    completed = _completed(sentences, text, before) if reading is None else None
+    if completed is not None:
+        reading, said = completed
+    reading = reading or scheduling.read(text, sentences) or sentences.read(text)
+    if reading is not None and reading.kind in NOTHING_DONE:
+        return None, _nothing_done(sentences, reading)
     if reading is None:
         return None, _Unknown(text)
     try:
@@ -229,6 +242,15 @@ def _next_step(sentences: Sentences, at: Situation) -> Decision:
             return _refused(at.reading.word("reason") or "destroys")
         case _:
             raise AssertionError(f"no way to answer the kind of sentence {kind!r}")
+
+
+def _nothing_done(sentences: Sentences, reading: Reading) -> Say:
+    """A question back, or why there was nothing to do, for a sentence of about this label."""
+    label = reading.word("label") or ""
+    if reading.kind == "no_order":
+        return Say(f"{_NO_ORDER[label]}, so I did nothing.", "not_understood", "for example: turn on pin 4")
+    example = sentences.examples.get(LIKE.get(label, "set_pin"), "set pin 4 on")
+    return Say("I am not sure what you mean, so I did nothing. What should which pin do?", "ambiguous", f"for example: {example}")
 
 
 def _refused(reason: str) -> Say:

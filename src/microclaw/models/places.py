@@ -92,6 +92,8 @@ def place_of(at: Situation, slot: str = "pin") -> Place:
         return Place(pin)
     if says_led:
         return _led(board)
+    if at.reading.values.get("several"):
+        raise ask("That goes for one pin at a time. Which pin first?", "say it once for each pin, as in: blink pin 4")
     question = "Which pin is the button on?" if slot == "button_pin" else "Which pin?"
     raise ask(question, "name it, as in: pin 4")
 

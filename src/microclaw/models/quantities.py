@@ -121,6 +121,14 @@ _WORD_NUMBER = re.compile(
     rf"(?:{'|'.join([*_ONES, *_TENS])}|hundred|thousand))*(?: hundred| thousand)?"
     rf"(?: point(?: (?:{'|'.join(_ONES)}))+)?\b"
 )
+_MINUS = re.compile(r"(?<!\bplus )(?<!\bor )(?<!\d )\bminus (?=\d)")
+_ADVERBS = (
+    (re.compile(r"\bhalf[ -]hourly\b"), "every 30 minutes"),
+    (re.compile(r"\bquarter[ -]hourly\b"), "every 15 minutes"),
+    (re.compile(r"\b(second|minute|hour) by \1\b"), r"every 1 \1"),
+    (re.compile(r"\b(?:hourly|on the hour)\b"), "every 1 hour"),
+    (re.compile(r"\bevery couple (?=second|sec|minute|min|hour)"), "every 2 "),
+)
 _ABOVE, _BELOW = re.compile(r">=?|≥"), re.compile(r"<=?|≤")
 _CLOCK = re.compile(
     r"\b(\d{1,2})[:.h](\d\d)(?: ?([ap])\.?m\b\.?)?(?![\w.])|\b(\d{1,2}) ?(?:([ap])\.?m\b\.?|o'clock)(?!\w)"
@@ -140,7 +148,7 @@ def normalize_quantities(text: str) -> str:
     said = _ABOVE.sub(" above ", _BELOW.sub(" below ", said))
     said = re.sub(r"\s+", " ", said).strip()
     said = re.sub(r"[\s.!?,;:]+$", "", said)
-    said = _WORD_NUMBER.sub(_digits, said)
+    said = _MINUS.sub("-", _WORD_NUMBER.sub(_digits, said))
     said = re.sub(r"\b(\d+) ?x\b", r"\1 times", said)
     said = re.sub(r"\b1 (?=half\b|quarter\b)", "a ", _DOZENS[1].sub("12", _DOZENS[0].sub("6", said)))
     said = _THIRDS.sub(lambda m: f"{67 if m[2] else 33} percent", said)
@@ -155,6 +163,8 @@ def normalize_quantities(text: str) -> str:
 
 
 def _times(said: str) -> str:
+    for pattern, written in _ADVERBS:
+        said = pattern.sub(written, said)
     said = _TIMES.sub(_rate, said)
     said = _BEATS.sub(lambda m: _period_of(Fraction(m[1]) / 60), said)
     said = _OTHER.sub(lambda m: f"every 2 {m[1]}", said)

@@ -11,11 +11,14 @@ from functools import cache, lru_cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
+from microclaw.models import learned
 from microclaw.models.asides import Asides, without_empty_clauses
 from microclaw.models.asked import is_question, is_told, says_nothing
-from microclaw.models.frames import THINGS, Vocabulary
+from microclaw.models.frames import THINGS, Bag, Vocabulary
 from microclaw.models.gist import bare_pin, harmless, unknown_word
 from microclaw.models.kinds import kind_of
+from microclaw.models.likely import NOTHING_DONE, Guess, guess, reading_of
+from microclaw.models.numbers import Number, numbers_of
 from microclaw.models.quantities import QUANTITY_WORDS, normalize_quantities
 from microclaw.models.spelling import Spelling
 from microclaw.models.times_of_day import When, split_when
@@ -44,6 +47,10 @@ _ASKS = re.compile(
     r"(?:(?:and|so|well|but|i wonder|tell me|do you know|i forgot) )*"
     r"(?:(?:would|could|should|can|will|may|might) (?!you\b)|"
     r"(?:does|did|has|have|had|was|were|is|are|am|do|who|whose|why|how|what|which|where) |when (?:did|does|was|will) )"
+)
+_SOMEONE = re.compile(  # "the one on the left" is no number
+    r"(?<!pin )(?<!pins )(?<!gpio )(?<!number )(?<![\w-])one(?![\w-])(?! (?:second|sec|minute|min|hour|percent|degree|time|half|third|quarter|point|hundred|thousand|"
+    r"flash|blink|pulse|beep|shot|and a half|volt|amp|watt|hertz|hz)|[ -](?:percent|second)|%)"
 )
 _DONE_WITH_PINS = ("on", "off", "toggle", "blink", "fade", "pulse", "dim", "hold")
 _COMMON = frozenset({"pin", "you", "can", "turn", "when", "for", "with"})  # in examples of every kind
@@ -89,6 +96,7 @@ class Sentences:
         self.examples = examples
         self._filler = _one_of(filler)
         self._spelling = Spelling(words, rare)
+        self._heads = learned.english
         self.read = lru_cache(READINGS_KEPT)(self.read_anew)  # a turn asks again after each tool
 
     def read_anew(self, text: str) -> Reading | None:
@@ -105,6 +113,7 @@ class Sentences:
             mended = self._spelling.mend(said)
             found = self._timed(normalize_quantities(mended)) if mended != said else None
             found = self._tolerant(text, {said, normalize_quantities(mended)}) if found is None else found
+            found = self.guess(text) if found is None else found
         if found is not None and found.kind in _WITH_ANY_NAME:
             name = str(found.values.get("app"))
             if _NO_NAME.search(name) or (" " in name and _SAYS_MORE.search(text)):
@@ -187,6 +196,28 @@ class Sentences:
         bag = self._vocabulary.bag(plain)
         kind = kind_of(bag) if bag is not None else None
         return Reading(*kind) if kind is not None else None
+
+    def guess(self, text: str, *, negated: bool = False) -> Reading | None:
+        """The likeliest reading by what was learned of other sentences, where it is likely enough."""
+        found = self._guess(text)
+        timed = split_when(normalize_quantities(text))
+        if timed is None or found.label in ("told", "dont", "more", "other", "unsafe"):
+            kind = reading_of(found, text, negated=negated)
+            return Reading(*kind, loose=True) if kind is not None else None
+        what, when = timed
+        kind = reading_of(self._guess(what), what, negated=negated)
+        if kind is None or kind[0] in NOTHING_DONE:
+            return None
+        return Reading("schedule", {"what": what} | _told(when), loose=True)
+
+    def _guess(self, text: str) -> Guess:
+        said, numbers, bag = self.words_of(text)
+        return guess(said, numbers, bag, self._heads())
+
+    def words_of(self, text: str) -> tuple[str, tuple[Number, ...] | None, Bag | None]:
+        """The normalized sentence, its numbers (None for digits that are none), and what its known words mean."""
+        said = bare_pin(normalize_quantities(_SOMEONE.sub("oone", self._asides.without(text))))
+        return said, numbers_of(said), self._vocabulary.bag(said, unknown_word)
 
     def is_half_read(self, text: str) -> bool:
         """Whether it orders something of a thing or a pin, and more, which was not understood."""

@@ -1,0 +1,207 @@
+"""Learn from scripts/sentences/*.tsv what sentences are about, and write the weights that models/learned.py reads.
+
+Needs scikit-learn, which the project itself does not: uv run --with-editable . --with 'scikit-learn==1.9.1' scripts/train_sentences.py
+With --leave-one-out each file is scored by what the others teach: its people are unknown then.
+
+A line is `label<TAB>values<TAB>sentence`. Labels and values are those of models/slots.py; several values are key=value,
+apart by spaces, `led` alone for the board's own LED, `fast` or `slow` for a pace in words.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import hashlib
+import json
+import pathlib
+import zipfile
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sparse
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import normalize
+
+from microclaw.models.learned import Head, features_of, number_features
+from microclaw.models.likely import UNSURE_UNITS, WITH_ROLES
+from microclaw.models.numbers import Number
+from microclaw.models.sentences import english
+
+HERE = pathlib.Path(__file__).parent
+WEIGHTS = HERE.parent / "src/microclaw/models/intents/en/learned.zip"
+LEAST_SEEN = 2  # a feature of one sentence alone teaches nothing
+MOST_FEATURES = 12_000
+LEAST_WEIGHT = 0.1
+STRENGTH = 30.0  # inverse of the regularisation
+
+
+@dataclass(frozen=True)
+class Example:
+    source: str
+    label: str
+    values: dict[str, str]
+    text: str
+    said: str
+    numbers: tuple[Number, ...]
+    features: frozenset[str]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--leave-one-out", action="store_true", help="score each file by what the others teach")
+    arguments = parser.parse_args()
+    examples = list(read_examples())
+    if arguments.leave_one_out:
+        leave_one_out(examples)
+        return
+    write(train(examples))
+    print(f"{len(examples)} sentences, {WEIGHTS.stat().st_size:,} bytes")
+
+
+def write(heads: Mapping[str, Head]) -> None:
+    """The heads as learned.english reads them, with the digest of what they were learned from."""
+    about = {name: {"answers": head.answers, "bias": head.bias, "step": head.step} for name, head in heads.items()}
+    with zipfile.ZipFile(WEIGHTS, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as members:
+        _add(members, "about.json", json.dumps({"sentences": corpus_digest(), "heads": about}, indent=1).encode())
+        for name, head in heads.items():
+            _add(members, f"{name}.features", "\n".join(head.weights).encode())
+            _add(members, f"{name}.weights", b"".join(array("b", row).tobytes() for row in head.weights.values()))
+
+
+def _add(members: zipfile.ZipFile, name: str, data: bytes) -> None:
+    members.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED, 9)  # of no date: the same data, the same file
+
+
+def corpus_digest() -> str:
+    digest = hashlib.sha256()
+    for path in sorted((HERE / "sentences").glob("*.tsv")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def read_examples() -> Iterator[Example]:
+    sentences = english()
+    for path in sorted((HERE / "sentences").glob("*.tsv")):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            label, values, text = line.split("\t")
+            told = dict((part.partition("=")[0], part.partition("=")[2]) for part in values.split())
+            said, numbers, bag = sentences.words_of(text)
+            yield Example(path.stem, label, told, text, said, numbers or (), features_of(said, numbers or (), bag))
+
+
+def train(examples: Sequence[Example]) -> dict[str, Head]:
+    heads = {name: fit([(e.features, answer) for e in examples if (answer := question(e)) is not None])
+             for name, question in QUESTIONS.items()}  # fmt: skip
+    return heads | {"role": fit(list(roles(examples)))}
+
+
+def _answer(key: str, *labels: str, otherwise: str | None = "none"):
+    def answer(e: Example) -> str | None:
+        return e.values.get(key, otherwise).split(",")[0] if e.label in labels else None
+
+    return answer
+
+
+_TARGETS = ("on", "off", "toggle", "dim", "pulse", "times", "blink", "fade", "rule", "thermostat", "button", "level", "stop", "pins")  # fmt: skip
+
+
+def _thing(e: Example) -> str | None:
+    if e.label not in _TARGETS:
+        return None
+    return "led" if "led" in e.values else "pin" if "pin" in e.values else "other"
+
+
+def _speed(e: Example) -> str | None:
+    if e.label not in ("blink", "fade", "log"):
+        return None
+    return next((speed for speed in ("fast", "slow") if speed in e.values), "none")
+
+
+def _what(e: Example) -> str | None:
+    if e.label not in ("stop", "app"):
+        return None
+    what = e.values.get("what", "none")
+    return what if what in ("blink", "fade", "thermostat", "traffic", "all", "it", "none") else "name"
+
+
+QUESTIONS = {
+    "label": lambda e: e.label,
+    "thing": _thing,
+    "quantity": _answer("quantity", "rule", "thermostat", "log", "sensor"),
+    "side": _answer("side", "rule"),
+    "level": _answer("level", "rule", otherwise="1"),
+    "what": _what,
+    "field": _answer("field", "fact"),
+    "speed": _speed,
+}
+
+
+def roles(examples: Iterable[Example]) -> Iterator[tuple[frozenset[str], str]]:
+    """What each number of a sentence was, by the values that its author gave."""
+    for e in examples:
+        if e.label not in WITH_ROLES:
+            continue
+        for at, number in enumerate(e.numbers):
+            if number.unit in UNSURE_UNITS:
+                yield number_features(e.said, e.numbers, at, e.label), role_of(e, number)
+
+
+def role_of(e: Example, number: Number) -> str:
+    if number.unit == "ms":
+        told = {key: float(e.values[key]) for key in ("period_ms", "ms", "for_ms") if e.values.get(key)}
+        return next((role for role, keys in (("pace", ("period_ms",)), ("lasting", ("ms", "for_ms")))
+                     for key in keys if told.get(key) in (number.value, 2 * number.value)), "none")  # fmt: skip
+    value = number.value / 1000 if number.unit == "milli" else number.value
+    pins = {int(p) for p in e.values.get("pin", "").split(",") if p.isdigit()}
+    if value in pins:
+        return "pin"
+    if e.values.get("button") == f"{value:g}":
+        return "button"
+    for role in ("limit", "percent", "times"):
+        if e.values.get(role) and float(e.values[role]) == value:
+            return role
+    if e.label in ("on", "off") and value == (e.label == "on"):
+        return "level"
+    return "none"
+
+
+def fit(rows: Sequence[tuple[frozenset[str], str]]) -> Head:
+    seen = collections.Counter(feature for features, _ in rows for feature in features)
+    names = sorted(feature for feature, count in seen.items() if count >= LEAST_SEEN)
+    model = _fitted(rows, names)
+    if len(names) > MOST_FEATURES:
+        strength = np.abs(model.coef_).max(axis=0) * np.sqrt([seen[name] for name in names])
+        names = sorted(names[n] for n in np.argsort(-strength)[:MOST_FEATURES])
+        model = _fitted(rows, names)
+    coefficients = model.coef_ if len(model.classes_) > 2 else np.vstack([-model.coef_[0] / 2, model.coef_[0] / 2])
+    bias = model.intercept_ if len(model.classes_) > 2 else np.array([-model.intercept_[0] / 2, model.intercept_[0] / 2])
+    step = float(np.abs(coefficients).max()) / 127
+    rows = np.rint(np.where(np.abs(coefficients) < LEAST_WEIGHT, 0, coefficients).T / step).astype(int)
+    weights = {name: row.tolist() for name, row in zip(names, rows, strict=True) if row.any()}
+    return Head([str(name) for name in model.classes_], [round(float(b), 4) for b in bias], weights, step)
+
+
+def _fitted(rows: Sequence[tuple[frozenset[str], str]], names: Sequence[str]) -> LogisticRegression:
+    column = {name: n for n, name in enumerate(names)}
+    places = [(n, column[f]) for n, (features, _) in enumerate(rows) for f in features if f in column]
+    matrix = sparse.csr_matrix(
+        (np.ones(len(places)), tuple(zip(*places, strict=True))), shape=(len(rows), len(names))
+    )
+    return LogisticRegression(C=STRENGTH, max_iter=300).fit(normalize(matrix), [answer for _, answer in rows])
+
+
+def leave_one_out(examples: Sequence[Example]) -> None:
+    import os, pickle
+    for source in os.environ.get("ONLY", "").split() or sorted({e.source for e in examples}):
+        data = train([e for e in examples if e.source != source])
+        pickle.dump(data, open(f"/tmp/exp/heads_{source}.pkl", "wb"))
+        heads = data
+        mine = [e for e in examples if e.source == source]
+        ok = sum(max(p, key=p.get) == e.label for e in mine for p in [heads["label"].probabilities(e.features)])
+        print(source, len(mine), round(ok / len(mine), 3), flush=True)
+
+
+if __name__ == "__main__":
+    main()
