@@ -13,7 +13,7 @@ import pytest
 
 from microclaw.agent.events import Answer, TurnEvent
 from microclaw.agent.loop import AgentLoop
-from microclaw.agent.mail import Mail
+from microclaw.agent.mail import Mail, MailLimits
 from microclaw.agent.turn import TurnLimits
 from microclaw.apps.verify import NO_READ_BACK
 from microclaw.bus.events import Evidence, EvidenceKind, Inbound, Step
@@ -159,6 +159,7 @@ def make_agent(tmp_path: Path) -> MakeAgent:
         limits: TurnLimits | None = None,
         workshop: Workshop | None = None,
         settings: AgentSettings | None = None,
+        mail_limits: MailLimits | None = None,
     ) -> AsyncIterator[Agent]:
         shop = workshop or Workshop()
         used = model or ScriptedModel(replies)
@@ -171,6 +172,7 @@ def make_agent(tmp_path: Path) -> MakeAgent:
                 inbox=inbox,
                 outbox=OutboxTable(database, lambda: 1_700_000_000_000),
                 settings=settings,
+                limits=mail_limits,
             )
             loop = AgentLoop(
                 mail=mail,

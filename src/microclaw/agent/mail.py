@@ -17,13 +17,14 @@ from typing import Final, Protocol, TypeAlias
 
 from microclaw.agent.delivery import Delivery, Outbound
 from microclaw.agent.events import Answer, TurnEvent
+from microclaw.agent.mail_limits import MailLimits, Unanswered, check_readable
 from microclaw.agent.received import ChatQueue, Received, RunningTurn, Waiting, outbound_of, received_from, row_of
 from microclaw.agent.stream import TurnStream
 from microclaw.agent.turn_log import answer_from
 from microclaw.bus.events import Inbound
 from microclaw.config import AgentSettings
-from microclaw.errors import EmptyMessage, MessageTooLong, MicroclawError, Overloaded
-from microclaw.store.inbox import InboxTable
+from microclaw.errors import MessageTooLong, MicroclawError, Overloaded
+from microclaw.store.inbox import InboxRow, InboxTable
 from microclaw.store.outbox import OutboxTable
 
 __all__ = ["Accepted", "Mail", "MailLimits", "Outbound", "Received", "RunningTurn"]
@@ -36,16 +37,6 @@ _log = logging.getLogger(__name__)
 
 Place: TypeAlias = tuple[str, str]
 _NUMBER: Final = attrgetter("number")
-
-
-@dataclass(frozen=True, slots=True)
-class MailLimits:
-    """Of one message, and of all that wait together."""
-
-    message_bytes: int = 16 * 1024
-    attachments: int = 8
-    attachment_bytes: int = 20 << 20
-    unanswered: int = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +82,7 @@ class Mail:
         self._outbox = outbox
         self._chats: dict[Place, ChatQueue] = {}
         self._slots = asyncio.Semaphore(self.settings.parallel_turns)
-        self._unanswered = 0
+        self._unanswered = Unanswered(self._limits.unanswered)
         self._answers = 0
         self._serve: Serve | None = None
         self._open = False
@@ -99,20 +90,21 @@ class Mail:
         self._workers: set[asyncio.Task[None]] = set()
 
     async def accept(self, inbound: Inbound) -> Accepted:
-        """Take a message in. Raises EmptyMessage, MessageTooLong, and Overloaded when its chat's queue is full."""
+        """Take a message in. Raises EmptyMessage, MessageTooLong, and Overloaded when the queue of its chat, its
+        person's share or the room for all is full."""
         if not self._open:
             raise Overloaded("the host is stopping", next_step="microclaw up, then say it again")
-        self._check(inbound)
+        check_readable(inbound, self._limits)
         place = (inbound.channel, inbound.chat_id)
         chat = self._chats.setdefault(place, ChatQueue())
         chat.arriving += 1
         try:
-            if (full := self._full(chat)) is not None:
+            if (full := self._full(chat, inbound.principal)) is not None:
                 if inbound.key is not None and await self._inbox.has(inbound.channel, inbound.key):
                     return Accepted(0, True, _nothing())
                 raise full
             begun = chat.idle
-            row, known = await self._inbox.add(row_of(inbound), begun=begun)
+            row, known = await self._add(inbound, begun=begun)
         finally:
             chat.arriving -= 1
             self._forget_idle(place, chat)
@@ -228,7 +220,7 @@ class Mail:
             chat = self._chats.setdefault(place, ChatQueue())
             chat.held = True
             insort(chat.waiting, Waiting(received, TurnStream(), left_over=True), key=_NUMBER)
-            self._unanswered += 1
+            self._unanswered.came(received.inbound.principal)
         async with asyncio.TaskGroup() as self._group:
             self._serve, self._open = serve, True
             try:
@@ -236,26 +228,18 @@ class Mail:
             finally:
                 await self.drain()
 
-    def _check(self, inbound: Inbound) -> None:
-        """Before anything of it is stored."""
-        limits = self._limits
-        if not inbound.text.strip() and not inbound.attachments:
-            raise EmptyMessage("that message is empty", next_step="try: what can you do")
-        size = len(inbound.text.encode(errors="replace"))
-        if size > limits.message_bytes:
-            raise MessageTooLong(
-                f"that message has {size:,} bytes, at most {limits.message_bytes:,} are read",
-                next_step="say it shorter",
-            )
-        attached = sum(len(attachment.data) for attachment in inbound.attachments)
-        if len(inbound.attachments) > limits.attachments or attached > limits.attachment_bytes:
-            raise MessageTooLong(
-                f"that message has {len(inbound.attachments)} attachments with {attached:,} bytes; at most "
-                f"{limits.attachments} with {limits.attachment_bytes:,} bytes are read",
-                next_step="send fewer or smaller ones",
-            )
+    async def _add(self, inbound: Inbound, *, begun: bool) -> tuple[InboxRow, bool]:
+        """Onto the disk, its place among the unanswered taken before: many may arrive at the same time."""
+        known = True
+        self._unanswered.came(inbound.principal)
+        try:
+            row, known = await self._inbox.add(row_of(inbound), begun=begun)
+        finally:
+            if known:
+                self._unanswered.went(inbound.principal)
+        return row, known
 
-    def _full(self, chat: ChatQueue) -> Overloaded | None:
+    def _full(self, chat: ChatQueue, person: str) -> Overloaded | None:
         """Why the message that arrives finds no room, if it finds none."""
         waiting = len(chat.waiting) + chat.arriving + (len(chat.running.joining) if chat.running else 0)
         idle = chat.running is None and not chat.held
@@ -264,16 +248,10 @@ class Mail:
                 f"{waiting - 1} messages of this chat wait already, {self.settings.queue} is the limit",
                 next_step="wait for the answers to those",
             )
-        if self._unanswered >= self._limits.unanswered:
-            return Overloaded(
-                f"{self._unanswered} messages wait for an answer, {self._limits.unanswered} is the limit",
-                next_step="wait a little, then say it again",
-            )
-        return None
+        return self._unanswered.refusal(person)
 
     def _enqueue(self, place: Place, received: Received, stream: TurnStream) -> None:
         chat = self._chats.setdefault(place, ChatQueue())
-        self._unanswered += 1
         turn = chat.running
         steers = self.settings.second_message == "steer" and not chat.waiting
         if steers and turn is not None and turn.open and turn.takes(received.inbound):
@@ -331,7 +309,7 @@ class Mail:
             outbound_id = await self._inbox.answer(received.message_id, outbound_of(received.inbound, answer))
         except MicroclawError as exc:  # what was done is done: the person must hear of it
             _log.warning("an answer could not be kept: %s", exc.message)
-        self._unanswered -= len(turn.streams)
+        self._unanswered.went(received.inbound.principal, len(turn.streams))
         chat.running = None
         answer = replace(answer, outbound_id=outbound_id)
         try:
