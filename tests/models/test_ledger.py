@@ -16,6 +16,7 @@ from microclaw.config import BudgetSettings, ModelSettings
 from microclaw.errors import BudgetSpent, ConfigError, ModelError
 from microclaw.models.budget import Budget, LocalDays
 from microclaw.models.choose import choose_model
+from microclaw.models.estimate import Estimate
 from microclaw.models.ledger import ASKED_BY, AskedBy, Ledger, Metered
 from microclaw.models.protocol import Image, ModelReply, ModelRequest, OnText, Usage, UserText
 from microclaw.models.scene import Scene
@@ -159,11 +160,15 @@ async def test_another_person_and_another_day_have_their_own_budget(
 ) -> None:
     await ledger.record(AskedBy("p-2"), "claude", "chat", SPENT)
     limits = BudgetSettings(person_day_usd=2)
-    await Budget(limits, table, days).check(AskedBy("owner"))
+
+    async def ask(person: str, on: LocalDays) -> None:
+        async with Budget(limits, table, on).holding(AskedBy(person), Estimate(1, 1)):
+            pass
+
+    await ask("owner", days)
     with pytest.raises(BudgetSpent):
-        await Budget(limits, table, days).check(AskedBy("p-2"))
-    tomorrow = LocalDays(lambda: NOON + 86_400, "Europe/Vienna")
-    await Budget(limits, table, tomorrow).check(AskedBy("p-2"))
+        await ask("p-2", days)
+    await ask("p-2", LocalDays(lambda: NOON + 86_400, "Europe/Vienna"))
 
 
 async def test_a_spent_budget_is_not_answered_by_the_next_model_nor_stops_the_offline_one(

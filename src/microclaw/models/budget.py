@@ -1,16 +1,26 @@
-"""What models may cost a day, and which day it is for the person. Asks no model; knows no price."""
+"""What models may cost a day, and which day it is for the person. Asks no model; knows no price.
+
+A request holds the most that it may use until it is counted, in memory alone: a host that ends leaves nothing
+behind. So requests that are under way together go over a budget by what one of them uses, at most.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import datetime
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from microclaw.config import BudgetSettings
 from microclaw.errors import BudgetSpent, ConfigError
+from microclaw.models.estimate import Estimate
 from microclaw.store.usage import UsageCount, UsageTable
+
+PATIENCE_S: Final = 60.0  # half of a turn's time, and more than most answers take
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,34 +65,132 @@ class LocalDays:
         return datetime.datetime.fromtimestamp(self._now_s()).astimezone()
 
 
-class Budget:
-    """Checked before each request to a model. What is under way is not counted: it may go over by that."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Held:
+    """What a request under way may use."""
 
-    def __init__(self, limits: BudgetSettings, table: UsageTable, days: LocalDays) -> None:
+    person: str
+    estimate: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class _Limit:
+    """One setting: what counts for it, and whose it is."""
+
+    setting: str
+    who: str
+    usd: float | None
+    tokens: int | None
+    spent: UsageCount
+    held: tuple[_Held, ...]
+
+    @property
+    def used_up(self) -> str | None:
+        """What was spent, where that is all."""
+        if self.usd is not None and self.spent.cost_usd >= self.usd:
+            return f"${self.spent.cost_usd:.2f} of ${self.usd:.2f}"
+        if self.tokens is not None and self.spent.tokens >= self.tokens:
+            return f"{self.spent.tokens:,} of {self.tokens:,} tokens"
+        return None
+
+    @property
+    def held_up(self) -> bool:
+        """Whether the requests under way may use all that is left."""
+        if not self.held or (self.usd is None and self.tokens is None):
+            return False
+        if self.tokens is not None:
+            return self.spent.tokens + sum(held.estimate.tokens for held in self.held) >= self.tokens
+        assert self.usd is not None
+        prices = [held.estimate.nano_usd for held in self.held]
+        known = sum(price for price in prices if price is not None)
+        return None in prices or (self.spent.cost_nano_usd + known) / 1e9 >= self.usd
+
+
+class Budget:
+    """Asked before each request to a model; a request is inside `holding` until it is counted."""
+
+    def __init__(
+        self, limits: BudgetSettings, table: UsageTable, days: LocalDays, *, patience_s: float = PATIENCE_S
+    ) -> None:
         self.limits = limits
         self._table = table
         self._days = days
+        self._patience_s = patience_s
+        self._held: set[_Held] = set()
+        self._freed = asyncio.Event()  # replaced each time: whoever waits for it hears of one request's end
 
-    async def check(self, asked_by: AskedBy) -> None:
-        """BudgetSpent when the day's budget, or this person's part of it, is used up."""
+    @property
+    def limited(self) -> bool:
+        return self.limits != BudgetSettings()
+
+    @property
+    def in_dollars(self) -> bool:
+        """Whether an estimate's price matters."""
+        return self.limits.day_usd is not None or self.limits.person_day_usd is not None
+
+    @asynccontextmanager
+    async def holding(self, asked_by: AskedBy, estimate: Estimate) -> AsyncIterator[None]:
+        """Inside, `estimate` is kept free of the budget; count the request before leaving.
+
+        BudgetSpent when the day's budget, or this person's part of it, is used up. Where only the requests under way
+        may use up the rest, it waits for them, for as long as its patience lasts.
+        """
+        held = _Held(asked_by.person, estimate)
+        await self._hold(held)
+        try:
+            yield
+        finally:
+            self._held.discard(held)
+            self._freed.set()
+            self._freed = asyncio.Event()
+
+    async def _hold(self, held: _Held) -> None:
+        """Add to what is held once there is room for it."""
+        patient_until = asyncio.get_running_loop().time() + self._patience_s
+        while True:
+            freed = self._freed
+            limits = await self._read(held.person)
+            if freed.is_set():  # that request may be missing in what is spent and in what is held
+                continue
+            for limit in limits:
+                if (what := limit.used_up) is not None:
+                    raise self._spent(what, limit)
+            busy = next((limit for limit in limits if limit.held_up), None)
+            if busy is None:
+                self._held.add(held)
+                return
+            try:
+                async with asyncio.timeout_at(patient_until):
+                    await freed.wait()
+            except TimeoutError as exc:
+                raise self._held_by_others(busy) from exc
+
+    async def _read(self, person: str) -> tuple[_Limit, ...]:
+        """Each limit with what counts for it now."""
         limits = self.limits
-        if limits == BudgetSettings():
-            return
-        everyone, person = await self._table.of_day(self._days.today().isoformat(), asked_by.person)
-        for spent, usd, tokens, who, prefix in (
-            (everyone, limits.day_usd, limits.day_tokens, "this host", "day"),
-            (person, limits.person_day_usd, limits.person_day_tokens, asked_by.person, "person_day"),
-        ):
-            if usd is not None and spent.cost_usd >= usd:
-                raise self._spent(f"${spent.cost_usd:.2f} of ${usd:.2f}", who, f"{prefix}_usd", spent)
-            if tokens is not None and spent.tokens >= tokens:
-                raise self._spent(f"{spent.tokens:,} of {tokens:,} tokens", who, f"{prefix}_tokens", spent)
+        everyone, theirs = await self._table.of_day(self._days.today().isoformat(), person)
+        all_held = tuple(self._held)
+        their_held = tuple(held for held in all_held if held.person == person)
+        return (
+            _Limit("day_usd", "this host", limits.day_usd, None, everyone, all_held),
+            _Limit("day_tokens", "this host", None, limits.day_tokens, everyone, all_held),
+            _Limit("person_day_usd", person, limits.person_day_usd, None, theirs, their_held),
+            _Limit("person_day_tokens", person, None, limits.person_day_tokens, theirs, their_held),
+        )
 
-    def _spent(self, what: str, who: str, setting: str, spent: UsageCount) -> BudgetSpent:
+    def _spent(self, what: str, limit: _Limit) -> BudgetSpent:
         reset = self._days.next_midnight()
         return BudgetSpent(
-            f"today's budget of {who} for models is used up: {what}, in {spent.requests} requests; "
+            f"today's budget of {limit.who} for models is used up: {what}, in {limit.spent.requests} requests; "
             f"it begins anew at {reset:%H:%M} on {reset:%A} ({reset.tzname()})",
-            next_step=f"wait until then, or raise {setting} under [budget] in config.toml and start the host again; "
-            "sentences that need no model still work",
+            next_step=f"wait until then, or raise {limit.setting} under [budget] in config.toml and start the host "
+            "again; sentences that need no model still work",
+        )
+
+    def _held_by_others(self, limit: _Limit) -> BudgetSpent:
+        return BudgetSpent(
+            f"what is left of today's budget of {limit.who} for models is held for {len(limit.held)} requests under "
+            f"way, and after {self._patience_s:g} s it still is",
+            next_step=f"say it again in a minute, or raise {limit.setting} under [budget] in config.toml and start the "
+            "host again; sentences that need no model still work",
         )

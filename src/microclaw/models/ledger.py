@@ -13,13 +13,11 @@ from dataclasses import dataclass
 
 from microclaw.errors import ModelError
 from microclaw.models.budget import ASKED_BY, AskedBy, Budget, LocalDays
-from microclaw.models.protocol import Model, ModelReply, ModelRequest, OnText, ToolReturn, Usage, UserText
+from microclaw.models.estimate import Estimate, likely_tokens, worst_case
+from microclaw.models.protocol import Model, ModelReply, ModelRequest, OnText, Usage
 from microclaw.store.usage import KEPT_DAYS, UsageCount, UsageGroup, UsageKey, UsageTable
 
 __all__ = ["ASKED_BY", "AskedBy", "Ledger", "Metered", "UsageReport"]
-
-CHARS_A_TOKEN = 4  # of English and JSON, about
-IMAGE_TOKENS = 1500  # about what providers count for a photo
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +66,7 @@ class Metered:
         self._model = model
         self._ledger = ledger
         self._budget = budget
+        self._priced = True  # until an answer says that nobody knows its price
 
     @property
     def name(self) -> str:
@@ -82,8 +81,12 @@ class Metered:
     async def respond(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
         """BudgetSpent, before anything is sent, when the day's budget is used up."""
         asked_by = ASKED_BY.get()
-        if self._budget is not None:
-            await self._budget.check(asked_by)
+        if self._budget is None or not self._budget.limited:
+            return await self._asked(asked_by, request, on_text)
+        async with self._budget.holding(asked_by, await self._worst_case(request, self._budget)):
+            return await self._asked(asked_by, request, on_text)
+
+    async def _asked(self, asked_by: AskedBy, request: ModelRequest, on_text: OnText | None) -> ModelReply:
         heard = _Heard(on_text)
         try:
             reply = await self._model.respond(request, heard.add if on_text is not None else None)
@@ -94,8 +97,15 @@ class Metered:
         except asyncio.CancelledError:
             await self._count(asked_by, request, _guessed(request, heard.chars), failed=1)
             raise
-        await self._count(asked_by, request, _counted(request, reply))
+        counted = _counted(request, reply)
+        self._priced = not counted.unpriced
+        await self._count(asked_by, request, counted)
         return reply
+
+    async def _worst_case(self, request: ModelRequest, budget: Budget) -> Estimate:
+        """What it may use at most; its price only where that is limited, as the list takes a while to load."""
+        priced = self._priced and budget.in_dollars
+        return await asyncio.to_thread(worst_case, request, self._model.name, priced=priced)
 
     async def _count(self, asked_by: AskedBy, request: ModelRequest, count: UsageCount, failed: int = 0) -> None:
         counted = dataclasses.replace(count, requests=1, failed=failed)
@@ -131,15 +141,5 @@ def _counted(request: ModelRequest, reply: ModelReply) -> UsageCount:
 
 def _guessed(request: ModelRequest, answer_chars: int) -> UsageCount:
     """Tokens by the length of what was sent and what came back; their price is not known."""
-    chars = len(request.system) + len(request.situation)
-    chars += sum(len(tool.schema) + len(tool.description) for tool in request.tools)
-    images = 0
-    for message in request.messages:
-        chars += len(message.content) if isinstance(message, ToolReturn) else len(message.text)
-        images += len(message.images) if isinstance(message, UserText) else 0
-    return UsageCount(
-        estimated=1,
-        unpriced=1,
-        input_tokens=-(-chars // CHARS_A_TOKEN) + images * IMAGE_TOKENS,
-        output_tokens=-(-answer_chars // CHARS_A_TOKEN),
-    )
+    sent, answered = likely_tokens(request, answer_chars)
+    return UsageCount(estimated=1, unpriced=1, input_tokens=sent, output_tokens=answered)
