@@ -13,6 +13,7 @@ import argparse
 import collections
 import hashlib
 import json
+import math
 import pathlib
 import zipfile
 from array import array
@@ -24,9 +25,9 @@ import scipy.sparse as sparse
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import normalize
 
-from microclaw.models.learned import Head, features_of, number_features
+from microclaw.models.learned import Head, number_features
 from microclaw.models.likely import UNSURE_UNITS, WITH_ROLES
-from microclaw.models.numbers import Number
+from microclaw.models.numbers import Number, Said
 from microclaw.models.sentences import english
 
 HERE = pathlib.Path(__file__).parent
@@ -34,7 +35,8 @@ WEIGHTS = HERE.parent / "src/microclaw/models/intents/en/learned.zip"
 LEAST_SEEN = 2  # a feature of one sentence alone teaches nothing
 MOST_FEATURES = 12_000
 LEAST_WEIGHT = 0.1
-STRENGTH = 30.0  # inverse of the regularisation
+RARITY_STEP = 0.02
+STRENGTH = 40.0  # inverse of the regularisation
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,7 @@ class Example:
     label: str
     values: dict[str, str]
     text: str
-    said: str
-    numbers: tuple[Number, ...]
+    said: Said
     features: frozenset[str]
 
 
@@ -62,11 +63,15 @@ def main() -> None:
 
 def write(heads: Mapping[str, Head]) -> None:
     """The heads as learned.english reads them, with the digest of what they were learned from."""
-    about = {name: {"answers": head.answers, "bias": head.bias, "step": head.step} for name, head in heads.items()}
+    about = {
+        name: {"answers": head.answers, "bias": head.bias, "step": head.step, "rarity_step": RARITY_STEP}
+        for name, head in heads.items()
+    }
     with zipfile.ZipFile(WEIGHTS, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as members:
         _add(members, "about.json", json.dumps({"sentences": corpus_digest(), "heads": about}, indent=1).encode())
         for name, head in heads.items():
             _add(members, f"{name}.features", "\n".join(head.weights).encode())
+            _add(members, f"{name}.rarity", bytes(round(head.rarity[feature] / RARITY_STEP) for feature in head.weights))
             _add(members, f"{name}.weights", b"".join(array("b", row).tobytes() for row in head.weights.values()))
 
 
@@ -87,8 +92,7 @@ def read_examples() -> Iterator[Example]:
         for line in path.read_text(encoding="utf-8").splitlines():
             label, values, text = line.split("\t")
             told = dict((part.partition("=")[0], part.partition("=")[2]) for part in values.split())
-            said, numbers, bag = sentences.words_of(text)
-            yield Example(path.stem, label, told, text, said, numbers or (), features_of(said, numbers or (), bag))
+            yield Example(path.stem, label, told, text, *sentences.features(text))
 
 
 def train(examples: Sequence[Example]) -> dict[str, Head]:
@@ -143,9 +147,9 @@ def roles(examples: Iterable[Example]) -> Iterator[tuple[frozenset[str], str]]:
     for e in examples:
         if e.label not in WITH_ROLES:
             continue
-        for at, number in enumerate(e.numbers):
+        for at, number in enumerate(e.said.numbers):
             if number.unit in UNSURE_UNITS:
-                yield number_features(e.said, e.numbers, at, e.label), role_of(e, number)
+                yield number_features(e.said, at, e.label), role_of(e, number)
 
 
 def role_of(e: Example, number: Number) -> str:
@@ -168,28 +172,40 @@ def role_of(e: Example, number: Number) -> str:
 
 
 def fit(rows: Sequence[tuple[frozenset[str], str]]) -> Head:
+    """A head for these features and answers, with the features that tell most."""
     seen = collections.Counter(feature for features, _ in rows for feature in features)
-    names = sorted(feature for feature, count in seen.items() if count >= LEAST_SEEN)
-    model = _fitted(rows, names)
+    rarity = {
+        feature: round(math.sqrt(math.log(len(rows) / count)) / RARITY_STEP) * RARITY_STEP
+        for feature, count in seen.items()
+        if count >= LEAST_SEEN
+    }
+    names = sorted(feature for feature, rare in rarity.items() if rare > 0)
+    model = _fitted(rows, names, rarity)
     if len(names) > MOST_FEATURES:
-        strength = np.abs(model.coef_).max(axis=0) * np.sqrt([seen[name] for name in names])
-        names = sorted(names[n] for n in np.argsort(-strength)[:MOST_FEATURES])
-        model = _fitted(rows, names)
-    coefficients = model.coef_ if len(model.classes_) > 2 else np.vstack([-model.coef_[0] / 2, model.coef_[0] / 2])
-    bias = model.intercept_ if len(model.classes_) > 2 else np.array([-model.intercept_[0] / 2, model.intercept_[0] / 2])
-    step = float(np.abs(coefficients).max()) / 127
-    rows = np.rint(np.where(np.abs(coefficients) < LEAST_WEIGHT, 0, coefficients).T / step).astype(int)
-    weights = {name: row.tolist() for name, row in zip(names, rows, strict=True) if row.any()}
-    return Head([str(name) for name in model.classes_], [round(float(b), 4) for b in bias], weights, step)
+        telling = np.abs(model.coef_).max(axis=0) * np.sqrt([seen[name] for name in names])
+        names = sorted(names[n] for n in np.argsort(-telling)[:MOST_FEATURES])
+        model = _fitted(rows, names, rarity)
+    two = len(model.classes_) == 2
+    coefficients = np.vstack([-model.coef_[0] / 2, model.coef_[0] / 2]) if two else model.coef_
+    bias = np.array([-model.intercept_[0] / 2, model.intercept_[0] / 2]) if two else model.intercept_
+    told = (coefficients * [rarity[name] for name in names]).T
+    step = float(np.abs(told).max()) / 127
+    units = np.rint(np.where(np.abs(told) < LEAST_WEIGHT, 0, told) / step).astype(int)
+    weights = {name: row.tolist() for name, row in zip(names, units, strict=True) if row.any()}
+    answers = [str(name) for name in model.classes_]
+    return Head(answers, [round(float(b), 4) for b in bias], {name: rarity[name] for name in weights}, weights, step)
 
 
-def _fitted(rows: Sequence[tuple[frozenset[str], str]], names: Sequence[str]) -> LogisticRegression:
+def _fitted(
+    rows: Sequence[tuple[frozenset[str], str]], names: Sequence[str], rarity: Mapping[str, float]
+) -> LogisticRegression:
     column = {name: n for n, name in enumerate(names)}
-    places = [(n, column[f]) for n, (features, _) in enumerate(rows) for f in features if f in column]
+    places = [(n, f) for n, (features, _) in enumerate(rows) for f in features if f in column]
     matrix = sparse.csr_matrix(
-        (np.ones(len(places)), tuple(zip(*places, strict=True))), shape=(len(rows), len(names))
+        ([rarity[f] for _, f in places], ([n for n, _ in places], [column[f] for _, f in places])),
+        shape=(len(rows), len(names)),
     )
-    return LogisticRegression(C=STRENGTH, max_iter=300).fit(normalize(matrix), [answer for _, answer in rows])
+    return LogisticRegression(C=STRENGTH, max_iter=300, tol=1e-3).fit(normalize(matrix), [answer for _, answer in rows])
 
 
 def leave_one_out(examples: Sequence[Example]) -> None:

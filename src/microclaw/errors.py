@@ -12,6 +12,7 @@
     │   └── CallRejected          the firmware answered with an error
     │       └── DeployRejected        ... while installing, removing or querying an app
     │           ├── AppExists, AppNotFound, TooManyApps, InvalidModule, ImageTooLarge
+    ├── UndoIncomplete        some of what one turn did could not be taken back; the message says which
     ├── BuildError            the source is wrong (carries diagnostics)
     ├── TrialFailed           the program compiled but misbehaved on the virtual board
     ├── PinRefused            the board profile forbids this use of a pin
@@ -180,6 +181,10 @@ class InvalidModule(DeployRejected):
 
 class ImageTooLarge(DeployRejected):
     code = "image_too_large"
+
+
+class UndoIncomplete(MicroclawError):
+    code = "undo_incomplete"
 
 
 class BuildError(MicroclawError):

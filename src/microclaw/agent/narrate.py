@@ -26,6 +26,11 @@ def model_steps(model: str, reply: ModelReply, took_ms: float) -> tuple[Step, ..
     return ()
 
 
+def stand_in_step(reply: ModelReply) -> Step | None:
+    """That another model than the first one answered, why, and when the first is asked again."""
+    return Step("model", reply.instead) if reply.instead else None
+
+
 def code_step(model: str, reply: ModelReply, call: ToolCall, usage: Usage, attempt: int, tries: int) -> Step | None:
     """The program with numbered lines and who wrote it; None when the call carries none."""
     try:

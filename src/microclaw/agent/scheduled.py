@@ -8,6 +8,7 @@ from typing import Final, Protocol, assert_never
 from microclaw.agent.events import Answer
 from microclaw.agent.mail import Accepted
 from microclaw.bus.events import Inbound, Step
+from microclaw.knowledge.schedule.devices import lost_device
 from microclaw.knowledge.schedule.entry import Prompt, Schedule, ToolAct
 from microclaw.knowledge.schedule.runner import Outcome, Started
 from microclaw.policy.gate import Effect, Gate, Permission
@@ -36,6 +37,8 @@ class Scheduled:
         self._gate = gate
 
     async def run(self, schedule: Schedule, due_ms: int, started: Started, note: str) -> Outcome:
+        if schedule.lost is not None and self._needs_device(schedule):
+            raise lost_device(schedule)
         match schedule.deed:
             case ToolAct():
                 return await self._call(schedule, schedule.deed, started)
@@ -49,6 +52,13 @@ class Scheduled:
 
     async def tell(self, schedule: Schedule, text: str) -> None:
         await self._mail.say(schedule.channel, schedule.chat_id, text, person=schedule.principal)
+
+    def _needs_device(self, schedule: Schedule) -> bool:
+        """A call that has no place for a device does without."""
+        deed = schedule.deed
+        if isinstance(deed, Prompt):
+            return True
+        return any(one.name == deed.tool and "device" in one.parameters.model_fields for one in self._tools.tools)
 
     async def _call(self, schedule: Schedule, act: ToolAct, started: Started) -> Outcome:
         context = ToolContext(

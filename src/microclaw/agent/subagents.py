@@ -18,6 +18,7 @@ from typing import Final, Literal, Protocol, TypeAlias
 from microclaw.agent.effects import EffectJournal
 from microclaw.agent.events import Answer, TurnEvent
 from microclaw.agent.turn import Turn, TurnLimits, TurnRequest
+from microclaw.apps.together import turn_now
 from microclaw.bus.events import Inbound
 from microclaw.errors import BudgetSpent, MicroclawError, Overloaded, PermissionRefused, ToolRetry, UnknownName
 from microclaw.models.budget import ASKED_BY, AskedBy
@@ -68,6 +69,7 @@ class Subagent:
     result: str = ""
     tokens: int = 0
     foreign: bool = False
+    part_of: str | None = None
     awaited: bool = False
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     turn: Turn | None = None
@@ -145,6 +147,7 @@ class Subagents:
             context.chat_id,
             int(self._now_s() * 1000),
             foreign=context.foreign,
+            part_of=turn_now(),
         )
         self._known[made.subagent_id] = made
         self._forget_old()
@@ -245,6 +248,7 @@ class Subagents:
                 task="subagent",
                 at_s=now_s,
                 foreign_s=now_s if subagent.foreign else None,
+                part_of=subagent.part_of,
             )
         )
 

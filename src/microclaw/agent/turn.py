@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 
 from microclaw.agent.effects import OUTCOME_UNKNOWN, EffectJournal, resume_journaled, run_journaled
 from microclaw.agent.events import Answer, Delta, ToolRun, TurnEvent
-from microclaw.agent.narrate import call_step, code_step, model_steps, proof_note, unknown_text
+from microclaw.agent.narrate import call_step, code_step, model_steps, proof_note, stand_in_step, unknown_text
 from microclaw.agent.progress import Progress
 from microclaw.agent.tries import DEPLOY_TOOL
 from microclaw.agent.turn_log import Joined, NoLog, Replied, Returned, TurnLog, TurnRow
+from microclaw.apps.together import made_by
 from microclaw.config import ModelTask
 from microclaw.errors import MicroclawError, ModelError
 from microclaw.models.protocol import (
@@ -55,7 +56,7 @@ class TurnRequest:
     """A message with all that is known when its turn begins. `rows` are those of a turn that a crash cut off.
 
     `at_s` is when the message came; `foreign_s` when the strangers' words in it, or in `history`, were read. `own`:
-    `said` is the person's own words.
+    `said` is the person's own words. `part_of` is the turn or request whose changes this one's are, if not its own.
     """
 
     turn_id: str
@@ -73,6 +74,7 @@ class TurnRequest:
     at_s: int = 0
     foreign_s: int | None = None
     own: bool = True
+    part_of: str | None = None
 
 
 class Turn:
@@ -103,6 +105,7 @@ class Turn:
         self._stopped = False
         self._asking: asyncio.Timeout | None = None
         self._deadline = 0.0
+        self._stand_in = ""  # who was last said to answer instead of the first model
 
     def stop(self) -> None:
         """Start nothing more: a tool call that runs is finished, waiting for the model ends at once."""
@@ -182,9 +185,17 @@ class Turn:
             self._asking = None
         progress.usage += reply.usage
         took_ms = (asyncio.get_running_loop().time() - began) * 1000
+        self._tell_stand_in(reply)
         for step in model_steps(reply.model or self._model.name, reply, took_ms):
             self._put(step)
         return reply
+
+    def _tell_stand_in(self, reply: ModelReply) -> None:
+        """Once for each stand-in, not with each reply of it."""
+        step = stand_in_step(reply)
+        if step is not None and reply.model != self._stand_in:
+            self._put(step)
+        self._stand_in = reply.model if step is not None else ""
 
     def _on_text(self, text: str) -> None:
         if text:
@@ -247,7 +258,8 @@ class Turn:
                 begin=begin,
                 said=lambda: _said_in(progress.messages[len(request.history) :]),
             )
-            return await self._tools.call(call.name, call.arguments, context)
+            with made_by(request.part_of or request.turn_id):
+                return await self._tools.call(call.name, call.arguments, context)
 
         journaled = resume_journaled if resumed else run_journaled
         result = await journaled(self._journal, key, call, effect, run)

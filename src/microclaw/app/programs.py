@@ -62,7 +62,7 @@ def build_apps(settings: Settings, devices: Registry, ledger: Ledger, gate: Gate
         standby=standby,
         deployer=deployer,
         explorer=explorer,
-        undo=Undo(ledger=ledger, deployer=deployer, explorer=explorer),
+        undo=Undo(devices=devices, ledger=ledger, deployer=deployer, explorer=explorer),
         catalogue=Catalogue(devices=devices, ledger=ledger),
         keeper=Keeper(devices=devices, ledger=ledger, placement=placement, report=_log_step),
         gate=gate,

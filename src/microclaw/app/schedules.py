@@ -59,7 +59,7 @@ def build_later(
     table = ScheduleTable(database)
     wanted = settings.schedules
     asked_model = model if settings.model.configured else None
-    book = ScheduleBook(table, admission.people, clock.now_ms, zone=settings.agent.timezone)
+    book = ScheduleBook(table, admission.people, clock.now_ms, devices=devices, zone=settings.agent.timezone)
     surroundings = BoardSurroundings(
         devices=devices,
         apps=AppTable(database),

@@ -60,7 +60,8 @@ class Change:
     """One journal entry. `inverse` is None when nothing is known that would take it back.
 
     app.restore is the host's own putting back of an app that a board lost: part of no undo.
-    `undoes` names the change that this one took back; `undone_by` the one that took this back.
+    `undoes` names the change that this one took back; `undone_by` the one that took this back. `turn` is the turn or
+    the request that made it (apps.together); None for one that stands alone.
     """
 
     change_id: int
@@ -73,6 +74,7 @@ class Change:
     state: ChangeState
     undoes: int | None = None
     undone_by: int | None = None
+    turn: str | None = None
 
     @property
     def subject(self) -> str:

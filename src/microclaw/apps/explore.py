@@ -118,19 +118,19 @@ class Explorer:
         return None
 
 
-def _sees_pins(device: Device) -> bool:
+def sees_pins(device: Device) -> bool:
     """Only a board that reports its pins is asked: reading a driven pin makes plain firmware turn it into an input."""
     return device.evidence_of(GpioGet.method) == "counted"
 
 
 async def _level(device: Device, pin: int, last: DeviceAction | None) -> int | None:
-    if _sees_pins(device):
+    if sees_pins(device):
         return (await device.call(GpioGet(pin))).level
     return last.level if isinstance(last, SetLevel) else None
 
 
 async def _read_back(device: Device, pin: int, level: int) -> Evidence:
-    if not _sees_pins(device):
+    if not sees_pins(device):
         return Evidence("reported", f"{device.name} answers: pin {pin} set to {level}")
     found = (await device.call(GpioGet(pin))).level
     if found == level:

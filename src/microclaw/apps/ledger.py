@@ -18,6 +18,7 @@ from microclaw.apps.change import (
     decode_action,
     encode_action,
 )
+from microclaw.apps.together import turn_now
 from microclaw.store import apps as rows
 from microclaw.wasm.image import Image
 
@@ -60,6 +61,8 @@ class Rows(Protocol):
         self, device_id: str | None = None, *, state: rows.ChangeState | None = None, limit: int = 100
     ) -> tuple[rows.ChangeRow, ...]: ...
 
+    async def changes_of_turn(self, turn: str) -> tuple[rows.ChangeRow, ...]: ...
+
 
 class Ledger:
     """`Ledger(AppTable(database))`; `completed` hears of every change that was done."""
@@ -93,7 +96,7 @@ class Ledger:
         *,
         undoes: int | None = None,
     ) -> int:
-        """Write the change down before acting; the number it has from now on."""
+        """Write the change down before acting, as the present turn's; the number it has from now on."""
         change = rows.NewChange(
             at_ms=self._now_ms(),
             device_id=device_id,
@@ -102,6 +105,7 @@ class Ledger:
             forward=encode_action(forward),
             inverse=None if inverse is None else encode_action(inverse),
             undoes=undoes,
+            turn=turn_now(),
         )
         return await self._table.add_change(change)
 
@@ -141,6 +145,14 @@ class Ledger:
         """Newest first."""
         return [_change(row) for row in await self._table.changes(device_id, limit=limit)]
 
+    async def changes_of_turn(self, turn: str) -> Sequence[Change]:
+        """What one turn or request changed, newest first."""
+        return [_change(row) for row in await self._table.changes_of_turn(turn)]
+
+    def now_ms(self) -> int:
+        """The clock of `Change.at_ms`."""
+        return self._now_ms()
+
     async def desired(self, device_id: str | None = None) -> Sequence[DesiredApp]:
         """Apps wanted on a device, or on any, by device and name."""
         return [
@@ -178,4 +190,5 @@ def _change(row: rows.ChangeRow) -> Change:
         state=row.state,
         undoes=row.undoes,
         undone_by=row.undone_by,
+        turn=row.turn,
     )

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from microclaw.apps.change import AppVersion, ChangeKind, PutApp, RemoveApp
 from microclaw.apps.ledger import DesiredApp, Ledger
+from microclaw.apps.together import made_by
 from microclaw.apps.verify import Baseline, take_baseline
 from microclaw.bus.events import Report, Step
 from microclaw.devices.calls import AppEntry, AppInstall, AppList, AppStates, AppUninstall
@@ -108,7 +109,8 @@ class Placement:
         ended = await _ended_in_the_way(device, name, listed, wanted)
         if ended is None:
             return listed, wanted
-        await self.take_off(device, ended)
+        with made_by(None):  # no undo of what needed the room is to start it again
+            await self.take_off(device, ended)
         report(Step("deploy", f"{ended} had ended: taken off {device.name} to make room"))
         return await device.call(AppList()), await self._ledger.desired(device.device_id)
 

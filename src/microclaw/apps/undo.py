@@ -1,4 +1,4 @@
-"""Take back what was changed: newest first, each undo itself a change in the journal."""
+"""Take back what was changed: all that the newest turn did, newest first, each undo itself a change in the journal."""
 
 from __future__ import annotations
 
@@ -11,26 +11,37 @@ from microclaw.apps.change import Change, DeviceAction, PutApp, RemoveApp, SetLe
 from microclaw.apps.deploy import Deployer
 from microclaw.apps.explore import Explorer
 from microclaw.apps.ledger import Ledger
+from microclaw.apps.ports import Devices
+from microclaw.apps.undo_choice import check_known_before, check_undoable, named, newest, to_take_back
+from microclaw.apps.undo_restart import check_not_restarted
 from microclaw.bus.events import Evidence, Report, Step
-from microclaw.errors import DeployRejected, UnknownName
+from microclaw.errors import DeviceTimeout, DeviceUnreachable, MicroclawError, UndoIncomplete
 
 _LOOK_BACK = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Undone:
+class TakenBack:
     """The change that was taken back, the change that did it, and how that is known."""
 
     undone: Change
     by: Change
-    text: str
     evidence: Evidence
 
 
-class Undo:
-    """`Undo(ledger=..., deployer=..., explorer=...)`"""
+@dataclass(frozen=True, slots=True)
+class Undone:
+    """What one undo took back, newest first, at least one change; `text` names all of them."""
 
-    def __init__(self, *, ledger: Ledger, deployer: Deployer, explorer: Explorer) -> None:
+    taken: tuple[TakenBack, ...]
+    text: str
+
+
+class Undo:
+    """`Undo(devices=registry, ledger=..., deployer=..., explorer=...)`"""
+
+    def __init__(self, *, devices: Devices, ledger: Ledger, deployer: Deployer, explorer: Explorer) -> None:
+        self._devices = devices
         self._ledger = ledger
         self._deployer = deployer
         self._explorer = explorer
@@ -40,35 +51,77 @@ class Undo:
         """Changes newest first, of one device or of all."""
         return await self._ledger.changes(device_id, limit)
 
-    async def undo(self, change_id: int | None = None, *, device_id: str | None = None, report: Report) -> Undone:
-        """Take back one change: the named one, else the newest in force.
+    async def undo(
+        self, change_id: int | None = None, *, device_id: str | None = None, whole: bool = False, report: Report
+    ) -> Undone:
+        """Take back what `chosen` gives, newest first.
 
-        Undoing an undo by its number redoes the change; without a number the walk goes back past it. Raises
-        UnknownName when there is nothing to undo, DeployRejected when a newer change of the same app or pin is in
-        force (undo that first), else what the deployer or the device raises.
+        Undoing an undo by its number redoes the change; without a number the walk goes back past it. A change of
+        several that cannot be taken back stays, the others are taken back all the same: UndoIncomplete then says which
+        were and which were not. Of a single one the reason itself is raised: UnknownName when there is nothing to
+        undo, DeployRejected when a newer change of the same app or pin is in force (undo that first) or the board
+        restarted since, else what the deployer or the device raises.
         """
         async with self._one_at_a_time:
-            return await self._undo(change_id, device_id, report)
+            changes = await self.chosen(change_id, device_id=device_id, whole=whole)
+            if len(changes) == 1:
+                taken = await self._take_back(changes[0], report)
+                return Undone((taken,), _undone_text([taken]))
+            return await self._take_all_back(changes, report)
 
-    async def chosen(self, change_id: int | None = None, *, device_id: str | None = None) -> Change:
-        """The change that `undo` would take back at this moment. Raises as `undo`."""
-        if change_id is None:
-            return _newest(await self._ledger.changes(device_id, _LOOK_BACK))
-        change = await self._ledger.change(change_id)
-        _check_undoable(change, await self._ledger.changes(change.device_id, _LOOK_BACK))
-        return change
+    async def chosen(
+        self, change_id: int | None = None, *, device_id: str | None = None, whole: bool = False
+    ) -> tuple[Change, ...]:
+        """The changes that `undo` would take back at this moment, newest first, at least one. Raises as `undo`.
 
-    async def _undo(self, change_id: int | None, device_id: str | None, report: Report) -> Undone:
-        change = await self.chosen(change_id, device_id=device_id)
-        if change.inverse is None:
-            raise DeployRejected(
-                f"change {change.change_id} ({change.summary}) cannot be undone: what was before it is not known",
-                next_step="microclaw app undo NUMBER takes back an older one; list them: microclaw app changes",
-            )
+        The named one; else all of the newest turn or request that are still in force. With `device_id` it is the
+        newest that changed that device, and only what it did there; what it did elsewhere too if `whole`.
+        """
+        if change_id is not None:
+            change = await self._ledger.change(change_id)
+            check_undoable(change, await self._history(change))
+            return (change,)
+        history = await self._ledger.changes(device_id, _LOOK_BACK)
+        last = newest(history)
+        if last.turn is None:
+            return (last,)
+        there = None if whole else device_id
+        of_turn = await self._ledger.changes_of_turn(last.turn)
+        numbers = {change.change_id for change in of_turn if there in (None, change.device_id)}
+        everything = {change.change_id: change for change in (*history, *of_turn)}
+        newest_first = [everything[number] for number in sorted(everything, reverse=True)]
+        return tuple(change for change in to_take_back(newest_first) if change.change_id in numbers)
+
+    async def _take_all_back(self, changes: Sequence[Change], report: Report) -> Undone:
+        taken: list[TakenBack] = []
+        left: list[tuple[Change, MicroclawError]] = []
+        for change in changes:
+            try:
+                _check_answers(change, left)
+                taken.append(await self._take_back(change, report))
+            except MicroclawError as exc:
+                left.append((change, exc))
+                text = f"not undone: {named(change)}: {exc.message}"
+                report(Step("undo", text, "failed", next_step=exc.next_step))
+        if left:
+            raise _incomplete(taken, left)
+        return Undone(tuple(taken), _undone_text(taken))
+
+    async def _take_back(self, change: Change, report: Report) -> TakenBack:
+        history = await self._history(change)
+        check_undoable(change, history)
+        check_known_before(change, history)
+        assert change.inverse is not None
+        if isinstance(change.inverse, SetLevel | SetPwm):
+            device = self._devices.get(change.device_id)
+            await check_not_restarted(device, change, history, self._ledger.now_ms)
         by_id, evidence = await self._apply(change, change.inverse, report)
-        text = f"undone: {change.summary} (change {change.change_id})"
-        report(Step("undo", text))
-        return Undone(await self._ledger.change(change.change_id), await self._ledger.change(by_id), text, evidence)
+        taken = TakenBack(await self._ledger.change(change.change_id), await self._ledger.change(by_id), evidence)
+        report(Step("undo", _undone_text([taken])))
+        return taken
+
+    async def _history(self, change: Change) -> Sequence[Change]:
+        return await self._ledger.changes(change.device_id, _LOOK_BACK)
 
     async def _apply(self, change: Change, inverse: DeviceAction, report: Report) -> tuple[int, Evidence]:
         device, undoes = change.device_id, change.change_id
@@ -88,47 +141,22 @@ class Undo:
         return acted.change_id, acted.evidence
 
 
-def in_force(change: Change) -> bool:
-    """Done, not taken back, and a person's: what the keeper put back is no change of mind."""
-    return change.state == "done" and change.undone_by is None and change.kind != "app.restore"
+def _check_answers(change: Change, left: Sequence[tuple[Change, MicroclawError]]) -> None:
+    """Raise again what a device that does not answer gave before: each further wait would be a time-out."""
+    for other, error in left:
+        if other.device_id == change.device_id and isinstance(error, DeviceUnreachable | DeviceTimeout):
+            raise error
 
 
-def _newest(history: Sequence[Change]) -> Change:
-    by_id = {change.change_id: change for change in history}
-    for change in history:
-        if in_force(change) and not _goes_back(change, by_id):
-            return change
-    raise UnknownName("there is nothing to undo", next_step="see what runs: microclaw app list")
+def _undone_text(taken: Sequence[TakenBack]) -> str:
+    return f"undone: {', '.join(named(one.undone) for one in taken)}"
 
 
-def _goes_back(change: Change, by_id: dict[int, Change]) -> bool:
-    """True for an undo, False for a redo (the undo of an undo) and for everything else."""
-    back = False
-    while change.undoes is not None:
-        back = not back
-        earlier = by_id.get(change.undoes)
-        if earlier is None:
-            break
-        change = earlier
-    return back
-
-
-def _check_undoable(change: Change, history: Sequence[Change]) -> None:
-    if change.undone_by is not None:
-        raise DeployRejected(
-            f"change {change.change_id} ({change.summary}) was undone already, by change {change.undone_by}",
-            next_step=f"redo it: microclaw app undo {change.undone_by}",
-        )
-    if not in_force(change):
-        raise DeployRejected(
-            f"change {change.change_id} ({change.summary}) is {change.state}: there is nothing to take back",
-            next_step="list the changes: microclaw app changes",
-        )
-    by_id = {found.change_id: found for found in history}
-    for newer in history:
-        same = newer.change_id > change.change_id and newer.subject == change.subject
-        if same and in_force(newer) and not _goes_back(newer, by_id):
-            raise DeployRejected(
-                f"change {newer.change_id} ({newer.summary}) came after it",
-                next_step=f"undo that first: microclaw app undo {newer.change_id}",
-            )
+def _incomplete(taken: Sequence[TakenBack], left: Sequence[tuple[Change, MicroclawError]]) -> UndoIncomplete:
+    reasons: dict[str, list[Change]] = {}
+    for change, error in left:
+        reasons.setdefault(error.message, []).append(change)
+    stays = "; ".join(f"{', '.join(map(named, changes))}: {reason}" for reason, changes in reasons.items())
+    done = _undone_text(taken) if taken else "nothing was undone"
+    steps = dict.fromkeys(error.next_step for _, error in left if error.next_step)
+    return UndoIncomplete(f"{done}; not undone: {stays}", next_step="; ".join(steps) or "microclaw app changes")

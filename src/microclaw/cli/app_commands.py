@@ -128,7 +128,8 @@ def undo(
     from microclaw.cli.installing import follow
 
     options = invocation(ctx)
-    made = follow(options, options.host().stream("/v1/undo", {"change_id": change, "device": options.device}))
+    host = options.host()
+    made = follow(options, host, host.stream("/v1/undo", {"change_id": change, "device": options.device}))
     if options.json:
         options.document("undo", made)
     else:
@@ -143,7 +144,8 @@ def uninstall(ctx: typer.Context, name: str) -> None:
     options = invocation(ctx)
     host = options.host()
     device = chosen_device(options, host)
-    made = follow(options, host.stream(f"/v1/devices/{segment(device)}/apps/{segment(name)}", method="DELETE"))
+    path = f"/v1/devices/{segment(device)}/apps/{segment(name)}"
+    made = follow(options, host, host.stream(path, method="DELETE"))
     if options.json:
         options.document("removal", made)
     else:

@@ -5,14 +5,22 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import FrameType
 
 from microclaw.agent.events import ApprovalAsked
 from microclaw.channels.terminal import Terminal
-from microclaw.cli.host_client import HostClient, HostError, segment
+from microclaw.cli.host_client import HostClient, HostError
+from microclaw.cli.invocation import Invocation
 
 _YES = frozenset({"y", "yes"})
+
+
+def ask_at(options: Invocation, host: HostClient, asked: ApprovalAsked) -> None:
+    """Ask what one call of this command line waits for; Ctrl-C is a no."""
+    approver = Approver(host, options.terminal(), options.yes, lambda: None)
+    approver = replace(approver, cancel=lambda: approver.decide(asked, approved=False))
+    approver.ask(asked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +36,13 @@ class Approver:
         """Show exactly what would happen, then decide; Enter alone is a no, Ctrl-C a no that ends the turn."""
         self.terminal.approval(asked)
         if self.yes:
-            self._decide(asked, approved=True)
+            self.decide(asked, approved=True)
         elif sys.stdin.isatty():
             answer = self._typed()
             if answer is None:
                 self.cancel()
             else:
-                self._decide(asked, approved=answer.strip().lower() in _YES)
+                self.decide(asked, approved=answer.strip().lower() in _YES)
         else:
             self.terminal.row(
                 "next", f"microclaw approval approve {asked.approval_id} (or decline), in another terminal"
@@ -52,9 +60,9 @@ class Approver:
         finally:
             signal.signal(signal.SIGINT, before)
 
-    def _decide(self, asked: ApprovalAsked, *, approved: bool) -> None:
+    def decide(self, asked: ApprovalAsked, *, approved: bool) -> None:
         try:
-            self.host.post(f"/v1/approvals/{segment(asked.approval_id)}", {"approved": approved})
+            self.host.decide(asked.approval_id, approved=approved)
         except HostError as exc:  # somebody else was first, or the time was over: the turn goes on all the same
             self.terminal.error(exc)
 

@@ -188,6 +188,7 @@ def call_target(
     from microclaw.cli.host_client import segment
 
     if is_address(target):
+        options.only_here(f"a call of {target}")
         return {"result": call_directly(target, board, method, values)}
     body = {"method": method, "arguments": values, "wait": wait}
     return options.host().post(f"/v1/devices/{segment(target)}/call", body)

@@ -128,13 +128,17 @@ def _models(model: ModelSettings) -> Iterator[Finding]:
 
 
 def _host(options: Invocation) -> Iterator[Finding]:
+    address = options.address()
     try:
         status = options.host().get("/v1/status")
     except NoHost as exc:
+        if address is not None:
+            raise
         yield Finding("host", True, f"{exc.message} (start it with: {exc.next_step})")
         yield from (_port(port) for port in (DEFAULT_HTTP_PORT, VIRTUAL_PORT))
         return
-    yield Finding("host", True, f"running (pid {status['pid']}), {status['rss_mb']:.0f} MB")
+    where = f"pid {status['pid']}" if address is None else f"{address}, microclaw {status['version']}"
+    yield Finding("host", True, f"running ({where}), {status['rss_mb']:.0f} MB")
     for device in status["devices"]:
         yield _device(device)
 

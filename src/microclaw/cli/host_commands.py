@@ -78,34 +78,41 @@ def up(
 def status(ctx: typer.Context) -> None:
     """What the host is doing: its model, devices and programs."""
     options = invocation(ctx)
+    address = options.address()
     found = options.host().get("/v1/status")
     if options.json:
         options.document("status", found)
         return
     terminal = options.terminal()
+    if address is not None:
+        terminal.row("at", str(address))
     for name, text in screen_rows(found):
         terminal.row(name, text)
 
 
 def screen_rows(found: dict[str, Any]) -> list[tuple[str, str]]:
-    """The host's status as a screen: what each line is about, and the line."""
+    """The host's status as a screen: what each line is about, and the line. Who is no owner is told less of it."""
     link = found["link"]
     rows = [
-        ("host", f"running (pid {found['pid']}), up {found['up_s']:.0f} s, {found['rss_mb']:.0f} MB"),
+        ("host", f"running{_pid(found)}, up {found['up_s']:.0f} s, {found['rss_mb']:.0f} MB"),
         ("api", found["http"] or "only the control socket"),
         ("link", _link_line(link)),
         *(("pairing", line) for line in waiting_lines((link or {}).get("waiting", ()))),
-        ("model", found["model"] + _spent(found["usage"])),
-        *((channel["name"], _channel_line(channel)) for channel in found["channels"]),
-        *(("mcp", f"{name}: {state}") for name, state in found["mcp_servers"].items()),
-        *(("off", problem) for problem in found["problems"] if not problem.startswith(_OWN_LINES)),
-        *(("schedule", line) for line in _schedule_lines(found["schedules"])),
-        *(("approval", line) for line in _approval_lines(found["approvals"])),
+        ("model", found["model"] + _spent(found.get("usage"))),
+        *((channel["name"], _channel_line(channel)) for channel in found.get("channels", ())),
+        *(("mcp", f"{name}: {state}") for name, state in found.get("mcp_servers", {}).items()),
+        *(("off", problem) for problem in found.get("problems", ()) if not problem.startswith(_OWN_LINES)),
+        *(("schedule", line) for line in _schedule_lines(found.get("schedules"))),
+        *(("approval", line) for line in _approval_lines(found.get("approvals"))),
         *(("device", _device_line(device)) for device in found["devices"]),
     ]
     if not found["devices"]:
         rows.append(("device", "none: microclaw device add NAME --wasmachine HOST:PORT"))
     return rows
+
+
+def _pid(found: dict[str, Any]) -> str:
+    return f" (pid {found['pid']})" if "pid" in found else ""
 
 
 def _device_line(device: dict[str, Any]) -> str:

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from microclaw.agent.events import ApprovalAsked, ApprovalSettled
 from microclaw.bus.events import Step
+from microclaw.cli.approving import ask_at
 from microclaw.cli.host_client import HostClient, HostError, segment
 from microclaw.cli.invocation import Invocation
 from microclaw.cli.program_file import WASM_MAGIC, read_program, source_text
@@ -32,7 +34,7 @@ def install_file(
         body["source"] = source_text(content, file)
     host = options.host()
     device = chosen_device(options, host)
-    made = follow(options, host.stream(f"/v1/devices/{segment(device)}/apps", body))
+    made = follow(options, host, host.stream(f"/v1/devices/{segment(device)}/apps", body))
     if options.json:
         options.document("deployment", made)
 
@@ -49,14 +51,18 @@ def chosen_device(options: Invocation, host: HostClient) -> str:
     raise ConfigError(f"which device? there are {len(names)}", next_step=f"give -d {' or -d '.join(sorted(names)[:5])}")
 
 
-def follow(options: Invocation, events: Iterator[StreamEvent]) -> dict[str, Any]:
-    """Show the steps of a stream and return its result; a failed one raises."""
+def follow(options: Invocation, host: HostClient, events: Iterator[StreamEvent]) -> dict[str, Any]:
+    """Show the steps of a stream, ask what it waits for, and return its result; a failed one raises."""
     terminal = options.terminal()
     for event in events:
         match event:
             case Step():
                 if not options.quiet and not options.json:
                     terminal.step(event)
+            case ApprovalAsked():
+                ask_at(options, host, event)
+            case ApprovalSettled():
+                terminal.event(event)
             case Result(value):
                 return value
             case Failure():

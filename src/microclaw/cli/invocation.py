@@ -14,13 +14,15 @@ import typer
 
 if TYPE_CHECKING:
     from microclaw.channels.terminal import Terminal
+    from microclaw.cli.host_address import HostAddress
     from microclaw.cli.host_client import HostClient
+    from microclaw.cli.remote_way import RemoteWay
     from microclaw.config import LinkSettings, Settings
 
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130  # errors.py has the others: 3 no host, 4 device unreachable
 
 GLOBAL_FLAGS = frozenset({"--json", "-q", "--quiet", "-v", "--verbose", "--yes", "-y", "--no-color"})
-GLOBAL_VALUES = frozenset({"-d", "--device", "--home"})
+GLOBAL_VALUES = frozenset({"-d", "--device", "--home", "--host"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,7 @@ class Invocation:
     verbose: bool = False
     yes: bool = False
     no_color: bool = False
+    host_url: str | None = None
 
     def settings(self, *, http_port: int | None = None, link: LinkSettings | None = None) -> Settings:
         from microclaw.config import load_settings
@@ -41,10 +44,46 @@ class Invocation:
         return load_settings(os.environ, home=self.home, http_port=http_port, link=link)
 
     def host(self) -> HostClient:
+        """This machine's host on its control socket, or the one that --host or MICROCLAW_HOST names, with a token."""
         from microclaw.cli.host_client import HostClient
         from microclaw.config import control_socket, private_home
 
-        return HostClient(control_socket(private_home(os.environ, self.home), os.environ))
+        way = self.remote_way()
+        if way is None:
+            return HostClient(control_socket(private_home(os.environ, self.home), os.environ))
+        from microclaw.cli.approving import ask_at
+
+        return HostClient(way, ask=lambda host, asked: ask_at(self, host, asked))
+
+    def address(self) -> HostAddress | None:
+        """Where the host is; None for this machine's own. Raises ConfigError."""
+        if self.host_url is None and not os.environ.get("MICROCLAW_HOST"):
+            return None
+        from microclaw.cli.host_address import named_host
+
+        return named_host(self.host_url, os.environ)
+
+    def remote_way(self) -> RemoteWay | None:
+        """The way to a host at an address; None for this machine's own."""
+        address = self.address()
+        if address is None:
+            return None
+        from microclaw.cli.host_address import token_for
+        from microclaw.cli.remote_way import RemoteWay
+
+        return RemoteWay(address, token_for(address, self.home, os.environ))
+
+    def only_here(self, what: str) -> None:
+        """Raise ConfigError when another host is meant: `what` is about this machine."""
+        address = self.address()
+        if address is None:
+            return
+        from microclaw.errors import ConfigError
+
+        raise ConfigError(
+            f"{what} is about this machine, and {address.said_by} names {address}",
+            next_step="do it on that machine; or for this one, the same with --host local",
+        )
 
     def terminal(self) -> Terminal:
         """The page for people: stdout, or stderr when stdout carries a JSON document."""

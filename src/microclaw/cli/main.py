@@ -39,6 +39,8 @@ from microclaw.cli import (
 from microclaw.cli.invocation import FAILED, INTERRUPTED, OK, USAGE, Invocation, hoist_globals
 from microclaw.errors import MicroclawError
 
+# About the machine they run on, whichever host is meant: said so where it is another machine's.
+_ONLY_HERE = frozenset({"config", "demo", "mcp", "service", "setup", "up"})
 _FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENXIO))
 
 app = typer.Typer(
@@ -64,6 +66,10 @@ def _global_options(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     device: Annotated[str | None, typer.Option("-d", "--device", metavar="NAME", help="The device to act on.")] = None,
     home: Annotated[Path | None, typer.Option("--home", metavar="DIR", help="The host's data folder.")] = None,
+    host: Annotated[
+        str | None,
+        typer.Option("--host", metavar="URL", help="A host elsewhere, by https, with the token in MICROCLAW_TOKEN."),
+    ] = None,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print answers only.")] = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Show tracebacks and more lines.")] = False,
     yes: Annotated[bool, typer.Option("-y", "--yes", help="Ask nothing.")] = False,
@@ -72,7 +78,12 @@ def _global_options(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and end.")
     ] = False,
 ) -> None:
-    ctx.obj = Invocation(as_json, device, home, quiet, verbose, yes, no_color)
+    words = ctx.obj or ()
+    ctx.obj = Invocation(as_json, device, home, quiet, verbose, yes, no_color, host)
+    if host == "local":
+        os.environ.pop("MICROCLAW_HOST", None)  # for the processes that this one starts, too
+    if ctx.invoked_subcommand in _ONLY_HERE and "--help" not in words and "-h" not in words:
+        ctx.obj.only_here(f"microclaw {ctx.invoked_subcommand}")
 
 
 for _part in (
@@ -121,7 +132,7 @@ def _run(arguments: list[str] | None) -> int:
     if "_MICROCLAW_COMPLETE" in os.environ:
         dev_commands.prepare_completion()
     try:
-        code = app(args=words, prog_name="microclaw", standalone_mode=False)
+        code = app(args=words, prog_name="microclaw", standalone_mode=False, obj=tuple(words))
         sys.stdout.flush()
     except (typer.Abort, KeyboardInterrupt):
         code = INTERRUPTED
@@ -136,10 +147,22 @@ def _run(arguments: list[str] | None) -> int:
             raise
         if hasattr(exc, "format_message"):  # a usage error of the option parser
             return _usage(exc, options)
-        return _unexpected(exc, options)
+        mismatch = _mismatch(exc, options)
+        return _unexpected(exc, options) if mismatch is None else _report(mismatch, options)
     if code == INTERRUPTED:
         sys.stderr.write("interrupted\n")
     return code if isinstance(code, int) else OK
+
+
+def _mismatch(error: Exception, options: Invocation) -> MicroclawError | None:
+    """What an answer lacks that this version expects may be another version's way."""
+    if not isinstance(error, LookupError | TypeError | ValueError | AttributeError):
+        return None
+    try:
+        way = options.remote_way()
+    except MicroclawError:
+        return None  # nothing was asked of a host at an address
+    return None if way is None else way.mismatch()
 
 
 def _report(error: MicroclawError, options: Invocation) -> int:
@@ -263,6 +286,15 @@ def _traceback(error: BaseException) -> None:
 def _guess_options(words: list[str]) -> Invocation:
     """What matters when the command itself failed, known even where parsing did not get that far."""
     words = words[: words.index("--")] if "--" in words else words
-    home = next((Path(after) for word, after in pairwise(words) if word == "--home"), None)
-    home = next((Path(word.removeprefix("--home=")) for word in words if word.startswith("--home=")), home)
-    return Invocation(json="--json" in words, verbose="-v" in words or "--verbose" in words, home=home)
+    home = _value_of("--home", words)
+    return Invocation(
+        json="--json" in words,
+        verbose="-v" in words or "--verbose" in words,
+        home=None if home is None else Path(home),
+        host_url=_value_of("--host", words),
+    )
+
+
+def _value_of(option: str, words: list[str]) -> str | None:
+    found = next((after for word, after in pairwise(words) if word == option), None)
+    return next((word.removeprefix(f"{option}=") for word in words if word.startswith(f"{option}=")), found)

@@ -81,6 +81,7 @@ def _known(options: Invocation, target: str) -> tuple[list[str], list[int]]:
     from microclaw.web.calls import CALLS
 
     if is_address(target):
+        options.only_here(f"a call of {target}")
         return list(CALLS), []
     device: dict[str, Any] = options.host().get(f"/v1/devices/{segment(target)}")
     return [method for method in device["capabilities"] if method in CALLS], list(device.get("free_pins", ()))

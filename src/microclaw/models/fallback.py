@@ -9,12 +9,48 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
-from microclaw.errors import ModelError
+from microclaw.errors import ModelError, ModelFault
 from microclaw.models.breaker import FAULTS_OF_THE_SERVICE, Breaker
 from microclaw.models.protocol import Model, ModelReply, ModelRequest, OnText
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """A model that others stand in for: why, who answered last (None: nobody), when it is asked again (0: next time)."""
+
+    model: str
+    fault: ModelFault
+    reason: str
+    next_step: str | None
+    instead: str | None
+    retry_in_s: float
+
+    @property
+    def why(self) -> str:
+        """The fault in words."""
+        return self.fault.replace("_", " ")
+
+    @property
+    def again(self) -> str:
+        """When it is asked again."""
+        return f"asked again in {max(1, round(self.retry_in_s))} s" if self.retry_in_s > 0 else "asked again next time"
+
+
+@runtime_checkable
+class KnowsOutages(Protocol):
+    """A choice of models."""
+
+    def outages(self) -> tuple[Outage, ...]: ...
+
+
+def outages_of(model: Model) -> tuple[Outage, ...]:
+    """What is out now, the model for chats first; a model that chooses among none has no outage to tell of."""
+    return model.outages() if isinstance(model, KnowsOutages) else ()
 
 
 class Fallback:
@@ -24,11 +60,21 @@ class Fallback:
         if not models or len(models) != len(breakers):
             raise ValueError(f"{len(models)} models and {len(breakers)} breakers")
         self._ways = tuple(zip(models, breakers, strict=True))
+        self._answered_last: Model | None = None
 
     @property
     def name(self) -> str:
         """The first one's; who answered is in the reply."""
         return self._ways[0][0].name
+
+    def outages(self) -> tuple[Outage, ...]:
+        """The first model, while its last request failed because of its service."""
+        model, breaker = self._ways[0]
+        last, other = breaker.last, self._answered_last
+        if last is None:
+            return ()
+        instead = None if other is None or other is model else other.name
+        return (Outage(model.name, last.fault, last.message, last.next_step, instead, breaker.wait_s),)
 
     async def warm_up(self) -> None:
         """The first one's libraries; most providers share them."""
@@ -60,20 +106,24 @@ class Fallback:
                 raise
             else:
                 breaker.succeeded()
-                return self._answered(model, reply, failures)
+                self._answered_last = model
+                return self._answered(model, reply)
+        self._answered_last = None
         raise self._nobody(failures)
 
-    def _answered(self, model: Model, reply: ModelReply, failures: Sequence[tuple[str, ModelError]]) -> ModelReply:
-        """The reply with who gave it and why no model before it did."""
+    def _answered(self, model: Model, reply: ModelReply) -> ModelReply:
+        """The reply with who gave it, and why none of those before it did."""
         who = reply.model or model.name
-        if model is self._ways[0][0]:
+        out: list[str] = []
+        for before, breaker in self._ways:
+            if before is model:
+                break
+            out.append(f"{before.name} is out ({_fault(breaker)})")
+        if not out:
             return dataclasses.replace(reply, model=who)
-        why = "; ".join(f"{name}: {error.fault.replace('_', ' ')}" for name, error in failures)
-        first, breaker = self._ways[0]
-        why = why or f"{first.name} is left alone for {breaker.wait_s:.0f} s"
-        return dataclasses.replace(
-            reply, model=who, note=f"{who} answered ({why}){', ' if reply.note else ''}{reply.note}"
-        )
+        first = self.outages()
+        again = f"; {first[0].model} is {first[0].again}" if first else ""
+        return dataclasses.replace(reply, model=who, instead=f"{who} answers: {', '.join(out)}{again}")
 
     def _nobody(self, failures: Sequence[tuple[str, ModelError]]) -> ModelError:
         """What to tell when no model answered: the first one's own failure, and the others' in a few words."""
@@ -102,6 +152,11 @@ class Fallback:
             fault=last.fault if last else "overloaded",
             retry_after_s=wait_s,
         )
+
+
+def _fault(breaker: Breaker) -> str:
+    """Why its service was not asked, or failed."""
+    return breaker.last.fault.replace("_", " ") if breaker.last is not None else "being tried"
 
 
 class _Told:

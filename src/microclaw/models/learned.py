@@ -18,8 +18,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from microclaw.models.frames import Bag
-from microclaw.models.numbers import Number, shape_of
+from microclaw.models.numbers import Number, Said, shape_of
 
 _WEIGHTS = "learned.zip"
 _TOKEN = re.compile(r"[A-Z]+|[a-z][a-z'-]*|[?!,;.]")
@@ -34,14 +33,16 @@ class Head:
 
     answers: Sequence[str]
     bias: Sequence[float]
-    weights: Mapping[str, Sequence[int]]  # in units of `step`
+    rarity: Mapping[str, float]  # how much a feature counts: the square root of its inverse document frequency
+    weights: Mapping[str, Sequence[int]]  # of each answer, times the rarity, in units of `step`
     step: float
 
     def probabilities(self, features: Collection[str]) -> dict[str, float]:
         """Softmax of the summed weights; features of unit length, so that long sentences are no surer than short."""
-        known = [row for row in map(self.weights.get, features) if row is not None]
-        scale = self.step / (math.sqrt(len(known)) or 1.0)
-        sums = [sum(column) for column in zip(*known, strict=True)] or [0] * len(self.bias)
+        known = [feature for feature in features if feature in self.weights]
+        length = math.sqrt(sum(self.rarity[feature] ** 2 for feature in known))
+        scale = self.step / (length or 1.0)
+        sums = [sum(column) for column in zip(*(self.weights[f] for f in known), strict=True)] or [0] * len(self.bias)
         scores = [bias + scale * told for bias, told in zip(self.bias, sums, strict=True)]
         top = max(scores)
         powers = [math.exp(score - top) for score in scores]
@@ -59,26 +60,27 @@ def english() -> Mapping[str, Head]:
 
 
 def _head(name: str, about: Mapping[str, Any], members: zipfile.ZipFile) -> Head:
-    """A head as scripts/train_sentences.py writes it: features a line each, their weights as signed bytes in rows."""
+    """A head as scripts/train_sentences.py writes it: features a line each, rarities and rows of weights as bytes."""
     features = members.read(f"{name}.features").decode().split("\n")
+    rarity = (value * about["rarity_step"] for value in members.read(f"{name}.rarity"))
     weights = array("b", members.read(f"{name}.weights"))
     width = len(about["answers"])
     rows = {feature: weights[n * width : (n + 1) * width] for n, feature in enumerate(features)}
-    return Head(about["answers"], about["bias"], rows, about["step"])
+    return Head(about["answers"], about["bias"], dict(zip(features, rarity, strict=True)), rows, about["step"])
 
 
-def features_of(said: str, numbers: Sequence[Number], bag: Bag | None) -> frozenset[str]:
-    """A normalized sentence as features: words, their neighbours, their letters, and what known words mean."""
-    tokens = _TOKEN.findall(shape_of(said, numbers))
-    return frozenset([*_of_words(tokens), *_of_meanings(bag)])
+def features_of(said: Said, meanings: Sequence[frozenset[str]]) -> frozenset[str]:
+    """A sentence as features: its words, their neighbours, their letters, and what words that are known mean."""
+    tokens = _TOKEN.findall(said.shape)
+    return frozenset([*_of_words(tokens), *_of_meanings(meanings), *(["??"] if said.asks else ())])
 
 
-def number_features(said: str, numbers: Sequence[Number], at: int, label: str) -> frozenset[str]:
+def number_features(said: Said, at: int, label: str) -> frozenset[str]:
     """One number of a sentence as features: its unit, its size, the words beside it, which number it is of how many."""
-    number = numbers[at]
-    before = _TOKEN.findall(shape_of(said[: number.start], numbers[:at]))[-4:]
+    number, numbers = said.numbers[at], said.numbers
+    before = _TOKEN.findall(shape_of(said.text[: number.start], numbers[:at]))[-4:]
     behind = [Number(n.value, n.unit, n.start - number.end, n.end - number.end) for n in numbers[at + 1 :]]
-    after = _TOKEN.findall(shape_of(said[number.end :], behind))[:3]
+    after = _TOKEN.findall(shape_of(said.text[number.end :], behind))[:3]
     b, a = ["<", "<", "<", "<", *before][-4:], [*after, ">", ">", ">"][:3]
     plain = [n for n in numbers if n.unit in ("pin", "bare", "milli")]
     size = "pin" if 0 <= number.value <= _PINS_ON_A_BOARD else "percent" if 0 <= number.value <= 100 else "more"
@@ -114,11 +116,10 @@ def _of_words(tokens: Sequence[str]) -> Iterator[str]:
             yield from (f"#{letters[n : n + _GRAM]}" for n in range(len(letters) - _GRAM + 1))
 
 
-def _of_meanings(bag: Bag | None) -> Iterator[str]:
-    parts = bag.parts if bag is not None else ()
-    for part in parts:
-        yield from (f"@{tag}" for tag in part.tags)
-    said = ["|".join(sorted(part.tags)) for part in parts if part.tags != {"filler"}]
+def _of_meanings(meanings: Sequence[frozenset[str]]) -> Iterator[str]:
+    for tags in meanings:
+        yield from (f"@{tag}" for tag in tags)
+    said = ["|".join(sorted(tags)) for tags in meanings if tags != {"filler"}]
     yield from (f"@{pair}" for pair in _joined(["<", *said, ">"], 2))
 
 

@@ -1,9 +1,12 @@
-"""The numbers of a normalized sentence, each with what its unit says of it. Knows no meaning beyond the unit."""
+"""A sentence with its numbers found, each with what its unit says of it. Knows no meaning beyond the unit."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from microclaw.models.quantities import normalize_quantities
 
 _COUNTS = {"once": 1, "twice": 2, "thrice": 3}
 _NUMBER = re.compile(
@@ -19,6 +22,11 @@ _NUMBER = re.compile(
     r"|(?P<bare>(?<![\w.])-?\d+(?:\.\d+)?(?!\w|\.\d))"
 )
 _NAMES = re.compile(r"\b(?:i2c|esp32[\w-]*|bme280|ina219|co2|3v3|b4|mp3|h2o)(?![\w.])")  # no numbers, though with digits
+_SOMEONE = re.compile(  # "the one on the left" is no number
+    r"(?<!pin )(?<!pins )(?<!gpio )(?<!number )(?<![\w-])one(?![\w-])"
+    r"(?! (?:second|sec|minute|min|hour|percent|degree|time|half|third|quarter|point|hundred|thousand|"
+    r"flash|blink|pulse|beep|shot|and a half|volt|amp|watt|hertz|hz)|%)"
+)
 _LEFT_OVER = re.compile(r"\d")
 
 
@@ -34,8 +42,39 @@ class Number:
     end: int
 
 
-def numbers_of(said: str) -> tuple[Number, ...] | None:
-    """All numbers of a sentence, in its order; None where it has digits that are neither a number nor a name ("4x4")."""
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A sentence in its normal form. `stray`: it has digits that are neither a number nor a name ("4x4")."""
+
+    text: str
+    numbers: tuple[Number, ...]
+    asks: bool  # it ends with a question mark
+    stray: bool
+
+    @property
+    def shape(self) -> str:
+        """The text with each number's unit in capitals in its place."""
+        return shape_of(self.text, self.numbers)
+
+
+def said_of(text: str) -> Said:
+    """A sentence as it was typed, in its normal form."""
+    said = normalize_quantities(_SOMEONE.sub("oone", text.lower()))
+    numbers, stray = _numbers_of(said)
+    return Said(said, numbers, text.rstrip().endswith("?"), stray)
+
+
+def shape_of(text: str, numbers: Sequence[Number]) -> str:
+    parts: list[str] = []
+    at = 0
+    for number in numbers:
+        parts += [text[at : number.start], number.unit.upper()]
+        at = number.end
+    return "".join([*parts, text[at:]])
+
+
+def _numbers_of(said: str) -> tuple[tuple[Number, ...], bool]:
+    """All numbers of a sentence in its order, and whether digits are left over."""
     found: list[Number] = []
     said = _NAMES.sub(lambda name: "-" * len(name[0]), said)
     rest = list(said)
@@ -43,17 +82,7 @@ def numbers_of(said: str) -> tuple[Number, ...] | None:
         kind = next(name for name in _KINDS if match[name] is not None)
         rest[match.start() : match.end()] = " " * (match.end() - match.start())
         found.append(Number(_value(match, kind), match["unit"] or kind, match.start(), match.end()))
-    return None if _LEFT_OVER.search("".join(rest)) else tuple(found)
-
-
-def shape_of(said: str, numbers: tuple[Number, ...] | None) -> str:
-    """The sentence with each number's unit in capitals in its place."""
-    parts: list[str] = []
-    at = 0
-    for number in numbers or ():
-        parts += [said[at : number.start], number.unit.upper()]
-        at = number.end
-    return "".join([*parts, said[at:]])
+    return tuple(found), _LEFT_OVER.search("".join(rest)) is not None
 
 
 _KINDS = ("pin", "clock", "swing", "period", "every", "ms", "milli", "quarters", "times", "bare")

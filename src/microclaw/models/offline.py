@@ -25,7 +25,7 @@ from microclaw.models.protocol import (
 from microclaw.models.quantities import normalize_quantities
 from microclaw.models.reply import Act, CannotDo, Decision, Found, Say, Situation, read_return
 from microclaw.models.scene import Scene
-from microclaw.models.sentences import MAX_SENTENCE_CHARS, Reading, Sentences, english, no_more_to_stop
+from microclaw.models.sentences import MAX_SENTENCE_CHARS, Reading, Sentences, english, is_negated, no_more_to_stop
 
 ADD_A_MODEL = (
     "for any sentence set ANTHROPIC_API_KEY, OPENAI_API_KEY, or OPENAI_BASE_URL for a free local model "
@@ -46,7 +46,6 @@ _NO_ORDER = {
     "more": "There is more in that than one order that I can carry out",
 }
 _BARE_PINS = re.compile(r"(?:(?:on|at|the|its?|it is|it's) )*(?:pin )?\d{1,3}(?: also pin \d{1,3})*")
-_NAMES_A_PIN = re.compile(r"\bpin \d")
 _BARE_PERCENT = re.compile(r"(?:(?:at|to|make it) )*(-?\d+) milli percent")
 _REFERS = re.compile(r"\b(?:it|its|that|this|them|those|these|one|ones|again|same|there|then|instead|before)\b", re.I)
 _SMALL_TALK = frozenset({"help", "greeting"}) | remembering.KINDS  # a model has more to say
@@ -190,7 +189,7 @@ def _understood(request: ModelRequest) -> tuple[Reading | None, Decision | _Unkn
     device = named or scene.meant
     text = pads_to_pins(text, device.board if device else None)
     reading = None
-    if sentences.is_negated(text):
+    if is_negated(text):
         reading = sentences.guess(text, negated=True)
         if reading is None or reading.kind in NOTHING_DONE:
             negated = "That says what not to do, so I did nothing."
@@ -274,7 +273,7 @@ def _completed(sentences: Sentences, text: str, before: Sequence[Message]) -> tu
     if len(before) < 2:
         return None
     asked, question = before[-2], before[-1]
-    if not (isinstance(asked, UserText) and isinstance(question, AssistantReply)) or sentences.is_negated(asked.text):
+    if not (isinstance(asked, UserText) and isinstance(question, AssistantReply)) or is_negated(asked.text):
         return None
     answer, asks = normalize_quantities(text), question.text.lower()
     pins, percent = _BARE_PINS.fullmatch(answer), _BARE_PERCENT.fullmatch(answer)
@@ -300,12 +299,6 @@ def _completed(sentences: Sentences, text: str, before: Sequence[Message]) -> tu
 
 def _not_understood(sentences: Sentences, text: str) -> Say:
     examples = sentences.nearest(text)
-    if sentences.is_half_read(text):
-        return Say(
-            "I understood only part of that, so I did nothing. What should which pin do, in one short sentence?",
-            "not_understood" if _NAMES_A_PIN.search(normalize_quantities(text)) else "ambiguous",
-            f"for example: {examples[0] if examples else 'turn on pin 4'}",
-        )
     nearest = f" Nearest: {'; '.join(examples)}." if examples else " Ask: what can you do."
     return Say(
         f"I know {len(_examples(sentences))} kinds of sentence without a model, not this one.{nearest}",

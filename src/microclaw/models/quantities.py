@@ -133,6 +133,7 @@ _ABOVE, _BELOW = re.compile(r">=?|≥"), re.compile(r"<=?|≤")
 _CLOCK = re.compile(
     r"\b(\d{1,2})[:.h](\d\d)(?: ?([ap])\.?m\b\.?)?(?![\w.])|\b(\d{1,2}) ?(?:([ap])\.?m\b\.?|o'clock)(?!\w)"
 )
+_HOURS = re.compile(r"\b([01]\d|2[0-3])([0-5]\d) (?:hours|hrs)\b")  # "0600 hours"
 _ROUND = re.compile(r"\b(?:a )?(hundred|thousand)\b")
 _DOZENS = (re.compile(r"\bhalf a dozen\b"), re.compile(r"\b(?:a|1) dozen\b"))
 _THIRDS = re.compile(
@@ -159,7 +160,7 @@ def normalize_quantities(text: str) -> str:
     said = re.sub(r"(?<=\w)[,;:](?= )", "", said)
     said = _ROUND.sub(lambda m: "100" if m[1] == "hundred" else "1000", said)
     said = _PIN.sub(lambda m: f"pin {int(m[1] or m[2])}", said)
-    return _limits(_times(_CLOCK.sub(_clock, said)))
+    return _limits(_times(_CLOCK.sub(_clock, _HOURS.sub(r"clock \1\2", said))))
 
 
 def _times(said: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from microclaw.config import ModelTask
+from microclaw.models.fallback import Outage, outages_of
 from microclaw.models.protocol import Model, ModelReply, ModelRequest, OnText
 
 
@@ -26,6 +27,12 @@ class TaskRouter:
     @property
     def name(self) -> str:
         return self._by_task.get("chat", self._default).name
+
+    def outages(self) -> tuple[Outage, ...]:
+        """Of the models for chats, for everything else, and for each task; each model once."""
+        models = (self._by_task.get("chat", self._default), self._default, *self._by_task.values())
+        found = [outage for model in models for outage in outages_of(model)]
+        return tuple({outage.model: outage for outage in reversed(found)}.values())[::-1]
 
     async def warm_up(self) -> None:
         """What chats need; the others load at their first request."""
@@ -52,6 +59,10 @@ class OfflineFirst:
     def name(self) -> str:
         """The model's; replies of the offline intents name themselves."""
         return self._model.name
+
+    def outages(self) -> tuple[Outage, ...]:
+        """The model's: the offline intents are never out."""
+        return outages_of(self._model)
 
     async def warm_up(self) -> None:
         await self._offline.warm_up()

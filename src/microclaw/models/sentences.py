@@ -1,24 +1,25 @@
-"""Which kind of sentence was said, and its values: hassil templates over normalized quantities. Acts on nothing."""
+"""Which kind of sentence was said, and its values: by a template that fits the whole of it, else by what was learned.
+
+Templates (hassil, intents/en/*.toml) are for sentences in the words of the manual; they are sure of what they read. All
+other sentences go to the classifiers (learned.py), which may be more or less sure. Acts on nothing.
+"""
 
 from __future__ import annotations
 
 import difflib
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from microclaw.models import learned
-from microclaw.models.asides import Asides, without_empty_clauses
-from microclaw.models.asked import is_question, is_told, says_nothing
-from microclaw.models.frames import THINGS, Bag, Vocabulary
-from microclaw.models.gist import bare_pin, harmless, unknown_word
-from microclaw.models.kinds import kind_of
-from microclaw.models.likely import NOTHING_DONE, Guess, guess, reading_of
-from microclaw.models.numbers import Number, numbers_of
+from microclaw.models.dangers import Dangers
+from microclaw.models.lexicon import Lexicon
+from microclaw.models.likely import NEVER_LATER, NOTHING_DONE, Guess, guess, reading_of
+from microclaw.models.numbers import Said, said_of
 from microclaw.models.quantities import QUANTITY_WORDS, normalize_quantities
 from microclaw.models.spelling import Spelling
 from microclaw.models.times_of_day import When, split_when
@@ -29,11 +30,9 @@ if TYPE_CHECKING:
 MAX_SENTENCE_CHARS = 300
 READINGS_KEPT = 64
 
-_FILES = ("words", "programs", "now", "manage", "refused", "frames", "asides")  # help lists the kinds in this order
+_TEMPLATES = ("words", "programs", "now", "manage", "refused")  # help lists the kinds in this order
 _WITH_ANY_NAME = frozenset({"remove_app", "app_status"})  # any words at all may be a program's name there
-# The rest of a sentence, more likely than a program's name.
-_NO_NAME = re.compile(r"^(?!what|every|any|all\b)(?:.*\bpin \d|(?:\S+ ){4})")
-_SAYS_MORE = re.compile(r"[,;.!?] ")  # no program is named over a stop
+_NO_NAME = re.compile(r"\bpin \d|\bbut\b|(?:\S+ ){3}")  # the rest of a sentence, more likely than a program's name
 _REMINDER = re.compile(r"^(?:remind|wake|alert|notify|warn|call) (?:me|us)\b")
 _NO_MORE = re.compile(
     r"(?i)^\s*(?:please )?(?:do not|don[’']?t) (\w+(?: (?:on )?(?:the led|(?:pin|gpio) ?\d+))?),? "
@@ -43,16 +42,6 @@ _NO_MORE = re.compile(
 # Words on their own, one slip away from others.
 _NO_SLIPS = frozenset({"prevent", "teach", "leave", "left", "heat", "lamb", "clean", "learn", "steam"})
 _SHORT_NUMBERS = frozenset({"one", "two", "six", "ten", "four", "five", "nine"})  # a slip of one is another
-_ASKS = re.compile(
-    r"(?:(?:and|so|well|but|i wonder|tell me|do you know|i forgot) )*"
-    r"(?:(?:would|could|should|can|will|may|might) (?!you\b)|"
-    r"(?:does|did|has|have|had|was|were|is|are|am|do|who|whose|why|how|what|which|where) |when (?:did|does|was|will) )"
-)
-_SOMEONE = re.compile(  # "the one on the left" is no number
-    r"(?<!pin )(?<!pins )(?<!gpio )(?<!number )(?<![\w-])one(?![\w-])(?! (?:second|sec|minute|min|hour|percent|degree|time|half|third|quarter|point|hundred|thousand|"
-    r"flash|blink|pulse|beep|shot|and a half|volt|amp|watt|hertz|hz)|[ -](?:percent|second)|%)"
-)
-_DONE_WITH_PINS = ("on", "off", "toggle", "blink", "fade", "pulse", "dim", "hold")
 _COMMON = frozenset({"pin", "you", "can", "turn", "when", "for", "with"})  # in examples of every kind
 _NEGATIONS = re.compile(
     r"\b(?:not|no|never|none|nothing|nobody|neither|nor|without|avoid|refrain|except|unless|instead|cannot|"
@@ -66,7 +55,7 @@ class Reading:
 
     kind: str
     values: Mapping[str, int | str | bool]
-    loose: bool = False  # it has words that were left unread as harmless
+    loose: bool = False  # no template fits it: this is what it is likely to mean
 
     def number(self, name: str) -> int | None:
         value = self.values.get(name)
@@ -85,92 +74,83 @@ class Sentences:
         intents: Intents,
         examples: Mapping[str, str],
         filler: Sequence[str],
-        vocabulary: Vocabulary,
-        asides: Asides,
-        words: Iterable[str],
-        rare: Iterable[str],
+        lexicon: Lexicon,
+        dangers: Dangers,
+        spelling: Spelling,
     ) -> None:
         self._intents = intents
-        self._vocabulary = vocabulary
-        self._asides = asides
+        self._lexicon = lexicon
+        self._dangers = dangers
         self.examples = examples
         self._filler = _one_of(filler)
-        self._spelling = Spelling(words, rare)
-        self._heads = learned.english
+        self._spelling = spelling
         self.read = lru_cache(READINGS_KEPT)(self.read_anew)  # a turn asks again after each tool
 
     def read_anew(self, text: str) -> Reading | None:
         """The reading of the sentence, or None when what matters in it is not understood.
 
-        Every word counts at first; then what is said beside the order is left out, and unknown words are where they
-        are harmless. A sentence that names a time of day or a date is a "schedule" whose value "what" is the rest.
+        A sentence that names a time of day or a date is a "schedule" whose value "what" is the rest. One of the kinds
+        NOTHING_DONE is understood so far that there is something to ask, or nothing to do.
         """
         said = normalize_quantities(text[: MAX_SENTENCE_CHARS + 1])
         if not said or len(said) > MAX_SENTENCE_CHARS:
             return None
-        found = self._timed(said)
-        if found is None:
-            mended = self._spelling.mend(said)
-            found = self._timed(normalize_quantities(mended)) if mended != said else None
-            found = self._tolerant(text, {said, normalize_quantities(mended)}) if found is None else found
-            found = self.guess(text) if found is None else found
-        if found is not None and found.kind in _WITH_ANY_NAME:
-            name = str(found.values.get("app"))
-            if _NO_NAME.search(name) or (" " in name and _SAYS_MORE.search(text)):
-                return self._tolerant(text, {said}) or found
+        found = self._templated(said)
+        if found is None or found.kind in _WITH_ANY_NAME:
+            guessed = self.guess(text)
+            if found is None:
+                return guessed
+            if guessed is not None and guessed.kind not in {"greeting", *_WITH_ANY_NAME}:
+                return guessed
+            if guessed is None and _NO_NAME.search(str(found.values.get("app"))):
+                return None
         return found
 
-    def is_negated(self, text: str) -> bool:
-        """Whether the sentence says not to do something; such a sentence never acts."""
-        return is_negated(text) and is_negated(self._asides.without(text))
+    def guess(self, text: str, *, negated: bool = False) -> Reading | None:
+        """The likeliest reading by what was learned of other sentences, where it is likely enough.
 
-    def _tolerant(self, text: str, tried: set[str]) -> Reading | None:
-        """The reading of what matters in it. `tried`: what is known not to be understood word by word."""
-        asides = self._asides
-        whole = asides.without(text)
-        plain = normalize_quantities(whole)
-        reason = asides.danger(text.lower()) or asides.danger(plain)
+        `negated`: it has a "not" in it, so more is asked of it.
+        """
+        reason = self._dangers.reason(text.lower()) or self._dangers.reason(normalize_quantities(text))
         if reason is not None:
-            return Reading("unsafe", {"reason": reason})
-        if asides.blocks(plain):
-            return None
-        said = bare_pin(normalize_quantities(without_empty_clauses(whole, self._is_empty)))
-        mended = normalize_quantities(self._spelling.mend(said))
-        for whole in dict.fromkeys((said, mended)):
-            found = self._timed(whole) if whole not in tried else None
-            if found is not None:
-                return found
-        return self._timed(said, loose=True) or (self._timed(mended, loose=True) if mended != said else None)
-
-    def _is_empty(self, clause: str, first: bool) -> bool:
-        """Whether a clause orders nothing, names nothing and bounds nothing."""
-        said = normalize_quantities(clause)
-        if re.search(r"\d", said) or is_negated(said) or split_when(said) is not None:
-            return False
-        if not says_nothing(self._vocabulary.bag(said, unknown_word), first=first):
-            return False
-        alone = self._recognize(said) if first else None  # "undo that, I pressed the wrong thing"
-        return alone is None or alone.kind == "greeting"
-
-    def _timed(self, said: str, *, loose: bool = False) -> Reading | None:
-        timed = split_when(said)
-        read = self._gist if loose else self._recognize
-        if timed is None:
-            return read(said)
+            return Reading("unsafe", {"reason": reason}, loose=True)
+        found = self.likely(text)
+        timed = split_when(normalize_quantities(text))
+        if timed is None or found.label in NEVER_LATER:
+            kind = reading_of(found, negated=negated)
+            return Reading(*kind, loose=True) if kind is not None else None
         what, when = timed
-        if read(what) is None and not _REMINDER.search(what):
+        kind = reading_of(self.likely(what), negated=negated)
+        if kind is None or kind[0] in NOTHING_DONE:
             return None
-        return Reading("schedule", {"what": what} | _told(when), loose)
+        return Reading("schedule", {"what": what} | _told(when), loose=True)
 
-    def _gist(self, said: str) -> Reading | None:
-        """What its known words mean, where the others are harmless."""
-        plain = re.sub(r"\s+", " ", self._filler.sub(" ", said)).strip()
-        for text in dict.fromkeys((plain, said)):
-            bag = self._vocabulary.bag(text, harmless)
-            kind = kind_of(bag, asked=_ASKS.match(text) is not None) if bag is not None else None
-            if kind is not None:
-                return Reading(*kind, loose=True)
-        return None
+    def likely(self, text: str) -> Guess:
+        """What the sentence is most likely about."""
+        said = said_of(text)
+        return guess(said, self._lexicon.meanings(said.shape), learned.english())
+
+    def features(self, text: str) -> tuple[Said, frozenset[str]]:
+        """The sentence with its numbers, and its features: what the classifiers are taught by."""
+        said = said_of(text)
+        return said, learned.features_of(said, self._lexicon.meanings(said.shape))
+
+    def _templated(self, said: str) -> Reading | None:
+        """What a template makes of the sentence, as it is spelled or with slips of the finger mended."""
+        found = self._timed(said)
+        if found is None:
+            mended = normalize_quantities(self._spelling.mend(said))
+            found = self._timed(mended) if mended != said else None
+        return found
+
+    def _timed(self, said: str) -> Reading | None:
+        timed = split_when(said)
+        if timed is None:
+            return self._recognize(said)
+        what, when = timed
+        if self._recognize(what) is None and not _REMINDER.search(what):
+            return None
+        return Reading("schedule", {"what": what} | _told(when))
 
     def _recognize(self, said: str) -> Reading | None:
         """What a template makes of it, politeness left out; as it stands where nothing else was said ("hello")."""
@@ -181,51 +161,10 @@ class Sentences:
         if found is None and plain != said:
             found = recognize_best(said, self._intents)
         if found is None:
-            return self._framed(plain)
-        values = {e.name: _plain(e.value) for e in found.entities_list if not e.name.startswith("_")}
-        if found.intent.name in _WITH_ANY_NAME:
-            framed = self._framed(plain)
-            if framed is not None and (framed.kind != found.intent.name or " " in str(values.get("app"))):
-                return framed
-        return Reading(found.intent.name, values)
-
-    def _framed(self, plain: str) -> Reading | None:
-        """What its words mean one by one, where all of them are known."""
-        if self._asides.blocks(plain):
             return None
-        bag = self._vocabulary.bag(plain)
-        kind = kind_of(bag) if bag is not None else None
-        return Reading(*kind) if kind is not None else None
-
-    def guess(self, text: str, *, negated: bool = False) -> Reading | None:
-        """The likeliest reading by what was learned of other sentences, where it is likely enough."""
-        found = self._guess(text)
-        timed = split_when(normalize_quantities(text))
-        if timed is None or found.label in ("told", "dont", "more", "other", "unsafe"):
-            kind = reading_of(found, text, negated=negated)
-            return Reading(*kind, loose=True) if kind is not None else None
-        what, when = timed
-        kind = reading_of(self._guess(what), what, negated=negated)
-        if kind is None or kind[0] in NOTHING_DONE:
-            return None
-        return Reading("schedule", {"what": what} | _told(when), loose=True)
-
-    def _guess(self, text: str) -> Guess:
-        said, numbers, bag = self.words_of(text)
-        return guess(said, numbers, bag, self._heads())
-
-    def words_of(self, text: str) -> tuple[str, tuple[Number, ...] | None, Bag | None]:
-        """The normalized sentence, its numbers (None for digits that are none), and what its known words mean."""
-        said = bare_pin(normalize_quantities(_SOMEONE.sub("oone", self._asides.without(text))))
-        return said, numbers_of(said), self._vocabulary.bag(said, unknown_word)
-
-    def is_half_read(self, text: str) -> bool:
-        """Whether it orders something of a thing or a pin, and more, which was not understood."""
-        said = self._filler.sub(" ", normalize_quantities(self._asides.without(text[:MAX_SENTENCE_CHARS])))
-        bag = self._vocabulary.bag(re.sub(r"\s+", " ", said).strip(), unknown_word)
-        if bag is None or _ASKS.match(said) or is_question(bag) or is_told(bag):
-            return False
-        return bag.has(*_DONE_WITH_PINS) and bag.has("pin", "pins", *THINGS)
+        return Reading(
+            found.intent.name, {e.name: _plain(e.value) for e in found.entities_list if not e.name.startswith("_")}
+        )
 
     def nearest(self, text: str, count: int = 2) -> tuple[str, ...]:
         """The examples of the kinds of sentence that look most like this text; none without a word in common."""
@@ -246,7 +185,7 @@ def no_more_to_stop(text: str) -> str:
 
 
 def is_negated(text: str) -> bool:
-    """Whether the sentence says not to do something; such a sentence never acts."""
+    """Whether the sentence says not to do something; such a sentence acts only where it is clear all the same."""
     return (
         _NEGATIONS.search(text.lower().replace("’", "'").replace("‘", "'").replace("´", "'").replace("`", "'"))
         is not None
@@ -259,21 +198,24 @@ def english() -> Sentences:
     from hassil import Intents, merge_dict
 
     merged: dict[str, Any] = {}
-    folder = resources.files(__package__) / "intents" / "en"
-    for name in _FILES:
-        merge_dict(merged, tomllib.loads((folder / f"{name}.toml").read_text(encoding="utf-8")))
-    core = {*_words({name: part for name, part in merged.items() if name not in ("asides", "frames")}), *QUANTITY_WORDS}
-    rare = {*_words(merged["frames"]), *_NO_SLIPS} - core | _SHORT_NUMBERS
-    examples = {name: kind["example"] for name, kind in merged["intents"].items() if "example" in kind}
+    for name in _TEMPLATES:
+        merge_dict(merged, _data(name))
+    meanings = _data("lexicon")["meanings"]
+    core = {*_words(merged), *QUANTITY_WORDS}
+    rare = {*_words(meanings), *_NO_SLIPS} - core | _SHORT_NUMBERS
     return Sentences(
         Intents.from_dict(merged),
-        examples,
+        {name: kind["example"] for name, kind in merged["intents"].items() if "example" in kind},
         merged["filler"],
-        Vocabulary(merged["frames"]),
-        Asides(merged["asides"]),
-        core | rare,
-        rare,
+        Lexicon(meanings),
+        Dangers(_data("dangers")["dangers"]),
+        Spelling(core | rare, rare),
     )
+
+
+def _data(name: str) -> dict[str, Any]:
+    folder = resources.files(__package__) / "intents" / "en"
+    return tomllib.loads((folder / f"{name}.toml").read_text(encoding="utf-8"))
 
 
 def _one_of(phrases: Sequence[str]) -> re.Pattern[str]:

@@ -11,8 +11,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from microclaw.models.asked import Kind, Values
 from microclaw.models.numbers import Number
+
+Values = dict[str, int | str | bool]
+Kind = tuple[str, Values]
 
 _MAX_PINS = 8
 _UNITS: Final = ("degrees", "percent", "volts", "amps", "hpa", "watts")
@@ -62,7 +64,9 @@ class _Numbers:
 
     def target(self, most: int = 1) -> Values:
         """The pins, or that it is the LED; "several" for more pins than it takes."""
-        pins = list(dict.fromkeys(_whole(number) for number in self.take("pin")))
+        named = self.take("pin")
+        pins = list(dict.fromkeys(map(_whole, named)))
+        self._left += [(number, "none") for number in named if not _is_pin(number)]
         if len(pins) > most:
             return {"several": True}
         values = _numbered(pins)
@@ -217,7 +221,7 @@ def _traffic(said: _Numbers) -> Kind | None:
 
 def _log(said: _Numbers) -> Kind | None:
     pace, quantity = said.pace(), said.told.answers.get("quantity")
-    return ("read_sensor_every", {"quantity": quantity} | pace) if pace is not None and quantity is not None else None
+    return ("read_sensor_every", {"quantity": quantity, **pace}) if pace is not None and quantity is not None else None
 
 
 def _sensor(said: _Numbers) -> Kind | None:
@@ -291,6 +295,11 @@ _READERS: Final[Mapping[str, Callable[[_Numbers], Kind | None]]] = {
     "help": _plain("help"),
     "greeting": _plain("greeting"),
 }
+
+
+def _is_pin(number: Number) -> bool:
+    value = number.value / 1000 if number.unit == "milli" else number.value
+    return value >= 0 and value == int(value)
 
 
 def _whole(number: Number) -> int:

@@ -41,7 +41,7 @@ class DesiredApp:
 
 @dataclass(frozen=True, slots=True)
 class NewChange:
-    """A change about to be made; `forward` and `inverse` are JSON text of the caller's."""
+    """A change about to be made; `forward` and `inverse` are JSON text of the caller's, `turn` is who makes it."""
 
     at_ms: int
     device_id: str
@@ -51,6 +51,7 @@ class NewChange:
     inverse: str | None
     state: ChangeState = "planned"
     undoes: int | None = None
+    turn: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +122,11 @@ class AppTable:
         where = "WHERE (?1 IS NULL OR device_id = ?1) AND (?2 IS NULL OR state = ?2) ORDER BY change_id DESC LIMIT ?3"
         return await self._database.read(lambda connection: _changes(connection, where, (device_id, state, limit)))
 
+    async def changes_of_turn(self, turn: str, *, limit: int = 1_000) -> tuple[ChangeRow, ...]:
+        """What one turn or request changed, newest first."""
+        where = "WHERE turn = ? ORDER BY change_id DESC LIMIT ?"
+        return await self._database.read(lambda connection: _changes(connection, where, (turn, limit)))
+
 
 def _put_image(connection: sqlite3.Connection, row: ImageRow) -> None:
     connection.execute(
@@ -172,8 +178,8 @@ def _delete_desired(connection: sqlite3.Connection, device_id: str, name: str) -
 
 def _add_change(connection: sqlite3.Connection, change: NewChange) -> int:
     cursor = connection.execute(
-        """INSERT INTO changes (at_ms, device_id, kind, summary, forward, inverse, state, undoes)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?)""",
+        """INSERT INTO changes (at_ms, device_id, kind, summary, forward, inverse, state, undoes, turn)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)""",
         (
             change.at_ms,
             change.device_id,
@@ -183,6 +189,7 @@ def _add_change(connection: sqlite3.Connection, change: NewChange) -> int:
             change.inverse,
             change.state,
             change.undoes,
+            change.turn,
         ),
     )
     if cursor.lastrowid is None:
@@ -214,7 +221,7 @@ def _settle(
 
 def _changes(connection: sqlite3.Connection, where: str, values: tuple[object, ...]) -> tuple[ChangeRow, ...]:
     rows = connection.execute(
-        f"""SELECT at_ms, device_id, kind, summary, forward, inverse, state, undoes, change_id, undone_by
+        f"""SELECT at_ms, device_id, kind, summary, forward, inverse, state, undoes, turn, change_id, undone_by
         FROM changes {where}""",  # noqa: S608 - `where` is one of this file's constants
         values,
     )

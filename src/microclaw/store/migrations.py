@@ -310,4 +310,9 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         "CREATE INDEX schedule_runs_open ON schedule_runs (state) WHERE state IN ('claimed', 'started')",
         "CREATE INDEX schedule_runs_woke ON schedule_runs (claimed_ms) WHERE woke = 1",
     ),
+    (
+        # Which turn or request made a change: one undo takes back all that one sentence did.
+        "ALTER TABLE changes ADD COLUMN turn TEXT",
+        "CREATE INDEX changes_of_turn ON changes (turn, change_id) WHERE turn IS NOT NULL",
+    ),
 )

@@ -101,6 +101,11 @@ class ScheduleTable:
         query = "UPDATE schedules SET state = ?, why = ?, next_ms = ? WHERE schedule_id = ?"
         await self._database.write(lambda c: c.execute(query, (state, why, next_ms, schedule_id)))
 
+    async def set_deed(self, schedule_id: int, *, what: str, act: str, device: str | None) -> None:
+        """Keep what it does in another form."""
+        query = "UPDATE schedules SET what = ?, act = ?, device = ? WHERE schedule_id = ?"
+        await self._database.write(lambda c: c.execute(query, (what, act, device, schedule_id)))
+
     async def claim(self, schedule_id: int, due_ms: int, *, next_ms: int | None, woke: bool, now_ms: int) -> bool:
         """Note that the run due then begins, and when the next one is.
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from pydantic import Field
 
 from microclaw.apps.change import Change
 from microclaw.apps.undo import Undone
+from microclaw.apps.undo_choice import named
 from microclaw.bus.events import Evidence, Report
 from microclaw.devices.calls import DeviceFacts, DeviceInfo, DeviceStatus
 from microclaw.devices.device import Device
@@ -19,9 +20,13 @@ from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
 
 
 class Undoing(Protocol):
-    async def undo(self, change_id: int | None = None, *, device_id: str | None = None, report: Report) -> Undone: ...
+    async def undo(
+        self, change_id: int | None = None, *, device_id: str | None = None, whole: bool = False, report: Report
+    ) -> Undone: ...
 
-    async def chosen(self, change_id: int | None = None, *, device_id: str | None = None) -> Change: ...
+    async def chosen(
+        self, change_id: int | None = None, *, device_id: str | None = None, whole: bool = False
+    ) -> Sequence[Change]: ...
 
 
 class _Nothing(Parameters):
@@ -33,7 +38,7 @@ class _OnDevice(Parameters):
 
 
 class UndoParameters(_OnDevice):
-    change: int | None = Field(None, ge=1, description="A change's number; left out: the newest change.")
+    change: int | None = Field(None, ge=1, description="A change's number; left out: all of the newest request.")
 
 
 def inventory_tools(*, devices: Devices, undo: Undoing) -> tuple[Tool[Any], ...]:
@@ -56,15 +61,21 @@ def inventory_tools(*, devices: Devices, undo: Undoing) -> tuple[Tool[Any], ...]
         return devices.get(reference).device_id if reference else None
 
     async def means(asked: UndoParameters, context: ToolContext) -> tuple[str, ...]:
-        change = await undo.chosen(asked.change, device_id=on_device(asked, context))
+        changes = await undo.chosen(asked.change, device_id=on_device(asked, context), whole=asked.device is None)
         names = {device.device_id: device.name for device in devices.list()}
-        place = names.get(change.device_id, change.device_id)
-        return (f"takes back: {change.summary} (change {change.change_id}), on {place}",)
+        return tuple(_meaning(change, names.get(change.device_id, change.device_id)) for change in changes)
 
     async def take_back(asked: UndoParameters, context: ToolContext) -> ToolOutput:
-        done = await undo.undo(asked.change, device_id=on_device(asked, context), report=context.report)
-        fields = {"success": True, "undone": done.undone.summary, "change": done.by.change_id, "message": done.text}
-        return ToolOutput(fields, (done.evidence,))
+        there, whole = on_device(asked, context), asked.device is None  # a device that was named is the only one meant
+        done = await undo.undo(asked.change, device_id=there, whole=whole, report=context.report)
+        fields = {
+            "success": True,
+            "undone": "; ".join(one.undone.summary for one in done.taken),
+            "change": done.taken[0].by.change_id,
+            "changes": [one.by.change_id for one in done.taken],
+            "message": done.text,
+        }
+        return ToolOutput(fields, tuple(one.evidence for one in done.taken))
 
     read, idle = Permission.READ, Effect.READ
     return (
@@ -73,7 +84,7 @@ def inventory_tools(*, devices: Devices, undo: Undoing) -> tuple[Tool[Any], ...]
         Tool("device-status", "How a device is: uptime, memory, network.", _OnDevice, read, idle, device_status),
         Tool(
             "undo",
-            "Take back the newest change to a device (a program, a pin), or a numbered one.",
+            "Take back all that the last request changed on devices (programs, pins) at once, or a numbered change.",
             UndoParameters,
             Permission.ACT,
             Effect.ONCE,
@@ -81,6 +92,12 @@ def inventory_tools(*, devices: Devices, undo: Undoing) -> tuple[Tool[Any], ...]
             means=means,
         ),
     )
+
+
+def _meaning(change: Change, place: str) -> str:
+    if change.inverse is None:
+        return f"stays: {named(change)}, on {place}: what was before it is not known"
+    return f"takes back: {named(change)}, on {place}"
 
 
 def _entry(device: Device) -> dict[str, Any]:

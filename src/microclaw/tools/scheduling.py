@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from pydantic import Field
 
 from microclaw.bus.events import Evidence
 from microclaw.errors import ScheduleRefused, ToolRetry
 from microclaw.knowledge.schedule.book import ScheduleBook, Wanted
+from microclaw.knowledge.schedule.devices import MAX_WHAT_CHARS, call_text, lost_device
 from microclaw.knowledge.schedule.entry import Deed, Prompt, Schedule, Timing, ToolAct, kind_of, next_due
 from microclaw.models.offline import one_call
 from microclaw.models.reply import Act, Say
@@ -24,8 +25,6 @@ from microclaw.policy.gate import Effect, Permission
 from microclaw.store.schedules import Missed
 from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
 from microclaw.tools.toolbox import Toolbox
-
-_MAX_WHAT: Final = 200
 
 
 class AddParameters(Parameters):
@@ -140,6 +139,8 @@ class Scheduling:
             "kind": kind_of(schedule.timing),
             "asks_model": isinstance(deed, Prompt),
             "tool": deed.tool if isinstance(deed, ToolAct) else None,
+            "device": None if schedule.lost is not None else schedule.device,
+            "problem": None if schedule.lost is None else lost_device(schedule).message,
             "state": schedule.state,
             "why": schedule.why,
             "next": None if schedule.next_ms is None else self.shown(schedule.next_ms, schedule.zone),
@@ -154,12 +155,15 @@ class Scheduling:
     async def _deed(self, asked: AddParameters, context: ToolContext) -> tuple[Deed, str, str | None]:
         """What is done, in words, and the device that is meant now: another one that comes later is not."""
         device = asked.device or context.device
+        if device is not None:
+            self.book.check_device(device)
         if (asked.do is None) == (asked.tool is None):
             raise ToolRetry("give either `do` or `tool`", next_step="`do` is what to do then, in words")
         if asked.tool is not None:
             arguments: Mapping[str, Any] = asked.arguments or {}
-            text = json.dumps(arguments, ensure_ascii=False)
-            return ToolAct(asked.tool, text), f"{asked.tool} {text}"[:_MAX_WHAT], device
+            self._check_device(asked.tool, arguments.get("device"))
+            call = ToolAct(asked.tool, json.dumps(arguments, ensure_ascii=False))
+            return call, call_text(call), device
         words = (asked.do or "").strip()
         if not words:
             raise ScheduleRefused("a schedule does something", next_step="say what, as in: turn on pin 4")
@@ -169,8 +173,14 @@ class Scheduling:
             raise ScheduleRefused(decided.text, next_step=decided.next_step or "say it in other words")
         if isinstance(decided, Act):
             act = ToolAct(decided.tool, json.dumps(decided.arguments, ensure_ascii=False))
-            return act, words[:_MAX_WHAT], device or (scene.meant.name if scene.meant else None)
-        return Prompt(words), words[:_MAX_WHAT], device
+            return act, words[:MAX_WHAT_CHARS], device or (scene.meant.name if scene.meant else None)
+        return Prompt(words), words[:MAX_WHAT_CHARS], device
+
+    def _check_device(self, tool: str, device: object) -> None:
+        """UnknownName now, instead of at three in the night; what is no text, the tool's own form refuses."""
+        takes_one = any(one.name == tool and "device" in one.parameters.model_fields for one in self._tools.tools)
+        if takes_one and isinstance(device, str):
+            self.book.check_device(device)
 
 
 def scheduling_tools(scheduling: Scheduling) -> tuple[Tool[Any], ...]:

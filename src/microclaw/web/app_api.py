@@ -13,8 +13,10 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from microclaw.apps.deploy import Approve, DeployRequest
+from microclaw.apps.together import made_by
+from microclaw.apps.undo_choice import named
 from microclaw.config import Limits
-from microclaw.errors import ConfigError, UnknownName
+from microclaw.errors import ConfigError, PermissionRefused, UnknownName
 from microclaw.policy.gate import Permission
 from microclaw.web.caller import CHANNEL, By, Caller, admit, questions_in
 from microclaw.web.jobs import Feed
@@ -98,7 +100,7 @@ def _route_apps(router: APIRouter, parts: HostParts) -> None:
         )
 
         async def deploy(feed: Feed) -> StreamEvent:
-            with questions_in(feed, parts.approvals, channel=CHANNEL, chat_id=place):
+            with made_by(place), questions_in(feed, parts.approvals, channel=CHANNEL, chat_id=place):
                 return Result(deployment_object(await parts.deployer.deploy(request, feed.put)))
 
         return stream_response(parts.jobs.start(f"deploy {body.name}", deploy, token=by.token), keepalive_s)
@@ -113,7 +115,8 @@ def _route_apps(router: APIRouter, parts: HostParts) -> None:
             with questions_in(feed, parts.approvals, channel=CHANNEL, chat_id=place):
                 permission = Permission.ACT if by.direct else await _weight(parts, found.name, name)
                 await admit(parts.gate, by, permission, text, chat_id=place)
-            return Result(removal_object(await parts.deployer.remove(found.device_id, name, feed.put)))
+            with made_by(place):
+                return Result(removal_object(await parts.deployer.remove(found.device_id, name, feed.put)))
 
         return stream_response(parts.jobs.start(f"remove {name}", remove, token=by.token), keepalive_s)
 
@@ -136,14 +139,20 @@ def _route_changes(router: APIRouter, parts: HostParts) -> None:
     @router.post("/v1/undo", summary="Take back a change; steps as JSON lines")
     async def undo(body: UndoBody, by: By) -> StreamingResponse:
         device_id = None if body.device is None else parts.devices.get(body.device).device_id
-        text = "undo the newest change" if body.change_id is None else f"undo change {body.change_id}"
+        text = "undo what was done last" if body.change_id is None else f"undo change {body.change_id}"
         parts.gate.check(by.principal, Permission.ACT, text)
         place = _place(by)
 
         async def take_back(feed: Feed) -> StreamEvent:
             with questions_in(feed, parts.approvals, channel=CHANNEL, chat_id=place):
-                await admit(parts.gate, by, Permission.ACT, text, chat_id=place)
-            return Result(undone_object(await parts.undo.undo(body.change_id, device_id=device_id, report=feed.put)))
+                shown = await parts.undo.chosen(body.change_id, device_id=device_id)
+                detail = [f"takes back: {named(change)}" for change in shown]
+                await admit(parts.gate, by, Permission.ACT, text, detail=detail, chat_id=place)
+                if not by.direct and await parts.undo.chosen(body.change_id, device_id=device_id) != shown:
+                    raise PermissionRefused("something was changed while somebody was asked", next_step="ask again")
+            with made_by(place):
+                made = await parts.undo.undo(body.change_id, device_id=device_id, report=feed.put)
+            return Result(undone_object(made))
 
         return stream_response(parts.jobs.start("undo", take_back, token=by.token), keepalive_s)
 

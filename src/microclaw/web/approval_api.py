@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from microclaw.policy.approval import Pending
 from microclaw.policy.person import Role
-from microclaw.web.caller import By, Caller
+from microclaw.web.caller import CHANNEL, By, Caller
 from microclaw.web.parts import HostParts
 
 
@@ -25,7 +25,7 @@ def approval_router(parts: HostParts) -> APIRouter:
     @router.get("", summary="What waits for a decision; a member sees the own questions")
     async def list_approvals(by: By) -> dict[str, Any]:
         seen = [pending for pending in parts.approvals.pending() if _may_see(parts, by, pending)]
-        return {"approvals": [_object(parts, pending) for pending in seen]}
+        return {"approvals": [_object(parts, pending, by) for pending in seen]}
 
     @router.post("/{approval_id}", summary="Decide: the first decision counts")
     async def decide(approval_id: str, body: DecisionBody, by: By) -> dict[str, Any]:
@@ -45,7 +45,9 @@ def _role(parts: HostParts, person_id: str) -> Role | None:
     return None if person is None else person.role
 
 
-def _object(parts: HostParts, pending: Pending) -> dict[str, Any]:
+def _object(parts: HostParts, pending: Pending, by: Caller) -> dict[str, Any]:
+    """`request`: which of this very token's requests waits for it, by its number."""
+    own = f"{by.source}." if pending.channel == CHANNEL and not by.direct else None
     person = parts.people.get(pending.principal)
     return {
         "approval_id": pending.approval_id,
@@ -54,5 +56,6 @@ def _object(parts: HostParts, pending: Pending) -> dict[str, Any]:
         "person": pending.principal if person is None else person.name,
         "channel": pending.channel,
         "risky": pending.risky,
+        "request": pending.chat_id.removeprefix(own) if own and pending.chat_id.startswith(own) else None,
         "expires_s": round(parts.approvals.seconds_left(pending), 1),
     }

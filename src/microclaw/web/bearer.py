@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
@@ -16,11 +17,13 @@ from microclaw.web.caller import As, Caller
 from microclaw.web.failures import failure_response
 from microclaw.web.guard import refuse
 from microclaw.web.openai_error import PATHS, openai_error
-from microclaw.web.stream import Failure
+from microclaw.web.stream import REQUEST_HEADER, Failure
 
 WRONG_TOKENS: Final = 10  # of one address within WRONG_TOKENS_S, then its wrong ones are told to wait
 WRONG_TOKENS_S: Final = 60.0
 MAX_ADDRESSES: Final = 1024
+_REQUEST: Final = REQUEST_HEADER.lower().encode()
+_NUMBER: Final = re.compile(rb"[0-9a-f]{16,32}")
 
 # What takes its caller's role into account; everything else is the owner's.
 FOR_EVERY_ROLE: Final = (
@@ -82,7 +85,7 @@ class Bearer:
         if not _is_for(token.person, scope["path"]):
             text = f"{token.person.name} is a {token.person.role}: {scope['path'][:80]} is the owner's"
             return failure_response(Failure("permission_refused", text, "ask the owner of this host"), 403)
-        return Caller(token.person.person_id, direct=False, source=token.token_id)
+        return Caller(token.person.person_id, direct=False, source=token.token_id, request=_number(scope))
 
     def _opens_nothing(self, scope: Scope, shown: list[str]) -> Response:
         address = str((scope.get("client") or ("?", 0))[0])
@@ -110,6 +113,12 @@ class Bearer:
         self._wrong.move_to_end(address)
         if len(self._wrong) > MAX_ADDRESSES:
             self._wrong.popitem(last=False)
+
+
+def _number(scope: Scope) -> str:
+    """What the request calls itself; "" when it does not, or in another form."""
+    named = [value for key, value in scope["headers"] if key == _REQUEST]
+    return named[0].decode() if len(named) == 1 and _NUMBER.fullmatch(named[0]) else ""
 
 
 def _refusal(scope: Scope, status: int, failure: Failure) -> Response:

@@ -23,11 +23,15 @@ _KEY: Final = "microclaw.caller"
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """`direct`: a person's own hand on the command line, whose words are their yes. `source` is the token's id."""
+    """`direct`: a person's own hand on the command line, whose words are their yes. `source` is the token's id.
+
+    `request` is the number that the request gave itself, for its question to be known by.
+    """
 
     principal: str
     direct: bool
     source: str
+    request: str = ""
 
     @property
     def token(self) -> str | None:
@@ -37,6 +41,12 @@ class Caller:
     def scoped(self, chat_id: str) -> str:
         """A chat of this token alone; on the socket the chat itself."""
         return chat_id if self.direct else f"{self.source}.{chat_id}"
+
+    def asks_in(self, chat_id: str = "") -> str:
+        """Where a question is asked: in this chat; without one, under the request's number, where it has one."""
+        if chat_id not in ("", self.source):
+            return chat_id
+        return f"{self.source}.{self.request}" if self.request else self.source
 
 
 OWNER_HERE: Final = Caller(OWNER.person_id, direct=True, source="socket")
@@ -71,7 +81,7 @@ async def admit(
     if caller.direct:
         gate.check(caller.principal, permission, action)
         return
-    place = chat_id or caller.source
+    place = caller.asks_in(chat_id)
     await gate.admit(caller.principal, permission, action, detail=detail, channel=CHANNEL, chat_id=place)
 
 

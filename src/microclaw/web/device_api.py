@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from microclaw.apps.explore import Acted
+from microclaw.apps.together import made_by
 from microclaw.devices.calls import Call, EdgesRead, GpioSet, LogsRead, PwmSet
 from microclaw.policy.gate import Permission
 from microclaw.web.caller import By, admit
@@ -123,7 +125,8 @@ def _route_calls(router: APIRouter, parts: HostParts) -> None:
         await admit(parts.gate, by, _permission(call.method), f"{call.method} on {device.name}", detail=detail)
         if not body.wait:
             device.check_present(call)
-        return await _call(parts, device.device_id, call, body.timeout_s)
+        with made_by(f"{by.source}.{secrets.token_hex(4)}"):
+            return await _call(parts, device.device_id, call, body.timeout_s)
 
     @router.get("/{name}/logs", summary="What the device's programs printed, since a cursor")
     async def read_logs(name: str, cursor: Cursor = 0) -> dict[str, Any]:

@@ -45,6 +45,7 @@ STATUS_BY_CODE = {
     "link_violation": 502,
     "device_timeout": 504,
     "outcome_unknown": 504,
+    "undo_incomplete": 502,
     "store_error": 500,
     "store_owned": 500,
     "failed": 500,

@@ -17,6 +17,9 @@ _Word = TypeVar("_Word", bound=str)
 _TOOL_STATES: Final[tuple[Literal["started", "done", "failed"], ...]] = ("started", "done", "failed")
 _OUTCOMES: Final[tuple[Literal["approved", "declined", "expired"], ...]] = ("approved", "declined", "expired")
 
+REQUEST_HEADER: Final = "Microclaw-Request"
+"""A request's own number (16 to 32 hexadecimal digits), by which its caller finds the question that it waits for."""
+
 MAX_LINE_BYTES = 4 << 20
 MAX_SHOWN_ARGUMENTS = 8 << 10  # of a tool call in an answer: a turn has at most 80 of them
 

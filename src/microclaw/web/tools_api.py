@@ -10,6 +10,7 @@ from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
+from microclaw.apps.together import made_by
 from microclaw.errors import UnknownName
 from microclaw.tools.tool import Tool, ToolContext, ToolResult
 from microclaw.tools.toolbox import MAX_ARGUMENT_BYTES, schema_of
@@ -64,7 +65,8 @@ def tools_router(parts: HostParts) -> APIRouter:
                 chat_id=session,
                 foreign=body.foreign or session in sessions,
             )
-            with questions_in(feed, parts.approvals, channel=CHANNEL, chat_id=session):
+            request = f"{session}.{secrets.token_hex(4)}"
+            with made_by(request), questions_in(feed, parts.approvals, channel=CHANNEL, chat_id=session):
                 result = await parts.toolbox.call(name, arguments, context)
             if result.foreign:
                 sessions.add(session)

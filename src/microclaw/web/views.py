@@ -74,6 +74,7 @@ def change_object(change: Change, device_name: str) -> dict[str, Any]:
         "state": change.state,
         "undoes": change.undoes,
         "undone_by": change.undone_by,
+        "turn": change.turn,
     }
 
 
@@ -119,9 +120,9 @@ def removal_object(made: Removal) -> dict[str, Any]:
 
 
 def undone_object(made: Undone) -> dict[str, Any]:
-    return {
-        "text": made.text,
-        "undone": made.undone.change_id,
-        "by": made.by.change_id,
-        "evidence": evidence_object(made.evidence),
-    }
+    """`undone`, `by` and `evidence` are of the newest change; `taken` has all of them, newest first."""
+    taken = [
+        {"undone": one.undone.change_id, "by": one.by.change_id, "evidence": evidence_object(one.evidence)}
+        for one in made.taken
+    ]
+    return {"text": made.text, **taken[0], "taken": taken}

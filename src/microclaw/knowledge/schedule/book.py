@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Final
 
 from microclaw.errors import Overloaded, PermissionRefused, ScheduleRefused, StoreError, UnknownName
+from microclaw.knowledge.schedule.devices import Devices, all_known, pinned, present
 from microclaw.knowledge.schedule.entry import (
     Deed,
     Once,
@@ -52,15 +53,25 @@ class Wanted:
 
 
 class ScheduleBook:
-    """`now_ms` is Unix time; `zone` an IANA name, None for the machine's. `changed` hears that another may be due."""
+    """`now_ms` is Unix time; `zone` an IANA name, None for the machine's. `changed` hears that another may be due.
+
+    Schedules are kept with their devices' ids and given out with the names that these have at that moment.
+    """
 
     def __init__(
-        self, table: ScheduleTable, roles: Roles, now_ms: Callable[[], int], *, zone: str | None = None
+        self,
+        table: ScheduleTable,
+        roles: Roles,
+        now_ms: Callable[[], int],
+        *,
+        devices: Devices,
+        zone: str | None = None,
     ) -> None:
         self.zone = zone_of(zone or machine_zone()).key
         self._table = table
         self._roles = roles
         self._now_ms = now_ms
+        self._devices = devices
         self.changed: Callable[[], None] = _nobody
 
     def timing(self, when: str, zone: str | None = None) -> Timing:
@@ -76,7 +87,7 @@ class ScheduleBook:
         return datetime.fromtimestamp(at_ms / 1000, zone_of(zone or self.zone))
 
     async def add(self, wanted: Wanted, *, timing: Timing | None = None) -> Schedule:
-        """Make it. ScheduleRefused for its time or words, Overloaded when there are too many.
+        """Make it. ScheduleRefused for its time or words, UnknownName for its device, Overloaded for too many.
 
         `timing` is for those that were made elsewhere, instead of the words.
         """
@@ -95,16 +106,17 @@ class ScheduleBook:
         due_ms = next_due(timing, now_ms)
         if due_ms is None:
             raise ScheduleRefused(f"{wanted.when!r} is in the past", next_step='say a time that comes: "in 20 minutes"')
+        pin = pinned(wanted.what, wanted.deed, wanted.device, self._devices)
         missed: Missed = wanted.missed or ("run" if isinstance(timing, Once) else "skip")
         new = NewSchedule(
             said=wanted.when,
-            what=wanted.what,
+            what=pin.what,
             timing=timing_json(timing),
-            act=deed_json(wanted.deed),
+            act=deed_json(pin.deed, pin.devices),
             principal=wanted.principal,
             channel=wanted.channel,
             chat_id=wanted.chat_id,
-            device=wanted.device,
+            device=pin.device,
             missed=missed,
             approved=wanted.approved.value,
             next_ms=due_ms,
@@ -116,13 +128,7 @@ class ScheduleBook:
 
     async def all(self) -> tuple[Schedule, ...]:
         """Every schedule, oldest first; one whose row cannot be read is told in the log and left out."""
-        found = []
-        for row in await self._table.list():
-            try:
-                found.append(schedule_of(row))
-            except StoreError as exc:
-                _log.warning("%s", exc.message)
-        return tuple(found)
+        return tuple([present(one, self._devices) for one in await self._kept()])
 
     async def visible(self, principal: str) -> tuple[Schedule, ...]:
         """Everybody's for an owner, else one's own."""
@@ -132,7 +138,18 @@ class ScheduleBook:
         row = await self._table.get(schedule_id)
         if row is None:
             raise UnknownName(f"there is no schedule {schedule_id}", next_step="microclaw schedule list")
-        return schedule_of(row)
+        return present(schedule_of(row), self._devices)
+
+    async def made_of(self, said: str, prompt: Prompt) -> Schedule | None:
+        """The one that was made of these words, however its devices are called now."""
+        for one in await self._kept():
+            if (one.said, one.deed) == (said, prompt):
+                return present(one, self._devices)
+        return None
+
+    def check_device(self, reference: str) -> None:
+        """UnknownName for a device that is none."""
+        self._devices.get(reference)
 
     async def of(self, schedule_id: int, principal: str) -> Schedule:
         """The schedule, if it is theirs; PermissionRefused."""
@@ -170,6 +187,14 @@ class ScheduleBook:
         self.changed()
         return await self.get(schedule_id)
 
+    async def adopt(self) -> None:
+        """Give the schedules that were kept by their devices' names the ids of those that have these names now."""
+        for old in await self._kept():
+            if old.devices is None and all_known(old, self._devices):
+                pin = pinned(old.what, old.deed, old.device, self._devices)
+                act = deed_json(pin.deed, pin.devices)
+                await self._table.set_deed(old.schedule_id, what=pin.what, act=act, device=pin.device)
+
     def wakes_an_hour(self, timing: Timing, limit: int) -> int:
         """How often it is due in the hour after its first time; counted up to `limit` + 1."""
         first = next_due(timing, self._now_ms())
@@ -188,6 +213,16 @@ class ScheduleBook:
     def _is_of(self, schedule: Schedule, principal: str) -> bool:
         person = self._roles.get(principal)
         return schedule.principal == principal or (person is not None and person.role == "owner")
+
+    async def _kept(self) -> list[Schedule]:
+        """As they are stored, with ids; one whose row cannot be read is told in the log and left out."""
+        found = []
+        for row in await self._table.list():
+            try:
+                found.append(schedule_of(row))
+            except StoreError as exc:
+                _log.warning("%s", exc.message)
+        return found
 
     async def _forget_old(self) -> None:
         over = [row.schedule_id for row in await self._table.list() if row.state == "over"]

@@ -6,6 +6,7 @@ A wall-clock time that summer time leaves out is due right after the gap, one th
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any, Final, Literal, TypeAlias, assert_never
@@ -65,7 +66,11 @@ Deed: TypeAlias = ToolAct | Prompt
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """`said` is the time in words, `what` the deed. It is its maker's: `principal`, told in the chat it was made in."""
+    """`said` is the time in words, `what` the deed. It is its maker's: `principal`, told in the chat it was made in.
+
+    `devices` are the ids of those it is about and their names when it was made; None for one that was kept before ids
+    were. `lost` is the name of one that is gone (knowledge.schedule.devices).
+    """
 
     schedule_id: int
     said: str
@@ -82,6 +87,8 @@ class Schedule:
     why: str
     created_ms: int
     next_ms: int | None
+    devices: tuple[tuple[str, str], ...] | None = None
+    lost: str | None = None
 
     @property
     def zone(self) -> str | None:
@@ -132,12 +139,13 @@ def to_ms(moment: datetime) -> int:
 def schedule_of(row: ScheduleRow) -> Schedule:
     """StoreError for a row that is none of ours."""
     try:
+        act = json.loads(row.act)
         return Schedule(
             schedule_id=row.schedule_id,
             said=row.said,
             what=row.what,
             timing=_timing(json.loads(row.timing)),
-            deed=_deed(json.loads(row.act)),
+            deed=_deed(act),
             principal=row.principal,
             channel=row.channel,
             chat_id=row.chat_id,
@@ -148,8 +156,9 @@ def schedule_of(row: ScheduleRow) -> Schedule:
             why=row.why,
             created_ms=row.created_ms,
             next_ms=row.next_ms,
+            devices=_devices(act),
         )
-    except (ValueError, KeyError, TypeError) as exc:
+    except (ValueError, KeyError, TypeError, AttributeError) as exc:
         raise StoreError(
             f"schedule {row.schedule_id} cannot be read: {exc}", next_step=f"microclaw schedule rm {row.schedule_id}"
         ) from exc
@@ -166,12 +175,14 @@ def timing_json(timing: Timing) -> str:
     assert_never(timing)
 
 
-def deed_json(deed: Deed) -> str:
+def deed_json(deed: Deed, devices: Iterable[tuple[str, str]] | None = None) -> str:
+    """`devices` as in Schedule."""
+    kept = {} if devices is None else {"devices": dict(devices)}
     match deed:
         case ToolAct(tool, arguments):
-            return json.dumps({"kind": "tool", "tool": tool, "arguments": arguments})
+            return json.dumps({"kind": "tool", "tool": tool, "arguments": arguments, **kept})
         case Prompt(text):
-            return json.dumps({"kind": "prompt", "text": text})
+            return json.dumps({"kind": "prompt", "text": text, **kept})
     assert_never(deed)
 
 
@@ -225,3 +236,8 @@ def _deed(value: Any) -> Deed:
             return Prompt(str(value["text"]))
         case kind:
             raise ValueError(f"no such deed: {kind}")
+
+
+def _devices(value: Any) -> tuple[tuple[str, str], ...] | None:
+    kept = value.get("devices")
+    return None if kept is None else tuple((str(device_id), str(name)) for device_id, name in kept.items())

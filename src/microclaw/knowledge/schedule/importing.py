@@ -41,9 +41,8 @@ async def keep_jobs(
 async def _keep(job: ImportedJob, book: ScheduleBook, principal: str) -> KeptJob:
     said = f"every {job.every_s} s" if job.every_s is not None else f"at {job.at_s}"
     said = f"{said} ({job.name})"
-    for one in await book.all():
-        if (one.said, one.deed) == (said, Prompt(job.message)):
-            return KeptJob(job.name, one, known=True)
+    if (one := await book.made_of(said, Prompt(job.message))) is not None:
+        return KeptJob(job.name, one, known=True)
     wanted = Wanted(said, job.message[:200], Prompt(job.message), principal, job.channel, job.chat_id)
     try:
         made = await book.add(wanted, timing=_timing(job, book.now_ms()))

@@ -112,6 +112,7 @@ class Runner:
         self._book.changed = self._news.set
         async with asyncio.TaskGroup() as self._group:
             try:
+                await self._outlive(self._book.adopt())
                 await self._outlive(self._recover())
                 while True:
                     self._news.clear()
