@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,8 @@ import pytest
 from microclaw.agent.scheduled import Scheduled
 from microclaw.boards.reader import load_board
 from microclaw.bus.events import Evidence, Inbound
-from microclaw.errors import PermissionRefused
+from microclaw.devices.names import unknown_device
+from microclaw.errors import PermissionRefused, UnknownName
 from microclaw.knowledge.schedule.book import ScheduleBook
 from microclaw.knowledge.schedule.entry import Prompt, ToolAct
 from microclaw.models.scene import KnownDevice, Scene
@@ -50,6 +51,26 @@ class People:
 
 
 @dataclass
+class Board:
+    device_id: str
+    name: str
+
+
+class Boards:
+    def __init__(self) -> None:
+        self.known = [Board("d-1", "virtual-1"), Board("d-2", "lamp")]
+
+    def list(self) -> Sequence[Board]:
+        return tuple(self.known)
+
+    def get(self, reference: str) -> Board:
+        for one in self.known:
+            if reference in (one.device_id, one.name):
+                return one
+        raise unknown_device(reference, [one.name for one in self.known])
+
+
+@dataclass
 class Desk:
     """Schedules over the real store; `asked` is what waited for a yes, decided by `yes`."""
 
@@ -58,6 +79,7 @@ class Desk:
     book: ScheduleBook
     gate: Gate
     people: People
+    boards: Boards
     done: list[str]
     yes: bool = True
     asked: list[Pending] = field(default_factory=list)
@@ -93,8 +115,9 @@ async def _nothing() -> None: ...
 async def desk(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Desk]:
     done: list[str] = []
 
-    async def set_pin(asked: PinParameters, _: ToolContext) -> ToolOutput:
-        done.append(f"set {asked.pin} {asked.level}")
+    async def set_pin(asked: PinParameters, context: ToolContext) -> ToolOutput:
+        on = asked.device or context.device
+        done.append(f"set {asked.pin} {asked.level}" + (f" on {on}" if on else ""))
         return ToolOutput({"success": True}, (Evidence("counted", f"pin {asked.pin} is at {asked.level}"),))
 
     async def erase(_: NoParameters, __: ToolContext) -> ToolOutput:
@@ -111,17 +134,18 @@ async def desk(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
         ),
         gate,
     )
+    boards = Boards()
     device = KnownDevice("virtual-1", load_board("virtual"))
 
     async def scene(_: str | None) -> Scene:
         return Scene((device,), device)
 
     async with Database.open(tmp_path / "store.db") as database:
-        book = ScheduleBook(ScheduleTable(database), people, lambda: NOW_MS, zone="Europe/Berlin")
+        book = ScheduleBook(ScheduleTable(database), people, lambda: NOW_MS, devices=boards, zone="Europe/Berlin")
         scheduling = Scheduling(
             book=book, tools=base, scene=scene, wakes_an_hour=12, offline=request.param == "offline"
         )
-        desk = Desk(base.with_more(scheduling_tools(scheduling)), base, book, gate, people, done)
+        desk = Desk(base.with_more(scheduling_tools(scheduling)), base, book, gate, people, boards, done)
 
         def decide(news: Pending | Settled) -> None:
             if isinstance(news, Pending):
@@ -142,7 +166,7 @@ async def test_a_sentence_that_needs_no_model_becomes_one_call(desk: Desk) -> No
     assert (kept.principal, kept.channel, kept.chat_id, kept.device) == ("owner", "test", "c1", "virtual-1")
     assert desk.asked == []
     assert await desk.run(kept.schedule_id) == "pin 4 is at 1"
-    assert desk.done == ["set 4 1"]
+    assert desk.done == ["set 4 1 on virtual-1"]
 
 
 async def test_what_is_risky_is_asked_for_when_it_is_made_and_not_when_it_runs(desk: Desk) -> None:
@@ -204,6 +228,8 @@ async def test_a_prompt_of_who_may_act_no_more_is_not_told_to_the_agent(desk: De
         ({"when": "in 20 minutes", "tool": "gpio-set", "arguments": {"pin": "no"}}, "tool_retry"),
         ({"when": "in 20 minutes", "tool": "moon-set", "arguments": {}}, "tool_retry"),
         ({"when": "in 20 minutes", "tool": "schedule-add", "arguments": {}}, "tool_retry"),
+        ({"when": "in 20 minutes", "tool": "gpio-set", "arguments": {"pin": 4, "device": "moon"}}, "unknown_name"),
+        ({"when": "in 20 minutes", "do": "turn on pin 4", "device": "moon"}, "unknown_name"),
     ],
 )
 async def test_what_is_wrong_is_refused_when_it_is_made(desk: Desk, arguments: dict[str, Any], code: str) -> None:
@@ -238,3 +264,53 @@ async def test_each_sees_and_removes_their_own(desk: Desk) -> None:
     assert removed.ok
     _, left = await desk.call("schedule-list", {})
     assert [one["schedule"] for one in left["schedules"]] == [1]
+
+
+async def test_a_renamed_device_is_called_and_shown_by_its_present_name(desk: Desk) -> None:
+    call = {"when": "every day at 7:00", "tool": "gpio-set", "arguments": {"pin": 4, "device": "lamp"}}
+    _, told = await desk.call("schedule-add", call)
+    assert told["what"] == 'gpio-set {"pin": 4, "device": "lamp"}'
+    desk.boards.get("lamp").name = "desk-lamp"
+    _, listed = await desk.call("schedule-list", {})
+    assert listed["schedules"][0]["what"] == 'gpio-set {"pin": 4, "device": "desk-lamp"}'
+    await desk.run(told["schedule"])
+    assert desk.done == ["set 4 1 on desk-lamp"]
+
+
+async def test_the_device_that_was_meant_stays_meant_under_its_new_name(desk: Desk) -> None:
+    _, told = await desk.call("schedule-add", {"when": "every day at 7:00", "do": "turn on pin 4"})
+    assert told["device"] == "virtual-1"
+    desk.boards.get("virtual-1").name = "kitchen"
+    desk.boards.known.append(Board("d-9", "virtual-1"))
+    await desk.run(told["schedule"])
+    assert desk.done == ["set 4 1 on kitchen"]
+
+
+async def test_a_schedule_of_a_removed_device_fails_and_says_what_to_do(desk: Desk) -> None:
+    call = {"when": "every day at 7:00", "tool": "gpio-set", "arguments": {"pin": 4, "device": "lamp"}}
+    _, told = await desk.call("schedule-add", call)
+    desk.boards.known.remove(desk.boards.get("lamp"))
+    desk.boards.known.append(Board("d-9", "lamp"))  # another one, under the free name
+    with pytest.raises(UnknownName) as refused:
+        await desk.run(told["schedule"])
+    assert refused.value.message == "its device is gone from this host (lamp when the schedule was made)"
+    assert "microclaw schedule rm 1" in (refused.value.next_step or "")
+    assert desk.done == []
+    _, listed = await desk.call("schedule-list", {})
+    assert listed["schedules"][0]["problem"] == "its device is gone from this host (lamp when the schedule was made)"
+    assert listed["schedules"][0]["device"] is None
+
+
+async def test_a_call_that_has_no_place_for_a_device_runs_without_it(desk: Desk) -> None:
+    call = {"when": "every day at 7:00", "tool": "erase", "device": "lamp"}
+    _, told = await desk.call("schedule-add", call)
+    desk.boards.known.remove(desk.boards.get("lamp"))
+    assert await desk.run(told["schedule"]) == "erased"
+
+
+async def test_words_for_the_agent_fail_too_when_their_device_is_gone(desk: Desk) -> None:
+    _, told = await desk.call("schedule-add", {"when": "in 20 minutes", "do": "blink pin 2", "device": "lamp"})
+    assert isinstance((await desk.book.get(told["schedule"])).deed, Prompt)
+    desk.boards.known.remove(desk.boards.get("lamp"))
+    with pytest.raises(UnknownName, match="its device is gone"):
+        await desk.run(told["schedule"])

@@ -39,6 +39,22 @@ async def test_a_schedule_acts_on_the_board_and_its_owner_hears_of_it(served: Pe
     assert [one["what"] for one in listed["schedules"]] == ["turn on pin 4"]
 
 
+async def test_a_schedule_follows_its_board_to_a_new_name_and_fails_clearly_without_it(served: PeopleHost) -> None:
+    call = {"tool": "gpio-set", "arguments": {"pin": 4, "level": 1, "device": "virtual-1"}}
+    made = await served.socket("POST", "/v1/schedules", {"when": "every weekday at 7", **call})
+    assert (await served.ask("owner", "PATCH", "/v1/devices/virtual-1", {"name": "kitchen"}))[0] == 200
+    found = await served.socket("GET", f"/v1/schedules/{made['schedule']}")
+    assert (found["what"], found["device"]) == ('gpio-set {"pin": 4, "level": 1, "device": "kitchen"}', "kitchen")
+    await served.socket("POST", f"/v1/schedules/{made['schedule']}/run")
+    assert (await ended(served, made["schedule"]))["state"] == "done"
+    assert (await served.devices.get("kitchen").call(GpioGet(4))).level == 1
+    await served.devices.remove("kitchen")
+    await served.socket("POST", f"/v1/schedules/{made['schedule']}/run")
+    run = await ended(served, made["schedule"])
+    assert run["state"] == "failed"
+    assert run["result"].startswith("its device is gone from this host (virtual-1 when the schedule was made) (next: ")
+
+
 async def test_a_one_off_comes_due_by_itself(served: PeopleHost) -> None:
     made = await served.socket("POST", "/v1/schedules", {"when": "in 1 second", "do": "turn on pin 5"})
     assert (await ended(served, made["schedule"]))["state"] == "done"

@@ -16,7 +16,7 @@ from pydantic import Field
 from microclaw.bus.events import Evidence
 from microclaw.errors import ScheduleRefused, ToolRetry
 from microclaw.knowledge.schedule.book import ScheduleBook, Wanted
-from microclaw.knowledge.schedule.devices import MAX_WHAT_CHARS, call_text, lost_device
+from microclaw.knowledge.schedule.devices import MAX_WHAT_CHARS, call_text, device_of, lost_device
 from microclaw.knowledge.schedule.entry import Deed, Prompt, Schedule, Timing, ToolAct, kind_of, next_due
 from microclaw.models.offline import one_call
 from microclaw.models.reply import Act, Say
@@ -139,7 +139,7 @@ class Scheduling:
             "kind": kind_of(schedule.timing),
             "asks_model": isinstance(deed, Prompt),
             "tool": deed.tool if isinstance(deed, ToolAct) else None,
-            "device": None if schedule.lost is not None else schedule.device,
+            "device": device_of(schedule),
             "problem": None if schedule.lost is None else lost_device(schedule).message,
             "state": schedule.state,
             "why": schedule.why,

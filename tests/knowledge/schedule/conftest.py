@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from microclaw.devices.names import unknown_device
 from microclaw.errors import MicroclawError
 from microclaw.knowledge.schedule.book import ScheduleBook, Wanted
 from microclaw.knowledge.schedule.entry import Deed, Prompt, Schedule, ToolAct, to_ms
@@ -69,6 +70,7 @@ class Hands:
     """What was done, in order. `hold` keeps a run going, `fault` makes it fail, `once` may not be repeated."""
 
     done: list[str] = field(default_factory=list)
+    given: list[Schedule] = field(default_factory=list)
     told: asyncio.Queue[str] = field(default_factory=asyncio.Queue)
     hold: asyncio.Event | None = None
     begun: asyncio.Event = field(default_factory=asyncio.Event)
@@ -78,6 +80,7 @@ class Hands:
     async def run(self, schedule: Schedule, due_ms: int, started: Started, note: str) -> Outcome:
         await started()
         self.done.append(schedule.what)
+        self.given.append(schedule)
         self.begun.set()
         if self.hold is not None:
             await self.hold.wait()
@@ -102,6 +105,34 @@ class People:
 
 
 @dataclass
+class Board:
+    device_id: str
+    name: str
+
+
+class Boards:
+    """A host's devices: renamed by setting `name`, removed from `known`."""
+
+    def __init__(self) -> None:
+        self.known = [Board("d-1", "lamp"), Board("d-2", "fan")]
+
+    def list(self) -> Sequence[Board]:
+        return tuple(self.known)
+
+    def get(self, reference: str) -> Board:
+        for one in self.known:
+            if reference in (one.device_id, one.name):
+                return one
+        raise unknown_device(reference, [one.name for one in self.known])
+
+    def rename(self, name: str, new_name: str) -> None:
+        self.get(name).name = new_name
+
+    def remove(self, name: str) -> None:
+        self.known.remove(self.get(name))
+
+
+@dataclass
 class World:
     clock: Clock
     hands: Hands
@@ -109,6 +140,7 @@ class World:
     book: ScheduleBook
     runner: Runner
     people: People
+    boards: Boards
 
     async def add(self, when: str, what: str = "set", deed: Deed | None = None, **more: str) -> Schedule:
         self.clock.idle.clear()
@@ -142,19 +174,22 @@ def world_of(tmp_path: Path) -> MakeWorld:
 
     @asynccontextmanager
     async def make(
-        clock: Clock | None = None, hands: Hands | None = None, drain_s: float = 0.01
+        clock: Clock | None = None,
+        hands: Hands | None = None,
+        drain_s: float = 0.01,
+        boards: Boards | None = None,
     ) -> AsyncIterator[World]:
-        used, doing = clock or Clock(), hands or Hands()
+        used, doing, known = clock or Clock(), hands or Hands(), boards or Boards()
         async with Database.open(tmp_path / "store" / "microclaw.db") as database:
             table = ScheduleTable(database)
             people = People()
-            book = ScheduleBook(table, people, used.now_ms, zone=ZONE.key)
+            book = ScheduleBook(table, people, used.now_ms, devices=known, zone=ZONE.key)
             runner = Runner(book=book, table=table, perform=doing, clock=used, wakes_an_hour=LIMIT, drain_s=drain_s)
             used.idle.clear()
             running = asyncio.create_task(runner.run())
             try:
                 await used.looked()
-                yield World(used, doing, table, book, runner, people)
+                yield World(used, doing, table, book, runner, people, known)
             finally:
                 running.cancel()
                 await asyncio.wait((running,))
@@ -164,4 +199,4 @@ def world_of(tmp_path: Path) -> MakeWorld:
     return make
 
 
-__all__ = ["LIMIT", "Clock", "Hands", "MakeWorld", "MicroclawError", "World"]
+__all__ = ["LIMIT", "Boards", "Clock", "Hands", "MakeWorld", "MicroclawError", "World"]

@@ -10,10 +10,13 @@ import asyncio
 import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from microclaw.errors import UnknownName
 from microclaw.knowledge.schedule.book import ScheduleBook, Wanted
+from microclaw.knowledge.schedule.devices import Named
 from microclaw.knowledge.schedule.entry import Schedule, ToolAct
 from microclaw.knowledge.schedule.runner import Outcome, Runner, Started
 from microclaw.policy.person import OwnerAlone
@@ -69,11 +72,19 @@ class Hands:
         self.heard.set()
 
 
+class NoDevices:
+    def list(self) -> Sequence[Named]:
+        return ()
+
+    def get(self, reference: str) -> Named:
+        raise UnknownName(f"no device named {reference!r}")
+
+
 async def main() -> None:
     clock, hands = Clock(), Hands()
     async with Database.open(FOLDER / "store.db") as database:
         table = ScheduleTable(database)
-        book = ScheduleBook(table, OwnerAlone(), clock.now_ms, zone="UTC")
+        book = ScheduleBook(table, OwnerAlone(), clock.now_ms, devices=NoDevices(), zone="UTC")
         if POINT != "none":
             await book.add(Wanted("in 1 minute", "act", ToolAct(TOOL, "{}"), "owner"))
         clock.at_ms = DUE_MS

@@ -183,6 +183,22 @@ def test_what_is_stored_is_read_back(timing: Timing, deed: ToolAct | Prompt) -> 
     )
     found = schedule_of(row)
     assert (found.timing, found.deed) == (timing, deed)
+    assert found.devices is None
+
+
+@pytest.mark.parametrize("deed", [ToolAct("gpio-set", '{"pin":4}'), Prompt("look at the plants")])
+def test_the_devices_of_a_schedule_are_stored_with_their_names_of_that_time(deed: ToolAct | Prompt) -> None:
+    act, timing = deed_json(deed, (("d-1", "lamp"),)), timing_json(Once(5))
+    row = ScheduleRow(1, "then", "that", timing, act, "owner", "t", "c", "d-1", "run", "act", "active", "", 1, 2)
+    found = schedule_of(row)
+    assert (found.deed, found.device, found.devices) == (deed, "d-1", (("d-1", "lamp"),))
+
+
+@pytest.mark.parametrize("act", ["{}", "[]", '{"kind":"prompt","text":"x","devices":[1]}', "4"])
+def test_a_deed_that_is_none_of_ours_is_told(act: str) -> None:
+    row = ScheduleRow(9, "", "", timing_json(Once(5)), act, "owner", "t", "c", None, "run", "act", "active", "", 1, 2)
+    with pytest.raises(StoreError, match="schedule 9"):
+        schedule_of(row)
 
 
 def test_a_row_that_is_none_of_ours_is_told() -> None:

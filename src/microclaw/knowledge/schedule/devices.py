@@ -107,10 +107,18 @@ def all_known(schedule: Schedule, devices: Devices) -> bool:
     return all(_find(devices, reference) is not None for reference in named)
 
 
+def device_of(schedule: Schedule) -> str | None:
+    """Which device it is about, by its name; None for one that is gone, or none in particular."""
+    if schedule.lost is not None:
+        return None
+    named = _named_in(schedule.deed) if isinstance(schedule.deed, ToolAct) else []
+    return named[0] if named else schedule.device
+
+
 def lost_device(schedule: Schedule) -> UnknownName:
     """Why a schedule whose device is gone does nothing, and what to do."""
     return UnknownName(
-        f"its device {schedule.lost} is none of this host's any more",
+        f"its device is gone from this host ({schedule.lost} when the schedule was made)",
         next_step=f"remove it with microclaw schedule rm {schedule.schedule_id} and make it again for another device, "
         "as microclaw device list names them",
     )
