@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import itertools
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -33,6 +32,8 @@ from microclaw.devices.calls import (
     AppStates,
     AppUninstall,
     Call,
+    DeviceFacts,
+    DeviceInfo,
     EdgeLog,
     EdgesRead,
     GpioGet,
@@ -73,12 +74,15 @@ class PaperFace:
     now_ms: float = 0.0
     calls: list[str] = field(default_factory=list)
     ticks: bool = True
+    up_ms: float | None = None
+    """How long the board says that it is up; None is a board that does not tell."""
     swallow: bool = False
     """An install that raises `fail` has happened all the same."""
 
     @property
     def capabilities(self) -> frozenset[str]:
-        return ACTING | SEEING if self.sees else ACTING
+        telling = frozenset({"device.info"} if self.up_ms is not None else ())
+        return telling | (ACTING | SEEING if self.sees else ACTING)
 
     async def call(self, call: Call[Any], timeout_s: float) -> Any:
         self.calls.append(call.method)
@@ -122,6 +126,8 @@ class PaperFace:
                 return PinLevel(pin, level)
             case GpioGet(pin=pin):
                 return PinLevel(pin, self.levels.get(pin, 0))
+            case DeviceInfo():
+                return DeviceFacts({"chip": "paper", "uptime_ms": self.up_ms or 0})
             case PwmSet(pin=pin, duty=duty, frequency_hz=frequency_hz):
                 return PwmState(pin, duty, frequency_hz)
             case EdgesRead(cursor=cursor):
@@ -169,6 +175,20 @@ def make_trial(**changes: Any) -> Trial:
     return replace(trial, **changes)
 
 
+class Clock:
+    """The journal's: a millisecond a look, and further on demand."""
+
+    def __init__(self) -> None:
+        self._ms = 0
+
+    def now_ms(self) -> int:
+        self._ms += 1
+        return self._ms
+
+    def later(self, ms: int) -> None:
+        self._ms += ms
+
+
 class Lab:
     """Every part of the apps stage, over one paper device named "paper"."""
 
@@ -198,7 +218,7 @@ class Lab:
             sleep=self.face.wait,
         )
         self.explorer = Explorer(devices=self.registry, ledger=self.ledger)
-        self.undo = Undo(ledger=self.ledger, deployer=self.deployer, explorer=self.explorer)
+        self.undo = Undo(devices=self.registry, ledger=self.ledger, deployer=self.deployer, explorer=self.explorer)
         self.catalogue = Catalogue(devices=self.registry, ledger=self.ledger)
         self.keeper = Keeper(
             devices=self.registry,
@@ -239,9 +259,13 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-def ledger(database: Database) -> Ledger:
-    ticks = itertools.count(1)
-    return Ledger(AppTable(database), now_ms=lambda: next(ticks))
+def journal_clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def ledger(database: Database, journal_clock: Clock) -> Ledger:
+    return Ledger(AppTable(database), now_ms=journal_clock.now_ms)
 
 
 @pytest.fixture

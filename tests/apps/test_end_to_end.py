@@ -16,6 +16,7 @@ from microclaw.apps.keeper import Keeper
 from microclaw.apps.ledger import Ledger
 from microclaw.apps.placement import Placement
 from microclaw.apps.standby import Standby
+from microclaw.apps.together import made_by
 from microclaw.apps.trial import try_image
 from microclaw.apps.undo import Undo
 from microclaw.apps.verify import take_baseline
@@ -33,6 +34,7 @@ from microclaw.errors import (
     PinRefused,
     TooManyApps,
     TrialFailed,
+    UndoIncomplete,
 )
 from microclaw.faces.board_process import VirtualBoardProcess
 from microclaw.faces.open import open_face
@@ -64,7 +66,7 @@ class Bench:
         self.ledger = Ledger(table)
         self.deployer = self.deployer_over(self.ledger)
         self.explorer = Explorer(devices=registry, ledger=self.ledger)
-        self.undo = Undo(ledger=self.ledger, deployer=self.deployer, explorer=self.explorer)
+        self.undo = Undo(devices=registry, ledger=self.ledger, deployer=self.deployer, explorer=self.explorer)
         self.keeper = Keeper(
             devices=registry, ledger=self.ledger, placement=Placement(self.ledger), report=self.steps.append
         )
@@ -185,7 +187,7 @@ async def test_undo_walks_back_from_a_pin_over_an_upgrade_to_an_empty_board(benc
     assert acted.evidence.kind == "counted"
     await bench.undo.undo(report=bench.steps.append)
     assert (await bench.device.call(GpioGet(4))).level == 0
-    done = await bench.undo.undo(report=bench.steps.append)
+    [done] = (await bench.undo.undo(report=bench.steps.append)).taken
     assert done.evidence.edges[1].t_ms - done.evidence.edges[0].t_ms == pytest.approx(200, rel=0.1)
     await bench.undo.undo(report=bench.steps.append)
     assert await bench.names() == []
@@ -292,3 +294,39 @@ async def test_a_host_that_crashed_after_the_install_finds_the_truth(bench: Benc
     [told] = await bench.deployer.recover()
     assert "board-1 lists it" in told
     assert [app.name for app in await bench.ledger.desired()] == ["blink"]
+
+
+async def test_one_undo_takes_back_a_program_and_pins_of_one_turn_on_a_board(bench: Bench) -> None:
+    await bench.explorer.set_pin("board-1", 6, 1)
+    with made_by("m1"):
+        await bench.explorer.set_pin("board-1", 4, 1)
+        await bench.deploy()
+        await bench.explorer.set_pin("board-1", 5, 1)
+    done = await bench.undo.undo(report=bench.steps.append)
+    assert [taken.undone.change_id for taken in done.taken] == [4, 3, 2]
+    assert [(await bench.device.call(GpioGet(pin))).level for pin in (4, 5, 6)] == [0, 0, 1]
+    assert await bench.names() == []
+
+
+async def test_a_board_that_restarted_gets_no_level_of_before_back(bench: Bench) -> None:
+    await bench.explorer.set_pin("board-1", 4, 1)
+    with made_by("m1"):
+        await bench.explorer.set_pin("board-1", 4, 0)
+        await bench.deploy()
+    await bench.board.control.power("cut")
+    await bench.board.control.power("on")
+    await bench.keeper.check("d-1")
+    with pytest.raises(UndoIncomplete) as caught:
+        await bench.undo.undo(report=bench.steps.append)
+    assert caught.value.message.startswith("undone: deploy blink on board-1 (change 3); not undone: set pin 4 ")
+    assert "board-1 restarted " in caught.value.message
+    assert (await bench.device.call(GpioGet(4))).level == 0
+    assert await bench.names() == []
+
+
+async def test_a_level_set_since_the_restart_is_taken_back(bench: Bench) -> None:
+    await bench.board.control.power("cut")
+    await bench.board.control.power("on")
+    await bench.explorer.set_pin("board-1", 4, 1)
+    await bench.undo.undo(report=bench.steps.append)
+    assert (await bench.device.call(GpioGet(4))).level == 0

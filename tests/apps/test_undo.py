@@ -5,8 +5,11 @@ from typing import Any
 
 import pytest
 
+from microclaw.apps.change import SetLevel
 from microclaw.apps.deploy import DeployRequest
-from microclaw.errors import DeployRejected, UnknownName
+from microclaw.apps.together import made_by
+from microclaw.devices.calls import AppState, GpioSet
+from microclaw.errors import DeployRejected, DeviceUnreachable, MicroclawError, UndoIncomplete, UnknownName
 
 
 async def deploy(lab: Any, name: str = "blink", source: str = "v1", pin: int = 2) -> int:
@@ -31,8 +34,9 @@ async def test_undoing_a_deployment_removes_the_app(lab: Any) -> None:
     change_id = await deploy(lab)
     done = await undo(lab)
     assert running(lab) == {}
-    assert done.undone.undone_by == done.by.change_id
-    assert done.by.undoes == change_id
+    [taken] = done.taken
+    assert taken.undone.undone_by == taken.by.change_id
+    assert taken.by.undoes == change_id
     assert lab.steps[-1].stage == "undo"
 
 
@@ -50,7 +54,7 @@ async def test_undoing_a_removal_brings_the_app_back_through_the_trial(lab: Any)
     done = await undo(lab)
     assert running(lab) == {"blink": "v1"}
     assert lab.tried == ["blink"]
-    assert done.evidence.kind == "counted"
+    assert done.taken[0].evidence.kind == "counted"
 
 
 async def test_undo_twice_walks_back_two_changes(lab: Any) -> None:
@@ -70,7 +74,7 @@ async def test_undo_twice_walks_back_two_changes(lab: Any) -> None:
 async def test_undoing_an_undo_by_number_redoes_the_change(lab: Any) -> None:
     await deploy(lab)
     back = await undo(lab)
-    await undo(lab, back.by.change_id)
+    await undo(lab, back.taken[0].by.change_id)
     assert running(lab) == {"blink": "v1"}
     await undo(lab)
     assert running(lab) == {}
@@ -99,7 +103,7 @@ async def test_what_was_undone_is_not_undone_again(lab: Any) -> None:
     back = await undo(lab)
     with pytest.raises(DeployRejected, match="was undone already") as caught:
         await undo(lab, first)
-    assert str(back.by.change_id) in (caught.value.next_step or "")
+    assert str(back.taken[0].by.change_id) in (caught.value.next_step or "")
 
 
 async def test_a_failed_change_is_nothing_to_take_back(lab: Any) -> None:
@@ -135,5 +139,210 @@ async def test_two_undos_at_once_take_back_two_changes(lab: Any) -> None:
     await deploy(lab, "one", "o", pin=4)
     await deploy(lab, "two", "t", pin=5)
     done = await asyncio.gather(*(lab.undo.undo(report=lab.steps.append) for _ in range(2)))
-    assert sorted(one.undone.change_id for one in done) == [1, 2]
+    assert sorted(one.taken[0].undone.change_id for one in done) == [1, 2]
     assert running(lab) == {}
+
+
+async def pins_in_a_turn(lab: Any, turn: str | None, *pins: int, level: int = 1) -> list[int]:
+    with made_by(turn):
+        return [(await lab.explorer.set_pin("paper", pin, level)).change_id for pin in pins]
+
+
+async def test_one_undo_takes_back_all_that_a_turn_did_newest_first(lab: Any) -> None:
+    await pins_in_a_turn(lab, "m1", 6)
+    await pins_in_a_turn(lab, "m2", 4, 5)
+    done = await undo(lab)
+    assert [taken.undone.change_id for taken in done.taken] == [3, 2]
+    assert done.text == "undone: set pin 5 of paper high (change 3), set pin 4 of paper high (change 2)"
+    assert lab.face.levels == {4: 0, 5: 0, 6: 1}
+    await undo(lab)
+    assert lab.face.levels[6] == 0
+    with pytest.raises(UnknownName, match="nothing to undo"):
+        await undo(lab)
+
+
+async def test_a_program_and_a_pin_of_one_turn_go_together(lab: Any) -> None:
+    with made_by("m1"):
+        await deploy(lab)
+        await lab.explorer.set_pin("paper", 4, 1)
+    await undo(lab)
+    assert running(lab) == {}
+    assert lab.face.levels == {4: 0}
+
+
+async def test_a_pin_that_a_turn_set_twice_is_as_before_the_turn(lab: Any) -> None:
+    with made_by("m1"):
+        await lab.explorer.set_pin("paper", 4, 1)
+        await lab.explorer.set_pwm("paper", 4, 100)
+        await lab.explorer.set_pin("paper", 4, 0)
+    await undo(lab)
+    assert [c.state for c in await lab.ledger.changes()] == ["done"] * 6
+    assert lab.face.levels == {4: 0}
+    assert (await lab.ledger.changes())[0].forward == SetLevel(4, 0)
+
+
+async def test_changes_without_a_turn_are_undone_one_by_one(lab: Any) -> None:
+    await pins_in_a_turn(lab, None, 4, 5)
+    await undo(lab)
+    assert lab.face.levels == {4: 1, 5: 0}
+
+
+async def test_what_of_a_turn_was_undone_by_number_is_left_out(lab: Any) -> None:
+    first, second = await pins_in_a_turn(lab, "m1", 4, 5)
+    await undo(lab, second)
+    assert [change.change_id for change in await lab.undo.chosen()] == [first]
+
+
+async def test_a_turn_that_undoes_and_then_acts_has_its_own_act_taken_back(lab: Any) -> None:
+    await pins_in_a_turn(lab, "m1", 4)
+    with made_by("m2"):
+        await undo(lab)
+        await lab.explorer.set_pin("paper", 5, 1)
+    await undo(lab)
+    assert lab.face.levels == {4: 0, 5: 0}
+
+
+async def test_turns_side_by_side_are_told_apart(lab: Any) -> None:
+    await pins_in_a_turn(lab, "m1", 4)
+    await pins_in_a_turn(lab, "m2", 6)
+    await pins_in_a_turn(lab, "m1", 5)
+    await undo(lab)
+    assert lab.face.levels == {4: 0, 5: 0, 6: 1}
+
+
+async def test_a_change_that_another_turn_covers_stays_and_is_named(lab: Any) -> None:
+    await pins_in_a_turn(lab, "m1", 4)
+    [covering] = await pins_in_a_turn(lab, "m2", 4, level=0)
+    await pins_in_a_turn(lab, "m1", 5)
+    with pytest.raises(UndoIncomplete) as caught:
+        await undo(lab)
+    assert caught.value.message == (
+        "undone: set pin 5 of paper high (change 3); not undone: set pin 4 of paper high (change 1): "
+        "change 2 (set pin 4 of paper low) came after it"
+    )
+    assert caught.value.next_step == f"undo that first: microclaw app undo {covering}"
+    assert lab.face.levels == {4: 0, 5: 0}
+
+
+async def test_what_cannot_be_taken_back_is_said_and_the_rest_is_taken_back(lab: Any) -> None:
+    lab.foreign("other")
+    with made_by("m1"):
+        await lab.deployer.remove("paper", "other", lab.steps.append)
+        await lab.explorer.set_pin("paper", 4, 1)
+    with pytest.raises(UndoIncomplete, match=r"^undone: set pin 4 .*; not undone: remove other .* is not known$"):
+        await undo(lab)
+    assert lab.face.levels == {4: 0}
+    assert (lab.steps[-1].stage, lab.steps[-1].state) == ("undo", "failed")
+
+
+async def test_a_board_that_is_away_is_asked_once_and_everything_stays(lab: Any) -> None:
+    await pins_in_a_turn(lab, "m1", 4, 5)
+    lab.face.away = DeviceUnreachable("paper does not answer", next_step="check its power")
+    lab.face.calls.clear()
+    with pytest.raises(UndoIncomplete) as caught:
+        await undo(lab)
+    assert caught.value.message == (
+        "nothing was undone; not undone: set pin 5 of paper high (change 2), set pin 4 of paper high (change 1): "
+        "paper does not answer"
+    )
+    assert caught.value.next_step == "check its power"
+    assert len(lab.face.calls) == 1
+    lab.face.away = None
+    await undo(lab)
+    assert lab.face.levels == {4: 0, 5: 0}
+
+
+async def test_an_undo_that_is_cut_short_is_finished_by_the_next(lab: Any) -> None:
+    await pins_in_a_turn(lab, "m1", 4, 5)
+    act = lab.face._do
+
+    def cancelled_at_pin_4(call: Any) -> Any:
+        if call == GpioSet(4, 0):
+            lab.face._do = act
+            raise asyncio.CancelledError
+        return act(call)
+
+    lab.face._do = cancelled_at_pin_4
+    with pytest.raises((asyncio.CancelledError, MicroclawError)):
+        await undo(lab)
+    assert lab.face.levels == {4: 1, 5: 0}
+    assert [change.change_id for change in await lab.undo.chosen()] == [1]
+
+
+async def test_a_program_that_had_ended_and_made_room_is_no_part_of_the_turn(lab: Any) -> None:
+    for name, pin in (("one", 4), ("two", 5), ("three", 6)):
+        await deploy(lab, name, pin=pin)
+    lab.face.states["two"] = AppState("two", "returned", None, 8192, 0, 0, ())
+    with made_by("m1"):
+        await deploy(lab, "four", pin=7)
+    await undo(lab)
+    assert sorted(running(lab)) == ["one", "three"]
+
+
+async def test_a_named_device_has_only_its_own_changes_taken_back(lab: Any) -> None:
+    await pins_in_a_turn(lab, "m1", 4)
+    with made_by("m1"):
+        elsewhere = await lab.ledger.plan("d2", "gpio.set", "there", SetLevel(4, 1), SetLevel(4, 0))
+    await lab.ledger.complete(elsewhere)
+
+    async def chosen(device_id: str | None, *, whole: bool = False) -> list[int]:
+        return [c.change_id for c in await lab.undo.chosen(device_id=device_id, whole=whole)]
+
+    assert await chosen(None) == [2, 1]
+    assert await chosen("d1") == [1]
+    assert await chosen("d1", whole=True) == [2, 1]
+
+
+async def test_a_level_from_before_a_restart_is_not_brought_back(lab: Any, journal_clock: Any) -> None:
+    await pins_in_a_turn(lab, None, 6)
+    with made_by("m1"):
+        await deploy(lab)
+        await lab.explorer.set_pin("paper", 4, 0)
+    journal_clock.later(60_000)
+    lab.face.up_ms = 30_000.0
+    lab.face.levels[4] = 1
+    with pytest.raises(UndoIncomplete) as caught:
+        await undo(lab)
+    assert "undone: deploy blink on paper (change 2); not undone: set pin 4 of paper low (change 3)" in (
+        caught.value.message
+    )
+    assert caught.value.message.endswith(
+        "paper restarted 30 s ago: the level that pin 4 had before is not brought back"
+    )
+    assert caught.value.next_step == (
+        "set it as it is to be now; microclaw app undo 1 takes back an older one (set pin 6 of paper high)"
+    )
+    assert lab.face.levels[4] == 1
+
+
+async def test_a_level_since_the_last_restart_is_brought_back(lab: Any, journal_clock: Any) -> None:
+    lab.face.up_ms = 1_000.0
+    journal_clock.later(60_000)
+    await pins_in_a_turn(lab, None, 4)
+    journal_clock.later(2 * 86_400_000)
+    lab.face.up_ms += 2 * 86_400_000 * 0.9999  # the board's crystal is not the host's
+    await undo(lab)
+    assert lab.face.levels == {4: 0}
+
+
+async def test_pwm_that_a_restart_ended_is_not_brought_back_by_the_undo_of_what_came_later(
+    lab: Any, journal_clock: Any
+) -> None:
+    await lab.explorer.set_pwm("paper", 4, 100)
+    journal_clock.later(60_000)
+    lab.face.up_ms = 30_000.0
+    await lab.explorer.set_pin("paper", 4, 1)
+    with pytest.raises(DeployRejected, match="paper restarted 30 s ago"):
+        await undo(lab)
+    assert lab.face.levels == {4: 1}
+
+
+async def test_a_level_that_the_board_itself_told_after_its_restart_is_brought_back(
+    lab: Any, journal_clock: Any
+) -> None:
+    await pins_in_a_turn(lab, None, 4)
+    journal_clock.later(60_000)
+    lab.face.up_ms = 30_000.0
+    await pins_in_a_turn(lab, None, 4, level=0)
+    await undo(lab)
+    assert lab.face.levels == {4: 1}

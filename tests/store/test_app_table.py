@@ -73,8 +73,27 @@ async def test_changes_are_numbered_and_come_newest_first(table: AppTable) -> No
 async def test_change_is_kept_as_it_was_planned(table: AppTable) -> None:
     change_id = await table.add_change(CHANGE)
     assert await table.change(change_id) == ChangeRow(
-        7, "d1", "app.deploy", "blink on pin 2", '{"do":"put"}', '{"do":"remove"}', "planned", None, change_id, None
+        7,
+        "d1",
+        "app.deploy",
+        "blink on pin 2",
+        '{"do":"put"}',
+        '{"do":"remove"}',
+        "planned",
+        None,
+        None,
+        change_id,
+        None,
     )
+
+
+async def test_changes_of_a_turn_are_found_on_every_device(table: AppTable) -> None:
+    first = await table.add_change(replace(CHANGE, turn="m1"))
+    await table.add_change(replace(CHANGE, turn="m2"))
+    await table.add_change(CHANGE)
+    second = await table.add_change(replace(CHANGE, device_id="d2", turn="m1"))
+    assert [c.change_id for c in await table.changes_of_turn("m1")] == [second, first]
+    assert (await table.change(first)).turn == "m1"
 
 
 async def test_settled_change_and_the_desired_apps_change_together(table: AppTable) -> None:

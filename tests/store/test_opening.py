@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from microclaw.errors import StoreError
+from microclaw.store.apps import AppTable
 from microclaw.store.database import Database
 from microclaw.store.migrations import MIGRATIONS
 from microclaw.store.opening import OwnerLock
@@ -121,6 +122,21 @@ async def test_store_of_an_older_version_is_brought_forward(store_path: Path, mo
     for _ in range(2):
         async with Database.open(store_path) as database:
             assert await database.read(lambda c: c.execute("SELECT x FROM later").fetchall()) == [(7,)]
+
+
+async def test_changes_of_a_store_from_before_turns_stand_alone(
+    store_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = next(n for n, steps in enumerate(MIGRATIONS) if any("ADD COLUMN turn" in step for step in steps))
+    with monkeypatch.context() as patch:
+        patch.setattr("microclaw.store.opening.MIGRATIONS", MIGRATIONS[:before])
+        async with Database.open(store_path) as database:
+            columns = "(at_ms, device_id, kind, summary, forward, state)"
+            row = f"INSERT INTO changes {columns} VALUES (1, 'd', 'k', 's', '{{}}', 'done')"
+            await database.write(lambda c: c.execute(row).rowcount)
+    async with Database.open(store_path) as database:
+        [change] = await AppTable(database).changes()
+        assert (change.summary, change.turn) == ("s", None)
 
 
 async def test_failed_migration_changes_nothing(store_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

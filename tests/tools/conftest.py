@@ -11,11 +11,11 @@ from typing import Any, cast
 import pytest
 
 from microclaw.apps.catalogue import AppListing
-from microclaw.apps.change import Change, SetLevel
+from microclaw.apps.change import Change, RemoveApp, SetLevel
 from microclaw.apps.deploy import Deployment, DeployRequest, Removal
 from microclaw.apps.explore import Acted
 from microclaw.apps.trial import Trial
-from microclaw.apps.undo import Undone
+from microclaw.apps.undo import TakenBack, Undone
 from microclaw.boards.reader import load_board
 from microclaw.bus.bus import Bus
 from microclaw.bus.events import Evidence, EvidenceKind, Report, Step
@@ -133,13 +133,22 @@ class PaperApps:
         self.asked.append(("pwm", device, pin, duty, frequency_hz))
         return Acted("d-1", device, PwmState(pin, duty, frequency_hz), Evidence("accepted", "accepted only"), 10)
 
-    async def chosen(self, change_id: int | None = None, *, device_id: str | None = None) -> Change:
-        return Change(1, 0, "d-1", "gpio.set", "set pin 4 high", SetLevel(4, 1), SetLevel(4, 0), "done")
+    async def chosen(
+        self, change_id: int | None = None, *, device_id: str | None = None, whole: bool = False
+    ) -> tuple[Change, ...]:
+        return (
+            Change(3, 0, "d-1", "gpio.set", "set pin 5 high", SetLevel(5, 1), SetLevel(5, 0), "done"),
+            Change(2, 0, "d-1", "gpio.set", "set pin 4 high", SetLevel(4, 1), SetLevel(4, 0), "done"),
+            Change(1, 0, "d-1", "app.remove", "remove other", RemoveApp("other"), None, "done"),
+        )
 
-    async def undo(self, change_id: int | None = None, *, device_id: str | None = None, report: Report) -> Undone:
-        self.asked.append(("undo", change_id, device_id))
-        change = await self.chosen(change_id, device_id=device_id)
-        return Undone(change, change, "undone: set pin 4 high", Evidence("counted", "read back"))
+    async def undo(
+        self, change_id: int | None = None, *, device_id: str | None = None, whole: bool = False, report: Report
+    ) -> Undone:
+        self.asked.append(("undo", change_id, device_id, whole))
+        changes = await self.chosen(change_id, device_id=device_id)
+        taken = tuple(TakenBack(c, c, Evidence("counted", f"read back {c.change_id}")) for c in changes[:2])
+        return Undone(taken, "undone: set pin 5 high, set pin 4 high")
 
 
 @dataclass

@@ -11,7 +11,7 @@ from microclaw.apps.catalogue import AppCondition, AppListing
 from microclaw.apps.deploy import DeployRequest
 from microclaw.errors import BuildError, Diagnostic
 from microclaw.policy.gate import Effect
-from microclaw.tools.tool import MAX_RESULT_BYTES, bounded_json, result_of_error
+from microclaw.tools.tool import MAX_RESULT_BYTES, ToolContext, bounded_json, result_of_error
 
 
 def listing(name: str, condition: AppCondition, *, foreign: bool = False) -> AppListing:
@@ -116,7 +116,20 @@ async def test_uninstall_removes_by_name(bench: Bench) -> None:
         ("device-info", {}, {"chip": "ESP32-S3", "facts": {"firmware": "1.2", "free_heap": 1000}}),
         ("device-status", {}, {"facts": {"firmware": "1.2", "free_heap": 1000}}),
         ("list-devices", {}, {"count": 1}),
-        ("undo", {"change": 3}, {"message": "undone: set pin 4 high"}),
+        (
+            "undo",
+            {"change": 3},
+            {
+                "message": "undone: set pin 5 high, set pin 4 high",
+                "undone": "set pin 5 high; set pin 4 high",
+                "change": 3,
+                "changes": [3, 2],
+                "evidence": [
+                    {"kind": "counted", "text": "read back 3"},
+                    {"kind": "counted", "text": "read back 2"},
+                ],
+            },
+        ),
     ],
 )
 async def test_exploration_answers_with_what_it_found(
@@ -188,7 +201,23 @@ async def test_undo_without_a_number_is_of_the_chats_device(bench: Bench) -> Non
     await bench.call("undo")
     await bench.call("undo", {}, "virtual-1")
     await bench.call("undo", {"change": 4}, "virtual-1")
-    assert bench.apps.asked == [("undo", None, None), ("undo", None, "d-virtual-1"), ("undo", 4, None)]
+    await bench.call("undo", {"device": "virtual-1"})
+    assert bench.apps.asked == [
+        ("undo", None, None, True),
+        ("undo", None, "d-virtual-1", True),
+        ("undo", 4, None, True),
+        ("undo", None, "d-virtual-1", False),  # a device that the person named is the only one meant
+    ]
+
+
+async def test_the_question_before_an_undo_lists_every_change(bench: Bench) -> None:
+    [undo] = [tool for tool in bench.tools.tools if tool.name == "undo"]
+    assert undo.means is not None
+    assert await undo.means(undo.parameters(), ToolContext("owner", bench.steps.append)) == (
+        "takes back: set pin 5 high (change 3), on d-1",
+        "takes back: set pin 4 high (change 2), on d-1",
+        "stays: remove other (change 1), on d-1: what was before it is not known",
+    )
 
 
 async def test_huge_arguments_are_refused_unread(bench: Bench) -> None:
