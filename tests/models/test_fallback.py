@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
 
 import pytest
 from tests.models.asking import anthropic, openai, request
 from tests.models.event_streams import Events, anthropic_stream, event, openai_stream
 from tests.models.model_server import anthropic_reply, openai_reply, server
 
+from microclaw.config import ModelTask
 from microclaw.errors import BudgetSpent, ModelError, ModelFault
 from microclaw.models.breaker import Breaker
-from microclaw.models.fallback import Fallback
+from microclaw.models.fallback import Fallback, Outage, outages_of
+from microclaw.models.offline import OfflineModel
 from microclaw.models.protocol import Model, ModelReply, ModelRequest, OnText
+from microclaw.models.router import OfflineFirst, TaskRouter
 from microclaw.models.scripted import Scripted, ScriptedModel, say
 
 OVERLOADED = {"type": "overloaded_error", "message": "Overloaded"}
+TASKS: Final[tuple[ModelTask, ...]] = ("subagent", "summary")
 FALLS: tuple[ModelFault, ...] = (
     "unreachable",
     "timeout",
@@ -69,7 +75,10 @@ async def test_the_first_model_answers_while_it_can() -> None:
 async def test_a_fault_of_the_service_goes_on_to_the_next(fault: ModelFault) -> None:
     reply = await chain(Named("first", error(fault)), Named("second", say("hi"))).respond(request())
     assert (reply.text, reply.model) == ("hi", "second")
-    assert reply.note == f"second answered (first: {fault.replace('_', ' ')})"
+    words = fault.replace("_", " ")
+    again = "asked again in 600 s" if fault in ("auth", "quota") else "asked again next time"
+    assert reply.instead == f"second answers: first is out ({words}); first is {again}"
+    assert reply.note == ""
 
 
 @pytest.mark.parametrize("wrong", [error("refused"), error("other"), BudgetSpent("no money")])
@@ -93,7 +102,7 @@ async def test_an_open_breakers_model_is_not_asked_and_that_is_said() -> None:
     await both.respond(request())
     reply = await both.respond(request())
     assert len(first.requests) == 1
-    assert reply.note == "second answered (first is left alone for 600 s)"
+    assert reply.instead == "second answers: first is out (auth); first is asked again in 600 s"
 
 
 async def test_a_lone_model_that_is_left_alone_says_why_and_for_how_long() -> None:
@@ -108,9 +117,40 @@ async def test_a_lone_model_that_is_left_alone_says_why_and_for_how_long() -> No
 async def test_the_first_model_is_asked_again_after_its_pause() -> None:
     at_s = 0.0
     both = chain(Named("first", error("auth"), say("back")), Named("second", say("hi")), now=lambda: at_s)
+    assert both.outages() == ()
     assert (await both.respond(request())).model == "second"
+    assert both.outages() == (Outage("first", "auth", "first: auth", "mend it", "second", 600.0),)
     at_s = 601.0
-    assert (await both.respond(request())).text == "back"
+    [out] = both.outages()
+    assert out.again == "asked again next time"
+    reply = await both.respond(request())
+    assert (reply.text, reply.instead) == ("back", "")
+    assert both.outages() == ()
+
+
+async def test_each_model_before_the_one_that_answers_is_named() -> None:
+    three = chain(Named("a", error("server")), Named("b", error("auth")), Named("c", say("hi")))
+    reply = await three.respond(request())
+    assert reply.instead == "c answers: a is out (server), b is out (auth); a is asked again next time"
+    assert [(out.model, out.instead) for out in three.outages()] == [("a", "c")]
+
+
+async def test_an_outage_that_nobody_stands_in_for_is_told() -> None:
+    both = chain(Named("a", error("server")), Named("b", error("auth")))
+    with pytest.raises(ModelError):
+        await both.respond(request())
+    assert [(out.model, out.why, out.instead) for out in outages_of(both)] == [("a", "server", None)]
+
+
+async def test_outages_are_known_through_every_choice_the_one_for_chats_first() -> None:
+    chats = chain(Named("dear", error("auth")), Named("cheap", say("hi"), say("on")))
+    others = chain(Named("small", error("quota")), Named("cheap", say("hi")))
+    router = OfflineFirst(OfflineModel(), TaskRouter(others, {"chat": chats, "subagent": chats}))
+    assert outages_of(router) == ()
+    for task in TASKS:
+        await router.respond(replace(request(), task=task))
+    assert [out.model for out in outages_of(router)] == ["dear", "small"]
+    assert outages_of(Named("alone")) == ()
 
 
 async def test_after_streamed_text_the_next_beginning_is_announced() -> None:

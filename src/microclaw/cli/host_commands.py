@@ -99,6 +99,7 @@ def screen_rows(found: dict[str, Any]) -> list[tuple[str, str]]:
         ("link", _link_line(link)),
         *(("pairing", line) for line in waiting_lines((link or {}).get("waiting", ()))),
         ("model", found["model"] + _spent(found.get("usage"))),
+        *(("model", line) for line in _outage_lines(found)),
         *((channel["name"], _channel_line(channel)) for channel in found.get("channels", ())),
         *(("mcp", f"{name}: {state}") for name, state in found.get("mcp_servers", {}).items()),
         *(("off", problem) for problem in found.get("problems", ()) if not problem.startswith(_OWN_LINES)),
@@ -139,6 +140,15 @@ def _spent(usage: dict[str, Any] | None) -> str:
     of = "" if usage["day_usd"] is None else f" of ${usage['day_usd']:.2f}"
     tokens = "" if usage["day_tokens"] is None else f" of {usage['day_tokens']:,}"
     return f"   today ${usage['cost_usd']:.2f}{of}, {usage['tokens']:,}{tokens} tokens"
+
+
+def _outage_lines(found: dict[str, Any]) -> list[str]:
+    """What a person may do about each model that is out; the first line of the screen's model says the rest."""
+    lines: list[str] = []
+    for out in found.get("model_outages", ()):
+        said = "" if out["text"] == found["model"] else f"{out['text']}: "
+        lines.append(f"{said}{out['reason']}" + (f" - {out['next']}" if out["next"] else ""))
+    return lines
 
 
 def _channel_line(channel: dict[str, Any]) -> str:

@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """A model that others stand in for: why, who answered last (None: nobody), when it is asked again (0: next time)."""
+    """A model that others stand in for. `instead` answered last (None: nobody did); `retry_in_s` 0 is the next time."""
 
     model: str
     fault: ModelFault

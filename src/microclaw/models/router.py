@@ -31,8 +31,11 @@ class TaskRouter:
     def outages(self) -> tuple[Outage, ...]:
         """Of the models for chats, for everything else, and for each task; each model once."""
         models = (self._by_task.get("chat", self._default), self._default, *self._by_task.values())
-        found = [outage for model in models for outage in outages_of(model)]
-        return tuple({outage.model: outage for outage in reversed(found)}.values())[::-1]
+        found: dict[str, Outage] = {}
+        for model in models:
+            for outage in outages_of(model):
+                found.setdefault(outage.model, outage)
+        return tuple(found.values())
 
     async def warm_up(self) -> None:
         """What chats need; the others load at their first request."""

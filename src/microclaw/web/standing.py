@@ -11,7 +11,9 @@ from microclaw.policy.person import Roles
 from microclaw.store.usage import UsageCount, UsageGroup
 
 SHOWN: Final = 5  # of the schedules that are due next, and of the approvals
-PRIVATE: Final = ("pid", "home", "problems", "channels", "mcp_servers", "schedules", "approvals", "usage")
+PRIVATE: Final = (
+    "pid", "home", "problems", "channels", "mcp_servers", "schedules", "approvals", "usage", "model_outages"
+)  # fmt: skip
 """Members of the status that only an owner sees: they tell of this machine and of other people's chats."""
 
 

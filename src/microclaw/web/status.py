@@ -16,6 +16,7 @@ from microclaw.apps.ledger import Ledger
 from microclaw.config import Settings
 from microclaw.devices.registry import Registry
 from microclaw.faces.link.plane import DevicePlane
+from microclaw.models.fallback import Outage, outages_of
 from microclaw.models.offline import warm_up
 from microclaw.models.protocol import Model
 from microclaw.policy.person import OwnerAlone, Roles
@@ -87,6 +88,7 @@ class HostStatus:
             "rss_mb": round(resident_mb(), 1),
             "model": text,
             "model_hint": hint,
+            "model_outages": [outage_object(outage) for outage in outages_of(self._model)],
             "usage": await usage_object(self._usage, self._settings),
             "problems": problem_lines(self._channels, self._settings),
             "channels": channel_objects(self._channels, self._settings),
@@ -125,12 +127,31 @@ def for_everybody(status: dict[str, Any]) -> dict[str, Any]:
 async def describe_model(model: Model) -> tuple[str, str | None]:
     """Who answers, and what a person may do about it."""
     if model.name != OFFLINE:
-        return f"{model.name} answers", None
+        out = next((outage for outage in outages_of(model) if outage.model == model.name), None)
+        return (f"{model.name} answers" if out is None else outage_text(out)), None
     kinds = await asyncio.to_thread(warm_up)
     return (
         f"none: no API key set. Offline intents answer ({kinds} kinds of sentence).",
         "any sentence: microclaw setup, or set ANTHROPIC_API_KEY or OPENAI_BASE_URL, then run again",
     )
+
+
+def outage_text(out: Outage) -> str:
+    """Who answers instead of a model, why, and until when."""
+    who = f"{out.instead} answers instead of {out.model}" if out.instead else f"{out.model} does not answer"
+    return f"{who} ({out.why}; {out.again})"
+
+
+def outage_object(out: Outage) -> dict[str, Any]:
+    return {
+        "model": out.model,
+        "instead": out.instead,
+        "fault": out.fault,
+        "reason": out.reason,
+        "next": out.next_step,
+        "retry_in_s": round(out.retry_in_s, 1),
+        "text": outage_text(out),
+    }
 
 
 def resident_mb() -> float:

@@ -1,0 +1,101 @@
+"""A fallback answers: the turn's steps and the host's status say which, why, and when the first is asked again."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from pathlib import Path
+from typing import Any
+
+from tests.agent.conftest import MakeAgent
+from tests.models.event_streams import Events, openai_stream
+from tests.models.model_server import Server, server
+
+from microclaw.agent.events import Answer
+from microclaw.app import running_host
+from microclaw.bus.events import Step
+from microclaw.cli.host_client import HostClient
+from microclaw.cli.host_commands import screen_rows
+from microclaw.config import load_settings
+from microclaw.errors import ModelError
+from microclaw.models.breaker import Breaker
+from microclaw.models.fallback import Fallback
+from microclaw.models.scripted import Scripted, ScriptedModel, call, say
+from microclaw.web.status import for_everybody
+
+BUSY = {"error": {"message": "slow down", "type": "rate_limit_exceeded"}}
+CONFIG = """
+[model]
+provider = "openai"
+name = "dear"
+base_url = "{first}/v1"
+api_key = "sk-first-0123456789"
+offline_first = false
+[[model.fallback]]
+provider = "openai"
+name = "cheap"
+base_url = "{second}/v1"
+api_key = "sk-second-0123456789"
+"""
+
+
+def named(name: str, *replies: Scripted) -> ScriptedModel:
+    model = ScriptedModel(replies)
+    model.name = name
+    return model
+
+
+async def test_a_turns_steps_name_the_stand_in_once(make_agent: MakeAgent) -> None:
+    down = ModelError("dear: overloaded", fault="overloaded", retry_after_s=30)
+    models = [named("dear", down), named("cheap", call("gpio-set", pin=4), say("pin 4 is on"))]
+    async with make_agent(model=Fallback(models, [Breaker(lambda: 0.0) for _ in models])) as agent:
+        events = await agent.events("set pin 4 on")
+    told = [event.text for event in events if isinstance(event, Step) and event.stage == "model"]
+    assert told == ["cheap answers: dear is out (overloaded); dear is asked again in 30 s"]
+    assert isinstance(events[-1], Answer)
+
+
+async def test_a_turn_that_the_first_model_answers_says_nothing_of_others(make_agent: MakeAgent) -> None:
+    models = [named("dear", say("hello")), named("cheap")]
+    async with make_agent(model=Fallback(models, [Breaker(lambda: 0.0) for _ in models])) as agent:
+        assert not [event for event in await agent.events("hi") if isinstance(event, Step)]
+
+
+async def asked_and_status(tmp_path: Path, first: Server, second: Server) -> tuple[list[Any], list[dict[str, Any]]]:
+    """What a host says in two turns, and its status before, between and after them."""
+    home = tmp_path / "home"
+    home.mkdir(mode=0o700)
+    (home / "config.toml").write_text(CONFIG.format(first=first.url, second=second.url))
+    (home / "config.toml").chmod(0o600)
+    settings = load_settings({}, home=home, http_port=None)
+    async with running_host(settings):
+        client = HostClient(settings.control_socket)
+        events: list[Any] = []
+        status = [await asyncio.to_thread(client.get, "/v1/status")]
+        for _ in range(2):
+            said = client.stream("/v1/chat", {"text": "tell me of love"})
+            events += await asyncio.to_thread(list, said)
+            status.append(await asyncio.to_thread(client.get, "/v1/status"))
+    return events, status
+
+
+async def test_status_tells_who_stands_in_why_and_until_when(tmp_path: Path) -> None:
+    async with (
+        server((429, BUSY), (200, Events(openai_stream("back"))), head="retry-after: 42\r\nconnection: close") as first,
+        server((200, Events(openai_stream("one"))), (200, Events(openai_stream("two")))) as second,
+    ):
+        events, (before, between, after) = await asked_and_status(tmp_path, first, second)
+    steps = [event.text for event in events if isinstance(event, Step)]
+    assert re.fullmatch(r"cheap answers: dear is out \(rate limit\); dear is asked again in 4\d s", steps[0])
+    assert (before["model"], before["model_outages"]) == ("dear answers", [])
+    for status in (between, after):
+        said = r"cheap answers instead of dear \(rate limit; asked again in [34]\d s\)"
+        assert re.fullmatch(said, status["model"])
+        [out] = status["model_outages"]
+        assert (out["model"], out["instead"], out["fault"]) == ("dear", "cheap", "rate_limit")
+        assert 30 < out["retry_in_s"] <= 42
+        rows = [text for name, text in screen_rows(status) if name == "model"]
+        assert re.match(said, rows[0])
+        assert rows[1].startswith(out["reason"])
+        assert out["next"] in rows[1]
+        assert "model_outages" not in for_everybody(status)
