@@ -103,8 +103,8 @@ class ModelReply:
     `note` is one line of provenance for the person ("offline, 2 ms, cost 0"). A model that works from intents also
     names its `intent` ("blink(pin=2, half_period=0.5 s)") and `plan`; one that cannot answer sets `failed_code`.
     `code_origin` says where a program in `calls` comes from when the model did not write it. `model` is the one that
-    answered, where several could have; `instead` says why it was not the first of them. `literal`: the calls follow by rule from the person's latest words alone, so no
-    other word in the conversation can have asked for them.
+    answered, where several could have; `instead` says why it was not the first of them. `literal`: the calls follow by
+    rule from the person's latest words alone, so no other word in the conversation can have asked for them.
     """
 
     text: str
