@@ -15,6 +15,7 @@ from microclaw.agent.events import Answer, TurnEvent
 from microclaw.agent.loop import AgentLoop
 from microclaw.agent.mail import Mail, MailLimits
 from microclaw.agent.turn import TurnLimits
+from microclaw.apps.together import turn_now
 from microclaw.apps.verify import NO_READ_BACK
 from microclaw.bus.events import Evidence, EvidenceKind, Inbound, Step
 from microclaw.config import AgentSettings
@@ -45,9 +46,13 @@ class NoParameters(Parameters):
 
 @dataclass
 class Workshop:
-    """What the tools did. `evidence` is the kind a deployment answers with; `hold` lets `gpio-set` wait."""
+    """What the tools did. `evidence` is the kind a deployment answers with; `hold` lets `gpio-set` wait.
+
+    `turns` is whose change each `gpio-set` was.
+    """
 
     done: list[str] = field(default_factory=list)
+    turns: list[str | None] = field(default_factory=list)
     evidence: EvidenceKind = "counted"
     hold: asyncio.Event | None = None
     holding: asyncio.Event = field(default_factory=asyncio.Event)
@@ -83,6 +88,7 @@ class Workshop:
             self.holding.set()
             await self.hold.wait()
         self.done.append(f"set {asked.pin} {asked.level}")
+        self.turns.append(turn_now())
         return ToolOutput({"success": True}, (Evidence("counted", f"pin {asked.pin} is at {asked.level}"),))
 
     async def _get(self, asked: PinParameters, _: ToolContext) -> ToolOutput:

@@ -12,6 +12,7 @@ import pytest
 from tests.agent.conftest import Agent, MakeAgent, NoSurroundings, Workshop
 
 from microclaw.agent.subagents import Subagent, SubagentLimits, Subagents
+from microclaw.apps.together import made_by
 from microclaw.errors import Overloaded, PermissionRefused, ToolRetry, UnknownName
 from microclaw.models.protocol import ModelReply, ModelRequest, OnText, Usage
 from microclaw.models.scripted import Scripted, ScriptedModel, call, say
@@ -103,6 +104,15 @@ async def test_it_works_with_its_own_prompt_and_its_result_comes_into_the_chat(c
         assert "what is pin 4" in str(first.messages[0])
         (text,) = await crew.pushed()
         assert text.startswith(f"subagent {one.subagent_id} (what is pin 4) done: Pin 4 is high.")
+
+
+async def test_what_it_changes_is_its_parents_turn_and_its_own_without_one(crew_of: MakeCrew) -> None:
+    async with crew_of([call("gpio-set", pin=4), say("done"), call("gpio-set", pin=5), say("done")]) as crew:
+        with made_by("m7"):
+            one = crew.start(names=["gpio-set"])
+        await crew.ended(one)
+        alone = await crew.ended(crew.start(names=["gpio-set"]))
+        assert crew.workshop.turns == ["m7", f"subagent-{alone.began_ms}-{alone.subagent_id}"]
 
 
 async def test_without_names_it_has_the_tools_that_only_look(crew_of: MakeCrew) -> None:

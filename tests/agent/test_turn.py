@@ -11,6 +11,7 @@ from tests.agent.conftest import MakeAgent, Workshop
 from microclaw.agent.events import Action, Answer, Delta
 from microclaw.agent.narrate import proof_note
 from microclaw.agent.turn import TurnLimits
+from microclaw.apps.together import made_by, turn_now
 from microclaw.apps.verify import NO_READ_BACK
 from microclaw.bus.events import Evidence, Step
 from microclaw.errors import ModelError
@@ -194,3 +195,15 @@ async def test_usage_adds_up_and_an_unknown_cost_stays_unknown(make_agent: MakeA
     first = ModelReply("", (ToolCall("1", "gpio-get", '{"pin": 4}'),), Usage(10, 1, 0.5))
     async with make_agent([first, say("ok", usage=Usage(5, 2, None))]) as agent:
         assert (await agent.answer("read")).usage == Usage(15, 3, None)
+
+
+async def test_all_that_a_turn_changes_is_its_own_and_no_other_turns(make_agent: MakeAgent) -> None:
+    replies = [call("gpio-set", pin=4), call("gpio-set", pin=5), say("on"), call("gpio-set", pin=6), say("on")]
+    async with make_agent(replies) as agent:
+        with made_by("whoever brought the message in"):  # the chat's worker is begun in here
+            await agent.answer("4 and 5")
+            await agent.answer("6")
+        assert turn_now() is None
+        first, again, other = agent.workshop.turns
+    assert first == again
+    assert {first, other} == {"m1", "m2"}

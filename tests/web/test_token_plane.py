@@ -257,6 +257,42 @@ async def test_undo_that_works_in_chat(host: PeopleHost) -> None:
         assert (await host.device.call(GpioGet(6))).level == level
 
 
+async def test_one_undo_in_chat_takes_back_both_pins_of_one_sentence(host: PeopleHost) -> None:
+    await host.socket("POST", "/v1/devices/virtual-1/call", {"method": "gpio.set", "arguments": {"pin": 6, "level": 1}})
+    for text, level in (("turn on pins 10 and 11", 1), ("undo that", 0)):
+        answer = (await host.stream("ada", "/v1/chat", {"text": text, "chat_id": "both"}))[-1]
+        assert isinstance(answer, Answer)
+        assert answer.error_code is None, answer
+        assert [(await host.device.call(GpioGet(pin))).level for pin in (10, 11, 6)] == [level, level, 1], answer
+    assert "pin 11" in answer.text
+    assert "pin 10" in answer.text
+
+
+async def test_the_question_before_an_undo_lists_all_that_one_turn_did(host: PeopleHost) -> None:
+    await host.stream("ada", "/v1/chat", {"text": "turn on pins 10 and 11", "chat_id": "asked"})
+    call = asyncio.create_task(host.stream("ada", "/v1/tools/undo", {"foreign": True}))
+    (waiting,) = await host.waiting()
+    await host.socket("POST", f"/v1/approvals/{waiting['approval_id']}", {"approved": True})
+    end = (await call)[-1]
+    assert isinstance(end, Result)
+    assert end.value["ok"], end.value
+    shown = [line.split(" (change")[0] for line in waiting["detail"] if line.startswith("takes back: ")]
+    assert shown == [f"takes back: set pin {pin} of virtual-1 high" for pin in (11, 10)]
+    assert [(await host.device.call(GpioGet(pin))).level for pin in (10, 11)] == [0, 0]
+
+
+async def test_each_tool_call_of_a_program_is_undone_alone(host: PeopleHost) -> None:
+    for pin in (8, 9):
+        body = {"arguments": {"pin": pin, "level": 1}, "session": "one"}
+        await host.stream("ada", "/v1/tools/gpio-set", body)
+    newest, before = (await host.socket("GET", "/v1/changes?limit=2"))["changes"]
+    assert newest["turn"] != before["turn"]
+    end = (await host.stream("ada", "/v1/undo", {}))[-1]
+    assert isinstance(end, Result)
+    assert [taken["undone"] for taken in end.value["taken"]] == [end.value["undone"]] == [newest["change_id"]]
+    assert [(await host.device.call(GpioGet(pin))).level for pin in (8, 9)] == [1, 0]
+
+
 async def test_chats_of_two_tokens_with_one_name_are_two_chats(host: PeopleHost) -> None:
     for who in ("owner", "ada"):
         await host.stream(who, "/v1/chat", {"text": "what can you do", "chat_id": "same"})
