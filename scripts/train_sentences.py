@@ -117,6 +117,11 @@ def _thing(e: Example) -> str | None:
     return "led" if "led" in e.values else "pin" if "pin" in e.values else "other"
 
 
+def _second(e: Example) -> str | None:
+    named = e.values.get("quantity", "").split(",")
+    return (named[1] if len(named) > 1 else "none") if e.label in ("log", "sensor") else None
+
+
 def _speed(e: Example) -> str | None:
     if e.label not in ("blink", "fade", "log"):
         return None
@@ -134,6 +139,7 @@ QUESTIONS = {
     "label": lambda e: e.label,
     "thing": _thing,
     "quantity": _answer("quantity", "rule", "thermostat", "log", "sensor"),
+    "quantity_2": _second,
     "side": _answer("side", "rule"),
     "level": _answer("level", "rule", otherwise="1"),
     "what": _what,

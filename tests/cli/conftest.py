@@ -30,7 +30,8 @@ Run: TypeAlias = Callable[..., Ran]
 def clean_environ(home: Path) -> dict[str, str]:
     """This environment without model keys, colour wishes, or somebody's home."""
     kept = {k: v for k, v in os.environ.items() if not k.endswith(("_API_KEY", "_BASE_URL"))}
-    kept.pop("NO_COLOR", None)
+    for name in ("NO_COLOR", "MICROCLAW_HOST", "MICROCLAW_TOKEN"):
+        kept.pop(name, None)
     return {**kept, "MICROCLAW_HOME": str(home)}
 
 

@@ -23,6 +23,7 @@ from microclaw.app.models import build_model
 from microclaw.app.outward import outward_tools
 from microclaw.app.programs import Apps, build_apps, warm_compiler
 from microclaw.app.schedules import build_later, running_later
+from microclaw.app.virtual_boards import VirtualBoards
 from microclaw.apps.ledger import Ledger
 from microclaw.apps.live import change_publisher
 from microclaw.boards import load_board
@@ -59,7 +60,9 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A running host. `http` is the people plane's address, `link` the device plane's, None without one."""
+    """A running host. `http` is the people plane's address, `link` the device plane's, None without one; `boards` are
+    its virtual ones, none until they are started.
+    """
 
     settings: Settings
     devices: Registry
@@ -67,6 +70,7 @@ class Host:
     http: str | None
     link: str | None
     channels: Channels
+    boards: VirtualBoards
 
 
 @asynccontextmanager
@@ -122,6 +126,7 @@ async def running_host(
         await stack.enter_async_context(tasks.serving(AgentTasks(agent), hub.link))
         channels = await stack.enter_async_context(open_channels(settings, mail, admission, group))
         jobs = Jobs(group, settings.limits)
+        boards = VirtualBoards(devices, apps.keeper.check)
         status = HostStatus(
             settings=settings,
             devices=devices,
@@ -136,6 +141,7 @@ async def running_host(
             approvals=admission.approvals,
             people=admission.people,
             usage=usage,
+            boards=boards.standing,
         )
         parts = HostParts(
             settings=settings,
@@ -186,7 +192,7 @@ async def running_host(
         channels.open_doors()
         if link is not None:
             link.open_door()
-        yield Host(settings, devices, model, http, link.address if link is not None else None, channels)
+        yield Host(settings, devices, model, http, link.address if link is not None else None, channels, boards)
 
 
 def _people_listener(settings: Settings, stack: AsyncExitStack) -> tuple[socket.socket | None, str | None]:

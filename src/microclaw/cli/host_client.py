@@ -268,7 +268,11 @@ class SocketWay:
 
 
 def segment(name: str) -> str:
-    """A name as one segment of a path."""
+    """A name as one segment of a path; UnknownName for one that nothing here can have."""
+    if not name.strip() or "/" in name:
+        raise UnknownName(
+            f"there is nothing named {name[:80]!r}", next_step="see the names: the same command group with list"
+        )
     return quote(name, safe="")
 
 

@@ -119,7 +119,21 @@ def _pid(found: dict[str, Any]) -> str:
 def _device_line(device: dict[str, Any]) -> str:
     apps = ", ".join(device["apps"]) or "no programs"
     since = "" if device["reachable"] is not False else ", does not answer"
-    return f"{device['name']} ({device['board']}): {apps}{since}"
+    return f"{device['name']} ({device['board']}): {apps}{since}{_process_text(device.get('process'))}"
+
+
+def _process_text(process: dict[str, Any] | None) -> str:
+    """What became of a virtual board's process, where it did not just run on."""
+    if process is None:
+        return ""
+    if process["state"] == "failed":
+        return f"   failed: {process['reason']} - {process['next']}"
+    if process["state"] == "restarting":
+        return f"   is being started again ({process['reason']})"
+    count = process["restarts"]
+    if not count:
+        return ""
+    return f"   restarted {count} {'time' if count == 1 else 'times'}, last {_moment(process['last_ms'])}"
 
 
 def link_text(address: str | None) -> str:

@@ -9,23 +9,22 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from microclaw.app import Host, running_host
+from microclaw.app.virtual_boards import BOARD
 from microclaw.boards import load_board
 from microclaw.cli.log_lines import LogLines
 from microclaw.config import Settings
-from microclaw.errors import ConfigError, UnknownName
-from microclaw.faces.board_process import BoardReady, VirtualBoardProcess
+from microclaw.faces.board_process import BoardReady
 from microclaw.web.status import OFFLINE
 
 Ready: TypeAlias = Callable[[dict[str, Any]], None]
 
-BOARD = "virtual"
 LOG_BYTES = 2 << 20
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
@@ -69,31 +68,13 @@ async def _run(settings: Settings, virtual_boards: int, ready: Ready) -> None:
     async with AsyncExitStack() as stack:
         boards_ready = asyncio.Event()
         host = await stack.enter_async_context(running_host(settings, boards_ready=boards_ready))
-        names = [f"virtual-{number}" for number in range(1, virtual_boards + 1)]
-        boards = [await stack.enter_async_context(VirtualBoardProcess(name=name, board=BOARD)) for name in names]
-        for board in boards:
-            await _register(host, board.ready)
+        boards = await stack.enter_async_context(host.boards.running(virtual_boards))
         boards_ready.set()
-        ready(_facts(host, [board.ready for board in boards]))
+        ready(_facts(host, boards))
         await stop.wait()
 
 
-async def _register(host: Host, board: BoardReady) -> None:
-    """A virtual board of this name has new ports at every start."""
-    try:
-        known = host.devices.get(board.name)
-    except UnknownName:
-        await host.devices.add(board.name, board.board, board.faces)
-        return
-    if known.board.board_id != board.board:
-        raise ConfigError(
-            f"{board.name} is the name of a {known.board.title} already",
-            next_step=f"microclaw device rename {board.name} ANOTHER-NAME, without --virtual",
-        )
-    await host.devices.set_faces(board.name, board.faces)
-
-
-def _facts(host: Host, boards: list[BoardReady]) -> dict[str, Any]:
+def _facts(host: Host, boards: Sequence[BoardReady]) -> dict[str, Any]:
     title = load_board(BOARD).title
     return {
         "pid": os.getpid(),

@@ -234,9 +234,9 @@ def _usage(error: Exception, options: Invocation) -> int:
     if message.startswith("Usage:"):  # a command group without a command shows its help
         sys.stderr.write(message + "\n")
         return USAGE
-    context = getattr(error, "ctx", None)
-    command = context.command_path if context is not None else "microclaw"
-    message, next_step = " ".join(message.split()), f"{command} --help"
+    from microclaw.cli.wrong_usage import wrong_usage
+
+    message, next_step = wrong_usage(error)
     if options.json:
         from microclaw.web.stream import Failure, failure_object
 

@@ -166,6 +166,20 @@ class VirtualBoardProcess:
             self._process.kill()
             await self._process.wait()
 
+    async def ended(self) -> str:
+        """Wait until the process has gone, by itself or by `stop`; how it ended, with its last words."""
+        assert self._process is not None, "the board was not started"
+        code = await self._process.wait()
+        if self._draining is not None:
+            await asyncio.wait(
+                {self._draining}, timeout=STOP_TIMEOUT_S
+            )  # its task is left alone when this is cancelled
+        try:
+            how = f"exit code {code}" if code >= 0 else signal.Signals(-code).name
+        except ValueError:  # a real-time signal has no name
+            how = f"signal {-code}"
+        return f"{how}{self._said()}"
+
     async def _end(self, process: asyncio.subprocess.Process) -> None:
         with contextlib.suppress(ProcessLookupError):
             process.send_signal(signal.SIGTERM)

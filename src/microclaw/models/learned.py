@@ -69,6 +69,11 @@ def _head(name: str, about: Mapping[str, Any], members: zipfile.ZipFile) -> Head
     return Head(about["answers"], about["bias"], dict(zip(features, rarity, strict=True)), rows, about["step"])
 
 
+def words(heads: Mapping[str, Head]) -> Iterator[str]:
+    """Every word that the classifiers know of."""
+    return (feature for head in heads.values() for feature in head.weights if feature.isalpha() and feature.islower())
+
+
 def features_of(said: Said, meanings: Sequence[frozenset[str]]) -> frozenset[str]:
     """A sentence as features: its words, their neighbours, their letters, and what words that are known mean."""
     tokens = _TOKEN.findall(said.shape)

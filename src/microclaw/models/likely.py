@@ -32,6 +32,7 @@ WITH_ROLES: Final = (ORDERS - {"undo"}) | {"level", "adc", "pins"}
 ANSWERS: Final[Mapping[str, frozenset[str]]] = {
     "thing": ORDERS - {"undo", "log", "traffic"} | {"level", "pins"},
     "quantity": frozenset({"rule", "thermostat", "log", "sensor"}),
+    "quantity_2": frozenset({"log", "sensor"}),
     "side": frozenset({"rule"}),
     "level": frozenset({"rule"}),
     "what": frozenset({"stop", "app"}),

@@ -67,6 +67,8 @@ QUANTITY_WORDS = frozenset(
 )
 """Words that this module, and what reads times of day, know."""
 
+NUMBER_WORDS = frozenset({*_ONES, *_TENS, "hundred", "thousand", "half", "quarter", "dozen", "once", "twice", "thrice"})
+
 _NUMBER = r"(?<![\w.])(?<!pin )-?\d+(?:\.\d+)?"
 _TIME_NAMES = "|".join(sorted(_TIME_MS, key=len, reverse=True))
 _UNIT_NAMES = "|".join(re.escape(u) for u in sorted(_UNITS, key=len, reverse=True))

@@ -6,6 +6,7 @@ other sentences go to the classifiers (learned.py), which may be more or less su
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import re
 import tomllib
@@ -17,10 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 from microclaw.models import learned
 from microclaw.models.dangers import Dangers
+from microclaw.models.levels import levels_of
 from microclaw.models.lexicon import Lexicon
 from microclaw.models.likely import NEVER_LATER, NOTHING_DONE, Guess, guess, reading_of
 from microclaw.models.numbers import Said, said_of
-from microclaw.models.quantities import QUANTITY_WORDS, normalize_quantities
+from microclaw.models.quantities import NUMBER_WORDS, QUANTITY_WORDS, normalize_quantities
 from microclaw.models.spelling import Spelling
 from microclaw.models.times_of_day import When, split_when
 
@@ -84,6 +86,7 @@ class Sentences:
         self.examples = examples
         self._filler = _one_of(filler)
         self._spelling = spelling
+        self._mending = cache(lambda: spelling.with_words(learned.words(learned.english())))
         self.read = lru_cache(READINGS_KEPT)(self.read_anew)  # a turn asks again after each tool
 
     def read_anew(self, text: str) -> Reading | None:
@@ -97,8 +100,9 @@ class Sentences:
             return None
         found = self._templated(said)
         if found is None or found.kind in _WITH_ANY_NAME:
-            guessed = self.guess(text)
-            if found is None:
+            each = levels_of(said_of(text))
+            guessed = self.guess(text) if each is None else Reading(*each)
+            if found is None or each is not None:
                 return guessed
             if guessed is not None and guessed.kind not in {"greeting", *_WITH_ANY_NAME}:
                 return guessed
@@ -127,7 +131,10 @@ class Sentences:
 
     def likely(self, text: str) -> Guess:
         """What the sentence is most likely about."""
-        said = said_of(text)
+        mended = self._mending().mend(text.lower())
+        said = said_of(mended)
+        if self._mending().is_near(mended, NUMBER_WORDS):
+            said = dataclasses.replace(said, stray=True)  # "for tne minutes": a number that cannot be read
         return guess(said, self._lexicon.meanings(said.shape), learned.english())
 
     def features(self, text: str) -> tuple[Said, frozenset[str]]:

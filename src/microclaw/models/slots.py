@@ -221,12 +221,19 @@ def _traffic(said: _Numbers) -> Kind | None:
 
 def _log(said: _Numbers) -> Kind | None:
     pace, quantity = said.pace(), said.told.answers.get("quantity")
+    if said.told.answers.get("quantity_2") is not None:
+        return None  # a program logs one
     return ("read_sensor_every", {"quantity": quantity, **pace}) if pace is not None and quantity is not None else None
 
 
 def _sensor(said: _Numbers) -> Kind | None:
-    quantity = said.told.answers.get("quantity")
-    return ("read_sensor", {"quantity": quantity}) if quantity is not None else None
+    first, second = said.told.answers.get("quantity"), said.told.answers.get("quantity_2")
+    if first is None:
+        return None
+    values: Values = {"quantity": first}
+    if second not in (None, first):
+        values["quantity_2"] = second or ""
+    return "read_sensor", values
 
 
 def _level(said: _Numbers) -> Kind | None:

@@ -23,6 +23,15 @@ class Spelling:
         for word in sorted(self._words):
             self._by_length.setdefault(len(word), []).append(word)
 
+    def with_words(self, words: Iterable[str]) -> Spelling:
+        """The same, with more words that are known."""
+        return Spelling(self._words | frozenset(words), self._rare)
+
+    def is_near(self, text: str, words: frozenset[str]) -> bool:
+        """Whether a word that is not known is one slip from one of these, so that it may mean it."""
+        unknown = (word for word in _WORD.findall(text) if word not in self._words and len(word) >= _SHORTEST_SWAPPED)
+        return any(_one_slip(word, known) for word in unknown for known in words)
+
     def mend(self, text: str) -> str:
         """The text with each unknown word replaced where there is exactly one way to."""
         return _WORD.sub(lambda m: self._mended(m[0]), text)

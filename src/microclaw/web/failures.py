@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from microclaw.errors import MicroclawError
+from microclaw.web.faults import fault_text
 from microclaw.web.stream import Failure, failure_object, failure_of
 
 _log = logging.getLogger(__name__)
@@ -100,5 +101,5 @@ def unexpected(error: BaseException) -> Failure:
 
 
 def _fault(error: Any) -> str:
-    place = ".".join(str(part) for part in error.get("loc", ()) if part != "body")
-    return f"{place or 'body'}: {error.get('msg', 'invalid')}"[:300]
+    place = ".".join(str(part) for part in error.get("loc", ()) if part not in ("body", "query", "path"))
+    return fault_text(place or "the request", error)[:300]

@@ -75,6 +75,19 @@ class Waiting(Protocol):
     def pending(self) -> Sequence[Pending]: ...
 
 
+class BoardProcess(Protocol):
+    """app.virtual_boards.BoardStanding."""
+
+    @property
+    def state(self) -> str: ...
+    @property
+    def restarts(self) -> int: ...
+    @property
+    def last_ms(self) -> int | None: ...
+    @property
+    def reason(self) -> str | None: ...
+
+
 class Report(Protocol):
     @property
     def today(self) -> UsageCount: ...
@@ -144,6 +157,20 @@ def approval_object(waiting: Waiting | None, people: Roles) -> dict[str, Any] | 
             {"id": p.approval_id, "action": p.action, "asked_by": names.get(p.principal, p.principal)}
             for p in pending[:SHOWN]
         ],
+    }
+
+
+def process_object(board: BoardProcess | None) -> dict[str, Any] | None:
+    """How a virtual board's process is; None for a device that this host does not run."""
+    if board is None:
+        return None
+    failed = board.state == "failed"
+    return {
+        "state": board.state,
+        "restarts": board.restarts,
+        "last_ms": board.last_ms,
+        "reason": board.reason,
+        "next": "look into the host's log, then start the host again" if failed else None,
     }
 
 

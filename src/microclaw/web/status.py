@@ -22,6 +22,7 @@ from microclaw.models.protocol import Model
 from microclaw.policy.person import OwnerAlone, Roles
 from microclaw.web.standing import (
     PRIVATE,
+    BoardProcess,
     Channels,
     Schedules,
     Spent,
@@ -29,6 +30,7 @@ from microclaw.web.standing import (
     approval_object,
     channel_objects,
     problem_lines,
+    process_object,
     schedule_object,
     usage_object,
 )
@@ -56,7 +58,9 @@ class HostStatus:
         approvals: Waiting | None = None,
         people: Roles | None = None,
         usage: Spent | None = None,
+        boards: Callable[[], Mapping[str, BoardProcess]] = dict,
     ) -> None:
+        self._boards = boards
         self._channels = channels
         self._mcp_servers = mcp_servers
         self._schedules = schedules
@@ -77,6 +81,7 @@ class HostStatus:
         wanted: dict[str, list[str]] = {}
         for app in await self._ledger.desired():
             wanted.setdefault(app.device_id, []).append(app.name)
+        processes = self._boards()
         text, hint = await describe_model(self._model)
         return {
             "version": __version__,
@@ -103,6 +108,7 @@ class HostStatus:
                     "apps": wanted.get(device.device_id, []),
                     "reachable": _reachable(kept.get(device.device_id)),
                     "problem": kept[device.device_id].problem if device.device_id in kept else None,
+                    "process": process_object(processes.get(device.device_id)),
                 }
                 for device in self._devices.list()
             ],

@@ -1,0 +1,58 @@
+"""Several pins, each with a level of its own: "pin 4 on and pin 5 off". Every word of such a sentence has to be known."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from microclaw.models.numbers import Said
+from microclaw.models.slots import Kind, Values
+
+_MAX_PINS: Final = 8
+_LEVELS: Final = {"on": 1, "high": 1, "up": 1, "off": 0, "low": 0, "down": 0}
+_SAYS_NOTHING: Final = frozenset(
+    re.findall(
+        r"\w+",
+        "a turn switch set put drive pull make bring take the and then also to but please pls both pin pins gpio now "
+        "i want you can could would like after that afterwards finally first next should must shall be go goes is are ok",
+    )
+)
+_TOKEN: Final = re.compile(r"[a-z']+|\S")
+
+
+def levels_of(said: Said) -> Kind | None:
+    """The pins and their levels; None for any other sentence, one of a single level too."""
+    at = 0
+    items: list[int | str] = []  # pins, and words for levels
+    for number in said.numbers:
+        if number.unit not in ("pin", "bare") or number.value != int(number.value) or number.value < 0:
+            return None
+        items += [*_TOKEN.findall(said.text[at : number.start]), int(number.value)]
+        at = number.end
+    items += _TOKEN.findall(said.text[at:])
+    parts = [item for item in items if isinstance(item, int) or item not in _SAYS_NOTHING and item not in ",;."]
+    if said.stray or said.asks or any(isinstance(part, str) and part not in _LEVELS for part in parts):
+        return None
+    return _in_turn(parts) or _in_turn(parts[::-1], backwards=True)
+
+
+def _in_turn(parts: list[int | str], *, backwards: bool = False) -> Kind | None:
+    """Where each level follows its pins: the pins in the order said."""
+    pairs: list[tuple[int, int]] = []
+    waiting: list[int] = []
+    for part in parts:
+        if isinstance(part, int):
+            waiting.append(part)
+            continue
+        if not waiting:
+            return None
+        pairs += [(pin, _LEVELS[part]) for pin in waiting]
+        waiting = []
+    levels = {level for _, level in pairs}
+    pins = [pin for pin, _ in pairs]
+    if waiting or len(levels) < 2 or len(set(pins)) < len(pins) or len(pins) > _MAX_PINS:
+        return None
+    values: Values = {}
+    for n, (pin, level) in enumerate(reversed(pairs) if backwards else pairs, start=1):
+        values |= {"pin" if n == 1 else f"pin_{n}": pin, "level" if n == 1 else f"level_{n}": level}
+    return "set_pin", values

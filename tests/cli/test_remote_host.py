@@ -1,0 +1,214 @@
+"""--host: the command line at an address with a token, against a real host."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.cli.conftest import TIMEOUT_S, Ran, clean_environ, run_in
+from tests.cli.test_chat import Screen
+
+TELL = Callable[..., Ran]
+
+
+def run_at(home: Path, variables: dict[str, str], *words: str) -> Ran:
+    done = subprocess.run(
+        [sys.executable, "-m", "microclaw.cli", *words],
+        input="",
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        env={**clean_environ(home), **variables},
+        check=False,
+    )
+    return Ran(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture(scope="module")
+def token(host: dict[str, Any]) -> str:
+    """The owner's token."""
+    made = run_in(Path(host["home"]), "token", "create", "laptop")
+    assert made.code == 0, made.err
+    return made.out.splitlines()[0]
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, host: dict[str, Any], token: str) -> TELL:
+    """Run `microclaw WORDS` with an empty home, that host's address and the owner's token."""
+    variables = {"MICROCLAW_HOST": host["http"], "MICROCLAW_TOKEN": token}
+    return lambda *words: run_at(tmp_path / "elsewhere", variables, *words)
+
+
+def lines(ran: Ran) -> tuple[str, str]:
+    """The error and what to do next."""
+    error, step = ran.err.splitlines()
+    assert error.startswith("error: "), ran.err
+    assert step.startswith("next: "), ran.err
+    return error, step
+
+
+def test_what_the_control_socket_does_is_done_at_an_address(elsewhere: TELL, ask: Any, tmp_path: Path) -> None:
+    shown = elsewhere("status")
+    assert shown.code == 0, shown.err
+    assert "virtual-1 (virtual)" in shown.out
+    assert "http://127.0.0.1:" in shown.out
+    assert json.loads(elsewhere("--json", "device", "list").out) == json.loads(ask("--json", "device", "list").out)
+    counted = elsewhere("exec", "virtual-1", "gpio.set", "pin=4", "level=1")
+    assert (counted.code, "counted" in counted.out) == (0, True), counted.err
+    program = tmp_path / "ticker.c"
+    program.write_text('#include "microclaw.h"\nvoid on_init(void) { gpio_set(gpio_open(11, GPIO_OUT), 1); }\n')
+    assert elsewhere("run", str(program), "-d", "virtual-1").code == 0
+    assert "ticker" in elsewhere("app", "list").out
+    assert elsewhere("app", "uninstall", "ticker", "-d", "virtual-1").code == 0
+    assert "ticker" in elsewhere("app", "changes").out
+    assert elsewhere("schedule", "add", "every day at 7", "set pin 4 on").code == 0
+    assert "set pin 4 on" in elsewhere("schedule", "list").out
+    assert elsewhere("memory", "show").code == 0
+    assert "laptop" in elsewhere("token", "list").out
+    assert elsewhere("doctor").code == ask("doctor").code
+
+
+def test_the_option_stands_anywhere_and_local_is_this_machine(host: dict[str, Any], token: str, tmp_path: Path) -> None:
+    away = {"MICROCLAW_HOST": "http://127.0.0.1:9", "MICROCLAW_TOKEN": token}
+    assert run_at(tmp_path, away, "device", "list", "--host", host["http"]).code == 0
+    assert run_at(tmp_path, away, "device", "list", f"--host={host['http']}").code == 0
+    here = run_at(Path(host["home"]), away, "device", "list", "--host", "local")
+    assert (here.code, "virtual-1" in here.out) == (0, True)
+    none = run_at(tmp_path, away, "device", "list", "--host", "local")
+    assert (none.code, lines(none)) == (3, ("error: no host is running here", "next: microclaw up"))
+
+
+def test_a_chat_streams_and_is_the_tokens_own(elsewhere: TELL, ask: Any) -> None:
+    told = elsewhere("chat", "set pin 5 on")
+    assert told.code == 0, told.err
+    assert "intent" in told.out
+    assert "answer" in told.out
+    document = json.loads(elsewhere("--json", "chat", "what is running").out)
+    assert document["error"] is None
+    assert "set pin 5" not in ask("session", "show", "terminal").out
+
+
+def test_risky_is_asked_at_the_terminal(host: dict[str, Any], token: str, ask: Any, tmp_path: Path) -> None:
+    assert ask("device", "add", "shelf", "--board", "virtual", "--wasmachine", "127.0.0.1:9").code == 0
+    (tmp_path / "hosts.toml").write_text(f'"{host["http"]}" = "{token}"\n')
+    (tmp_path / "hosts.toml").chmod(0o600)
+    tmp_path.chmod(0o700)
+    words = ("--host", host["http"], "device", "remove", "shelf")
+    for typed, told, code, stays in (
+        ("\n", "declined by", 1, True),
+        (None, "declined by", 1, True),
+        ("y\n", "shelf is forgotten", 0, False),
+    ):
+        with Screen(tmp_path, *words) as screen:
+            screen.wait_for("approve  forget the device shelf")
+            screen.wait_for("do it? [y/N]")
+            if typed is None:
+                screen.process.send_signal(signal.SIGINT)
+            else:
+                screen.type(typed)
+            screen.wait_for(told)
+            assert screen.process.wait(TIMEOUT_S) == code
+        assert ("shelf" in ask("device", "list").out) == stays
+    assert "nothing waits" in ask("approval", "list").out
+
+
+def test_yes_is_said_to_the_own_question_alone(elsewhere: TELL, host: dict[str, Any], token: str, ask: Any) -> None:
+    for number, name in enumerate(("left", "right")):
+        where = ("--board", "virtual", "--wasmachine", f"127.0.0.1:{number + 10}")
+        assert ask("device", "add", name, *where).code == 0
+    environ = {**clean_environ(Path(host["home"])), "MICROCLAW_HOST": host["http"], "MICROCLAW_TOKEN": token}
+    waiting = subprocess.Popen(
+        [sys.executable, "-m", "microclaw.cli", "device", "remove", "left"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environ,
+        text=True,
+    )
+    with waiting:
+        assert waiting.stdout is not None
+        told = waiting.stdout.readline() + waiting.stdout.readline()
+        assert "forget the device left" in told
+        assert elsewhere("--yes", "device", "remove", "right").code == 0
+        assert waiting.poll() is None
+        number = json.loads(elsewhere("--json", "approval", "list").out)["approvals"][0]["approval_id"]
+        assert number in told + waiting.stdout.readline()
+        assert elsewhere("approval", "decline", number).code == 0
+        assert waiting.wait(TIMEOUT_S) == 1
+    listed = ask("device", "list").out
+    assert ("left" in listed, "right" in listed) == (True, False)
+    assert elsewhere("--yes", "device", "remove", "left").code == 0
+
+
+def test_what_outlives_a_token_stays_on_the_hosts_machine(elsewhere: TELL, tmp_path: Path) -> None:
+    for words in (
+        ("token", "create", "heir"),
+        ("device", "provision", "thing"),
+        ("person", "pair", "123456"),
+        ("session", "import", str(tmp_path)),
+    ):
+        ran = elsewhere(*words)
+        error, step = lines(ran)
+        assert (ran.code, step) == (1, "next: do it on the host's own command line"), words
+        assert error.startswith("error: no token may "), error
+
+
+@pytest.mark.parametrize("command", ["up", "setup", "service status", "demo --once", "config get", "mcp"])
+def test_a_command_about_this_machine_says_so(elsewhere: TELL, host: dict[str, Any], command: str) -> None:
+    ran = elsewhere(*command.split())
+    error, step = lines(ran)
+    assert (ran.code, ran.out) == (1, "")
+    name = command.split()[0]
+    assert error == f"error: microclaw {name} is about this machine, and MICROCLAW_HOST names {host['http']}"
+    assert "--host local" in step
+    assert elsewhere(*command.split(), "--help").code == 0
+
+
+def test_a_boards_own_address_is_not_called_through_another_host(elsewhere: TELL) -> None:
+    ran = elsewhere("exec", "127.0.0.1:9", "gpio.set", "4", "1")
+    assert "a call of 127.0.0.1:9 is about this machine" in lines(ran)[0]
+
+
+def test_a_wrong_token_a_missing_one_and_a_host_that_is_away(host: dict[str, Any], tmp_path: Path) -> None:
+    def at(place: str, *, secret: str = "mc_" + "w" * 43) -> Ran:
+        return run_at(tmp_path / "home", {"MICROCLAW_HOST": place, "MICROCLAW_TOKEN": secret}, "status")
+
+    wrong = at(host["http"])
+    error, step = lines(wrong)
+    assert wrong.code == 1
+    assert f"the token in MICROCLAW_TOKEN opens nothing at {host['http']}" in error
+    assert "microclaw token create NAME on the host's machine" in step
+    assert "www" not in wrong.err + wrong.out
+    missing = at(host["http"], secret="")
+    assert (missing.code, lines(missing)[0]) == (1, f"error: no token for {host['http']}")
+    assert str(tmp_path / "home" / "hosts.toml") in missing.err
+    away = at("http://127.0.0.1:9")
+    assert (away.code, lines(away)[0]) == (3, "error: nobody answers at http://127.0.0.1:9: Connection refused")
+    assert "microclaw up on that machine" in away.err
+    nowhere = at("https://no-such-machine.invalid")
+    assert (nowhere.code, lines(nowhere)[0]) == (3, "error: there is no machine called no-such-machine.invalid")
+    clear = at("http://house.example")
+    assert clear.code == 1
+    assert "https://house.example, or a tunnel (ssh " in lines(clear)[1]
+    assert (
+        json.loads(run_at(tmp_path, {"MICROCLAW_HOST": "x"}, "--json", "status").out)["error"]["code"] == "config_error"
+    )
+
+
+def test_the_token_is_never_an_option(tmp_path: Path) -> None:
+    assert "mc_" not in run_at(tmp_path, {}, "--help").out
+    ran = run_at(tmp_path, {}, "--token", "mc_x", "status")
+    assert ran.code == 2
+
+
+def test_an_unused_variable_changes_nothing_here(host: dict[str, Any], ask: Any) -> None:
+    ran = run_at(Path(host["home"]), {"MICROCLAW_TOKEN": "mc_any"}, "device", "list")
+    assert (ran.code, ran.out) == (0, ask("device", "list").out)
+    assert "MICROCLAW_HOST" not in os.environ
