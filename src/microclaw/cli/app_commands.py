@@ -122,9 +122,9 @@ def show(ctx: typer.Context, name: str) -> None:
 
 def undo(
     ctx: typer.Context,
-    change: Annotated[int | None, typer.Argument(help="The change's number; the newest otherwise.")] = None,
+    change: Annotated[int | None, typer.Argument(help="A change's number; else all of the newest request.")] = None,
 ) -> None:
-    """Take back the last change, or a named one."""
+    """Take back all that the last request changed, or one change."""
     from microclaw.cli.installing import follow
 
     options = invocation(ctx)

@@ -15,7 +15,7 @@ INSTRUCTIONS: Final = (
     "behind. For anything that repeats or reacts write a C program: try it with try-program (nothing on a device "
     "changes), then deploy-wasm-app puts it on the board, where it runs by itself. Each result carries its evidence: "
     "counted (edges at the pins), reported (the board's own words) or accepted (no read-back): claim no more than "
-    "that. undo takes back the newest change. Some acts wait for a person's yes. "
+    "that. undo takes back what the newest request changed. Some acts wait for a person's yes. "
     'A program is one C file: #include "microclaw.h", on_init opens pins, starts timers and returns: '
     "static int led; static void tick(void) { gpio_toggle(led); } "
     "void on_init(void) { led = gpio_open(2, GPIO_OUT); every(500, tick); } "

@@ -108,7 +108,11 @@ FORMS: Final[dict[str, Form]] = {
         destroys=True,  # a program of the same name is replaced
     ),
     "uninstall-wasm-app": Form("Remove a program", {**_PROGRAM, "undoable": _TRUTH}, destroys=True),
-    "undo": Form("Undo a change", {"undone": _TEXT, "change": _WHOLE, "message": _TEXT}, destroys=True),
+    "undo": Form(
+        "Undo the newest request",
+        {"undone": _TEXT, "change": _WHOLE, "changes": _LIST, "message": _TEXT},
+        destroys=True,
+    ),
     "notify": Form("Notify on a device", {**_DEVICE, "state": _TEXT}),
 }
 

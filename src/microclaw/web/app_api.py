@@ -136,7 +136,7 @@ def _route_changes(router: APIRouter, parts: HostParts) -> None:
     async def list_tries(limit: Annotated[int, Query(ge=1, le=1000)] = 50) -> dict[str, Any]:
         return {"tries": [try_object(tried) for tried in await parts.tries(limit)]}
 
-    @router.post("/v1/undo", summary="Take back a change; steps as JSON lines")
+    @router.post("/v1/undo", summary="Take back a change, or all of the newest request; steps as JSON lines")
     async def undo(body: UndoBody, by: By) -> StreamingResponse:
         device_id = None if body.device is None else parts.devices.get(body.device).device_id
         text = "undo what was done last" if body.change_id is None else f"undo change {body.change_id}"
