@@ -129,9 +129,7 @@ class VirtualBoards:
             while starts_s and time.monotonic() - starts_s[0] >= self._limits.window_s:
                 starts_s.popleft()
             if len(starts_s) >= self._limits.restarts:
-                reason = (
-                    f"it ended {len(starts_s) + 1} times within {self._limits.window_s:g} s, the last time: {reason}"
-                )
+                reason = f"it ended {len(starts_s) + 1} times within {self._limits.window_s:g} s, last with {reason}"
                 _log.error("%s is not started again: %s", board.name, reason)
                 board.standing = replace(board.standing, state="failed", reason=reason)
                 return

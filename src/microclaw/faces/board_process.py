@@ -171,9 +171,7 @@ class VirtualBoardProcess:
         assert self._process is not None, "the board was not started"
         code = await self._process.wait()
         if self._draining is not None:
-            await asyncio.wait(
-                {self._draining}, timeout=STOP_TIMEOUT_S
-            )  # its task is left alone when this is cancelled
+            await asyncio.wait({self._draining}, timeout=STOP_TIMEOUT_S)  # cancelled, it leaves that task alone
         try:
             how = f"exit code {code}" if code >= 0 else signal.Signals(-code).name
         except ValueError:  # a real-time signal has no name
