@@ -102,10 +102,20 @@ async def test_what_the_last_run_left_counts_for_its_person(make_agent: MakeAgen
 
 
 def test_nobody_is_kept_out_by_a_small_room() -> None:
-    room = Unanswered(2)
-    assert room.refusal("ann") is None
-    room.came("ann")
-    assert room.refusal("ann") is not None
-    assert room.refusal("bob") is None
-    room.went("ann")
-    assert room.refusal("ann") is None
+    room, ann, bob = Unanswered(2), Inbound("test", "c1", "hi", "ann"), Inbound("test", "c2", "hi", "bob")
+    assert room.refusal(ann) is None
+    room.came(ann)
+    assert room.refusal(ann) is not None
+    assert room.refusal(bob) is None
+    room.went(ann)
+    assert room.refusal(ann) is None
+
+
+def test_what_devices_ask_for_does_not_keep_their_owner_out() -> None:
+    room, owner = Unanswered(8), Inbound("terminal", "main", "hi")
+    for name in ("desk", "shelf"):
+        room.came(Inbound("device", name, "hi", device=name, origin="device"))
+    refused = room.refusal(Inbound("device", "lamp", "hi", device="lamp", origin="device"))
+    assert refused is not None
+    assert "2 messages of devices wait for an answer" in refused.message
+    assert room.refusal(owner) is None

@@ -60,6 +60,27 @@ async def test_taken_port_is_an_error_with_the_boards_own_words() -> None:
     assert not process.running
 
 
+async def test_how_a_board_ended_is_told_in_a_few_words() -> None:
+    async with VirtualBoardProcess(serial="none") as process:
+        ending = asyncio.create_task(process.ended())
+        await process.kill()
+        assert await asyncio.wait_for(ending, 10) == "SIGKILL"
+    async with VirtualBoardProcess(serial="none") as process:
+        await process.stop()
+        assert await asyncio.wait_for(process.ended(), 10) == "exit code 0"
+
+
+async def test_a_wait_for_the_end_that_is_cancelled_leaves_the_board_to_be_stopped() -> None:
+    async with VirtualBoardProcess(serial="none") as process:
+        ending = asyncio.create_task(process.ended())
+        await process.control.info()
+        ending.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await ending
+        assert process.running
+    assert not process.running
+
+
 async def test_unknown_board_does_not_start() -> None:
     with pytest.raises(ConfigError, match="no board profile named 'toaster'"):
         await VirtualBoardProcess(board="toaster").start()

@@ -99,7 +99,7 @@ class Mail:
         chat = self._chats.setdefault(place, ChatQueue())
         chat.arriving += 1
         try:
-            if (full := self._full(chat, inbound.principal)) is not None:
+            if (full := self._full(chat, inbound)) is not None:
                 if inbound.key is not None and await self._inbox.has(inbound.channel, inbound.key):
                     return Accepted(0, True, _nothing())
                 raise full
@@ -220,7 +220,7 @@ class Mail:
             chat = self._chats.setdefault(place, ChatQueue())
             chat.held = True
             insort(chat.waiting, Waiting(received, TurnStream(), left_over=True), key=_NUMBER)
-            self._unanswered.came(received.inbound.principal)
+            self._unanswered.came(received.inbound)
         async with asyncio.TaskGroup() as self._group:
             self._serve, self._open = serve, True
             try:
@@ -231,15 +231,15 @@ class Mail:
     async def _add(self, inbound: Inbound, *, begun: bool) -> tuple[InboxRow, bool]:
         """Onto the disk, its place among the unanswered taken before: many may arrive at the same time."""
         known = True
-        self._unanswered.came(inbound.principal)
+        self._unanswered.came(inbound)
         try:
             row, known = await self._inbox.add(row_of(inbound), begun=begun)
         finally:
             if known:
-                self._unanswered.went(inbound.principal)
+                self._unanswered.went(inbound)
         return row, known
 
-    def _full(self, chat: ChatQueue, person: str) -> Overloaded | None:
+    def _full(self, chat: ChatQueue, inbound: Inbound) -> Overloaded | None:
         """Why the message that arrives finds no room, if it finds none."""
         waiting = len(chat.waiting) + chat.arriving + (len(chat.running.joining) if chat.running else 0)
         idle = chat.running is None and not chat.held
@@ -248,7 +248,7 @@ class Mail:
                 f"{waiting - 1} messages of this chat wait already, {self.settings.queue} is the limit",
                 next_step="wait for the answers to those",
             )
-        return self._unanswered.refusal(person)
+        return self._unanswered.refusal(inbound)
 
     def _enqueue(self, place: Place, received: Received, stream: TurnStream) -> None:
         chat = self._chats.setdefault(place, ChatQueue())
@@ -309,7 +309,7 @@ class Mail:
             outbound_id = await self._inbox.answer(received.message_id, outbound_of(received.inbound, answer))
         except MicroclawError as exc:  # what was done is done: the person must hear of it
             _log.warning("an answer could not be kept: %s", exc.message)
-        self._unanswered.went(received.inbound.principal, len(turn.streams))
+        self._unanswered.went(received.inbound, len(turn.streams))
         chat.running = None
         answer = replace(answer, outbound_id=outbound_id)
         try:

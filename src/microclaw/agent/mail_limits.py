@@ -23,41 +23,51 @@ class MailLimits:
 
 
 class Unanswered:
-    """How many messages each person waits for. A token's messages are its person's."""
+    """How many messages wait, and of whom. A token's are its person's; what devices ask for has a share of its own."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._by_person: Counter[str] = Counter()
+        self._waiting: Counter[str] = Counter()
 
     @property
     def each(self) -> int:
         """How many one person may wait for."""
         return max(1, self._limit // SHARE)
 
-    def refusal(self, person: str) -> Overloaded | None:
-        """Why one more message of this person finds no room, if it finds none."""
-        total, theirs = self._by_person.total(), self._by_person[person]
+    def refusal(self, inbound: Inbound) -> Overloaded | None:
+        """Why this message finds no room, if it finds none."""
+        total, theirs = self._waiting.total(), self._waiting[_whose(inbound)]
         if total >= self._limit:
             return Overloaded(
                 f"{total} messages wait for an answer, {self._limit} is the limit",
                 next_step="wait a little, then say it again",
             )
-        if theirs >= self.each:
+        if theirs < self.each:
+            return None
+        if inbound.origin == "device":
             return Overloaded(
-                f"{theirs} messages of yours wait for an answer in all your chats together, {self.each} is the limit "
-                "for one person",
-                next_step="wait for some of those answers, or cancel what you need no more, then say it again",
+                f"{theirs} messages of devices wait for an answer, {self.each} is the limit for all of them together",
+                next_step="ask again later, and let the devices ask less often",
             )
-        return None
+        return Overloaded(
+            f"{theirs} messages of yours wait for an answer in all your chats together, {self.each} is the limit for "
+            "one person",
+            next_step="wait for some of those answers, or cancel what you need no more, then say it again",
+        )
 
-    def came(self, person: str) -> None:
-        self._by_person[person] += 1
+    def came(self, inbound: Inbound) -> None:
+        self._waiting[_whose(inbound)] += 1
 
-    def went(self, person: str, count: int = 1) -> None:
-        """So many were answered, or were never taken in."""
-        self._by_person[person] -= count
-        if self._by_person[person] <= 0:
-            del self._by_person[person]
+    def went(self, inbound: Inbound, count: int = 1) -> None:
+        """So many like it were answered, or were never taken in."""
+        whose = _whose(inbound)
+        self._waiting[whose] -= count
+        if self._waiting[whose] <= 0:
+            del self._waiting[whose]
+
+
+def _whose(inbound: Inbound) -> str:
+    return "devices" if inbound.origin == "device" else f"person {inbound.principal}"
 
 
 def check_readable(inbound: Inbound, limits: MailLimits) -> None:

@@ -24,6 +24,7 @@ START_TIMEOUT_S: Final = 10.0
 STOP_TIMEOUT_S: Final = 3.0
 _MAX_STDERR_LINES: Final = 200
 _MAX_LINE_BYTES: Final = 64 * 1024
+_MAX_ENDING_CHARS: Final = 300
 _SECRET_ENDINGS: Final = ("_KEY", "_TOKEN", "_SECRET", "_PASSWORD")
 
 
@@ -176,7 +177,7 @@ class VirtualBoardProcess:
             how = f"exit code {code}" if code >= 0 else signal.Signals(-code).name
         except ValueError:  # a real-time signal has no name
             how = f"signal {-code}"
-        return f"{how}{self._said()}"
+        return f"{how}{self._said()}"[:_MAX_ENDING_CHARS]
 
     async def _end(self, process: asyncio.subprocess.Process) -> None:
         with contextlib.suppress(ProcessLookupError):
