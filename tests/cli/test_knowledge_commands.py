@@ -134,3 +134,27 @@ def test_without_a_host_the_next_step_is_to_start_one(run: Run, words: tuple[str
     ran = run(*words)
     assert ran.code == 3
     assert "next: microclaw up" in ran.err
+
+
+def test_a_conversation_is_shown_and_removed_by_its_chat_alone(ask: Run) -> None:
+    assert ask("chat", "turn on pin 4").code == 0
+    assert "turn on pin 4" in ask("session", "show", "terminal").out
+    removed = ask("--yes", "session", "rm", "terminal")
+    assert (removed.code, removed.out) == (0, "removed terminal_terminal\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("session", "show", "nope"), "there is no conversation 'nope'"),
+        (("session", "rm", "nope"), "there is no conversation 'nope'"),
+        (("skill", "show", "nope"), "there is no skill 'nope'"),
+        (("skill", "show", ".."), "there is no skill '..'"),
+    ],
+)
+def test_what_is_none_is_one_sentence_with_what_to_do(ask: Run, words: tuple[str, ...], said: str) -> None:
+    ran = ask(*words)
+    assert ran.code == 1
+    error, following = ran.err.splitlines()
+    assert error == f"error: {said}"
+    assert following.startswith("next: ")

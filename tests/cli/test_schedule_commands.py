@@ -63,3 +63,27 @@ def test_a_sentence_in_the_chat_is_kept_told_and_cancelled(at: Any) -> None:
 def test_no_subagent_works(at: Any) -> None:
     assert at("subagent", "list").out == "no subagent works\n"
     assert at("subagent", "cancel", "nobody").code == 1
+
+
+def test_a_schedule_survives_the_new_name_of_its_device(at: Any) -> None:
+    made = number(at("schedule", "add", "in 20 minutes", "turn on pin 4"))
+    assert at("device", "rename", "virtual-1", "kitchen").code == 0
+    try:
+        assert " kitchen " in at("schedule", "list").out
+        assert at("schedule", "run", made).code == 0
+    finally:
+        assert at("device", "rename", "kitchen", "virtual-1").code == 0
+        assert at("schedule", "rm", made).code == 0
+
+
+@pytest.mark.parametrize("words", [("rm", "99"), ("run", "99"), ("show", "99"), ("resume", "99")])
+def test_a_schedule_that_is_none_is_one_sentence(at: Any, words: tuple[str, ...]) -> None:
+    ran = at("schedule", *words)
+    assert (ran.code, ran.err) == (1, "error: there is no schedule 99\nnext: see them: microclaw schedule list\n")
+
+
+def test_a_file_that_is_none_or_no_json_is_told_plainly(at: Any, tmp_path: Path) -> None:
+    gone = at("schedule", "import", str(tmp_path / "cron.json"))
+    assert gone.err.startswith(f"error: there is no file {tmp_path / 'cron.json'}\nnext: ")
+    (tmp_path / "cron.json").write_text('{"jobs": [}')
+    assert "not JSON from line 1, column 11 on" in at("schedule", "import", str(tmp_path / "cron.json")).err

@@ -169,6 +169,37 @@ async def test_conversations_are_listed_shown_and_removed_by_name(sessions: Sess
     assert [path.name for path in sessions.folder.iterdir()] == ["tg_1.jsonl"]
 
 
+@pytest.mark.parametrize(
+    ("channel", "chat", "name"),
+    [("terminal", "terminal", "terminal"), ("tg", "12", "12"), ("gateway", "a:b/c", "a:b/c")],
+)
+async def test_a_conversation_is_found_by_its_chat_alone(
+    sessions: SessionFiles, channel: str, chat: str, name: str
+) -> None:
+    await sessions.append(channel, chat, [HELLO])
+    await sessions.append("tg", "999", [ANSWER])
+    assert await sessions.show(name) == (HELLO,)
+    assert await sessions.full_name(name) == sessions.path(channel, chat).stem
+    await sessions.remove(name)
+    assert [file.name for file in await sessions.list()] == ["tg_999"]
+
+
+async def test_a_full_name_goes_before_a_chat_of_that_name(sessions: SessionFiles) -> None:
+    await sessions.append("tg", "1", [HELLO])
+    await sessions.append("gateway", "tg_1", [ANSWER])
+    assert await sessions.show("tg_1") == (HELLO,)
+
+
+async def test_a_chat_of_two_channels_is_asked_back(sessions: SessionFiles) -> None:
+    await sessions.append("tg", "1", [HELLO])
+    await sessions.append("gateway", "1", [ANSWER])
+    with pytest.raises(UnknownName) as refused:
+        await sessions.remove("1")
+    assert "tg_1" in (refused.value.next_step or "")
+    assert "gateway_1" in (refused.value.next_step or "")
+    assert len(await sessions.list()) == 2
+
+
 @pytest.mark.parametrize("name", ["gone", "../store/x", "tg_1.jsonl", ""])
 async def test_a_name_that_is_no_conversation_is_refused(sessions: SessionFiles, name: str) -> None:
     await sessions.append("tg", "1", [HELLO])

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from urllib.parse import quote, urlencode
 
 from microclaw.agent.events import ApprovalAsked
-from microclaw.errors import MicroclawError, NoHost, ProtocolError
+from microclaw.errors import MicroclawError, NoHost, ProtocolError, UnknownName
 from microclaw.web.stream import (
     MAX_LINE_BYTES,
     REQUEST_HEADER,
@@ -267,12 +267,10 @@ class SocketWay:
         return NoHost(f"cannot reach the host: {error.strerror or error}", next_step="microclaw up")
 
 
-def segment(name: str) -> str:
+def segment(name: str, see: str = "the list command of the same group shows the names") -> str:
     """A name as one segment of a path; UnknownName for one that nothing here can have."""
     if not name.strip() or "/" in name:
-        raise UnknownName(
-            f"there is nothing named {name[:80]!r}", next_step="see the names: the same command group with list"
-        )
+        raise UnknownName(f"there is nothing named {name[:80]!r} here", next_step=see)
     return quote(name, safe="")
 
 

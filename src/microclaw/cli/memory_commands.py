@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from microclaw.cli.invocation import invocation
-from microclaw.errors import ConfigError, MicroclawError
+from microclaw.errors import ConfigError, EmptyMessage, MicroclawError, UnknownName
 
 
 def register(app: typer.Typer) -> None:
@@ -19,9 +20,15 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="memory")
 
 
-def show(ctx: typer.Context) -> None:
+def show(
+    ctx: typer.Context,
+    name: Annotated[str | None, typer.Argument(hidden=True)] = None,
+) -> None:
     """Print MEMORY.md and the notes of today and yesterday."""
     options = invocation(ctx)
+    if name is not None:
+        find = f"find it: microclaw memory search {shlex.quote(name)}" if name.strip() else "microclaw memory show"
+        raise UnknownName(f"memory is one page without names: there is no {name[:80]!r}", next_step=find)
     found = options.host().get("/v1/memory")
     if options.json:
         options.document("memory", found)
@@ -56,12 +63,15 @@ def edit(ctx: typer.Context) -> None:
 
 def search(
     ctx: typer.Context,
-    words: Annotated[list[str], typer.Argument(help="What to look for.")],
+    words: Annotated[list[str], typer.Argument(metavar="WORDS...", help="What to look for.")],
     limit: Annotated[int, typer.Option("--limit", min=1, max=50)] = 10,
 ) -> None:
     """Find notes, memories and what was said, best first."""
     options = invocation(ctx)
-    found = options.host().get("/v1/memory/search", {"q": " ".join(words), "limit": limit})
+    wanted = " ".join(words).strip()
+    if not wanted:
+        raise EmptyMessage("there is nothing to look for", next_step="microclaw memory search WORDS")
+    found = options.host().get("/v1/memory/search", {"q": wanted, "limit": limit})
     if options.json:
         options.document("memory_search", found)
         return
@@ -75,7 +85,6 @@ def search(
 def _edited(text: str) -> tuple[Path, str]:
     """The text as the person's editor left it, and where that is."""
     import os
-    import shlex
     import subprocess
     import tempfile
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
 from microclaw.cli.invocation import invocation
+from microclaw.errors import ScheduleRefused, UnknownName
 
-Number = Annotated[int, typer.Argument(metavar="NUMBER", help="As `schedule list` shows it.", min=1)]
+Number = Annotated[str, typer.Argument(metavar="NUMBER", help="As `schedule list` shows it.")]
+
+_EXAMPLE: Final = 'microclaw schedule add "every weekday at 7" "turn on pin 4"'
 
 
 class Missed(StrEnum):
@@ -38,16 +41,19 @@ def list_schedules(ctx: typer.Context) -> None:
         options.document("schedules", found)
         return
     if not found["schedules"]:
-        options.say('nothing is scheduled; microclaw schedule add "every weekday at 7" "turn on pin 4"')
+        options.say(f"nothing is scheduled; {_EXAMPLE}")
         return
-    rows = [(s["schedule"], s["when"], s["what"], s["next"] or "-", _state(s)) for s in found["schedules"]]
-    options.table(rows, head=("NUMBER", "WHEN", "WHAT", "NEXT", "STATE"))
+    rows = [
+        (s["schedule"], s["when"], s["what"], s["device"] or "-", s["next"] or "-", _state(s))
+        for s in found["schedules"]
+    ]
+    options.table(rows, head=("NUMBER", "WHEN", "WHAT", "DEVICE", "NEXT", "STATE"))
 
 
 def add(
     ctx: typer.Context,
-    when: Annotated[str, typer.Argument(help='"every weekday at 7", "in 20 minutes", "0 7 * * 1-5"')],
-    what: Annotated[list[str], typer.Argument(help="What to do then, in a sentence.")],
+    when: Annotated[str, typer.Argument(metavar="WHEN", help='"every weekday at 7", "in 20 minutes", "0 7 * * 1-5"')],
+    what: Annotated[list[str], typer.Argument(metavar="WHAT...", help="What to do then, in a sentence.")],
     zone: Annotated[
         str | None, typer.Option("--zone", metavar="ZONE", help="As Europe/Berlin. [default: yours]")
     ] = None,
@@ -58,9 +64,12 @@ def add(
 ) -> None:
     """Do WHAT at WHEN: a sentence that needs no model is worked out now, others are told to the agent then."""
     options = invocation(ctx)
+    doing = " ".join(what).strip()
+    if not when.strip() or not doing:
+        raise ScheduleRefused("a schedule has a time and something to do", next_step=_EXAMPLE)
     body = {
         "when": when,
-        "do": " ".join(what),
+        "do": doing,
         "timezone": zone,
         "missed": None if missed is None else missed.value,
         "device": options.device,
@@ -79,7 +88,7 @@ def add(
 def show(ctx: typer.Context, number: Number) -> None:
     """A schedule and how its latest runs ended."""
     options = invocation(ctx)
-    found = options.host().get(f"/v1/schedules/{number}")
+    found = options.host().get(f"/v1/schedules/{_number(number)}")
     if options.json:
         options.document("schedule", found)
         return
@@ -92,7 +101,7 @@ def show(ctx: typer.Context, number: Number) -> None:
 def run(ctx: typer.Context, number: Number) -> None:
     """Run it now; its own times stay."""
     options = invocation(ctx)
-    found = options.host().post(f"/v1/schedules/{number}/run")
+    found = options.host().post(f"/v1/schedules/{_number(number)}/run")
     if options.json:
         options.document("schedule", found)
     else:
@@ -102,7 +111,7 @@ def run(ctx: typer.Context, number: Number) -> None:
 def resume(ctx: typer.Context, number: Number) -> None:
     """Make a paused schedule due again."""
     options = invocation(ctx)
-    found = options.host().post(f"/v1/schedules/{number}/resume")
+    found = options.host().post(f"/v1/schedules/{_number(number)}/resume")
     if options.json:
         options.document("schedule", found)
     else:
@@ -112,7 +121,7 @@ def resume(ctx: typer.Context, number: Number) -> None:
 def remove(ctx: typer.Context, number: Number) -> None:
     """Remove a schedule."""
     options = invocation(ctx)
-    gone = options.host().delete(f"/v1/schedules/{number}")
+    gone = options.host().delete(f"/v1/schedules/{_number(number)}")
     if options.json:
         options.document("removed", gone)
     else:
@@ -134,4 +143,14 @@ def import_jobs(
 
 
 def _state(schedule: dict[str, Any]) -> str:
-    return f"{schedule['state']}: {schedule['why']}" if schedule["why"] else str(schedule["state"])
+    reasons = "; ".join(reason for reason in (schedule["why"], schedule["problem"]) if reason)
+    return f"{schedule['state']}: {reasons}" if reasons else str(schedule["state"])
+
+
+def _number(text: str) -> int:
+    """UnknownName for what no schedule is numbered."""
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:20]) < 2**63):
+        raise UnknownName(
+            f"there is no schedule {text[:80]!r}: each has a number", next_step="see them: microclaw schedule list"
+        )
+    return int(text)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
 from microclaw.cli.invocation import invocation
+
+SEE: Final = "microclaw session list"
 
 
 def register(app: typer.Typer) -> None:
@@ -33,14 +35,14 @@ def list_sessions(ctx: typer.Context) -> None:
 
 def show(
     ctx: typer.Context,
-    name: Annotated[str, typer.Argument(help="As session list names it.")],
+    name: Annotated[str, typer.Argument(help="As session list names it, or its chat alone.")],
     newest: Annotated[int, typer.Option("-n", "--newest", min=1, max=1000, help="So many messages.")] = 40,
 ) -> None:
     """Print the newest messages of a conversation."""
     from microclaw.cli.host_client import segment
 
     options = invocation(ctx)
-    found = options.host().get(f"/v1/sessions/{segment(name)}", {"newest": newest})
+    found = options.host().get(f"/v1/sessions/{segment(name, SEE)}", {"newest": newest})
     if options.json:
         options.document("session", found)
         return
@@ -49,17 +51,22 @@ def show(
         options.line(f"{_when(message['ts'])}  {who}: {message['content']}")
 
 
-def remove(ctx: typer.Context, name: Annotated[str, typer.Argument(help="As session list names it.")]) -> None:
+def remove(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help="As session list names it, or its chat alone.")],
+) -> None:
     """Remove a conversation for good."""
     from microclaw.cli.host_client import segment
 
     options = invocation(ctx)
+    host = options.host()
+    full = host.get(f"/v1/sessions/{segment(name, SEE)}", {"newest": 1})["name"]
     if not options.yes and not options.json:
-        typer.confirm(f"Remove the conversation {name} for good?", abort=True)
-    found = options.host().delete(f"/v1/sessions/{segment(name)}")
+        typer.confirm(f"Remove the conversation {full} for good?", abort=True)
+    found = host.delete(f"/v1/sessions/{segment(full)}")
     if options.json:
         options.document("session_rm", found)
-    options.say(f"removed {name}")
+    options.say(f"removed {full}")
 
 
 def import_folder(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
 from microclaw.cli.invocation import FAILED, Invocation, invocation
+
+SEE: Final = "microclaw skill list"
 
 
 def register(app: typer.Typer) -> None:
@@ -35,7 +37,7 @@ def show(ctx: typer.Context, name: Annotated[str, typer.Argument(help="The skill
     from microclaw.cli.host_client import segment
 
     options = invocation(ctx)
-    found = options.host().get(f"/v1/skills/{segment(name)}")
+    found = options.host().get(f"/v1/skills/{segment(name, SEE)}")
     if options.json:
         options.document("skill", found)
         return
@@ -58,7 +60,7 @@ def check(
         names = [each["name"] for each in (*listed["skills"], *listed["broken"])]
     else:
         names = [name]
-    checked = [host.get(f"/v1/skills/{segment(each)}/check") for each in names]
+    checked = [host.get(f"/v1/skills/{segment(each, SEE)}/check") for each in names]
     if options.json:
         options.document("skill_check", {"skills": checked})
     else:

@@ -1,4 +1,4 @@
-"""A command line that cannot be read, told in plain words instead of the option parser's. Reads no command line itself."""
+"""A command line that cannot be read, told in plain words, not in the option parser's. Parses nothing."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _place(error: Any) -> str:
         return ""
     if param.param_type_name == "option":
         return str(max(param.opts, key=len))
-    return str(param.metavar or param.name.upper().replace("_", "-"))
+    return str(param.metavar or param.name.upper().replace("_", "-")).removesuffix("...")
 
 
 def _near(word: str, known: Iterable[str]) -> str:

@@ -238,8 +238,10 @@ def _with_front_matter(name: str, text: str) -> str:
 def _jobs(path: Path, jobs: list[ImportedJob]) -> ImportedFile:
     try:
         value = json.loads(read_text(path))
-    except (ValueError, RecursionError) as exc:
-        return ImportedFile(path.name, "left", f"not JSON: {exc}")
+    except json.JSONDecodeError as exc:
+        return ImportedFile(path.name, "left", f"not JSON from line {exc.lineno}, column {exc.colno} on")
+    except (ValueError, RecursionError):
+        return ImportedFile(path.name, "left", "not JSON that can be read")
     listed = value.get("jobs") if isinstance(value, dict) else None
     if not isinstance(listed, list):
         return ImportedFile(path.name, "left", "it has no jobs")

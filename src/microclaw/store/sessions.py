@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 from weakref import WeakValueDictionary
 
 from microclaw.errors import StoreError, UnknownName
@@ -114,11 +114,19 @@ class SessionFiles:
         """One conversation's; those of different ones are synced side by side."""
         return self._locks.setdefault(path, asyncio.Lock())
 
+    async def full_name(self, name: str) -> str:
+        """As `list` gives it, of that or of its chat alone: "terminal" of terminal_terminal. UnknownName."""
+        return (await self._named(name)).stem
+
     async def _named(self, name: str) -> Path:
         known = await asyncio.to_thread(_list, self.folder)
-        for file in known:
-            if file.name == name:
-                return file.path
+        chats = [file for file in known if name and unquote(file.name.partition("_")[2]) == name]
+        found = [file for file in known if file.name == name] or chats
+        if len(found) == 1:
+            return found[0].path
+        if found:
+            names = ", ".join(file.name for file in found)
+            raise UnknownName(f"{len(found)} conversations are {name[:80]!r}", next_step=f"name one of {names}")
         near = ", ".join(difflib.get_close_matches(name, [file.name for file in known], n=3, cutoff=0.3))
         hint = f"did you mean {near}? " if near else ""
         raise UnknownName(f"there is no conversation {name[:80]!r}", next_step=f"{hint}see: microclaw session list")

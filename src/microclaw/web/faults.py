@@ -1,4 +1,4 @@
-"""What is wrong with a value in plain words, where a library checks requests and command lines. Checks nothing itself."""
+"""What is wrong with a value, in plain words: a library checks requests and command lines. Checks nothing."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ def fault_text(place: str, error: Mapping[str, Any]) -> str:
         case "enum" | "literal_error":
             return f"{place} is {limits.get('expected')}{_not(given)}"
         case "string_pattern_mismatch":
-            return f"{place} has not the right form{_not(given)}"
-    return f"{place}: {str(error.get('msg', 'wrong')).removeprefix('Value error, ')}"
+            return f"{place} has the wrong form{_not(given).replace(', not', ':', 1)}"
+    return f"{place}: {str(error.get('msg', 'wrong')).removeprefix('Value error, ').rstrip('.')}"
 
 
 def _not(given: object) -> str:

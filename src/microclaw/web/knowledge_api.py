@@ -104,14 +104,16 @@ def _route_sessions(router: APIRouter, parts: KnowledgeParts) -> None:
     @router.get("/v1/sessions/{name}", tags=["sessions"], summary="The newest messages of a conversation")
     async def show_session(name: str, by: By, newest: Annotated[int, Query(ge=1, le=1000)] = 40) -> dict[str, Any]:
         parts.gate.check_owner(by.principal, "read conversations")
-        return {"name": name, "messages": [_message(message) for message in await sessions.show(name, newest)]}
+        full = await sessions.full_name(name)
+        return {"name": full, "messages": [_message(message) for message in await sessions.show(full, newest)]}
 
     @router.delete("/v1/sessions/{name}", tags=["sessions"], summary="Remove a conversation")
     async def remove_session(name: str, by: By) -> dict[str, Any]:
         parts.gate.check_owner(by.principal, "remove conversations")
-        await sessions.remove(name)
+        full = await sessions.full_name(name)
+        await sessions.remove(full)
         knowledge.search.mark_stale()
-        return {"removed": name}
+        return {"removed": full}
 
     @router.post("/v1/sessions/import", tags=["sessions"], summary="Take over the files of a MimiClaw device")
     async def import_device(body: ImportBody, by: By) -> dict[str, Any]:

@@ -205,3 +205,13 @@ def test_a_row_that_is_none_of_ours_is_told() -> None:
     row = ScheduleRow(9, "", "", '{"kind":"moon"}', "{}", "owner", "t", "c", None, "run", "act", "active", "", 1, 2)
     with pytest.raises(StoreError, match="schedule 9"):
         schedule_of(row)
+
+
+@pytest.mark.parametrize(
+    ("expression", "said"),
+    [("0 7 * * 99", "its day of week is none"), ("99 7 * * 1", "its minute is none"), ("0 7 40 * 1", "its day")],
+)
+def test_a_field_that_cron_does_not_have_is_named_in_words(expression: str, said: str) -> None:
+    with pytest.raises(ScheduleRefused, match=said) as refused:
+        check_cron(expression, BERLIN)
+    assert "Bad" not in refused.value.message

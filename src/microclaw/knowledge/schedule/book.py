@@ -31,6 +31,7 @@ from microclaw.store.schedules import Missed, NewSchedule, RunRow, ScheduleTable
 MAX_SCHEDULES: Final = 200
 MAX_PROMPT_CHARS: Final = 4000
 KEPT_OVER: Final = 20  # schedules that are over stay listed, the newest
+_MAX_NUMBER: Final = 2**63  # of SQLite's integers
 _HOUR_MS: Final = 3_600_000
 
 _log = logging.getLogger(__name__)
@@ -135,9 +136,11 @@ class ScheduleBook:
         return tuple(one for one in await self.all() if self._is_of(one, principal))
 
     async def get(self, schedule_id: int) -> Schedule:
-        row = await self._table.get(schedule_id)
+        row = await self._table.get(schedule_id) if 0 < schedule_id < _MAX_NUMBER else None
         if row is None:
-            raise UnknownName(f"there is no schedule {schedule_id}", next_step="microclaw schedule list")
+            raise UnknownName(
+                f"there is no schedule {str(schedule_id)[:20]}", next_step="see them: microclaw schedule list"
+            )
         return present(schedule_of(row), self._devices)
 
     async def made_of(self, said: str, prompt: Prompt) -> Schedule | None:

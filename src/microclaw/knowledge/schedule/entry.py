@@ -6,6 +6,7 @@ A wall-clock time that summer time leaves out is due right after the gap, one th
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -209,11 +210,17 @@ def _next_cron(cron: Cron, after_ms: int) -> int | None:
                 return due_ms
     except CronSimError as exc:
         raise ScheduleRefused(
-            f"{cron.expression!r} is no time of cron: {exc}", next_step='five fields, as in "30 7 * * 1-5"'
+            f"{cron.expression!r} is no time of cron{_bad_field(exc)}", next_step='five fields, as in "30 7 * * 1-5"'
         ) from exc
     except StopIteration:
         return None
     return None
+
+
+def _bad_field(error: Exception) -> str:
+    """Which field cronsim cannot read ("Bad day-of-week")."""
+    found = re.fullmatch(r"Bad ([a-z-]+)", str(error))
+    return f": its {found[1].replace('-', ' ')} is none" if found else ""
 
 
 def _timing(value: Any) -> Timing:

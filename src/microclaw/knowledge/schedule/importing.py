@@ -25,6 +25,8 @@ class KeptJob:
 
 async def import_cron_json(path: Path, book: ScheduleBook, *, principal: str = "owner") -> tuple[KeptJob, ...]:
     """Make a schedule of each job; a second import of the file makes none. ConfigError for a file without jobs."""
+    if not await asyncio.to_thread(path.is_file):
+        raise ConfigError(f"there is no file {path}", next_step="name the cron.json of a MimiClaw device")
     jobs, found = await asyncio.to_thread(read_jobs, path)
     if not jobs:
         raise ConfigError(f"{path} has no jobs: {found.detail}", next_step="name the cron.json of a MimiClaw device")
