@@ -6,7 +6,7 @@ import asyncio
 import datetime
 import sys
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -153,6 +153,32 @@ async def test_a_cancelled_request_holds_nothing_afterwards(table: UsageTable) -
         await asking
     slow.go.set()
     assert isinstance((await together(model, 1))[0], ModelReply)
+
+
+async def test_requests_that_are_broken_off_use_up_a_money_budget_too(table: UsageTable) -> None:
+    slow = Slow()
+    limits = BudgetSettings(day_usd=0.000_4)  # a few of these, by the price list
+    model = Metered(slow, Ledger(table, DAYS), Budget(limits, table, DAYS))
+
+    async def cancelled_once_it_came() -> None:
+        asking = asyncio.create_task(model.respond(request()))
+        came = asyncio.create_task(slow.came.wait())
+        await asyncio.wait({asking, came}, timeout=LIMIT_S, return_when=asyncio.FIRST_COMPLETED)
+        slow.came.clear()
+        came.cancel()
+        asking.cancel()
+        with suppress(asyncio.CancelledError):
+            await asking
+
+    async def until_refused() -> None:
+        for _ in range(100):
+            await cancelled_once_it_came()
+
+    with pytest.raises(BudgetSpent, match="is used up"):
+        await until_refused()
+    total, _ = await table.of_day("2026-11-20", "owner")
+    assert total.requests == total.failed == slow.asked > 1
+    assert total.unpriced == 0
 
 
 async def test_a_model_of_unknown_price_has_a_money_budget_for_itself_until_it_is_known(table: UsageTable) -> None:

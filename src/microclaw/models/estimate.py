@@ -33,14 +33,28 @@ def likely_tokens(request: ModelRequest, answer_chars: int) -> tuple[int, int]:
 
 
 def worst_case(request: ModelRequest, model: str, *, priced: bool = True) -> Estimate:
-    """More than the request will use. `priced` False: it costs nothing that anybody counts.
-
-    The first price that is looked up loads the list, a fifth of a second.
-    """
+    """More than the request will use. `priced` False: it costs nothing that anybody counts."""
     size = sum(len(text.encode(errors="replace")) for text in _texts(request))
     sent = -(-size // _WORST_BYTES_A_TOKEN) + _images(request) * _WORST_IMAGE_TOKENS
     sent += _WORST_EXTRA_TOKENS + _WORST_MESSAGE_TOKENS * (len(request.messages) + len(request.tools))
-    return Estimate(sent + request.max_tokens, _price(model, sent, request.max_tokens) if priced else 0)
+    return Estimate(sent + request.max_tokens, price(model, sent, request.max_tokens) if priced else 0)
+
+
+def price(model: str, sent: int, answered: int) -> int | None:
+    """Billionths of a dollar by the price list, nothing cached yet; None for a model that it does not know.
+
+    The first call loads the list, a fifth of a second.
+    """
+    try:
+        from genai_prices import Usage, calc_price
+    except ImportError:  # it comes with the providers' libraries
+        return None
+    plain = Usage(input_tokens=sent, output_tokens=answered)
+    cached = Usage(input_tokens=sent, cache_write_tokens=sent, output_tokens=answered)  # writing a cache costs more
+    try:
+        return round(max(calc_price(usage, model).total_price for usage in (plain, cached)) * 10**9)
+    except (LookupError, ValueError):
+        return None
 
 
 def _texts(request: ModelRequest) -> list[str]:
@@ -59,17 +73,3 @@ def _texts(request: ModelRequest) -> list[str]:
 
 def _images(request: ModelRequest) -> int:
     return sum(len(message.images) for message in request.messages if isinstance(message, UserText))
-
-
-def _price(model: str, sent: int, answered: int) -> int | None:
-    """By the price list, nothing of it cached yet; None for a model that it does not know."""
-    try:
-        from genai_prices import Usage, calc_price
-    except ImportError:  # it comes with the providers' libraries
-        return None
-    plain = Usage(input_tokens=sent, output_tokens=answered)
-    cached = Usage(input_tokens=sent, cache_write_tokens=sent, output_tokens=answered)  # writing a cache costs more
-    try:
-        return round(max(calc_price(usage, model).total_price for usage in (plain, cached)) * 10**9)
-    except (LookupError, ValueError):
-        return None

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from microclaw.errors import ModelError
 from microclaw.models.budget import ASKED_BY, AskedBy, Budget, LocalDays
-from microclaw.models.estimate import Estimate, likely_tokens, worst_case
+from microclaw.models.estimate import Estimate, likely_tokens, price, worst_case
 from microclaw.models.protocol import Model, ModelReply, ModelRequest, OnText, Usage
 from microclaw.store.usage import KEPT_DAYS, UsageCount, UsageGroup, UsageKey, UsageTable
 
@@ -92,15 +92,24 @@ class Metered:
             reply = await self._model.respond(request, heard.add if on_text is not None else None)
         except ModelError as exc:
             worked = heard.chars > 0 or exc.fault in ("timeout", "unreadable")
-            await self._count(asked_by, request, _guessed(request, heard.chars) if worked else UsageCount(), failed=1)
+            used = await self._broken_off(request, heard.chars) if worked else UsageCount()
+            await self._count(asked_by, request, used, failed=1)
             raise
         except asyncio.CancelledError:
-            await self._count(asked_by, request, _guessed(request, heard.chars), failed=1)
+            await self._count(asked_by, request, await self._broken_off(request, heard.chars), failed=1)
             raise
         counted = _counted(request, reply)
         self._priced = not counted.unpriced
         await self._count(asked_by, request, counted)
         return reply
+
+    async def _broken_off(self, request: ModelRequest, answer_chars: int) -> UsageCount:
+        """What it used as far as it came, by an estimate; where money is limited, with its price by the list."""
+        used = _guessed(request, answer_chars)
+        if self._budget is None or not (self._priced and self._budget.in_dollars):
+            return used
+        nano_usd = await asyncio.to_thread(price, self._model.name, used.input_tokens, used.output_tokens)
+        return used if nano_usd is None else dataclasses.replace(used, unpriced=0, cost_nano_usd=nano_usd)
 
     async def _worst_case(self, request: ModelRequest, budget: Budget) -> Estimate:
         """What it may use at most; its price only where that is limited, as the list takes a while to load."""
