@@ -6,6 +6,7 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from microclaw.apps.boot import booted_ms
 from microclaw.apps.change import ChangeKind, DeviceAction, SetLevel, SetPwm, subject_of
 from microclaw.apps.ledger import Ledger
 from microclaw.apps.ports import Devices
@@ -83,10 +84,14 @@ class Explorer:
         return Acted(target.device_id, target.name, state, evidence, change_id, await self._contested(target, pin))
 
     async def _last(self, device: Device, pin: int) -> DeviceAction | None:
-        """What this host last did to the pin."""
+        """What this host last did to the pin; None for PWM that a restart of the board has ended since."""
         subject = subject_of(SetLevel(pin, 0))
         history = await self._ledger.changes(device.device_id, _LOOK_BACK)
-        return next((c.forward for c in history if c.state == "done" and c.subject == subject), None)
+        last = next((c for c in history if c.state == "done" and c.subject == subject), None)
+        if last is None or not isinstance(last.forward, SetPwm):
+            return last.forward if last is not None else None
+        boot_ms = await booted_ms(device, self._ledger.now_ms)
+        return last.forward if boot_ms is None or boot_ms <= last.at_ms else None
 
     async def _plan(
         self,
