@@ -29,7 +29,7 @@
     ├── ScheduleRefused       a schedule in the past, of no time, too often, or too many of them
     ├── EmptyMessage          a message without words
     ├── MessageTooLong        a message over its limit; nothing of it was stored
-    └── NoHost                no host listens on the control socket (exit code 3)
+    └── NoHost                no host listens on the control socket, or at its address (exit code 3)
 
 Each error says what happened with its values; `next_step` says what to do about it. `code` is its stable
 machine-readable name, `exit_code` what the command line exits with.

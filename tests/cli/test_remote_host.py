@@ -147,6 +147,19 @@ def test_yes_is_said_to_the_own_question_alone(elsewhere: TELL, host: dict[str, 
     assert elsewhere("--yes", "device", "remove", "left").code == 0
 
 
+def test_ctrl_c_takes_the_question_back(host: dict[str, Any], token: str, ask: Any, tmp_path: Path) -> None:
+    environ = {**clean_environ(tmp_path), "MICROCLAW_HOST": host["http"], "MICROCLAW_TOKEN": token}
+    command = [sys.executable, "-m", "microclaw.cli", "device", "remove", "virtual-1"]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, env=environ) as waiting:
+        assert waiting.stdout is not None
+        assert "forget the device virtual-1" in waiting.stdout.readline()
+        assert "microclaw approval approve" in waiting.stdout.readline()
+        waiting.send_signal(signal.SIGINT)
+        assert waiting.wait(TIMEOUT_S) == 130
+    assert "nothing waits" in ask("approval", "list").out
+    assert "virtual-1" in ask("device", "list").out
+
+
 def test_what_outlives_a_token_stays_on_the_hosts_machine(elsewhere: TELL, tmp_path: Path) -> None:
     for words in (
         ("token", "create", "heir"),

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
+import subprocess
+import sys
 from contextlib import closing
 from http.client import HTTPConnection
 from pathlib import Path
@@ -11,13 +14,17 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from tests.cli.conftest import Ran, run_in
+from tests.cli.conftest import Ran, clean_environ, run_in
 from tests.cli.https_front import Answer, answering, tls_front, write_certificate
+from tests.cli.test_cancel import SilentModel, model
 from tests.cli.test_chat import SENTENCE, TIMEOUT_S, Screen, host_with, tainted_act
 from tests.cli.test_remote_host import lines, run_at
 from tests.models.model_server import server
 
 from microclaw import __version__
+from microclaw.cli.child import Child
+
+__all__ = ["model"]  # the fixture
 
 SECRET = "mc_" + "s" * 43
 VERSION: dict[str, Answer] = {"/healthz": (200, {}, b'{"ok": true, "version": "0.0.1"}')}
@@ -119,6 +126,22 @@ def test_an_older_host_is_named_with_both_versions(tmp_path: Path) -> None:
     assert "install the same version on both" in step
     assert "they do not understand each other" in lines(changed)[0]
     assert (missing.code, changed.code) == (1, 1)
+
+
+def test_ctrl_c_cancels_a_turn_at_an_address(model: SilentModel, tmp_path: Path) -> None:
+    home, other = tmp_path / "home", tmp_path / "other"
+    environ = {**clean_environ(home), "OPENAI_BASE_URL": model.url, "MICROCLAW_MODEL": "mute"}
+    words = ["microclaw.cli", "--json", "up", "--port", "0", "--die-with-parent"]
+    with Child("host", words, log=tmp_path / "stderr", environ=environ) as child:
+        place = str(child.wait_ready()[0]["http"])
+        secret = run_in(home, "token", "create", "laptop").out.splitlines()[0]
+        away = {**clean_environ(other), "MICROCLAW_HOST": place, "MICROCLAW_TOKEN": secret}
+        command = [sys.executable, "-m", "microclaw.cli", "chat", SENTENCE, "--json"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=away) as chat:
+            assert model.asked.wait(TIMEOUT_S)
+            chat.send_signal(signal.SIGINT)
+            out, _ = chat.communicate(timeout=TIMEOUT_S)
+        assert (chat.returncode, json.loads(out)["error"]) == (130, "cancelled")
 
 
 @pytest.mark.parametrize(("typed", "done"), [("y\n", True), ("\n", False)])

@@ -40,7 +40,7 @@ from microclaw.cli.invocation import FAILED, INTERRUPTED, OK, USAGE, Invocation,
 from microclaw.errors import MicroclawError
 
 # About the machine they run on, whichever host is meant: said so where it is another machine's.
-_ONLY_HERE = frozenset({"config", "demo", "mcp", "service", "setup", "up"})
+_ONLY_HERE = frozenset({"bench", "config", "demo", "mcp", "service", "setup", "up"})
 _FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENXIO))
 
 app = typer.Typer(

@@ -121,8 +121,8 @@ class RemoteWay:
     def _no_reason(self, response: HTTPResponse) -> MicroclawError:
         """An answer that no microclaw host gave: a proxy's, or somebody else's."""
         if response.status in _AWAY:
-            text = f"{self.address} answers {response.status}: the host behind it is away"
-            return NoHost(text, next_step="microclaw up on that machine")
+            text = f"{self.address} answers {response.status}: the host behind it is away, or busy"
+            return NoHost(text, next_step="microclaw up on that machine, or a little later")
         if response.status in (401, 403, 407):
             text = f"what stands before {self.address} lets nobody in ({response.status})"
             return ProtocolError(text, next_step="let it pass requests on to the host, which checks the token itself")
