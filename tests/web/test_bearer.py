@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import Message, Receive, Scope, Send
 
@@ -16,6 +17,7 @@ from microclaw.store.database import Database
 from microclaw.store.people import PeopleTable, PersonRow
 from microclaw.store.tokens import PersonTokenTable
 from microclaw.web.bearer import MAX_ADDRESSES, WRONG_TOKENS, WRONG_TOKENS_S, Bearer
+from microclaw.web.caller import Caller, caller_of
 
 
 class Bench:
@@ -24,12 +26,16 @@ class Bench:
     def __init__(self, tokens: Tokens, secrets: dict[str, str]) -> None:
         self.now_s = 1000.0
         self.secrets = secrets
+        self.numbers: tuple[bytes, ...] = ()
+        self.callers: list[Caller] = []
         self.bearer = Bearer(
             inside=self.app("inside"), outside=self.app("outside"), tokens=tokens, now_s=lambda: self.now_s
         )
 
     def app(self, name: str) -> Any:
         async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+            if name == "inside":
+                self.callers.append(caller_of(Request(scope)))
             await JSONResponse({"app": name})(scope, receive, send)
 
         return answer
@@ -44,6 +50,7 @@ class Bench:
             sent.append(message)
 
         headers = [(b"authorization", value.encode()) for value in shown]
+        headers += [(b"microclaw-request", number) for number in self.numbers]
         scope = {"type": "http", "method": "GET", "path": path, "headers": headers, "client": (address, 1)}
         await self.bearer(scope, receive, send)
         return sent[0]["status"], b"".join(message.get("body", b"") for message in sent[1:])
@@ -63,6 +70,18 @@ async def test_a_token_leads_inside_and_nothing_shown_outside(bench: Bench) -> N
     assert await bench.ask(f"Bearer {bench.secrets['owner']}") == (200, b'{"app":"inside"}')
     assert await bench.ask(f"bearer  {bench.secrets['owner']}") == (200, b'{"app":"inside"}')
     assert await bench.ask() == (200, b'{"app":"outside"}')
+
+
+async def test_a_request_is_known_by_its_number_where_that_is_one(bench: Bench) -> None:
+    number = b"0123456789abcdef"
+    for numbers in ((), (number,), (number, number), (b"owner",), (b"A" * 16,), (b"a" * 33,), (b"a.b" * 6,)):
+        bench.numbers = numbers
+        assert (await bench.ask(f"Bearer {bench.secrets['owner']}"))[0] == 200
+    first = bench.callers[0]
+    assert [caller.request for caller in bench.callers] == ["", number.decode(), "", "", "", "", ""]
+    assert (first.asks_in(), first.asks_in("chat")) == (first.source, "chat")
+    numbered = bench.callers[1]
+    assert numbered.asks_in() == numbered.asks_in(numbered.source) == f"{numbered.source}.{number.decode()}"
 
 
 @pytest.mark.parametrize("path", ["/v1/people", "/v1/tokens", "/v1/config", "/v1/chatter", "/v1/anything-new", "/v1"])
