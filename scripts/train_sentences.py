@@ -15,6 +15,7 @@ import hashlib
 import json
 import math
 import pathlib
+import random
 import zipfile
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,9 +27,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import normalize
 
 from microclaw.models.learned import Head, number_features
-from microclaw.models.likely import UNSURE_UNITS, WITH_ROLES
+from microclaw.models.likely import ORDERS, UNSURE_UNITS, WITH_ROLES
 from microclaw.models.numbers import Number, Said
-from microclaw.models.sentences import english
+from microclaw.models.sentences import english, is_negated
 
 HERE = pathlib.Path(__file__).parent
 WEIGHTS = HERE.parent / "src/microclaw/models/intents/en/learned.zip"
@@ -36,6 +37,20 @@ LEAST_SEEN = 2  # a feature of one sentence alone teaches nothing
 MOST_FEATURES = 12_000
 LEAST_WEIGHT = 0.1
 RARITY_STEP = 0.02
+NEGATIONS = (
+    "not",
+    "no",
+    "never",
+    "don't",
+    "do not",
+    "won't",
+    "can't",
+    "cannot",
+    "must not",
+    "unless",
+    "dont",
+    "without",
+)
 STRENGTH = 40.0  # inverse of the regularisation
 
 
@@ -64,15 +79,15 @@ def main() -> None:
 def write(heads: Mapping[str, Head]) -> None:
     """The heads as learned.english reads them, with the digest of what they were learned from."""
     about = {
-        name: {"answers": head.answers, "bias": head.bias, "step": head.step, "rarity_step": RARITY_STEP}
+        name: {"answers": head.answers, "bias": head.bias, "step": head.step, "rarity_step": head.rarity_step}
         for name, head in heads.items()
     }
     with zipfile.ZipFile(WEIGHTS, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as members:
         _add(members, "about.json", json.dumps({"sentences": corpus_digest(), "heads": about}, indent=1).encode())
         for name, head in heads.items():
-            _add(members, f"{name}.features", "\n".join(head.weights).encode())
-            _add(members, f"{name}.rarity", bytes(round(head.rarity[feature] / RARITY_STEP) for feature in head.weights))
-            _add(members, f"{name}.weights", b"".join(array("b", row).tobytes() for row in head.weights.values()))
+            _add(members, f"{name}.features", "\n".join(head.features).encode())
+            _add(members, f"{name}.rarities", head.rarities)
+            _add(members, f"{name}.weights", head.weights.tobytes())
 
 
 def _add(members: zipfile.ZipFile, name: str, data: bytes) -> None:
@@ -95,7 +110,20 @@ def read_examples() -> Iterator[Example]:
             yield Example(path.stem, label, told, text, *sentences.features(text))
 
 
+def negated(examples: Sequence[Example]) -> Iterator[Example]:
+    """Orders with a "not" put into them somewhere: a few of each, so that it weighs wherever it stands."""
+    sentences = english()
+    chance = random.Random(1)
+    orders = [e for e in examples if e.label in ORDERS and not is_negated(e.text)]
+    for e in chance.sample(orders, len(orders) // 10):
+        words = e.text.split(" ")
+        at = chance.randrange(len(words) + 1)
+        text = " ".join([*words[:at], chance.choice(NEGATIONS), *words[at:]])
+        yield Example(e.source, "dont", {}, text, *sentences.features(text))
+
+
 def train(examples: Sequence[Example]) -> dict[str, Head]:
+    examples = [*examples, *negated(examples)]
     heads = {name: fit([(e.features, answer) for e in examples if (answer := question(e)) is not None])
              for name, question in QUESTIONS.items()}  # fmt: skip
     return heads | {"role": fit(list(roles(examples)))}
@@ -181,7 +209,7 @@ def fit(rows: Sequence[tuple[frozenset[str], str]]) -> Head:
     """A head for these features and answers, with the features that tell most."""
     seen = collections.Counter(feature for features, _ in rows for feature in features)
     rarity = {
-        feature: round(math.sqrt(math.log(len(rows) / count)) / RARITY_STEP) * RARITY_STEP
+        feature: round(math.sqrt(math.log(len(rows) / count)) / RARITY_STEP)
         for feature, count in seen.items()
         if count >= LEAST_SEEN
     }
@@ -194,28 +222,37 @@ def fit(rows: Sequence[tuple[frozenset[str], str]]) -> Head:
     two = len(model.classes_) == 2
     coefficients = np.vstack([-model.coef_[0] / 2, model.coef_[0] / 2]) if two else model.coef_
     bias = np.array([-model.intercept_[0] / 2, model.intercept_[0] / 2]) if two else model.intercept_
-    told = (coefficients * [rarity[name] for name in names]).T
+    told = (coefficients * [rarity[name] * RARITY_STEP for name in names]).T
     step = float(np.abs(told).max()) / 127
-    units = np.rint(np.where(np.abs(told) < LEAST_WEIGHT, 0, told) / step).astype(int)
-    weights = {name: row.tolist() for name, row in zip(names, units, strict=True) if row.any()}
-    answers = [str(name) for name in model.classes_]
-    return Head(answers, [round(float(b), 4) for b in bias], {name: rarity[name] for name in weights}, weights, step)
+    units = np.rint(np.where(np.abs(told) < LEAST_WEIGHT, 0, told) / step).astype(np.int8)
+    kept = [n for n, row in enumerate(units) if row.any()]
+    return Head(
+        [str(name) for name in model.classes_],
+        [round(float(b), 4) for b in bias],
+        {names[n]: row for row, n in enumerate(kept)},
+        bytes(rarity[names[n]] for n in kept),
+        array("b", units[kept].tobytes()),
+        step,
+        RARITY_STEP,
+    )
 
 
 def _fitted(
-    rows: Sequence[tuple[frozenset[str], str]], names: Sequence[str], rarity: Mapping[str, float]
+    rows: Sequence[tuple[frozenset[str], str]], names: Sequence[str], rarity: Mapping[str, int]
 ) -> LogisticRegression:
     column = {name: n for n, name in enumerate(names)}
     places = [(n, f) for n, (features, _) in enumerate(rows) for f in features if f in column]
     matrix = sparse.csr_matrix(
-        ([rarity[f] for _, f in places], ([n for n, _ in places], [column[f] for _, f in places])),
+        ([rarity[f] * RARITY_STEP for _, f in places], ([n for n, _ in places], [column[f] for _, f in places])),
         shape=(len(rows), len(names)),
     )
     return LogisticRegression(C=STRENGTH, max_iter=300, tol=1e-3).fit(normalize(matrix), [answer for _, answer in rows])
 
 
 def leave_one_out(examples: Sequence[Example]) -> None:
-    import os, pickle
+    import os
+    import pickle
+
     for source in os.environ.get("ONLY", "").split() or sorted({e.source for e in examples}):
         data = train([e for e in examples if e.source != source])
         pickle.dump(data, open(f"/tmp/exp/heads_{source}.pkl", "wb"))

@@ -221,7 +221,7 @@ async def test_whether_a_program_runs_is_said_as_far_as_known(ask: Ask, said: st
 
 
 async def test_unknown_sentence_names_near_ones_and_how_to_add_a_model(ask: Ask) -> None:
-    reply = await ask("fade to grey, knit curtains gently")
+    reply = await ask("who fades curtains in a film")
     assert reply.failed_code == "not_understood"
     assert "kinds of sentence without a model, not this one. Nearest: fade pin 5" in reply.text
     assert reply.next_step is not None

@@ -29,20 +29,28 @@ _PINS_ON_A_BOARD = 48
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """One question about a sentence: its possible answers, and what each feature says for each of them."""
+    """One question about a sentence: its possible answers, and what each feature says for each of them.
+
+    A feature has a row in `weights` (one signed byte for each answer, in units of `step`, already times its rarity) and
+    a place in `rarities` (the square root of its inverse document frequency, in units of `rarity_step`).
+    """
 
     answers: Sequence[str]
     bias: Sequence[float]
-    rarity: Mapping[str, float]  # how much a feature counts: the square root of its inverse document frequency
-    weights: Mapping[str, Sequence[int]]  # of each answer, times the rarity, in units of `step`
+    features: Mapping[str, int]
+    rarities: bytes
+    weights: array[int]
     step: float
+    rarity_step: float
 
     def probabilities(self, features: Collection[str]) -> dict[str, float]:
         """Softmax of the summed weights; features of unit length, so that long sentences are no surer than short."""
-        known = [feature for feature in features if feature in self.weights]
-        length = math.sqrt(sum(self.rarity[feature] ** 2 for feature in known))
+        rows = [row for row in map(self.features.get, features) if row is not None]
+        length = math.sqrt(sum(self.rarities[row] ** 2 for row in rows)) * self.rarity_step
+        width = len(self.answers)
+        columns = zip(*(self.weights[row * width : (row + 1) * width] for row in rows), strict=True)
+        sums = [sum(column) for column in columns] or [0] * width
         scale = self.step / (length or 1.0)
-        sums = [sum(column) for column in zip(*(self.weights[f] for f in known), strict=True)] or [0] * len(self.bias)
         scores = [bias + scale * told for bias, told in zip(self.bias, sums, strict=True)]
         top = max(scores)
         powers = [math.exp(score - top) for score in scores]
@@ -60,18 +68,21 @@ def english() -> Mapping[str, Head]:
 
 
 def _head(name: str, about: Mapping[str, Any], members: zipfile.ZipFile) -> Head:
-    """A head as scripts/train_sentences.py writes it: features a line each, rarities and rows of weights as bytes."""
     features = members.read(f"{name}.features").decode().split("\n")
-    rarity = (value * about["rarity_step"] for value in members.read(f"{name}.rarity"))
-    weights = array("b", members.read(f"{name}.weights"))
-    width = len(about["answers"])
-    rows = {feature: weights[n * width : (n + 1) * width] for n, feature in enumerate(features)}
-    return Head(about["answers"], about["bias"], dict(zip(features, rarity, strict=True)), rows, about["step"])
+    return Head(
+        about["answers"],
+        about["bias"],
+        {feature: row for row, feature in enumerate(features)},
+        members.read(f"{name}.rarities"),
+        array("b", members.read(f"{name}.weights")),
+        about["step"],
+        about["rarity_step"],
+    )
 
 
 def words(heads: Mapping[str, Head]) -> Iterator[str]:
     """Every word that the classifiers know of."""
-    return (feature for head in heads.values() for feature in head.weights if feature.isalpha() and feature.islower())
+    return (feature for head in heads.values() for feature in head.features if feature.isalpha() and feature.islower())
 
 
 def features_of(said: Said, meanings: Sequence[frozenset[str]]) -> frozenset[str]:

@@ -30,7 +30,7 @@ def levels_of(said: Said) -> Kind | None:
         items += [*_TOKEN.findall(said.text[at : number.start]), int(number.value)]
         at = number.end
     items += _TOKEN.findall(said.text[at:])
-    parts = [item for item in items if isinstance(item, int) or item not in _SAYS_NOTHING and item not in ",;."]
+    parts = [item for item in items if isinstance(item, int) or (item not in _SAYS_NOTHING and item not in ",;.")]
     if said.stray or said.asks or any(isinstance(part, str) and part not in _LEVELS for part in parts):
         return None
     return _in_turn(parts) or _in_turn(parts[::-1], backwards=True)

@@ -43,8 +43,8 @@ ANSWERS: Final[Mapping[str, frozenset[str]]] = {
 SURE: Final = 0.62
 """From this probability on an order is carried out."""
 SURE_TO_ANSWER: Final = 0.45  # a question changes nothing
-SURE_DESPITE_NOT: Final = 0.93  # "I don't need pin 35 any more, so switch it off"
 SURE_OF_VALUES: Final = 0.7
+SURE_OF_ROLES: Final = 0.5  # lower, as every number has to fit
 HALF_SURE: Final = 0.35  # from here on it is asked back
 
 
@@ -57,19 +57,19 @@ class Guess:
     kind: Kind | None
 
 
-def reading_of(guess: Guess, *, negated: bool = False) -> Kind | None:
+def reading_of(guess: Guess) -> Kind | None:
     """The kind and values to go by; "unclear" to ask back, "no_order" for what wants nothing done; None for neither."""
     label, sure = guess.label, guess.probability
     if label in ORDERS:
-        if guess.kind is not None and sure >= (SURE_DESPITE_NOT if negated else SURE):
+        if guess.kind is not None and sure >= SURE:
             return guess.kind
-        return ("unclear", {"label": label}) if sure >= HALF_SURE and not negated else None
+        return ("unclear", {"label": label}) if sure >= HALF_SURE else None
     if label in QUESTIONS:
         return guess.kind if sure >= SURE_TO_ANSWER else None
     match label:
         case "unclear" if sure >= HALF_SURE:
             return "unclear", {}
-        case "help" | "greeting" if sure >= SURE_TO_ANSWER:
+        case "help" | "greeting" if sure >= SURE:
             return label, {}
         case "unsafe" if sure >= SURE:
             return "unsafe", {"reason": "destroys"}
@@ -106,4 +106,4 @@ def _role(said: Said, at: int, label: str, head: Head) -> str | None:
         return "none"
     likely = head.probabilities(number_features(said, at, label))
     role = max(likely, key=likely.__getitem__)
-    return role if likely[role] >= SURE_OF_VALUES else "none"
+    return role if likely[role] >= SURE_OF_ROLES else "none"

@@ -21,7 +21,9 @@ _NUMBER = re.compile(
     r"|(?P<times>(?<![\w.])(?P<times_n>\d+) times?\b|\b(?P<count>once|twice|thrice)\b)"
     r"|(?P<bare>(?<![\w.])-?\d+(?:\.\d+)?(?!\w|\.\d))"
 )
-_NAMES = re.compile(r"\b(?:i2c|esp32[\w-]*|bme280|ina219|co2|3v3|b4|mp3|h2o)(?![\w.])")  # no numbers, though with digits
+_NAMES = re.compile(
+    r"\b(?:i2c|esp32[\w-]*|bme280|ina219|co2|3v3|b4|mp3|h2o)(?![\w.])"
+)  # no numbers, though with digits
 _SOMEONE = re.compile(  # "the one on the left" is no number
     r"(?<!pin )(?<!pins )(?<!gpio )(?<!number )(?<![\w-])one(?![\w-])"
     r"(?! (?:second|sec|minute|min|hour|percent|degree|time|half|third|quarter|point|hundred|thousand|"

@@ -182,7 +182,7 @@ def _understood(request: ModelRequest) -> tuple[Reading | None, Decision | _Unkn
     if len(said) > MAX_SENTENCE_CHARS:
         return None, _Unknown(said[:MAX_SENTENCE_CHARS])
     kept = remembering.read(said)
-    if kept is not None and not (kept.kind == "forget" and scheduling.read(said, sentences)):
+    if kept is not None and not _is_for_the_board(kept, said, sentences):
         return kept, _next_step(sentences, Situation(kept, said, scene, scene.meant, False, returns))
     text, named = split_device(said, scene)
     text = no_more_to_stop(text)
@@ -190,7 +190,7 @@ def _understood(request: ModelRequest) -> tuple[Reading | None, Decision | _Unkn
     text = pads_to_pins(text, device.board if device else None)
     reading = None
     if is_negated(text):
-        reading = sentences.guess(text, negated=True)
+        reading = sentences.guess(text)
         if reading is None or reading.kind in NOTHING_DONE:
             negated = "That says what not to do, so I did nothing."
             return None, Say(negated, "negated", "say what to do instead, as in: stop blink")
@@ -206,6 +206,14 @@ def _understood(request: ModelRequest) -> tuple[Reading | None, Decision | _Unkn
         return reading, _next_step(sentences, Situation(reading, said, scene, device, named is not None, returns))
     except CannotDo as exc:
         return reading, exc.say
+
+
+def _is_for_the_board(kept: Reading, said: str, sentences: Sentences) -> bool:
+    """Whether what sounds like something to remember or to forget is an order: "note the humidity every minute"."""
+    if kept.kind == "forget":
+        return scheduling.read(said, sentences) is not None
+    guessed = sentences.guess(said) if kept.kind == "remember" else None
+    return guessed is not None and guessed.kind == "read_sensor_every"
 
 
 def _next_step(sentences: Sentences, at: Situation) -> Decision:
@@ -249,7 +257,11 @@ def _nothing_done(sentences: Sentences, reading: Reading) -> Say:
     if reading.kind == "no_order":
         return Say(f"{_NO_ORDER[label]}, so I did nothing.", "not_understood", "for example: turn on pin 4")
     example = sentences.examples.get(LIKE.get(label, "set_pin"), "set pin 4 on")
-    return Say("I am not sure what you mean, so I did nothing. What should which pin do?", "ambiguous", f"for example: {example}")
+    return Say(
+        "I am not sure what you mean, so I did nothing. What should which pin do?",
+        "ambiguous",
+        f"for example: {example}",
+    )
 
 
 def _refused(reason: str) -> Say:

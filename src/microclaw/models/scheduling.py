@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from microclaw.models.likely import NOTHING_DONE
 from microclaw.models.quantities import normalize_quantities
 from microclaw.models.reply import Act, CannotDo, Decision, Say, Situation, failure
 from microclaw.models.sentences import Reading, Sentences
@@ -59,11 +60,11 @@ def read(text: str, sentences: Sentences) -> Reading | None:
     if timed[1].hour is None:
         return None
     whole = sentences.read(text)
-    if whole is not None and whole.kind != "schedule":
+    if whole is not None and whole.kind not in {"schedule", *NOTHING_DONE}:
         return None
     what, when = timed
     inner = sentences.read(what)
-    if inner is None or inner.kind in KINDS:
+    if inner is None or inner.kind in KINDS | NOTHING_DONE:
         return None
     return Reading("schedule", {"what": what} | _values(when))
 
@@ -112,7 +113,7 @@ def _schedule(at: Situation, inner: Callable[[Reading], Decision], sentences: Se
         doing = _reminder(doing)
     else:
         meant = sentences.read(what)
-        if meant is None:
+        if meant is None or meant.kind in NOTHING_DONE:
             return Say(
                 "I do not understand what is to be done then.", "not_understood", "as in: turn on pin 4 at 22:00"
             )

@@ -41,6 +41,18 @@ _NO_MORE = re.compile(
     r"(?:anymore|any more|any longer)"
     r"(?:,? please)?[\s.!]*$"
 )
+_DECISIVE = NUMBER_WORDS | {"off", "low", "high", "not", "never", "dont", "without", "except"}
+_CLAUSE_ENDS = re.compile(r"[,;:.!?]+ +(?!\d)| +[-–—] +| +(?:so|but|and|because|since|cos|cause) +", re.I)
+_HARMLESS_NOT = re.compile(
+    r"\b(?:(?:and |but )?(?:no|not|nothing) (?:longer|more)|no less|not less|nothing else|not too \w+|no matter|no rush|no hurry|"
+    r"if you (?:don'?t|do not) mind|(?:don'?t|do not) worry|not (?:to|too) bright|if it(?:'s| is) not too much trouble|"
+    r"without (?:an? |any )?(?:stop|stopping|end|ending|pause|pausing|break|interruption|ever stopping))\b",
+    re.I,
+)
+_ASKING = frozenset(
+    {"read_sensor", "read_pin", "read_adc", "list_apps", "app_status", "device_info", "device_status", "list_devices"}
+    | {"scan_i2c", "pin_facts", "help", "greeting", "unsafe", *NOTHING_DONE}
+)
 # Words on their own, one slip away from others.
 _NO_SLIPS = frozenset({"prevent", "teach", "leave", "left", "heat", "lamb", "clean", "learn", "steam"})
 _SHORT_NUMBERS = frozenset({"one", "two", "six", "ten", "four", "five", "nine"})  # a slip of one is another
@@ -106,25 +118,35 @@ class Sentences:
                 return guessed
             if guessed is not None and guessed.kind not in {"greeting", *_WITH_ANY_NAME}:
                 return guessed
+            if guessed is not None and guessed.word("app") and " " in str(found.values.get("app")):
+                return guessed
             if guessed is None and _NO_NAME.search(str(found.values.get("app"))):
                 return None
         return found
 
-    def guess(self, text: str, *, negated: bool = False) -> Reading | None:
+    def guess(self, text: str) -> Reading | None:
         """The likeliest reading by what was learned of other sentences, where it is likely enough.
 
-        `negated`: it has a "not" in it, so more is asked of it.
+        An order with a "not" beside it has to stand by itself in the clauses that have none.
         """
         reason = self._dangers.reason(text.lower()) or self._dangers.reason(normalize_quantities(text))
         if reason is not None:
             return Reading("unsafe", {"reason": reason}, loose=True)
+        found = self._guess(text)
+        plain = without_negated(text)
+        if found is None or plain == text or found.kind in _ASKING:
+            return found
+        alone = self._guess(plain) if plain else None
+        return found if alone is not None and (alone.kind, alone.values) == (found.kind, found.values) else None
+
+    def _guess(self, text: str) -> Reading | None:
         found = self.likely(text)
         timed = split_when(normalize_quantities(text))
         if timed is None or found.label in NEVER_LATER:
-            kind = reading_of(found, negated=negated)
+            kind = reading_of(found)
             return Reading(*kind, loose=True) if kind is not None else None
         what, when = timed
-        kind = reading_of(self.likely(what), negated=negated)
+        kind = reading_of(self.likely(what))
         if kind is None or kind[0] in NOTHING_DONE:
             return None
         return Reading("schedule", {"what": what} | _told(when), loose=True)
@@ -133,8 +155,8 @@ class Sentences:
         """What the sentence is most likely about."""
         mended = self._mending().mend(text.lower())
         said = said_of(mended)
-        if self._mending().is_near(mended, NUMBER_WORDS):
-            said = dataclasses.replace(said, stray=True)  # "for tne minutes": a number that cannot be read
+        if self._mending().is_near(mended, _DECISIVE):
+            said = dataclasses.replace(said, stray=True)  # "turn omf": it cannot be read, and it may decide
         return guess(said, self._lexicon.meanings(said.shape), learned.english())
 
     def features(self, text: str) -> tuple[Said, frozenset[str]]:
@@ -197,6 +219,20 @@ def is_negated(text: str) -> bool:
         _NEGATIONS.search(text.lower().replace("’", "'").replace("‘", "'").replace("´", "'").replace("`", "'"))
         is not None
     )
+
+
+def without_negated(text: str) -> str:
+    """The text without its clauses that say "not"; "no longer" at the end of an order and the like say nothing."""
+    if not is_negated(text) or not is_negated(_HARMLESS_NOT.sub(" ", text)):
+        return text
+    kept: list[str] = []
+    at = 0
+    for end in [*_CLAUSE_ENDS.finditer(text), None]:
+        clause = text[at : end.start() if end else len(text)]
+        if not is_negated(_HARMLESS_NOT.sub(" ", clause)):
+            kept.append(clause + (end[0] if end else ""))
+        at = end.end() if end else len(text)
+    return "".join(kept).strip()
 
 
 @cache

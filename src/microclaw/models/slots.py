@@ -17,8 +17,10 @@ Values = dict[str, int | str | bool]
 Kind = tuple[str, Values]
 
 _MAX_PINS = 8
+_NO_BLINK_MS = 3000
 _UNITS: Final = ("degrees", "percent", "volts", "amps", "hpa", "watts")
 _COLOUR: Final = re.compile(r"\b(?:(?P<red>red)|(?P<yellow>yellow|amber|orange)|(?P<green>green))\b")
+_BY: Final = re.compile(r"\bby (?:about |around |some |another )?$")
 _PROGRAMS: Final = {"blink": "blink", "fade": "fade", "thermostat": "thermostat", "traffic": "traffic light"}
 
 
@@ -54,7 +56,9 @@ class _Numbers:
 
     def all_taken(self) -> bool:
         """Whether none is left but "once" as in "once it is warm"."""
-        return all(number.unit == "times" and self.told.said.startswith("once", number.start) for number, _ in self._left)
+        return all(
+            number.unit == "times" and self.told.said.startswith("once", number.start) for number, _ in self._left
+        )
 
     def take(self, *names: str) -> list[Number]:
         """The numbers of one of these roles, or units where the unit says it all; from now on taken."""
@@ -76,9 +80,12 @@ class _Numbers:
 
     def pace(self) -> Values | None:
         """How fast, {} where it is not said; None where two times say it."""
+        spans = [number for number, _ in self._left if number.unit == "ms"]
+        if len(spans) == 2:  # so long on, so long off
+            self._left = [pair for pair in self._left if pair[0] not in spans]
+            alike = spans[0].value == spans[1].value and not self.take("every", "period")
+            return {"ms": _whole(spans[0])} if alike else None
         times = self.take("every", "period", "pace")
-        if len(times) == 2 and [t.unit for t in times] == ["ms", "ms"] and times[0].value == times[1].value:
-            return {"ms": _whole(times[0])}  # so long on, so long off
         if len(times) > 1:
             return None
         if times:
@@ -126,8 +133,10 @@ def _plain(kind: str) -> Callable[[_Numbers], Kind | None]:
 
 
 def _dim(said: _Numbers) -> Kind | None:
-    values = said.target()
-    shares = [*(n.value * 1000 if n.unit in ("bare", "pin") else n.value for n in said.take("percent"))]
+    values, percents = said.target(), said.take("percent")
+    if any(_BY.search(said.told.said[: number.start]) for number in percents):
+        return "dim_pin", values  # by so much: of what?
+    shares = [n.value * 1000 if n.unit in ("bare", "pin") else n.value for n in percents]
     shares += [n.value * 25_000 for n in said.take("quarters")]
     if not shares:
         shares = [share for word, share in (("half", 50_000), ("full", 100_000)) if word in said.told.words]
@@ -147,6 +156,9 @@ def _times(said: _Numbers) -> Kind | None:
         return None
     if counts:
         pace = said.pace()
+        again_ms = (pace or {}).get("ms", 0)
+        if counts[0].value > 1 and isinstance(again_ms, int) and again_ms >= _NO_BLINK_MS:
+            return None  # so many at once, and again after a while: no program here does that
         return ("blink_times", {**values, **pace, "times": _whole(counts[0])}) if pace is not None else None
     lasting, pace = said.lasting(), said.pace()
     if lasting is None or pace is None:

@@ -28,9 +28,9 @@ class Spelling:
         return Spelling(self._words | frozenset(words), self._rare)
 
     def is_near(self, text: str, words: frozenset[str]) -> bool:
-        """Whether a word that is not known is one slip from one of these, so that it may mean it."""
+        """Whether a word that is not known is one letter from one of these, so that it may mean it."""
         unknown = (word for word in _WORD.findall(text) if word not in self._words and len(word) >= _SHORTEST_SWAPPED)
-        return any(_one_slip(word, known) for word in unknown for known in words)
+        return any(_one_letter(word, known) for word in unknown for known in words)
 
     def mend(self, text: str) -> str:
         """The text with each unknown word replaced where there is exactly one way to."""
@@ -44,6 +44,18 @@ class Spelling:
         # A first letter that is missing is another word ("teach", "each") more often than a slip.
         near = [known for known in near if known not in self._rare]
         return near[0] if len(near) == 1 and (len(near[0]) == len(word) or near[0][0] == word[0]) else word
+
+
+def _one_letter(word: str, other: str) -> bool:
+    """Whether one is the other with one letter more, less, changed, or two neighbours swapped."""
+    short, long = sorted((word, other), key=len)
+    at = next((i for i, (a, b) in enumerate(zip(short, long, strict=False)) if a != b), len(short))
+    if len(long) - len(short) == 1:
+        return short[at:] == long[at + 1 :]
+    if len(long) != len(short) or short == long:
+        return False
+    swapped = short[at : at + 2] == long[at : at + 2][::-1] and short[at + 2 :] == long[at + 2 :]
+    return swapped or short[at + 1 :] == long[at + 1 :]
 
 
 def _one_slip(word: str, known: str) -> bool:
