@@ -1,7 +1,10 @@
 """Learn from scripts/sentences/*.tsv what sentences are about, and write the weights that models/learned.py reads.
 
-Needs scikit-learn, which the project itself does not: uv run --with-editable . --with 'scikit-learn==1.9.1' scripts/train_sentences.py
-With --leave-one-out each file is scored by what the others teach: its people are unknown then.
+Needs scikit-learn, which the project itself does not:
+
+    uv run --with-editable . --with 'scikit-learn==1.9.1' scripts/train_sentences.py
+
+With --leave-one-out each file is scored by what the others teach: its writers are strangers then.
 
 A line is `label<TAB>values<TAB>sentence`. Labels and values are those of models/slots.py; several values are key=value,
 apart by spaces, `led` alone for the board's own LED, `fast` or `slow` for a pace in words.
@@ -18,7 +21,7 @@ import pathlib
 import random
 import zipfile
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,6 +59,8 @@ STRENGTH = 40.0  # inverse of the regularisation
 
 @dataclass(frozen=True)
 class Example:
+    """A sentence of a file, what its author gave it, and what the classifiers see of it."""
+
     source: str
     label: str
     values: dict[str, str]
@@ -64,13 +69,16 @@ class Example:
     features: frozenset[str]
 
 
+Question = Callable[[Example], str | None]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--leave-one-out", action="store_true", help="score each file by what the others teach")
+    parser.add_argument("--leave-one-out", nargs="*", metavar="FILE", help="score these files (all: none named)")
     arguments = parser.parse_args()
     examples = list(read_examples())
-    if arguments.leave_one_out:
-        leave_one_out(examples)
+    if arguments.leave_one_out is not None:
+        leave_one_out(examples, arguments.leave_one_out)
         return
     write(train(examples))
     print(f"{len(examples)} sentences, {WEIGHTS.stat().st_size:,} bytes")
@@ -106,7 +114,7 @@ def read_examples() -> Iterator[Example]:
     for path in sorted((HERE / "sentences").glob("*.tsv")):
         for line in path.read_text(encoding="utf-8").splitlines():
             label, values, text = line.split("\t")
-            told = dict((part.partition("=")[0], part.partition("=")[2]) for part in values.split())
+            told = {part.partition("=")[0]: part.partition("=")[2] for part in values.split()}
             yield Example(path.stem, label, told, text, *sentences.features(text))
 
 
@@ -129,14 +137,14 @@ def train(examples: Sequence[Example]) -> dict[str, Head]:
     return heads | {"role": fit(list(roles(examples)))}
 
 
-def _answer(key: str, *labels: str, otherwise: str | None = "none"):
+def _answer(key: str, *labels: str, otherwise: str = "none") -> Question:
     def answer(e: Example) -> str | None:
         return e.values.get(key, otherwise).split(",")[0] if e.label in labels else None
 
     return answer
 
 
-_TARGETS = ("on", "off", "toggle", "dim", "pulse", "times", "blink", "fade", "rule", "thermostat", "button", "level", "stop", "pins")  # fmt: skip
+_TARGETS = ORDERS - {"undo", "log", "traffic"} | {"level", "pins"}
 
 
 def _thing(e: Example) -> str | None:
@@ -163,7 +171,7 @@ def _what(e: Example) -> str | None:
     return what if what in ("blink", "fade", "thermostat", "traffic", "all", "it", "none") else "name"
 
 
-QUESTIONS = {
+QUESTIONS: dict[str, Question] = {
     "label": lambda e: e.label,
     "thing": _thing,
     "quantity": _answer("quantity", "rule", "thermostat", "log", "sensor"),
@@ -249,17 +257,13 @@ def _fitted(
     return LogisticRegression(C=STRENGTH, max_iter=300, tol=1e-3).fit(normalize(matrix), [answer for _, answer in rows])
 
 
-def leave_one_out(examples: Sequence[Example]) -> None:
-    import os
-    import pickle
-
-    for source in os.environ.get("ONLY", "").split() or sorted({e.source for e in examples}):
-        data = train([e for e in examples if e.source != source])
-        pickle.dump(data, open(f"/tmp/exp/heads_{source}.pkl", "wb"))
-        heads = data
+def leave_one_out(examples: Sequence[Example], sources: Sequence[str]) -> None:
+    for source in sources or sorted({e.source for e in examples}):
+        label = train([e for e in examples if e.source != source])["label"]
         mine = [e for e in examples if e.source == source]
-        ok = sum(max(p, key=p.get) == e.label for e in mine for p in [heads["label"].probabilities(e.features)])
-        print(source, len(mine), round(ok / len(mine), 3), flush=True)
+        likely = [label.probabilities(e.features) for e in mine]
+        right = sum(max(found, key=found.__getitem__) == e.label for e, found in zip(mine, likely, strict=True))
+        print(f"{source:<14}{len(mine):>6} sentences {100 * right / len(mine):6.1f} % of the labels right", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""The classifiers: the weights are of the sentences beside them, probabilities are some, features tell what they should."""
+"""The classifiers: the weights are of the sentences beside them, and probabilities are some."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 import zipfile
 from array import array
 from importlib import resources
@@ -16,41 +17,11 @@ from microclaw.models.numbers import said_of
 
 SENTENCES = Path(__file__).parents[2] / "scripts" / "sentences"
 LABELS = frozenset(
-    [
-        "on",
-        "off",
-        "toggle",
-        "dim",
-        "pulse",
-        "times",
-        "undo",
-        "stop",
-        "blink",
-        "fade",
-        "rule",
-        "thermostat",
-        "button",
-        "traffic",
-        "log",
-        "sensor",
-        "level",
-        "adc",
-        "apps",
-        "app",
-        "fact",
-        "devices",
-        "i2c",
-        "pins",
-        "help",
-        "greeting",
-        "schedule",
-        "unclear",
-        "told",
-        "dont",
-        "more",
-        "other",
-        "unsafe",
-    ]
+    re.findall(
+        r"\w+",
+        "on off toggle dim pulse times undo stop blink fade rule thermostat button traffic log sensor level adc apps "
+        "app fact devices i2c pins help greeting schedule unclear told dont more other unsafe",
+    )
 )
 
 

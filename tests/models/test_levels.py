@@ -23,8 +23,9 @@ def test_each_pin_gets_its_own_level(text: str, values: dict[str, int]) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["turn on pin 4", "pin 4 on and pin 4 off", "pin 4 on, pin 5 off and 6", "is pin 4 on and pin 5 off?", "pin 4 on and pin 5 ready",
-     "pin 4 on and pin 5 off at 3 V", "don't turn pin 4 on and pin 5 off", "on and off", ""],
+    ["turn on pin 4", "pin 4 on and pin 4 off", "pin 4 on, pin 5 off and 6", "is pin 4 on and pin 5 off?",
+     "pin 4 on and pin 5 ready", "pin 4 on and pin 5 off at 3 V",
+     "don't turn pin 4 on and pin 5 off", "on and off", ""],
 )  # fmt: skip
 def test_anything_else_is_left_to_others(text: str) -> None:
     assert levels_of(said_of(text)) is None

@@ -40,11 +40,17 @@ def read(label: str, text: str, *roles: str | None, words: str = "", **answers: 
             read("rule", "over 30: 5 off", "limit", "pin", quantity="temperature", side="above", level="0"),
         ),
         (
-            ("threshold_pulse", {"pin": 6, "quantity": "humidity", "milli": 40_000, "unit": "percent", "side": "below", "ms": 5000}),
+            (
+                "threshold_pulse",
+                {"pin": 6, "quantity": "humidity", "milli": 40_000, "unit": "percent", "side": "below", "ms": 5000},
+            ),
             read("rule", "6 for 5 s under 40%", "pin", "lasting", None, quantity="humidity", side="below", level="1"),
         ),
         (
-            ("thermostat", {"pin": 17, "milli": 22_000, "unit": "degrees", "quantity": "temperature", "heats": "heater"}),
+            (
+                "thermostat",
+                {"pin": 17, "milli": 22_000, "unit": "degrees", "quantity": "temperature", "heats": "heater"},
+            ),
             read("thermostat", "22 degrees by 17", None, "pin", quantity="temperature", words="heater load"),
         ),
         (("button", {"pin": 2, "button_pin": 7}), read("button", "7 lights 2", "button", "pin")),
@@ -53,8 +59,14 @@ def read(label: str, text: str, *roles: str | None, words: str = "", **answers: 
             ("traffic_light", {"pin": 4, "pin_2": 5, "pin_3": 6}),
             read("traffic", "green on 6, red on 4, amber on 5", "pin", "pin", "pin"),
         ),
-        (("read_sensor_every", {"quantity": "humidity", "ms": 60_000}), read("log", "each minute", None, quantity="humidity")),
-        (("read_sensor", {"quantity": "humidity", "quantity_2": "pressure"}), read("sensor", "both", quantity="humidity", quantity_2="pressure")),
+        (
+            ("read_sensor_every", {"quantity": "humidity", "ms": 60_000}),
+            read("log", "each minute", None, quantity="humidity"),
+        ),
+        (
+            ("read_sensor", {"quantity": "humidity", "quantity_2": "pressure"}),
+            read("sensor", "both", quantity="humidity", quantity_2="pressure"),
+        ),
         (("remove_app", {"app": ""}), read("stop", "stop it", what="it")),
         (("remove_on_pin", {"pin": 5}), read("stop", "whatever runs on 5", "pin")),
         (("remove_all", {}), read("stop", "everything", what="all")),
@@ -80,6 +92,7 @@ def test_values_are_read(kind: Kind, found: Kind | None) -> None:
         read("rule", "between 20 and 30: 5", "limit", "limit", "pin", quantity="temperature", side="above", level="1"),
         read("rule", "over 30: 5", "limit", "pin", side="above", level="1"),
         read("rule", "30: 5", "limit", "pin", quantity="temperature", level="1"),
+        read("blink", "blink pin 4 ten seconds", "pin", "pace"),
         read("traffic", "4 and 5", "pin", "pin"),
         read("traffic", "red 4, red 5, green 6", "pin", "pin", "pin"),
         read("log", "each minute", None, quantity="humidity", quantity_2="pressure"),

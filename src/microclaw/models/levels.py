@@ -1,4 +1,4 @@
-"""Several pins, each with a level of its own: "pin 4 on and pin 5 off". Every word of such a sentence has to be known."""
+"""Several pins, each with a level of its own: "pin 4 on and pin 5 off". Every word of such a sentence must be known."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _LEVELS: Final = {"on": 1, "high": 1, "up": 1, "off": 0, "low": 0, "down": 0}
 _SAYS_NOTHING: Final = frozenset(
     re.findall(
         r"\w+",
-        "a turn switch set put drive pull make bring take the and then also to but please pls both pin pins gpio now "
-        "i want you can could would like after that afterwards finally first next should must shall be go goes is are ok",
+        "a turn switch set put drive pull make bring take the and then also to but please pls both pin pins gpio now i "
+        "want you can could would like after that afterwards finally first next should must shall be go goes is are ok",
     )
 )
 _TOKEN: Final = re.compile(r"[a-z']+|\S")

@@ -18,9 +18,10 @@ ORDERS: Final = frozenset(
 )
 QUESTIONS: Final = frozenset({"sensor", "level", "adc", "apps", "app", "fact", "devices", "i2c", "pins"})
 LIKE: Final[Mapping[str, str]] = {
-    "on": "set_pin", "off": "set_pin", "toggle": "toggle_pin", "dim": "dim_pin", "pulse": "pulse", "times": "blink_times",
-    "undo": "undo", "stop": "remove_app", "blink": "blink", "fade": "fade", "rule": "threshold",
-    "thermostat": "thermostat", "button": "button", "traffic": "traffic_light", "log": "read_sensor_every",
+    "on": "set_pin", "off": "set_pin", "toggle": "toggle_pin", "dim": "dim_pin", "pulse": "pulse",
+    "times": "blink_times", "undo": "undo", "stop": "remove_app", "blink": "blink", "fade": "fade",
+    "rule": "threshold", "thermostat": "thermostat", "button": "button", "traffic": "traffic_light",
+    "log": "read_sensor_every",
 }  # fmt: skip
 """The kind of sentence that each order comes to."""
 NOTHING_DONE: Final = frozenset({"unclear", "no_order"})
@@ -44,7 +45,8 @@ SURE: Final = 0.62
 """From this probability on an order is carried out."""
 SURE_TO_ANSWER: Final = 0.45  # a question changes nothing
 SURE_OF_VALUES: Final = 0.7
-SURE_OF_ROLES: Final = 0.5  # lower, as every number has to fit
+SURE_OF_A_HINT: Final = 0.9  # of a quantity that no known word names ("is it stuffy in there")
+SURE_OF_ROLES: Final = 0.5  # lower, as every number has to fit; but a time that lasts and a pace look alike
 HALF_SURE: Final = 0.35  # from here on it is asked back
 
 
@@ -86,17 +88,19 @@ def guess(said: Said, meanings: Sequence[frozenset[str]], heads: Mapping[str, He
     label = max(labels, key=labels.__getitem__)
     kind = None
     if not said.stray and label in ORDERS | QUESTIONS:
-        answers = {name: _answer(heads[name], features) for name, asked in ANSWERS.items() if label in asked}
-        roles = [_role(said, at, label, heads["role"]) for at in range(len(said.numbers))]
         words = frozenset(tag for tags in meanings for tag in tags)
+        answers = {name: _answer(heads[name], features) for name, asked in ANSWERS.items() if label in asked}
+        if "quantity" in answers and not any(word.startswith("q:") for word in words):
+            answers["quantity"] = _answer(heads["quantity"], features, SURE_OF_A_HINT)
+        roles = [_role(said, at, label, heads["role"]) for at in range(len(said.numbers))]
         kind = values_of(label, Told(said.text, list(zip(said.numbers, roles, strict=True)), answers, words))
     return Guess(label, labels[label], kind)
 
 
-def _answer(head: Head, features: frozenset[str]) -> str | None:
+def _answer(head: Head, features: frozenset[str], at_least: float = SURE_OF_VALUES) -> str | None:
     likely = head.probabilities(features)
     answer = max(likely, key=likely.__getitem__)
-    return answer if likely[answer] >= SURE_OF_VALUES and answer != "none" else None
+    return answer if likely[answer] >= at_least and answer != "none" else None
 
 
 def _role(said: Said, at: int, label: str, head: Head) -> str | None:
@@ -106,4 +110,5 @@ def _role(said: Said, at: int, label: str, head: Head) -> str | None:
         return "none"
     likely = head.probabilities(number_features(said, at, label))
     role = max(likely, key=likely.__getitem__)
-    return role if likely[role] >= SURE_OF_ROLES else "none"
+    at_least = SURE_OF_VALUES if said.numbers[at].unit == "ms" else SURE_OF_ROLES
+    return role if likely[role] >= at_least else "none"

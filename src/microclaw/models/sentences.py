@@ -44,8 +44,9 @@ _NO_MORE = re.compile(
 _DECISIVE = NUMBER_WORDS | {"off", "low", "high", "not", "never", "dont", "without", "except"}
 _CLAUSE_ENDS = re.compile(r"[,;:.!?]+ +(?!\d)| +[-–—] +| +(?:so|but|and|because|since|cos|cause) +", re.I)
 _HARMLESS_NOT = re.compile(
-    r"\b(?:(?:and |but )?(?:no|not|nothing) (?:longer|more)|no less|not less|nothing else|not too \w+|no matter|no rush|no hurry|"
-    r"if you (?:don'?t|do not) mind|(?:don'?t|do not) worry|not (?:to|too) bright|if it(?:'s| is) not too much trouble|"
+    r"\b(?:(?:and |but )?(?:no|not|nothing) (?:longer|more)|no less|not less|nothing else|not too \w+|no matter|"
+    r"no rush|no hurry|if you (?:don'?t|do not) mind|(?:don'?t|do not) worry|not (?:to|too) bright|"
+    r"if it(?:'s| is) not too much trouble|"
     r"without (?:an? |any )?(?:stop|stopping|end|ending|pause|pausing|break|interruption|ever stopping))\b",
     re.I,
 )

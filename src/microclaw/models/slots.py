@@ -26,9 +26,11 @@ _PROGRAMS: Final = {"blink": "blink", "fade": "fade", "thermostat": "thermostat"
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What is known of a normalized sentence. `numbers`: each with its role (pin, button, limit, percent, times, pace,
-    lasting, level, none; None where its unit says it all). `answers`: what else is asked of a sentence of this label, None for what is not said. `words`:
-    what its known words mean.
+    """What is known of a normalized sentence.
+
+    `numbers`: each with its role (pin, button, limit, percent, times, pace, lasting, level, none), None where its unit
+    says it all. `answers`: what else is asked of a sentence of this label, None for what is not said. `words`: what its
+    known words mean.
     """
 
     said: str
@@ -167,6 +169,9 @@ def _times(said: _Numbers) -> Kind | None:
 
 
 def _blink(said: _Numbers) -> Kind | None:
+    spans = [number.value for number, _ in said.told.numbers if number.unit == "ms"]
+    if len(spans) == 1 and spans[0] >= _NO_BLINK_MS:
+        return None  # "blink ten seconds": for so long, or so slowly?
     values, pace = said.target(), said.pace()
     return ("blink", values | pace) if pace is not None else None
 
