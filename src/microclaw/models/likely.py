@@ -41,7 +41,7 @@ ANSWERS: Final[Mapping[str, frozenset[str]]] = {
     "speed": frozenset({"blink", "fade", "log"}),
 }
 
-SURE: Final = 0.62
+SURE: Final = 0.65
 """From this probability on an order is carried out."""
 SURE_TO_ANSWER: Final = 0.45  # a question changes nothing
 SURE_OF_VALUES: Final = 0.7
@@ -90,8 +90,8 @@ def guess(said: Said, meanings: Sequence[frozenset[str]], heads: Mapping[str, He
     if not said.stray and label in ORDERS | QUESTIONS:
         words = frozenset(tag for tags in meanings for tag in tags)
         answers = {name: _answer(heads[name], features) for name, asked in ANSWERS.items() if label in asked}
-        if "quantity" in answers and not any(word.startswith("q:") for word in words):
-            answers["quantity"] = _answer(heads["quantity"], features, SURE_OF_A_HINT)
+        if "quantity" in answers:
+            answers["quantity"] = _quantity(heads["quantity"], features, meanings, answers["quantity"])
         roles = [_role(said, at, label, heads["role"]) for at in range(len(said.numbers))]
         kind = values_of(label, Told(said.text, list(zip(said.numbers, roles, strict=True)), answers, words))
     return Guess(label, labels[label], kind)
@@ -103,12 +103,26 @@ def _answer(head: Head, features: frozenset[str], at_least: float = SURE_OF_VALU
     return answer if likely[answer] >= at_least and answer != "none" else None
 
 
+def _quantity(
+    head: Head, features: frozenset[str], meanings: Sequence[frozenset[str]], likely: str | None
+) -> str | None:
+    """What is measured: the one that is named, else what is likely; without any word for one it must be very likely."""
+    named = {tag[2:] for tags in meanings if len(tags) == 1 for tag in tags if tag.startswith("q:")}
+    if len(named) == 1 and likely not in named:
+        return next(iter(named))
+    hinted = any(tag.startswith("q:") for tags in meanings for tag in tags)
+    return likely if hinted else _answer(head, features, SURE_OF_A_HINT)
+
+
 def _role(said: Said, at: int, label: str, head: Head) -> str | None:
     if said.numbers[at].unit not in UNSURE_UNITS:
         return None
     if label not in WITH_ROLES:
         return "none"
+    number = said.numbers[at]
     likely = head.probabilities(number_features(said, at, label))
     role = max(likely, key=likely.__getitem__)
-    at_least = SURE_OF_VALUES if said.numbers[at].unit == "ms" else SURE_OF_ROLES
-    return role if likely[role] >= at_least else "none"
+    if role == "pin" and number.unit != "pin" and said.text[: number.start].endswith("at "):
+        return "none"  # "off at ten" is a time
+    careful = number.unit == "ms" or (label in ("on", "off") and number.unit != "pin")
+    return role if likely[role] >= (SURE_OF_VALUES if careful else SURE_OF_ROLES) else "none"

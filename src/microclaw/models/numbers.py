@@ -25,7 +25,8 @@ _NAMES = re.compile(
     r"\b(?:i2c|esp32[\w-]*|bme280|ina219|co2|3v3|b4|mp3|h2o)(?![\w.])"
 )  # no numbers, though with digits
 _SOMEONE = re.compile(  # "the one on the left" is no number
-    r"(?<!pin )(?<!pins )(?<!gpio )(?<!number )(?<![\w-])one(?![\w-])"
+    r"(?:(?<=\bthe )|(?<=\bthat )|(?<=\bthis )|(?<=\bother )|(?<=\bwhich )|(?<=\blittle )|(?<=\bsmall ))one(?![\w-])"
+    r"|(?<!pin )(?<!pins )(?<!gpio )(?<!number )(?<![\w-])one(?![\w-])"
     r"(?! (?:second|sec|minute|min|hour|percent|degree|time|half|third|quarter|point|hundred|thousand|"
     r"flash|blink|pulse|beep|shot|and a half|volt|amp|watt|hertz|hz)|%)"
 )

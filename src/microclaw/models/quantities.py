@@ -125,6 +125,8 @@ _WORD_NUMBER = re.compile(
 )
 _MINUS = re.compile(r"(?<!\bplus )(?<!\bor )(?<!\d )\bminus (?=\d)")
 _ADVERBS = (
+    (re.compile(r"\bdouble[ -](?=flash|blink|beep|pulse|wink)"), "2 times "),
+    (re.compile(r"\btriple[ -](?=flash|blink|beep|pulse|wink)"), "3 times "),
     (re.compile(r"\bhalf[ -]hourly\b"), "every 30 minutes"),
     (re.compile(r"\bquarter[ -]hourly\b"), "every 15 minutes"),
     (re.compile(r"\b(second|minute|hour) by \1\b"), r"every 1 \1"),

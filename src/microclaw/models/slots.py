@@ -163,9 +163,7 @@ def _times(said: _Numbers) -> Kind | None:
             return None  # so many at once, and again after a while: no program here does that
         return ("blink_times", {**values, **pace, "times": _whole(counts[0])}) if pace is not None else None
     lasting, pace = said.lasting(), said.pace()
-    if lasting is None or pace is None:
-        return None
-    return "blink_times", {**values, **pace, **({"for_ms": lasting["ms"]} if lasting else {})}
+    return ("blink_times", {**values, **pace, "for_ms": lasting["ms"]}) if lasting and pace is not None else None
 
 
 def _blink(said: _Numbers) -> Kind | None:
