@@ -41,13 +41,13 @@ ANSWERS: Final[Mapping[str, frozenset[str]]] = {
     "speed": frozenset({"blink", "fade", "log"}),
 }
 
-SURE: Final = 0.65
+SURE: Final = 0.68
 """From this probability on an order is carried out."""
 SURE_TO_ANSWER: Final = 0.45  # a question changes nothing
 SURE_OF_VALUES: Final = 0.7
 SURE_OF_A_HINT: Final = 0.9  # of a quantity that no known word names ("is it stuffy in there")
-SURE_OF_ROLES: Final = 0.5  # lower, as every number has to fit; but a time that lasts and a pace look alike
-HALF_SURE: Final = 0.35  # from here on it is asked back
+SURE_OF_ROLES: Final = 0.5  # lower, as every number has to fit; but not of a pin that is not called one, nor of a pace
+HALF_SURE: Final = 0.2  # from here on it is asked back
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +75,8 @@ def reading_of(guess: Guess) -> Kind | None:
             return label, {}
         case "unsafe" if sure >= SURE:
             return "unsafe", {"reason": "destroys"}
-        case "told" | "dont" | "more" if sure >= SURE:
-            return "no_order", {"label": label}
+        case "told" | "dont" | "more":
+            return ("no_order", {"label": label}) if sure >= SURE else ("unclear", {})
         case _:
             return None
 
@@ -124,5 +124,5 @@ def _role(said: Said, at: int, label: str, head: Head) -> str | None:
     role = max(likely, key=likely.__getitem__)
     if role == "pin" and number.unit != "pin" and said.text[: number.start].endswith("at "):
         return "none"  # "off at ten" is a time
-    careful = number.unit == "ms" or (label in ("on", "off") and number.unit != "pin")
+    careful = number.unit == "ms" or (role == "pin" and number.unit != "pin")
     return role if likely[role] >= (SURE_OF_VALUES if careful else SURE_OF_ROLES) else "none"

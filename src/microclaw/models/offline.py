@@ -213,7 +213,7 @@ def _is_for_the_board(kept: Reading, said: str, sentences: Sentences) -> bool:
     if kept.kind == "forget":
         return scheduling.read(said, sentences) is not None
     guessed = sentences.guess(said) if kept.kind == "remember" else None
-    return guessed is not None and guessed.kind == "read_sensor_every"
+    return guessed is not None and (guessed.kind == "read_sensor_every" or guessed.word("label") == "log")
 
 
 def _next_step(sentences: Sentences, at: Situation) -> Decision:
@@ -254,6 +254,8 @@ def _next_step(sentences: Sentences, at: Situation) -> Decision:
 def _nothing_done(sentences: Sentences, reading: Reading) -> Say:
     """A question back, or why there was nothing to do, for a sentence of about this label."""
     label = reading.word("label") or ""
+    if label == "more":
+        return Say(f"{_NO_ORDER[label]}, so I did nothing. Which one first?", "ambiguous", "for example: turn on pin 4")
     if reading.kind == "no_order":
         return Say(f"{_NO_ORDER[label]}, so I did nothing.", "not_understood", "for example: turn on pin 4")
     example = sentences.examples.get(LIKE.get(label, "set_pin"), "set pin 4 on")
