@@ -19,7 +19,7 @@ ROWS = [
     ("turn on pin 4", "impossible", "nothing", Outcome.ACTED_WRONGLY),
     ("turn on the heater", "ambiguous", "asks", Outcome.RIGHT),
     ("turn on the heater", "act", "level 4=1", Outcome.ASKED),
-    ("colourless green ideas sleep", "act", "level 4=1", Outcome.REFUSED),
+    ("who won the football match yesterday", "act", "level 4=1", Outcome.REFUSED),
     ("what is the temperature", "query", "reads humidity", Outcome.WRONG),
     ("what is the temperature", "query", "reads temperature", Outcome.RIGHT),
     ("pulse pin 5 for 100 ms", "act", "pulse 5=100", Outcome.RIGHT),

@@ -42,7 +42,7 @@ def test_a_schedule_is_made_listed_run_and_removed(at: Any) -> None:
         (("2020-01-01 8:00", "turn on pin 4"), "is in the past"),
         (("at 7", "turn on pin 4"), "07:00 or 19:00"),
         (("every 5 seconds", "turn on pin 4"), "once a minute"),
-        (("in 20 minutes", "water the moon"), "kinds of sentence without a model"),
+        (("in 20 minutes", "order a pizza"), "kinds of sentence without a model"),
         (("in 20 minutes", "turn on the pump"), "Which pin?"),
     ],
 )
