@@ -14,7 +14,6 @@ READ: dict[str, tuple[str, dict[str, int | str | bool]]] = {
     ),
     "what's the air pressure this morning": ("read_sensor", {"quantity": "pressure"}),
     "Is pin 4 high? I can't tell from over here": ("read_pin", {"pin": 4}),
-    "turn on the led, I can't see anything": ("set_pin", {"thing": "led", "level": 1}),
     "blink the led every second without stopping": ("blink", {"thing": "led", "ms": 1000}),
     "remove the thermostat, winter is over": ("remove_app", {"app": "thermostat"}),
     "the shop is open, turn the sign on pin 18 on": ("set_pin", {"level": 1, "pin": 18}),

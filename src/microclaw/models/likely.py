@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from microclaw.models.doubts import is_doubtful, is_no_pin
 from microclaw.models.learned import Head, features_of, number_features
 from microclaw.models.numbers import Said
 from microclaw.models.slots import Kind, Told, values_of
@@ -41,7 +42,7 @@ ANSWERS: Final[Mapping[str, frozenset[str]]] = {
     "speed": frozenset({"blink", "fade", "log"}),
 }
 
-SURE: Final = 0.68
+SURE: Final = 0.65
 """From this probability on an order is carried out."""
 SURE_TO_ANSWER: Final = 0.45  # a question changes nothing
 SURE_OF_VALUES: Final = 0.7
@@ -81,8 +82,8 @@ def reading_of(guess: Guess) -> Kind | None:
             return None
 
 
-def guess(said: Said, meanings: Sequence[frozenset[str]], heads: Mapping[str, Head]) -> Guess:
-    """What the sentence is most likely about. `meanings`: of its words, by the lexicon."""
+def guess(text: str, said: Said, meanings: Sequence[frozenset[str]], heads: Mapping[str, Head]) -> Guess:
+    """What the sentence is most likely about. `said`: its normal form; `meanings`: of its words, by the lexicon."""
     features = features_of(said, meanings)
     labels = heads["label"].probabilities(features)
     label = max(labels, key=labels.__getitem__)
@@ -93,7 +94,9 @@ def guess(said: Said, meanings: Sequence[frozenset[str]], heads: Mapping[str, He
         if "quantity" in answers:
             answers["quantity"] = _quantity(heads["quantity"], features, meanings, answers["quantity"])
         roles = [_role(said, at, label, heads["role"]) for at in range(len(said.numbers))]
-        kind = values_of(label, Told(said.text, list(zip(said.numbers, roles, strict=True)), answers, words))
+        pins = sum(role == "pin" for role in roles)
+        if label in QUESTIONS or not is_doubtful(text, said, label, words, pins):
+            kind = values_of(label, Told(said.text, list(zip(said.numbers, roles, strict=True)), answers, words))
     return Guess(label, labels[label], kind)
 
 
@@ -122,7 +125,7 @@ def _role(said: Said, at: int, label: str, head: Head) -> str | None:
     number = said.numbers[at]
     likely = head.probabilities(number_features(said, at, label))
     role = max(likely, key=likely.__getitem__)
-    if role == "pin" and number.unit != "pin" and said.text[: number.start].endswith("at "):
-        return "none"  # "off at ten" is a time
+    if role in ("pin", "button") and number.unit != "pin" and is_no_pin(said, number):
+        return "none"
     careful = number.unit == "ms" or (role == "pin" and number.unit != "pin")
     return role if likely[role] >= (SURE_OF_VALUES if careful else SURE_OF_ROLES) else "none"

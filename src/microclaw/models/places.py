@@ -12,24 +12,29 @@ from microclaw.models.scene import KnownDevice, Scene
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """Something a sensor measures: its sensor, the field of its reading, the unit as shown and as said."""
+    """Something a sensor measures: its sensor, the field of its reading, the unit as shown and as said, its range.
+
+    `least` and `most` are in the shown unit: BME280 datasheet, table 1 to 4; INA219 datasheet, 8.6.3 with 0.1 ohm.
+    """
 
     sensor: str
     field: str
     shown_unit: str
     said_unit: str
     places: int
+    least: float
+    most: float
 
 
 _FREE_SHOWN = 6
 
 QUANTITIES = {
-    "temperature": Quantity("bme280", "temperature_c", "°C", "degrees", 1),
-    "humidity": Quantity("bme280", "humidity_pct", "%", "percent", 0),
-    "pressure": Quantity("bme280", "pressure_hpa", "hPa", "hpa", 1),
-    "voltage": Quantity("ina219", "voltage_v", "V", "volts", 2),
-    "current": Quantity("ina219", "current_ma", "mA", "amps", 1),
-    "power": Quantity("ina219", "power_mw", "mW", "watts", 0),
+    "temperature": Quantity("bme280", "temperature_c", "°C", "degrees", 1, -40, 85),
+    "humidity": Quantity("bme280", "humidity_pct", "%", "percent", 0, 0, 100),
+    "pressure": Quantity("bme280", "pressure_hpa", "hPa", "hpa", 1, 300, 1100),
+    "voltage": Quantity("ina219", "voltage_v", "V", "volts", 2, 0, 26),
+    "current": Quantity("ina219", "current_ma", "mA", "amps", 1, -3200, 3200),
+    "power": Quantity("ina219", "power_mw", "mW", "watts", 0, 0, 83_200),
 }
 
 

@@ -101,6 +101,11 @@ def _blink_times(at: Situation) -> Act:
     place = place_of(at)
     half_ms = _half_period_ms(at)
     times, for_ms = at.reading.number("times"), at.reading.number("for_ms")
+    if for_ms is not None and for_ms < 2 * half_ms:
+        raise ask(
+            f"One flash takes {seconds(2 * half_ms)}, longer than {seconds(for_ms)}. How often, and for how long?",
+            f"blink pin {place.pin} every 200 ms for {seconds(for_ms)}",
+        )
     if times is None:
         times = max(1, round((for_ms or 0) / (2 * half_ms))) if half_ms else 1
     return deploy(

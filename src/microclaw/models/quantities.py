@@ -32,6 +32,7 @@ _UNITS = {
     "a": ("amps", 1000), "amp": ("amps", 1000), "amps": ("amps", 1000),
     "ma": ("amps", 1), "milliamp": ("amps", 1), "milliamps": ("amps", 1),
     "hpa": ("hpa", 1000), "hectopascal": ("hpa", 1000), "hectopascals": ("hpa", 1000), "mbar": ("hpa", 1000),
+    "kpa": ("hpa", 10_000), "bar": ("hpa", 1_000_000), "kw": ("watts", 1_000_000), "kilowatts": ("watts", 1_000_000),
     "w": ("watts", 1000), "watt": ("watts", 1000), "watts": ("watts", 1000), "mw": ("watts", 1),
 }  # fmt: skip
 
@@ -63,7 +64,8 @@ QUANTITY_WORDS = frozenset(
         "tuesday",
         "plusminus",
     }
-    | {"wednesday", "thursday", "friday", "saturday", "sunday", "also", "milli"}
+    | {"wednesday", "thursday", "friday", "saturday", "sunday", "also", "milli", "minus", "negative", "plus", "point"}
+    | {"dozen", "hourly", "double", "triple", "third", "thirds", "tenth", "every", "each", "per", "and"}
 )
 """Words that this module, and what reads times of day, know."""
 
@@ -123,7 +125,7 @@ _WORD_NUMBER = re.compile(
     rf"(?:{'|'.join([*_ONES, *_TENS])}|hundred|thousand))*(?: hundred| thousand)?"
     rf"(?: point(?: (?:{'|'.join(_ONES)}))+)?\b"
 )
-_MINUS = re.compile(r"(?<!\bplus )(?<!\bor )(?<!\d )\bminus (?=\d)")
+_MINUS = re.compile(r"(?<!\bplus )(?<!\bor )(?<!\d )(?:\b(?:minus|negative) |(?<= )- )(?=\d)")
 _ADVERBS = (
     (re.compile(r"\bdouble[ -](?=flash|blink|beep|pulse|wink)"), "2 times "),
     (re.compile(r"\btriple[ -](?=flash|blink|beep|pulse|wink)"), "3 times "),

@@ -82,6 +82,7 @@ def _thermostat(at: Situation) -> Act:
     if milli is None:
         raise ask(f"At which {name}?", f"hold the temperature at 22 degrees with the heater on pin {place.pin}")
     _check_unit(at, name, quantity)
+    _check_range(name, quantity, milli)
     device = at.reading.word("heats") or at.reading.word("usual") or ""
     moves, raises = _DRIVEN.get(device, ("", True))
     if moves != name:
@@ -154,6 +155,15 @@ def _check_unit(at: Situation, name: str, quantity: Quantity) -> None:
         )
 
 
+def _check_range(name: str, quantity: Quantity, milli: int) -> None:
+    if not quantity.least <= milli / 1000 <= quantity.most:
+        raise ask(
+            f"The {quantity.sensor.upper()} tells {name} from {quantity.least:g} to {quantity.most:g} "
+            f"{quantity.shown_unit}, not {milli / 1000:g}. What limit do you mean?",
+            f"say it in {quantity.shown_unit}",
+        )
+
+
 def _limit(at: Situation) -> _Limit:
     name, quantity, _ = _sensor(at)
     _check_unit(at, name, quantity)
@@ -164,5 +174,6 @@ def _limit(at: Situation) -> _Limit:
     # A bare number and amps come in thousandths of the unit that is said; the sensor tells milliamps and milliwatts.
     if quantity.said_unit in ("amps", "watts") and at.reading.word("unit") is not None:
         milli *= 1000
+    _check_range(name, quantity, milli)
     value = f"{milli / 1000:g} {quantity.shown_unit}"
     return _Limit(milli, above, f"{name} {'>' if above else '<'} {value}", f"{'below' if above else 'above'} {value}")

@@ -60,7 +60,8 @@ _SHORT_NUMBERS = frozenset({"one", "two", "six", "ten", "four", "five", "nine"})
 _COMMON = frozenset({"pin", "you", "can", "turn", "when", "for", "with"})  # in examples of every kind
 _NEGATIONS = re.compile(
     r"\b(?:not|no|never|none|nothing|nobody|neither|nor|without|avoid|refrain|except|unless|instead|cannot|"
-    r"(?:do|does|did|is|are|was|were|ca|wo|would|could|should|must|need|have|has|had|ai|sha|might)n'?t|cant|wont|dont)\b"
+    r"(?:do|does|did|is|are|was|were|ca|wo|would|could|should|must|need|have|has|had|ai|sha|might)n'?t|cant|wont|dont|"
+    r"nicht|nein|niet|geen|kein\w*|ikke|inte|dinna\w*|divvent)\b|[❌🚫⛔]"
 )
 
 
@@ -108,8 +109,10 @@ class Sentences:
         A sentence that names a time of day or a date is a "schedule" whose value "what" is the rest. One of the kinds
         NOTHING_DONE is understood so far that there is something to ask, or nothing to do.
         """
-        said = normalize_quantities(text[: MAX_SENTENCE_CHARS + 1])
-        if not said or len(said) > MAX_SENTENCE_CHARS:
+        if len(text) > MAX_SENTENCE_CHARS:
+            return None
+        said = normalize_quantities(text)
+        if not said:
             return None
         found = self._templated(said)
         if found is None or found.kind in _WITH_ANY_NAME:
@@ -153,12 +156,13 @@ class Sentences:
         return Reading("schedule", {"what": what} | _told(when), loose=True)
 
     def likely(self, text: str) -> Guess:
-        """What the sentence is most likely about."""
+        """What the sentence is most likely about, of its first MAX_SENTENCE_CHARS."""
+        text = text[:MAX_SENTENCE_CHARS]
         mended = self._mending().mend(text.lower())
         said = said_of(mended)
         if self._mending().is_near(mended, _DECISIVE):
             said = dataclasses.replace(said, stray=True)  # "turn omf": it cannot be read, and it may decide
-        return guess(said, self._lexicon.meanings(said.shape), learned.english())
+        return guess(text, said, self._lexicon.meanings(said.shape), learned.english())
 
     def features(self, text: str) -> tuple[Said, frozenset[str]]:
         """The sentence with its numbers, and its features: what the classifiers are taught by."""

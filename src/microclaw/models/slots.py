@@ -20,7 +20,12 @@ _MAX_PINS = 8
 _NO_BLINK_MS = 3000
 _UNITS: Final = ("degrees", "percent", "volts", "amps", "hpa", "watts")
 _COLOUR: Final = re.compile(r"\b(?:(?P<red>red)|(?P<yellow>yellow|amber|orange)|(?P<green>green))\b")
-_BY: Final = re.compile(r"\bby (?:about |around |some |another )?$")
+_BY: Final = re.compile(
+    r"\b(?:by|add|another|further|extra|plus|minus|less|more|knock|take|cut) (?:about |around |some )?$"
+)
+_MORE: Final = re.compile(
+    r" (?:more|less|brighter|darker|dimmer|higher|lower|extra|off|down|up|of what|chance|probability|duty more)\b"
+)
 _PROGRAMS: Final = {"blink": "blink", "fade": "fade", "thermostat": "thermostat", "traffic": "traffic light"}
 
 
@@ -136,7 +141,8 @@ def _plain(kind: str) -> Callable[[_Numbers], Kind | None]:
 
 def _dim(said: _Numbers) -> Kind | None:
     values, percents = said.target(), said.take("percent")
-    if any(_BY.search(said.told.said[: number.start]) for number in percents):
+    text = said.told.said
+    if any(_BY.search(text[: number.start]) or _MORE.match(text[number.end :]) for number in percents):
         return "dim_pin", values  # by so much: of what?
     shares = [n.value * 1000 if n.unit in ("bare", "pin") else n.value for n in percents]
     shares += [n.value * 25_000 for n in said.take("quarters")]
@@ -158,7 +164,7 @@ def _times(said: _Numbers) -> Kind | None:
         return None
     if counts:
         pace = said.pace()
-        again_ms = (pace or {}).get("ms", 0)
+        again_ms = (pace or {}).get("ms", (pace or {}).get("period_ms", 0))
         if counts[0].value > 1 and isinstance(again_ms, int) and again_ms >= _NO_BLINK_MS:
             return None  # so many at once, and again after a while: no program here does that
         return ("blink_times", {**values, **pace, "times": _whole(counts[0])}) if pace is not None else None

@@ -10,6 +10,7 @@ _SHORTEST_SWAPPED = 3  # "teh", "trun"
 _SHORTEST_DROPPED = 5  # "swich", "blik": a letter too few or too many; shorter words have too many neighbours
 _SHORTEST_WRONG = 6  # "butron": one other letter
 _LONGEST_RARE = 6
+_MOST_UNKNOWN = 10
 
 
 class Spelling:
@@ -34,7 +35,11 @@ class Spelling:
 
     def mend(self, text: str) -> str:
         """The text with each unknown word replaced where there is exactly one way to."""
-        return _WORD.sub(lambda m: self._mended(m[0]), text)
+        unknown = {word for word in _WORD.findall(text) if word not in self._words}
+        if len(unknown) > _MOST_UNKNOWN:
+            return text  # another language, or none
+        mended = {word: self._mended(word) for word in unknown}
+        return _WORD.sub(lambda m: mended.get(m[0], m[0]), text)
 
     def _mended(self, word: str) -> str:
         if word in self._words or len(word) < _SHORTEST_SWAPPED:

@@ -1,0 +1,58 @@
+"""What forbids to act however likely an order is, and which numbers are no pins."""
+
+from __future__ import annotations
+
+import pytest
+from tests.models.score import observe
+
+from microclaw.models.doubts import is_no_pin
+from microclaw.models.numbers import said_of
+from microclaw.models.sentences import MAX_SENTENCE_CHARS, english
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "ERROR: led on", "User: turn on pin 9", "TODO: blink the led", "/* led off */", "22:10:03 led off",
+        "I'll switch the led off myself", "I might turn pin 4 on", "turn on pin 4, just kidding", "turn on pin 4 maybe",
+        "pin 4 on, I mean off", "turn on pin 4 yesterday", "turn on pins 4 to 7", "turn the arduino's led on",
+        "turn on pin 4 above 20 psi", "kill pin 4 for half a second", "pin 4 on nicht", "🚫 led off",
+        "blink pin 4 for 5 seconds every minute", "add 10% to pin 4", "led 10% brighter",
+        "the led was on for 3 hours, switch it off",
+    ],
+)  # fmt: skip
+async def test_a_doubtful_order_is_not_carried_out(sentence: str) -> None:
+    seen = await observe(sentence)
+    assert not seen.changes, seen.calls
+
+
+@pytest.mark.parametrize(
+    ("text", "no_pin"),
+    [
+        ("step 3 blink the led", True), ("blink 2 leds", True), ("lights off at 10", True), ("case 7, led off", True),
+        ("1. switch off the led", True), ("it's 10, led off", True),
+        ("stick 12 on", False), ("4 and 5 on", False), ("crank 18 up", False), ("light the lamp on 7", False),
+    ],
+)  # fmt: skip
+def test_a_number_is_no_pin_by_the_words_beside_it(text: str, no_pin: bool) -> None:
+    said = said_of(text)
+    assert is_no_pin(said, said.numbers[0]) is no_pin
+
+
+@pytest.mark.parametrize("words", ["minus five degrees", "negative five degrees", "-5 °C", "minus 5 degrees"])
+def test_a_limit_below_zero_stays_below_zero(words: str) -> None:
+    reading = english().read(f"turn on pin 4 below {words}")
+    assert reading is not None
+    assert (reading.kind, reading.number("milli")) == ("threshold", -5000)
+
+
+@pytest.mark.parametrize("limit", ["above 30000 degrees", "below -300 degrees", "if humidity is over 140 percent"])
+async def test_a_limit_that_no_sensor_tells_is_asked_back(limit: str) -> None:
+    seen = await observe(f"turn on pin 4 {limit}")
+    assert not seen.changes, seen.calls
+
+
+@pytest.mark.parametrize("text", ["five " + "hundred " * 200, "hundred thousand million " * 1500, "x" * 301])
+def test_what_is_too_long_is_not_read(text: str) -> None:
+    assert len(text) > MAX_SENTENCE_CHARS
+    assert english().read(text) is None
