@@ -38,8 +38,8 @@ _STRANGE_UNIT: Final = re.compile(
 )
 _NOT_A_PIN_BEFORE: Final = re.compile(
     r"\b(?:steps?|pages?|chapter|lesson|figures?|fig|case|floor|room|suite|flat|apartment|house|battery|tank|bus|line|"
-    r"opens at|closes at|is at|it's|it is|grade|version|day|level|round|part|item|task|question|exercise|unit|number|"
-    r"age|aged|since|in|row|bay|zone|stage|gate|table|bed|shelf|box|rack|bench|machine|socket) $"
+    r"opens at|closes at|is at|it's|it is|grade|version|day|level|round|part|item|task|question|exercise|"
+    r"age|aged|since|row|bay|zone|stage|table|shelf|rack) $"
 )
 _COUNTED: Final = re.compile(
     r" (?:(?:little|small|big|red|green|blue|white|yellow|other|more|of the|of my) )?"
@@ -47,8 +47,8 @@ _COUNTED: Final = re.compile(
     r"women|eggs|minutes|hours|seconds|times|o'clock|am|pm)\b"
 )
 _LISTED: Final = re.compile(r"^\W*\d+ ?[.)] ")
-_SAYS_LIGHT: Final = re.compile(r"\b(?:leds?|lights?)\b")
-_LEADS_TO_A_PIN: Final = re.compile(r"\b(?:on|pin|pins|gpio|io|output|port|channel|also|and|to|of) $")
+_SAYS_LIGHT: Final = re.compile(r"\bleds?\b|\b(?:the|my|our|your|that|this|little|small|onboard|board's) lights?\b")
+_LEADS_TO_A_PIN: Final = re.compile(r"\b(?:on|pin|pins|number|gpio|io|output|port|channel|also|and|to|of|by|up) $")
 
 
 def is_doubtful(text: str, said: Said, label: str, words: frozenset[str], pins: int) -> bool:

@@ -42,12 +42,13 @@ ANSWERS: Final[Mapping[str, frozenset[str]]] = {
     "speed": frozenset({"blink", "fade", "log"}),
 }
 
-SURE: Final = 0.65
+SURE: Final = 0.62
 """From this probability on an order is carried out."""
 SURE_TO_ANSWER: Final = 0.45  # a question changes nothing
 SURE_OF_VALUES: Final = 0.7
 SURE_OF_A_HINT: Final = 0.9  # of a quantity that no known word names ("is it stuffy in there")
-SURE_OF_ROLES: Final = 0.5  # lower, as every number has to fit; but not of a pin that is not called one, nor of a pace
+SURE_OF_ROLES: Final = 0.6  # lower, as every number has to fit
+SURE_OF_A_ROLE_ALIKE: Final = 0.65  # a time that lasts and a pace
 HALF_SURE: Final = 0.2  # from here on it is asked back
 
 
@@ -127,5 +128,4 @@ def _role(said: Said, at: int, label: str, head: Head) -> str | None:
     role = max(likely, key=likely.__getitem__)
     if role in ("pin", "button") and number.unit != "pin" and is_no_pin(said, number):
         return "none"
-    careful = number.unit == "ms" or (role == "pin" and number.unit != "pin")
-    return role if likely[role] >= (SURE_OF_VALUES if careful else SURE_OF_ROLES) else "none"
+    return role if likely[role] >= (SURE_OF_A_ROLE_ALIKE if number.unit == "ms" else SURE_OF_ROLES) else "none"

@@ -117,7 +117,7 @@ _PINS_LISTED = re.compile(
     rf"(?:\b{_PIN_NAME}[ _]?#?|(?<!\w)#|^|(?<=\bon )|(?<=\boff )|(?<=\bat )|(?<=\bof )|(?<=\bset )|(?<=\bturn )"
     rf"|(?<=\bswitch )|(?<=\bdrive )|(?<=\bpull )|(?<=\busing )|(?<=\bwith ))"
     rf"{_LISTED}(?:(?:,? and |, ?| ?& ?| ?\+ ?|, ?and){_LISTED})+"
-    rf"(?! ?(?:{_TIME_NAMES}|{_UNIT_NAMES}|times|x|degrees?|°|c|f|k?hz|milli)(?!\w))"
+    rf"(?! ?(?:{_TIME_NAMES}|{_UNIT_NAMES}|times?|x|degrees?|°|c|f|k?hz|milli)(?!\w))"
 )
 _PINS_IN_A_ROW = re.compile(r"\b(?:pins|gpios|ios|gpio pins)((?: \d{1,3}){2,}(?:,? (?:and|&) \d{1,3})?)(?![\w.%])")
 _WORD_NUMBER = re.compile(
