@@ -39,6 +39,13 @@ def test_a_number_is_no_pin_by_the_words_beside_it(text: str, no_pin: bool) -> N
     assert is_no_pin(said, said.numbers[0]) is no_pin
 
 
+@pytest.mark.parametrize("words", ["pin 15 to 35 percent", "gpio 15 to 35%", "pin 15 to thirty-five percent"])
+def test_a_level_is_no_range_of_pins(words: str) -> None:
+    reading = english().read(f"set the grow lamp on {words}")
+    assert reading is not None
+    assert (reading.kind, reading.number("pin"), reading.number("milli")) == ("dim_pin", 15, 35_000)
+
+
 @pytest.mark.parametrize("words", ["minus five degrees", "negative five degrees", "-5 °C", "minus 5 degrees"])
 def test_a_limit_below_zero_stays_below_zero(words: str) -> None:
     reading = english().read(f"turn on pin 4 below {words}")

@@ -26,7 +26,7 @@ _CORRECTED: Final = re.compile(
 )
 _TAKEN_BACK: Final = re.compile(
     r"\b(?:kidding|joking|joke|pretend|imagine|suppose|supposing|hypothetically|in theory)\b|\b(?:maybe|perhaps)\W*$"
-    r"|\bpin \d+ (?:to|through|thru|until|till|-) (?:pin )?\d",
+    r"|\bpin \d+ (?:to|through|thru|until|till|-) (?:pin )?\d+(?![\d.]|%| (?:milli|ms|percent)\b)",
     re.I,
 )
 _ELSEWHERE: Final = re.compile(r"\b(?:arduino|raspberry|nano|webcam|caps ?lock|phone|laptop)(?:'?s)?\b", re.I)

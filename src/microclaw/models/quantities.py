@@ -102,7 +102,10 @@ _SWING = re.compile(
 )
 _UNIT = re.compile(rf"({_NUMBER}) ?({_UNIT_NAMES})(?!\w)")
 # No count, but a pace.
-_ONE_EVERY = re.compile(r"\b(?:once|1 times?|a single time) (?:every|each|per) (?=\d+ ms\b)")
+_ONE_EVERY = re.compile(
+    r"\b(?:once|1 times?|a single time|(?:1|a|oone) (?:(?:complete|full|whole|single) )?(?:cycle|flash|blink|wink))"
+    r" (?:every|each|per) (?=\d+ ms\b)"
+)
 _FLASHES = re.compile(r"\b(?:blink|flash|flicker|wink|strobe)")
 _BARE_LIMIT = re.compile(
     rf"\b(setpoint(?: of| to| at)?|target(?: of)?|above|below|over|under|than|exceeds|reaches|beneath"
@@ -126,6 +129,7 @@ _WORD_NUMBER = re.compile(
     rf"(?: point(?: (?:{'|'.join(_ONES)}))+)?\b"
 )
 _MINUS = re.compile(r"(?<!\bplus )(?<!\bor )(?<!\d )(?:\b(?:minus|negative) |(?<= )- )(?=\d)")
+_HYPHENED = re.compile(r"(?<=\d)-(?=(?:milli)?(?:second|sec|minute|min|hour|hr)s?\b)")  # "30-second intervals"
 _ADVERBS = (
     (re.compile(r"\bdouble[ -](?=flash|blink|beep|pulse|wink)"), "2 times "),
     (re.compile(r"\btriple[ -](?=flash|blink|beep|pulse|wink)"), "3 times "),
@@ -170,6 +174,7 @@ def normalize_quantities(text: str) -> str:
 
 
 def _times(said: str) -> str:
+    said = _HYPHENED.sub(" ", said)
     for pattern, written in _ADVERBS:
         said = pattern.sub(written, said)
     said = _TIMES.sub(_rate, said)
