@@ -102,6 +102,7 @@ class Sentences:
         self._spelling = spelling
         self._mending = cache(lambda: spelling.with_words(learned.words(learned.english())))
         self.read = lru_cache(READINGS_KEPT)(self.read_anew)  # a turn asks again after each tool
+        self.likely = lru_cache(READINGS_KEPT)(self._likely)  # and so does each way to read a sentence
 
     def read_anew(self, text: str) -> Reading | None:
         """The reading of the sentence, or None when what matters in it is not understood.
@@ -155,7 +156,7 @@ class Sentences:
             return None
         return Reading("schedule", {"what": what} | _told(when), loose=True)
 
-    def likely(self, text: str) -> Guess:
+    def _likely(self, text: str) -> Guess:
         """What the sentence is most likely about, of its first MAX_SENTENCE_CHARS."""
         text = text[:MAX_SENTENCE_CHARS]
         mended = self._mending().mend(text.lower())

@@ -115,8 +115,7 @@ class _Numbers:
         if not found:
             return {}
         number = found[0]
-        milli = number.value * 1000 if number.unit in ("bare", "pin") else number.value
-        return {"milli": round(milli)} | ({"unit": number.unit} if number.unit in _UNITS else {})
+        return {"milli": round(_milli(number))} | ({"unit": number.unit} if number.unit in _UNITS else {})
 
 
 def _set(level: int) -> Callable[[_Numbers], Kind | None]:
@@ -144,7 +143,7 @@ def _dim(said: _Numbers) -> Kind | None:
     text = said.told.said
     if any(_BY.search(text[: number.start]) or _MORE.match(text[number.end :]) for number in percents):
         return "dim_pin", values  # by so much: of what?
-    shares = [n.value * 1000 if n.unit in ("bare", "pin") else n.value for n in percents]
+    shares = [_milli(number) for number in percents]
     shares += [n.value * 25_000 for n in said.take("quarters")]
     if not shares:
         shares = [share for word, share in (("half", 50_000), ("full", 100_000)) if word in said.told.words]
@@ -320,9 +319,12 @@ _READERS: Final[Mapping[str, Callable[[_Numbers], Kind | None]]] = {
     "devices": _plain("list_devices"),
     "i2c": _plain("scan_i2c"),
     "pins": _targeted("pin_facts"),
-    "help": _plain("help"),
-    "greeting": _plain("greeting"),
 }
+
+
+def _milli(number: Number) -> float:
+    """A value in thousandths, whether its unit was said or not."""
+    return number.value * 1000 if number.unit in ("bare", "pin") else number.value
 
 
 def _is_pin(number: Number) -> bool:

@@ -53,24 +53,32 @@ class Spelling:
 
 def _one_letter(word: str, other: str) -> bool:
     """Whether one is the other with one letter more, less, changed, or two neighbours swapped."""
-    short, long = sorted((word, other), key=len)
-    at = next((i for i, (a, b) in enumerate(zip(short, long, strict=False)) if a != b), len(short))
-    if len(long) - len(short) == 1:
-        return short[at:] == long[at + 1 :]
-    if len(long) != len(short) or short == long:
-        return False
-    swapped = short[at : at + 2] == long[at : at + 2][::-1] and short[at + 2 :] == long[at + 2 :]
-    return swapped or short[at + 1 :] == long[at + 1 :]
+    return _difference(word, other) is not None
 
 
 def _one_slip(word: str, known: str) -> bool:
     """Whether one is the other with two neighbours swapped, a letter dropped, added or (in long words) changed."""
     if word[0] != known[0] and word[0] != known[1:2] and word[1:2] != known[0]:
         return False
-    short, long = sorted((word, known), key=len)
+    match _difference(word, known):
+        case "swapped":
+            return True
+        case "added":
+            return max(len(word), len(known)) >= _SHORTEST_DROPPED
+        case "changed":
+            return len(word) >= _SHORTEST_WRONG
+        case _:
+            return False
+
+
+def _difference(word: str, other: str) -> str | None:
+    """The one step between two words: a letter "added" to one of them, two neighbours "swapped", one "changed"."""
+    short, long = sorted((word, other), key=len)
     at = next((i for i, (a, b) in enumerate(zip(short, long, strict=False)) if a != b), len(short))
     if len(short) < len(long):
-        return len(long) >= _SHORTEST_DROPPED and short[at:] == long[at + 1 :]
-    if word[at + 2 :] == known[at + 2 :] and word[at : at + 2] == known[at : at + 2][::-1]:
-        return True
-    return len(word) >= _SHORTEST_WRONG and word[at + 1 :] == known[at + 1 :]
+        return "added" if short[at:] == long[at + 1 :] else None
+    if short == long:
+        return None
+    if short[at : at + 2] == long[at : at + 2][::-1] and short[at + 2 :] == long[at + 2 :]:
+        return "swapped"
+    return "changed" if short[at + 1 :] == long[at + 1 :] else None
