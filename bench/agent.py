@@ -12,9 +12,9 @@ from typing import Any
 
 from bench.processes import private_home, running
 from bench.report import Metric, median, timed
-from microclaw.agent.events import Answer
 from microclaw.cli.host_client import HostClient
 from microclaw.config import load_settings
+from microclaw.events import Answer
 
 OFFLINE_SENTENCE = "what is the temperature"
 MODEL_SENTENCE = "how warm is it at the board right now, in a whole sentence"  # the offline intents leave it to a model
@@ -45,7 +45,7 @@ def _turns(environ_more: dict[str, str], sentence: str) -> tuple[float, float]:
         with running("microclaw.cli", "up", "--json", "--port", "0", environ=environ) as host:
             client = HostClient(settings.control_socket)
             serial = f"serial:tcp://127.0.0.1:{board.facts['serial']}"
-            client.post("/v1/devices", {"name": "bench", "board": "virtual", "faces": [serial]})
+            client.post("/v1/devices", {"name": "bench", "board": "virtual", "transports": [serial]})
             for _ in range(WARM_UP):
                 _turn(client, sentence, 0)
             before_s = host.cpu_s()

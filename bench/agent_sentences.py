@@ -22,11 +22,11 @@ from typing import Any
 from bench.processes import private_home, running
 from bench.wanted import Sentence, Want, read_sentences
 from bench.witness import ADC_VOLTS, READINGS, Witness, says
-from microclaw.agent.events import Answer, ApprovalAsked
 from microclaw.boards.reader import load_board
 from microclaw.cli.board_link import BoardLink
 from microclaw.cli.host_client import HostClient
 from microclaw.config import load_settings
+from microclaw.events import Answer, ApprovalAsked
 from microclaw.patterns.library import fill
 from microclaw.web.stream import Result
 
@@ -337,12 +337,12 @@ def _lane(model: str) -> Iterator[Lane]:
         if not host.facts.get("ready"):
             raise RuntimeError(f"the host did not start: {host.facts}")
         client = HostClient(load_settings(environ).control_socket)
-        faces = [
+        transports = [
             f"wasmachine://127.0.0.1:{board.facts['wasmachine']}",
             f"serial:tcp://127.0.0.1:{board.facts['serial']}",
             f"virtual:{board.facts['control']}",
         ]
-        client.post("/v1/devices", {"name": DEVICE, "board": BOARD, "faces": faces})
+        client.post("/v1/devices", {"name": DEVICE, "board": BOARD, "transports": transports})
         yield Lane(client, Witness(link))
 
 

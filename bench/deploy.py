@@ -9,15 +9,15 @@ from pathlib import Path
 
 from bench.processes import private_home, running
 from bench.report import Metric, median, timed
-from microclaw.agent.events import Answer
 from microclaw.boards import load_board
 from microclaw.cli.board_link import BoardLink
 from microclaw.cli.host_client import HostClient
 from microclaw.config import load_settings
 from microclaw.devices.calls import AppInstall, AppList, AppUninstall
-from microclaw.faces.board_process import VirtualBoardProcess
-from microclaw.faces.wasmachine import WasmachineFace
-from microclaw.wire import control
+from microclaw.events import Answer
+from microclaw.transports.wasmachine import WasmachineTransport
+from microclaw.virtual_boards.process import VirtualBoardProcess
+from microclaw.wire import board_control as control
 from microclaw.wire.wasmachine.frame import FrameDecoder, FrameType, encode_frame
 from microclaw.wire.wasmachine.request import install_request, uninstall_request
 
@@ -52,14 +52,16 @@ async def _install() -> tuple[float, float, float]:
         port = board.ready.wasmachine
         with tempfile.TemporaryDirectory() as locks:
             for n in range(RUNS + 1):
-                face = WasmachineFace(f"wasmachine://127.0.0.1:{port}", load_board("virtual"), lock_folder=Path(locks))
-                await face.call(AppList(), 30)  # both are measured on a connection that is open
+                transport = WasmachineTransport(
+                    f"wasmachine://127.0.0.1:{port}", load_board("virtual"), lock_folder=Path(locks)
+                )
+                await transport.call(AppList(), 30)  # both are measured on a connection that is open
                 loop = asyncio.get_running_loop()
                 began = loop.time()
-                await face.call(AppInstall("ballast", wasm), 30)
+                await transport.call(AppInstall("ballast", wasm), 30)
                 ours.append(loop.time() - began)
-                await face.call(AppUninstall("ballast"), 30)
-                await face.close()
+                await transport.call(AppUninstall("ballast"), 30)
+                await transport.close()
                 await asyncio.sleep(1.2)  # the firmware reads its next client a second after the last one left
                 bare.append(await asyncio.to_thread(_bare_install, port, wasm, n))
                 await asyncio.sleep(1.2)
@@ -93,8 +95,8 @@ def _sentences() -> float:
             BoardLink(Path(board.facts["control"])) as link,
         ):
             client = HostClient(settings.control_socket)
-            faces = [f"wasmachine://127.0.0.1:{board.facts['wasmachine']}", f"virtual:{board.facts['control']}"]
-            client.post("/v1/devices", {"name": "bench", "board": "virtual", "faces": faces})
+            transports = [f"wasmachine://127.0.0.1:{board.facts['wasmachine']}", f"virtual:{board.facts['control']}"]
+            client.post("/v1/devices", {"name": "bench", "board": "virtual", "transports": transports})
             for half_ms in range(300, 300 + SENTENCES):
                 before = link.ask(control.Edges())
                 answer = _say(client, f"blink the led on pin 2 every {half_ms} ms")

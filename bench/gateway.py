@@ -19,13 +19,12 @@ from websockets.sync.client import connect
 from bench.report import Metric, median, percentile
 from microclaw.agent.loop import AgentLoop
 from microclaw.agent.mail import Mail
-from microclaw.bus.events import Inbound
+from microclaw.auth.approvals import Approvals
+from microclaw.auth.gate import Gate
 from microclaw.channels.gateway.server import Gateway
 from microclaw.config import GatewaySettings
-from microclaw.models.protocol import ModelReply, ModelRequest, OnText
-from microclaw.models.scene import Scene
-from microclaw.policy.approval import Approvals
-from microclaw.policy.gate import Gate
+from microclaw.events import Inbound
+from microclaw.models.protocol import DeviceContext, ModelReply, ModelRequest, OnText
 from microclaw.store.database import Database
 from microclaw.store.inbox import InboxTable
 from microclaw.store.journal import Journal
@@ -127,13 +126,13 @@ class _ClockModel:
 class _Nowhere:
     """No device, no memory."""
 
-    async def scene(self, device: str | None) -> Scene:
-        return Scene()
+    async def scene(self, device: str | None) -> DeviceContext:
+        return DeviceContext()
 
-    def system(self, scene: Scene) -> str:
+    def system(self, scene: DeviceContext) -> str:
         return ""
 
-    async def situation(self, scene: Scene, inbound: Inbound, text: str) -> str:
+    async def situation(self, scene: DeviceContext, inbound: Inbound, text: str) -> str:
         return ""
 
     def history_tokens(self, system: str, situation: str) -> int:

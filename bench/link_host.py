@@ -24,22 +24,22 @@ import uvloop
 from aiohttp import web
 
 from bench.paced_stream import PacedStream, Pacer
-from microclaw.bus.live import DeviceConnected, LiveEvent
-from microclaw.devices.identity.host_identity import HostIdentity
-from microclaw.devices.identity.host_names import host_names
+from microclaw.api.server import tcp_listener
+from microclaw.auth.certificates import host_names
+from microclaw.auth.device_identity import HostIdentity
 from microclaw.devices.link_meter import LinkMetrics
-from microclaw.faces.link.connection import Connection
-from microclaw.faces.link.device_link import LinkParts
-from microclaw.faces.link.door import Doorway
-from microclaw.faces.link.hub import LinkHub
-from microclaw.faces.link.limits import LinkLimits
-from microclaw.faces.link.plane import SystemClock
-from microclaw.faces.link.server import LinkServer
+from microclaw.events import DeviceConnected, LiveEvent
+from microclaw.link_server.connection import Connection
+from microclaw.link_server.device_link import LinkParts
+from microclaw.link_server.door import Doorway
+from microclaw.link_server.hub import LinkHub
+from microclaw.link_server.limits import LinkLimits
+from microclaw.link_server.plane import SystemClock
+from microclaw.link_server.server import LinkServer
 from microclaw.metrics import Metrics
 from microclaw.store.database import Database
 from microclaw.store.link_events import LinkEventTable
 from microclaw.store.links import LinkTable
-from microclaw.web.server import tcp_listener
 from microclaw.wire.link.actions import Hear
 from microclaw.wire.link.frame import FrameType
 from microclaw.wire.link.messages import TtsStart

@@ -12,14 +12,12 @@ from pathlib import Path
 
 from bench.processes import Running
 from bench.report import Metric, median, percentile
-from microclaw.agent.events import Answer
 from microclaw.agent.loop import AgentLoop
 from microclaw.agent.mail import Mail
-from microclaw.bus.events import Evidence, Inbound
-from microclaw.models.protocol import ModelReply, ModelRequest, OnText, ToolReturn
-from microclaw.models.scene import Scene
+from microclaw.auth.gate import Effect, Gate, Permission
+from microclaw.events import Answer, Evidence, Inbound
+from microclaw.models.protocol import DeviceContext, ModelReply, ModelRequest, OnText, ToolReturn
 from microclaw.models.scripted import call, say
-from microclaw.policy.gate import Effect, Gate, Permission
 from microclaw.store.database import Database
 from microclaw.store.inbox import InboxTable
 from microclaw.store.journal import Journal
@@ -141,13 +139,13 @@ class _Slow(_CallsOnce):
 
 
 class _Surroundings:
-    async def scene(self, _device: str | None) -> Scene:
-        return Scene()
+    async def scene(self, _device: str | None) -> DeviceContext:
+        return DeviceContext()
 
-    def system(self, _scene: Scene) -> str:
+    def system(self, _scene: DeviceContext) -> str:
         return "You are a benchmark."
 
-    async def situation(self, _scene: Scene, _inbound: Inbound, _text: str) -> str:
+    async def situation(self, _scene: DeviceContext, _inbound: Inbound, _text: str) -> str:
         return ""
 
     def history_tokens(self, _system: str, _situation: str) -> int:

@@ -11,8 +11,7 @@ from pathlib import Path
 
 from bench.processes import running
 from bench.report import Metric, median
-from microclaw.apps.terms import TrialTerms
-from microclaw.apps.trial import try_image
+from microclaw.apps.trial import TrialTerms, try_image
 from microclaw.boards import load_board
 from microclaw.wasm import compile_module
 

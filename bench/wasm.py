@@ -13,8 +13,8 @@ from microclaw.boards import load_board
 from microclaw.boards.profile import BoardProfile
 from microclaw.wasm.cache import BuildCache
 from microclaw.wasm.compile import board_defines, compile_module
-from microclaw.wasm.glue import build_glue
 from microclaw.wasm.image import Image
+from microclaw.wasm.libraries import build_glue
 from microclaw.wasm.opcodes import check_opcodes
 from microclaw.wasm.toolchain import find_toolchain
 

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from bench.wanted import Want
 from microclaw.cli.board_link import BoardLink
-from microclaw.wire import control
+from microclaw.wire import board_control as control
 
 READINGS = {  # odd values, so that no program says them by chance
     "temperature": ("bme280", "temperature_c", 23.7),

@@ -15,15 +15,15 @@ from typing import Any
 import pytest
 
 from microclaw.app import running_host
-from microclaw.bus.events import Step
 from microclaw.cli.board_link import BoardLink
 from microclaw.cli.child import Child
 from microclaw.cli.host_client import HostClient
 from microclaw.config import load_settings
 from microclaw.errors import StoreError
+from microclaw.events import Step
 from microclaw.wasm import find_toolchain, glue_built
 from microclaw.web.stream import Result
-from microclaw.wire import control
+from microclaw.wire import board_control as control
 
 SHUTDOWN_S = 3.0
 BLINK = """
@@ -69,7 +69,7 @@ def client(environ: dict[str, str]) -> HostClient:
 
 @pytest.fixture
 def board(tmp_path: Path) -> Iterator[tuple[list[str], BoardLink]]:
-    """A virtual board that outlives hosts: its faces, and its control socket."""
+    """A virtual board that outlives hosts: its transports, and its control socket."""
     words = ["microclaw.virtual", "--wasmachine", "0", "--serial", "none", "--die-with-parent"]
     with Child("board", words, log=tmp_path / "board.stderr") as child:
         facts, _ = child.wait_ready()
@@ -129,9 +129,9 @@ def test_host_that_is_stopped_while_it_builds_goes_at_once(
 
 
 def test_installed_program_is_found_by_the_next_host(start: Start, client: HostClient, board: Any) -> None:
-    faces, link = board
+    transports, link = board
     first = start()
-    client.post("/v1/devices", {"name": "desk", "board": "virtual", "faces": faces})
+    client.post("/v1/devices", {"name": "desk", "board": "virtual", "transports": transports})
     install(client)
     ended(first, signal.SIGTERM)
     cursor = link.edges(0).next
@@ -142,9 +142,9 @@ def test_installed_program_is_found_by_the_next_host(start: Start, client: HostC
 
 
 def test_killed_host_leaves_a_store_that_the_next_one_opens(start: Start, client: HostClient, board: Any) -> None:
-    faces, _ = board
+    transports, _ = board
     first = start()
-    client.post("/v1/devices", {"name": "desk", "board": "virtual", "faces": faces})
+    client.post("/v1/devices", {"name": "desk", "board": "virtual", "transports": transports})
     install(client)
     first.kill()
     first.wait(10)
@@ -155,9 +155,9 @@ def test_killed_host_leaves_a_store_that_the_next_one_opens(start: Start, client
 def test_host_stopped_in_a_deployment_lets_it_end_or_settles_it_later(
     start: Start, client: HostClient, board: Any
 ) -> None:
-    faces, link = board
+    transports, link = board
     first = start()
-    client.post("/v1/devices", {"name": "desk", "board": "virtual", "faces": faces})
+    client.post("/v1/devices", {"name": "desk", "board": "virtual", "transports": transports})
     events = client.stream("/v1/devices/desk/apps", {"name": "blink", "source": BLINK})
     for event in events:
         if isinstance(event, Step) and event.stage == "deploy":
@@ -170,9 +170,9 @@ def test_host_stopped_in_a_deployment_lets_it_end_or_settles_it_later(
 
 
 def test_program_that_a_power_cut_took_is_put_back(start: Start, client: HostClient, board: Any) -> None:
-    faces, link = board
+    transports, link = board
     start()
-    client.post("/v1/devices", {"name": "desk", "board": "virtual", "faces": faces})
+    client.post("/v1/devices", {"name": "desk", "board": "virtual", "transports": transports})
     install(client)
     link.ask(control.Power("reset"))
     assert [row.name for row in link.ask(control.Apps()).apps] == []
@@ -181,7 +181,7 @@ def test_program_that_a_power_cut_took_is_put_back(start: Start, client: HostCli
 
 def test_host_without_a_reachable_device_starts_all_the_same(start: Start, client: HostClient) -> None:
     first = start()
-    client.post("/v1/devices", {"name": "desk", "board": "virtual", "faces": ["wasmachine://127.0.0.1:9"]})
+    client.post("/v1/devices", {"name": "desk", "board": "virtual", "transports": ["wasmachine://127.0.0.1:9"]})
     ended(first, signal.SIGTERM)
     start()
     assert [d["name"] for d in client.get("/v1/devices")["devices"]] == ["desk"]

@@ -8,7 +8,7 @@
     │   │   └── InstallInterrupted    ... in the middle of an install; `outcome` is what is known of it
     │   ├── DeviceTimeout         it did not answer in time; the outcome may be unknown
     │   │   └── OutcomeUnknown        ... a call with an effect; nobody can say whether it was carried out
-    │   ├── NotSupported          no face of this device offers that capability
+    │   ├── NotSupported          no transport of this device offers that capability
     │   └── CallRejected          the firmware answered with an error
     │       └── DeployRejected        ... while installing, removing or querying an app
     │           ├── AppExists, AppNotFound, TooManyApps, InvalidModule, ImageTooLarge

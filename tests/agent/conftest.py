@@ -11,20 +11,18 @@ from typing import TypeAlias
 
 import pytest
 
-from microclaw.agent.events import Answer, TurnEvent
 from microclaw.agent.loop import AgentLoop
 from microclaw.agent.mail import Mail, MailLimits
 from microclaw.agent.turn import TurnLimits
-from microclaw.apps.together import turn_now
+from microclaw.apps.changes import turn_now
 from microclaw.apps.verify import NO_READ_BACK
-from microclaw.bus.events import Evidence, EvidenceKind, Inbound, Step
+from microclaw.auth.approvals import Approvals
+from microclaw.auth.gate import Effect, Gate, Permission
 from microclaw.config import AgentSettings
 from microclaw.errors import BuildError, Diagnostic, TrialFailed
-from microclaw.models.protocol import Model
-from microclaw.models.scene import Scene
+from microclaw.events import Answer, Evidence, EvidenceKind, Inbound, Step, TurnEvent
+from microclaw.models.protocol import DeviceContext, Model
 from microclaw.models.scripted import Scripted, ScriptedModel
-from microclaw.policy.approval import Approvals
-from microclaw.policy.gate import Effect, Gate, Permission
 from microclaw.store.database import Database
 from microclaw.store.inbox import InboxTable
 from microclaw.store.journal import Journal
@@ -106,13 +104,13 @@ class Workshop:
 
 
 class NoSurroundings:
-    async def scene(self, device: str | None) -> Scene:
-        return Scene()
+    async def scene(self, device: str | None) -> DeviceContext:
+        return DeviceContext()
 
-    def system(self, scene: Scene) -> str:
+    def system(self, scene: DeviceContext) -> str:
         return "you are a test"
 
-    async def situation(self, scene: Scene, inbound: Inbound, text: str) -> str:
+    async def situation(self, scene: DeviceContext, inbound: Inbound, text: str) -> str:
         return ""
 
     def history_tokens(self, system: str, situation: str) -> int:

@@ -16,14 +16,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from microclaw.agent.events import Answer
 from microclaw.agent.loop import AgentLoop
 from microclaw.agent.mail import Mail
-from microclaw.bus.events import Evidence, Inbound
-from microclaw.models.protocol import ModelReply, ModelRequest, OnText, ToolReturn
-from microclaw.models.scene import Scene
+from microclaw.auth.gate import Effect, Gate, Permission
+from microclaw.events import Answer, Evidence, Inbound
+from microclaw.models.protocol import DeviceContext, ModelReply, ModelRequest, OnText, ToolReturn
 from microclaw.models.scripted import call, say
-from microclaw.policy.gate import Effect, Gate, Permission
 from microclaw.store.database import Database
 from microclaw.store.inbox import InboxTable
 from microclaw.store.journal import Journal
@@ -82,14 +80,14 @@ class Thinking:
 
 
 class Surroundings:
-    async def scene(self, device: str | None) -> Scene:
+    async def scene(self, device: str | None) -> DeviceContext:
         await at("before the model")
-        return Scene()
+        return DeviceContext()
 
-    def system(self, scene: Scene) -> str:
+    def system(self, scene: DeviceContext) -> str:
         return "a test"
 
-    async def situation(self, scene: Scene, inbound: Inbound, text: str) -> str:
+    async def situation(self, scene: DeviceContext, inbound: Inbound, text: str) -> str:
         return ""
 
     def history_tokens(self, system: str, situation: str) -> int:

@@ -7,12 +7,11 @@ from functools import partial
 
 from tests.agent.conftest import Agent, MakeAgent
 
-from microclaw.agent.events import Answer, ApprovalAsked, ApprovalSettled, TurnEvent
 from microclaw.agent.mail import Accepted
 from microclaw.agent.turn import TurnLimits
-from microclaw.bus.events import Inbound
+from microclaw.auth.approvals import Pending, Settled
+from microclaw.events import Answer, ApprovalAsked, ApprovalSettled, Inbound, TurnEvent
 from microclaw.models.scripted import call, say
-from microclaw.policy.approval import Pending, Settled
 
 
 async def until_asked(accepted: Accepted) -> ApprovalAsked:

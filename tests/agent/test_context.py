@@ -9,11 +9,11 @@ import pytest
 
 from microclaw.agent.context import BoardSurroundings, native_api, ranges
 from microclaw.boards.reader import load_board
-from microclaw.bus.bus import Bus
-from microclaw.bus.events import Inbound
+from microclaw.bus import Bus
 from microclaw.devices.device import Device
-from microclaw.devices.names import unknown_device
+from microclaw.devices.registry import unknown_device
 from microclaw.errors import UnknownName
+from microclaw.events import Inbound
 from microclaw.store.apps import DesiredApp
 
 
@@ -40,7 +40,7 @@ class Wanted:
 
 
 def device(name: str, board: str = "virtual") -> Device:
-    return Device(device_id=f"d-{name}", name=name, board=load_board(board), labels=(), faces=(), bus=Bus())
+    return Device(device_id=f"d-{name}", name=name, board=load_board(board), labels=(), transports=(), bus=Bus())
 
 
 def surroundings(*devices: Device, apps: tuple[DesiredApp, ...] = ()) -> BoardSurroundings:

@@ -19,14 +19,14 @@ from tests.models.event_streams import Events, openai_stream
 from tests.models.model_server import Server, server
 from tests.tools.web_server import page, site
 
-from microclaw.agent.events import Answer, ApprovalAsked, ApprovalSettled
 from microclaw.app import running_host
+from microclaw.auth.egress import Address, Egress, why_not_public
 from microclaw.cli.host_client import HostClient
 from microclaw.config import AgentSettings, load_settings
 from microclaw.devices.calls import AppInstall, AppList, GpioGet
 from microclaw.devices.device import Device
-from microclaw.faces.board_process import VirtualBoardProcess
-from microclaw.policy.egress import Address, Egress, why_not_public
+from microclaw.events import Answer, ApprovalAsked, ApprovalSettled
+from microclaw.virtual_boards.process import VirtualBoardProcess
 from microclaw.wasm import compile_module
 from microclaw.web.stream import StreamEvent
 
@@ -52,7 +52,7 @@ async def everywhere(host: str, port: int) -> Sequence[str]:
 
 
 @dataclass
-class Scene:
+class DeviceContext:
     device: Device
     control: Path
     home: Path
@@ -80,7 +80,7 @@ class Scene:
 
 
 @asynccontextmanager
-async def scene(home: Path, *replies: Events, approval_s: float = 20.0) -> AsyncIterator[Scene]:
+async def scene(home: Path, *replies: Events, approval_s: float = 20.0) -> AsyncIterator[DeviceContext]:
     async with server(*((200, reply) for reply in replies)) as model:
         environ = {"OPENAI_BASE_URL": f"{model.url}/v1", "MICROCLAW_MODEL": "obedient"}
         settings = replace(
@@ -89,8 +89,8 @@ async def scene(home: Path, *replies: Events, approval_s: float = 20.0) -> Async
         settings = replace(settings, model=replace(settings.model, offline_first=False))
         egress = Egress(resolve=everywhere, why_not=only_loopback, own=tuple)
         async with VirtualBoardProcess() as board, running_host(settings, egress=egress) as host:
-            device = await host.devices.add("virtual-1", "virtual", board.ready.faces)
-            yield Scene(device, settings.control_socket, settings.home, model)
+            device = await host.devices.add("virtual-1", "virtual", board.ready.transports)
+            yield DeviceContext(device, settings.control_socket, settings.home, model)
 
 
 def calls(*asked: tuple[str, str]) -> Events:

@@ -6,10 +6,10 @@ import pytest
 
 from microclaw.agent.context import BoardSurroundings, ranges
 from microclaw.boards.reader import board_ids, load_board
-from microclaw.bus.events import Inbound
 from microclaw.devices.device import Device
-from microclaw.devices.names import unknown_device
-from microclaw.models.scene import KnownDevice, Scene
+from microclaw.devices.registry import unknown_device
+from microclaw.events import Inbound
+from microclaw.models.protocol import DeviceContext, KnownDevice
 from microclaw.store.apps import DesiredApp
 
 
@@ -33,7 +33,7 @@ def prompt() -> BoardSurroundings:
 
 async def told(prompt: BoardSurroundings, board_id: str) -> str:
     device = KnownDevice("desk", load_board(board_id))
-    return await prompt.situation(Scene((device,), device), Inbound("terminal", "terminal", "hello"), "hello")
+    return await prompt.situation(DeviceContext((device,), device), Inbound("terminal", "terminal", "hello"), "hello")
 
 
 @pytest.mark.parametrize("board_id", board_ids())

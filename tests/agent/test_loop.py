@@ -11,9 +11,8 @@ from typing import cast
 import pytest
 from tests.agent.conftest import MakeAgent, Workshop
 
-from microclaw.agent.events import Answer, ToolRun, TurnEvent
-from microclaw.bus.events import Inbound, Step
 from microclaw.errors import ModelError
+from microclaw.events import Answer, Inbound, Step, ToolRun, TurnEvent
 from microclaw.models.budget import ASKED_BY, AskedBy
 from microclaw.models.protocol import AssistantReply, ModelReply, ModelRequest, OnText, ToolReturn, UserText
 from microclaw.models.scripted import ScriptedModel, call, say

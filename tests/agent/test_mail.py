@@ -13,12 +13,11 @@ from tests.agent.conftest import Agent, MakeAgent, Workshop
 from tests.channels.conftest import ScriptedAgent
 
 from microclaw.agent.delivery import Delivery
-from microclaw.agent.events import Answer, Delta, TurnEvent
 from microclaw.agent.mail import Accepted, Mail
 from microclaw.agent.turn_log import answer_text
-from microclaw.bus.events import Attachment, Inbound
 from microclaw.config import AgentSettings
 from microclaw.errors import EmptyMessage, MessageTooLong, Overloaded
+from microclaw.events import Answer, Attachment, Delta, Inbound, TurnEvent
 from microclaw.models.protocol import AssistantReply, Image, ModelReply, ModelRequest, OnText, UserText
 from microclaw.models.scripted import Scripted, ScriptedModel, call, say
 from microclaw.store.database import Database

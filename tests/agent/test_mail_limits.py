@@ -8,12 +8,11 @@ from collections.abc import Sequence
 import pytest
 from tests.agent.conftest import Agent, MakeAgent
 
-from microclaw.agent.events import Answer
 from microclaw.agent.mail import Accepted, MailLimits
 from microclaw.agent.mail_limits import Unanswered
-from microclaw.bus.events import Inbound
 from microclaw.config import AgentSettings
 from microclaw.errors import Overloaded
+from microclaw.events import Answer, Inbound
 from microclaw.models.protocol import ModelReply, ModelRequest, OnText
 from microclaw.models.scripted import ScriptedModel, say
 

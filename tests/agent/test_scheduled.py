@@ -8,10 +8,10 @@ from dataclasses import replace
 from tests.agent.conftest import Agent, MakeAgent
 
 from microclaw.agent.scheduled import Scheduled
-from microclaw.knowledge.schedule.entry import Deed, Once, Prompt, Schedule, ToolAct
+from microclaw.auth.gate import Gate, Permission
 from microclaw.models.protocol import ModelReply, Usage
 from microclaw.models.scripted import call
-from microclaw.policy.gate import Gate, Permission
+from microclaw.schedules.entry import Deed, Once, Prompt, Schedule, ToolAct
 
 DUE = 1_700_000_100_000
 

@@ -13,15 +13,14 @@ from microclaw.agent.compaction import tokens
 from microclaw.agent.context import BoardSurroundings
 from microclaw.agent.sections import Section, fenced, fit
 from microclaw.boards.reader import load_board
-from microclaw.bus.bus import Bus
-from microclaw.bus.events import Inbound
+from microclaw.bus import Bus
 from microclaw.devices.device import Device
-from microclaw.devices.names import unknown_device
+from microclaw.devices.registry import unknown_device
 from microclaw.errors import ConfigError
+from microclaw.events import Inbound
+from microclaw.knowledge.knowledge_base import Knowledge, Persona, local_clock
 from microclaw.knowledge.memory import Memory
-from microclaw.knowledge.persona import Persona
 from microclaw.knowledge.search import Search
-from microclaw.knowledge.shelf import Knowledge, local_clock
 from microclaw.knowledge.skills import Skills
 from microclaw.store.apps import DesiredApp
 from microclaw.store.database import Database
@@ -95,7 +94,7 @@ async def told(tmp_path: Path) -> AsyncIterator[Told]:
             now=lambda: NOW,
         )
         device = Device(
-            device_id="d-1", name="desk", board=load_board("virtual"), labels=("garden",), faces=(), bus=Bus()
+            device_id="d-1", name="desk", board=load_board("virtual"), labels=("garden",), transports=(), bus=Bus()
         )
         yield Told(home, knowledge, Known([device]))
 

@@ -11,17 +11,15 @@ from tests.agent.conftest import MakeAgent
 from tests.models.event_streams import Events, openai_stream
 from tests.models.model_server import Server, server
 
-from microclaw.agent.events import Answer
+from microclaw.api.status import for_everybody
 from microclaw.app import running_host
-from microclaw.bus.events import Step
 from microclaw.cli.host_client import HostClient
 from microclaw.cli.host_commands import screen_rows
 from microclaw.config import load_settings
 from microclaw.errors import ModelError
-from microclaw.models.breaker import Breaker
-from microclaw.models.fallback import Fallback
+from microclaw.events import Answer, Step
+from microclaw.models.fallback import Breaker, Fallback
 from microclaw.models.scripted import Scripted, ScriptedModel, call, say
-from microclaw.web.status import for_everybody
 
 BUSY = {"error": {"message": "slow down", "type": "rate_limit_exceeded"}}
 CONFIG = """

@@ -10,12 +10,11 @@ import pytest
 from tests.agent.conftest import MakeAgent, Workshop
 from tests.agent.test_mail import STEER, Held, end
 
-from microclaw.agent.events import Answer, ApprovalAsked, TurnEvent
 from microclaw.agent.strangers import LEFT_OUT, MAX_SHOWN_CHARS, SHOWN_S, conversation
-from microclaw.bus.events import Inbound
+from microclaw.auth.people import OWNER, Person
+from microclaw.events import Answer, ApprovalAsked, Inbound, TurnEvent
 from microclaw.models.protocol import AssistantReply, UserText
 from microclaw.models.scripted import call, say
-from microclaw.policy.person import OWNER, Person
 from microclaw.store.sessions import SessionMessage
 
 NOW = 1_700_000_000  # the clock of make_agent

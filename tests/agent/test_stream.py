@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from microclaw.agent.events import Answer
 from microclaw.agent.stream import TurnStream
-from microclaw.bus.events import Step
+from microclaw.events import Answer, Step
 
 
 async def test_events_come_in_order_and_end_with_the_answer() -> None:

@@ -12,12 +12,12 @@ import pytest
 from tests.agent.conftest import Agent, MakeAgent, NoSurroundings, Workshop
 
 from microclaw.agent.subagents import Subagent, SubagentLimits, Subagents
-from microclaw.apps.together import made_by
+from microclaw.apps.changes import made_by
+from microclaw.auth.approvals import Approvals, Pending, Settled
+from microclaw.auth.people import OWNER, Person
 from microclaw.errors import Overloaded, PermissionRefused, ToolRetry, UnknownName
 from microclaw.models.protocol import ModelReply, ModelRequest, OnText, Usage
 from microclaw.models.scripted import Scripted, ScriptedModel, call, say
-from microclaw.policy.approval import Approvals, Pending, Settled
-from microclaw.policy.person import OWNER, Person
 from microclaw.tools.subagents import subagent_tools
 from microclaw.tools.tool import ToolContext
 

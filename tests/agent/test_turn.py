@@ -8,13 +8,12 @@ import json
 import pytest
 from tests.agent.conftest import MakeAgent, Workshop
 
-from microclaw.agent.events import Action, Answer, Delta
 from microclaw.agent.narrate import proof_note
 from microclaw.agent.turn import TurnLimits
-from microclaw.apps.together import made_by, turn_now
+from microclaw.apps.changes import made_by, turn_now
 from microclaw.apps.verify import NO_READ_BACK
-from microclaw.bus.events import Evidence, Step
 from microclaw.errors import ModelError
+from microclaw.events import Action, Answer, Delta, Evidence, Step
 from microclaw.models.protocol import ModelReply, ModelRequest, OnText, ToolCall, ToolReturn, Usage
 from microclaw.models.scripted import call, say
 

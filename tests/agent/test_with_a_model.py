@@ -11,12 +11,11 @@ from typing import Any
 from tests.models.event_streams import Events, openai_stream
 from tests.models.model_server import server
 
-from microclaw.agent.events import Answer, Delta
 from microclaw.app import running_host
-from microclaw.bus.events import Step
 from microclaw.cli.host_client import HostClient
 from microclaw.config import load_settings
-from microclaw.faces.board_process import VirtualBoardProcess
+from microclaw.events import Answer, Delta, Step
+from microclaw.virtual_boards.process import VirtualBoardProcess
 from microclaw.web.stream import StreamEvent
 
 BROKEN = """#include "microclaw.h"
@@ -48,7 +47,7 @@ async def test_a_model_sees_the_diagnostics_mends_its_program_and_the_board_coun
         }
         settings = load_settings(environ, home=tmp_path / "home", http_port=None)
         async with VirtualBoardProcess() as board, running_host(settings) as host:
-            await host.devices.add("virtual-1", "virtual", board.ready.faces)
+            await host.devices.add("virtual-1", "virtual", board.ready.transports)
             events = await asyncio.to_thread(say, settings.control_socket, "write a program that blinks the led fast")
             tries = (await asyncio.to_thread(HostClient(settings.control_socket).get, "/v1/tries"))["tries"]
     assert [e.text for e in events if isinstance(e, Delta)] == ["It blinks, ", "counted on the board."]

@@ -15,8 +15,8 @@ from tests.channels.conftest import echo, served_mail
 from websockets.asyncio.client import connect
 
 from microclaw.app import running_host
-from microclaw.app.admission import open_admission
 from microclaw.app.gateway_door import GatewayDoor
+from microclaw.auth.admission import open_admission
 from microclaw.config import GatewaySettings, load_settings
 from microclaw.store.database import Database
 

@@ -12,18 +12,16 @@ from typing import Any
 import pytest
 
 from microclaw.apps.catalogue import Catalogue
+from microclaw.apps.changes import Ledger
 from microclaw.apps.deploy import Deployer
-from microclaw.apps.explore import Explorer
-from microclaw.apps.keeper import Keeper
-from microclaw.apps.ledger import Ledger
-from microclaw.apps.placement import Placement
-from microclaw.apps.terms import TrialTerms
-from microclaw.apps.trial import Trial
+from microclaw.apps.direct_io import Explorer
+from microclaw.apps.installer import Installer
+from microclaw.apps.reconciler import Reconciler
+from microclaw.apps.trial import Trial, TrialTerms
 from microclaw.apps.undo import Undo
 from microclaw.boards.profile import BoardProfile
 from microclaw.boards.reader import load_board
-from microclaw.bus.bus import Bus
-from microclaw.bus.events import Edge, EvidenceKind, Step
+from microclaw.bus import Bus
 from microclaw.devices.calls import (
     AppEntry,
     AppInstall,
@@ -47,6 +45,7 @@ from microclaw.devices.calls import (
 )
 from microclaw.devices.registry import Registry
 from microclaw.errors import AppExists, AppNotFound, InvalidModule, MicroclawError, TooManyApps
+from microclaw.events import Edge, EvidenceKind, Step
 from microclaw.store.apps import AppTable
 from microclaw.store.database import Database
 from microclaw.store.devices import DeviceTable
@@ -57,10 +56,10 @@ SEEING = frozenset({"apps.states", "edges.read", "logs.read", "gpio.get"})
 
 
 @dataclass
-class PaperFace:
+class PaperTransport:
     """Answers as stock firmware would, from memory. `fail[method]` is raised once, `lie` at every call."""
 
-    face_id: str
+    endpoint: str
     sees: bool = True
     evidence: EvidenceKind = "counted"
     apps: dict[str, AppInstall] = field(default_factory=dict)
@@ -192,8 +191,8 @@ class Clock:
 class Lab:
     """Every part of the apps stage, over one paper device named "paper"."""
 
-    def __init__(self, registry: Registry, ledger: Ledger, face: PaperFace) -> None:
-        self.registry, self.ledger, self.face = registry, ledger, face
+    def __init__(self, registry: Registry, ledger: Ledger, transport: PaperTransport) -> None:
+        self.registry, self.ledger, self.transport = registry, ledger, transport
         self.steps: list[Step] = []
         self.clock_ms = 1_000
         self.monotonic_s = 50.0
@@ -207,7 +206,7 @@ class Lab:
 
     def rebuild(self) -> None:
         """As after a restart of the host: nothing kept in memory."""
-        self.placement = Placement(self.ledger)
+        self.placement = Installer(self.ledger)
         self.deployer = Deployer(
             devices=self.registry,
             ledger=self.ledger,
@@ -215,12 +214,12 @@ class Lab:
             compile=self.compile,
             read_module=self.read_module,
             try_image=self.try_image,
-            sleep=self.face.wait,
+            sleep=self.transport.wait,
         )
         self.explorer = Explorer(devices=self.registry, ledger=self.ledger)
         self.undo = Undo(devices=self.registry, ledger=self.ledger, deployer=self.deployer, explorer=self.explorer)
         self.catalogue = Catalogue(devices=self.registry, ledger=self.ledger)
-        self.keeper = Keeper(
+        self.keeper = Reconciler(
             devices=self.registry,
             ledger=self.ledger,
             placement=self.placement,
@@ -242,14 +241,14 @@ class Lab:
     def foreign(self, *names: str) -> None:
         """Apps that somebody else installed."""
         for name in names:
-            self.face.apps[name] = AppInstall(name, b"\0asm\1\0\0\0theirs")
+            self.transport.apps[name] = AppInstall(name, b"\0asm\1\0\0\0theirs")
 
     def plays(self, name: str, *pins: int) -> None:
         """Let the program `name` blink these pins in its trial, and the board show just that."""
         edges = tuple(Edge(500.0 * i, pin, (i + 1) % 2) for i in range(4) for pin in pins)
         self.trials[name] = make_trial(edges=edges, pins=pins, driven=pins)
-        now = self.face.now_ms
-        self.face.edges += [Edge(now + 60 + 500.0 * i, pin, (i + 1) % 2) for i in range(4) for pin in pins]
+        now = self.transport.now_ms
+        self.transport.edges += [Edge(now + 60 + 500.0 * i, pin, (i + 1) % 2) for i in range(4) for pin in pins]
 
 
 @pytest.fixture
@@ -270,20 +269,20 @@ def ledger(database: Database, journal_clock: Clock) -> Ledger:
 
 @pytest.fixture
 async def lab(database: Database, ledger: Ledger) -> AsyncIterator[Lab]:
-    face = PaperFace("paper:1")
+    transport = PaperTransport("paper:1")
     async with (
         Bus() as bus,
         Registry(
             bus=bus,
             store=DeviceTable(database),
-            open_face=lambda face_id, board: face,
+            open_transport=lambda endpoint, board: transport,
             load_board=load_board,
             mint_id=lambda: "d1",
             now_ms=lambda: 0,
         ) as registry,
     ):
         await registry.add("paper", "virtual", ["paper:1"])
-        yield Lab(registry, ledger, face)
+        yield Lab(registry, ledger, transport)
 
 
 @pytest.fixture(scope="session")

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from microclaw.apps.terms import TrialTerms
-from microclaw.apps.trial import try_image
+from microclaw.apps.trial import TrialTerms, try_image
 from microclaw.boards.reader import board_ids, load_board
 from microclaw.patterns.library import fill
 from microclaw.wasm.cache import BuildCache

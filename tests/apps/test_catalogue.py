@@ -17,9 +17,9 @@ async def deploy(lab: Any, name: str = "blink", pin: int = 2) -> None:
 async def test_wanted_and_listed_apps_are_shown_side_by_side(lab: Any) -> None:
     await deploy(lab)
     await deploy(lab, "lost", 4)
-    del lab.face.apps["lost"]
-    lab.face.apps["other"] = AppInstall("other", b"", heap_bytes=256)
-    lab.face.states["blink"] = AppState("blink", "running", None, 8192, 0, 0, (2,))
+    del lab.transport.apps["lost"]
+    lab.transport.apps["other"] = AppInstall("other", b"", heap_bytes=256)
+    lab.transport.states["blink"] = AppState("blink", "running", None, 8192, 0, 0, (2,))
     found = {app.name: app for app in await lab.catalogue.list_apps()}
     assert {name: (app.condition, app.foreign) for name, app in found.items()} == {
         "blink": ("running", False),
@@ -35,20 +35,20 @@ async def test_wanted_and_listed_apps_are_shown_side_by_side(lab: Any) -> None:
 )
 async def test_a_boards_own_word_on_an_app_is_shown(lab: Any, state: str, condition: str) -> None:
     await deploy(lab)
-    lab.face.states["blink"] = AppState("blink", state, "text", 8192, 0, 0, ())
+    lab.transport.states["blink"] = AppState("blink", state, "text", 8192, 0, 0, ())
     [app] = await lab.catalogue.list_apps("paper")
     assert (app.condition, app.error) == (condition, "text")
 
 
 async def test_a_device_that_does_not_answer_shows_what_is_wanted(lab: Any) -> None:
     await deploy(lab)
-    lab.face.away = DeviceUnreachable("nobody there", next_step="switch it on")
+    lab.transport.away = DeviceUnreachable("nobody there", next_step="switch it on")
     [app] = await lab.catalogue.list_apps()
     assert app.condition == "unreachable"
 
 
 async def test_asking_for_one_silent_device_without_apps_is_an_error(lab: Any) -> None:
-    lab.face.away = DeviceUnreachable("nobody there", next_step="switch it on")
+    lab.transport.away = DeviceUnreachable("nobody there", next_step="switch it on")
     with pytest.raises(DeviceUnreachable):
         await lab.catalogue.list_apps("paper")
     assert await lab.catalogue.list_apps() == ()

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from microclaw.apps.change import (
+from microclaw.apps.changes import (
     AppVersion,
     DeviceAction,
     PutApp,

@@ -9,7 +9,6 @@ import pytest
 
 from microclaw.apps.deploy import Deployment, DeployRequest
 from microclaw.apps.trial import Trial
-from microclaw.bus.events import Edge, Step
 from microclaw.devices.calls import AppState, LogLine
 from microclaw.errors import (
     AppExists,
@@ -30,6 +29,7 @@ from microclaw.errors import (
     TrialFailed,
     UnknownName,
 )
+from microclaw.events import Edge, Step
 
 
 def blink(name: str = "blink", source: str = "v1") -> DeployRequest:
@@ -41,7 +41,7 @@ def texts(steps: list[Step]) -> list[tuple[str, str, str]]:
 
 
 def wasm_of(lab: Any, name: str) -> bytes:
-    wasm = lab.face.apps[name].wasm
+    wasm = lab.transport.apps[name].wasm
     assert isinstance(wasm, bytes)
     return wasm[8:]
 
@@ -67,7 +67,7 @@ async def test_every_stage_is_reported_with_its_numbers(lab: Any) -> None:
 async def test_an_unknown_device_stops_everything(lab: Any) -> None:
     with pytest.raises(UnknownName):
         await lab.deployer.deploy(replace(blink(), device="papper"), lab.steps.append)
-    assert lab.face.calls == []
+    assert lab.transport.calls == []
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "ü", "a b", "a" * 64, "-a", "a&heap=1"])
@@ -92,7 +92,7 @@ async def test_a_build_error_keeps_the_shape(lab: Any) -> None:
     assert failed.text == "blink.c:5:31: error: use of undeclared identifier 'x'"
     assert "    x = 1;" in failed.detail[1]
     assert failed.next_step == "declare x"
-    assert lab.face.calls == []
+    assert lab.transport.calls == []
 
 
 async def test_a_failed_trial_never_reaches_the_device(lab: Any) -> None:
@@ -101,7 +101,7 @@ async def test_a_failed_trial_never_reaches_the_device(lab: Any) -> None:
     with pytest.raises(TrialFailed):
         await lab.deployer.deploy(blink(), lab.steps.append)
     assert texts(lab.steps)[-1] == ("try", "failed", "it trapped: unreachable")
-    assert "apps.install" not in lab.face.calls
+    assert "apps.install" not in lab.transport.calls
     assert await lab.ledger.changes() == []
 
 
@@ -111,7 +111,7 @@ async def test_a_pin_that_another_app_drives_is_refused(lab: Any) -> None:
     await lab.deployer.deploy(blink(), lab.steps.append)
     with pytest.raises(PinRefused, match="pin 2 is driven by blink"):
         await lab.deployer.deploy(blink("fade"), lab.steps.append)
-    assert list(lab.face.apps) == ["blink"]
+    assert list(lab.transport.apps) == ["blink"]
 
 
 async def test_a_pin_that_only_the_trial_shows_is_refused_too(lab: Any) -> None:
@@ -137,7 +137,7 @@ async def test_the_same_name_is_an_upgrade(lab: Any) -> None:
 async def test_the_old_image_is_restored_when_the_new_one_is_refused(lab: Any) -> None:
     lab.plays("blink", 2)
     await lab.deployer.deploy(blink(), lab.steps.append)
-    lab.face.refused_wasm.add(b"\0asm\1\0\0\0v2")
+    lab.transport.refused_wasm.add(b"\0asm\1\0\0\0v2")
     with pytest.raises(InvalidModule):
         await lab.deployer.deploy(blink(source="v2"), lab.steps.append)
     assert wasm_of(lab, "blink") == b"v1"
@@ -152,7 +152,7 @@ async def test_a_foreign_app_is_never_replaced_silently(lab: Any) -> None:
     with pytest.raises(AppExists) as caught:
         await lab.deployer.deploy(blink(), lab.steps.append)
     assert caught.value.next_step
-    assert "apps.remove" not in lab.face.calls
+    assert "apps.remove" not in lab.transport.calls
 
 
 async def test_a_foreign_app_is_replaced_when_told(lab: Any) -> None:
@@ -168,16 +168,16 @@ async def test_the_fourth_app_is_refused_before_anything_is_sent(lab: Any) -> No
         lab.plays(name, number + 4)
     for name in ("a", "b", "c"):
         await lab.deployer.deploy(blink(name), lab.steps.append)
-    lab.face.calls.clear()
+    lab.transport.calls.clear()
     with pytest.raises(TooManyApps, match="has room for 3 apps and has a, b, c") as caught:
         await lab.deployer.deploy(blink("d"), lab.steps.append)
     assert "uninstall a" in (caught.value.next_step or "")
-    assert lab.face.calls == ["apps.list", "apps.states"]  # reads only
+    assert lab.transport.calls == ["apps.list", "apps.states"]  # reads only
 
 
 async def test_a_device_that_vanishes_mid_install_leaves_the_change_open(lab: Any) -> None:
     lab.plays("blink", 2)
-    lab.face.fail["apps.install"] = InstallInterrupted("it went away", outcome="unknown", next_step="look")
+    lab.transport.fail["apps.install"] = InstallInterrupted("it went away", outcome="unknown", next_step="look")
     with pytest.raises(InstallInterrupted):
         await lab.deployer.deploy(blink(), lab.steps.append)
     assert [change.state for change in await lab.ledger.changes()] == ["unknown"]
@@ -186,7 +186,7 @@ async def test_a_device_that_vanishes_mid_install_leaves_the_change_open(lab: An
 
 async def test_an_interrupted_install_that_came_to_nothing_is_a_failed_change(lab: Any) -> None:
     lab.plays("blink", 2)
-    lab.face.fail["apps.install"] = InstallInterrupted("broke off", outcome="not_installed", next_step="again")
+    lab.transport.fail["apps.install"] = InstallInterrupted("broke off", outcome="not_installed", next_step="again")
     with pytest.raises(InstallInterrupted):
         await lab.deployer.deploy(blink(), lab.steps.append)
     assert [change.state for change in await lab.ledger.changes()] == ["failed"]
@@ -194,10 +194,10 @@ async def test_an_interrupted_install_that_came_to_nothing_is_a_failed_change(la
 
 async def test_a_program_that_trapped_on_the_board_is_withdrawn(lab: Any) -> None:
     lab.plays("blink", 2)
-    lab.face.states["blink"] = AppState("blink", "trapped", "Exception: unreachable", 8192, 0, 0, ())
+    lab.transport.states["blink"] = AppState("blink", "trapped", "Exception: unreachable", 8192, 0, 0, ())
     with pytest.raises(DeployRejected, match="accepted blink, but it trapped on the board: Exception: unreachable"):
         await lab.deployer.deploy(blink(), lab.steps.append)
-    assert lab.face.apps == {}
+    assert lab.transport.apps == {}
     assert texts(lab.steps)[-1][:2] == ("verify", "failed")
     assert [change.state for change in await lab.ledger.changes()] == ["failed"]
 
@@ -205,7 +205,7 @@ async def test_a_program_that_trapped_on_the_board_is_withdrawn(lab: Any) -> Non
 async def test_an_upgrade_that_trapped_on_the_board_gives_way_to_the_former(lab: Any) -> None:
     lab.plays("blink", 2)
     await lab.deployer.deploy(blink(), lab.steps.append)
-    lab.face.states["blink"] = AppState("blink", "trapped", "Exception: unreachable", 8192, 0, 0, ())
+    lab.transport.states["blink"] = AppState("blink", "trapped", "Exception: unreachable", 8192, 0, 0, ())
     with pytest.raises(DeployRejected):
         await lab.deployer.deploy(blink(source="v2"), lab.steps.append)
     assert wasm_of(lab, "blink") == b"v1"
@@ -215,7 +215,7 @@ async def test_an_upgrade_that_trapped_on_the_board_gives_way_to_the_former(lab:
 
 async def test_edges_unlike_the_trials_are_said_not_hidden(lab: Any) -> None:
     lab.plays("blink", 2)
-    lab.face.edges = [Edge(edge.t_ms * 2, edge.pin, edge.level) for edge in lab.face.edges]
+    lab.transport.edges = [Edge(edge.t_ms * 2, edge.pin, edge.level) for edge in lab.transport.edges]
     done = await lab.deployer.deploy(blink(), lab.steps.append)
     assert not done.verified
     assert "1.000 s between edges, in the trial 0.500 s" in done.evidence.text
@@ -225,7 +225,7 @@ async def test_edges_unlike_the_trials_are_said_not_hidden(lab: Any) -> None:
 
 async def test_a_pin_that_never_moves_is_said(lab: Any) -> None:
     lab.plays("blink", 2)
-    lab.face.edges.clear()
+    lab.transport.edges.clear()
     done = await lab.deployer.deploy(blink(), lab.steps.append)
     assert not done.verified
     assert done.evidence.text.startswith("counted on the board: no edge on pin 2 in 3")
@@ -233,14 +233,14 @@ async def test_a_pin_that_never_moves_is_said(lab: Any) -> None:
 
 async def test_a_board_that_restarts_while_watched_is_said(lab: Any) -> None:
     lab.plays("blink", 2)
-    lab.face.now_ms = 50_000.0
-    wait = lab.face.wait
+    lab.transport.now_ms = 50_000.0
+    wait = lab.transport.wait
 
     async def restart(seconds: float) -> None:
         await wait(seconds)
-        lab.face.now_ms = 1_000.0
+        lab.transport.now_ms = 1_000.0
 
-    lab.face.wait = restart
+    lab.transport.wait = restart
     lab.rebuild()
     done = await lab.deployer.deploy(blink(), lab.steps.append)
     assert not done.verified
@@ -249,8 +249,8 @@ async def test_a_board_that_restarts_while_watched_is_said(lab: Any) -> None:
 
 async def test_a_board_whose_clock_stands_still_proves_nothing(lab: Any) -> None:
     lab.plays("blink", 2)
-    lab.face.edges.clear()
-    lab.face.ticks = False
+    lab.transport.edges.clear()
+    lab.transport.ticks = False
     lab.rebuild()
     done = await lab.deployer.deploy(blink(), lab.steps.append)
     assert (done.evidence.kind, done.verified) == ("accepted", False)
@@ -258,7 +258,7 @@ async def test_a_board_whose_clock_stands_still_proves_nothing(lab: Any) -> None
 
 async def test_without_read_back_nothing_but_accepted_is_claimed(lab: Any) -> None:
     lab.plays("blink", 2)
-    lab.face.sees = False
+    lab.transport.sees = False
     done = await lab.deployer.deploy(blink(), lab.steps.append)
     assert done.evidence.kind == "accepted"
     assert "nobody has seen it work" in done.evidence.text
@@ -269,22 +269,22 @@ async def test_a_printing_program_is_proved_by_its_own_line(lab: Any) -> None:
         Trial(True, "running", ("hello",), (), (), (), (), 0, 0, (), 10_000, 20), first_line_ms=5.0
     )
 
-    install = lab.face._do
+    install = lab.transport._do
 
     def printing(call: Any) -> Any:
         answer = install(call)
         if call.method == "apps.install":
-            lab.face.lines.append(LogLine(1.0, "hello", "22.5 C"))
+            lab.transport.lines.append(LogLine(1.0, "hello", "22.5 C"))
         return answer
 
-    lab.face._do = printing
+    lab.transport._do = printing
     done = await lab.deployer.deploy(blink("hello"), lab.steps.append)
     assert (done.evidence.kind, done.evidence.text) == ("reported", "the program reports: 22.5 C")
 
 
 async def test_a_waiting_program_is_reported_by_its_state(lab: Any) -> None:
     lab.trials["button"] = Trial(True, "running", (), (), (), (0, 2), (2,), 0, 0, (), 10_000, 20)
-    lab.face.states["button"] = AppState("button", "running", None, 8192, 0, 0, (0, 2))
+    lab.transport.states["button"] = AppState("button", "running", None, 8192, 0, 0, (0, 2))
     done = await lab.deployer.deploy(blink("button"), lab.steps.append)
     assert (done.evidence.kind, done.evidence.text) == (
         "reported",
@@ -294,7 +294,7 @@ async def test_a_waiting_program_is_reported_by_its_state(lab: Any) -> None:
 
 async def test_a_cancelled_watch_keeps_what_the_device_accepted(lab: Any) -> None:
     lab.plays("blink", 2)
-    lab.face.edges.clear()
+    lab.transport.edges.clear()
     accepted = asyncio.Event()
     task = asyncio.create_task(
         lab.deployer.deploy(blink(), lambda step: accepted.set() if step.stage == "deploy" else None)
@@ -333,14 +333,14 @@ async def test_two_deployments_to_one_device_go_one_after_the_other(lab: Any) ->
     for number, name in enumerate(("a", "b", "c")):
         lab.plays(name, number + 4)
     await asyncio.gather(*(lab.deployer.deploy(blink(name), lab.steps.append) for name in ("a", "b", "c")))
-    installs = [i for i, method in enumerate(lab.face.calls) if method == "apps.install"]
-    lists = [i for i, method in enumerate(lab.face.calls) if method == "apps.list"]
+    installs = [i for i, method in enumerate(lab.transport.calls) if method == "apps.install"]
+    lists = [i for i, method in enumerate(lab.transport.calls) if method == "apps.list"]
     assert lists[0] < installs[0] < lists[1] < installs[1] < lists[2] < installs[2]
 
 
 async def test_an_unreachable_device_is_said_at_the_deploy_stage(lab: Any) -> None:
     lab.plays("blink", 2)
-    lab.face.away = DeviceUnreachable("nobody at paper:1", next_step="switch it on")
+    lab.transport.away = DeviceUnreachable("nobody at paper:1", next_step="switch it on")
     with pytest.raises(DeviceUnreachable):
         await lab.deployer.deploy(blink(), lab.steps.append)
     assert texts(lab.steps)[-1] == ("deploy", "failed", "nobody at paper:1")
@@ -355,11 +355,11 @@ async def test_two_deployments_at_once_never_share_a_pin(lab: Any) -> None:
         *(lab.deployer.deploy(blink(name), lab.steps.append) for name in ("a", "b")), return_exceptions=True
     )
     assert [type(one) for one in ended] == [Deployment, PinRefused]
-    assert list(lab.face.apps) == ["a"]
+    assert list(lab.transport.apps) == ["a"]
 
 
 async def test_a_device_that_takes_no_programs_is_said_before_any_work(lab: Any) -> None:
-    lab.face.__class__ = type("Mute", (lab.face.__class__,), {"capabilities": frozenset({"gpio.set"})})
+    lab.transport.__class__ = type("Mute", (lab.transport.__class__,), {"capabilities": frozenset({"gpio.set"})})
     with pytest.raises(NotSupported):
         await lab.deployer.deploy(blink(), lab.steps.append)
     assert lab.steps == []
@@ -367,10 +367,10 @@ async def test_a_device_that_takes_no_programs_is_said_before_any_work(lab: Any)
 
 async def test_a_program_that_exited_on_the_board_is_withdrawn(lab: Any) -> None:
     lab.plays("blink", 2)
-    lab.face.states["blink"] = AppState("blink", "exited", "env.exit(1)", 8192, 0, 0, ())
+    lab.transport.states["blink"] = AppState("blink", "exited", "env.exit(1)", 8192, 0, 0, ())
     with pytest.raises(DeployRejected, match=r"ended itself on the board: env\.exit\(1\)"):
         await lab.deployer.deploy(blink(), lab.steps.append)
-    assert lab.face.apps == {}
+    assert lab.transport.apps == {}
 
 
 @pytest.mark.parametrize(
@@ -384,7 +384,7 @@ async def test_a_program_that_exited_on_the_board_is_withdrawn(lab: Any) -> None
 async def test_a_removal_that_did_not_go_through_is_still_wanted(lab: Any, error: DeviceError, state: str) -> None:
     lab.plays("blink", 2)
     await lab.deployer.deploy(blink(), lab.steps.append)
-    lab.face.fail["apps.remove"] = error
+    lab.transport.fail["apps.remove"] = error
     with pytest.raises(type(error)):
         await lab.deployer.remove("paper", "blink", lab.steps.append)
     assert [change.state for change in await lab.ledger.changes()] == [state, "done"]
@@ -395,8 +395,8 @@ async def test_a_removal_that_did_not_go_through_is_still_wanted(lab: Any, error
 async def test_an_app_that_went_by_itself_counts_as_removed(lab: Any) -> None:
     lab.plays("blink", 2)
     await lab.deployer.deploy(blink(), lab.steps.append)
-    lab.face.swallow = True
-    lab.face.fail["apps.remove"] = AppNotFound("Uninstall WASM app failed: no app found.")
+    lab.transport.swallow = True
+    lab.transport.fail["apps.remove"] = AppNotFound("Uninstall WASM app failed: no app found.")
     done = await lab.deployer.remove("paper", "blink", lab.steps.append)
     assert done.evidence.text == "paper no longer lists blink; no app left on it"
     assert await lab.ledger.desired() == []
@@ -405,10 +405,10 @@ async def test_an_app_that_went_by_itself_counts_as_removed(lab: Any) -> None:
 async def test_a_wanted_app_that_the_device_lost_can_still_be_removed(lab: Any) -> None:
     lab.plays("blink", 2)
     await lab.deployer.deploy(blink(), lab.steps.append)
-    lab.face.apps.clear()
-    lab.face.calls.clear()
+    lab.transport.apps.clear()
+    lab.transport.calls.clear()
     await lab.deployer.remove("paper", "blink", lab.steps.append)
-    assert "apps.remove" not in lab.face.calls
+    assert "apps.remove" not in lab.transport.calls
     assert await lab.ledger.desired() == []
 
 
@@ -420,13 +420,13 @@ async def test_a_deployment_needs_source_or_wasm(lab: Any, given: dict[str, Any]
 
 async def test_a_board_lost_while_watched_leaves_it_at_accepted(lab: Any) -> None:
     lab.plays("blink", 2)
-    wait = lab.face.wait
+    wait = lab.transport.wait
 
     async def vanish(seconds: float) -> None:
         await wait(seconds)
-        lab.face.away = DeviceUnreachable("it went away", next_step="look")
+        lab.transport.away = DeviceUnreachable("it went away", next_step="look")
 
-    lab.face.wait = vanish
+    lab.transport.wait = vanish
     lab.rebuild()
     done = await lab.deployer.deploy(blink(), lab.steps.append)
     assert (done.evidence.kind, done.verified) == ("accepted", False)
@@ -441,18 +441,18 @@ async def test_a_slow_program_is_not_waited_for(lab: Any) -> None:
     lab.trials["slow"] = replace(
         Trial(True, "running", (), (Edge(hour_ms, 2, 1),), (), (2,), (2,), 0, 0, (), 2 * hour_ms, 20)
     )
-    lab.face.states["slow"] = AppState("slow", "running", None, 8192, 0, 0, (2,))
+    lab.transport.states["slow"] = AppState("slow", "running", None, 8192, 0, 0, (2,))
     done = await lab.deployer.deploy(blink("slow"), lab.steps.append)
     assert done.verified
     assert done.evidence.kind == "reported"
     assert "in the trial its first edge came after 60 min" in done.evidence.text
-    assert lab.face.now_ms < 1_000
+    assert lab.transport.now_ms < 1_000
 
 
 async def test_after_the_first_edge_a_far_second_one_is_only_announced(lab: Any) -> None:
     edges = (Edge(0.0, 2, 1), Edge(3_600_000.0, 2, 0))
     lab.trials["slow"] = replace(Trial(True, "running", (), edges, (), (2,), (2,), 0, 0, (), 4e6, 20))
-    lab.face.edges = [Edge(30.0, 2, 1)]
+    lab.transport.edges = [Edge(30.0, 2, 1)]
     done = await lab.deployer.deploy(blink("slow"), lab.steps.append)
     assert done.verified
     assert done.evidence.text == ("counted on the board: first edge after 0.03 s, the next is due 60 min later")
@@ -465,7 +465,7 @@ async def test_the_question_comes_after_the_trial_and_shows_what_would_happen(la
     async def approve(text: str, detail: Sequence[str]) -> None:
         asked.append((text, tuple(detail)))
         assert texts(lab.steps)[-1][:2] == ("try", "done")
-        assert lab.face.calls.count("apps.install") == len(asked) - 1
+        assert lab.transport.calls.count("apps.install") == len(asked) - 1
 
     await lab.deployer.deploy(replace(blink(), approve=approve), lab.steps.append)
     ((text, detail),) = asked
@@ -491,5 +491,5 @@ async def test_a_no_changes_nothing_on_the_board(lab: Any) -> None:
     with pytest.raises(PermissionRefused):
         await lab.deployer.deploy(replace(blink(), approve=approve), lab.steps.append)
     assert texts(lab.steps)[-1] == ("approve", "failed", "declined by owner")
-    assert lab.face.apps == {}
+    assert lab.transport.apps == {}
     assert list(await lab.ledger.desired()) == []

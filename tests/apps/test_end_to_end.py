@@ -10,19 +10,16 @@ from pathlib import Path
 
 import pytest
 
+from microclaw.apps.changes import Ledger, made_by
 from microclaw.apps.deploy import Deployer, DeployRequest
-from microclaw.apps.explore import Explorer
-from microclaw.apps.keeper import Keeper
-from microclaw.apps.ledger import Ledger
-from microclaw.apps.placement import Placement
-from microclaw.apps.standby import Standby
-from microclaw.apps.together import made_by
+from microclaw.apps.direct_io import Explorer
+from microclaw.apps.installer import Installer
+from microclaw.apps.reconciler import Reconciler
 from microclaw.apps.trial import try_image
 from microclaw.apps.undo import Undo
 from microclaw.apps.verify import take_baseline
 from microclaw.boards.reader import load_board
-from microclaw.bus.bus import Bus
-from microclaw.bus.events import Step
+from microclaw.bus import Bus
 from microclaw.devices.calls import AppInstall, AppList, AppStates, EdgesRead, GpioGet
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
@@ -36,13 +33,15 @@ from microclaw.errors import (
     TrialFailed,
     UndoIncomplete,
 )
-from microclaw.faces.board_process import VirtualBoardProcess
-from microclaw.faces.open import open_face
+from microclaw.events import Step
 from microclaw.store.apps import AppTable
 from microclaw.store.database import Database
 from microclaw.store.devices import DeviceTable
+from microclaw.transports.open import open_transport
+from microclaw.virtual_boards.process import VirtualBoardProcess
+from microclaw.virtual_boards.trial_pool import TrialPool
 from microclaw.wasm import BuildCache, compile_module, read_module
-from microclaw.wire import control as wire
+from microclaw.wire import board_control as wire
 
 
 def blink_source(pin: int = 2, half_period_ms: int = 200) -> str:
@@ -58,27 +57,27 @@ class Bench:
     """A host's apps stage with one real virtual board named board-1."""
 
     def __init__(
-        self, board: VirtualBoardProcess, registry: Registry, table: AppTable, cache: Path, standby: Standby
+        self, board: VirtualBoardProcess, registry: Registry, table: AppTable, cache: Path, trial_pool: TrialPool
     ) -> None:
         self.board, self.registry, self.table = board, registry, table
-        self._cache, self._standby = cache, standby
+        self._cache, self._standby = cache, trial_pool
         self.steps: list[Step] = []
         self.ledger = Ledger(table)
         self.deployer = self.deployer_over(self.ledger)
         self.explorer = Explorer(devices=registry, ledger=self.ledger)
         self.undo = Undo(devices=registry, ledger=self.ledger, deployer=self.deployer, explorer=self.explorer)
-        self.keeper = Keeper(
-            devices=registry, ledger=self.ledger, placement=Placement(self.ledger), report=self.steps.append
+        self.keeper = Reconciler(
+            devices=registry, ledger=self.ledger, placement=Installer(self.ledger), report=self.steps.append
         )
 
     def deployer_over(self, ledger: Ledger) -> Deployer:
         return Deployer(
             devices=self.registry,
             ledger=ledger,
-            placement=Placement(ledger),
+            placement=Installer(ledger),
             compile=partial(compile_module, cache=BuildCache(self._cache)),
             read_module=read_module,
-            try_image=partial(try_image, standby=self._standby),
+            try_image=partial(try_image, trial_pool=self._standby),
         )
 
     @property
@@ -96,13 +95,13 @@ class Bench:
 
 
 @pytest.fixture
-async def standby() -> AsyncIterator[Standby]:
-    async with Standby(load_board("virtual")) as warm:
+async def trial_pool() -> AsyncIterator[TrialPool]:
+    async with TrialPool(load_board("virtual")) as warm:
         yield warm
 
 
 @pytest.fixture
-async def bench(tmp_path: Path, build_cache: Path, standby: Standby) -> AsyncIterator[Bench]:
+async def bench(tmp_path: Path, build_cache: Path, trial_pool: TrialPool) -> AsyncIterator[Bench]:
     async with (
         Database.open(tmp_path / "store.db") as database,
         VirtualBoardProcess(name="board-1", serial=0, control=tmp_path / "control.sock") as board,
@@ -110,14 +109,14 @@ async def bench(tmp_path: Path, build_cache: Path, standby: Standby) -> AsyncIte
         Registry(
             bus=bus,
             store=DeviceTable(database),
-            open_face=partial(open_face, lock_folder=tmp_path / "locks"),
+            open_transport=partial(open_transport, lock_folder=tmp_path / "locks"),
             load_board=load_board,
             mint_id=lambda: "d-1",
             now_ms=lambda: 0,
         ) as registry,
     ):
-        await registry.add("board-1", "virtual", board.ready.faces)
-        yield Bench(board, registry, AppTable(database), build_cache, standby)
+        await registry.add("board-1", "virtual", board.ready.transports)
+        yield Bench(board, registry, AppTable(database), build_cache, trial_pool)
 
 
 async def edges_seen(bench: Bench, pin: int, count: int) -> list[float]:
@@ -251,7 +250,7 @@ async def test_a_program_that_fails_its_trial_leaves_the_board_as_it_is(bench: B
 async def test_an_upgrade_that_the_board_refuses_gives_way_to_the_former(bench: Bench) -> None:
     await bench.deploy()
     [kept] = await bench.ledger.desired()
-    put = Placement(bench.ledger).put  # what the checks would never let through goes in below them
+    put = Installer(bench.ledger).put  # what the checks would never let through goes in below them
     with pytest.raises(InvalidModule):
         await put(bench.device, "blink", b"\0asm\2\0\0\0" + b"\0" * 8, kept.version, bench.steps.append)
     assert "the former blink is back on board-1" in [step.text for step in bench.steps]

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from microclaw.apps.change import AppVersion, PutApp, RemoveApp, SetLevel
-from microclaw.apps.ledger import Ledger
+from microclaw.apps.changes import AppVersion, Ledger, PutApp, RemoveApp, SetLevel
 from microclaw.errors import UnknownName
 from microclaw.store.apps import AppTable
 from microclaw.store.database import Database

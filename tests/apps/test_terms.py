@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from microclaw.apps.terms import TrialInput, parse_duration_ms, parse_input
+from microclaw.apps.trial import TrialInput, parse_duration_ms, parse_input
 from microclaw.errors import ConfigError
 
 

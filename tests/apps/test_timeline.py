@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from microclaw.apps.timeline import compare, describe, rhythms, round_seconds, seconds
-from microclaw.bus.events import Edge
+from microclaw.apps.verdict import compare, describe, rhythms, round_seconds, seconds
 from microclaw.devices.calls import PwmChange
+from microclaw.events import Edge
 
 
 def blink(pin: int, every_ms: float, count: int, *, start_ms: float = 0.0, level: int = 1) -> tuple[Edge, ...]:

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from microclaw.apps.standby import Standby
-from microclaw.apps.terms import TrialInput, TrialTerms
-from microclaw.apps.trial import Trial, try_image
+from microclaw.apps.trial import Trial, TrialInput, TrialTerms, try_image
 from microclaw.boards.reader import load_board
 from microclaw.errors import TrialFailed
+from microclaw.virtual_boards.trial_pool import TrialPool
 from microclaw.wasm import BuildCache, compile_module
 from microclaw.wire.wasmachine.ioctl import IoctlCommand
 
@@ -24,9 +23,11 @@ void on_init(void) { led = gpio_open(2, GPIO_OUT); gpio_set(led, 1); every(500, 
 """
 
 
-async def attempt(source: str, cache: Path, terms: TrialTerms | None = None, standby: Standby | None = None) -> Trial:
+async def attempt(
+    source: str, cache: Path, terms: TrialTerms | None = None, trial_pool: TrialPool | None = None
+) -> Trial:
     image = await compile_module(source, BOARD, name="tried", cache=BuildCache(cache))
-    return await try_image(image, BOARD, terms, standby=standby)
+    return await try_image(image, BOARD, terms, trial_pool=trial_pool)
 
 
 async def test_ten_seconds_of_a_blink_have_twenty_edges(build_cache: Path) -> None:
@@ -186,29 +187,29 @@ async def test_a_board_of_another_kind_is_tried_as_that_board(build_cache: Path)
 
 
 async def test_a_standby_gives_each_trial_a_board_of_its_own(build_cache: Path) -> None:
-    async with Standby(BOARD) as standby:
-        first = await attempt(BLINK, build_cache, standby=standby)
-        second = await attempt(BLINK, build_cache, standby=standby)
-        standby.refill()
+    async with TrialPool(BOARD) as trial_pool:
+        first = await attempt(BLINK, build_cache, trial_pool=trial_pool)
+        second = await attempt(BLINK, build_cache, trial_pool=trial_pool)
+        trial_pool.refill()
         third, fourth = await asyncio.gather(
-            attempt(BLINK, build_cache, standby=standby), attempt(BLINK, build_cache, standby=standby)
+            attempt(BLINK, build_cache, trial_pool=trial_pool), attempt(BLINK, build_cache, trial_pool=trial_pool)
         )
     assert [trial.edges for trial in (second, third, fourth)] == [first.edges] * 3
 
 
 async def test_a_cancelled_trial_gives_its_standby_up_cleanly(build_cache: Path) -> None:
-    async with Standby(BOARD) as standby:
-        task = asyncio.create_task(attempt(BLINK, build_cache, standby=standby))
+    async with TrialPool(BOARD) as trial_pool:
+        task = asyncio.create_task(attempt(BLINK, build_cache, trial_pool=trial_pool))
         await asyncio.sleep(0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert (await attempt(BLINK, build_cache, standby=standby)).ok
+        assert (await attempt(BLINK, build_cache, trial_pool=trial_pool)).ok
 
 
 async def test_other_terms_get_a_fresh_board(build_cache: Path) -> None:
-    async with Standby(BOARD) as standby:
-        trial = await attempt(BLINK, build_cache, replace(TrialTerms(), seed=7), standby)
+    async with TrialPool(BOARD) as trial_pool:
+        trial = await attempt(BLINK, build_cache, replace(TrialTerms(), seed=7), trial_pool)
     assert trial.ok
 
 

@@ -5,9 +5,8 @@ from typing import Any
 
 import pytest
 
-from microclaw.apps.change import SetLevel
+from microclaw.apps.changes import SetLevel, made_by
 from microclaw.apps.deploy import DeployRequest
-from microclaw.apps.together import made_by
 from microclaw.devices.calls import AppState, GpioSet
 from microclaw.errors import DeployRejected, DeviceUnreachable, MicroclawError, UndoIncomplete, UnknownName
 
@@ -27,7 +26,7 @@ async def undo(lab: Any, change_id: int | None = None) -> Any:
 
 
 def running(lab: Any) -> dict[str, str]:
-    return {name: app.wasm[8:].decode() for name, app in lab.face.apps.items()}
+    return {name: app.wasm[8:].decode() for name, app in lab.transport.apps.items()}
 
 
 async def test_undoing_a_deployment_removes_the_app(lab: Any) -> None:
@@ -62,7 +61,7 @@ async def test_undo_twice_walks_back_two_changes(lab: Any) -> None:
     await deploy(lab, source="v2")
     await lab.explorer.set_pin("paper", 4, 1)
     await undo(lab)
-    assert lab.face.levels[4] == 0
+    assert lab.transport.levels[4] == 0
     await undo(lab)
     assert running(lab) == {"blink": "v1"}
     await undo(lab)
@@ -107,7 +106,7 @@ async def test_what_was_undone_is_not_undone_again(lab: Any) -> None:
 
 
 async def test_a_failed_change_is_nothing_to_take_back(lab: Any) -> None:
-    lab.face.refused_wasm.add(b"\0asm\1\0\0\0bad")
+    lab.transport.refused_wasm.add(b"\0asm\1\0\0\0bad")
     with pytest.raises(DeployRejected):
         await deploy(lab, source="bad")
     with pytest.raises(DeployRejected, match="is failed"):
@@ -123,7 +122,7 @@ async def test_a_foreign_app_that_was_removed_cannot_come_back(lab: Any) -> None
 
 async def test_what_the_keeper_put_back_is_no_change_of_a_persons(lab: Any) -> None:
     await deploy(lab)
-    lab.face.apps.clear()
+    lab.transport.apps.clear()
     await lab.keeper.check(lab.device_id)
     assert running(lab) == {"blink": "v1"}
     await undo(lab)
@@ -154,9 +153,9 @@ async def test_one_undo_takes_back_all_that_a_turn_did_newest_first(lab: Any) ->
     done = await undo(lab)
     assert [taken.undone.change_id for taken in done.taken] == [3, 2]
     assert done.text == "undone: set pin 5 of paper high (change 3), set pin 4 of paper high (change 2)"
-    assert lab.face.levels == {4: 0, 5: 0, 6: 1}
+    assert lab.transport.levels == {4: 0, 5: 0, 6: 1}
     await undo(lab)
-    assert lab.face.levels[6] == 0
+    assert lab.transport.levels[6] == 0
     with pytest.raises(UnknownName, match="nothing to undo"):
         await undo(lab)
 
@@ -167,7 +166,7 @@ async def test_a_program_and_a_pin_of_one_turn_go_together(lab: Any) -> None:
         await lab.explorer.set_pin("paper", 4, 1)
     await undo(lab)
     assert running(lab) == {}
-    assert lab.face.levels == {4: 0}
+    assert lab.transport.levels == {4: 0}
 
 
 async def test_a_pin_that_a_turn_set_twice_is_as_before_the_turn(lab: Any) -> None:
@@ -177,14 +176,14 @@ async def test_a_pin_that_a_turn_set_twice_is_as_before_the_turn(lab: Any) -> No
         await lab.explorer.set_pin("paper", 4, 0)
     await undo(lab)
     assert [c.state for c in await lab.ledger.changes()] == ["done"] * 6
-    assert lab.face.levels == {4: 0}
+    assert lab.transport.levels == {4: 0}
     assert (await lab.ledger.changes())[0].forward == SetLevel(4, 0)
 
 
 async def test_changes_without_a_turn_are_undone_one_by_one(lab: Any) -> None:
     await pins_in_a_turn(lab, None, 4, 5)
     await undo(lab)
-    assert lab.face.levels == {4: 1, 5: 0}
+    assert lab.transport.levels == {4: 1, 5: 0}
 
 
 async def test_what_of_a_turn_was_undone_by_number_is_left_out(lab: Any) -> None:
@@ -199,7 +198,7 @@ async def test_a_turn_that_undoes_and_then_acts_has_its_own_act_taken_back(lab: 
         await undo(lab)
         await lab.explorer.set_pin("paper", 5, 1)
     await undo(lab)
-    assert lab.face.levels == {4: 0, 5: 0}
+    assert lab.transport.levels == {4: 0, 5: 0}
 
 
 async def test_turns_side_by_side_are_told_apart(lab: Any) -> None:
@@ -207,7 +206,7 @@ async def test_turns_side_by_side_are_told_apart(lab: Any) -> None:
     await pins_in_a_turn(lab, "m2", 6)
     await pins_in_a_turn(lab, "m1", 5)
     await undo(lab)
-    assert lab.face.levels == {4: 0, 5: 0, 6: 1}
+    assert lab.transport.levels == {4: 0, 5: 0, 6: 1}
 
 
 async def test_a_change_that_another_turn_covers_stays_and_is_named(lab: Any) -> None:
@@ -221,7 +220,7 @@ async def test_a_change_that_another_turn_covers_stays_and_is_named(lab: Any) ->
         "change 2 (set pin 4 of paper low) came after it"
     )
     assert caught.value.next_step == f"undo that first: microclaw app undo {covering}"
-    assert lab.face.levels == {4: 0, 5: 0}
+    assert lab.transport.levels == {4: 0, 5: 0}
 
 
 async def test_what_cannot_be_taken_back_is_said_and_the_rest_is_taken_back(lab: Any) -> None:
@@ -231,14 +230,14 @@ async def test_what_cannot_be_taken_back_is_said_and_the_rest_is_taken_back(lab:
         await lab.explorer.set_pin("paper", 4, 1)
     with pytest.raises(UndoIncomplete, match=r"^undone: set pin 4 .*; not undone: remove other .* is not known$"):
         await undo(lab)
-    assert lab.face.levels == {4: 0}
+    assert lab.transport.levels == {4: 0}
     assert (lab.steps[-1].stage, lab.steps[-1].state) == ("undo", "failed")
 
 
 async def test_a_board_that_is_away_is_asked_once_and_everything_stays(lab: Any) -> None:
     await pins_in_a_turn(lab, "m1", 4, 5)
-    lab.face.away = DeviceUnreachable("paper does not answer", next_step="check its power")
-    lab.face.calls.clear()
+    lab.transport.away = DeviceUnreachable("paper does not answer", next_step="check its power")
+    lab.transport.calls.clear()
     with pytest.raises(UndoIncomplete) as caught:
         await undo(lab)
     assert caught.value.message == (
@@ -246,33 +245,33 @@ async def test_a_board_that_is_away_is_asked_once_and_everything_stays(lab: Any)
         "paper does not answer"
     )
     assert caught.value.next_step == "check its power"
-    assert len(lab.face.calls) == 1
-    lab.face.away = None
+    assert len(lab.transport.calls) == 1
+    lab.transport.away = None
     await undo(lab)
-    assert lab.face.levels == {4: 0, 5: 0}
+    assert lab.transport.levels == {4: 0, 5: 0}
 
 
 async def test_an_undo_that_is_cut_short_is_finished_by_the_next(lab: Any) -> None:
     await pins_in_a_turn(lab, "m1", 4, 5)
-    act = lab.face._do
+    act = lab.transport._do
 
     def cancelled_at_pin_4(call: Any) -> Any:
         if call == GpioSet(4, 0):
-            lab.face._do = act
+            lab.transport._do = act
             raise asyncio.CancelledError
         return act(call)
 
-    lab.face._do = cancelled_at_pin_4
+    lab.transport._do = cancelled_at_pin_4
     with pytest.raises((asyncio.CancelledError, MicroclawError)):
         await undo(lab)
-    assert lab.face.levels == {4: 1, 5: 0}
+    assert lab.transport.levels == {4: 1, 5: 0}
     assert [change.change_id for change in await lab.undo.chosen()] == [1]
 
 
 async def test_a_program_that_had_ended_and_made_room_is_no_part_of_the_turn(lab: Any) -> None:
     for name, pin in (("one", 4), ("two", 5), ("three", 6)):
         await deploy(lab, name, pin=pin)
-    lab.face.states["two"] = AppState("two", "returned", None, 8192, 0, 0, ())
+    lab.transport.states["two"] = AppState("two", "returned", None, 8192, 0, 0, ())
     with made_by("m1"):
         await deploy(lab, "four", pin=7)
     await undo(lab)
@@ -299,8 +298,8 @@ async def test_a_level_from_before_a_restart_is_not_brought_back(lab: Any, journ
         await deploy(lab)
         await lab.explorer.set_pin("paper", 4, 0)
     journal_clock.later(60_000)
-    lab.face.up_ms = 30_000.0
-    lab.face.levels[4] = 1
+    lab.transport.up_ms = 30_000.0
+    lab.transport.levels[4] = 1
     with pytest.raises(UndoIncomplete) as caught:
         await undo(lab)
     assert "undone: deploy blink on paper (change 2); not undone: set pin 4 of paper low (change 3)" in (
@@ -312,17 +311,17 @@ async def test_a_level_from_before_a_restart_is_not_brought_back(lab: Any, journ
     assert caught.value.next_step == (
         "set it as it is to be now; microclaw app undo 1 takes back an older one (set pin 6 of paper high)"
     )
-    assert lab.face.levels[4] == 1
+    assert lab.transport.levels[4] == 1
 
 
 async def test_a_level_since_the_last_restart_is_brought_back(lab: Any, journal_clock: Any) -> None:
-    lab.face.up_ms = 1_000.0
+    lab.transport.up_ms = 1_000.0
     journal_clock.later(60_000)
     await pins_in_a_turn(lab, None, 4)
     journal_clock.later(2 * 86_400_000)
-    lab.face.up_ms += 2 * 86_400_000 * 0.9999  # the board's crystal is not the host's
+    lab.transport.up_ms += 2 * 86_400_000 * 0.9999  # the board's crystal is not the host's
     await undo(lab)
-    assert lab.face.levels == {4: 0}
+    assert lab.transport.levels == {4: 0}
 
 
 async def test_after_pwm_that_a_restart_ended_the_undo_brings_back_the_level_that_was_read(
@@ -330,11 +329,11 @@ async def test_after_pwm_that_a_restart_ended_the_undo_brings_back_the_level_tha
 ) -> None:
     await lab.explorer.set_pwm("paper", 4, 100)
     journal_clock.later(60_000)
-    lab.face.up_ms = 30_000.0
-    lab.face.levels[4] = 0
+    lab.transport.up_ms = 30_000.0
+    lab.transport.levels[4] = 0
     await lab.explorer.set_pin("paper", 4, 1)
     await undo(lab)
-    assert lab.face.levels == {4: 0}
+    assert lab.transport.levels == {4: 0}
 
 
 async def test_a_level_that_the_board_itself_told_after_its_restart_is_brought_back(
@@ -342,7 +341,7 @@ async def test_a_level_that_the_board_itself_told_after_its_restart_is_brought_b
 ) -> None:
     await pins_in_a_turn(lab, None, 4)
     journal_clock.later(60_000)
-    lab.face.up_ms = 30_000.0
+    lab.transport.up_ms = 30_000.0
     await pins_in_a_turn(lab, None, 4, level=0)
     await undo(lab)
-    assert lab.face.levels == {4: 1}
+    assert lab.transport.levels == {4: 1}

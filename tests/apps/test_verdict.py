@@ -6,7 +6,7 @@ import pytest
 
 from microclaw.apps.verdict import ConsoleLine, PinRole, Record, judge
 from microclaw.boards.reader import load_board
-from microclaw.bus.events import Edge
+from microclaw.events import Edge
 
 BOARD = load_board("virtual")
 GOOD = Record(

@@ -11,15 +11,14 @@ from pathlib import Path
 import pytest
 from tests.channels.telegram_server import TOKEN, TelegramServer
 
-from microclaw.agent.events import Answer, TurnEvent
 from microclaw.agent.mail import Accepted, Mail, Outbound, Received, RunningTurn
-from microclaw.bus.events import Inbound
+from microclaw.auth.approvals import Approvals
+from microclaw.auth.people import OWNER, Person
+from microclaw.channels.telegram.api import Timing
 from microclaw.channels.telegram.channel import run_telegram
-from microclaw.channels.telegram.timing import Timing
 from microclaw.config import AgentSettings, TelegramSettings
 from microclaw.errors import MicroclawError, Overloaded
-from microclaw.policy.approval import Approvals
-from microclaw.policy.person import OWNER, Person
+from microclaw.events import Answer, Inbound, TurnEvent
 from microclaw.store.database import Database
 from microclaw.store.inbox import InboxTable
 from microclaw.store.outbox import OutboxTable

@@ -16,14 +16,13 @@ import websockets
 from tests.channels.conftest import MEMBER, MemoryPeople, ScriptedTurn, WatchedMail, echo, served_mail
 from websockets.asyncio.client import ClientConnection, connect
 
-from microclaw.agent.events import Answer, Delta, ToolRun, TurnEvent
-from microclaw.bus.events import Inbound, Step
+from microclaw.auth.approvals import Approvals
+from microclaw.auth.people import OWNER, Person
 from microclaw.channels.gateway.scope import Scope, visible
 from microclaw.channels.gateway.server import Gateway
 from microclaw.config import GatewaySettings
 from microclaw.errors import Overloaded, PermissionRefused
-from microclaw.policy.approval import Approvals
-from microclaw.policy.person import OWNER, Person
+from microclaw.events import Answer, Delta, Inbound, Step, ToolRun, TurnEvent
 
 
 @dataclass(frozen=True)

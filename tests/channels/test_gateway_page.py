@@ -13,12 +13,11 @@ from tests.channels.conftest import served_mail
 from tests.channels.test_gateway import MemoryTokens, free_listener
 from websockets.asyncio.client import connect
 
-from microclaw.agent.events import Answer, Delta, ToolRun, TurnEvent
-from microclaw.bus.events import Inbound
+from microclaw.auth.approvals import Approvals
 from microclaw.channels.gateway.server import Gateway
 from microclaw.config import GatewaySettings
 from microclaw.errors import PermissionRefused
-from microclaw.policy.approval import Approvals
+from microclaw.events import Answer, Delta, Inbound, ToolRun, TurnEvent
 
 PAGE = Path(__file__).parents[2] / "docs/protocols/chat-gateway.md"
 EXCHANGES = dict(re.findall(r"^```exchange (.+)\n((?:.*\n)+?)```$", PAGE.read_text(), re.MULTILINE))

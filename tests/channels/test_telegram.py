@@ -14,14 +14,13 @@ from tests.channels.conftest import QUICK, MemoryPeople, echo, served_mail, tele
 from tests.channels.connect_proxy import connect_proxy, tls_for
 from tests.channels.telegram_server import BOT_ID, TOKEN, USERNAME, TelegramServer
 
-from microclaw.agent.events import Answer, Delta, ToolRun, TurnEvent
-from microclaw.bus.events import Edge, Evidence, Inbound, Step
+from microclaw.auth.approvals import Approvals
+from microclaw.auth.people import People
 from microclaw.channels.telegram.channel import run_telegram
 from microclaw.channels.telegram.poller import TelegramState
 from microclaw.config import AgentSettings, TelegramSettings
 from microclaw.errors import MicroclawError, Overloaded, StoreError
-from microclaw.policy.approval import Approvals
-from microclaw.policy.people import People
+from microclaw.events import Answer, Delta, Edge, Evidence, Inbound, Step, ToolRun, TurnEvent
 from microclaw.store.database import Database
 from microclaw.store.people import PeopleTable
 

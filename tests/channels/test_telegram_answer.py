@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from microclaw.agent.events import Answer
-from microclaw.bus.events import Edge, Evidence, Step
+from microclaw.auth.approvals import Pending
 from microclaw.channels.telegram.answer import answer_markdown, outcome_markdown, question_markdown, step_line
-from microclaw.channels.telegram.html import telegram_html
-from microclaw.channels.telegram.split import LIMIT, split
-from microclaw.policy.approval import Pending
+from microclaw.channels.telegram.sender import LIMIT, split, telegram_html
+from microclaw.events import Answer, Edge, Evidence, Step
 
 
 def test_evidence_that_the_answer_says_already_is_not_repeated() -> None:

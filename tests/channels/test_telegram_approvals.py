@@ -10,10 +10,9 @@ import pytest
 from tests.channels.conftest import telegram
 from tests.channels.telegram_server import TelegramServer
 
-from microclaw.agent.events import Answer, TurnEvent
-from microclaw.bus.events import Inbound
+from microclaw.auth.approvals import Approvals
 from microclaw.errors import PermissionRefused, UnknownName
-from microclaw.policy.approval import Approvals
+from microclaw.events import Answer, Inbound, TurnEvent
 
 DETAIL = ("app-install blink on kitchen", "pins: 2", "int main(void) { /* ``` */ }")
 

@@ -21,7 +21,7 @@ USER = 100
 
 @pytest.fixture
 def board(tmp_path: Path) -> Iterator[tuple[list[str], BoardLink]]:
-    """The faces of a virtual board, and its control socket."""
+    """The transports of a virtual board, and its control socket."""
     words = ["microclaw.virtual", "--wasmachine", "0", "--serial", "none", "--die-with-parent"]
     with Child("board", words, log=tmp_path / "board.stderr") as child:
         facts, _ = child.wait_ready()
@@ -38,11 +38,11 @@ def settings(tmp_path: Path) -> Settings:
 async def test_a_sentence_in_telegram_makes_the_board_blink_and_the_edges_are_in_the_answer(
     settings: Settings, board: tuple[list[str], BoardLink]
 ) -> None:
-    faces, pins = board
+    transports, pins = board
     async with TelegramServer.running() as telegram:
         with_telegram = replace(settings, telegram=TelegramSettings(TOKEN, telegram.base_url))
         async with asyncio.timeout(60), running_host(with_telegram) as host:
-            await host.devices.add("desk", "virtual", faces)
+            await host.devices.add("desk", "virtual", transports)
             await telegram.say("blink the led on pin 2 every half second", user=USER)
             refused = await telegram.message(USER)
             code = next(word for word in refused.text.split() if word.isdecimal() and len(word) == 6)

@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.channels.telegram_server import visible_text
 
-from microclaw.channels.telegram.html import telegram_html
-from microclaw.channels.telegram.split import split
+from microclaw.channels.telegram.sender import split, telegram_html
 
 WORDS = (
     *(

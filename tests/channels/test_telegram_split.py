@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from microclaw.channels.telegram.split import LIMIT, open_fence, split, units
+from microclaw.channels.telegram.sender import LIMIT, open_fence, split, units
 
 WORDS = st.text(st.sampled_from("ab .\n!?`~-*_😀👩‍💻é\u0301語"), max_size=3000)
 

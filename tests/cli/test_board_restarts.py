@@ -17,7 +17,7 @@ from microclaw.cli.board_link import BoardLink
 from microclaw.cli.child import Child
 from microclaw.cli.host_client import HostClient
 from microclaw.cli.host_commands import screen_rows
-from microclaw.wire import control
+from microclaw.wire import board_control as control
 
 BLINK = """
 #include "microclaw.h"
@@ -54,8 +54,8 @@ def runs(pid: int) -> bool:
 def pid_of(client: HostClient) -> int:
     """The board's process, by its control socket."""
     [device] = client.get("/v1/devices")["devices"]
-    [face] = [face for face in device["faces"] if face.startswith("virtual:")]
-    with BoardLink(Path(face.removeprefix("virtual:"))) as link:
+    [transport] = [transport for transport in device["transports"] if transport.startswith("virtual:")]
+    with BoardLink(Path(transport.removeprefix("virtual:"))) as link:
         return link.ask(control.Info()).pid
 
 

@@ -14,7 +14,9 @@ ON_LOOPBACK = ["discover", "--interface", "127.0.0.1", "--for", "0.2"]
 
 def test_board_on_the_named_subnet_is_shown_with_the_name_the_host_knows(host: dict[str, Any], ask: Run) -> None:
     board = host["boards"][0]
-    port = next(face for face in board["faces"] if face.startswith("wasmachine://")).rpartition(":")[2]
+    port = next(transport for transport in board["transports"] if transport.startswith("wasmachine://")).rpartition(
+        ":"
+    )[2]
     ran = ask("--json", *ON_LOOPBACK, "--subnet", "127.0.0.1/32", "--port", port)
     assert (ran.code, ran.err) == (0, "")
     document = json.loads(ran.out)

@@ -13,7 +13,7 @@ import pytest
 from cryptography import x509
 from tests.cli.full_disk import authority, start
 
-from microclaw.devices.identity.certificates import from_ms, new_authority
+from microclaw.auth.certificates import from_ms, new_authority
 
 Damage = Callable[[Path], object]
 TIMEOUT_S = 120

@@ -12,7 +12,7 @@ from microclaw.cli.log_lines import LogLines
 
 
 def _line(text: str, *arguments: object, **facts: Any) -> str:
-    record = logging.LogRecord("microclaw.faces", logging.WARNING, "", 0, text, arguments, None)
+    record = logging.LogRecord("microclaw.transports", logging.WARNING, "", 0, text, arguments, None)
     record.created = 1_700_000_000.25
     record.__dict__.update(facts)
     return LogLines().format(record)
@@ -21,7 +21,7 @@ def _line(text: str, *arguments: object, **facts: Any) -> str:
 def test_line_is_time_level_part_text_and_facts() -> None:
     assert (
         _line("left", device="kitchen", code=4408, reason="two pings were not answered")
-        == "2023-11-14T22:13:20.250Z WARNING microclaw.faces left device=kitchen code=4408 "
+        == "2023-11-14T22:13:20.250Z WARNING microclaw.transports left device=kitchen code=4408 "
         'reason="two pings were not answered"'
     )
 

@@ -6,9 +6,9 @@ import asyncio
 import json
 from pathlib import Path
 
+from tests.api.people_host import BLINK, PeopleHost, people_host
 from tests.cli.conftest import Ran
 from tests.cli.test_remote_host import lines, run_at
-from tests.web.people_host import BLINK, PeopleHost, people_host
 
 from microclaw.config import AgentSettings
 

@@ -79,7 +79,7 @@ def test_two_entries_of_one_board_are_merged_and_one_is_forgotten(ask: Run) -> N
     assert ask("device", "add", "desk", "--serial", "tcp://127.0.0.1:9").code == 0
     assert ask("device", "add", "shelf", "--board", "virtual", "--wasmachine", "127.0.0.1:10").code == 0
     merged = json.loads(ask("device", "merge", "desk", "shelf", "--json").out)
-    assert merged["faces"] == ["wasmachine://127.0.0.1:9", "serial:tcp://127.0.0.1:9", "wasmachine://127.0.0.1:10"]
+    assert merged["transports"] == ["wasmachine://127.0.0.1:9", "serial:tcp://127.0.0.1:9", "wasmachine://127.0.0.1:10"]
     assert ask("device", "remove", "desk").code == 0
     for name in ("desk", "shelf"):
         assert ask("device", "show", name).code == 1

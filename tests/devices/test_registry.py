@@ -1,4 +1,4 @@
-"""Devices and their registry on a real bus and a real store; the faces are doubles at their Protocol."""
+"""Devices and their registry on a real bus and a real store; the transports are doubles at their Protocol."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from typing import Any, TypeVar, cast
 import pytest
 
 from microclaw.boards import BoardProfile, load_board
-from microclaw.bus.bus import Bus
-from microclaw.bus.events import EvidenceKind
+from microclaw.bus import Bus
 from microclaw.devices.calls import (
     AdcRead,
     AppInstall,
@@ -38,24 +37,25 @@ from microclaw.errors import (
     PinRefused,
     UnknownName,
 )
+from microclaw.events import EvidenceKind
 from microclaw.store.database import Database
 from microclaw.store.devices import DeviceRow, DeviceTable
 
 R = TypeVar("R")
 
 
-class FakeFace:
+class FakeTransport:
     """Answers every gpio call with its own level, or raises what it is told to."""
 
-    def __init__(self, face_id: str) -> None:
-        kind = face_id.partition(":")[0]
+    def __init__(self, endpoint: str) -> None:
+        kind = endpoint.partition(":")[0]
         offers = {
             "virtual": {"gpio.get", "edges.read", "device.status"},
             "serial": {"gpio.get", "gpio.set", "pwm.set", "adc.read", "device.status"},
             "wasmachine": {"apps.list", "apps.install"},
         }
         proves: dict[str, EvidenceKind] = {"virtual": "counted", "serial": "reported", "wasmachine": "accepted"}
-        self.face_id = face_id
+        self.endpoint = endpoint
         self.capabilities = frozenset(offers[kind])
         self.evidence = proves[kind]
         self.facts: dict[str, int] = {}
@@ -86,16 +86,16 @@ class FakeFace:
             async with asyncio.timeout(timeout_s):
                 await asyncio.Event().wait()
         except TimeoutError as exc:
-            raise DeviceTimeout(f"{self.face_id} was silent for {timeout_s:.1f} s") from exc
+            raise DeviceTimeout(f"{self.endpoint} was silent for {timeout_s:.1f} s") from exc
 
     async def close(self) -> None:
         self.closed = True
 
 
-def open_fake(face_id: str, board: BoardProfile) -> FakeFace:
-    if ":" not in face_id:
-        raise ConfigError(f"{face_id} is no address")
-    return FakeFace(face_id)
+def open_fake(endpoint: str, board: BoardProfile) -> FakeTransport:
+    if ":" not in endpoint:
+        raise ConfigError(f"{endpoint} is no address")
+    return FakeTransport(endpoint)
 
 
 def build_registry(bus: Bus, table: DeviceTable) -> Registry:
@@ -103,7 +103,7 @@ def build_registry(bus: Bus, table: DeviceTable) -> Registry:
     return Registry(
         bus=bus,
         store=table,
-        open_face=open_fake,
+        open_transport=open_fake,
         load_board=load_board,
         mint_id=lambda: f"dev{next(ids)}",
         now_ms=lambda: 1_700_000_000_000,
@@ -131,59 +131,59 @@ async def device(registry: Registry) -> Device:
     return await registry.add("bench", "virtual", ["wasmachine://h:1", "serial:/dev/x", "virtual:/s"])
 
 
-def face_of(device: Device, kind: str) -> FakeFace:
-    face = next(face for face in device.faces if face.face_id.startswith(kind))
-    assert isinstance(face, FakeFace)
-    return face
+def transport_of(device: Device, kind: str) -> FakeTransport:
+    transport = next(transport for transport in device.transports if transport.endpoint.startswith(kind))
+    assert isinstance(transport, FakeTransport)
+    return transport
 
 
-async def test_capability_picks_the_face_that_proves_most(device: Device) -> None:
+async def test_capability_picks_the_transport_that_proves_most(device: Device) -> None:
     await device.call(GpioGet(4))
     await device.call(GpioSet(4, 1))
     await device.call(AppList())
-    assert [call.method for call in face_of(device, "virtual").calls] == ["gpio.get"]
-    assert [call.method for call in face_of(device, "serial").calls] == ["gpio.set"]
-    assert [call.method for call in face_of(device, "wasmachine").calls] == ["apps.list"]
+    assert [call.method for call in transport_of(device, "virtual").calls] == ["gpio.get"]
+    assert [call.method for call in transport_of(device, "serial").calls] == ["gpio.set"]
+    assert [call.method for call in transport_of(device, "wasmachine").calls] == ["apps.list"]
     assert device.evidence_of("gpio.get") == "counted"
     assert device.evidence_of("gpio.set") == "reported"
     assert device.evidence_of("i2c.scan") is None
 
 
-async def test_unreachable_face_is_replaced_by_the_next_for_what_may_be_repeated(device: Device) -> None:
-    face_of(device, "virtual").fails = DeviceUnreachable("socket gone")
+async def test_unreachable_transport_is_replaced_by_the_next_for_what_may_be_repeated(device: Device) -> None:
+    transport_of(device, "virtual").fails = DeviceUnreachable("socket gone")
     assert (await device.call(GpioGet(4))).level == 1
-    assert len(face_of(device, "serial").calls) == 1
+    assert len(transport_of(device, "serial").calls) == 1
 
 
-async def test_facts_are_the_words_of_every_face_and_the_better_proof_counts(device: Device) -> None:
-    face_of(device, "virtual").facts = {"uptime_s": 5}
-    face_of(device, "serial").facts = {"uptime_s": 7, "free_heap_kb": 200}
+async def test_facts_are_the_words_of_every_transport_and_the_better_proof_counts(device: Device) -> None:
+    transport_of(device, "virtual").facts = {"uptime_s": 5}
+    transport_of(device, "serial").facts = {"uptime_s": 7, "free_heap_kb": 200}
     assert (await device.call(DeviceStatus())).values == {"uptime_s": 5, "free_heap_kb": 200}
 
 
-async def test_facts_of_a_face_that_fails_are_left_out_unless_all_do(device: Device) -> None:
-    face_of(device, "serial").fails = DeviceUnreachable("unplugged")
-    face_of(device, "virtual").facts = {"uptime_s": 5}
+async def test_facts_of_a_transport_that_fails_are_left_out_unless_all_do(device: Device) -> None:
+    transport_of(device, "serial").fails = DeviceUnreachable("unplugged")
+    transport_of(device, "virtual").facts = {"uptime_s": 5}
     assert (await device.call(DeviceStatus())).values == {"uptime_s": 5}
-    face_of(device, "virtual").fails = DeviceUnreachable("socket gone")
+    transport_of(device, "virtual").fails = DeviceUnreachable("socket gone")
     with pytest.raises(DeviceUnreachable, match="socket gone"):
         await device.call(DeviceStatus())
 
 
 async def test_call_with_a_lasting_effect_is_never_tried_twice(registry: Registry) -> None:
     device = await registry.add("two", "virtual", ["wasmachine://a:1", "wasmachine://b:1"])
-    face_of(device, "wasmachine://a").fails = DeviceUnreachable("gone")
+    transport_of(device, "wasmachine://a").fails = DeviceUnreachable("gone")
     with pytest.raises(DeviceUnreachable):
         await device.call(AppInstall("x", b""))
-    assert face_of(device, "wasmachine://b").calls == []
+    assert transport_of(device, "wasmachine://b").calls == []
 
 
 @pytest.mark.parametrize("call", [GpioSet(27, 1), GpioGet(35), PwmSet(19, 10), AdcRead(12), GpioSet(24, 0)])
-async def test_forbidden_pin_never_reaches_a_face(call: Call[Any], device: Device) -> None:
+async def test_forbidden_pin_never_reaches_a_transport(call: Call[Any], device: Device) -> None:
     with pytest.raises(PinRefused) as caught:
         await device.call(call)
     assert caught.value.next_step
-    assert all(face_of(device, kind).calls == [] for kind in ("serial", "virtual", "wasmachine"))
+    assert all(transport_of(device, kind).calls == [] for kind in ("serial", "virtual", "wasmachine"))
 
 
 @pytest.mark.parametrize("call", [GpioSet(4, 2), GpioSet(4, -1), PwmSet(5, 256), PwmSet(5, 10, 0), PwmSet(5, 1, 10**9)])
@@ -193,21 +193,21 @@ async def test_value_out_of_range_is_refused_with_the_range(call: Call[Any], dev
     assert caught.value.next_step
 
 
-async def test_missing_capability_names_the_faces_and_what_would_offer_it(registry: Registry) -> None:
+async def test_missing_capability_names_the_transports_and_what_would_offer_it(registry: Registry) -> None:
     device = await registry.add("far", "virtual", ["wasmachine://h:1"])
-    with pytest.raises(NotSupported, match=r"gpio\.set \(faces: wasmachine://h:1\)") as caught:
+    with pytest.raises(NotSupported, match=r"gpio\.set \(transports: wasmachine://h:1\)") as caught:
         await device.call(GpioSet(4, 1))
     assert "serial" in str(caught.value.next_step)
 
 
 async def test_calls_of_one_device_run_one_at_a_time_in_order(device: Device) -> None:
     await asyncio.gather(*(device.call(GpioSet(pin, 1)) for pin in (4, 5, 6, 7)))
-    assert [cast("GpioSet", call).pin for call in face_of(device, "serial").calls] == [4, 5, 6, 7]
+    assert [cast("GpioSet", call).pin for call in transport_of(device, "serial").calls] == [4, 5, 6, 7]
 
 
 async def test_device_that_hangs_does_not_delay_another(registry: Registry, device: Device) -> None:
     other = await registry.add("other", "virtual", ["serial:/dev/y"])
-    face_of(device, "serial").hangs = True
+    transport_of(device, "serial").hangs = True
     hanging = asyncio.create_task(device.call(GpioSet(4, 1), 0.2), name="hanging")
     assert (await other.call(GpioSet(4, 1), 5.0)).level == 1
     with pytest.raises(DeviceTimeout):
@@ -215,7 +215,7 @@ async def test_device_that_hangs_does_not_delay_another(registry: Registry, devi
 
 
 async def test_call_that_waited_past_its_limit_is_never_sent(device: Device) -> None:
-    serial = face_of(device, "serial")
+    serial = transport_of(device, "serial")
     serial.hangs = True
     first = asyncio.create_task(device.call(GpioSet(4, 1), 0.2), name="first")
     await asyncio.sleep(0)
@@ -251,10 +251,10 @@ async def test_labels_are_replaced_and_checked(registry: Registry, device: Devic
     assert device.labels == ("kitchen", "oven")
 
 
-async def test_face_is_added_once(registry: Registry, device: Device) -> None:
-    await registry.add_face("bench", "serial:/dev/y")
-    await registry.add_face("bench", "serial:/dev/y")
-    assert device.face_ids.count("serial:/dev/y") == 1
+async def test_transport_is_added_once(registry: Registry, device: Device) -> None:
+    await registry.add_transport("bench", "serial:/dev/y")
+    await registry.add_transport("bench", "serial:/dev/y")
+    assert device.endpoints.count("serial:/dev/y") == 1
 
 
 async def test_row_that_cannot_be_opened_stops_the_start_and_leaves_nothing_served(tmp_path: Path) -> None:
@@ -276,7 +276,7 @@ async def test_devices_survive_the_host(tmp_path: Path) -> None:
         (device,) = registry.list()
         assert (device.name, device.device_id, device.labels) == ("bench", "dev1", ("kitchen",))
         assert device.board.board_id == "esp32-s3-devkitc-1-v1.1"
-        assert device.face_ids == ("serial:/dev/x", "wasmachine://h:1")
+        assert device.endpoints == ("serial:/dev/x", "wasmachine://h:1")
 
 
 async def test_device_is_found_by_name_and_by_id(registry: Registry, device: Device) -> None:
@@ -305,7 +305,7 @@ async def test_name_of_another_form_is_refused_with_a_usable_one(name: str, regi
     assert registry.list() == ()
 
 
-async def test_names_and_faces_are_unique(registry: Registry, device: Device) -> None:
+async def test_names_and_transports_are_unique(registry: Registry, device: Device) -> None:
     with pytest.raises(ConfigError, match="there is a device named bench"):
         await registry.add("bench", "virtual", ["serial:/dev/z"])
     with pytest.raises(ConfigError, match="belongs to bench already") as caught:
@@ -325,18 +325,18 @@ async def test_renamed_device_keeps_its_id_and_answers_to_the_new_name(tmp_path:
         assert registry.get("desk").device_id == "dev1"
 
 
-async def test_merged_devices_are_one_with_all_faces(tmp_path: Path) -> None:
+async def test_merged_devices_are_one_with_all_transports(tmp_path: Path) -> None:
     async with open_registry(tmp_path) as registry:
         await registry.add("net", "virtual", ["wasmachine://h:1"], ["a"])
         await registry.add("usb", "virtual", ["serial:/dev/x"], ["b"])
         merged = await registry.merge("net", "usb")
-        assert merged.face_ids == ("wasmachine://h:1", "serial:/dev/x")
+        assert merged.endpoints == ("wasmachine://h:1", "serial:/dev/x")
         await merged.call(GpioSet(4, 1))
         with pytest.raises(UnknownName):
             registry.get("usb")
     async with open_registry(tmp_path) as registry:
         (device,) = registry.list()
-        assert (device.face_ids, device.labels) == (("wasmachine://h:1", "serial:/dev/x"), ("a", "b"))
+        assert (device.endpoints, device.labels) == (("wasmachine://h:1", "serial:/dev/x"), ("a", "b"))
 
 
 async def test_boards_of_two_kinds_cannot_be_merged(registry: Registry, device: Device) -> None:
@@ -347,17 +347,17 @@ async def test_boards_of_two_kinds_cannot_be_merged(registry: Registry, device: 
         await registry.merge("bench", "bench")
 
 
-async def test_faces_are_replaced_and_the_dropped_ones_closed(registry: Registry, device: Device) -> None:
-    serial, link = face_of(device, "serial"), face_of(device, "wasmachine")
-    await registry.set_faces("bench", ["serial:/dev/x", "virtual:/new"])
-    assert device.face_ids == ("serial:/dev/x", "virtual:/new")
-    assert face_of(device, "serial") is serial
+async def test_transports_are_replaced_and_the_dropped_ones_closed(registry: Registry, device: Device) -> None:
+    serial, link = transport_of(device, "serial"), transport_of(device, "wasmachine")
+    await registry.set_transports("bench", ["serial:/dev/x", "virtual:/new"])
+    assert device.endpoints == ("serial:/dev/x", "virtual:/new")
+    assert transport_of(device, "serial") is serial
     assert not serial.closed
     assert link.closed
 
 
 async def test_removed_device_is_gone_and_closed(registry: Registry, device: Device) -> None:
-    serial = face_of(device, "serial")
+    serial = transport_of(device, "serial")
     await registry.remove("bench")
     assert registry.list() == ()
     assert serial.closed
@@ -366,7 +366,7 @@ async def test_removed_device_is_gone_and_closed(registry: Registry, device: Dev
     await registry.add("bench", "virtual", ["serial:/dev/x"])
 
 
-async def test_unknown_board_or_face_adds_nothing(registry: Registry) -> None:
+async def test_unknown_board_or_transport_adds_nothing(registry: Registry) -> None:
     with pytest.raises(UnknownName, match="no board profile"):
         await registry.add("bench", "toaster", ["serial:/dev/x"])
     with pytest.raises(ConfigError, match="nonsense is no address"):

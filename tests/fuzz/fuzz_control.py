@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from microclaw.errors import CallRejected, ProtocolError
-from microclaw.wire import control
+from microclaw.wire import board_control as control
 
 
 def fuzz_one(data: bytes) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from microclaw.knowledge.persona import MAX_PERSONA_BYTES, Persona, default_soul
+from microclaw.knowledge.knowledge_base import MAX_PERSONA_BYTES, Persona, default_soul
 
 
 def test_a_missing_soul_is_the_shipped_one_and_no_file_is_made(tmp_path: Path) -> None:

@@ -12,8 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.knowledge.conftest import Shelf
 
-from microclaw.knowledge.indexing import PIECE_BYTES
-from microclaw.knowledge.search import Search, _query_words
+from microclaw.knowledge.search import PIECE_BYTES, Search, _query_words
 from microclaw.store.sessions import SessionMessage
 
 TS = 1_790_000_000
@@ -251,7 +250,7 @@ async def test_a_folder_that_cannot_be_read_loses_nothing_of_the_index(
     def refused(_: Path) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("microclaw.knowledge.indexing.os.scandir", refused)
+    monkeypatch.setattr("microclaw.knowledge.search.os.scandir", refused)
     assert await shelf.texts("owner", "relay") == ["the relay"]
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from microclaw.devices.call_text import CALLS
 from microclaw.errors import ToolFailed, UnknownName
 from microclaw.knowledge.skill_file import MAX_FOLDER_FILES, MAX_SKILL_BYTES, Checked, check_skill
 from microclaw.knowledge.skills import ACTIVE_S, MAX_NAMED_FILES, MAX_PIECE_CHARS, Skills, shipped_skills
-from microclaw.web.calls import CALLS
 
 HEAD = "---\nname: brewing\ndescription: it brews tea, often\n"
 GOOD = """---

@@ -10,11 +10,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 
-from tests.faces.link.conftest import ScriptedDevice
 from tests.link.attacks import Attack, Target, attacks, commit
 from tests.link.conftest import PATIENCE_S, RealHost, until_acked
+from tests.link_server.conftest import ScriptedDevice
 
-from microclaw.devices.identity.tokens import mint_token, token_device
+from microclaw.auth.device_tokens import mint_token, token_device
 from microclaw.wire.link.codec import encode
 from microclaw.wire.link.frame import FrameType, encode_frame
 from microclaw.wire.link.messages import Envelope, Event, Notify, Token

@@ -16,12 +16,12 @@ from typing import Any
 import mcp_types as types
 import pytest
 
+from microclaw.auth.approvals import Approvals, Pending, Settled
+from microclaw.auth.gate import Effect, Gate, Permission
 from microclaw.config import McpServerSettings
 from microclaw.mcp.client import ClientLimits, McpServers, ServerLink
 from microclaw.mcp.foreign_tools import name_of
 from microclaw.mcp.limits import BURST, MessageLimit
-from microclaw.policy.approval import Approvals, Pending, Settled
-from microclaw.policy.gate import Effect, Gate, Permission
 from microclaw.tools.tool import ToolContext, ToolResult
 from microclaw.tools.toolbox import Toolbox
 

@@ -15,16 +15,15 @@ import pytest
 import pytest_asyncio
 from mcp.client.streamable_http import streamable_http_client
 from mcp_types import ElicitResult
+from tests.api.people_host import PeopleHost, people_host
 from tests.mcp.conftest import TIMEOUT_S, clean_environ
-from tests.web.people_host import PeopleHost, people_host
 
 from mcp import Client
+from microclaw.api.server import HeadDeadline, PatientConfig, tcp_listener
 from microclaw.cli.child import Child
 from microclaw.cli.host_client import HostClient
 from microclaw.errors import ConfigError
 from microclaw.mcp.http import check_place, serve_http
-from microclaw.web.patience import HeadDeadline, PatientConfig
-from microclaw.web.server import tcp_listener
 
 INITIALIZE = {
     "jsonrpc": "2.0",

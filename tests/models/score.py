@@ -16,8 +16,16 @@ from microclaw.boards.profile import BoardProfile, Pin, PinUse
 from microclaw.boards.reader import load_board
 from microclaw.models.offline import OfflineModel
 from microclaw.models.places import pads_to_pins
-from microclaw.models.protocol import AssistantReply, Message, ModelReply, ModelRequest, ToolReturn, UserText
-from microclaw.models.scene import KnownDevice, Scene
+from microclaw.models.protocol import (
+    AssistantReply,
+    DeviceContext,
+    KnownDevice,
+    Message,
+    ModelReply,
+    ModelRequest,
+    ToolReturn,
+    UserText,
+)
 from microclaw.models.sentences import Reading, english
 
 VECTORS = Path(__file__).parents[1] / "vectors"
@@ -94,7 +102,7 @@ def board() -> BoardProfile:
 async def observe(sentence: str) -> Observed:
     """The whole turn that this sentence begins."""
     device = KnownDevice("bench-1", board())
-    scene, model, seen = Scene((device,), device), OfflineModel(), Observed()
+    scene, model, seen = DeviceContext((device,), device), OfflineModel(), Observed()
     messages: list[Message] = [UserText(sentence)]
     for _ in range(_MAX_STEPS):
         seen.last = await model.respond(ModelRequest("", tuple(messages), (), scene=scene))

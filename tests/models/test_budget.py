@@ -14,11 +14,10 @@ from tests.models.asking import request
 
 from microclaw.config import BudgetSettings
 from microclaw.errors import BudgetSpent, ModelError
-from microclaw.models.budget import ASKED_BY, AskedBy, Budget, LocalDays
-from microclaw.models.estimate import Estimate, worst_case
-from microclaw.models.ledger import Ledger, Metered
+from microclaw.models.budget import ASKED_BY, AskedBy, Budget, Estimate, LocalDays, worst_case
 from microclaw.models.protocol import AssistantReply, Image, ModelReply, ModelRequest, OnText, ToolCall, Usage, UserText
 from microclaw.models.scripted import ScriptedModel, say
+from microclaw.models.usage import Ledger, Metered
 from microclaw.store.database import Database
 from microclaw.store.usage import UsageTable
 
@@ -209,7 +208,7 @@ import asyncio, sys, time
 from pathlib import Path
 from microclaw.config import BudgetSettings
 from microclaw.models.budget import AskedBy, Budget, LocalDays
-from microclaw.models.estimate import Estimate
+from microclaw.models.budget import Estimate
 from microclaw.store.database import Database
 from microclaw.store.usage import UsageTable
 

@@ -12,11 +12,13 @@ from tests.models.model_server import openai_reply, server
 
 from microclaw.config import ModelChoice, ModelSettings, ModelTask
 from microclaw.errors import ModelError
-from microclaw.models.choose import choose_model, describe
 from microclaw.models.offline import OfflineModel
 from microclaw.models.protocol import (
     AssistantReply,
+    DeviceContext,
     Image,
+    KnownApp,
+    KnownDevice,
     Message,
     Model,
     ModelReply,
@@ -26,20 +28,19 @@ from microclaw.models.protocol import (
     ToolReturn,
     UserText,
 )
-from microclaw.models.router import OfflineFirst, TaskRouter
-from microclaw.models.scene import KnownApp, KnownDevice, Scene
+from microclaw.models.router import OfflineFirst, TaskRouter, choose_model, describe
 from microclaw.models.scripted import ScriptedModel, say
 
 
-def asked(*messages: Message, scene: Scene, task: ModelTask = "chat") -> ModelRequest:
+def asked(*messages: Message, scene: DeviceContext, task: ModelTask = "chat") -> ModelRequest:
     return ModelRequest("you are microclaw", messages, TOOLS, scene=scene, task=task)
 
 
 @pytest.fixture
-def busy(scene: Scene) -> Scene:
+def busy(scene: DeviceContext) -> DeviceContext:
     """One board on which blink runs."""
     device = KnownDevice("virtual-1", scene.devices[0].board, (KnownApp("blink", (2,)),))
-    return Scene((device,), device)
+    return DeviceContext((device,), device)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +72,7 @@ async def test_the_settings_choose_the_model(settings: ModelSettings, name: str,
 
 def test_choosing_imports_no_library_of_a_provider() -> None:
     code = (
-        "import sys; from microclaw.config import *; from microclaw.models.choose import choose_model; "
+        "import sys; from microclaw.config import *; from microclaw.models.router import choose_model; "
         "spare = (ModelChoice('openai', 'x', 'y'),); "
         "choose_model(ModelSettings(anthropic_api_key='a', fallbacks=spare), proxy='http://p:1'); "
         "print([m for m in ('pydantic_ai', 'anthropic', 'openai', 'httpx2', 'hassil') if m in sys.modules])"
@@ -126,7 +127,7 @@ async def test_each_providers_model_is_metered_and_nothing_else() -> None:
     await model.aclose()
 
 
-async def test_a_sure_sentence_asks_no_server(scene: Scene) -> None:
+async def test_a_sure_sentence_asks_no_server(scene: DeviceContext) -> None:
     async with server() as s:
         model = choose_model(ModelSettings(openai_base_url=f"{s.url}/v1", model="m"))
         reply = await model.respond(asked(UserText("set pin 4 on"), scene=scene))
@@ -135,7 +136,7 @@ async def test_a_sure_sentence_asks_no_server(scene: Scene) -> None:
         await model.aclose()
 
 
-async def test_offline_first_can_be_switched_off(scene: Scene) -> None:
+async def test_offline_first_can_be_switched_off(scene: DeviceContext) -> None:
     async with server((200, Events(openai_stream("hello")))) as s:
         model = choose_model(ModelSettings(openai_base_url=f"{s.url}/v1", model="m", offline_first=False))
         seen: list[str] = []
@@ -172,26 +173,26 @@ UNSURE = [
 
 
 @pytest.mark.parametrize("text", SURE)
-def test_whole_sentences_that_act_or_ask_are_sure(text: str, busy: Scene) -> None:
+def test_whole_sentences_that_act_or_ask_are_sure(text: str, busy: DeviceContext) -> None:
     assert OfflineModel().is_sure(asked(UserText(text), scene=busy))
 
 
 @pytest.mark.parametrize("text", UNSURE)
-def test_what_the_templates_would_not_do_is_not_sure(text: str, busy: Scene) -> None:
+def test_what_the_templates_would_not_do_is_not_sure(text: str, busy: DeviceContext) -> None:
     assert not OfflineModel().is_sure(asked(UserText(text), scene=busy))
 
 
 @pytest.mark.parametrize("task", ["summary", "subagent", "heartbeat"])
-def test_only_chats_are_answered_offline(task: ModelTask, scene: Scene) -> None:
+def test_only_chats_are_answered_offline(task: ModelTask, scene: DeviceContext) -> None:
     assert not OfflineModel().is_sure(asked(UserText("set pin 4 on"), scene=scene, task=task))
 
 
-def test_a_message_with_a_picture_is_for_a_model(scene: Scene) -> None:
+def test_a_message_with_a_picture_is_for_a_model(scene: DeviceContext) -> None:
     picture = UserText("set pin 4 on", (Image("image/png", b"x"),))
     assert not OfflineModel().is_sure(asked(picture, scene=scene))
 
 
-def test_an_answer_to_a_models_question_is_for_the_model(scene: Scene) -> None:
+def test_an_answer_to_a_models_question_is_for_the_model(scene: DeviceContext) -> None:
     before = (UserText("switch the relay"), AssistantReply("Shall I do it now?"))
     assert not OfflineModel().is_sure(asked(*before, UserText("set pin 4 on"), scene=scene))
     assert OfflineModel().is_sure(
@@ -199,18 +200,18 @@ def test_an_answer_to_a_models_question_is_for_the_model(scene: Scene) -> None:
     )
 
 
-def test_a_sentence_that_refers_to_what_was_said_is_for_the_model(scene: Scene) -> None:
+def test_a_sentence_that_refers_to_what_was_said_is_for_the_model(scene: DeviceContext) -> None:
     before = (UserText("what is in the oven"), AssistantReply("A cake."))
     assert not OfflineModel().is_sure(asked(*before, UserText("is it hot"), scene=scene))
     assert OfflineModel().is_sure(asked(UserText("is it hot"), scene=scene))
 
 
-def test_a_pin_alone_that_completes_a_sentence_is_for_the_model(scene: Scene) -> None:
+def test_a_pin_alone_that_completes_a_sentence_is_for_the_model(scene: DeviceContext) -> None:
     before = (UserText("turn on the garden light"), AssistantReply("Which pin is it on."))
     assert not OfflineModel().is_sure(asked(*before, UserText("pin 4"), scene=scene))
 
 
-def test_yes_to_the_templates_own_question_is_sure(busy: Scene) -> None:
+def test_yes_to_the_templates_own_question_is_sure(busy: DeviceContext) -> None:
     before = (UserText("stop everything"), AssistantReply("That removes blink from virtual-1. Say yes to do it."))
     assert OfflineModel().is_sure(asked(*before, UserText("yes"), scene=busy))
     assert not OfflineModel().is_sure(asked(UserText("yes"), scene=busy))
@@ -221,7 +222,7 @@ def tool_use(call_id: str) -> tuple[Message, ...]:
     return (AssistantReply("", (call,)), ToolReturn(call_id, "gpio-set", '{"device": "virtual-1", "pin": 4}'))
 
 
-async def test_a_turn_that_began_offline_ends_there(scene: Scene) -> None:
+async def test_a_turn_that_began_offline_ends_there(scene: DeviceContext) -> None:
     model = OfflineFirst(OfflineModel(), ScriptedModel([]))
     first = await model.respond(asked(UserText("set pin 4 on"), scene=scene))
     more = (AssistantReply("", first.calls), ToolReturn(first.calls[0].call_id, "gpio-set", '{"device": "virtual-1"}'))
@@ -230,14 +231,14 @@ async def test_a_turn_that_began_offline_ends_there(scene: Scene) -> None:
     assert last.model == "offline"
 
 
-async def test_a_turn_that_a_model_began_ends_with_it(scene: Scene) -> None:
+async def test_a_turn_that_a_model_began_ends_with_it(scene: DeviceContext) -> None:
     scripted = ScriptedModel([say("done")])
     model = OfflineFirst(OfflineModel(), scripted)
     reply = await model.respond(asked(UserText("set pin 4 on"), *tool_use("toolu_1"), scene=scene))
     assert (reply.text, reply.model) == ("done", "scripted")
 
 
-def test_a_message_that_steers_a_running_turn_is_for_the_model(scene: Scene) -> None:
+def test_a_message_that_steers_a_running_turn_is_for_the_model(scene: DeviceContext) -> None:
     steered = (UserText("blink the led"), *tool_use("toolu_1"), UserText("set pin 4 on"))
     assert not OfflineModel().is_sure(asked(*steered, scene=scene))
 

@@ -9,8 +9,15 @@ import pytest
 from tests.models.conftest import Ask
 
 from microclaw.boards.reader import board_ids, load_board
-from microclaw.models.protocol import AssistantReply, Message, ModelReply, ToolReturn, UserText
-from microclaw.models.scene import KnownDevice, Scene
+from microclaw.models.protocol import (
+    AssistantReply,
+    DeviceContext,
+    KnownDevice,
+    Message,
+    ModelReply,
+    ToolReturn,
+    UserText,
+)
 
 ABOUT_THE_LED = (
     "blink the LED",
@@ -28,9 +35,9 @@ PLAIN = [name for name in board_ids() if (led := load_board(name).led) is not No
 OTHERS = [name for name in board_ids() if name not in PLAIN]
 
 
-def only(board_id: str) -> Scene:
+def only(board_id: str) -> DeviceContext:
     device = KnownDevice("desk", load_board(board_id))
-    return Scene((device,), device)
+    return DeviceContext((device,), device)
 
 
 def arguments(reply: ModelReply) -> dict[str, object]:

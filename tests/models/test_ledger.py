@@ -14,13 +14,11 @@ from tests.models.model_server import server
 
 from microclaw.config import BudgetSettings, ModelSettings
 from microclaw.errors import BudgetSpent, ConfigError, ModelError
-from microclaw.models.budget import Budget, LocalDays
-from microclaw.models.choose import choose_model
-from microclaw.models.estimate import Estimate
-from microclaw.models.ledger import ASKED_BY, AskedBy, Ledger, Metered
-from microclaw.models.protocol import Image, ModelReply, ModelRequest, OnText, Usage, UserText
-from microclaw.models.scene import Scene
+from microclaw.models.budget import Budget, Estimate, LocalDays
+from microclaw.models.protocol import DeviceContext, Image, ModelReply, ModelRequest, OnText, Usage, UserText
+from microclaw.models.router import choose_model
 from microclaw.models.scripted import ScriptedModel, say
+from microclaw.models.usage import ASKED_BY, AskedBy, Ledger, Metered
 from microclaw.store.database import Database
 from microclaw.store.usage import UsageCount, UsageTable
 
@@ -172,7 +170,7 @@ async def test_another_person_and_another_day_have_their_own_budget(
 
 
 async def test_a_spent_budget_is_not_answered_by_the_next_model_nor_stops_the_offline_one(
-    ledger: Ledger, table: UsageTable, days: LocalDays, scene: Scene
+    ledger: Ledger, table: UsageTable, days: LocalDays, scene: DeviceContext
 ) -> None:
     await ledger.record(AskedBy(), "claude", "chat", SPENT)
     budget = Budget(BudgetSettings(day_usd=1), table, days)

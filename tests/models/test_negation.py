@@ -12,8 +12,7 @@ from tests.models.test_offline_sentences import AT_ONCE, PROGRAMS
 
 from microclaw.boards.reader import load_board
 from microclaw.models.offline import OfflineModel
-from microclaw.models.protocol import ModelReply, ModelRequest, UserText
-from microclaw.models.scene import KnownDevice, Scene
+from microclaw.models.protocol import DeviceContext, KnownDevice, ModelReply, ModelRequest, UserText
 from microclaw.models.sentences import is_negated
 
 SENTENCES = [sentence for sentence, _ in PROGRAMS] + [sentence for sentence, _, _ in AT_ONCE]
@@ -35,7 +34,7 @@ NEGATIONS = [
 
 def _respond(sentence: str) -> ModelReply:
     device = KnownDevice("virtual-1", load_board("virtual"))
-    request = ModelRequest("", (UserText(sentence),), (), scene=Scene((device,), device))
+    request = ModelRequest("", (UserText(sentence),), (), scene=DeviceContext((device,), device))
     return asyncio.run(OfflineModel().respond(request))
 
 

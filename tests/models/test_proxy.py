@@ -22,8 +22,8 @@ from tests.models.model_server import Server, server
 
 from microclaw.config import ModelChoice, ModelSettings
 from microclaw.errors import ModelError
-from microclaw.models.choose import choose_model
 from microclaw.models.protocol import Model
+from microclaw.models.router import choose_model
 
 Through: TypeAlias = Callable[[str], Model]
 

@@ -9,8 +9,15 @@ import pytest
 from tests.models.conftest import Ask
 
 from microclaw.models.offline import OfflineModel
-from microclaw.models.protocol import AssistantReply, Message, ModelReply, ModelRequest, ToolReturn, UserText
-from microclaw.models.scene import Scene
+from microclaw.models.protocol import (
+    AssistantReply,
+    DeviceContext,
+    Message,
+    ModelReply,
+    ModelRequest,
+    ToolReturn,
+    UserText,
+)
 
 
 def called(reply: ModelReply) -> tuple[str, dict[str, Any]]:
@@ -98,6 +105,6 @@ async def test_what_is_forgotten_is_said_and_where_it_still_stands(ask: Ask) -> 
     assert unknown.failed_code == "unknown_name"
 
 
-def test_a_model_that_is_there_answers_what_is_said_to_memory(scene: Scene) -> None:
+def test_a_model_that_is_there_answers_what_is_said_to_memory(scene: DeviceContext) -> None:
     request = ModelRequest("", (UserText("remember that the relay is on pin 4"),), (), scene=scene)
     assert not OfflineModel().is_sure(request)

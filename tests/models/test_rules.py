@@ -11,13 +11,12 @@ from tests.models.conftest import Ask
 from tests.models.test_offline_turns import answered, proof
 
 from microclaw.boards.reader import load_board
-from microclaw.models.protocol import AssistantReply, UserText
-from microclaw.models.scene import KnownDevice, Scene
+from microclaw.models.protocol import AssistantReply, DeviceContext, KnownDevice, UserText
 
 
-def only(board_id: str) -> Scene:
+def only(board_id: str) -> DeviceContext:
     device = KnownDevice("desk", load_board(board_id))
-    return Scene((device,), device)
+    return DeviceContext((device,), device)
 
 
 def defines(source: str) -> dict[str, str]:
@@ -151,9 +150,9 @@ async def test_a_pad_of_the_xiao_is_the_gpio_behind_it(ask: Ask) -> None:
     assert not unknown.calls
 
 
-async def test_a_led_among_several_pins_is_lit_by_its_own_level(ask: Ask, scene: Scene) -> None:
+async def test_a_led_among_several_pins_is_lit_by_its_own_level(ask: Ask, scene: DeviceContext) -> None:
     device = scene.devices[0]
     assert device.board.led is not None
     low = replace(device, board=replace(device.board, led=replace(device.board.led, active_level=0)))
-    reply = await ask("turn on the leds on pins 2 and 4", scene=Scene((low,), low))
+    reply = await ask("turn on the leds on pins 2 and 4", scene=DeviceContext((low,), low))
     assert json.loads(reply.calls[0].arguments) == {"pin": 2, "level": 0}

@@ -9,9 +9,16 @@ import pytest
 from tests.models.conftest import Ask
 
 from microclaw.models.offline import OfflineModel, one_call
-from microclaw.models.protocol import AssistantReply, ModelReply, ModelRequest, ToolCall, ToolReturn, UserText
+from microclaw.models.protocol import (
+    AssistantReply,
+    DeviceContext,
+    ModelReply,
+    ModelRequest,
+    ToolCall,
+    ToolReturn,
+    UserText,
+)
 from microclaw.models.reply import Act, Say
-from microclaw.models.scene import Scene
 
 COFFEE = {"schedule": 1, "when": "every weekday at 7", "what": "turn on pin 4", "state": "active"}
 PLANTS = {"schedule": 2, "when": "in 20 minutes", "what": "remind me to water the plants", "state": "active"}
@@ -179,7 +186,7 @@ async def test_all_are_cancelled_only_after_a_yes(ask: Ask) -> None:
     ],
 )
 def test_what_one_call_does_needs_no_model_later(
-    scene: Scene, sentence: str, tool: str, arguments: dict[str, object]
+    scene: DeviceContext, sentence: str, tool: str, arguments: dict[str, object]
 ) -> None:
     decided = one_call(sentence, scene)
     assert isinstance(decided, Act)
@@ -187,17 +194,17 @@ def test_what_one_call_does_needs_no_model_later(
 
 
 @pytest.mark.parametrize("sentence", ["turn on pins 4 and 5", "blink pin 2", "toggle pin 4", "stop blink", "undo"])
-def test_what_takes_several_steps_is_a_turn_later(scene: Scene, sentence: str) -> None:
+def test_what_takes_several_steps_is_a_turn_later(scene: DeviceContext, sentence: str) -> None:
     assert one_call(sentence, scene) is None
 
 
 @pytest.mark.parametrize(("sentence", "code"), [("turn on the pump", "ambiguous"), ("order a pizza", "not_understood")])
-def test_what_cannot_be_done_is_told_before_it_is_kept(scene: Scene, sentence: str, code: str) -> None:
+def test_what_cannot_be_done_is_told_before_it_is_kept(scene: DeviceContext, sentence: str, code: str) -> None:
     decided = one_call(sentence, scene)
     assert isinstance(decided, Say)
     assert decided.code == code
 
 
-def test_a_schedule_is_made_without_a_better_model(scene: Scene) -> None:
+def test_a_schedule_is_made_without_a_better_model(scene: DeviceContext) -> None:
     request = ModelRequest("", (UserText("turn off pin 4 at 22:00"),), (), scene=scene)
     assert OfflineModel().is_sure(request)

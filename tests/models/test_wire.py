@@ -14,7 +14,6 @@ from tests.models.model_server import anthropic_reply, openai_reply, server
 
 from microclaw.config import ModelChoice, ModelSettings
 from microclaw.errors import ModelError
-from microclaw.models.choose import choose_model
 from microclaw.models.protocol import (
     AssistantReply,
     Image,
@@ -25,6 +24,7 @@ from microclaw.models.protocol import (
     UserText,
 )
 from microclaw.models.provider_wire import MAX_IMAGE_BYTES
+from microclaw.models.router import choose_model
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"picture"
 ON = {"type": "text", "text": "on"}

@@ -8,10 +8,10 @@ from typing import TypeAlias
 
 import pytest
 
-from microclaw.apps.standby import BoardKind, TrialBoard
 from microclaw.boards.reader import load_board
 from microclaw.devices.calls import AppInstall
 from microclaw.patterns.library import Value, fill
+from microclaw.virtual_boards.trial_pool import BoardKind, TrialBoard
 from microclaw.wasm import BuildCache, compile_module
 
 Started: TypeAlias = Callable[[str, Mapping[str, Value]], Awaitable["RunningPattern"]]

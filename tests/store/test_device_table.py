@@ -30,9 +30,9 @@ async def test_devices_come_by_name(table: DeviceTable) -> None:
     assert [row.name for row in await table.list()] == ["attic", "lamp", "pump"]
 
 
-async def test_put_replaces_names_labels_and_faces(table: DeviceTable) -> None:
+async def test_put_replaces_names_labels_and_transports(table: DeviceTable) -> None:
     await table.put(ROW)
-    changed = replace(ROW, name="lamp", labels=(), faces=("serial:tcp://h:1", ROW.faces[0]))
+    changed = replace(ROW, name="lamp", labels=(), transports=("serial:tcp://h:1", ROW.transports[0]))
     await table.put(changed)
     assert await table.list() == (changed,)
 
@@ -40,18 +40,18 @@ async def test_put_replaces_names_labels_and_faces(table: DeviceTable) -> None:
 async def test_name_of_another_device_is_refused_and_nothing_changes(table: DeviceTable) -> None:
     await table.put(ROW)
     with pytest.raises(StoreError):
-        await table.put(replace(ROW, device_id="d2", faces=()))
+        await table.put(replace(ROW, device_id="d2", transports=()))
     assert await table.list() == (ROW,)
 
 
-async def test_face_of_another_device_is_refused_and_nothing_changes(table: DeviceTable) -> None:
+async def test_transport_of_another_device_is_refused_and_nothing_changes(table: DeviceTable) -> None:
     await table.put(ROW)
     with pytest.raises(StoreError):
         await table.put(replace(ROW, device_id="d2", name="other"))
     assert await table.list() == (ROW,)
 
 
-async def test_deleted_device_gives_its_name_and_faces_back(table: DeviceTable) -> None:
+async def test_deleted_device_gives_its_name_and_transports_back(table: DeviceTable) -> None:
     await table.put(ROW)
     await table.delete("d1")
     await table.delete("d1")

@@ -13,12 +13,11 @@ import pytest
 
 from microclaw.errors import StoreError
 from microclaw.store.apps import AppTable
-from microclaw.store.database import Database
+from microclaw.store.database import Database, OwnerLock
 from microclaw.store.migrations import MIGRATIONS
-from microclaw.store.opening import OwnerLock
 
 TAKE = (
-    "import os, sys; from pathlib import Path; from microclaw.store.opening import OwnerLock; "
+    "import os, sys; from pathlib import Path; from microclaw.store.database import OwnerLock; "
     "OwnerLock.take(Path(sys.argv[1]))"
 )
 
@@ -118,7 +117,7 @@ async def test_store_of_a_newer_version_is_refused(store_path: Path) -> None:
 async def test_store_of_an_older_version_is_brought_forward(store_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     await open_once(store_path)
     later = (*MIGRATIONS, ("CREATE TABLE later (x INTEGER) STRICT", "INSERT INTO later VALUES (7)"))
-    monkeypatch.setattr("microclaw.store.opening.MIGRATIONS", later)
+    monkeypatch.setattr("microclaw.store.database.MIGRATIONS", later)
     for _ in range(2):
         async with Database.open(store_path) as database:
             assert await database.read(lambda c: c.execute("SELECT x FROM later").fetchall()) == [(7,)]
@@ -129,7 +128,7 @@ async def test_changes_of_a_store_from_before_turns_stand_alone(
 ) -> None:
     before = next(n for n, steps in enumerate(MIGRATIONS) if any("ADD COLUMN turn" in step for step in steps))
     with monkeypatch.context() as patch:
-        patch.setattr("microclaw.store.opening.MIGRATIONS", MIGRATIONS[:before])
+        patch.setattr("microclaw.store.database.MIGRATIONS", MIGRATIONS[:before])
         async with Database.open(store_path) as database:
             columns = "(at_ms, device_id, kind, summary, forward, state)"
             row = f"INSERT INTO changes {columns} VALUES (1, 'd', 'k', 's', '{{}}', 'done')"
@@ -143,7 +142,7 @@ async def test_failed_migration_changes_nothing(store_path: Path, monkeypatch: p
     await open_once(store_path)
     with monkeypatch.context() as patch:
         broken = (*MIGRATIONS, ("CREATE TABLE later (x INTEGER) STRICT", "nonsense"))
-        patch.setattr("microclaw.store.opening.MIGRATIONS", broken)
+        patch.setattr("microclaw.store.database.MIGRATIONS", broken)
         await refused(store_path)
     async with Database.open(store_path) as database:
         assert await database.read(lambda c: c.execute("PRAGMA user_version").fetchone()) == (len(MIGRATIONS),)

@@ -11,14 +11,14 @@ from typing import Any, cast
 import pytest
 
 from microclaw.apps.catalogue import AppListing
-from microclaw.apps.change import Change, RemoveApp, SetLevel
+from microclaw.apps.changes import Change, RemoveApp, SetLevel
 from microclaw.apps.deploy import Deployment, DeployRequest, Removal
-from microclaw.apps.explore import Acted
+from microclaw.apps.direct_io import Acted
 from microclaw.apps.trial import Trial
 from microclaw.apps.undo import TakenBack, Undone
+from microclaw.auth.gate import Gate
 from microclaw.boards.reader import load_board
-from microclaw.bus.bus import Bus
-from microclaw.bus.events import Evidence, EvidenceKind, Report, Step
+from microclaw.bus import Bus
 from microclaw.devices.calls import (
     AdcRead,
     AdcReading,
@@ -35,9 +35,9 @@ from microclaw.devices.calls import (
     SensorReading,
 )
 from microclaw.devices.device import Device
-from microclaw.devices.names import unknown_device
+from microclaw.devices.registry import unknown_device
 from microclaw.errors import AppNotFound
-from microclaw.policy.gate import Gate
+from microclaw.events import Evidence, EvidenceKind, Report, Step
 from microclaw.tools.build import build_toolbox
 from microclaw.tools.tool import ToolContext, ToolResult
 from microclaw.tools.toolbox import Toolbox
@@ -45,8 +45,8 @@ from microclaw.wasm.image import Image, MemoryUse
 
 
 @dataclass
-class PaperFace:
-    face_id: str
+class PaperTransport:
+    endpoint: str
     evidence: EvidenceKind = "reported"
     values: dict[str, float] = field(default_factory=lambda: {"temperature_c": 22.512345})
     facts: dict[str, Any] = field(default_factory=lambda: {"firmware": "1.2", "free_heap": 1000})
@@ -162,9 +162,9 @@ class Bench:
     stack: AsyncExitStack
     steps: list[Step] = field(default_factory=list)
 
-    async def add(self, name: str, face: PaperFace, board: str = "virtual") -> Device:
+    async def add(self, name: str, transport: PaperTransport, board: str = "virtual") -> Device:
         device = Device(
-            device_id=f"d-{name}", name=name, board=load_board(board), labels=(), faces=(face,), bus=self.bus
+            device_id=f"d-{name}", name=name, board=load_board(board), labels=(), transports=(transport,), bus=self.bus
         )
         await self.stack.enter_async_context(self.bus.serve(device.subject, device.handle, depth=4))
         self.registry.devices.append(device)
@@ -186,5 +186,5 @@ async def bench() -> AsyncIterator[Bench]:
         apps, registry = PaperApps(), PaperRegistry()
         tools = build_toolbox(devices=registry, deployer=apps, catalogue=apps, explorer=apps, undo=apps, gate=Gate())
         made = Bench(tools, apps, registry, bus, stack)
-        await made.add("virtual-1", PaperFace("wasmachine://192.168.1.100:18080"))
+        await made.add("virtual-1", PaperTransport("wasmachine://192.168.1.100:18080"))
         yield made

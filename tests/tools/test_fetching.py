@@ -15,16 +15,15 @@ from typing import Any
 import pytest
 from tests.tools.web_server import certificate_for, connect_proxy, moved, page, site
 
+from microclaw.auth.approvals import Approvals, Pending, Settled
+from microclaw.auth.egress import Address, Egress, why_not_public
+from microclaw.auth.gate import Gate
 from microclaw.errors import MicroclawError, PermissionRefused, ToolFailed, ToolRetry
-from microclaw.policy.approval import Approvals, Pending, Settled
-from microclaw.policy.egress import Address, Egress, why_not_public
-from microclaw.policy.gate import Gate
 from microclaw.tools.fetching import Fetcher, FetchLimits
-from microclaw.tools.known_addresses import MAX_ADDRESSES, MAX_CHATS, KnownAddresses
 from microclaw.tools.search_engines import Hit
 from microclaw.tools.tool import ToolContext, ToolResult
 from microclaw.tools.toolbox import Toolbox
-from microclaw.tools.web import PAGE_CHARS, web_tools
+from microclaw.tools.web import MAX_ADDRESSES, MAX_CHATS, PAGE_CHARS, KnownAddresses, web_tools
 
 HELLO = "<html><title>A page</title><body><script>evil()</script><h1>Hello</h1><p>caf&eacute;</p></body></html>"
 

@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 import pytest
 
-from microclaw.policy.gate import Gate
-from microclaw.tools.notifying import notifying_tools
+from microclaw.auth.gate import Gate
+from microclaw.tools.device_io import notifying_tools
 from microclaw.tools.tool import ToolContext
 from microclaw.tools.toolbox import Toolbox
 

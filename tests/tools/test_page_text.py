@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from microclaw.tools.page_text import MAX_LINKS, page_text
+from microclaw.tools.web import MAX_LINKS, page_text
 
 BASE = "https://a.example/dir/page"
 

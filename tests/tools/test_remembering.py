@@ -11,21 +11,20 @@ from typing import Any
 
 import pytest
 
+from microclaw.auth.gate import Effect, Gate, Permission
+from microclaw.auth.people import OWNER, Person
 from microclaw.boards.reader import load_board
-from microclaw.bus.bus import Bus
-from microclaw.bus.events import Step
+from microclaw.bus import Bus
 from microclaw.devices.device import Device
-from microclaw.devices.names import unknown_device
+from microclaw.devices.registry import unknown_device
+from microclaw.events import Step
 from microclaw.knowledge.memory import Memory
 from microclaw.knowledge.search import Search
 from microclaw.knowledge.skills import Skills
-from microclaw.policy.gate import Effect, Gate, Permission
-from microclaw.policy.person import OWNER, Person
 from microclaw.store.database import Database
 from microclaw.store.notes import NoteTable
 from microclaw.store.sessions import SessionFiles, SessionMessage
-from microclaw.tools.remembering import remembering_tools
-from microclaw.tools.skills import skill_tools
+from microclaw.tools.knowledge import remembering_tools, skill_tools
 from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput, ToolResult
 from microclaw.tools.toolbox import Toolbox
 
@@ -44,7 +43,7 @@ class Everybody:
 class Desk:
     def __init__(self) -> None:
         board = load_board("virtual")
-        self._desk = Device(device_id="d-1", name="desk", board=board, labels=(), faces=(), bus=Bus())
+        self._desk = Device(device_id="d-1", name="desk", board=board, labels=(), transports=(), bus=Bus())
 
     def list(self) -> Sequence[Device]:
         return (self._desk,)

@@ -12,16 +12,16 @@ from typing import Any
 import pytest
 
 from microclaw.agent.scheduled import Scheduled
+from microclaw.auth.approvals import Approvals, Pending, Settled
+from microclaw.auth.gate import Effect, Gate, Permission
+from microclaw.auth.people import OWNER, Person
 from microclaw.boards.reader import load_board
-from microclaw.bus.events import Evidence, Inbound
-from microclaw.devices.names import unknown_device
+from microclaw.devices.registry import unknown_device
 from microclaw.errors import PermissionRefused, UnknownName
-from microclaw.knowledge.schedule.book import ScheduleBook
-from microclaw.knowledge.schedule.entry import Prompt, ToolAct
-from microclaw.models.scene import KnownDevice, Scene
-from microclaw.policy.approval import Approvals, Pending, Settled
-from microclaw.policy.gate import Effect, Gate, Permission
-from microclaw.policy.person import OWNER, Person
+from microclaw.events import Evidence, Inbound
+from microclaw.models.protocol import DeviceContext, KnownDevice
+from microclaw.schedules.book import ScheduleBook
+from microclaw.schedules.entry import Prompt, ToolAct
 from microclaw.store.database import Database
 from microclaw.store.schedules import ScheduleTable
 from microclaw.tools.scheduling import Scheduling, scheduling_tools
@@ -137,8 +137,8 @@ async def desk(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
     boards = Boards()
     device = KnownDevice("virtual-1", load_board("virtual"))
 
-    async def scene(_: str | None) -> Scene:
-        return Scene((device,), device)
+    async def scene(_: str | None) -> DeviceContext:
+        return DeviceContext((device,), device)
 
     async with Database.open(tmp_path / "store.db") as database:
         book = ScheduleBook(ScheduleTable(database), people, lambda: NOW_MS, devices=boards, zone="Europe/Berlin")

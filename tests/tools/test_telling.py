@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from microclaw.auth.gate import Gate
+from microclaw.auth.people import OWNER, Person
 from microclaw.errors import UnknownName
-from microclaw.policy.gate import Gate
-from microclaw.policy.person import OWNER, Person
 from microclaw.tools.telling import clock_tool, say_tool
 from microclaw.tools.tool import ToolContext, ToolResult
 from microclaw.tools.toolbox import Toolbox

@@ -7,12 +7,12 @@ import json
 from typing import Any
 
 import pytest
-from tests.policy.conftest import asked
+from tests.auth.conftest import asked
 
-from microclaw.bus.events import Step
+from microclaw.auth.approvals import Approvals
+from microclaw.auth.gate import STRANGERS_WORDS, Effect, Gate, Permission
 from microclaw.errors import ToolFailed
-from microclaw.policy.approval import Approvals
-from microclaw.policy.gate import STRANGERS_WORDS, Effect, Gate, Permission
+from microclaw.events import Step
 from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput, ToolResult
 from microclaw.tools.toolbox import Toolbox
 

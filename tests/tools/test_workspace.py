@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.policy.conftest import asked
+from tests.auth.conftest import asked
 
+from microclaw.auth.approvals import Approvals
+from microclaw.auth.gate import Gate
 from microclaw.errors import ToolFailed, ToolRetry
-from microclaw.policy.approval import Approvals
-from microclaw.policy.gate import Gate
 from microclaw.tools import workspace as module
 from microclaw.tools.tool import ToolContext, ToolResult
 from microclaw.tools.toolbox import Toolbox

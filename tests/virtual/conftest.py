@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from microclaw.wire import control
+from microclaw.wire import board_control as control
 from microclaw.wire.jsonline import LineDecoder
 from microclaw.wire.wasmachine.frame import Frame, FrameDecoder, FrameType, encode_frame
 from microclaw.wire.wasmachine.request import Request

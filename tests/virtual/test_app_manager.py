@@ -9,9 +9,8 @@ import pytest
 from tests.virtual.conftest import Case
 
 from microclaw.errors import InvalidModule
-from microclaw.virtual.app_manager import QUEUE_DEPTH, AppManager
-from microclaw.virtual.app_ports import KeptApp, Limits
-from microclaw.virtual.urls import url_number, url_tail, url_value
+from microclaw.virtual.firmware.app_manager import QUEUE_DEPTH, AppManager
+from microclaw.virtual.firmware.apps import KeptApp, Limits, url_number, url_tail, url_value
 from microclaw.wire.wasmachine.attributes import Generation
 from microclaw.wire.wasmachine.frame import FrameType, encode_frame
 from microclaw.wire.wasmachine.request import (

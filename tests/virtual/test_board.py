@@ -11,8 +11,7 @@ from microclaw.boards import load_board
 from microclaw.errors import CallRejected, PinRefused, UnknownName
 from microclaw.virtual.board import EDGE_RING, LOG_RING_BYTES, Board, PowerEvent
 from microclaw.virtual.clock import VirtualClock
-from microclaw.virtual.history import History
-from microclaw.virtual.records import EdgeRecord, LogRecord
+from microclaw.virtual.history import EdgeRecord, History, LogRecord
 
 TIMEOUT_S = 10.0
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from microclaw.virtual.clock import BUSY_READ_COST_MS, CHEAP_READS, Clock, RealClock, VirtualClock
-from microclaw.virtual.task import Interrupted, Task
+from microclaw.virtual.runtime.task import Interrupted, Task
 
 TIMEOUT_S = 10
 

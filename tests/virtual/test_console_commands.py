@@ -16,9 +16,9 @@ from microclaw.boards.reader import load_board
 from microclaw.errors import DeviceUnreachable
 from microclaw.virtual.board import Board
 from microclaw.virtual.clock import VirtualClock
-from microclaw.virtual.console_files import MAX_FILE_BYTES, ConsoleFiles
-from microclaw.virtual.serial import MAX_LINE_BYTES, SerialConsole, SerialLines
-from microclaw.wire.control import Info
+from microclaw.virtual.doors.console_files import MAX_FILE_BYTES, ConsoleFiles
+from microclaw.virtual.doors.serial import MAX_LINE_BYTES, SerialConsole, SerialLines
+from microclaw.wire.board_control import Info
 
 TIMEOUT_S = 10.0
 StartBoard = Callable[..., Any]

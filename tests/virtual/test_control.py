@@ -14,8 +14,8 @@ import pytest
 from tests.virtual.conftest import BoardUnderTest, StartBoard
 
 from microclaw.errors import CallRejected
-from microclaw.virtual.control import MAX_CONNECTIONS
-from microclaw.wire import control
+from microclaw.virtual.doors.control import MAX_CONNECTIONS
+from microclaw.wire import board_control as control
 
 PAGE = Path(__file__).parents[2] / "docs" / "protocols" / "virtual.md"
 EXAMPLE = re.compile(r"^    > (?P<request>\{.*\})\n    < (?P<reply>\{.*\})$", re.MULTILINE)

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from microclaw.errors import ProtocolError
-from microclaw.virtual.heap import CONTROL_BYTES, HEADER_BYTES, Heap
-from microclaw.virtual.module import PAGE_BYTES, prepare
+from microclaw.virtual.runtime.memory import CONTROL_BYTES, HEADER_BYTES, Heap
+from microclaw.virtual.runtime.module import PAGE_BYTES, prepare
 
 
 def wat(text: str) -> bytes:

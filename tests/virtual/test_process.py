@@ -18,10 +18,10 @@ import pytest
 from tests.virtual.conftest import TIMEOUT_S, BoardUnderTest, Case, Link, StartBoard
 from wasmtime import wat2wasm
 
-from microclaw.virtual.app_ports import KeptApp
+from microclaw.virtual.firmware.apps import KeptApp
 from microclaw.virtual.machine import LOOP_BOOTS
-from microclaw.virtual.shelf import AppShelf
-from microclaw.wire import control
+from microclaw.virtual.storage import AppShelf
+from microclaw.wire import board_control as control
 from microclaw.wire.wasmachine.frame import FrameType, encode_frame
 from microclaw.wire.wasmachine.request import (
     Action,

@@ -13,7 +13,7 @@ import pytest
 from microclaw.boards.reader import load_board
 from microclaw.virtual.board import Board
 from microclaw.virtual.clock import VirtualClock
-from microclaw.virtual.serial import MAX_LINE_BYTES, SerialConsole, SerialLines
+from microclaw.virtual.doors.serial import MAX_LINE_BYTES, SerialConsole, SerialLines
 from microclaw.wire import jsonline
 
 

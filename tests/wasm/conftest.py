@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import wasmtime
 
-from microclaw.apps.standby import BoardKind, TrialBoard, fresh_board
 from microclaw.boards.profile import BoardProfile
 from microclaw.boards.reader import load_board
 from microclaw.devices.calls import AppInstall, AppUninstall
+from microclaw.virtual_boards.trial_pool import BoardKind, TrialBoard, fresh_board
 from microclaw.wasm import BuildCache, Image, compile_module
 from microclaw.wire.wasmachine.ioctl import DATA_SEQ_FRAME, DATA_SEQ_HEADER
 

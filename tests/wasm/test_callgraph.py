@@ -7,14 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from microclaw.wasm.archive import write_archive
-from microclaw.wasm.callgraph import CallGraph, read_callgraph
-from microclaw.wasm.glue import build_glue
+from microclaw.wasm.eventful import CallGraph, read_callgraph, without_custom_sections, without_exports
 from microclaw.wasm.inspect import parse_module
+from microclaw.wasm.libraries import build_glue, write_archive
 from microclaw.wasm.opcodes import check_opcodes
 from microclaw.wasm.process import Processes
 from microclaw.wasm.reader import FeatureError, ModuleError
-from microclaw.wasm.sections import without_custom_sections, without_exports
 from microclaw.wasm.symbols import read_symbols
 from microclaw.wasm.toolchain import find_toolchain
 

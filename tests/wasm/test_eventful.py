@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 import wasmtime
 
-from microclaw.apps.terms import TrialTerms
-from microclaw.apps.trial import try_image
+from microclaw.apps.trial import TrialTerms, try_image
 from microclaw.boards.profile import BoardProfile
 from microclaw.devices.calls import AppRequest, AppUninstall
 from microclaw.errors import BuildError, Diagnostic

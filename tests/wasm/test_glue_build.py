@@ -15,7 +15,7 @@ import pytest
 
 from microclaw.errors import ConfigError
 from microclaw.wasm import find_toolchain
-from microclaw.wasm.glue import FOLDERS, build_glue, glue_built
+from microclaw.wasm.libraries import FOLDERS, build_glue, glue_built
 from microclaw.wasm.toolchain import Toolchain
 
 

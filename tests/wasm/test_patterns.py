@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 import microclaw.patterns
+from microclaw.boards.pins import check_pin
 from microclaw.boards.profile import BoardProfile
-from microclaw.policy.pins import check_pin
 
 PLACE = Path(microclaw.patterns.__path__[0])
 NAMES = sorted(path.stem for path in PLACE.glob("*.toml"))

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from microclaw.errors import CallRejected, ProtocolError
-from microclaw.wire import control
+from microclaw.wire import board_control as control
 
 REQUESTS: list[tuple[control.AnyRequest, bytes]] = [
     (control.Info(), b'{"id":1,"op":"info"}\n'),

@@ -18,13 +18,12 @@ from typing import Final, Protocol
 from microclaw.agent.compaction import tokens
 from microclaw.agent.device_prose import NO_DEVICE, device_text, ranges
 from microclaw.agent.sections import Section, bullets, fenced, fit
-from microclaw.bus.events import Inbound
-from microclaw.knowledge.persona import default_soul
-from microclaw.knowledge.places import OWNER_ID
+from microclaw.events import Inbound
+from microclaw.knowledge.knowledge_base import Knowledge, default_soul
+from microclaw.knowledge.memory import OWNER_ID
 from microclaw.knowledge.search import Found
-from microclaw.knowledge.shelf import Knowledge
 from microclaw.knowledge.skill_file import Skill
-from microclaw.models.scene import KnownApp, KnownDevice, Scene
+from microclaw.models.protocol import DeviceContext, KnownApp, KnownDevice
 from microclaw.patterns.library import can_block
 from microclaw.store.apps import DesiredApp
 from microclaw.tools.target import Devices
@@ -114,7 +113,7 @@ class BoardSurroundings:
         self._context_tokens = context_tokens
         self._can_wait_in_main = can_wait_in_main
 
-    async def scene(self, device: str | None) -> Scene:
+    async def scene(self, device: str | None) -> DeviceContext:
         """Every device; raises UnknownName when the chat's own device is none."""
         meant_id = self._devices.get(device).device_id if device else None
         known: dict[str, KnownDevice] = {}
@@ -124,9 +123,9 @@ class BoardSurroundings:
             known[one.device_id] = KnownDevice(one.name, one.board, apps)
         if meant_id is None and len(known) == 1:
             meant_id = next(iter(known))
-        return Scene(tuple(known.values()), known[meant_id] if meant_id else None)
+        return DeviceContext(tuple(known.values()), known[meant_id] if meant_id else None)
 
-    def system(self, scene: Scene) -> str:
+    def system(self, scene: DeviceContext) -> str:
         """The system prompt: the same for every turn until SOUL.md or the kinds of boards change."""
         max_apps = min((d.board.firmware.max_apps for d in scene.devices), default=3)
         soul = self._knowledge.persona.soul() if self._knowledge else default_soul()
@@ -134,7 +133,7 @@ class BoardSurroundings:
         who = _WHO.format(max_apps=max_apps, soul=soul)
         return "\n".join([who, _PROGRAMS.format(forms=forms) + native_api()])
 
-    async def situation(self, scene: Scene, inbound: Inbound, text: str) -> str:
+    async def situation(self, scene: DeviceContext, inbound: Inbound, text: str) -> str:
         """What is known when a message comes in: devices, memory, notes, matches, skills, the time; in the budget."""
         shelf = self._knowledge
         if shelf is None:
@@ -148,11 +147,11 @@ class BoardSurroundings:
         """What is left for the conversation (agent.compaction)."""
         return max(_LEAST_TOKENS, self._context_tokens - tokens(system) - tokens(situation))
 
-    def _budget(self, scene: Scene) -> int:
+    def _budget(self, scene: DeviceContext) -> int:
         return max(_LEAST_TOKENS, int((self._context_tokens - tokens(self.system(scene))) * _SITUATION_SHARE))
 
     def _sections(
-        self, shelf: Knowledge, scene: Scene, inbound: Inbound, text: str, matches: tuple[Found, ...]
+        self, shelf: Knowledge, scene: DeviceContext, inbound: Inbound, text: str, matches: tuple[Found, ...]
     ) -> list[Section]:
         person, place = inbound.principal, (inbound.channel, inbound.chat_id)
         memory = shelf.memory.text(person)
@@ -175,7 +174,7 @@ class BoardSurroundings:
             Section("Now", _now_text(shelf.now(), inbound), 9, 10_000),
         ]
 
-    def _device_sections(self, scene: Scene) -> list[Section]:
+    def _device_sections(self, scene: DeviceContext) -> list[Section]:
         if not scene.devices:
             return [Section("Devices", NO_DEVICE, 8, 1000)]
         labels = {device.name: device.labels for device in self._devices.list()}

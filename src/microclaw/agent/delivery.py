@@ -9,11 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from microclaw.agent.events import Answer, TurnEvent
 from microclaw.agent.stream import TurnStream
 from microclaw.agent.turn_log import answer_from, answer_text
-from microclaw.bus.events import Evidence
 from microclaw.errors import Overloaded
+from microclaw.events import Answer, Evidence, TurnEvent
 from microclaw.store.outbox import NewOutbound, OutboxRow, OutboxTable
 
 LEASE_S: Final = 60.0  # what was given to somebody and not delivered by then is given out again

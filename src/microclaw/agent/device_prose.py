@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from microclaw.boards.profile import BoardProfile
-from microclaw.models.scene import KnownDevice
+from microclaw.models.protocol import KnownDevice
 
 NO_DEVICE = "There is no device yet: a person adds one with `microclaw up --virtual 1` or `microclaw device add`."
 

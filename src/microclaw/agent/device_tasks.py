@@ -6,10 +6,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from typing import Final, Protocol, cast
 
-from microclaw.agent.events import Answer, TurnEvent
-from microclaw.bus.events import Inbound, Step
 from microclaw.errors import ToolFailed
-from microclaw.faces.link.tasks import TaskEnd, failure_text
+from microclaw.events import Answer, Inbound, Step, TurnEvent
+from microclaw.link_server.tasks import TaskEnd, failure_text
 
 CHANNEL: Final = "device"
 

@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Final, Protocol, TypeAlias
 
 from microclaw.agent.turn_log import result_from_journal
+from microclaw.auth.gate import Effect
 from microclaw.models.protocol import ToolCall
-from microclaw.policy.gate import Effect
 from microclaw.store.journal import EffectKey, EffectRow, UnfinishedEffect
 from microclaw.tools.tool import Begin, ToolResult
 

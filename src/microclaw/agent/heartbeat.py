@@ -12,13 +12,12 @@ import re
 from pathlib import Path
 from typing import Final, Protocol
 
-from microclaw.agent.events import Answer
 from microclaw.agent.mail import Accepted
-from microclaw.bus.events import Inbound
+from microclaw.auth.people import OWNER
 from microclaw.errors import MicroclawError
-from microclaw.knowledge.schedule.runner import Clock
+from microclaw.events import Answer, Inbound
 from microclaw.knowledge.text_files import read_text
-from microclaw.policy.person import OWNER
+from microclaw.schedules.runner import Clock
 
 HEARTBEAT: Final = "HEARTBEAT.md"
 MAX_BYTES: Final = 8 * 1024  # of HEARTBEAT.md

@@ -12,18 +12,16 @@ from typing import Final, Protocol, Self
 
 from microclaw.agent.compaction import Compactor
 from microclaw.agent.effects import EffectJournal, settle
-from microclaw.agent.events import Answer, ApprovalAsked, ApprovalSettled, TurnEvent
 from microclaw.agent.mail import Mail, Received, RunningTurn
 from microclaw.agent.strangers import conversation, strange_from
 from microclaw.agent.turn import Turn, TurnLimits, TurnRequest
 from microclaw.agent.turn_log import Joined, TurnRow, row_from, row_text
-from microclaw.bus.events import Inbound
+from microclaw.auth.approvals import Approvals, Pending, Settled
+from microclaw.auth.people import OwnerAlone, Roles
 from microclaw.errors import MicroclawError, PermissionRefused, UnknownName
+from microclaw.events import Answer, ApprovalAsked, ApprovalSettled, Inbound, TurnEvent
 from microclaw.models.budget import ASKED_BY, AskedBy
-from microclaw.models.protocol import Image, Model, ToolSpec, UserText
-from microclaw.models.scene import Scene
-from microclaw.policy.approval import Approvals, Pending, Settled
-from microclaw.policy.person import OwnerAlone, Roles
+from microclaw.models.protocol import DeviceContext, Image, Model, ToolSpec, UserText
 from microclaw.store.sessions import Role, SessionMessage
 from microclaw.tools.toolbox import Toolbox
 
@@ -42,11 +40,11 @@ _UNHEARD: Final = Answer(
 class Surroundings(Protocol):
     """What a turn is told of the devices (agent.context)."""
 
-    async def scene(self, device: str | None) -> Scene: ...
+    async def scene(self, device: str | None) -> DeviceContext: ...
 
-    def system(self, scene: Scene) -> str: ...
+    def system(self, scene: DeviceContext) -> str: ...
 
-    async def situation(self, scene: Scene, inbound: Inbound, text: str) -> str: ...
+    async def situation(self, scene: DeviceContext, inbound: Inbound, text: str) -> str: ...
 
     def history_tokens(self, system: str, situation: str) -> int: ...
 

@@ -16,14 +16,13 @@ from operator import attrgetter
 from typing import Final, Protocol, TypeAlias
 
 from microclaw.agent.delivery import Delivery, Outbound
-from microclaw.agent.events import Answer, TurnEvent
 from microclaw.agent.mail_limits import MailLimits, Unanswered, check_readable
 from microclaw.agent.received import ChatQueue, Received, RunningTurn, Waiting, outbound_of, received_from, row_of
 from microclaw.agent.stream import TurnStream
 from microclaw.agent.turn_log import answer_from
-from microclaw.bus.events import Inbound
 from microclaw.config import AgentSettings
 from microclaw.errors import MessageTooLong, MicroclawError, Overloaded
+from microclaw.events import Answer, Inbound, TurnEvent
 from microclaw.store.inbox import InboxRow, InboxTable
 from microclaw.store.outbox import OutboxTable
 

@@ -6,8 +6,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
-from microclaw.bus.events import Inbound
 from microclaw.errors import EmptyMessage, MessageTooLong, Overloaded
+from microclaw.events import Inbound
 
 SHARE: Final = 4  # one person may have a quarter of the room, so that nobody keeps the others out
 

@@ -6,9 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from microclaw.agent.events import Action
 from microclaw.apps.verify import NO_READ_BACK
-from microclaw.bus.events import Evidence, Step
+from microclaw.events import Action, Evidence, Step
 from microclaw.models.protocol import ModelReply, ToolCall, Usage
 from microclaw.tools.tool import ToolResult
 

@@ -6,12 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from microclaw.agent.events import Action
 from microclaw.agent.tries import DEPLOY_TOOL
 from microclaw.agent.turn_log import Joined, Replied, Returned, TurnRow
-from microclaw.bus.events import Evidence
+from microclaw.auth.gate import Effect
+from microclaw.events import Action, Evidence
 from microclaw.models.protocol import AssistantReply, Message, ModelReply, ToolCall, ToolReturn, Usage, UserText
-from microclaw.policy.gate import Effect
 from microclaw.tools.tool import ToolResult
 
 _MENDABLE: Final = frozenset({"build_error", "trial_failed"})

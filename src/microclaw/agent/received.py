@@ -6,10 +6,9 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from microclaw.agent.events import Answer, ToolRun, TurnEvent
 from microclaw.agent.stream import TurnStream
 from microclaw.agent.turn_log import answer_text
-from microclaw.bus.events import Attachment, Inbound
+from microclaw.events import Answer, Attachment, Inbound, ToolRun, TurnEvent
 from microclaw.store.inbox import AttachmentRow, InboxRow, NewMessage
 from microclaw.store.outbox import NewOutbound
 

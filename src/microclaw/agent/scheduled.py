@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from typing import Final, Protocol, assert_never
 
-from microclaw.agent.events import Answer
 from microclaw.agent.mail import Accepted
-from microclaw.bus.events import Inbound, Step
-from microclaw.knowledge.schedule.devices import lost_device
-from microclaw.knowledge.schedule.entry import Prompt, Schedule, ToolAct
-from microclaw.knowledge.schedule.runner import Outcome, Started
-from microclaw.policy.gate import Effect, Gate, Permission
+from microclaw.auth.gate import Effect, Gate, Permission
+from microclaw.events import Answer, Inbound, Step
+from microclaw.schedules.devices import lost_device
+from microclaw.schedules.entry import Prompt, Schedule, ToolAct
+from microclaw.schedules.runner import Outcome, Started
 from microclaw.tools.tool import ToolContext, ToolResult
 from microclaw.tools.toolbox import Toolbox
 

@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from microclaw.bus.events import Inbound
+from microclaw.auth.people import MAY, Permission, Roles
+from microclaw.events import Inbound
 from microclaw.models.protocol import AssistantReply, Message, UserText
-from microclaw.policy.person import MAY, Permission, Roles
 from microclaw.store.sessions import SessionMessage
 
 SHOWN_S: Final = 900  # since the strangers' words were read; answers that followed from them count from there

@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 
-from microclaw.agent.events import Answer, TurnEvent
+from microclaw.events import Answer, TurnEvent
 
 MAX_WAITING_EVENTS = 1024
 

@@ -16,16 +16,14 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol, TypeAlias
 
 from microclaw.agent.effects import EffectJournal
-from microclaw.agent.events import Answer, TurnEvent
 from microclaw.agent.turn import Turn, TurnLimits, TurnRequest
-from microclaw.apps.together import turn_now
-from microclaw.bus.events import Inbound
+from microclaw.apps.changes import turn_now
+from microclaw.auth.gate import Permission
+from microclaw.auth.people import Roles
 from microclaw.errors import BudgetSpent, MicroclawError, Overloaded, PermissionRefused, ToolRetry, UnknownName
+from microclaw.events import Answer, Inbound, TurnEvent
 from microclaw.models.budget import ASKED_BY, AskedBy
-from microclaw.models.protocol import Model, ModelReply, ModelRequest, OnText, UserText
-from microclaw.models.scene import Scene
-from microclaw.policy.gate import Permission
-from microclaw.policy.person import Roles
+from microclaw.models.protocol import DeviceContext, Model, ModelReply, ModelRequest, OnText, UserText
 from microclaw.tools.tool import ToolContext
 from microclaw.tools.toolbox import Toolbox
 
@@ -85,11 +83,11 @@ class Post(Protocol):
 class Surroundings(Protocol):
     """agent.loop.Surroundings, as far as it is needed."""
 
-    async def scene(self, device: str | None) -> Scene: ...
+    async def scene(self, device: str | None) -> DeviceContext: ...
 
-    def system(self, scene: Scene) -> str: ...
+    def system(self, scene: DeviceContext) -> str: ...
 
-    async def situation(self, scene: Scene, inbound: Inbound, text: str) -> str: ...
+    async def situation(self, scene: DeviceContext, inbound: Inbound, text: str) -> str: ...
 
 
 class Subagents:

@@ -8,15 +8,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from microclaw.agent.effects import OUTCOME_UNKNOWN, EffectJournal, resume_journaled, run_journaled
-from microclaw.agent.events import Answer, Delta, ToolRun, TurnEvent
 from microclaw.agent.narrate import call_step, code_step, model_steps, proof_note, stand_in_step, unknown_text
 from microclaw.agent.progress import Progress
 from microclaw.agent.tries import DEPLOY_TOOL
 from microclaw.agent.turn_log import Joined, NoLog, Replied, Returned, TurnLog, TurnRow
-from microclaw.apps.together import made_by
+from microclaw.apps.changes import made_by
 from microclaw.config import ModelTask
 from microclaw.errors import MicroclawError, ModelError
+from microclaw.events import Answer, Delta, ToolRun, TurnEvent
 from microclaw.models.protocol import (
+    DeviceContext,
     Message,
     Model,
     ModelReply,
@@ -25,7 +26,6 @@ from microclaw.models.protocol import (
     ToolSpec,
     UserText,
 )
-from microclaw.models.scene import Scene
 from microclaw.store.journal import EffectKey
 from microclaw.tools.tool import Begin, ToolContext, ToolResult
 from microclaw.tools.toolbox import Toolbox
@@ -64,7 +64,7 @@ class TurnRequest:
     principal: str
     device: str | None
     system: str
-    scene: Scene
+    scene: DeviceContext
     history: tuple[Message, ...]
     situation: str = ""
     channel: str = "terminal"

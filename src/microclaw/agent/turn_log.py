@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias, assert_never
 
-from microclaw.agent.events import Action, Answer
-from microclaw.bus.events import Edge, Evidence
+from microclaw.events import Action, Answer, Edge, Evidence
 from microclaw.models.protocol import Image, ModelReply, ToolCall, Usage
 from microclaw.tools.tool import ToolResult
 

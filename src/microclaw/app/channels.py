@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from microclaw.agent.mail import Mail
-from microclaw.app.admission import Admission
+from microclaw.api.server import tcp_listener
 from microclaw.app.gateway_door import GatewayDoor
+from microclaw.auth.admission import Admission
 from microclaw.config import Settings, TelegramSettings
 from microclaw.errors import ConfigError
-from microclaw.web.server import tcp_listener
 
 if TYPE_CHECKING:
     from microclaw.channels.telegram.poller import TelegramState

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 from microclaw.agent.mail import Mail
-from microclaw.app.admission import Admission
+from microclaw.auth.admission import Admission
 from microclaw.config import GatewaySettings
 
 if TYPE_CHECKING:

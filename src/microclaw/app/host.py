@@ -14,44 +14,39 @@ from functools import partial
 from microclaw.agent.device_tasks import AgentTasks
 from microclaw.agent.loop import AgentLoop
 from microclaw.agent.tries import latest_tries
-from microclaw.app.admission import open_admission
-from microclaw.app.agent import build_agent, build_mail
+from microclaw.api.apis import add_host_metrics, control_app, host_api, people_app
+from microclaw.api.event_routes import LiveFeed
+from microclaw.api.jobs import Jobs
+from microclaw.api.parts import HostParts
+from microclaw.api.server import Door, is_loopback, serving, tcp_listener, unix_listener
+from microclaw.api.status import HostStatus
+from microclaw.app.agent import build_agent, build_mail, build_model, outward_tools
 from microclaw.app.channels import Channels, open_channels
-from microclaw.app.clock import now_ms
-from microclaw.app.device_plane import announce, device_listener, device_plane, link_parts
-from microclaw.app.models import build_model
-from microclaw.app.outward import outward_tools
-from microclaw.app.programs import Apps, build_apps, warm_compiler
+from microclaw.app.devices import Apps, announce, build_apps, device_listener, device_plane, link_parts, warm_compiler
 from microclaw.app.schedules import build_later, running_later
-from microclaw.app.virtual_boards import VirtualBoards
-from microclaw.apps.ledger import Ledger
-from microclaw.apps.live import change_publisher
+from microclaw.apps.changes import Ledger, change_publisher
+from microclaw.auth.admission import open_admission
+from microclaw.auth.egress import Egress
 from microclaw.boards import load_board
-from microclaw.bus.bus import Bus
+from microclaw.bus import Bus
+from microclaw.clock import now_ms
 from microclaw.config import Settings
 from microclaw.devices.registry import Registry
 from microclaw.errors import ConfigError
-from microclaw.faces.link.hub import LinkHub, LinkNames
-from microclaw.faces.link.tasks import DeviceTasks
-from microclaw.faces.open import open_face
-from microclaw.knowledge.shelf import open_knowledge
+from microclaw.knowledge.knowledge_base import open_knowledge
+from microclaw.link_server.hub import LinkHub, LinkNames
+from microclaw.link_server.tasks import DeviceTasks
 from microclaw.mcp.client import McpServers
 from microclaw.metrics import Metrics
 from microclaw.models.protocol import Model
-from microclaw.policy.egress import Egress
 from microclaw.store.apps import AppTable
 from microclaw.store.database import Database
 from microclaw.store.devices import DeviceTable
 from microclaw.store.journal import Journal
 from microclaw.store.link_tasks import LinkTaskTable
 from microclaw.tools.build import build_toolbox
-from microclaw.web.apis import control_app, host_api, people_app
-from microclaw.web.jobs import Jobs
-from microclaw.web.live_feed import LiveFeed
-from microclaw.web.metrics_api import add_host_metrics
-from microclaw.web.parts import HostParts
-from microclaw.web.server import Door, is_loopback, serving, tcp_listener, unix_listener
-from microclaw.web.status import HostStatus
+from microclaw.transports.open import open_transport
+from microclaw.virtual_boards.host_boards import VirtualBoards
 
 TRIAL_BOARD = "virtual"
 KEEPER_PAUSE_S = 5.0
@@ -179,7 +174,7 @@ async def running_host(
             doors.append(Door("people", people_app(parts, api), people))
         await stack.enter_async_context(serving(doors, group))
         await stack.enter_async_context(live.collecting(bus, group))  # after the doors: its readers end before those do
-        await stack.enter_async_context(apps.standby)  # after the doors: its board's start must not delay them
+        await stack.enter_async_context(apps.trial_pool)  # after the doors: its board's start must not delay them
         for name, work in (
             ("look after devices", _look_after(agent, apps, boards_ready)),
             ("build the C library", warm_compiler(settings)),
@@ -212,7 +207,7 @@ def _registry(settings: Settings, bus: Bus, database: Database, hub: LinkHub) ->
     return Registry(
         bus=bus,
         store=DeviceTable(database),
-        open_face=partial(open_face, lock_folder=settings.cache / "locks", links=hub.link),
+        open_transport=partial(open_transport, lock_folder=settings.cache / "locks", links=hub.link),
         load_board=load_board,
         mint_id=lambda: f"d-{secrets.token_hex(4)}",
         now_ms=now_ms,

@@ -12,16 +12,16 @@ from microclaw.agent.heartbeat import HEARTBEAT, Heartbeat
 from microclaw.agent.mail import Mail
 from microclaw.agent.scheduled import Scheduled
 from microclaw.agent.subagents import SubagentLimits, Subagents
-from microclaw.app.admission import Admission
-from microclaw.app.clock import now_ms
+from microclaw.api.schedule_routes import ScheduleParts
+from microclaw.auth.admission import Admission
+from microclaw.clock import now_ms
 from microclaw.config import Settings
 from microclaw.devices.registry import Registry
 from microclaw.knowledge.consolidate import Consolidator
-from microclaw.knowledge.schedule.book import ScheduleBook
-from microclaw.knowledge.schedule.nightly import Nightly
-from microclaw.knowledge.schedule.runner import Runner, WallClock
-from microclaw.knowledge.shelf import Knowledge
+from microclaw.knowledge.knowledge_base import Knowledge
 from microclaw.models.protocol import Model
+from microclaw.schedules.book import ScheduleBook
+from microclaw.schedules.runner import Nightly, Runner, WallClock
 from microclaw.store.apps import AppTable
 from microclaw.store.database import Database
 from microclaw.store.journal import Journal
@@ -29,7 +29,6 @@ from microclaw.store.schedules import ScheduleTable
 from microclaw.tools.scheduling import Scheduling, scheduling_tools
 from microclaw.tools.subagents import subagent_tools
 from microclaw.tools.toolbox import Toolbox
-from microclaw.web.schedule_api import ScheduleParts
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
-from microclaw.apps.ledger import DesiredApp, Ledger
-from microclaw.apps.placement import not_found
-from microclaw.apps.ports import Devices
+from microclaw.apps.changes import DesiredApp, Ledger
+from microclaw.apps.installer import not_found
+from microclaw.apps.trial import Devices
 from microclaw.devices.calls import AppEntry, AppList, AppState, AppStates
 from microclaw.devices.device import Device
 from microclaw.errors import DeviceError

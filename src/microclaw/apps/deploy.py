@@ -9,17 +9,19 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NoReturn, TypeAlias
 
-from microclaw.apps.change import AppVersion
-from microclaw.apps.ledger import DesiredApp, Ledger
-from microclaw.apps.placement import Placed, Placement, check_pins_free
-from microclaw.apps.ports import Compile, Devices, ReadModule, Try
-from microclaw.apps.preview import deployment_detail, deployment_text
-from microclaw.apps.settle import settle
-from microclaw.apps.stages import accepted, checked, compiled, fail, report_failure
-from microclaw.apps.terms import TrialInput, TrialTerms
-from microclaw.apps.trial import Trial
+from microclaw.apps.changes import AppVersion, DesiredApp, Ledger
+from microclaw.apps.installer import Installer, Placed, check_pins_free, settle
+from microclaw.apps.stage_text import (
+    accepted,
+    checked,
+    compiled,
+    deployment_detail,
+    deployment_text,
+    fail,
+    report_failure,
+)
+from microclaw.apps.trial import Compile, Devices, ReadModule, Trial, TrialInput, TrialTerms, Try
 from microclaw.apps.verify import Verification, verify
-from microclaw.bus.events import Evidence, Report, Stage, Step
 from microclaw.devices.calls import AppInstall, AppList
 from microclaw.devices.device import Device
 from microclaw.errors import (
@@ -29,6 +31,7 @@ from microclaw.errors import (
     MicroclawError,
     UnknownName,
 )
+from microclaw.events import Evidence, Report, Stage, Step
 from microclaw.wasm.image import Image
 
 MAX_NAME_LENGTH = 63
@@ -95,7 +98,7 @@ class Deployer:
         *,
         devices: Devices,
         ledger: Ledger,
-        placement: Placement,
+        placement: Installer,
         compile: Compile,
         read_module: ReadModule,
         try_image: Try,
@@ -117,7 +120,7 @@ class Deployer:
         """
         device = self._devices.get(request.device)
         check_app_name(request.name)
-        device.face_for(AppInstall.method)  # before any work is done for a device that takes no programs
+        device.transport_for(AppInstall.method)  # before any work is done for a device that takes no programs
         image = await self._build(device, request, report)
         version = AppVersion(image.sha256, request.heap_bytes, request.timers, request.watchdog_ms, image.pins)
         return await self._bring(

@@ -4,21 +4,82 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 import time
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
-from microclaw.apps.standby import BoardKind, Standby, TrialBoard, fresh_board
-from microclaw.apps.terms import TrialTerms
-from microclaw.apps.timeline import describe, round_seconds
-from microclaw.apps.verdict import ConsoleLine, Ended, PinRole, Record, judge
+from microclaw.apps.verdict import ConsoleLine, Ended, PinRole, Record, describe, judge, round_seconds
 from microclaw.boards.profile import BoardProfile
-from microclaw.bus.events import Edge
 from microclaw.devices.calls import AppInstall, LogLine, PwmChange
-from microclaw.errors import CallRejected, DeviceUnreachable, TrialFailed
-from microclaw.faces.control import VirtualFace
+from microclaw.devices.device import Device
+from microclaw.errors import CallRejected, ConfigError, DeviceUnreachable, TrialFailed
+from microclaw.events import Edge
+from microclaw.transports.virtual_board import VirtualBoardTransport
+from microclaw.virtual_boards.trial_pool import BoardKind, TrialBoard, TrialPool, fresh_board
 from microclaw.wasm.image import Image
-from microclaw.wire.control import PinRow
+from microclaw.wire.board_control import PinRow
+
+MAX_TRIAL_MS = 24 * 3_600_000.0
+
+_UNITS_MS = {"ms": 1.0, "": 1000.0, "s": 1000.0, "min": 60_000.0, "m": 60_000.0, "h": 3_600_000.0}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?|\.\d+)\s*(ms|s|min|m|h|)")
+_INPUT = re.compile(r"(\d{1,3})=([01])(?:@(.+))?")
+
+
+@dataclass(frozen=True, slots=True)
+class TrialInput:
+    """A level that comes in at a pin from outside, `at_ms` after the program's installation."""
+
+    pin: int
+    level: int
+    at_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class TrialTerms:
+    """How long in board time, with which inputs and under which install terms a program is tried.
+
+    `host_s` bounds the host's own time for it.
+    """
+
+    for_ms: float = 10_000
+    inputs: tuple[TrialInput, ...] = ()
+    seed: int = 0
+    realtime: bool = False
+    heap_bytes: int = 8192
+    timers: int = 20
+    watchdog_ms: int = 180_000
+    host_s: float = 60.0
+
+
+def parse_duration_ms(text: str) -> float:
+    """Read "10s", "500ms", "2min", "1h" or a plain number of seconds, above 0. Raises ConfigError."""
+    ms = _time_ms(text)
+    if ms <= 0:
+        raise ConfigError(f"{text!r} is no time at all", next_step="write it as 10s, 500ms, 2min or 1h")
+    return ms
+
+
+def parse_input(text: str) -> TrialInput:
+    """Read "1=1@2s": pin 1 goes high 2 s after the start; without @ from the start. Raises ConfigError."""
+    found = _INPUT.fullmatch(text.strip())
+    if found is None:
+        raise ConfigError(
+            f"{text!r} is not an input", next_step="write PIN=LEVEL@TIME, as 1=1@2s: pin 1 goes high after 2 s"
+        )
+    return TrialInput(pin=int(found[1]), level=int(found[2]), at_ms=_time_ms(found[3]) if found[3] else 0.0)
+
+
+def _time_ms(text: str) -> float:
+    found = _DURATION.fullmatch(text.strip().lower())
+    if found is None:
+        raise ConfigError(f"{text!r} is not a duration", next_step="write it as 10s, 500ms, 2min or 1h")
+    ms = float(found[1]) * _UNITS_MS[found[2]]
+    if ms > MAX_TRIAL_MS:
+        raise ConfigError(f"{text!r} is longer than 24 h", next_step="try it for a shorter time")
+    return ms
+
 
 SCHEMA = "microclaw.try/1"
 _FIRMWARE_SAYS = ("Got exception running WASM code: ", "Cannot find function ", "warning: ", "W gpio: ", "microclaw: ")
@@ -97,7 +158,7 @@ class Trial:
 
 
 async def try_image(
-    image: Image, board: BoardProfile, terms: TrialTerms | None = None, *, standby: Standby | None = None
+    image: Image, board: BoardProfile, terms: TrialTerms | None = None, *, trial_pool: TrialPool | None = None
 ) -> Trial:
     """Install `image` on a throw-away virtual board through the real protocol and let its time run.
 
@@ -107,7 +168,7 @@ async def try_image(
     terms = terms or TrialTerms()
     started = time.perf_counter()
     kind = BoardKind(board.board_id, "real" if terms.realtime else "virtual", terms.seed)
-    async with standby.take(kind, board) if standby else fresh_board(kind, board) as trial_board:
+    async with trial_pool.take(kind, board) if trial_pool else fresh_board(kind, board) as trial_board:
         record = await _run(trial_board, image, terms)
         took_ms = (time.perf_counter() - started) * 1000
     verdict = judge(record, board, heap_bytes=terms.heap_bytes)
@@ -154,7 +215,7 @@ async def _run(trial_board: TrialBoard, image: Image, terms: TrialTerms) -> Reco
     return replace(record, refused=refused, stuck=stuck, rebooted=rebooted)
 
 
-async def _let_run(control: VirtualFace, terms: TrialTerms) -> bool:
+async def _let_run(control: VirtualBoardTransport, terms: TrialTerms) -> bool:
     """Whether the program got stuck."""
     if terms.realtime:
         await asyncio.sleep(terms.for_ms / 1000)
@@ -205,3 +266,29 @@ def _outside_pins(pins: tuple[PinRow, ...], terms: TrialTerms) -> set[int]:
     """Pins whose edges come from outside: what the program only reads, and inputs that it never opened."""
     given = {one.pin for one in terms.inputs}
     return {pin.pin for pin in pins if pin.role == "input" or (pin.role == "idle" and pin.pin in given)}
+
+
+class Devices(Protocol):
+    """devices.Registry."""
+
+    def get(self, reference: str) -> Device: ...
+
+    def list(self) -> tuple[Device, ...]: ...
+
+
+class Compile(Protocol):
+    """wasm.compile_module with its cache already bound."""
+
+    async def __call__(self, source: str, board: BoardProfile, *, name: str, optimization: str) -> Image: ...
+
+
+class ReadModule(Protocol):
+    """wasm.read_module: the checks alone, for bytes that are there already."""
+
+    def __call__(self, wasm: bytes, board: BoardProfile, *, name: str, source: str | None) -> Image: ...
+
+
+class Try(Protocol):
+    """apps.try_image with its trial_pool already bound."""
+
+    async def __call__(self, image: Image, board: BoardProfile, terms: TrialTerms) -> Trial: ...

@@ -9,13 +9,20 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
-from microclaw.apps.timeline import compare, describe, round_seconds, seconds
 from microclaw.apps.trial import Trial
-from microclaw.apps.verdict import ConsoleLine, dead_on_load, next_step_for_trap
-from microclaw.bus.events import Edge, Evidence
+from microclaw.apps.verdict import (
+    ConsoleLine,
+    compare,
+    dead_on_load,
+    describe,
+    next_step_for_trap,
+    round_seconds,
+    seconds,
+)
 from microclaw.devices.calls import AppState, AppStates, EdgesRead, LogLine, LogsRead, PwmChange, PwmRead
 from microclaw.devices.device import Device
 from microclaw.errors import DeviceError, DeviceTimeout, DeviceUnreachable
+from microclaw.events import Edge, Evidence
 
 PATIENCE_MS = 3_000.0
 """How long after the first edge (or after the installation, when nothing is due soon) the watch goes on."""

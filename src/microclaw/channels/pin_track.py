@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import mean
 
-from microclaw.bus.events import Edge
+from microclaw.events import Edge
 
 CELLS = 42
 LOW, HIGH, CHANGE = "_", "~", "|"

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Protocol
 
 from microclaw.agent.mail import Accepted, Outbound
-from microclaw.bus.events import Inbound
-from microclaw.policy.approval import Listener, Pending
+from microclaw.auth.approvals import Listener, Pending
+from microclaw.events import Inbound
 
 
 class Mail(Protocol):
@@ -40,7 +40,7 @@ class Person(Protocol):
 
 
 class People(Protocol):
-    """Who may come in (policy.people)."""
+    """Who may come in (auth.people)."""
 
     async def find(self, channel: str, external_id: str) -> Person | None: ...
 
@@ -56,7 +56,7 @@ class People(Protocol):
 
 
 class TokenOwner(Protocol):
-    """A bearer token that was found, and whose it is (policy.tokens)."""
+    """A bearer token that was found, and whose it is (auth.tokens)."""
 
     @property
     def token_id(self) -> str: ...
@@ -70,7 +70,7 @@ class Tokens(Protocol):
 
 
 class Approvals(Protocol):
-    """Acts that wait for a yes or a no (policy.approval)."""
+    """Acts that wait for a yes or a no (auth.approvals)."""
 
     def listen(self, listener: Listener) -> Callable[[], None]: ...
 

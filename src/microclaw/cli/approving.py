@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from types import FrameType
 
-from microclaw.agent.events import ApprovalAsked
-from microclaw.channels.terminal import Terminal
 from microclaw.cli.host_client import HostClient, HostError
 from microclaw.cli.invocation import Invocation
+from microclaw.events import ApprovalAsked
+from microclaw.terminal.page import Terminal
 
 _YES = frozenset({"y", "yes"})
 

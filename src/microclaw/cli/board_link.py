@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from microclaw.errors import DeviceTimeout, DeviceUnreachable, ProtocolError
-from microclaw.wire import control
+from microclaw.wire import board_control as control
 
 R = TypeVar("R")
 

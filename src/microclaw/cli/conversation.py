@@ -8,13 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from microclaw.agent.events import Answer, ApprovalAsked, ApprovalSettled, Delta, ToolRun
-from microclaw.bus.events import Step
-from microclaw.channels.prompt import line_reader
-from microclaw.channels.terminal import Terminal
 from microclaw.cli.approving import Approver
 from microclaw.cli.host_client import HostClient, HostError, segment
 from microclaw.errors import MicroclawError, NoHost, ProtocolError
+from microclaw.events import Answer, ApprovalAsked, ApprovalSettled, Delta, Step, ToolRun
+from microclaw.terminal.page import Terminal
+from microclaw.terminal.prompt import line_reader
 from microclaw.web.stream import Failure, answer_from
 
 

@@ -13,10 +13,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from microclaw.agent.events import Answer
 from microclaw.boards import load_board
 from microclaw.channels.pin_track import Rhythm
-from microclaw.channels.terminal import Terminal
 from microclaw.cli.board_link import BoardLink
 from microclaw.cli.child import Child
 from microclaw.cli.conversation import converse, listen
@@ -26,8 +24,10 @@ from microclaw.cli.host_commands import link_text
 from microclaw.cli.invocation import Invocation
 from microclaw.config import load_settings
 from microclaw.errors import MicroclawError
-from microclaw.faces.board_process import board_environ
-from microclaw.wire import control
+from microclaw.events import Answer
+from microclaw.terminal.page import Terminal
+from microclaw.virtual_boards.process import board_environ
+from microclaw.wire import board_control as control
 
 SENTENCE = "blink the LED on pin 2 every half second"
 PIN = 2
@@ -115,10 +115,10 @@ def _welcome(stage: _Stage, host: Child, board: Child, client: HostClient) -> No
     profile = load_board(BOARD)
     text = f"{facts['name']} ({profile.chip}, {profile.flash_mb} MB flash, own process {board.pid})"
     terminal.row("board", f"{text} ready in {took_s:.1f} s")
-    faces = [f"wasmachine://127.0.0.1:{facts['wasmachine']}", f"virtual:{facts['control']}"]
+    transports = [f"wasmachine://127.0.0.1:{facts['wasmachine']}", f"virtual:{facts['control']}"]
     if facts["serial"]:
-        faces.insert(1, f"serial:tcp://127.0.0.1:{facts['serial']}")
-    client.post("/v1/devices", {"name": DEVICE, "board": BOARD, "faces": faces})
+        transports.insert(1, f"serial:tcp://127.0.0.1:{facts['serial']}")
+    client.post("/v1/devices", {"name": DEVICE, "board": BOARD, "transports": transports})
     status = client.get("/v1/status")
     terminal.row("model", status["model"])
     if status["model_hint"]:

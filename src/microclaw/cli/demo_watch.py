@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from microclaw.bus.events import Edge
 from microclaw.channels.pin_track import Rhythm, rhythm
-from microclaw.channels.terminal import Terminal
 from microclaw.cli.board_link import BoardLink
+from microclaw.events import Edge
+from microclaw.terminal.page import Terminal
 
 LOOK_EVERY_S = 0.1
 WINDOW_MS = 4200.0  # what a full track shows: 8 edges at half a second

@@ -40,13 +40,14 @@ def list_devices(ctx: typer.Context) -> None:
             options.say("no devices yet. microclaw device add NAME --wasmachine HOST:PORT, or microclaw up --virtual 1")
         return
     rows = [
-        (d["name"], d["board"], ", ".join(d["labels"]), _link_state(d["link"]), " ".join(d["faces"])) for d in devices
+        (d["name"], d["board"], ", ".join(d["labels"]), _link_state(d["link"]), " ".join(d["transports"]))
+        for d in devices
     ]
-    options.table(rows, head=("NAME", "BOARD", "LABELS", "LINK", "FACES"))
+    options.table(rows, head=("NAME", "BOARD", "LABELS", "LINK", "TRANSPORTS"))
 
 
 def show(ctx: typer.Context, name: str) -> None:
-    """Show one device: its faces, what it can do, what its board is."""
+    """Show one device: its transports, what it can do, what its board is."""
     from microclaw.cli.host_client import segment
 
     options = invocation(ctx)
@@ -56,7 +57,7 @@ def show(ctx: typer.Context, name: str) -> None:
         return
     for key in ("name", "device_id", "title", "chip"):
         options.line(f"{key:<12} {device[key]}")
-    for key in ("faces", "labels", "capabilities"):
+    for key in ("transports", "labels", "capabilities"):
         options.line(f"{key:<12} {', '.join(device[key]) or '-'}")
     options.line(f"{'power cut':<12} {device['power_cut']}")
     if (link := device["link"]) is not None:
@@ -99,24 +100,24 @@ def add(
     from microclaw.cli.host_client import segment
 
     options = invocation(ctx)
-    faces = [
+    transports = [
         prefix + address
         for prefix, address in (("wasmachine://", wasmachine), ("serial:", serial), ("virtual:", virtual))
         if address
     ]
-    if not faces:
+    if not transports:
         raise typer.BadParameter("give an address: --wasmachine, --serial or --virtual")
     host = options.host()
     known = any(device["name"] == name for device in host.get("/v1/devices")["devices"])
     if known and board is None:
-        device = host.post(f"/v1/devices/{segment(name)}/faces", {"faces": faces})
-        _changed(options, device, f"{name} has {len(device['faces'])} faces now")
+        device = host.post(f"/v1/devices/{segment(name)}/transports", {"transports": transports})
+        _changed(options, device, f"{name} has {len(device['transports'])} transports now")
         return
     if board is None and virtual is None:
         from microclaw.boards import board_ids
 
         raise typer.BadParameter(f"which board is it? --board with one of {', '.join(board_ids())}")
-    device = host.post("/v1/devices", {"name": name, "board": board or "virtual", "faces": faces})
+    device = host.post("/v1/devices", {"name": name, "board": board or "virtual", "transports": transports})
     _changed(options, device, f"{device['name']} added ({device['title']})")
 
 
@@ -126,7 +127,7 @@ def merge(ctx: typer.Context, name: str, other: str) -> None:
 
     options = invocation(ctx)
     device = options.host().post(f"/v1/devices/{segment(name)}/merge", {"other": other})
-    _changed(options, device, f"{other} is {name} now: {', '.join(device['faces'])}")
+    _changed(options, device, f"{other} is {name} now: {', '.join(device['transports'])}")
 
 
 def remove(ctx: typer.Context, name: str) -> None:
@@ -162,7 +163,7 @@ def execute(
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="For a device that is away, up to 15 s.")] = True,
 ) -> None:
     """Call one method of a device at once."""
-    from microclaw.web.calls import arguments_from_words
+    from microclaw.devices.call_text import arguments_from_words
 
     options = invocation(ctx)
     values = arguments_from_words(method, arguments or [])

@@ -11,7 +11,7 @@ from microclaw.cli.invocation import Invocation, invocation
 if TYPE_CHECKING:
     from ipaddress import IPv4Network
 
-    from microclaw.faces.discovery import Found
+    from microclaw.transports.discovery import Found
 
 MAX_FOR_S = 60.0
 SHOWN_FACT_CHARS = 24
@@ -43,7 +43,7 @@ def discover(
     """
     import asyncio
 
-    from microclaw.faces.subnet_probe import parse_subnet
+    from microclaw.transports.subnet_probe import parse_subnet
 
     options = invocation(ctx)
     network = None if subnet is None else parse_subnet(subnet)
@@ -53,7 +53,7 @@ def discover(
         options.say(f"asking {network}")
     found = asyncio.run(_search(for_s, interface, network, port))
     known = _known_names(options)
-    rows = [(each, known.get(_face_id(each))) for each in found]
+    rows = [(each, known.get(_endpoint(each))) for each in found]
     if options.json:
         options.document("discover", {"found": [_object(each, name) for each, name in rows]})
         return
@@ -77,8 +77,8 @@ async def _search(
 
     from microclaw.boards import load_board
     from microclaw.config import cache_folder
-    from microclaw.faces.discovery import browse
-    from microclaw.faces.subnet_probe import PORTS, probe_subnet
+    from microclaw.transports.discovery import browse
+    from microclaw.transports.subnet_probe import PORTS, probe_subnet
 
     if network is None:
         return await browse(for_s, interfaces=interfaces)
@@ -96,10 +96,10 @@ def _known_names(options: Invocation) -> dict[str, str]:
         devices = options.host().get("/v1/devices")["devices"]
     except NoHost:
         return {}
-    return {face: device["name"] for device in devices for face in device["faces"]}
+    return {transport: device["name"] for device in devices for transport in device["transports"]}
 
 
-def _face_id(found: Found) -> str:
+def _endpoint(found: Found) -> str:
     return f"wasmachine://{found.address}:{found.port}" if found.kind == "wasmachine" else ""
 
 

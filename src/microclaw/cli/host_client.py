@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote, urlencode
 
-from microclaw.agent.events import ApprovalAsked
 from microclaw.errors import MicroclawError, NoHost, ProtocolError, UnknownName
+from microclaw.events import ApprovalAsked
 from microclaw.web.stream import (
     MAX_LINE_BYTES,
     REQUEST_HEADER,

@@ -15,13 +15,13 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from microclaw.api.status import OFFLINE
 from microclaw.app import Host, running_host
-from microclaw.app.virtual_boards import BOARD
 from microclaw.boards import load_board
 from microclaw.cli.log_lines import LogLines
 from microclaw.config import Settings
-from microclaw.faces.board_process import BoardReady
-from microclaw.web.status import OFFLINE
+from microclaw.virtual_boards.host_boards import BOARD
+from microclaw.virtual_boards.process import BoardReady
 
 Ready: TypeAlias = Callable[[dict[str, Any]], None]
 
@@ -86,7 +86,7 @@ def _facts(host: Host, boards: Sequence[BoardReady]) -> dict[str, Any]:
         "gateway": host.channels.gateway,
         "problems": [*host.settings.problems, *host.channels.problems],
         "model": "none: offline intents answer" if host.model.name == OFFLINE else host.model.name,
-        "boards": [{"name": b.name, "title": title, "pid": b.pid, "faces": list(b.faces)} for b in boards],
+        "boards": [{"name": b.name, "title": title, "pid": b.pid, "transports": list(b.transports)} for b in boards],
     }
 
 

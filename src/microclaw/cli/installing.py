@@ -7,13 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from microclaw.agent.events import ApprovalAsked, ApprovalSettled
-from microclaw.bus.events import Step
 from microclaw.cli.approving import ask_at
 from microclaw.cli.host_client import HostClient, HostError, segment
 from microclaw.cli.invocation import Invocation
 from microclaw.cli.program_file import WASM_MAGIC, read_program, source_text
 from microclaw.errors import ConfigError, NoHost, ProtocolError
+from microclaw.events import ApprovalAsked, ApprovalSettled, Step
 from microclaw.web.stream import Failure, Result, StreamEvent
 
 

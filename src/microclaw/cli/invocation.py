@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
-    from microclaw.channels.terminal import Terminal
     from microclaw.cli.host_address import HostAddress
     from microclaw.cli.host_client import HostClient
     from microclaw.cli.remote_way import RemoteWay
     from microclaw.config import LinkSettings, Settings
+    from microclaw.terminal.page import Terminal
 
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130  # errors.py has the others: 3 no host, 4 device unreachable
 
@@ -87,7 +87,7 @@ class Invocation:
 
     def terminal(self) -> Terminal:
         """The page for people: stdout, or stderr when stdout carries a JSON document."""
-        from microclaw.channels.terminal import Terminal, standard_look
+        from microclaw.terminal.page import Terminal, standard_look
 
         out = sys.stderr if self.json else sys.stdout
         return Terminal(out, standard_look(out, no_color=self.no_color))

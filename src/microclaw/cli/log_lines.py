@@ -10,7 +10,7 @@ import logging
 import re
 from datetime import UTC, datetime
 
-FACTS = ("device", "face", "app", "what", "address", "code", "reason", "why", "method", "lane", "count", "took_ms")
+FACTS = ("device", "transport", "app", "what", "address", "code", "reason", "why", "method", "lane", "count", "took_ms")
 MAX_FACT_CHARS = 200
 _PLAIN = re.compile(r"[!#-<>-\[\]-~]+")  # no space, quote, equals sign, backslash or control character
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")

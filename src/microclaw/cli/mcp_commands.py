@@ -57,10 +57,9 @@ def serve(
     import asyncio
     from functools import partial
 
+    from microclaw.api.server import HeadDeadline, PatientConfig, tcp_listener
     from microclaw.mcp.http import PATH, check_place, serve_http
     from microclaw.mcp.ready import host_address
-    from microclaw.web.patience import HeadDeadline, PatientConfig
-    from microclaw.web.server import tcp_listener
 
     check_place(host, certificate, key)
     with tcp_listener(host, port, next_step="microclaw mcp serve --http 127.0.0.1:0") as listener:

@@ -42,7 +42,7 @@ def try_program(
     optimization: Annotated[str, typer.Option("-O", "--optimization")] = "O3",
 ) -> None:
     """Try a program on a throw-away virtual board; needs no host."""
-    from microclaw.apps.terms import TrialTerms, parse_duration_ms, parse_input
+    from microclaw.apps.trial import TrialTerms, parse_duration_ms, parse_input
     from microclaw.boards import load_board
     from microclaw.cli.sources import build_file
     from microclaw.cli.trial_page import run_trial, show_image, show_trial

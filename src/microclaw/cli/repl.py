@@ -23,10 +23,10 @@ def repl(
     board: Annotated[str, typer.Option("--board", help="With an address: the board's profile.")] = "virtual",
 ) -> None:
     """Call a device's methods line by line; Tab completes, Ctrl-D leaves."""
-    from microclaw.channels.prompt import line_reader
     from microclaw.cli.device_commands import call_target, print_outcome
+    from microclaw.devices.call_text import arguments_from_words
     from microclaw.errors import MicroclawError, NoHost
-    from microclaw.web.calls import arguments_from_words
+    from microclaw.terminal.prompt import line_reader
 
     options = invocation(ctx)
     words = Words(*_known(options, target))
@@ -60,7 +60,7 @@ class Words:
 
     def complete(self, before: str) -> tuple[str, Sequence[str]]:
         """The word that is being typed, and what it may become."""
-        from microclaw.web.calls import argument_names
+        from microclaw.devices.call_text import argument_names
 
         *earlier, started = before.split(" ")
         if not any(earlier):
@@ -78,7 +78,7 @@ def _known(options: Invocation, target: str) -> tuple[list[str], list[int]]:
     """Methods and pins that the device offers; of an address, every method there is."""
     from microclaw.cli.direct import is_address
     from microclaw.cli.host_client import segment
-    from microclaw.web.calls import CALLS
+    from microclaw.devices.call_text import CALLS
 
     if is_address(target):
         options.only_here(f"a call of {target}")

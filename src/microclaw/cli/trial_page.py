@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-from microclaw.apps.stages import checked, compiled
-from microclaw.apps.terms import TrialTerms
-from microclaw.apps.trial import Trial, try_image
+from microclaw.apps.stage_text import checked, compiled
+from microclaw.apps.trial import Trial, TrialTerms, try_image
 from microclaw.boards.profile import BoardProfile
-from microclaw.bus.events import Step
-from microclaw.channels.terminal import Terminal
+from microclaw.events import Step
+from microclaw.terminal.page import Terminal
 from microclaw.wasm.checks import memory_map
 from microclaw.wasm.image import Image
 

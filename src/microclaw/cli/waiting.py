@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Final, Generic, TypeVar
 
-from microclaw.agent.events import ApprovalAsked
+from microclaw.events import ApprovalAsked
 
 LOOK_S: Final = 1.0  # an ordinary call has its answer by then
 MAX_WAIT_S: Final = 86_400.0 + 60  # the longest time an approval may be given (config: agent.approval_s)

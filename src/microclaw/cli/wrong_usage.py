@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from typing import Any, Final
 
-from microclaw.web.faults import fault_text
+from microclaw.api.faults import fault_text
 
 _NO_COMMAND: Final = re.compile(r"No such command '(.*?)'\.")
 _EXTRA: Final = re.compile(r"Got unexpected extra arguments?(?:\(s\))? \((.*)\)", re.DOTALL)

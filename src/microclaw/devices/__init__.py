@@ -1,1 +1,1 @@
-"""Devices: what may be asked of one, through which faces, and which ones there are."""
+"""Devices: what may be asked of one, through which transports, and which ones there are."""

@@ -1,7 +1,7 @@
 """The one vocabulary of device methods (protocols/link.md): typed calls and what they return.
 
-A call is a frozen dataclass whose `method` is its name on the command line, in logs and on the link. A face says which
-methods it offers; `Device.call(GpioGet(pin=4))` finds the face.
+A call is a frozen dataclass whose `method` is its name on the command line, in logs and on the link. A transport says which
+methods it offers; `Device.call(GpioGet(pin=4))` finds the transport.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Generic, TypeVar
 
-from microclaw.bus.events import Edge
+from microclaw.events import Edge
 
 R = TypeVar("R")
 

@@ -1,21 +1,94 @@
-"""A device: one board with its faces. Calls go through the bus, one at a time a device; no protocol is spoken here."""
+"""A device: one board with its transports. Calls go through the bus, one at a time a device; no protocol is spoken here."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeAlias, TypeVar, cast, runtime_checkable
 
+from microclaw.boards.pins import check_pin
 from microclaw.boards.profile import BoardProfile
-from microclaw.bus.events import EvidenceKind
-from microclaw.devices.calls import AppInstall, Call, DeviceFacts, DeviceInfo, DeviceStatus
-from microclaw.devices.checks import check_call
-from microclaw.devices.face import Face, Presence
-from microclaw.errors import DeviceTimeout, DeviceUnreachable, MicroclawError, NotSupported
+from microclaw.devices.calls import (
+    AdcRead,
+    AppInstall,
+    Call,
+    DeviceFacts,
+    DeviceInfo,
+    DeviceStatus,
+    GpioGet,
+    GpioSet,
+    PwmSet,
+)
+from microclaw.errors import CallRejected, DeviceTimeout, DeviceUnreachable, MicroclawError, NotSupported
+from microclaw.events import EvidenceKind
 
 R = TypeVar("R")
+
+
+class Transport(Protocol):
+    """Turns calls into one protocol. It connects at the first call and may be called again after any error."""
+
+    @property
+    def endpoint(self) -> str:
+        """The address a person may type: wasmachine://host:port, serial:/dev/..., virtual:/path."""
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """The methods this transport offers."""
+
+    @property
+    def evidence(self) -> EvidenceKind:
+        """What an answer through this transport proves."""
+
+    async def call(self, call: Call[R], timeout_s: float) -> R:
+        """Do it. Raises DeviceError; after DeviceTimeout the outcome of a call that is not idempotent is unknown."""
+
+    async def close(self) -> None:
+        """Give the connection back; the next call opens a new one."""
+
+
+@runtime_checkable
+class Presence(Protocol):
+    """A transport whose device comes and goes by itself: nobody can open it, a call waits for the device."""
+
+    @property
+    def online(self) -> bool: ...
+
+
+TransportOpener: TypeAlias = Callable[[str, BoardProfile], Transport]
+
+
+MAX_DUTY = 255
+# LEDC's fastest clock is 80 MHz and its narrowest duty is 1 bit (ESP-IDF, LEDC, supported frequencies).
+MAX_PWM_HZ = 40_000_000
+
+
+def check_call(board: BoardProfile, call: Call[Any]) -> None:
+    """Raise PinRefused or CallRejected; firmware itself accepts even flash pins (protocols/jsonline, traps)."""
+    match call:
+        case GpioSet(pin=pin, level=level):
+            check_pin(board, pin, "output")
+            if level not in (0, 1):
+                raise CallRejected(f"a pin's level is 0 or 1, not {level}", next_step="use 1 for on and 0 for off")
+        case GpioGet(pin=pin):
+            check_pin(board, pin, "input")
+        case AdcRead(pin=pin):
+            check_pin(board, pin, "adc")
+        case PwmSet(pin=pin, duty=duty, frequency_hz=frequency_hz):
+            check_pin(board, pin, "pwm")
+            if not 0 <= duty <= MAX_DUTY:
+                raise CallRejected(
+                    f"a PWM duty is 0 to {MAX_DUTY}, not {duty}", next_step="255 is always on, 128 is half"
+                )
+            if not 1 <= frequency_hz <= MAX_PWM_HZ:
+                raise CallRejected(
+                    f"a PWM frequency is 1 to {MAX_PWM_HZ} Hz, not {frequency_hz}", next_step="5000 Hz suits an LED"
+                )
+        case _:
+            pass
+
 
 QUEUE_DEPTH = 32
 CALL_TIMEOUT_S = 15.0
@@ -50,7 +123,7 @@ class DeviceRequest:
 
 
 class Device:
-    """One board. Names and faces change through the Registry alone."""
+    """One board. Names and transports change through the Registry alone."""
 
     def __init__(
         self,
@@ -59,14 +132,14 @@ class Device:
         name: str,
         board: BoardProfile,
         labels: Iterable[str],
-        faces: Iterable[Face],
+        transports: Iterable[Transport],
         bus: RequestBus,
     ) -> None:
         self.device_id = device_id
         self.name = name
         self.board = board
         self.labels = tuple(labels)
-        self.faces: tuple[Face, ...] = tuple(faces)
+        self.transports: tuple[Transport, ...] = tuple(transports)
         self._bus = bus
 
     def __repr__(self) -> str:
@@ -77,27 +150,27 @@ class Device:
         return f"device.{self.device_id}"
 
     @property
-    def face_ids(self) -> tuple[str, ...]:
-        return tuple(face.face_id for face in self.faces)
+    def endpoints(self) -> tuple[str, ...]:
+        return tuple(transport.endpoint for transport in self.transports)
 
     @property
     def capabilities(self) -> frozenset[str]:
-        return frozenset().union(*(face.capabilities for face in self.faces))
+        return frozenset().union(*(transport.capabilities for transport in self.transports))
 
     def supports(self, method: str) -> bool:
         return method in self.capabilities
 
     def evidence_of(self, method: str) -> EvidenceKind | None:
         """What an answer to this method proves at best; None when nothing offers it."""
-        faces = self._faces_for(method)
-        return faces[0].evidence if faces else None
+        transports = self._transports_for(method)
+        return transports[0].evidence if transports else None
 
-    def face_for(self, method: str) -> Face:
-        """The face that proves most; NotSupported names what there is."""
-        faces = self._faces_for(method)
-        if not faces:
+    def transport_for(self, method: str) -> Transport:
+        """The transport that proves most; NotSupported names what there is."""
+        transports = self._transports_for(method)
+        if not transports:
             raise self._not_supported(method)
-        return faces[0]
+        return transports[0]
 
     async def call(self, call: Call[R], timeout_s: float | None = None, *, wait: bool = True) -> R:
         """Queue the call and wait for its answer; the time-out covers both.
@@ -105,96 +178,98 @@ class Device:
         A device that comes and goes by itself is waited for, too, unless `wait` is False: DeviceUnreachable then.
         """
         check_call(self.board, call)
-        self.face_for(call.method)
+        self.transport_for(call.method)
         limit_s = default_timeout_s(call) if timeout_s is None else timeout_s
         if not wait:
             self.check_present(call)  # not behind the calls that do wait
         request = DeviceRequest(call, asyncio.get_running_loop().time() + limit_s, wait)
-        # The half second lets the face's own, better informed time-out come before the bus's.
+        # The half second lets the transport's own, better informed time-out come before the bus's.
         return cast("R", await self._bus.request(self.subject, request, limit_s + 0.5))
 
     async def handle(self, request: DeviceRequest) -> Any:
-        """Serve one request from the bus: try the faces, best evidence first.
+        """Serve one request from the bus: try the transports, best evidence first.
 
-        A call that is not idempotent goes to one face alone: a second try could do it twice. What a device says of
-        itself is the words of all its faces.
+        A call that is not idempotent goes to one transport alone: a second try could do it twice. What a device says of
+        itself is the words of all its transports.
         """
         call = request.call
-        faces = self._faces_for(call.method)
-        if not faces:
+        transports = self._transports_for(call.method)
+        if not transports:
             raise self._not_supported(call.method)
         if not request.wait:
             self.check_present(call)
         if isinstance(call, DeviceInfo | DeviceStatus):
-            return await self._facts(call, faces, request.deadline)
-        return await self._first_answer(call, faces, request.deadline)
+            return await self._facts(call, transports, request.deadline)
+        return await self._first_answer(call, transports, request.deadline)
 
     async def close(self) -> None:
-        for face in self.faces:
-            await face.close()
+        for transport in self.transports:
+            await transport.close()
 
-    async def _facts(self, call: Call[DeviceFacts], faces: Sequence[Face], deadline: float) -> DeviceFacts:
-        """Every face knows something else; where two tell the same, the one that proves more counts.
+    async def _facts(self, call: Call[DeviceFacts], transports: Sequence[Transport], deadline: float) -> DeviceFacts:
+        """Every transport knows something else; where two tell the same, the one that proves more counts.
 
         Once one has answered, another that does not is left out after FURTHER_FACTS_S.
         """
         values: dict[str, str | int | float | bool] = {}
         failures: list[MicroclawError] = []
-        for asked, face in enumerate(faces):
+        for asked, transport in enumerate(transports):
             answered = len(failures) < asked
             limit = min(deadline, asyncio.get_running_loop().time() + FURTHER_FACTS_S) if answered else deadline
             try:
-                told = await self._first_answer(call, (face,), limit)
+                told = await self._first_answer(call, (transport,), limit)
             except MicroclawError as exc:
                 failures.append(exc)
             else:
                 values = {**told.values, **values}
-        if len(failures) == len(faces):
+        if len(failures) == len(transports):
             raise failures[0]
         return DeviceFacts(values)
 
-    async def _first_answer(self, call: Call[R], faces: Sequence[Face], deadline: float) -> R:
-        for position, face in enumerate(faces):
+    async def _first_answer(self, call: Call[R], transports: Sequence[Transport], deadline: float) -> R:
+        for position, transport in enumerate(transports):
             remaining_s = deadline - asyncio.get_running_loop().time()
             if remaining_s <= 0:
                 raise DeviceTimeout(
                     f"{call.method} waited too long behind other calls to {self.name}; it was not sent",
                     next_step="try again when the device is less busy",
                 )
-            last = position == len(faces) - 1
+            last = position == len(transports) - 1
             try:
-                return await face.call(call, remaining_s)
+                return await transport.call(call, remaining_s)
             except NotSupported:
                 if last:
                     raise
             except DeviceUnreachable:
                 if last or not call.idempotent:
                     raise
-        raise AssertionError("the last face either answers or raises")
+        raise AssertionError("the last transport either answers or raises")
 
-    def _faces_for(self, method: str) -> list[Face]:
-        offering = [face for face in self.faces if method in face.capabilities]
-        return sorted(offering, key=lambda face: (_is_away(face), _BEST_EVIDENCE_FIRST.index(face.evidence)))
+    def _transports_for(self, method: str) -> list[Transport]:
+        offering = [transport for transport in self.transports if method in transport.capabilities]
+        return sorted(
+            offering, key=lambda transport: (_is_away(transport), _BEST_EVIDENCE_FIRST.index(transport.evidence))
+        )
 
     def check_present(self, call: Call[Any]) -> None:
         """DeviceUnreachable when nobody is there to take the call now."""
-        faces = self._faces_for(call.method)
-        if faces and _is_away(faces[0]):
+        transports = self._transports_for(call.method)
+        if transports and _is_away(transports[0]):
             raise DeviceUnreachable(
                 f"{self.name} is not connected; {call.method} was not sent",
                 next_step=f"switch it on, or see when it was last here: microclaw device show {self.name}",
             )
 
     def _not_supported(self, method: str) -> NotSupported:
-        there = ", ".join(self.face_ids) or "none"
+        there = ", ".join(self.endpoints) or "none"
         step = what_offers(method, self.name)
         if method.startswith("apps.") and self.board.firmware.no_stock_build is not None:
             step = f"{step} ({self.board.firmware.no_stock_build})"
-        return NotSupported(f"{self.name} has no face that offers {method} (faces: {there})", next_step=step)
+        return NotSupported(f"{self.name} has no transport that offers {method} (transports: {there})", next_step=step)
 
 
-def _is_away(face: Face) -> bool:
-    return isinstance(face, Presence) and not face.online
+def _is_away(transport: Transport) -> bool:
+    return isinstance(transport, Presence) and not transport.online
 
 
 def default_timeout_s(call: Call[Any]) -> float:
@@ -203,12 +278,12 @@ def default_timeout_s(call: Call[Any]) -> float:
 
 
 def what_offers(method: str, name: str) -> str:
-    """Which kind of face a method needs, and how to add one."""
+    """Which kind of transport a method needs, and how to add one."""
     family = method.partition(".")[0]
     if method in ("apps.states", "pwm.read") or family in ("edges", "logs"):
         return "only a virtual board reports this: microclaw up --virtual 1"
     if family == "apps":
         return f"it needs ESP-WASMachine: microclaw device add {name} --wasmachine HOST:8080"
     if family in ("gpio", "adc", "pwm", "i2c", "device"):
-        return f"it needs a serial face: microclaw device add {name} --serial /dev/ttyACM0"
+        return f"it needs a serial transport: microclaw device add {name} --serial /dev/ttyACM0"
     return "see what it offers: microclaw device show " + name

@@ -1,4 +1,4 @@
-"""A device's last log lines in memory, read by cursor: what a face without `logs.read` of its own answers from."""
+"""A device's last log lines in memory, read by cursor: what a transport without `logs.read` of its own answers from."""
 
 from __future__ import annotations
 

@@ -3,17 +3,42 @@
 from __future__ import annotations
 
 import asyncio
+import difflib
+import re
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Protocol, Self
 
 from microclaw.boards.profile import BoardProfile
-from microclaw.devices.device import QUEUE_DEPTH, Device, RequestBus
-from microclaw.devices.face import Face, FaceOpener
-from microclaw.devices.names import check_name, unknown_device
-from microclaw.errors import ConfigError
+from microclaw.devices.device import QUEUE_DEPTH, Device, RequestBus, Transport, TransportOpener
+from microclaw.errors import ConfigError, UnknownName
 from microclaw.store.devices import DeviceRow
+
+_NAME = re.compile(r"[a-z0-9-]{1,32}")
+
+
+def check_name(name: str) -> str:
+    """The name itself; ConfigError with a usable form when it is not one."""
+    if _NAME.fullmatch(name):
+        return name
+    usable = re.sub(r"[^a-z0-9-]+", "-", name.lower()).strip("-")[:32]
+    raise ConfigError(
+        f"a device's name is 1 to 32 of a-z, 0-9 and '-', not {name!r}",
+        next_step=f"try {usable}" if usable else "try board-1",
+    )
+
+
+def unknown_device(reference: str, known: Sequence[str]) -> UnknownName:
+    near = difflib.get_close_matches(reference, known, n=3)
+    if near:
+        hint = f"did you mean {' or '.join(near)}?"
+    elif known:
+        hint = f"devices: {', '.join(sorted(known))}"
+    else:
+        hint = "start one: microclaw up --virtual 1, or add yours: microclaw device add NAME TRANSPORT"
+    return UnknownName(f"no device named {reference!r}", next_step=hint)
+
 
 MAX_DEVICES = 1000
 MAX_LABELS = 16
@@ -30,21 +55,21 @@ class DeviceStore(Protocol):
 
 
 class Registry:
-    """`async with Registry(...)` loads the devices and serves them; leaving closes every face."""
+    """`async with Registry(...)` loads the devices and serves them; leaving closes every transport."""
 
     def __init__(
         self,
         *,
         bus: RequestBus,
         store: DeviceStore,
-        open_face: FaceOpener,
+        open_transport: TransportOpener,
         load_board: Callable[[str], BoardProfile],
         mint_id: Callable[[], str],
         now_ms: Callable[[], int],
     ) -> None:
         self._bus = bus
         self._store = store
-        self._open_face = open_face
+        self._open_transport = open_transport
         self._load_board = load_board
         self._mint_id = mint_id
         self._now_ms = now_ms
@@ -57,8 +82,8 @@ class Registry:
         try:
             for row in await self._store.list():
                 board = self._load_board(row.board_id)
-                faces = [self._open_face(face_id, board) for face_id in row.faces]
-                await self._serve(row.device_id, row.name, board, row.labels, faces, row.created_ms)
+                transports = [self._open_transport(endpoint, board) for endpoint in row.transports]
+                await self._serve(row.device_id, row.name, board, row.labels, transports, row.created_ms)
         except BaseException:
             await self._close()
             raise
@@ -82,19 +107,19 @@ class Registry:
                 return device
         raise unknown_device(reference, [device.name for device in self._devices.values()])
 
-    def owner_of(self, face_id: str) -> Device | None:
-        """Which device has this face."""
-        return next((device for device in self._devices.values() if face_id in device.face_ids), None)
+    def owner_of(self, endpoint: str) -> Device | None:
+        """Which device has this transport."""
+        return next((device for device in self._devices.values() if endpoint in device.endpoints), None)
 
-    async def add(self, name: str, board_id: str, faces: Sequence[str], labels: Iterable[str] = ()) -> Device:
-        """A new device under a free name; every face is an address that no other device has."""
+    async def add(self, name: str, board_id: str, transports: Sequence[str], labels: Iterable[str] = ()) -> Device:
+        """A new device under a free name; every transport is an address that no other device has."""
         async with self._changing:
             self._check_new_name(name)
             if len(self._devices) >= MAX_DEVICES:
                 raise ConfigError(f"{MAX_DEVICES} devices is the limit", next_step="microclaw device list")
             board = self._load_board(board_id)
             kept_labels = _check_labels(labels)
-            opened = self._open_new_faces(faces, board, None)
+            opened = self._open_new_transports(transports, board, None)
             device_id = self._mint_id()
             created_ms = self._now_ms()
             row = DeviceRow(
@@ -102,7 +127,7 @@ class Registry:
                 name=name,
                 board_id=board_id,
                 labels=kept_labels,
-                faces=tuple(face.face_id for face in opened),
+                transports=tuple(transport.endpoint for transport in opened),
                 created_ms=created_ms,
             )
             await self._store.put(row)
@@ -127,19 +152,19 @@ class Registry:
             device.labels = kept
             return device
 
-    async def set_faces(self, reference: str, faces: Sequence[str]) -> Device:
-        """Replace a device's faces; those that stay keep their connection."""
+    async def set_transports(self, reference: str, transports: Sequence[str]) -> Device:
+        """Replace a device's transports; those that stay keep their connection."""
         async with self._changing:
-            return await self._set_faces(self.get(reference), faces)
+            return await self._set_transports(self.get(reference), transports)
 
-    async def add_face(self, reference: str, face_id: str) -> Device:
+    async def add_transport(self, reference: str, endpoint: str) -> Device:
         """One more way into a device."""
         async with self._changing:
             device = self.get(reference)
-            return await self._set_faces(device, (*device.face_ids, face_id))
+            return await self._set_transports(device, (*device.endpoints, endpoint))
 
     async def merge(self, reference: str, other: str) -> Device:
-        """Two entries are one board: `other`'s faces and labels go to the first, the other entry ends."""
+        """Two entries are one board: `other`'s transports and labels go to the first, the other entry ends."""
         async with self._changing:
             device, gone = self.get(reference), self.get(other)
             if device is gone:
@@ -149,40 +174,44 @@ class Registry:
                     f"{device.name} is a {device.board.title}, {gone.name} a {gone.board.title}: not one board",
                     next_step="add the wrong one again with the right board",
                 )
-            faces = (*device.face_ids, *gone.face_ids)
+            transports = (*device.endpoints, *gone.endpoints)
             await self._remove(gone)
             device.labels = tuple(dict.fromkeys((*device.labels, *gone.labels)))[:MAX_LABELS]
-            return await self._set_faces(device, faces)
+            return await self._set_transports(device, transports)
 
     async def remove(self, reference: str) -> None:
         """Forget a device; what runs on it goes on."""
         async with self._changing:
             await self._remove(self.get(reference))
 
-    async def _set_faces(self, device: Device, faces: Sequence[str]) -> Device:
-        kept = {face.face_id: face for face in device.faces if face.face_id in faces}
+    async def _set_transports(self, device: Device, transports: Sequence[str]) -> Device:
+        kept = {transport.endpoint: transport for transport in device.transports if transport.endpoint in transports}
         opened = {
-            face.face_id: face for face in self._open_new_faces(faces, device.board, device) if face.face_id not in kept
+            transport.endpoint: transport
+            for transport in self._open_new_transports(transports, device.board, device)
+            if transport.endpoint not in kept
         }
         merged = {**kept, **opened}
-        dropped = [face for face in device.faces if face.face_id not in merged]
-        await self._keep(device, faces=tuple(merged))
-        device.faces = tuple(merged.values())
-        for face in dropped:
-            await face.close()
+        dropped = [transport for transport in device.transports if transport.endpoint not in merged]
+        await self._keep(device, transports=tuple(merged))
+        device.transports = tuple(merged.values())
+        for transport in dropped:
+            await transport.close()
         return device
 
-    def _open_new_faces(self, face_ids: Sequence[str], board: BoardProfile, device: Device | None) -> Sequence[Face]:
-        opened: dict[str, Face] = {}
-        for face_id in face_ids:
-            face = self._open_face(face_id, board)
-            owner = self.owner_of(face.face_id)
+    def _open_new_transports(
+        self, endpoints: Sequence[str], board: BoardProfile, device: Device | None
+    ) -> Sequence[Transport]:
+        opened: dict[str, Transport] = {}
+        for endpoint in endpoints:
+            transport = self._open_transport(endpoint, board)
+            owner = self.owner_of(transport.endpoint)
             if owner is not None and owner is not device:
                 raise ConfigError(
-                    f"{face.face_id} belongs to {owner.name} already",
+                    f"{transport.endpoint} belongs to {owner.name} already",
                     next_step=f"use {owner.name}, or join two entries: microclaw device merge {owner.name} OTHER",
                 )
-            opened.setdefault(face.face_id, face)
+            opened.setdefault(transport.endpoint, transport)
         return tuple(opened.values())
 
     def _check_new_name(self, name: str) -> None:
@@ -198,7 +227,7 @@ class Registry:
         *,
         name: str | None = None,
         labels: tuple[str, ...] | None = None,
-        faces: tuple[str, ...] | None = None,
+        transports: tuple[str, ...] | None = None,
     ) -> None:
         """Store the device as it is going to be; memory follows only when that succeeded."""
         await self._store.put(
@@ -207,7 +236,7 @@ class Registry:
                 name=device.name if name is None else name,
                 board_id=device.board.board_id,
                 labels=device.labels if labels is None else labels,
-                faces=device.face_ids if faces is None else faces,
+                transports=device.endpoints if transports is None else transports,
                 created_ms=self._created_ms[device.device_id],
             )
         )
@@ -218,10 +247,12 @@ class Registry:
         name: str,
         board: BoardProfile,
         labels: Iterable[str],
-        faces: Iterable[Face],
+        transports: Iterable[Transport],
         created_ms: int,
     ) -> Device:
-        device = Device(device_id=device_id, name=name, board=board, labels=labels, faces=faces, bus=self._bus)
+        device = Device(
+            device_id=device_id, name=name, board=board, labels=labels, transports=transports, bus=self._bus
+        )
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._bus.serve(device.subject, device.handle, depth=QUEUE_DEPTH))
             self._serving[device_id] = stack.pop_all()
@@ -236,7 +267,7 @@ class Registry:
         await device.close()
 
     async def _close(self) -> None:
-        """Stop serving and close every face, also when one of them fails."""
+        """Stop serving and close every transport, also when one of them fails."""
         async with AsyncExitStack() as closing:
             for device in self._devices.values():
                 closing.push_async_callback(device.close)

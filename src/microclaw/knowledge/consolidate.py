@@ -17,8 +17,7 @@ from typing import Final
 
 from microclaw.errors import MicroclawError, ModelError
 from microclaw.knowledge.decisions import same_fact, sentences, worth
-from microclaw.knowledge.memory import Memory, digest
-from microclaw.knowledge.places import OWNER_ID, PEOPLE, name_of_stem, person_folder
+from microclaw.knowledge.memory import OWNER_ID, PEOPLE, Memory, digest, name_of_stem, person_folder
 from microclaw.knowledge.text_files import MAX_TEXT_BYTES, read_text, read_whole, write_text
 from microclaw.models.protocol import Model, ModelRequest, UserText
 

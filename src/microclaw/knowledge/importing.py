@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
 from microclaw.errors import ConfigError, MicroclawError
-from microclaw.knowledge.memory import Memory
-from microclaw.knowledge.persona import SOUL, USER
-from microclaw.knowledge.places import MEMORY, OWNER_ID, is_day
+from microclaw.knowledge.knowledge_base import SOUL, USER
+from microclaw.knowledge.memory import MEMORY, OWNER_ID, Memory, is_day
 from microclaw.knowledge.skill_file import SKILL, check_skill
 from microclaw.knowledge.text_files import MAX_TEXT_BYTES, read_text, read_whole, write_text
 from microclaw.store.sessions import SessionFiles, parse_session

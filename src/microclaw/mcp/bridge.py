@@ -49,7 +49,7 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """`result` as web/tools_api.py gives it: ok, content, evidence, error, next, foreign."""
+    """`result` as api/tool_routes.py gives it: ok, content, evidence, error, next, foreign."""
 
     result: dict[str, Any]
 

@@ -12,10 +12,10 @@ from typing import Any, Final, TypeAlias
 import mcp_types as types
 from pydantic import ConfigDict, model_validator
 
-from microclaw.bus.events import Evidence
+from microclaw.auth.gate import Effect, Permission
 from microclaw.config import McpServerSettings
 from microclaw.errors import ToolFailed
-from microclaw.policy.gate import Effect, Permission
+from microclaw.events import Evidence
 from microclaw.tools.fence import fenced
 from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
 

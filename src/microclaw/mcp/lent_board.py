@@ -6,8 +6,8 @@ import logging
 from typing import Any, Final
 
 from microclaw.errors import MicroclawError
-from microclaw.faces.board_process import VirtualBoardProcess
 from microclaw.mcp.bridge import HostBridge, segment
+from microclaw.virtual_boards.process import VirtualBoardProcess
 
 NAME: Final = "virtual-1"
 BOARD: Final = "virtual"
@@ -48,7 +48,7 @@ class LentBoard:
         try:
             if left_behind:
                 await self._bridge.delete(f"/v1/devices/{segment(NAME)}")
-            body = {"name": NAME, "board": BOARD, "faces": list(ready.faces)}
+            body = {"name": NAME, "board": BOARD, "transports": list(ready.transports)}
             await self._bridge.post("/v1/devices", body)
         except MicroclawError as exc:
             _log.warning("no board was lent: %s", exc.message)  # another client was first

@@ -26,7 +26,7 @@ TEMPLATES: Final = (
         name="device",
         title="A device",
         uri_template=f"{DEVICES}/{{name}}",
-        description="Its board, faces and labels.",
+        description="Its board, transports and labels.",
         mime_type=JSON,
     ),
     types.ResourceTemplate(

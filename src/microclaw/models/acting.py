@@ -130,7 +130,7 @@ def _list_devices(at: Situation) -> Decision:
     known = at.found[-1].fields.get("devices", [])
     if not known:
         return Say("There is no device yet.", next_step="microclaw up --virtual 1, or microclaw device add")
-    shown = "; ".join(f"{d['name']} ({d['board']}; {', '.join(d['faces']) or 'no face'})" for d in known)
+    shown = "; ".join(f"{d['name']} ({d['board']}; {', '.join(d['transports']) or 'no transport'})" for d in known)
     return Say(f"{len(known)} {'device' if len(known) == 1 else 'devices'}: {shown}.")
 
 

@@ -14,6 +14,7 @@ from microclaw.models.likely import LIKE, NOTHING_DONE
 from microclaw.models.places import pads_to_pins, split_device
 from microclaw.models.protocol import (
     AssistantReply,
+    DeviceContext,
     Message,
     ModelReply,
     ModelRequest,
@@ -24,7 +25,6 @@ from microclaw.models.protocol import (
 )
 from microclaw.models.quantities import normalize_quantities
 from microclaw.models.reply import Act, CannotDo, Decision, Found, Say, Situation, read_return
-from microclaw.models.scene import Scene
 from microclaw.models.sentences import MAX_SENTENCE_CHARS, Reading, Sentences, english, is_negated, no_more_to_stop
 
 ADD_A_MODEL = (
@@ -113,7 +113,7 @@ def warm_up() -> int:
     return len(_examples(sentences))
 
 
-def one_call(text: str, scene: Scene) -> Decision | None:
+def one_call(text: str, scene: DeviceContext) -> Decision | None:
     """The one call that a sentence comes to, for a schedule: it needs no model then. None where it takes a turn.
 
     Say where it cannot be done as it stands, with the question or the reason.
@@ -161,7 +161,7 @@ def _is_sure(request: ModelRequest, text: str, before: Sequence[Message]) -> boo
     return reading.kind not in ("remove_app", "app_status") or _knows_app(request.scene, reading.word("app") or "")
 
 
-def _knows_app(scene: Scene | None, said: str) -> bool:
+def _knows_app(scene: DeviceContext | None, said: str) -> bool:
     """Whether a program of about that name is on a board: "stop the music" may mean something else."""
     begins = re.sub(r"[\W_]+", "", said.lower())[:4]
     names = [app.name for device in scene.devices for app in device.apps] if scene else []
@@ -178,7 +178,7 @@ def _understood(request: ModelRequest) -> tuple[Reading | None, Decision | _Unkn
     """The sentence's reading and what follows from it now; no reading where it is not to be acted on."""
     sentences = english()
     said, returns, before = _this_turn(request.messages)
-    scene = request.scene or Scene()
+    scene = request.scene or DeviceContext()
     if len(said) > MAX_SENTENCE_CHARS:
         return None, _Unknown(said[:MAX_SENTENCE_CHARS])
     kept = remembering.read(said)

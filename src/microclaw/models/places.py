@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 
 from microclaw.boards.profile import BoardProfile
+from microclaw.models.protocol import DeviceContext, KnownDevice
 from microclaw.models.reply import Situation, ask
-from microclaw.models.scene import KnownDevice, Scene
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Place:
     is_led: bool = False
 
 
-def split_device(said: str, scene: Scene) -> tuple[str, KnownDevice | None]:
+def split_device(said: str, scene: DeviceContext) -> tuple[str, KnownDevice | None]:
     """Take "... on virtual-1" off a sentence, with the device it names."""
     for device in sorted(scene.devices, key=lambda d: -len(d.name)):
         name = re.escape(device.name)

@@ -6,8 +6,31 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
+from microclaw.boards.profile import BoardProfile
 from microclaw.config import ModelTask
-from microclaw.models.scene import Scene
+
+
+@dataclass(frozen=True, slots=True)
+class KnownApp:
+    """A program this host put on a device, and the pins it uses."""
+
+    name: str
+    pins: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class KnownDevice:
+    name: str
+    board: BoardProfile
+    apps: tuple[KnownApp, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceContext:
+    """Every device, and the one that is meant when a sentence names none: the chat's, or the only one."""
+
+    devices: tuple[KnownDevice, ...] = ()
+    meant: KnownDevice | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +114,7 @@ class ModelRequest:
     messages: tuple[Message, ...]
     tools: tuple[ToolSpec, ...]
     max_tokens: int = 4096
-    scene: Scene | None = None  # what `situation` says in words, for a model that reads no prose
+    scene: DeviceContext | None = None  # what `situation` says in words, for a model that reads no prose
     situation: str = ""
     task: ModelTask = "chat"
 

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from microclaw.models.protocol import ToolReturn
-from microclaw.models.scene import KnownDevice, Scene
+from microclaw.models.protocol import DeviceContext, KnownDevice, ToolReturn
 from microclaw.models.sentences import Reading
 
 
@@ -61,7 +60,7 @@ class Situation:
 
     reading: Reading
     said: str
-    scene: Scene
+    scene: DeviceContext
     device: KnownDevice | None
     named: bool  # the sentence itself names the device
     found: tuple[Found, ...] = ()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Protocol
+import time
+from collections.abc import Callable, Mapping
+from typing import Protocol, TypeAlias
 
-from microclaw.config import ModelTask
-from microclaw.models.fallback import Outage, outages_of
+from microclaw.config import ModelChoice, ModelSettings, ModelTask
+from microclaw.models.fallback import Breaker, Fallback, Outage, outages_of
+from microclaw.models.offline import OfflineModel
 from microclaw.models.protocol import Model, ModelReply, ModelRequest, OnText
+from microclaw.models.provider_errors import shown_address
 
 
 class SureModel(Model, Protocol):
@@ -81,3 +84,93 @@ class OfflineFirst:
     async def aclose(self) -> None:
         await self._model.aclose()
         await self._offline.aclose()
+
+
+Meter: TypeAlias = Callable[[Model], Model]
+
+ANTHROPIC_DEFAULT = "claude-sonnet-5-5"
+OPENAI_DEFAULT = "gpt-6.1-terra"
+LAST_TIMEOUT_S = 90.0  # of silence; a turn has 120 s
+FIRST_TIMEOUT_S = 45.0  # of one that others stand behind
+
+
+def choose_model(
+    settings: ModelSettings,
+    *,
+    proxy: str | None = None,
+    meter: Meter | None = None,
+    now_s: Callable[[], float] = time.monotonic,
+) -> Model:
+    """A ready model; no library of a provider is imported before its first request.
+
+    An Anthropic key counts before OpenAI's. A compatible server (OPENAI_BASE_URL) needs no key; without
+    MICROCLAW_MODEL it is asked which models it has, and the first one answers. `meter` wraps each provider's model,
+    and only those: `lambda model: Metered(model, ledger, budget)`.
+    """
+    chosen = _chosen(settings)
+    if chosen is None:
+        return OfflineModel()
+    made: dict[ModelChoice, tuple[Model, Breaker]] = {}
+
+    def way(choice: ModelChoice) -> tuple[Model, Breaker]:
+        """One connection pool and one breaker for a model, wherever the settings name it."""
+        if choice not in made:
+            last = choice == settings.fallbacks[-1] if settings.fallbacks else True
+            model = _provider_model(choice, proxy, LAST_TIMEOUT_S if last else FIRST_TIMEOUT_S)
+            made[choice] = (meter(model) if meter is not None else model, Breaker(now_s))
+        return made[choice]
+
+    def with_fallbacks(first: ModelChoice) -> Model:
+        ways = [way(choice) for choice in dict.fromkeys((first, *settings.fallbacks))]
+        return Fallback([model for model, _ in ways], [breaker for _, breaker in ways])
+
+    model = with_fallbacks(chosen)
+    if settings.tasks:
+        model = TaskRouter(model, {task: with_fallbacks(choice) for task, choice in settings.tasks.items()})
+    return OfflineFirst(OfflineModel(), model) if settings.offline_first else model
+
+
+def describe(settings: ModelSettings) -> str:
+    """The chosen model in a few words, without importing it."""
+    chosen = _chosen(settings)
+    if chosen is None:
+        return "none: no API key set"
+    if chosen.provider == "anthropic":
+        said = f"{chosen.name} (Anthropic)"
+    elif chosen.base_url:
+        said = f"{chosen.name or 'the first model'} at {shown_address(chosen.base_url)}"
+    else:
+        said = f"{chosen.name} (OpenAI)"
+    count = len(settings.fallbacks)
+    return f"{said}, {count} to fall back on" if count else said
+
+
+def _chosen(settings: ModelSettings) -> ModelChoice | None:
+    """The model of the plain settings, as a choice; None without any."""
+    if settings.anthropic_api_key:
+        name = settings.model or ANTHROPIC_DEFAULT
+        return ModelChoice("anthropic", name, settings.anthropic_api_key, settings.anthropic_base_url)
+    if settings.openai_base_url:
+        return ModelChoice("openai", settings.model, settings.openai_api_key, settings.openai_base_url)
+    if settings.openai_api_key:
+        return ModelChoice("openai", settings.model or OPENAI_DEFAULT, settings.openai_api_key)
+    return None
+
+
+def _provider_model(choice: ModelChoice, proxy: str | None, timeout_s: float) -> Model:
+    from microclaw.models.providers import AnthropicProviderModel, OpenAIProviderModel
+
+    match choice.provider:
+        case "anthropic":
+            return AnthropicProviderModel(
+                choice.name or ANTHROPIC_DEFAULT,
+                api_key=choice.api_key or "",
+                base_url=choice.base_url,
+                timeout_s=timeout_s,
+                proxy=proxy,
+            )
+        case "openai":
+            name = choice.name if choice.base_url or choice.name else OPENAI_DEFAULT
+            return OpenAIProviderModel(
+                name, api_key=choice.api_key, base_url=choice.base_url, timeout_s=timeout_s, proxy=proxy
+            )

@@ -1,4 +1,4 @@
-"""Rows of the devices a host knows and the faces each has. Opens no device."""
+"""Rows of the devices a host knows and the transports each has. Opens no device."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from microclaw.store.database import Database
 
 @dataclass(frozen=True, slots=True)
 class DeviceRow:
-    """`faces` are addresses in order; no two devices share one."""
+    """`transports` are addresses in order; no two devices share one."""
 
     device_id: str
     name: str
     board_id: str
     labels: tuple[str, ...]
-    faces: tuple[str, ...]
+    transports: tuple[str, ...]
     created_ms: int
 
 
@@ -36,23 +36,25 @@ class DeviceTable:
         return next((row for row in rows if row.device_id == device_id), None)
 
     async def put(self, row: DeviceRow) -> None:
-        """Add the device or replace it as a whole; StoreError when its name or a face is another's."""
+        """Add the device or replace it as a whole; StoreError when its name or a transport is another's."""
         await self._database.write(lambda connection: _put(connection, row))
 
     async def delete(self, device_id: str) -> None:
-        """Forget the device and its faces; what is not there needs no forgetting."""
+        """Forget the device and its transports; what is not there needs no forgetting."""
         await self._database.write(
             lambda connection: connection.execute("DELETE FROM devices WHERE device_id = ?", (device_id,)).rowcount
         )
 
 
 def _list(connection: sqlite3.Connection) -> tuple[DeviceRow, ...]:
-    faces: dict[str, list[str]] = {}
-    for device_id, face_id in connection.execute("SELECT device_id, face_id FROM faces ORDER BY position"):
-        faces.setdefault(device_id, []).append(face_id)
+    transports: dict[str, list[str]] = {}
+    for device_id, endpoint in connection.execute("SELECT device_id, face_id FROM faces ORDER BY position"):
+        transports.setdefault(device_id, []).append(endpoint)
     rows = connection.execute("SELECT device_id, name, board_id, labels, created_ms FROM devices ORDER BY name")
     return tuple(
-        DeviceRow(device_id, name, board_id, tuple(json.loads(labels)), tuple(faces.get(device_id, ())), created_ms)
+        DeviceRow(
+            device_id, name, board_id, tuple(json.loads(labels)), tuple(transports.get(device_id, ())), created_ms
+        )
         for device_id, name, board_id, labels, created_ms in rows
     )
 
@@ -67,5 +69,5 @@ def _put(connection: sqlite3.Connection, row: DeviceRow) -> None:
     connection.execute("DELETE FROM faces WHERE device_id = ?", (row.device_id,))
     connection.executemany(
         "INSERT INTO faces (face_id, device_id, position) VALUES (?, ?, ?)",
-        [(face_id, row.device_id, position) for position, face_id in enumerate(row.faces)],
+        [(endpoint, row.device_id, position) for position, endpoint in enumerate(row.transports)],
     )

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from microclaw.knowledge.shelf import Knowledge
-from microclaw.policy.gate import Gate
-from microclaw.tools.edges import edge_tools
-from microclaw.tools.exploring import Exploring, exploring_tools
+from microclaw.auth.gate import Gate
+from microclaw.knowledge.knowledge_base import Knowledge
+from microclaw.tools.device_io import Exploring, Notifier, edge_tools, exploring_tools, notifying_tools
 from microclaw.tools.inventory import Undoing, inventory_tools
-from microclaw.tools.notifying import Notifier, notifying_tools
+from microclaw.tools.knowledge import remembering_tools, skill_tools
 from microclaw.tools.programs import Deploying, Listing, program_tools
-from microclaw.tools.remembering import remembering_tools
-from microclaw.tools.skills import skill_tools
 from microclaw.tools.target import Devices
 from microclaw.tools.tool import Tool
 from microclaw.tools.toolbox import Toolbox

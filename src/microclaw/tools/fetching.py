@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urljoin
 
 from microclaw import __version__
+from microclaw.auth.egress import Destination, Egress
 from microclaw.errors import ToolFailed
-from microclaw.policy.egress import Destination, Egress
 
 if TYPE_CHECKING:
     import httpx2

@@ -7,14 +7,13 @@ from typing import Any, Protocol
 
 from pydantic import Field
 
-from microclaw.apps.change import Change
-from microclaw.apps.undo import Undone
-from microclaw.apps.undo_choice import named
-from microclaw.bus.events import Evidence, Report
+from microclaw.apps.changes import Change
+from microclaw.apps.undo import Undone, named
+from microclaw.auth.gate import Effect, Permission
 from microclaw.devices.calls import DeviceFacts, DeviceInfo, DeviceStatus
 from microclaw.devices.device import Device
 from microclaw.errors import NotSupported
-from microclaw.policy.gate import Effect, Permission
+from microclaw.events import Evidence, Report
 from microclaw.tools.target import Devices, find_device
 from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
 
@@ -104,13 +103,13 @@ def _entry(device: Device) -> dict[str, Any]:
     return {
         "name": device.name,
         "board": device.board.title,
-        "faces": list(device.face_ids),
+        "transports": list(device.endpoints),
         "labels": list(device.labels),
     }
 
 
 async def _facts(device: Device, call: DeviceInfo | DeviceStatus) -> ToolOutput:
-    """The device's own words, and the board profile's beside them; without a face that tells, the profile alone."""
+    """The device's own words, and the board profile's beside them; without a transport that tells, the profile alone."""
     fields: dict[str, Any] = {"success": True, "device": device.name, "board": device.board.title}
     fields |= {"chip": device.board.chip, "flash_mb": device.board.flash_mb, "psram_mb": device.board.psram_mb}
     try:

@@ -13,15 +13,15 @@ from typing import Any
 
 from pydantic import Field
 
-from microclaw.bus.events import Evidence
+from microclaw.auth.gate import Effect, Permission
 from microclaw.errors import ScheduleRefused, ToolRetry
-from microclaw.knowledge.schedule.book import ScheduleBook, Wanted
-from microclaw.knowledge.schedule.devices import MAX_WHAT_CHARS, call_text, device_of, lost_device
-from microclaw.knowledge.schedule.entry import Deed, Prompt, Schedule, Timing, ToolAct, kind_of, next_due
+from microclaw.events import Evidence
 from microclaw.models.offline import one_call
+from microclaw.models.protocol import DeviceContext
 from microclaw.models.reply import Act, Say
-from microclaw.models.scene import Scene
-from microclaw.policy.gate import Effect, Permission
+from microclaw.schedules.book import ScheduleBook, Wanted
+from microclaw.schedules.devices import MAX_WHAT_CHARS, call_text, device_of, lost_device
+from microclaw.schedules.entry import Deed, Prompt, Schedule, Timing, ToolAct, kind_of, next_due
 from microclaw.store.schedules import Missed
 from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
 from microclaw.tools.toolbox import Toolbox
@@ -73,7 +73,7 @@ class Scheduling:
         *,
         book: ScheduleBook,
         tools: Toolbox,
-        scene: Callable[[str | None], Awaitable[Scene]],
+        scene: Callable[[str | None], Awaitable[DeviceContext]],
         wakes_an_hour: int,
         offline: bool,
     ) -> None:

@@ -7,8 +7,8 @@ from typing import Any, Final, Protocol
 
 from pydantic import Field
 
-from microclaw.bus.events import Evidence
-from microclaw.policy.gate import Effect, Permission
+from microclaw.auth.gate import Effect, Permission
+from microclaw.events import Evidence
 from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
 
 WAIT_S: Final = 90.0  # of a turn's 120

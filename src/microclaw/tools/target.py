@@ -57,11 +57,11 @@ def _at_address(devices: Devices, known: Sequence[Device], address: str) -> Devi
     if any(address in (d.name, d.device_id) for d in known):
         return devices.get(address)
     for device in known:
-        for face_id in device.face_ids:
-            place = face_id.partition("://")[2]
+        for endpoint in device.endpoints:
+            place = endpoint.partition("://")[2]
             if place and (place == address or place.rpartition(":")[0] == address):
                 return device
-    names = ", ".join(f"{d.name} ({', '.join(d.face_ids)})" for d in known) or "none"
+    names = ", ".join(f"{d.name} ({', '.join(d.endpoints)})" for d in known) or "none"
     raise UnknownName(
         f"no device of this host is at {address!r}; devices: {names}",
         next_step=f"microclaw device add NAME --board BOARD --wasmachine {address}",

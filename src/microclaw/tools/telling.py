@@ -10,10 +10,10 @@ from typing import Any, Protocol
 
 from pydantic import Field
 
-from microclaw.bus.events import Evidence
+from microclaw.auth.gate import Effect, Permission
+from microclaw.auth.people import Person
 from microclaw.errors import ToolFailed, ToolRetry
-from microclaw.policy.gate import Effect, Permission
-from microclaw.policy.person import Person
+from microclaw.events import Evidence
 from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
 
 

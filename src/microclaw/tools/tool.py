@@ -10,9 +10,9 @@ from typing import Any, Generic, TypeAlias, TypeVar
 from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic_core import PydanticCustomError
 
-from microclaw.bus.events import Evidence, Report
+from microclaw.auth.gate import Effect, Permission
 from microclaw.errors import BuildError, MicroclawError
-from microclaw.policy.gate import Effect, Permission
+from microclaw.events import Evidence, Report
 
 MAX_RESULT_BYTES = 8 * 1024  # what of a result goes back to the model
 _MAX_DIAGNOSTICS = 10

@@ -7,15 +7,53 @@ import json
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 
+from microclaw.auth.gate import Effect, Gate, Permission
 from microclaw.errors import MicroclawError, PermissionRefused, ToolRetry
 from microclaw.models.protocol import ToolSpec
-from microclaw.policy.gate import Effect, Gate, Permission
-from microclaw.tools.action_text import action_text, argument_lines
 from microclaw.tools.tool import Approve, Parameters, Tool, ToolContext, ToolResult, result_of, result_of_error
+
+MAX_ACTION_CHARS: Final = 160
+
+
+def action_text(name: str, parameters: Parameters) -> str:
+    """ "gpio-set pin=4 level=1": one line, long values cut; `argument_lines` has them whole."""
+    words = [f"{key}={_short(value)}" for key, value in _given(parameters)]
+    return " ".join((name, *words))[:MAX_ACTION_CHARS]
+
+
+def argument_lines(parameters: Parameters) -> tuple[str, ...]:
+    """One line an argument; a text of several lines below its name, indented."""
+    lines: list[str] = []
+    for key, value in _given(parameters):
+        text = _clean(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str))
+        shown = text.splitlines()
+        if len(shown) <= 1:
+            lines.append(f"{key}: {text}")
+            continue
+        lines.append(f"{key}: {len(shown)} lines")
+        lines += [f"    {line}" for line in shown]
+    return tuple(lines)
+
+
+def _given(parameters: Parameters) -> list[tuple[str, Any]]:
+    """Every argument, whether it was said or is the tool's default; those that are None mean nothing."""
+    return [(key, value) for key, value in parameters.model_dump(by_alias=True).items() if value is not None]
+
+
+def _short(value: Any) -> str:
+    text = _clean(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str))
+    text = " ".join(text.split())
+    return text if len(text) <= 40 else f"{text[:37]}..."
+
+
+def _clean(text: str) -> str:
+    """Without what could draw over the question in a terminal or turn its letters around."""
+    return "".join(char if char.isprintable() or char in "\n\t" else "?" for char in text)
+
 
 MAX_ARGUMENT_BYTES = 512 * 1024
 _WEIGHT = {Permission.READ: 0, Permission.ACT: 1, Permission.RISKY: 2}

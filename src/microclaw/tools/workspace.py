@@ -18,8 +18,8 @@ from typing import Any, Final
 
 from pydantic import Field
 
+from microclaw.auth.gate import Effect, Permission
 from microclaw.errors import ToolFailed, ToolRetry
-from microclaw.policy.gate import Effect, Permission
 from microclaw.tools.fence import fenced
 from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
 

@@ -21,21 +21,20 @@ from microclaw.boards.reader import load_board
 from microclaw.errors import DeviceUnreachable, MicroclawError
 from microclaw.virtual.board import Board
 from microclaw.virtual.clock import RealClock, VirtualClock
-from microclaw.virtual.console_files import ConsoleFiles
-from microclaw.virtual.control import ControlServer
-from microclaw.virtual.folders import TemporaryFolder, hold_flash
+from microclaw.virtual.doors.console_files import ConsoleFiles
+from microclaw.virtual.doors.control import ControlServer
+from microclaw.virtual.doors.serial import SerialConsole
+from microclaw.virtual.doors.serial_port import SerialPty, SerialTcp
+from microclaw.virtual.doors.sockets import listen_tcp, listen_unix, port_of
+from microclaw.virtual.doors.wasmachine import WasmachinePort
 from microclaw.virtual.machine import Machine
-from microclaw.virtual.ports import listen_tcp, listen_unix, port_of
-from microclaw.virtual.runtime import Runtime
-from microclaw.virtual.serial import SerialConsole
-from microclaw.virtual.serial_port import SerialPty, SerialTcp
-from microclaw.virtual.shelf import AppShelf
-from microclaw.virtual.tcp import WasmachinePort
+from microclaw.virtual.runtime.loader import Runtime
+from microclaw.virtual.storage import AppShelf, TemporaryFolder, hold_flash
 from microclaw.wire.link.messages import RunTask
 from microclaw.wire.wasmachine.attributes import Generation
 
 if TYPE_CHECKING:
-    from microclaw.virtual.link_door import LinkDoor
+    from microclaw.virtual.link.door import LinkDoor
 
 DEFAULT_WASMACHINE_PORT = 18_080
 CLOSE_S = 2.0
@@ -150,8 +149,8 @@ class BoardProcess:
         link.send(RunTask(f"console-{secrets.token_hex(4)}", "agent", text, TASK_S))
 
     def _link_door(self, board: Board, flash: Path) -> LinkDoor:
-        from microclaw.virtual.link_door import LinkDoor  # these take 0.1 s and 20 MB that other boards save
-        from microclaw.virtual.link_identity import LinkAddress
+        from microclaw.virtual.link.door import LinkDoor  # these take 0.1 s and 20 MB that other boards save
+        from microclaw.virtual.link.identity import LinkAddress
 
         options = self._options
         address = LinkAddress(options.link, options.link_ca_sha256, options.link_secret, options.link_credential)

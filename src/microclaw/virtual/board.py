@@ -16,14 +16,10 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 from microclaw.boards.profile import BoardProfile
 from microclaw.errors import PinRefused, UnknownName
 from microclaw.virtual.clock import Clock
-from microclaw.virtual.console import LineBuffer
-from microclaw.virtual.history import History, Page
-from microclaw.virtual.pins import Pin, PinState
-from microclaw.virtual.records import EdgeRecord, LogRecord, Observer, PwmRecord
+from microclaw.virtual.history import EdgeRecord, History, LineBuffer, LogRecord, Observer, Page, PwmRecord
 from microclaw.virtual.sensors import I2cSensor, attach_sensors
-from microclaw.virtual.spi import SpiBuses
 from microclaw.virtual.storage import Storage
-from microclaw.virtual.uart import Uarts
+from microclaw.virtual.wiring import Pin, PinState, SpiBuses, Uarts
 
 EDGE_RING: Final = 65_536
 PWM_RING: Final = 8_192

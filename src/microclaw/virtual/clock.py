@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from microclaw.virtual.alarms import Alarm, Alarms
-from microclaw.virtual.task import Interrupted, Task, TaskState
+from microclaw.virtual.runtime.task import Interrupted, Task, TaskState
 
 READ_COST_MS: Final = 0.005
 """Board time that one reading of the clock costs on the virtual clock."""

@@ -6,7 +6,68 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
-from typing import Generic, TypeVar
+from typing import Final, Generic, NamedTuple, Protocol, TypeVar
+
+
+class EdgeRecord(NamedTuple):
+    t_ms: float
+    pin: int
+    level: int
+
+
+class PwmRecord(NamedTuple):
+    """`duty` is 0-255, scaled from the LEDC's 13 bits."""
+
+    t_ms: float
+    pin: int
+    duty: int
+    frequency_hz: int
+
+
+class LogRecord(NamedTuple):
+    t_ms: float
+    app: str | None
+    text: str
+
+
+class Observer(Protocol):
+    """Who watches the board as it happens; `number` is the record's place in its history."""
+
+    def on_edge(self, number: int, record: EdgeRecord) -> None: ...
+    def on_log(self, number: int, record: LogRecord) -> None: ...
+
+
+MAX_LINE_BYTES: Final = 1_024
+STALE_MS: Final = 1_000.0
+"""A line without its end counts as finished after this much board time."""
+
+
+class LineBuffer:
+    """The unfinished line of each app, None being the firmware itself."""
+
+    def __init__(self) -> None:
+        self._partial: dict[str | None, tuple[float, bytes]] = {}
+
+    def write(self, app: str | None, data: bytes, now_ms: float) -> list[str]:
+        """The lines that this output finished; a longer one than MAX_LINE_BYTES is cut into several."""
+        started_ms, before = self._partial.pop(app, (now_ms, b""))
+        *lines, rest = (before + data).split(b"\n")
+        finished = [line[i : i + MAX_LINE_BYTES] for line in lines for i in range(0, len(line) or 1, MAX_LINE_BYTES)]
+        while len(rest) > MAX_LINE_BYTES:
+            finished.append(rest[:MAX_LINE_BYTES])
+            rest = rest[MAX_LINE_BYTES:]
+        if rest:
+            self._partial[app] = (now_ms if lines else started_ms, rest)
+        return [line.decode("utf-8", "replace") for line in finished]
+
+    def end(self, app: str | None) -> str:
+        """The unfinished line, which ends now; empty when there is none."""
+        return self._partial.pop(app, (0.0, b""))[1].decode("utf-8", "replace")
+
+    def unfinished(self, stale_at_ms: float | None = None) -> list[str | None]:
+        """Whose lines have no end; with a time, only those that are stale then."""
+        return [app for app, (t, _) in self._partial.items() if stale_at_ms is None or stale_at_ms - t >= STALE_MS]
+
 
 R = TypeVar("R")
 

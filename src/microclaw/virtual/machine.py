@@ -11,25 +11,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, assert_never
 
 from microclaw.errors import CallRejected, MicroclawError
-from microclaw.virtual.app import App
-from microclaw.virtual.app_manager import AppManager
-from microclaw.virtual.app_ports import AppShelf, Limits
 from microclaw.virtual.board import Board, PowerEvent
 from microclaw.virtual.clock import VirtualClock
-from microclaw.virtual.control import Watcher
-from microclaw.virtual.faults import Faults
-from microclaw.virtual.records import LogRecord
-from microclaw.virtual.runtime import Runtime
-from microclaw.virtual.serial_port import SerialPty, SerialTcp
-from microclaw.virtual.tcp import WasmachinePort
-from microclaw.virtual.wires import serve_wires
-from microclaw.wire import control as wire
+from microclaw.virtual.doors.control import Watcher, serve_wires
+from microclaw.virtual.doors.serial_port import SerialPty, SerialTcp
+from microclaw.virtual.doors.wasmachine import Faults, WasmachinePort
+from microclaw.virtual.firmware.app_manager import AppManager
+from microclaw.virtual.firmware.apps import AppShelf, Limits
+from microclaw.virtual.history import LogRecord
+from microclaw.virtual.runtime.app import App
+from microclaw.virtual.runtime.loader import Runtime
+from microclaw.wire import board_control as wire
 from microclaw.wire.link.messages import Event, RunTask
 from microclaw.wire.wasmachine.attributes import Generation
 from microclaw.wire.wasmachine.frame import FrameType
 
 if TYPE_CHECKING:
-    from microclaw.virtual.link_door import LinkDoor  # brings cryptography: only for boards that have a link
+    from microclaw.virtual.link.door import LinkDoor  # brings cryptography: only for boards that have a link
 
 LOOP_BOOTS = 5
 LOOP_S = 10.0

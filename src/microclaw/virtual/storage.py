@@ -1,13 +1,22 @@
-"""The board's /storage partition: a directory on the host, bounded, without a way out. Knows no descriptors."""
+"""The board's folders on the host: its own temporary one, its flash. One board each, told by a lock; stale ones go.
+
+A lock, unlike a process number in a file, ends with its process in any case and is never mistaken for another's.
+"""
 
 from __future__ import annotations
 
+import fcntl
+import json
 import os
 import shutil
+import stat
 import tempfile
 import threading
 from pathlib import Path, PurePosixPath
 from typing import Final
+
+from microclaw.errors import ConfigError
+from microclaw.virtual.firmware.apps import KeptApp
 
 CAPACITY_BYTES: Final = 1_048_576
 MAX_NAME_BYTES: Final = 64
@@ -58,3 +67,97 @@ class Storage:
                 self._directory = self._temporary = Path(tempfile.mkdtemp(prefix="microclaw-storage-"))
             self._directory.mkdir(parents=True, exist_ok=True)
             return self._directory
+
+
+PREFIX: Final = "microclaw-virtual-"
+LOCK_NAME: Final = "lock"
+
+
+class TemporaryFolder:
+    """A new folder of mode 0700 that this process holds; those of boards that were killed are removed on the way."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix=PREFIX))
+        # Locked before it has its name: a folder whose lock is free is nobody's.
+        self._lock = os.open(self.path / f"{LOCK_NAME}.new", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        (self.path / f"{LOCK_NAME}.new").rename(self.path / LOCK_NAME)
+        remove_stale(self.path.parent)
+
+    def remove(self) -> None:
+        shutil.rmtree(self.path, ignore_errors=True)
+        os.close(self._lock)
+
+
+def hold_flash(folder: Path) -> int:
+    """Make the folder and lock it for as long as this process lives; ConfigError when another board has it."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = os.open(folder / LOCK_NAME, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as exc:
+        raise ConfigError(f"cannot use {folder} as flash: {exc.strerror}", next_step="choose another --flash") from exc
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as exc:
+        os.close(lock)
+        raise ConfigError(
+            f"another virtual board uses {folder} as its flash", next_step="choose another --flash, or end that board"
+        ) from exc
+    return lock
+
+
+def remove_stale(parent: Path) -> None:
+    """Remove our own temporary folders there whose boards no longer live."""
+    for folder in parent.glob(f"{PREFIX}*"):
+        try:
+            found = folder.lstat()
+            if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+                continue
+            lock = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            continue  # not one of ours, just being made, or just being removed
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
+        except BlockingIOError:
+            continue  # its board lives
+        finally:
+            os.close(lock)
+
+
+class AppShelf:
+    """Apps in the order in which they were kept. Names are hex in the file names: they come from the network."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        numbers = [int(path.name.split("-")[0]) for path in directory.glob("*.json")]
+        self._next = max(numbers, default=0) + 1
+
+    def keep(self, app: KeptApp) -> None:
+        self.forget(app.name)
+        stem = f"{self._next:06d}-{_stem(app.name)}"
+        self._next += 1
+        facts = {
+            "name": app.name,
+            "heap_bytes": app.heap_bytes,
+            "timers": app.timers,
+            "watchdog_ms": app.watchdog_ms,
+        }
+        (self._directory / f"{stem}.wasm").write_bytes(app.wasm)
+        (self._directory / f"{stem}.json").write_text(json.dumps(facts), encoding="utf-8")
+
+    def forget(self, name: str) -> None:
+        for path in self._directory.glob(f"*-{_stem(name)}.*"):
+            path.unlink()
+
+    def kept(self) -> list[KeptApp]:
+        apps = []
+        for path in sorted(self._directory.glob("*.json")):
+            facts = json.loads(path.read_text(encoding="utf-8"))
+            apps.append(KeptApp(wasm=path.with_suffix(".wasm").read_bytes(), **facts))
+        return apps
+
+
+def _stem(name: str) -> str:
+    return name.encode().hex()[:200] or "-"

@@ -3,8 +3,8 @@
 from microclaw.wasm.cache import BuildCache
 from microclaw.wasm.compile import board_defines, compile_module, read_module
 from microclaw.wasm.eventful import INSTALL_BINARYEN, find_binaryen
-from microclaw.wasm.glue import build_glue, glue_built
 from microclaw.wasm.image import Image, Import, MemoryUse, Signature
+from microclaw.wasm.libraries import build_glue, glue_built
 from microclaw.wasm.toolchain import HEADERS, Toolchain, find_toolchain
 
 __all__ = [

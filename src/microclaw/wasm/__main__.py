@@ -9,7 +9,7 @@ import time
 
 from microclaw.config import cache_folder
 from microclaw.errors import MicroclawError
-from microclaw.wasm.glue import build_glue, glue_built
+from microclaw.wasm.libraries import build_glue, glue_built
 from microclaw.wasm.toolchain import find_toolchain
 
 

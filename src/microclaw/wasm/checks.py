@@ -9,12 +9,13 @@ from __future__ import annotations
 import difflib
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
-from microclaw.boards.profile import BoardProfile
-from microclaw.errors import Diagnostic
-from microclaw.wasm.diagnostics import NEAR, TIMER_HINT, Advice, advice_on, advised, at
+from microclaw.boards.pins import check_pin
+from microclaw.boards.profile import BoardProfile, PinUse
+from microclaw.errors import Diagnostic, PinRefused
+from microclaw.wasm.diagnostics import NEAR, TIMER_HINT, Advice, PinMark, advice_on, advised, at
 from microclaw.wasm.image import Import, MemoryUse, Signature
 from microclaw.wasm.inspect import PAGE_BYTES, Module
 from microclaw.wasm.refusals import refused_name
@@ -199,3 +200,44 @@ def _prototype(name: str, signature: Signature) -> str:
     params = ", ".join(_C_TYPES[p] for p in signature.params) or "void"
     result = _C_TYPES[signature.results[0]] if signature.results else "void"
     return f"{result} {name}({params})"
+
+
+_PATH: Final = re.compile(rb"/dev/gpio/(\d{1,3})\0")
+
+
+def check_pins(
+    marks: Iterable[PinMark], data: Iterable[bytes], board: BoardProfile, source: SourceText | None, file: str
+) -> tuple[tuple[int, ...], tuple[Diagnostic, ...]]:
+    """The pins named, sorted, and an error for each that the board refuses."""
+    errors: list[Diagnostic] = []
+    pins: set[int] = set()
+    for mark in marks:
+        place = (mark.line, mark.column)
+        if mark.pin < 0:
+            errors.append(at(source, place, f"no GPIO of the {board.chip} has this number", file=file))
+            continue
+        pins.add(mark.pin)
+        errors.extend(_refused(board, mark.pin, _use(mark), source, place, file))
+    for segment in data:
+        for match in _PATH.finditer(segment):
+            pin = int(match[1])
+            place_of_path = source.find_string(f"/dev/gpio/{pin}") if source is not None else None
+            pins.add(pin)
+            errors.extend(_refused(board, pin, "input", source, place_of_path, file))
+    return tuple(sorted(pins)), tuple(errors)
+
+
+def _use(mark: PinMark) -> PinUse:
+    if mark.what == "gpio":
+        return "output" if mark.output else "input"
+    return "pwm" if mark.what == "pwm" else "i2c"
+
+
+def _refused(
+    board: BoardProfile, pin: int, use: PinUse, source: SourceText | None, place: tuple[int, int] | None, file: str
+) -> tuple[Diagnostic, ...]:
+    try:
+        check_pin(board, pin, use)
+    except PinRefused as refused:
+        return (at(source, place, refused.message, refused.next_step, file=file),)
+    return ()

@@ -8,33 +8,128 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
 from microclaw.boards.profile import BoardProfile
 from microclaw.errors import BuildError, Diagnostic
 from microclaw.wasm.cache import BuildCache, default_cache
-from microclaw.wasm.checks import check_exports, check_imports, check_nodes, check_size, memory_use
+from microclaw.wasm.checks import check_exports, check_imports, check_nodes, check_pins, check_size, memory_use
 from microclaw.wasm.diagnostics import MAX_DIAGNOSTICS, PinMark, read_compiler_output
 from microclaw.wasm.eventful import Linker, binaryen_identity, check_reserved_names, main_never_called
-from microclaw.wasm.failure import build_failure
-from microclaw.wasm.glue import build_glue, headers_hash
 from microclaw.wasm.image import Image
 from microclaw.wasm.inspect import Module, parse_module
+from microclaw.wasm.libraries import build_glue, headers_hash
 from microclaw.wasm.opcodes import check_opcodes
-from microclaw.wasm.own_names import own_defines
-from microclaw.wasm.pins import check_pins
-from microclaw.wasm.plain_formats import format_defines
-from microclaw.wasm.process import Processes, in_worker
+from microclaw.wasm.process import Processes, build_failure, in_worker
 from microclaw.wasm.reader import FeatureError, ModuleError
-from microclaw.wasm.sketch import sketch_defines
-from microclaw.wasm.source_text import SourceText, read_source
+from microclaw.wasm.source_text import SourceText, Token, read_source
 from microclaw.wasm.symbols import Variable, read_symbols
 from microclaw.wasm.toolchain import ERROR_LIMIT_SAID, HEADERS, OPTIMIZATIONS, STACK_BYTES, Toolchain, find_toolchain
 from microclaw.wasm.warnings import hangs
+
+
+def sketch_defines(text: SourceText) -> tuple[str, ...]:
+    """MICROCLAW_SKETCH for a program that defines setup and loop and nothing that starts it."""
+    parts = all(text.find_definition(name) for name in ("setup", "loop"))
+    entry = any(text.find_definition(name) for name in ("main", "on_init"))
+    return ("MICROCLAW_SKETCH",) if parts and not entry else ()
+
+
+# Names outside of C that programs often define with another type, and the printf family, chosen per call by stdio.h.
+GUARDED: Final = frozenset(
+    (
+        *("printf", "sprintf", "snprintf", "vprintf", "vsprintf", "vsnprintf", "fprintf", "vfprintf"),
+        *("strlcpy", "strlcat", "itoa", "utoa", "ltoa"),
+        *("log", "delay", "delay_ms", "delayMicroseconds", "millis", "micros", "min", "max", "constrain", "map"),
+    )
+)
+_BEHIND_A_VARIABLE: Final = frozenset("=;[,")
+
+
+def own_defines(text: SourceText) -> tuple[str, ...]:
+    """A macro MICROCLAW_OWN_name for each guarded name of which the program makes a function or a global variable."""
+    return tuple(f"MICROCLAW_OWN_{name}" for name in sorted(set(_own(text.tokens))))
+
+
+def _own(tokens: tuple[Token, ...]) -> Iterator[str]:
+    depth = 0
+    for at, token in enumerate(tokens):
+        depth += (token.text in "({") - (token.text in ")}")
+        if depth == 0 and token.kind == "name" and token.text in GUARDED:
+            behind = tokens[at + 1].text if at + 1 < len(tokens) else ""
+            declared = at > 0 and (tokens[at - 1].kind == "name" or tokens[at - 1].text == "*")
+            if declared and (behind in _BEHIND_A_VARIABLE or _has_body(tokens, at + 1)):
+                yield token.text
+
+
+def _has_body(tokens: tuple[Token, ...], at: int) -> bool:
+    """Whether parameters and a brace follow."""
+    depth = 0
+    for position in range(at, len(tokens)):
+        text = tokens[position].text
+        depth += (text == "(") - (text == ")")
+        if depth == 0:
+            return text == ")" and position + 1 < len(tokens) and tokens[position + 1].text == "{"
+    return False
+
+
+# The place of the format among the arguments.
+FORMAT_AT: Final = {
+    **{"printf": 0, "log": 0, "vprintf": 0, "sprintf": 1, "vsprintf": 1, "fprintf": 1, "vfprintf": 1},
+    **{"snprintf": 2, "vsnprintf": 2},
+}
+# A number's text ends after 63 characters in the firmware, so widths are below that; `*`, %n and %a it has not.
+_PLAIN: Final = re.compile(
+    r"(?:[^%]|%(?:%|[-+ #0]*[0-5]?[0-9]?(?:\.[0-5]?[0-9]?)?(?:hh|h|ll|l|j|z|t)?[diouxXcsfFeEgGp]))*", re.DOTALL
+)
+_NUMERIC_ESCAPE: Final = re.compile(r"\\[0-7xuU]")
+
+
+def format_defines(text: SourceText) -> tuple[str, ...]:
+    """A macro MICROCLAW_CHOOSE_name for each function with a doubtful call, or a mention that is no call."""
+    doubtful = {
+        token.text
+        for at, token in enumerate(text.tokens)
+        if token.kind == "name" and token.text in FORMAT_AT and not _is_plain(text.tokens, at)
+    }
+    return tuple(f"MICROCLAW_CHOOSE_{name}" for name in sorted(doubtful))
+
+
+def is_plain(literal: str) -> bool:
+    """Whether the firmware's printf can do a format, given as the text between a literal's quotes."""
+    return _NUMERIC_ESCAPE.search(literal) is None and _PLAIN.fullmatch(literal) is not None
+
+
+def _is_plain(tokens: Sequence[Token], at: int) -> bool:
+    arguments = _arguments(tokens, at + 1)
+    place = FORMAT_AT[tokens[at].text]
+    if place >= len(arguments):
+        return False
+    parts = arguments[place]
+    if not parts or any(part.kind != "string" or not part.text.startswith('"') for part in parts):
+        return False
+    return is_plain("".join(part.text[1:-1] for part in parts))
+
+
+def _arguments(tokens: Sequence[Token], at: int) -> list[Sequence[Token]]:
+    """The tokens of each argument of a call; none if it is no call."""
+    depth = 0
+    cuts = []
+    for position in range(at, len(tokens)):
+        text = tokens[position].text
+        depth += (text in "([{") - (text in ")]}")
+        if depth == 0:
+            cuts.append(position)
+            break
+        if position == at or (text == "," and depth == 1):
+            cuts.append(position)
+    return [tokens[begin + 1 : end] for begin, end in pairwise(cuts)]
+
 
 MIN_STACK_BYTES: Final = 1024
 MAX_STACK_BYTES: Final = 32768

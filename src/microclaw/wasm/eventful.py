@@ -8,22 +8,151 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 from microclaw.errors import BuildError, Diagnostic
-from microclaw.wasm.callgraph import CallGraph, read_callgraph
 from microclaw.wasm.diagnostics import at, read_linker_output
-from microclaw.wasm.failure import build_failure
-from microclaw.wasm.process import Finished, Processes
+from microclaw.wasm.inspect import Module, parse_module
+from microclaw.wasm.opcodes import Calls, calls_of
+from microclaw.wasm.process import Finished, Processes, build_failure
 from microclaw.wasm.reader import FeatureError, ModuleError, Reader
-from microclaw.wasm.sections import without_custom_sections, without_exports
 from microclaw.wasm.source_text import SourceText
 from microclaw.wasm.symbols import Symbols
 from microclaw.wasm.toolchain import CALLBACKS, Entry, Toolchain
+
+_MAGIC_BYTES: Final = 8
+_FUNCTION_NAMES: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class CallGraph:
+    """Functions are indices over imports and own functions, as in the module."""
+
+    module: Module
+    names: Mapping[int, str]
+    calls: Mapping[int, Calls]
+
+    def index(self, name: str) -> int | None:
+        """A function by its name in the linked program."""
+        return next((index for index, own in self.names.items() if own == name), None)
+
+    def import_index(self, space: str, name: str) -> int | None:
+        for index, wanted in enumerate(self.module.imports):
+            if (wanted.module, wanted.name) == (space, name):
+                return index
+        return None
+
+    def direct(self, function: int) -> Iterable[int]:
+        """What a function calls by name."""
+        calls = self.calls.get(function)
+        return calls.direct if calls is not None else ()
+
+    def possible(self, function: int) -> Iterable[int]:
+        """What a function may call, by name or through a pointer."""
+        calls = self.calls.get(function)
+        if calls is None:
+            return ()
+        wanted = {self.module.types[kind] for kind in calls.indirect}
+        pointed_at = [f for f in self.module.table_functions if self.module.signature_of(f) in wanted] if wanted else ()
+        return (*calls.direct, *pointed_at)
+
+    def path(self, start: int, goals: frozenset[int], step: Callable[[int], Iterable[int]]) -> tuple[int, ...] | None:
+        """The shortest chain of calls from `start` to one of `goals`, both included; None when there is none."""
+        came_from = {start: start}
+        queue = deque([start])
+        while queue:
+            here = queue.popleft()
+            if here in goals:
+                chain = [here]
+                while chain[-1] != start:
+                    chain.append(came_from[chain[-1]])
+                return tuple(reversed(chain))
+            for there in sorted(step(here)):
+                if there not in came_from:
+                    came_from[there] = here
+                    queue.append(there)
+        return None
+
+
+def read_callgraph(wasm: bytes) -> CallGraph:
+    """The calls of a module; raises ModuleError or FeatureError for what is none."""
+    module = parse_module(wasm)
+    first = len(module.imports)
+    calls = {first + i: calls_of(body) for i, body in enumerate(module.bodies)}
+    return CallGraph(module, _function_names(wasm), calls)
+
+
+def _function_names(wasm: bytes) -> dict[int, str]:
+    """The custom section "name": WebAssembly 1.0, appendix 7.4.1."""
+    names: dict[int, str] = {}
+    reader = Reader(wasm, _MAGIC_BYTES)
+    while not reader.at_end:
+        section = reader.byte()
+        body = reader.sub_reader(reader.u32())
+        if section != 0 or body.name() != "name":
+            continue
+        while not body.at_end:
+            kind = body.byte()
+            part = body.sub_reader(body.u32())
+            if kind == _FUNCTION_NAMES:
+                names.update((part.u32(), part.name()) for _ in range(part.count()))
+    return names
+
+
+_CUSTOM, _EXPORTS = 0, 7
+
+
+def without_custom_sections(wasm: bytes) -> bytes:
+    """The module without names and notes, which no runtime needs."""
+    return wasm[:_MAGIC_BYTES] + b"".join(whole for number, _, whole in _sections(wasm) if number != _CUSTOM)
+
+
+def without_exports(wasm: bytes, prefix: str) -> bytes:
+    """The module without the exports whose names begin so."""
+    parts = [wasm[:_MAGIC_BYTES]]
+    for number, body, whole in _sections(wasm):
+        if number != _EXPORTS:
+            parts.append(whole)
+            continue
+        kept = [entry for name, entry in _exports(body) if not name.startswith(prefix)]
+        content = _u32(len(kept)) + b"".join(kept)
+        parts.append(bytes([_EXPORTS]) + _u32(len(content)) + content)
+    return b"".join(parts)
+
+
+def _sections(wasm: bytes) -> Iterator[tuple[int, bytes, bytes]]:
+    """Each section's number, content, and whole bytes."""
+    reader = Reader(wasm, _MAGIC_BYTES)
+    while not reader.at_end:
+        start = len(wasm) - reader.left
+        number = reader.byte()
+        size = reader.u32()
+        body = reader.take(size)
+        yield number, body, wasm[start : len(wasm) - reader.left]
+
+
+def _exports(body: bytes) -> Iterator[tuple[str, bytes]]:
+    reader = Reader(body)
+    for _ in range(reader.count()):
+        start = len(body) - reader.left
+        name = reader.name()
+        reader.byte()
+        reader.u32()
+        yield name, body[start : len(body) - reader.left]
+
+
+def _u32(value: int) -> bytes:
+    encoded = bytearray()
+    while value > 0x7F:
+        encoded.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*encoded, value])
+
 
 WAITING: Final = frozenset(("sleep", "usleep", "nanosleep", "delay", "delay_ms", "delayMicroseconds"))
 """What a program may call to sleep: headers/shim, and what headers/libc makes of it."""

@@ -15,6 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final, Literal, TypeAlias, TypeVar
 
+from microclaw.errors import BuildError, Diagnostic
+from microclaw.wasm.source_text import SourceText
+
 try:
     import resource
 except ImportError:  # pragma: no cover - Windows has no rlimits; the time limit holds there too
@@ -197,3 +200,24 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
     """Kill a process and its children; it must not have been reaped, or its number might be another's."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
+
+
+_SIMPLER: Final = "make the program simpler and its arrays smaller"
+
+
+def build_failure(finished: Finished, diagnostics: tuple[Diagnostic, ...], text: SourceText, stage: str) -> BuildError:
+    """The error of a process that failed; it may have been stopped without a word."""
+    if finished.timed_out or (finished.returncode < 0 and not finished.said_enough):
+        why = (
+            f"after {finished.took_ms / 1e3:.0f} s" if finished.timed_out else "because it took too much memory or disk"
+        )
+        stopped = Diagnostic("error", f"the compiler was stopped {why}", text.file, hint=_SIMPLER)
+        return BuildError((stopped, *diagnostics), stage=stage)
+    if "PLEASE submit a bug report" in finished.output or "diagnostic msg:" in finished.output:
+        broke = Diagnostic("error", "the compiler itself broke down on this program", text.file, hint=_SIMPLER)
+        return BuildError((broke, *diagnostics), stage=stage)
+    if not any(d.severity == "error" for d in diagnostics):
+        lines = [line for line in finished.output.splitlines() if line][-3:]
+        said = "; ".join(lines) or f"it ended with code {finished.returncode}"
+        diagnostics = (Diagnostic("error", f"the compiler failed: {said}", text.file), *diagnostics)
+    return BuildError(diagnostics, stage=stage)

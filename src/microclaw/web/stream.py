@@ -7,9 +7,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias, TypeVar, assert_never, get_args
 
-from microclaw.agent.events import Action, Answer, ApprovalAsked, ApprovalSettled, Delta, ToolRun, TurnEvent
-from microclaw.bus.events import Edge, Evidence, EvidenceKind, Stage, Step
 from microclaw.errors import MicroclawError, ProtocolError
+from microclaw.events import (
+    Action,
+    Answer,
+    ApprovalAsked,
+    ApprovalSettled,
+    Delta,
+    Edge,
+    Evidence,
+    EvidenceKind,
+    Stage,
+    Step,
+    ToolRun,
+    TurnEvent,
+)
 from microclaw.models.protocol import Usage
 
 JsonObject: TypeAlias = dict[str, Any]

@@ -24,14 +24,14 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from websockets.sync.server import ServerConnection, serve
 
-from microclaw.devices.identity.certificates import (
+from microclaw.auth.certificates import (
     device_certificate,
     new_authority,
     new_serial,
     read_csr,
     server_certificate,
 )
-from microclaw.devices.identity.tokens import mint_token
+from microclaw.auth.device_tokens import mint_token
 from microclaw.errors import DeviceUnreachable, LinkViolation
 from microclaw.wire.link import actions
 from microclaw.wire.link.config import LinkConfig

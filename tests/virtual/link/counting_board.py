@@ -17,12 +17,12 @@ from pathlib import Path
 from microclaw.boards.reader import load_board
 from microclaw.virtual.board import Board
 from microclaw.virtual.clock import RealClock
-from microclaw.virtual.link_arrivals import Arrivals
-from microclaw.virtual.link_calls import BoardMethods, CallWorker, Method, whole
-from microclaw.virtual.link_client import LinkClient
-from microclaw.virtual.link_flash import Flash
-from microclaw.virtual.link_identity import LinkAddress
-from microclaw.virtual.link_state import LinkState
+from microclaw.virtual.link.arrivals import Arrivals
+from microclaw.virtual.link.calls import BoardMethods, CallWorker, Method, whole
+from microclaw.virtual.link.client import LinkClient
+from microclaw.virtual.link.clock import LinkState
+from microclaw.virtual.link.flash import Flash
+from microclaw.virtual.link.identity import LinkAddress
 from microclaw.wire.link.messages import Event, Hello, Software, Telemetry, Value, ValueMap
 
 

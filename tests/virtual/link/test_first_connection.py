@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from microclaw.wire import control
+from microclaw.wire import board_control as control
 from microclaw.wire.link.messages import Event, PairRequest, Telemetry
 
 

@@ -9,8 +9,18 @@ from pathlib import Path
 import pytest
 
 from microclaw.errors import ConfigError, Overloaded
-from microclaw.virtual.link_flash import MIN_COMPACTED_BYTES, STATE_FILE, Flash, PowerGone, begin_reset
-from microclaw.virtual.link_mail import MAX_BYTES, MAX_MESSAGES, RESERVED_MESSAGES, FlashInbox, FlashOutbox
+from microclaw.virtual.link.flash import (
+    MAX_BYTES,
+    MAX_MESSAGES,
+    MIN_COMPACTED_BYTES,
+    RESERVED_MESSAGES,
+    STATE_FILE,
+    Flash,
+    FlashInbox,
+    FlashOutbox,
+    PowerGone,
+    begin_reset,
+)
 
 
 def reopened(flash: Flash) -> Flash:

@@ -16,8 +16,8 @@ from tests.virtual.conftest import TIMEOUT_S, BoardUnderTest, StartBoard
 from tests.virtual.link.conftest import CODE, DEVICE_ID, ScriptedHost
 
 from microclaw.errors import ConfigError
-from microclaw.virtual.link_identity import LinkAddress
-from microclaw.wire import control
+from microclaw.virtual.link.identity import LinkAddress
+from microclaw.wire import board_control as control
 from microclaw.wire.link.messages import PairRequest
 
 FINGERPRINT = "ab" * 32

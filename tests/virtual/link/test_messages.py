@@ -11,8 +11,8 @@ from tests.virtual.link.conftest import ScriptedHost
 from wasmtime import wat2wasm
 
 from microclaw.errors import CallRejected
-from microclaw.virtual.link_clock import new_id
-from microclaw.wire import control
+from microclaw.virtual.link.clock import new_id
+from microclaw.wire import board_control as control
 from microclaw.wire.link.messages import (
     Call,
     ErrorMessage,

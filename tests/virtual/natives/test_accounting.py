@@ -8,7 +8,7 @@ import pytest
 from tests.virtual.natives.conftest import Bench
 
 from microclaw.boards import load_board
-from microclaw.virtual.app import App
+from microclaw.virtual.runtime.app import App
 from microclaw.wasm import compile_module
 
 FRAME_BYTES = 200

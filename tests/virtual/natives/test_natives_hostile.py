@@ -13,10 +13,10 @@ from tests.virtual.natives.conftest import Bench
 from microclaw.boards import load_board
 from microclaw.virtual.board import Board
 from microclaw.virtual.clock import RealClock
-from microclaw.virtual.memory import BoardCrash, WasmTrap
 from microclaw.virtual.natives.binding import bind
 from microclaw.virtual.natives.table import HANDLERS
-from microclaw.virtual.runtime import Runtime
+from microclaw.virtual.runtime.loader import Runtime
+from microclaw.virtual.runtime.memory import BoardCrash, WasmTrap
 from microclaw.wire.wasmachine.ioctl import IoctlCommand
 from microclaw.wire.wasmachine.natives import NATIVES, NativeGroup
 

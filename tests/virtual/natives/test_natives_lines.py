@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.virtual.natives.conftest import Bench, MakeBench
 
-from microclaw.virtual.uart import RX_FIFO_BYTES, SENT_RING_BYTES, Uarts
+from microclaw.virtual.wiring import RX_FIFO_BYTES, SENT_RING_BYTES, Uarts
 
 GLUE = """
 static struct { u32 version, num, index; struct { u16 type, size; const void *value; } f[8]; } q;

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from microclaw.wasm.own_names import own_defines
-from microclaw.wasm.plain_formats import format_defines, is_plain
+from microclaw.wasm.compile import format_defines, is_plain, own_defines
 from microclaw.wasm.source_text import read_source
 
 

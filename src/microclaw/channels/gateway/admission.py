@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
+from microclaw.auth.people import OWNER
 from microclaw.channels.gateway.scope import Scope
 from microclaw.channels.ports import Tokens
-from microclaw.policy.person import OWNER
 
 SUBPROTOCOL: Final = "microclaw.chat"
 _TOKEN_PREFIX: Final = "bearer."  # noqa: S105  a name, not a secret; browsers can set no Authorization header

@@ -8,9 +8,8 @@ from collections import defaultdict, deque
 from collections.abc import Coroutine
 from typing import Any, Final, Self, assert_never
 
-from microclaw.agent.events import Answer, Delta, ToolRun, TurnEvent
 from microclaw.agent.mail import Accepted
-from microclaw.bus.events import Inbound
+from microclaw.auth.approvals import Pending, Settled
 from microclaw.channels.gateway import messages
 from microclaw.channels.gateway.client import Client
 from microclaw.channels.gateway.messages import BadMessage, ClientMessage, Decide, Ping, Say, Subscribe, Unknown
@@ -18,7 +17,7 @@ from microclaw.channels.gateway.scope import CHANNEL, Scope, visible
 from microclaw.channels.lasting import outgoing, surviving
 from microclaw.channels.ports import Approvals, Mail
 from microclaw.errors import MicroclawError, PermissionRefused, UnknownName
-from microclaw.policy.approval import Pending, Settled
+from microclaw.events import Answer, Delta, Inbound, ToolRun, TurnEvent
 
 _log = logging.getLogger(__name__)
 

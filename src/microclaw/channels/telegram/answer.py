@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Final
 
-from microclaw.agent.events import Answer
-from microclaw.bus.events import Edge, Evidence, Step
+from microclaw.auth.approvals import Pending
 from microclaw.channels.pin_track import draw_track, rhythm
 from microclaw.channels.text import clean_line, duration
-from microclaw.policy.approval import Pending
+from microclaw.events import Answer, Edge, Evidence, Step
 
 TRACK_CELLS: Final = 28  # a telephone shows about 34 letters of code in a row
 MAX_DETAIL_UNITS: Final = 3000  # as Telegram counts (telegram.split)

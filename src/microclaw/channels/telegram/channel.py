@@ -9,24 +9,20 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final, assert_never
 from weakref import WeakValueDictionary
 
-from microclaw.agent.events import Answer
 from microclaw.agent.mail import Accepted, Outbound
-from microclaw.bus.events import Attachment, Inbound
 from microclaw.channels.lasting import outgoing, surviving
 from microclaw.channels.ports import Approvals, Mail, People, Person
 from microclaw.channels.telegram.answer import answer_markdown
-from microclaw.channels.telegram.api import BotApi, FileTooLarge, TelegramError, TelegramUnreachable
-from microclaw.channels.telegram.approvals import ApprovalDesk
+from microclaw.channels.telegram.api import Backoff, BotApi, FileTooLarge, TelegramError, TelegramUnreachable, Timing
+from microclaw.channels.telegram.approvals import CHANNEL, ApprovalDesk, Strangers, chat_number
 from microclaw.channels.telegram.media import NotAPicture, fetch, largest
-from microclaw.channels.telegram.places import CHANNEL, chat_number
 from microclaw.channels.telegram.poller import Poller, TelegramState, WrongToken
 from microclaw.channels.telegram.reply import LiveReply
 from microclaw.channels.telegram.sender import Caller, ChatGone, Sender
-from microclaw.channels.telegram.strangers import Strangers
-from microclaw.channels.telegram.timing import Backoff, Timing
 from microclaw.channels.telegram.updates import Bot, ButtonPress, ChatMessage, Ignored, RemoteFile, Update, read_bot
 from microclaw.config import TelegramSettings
 from microclaw.errors import MicroclawError, ProtocolError, StoreError
+from microclaw.events import Answer, Attachment, Inbound
 
 _log = logging.getLogger(__name__)
 

@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
-from microclaw.bus.events import Attachment
 from microclaw.channels.telegram.api import FileTooLarge, TelegramUnreachable
 from microclaw.channels.telegram.sender import Caller
 from microclaw.channels.telegram.updates import RemoteFile
 from microclaw.errors import MicroclawError
+from microclaw.events import Attachment
 
 MAX_IMAGE_BYTES: Final = 4 << 20  # models take at most 5 MB a picture
 MAX_VOICE_BYTES: Final = 4 << 20

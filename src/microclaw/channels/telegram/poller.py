@@ -9,9 +9,8 @@ from collections.abc import Awaitable, Callable, Container
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from microclaw.channels.telegram.api import FileTooLarge, TelegramError, TelegramUnreachable
+from microclaw.channels.telegram.api import Backoff, FileTooLarge, TelegramError, TelegramUnreachable, Timing
 from microclaw.channels.telegram.sender import Caller
-from microclaw.channels.telegram.timing import Backoff, Timing
 from microclaw.channels.telegram.updates import ALLOWED_UPDATES, Bot, Ignored, Update, read_update, update_id_of
 from microclaw.errors import ProtocolError, StoreError
 

@@ -8,13 +8,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import Final
 
-from microclaw.agent.events import Answer, Delta, ToolRun, TurnEvent
-from microclaw.bus.events import Step
 from microclaw.channels.telegram.answer import answer_markdown, step_line
-from microclaw.channels.telegram.api import TelegramError, TelegramUnreachable
-from microclaw.channels.telegram.sender import ChatGone, Sender
-from microclaw.channels.telegram.split import LIMIT, split
-from microclaw.channels.telegram.timing import Timing
+from microclaw.channels.telegram.api import TelegramError, TelegramUnreachable, Timing
+from microclaw.channels.telegram.sender import LIMIT, ChatGone, Sender, split
+from microclaw.events import Answer, Delta, Step, ToolRun, TurnEvent
 
 _log = logging.getLogger(__name__)
 

@@ -4,14 +4,209 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+import re
+import unicodedata
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
-from microclaw.channels.telegram.api import TelegramError, TelegramUnreachable
-from microclaw.channels.telegram.html import plain, telegram_html
-from microclaw.channels.telegram.split import split
-from microclaw.channels.telegram.timing import Backoff, Timing
+from microclaw.channels.telegram.api import Backoff, TelegramError, TelegramUnreachable, Timing
+from microclaw.channels.text import clean
 from microclaw.errors import MicroclawError
+
+_FENCE: Final = re.compile(r" {0,3}(```+) *([\w+#.-]{0,32}) *[^`]*")
+_HEADING: Final = re.compile(r" {0,3}#{1,6} +(.*?)(?: +#+)? *")
+_BULLET: Final = re.compile(r"( *)[-*+] +(?=\S)")
+_QUOTE: Final = re.compile(r" {0,3}> ?(.*)")
+_TABLE: Final = re.compile(r" {0,3}\|.*\| *")
+_RULE: Final = re.compile(r"\|[ :|-]+\|")
+_INLINE: Final = re.compile(
+    r"(?P<escaped>\\[\\`*_~\[\]()#+.!|>-])"
+    r"|(?P<ticks>`{1,3})(?!`)(?P<code>[^`]{1,2000})(?P=ticks)(?!`)"
+    r"|\[(?P<label>[^\[\]]{1,500})\]\((?P<url>https?://[^\s()<>\"]{1,1000})\)"
+    r"|(?<!\*)\*\*(?![\s*])(?P<bold>[^*]{0,1000}[^\s*])\*\*(?!\*)"
+    r"|(?<![\w_])__(?![\s_])(?P<bold2>[^_]{0,1000}[^\s_])__(?![\w_])"
+    r"|(?<!~)~~(?![\s~])(?P<strike>[^~]{0,1000}[^\s~])~~(?!~)"
+    r"|(?<![\w*])\*(?![\s*])(?P<italic>[^*]{0,1000}[^\s*])\*(?![\w*])"
+    r"|(?<![\w_])_(?![\s_])(?P<italic2>[^_]{0,1000}[^\s_])_(?![\w_])"
+)
+_TAGS: Final[Mapping[str, str]] = {"bold": "b", "bold2": "b", "strike": "s", "italic": "i", "italic2": "i"}
+
+
+def telegram_html(markdown: str) -> str:
+    """Balanced tags, every other `<`, `>`, `&` and `"` escaped, no character that Telegram refuses."""
+    return "\n".join(_blocks(clean(markdown).split("\n")))
+
+
+def plain(markdown: str) -> str:
+    """The text for a message without markup, when Telegram refuses the other."""
+    return clean(markdown)
+
+
+def escape(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
+
+
+def _blocks(lines: list[str]) -> Iterator[str]:
+    at = 0
+    while at < len(lines):
+        line = lines[at]
+        if fence := _FENCE.fullmatch(line):
+            at, code = _until(lines, at + 1, partial(_closes, fence[1]))
+            at += 1  # the closing line
+            if any(each.strip() for each in code):
+                yield _code_block(code, fence[2])
+        elif _TABLE.fullmatch(line):
+            at, rows = _until(lines, at, lambda each: not _TABLE.fullmatch(each))
+            yield _code_block([row for row in rows if not _RULE.fullmatch(row.strip())] or rows, "")
+        elif _QUOTE.fullmatch(line):
+            at, quoted = _until(lines, at, lambda each: not _QUOTE.fullmatch(each))
+            inner = "\n".join(_inline(_QUOTE.sub(r"\1", each, count=1), frozenset()) for each in quoted)
+            yield f"<blockquote>{inner}</blockquote>" if inner.strip() else escape("\n".join(quoted))
+        else:
+            yield _line(line)
+            at += 1
+
+
+def _closes(ticks: str, line: str) -> bool:
+    return line.strip() == ticks
+
+
+def _until(lines: list[str], start: int, ends: Callable[[str], bool]) -> tuple[int, list[str]]:
+    """The lines from `start` to the first one that `ends`, or to the last one, and where that is."""
+    stop = next((index for index in range(start, len(lines)) if ends(lines[index])), len(lines))
+    return stop, lines[start:stop]
+
+
+def _code_block(code: list[str], language: str) -> str:
+    body = escape("\n".join(code))
+    return f'<pre><code class="language-{escape(language)}">{body}</code></pre>' if language else f"<pre>{body}</pre>"
+
+
+def _line(line: str) -> str:
+    if (heading := _HEADING.fullmatch(line)) and heading[1].strip():
+        return f"<b>{_inline(heading[1], frozenset({'b'}))}</b>"
+    if bullet := _BULLET.match(line):
+        return f"{bullet[1]}• {_inline(line[bullet.end() :], frozenset())}"
+    return _inline(line, frozenset())
+
+
+def _inline(text: str, outer: frozenset[str]) -> str:
+    """`text` with its spans as tags; a tag is not repeated inside itself, so this ends."""
+    parts: list[str] = []
+    at = 0
+    for found in _INLINE.finditer(text):
+        parts += escape(text[at : found.start()]), _span(found, outer)
+        at = found.end()
+    parts.append(escape(text[at:]))
+    return "".join(parts)
+
+
+def _span(found: re.Match[str], outer: frozenset[str]) -> str:
+    kind = found.lastgroup
+    if kind == "escaped":
+        return escape(found[0][1:])
+    if kind == "code":
+        return f"<code>{escape(found['code'])}</code>" if found["code"].strip() else escape(found[0])
+    if kind == "url":
+        label = _inline(found["label"], outer | {"a"})
+        return label if "a" in outer else f'<a href="{escape(found["url"])}">{label}</a>'
+    assert kind is not None
+    tag = _TAGS[kind]
+    inner = _inline(found[kind], outer | {tag})
+    return inner if tag in outer else f"<{tag}>{inner}</{tag}>"
+
+
+LIMIT: Final = 4096
+_FENCE_LINE: Final = re.compile(r"^ {0,3}(```+)([^`\n]*)$", re.MULTILINE)
+_CLOSING: Final = "\n```"
+_MAX_INFO: Final = 32  # a longer word after ``` is no language and is not repeated
+_SENTENCE: Final = re.compile(r"[.!?…。！？][)\"'”’]*\s")
+_JOINER, _VARIATION = "\u200d", "\ufe0f"
+
+
+def units(text: str) -> int:
+    """How many UTF-16 code units `text` has."""
+    return len(text) + sum(1 for c in text if c > "\uffff")
+
+
+def split(text: str, limit: int = LIMIT) -> list[str]:
+    """`text` in pieces of at most `limit` units (at least 200), none of them blank; only white space is lost."""
+    pieces: list[str] = []
+    rest = text.strip("\n").rstrip()
+    while len(rest) > limit or units(rest) > limit:  # the first is quick, and enough for a long text
+        room = _prefix(rest, limit - units(_CLOSING))
+        cut = _border(rest, room)
+        piece, after = rest[:cut].rstrip(), rest[cut:]
+        opened = open_fence(piece)
+        if opened is None:
+            rest = after.lstrip("\n") if after.startswith("\n") else after.removeprefix(" ")
+        else:
+            piece += _CLOSING
+            rest = f"{opened}\n{after.removeprefix(chr(10))}"
+        if piece.strip():
+            pieces.append(piece)
+    if rest.strip():
+        pieces.append(rest)
+    return pieces
+
+
+def open_fence(text: str) -> str | None:
+    """The line that opens the code block `text` ends in, short enough to be repeated; None outside of one."""
+    opened: str | None = None
+    for found in _FENCE_LINE.finditer(text):
+        info = found[2].strip()
+        if opened is None:
+            opened = f"```{info if len(info) <= _MAX_INFO else ''}"
+        elif not info:
+            opened = None
+    return opened
+
+
+def _prefix(text: str, limit: int) -> int:
+    """How many characters of `text` fit into `limit` units."""
+    fits = 0
+    for index, c in enumerate(text):
+        fits += 2 if c > "\uffff" else 1
+        if fits > limit:
+            return index
+    return len(text)
+
+
+def _border(text: str, room: int) -> int:
+    """Where to cut within the first `room` characters: paragraph, line, sentence, word, and then anywhere.
+
+    A border in the first third is left for a weaker one behind it: pieces should not become crumbs.
+    """
+    least = room // 3
+    window = text[: room + 1]
+    for border in ("\n\n", "\n"):
+        at = window.rfind(border, least)
+        if at > 0 and not _is_fence_line(text, at):
+            return at
+    sentences = [found.end() for found in _SENTENCE.finditer(window, least, room)]
+    if sentences:
+        return sentences[-1]
+    at = window.rfind(" ", least)
+    if at > 0:
+        return at
+    return _whole_letter(text, room)
+
+
+def _is_fence_line(text: str, at: int) -> bool:
+    """Whether the line that ends at `at` opens a code block: it would be left alone at a message's end."""
+    line = text[text.rfind("\n", 0, at) + 1 : at]
+    return _FENCE_LINE.fullmatch(line) is not None and open_fence(text[:at]) is not None
+
+
+def _whole_letter(text: str, at: int) -> int:
+    """`at`, or a little before it where it would cut a letter from its accents or a joined emoji."""
+    for earlier in range(at, max(1, at - 12), -1):
+        c, before = text[earlier], text[earlier - 1]
+        if not (unicodedata.combining(c) or c in (_JOINER, _VARIATION) or before == _JOINER):
+            return earlier
+    return at
+
 
 _log = logging.getLogger(__name__)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
-from microclaw.virtual.posix import PosixError
-from microclaw.virtual.process import Process
+from microclaw.virtual.runtime.posix import PosixError
+from microclaw.virtual.runtime.process import Process
 
 Handler: TypeAlias = Callable[..., int | float | None]
 """Called with the process and the arguments: pointers unsigned and checked, integers signed, floats as they are."""

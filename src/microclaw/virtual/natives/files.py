@@ -1,12 +1,12 @@
-"""The file half of the firmware's libc extension. What a descriptor stands for is in microclaw.virtual.files."""
+"""The file half of the firmware's libc extension. What a descriptor stands for: runtime.files."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from microclaw.virtual.natives.binding import Handler
-from microclaw.virtual.posix import Errno, PosixError
-from microclaw.virtual.process import Process
+from microclaw.virtual.runtime.posix import Errno, PosixError
+from microclaw.virtual.runtime.process import Process
 from microclaw.wire.wasmachine.ioctl import IoctlCommand
 
 _F_GETFL: Final = 3

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from microclaw.virtual.memory import WasmTrap
 from microclaw.virtual.natives.binding import Handler
-from microclaw.virtual.process import Process, ProgramExit
+from microclaw.virtual.runtime.memory import WasmTrap
+from microclaw.virtual.runtime.process import Process, ProgramExit
 
 _LONG_MAX: Final = 0x7FFFFFFF
 _ULONG_MAX: Final = 0xFFFFFFFF

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from microclaw.virtual.natives.binding import Handler
-from microclaw.virtual.process import Process
+from microclaw.virtual.runtime.process import Process
 
 
 def _sinf(_process: Process, x: float) -> float:

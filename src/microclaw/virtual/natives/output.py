@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from microclaw.virtual.natives.binding import Handler
 from microclaw.virtual.natives.printf import format_text
-from microclaw.virtual.process import Process
+from microclaw.virtual.runtime.process import Process
 
 
 def _printf(process: Process, form: int, va: int) -> int:

@@ -10,7 +10,7 @@ import math
 import re
 from typing import Final
 
-from microclaw.virtual.memory import LinearMemory
+from microclaw.virtual.runtime.memory import LinearMemory
 
 _NUMBER_LIMIT: Final = 63
 MAX_TEXT_BYTES: Final = 262_144

@@ -6,7 +6,7 @@ from typing import Final
 
 from microclaw.errors import ProtocolError
 from microclaw.virtual.natives.binding import Handler
-from microclaw.virtual.process import Process
+from microclaw.virtual.runtime.process import Process
 from microclaw.wire.wasmachine.request import Request, Response
 
 MAX_URLS: Final = 64

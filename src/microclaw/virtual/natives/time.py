@@ -7,7 +7,7 @@ from struct import pack
 from typing import Final
 
 from microclaw.virtual.natives.binding import Handler
-from microclaw.virtual.process import Process
+from microclaw.virtual.runtime.process import Process
 
 _CLOCKS: Final = (0, 1)  # CLOCK_REALTIME, CLOCK_MONOTONIC
 _MAX_TIME: Final = 253_402_300_799

@@ -1,9 +1,9 @@
-"""wasm_create_timer and its kin, and the system tick. The timers themselves are in microclaw.virtual.timers."""
+"""wasm_create_timer and its kin, and the system tick. The timers themselves are in microclaw.virtual.runtime.timers."""
 
 from __future__ import annotations
 
 from microclaw.virtual.natives.binding import Handler
-from microclaw.virtual.process import Process
+from microclaw.virtual.runtime.process import Process
 
 
 def _create(process: Process, interval_ms: int, periodic: int, start: int) -> int:

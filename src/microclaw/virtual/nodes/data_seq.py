@@ -7,11 +7,29 @@ pointer without a check, which crashes the board.
 from __future__ import annotations
 
 from struct import Struct
-from typing import Final
+from typing import Final, Protocol
 
-from microclaw.virtual.memory import BoardCrash, LinearMemory, OutOfBounds
-from microclaw.virtual.posix import Errno, PosixError
+from microclaw.virtual.runtime.memory import BoardCrash, LinearMemory, OutOfBounds
+from microclaw.virtual.runtime.posix import Errno, PosixError
 from microclaw.wire.wasmachine.ioctl import DATA_SEQ_FRAME, DATA_SEQ_HEADER, DATA_SEQ_VERSION, MAX_DATA_SEQ_FRAMES
+
+
+class Caller(Protocol):
+    """The app behind a descriptor: see microclaw.virtual.runtime.process.Process."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def memory(self) -> LinearMemory: ...
+    @property
+    def pins(self) -> set[int]:
+        """GPIOs that it opened or drives; a node adds those that it takes."""
+        ...
+
+    def sleep(self, ms: float) -> None:
+        """Wait in board time; raises Interrupted."""
+        ...
+
 
 NATIVE_BASE: Final = 0x3C00_0000
 """Where linear memory would lie in the chip's address space (PSRAM)."""

@@ -7,9 +7,8 @@ gpio_pulldown_en and GPIOC_PULLDOWN_EN gpio_pullup_en, so on such a firmware a b
 from __future__ import annotations
 
 from microclaw.virtual.board import Board
-from microclaw.virtual.nodes.caller import Caller
-from microclaw.virtual.nodes.data_seq import take_data_seq
-from microclaw.virtual.posix import Errno, PosixError
+from microclaw.virtual.nodes.data_seq import Caller, take_data_seq
+from microclaw.virtual.runtime.posix import Errno, PosixError
 from microclaw.wire.wasmachine.ioctl import GpioFlag, IoctlCommand, OpenFlag
 
 

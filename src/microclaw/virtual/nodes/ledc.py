@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from microclaw.virtual.board import Board
-from microclaw.virtual.nodes.caller import Caller
-from microclaw.virtual.nodes.data_seq import take_data_seq
-from microclaw.virtual.posix import Errno, PosixError
+from microclaw.virtual.nodes.data_seq import Caller, take_data_seq
+from microclaw.virtual.runtime.posix import Errno, PosixError
 from microclaw.wire.wasmachine.ioctl import IoctlCommand
 
 NODES: Final = 4

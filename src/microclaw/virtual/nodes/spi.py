@@ -10,10 +10,9 @@ from __future__ import annotations
 from typing import Final
 
 from microclaw.virtual.board import Board
-from microclaw.virtual.memory import OutOfBounds
-from microclaw.virtual.nodes.caller import Caller
-from microclaw.virtual.nodes.data_seq import DataSeq, take_data_seq
-from microclaw.virtual.posix import Errno, PosixError
+from microclaw.virtual.nodes.data_seq import Caller, DataSeq, take_data_seq
+from microclaw.virtual.runtime.memory import OutOfBounds
+from microclaw.virtual.runtime.posix import Errno, PosixError
 from microclaw.wire.wasmachine.ioctl import IoctlCommand
 
 MAX_TRANSFER_BYTES: Final = 512

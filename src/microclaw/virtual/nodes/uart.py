@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import Final
 
 from microclaw.virtual.board import Board
-from microclaw.virtual.nodes.caller import Caller
-from microclaw.virtual.posix import Errno, PosixError
+from microclaw.virtual.nodes.data_seq import Caller
+from microclaw.virtual.runtime.posix import Errno, PosixError
 
 _LINE_ENDS: Final = b"\r\n"
 

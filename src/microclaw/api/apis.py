@@ -1,0 +1,158 @@
+"""The HTTP apps: the control plane on the 0600 socket, and the people plane on loopback. It listens on nothing."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable
+from html import escape
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Response
+from fastapi.responses import HTMLResponse
+from starlette.types import ASGIApp
+
+from microclaw import __version__
+from microclaw.api.app_routes import app_router
+from microclaw.api.bearer import OWNER_HERE, As, Bearer, By
+from microclaw.api.chat_routes import chat_router
+from microclaw.api.compile_routes import compile_router
+from microclaw.api.device_routes import device_router, link_router
+from microclaw.api.event_routes import events_router
+from microclaw.api.failures import add_failure_handlers
+from microclaw.api.guard import LOOPBACK_NAMES, Guard
+from microclaw.api.knowledge_routes import KnowledgeParts, knowledge_router
+from microclaw.api.openai import openai_router
+from microclaw.api.parts import HostParts
+from microclaw.api.people_routes import approval_router, people_router, token_router, usage_router
+from microclaw.api.schedule_routes import schedule_router, subagent_router
+from microclaw.api.status import for_everybody, resident_mb
+from microclaw.api.tool_routes import tools_router
+from microclaw.apps.reconciler import KeptDevice
+from microclaw.metrics import CONTENT_TYPE, Labels, Metrics
+
+HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
+_STYLE = (
+    "body{font:16px/1.5 system-ui;max-width:52rem;margin:2rem auto;padding:0 1rem}"
+    "pre{background:#f4f4f4;padding:.8rem;overflow:auto}"
+)
+
+
+def docs_page(openapi: dict[str, Any]) -> str:
+    """Each route with its summary and the schema of what it takes; a link to the whole document."""
+    info = openapi["info"]
+    title = escape(f"{info['title']} {info['version']}")
+    schemas = openapi.get("components", {}).get("schemas", {})
+    routes = "".join(
+        _route(f"{method.upper()} {path}", operation, schemas)
+        for path, methods in openapi["paths"].items()
+        for method, operation in methods.items()
+    )
+    head = f"<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title><style>{_STYLE}</style>"
+    return f"{head}<h1>{title}</h1><p>The whole document: <a href=openapi.json>openapi.json</a></p>{routes}</html>"
+
+
+def _route(name: str, operation: dict[str, Any], schemas: dict[str, Any]) -> str:
+    body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
+    schema = schemas.get(str(body.get("$ref", "")).rpartition("/")[2], body)
+    fields = escape(json.dumps(schema.get("properties", schema), indent=2))
+    heading = f"<h2><code>{escape(name)}</code></h2><p>{escape(operation.get('summary', ''))}</p>"
+    return heading + (f"<pre>{fields}</pre>" if schema else "")
+
+
+def metrics_router(metrics: Metrics) -> APIRouter:
+    router = APIRouter(tags=["host"])
+
+    @router.get("/metrics", summary="Counters, gauges and histograms as Prometheus text", response_class=Response)
+    async def read_metrics() -> Response:
+        return Response(metrics.render(), media_type=CONTENT_TYPE)
+
+    return router
+
+
+def add_host_metrics(
+    metrics: Metrics,
+    *,
+    devices: Callable[[], int],
+    kept: Callable[[], Iterable[KeptDevice]],
+    listeners: Callable[[], int],
+) -> None:
+    """The host's own series; everything is read when somebody asks."""
+
+    def up() -> Iterable[tuple[Labels, float]]:
+        return [({"device": each.device_name}, each.unreachable_since_ms is None) for each in kept()]
+
+    metrics.observed("microclaw_info", "The host's version", lambda: [({"version": __version__}, 1)])
+    metrics.observed("microclaw_devices", "Devices the host knows", lambda: [({}, devices())])
+    metrics.observed("microclaw_device_reachable", "1 when a device with programs answered the last check", up)
+    metrics.observed("microclaw_event_listeners", "Open streams of live events", lambda: [({}, listeners())])
+    metrics.observed("process_resident_memory_bytes", "Memory in RAM", lambda: [({}, resident_mb() * (1 << 20))])
+    metrics.observed("microclaw_process_cpu_seconds", "User and system time spent", lambda: [({}, time.process_time())])
+
+
+def host_api(parts: HostParts) -> FastAPI:
+    """Every route, for both planes: who calls is in the request (api.bearer)."""
+    app = _base("microclaw")
+    app.include_router(chat_router(parts))
+    app.include_router(openai_router(parts))
+    app.include_router(link_router(parts))
+    app.include_router(device_router(parts))
+    app.include_router(app_router(parts))
+    app.include_router(tools_router(parts))
+    app.include_router(approval_router(parts))
+    app.include_router(people_router(parts))
+    app.include_router(token_router(parts))
+    app.include_router(usage_router(parts))
+    if parts.knowledge is not None:
+        names = frozenset(tool.name for tool in parts.toolbox.tools)
+        app.include_router(knowledge_router(KnowledgeParts(parts.settings, parts.gate, parts.knowledge, names)))
+    if parts.schedules is not None:
+        app.include_router(schedule_router(parts.schedules))
+        app.include_router(subagent_router(parts.schedules.subagents, parts.gate))
+    app.include_router(compile_router(parts.compile))
+    app.include_router(metrics_router(parts.metrics))
+    app.include_router(events_router(parts.live, parts.settings.limits.keepalive_s))
+
+    @app.get("/v1/status", tags=["host"], summary="Model, devices, programs")
+    async def status(by: By) -> dict[str, Any]:
+        found = await parts.status()
+        person = parts.people.get(by.principal)
+        return found if person is not None and person.role == "owner" else for_everybody(found)
+
+    return app
+
+
+def control_app(parts: HostParts, api: ASGIApp) -> ASGIApp:
+    """Everything; whoever can open the socket is the owner."""
+    limits = parts.settings.limits
+    app = As(api, OWNER_HERE)
+    return Guard(app, body_bytes=limits.control_body_bytes, body_s=limits.body_s)
+
+
+def people_app(parts: HostParts, api: ASGIApp) -> ASGIApp:
+    """With a token the whole API, as far as its person's role goes; without one nothing that touches a device."""
+    limits = parts.settings.limits
+    outside = _base("microclaw")
+    outside.include_router(compile_router(parts.compile))
+    outside.include_router(metrics_router(parts.metrics))
+    app = Bearer(
+        inside=Guard(api, body_bytes=limits.control_body_bytes, body_s=limits.body_s),
+        outside=Guard(outside, body_bytes=limits.body_bytes, body_s=limits.body_s),
+        tokens=parts.tokens,
+    )
+    return Guard(app, body_bytes=None, body_s=limits.body_s, allowed_hosts=LOOPBACK_NAMES)
+
+
+def _base(title: str) -> FastAPI:
+    app = FastAPI(title=title, version=__version__, docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
+    add_failure_handlers(app)
+
+    @app.get("/api/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        return HTMLResponse(docs_page(app.openapi()), headers=HEADERS)
+
+    @app.get("/healthz", tags=["host"], summary="Alive")
+    async def healthz() -> dict[str, Any]:
+        return {"ok": True, "version": __version__}
+
+    return app

@@ -1,0 +1,189 @@
+"""/v1/apps, /v1/changes, /v1/undo: programs on devices and what was changed. The stages are in apps/."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import secrets
+from collections.abc import Sequence
+from typing import Annotated, Any, Self
+
+from fastapi import APIRouter, Query
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from microclaw.api.bearer import CHANNEL, By, Caller, admit, questions_in
+from microclaw.api.jobs import Feed, stream_response
+from microclaw.api.parts import HostParts
+from microclaw.api.views import (
+    app_object,
+    change_object,
+    deployment_object,
+    removal_object,
+    try_object,
+    undone_object,
+)
+from microclaw.apps.changes import made_by
+from microclaw.apps.deploy import Approve, DeployRequest
+from microclaw.apps.undo import named
+from microclaw.auth.gate import Permission
+from microclaw.config import Limits
+from microclaw.errors import ConfigError, PermissionRefused, UnknownName
+from microclaw.web.stream import Result, StreamEvent
+
+
+class InstallBody(BaseModel):
+    """C `source` or `wasm` in base64, exactly one of the two."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Annotated[str, Field(min_length=1, max_length=126)]
+    source: Annotated[str, Field(min_length=1, max_length=Limits().source_chars)] | None = None
+    wasm: str | None = None
+    heap_bytes: Annotated[int, Field(ge=256, le=16 << 20)] = 8192
+    timers: Annotated[int, Field(ge=1, le=255)] = 20
+    watchdog_ms: Annotated[int, Field(ge=1000, le=86_400_000)] = 180_000
+    optimization: Annotated[str, Field(pattern=r"^O[0-3sz]$")] = "O3"
+    replace: bool = False
+
+    @model_validator(mode="after")
+    def _one_program(self) -> Self:
+        if (self.source is None) == (self.wasm is None):
+            raise ValueError("give source or wasm, exactly one of the two")
+        return self
+
+
+class UndoBody(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    change_id: int | None = None
+    device: str | None = None
+
+
+def app_router(parts: HostParts) -> APIRouter:
+    router = APIRouter(tags=["apps"])
+    _route_apps(router, parts)
+    _route_changes(router, parts)
+    return router
+
+
+def _route_apps(router: APIRouter, parts: HostParts) -> None:
+    keepalive_s = parts.settings.limits.keepalive_s
+
+    @router.get("/v1/apps", summary="What runs where")
+    async def list_apps(device: str | None = None) -> dict[str, Any]:
+        return {"apps": [app_object(listing) for listing in await parts.catalogue.list_apps(device)]}
+
+    @router.get("/v1/devices/{device}/apps/{name}", summary="One program, with its source when it is known")
+    async def show_app(device: str, name: str) -> dict[str, Any]:
+        listing = await parts.catalogue.show(device, name)
+        return {**app_object(listing), "source": listing.source}
+
+    @router.post("/v1/devices/{device}/apps", summary="Build, check, try, install, verify; steps as JSON lines")
+    async def install_app(device: str, body: InstallBody, by: By) -> StreamingResponse:
+        found = parts.devices.get(device)
+        permission = await _weight(parts, found.name, body.name) if body.replace else Permission.ACT
+        parts.gate.check(by.principal, permission, f"deploy {body.name} to {found.name}")
+        place = _place(by)
+        request = DeployRequest(
+            device=found.device_id,
+            name=body.name,
+            source=body.source,
+            wasm=None if body.wasm is None else _wasm(body.wasm),
+            heap_bytes=body.heap_bytes,
+            timers=body.timers,
+            watchdog_ms=body.watchdog_ms,
+            optimization=body.optimization,
+            replace=body.replace,
+            approve=None if by.direct else _approving(parts, by, permission, place),
+        )
+
+        async def deploy(feed: Feed) -> StreamEvent:
+            with made_by(place), questions_in(feed, parts.approvals, channel=CHANNEL, chat_id=place):
+                return Result(deployment_object(await parts.deployer.deploy(request, feed.put)))
+
+        return stream_response(parts.jobs.start(f"deploy {body.name}", deploy, token=by.token), keepalive_s)
+
+    @router.delete("/v1/devices/{device}/apps/{name}", summary="Take a program off; steps as JSON lines")
+    async def remove_app(device: str, name: str, by: By) -> StreamingResponse:
+        found = parts.devices.get(device)
+        text, place = f"remove {name} from {found.name}", _place(by)
+        parts.gate.check(by.principal, Permission.ACT, text)
+
+        async def remove(feed: Feed) -> StreamEvent:
+            with questions_in(feed, parts.approvals, channel=CHANNEL, chat_id=place):
+                permission = Permission.ACT if by.direct else await _weight(parts, found.name, name)
+                await admit(parts.gate, by, permission, text, chat_id=place)
+            with made_by(place):
+                return Result(removal_object(await parts.deployer.remove(found.device_id, name, feed.put)))
+
+        return stream_response(parts.jobs.start(f"remove {name}", remove, token=by.token), keepalive_s)
+
+
+def _route_changes(router: APIRouter, parts: HostParts) -> None:
+    keepalive_s = parts.settings.limits.keepalive_s
+
+    @router.get("/v1/changes", summary="What was changed, newest first")
+    async def list_changes(
+        device: str | None = None, limit: Annotated[int, Query(ge=1, le=1000)] = 50
+    ) -> dict[str, Any]:
+        device_id = None if device is None else parts.devices.get(device).device_id
+        found = await parts.undo.changes(device_id, limit)
+        return {"changes": [change_object(change, _name(parts, change.device_id)) for change in found]}
+
+    @router.get("/v1/tries", summary="Programs that models wrote, and what was wrong with them, newest first")
+    async def list_tries(limit: Annotated[int, Query(ge=1, le=1000)] = 50) -> dict[str, Any]:
+        return {"tries": [try_object(tried) for tried in await parts.tries(limit)]}
+
+    @router.post("/v1/undo", summary="Take back a change, or all of the newest request; steps as JSON lines")
+    async def undo(body: UndoBody, by: By) -> StreamingResponse:
+        device_id = None if body.device is None else parts.devices.get(body.device).device_id
+        text = "undo what was done last" if body.change_id is None else f"undo change {body.change_id}"
+        parts.gate.check(by.principal, Permission.ACT, text)
+        place = _place(by)
+
+        async def take_back(feed: Feed) -> StreamEvent:
+            with questions_in(feed, parts.approvals, channel=CHANNEL, chat_id=place):
+                shown = await parts.undo.chosen(body.change_id, device_id=device_id)
+                detail = [f"takes back: {named(change)}" for change in shown]
+                await admit(parts.gate, by, Permission.ACT, text, detail=detail, chat_id=place)
+                if not by.direct and await parts.undo.chosen(body.change_id, device_id=device_id) != shown:
+                    raise PermissionRefused("something was changed while somebody was asked", next_step="ask again")
+            with made_by(place):
+                made = await parts.undo.undo(body.change_id, device_id=device_id, report=feed.put)
+            return Result(undone_object(made))
+
+        return stream_response(parts.jobs.start("undo", take_back, token=by.token), keepalive_s)
+
+
+def _place(by: Caller) -> str:
+    """Where this one request's questions are asked."""
+    return f"{by.source}.{secrets.token_hex(4)}"
+
+
+def _approving(parts: HostParts, by: Caller, permission: Permission, place: str) -> Approve:
+    async def approve(text: str, detail: Sequence[str]) -> None:
+        await admit(parts.gate, by, permission, text, detail=detail, chat_id=place)
+
+    return approve
+
+
+async def _weight(parts: HostParts, device: str, name: str) -> Permission:
+    """Of a program that this host did not install there is no copy: what takes it away is risky."""
+    listed = await parts.catalogue.list_apps(device)
+    foreign = any(app.name == name and app.foreign for app in listed)
+    return Permission.RISKY if foreign else Permission.ACT
+
+
+def _wasm(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as exc:
+        raise ConfigError(f"wasm is not base64: {exc}", next_step="encode the module's bytes as base64") from exc
+
+
+def _name(parts: HostParts, device_id: str) -> str:
+    try:
+        return parts.devices.get(device_id).name
+    except UnknownName:
+        return device_id  # a device that was forgotten since

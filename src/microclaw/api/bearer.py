@@ -1,0 +1,237 @@
+"""Tells requests with a token from those without, and lets only the former to the API. It makes no tokens."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+from fastapi import Depends, Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from microclaw.api.failures import PATHS, failure_response, openai_error
+from microclaw.api.guard import refuse
+from microclaw.api.jobs import Feed
+from microclaw.auth.approvals import Approvals, Pending, Settled
+from microclaw.auth.gate import Gate, Permission
+from microclaw.auth.people import OWNER, Person
+from microclaw.auth.tokens import Tokens
+from microclaw.errors import PermissionRefused
+from microclaw.events import ApprovalAsked, ApprovalSettled
+from microclaw.web.stream import REQUEST_HEADER, Failure
+
+CHANNEL: Final = "api"  # where acts of programs are asked for
+_KEY: Final = "microclaw.caller"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """`direct`: a person's own hand on the command line, whose words are their yes. `source` is the token's id.
+
+    `request` is the number that the request gave itself, for its question to be known by.
+    """
+
+    principal: str
+    direct: bool
+    source: str
+    request: str = ""
+
+    @property
+    def token(self) -> str | None:
+        """The token's id; None for a person's own hand."""
+        return None if self.direct else self.source
+
+    def scoped(self, chat_id: str) -> str:
+        """A chat of this token alone; on the socket the chat itself."""
+        return chat_id if self.direct else f"{self.source}.{chat_id}"
+
+    def asks_in(self, chat_id: str = "") -> str:
+        """Where a question is asked: in this chat; without one, under the request's number, where it has one."""
+        if chat_id not in ("", self.source):
+            return chat_id
+        return f"{self.source}.{self.request}" if self.request else self.source
+
+
+OWNER_HERE: Final = Caller(OWNER.person_id, direct=True, source="socket")
+
+
+class As:
+    """Every request of `app` is this caller's."""
+
+    def __init__(self, app: ASGIApp, caller: Caller) -> None:
+        self._app = app
+        self._caller = caller
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app({**scope, _KEY: self._caller}, receive, send)
+
+
+def caller_of(request: Request) -> Caller:
+    """The request's caller; nobody is told apart from the owner by a missing word, so none is refused."""
+    caller = request.scope.get(_KEY)
+    if not isinstance(caller, Caller):
+        raise PermissionRefused("this request is nobody's", next_step="send a token: microclaw token create NAME")
+    return caller
+
+
+By = Annotated[Caller, Depends(caller_of)]
+
+
+async def admit(
+    gate: Gate, caller: Caller, permission: Permission, action: str, *, detail: Sequence[str] = (), chat_id: str = ""
+) -> None:
+    """Return when `caller` may do it. What the owner types on the command line is their yes; a program's act asks."""
+    if caller.direct:
+        gate.check(caller.principal, permission, action)
+        return
+    place = caller.asks_in(chat_id)
+    await gate.admit(caller.principal, permission, action, detail=detail, channel=CHANNEL, chat_id=place)
+
+
+def check_own_hand(gate: Gate, caller: Caller, action: str) -> None:
+    """Raise PermissionRefused unless an owner does it on the control socket.
+
+    For what would outlive a token (another token, a person, a device's secret) or reaches any file of this machine.
+    """
+    gate.check_owner(caller.principal, action)
+    if not caller.direct:
+        raise PermissionRefused(f"no token may {action}", next_step="do it on the host's own command line")
+
+
+@contextmanager
+def questions_in(feed: Feed, approvals: Approvals, *, channel: str, chat_id: str) -> Iterator[None]:
+    """Inside, what is asked at this place, and how it ended, is told in the feed too."""
+
+    def tell(news: Pending | Settled) -> None:
+        pending = news if isinstance(news, Pending) else news.pending
+        if (pending.channel, pending.chat_id) != (channel, chat_id):
+            return
+        if isinstance(news, Pending):
+            feed.put(ApprovalAsked(news.approval_id, news.action, news.detail, news.expires_s))
+        else:
+            feed.put(ApprovalSettled(pending.approval_id, news.outcome))
+
+    stop = approvals.listen(tell)
+    try:
+        yield
+    finally:
+        stop()
+
+
+WRONG_TOKENS: Final = 10  # of one address within WRONG_TOKENS_S, then its wrong ones are told to wait
+WRONG_TOKENS_S: Final = 60.0
+MAX_ADDRESSES: Final = 1024
+_REQUEST: Final = REQUEST_HEADER.lower().encode()
+_NUMBER: Final = re.compile(rb"[0-9a-f]{16,32}")
+
+# What takes its caller's role into account; everything else is the owner's.
+FOR_EVERY_ROLE: Final = (
+    "/healthz",
+    "/metrics",
+    "/api",
+    "/v1/approvals",
+    "/v1/apps",
+    "/v1/changes",
+    "/v1/chat",
+    "/v1/devices",
+    "/v1/events",
+    "/v1/memory",
+    "/v1/models",
+    "/v1/pairings",
+    "/v1/schedules",
+    "/v1/skills",
+    "/v1/status",
+    "/v1/subagents",
+    "/v1/tools",
+    "/v1/tries",
+    "/v1/undo",
+    "/v1/usage",
+)
+
+
+class Bearer:
+    """`Authorization: Bearer mc_...` leads to `inside`, no such header to `outside`, a wrong one to 401.
+
+    A right token always comes in: behind a proxy, and on loopback, everybody has one address, and somebody's guesses
+    must not shut the others out. A secret of 256 bits needs no lock against guesses.
+    """
+
+    def __init__(
+        self, *, inside: ASGIApp, outside: ASGIApp, tokens: Tokens, now_s: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._inside = inside
+        self._outside = outside
+        self._tokens = tokens
+        self._now_s = now_s
+        self._wrong: OrderedDict[str, deque[float]] = OrderedDict()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        shown = [value.decode("latin-1") for key, value in scope["headers"] if key == b"authorization"]
+        if not shown and scope["path"] not in PATHS:
+            await self._outside(scope, receive, send)
+            return
+        answer = await self._come_in(scope, shown or [""])
+        if isinstance(answer, Caller):
+            await As(self._inside, answer)(scope, receive, send)
+        else:
+            await refuse(answer, receive, send)  # nobody's body is read
+
+    async def _come_in(self, scope: Scope, shown: list[str]) -> Caller | Response:
+        scheme, _, secret = shown[0].partition(" ")
+        token = await self._tokens.who(secret.strip()) if len(shown) == 1 and scheme.lower() == "bearer" else None
+        if token is None:
+            return self._opens_nothing(scope, shown)
+        if not _is_for(token.person, scope["path"]):
+            text = f"{token.person.name} is a {token.person.role}: {scope['path'][:80]} is the owner's"
+            return failure_response(Failure("permission_refused", text, "ask the owner of this host"), 403)
+        return Caller(token.person.person_id, direct=False, source=token.token_id, request=_number(scope))
+
+    def _opens_nothing(self, scope: Scope, shown: list[str]) -> Response:
+        address = str((scope.get("client") or ("?", 0))[0])
+        wait_s = self._locked_for(address)
+        if wait_s > 0:
+            text = f"{WRONG_TOKENS} wrong tokens within a minute from {address}"
+            refused = _refusal(scope, 429, Failure("unauthorized", text, f"wait {wait_s:.0f} s"))
+            refused.headers["Retry-After"] = f"{wait_s:.0f}"
+            return refused
+        if any(shown):
+            self._note_wrong(address)
+        text = "this token opens nothing: it is missing, wrong, over, or was removed"
+        refused = _refusal(scope, 401, Failure("unauthorized", text, "microclaw token create NAME"))
+        refused.headers["WWW-Authenticate"] = "Bearer"
+        return refused
+
+    def _locked_for(self, address: str) -> float:
+        times = self._wrong.get(address)
+        if times is None or len(times) < WRONG_TOKENS:
+            return 0.0
+        return max(0.0, times[0] + WRONG_TOKENS_S - self._now_s())
+
+    def _note_wrong(self, address: str) -> None:
+        self._wrong.setdefault(address, deque(maxlen=WRONG_TOKENS)).append(self._now_s())
+        self._wrong.move_to_end(address)
+        if len(self._wrong) > MAX_ADDRESSES:
+            self._wrong.popitem(last=False)
+
+
+def _number(scope: Scope) -> str:
+    """What the request calls itself; "" when it does not, or in another form."""
+    named = [value for key, value in scope["headers"] if key == _REQUEST]
+    return named[0].decode() if len(named) == 1 and _NUMBER.fullmatch(named[0]) else ""
+
+
+def _refusal(scope: Scope, status: int, failure: Failure) -> Response:
+    if scope["path"] in PATHS:
+        return openai_error(status, f"{failure.message} (next: {failure.next_step})", code="invalid_api_key")
+    return failure_response(failure, status)
+
+
+def _is_for(person: Person, path: str) -> bool:
+    if person.role == "owner":
+        return True
+    return any(path == start or path.startswith(f"{start}/") for start in FOR_EVERY_ROLE)

@@ -1,0 +1,267 @@
+"""/v1/devices: list, add, rename, show, call, logs, edges."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, ConfigDict, Field
+
+from microclaw.api.bearer import By, Caller, admit, check_own_hand
+from microclaw.api.parts import HostParts
+from microclaw.api.views import device_object, pairing_objects
+from microclaw.apps.changes import made_by
+from microclaw.apps.direct_io import Acted
+from microclaw.auth.gate import Permission
+from microclaw.devices.call_text import call_from, result_value
+from microclaw.devices.calls import Call, EdgesRead, GpioSet, LogsRead, PwmSet
+from microclaw.errors import ConfigError
+from microclaw.link_server.plane import DevicePlane
+from microclaw.web.stream import evidence_object
+
+ACTING = frozenset({"gpio.set", "pwm.set", "apps.request", "apps.start", "apps.stop", "apps.undo"})
+RISKY = frozenset({"device.restart"})  # a board forgets what it cannot bring back
+
+Cursor = Annotated[int, Query(ge=0)]
+
+
+class DeviceBody(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    board: str
+    transports: Annotated[list[str], Field(min_length=1, max_length=8)]
+    labels: Annotated[list[str], Field(max_length=16)] = []
+
+
+class EndpointsBody(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    transports: Annotated[list[str], Field(min_length=1, max_length=8)]
+
+
+class MergeBody(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    other: str
+
+
+class RenameBody(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+
+
+class CallBody(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    method: Annotated[str, Field(max_length=64)]
+    arguments: dict[str, Any] = {}
+    wait: bool = True  # for a device that is away
+    timeout_s: Annotated[float, Field(gt=0, le=50)] | None = None
+
+
+def device_router(parts: HostParts) -> APIRouter:
+    router = APIRouter(prefix="/v1/devices", tags=["devices"])
+    _route_entries(router, parts)
+    _route_calls(router, parts)
+    return router
+
+
+def _route_entries(router: APIRouter, parts: HostParts) -> None:
+    devices, gate = parts.devices, parts.gate
+
+    @router.get("", summary="Every device, and those that wait to be paired")
+    async def list_devices() -> dict[str, Any]:
+        return {
+            "devices": [device_object(device, parts.link) for device in devices.list()],
+            "pairings": pairing_objects(parts.link) if parts.link is not None else [],
+        }
+
+    @router.post("", status_code=201, summary="Add a device by its transports")
+    async def add_device(body: DeviceBody, by: By) -> dict[str, Any]:
+        gate.check_owner(by.principal, "add devices")  # a transport is an address or a file that this host then opens
+        await admit(gate, by, Permission.ACT, f"add the device {body.name}", detail=body.transports)
+        return device_object(await devices.add(body.name, body.board, body.transports, body.labels), parts.link)
+
+    @router.get("/{name}", summary="One device")
+    async def show_device(name: str) -> dict[str, Any]:
+        return device_object(devices.get(name), parts.link)
+
+    @router.patch("/{name}", summary="Rename a device")
+    async def rename_device(name: str, body: RenameBody, by: By) -> dict[str, Any]:
+        await admit(gate, by, Permission.ACT, f"rename {name} to {body.name}")
+        return device_object(await devices.rename(name, body.name), parts.link)
+
+    @router.delete("/{name}", summary="Forget a device; what runs on it goes on")
+    async def remove_device(name: str, by: By) -> dict[str, Any]:
+        device = devices.get(name)
+        await admit(gate, by, Permission.RISKY, f"forget the device {device.name}")
+        await devices.remove(device.device_id)  # what was shown, though names changed while somebody thought
+        if parts.link is not None:
+            await parts.link.forget(device)
+        return {"removed": device.name}
+
+    @router.post("/{name}/transports", summary="More ways into a device")
+    async def add_transports(name: str, body: EndpointsBody, by: By) -> dict[str, Any]:
+        gate.check_owner(by.principal, "add transports to devices")
+        await admit(gate, by, Permission.ACT, f"give {name} more transports", detail=body.transports)
+        return device_object(
+            await devices.set_transports(name, (*devices.get(name).endpoints, *body.transports)), parts.link
+        )
+
+    @router.post("/{name}/merge", summary="Another entry is the same board: its transports and labels go to this one")
+    async def merge_devices(name: str, body: MergeBody, by: By) -> dict[str, Any]:
+        kept, gone = devices.get(name), devices.get(body.other)
+        await admit(gate, by, Permission.RISKY, f"make {gone.name} one with {kept.name}")
+        return device_object(await devices.merge(kept.device_id, gone.device_id), parts.link)
+
+
+def _route_calls(router: APIRouter, parts: HostParts) -> None:
+    devices = parts.devices
+
+    @router.post("/{name}/call", summary="Call one method at once")
+    async def call_device(name: str, body: CallBody, by: By) -> dict[str, Any]:
+        device = devices.get(name)
+        call = call_from(body.method, body.arguments)
+        detail = [f"{key}: {value!r:.200}" for key, value in body.arguments.items()]
+        await admit(parts.gate, by, _permission(call.method), f"{call.method} on {device.name}", detail=detail)
+        if not body.wait:
+            device.check_present(call)
+        with made_by(f"{by.source}.{secrets.token_hex(4)}"):
+            return await _call(parts, device.device_id, call, body.timeout_s)
+
+    @router.get("/{name}/logs", summary="What the device's programs printed, since a cursor")
+    async def read_logs(name: str, cursor: Cursor = 0) -> dict[str, Any]:
+        page = await devices.get(name).call(LogsRead(cursor=cursor))
+        return dict(result_value(page))
+
+    @router.get("/{name}/edges", summary="Level changes the board counted, since a cursor")
+    async def read_edges(name: str, cursor: Cursor = 0) -> dict[str, Any]:
+        page = await devices.get(name).call(EdgesRead(cursor=cursor))
+        return {
+            "edges": [[e.t_ms, e.pin, e.level] for e in page.edges],
+            "cursor": page.cursor,
+            "dropped": page.dropped,
+            "now_ms": page.now_ms,
+        }
+
+
+def _permission(method: str) -> Permission:
+    if method in RISKY:
+        return Permission.RISKY
+    return Permission.ACT if method in ACTING else Permission.READ
+
+
+async def _call(parts: HostParts, name: str, call: Call[Any], timeout_s: float | None) -> dict[str, Any]:
+    """What sets a pin goes through the explorer, so that it can be undone; anything else straight to the device."""
+    match call:
+        case GpioSet(pin=pin, level=level):
+            return _acted(await parts.explorer.set_pin(name, pin, level))
+        case PwmSet(pin=pin, duty=duty, frequency_hz=frequency_hz):
+            return _acted(await parts.explorer.set_pwm(name, pin, duty, frequency_hz))
+        case _:
+            return {"result": result_value(await parts.devices.get(name).call(call, timeout_s))}
+
+
+def _acted(acted: Acted) -> dict[str, Any]:
+    return {
+        "result": result_value(acted.state),
+        "evidence": evidence_object(acted.evidence),
+        "change_id": acted.change_id,
+        "warning": acted.warning,
+    }
+
+
+class PairBody(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    code: Annotated[str, Field(min_length=1, max_length=32)]
+    name: str | None = None
+    device: str | None = None
+
+
+class ProvisionBody(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    board: str | None = None
+    secret: bool = True
+    host: Annotated[str, Field(min_length=1, max_length=253)] | None = None
+    qr: bool = False
+
+
+class LabelsBody(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    labels: Annotated[list[str], Field(max_length=16)]
+
+
+class NotifyBody(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    text: Annotated[str, Field(min_length=1, max_length=2000)]
+    speak: bool = False
+    expires_s: Annotated[int, Field(ge=1, le=30 * 24 * 3600)] | None = None
+
+
+def link_router(parts: HostParts) -> APIRouter:
+    outer = APIRouter(tags=["devices"])
+    router = APIRouter(prefix="/v1/devices")
+
+    def link() -> DevicePlane:
+        if parts.link is None:
+            raise ConfigError("this host runs without a device plane", next_step="microclaw up --link 127.0.0.1:8443")
+        return parts.link
+
+    def check_owner(by: Caller, action: str) -> None:
+        parts.gate.check_owner(by.principal, action)
+
+    @router.post("/pair", status_code=201, summary="The device that shows this code is ours")
+    async def pair(body: PairBody, by: By) -> dict[str, Any]:
+        check_own_hand(parts.gate, by, "pair devices")
+        device = await link().pair(body.code, name=body.name, device=body.device)
+        return device_object(device, parts.link)
+
+    @router.post("/provision", summary="What a new device needs to find this host and be paired")
+    async def provision(body: ProvisionBody, by: By) -> dict[str, Any]:
+        check_own_hand(parts.gate, by, "provision devices")
+        made = await link().provision(body.name, board=body.board, with_secret=body.secret, host=body.host)
+        return {
+            "name": body.name,
+            "host": made.host,
+            "only_local": link().is_local,
+            "port": made.port,
+            "ca_sha256": made.ca_sha256,
+            "secret": made.secret,
+            "expires_ms": made.expires_ms,
+            "text": made.to_text(),
+            "file": made.to_json(),
+            "qr": await asyncio.to_thread(made.qr) if body.qr else None,
+        }
+
+    @outer.get("/v1/pairings", summary="Devices that show a code and wait for a person; never the codes")
+    async def pairings() -> dict[str, Any]:
+        return {"pairings": pairing_objects(link())}
+
+    @router.post("/{name}/revoke", summary="Nothing that the device has opens anything any more")
+    async def revoke(name: str, by: By) -> dict[str, Any]:
+        check_owner(by, "revoke devices")
+        ended = await link().revoke(name)
+        return {"device": parts.devices.get(name).name, "revoked": ended}
+
+    @router.put("/{name}/labels", summary="Replace a device's labels")
+    async def label(name: str, body: LabelsBody, by: By) -> dict[str, Any]:
+        await admit(parts.gate, by, Permission.ACT, f"label {name}", detail=body.labels)
+        return device_object(await parts.devices.label(name, body.labels), parts.link)
+
+    @router.post("/{name}/notify", summary="Tell the device something: now, or when it comes back")
+    async def notify(name: str, body: NotifyBody, by: By) -> dict[str, Any]:
+        await admit(parts.gate, by, Permission.ACT, f"tell {name}", detail=(body.text,))
+        noted = await link().notify(name, body.text, speak=body.speak, expires_s=body.expires_s)
+        return {"device": parts.devices.get(name).name, "state": noted}
+
+    outer.include_router(router)
+    return outer

@@ -1,0 +1,208 @@
+"""GET /v1/events: live events as Server-Sent Events (the WHATWG HTML standard's event stream). It makes no events."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import re
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AbstractContextManager, aclosing, asynccontextmanager
+from dataclasses import dataclass, fields
+from itertools import islice
+from typing import Annotated, Protocol, assert_never
+
+from fastapi import APIRouter, Header, Query
+from fastapi.responses import StreamingResponse
+
+from microclaw.bus import Subscription
+from microclaw.errors import ConfigError, Overloaded
+from microclaw.events import LIVE_EVENTS, Alarm, DeviceLog, LiveEvent
+
+RING_EVENTS = 1_024
+MAX_LISTENERS = 16  # a quarter of the connections that the door takes
+_NOT_LOGGED = frozenset({"at_ms", "text"})
+_FACTS = {"name": "what"}  # as a log line has it: a record's own name is its logger's
+_log = logging.getLogger("microclaw.live")
+
+
+class EventBus(Protocol):
+    """bus.Bus."""
+
+    def subscribe(
+        self, event_type: type[LiveEvent], *, depth: int = ...
+    ) -> AbstractContextManager[Subscription[LiveEvent]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Numbered:
+    number: int
+    event: LiveEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """That many events before the next one are gone."""
+
+    count: int
+
+
+class LiveFeed:
+    """`async with feed.collecting(bus, group)`: inside, it fills. `run` tells this host run from an earlier one."""
+
+    def __init__(self, run: str, *, ring_events: int = RING_EVENTS, max_listeners: int = MAX_LISTENERS) -> None:
+        self.run = run
+        self.listeners = 0
+        self._ring: deque[LiveEvent] = deque(maxlen=ring_events)
+        self._count = 0  # of all events ever: the last one's number
+        self._max_listeners = max_listeners
+        self._news: set[asyncio.Event] = set()
+        self._ended = False
+
+    @asynccontextmanager
+    async def collecting(self, bus: EventBus, group: asyncio.TaskGroup) -> AsyncIterator[None]:
+        """Leaving ends every reader."""
+        with bus.subscribe(LiveEvent, depth=RING_EVENTS) as subscription:
+            task = group.create_task(self._collect(subscription), name="live events")
+            try:
+                yield
+            finally:
+                subscription.close()
+                await asyncio.wait([task])
+
+    def put(self, event: LiveEvent) -> None:
+        _log_event(event)
+        self._ring.append(event)
+        self._count += 1
+        self._wake()
+
+    def end(self) -> None:
+        """Every reader's iteration ends, now and from now on."""
+        self._ended = True
+        self._wake()
+
+    def check_room(self) -> None:
+        """Raise Overloaded when too many are reading."""
+        if self.listeners >= self._max_listeners:
+            raise Overloaded(f"{self.listeners} streams of live events are open already", next_step="close one of them")
+
+    @property
+    def last(self) -> int:
+        return self._count
+
+    async def read(self, after: int, keepalive_s: float) -> AsyncGenerator[Numbered | Lost | None, None]:
+        """Events after this number, Lost where the ring was too short, None when there was nothing for a while."""
+        self.listeners += 1
+        news = asyncio.Event()
+        self._news.add(news)
+        try:
+            while True:
+                news.clear()
+                oldest = self._count - len(self._ring)
+                if after < oldest:
+                    yield Lost(oldest - after)
+                    after = oldest
+                for event in tuple(islice(self._ring, after - oldest, None)):
+                    after += 1
+                    yield Numbered(after, event)
+                if after < self._count:
+                    continue
+                if self._ended:
+                    return
+                if not await _within(news, keepalive_s):
+                    yield None
+        finally:
+            self.listeners -= 1
+            self._news.discard(news)
+
+    async def _collect(self, subscription: Subscription[LiveEvent]) -> None:
+        try:
+            async for event in subscription:
+                self.put(event)
+        finally:
+            self.end()
+
+    def _wake(self) -> None:
+        for news in self._news:
+            news.set()
+
+
+def _log_event(event: LiveEvent) -> None:
+    """One line with the facts that are fit for a log: no text that a device or its program wrote."""
+    if isinstance(event, DeviceLog):
+        return
+    level = logging.WARNING if isinstance(event, Alarm) else logging.INFO
+    names = (field.name for field in fields(event) if field.name not in _NOT_LOGGED)
+    _log.log(level, event.kind, extra={_FACTS.get(name, name): getattr(event, name) for name in names})
+
+
+async def _within(news: asyncio.Event, timeout_s: float) -> bool:
+    try:
+        await asyncio.wait_for(news.wait(), timeout_s)
+    except TimeoutError:
+        return False
+    return True
+
+
+MEDIA_TYPE = "text/event-stream"
+RETRY_MS = 2_000
+KINDS = frozenset(kind.kind for kind in LIVE_EVENTS)
+_ID = re.compile(r"([0-9a-f]{1,32})-([0-9]{1,18})")
+
+
+def events_router(feed: LiveFeed, keepalive_s: float) -> APIRouter:
+    router = APIRouter(tags=["host"])
+
+    @router.get("/v1/events", summary="Live events, as Server-Sent Events", response_class=StreamingResponse)
+    async def events(
+        device: Annotated[str | None, Query(max_length=64, description="Only this device's")] = None,
+        kind: Annotated[list[str] | None, Query(max_length=16, description="Only these kinds")] = None,
+        last_event_id: Annotated[str | None, Header(max_length=64)] = None,
+    ) -> StreamingResponse:
+        """Begins with what comes next, or after `Last-Event-ID` as far as it is still there."""
+        unknown = sorted(set(kind or ()) - KINDS)
+        if unknown:
+            raise ConfigError(
+                f"there is no kind of event {unknown[0]!r}", next_step=f"ask for any of {', '.join(sorted(KINDS))}"
+            )
+        feed.check_room()
+        stream = event_stream(feed, _after(feed, last_event_id), keepalive_s, device, frozenset(kind or KINDS))
+        return StreamingResponse(stream, media_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"})
+
+    return router
+
+
+async def event_stream(
+    feed: LiveFeed, after: int, keepalive_s: float, device: str | None, kinds: frozenset[str]
+) -> AsyncIterator[str]:
+    """The body of the answer: events of these kinds, of this device or of any."""
+    yield f"retry: {RETRY_MS}\n\n"  # at once, so that the reader knows that it is heard
+    async with aclosing(feed.read(after, keepalive_s)) as told:
+        async for each in told:
+            match each:
+                case None:
+                    yield ": nothing new\n\n"
+                case Lost(count=count):
+                    yield f'event: lost\ndata: {{"count":{count}}}\n\n'
+                case Numbered(event=event):
+                    if event.kind in kinds and device in (None, event.device):
+                        yield event_text(feed.run, each)
+                case _:
+                    assert_never(each)
+
+
+def event_text(run: str, numbered: Numbered) -> str:
+    """One event of the stream: its id, its kind, its facts as one line of JSON."""
+    event = numbered.event
+    value = {field.name: getattr(event, field.name) for field in fields(event)}
+    data = json.dumps(value, ensure_ascii=True, separators=(",", ":"))
+    return f"id: {run}-{numbered.number}\nevent: {event.kind}\ndata: {data}\n\n"
+
+
+def _after(feed: LiveFeed, last_event_id: str | None) -> int:
+    """Where to begin: an id of an earlier run of the host begins at this run's first event."""
+    match = _ID.fullmatch(last_event_id or "")
+    if match is None:
+        return feed.last
+    return min(int(match[2]), feed.last) if match[1] == feed.run else 0

@@ -1,0 +1,124 @@
+"""Errors as HTTP answers: one JSON form, a status for each code. It raises nothing itself."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from microclaw.api.faults import fault_text
+from microclaw.errors import MicroclawError
+from microclaw.web.stream import Failure, failure_object, failure_of
+
+_log = logging.getLogger(__name__)
+
+STATUS_BY_CODE = {
+    "unknown_name": 404,
+    "app_not_found": 404,
+    "app_exists": 409,
+    "too_many_apps": 409,
+    "not_supported": 409,
+    "build_error": 422,
+    "trial_failed": 422,
+    "pin_refused": 422,
+    "invalid_module": 422,
+    "tool_retry": 422,
+    "tool_failed": 422,
+    "image_too_large": 413,
+    "permission_refused": 403,
+    "config_error": 400,
+    "empty_message": 400,
+    "message_too_long": 413,
+    "budget_spent": 429,
+    "schedule_refused": 400,
+    "overloaded": 503,
+    "device_error": 502,
+    "call_rejected": 502,
+    "deploy_rejected": 502,
+    "protocol_error": 502,
+    "model_error": 502,
+    "device_unreachable": 502,
+    "install_interrupted": 502,
+    "link_violation": 502,
+    "device_timeout": 504,
+    "outcome_unknown": 504,
+    "undo_incomplete": 502,
+    "store_error": 500,
+    "store_owned": 500,
+    "failed": 500,
+}
+_CODE_BY_STATUS = {403: "forbidden", 404: "not_found", 405: "method_not_allowed", 408: "timeout", 413: "too_large"}
+
+
+def failure_response(failure: Failure, status: int | None = None) -> JSONResponse:
+    found = STATUS_BY_CODE.get(failure.code, 500) if status is None else status
+    return JSONResponse({"error": failure_object(failure)}, status_code=found)
+
+
+def add_failure_handlers(app: FastAPI) -> None:
+    """Every error of `app` leaves in the one form."""
+    app.add_exception_handler(MicroclawError, _known)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+async def _known(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, MicroclawError)
+    return failure_response(failure_of(error))
+
+
+async def _invalid(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    faults = tuple(_fault(e) for e in error.errors()[:10])
+    next_step = "correct that value; the form of every request is at /api/docs"
+    return failure_response(
+        Failure("bad_request", faults[0], next_step, tuple({"text": fault} for fault in faults), 2), 422
+    )
+
+
+async def _http(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    code = _CODE_BY_STATUS.get(error.status_code, "bad_request")
+    message = str(error.detail)
+    if error.status_code in (404, 405):
+        message = f"{message}: {request.method} {request.url.path[:100]}"
+    return failure_response(Failure(code, message, "see /api/docs"), error.status_code)
+
+
+async def _unexpected(request: Request, error: Exception) -> JSONResponse:
+    _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return failure_response(unexpected(error), 500)
+
+
+def unexpected(error: BaseException) -> Failure:
+    """A fault of ours, without its inner details."""
+    return Failure("internal_error", f"unexpected {type(error).__name__}", "the traceback is in the host's log")
+
+
+def _fault(error: Any) -> str:
+    place = ".".join(str(part) for part in error.get("loc", ()) if part not in ("body", "query", "path"))
+    return fault_text(place or "the request", error)[:300]
+
+
+PATHS: Final = frozenset({"/v1/chat/completions", "/v1/models"})
+_TYPES: Final = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    429: "rate_limit_error",
+}
+
+
+def openai_error(status: int, message: str, *, code: str | None = None, param: str | None = None) -> JSONResponse:
+    return JSONResponse(error_object(status, message, code=code, param=param), status_code=status)
+
+
+def error_object(status: int, message: str, *, code: str | None = None, param: str | None = None) -> dict[str, object]:
+    kind = _TYPES.get(status, "server_error")
+    return {"error": {"message": message, "type": kind, "param": param, "code": code}}

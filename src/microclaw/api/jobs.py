@@ -1,0 +1,132 @@
+"""Work that outlives the request that asked for it: a client that goes away leaves nothing half-done. No HTTP here."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TypeAlias
+
+from fastapi.responses import StreamingResponse
+
+from microclaw.api.failures import unexpected
+from microclaw.config import Limits
+from microclaw.errors import MicroclawError, Overloaded
+from microclaw.web.stream import Failure, Keepalive, StreamEvent, encode_event, failure_of
+
+MEDIA_TYPE = "application/x-ndjson"
+
+
+def stream_response(feed: Feed, keepalive_s: float) -> StreamingResponse:
+    """Lines as they come. A client that goes away ends the answer and not the job."""
+
+    async def lines() -> AsyncIterator[bytes]:
+        async for event in feed.read(keepalive_s):
+            yield encode_event(event)
+
+    return StreamingResponse(lines(), media_type=MEDIA_TYPE)
+
+
+_log = logging.getLogger(__name__)
+
+
+class Feed:
+    """What a job tells, to one reader. Full: the oldest is dropped; the end is never dropped."""
+
+    def __init__(self, size: int) -> None:
+        self._events: deque[StreamEvent] = deque(maxlen=size)
+        self._end: StreamEvent | None = None
+        self._news = asyncio.Event()
+
+    def put(self, event: StreamEvent) -> None:
+        self._events.append(event)
+        self._news.set()
+
+    def finish(self, event: StreamEvent) -> None:
+        if self._end is None:
+            self._end = event
+            self._news.set()
+
+    async def read(self, keepalive_s: float) -> AsyncIterator[StreamEvent]:
+        """Every event, a Keepalive when none came for a while, and the end last."""
+        while True:
+            while self._events:
+                yield self._events.popleft()
+            if self._end is not None:
+                yield self._end
+                return
+            self._news.clear()
+            try:
+                await asyncio.wait_for(self._news.wait(), keepalive_s)
+            except TimeoutError:
+                yield Keepalive()
+
+
+Work: TypeAlias = Callable[[Feed], Awaitable[StreamEvent]]
+
+
+class Jobs:
+    """Starts jobs in the host's TaskGroup; `async with` the group around it, `drain` before the group ends."""
+
+    def __init__(self, group: asyncio.TaskGroup, limits: Limits) -> None:
+        self._group = group
+        self._limits = limits
+        self._tasks: dict[asyncio.Task[None], str | None] = {}
+        self._closed = False
+
+    def start(self, name: str, work: Work, *, token: str | None = None) -> Feed:
+        """Run `work`; what it returns, or its failure, is the end of the feed. Raises Overloaded.
+
+        `token` is whose program asks: one has at most half of the room and all together three quarters, as a job may
+        wait for minutes for somebody's yes, and the command line is to find room all the same.
+        """
+        if self._closed:
+            raise Overloaded("the host is stopping", next_step="microclaw up")
+        if len(self._tasks) >= self._limits.parallel_jobs:
+            raise Overloaded(
+                f"{len(self._tasks)} jobs are running, at most {self._limits.parallel_jobs} are allowed",
+                next_step="wait for one of them to end",
+            )
+        if token is not None:
+            self._check_share(token)
+        feed = Feed(self._limits.stream_events)
+        task = self._group.create_task(_run(name, work, feed), name=f"job:{name}")
+        self._tasks[task] = token
+        task.add_done_callback(self._tasks.pop)
+        return feed
+
+    def _check_share(self, token: str) -> None:
+        running = [of for of in self._tasks.values() if of is not None]
+        limit = self._limits.parallel_jobs
+        if running.count(token) >= max(1, limit // 2) or len(running) >= max(1, limit * 3 // 4):
+            raise Overloaded(
+                f"{len(running)} jobs of programs are running, {running.count(token)} of them of this token",
+                next_step="wait for one of them to end, or decide what waits: microclaw approval list",
+            )
+
+    async def drain(self) -> None:
+        """Let running jobs come to their end, for a while; then cancel them and wait for that."""
+        self._closed = True
+        if not self._tasks:
+            return
+        _, late = await asyncio.wait(self._tasks, timeout=self._limits.drain_s)
+        for task in late:
+            _log.warning("cancelled at shutdown: %s", task.get_name())
+            task.cancel()
+        if late:
+            await asyncio.wait(late, timeout=self._limits.drain_s)
+
+
+async def _run(name: str, work: Work, feed: Feed) -> None:
+    try:
+        feed.finish(await work(feed))
+    except MicroclawError as exc:
+        feed.finish(failure_of(exc))
+    except Exception as exc:
+        _log.exception("job %s failed", name)
+        feed.finish(unexpected(exc))
+    finally:  # only a cancelled job comes here without its end
+        feed.finish(
+            Failure("interrupted", "the host stopped before this was done", "microclaw app changes", exit_code=130)
+        )

@@ -1,0 +1,214 @@
+"""/v1/memory, /v1/sessions, /v1/skills: what is remembered for the caller, conversations, skills. It keeps nothing.
+
+Memory is the caller's own. Conversations and imports are the owner's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, ConfigDict, Field
+
+from microclaw.api.bearer import By, Caller, check_own_hand
+from microclaw.auth.gate import Gate, Permission
+from microclaw.config import Settings
+from microclaw.devices.call_text import CALLS
+from microclaw.errors import ConfigError, Diagnostic
+from microclaw.knowledge.importing import Imported, Importer
+from microclaw.knowledge.knowledge_base import Knowledge
+from microclaw.knowledge.memory import digest
+from microclaw.knowledge.search import Found
+from microclaw.knowledge.skill_file import Skill
+from microclaw.knowledge.text_files import MAX_TEXT_BYTES, read_text
+from microclaw.store.sessions import SessionFile, SessionMessage
+
+
+@dataclass(frozen=True, slots=True)
+class KnowledgeParts:
+    """What the routes work with. `tool_names` are those that a skill may name."""
+
+    settings: Settings
+    gate: Gate
+    knowledge: Knowledge
+    tool_names: frozenset[str] = frozenset()
+
+
+class MemoryBody(BaseModel):
+    """`was` is the `digest` that came with the text that was edited."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: Annotated[str, Field(max_length=MAX_TEXT_BYTES)]
+    was: Annotated[str, Field(max_length=64)]
+
+
+class ImportBody(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    folder: Annotated[str, Field(min_length=1, max_length=4096)]
+
+
+def knowledge_router(parts: KnowledgeParts) -> APIRouter:
+    router = APIRouter()
+    _route_memory(router, parts)
+    _route_sessions(router, parts)
+    _route_skills(router, parts)
+    return router
+
+
+def _route_memory(router: APIRouter, parts: KnowledgeParts) -> None:
+    memory, search = parts.knowledge.memory, parts.knowledge.search
+
+    @router.get("/v1/memory", tags=["memory"], summary="MEMORY.md and the latest notes of the caller")
+    async def show_memory(by: By) -> dict[str, Any]:
+        parts.gate.check(by.principal, Permission.READ, "look at memory")
+        path = memory.path(by.principal)
+        text = await asyncio.to_thread(read_text, path)
+        notes = await asyncio.to_thread(memory.recent_notes, by.principal)
+        return {
+            "text": text,
+            "digest": digest(text),
+            "file": _place(path, by),
+            "notes": [{"day": day.isoformat(), "text": note} for day, note in notes],
+        }
+
+    @router.put("/v1/memory", tags=["memory"], summary="Put an edited MEMORY.md in place; the old version is kept")
+    async def edit_memory(body: MemoryBody, by: By) -> dict[str, Any]:
+        parts.gate.check(by.principal, Permission.ACT, "edit memory")
+        await memory.write(by.principal, body.text, was=body.was)
+        path = memory.path(by.principal)
+        return {"file": _place(path, by), "digest": digest(await asyncio.to_thread(read_text, path))}
+
+    @router.get("/v1/memory/search", tags=["memory"], summary="The caller's best matches, with their source")
+    async def search_memory(
+        q: Annotated[str, Query(min_length=1, max_length=1000)],
+        by: By,
+        limit: Annotated[int, Query(ge=1, le=50)] = 10,
+    ) -> dict[str, Any]:
+        parts.gate.check(by.principal, Permission.READ, "search memory")
+        return {"found": [_found(one) for one in await search.find(by.principal, q, limit=limit)]}
+
+
+def _route_sessions(router: APIRouter, parts: KnowledgeParts) -> None:
+    sessions, knowledge = parts.knowledge.sessions, parts.knowledge
+
+    @router.get("/v1/sessions", tags=["sessions"], summary="Conversations, the latest first")
+    async def list_sessions(by: By) -> dict[str, Any]:
+        parts.gate.check_owner(by.principal, "list conversations")
+        return {"sessions": [_session(file) for file in await sessions.list()]}
+
+    @router.get("/v1/sessions/{name}", tags=["sessions"], summary="The newest messages of a conversation")
+    async def show_session(name: str, by: By, newest: Annotated[int, Query(ge=1, le=1000)] = 40) -> dict[str, Any]:
+        parts.gate.check_owner(by.principal, "read conversations")
+        full = await sessions.full_name(name)
+        return {"name": full, "messages": [_message(message) for message in await sessions.show(full, newest)]}
+
+    @router.delete("/v1/sessions/{name}", tags=["sessions"], summary="Remove a conversation")
+    async def remove_session(name: str, by: By) -> dict[str, Any]:
+        parts.gate.check_owner(by.principal, "remove conversations")
+        full = await sessions.full_name(name)
+        await sessions.remove(full)
+        knowledge.search.mark_stale()
+        return {"removed": full}
+
+    @router.post("/v1/sessions/import", tags=["sessions"], summary="Take over the files of a MimiClaw device")
+    async def import_device(body: ImportBody, by: By) -> dict[str, Any]:
+        check_own_hand(parts.gate, by, "import a device's files")
+        folder = Path(body.folder)
+        if not folder.is_absolute():
+            raise ConfigError(f"{body.folder} is no absolute path", next_step="name the folder from / on")
+        settings = parts.settings
+        importer = Importer(sessions=sessions, memory=knowledge.memory, config=settings.persona, skills=settings.skills)
+        report = await importer.run(folder)
+        knowledge.search.mark_stale()
+        return _imported(report)
+
+
+def _route_skills(router: APIRouter, parts: KnowledgeParts) -> None:
+    skills = parts.knowledge.skills
+
+    @router.get("/v1/skills", tags=["skills"], summary="Skills that can be used, and folders that cannot")
+    async def list_skills(by: By) -> dict[str, Any]:
+        parts.gate.check(by.principal, Permission.READ, "list skills")
+        usable = await asyncio.to_thread(skills.all)
+        broken = await asyncio.to_thread(skills.broken)
+        return {
+            "folder": _place(skills.folder, by),
+            "skills": [_skill(skill, by) for skill in usable],
+            "broken": [{"name": name, "mistakes": _mistakes(checked.mistakes)} for name, checked in broken],
+        }
+
+    @router.get("/v1/skills/{name}", tags=["skills"], summary="A skill's text and the files beside it")
+    async def show_skill(name: str, by: By) -> dict[str, Any]:
+        parts.gate.check(by.principal, Permission.READ, "look at skills")
+        skill = await asyncio.to_thread(skills.get, name)
+        files = await asyncio.to_thread(skills.files, name)
+        return {**_skill(skill, by), "text": skill.body, "files": list(files)}
+
+    @router.get("/v1/skills/{name}/check", tags=["skills"], summary="A skill's mistakes with their lines")
+    async def check_skill(name: str, by: By) -> dict[str, Any]:
+        parts.gate.check(by.principal, Permission.READ, "check skills")
+        checked = await asyncio.to_thread(
+            lambda: skills.check(name, tools=parts.tool_names, capabilities=frozenset(CALLS))
+        )
+        return {"name": name, "ok": checked.ok, "mistakes": _mistakes(checked.mistakes)}
+
+
+def _found(one: Found) -> dict[str, Any]:
+    return {
+        "source": one.source,
+        "kind": one.kind,
+        "day": one.day,
+        "text": one.text,
+        "score": round(one.score, 3),
+    }
+
+
+def _session(file: SessionFile) -> dict[str, Any]:
+    return {"name": file.name, "size_bytes": file.size_bytes, "changed_s": int(file.changed_s)}
+
+
+def _message(message: SessionMessage) -> dict[str, Any]:
+    return {"role": message.role, "content": message.content, "ts": message.ts, "person": message.person}
+
+
+def _imported(report: Imported) -> dict[str, Any]:
+    return {
+        "files": [{"name": f.name, "outcome": f.outcome, "detail": f.detail} for f in report.files],
+        "jobs": [
+            {
+                "name": job.name,
+                "message": job.message,
+                "every_s": job.every_s,
+                "at_s": job.at_s,
+                "channel": job.channel,
+                "chat_id": job.chat_id,
+                "enabled": job.enabled,
+            }
+            for job in report.jobs
+        ],
+    }
+
+
+def _place(path: Path, by: Caller) -> str:
+    """Where it is on this machine, for who sits there; to others its name says enough."""
+    return str(path) if by.direct else path.name
+
+
+def _skill(skill: Skill, by: Caller) -> dict[str, Any]:
+    return {
+        "name": skill.name,
+        "description": skill.description,
+        "shipped": skill.shipped,
+        "folder": _place(skill.folder, by),
+        "tools": list(skill.tools),
+        "capabilities": list(skill.capabilities),
+    }
+
+
+def _mistakes(found: tuple[Diagnostic, ...]) -> list[dict[str, Any]]:
+    return [{**mistake.to_json()} for mistake in found]

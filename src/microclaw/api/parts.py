@@ -1,0 +1,65 @@
+"""What the control socket's routes work with: the host's ready parts, given by app.py."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from microclaw.agent.mail import Mail
+from microclaw.agent.tries import Try
+from microclaw.api.event_routes import LiveFeed
+from microclaw.api.jobs import Jobs
+from microclaw.api.schedule_routes import ScheduleParts
+from microclaw.apps.catalogue import Catalogue
+from microclaw.apps.deploy import Deployer
+from microclaw.apps.direct_io import Explorer
+from microclaw.apps.trial import Compile
+from microclaw.apps.undo import Undo
+from microclaw.auth.approvals import Approvals
+from microclaw.auth.gate import Gate
+from microclaw.auth.people import People
+from microclaw.auth.tokens import Tokens
+from microclaw.config import Settings
+from microclaw.devices.registry import Registry
+from microclaw.events import Inbound, TurnEvent
+from microclaw.knowledge.knowledge_base import Knowledge
+from microclaw.link_server.plane import DevicePlane
+from microclaw.metrics import Metrics
+from microclaw.models.usage import Ledger
+from microclaw.tools.toolbox import Toolbox
+
+
+class Chats(Protocol):
+    """agent.AgentLoop."""
+
+    @property
+    def mail(self) -> Mail: ...
+
+    def chat(self, inbound: Inbound) -> AsyncIterator[TurnEvent]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class HostParts:
+    settings: Settings
+    chats: Chats
+    devices: Registry
+    deployer: Deployer
+    explorer: Explorer
+    undo: Undo
+    catalogue: Catalogue
+    compile: Compile
+    gate: Gate
+    approvals: Approvals
+    people: People
+    tokens: Tokens
+    toolbox: Toolbox
+    jobs: Jobs
+    metrics: Metrics
+    live: LiveFeed
+    link: DevicePlane | None
+    tries: Callable[[int], Awaitable[tuple[Try, ...]]]
+    status: Callable[[], Awaitable[dict[str, Any]]]
+    usage: Ledger | None = None
+    knowledge: Knowledge | None = None
+    schedules: ScheduleParts | None = None

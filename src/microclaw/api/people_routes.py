@@ -1,0 +1,212 @@
+"""/v1/people, /v1/tokens: who this host lets in, and by which tokens. The owner's, changed by no token."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, ConfigDict, Field
+
+from microclaw.api.bearer import CHANNEL, By, Caller, check_own_hand
+from microclaw.api.parts import HostParts
+from microclaw.auth.approvals import Pending
+from microclaw.auth.people import OWNER, Person, Role
+from microclaw.auth.tokens import Token
+from microclaw.config import BudgetSettings
+from microclaw.errors import ConfigError
+from microclaw.models.usage import Ledger, UsageReport
+from microclaw.store.usage import KEPT_DAYS, UsageCount, UsageGroup
+
+
+class DecisionBody(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    approved: bool
+
+
+def approval_router(parts: HostParts) -> APIRouter:
+    router = APIRouter(prefix="/v1/approvals", tags=["approvals"])
+
+    @router.get("", summary="What waits for a decision; a member sees the own questions")
+    async def list_approvals(by: By) -> dict[str, Any]:
+        seen = [pending for pending in parts.approvals.pending() if _may_see(parts, by, pending)]
+        return {"approvals": [_object(parts, pending, by) for pending in seen]}
+
+    @router.post("/{approval_id}", summary="Decide: the first decision counts")
+    async def decide(approval_id: str, body: DecisionBody, by: By) -> dict[str, Any]:
+        settled = parts.approvals.decide(approval_id, approved=body.approved, by=by.principal)
+        outcome = "approved" if body.approved else "declined"
+        return {"approval_id": settled.approval_id, "outcome": outcome, "action": settled.action}
+
+    return router
+
+
+def _may_see(parts: HostParts, by: Caller, pending: Pending) -> bool:
+    return pending.principal == by.principal or _role(parts, by.principal) == "owner"
+
+
+def _role(parts: HostParts, person_id: str) -> Role | None:
+    person = parts.people.get(person_id)
+    return None if person is None else person.role
+
+
+def _object(parts: HostParts, pending: Pending, by: Caller) -> dict[str, Any]:
+    """`request`: which of this very token's requests waits for it, by its number."""
+    own = f"{by.source}." if pending.channel == CHANNEL and not by.direct else None
+    person = parts.people.get(pending.principal)
+    return {
+        "approval_id": pending.approval_id,
+        "action": pending.action,
+        "detail": list(pending.detail),
+        "person": pending.principal if person is None else person.name,
+        "channel": pending.channel,
+        "risky": pending.risky,
+        "request": pending.chat_id.removeprefix(own) if own and pending.chat_id.startswith(own) else None,
+        "expires_s": round(parts.approvals.seconds_left(pending), 1),
+    }
+
+
+class PairPersonBody(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    code: Annotated[str, Field(min_length=1, max_length=32)]
+    name: Annotated[str, Field(max_length=80)] | None = None
+    role: Role | None = None
+
+
+class TokenBody(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    name: Annotated[str, Field(min_length=1, max_length=80)]
+    person: Annotated[str, Field(max_length=80)] = OWNER.person_id
+    days: Annotated[int, Field(ge=1, le=3650)] | None = None
+
+
+def people_router(parts: HostParts) -> APIRouter:
+    router = APIRouter(prefix="/v1/people", tags=["people"])
+    people, gate = parts.people, parts.gate
+
+    @router.get("", summary="Who this host knows, and who asks to be let in")
+    async def list_people(by: By) -> dict[str, Any]:
+        gate.check_owner(by.principal, "list people")
+        asking = [
+            {"channel": each.channel, "name": each.display_name, "seconds_left": round(each.seconds_left)}
+            for each in people.asking()
+        ]
+        return {"people": [_person(parts, person) for person in people.list()], "asking": asking}
+
+    @router.post("/pair", status_code=201, summary="Whoever shows this code is let in")
+    async def pair(body: PairPersonBody, by: By) -> dict[str, Any]:
+        check_own_hand(gate, by, "let people in")
+        return _person(parts, await people.pair(body.code, body.role, body.name))
+
+    @router.delete("/{name}", summary="Forget somebody, with their addresses and tokens")
+    async def remove(name: str, by: By) -> dict[str, Any]:
+        check_own_hand(gate, by, "remove people")
+        return {"removed": (await people.remove(name)).name}
+
+    return router
+
+
+def token_router(parts: HostParts) -> APIRouter:
+    router = APIRouter(prefix="/v1/tokens", tags=["people"])
+    tokens, gate = parts.tokens, parts.gate
+
+    @router.get("", summary="Tokens, never their secrets")
+    async def list_tokens(by: By) -> dict[str, Any]:
+        gate.check_owner(by.principal, "list tokens")
+        return {"tokens": [_token(token) for token in await tokens.list()]}
+
+    @router.post("", status_code=201, summary="A new token; its secret is in this answer alone")
+    async def create(body: TokenBody, by: By) -> dict[str, Any]:
+        check_own_hand(gate, by, "make tokens")
+        person = parts.people.named(body.person)
+        secret = await tokens.create(body.name, person.person_id, days=body.days)
+        made = next(token for token in await tokens.list() if token.name == body.name)
+        return {**_token(made), "secret": secret}
+
+    @router.delete("/{name}", summary="End a token")
+    async def remove(name: str, by: By) -> dict[str, Any]:
+        check_own_hand(gate, by, "end tokens")
+        return {"removed": (await tokens.remove(name)).name}
+
+    return router
+
+
+def _person(parts: HostParts, person: Person) -> dict[str, Any]:
+    addresses = [
+        {"channel": channel, "id": external_id} for channel, external_id in parts.people.addresses(person.person_id)
+    ]
+    return {"person_id": person.person_id, "name": person.name, "role": person.role, "addresses": addresses}
+
+
+def _token(token: Token) -> dict[str, Any]:
+    return {
+        "token_id": token.token_id,
+        "name": token.name,
+        "person": token.person.name,
+        "role": token.person.role,
+        "made_ms": token.made_ms,
+        "expires_ms": token.expires_ms,
+        "used_ms": token.used_ms,
+    }
+
+
+def usage_router(parts: HostParts) -> APIRouter:
+    router = APIRouter(prefix="/v1/usage", tags=["usage"])
+
+    def ledger() -> Ledger:
+        if parts.usage is None:
+            raise ConfigError("this host counts no requests to models", next_step="start it anew: microclaw up")
+        return parts.usage
+
+    def named(person_id: str) -> str:
+        person = parts.people.get(person_id)
+        return person_id if person is None else person.name
+
+    @router.get("", summary="Requests, tokens and money of the last days")
+    async def usage(
+        by: By,
+        group: Annotated[UsageGroup, Query(alias="by")] = "day",
+        days: Annotated[int, Query(ge=1, le=KEPT_DAYS)] = 30,
+    ) -> dict[str, Any]:
+        person = parts.people.get(by.principal)
+        everybody = person is not None and person.role == "owner"
+        report = await ledger().report(group, days, person=None if everybody else by.principal)
+        return {
+            "by": group,
+            "days": days,
+            "since": report.since.isoformat(),
+            "groups": [
+                {group: named(name) if group == "person" else name, **_counts(count)} for name, count in report.groups
+            ],
+            "total": _counts(sum((count for _, count in report.groups), start=UsageCount())),
+            "today": _counts(report.today),
+            "budget": _budget(parts.settings.budget, report, everybody=everybody),
+        }
+
+    return router
+
+
+def _counts(count: UsageCount) -> dict[str, int | float]:
+    return {
+        "requests": count.requests,
+        "failed": count.failed,
+        "estimated": count.estimated,
+        "unpriced": count.unpriced,
+        "input_tokens": count.input_tokens,
+        "output_tokens": count.output_tokens,
+        "cached_tokens": count.cached_tokens,
+        "cost_usd": round(count.cost_usd, 6),
+    }
+
+
+def _budget(limits: BudgetSettings, report: UsageReport, *, everybody: bool) -> dict[str, Any]:
+    """The limits of today that `today` counts against, and when it ends."""
+    return {
+        "day_usd": limits.day_usd if everybody else limits.person_day_usd,
+        "day_tokens": limits.day_tokens if everybody else limits.person_day_tokens,
+        "person_day_usd": limits.person_day_usd,
+        "person_day_tokens": limits.person_day_tokens,
+        "resets_at": report.resets_at.isoformat(),
+    }

@@ -1,0 +1,156 @@
+"""/v1/schedules: what is done later. An owner sees everybody's, others their own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Protocol
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field
+
+from microclaw.api.bearer import CHANNEL, By, Caller, admit
+from microclaw.auth.gate import Gate, Permission
+from microclaw.errors import ConfigError
+from microclaw.events import Step
+from microclaw.schedules.entry import Schedule
+from microclaw.schedules.importing import import_cron_json
+from microclaw.store.schedules import Missed, RunRow
+from microclaw.tools.scheduling import AddParameters, Scheduling
+from microclaw.tools.subagents import Workers, subagent_facts
+from microclaw.tools.tool import ToolContext
+
+
+class RunsNow(Protocol):
+    """knowledge.schedule.runner.Runner."""
+
+    async def run_now(self, schedule_id: int, principal: str) -> Schedule: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleParts:
+    """What the routes work with."""
+
+    gate: Gate
+    scheduling: Scheduling
+    runner: RunsNow
+    subagents: Workers
+
+
+class ScheduleBody(BaseModel):
+    """`do` in words, or `tool` with its `arguments`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    when: Annotated[str, Field(min_length=1, max_length=200)]
+    do: Annotated[str, Field(min_length=1, max_length=4000)] | None = None
+    tool: Annotated[str, Field(max_length=80)] | None = None
+    arguments: dict[str, Any] | None = None
+    timezone: Annotated[str, Field(max_length=64)] | None = None
+    missed: Missed | None = None
+    device: Annotated[str, Field(max_length=80)] | None = None
+
+
+class ImportBody(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    file: Annotated[str, Field(min_length=1, max_length=4096)]
+
+
+def schedule_router(parts: ScheduleParts) -> APIRouter:
+    router = APIRouter(prefix="/v1/schedules", tags=["schedules"])
+    scheduling, gate, book = parts.scheduling, parts.gate, parts.scheduling.book
+
+    @router.get("", summary="Schedules, oldest first")
+    async def list_schedules(by: By) -> dict[str, Any]:
+        gate.check(by.principal, Permission.READ, "list schedules")
+        return {"zone": book.zone, "schedules": [scheduling.facts(one) for one in await book.visible(by.principal)]}
+
+    @router.post("", status_code=201, summary="Make a schedule")
+    async def add(body: ScheduleBody, by: By) -> dict[str, Any]:
+        asked = AddParameters(**body.model_dump())
+        context = _context(by, body.device)
+        gate.check(by.principal, Permission.ACT, f"schedule {asked.when}")
+        plan = await scheduling.plan(asked, context)
+        await admit(gate, by, plan.permission, plan.action, detail=plan.detail, chat_id=context.chat_id)
+        made = await scheduling.keep(plan, asked, context)
+        return {**scheduling.facts(made), "warning": scheduling.warning(made)}
+
+    @router.post("/import", summary="The jobs of a MimiClaw device's cron.json")
+    async def import_jobs(body: ImportBody, by: By) -> dict[str, Any]:
+        gate.check_owner(by.principal, "import a device's schedules")
+        if not by.direct or not (path := Path(body.file)).is_absolute():
+            raise ConfigError("a file of this machine is named by its absolute path, on the command line alone")
+        kept = await import_cron_json(path, book, principal=by.principal)
+        return {
+            "jobs": [
+                {
+                    "name": job.name,
+                    "schedule": None if job.schedule is None else job.schedule.schedule_id,
+                    "known": job.known,
+                    "refused": job.refused,
+                }
+                for job in kept
+            ]
+        }
+
+    @router.get("/{number}", summary="A schedule and its latest runs")
+    async def show(number: int, by: By) -> dict[str, Any]:
+        gate.check(by.principal, Permission.READ, "look at schedules")
+        found = await book.of(number, by.principal)
+        return {**scheduling.facts(found), "runs": [_run(row) for row in await book.runs(number)]}
+
+    @router.post("/{number}/run", status_code=202, summary="Run it now; its own times stay")
+    async def run(number: int, by: By) -> dict[str, Any]:
+        gate.check(by.principal, Permission.ACT, f"run schedule {number}")
+        return scheduling.facts(await parts.runner.run_now(number, by.principal))
+
+    @router.post("/{number}/resume", summary="Make a paused one due again")
+    async def resume(number: int, by: By) -> dict[str, Any]:
+        gate.check(by.principal, Permission.ACT, f"resume schedule {number}")
+        return scheduling.facts(await book.resume(number, by.principal))
+
+    @router.delete("/{number}", summary="Remove it")
+    async def remove(number: int, by: By) -> dict[str, Any]:
+        gate.check(by.principal, Permission.ACT, f"remove schedule {number}")
+        gone = await book.remove(number, by.principal)
+        return {"removed": number, "when": gone.said, "what": gone.what}
+
+    return router
+
+
+def _context(by: Caller, device: str | None) -> ToolContext:
+    """What a schedule of the command line says is told at the terminal."""
+    if by.direct:
+        return ToolContext(by.principal, _no_report, device)
+    return ToolContext(by.principal, _no_report, device, CHANNEL, by.source)
+
+
+def _run(row: RunRow) -> dict[str, Any]:
+    return {
+        "due": datetime.fromtimestamp(row.due_ms / 1000, UTC).isoformat(timespec="seconds"),
+        "state": row.state,
+        "asked_model": row.woke,
+        "result": row.result,
+    }
+
+
+def _no_report(_: Step) -> None:
+    """Nobody follows the making of a schedule."""
+
+
+def subagent_router(workers: Workers, gate: Gate) -> APIRouter:
+    router = APIRouter(prefix="/v1/subagents", tags=["subagents"])
+
+    @router.get("", summary="Those that work, and the latest that ended")
+    async def list_subagents(by: By) -> dict[str, Any]:
+        gate.check(by.principal, Permission.READ, "list subagents")
+        return {"subagents": [subagent_facts(one) for one in workers.list(by.principal)]}
+
+    @router.delete("/{subagent_id}", summary="End it; what it has begun is finished")
+    async def cancel(subagent_id: str, by: By) -> dict[str, Any]:
+        gate.check(by.principal, Permission.ACT, f"cancel subagent {subagent_id[:40]}")
+        return {"cancelled": workers.cancel(subagent_id, by.principal).subagent_id}
+
+    return router

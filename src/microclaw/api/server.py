@@ -1,0 +1,207 @@
+"""Serves ASGI apps on a unix socket and on TCP with uvicorn, inside the caller's TaskGroup. It knows no route."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import ipaddress
+import os
+import socket
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import h11
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from microclaw.errors import ConfigError
+
+HEAD_TIMEOUT_S = 10.0
+UNREAD_TIMEOUT_S = 30.0
+
+
+class PatientConfig(uvicorn.Config):
+    """uvicorn's settings, how long a connection may take over a request's head, and how long it may read nothing."""
+
+    head_timeout_s: float = HEAD_TIMEOUT_S
+    unread_timeout_s: float = UNREAD_TIMEOUT_S
+
+
+class HeadDeadline(H11Protocol):
+    """Closes a connection that begins a request and does not end its head, and one that takes nothing of its answer.
+
+    uvicorn waits for ever there, and such connections count against `limit_concurrency`: a few dozen shut the door.
+    """
+
+    _head_timer: asyncio.TimerHandle | None = None
+    _unread_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        super().connection_made(transport)
+        transport.set_write_buffer_limits(high=0)  # paused for as long as anything waits to be read
+        self._expect_head()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.conn.their_state is h11.IDLE:
+            self._expect_head()
+        else:
+            self._end_timer()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end_timer()
+        self._end_unread_timer()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._unread_timer is None:
+            assert isinstance(self.config, PatientConfig)
+            self._unread_timer = self.loop.call_later(self.config.unread_timeout_s, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        self._end_unread_timer()
+        super().resume_writing()
+
+    def _expect_head(self) -> None:
+        if self._head_timer is None:
+            assert isinstance(self.config, PatientConfig)
+            self._head_timer = self.loop.call_later(self.config.head_timeout_s, self.transport.close)
+
+    def _end_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _end_unread_timer(self) -> None:
+        if self._unread_timer is not None:
+            self._unread_timer.cancel()
+            self._unread_timer = None
+
+
+MAX_CONNECTIONS = 64
+GRACE_S = 1
+START_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """An app and the listening socket it answers on."""
+
+    name: str
+    app: ASGIApp
+    listener: socket.socket
+
+
+@asynccontextmanager
+async def serving(
+    doors: Sequence[Door],
+    group: asyncio.TaskGroup,
+    *,
+    head_timeout_s: float = HEAD_TIMEOUT_S,
+    unread_timeout_s: float = UNREAD_TIMEOUT_S,
+) -> AsyncIterator[None]:
+    """Inside, every door answers; leaving stops them together, open answers get GRACE_S to end."""
+    servers = [_server(door.app, head_timeout_s, unread_timeout_s) for door in doors]
+    tasks = [
+        group.create_task(server.serve(sockets=[door.listener]), name=f"web:{door.name}")
+        for server, door in zip(servers, doors, strict=True)
+    ]
+    try:
+        async with asyncio.timeout(START_TIMEOUT_S):
+            for server in servers:
+                await server.ready.wait()
+        yield
+    finally:
+        for server in servers:
+            server.should_exit = True
+        await asyncio.wait(tasks)
+
+
+@contextmanager
+def unix_listener(path: Path) -> Iterator[socket.socket]:
+    """A listening socket at `path`, mode 0600; a stale file there is removed. The caller holds the host's lock."""
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o177)
+    try:
+        listener.bind(str(path))
+    except OSError as exc:
+        listener.close()
+        raise ConfigError(f"cannot listen on {path}: {exc.strerror or exc}", next_step="give another --home") from exc
+    finally:
+        os.umask(before)
+    listener.listen(MAX_CONNECTIONS)
+    try:
+        yield listener
+    finally:
+        listener.close()
+        path.unlink(missing_ok=True)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether nobody but this machine can reach what listens there."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+@contextmanager
+def tcp_listener(host: str, port: int, *, next_step: str = "microclaw up --port 0") -> Iterator[socket.socket]:
+    """A listening TCP socket; port 0 takes any free one. ConfigError says when the port is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(MAX_CONNECTIONS)
+    except OSError as exc:
+        listener.close()
+        if exc.errno == errno.EADDRINUSE:
+            raise ConfigError(f"port {port} is taken on {host}", next_step=next_step) from exc
+        raise ConfigError(f"cannot listen on {host}:{port}: {exc.strerror or exc}", next_step=next_step) from exc
+    try:
+        yield listener
+    finally:
+        listener.close()
+
+
+def _server(app: ASGIApp, head_timeout_s: float, unread_timeout_s: float) -> _Server:
+    config = PatientConfig(
+        app,
+        lifespan="off",
+        ws="none",
+        http=HeadDeadline,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=MAX_CONNECTIONS,
+        timeout_keep_alive=5,
+        timeout_graceful_shutdown=GRACE_S,
+    )
+    config.head_timeout_s = head_timeout_s
+    config.unread_timeout_s = unread_timeout_s
+    return _Server(config)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers: the host has its own."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        self.ready.set()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield

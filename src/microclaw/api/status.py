@@ -1,0 +1,344 @@
+"""What the host is doing, from what it knows already: no device is asked."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from microclaw import __version__
+from microclaw.api.views import pairing_objects
+from microclaw.apps.changes import Ledger
+from microclaw.apps.reconciler import KeptDevice, Reconciler
+from microclaw.auth.approvals import Pending
+from microclaw.auth.people import OwnerAlone, Roles
+from microclaw.config import Settings
+from microclaw.devices.registry import Registry
+from microclaw.link_server.plane import DevicePlane
+from microclaw.models.fallback import Outage, outages_of
+from microclaw.models.offline import warm_up
+from microclaw.models.protocol import Model
+from microclaw.store.usage import UsageCount, UsageGroup
+
+SHOWN: Final = 5  # of the schedules that are due next, and of the approvals
+PRIVATE: Final = (
+    "pid", "home", "problems", "channels", "mcp_servers", "schedules", "approvals", "usage", "model_outages"
+)  # fmt: skip
+"""Members of the status that only an owner sees: they tell of this machine and of other people's chats."""
+
+
+class Telegram(Protocol):
+    """channels.telegram.poller.TelegramState."""
+
+    @property
+    def phase(self) -> str: ...
+    @property
+    def bot(self) -> str | None: ...
+    @property
+    def reason(self) -> str | None: ...
+
+
+class GatewayDoor(Protocol):
+    """channels.gateway.server.Gateway."""
+
+    @property
+    def clients(self) -> int: ...
+
+
+class Channels(Protocol):
+    """app.channels.Channels: `gateway` is its address, `problems` why a configured channel is off."""
+
+    @property
+    def telegram(self) -> Telegram | None: ...
+    @property
+    def gateway(self) -> str | None: ...
+    @property
+    def clients(self) -> GatewayDoor | None: ...
+    @property
+    def problems(self) -> Sequence[str]: ...
+
+
+class Entry(Protocol):
+    """knowledge.schedule.entry.Schedule."""
+
+    @property
+    def schedule_id(self) -> int: ...
+    @property
+    def said(self) -> str: ...
+    @property
+    def what(self) -> str: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def next_ms(self) -> int | None: ...
+
+
+class Schedules(Protocol):
+    """knowledge.schedule.book.ScheduleBook."""
+
+    def all(self) -> Awaitable[Sequence[Entry]]: ...
+
+
+class Waiting(Protocol):
+    """policy.approval.Approvals."""
+
+    def pending(self) -> Sequence[Pending]: ...
+
+
+class BoardProcess(Protocol):
+    """app.virtual_boards.BoardStanding."""
+
+    @property
+    def state(self) -> str: ...
+    @property
+    def restarts(self) -> int: ...
+    @property
+    def last_ms(self) -> int | None: ...
+    @property
+    def reason(self) -> str | None: ...
+
+
+class Report(Protocol):
+    @property
+    def today(self) -> UsageCount: ...
+
+
+class Spent(Protocol):
+    """models.ledger.Ledger."""
+
+    def report(self, by: UsageGroup, days: int) -> Awaitable[Report]: ...
+
+
+def channel_objects(channels: Channels | None, settings: Settings) -> list[dict[str, Any]]:
+    """Each channel with its state: `on`, `disturbed`, `connecting`, `off` (not wanted, or `text` says why)."""
+    found: list[dict[str, Any]] = []
+    telegram = channels.telegram if channels is not None else None
+    if telegram is not None:
+        state = {"listening": "on"}.get(telegram.phase, telegram.phase)
+        name = f"@{telegram.bot.removeprefix('@')}" if telegram.bot else None
+        found.append({"name": "telegram", "state": state, "text": telegram.reason or name, "bot": name})
+    else:
+        found.append(_off("telegram", settings.problems))
+    if channels is not None and channels.gateway is not None:
+        clients = channels.clients.clients if channels.clients is not None else 0
+        found.append({"name": "gateway", "state": "on", "text": channels.gateway, "clients": clients})
+    else:
+        found.append(_off("the chat gateway", channels.problems if channels is not None else ()))
+    return found
+
+
+def _off(name: str, problems: Sequence[str]) -> dict[str, Any]:
+    start = f"{name} is off: "
+    reason = next((problem.removeprefix(start) for problem in problems if problem.startswith(start)), None)
+    return {"name": name.split()[-1], "state": "off", "text": reason}
+
+
+def problem_lines(channels: Channels | None, settings: Settings) -> list[str]:
+    return [*settings.problems, *(channels.problems if channels is not None else ())]
+
+
+async def schedule_object(schedules: Schedules | None) -> dict[str, Any] | None:
+    """How many there are, and which are due next."""
+    if schedules is None:
+        return None
+    entries = await schedules.all()
+    active = sorted(
+        ((entry.next_ms, entry) for entry in entries if entry.state == "active" and entry.next_ms is not None),
+        key=lambda due: due[0],
+    )
+    return {
+        "active": len(active),
+        "paused": sum(entry.state == "paused" for entry in entries),
+        "next": [
+            {"id": entry.schedule_id, "said": entry.said, "what": entry.what, "next_ms": next_ms}
+            for next_ms, entry in active[:SHOWN]
+        ],
+    }
+
+
+def approval_object(waiting: Waiting | None, people: Roles) -> dict[str, Any] | None:
+    if waiting is None:
+        return None
+    pending = waiting.pending()
+    names = {p.principal: person.name for p in pending[:SHOWN] if (person := people.get(p.principal)) is not None}
+    return {
+        "pending": len(pending),
+        "first": [
+            {"id": p.approval_id, "action": p.action, "asked_by": names.get(p.principal, p.principal)}
+            for p in pending[:SHOWN]
+        ],
+    }
+
+
+def process_object(board: BoardProcess | None) -> dict[str, Any] | None:
+    """How a virtual board's process is; None for a device that this host does not run."""
+    if board is None:
+        return None
+    failed = board.state == "failed"
+    return {
+        "state": board.state,
+        "restarts": board.restarts,
+        "last_ms": board.last_ms,
+        "reason": board.reason,
+        "next": "look into the host's log, then start the host again" if failed else None,
+    }
+
+
+async def usage_object(spent: Spent | None, settings: Settings) -> dict[str, Any] | None:
+    """What models cost today, and what they may."""
+    if spent is None:
+        return None
+    today, budget = (await spent.report("day", 1)).today, settings.budget
+    return {
+        "requests": today.requests,
+        "tokens": today.tokens,
+        "cost_usd": round(today.cost_usd, 6),
+        "day_usd": budget.day_usd,
+        "day_tokens": budget.day_tokens,
+    }
+
+
+OFFLINE = "offline"
+
+
+class HostStatus:
+    """`read` gives the document of GET /v1/status."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        devices: Registry,
+        ledger: Ledger,
+        keeper: Reconciler,
+        model: Model,
+        http: str | None,
+        link: DevicePlane | None,
+        channels: Channels | None = None,
+        mcp_servers: Callable[[], Mapping[str, str]] = dict,
+        schedules: Schedules | None = None,
+        approvals: Waiting | None = None,
+        people: Roles | None = None,
+        usage: Spent | None = None,
+        boards: Callable[[], Mapping[str, BoardProcess]] = dict,
+    ) -> None:
+        self._boards = boards
+        self._channels = channels
+        self._mcp_servers = mcp_servers
+        self._schedules = schedules
+        self._approvals = approvals
+        self._people = people or OwnerAlone()
+        self._usage = usage
+        self._link = link
+        self._settings = settings
+        self._devices = devices
+        self._ledger = ledger
+        self._keeper = keeper
+        self._model = model
+        self._http = http
+        self._began = time.monotonic()
+
+    async def read(self) -> dict[str, Any]:
+        kept = {device.device_id: device for device in self._keeper.status()}
+        wanted: dict[str, list[str]] = {}
+        for app in await self._ledger.desired():
+            wanted.setdefault(app.device_id, []).append(app.name)
+        processes = self._boards()
+        text, hint = await describe_model(self._model)
+        return {
+            "version": __version__,
+            "pid": os.getpid(),
+            "home": str(self._settings.home),
+            "http": self._http,
+            "link": self._link_object(),
+            "up_s": round(time.monotonic() - self._began, 1),
+            "rss_mb": round(resident_mb(), 1),
+            "model": text,
+            "model_hint": hint,
+            "model_outages": [outage_object(outage) for outage in outages_of(self._model)],
+            "usage": await usage_object(self._usage, self._settings),
+            "problems": problem_lines(self._channels, self._settings),
+            "channels": channel_objects(self._channels, self._settings),
+            "mcp_servers": dict(self._mcp_servers()),
+            "schedules": await schedule_object(self._schedules),
+            "approvals": approval_object(self._approvals, self._people),
+            "devices": [
+                {
+                    "name": device.name,
+                    "board": device.board.board_id,
+                    "transports": list(device.endpoints),
+                    "apps": wanted.get(device.device_id, []),
+                    "reachable": _reachable(kept.get(device.device_id)),
+                    "problem": kept[device.device_id].problem if device.device_id in kept else None,
+                    "process": process_object(processes.get(device.device_id)),
+                }
+                for device in self._devices.list()
+            ],
+        }
+
+    def _link_object(self) -> dict[str, Any] | None:
+        if self._link is None:
+            return None
+        return {
+            "address": self._link.address,
+            "connected": sorted(self._link.hub.parts.name_of(link.link_id) for link in self._link.hub.online),
+            "pairing": len(self._link.pending),
+            "waiting": pairing_objects(self._link),
+        }
+
+
+def for_everybody(status: dict[str, Any]) -> dict[str, Any]:
+    """The status without what only an owner sees."""
+    return {name: value for name, value in status.items() if name not in PRIVATE}
+
+
+async def describe_model(model: Model) -> tuple[str, str | None]:
+    """Who answers, and what a person may do about it."""
+    if model.name != OFFLINE:
+        out = next((outage for outage in outages_of(model) if outage.model == model.name), None)
+        return (f"{model.name} answers" if out is None else outage_text(out)), None
+    kinds = await asyncio.to_thread(warm_up)
+    return (
+        f"none: no API key set. Offline intents answer ({kinds} kinds of sentence).",
+        "any sentence: microclaw setup, or set ANTHROPIC_API_KEY or OPENAI_BASE_URL, then run again",
+    )
+
+
+def outage_text(out: Outage) -> str:
+    """Who answers instead of a model, why, and until when."""
+    who = f"{out.instead} answers instead of {out.model}" if out.instead else f"{out.model} does not answer"
+    return f"{who} ({out.why}; {out.again})"
+
+
+def outage_object(out: Outage) -> dict[str, Any]:
+    return {
+        "model": out.model,
+        "instead": out.instead,
+        "fault": out.fault,
+        "reason": out.reason,
+        "next": out.next_step,
+        "retry_in_s": round(out.retry_in_s, 1),
+        "text": outage_text(out),
+    }
+
+
+def resident_mb() -> float:
+    """This process's memory in RAM; where the system does not tell, the highest it ever was."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        for line in status.read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) / 1024
+    import resource
+
+    highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return highest / (1 << 20) if sys.platform == "darwin" else highest / 1024
+
+
+def _reachable(kept: KeptDevice | None) -> bool | None:
+    """None while nobody has asked it yet."""
+    return None if kept is None else kept.unreachable_since_ms is None

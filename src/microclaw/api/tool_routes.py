@@ -1,0 +1,122 @@
+"""/v1/tools: the agent's tools for other programs (MCP), through the same gate and approvals. It has no tool itself."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from typing import Annotated, Any
+
+from fastapi import APIRouter
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from microclaw.api.bearer import By, questions_in
+from microclaw.api.jobs import Feed, stream_response
+from microclaw.api.parts import HostParts
+from microclaw.apps.changes import made_by
+from microclaw.errors import UnknownName
+from microclaw.tools.tool import Tool, ToolContext, ToolResult
+from microclaw.tools.toolbox import MAX_ARGUMENT_BYTES, schema_of
+from microclaw.web.stream import Result, StreamEvent, evidence_object
+
+CHANNEL = "mcp"
+
+Session = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")]
+
+
+class ToolBody(BaseModel):
+    """`session` groups calls of one conversation: once one of them has read a stranger's words, its acts ask.
+
+    `foreign`: what led to this call holds such words, whatever was called before.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    arguments: dict[str, Any] = {}
+    device: Annotated[str, Field(max_length=80)] | None = None
+    session: Session | None = None
+    foreign: bool = False
+
+
+def tools_router(parts: HostParts) -> APIRouter:
+    router = APIRouter(prefix="/v1/tools", tags=["tools"])
+    sessions = TaintedSessions()
+
+    @router.get("", summary="Every tool: name, description, schema, permission, effect")
+    async def list_tools() -> dict[str, Any]:
+        return {"tools": [_tool(tool) for tool in parts.toolbox.tools]}
+
+    @router.post("/{name}", summary="Call a tool: steps and questions as JSON lines, then the result")
+    async def call(name: str, body: ToolBody, by: By) -> StreamingResponse:
+        if all(tool.name != name for tool in parts.toolbox.tools):
+            raise UnknownName(f"there is no tool {name[:80]!r}", next_step="GET /v1/tools has them")
+        if body.device is not None:
+            parts.devices.get(body.device)
+        session = f"{by.source}.{body.session or secrets.token_hex(4)}"
+        arguments = json.dumps(body.arguments)
+
+        async def run(feed: Feed) -> StreamEvent:
+            context = ToolContext(
+                by.principal,
+                feed.put,
+                body.device,
+                channel=CHANNEL,
+                chat_id=session,
+                foreign=body.foreign or session in sessions,
+            )
+            request = f"{session}.{secrets.token_hex(4)}"
+            with made_by(request), questions_in(feed, parts.approvals, channel=CHANNEL, chat_id=session):
+                result = await parts.toolbox.call(name, arguments, context)
+            if result.foreign:
+                sessions.add(session)
+            return Result(_result(result))
+
+        return stream_response(parts.jobs.start(f"tool {name}", run, token=by.token), parts.settings.limits.keepalive_s)
+
+    return router
+
+
+class TaintedSessions:
+    """Conversations that have read a stranger's words. Full: the longest unused is taken for tainted no more.
+
+    That one's next acts are still the caller's own role's; the risky asks in any case.
+    """
+
+    MAX = 4096
+
+    def __init__(self) -> None:
+        self._sessions: dict[str, None] = {}
+
+    def __contains__(self, session: str) -> bool:
+        return session in self._sessions
+
+    def add(self, session: str) -> None:
+        self._sessions.pop(session, None)
+        self._sessions[session] = None
+        if len(self._sessions) > self.MAX:
+            self._sessions.pop(next(iter(self._sessions)))
+
+
+def _tool(tool: Tool[Any]) -> dict[str, Any]:
+    return {
+        "name": tool.name,
+        "description": tool.description,
+        "schema": json.loads(schema_of(tool.parameters)),
+        "permission": tool.permission.value,
+        "effect": tool.effect.value,
+        "foreign": tool.foreign,
+        "skill": tool.skill,
+        "max_argument_bytes": MAX_ARGUMENT_BYTES,
+    }
+
+
+def _result(result: ToolResult) -> dict[str, Any]:
+    """`content` is what a model would read; the rest is for programs."""
+    return {
+        "ok": result.ok,
+        "content": json.loads(result.content),
+        "evidence": [evidence_object(evidence) for evidence in result.evidence],
+        "error": result.error_code,
+        "next": result.next_step,
+        "foreign": result.foreign,
+    }

@@ -1,0 +1,128 @@
+"""The host's values as JSON objects for its HTTP answers. It fetches nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from microclaw.agent.tries import Try
+from microclaw.apps.catalogue import AppListing
+from microclaw.apps.changes import Change
+from microclaw.apps.deploy import Deployment, Removal
+from microclaw.apps.undo import Undone
+from microclaw.devices.calls import AppInstall
+from microclaw.devices.device import Device
+from microclaw.link_server.plane import DevicePlane
+from microclaw.link_server.transport import LinkTransport
+from microclaw.web.stream import evidence_object
+
+
+def device_object(device: Device, plane: DevicePlane | None) -> dict[str, Any]:
+    state = plane.state(device) if plane is not None else None
+    return {
+        "device_id": device.device_id,
+        "name": device.name,
+        "board": device.board.board_id,
+        "title": device.board.title,
+        "chip": device.board.chip,
+        "transports": list(device.endpoints),
+        "labels": list(device.labels),
+        "capabilities": sorted(device.capabilities),
+        "free_pins": list(device.board.free_pins("output")),
+        "power_cut": _IN_FLASH if keeps_programs(device) else device.board.power_cut,
+        "link": None if state is None else dataclasses.asdict(state),
+    }
+
+
+def pairing_objects(plane: DevicePlane) -> list[dict[str, Any]]:
+    """Who shows a code and waits, the oldest first. Not the codes: to type one proves to have seen the device."""
+    desk = plane.identity.desk
+    return [{"address": p.address, "board": p.board, "seconds_left": desk.left_s(p)} for p in desk.pending]
+
+
+def keeps_programs(device: Device) -> bool:
+    """Whether its programs go over the link, into its own flash."""
+    transports = [transport for transport in device.transports if isinstance(transport, LinkTransport)]
+    return any(AppInstall.method in transport.capabilities for transport in transports)
+
+
+_IN_FLASH = "Programs put on it over the link are in its flash: after a power cut it starts them by itself."
+
+
+def app_object(listing: AppListing) -> dict[str, Any]:
+    return {
+        "name": listing.name,
+        "device": listing.device_name,
+        "condition": listing.condition,
+        "foreign": listing.foreign,
+        "heap_bytes": listing.heap_bytes,
+        "pins": list(listing.pins),
+        "size_bytes": listing.size_bytes,
+        "sha256": listing.sha256,
+        "error": listing.error,
+        "installed_ms": listing.installed_ms,
+    }
+
+
+def change_object(change: Change, device_name: str) -> dict[str, Any]:
+    return {
+        "change_id": change.change_id,
+        "at_ms": change.at_ms,
+        "device": device_name,
+        "kind": change.kind,
+        "summary": change.summary,
+        "state": change.state,
+        "undoes": change.undoes,
+        "undone_by": change.undone_by,
+        "turn": change.turn,
+    }
+
+
+def try_object(tried: Try) -> dict[str, Any]:
+    return {
+        "at_ms": tried.at_ms,
+        "turn": tried.turn,
+        "number": tried.number,
+        "app": tried.app,
+        "device": tried.device,
+        "source_sha256": tried.source_sha256,
+        "state": tried.state,
+        "error": tried.error,
+        "message": tried.message,
+        "diagnostics": list(tried.diagnostics),
+    }
+
+
+def deployment_object(made: Deployment) -> dict[str, Any]:
+    return {
+        "device": made.device_name,
+        "name": made.name,
+        "size_bytes": made.image.size_bytes,
+        "sha256": made.image.sha256,
+        "compile_ms": round(made.image.compile_ms, 1),
+        "cached": made.image.cached,
+        "trial": made.trial.to_json(),
+        "evidence": evidence_object(made.evidence),
+        "verified": made.verified,
+        "replaced": made.replaced,
+        "change_id": made.change_id,
+    }
+
+
+def removal_object(made: Removal) -> dict[str, Any]:
+    return {
+        "device": made.device_name,
+        "name": made.name,
+        "evidence": evidence_object(made.evidence),
+        "undoable": made.undoable,
+        "change_id": made.change_id,
+    }
+
+
+def undone_object(made: Undone) -> dict[str, Any]:
+    """`undone`, `by` and `evidence` are of the newest change; `taken` has all of them, newest first."""
+    taken = [
+        {"undone": one.undone.change_id, "by": one.by.change_id, "evidence": evidence_object(one.evidence)}
+        for one in made.taken
+    ]
+    return {"text": made.text, **taken[0], "taken": taken}

@@ -1,0 +1,315 @@
+"""Puts one image onto one device or takes it off: lock, the device's own list, journal, install, restore on failure.
+
+Compiles and tries nothing, and does not watch what the program does afterwards.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from microclaw.apps.changes import (
+    AppVersion,
+    Change,
+    ChangeKind,
+    DesiredApp,
+    Ledger,
+    PutApp,
+    RemoveApp,
+    SetLevel,
+    SetPwm,
+    made_by,
+)
+from microclaw.apps.verify import Baseline, take_baseline
+from microclaw.devices.calls import AppEntry, AppInstall, AppList, AppStates, AppUninstall, GpioGet
+from microclaw.devices.device import Device
+from microclaw.errors import (
+    AppExists,
+    AppNotFound,
+    DeviceTimeout,
+    DeviceUnreachable,
+    InstallInterrupted,
+    MicroclawError,
+    PinRefused,
+    TooManyApps,
+)
+from microclaw.events import Report, Step
+
+
+async def settle(device: Device, ledger: Ledger) -> tuple[str, ...]:
+    """Close every open change of a device; one sentence each. Call it holding the device; raises DeviceError.
+
+    Oldest first. An upgrade that was cut short leaves a name in the list and nothing that tells the old image from the
+    new one, so the old one, which is still the wanted one, is put there again.
+    """
+    told: list[str] = []
+    for change in await ledger.unfinished(device.device_id):
+        match change.forward:
+            case PutApp() | RemoveApp():
+                listed = {app.name for app in await device.call(AppList(), wait=False)}
+                happened, text = await _settle_app(device, ledger, change, listed)
+            case SetLevel(pin=pin, level=level):
+                happened = (
+                    device.supports(GpioGet.method) and (await device.call(GpioGet(pin), wait=False)).level == level
+                )
+                text = f"pin {pin} {'is' if happened else 'is not'} at {level}"
+            case SetPwm(pin=pin):
+                happened, text = False, f"whether PWM on pin {pin} was set is unknown"
+        await (ledger.complete(change.change_id) if happened else ledger.fail(change.change_id))
+        told.append(f"change {change.change_id} ({change.summary}) was cut short: {text}")
+    return tuple(told)
+
+
+async def _settle_app(device: Device, ledger: Ledger, change: Change, listed: Collection[str]) -> tuple[bool, str]:
+    """Whether the change holds now, and what was found."""
+    match change.forward, change.inverse:
+        case RemoveApp(name=name), _:
+            return name not in listed, f"{device.name} {'still lists it' if name in listed else 'no longer lists it'}"
+        case PutApp(name=name), PutApp(version=before) if name in listed:
+            image = await ledger.image(before.sha256)
+            await device.call(AppUninstall(name))
+            await device.call(install_call(name, image.wasm, before))
+            return False, f"the former {name} was put there again; deploy the new one once more"
+        case PutApp(name=name), _:
+            if name in listed:
+                return True, f"{device.name} lists it"
+            return False, f"{device.name} does not list it"
+        case _:
+            raise AssertionError("only app changes come here")
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """An image that the device accepted, its change still planned: the caller completes or withdraws it.
+
+    `before` is the version it replaced, when this host knew one.
+    """
+
+    change_id: int
+    replaced: bool
+    before: AppVersion | None
+    baseline: Baseline
+    took_ms: float
+
+
+class Installer:
+    """One per host: it holds the lock that keeps two changes of one device apart."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    @asynccontextmanager
+    async def holding(self, device: Device) -> AsyncIterator[None]:
+        """Nobody else changes the apps of this device meanwhile."""
+        async with self._locks[device.device_id]:
+            yield
+
+    async def put(
+        self,
+        device: Device,
+        name: str,
+        wasm: bytes,
+        version: AppVersion,
+        report: Report,
+        *,
+        take_over: bool = False,
+        undoes: int | None = None,
+    ) -> Placed:
+        """Install under `name`; call it `holding` the device, with the image kept in the ledger already.
+
+        The same name of ours is upgraded: uninstall, then install, and the old image goes back when the new one is
+        refused. Raises AppExists for a foreign app, TooManyApps before anything is sent, DeployRejected, DeviceError.
+        """
+        listed, wanted = await self._make_room(device, name, report)
+        before = next((app.version for app in wanted if app.name == name), None)
+        there = any(app.name == name for app in listed)
+        _check_room(device, name, listed, wanted, there=there, foreign=there and before is None, take_over=take_over)
+        kind: ChangeKind = "app.upgrade" if before else "app.deploy"
+        change_id = await self._ledger.plan(
+            device.device_id,
+            kind,
+            f"{'upgrade' if before else 'deploy'} {name} on {device.name}",
+            PutApp(name, version),
+            PutApp(name, before) if before else RemoveApp(name),
+            undoes=undoes,
+        )
+        removed = False
+        try:
+            if there:
+                await device.call(AppUninstall(name))
+                removed = True
+            baseline = await take_baseline(device)
+            started = time.perf_counter()
+            await device.call(install_call(name, wasm, version))
+        except MicroclawError as exc:
+            await self._put_failed(device, name, change_id, exc, before if removed else None, report)
+            raise
+        took_ms = (time.perf_counter() - started) * 1000
+        return Placed(change_id, there, before, baseline, took_ms)
+
+    async def _make_room(
+        self, device: Device, name: str, report: Report
+    ) -> tuple[Sequence[AppEntry], Sequence[DesiredApp]]:
+        """What the device lists and what is wanted there, after a program that is over gave up its place for `name`."""
+        listed, wanted = await device.call(AppList()), await self._ledger.desired(device.device_id)
+        ended = await _ended_in_the_way(device, name, listed, wanted)
+        if ended is None:
+            return listed, wanted
+        with made_by(None):  # no undo of what needed the room is to start it again
+            await self.take_off(device, ended)
+        report(Step("deploy", f"{ended} had ended: taken off {device.name} to make room"))
+        return await device.call(AppList()), await self._ledger.desired(device.device_id)
+
+    async def _put_failed(
+        self,
+        device: Device,
+        name: str,
+        change_id: int,
+        error: MicroclawError,
+        removed: AppVersion | None,
+        report: Report,
+    ) -> None:
+        """Close the change, and bring back what made room; where the outcome is unknown, leave it to be settled."""
+        if _outcome_unknown(error):
+            await self._ledger.leave_open(change_id)
+            return
+        await self._ledger.fail(change_id)
+        if removed is not None:
+            await self._restore(device, name, removed, report)
+
+    async def take_off(self, device: Device, name: str, *, undoes: int | None = None) -> tuple[int, bool]:
+        """Uninstall `name` and want it no more; the change's number, and whether undo can bring the app back.
+
+        Call it `holding` the device. Raises AppNotFound when neither the device nor this host knows the name.
+        """
+        listed = await device.call(AppList())
+        wanted = await self._ledger.desired(device.device_id)
+        before = next((app.version for app in wanted if app.name == name), None)
+        there = any(app.name == name for app in listed)
+        if not there and before is None:
+            raise not_found(device, name, [app.name for app in listed])
+        change_id = await self._ledger.plan(
+            device.device_id,
+            "app.remove",
+            f"remove {name} from {device.name}",
+            RemoveApp(name),
+            PutApp(name, before) if before else None,
+            undoes=undoes,
+        )
+        try:
+            if there:
+                await device.call(AppUninstall(name))
+        except AppNotFound:
+            pass  # it went between the list and the order; what was asked for holds
+        except (DeviceTimeout, DeviceUnreachable):
+            await self._ledger.leave_open(change_id)
+            raise
+        except MicroclawError:
+            await self._ledger.fail(change_id)
+            raise
+        await self._ledger.complete(change_id)
+        return change_id, before is not None
+
+    async def put_back(self, device: Device, app: DesiredApp) -> Baseline:
+        """Install a wanted app that the device lost; journaled, and part of no undo. Call it `holding` the device."""
+        image = await self._ledger.image(app.version.sha256)
+        change_id = await self._ledger.plan(
+            device.device_id,
+            "app.restore",
+            f"put {app.name} back on {device.name}",
+            PutApp(app.name, app.version),
+            None,
+        )
+        try:
+            baseline = await take_baseline(device)
+            await device.call(install_call(app.name, image.wasm, app.version))
+        except MicroclawError:
+            await self._ledger.fail(change_id)
+            raise
+        await self._ledger.complete(change_id)
+        return baseline
+
+    async def withdraw(self, device: Device, name: str, placed: Placed, report: Report) -> None:
+        """Take a just installed app off again that turned out dead, and put back what it replaced."""
+        await device.call(AppUninstall(name))
+        await self._ledger.fail(placed.change_id)
+        if placed.before is not None:
+            await self._restore(device, name, placed.before, report)
+
+    async def _restore(self, device: Device, name: str, version: AppVersion, report: Report) -> None:
+        """Best effort beside the error that is on its way: what it could not do, the keeper does later."""
+        try:
+            image = await self._ledger.image(version.sha256)
+            await device.call(install_call(name, image.wasm, version))
+        except MicroclawError as exc:
+            text = f"the former {name} could not be put back on {device.name}: {exc.message}"
+            report(Step("deploy", text, "failed", next_step="the host tries again every few seconds"))
+        else:
+            report(Step("deploy", f"the former {name} is back on {device.name}"))
+
+
+async def _ended_in_the_way(
+    device: Device, name: str, listed: Sequence[AppEntry], wanted: Sequence[DesiredApp]
+) -> str | None:
+    """A program of ours whose main is over, on a board that is full and can tell."""
+    names = {app.name for app in listed}
+    if name in names or len(names) < device.board.firmware.max_apps or not device.supports(AppStates.method):
+        return None
+    over = {app.name for app in await device.call(AppStates()) if app.state == "returned"}
+    return next((app.name for app in wanted if app.name in names & over), None)
+
+
+def _outcome_unknown(error: MicroclawError) -> bool:
+    if isinstance(error, InstallInterrupted):
+        return error.outcome != "not_installed"
+    return isinstance(error, DeviceTimeout | DeviceUnreachable)
+
+
+def install_call(name: str, wasm: bytes, version: AppVersion) -> AppInstall:
+    return AppInstall(name, wasm, version.heap_bytes, version.timers, version.watchdog_ms)
+
+
+def not_found(device: Device, name: str, there: Sequence[str]) -> AppNotFound:
+    listing = f"it lists {', '.join(sorted(there))}" if there else "it lists none"
+    return AppNotFound(f"no app {name!r} on {device.name}: {listing}", next_step="microclaw app list")
+
+
+def check_pins_free(device: Device, name: str, pins: Sequence[int], wanted: Sequence[DesiredApp]) -> None:
+    """Raise PinRefused when another wanted app of the device drives one of these pins."""
+    for app in wanted:
+        shared = sorted(set(pins) & set(app.version.pins))
+        if app.name != name and shared:
+            raise PinRefused(
+                f"pin {shared[0]} is driven by {app.name} on {device.name}",
+                next_step=f"choose another pin, or stop it first: microclaw app uninstall {app.name} -d {device.name}",
+            )
+
+
+def _check_room(
+    device: Device,
+    name: str,
+    listed: Sequence[AppEntry],
+    wanted: Sequence[DesiredApp],
+    *,
+    there: bool,
+    foreign: bool,
+    take_over: bool,
+) -> None:
+    if foreign and not take_over:
+        raise AppExists(
+            f"{device.name} already has an app {name!r} that this host did not install",
+            next_step=f"choose another name, or replace it knowingly: microclaw app uninstall {name} -d {device.name}",
+        )
+    limit = device.board.firmware.max_apps
+    # A wanted app that the board has just lost needs its place too: the keeper is about to put it back.
+    names = {app.name for app in listed} | {app.name for app in wanted}
+    if not there and len(names - {name}) >= limit:
+        raise TooManyApps(
+            f"{device.name} has room for {limit} apps and has {', '.join(sorted(names))}",
+            next_step=f"remove one first: microclaw app uninstall {sorted(names)[0]} -d {device.name}",
+        )

@@ -1,0 +1,163 @@
+"""Puts apps back on boards that lost them; never removes one, and never fights an app that it does not know."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from microclaw.apps.changes import DesiredApp, Ledger
+from microclaw.apps.installer import Installer, settle
+from microclaw.apps.trial import Devices
+from microclaw.devices.calls import AppList
+from microclaw.devices.device import Device
+from microclaw.errors import DeviceError, DeviceTimeout, DeviceUnreachable, MicroclawError, UnknownName
+from microclaw.events import Report, Step
+
+MAX_INTERVAL_S = 30.0
+MAX_PUT_BACKS = 5
+PUT_BACK_WINDOW_S = 600.0
+"""An app lost more often than that in this time may be what makes its board restart: it is left off."""
+_AT_ONCE = 16
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class KeptDevice:
+    """What the keeper last found at a device; `unreachable_since_ms` is Unix time, None while it answers."""
+
+    device_id: str
+    device_name: str
+    checked_ms: int
+    unreachable_since_ms: int | None = None
+    put_back: tuple[str, ...] = ()
+    problem: str | None = None
+
+
+class Reconciler:
+    """`run()` belongs in the host's TaskGroup; `report` hears of every app that was put back."""
+
+    def __init__(
+        self,
+        *,
+        devices: Devices,
+        ledger: Ledger,
+        placement: Installer,
+        report: Report,
+        interval_s: float = 5.0,
+        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        monotonic_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._devices = devices
+        self._ledger = ledger
+        self._placement = placement
+        self._report = report
+        self._interval_s = interval_s
+        self._now_ms = now_ms
+        self._monotonic_s = monotonic_s
+        self._kept: dict[str, KeptDevice] = {}
+        self._next_check: dict[str, float] = {}
+        self._failures: dict[str, int] = {}
+        self._put_backs: dict[tuple[str, str, int], list[float]] = {}
+
+    async def run(self) -> None:
+        """Look after every device with desired apps until cancelled."""
+        while True:
+            await self._round()
+            await asyncio.sleep(self._interval_s)
+
+    async def check(self, device_id: str) -> KeptDevice:
+        """Ask one device once, settle what is open and put back what it lost. Raises UnknownName only."""
+        device = self._devices.get(device_id)
+        before = self._kept.get(device_id)
+        put_back: list[str] = []
+        problem: str | None = None
+        unreachable_since: int | None = None
+        try:
+            async with self._placement.holding(device):
+                for text in await settle(device, self._ledger):
+                    self._report(Step("deploy", text))
+                problem = await self._put_back_lost(device, put_back)
+        except (DeviceUnreachable, DeviceTimeout) as exc:
+            problem = exc.message
+            known = before.unreachable_since_ms if before is not None else None
+            unreachable_since = known if known is not None else self._now_ms()
+        except DeviceError as exc:
+            problem = exc.message
+        kept = KeptDevice(device_id, device.name, self._now_ms(), unreachable_since, tuple(put_back), problem)
+        self._kept[device_id] = kept
+        return kept
+
+    def status(self) -> tuple[KeptDevice, ...]:
+        """The last finding for each device looked after, by name."""
+        return tuple(sorted(self._kept.values(), key=lambda kept: kept.device_name))
+
+    async def _put_back_lost(self, device: Device, put_back: list[str]) -> str | None:
+        """Install what is wanted and not listed; the first reason why one could not be, if any."""
+        wanted = await self._ledger.desired(device.device_id)
+        if not wanted:
+            return None
+        listed = {app.name for app in await device.call(AppList(), wait=False)}
+        problem: str | None = None
+        for app in wanted:
+            if app.name in listed:
+                continue
+            if len(listed) >= device.board.firmware.max_apps:
+                problem = problem or f"no room for {app.name}: the board lists {', '.join(sorted(listed))}"
+                continue
+            if self._lost_too_often(app):
+                problem = problem or (
+                    f"{app.name} was lost {MAX_PUT_BACKS} times in {PUT_BACK_WINDOW_S / 60:.0f} minutes and may be "
+                    "what restarts the board: left off"
+                )
+                continue
+            try:
+                await self._placement.put_back(device, app)
+            except (DeviceUnreachable, DeviceTimeout):
+                raise
+            except MicroclawError as exc:
+                problem = problem or f"{app.name} could not be put back: {exc.message}"
+                continue
+            listed.add(app.name)
+            put_back.append(app.name)
+            self._report(Step("deploy", f"{device.name} had lost {app.name}: put back from the stored image"))
+        return problem
+
+    def _lost_too_often(self, app: DesiredApp) -> bool:
+        """Note one more loss; a new deployment of the app starts the count anew."""
+        now_s = self._monotonic_s()
+        times = self._put_backs.setdefault((app.device_id, app.name, app.since_ms), [])
+        times[:] = [at_s for at_s in times if now_s - at_s < PUT_BACK_WINDOW_S]
+        if len(times) >= MAX_PUT_BACKS:
+            return True
+        times.append(now_s)
+        return False
+
+    async def _round(self) -> None:
+        """Check every device that is due, some at once, each failure kept to its device."""
+        wanted = {app.device_id for app in await self._ledger.desired()}
+        wanted |= {change.device_id for change in await self._ledger.unfinished()}
+        for gone in self._kept.keys() - wanted:
+            del self._kept[gone]
+        now = self._monotonic_s()
+        due = [device_id for device_id in sorted(wanted) if self._next_check.get(device_id, now) <= now]
+        gate = asyncio.Semaphore(_AT_ONCE)
+        async with asyncio.TaskGroup() as tasks:
+            for device_id in due:
+                tasks.create_task(self._look_after(device_id, gate), name=f"keeper {device_id}")
+
+    async def _look_after(self, device_id: str, gate: asyncio.Semaphore) -> None:
+        async with gate:
+            try:
+                kept = await self.check(device_id)
+                well = kept.problem is None
+            except UnknownName:
+                well = False  # its device was removed; the rows stay in case it comes back
+            except Exception:  # the keeper must outlive one device's trouble
+                _log.exception("keeping device %s", device_id)
+                well = False
+        self._failures[device_id] = 0 if well else self._failures.get(device_id, 0) + 1
+        pause_s = min(self._interval_s * 2 ** min(self._failures[device_id], 6), MAX_INTERVAL_S) if not well else 0.0
+        self._next_check[device_id] = self._monotonic_s() + pause_s

@@ -1,0 +1,150 @@
+"""What a deployment would do, in lines for the person who is asked for a yes: after the trial, before any change."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Final, NoReturn
+from urllib.parse import urlsplit
+
+from microclaw.apps.changes import AppVersion
+from microclaw.apps.trial import Trial
+from microclaw.apps.verdict import describe, round_seconds, seconds
+from microclaw.devices.device import Device
+from microclaw.errors import BuildError, MicroclawError
+from microclaw.events import Edge, Report, Stage, Step
+from microclaw.wasm.image import Image
+
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def compiled(image: Image, optimization: str) -> str:
+    """ "zig 0.17 -O3 -> 756 B", or "... -> 521 B | made event-driven 2,116 B"."""
+    tool = re.sub(r"(\d+\.\d+)\.\d+", r"\1", image.compiler)
+    how = f"{tool} -{optimization}" if tool else "wasm given"
+    size = f"{image.size_bytes:,} B"
+    if image.compiled_bytes is not None:
+        size = f"{image.compiled_bytes:,} B | made event-driven {size}"
+    return f"{how} -> {size}{' | cached' if image.cached else ''}"
+
+
+def checked(image: Image, heap_bytes: int) -> str:
+    """ "MVP ok | 6 imports, all in this firmware | stack 4 KB, heap 8 KB | pin 2 free"."""
+    count = len(image.imports)
+    parts = ["MVP ok", f"{count} import{'' if count == 1 else 's'}, all in this firmware" if count else "no imports"]
+    memory = f"heap {kilobytes(heap_bytes)}"
+    if image.memory.stack_bytes:
+        memory = f"stack {kilobytes(image.memory.stack_bytes)}, {memory}"
+    parts.append(memory)
+    if image.pins:
+        parts.append(f"pin{'' if len(image.pins) == 1 else 's'} {', '.join(map(str, image.pins))} free")
+    return " | ".join(parts)
+
+
+def accepted(name: str, device: Device) -> str:
+    """ "blink -> virtual-1 (WASMachine, tcp :18080), accepted"."""
+    return f"{name} -> {device.name} ({way_in(device)}), accepted"
+
+
+def way_in(device: Device) -> str:
+    """The transport that installs, in a person's words; a loopback address as its port alone."""
+    address = device.transport_for("apps.install").endpoint
+    parts = urlsplit(address)
+    if parts.scheme != "wasmachine":
+        return address
+    place = f":{parts.port}" if parts.hostname in _LOOPBACK else f"{parts.hostname}:{parts.port}"
+    return f"WASMachine, tcp {place}"
+
+
+def kilobytes(size_bytes: int) -> str:
+    return f"{size_bytes // 1024} KB" if size_bytes % 1024 == 0 else f"{size_bytes:,} B"
+
+
+def report_failure(report: Report, stage: Stage, error: MicroclawError) -> None:
+    """Say that a stage failed, keeping the shape: one line, what a compiler would show below it, the next step."""
+    detail: Iterable[str] = ()
+    if isinstance(error, BuildError):
+        rendered = [d.render().splitlines() for d in error.diagnostics]
+        detail = [line for lines in rendered for line in lines]
+    report(Step(stage, error.message, "failed", tuple(detail), next_step=error.next_step))
+
+
+def fail(report: Report, stage: Stage, error: MicroclawError) -> NoReturn:
+    """Report the failed stage, then raise its error."""
+    report_failure(report, stage, error)
+    raise error
+
+
+TRACK_CELLS: Final = 40
+MAX_EDGES: Final = 12  # of a pin, in numbers
+MAX_LOG_LINES: Final = 8
+_LOW, _HIGH, _CHANGE = "_", "~", "|"
+
+
+def deployment_text(device: Device, name: str, *, replaces: bool) -> str:
+    """ "put blink on virtual-1", or "... in place of the blink that runs there"."""
+    return f"put {name} on {device.name}" + (f", in place of the {name} that is there" if replaces else "")
+
+
+def deployment_detail(
+    device: Device, name: str, image: Image, version: AppVersion, trial: Trial, *, lost: bool = False
+) -> tuple[str, ...]:
+    """Program, board, pins, size, heap, the trial's timeline and the whole source, a line each.
+
+    `lost`: a program of that name is there that this host did not install.
+    """
+    pins = sorted({*image.pins, *trial.pins})
+    driven = f" (drives {_numbers(trial.driven)})" if trial.driven else ""
+    lines = [
+        f"program: {name}, {image.size_bytes:,} B, heap {kilobytes(version.heap_bytes)}, sha256 {image.sha256[:12]}",
+        f"board: {device.name}, {device.board.title}",
+        *([f"the {name} that is there is lost: this host did not install it and has no copy"] if lost else []),
+        f"pins: {_numbers(pins)}{driven}" if pins else "pins: none",
+        f"trial: {trial.summary()}",
+        *_timeline(trial),
+        *(f"warning: {warning}" for warning in trial.warnings),
+        *(f"prints: {line[:160]}" for line in trial.log[:MAX_LOG_LINES]),
+    ]
+    return tuple(_clean(line) for line in (*lines, *_source(image.source)))
+
+
+def _timeline(trial: Trial) -> list[str]:
+    lines = []
+    for pin in dict.fromkeys(edge.pin for edge in trial.edges):
+        edges = [edge for edge in trial.edges if edge.pin == pin]
+        lines.append(f"pin {pin}: {_track(edges, trial.board_ms)} {round_seconds(trial.board_ms)}")
+        shown = ", ".join(f"{'high' if e.level else 'low'} at {seconds(e.t_ms)}" for e in edges[:MAX_EDGES])
+        more = f", and {len(edges) - MAX_EDGES:,} more" if len(edges) > MAX_EDGES else ""
+        lines.append(f"    {shown}{more}")
+    if trial.pwm:
+        lines.append(describe((), trial.pwm))
+    return lines
+
+
+def _track(edges: Sequence[Edge], board_ms: float) -> str:
+    """The level over the trial's time: `|` where it changed within a cell."""
+    cells = [_LOW if edges[0].level else _HIGH] * TRACK_CELLS
+    width_ms = max(board_ms, edges[-1].t_ms, 1.0) / TRACK_CELLS
+    for edge in edges:
+        at = min(int(edge.t_ms / width_ms), TRACK_CELLS - 1)
+        cells[at:] = [_CHANGE, *[_HIGH if edge.level else _LOW] * (TRACK_CELLS - at - 1)]
+    return "".join(cells)
+
+
+def _source(source: str | None) -> list[str]:
+    if source is None:
+        return ["source: not known, the program came as a wasm module"]
+    lines = source.splitlines()
+    return [
+        f"source: {len(lines)} line{'' if len(lines) == 1 else 's'}",
+        *(f"    {line}" for line in lines),
+    ]
+
+
+def _numbers(pins: Sequence[int]) -> str:
+    return ", ".join(map(str, pins))
+
+
+def _clean(line: str) -> str:
+    """Without what could draw over the question where it is shown."""
+    return "".join(char if char.isprintable() else " " if char == "\t" else "?" for char in line)

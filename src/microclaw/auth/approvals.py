@@ -1,0 +1,183 @@
+"""Acts that wait for a person's yes or no. It asks nobody itself: channels show what waits and bring the decision."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from microclaw.auth.people import OwnerAlone, Roles
+from microclaw.errors import Overloaded, PermissionRefused, UnknownName
+
+Outcome: TypeAlias = Literal["approved", "declined", "expired"]
+
+MAX_PENDING = 64
+MAX_PENDING_A_PERSON = 16
+MAX_DETAIL_LINES = 1_000
+MAX_DETAIL_CHARS = 64_000
+MAX_ACTION_CHARS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """An act that waits. `detail` shows exactly what would happen; `channel` and `chat_id` are where it was asked.
+
+    `risky`: only an owner may say yes; else the asking member may, too.
+    """
+
+    approval_id: str
+    principal: str
+    action: str
+    detail: tuple[str, ...]
+    channel: str
+    chat_id: str
+    expires_s: float
+    risky: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """How it ended, and who decided; `by` is None when the time was over or the asking turn was cancelled."""
+
+    pending: Pending
+    outcome: Outcome
+    by: str | None
+
+
+Listener: TypeAlias = Callable[[Pending | Settled], None]
+
+
+class Approvals:
+    """What waits for a decision. The first decision counts; no decision in time is a no."""
+
+    def __init__(
+        self,
+        *,
+        timeout_s: float,
+        new_id: Callable[[], str] = lambda: secrets.token_hex(4),
+        roles: Roles | None = None,
+    ) -> None:
+        self._timeout_s = timeout_s
+        self._roles = roles or OwnerAlone()
+        self._new_id = new_id
+        self._waiting: dict[str, tuple[Pending, asyncio.Future[str | None]]] = {}
+        self._until: dict[str, float] = {}  # on the loop's clock
+        self._listeners: list[Listener] = []
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Tell `listener` of each question and each end, at once; call the result to stop."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    def pending(self) -> tuple[Pending, ...]:
+        return tuple(pending for pending, _ in self._waiting.values())
+
+    def seconds_left(self, pending: Pending) -> float:
+        """Until its time is over; 0 when it waits no more."""
+        until = self._until.get(pending.approval_id)
+        return 0.0 if until is None else max(0.0, until - asyncio.get_running_loop().time())
+
+    async def ask(
+        self, principal: str, action: str, detail: Iterable[str], *, channel: str, chat_id: str, risky: bool = False
+    ) -> None:
+        """Return when it was approved; PermissionRefused when declined or when nobody decided in time.
+
+        What is too long to be shown whole is not asked for: a yes to its beginning would be one to its end, too.
+        """
+        self._check_room(principal)
+        loop = asyncio.get_running_loop()
+        action = _shown(action)[:MAX_ACTION_CHARS]
+        lines = tuple(_shown(line) for text in detail for line in (text.split("\n") or [""]))
+        _check_length(action, lines)
+        pending = Pending(self._new_id(), principal, action, lines, channel, chat_id, self._timeout_s, risky=risky)
+        decision: asyncio.Future[str | None] = loop.create_future()
+        self._waiting[pending.approval_id] = (pending, decision)
+        self._until[pending.approval_id] = loop.time() + self._timeout_s
+        settled = Settled(pending, "expired", None)
+        try:
+            self._tell(pending)
+            async with asyncio.timeout(self._timeout_s):
+                by = await decision
+            settled = Settled(pending, "approved", by)
+        except TimeoutError as exc:
+            raise PermissionRefused(
+                f"nobody approved in {self._timeout_s:g} s, so it was not done: {action}", next_step="ask for it again"
+            ) from exc
+        except _Declined as exc:
+            settled = Settled(pending, "declined", exc.by)
+            raise PermissionRefused(f"declined by {exc.by}, so it was not done: {action}") from exc
+        finally:
+            self._waiting.pop(pending.approval_id, None)
+            self._until.pop(pending.approval_id, None)
+            self._tell(settled)
+
+    def decide(self, approval_id: str, *, approved: bool, by: str) -> Pending:
+        """Settle it; PermissionRefused when `by` may not.
+
+        UnknownName when it does not wait (any more): somebody else was first, or the time is over.
+        """
+        found = self._waiting.get(approval_id)
+        if found is None or found[1].done():
+            raise UnknownName(
+                f"nothing waits under {approval_id[:40]!r}: it was decided already, or its time is over",
+                next_step="microclaw approval list",
+            )
+        pending, decision = found
+        self._check_decider(pending, approved=approved, by=by)
+        if approved:
+            decision.set_result(by)
+        else:
+            decision.set_exception(_Declined(by))
+        return pending
+
+    def may_decide(self, pending: Pending, by: str) -> bool:
+        """Whether a yes of `by` would count."""
+        person = self._roles.get(by)
+        if person is None or person.role == "guest":
+            return False
+        return person.role == "owner" or (by == pending.principal and not pending.risky)
+
+    def _check_decider(self, pending: Pending, *, approved: bool, by: str) -> None:
+        taken_back = by == pending.principal and not approved  # who asked may always think better of it
+        if not taken_back and not self.may_decide(pending, by):
+            why = "it is risky" if by == pending.principal else "it is not theirs"
+            person = self._roles.get(by)
+            name = by if person is None else person.name
+            raise PermissionRefused(
+                f"{name[:80]} may not decide this, as {why}: {pending.action}",
+                next_step="an owner can: microclaw approval list",
+            )
+
+    def _check_room(self, principal: str) -> None:
+        own = sum(1 for pending, _ in self._waiting.values() if pending.principal == principal)
+        if len(self._waiting) >= MAX_PENDING or own >= MAX_PENDING_A_PERSON:
+            raise Overloaded(
+                f"{len(self._waiting)} acts wait for a decision already", next_step="microclaw approval list"
+            )
+
+    def _tell(self, news: Pending | Settled) -> None:
+        for listener in tuple(self._listeners):
+            listener(news)
+
+
+def _check_length(action: str, lines: tuple[str, ...]) -> None:
+    chars = sum(map(len, lines))
+    if len(lines) > MAX_DETAIL_LINES or chars > MAX_DETAIL_CHARS:
+        raise PermissionRefused(
+            f"{action} needs a yes, and to show what would happen takes {len(lines):,} lines, {chars:,} characters: "
+            f"nobody is asked for more than {MAX_DETAIL_LINES:,} and {MAX_DETAIL_CHARS:,}",
+            next_step="make it smaller, or do it yourself on the command line",
+        )
+
+
+def _shown(line: str) -> str:
+    """On one line, without what could draw over the question or turn its letters around where it is shown."""
+    return "".join(char if char.isprintable() else " " if char in "\t\n\r" else "?" for char in line)
+
+
+class _Declined(Exception):
+    def __init__(self, by: str) -> None:
+        super().__init__(by)
+        self.by = by

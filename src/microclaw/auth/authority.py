@@ -1,0 +1,224 @@
+"""The host's own certificate authority: made once, kept whole, never replaced without a person's word. Serves nothing.
+
+Every device trusts this one certificate and nothing else, so losing it orphans them all. The store remembers its
+fingerprint: an authority file that is missing, damaged or another one is an error, not a reason to make a new one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import ssl
+from collections.abc import Callable
+from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
+from typing import Final, Protocol
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from microclaw.auth.certificates import (
+    SERIAL_BYTES,
+    HostNames,
+    KeyPair,
+    check_authority,
+    device_certificate,
+    from_ms,
+    new_authority,
+    new_serial,
+    server_certificate,
+)
+from microclaw.devices.identity.private_files import make_folder, read_private, write_private
+from microclaw.errors import StoreError
+from microclaw.store.durable import sync_folder
+
+AUTHORITY_FILE: Final = "authority.pem"
+SERVER_FILE: Final = "server.pem"
+BEGIN_ANEW_FILE: Final = "begin-anew"
+# Forward secret, authenticated, and what mbedTLS and MicroPython builds have. TLS 1.3 brings its own list.
+CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
+
+
+class AuthorityPin(Protocol):
+    """Where the authority's fingerprint is remembered (store.identity.IdentityTable)."""
+
+    async def authority(self) -> str | None: ...
+    async def pin_authority(self, fingerprint: str, at_ms: int) -> None: ...
+    async def begin_anew(self, at_ms: int) -> int: ...
+
+
+class Authority:
+    """Made by `Authority.open`. Signs devices' keys and keeps the server's certificate fresh."""
+
+    def __init__(
+        self, folder: Path, pair: KeyPair, *, now_ms: Callable[[], int], random_bytes: Callable[[int], bytes]
+    ) -> None:
+        self._folder = folder
+        self._pair = pair
+        self._now_ms = now_ms
+        self._random_bytes = random_bytes
+        self._server: KeyPair | None = None
+
+    @classmethod
+    async def open(
+        cls,
+        folder: Path,
+        pin: AuthorityPin,
+        names: HostNames,
+        *,
+        now_ms: Callable[[], int],
+        random_bytes: Callable[[int], bytes],
+    ) -> Authority:
+        """Read the authority in `folder`, or make it when no device ever trusted one; StoreError for anything else."""
+        await asyncio.to_thread(make_folder, folder)
+        if await asyncio.to_thread((folder / BEGIN_ANEW_FILE).exists):
+            await pin.begin_anew(now_ms())
+            await asyncio.to_thread(_put_away, folder, now_ms())
+        known = await pin.authority()
+        serial = new_serial(random_bytes(SERIAL_BYTES))
+        pair = await asyncio.to_thread(_read_or_make, folder, known, now_ms(), serial)
+        await pin.pin_authority(_fingerprint(pair.certificate), now_ms())
+        authority = cls(folder, pair, now_ms=now_ms, random_bytes=random_bytes)
+        await authority.renew_if_due(names)
+        return authority
+
+    @property
+    def certificate(self) -> x509.Certificate:
+        return self._pair.certificate
+
+    @property
+    def ca_pem(self) -> bytes:
+        """What `/ca.pem` answers: public."""
+        return self._pair.certificate.public_bytes(Encoding.PEM)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the authority's certificate (of its DER form), 64 lower-case hexadecimal digits."""
+        return _fingerprint(self._pair.certificate)
+
+    @property
+    def server(self) -> x509.Certificate:
+        """The server's certificate as it is now."""
+        return self._ready_server().certificate
+
+    def sign(self, public_key: ec.EllipticCurvePublicKey, device_id: str) -> x509.Certificate:
+        """A client certificate for a key whose holder proved to have it (`certificates.read_csr`)."""
+        return device_certificate(self._pair, public_key, device_id, from_ms(self._now_ms()), self._serial())
+
+    async def renew_if_due(self, names: HostNames) -> bool:
+        """Make a new server certificate when 2/3 of its life are over or a name or address is missing in it.
+
+        To be asked about once an hour and when addresses change; after True every live context wants `rotate`.
+        """
+        if self._server is None:
+            self._server = await asyncio.to_thread(_read_server, self._folder / SERVER_FILE, self._pair.certificate)
+        now = from_ms(self._now_ms())
+        if self._server is not None and _is_fresh(self._server.certificate, names, self._now_ms()):
+            return False
+        server = server_certificate(self._pair, names.names, names.addresses, now, self._serial())
+        await asyncio.to_thread(write_private, self._folder / SERVER_FILE, server.to_pem())
+        self._server = server
+        return True
+
+    def server_context(self) -> ssl.SSLContext:
+        """TLS 1.2 or newer, a client certificate optional, but of this authority when there is one.
+
+        A resumed session brings the certificate of its first handshake along, so that who connects is checked by us
+        (`Authenticator`) at every connection all the same.
+        """
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.set_ciphers(CIPHERS)
+        context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION | ssl.OP_CIPHER_SERVER_PREFERENCE
+        context.load_verify_locations(cadata=self.ca_pem.decode("ascii"))
+        context.verify_mode = ssl.CERT_OPTIONAL
+        self.rotate(context)
+        return context
+
+    def rotate(self, context: ssl.SSLContext) -> None:
+        """Give a live context the newest server certificate: connections stay, new ones get it."""
+        self._ready_server()
+        try:
+            context.load_cert_chain(self._folder / SERVER_FILE)
+        except OSError as exc:  # ssl.SSLError too
+            raise StoreError(
+                f"the server certificate {self._folder / SERVER_FILE} cannot be used: {exc}",
+                next_step="delete that file and start the host again: it is made anew, devices do not notice",
+            ) from exc
+
+    def _ready_server(self) -> KeyPair:
+        if self._server is None:
+            raise RuntimeError("renew_if_due was not awaited")
+        return self._server
+
+    def _serial(self) -> int:
+        return new_serial(self._random_bytes(SERIAL_BYTES))
+
+
+def _fingerprint(certificate: x509.Certificate) -> str:
+    return hashlib.sha256(certificate.public_bytes(Encoding.DER)).hexdigest()
+
+
+def _read_or_make(folder: Path, known: str | None, now_ms: int, serial: int) -> KeyPair:
+    path = folder / AUTHORITY_FILE
+    remedy = (
+        f"restore {path} from a backup; or, to give up every paired device and pair them all again, "
+        f"make the empty file {folder / BEGIN_ANEW_FILE} and start the host"
+    )
+    content = read_private(path)
+    if content is None:
+        if known is not None:
+            raise StoreError(f"{path} is missing, and devices trust the authority in it", next_step=remedy)
+        pair = new_authority(from_ms(now_ms), serial)
+        write_private(path, pair.to_pem())
+        return pair
+    try:
+        pair = KeyPair.from_pem(content)
+        check_authority(pair)
+    except ValueError as exc:
+        raise StoreError(f"{path} is damaged: {exc}", next_step=remedy) from exc
+    if known not in (None, _fingerprint(pair.certificate)):
+        raise StoreError(f"{path} is not the authority that this host's devices trust", next_step=remedy)
+    return pair
+
+
+def _read_server(path: Path, authority: x509.Certificate) -> KeyPair | None:
+    """The server certificate of before; None when there is none that can be used: it is made again at no loss."""
+    content = read_private(path)
+    if content is None:
+        return None
+    try:
+        pair = KeyPair.from_pem(content)
+        pair.certificate.verify_directly_issued_by(authority)
+        pair.certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except (ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound):
+        return None
+    return pair
+
+
+def _is_fresh(certificate: x509.Certificate, names: HostNames, now_ms: int) -> bool:
+    begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    alternatives = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    addresses = alternatives.get_values_for_type(x509.IPAddress)
+    covered = HostNames(
+        tuple(alternatives.get_values_for_type(x509.DNSName)),
+        tuple(address for address in addresses if isinstance(address, IPv4Address | IPv6Address)),
+    )
+    return begin <= from_ms(now_ms) < begin + (end - begin) * 2 / 3 and covered.covers(names)
+
+
+def _put_away(folder: Path, now_ms: int) -> None:
+    """Keep the given-up authority under another name; the order of the steps makes a crash between them harmless."""
+    path = folder / AUTHORITY_FILE
+    try:
+        if path.exists():
+            path.rename(folder / f"{AUTHORITY_FILE}.given-up-{now_ms}")
+        (folder / SERVER_FILE).unlink(missing_ok=True)
+        (folder / BEGIN_ANEW_FILE).unlink()
+        sync_folder(folder)
+    except OSError as exc:
+        raise StoreError(
+            f"cannot put the old authority {path} away: {exc.strerror}", next_step="check the folder's permissions"
+        ) from exc

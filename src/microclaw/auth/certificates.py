@@ -1,0 +1,272 @@
+"""X.509 as microclaw uses it: the host's authority, its server certificate, a device's certificate. Does no IO.
+
+All keys are P-256, which is what the hardware of an ESP32 and mbedTLS are quick at. Every certificate begins a day
+before it was made: clocks of small hosts and devices differ.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final, TypeAlias
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from microclaw.errors import ProtocolError
+
+IPAddress: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+# In every server certificate: a device that knows the host by a changing address verifies this name instead.
+CONSTANT_NAME: Final = "host.microclaw.internal"
+MAX_ADDRESSES: Final = 64
+_LABELS: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(\.(?!-)[a-z0-9_-]{1,63}(?<!-))*")
+
+
+@dataclass(frozen=True, slots=True)
+class HostNames:
+    """DNS names, the best one first, and addresses."""
+
+    names: tuple[str, ...]
+    addresses: tuple[IPAddress, ...]
+
+    def covers(self, other: HostNames) -> bool:
+        """Whether all of the other's names and addresses are among these."""
+        return set(other.names) <= set(self.names) and set(other.addresses) <= set(self.addresses)
+
+
+def host_names(hostname: str, addresses: tuple[str, ...], *extra: str) -> HostNames:
+    """The names made of a host's name, its addresses, and names or addresses that the operator adds."""
+    short = hostname.lower().rstrip(".").split(".")[0]
+    names = [f"{short}.local", short, hostname.lower().rstrip("."), "localhost", CONSTANT_NAME]
+    found: list[IPAddress] = [ipaddress.IPv4Address("127.0.0.1"), ipaddress.IPv6Address("::1")]
+    for text in (*extra, *addresses):
+        address = _address(text)
+        if address is None:
+            names.append(text.lower().rstrip("."))
+        elif not (address.is_unspecified or address.is_multicast or (address.version == 6 and address.is_link_local)):
+            found.append(address)
+    kept = tuple(dict.fromkeys(name for name in names if len(name) <= 253 and _LABELS.fullmatch(name)))
+    return HostNames(kept, tuple(dict.fromkeys(found))[:MAX_ADDRESSES])
+
+
+def lan_names(*extra: str) -> HostNames:
+    """This machine's names and addresses now. Blocking, but only for the kernel."""
+    import ifaddr  # the addresses of every interface, which the standard library cannot list
+
+    addresses = [ip.ip for adapter in ifaddr.get_adapters() for ip in adapter.ips]
+    texts = tuple(text if isinstance(text, str) else text[0] for text in addresses)
+    return host_names(socket.gethostname(), texts, *extra)
+
+
+def _address(text: str) -> IPAddress | None:
+    try:
+        return ipaddress.ip_address(text.split("%")[0])
+    except ValueError:
+        return None
+
+
+AUTHORITY_LIFE: Final = timedelta(days=30 * 365)
+DEVICE_LIFE: Final = timedelta(days=10 * 365)  # a board that never renews works as long; revocation ends it earlier
+SERVER_LIFE: Final = timedelta(days=90)
+BACKDATED: Final = timedelta(days=1)
+MAX_CSR_BYTES: Final = 2048
+SERIAL_BYTES: Final = 16
+URN: Final = "urn:microclaw:device:"
+# What the library raises for input it cannot read; half of them are no ValueErrors.
+_UNREADABLE: Final = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    InvalidSignature,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.ExtensionNotFound,
+    x509.UnsupportedGeneralNameType,
+)
+DEVICE_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPair:
+    """A private key and the certificate of its public half."""
+
+    key: ec.EllipticCurvePrivateKey
+    certificate: x509.Certificate
+
+    def to_pem(self) -> bytes:
+        """Key, then certificate, in one text: never one without the other."""
+        key = self.key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        return key + self.certificate.public_bytes(serialization.Encoding.PEM)
+
+    @classmethod
+    def from_pem(cls, pem: bytes) -> KeyPair:
+        """Read what `to_pem` wrote; ValueError says what is wrong with it."""
+        try:
+            key = serialization.load_pem_private_key(pem, password=None)
+            certificate = x509.load_pem_x509_certificate(pem)
+            public = certificate.public_key()
+        except _UNREADABLE as exc:
+            raise ValueError(str(exc) or type(exc).__name__) from exc
+        if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(public, ec.EllipticCurvePublicKey):
+            raise ValueError("its keys are not elliptic curve keys")
+        if key.public_key().public_numbers() != public.public_numbers():
+            raise ValueError("the key is not the certificate's")
+        return cls(key, certificate)
+
+
+def new_authority(now: datetime, serial: int) -> KeyPair:
+    """A certificate authority of a host's own, which signs nothing but servers' and devices' certificates."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"microclaw host {serial & 0xFFFFFFFF:08x}")])
+    builder = (
+        _builder(name, key.public_key(), now, AUTHORITY_LIFE, serial)
+        .issuer_name(name)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_key_usage(authority=True), critical=True)
+    )
+    return KeyPair(key, builder.sign(key, hashes.SHA256()))
+
+
+def check_authority(pair: KeyPair) -> None:
+    """ValueError unless this is a whole authority certificate, signed by itself."""
+    try:
+        pair.certificate.verify_directly_issued_by(pair.certificate)
+        constraints = pair.certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
+    except _UNREADABLE as exc:
+        raise ValueError("its certificate is not an authority's") from exc
+    if not constraints.ca:
+        raise ValueError("its certificate is not an authority's")
+
+
+def server_certificate(
+    authority: KeyPair, names: Iterable[str], addresses: Iterable[IPAddress], now: datetime, serial: int
+) -> KeyPair:
+    """A new key and certificate for the host's server under these names and addresses."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    alternatives = [x509.DNSName(name) for name in names] + [x509.IPAddress(address) for address in addresses]
+    builder = _leaf(authority, "microclaw host", key.public_key(), now, SERVER_LIFE, serial)
+    builder = builder.add_extension(x509.SubjectAlternativeName(alternatives), critical=False).add_extension(
+        x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False
+    )
+    return KeyPair(key, builder.sign(authority.key, hashes.SHA256()))
+
+
+def device_certificate(
+    authority: KeyPair, public_key: ec.EllipticCurvePublicKey, device_id: str, now: datetime, serial: int
+) -> x509.Certificate:
+    """A client certificate that says which device its holder is, and nothing else."""
+    if not DEVICE_ID.fullmatch(device_id):
+        raise ValueError(f"{device_id!r} is not a device id")
+    builder = _leaf(authority, device_id, public_key, now, DEVICE_LIFE, serial)
+    builder = builder.add_extension(
+        x509.SubjectAlternativeName([x509.UniformResourceIdentifier(URN + device_id)]), critical=False
+    ).add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
+    return builder.sign(authority.key, hashes.SHA256())
+
+
+def read_csr(der: bytes) -> ec.EllipticCurvePublicKey:
+    """The P-256 key that a certificate request (PKCS #10, DER) asks for and proves to have; its names are ignored.
+
+    Raises ProtocolError for anything else.
+    """
+    if len(der) > MAX_CSR_BYTES:
+        raise ProtocolError(f"the certificate request has {len(der)} bytes, at most {MAX_CSR_BYTES} are read")
+    try:
+        request = x509.load_der_x509_csr(der)
+        key = request.public_key()
+        proven = request.is_signature_valid
+    except _UNREADABLE as exc:
+        raise ProtocolError(f"the certificate request cannot be read: {exc or type(exc).__name__}") from exc
+    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
+        raise ProtocolError("the certificate request is not for a P-256 key")
+    if not proven:
+        raise ProtocolError("the certificate request is not signed by its own key")
+    return key
+
+
+def read_device_certificate(der: bytes, authority: x509.Certificate) -> tuple[str, x509.Certificate]:
+    """The device id of a client certificate that this authority signed; ProtocolError for any other. Ignores time."""
+    try:
+        certificate = x509.load_der_x509_certificate(der)
+        certificate.verify_directly_issued_by(authority)
+        usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except _UNREADABLE as exc:
+        raise ProtocolError(f"not a certificate of this host: {exc or type(exc).__name__}") from exc
+    uris = names.get_values_for_type(x509.UniformResourceIdentifier)
+    if ExtendedKeyUsageOID.CLIENT_AUTH not in usage or len(uris) != 1 or not uris[0].startswith(URN):
+        raise ProtocolError("not a device's certificate")
+    return uris[0].removeprefix(URN), certificate
+
+
+def is_late(begin_ms: int, end_ms: int, now_ms: int) -> bool:
+    """Whether a certificate is in the last third of its life: from then on it may be renewed."""
+    return now_ms >= begin_ms + (end_ms - begin_ms) * 2 // 3
+
+
+def from_ms(time_ms: int) -> datetime:
+    """Milliseconds since the Unix epoch as X.509 counts time: whole seconds, UTC."""
+    return datetime.fromtimestamp(time_ms // 1000, UTC)
+
+
+def to_ms(time: datetime) -> int:
+    return int(time.timestamp() * 1000)
+
+
+def new_serial(random: bytes) -> int:
+    """A positive serial out of `SERIAL_BYTES` random bytes (RFC 5280 4.1.2.2: at most 20 octets)."""
+    if len(random) != SERIAL_BYTES:
+        raise ValueError(f"a serial needs {SERIAL_BYTES} random bytes, not {len(random)}")
+    return (int.from_bytes(random) >> 1) | (1 << 64)
+
+
+def _builder(
+    subject: x509.Name, key: ec.EllipticCurvePublicKey, now: datetime, life: timedelta, serial: int
+) -> x509.CertificateBuilder:
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .public_key(key)
+        .serial_number(serial)
+        .not_valid_before(now - BACKDATED)
+        .not_valid_after(now + life)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+    )
+
+
+def _leaf(
+    authority: KeyPair, name: str, key: ec.EllipticCurvePublicKey, now: datetime, life: timedelta, serial: int
+) -> x509.CertificateBuilder:
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    identifier = authority.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    return (
+        _builder(subject, key, now, life, serial)
+        .issuer_name(authority.certificate.subject)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_key_usage(authority=False), critical=True)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier), critical=False)
+    )
+
+
+def _key_usage(*, authority: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not authority,
+        key_cert_sign=authority,
+        crl_sign=authority,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )

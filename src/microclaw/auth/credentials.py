@@ -1,0 +1,96 @@
+"""Who was let in and who was not, and the codes a connection is closed with. Decides nothing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal, TypeAlias
+
+from microclaw.store.identity import IdentityTable
+from microclaw.wire.link.frame import CloseCode
+
+Method: TypeAlias = Literal["certificate", "token"]
+
+
+class Reason(StrEnum):
+    """Why somebody was refused; the label of a counter."""
+
+    NO_CREDENTIALS = "no_credentials"
+    WRONG_CERTIFICATE = "wrong_certificate"
+    UNKNOWN_CERTIFICATE = "unknown_certificate"
+    CERTIFICATE_EXPIRED = "certificate_expired"
+    REVOKED = "revoked"
+    MALFORMED_AUTHORIZATION = "malformed_authorization"
+    WRONG_TOKEN = "wrong_token"  # noqa: S105 - a label
+    TOKEN_EXPIRED = "token_expired"  # noqa: S105 - a label
+    TOKEN_COPIED = "token_copied"  # noqa: S105 - a label
+    MALFORMED_REQUEST = "malformed_request"
+    WRONG_SECRET = "wrong_secret"  # noqa: S105 - a label
+    PAIRING_LOCKED = "pairing_locked"
+    TOO_MANY_PENDING = "too_many_pending"
+    PAIRING_EXPIRED = "pairing_expired"
+    TOO_EARLY = "too_early"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """An authenticated device. `credential` is a certificate's serial, or the hash of a token (hexadecimal)."""
+
+    device_id: str
+    method: Method
+    credential: str
+    authenticated_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why not, with the code to close with. `may_pair`: showed nothing; its first message may be a pair request."""
+
+    close_code: CloseCode
+    reason: Reason
+    device_id: str | None = None  # whose it claimed to be
+    may_pair: bool = False
+
+
+_log = logging.getLogger(__name__)
+
+Cause: TypeAlias = Literal["person", "token_copied", "paired_again"]
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """A device's credentials ended. `token_copied` is an alarm: somebody has a copy of what the device had."""
+
+    device_id: str
+    cause: Cause
+    at_ms: int
+
+
+class Revocation:
+    """Revokes credentials. Each listener is called on the event loop after the revocation is on the disk."""
+
+    def __init__(self, table: IdentityTable, *, now_ms: Callable[[], int]) -> None:
+        self._table = table
+        self._now_ms = now_ms
+        self._listeners: list[Callable[[Revoked], None]] = []
+
+    def listen(self, listener: Callable[[Revoked], None]) -> Callable[[], None]:
+        """Be told of every revocation until the returned function is called: close the live connection (4403)."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    async def revoke(self, device_id: str) -> int:
+        """A person's word: nothing the device has opens anything any more. Returns how many credentials could."""
+        ended = await self._table.revoke(device_id, self._now_ms())
+        self.announce(device_id, "person")
+        return ended
+
+    def announce(self, device_id: str, cause: Cause) -> None:
+        """Tell the listeners of a revocation that is on the disk already."""
+        revoked = Revoked(device_id, cause, self._now_ms())
+        if cause == "token_copied":
+            _log.warning("device %s: a retired token was used, somebody copied it; all are revoked", device_id)
+        for listener in tuple(self._listeners):
+            listener(revoked)

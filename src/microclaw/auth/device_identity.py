@@ -1,0 +1,160 @@
+"""Joins the parts of a host's identity, for a server of devices and the commands about devices. Decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, assert_never
+
+from cryptography import x509
+
+from microclaw.auth.authority import Authority
+from microclaw.auth.certificates import HostNames, from_ms, read_device_certificate
+from microclaw.auth.credentials import Identity, Reason, Refusal, Revocation
+from microclaw.auth.device_tokens import UNUSED_LIFE_MS, Tokens, token_device, token_hash
+from microclaw.auth.pairing import Enrol, PairingDesk, PairingLimits
+from microclaw.auth.provisioning import Provisioner
+from microclaw.errors import ProtocolError
+from microclaw.store.database import Database
+from microclaw.store.identity import IdentityTable, TokenUse
+from microclaw.wire.link.frame import CloseCode
+
+MAX_AUTHORIZATION_CHARS: Final = 256
+MAX_CERTIFICATE_BYTES: Final = 4096
+
+
+class Authenticator:
+    """Asked at every connection, resumed TLS sessions included: revocation counts from the moment it is stored."""
+
+    def __init__(
+        self, authority: x509.Certificate, table: IdentityTable, revocation: Revocation, *, now_ms: Callable[[], int]
+    ) -> None:
+        self._authority = authority
+        self._table = table
+        self._revocation = revocation
+        self._now_ms = now_ms
+
+    async def authenticate(self, peer_certificate: bytes | None, authorization: str | None) -> Identity | Refusal:
+        """`peer_certificate` in DER form as the TLS layer gives it. With a certificate the header is not looked at."""
+        if peer_certificate is not None:
+            return await self._by_certificate(peer_certificate)
+        if authorization is not None:
+            return await self._by_token(authorization)
+        return Refusal(CloseCode.NOT_AUTHENTICATED, Reason.NO_CREDENTIALS, may_pair=True)
+
+    async def is_still_valid(self, identity: Identity) -> bool:
+        """Whether a connection may live on. To be asked once more after it was entered among the live ones.
+
+        So no revocation falls between authentication and that moment.
+        """
+        if identity.method == "certificate":
+            rows = await self._table.certificates_of(identity.device_id)
+            return any(row.serial == identity.credential and row.revoked_ms is None for row in rows)
+        tokens = await self._table.tokens_of(identity.device_id)
+        return any(row.hash.hex() == identity.credential and row.state in ("current", "pending") for row in tokens)
+
+    async def _by_certificate(self, der: bytes) -> Identity | Refusal:
+        if len(der) > MAX_CERTIFICATE_BYTES:
+            return Refusal(CloseCode.NOT_AUTHENTICATED, Reason.WRONG_CERTIFICATE)
+        try:
+            device_id, certificate = read_device_certificate(der, self._authority)
+        except ProtocolError:
+            return Refusal(CloseCode.NOT_AUTHENTICATED, Reason.WRONG_CERTIFICATE)
+        now_ms = self._now_ms()
+        if not certificate.not_valid_before_utc <= from_ms(now_ms) < certificate.not_valid_after_utc:
+            return Refusal(CloseCode.NOT_AUTHENTICATED, Reason.CERTIFICATE_EXPIRED, device_id)
+        serial = f"{certificate.serial_number:x}"
+        row = await self._table.use_certificate(serial, now_ms)
+        if row is None or row.device_id != device_id:
+            return Refusal(CloseCode.NOT_AUTHENTICATED, Reason.UNKNOWN_CERTIFICATE, device_id)
+        if row.revoked_ms is not None:
+            return Refusal(CloseCode.REVOKED, Reason.REVOKED, device_id)
+        return Identity(device_id, "certificate", serial, now_ms)
+
+    async def _by_token(self, authorization: str) -> Identity | Refusal:
+        token = _bearer(authorization)
+        device_id = token_device(token) if token is not None else None
+        if token is None or device_id is None:
+            return Refusal(CloseCode.NOT_AUTHENTICATED, Reason.MALFORMED_AUTHORIZATION)
+        now_ms = self._now_ms()
+        use = await self._table.use_token(device_id, token_hash(token), now_ms, unused_since_ms=now_ms - UNUSED_LIFE_MS)
+        match use:
+            case TokenUse.CURRENT | TokenUse.PROMOTED:
+                return Identity(device_id, "token", token_hash(token).hex(), now_ms)
+            case TokenUse.COPIED:
+                self._revocation.announce(device_id, "token_copied")
+                return Refusal(CloseCode.NOT_AUTHENTICATED, Reason.TOKEN_COPIED, device_id)
+            case TokenUse.REVOKED:
+                return Refusal(CloseCode.REVOKED, Reason.REVOKED, device_id)
+            case TokenUse.EXPIRED:
+                return Refusal(CloseCode.NOT_AUTHENTICATED, Reason.TOKEN_EXPIRED, device_id)
+            case TokenUse.UNKNOWN:
+                return Refusal(CloseCode.NOT_AUTHENTICATED, Reason.WRONG_TOKEN, device_id)
+        assert_never(use)
+
+
+def _bearer(authorization: str) -> str | None:
+    """The credentials of `Bearer <credentials>` (RFC 6750; the scheme's case does not matter)."""
+    if len(authorization) > MAX_AUTHORIZATION_CHARS:
+        return None
+    scheme, _, token = authorization.partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
+
+
+@dataclass(frozen=True, slots=True)
+class HostIdentity:
+    """Made by `HostIdentity.open`; holds nothing that must be closed."""
+
+    table: IdentityTable
+    authority: Authority
+    tokens: Tokens
+    revocation: Revocation
+    authenticator: Authenticator
+    desk: PairingDesk
+    provisioner: Provisioner
+
+    @classmethod
+    async def open(
+        cls,
+        folder: Path,
+        database: Database,
+        *,
+        names: HostNames,
+        port: int,
+        enrol: Enrol,
+        now_ms: Callable[[], int],
+        clock_s: Callable[[], float],
+        random_bytes: Callable[[int], bytes],
+        random_below: Callable[[int], int],
+        limits: PairingLimits = PairingLimits(),  # noqa: B008 - a frozen value
+    ) -> HostIdentity:
+        """Read or make the identity in `folder` (home/identity); StoreError when it is not whole.
+
+        `port` is the device plane's, `clock_s` monotonic, `random_bytes` and `random_below` from the system.
+        """
+        table = IdentityTable(database)
+        authority = await Authority.open(folder, table, names, now_ms=now_ms, random_bytes=random_bytes)
+        tokens = Tokens(table, now_ms=now_ms, random_bytes=random_bytes)
+        revocation = Revocation(table, now_ms=now_ms)
+        desk = PairingDesk(
+            authority=authority,
+            table=table,
+            tokens=tokens,
+            revocation=revocation,
+            enrol=enrol,
+            now_ms=now_ms,
+            clock_s=clock_s,
+            random_below=random_below,
+            limits=limits,
+        )
+        provisioner = Provisioner(
+            table,
+            host=names.names[0],
+            port=port,
+            ca_sha256=authority.fingerprint,
+            now_ms=now_ms,
+            random_bytes=random_bytes,
+        )
+        authenticator = Authenticator(authority.certificate, table, revocation, now_ms=now_ms)
+        return cls(table, authority, tokens, revocation, authenticator, desk, provisioner)

@@ -1,0 +1,91 @@
+"""The one gate that every act passes: who may do what, and what is asked for first. It does nothing itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Final
+
+from microclaw.auth.approvals import Approvals
+from microclaw.auth.people import MAY, OwnerAlone, Permission, Roles
+from microclaw.errors import PermissionRefused
+
+__all__ = ["Effect", "Gate", "Permission"]
+
+STRANGERS_WORDS: Final = "why it asks: words of strangers (a page, a log, a name) were read in this chat"
+
+
+class Effect(StrEnum):
+    """What becomes of a second run: nothing changed at all, the same state again, or the effect twice."""
+
+    READ = "read"
+    IDEMPOTENT = "idempotent"
+    ONCE = "once"
+
+
+class Gate:
+    """Agent, API and MCP alike ask here. Without `approvals` nobody can be asked: what needs a yes is refused."""
+
+    def __init__(
+        self, roles: Roles | None = None, approvals: Approvals | None = None, *, always_ask: bool = False
+    ) -> None:
+        self._roles = roles or OwnerAlone()
+        self._approvals = approvals
+        self._always_ask = always_ask
+
+    def check(self, principal: str, permission: Permission, action: str) -> None:
+        """Raise PermissionRefused unless the role of `principal` allows `action` ("deploy blink to virtual-1")."""
+        person = self._roles.get(principal)
+        if person is None:
+            raise PermissionRefused(
+                f"{principal[:80]!r} is nobody this host knows, refused: {action}",
+                next_step="who may come in: microclaw person list",
+            )
+        if permission not in MAY[person.role]:
+            raise PermissionRefused(
+                f"{person.name} is a {person.role} and may not {permission}, refused: {action}",
+                next_step="ask the owner of this host",
+            )
+
+    def check_owner(self, principal: str, action: str) -> None:
+        """Raise PermissionRefused unless `principal` is an owner: people, tokens and settings are theirs alone."""
+        person = self._roles.get(principal)
+        if person is None or person.role != "owner":
+            who = principal[:80] if person is None else person.name
+            raise PermissionRefused(
+                f"{who} may not {action}: that is the owner's", next_step="ask the owner of this host"
+            )
+
+    def needs_approval(self, permission: Permission, *, foreign: bool) -> bool:
+        """Whether somebody must say yes first. `foreign`: the turn has read words of strangers."""
+        match permission:
+            case Permission.READ:
+                return False
+            case Permission.ACT:
+                return foreign or self._always_ask
+            case Permission.RISKY:
+                return True
+
+    async def admit(
+        self,
+        principal: str,
+        permission: Permission,
+        action: str,
+        *,
+        foreign: bool = False,
+        detail: Iterable[str] = (),
+        channel: str,
+        chat_id: str,
+    ) -> None:
+        """Return when it may be done, after a yes where one is needed. Raises PermissionRefused for any no."""
+        self.check(principal, permission, action)
+        if not self.needs_approval(permission, foreign=foreign):
+            return
+        if self._approvals is None:
+            raise PermissionRefused(
+                f"{action} needs an approval, and nobody can be asked here", next_step="run it through the host"
+            )
+        risky = permission is Permission.RISKY
+        shown = (*detail, *((STRANGERS_WORDS,) if foreign and not risky else ()))
+        await self._approvals.ask(principal, action, shown, channel=channel, chat_id=chat_id, risky=risky)
+        self.check(principal, permission, action)  # again: a person may have been removed meanwhile

@@ -1,0 +1,289 @@
+"""Lets a new device in: by a code that it shows and a person confirms, or by the secret it was provisioned with.
+
+Sends nothing: the connection asks the desk, waits for the outcome and tells the device. What waits is in memory only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import math
+import re
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from microclaw.auth.authority import Authority
+from microclaw.auth.certificates import is_late, read_csr, to_ms
+from microclaw.auth.credentials import Reason, Refusal, Revocation
+from microclaw.auth.device_tokens import IssuedToken, Tokens
+from microclaw.auth.provisioning import secret_hash
+from microclaw.errors import DeviceUnreachable, Overloaded, ProtocolError, UnknownName
+from microclaw.store.identity import CertificateRow, IdentityTable
+from microclaw.wire.link.frame import CloseCode
+
+_BOARD: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class PairingLimits:
+    """The numbers of protocols/link.md, and a bound over all addresses."""
+
+    code_life_s: float = 120.0
+    pending_an_address: int = 4
+    pending_in_all: int = 64
+    wrong_tries: int = 5
+    lock_s: float = 60.0
+    remembered_addresses: int = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Paired:
+    """What a device is told in `pair_done`: its certificate (DER) or its token."""
+
+    device_id: str
+    certificate: bytes | None = None
+    token: IssuedToken | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PendingPairing:
+    """A device that shows `code` and waits for a person. `network` is its address as far as limits go."""
+
+    code: str = field(repr=False)
+    board: str
+    address: str
+    network: str
+    key: ec.EllipticCurvePublicKey | None
+    expires_s: float  # on the desk's clock
+    outcome: asyncio.Future[Paired]
+
+
+class Enrol(Protocol):
+    """Enters the device to be paired in the registry (or finds it there by its id) and returns its id."""
+
+    async def __call__(self, board: str, *, name: str | None, device_id: str | None) -> str: ...
+
+
+class PairingDesk:
+    """Where devices ask and people confirm. `clock_s` is monotonic; `random_below(n)` draws from 0 to n - 1."""
+
+    def __init__(
+        self,
+        *,
+        authority: Authority,
+        table: IdentityTable,
+        tokens: Tokens,
+        revocation: Revocation,
+        enrol: Enrol,
+        now_ms: Callable[[], int],
+        clock_s: Callable[[], float],
+        random_below: Callable[[int], int],
+        limits: PairingLimits = PairingLimits(),
+    ) -> None:
+        self._authority = authority
+        self._table = table
+        self._tokens = tokens
+        self._revocation = revocation
+        self._enrol = enrol
+        self._now_ms = now_ms
+        self._clock_s = clock_s
+        self._random_below = random_below
+        self.limits = limits
+        self._pending: dict[str, PendingPairing] = {}
+        self._wrong_codes = _WrongTries(limits)
+        self._wrong_secrets: OrderedDict[str, _WrongTries] = OrderedDict()
+        self._one_secret = asyncio.Lock()
+
+    @property
+    def pending(self) -> tuple[PendingPairing, ...]:
+        """Devices that wait now, the oldest first."""
+        self._drop_expired()
+        return tuple(self._pending.values())
+
+    def left_s(self, pending: PendingPairing) -> int:
+        """How long its code is still good, in whole seconds."""
+        return max(0, math.ceil(pending.expires_s - self._clock_s()))
+
+    async def request(
+        self, address: str, board: str, *, csr: bytes | None, token_wanted: bool, secret: str | None
+    ) -> PendingPairing | Paired | Refusal:
+        """A device's `pair_request`. A pending one is to be awaited with `outcome`; a right secret pairs at once.
+
+        Raises what the registry raises when it will not have the device (its name was taken meanwhile).
+        """
+        if (csr is None) is not token_wanted or not _BOARD.fullmatch(board):
+            return Refusal(CloseCode.MALFORMED, Reason.MALFORMED_REQUEST)
+        try:
+            key = read_csr(csr) if csr is not None else None
+        except ProtocolError:
+            return Refusal(CloseCode.MALFORMED, Reason.MALFORMED_REQUEST)
+        if secret is not None:
+            return await self._by_secret(_network(address), board, key, secret)
+        return self._by_code(address, board, key)
+
+    async def outcome(self, pending: PendingPairing) -> Paired | Refusal:
+        """Wait until a person confirmed the code, at most until it expires. Cancelling withdraws the request."""
+        try:
+            async with asyncio.timeout(max(0.0, pending.expires_s - self._clock_s())):
+                return await pending.outcome
+        except TimeoutError:
+            return Refusal(CloseCode.NOT_AUTHENTICATED, Reason.PAIRING_EXPIRED)
+        finally:
+            self._withdraw(pending)
+
+    async def confirm(self, code: str, *, name: str | None = None, device_id: str | None = None) -> Paired:
+        """A person typed the code that a device shows: give that device its credential.
+
+        With `device_id` it becomes that known device again. Raises UnknownName for a wrong code, Overloaded while
+        pairing is locked, what the registry raises for a name it will not have (the code stays good then), and
+        DeviceUnreachable when the device went away meanwhile.
+        """
+        self._drop_expired()
+        if (locked_s := self._wrong_codes.locked_s(self._clock_s())) > 0:
+            raise Overloaded(
+                f"pairing is locked after {self.limits.wrong_tries} wrong codes",
+                next_step=f"wait {locked_s:.0f} s, then type the code the device shows now",
+            )
+        pending = self._pending.pop(re.sub(r"[\s-]", "", code), None)
+        if pending is None:
+            self._wrong_codes.add(self._clock_s())
+            raise UnknownName(
+                "no device waits with that code",
+                next_step=f"type the 6 digits it shows; they change after {self.limits.code_life_s:.0f} s",
+            )
+        try:
+            enrolled = await self._enrol(pending.board, name=name, device_id=device_id)
+            paired = await self._grant(enrolled, pending.key, None)
+        except BaseException:  # also a person who gave up: the code stays good
+            if not pending.outcome.done():
+                self._pending[pending.code] = pending
+            raise
+        if paired is None or pending.outcome.done():
+            raise DeviceUnreachable(
+                "the device went away while it was being paired", next_step="let it ask for a new code"
+            )
+        pending.outcome.set_result(paired)
+        return paired
+
+    async def renew(self, device_id: str, *, csr: bytes | None) -> Paired | Refusal:
+        """A new certificate for a device that came with one in the last third of its life.
+
+        Both are good until the new one is used: the answer may be lost.
+        """
+        try:
+            key = read_csr(csr or b"")
+        except ProtocolError:
+            return Refusal(CloseCode.MALFORMED, Reason.MALFORMED_REQUEST, device_id)
+        rows = await self._table.certificates_of(device_id)
+        live = [row for row in rows if row.revoked_ms is None and row.used_ms is not None]
+        if not any(is_late(row.issued_ms, row.expires_ms, self._now_ms()) for row in live):
+            return Refusal(CloseCode.MALFORMED, Reason.TOO_EARLY, device_id)
+        certificate = self._authority.sign(key, device_id)
+        await self._table.add_certificate(self._row(certificate, device_id))
+        return Paired(device_id, certificate=certificate.public_bytes(Encoding.DER))
+
+    def _by_code(self, address: str, board: str, key: ec.EllipticCurvePublicKey | None) -> PendingPairing | Refusal:
+        self._drop_expired()
+        network = _network(address)
+        of_network = sum(pending.network == network for pending in self._pending.values())
+        if of_network >= self.limits.pending_an_address or len(self._pending) >= self.limits.pending_in_all:
+            return Refusal(CloseCode.TOO_MANY, Reason.TOO_MANY_PENDING)
+        while (code := f"{self._random_below(1_000_000):06d}") in self._pending:
+            pass  # at most `pending_in_all` of a million are taken
+        expires_s = self._clock_s() + self.limits.code_life_s
+        outcome: asyncio.Future[Paired] = asyncio.get_running_loop().create_future()
+        pending = PendingPairing(code, board, address, network, key, expires_s, outcome)
+        self._pending[code] = pending
+        return pending
+
+    async def _by_secret(
+        self, network: str, board: str, key: ec.EllipticCurvePublicKey | None, secret: str
+    ) -> Paired | Refusal:
+        tries = self._wrong_secrets.get(network)
+        if tries is not None and tries.locked_s(self._clock_s()) > 0:
+            return Refusal(CloseCode.TOO_MANY, Reason.PAIRING_LOCKED)
+        hashed = secret_hash(secret)
+        async with self._one_secret:  # two requests with one secret must not enter two devices
+            row = await self._table.secret(hashed, self._now_ms())
+            if row is None or row.board_id not in (None, board):
+                return self._wrong_secret(network)
+            device_id = await self._enrol(board, name=row.name, device_id=row.device_id)
+            paired = await self._grant(device_id, key, hashed)
+        return self._wrong_secret(network) if paired is None else paired
+
+    def _wrong_secret(self, network: str) -> Refusal:
+        tries = self._wrong_secrets.setdefault(network, _WrongTries(self.limits))
+        self._wrong_secrets.move_to_end(network)
+        if len(self._wrong_secrets) > self.limits.remembered_addresses:
+            self._wrong_secrets.popitem(last=False)
+        tries.add(self._clock_s())
+        return Refusal(CloseCode.NOT_AUTHENTICATED, Reason.WRONG_SECRET)
+
+    async def _grant(
+        self, device_id: str, key: ec.EllipticCurvePublicKey | None, secret: bytes | None
+    ) -> Paired | None:
+        """The credential, once it is on the disk; None when the secret was spent meanwhile."""
+        if key is None:
+            token = await self._tokens.issue(device_id, secret=secret)
+            if token is None:
+                return None
+            paired = Paired(device_id, token=token)
+        else:
+            certificate = self._authority.sign(key, device_id)
+            if not await self._table.grant_certificate(self._row(certificate, device_id), secret=secret):
+                return None
+            paired = Paired(device_id, certificate=certificate.public_bytes(Encoding.DER))
+        self._revocation.announce(device_id, "paired_again")
+        return paired
+
+    def _row(self, certificate: x509.Certificate, device_id: str) -> CertificateRow:
+        expires_ms = to_ms(certificate.not_valid_after_utc)
+        return CertificateRow(f"{certificate.serial_number:x}", device_id, self._now_ms(), expires_ms)
+
+    def _drop_expired(self) -> None:
+        now_s = self._clock_s()
+        for pending in [pending for pending in self._pending.values() if pending.expires_s <= now_s]:
+            self._withdraw(pending)
+
+    def _withdraw(self, pending: PendingPairing) -> None:
+        if self._pending.get(pending.code) is pending:
+            del self._pending[pending.code]
+        pending.outcome.cancel()
+
+
+class _WrongTries:
+    """Counts wrong tries over a minute, and locks for a minute after too many."""
+
+    def __init__(self, limits: PairingLimits) -> None:
+        self._lock_s = limits.lock_s
+        self._times: deque[float] = deque(maxlen=limits.wrong_tries)
+        self._locked_until = float("-inf")
+
+    def add(self, now_s: float) -> None:
+        self._times.append(now_s)
+        if len(self._times) == self._times.maxlen and now_s - self._times[0] < self._lock_s:
+            self._locked_until = now_s + self._lock_s
+            self._times.clear()
+
+    def locked_s(self, now_s: float) -> float:
+        """How long it stays locked, 0 when it is open."""
+        return max(0.0, self._locked_until - now_s)
+
+
+def _network(address: str) -> str:
+    """What counts as one address: an IPv4 address, or the /64 that one IPv6 host has to itself."""
+    try:
+        parsed = ipaddress.ip_address(address.split("%")[0])
+    except ValueError:
+        return address
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return str(parsed)
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(ipaddress.IPv6Network((parsed, 64), strict=False))

@@ -1,0 +1,275 @@
+"""The people a host knows: who is at an address of a channel, and how a stranger comes in by a code. Sends nothing."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Final, Literal, Protocol, TypeAlias, cast
+
+from microclaw.errors import ConfigError, Overloaded, PermissionRefused, UnknownName
+from microclaw.store.people import PeopleTable, PersonRow
+
+Role: TypeAlias = Literal["owner", "member", "guest"]
+
+
+class Permission(StrEnum):
+    """What a tool or command needs: look, act on a board, or something that cannot be taken back."""
+
+    READ = "read"
+    ACT = "act"
+    RISKY = "risky"
+
+
+MAY: Final[Mapping[Role, frozenset[Permission]]] = {
+    "owner": frozenset(Permission),
+    "member": frozenset(Permission),  # the risky is decided by an owner (policy.approval)
+    "guest": frozenset({Permission.READ}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody this host knows. `person_id` is what messages and tokens carry as their principal."""
+
+    person_id: str
+    name: str
+    role: Role
+
+
+OWNER: Final = Person("owner", "owner", "owner")  # who may open the control socket; there from the first start on
+
+
+class Roles(Protocol):
+    """Who is who; policy.people.People is the host's."""
+
+    def get(self, person_id: str) -> Person | None: ...
+
+
+class OwnerAlone:
+    """A host that knows nobody else."""
+
+    def get(self, person_id: str) -> Person | None:
+        return OWNER if person_id == OWNER.person_id else None
+
+
+CODE_DIGITS: Final = 6
+CODE_S: Final = 600.0
+MAX_CODES_A_CHANNEL: Final = 4
+WRONG_CODES: Final = 5  # in WRONG_CODES_S, then none is looked at
+WRONG_CODES_S: Final = 60.0
+MAX_PEOPLE: Final = 256
+_NAME = re.compile(r"[^\W_][\w .'-]{0,39}")
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """Somebody who was given a code and waits for the owner; the code is theirs to tell."""
+
+    channel: str
+    external_id: str
+    display_name: str
+    seconds_left: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Code:
+    code: str
+    channel: str
+    external_id: str
+    display_name: str
+    until_s: float
+
+
+class People:
+    """Made by `People.opened`. The rows are kept in memory: the host alone owns the store."""
+
+    def __init__(
+        self, table: PeopleTable, *, now_s: Callable[[], float] = time.time, new_code: Callable[[], str] | None = None
+    ) -> None:
+        self._table = table
+        self._now_s = now_s
+        self._new_code = new_code or _random_code
+        self._rows: dict[str, PersonRow] = {}
+        self._at: dict[tuple[str, str], str] = {}
+        self._codes: list[_Code] = []
+        self._wrong: deque[float] = deque(maxlen=WRONG_CODES)
+
+    @classmethod
+    async def opened(
+        cls,
+        table: PeopleTable,
+        *,
+        now_s: Callable[[], float] = time.time,
+        new_code: Callable[[], str] | None = None,
+    ) -> People:
+        """Read the rows; the owner is added to a store without one."""
+        people = cls(table, now_s=now_s, new_code=new_code)
+        for row in await table.list():
+            people._hold(row)
+        if people.get(OWNER.person_id) is None:
+            await people._keep(PersonRow(OWNER.person_id, OWNER.name, OWNER.role, people._now_ms()))
+        return people
+
+    def get(self, person_id: str) -> Person | None:
+        row = self._rows.get(person_id)
+        return None if row is None else _person(row)
+
+    def named(self, reference: str) -> Person:
+        """The person of this name or id; UnknownName."""
+        return _person(self._row(reference))
+
+    def list(self) -> tuple[Person, ...]:
+        return tuple(_person(row) for row in self._rows.values())
+
+    def addresses(self, person_id: str) -> tuple[tuple[str, str], ...]:
+        """(channel, external id) of somebody, oldest first: where they can be told something."""
+        row = self._rows.get(person_id)
+        return () if row is None else row.addresses
+
+    def owners(self) -> tuple[Person, ...]:
+        return tuple(person for person in self.list() if person.role == "owner")
+
+    def asking(self) -> tuple[Asking, ...]:
+        now_s = self._now_s()
+        return tuple(
+            Asking(code.channel, code.external_id, code.display_name, code.until_s - now_s) for code in self._alive()
+        )
+
+    async def find(self, channel: str, external_id: str) -> Person | None:
+        """Who is at this address; None for a stranger."""
+        person_id = self._at.get((channel, external_id))
+        return None if person_id is None else self.get(person_id)
+
+    async def ask_pairing(self, channel: str, external_id: str, display_name: str) -> str:
+        """A code for a stranger to show the owner; the same one while it lasts. Overloaded when many ask already."""
+        alive = self._alive()
+        for code in alive:
+            if (code.channel, code.external_id) == (channel, external_id):
+                return code.code
+        if sum(1 for code in alive if code.channel == channel) >= MAX_CODES_A_CHANNEL:
+            raise Overloaded(
+                f"{MAX_CODES_A_CHANNEL} people of {channel} wait to be let in already",
+                next_step="try again in ten minutes",
+            )
+        taken = {code.code for code in alive}
+        fresh = self._new_code()
+        while fresh in taken:
+            fresh = self._new_code()
+        shown = " ".join(display_name.split())[:40]
+        self._codes.append(_Code(fresh, channel, external_id, shown, self._now_s() + CODE_S))
+        return fresh
+
+    async def pair(self, code: str, role: Role | None = None, name: str | None = None) -> Person:
+        """Let in who was given this code, under a known person's name or as somebody new (a member, if not said).
+
+        Raises UnknownName for a wrong code, PermissionRefused after many of them, ConfigError for a name that is none.
+        """
+        asked = self._take(code)
+        row = self._meant(asked, role, name)
+        self._codes.remove(asked)
+        row = replace(row, addresses=(*row.addresses, (asked.channel, asked.external_id)))
+        await self._keep(row)
+        return _person(row)
+
+    async def remove(self, reference: str) -> Person:
+        """Forget somebody, their addresses and tokens; the owner stays."""
+        row = self._row(reference)
+        if row.person_id == OWNER.person_id:
+            raise ConfigError("the owner cannot be removed", next_step="microclaw person list")
+        await self._table.delete(row.person_id)
+        del self._rows[row.person_id]
+        self._at = {address: person_id for address, person_id in self._at.items() if person_id != row.person_id}
+        return _person(row)
+
+    def _alive(self) -> Sequence[_Code]:
+        now_s = self._now_s()
+        self._codes = [code for code in self._codes if code.until_s > now_s]
+        return self._codes
+
+    def _take(self, code: str) -> _Code:
+        now_s = self._now_s()
+        if len(self._wrong) == WRONG_CODES and now_s - self._wrong[0] < WRONG_CODES_S:
+            raise PermissionRefused(
+                f"{WRONG_CODES} wrong codes within a minute: no code is looked at for a while",
+                next_step=f"wait {WRONG_CODES_S - (now_s - self._wrong[0]):.0f} s",
+            )
+        digits = re.sub(r"[\s-]", "", code)
+        for known in self._alive():
+            if secrets.compare_digest(known.code.encode(), digits.encode()):
+                return known
+        self._wrong.append(now_s)
+        raise UnknownName(
+            "nobody was given this code, or its ten minutes are over",
+            next_step="write to the bot again: it answers with a code",
+        )
+
+    def _meant(self, asked: _Code, role: Role | None, name: str | None) -> PersonRow:
+        """The row that the address goes to."""
+        if name is None and role == "owner":
+            return self._rows[OWNER.person_id]
+        if name is not None and (known := self._find(name)) is not None:
+            if role not in (None, known.role):
+                raise ConfigError(
+                    f"{known.name} is a {known.role} already", next_step="leave --role out, or give another --name"
+                )
+            return known
+        if len(self._rows) >= MAX_PEOPLE:
+            raise Overloaded(f"this host knows {MAX_PEOPLE} people already", next_step="microclaw person rm NAME")
+        chosen = self._free_name(asked.display_name) if name is None else _checked(name)
+        return PersonRow(f"p-{secrets.token_hex(4)}", chosen, role or "member", self._now_ms())
+
+    def _free_name(self, wanted: str) -> str:
+        base = wanted if _NAME.fullmatch(wanted) else "somebody"
+        names = (base, *(f"{base[:36]} {number}" for number in range(2, MAX_PEOPLE + 2)))
+        return next(name for name in names if self._find(name) is None)
+
+    def _find(self, reference: str) -> PersonRow | None:
+        wanted = reference.casefold()
+        named = (row for row in self._rows.values() if wanted in (row.name.casefold(), row.person_id))
+        return next(named, None)
+
+    def _row(self, reference: str) -> PersonRow:
+        row = self._find(reference)
+        if row is None:
+            names = ", ".join(known.name for known in self._rows.values())
+            raise UnknownName(f"nobody here is named {reference[:40]!r}", next_step=f"people: {names}")
+        return row
+
+    async def _keep(self, row: PersonRow) -> None:
+        await self._table.put(row, self._now_ms())
+        self._hold(row)
+
+    def _hold(self, row: PersonRow) -> None:
+        self._rows[row.person_id] = row
+        for address in row.addresses:
+            before = self._at.get(address, row.person_id)
+            self._at[address] = row.person_id
+            if before != row.person_id:
+                old = self._rows[before]
+                self._rows[before] = replace(old, addresses=tuple(kept for kept in old.addresses if kept != address))
+
+    def _now_ms(self) -> int:
+        return int(self._now_s() * 1000)
+
+
+def _person(row: PersonRow) -> Person:
+    return Person(row.person_id, row.name, cast(Role, row.role))
+
+
+def _checked(name: str) -> str:
+    tidy = " ".join(name.split())
+    if not _NAME.fullmatch(tidy):
+        raise ConfigError(
+            f"{name[:40]!r} is no name for a person",
+            next_step="letters, digits, spaces and .'- , at most 40, a letter first",
+        )
+    return tidy
+
+
+def _random_code() -> str:
+    return f"{secrets.randbelow(10**CODE_DIGITS):0{CODE_DIGITS}d}"

@@ -1,0 +1,105 @@
+"""Tokens by which programs come in over HTTP in a person's name. They are shown once; hashes are kept."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from microclaw.auth.people import Person, Roles
+from microclaw.errors import ConfigError, Overloaded, UnknownName
+from microclaw.store.people import PersonTokenRow, PersonTokenTable
+
+PREFIX: Final = "mc_"
+SECRET_BYTES: Final = 32
+NOTED_USE_MS: Final = 60_000  # a use is written down at most once a minute
+MAX_TOKENS: Final = 256
+MAX_SECRET_CHARS: Final = 128
+DAY_MS: Final = 86_400_000
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.-]{0,39}")
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token without its secret."""
+
+    token_id: str
+    name: str
+    person: Person
+    made_ms: int
+    expires_ms: int | None
+    used_ms: int | None
+
+
+class Tokens:
+    """`Tokens(table, roles)`; a token of somebody who is gone, or that is over, opens nothing."""
+
+    def __init__(self, table: PersonTokenTable, roles: Roles, *, now_s: Callable[[], float] = time.time) -> None:
+        self._table = table
+        self._roles = roles
+        self._now_s = now_s
+
+    async def create(self, name: str, person_id: str, *, days: int | None = None) -> str:
+        """The secret, shown this once. ConfigError for a name that is none or taken."""
+        if not _NAME.fullmatch(name):
+            raise ConfigError(f"{name[:40]!r} is no name for a token", next_step="letters, digits, spaces, . _ and -")
+        if self._roles.get(person_id) is None:
+            raise UnknownName(f"nobody here is {person_id[:40]!r}", next_step="microclaw person list")
+        known = await self._table.list()
+        if any(row.name == name for row in known):
+            raise ConfigError(
+                f"there is a token named {name} already", next_step=f"another name, or: microclaw token rm {name!r}"
+            )
+        if len(known) >= MAX_TOKENS:
+            raise Overloaded(f"there are {MAX_TOKENS} tokens already", next_step="microclaw token rm NAME")
+        secret = PREFIX + secrets.token_urlsafe(SECRET_BYTES)
+        now_ms = self._now_ms()
+        expires_ms = None if days is None else now_ms + days * DAY_MS
+        row = PersonTokenRow(f"t-{secrets.token_hex(4)}", name, person_id, _digest(secret), now_ms, expires_ms)
+        await self._table.add(row)
+        return secret
+
+    async def who(self, secret: str) -> Token | None:
+        """The token of this secret; None when it opens nothing."""
+        if not secret.startswith(PREFIX) or len(secret) > MAX_SECRET_CHARS or not secret.isascii():
+            return None
+        digest = _digest(secret)
+        row = await self._table.by_hash(digest)
+        if row is None or not hmac.compare_digest(row.hash, digest):
+            return None
+        token = self._token(row)
+        now_ms = self._now_ms()
+        if token is None or (row.expires_ms is not None and row.expires_ms <= now_ms):
+            return None
+        if row.used_ms is None or now_ms - row.used_ms >= NOTED_USE_MS:
+            await self._table.note_use(row.token_id, now_ms)
+        return token
+
+    async def list(self) -> tuple[Token, ...]:
+        return tuple(token for row in await self._table.list() if (token := self._token(row)) is not None)
+
+    async def remove(self, reference: str) -> Token:
+        """End the token of this name or id; UnknownName."""
+        for token in await self.list():
+            if reference in (token.name, token.token_id):
+                await self._table.delete(token.token_id)
+                return token
+        raise UnknownName(f"there is no token {reference[:40]!r}", next_step="microclaw token list")
+
+    def _token(self, row: PersonTokenRow) -> Token | None:
+        person = self._roles.get(row.person_id)
+        if person is None:
+            return None
+        return Token(row.token_id, row.name, person, row.made_ms, row.expires_ms, row.used_ms)
+
+    def _now_ms(self) -> int:
+        return int(self._now_s() * 1000)
+
+
+def _digest(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode()).digest()

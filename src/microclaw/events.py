@@ -1,0 +1,225 @@
+"""What the parts of the host tell each other while a turn runs. Plain values, no IO."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal, TypeAlias
+
+from microclaw.models.protocol import Usage
+
+Stage: TypeAlias = Literal[
+    "intent", "plan", "code", "model", "tool", "compile", "check", "try", "approve", "deploy", "verify", "undo", "asks",
+    "sorry",
+]  # fmt: skip
+EvidenceKind: TypeAlias = Literal["counted", "reported", "accepted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """A level change that a board counted: board time in ms since its boot, GPIO number, new level."""
+
+    t_ms: float
+    pin: int
+    level: int
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """How an answer knows what it says.
+
+    counted: edges or levels read from the board; reported: the program's own log or event, or a reading;
+    accepted: the firmware took the order and offers no read-back.
+    """
+
+    kind: EvidenceKind
+    text: str
+    edges: tuple[Edge, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One line of progress: the stage, what happened, and lines to show below it (a program's source).
+
+    Three spaces in `text` part what happened from a side note, which a terminal may set flush right.
+    """
+
+    stage: Stage
+    text: str
+    state: Literal["running", "done", "failed"] = "done"
+    detail: tuple[str, ...] = ()
+    took_ms: float | None = None
+    next_step: str | None = None
+
+
+Report: TypeAlias = Callable[[Step], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """What came with a message: a photo, a voice note, a file; `data` is what the channel fetched."""
+
+    kind: Literal["image", "voice", "file"]
+    media_type: str
+    data: bytes = field(repr=False)
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Inbound:
+    """A person's message as a channel took it in. `chat_id` names the conversation within its channel.
+
+    `principal` is who may do things here (auth.people); `key` is the channel's own id of the message: the same key
+    comes in once. `origin` tells a person's own words from a schedule's, the heartbeat's, a device's, and those that
+    they forward.
+    """
+
+    channel: str
+    chat_id: str
+    text: str
+    principal: str = "owner"
+    device: str | None = None
+    attachments: tuple[Attachment, ...] = ()
+    key: str | None = None
+    origin: Literal["person", "schedule", "heartbeat", "device", "forwarded"] = "person"
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """A piece of the answer's text, while a model streams it."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """A tool that the turn called: its arguments as JSON text, its effect class, how it ended."""
+
+    tool: str
+    arguments: str
+    effect: str
+    ok: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ToolRun:
+    """A tool call of the turn began or ended, for those who show activity and no steps."""
+
+    name: str
+    state: Literal["started", "done", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalAsked:
+    """The turn waits for a yes or a no; `detail` shows exactly what would happen, a line each."""
+
+    approval_id: str
+    text: str
+    detail: tuple[str, ...]
+    expires_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalSettled:
+    """The turn goes on: somebody decided, wherever that was, or the time was over."""
+
+    approval_id: str
+    outcome: Literal["approved", "declined", "expired"]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The end of a turn. `error_code` is set when the turn could not do what was asked (errors.py codes).
+
+    `outbound_id` is its place in the outbox: who has delivered it says so (agent.mail). `foreign_s` is when strangers'
+    words were read that it may repeat (agent.strangers).
+    """
+
+    text: str
+    actions: tuple[Action, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
+    usage: Usage = Usage()
+    error_code: str | None = None
+    next_step: str | None = None
+    outbound_id: int | None = None
+    foreign_s: int | None = None
+
+
+TurnEvent: TypeAlias = Step | Delta | ToolRun | ApprovalAsked | ApprovalSettled | Answer
+
+
+@dataclass(frozen=True, slots=True)
+class LiveEvent:
+    """`device` is the device's name, `at_ms` Unix time."""
+
+    kind: ClassVar[str]
+    device: str
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceConnected(LiveEvent):
+    """Its session is ready. `transport` is the way in, `address` where it came from."""
+
+    kind = "device.connected"
+    transport: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceLeft(LiveEvent):
+    """Its connection is gone, with the close code and reason."""
+
+    kind = "device.left"
+    transport: str
+    code: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class AppDeployed(LiveEvent):
+    kind = "app.deployed"
+    app: str
+
+
+@dataclass(frozen=True, slots=True)
+class AppEnded(LiveEvent):
+    """A program ended by itself (`why` is exited, trapped, ...) or was taken away (removed)."""
+
+    kind = "app.ended"
+    app: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm(LiveEvent):
+    """A person should look: a copied token, a crash, a pairing lock."""
+
+    kind = "alarm"
+    code: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceEvent(LiveEvent):
+    """An `event` message of the device: its name only, its data stays in the store."""
+
+    kind = "device.event"
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceLog(LiveEvent):
+    """A `log` message of the device. `n` grows by one with each: a gap is what was lost."""
+
+    kind = "log"
+    level: Literal["debug", "info", "warning", "error"]
+    source: str
+    n: int
+    text: str
+
+
+LiveKind: TypeAlias = type[LiveEvent]
+LIVE_EVENTS: tuple[LiveKind, ...] = (
+    DeviceConnected, DeviceLeft, AppDeployed, AppEnded, Alarm, DeviceEvent, DeviceLog,
+)  # fmt: skip

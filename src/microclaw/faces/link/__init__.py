@@ -1,1 +1,0 @@
-"""The host's end of the device link: the server, one connection after the other, and the face over it."""

@@ -1,0 +1,405 @@
+"""One device at this end of the link: what waits for it, who waits for its answers, its connection while it has one.
+
+It outlives connections. Nothing is kept in memory without a bound: calls (64), log lines, the last telemetry; what is
+durable is in the store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from microclaw.devices.calls import LogLine
+from microclaw.devices.link_meter import LaneName
+from microclaw.devices.log_ring import MAX_TEXT, LogRing
+from microclaw.errors import DeviceTimeout, DeviceUnreachable, OutcomeUnknown, ProtocolError, StoreError
+from microclaw.events import DeviceConnected, DeviceLeft, DeviceLog, LiveEvent
+from microclaw.link_server.effects import Effect
+from microclaw.link_server.live_events import MAX_NAME_CHARS, MAX_REASON_CHARS, told_by
+from microclaw.link_server.renewal import Renewals
+from microclaw.link_server.tasks import NO_RUNNER, DeviceTasks
+from microclaw.store.link_events import LinkEventTable, Presence
+from microclaw.store.link_tasks import OpenTask, end_in
+from microclaw.store.links import HostInbox, HostOutbox, LinkTable
+from microclaw.wire.link.actions import Hear
+from microclaw.wire.link.calls import Fate, PendingCalls
+from microclaw.wire.link.codec import encode
+from microclaw.wire.link.heartbeat import Clock
+from microclaw.wire.link.messages import (
+    AnyMessage,
+    Bye,
+    Call,
+    CancelStream,
+    CancelTask,
+    Envelope,
+    ErrorMessage,
+    Event,
+    Hello,
+    Log,
+    PairRequest,
+    Result,
+    RunTask,
+    StartAsr,
+    TaskStatus,
+    Telemetry,
+    ValueMap,
+)
+from microclaw.wire.link.session import LinkSession
+from microclaw.wire.link.storage import InboxCursor, OutboxCursor, Stored
+
+_log = logging.getLogger(__name__)
+
+
+class Wire(Protocol):
+    """The live connection (connection.Connection)."""
+
+    session: LinkSession
+    address: str
+    end: tuple[int, str]
+    on_audio: Callable[[Hear], None] | None  # who listens to the device
+    gone: asyncio.Event
+
+    def pump(self) -> None: ...
+
+    def depths(self) -> Mapping[LaneName, int]: ...
+
+    def close(self, code: int, reason: str, *, retry_after_s: int | None = None) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class LinkParts:
+    """What every device's link works with. `publish` takes a live event, `name_of` gives a link's device its name."""
+
+    links: LinkTable
+    events: LinkEventTable
+    clock: Clock
+    new_id: Callable[[], bytes]
+    publish: Callable[[LiveEvent], None]
+    name_of: Callable[[str], str]
+    tasks: DeviceTasks | None = None
+
+
+class DeviceLink:
+    """`link_id` is what credentials name. It is Owner and DurableOwner of its connections."""
+
+    def __init__(
+        self,
+        link_id: str,
+        parts: LinkParts,
+        presence: Presence | None = None,
+        renewals: Callable[[], Renewals | None] = lambda: None,
+    ) -> None:
+        self.link_id = link_id
+        self._renewals = renewals
+        self.presence = presence
+        self.telemetry: Telemetry | None = None
+        self.log = LogRing()
+        self.rtt_ms: float | None = None
+        self.wire: Wire | None = None
+        self.arriving = asyncio.Lock()  # one connection takes the place of another at a time
+        self._parts = parts
+        self._stores: tuple[HostOutbox, HostInbox] | None = None
+        self._numbering = asyncio.Lock()
+        self._pending = PendingCalls()
+        self._answers: dict[bytes, asyncio.Future[Result]] = {}
+        self._acks: list[tuple[int, asyncio.Future[None]]] = []
+        self._sent: set[bytes] = set()
+        self._bye: str | None = None  # what it said when it went
+        self._boot_id: bytes | None = None  # while it is here
+        self._last_boot_id: bytes | None = None
+        self._boot_ms = 0.0
+
+    # What the host asks of the device
+
+    @property
+    def endpoint(self) -> str:
+        return f"link:{self.link_id}"
+
+    @property
+    def online(self) -> bool:
+        return self.wire is not None and self._boot_id is not None
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """What it offered when it was last here."""
+        return frozenset(self.presence.capabilities if self.presence is not None else ())
+
+    async def call(self, method: str, params: ValueMap, *, idempotent: bool, timeout_s: float) -> Result:
+        """Send a call, now or when the device is back, and wait for its result at most `timeout_s`.
+
+        Raises DeviceUnreachable when it never came back, OutcomeUnknown when it had the call and nobody knows what
+        became of it, Overloaded when too many wait.
+        """
+        message_id, now_ms = self._parts.new_id(), self._parts.clock.now_ms()
+        expires_ms = int(self._parts.clock.unix_us() / 1000 + timeout_s * 1000)
+        call = Call(method, params, idempotent, expires_ms)
+        self._pending.add(message_id, call, now_ms + timeout_s * 1000)
+        answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._answers[message_id] = answer
+        try:
+            if self.online:
+                self._send_call(message_id, call)
+            async with asyncio.timeout(timeout_s):
+                return await answer
+        except TimeoutError as exc:
+            raise self._unanswered(message_id, call, timeout_s) from exc
+        finally:
+            self._pending.cancel(message_id)
+            self._sent.discard(message_id)
+            self._answers.pop(message_id, None)
+
+    async def send(
+        self,
+        body: AnyMessage,
+        *,
+        re: bytes | None = None,
+        also: Callable[[sqlite3.Connection], object] | None = None,
+    ) -> asyncio.Future[None]:
+        """A durable message: stored when this returns, sent now or later. The future is done when the device has it.
+
+        `also` is done in the transaction that stores it.
+        """
+        outbox, _ = await self._open()
+        message_id = self._parts.new_id()
+        payload = encode(Envelope(message_id, body, self._parts.clock.unix_us() // 1000, re=re))
+        async with self._numbering:
+            seq = await outbox.append(message_id, payload, also)
+            acked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._acks.append((seq, acked))
+            self._hand_over(seq, payload)
+        return acked
+
+    def unexpect(self, acked: asyncio.Future[None]) -> None:
+        """Nobody waits any more for what `send` returned."""
+        self._acks = [row for row in self._acks if row[1] is not acked]
+
+    def tell(self, body: AnyMessage) -> None:
+        """A message that is not durable; DeviceUnreachable when the device is not connected."""
+        if self.wire is None:
+            raise DeviceUnreachable(f"{self.name} is not connected", next_step="switch it on, then try again")
+        self.wire.session.send(body)
+        self.wire.pump()
+
+    async def end_task(self, open_task: OpenTask, status: TaskStatus) -> None:
+        """The task's end is in the outbox, and it is open no more, when this returns."""
+        also = functools.partial(end_in, open_task=open_task)
+        self.unexpect(await self.send(status, re=open_task.message_id, also=also))
+
+    # Connections come and go
+
+    async def cursors(self) -> tuple[OutboxCursor, InboxCursor]:
+        outbox, inbox = await self._open()
+        return await outbox.cursor(), await inbox.cursor()
+
+    async def attach(self, make: Callable[[OutboxCursor, InboxCursor], Wire]) -> Wire:
+        """The connection that is live from now on. Call it holding `arriving`, when the one before is gone."""
+        await self._open()
+        async with self._numbering:  # nothing is numbered between the cursors and the session that goes on from them
+            self.wire = wire = make(*await self.cursors())
+        return wire
+
+    async def detach(self, wire: Wire) -> None:
+        """That connection is gone, and what came over it applied."""
+        if self.wire is wire:
+            self.wire = None
+            was_here, self._boot_id = self._boot_id, None
+            if was_here is not None:
+                code, reason = wire.end
+                reason = reason if self._bye is None else f"bye: {self._bye}"
+                self._parts.publish(DeviceLeft(self.name, self._now_ms, self.endpoint, code, reason))
+                await self.note_presence()
+
+    def forget(self) -> None:
+        """The device was removed: what waits for it fails."""
+        for message_id in list(self._answers):
+            self._fail(message_id, DeviceUnreachable(f"{self.name} was removed"))
+        if self._parts.tasks is not None:
+            self._parts.tasks.forget(self.link_id)
+        self._stores = None
+
+    # Owner
+
+    def ready(self, hello: Hello) -> None:
+        assert self.wire is not None
+        self._bye = None
+        if hello.boot_id != self._last_boot_id:
+            self._boot_ms = self._parts.clock.now_ms()
+        self._boot_id = self._last_boot_id = hello.boot_id
+        firmware = f"{hello.firmware.name} {hello.firmware.version}"
+        self.presence = Presence(
+            self.link_id, firmware[:100], hello.board[:64], hello.capabilities, self.wire.address, self._now_ms
+        )
+        self._parts.publish(DeviceConnected(self.name, self._now_ms, self.endpoint, self.wire.address))
+        again, lost = self._pending.reconnected(hello.boot_id)
+        for message_id, fate in lost:
+            self._lose(message_id, fate)
+        for message_id, call in again:
+            self._send_call(message_id, call)
+
+    def took(self, envelope: Envelope) -> None:
+        match envelope.body:
+            case Result() as result if envelope.re is not None:
+                self._answered(envelope.re, result)
+            case Telemetry() as telemetry:
+                self.telemetry = telemetry
+            case Log(level=level, source=source, n=n, text=text):
+                t_ms = self._parts.clock.now_ms() - self._boot_ms
+                self.log.add(LogLine(t_ms, source or None, text), n)
+                shown = source[:MAX_NAME_CHARS], n, text[:MAX_TEXT]
+                self._parts.publish(DeviceLog(self.name, self._now_ms, level, *shown))
+            case StartAsr(stream=stream) if self.wire is not None and self.wire.on_audio is None:
+                self._nobody_listens(envelope, stream)
+            case PairRequest() as request if self.wire is not None and (renewals := self._renewals()) is not None:
+                renewals.ask(self.link_id, self.wire, envelope.id, request)
+            case Bye(reason=reason):
+                self._bye = reason[:MAX_REASON_CHARS]
+            case body:
+                _log.info("%s sent %s, which this host does nothing with", self.name, body.type)
+
+    def measured(self, rtt_ms: float) -> None:
+        self.rtt_ms = rtt_ms
+
+    async def commit(self, envelope: Envelope, *, expired: bool, epoch: bytes) -> None:
+        _, inbox = await self._open()
+        assert envelope.seq is not None
+        async with self._numbering:
+            effect = self._effect(envelope, expired=expired)
+            new = await inbox.advance(epoch, envelope.seq, envelope.id, effect.apply)
+            if new and effect.seq is not None:
+                self._hand_over(effect.seq, effect.payload)
+        if new:
+            self._applied(envelope, effect.task)
+
+    async def persist(self, message_id: bytes, payload: bytes) -> None:
+        outbox, _ = await self._open()
+        async with self._numbering:
+            self._hand_over(await outbox.append(message_id, payload), payload)
+
+    async def load(self, after: int, limit: int) -> Sequence[Stored]:
+        outbox, _ = await self._open()
+        return await outbox.unacked_after(after, limit)
+
+    async def acked(self, seq: int) -> None:
+        outbox, _ = await self._open()
+        await outbox.ack(seq)
+        for number, waiter in self._acks:
+            if number <= seq and not waiter.done():
+                waiter.set_result(None)
+        self._acks = [row for row in self._acks if row[0] > seq]
+
+    async def renew(self) -> OutboxCursor:
+        outbox, _ = await self._open()
+        async with self._numbering:
+            self._acks.clear()  # their numbers are over; whoever waits does so until its own deadline
+            return await outbox.renew()
+
+    # How it works
+
+    @property
+    def name(self) -> str:
+        return self._parts.name_of(self.link_id)
+
+    @property
+    def _now_ms(self) -> int:
+        return self._parts.clock.unix_us() // 1000
+
+    async def _open(self) -> tuple[HostOutbox, HostInbox]:
+        if self._stores is None:
+            self._stores = await self._parts.links.open(self.link_id)
+        return self._stores
+
+    async def note_presence(self) -> None:
+        """Keep what the device said of itself, and that it is here now."""
+        if self.presence is not None:
+            now = self.presence
+            self.presence = Presence(
+                now.device_id, now.firmware, now.board, now.capabilities, now.address, self._now_ms
+            )
+            try:
+                await self._parts.events.seen(self.presence)
+            except StoreError as exc:  # a full disk keeps no device out
+                _log.warning("when %s was here is not kept: %s", self.name, exc.message)
+
+    def _hand_over(self, seq: int, payload: bytes) -> None:
+        """A numbered message for the live session. Call it holding `_numbering`."""
+        if self.wire is not None:
+            self.wire.session.stored(seq, payload)
+            self.wire.pump()
+
+    def _send_call(self, message_id: bytes, call: Call) -> None:
+        assert self.wire is not None
+        assert self._boot_id is not None
+        try:
+            self.wire.session.send(call, message_id=message_id)
+        except ProtocolError as exc:  # it can never be sent
+            self._fail(message_id, exc)
+            return
+        except DeviceUnreachable:
+            return  # it waits for the next connection
+        self._pending.sent(message_id, self._boot_id)
+        self._sent.add(message_id)
+        self.wire.pump()
+
+    def _answered(self, message_id: bytes, result: Result) -> None:
+        answer = self._answers.get(message_id)
+        if self._pending.answered(message_id) is not None and answer is not None and not answer.done():
+            answer.set_result(result)
+
+    def _lose(self, message_id: bytes, fate: Fate) -> None:
+        text = f"{self.name} restarted while it had the call: {fate.value}"
+        self._fail(message_id, OutcomeUnknown(text, next_step="look at the device, then repeat it if need be"))
+
+    def _fail(self, message_id: bytes, error: Exception) -> None:
+        answer = self._answers.get(message_id)
+        if answer is not None and not answer.done():
+            answer.set_exception(error)
+
+    def _unanswered(self, message_id: bytes, call: Call, timeout_s: float) -> Exception:
+        if message_id not in self._sent:
+            return DeviceUnreachable(
+                f"{self.name} was not connected within {timeout_s:g} s; {call.method} was not sent",
+                next_step=f"switch it on, then try again (microclaw device show {self.name})",
+            )
+        text = f"{self.name} did not answer {call.method} within {timeout_s:g} s"
+        if call.idempotent:
+            return DeviceTimeout(text, next_step="try again; it may be restarting")
+        return OutcomeUnknown(f"{text}: outcome unknown", next_step="look at the device, then repeat it if need be")
+
+    def _effect(self, envelope: Envelope, *, expired: bool) -> Effect:
+        tasks, parts = self._parts.tasks, self._parts
+        return Effect(
+            self.link_id,
+            envelope,
+            expired=expired,
+            now_ms=self._now_ms,
+            new_id=parts.new_id,
+            refusal=tasks.refusal if tasks is not None else lambda _: NO_RUNNER,
+        )
+
+    def _applied(self, envelope: Envelope, task: OpenTask | None) -> None:
+        match envelope.body:
+            case Event() as event:
+                for told in told_by(event, self.name, self._now_ms):
+                    self._parts.publish(told)
+            case Result() as result if envelope.re is not None:
+                self._answered(envelope.re, result)
+            case RunTask() as request if task is not None and self._parts.tasks is not None:
+                self._parts.tasks.start(self, request, task)
+            case CancelTask(task=name):
+                if self._parts.tasks is None or not self._parts.tasks.cancel(self.link_id, name):
+                    self._object(envelope, "unknown_task", f"no task {name[:MAX_NAME_CHARS]} runs here")
+
+    def _nobody_listens(self, envelope: Envelope, stream: int) -> None:
+        """A device must not speak into the void."""
+        self._object(envelope, "no_listener", "this host has no voice: nobody listens to audio")
+        self.tell(CancelStream(stream))
+
+    def _object(self, envelope: Envelope, code: str, message: str) -> None:
+        if self.online and self.wire is not None:
+            self.wire.session.send(ErrorMessage(code, message, fatal=False), re=envelope.id)
+            self.wire.pump()

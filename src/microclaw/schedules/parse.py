@@ -1,0 +1,170 @@
+"""Times as people write them ("every weekday at 7", "in 20 minutes", "30 7 * * 1-5") as timings. It never guesses.
+
+A time in the past is refused, one that may mean two things is asked back: both as ScheduleRefused. Words that name a
+time alone ("at 22:00") mean the next one.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import date, datetime, time, timedelta
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from microclaw.errors import ScheduleRefused
+from microclaw.models.quantities import normalize_quantities
+from microclaw.models.times_of_day import DAYS, MONTHS, SUN, When, split_when
+from microclaw.schedules.entry import MIN_EVERY_MS, Cron, Every, Once, Timing, at_wall_clock, check_cron, to_ms
+
+MAX_CHARS: Final = 200
+FORMS: Final = (
+    'say it as "in 20 minutes", "tomorrow at 8:00", "on 3 December at 14:00", "every weekday at 7:00", '
+    '"every 2 hours", or as cron: "30 7 * * 1-5"'
+)
+_FURTHEST: Final = timedelta(days=5 * 366)
+_CRON: Final = re.compile(r"(?:cron:? )?((?:[\d*][\d*/,#L-]* ){3}[\dA-Z*][\dA-Z*/,#L-]* [\dA-Z*][\dA-Z*/,#L-]*)", re.I)
+_EVERY: Final = re.compile(r"(?:every|each) (\d+) ms")
+_EVERY_DAYS: Final = re.compile(r"(?:every|each) (\d+) (day|week)s?\b")
+_IN_DAYS: Final = re.compile(r"\bin (?:(\d+)|an?) (day|week)s?\b(?: (?:from now|time))?")
+_WEEKDAYS: Final = {"daily": "*", "weekdays": "1-5", "weekends": "0,6"}
+
+
+def parse_when(text: str, now: datetime) -> Timing:
+    """The timing that `text` names for somebody whose clock shows `now`; its zone is an IANA one. ScheduleRefused."""
+    zone = now.tzinfo
+    if not isinstance(zone, ZoneInfo):
+        raise TypeError("a schedule keeps its zone: now is to be in an IANA zone")
+    if not text.strip() or len(text) > MAX_CHARS:
+        raise ScheduleRefused(f"{text[:60]!r} names no time", next_step=FORMS)
+    cron = _CRON.fullmatch(" ".join(text.split()))
+    if cron is not None:
+        return check_cron(cron[1], zone.key)
+    said = normalize_quantities(text)
+    said = re.sub(r"^hourly$", "every 3600000 ms", said)
+    repeated = _EVERY.fullmatch(said)
+    if repeated is not None:
+        return _every(int(repeated[1]), now)
+    if _EVERY_DAYS.search(said):
+        raise ScheduleRefused(
+            f"{text!r}: days and weeks are counted by the calendar", next_step='name the days: "every monday at 7:00"'
+        )
+    found = split_when(_counted_days(said, now), bare_hour=True)
+    if found is None or found[0]:
+        raise ScheduleRefused(f"{text!r} names no time that is known", next_step=FORMS)
+    when = found[1]
+    if when.delay_ms is not None:
+        return _once(to_ms(now) + when.delay_ms, now, text)
+    hour, minute = _clock(when, text)
+    if when.repeat is not None:
+        return _repeated(when.repeat, hour, minute, zone, text)
+    return _once(to_ms(_moment(when, hour, minute, now, zone)), now, text)
+
+
+def _every(every_ms: int, now: datetime) -> Every:
+    if every_ms < MIN_EVERY_MS:
+        raise ScheduleRefused(
+            "a schedule runs once a minute at most",
+            next_step="what repeats faster runs on the board itself: blink the led every second",
+        )
+    if every_ms > _FURTHEST // timedelta(milliseconds=1):
+        raise ScheduleRefused("that is more than five years apart", next_step=FORMS)
+    return Every(every_ms, to_ms(now))
+
+
+def _counted_days(said: str, now: datetime) -> str:
+    """ "in 2 days at 9" with its date instead; without a time of day it is the one of now."""
+    found = _IN_DAYS.search(said)
+    if found is None:
+        return said
+    count = int(found[1] or 1) * (7 if found[2] == "week" else 1)
+    if count > _FURTHEST.days:
+        raise ScheduleRefused(f"{count} days are more than five years", next_step=FORMS)
+    rest = f"{said[: found.start()]}{said[found.end() :]}".strip()
+    day = (now + timedelta(days=count)).date().isoformat()
+    return f"{day} {rest or f'clock {now:%H%M}'}"
+
+
+def _clock(when: When, text: str) -> tuple[int, int]:
+    if when.hour is not None:
+        raise ScheduleRefused(
+            f"{text!r}: is that {when.hour:02d}:00 or {(when.hour + 12) % 24:02d}:00?",
+            next_step=f'say "at {when.hour:02d}:00" or "at {(when.hour + 12) % 24:02d}:00"',
+        )
+    if when.clock in SUN:
+        raise ScheduleRefused(f"this host does not know when {when.clock} is where you are", next_step="say a time")
+    if when.clock is None:
+        raise ScheduleRefused(f"{text!r}: at what time?", next_step=f'say "{text.strip()} at 8:00"')
+    hour, minute = (int(part) for part in when.clock.split(":"))
+    if hour > 23:
+        raise ScheduleRefused(f"{when.clock} is no time of day", next_step="midnight is 00:00")
+    return hour, minute
+
+
+def _repeated(repeat: str, hour: int, minute: int, zone: ZoneInfo, text: str) -> Cron:
+    days = _WEEKDAYS.get(repeat)
+    if days is None:
+        named = [DAYS.index(day) + 1 for day in repeat.split(" and ") if day in DAYS]
+        if not named:
+            raise ScheduleRefused(
+                f"{text!r}: on which day?", next_step='say "every monday at 8:00", or as cron "0 8 1 * *" for a month'
+            )
+        days = ",".join(str(number % 7) for number in named)
+    return Cron(f"{minute} {hour} * * {days}", zone.key)
+
+
+def _moment(when: When, hour: int, minute: int, now: datetime, zone: ZoneInfo) -> datetime:
+    """The next time that is meant; one that a date puts into the past stays there."""
+    day = _day(when.date, now)
+    if when.date == "tonight" and hour < 6:
+        day += timedelta(days=1)
+    moment = at_wall_clock(datetime.combine(day, time(hour, minute)), zone)
+    if to_ms(moment) <= to_ms(now) < to_ms(moment.replace(fold=1)):
+        return moment.replace(fold=1)  # summer time ends: the hour comes once more
+    if to_ms(moment) <= to_ms(now) and (when.date is None or when.date in DAYS):
+        day += timedelta(days=1 if when.date is None else 7)
+        moment = at_wall_clock(datetime.combine(day, time(hour, minute)), zone)
+    return moment
+
+
+def _day(said: str | None, now: datetime) -> date:
+    today = now.date()
+    match said:
+        case None | "today" | "tonight":
+            return today
+        case "tomorrow":
+            return today + timedelta(days=1)
+        case _ if said in DAYS:
+            return today + timedelta(days=(DAYS.index(said) - today.weekday()) % 7)
+    try:
+        if "-" in said:
+            return date.fromisoformat(said)
+        number, month, *year = said.split(" ")
+        if year:
+            return date(int(year[0]), MONTHS.index(month) + 1, int(number))
+        return _next_such_day(int(number), MONTHS.index(month) + 1, today)
+    except ValueError as exc:
+        raise ScheduleRefused(f"there is no {said}", next_step=FORMS) from exc
+
+
+def _next_such_day(number: int, month: int, today: date) -> date:
+    for year in range(today.year, today.year + 9):  # the 29th of February may be eight years away
+        try:
+            found = date(year, month, number)
+        except ValueError:
+            continue
+        if found >= today:
+            return found
+    raise ValueError(f"no day {number} in month {month}")
+
+
+def _once(at_ms: int, now: datetime, text: str) -> Once:
+    away_ms = at_ms - to_ms(now)
+    if away_ms > 2 * _FURTHEST // timedelta(milliseconds=1):
+        raise ScheduleRefused(f"{text!r} is more than ten years away", next_step=FORMS)
+    if away_ms <= 0:
+        moment = datetime.fromtimestamp(at_ms / 1000, now.tzinfo)
+        raise ScheduleRefused(
+            f"{text!r} is in the past: {moment:%Y-%m-%d %H:%M} was before now, {now:%Y-%m-%d %H:%M}",
+            next_step='say a time that comes, as in "tomorrow at 8:00" or "in 20 minutes"',
+        )
+    return Once(at_ms)

@@ -1,0 +1,331 @@
+"""Runs what is due: claimed before, closed after, once each. What is done then is its collaborator's.
+
+It waits for the next due time, and looks at the clock again after a minute at the latest, as the clock may be set. What
+a crash left without an end: nothing that began and must not happen twice is run again, its maker is told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal, Protocol, TypeAlias, TypeVar
+
+from microclaw.errors import ConfigError, MicroclawError, Overloaded, ScheduleRefused
+from microclaw.schedules.book import ScheduleBook
+from microclaw.schedules.entry import Cron, Once, Prompt, Schedule, ToolAct, check_cron, next_due, zone_of
+from microclaw.store.schedules import RunRow, ScheduleTable
+
+LATE_MS: Final = 90_000  # a run that begins later than this was missed
+MAX_RUNNING: Final = 16
+_LONGEST_WAIT_MS: Final = 60_000
+_HOUR_MS: Final = 3_600_000
+_MAX_RESULT_CHARS: Final = 500
+
+_log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Started: TypeAlias = Callable[[], Awaitable[None]]
+
+
+class Clock(Protocol):
+    def now_ms(self) -> int:
+        """Unix time."""
+
+    async def wait(self, news: asyncio.Event, until_ms: int | None) -> None:
+        """Return at `until_ms` (None: never) or once there is news."""
+
+
+class WallClock:
+    """The machine's clock."""
+
+    def now_ms(self) -> int:
+        return time.time_ns() // 1_000_000
+
+    async def wait(self, news: asyncio.Event, until_ms: int | None) -> None:
+        wait_ms = _LONGEST_WAIT_MS if until_ms is None else min(_LONGEST_WAIT_MS, until_ms - self.now_ms())
+        try:
+            async with asyncio.timeout(max(0.001, wait_ms / 1000)):
+                await news.wait()
+        except TimeoutError:
+            return
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended. `woke`: a model that costs something was asked. `told`: its person has heard of it already."""
+
+    state: Literal["done", "failed"]
+    text: str
+    woke: bool = False
+    told: bool = False
+
+
+class Perform(Protocol):
+    """Does what a schedule says (agent.scheduled)."""
+
+    async def run(self, schedule: Schedule, due_ms: int, started: Started, note: str) -> Outcome:
+        """Raises MicroclawError for what failed. `started` is awaited right before something changes."""
+
+    def may_repeat(self, schedule: Schedule) -> bool:
+        """Whether a second run does no harm."""
+
+    async def tell(self, schedule: Schedule, text: str) -> None:
+        """Into the chat it was made in."""
+
+
+class Runner:
+    """`await runner.run()` until it is cancelled; calls that run then have `drain_s` to end, the rest is cut off."""
+
+    def __init__(
+        self,
+        *,
+        book: ScheduleBook,
+        table: ScheduleTable,
+        perform: Perform,
+        clock: Clock,
+        wakes_an_hour: int,
+        drain_s: float = 1.0,
+    ) -> None:
+        self._book = book
+        self._table = table
+        self._perform = perform
+        self._clock = clock
+        self._wakes_an_hour = wakes_an_hour
+        self._drain_s = drain_s
+        self._looked_ms: float = math.inf
+        self._news = asyncio.Event()
+        self._running: set[int] = set()
+        self._acting: set[asyncio.Task[None]] = set()
+        self._group: asyncio.TaskGroup | None = None
+
+    @property
+    def running(self) -> frozenset[int]:
+        """The schedules that run at this moment."""
+        return frozenset(self._running)
+
+    async def run(self) -> None:
+        """Take up what a crash cut off, then whatever is due."""
+        self._book.changed = self._news.set
+        async with asyncio.TaskGroup() as self._group:
+            try:
+                await self._outlive(self._book.adopt())
+                await self._outlive(self._recover())
+                while True:
+                    self._news.clear()
+                    await self._clock.wait(self._news, await self._outlive(self._look()))
+            finally:
+                self._group = None
+                if self._acting:  # what has begun to act may end; turns are the mail's
+                    await asyncio.wait(self._acting, timeout=self._drain_s)
+
+    async def run_now(self, schedule_id: int, principal: str) -> Schedule:
+        """Begin a run of it at once, whatever its time; its own times stay. Overloaded while it runs."""
+        schedule = await self._book.of(schedule_id, principal)
+        if self._group is None:
+            raise Overloaded("the host is starting or stopping", next_step="try again in a moment")
+        if schedule_id in self._running:
+            raise Overloaded(f"schedule {schedule_id} runs at this moment", next_step="wait for its end")
+        await self._begin(schedule, self._clock.now_ms(), schedule.next_ms, note="")
+        return schedule
+
+    async def _outlive(self, work: Awaitable[T]) -> T | None:
+        """What fails is told in the log and tried again at the next look."""
+        try:
+            return await work
+        except MicroclawError as exc:
+            _log.warning("schedules: %s", exc.message)
+        except Exception:
+            _log.exception("the schedules failed and go on")
+        return None
+
+    async def _look(self) -> int | None:
+        """Begin what is due; when to look next."""
+        now_ms = self._clock.now_ms()
+        turned_back, self._looked_ms = now_ms < self._looked_ms, now_ms
+        if turned_back:
+            await self._take_nearer(now_ms)
+        for schedule in await self._book.all():
+            if schedule.state == "active" and schedule.next_ms is not None:
+                try:
+                    await self._due(schedule, schedule.next_ms)
+                except MicroclawError as exc:
+                    _log.warning("schedule %d: %s", schedule.schedule_id, exc.message)
+        waiting = [s.next_ms for s in await self._book.all() if s.state == "active" and s.next_ms is not None]
+        return min(waiting, default=None)
+
+    async def _take_nearer(self, now_ms: int) -> None:
+        """After a clock that was ahead is set right: what was put a long way off is due at its next time again."""
+        for schedule in await self._book.all():
+            if schedule.state != "active" or schedule.next_ms is None or isinstance(schedule.timing, Once):
+                continue
+            due_ms = next_due(schedule.timing, now_ms)
+            if due_ms is not None and schedule.next_ms > due_ms + _HOUR_MS:  # less may be a wait for a model
+                await self._table.set_state(schedule.schedule_id, "active", "", due_ms)
+
+    async def _due(self, schedule: Schedule, due_ms: int) -> None:
+        now_ms = self._clock.now_ms()
+        if due_ms > now_ms:
+            return
+        if (refusal := self._book.refusal(schedule)) is not None:  # told to nobody: the chat may be theirs
+            _log.warning("%s is paused: %s", _name(schedule), refusal)
+            await self._book.pause(schedule.schedule_id, refusal)
+            return
+        next_ms = next_due(schedule.timing, max(now_ms, due_ms)) if not isinstance(schedule.timing, Once) else None
+        late = now_ms - due_ms > LATE_MS
+        if schedule.schedule_id in self._running:
+            await self._skip(schedule, due_ms, next_ms, "the run before it had not ended")
+        elif late and schedule.missed == "skip":
+            await self._skip(schedule, due_ms, next_ms, "nobody ran it at its time: the host was not there")
+        elif isinstance(schedule.deed, Prompt) and not await self._may_wake(schedule, now_ms):
+            return
+        elif len(self._running) >= MAX_RUNNING:
+            await self._table.set_state(schedule.schedule_id, "active", "", now_ms + 1000)
+        else:
+            missed = f"this was due at {self._book.moment(due_ms, schedule.zone):%A %H:%M} (the host was not there)"
+            await self._begin(schedule, due_ms, next_ms, note=missed if late else "")
+
+    async def _skip(self, schedule: Schedule, due_ms: int, next_ms: int | None, why: str) -> None:
+        now_ms = self._clock.now_ms()
+        await self._table.skipped(schedule.schedule_id, due_ms, next_ms=next_ms, why=why, now_ms=now_ms)
+        if isinstance(schedule.timing, Once):
+            await self._say(schedule, f"{_name(schedule)} was missed and is over: {why}")
+
+    async def _may_wake(self, schedule: Schedule, now_ms: int) -> bool:
+        """Whether schedules may ask a model once more this hour.
+
+        If not, the one that asks most is paused; another one that is due meanwhile waits until there is room.
+        """
+        wakes = await self._table.wakes(now_ms - _HOUR_MS, now_ms)
+        if len(wakes) < self._wakes_an_hour:
+            return True
+        counts = {number: [n for n, _ in wakes].count(number) for number, _ in wakes}
+        counts.setdefault(schedule.schedule_id, 0)
+        most = max(counts, key=lambda number: (counts[number], number == schedule.schedule_id))
+        told = f"schedules asked a model {len(wakes)} times within an hour, {self._wakes_an_hour} are allowed"
+        for greedy in await self._book.all():
+            if greedy.schedule_id == most and greedy.state == "active" and not isinstance(greedy.timing, Once):
+                await self._book.pause(most, told)
+                again = f"microclaw schedule resume {most}"
+                await self._say(greedy, f"{_name(greedy)} is paused: {told} (schedules.wakes_an_hour). Again: {again}")
+        if most != schedule.schedule_id or isinstance(schedule.timing, Once):
+            room_ms = wakes[0][1] + _HOUR_MS if wakes else now_ms + _HOUR_MS
+            await self._table.set_state(schedule.schedule_id, "active", "", max(room_ms, now_ms + 1000))
+        return False
+
+    async def _begin(self, schedule: Schedule, due_ms: int, next_ms: int | None, *, note: str) -> None:
+        number, woke = schedule.schedule_id, isinstance(schedule.deed, Prompt)
+        claimed = await self._table.claim(number, due_ms, next_ms=next_ms, woke=woke, now_ms=self._clock.now_ms())
+        if claimed:
+            self._start(schedule, due_ms, note)
+
+    def _start(self, schedule: Schedule, due_ms: int, note: str) -> None:
+        if self._group is None:
+            return
+        self._running.add(schedule.schedule_id)
+        task = self._group.create_task(self._one(schedule, due_ms, note), name=f"schedule {schedule.schedule_id}")
+        task.add_done_callback(lambda _: self._running.discard(schedule.schedule_id))
+        if isinstance(schedule.deed, ToolAct):
+            self._acting.add(task)
+            task.add_done_callback(self._acting.discard)
+
+    async def _one(self, schedule: Schedule, due_ms: int, note: str) -> None:
+        number = schedule.schedule_id
+
+        async def started() -> None:
+            await self._table.started(number, due_ms)
+
+        try:
+            outcome = await self._perform.run(schedule, due_ms, started, note)
+        except MicroclawError as exc:
+            then = f" (next: {exc.next_step})" if exc.next_step else ""
+            outcome = Outcome("failed", f"{exc.message}{then}")
+        except Exception:
+            _log.exception("schedule %d failed inside the host", number)
+            outcome = Outcome("failed", "something went wrong inside the host; its log tells what")
+        await self._close(schedule, due_ms, outcome, note)
+
+    async def _close(self, schedule: Schedule, due_ms: int, outcome: Outcome, note: str) -> None:
+        try:
+            await self._table.ended(
+                schedule.schedule_id,
+                due_ms,
+                outcome.state,
+                outcome.text[:_MAX_RESULT_CHARS],
+                woke=outcome.woke,
+                now_ms=self._clock.now_ms(),
+            )
+        except MicroclawError as exc:
+            _log.warning("the end of schedule %d could not be kept: %s", schedule.schedule_id, exc.message)
+        if not outcome.told:
+            failed = "failed: " if outcome.state == "failed" else ""
+            late = f"; {note}" if note else ""
+            await self._say(schedule, f"{_name(schedule)}: {failed}{outcome.text}{late}")
+
+    async def _recover(self) -> None:
+        """Close or take up the runs that the host's last end cut off."""
+        for run in await self._table.open_runs():
+            try:
+                await self._take_up(run)
+            except MicroclawError as exc:
+                _log.warning("schedule %d: %s", run.schedule_id, exc.message)
+
+    async def _take_up(self, run: RunRow) -> None:
+        schedule = await self._book.get(run.schedule_id)
+        if run.state == "claimed" or isinstance(schedule.deed, Prompt) or self._perform.may_repeat(schedule):
+            self._start(schedule, run.due_ms, "")
+            return
+        why = "the host stopped while it ran: nobody knows whether it was done"
+        now_ms = self._clock.now_ms()
+        await self._table.ended(run.schedule_id, run.due_ms, "unknown", why, woke=run.woke, now_ms=now_ms)
+        again = f"look first; again: microclaw schedule run {run.schedule_id}"
+        await self._say(schedule, f"{_name(schedule)}: {why}. It is not run again by itself ({again})")
+
+    async def _say(self, schedule: Schedule, text: str) -> None:
+        try:
+            await self._perform.tell(schedule, text)
+        except MicroclawError as exc:
+            _log.warning("schedule %d could not tell %s: %s", schedule.schedule_id, schedule.channel, exc.message)
+
+
+def _name(schedule: Schedule) -> str:
+    return f"schedule {schedule.schedule_id} ({schedule.said}: {schedule.what[:80]})"
+
+
+class Nightly:
+    """`await Nightly(...).run()` until it is cancelled. `work` is given the time where the host's people are."""
+
+    def __init__(
+        self, expression: str, zone: str, work: Callable[[datetime], Awaitable[object]], *, name: str, clock: Clock
+    ) -> None:
+        """ConfigError for an expression that is none."""
+        try:
+            self._cron: Cron = check_cron(expression, zone)
+        except ScheduleRefused as exc:
+            raise ConfigError(f"{name}: {exc.message}", next_step=exc.next_step) from exc
+        self._work = work
+        self._name = name
+        self._clock = clock
+
+    async def run(self) -> None:
+        never = asyncio.Event()
+        while True:
+            await self._once()
+            now_ms = self._clock.now_ms()
+            due_ms = next_due(self._cron, now_ms)
+            while due_ms is None or now_ms < due_ms:
+                due_ms = next_due(self._cron, now_ms)  # nearer, where the clock was set back
+                await self._clock.wait(never, due_ms)
+                now_ms = self._clock.now_ms()
+
+    async def _once(self) -> None:
+        try:
+            await self._work(datetime.fromtimestamp(self._clock.now_ms() / 1000, zone_of(self._cron.zone)))
+        except MicroclawError as exc:
+            _log.warning("%s: %s", self._name, exc.message)
+        except Exception:
+            _log.exception("%s failed; it is tried again at its next time", self._name)

@@ -1,0 +1,228 @@
+"""The terminal channel's page: steps, answers and pin tracks in two columns, 80 wide. It knows no host, no device."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, TextIO
+
+from microclaw.channels.pin_track import CELLS, draw_track
+from microclaw.channels.text import clean, clean_line, duration, wrap, wrap_code
+from microclaw.errors import MicroclawError
+from microclaw.events import Answer, ApprovalAsked, ApprovalSettled, Delta, Edge, Stage, Step, ToolRun, TurnEvent
+
+WIDTH = 80
+STAGE_COLUMNS = 9
+TEXT_COLUMNS = WIDTH - STAGE_COLUMNS - 1  # the last column stays free: some terminals wrap when it is written
+SIDE_NOTE = "   "  # bus.events.Step: what follows is a side note, set flush right
+PROVEN_STAGES = frozenset({"try", "verify"})  # done ones end with "ok", unless the board only accepted
+
+_GREEN, _YELLOW, _RED, _CYAN, _RESET = "\x1b[32m", "\x1b[33m", "\x1b[31m", "\x1b[36m", "\x1b[0m"
+_CLEAR_LINE = "\r\x1b[2K"
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How to print: `colour` paints, `live` may redraw the line it is on."""
+
+    colour: bool
+    live: bool
+
+
+def look_for(out: TextIO, environ: Mapping[str, str], *, no_color: bool = False) -> Look:
+    """Colour and redraws only on a real terminal; NO_COLOR (no-color.org) and TERM=dumb turn colour off."""
+    tty = out.isatty() and environ.get("TERM") != "dumb"
+    return Look(colour=tty and not no_color and not environ.get("NO_COLOR"), live=tty)
+
+
+class Terminal:
+    """Prints to one stream. Everything shown is stripped of control characters first."""
+
+    def __init__(self, out: TextIO, look: Look) -> None:
+        self._out = out
+        self._look = look
+        self._redrawing = False
+        self._streamed = ""  # of an answer whose line is not ended yet
+        self._column = 0
+        self._apology = ""  # what a failed step said is not said again by the answer
+
+    @property
+    def live(self) -> bool:
+        return self._look.live
+
+    def event(self, event: TurnEvent) -> None:
+        """Show what a turn tells, as it comes."""
+        match event:
+            case Step():
+                self.step(event)
+            case Delta(text):
+                self._stream(text)
+            case ToolRun() if self._streamed:
+                self._end_redraw()
+            case ApprovalAsked():
+                self.approval(event)
+                self.row("next", f"microclaw approval approve {event.approval_id}, or decline")
+            case ApprovalSettled(_, "expired"):
+                self.row("approve", "nobody decided in time: it is not done", bad=True)
+            case Answer():
+                self.answer(event)
+
+    def step(self, step: Step) -> None:
+        self._end_redraw()
+        if step.state == "running":
+            if self._look.live:
+                self._write(_columns(step.stage, clean_line(step.text)[:TEXT_COLUMNS]))
+                self._redrawing = True
+            return
+        what, _, note = step.text.partition(SIDE_NOTE)
+        failed = step.state == "failed"
+        if failed:
+            self._apology = step.text
+        if failed and step.stage != "sorry":
+            what = f"failed  {what}"
+        self.row(step.stage, what, right=note.strip() or self._right(step), bad=failed)
+        repeated = step.detail[:1] == (step.text,)  # a diagnostic's first line is the step's text already
+        for line in step.detail[repeated:]:
+            for piece in wrap_code(line, TEXT_COLUMNS):
+                self.line(" " * STAGE_COLUMNS + piece)
+        if step.next_step:
+            self.row("next", step.next_step)
+
+    def answer(self, answer: Answer) -> None:
+        streamed = self._streamed.strip()
+        self._end_redraw()
+        if streamed and answer.text.startswith(streamed):
+            rest = answer.text[len(streamed) :].strip()
+            for line in wrap(rest, TEXT_COLUMNS) if rest else ():
+                self.line(" " * STAGE_COLUMNS + line)
+            if answer.next_step:
+                self.row("next", answer.next_step)
+        elif answer.text and not self._apology.endswith(answer.text):
+            stage = _answer_stage(answer)
+            self.row(stage, answer.text, bad=stage == "sorry")
+            if answer.next_step:
+                self.row("next", answer.next_step)
+        self._apology = ""
+
+    def approval(self, asked: ApprovalAsked) -> None:
+        """What waits for a yes or a no, and exactly what would happen."""
+        self.row("approve", asked.text)
+        for line in asked.detail:
+            for piece in wrap_code(line, TEXT_COLUMNS):
+                self.line(" " * STAGE_COLUMNS + piece)
+
+    def prompt(self, text: str) -> None:
+        """Ask; what is typed stands behind it on the line."""
+        self._end_redraw()
+        self._write(" " * STAGE_COLUMNS + text)
+
+    def row(self, stage: str, text: str, *, right: str = "", bad: bool = False) -> None:
+        """A stage's name in the left column and its text beside it, wrapped; `right` is set flush right."""
+        self._end_redraw()
+        right = clean_line(right)[:TEXT_COLUMNS]
+        lines = wrap(text, TEXT_COLUMNS) or [""]
+        if right and len(lines[-1]) + len(right) + 2 > TEXT_COLUMNS:
+            lines.append("")
+        for index, line in enumerate(lines):
+            end = right if index == len(lines) - 1 else ""
+            gap = " " * (TEXT_COLUMNS - len(line) - len(end)) if end else ""
+            body = self._paint(line, _RED) if bad and index == 0 else line
+            painted = self._paint(end, _GREEN) if end == "ok" else end
+            self.line(_columns(stage if index == 0 else "", body + gap + painted))
+
+    def line(self, text: str = "") -> None:
+        self._end_redraw()
+        self._write(text.rstrip() + "\n")
+
+    def warning(self, text: str) -> None:
+        for line in wrap(text, TEXT_COLUMNS):
+            self.line(" " * STAGE_COLUMNS + self._paint(line, _YELLOW))
+
+    def error(self, error: MicroclawError) -> None:
+        self.row("sorry", error.message, bad=True)
+        if error.next_step:
+            self.row("next", error.next_step)
+
+    def track(
+        self,
+        pin: int,
+        edges: Sequence[Edge],
+        *,
+        start_ms: float,
+        end_ms: float,
+        level: int,
+        note: str,
+        window_ms: float | None = None,
+        final: bool = True,
+    ) -> None:
+        """A pin's track; a live terminal redraws it until `final`, any other prints only the final one.
+
+        The full width stands for `window_ms`, which is the time from start to end when it is not given.
+        """
+        if not final and not self._look.live:
+            return
+        cells = CELLS if window_ms is None else min(CELLS, round(CELLS * (end_ms - start_ms) / window_ms))
+        drawn = draw_track(edges, start_ms=start_ms, end_ms=end_ms, level=level, cells=cells)
+        text = f"{self._paint(drawn, _CYAN)}{' ' * (CELLS - len(drawn))}   {clean_line(note)}"
+        if self._redrawing:
+            self._write(_CLEAR_LINE)
+        self._write(_columns(f"pin {pin}", text).rstrip() + ("\n" if final else ""))
+        self._redrawing = not final
+
+    def _right(self, step: Step) -> str:
+        if step.state == "failed":
+            return ""
+        if step.stage in PROVEN_STAGES and not step.text.startswith("accepted"):
+            return "ok"
+        return "" if step.took_ms is None else duration(step.took_ms)
+
+    def _stream(self, text: str) -> None:
+        """A piece of an answer on a live terminal, wrapped as it comes; another prints the whole answer at its end."""
+        if not self._look.live:
+            return
+        if not self._streamed:
+            self._end_redraw()
+            self._write(_columns("answer", ""))
+            self._column = 0
+        self._streamed += text
+        for piece in re.findall(r"\n|[^\S\n]+|\S+", clean(text)):
+            if piece == "\n" or self._column + len(piece) > TEXT_COLUMNS:
+                self._write("\n" + " " * STAGE_COLUMNS)
+                self._column = 0
+            if not (piece.isspace() and self._column == 0):
+                self._write(piece)
+                self._column += len(piece)
+
+    def _end_redraw(self) -> None:
+        if self._streamed:
+            self._streamed = ""
+            self._write("\n")
+        if self._redrawing:
+            self._redrawing = False
+            self._write(_CLEAR_LINE)
+
+    def _paint(self, text: str, colour: str) -> str:
+        return f"{colour}{text}{_RESET}" if self._look.colour and text else text
+
+    def _write(self, text: str) -> None:
+        self._out.write(text)
+        self._out.flush()
+
+
+def standard_look(out: TextIO, *, no_color: bool = False) -> Look:
+    """The look for a stream of this process."""
+    return look_for(out, os.environ, no_color=no_color)
+
+
+def _answer_stage(answer: Answer) -> Stage | Literal["answer"]:
+    """A question back to the person is no failure, though nothing was done."""
+    if answer.error_code is None:
+        return "answer"
+    asks = answer.error_code == "confirm" or (answer.error_code == "ambiguous" and "?" in answer.text)
+    return "asks" if asks else "sorry"
+
+
+def _columns(stage: str, text: str) -> str:
+    return f"{stage:<{STAGE_COLUMNS}}{text}"

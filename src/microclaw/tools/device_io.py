@@ -1,0 +1,197 @@
+"""The exploration tools: act on a pin or read something at once, and leave no program behind."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Literal, Protocol
+
+from pydantic import Field
+
+from microclaw.apps.direct_io import Acted
+from microclaw.auth.gate import Effect, Permission
+from microclaw.devices.calls import AdcRead, Call, EdgesRead, GpioGet, I2cRead, I2cScan, PwmState
+from microclaw.devices.device import Device
+from microclaw.errors import ToolFailed
+from microclaw.events import Edge, Evidence, EvidenceKind
+from microclaw.tools.target import Devices, Means, find_device, meaning_device
+from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
+
+MAX_PAGES: Final = 64
+
+
+class EdgesParameters(Parameters):
+    device: str | None = Field(None, description="The device's name; may be left out when there is only one.")
+    pin: int | None = Field(None, ge=0, le=255, description="Only this pin.")
+    cursor: int = Field(0, ge=0, description="Where an earlier reading ended; 0: from the oldest that is kept.")
+    last: int = Field(50, ge=1, le=200, description="The newest so many.")
+
+
+def edge_tools(*, devices: Devices) -> tuple[Tool[Any], ...]:
+    """read-edges."""
+
+    async def read_edges(asked: EdgesParameters, context: ToolContext) -> ToolOutput:
+        device = find_device(devices, context, device=asked.device)
+        found: list[Edge] = []
+        cursor, dropped = asked.cursor, 0
+        for _ in range(MAX_PAGES):
+            page = await device.call(EdgesRead(cursor=cursor))
+            found += [edge for edge in page.edges if asked.pin in (None, edge.pin)]
+            dropped += page.dropped
+            if not page.edges or page.cursor == cursor:
+                break
+            cursor = page.cursor
+        kept = found[-asked.last :]
+        fields = {
+            "success": True,
+            "device": device.name,
+            "edges": [[round(edge.t_ms, 1), edge.pin, edge.level] for edge in kept],
+            "count": len(found),
+            "dropped": dropped,
+            "cursor": cursor,
+            "now_ms": page.now_ms,
+        }
+        pins = sorted({edge.pin for edge in found})
+        where = f" on pin {', '.join(map(str, pins))}" if pins else ""
+        return ToolOutput(fields, (Evidence("counted", f"{len(found)} edges{where}, counted by {device.name}"),))
+
+    text = "When which pin of a device changed its level: [milliseconds, pin, level]. Only boards that count edges."
+    return (Tool("read-edges", text, EdgesParameters, Permission.READ, Effect.READ, read_edges),)
+
+
+class Exploring(Protocol):
+    async def set_pin(self, device: str, pin: int, level: int) -> Acted: ...
+
+    async def set_pwm(self, device: str, pin: int, duty: int, frequency_hz: int = 5000) -> Acted: ...
+
+
+class _OnDevice(Parameters):
+    device: str | None = Field(None, description="The device's name; may be left out when there is only one.")
+
+
+class _OnPin(_OnDevice):
+    pin: int = Field(ge=0, le=255, description="GPIO number.")
+
+
+class SetParameters(_OnPin):
+    level: Literal[0, 1] = Field(description="1 is high, 0 is low.")
+
+
+class PwmParameters(_OnPin):
+    duty: int = Field(ge=0, le=255, description="0 is off, 255 is full.")
+    frequency_hz: int = Field(5000, ge=1, le=40_000_000)
+
+
+class SensorParameters(_OnDevice):
+    sensor: str = Field(
+        pattern=r"^[a-z0-9_]{1,32}$",
+        description="bme280 gives temperature, humidity, pressure; ina219 gives voltage, current, power.",
+    )
+
+
+def exploring_tools(*, explorer: Exploring, devices: Devices) -> tuple[Tool[Any], ...]:
+    """gpio-set, gpio-get, adc-read, pwm-set, i2c-scan, i2c-read."""
+
+    async def gpio_set(asked: SetParameters, context: ToolContext) -> ToolOutput:
+        device = find_device(devices, context, device=asked.device)
+        return _acted(await explorer.set_pin(device.name, asked.pin, asked.level))
+
+    async def pwm_set(asked: PwmParameters, context: ToolContext) -> ToolOutput:
+        device = find_device(devices, context, device=asked.device)
+        return _acted(await explorer.set_pwm(device.name, asked.pin, asked.duty, asked.frequency_hz))
+
+    async def gpio_get(asked: _OnPin, context: ToolContext) -> ToolOutput:
+        device = find_device(devices, context, device=asked.device)
+        got = await device.call(GpioGet(asked.pin))
+        return _read(device, GpioGet, f"pin {got.pin} reads {got.level}", pin=got.pin, level=got.level)
+
+    async def adc_read(asked: _OnPin, context: ToolContext) -> ToolOutput:
+        device = find_device(devices, context, device=asked.device)
+        got = await device.call(AdcRead(asked.pin))
+        text = f"ADC pin {got.pin} reads {got.volts:.3f} V (raw {got.raw})"
+        return _read(device, AdcRead, text, pin=got.pin, volts=round(got.volts, 4), raw=got.raw)
+
+    async def i2c_scan(asked: _OnDevice, context: ToolContext) -> ToolOutput:
+        device = find_device(devices, context, device=asked.device)
+        found = (await device.call(I2cScan())).addresses
+        names = {address: name for name, address in device.board.i2c.sensors.items()} if device.board.i2c else {}
+        shown = [{"address": f"0x{a:02x}"} | ({"sensor": names[a]} if a in names else {}) for a in found]
+        text = ", ".join(" ".join(s.values()) for s in shown) or "nobody answers"
+        return _read(device, I2cScan, f"I2C: {text}", addresses=shown)
+
+    async def i2c_read(asked: SensorParameters, context: ToolContext) -> ToolOutput:
+        device = find_device(devices, context, device=asked.device)
+        got = await device.call(I2cRead(asked.sensor))
+        if not got.values:
+            raise ToolFailed(f"{device.name} answered without a value for {asked.sensor}", next_step="scan the I2C bus")
+        values = {name: round(value, 3) for name, value in got.values.items()}
+        return _read(device, I2cRead, f"read from {got.sensor} on {device.name}", sensor=got.sensor, values=values)
+
+    means = meaning_device(devices)
+    return (
+        _tool("gpio-set", "Set a pin high or low now.", SetParameters, gpio_set, means),
+        _tool("gpio-get", "Read a pin's level now.", _OnPin, gpio_get),
+        _tool("adc-read", "Measure the voltage at an ADC pin now.", _OnPin, adc_read),
+        _tool("pwm-set", "Drive a pin with PWM now (brightness, speed).", PwmParameters, pwm_set, means),
+        _tool("i2c-scan", "Find which addresses answer on the I2C bus.", _OnDevice, i2c_scan),
+        _tool("i2c-read", "Read a sensor now.", SensorParameters, i2c_read),
+    )
+
+
+def _tool(
+    name: str,
+    description: str,
+    parameters: type[Any],
+    run: Callable[[Any, ToolContext], Awaitable[ToolOutput]],
+    means: Means | None = None,
+) -> Tool[Any]:
+    """`means` makes it an act."""
+    permission, effect = (Permission.READ, Effect.READ) if means is None else (Permission.ACT, Effect.IDEMPOTENT)
+    return Tool(name, description, parameters, permission, effect, run, means=means)
+
+
+def _acted(acted: Acted) -> ToolOutput:
+    state = acted.state
+    fields: dict[str, Any] = {"success": True, "device": acted.device_name, "pin": state.pin, "change": acted.change_id}
+    if isinstance(state, PwmState):
+        fields |= {"duty": state.duty, "frequency_hz": state.frequency_hz}
+    else:
+        fields |= {"level": state.level}
+    if acted.warning:
+        fields["warning"] = acted.warning
+    return ToolOutput(fields, (acted.evidence,))
+
+
+def _read(device: Device, call: type[Call[Any]], text: str, **fields: Any) -> ToolOutput:
+    kind: EvidenceKind = device.evidence_of(call.method) or "reported"
+    return ToolOutput({"success": True, "device": device.name, **fields}, (Evidence(kind, text),))
+
+
+class Notifier(Protocol):
+    """transports.link.plane.DevicePlane."""
+
+    async def notify(
+        self, reference: str, text: str, *, speak: bool, expires_s: int | None
+    ) -> Literal["delivered", "waiting"]: ...
+
+
+class NotifyParameters(Parameters):
+    text: str = Field(min_length=1, max_length=2000)
+    device: str | None = Field(None, description="The device's name; may be left out when there is only one.")
+    speak: bool = Field(False, description="Say it aloud, where the device can.")
+    expires_s: int | None = Field(None, ge=1, description="Worth nothing after so many seconds.")
+
+
+def notifying_tools(*, notifier: Notifier, devices: Devices) -> tuple[Tool[Any], ...]:
+    """notify."""
+
+    async def notify(asked: NotifyParameters, context: ToolContext) -> ToolOutput:
+        device = find_device(devices, context, device=asked.device)
+        state = await notifier.notify(device.name, asked.text, speak=asked.speak, expires_s=asked.expires_s)
+        if state == "delivered":
+            evidence = Evidence("reported", f"{device.name} says that it has the note")
+        else:
+            evidence = Evidence("accepted", f"kept for {device.name}, which is not connected")
+        return ToolOutput({"success": True, "device": device.name, "state": state}, (evidence,))
+
+    text = "Show or say a text on a device, now or when it comes back."
+    return (Tool("notify", text, NotifyParameters, Permission.ACT, Effect.ONCE, notify, means=meaning_device(devices)),)

@@ -1,0 +1,153 @@
+"""The tools of memory: remember, forget, recall. Each works on what is remembered for the person who asks."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from microclaw.auth.gate import Effect, Permission
+from microclaw.events import Evidence
+from microclaw.knowledge.memory import MAX_FACT_CHARS, Memory
+from microclaw.knowledge.search import Found, Search
+from microclaw.knowledge.skills import Skills
+from microclaw.tools.target import Devices
+from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
+
+_MAX_HITS = 12
+_HIT_CHARS = 600
+_MAX_LINES = 100
+
+
+class RememberParameters(Parameters):
+    text: str = Field(min_length=1, max_length=MAX_FACT_CHARS, description="The fact in one sentence of its own.")
+    where: Literal["memory", "today"] = Field("memory", description="memory: it lasts; today: a note of this day.")
+    device: str | None = Field(None, description="For wiring: the device that it is written down with.")
+
+
+class ForgetParameters(Parameters):
+    text: str = Field(min_length=2, max_length=300, description="Words that stand in the line to be forgotten.")
+    every: bool = Field(False, description="Remove all matching lines, however many.")
+
+
+class RecallParameters(Parameters):
+    text: str | None = Field(
+        None, min_length=2, max_length=300, description="What to look for, in a few words; left out: all of memory."
+    )
+    answers: bool = Field(False, description="Search what was answered in conversations too.")
+
+
+def remembering_tools(*, memory: Memory, search: Search, devices: Devices) -> tuple[Tool[Any], ...]:
+    """remember, forget, recall."""
+
+    async def remember(asked: RememberParameters, context: ToolContext) -> ToolOutput:
+        if asked.device is not None:
+            kept = await memory.remember_wiring(devices.get(asked.device).name, asked.text)
+        elif asked.where == "today":
+            kept = await memory.note(context.principal, asked.text)
+        else:
+            kept = await memory.remember(context.principal, asked.text)
+        place = _name(memory, kept.path)
+        said = f"{place} has it now" if kept.new else f"{place} had it already"
+        fields = {"success": True, "file": place, "line": kept.line, "new": kept.new}
+        return ToolOutput(fields, (Evidence("reported", f"{said}: {kept.line.removeprefix('- ')}"),))
+
+    async def forget(asked: ForgetParameters, context: ToolContext) -> ToolOutput:
+        removed = await memory.forget(context.principal, asked.text, every=asked.every)
+        lines = [{"file": _name(memory, one.path), "line": one.line} for one in removed]
+        said = await search.find(context.principal, asked.text, limit=_MAX_HITS)
+        spoken = sum(one.kind in ("said", "answered") for one in said)
+        fields: dict[str, Any] = {"success": bool(removed), "removed": lines}
+        if spoken:
+            fields["still_in_conversations"] = spoken
+            fields["next"] = "conversations are kept whole: microclaw session rm NAME removes one"
+        if not removed:
+            fields["message"] = "nothing that is remembered says that"
+            return ToolOutput(fields)
+        text = "; ".join(f"{one['file']}: {one['line'].removeprefix('- ')}" for one in lines)
+        return ToolOutput(fields, (Evidence("reported", f"removed from {text} (the old version is kept)"),))
+
+    async def recall(asked: RecallParameters, context: ToolContext) -> ToolOutput:
+        if asked.text is None:
+            return ToolOutput({"success": True, "found": await asyncio.to_thread(_all, memory, context.principal)})
+        found = await search.find(context.principal, asked.text, limit=3 * _MAX_HITS)
+        hits = [one for one in found if asked.answers or one.kind != "answered"][:_MAX_HITS]
+        fields = {"success": True, "found": [_hit(one) for one in hits]}
+        # An answer may repeat what a page or a device said.
+        return ToolOutput(fields, foreign=any(one.kind == "answered" for one in hits))
+
+    return (
+        Tool(
+            "remember",
+            "Keep a fact for later conversations: wiring, names, wishes, decisions. Only what the person told you.",
+            RememberParameters,
+            Permission.ACT,
+            Effect.IDEMPOTENT,
+            remember,
+        ),
+        Tool(
+            "forget",
+            "Remove what is remembered; the old version is kept. Says which lines went.",
+            ForgetParameters,
+            Permission.ACT,
+            Effect.IDEMPOTENT,
+            forget,
+        ),
+        Tool(
+            "recall",
+            "Search the person's memory, daily notes and earlier conversations.",
+            RecallParameters,
+            Permission.READ,
+            Effect.READ,
+            recall,
+        ),
+    )
+
+
+def _all(memory: Memory, person: str) -> list[dict[str, str]]:
+    """The lines of MEMORY.md and of the latest notes; older notes and conversations are found by words. Blocking."""
+    texts = [("MEMORY.md", "", memory.text(person))]
+    texts += [(f"{day.isoformat()}.md", day.isoformat(), text) for day, text in memory.recent_notes(person)]
+    lines = [
+        {"text": line.removeprefix("- ")[:_HIT_CHARS], "source": f"memory/{name}", "day": day, "kind": "memory"}
+        for name, day, text in texts
+        for line in map(str.strip, text.splitlines())
+        if line and not line.startswith("#")
+    ]
+    return lines[:_MAX_LINES]
+
+
+def _hit(one: Found) -> dict[str, str]:
+    return {"text": one.text[:_HIT_CHARS], "source": one.source, "day": one.day, "kind": one.kind}
+
+
+def _name(memory: Memory, path: Path) -> str:
+    return f"memory/{path.relative_to(memory.root)}"
+
+
+class SkillParameters(Parameters):
+    name: str = Field(min_length=1, max_length=64, description="The skill's name.")
+    file: str | None = Field(None, max_length=300, description="A file beside its text, as the text names it.")
+    offset: int = Field(0, ge=0, description="Where to go on, from next_offset of the last answer.")
+
+
+def skill_tools(*, skills: Skills) -> tuple[Tool[Any], ...]:
+    """skill."""
+
+    async def skill(asked: SkillParameters, context: ToolContext) -> ToolOutput:
+        return ToolOutput(await asyncio.to_thread(load, asked, context))
+
+    def load(asked: SkillParameters, context: ToolContext) -> dict[str, Any]:
+        loaded = skills.activate(context.channel, context.chat_id, asked.name)
+        piece = skills.piece(asked.name, asked.file, asked.offset)
+        fields: dict[str, Any] = {"success": True, "skill": loaded.name, "text": piece.text}
+        if piece.next_offset is not None:
+            fields["next_offset"] = piece.next_offset
+        if asked.file is None and (files := skills.files(asked.name)):
+            fields["files"] = list(files)
+        return fields
+
+    text = "Load a skill: how to do something well, step by step. Its own tools are offered from then on."
+    return (Tool("skill", text, SkillParameters, Permission.READ, Effect.READ, skill),)

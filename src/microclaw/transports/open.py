@@ -1,0 +1,61 @@
+"""From a transport's address to the transport. Nothing is connected yet: that happens at the first call."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from microclaw.boards.profile import BoardProfile
+from microclaw.config import cache_folder
+from microclaw.devices.device import Transport
+from microclaw.errors import ConfigError
+from microclaw.transports import serial, wasmachine
+from microclaw.transports import serial_address as serial_place
+from microclaw.transports import virtual_board as control
+
+if TYPE_CHECKING:
+    from microclaw.link_server.device_link import DeviceLink
+
+
+LINK_SCHEME = "link:"
+_FORMS = (
+    "wasmachine://HOST:PORT, serial:/dev/ttyACM0, serial:usb-VID:PID, serial:tcp://HOST:PORT or "
+    "virtual:/PATH/control.sock"
+)
+
+
+def open_transport(
+    endpoint: str,
+    board: BoardProfile,
+    *,
+    lock_folder: Path | None = None,
+    links: Callable[[str], DeviceLink] | None = None,
+) -> Transport:
+    """ConfigError names the known forms; HOST:PORT alone is taken as WASMachine."""
+    locks = lock_folder or cache_folder(os.environ) / "locks"
+    if endpoint.startswith(LINK_SCHEME):
+        if links is None:
+            raise ConfigError(
+                f"{endpoint} is a device's own connection to its host", next_step="ask the host: microclaw device show"
+            )
+        return _link_transport(links(endpoint.removeprefix(LINK_SCHEME)))
+    if endpoint.startswith(wasmachine.SCHEME):
+        return wasmachine.WasmachineTransport(endpoint, board, lock_folder=locks)
+    if endpoint.startswith(serial_place.SCHEME):
+        return serial.SerialTransport(endpoint, lock_folder=locks)
+    if endpoint.startswith(control.SCHEME):
+        return control.VirtualBoardTransport(endpoint)
+    try:
+        return wasmachine.WasmachineTransport(endpoint, board, lock_folder=locks)
+    except ConfigError as exc:
+        raise ConfigError(f"{endpoint!r} is no address of a device", next_step=f"write {_FORMS}") from exc
+
+
+def _link_transport(link: DeviceLink) -> Transport:
+    from microclaw.link_server.transport import (
+        LinkTransport,  # with a host alone: commands to HOST:PORT do without the link
+    )
+
+    return LinkTransport(link)

@@ -1,0 +1,360 @@
+"""The serial transport: exploration by JSON lines (protocols/jsonline) over a serial port, a pty or TCP. Deploys nothing.
+
+The protocol has no request ids: after a lost answer the transport listens for silence and asks who is there, so that a late
+answer is never taken for the next one's. What a board prints when it starts is never an answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeVar, assert_never, cast
+
+from microclaw.devices.calls import (
+    AdcRead,
+    AdcReading,
+    Call,
+    DeviceFacts,
+    DeviceInfo,
+    DeviceStatus,
+    GpioGet,
+    GpioSet,
+    I2cAddresses,
+    I2cRead,
+    I2cScan,
+    PinLevel,
+    PwmSet,
+    PwmState,
+    SensorReading,
+)
+from microclaw.errors import DeviceTimeout, DeviceUnreachable, NotSupported, ProtocolError
+from microclaw.events import EvidenceKind
+from microclaw.transports.address import AddressLock, HostPort
+from microclaw.transports.serial_address import (
+    SCHEME,
+    TCP_SCHEME,
+    ComName,
+    ListPorts,
+    TtyPath,
+    UsbId,
+    find_usb_port,
+    list_ports,
+    parse_place,
+    shown_ports,
+)
+from microclaw.transports.serial_ports import ComPort, SerialPort, TcpPort
+from microclaw.transports.serial_replies import BootWatch, Restarted, is_answer, reply_in
+from microclaw.wire import jsonline
+
+R = TypeVar("R")
+
+_INFO_FIELDS: Final = {"firmware", "uptime_ms"}
+_HIGHEST_I2C_ADDRESS: Final = 0x7F
+
+
+@dataclass(frozen=True, slots=True)
+class SerialTimeouts:
+    open_s: float = 3.0
+    reply_s: float = 5.0
+    quiet_s: float = 0.2  # silence that ends boot lines and late answers
+    ask_again_s: float = 1.2
+    drain_s: float = 3.0  # a device that never falls silent is asked all the same
+
+
+class SerialTransport:
+    """One request at a time; the port stays open between calls."""
+
+    capabilities: Final = frozenset(
+        {
+            "gpio.set",
+            "gpio.get",
+            "adc.read",
+            "pwm.set",
+            "i2c.read",
+            "i2c.scan",
+            "device.info",
+            "device.status",
+        }
+    )
+    evidence: Final[EvidenceKind] = "reported"
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        lock_folder: Path,
+        timeouts: SerialTimeouts | None = None,
+        list_ports: ListPorts = list_ports,
+    ) -> None:
+        self._place = parse_place(address)
+        prefix = TCP_SCHEME if isinstance(self._place, HostPort) else ""
+        self.endpoint = f"{SCHEME}{prefix}{self._place}"
+        self._list_ports = list_ports
+        self._found_at: str | None = None  # the path behind a USB id
+        self._boot = BootWatch()
+        self.timeouts = timeouts or SerialTimeouts()
+        self._lock = AddressLock(lock_folder, self.endpoint)
+        self._queue = asyncio.Lock()
+        self._port: SerialPort | None = None
+        self._lines = jsonline.LineDecoder()
+        self._in_step = False
+
+    async def call(self, call: Call[R], timeout_s: float) -> R:
+        try:
+            async with asyncio.timeout(timeout_s), self._queue:
+                return cast("R", await self._do(call))
+        except TimeoutError as exc:
+            raise self._timed_out(call.method, timeout_s) from exc
+
+    async def close(self) -> None:
+        port, self._port = self._port, None
+        self._in_step = False
+        self._lock.release()
+        if port is not None:
+            await port.close()
+
+    async def _do(self, call: Call[Any]) -> Any:
+        match call:
+            case GpioSet(pin=pin, level=level):
+                reply = await self._ask(call, jsonline.set_gpio(pin, level))
+                return PinLevel(*self._read(lambda: jsonline.gpio_reply(reply, pin, level)))
+            case GpioGet(pin=pin):
+                reply = await self._ask(call, jsonline.read_gpio(pin))
+                return PinLevel(*self._read(lambda: jsonline.gpio_reply(reply, pin)))
+            case AdcRead(pin=pin):
+                reply = await self._ask(call, jsonline.read_adc(pin))
+                return AdcReading(*self._read(lambda: jsonline.adc_reply(reply, pin)))
+            case PwmSet(pin=pin, duty=duty, frequency_hz=frequency_hz):
+                reply = await self._ask(call, jsonline.set_pwm(pin, duty, frequency_hz))
+                return PwmState(*self._read(lambda: jsonline.pwm_reply(reply, pin, duty, frequency_hz)))
+            case I2cRead(sensor=sensor):
+                reply = await self._ask(call, jsonline.read_i2c(sensor))
+                return SensorReading(*self._read(lambda: jsonline.sensor_reply(reply, sensor)))
+            case I2cScan():
+                reply = await self._ask(call, jsonline.custom("i2c_scan", {}))
+                return self._read(lambda: _addresses(reply))
+            case DeviceInfo():
+                reply = await self._ask(call, jsonline.get_info())
+                return DeviceFacts(self._read(lambda: jsonline.info_reply(reply)))
+            case DeviceStatus():
+                return await self._status(call)
+            case _:
+                raise NotSupported(
+                    f"{self.endpoint} does not offer {call.method}",
+                    next_step=f"it offers {', '.join(sorted(self.capabilities))}",
+                )
+
+    async def _status(self, call: DeviceStatus) -> DeviceFacts:
+        """Only dialect C knows get_status; of the others the sensors' `system` entry says as much."""
+        try:
+            reply = await self._ask(call, jsonline.get_status())
+            return DeviceFacts(self._read(lambda: jsonline.status_reply(reply)))
+        except NotSupported:
+            sensors = await self._ask(call, jsonline.read_sensors())
+        readings = self._read(lambda: jsonline.sensors_reply(sensors))
+        system: Mapping[str, float] = next((reading.values for reading in readings if reading.sensor == "system"), {})
+        active = ", ".join(reading.sensor for reading in readings if reading.sensor != "system")
+        return DeviceFacts({**system, "sensors_active": active})
+
+    async def _ask(self, call: Call[Any], request: Mapping[str, object]) -> Mapping[str, object]:
+        """Send one line and take the one reply. Whatever goes wrong, the next request gets back in step first."""
+        self._boot = BootWatch()
+        try:
+            await self._get_in_step()
+            self._in_step = False
+            reply = await self._exchange(request)
+        except TimeoutError as exc:
+            raise self._timed_out(call.method, self.timeouts.reply_s) from exc
+        except Restarted as exc:
+            raise DeviceUnreachable(
+                f"{self._where} restarted during {call.method}{self._boot.why()}",
+                next_step="try again: it is asked again once it is up",
+            ) from exc
+        except (OSError, EOFError) as exc:
+            await self.close()
+            why = (isinstance(exc, OSError) and exc.strerror) or str(exc)
+            raise DeviceUnreachable(
+                f"{self._where} went away during {call.method}: {why}",
+                next_step="is the cable in and the board powered? It is found again when it is back",
+            ) from exc
+        self._in_step = True
+        return reply
+
+    async def _get_in_step(self) -> None:
+        """Open the port and let boot lines pass; after a lost answer, ask until the device answers what was asked."""
+        if self._in_step:
+            return
+        opened = self._port is None
+        if opened:
+            await self._open()
+        await self._drain()
+        if opened and isinstance(self._place, HostPort):
+            return
+        try:
+            await self._until_info()
+        except TimeoutError:
+            await self.close()  # a board that came back may need a fresh connection
+            raise
+
+    async def _open(self) -> None:
+        await self._lock.acquire(self.timeouts.open_s)
+        try:
+            async with asyncio.timeout(self.timeouts.open_s):
+                self._port = await self._open_place()
+        except (OSError, TimeoutError) as exc:
+            self._lock.release()
+            why = (isinstance(exc, OSError) and exc.strerror) or str(exc) or "no answer"
+            raise DeviceUnreachable(
+                f"cannot open {self._where}: {why}", next_step=await self._how_to_open(exc)
+            ) from exc
+        except BaseException:
+            self._lock.release()
+            raise
+        self._lines = jsonline.LineDecoder()
+
+    async def _open_place(self) -> SerialPort:
+        match self._place:
+            case HostPort():
+                return await TcpPort.open(self._place)
+            case TtyPath(path=path):
+                return _open_tty(path)
+            case ComName(name=name):
+                return await ComPort.open(name)
+            case UsbId():
+                self._found_at = None
+                self._found_at = found = find_usb_port(self._place, await asyncio.to_thread(self._list_ports))
+                return _open_tty(found) if found.startswith("/") else await ComPort.open(found)
+            case _:
+                assert_never(self._place)
+
+    async def _how_to_open(self, exc: Exception) -> str:
+        if isinstance(self._place, HostPort):
+            return "is the board on, and is this its JSON line port?"
+        if isinstance(exc, PermissionError):
+            return "let your user use serial ports: sudo usermod -aG dialout $USER, then log in again"
+        if isinstance(exc, OSError) and exc.errno == errno.EBUSY:
+            return "close the serial monitor or flashing tool that has it open"
+        return f"is the board plugged in? {shown_ports(await asyncio.to_thread(self._list_ports))}"
+
+    @property
+    def _where(self) -> str:
+        """The address as typed, and the path that a USB id stands for."""
+        return f"{self.endpoint} ({self._found_at})" if self._found_at is not None else self.endpoint
+
+    async def _drain(self) -> None:
+        """Throw away what comes until the line is quiet."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self.timeouts.drain_s
+        assert self._port is not None
+        while loop.time() < deadline:
+            try:
+                async with asyncio.timeout(self.timeouts.quiet_s):
+                    self._lines.receive(await self._port.read())
+            except TimeoutError:
+                break
+            while (line := self._next_line()) is not None:
+                self._boot.hear(line)
+        self._lines = jsonline.LineDecoder()
+
+    async def _until_info(self) -> None:
+        """Only an answer to get_info has both a firmware and an uptime: older answers before it are dropped.
+
+        Asked more than once: opening a tty can reset the board, which hears nothing while it boots.
+        """
+        assert self._port is not None
+        ask = jsonline.encode_line(jsonline.get_info())
+        async with asyncio.timeout(self.timeouts.reply_s):
+            while True:
+                try:
+                    async with asyncio.timeout(self.timeouts.ask_again_s):
+                        await self._port.write(ask)
+                        while not (await self._next_reply(may_restart=True)).keys() >= _INFO_FIELDS:
+                            pass
+                        break
+                except TimeoutError:
+                    continue
+        await self._drain()  # a late answer could have been one to get_info itself
+
+    async def _exchange(self, request: Mapping[str, object]) -> Mapping[str, object]:
+        """The one answer to the request; raises Restarted when the board starts anew instead."""
+        assert self._port is not None
+        async with asyncio.timeout(self.timeouts.reply_s):
+            await self._port.write(jsonline.encode_line(request))
+            while not is_answer(reply := await self._next_reply(may_restart=False), str(request["action"])):
+                pass
+        return reply
+
+    async def _next_reply(self, *, may_restart: bool) -> Mapping[str, object]:
+        """The next object with a status; console lines and other noise in between are not replies."""
+        assert self._port is not None
+        while True:
+            while (line := self._next_line()) is not None:
+                reply = reply_in(line)
+                if reply is not None:
+                    return reply
+                if self._boot.hear(line) and not may_restart:
+                    raise Restarted
+            self._lines.receive(await self._port.read())
+
+    def _next_line(self) -> bytes | None:
+        while True:
+            with contextlib.suppress(ProtocolError):  # a line over the limit was thrown away; those after it are good
+                return self._lines.next_line()
+
+    def _read(self, read: Any) -> Any:
+        """Interpret a reply; one that answers something else means that we are out of step."""
+        try:
+            return read()
+        except ProtocolError as exc:
+            self._in_step = False
+            raise ProtocolError(
+                f"{self.endpoint}: {exc.message}", next_step="try again; is this the board's JSON line port?"
+            ) from exc
+
+    def _timed_out(self, method: str, timeout_s: float) -> DeviceTimeout:
+        self._in_step = False
+        what = f"{self._where} did not answer {method} within {timeout_s:g} s"
+        if self._boot.in_download_mode:
+            return DeviceTimeout(
+                f"{what}: it is in download mode and runs no firmware",
+                next_step="press its reset button (RST or EN) without the BOOT button",
+            )
+        if self._boot.restarts > 1:
+            return DeviceTimeout(
+                f"{what}: it restarts over and over, {self._boot.restarts} times meanwhile{self._boot.why()}",
+                next_step="its firmware crashes or its power is weak: another cable or port, or flash it again",
+            )
+        if self._boot.restarts == 1:
+            return DeviceTimeout(f"{what}: it has just restarted{self._boot.why()}", next_step="try again in a moment")
+        return DeviceTimeout(
+            what, next_step="is its exploration firmware running? press its reset button and try again"
+        )
+
+
+def _open_tty(path: str) -> SerialPort:
+    from microclaw.transports.serial_ports import TtyPort  # termios exists on POSIX only
+
+    return TtyPort.open(path)
+
+
+def _addresses(reply: Mapping[str, object]) -> I2cAddresses:
+    """`addresses` or `devices`, as numbers or as "0x76"."""
+    jsonline.raise_for_error(reply)
+    found = reply.get("addresses", reply.get("devices"))
+    if not isinstance(found, list):
+        raise ProtocolError("a reply to i2c_scan without a list of addresses")
+    return I2cAddresses(tuple(sorted({_address(entry) for entry in found})))
+
+
+def _address(entry: object) -> int:
+    try:
+        address = int(entry, 0) if isinstance(entry, str) else entry
+    except ValueError as exc:
+        raise ProtocolError(f"an I2C address {entry!r}") from exc
+    if not isinstance(address, int) or not 0 <= address <= _HIGHEST_I2C_ADDRESS:
+        raise ProtocolError(f"an I2C address {entry!r}")
+    return address

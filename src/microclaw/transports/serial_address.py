@@ -1,0 +1,118 @@
+"""Where a serial port is: a path, a Windows name, a USB id or TCP, as people type it. It opens nothing.
+
+A USB id outlives re-plugging and other boards' comings and goings, which a path such as /dev/ttyACM0 does not.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from microclaw.errors import ConfigError, DeviceUnreachable
+from microclaw.transports.address import HostPort, parse_host_port
+
+SCHEME: Final = "serial:"
+TCP_SCHEME: Final = "tcp://"
+_USB = re.compile(r"usb-([0-9A-Fa-f]{4}):([0-9A-Fa-f]{4})(?::([!-~]{1,128}))?")
+_COM = re.compile(r"COM[1-9][0-9]{0,2}", re.IGNORECASE)
+_SHOWN = 8
+
+
+@dataclass(frozen=True, slots=True)
+class TtyPath:
+    path: str
+
+    def __str__(self) -> str:
+        return self.path
+
+
+@dataclass(frozen=True, slots=True)
+class ComName:
+    """COM3: a port of Windows."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, slots=True)
+class UsbId:
+    """`usb-303a:1001:F4:12:FA:01:02:03`; without a serial number it means the only port with these two ids."""
+
+    vid: int
+    pid: int
+    serial: str | None = None
+
+    def __str__(self) -> str:
+        ids = f"usb-{self.vid:04x}:{self.pid:04x}"
+        return f"{ids}:{self.serial}" if self.serial is not None else ids
+
+
+@dataclass(frozen=True, slots=True)
+class PortInfo:
+    """A port of this machine: its path or name, and its USB id when it hangs on USB."""
+
+    device: str
+    usb: UsbId | None = None
+
+
+Place: TypeAlias = HostPort | TtyPath | ComName | UsbId
+ListPorts: TypeAlias = Callable[[], Iterable[PortInfo]]
+
+
+def parse_place(address: str) -> Place:
+    """serial:/dev/ttyACM0, serial:COM3, serial:usb-VID:PID:SERIAL or serial:tcp://host:port."""
+    place = address.removeprefix(SCHEME)
+    if place.startswith(TCP_SCHEME):
+        return parse_host_port(place.removeprefix(TCP_SCHEME))
+    if usb := _USB.fullmatch(place):
+        return UsbId(int(usb[1], 16), int(usb[2], 16), usb[3])
+    if _COM.fullmatch(place):
+        return ComName(place.upper())
+    if not place.startswith("/") or "\0" in place:
+        raise ConfigError(
+            f"{address!r} is no serial port",
+            next_step="write serial:/dev/ttyACM0, serial:COM3, serial:usb-VID:PID:SERIAL or serial:tcp://HOST:PORT",
+        )
+    return TtyPath(place)
+
+
+def list_ports() -> tuple[PortInfo, ...]:
+    """The serial ports of this machine, by pyserial; it reads the system's own lists and opens none."""
+    from serial.tools.list_ports import comports  # type: ignore[import-untyped]
+
+    return tuple(
+        PortInfo(p.device, UsbId(p.vid, p.pid, p.serial_number) if p.vid is not None and p.pid is not None else None)
+        for p in sorted(comports())
+    )
+
+
+def find_usb_port(wanted: UsbId, ports: Iterable[PortInfo]) -> str:
+    """The path or name behind a USB id; DeviceUnreachable when none or several have it."""
+    known = tuple(ports)
+    found = [p for p in known if p.usb is not None and _is(p.usb, wanted)]
+    if len(found) == 1:
+        return found[0].device
+    if not found:
+        raise DeviceUnreachable(
+            f"no serial port has the USB id {wanted}", next_step=f"is the board plugged in? {shown_ports(known)}"
+        )
+    raise DeviceUnreachable(
+        f"{len(found)} serial ports have the USB id {wanted}",
+        next_step=f"name one with its serial number, or by its path: {shown_ports(found)}",
+    )
+
+
+def shown_ports(ports: Iterable[PortInfo]) -> str:
+    """ "ports here: /dev/ttyACM0 (usb-303a:1001:...), /dev/ttyS0"."""
+    names = [f"{p.device} ({p.usb})" if p.usb is not None else p.device for p in ports]
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"ports here: {', '.join(names[:_SHOWN])}{more}" if names else "this machine shows no serial port"
+
+
+def _is(usb: UsbId, wanted: UsbId) -> bool:
+    same = (usb.vid, usb.pid) == (wanted.vid, wanted.pid)
+    return same and (wanted.serial is None or (usb.serial or "").upper() == wanted.serial.upper())

@@ -1,0 +1,311 @@
+"""The virtual board's transport over its control socket: counted edges, logs, app states, and hands for its inputs.
+
+The protocol is wire/board_control.py (docs/protocols/virtual.md). This file starts no board.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final, TypeVar, cast
+
+from microclaw.devices.calls import (
+    AppState,
+    AppStates,
+    Call,
+    DeviceFacts,
+    DeviceInfo,
+    DeviceStatus,
+    EdgeLog,
+    EdgesRead,
+    GpioGet,
+    LogLine,
+    LogPage,
+    LogsRead,
+    PinLevel,
+    PwmChange,
+    PwmLog,
+    PwmRead,
+)
+from microclaw.errors import CallRejected, DeviceTimeout, DeviceUnreachable, NotSupported, ProtocolError
+from microclaw.events import Edge, EvidenceKind
+from microclaw.wire import board_control as wire
+
+R = TypeVar("R")
+T = TypeVar("T")
+
+SCHEME: Final = "virtual:"
+MAX_EDGES: Final = 200_000  # three times the board's own ring
+MAX_LOG_LINES: Final = 100_000
+_CONNECT_S: Final = 3.0
+_ANSWER_S: Final = 5.0
+_CLOSE_S: Final = 1.0
+_GONE: Final = "start it again: microclaw up --virtual 1, or python -m microclaw.virtual"
+
+
+class VirtualBoardTransport:
+    """One connection to a virtual board's control socket; requests queue up."""
+
+    capabilities: Final = frozenset(
+        {"edges.read", "pwm.read", "logs.read", "apps.states", "gpio.get", "device.info", "device.status"}
+    )
+    evidence: Final[EvidenceKind] = "counted"
+
+    def __init__(self, address: str | Path) -> None:
+        self.path = Path(str(address).removeprefix(SCHEME))
+        self.endpoint = f"{SCHEME}{self.path}"
+        self._queue = asyncio.Lock()
+        self._reader: asyncio.StreamReader | None = None
+        self._writer: asyncio.StreamWriter | None = None
+        self._last_id = 0
+
+    async def call(self, call: Call[R], timeout_s: float) -> R:
+        try:
+            async with asyncio.timeout(timeout_s):
+                return cast("R", await self._do(call))
+        except TimeoutError as exc:
+            raise DeviceTimeout(
+                f"{self.endpoint} did not answer {call.method} within {timeout_s:g} s", next_step=_GONE
+            ) from exc
+
+    async def request(self, request: wire.Request[T], timeout_s: float = _ANSWER_S) -> T:
+        """One op of the control protocol; CallRejected carries the board's own reason."""
+        async with self._queue:
+            try:
+                async with asyncio.timeout(timeout_s):
+                    await self._connect()
+                    return await self._exchange(request)
+            except TimeoutError as exc:
+                await self.close()
+                raise DeviceTimeout(
+                    f"{self.endpoint} did not answer {request.op} within {timeout_s:g} s", next_step=_GONE
+                ) from exc
+            except (OSError, EOFError) as exc:
+                await self.close()
+                raise DeviceUnreachable(f"{self.endpoint} went away: {exc}", next_step=_GONE) from exc
+            except (CallRejected, DeviceUnreachable):
+                raise
+            except ProtocolError as exc:
+                await self.close()
+                raise ProtocolError(
+                    f"{self.endpoint} answered {request.op} with something unreadable: {exc.message}",
+                    next_step="is it a microclaw virtual board of this version?",
+                ) from exc
+            except BaseException:
+                await self.close()  # the answer of a cancelled request would be taken for the next one's
+                raise
+
+    async def info(self) -> wire.BoardInfo:
+        return await self.request(wire.Info())
+
+    async def pins(self) -> tuple[wire.PinRow, ...]:
+        return (await self.request(wire.Pins())).pins
+
+    async def edges(self, since: int = 0) -> EdgeLog:
+        """Every edge from `since` on, all pages of it."""
+        found: list[Edge] = []
+        dropped = 0
+        while True:
+            page = await self.request(wire.Edges(since))
+            found += [Edge(row.t_ms, row.pin, row.level) for row in page.edges]
+            dropped += page.dropped
+            stuck, since = page.next <= since, page.next
+            if not page.more or stuck or len(found) >= MAX_EDGES:
+                return EdgeLog(tuple(found), since, dropped, page.now_ms)
+
+    async def log(self, since: int = 0) -> LogPage:
+        """Every console line from `since` on, all pages of it."""
+        lines: list[LogLine] = []
+        dropped = 0
+        while True:
+            page = await self.request(wire.Log(since))
+            lines += [LogLine(row.t_ms, row.app, row.text) for row in page.lines]
+            dropped += page.dropped
+            stuck, since = page.next <= since, page.next
+            if not page.more or stuck or len(lines) >= MAX_LOG_LINES:
+                return LogPage(tuple(lines), since, dropped)
+
+    async def pwm_changes(self, since: int = 0) -> tuple[tuple[wire.PwmRow, ...], int]:
+        """Every PWM change from `since` on, and the cursor for the next time."""
+        changes: list[wire.PwmRow] = []
+        while True:
+            page = await self.request(wire.Pwm(since))
+            changes += page.changes
+            stuck, since = page.next <= since, page.next
+            if not page.more or stuck or len(changes) >= MAX_EDGES:
+                return tuple(changes), since
+
+    async def app_rows(self) -> tuple[wire.AppRow, ...]:
+        """The apps with how each ended."""
+        return (await self.request(wire.Apps())).apps
+
+    async def set_input(self, pin: int, level: int, at_ms: float | None = None) -> None:
+        """Drive a pin from outside, now or at a board time."""
+        await self.request(wire.SetInput(pin, level, at_ms))
+
+    async def set_adc(self, pin: int, volts: float, at_ms: float | None = None) -> None:
+        await self.request(wire.SetAdc(pin, volts, at_ms))
+
+    async def set_sensor(self, sensor: str, values: Mapping[str, float], at_ms: float | None = None) -> None:
+        await self.request(wire.SetSensor(sensor, dict(values), at_ms))
+
+    async def power(self, action: str) -> None:
+        """cut, on or reset."""
+        await self.request(wire.Power(action))
+
+    async def fault(self, name: str, count: int = 1, after_bytes: int = 0) -> None:
+        """Make the board's WASMachine port misbehave: refuse, cut, mute or half."""
+        await self.request(wire.Fault(name, count, after_bytes))
+
+    async def advance(self, ms: float, timeout_s: float = 30.0) -> wire.Advanced:
+        """Run a virtual clock forward; the time-out is real time."""
+        return await self.request(wire.Advance(ms), timeout_s)
+
+    @asynccontextmanager
+    async def watch(self, *, edges: bool = True, log: bool = False) -> AsyncIterator[AsyncIterator[wire.Pushed]]:
+        """A connection of its own that pushes edges and log lines as they come, from now until the context is left."""
+        try:
+            async with asyncio.timeout(_CONNECT_S):
+                reader, writer = await asyncio.open_unix_connection(self.path, limit=2 * wire.MAX_LINE_BYTES)
+        except (OSError, TimeoutError) as exc:
+            raise self._unreachable(exc) from exc
+        try:
+            writer.write(wire.encode_request(1, wire.Watch(edges=edges, log=log)))
+            answer = await self._first_message(reader)
+            if isinstance(answer, wire.Failure):
+                raise CallRejected(f"watch: {answer.message}", next_step=answer.next_step)
+            yield self._pushed(reader)
+        finally:
+            await _close(writer)
+
+    async def close(self) -> None:
+        writer, self._reader, self._writer = self._writer, None, None
+        if writer is not None:
+            await _close(writer)
+
+    async def _do(self, call: Call[Any]) -> Any:
+        match call:
+            case EdgesRead(cursor=cursor):
+                return await self.edges(cursor)
+            case PwmRead(cursor=cursor):
+                changes, after = await self.pwm_changes(cursor)
+                return PwmLog(tuple(PwmChange(*change) for change in changes), after)
+            case LogsRead(cursor=cursor):
+                return await self.log(cursor)
+            case AppStates():
+                return tuple(_app_state(row) for row in await self.app_rows())
+            case GpioGet(pin=pin):
+                return await self._level(pin)
+            case DeviceInfo():
+                return _facts(await self.info())
+            case DeviceStatus():
+                return await self._status()
+            case _:
+                raise NotSupported(
+                    f"{self.endpoint} does not offer {call.method}",
+                    next_step=f"it offers {', '.join(sorted(self.capabilities))}",
+                )
+
+    async def _level(self, pin: int) -> PinLevel:
+        row = next((row for row in await self.pins() if row.pin == pin), None)
+        if row is None:
+            raise CallRejected(f"the board has no pin {pin}", next_step="microclaw device show")
+        return PinLevel(pin, row.level)
+
+    async def _status(self) -> DeviceFacts:
+        info = await self.info()
+        used = {f"gpio{row.pin}": _pin_text(row) for row in await self.pins() if row.role != "idle"}
+        apps = {f"app {row.name}": row.state for row in await self.app_rows()}
+        return DeviceFacts({"powered": info.powered, "uptime_s": round(info.now_ms / 1000, 3), **apps, **used})
+
+    async def _connect(self) -> None:
+        if self._writer is not None and not self._writer.is_closing():
+            return
+        try:
+            self._reader, self._writer = await asyncio.open_unix_connection(self.path, limit=2 * wire.MAX_LINE_BYTES)
+        except OSError as exc:
+            raise self._unreachable(exc) from exc
+
+    async def _exchange(self, request: wire.Request[T]) -> T:
+        assert self._reader is not None
+        assert self._writer is not None
+        self._last_id += 1
+        self._writer.write(wire.encode_request(self._last_id, request))
+        await self._writer.drain()
+        while True:
+            answer = wire.decode_server_line(await _line(self._reader))
+            if isinstance(answer, wire.Success | wire.Failure) and answer.id == self._last_id:
+                return wire.read_reply(request, answer)
+
+    async def _pushed(self, reader: asyncio.StreamReader) -> AsyncIterator[wire.Pushed]:
+        while True:
+            message = await self._message(reader)
+            if not isinstance(message, wire.Success | wire.Failure):
+                yield message
+
+    async def _first_message(self, reader: asyncio.StreamReader) -> wire.Success | wire.Failure | wire.Pushed:
+        try:
+            async with asyncio.timeout(_ANSWER_S):
+                return await self._message(reader)
+        except TimeoutError as exc:
+            raise DeviceTimeout(f"{self.endpoint} did not answer watch", next_step=_GONE) from exc
+
+    async def _message(self, reader: asyncio.StreamReader) -> wire.Success | wire.Failure | wire.Pushed:
+        try:
+            return wire.decode_server_line(await _line(reader))
+        except (OSError, EOFError) as exc:
+            raise DeviceUnreachable(f"{self.endpoint} went away: {exc}", next_step=_GONE) from exc
+
+    def _unreachable(self, exc: OSError | TimeoutError) -> DeviceUnreachable:
+        why = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc) or "no answer"
+        return DeviceUnreachable(f"no virtual board at {self.path}: {why}", next_step=_GONE)
+
+
+async def _line(reader: asyncio.StreamReader) -> bytes:
+    try:
+        return await reader.readuntil(b"\n")
+    except asyncio.IncompleteReadError as exc:
+        raise EOFError("it closed the control socket") from exc
+    except asyncio.LimitOverrunError as exc:
+        raise ProtocolError(f"a control line over {2 * wire.MAX_LINE_BYTES} bytes") from exc
+
+
+async def _close(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    try:
+        async with asyncio.timeout(_CLOSE_S):
+            await writer.wait_closed()
+    except (OSError, TimeoutError):
+        writer.transport.abort()
+
+
+def _app_state(row: wire.AppRow) -> AppState:
+    state = "returned" if row.state == "running" and row.kind_of_end == "returned" else row.state
+    return AppState(
+        row.name, state, row.error, row.heap_bytes, row.peak_heap_bytes, row.peak_stack_bytes, tuple(row.pins)
+    )
+
+
+def _facts(info: wire.BoardInfo) -> DeviceFacts:
+    values: dict[str, str | int | float | bool | None] = {
+        "device": info.name,
+        "board": info.board,
+        "chip": info.chip,
+        "firmware": f"virtual ESP-WASMachine, {info.mode} mode",
+        "clock": info.clock,
+        "boot": info.boot,
+        "powered": info.powered,
+        "uptime_ms": int(info.now_ms),
+        "wasmachine_port": info.wasmachine,
+        "serial_port": info.serial,
+        "pty": info.pty,
+        "pid": info.pid,
+    }
+    return DeviceFacts({key: value for key, value in values.items() if value is not None})
+
+
+def _pin_text(row: wire.PinRow) -> str:
+    level = f"pwm duty {row.duty} at {row.frequency_hz} Hz" if row.role == "pwm" else f"{row.role} {row.level}"
+    return f"{level} ({row.app})" if row.app else level

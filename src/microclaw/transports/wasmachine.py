@@ -1,0 +1,354 @@
+"""The WASMachine transport: apps are installed, removed, listed and asked over TCP. It compiles nothing and checks no pins.
+
+After an interrupted install the firmware's parser waits for the rest of the image, whoever connects next. The transport
+mends that before anything else: pad, remove what the padding may have completed, ask for the truth.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal, TypeVar, cast
+
+from microclaw.boards.profile import BoardProfile
+from microclaw.devices.calls import AppEntry, AppInstall, AppList, AppReply, AppRequest, AppUninstall, Call
+from microclaw.errors import (
+    AppNotFound,
+    DeviceTimeout,
+    DeviceUnreachable,
+    ImageTooLarge,
+    InstallInterrupted,
+    InvalidModule,
+    NotSupported,
+    ProtocolError,
+)
+from microclaw.events import EvidenceKind
+from microclaw.transports.address import AddressLock, parse_host_port
+from microclaw.transports.wasmachine_connection import AppEvent, NoAnswer, Timeouts, WasmachineLink
+from microclaw.wire.wasmachine.answers import error_text, raise_for_status, read_applets
+from microclaw.wire.wasmachine.attributes import AttributeContainer, Generation
+from microclaw.wire.wasmachine.frame import HEADER, FrameType, encode_frame
+from microclaw.wire.wasmachine.request import (
+    Request,
+    Response,
+    Status,
+    app_request,
+    event_request,
+    install_request,
+    query_request,
+    uninstall_request,
+)
+
+_HEADER: Final = b"\0asm\x01\0\0\0"
+_MAX_LEB_BYTES: Final = 5
+_REBUILD: Final = "build it again from its source: microclaw app build"
+
+
+def check_sendable(wasm: bytes, board: BoardProfile) -> None:
+    """Refuse images that firmware never answers and that wedge its parser: empty ones, and cut sections."""
+    limit = board.firmware.max_module_bytes
+    if len(wasm) > limit:
+        raise ImageTooLarge(
+            f"the image has {len(wasm)} bytes, {board.title} takes {limit}",
+            next_step="make the program smaller: less static data, optimization Os",
+        )
+    if wasm[: len(_HEADER)] != _HEADER:
+        raise InvalidModule(f"not a WebAssembly 1.0 module, it starts with {wasm[:8].hex(' ')!r}", next_step=_REBUILD)
+    if len(wasm) == len(_HEADER):
+        raise InvalidModule("an empty module: no firmware answers one", next_step=_REBUILD)
+    at = len(_HEADER)
+    while at < len(wasm):
+        section, at = wasm[at], at + 1
+        size, at = _unsigned_leb(wasm, at)
+        at += size
+        if at > len(wasm):
+            raise InvalidModule(
+                f"the image ends inside section {section}, {at - len(wasm)} bytes are missing", next_step=_REBUILD
+            )
+
+
+def raise_install_error(response: Response, name: str) -> None:
+    """Each refusal of an install as its exception; the loader's own texts come without the manager's prefix."""
+    if response.status < Status.BAD_REQUEST:
+        return
+    text = error_text(response) or ""
+    if "allocate" in text or "memory" in text:
+        raise ImageTooLarge(
+            f"the device has no room for {name}: {text}",
+            next_step="remove another app, ask for less heap, or use less static data",
+        )
+    if any(part in text for part in ("load failed", "load WASM file failed", "instantiate failed")):
+        raise InvalidModule(f"the device could not load {name}: {text}", next_step=_REBUILD)
+    raise_for_status(response, name)
+
+
+def _unsigned_leb(data: bytes, at: int) -> tuple[int, int]:
+    value = 0
+    for shift in range(_MAX_LEB_BYTES):
+        if at >= len(data):
+            break
+        byte, at = data[at], at + 1
+        value |= (byte & 0x7F) << (7 * shift)
+        if not byte & 0x80:
+            return value, at
+    raise InvalidModule(f"the image has a broken section length at byte {at}", next_step=_REBUILD)
+
+
+R = TypeVar("R")
+
+SCHEME: Final = "wasmachine://"
+DEFAULT_PORT: Final = 8080  # WASMACHINE_TCP_SERVER's default port in esp-wasmachine
+_PAD: Final = b"\xff"  # zeros once aborted the firmware's heap
+_RECOVERY_ANSWER_S: Final = 5.0
+_ONE_CLIENT: Final = "firmware serves one client at a time: close others (host_tool, a second host), else restart it"
+_WRONG_PEER: Final = "is that address a WASMachine? check host and port: microclaw device list"
+_RESTART: Final = "power the board off and on, then deploy again"
+
+
+@dataclass(frozen=True, slots=True)
+class _Interrupted:
+    """An install whose end the device may never have seen."""
+
+    name: str
+    frame_bytes: int
+    delivered: bool
+
+
+class WasmachineTransport:
+    """One application manager at host:port; calls queue up, one exchange at a time."""
+
+    capabilities: Final = frozenset({"apps.install", "apps.remove", "apps.list", "apps.request"})
+    evidence: Final[EvidenceKind] = "accepted"
+
+    def __init__(
+        self,
+        address: str,
+        board: BoardProfile,
+        *,
+        lock_folder: Path,
+        timeouts: Timeouts | None = None,
+        first_mid: int | None = None,
+    ) -> None:
+        host_port = parse_host_port(address.removeprefix(SCHEME), DEFAULT_PORT)
+        self.endpoint = f"{SCHEME}{host_port}"
+        self.timeouts = timeouts or Timeouts()
+        self._board = board
+        self._link = WasmachineLink(host_port, AddressLock(lock_folder, self.endpoint), self.timeouts)
+        self._queue = asyncio.Lock()
+        # Answers to an earlier process's requests can still come: a random start keeps their mids foreign.
+        self._mid = secrets.randbits(31) if first_mid is None else first_mid
+        self._interrupted: _Interrupted | None = None
+
+    @property
+    def events(self) -> Sequence[AppEvent]:
+        """What apps pushed while a connection was open, newest last, at most 256."""
+        return tuple(self._link.events)
+
+    @property
+    def foreign_answers(self) -> int:
+        """Answers that belonged to none of our requests."""
+        return self._link.foreign_answers
+
+    async def call(self, call: Call[R], timeout_s: float) -> R:
+        try:
+            async with asyncio.timeout(timeout_s), self._queue:
+                return cast("R", await self._do(call))
+        except TimeoutError as exc:
+            if isinstance(call, AppInstall) and self._interrupted is not None:
+                raise InstallInterrupted(
+                    f"installing {call.name} on {self._link.address} took over {timeout_s:g} s; outcome unknown",
+                    outcome="unknown",
+                    next_step="see whether it is there: microclaw app list",
+                ) from exc
+            unknown = "" if call.idempotent else "; outcome unknown"
+            raise DeviceTimeout(
+                f"{self._link.address} did not answer {call.method} within {timeout_s:g} s{unknown}",
+                next_step=self._way_out(),
+            ) from exc
+        except ProtocolError as exc:
+            await self._link.close()
+            raise ProtocolError(
+                f"{self._link.address} answered {call.method} with something unreadable: {exc.message}",
+                next_step=_WRONG_PEER,
+            ) from exc
+
+    async def watch_events(self, url: str, *, register: bool = True) -> None:
+        """Ask for an app's events (url as it posts them), or no longer."""
+        async with self._queue:
+            await self._mend()
+            try:
+                response = await self._ask(lambda mid: event_request(mid, url, register=register), retry=True)
+            except NoAnswer as exc:
+                raise self._timed_out(f"watching events of {url}", exc) from exc
+            raise_for_status(response)
+
+    async def next_event(self, timeout_s: float) -> AppEvent | None:
+        """Hold the connection until an app pushes something; None when nothing came in time."""
+        async with self._queue:
+            await self._mend()
+            try:
+                return await self._link.next_event(timeout_s)
+            except NoAnswer as exc:
+                raise DeviceUnreachable(
+                    f"{self._link.address} went away while waiting for events: {exc.reason}", next_step=self._way_out()
+                ) from exc
+
+    async def close(self) -> None:
+        await self._link.close()
+
+    async def _do(self, call: Call[Any]) -> Any:
+        match call:
+            case AppInstall():
+                return await self._install(call)
+            case AppUninstall(name=name):
+                return await self._uninstall(name)
+            case AppList():
+                return await self._list()
+            case AppRequest():
+                return await self._request(call)
+            case _:
+                raise NotSupported(
+                    f"{self.endpoint} does not offer {call.method}",
+                    next_step=f"it offers {', '.join(sorted(self.capabilities))}",
+                )
+
+    async def _install(self, call: AppInstall) -> None:
+        """The name must be free: after an interruption whatever has it is removed."""
+        check_sendable(call.wasm, self._board)
+        await self._mend()
+        mid = self._next_mid()
+        request = install_request(
+            mid, call.name, call.wasm, heap_bytes=call.heap_bytes, timers=call.timers, watchdog_ms=call.watchdog_ms
+        )
+        frame = encode_frame(FrameType.INSTALL, request.encode())
+        self._interrupted = _Interrupted(call.name, len(frame), delivered=False)
+        try:
+            response = await self._link.exchange(frame, mid, self.timeouts.install_s(len(frame)))
+        except DeviceUnreachable:
+            self._interrupted = None
+            raise
+        except NoAnswer as exc:
+            self._interrupted = _Interrupted(call.name, len(frame), exc.delivered)
+            raise await self._interruption(call.name, exc) from exc
+        self._interrupted = None
+        raise_install_error(response, call.name)
+
+    async def _interruption(self, name: str, cause: NoAnswer) -> InstallInterrupted:
+        """Mend the parser at once and say what is true of the app."""
+        said = f"installing {name} on {self._link.address} broke off: {cause.reason}"
+        try:
+            names = await self._mend()
+        except DeviceUnreachable as exc:
+            return InstallInterrupted(
+                f"{said}; outcome unknown: {exc.message}",
+                outcome="unknown",
+                next_step=f"when the device is back, see whether it has {name}: microclaw app list",
+            )
+        outcome: Literal["not_installed", "listed"] = "listed" if name in names else "not_installed"
+        if outcome == "listed":
+            return InstallInterrupted(
+                f"{said}; the device does list {name} now",
+                outcome=outcome,
+                next_step="check that it works, or remove it",
+            )
+        return InstallInterrupted(f"{said}; it is not on the device", outcome=outcome, next_step="deploy it again")
+
+    async def _mend(self) -> frozenset[str]:
+        """Bring the firmware's parser back in step after an interrupted install; the names that it then lists.
+
+        More padding than the parser waits for is harmless: it skips what does not start a frame. A cut inside the
+        frame's length makes it wait for up to 64 KiB; a longer claim fails its malloc, which ends the wait.
+        """
+        interrupted = self._interrupted
+        if interrupted is None:
+            return frozenset()
+        try:
+            if not interrupted.delivered:
+                padding = _PAD * ((interrupted.frame_bytes | 0xFFFF) + HEADER.size)
+                await self._link.send_only(padding, self.timeouts.install_s(len(padding)))
+                await self._remove_corrupt(interrupted.name)
+            names = frozenset(entry.name for entry in await self._list_now())
+        except NoAnswer as exc:
+            raise DeviceUnreachable(
+                f"{self._link.address} does not answer since an install of {interrupted.name} broke off: {exc.reason}",
+                next_step=_RESTART,
+            ) from exc
+        self._interrupted = None
+        return names
+
+    async def _remove_corrupt(self, name: str) -> None:
+        """Whatever it answers: nothing to remove is the usual case, and the truth is asked next."""
+        await self._exchange(lambda mid: uninstall_request(mid, name), _RECOVERY_ANSWER_S)
+
+    async def _uninstall(self, name: str) -> None:
+        await self._mend()
+        try:
+            response = await self._exchange(lambda mid: uninstall_request(mid, name), self.timeouts.answer_s)
+        except NoAnswer as first:
+            try:
+                response = await self._exchange(lambda mid: uninstall_request(mid, name), _RECOVERY_ANSWER_S)
+                raise_for_status(response, name)
+            except AppNotFound:
+                return  # the first one did it, only its answer was lost
+            except (NoAnswer, DeviceUnreachable) as exc:
+                raise self._timed_out(f"removing {name}", first, unknown=True) from exc
+            return
+        raise_for_status(response, name)
+
+    async def _list(self) -> tuple[AppEntry, ...]:
+        await self._mend()
+        try:
+            return await self._list_now()
+        except NoAnswer as exc:
+            raise self._timed_out("listing its apps", exc) from exc
+
+    async def _list_now(self) -> tuple[AppEntry, ...]:
+        response = await self._ask(query_request, retry=True)
+        return tuple(AppEntry(app.name, app.heap_bytes) for app in read_applets(response))
+
+    async def _request(self, call: AppRequest) -> AppReply:
+        await self._mend()
+        generation = Generation(self._board.firmware.attribute_generation)
+        body = AttributeContainer.of("", call.values).encode(generation) if call.values else b""
+        try:
+            response = await self._ask(lambda mid: app_request(mid, call.name, call.url, body), retry=False)
+        except NoAnswer as exc:
+            # The firmware is silent for a url that no app registered (protocols/wasmachine, habits).
+            raise DeviceTimeout(
+                f"{call.name} gave no answer to /{call.url.lstrip('/')}: {exc.reason}",
+                next_step=f"does {call.name} register that url and run? microclaw app list",
+            ) from exc
+        raise_for_status(response, call.name)
+        values = AttributeContainer.decode(response.body).as_mapping() if response.body else {}
+        return AppReply(response.status, values)
+
+    async def _ask(self, build: Callable[[int], Request], *, retry: bool) -> Response:
+        """A request that may be sent twice: once more on a fresh connection when the first got no answer."""
+        if not retry:
+            return await self._exchange(build, self.timeouts.answer_s)
+        try:
+            return await self._exchange(build, self.timeouts.first_query_s)
+        except NoAnswer:
+            return await self._exchange(build, self.timeouts.answer_s - self.timeouts.first_query_s)
+
+    async def _exchange(self, build: Callable[[int], Request], timeout_s: float) -> Response:
+        mid = self._next_mid()
+        frame = encode_frame(FrameType.REQUEST, build(mid).encode())
+        return await self._link.exchange(frame, mid, timeout_s)
+
+    def _next_mid(self) -> int:
+        self._mid = (self._mid + 1) & 0xFFFF_FFFF
+        return self._mid
+
+    def _way_out(self) -> str:
+        return _WRONG_PEER if self._link.garbled else _ONE_CLIENT
+
+    def _timed_out(self, doing: str, cause: NoAnswer, *, unknown: bool = False) -> DeviceTimeout:
+        outcome = "; outcome unknown" if unknown else ""
+        return DeviceTimeout(
+            f"{doing} on {self._link.address}: {cause.reason}{outcome}",
+            next_step=self._way_out(),
+        )

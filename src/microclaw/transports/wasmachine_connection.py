@@ -1,0 +1,260 @@
+"""The TCP connection to an ESP-WASMachine application manager: frames out, the matching answer in. It knows no methods.
+
+Firmware serves one client at a time, so an idle connection is given back after `idle_s`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import socket
+import struct
+import sys
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from microclaw.errors import DeviceUnreachable, ProtocolError
+from microclaw.transports.address import AddressLock, HostPort
+from microclaw.wire.wasmachine.attributes import AttributeContainer, AttributeValue
+from microclaw.wire.wasmachine.frame import Frame, FrameDecoder, FrameType
+from microclaw.wire.wasmachine.request import Request, Response
+
+MAX_ANSWER_BYTES: Final = 256 * 1024
+MAX_EVENTS: Final = 256
+_READ_BYTES: Final = 64 * 1024
+_WRITE_BYTES: Final = 64 * 1024
+_SIOCOUTQ: Final = 0x5411  # Linux: bytes that the peer's TCP has not acknowledged (linux/sockios.h, = TIOCOUTQ)
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    connect_s: float = 3.0
+    answer_s: float = 10.0
+    # Bytes sent in the first moments after a boot can vanish: a query asks again on a fresh connection after this.
+    first_query_s: float = 4.0
+    idle_s: float = 2.0
+    install_bytes_a_second: int = 50_000  # far below what a board on a poor Wi-Fi takes
+
+    def install_s(self, size_bytes: int) -> float:
+        return self.answer_s + size_bytes / self.install_bytes_a_second
+
+
+@dataclass(frozen=True, slots=True)
+class AppEvent:
+    """What an app pushed; `url` is without its leading slash."""
+
+    url: str
+    values: Mapping[str, AttributeValue]
+
+
+class NoAnswer(Exception):
+    """The exchange failed after it began. `delivered`: the device's TCP has every byte, so its parser is not stuck."""
+
+    def __init__(self, reason: str, *, delivered: bool) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.delivered = delivered
+
+
+class WasmachineLink:
+    """At most one connection; `exchange` opens it when there is none. Not for concurrent use."""
+
+    def __init__(self, address: HostPort, lock: AddressLock, timeouts: Timeouts) -> None:
+        self.address = address
+        self.timeouts = timeouts
+        self.events: deque[AppEvent] = deque(maxlen=MAX_EVENTS)
+        self.event_count = 0
+        self.foreign_answers = 0
+        self.malformed_events = 0
+        self._lock = lock
+        self._reader: asyncio.StreamReader | None = None
+        self._writer: asyncio.StreamWriter | None = None
+        self._decoder = FrameDecoder(MAX_ANSWER_BYTES)
+        self._idle: asyncio.TimerHandle | None = None
+        self._garbled = False
+
+    @property
+    def garbled(self) -> bool:
+        """Whether the peer of the last connection sent what is no WASMachine frame."""
+        return self._garbled or self._decoder.skipped_bytes > 0
+
+    async def exchange(self, frame: bytes, mid: int, timeout_s: float) -> Response:
+        """Send one frame, wait for the answer with its mid. DeviceUnreachable: nothing was sent. Else NoAnswer."""
+        self._keep()
+        await self._connect()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._send(frame)
+                response = await self._answer(mid)
+        except TimeoutError:
+            reason = f"no answer within {timeout_s:g} s" + self._skipped_note()
+            failure = NoAnswer(reason, delivered=self._delivered())
+        except ProtocolError as exc:
+            self._garbled = True
+            failure = NoAnswer(
+                f"it answered with something else than WASMachine frames: {exc.message}", delivered=False
+            )
+        except (OSError, EOFError) as exc:
+            failure = NoAnswer(f"the connection broke: {exc}", delivered=False)
+        except BaseException:
+            await self.close()
+            raise
+        else:
+            self._close_when_idle()
+            return response
+        await self.close()
+        raise failure
+
+    async def send_only(self, data: bytes, timeout_s: float) -> None:
+        """Send bytes that get no answer of their own (the padding of a recovery)."""
+        self._keep()
+        await self._connect()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._send(data)
+        except (TimeoutError, OSError) as exc:
+            await self.close()
+            raise NoAnswer(f"the connection broke: {exc}", delivered=False) from exc
+
+    async def next_event(self, timeout_s: float) -> AppEvent | None:
+        """The next push that comes while this waits, None when there was none; answers that come are foreign."""
+        self._keep()
+        await self._connect()
+        seen = self.event_count
+        try:
+            async with asyncio.timeout(timeout_s):
+                while self.event_count == seen:
+                    self._take_all(None)
+                    if self.event_count == seen:
+                        self._decoder.receive(await self._read())
+        except TimeoutError:
+            self._close_when_idle()
+            return None
+        except (OSError, EOFError, ProtocolError) as exc:
+            await self.close()
+            raise NoAnswer(f"the connection broke: {exc}", delivered=True) from exc
+        except BaseException:
+            await self.close()
+            raise
+        self._close_when_idle()
+        return self.events[-1]
+
+    async def close(self) -> None:
+        """Drop the connection; whatever was not sent is not sent any more."""
+        self._keep()
+        writer, self._writer, self._reader = self._writer, None, None
+        self._lock.release()
+        if writer is not None:
+            writer.transport.abort() if writer.transport.get_write_buffer_size() else writer.close()
+            try:
+                async with asyncio.timeout(1.0):
+                    await writer.wait_closed()
+            except (OSError, TimeoutError):
+                writer.transport.abort()
+
+    async def _connect(self) -> None:
+        if self._writer is not None and self._reader is not None:
+            if not self._writer.is_closing() and not self._reader.at_eof():
+                return
+            await self.close()
+        await self._lock.acquire(self.timeouts.connect_s)
+        try:
+            async with asyncio.timeout(self.timeouts.connect_s):
+                self._reader, self._writer = await asyncio.open_connection(self.address.host, self.address.port)
+        except (OSError, TimeoutError) as exc:
+            self._lock.release()
+            why = "no answer" if isinstance(exc, TimeoutError) else (exc.strerror or str(exc))
+            raise DeviceUnreachable(
+                f"cannot reach {self.address}: {why}",
+                next_step="is the board powered, on this network, and its WASMachine started (sta -s SSID -p PASS)?",
+            ) from exc
+        except BaseException:
+            self._lock.release()
+            raise
+        self._decoder = FrameDecoder(MAX_ANSWER_BYTES)
+        self._garbled = False
+
+    async def _send(self, data: bytes) -> None:
+        assert self._writer is not None
+        view = memoryview(data)
+        for start in range(0, len(view), _WRITE_BYTES):
+            self._writer.write(view[start : start + _WRITE_BYTES])
+            await self._writer.drain()
+
+    async def _answer(self, mid: int) -> Response:
+        """The answer of this request. Old answers of an earlier connection can come first: they are never ours."""
+        while (response := self._take_all(mid)) is None:
+            self._decoder.receive(await self._read())
+        return response
+
+    def _take_all(self, mid: int | None) -> Response | None:
+        """Go through the frames that are here, up to the answer or the first push when no answer is awaited."""
+        while (frame := self._decoder.next_frame()) is not None:
+            response = self._take(frame, mid)
+            if response is not None:
+                return response
+            if mid is None and frame.type == FrameType.REQUEST:
+                return None
+        return None
+
+    async def _read(self) -> bytes:
+        assert self._reader is not None
+        data = await self._reader.read(_READ_BYTES)
+        if not data:
+            raise EOFError("the device closed it" + self._skipped_note())
+        return data
+
+    def _take(self, frame: Frame, mid: int | None) -> Response | None:
+        if frame.type == FrameType.RESPONSE:
+            response = Response.decode(frame.payload)
+            if response.mid == mid:
+                return response
+            self.foreign_answers += 1
+        elif frame.type == FrameType.REQUEST:
+            self._collect(frame)
+        return None
+
+    def _collect(self, frame: Frame) -> None:
+        """Keep what an app pushed. Its content is the app's own: a broken one must not fail somebody's call."""
+        try:
+            pushed = Request.decode(frame.payload)
+            values = AttributeContainer.decode(pushed.body).as_mapping() if pushed.body else {}
+        except ProtocolError:
+            self.malformed_events += 1
+        else:
+            self.event_count += 1
+            self.events.append(AppEvent(pushed.url.lstrip("/"), values))
+
+    def _delivered(self) -> bool:
+        """Whether the device's TCP acknowledged every byte; False where the platform cannot tell."""
+        if self._writer is None or self._writer.transport.get_write_buffer_size():
+            return False
+        sock: socket.socket | None = self._writer.get_extra_info("socket")
+        if sock is None or not sys.platform.startswith("linux"):
+            return False
+        try:
+            pending: int = struct.unpack("i", fcntl.ioctl(sock.fileno(), _SIOCOUTQ, bytes(4)))[0]
+        except OSError:
+            return False
+        return pending == 0
+
+    def _skipped_note(self) -> str:
+        skipped = self._decoder.skipped_bytes
+        return f" ({skipped} bytes that are no WASMachine frame came instead)" if skipped else ""
+
+    def _keep(self) -> None:
+        if self._idle is not None:
+            self._idle.cancel()
+            self._idle = None
+
+    def _close_when_idle(self) -> None:
+        self._idle = asyncio.get_running_loop().call_later(self.timeouts.idle_s, self._close_idle)
+
+    def _close_idle(self) -> None:
+        self._idle = None
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = self._reader = None
+        self._lock.release()

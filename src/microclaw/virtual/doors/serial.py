@@ -1,0 +1,274 @@
+"""The JSON line protocol's device side: dialect A's answers with the fields of C added. No IO: lines in, lines out.
+
+A line that begins with the name of a console command goes to those (console_commands.py). Until the first one nothing
+else is different: no echo, no prompt, and a line that is neither gets the JSON error it always got.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from microclaw import __version__
+from microclaw.errors import MicroclawError, ProtocolError
+from microclaw.virtual.board import Board
+from microclaw.virtual.doors.console import PROMPT, After, AskHost, ConsoleCommands
+from microclaw.virtual.doors.console_files import ConsoleFiles
+from microclaw.wire.jsonline import LineDecoder, encode_line, parse_object
+
+MAX_LINE_BYTES: Final = 1_024
+INCOMPLETE_LINE_S: Final = 1.0  # dialect A parses what it has after this much silence (Serial.readStringUntil)
+DEFAULT_PWM_HZ: Final = 5_000
+MAX_PWM_HZ: Final = 40_000_000
+CPU_MHZ: Final = 240
+FREE_HEAP_BYTES: Final = 280 * 1024  # of an idle WASMachine build; apps' heaps come out of it
+
+Reply = Mapping[str, object]
+
+
+class SerialConsole:
+    """What the firmware answers on its serial port; one for the board, shared by everyone connected.
+
+    Without `files` there are no console commands.
+    """
+
+    def __init__(
+        self,
+        board: Board,
+        app_heap_bytes: Callable[[], int],
+        *,
+        files: ConsoleFiles | None = None,
+        ask_host: AskHost | None = None,
+    ) -> None:
+        self._board = board
+        self._app_heap_bytes = app_heap_bytes
+        self._actions: Mapping[str, Callable[[Reply], Reply]] = {
+            "get_info": self._get_info,
+            "get_status": self._get_status,
+            "set_gpio": self._set_gpio,
+            "read_gpio": self._read_gpio,
+            "read_adc": self._read_adc,
+            "set_pwm": self._set_pwm,
+            "read_i2c": self._read_i2c,
+            "read_sensors": self._read_sensors,
+            "custom_i2c_scan": self._i2c_scan,
+        }
+        self.commands: ConsoleCommands | None = None
+        if files is not None:
+            self.commands = ConsoleCommands(
+                board,
+                files,
+                free_heap_bytes=self._free_heap_bytes,
+                perform=lambda action, arguments: self._perform({**arguments, "action": action}),
+                actions=tuple(self._actions),
+                ask_host=ask_host,
+            )
+
+    def boot_lines(self) -> bytes:
+        """What the firmware prints when it starts: JSON objects that look like answers."""
+        board = self._board
+        lines: list[Reply] = [
+            {"status": "ok", "msg": "booting", "device": board.name, "boot": board.boot},
+            *({"status": "ok", "msg": f"{name} found", "address": s.address} for name, s in board.sensors.items()),
+            {"status": "ok", "msg": "ready", "device": board.name, "firmware": firmware_name()},
+        ]
+        return b"".join(encode_line(line) for line in lines)
+
+    def answer(self, line: bytes) -> bytes:
+        """The reply to one line; whatever it is, there is one."""
+        return encode_line(self._reply(line))
+
+    def line_too_long(self) -> bytes:
+        return encode_line(_error(f"JSON parse error: line longer than {MAX_LINE_BYTES} bytes"))
+
+    def _reply(self, line: bytes) -> Reply:
+        try:
+            request = parse_object(line)
+        except ProtocolError:
+            return _error("JSON parse error: InvalidInput")
+        return self._perform(request)
+
+    def _perform(self, request: Reply) -> Reply:
+        action = request.get("action")
+        if not isinstance(action, str) or not action:
+            return _error("Missing action")
+        perform = self._actions.get(action)
+        if perform is None:
+            return _error(f"Unknown action: {action[:64]}")
+        try:
+            return perform(request)
+        except MicroclawError as exc:
+            return _error(exc.message)
+
+    def _get_info(self, _: Reply) -> Reply:
+        uptime_ms = int(self._board.clock.now_ms())
+        free_bytes = self._free_heap_bytes()
+        return {
+            "status": "ok",
+            "device": self._board.name,
+            "firmware": firmware_name(),
+            "uptime_ms": uptime_ms,
+            "uptime_s": uptime_ms // 1000,
+            "chip": self._board.profile.chip,
+            "cpu_freq_mhz": CPU_MHZ,
+            "flash_size_mb": self._board.profile.flash_mb,
+            "free_heap_kb": free_bytes // 1024,
+            "free_heap": free_bytes,
+        }
+
+    def _get_status(self, _: Reply) -> Reply:
+        states = {str(p.pin): p.level for p in self._board.pins() if p.role != "idle" or p.level}
+        return {
+            "status": "ok",
+            "connected": True,
+            "uptime_ms": int(self._board.clock.now_ms()),
+            "free_heap": self._free_heap_bytes(),
+            "sensors_active": list(self._board.sensors),
+            "gpio_states": states,
+        }
+
+    def _set_gpio(self, request: Reply) -> Reply:
+        pin, state = _whole(request, "pin"), _whole(request, "state")
+        if pin is None or not self._board.has_pin(pin):
+            return _error("Invalid pin number")
+        if state not in (0, 1):
+            return _error("State must be 0 or 1")
+        self._board.set_output(pin, state)
+        return {"status": "ok", "msg": "GPIO set", "pin": pin, "state": state}
+
+    def _read_gpio(self, request: Reply) -> Reply:
+        pin = _whole(request, "pin")
+        if pin is None or not self._board.has_pin(pin):
+            return _error("Invalid pin number")
+        return {"status": "ok", "pin": pin, "state": self._board.level(pin)}
+
+    def _read_adc(self, request: Reply) -> Reply:
+        pin = _whole(request, "pin")
+        known = self._board.profile.pins.get(pin) if pin is not None else None
+        if pin is None or known is None or "adc" not in known.uses:
+            return _error("Invalid ADC pin")
+        reading = self._board.read_adc(pin)
+        return {"status": "ok", "pin": pin, "value": reading.value, "voltage": round(reading.volts, 3)}
+
+    def _set_pwm(self, request: Reply) -> Reply:
+        if "pin" not in request:
+            return _error("Pin number required")
+        pin = _whole(request, "pin")
+        if pin is None or not self._board.has_pin(pin):
+            return _error("Invalid pin number")
+        duty = _whole(request, "duty_cycle" if "duty_cycle" in request else "duty")
+        if duty is None or not 0 <= duty <= 255:
+            return _error("Duty cycle must be 0-255")
+        name = "frequency" if "frequency" in request else "freq"
+        frequency_hz = _whole(request, name) if name in request else DEFAULT_PWM_HZ
+        if frequency_hz is None or not 1 <= frequency_hz <= MAX_PWM_HZ:
+            return _error("Invalid frequency")
+        self._board.set_pwm(pin, duty, frequency_hz)
+        return {"status": "ok", "msg": "PWM set", "pin": pin, "duty_cycle": duty, "frequency": frequency_hz}
+
+    def _read_i2c(self, request: Reply) -> Reply:
+        sensor = request.get("sensor")
+        if not isinstance(sensor, str) or sensor not in DRIVERS:
+            return _error(f"Unknown sensor: {sensor}"[:80])
+        if sensor not in self._board.sensors:
+            return _error(f"Sensor not found: {sensor}")
+        values = self._values(sensor)
+        return {"status": "ok", "sensor": sensor, "data": values, **values}
+
+    def _read_sensors(self, _: Reply) -> Reply:
+        sensors: dict[str, object] = {name: self._values(name) for name in self._board.sensors}
+        sensors["system"] = {
+            "uptime_s": int(self._board.clock.now_ms()) // 1000,
+            "free_heap_kb": self._free_heap_bytes() // 1024,
+            "cpu_temp_c": 41.0,
+        }
+        return {"status": "ok", "sensors": sensors}
+
+    def _i2c_scan(self, _: Reply) -> Reply:
+        return {"status": "ok", "addresses": self._board.i2c_addresses()}
+
+    def _values(self, sensor: str) -> dict[str, float]:
+        return {name: round(value, 3) for name, value in self._board.sensor_values(sensor).items()}
+
+    def _free_heap_bytes(self) -> int:
+        return max(0, FREE_HEAP_BYTES - self._app_heap_bytes())
+
+
+class SerialLines:
+    """One connection's input: whole lines, and what is left of one that never ended.
+
+    From its first command on it is a console: a prompt follows every answer, and a carriage return ends a line too.
+    """
+
+    def __init__(self, console: SerialConsole) -> None:
+        self._console = console
+        self._decoder = LineDecoder(MAX_LINE_BYTES)
+        self._is_console = False
+        self._after: After | None = None
+
+    def receive(self, data: bytes) -> bytes:
+        """The replies to every line that is whole now, in order."""
+        self._decoder.receive(data.replace(b"\r", b"\n") if self._is_console else data)
+        replies = []
+        while True:
+            try:
+                line = self._decoder.next_line()
+            except ProtocolError:
+                replies.append(self._console.line_too_long())
+                continue
+            if line is None:
+                return b"".join(replies)
+            if line.strip():
+                replies.append(self._answer(line.strip()))
+
+    def silence(self) -> bytes:
+        """INCOMPLETE_LINE_S went by without a byte: what has come is taken for a line, unless it is being typed."""
+        whole = self._decoder.take_partial()
+        partial = whole.strip()
+        if partial and not whole.endswith(b"\r") and self._is_being_typed(partial):
+            self._decoder.receive(whole)
+            return b""
+        return self._answer(partial) if partial else b""
+
+    def take_after(self) -> After | None:
+        """What is to be done once the replies are out."""
+        after, self._after = self._after, None
+        return after
+
+    @property
+    def waiting(self) -> bool:
+        return self._decoder.buffered_bytes > 0
+
+    def _answer(self, line: bytes) -> bytes:
+        commands = self._console.commands
+        if commands is None or line.startswith(b"{") or not (self._is_console or commands.knows(line)):
+            reply = self._console.answer(line)
+            return b"\n" + reply + PROMPT if self._is_console else reply
+        self._is_console = True
+        printed, self._after = commands.answer(line)
+        return printed + PROMPT
+
+    def _is_being_typed(self, partial: bytes) -> bool:
+        commands = self._console.commands
+        if commands is None or partial.startswith(b"{"):
+            return False
+        return self._is_console or commands.may_become_one(partial)
+
+
+DRIVERS: Final = ("bme280", "ina219")
+
+
+def firmware_name() -> str:
+    return f"microclaw-virtual {__version__}"
+
+
+def _error(text: str) -> Reply:
+    return {"status": "error", "msg": text}
+
+
+def _whole(request: Reply, name: str) -> int | None:
+    """A whole number; 0 when it is missing, as dialect A reads it; None for anything else."""
+    value = request.get(name, 0)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -1,0 +1,151 @@
+"""The serial port's doors: TCP for tests, and a pseudo-terminal like the one of a USB cable. Parses nothing itself."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import socket
+import threading
+import tty
+from collections.abc import Callable
+from pathlib import Path
+
+from microclaw.errors import ConfigError
+from microclaw.virtual.doors.serial import INCOMPLETE_LINE_S, SerialConsole, SerialLines
+from microclaw.virtual.doors.sockets import READ_BYTES, SEND_TIMEOUT_S, hang_up, reset_connection
+
+MAX_CONNECTIONS = 4
+
+
+class SerialTcp:
+    """Every connection is greeted with the boot lines: on a real cable, opening the port resets the board."""
+
+    def __init__(self, listener: socket.socket, console: SerialConsole) -> None:
+        self._listener = listener
+        self._console = console
+        self._lock = threading.Lock()
+        self._clients: set[socket.socket] = set()
+        self._powered = True
+        self._thread = threading.Thread(target=self._serve, name="serial-port", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def close(self) -> None:
+        hang_up(self._listener)
+        self._drop_clients()
+
+    def power_cut(self) -> None:
+        self._powered = False
+        self._drop_clients()
+
+    def power_on(self) -> None:
+        self._powered = True
+
+    def _drop_clients(self) -> None:
+        with self._lock:
+            clients, self._clients = self._clients, set()
+        for client in clients:
+            reset_connection(client)
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            with self._lock:
+                welcome = self._powered and len(self._clients) < MAX_CONNECTIONS
+                if welcome:
+                    self._clients.add(client)
+            if welcome:
+                threading.Thread(target=self._talk, args=(client,), name="serial-connection", daemon=True).start()
+            else:
+                reset_connection(client)
+
+    def _talk(self, client: socket.socket) -> None:
+        with contextlib.suppress(OSError, ValueError):  # the other end went away, or the power did
+            client.settimeout(SEND_TIMEOUT_S)
+            client.sendall(self._console.boot_lines())
+            converse(client.fileno(), lambda: client.recv(READ_BYTES), client.sendall, SerialLines(self._console))
+        with self._lock:
+            self._clients.discard(client)
+        hang_up(client)
+
+
+class SerialPty:
+    """A raw pseudo-terminal whose name is the symlink `path`. Its boot lines wait in it for whoever opens it."""
+
+    def __init__(self, path: Path, console: SerialConsole) -> None:
+        self.path = path
+        self._console = console
+        self._master, self._slave = os.openpty()  # the slave end stays open: else a closing client ends the master
+        tty.setraw(self._slave)
+        os.set_blocking(self._master, False)
+        if path.is_symlink():
+            path.unlink()
+        try:
+            path.symlink_to(os.ttyname(self._slave))
+        except OSError as exc:
+            raise ConfigError(
+                f"cannot name the terminal {path}: {exc.strerror}", next_step="choose another --name or --control"
+            ) from exc
+        self._powered = True
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._serve, name="serial-pty", daemon=True)
+
+    def start(self) -> None:
+        self._send(self._console.boot_lines())
+        self._thread.start()
+
+    def close(self) -> None:
+        self._closed.set()
+        with contextlib.suppress(OSError):
+            self.path.unlink()
+
+    def power_cut(self) -> None:
+        self._powered = False
+
+    def power_on(self) -> None:
+        self._powered = True
+        self._send(self._console.boot_lines())
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            converse(self._master, self._read, self._send, SerialLines(self._console))
+
+    def _read(self) -> bytes:
+        data = os.read(self._master, READ_BYTES)
+        return data if self._powered else b"\n"
+
+    def _send(self, data: bytes) -> None:
+        """A serial line has nobody to wait for: what finds no room in the terminal's buffer is lost."""
+        with contextlib.suppress(BlockingIOError):
+            while data and self._powered:
+                data = data[os.write(self._master, data) :]
+
+
+def converse(fd: int, read: Callable[[], bytes], send: Callable[[bytes], object], lines: SerialLines) -> None:
+    """Answer line after line until the other end is gone; a line without an end is answered after a second.
+
+    What a command asked for after its answer (a restart) is done when that is out.
+    """
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    while True:
+        if not poll.poll(INCOMPLETE_LINE_S * 1000 if lines.waiting else None):
+            send(lines.silence())
+            _do(lines.take_after())
+            continue
+        data = read()
+        if not data:
+            return
+        if replies := lines.receive(data):
+            send(replies)
+            _do(lines.take_after())
+
+
+def _do(after: Callable[[], None] | None) -> None:
+    if after is not None:
+        after()

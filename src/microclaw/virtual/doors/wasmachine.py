@@ -1,0 +1,161 @@
+"""The WASMachine port: one client at a time, as the firmware serves it. Parses nothing itself."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable
+from enum import StrEnum
+
+from microclaw.errors import UnknownName
+from microclaw.virtual.doors.sockets import SEND_TIMEOUT_S, hang_up, read_some, reset_connection
+from microclaw.wire.wasmachine.frame import HEADER, FrameType, encode_frame
+
+
+class FaultName(StrEnum):
+    REFUSE = "refuse"
+    """The next `count` connections are reset at once."""
+    CUT = "cut"
+    """The connection is reset once `after_bytes` more bytes have come in, for `count` connections."""
+    MUTE = "mute"
+    """The next `count` answers are never sent."""
+    HALF = "half"
+    """The next `count` answers end after their header, and with them the connection."""
+
+
+class Faults:
+    """What is armed. Each `take_` says whether the fault happens now, and uses it up."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: dict[FaultName, int] = {}
+        self._cut_after_bytes = 0
+        self._cut_left = 0
+
+    def arm(self, name: str, count: int, after_bytes: int = 0) -> None:
+        """Arm a fault anew; count 0 disarms it."""
+        try:
+            fault = FaultName(name)
+        except ValueError as exc:
+            raise UnknownName(f"no fault {name!r}", next_step=f"faults: {', '.join(FaultName)}") from exc
+        with self._lock:
+            self._counts[fault] = count
+            if fault is FaultName.CUT:
+                self._cut_after_bytes = self._cut_left = after_bytes
+
+    def take(self, fault: FaultName) -> bool:
+        with self._lock:
+            left = self._counts.get(fault, 0)
+            if left:
+                self._counts[fault] = left - 1
+            return left > 0
+
+    def bytes_before_cut(self, received: int) -> int | None:
+        """How many of `received` bytes still get through before the cut; None when there is none now."""
+        with self._lock:
+            if not self._counts.get(FaultName.CUT, 0):
+                return None
+            if received < self._cut_left:
+                self._cut_left -= received
+                return None
+            through, self._cut_left = self._cut_left, self._cut_after_bytes
+            self._counts[FaultName.CUT] -= 1
+            return through
+
+
+NEXT_CLIENT_S = 1.0  # the firmware sleeps this long between two clients
+DEAF_S = 0.05  # after a boot the first bytes vanish
+
+_log = logging.getLogger(__name__)
+
+
+class WasmachinePort:
+    """Serves `listener` on a thread of its own; what comes goes to `receive`, `send` answers whoever is connected."""
+
+    def __init__(
+        self, listener: socket.socket, receive: Callable[[bytes], None], faults: Faults, *, stock: bool
+    ) -> None:
+        self._listener = listener
+        self._receive = receive
+        self._faults = faults
+        self._stock = stock
+        self._sending = threading.Lock()
+        self._client: socket.socket | None = None
+        self._powered = True
+        self._deaf_until_s = 0.0
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._serve, name="wasmachine-port", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def close(self) -> None:
+        self._closed.set()
+        hang_up(self._listener)
+        self.drop_client()
+
+    def power_cut(self) -> None:
+        self._powered = False
+        self.drop_client()
+
+    def power_on(self) -> None:
+        if self._stock:
+            self._deaf_until_s = time.monotonic() + DEAF_S
+        self._powered = True
+
+    def drop_client(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            reset_connection(client)
+
+    def send(self, frame_type: FrameType, payload: bytes) -> None:
+        """A frame to whoever is connected; nobody there, or not reading for 5 s: it is lost."""
+        frame = encode_frame(frame_type, payload)
+        with self._sending:
+            client = self._client
+            if client is None or self._faults.take(FaultName.MUTE):
+                return
+            parts = (frame[: HEADER.size], frame[HEADER.size :]) if self._stock else (frame,)
+            half = self._faults.take(FaultName.HALF)
+            try:
+                for part in (frame[: HEADER.size],) if half else parts:
+                    client.sendall(part)
+            except OSError:
+                half = True
+        if half:
+            reset_connection(client)
+
+    def _serve(self) -> None:
+        while not self._closed.is_set():
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            if not self._powered or self._faults.take(FaultName.REFUSE):
+                reset_connection(client)
+                continue
+            try:
+                self._serve_client(client)
+            except OSError as exc:
+                _log.debug("client went away: %s", exc)
+            except Exception:
+                _log.exception("a client's bytes could not be handled")  # the next client must find the port open
+            self._client = None
+            hang_up(client)
+            if self._stock:
+                self._closed.wait(NEXT_CLIENT_S)
+
+    def _serve_client(self, client: socket.socket) -> None:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        client.settimeout(SEND_TIMEOUT_S)
+        self._client = client
+        while data := read_some(client):
+            if time.monotonic() < self._deaf_until_s:
+                continue
+            through = self._faults.bytes_before_cut(len(data))
+            self._receive(data if through is None else data[:through])
+            if through is not None:
+                reset_connection(client)
+                return

@@ -1,0 +1,380 @@
+"""WAMR's application manager: installs, removes, queries and addresses apps, with the texts of the real one.
+
+It does no IO: `receive` takes what the link brought, `send` is called with a frame's type and payload. Requests to an
+app are passed on at once; requests to the manager go through its queue, which `serve` works off on a thread of its own.
+As on the device, an app that never gives up its thread therefore hangs the manager when it is uninstalled, and
+everything behind it in the queue, while requests to other apps still pass.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from struct import Struct
+from typing import Generic, assert_never
+
+from microclaw.errors import AppExists, InvalidModule, TooManyApps
+from microclaw.virtual.firmware.apps import A, AppLoader, AppShelf, KeptApp, Limits, url_number, url_tail, url_value
+from microclaw.virtual.firmware.receiver import (
+    REQUEST_VERSION,
+    HostRequest,
+    InstallRequest,
+    LinkReceiver,
+    RefusedInstall,
+    UnexpectedType,
+    unpack_request,
+)
+from microclaw.wire.wasmachine import answers
+from microclaw.wire.wasmachine.attributes import Generation
+from microclaw.wire.wasmachine.frame import FrameType
+from microclaw.wire.wasmachine.request import (
+    DEFAULT_HEAP_BYTES,
+    DEFAULT_TIMERS,
+    DEFAULT_WATCHDOG_MS,
+    MAX_NAME_BYTES,
+    MAX_TIMERS,
+    MIN_HEAP_BYTES,
+    QUERY_RECEIVER,
+    Action,
+    Response,
+    Status,
+)
+
+QUEUE_DEPTH = 50  # DEFAULT_QUEUE_LENGTH of WAMR's bh_queue; what comes on top is lost without an answer
+HOST_ID = QUERY_RECEIVER  # ID_HOST: how apps see the sender of a host's request
+MAX_HOST_EVENTS = 64
+APPLETS_EVENT = "/applets"
+JOIN_S = 1.0
+_MAX_EVENT_URL = 255
+_REQUEST = Struct(">BBHIiHI")
+_RESPONSE = Struct(">BBHIiI")
+
+_log = logging.getLogger(__name__)
+
+
+class AppManager(Generic[A]):
+    """One boot of the manager: its parser's state, its apps and its queue die with it."""
+
+    def __init__(
+        self,
+        loader: AppLoader[A],
+        *,
+        limits: Limits,
+        generation: Generation,
+        send: Callable[[FrameType, bytes], None],
+        console: Callable[[str], None],
+        shelf: AppShelf | None = None,
+    ) -> None:
+        self._loader = loader
+        self._limits = limits
+        self._generation = generation
+        self._send = send
+        self._console = console
+        self._shelf = shelf
+        self._receiver = LinkReceiver(max_module_bytes=limits.max_module_bytes)
+        self._queue: queue.Queue[HostRequest | InstallRequest | None] = queue.Queue(QUEUE_DEPTH)
+        self._lock = threading.Lock()
+        self._apps: dict[int, A] = {}
+        self._next_id = 1
+        self._host_events: set[str] = set()
+        self._closed = False
+        self._changing = threading.RLock()  # held while an app is loaded: by the queue's thread or by `install`
+        self.on_uninstalled: Callable[[str], None] = lambda _: None
+
+    def start(self, *, with_kept_apps: bool = True) -> None:
+        """Announce it and put kept apps back, as a board that keeps them does while it boots."""
+        self._console("App Manager started.")
+        for app in self._shelf.kept() if self._shelf and with_kept_apps else ():
+            try:
+                self._launch(app)
+            except InvalidModule as exc:
+                self._console(f"cannot start kept app {app.name}: {exc.message}")
+
+    def receive(self, data: bytes) -> None:
+        """Bytes from the link; never raises for what they are."""
+        self._receiver.receive(data)
+        while (arrival := self._receiver.next_arrival()) is not None:
+            match arrival:
+                case HostRequest():
+                    self._dispatch(arrival)
+                case InstallRequest():
+                    self._enqueue(arrival)
+                case RefusedInstall(mid=mid, text=text):
+                    self._refuse(mid, text)
+                case UnexpectedType(type=number):
+                    self._console(f"unexpected host msg type: {number}")
+                case _:
+                    assert_never(arrival)
+
+    def serve(self) -> None:
+        """Work off the queue until `close`; runs on the manager's own thread."""
+        while (request := self._queue.get()) is not None:
+            try:
+                self._handle(request)
+            except Exception:
+                # A defect of ours must not leave the board without its manager.
+                _log.exception("request %d for %s failed", request.mid, request.url)
+                self._refuse(request.mid, "Applet Management failed: internal error of the virtual board.")
+            if self._closed:
+                return
+
+    def serve_waiting(self) -> None:
+        """Work off what is queued now and return."""
+        while not self._queue.empty():
+            if (request := self._queue.get()) is not None:
+                self._handle(request)
+
+    def close(self) -> None:
+        """Power is gone: nothing more is sent or handled, the list is empty; whoever made the apps ends them."""
+        with self._lock:
+            self._closed = True
+            self._apps.clear()
+        with contextlib.suppress(queue.Full):  # then serve() sees _closed after its present request
+            self._queue.put_nowait(None)
+
+    def install(self, app: KeptApp) -> A | None:
+        """Load and start an app that came by another door, unkept; None when the power went meanwhile.
+
+        AppExists, TooManyApps, InvalidModule say why not. Not through the queue: a manager that hangs does not matter.
+        """
+        with self._changing:
+            if len(self._apps) >= self._limits.max_apps:
+                raise TooManyApps(f"the board runs {self._limits.max_apps} apps already", next_step="stop one")
+            if any(known.name == app.name for known in self.apps):
+                raise AppExists(f"an app named {app.name} is there", next_step="remove it, or choose another name")
+            if not self._launch(app):
+                return None
+            return self._apps.get(self._next_id - 1)  # gone again when the power went
+
+    def remove(self, name: str) -> bool:
+        """End an app and take it out of the list, also one that spins; False when there is none."""
+        with self._lock:
+            found = next(((i, app) for i, app in self._apps.items() if app.name == name), None)
+        if found is None:
+            return False
+        app_id, app = found
+        if not app.stop():
+            app.kill(JOIN_S)
+        with self._lock:
+            self._apps.pop(app_id, None)
+        self._loader.unload(app)
+        return True
+
+    @property
+    def apps(self) -> list[A]:
+        """Newest first, as the manager lists them."""
+        with self._lock:
+            return list(reversed(self._apps.values()))
+
+    @property
+    def receiver(self) -> LinkReceiver:
+        return self._receiver
+
+    # What apps call.
+
+    def app_responds(self, payload: bytes) -> None:
+        """wasm_response_send: a packed response, for the host unless it names an app as its receiver."""
+        if len(payload) < _RESPONSE.size or payload[0] != REQUEST_VERSION:
+            return
+        receiver, body_bytes = _RESPONSE.unpack_from(payload)[4:]
+        if len(payload) == _RESPONSE.size + body_bytes:
+            with self._lock:
+                app = self._apps.get(receiver)
+            if app is None:
+                self._transmit(FrameType.RESPONSE, payload)
+            else:
+                app.response(payload)
+
+    def app_requests(self, sender: A, payload: bytes) -> None:
+        """wasm_post_request: an event for those who subscribed, or a request for another app."""
+        request = unpack_request(payload)
+        if request is None:
+            return
+        with self._lock:
+            sender_id = next((i for i, app in self._apps.items() if app is sender), 0)
+        if request.action != Action.EVENT:
+            self._dispatch(request, sender_id)
+            return
+        packed = _pack(request, request.url, sender_id)
+        if request.url in self._host_events:
+            self._transmit(FrameType.REQUEST, packed)
+        for app in self.apps:
+            if request.url in app.subscriptions:
+                app.request(packed)
+
+    # Requests.
+
+    def _dispatch(self, request: HostRequest, sender_id: int = HOST_ID) -> None:
+        if url_tail(request.url, "/app/") is not None:
+            self._ask_app(request, sender_id)
+        elif url_tail(request.url, "/applet") is not None or url_tail(request.url, "/event/") is not None:
+            self._enqueue(request)
+        else:
+            for app in self.apps:
+                if any(url_tail(request.url, resource) is not None for resource in tuple(app.resources)):
+                    app.request(_pack(request, request.url, sender_id))
+                    return
+
+    def _ask_app(self, request: HostRequest, sender_id: int) -> None:
+        name, slash, rest = (url_tail(request.url, "/app/") or "").partition("/")
+        if not slash:
+            return
+        app = next((a for a in self.apps if a.name == name), None)
+        if app is None:
+            self._refuse(request.mid, answers.REQUEST_INVALID_NAME)
+        else:
+            app.request(_pack(request, rest, sender_id))
+
+    def _enqueue(self, request: HostRequest | InstallRequest) -> None:
+        try:
+            self._queue.put_nowait(request)
+        except queue.Full:
+            self._console("app manager: queue is full, request lost")
+
+    def _handle(self, request: HostRequest | InstallRequest) -> None:
+        tail = url_tail(request.url, "/applet")
+        if tail is not None:
+            self._handle_applet(request, tail)
+            return
+        event = url_tail(request.url, "/event/")
+        if event is not None:
+            self._handle_event(request, event[:_MAX_EVENT_URL])
+
+    def _handle_applet(self, request: HostRequest | InstallRequest, tail: str) -> None:
+        kind = url_value(tail, "type", 6)
+        if kind not in ("", "wasm", "jeff", "wasmlib"):
+            self._refuse(request.mid, answers.INVALID_MODULE_TYPE)
+        elif request.action == Action.PUT:
+            if len(self._apps) >= self._limits.max_apps:
+                self._refuse(request.mid, answers.TOO_MANY_APPS)
+            elif isinstance(request, HostRequest):
+                text = "invalid wasm package type." if request.body else "invalid payload."
+                self._refuse(request.mid, f"Install {'WASM app' if request.body else 'Applet'} failed: {text}")
+            elif kind in ("", "wasm"):
+                self._install(request, tail)
+        elif request.action == Action.DELETE:
+            if kind in ("", "wasm"):
+                self._uninstall(request.mid, url_value(tail, "name", MAX_NAME_BYTES))
+        elif request.action == Action.GET:
+            self._query(request.mid, url_value(tail, "name", MAX_NAME_BYTES))
+        else:
+            self._refuse(request.mid, answers.INVALID_APPLET_ACTION)
+
+    def _install(self, request: InstallRequest, tail: str) -> None:
+        with self._changing:
+            self._install_alone(request, tail)
+
+    def _install_alone(self, request: InstallRequest, tail: str) -> None:
+        name = url_value(tail, "name", MAX_NAME_BYTES)
+        if not name:
+            self._refuse(request.mid, "Install WASM app failed: invalid app name.")
+            return
+        if any(app.name == name for app in self.apps):
+            self._refuse(request.mid, answers.ALREADY_INSTALLED)
+            return
+        app = KeptApp(
+            name,
+            request.wasm,
+            max(url_number(tail, "heap", DEFAULT_HEAP_BYTES), MIN_HEAP_BYTES),
+            min(url_number(tail, "timers", DEFAULT_TIMERS), MAX_TIMERS),
+            url_number(tail, "wd", DEFAULT_WATCHDOG_MS),
+        )
+        try:
+            launched = self._launch(app, keep=self._shelf)
+        except InvalidModule as exc:
+            text = exc.message if exc.message.startswith("Install ") else f"Install WASM app failed: {exc.message}"
+            self._refuse(request.mid, text[:255])
+            return
+        if launched:
+            self._post_applets_event()
+            self._console("Install WASM app success!")
+            self._answer(Response(Status.CREATED, request.mid))
+
+    def _launch(self, app: KeptApp, keep: AppShelf | None = None) -> bool:
+        """False when the power went while it was loaded."""
+        instance = self._loader.load(
+            app.name, app.wasm, heap_bytes=app.heap_bytes, timers=app.timers, watchdog_ms=app.watchdog_ms
+        )
+        with self._lock:
+            if self._closed:
+                self._loader.unload(instance)
+                return False
+            if keep is not None:
+                keep.keep(app)  # before it starts: it may crash the board at once
+            self._apps[self._next_id] = instance
+            self._next_id += 1
+            instance.start()
+            return True
+
+    def _uninstall(self, mid: int, name: str) -> None:
+        if not name:
+            self._refuse(mid, "Uninstall WASM app failed: invalid app name.")
+            return
+        with self._lock:
+            found = next(((i, app) for i, app in self._apps.items() if app.name == name), None)
+        if found is None:
+            self._refuse(mid, answers.UNINSTALL_NOT_FOUND)
+            return
+        app_id, app = found
+        ended = app.stop()
+        while not ended and not self._closed:
+            # A board of the kind sort does what upstream's watchdog only announces; the stock one waits for ever.
+            ended = app.kill(JOIN_S) if self._shelf is not None else app.join(JOIN_S)
+        if self._closed:
+            return
+        with self._lock:
+            self._apps.pop(app_id, None)
+        self._loader.unload(app)
+        if self._shelf is not None:
+            self._shelf.forget(name)
+        self.on_uninstalled(name)
+        self._post_applets_event()
+        self._console("Uninstall WASM app successful!")
+        self._answer(Response(Status.DELETED, mid))
+
+    def _post_applets_event(self) -> None:
+        """Tell a host that registered `/event//applets`. The event has no body: upstream forgets its length."""
+        if APPLETS_EVENT in self._host_events:
+            event = HostRequest(Action.EVENT, 0, 0, APPLETS_EVENT, b"")
+            self._transmit(FrameType.REQUEST, _pack(event, event.url, 0))
+            self._console("Post applets update event success!")
+
+    def _query(self, mid: int, name: str) -> None:
+        listed = [answers.AppletInfo(app.name, app.heap_bytes) for app in self.apps]
+        if not name:
+            self._answer(answers.encode_applets(listed, mid, self._generation))
+        elif (info := next((i for i in listed if i.name == name), None)) is not None:
+            self._answer(answers.encode_applet(info, mid, self._generation))
+        else:
+            self._refuse(mid, answers.QUERY_NOT_FOUND)
+
+    def _handle_event(self, request: HostRequest | InstallRequest, url: str) -> None:
+        if request.action == Action.PUT and len(self._host_events) < MAX_HOST_EVENTS:
+            self._host_events.add(url)
+        elif request.action == Action.DELETE:
+            self._host_events.discard(url)
+        else:
+            self._refuse(request.mid, "Handle event request failed.")
+            return
+        self._answer(Response(Status.CONTENT, request.mid))
+
+    def _refuse(self, mid: int, text: str) -> None:
+        self._answer(answers.encode_error(text, mid, self._generation))
+
+    def _answer(self, response: Response) -> None:
+        self._transmit(FrameType.RESPONSE, response.encode())
+
+    def _transmit(self, frame_type: FrameType, payload: bytes) -> None:
+        if not self._closed:
+            self._send(frame_type, payload)
+
+
+def _pack(request: HostRequest, url: str, sender_id: int) -> bytes:
+    raw = url.encode()[:0xFFFE] + b"\0"
+    head = _REQUEST.pack(
+        REQUEST_VERSION, request.action, request.format, request.mid, sender_id, len(raw), len(request.body)
+    )
+    return head + raw + request.body

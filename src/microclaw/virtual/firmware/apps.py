@@ -1,0 +1,93 @@
+"""What the application manager needs of apps, of what loads them and of what keeps them (declarations only)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+
+def url_tail(url: str, leading: str) -> str | None:
+    """What follows `leading` in the url, without the `/` or `?` between; None when it is another path.
+
+    As WAMR's check_url_start: "/abc" leads "/abc", "/abc/x" and "/abc?x", not "/abcd"; leading slashes are optional.
+    """
+    bare, lead = url.removeprefix("/"), leading.strip("/")
+    if not lead or not bare.startswith(lead):
+        return None
+    rest = bare[len(lead) :]
+    if rest and rest[0] not in "/?":
+        return None
+    return rest[1:]
+
+
+def url_value(tail: str, key: str, max_bytes: int) -> str:
+    """The value of `key=` between `&`s, cut as the device's buffer cuts it; "" when it is missing."""
+    for part in tail.split("&"):
+        name, equals, value = part.lstrip(" ").partition("=")
+        if equals and name == key:
+            return value.encode()[:max_bytes].decode("utf-8", "replace")
+    return ""
+
+
+def url_number(tail: str, key: str, default: int) -> int:
+    """What atoi makes of the value's first 9 characters; a value that is no number is 0."""
+    text = url_value(tail, key, 9)
+    if not text:
+        return default
+    digits = ""
+    for char in text.lstrip(" "):
+        if char not in "0123456789":
+            break
+        digits += char
+    return int(digits or "0")
+
+
+class AppInstance(Protocol):
+    """One loaded app as the manager needs it: see virtual.app.App."""
+
+    name: str
+    heap_bytes: int
+    resources: set[str]
+    subscriptions: set[str]
+
+    def start(self) -> None: ...
+    def request(self, payload: bytes) -> bool: ...
+    def response(self, payload: bytes) -> bool: ...
+    def stop(self, timeout_s: float = ...) -> bool: ...
+    def kill(self, timeout_s: float = ...) -> bool: ...
+    def join(self, timeout_s: float) -> bool: ...
+
+
+A = TypeVar("A", bound=AppInstance)
+
+
+class AppLoader(Protocol[A]):
+    """What makes apps of modules: see virtual.runtime.Runtime."""
+
+    def load(
+        self, name: str, wasm: bytes, *, heap_bytes: int = ..., timers: int = ..., watchdog_ms: int = ...
+    ) -> A: ...
+    def unload(self, app: A) -> None: ...
+
+
+class AppShelf(Protocol):
+    """Where boards of the kind sort keep their apps over a power cut; stock boards have none."""
+
+    def keep(self, app: KeptApp) -> None: ...
+    def forget(self, name: str) -> None: ...
+    def kept(self) -> list[KeptApp]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class KeptApp:
+    name: str
+    wasm: bytes
+    heap_bytes: int
+    timers: int
+    watchdog_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    max_apps: int
+    max_module_bytes: int

@@ -1,0 +1,286 @@
+"""Programs over the link: uploads that resume, modules in flash by their hash, what runs, one way back. Sends nothing.
+
+The board's flash says what is installed; the manager says what runs. A program is started when it is committed and,
+with `autostart`, at every boot.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Protocol
+
+from microclaw.errors import AppExists, AppNotFound, MicroclawError, NotSupported, TooManyApps
+from microclaw.virtual.firmware.apps import KeptApp
+from microclaw.virtual.link.calls import BadParams, Method, data_of, text, whole
+from microclaw.virtual.link.flash import Flash, write_file
+from microclaw.virtual.runtime.app import App
+from microclaw.wire.link.messages import Value, ValueMap
+from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES, DEFAULT_TIMERS, DEFAULT_WATCHDOG_MS, MAX_NAME_BYTES
+
+MAX_INSTALLED: Final = 16
+MAX_UNDO: Final = 8
+MAX_HEAP_BYTES: Final = 1_048_576
+MAX_WRITE_BYTES: Final = 8_192
+UPLOAD_FILE: Final = "upload.part"
+KIND: Final = "wasm"
+
+
+class WrongOffset(MicroclawError):
+    code = "wrong_offset"
+
+
+class TooLarge(MicroclawError):
+    code = "too_large"
+
+
+class NoUpload(MicroclawError):
+    code = "no_upload"
+
+
+class HashMismatch(MicroclawError):
+    code = "hash_mismatch"
+
+
+class Manager(Protocol):
+    """What runs: see virtual.app_manager.AppManager."""
+
+    @property
+    def apps(self) -> list[App]: ...
+    def install(self, app: KeptApp) -> App | None: ...
+    def remove(self, name: str) -> bool: ...
+
+
+class LinkApps:
+    """One boot's. Called by the calls' thread; `manager` is asked for each time, as it changes with the boot."""
+
+    def __init__(
+        self, flash: Flash, manager: Callable[[], Manager], *, max_module_bytes: int, console: Callable[[str], None]
+    ) -> None:
+        self._flash = flash
+        self._manager = manager
+        self._max_module_bytes = max_module_bytes
+        self._console = console
+        self._modules = flash.folder / "modules"
+        self._modules.mkdir(mode=0o700, exist_ok=True)
+        self._upload = flash.folder / UPLOAD_FILE
+        self._changing = threading.RLock()
+        self._forget_modules()
+
+    def methods(self) -> Mapping[str, Method]:
+        return {
+            "apps.begin": self._begin,
+            "apps.write": self._write,
+            "apps.commit": lambda _: self._commit(),
+            "apps.list": lambda _: self._list(),
+            "apps.start": lambda params: self._start(_name_of(params)),
+            "apps.stop": lambda params: self._stop(_name_of(params)),
+            "apps.remove": lambda params: self._remove(_name_of(params)),
+            "apps.undo": lambda params: self._undo(_name_of(params) if "name" in params else None),
+        }
+
+    def start_kept(self) -> None:
+        """At boot: every program with `autostart`; one that cannot start leaves a line and stays installed."""
+        with self._changing:
+            for name, entry in self._installed().items():
+                if entry["autostart"]:
+                    try:
+                        self._manager().install(self._kept(name, entry))
+                    except MicroclawError as exc:
+                        self._console(f"cannot start kept app {name}: {exc.message}")
+
+    def forgotten(self, name: str) -> None:
+        """It was uninstalled by another door."""
+        with self._changing:
+            if name in self._installed():
+                self._flash.commit({_key(name): None})
+
+    # Uploads
+
+    def _begin(self, params: ValueMap) -> Value:
+        """Where to go on: 0, or what is here already of the same program."""
+        kind = text(params, "kind")
+        if kind != KIND:
+            raise NotSupported(f"this board takes programs of kind {KIND}, not {kind[:20]}")
+        size = whole(params, "size", 8, 2**31)
+        if size > self._max_module_bytes:
+            raise TooLarge(f"a program of {size} bytes, the board takes {self._max_module_bytes}")
+        upload = {
+            "name": _name_of(params),
+            "size": size,
+            "sha256": _sha256_of(params),
+            "heap": whole(params, "heap", 1, MAX_HEAP_BYTES, DEFAULT_HEAP_BYTES),
+            "autostart": params.get("autostart", True),
+        }
+        if type(upload["autostart"]) is not bool:
+            raise BadParams("autostart must be true or false")
+        known = self._flash.get("upload")
+        if known is None or any(known[key] != upload[key] for key in ("name", "size", "sha256")):
+            self._upload.unlink(missing_ok=True)
+        self._flash.commit({"upload": upload})
+        return {"offset": self._uploaded_bytes()}
+
+    def _write(self, params: ValueMap) -> Value:
+        upload = self._present_upload()
+        offset, data = whole(params, "offset", 0, upload["size"]), data_of(params, "data", MAX_WRITE_BYTES)
+        at = self._uploaded_bytes()
+        if offset + len(data) > upload["size"]:
+            raise BadParams(f"{len(data)} bytes at {offset} go past the announced {upload['size']}")
+        if offset > at:
+            raise WrongOffset(f"offset {offset}, the board has {at} bytes")
+        if offset + len(data) > at:  # what came before is there: a repeated call
+            with self._upload.open("ab") as file:
+                file.write(data[at - offset :])
+        return {"offset": self._uploaded_bytes()}
+
+    def _commit(self) -> Value:
+        upload = self._present_upload()
+        wasm = self._upload.read_bytes() if self._upload.exists() else b""
+        if len(wasm) != upload["size"]:
+            raise WrongOffset(f"the board has {len(wasm)} of {upload['size']} bytes")
+        found = hashlib.sha256(wasm).hexdigest()
+        if found != upload["sha256"]:
+            self._upload.unlink()
+            self._flash.commit({"upload": None})
+            raise HashMismatch(f"the program's SHA-256 is {found}, announced was {upload['sha256']}")
+        write_file(self._modules / f"{found}.wasm", wasm)
+        name = upload["name"]
+        entry = {key: upload[key] for key in ("size", "sha256", "heap", "autostart")}
+        with self._changing:
+            before = self._installed().get(name)
+            self._change(name, entry, {"upload": None, **self._remembered(name, before)})
+        self._upload.unlink(missing_ok=True)
+        return {"name": name, "sha256": found, "replaced": before is not None}
+
+    # What is installed
+
+    def _list(self) -> Value:
+        running = {app.name: app for app in self._manager().apps}
+        rows: list[Value] = []
+        for name, entry in self._installed().items():
+            row: ValueMap = {"name": name, "kind": KIND, "state": "stopped", **entry}
+            if name in running:
+                row |= _facts(running.pop(name))
+            rows.append(row)
+        rows += [{"name": name, "kind": KIND, **_facts(app)} for name, app in running.items()]
+        return {"apps": rows}
+
+    def _start(self, name: str) -> Value:
+        with self._changing:
+            entry = self._known(name)
+            if not any(app.name == name for app in self._manager().apps):
+                self._manager().install(self._kept(name, entry))
+        return {"name": name, "state": "running"}
+
+    def _stop(self, name: str) -> Value:
+        with self._changing:
+            self._known(name)
+            self._manager().remove(name)
+        return {"name": name, "state": "stopped"}
+
+    def _remove(self, name: str) -> Value:
+        with self._changing:
+            self._change(name, None, self._remembered(name, self._known(name)))
+        return {"name": name}
+
+    def _undo(self, wanted: str | None) -> Value:
+        """Take the last commit or remove (of that name) back; what was before runs again."""
+        with self._changing:
+            undo = list(self._flash.get("undo", []))
+            at = next((i for i in reversed(range(len(undo))) if wanted in (None, undo[i][0])), None)
+            if at is None:
+                raise AppNotFound(f"there is nothing to undo{f' of {wanted}' if wanted else ''}")
+            name, before = undo.pop(at)
+            self._change(name, before, {"undo": undo})
+        return {"name": name, "restored": before is not None}
+
+    def _change(self, name: str, entry: dict[str, Any] | None, also: Mapping[str, Any]) -> None:
+        """Put `entry` in the place of what is there, in flash and running; as it was before when it cannot run."""
+        before = self._installed().get(name)
+        is_running = any(app.name == name for app in self._manager().apps)
+        if before is None and is_running:
+            raise AppExists(f"an app named {name} came by another door", next_step="remove it there")
+        if entry is not None and before is None and len(self._installed()) >= MAX_INSTALLED:
+            raise TooManyApps(f"{MAX_INSTALLED} programs are installed", next_step="remove one")
+        if is_running:
+            self._manager().remove(name)
+        if entry is not None:
+            try:
+                self._manager().install(self._kept(name, entry))
+            except MicroclawError:
+                if before is not None and is_running:
+                    self._manager().install(self._kept(name, before))
+                raise
+        self._flash.commit({_key(name): entry, **also})
+        self._forget_modules()
+
+    def _remembered(self, name: str, before: dict[str, Any] | None) -> dict[str, Any]:
+        return {"undo": [*self._flash.get("undo", []), [name, before]][-MAX_UNDO:]}
+
+    def _installed(self) -> dict[str, dict[str, Any]]:
+        return {key.removeprefix("app/"): entry for key, entry in self._flash.under("app/").items()}
+
+    def _known(self, name: str) -> dict[str, Any]:
+        entry = self._installed().get(name)
+        if entry is None:
+            raise AppNotFound(f"no program named {name} is installed over the link")
+        return entry
+
+    def _kept(self, name: str, entry: Mapping[str, Any]) -> KeptApp:
+        try:
+            wasm = (self._modules / f"{entry['sha256']}.wasm").read_bytes()
+        except OSError as exc:
+            raise AppNotFound(f"the module of {name} cannot be read: {exc.strerror}") from exc
+        return KeptApp(name, wasm, entry["heap"], DEFAULT_TIMERS, DEFAULT_WATCHDOG_MS)
+
+    def _present_upload(self) -> dict[str, Any]:
+        upload: dict[str, Any] | None = self._flash.get("upload")
+        if upload is None:
+            raise NoUpload("no upload has begun", next_step="call apps.begin")
+        return upload
+
+    def _uploaded_bytes(self) -> int:
+        return self._upload.stat().st_size if self._upload.exists() else 0
+
+    def _forget_modules(self) -> None:
+        """Remove modules that nothing refers to: left by a replaced program, or by a cut between file and commit."""
+        entries = [*self._installed().values(), *(before for _, before in self._flash.get("undo", []) if before)]
+        used = {f"{entry['sha256']}.wasm" for entry in entries}
+        for path in self._modules.iterdir():
+            if path.name not in used:
+                path.unlink()
+
+
+def _facts(app: App) -> ValueMap:
+    facts: ValueMap = {
+        "state": app.state.value,
+        "heap": app.heap_bytes,
+        "peak_heap": app.peak_heap_bytes,
+        "peak_stack": app.peak_stack_bytes,
+        "pins": [*sorted(app.pins)],
+    }
+    if app.error is not None:
+        facts["error"] = app.error
+    return facts
+
+
+def _key(name: str) -> str:
+    return f"app/{name}"
+
+
+def _name_of(params: ValueMap) -> str:
+    name = text(params, "name", MAX_NAME_BYTES)
+    if not name.isprintable() or any(c in name for c in "/&=?"):
+        raise BadParams(f"{name!r} cannot be the name of a program")
+    return name
+
+
+def _sha256_of(params: ValueMap) -> str:
+    """32 bytes, or 64 hexadecimal digits."""
+    value = params.get("sha256")
+    if isinstance(value, bytes) and len(value) == 32:
+        return value.hex()
+    if isinstance(value, str) and len(value) == 64 and all(c in "0123456789abcdef" for c in value):
+        return value
+    raise BadParams("sha256 must be 32 bytes, or 64 hexadecimal digits")

@@ -1,0 +1,225 @@
+"""The methods that a host can call on the board, and the thread that carries them out in order. Sends nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import queue
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from microclaw import __version__
+from microclaw.errors import MicroclawError, NotSupported, Overloaded, PinRefused
+from microclaw.virtual.board import Board
+from microclaw.virtual.doors.serial import CPU_MHZ, DEFAULT_PWM_HZ, FREE_HEAP_BYTES, MAX_PWM_HZ
+from microclaw.virtual.link.flash import PowerGone
+from microclaw.wire.link.messages import Call, ErrorInfo, Id, Result, Value, ValueMap
+
+FIRMWARE: Final = "microclaw-virtual"
+MAX_WAITING: Final = 64
+MAX_I2C_BYTES: Final = 256
+MAX_EDGES: Final = 256
+
+Method = Callable[[ValueMap], Value]
+_log = logging.getLogger(__name__)
+
+
+class BadParams(MicroclawError):
+    code = "bad_params"
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One call. `started` is told just before it takes effect, `done` with its answer."""
+
+    message_id: Id
+    call: Call
+    started: Callable[[], None]
+    done: Callable[[Result], None]
+
+
+class Installed(Protocol):
+    """What is told of installed apps: see virtual.link_apps.LinkApps."""
+
+    def methods(self) -> Mapping[str, Method]: ...
+
+
+class BoardMethods:
+    """`perform` answers a call; the board's own methods and those of the apps."""
+
+    def __init__(self, board: Board, apps: Installed, app_heap_bytes: Callable[[], int]) -> None:
+        self._board = board
+        self._app_heap_bytes = app_heap_bytes
+        self._methods: dict[str, Method] = {
+            "gpio.set": self._gpio_set,
+            "gpio.get": self._gpio_get,
+            "adc.read": self._adc_read,
+            "i2c.scan": lambda _: {"addresses": list(board.i2c_addresses())},
+            "i2c.read": self._i2c_read,
+            "pwm.set": self._pwm_set,
+            "edges.read": self._edges_read,
+            "device.info": lambda _: self._info(),
+            "device.status": lambda _: self._status(),
+            "device.restart": lambda _: {"restarting": True},
+            **apps.methods(),
+        }
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self._methods)
+
+    def free_heap_bytes(self) -> int:
+        return max(0, FREE_HEAP_BYTES - self._app_heap_bytes())
+
+    def perform(self, call: Call) -> Result:
+        """Never raises for what the call is; PowerGone when the power goes meanwhile."""
+        method = self._methods.get(call.method)
+        try:
+            if method is None:
+                raise NotSupported(f"this board has no method {call.method[:60]}")
+            return Result(True, method(call.params))
+        except PowerGone:
+            raise
+        except MicroclawError as exc:
+            return refusal(exc.code, exc.message)
+        except Exception:
+            _log.exception("the call %s failed", call.method)  # the next call must find the board alive
+            return refusal("internal_error", f"{call.method} failed inside the virtual board")
+
+    def _gpio_set(self, params: ValueMap) -> Value:
+        pin, level = self._pin(params, drives=True), whole(params, "level", 0, 1)
+        self._board.set_output(pin, level)
+        return {"pin": pin, "level": self._board.level(pin)}
+
+    def _gpio_get(self, params: ValueMap) -> Value:
+        pin = self._pin(params)
+        return {"pin": pin, "level": self._board.level(pin)}
+
+    def _adc_read(self, params: ValueMap) -> Value:
+        pin = self._pin(params)
+        reading = self._board.read_adc(pin)
+        return {"pin": pin, "raw": reading.value, "volts": round(reading.volts, 3)}
+
+    def _pwm_set(self, params: ValueMap) -> Value:
+        pin, duty = self._pin(params, drives=True), whole(params, "duty", 0, 255)
+        frequency_hz = whole(params, "frequency_hz", 1, MAX_PWM_HZ, DEFAULT_PWM_HZ)
+        self._board.set_pwm(pin, duty, frequency_hz)
+        return {"pin": pin, "duty": duty, "frequency_hz": frequency_hz}
+
+    def _i2c_read(self, params: ValueMap) -> Value:
+        """A sensor by its name, or bytes of a register by address."""
+        if "sensor" in params:
+            sensor = text(params, "sensor")
+            values = self._board.sensor_values(sensor)
+            return {"sensor": sensor, "values": {name: round(value, 3) for name, value in values.items()}}
+        address, size = whole(params, "address", 0, 0x7F), whole(params, "size", 1, MAX_I2C_BYTES, 1)
+        if "register" in params and not self._board.i2c_write(address, bytes([whole(params, "register", 0, 0xFF)])):
+            raise BadParams(f"nobody answers at I2C address {address:#04x}")
+        data = self._board.i2c_read(address, size)
+        if data is None:
+            raise BadParams(f"nobody answers at I2C address {address:#04x}")
+        return {"address": address, "data": data}
+
+    def _edges_read(self, params: ValueMap) -> Value:
+        cursor = whole(params, "cursor", 0, 2**52, 0)
+        page = self._board.edges(cursor, MAX_EDGES)
+        rows: list[Value] = [[round(r.t_ms, 3), r.pin, r.level] for r in page.records]
+        now_ms, more = round(self._board.clock.now_ms(), 3), len(rows) == MAX_EDGES
+        return {"edges": rows, "cursor": page.next, "dropped": page.dropped, "now_ms": now_ms, "more": more}
+
+    def _info(self) -> ValueMap:
+        board = self._board
+        return {
+            "device": board.name,
+            "firmware": f"{FIRMWARE} {__version__}",
+            "board": board.profile.board_id,
+            "chip": board.profile.chip,
+            "cpu_freq_mhz": CPU_MHZ,
+            "flash_size_mb": board.profile.flash_mb,
+            "free_heap": self.free_heap_bytes(),
+            "uptime_ms": int(board.clock.now_ms()),
+            "boot": board.boot,
+        }
+
+    def _status(self) -> ValueMap:
+        board = self._board
+        return {
+            "uptime_ms": int(board.clock.now_ms()),
+            "free_heap": self.free_heap_bytes(),
+            "sensors_active": list(board.sensors),
+            "gpio_states": {str(p.pin): p.level for p in board.pins() if p.role != "idle" or p.level},
+        }
+
+    def _pin(self, params: ValueMap, *, drives: bool = False) -> int:
+        pin = whole(params, "pin", 0, 63)
+        self._board.level(pin)  # refuses one that the board lacks
+        known = self._board.profile.pins.get(pin)
+        if drives and known is not None and known.reserved:
+            raise PinRefused(f"GPIO {pin} is reserved: {known.reserved}")
+        return pin
+
+
+class CallWorker:
+    """Carries calls out one at a time on a thread of its own, so that none holds up the link."""
+
+    def __init__(self, methods: BoardMethods, is_over: Callable[[], bool]) -> None:
+        self._methods = methods
+        self._is_over = is_over
+        self._waiting: queue.Queue[Work | None] = queue.Queue(MAX_WAITING + 1)
+        self._thread = threading.Thread(target=self._run, name="link-calls", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def take(self, work: Work) -> None:
+        """Overloaded when 64 wait."""
+        if self._waiting.qsize() >= MAX_WAITING:
+            raise Overloaded(f"{MAX_WAITING} calls wait")
+        self._waiting.put_nowait(work)
+
+    def end(self) -> None:
+        """After the present call."""
+        with contextlib.suppress(queue.Full):  # told already
+            self._waiting.put_nowait(None)
+
+    def _run(self) -> None:
+        while (work := self._waiting.get()) is not None and not self._is_over():
+            try:
+                work.started()
+            except PowerGone:
+                return
+            except MicroclawError as exc:  # a full disk: what cannot be noted down is not begun
+                work.done(refusal(exc.code, exc.message))
+                continue
+            try:
+                work.done(self._methods.perform(work.call))
+            except PowerGone:
+                return
+
+
+def refusal(code: str, message: str) -> Result:
+    return Result(False, error=ErrorInfo(code, message[:400]))
+
+
+def whole(params: ValueMap, name: str, low: int, high: int, default: int | None = None) -> int:
+    """A whole number in a range; BadParams for anything else."""
+    value = params.get(name, default)
+    if type(value) is not int or not low <= value <= high:
+        raise BadParams(f"{name} must be a whole number from {low} to {high}")
+    return value
+
+
+def text(params: ValueMap, name: str, most: int = 255) -> str:
+    value = params.get(name)
+    if not isinstance(value, str) or not 0 < len(value.encode()) <= most:
+        raise BadParams(f"{name} must be text of 1 to {most} bytes")
+    return value
+
+
+def data_of(params: ValueMap, name: str, most: int) -> bytes:
+    value = params.get(name)
+    if not isinstance(value, bytes) or len(value) > most:
+        raise BadParams(f"{name} must be at most {most} bytes")
+    return value

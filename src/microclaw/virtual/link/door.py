@@ -1,0 +1,215 @@
+"""The link as one of the board's doors: a new client for every boot, events of apps, and what the bench may ask."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import secrets
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+from weakref import WeakSet
+
+from microclaw import __version__
+from microclaw.errors import CallRejected, DeviceUnreachable
+from microclaw.virtual.board import Board
+from microclaw.virtual.history import EdgeRecord, LogRecord
+from microclaw.virtual.link.apps import LinkApps, Manager
+from microclaw.virtual.link.arrivals import Arrivals
+from microclaw.virtual.link.calls import FIRMWARE, BoardMethods, CallWorker
+from microclaw.virtual.link.client import LinkClient
+from microclaw.virtual.link.clock import LinkState
+from microclaw.virtual.link.flash import Flash, PowerGone, begin_reset
+from microclaw.virtual.link.identity import LinkAddress
+from microclaw.virtual.runtime.app import App
+from microclaw.wire.board_control import LinkStatus
+from microclaw.wire.link.frame import CloseCode
+from microclaw.wire.link.messages import AnyMessage, AppState, Event, Hello, Software, Telemetry, ValueMap
+
+MAX_REASON_CHARS: Final = 400
+GOODBYE_S: Final = 1.0
+
+
+class LinkDoor:
+    """What survives a power cut is in `folder`; ConfigError when it is damaged. `start` begins the first boot."""
+
+    def __init__(
+        self,
+        board: Board,
+        folder: Path,
+        address: LinkAddress,
+        *,
+        manager: Callable[[], Manager],
+        app_heap_bytes: Callable[[], int],
+    ) -> None:
+        self._board = board
+        self._folder = folder
+        self._address = address
+        self._manager = manager
+        self._app_heap_bytes = app_heap_bytes
+        self._lock = threading.RLock()
+        self._boot: _Boot | None = None
+        self._is_restarting = False
+        self._opened: Flash | None = Flash(folder)
+
+    def power_on(self, *, with_apps: bool = True) -> None:
+        with self._lock:
+            reason = "panic" if self._board.is_after_panic else "software" if self._is_restarting else "power_on"
+            flash, self._opened = self._opened or Flash(self._folder), None
+            self._is_restarting = False
+            self._boot = _Boot(self, flash, reason)
+        self._boot.start(with_apps=with_apps)
+
+    def power_cut(self) -> None:
+        with self._lock:
+            boot, self._boot = self._boot, None
+        if boot is not None:
+            boot.end()
+
+    def close(self) -> None:
+        """The process ends as it was asked to: the host hears of it."""
+        boot = self._boot
+        if boot is not None:
+            boot.client.goodbye("switched off", GOODBYE_S)
+        self.power_cut()
+
+    def restart(self) -> None:
+        self._is_restarting = True
+        self._board.reset()
+
+    def factory_reset(self) -> None:
+        """Forget host, credential, messages and programs; the board boots as new."""
+        begin_reset(self._folder)
+        self._board.reset()
+
+    def app_told(self, app: App) -> None:
+        """An app ended, or trapped; in its own thread."""
+        boot = self._boot
+        if boot is not None:
+            boot.app_told(app)
+
+    def app_uninstalled(self, name: str) -> None:
+        boot = self._boot
+        if boot is not None:
+            with contextlib.suppress(PowerGone):
+                boot.apps.forgotten(name)
+
+    def on_edge(self, _number: int, _record: EdgeRecord) -> None:
+        """Levels are the control socket's to tell."""
+
+    def on_log(self, _number: int, record: LogRecord) -> None:
+        boot = self._boot
+        if boot is not None:
+            boot.client.log("info", record.app or "board", record.text)
+
+    # The bench
+
+    def status(self) -> LinkStatus:
+        boot = self._boot
+        if boot is None:
+            return LinkStatus("off", self._address.url)
+        state = boot.state
+        return LinkStatus(
+            state=state.name,
+            url=self._address.url,
+            device_id=state.device_id,
+            code=state.code,
+            host=state.host,
+            error=state.error,
+            rtt_ms=state.rtt_ms,
+            outbox=boot.client.outbox.depth,
+            refused_events=state.refused_events,
+            dropped=state.dropped,
+            notified=boot.flash.get("notified", 0),
+            notifications=tuple(boot.flash.get("notifications", ())),
+            ui=tuple(f"{name}={value!s}" for name, value in sorted(state.ui.items())),
+        )
+
+    def send(self, message: AnyMessage) -> None:
+        """Something happened on the board, such as a button: the message is in flash when this returns."""
+        boot = self._boot
+        if boot is None:
+            raise DeviceUnreachable("the board has no power")
+        if not boot.client.keep(message):
+            raise CallRejected("the outbox is full: the message is refused, and counted")
+
+
+class _Boot:
+    """All that RAM holds of the link from one boot to the next."""
+
+    def __init__(self, door: LinkDoor, flash: Flash, reset_reason: str) -> None:
+        self._door = door
+        self._board = board = door._board
+        self._reset_reason = reset_reason
+        self._told: WeakSet[App] = WeakSet()
+        self.flash = flash
+        self.state = LinkState(door._address.url)
+        limit = board.profile.firmware.max_module_bytes
+        self.apps = LinkApps(flash, door._manager, max_module_bytes=limit, console=board.print_line)
+        self._methods = BoardMethods(board, self.apps, door._app_heap_bytes)
+        hello = Hello(
+            boot_id=secrets.token_bytes(16),
+            firmware=Software(FIRMWARE, __version__),
+            board=board.profile.board_id,
+            capabilities=self._methods.names,
+            tx_epoch=bytes(8),  # the session says which
+            rx_seq=0,
+            reset_reason=reset_reason,
+        )
+        self.client = LinkClient(
+            flash,
+            door._address,
+            hello,
+            self.state,
+            random=random.random,
+            random_bytes=secrets.token_bytes,
+            measure=self._measure,
+        )
+        self._worker = CallWorker(self._methods, lambda: self.client.is_over)
+        self._arrivals = Arrivals(board, flash, self.client, self._worker, self._restart)
+        self.client.take = self._arrivals.take
+
+    def start(self, *, with_apps: bool) -> None:
+        if with_apps:
+            self.apps.start_kept()
+        self.client.post(self._arrivals.resume_calls, must=True)
+        self.tell(Event("reboot", {"reason": self._reset_reason, "boot": self._board.boot}))
+        self._worker.start()
+        self.client.start()
+
+    def end(self) -> None:
+        self.flash.close()
+        self.client.end()
+        self._worker.end()
+
+    def tell(self, message: AnyMessage) -> bool:
+        taken = self.client.post(lambda: self.client.send(message))
+        if not taken:
+            self.state.refused_events += 1
+        return taken
+
+    def app_told(self, app: App) -> None:
+        """Once a run: a callback that traps at every tick must not fill the outbox."""
+        if app in self._told:
+            return
+        self._told.add(app)
+        data: ValueMap = {"app": app.name}
+        if app.kind_of_end == "trapped":
+            data |= {"reason": (app.error or "")[:MAX_REASON_CHARS], "alive": app.is_alive}
+        else:
+            data |= {"kind": app.kind_of_end or "returned"}
+        self.tell(Event("app.crash" if app.kind_of_end == "trapped" else "app.exit", data))
+
+    def _restart(self) -> None:
+        """After the answer is on its way: end the connection in order, then boot."""
+        self.client.leave(CloseCode.DONE, "restarting", self._door.restart)
+
+    def _measure(self) -> Telemetry:
+        return Telemetry(
+            free_heap=self._methods.free_heap_bytes(),
+            uptime_s=int(self._board.clock.now_ms()) // 1000,
+            apps=tuple(AppState(app.name, app.state.value) for app in self._door._manager().apps),
+            dropped=self.state.dropped or None,
+            refused_events=self.state.refused_events or None,
+        )

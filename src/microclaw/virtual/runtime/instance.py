@@ -1,0 +1,230 @@
+"""One app's wasm module in wasmtime: compiled, linked against the firmware's natives, callable, interruptible.
+
+Each app has an engine of its own (20 us to make), so that its epoch can be moved without touching the others. The
+features are those of a WAMR build for a chip: no SIMD, threads, 64-bit or multiple memories, exceptions, tail calls.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import wasmtime
+from wasmtime import TrapCode
+
+from microclaw.virtual.natives.binding import bind
+from microclaw.virtual.natives.table import HANDLERS
+from microclaw.virtual.runtime.memory import BoardCrash, WasmTrap
+from microclaw.virtual.runtime.module import PAGE_BYTES, Layout, Prepared
+from microclaw.virtual.runtime.process import Process
+from microclaw.virtual.runtime.task import Interrupted
+from microclaw.wire.wasmachine.natives import NATIVE_MODULE, NATIVES
+
+TRAP_TEXTS: Final[Mapping[TrapCode, str]] = {
+    TrapCode.STACK_OVERFLOW: "wasm operand stack overflow",
+    TrapCode.MEMORY_OUT_OF_BOUNDS: "out of bounds memory access",
+    TrapCode.TABLE_OUT_OF_BOUNDS: "undefined element",
+    TrapCode.INDIRECT_CALL_TO_NULL: "uninitialized element",
+    TrapCode.BAD_SIGNATURE: "indirect call type mismatch",
+    TrapCode.INTEGER_OVERFLOW: "integer overflow",
+    TrapCode.INTEGER_DIVISION_BY_ZERO: "integer divide by zero",
+    TrapCode.BAD_CONVERSION_TO_INTEGER: "invalid conversion to integer",
+    TrapCode.UNREACHABLE: "unreachable",
+}
+"""WAMR's words (wasm_runtime_common.c, exception_msgs)."""
+MAX_STACK_BYTES: Final = 256 * 1024
+START_LIMIT_S: Final = 2.0
+_CANARY: Final = 0xA5
+# wasmtime-py carries an exception out of a host function in one global variable: only one at a time may be on its way.
+_RAISING = threading.Lock()
+# Its table of host functions is no safer: functions come and go under this lock.
+_FUNCTIONS = threading.Lock()
+
+
+class LoadFailed(Exception):
+    """The module is invalid, or uses a feature that the firmware lacks."""
+
+
+class InstantiateFailed(Exception):
+    """The module is valid and does not fit, or its start function trapped."""
+
+
+class Instance:
+    """A linked module. Calls come from one thread at a time; `interrupt` from any."""
+
+    def __init__(self, prepared: Prepared, process: Process, native_groups: frozenset[str], max_memory: int) -> None:
+        self._process = process
+        self._raised: BaseException | None = None
+        self._layout: Layout = prepared.layout
+        self._canary_area: tuple[int, int] | None = None
+        self.peak_stack_bytes = 0
+        self.unlinked: list[str] = []
+        if max(prepared.layout.pages or 0, prepared.total_pages - 1) * PAGE_BYTES > max_memory:
+            raise InstantiateFailed("allocate memory failed")
+        reserved = max(max_memory // PAGE_BYTES, prepared.total_pages) * PAGE_BYTES
+        self._engine = wasmtime.Engine(_config(reserved))
+        try:
+            module = wasmtime.Module(self._engine, prepared.wasm)
+        except wasmtime.WasmtimeError as exc:
+            raise LoadFailed(str(exc)) from exc
+        self._store = wasmtime.Store(self._engine)
+        self._store.set_epoch_deadline(1)
+        self._store.set_limits(memory_size=reserved, instances=1, memories=1, tables=1, table_elements=4096)
+        self._linker = wasmtime.Linker(self._engine)
+        try:
+            with _FUNCTIONS:
+                self._link(module, native_groups)
+            instance = self._instantiate(module)
+        except BaseException:
+            self._free()
+            raise
+        self._exports = instance.exports(self._store)
+        self._functions = self._find_functions(module)
+        if prepared.memory_name is not None:
+            memory = self._exports[prepared.memory_name]
+            assert isinstance(memory, wasmtime.Memory)
+            process.memory.attach(self._store, memory)
+            self._paint_stack()
+        if self.has("libc_builtin_set_errno", "i32"):
+            process.set_errno = lambda number: self.call("libc_builtin_set_errno", number)
+
+    def has(self, name: str, *params: str) -> bool:
+        """Whether the module exports a function of that name that takes these types and returns nothing."""
+        return self._functions.get(name, (None, None))[1] == params
+
+    def call(self, name: str, *arguments: int) -> None:
+        """Run an export. Raises WasmTrap, Interrupted or BoardCrash."""
+        function = self._functions[name][0]
+        self._run(lambda: function(self._store, *arguments))
+
+    def interrupt(self) -> None:
+        """Make wasm code stop at its next loop or call, now and from now on."""
+        self._engine.increment_epoch()
+
+    def close(self) -> None:
+        """Free the module's memory and code; nothing of it may run or be read afterwards."""
+        self._process.memory.detach()
+        self._process.set_errno = lambda _number: None
+        self._functions.clear()
+        self._free()
+
+    def measure_stack(self) -> None:
+        """Look how deep the painted part of the shadow stack was overwritten."""
+        if self._canary_area is not None:
+            low, top = self._canary_area
+            used = len(self._process.memory.read(low, top - low).lstrip(bytes([_CANARY])))
+            self.peak_stack_bytes = max(self.peak_stack_bytes, used)
+
+    def _free(self) -> None:
+        with _FUNCTIONS:
+            self._store.close()
+            self._linker.close()
+
+    def _paint_stack(self) -> None:
+        area = self._layout.stack_area
+        if area is not None and area[1] - area[0] <= PAGE_BYTES:
+            self._canary_area = area
+            self._process.memory.fill(area[0], _CANARY, area[1] - area[0])
+
+    def _find_functions(self, module: wasmtime.Module) -> dict[str, tuple[wasmtime.Func, tuple[str, ...]]]:
+        functions = {}
+        for export in module.exports:
+            if isinstance(export.type, wasmtime.FuncType) and not export.type.results:
+                function = self._exports[export.name]
+                assert isinstance(function, wasmtime.Func)
+                functions[export.name] = (function, tuple(str(t) for t in export.type.params))
+        return functions
+
+    def _link(self, module: wasmtime.Module, native_groups: frozenset[str]) -> None:
+        self._linker.allow_shadowing = True
+        for wanted in module.imports:
+            if not isinstance(wanted.type, wasmtime.FuncType):
+                raise LoadFailed(f"unknown import ({wanted.module}, {wanted.name})")
+            function = self._native(wanted.module, wanted.name or "", wanted.type, native_groups)
+            self._linker.define_func(wanted.module, wanted.name or "", wanted.type, self._guarded(function))
+
+    def _native(self, module: str, name: str, kind: wasmtime.FuncType, groups: frozenset[str]) -> Callable[..., Any]:
+        native = NATIVES.get(name) if module == NATIVE_MODULE else None
+        signature = (tuple(str(t) for t in kind.params), tuple(str(t) for t in kind.results))
+        if (
+            native is not None
+            and native.group in groups
+            and name in HANDLERS
+            and signature == (native.params, native.results)
+        ):
+            return bind(self._process, native.signature, HANDLERS[name])
+        self.unlinked.append(name)
+        self._process.board.print_line(
+            f"warning: failed to link import function ({module}, {name})", self._process.name
+        )
+
+        def unlinked(*_: int | float) -> None:
+            raise WasmTrap(f"failed to call unlinked import function ({module}, {name})")
+
+        return unlinked
+
+    def _guarded(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        task = self._process.task
+
+        def call(*arguments: int | float) -> Any:
+            try:
+                if task.interrupted:
+                    raise Interrupted(task.name)
+                return function(*arguments)
+            except BaseException as exc:
+                self._raised = exc
+                _RAISING.acquire()
+                raise
+
+        return call
+
+    def _instantiate(self, module: wasmtime.Module) -> wasmtime.Instance:
+        """Runs the start function too, if there is one; that one must not take long."""
+        watchdog = threading.Timer(START_LIMIT_S, self.interrupt)
+        if self._layout.has_start:
+            watchdog.start()
+        try:
+            instance: wasmtime.Instance = self._run(lambda: self._linker.instantiate(self._store, module))
+            return instance
+        except (WasmTrap, Interrupted, BoardCrash, wasmtime.WasmtimeError) as exc:
+            raise InstantiateFailed(str(exc)) from exc
+        finally:
+            watchdog.cancel()
+
+    def _run(self, call: Callable[[], Any]) -> Any:
+        try:
+            return call()
+        except BaseException as exc:
+            raised, self._raised = self._raised, None
+            if raised is not None:
+                _RAISING.release()
+                raise raised from None
+            if isinstance(exc, wasmtime.Trap):
+                if exc.trap_code is TrapCode.INTERRUPT:
+                    raise Interrupted(self._process.name) from None
+                text = TRAP_TEXTS.get(exc.trap_code) if exc.trap_code is not None else None
+                raise WasmTrap(text or exc.message.splitlines()[-1]) from None
+            raise
+
+
+def _config(reserved_bytes: int) -> wasmtime.Config:
+    config = wasmtime.Config()
+    config.epoch_interruption = True
+    config.wasm_simd = False
+    config.wasm_relaxed_simd = False
+    config.wasm_threads = False
+    config.wasm_tail_call = False
+    config.wasm_multi_value = False
+    config.wasm_multi_memory = False
+    config.wasm_memory64 = False
+    config.wasm_exceptions = False
+    config.parallel_compilation = False
+    config.max_wasm_stack = MAX_STACK_BYTES
+    # The memory must not move, as natives keep its address; what is reserved costs no RAM before it is used.
+    config.memory_may_move = False
+    config.memory_reservation = reserved_bytes
+    config.memory_reservation_for_growth = 0
+    config.memory_guard_size = 0
+    config.memory_init_cow = False
+    return config

@@ -1,0 +1,176 @@
+"""A wasm instance's linear memory as the firmware's C code sees it: raw bytes, every access bounds-checked."""
+
+from __future__ import annotations
+
+import ctypes
+from bisect import bisect_left, insort
+from struct import Struct
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import wasmtime  # takes 0.1 s to import
+
+
+_U32 = Struct("<I")
+_I64 = Struct("<q")
+_F64 = Struct("<d")
+_STRING_STEP = 64
+
+
+class WasmTrap(Exception):
+    """A wasm exception raised by the firmware; the text is WAMR's, without "Exception: "."""
+
+
+class OutOfBounds(WasmTrap):
+    def __init__(self) -> None:
+        super().__init__("out of bounds memory access")
+
+
+class BoardCrash(Exception):
+    """The firmware itself crashed, as the app made it follow a bad pointer: the board resets."""
+
+
+class LinearMemory:
+    """Addresses are unsigned. The memory never moves (`memory_may_move` is off), it only grows.
+
+    Base and size come in through `attach`; before it, and after `detach`, every access is out of bounds.
+    """
+
+    def __init__(self) -> None:
+        self._base = 0
+        self._size = 0
+        self._store: wasmtime.Store | None = None
+        self._memory: wasmtime.Memory | None = None
+
+    def attach(self, store: wasmtime.Store, memory: wasmtime.Memory) -> None:
+        self._store, self._memory = store, memory
+        self._size = memory.data_len(store)
+        self._base = ctypes.addressof(memory.data_ptr(store).contents) if self._size else 0
+
+    def detach(self) -> None:
+        self._base = self._size = 0
+        self._store = self._memory = None
+
+    def check(self, address: int, size: int) -> None:
+        """Raise OutOfBounds unless `size` bytes at `address` are inside."""
+        if address < 0 or size < 0 or address + size > self._size:
+            if self._memory is not None and self._store is not None:
+                self._size = self._memory.data_len(self._store)
+            if address < 0 or size < 0 or address + size > self._size:
+                raise OutOfBounds
+
+    @property
+    def size_bytes(self) -> int:
+        if self._memory is not None and self._store is not None:
+            self._size = self._memory.data_len(self._store)
+        return self._size
+
+    def read(self, address: int, size: int) -> bytes:
+        self.check(address, size)
+        return ctypes.string_at(self._base + address, size)
+
+    def write(self, address: int, data: bytes) -> None:
+        self.check(address, len(data))
+        ctypes.memmove(self._base + address, data, len(data))
+
+    def move(self, to: int, source: int, size: int) -> None:
+        """memmove inside the memory."""
+        self.check(source, size)
+        self.check(to, size)
+        ctypes.memmove(self._base + to, self._base + source, size)
+
+    def fill(self, address: int, value: int, size: int) -> None:
+        self.check(address, size)
+        ctypes.memset(self._base + address, value & 0xFF, size)
+
+    def string(self, address: int, limit: int | None = None) -> bytes:
+        """The NUL-terminated string at `address`, or its first `limit` bytes."""
+        parts = []
+        step = _STRING_STEP
+        end = address + limit if limit is not None else None
+        while True:
+            self.check(address, 1)
+            size = min(step, self._size - address) if end is None else min(step, self._size - address, end - address)
+            part = ctypes.string_at(self._base + address, size)
+            head, nul, _ = part.partition(b"\0")
+            parts.append(head)
+            address += size
+            if nul or address == end:
+                return b"".join(parts)
+            step = 4096
+
+    def u32(self, address: int) -> int:
+        return int(_U32.unpack(self.read(address, 4))[0])
+
+    def i64(self, address: int) -> int:
+        return int(_I64.unpack(self.read(address, 8))[0])
+
+    def f64(self, address: int) -> float:
+        return float(_F64.unpack(self.read(address, 8))[0])
+
+    def write_u32(self, address: int, value: int) -> None:
+        self.write(address, _U32.pack(value & 0xFFFFFFFF))
+
+    def write_i64(self, address: int, value: int) -> None:
+        self.write(address, _I64.pack(value))
+
+
+CONTROL_BYTES: Final = 160
+HEADER_BYTES: Final = 8
+STEP_BYTES: Final = 8
+
+
+class Heap:
+    """`start` is the area's address, `size_bytes` its length; addresses that it hands out lie inside."""
+
+    def __init__(self, start: int, size_bytes: int) -> None:
+        self.start = start
+        self.size_bytes = size_bytes
+        self.used_bytes = 0
+        self.peak_bytes = 0
+        first = _round_up(start + min(CONTROL_BYTES, size_bytes))
+        free = max(0, start + size_bytes - first) // STEP_BYTES * STEP_BYTES
+        self._free: list[tuple[int, int]] = [(first, free)] if free else []
+        self._blocks: dict[int, int] = {}
+
+    def allocate(self, size: int) -> int:
+        """The address of `size` bytes, or 0 when there is no room."""
+        need = _block_bytes(size)
+        for index, (address, free) in enumerate(self._free):
+            if free >= need:
+                if free == need:
+                    del self._free[index]
+                else:
+                    self._free[index] = (address + need, free - need)
+                self._blocks[address + HEADER_BYTES] = need
+                self.used_bytes += need
+                self.peak_bytes = max(self.peak_bytes, self.used_bytes)
+                return address + HEADER_BYTES
+        return 0
+
+    def capacity_of(self, address: int) -> int | None:
+        """How many bytes the block at `address` has; None when it is no live block."""
+        block = self._blocks.get(address)
+        return None if block is None else block - HEADER_BYTES
+
+    def free(self, address: int) -> None:
+        size = self._blocks.pop(address, None)
+        if size is None:
+            return
+        self.used_bytes -= size
+        start = address - HEADER_BYTES
+        at = bisect_left(self._free, (start, 0))
+        if at < len(self._free) and self._free[at][0] == start + size:
+            size += self._free.pop(at)[1]
+        if at > 0 and sum(self._free[at - 1]) == start:
+            start, before = self._free.pop(at - 1)
+            size += before
+        insort(self._free, (start, size))
+
+
+def _block_bytes(size: int) -> int:
+    return _round_up(max(size, STEP_BYTES)) + HEADER_BYTES
+
+
+def _round_up(value: int) -> int:
+    return (value + STEP_BYTES - 1) // STEP_BYTES * STEP_BYTES

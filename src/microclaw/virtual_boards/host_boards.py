@@ -1,0 +1,171 @@
+"""The virtual boards of one host: starts each as a process, and again when it dies. It looks into none of them.
+
+running ── its process ended ──> restarting ── started, known under its new address, its programs put back ──> running
+                                  │     └── too often within a minute ──> failed
+                                  └── a start that fails counts as one more end of the process
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Final, Literal
+
+from microclaw.clock import now_ms
+from microclaw.devices.device import Device
+from microclaw.devices.registry import Registry
+from microclaw.errors import ConfigError, MicroclawError, UnknownName
+from microclaw.virtual_boards.process import BoardReady, VirtualBoardProcess
+
+BOARD: Final = "virtual"
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RestartLimits:
+    """At most so many starts in `window_s`; the pause before one doubles with each that is in it."""
+
+    restarts: int = 3
+    window_s: float = 60.0
+    pause_s: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class BoardStanding:
+    """How a board's process is. `last_ms` is the Unix time of its last restart, `reason` how it ended last."""
+
+    state: Literal["running", "restarting", "failed", "removed"] = "running"
+    restarts: int = 0
+    last_ms: int | None = None
+    reason: str | None = None
+
+
+@dataclass(slots=True)
+class _Board:
+    name: str
+    process: VirtualBoardProcess
+    device_id: str = ""
+    standing: BoardStanding = BoardStanding()
+
+
+class VirtualBoards:
+    """`async with boards.running(2) as ready`: virtual-1 and virtual-2 are devices of the host until it is left.
+
+    `put_back` is called with the device's id once its board is back, empty (apps.Reconciler.check).
+    """
+
+    def __init__(
+        self,
+        devices: Registry,
+        put_back: Callable[[str], Awaitable[object]],
+        *,
+        limits: RestartLimits = RestartLimits(),
+        process: Callable[[str], VirtualBoardProcess] = lambda name: VirtualBoardProcess(name=name, board=BOARD),
+    ) -> None:
+        self._devices = devices
+        self._put_back = put_back
+        self._limits = limits
+        self._process = process
+        self._boards: list[_Board] = []
+
+    def standing(self) -> Mapping[str, BoardStanding]:
+        """Each board's, by its device's id."""
+        return {board.device_id: board.standing for board in self._boards}
+
+    @asynccontextmanager
+    async def running(self, count: int) -> AsyncIterator[tuple[BoardReady, ...]]:
+        """Leaving ends the boards and starts none again."""
+        try:
+            for number in range(1, count + 1):
+                board = _Board(f"virtual-{number}", self._process(f"virtual-{number}"))
+                ready = await board.process.start()
+                self._boards.append(board)
+                board.device_id = (await self._register(board.name, ready)).device_id
+            async with asyncio.TaskGroup() as group:
+                watching = [group.create_task(self._watch(b), name=f"watch {b.name}") for b in self._boards]
+                try:
+                    yield tuple(board.process.ready for board in self._boards)
+                finally:
+                    for task in watching:
+                        task.cancel()
+        finally:
+            for board in self._boards:
+                await board.process.stop()
+            self._boards = []
+
+    async def _register(self, name: str, ready: BoardReady) -> Device:
+        """A virtual board of this name has new ports at every start."""
+        try:
+            known = self._devices.get(name)
+        except UnknownName:
+            return await self._devices.add(name, ready.board, ready.transports)
+        if known.board.board_id != ready.board:
+            raise ConfigError(
+                f"{name} is the name of a {known.board.title} already",
+                next_step=f"microclaw device rename {name} ANOTHER-NAME, without --virtual",
+            )
+        return await self._devices.set_transports(name, ready.transports)
+
+    async def _watch(self, board: _Board) -> None:
+        """Start the board again each time that its process ended, until that is of no use."""
+        starts_s: deque[float] = deque()
+        try:
+            while board.standing.state == "running":
+                reason = await board.process.ended()
+                _log.warning("%s ended (%s)", board.name, reason)
+                await self._restart(board, reason, starts_s)
+        except Exception:  # the host and its other boards outlive it
+            _log.exception("looking after %s", board.name)
+            board.standing = replace(board.standing, state="failed", reason="something went wrong inside the host")
+
+    async def _restart(self, board: _Board, reason: str, starts_s: deque[float]) -> None:
+        """Until it runs, or has failed too often, or nobody knows its device any more."""
+        while True:
+            while starts_s and time.monotonic() - starts_s[0] >= self._limits.window_s:
+                starts_s.popleft()
+            if len(starts_s) >= self._limits.restarts:
+                reason = f"it ended {len(starts_s) + 1} times within {self._limits.window_s:g} s, last with {reason}"
+                _log.error("%s is not started again: %s", board.name, reason)
+                board.standing = replace(board.standing, state="failed", reason=reason)
+                return
+            board.standing = replace(board.standing, state="restarting", reason=reason)
+            await asyncio.sleep(self._limits.pause_s * 2 ** len(starts_s))
+            starts_s.append(time.monotonic())
+            try:
+                await self._start_again(board)
+            except UnknownName:
+                _log.info("%s is no device of this host any more: it stays off", board.name)
+                board.standing = replace(board.standing, state="removed")
+                return
+            except MicroclawError as exc:
+                _log.warning("%s could not be started again: %s", board.name, exc.message)
+                reason = exc.message
+                continue
+            count = board.standing.restarts + 1
+            board.standing = replace(board.standing, state="running", restarts=count, last_ms=now_ms())
+            await self._fill(board)
+            return
+
+    async def _start_again(self, board: _Board) -> None:
+        """A new process in the place of the one that ended; UnknownName when its device was removed."""
+        await board.process.stop()
+        self._devices.get(board.device_id)
+        board.process = self._process(board.name)
+        ready = await board.process.start()
+        try:
+            await self._devices.set_transports(board.device_id, ready.transports)
+        except BaseException:
+            await board.process.stop()
+            raise
+
+    async def _fill(self, board: _Board) -> None:
+        """Its programs, at once; what fails here the keeper does in its next rounds."""
+        try:
+            await self._put_back(board.device_id)
+        except Exception:  # the board runs, whatever is wrong with its programs
+            _log.exception("putting the programs of %s back", board.name)

@@ -1,0 +1,246 @@
+"""Starts and stops a virtual board, a process of its own. It speaks no protocol: the ready line, signals, no more."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Literal, Self
+
+from microclaw.errors import ConfigError, DeviceUnreachable
+from microclaw.transports.virtual_board import SCHEME as CONTROL_SCHEME
+from microclaw.transports.virtual_board import VirtualBoardTransport
+from microclaw.transports.wasmachine import SCHEME as WASMACHINE_SCHEME
+
+START_TIMEOUT_S: Final = 10.0
+STOP_TIMEOUT_S: Final = 3.0
+_MAX_STDERR_LINES: Final = 200
+_MAX_LINE_BYTES: Final = 64 * 1024
+_MAX_ENDING_CHARS: Final = 300
+_SECRET_ENDINGS: Final = ("_KEY", "_TOKEN", "_SECRET", "_PASSWORD")
+
+
+@dataclass(frozen=True, slots=True)
+class BoardReady:
+    """The ready line: where the board listens."""
+
+    name: str
+    board: str
+    pid: int
+    wasmachine: int
+    serial: int | None
+    pty: str | None
+    control: Path
+    host: str = "127.0.0.1"
+
+    @property
+    def transports(self) -> tuple[str, ...]:
+        """The transport ids of this board."""
+        transports = [f"{WASMACHINE_SCHEME}{self.host}:{self.wasmachine}"]
+        if self.serial is not None:
+            transports.append(f"serial:tcp://{self.host}:{self.serial}")
+        elif self.pty is not None:
+            transports.append(f"serial:{self.pty}")
+        return (*transports, f"{CONTROL_SCHEME}{self.control}")
+
+
+def board_environ(environ: Mapping[str, str]) -> dict[str, str]:
+    """What a board may know of this process's environment: it runs programs that nobody vouches for."""
+    return {name: value for name, value in environ.items() if not name.upper().endswith(_SECRET_ENDINGS)}
+
+
+class VirtualBoardProcess:
+    """`async with VirtualBoardProcess(...) as board` runs one; `board.ready` says where it listens.
+
+    With `die_with_parent` the board ends when its parent does, even by kill -9 (Linux).
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str = "virtual-1",
+        board: str = "virtual",
+        wasmachine_port: int = 0,
+        serial: int | Literal["pty", "none"] = 0,
+        control: Path | None = None,
+        clock: Literal["real", "virtual"] = "real",
+        mode: Literal["stock", "kind"] = "stock",
+        generation: Literal["new", "old"] | None = None,
+        seed: int = 0,
+        host: str = "127.0.0.1",
+        die_with_parent: bool = True,
+    ) -> None:
+        self.name = name
+        self._host = host
+        arguments = ["--name", name, "--board", board, "--wasmachine", str(wasmachine_port), "--serial", str(serial)]
+        arguments += ["--clock", clock, "--mode", mode, "--seed", str(seed), "--host", host]
+        if generation is not None:
+            arguments += ["--generation", generation]
+        if control is not None:
+            arguments += ["--control", str(control)]
+        if die_with_parent:
+            arguments.append("--die-with-parent")
+        self._command: Sequence[str] = (sys.executable, "-m", "microclaw.virtual", *arguments)
+        self._process: asyncio.subprocess.Process | None = None
+        self._stderr: deque[str] = deque(maxlen=_MAX_STDERR_LINES)
+        self._draining: asyncio.Task[None] | None = None
+        self._ready: BoardReady | None = None
+        self._control: VirtualBoardTransport | None = None
+
+    @property
+    def ready(self) -> BoardReady:
+        assert self._ready is not None, "the board was not started"
+        return self._ready
+
+    @property
+    def control(self) -> VirtualBoardTransport:
+        """The board's control transport; closed with the board."""
+        if self._control is None:
+            self._control = VirtualBoardTransport(self.ready.control)
+        return self._control
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.returncode is None
+
+    @property
+    def stderr_lines(self) -> tuple[str, ...]:
+        return tuple(self._stderr)
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def start(self) -> BoardReady:
+        """Start the process and wait for its ready line; an error carries what it said on stderr."""
+        assert self._process is None, "a VirtualBoardProcess starts once"
+        self._process = await asyncio.create_subprocess_exec(
+            *self._command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            limit=_MAX_LINE_BYTES,
+            env=board_environ(os.environ),
+            start_new_session=True,  # Ctrl-C in the terminal is for the host; it stops its boards itself
+        )
+        self._draining = asyncio.create_task(self._drain_stderr(), name=f"stderr of {self.name}")
+        try:
+            async with asyncio.timeout(START_TIMEOUT_S):
+                self._ready = await self._read_ready()
+        except TimeoutError as exc:
+            await self.stop()
+            raise DeviceUnreachable(
+                f"{self.name} was not ready within {START_TIMEOUT_S:g} s{self._said()}", next_step="start it again"
+            ) from exc
+        except BaseException:
+            await self.stop()
+            raise
+        return self._ready
+
+    async def stop(self) -> None:
+        """End the board: SIGTERM, then SIGKILL when it does not listen."""
+        if self._control is not None:
+            await self._control.close()
+        process = self._process
+        if process is not None and process.returncode is None:
+            await self._end(process)
+        if self._draining is not None:
+            await self._draining
+            self._draining = None
+
+    async def kill(self) -> None:
+        """End it at once, as a crash would."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
+            await self._process.wait()
+
+    async def ended(self) -> str:
+        """Wait until the process has gone, by itself or by `stop`; how it ended, with its last words."""
+        assert self._process is not None, "the board was not started"
+        code = await self._process.wait()
+        if self._draining is not None:
+            await asyncio.wait({self._draining}, timeout=STOP_TIMEOUT_S)  # cancelled, it leaves that task alone
+        try:
+            how = f"exit code {code}" if code >= 0 else signal.Signals(-code).name
+        except ValueError:  # a real-time signal has no name
+            how = f"signal {-code}"
+        return f"{how}{self._said()}"[:_MAX_ENDING_CHARS]
+
+    async def _end(self, process: asyncio.subprocess.Process) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(signal.SIGTERM)
+        try:
+            async with asyncio.timeout(STOP_TIMEOUT_S):
+                await process.wait()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+
+    async def _read_ready(self) -> BoardReady:
+        assert self._process is not None
+        assert self._process.stdout is not None
+        line = await self._process.stdout.readline()
+        if not line:
+            await self._process.wait()
+            if self._draining is not None:
+                await self._draining
+            raise ConfigError(
+                f"{self.name} did not start (exit code {self._process.returncode}){self._said()}",
+                next_step=self._next_step() or "python -m microclaw.virtual --help",
+            )
+        return _ready(line, self._host)
+
+    async def _drain_stderr(self) -> None:
+        assert self._process is not None
+        assert self._process.stderr is not None
+        while True:
+            try:
+                line = await self._process.stderr.readline()
+            except ValueError:  # a line over the limit: its start is lost, the rest goes on
+                continue
+            if not line:
+                return
+            self._stderr.append(line.decode(errors="replace").rstrip())
+
+    def _said(self) -> str:
+        error = next((line for line in self._stderr if line.startswith("error: ")), None)
+        text = error.removeprefix("error: ") if error else "; ".join(list(self._stderr)[-3:])
+        return f": {text}" if text else ""
+
+    def _next_step(self) -> str | None:
+        line = next((line for line in self._stderr if line.startswith("next: ")), None)
+        return line.removeprefix("next: ") if line else None
+
+
+def _ready(line: bytes, host: str) -> BoardReady:
+    try:
+        data: Any = json.loads(line)
+        if data["ready"] is not True:
+            raise ValueError("not ready")
+        return BoardReady(
+            name=data["name"],
+            board=data["board"],
+            pid=data["pid"],
+            wasmachine=data["wasmachine"],
+            serial=data["serial"],
+            pty=data["pty"],
+            control=Path(data["control"]),
+            host=host,
+        )
+    except (ValueError, KeyError, TypeError) as exc:
+        raise ConfigError(
+            f"the virtual board's ready line is unreadable: {line[:200]!r}", next_step="is it of this version?"
+        ) from exc

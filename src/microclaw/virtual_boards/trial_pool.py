@@ -1,0 +1,165 @@
+"""Throw-away virtual boards for trials, one of them kept warm. Starts and ends processes; judges no program."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+
+from microclaw.boards.profile import BoardProfile
+from microclaw.errors import MicroclawError
+from microclaw.transports.virtual_board import VirtualBoardTransport
+from microclaw.transports.wasmachine import WasmachineTransport
+from microclaw.virtual_boards.process import VirtualBoardProcess
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class BoardKind:
+    """What makes one trial board as good as another."""
+
+    board_id: str
+    clock: Literal["real", "virtual"] = "virtual"
+    seed: int = 0
+
+
+class TrialBoard:
+    """A running virtual board with its two ways in; `async with` ends it and removes all it left."""
+
+    def __init__(self, kind: BoardKind, board: BoardProfile) -> None:
+        self.kind = kind
+        self._board = board
+        self._stack = AsyncExitStack()
+
+    control: VirtualBoardTransport
+    wasmachine: WasmachineTransport
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="microclaw-try-")))
+            process = VirtualBoardProcess(
+                name="trial",
+                board=self.kind.board_id,
+                serial="none",
+                control=folder / "control.sock",
+                clock=self.kind.clock,
+                seed=self.kind.seed,
+            )
+            await stack.enter_async_context(process)
+            self.control = process.control
+            self.wasmachine = WasmachineTransport(process.ready.transports[0], self._board, lock_folder=folder)
+            stack.push_async_callback(self.wasmachine.close)
+            self._process = process
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    @property
+    def running(self) -> bool:
+        return self._process.running
+
+
+class TrialPool:
+    """`async with TrialPool(board) as trial_pool` starts a board at once, and the next a second after one was used.
+
+    The pause leaves the processor to the deployment that follows a trial. Used boards end in the background; leaving
+    the block ends them all.
+    """
+
+    def __init__(self, board: BoardProfile, *, refill_after_s: float = 1.0) -> None:
+        self._board = board
+        self._kind = BoardKind(board.board_id)
+        self._tasks = asyncio.TaskGroup()
+        self._warm: asyncio.Task[TrialBoard | None] | None = None
+        self._open = False
+        self._refill_after_s = refill_after_s
+        self._refill_due: asyncio.TimerHandle | None = None
+
+    async def __aenter__(self) -> Self:
+        await self._tasks.__aenter__()
+        self._open = True
+        self.refill()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._open = False
+        if self._refill_due is not None:
+            self._refill_due.cancel()
+        if self._warm is not None:
+            warm, self._warm = self._warm, None
+            if warm.done():
+                self._tasks.create_task(_end_when_started(warm), name="end trial_pool board")
+            else:
+                warm.cancel()
+        await self._tasks.__aexit__(exc_type, exc, traceback)
+
+    def refill(self) -> None:
+        """Have a warm board again, started in the background now."""
+        if self._open and self._warm is None:
+            self._warm = self._tasks.create_task(self._start(), name="start trial_pool board")
+
+    @asynccontextmanager
+    async def take(self, kind: BoardKind, board: BoardProfile) -> AsyncIterator[TrialBoard]:
+        """A board for one trial: the warm one when it is of that kind, else a fresh one."""
+        trial_board = await self._take_warm() if kind == self._kind else None
+        if trial_board is None:
+            async with fresh_board(kind, board) as trial_board:
+                yield trial_board
+            return
+        try:
+            yield trial_board
+        finally:
+            self._tasks.create_task(_end(trial_board), name="end trial board")
+            self._refill_due = asyncio.get_running_loop().call_later(self._refill_after_s, self.refill)
+
+    async def _take_warm(self) -> TrialBoard | None:
+        if self._warm is None:
+            return None
+        warm, self._warm = self._warm, None
+        try:
+            trial_board = await asyncio.shield(warm)
+        except asyncio.CancelledError:
+            self._tasks.create_task(_end_when_started(warm), name="end trial_pool board")
+            raise
+        if trial_board is not None and not trial_board.running:
+            await _end(trial_board)
+            return None
+        return trial_board
+
+    async def _start(self) -> TrialBoard | None:
+        try:
+            return await TrialBoard(self._kind, self._board).__aenter__()
+        except (MicroclawError, OSError) as exc:
+            _log.warning("no trial_pool board: %s", exc)  # a trial then starts its own and says why it cannot
+            return None
+
+
+def fresh_board(kind: BoardKind, board: BoardProfile) -> TrialBoard:
+    """A board of its own for one trial: `async with fresh_board(...) as trial_board`."""
+    return TrialBoard(kind, board)
+
+
+async def _end(trial_board: TrialBoard) -> None:
+    try:
+        await trial_board.__aexit__(None, None, None)
+    except (MicroclawError, OSError):
+        _log.exception("ending a trial board")
+
+
+async def _end_when_started(warm: asyncio.Task[TrialBoard | None]) -> None:
+    trial_board = await warm
+    if trial_board is not None:
+        await _end(trial_board)

@@ -1,0 +1,146 @@
+"""Our own C behind the headers, compiled once per compiler into the cache and linked only where a program uses it.
+
+headers/glue is behind microclaw.h, libc what the firmware's lacks, entry and shim call `main` (toolchain.py says when).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import functools
+import hashlib
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from struct import pack
+from typing import Final
+
+from microclaw.errors import ConfigError
+from microclaw.wasm.process import TIME_LIMIT_S, Processes, in_worker
+from microclaw.wasm.symbols import read_symbols
+from microclaw.wasm.toolchain import HEADERS, Toolchain
+
+_MAGIC: Final = b"!<arch>\n"
+_HEADER_BYTES: Final = 60
+_MAX_NAME: Final = 15
+
+
+def write_archive(members: Mapping[str, bytes]) -> bytes:
+    """The library; equal members give equal bytes. Names are cut to what the format holds, and serve messages only."""
+    index: list[tuple[str, str]] = [
+        (symbol, member) for member, data in members.items() for symbol in sorted(read_symbols(data).visible)
+    ]
+    names = b"".join(symbol.encode() + b"\0" for symbol, _ in index)
+    index_bytes = 4 + 4 * len(index) + len(names)
+    offsets: dict[str, int] = {}
+    position = len(_MAGIC) + _HEADER_BYTES + index_bytes + index_bytes % 2
+    for member, data in members.items():
+        offsets[member] = position
+        position += _HEADER_BYTES + len(data) + len(data) % 2
+    table = pack(f">{len(index) + 1}I", len(index), *(offsets[member] for _, member in index)) + names
+    parts = [_MAGIC, _member("", table)]
+    parts.extend(_member(name[:_MAX_NAME], data) for name, data in members.items())
+    return b"".join(parts)
+
+
+def _member(name: str, data: bytes) -> bytes:
+    head = f"{name + '/':<16}{0:<12}{0:<6}{0:<6}{'644':<8}{len(data):<10}`\n"
+    return head.encode() + data + b"\n" * (len(data) % 2)
+
+
+FOLDERS: Final = ("shim", "entry", "glue", "libc")
+_MAX_WORKERS: Final = 8
+_POLL_S: Final = 0.02
+
+
+@functools.cache
+def headers_hash() -> str:
+    """Over every header and glue file: part of each key of the cache."""
+    digest = hashlib.sha256()
+    for path in sorted(HEADERS.rglob("*.[ch]")):
+        digest.update(path.relative_to(HEADERS).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+async def build_glue(toolchain: Toolchain, cache_dir: Path) -> dict[str, Path]:
+    """A static library for each folder, compiled unless the cache has it; of several at once, one compiles."""
+    libraries = _paths(toolchain, cache_dir)
+    if not _all_there(libraries):
+        await in_worker(partial(_compile, toolchain, cache_dir, libraries))
+    return libraries
+
+
+def glue_built(toolchain: Toolchain, cache_dir: Path) -> bool:
+    """Whether the cache has the libraries of this compiler and these headers."""
+    return _all_there(_paths(toolchain, cache_dir))
+
+
+def _paths(toolchain: Toolchain, cache_dir: Path) -> dict[str, Path]:
+    key = hashlib.sha256(repr((toolchain.glue_command([]), toolchain.name, headers_hash())).encode()).hexdigest()[:24]
+    return {folder: cache_dir / f"glue-{key}" / f"{folder}.a" for folder in FOLDERS}
+
+
+def _all_there(libraries: dict[str, Path]) -> bool:
+    return all(path.is_file() for path in libraries.values())
+
+
+def _compile(toolchain: Toolchain, cache_dir: Path, libraries: dict[str, Path], processes: Processes) -> None:
+    """Compile aside, then move each library into place by itself: a second builder only replaces equal files."""
+    try:
+        cache_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with _alone(cache_dir / "glue.lock", processes):
+            if _all_there(libraries):
+                return
+            with tempfile.TemporaryDirectory(dir=cache_dir, prefix=".glue-") as work:
+                _compile_all(toolchain, Path(work), processes)
+                for folder, library in libraries.items():
+                    library.parent.mkdir(mode=0o700, exist_ok=True)
+                    made = Path(work, f"{folder}.a")
+                    made.write_bytes(write_archive(_objects(Path(work, folder))))
+                    made.replace(library)
+    except OSError as exc:
+        step = "free space there, or set MICROCLAW_CACHE to a folder that can be written"
+        raise ConfigError(f"the build cache {cache_dir} cannot be written: {exc}", next_step=step) from exc
+
+
+@contextmanager
+def _alone(lock: Path, processes: Processes) -> Iterator[None]:
+    """Wait for another builder, in whichever process, rather than share the processor with it; never for ever."""
+    with lock.open("a") as file:
+        deadline = time.monotonic() + TIME_LIMIT_S
+        while not _locked(file.fileno()) and time.monotonic() < deadline:
+            processes.go_on()
+            time.sleep(_POLL_S)
+        yield
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _compile_all(toolchain: Toolchain, work: Path, processes: Processes) -> None:
+    """Each folder's files dealt out, the largest first, to one compiler for each processor."""
+    workers = min(os.cpu_count() or 1, _MAX_WORKERS)
+    commands = []
+    for folder in FOLDERS:
+        (work / folder).mkdir()
+        files = sorted((HEADERS / folder).glob("*.c"), key=lambda path: (-path.stat().st_size, path.name))
+        hands = (files[worker::workers] for worker in range(workers))
+        commands += [(toolchain.glue_command(hand), work / folder) for hand in hands if hand]
+    for (_, directory), finished in zip(commands, processes.run_together(commands), strict=True):
+        if finished.returncode != 0:
+            raise ConfigError(
+                f"{toolchain.name} cannot compile microclaw's own {directory.name}: {finished.output[:500]}",
+                next_step="install the version of ziglang that microclaw asks for",
+            )
+
+
+def _objects(directory: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(directory.glob("*.o"))}

@@ -1,0 +1,111 @@
+"""A host in this process with a virtual board, four people and a token for each. Holds no test."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from microclaw.app import running_host
+from microclaw.auth.people import People
+from microclaw.auth.tokens import Tokens
+from microclaw.cli.host_client import HostClient
+from microclaw.config import AgentSettings, Settings, load_settings
+from microclaw.devices.device import Device
+from microclaw.devices.registry import Registry
+from microclaw.store.database import Database
+from microclaw.store.people import PeopleTable, PersonRow, PersonTokenTable
+from microclaw.virtual_boards.process import VirtualBoardProcess
+from microclaw.web.stream import StreamEvent, decode_event
+
+BLINK = """
+#include "microclaw.h"
+static int led;
+static void tick(void) { gpio_toggle(led); }
+void on_init(void) { led = gpio_open(2, GPIO_OUT); every(100, tick); }
+"""
+
+
+@dataclass(frozen=True)
+class PeopleHost:
+    """`secrets` has a token for owner, ada (member), bob (member) and gus (guest)."""
+
+    settings: Settings
+    http: str
+    secrets: Mapping[str, str]
+    devices: Registry
+
+    @property
+    def device(self) -> Device:
+        return self.devices.get("virtual-1")
+
+    async def ask(
+        self, who: str | None, method: str, path: str, body: Mapping[str, Any] | None = None
+    ) -> tuple[int, Any]:
+        """Status and JSON answer of one request on the people plane."""
+        status, content = await asyncio.to_thread(self._ask, who, method, path, body)
+        return status, json.loads(content)
+
+    async def stream(self, who: str, path: str, body: Mapping[str, Any], method: str = "POST") -> list[StreamEvent]:
+        status, content = await asyncio.to_thread(self._ask, who, method, path, body)
+        assert status == 200, content
+        return [decode_event(line) for line in content.splitlines()]
+
+    async def socket(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """The answer of one request of the owner on the control socket."""
+        client = HostClient(self.settings.control_socket)
+        if method == "GET":
+            return await asyncio.to_thread(client.get, path)
+        return await asyncio.to_thread(client.post, path, body)
+
+    async def waiting(self, count: int = 1) -> list[dict[str, Any]]:
+        """What waits for a decision, once there are so many."""
+        async with asyncio.timeout(20):
+            while True:
+                found: list[dict[str, Any]] = (await self.socket("GET", "/v1/approvals"))["approvals"]
+                if len(found) >= count:
+                    return found
+
+    async def apps(self) -> list[str]:
+        return [app["name"] for app in (await self.socket("GET", "/v1/apps"))["apps"]]
+
+    def _ask(self, who: str | None, method: str, path: str, body: Mapping[str, Any] | None) -> tuple[int, bytes]:
+        address = urlsplit(self.http)
+        headers = {"Content-Type": "application/json"}
+        if who is not None:
+            headers["Authorization"] = f"Bearer {self.secrets.get(who, who)}"
+        connection = HTTPConnection(str(address.hostname), address.port, timeout=30)
+        try:
+            connection.request(method, path, None if body is None else json.dumps(body), headers)
+            response = connection.getresponse()
+            return response.status, response.read()
+        finally:
+            connection.close()
+
+
+@asynccontextmanager
+async def people_host(
+    home: Path, environ: Mapping[str, str] | None = None, agent: AgentSettings | None = None
+) -> AsyncIterator[PeopleHost]:
+    settings = replace(load_settings(environ or {}, home=home, http_port=0), agent=agent or AgentSettings())
+    secrets = await _people_and_tokens(settings)
+    async with VirtualBoardProcess() as board, running_host(settings) as host:
+        await host.devices.add("virtual-1", "virtual", board.ready.transports)
+        assert host.http is not None
+        yield PeopleHost(settings, host.http, secrets, host.devices)
+
+
+async def _people_and_tokens(settings: Settings) -> dict[str, str]:
+    async with Database.open(settings.database) as database:
+        table = PeopleTable(database)
+        for name, role in (("ada", "member"), ("bob", "member"), ("gus", "guest")):
+            await table.put(PersonRow(f"p-{name}", name, role, 1), 1)
+        people = await People.opened(table)
+        tokens = Tokens(PersonTokenTable(database), people)
+        return {person.name: await tokens.create(person.name, person.person_id) for person in people.list()}

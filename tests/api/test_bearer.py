@@ -1,0 +1,123 @@
+"""Bearer: which app a request reaches, and how many wrong tokens an address may show."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.types import Message, Receive, Scope, Send
+
+from microclaw.api.bearer import MAX_ADDRESSES, WRONG_TOKENS, WRONG_TOKENS_S, Bearer, Caller, caller_of
+from microclaw.auth.people import People
+from microclaw.auth.tokens import Tokens
+from microclaw.store.database import Database
+from microclaw.store.people import PeopleTable, PersonRow, PersonTokenTable
+
+
+class Bench:
+    """Two apps that say their name, a clock, tokens of the owner and of a guest."""
+
+    def __init__(self, tokens: Tokens, secrets: dict[str, str]) -> None:
+        self.now_s = 1000.0
+        self.secrets = secrets
+        self.numbers: tuple[bytes, ...] = ()
+        self.callers: list[Caller] = []
+        self.bearer = Bearer(
+            inside=self.app("inside"), outside=self.app("outside"), tokens=tokens, now_s=lambda: self.now_s
+        )
+
+    def app(self, name: str) -> Any:
+        async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+            if name == "inside":
+                self.callers.append(caller_of(Request(scope)))
+            await JSONResponse({"app": name})(scope, receive, send)
+
+        return answer
+
+    async def ask(self, *shown: str, path: str = "/v1/status", address: str = "127.0.0.1") -> tuple[int, bytes]:
+        sent: list[Message] = []
+
+        async def receive() -> Message:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        headers = [(b"authorization", value.encode()) for value in shown]
+        headers += [(b"microclaw-request", number) for number in self.numbers]
+        scope = {"type": "http", "method": "GET", "path": path, "headers": headers, "client": (address, 1)}
+        await self.bearer(scope, receive, send)
+        return sent[0]["status"], b"".join(message.get("body", b"") for message in sent[1:])
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    async with Database.open(tmp_path / "home" / "store.db") as database:
+        table = PeopleTable(database)
+        await table.put(PersonRow("p-g", "Gus", "guest", 1), 1)
+        tokens = Tokens(PersonTokenTable(database), await People.opened(table))
+        secrets = {who: await tokens.create(who, who) for who in ("owner", "p-g")}
+        yield Bench(tokens, secrets)
+
+
+async def test_a_token_leads_inside_and_nothing_shown_outside(bench: Bench) -> None:
+    assert await bench.ask(f"Bearer {bench.secrets['owner']}") == (200, b'{"app":"inside"}')
+    assert await bench.ask(f"bearer  {bench.secrets['owner']}") == (200, b'{"app":"inside"}')
+    assert await bench.ask() == (200, b'{"app":"outside"}')
+
+
+async def test_a_request_is_known_by_its_number_where_that_is_one(bench: Bench) -> None:
+    number = b"0123456789abcdef"
+    for numbers in ((), (number,), (number, number), (b"owner",), (b"A" * 16,), (b"a" * 33,), (b"a.b" * 6,)):
+        bench.numbers = numbers
+        assert (await bench.ask(f"Bearer {bench.secrets['owner']}"))[0] == 200
+    first = bench.callers[0]
+    assert [caller.request for caller in bench.callers] == ["", number.decode(), "", "", "", "", ""]
+    assert (first.asks_in(), first.asks_in("chat")) == (first.source, "chat")
+    numbered = bench.callers[1]
+    assert numbered.asks_in() == numbered.asks_in(numbered.source) == f"{numbered.source}.{number.decode()}"
+
+
+@pytest.mark.parametrize("path", ["/v1/people", "/v1/tokens", "/v1/config", "/v1/chatter", "/v1/anything-new", "/v1"])
+async def test_what_is_not_for_every_role_is_the_owners(bench: Bench, path: str) -> None:
+    assert (await bench.ask(f"Bearer {bench.secrets['p-g']}", path=path))[0] == 403
+    assert (await bench.ask(f"Bearer {bench.secrets['owner']}", path=path))[0] == 200
+
+
+@pytest.mark.parametrize("path", ["/v1/memory", "/v1/usage", "/v1/skills/x", "/v1/chat/completions", "/v1/devices/a"])
+async def test_what_looks_at_its_caller_is_for_every_role(bench: Bench, path: str) -> None:
+    assert (await bench.ask(f"Bearer {bench.secrets['p-g']}", path=path))[0] == 200
+
+
+async def test_two_headers_or_another_scheme_open_nothing(bench: Bench) -> None:
+    good = f"Bearer {bench.secrets['owner']}"
+    for shown in ((good, good), (f"Basic {bench.secrets['owner']}",), (bench.secrets["owner"],), ("",)):
+        assert (await bench.ask(*shown))[0] == 401
+
+
+async def test_after_ten_wrong_tokens_an_address_waits_with_its_wrong_ones(bench: Bench) -> None:
+    for _ in range(WRONG_TOKENS):
+        assert (await bench.ask("Bearer mc_guess"))[0] == 401
+    status, body = await bench.ask("Bearer mc_guess")
+    assert status == 429
+    assert b"wrong tokens" in body
+    assert (await bench.ask("Bearer mc_guess", address="127.0.0.2"))[0] == 401
+    bench.now_s += WRONG_TOKENS_S
+    assert (await bench.ask("Bearer mc_guess"))[0] == 401
+
+
+async def test_guesses_of_one_address_shut_nobody_out(bench: Bench) -> None:
+    for _ in range(WRONG_TOKENS + 1):
+        await bench.ask("Bearer mc_guess")
+    assert (await bench.ask(f"Bearer {bench.secrets['owner']}"))[0] == 200
+    assert (await bench.ask())[0] == 200
+
+
+async def test_addresses_kept_are_bounded(bench: Bench) -> None:
+    for number in range(MAX_ADDRESSES + 50):
+        await bench.ask("Bearer x", address=f"10.0.{number // 256}.{number % 256}")
+    assert len(bench.bearer._wrong) == MAX_ADDRESSES

@@ -1,0 +1,59 @@
+"""Device methods as words and as JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from microclaw.devices.call_text import CALLS, arguments_from_words, call_from, result_value
+from microclaw.devices.calls import AdcReading, AppEntry, AppReply, AppRequest, GpioSet, I2cRead, PwmSet
+from microclaw.errors import ConfigError, UnknownName
+
+
+@pytest.mark.parametrize(
+    ("method", "words", "call"),
+    [
+        ("gpio.set", ["pin=2", "level=1"], GpioSet(2, 1)),
+        ("gpio.set", ["2", "1"], GpioSet(2, 1)),
+        ("gpio.set", ["0x10", "level=0"], GpioSet(16, 0)),
+        ("pwm.set", ["5", "128"], PwmSet(5, 128)),
+        ("pwm.set", ["5", "128", "frequency_hz=100"], PwmSet(5, 128, 100)),
+        ("i2c.read", ["bme280"], I2cRead("bme280")),
+        ("apps.request", ["name=echo", "url=/x", 'values={"a": 1}'], AppRequest("echo", "/x", {"a": 1})),
+    ],
+)
+def test_words_become_the_typed_call(method: str, words: list[str], call: object) -> None:
+    assert call_from(method, arguments_from_words(method, words)) == call
+
+
+@pytest.mark.parametrize("words", [["1", "2", "3"], ["pin=x"], ["pin=2", "colour=red"], [], ["pin=2.5", "1"]])
+def test_wrong_words_are_refused_with_the_right_form(words: list[str]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        call_from("gpio.set", arguments_from_words("gpio.set", words))
+    assert "gpio.set pin=... level=..." in (caught.value.next_step or "")
+
+
+def test_unknown_method_lists_the_known_ones() -> None:
+    with pytest.raises(UnknownName) as caught:
+        call_from("gpio.fly", {})
+    assert "gpio.get" in (caught.value.next_step or "")
+
+
+def test_installing_is_no_direct_call() -> None:
+    assert "apps.install" not in CALLS
+    with pytest.raises(UnknownName, match="not called directly"):
+        arguments_from_words("apps.install", ["x"])
+
+
+@pytest.mark.parametrize(
+    ("result", "value"),
+    [
+        (None, None),
+        (AdcReading(1, 2048, 1.65), {"pin": 1, "raw": 2048, "volts": 1.65}),
+        ((AppEntry("blink", 8192),), [{"name": "blink", "heap_bytes": 8192}]),
+        (AppReply(69, {"b": b"\x00\x01"}), {"status": 69, "values": {"b": "AAE="}}),
+    ],
+)
+def test_answers_become_json_values(result: object, value: Any) -> None:
+    assert result_value(result) == value

@@ -1,0 +1,45 @@
+"""Compilers are few at a time, whoever asks."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import cast
+
+import pytest
+
+from microclaw.api.compile_routes import MAX_WAITING, PARALLEL_COMPILERS, CompileQueue
+from microclaw.boards import BoardProfile, load_board
+from microclaw.errors import Overloaded
+from microclaw.wasm.image import Image
+
+
+async def test_few_compilers_run_at_once_and_the_line_behind_them_is_bounded() -> None:
+    running = peak = 0
+    free = asyncio.Event()
+
+    busy = asyncio.Event()
+
+    async def slow(source: str, board: BoardProfile, *, name: str, optimization: str) -> Image:
+        nonlocal running, peak
+        running += 1
+        peak = max(peak, running)
+        if running == PARALLEL_COMPILERS:
+            busy.set()
+        await free.wait()
+        running -= 1
+        return cast("Image", None)
+
+    queue = CompileQueue(slow)
+    board = load_board("virtual")
+
+    async def one() -> None:
+        await queue.compile("x", board, name="x", optimization="O3")
+
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        for _ in range(PARALLEL_COMPILERS + MAX_WAITING):
+            group.create_task(one())
+        await busy.wait()
+        with pytest.raises(Overloaded, match="wait to be compiled"):
+            await one()
+        free.set()
+    assert peak == PARALLEL_COMPILERS

@@ -1,0 +1,140 @@
+"""Jobs outlive their readers, and end with the host."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from microclaw.api.jobs import Feed, Jobs
+from microclaw.config import Limits
+from microclaw.errors import Overloaded, PinRefused
+from microclaw.events import Step
+from microclaw.web.stream import Failure, Keepalive, Result, StreamEvent
+
+
+async def read_all(feed: Feed, keepalive_s: float = 5.0) -> list[StreamEvent]:
+    async with asyncio.timeout(10):
+        return [event async for event in feed.read(keepalive_s)]
+
+
+async def test_feed_gives_events_in_order_and_the_end_last() -> None:
+    async def work(feed: Feed) -> StreamEvent:
+        feed.put(Step("compile", "one"))
+        await asyncio.sleep(0)
+        feed.put(Step("check", "two"))
+        return Result({})
+
+    async with asyncio.TaskGroup() as group:
+        events = await read_all(Jobs(group, Limits()).start("job", work))
+    assert events == [Step("compile", "one"), Step("check", "two"), Result({})]
+
+
+async def test_full_feed_drops_the_oldest_and_never_the_end() -> None:
+    feed = Feed(2)
+    for text in "abc":
+        feed.put(Step("try", text))
+    feed.finish(Result({}))
+    assert await read_all(feed) == [Step("try", "b"), Step("try", "c"), Result({})]
+
+
+async def test_silence_is_filled_with_keepalives() -> None:
+    feed = Feed(2)
+    events = feed.read(keepalive_s=0.01)
+    async with asyncio.timeout(10):
+        assert await anext(events) == Keepalive()
+        feed.finish(Result({}))
+        assert await anext(events) == Result({})
+
+
+async def test_job_goes_on_when_its_reader_has_left() -> None:
+    left = asyncio.Event()
+    done: list[str] = []
+
+    async def work(feed: Feed) -> StreamEvent:
+        feed.put(Step("deploy", "begun"))
+        await left.wait()
+        done.append("finished")
+        return Result({})
+
+    async with asyncio.TaskGroup() as group:
+        reading = Jobs(group, Limits()).start("job", work).read(1.0)
+        await anext(reading)
+        await reading.aclose()  # type: ignore[attr-defined]  # an asynchronous generator
+        left.set()
+    assert done == ["finished"]
+
+
+async def test_failures_of_a_job_are_its_end() -> None:
+    async def refused(_feed: Feed) -> StreamEvent:
+        raise PinRefused("pin 27 is the flash", next_step="use 4")
+
+    async def broken(_feed: Feed) -> StreamEvent:
+        raise ZeroDivisionError("secret detail")
+
+    async with asyncio.TaskGroup() as group:
+        jobs = Jobs(group, Limits())
+        known = await read_all(jobs.start("refused", refused))
+        unknown = await read_all(jobs.start("broken", broken))
+    assert known == [Failure("pin_refused", "pin 27 is the flash", "use 4")]
+    assert isinstance(unknown[0], Failure)
+    assert unknown[0].code == "internal_error"
+    assert "secret detail" not in unknown[0].message
+
+
+async def test_too_many_jobs_are_refused_with_numbers() -> None:
+    async def wait(_feed: Feed) -> StreamEvent:
+        await free.wait()
+        return Result({})
+
+    free = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        jobs = Jobs(group, Limits(parallel_jobs=2))
+        jobs.start("1", wait)
+        jobs.start("2", wait)
+        with pytest.raises(Overloaded, match="2 jobs are running"):
+            jobs.start("3", wait)
+        free.set()
+
+
+async def test_drain_waits_for_what_ends_and_cancels_what_does_not() -> None:
+    async def short(_feed: Feed) -> StreamEvent:
+        await asyncio.sleep(0)
+        return Result({"short": True})
+
+    async def endless(_feed: Feed) -> StreamEvent:
+        await asyncio.Event().wait()
+        return Result({})
+
+    async with asyncio.TaskGroup() as group:
+        jobs = Jobs(group, Limits(drain_s=0.05))
+        first, second = jobs.start("short", short), jobs.start("endless", endless)
+        await jobs.drain()
+        with pytest.raises(Overloaded, match="stopping"):
+            jobs.start("late", short)
+        assert await read_all(first) == [Result({"short": True})]
+        end = (await read_all(second))[-1]
+    assert isinstance(end, Failure)
+    assert end.code == "interrupted"
+
+
+async def test_programs_leave_room_for_others_and_for_the_command_line() -> None:
+    go = asyncio.Event()
+
+    async def work(feed: Feed) -> StreamEvent:
+        await go.wait()
+        return Result({})
+
+    async with asyncio.TaskGroup() as group:
+        jobs = Jobs(group, Limits(parallel_jobs=8))
+        for token in ("t-1", "t-1", "t-1", "t-1", "t-2", "t-2"):
+            jobs.start("waits", work, token=token)
+        with pytest.raises(Overloaded, match="4 of them of this token"):
+            jobs.start("waits", work, token="t-1")
+        with pytest.raises(Overloaded, match="6 jobs of programs"):
+            jobs.start("waits", work, token="t-3")
+        own = [jobs.start("own", work) for _ in range(2)]
+        with pytest.raises(Overloaded):
+            jobs.start("own", work)
+        go.set()
+        assert [await read_all(feed) for feed in own] == [[Result({})]] * 2

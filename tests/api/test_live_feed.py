@@ -1,0 +1,135 @@
+"""The live feed and its event stream: order, what was missed, bounds, the end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+
+from microclaw.api.event_routes import LiveFeed, Lost, Numbered, event_stream, event_text
+from microclaw.bus import Bus
+from microclaw.errors import Overloaded
+from microclaw.events import Alarm, AppEnded, DeviceConnected, DeviceEvent, DeviceLog, LiveEvent
+
+WAIT_S = 5.0
+
+
+def _alarm(number: int) -> Alarm:
+    return Alarm("kitchen", number, "copied_token", f"alarm {number}")
+
+
+async def _next(stream: AsyncIterator[Numbered | Lost | None]) -> Numbered | Lost | None:
+    return await asyncio.wait_for(anext(stream), WAIT_S)
+
+
+async def test_events_published_on_the_bus_reach_a_reader_in_order() -> None:
+    feed = LiveFeed("a1")
+    async with Bus() as bus, asyncio.TaskGroup() as group, feed.collecting(bus, group):
+        stream = feed.read(feed.last, WAIT_S)
+        events: list[LiveEvent] = [
+            DeviceConnected("kitchen", 1, "link:7", "192.0.2.7"),
+            AppEnded("kitchen", 2, "blink", "trapped"),
+        ]
+        for event in events:
+            bus.publish(event)
+        assert [await _next(stream), await _next(stream)] == [Numbered(1, events[0]), Numbered(2, events[1])]
+        await stream.aclose()
+
+
+async def test_the_hosts_end_ends_every_reader_after_the_last_event() -> None:
+    feed = LiveFeed("a1")
+    async with Bus() as bus, asyncio.TaskGroup() as group:
+        async with feed.collecting(bus, group):
+            stream = feed.read(0, WAIT_S)
+            waiting = group.create_task(_collect(stream))
+            bus.publish(_alarm(1))
+        assert await asyncio.wait_for(waiting, WAIT_S) == [Numbered(1, _alarm(1))]
+    assert feed.listeners == 0
+
+
+async def test_reader_that_comes_back_gets_what_it_missed() -> None:
+    feed = LiveFeed("a1")
+    for number in range(1, 5):
+        feed.put(_alarm(number))
+    stream = feed.read(2, WAIT_S)
+    assert [await _next(stream), await _next(stream)] == [Numbered(3, _alarm(3)), Numbered(4, _alarm(4))]
+    await stream.aclose()
+
+
+async def test_reader_behind_the_ring_is_told_how_much_is_gone() -> None:
+    feed = LiveFeed("a1", ring_events=2)
+    for number in range(1, 6):
+        feed.put(_alarm(number))
+    stream = feed.read(1, WAIT_S)
+    assert [await _next(stream), await _next(stream)] == [Lost(2), Numbered(4, _alarm(4))]
+    await stream.aclose()
+
+
+async def test_reader_that_is_overtaken_while_it_reads_is_told() -> None:
+    feed = LiveFeed("a1", ring_events=2)
+    feed.put(_alarm(1))
+    stream = feed.read(0, WAIT_S)
+    assert await _next(stream) == Numbered(1, _alarm(1))
+    for number in range(2, 6):
+        feed.put(_alarm(number))
+    assert [await _next(stream), await _next(stream)] == [Lost(2), Numbered(4, _alarm(4))]
+    await stream.aclose()
+
+
+async def test_quiet_stream_says_so() -> None:
+    stream = LiveFeed("a1").read(0, 0.001)
+    assert await _next(stream) is None
+    await stream.aclose()
+
+
+async def test_readers_are_bounded() -> None:
+    feed = LiveFeed("a1", max_listeners=1)
+    feed.check_room()
+    stream = feed.read(0, 0.001)
+    await _next(stream)
+    with pytest.raises(Overloaded, match="1 streams"):
+        feed.check_room()
+    await stream.aclose()
+    feed.check_room()
+
+
+async def test_other_kinds_and_devices_are_left_out() -> None:
+    feed = LiveFeed("a1")
+    for event in (_alarm(1), AppEnded("kitchen", 2, "blink", "trapped"), AppEnded("hall", 3, "blink", "trapped")):
+        feed.put(event)
+    stream = event_stream(feed, 0, 0.001, "kitchen", frozenset({"app.ended"}))
+    blocks = [await asyncio.wait_for(anext(stream), WAIT_S) for _ in range(3)]
+    assert [block.partition("\n")[0] for block in blocks] == ["retry: 2000", "id: a1-2", ": nothing new"]
+
+
+def test_events_are_logged_with_the_device_and_without_texts(caplog: pytest.LogCaptureFixture) -> None:
+    feed = LiveFeed("a1")
+    with caplog.at_level("INFO"):
+        feed.put(Alarm("kitchen", 1, "copied_token", "private"))
+        feed.put(DeviceLog("kitchen", 2, "info", "blink", 9, "private"))
+        feed.put(DeviceEvent("kitchen", 3, "button"))
+    assert [(r.levelname, r.message, getattr(r, "device", "")) for r in caplog.records] == [
+        ("WARNING", "alarm", "kitchen"),
+        ("INFO", "device.event", "kitchen"),
+    ]
+    assert "private" not in str([vars(record) for record in caplog.records])
+
+
+def test_event_is_one_line_of_json_whatever_the_device_wrote() -> None:
+    log = DeviceLog("kitchen", 5, "info", "blink", 9, "line\n\nevent: alarm\r\ndata: {} \u2028 ende")
+    identity, kind, data, *rest = event_text("a1", Numbered(3, log)).splitlines()
+    assert (identity, kind, rest) == ("id: a1-3", "event: log", [""])
+    assert json.loads(data.removeprefix("data: ")) == {
+        "device": "kitchen",
+        "at_ms": 5,
+        "level": "info",
+        "source": "blink",
+        "n": 9,
+        "text": log.text,
+    }
+
+
+async def _collect(stream: AsyncIterator[Numbered | Lost | None]) -> list[Numbered | Lost | None]:
+    return [each async for each in stream]

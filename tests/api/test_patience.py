@@ -1,0 +1,100 @@
+"""A door stays open to others while clients take their time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.responses import PlainTextResponse
+from starlette.types import Receive, Scope, Send
+
+from microclaw.api.server import MAX_CONNECTIONS, Door, serving, tcp_listener
+
+HEAD_TIMEOUT_S = 0.2
+UNREAD_TIMEOUT_S = 0.3
+LIMIT_S = 20
+REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+@asynccontextmanager
+async def door(go: asyncio.Event | None = None, text: str = "here") -> AsyncIterator[tuple[str, int]]:
+    """A door whose app answers when `go` is set."""
+
+    async def answering(scope: Scope, receive: Receive, send: Send) -> None:
+        if go is not None:
+            await go.wait()
+        await PlainTextResponse(text)(scope, receive, send)
+
+    with tcp_listener("127.0.0.1", 0) as listener:
+        doors = [Door("people", answering, listener)]
+        async with (
+            asyncio.timeout(LIMIT_S),
+            asyncio.TaskGroup() as group,
+            serving(doors, group, head_timeout_s=HEAD_TIMEOUT_S, unread_timeout_s=UNREAD_TIMEOUT_S),
+        ):
+            yield listener.getsockname()
+
+
+async def test_a_head_that_does_not_end_closes_the_connection() -> None:
+    async with door() as address:
+        for begun in (b"", b"GET / HTTP/1.1\r\nHost: localhost\r\nX-"):
+            reader, writer = await asyncio.open_connection(*address)
+            writer.write(begun)
+            assert await reader.read() == b""
+            writer.close()
+
+
+async def test_a_second_head_on_a_connection_has_its_own_time() -> None:
+    async with door() as address:
+        reader, writer = await asyncio.open_connection(*address)
+        writer.write(REQUEST)
+        assert b"here" in await reader.readuntil(b"here")
+        writer.write(REQUEST[:-2])
+        assert await reader.read() == b""
+        writer.close()
+
+
+async def test_an_answer_may_take_longer_than_a_head() -> None:
+    go = asyncio.Event()
+    async with door(go) as address:
+        reader, writer = await asyncio.open_connection(*address)
+        writer.write(REQUEST)
+        silent, other = await asyncio.open_connection(*address)
+        assert await silent.read() == b""  # a head's time is over
+        go.set()
+        assert b"here" in await reader.readuntil(b"here")
+        writer.close()
+        other.close()
+
+
+async def test_half_requests_do_not_shut_the_door() -> None:
+    async with door() as address:
+        held = [await asyncio.open_connection(*address) for _ in range(MAX_CONNECTIONS + 5)]
+        for _, writer in held:
+            writer.write(REQUEST[:-2])
+        for reader, _ in held:
+            await reader.read()
+        reader, writer = await asyncio.open_connection(*address)
+        writer.write(REQUEST)
+        assert (await reader.readuntil(b"here")).startswith(b"HTTP/1.1 200")
+        for _, each in [*held, (reader, writer)]:
+            each.close()
+
+
+async def test_who_reads_nothing_of_an_answer_does_not_hold_the_door() -> None:
+    async with door(text="x" * (16 << 20)) as address:
+        readers = []
+        for _ in range(MAX_CONNECTIONS):
+            reader, writer = await asyncio.open_connection(*address, limit=1024)
+            writer.write(REQUEST)
+            readers.append((reader, writer))
+        while True:  # until one comes in again, or the test's time is over
+            reader, writer = await asyncio.open_connection(*address)
+            writer.write(REQUEST)
+            head = await reader.readline()
+            writer.transport.abort()
+            if b" 200 " in head:
+                break
+        for _, writer in readers:
+            writer.transport.abort()

@@ -1,0 +1,113 @@
+"""What models cost, over the API and on the command line: a real store and a real socket, requests really counted."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from fastapi import FastAPI
+
+from microclaw.api.bearer import OWNER_HERE, As, Caller
+from microclaw.api.failures import add_failure_handlers
+from microclaw.api.parts import HostParts
+from microclaw.api.people_routes import usage_router
+from microclaw.api.server import Door, serving, unix_listener
+from microclaw.app.agent import build_model
+from microclaw.auth.people import Person
+from microclaw.cli.host_client import HostClient, HostError
+from microclaw.cli.main import main
+from microclaw.config import BudgetSettings, Settings, load_settings
+from microclaw.models.usage import AskedBy, Ledger
+from microclaw.store.database import Database
+from microclaw.store.usage import UsageCount
+
+NO_LIMITS = BudgetSettings()
+ONE = UsageCount(2, 1, 1, 1, 12_000, 300, 9_000, 1_234_500_000)
+PEOPLE = {"owner": Person("owner", "owner", "owner"), "p-2": Person("p-2", "Ana", "member")}
+
+
+@dataclass
+class Running:
+    settings: Settings
+    ledger: Ledger
+
+
+@asynccontextmanager
+async def running(home: Path, caller: Caller, budget: BudgetSettings) -> AsyncIterator[Running]:
+    settings = replace(load_settings({}, home=home), budget=budget)
+    async with Database.open(settings.database) as database, asyncio.TaskGroup() as group:
+        _, ledger = build_model(settings, database)
+        people = SimpleNamespace(get=PEOPLE.get)
+        parts = cast(HostParts, SimpleNamespace(settings=settings, usage=ledger, people=people))
+        app = FastAPI()
+        add_failure_handlers(app)
+        app.include_router(usage_router(parts))
+        with unix_listener(settings.control_socket) as listener:
+            async with serving([Door("control", As(app, caller), listener)], group):
+                await ledger.record(AskedBy("owner", "terminal", "main"), "claude", "chat", ONE)
+                await ledger.record(AskedBy("p-2", "telegram", "7"), "gpt", "summary", UsageCount(1, 0, 0, 0, 100, 10))
+                yield Running(settings, ledger)
+
+
+async def asked(home: Path, *, caller: Caller = OWNER_HERE, budget: BudgetSettings = NO_LIMITS, **query: Any) -> Any:
+    async with running(home, caller, budget) as host:
+        return await asyncio.to_thread(HostClient(host.settings.control_socket).get, "/v1/usage", query)
+
+
+@pytest.mark.parametrize(
+    ("by", "names"),
+    [
+        ("person", ["owner", "Ana"]),
+        ("chat", ["terminal:main", "telegram:7"]),
+        ("model", ["claude", "gpt"]),
+        ("task", ["chat", "summary"]),
+    ],
+)
+async def test_the_owner_sees_everybodys_dearest_first(tmp_path: Path, by: str, names: list[str]) -> None:
+    found = await asked(tmp_path / "h", by=by, days=7)
+    assert [group[by] for group in found["groups"]] == names
+    assert (found["days"], found["total"]["requests"], found["total"]["cost_usd"]) == (7, 3, 1.2345)
+
+
+async def test_a_member_sees_the_own_requests_alone(tmp_path: Path) -> None:
+    limits = BudgetSettings(day_usd=5, person_day_usd=1)
+    found = await asked(tmp_path / "h", caller=Caller("p-2", direct=False, source="t-1"), budget=limits, by="chat")
+    assert [group["chat"] for group in found["groups"]] == ["telegram:7"]
+    assert (found["total"]["requests"], found["today"]["requests"], found["budget"]["day_usd"]) == (1, 1, 1)
+
+
+@pytest.mark.parametrize("query", [{"by": "colour"}, {"days": 0}, {"days": 401}, {"days": "x"}])
+async def test_a_wrong_question_is_refused(tmp_path: Path, query: dict[str, Any]) -> None:
+    async with running(tmp_path / "h", OWNER_HERE, NO_LIMITS) as host:
+        client = HostClient(host.settings.control_socket)
+        with pytest.raises(HostError, match=rf"^{next(iter(query))} is "):
+            await asyncio.to_thread(client.get, "/v1/usage", query)
+
+
+async def said(home: Path, capsys: pytest.CaptureFixture[str], *words: str, budget: BudgetSettings = NO_LIMITS) -> str:
+    async with running(home, OWNER_HERE, budget):
+        code = await asyncio.to_thread(main, ["--home", str(home), "usage", *words])
+    assert code == 0
+    return capsys.readouterr().out
+
+
+async def test_the_command_shows_a_table_with_a_total(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = (await said(tmp_path / "h", capsys, "--by", "model", budget=BudgetSettings(day_usd=5))).splitlines()
+    assert lines[0].split() == ["MODEL", "REQUESTS", "INPUT", "CACHED", "OUTPUT", "COST"]
+    assert lines[1].split() == ["claude", "2", "(1", "failed)", "12,000", "9,000", "300", "$1.2345", "+", "?"]
+    assert lines[3].startswith("all ")
+    assert any(line.startswith("today: $1.23 of $5.00, anew at ") for line in lines)
+    assert any("1 requests told no tokens" in line for line in lines)
+
+
+async def test_the_command_prints_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = json.loads(await said(tmp_path / "h", capsys, "--by", "person", "--days", "1", "--json"))
+    assert found["schema"] == "microclaw.usage/1"
+    assert [group["person"] for group in found["groups"]] == ["owner", "Ana"]

@@ -1,0 +1,45 @@
+"""A clock to turn by hand and a store in a folder of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from microclaw.auth.approvals import Approvals, Pending
+from microclaw.store.database import Database
+
+
+@dataclass
+class Clock:
+    now_s: float = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    async with Database.open(tmp_path / "home" / "store.db") as database:
+        yield database
+
+
+async def asked(approvals: Approvals, count: int = 1) -> tuple[Pending, ...]:
+    """The questions, as soon as there are so many."""
+    enough = asyncio.Event()
+    stop = approvals.listen(lambda _: enough.set() if len(approvals.pending()) >= count else None)
+    try:
+        async with asyncio.timeout(5):
+            if len(approvals.pending()) < count:
+                await enough.wait()
+    finally:
+        stop()
+    return approvals.pending()

@@ -1,0 +1,178 @@
+"""A host's identity in a folder of its own, with a clock that tests turn and random bytes that repeat."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from microclaw.auth.authority import Authority
+from microclaw.auth.certificates import host_names
+from microclaw.auth.credentials import Reason, Refusal, Revocation, Revoked
+from microclaw.auth.device_identity import Authenticator, HostIdentity
+from microclaw.auth.device_tokens import Tokens
+from microclaw.auth.pairing import Paired, PairingDesk, PendingPairing
+from microclaw.auth.provisioning import Provisioner
+from microclaw.errors import UnknownName
+from microclaw.store.database import Database
+from microclaw.store.identity import IdentityTable
+from microclaw.wire.link.frame import CloseCode
+
+NAMES = host_names("lab.example", ("192.0.2.7",))
+START_MS = 1_800_000_000_000
+
+
+@dataclass
+class Clock:
+    now: int = START_MS
+
+    def ms(self) -> int:
+        return self.now
+
+    def s(self) -> float:
+        return self.now / 1000
+
+    def forward(self, *, ms: int = 0, s: int = 0, hours: float = 0, days: float = 0) -> None:
+        self.now += ms + s * 1000 + int(hours * 3_600_000) + int(days * 86_400_000)
+
+
+class Devices:
+    """Stands for the registry: ids by number, names unique."""
+
+    def __init__(self) -> None:
+        self.names: dict[str, str | None] = {}
+
+    async def __call__(self, board: str, *, name: str | None, device_id: str | None) -> str:
+        if device_id is not None:
+            if device_id not in self.names:
+                raise UnknownName(f"no device {device_id}")
+            return device_id
+        if name is not None and name in self.names.values():
+            raise UnknownName(f"the name {name} is taken")
+        minted = f"d-{len(self.names) + 1}"
+        self.names[minted] = name
+        return minted
+
+
+@dataclass
+class Host:
+    """A host's identity as it really is, with what a test turns and looks at."""
+
+    folder: Path
+    clock: Clock
+    identity: HostIdentity
+    devices: Devices
+    revoked: list[Revoked] = field(default_factory=list)
+
+    @property
+    def table(self) -> IdentityTable:
+        return self.identity.table
+
+    @property
+    def authority(self) -> Authority:
+        return self.identity.authority
+
+    @property
+    def tokens(self) -> Tokens:
+        return self.identity.tokens
+
+    @property
+    def revocation(self) -> Revocation:
+        return self.identity.revocation
+
+    @property
+    def authenticator(self) -> Authenticator:
+        return self.identity.authenticator
+
+    @property
+    def desk(self) -> PairingDesk:
+        return self.identity.desk
+
+    @property
+    def provisioner(self) -> Provisioner:
+        return self.identity.provisioner
+
+    async def pair_token(self, device_id: str | None = None) -> tuple[str, str]:
+        """A device paired by code: its id and token."""
+        paired = await self._pair(None, device_id)
+        assert paired.token is not None
+        return paired.device_id, paired.token.token
+
+    async def pair_certificate(self, device_id: str | None = None) -> tuple[str, bytes, ec.EllipticCurvePrivateKey]:
+        """A device paired by code: its id, certificate (DER) and key."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        paired = await self._pair(make_csr(key), device_id)
+        assert paired.certificate is not None
+        return paired.device_id, paired.certificate, key
+
+    async def _pair(self, csr: bytes | None, device_id: str | None) -> Paired:
+        pending = await self.desk.request("192.0.2.9", "virtual", csr=csr, token_wanted=csr is None, secret=None)
+        assert isinstance(pending, PendingPairing)
+        await self.desk.confirm(pending.code, device_id=device_id)
+        paired = await self.desk.outcome(pending)
+        assert isinstance(paired, Paired)
+        return paired
+
+
+def closed(code: int, reason: Reason, device_id: str | None = None, *, may_pair: bool = False) -> Refusal:
+    return Refusal(CloseCode(code), reason, device_id, may_pair)
+
+
+def make_csr(key: ec.EllipticCurvePrivateKey, name: str = "ignored") -> bytes:
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    request = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
+    return request.public_bytes(serialization.Encoding.DER)
+
+
+def key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    async with Database.open(tmp_path / "home" / "store.db") as database:
+        yield database
+
+
+@pytest.fixture
+def table(database: Database) -> IdentityTable:
+    return IdentityTable(database)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "home" / "identity"
+
+
+@pytest.fixture
+async def host(folder: Path, database: Database, clock: Clock) -> Host:
+    drawn = random.Random(4)
+    devices = Devices()
+    identity = await HostIdentity.open(
+        folder,
+        database,
+        names=NAMES,
+        port=8443,
+        enrol=devices,
+        now_ms=clock.ms,
+        clock_s=clock.s,
+        random_bytes=drawn.randbytes,
+        random_below=drawn.randrange,
+    )
+    host = Host(folder, clock, identity, devices)
+    identity.revocation.listen(host.revoked.append)
+    return host

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.auth.identity.conftest import Host
+
+from microclaw.auth.provisioning import Provision, secret_hash
+
+CA = "0f784c6c06b45e7faa889458d2e9d8751f9d26371710dcd1b33e990635bb3e05"
+SECRET = "ABCDEFGHIJKLMNOPQRSTUVWX23"
+GIVEN = Provision("lab.local", 8443, CA, SECRET, 1000)
+
+
+def test_line_says_it_all_in_the_dense_alphabet_of_qr_codes() -> None:
+    assert GIVEN.uri == f"MICROCLAW://LAB.LOCAL:8443/{CA.upper()}/{SECRET}"
+    assert Provision("fd00::2", 8443, CA).uri == f"MICROCLAW://[FD00::2]:8443/{CA.upper()}"
+
+
+def test_text_has_every_value_a_person_types() -> None:
+    assert GIVEN.to_text().splitlines() == [
+        "host    lab.local",
+        "port    8443",
+        f"ca      {CA}",
+        "secret  ABCD-EFGH-IJKL-MNOP-QRST-UVWX-23",
+        f"line    {GIVEN.uri}",
+    ]
+
+
+def test_file_is_json_for_its_owner_alone(tmp_path: Path) -> None:
+    GIVEN.write(tmp_path / "lamp.json")
+    assert (tmp_path / "lamp.json").stat().st_mode & 0o777 == 0o600
+    assert json.loads((tmp_path / "lamp.json").read_text()) == {
+        "microclaw": 1, "host": "lab.local", "port": 8443, "ca_sha256": CA, "secret": SECRET, "expires_ms": 1000,
+    }  # fmt: skip
+
+
+def test_qr_code_fits_a_terminal() -> None:
+    lines = GIVEN.qr().splitlines()
+    assert 20 <= len(lines) <= 24
+    assert any("\u2580" in line or "\u2584" in line for line in lines)
+
+
+def test_secret_is_not_in_a_log() -> None:
+    assert SECRET not in repr(GIVEN)
+
+
+@pytest.mark.parametrize("typed", [SECRET, SECRET.lower(), "abcd-efgh ijkl-MNOP-qrst-uvwx-23\n"])
+def test_secret_counts_however_it_is_typed(typed: str) -> None:
+    assert secret_hash(typed) == secret_hash(SECRET)
+
+
+async def test_provision_names_this_host_and_its_authority(host: Host) -> None:
+    made = await host.provisioner.provision()
+    assert (made.host, made.port, made.ca_sha256) == ("lab.local", 8443, host.authority.fingerprint)
+    assert made.secret is not None
+    assert len(made.secret) == 26
+    assert (await host.provisioner.provision()).secret != made.secret
+
+
+async def test_device_with_a_display_gets_no_secret(host: Host) -> None:
+    made = await host.provisioner.provision(with_secret=False, host="192.0.2.7")
+    assert made == Provision("192.0.2.7", 8443, host.authority.fingerprint)

@@ -1,0 +1,86 @@
+"""Approvals: the first decision counts, silence is a no, and the list is bounded."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from tests.auth.conftest import asked
+
+from microclaw.auth.approvals import (
+    MAX_DETAIL_CHARS,
+    MAX_DETAIL_LINES,
+    MAX_PENDING_A_PERSON,
+    Approvals,
+    Pending,
+    Settled,
+)
+from microclaw.errors import Overloaded, PermissionRefused, UnknownName
+
+
+def ask(approvals: Approvals, action: str = "do it", detail: tuple[str, ...] = ()) -> asyncio.Task[None]:
+    return asyncio.create_task(approvals.ask("owner", action, detail, channel="t", chat_id="1"))
+
+
+async def test_of_two_decisions_the_first_counts() -> None:
+    approvals = Approvals(timeout_s=5)
+    task = ask(approvals)
+    (pending,) = await asked(approvals)
+    approvals.decide(pending.approval_id, approved=True, by="owner")
+    with pytest.raises(UnknownName, match="decided already"):
+        approvals.decide(pending.approval_id, approved=False, by="owner")
+    await task
+    with pytest.raises(UnknownName, match="decided already"):
+        approvals.decide(pending.approval_id, approved=False, by="owner")
+
+
+async def test_no_decision_in_time_is_a_no() -> None:
+    approvals = Approvals(timeout_s=0.01)
+    heard: list[Pending | Settled] = []
+    approvals.listen(heard.append)
+    with pytest.raises(PermissionRefused, match="nobody approved in"):
+        await ask(approvals)
+    assert approvals.pending() == ()
+    assert [type(news) for news in heard] == [Pending, Settled]
+    assert isinstance(heard[1], Settled)
+    assert (heard[1].outcome, heard[1].by) == ("expired", None)
+
+
+async def test_a_cancelled_asker_leaves_nothing_waiting() -> None:
+    approvals = Approvals(timeout_s=5)
+    task = ask(approvals)
+    await asked(approvals)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert approvals.pending() == ()
+
+
+async def test_one_person_cannot_fill_the_list() -> None:
+    approvals = Approvals(timeout_s=5)
+    tasks = [ask(approvals, f"act {number}") for number in range(MAX_PENDING_A_PERSON)]
+    await asked(approvals, MAX_PENDING_A_PERSON)
+    with pytest.raises(Overloaded):
+        await ask(approvals)
+    for pending in approvals.pending():
+        approvals.decide(pending.approval_id, approved=True, by="owner")
+    await asyncio.gather(*tasks)
+
+
+@pytest.mark.parametrize("detail", [("x",) * (MAX_DETAIL_LINES + 1), ("x" * (MAX_DETAIL_CHARS + 1),), ("x\n" * 1001,)])
+async def test_what_cannot_be_shown_whole_is_not_asked_for(detail: tuple[str, ...]) -> None:
+    approvals = Approvals(timeout_s=5)
+    with pytest.raises(PermissionRefused, match="to show what would happen takes"):
+        await approvals.ask("owner", "do it", detail, channel="t", chat_id="1")
+    assert approvals.pending() == ()
+
+
+async def test_a_question_holds_nothing_that_draws_over_it() -> None:
+    approvals = Approvals(timeout_s=5)
+    task = ask(approvals, "tell lamp\x1b[2K\rdo nothing", ("a\nb\x1b[A", "\u202eevil", "x\ty"))
+    (pending,) = await asked(approvals)
+    assert pending.action == "tell lamp?[2K do nothing"
+    assert pending.detail == ("a", "b?[A", "?evil", "x y")
+    approvals.decide(pending.approval_id, approved=False, by="owner")
+    with pytest.raises(PermissionRefused):
+        await task

@@ -1,0 +1,148 @@
+"""The gate: what a role may, what is asked for first, and who may say yes."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from tests.auth.conftest import asked
+
+from microclaw.auth.approvals import Approvals
+from microclaw.auth.gate import STRANGERS_WORDS, Gate, Permission
+from microclaw.auth.people import OWNER, Person
+from microclaw.errors import PermissionRefused
+
+ADA, BOB, GUEST = Person("p-ada", "Ada", "member"), Person("p-bob", "Bob", "member"), Person("p-g", "Gus", "guest")
+READ, ACT, RISKY = Permission.READ, Permission.ACT, Permission.RISKY
+
+
+class Circle:
+    """Four people."""
+
+    def get(self, person_id: str) -> Person | None:
+        return next((p for p in (OWNER, ADA, BOB, GUEST) if p.person_id == person_id), None)
+
+
+@pytest.fixture
+def approvals() -> Approvals:
+    return Approvals(timeout_s=5, roles=Circle())
+
+
+@pytest.fixture
+def gate(approvals: Approvals) -> Gate:
+    return Gate(Circle(), approvals)
+
+
+async def admit(gate: Gate, who: str, permission: Permission, *, foreign: bool = False) -> None:
+    async with asyncio.timeout(10):
+        await gate.admit(who, permission, "do it", foreign=foreign, detail=("pin: 4",), channel="t", chat_id="1")
+
+
+@pytest.mark.parametrize(
+    ("who", "permission"),
+    [("owner", READ), ("owner", ACT), ("p-ada", READ), ("p-ada", ACT), ("p-g", READ)],
+)
+async def test_what_a_role_may_is_not_asked_for(gate: Gate, who: str, permission: Permission) -> None:
+    await admit(gate, who, permission)
+
+
+@pytest.mark.parametrize(
+    ("who", "permission"),
+    [("p-g", ACT), ("p-g", RISKY), ("mallory", READ), ("mallory", ACT), ("", RISKY)],
+)
+async def test_what_a_role_may_not_is_refused_without_a_question(
+    gate: Gate, approvals: Approvals, who: str, permission: Permission
+) -> None:
+    heard: list[object] = []
+    approvals.listen(heard.append)
+    with pytest.raises(PermissionRefused) as caught:
+        await admit(gate, who, permission, foreign=True)
+    assert caught.value.next_step
+    assert heard == []
+
+
+@pytest.mark.parametrize(
+    ("who", "permission", "foreign", "decider"),
+    [
+        ("owner", RISKY, False, "owner"),
+        ("owner", ACT, True, "owner"),
+        ("p-ada", ACT, True, "p-ada"),
+        ("p-ada", ACT, True, "owner"),
+        ("p-ada", RISKY, False, "owner"),
+    ],
+)
+async def test_a_yes_of_who_may_decide_lets_it_through(
+    gate: Gate, approvals: Approvals, who: str, permission: Permission, foreign: bool, decider: str
+) -> None:
+    waiting = asyncio.ensure_future(admit(gate, who, permission, foreign=foreign))
+    (pending,) = await asked(approvals)
+    why = (STRANGERS_WORDS,) if foreign else ()
+    assert (pending.action, pending.detail, pending.channel, pending.chat_id) == ("do it", ("pin: 4", *why), "t", "1")
+    approvals.decide(pending.approval_id, approved=True, by=decider)
+    await waiting
+
+
+@pytest.mark.parametrize(
+    ("who", "permission", "decider"),
+    [
+        ("p-ada", RISKY, "p-ada"),
+        ("p-ada", ACT, "p-bob"),
+        ("p-ada", ACT, "p-g"),
+        ("owner", ACT, "p-ada"),
+        ("owner", RISKY, "mallory"),
+    ],
+)
+async def test_a_yes_of_anybody_else_counts_nothing(
+    gate: Gate, approvals: Approvals, who: str, permission: Permission, decider: str
+) -> None:
+    waiting = asyncio.ensure_future(admit(gate, who, permission, foreign=True))
+    (pending,) = await asked(approvals)
+    with pytest.raises(PermissionRefused):
+        approvals.decide(pending.approval_id, approved=True, by=decider)
+    assert approvals.pending() == (pending,)
+    approvals.decide(pending.approval_id, approved=False, by="owner")
+    with pytest.raises(PermissionRefused, match="declined"):
+        await waiting
+
+
+async def test_a_member_may_take_the_own_risky_question_back(gate: Gate, approvals: Approvals) -> None:
+    waiting = asyncio.ensure_future(admit(gate, "p-ada", RISKY))
+    approvals.decide((await asked(approvals))[0].approval_id, approved=False, by="p-ada")
+    with pytest.raises(PermissionRefused, match="declined"):
+        await waiting
+
+
+async def test_reading_is_never_asked_for(gate: Gate) -> None:
+    await admit(gate, "p-g", READ, foreign=True)
+
+
+async def test_always_asks_for_every_act(approvals: Approvals) -> None:
+    gate = Gate(Circle(), approvals, always_ask=True)
+    await admit(gate, "owner", READ)
+    waiting = asyncio.ensure_future(admit(gate, "owner", ACT))
+    approvals.decide((await asked(approvals))[0].approval_id, approved=True, by="owner")
+    await waiting
+
+
+async def test_without_anybody_to_ask_the_risky_is_refused() -> None:
+    with pytest.raises(PermissionRefused, match="nobody can be asked"):
+        await admit(Gate(), "owner", RISKY)
+    await admit(Gate(), "owner", ACT)
+
+
+async def test_only_an_owner_may_what_is_the_owners(gate: Gate) -> None:
+    gate.check_owner("owner", "make a token")
+    for who in ("p-ada", "p-g", "mallory"):
+        with pytest.raises(PermissionRefused):
+            gate.check_owner(who, "make a token")
+
+
+async def test_a_yes_for_somebody_who_was_removed_meanwhile_counts_nothing() -> None:
+    people = {person.person_id: person for person in (OWNER, ADA)}
+    approvals = Approvals(timeout_s=5, roles=people)
+    asking = asyncio.create_task(admit(Gate(people, approvals), "p-ada", RISKY))
+    (pending,) = await asked(approvals)
+    del people["p-ada"]
+    approvals.decide(pending.approval_id, approved=True, by="owner")
+    with pytest.raises(PermissionRefused, match="nobody this host knows"):
+        await asking

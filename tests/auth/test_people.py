@@ -1,0 +1,118 @@
+"""People: the owner is always there, strangers come in by a code alone, and wrong codes are limited."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from tests.auth.conftest import Clock
+
+from microclaw.auth.people import CODE_S, OWNER, WRONG_CODES_S, People
+from microclaw.errors import ConfigError, Overloaded, PermissionRefused, UnknownName
+from microclaw.store.database import Database
+from microclaw.store.people import PeopleTable
+
+
+@pytest.fixture
+async def people(database: Database, clock: Clock) -> People:
+    return await opened(database, clock)
+
+
+async def opened(database: Database, clock: Clock) -> People:
+    codes = (f"{number:06d}" for number in itertools.count(111_111))
+    return await People.opened(PeopleTable(database), now_s=clock, new_code=lambda: next(codes))
+
+
+async def test_owner_is_always_there_and_cannot_be_removed(people: People) -> None:
+    assert people.list() == (OWNER,)
+    with pytest.raises(ConfigError):
+        await people.remove("owner")
+
+
+async def test_a_code_lets_a_stranger_in_once(people: People, database: Database, clock: Clock) -> None:
+    assert await people.find("telegram", "42") is None
+    code = await people.ask_pairing("telegram", "42", "Ada")
+    person = await people.pair(f"{code[:3]} {code[3:]}")
+    assert (person.name, person.role) == ("Ada", "member")
+    assert await people.find("telegram", "42") == person
+    with pytest.raises(UnknownName):
+        await people.pair(code)
+    again = await opened(database, clock)
+    assert await again.find("telegram", "42") == person
+    assert again.addresses(person.person_id) == (("telegram", "42"),)
+
+
+async def test_codes_of_the_default_source_have_six_digits(database: Database) -> None:
+    people = await People.opened(PeopleTable(database))
+    code = await people.ask_pairing("telegram", "1", "x")
+    assert len(code) == 6
+    assert code.isdecimal()
+
+
+async def test_owner_role_without_a_name_is_the_owner_at_another_address(people: People) -> None:
+    person = await people.pair(await people.ask_pairing("telegram", "1", "Boss"), role="owner")
+    assert person == OWNER
+    assert people.addresses("owner") == (("telegram", "1"),)
+
+
+async def test_a_known_name_gets_the_address_and_keeps_its_role(people: People) -> None:
+    ada = await people.pair(await people.ask_pairing("telegram", "1", "Ada"), role="guest")
+    code = await people.ask_pairing("gateway", "x", "?")
+    with pytest.raises(ConfigError):
+        await people.pair(code, role="member", name="ada")
+    assert await people.pair(code, name="ada") == ada
+    assert people.addresses(ada.person_id) == (("telegram", "1"), ("gateway", "x"))
+
+
+async def test_the_same_display_name_twice_makes_two_people(people: People) -> None:
+    first = await people.pair(await people.ask_pairing("telegram", "1", "Ada"))
+    second = await people.pair(await people.ask_pairing("telegram", "2", "Ada"))
+    assert first.name != second.name
+    assert first.person_id != second.person_id
+
+
+async def test_asking_again_gives_the_same_code_and_a_fifth_asker_is_refused(people: People) -> None:
+    code = await people.ask_pairing("telegram", "0", "x")
+    assert await people.ask_pairing("telegram", "0", "x") == code
+    for number in range(1, 4):
+        await people.ask_pairing("telegram", str(number), "x")
+    with pytest.raises(Overloaded):
+        await people.ask_pairing("telegram", "4", "x")
+    assert await people.ask_pairing("gateway", "4", "x")
+    assert len(people.asking()) == 5
+
+
+async def test_a_code_is_over_after_ten_minutes(people: People, clock: Clock) -> None:
+    code = await people.ask_pairing("telegram", "1", "Ada")
+    clock.now_s += CODE_S
+    with pytest.raises(UnknownName):
+        await people.pair(code)
+    assert people.asking() == ()
+
+
+async def test_after_five_wrong_codes_even_the_right_one_waits_a_minute(people: People, clock: Clock) -> None:
+    code = await people.ask_pairing("telegram", "1", "Ada")
+    for number in range(5):
+        with pytest.raises(UnknownName):
+            await people.pair(f"{number:06d}")
+    with pytest.raises(PermissionRefused, match="wrong codes"):
+        await people.pair(code)
+    clock.now_s += WRONG_CODES_S
+    assert (await people.pair(code)).name == "Ada"
+
+
+async def test_who_is_removed_is_a_stranger_again(people: People, database: Database, clock: Clock) -> None:
+    await people.pair(await people.ask_pairing("telegram", "1", "Ada"))
+    await people.remove("ada")
+    assert await people.find("telegram", "1") is None
+    assert (await opened(database, clock)).list() == (OWNER,)
+    with pytest.raises(UnknownName):
+        await people.remove("ada")
+
+
+@pytest.mark.parametrize("name", ["", "x" * 41, "a\nb\x1b[2J", "<b>"])
+async def test_a_name_that_is_none_is_refused_and_the_code_lives(people: People, name: str) -> None:
+    code = await people.ask_pairing("telegram", "1", "Ada")
+    with pytest.raises(ConfigError):
+        await people.pair(code, name=name)
+    assert await people.pair(code, name="Ada")

@@ -1,0 +1,85 @@
+"""Tokens: shown once, kept as hashes, and worth nothing once over, removed, or their person is gone."""
+
+from __future__ import annotations
+
+import pytest
+from tests.auth.conftest import Clock
+
+from microclaw.auth.people import OWNER, People
+from microclaw.auth.tokens import DAY_MS, NOTED_USE_MS, Tokens
+from microclaw.errors import ConfigError, UnknownName
+from microclaw.store.database import Database
+from microclaw.store.people import PeopleTable, PersonTokenTable
+
+
+@pytest.fixture
+async def people(database: Database, clock: Clock) -> People:
+    return await People.opened(PeopleTable(database), now_s=clock)
+
+
+@pytest.fixture
+def tokens(database: Database, people: People, clock: Clock) -> Tokens:
+    return Tokens(PersonTokenTable(database), people, now_s=clock)
+
+
+async def test_a_token_is_its_persons_and_only_its_hash_is_kept(tokens: Tokens, database: Database) -> None:
+    secret = await tokens.create("laptop", "owner")
+    assert secret.startswith("mc_")
+    assert len(secret) >= 46
+    found = await tokens.who(secret)
+    assert found is not None
+    assert (found.name, found.person) == ("laptop", OWNER)
+    rows = await PersonTokenTable(database).list()
+    assert secret.encode() not in b"".join(row.hash for row in rows)
+    assert not any(secret in str(value) for row in rows for value in (row.token_id, row.name, row.person_id))
+
+
+@pytest.mark.parametrize("secret", ["", "mc_", "mc_wrong", "x" * 46, "mc_" + "é" * 43, "mc_" + "a" * 10_000])
+async def test_anything_else_opens_nothing(tokens: Tokens, secret: str) -> None:
+    await tokens.create("laptop", "owner")
+    assert await tokens.who(secret) is None
+
+
+async def test_a_token_ends_on_its_day(tokens: Tokens, clock: Clock) -> None:
+    secret = await tokens.create("short", "owner", days=1)
+    clock.now_s += DAY_MS / 1000 - 1
+    assert await tokens.who(secret) is not None
+    clock.now_s += 1
+    assert await tokens.who(secret) is None
+
+
+async def test_use_is_noted_at_most_once_a_minute(tokens: Tokens, clock: Clock) -> None:
+    secret = await tokens.create("laptop", "owner")
+    await tokens.who(secret)
+    first = (await tokens.list())[0].used_ms
+    clock.now_s += 1
+    await tokens.who(secret)
+    assert (await tokens.list())[0].used_ms == first
+    clock.now_s += NOTED_USE_MS / 1000
+    await tokens.who(secret)
+    assert (await tokens.list())[0].used_ms == int(clock.now_s * 1000)
+
+
+async def test_removed_by_name_it_opens_nothing(tokens: Tokens) -> None:
+    secret = await tokens.create("laptop", "owner")
+    await tokens.remove("laptop")
+    assert await tokens.who(secret) is None
+    with pytest.raises(UnknownName):
+        await tokens.remove("laptop")
+
+
+async def test_tokens_go_with_their_person(tokens: Tokens, people: People, database: Database) -> None:
+    ada = await people.pair(await people.ask_pairing("telegram", "1", "Ada"))
+    secret = await tokens.create("phone", ada.person_id)
+    await people.remove("Ada")
+    assert await tokens.who(secret) is None
+    assert await PersonTokenTable(database).list() == ()
+
+
+async def test_names_are_unique_and_plain_and_the_person_known(tokens: Tokens) -> None:
+    await tokens.create("laptop", "owner")
+    for name in ("laptop", "", "a\nb", "x" * 41):
+        with pytest.raises(ConfigError):
+            await tokens.create(name, "owner")
+    with pytest.raises(UnknownName):
+        await tokens.create("other", "nobody")

@@ -1,0 +1,214 @@
+"""A device plane on loopback, and scripted devices of it (scripted.py)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.link_server.scripted import PATIENCE_S
+from tests.link_server.scripted import MemoryOutbox as MemoryOutbox
+from tests.link_server.scripted import ScriptedDevice as ScriptedDevice
+
+from microclaw.api.server import tcp_listener
+from microclaw.boards import load_board
+from microclaw.bus import Bus
+from microclaw.devices.link_meter import LinkMetrics, RefusalReason
+from microclaw.devices.registry import Registry
+from microclaw.events import LiveEvent
+from microclaw.link_server.device_link import LinkParts
+from microclaw.link_server.hub import LinkHub
+from microclaw.link_server.limits import LinkLimits
+from microclaw.link_server.plane import RENEWAL_CHECK_S, DevicePlane, SystemClock
+from microclaw.link_server.tasks import DeviceTasks, TaskRunner
+from microclaw.link_server.transport import SCHEME, LinkTransport
+from microclaw.metrics import Metrics
+from microclaw.store.database import Database
+from microclaw.store.devices import DeviceTable
+from microclaw.store.link_events import LinkEventTable
+from microclaw.store.link_tasks import LinkTaskTable
+from microclaw.store.links import LinkTable
+from microclaw.transports.open import open_transport
+
+
+class Published(list[LiveEvent]):
+    """Live events as they were published."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._news = asyncio.Event()
+
+    def add(self, event: LiveEvent) -> None:
+        self.append(event)
+        self._news.set()
+
+    async def until(self, kind: type[LiveEvent]) -> Any:
+        """The first event of this kind, taken out."""
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                found = next((event for event in self if isinstance(event, kind)), None)
+                if found is not None:
+                    self.remove(found)
+                    return found
+                self._news.clear()
+                await self._news.wait()
+
+
+class WatchedMeter(LinkMetrics):
+    """It tells when it counted a refusal."""
+
+    def __init__(self, metrics: Metrics, hub: LinkHub) -> None:
+        super().__init__(metrics, hub.depths)
+        self.news = asyncio.Event()
+
+    def refused(self, reason: RefusalReason) -> None:
+        super().refused(reason)
+        self.news.set()
+
+
+@dataclass
+class Plane:
+    """A running device plane and what is around it."""
+
+    plane: DevicePlane
+    hub: LinkHub
+    registry: Registry
+    database: Database
+    metrics: Metrics
+    published: Published
+    meter: WatchedMeter
+
+    @property
+    def ca(self) -> str:
+        return self.plane.identity.authority.ca_pem.decode()
+
+    def count(self, line: str) -> float:
+        """The value of one line of the metrics page."""
+        found = [row for row in self.metrics.render().splitlines() if row.startswith(line + " ")]
+        return float(found[0].rpartition(" ")[2])
+
+    @property
+    def refused(self) -> dict[str, int]:
+        """How many connections were refused or broken off, by reason; those that were."""
+        rows = [row for row in self.metrics.render().splitlines() if row.startswith("microclaw_link_refused_total{")]
+        counts = {row.split('"')[1]: int(float(row.rpartition(" ")[2])) for row in rows}
+        return {reason: count for reason, count in counts.items() if count}
+
+    async def until_refused(self, reason: str) -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            while reason not in self.refused:
+                self.meter.news.clear()
+                await self.meter.news.wait()
+
+
+@pytest.fixture
+def limits() -> LinkLimits:
+    return LinkLimits()
+
+
+@pytest.fixture
+async def plane(tmp_path: Path, limits: LinkLimits) -> AsyncIterator[Plane]:
+    async with running_plane(tmp_path, limits) as running:
+        yield running
+
+
+@asynccontextmanager
+async def running_plane(
+    folder: Path,
+    limits: LinkLimits,
+    port: int = 0,
+    *,
+    runner: TaskRunner | None = None,
+    now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    renewal_check_s: float = RENEWAL_CHECK_S,
+) -> AsyncIterator[Plane]:
+    """`now_ms` is the clock of credentials; the link's own stays the machine's."""
+    published = Published()
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(Database.open(folder / "microclaw.db"))
+        bus = await stack.enter_async_context(Bus())
+        names: list[Registry] = []
+
+        def name_of(link_id: str) -> str:
+            owner = names[0].owner_of(f"{SCHEME}{link_id}")
+            return owner.name if owner is not None else link_id
+
+        parts = LinkParts(
+            links=LinkTable(database, now_ms=now_ms, random_bytes=os.urandom),
+            events=LinkEventTable(database),
+            clock=SystemClock(),
+            new_id=lambda: os.urandom(16),
+            publish=published.add,
+            name_of=name_of,
+            tasks=DeviceTasks(LinkTaskTable(database)),
+        )
+        hub = await LinkHub.open(parts)
+        registry = Registry(
+            bus=bus,
+            store=DeviceTable(database),
+            open_transport=lambda endpoint, board: (
+                LinkTransport(hub.link(endpoint.removeprefix(SCHEME)))
+                if endpoint.startswith(SCHEME)
+                else open_transport(endpoint, board, lock_folder=folder / "locks")
+            ),
+            load_board=load_board,
+            mint_id=lambda: f"d-{secrets.token_hex(4)}",
+            now_ms=now_ms,
+        )
+        names.append(registry)
+        await stack.enter_async_context(registry)
+        if runner is not None and parts.tasks is not None:
+            await stack.enter_async_context(parts.tasks.serving(runner, hub.link))
+        metrics = Metrics()
+        meter = WatchedMeter(metrics, hub)
+        listener = stack.enter_context(tcp_listener("127.0.0.1", port))
+        opened = await stack.enter_async_context(
+            DevicePlane.opened(
+                hub,
+                registry,
+                database,
+                folder=folder / "identity",
+                listener=listener,
+                plain=False,
+                limits=limits,
+                meter=meter,
+                now_ms=now_ms,
+                publish=published.add,
+                renewal_check_s=renewal_check_s,
+            )
+        )
+        opened.open_door()
+        await opened.door_open()
+        yield Plane(opened, hub, registry, database, metrics, published, meter)
+
+
+@pytest.fixture
+def start_plane() -> Any:
+    """`running_plane`, for tests that start one more than once."""
+    return running_plane
+
+
+@pytest.fixture
+def scripted(tmp_path: Path) -> Callable[[Plane], ScriptedDevice]:
+    """A device of that plane, not paired yet."""
+    return lambda plane: ScriptedDevice(plane.plane.address, plane.ca, folder=tmp_path)
+
+
+@pytest.fixture
+def device(plane: Plane, scripted: Callable[[Plane], ScriptedDevice]) -> ScriptedDevice:
+    """Not paired yet."""
+    return scripted(plane)
+
+
+@pytest.fixture
+async def paired(plane: Plane, device: ScriptedDevice) -> ScriptedDevice:
+    """Paired by a token, called lamp, not connected."""
+    await device.pair(lambda code: plane.plane.pair(code, name="lamp"))
+    return device

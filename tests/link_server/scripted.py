@@ -1,0 +1,264 @@
+"""A scripted device: a LinkSession in the device's role over aiohttp's client, and its flash in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import ssl
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from microclaw.link_server.plane import SystemClock
+from microclaw.wire.link import actions
+from microclaw.wire.link.lanes import Lanes
+from microclaw.wire.link.messages import (
+    AnyMessage,
+    Call,
+    Envelope,
+    Hello,
+    PairCode,
+    PairDone,
+    PairRequest,
+    Result,
+    Software,
+)
+from microclaw.wire.link.session import LinkSession
+from microclaw.wire.link.storage import InboxCursor, OutboxCursor, Stored
+
+PATIENCE_S = 10.0
+_GOES_ON = (aiohttp.WSMsgType.BINARY, aiohttp.WSMsgType.PING, aiohttp.WSMsgType.PONG)
+CAPABILITIES = (
+    "gpio.set", "gpio.get", "device.info", "device.restart",
+    "apps.begin", "apps.write", "apps.commit", "apps.list", "apps.remove",
+)  # fmt: skip
+
+
+class MemoryOutbox:
+    """A device's flash, for as long as the test."""
+
+    def __init__(self) -> None:
+        self.epoch = secrets.token_bytes(8)
+        self.rows: dict[int, tuple[bytes, bytes]] = {}
+        self.acked = self.last = 0
+
+    def cursor(self) -> OutboxCursor:
+        return OutboxCursor(self.epoch, self.acked, self.last)
+
+    def append(self, message_id: bytes, payload: bytes) -> int:
+        self.last += 1
+        self.rows[self.last] = (message_id, payload)
+        return self.last
+
+    def unacked_after(self, seq: int, limit: int) -> list[Stored]:
+        return [Stored(n, self.rows[n][1]) for n in sorted(self.rows) if n > seq][:limit]
+
+    def ack(self, seq: int) -> None:
+        self.acked = max(self.acked, seq)
+        self.rows = {n: row for n, row in self.rows.items() if n > seq}
+
+
+@dataclass
+class ScriptedDevice:
+    """`async with device.connected()`: inside it answers calls with `answer` and keeps what it gets in `got`."""
+
+    address: str
+    ca: str
+    board: str = "virtual"
+    capabilities: tuple[str, ...] = CAPABILITIES
+    boot_id: bytes = field(default_factory=lambda: secrets.token_bytes(16))
+    deaf: bool = False  # it reads and does nothing
+    opening: Hello | PairRequest | None = None  # instead of its hello
+    token: str | None = None
+    certificate: bytes | None = None
+    key: ec.EllipticCurvePrivateKey = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
+    outbox: MemoryOutbox = field(default_factory=MemoryOutbox)
+    inbox: InboxCursor = field(default_factory=InboxCursor)
+    applied: set[bytes] = field(default_factory=set)
+    got: asyncio.Queue[Envelope] = field(default_factory=asyncio.Queue)
+    answer: Callable[[Call], Result | None] = lambda call: Result(ok=True, value=dict(call.params))
+    folder: Path = Path()
+    closed: tuple[int | None, str] | None = None
+    session: LinkSession | None = None
+    ready: asyncio.Event = field(default_factory=asyncio.Event)
+    _socket: Any = None
+    _over: asyncio.Event = field(default_factory=asyncio.Event)
+    _timer: asyncio.TimerHandle | None = None
+    _ticking: asyncio.Task[None] | None = None
+
+    def csr(self) -> bytes:
+        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "device")])
+        request = x509.CertificateSigningRequestBuilder().subject_name(name).sign(self.key, hashes.SHA256())
+        return request.public_bytes(Encoding.DER)
+
+    def hello(self) -> Hello:
+        return Hello(self.boot_id, Software("scripted", "1"), self.board, self.capabilities, bytes(8), 0, "power_on")
+
+    def context(self) -> ssl.SSLContext:
+        context = ssl.create_default_context(cadata=self.ca)
+        if self.certificate is not None:
+            pem = x509.load_der_x509_certificate(self.certificate).public_bytes(Encoding.PEM)
+            key = self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+            path = self.folder / f"{secrets.token_hex(4)}.pem"
+            path.write_bytes(pem + key)
+            context.load_cert_chain(path)
+        return context
+
+    @asynccontextmanager
+    async def connected(self, opening: Hello | PairRequest | None = None) -> AsyncIterator[ScriptedDevice]:
+        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        self.ready.clear()
+        self.closed, self._over = None, asyncio.Event()
+        async with AsyncExitStack() as stack:
+            http = await stack.enter_async_context(aiohttp.ClientSession())
+            self._socket = await stack.enter_async_context(
+                http.ws_connect(self.address, ssl=self.context(), protocols=["microclaw.v1"], headers=headers)
+            )
+            self.session = LinkSession(
+                opening or self.opening or self.hello(),
+                outbox=self.outbox.cursor(),
+                inbox=self.inbox,
+                clock=SystemClock(),
+                new_id=lambda: secrets.token_bytes(16),
+            )
+            reading = asyncio.create_task(self._read(), name="scripted device")
+            try:
+                yield self
+            finally:
+                await self._socket.close()
+                await reading
+                if self._timer is not None:
+                    self._timer.cancel()
+
+    async def send(self, body: AnyMessage, **options: Any) -> bytes:
+        assert self.session is not None
+        message_id = self.session.send(body, **options)
+        await self._pump()
+        return message_id
+
+    async def send_raw(self, message: bytes) -> None:
+        await self._socket.send_bytes(message)
+
+    async def send_text(self, text: str) -> None:
+        await self._socket.send_str(text)
+
+    async def next(self, kind: type[Any]) -> Any:
+        """The body of the next message of this type; others are dropped."""
+        return (await self.next_envelope(kind)).body
+
+    async def next_envelope(self, kind: type[Any]) -> Envelope:
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                envelope = await self.got.get()
+                if isinstance(envelope.body, kind):
+                    return envelope
+
+    async def until_ready(self) -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            await self.ready.wait()
+
+    async def until_closed(self) -> int | None:
+        """The close code."""
+        async with asyncio.timeout(PATIENCE_S):
+            while self.closed is None:
+                await self._over.wait()
+        return self.closed[0]
+
+    async def _read(self) -> None:
+        assert self.session is not None
+        self.session.connected()
+        await self._pump()
+        code: int | None = None
+        while (message := await self._socket.receive()).type in _GOES_ON:
+            if message.type is aiohttp.WSMsgType.BINARY and not self.deaf:
+                self.session.receive(message.data)
+                await self._pump()
+        if message.type is aiohttp.WSMsgType.CLOSE:
+            code = message.data  # aiohttp's close_code is 1006 when the host did not wait for our answer
+        self.session.closed()
+        self.closed = (code or self._socket.close_code, "")
+        self._over.set()
+
+    async def _pump(self) -> None:
+        session = self.session
+        assert session is not None
+        lanes = Lanes()
+        while (action := session.next_action()) is not None:
+            match action:
+                case actions.Send():
+                    lanes.put(action, 0)
+                case actions.Close(code=code):
+                    await self._flush(lanes)
+                    await self._socket.close(code=code)
+                case actions.Connected():
+                    self.ready.set()
+                case actions.Deliver(envelope=envelope, epoch=epoch):
+                    self._take(envelope, epoch)
+                case actions.Persist(message_id=message_id, payload=payload):
+                    session.stored(self.outbox.append(message_id, payload), payload)
+                case actions.Replay(after=after, limit=limit):
+                    session.loaded(after, self.outbox.unacked_after(after, limit))
+                case actions.Acked(seq=seq):
+                    self.outbox.ack(seq)
+                case actions.RenewEpoch():
+                    self.outbox.epoch, self.outbox.acked = secrets.token_bytes(8), 0
+                    rows = [row for _, row in sorted(self.outbox.rows.items())]
+                    self.outbox.rows = dict(enumerate(rows, start=1))
+                    self.outbox.last = len(rows)
+                    session.epoch_renewed(self.outbox.cursor())
+                case _:
+                    pass
+        await self._flush(lanes)
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        """Acks and pings of this end, when they are due."""
+        assert self.session is not None
+        if self._timer is not None:
+            self._timer.cancel()
+        due_ms = None if self.deaf else self.session.next_tick_ms()
+        if due_ms is not None and not self._socket.closed:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(max(0.0, due_ms / 1000 - time.monotonic()), self._on_time)
+
+    def _on_time(self) -> None:
+        assert self.session is not None
+        if self.deaf:
+            return
+        self.session.tick()
+        self._ticking = asyncio.get_running_loop().create_task(self._pump(), name="scripted device: tick")
+
+    async def _flush(self, lanes: Lanes) -> None:
+        while (message := lanes.take(0)) is not None and not self._socket.closed:
+            await self._socket.send_bytes(message)
+
+    def _take(self, envelope: Envelope, epoch: bytes | None) -> None:
+        assert self.session is not None
+        self.got.put_nowait(envelope)
+        if envelope.seq is not None:
+            assert epoch is not None
+            self.inbox = InboxCursor(epoch, envelope.seq)
+            self.session.ack_applied(epoch, envelope.seq)
+        if isinstance(envelope.body, Call):
+            result = self.answer(envelope.body)
+            if result is not None:
+                self.session.send(result, re=envelope.id)
+
+    async def pair(self, confirm: Callable[[str], Awaitable[Any]], *, token: bool = True) -> Any:
+        """Pair by code; afterwards it has its credential. What `confirm` returned."""
+        wanted = PairRequest(self.board, token_wanted=True) if token else PairRequest(self.board, csr=self.csr())
+        async with self.connected(wanted):
+            code = await self.next(PairCode)
+            confirmed = await confirm(code.code)
+            done = await self.next(PairDone)
+        self.token, self.certificate = done.token, done.certificate
+        return confirmed

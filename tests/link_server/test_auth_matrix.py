@@ -1,0 +1,276 @@
+"""The auth matrix: who is not let in, how the connection ends for it, and under which reason it is counted.
+
+Every row runs against the real door. `NO_TLS`: there is no link to close, TLS itself ends it.
+"""
+
+from __future__ import annotations
+
+import secrets
+import ssl
+import time
+import warnings
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import aiohttp
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from microclaw.auth.certificates import device_certificate, from_ms, new_authority, new_serial
+from microclaw.auth.device_tokens import mint_token
+from microclaw.errors import Overloaded, UnknownName
+from microclaw.events import Alarm
+from microclaw.link_server.limits import LinkLimits
+from microclaw.wire.link.messages import PairCode, PairRequest, Token
+
+NO_TLS = "no TLS"
+DAY_MS = 24 * 3_600_000
+End: TypeAlias = "int | str | None"
+
+
+@dataclass
+class Clock:
+    ahead_ms: int = 0
+
+    def ms(self) -> int:
+        return time.time_ns() // 1_000_000 + self.ahead_ms
+
+
+@dataclass
+class Door:
+    """The plane, a device called lamp that is paired by a token, and a clock that moves."""
+
+    plane: Any
+    lamp: Any
+    stranger: Any  # a device that is not paired
+    clock: Clock
+
+    async def paired_by_certificate(self) -> Any:
+        await self.stranger.pair(lambda code: self.plane.plane.pair(code, name="spot"), token=False)
+        return self.stranger
+
+
+@pytest.fixture
+async def door(tmp_path: Path, start_plane: Any, scripted: Callable[[Any], Any]) -> AsyncIterator[Door]:
+    clock = Clock()
+    async with start_plane(tmp_path, LinkLimits(), now_ms=clock.ms) as plane:
+        lamp = scripted(plane)
+        await lamp.pair(lambda code: plane.plane.pair(code, name="lamp"))
+        yield Door(plane, lamp, scripted(plane), clock)
+
+
+# What the rows bring
+
+
+async def no_credential(door: Door) -> Any:
+    return door.stranger
+
+
+async def certificate_of_another_authority(door: Door) -> Any:
+    return _certified(door, new_authority(from_ms(door.clock.ms()), _serial()))
+
+
+async def certificate_that_expired(door: Door) -> Any:
+    long_ago = from_ms(door.clock.ms()) - timedelta(days=11 * 365)
+    return _certified(door, door.plane.plane.identity.authority._pair, at=long_ago)
+
+
+async def certificate_that_was_never_issued(door: Door) -> Any:
+    return _certified(door, door.plane.plane.identity.authority._pair)
+
+
+async def revoked_certificate(door: Door) -> Any:
+    spot = await door.paired_by_certificate()
+    assert await door.plane.plane.revoke("spot") == 1
+    return spot
+
+
+async def certificate_of_before_it_was_paired_again(door: Door) -> Any:
+    spot = await door.paired_by_certificate()
+    old, spot.certificate = spot.certificate, None  # it forgot it
+    await spot.pair(lambda code: door.plane.plane.pair(code, device="spot"), token=False)
+    assert spot.certificate != old
+    return replace(spot, certificate=old)
+
+
+async def nonsense(door: Door) -> Any:
+    return replace(door.stranger, token="nonsense")
+
+
+async def guessed_token(door: Door) -> Any:
+    return replace(door.lamp, token=mint_token(_id(door, "lamp"), secrets.token_bytes(32)))
+
+
+async def token_of_another_device(door: Door) -> Any:
+    await door.stranger.pair(lambda code: door.plane.plane.pair(code, name="spot"))
+    secret = door.stranger.token.removeprefix(f"mc1_{_id(door, 'spot')}_")
+    return replace(door.lamp, token=f"mc1_{_id(door, 'lamp')}_{secret}")
+
+
+async def token_unused_for_90_days(door: Door) -> Any:
+    door.clock.ahead_ms += 90 * DAY_MS + 1_000
+    return door.lamp
+
+
+async def revoked_token(door: Door) -> Any:
+    assert await door.plane.plane.revoke("lamp") == 1
+    return door.lamp
+
+
+async def token_of_a_removed_device(door: Door) -> Any:
+    lamp = door.plane.registry.get("lamp")
+    await door.plane.registry.remove("lamp")
+    await door.plane.plane.forget(lamp)
+    return door.lamp
+
+
+async def old_token_after_rotation(door: Door) -> Any:
+    old = await _rotated(door)
+    return replace(door.lamp, token=old)
+
+
+async def wrong_secret(door: Door) -> Any:
+    return replace(door.stranger, opening=PairRequest("virtual", token_wanted=True, secret="WRONG"))
+
+
+Bring: TypeAlias = Callable[[Door], Awaitable[Any]]
+
+MATRIX: dict[Bring, tuple[End, str]] = {
+    no_credential: (4401, "not_authenticated"),
+    certificate_of_another_authority: (NO_TLS, "tls"),
+    certificate_that_expired: (NO_TLS, "tls"),
+    certificate_that_was_never_issued: (4401, "not_authenticated"),
+    certificate_of_before_it_was_paired_again: (4403, "revoked"),
+    revoked_certificate: (4403, "revoked"),
+    nonsense: (4401, "not_authenticated"),
+    guessed_token: (4401, "not_authenticated"),
+    token_of_another_device: (4401, "not_authenticated"),
+    token_unused_for_90_days: (4401, "not_authenticated"),
+    revoked_token: (4403, "revoked"),
+    token_of_a_removed_device: (4403, "revoked"),
+    old_token_after_rotation: (4401, "not_authenticated"),
+    wrong_secret: (4401, "not_authenticated"),
+}
+
+
+@pytest.mark.parametrize("bring", MATRIX, ids=lambda bring: bring.__name__.replace("_", " "))
+async def test_it_is_refused_and_counted(door: Door, bring: Bring) -> None:
+    end, reason = MATRIX[bring]
+    device = await bring(door)
+    before = door.plane.refused
+    assert await _end_of(device) == end
+    await door.plane.until_refused(reason)
+    more = {key: count - before.get(key, 0) for key, count in door.plane.refused.items() if count != before.get(key)}
+    assert set(more) == {reason}
+    assert end == NO_TLS or more[reason] == 1  # the HTTP library tries twice when there is no answer
+
+
+# What has more to it than a row
+
+
+async def test_after_a_copied_token_nobody_has_one_that_works_and_a_person_is_told(door: Door) -> None:
+    old = await _rotated(door)
+    thief = replace(door.lamp, token=old)
+    assert await _end_of(thief) == 4401
+    alarm = await door.plane.published.until(Alarm)
+    assert (alarm.device, alarm.code) == ("lamp", "token_copied")
+    assert await _end_of(door.lamp) == 4403
+    assert await _end_of(thief) == 4403
+
+
+async def test_guessed_codes_lock_pairing_and_the_right_one_with_it(door: Door) -> None:
+    async with door.stranger.connected(PairRequest("virtual", token_wanted=True)):
+        code = (await door.stranger.next(PairCode)).code
+        for _ in range(5):
+            with pytest.raises(UnknownName):
+                await door.plane.plane.pair("1" * 6 if code != "1" * 6 else "2" * 6)
+        with pytest.raises(Overloaded, match="locked"):
+            await door.plane.plane.pair(code)
+
+
+async def test_the_fifth_code_of_an_address_is_refused_with_4429(door: Door, scripted: Callable[[Any], Any]) -> None:
+    wanted = PairRequest("virtual", token_wanted=True)
+    waiting = [scripted(door.plane) for _ in range(4)]
+    async with AsyncExitStack() as stack:
+        for device in waiting:
+            await stack.enter_async_context(device.connected(wanted))
+            await device.next(PairCode)
+        assert await _end_of(replace(door.stranger, opening=wanted)) == 4429
+    assert door.plane.refused == {"too_many": 1}
+
+
+async def test_plain_ws_on_the_tls_port_is_refused(door: Door) -> None:
+    with pytest.raises((aiohttp.ClientError, ConnectionError)):
+        async with aiohttp.ClientSession() as http, http.ws_connect(door.lamp.address.replace("wss", "ws")):
+            pass
+    await door.plane.until_refused("tls")
+    assert set(door.plane.refused) == {"tls"}
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1])
+async def test_tls_before_1_2_is_refused(door: Door, version: ssl.TLSVersion) -> None:
+    context = door.lamp.context()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context.minimum_version = context.maximum_version = version
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    with pytest.raises(aiohttp.ClientError):
+        async with aiohttp.ClientSession() as http, http.ws_connect(door.lamp.address, ssl=context):
+            pass
+    await door.plane.until_refused("tls")
+    assert set(door.plane.refused) == {"tls"}
+
+
+async def test_a_device_that_was_off_for_a_month_just_works(door: Door) -> None:
+    door.clock.ahead_ms += 31 * DAY_MS
+    async with door.lamp.connected():
+        await door.lamp.until_ready()
+    assert door.plane.refused == {}
+
+
+# How it is done
+
+
+async def _end_of(device: Any) -> End:
+    """How the connection ended for the device: the close code, or that there was no TLS."""
+    try:
+        async with device.connected():
+            code = await device.until_closed()
+    except (aiohttp.ClientError, ssl.SSLError, ConnectionError):
+        return NO_TLS
+    return NO_TLS if code == 1006 else code  # TLS 1.3: the client hears of its refused certificate after its own part
+
+
+async def _rotated(door: Door) -> str:
+    """The lamp got a new token and used it; the old one."""
+    old: str = door.lamp.token
+    door.clock.ahead_ms += 2 * DAY_MS
+    async with door.lamp.connected():
+        door.lamp.token = (await door.lamp.next(Token)).token
+    async with door.lamp.connected():
+        await door.lamp.until_ready()
+    return old
+
+
+def _certified(door: Door, authority: Any, at: Any = None) -> Any:
+    """The stranger with a certificate in the lamp's name."""
+    made = device_certificate(
+        authority,
+        door.stranger.key.public_key(),
+        _id(door, "lamp"),
+        at or from_ms(door.clock.ms()),
+        _serial(),
+    )
+    return replace(door.stranger, certificate=made.public_bytes(Encoding.DER))
+
+
+def _id(door: Door, name: str) -> str:
+    return str(door.plane.registry.get(name).device_id)
+
+
+def _serial() -> int:
+    return new_serial(secrets.token_bytes(16))

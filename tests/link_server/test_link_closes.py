@@ -1,0 +1,321 @@
+"""Every close code of protocols/link.md, by what a device sends, over real TLS on loopback.
+
+Who is not let in at all: test_auth_matrix.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import secrets
+import threading
+from contextlib import suppress
+from typing import Any
+
+import aiohttp
+import cbor2
+import pytest
+
+from microclaw.errors import DeviceUnreachable
+from microclaw.events import DeviceConnected, DeviceLeft
+from microclaw.link_server.limits import LinkLimits
+from microclaw.wire.link.codec import decode, encode
+from microclaw.wire.link.config import LinkConfig
+from microclaw.wire.link.frame import CloseCode, FrameType, encode_frame
+from microclaw.wire.link.messages import (
+    Call,
+    Envelope,
+    ErrorMessage,
+    Event,
+    Ping,
+    Telemetry,
+)
+
+REFUSED = 'microclaw_link_refused_total{reason="%s"}'
+
+
+async def test_a_text_message_closes_1003(plane: Any, paired: Any) -> None:
+    async with paired.connected():
+        await paired.until_ready()
+        await paired.send_text("hello")
+        assert await paired.until_closed() == CloseCode.NOT_BINARY
+    assert plane.count(REFUSED % "text_message") == 1
+
+
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        (b"", CloseCode.MALFORMED),
+        (b"\x01\xff\xff", CloseCode.MALFORMED),
+        (b"\x01" + cbor2.dumps({"v": 1}), CloseCode.MALFORMED),
+        (b"\x01" + cbor2.dumps({"v": 2, "type": "ping", "id": bytes(16), "ts": 0, "body": {}}), CloseCode.MALFORMED),
+        (b"\x03" + bytes(640), CloseCode.MALFORMED),  # the host's own direction
+        (b"\x01" + bytes(16_385), CloseCode.TOO_LARGE),
+        (b"\x02" + bytes(2_049), CloseCode.TOO_LARGE),
+        (b"\x01" + bytes(1_000_000), CloseCode.TOO_LARGE),
+    ],
+)
+async def test_what_breaks_the_contract_closes(plane: Any, paired: Any, message: bytes, code: int) -> None:
+    async with paired.connected():
+        await paired.until_ready()
+        await paired.send_raw(message)
+        assert await paired.until_closed() == code
+
+
+async def test_an_unknown_frame_type_is_ignored(plane: Any, paired: Any) -> None:
+    async with paired.connected():
+        await paired.until_ready()
+        await paired.send_raw(b"\x09whatever")
+        lamp = plane.registry.get("lamp")
+        await plane.hub.link(lamp.device_id).call("device.info", {}, idempotent=True, timeout_s=5)
+
+
+async def test_a_newer_version_gets_a_clear_error(plane: Any, paired: Any) -> None:
+    envelope = {"v": 2, "type": "ping", "id": bytes(16), "ts": 0, "body": {}}
+    async with paired.connected():
+        await paired.until_ready()
+        await paired.send_raw(b"\x01" + cbor2.dumps(envelope))
+        error = await paired.next(ErrorMessage)
+        assert error.code == "unsupported_version"
+        assert "this end speaks version 1" in error.message
+
+
+@pytest.mark.parametrize("offered", [["microclaw.v2"], ["microclaw.v3", "microclaw.v2"]])
+async def test_a_device_of_a_newer_version_hears_what_is_spoken_here(
+    plane: Any, device: Any, offered: list[str]
+) -> None:
+    async with (
+        aiohttp.ClientSession() as http,
+        http.ws_connect(device.address, ssl=device.context(), protocols=offered) as socket,
+    ):
+        error = decode((await socket.receive_bytes(timeout=5))[1:]).body
+        assert isinstance(error, ErrorMessage)
+        assert (error.code, error.message) == ("unsupported_version", "this host speaks microclaw.v1")
+        await socket.receive(5)
+        assert socket.close_code == CloseCode.MALFORMED
+    assert plane.refused == {"version": 1}
+
+
+async def test_a_hello_of_a_newer_version_gets_a_clear_error(plane: Any, paired: Any) -> None:
+    async with _raw(paired) as socket:
+        await socket.send_bytes(b"\x01" + cbor2.dumps({"v": 2, "type": "hello", "id": bytes(16), "ts": 0, "body": {}}))
+        error = decode((await socket.receive_bytes(timeout=5))[1:]).body
+        assert isinstance(error, ErrorMessage)
+        assert (error.code, error.fatal) == ("unsupported_version", True)
+        await socket.receive(5)
+        assert socket.close_code == CloseCode.MALFORMED
+    assert plane.refused == {"malformed": 1}
+
+
+async def test_more_durable_messages_than_the_host_can_apply_close_1013(plane: Any, paired: Any) -> None:
+    """The disk stands still, and the device goes on."""
+    may_write = threading.Event()
+    async with paired.connected():
+        await paired.until_ready()
+        await plane.published.until(DeviceConnected)
+        standstill = asyncio.create_task(plane.database.write(lambda _: may_write.wait(30)))
+        try:
+            for seq in range(1, 259):
+                event = Envelope(secrets.token_bytes(16), Event("tick", {"n": seq}), seq=seq)
+                await paired.send_raw(encode_frame(FrameType.CONTROL, encode(event)))
+            error = await paired.next(ErrorMessage)
+        finally:
+            may_write.set()
+        assert error.code == "overloaded"
+        assert await paired.until_closed() == CloseCode.OVERLOADED
+        await standstill
+    assert plane.refused == {"overloaded": 1}
+
+
+async def test_a_full_control_lane_closes_1013(plane: Any, paired: Any) -> None:
+    """A device that sends pings and does not read the pongs."""
+    async with paired.connected():
+        await paired.until_ready()
+        link = plane.hub.link(plane.registry.get("lamp").device_id)
+        with suppress(DeviceUnreachable):
+            for number in range(10_000):
+                link.wire.session.send(Call("device.info", {"n": number}, idempotent=True))
+        link.wire.pump()
+        assert await paired.until_closed() == CloseCode.OVERLOADED
+    assert plane.refused == {"overloaded": 1}
+
+
+async def test_who_hangs_up_without_a_word_is_counted(plane: Any, paired: Any, device: Any) -> None:
+    port, context = plane.plane.port, device.context()
+    _, plain = await asyncio.open_connection("127.0.0.1", port)
+    plain.transport.abort()
+    await plane.until_refused("tls")
+    _, tls = await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname="localhost")
+    tls.transport.abort()
+    await plane.until_refused("not_a_link")
+    async with _raw(paired):
+        pass
+    await plane.until_refused("no_hello")
+    assert plane.refused == {"tls": 1, "not_a_link": 1, "no_hello": 1}
+
+
+@pytest.mark.parametrize("limits", [LinkLimits(session=LinkConfig(hello_timeout_ms=100))])
+async def test_no_hello_closes_4408(plane: Any, paired: Any) -> None:
+    async with _raw(paired) as socket:
+        assert (await socket.receive(5)).type is aiohttp.WSMsgType.BINARY  # the reason
+        await socket.receive(5)
+        assert socket.close_code == CloseCode.TIMED_OUT
+
+
+@pytest.mark.parametrize("limits", [LinkLimits(session=LinkConfig(heartbeat_s=1))])
+async def test_two_missed_pongs_close_4408(plane: Any, paired: Any) -> None:
+    async with paired.connected():
+        await paired.until_ready()
+        paired.deaf = True
+        assert await paired.until_closed() == CloseCode.TIMED_OUT
+
+
+@pytest.mark.parametrize("limits", [LinkLimits(messages_a_second=1, messages_at_once=20)])
+async def test_a_flood_closes_4429(plane: Any, paired: Any) -> None:
+    async with paired.connected():
+        await paired.until_ready()
+        for n in range(30):
+            await paired.send_raw(b"\x09%d" % n)
+        assert await paired.until_closed() == CloseCode.TOO_MANY
+
+
+@pytest.mark.parametrize("limits", [LinkLimits(connections_in_all=0)])
+async def test_one_connection_too_many_closes_4429(plane: Any, device: Any) -> None:
+    async with _raw(device) as socket:
+        await socket.receive(5)
+        assert socket.close_code == CloseCode.TOO_MANY
+
+
+@pytest.mark.parametrize("limits", [LinkLimits(arriving_an_address=2)])
+async def test_an_address_has_so_many_strangers_and_no_more(plane: Any, device: Any) -> None:
+    async with _raw(device), _raw(device):
+        with pytest.raises(aiohttp.ClientError):
+            async with _raw(device):
+                pass
+    assert plane.count(REFUSED % "too_many") == 1
+
+
+async def test_a_newer_connection_replaces_the_older(plane: Any, paired: Any) -> None:
+    older = dataclasses.replace(paired, got=asyncio.Queue(), ready=asyncio.Event())
+    async with older.connected():
+        await older.until_ready()
+        async with paired.connected():
+            await paired.until_ready()
+            assert await older.until_closed() == CloseCode.REPLACED
+            lamp = plane.registry.get("lamp")
+            assert plane.plane.state(lamp).online
+    for _ in range(2):
+        await plane.published.until(DeviceLeft)
+    assert plane.count("microclaw_link_connections") == 0
+
+
+async def test_revocation_closes_the_live_connection_and_every_later_one(plane: Any, paired: Any) -> None:
+    async with paired.connected():
+        await paired.until_ready()
+        assert await plane.plane.revoke("lamp") == 1
+        assert await paired.until_closed() == CloseCode.REVOKED
+    async with _raw(paired) as socket:
+        await socket.receive(5)
+        assert socket.close_code == CloseCode.REVOKED
+
+
+async def test_a_removed_device_is_not_let_in(plane: Any, paired: Any) -> None:
+    lamp = plane.registry.get("lamp")
+    await plane.registry.remove("lamp")
+    async with _raw(paired) as socket:
+        await socket.receive(5)
+        assert socket.close_code == CloseCode.REVOKED
+    await plane.plane.forget(lamp)
+    assert await plane.hub.parts.events.presence() == ()
+
+
+async def test_the_host_says_1001_when_it_goes(plane: Any, paired: Any) -> None:
+    async with paired.connected():
+        await paired.until_ready()
+        going = asyncio.create_task(plane.plane.goodbye())
+        assert await paired.until_closed() == CloseCode.SHUTTING_DOWN
+        await going
+
+
+# What else is served
+
+
+async def test_the_authoritys_certificate_is_public(plane: Any, device: Any) -> None:
+    address = device.address.replace("wss", "https").replace("/link", "/ca.pem")
+    async with aiohttp.ClientSession() as http, http.get(address, ssl=False) as answer:
+        assert await answer.read() == plane.ca.encode()
+
+
+@pytest.mark.parametrize("path", ["/", "/link", "/link/../ca.pem", "/v1/devices"])
+async def test_nothing_else_is_served(plane: Any, device: Any, path: str) -> None:
+    address = device.address.replace("wss", "https").replace("/link", path)
+    async with aiohttp.ClientSession() as http, http.get(address, ssl=False) as answer:
+        assert answer.status == (200 if path == "/link/../ca.pem" else 404)
+
+
+async def test_the_subprotocol_is_needed(plane: Any, device: Any) -> None:
+    async with aiohttp.ClientSession() as http:
+        with pytest.raises(aiohttp.WSServerHandshakeError, match="400"):
+            async with http.ws_connect(device.address, ssl=device.context(), protocols=["mqtt"]):
+                pass
+
+
+@pytest.mark.parametrize("limits", [LinkLimits(handshake_s=0.2)])
+async def test_half_a_request_is_dropped(plane: Any, device: Any) -> None:
+    port = plane.plane.port
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=device.context(), server_hostname="localhost")
+    writer.write(b"GET /link HTTP/1.1\r\nHost: x\r\n")
+    async with asyncio.timeout(5):
+        assert await reader.read() == b""
+    writer.close()
+
+
+@pytest.mark.parametrize("limits", [LinkLimits(handshake_s=0.2)])
+async def test_half_a_tls_handshake_is_dropped(plane: Any) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", plane.plane.port)
+    writer.write(b"\x16\x03\x01")
+    async with asyncio.timeout(5):
+        assert await reader.read() == b""
+    writer.close()
+    assert plane.count(REFUSED % "tls") == 1
+
+
+# Bounds
+
+
+async def test_telemetry_and_pings_are_answered(plane: Any, paired: Any) -> None:
+    async with paired.connected():
+        await paired.until_ready()
+        await plane.published.until(DeviceConnected)
+        await paired.send(Telemetry(1000, 5, ()))
+        await paired.send(Ping(1, 1))
+        link = plane.hub.link(plane.registry.get("lamp").device_id)
+        await link.call("device.info", {}, idempotent=True, timeout_s=5)
+        assert link.telemetry is not None
+        assert link.telemetry.free_heap == 1000
+    left = await plane.published.until(DeviceLeft)
+    assert left.device == "lamp"
+
+
+class _raw:
+    """A WebSocket without a session: the test says every byte."""
+
+    def __init__(self, device: Any) -> None:
+        self._device = device
+        self._http = aiohttp.ClientSession()
+
+    async def __aenter__(self) -> aiohttp.ClientWebSocketResponse:
+        device = self._device
+        headers = {"Authorization": f"Bearer {device.token}"} if device.token else {}
+        try:
+            self.socket = await self._http.ws_connect(
+                device.address, ssl=device.context(), protocols=["microclaw.v1"], headers=headers
+            )
+        except BaseException:
+            await self._http.close()
+            raise
+        return self.socket
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.socket.close()
+        await self._http.close()

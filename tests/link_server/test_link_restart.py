@@ -1,0 +1,96 @@
+"""The host goes and comes back: identity, what waits for devices, and what they offered are still there."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from microclaw.devices.calls import GpioSet, PinLevel
+from microclaw.errors import Overloaded, StoreError
+from microclaw.link_server.limits import Crowd, LinkLimits, RateLimit
+from microclaw.wire.link.messages import Bye, Notify
+
+
+async def test_a_host_that_comes_back_knows_its_devices_and_what_waits_for_them(
+    tmp_path: Path, start_plane: Any, scripted: Any
+) -> None:
+    async with start_plane(tmp_path, LinkLimits()) as first:
+        device = scripted(first)
+        await device.pair(lambda code: first.plane.pair(code, name="lamp"))
+        async with device.connected():
+            await device.until_ready()
+        assert await first.plane.notify("lamp", "kept", speak=False, expires_s=None) == "waiting"
+        port = first.plane.port
+    async with start_plane(tmp_path, LinkLimits(), port) as second:
+        assert second.ca == first.ca
+        lamp = second.registry.get("lamp")
+        assert lamp.supports("gpio.set")
+        state = second.plane.state(lamp)
+        assert state is not None
+        assert not state.online
+        assert state.last_seen_ms is not None
+        waiting = asyncio.create_task(lamp.call(GpioSet(pin=4, level=1)))
+        async with device.connected():
+            assert (await device.next(Notify)).text == "kept"
+            assert await waiting == PinLevel(4, 1)
+
+
+async def test_a_host_that_goes_asks_each_device_to_come_back_at_a_time_of_its_own(
+    tmp_path: Path, start_plane: Any, scripted: Any
+) -> None:
+    async with start_plane(tmp_path, LinkLimits(retry_after_s=7, retry_spread_s=5)) as plane:
+        device = scripted(plane)
+        await device.pair(lambda code: plane.plane.pair(code, name="lamp"))
+        async with device.connected():
+            await device.until_ready()
+            going = asyncio.create_task(plane.plane.goodbye())
+            bye = await device.next(Bye)
+            await going
+    assert 7 <= bye.retry_after_s <= 12
+
+
+async def test_an_identity_that_is_not_whole_is_no_new_identity(
+    tmp_path: Path, start_plane: Any, scripted: Any
+) -> None:
+    async with start_plane(tmp_path, LinkLimits()):
+        pass
+    (tmp_path / "identity" / "authority.pem").unlink()
+    with pytest.raises(ExceptionGroup) as raised:
+        async with start_plane(tmp_path, LinkLimits()):
+            pass
+    assert raised.group_contains(StoreError, match="is missing")
+
+
+async def test_calls_of_one_device_are_bounded(tmp_path: Path, start_plane: Any, scripted: Any) -> None:
+    async with start_plane(tmp_path, LinkLimits()) as plane:
+        link = plane.hub.link("d-1")
+        waiting = [
+            asyncio.create_task(link.call("gpio.get", {"pin": 4}, idempotent=True, timeout_s=60)) for _ in range(64)
+        ]
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded, match="64 calls wait"):
+            await link.call("gpio.get", {"pin": 4}, idempotent=True, timeout_s=60)
+        for task in waiting:
+            task.cancel()
+        await asyncio.wait(waiting)
+
+
+def test_a_rate_gives_what_it_says() -> None:
+    rate = RateLimit(2.0, 3.0, 0.0)
+    assert [rate.allows(0.0) for _ in range(4)] == [True, True, True, False]
+    assert rate.allows(0.5)
+    assert not rate.allows(0.5)
+
+
+def test_a_crowd_forgets_who_left() -> None:
+    crowd = Crowd(LinkLimits(arriving_an_address=1, connections_in_all=1))
+    crowd.enter("a")
+    assert not crowd.admits("a")
+    assert crowd.admits("b")
+    crowd.known("a")
+    assert crowd.admits("a")
+    crowd.leave("a")
+    assert (crowd.connected, crowd.arriving) == (0, 0)

@@ -1,0 +1,51 @@
+"""What a device does, as live events: names and facts, bounded, no data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from microclaw.events import Alarm, AppEnded, DeviceConnected, DeviceEvent, DeviceLeft, DeviceLog
+from microclaw.wire.link.messages import Event, Log, ValueMap
+
+
+async def test_coming_and_going_are_events_and_counted(plane: Any, paired: Any) -> None:
+    async with paired.connected():
+        await paired.until_ready()
+        came = await plane.published.until(DeviceConnected)
+        assert (came.device, came.address) == ("lamp", "127.0.0.1")
+        assert plane.count("microclaw_link_connections") == 1
+    left = await plane.published.until(DeviceLeft)
+    assert (left.device, left.transport) == ("lamp", came.transport)
+    assert plane.count("microclaw_link_connections") == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "why"),
+    [
+        ("app.exit", {"app": "blink", "kind": "returned"}, "returned"),
+        ("app.crash", {"app": "blink", "reason": "unreachable", "alive": False}, "trapped"),
+        ("app.exit", {"app": "b" * 5_000, "kind": ["odd"]}, "['odd']"),
+    ],
+)
+async def test_a_program_that_ends_is_an_event(plane: Any, paired: Any, name: str, data: ValueMap, why: str) -> None:
+    async with paired.connected():
+        await paired.until_ready()
+        await paired.send(Event(name, data))
+        ended = await plane.published.until(AppEnded)
+        assert (ended.device, ended.app, ended.why) == ("lamp", str(data["app"])[:64], why)
+        if name == "app.crash":
+            assert (await plane.published.until(Alarm)).text == "unreachable"
+
+
+async def test_what_a_device_sends_is_cut_before_it_waits_for_readers(plane: Any, paired: Any) -> None:
+    async with paired.connected():
+        await paired.until_ready()
+        await paired.send(Log("info", "s" * 5_000, 1, "t" * 5_000))
+        log = await plane.published.until(DeviceLog)
+        assert (len(log.source), len(log.text)) == (64, 1_000)
+        await paired.send(Event("e" * 5_000, {"secret": "x"}))
+        event = await plane.published.until(DeviceEvent)
+        assert len(event.name) == 64
+        assert "secret" not in str(event)

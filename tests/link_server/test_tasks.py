@@ -1,0 +1,179 @@
+"""Tasks that a device asks for: each is run once and has one end, which the device gets."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from microclaw.errors import ToolFailed
+from microclaw.events import DeviceEvent
+from microclaw.link_server.limits import LinkLimits
+from microclaw.link_server.tasks import TaskEnd
+from microclaw.store.link_tasks import MAX_OPEN
+from microclaw.wire.link.messages import CancelTask, ErrorMessage, Event, RunTask, TaskStatus
+
+
+class ScriptedRunner:
+    """It runs each task until the test lets it end."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str]] = []
+        self.begun = asyncio.Event()
+        self.may_end = asyncio.Event()
+        self.was_cancelled = False
+
+    async def run(self, device: str, text: str, tell: Callable[[str], None]) -> TaskEnd:
+        self.asked.append((device, text))
+        tell("plan: look at the lamp")
+        self.begun.set()
+        if text == "fail":
+            raise ToolFailed("the lamp is gone", next_step="look for it")
+        if text == "break":
+            raise RuntimeError("a defect")
+        try:
+            await self.may_end.wait()
+        except asyncio.CancelledError:
+            self.was_cancelled = True
+            raise
+        return TaskEnd(is_done=True, text="it is on")
+
+
+@pytest.fixture
+def runner() -> ScriptedRunner:
+    return ScriptedRunner()
+
+
+@pytest.fixture
+async def plane(tmp_path: Path, start_plane: Any, runner: ScriptedRunner) -> AsyncIterator[Any]:
+    async with start_plane(tmp_path, LinkLimits(), runner=runner) as running:
+        yield running
+
+
+async def ends(device: Any, task: str) -> TaskStatus:
+    """The task's final state."""
+    while True:
+        status: TaskStatus = await device.next(TaskStatus)
+        if status.task == task and status.state not in ("queued", "running"):
+            return status
+
+
+async def test_a_task_is_queued_run_and_done(plane: Any, paired: Any, runner: ScriptedRunner) -> None:
+    runner.may_end.set()
+    async with paired.connected():
+        await paired.until_ready()
+        await paired.send(RunTask("t1", "agent", "switch the lamp on", 60))
+        told = [await paired.next(TaskStatus) for _ in range(3)]
+    assert [status.state for status in told] == ["queued", "running", "done"]
+    assert [status.text for status in told] == [None, "plan: look at the lamp", "it is on"]
+    assert runner.asked == [("lamp", "switch the lamp on")]
+
+
+async def test_the_end_of_a_task_waits_for_a_device_that_went_away(
+    plane: Any, paired: Any, runner: ScriptedRunner
+) -> None:
+    async with paired.connected():
+        await paired.until_ready()
+        await paired.send(RunTask("t1", "agent", "switch the lamp on", 60))
+        await runner.begun.wait()
+    runner.may_end.set()
+    async with paired.connected():
+        assert (await ends(paired, "t1")).state == "done"
+
+
+async def test_a_cancelled_task_ends_as_cancelled(plane: Any, paired: Any, runner: ScriptedRunner) -> None:
+    async with paired.connected():
+        await paired.until_ready()
+        await paired.send(RunTask("t1", "agent", "switch the lamp on", 60))
+        await runner.begun.wait()
+        await paired.send(CancelTask("t1"))
+        assert (await ends(paired, "t1")).state == "cancelled"
+        assert runner.was_cancelled
+        await paired.send(CancelTask("t1"))
+        assert (await paired.next(ErrorMessage)).code == "unknown_task"
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "timeout_s", "said"),
+    [
+        ("agent", "fail", 60, "tool_failed: the lamp is gone; next: look for it"),
+        ("agent", "break", 60, "internal: something went wrong inside the host; next: see the host's log"),
+        ("agent", "take too long", 1, "timed_out: the task was not done within 1 s"),
+        (
+            "sandbox",
+            "print(1)",
+            60,
+            'no_sandbox: this host runs no code for devices; next: ask again with kind "agent"',
+        ),
+    ],
+)
+async def test_a_task_that_fails_says_why_and_what_to_do(
+    plane: Any, paired: Any, kind: Any, text: str, timeout_s: int, said: str
+) -> None:
+    async with paired.connected():
+        await paired.until_ready()
+        await paired.send(RunTask("t1", kind, text, timeout_s))
+        end = await ends(paired, "t1")
+    assert end.state == "failed"
+    assert end.text is not None
+    assert end.text.startswith(said)
+
+
+async def test_open_tasks_of_a_device_are_bounded_and_their_names_unique(
+    plane: Any, paired: Any, runner: ScriptedRunner
+) -> None:
+    async with paired.connected():
+        await paired.until_ready()
+        for number in range(MAX_OPEN):
+            await paired.send(RunTask(f"t{number}", "agent", "wait", 60))
+        await paired.send(RunTask("t0", "agent", "the same name", 60))
+        again = await ends(paired, "t0")
+        await paired.send(RunTask("one more", "agent", "wait", 60))
+        more = await ends(paired, "one more")
+        assert [str(status.text).split(":")[0] for status in (again, more)] == ["too_many_tasks"] * 2
+        runner.may_end.set()
+        assert (await ends(paired, f"t{MAX_OPEN - 1}")).state == "done"
+    assert ("lamp", "the same name") not in runner.asked
+
+
+async def test_a_task_that_the_hosts_end_interrupts_is_told_as_failed_once(
+    tmp_path: Path, start_plane: Any, scripted: Any, runner: ScriptedRunner
+) -> None:
+    async with start_plane(tmp_path, LinkLimits(), runner=runner) as first:
+        device = scripted(first)
+        await device.pair(lambda code: first.plane.pair(code, name="lamp"))
+        async with device.connected():
+            await device.until_ready()
+            await device.send(RunTask("t1", "agent", "wait", 60))
+            await runner.begun.wait()
+        port = first.plane.port
+    for life in range(2):
+        async with start_plane(tmp_path, LinkLimits(), port, runner=runner) as again, device.connected():
+            if life == 0:
+                end = await ends(device, "t1")
+                assert end.state == "failed"
+                assert end.text is not None
+                assert end.text.startswith("interrupted: ")
+            else:
+                await device.until_ready()
+                await device.send(Event("said", {}))  # whatever was to be replayed came before it
+                await again.published.until(DeviceEvent)
+                assert not any(isinstance(envelope.body, TaskStatus) for envelope in list(device.got._queue))
+    assert runner.asked == [("lamp", "wait")]
+
+
+async def test_a_removed_devices_tasks_end_with_it(plane: Any, paired: Any, runner: ScriptedRunner) -> None:
+    async with paired.connected():
+        await paired.until_ready()
+        await paired.send(RunTask("t1", "agent", "wait", 60))
+        await runner.begun.wait()
+        lamp = plane.registry.get("lamp")
+        await plane.registry.remove("lamp")
+        await plane.plane.forget(lamp)
+        assert await paired.until_closed() == 4403
+    rows = await plane.database.read(lambda connection: connection.execute("SELECT * FROM link_tasks").fetchall())
+    assert rows == []
+    assert runner.was_cancelled

@@ -1,0 +1,132 @@
+"""WebSocket frames of RFC 6455 by hand: what a device sends, whole, in pieces and wrong."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from websockets.frames import Frame
+from websockets.frames import Opcode as TheirOpcode
+
+from microclaw.errors import LinkViolation
+from microclaw.link_server.ws_frames import (
+    Message,
+    MessageReader,
+    Opcode,
+    close_code,
+    encode_close,
+    encode_message,
+    encode_pong,
+)
+
+MOST = 1_000
+# RFC 6455, 5.7: "Hello" masked, here as a binary message.
+HELLO = bytes.fromhex("82 85 37 fa 21 3d 7f 9f 4d 51 58")
+PING = bytes.fromhex("89 85 37 fa 21 3d 7f 9f 4d 51 58")
+
+
+def masked(first: int, payload: bytes, mask: bytes = b"\x01\x02\x03\x04") -> bytes:
+    size = len(payload)
+    if size < 126:
+        length = bytes((0x80 | size,))
+    elif size < 65_536:
+        length = b"\xfe" + size.to_bytes(2, "big")
+    else:
+        length = b"\xff" + size.to_bytes(8, "big")
+    return bytes((first,)) + length + mask + bytes(byte ^ mask[at % 4] for at, byte in enumerate(payload))
+
+
+def read_all(reader: MessageReader, data: bytes) -> list[Message]:
+    reader.receive(data)
+    messages = []
+    while (message := reader.next_message()) is not None:
+        messages.append(message)
+    assert not reader.has_more
+    return messages
+
+
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 641, 1_000])
+@pytest.mark.parametrize("cut", [1, 2, 3, 5, 7, 8, 11, 10_000])
+def test_a_message_in_pieces_is_the_message(size: int, cut: int) -> None:
+    payload = bytes(at % 251 for at in range(size))
+    data, reader = masked(0x82, payload), MessageReader(MOST)
+    found = [message for at in range(0, len(data), cut) for message in read_all(reader, data[at : at + cut])]
+    assert found == [(Opcode.BINARY, payload)]
+
+
+def test_the_vector_of_the_standard() -> None:
+    assert read_all(MessageReader(MOST), HELLO) == [(Opcode.BINARY, b"Hello")]
+    assert read_all(MessageReader(MOST), PING) == [(Opcode.PING, b"Hello")]
+
+
+def test_many_messages_in_one_read_come_out_in_order() -> None:
+    data = HELLO * 50 + PING + HELLO[:4]
+    reader = MessageReader(MOST)
+    assert read_all(reader, data) == [(Opcode.BINARY, b"Hello")] * 50 + [(Opcode.PING, b"Hello")]
+    assert read_all(reader, HELLO[4:]) == [(Opcode.BINARY, b"Hello")]
+
+
+def test_a_length_in_its_longest_form_is_taken() -> None:
+    assert read_all(MessageReader(MOST), b"\x82\xff" + (3).to_bytes(8, "big") + bytes(4) + b"abc") == [(2, b"abc")]
+
+
+def test_fragments_are_joined_and_each_counts_as_a_message() -> None:
+    data = masked(0x02, b"ab") + masked(0x00, b"") + PING + masked(0x80, b"c")
+    assert read_all(MessageReader(MOST), data) == [(0, b""), (0, b""), (Opcode.PING, b"Hello"), (Opcode.BINARY, b"abc")]
+
+
+@given(st.lists(st.binary(max_size=300), max_size=6), st.integers(1, 400))
+def test_what_another_library_writes_is_read(payloads: list[bytes], cut: int) -> None:
+    data = b"".join(Frame(TheirOpcode.BINARY, payload).serialize(mask=True) for payload in payloads)
+    reader = MessageReader(MOST)
+    found = [message for at in range(0, len(data), cut) for message in read_all(reader, data[at : at + cut])]
+    assert found == [(Opcode.BINARY, payload) for payload in payloads]
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (b"\x82\x05Hello", 4400),  # no mask
+        (b"\x89\x00", 4400),
+        (masked(0xC2, b"x"), 4400),  # a reserved bit
+        (masked(0x83, b"x"), 4400),  # no such opcode
+        (masked(0x8B, b""), 4400),
+        (masked(0x09, b"x"), 4400),  # a ping in fragments
+        (masked(0x89, bytes(126)), 4400),  # a ping that is too long
+        (masked(0x80, b"x"), 4400),  # the end of nothing
+        (masked(0x02, b"x") + masked(0x82, b"y"), 4400),  # one message inside another
+        (masked(0x88, b"\x03"), 4400),  # half a close code
+        (masked(0x88, (1006).to_bytes(2, "big")), 4400),  # a code that is never sent
+        (masked(0x88, (2000).to_bytes(2, "big")), 4400),
+        (b"\x82\xfe" + (MOST + 1).to_bytes(2, "big"), 4413),  # before anything of it is there
+        (b"\x82\xff" + (2**63).to_bytes(8, "big"), 4413),
+        (masked(0x02, bytes(MOST)) + masked(0x80, b"x")[:2], 4413),  # its fragments together
+    ],
+)
+def test_what_breaks_the_standard_is_a_violation(data: bytes, code: int) -> None:
+    with pytest.raises(LinkViolation) as caught:
+        read_all(MessageReader(MOST), data)
+    assert caught.value.close_code == code
+
+
+def test_a_close_frame_says_its_code() -> None:
+    for payload, code in ((b"", None), ((1000).to_bytes(2, "big"), 1000), ((4409).to_bytes(2, "big") + b"gone", 4409)):
+        ((opcode, read),) = read_all(MessageReader(MOST), masked(0x88, payload))
+        assert (opcode, close_code(read)) == (Opcode.CLOSE, code)
+
+
+@pytest.mark.parametrize(
+    ("frame", "data"),
+    [
+        (encode_message(b""), b"\x82\x00"),
+        (encode_message(bytes(125)), b"\x82\x7d" + bytes(125)),
+        (encode_message(bytes(126)), b"\x82\x7e\x00\x7e" + bytes(126)),
+        (encode_message(bytes(65_536)), b"\x82\x7f" + (65_536).to_bytes(8, "big") + bytes(65_536)),
+        (encode_pong(b"Hello"), b"\x8a\x05Hello"),
+        (encode_close(None), b"\x88\x00"),
+        (encode_close(4409, "gone"), b"\x88\x06\x11\x39gone"),
+        (encode_close(4400, "\u00e4" * 100), b"\x88\x7c\x11\x30" + "\u00e4".encode() * 61),
+    ],
+)
+def test_frames_of_the_host(frame: bytes, data: bytes) -> None:
+    assert frame == data

@@ -1,0 +1,101 @@
+"""A process to kill: a runner over a real store that stops at a named point, or says what the last one left.
+
+`killable_runner.py FOLDER TOOL POINT`: a schedule that calls TOOL falls due; one JSON line is printed at POINT, where
+the process waits to be killed. With POINT "none" the runner goes on with what is there until nothing is open.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from microclaw.auth.people import OwnerAlone
+from microclaw.errors import UnknownName
+from microclaw.schedules.book import ScheduleBook, Wanted
+from microclaw.schedules.devices import Named
+from microclaw.schedules.entry import Schedule, ToolAct
+from microclaw.schedules.runner import Outcome, Runner, Started
+from microclaw.store.database import Database
+from microclaw.store.schedules import ScheduleTable
+
+FOLDER, TOOL, POINT = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+BEGIN_MS, DUE_MS = 1_795_170_000_000, 1_795_170_060_000
+
+
+def print_json(**values: Any) -> None:
+    print(json.dumps(values), flush=True)
+
+
+async def at(point: str) -> None:
+    if point == POINT:
+        print_json(at=point)
+        await asyncio.get_running_loop().create_future()
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.at_ms = BEGIN_MS
+
+    def now_ms(self) -> int:
+        return self.at_ms
+
+    async def wait(self, news: asyncio.Event, until_ms: int | None) -> None:
+        await news.wait()
+
+
+class Hands:
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.heard = asyncio.Event()
+
+    async def run(self, schedule: Schedule, due_ms: int, started: Started, note: str) -> Outcome:
+        await at("claimed")
+        await started()
+        await at("started")
+        with (FOLDER / "world").open("a") as world:
+            world.write("acted\n")
+            world.flush()
+            os.fsync(world.fileno())
+        await at("acted")
+        return Outcome("done", "acted")
+
+    def may_repeat(self, schedule: Schedule) -> bool:
+        return isinstance(schedule.deed, ToolAct) and schedule.deed.tool == "again"
+
+    async def tell(self, schedule: Schedule, text: str) -> None:
+        self.told.append(text)
+        self.heard.set()
+
+
+class NoDevices:
+    def list(self) -> Sequence[Named]:
+        return ()
+
+    def get(self, reference: str) -> Named:
+        raise UnknownName(f"no device named {reference!r}")
+
+
+async def main() -> None:
+    clock, hands = Clock(), Hands()
+    async with Database.open(FOLDER / "store.db") as database:
+        table = ScheduleTable(database)
+        book = ScheduleBook(table, OwnerAlone(), clock.now_ms, devices=NoDevices(), zone="UTC")
+        if POINT != "none":
+            await book.add(Wanted("in 1 minute", "act", ToolAct(TOOL, "{}"), "owner"))
+        clock.at_ms = DUE_MS
+        runner = Runner(book=book, table=table, perform=hands, clock=clock, wakes_an_hour=1)
+        running = asyncio.create_task(runner.run())
+        async with asyncio.timeout(20):
+            await hands.heard.wait()  # the last thing that a run does
+        states = [run.state for run in await table.runs(1)]
+        print_json(told=hands.told, states=states, schedule=(await book.get(1)).state)
+        running.cancel()
+        await asyncio.wait((running,))
+
+
+asyncio.run(main())

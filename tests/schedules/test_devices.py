@@ -1,0 +1,235 @@
+"""Schedules keep their devices by id: a new name changes nothing, another device of the old name is not touched."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+from tests.schedules.conftest import START, Boards, Clock, Hands, MakeWorld, World
+
+from microclaw.errors import UnknownName
+from microclaw.schedules.devices import lost_device, pinned, present
+from microclaw.schedules.entry import (
+    Deed,
+    Once,
+    Prompt,
+    Schedule,
+    ToolAct,
+    deed_json,
+    schedule_of,
+    timing_json,
+    to_ms,
+)
+from microclaw.store.schedules import NewSchedule, ScheduleRow
+
+SET_LAMP = ToolAct("gpio-set", '{"pin": 4, "device": "lamp"}')
+
+
+def kept(deed: Deed, boards: Boards, what: str = "it", device: str | None = None) -> Schedule:
+    """As it is read from the store again."""
+    pin = pinned(what, deed, device, boards)
+    fields = ("owner", "test", "c1", pin.device, "run", "act", "active", "", 1, 2)
+    new = (1, "then", pin.what, timing_json(Once(5)), deed_json(pin.deed, pin.devices), *fields)
+    return schedule_of(ScheduleRow(*new))  # type: ignore[arg-type]  # in the row's order
+
+
+async def old_row(world: World, deed: Deed, what: str, device: str | None, at: datetime | None = None) -> int:
+    """A schedule as it was stored when devices were kept by their names."""
+    at_ms = to_ms(at or START + timedelta(minutes=20))
+    timing, act = timing_json(Once(at_ms)), deed_json(deed)
+    new = NewSchedule("then", what, timing, act, "owner", "terminal", "terminal", device, "run", "act", at_ms)
+    return await world.table.add(new, world.clock.now_ms())
+
+
+def test_the_stored_call_names_its_device_by_id() -> None:
+    schedule = kept(SET_LAMP, Boards(), device="fan")
+    assert schedule.deed == ToolAct("gpio-set", '{"pin": 4, "device": "d-1"}')
+    assert schedule.device == "d-2"
+    assert schedule.devices == (("d-2", "fan"), ("d-1", "lamp"))
+
+
+def test_a_call_is_given_out_with_present_names() -> None:
+    boards = Boards()
+    schedule = kept(SET_LAMP, boards, device="lamp")
+    boards.rename("lamp", "desk")
+    found = present(schedule, boards)
+    assert (found.deed, found.device) == (ToolAct("gpio-set", '{"pin": 4, "device": "desk"}'), "desk")
+    assert found.lost is None
+
+
+@pytest.mark.parametrize("key", ["device", "device_ip", "deviceIp"])
+def test_every_argument_that_names_a_device_follows_it(key: str) -> None:
+    boards = Boards()
+    schedule = kept(ToolAct("list-wasm-apps", json.dumps({key: "lamp"})), boards)
+    boards.rename("lamp", "desk")
+    assert present(schedule, boards).deed == ToolAct("list-wasm-apps", json.dumps({key: "desk"}))
+
+
+@pytest.mark.parametrize("arguments", ["{}", '{"pin":4}', '{"device_ip": "192.168.1.7"}', '{"text": "lamp"}', "[", "4"])
+def test_arguments_that_name_no_device_stay_as_they_are(arguments: str) -> None:
+    boards = Boards()
+    schedule = kept(ToolAct("say", arguments), boards)
+    boards.rename("lamp", "desk")
+    assert present(schedule, boards).deed == ToolAct("say", arguments)
+
+
+def test_a_call_that_was_given_as_one_is_shown_with_the_present_name() -> None:
+    boards = Boards()
+    schedule = kept(SET_LAMP, boards, what='gpio-set {"pin": 4, "device": "lamp"}')
+    boards.rename("lamp", "desk")
+    assert present(schedule, boards).what == 'gpio-set {"pin": 4, "device": "desk"}'
+
+
+def test_words_name_a_device_as_it_is_called_now() -> None:
+    boards = Boards()
+    schedule = kept(Prompt("turn on pins 4 and 5 on Lamp"), boards, what="turn on pins 4 and 5 on Lamp")
+    boards.rename("lamp", "desk")
+    found = present(schedule, boards)
+    assert (found.what, found.deed) == ("turn on pins 4 and 5 on desk", Prompt("turn on pins 4 and 5 on desk"))
+
+
+def test_two_devices_that_changed_names_with_each_other_are_not_mixed_up() -> None:
+    boards = Boards()
+    schedule = kept(Prompt("copy lamp to fan"), boards)
+    boards.known[0].name, boards.known[1].name = "fan", "lamp"
+    assert present(schedule, boards).deed == Prompt("copy fan to lamp")
+
+
+@pytest.mark.parametrize("words", ["water the lamps", "look at fan-2", "lamp2 is on", "my-lamp"])
+def test_a_part_of_a_word_is_no_device(words: str) -> None:
+    boards = Boards()
+    schedule = kept(Prompt(words), boards)
+    boards.rename("lamp", "desk")
+    boards.rename("fan", "wind")
+    assert present(schedule, boards).deed == Prompt(words)
+    assert schedule.devices == ()
+
+
+def test_a_word_of_two_letters_is_no_device() -> None:
+    boards = Boards()
+    boards.rename("lamp", "in")
+    assert kept(Prompt("turn pin 4 on in a minute"), boards).devices == ()
+
+
+@pytest.mark.parametrize(
+    ("deed", "device"),
+    [
+        (SET_LAMP, None),
+        (SET_LAMP, "fan"),
+        (ToolAct("gpio-set", '{"pin": 4}'), "lamp"),
+        (Prompt("blink pin 2"), "lamp"),
+        (Prompt("blink pin 2 on lamp"), None),
+    ],
+)
+def test_a_removed_device_is_told_by_the_name_it_had(deed: Deed, device: str | None) -> None:
+    boards = Boards()
+    schedule = kept(deed, boards, device=device)
+    boards.remove("lamp")
+    boards.known.append(replace(boards.known[0], device_id="d-9", name="lamp"))  # another one
+    found = present(schedule, boards)
+    assert found.lost == "lamp"
+    assert lost_device(found).message == "its device is gone from this host (lamp when the schedule was made)"
+    assert "microclaw schedule rm 1" in (lost_device(found).next_step or "")
+    assert "lamp" not in (found.device or "")
+
+
+def test_a_device_that_the_call_does_not_name_may_go() -> None:
+    boards = Boards()
+    schedule = kept(SET_LAMP, boards, device="fan")
+    boards.remove("fan")
+    assert present(schedule, boards).lost is None
+
+
+def test_what_is_shown_of_a_removed_device_is_its_name() -> None:
+    boards = Boards()
+    schedule = kept(SET_LAMP, boards, what='gpio-set {"pin": 4, "device": "lamp"}')
+    boards.remove("lamp")
+    assert present(schedule, boards).what == 'gpio-set {"pin": 4, "device": "lamp"}'
+
+
+async def test_a_device_that_is_none_is_refused_when_the_schedule_is_made(world_of: MakeWorld) -> None:
+    async with world_of() as world:
+        with pytest.raises(UnknownName, match="no device named 'moon'"):
+            await world.add("in 20 minutes", device="moon")
+        assert await world.book.all() == ()
+
+
+async def test_a_one_off_survives_the_rename(world_of: MakeWorld) -> None:
+    async with world_of() as world:
+        made = await world.add("in 20 minutes", deed=SET_LAMP, device="lamp")
+        world.boards.rename("lamp", "desk")
+        await world.to("2026-11-20 11:20")
+        (run,) = await world.ended(made)
+        assert run.state == "done"
+        assert world.hands.given[0].deed == ToolAct("gpio-set", '{"pin": 4, "device": "desk"}')
+        assert (await world.book.get(made.schedule_id)).state == "over"
+
+
+async def test_a_missed_run_is_made_up_for_under_the_new_name(world_of: MakeWorld) -> None:
+    boards = Boards()
+    async with world_of(boards=boards) as world:
+        made = await world.add("every day at 12:00", deed=SET_LAMP, missed="run")
+        boards.rename("lamp", "desk")
+    async with world_of(clock=Clock(START + timedelta(hours=3)), boards=boards) as world:
+        (run,) = await world.ended(made)
+        assert run.state == "done"
+        assert world.hands.given[0].deed == ToolAct("gpio-set", '{"pin": 4, "device": "desk"}')
+
+
+async def test_what_a_crash_cut_off_is_taken_up_under_the_new_name(world_of: MakeWorld) -> None:
+    boards = Boards()
+    async with world_of(boards=boards) as world:
+        made = await world.add("in 20 minutes", deed=SET_LAMP)
+        assert made.next_ms is not None
+        await world.table.claim(made.schedule_id, made.next_ms, next_ms=None, woke=False, now_ms=made.next_ms)
+        boards.rename("lamp", "desk")
+    hands = Hands()
+    async with world_of(hands=hands, boards=boards) as world:
+        await world.ended(made)
+    assert hands.given[0].deed == ToolAct("gpio-set", '{"pin": 4, "device": "desk"}')
+
+
+async def test_an_old_schedule_is_given_its_devices_ids_at_the_start(world_of: MakeWorld) -> None:
+    boards = Boards()
+    async with world_of(boards=boards) as world:
+        number = await old_row(world, SET_LAMP, 'gpio-set {"pin": 4, "device": "lamp"}', "lamp")
+        assert (await world.book.get(number)).deed == SET_LAMP  # before that it works by name
+    async with world_of(boards=boards) as world:
+        row = await world.table.get(number)
+        assert row is not None
+        assert schedule_of(row).deed == ToolAct("gpio-set", '{"pin": 4, "device": "d-1"}')
+        assert row.device == "d-1"
+        boards.rename("lamp", "desk")
+        await world.to("2026-11-20 11:20")
+        await world.ended(await world.book.get(number))
+        assert world.hands.given[0].deed == ToolAct("gpio-set", '{"pin": 4, "device": "desk"}')
+        assert world.hands.done == ['gpio-set {"pin": 4, "device": "desk"}']
+
+
+async def test_an_old_schedule_of_a_device_that_is_gone_stays_and_says_so(world_of: MakeWorld) -> None:
+    async with world_of() as world:
+        number = await old_row(world, ToolAct("gpio-set", '{"pin": 4}'), "turn on pin 4", "heater")
+    async with world_of() as world:
+        found = await world.book.get(number)
+        assert (found.device, found.lost, found.devices) == ("heater", "heater", None)
+
+
+async def test_an_old_row_that_cannot_be_read_hinders_no_other(world_of: MakeWorld) -> None:
+    async with world_of() as world:
+        number = await old_row(world, SET_LAMP, "set", None)
+        broken = await old_row(world, SET_LAMP, "set", None)
+        await world.table.set_deed(broken, what="set", act='{"kind": "moon"}', device=None)
+    async with world_of() as world:
+        (only,) = await world.book.all()
+        assert (only.schedule_id, only.devices) == (number, (("d-1", "lamp"),))
+
+
+async def test_a_job_of_a_device_is_known_again_after_a_rename(world_of: MakeWorld) -> None:
+    async with world_of() as world:
+        made = await world.add("every day at 12:00", "look at lamp", Prompt("look at lamp"))
+        world.boards.rename("lamp", "desk")
+        again = await world.book.made_of("every day at 12:00", Prompt("look at lamp"))
+        assert again is not None
+        assert (again.schedule_id, again.what) == (made.schedule_id, "look at desk")

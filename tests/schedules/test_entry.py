@@ -1,0 +1,217 @@
+"""Due times: wall clocks through both changes of summer time, spans that no clock changes, cron's odd fields."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from microclaw.errors import ScheduleRefused, StoreError
+from microclaw.schedules.entry import (
+    Cron,
+    Every,
+    Once,
+    Prompt,
+    Timing,
+    ToolAct,
+    at_wall_clock,
+    check_cron,
+    deed_json,
+    next_due,
+    schedule_of,
+    timing_json,
+    to_ms,
+)
+from microclaw.store.schedules import ScheduleRow
+
+BERLIN, NEW_YORK = "Europe/Berlin", "America/New_York"
+
+
+def ms(text: str) -> int:
+    """A moment as "2026-03-29T01:30:00+01:00"."""
+    return to_ms(datetime.fromisoformat(text))
+
+
+def dues(timing: Timing, begin: str, end: str) -> list[str]:
+    """Every due time between two moments, on the timing's wall clock."""
+    zone = ZoneInfo(timing.zone) if isinstance(timing, Cron) else UTC
+    found, due = [], next_due(timing, ms(begin))
+    while due is not None and due < ms(end):
+        found.append(datetime.fromtimestamp(due / 1000, zone).isoformat(timespec="minutes"))
+        due = next_due(timing, due)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("cron", "begin", "end", "expected"),
+    [
+        # Berlin: 2 o'clock becomes 3 on 29 March 2026, 3 becomes 2 on 25 October.
+        (
+            Cron("30 2 * * *", BERLIN),
+            "2026-03-28T00:00:00+01:00",
+            "2026-03-31T00:00:00+02:00",
+            ["2026-03-28T02:30+01:00", "2026-03-29T03:00+02:00", "2026-03-30T02:30+02:00"],
+        ),
+        (
+            Cron("30 2 * * *", BERLIN),
+            "2026-10-24T00:00:00+02:00",
+            "2026-10-27T00:00:00+01:00",
+            ["2026-10-24T02:30+02:00", "2026-10-25T02:30+02:00", "2026-10-26T02:30+01:00"],
+        ),
+        (
+            Cron("0 7 * * *", BERLIN),
+            "2026-03-28T12:00:00+01:00",
+            "2026-03-30T12:00:00+02:00",
+            ["2026-03-29T07:00+02:00", "2026-03-30T07:00+02:00"],
+        ),
+        (
+            Cron("0 7 * * *", BERLIN),
+            "2026-10-24T12:00:00+02:00",
+            "2026-10-26T12:00:00+01:00",
+            ["2026-10-25T07:00+01:00", "2026-10-26T07:00+01:00"],
+        ),
+        # New York: 8 March and 1 November 2026.
+        (
+            Cron("15 2 * * *", NEW_YORK),
+            "2026-03-07T12:00:00-05:00",
+            "2026-03-10T00:00:00-04:00",
+            ["2026-03-08T03:00-04:00", "2026-03-09T02:15-04:00"],
+        ),
+        (
+            Cron("15 1 * * *", NEW_YORK),
+            "2026-10-31T12:00:00-04:00",
+            "2026-11-03T00:00:00-05:00",
+            ["2026-11-01T01:15-04:00", "2026-11-02T01:15-05:00"],
+        ),
+    ],
+)
+def test_a_daily_job_is_due_once_a_day_through_a_change_of_summer_time(
+    cron: Cron, begin: str, end: str, expected: list[str]
+) -> None:
+    assert dues(cron, begin, end) == expected
+
+
+@pytest.mark.parametrize(
+    ("zone", "inside"),
+    [(BERLIN, "2026-10-25T02:10:00+01:00"), (NEW_YORK, "2026-11-01T01:10:00-05:00")],
+)
+def test_a_host_that_starts_in_the_second_pass_of_an_hour_does_not_run_it_again(zone: str, inside: str) -> None:
+    hour = datetime.fromisoformat(inside).hour
+    due = next_due(Cron(f"30 {hour} * * *", zone), ms(inside))
+    assert due is not None
+    assert due - ms(inside) > 20 * 3600 * 1000
+
+
+def test_times_in_one_gap_are_one_run() -> None:
+    assert dues(Cron("0,20,40 2 * * *", BERLIN), "2026-03-29T00:00:00+01:00", "2026-03-29T12:00:00+02:00") == [
+        "2026-03-29T03:00+02:00"
+    ]
+
+
+def test_every_hour_of_cron_goes_on_through_both_changes() -> None:
+    assert len(dues(Cron("0 * * * *", BERLIN), "2026-03-28T23:30:00+01:00", "2026-03-30T00:30:00+02:00")) == 24
+    assert len(dues(Cron("0 * * * *", BERLIN), "2026-10-24T23:30:00+02:00", "2026-10-26T00:30:00+01:00")) == 26
+
+
+def test_a_span_is_not_changed_by_summer_time() -> None:
+    begin = ms("2026-03-28T23:00:00+01:00")
+    every = Every(2 * 3600 * 1000, begin)
+    due = next_due(every, begin)
+    assert due == begin + 2 * 3600 * 1000
+    assert next_due(every, ms("2026-03-29T10:00:00+02:00")) == begin + 12 * 3600 * 1000
+
+
+def test_one_time_is_due_once() -> None:
+    assert next_due(Once(5000), 4999) == 5000
+    assert next_due(Once(5000), 5000) is None
+
+
+@pytest.mark.parametrize(
+    ("wall", "moment"),
+    [
+        ("2026-03-29T02:30", "2026-03-29T03:00+02:00"),
+        ("2026-10-25T02:30", "2026-10-25T02:30+02:00"),
+        ("2026-07-01T12:00", "2026-07-01T12:00+02:00"),
+    ],
+)
+def test_a_wall_time_in_a_gap_is_the_end_of_the_gap(wall: str, moment: str) -> None:
+    found = at_wall_clock(datetime.fromisoformat(wall), ZoneInfo(BERLIN))
+    assert to_ms(found) == ms(moment)
+
+
+@pytest.mark.parametrize("fields", ["61 7 * * *", "0 7 * *", "0 7 30 2 *", "0 7 * * 9", "x y z a b", "0 0 7 * * *"])
+def test_fields_that_cron_has_not_are_refused(fields: str) -> None:
+    with pytest.raises(ScheduleRefused):
+        check_cron(fields, BERLIN)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(0, 59),
+    st.integers(0, 23),
+    st.sampled_from([BERLIN, NEW_YORK, "Australia/Lord_Howe", "Asia/Kathmandu", "UTC"]),
+    st.integers(1_767_225_600, 1_798_761_600),
+)
+def test_the_next_due_time_is_always_after_and_within_two_days(minute: int, hour: int, zone: str, after_s: int) -> None:
+    due = next_due(Cron(f"{minute} {hour} * * *", zone), after_s * 1000)
+    assert due is not None
+    assert 0 < due - after_s * 1000 <= 49 * 3600 * 1000
+
+
+@pytest.mark.parametrize("timing", [Once(5), Every(60_000, 7), Cron("0 7 * * 1", BERLIN)])
+@pytest.mark.parametrize("deed", [ToolAct("gpio-set", '{"pin":4}'), Prompt("look at the plants")])
+def test_what_is_stored_is_read_back(timing: Timing, deed: ToolAct | Prompt) -> None:
+    row = ScheduleRow(
+        1,
+        "then",
+        "that",
+        timing_json(timing),
+        deed_json(deed),
+        "owner",
+        "t",
+        "c",
+        None,
+        "run",
+        "act",
+        "active",
+        "",
+        1,
+        2,
+    )
+    found = schedule_of(row)
+    assert (found.timing, found.deed) == (timing, deed)
+    assert found.devices is None
+
+
+@pytest.mark.parametrize("deed", [ToolAct("gpio-set", '{"pin":4}'), Prompt("look at the plants")])
+def test_the_devices_of_a_schedule_are_stored_with_their_names_of_that_time(deed: ToolAct | Prompt) -> None:
+    act, timing = deed_json(deed, (("d-1", "lamp"),)), timing_json(Once(5))
+    row = ScheduleRow(1, "then", "that", timing, act, "owner", "t", "c", "d-1", "run", "act", "active", "", 1, 2)
+    found = schedule_of(row)
+    assert (found.deed, found.device, found.devices) == (deed, "d-1", (("d-1", "lamp"),))
+
+
+@pytest.mark.parametrize("act", ["{}", "[]", '{"kind":"prompt","text":"x","devices":[1]}', "4"])
+def test_a_deed_that_is_none_of_ours_is_told(act: str) -> None:
+    row = ScheduleRow(9, "", "", timing_json(Once(5)), act, "owner", "t", "c", None, "run", "act", "active", "", 1, 2)
+    with pytest.raises(StoreError, match="schedule 9"):
+        schedule_of(row)
+
+
+def test_a_row_that_is_none_of_ours_is_told() -> None:
+    row = ScheduleRow(9, "", "", '{"kind":"moon"}', "{}", "owner", "t", "c", None, "run", "act", "active", "", 1, 2)
+    with pytest.raises(StoreError, match="schedule 9"):
+        schedule_of(row)
+
+
+@pytest.mark.parametrize(
+    ("expression", "said"),
+    [("0 7 * * 99", "its day of week is none"), ("99 7 * * 1", "its minute is none"), ("0 7 40 * 1", "its day")],
+)
+def test_a_field_that_cron_does_not_have_is_named_in_words(expression: str, said: str) -> None:
+    with pytest.raises(ScheduleRefused, match=said) as refused:
+        check_cron(expression, BERLIN)
+    assert "Bad" not in refused.value.message

@@ -1,0 +1,360 @@
+"""What is due is run once: through restarts, crashes, missed times and slow runs, and no model is asked too often."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+
+import pytest
+from tests.schedules.conftest import LIMIT, ZONE, Clock, Hands, MakeWorld
+
+from microclaw.auth.people import Person
+from microclaw.errors import Overloaded, PermissionRefused, ScheduleRefused, ToolFailed, UnknownName
+from microclaw.schedules.book import Wanted
+from microclaw.schedules.entry import Prompt, ToolAct
+
+ASK = Prompt("look at the plants")
+UNDO = ToolAct("undo", "{}")
+
+
+async def test_a_schedule_runs_at_its_time_and_tells_what_it_did(world_of: MakeWorld) -> None:
+    async with world_of() as world:
+        made = await world.add("in 20 minutes", "turn off pin 4")
+        await world.to("2026-11-20T11:19")
+        assert world.hands.done == []
+        await world.to("2026-11-20T11:20")
+        assert await world.heard() == "schedule 1 (in 20 minutes: turn off pin 4): it was done"
+        assert world.hands.done == ["turn off pin 4"]
+        assert (await world.book.get(made.schedule_id)).state == "over"
+
+
+async def test_a_daily_one_runs_each_day(world_of: MakeWorld) -> None:
+    async with world_of() as world:
+        made = await world.add("every weekday at 7")
+        await world.to("2026-11-21T07:00")
+        await world.to("2026-11-22T07:00")
+        assert world.hands.done == []  # a Saturday and a Sunday
+        for count, day in enumerate(("23", "24"), start=1):
+            await world.to(f"2026-11-{day}T07:00")
+            await world.ended(made, count)
+        assert world.hands.done == ["set", "set"]
+
+
+async def test_nothing_is_looked_at_between_due_times(world_of: MakeWorld) -> None:
+    async with world_of() as world:
+        await world.add("every day at 7:00")
+        looks = world.clock.looks
+        await world.to("2026-11-20T23:59")
+        assert world.clock.looks == looks
+
+
+async def test_schedules_survive_a_restart(world_of: MakeWorld) -> None:
+    clock, hands = Clock(), Hands()
+    async with world_of(clock, hands) as world:
+        await world.add("at 22:00")
+    async with world_of(clock, hands) as world:
+        await world.to("2026-11-20T22:00")
+        await world.heard()
+    assert hands.done == ["set"]
+
+
+async def test_a_missed_one_time_is_made_up_for_once_and_says_so(world_of: MakeWorld) -> None:
+    clock, hands = Clock(), Hands()
+    async with world_of(clock, hands) as world:
+        await world.add("at 22:00")
+    clock.at_ms += 2 * 86_400_000
+    async with world_of(clock, hands) as world:
+        assert "this was due at Friday 22:00" in await world.heard()
+    async with world_of(clock, hands):
+        assert hands.done == ["set"]
+
+
+async def test_missed_daily_runs_are_skipped_and_the_next_one_runs(world_of: MakeWorld) -> None:
+    clock, hands = Clock(), Hands()
+    async with world_of(clock, hands) as world:
+        made = await world.add("every day at 7:00")
+    clock.at_ms += 3 * 86_400_000
+    async with world_of(clock, hands) as world:
+        assert [run.state for run in await world.table.runs(made.schedule_id)] == ["skipped"]
+        assert hands.done == []
+        await world.to("2026-11-24T07:00")
+        await world.heard()
+    assert hands.done == ["set"]
+
+
+async def test_missed_daily_runs_are_made_up_for_once_where_that_was_asked(world_of: MakeWorld) -> None:
+    clock, hands = Clock(), Hands()
+    async with world_of(clock, hands) as world:
+        await world.add("every day at 7:00", missed="run")
+    clock.at_ms += 3 * 86_400_000
+    async with world_of(clock, hands) as world:
+        await world.heard()
+        assert hands.done == ["set"]
+        assert (await world.book.get(1)).next_ms == int(datetime(2026, 11, 24, 7, tzinfo=ZONE).timestamp() * 1000)
+
+
+async def test_a_missed_one_time_that_was_not_to_be_made_up_for_is_told(world_of: MakeWorld) -> None:
+    clock, hands = Clock(), Hands()
+    async with world_of(clock, hands) as world:
+        await world.add("at 22:00", missed="skip")
+    clock.at_ms += 86_400_000
+    async with world_of(clock, hands) as world:
+        assert "was missed and is over" in await world.heard()
+    assert hands.done == []
+
+
+async def test_a_run_cut_off_that_must_not_happen_twice_is_told_and_not_run_again(world_of: MakeWorld) -> None:
+    clock, hands = Clock(), Hands(hold=asyncio.Event())
+    async with world_of(clock, hands) as world:
+        made = await world.add("in 20 minutes", "undo", UNDO)
+        await world.to("2026-11-20T11:20")
+        await hands.begun.wait()
+    again = Hands()
+    async with world_of(clock, again) as world:
+        assert "nobody knows whether it was done" in await world.heard()
+        assert (await world.ended(made))[0].state == "unknown"
+        assert (await world.book.get(made.schedule_id)).state == "over"
+    assert again.done == []
+
+
+async def test_a_call_that_ends_soon_after_the_hosts_end_began_is_whole(world_of: MakeWorld) -> None:
+    hands = Hands(hold=asyncio.Event())
+    async with world_of(hands=hands, drain_s=20) as world:
+        await world.add("in 20 minutes", "undo", UNDO)
+        await world.to("2026-11-20T11:20")
+        await hands.begun.wait()
+        assert hands.hold is not None
+        asyncio.get_running_loop().call_soon(hands.hold.set)
+    assert hands.told.get_nowait().endswith("it was done")
+
+
+async def test_a_run_cut_off_that_may_happen_twice_is_run_again(world_of: MakeWorld) -> None:
+    clock, hands = Clock(), Hands(hold=asyncio.Event())
+    async with world_of(clock, hands) as world:
+        await world.add("in 20 minutes")
+        await world.to("2026-11-20T11:20")
+        await hands.begun.wait()
+    again = Hands()
+    async with world_of(clock, again) as world:
+        await world.heard()
+    async with world_of(clock, again):
+        assert again.done == ["set"]
+
+
+async def test_a_run_that_is_still_going_is_not_begun_a_second_time(world_of: MakeWorld) -> None:
+    hands = Hands(hold=asyncio.Event())
+    async with world_of(hands=hands) as world:
+        made = await world.add("every 2 hours")
+        await world.to("2026-11-20T13:00")
+        await hands.begun.wait()
+        await world.to("2026-11-20T15:00")
+        runs = await world.table.runs(made.schedule_id)
+        assert (runs[0].state, runs[0].result) == ("skipped", "the run before it had not ended")
+        with pytest.raises(Overloaded):
+            await world.runner.run_now(made.schedule_id, "owner")
+        assert hands.hold is not None
+        hands.hold.set()
+        await world.heard()
+    assert hands.done == ["set"]
+
+
+async def test_a_slow_run_delays_no_other_schedule(world_of: MakeWorld) -> None:
+    hands = Hands(hold=asyncio.Event())
+    async with world_of(hands=hands) as world:
+        await world.add("at 12:00", "slow")
+        await world.add("at 12:01", "other")
+        await world.to("2026-11-20T12:00")
+        await hands.begun.wait()
+        await world.to("2026-11-20T12:01")
+        async with asyncio.timeout(10):
+            while hands.done != ["slow", "other"]:
+                await world.table.open_runs()
+
+
+async def test_a_failure_is_told_with_what_to_do(world_of: MakeWorld) -> None:
+    hands = Hands(fault=ToolFailed("the board is gone", next_step="plug it in"))
+    async with world_of(hands=hands) as world:
+        made = await world.add("every 2 hours")
+        await world.to("2026-11-20T13:00")
+        assert (await world.heard()).endswith("failed: the board is gone (next: plug it in)")
+        assert (await world.ended(made))[0].state == "failed"
+        assert (await world.book.get(made.schedule_id)).state == "active"
+
+
+async def test_a_fault_of_ours_ends_the_run_and_not_the_runner(
+    world_of: MakeWorld, caplog: pytest.LogCaptureFixture
+) -> None:
+    hands = Hands(fault=RuntimeError("a fault"))
+    async with world_of(hands=hands) as world:
+        await world.add("every 2 hours")
+        await world.to("2026-11-20T13:00")
+        assert "something went wrong inside the host" in await world.heard()
+        hands.fault = None
+        await world.to("2026-11-20T15:00")
+        assert (await world.heard()).endswith("it was done")
+    assert "failed inside the host" in caplog.text
+
+
+async def test_a_schedule_that_asks_a_model_too_often_is_paused_and_its_owner_told(world_of: MakeWorld) -> None:
+    async with world_of() as world:
+        made = await world.add("* * * * *", "look", ASK)
+        for minute in range(1, LIMIT + 2):
+            await world.to(f"2026-11-20T11:{minute:02d}")
+            if minute <= LIMIT:
+                await world.ended(made, minute)
+        told = await world.heard()
+        assert "schedule 1 (* * * * *: look) is paused" in told
+        assert f"{LIMIT} are allowed (schedules.wakes_an_hour)" in told
+        paused = await world.book.get(made.schedule_id)
+        assert (paused.state, paused.next_ms) == ("paused", None)
+        assert world.hands.done == ["look"] * LIMIT
+        await world.to("2026-11-20T13:00")
+        assert world.hands.done == ["look"] * LIMIT
+        await world.book.resume(made.schedule_id, "owner")
+        await world.clock.looked()
+        await world.to("2026-11-20T13:01")
+        await world.ended(made, LIMIT + 1)
+        assert world.hands.done == ["look"] * (LIMIT + 1)
+
+
+async def test_one_that_asks_seldom_waits_and_is_not_paused_for_another_ones_greed(world_of: MakeWorld) -> None:
+    async with world_of() as world:
+        greedy = await world.add("* * * * *", "greedy", ASK)
+        seldom = await world.add("at 11:04", "seldom", ASK)
+        for minute in range(1, 4):
+            await world.to(f"2026-11-20T11:{minute:02d}")
+            await world.ended(greedy, minute)
+        await world.to("2026-11-20T11:04")
+        await world.ended(greedy, 4)
+        assert "is paused" in await world.heard()
+        assert (await world.book.get(seldom.schedule_id)).state == "active"
+        assert "seldom" not in world.hands.done
+        await world.to("2026-11-20T12:02")
+        await world.ended(seldom)
+        assert world.hands.done[-1] == "seldom"
+
+
+async def test_calls_without_a_model_are_never_too_many(world_of: MakeWorld) -> None:
+    async with world_of(hands=Hands(costs=False)) as world:
+        call = await world.add("* * * * *", "call")
+        words = await world.add("* * * * *", "words", ASK)
+        for minute in range(1, 2 * LIMIT):
+            await world.to(f"2026-11-20T11:{minute:02d}")
+            await world.ended(call, minute)
+            await world.ended(words, minute)
+        assert (await world.book.get(words.schedule_id)).state == "active"
+
+
+async def test_run_now_runs_it_and_leaves_its_times(world_of: MakeWorld) -> None:
+    async with world_of() as world:
+        made = await world.add("at 22:00")
+        await world.runner.run_now(made.schedule_id, "owner")
+        await world.heard()
+        kept = await world.book.get(made.schedule_id)
+        assert (kept.state, kept.next_ms) == ("active", made.next_ms)
+        await world.to("2026-11-20T22:00")
+        await world.heard()
+    assert world.hands.done == ["set", "set"]
+
+
+async def test_a_removed_schedule_does_not_run(world_of: MakeWorld) -> None:
+    async with world_of() as world:
+        made = await world.add("at 22:00")
+        await world.book.remove(made.schedule_id, "owner")
+        await world.clock.looked()
+        await world.to("2026-11-20T22:00")
+        assert world.hands.done == []
+        with pytest.raises(UnknownName):
+            await world.book.get(made.schedule_id)
+
+
+async def test_a_member_sees_and_removes_only_their_own(world_of: MakeWorld) -> None:
+    async with world_of() as world:
+        await world.add("at 22:00")
+        theirs = await world.book.add(Wanted("at 23:00", "x", ASK, "p-ada"))
+        assert [one.schedule_id for one in await world.book.visible("p-ada")] == [theirs.schedule_id]
+        assert len(await world.book.visible("owner")) == 2
+        with pytest.raises(PermissionRefused):
+            await world.book.remove(1, "p-ada")
+        await world.book.remove(theirs.schedule_id, "owner")
+
+
+async def test_a_paused_one_whose_time_went_by_is_not_taken_up_again(world_of: MakeWorld) -> None:
+    async with world_of() as world:
+        made = await world.add("at 22:00")
+        await world.book.pause(made.schedule_id, "a test")
+        await world.clock.looked()
+        await world.to("2026-11-20T22:30")
+        with pytest.raises(ScheduleRefused, match="went by"):
+            await world.book.resume(made.schedule_id, "owner")
+
+
+async def test_a_schedule_keeps_its_zone(world_of: MakeWorld) -> None:
+    async with world_of() as world:
+        made = await world.add("every day at 7:00", zone="America/New_York")
+        assert made.zone == "America/New_York"
+        await world.to("2026-11-20T13:00")
+        await world.heard()
+
+
+@pytest.mark.parametrize("when", ["every day at 7:00", "every 2 hours"])
+async def test_a_clock_that_was_ahead_and_is_set_right_puts_nothing_off(world_of: MakeWorld, when: str) -> None:
+    async with world_of() as world:
+        made = await world.add(when)
+        right_ms = made.next_ms
+        await world.to("2031-03-03T03:03")
+        assert ((await world.book.get(made.schedule_id)).next_ms or 0) > (right_ms or 0)
+        await world.to("2026-11-20T11:05")
+        assert (await world.book.get(made.schedule_id)).next_ms == right_ms
+        await world.clock.to(world.book.moment(right_ms or 0))
+        await world.heard()
+        assert world.hands.done == ["set"]
+
+
+async def test_a_clock_that_was_ahead_at_the_last_end_puts_nothing_off(world_of: MakeWorld) -> None:
+    clock, hands = Clock(), Hands()
+    async with world_of(clock, hands) as world:
+        await world.to("2031-03-03T03:03")
+        made = await world.add("every day at 7:00")
+        repeated = await world.add("every 2 hours")
+    clock.at_ms = Clock().at_ms
+    async with world_of(clock, hands) as world:
+        assert f"{world.book.moment((await world.book.get(made.schedule_id)).next_ms or 0):%d %H:%M}" == "21 07:00"
+        assert ((await world.book.get(repeated.schedule_id)).next_ms or 0) - clock.at_ms <= 2 * 3_600_000
+
+
+async def test_what_asked_a_model_on_a_clock_that_was_ahead_leaves_room(world_of: MakeWorld) -> None:
+    async with world_of() as world:
+        greedy = await world.add("* * * * *", "look", ASK)
+        for minute in range(LIMIT):
+            await world.to(f"2031-03-03T03:{minute:02d}")
+            await world.ended(greedy, minute)
+        await world.to("2026-11-20T11:05")
+        await world.to("2026-11-20T11:06")
+        assert (await world.book.get(greedy.schedule_id)).state == "active"
+
+
+async def test_a_schedule_that_was_removed_meanwhile_is_not_begun(world_of: MakeWorld) -> None:
+    async with world_of() as world:
+        made = await world.add("every day at 7:00")
+        await world.book.remove(made.schedule_id, "owner")
+        assert made.next_ms is not None
+        claimed = await world.table.claim(made.schedule_id, made.next_ms, next_ms=None, woke=False, now_ms=made.next_ms)
+        assert not claimed
+        assert await world.table.open_runs() == ()
+
+
+@pytest.mark.parametrize("now", [None, Person("p-ada", "ada", "guest")])
+async def test_a_schedule_of_somebody_who_may_not_act_any_more_is_paused_without_a_word(
+    world_of: MakeWorld, now: Person | None
+) -> None:
+    async with world_of() as world:
+        made = await world.book.add(Wanted("every day at 7:00", "set", ToolAct("gpio-set", "{}"), "p-ada"))
+        await world.clock.looked()
+        del world.people.known["p-ada"]
+        if now is not None:
+            world.people.known["p-ada"] = now
+        await world.to("2026-11-21T07:00")
+        paused = await world.book.get(made.schedule_id)
+        assert (paused.state, world.hands.done, world.hands.told.empty()) == ("paused", [], True)
+        assert ("nobody this host knows" if now is None else "ada is a guest now") in paused.why

@@ -1,0 +1,215 @@
+"""The terminal's page: columns, colour, redraws."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from microclaw.errors import DeviceUnreachable
+from microclaw.events import Answer, ApprovalAsked, ApprovalSettled, Delta, Edge, Step, ToolRun
+from microclaw.terminal.page import WIDTH, Look, Terminal, look_for
+
+PLAIN = Look(colour=False, live=False)
+LIVE = Look(colour=True, live=True)
+
+
+class Tty(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def page(look: Look = PLAIN) -> tuple[Terminal, io.StringIO]:
+    out = io.StringIO()
+    return Terminal(out, look), out
+
+
+def test_step_stands_in_two_columns_with_its_time_flush_right() -> None:
+    terminal, out = page()
+    terminal.step(Step("compile", "zig 0.17 -O3 -> 756 B", took_ms=51.3))
+    line = out.getvalue().rstrip("\n")
+    assert line.startswith("compile  zig 0.17 -O3 -> 756 B ")
+    assert line.endswith(" 51 ms")
+    assert len(line) == WIDTH - 1
+
+
+@pytest.mark.parametrize("stage", ["try", "verify"])
+def test_proven_stages_end_with_ok(stage: str) -> None:
+    terminal, out = page()
+    terminal.step(Step(stage, "20 edges on pin 2, 0.500 s apart", took_ms=212))  # type: ignore[arg-type]
+    assert out.getvalue().endswith(" ok\n")
+
+
+def test_what_a_board_only_accepted_is_not_called_ok() -> None:
+    terminal, out = page()
+    terminal.step(Step("verify", "accepted only: this board offers no read-back"))
+    assert "ok" not in out.getvalue()
+
+
+def test_side_note_is_set_flush_right() -> None:
+    terminal, out = page()
+    terminal.step(Step("intent", "blink(pin=2)   offline, 2 ms, cost 0"))
+    line = out.getvalue().rstrip("\n")
+    assert line.startswith("intent   blink(pin=2)    ")
+    assert line.endswith("    offline, 2 ms, cost 0")
+
+
+def test_side_note_cannot_steer_the_terminal() -> None:
+    terminal, out = page()
+    terminal.step(Step("tool", "gpio-set   \x1b]0;owned\x07\x1b[31mred\nline" + "x" * 500))
+    assert not set(out.getvalue()) & {"\x1b", "\x07"}
+    assert max(len(line) for line in out.getvalue().splitlines()) < WIDTH
+
+
+def test_details_are_indented_below_their_step() -> None:
+    terminal, out = page()
+    terminal.step(Step("code", "patterns/blink.c", detail=("  1  #include", "  2  void")))
+    assert out.getvalue().splitlines()[1:] == ["           1  #include", "           2  void"]
+
+
+def test_failure_keeps_the_shape_with_one_next_line() -> None:
+    terminal, out = page()
+    terminal.step(Step("compile", "blink.c:5:31: error", "failed", next_step="add a semicolon"))
+    assert out.getvalue() == "compile  failed  blink.c:5:31: error\nnext     add a semicolon\n"
+
+
+def test_answer_does_not_say_again_what_its_failed_step_said() -> None:
+    terminal, out = page()
+    terminal.event(Step("sorry", "I do not know this sentence", "failed", next_step="add a model"))
+    terminal.event(Answer("I do not know this sentence", error_code="not_understood", next_step="add a model"))
+    assert out.getvalue() == "sorry    I do not know this sentence\nnext     add a model\n"
+
+
+def test_answer_after_a_mended_failure_is_shown() -> None:
+    terminal, out = page()
+    terminal.event(Step("compile", "oops", "failed"))
+    terminal.event(Answer("it blinks: 8 edges"))
+    assert out.getvalue().splitlines()[-1] == "answer   it blinks: 8 edges"
+
+
+@pytest.mark.parametrize(
+    ("answer", "shown"),
+    [
+        (Answer("Which pin?", error_code="ambiguous", next_step="name it"), "asks     Which pin?\nnext     name it\n"),
+        (Answer("That removes all. Say yes.", error_code="confirm"), "asks     That removes all. Say yes.\n"),
+        (Answer("There is no device yet.", error_code="ambiguous"), "sorry    There is no device yet.\n"),
+        (Answer("I do not know this?", error_code="not_understood"), "sorry    I do not know this?\n"),
+    ],
+)
+def test_a_question_back_is_no_apology(answer: Answer, shown: str) -> None:
+    terminal, out = page()
+    terminal.event(answer)
+    assert out.getvalue() == shown
+
+
+def test_streamed_answer_is_not_printed_twice() -> None:
+    terminal, out = page(LIVE)
+    terminal.event(Delta("it "))
+    terminal.event(Delta("blinks"))
+    terminal.event(Answer("it blinks"))
+    assert out.getvalue() == "answer   it blinks\n"
+
+
+def test_what_the_answer_says_beyond_the_stream_follows_it() -> None:
+    terminal, out = page(LIVE)
+    terminal.event(Delta("it blinks"))
+    terminal.event(Answer("it blinks\nThe board offers no read-back.", next_step="look"))
+    assert out.getvalue() == "answer   it blinks\n         The board offers no read-back.\nnext     look\n"
+
+
+def test_streamed_text_that_is_not_the_answer_stays_on_lines_of_its_own() -> None:
+    terminal, out = page(Look(colour=False, live=True))
+    terminal.event(Delta("let me look"))
+    terminal.event(ToolRun("gpio-get", "started"))
+    terminal.event(Delta("it is"))
+    terminal.event(Answer("cancelled: nothing more is started", error_code="cancelled"))
+    shown = out.getvalue().splitlines()
+    assert shown == ["answer   let me look", "answer   it is", "sorry    cancelled: nothing more is started"]
+
+
+def test_streamed_text_is_wrapped_as_it_comes() -> None:
+    terminal, out = page(LIVE)
+    text = "word " * 60
+    for piece in text.split(" "):
+        terminal.event(Delta(f"{piece} "))
+    terminal.event(Answer(text.strip()))
+    assert max(map(len, out.getvalue().splitlines())) < WIDTH
+    assert " ".join(out.getvalue().split()) == f"answer {text.strip()}"
+
+
+def test_where_nothing_is_redrawn_a_streamed_answer_comes_whole() -> None:
+    terminal, out = page()
+    terminal.event(Delta("it "))
+    terminal.event(Delta("blinks"))
+    assert out.getvalue() == ""
+    terminal.event(Answer("it blinks"))
+    assert out.getvalue() == "answer   it blinks\n"
+
+
+def test_a_question_shows_what_would_happen_and_where_to_decide() -> None:
+    terminal, out = page()
+    terminal.event(ApprovalAsked("a1", "undo on virtual-1", ("stops blink", "pin 2 goes low"), 300.0))
+    terminal.event(ApprovalSettled("a1", "expired"))
+    assert out.getvalue().splitlines() == [
+        "approve  undo on virtual-1",
+        "         stops blink",
+        "         pin 2 goes low",
+        "next     microclaw approval approve a1, or decline",
+        "approve  nobody decided in time: it is not done",
+    ]
+
+
+def test_no_line_is_wider_than_the_page() -> None:
+    terminal, out = page()
+    terminal.step(Step("check", "MVP ok | " + " | ".join(f"part {n} of the check" for n in range(12)), took_ms=5))
+    terminal.row("sorry", "word " * 60)
+    assert max(map(len, out.getvalue().splitlines())) < WIDTH
+
+
+def test_hostile_text_reaches_no_terminal() -> None:
+    terminal, out = page(LIVE)
+    hostile = "\x1b]0;pwned\x07\x1b[2J"
+    terminal.event(Step("tool", f"name {hostile}", detail=(hostile,), next_step=hostile))
+    terminal.event(Delta(hostile))
+    terminal.event(Answer(f"x{hostile}", next_step=hostile))
+    terminal.error(DeviceUnreachable(hostile, next_step=hostile))
+    assert "pwned" not in out.getvalue()
+    assert "\x1b[2J" not in out.getvalue()
+
+
+def test_plain_page_has_no_escape_and_no_redraw() -> None:
+    terminal, out = page()
+    edges = [Edge(100, 2, 1), Edge(600, 2, 0)]
+    for end in (300, 700):
+        terminal.track(2, edges, start_ms=0, end_ms=end, level=0, note="going", final=False)
+    terminal.step(Step("compile", "working", "running"))
+    terminal.track(2, edges, start_ms=0, end_ms=1000, level=0, note="2 edges")
+    assert "\x1b" not in out.getvalue()
+    assert "\r" not in out.getvalue()
+    assert out.getvalue().count("\n") == 1
+    assert "2 edges" in out.getvalue()
+
+
+def test_live_page_redraws_one_line_and_ends_it_once() -> None:
+    terminal, out = page(LIVE)
+    edges = [Edge(100, 2, 1)]
+    terminal.track(2, edges, start_ms=0, end_ms=300, window_ms=1000, level=0, note="1 edge", final=False)
+    terminal.track(2, edges, start_ms=0, end_ms=1000, window_ms=1000, level=0, note="1 edge")
+    assert out.getvalue().count("\n") == 1
+    assert out.getvalue().count("\r") == 1
+
+
+@pytest.mark.parametrize(
+    ("environ", "no_color", "look"),
+    [
+        ({}, False, Look(colour=True, live=True)),
+        ({"NO_COLOR": "1"}, False, Look(colour=False, live=True)),
+        ({}, True, Look(colour=False, live=True)),
+        ({"TERM": "dumb"}, False, Look(colour=False, live=False)),
+    ],
+)
+def test_colour_and_redraws_follow_terminal_and_environment(
+    environ: dict[str, str], no_color: bool, look: Look
+) -> None:
+    assert look_for(Tty(), environ, no_color=no_color) == look
+    assert look_for(io.StringIO(), environ) == PLAIN

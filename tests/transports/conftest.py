@@ -1,0 +1,86 @@
+"""Scripted peers on real sockets: each test says what the other end does with what it gets."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from microclaw.boards import load_board
+from microclaw.transports.wasmachine import WasmachineTransport
+from microclaw.transports.wasmachine_connection import Timeouts
+from microclaw.virtual_boards.process import VirtualBoardProcess
+
+PeerScript = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+StartPeer = Callable[[PeerScript], Awaitable[int]]
+OpenTransport = Callable[..., WasmachineTransport]
+
+# Long enough for a busy machine, short enough for a test of silence.
+QUICK = Timeouts(connect_s=2.0, answer_s=0.6, first_query_s=0.3, idle_s=0.05, install_bytes_a_second=10_000_000)
+
+
+@pytest.fixture
+async def start_peer() -> AsyncIterator[StartPeer]:
+    """Start a TCP server that runs the script for each connection; the port is ephemeral."""
+    servers: list[asyncio.Server] = []
+    running: set[asyncio.Task[None]] = set()
+
+    async def start(script: PeerScript) -> int:
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            running.add(task)
+            try:
+                await script(reader, writer)
+            except (OSError, EOFError):
+                pass  # the transport hung up, as it may
+            except asyncio.CancelledError:
+                if not ending:
+                    raise
+            finally:
+                running.discard(task)
+                writer.transport.abort()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        servers.append(server)
+        port: int = server.sockets[0].getsockname()[1]
+        return port
+
+    ending = False
+    yield start
+    ending = True
+    for server in servers:
+        server.close()
+    for task in list(running):
+        task.cancel()
+    await asyncio.gather(*running, return_exceptions=True)
+
+
+@pytest.fixture
+async def open_wasmachine(tmp_path: Path) -> AsyncIterator[OpenTransport]:
+    """A transport with quick time-outs, closed with the test."""
+    transports: list[WasmachineTransport] = []
+
+    def open_transport(port: int, timeouts: Timeouts = QUICK, **options: int) -> WasmachineTransport:
+        transport = WasmachineTransport(
+            f"wasmachine://127.0.0.1:{port}",
+            load_board("virtual"),
+            lock_folder=tmp_path / "locks",
+            timeouts=timeouts,
+            **options,
+        )
+        transports.append(transport)
+        return transport
+
+    yield open_transport
+    for transport in transports:
+        await transport.close()
+
+
+@pytest.fixture
+async def board() -> AsyncIterator[VirtualBoardProcess]:
+    """A virtual board of its own, real clock, with a serial port on TCP."""
+    async with VirtualBoardProcess(name="bench-1") as process:
+        yield process

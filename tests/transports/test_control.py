@@ -1,0 +1,199 @@
+"""The virtual board's transport on a real board, and against a control socket that misbehaves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from microclaw.devices.calls import (
+    AppList,
+    AppStates,
+    DeviceInfo,
+    DeviceStatus,
+    EdgesRead,
+    GpioGet,
+    GpioSet,
+    LogsRead,
+    PwmRead,
+    PwmSet,
+)
+from microclaw.errors import CallRejected, DeviceTimeout, DeviceUnreachable, NotSupported, ProtocolError
+from microclaw.transports.serial import SerialTransport
+from microclaw.transports.virtual_board import VirtualBoardTransport
+from microclaw.virtual_boards.process import VirtualBoardProcess
+from microclaw.wire import board_control as wire
+
+LIMIT_S = 10.0
+
+
+@asynccontextmanager
+async def control_socket(
+    path: Path, script: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+) -> AsyncIterator[VirtualBoardTransport]:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await script(reader, writer)
+            await reader.read()
+        finally:
+            writer.close()
+
+    server = await asyncio.start_unix_server(serve, path)
+    transport = VirtualBoardTransport(path)
+    try:
+        yield transport
+    finally:
+        await transport.close()
+        server.close()
+
+
+async def test_edges_are_counted_once_from_cursor_to_cursor(board: VirtualBoardProcess, tmp_path: Path) -> None:
+    serial = SerialTransport(board.ready.transports[1], lock_folder=tmp_path)
+    start = await board.control.call(EdgesRead(), LIMIT_S)
+    for level in (1, 0, 1):
+        await serial.call(GpioSet(4, level), LIMIT_S)
+    log = await board.control.call(EdgesRead(start.cursor), LIMIT_S)
+    assert [(edge.pin, edge.level) for edge in log.edges] == [(4, 1), (4, 0), (4, 1)]
+    assert (await board.control.call(EdgesRead(log.cursor), LIMIT_S)).edges == ()
+    assert (await board.control.call(GpioGet(4), LIMIT_S)).level == 1
+    await serial.close()
+
+
+async def test_pwm_changes_are_read_from_cursor_to_cursor(board: VirtualBoardProcess, tmp_path: Path) -> None:
+    serial = SerialTransport(board.ready.transports[1], lock_folder=tmp_path)
+    await serial.call(PwmSet(5, 128, 1000), LIMIT_S)
+    changes, cursor = await board.control.pwm_changes()
+    assert [(row.pin, row.duty, row.frequency_hz) for row in changes] == [(5, 128, 1000)]
+    assert (await board.control.pwm_changes(cursor))[0] == ()
+    log = await board.control.call(PwmRead(), LIMIT_S)
+    assert [(change.pin, change.duty) for change in log.changes] == [(5, 128)]
+    assert log.cursor == cursor
+    row = next(row for row in await board.control.pins() if row.pin == 5)
+    assert (row.role, row.duty) == ("pwm", 128)
+    status = (await board.control.call(DeviceStatus(), LIMIT_S)).values
+    assert status["gpio5"] == "pwm duty 128 at 1000 Hz"
+    await serial.close()
+
+
+async def test_many_pages_of_edges_are_read_as_one(tmp_path: Path) -> None:
+    pages = [
+        wire.EdgePage(tuple(wire.EdgeRow(t, 2, t % 2) for t in range(3)), 3, 1, 9.0, more=True),
+        wire.EdgePage((wire.EdgeRow(3, 2, 1),), 4, 0, 9.5),
+    ]
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for number, page in enumerate(pages, start=1):
+            _, request = wire.decode_request(await reader.readline())
+            assert request == wire.Edges(0 if number == 1 else 3)
+            writer.write(wire.encode_reply(number, page))
+
+    async with control_socket(tmp_path / "s", script) as transport:
+        log = await transport.call(EdgesRead(), LIMIT_S)
+    assert (len(log.edges), log.cursor, log.dropped, log.now_ms) == (4, 4, 1, 9.5)
+
+
+async def test_page_that_never_advances_ends(tmp_path: Path) -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        number = 0
+        while await reader.readline():
+            number += 1
+            writer.write(wire.encode_reply(number, wire.LogPage((), 0, 0, more=True)))
+
+    async with control_socket(tmp_path / "s", script) as transport:
+        assert (await transport.call(LogsRead(), LIMIT_S)).lines == ()
+
+
+async def test_virtual_clock_is_advanced_and_real_one_is_not(board: VirtualBoardProcess) -> None:
+    with pytest.raises(CallRejected):
+        await board.control.advance(10)
+    async with VirtualBoardProcess(clock="virtual") as quick:
+        assert (await quick.control.advance(60_000)).idle
+        await quick.control.set_sensor("bme280", {"temperature_c": 30.0})
+        await quick.control.set_adc(1, 1.65)
+
+
+async def test_set_input_is_read_back(board: VirtualBoardProcess) -> None:
+    await board.control.set_input(6, 1)
+    assert (await board.control.call(GpioGet(6), LIMIT_S)).level == 1
+
+
+async def test_facts_of_the_board_are_told(board: VirtualBoardProcess) -> None:
+    info = (await board.control.call(DeviceInfo(), LIMIT_S)).values
+    assert (info["device"], info["chip"], info["boot"]) == ("bench-1", "ESP32-S3", 1)
+    await board.control.power("reset")
+    status = (await board.control.call(DeviceStatus(), LIMIT_S)).values
+    assert status["powered"] is True
+    assert (await board.control.call(DeviceInfo(), LIMIT_S)).values["boot"] == 2
+    assert (await board.control.call(LogsRead(), LIMIT_S)).lines
+    assert await board.control.call(AppStates(), LIMIT_S) == ()
+
+
+async def test_watched_edges_are_pushed_as_they_come(board: VirtualBoardProcess) -> None:
+    async with board.control.watch(edges=True) as pushed:
+        await board.control.info()
+        await board.control.set_input(7, 1)
+        async with asyncio.timeout(LIMIT_S):
+            edge = await anext(aiter(pushed))
+        assert isinstance(edge, wire.EdgePushed)
+        assert (edge.pin, edge.level) == (7, 1)
+
+
+async def test_refused_input_carries_the_boards_reason(board: VirtualBoardProcess) -> None:
+    with pytest.raises(CallRejected):
+        await board.control.set_sensor("bme280", {"temperature_c": 4000.0})
+    with pytest.raises(CallRejected, match="no pin 25"):
+        await board.control.call(GpioGet(25), LIMIT_S)
+
+
+async def test_method_of_another_transport_is_not_supported(board: VirtualBoardProcess) -> None:
+    with pytest.raises(NotSupported, match=r"apps\.list") as caught:
+        await board.control.call(AppList(), LIMIT_S)
+    assert "edges.read" in str(caught.value.next_step)
+
+
+async def test_no_socket_is_unreachable_with_its_path(tmp_path: Path) -> None:
+    with pytest.raises(DeviceUnreachable, match=r"gone\.sock") as caught:
+        await VirtualBoardTransport(tmp_path / "gone.sock").info()
+    assert caught.value.next_step
+
+
+async def test_silent_board_times_out_and_the_next_call_starts_afresh(tmp_path: Path) -> None:
+    connections = 0
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        await reader.readline()
+        if connections == 2:
+            writer.write(wire.encode_reply(2, wire.PinTable(())))
+
+    async with control_socket(tmp_path / "s", script) as transport:
+        with pytest.raises(DeviceTimeout, match="did not answer info"):
+            await transport.request(wire.Info(), 0.1)
+        assert await transport.pins() == ()
+
+
+@pytest.mark.parametrize("garbage", [b"\xff\x00garbage\n", b"[]\n", b'{"id":"x"}\n', b"x" * 200_000])
+async def test_garbage_on_the_control_socket_is_a_protocol_error(garbage: bytes, tmp_path: Path) -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        writer.write(garbage)
+
+    async with control_socket(tmp_path / "s", script) as transport:
+        with pytest.raises(ProtocolError, match="answered info with something unreadable") as caught:
+            await transport.info()
+    assert caught.value.next_step
+
+
+async def test_foreign_reply_ids_are_passed_over(tmp_path: Path) -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        writer.write(wire.encode_reply(77, wire.PinTable(())))
+        row = wire.PinRow(2, 1, "output", 0, 0, "blink")
+        writer.write(wire.encode_reply(1, wire.PinTable((row,))))
+
+    async with control_socket(tmp_path / "s", script) as transport:
+        assert [row.pin for row in await transport.pins()] == [2]

@@ -1,0 +1,144 @@
+"""Announcing and finding on loopback, with real mDNS packets that stay there."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+import pytest
+from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
+
+from microclaw.auth.certificates import host_names
+from microclaw.transports.discovery import (
+    MAX_FACTS,
+    MAX_TEXT,
+    SERVICE,
+    Announcement,
+    Found,
+    announced,
+    announcement_of,
+    browse,
+)
+
+LOOPBACK = ["127.0.0.1"]
+WAIT_S = 30.0  # a busy machine; every test ends as soon as it has its answer
+FINGERPRINT = "ab" * 32
+
+
+@pytest.fixture
+def name() -> str:
+    """Tests of other processes announce themselves on the same loopback."""
+    return f"t-{secrets.token_hex(4)}"
+
+
+async def _find(name: str, wait_s: float = WAIT_S) -> list[Found]:
+    found = await browse(wait_s, interfaces=LOOPBACK, until=lambda each: each.name == name)
+    return [each for each in found if each.name == name]
+
+
+@asynccontextmanager
+async def _somebody(*services: str, name: str, facts: Mapping[str, str | bytes]) -> AsyncIterator[None]:
+    """One machine that announces all of these services."""
+    zeroconf = AsyncZeroconf(interfaces=LOOPBACK)
+    try:
+        async with asyncio.TaskGroup() as group:
+            for service in services:
+                group.create_task(_announce(zeroconf, service, name, facts))
+        yield
+    finally:
+        await zeroconf.async_close()
+
+
+async def _announce(zeroconf: AsyncZeroconf, service: str, name: str, facts: Mapping[str, str | bytes]) -> None:
+    info = AsyncServiceInfo(
+        service,
+        f"{name}.{service}",
+        port=6053,
+        parsed_addresses=LOOPBACK,
+        server=f"{name}.local.",
+        properties=dict(facts),
+    )
+    await (await zeroconf.async_register_service(info))
+
+
+@pytest.mark.parametrize(
+    ("listening", "shown"),
+    [
+        ("127.0.0.1", None),
+        ("::1", None),
+        ("0.0.0.0", ("192.168.1.5", "fd00::5")),
+        ("::", ("192.168.1.5", "fd00::5")),
+        ("192.168.1.5", ("192.168.1.5",)),
+    ],
+)
+def test_only_a_link_off_loopback_is_announced_at_the_addresses_it_has(
+    listening: str, shown: tuple[str, ...] | None
+) -> None:
+    names = host_names("workshop.lan", ("192.168.1.5", "fd00::5"))
+    announcement = announcement_of(listening, 8443, names, ca_sha256=FINGERPRINT, version="1.2.3")
+    if shown is None:
+        assert announcement is None
+    else:
+        assert announcement == Announcement("workshop", 8443, FINGERPRINT, "1.2.3", shown)
+
+
+async def test_announced_host_is_found_with_its_fingerprint_port_and_version(name: str) -> None:
+    announcement = Announcement(name, 8443, FINGERPRINT, "1.2.3", ("127.0.0.1",))
+    async with asyncio.TaskGroup() as group, announced(announcement, group, interfaces=LOOPBACK):
+        found = await _find(name)
+    assert [(each.kind, each.address, each.port) for each in found] == [("host", "127.0.0.1", 8443)]
+    assert dict(found[0].facts) == {
+        "role": "host",
+        "link": "1",
+        "path": "/link",
+        "ca": FINGERPRINT,
+        "version": "1.2.3",
+    }
+
+
+async def test_host_that_left_is_not_found(name: str) -> None:
+    announcement = Announcement(name, 8443, FINGERPRINT, "1.2.3", ("127.0.0.1",))
+    async with asyncio.TaskGroup() as group:
+        async with announced(announcement, group, interfaces=LOOPBACK):
+            assert await _find(name)
+        assert await _find(name, wait_s=0.5) == []
+
+
+async def test_others_are_told_apart_by_what_they_announce(name: str) -> None:
+    services = {
+        SERVICE: "device",
+        "_esphomelib._tcp.local.": "esphome",
+        "_xiaozhi._tcp.local.": "xiaozhi",
+        "_mcp._tcp.local.": "mcp",
+    }
+    facts = {"role": "device", "board": "esp32-s3"}
+    heard: list[Found] = []
+
+    def is_last(each: Found) -> bool:
+        if each.name == name:
+            heard.append(each)
+        return len(heard) == len(services)
+
+    async with _somebody(*services, name=name, facts=facts):
+        await browse(WAIT_S, interfaces=LOOPBACK, until=is_last)
+    assert {each.kind for each in heard} == set(services.values())
+    assert [(each.address, each.port, dict(each.facts)) for each in heard] == [("127.0.0.1", 6053, facts)] * 4
+
+
+async def test_what_a_stranger_says_is_bounded(name: str) -> None:
+    hostile = {f"key{n}": b"\xff" + b"x" * 240 for n in range(30)}
+    async with _somebody("_mcp._tcp.local.", name=name, facts=hostile):
+        (found,) = await _find(name)
+    assert len(found.facts) == MAX_FACTS
+    assert all(len(text) <= MAX_TEXT and text.startswith("\ufffd") for text in found.facts.values())
+
+
+async def test_interface_that_is_not_there_is_a_warning_for_the_host(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    announcement = Announcement(name, 8443, FINGERPRINT, "1.2.3", ("127.0.0.1",))
+    async with asyncio.TaskGroup() as group, announced(announcement, group, interfaces=["192.0.2.1"]):
+        pass
+    assert "is not announced on this network" in caplog.text

@@ -1,0 +1,304 @@
+"""The serial transport: on a real board over TCP and a pty, every dialect, and ports that misbehave."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import pty
+import tty
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from microclaw.devices.calls import (
+    AdcRead,
+    AppList,
+    DeviceInfo,
+    DeviceStatus,
+    GpioGet,
+    GpioSet,
+    I2cRead,
+    I2cScan,
+    PwmSet,
+)
+from microclaw.errors import CallRejected, ConfigError, DeviceTimeout, DeviceUnreachable, NotSupported, ProtocolError
+from microclaw.transports.serial import SerialTimeouts, SerialTransport
+from microclaw.virtual_boards.process import VirtualBoardProcess
+
+StartPeer = Callable[..., Awaitable[int]]
+Answers = dict[str, list[dict[str, Any]]]
+
+LIMIT_S = 10.0
+QUICK = SerialTimeouts(open_s=2.0, reply_s=0.4, quiet_s=0.05, drain_s=0.5)
+BOOTING = SerialTimeouts(reply_s=5.0, ask_again_s=0.3, quiet_s=0.05)
+INFO = {"status": "ok", "device": "d", "firmware": "f", "uptime_ms": 1}
+
+
+def firmware(answers: Answers, seen: list[dict[str, Any]] | None = None, boot: bytes = b"") -> Callable[..., Any]:
+    """A board that answers each action with the next of its replies; none left means silence."""
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(boot)
+        while line := await reader.readline():
+            request = json.loads(line)
+            if seen is not None:
+                seen.append(request)
+            for reply in answers.get(request["action"], [])[:1]:
+                answers[request["action"]].pop(0)
+                writer.write(json.dumps(reply).encode() + b"\n")
+
+    return script
+
+
+@pytest.fixture
+async def connect(start_peer: StartPeer, tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[SerialTransport]]]:
+    transports: list[SerialTransport] = []
+
+    async def connect(script: Callable[..., Any]) -> SerialTransport:
+        transport = SerialTransport(
+            f"serial:tcp://127.0.0.1:{await start_peer(script)}", lock_folder=tmp_path, timeouts=QUICK
+        )
+        transports.append(transport)
+        return transport
+
+    yield connect
+    for transport in transports:
+        await transport.close()
+
+
+Connect = Callable[[Callable[..., Any]], Awaitable[SerialTransport]]
+
+
+async def explore(transport: SerialTransport) -> None:
+    """Everything the transport offers, on a virtual board."""
+    assert (await transport.call(GpioSet(4, 1), LIMIT_S)).level == 1
+    assert (await transport.call(GpioGet(4), LIMIT_S)).level == 1
+    assert (await transport.call(AdcRead(1), LIMIT_S)).pin == 1
+    pwm = await transport.call(PwmSet(5, 128, 1000), LIMIT_S)
+    assert (pwm.duty, pwm.frequency_hz) == (128, 1000)
+    climate = await transport.call(I2cRead("bme280"), LIMIT_S)
+    assert {"temperature_c", "humidity_pct", "pressure_hpa"} <= climate.values.keys()
+    assert (await transport.call(I2cScan(), LIMIT_S)).addresses == (0x40, 0x76)
+    assert (await transport.call(DeviceInfo(), LIMIT_S)).values["chip"] == "ESP32-S3"
+    assert (await transport.call(DeviceStatus(), LIMIT_S)).values["gpio_4"] == 1
+    with pytest.raises(CallRejected, match="Unknown sensor") as caught:
+        await transport.call(I2cRead("sonar"), LIMIT_S)
+    assert caught.value.next_step
+
+
+async def test_every_method_works_on_a_board_over_tcp(board: VirtualBoardProcess, tmp_path: Path) -> None:
+    transport = SerialTransport(f"serial:tcp://127.0.0.1:{board.ready.serial}", lock_folder=tmp_path)
+    await explore(transport)
+    await transport.close()
+
+
+async def test_every_method_works_on_a_board_over_a_pty(tmp_path: Path) -> None:
+    async with VirtualBoardProcess(serial="pty") as process:
+        transport = SerialTransport(process.ready.transports[1], lock_folder=tmp_path)
+        assert process.ready.pty is not None
+        assert transport.endpoint == f"serial:{process.ready.pty}"
+        await explore(transport)
+        await transport.close()
+
+
+async def test_boot_lines_that_look_like_answers_are_let_pass(connect: Connect) -> None:
+    boot = json.dumps({"status": "ok", "pin": 4, "state": 0}).encode() + b"\n" + b"I (123) boot: ESP-IDF\r\n"
+    transport = await connect(firmware({"read_gpio": [{"status": "ok", "pin": 4, "state": 1}]}, boot=boot))
+    assert (await transport.call(GpioGet(4), LIMIT_S)).level == 1
+
+
+async def test_late_answer_is_never_taken_for_the_next_one(connect: Connect) -> None:
+    asked = 0
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        while line := await reader.readline():
+            request = json.loads(line)
+            if request["action"] == "get_info":
+                # The first answer comes only now, after the transport gave up on it.
+                writer.write(json.dumps({"status": "ok", "pin": 4, "state": 0}).encode() + b"\n")
+                writer.write(json.dumps(INFO).encode() + b"\n")
+                continue
+            asked += 1
+            if asked > 1:
+                writer.write(json.dumps({"status": "ok", "pin": 4, "state": 1}).encode() + b"\n")
+
+    transport = await connect(script)
+    with pytest.raises(DeviceTimeout, match=r"gpio\.get") as caught:
+        await transport.call(GpioGet(4), LIMIT_S)
+    assert caught.value.next_step
+    assert (await transport.call(GpioGet(4), LIMIT_S)).level == 1
+
+
+async def test_each_request_carries_every_field_in_one_line(connect: Connect) -> None:
+    seen: list[dict[str, Any]] = []
+    transport = await connect(firmware({"set_pwm": [{"status": "ok", "msg": "PWM set"}]}, seen))
+    state = await transport.call(PwmSet(5, 200, 1000), LIMIT_S)
+    assert (state.pin, state.duty, state.frequency_hz) == (5, 200, 1000)
+    assert seen == [
+        {"action": "set_pwm", "pin": 5, "duty_cycle": 200, "frequency": 1000, "duty": 200, "freq": 1000},
+    ]
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        {"status": "ok", "sensor": "ina219", "data": {"voltage_v": 3.3, "current_ma": 50.0, "power_mw": 165.0}},
+        {"status": "ok", "voltage_v": 3.3, "current_ma": 50.0, "power_mw": 165.0},
+    ],
+    ids=["nested (A, B, V)", "flat (C)"],
+)
+async def test_sensor_answer_of_each_dialect_is_read(reply: dict[str, Any], connect: Connect) -> None:
+    transport = await connect(firmware({"read_i2c": [reply]}))
+    reading = await transport.call(I2cRead("ina219"), LIMIT_S)
+    assert dict(reading.values) == {"voltage_v": 3.3, "current_ma": 50.0, "power_mw": 165.0}
+
+
+async def test_set_without_pin_and_state_in_the_answer_is_as_asked(connect: Connect) -> None:
+    transport = await connect(firmware({"set_gpio": [{"status": "ok", "msg": "GPIO set"}]}))
+    assert (await transport.call(GpioSet(7, 1), LIMIT_S)).pin == 7
+
+
+async def test_status_of_a_firmware_without_get_status_comes_from_its_sensors(connect: Connect) -> None:
+    answers: Answers = {
+        "get_status": [{"status": "error", "msg": "Unknown action: get_status"}],
+        "read_sensors": [
+            {"status": "ok", "sensors": {"ina219": {"voltage_v": 3.3}, "system": {"uptime_s": 7, "free_heap_kb": 280}}}
+        ],
+    }
+    transport = await connect(firmware(answers))
+    status = await transport.call(DeviceStatus(), LIMIT_S)
+    assert dict(status.values) == {"uptime_s": 7.0, "free_heap_kb": 280.0, "sensors_active": "ina219"}
+
+
+async def test_firmware_without_an_i2c_scan_is_not_supported(connect: Connect) -> None:
+    transport = await connect(firmware({"custom_i2c_scan": [{"status": "error", "msg": "Unknown action"}]}))
+    with pytest.raises(NotSupported):
+        await transport.call(I2cScan(), LIMIT_S)
+
+
+@pytest.mark.parametrize("addresses", [["0x76", 64], [64, 118]])
+async def test_scan_reads_numbers_and_hexadecimal_text(addresses: list[object], connect: Connect) -> None:
+    transport = await connect(firmware({"custom_i2c_scan": [{"status": "ok", "addresses": addresses}]}))
+    assert (await transport.call(I2cScan(), LIMIT_S)).addresses == (0x40, 0x76)
+
+
+@pytest.mark.parametrize("addresses", [["zz"], [999], [None], "0x76", None])
+async def test_scan_answer_that_is_no_address_is_refused(addresses: object, connect: Connect) -> None:
+    transport = await connect(firmware({"custom_i2c_scan": [{"status": "ok", "addresses": addresses}]}))
+    with pytest.raises(ProtocolError):
+        await transport.call(I2cScan(), LIMIT_S)
+
+
+async def test_answer_about_another_pin_brings_the_transport_back_in_step(connect: Connect) -> None:
+    answers: Answers = {
+        "read_gpio": [{"status": "ok", "pin": 9, "state": 1}, {"status": "ok", "pin": 4, "state": 1}],
+        "get_info": [INFO],
+    }
+    seen: list[dict[str, Any]] = []
+    transport = await connect(firmware(answers, seen))
+    with pytest.raises(ProtocolError, match="pin 9") as caught:
+        await transport.call(GpioGet(4), LIMIT_S)
+    assert caught.value.next_step
+    assert (await transport.call(GpioGet(4), LIMIT_S)).level == 1
+    assert [request["action"] for request in seen] == ["read_gpio", "get_info", "read_gpio"]
+
+
+async def test_endless_line_is_survived_within_the_time_limit(connect: Connect) -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        while True:
+            writer.write(b"x" * 65536)
+            await writer.drain()
+
+    transport = await connect(script)
+    with pytest.raises(DeviceTimeout):
+        await transport.call(GpioGet(4), LIMIT_S)
+
+
+async def test_connection_closed_mid_answer_names_the_port_and_reopens(connect: Connect) -> None:
+    connections = 0
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        await reader.readline()
+        writer.write(b'{"status":"ok","pin":4,' if connections == 1 else b'{"status":"ok","pin":4,"state":1}\n')
+        if connections > 1:
+            await reader.read()
+
+    transport = await connect(script)
+    with pytest.raises(DeviceUnreachable, match=r"serial:tcp://127\.0\.0\.1:\d+ went away during gpio\.get") as caught:
+        await transport.call(GpioGet(4), LIMIT_S)
+    assert caught.value.next_step
+    assert (await transport.call(GpioGet(4), LIMIT_S)).level == 1
+
+
+async def test_vanished_tty_names_its_path(tmp_path: Path) -> None:
+    master, slave = pty.openpty()
+    path = os.ttyname(slave)
+    transport = SerialTransport(f"serial:{path}", lock_folder=tmp_path, timeouts=QUICK)
+
+    loop = asyncio.get_running_loop()
+
+    def vanish() -> None:
+        loop.remove_reader(master)
+        os.read(master, 1000)
+        os.close(master)
+
+    loop.add_reader(master, vanish)
+    with pytest.raises(DeviceUnreachable, match=f"serial:{path} went away"):
+        await transport.call(GpioGet(4), LIMIT_S)
+    os.close(slave)
+    await transport.close()
+
+
+@pytest.mark.parametrize("what", ["missing", "file"])
+async def test_path_that_is_no_port_says_so(what: str, tmp_path: Path) -> None:
+    path = tmp_path / "port"
+    if what == "file":
+        path.write_text("no tty")
+    transport = SerialTransport(f"serial:{path}", lock_folder=tmp_path / "locks", timeouts=QUICK)
+    with pytest.raises(DeviceUnreachable, match=f"cannot open serial:{path}") as caught:
+        await transport.call(DeviceInfo(), LIMIT_S)
+    assert caught.value.next_step
+
+
+@pytest.mark.parametrize("address", ["serial:ttyUSB0", "serial:", "serial:tcp://nowhere", "serial:tcp://h:99999"])
+def test_address_that_is_no_port_is_refused(address: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        SerialTransport(address, lock_folder=tmp_path)
+    assert caught.value.next_step
+
+
+async def test_apps_are_not_this_transports_business(connect: Connect) -> None:
+    transport = await connect(firmware({}))
+    with pytest.raises(NotSupported, match=r"apps\.list"):
+        await transport.call(AppList(), LIMIT_S)
+
+
+async def test_board_that_boots_when_its_port_opens_is_waited_for(tmp_path: Path) -> None:
+    master, slave = pty.openpty()
+    tty.setraw(slave)
+    transport = SerialTransport(f"serial:{os.ttyname(slave)}", lock_folder=tmp_path, timeouts=BOOTING)
+    loop = asyncio.get_running_loop()
+    heard: list[str] = []
+
+    def answer() -> None:
+        for line in os.read(master, 4096).splitlines():
+            heard.append(json.loads(line)["action"])
+            if len(heard) == 1:
+                continue  # still booting
+            reply = INFO if heard[-1] == "get_info" else {"status": "ok", "pin": 4, "state": 1}
+            os.write(master, json.dumps(reply).encode() + b"\n")
+
+    loop.add_reader(master, answer)
+    assert (await transport.call(GpioGet(4), LIMIT_S)).level == 1
+    assert heard == ["get_info", "get_info", "read_gpio"]
+    await transport.close()
+    loop.remove_reader(master)
+    os.close(master)
+    os.close(slave)

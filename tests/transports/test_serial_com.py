@@ -1,0 +1,97 @@
+"""The port through pyserial, on a pseudo-terminal: what a COM port does with its bytes, and how it is opened."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import pty
+import tty
+from collections.abc import Iterator
+
+import pytest
+
+from microclaw.transports.serial_ports import ComPort, control_lines
+
+LIMIT_S = 5.0
+Ends = tuple[int, str]
+
+
+@pytest.fixture
+def ends() -> Iterator[Ends]:
+    """The far end's descriptor and the near end's path."""
+    master, slave = pty.openpty()
+    tty.setraw(slave)
+    yield master, os.ttyname(slave)
+    os.close(slave)
+    os.close(master)
+
+
+async def read_all(port: ComPort, size: int) -> bytes:
+    data = b""
+    async with asyncio.timeout(LIMIT_S):
+        while len(data) < size:
+            data += await port.read()
+    return data
+
+
+async def test_bytes_go_both_ways(ends: Ends) -> None:
+    master, path = ends
+    port = await ComPort.open(path)
+    await port.write(b'{"action":"get_info"}\n')
+    assert json.loads(os.read(master, 4096)) == {"action": "get_info"}
+    os.write(master, b"\xff{}\r\n")
+    assert await read_all(port, 5) == b"\xff{}\r\n"
+    await port.close()
+
+
+async def test_more_than_the_buffer_holds_arrives_whole_and_in_order(ends: Ends) -> None:
+    master, path = ends
+    port = await ComPort.open(path)
+    sent = bytes(n % 251 for n in range(300_000))
+
+    def send() -> None:
+        view = memoryview(sent)
+        while view:
+            view = view[os.write(master, view[:2048]) :]
+
+    sending = asyncio.create_task(asyncio.to_thread(send), name="far end")
+    assert await read_all(port, len(sent)) == sent
+    await sending
+    await port.close()
+
+
+async def test_far_end_gone_is_an_error_for_the_reader() -> None:
+    master, slave = pty.openpty()
+    port = await ComPort.open(os.ttyname(slave))
+    os.close(slave)
+    os.close(master)
+    with pytest.raises((OSError, EOFError)):
+        async with asyncio.timeout(LIMIT_S):
+            await port.read()
+    await port.close()
+
+
+async def test_port_that_is_not_there_is_an_os_error() -> None:
+    with pytest.raises(OSError, match="COM250"):
+        await ComPort.open("COM250")
+
+
+async def test_second_opening_of_a_port_is_refused(ends: Ends) -> None:
+    _, path = ends
+    port = await ComPort.open(path)
+    with pytest.raises(OSError, match="lock"):
+        await ComPort.open(path)
+    await port.close()
+    again = await ComPort.open(path)
+    await again.close()
+
+
+@pytest.mark.parametrize(
+    ("is_windows", "manufacturer", "asserted"),
+    [(False, None, True), (True, "Silicon Labs", False), (True, None, False), (True, "Microsoft", True)],
+)
+def test_dtr_and_rts_are_set_so_that_opening_resets_nothing(
+    is_windows: bool, manufacturer: str | None, asserted: bool
+) -> None:
+    assert control_lines(is_windows=is_windows, manufacturer=manufacturer) == (asserted, asserted)

@@ -1,0 +1,57 @@
+"""Probing a subnet: what may be named, and that only application managers are found."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from microclaw.boards import load_board
+from microclaw.errors import ConfigError
+from microclaw.transports.subnet_probe import parse_subnet, probe_subnet
+from microclaw.virtual_boards.process import VirtualBoardProcess
+
+WAIT_S = 30.0
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("192.168.0.0/16", "65,536 addresses"),
+        ("10.0.0.0/21", "2,048 addresses"),
+        ("8.8.8.0/24", "not a private network"),
+        ("fe80::/120", "not an IPv4 subnet"),
+        ("kitchen", "not an IPv4 subnet"),
+        ("192.168.1.0/33", "not an IPv4 subnet"),
+    ],
+)
+def test_subnet_that_may_not_be_probed_is_refused(text: str, reason: str) -> None:
+    with pytest.raises(ConfigError, match=reason) as caught:
+        parse_subnet(text)
+    assert caught.value.next_step is not None
+
+
+def test_an_address_within_the_subnet_names_it() -> None:
+    assert str(parse_subnet("192.168.1.77/22")) == "192.168.0.0/22"
+
+
+async def test_application_manager_is_found_and_others_are_not(tmp_path: Path) -> None:
+    async def talk(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    network = parse_subnet("127.0.0.1/32")
+    async with VirtualBoardProcess(name="virtual-1", board="virtual") as process:
+        address = next(transport for transport in process.ready.transports if transport.startswith("wasmachine://"))
+        stranger = await asyncio.start_server(talk, "127.0.0.1", 0)
+        async with stranger:
+            board_port = int(address.rpartition(":")[2])
+            web_port = stranger.sockets[0].getsockname()[1]
+            async with asyncio.timeout(WAIT_S):
+                found = await probe_subnet(
+                    network, load_board("virtual"), lock_folder=tmp_path, ports=(web_port, board_port)
+                )
+    assert [(each.kind, each.address, each.port, dict(each.facts)) for each in found] == [
+        ("wasmachine", "127.0.0.1", board_port, {"programs": "none"})
+    ]

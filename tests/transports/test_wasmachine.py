@@ -1,0 +1,429 @@
+"""The WASMachine transport against scripted peers: captured answers, every refusal, and hostile ends."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from microclaw.devices.calls import AppEntry, AppInstall, AppList, AppRequest, AppUninstall
+from microclaw.errors import (
+    AppExists,
+    AppNotFound,
+    DeployRejected,
+    DeviceTimeout,
+    DeviceUnreachable,
+    ImageTooLarge,
+    InvalidModule,
+    MicroclawError,
+    ProtocolError,
+    TooManyApps,
+)
+from microclaw.transports.wasmachine import WasmachineTransport
+from microclaw.transports.wasmachine_connection import Timeouts
+from microclaw.wire.wasmachine.answers import AppletInfo, encode_applets, encode_error
+from microclaw.wire.wasmachine.attributes import AttributeContainer, Generation
+from microclaw.wire.wasmachine.frame import Frame, FrameDecoder, FrameType, encode_frame
+from microclaw.wire.wasmachine.request import Action, Request, Response, Status
+
+StartPeer = Callable[..., Awaitable[int]]
+OpenTransport = Callable[..., WasmachineTransport]
+
+VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "wasmachine.json").read_text())["cases"]
+MODULE = bytes.fromhex("0061736d01000000010401600000")
+LIMIT_S = 10.0
+
+
+async def next_request(reader: asyncio.StreamReader, decoder: FrameDecoder) -> tuple[Frame, Request]:
+    while (frame := decoder.next_frame()) is None:
+        data = await reader.read(65536)
+        if not data:
+            raise EOFError
+        decoder.receive(data)
+    return frame, Request.decode(frame.payload)
+
+
+def answer(response: Response) -> bytes:
+    return encode_frame(FrameType.RESPONSE, response.encode())
+
+
+def answering(respond: Callable[[Frame, Request], bytes]) -> Callable[..., Awaitable[None]]:
+    """A peer that answers every request with these bytes."""
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        decoder = FrameDecoder()
+        while True:
+            frame, request = await next_request(reader, decoder)
+            writer.write(respond(frame, request))
+            await writer.drain()
+
+    return script
+
+
+def listing(*names: str, generation: Generation = Generation.NEW) -> Callable[[Frame, Request], bytes]:
+    apps = [AppletInfo(name, 8192) for name in names]
+    return lambda _frame, request: answer(encode_applets(apps, request.mid, generation))
+
+
+@pytest.mark.parametrize("case", [c for c in VECTORS if c["case"] == "query all: one app"], ids=lambda c: c["runtime"])
+async def test_captured_list_is_asked_and_read_byte_for_byte(
+    case: dict[str, Any], start_peer: StartPeer, open_wasmachine: OpenTransport
+) -> None:
+    asked = bytes.fromhex(case["to_device"])
+    seen = bytearray()
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.extend(await reader.readexactly(len(asked)))
+        for part in case["from_device"]:
+            writer.write(bytes.fromhex(part))
+
+    mid = Request.decode(asked[8:]).mid
+    transport = open_wasmachine(await start_peer(script), first_mid=mid - 1)
+    assert await transport.call(AppList(), LIMIT_S) == (AppEntry("echo", 16384),)
+    assert bytes(seen) == asked
+
+
+@pytest.mark.parametrize("generation", list(Generation))
+async def test_both_attribute_generations_are_read(
+    generation: Generation, start_peer: StartPeer, open_wasmachine: OpenTransport
+) -> None:
+    transport = open_wasmachine(await start_peer(answering(listing("blink", "fade", generation=generation))))
+    assert [app.name for app in await transport.call(AppList(), LIMIT_S)] == ["blink", "fade"]
+
+
+async def test_install_sends_one_frame_of_type_4_with_its_options(
+    start_peer: StartPeer, open_wasmachine: OpenTransport
+) -> None:
+    seen: list[tuple[Frame, Request]] = []
+
+    def respond(frame: Frame, request: Request) -> bytes:
+        seen.append((frame, request))
+        return answer(Response(Status.CREATED, request.mid))
+
+    transport = open_wasmachine(await start_peer(answering(respond)))
+    await transport.call(AppInstall("blink", MODULE, heap_bytes=16384, timers=3, watchdog_ms=60000), LIMIT_S)
+    ((frame, request),) = seen
+    assert frame.type == FrameType.INSTALL
+    assert (request.action, request.body) == (Action.PUT, MODULE)
+    assert request.url == "/applet?name=blink&type=wasm&heap=16384&timers=3&wd=60000"
+
+
+async def test_answer_in_single_bytes_is_understood(start_peer: StartPeer, open_wasmachine: OpenTransport) -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        _, request = await next_request(reader, FrameDecoder())
+        for byte in b"boot noise\x12" + listing("blink")(Frame(2, b""), request):
+            writer.write(bytes((byte,)))
+            await writer.drain()
+        await reader.read()
+
+    transport = open_wasmachine(await start_peer(script))
+    assert await transport.call(AppList(), LIMIT_S) == (AppEntry("blink", 8192),)
+
+
+async def test_foreign_answers_are_counted_and_never_ours(
+    start_peer: StartPeer, open_wasmachine: OpenTransport
+) -> None:
+    def respond(_frame: Frame, request: Request) -> bytes:
+        old = answer(encode_applets([AppletInfo("ghost", 1)], request.mid - 7, Generation.NEW))
+        return old + answer(Response(Status.CREATED, request.mid + 1)) + listing("real")(_frame, request)
+
+    transport = open_wasmachine(await start_peer(answering(respond)))
+    assert [app.name for app in await transport.call(AppList(), LIMIT_S)] == ["real"]
+    assert transport.foreign_answers == 2
+
+
+async def test_pushed_events_are_kept_and_broken_ones_do_no_harm(
+    start_peer: StartPeer, open_wasmachine: OpenTransport
+) -> None:
+    body = AttributeContainer.of("", {"text": "hello", "n": 3}).encode(Generation.NEW)
+    event = encode_frame(FrameType.REQUEST, Request(Action.EVENT, "log", 9, body, sender=1).encode())
+    broken = encode_frame(FrameType.REQUEST, b"\x01\x06")
+
+    def respond(frame: Frame, request: Request) -> bytes:
+        return event + broken + listing()(frame, request)
+
+    transport = open_wasmachine(await start_peer(answering(respond)))
+    assert await transport.call(AppList(), LIMIT_S) == ()
+    (seen,) = transport.events
+    assert (seen.url, dict(seen.values)) == ("log", {"text": "hello", "n": 3})
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("Install WASM app failed: app already installed.", AppExists),
+        ("Install Applet failed: exceed max app installations.", TooManyApps),
+        ("Install WASM app failed: invalid file format.", InvalidModule),
+        ("Install WASM app failed: invalid WASM version.", InvalidModule),
+        ("Install WASM app failed: WASM module load failed: unknown opcode", InvalidModule),
+        ("WASM module instantiate failed: allocate linear memory failed", ImageTooLarge),
+        ("Install WASM app failed: allocate memory failed.", ImageTooLarge),
+        ("Install WASM app failed: create app thread failed.", DeployRejected),
+    ],
+)
+async def test_each_refusal_of_an_install_is_its_own_error_with_a_next_step(
+    text: str, error: type[DeployRejected], start_peer: StartPeer, open_wasmachine: OpenTransport
+) -> None:
+    def respond(_frame: Frame, request: Request) -> bytes:
+        return answer(encode_error(text, request.mid, Generation.NEW))
+
+    transport = open_wasmachine(await start_peer(answering(respond)))
+    with pytest.raises(error) as caught:
+        await transport.call(AppInstall("blink", MODULE), LIMIT_S)
+    assert type(caught.value) is error
+    assert caught.value.next_step
+
+
+async def test_removing_an_unknown_app_says_so(start_peer: StartPeer, open_wasmachine: OpenTransport) -> None:
+    def respond(_frame: Frame, request: Request) -> bytes:
+        return answer(encode_error("Uninstall WASM app failed: no app found.", request.mid, Generation.OLD))
+
+    transport = open_wasmachine(await start_peer(answering(respond)))
+    with pytest.raises(AppNotFound, match="'blink' is not installed"):
+        await transport.call(AppUninstall("blink"), LIMIT_S)
+
+
+async def test_an_apps_own_answer_comes_back_with_status_and_values(
+    start_peer: StartPeer, open_wasmachine: OpenTransport
+) -> None:
+    def respond(_frame: Frame, request: Request) -> bytes:
+        assert request.url == "/app/echo/status"
+        assert AttributeContainer.decode(request.body).get("verbose") is True
+        body = AttributeContainer.of("", {"n": 5, "t": "x"}).encode(Generation.NEW)
+        return answer(Response(Status.CONTENT, request.mid, body))
+
+    transport = open_wasmachine(await start_peer(answering(respond)))
+    reply = await transport.call(AppRequest("echo", "/status", {"verbose": True}), LIMIT_S)
+    assert (reply.status, dict(reply.values)) == (69, {"n": 5, "t": "x"})
+
+
+@pytest.mark.parametrize(
+    ("wasm", "error", "reason"),
+    [
+        (b"", InvalidModule, "not a WebAssembly"),
+        (b"\x7fELF\x01\x01\x01\x00rest", InvalidModule, "not a WebAssembly"),
+        (MODULE[:8], InvalidModule, "empty module"),
+        (MODULE[:-1], InvalidModule, "1 bytes are missing"),
+        (MODULE + b"\x03\xff\xff\xff\xff\xff", InvalidModule, "broken section length"),
+        (MODULE + b"\x00" + b"\x80\x80\x10" + bytes(262144), ImageTooLarge, "takes 262144"),
+    ],
+)
+async def test_image_that_would_wedge_the_device_is_never_sent(
+    wasm: bytes, error: type[DeployRejected], reason: str, open_wasmachine: OpenTransport
+) -> None:
+    transport = open_wasmachine(9)  # nothing listens there: a connection would fail otherwise
+    with pytest.raises(error, match=reason):
+        await transport.call(AppInstall("blink", wasm), LIMIT_S)
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "..", "a&heap=1", "a\nb", "a b", "a" * 127])
+async def test_name_that_the_device_misreads_is_never_sent(name: str, open_wasmachine: OpenTransport) -> None:
+    with pytest.raises(DeployRejected, match="cannot be an app's name") as caught:
+        await open_wasmachine(9).call(AppInstall(name, MODULE), LIMIT_S)
+    assert caught.value.next_step
+
+
+async def test_nobody_at_the_address_is_unreachable_with_the_address(
+    start_peer: StartPeer, open_wasmachine: OpenTransport, unused_tcp_port: int
+) -> None:
+    with pytest.raises(DeviceUnreachable, match=f"cannot reach 127.0.0.1:{unused_tcp_port}") as caught:
+        await open_wasmachine(unused_tcp_port).call(AppList(), LIMIT_S)
+    assert caught.value.exit_code == 4
+    assert caught.value.next_step
+
+
+async def test_claim_of_2_31_bytes_is_refused_without_buffering(
+    start_peer: StartPeer, open_wasmachine: OpenTransport
+) -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        writer.write(b"\x12\x34\x00\x03\x80\x00\x00\x00" + bytes(100_000))
+        await reader.read()
+
+    transport = open_wasmachine(await start_peer(script))
+    with pytest.raises(DeviceTimeout, match="claims 2147483648 bytes") as caught:
+        await transport.call(AppList(), LIMIT_S)
+    assert caught.value.next_step
+
+
+async def test_garbage_instead_of_an_answer_is_counted_and_times_out(
+    start_peer: StartPeer, open_wasmachine: OpenTransport
+) -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        await reader.read()
+
+    transport = open_wasmachine(await start_peer(script))
+    with pytest.raises(DeviceTimeout, match="28 bytes that are no WASMachine frame"):
+        await transport.call(AppList(), LIMIT_S)
+
+
+async def test_answer_with_a_broken_body_names_the_port(start_peer: StartPeer, open_wasmachine: OpenTransport) -> None:
+    def respond(_frame: Frame, request: Request) -> bytes:
+        return answer(Response(Status.CONTENT, request.mid, b"\xff" * 40))
+
+    transport = open_wasmachine(await start_peer(answering(respond)))
+    with pytest.raises(ProtocolError, match="something unreadable") as caught:
+        await transport.call(AppList(), LIMIT_S)
+    assert caught.value.next_step
+
+
+async def test_query_lost_after_a_boot_is_asked_again_on_a_fresh_connection(
+    start_peer: StartPeer, open_wasmachine: OpenTransport
+) -> None:
+    connections = 0
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        if connections == 1:
+            await reader.read()  # swallows everything
+        else:
+            await answering(listing("blink"))(reader, writer)
+
+    transport = open_wasmachine(await start_peer(script))
+    assert [app.name for app in await transport.call(AppList(), LIMIT_S)] == ["blink"]
+    assert connections == 2
+
+
+async def test_removal_whose_answer_was_lost_succeeds_when_the_app_is_gone(
+    start_peer: StartPeer, open_wasmachine: OpenTransport
+) -> None:
+    asked = 0
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        _, request = await next_request(reader, FrameDecoder())
+        asked += 1
+        if asked > 1:
+            writer.write(answer(encode_error("Uninstall WASM app failed: no app found.", request.mid, Generation.NEW)))
+            await reader.read()
+
+    transport = open_wasmachine(await start_peer(script))
+    await transport.call(AppUninstall("blink"), LIMIT_S)
+    assert asked == 2
+
+
+async def test_idle_connection_is_given_back(start_peer: StartPeer, open_wasmachine: OpenTransport) -> None:
+    ended = asyncio.Event()
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await answering(listing())(reader, writer)
+        finally:
+            ended.set()
+
+    transport = open_wasmachine(await start_peer(script))
+    await transport.call(AppList(), LIMIT_S)
+    async with asyncio.timeout(LIMIT_S):
+        await ended.wait()
+    assert await transport.call(AppList(), LIMIT_S) == ()
+
+
+async def test_calls_on_one_transport_take_turns_on_one_connection(
+    start_peer: StartPeer, open_wasmachine: OpenTransport
+) -> None:
+    connections = in_flight = 0
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections, in_flight
+        connections += 1
+        decoder = FrameDecoder()
+        while True:
+            frame, request = await next_request(reader, decoder)
+            assert decoder.buffered_bytes == 0
+            writer.write(listing("a")(frame, request))
+
+    transport = open_wasmachine(await start_peer(script), Timeouts(idle_s=5.0))
+    answers = await asyncio.gather(*(transport.call(AppList(), LIMIT_S) for _ in range(20)))
+    assert len(answers) == 20
+    assert connections == 1
+
+
+async def test_second_process_on_the_same_address_is_told(
+    start_peer: StartPeer, open_wasmachine: OpenTransport
+) -> None:
+    port = await start_peer(answering(listing()))
+    first = open_wasmachine(port, Timeouts(idle_s=60.0))
+    await first.call(AppList(), LIMIT_S)
+    second = open_wasmachine(port, Timeouts(connect_s=0.1))
+    with pytest.raises(DeviceUnreachable, match="another microclaw process is talking"):
+        await second.call(AppList(), LIMIT_S)
+    await first.close()
+    assert await second.call(AppList(), LIMIT_S) == ()
+
+
+async def test_call_over_its_own_limit_leaves_the_transport_usable(
+    start_peer: StartPeer, open_wasmachine: OpenTransport
+) -> None:
+    silent = True
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if silent:
+            await reader.read()
+        else:
+            await answering(listing("blink"))(reader, writer)
+
+    transport = open_wasmachine(await start_peer(script), Timeouts())
+    with pytest.raises(DeviceTimeout, match=r"within 0\.1 s"):
+        await transport.call(AppList(), 0.1)
+    silent = False
+    assert await transport.call(AppList(), LIMIT_S) == (AppEntry("blink", 8192),)
+
+
+async def test_mutated_answers_end_in_an_answer_or_a_clear_error(
+    start_peer: StartPeer, open_wasmachine: OpenTransport
+) -> None:
+    random = Random(7)
+    asked = 0
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        frame, request = await next_request(reader, FrameDecoder())
+        data = bytearray(listing("blink", "fade")(frame, request))
+        for _ in range(random.randint(1, 4)):
+            data[random.randrange(len(data))] = random.randrange(256)
+        writer.write(data[: random.randint(len(data) // 2, len(data))])
+        await writer.drain()
+        asked += 1
+
+    transport = open_wasmachine(await start_peer(script))
+    errors: list[MicroclawError] = []
+    for _ in range(60):
+        try:
+            await transport.call(AppList(), LIMIT_S)
+        except MicroclawError as exc:
+            errors.append(exc)
+    assert asked >= 60
+    assert errors
+    assert all(error.next_step for error in errors)
+
+
+@pytest.mark.parametrize("says", [b"SSH-2.0-OpenSSH_9.6\r\n", b"\x12\x34\x00\x03\xff\xff\xff\xff"])
+async def test_a_peer_that_speaks_something_else_makes_the_address_doubtful(
+    start_peer: StartPeer, open_wasmachine: OpenTransport, says: bytes
+) -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(says)
+        await reader.read()
+
+    transport = open_wasmachine(await start_peer(script), timeouts=Timeouts(answer_s=0.2, first_query_s=0.1))
+    for timeout_s in (LIMIT_S, 0.15):
+        with pytest.raises(DeviceTimeout) as caught:
+            await transport.call(AppList(), timeout_s)
+        assert "is that address a WASMachine?" in (caught.value.next_step or "")
+
+
+async def test_a_silent_peer_may_have_another_client(start_peer: StartPeer, open_wasmachine: OpenTransport) -> None:
+    async def script(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    transport = open_wasmachine(await start_peer(script), timeouts=Timeouts(answer_s=0.2, first_query_s=0.1))
+    with pytest.raises(DeviceTimeout) as caught:
+        await transport.call(AppList(), LIMIT_S)
+    assert "one client at a time" in (caught.value.next_step or "")

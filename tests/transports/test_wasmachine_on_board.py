@@ -1,0 +1,115 @@
+"""The WASMachine transport on a virtual board in its stock mode: real parser, real apps, real cuts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from microclaw.boards import load_board
+from microclaw.devices.calls import AppEntry, AppInstall, AppList, AppRequest, AppStates, AppUninstall
+from microclaw.errors import (
+    AppExists,
+    AppNotFound,
+    DeviceTimeout,
+    DeviceUnreachable,
+    InstallInterrupted,
+    InvalidModule,
+    TooManyApps,
+)
+from microclaw.transports.wasmachine import WasmachineTransport
+from microclaw.transports.wasmachine_connection import Timeouts
+from microclaw.virtual_boards.process import VirtualBoardProcess
+from microclaw.wire.wasmachine.request import Request
+
+CASES = json.loads((Path(__file__).parents[1] / "vectors" / "wasmachine.json").read_text())["cases"]
+ECHO = Request.decode(
+    bytes.fromhex(next(c for c in CASES if c["case"] == "install with heap, timers, watchdog")["to_device"])[8:]
+).body
+LIMIT_S = 30.0
+QUICK = Timeouts(answer_s=3.0, first_query_s=1.5, idle_s=0.05)
+
+
+@pytest.fixture
+async def transport(board: VirtualBoardProcess, tmp_path: Path) -> AsyncIterator[WasmachineTransport]:
+    transport = WasmachineTransport(
+        board.ready.transports[0], load_board("virtual"), lock_folder=tmp_path, timeouts=QUICK
+    )
+    yield transport
+    await transport.close()
+
+
+async def test_app_is_installed_asked_listed_and_removed(transport: WasmachineTransport) -> None:
+    assert await transport.call(AppList(), LIMIT_S) == ()
+    await transport.call(AppInstall("echo", ECHO, heap_bytes=16384), LIMIT_S)
+    assert await transport.call(AppList(), LIMIT_S) == (AppEntry("echo", 16384),)
+    reply = await transport.call(AppRequest("echo", "/echo", {}), LIMIT_S)
+    assert reply.status == 69
+    assert reply.values["reply"] == "pong"
+    await transport.call(AppUninstall("echo"), LIMIT_S)
+    assert await transport.call(AppList(), LIMIT_S) == ()
+
+
+async def test_events_of_an_app_arrive_while_connected(transport: WasmachineTransport) -> None:
+    await transport.call(AppInstall("echo", ECHO), LIMIT_S)
+    await transport.watch_events("log")
+    event = await transport.next_event(LIMIT_S)
+    assert event is not None
+    assert event.url == "log"
+    assert event.values
+    assert transport.events[-1] is event
+    await transport.watch_events("log", register=False)
+    assert await transport.next_event(1.5) is None
+
+
+async def test_each_wrong_order_has_its_own_error(transport: WasmachineTransport) -> None:
+    for name in ("a", "b", "c"):
+        await transport.call(AppInstall(name, ECHO), LIMIT_S)
+    with pytest.raises(TooManyApps):
+        await transport.call(AppInstall("d", ECHO), LIMIT_S)
+    await transport.call(AppUninstall("c"), LIMIT_S)
+    with pytest.raises(AppExists):
+        await transport.call(AppInstall("a", ECHO), LIMIT_S)
+    with pytest.raises(AppNotFound):
+        await transport.call(AppUninstall("c"), LIMIT_S)
+    with pytest.raises(AppNotFound):
+        await transport.call(AppRequest("c", "/x", {}), LIMIT_S)
+    with pytest.raises(InvalidModule):
+        await transport.call(AppInstall("e", ECHO[:8] + b"\x0a\x03\x01\x01\xff"), LIMIT_S)
+    assert {app.name for app in await transport.call(AppList(), LIMIT_S)} == {"a", "b"}
+
+
+@pytest.mark.parametrize("after_bytes", [3, 8, 40, 600])
+async def test_install_cut_by_the_device_is_mended_on_a_stock_parser(
+    after_bytes: int, transport: WasmachineTransport, board: VirtualBoardProcess
+) -> None:
+    await board.control.fault("cut", 1, after_bytes)
+    with pytest.raises(InstallInterrupted) as caught:
+        await transport.call(AppInstall("echo", ECHO), LIMIT_S)
+    assert caught.value.outcome == "not_installed"
+    assert await board.control.call(AppStates(), LIMIT_S) == ()
+    await transport.call(AppInstall("echo", ECHO), LIMIT_S)
+    assert [app.name for app in await transport.call(AppList(), LIMIT_S)] == ["echo"]
+
+
+async def test_install_whose_answer_is_lost_is_found_by_asking(
+    transport: WasmachineTransport, board: VirtualBoardProcess
+) -> None:
+    await board.control.fault("mute", 1)
+    with pytest.raises(InstallInterrupted, match="does list echo") as caught:
+        await transport.call(AppInstall("echo", ECHO), LIMIT_S)
+    assert caught.value.outcome == "listed"
+
+
+async def test_board_without_power_is_unreachable_and_comes_back_empty(
+    transport: WasmachineTransport, board: VirtualBoardProcess
+) -> None:
+    await transport.call(AppInstall("echo", ECHO), LIMIT_S)
+    await board.control.power("cut")
+    with pytest.raises((DeviceUnreachable, DeviceTimeout)) as caught:
+        await transport.call(AppList(), LIMIT_S)
+    assert caught.value.exit_code == 4
+    await board.control.power("on")
+    assert await transport.call(AppList(), LIMIT_S) == ()

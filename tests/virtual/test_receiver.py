@@ -1,0 +1,170 @@
+"""The receiving state machine: what arrives for which bytes, whole and in pieces, and what wedges it."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.virtual.conftest import Case, load_cases
+
+from microclaw.virtual.firmware.receiver import (
+    MAX_PAYLOAD_BYTES,
+    Arrival,
+    HostRequest,
+    InstallRequest,
+    LinkReceiver,
+    RefusedInstall,
+    UnexpectedType,
+)
+from microclaw.wire.wasmachine.frame import FrameType, encode_frame
+from microclaw.wire.wasmachine.request import Action, Request, install_request, query_request
+
+EMPTY = b"\0asm\x01\0\0\0"
+MODULE = EMPTY + b"\x01\x04\x01\x60\0\0" + b"\x00\x05\x04name"
+
+
+def receiver() -> LinkReceiver:
+    return LinkReceiver(max_module_bytes=262_144)
+
+
+def arrivals(link: LinkReceiver, data: bytes, step: int | None = None) -> list[Arrival]:
+    got: list[Arrival] = []
+    for at in range(0, len(data), step or len(data) or 1):
+        link.receive(data[at : at + (step or len(data))])
+        while (arrival := link.next_arrival()) is not None:
+            got.append(arrival)
+    return got
+
+
+def install(mid: int, wasm: bytes, name: str = "a") -> bytes:
+    return encode_frame(FrameType.INSTALL, install_request(mid, name, wasm).encode())
+
+
+QUERY = encode_frame(FrameType.REQUEST, query_request(7).encode())
+
+
+def expected_of(case: Case) -> type[Arrival]:
+    if case.to_device is not None and case.to_device[3] == FrameType.INSTALL:
+        return RefusedInstall if case.name == "install: not wasm" else InstallRequest
+    return HostRequest
+
+
+def test_every_captured_request_arrives_whole_and_byte_by_byte(cases: tuple[Case, ...]) -> None:
+    for case in cases:
+        if case.to_device is None:
+            continue
+        whole = arrivals(receiver(), case.to_device)
+        assert [type(a) for a in whole] == [expected_of(case)], case.name
+        assert arrivals(receiver(), case.to_device, 1) == whole, case.name
+
+
+def test_many_frames_in_one_chunk_arrive_in_order(cases: tuple[Case, ...]) -> None:
+    stream = b"".join(case.to_device for case in cases if case.to_device is not None)
+    assert len(arrivals(receiver(), stream)) == sum(case.to_device is not None for case in cases)
+
+
+def test_module_arrives_exactly_as_sent() -> None:
+    assert arrivals(receiver(), install(5, MODULE)) == [
+        InstallRequest(Action.PUT, 5, "/applet?name=a&type=wasm&heap=8192&timers=20&wd=180000", MODULE)
+    ]
+
+
+def test_garbage_before_a_frame_is_skipped() -> None:
+    assert len(arrivals(receiver(), b"\xff\x12garbage\x12\x99" + QUERY)) == 1
+
+
+def test_interrupted_install_eats_the_next_connection_and_answers_with_the_old_mid() -> None:
+    link = receiver()
+    frame = install(5, MODULE)
+    assert arrivals(link, frame[:-4]) == []
+    assert link.mid_install
+    got = arrivals(link, QUERY)
+    assert [type(a) for a in got] == [InstallRequest]
+    assert isinstance(got[0], InstallRequest)
+    assert got[0].mid == 5
+    assert got[0].wasm != MODULE
+    assert not link.mid_install
+
+
+def test_padding_completes_an_interrupted_install() -> None:
+    link = receiver()
+    frame = install(5, MODULE)
+    arrivals(link, frame[:-4])
+    assert [type(a) for a in arrivals(link, b"\xff" * 4)] == [InstallRequest]
+    assert [type(a) for a in arrivals(link, QUERY)] == [HostRequest]
+
+
+def test_request_whose_inner_lengths_do_not_add_up_wedges_for_good() -> None:
+    link = receiver()
+    payload = query_request(1).encode()
+    assert arrivals(link, encode_frame(FrameType.REQUEST, payload + b"x")) == []
+    assert link.wedged
+    assert arrivals(link, (QUERY + install(2, MODULE)) * 3) == []
+    assert link.wedged
+
+
+def test_empty_module_arrives_never_and_silences_every_later_install() -> None:
+    link = receiver()
+    assert arrivals(link, install(1, EMPTY)) == []
+    assert arrivals(link, install(2, MODULE)) == []
+    assert arrivals(link, install(3, MODULE)) == []
+
+
+def test_module_that_ends_inside_a_section_arrives_never() -> None:
+    link = receiver()
+    assert arrivals(link, install(1, MODULE[:-2])) == []
+    assert [type(a) for a in arrivals(link, QUERY)] == [HostRequest]
+
+
+def test_refused_install_ignores_the_rest_of_its_frame() -> None:
+    body = b"not wasm " + QUERY
+    got = arrivals(receiver(), install(9, body) + QUERY)
+    assert got[0] == RefusedInstall(9, "Install WASM app failed: invalid file format.")
+    assert [type(a) for a in got[1:]] == [HostRequest]
+
+
+def test_refusals_name_their_cause() -> None:
+    for wasm, text in (
+        (b"\0asm\x02\0\0\0", "invalid WASM version."),
+        (EMPTY + b"\x0d\x01\x00", "invalid wasm section type 13"),
+        (EMPTY + b"\x01\xff\xff\xff\xff\xff\xff\x00", "LEB overflow when parsing section size"),
+        (EMPTY + b"\x01\xff\xff\xff\x7f\x00", "allocate memory failed"),
+    ):
+        assert arrivals(receiver(), install(3, wasm)) == [RefusedInstall(3, f"Install WASM app failed: {text}")]
+
+
+def test_length_claim_over_the_limit_is_dropped_and_the_next_frame_arrives() -> None:
+    for frame_type in (FrameType.REQUEST, FrameType.INSTALL, FrameType.RESPONSE):
+        link = receiver()
+        claim = b"\x12\x34" + int(frame_type).to_bytes(2, "big") + (2**31).to_bytes(4, "big")
+        assert [type(a) for a in arrivals(link, claim + QUERY)] == [HostRequest]
+        assert link.dropped_claims == 1
+    assert MAX_PAYLOAD_BYTES < 2**31
+
+
+def test_frame_of_another_type_is_told_apart() -> None:
+    assert arrivals(receiver(), encode_frame(FrameType.RESPONSE, b"abc")) == [UnexpectedType(3)]
+
+
+def test_url_is_cut_at_its_first_nul() -> None:
+    payload = Request(Action.GET, "/applet", 1).encode().replace(b"/applet", b"/app\0et")
+    (got,) = arrivals(receiver(), encode_frame(FrameType.REQUEST, payload))
+    assert isinstance(got, HostRequest)
+    assert got.url == "/app"
+
+
+_FRAMES = [case.to_device for case in load_cases() if case.to_device is not None]
+_PIECES = st.one_of(
+    st.binary(max_size=40),
+    st.sampled_from(_FRAMES),
+    st.sampled_from(_FRAMES).flatmap(lambda f: st.integers(0, len(f)).map(lambda n: f[:n])),
+    st.tuples(st.integers(0, 6), st.integers(0, 2**32 - 1)).map(
+        lambda t: b"\x12\x34" + t[0].to_bytes(2, "big") + t[1].to_bytes(4, "big")
+    ),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(_PIECES, max_size=8), st.integers(1, 7))
+def test_any_bytes_give_the_same_arrivals_in_any_pieces(pieces: list[bytes], step: int) -> None:
+    stream = b"".join(pieces)
+    assert arrivals(receiver(), stream) == arrivals(receiver(), stream, step)

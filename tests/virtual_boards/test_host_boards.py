@@ -1,0 +1,205 @@
+"""Virtual boards of a host: a process that dies is started again, a few times; leaving starts nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from microclaw.app import Host, running_host
+from microclaw.config import load_settings
+from microclaw.errors import ConfigError, DeviceUnreachable
+from microclaw.virtual_boards.host_boards import BoardStanding, RestartLimits, VirtualBoards
+from microclaw.virtual_boards.process import VirtualBoardProcess
+
+LIMIT_S = 30
+QUICK = RestartLimits(restarts=2, pause_s=0.01)
+
+
+@pytest.fixture
+async def host(tmp_path: Path) -> AsyncIterator[Host]:
+    async with running_host(load_settings({}, home=tmp_path / "home", http_port=None)) as host:
+        yield host
+
+
+@dataclass
+class Bench:
+    """Real processes, counted; `refuse` makes the next ones of a board that there is none of."""
+
+    made: list[VirtualBoardProcess] = field(default_factory=list)
+    filled: asyncio.Queue[str] = field(default_factory=asyncio.Queue)
+    refuse: bool = False
+
+    def process(self, name: str) -> VirtualBoardProcess:
+        board = "toaster" if self.refuse else "virtual"
+        self.made.append(VirtualBoardProcess(name=name, board=board, serial="none"))
+        return self.made[-1]
+
+    async def put_back(self, device_id: str) -> None:
+        self.filled.put_nowait(device_id)
+
+    def boards(self, host: Host, limits: RestartLimits = QUICK) -> VirtualBoards:
+        return VirtualBoards(host.devices, self.put_back, limits=limits, process=self.process)
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+class Said(logging.Handler):
+    """What the host logs of its boards."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self.lines: asyncio.Queue[str] = asyncio.Queue()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.put_nowait(record.getMessage())
+
+    async def until(self, words: str) -> None:
+        async with asyncio.timeout(LIMIT_S):
+            while words not in await self.lines.get():
+                pass
+
+
+@pytest.fixture
+def said(caplog: pytest.LogCaptureFixture) -> Iterator[Said]:
+    handler = Said()
+    logger = logging.getLogger("microclaw.virtual_boards.host_boards")
+    with caplog.at_level(logging.INFO, logger.name):
+        logger.addHandler(handler)
+        yield handler
+        logger.removeHandler(handler)
+
+
+def only(boards: VirtualBoards) -> BoardStanding:
+    [standing] = boards.standing().values()
+    return standing
+
+
+async def test_a_board_that_dies_is_back_under_its_name_and_filled(host: Host, bench: Bench) -> None:
+    boards = bench.boards(host)
+    async with boards.running(1) as (ready,), asyncio.timeout(LIMIT_S):
+        device = host.devices.get("virtual-1")
+        assert boards.standing() == {device.device_id: BoardStanding()}
+        os.kill(ready.pid, signal.SIGKILL)
+        assert await bench.filled.get() == device.device_id
+        assert host.devices.get("virtual-1") is device
+        assert device.endpoints == bench.made[1].ready.transports != ready.transports
+        assert (await bench.made[1].control.info()).pid == bench.made[1].ready.pid
+        standing = only(boards)
+        assert (standing.state, standing.restarts, standing.reason) == ("running", 1, "SIGKILL")
+        assert standing.last_ms is not None
+    assert [process.running for process in bench.made] == [False, False]
+
+
+async def test_a_board_that_dies_again_and_again_has_failed(host: Host, bench: Bench, said: Said) -> None:
+    boards = bench.boards(host)
+    async with boards.running(1) as (ready,):
+        os.kill(ready.pid, signal.SIGKILL)
+        for _ in range(2):
+            async with asyncio.timeout(LIMIT_S):
+                await bench.filled.get()
+            await bench.made[-1].kill()
+        await said.until("is not started again")
+        assert (only(boards).state, only(boards).restarts) == ("failed", 2)
+        assert only(boards).reason == "it ended 3 times within 60 s, last with SIGKILL"
+        assert len(bench.made) == 3
+    assert len(bench.made) == 3
+
+
+async def test_a_start_that_fails_counts_as_an_end(host: Host, bench: Bench, said: Said) -> None:
+    boards = bench.boards(host)
+    async with boards.running(1):
+        bench.refuse = True
+        await bench.made[0].kill()
+        await said.until("is not started again")
+        assert (only(boards).state, only(boards).restarts) == ("failed", 0)
+        assert "no board profile named 'toaster'" in (only(boards).reason or "")
+        assert len(bench.made) == 3
+
+
+async def test_ends_of_long_ago_do_not_count(host: Host, bench: Bench) -> None:
+    boards = bench.boards(host, RestartLimits(restarts=1, window_s=0.0, pause_s=0.01))
+    async with boards.running(1):
+        for number in (1, 2, 3):
+            await bench.made[-1].kill()
+            async with asyncio.timeout(LIMIT_S):
+                await bench.filled.get()
+            assert only(boards).restarts == number
+
+
+async def test_one_boards_death_leaves_the_other_alone(host: Host, bench: Bench) -> None:
+    boards = bench.boards(host)
+    async with boards.running(2) as (first, second), asyncio.timeout(LIMIT_S):
+        os.kill(second.pid, signal.SIGKILL)
+        assert await bench.filled.get() == host.devices.get("virtual-2").device_id
+        assert (await bench.made[0].control.info()).pid == first.pid
+        assert [s.restarts for s in boards.standing().values()] == [0, 1]
+
+
+async def test_leaving_starts_nothing(host: Host, bench: Bench) -> None:
+    boards = bench.boards(host)
+    async with boards.running(2):
+        pass
+    assert len(bench.made) == 2
+    assert not any(process.running for process in bench.made)
+    assert boards.standing() == {}
+
+
+async def test_leaving_before_a_restart_starts_nothing(host: Host, bench: Bench, said: Said) -> None:
+    boards = bench.boards(host, RestartLimits(pause_s=LIMIT_S))
+    async with boards.running(1):
+        await bench.made[0].kill()
+        await said.until("virtual-1 ended (SIGKILL)")
+        assert only(boards).state == "restarting"
+    assert len(bench.made) == 1
+
+
+async def test_a_board_whose_device_was_removed_stays_off(host: Host, bench: Bench, said: Said) -> None:
+    boards = bench.boards(host)
+    async with boards.running(1):
+        await host.devices.remove("virtual-1")
+        await bench.made[0].kill()
+        await said.until("is no device of this host any more")
+        assert len(bench.made) == 1
+        assert host.devices.list() == ()
+
+
+async def test_a_renamed_boards_device_gets_it_back(host: Host, bench: Bench) -> None:
+    boards = bench.boards(host)
+    async with boards.running(1), asyncio.timeout(LIMIT_S):
+        await host.devices.rename("virtual-1", "desk")
+        await bench.made[0].kill()
+        await bench.filled.get()
+        assert [(d.name, d.endpoints) for d in host.devices.list()] == [("desk", bench.made[1].ready.transports)]
+
+
+async def test_programs_that_cannot_be_put_back_do_not_end_the_watch(host: Host) -> None:
+    bench = Bench()
+
+    async def fails(device_id: str) -> None:
+        await bench.put_back(device_id)
+        raise DeviceUnreachable("not yet")
+
+    boards = VirtualBoards(host.devices, fails, limits=QUICK, process=bench.process)
+    async with boards.running(1), asyncio.timeout(LIMIT_S):
+        for _ in range(2):
+            await bench.made[-1].kill()
+            await bench.filled.get()
+        assert [s.restarts for s in boards.standing().values()] == [2]
+
+
+async def test_a_name_that_another_kind_of_board_has_is_refused_and_no_process_stays(host: Host, bench: Bench) -> None:
+    await host.devices.add("virtual-1", "esp32-s3-devkitc-1-v1.1", ["wasmachine://127.0.0.1:9"])
+    with pytest.raises(ConfigError, match="virtual-1 is the name of"):
+        async with bench.boards(host).running(1):
+            raise AssertionError("it ran")
+    assert [process.running for process in bench.made] == [False]

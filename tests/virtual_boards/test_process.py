@@ -1,0 +1,106 @@
+"""Starting and stopping the virtual board's process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from microclaw.errors import ConfigError, DeviceUnreachable
+from microclaw.virtual_boards.process import VirtualBoardProcess, board_environ
+
+
+async def test_ready_board_says_where_it_listens(tmp_path: Path) -> None:
+    control = tmp_path / "c.sock"
+    async with VirtualBoardProcess(name="bench-2", control=control, generation="old") as process:
+        ready = process.ready
+        assert (ready.name, ready.board, ready.control) == ("bench-2", "virtual", control)
+        assert ready.transports == (
+            f"wasmachine://127.0.0.1:{ready.wasmachine}",
+            f"serial:tcp://127.0.0.1:{ready.serial}",
+            f"virtual:{control}",
+        )
+        info = await process.control.info()
+        assert (info.pid, info.generation, info.mode) == (ready.pid, "old", "stock")
+    assert not process.running
+    with pytest.raises(ProcessLookupError):
+        os.kill(ready.pid, 0)
+
+
+@pytest.mark.parametrize("name", ["OPENAI_API_KEY", "GITHUB_TOKEN", "my_secret", "DB_PASSWORD"])
+def test_what_looks_like_a_secret_is_left_out(name: str) -> None:
+    assert board_environ({name: "x", "PATH": "/bin"}) == {"PATH": "/bin"}
+
+
+def _environ(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/environ").read_bytes()
+
+
+async def test_a_board_is_not_told_the_models_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-hidden")
+    monkeypatch.setenv("MICROCLAW_NOTE", "shown")
+    async with VirtualBoardProcess(serial="none") as board:
+        environ = _environ(board.ready.pid)
+    assert b"shown" in environ
+    assert b"sk-hidden" not in environ
+
+
+async def test_taken_port_is_an_error_with_the_boards_own_words() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        process = VirtualBoardProcess(wasmachine_port=port)
+        with pytest.raises(ConfigError, match=str(port)) as caught:
+            await process.start()
+    assert caught.value.next_step
+    assert not process.running
+
+
+async def test_how_a_board_ended_is_told_in_a_few_words() -> None:
+    async with VirtualBoardProcess(serial="none") as process:
+        ending = asyncio.create_task(process.ended())
+        await process.kill()
+        assert await asyncio.wait_for(ending, 10) == "SIGKILL"
+    async with VirtualBoardProcess(serial="none") as process:
+        await process.stop()
+        assert await asyncio.wait_for(process.ended(), 10) == "exit code 0"
+
+
+async def test_a_wait_for_the_end_that_is_cancelled_leaves_the_board_to_be_stopped() -> None:
+    async with VirtualBoardProcess(serial="none") as process:
+        ending = asyncio.create_task(process.ended())
+        await process.control.info()
+        ending.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await ending
+        assert process.running
+    assert not process.running
+
+
+async def test_unknown_board_does_not_start() -> None:
+    with pytest.raises(ConfigError, match="no board profile named 'toaster'"):
+        await VirtualBoardProcess(board="toaster").start()
+
+
+async def test_killed_board_makes_its_control_transport_unreachable() -> None:
+    async with VirtualBoardProcess() as process:
+        await process.control.info()
+        await process.kill()
+        with pytest.raises(DeviceUnreachable) as caught:
+            await process.control.info()
+        assert caught.value.next_step
+
+
+async def test_three_boards_at_once_do_not_meet() -> None:
+    boards = [VirtualBoardProcess(name=f"bench-{n}") for n in range(3)]
+    try:
+        await asyncio.gather(*(board.start() for board in boards))
+        names = [(await board.control.info()).name for board in boards]
+        assert names == ["bench-0", "bench-1", "bench-2"]
+        assert len({board.ready.wasmachine for board in boards}) == 3
+    finally:
+        await asyncio.gather(*(board.stop() for board in boards))

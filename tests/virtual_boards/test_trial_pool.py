@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from microclaw.boards.reader import load_board
+from microclaw.devices.calls import AppList
+from microclaw.errors import MicroclawError
+from microclaw.virtual_boards.trial_pool import BoardKind, TrialPool, fresh_board
+
+BOARD = load_board("virtual")
+KIND = BoardKind("virtual")
+
+
+async def test_a_warm_board_is_used_once() -> None:
+    async with TrialPool(BOARD) as trial_pool:
+        async with trial_pool.take(KIND, BOARD) as first:
+            assert await first.wasmachine.call(AppList(), 5) == ()
+        async with trial_pool.take(KIND, BOARD) as second:
+            assert second is not first
+            assert second.running
+
+
+async def test_leaving_the_standby_ends_every_board() -> None:
+    async with TrialPool(BOARD) as trial_pool:
+        async with trial_pool.take(KIND, BOARD) as board:
+            assert board.running
+        trial_pool.refill()
+        async with trial_pool.take(KIND, BOARD) as other:
+            assert other.running
+    assert not board.running
+    assert not other.running
+
+
+async def test_a_fresh_board_leaves_no_files() -> None:
+    async with fresh_board(KIND, BOARD) as board:
+        folder = board.control.path.parent
+        assert folder.exists()
+    assert not folder.exists()
+
+
+async def test_a_board_that_cannot_start_is_said_by_the_trial_not_the_standby() -> None:
+    unknown = replace(BOARD, board_id="no-such-board")
+    async with TrialPool(unknown) as trial_pool:
+        with pytest.raises(MicroclawError) as caught:
+            async with trial_pool.take(BoardKind("no-such-board"), unknown):
+                raise AssertionError("there is no such board")
+        assert "no-such-board" in caught.value.message
