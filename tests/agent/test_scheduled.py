@@ -9,7 +9,8 @@ from tests.agent.conftest import Agent, MakeAgent
 
 from microclaw.agent.scheduled import Scheduled
 from microclaw.auth.gate import Gate, Permission
-from microclaw.models.protocol import ModelReply, Usage
+from microclaw.events import Usage
+from microclaw.models.protocol import ModelReply
 from microclaw.models.scripted import call
 from microclaw.schedules.entry import Deed, Once, Prompt, Schedule, ToolAct
 

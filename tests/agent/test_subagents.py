@@ -16,7 +16,8 @@ from microclaw.apps.changes import made_by
 from microclaw.auth.approvals import Approvals, Pending, Settled
 from microclaw.auth.people import OWNER, Person
 from microclaw.errors import Overloaded, PermissionRefused, ToolRetry, UnknownName
-from microclaw.models.protocol import ModelReply, ModelRequest, OnText, Usage
+from microclaw.events import Usage
+from microclaw.models.protocol import ModelReply, ModelRequest, OnText
 from microclaw.models.scripted import Scripted, ScriptedModel, call, say
 from microclaw.tools.subagents import subagent_tools
 from microclaw.tools.tool import ToolContext

@@ -13,8 +13,8 @@ from microclaw.agent.turn import TurnLimits
 from microclaw.apps.changes import made_by, turn_now
 from microclaw.apps.verify import NO_READ_BACK
 from microclaw.errors import ModelError
-from microclaw.events import Action, Answer, Delta, Evidence, Step
-from microclaw.models.protocol import ModelReply, ModelRequest, OnText, ToolCall, ToolReturn, Usage
+from microclaw.events import Action, Answer, Delta, Evidence, Step, Usage
+from microclaw.models.protocol import ModelReply, ModelRequest, OnText, ToolCall, ToolReturn
 from microclaw.models.scripted import call, say
 
 

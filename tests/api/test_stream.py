@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from microclaw.errors import BuildError, Diagnostic, ProtocolError
-from microclaw.events import Action, Answer, Delta, Edge, Evidence, Step
-from microclaw.models.protocol import Usage
+from microclaw.events import Action, Answer, Delta, Edge, Evidence, Step, Usage
 from microclaw.web.stream import (
     Failure,
     Keepalive,

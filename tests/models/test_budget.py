@@ -14,8 +14,9 @@ from tests.models.asking import request
 
 from microclaw.config import BudgetSettings
 from microclaw.errors import BudgetSpent, ModelError
+from microclaw.events import Usage
 from microclaw.models.budget import ASKED_BY, AskedBy, Budget, Estimate, LocalDays, worst_case
-from microclaw.models.protocol import AssistantReply, Image, ModelReply, ModelRequest, OnText, ToolCall, Usage, UserText
+from microclaw.models.protocol import AssistantReply, Image, ModelReply, ModelRequest, OnText, ToolCall, UserText
 from microclaw.models.scripted import ScriptedModel, say
 from microclaw.models.usage import Ledger, Metered
 from microclaw.store.database import Database

@@ -14,8 +14,9 @@ from tests.models.model_server import server
 
 from microclaw.config import BudgetSettings, ModelSettings
 from microclaw.errors import BudgetSpent, ConfigError, ModelError
+from microclaw.events import Usage
 from microclaw.models.budget import Budget, Estimate, LocalDays
-from microclaw.models.protocol import DeviceContext, Image, ModelReply, ModelRequest, OnText, Usage, UserText
+from microclaw.models.protocol import DeviceContext, Image, ModelReply, ModelRequest, OnText, UserText
 from microclaw.models.router import choose_model
 from microclaw.models.scripted import ScriptedModel, say
 from microclaw.models.usage import ASKED_BY, AskedBy, Ledger, Metered

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from microclaw.apps.verify import NO_READ_BACK
-from microclaw.events import Action, Evidence, Step
-from microclaw.models.protocol import ModelReply, ToolCall, Usage
+from microclaw.events import Action, Evidence, Step, Usage
+from microclaw.models.protocol import ModelReply, ToolCall
 from microclaw.tools.tool import ToolResult
 
 _OWN_STEPS = frozenset({"deploy-wasm-app", "uninstall-wasm-app", "undo"})  # their stages report themselves

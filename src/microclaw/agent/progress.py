@@ -9,8 +9,8 @@ from typing import Final
 from microclaw.agent.tries import DEPLOY_TOOL
 from microclaw.agent.turn_log import Joined, Replied, Returned, TurnRow
 from microclaw.auth.gate import Effect
-from microclaw.events import Action, Evidence
-from microclaw.models.protocol import AssistantReply, Message, ModelReply, ToolCall, ToolReturn, Usage, UserText
+from microclaw.events import Action, Evidence, Usage
+from microclaw.models.protocol import AssistantReply, Message, ModelReply, ToolCall, ToolReturn, UserText
 from microclaw.tools.tool import ToolResult
 
 _MENDABLE: Final = frozenset({"build_error", "trial_failed"})

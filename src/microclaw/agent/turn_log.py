@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias, assert_never
 
-from microclaw.events import Action, Answer, Edge, Evidence
-from microclaw.models.protocol import Image, ModelReply, ToolCall, Usage
+from microclaw.events import Action, Answer, Edge, Evidence, Usage
+from microclaw.models.protocol import Image, ModelReply, ToolCall
 from microclaw.tools.tool import ToolResult
 
 

@@ -1,4 +1,4 @@
-"""A device: one board with its transports. Calls go through the bus, one at a time a device; no protocol is spoken here."""
+"""A device: one board with its transports. Calls go through the bus, one at a time; no protocol is spoken here."""
 
 from __future__ import annotations
 

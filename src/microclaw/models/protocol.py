@@ -8,6 +8,7 @@ from typing import Protocol, TypeAlias
 
 from microclaw.boards.profile import BoardProfile
 from microclaw.config import ModelTask
+from microclaw.events import Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,25 +32,6 @@ class DeviceContext:
 
     devices: tuple[KnownDevice, ...] = ()
     meant: KnownDevice | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """Tokens and money of a turn; offline models leave all at 0. `cached_tokens` are part of `input_tokens`."""
-
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cost_usd: float | None = 0.0  # None: nobody knows the price
-    cached_tokens: int = 0
-
-    def __add__(self, other: Usage) -> Usage:
-        known = self.cost_usd is not None and other.cost_usd is not None
-        return Usage(
-            self.input_tokens + other.input_tokens,
-            self.output_tokens + other.output_tokens,
-            (self.cost_usd or 0.0) + (other.cost_usd or 0.0) if known else None,
-            self.cached_tokens + other.cached_tokens,
-        )
 
 
 @dataclass(frozen=True, slots=True)

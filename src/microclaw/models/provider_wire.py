@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from microclaw.errors import ModelError
+from microclaw.events import Usage
 from microclaw.models.protocol import (
     AssistantReply,
     Image,
@@ -20,7 +21,6 @@ from microclaw.models.protocol import (
     ToolCall,
     ToolReturn,
     ToolSpec,
-    Usage,
     UserText,
 )
 from microclaw.models.provider_errors import unreadable

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
 from microclaw.errors import ModelError
-from microclaw.models.protocol import ModelReply, ModelRequest, OnText, ToolCall, Usage
+from microclaw.events import Usage
+from microclaw.models.protocol import ModelReply, ModelRequest, OnText, ToolCall
 
 Scripted: TypeAlias = ModelReply | Exception | Callable[[ModelRequest], ModelReply]
 

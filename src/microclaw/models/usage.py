@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from microclaw.errors import ModelError
+from microclaw.events import Usage
 from microclaw.models.budget import ASKED_BY, AskedBy, Budget, Estimate, LocalDays, likely_tokens, price, worst_case
-from microclaw.models.protocol import Model, ModelReply, ModelRequest, OnText, Usage
+from microclaw.models.protocol import Model, ModelReply, ModelRequest, OnText
 from microclaw.store.usage import KEPT_DAYS, UsageCount, UsageGroup, UsageKey, UsageTable
 
 __all__ = ["ASKED_BY", "AskedBy", "Ledger", "Metered", "UsageReport"]

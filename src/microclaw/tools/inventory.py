@@ -109,7 +109,7 @@ def _entry(device: Device) -> dict[str, Any]:
 
 
 async def _facts(device: Device, call: DeviceInfo | DeviceStatus) -> ToolOutput:
-    """The device's own words, and the board profile's beside them; without a transport that tells, the profile alone."""
+    """What the device says of itself beside its board profile; the profile alone when no transport can ask."""
     fields: dict[str, Any] = {"success": True, "device": device.name, "board": device.board.title}
     fields |= {"chip": device.board.chip, "flash_mb": device.board.flash_mb, "psram_mb": device.board.psram_mb}
     try:

@@ -1,6 +1,7 @@
-"""The serial transport: exploration by JSON lines (protocols/jsonline) over a serial port, a pty or TCP. Deploys nothing.
+"""The serial transport: exploration by JSON lines (docs/protocols/jsonline.md) over a serial port, a pty or TCP.
 
-The protocol has no request ids: after a lost answer the transport listens for silence and asks who is there, so that a late
+It deploys nothing. The protocol has no request ids: after a lost answer the transport listens for silence and asks
+who is there, so that a late
 answer is never taken for the next one's. What a board prints when it starts is never an answer.
 """
 

@@ -1,4 +1,4 @@
-"""The WASMachine transport: apps are installed, removed, listed and asked over TCP. It compiles nothing and checks no pins.
+"""The WASMachine transport: apps are installed, removed, listed and asked over TCP. It compiles and checks nothing.
 
 After an interrupted install the firmware's parser waits for the rest of the image, whoever connects next. The transport
 mends that before anything else: pad, remove what the padding may have completed, ask for the truth.

@@ -21,8 +21,8 @@ from microclaw.events import (
     Step,
     ToolRun,
     TurnEvent,
+    Usage,
 )
-from microclaw.models.protocol import Usage
 
 JsonObject: TypeAlias = dict[str, Any]
 _Word = TypeVar("_Word", bound=str)
