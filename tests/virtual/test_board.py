@@ -10,8 +10,8 @@ import pytest
 from microclaw.boards import load_board
 from microclaw.errors import CallRejected, PinRefused, UnknownName
 from microclaw.virtual.board import EDGE_RING, LOG_RING_BYTES, Board, PowerEvent
-from microclaw.virtual.clock import VirtualClock
 from microclaw.virtual.history import EdgeRecord, History, LogRecord
+from microclaw.virtual.virtual_clock import VirtualClock
 
 TIMEOUT_S = 10.0
 

@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
-from microclaw.virtual.clock import BUSY_READ_COST_MS, CHEAP_READS, Clock, RealClock, VirtualClock
+from microclaw.virtual.clock import Clock, RealClock
 from microclaw.virtual.runtime.task import Interrupted, Task
+from microclaw.virtual.virtual_clock import BUSY_READ_COST_MS, CHEAP_READS, VirtualClock
 
 TIMEOUT_S = 10
 

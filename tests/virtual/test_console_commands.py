@@ -15,9 +15,9 @@ import pytest
 from microclaw.boards.reader import load_board
 from microclaw.errors import DeviceUnreachable
 from microclaw.virtual.board import Board
-from microclaw.virtual.clock import VirtualClock
 from microclaw.virtual.doors.console_files import MAX_FILE_BYTES, ConsoleFiles
 from microclaw.virtual.doors.serial import MAX_LINE_BYTES, SerialConsole, SerialLines
+from microclaw.virtual.virtual_clock import VirtualClock
 from microclaw.wire.board_control import Info
 
 TIMEOUT_S = 10.0

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from microclaw.errors import ProtocolError
 from microclaw.virtual.runtime.memory import CONTROL_BYTES, HEADER_BYTES, Heap
-from microclaw.virtual.runtime.module import PAGE_BYTES, prepare
+from microclaw.virtual.runtime.module import prepare
+from microclaw.wire.wasm_binary import PAGE_BYTES
 
 
 def wat(text: str) -> bytes:

@@ -12,9 +12,10 @@ import wasmtime
 from microclaw.boards import load_board
 from microclaw.errors import InvalidModule
 from microclaw.virtual.board import Board
-from microclaw.virtual.clock import Clock, RealClock, VirtualClock
+from microclaw.virtual.clock import Clock, RealClock
 from microclaw.virtual.runtime.app import App
 from microclaw.virtual.runtime.loader import Runtime
+from microclaw.virtual.virtual_clock import VirtualClock
 
 TIMEOUT_S = 10
 BLINK = """(module

@@ -12,8 +12,8 @@ import pytest
 
 from microclaw.boards.reader import load_board
 from microclaw.virtual.board import Board
-from microclaw.virtual.clock import VirtualClock
 from microclaw.virtual.doors.serial import MAX_LINE_BYTES, SerialConsole, SerialLines
+from microclaw.virtual.virtual_clock import VirtualClock
 from microclaw.wire import jsonline
 
 

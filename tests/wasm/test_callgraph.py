@@ -12,9 +12,9 @@ from microclaw.wasm.inspect import parse_module
 from microclaw.wasm.libraries import build_glue, write_archive
 from microclaw.wasm.opcodes import check_opcodes
 from microclaw.wasm.process import Processes
-from microclaw.wasm.reader import FeatureError, ModuleError
 from microclaw.wasm.symbols import read_symbols
 from microclaw.wasm.toolchain import find_toolchain
+from microclaw.wire.wasm_binary import FeatureError, ModuleError
 
 SOURCE = """
 #include <stdio.h>

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from microclaw.wasm.image import Signature
 from microclaw.wasm.inspect import parse_module
 from microclaw.wasm.opcodes import check_opcodes
-from microclaw.wasm.reader import FeatureError, ModuleError, Reader
+from microclaw.wire.wasm_binary import FeatureError, ModuleError, Reader
 
 HEAD = b"\0asm\1\0\0\0"
 

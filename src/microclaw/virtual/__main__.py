@@ -20,7 +20,7 @@ from microclaw.boards.profile import BoardProfile
 from microclaw.boards.reader import load_board
 from microclaw.errors import DeviceUnreachable, MicroclawError
 from microclaw.virtual.board import Board
-from microclaw.virtual.clock import RealClock, VirtualClock
+from microclaw.virtual.clock import RealClock
 from microclaw.virtual.doors.console_files import ConsoleFiles
 from microclaw.virtual.doors.control import ControlServer
 from microclaw.virtual.doors.serial import SerialConsole
@@ -30,6 +30,7 @@ from microclaw.virtual.doors.wasmachine import WasmachinePort
 from microclaw.virtual.machine import Machine
 from microclaw.virtual.runtime.loader import Runtime
 from microclaw.virtual.storage import AppShelf, TemporaryFolder, hold_flash
+from microclaw.virtual.virtual_clock import VirtualClock
 from microclaw.wire.link.messages import RunTask
 from microclaw.wire.wasmachine.attributes import Generation
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, assert_never
 
 from microclaw.errors import CallRejected, MicroclawError
 from microclaw.virtual.board import Board, PowerEvent
-from microclaw.virtual.clock import VirtualClock
 from microclaw.virtual.doors.control import Watcher, serve_wires
 from microclaw.virtual.doors.serial_port import SerialPty, SerialTcp
 from microclaw.virtual.doors.wasmachine import Faults, WasmachinePort
@@ -21,6 +20,7 @@ from microclaw.virtual.firmware.apps import AppShelf, Limits
 from microclaw.virtual.history import LogRecord
 from microclaw.virtual.runtime.app import App
 from microclaw.virtual.runtime.loader import Runtime
+from microclaw.virtual.virtual_clock import VirtualClock
 from microclaw.wire import board_control as wire
 from microclaw.wire.link.messages import Event, RunTask
 from microclaw.wire.wasmachine.attributes import Generation

@@ -17,10 +17,11 @@ from microclaw.boards.profile import BoardProfile, PinUse
 from microclaw.errors import Diagnostic, PinRefused
 from microclaw.wasm.diagnostics import NEAR, TIMER_HINT, Advice, PinMark, advice_on, advised, at
 from microclaw.wasm.image import Import, MemoryUse, Signature
-from microclaw.wasm.inspect import PAGE_BYTES, Module
+from microclaw.wasm.inspect import Module
 from microclaw.wasm.refusals import refused_name
 from microclaw.wasm.source_text import SourceText
 from microclaw.wasm.symbols import Variable
+from microclaw.wire.wasm_binary import PAGE_BYTES
 from microclaw.wire.wasmachine.natives import APP_EXPORTS, NATIVE_MODULE, NATIVES, Native
 
 _C_TYPES: Final = {"i32": "int", "i64": "long long", "f32": "float", "f64": "double"}

@@ -26,11 +26,11 @@ from microclaw.wasm.inspect import Module, parse_module
 from microclaw.wasm.libraries import build_glue, headers_hash
 from microclaw.wasm.opcodes import check_opcodes
 from microclaw.wasm.process import Processes, build_failure, in_worker
-from microclaw.wasm.reader import FeatureError, ModuleError
 from microclaw.wasm.source_text import SourceText, Token, read_source
 from microclaw.wasm.symbols import Variable, read_symbols
 from microclaw.wasm.toolchain import ERROR_LIMIT_SAID, HEADERS, OPTIMIZATIONS, STACK_BYTES, Toolchain, find_toolchain
 from microclaw.wasm.warnings import hangs
+from microclaw.wire.wasm_binary import FeatureError, ModuleError
 
 
 def sketch_defines(text: SourceText) -> tuple[str, ...]:

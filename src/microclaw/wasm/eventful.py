@@ -20,12 +20,19 @@ from microclaw.wasm.diagnostics import at, read_linker_output
 from microclaw.wasm.inspect import Module, parse_module
 from microclaw.wasm.opcodes import Calls, calls_of
 from microclaw.wasm.process import Finished, Processes, build_failure
-from microclaw.wasm.reader import FeatureError, ModuleError, Reader
 from microclaw.wasm.source_text import SourceText
 from microclaw.wasm.symbols import Symbols
 from microclaw.wasm.toolchain import CALLBACKS, Entry, Toolchain
+from microclaw.wire.wasm_binary import (
+    HEADER,
+    FeatureError,
+    ModuleError,
+    Reader,
+    read_sections,
+    write_section,
+    write_u32,
+)
 
-_MAGIC_BYTES: Final = 8
 _FUNCTION_NAMES: Final = 1
 
 
@@ -90,11 +97,9 @@ def read_callgraph(wasm: bytes) -> CallGraph:
 def _function_names(wasm: bytes) -> dict[int, str]:
     """The custom section "name": WebAssembly 1.0, appendix 7.4.1."""
     names: dict[int, str] = {}
-    reader = Reader(wasm, _MAGIC_BYTES)
-    while not reader.at_end:
-        section = reader.byte()
-        body = reader.sub_reader(reader.u32())
-        if section != 0 or body.name() != "name":
+    for number, content, _ in read_sections(wasm):
+        body = Reader(content)
+        if number != _CUSTOM or body.name() != "name":
             continue
         while not body.at_end:
             kind = body.byte()
@@ -109,31 +114,19 @@ _CUSTOM, _EXPORTS = 0, 7
 
 def without_custom_sections(wasm: bytes) -> bytes:
     """The module without names and notes, which no runtime needs."""
-    return wasm[:_MAGIC_BYTES] + b"".join(whole for number, _, whole in _sections(wasm) if number != _CUSTOM)
+    return wasm[: len(HEADER)] + b"".join(whole for number, _, whole in read_sections(wasm) if number != _CUSTOM)
 
 
 def without_exports(wasm: bytes, prefix: str) -> bytes:
     """The module without the exports whose names begin so."""
-    parts = [wasm[:_MAGIC_BYTES]]
-    for number, body, whole in _sections(wasm):
+    parts = [wasm[: len(HEADER)]]
+    for number, body, whole in read_sections(wasm):
         if number != _EXPORTS:
             parts.append(whole)
             continue
         kept = [entry for name, entry in _exports(body) if not name.startswith(prefix)]
-        content = _u32(len(kept)) + b"".join(kept)
-        parts.append(bytes([_EXPORTS]) + _u32(len(content)) + content)
+        parts.append(write_section(_EXPORTS, write_u32(len(kept)) + b"".join(kept)))
     return b"".join(parts)
-
-
-def _sections(wasm: bytes) -> Iterator[tuple[int, bytes, bytes]]:
-    """Each section's number, content, and whole bytes."""
-    reader = Reader(wasm, _MAGIC_BYTES)
-    while not reader.at_end:
-        start = len(wasm) - reader.left
-        number = reader.byte()
-        size = reader.u32()
-        body = reader.take(size)
-        yield number, body, wasm[start : len(wasm) - reader.left]
 
 
 def _exports(body: bytes) -> Iterator[tuple[str, bytes]]:
@@ -144,14 +137,6 @@ def _exports(body: bytes) -> Iterator[tuple[str, bytes]]:
         reader.byte()
         reader.u32()
         yield name, body[start : len(body) - reader.left]
-
-
-def _u32(value: int) -> bytes:
-    encoded = bytearray()
-    while value > 0x7F:
-        encoded.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes([*encoded, value])
 
 
 WAITING: Final = frozenset(("sleep", "usleep", "nanosleep", "delay", "delay_ms", "delayMicroseconds"))

@@ -10,11 +10,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from microclaw.wasm.image import Import, Signature
-from microclaw.wasm.reader import FeatureError, ModuleError, Reader
+from microclaw.wire.wasm_binary import HEADER, FeatureError, ModuleError, Reader
 
 MAX_MODULE_BYTES: Final = 4 << 20
-PAGE_BYTES: Final = 65536
-_MAGIC: Final = b"\0asm\x01\0\0\0"
 _VALUE_TYPES: Final = {0x7F: "i32", 0x7E: "i64", 0x7D: "f32", 0x7C: "f64"}
 _LATER_TYPES: Final = {0x7B: "simd128", 0x70: "reference-types", 0x6F: "reference-types"}
 _KINDS: Final = ("function", "table", "memory", "global")
@@ -85,9 +83,9 @@ def parse_module(wasm: bytes) -> Module:
     """The module's parts; raises ModuleError or FeatureError."""
     if len(wasm) > MAX_MODULE_BYTES:
         raise ModuleError(f"{len(wasm)} bytes, more than the limit of {MAX_MODULE_BYTES}")
-    if wasm[:4] != _MAGIC[:4]:
+    if wasm[:4] != HEADER[:4]:
         raise ModuleError(f"not a wasm module: it begins with {wasm[:4].hex(' ') or 'nothing'}, not 00 61 73 6d")
-    if wasm[4:8] != _MAGIC[4:]:
+    if wasm[4:8] != HEADER[4:]:
         raise ModuleError(f"wasm version {wasm[4:8].hex(' ')}, expected 01 00 00 00")
     reader = Reader(wasm, 8)
     module = Module()

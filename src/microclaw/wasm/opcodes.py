@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from microclaw.wasm.reader import FeatureError, ModuleError, Reader
+from microclaw.wire.wasm_binary import FeatureError, ModuleError, Reader
 
 _LOCAL_TYPES: Final = frozenset((0x7F, 0x7E, 0x7D, 0x7C))
 _U32: Final = rb"(?:[\x00-\x7f]|[\x80-\xff]{1,3}[\x00-\x7f]|[\x80-\xff]{4}[\x00-\x0f])"

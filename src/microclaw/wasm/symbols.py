@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from microclaw.wasm.reader import ModuleError, Reader
+from microclaw.wire.wasm_binary import ModuleError, Reader
 
 _SYMBOL_TABLE: Final = 8
 _FUNCTION, _DATA, _GLOBAL, _SECTION, _EVENT, _TABLE = range(6)

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from microclaw.errors import Diagnostic
-from microclaw.wasm.reader import Reader
 from microclaw.wasm.source_text import SourceText
 from microclaw.wasm.symbols import Symbols
+from microclaw.wire.wasm_binary import Reader
 
 MAX_CODE_BYTES: Final = 128 << 10  # a larger program is not looked through: the time is better spent on its trial
 LETS_GO: Final = frozenset(

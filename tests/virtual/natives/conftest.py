@@ -12,9 +12,9 @@ import pytest
 
 from microclaw.boards import load_board
 from microclaw.virtual.board import Board
-from microclaw.virtual.clock import VirtualClock
 from microclaw.virtual.runtime.app import App
 from microclaw.virtual.runtime.loader import Runtime
+from microclaw.virtual.virtual_clock import VirtualClock
 
 COMPILE_S = 120
 ENTRIES = ("on_init", "on_destroy", "on_timer_callback", "on_request", "on_response", "libc_builtin_set_errno")

@@ -7,9 +7,9 @@ from tests.virtual.natives.conftest import Bench, CompileC
 
 from microclaw.boards import load_board
 from microclaw.virtual.board import Board
-from microclaw.virtual.clock import VirtualClock
 from microclaw.virtual.natives.printf import MAX_TEXT_BYTES
 from microclaw.virtual.runtime.loader import Runtime
+from microclaw.virtual.virtual_clock import VirtualClock
 
 # arguments of printf, what the console shows
 CASES = [

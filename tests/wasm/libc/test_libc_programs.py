@@ -11,8 +11,8 @@ from tests.wasm.conftest import CompileC
 from microclaw.boards.profile import BoardProfile
 from microclaw.errors import BuildError
 from microclaw.virtual.board import Board
-from microclaw.virtual.clock import VirtualClock
 from microclaw.virtual.runtime.loader import Runtime
+from microclaw.virtual.virtual_clock import VirtualClock
 from microclaw.wasm import Image
 from microclaw.wasm.toolchain import find_toolchain
 

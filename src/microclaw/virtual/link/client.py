@@ -253,25 +253,24 @@ class LinkClient:
 
     def _pairing_session(self) -> LinkSession:
         self.state.enter("pairing")
-        request = self.identity.pair_request(_board_of(self.session))
-        self._pairing = self._stranger_session(request, LinkConfig().pairing_timeout_ms)
-        return self._pairing
+        return self._identity_session(self.identity.pair_request, LinkConfig().pairing_timeout_ms)
 
-    def _stranger_session(self, request: PairRequest, timeout_ms: float) -> LinkSession:
-        return LinkSession(
-            request,
+    def _renewing_session(self) -> LinkSession:
+        """A new certificate is asked for with the old one; a host that does not answer is asked again tomorrow."""
+        self.state.enter("renewing")
+        return self._identity_session(self.identity.renewal_request, RENEWAL_TIMEOUT_MS)
+
+    def _identity_session(self, request: Callable[[str], PairRequest], timeout_ms: float) -> LinkSession:
+        opening = self.session.opening
+        assert isinstance(opening, Hello)
+        self._pairing = LinkSession(
+            request(opening.board),
             outbox=self.outbox.cursor(),
             inbox=self.inbox.cursor(),
             clock=self.clock,
             new_id=new_id,
             config=LinkConfig(hello_timeout_ms=timeout_ms),
         )
-
-    def _renewing_session(self) -> LinkSession:
-        """A new certificate is asked for with the old one; a host that does not answer is asked again tomorrow."""
-        self.state.enter("renewing")
-        request = self.identity.renewal_request(_board_of(self.session))
-        self._pairing = self._stranger_session(request, RENEWAL_TIMEOUT_MS)
         return self._pairing
 
     def _converse(self, socket: LinkSocket, session: LinkSession) -> None:
@@ -396,8 +395,3 @@ class LinkClient:
             self.state.refused_events += 1
         else:
             session.stored(seq, payload)
-
-
-def _board_of(session: LinkSession) -> str:
-    assert isinstance(session.opening, Hello)
-    return session.opening.board

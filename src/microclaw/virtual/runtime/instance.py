@@ -16,9 +16,10 @@ from wasmtime import TrapCode
 from microclaw.virtual.natives.binding import bind
 from microclaw.virtual.natives.table import HANDLERS
 from microclaw.virtual.runtime.memory import BoardCrash, WasmTrap
-from microclaw.virtual.runtime.module import PAGE_BYTES, Layout, Prepared
+from microclaw.virtual.runtime.module import Layout, Prepared
 from microclaw.virtual.runtime.process import Process
 from microclaw.virtual.runtime.task import Interrupted
+from microclaw.wire.wasm_binary import PAGE_BYTES
 from microclaw.wire.wasmachine.natives import NATIVE_MODULE, NATIVES
 
 TRAP_TEXTS: Final[Mapping[TrapCode, str]] = {

@@ -10,7 +10,8 @@ from microclaw.errors import InvalidModule, ProtocolError
 from microclaw.virtual.board import Board, PowerEvent
 from microclaw.virtual.nodes.ledc import Ledc
 from microclaw.virtual.runtime.app import App
-from microclaw.virtual.runtime.module import MAGIC, VERSION, prepare
+from microclaw.virtual.runtime.module import prepare
+from microclaw.wire.wasm_binary import HEADER
 from microclaw.wire.wasmachine.request import ENDED_EVENT, Action, Request
 
 MIN_HEAP_BYTES: Final = 256
@@ -49,9 +50,9 @@ class Runtime:
             LoadFailed,
         )
 
-        if wasm[:4] != MAGIC:
+        if wasm[:4] != HEADER[:4]:
             raise InvalidModule("Install WASM app failed: invalid file format.")
-        if wasm[4:8] != VERSION:
+        if wasm[4:8] != HEADER[4:]:
             raise InvalidModule("Install WASM app failed: invalid WASM version.")
         heap_bytes = max(heap_bytes, MIN_HEAP_BYTES)
         app = App(self.board, self._ledc, name, wasm, heap_bytes=heap_bytes, timers=timers, watchdog_ms=watchdog_ms)

@@ -10,10 +10,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from microclaw.errors import ProtocolError
+from microclaw.wire.wasm_binary import HEADER, PAGE_BYTES, ModuleError, Reader, read_sections, write_section, write_u32
 
-MAGIC: Final = b"\0asm"
-VERSION: Final = b"\x01\0\0\0"
-PAGE_BYTES: Final = 65_536
 _MEMORY, _GLOBAL, _EXPORT, _START, _DATA = 5, 6, 7, 8, 11
 _FUNC_KIND, _MEMORY_KIND, _GLOBAL_KIND = 0, 2, 3
 _I32 = 0x7F
@@ -60,8 +58,14 @@ class Prepared:
 
 def prepare(wasm: bytes, heap_bytes: int) -> Prepared:
     """Insert the app heap; ProtocolError when the sections do not add up."""
-    sections = _sections(wasm)
-    layout = _layout(sections)
+    try:
+        sections = [(number, body) for number, body, _ in read_sections(wasm)]
+        return _with_heap(wasm, sections, _layout(sections), heap_bytes)
+    except ModuleError as exc:
+        raise ProtocolError(str(exc)) from exc
+
+
+def _with_heap(wasm: bytes, sections: list[tuple[int, bytes]], layout: Layout, heap_bytes: int) -> Prepared:
     if layout.pages is None:
         return Prepared(wasm, layout, None, None, 0)
     end = layout.pages * PAGE_BYTES
@@ -73,69 +77,30 @@ def prepare(wasm: bytes, heap_bytes: int) -> Prepared:
             body = _with_pages(pages, None if layout.max_pages is None else max(layout.max_pages, pages))
         if number == _EXPORT and layout.memory_name is None:
             body = _with_memory_export(body)
-        changed.append(bytes([number]) + _leb(len(body)) + body)
+        changed.append(write_section(number, body))
     if layout.memory_name is None and all(number != _EXPORT for number, _ in sections):
         return Prepared(wasm, layout, None, None, layout.pages)
     name = layout.memory_name or _HOST_MEMORY_NAME
-    return Prepared(MAGIC + VERSION + b"".join(changed), layout, start, name, pages)
-
-
-class _Bytes:
-    """A cursor over bytes; running out raises ProtocolError."""
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-        self.at = 0
-
-    def take(self, size: int) -> bytes:
-        if self.at + size > len(self.data):
-            raise ProtocolError("unexpected end")
-        self.at += size
-        return self.data[self.at - size : self.at]
-
-    def byte(self) -> int:
-        return self.take(1)[0]
-
-    def leb(self, signed: bool = False, max_bytes: int = 10) -> int:
-        value = 0
-        for shift in range(0, 7 * max_bytes, 7):
-            byte = self.byte()
-            value |= (byte & 0x7F) << shift
-            if not byte & 0x80:
-                return value - (1 << (shift + 7)) if signed and byte & 0x40 else value
-        raise ProtocolError("integer representation too long")
-
-    def name(self) -> str:
-        return self.take(self.leb()).decode("utf-8", "replace")
-
-
-def _sections(wasm: bytes) -> list[tuple[int, bytes]]:
-    data = _Bytes(wasm)
-    data.take(8)
-    sections = []
-    while data.at < len(wasm):
-        number = data.byte()
-        sections.append((number, data.take(data.leb())))
-    return sections
+    return Prepared(HEADER + b"".join(changed), layout, start, name, pages)
 
 
 def _layout(sections: list[tuple[int, bytes]]) -> Layout:
     layout = Layout()
     exports: dict[str, tuple[int, int]] = {}
     for number, body in sections:
-        data = _Bytes(body)
-        if number == _MEMORY and data.leb():
+        data = Reader(body)
+        if number == _MEMORY and data.u32():
             flags = data.byte()
             if flags > 1:
                 raise ProtocolError(f"invalid limits flag {flags}")  # shared or 64-bit
-            layout.pages = data.leb()
-            layout.max_pages = data.leb() if flags & 1 else None
+            layout.pages = data.u32()
+            layout.max_pages = data.u32() if flags & 1 else None
         elif number == _GLOBAL:
             _read_globals(data, layout)
         elif number == _EXPORT:
-            for _ in range(data.leb()):
+            for _ in range(data.u32()):
                 name = data.name()
-                exports[name] = (data.byte(), data.leb())
+                exports[name] = (data.byte(), data.u32())
         elif number == _START:
             layout.has_start = True
         elif number == _DATA:
@@ -146,18 +111,18 @@ def _layout(sections: list[tuple[int, bytes]]) -> Layout:
     return layout
 
 
-def _read_globals(data: _Bytes, layout: Layout) -> None:
+def _read_globals(data: Reader, layout: Layout) -> None:
     """Constants of i32 globals. wasm-ld makes __stack_pointer the first one, mutable, with the stack's top in it."""
-    for index in range(data.leb()):
+    for index in range(data.u32()):
         value_type, mutable = data.byte(), data.byte()
         opcode = data.byte()
         value: int | None = None
         if opcode in (0x41, 0x42):
-            value = data.leb(signed=True)
+            value = data.signed(32 if opcode == 0x41 else 64)
         elif opcode in (0x43, 0x44):
             data.take(4 if opcode == 0x43 else 8)
         else:
-            data.leb()
+            data.u32()
         while data.byte() != 0x0B:
             pass
         if value_type != _I32:
@@ -167,21 +132,21 @@ def _read_globals(data: _Bytes, layout: Layout) -> None:
             layout.stack_top = value
 
 
-def _first_data(data: _Bytes) -> int | None:
+def _first_data(data: Reader) -> int | None:
     """The lowest address of an active data segment with a constant offset."""
     lowest: int | None = None
-    for _ in range(data.leb()):
-        mode = data.leb()
+    for _ in range(data.u32()):
+        mode = data.u32()
         if mode == 2:
-            data.leb()
+            data.u32()
         if mode in (0, 2):
             if data.byte() != 0x41:
                 return None
-            offset = data.leb(signed=True)
+            offset = data.signed(32)
             if data.byte() != 0x0B:
                 return None
             lowest = offset if lowest is None else min(lowest, offset)
-        data.take(data.leb())
+        data.take(data.u32())
     return lowest
 
 
@@ -192,26 +157,15 @@ def _exported_global(layout: Layout, exports: dict[str, tuple[int, int]], name: 
 
 
 def _with_pages(pages: int, max_pages: int | None) -> bytes:
-    limits = b"\0" + _leb(pages) if max_pages is None else b"\x01" + _leb(pages) + _leb(max_pages)
+    limits = b"\0" + write_u32(pages) if max_pages is None else b"\x01" + write_u32(pages) + write_u32(max_pages)
     return b"\x01" + limits
 
 
 def _with_memory_export(body: bytes) -> bytes:
-    data = _Bytes(body)
-    count = data.leb()
+    data = Reader(body)
+    count = data.u32()
     name = _HOST_MEMORY_NAME.encode()
-    return _leb(count + 1) + body[data.at :] + _leb(len(name)) + name + bytes([_MEMORY_KIND, 0])
-
-
-def _leb(value: int) -> bytes:
-    out = bytearray()
-    while True:
-        byte = value & 0x7F
-        value >>= 7
-        if not value:
-            out.append(byte)
-            return bytes(out)
-        out.append(byte | 0x80)
+    return write_u32(count + 1) + data.take(data.left) + write_u32(len(name)) + name + bytes([_MEMORY_KIND, 0])
 
 
 def _align16(value: int) -> int:

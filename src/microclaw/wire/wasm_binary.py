@@ -1,6 +1,15 @@
-"""A bounded reader of wasm's encodings (LEB128, names, counts); it knows no section."""
+"""WebAssembly's binary encodings: LEB128, names, counts, sections (core specification 1.0, chapter 5), within bounds.
+
+What a section holds is read in wasm/inspect.py (the host) and virtual/runtime/module.py (the virtual board).
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+HEADER: Final = b"\0asm\x01\0\0\0"
+PAGE_BYTES: Final = 65_536
 
 
 class ModuleError(Exception):
@@ -89,3 +98,26 @@ class Reader:
             return data.decode()
         except UnicodeDecodeError as exc:
             raise ModuleError("a name is not UTF-8") from exc
+
+
+def read_sections(wasm: bytes) -> Iterator[tuple[int, bytes, bytes]]:
+    """Each section's number, content, and whole bytes; ModuleError when one is cut short."""
+    reader = Reader(wasm, len(HEADER))
+    while not reader.at_end:
+        start = len(wasm) - reader.left
+        number = reader.byte()
+        body = reader.take(reader.u32())
+        yield number, body, wasm[start : len(wasm) - reader.left]
+
+
+def write_section(number: int, content: bytes) -> bytes:
+    return bytes([number]) + write_u32(len(content)) + content
+
+
+def write_u32(value: int) -> bytes:
+    """Unsigned LEB128."""
+    encoded = bytearray()
+    while value > 0x7F:
+        encoded.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*encoded, value])

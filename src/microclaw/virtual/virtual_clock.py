@@ -1,0 +1,232 @@
+"""The virtual clock: it jumps to the next timer when every app is idle.
+
+Exactly one task runs at a time, in the order in which they were woken, so that the same inputs give the same edges to
+the bit. Board time moves in `advance`, and a little with each reading of the clock, so that
+`while (millis() - start < 500);` ends.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from microclaw.virtual.alarms import Alarm, Alarms
+from microclaw.virtual.runtime.task import Interrupted, Task, TaskState
+
+READ_COST_MS: Final = 0.005
+"""Board time that one reading of the clock costs on the virtual clock."""
+CHEAP_READS: Final = 1000
+"""Readings at READ_COST_MS since the task last went idle; further ones cost BUSY_READ_COST_MS: it is waiting."""
+BUSY_READ_COST_MS: Final = 1.0
+SHORT_SLEEP_MS: Final = 0.1
+"""Shorter sleeps count as readings, so that `while (1) usleep(0);` does not stop board time."""
+STUCK_CPU_S: Final = 2.0
+_POLL_S: Final = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Advanced:
+    """What `advance` came to: `idle` nothing can ever happen again without input, `stuck` the app that spins."""
+
+    now_ms: float
+    idle: bool
+    stuck: str | None
+
+
+class VirtualClock:
+    """Time that stands still until `advance`; tasks take turns. A task is stuck after `stuck_cpu_s` without a pause."""
+
+    is_virtual = True
+
+    def __init__(self, stuck_cpu_s: float = STUCK_CPU_S) -> None:
+        self._stuck_cpu_s = stuck_cpu_s
+        self._poll_s = min(_POLL_S, stuck_cpu_s / 2)
+        self._lock = threading.Lock()
+        self._advancing = threading.Lock()
+        self._quiet = threading.Semaphore(0)
+        self._awaiting_quiet = False
+        self._now_ms = 0.0
+        self._limit_ms = 0.0
+        self._alarms = Alarms()
+        self._running: Task | None = None
+        self._ready: deque[Task] = deque()
+        self._paused: list[Task] = []
+
+    def now_ms(self) -> float:
+        return self._now_ms
+
+    def read_ms(self, task: Task) -> float:
+        with self._lock:
+            if task.interrupted:
+                raise Interrupted(task.name)
+            task.reads += 1
+            task.cpu_mark_s = 0.0
+            if task.reads <= CHEAP_READS:
+                self._now_ms += READ_COST_MS
+                return self._now_ms
+            if self._now_ms < self._limit_ms and not self._is_alarm_due():
+                self._now_ms += BUSY_READ_COST_MS
+                return self._now_ms
+            # It busy-waits and something else is due, or the time that was granted is used up.
+            task.state = TaskState.PAUSED
+            self._paused.append(task)
+            self._hand_on()
+        self._take_turn(task)
+        with self._lock:
+            self._now_ms += BUSY_READ_COST_MS
+            return self._now_ms
+
+    def call_at(self, t_ms: float, fn: Callable[[], None]) -> Alarm:
+        alarm = Alarm(t_ms, fn)
+        with self._lock:
+            self._alarms.push(alarm)
+        return alarm
+
+    def restart(self) -> None:
+        with self._lock:
+            self._alarms.clear()
+            self._now_ms = self._limit_ms = 0.0
+
+    def close(self) -> None:
+        pass
+
+    def settle(self) -> str | None:
+        """Wait until every task is idle at the present time; the name of the task that spins instead, or None."""
+        with self._advancing:
+            return self._settle()
+
+    def advance(self, ms: float) -> Advanced:
+        """Run board time forward by `ms`. Time arrives there even when nothing happens, unless an app is stuck."""
+        with self._advancing:
+            with self._lock:
+                target_ms = self._limit_ms = self._now_ms + ms
+                self._resume_paused()
+            while (stuck := self._settle()) is None:
+                with self._lock:
+                    alarm = self._next_alarm(min(self._now_ms, target_ms) if self._paused else target_ms)
+                    if alarm is None:
+                        if self._paused and self._now_ms < target_ms:
+                            self._resume_paused()
+                            continue
+                        break
+                    self._now_ms = max(self._now_ms, alarm.t_ms)
+                alarm.fn()
+            with self._lock:
+                if stuck is None:
+                    self._now_ms = max(self._now_ms, target_ms)
+                self._limit_ms = self._now_ms
+                idle = stuck is None and self._alarms.next_ms() is None and not self._paused
+                return Advanced(self._now_ms, idle, stuck)
+
+    def add(self, task: Task) -> None:
+        with self._lock:
+            self._make_ready(task)
+
+    def begin(self, task: Task) -> None:
+        task.thread_id = threading.get_ident()
+        self._take_turn(task, raises=False)
+
+    def idle(self, task: Task) -> None:
+        with self._lock:
+            task.reads = 0
+            if task.pending or task.interrupted:
+                task.pending = False
+                return
+            task.state = TaskState.IDLE
+            self._hand_on()
+        self._take_turn(task, raises=False)
+
+    def wake(self, task: Task) -> None:
+        with self._lock:
+            if task.state is TaskState.IDLE:
+                self._make_ready(task)
+            else:
+                task.pending = True
+
+    def sleep(self, task: Task, ms: float) -> None:
+        with self._lock:
+            if task.interrupted:
+                raise Interrupted(task.name)
+            task.reads = task.reads + 1 if ms < SHORT_SLEEP_MS else 0
+            cost_ms = max(ms, READ_COST_MS) if task.reads <= CHEAP_READS else max(ms, BUSY_READ_COST_MS)
+            task.state = TaskState.SLEEPING
+            alarm = Alarm(self._now_ms + cost_ms, lambda: self._awake(task, alarm))
+            self._alarms.push(alarm)
+            self._hand_on()
+        self._take_turn(task)
+
+    def interrupt(self, task: Task) -> None:
+        with self._lock:
+            task.interrupted = True
+            if task in self._paused:
+                self._paused.remove(task)
+            if task.state in (TaskState.IDLE, TaskState.SLEEPING, TaskState.PAUSED):
+                self._make_ready(task)
+
+    def end(self, task: Task) -> None:
+        with self._lock:
+            task.state = TaskState.ENDED
+            self._hand_on()
+
+    def _take_turn(self, task: Task, raises: bool = True) -> None:
+        task.wake.acquire()
+        if raises and task.interrupted:
+            raise Interrupted(task.name)
+
+    def _awake(self, task: Task, alarm: Alarm) -> None:
+        with self._lock:
+            if task.state is TaskState.SLEEPING and not alarm.cancelled:
+                self._make_ready(task)
+
+    def _make_ready(self, task: Task) -> None:
+        task.state = TaskState.READY
+        self._ready.append(task)
+        if self._running is None:
+            self._dispatch()
+
+    def _hand_on(self) -> None:
+        self._running = None
+        self._dispatch()
+
+    def _dispatch(self) -> None:
+        if self._ready:
+            task = self._running = self._ready.popleft()
+            task.state = TaskState.RUNNING
+            task.cpu_mark_s = 0.0
+            task.wake.release()
+        elif self._awaiting_quiet:
+            self._awaiting_quiet = False
+            self._quiet.release()
+
+    def _resume_paused(self) -> None:
+        paused, self._paused = self._paused, []
+        for task in paused:
+            self._make_ready(task)
+
+    def _next_alarm(self, until_ms: float) -> Alarm | None:
+        due_ms = self._alarms.next_ms()
+        return self._alarms.pop() if due_ms is not None and due_ms <= until_ms else None
+
+    def _is_alarm_due(self) -> bool:
+        due_ms = self._alarms.next_ms()
+        return due_ms is not None and due_ms <= self._now_ms
+
+    def _settle(self) -> str | None:
+        while True:
+            with self._lock:
+                if self._running is None:
+                    return None
+                running = self._running
+                self._awaiting_quiet = True
+            if self._quiet.acquire(timeout=self._poll_s):
+                continue
+            with self._lock:
+                if not self._awaiting_quiet:
+                    self._quiet.acquire()
+                    continue
+                self._awaiting_quiet = False
+                if self._running is running and running.spun(self._stuck_cpu_s):
+                    return running.name
