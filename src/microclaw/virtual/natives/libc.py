@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Final
 
@@ -197,6 +198,26 @@ def _trap(text: str) -> Handler:
     return end
 
 
+def _sinf(_process: Process, x: float) -> float:
+    return math.sin(x) if math.isfinite(x) else math.nan
+
+
+def _cosf(_process: Process, x: float) -> float:
+    return math.cos(x) if math.isfinite(x) else math.nan
+
+
+def _pow(_process: Process, x: float, y: float) -> float:
+    try:
+        return math.pow(x, y)
+    except OverflowError:
+        return -math.inf if x < 0 and y % 2 == 1 else math.inf
+    except ValueError:
+        # A negative number to a broken power is NaN; 0 to a negative one is infinite.
+        if x != 0:
+            return math.nan
+        return math.copysign(math.inf, x) if y % 2 == 1 else math.inf
+
+
 HANDLERS: dict[str, Handler] = {
     "malloc": _malloc,
     "calloc": _calloc,
@@ -240,4 +261,7 @@ HANDLERS: dict[str, Handler] = {
     "__cxa_allocate_exception": lambda process, size: process.allocate(size & 0xFFFFFFFF),
     "__cxa_begin_catch": lambda _process, _pointer: None,
     "__cxa_throw": _trap("exception thrown by stdc++"),
+    "sinf": _sinf,
+    "cosf": _cosf,
+    "pow": _pow,
 }

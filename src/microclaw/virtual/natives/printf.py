@@ -1,4 +1,4 @@
-"""What printf makes of a format and a va_list in wasm memory, as WAMR's libc-builtin does it. Writes nowhere itself.
+"""What printf makes of a format and a va_list in wasm memory, as WAMR's libc-builtin does it, and puts, putchar.
 
 Source: WAMR 1.3.3 libc_builtin_wrapper.c, _vprintf_wa. Its habits: `*` is no width (printed literally), `long` has 32
 bits, 64-bit values and doubles are fetched from the next multiple of 8, a number's text ends after 63 characters.
@@ -10,7 +10,9 @@ import math
 import re
 from typing import Final
 
+from microclaw.virtual.natives.binding import Handler
 from microclaw.virtual.runtime.memory import LinearMemory
+from microclaw.virtual.runtime.process import Process
 
 _NUMBER_LIMIT: Final = 63
 MAX_TEXT_BYTES: Final = 262_144
@@ -128,3 +130,45 @@ def _pad_number(sign: str, digits: str, flags: str, width: int) -> bytes:
     if "0" in flags and "-" not in flags:
         digits = digits.rjust(width - len(sign), "0")
     return _pad((sign + digits).encode(), flags, width)
+
+
+def _printf(process: Process, form: int, va: int) -> int:
+    text = format_text(process.memory, form, va)
+    process.print(text)
+    return len(text)
+
+
+def _sprintf(process: Process, out: int, form: int, va: int) -> int:
+    text = format_text(process.memory, form, va)
+    process.memory.write(out, text + b"\0")
+    return len(text)
+
+
+def _snprintf(process: Process, out: int, size: int, form: int, va: int) -> int:
+    text = format_text(process.memory, form, va)
+    if size:
+        process.memory.write(out, text[: size - 1] + b"\0")
+    return len(text)
+
+
+def _puts(process: Process, text: int) -> int:
+    line = process.memory.string(text)
+    process.print(line + b"\n")
+    return len(line) + 1
+
+
+def _putchar(process: Process, char: int) -> int:
+    process.print(bytes([char & 0xFF]))
+    return 1
+
+
+HANDLERS: dict[str, Handler] = {
+    "printf": _printf,
+    "vprintf": _printf,
+    "sprintf": _sprintf,
+    "vsprintf": _sprintf,
+    "snprintf": _snprintf,
+    "vsnprintf": _snprintf,
+    "puts": _puts,
+    "putchar": _putchar,
+}

@@ -5,16 +5,14 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import Final
 
-from microclaw.virtual.natives import files, libc, libm, output, requests, time, timers
+from microclaw.virtual.natives import files, libc, printf, requests, time
 
 HANDLERS: Final = MappingProxyType(
     {
-        **output.HANDLERS,
+        **printf.HANDLERS,
         **libc.HANDLERS,
-        **libm.HANDLERS,
         **files.HANDLERS,
         **time.HANDLERS,
-        **timers.HANDLERS,
         **requests.HANDLERS,
     }
 )

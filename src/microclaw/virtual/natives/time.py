@@ -1,4 +1,4 @@
-"""Clocks, sleeping and random numbers. The calendar starts at 1970 with each boot: nothing sets the board's clock."""
+"""Clocks, sleeping, timers and random numbers. The calendar starts at 1970 with each boot: nothing sets the board's clock."""
 
 from __future__ import annotations
 
@@ -64,6 +64,26 @@ def _localtime_r(process: Process, when: int, out: int) -> int:
     return out
 
 
+def _create(process: Process, interval_ms: int, periodic: int, start: int) -> int:
+    return process.timers.create(interval_ms & 0xFFFFFFFF, bool(periodic), bool(start))
+
+
+def _destroy(process: Process, number: int) -> None:
+    process.timers.destroy(number)
+
+
+def _cancel(process: Process, number: int) -> None:
+    process.timers.cancel(number)
+
+
+def _restart(process: Process, number: int, interval_ms: int) -> None:
+    process.timers.restart(number, interval_ms & 0xFFFFFFFF)
+
+
+def _tick(process: Process) -> int:
+    return int(process.now_ms()) & 0xFFFFFFFF
+
+
 HANDLERS: dict[str, Handler] = {
     "clock_gettime": _clock_gettime,
     "clock": _clock,
@@ -73,4 +93,9 @@ HANDLERS: dict[str, Handler] = {
     "srand": _srand,
     "rand": _rand,
     "localtime_r": _localtime_r,
+    "wasm_create_timer": _create,
+    "wasm_timer_destroy": _destroy,
+    "wasm_timer_cancel": _cancel,
+    "wasm_timer_restart": _restart,
+    "wasm_get_sys_tick_ms": _tick,
 }
