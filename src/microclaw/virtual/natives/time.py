@@ -1,4 +1,4 @@
-"""Clocks, sleeping, timers and random numbers. The calendar starts at 1970 with each boot: nothing sets the board's clock."""
+"""Clocks, sleeping, timers, random numbers. The calendar starts at 1970 with each boot: nothing sets the clock."""
 
 from __future__ import annotations
 
