@@ -19,9 +19,10 @@ from websockets.sync.client import connect
 from bench.report import Metric, median, percentile
 from microclaw.agent.loop import AgentLoop
 from microclaw.agent.mail import Mail
+from microclaw.api.gateway import Gateway
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.gate import Gate
-from microclaw.channels.gateway.server import Gateway
+from microclaw.auth.tokens import Tokens
 from microclaw.config import GatewaySettings
 from microclaw.events import Inbound
 from microclaw.models.protocol import DeviceContext, ModelReply, ModelRequest, OnText
@@ -139,7 +140,9 @@ class _Nowhere:
         return 1000
 
 
-class _NoTokens:
+class _NoTokens(Tokens):
+    def __init__(self) -> None: ...
+
     async def who(self, secret: str) -> None:
         return None
 

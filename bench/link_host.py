@@ -27,7 +27,7 @@ from bench.paced_stream import PacedStream, Pacer
 from microclaw.api.server import tcp_listener
 from microclaw.auth.certificates import host_names
 from microclaw.auth.device_identity import HostIdentity
-from microclaw.devices.link_meter import LinkMetrics
+from microclaw.devices.link_meter import LinkMeter
 from microclaw.events import DeviceConnected, LiveEvent
 from microclaw.link_server.connection import Connection
 from microclaw.link_server.device_link import LinkParts
@@ -36,7 +36,6 @@ from microclaw.link_server.hub import LinkHub
 from microclaw.link_server.limits import LinkLimits
 from microclaw.link_server.plane import SystemClock
 from microclaw.link_server.server import LinkServer
-from microclaw.metrics import Metrics
 from microclaw.store.database import Database
 from microclaw.store.link_events import LinkEventTable
 from microclaw.store.links import LinkTable
@@ -98,9 +97,8 @@ async def main() -> None:
             random_below=secrets.randbelow,
         )
         tokens = await asyncio.gather(*(identity.tokens.issue(f"bench-{n}") for n in range(devices)))
-        meter = LinkMetrics(Metrics(), hub.depths)
         server = LinkServer(
-            hub, identity, limits=LinkLimits() if options.guarded else LIMITS, meter=meter, knows=lambda _: True
+            hub, identity, limits=LinkLimits() if options.guarded else LIMITS, meter=LinkMeter(), knows=lambda _: True
         )
         tls = identity.authority.server_context()
         await stack.enter_async_context(server.serving(Doorway(listener, tls)))

@@ -125,7 +125,7 @@ def test_metrics_are_prometheus_text_on_both_planes(
     assert page.endswith("\n")
     samples = [line for line in page.splitlines() if not line.startswith("# ")]
     assert all(SAMPLE.fullmatch(line) for line in samples), samples
-    assert "microclaw_devices 1" in samples
+    assert "microclaw_devices 1.0" in samples
     assert any(line.startswith('microclaw_info{version="') for line in samples)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
@@ -80,6 +80,16 @@ async def test_half_requests_do_not_shut_the_door() -> None:
         assert (await reader.readuntil(b"here")).startswith(b"HTTP/1.1 200")
         for _, each in [*held, (reader, writer)]:
             each.close()
+
+
+async def test_connections_that_say_nothing_are_bounded() -> None:
+    async with door() as address:
+        held = [await asyncio.open_connection(*address) for _ in range(2 * MAX_CONNECTIONS)]
+        reader, writer = await asyncio.open_connection(*address)
+        with suppress(ConnectionResetError):
+            assert await asyncio.wait_for(reader.read(), HEAD_TIMEOUT_S / 2) == b""
+        for _, each in [*held, (reader, writer)]:
+            each.transport.abort()
 
 
 async def test_who_reads_nothing_of_an_answer_does_not_hold_the_door() -> None:

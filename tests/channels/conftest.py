@@ -13,7 +13,7 @@ from tests.channels.telegram_server import TOKEN, TelegramServer
 
 from microclaw.agent.mail import Accepted, Mail, Outbound, Received, RunningTurn
 from microclaw.auth.approvals import Approvals
-from microclaw.auth.people import OWNER, Person
+from microclaw.auth.people import OWNER, People, Person
 from microclaw.channels.telegram.api import Timing
 from microclaw.channels.telegram.channel import run_telegram
 from microclaw.config import AgentSettings, TelegramSettings
@@ -119,8 +119,8 @@ async def served_mail(
 
 
 @dataclass
-class MemoryPeople:
-    """policy.people's contract without a store."""
+class MemoryPeople(People):
+    """People without a store."""
 
     known: dict[tuple[str, str], Person] = field(default_factory=dict)
     asked: list[tuple[str, str, str]] = field(default_factory=list)

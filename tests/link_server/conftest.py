@@ -17,10 +17,11 @@ from tests.link_server.scripted import PATIENCE_S
 from tests.link_server.scripted import MemoryOutbox as MemoryOutbox
 from tests.link_server.scripted import ScriptedDevice as ScriptedDevice
 
+from microclaw.api.metrics import MetricSources, metrics_page
 from microclaw.api.server import tcp_listener
 from microclaw.boards import load_board
 from microclaw.bus import Bus
-from microclaw.devices.link_meter import LinkMetrics, RefusalReason
+from microclaw.devices.link_meter import LinkMeter, RefusalReason
 from microclaw.devices.registry import Registry
 from microclaw.events import LiveEvent
 from microclaw.link_server.device_link import LinkParts
@@ -29,7 +30,6 @@ from microclaw.link_server.limits import LinkLimits
 from microclaw.link_server.plane import RENEWAL_CHECK_S, DevicePlane, SystemClock
 from microclaw.link_server.tasks import DeviceTasks, TaskRunner
 from microclaw.link_server.transport import SCHEME, LinkTransport
-from microclaw.metrics import Metrics
 from microclaw.store.database import Database
 from microclaw.store.devices import DeviceTable
 from microclaw.store.link_events import LinkEventTable
@@ -61,11 +61,11 @@ class Published(list[LiveEvent]):
                 await self._news.wait()
 
 
-class WatchedMeter(LinkMetrics):
+class WatchedMeter(LinkMeter):
     """It tells when it counted a refusal."""
 
-    def __init__(self, metrics: Metrics, hub: LinkHub) -> None:
-        super().__init__(metrics, hub.depths)
+    def __init__(self) -> None:
+        super().__init__()
         self.news = asyncio.Event()
 
     def refused(self, reason: RefusalReason) -> None:
@@ -81,7 +81,6 @@ class Plane:
     hub: LinkHub
     registry: Registry
     database: Database
-    metrics: Metrics
     published: Published
     meter: WatchedMeter
 
@@ -91,13 +90,17 @@ class Plane:
 
     def count(self, line: str) -> float:
         """The value of one line of the metrics page."""
-        found = [row for row in self.metrics.render().splitlines() if row.startswith(line + " ")]
+        found = [row for row in self._page() if row.startswith(line + " ")]
         return float(found[0].rpartition(" ")[2])
+
+    def _page(self) -> list[str]:
+        sources = MetricSources(lambda: 0, lambda: (), lambda: 0, self.meter, self.hub.depths)
+        return metrics_page(sources).decode().splitlines()
 
     @property
     def refused(self) -> dict[str, int]:
         """How many connections were refused or broken off, by reason; those that were."""
-        rows = [row for row in self.metrics.render().splitlines() if row.startswith("microclaw_link_refused_total{")]
+        rows = [row for row in self._page() if row.startswith("microclaw_link_refused_total{")]
         counts = {row.split('"')[1]: int(float(row.rpartition(" ")[2])) for row in rows}
         return {reason: count for reason, count in counts.items() if count}
 
@@ -166,8 +169,7 @@ async def running_plane(
         await stack.enter_async_context(registry)
         if runner is not None and parts.tasks is not None:
             await stack.enter_async_context(parts.tasks.serving(runner, hub.link))
-        metrics = Metrics()
-        meter = WatchedMeter(metrics, hub)
+        meter = WatchedMeter()
         listener = stack.enter_context(tcp_listener("127.0.0.1", port))
         opened = await stack.enter_async_context(
             DevicePlane.opened(
@@ -186,7 +188,7 @@ async def running_plane(
         )
         opened.open_door()
         await opened.door_open()
-        yield Plane(opened, hub, registry, database, metrics, published, meter)
+        yield Plane(opened, hub, registry, database, published, meter)
 
 
 @pytest.fixture

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Iterable
 from html import escape
 from typing import Any
 
-from fastapi import APIRouter, FastAPI, Response
+from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 from starlette.types import ASGIApp
 
@@ -22,14 +20,13 @@ from microclaw.api.event_routes import events_router
 from microclaw.api.failures import add_failure_handlers
 from microclaw.api.guard import LOOPBACK_NAMES, Guard
 from microclaw.api.knowledge_routes import KnowledgeParts, knowledge_router
+from microclaw.api.metrics import metrics_router
 from microclaw.api.openai import openai_router
 from microclaw.api.parts import HostParts
 from microclaw.api.people_routes import approval_router, people_router, token_router, usage_router
 from microclaw.api.schedule_routes import schedule_router, subagent_router
-from microclaw.api.status import for_everybody, resident_mb
+from microclaw.api.status import for_everybody
 from microclaw.api.tool_routes import tools_router
-from microclaw.apps.reconciler import KeptDevice
-from microclaw.metrics import CONTENT_TYPE, Labels, Metrics
 
 HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
 _STYLE = (
@@ -60,36 +57,6 @@ def _route(name: str, operation: dict[str, Any], schemas: dict[str, Any]) -> str
     return heading + (f"<pre>{fields}</pre>" if schema else "")
 
 
-def metrics_router(metrics: Metrics) -> APIRouter:
-    router = APIRouter(tags=["host"])
-
-    @router.get("/metrics", summary="Counters, gauges and histograms as Prometheus text", response_class=Response)
-    async def read_metrics() -> Response:
-        return Response(metrics.render(), media_type=CONTENT_TYPE)
-
-    return router
-
-
-def add_host_metrics(
-    metrics: Metrics,
-    *,
-    devices: Callable[[], int],
-    kept: Callable[[], Iterable[KeptDevice]],
-    listeners: Callable[[], int],
-) -> None:
-    """The host's own series; everything is read when somebody asks."""
-
-    def up() -> Iterable[tuple[Labels, float]]:
-        return [({"device": each.device_name}, each.unreachable_since_ms is None) for each in kept()]
-
-    metrics.observed("microclaw_info", "The host's version", lambda: [({"version": __version__}, 1)])
-    metrics.observed("microclaw_devices", "Devices the host knows", lambda: [({}, devices())])
-    metrics.observed("microclaw_device_reachable", "1 when a device with programs answered the last check", up)
-    metrics.observed("microclaw_event_listeners", "Open streams of live events", lambda: [({}, listeners())])
-    metrics.observed("process_resident_memory_bytes", "Memory in RAM", lambda: [({}, resident_mb() * (1 << 20))])
-    metrics.observed("microclaw_process_cpu_seconds", "User and system time spent", lambda: [({}, time.process_time())])
-
-
 def host_api(parts: HostParts) -> FastAPI:
     """Every route, for both planes: who calls is in the request (api.bearer)."""
     app = _base("microclaw")
@@ -103,12 +70,10 @@ def host_api(parts: HostParts) -> FastAPI:
     app.include_router(people_router(parts))
     app.include_router(token_router(parts))
     app.include_router(usage_router(parts))
-    if parts.knowledge is not None:
-        names = frozenset(tool.name for tool in parts.toolbox.tools)
-        app.include_router(knowledge_router(KnowledgeParts(parts.settings, parts.gate, parts.knowledge, names)))
-    if parts.schedules is not None:
-        app.include_router(schedule_router(parts.schedules))
-        app.include_router(subagent_router(parts.schedules.subagents, parts.gate))
+    names = frozenset(tool.name for tool in parts.toolbox.tools)
+    app.include_router(knowledge_router(KnowledgeParts(parts.settings, parts.gate, parts.knowledge, names)))
+    app.include_router(schedule_router(parts.schedules))
+    app.include_router(subagent_router(parts.schedules.subagents, parts.gate))
     app.include_router(compile_router(parts.compile))
     app.include_router(metrics_router(parts.metrics))
     app.include_router(events_router(parts.live, parts.settings.limits.keepalive_s))

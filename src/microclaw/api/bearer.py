@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Final
 
-from fastapi import Depends, Request
+from fastapi import Depends
+from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -71,7 +72,7 @@ class As:
         await self._app({**scope, _KEY: self._caller}, receive, send)
 
 
-def caller_of(request: Request) -> Caller:
+def caller_of(request: HTTPConnection) -> Caller:
     """The request's caller; nobody is told apart from the owner by a missing word, so none is refused."""
     caller = request.scope.get(_KEY)
     if not isinstance(caller, Caller):
@@ -126,6 +127,7 @@ def questions_in(feed: Feed, approvals: Approvals, *, channel: str, chat_id: str
 WRONG_TOKENS: Final = 10  # of one address within WRONG_TOKENS_S, then its wrong ones are told to wait
 WRONG_TOKENS_S: Final = 60.0
 MAX_ADDRESSES: Final = 1024
+_OFFERED: Final = "bearer."
 _REQUEST: Final = REQUEST_HEADER.lower().encode()
 _NUMBER: Final = re.compile(rb"[0-9a-f]{16,32}")
 
@@ -157,39 +159,57 @@ FOR_EVERY_ROLE: Final = (
 class Bearer:
     """`Authorization: Bearer mc_...` leads to `inside`, no such header to `outside`, a wrong one to 401.
 
+    `outside` None: nobody comes in without a token. Other paths than `for_every_role` are the owner's. A browser, which
+    can set no header of a WebSocket, offers `bearer.mc_...` as a subprotocol.
+
     A right token always comes in: behind a proxy, and on loopback, everybody has one address, and somebody's guesses
     must not shut the others out. A secret of 256 bits needs no lock against guesses.
     """
 
     def __init__(
-        self, *, inside: ASGIApp, outside: ASGIApp, tokens: Tokens, now_s: Callable[[], float] = time.monotonic
+        self,
+        *,
+        inside: ASGIApp,
+        outside: ASGIApp | None,
+        tokens: Tokens,
+        for_every_role: Sequence[str] = FOR_EVERY_ROLE,
+        now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._inside = inside
         self._outside = outside
         self._tokens = tokens
+        self._for_every_role = for_every_role
         self._now_s = now_s
         self._wrong: OrderedDict[str, deque[float]] = OrderedDict()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         shown = [value.decode("latin-1") for key, value in scope["headers"] if key == b"authorization"]
-        if not shown and scope["path"] not in PATHS:
+        if not shown:
+            offered = scope.get("subprotocols", ())
+            shown = [f"Bearer {name.removeprefix(_OFFERED)}" for name in offered if name.startswith(_OFFERED)]
+        if not shown and self._outside is not None and scope["path"] not in PATHS:
             await self._outside(scope, receive, send)
             return
         answer = await self._come_in(scope, shown or [""])
         if isinstance(answer, Caller):
             await As(self._inside, answer)(scope, receive, send)
         else:
-            await refuse(answer, receive, send)  # nobody's body is read
+            await refuse(answer, scope, receive, send)  # nobody's body is read
 
     async def _come_in(self, scope: Scope, shown: list[str]) -> Caller | Response:
         scheme, _, secret = shown[0].partition(" ")
         token = await self._tokens.who(secret.strip()) if len(shown) == 1 and scheme.lower() == "bearer" else None
         if token is None:
             return self._opens_nothing(scope, shown)
-        if not _is_for(token.person, scope["path"]):
+        if not self._is_for(token.person, scope["path"]):
             text = f"{token.person.name} is a {token.person.role}: {scope['path'][:80]} is the owner's"
             return failure_response(Failure("permission_refused", text, "ask the owner of this host"), 403)
         return Caller(token.person.person_id, direct=False, source=token.token_id, request=_number(scope))
+
+    def _is_for(self, person: Person, path: str) -> bool:
+        if person.role == "owner":
+            return True
+        return any(path == start or path.startswith(f"{start}/") for start in self._for_every_role)
 
     def _opens_nothing(self, scope: Scope, shown: list[str]) -> Response:
         address = str((scope.get("client") or ("?", 0))[0])
@@ -229,9 +249,3 @@ def _refusal(scope: Scope, status: int, failure: Failure) -> Response:
     if scope["path"] in PATHS:
         return openai_error(status, f"{failure.message} (next: {failure.next_step})", code="invalid_api_key")
     return failure_response(failure, status)
-
-
-def _is_for(person: Person, path: str) -> bool:
-    if person.role == "owner":
-        return True
-    return any(path == start or path.startswith(f"{start}/") for start in FOR_EVERY_ROLE)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+import ipaddress
+import socket
+from collections.abc import Container
 from urllib.parse import urlsplit
 
 from starlette.responses import Response
@@ -16,6 +18,21 @@ LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 HTTP_PORT = 80
 DRAIN_BYTES = 16 << 20
 DRAIN_S = 2.0
+
+
+class MachineNames(Container[str]):
+    """The names of a server that others may reach: this machine's, what it is bound to, and every address.
+
+    An address is nobody's name: no page can bind it to another machine.
+    """
+
+    def __init__(self, bound_to: str) -> None:
+        self._names = frozenset({"localhost", bound_to.lower(), socket.gethostname().lower()})
+
+    def __contains__(self, name: object) -> bool:
+        if not isinstance(name, str) or not name:
+            return False
+        return name in self._names or name.removesuffix(".local") in self._names or _is_address(name)
 
 
 class Guard:
@@ -32,15 +49,15 @@ class Guard:
         *,
         body_bytes: int | None,
         body_s: float,
-        allowed_hosts: Iterable[str] | None = None,
+        allowed_hosts: Container[str] | None = None,
     ) -> None:
         self._app = app
         self._body_bytes = body_bytes
         self._body_s = body_s
-        self._allowed = None if allowed_hosts is None else frozenset(allowed_hosts)
+        self._allowed = allowed_hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] not in ("http", "websocket"):
             return
         refusal = self._refusal(scope)
         if refusal is None and self._body_bytes is not None:
@@ -52,7 +69,7 @@ class Guard:
             receive = _Replay(body, receive) if refusal is None else receive
         if refusal is not None:
             status, failure = refusal
-            await refuse(failure_response(failure, status), receive, send)
+            await refuse(failure_response(failure, status), scope, receive, send)
             return
         await self._app(scope, receive, send)
 
@@ -80,7 +97,7 @@ class Guard:
             _ = parts.port
         except ValueError:
             return False
-        return name in self._allowed and parts.username is None and parts.path in ("", "/")
+        return name is not None and name in self._allowed and parts.username is None and parts.path in ("", "/")
 
     async def _read_body(self, scope: Scope, receive: Receive, limit: int) -> tuple[bytes, tuple[int, Failure] | None]:
         """The whole body, or the refusal as soon as it is known to be too large."""
@@ -100,9 +117,12 @@ class Guard:
                 return bytes(body), None
 
 
-async def refuse(response: Response, receive: Receive, send: Send) -> None:
+async def refuse(response: Response, scope: Scope, receive: Receive, send: Send) -> None:
     """Answer, then read on for a moment: to close on a client that is still sending would take the answer from it."""
     response.headers["Connection"] = "close"
+    if scope["type"] == "websocket":  # its client waits for the answer before it sends
+        await response(scope, receive, send)
+        return
     await send({"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers})
     await send({"type": "http.response.body", "body": response.body, "more_body": True})
     left = DRAIN_BYTES
@@ -126,6 +146,14 @@ def _same_place(origin: str, host: str) -> bool:
     except ValueError:
         return False
     return same and page.scheme == "http" and page.username is None and page.path == ""
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 class _Replay:

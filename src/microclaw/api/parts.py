@@ -10,6 +10,7 @@ from microclaw.agent.mail import Mail
 from microclaw.agent.tries import Try
 from microclaw.api.event_routes import LiveFeed
 from microclaw.api.jobs import Jobs
+from microclaw.api.metrics import MetricSources
 from microclaw.api.schedule_routes import ScheduleParts
 from microclaw.apps.catalogue import Catalogue
 from microclaw.apps.deploy import Deployer
@@ -25,7 +26,6 @@ from microclaw.devices.registry import Registry
 from microclaw.events import Inbound, TurnEvent
 from microclaw.knowledge.knowledge_base import Knowledge
 from microclaw.link_server.plane import DevicePlane
-from microclaw.metrics import Metrics
 from microclaw.models.usage import Ledger
 from microclaw.tools.toolbox import Toolbox
 
@@ -55,11 +55,11 @@ class HostParts:
     tokens: Tokens
     toolbox: Toolbox
     jobs: Jobs
-    metrics: Metrics
+    metrics: MetricSources
     live: LiveFeed
     link: DevicePlane | None
     tries: Callable[[int], Awaitable[tuple[Try, ...]]]
     status: Callable[[], Awaitable[dict[str, Any]]]
-    usage: Ledger | None = None
-    knowledge: Knowledge | None = None
-    schedules: ScheduleParts | None = None
+    usage: Ledger
+    knowledge: Knowledge
+    schedules: ScheduleParts

@@ -13,8 +13,7 @@ from microclaw.auth.approvals import Pending
 from microclaw.auth.people import OWNER, Person, Role
 from microclaw.auth.tokens import Token
 from microclaw.config import BudgetSettings
-from microclaw.errors import ConfigError
-from microclaw.models.usage import Ledger, UsageReport
+from microclaw.models.usage import UsageReport
 from microclaw.store.usage import KEPT_DAYS, UsageCount, UsageGroup
 
 
@@ -155,11 +154,6 @@ def _token(token: Token) -> dict[str, Any]:
 def usage_router(parts: HostParts) -> APIRouter:
     router = APIRouter(prefix="/v1/usage", tags=["usage"])
 
-    def ledger() -> Ledger:
-        if parts.usage is None:
-            raise ConfigError("this host counts no requests to models", next_step="start it anew: microclaw up")
-        return parts.usage
-
     def named(person_id: str) -> str:
         person = parts.people.get(person_id)
         return person_id if person is None else person.name
@@ -172,7 +166,7 @@ def usage_router(parts: HostParts) -> APIRouter:
     ) -> dict[str, Any]:
         person = parts.people.get(by.principal)
         everybody = person is not None and person.role == "owner"
-        report = await ledger().report(group, days, person=None if everybody else by.principal)
+        report = await parts.usage.report(group, days, person=None if everybody else by.principal)
         return {
             "by": group,
             "days": days,

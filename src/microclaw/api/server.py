@@ -7,10 +7,11 @@ import errno
 import ipaddress
 import os
 import socket
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import h11
 import uvicorn
@@ -30,29 +31,19 @@ class PatientConfig(uvicorn.Config):
     unread_timeout_s: float = UNREAD_TIMEOUT_S
 
 
-class HeadDeadline(H11Protocol):
-    """Closes a connection that begins a request and does not end its head, and one that takes nothing of its answer.
+class UnreadDeadline(asyncio.Protocol):
+    """For uvicorn's protocols: cuts a connection that takes nothing of what was written to it."""
 
-    uvicorn waits for ever there, and such connections count against `limit_concurrency`: a few dozen shut the door.
-    """
-
-    _head_timer: asyncio.TimerHandle | None = None
+    config: uvicorn.Config
+    loop: asyncio.AbstractEventLoop
+    transport: asyncio.Transport
     _unread_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
         transport.set_write_buffer_limits(high=0)  # paused for as long as anything waits to be read
-        self._expect_head()
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        if self.conn.their_state is h11.IDLE:
-            self._expect_head()
-        else:
-            self._end_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._end_timer()
         self._end_unread_timer()
         super().connection_lost(exc)
 
@@ -66,6 +57,39 @@ class HeadDeadline(H11Protocol):
         self._end_unread_timer()
         super().resume_writing()
 
+    def _end_unread_timer(self) -> None:
+        if self._unread_timer is not None:
+            self._unread_timer.cancel()
+            self._unread_timer = None
+
+
+class HeadDeadline(UnreadDeadline, H11Protocol):
+    """Closes a connection that begins a request and does not end its head.
+
+    uvicorn waits for ever there, and such connections count against `limit_concurrency`: a few dozen shut the door.
+    """
+
+    _head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        super().connection_made(transport)
+        assert self.limit_concurrency is not None
+        if len(self.connections) > 2 * self.limit_concurrency:  # most have said nothing: no answer for one more
+            self.transport.abort()
+            return
+        self._expect_head()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.conn.their_state is h11.IDLE:
+            self._expect_head()
+        else:
+            self._end_timer()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end_timer()
+        super().connection_lost(exc)
+
     def _expect_head(self) -> None:
         if self._head_timer is None:
             assert isinstance(self.config, PatientConfig)
@@ -76,11 +100,6 @@ class HeadDeadline(H11Protocol):
             self._head_timer.cancel()
             self._head_timer = None
 
-    def _end_unread_timer(self) -> None:
-        if self._unread_timer is not None:
-            self._unread_timer.cancel()
-            self._unread_timer = None
-
 
 MAX_CONNECTIONS = 64
 GRACE_S = 1
@@ -89,11 +108,18 @@ START_TIMEOUT_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """An app and the listening socket it answers on."""
+    """An app and the listening socket it answers on.
+
+    `websocket` is the protocol of a connection that was upgraded, None for none; `websocket_options` are uvicorn's
+    `ws_*` settings. `clients` may be connected for long, besides MAX_CONNECTIONS.
+    """
 
     name: str
     app: ASGIApp
     listener: socket.socket
+    clients: int = 0
+    websocket: type[asyncio.Protocol] | None = None
+    websocket_options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @asynccontextmanager
@@ -103,9 +129,9 @@ async def serving(
     *,
     head_timeout_s: float = HEAD_TIMEOUT_S,
     unread_timeout_s: float = UNREAD_TIMEOUT_S,
-) -> AsyncIterator[None]:
+) -> AsyncGenerator[None]:
     """Inside, every door answers; leaving stops them together, open answers get GRACE_S to end."""
-    servers = [_server(door.app, head_timeout_s, unread_timeout_s) for door in doors]
+    servers = [_server(door, head_timeout_s, unread_timeout_s) for door in doors]
     tasks = [
         group.create_task(server.serve(sockets=[door.listener]), name=f"web:{door.name}")
         for server, door in zip(servers, doors, strict=True)
@@ -172,17 +198,18 @@ def tcp_listener(host: str, port: int, *, next_step: str = "microclaw up --port 
         listener.close()
 
 
-def _server(app: ASGIApp, head_timeout_s: float, unread_timeout_s: float) -> _Server:
+def _server(door: Door, head_timeout_s: float, unread_timeout_s: float) -> _Server:
     config = PatientConfig(
-        app,
+        door.app,
         lifespan="off",
-        ws="none",
+        ws=door.websocket or "none",
+        **door.websocket_options,
         http=HeadDeadline,
         log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        limit_concurrency=MAX_CONNECTIONS,
+        limit_concurrency=MAX_CONNECTIONS + door.clients,
         timeout_keep_alive=5,
         timeout_graceful_shutdown=GRACE_S,
     )

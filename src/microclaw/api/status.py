@@ -6,7 +6,8 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -14,15 +15,18 @@ from microclaw import __version__
 from microclaw.api.views import pairing_objects
 from microclaw.apps.changes import Ledger
 from microclaw.apps.reconciler import KeptDevice, Reconciler
-from microclaw.auth.approvals import Pending
-from microclaw.auth.people import OwnerAlone, Roles
-from microclaw.config import Settings
+from microclaw.auth.approvals import Approvals, Pending
+from microclaw.auth.people import Roles
+from microclaw.config import BudgetSettings, Settings
 from microclaw.devices.registry import Registry
 from microclaw.link_server.plane import DevicePlane
 from microclaw.models.fallback import Outage, outages_of
 from microclaw.models.offline import warm_up
 from microclaw.models.protocol import Model
-from microclaw.store.usage import UsageCount, UsageGroup
+from microclaw.models.usage import Ledger as UsageLedger
+from microclaw.schedules.book import ScheduleBook
+from microclaw.schedules.entry import Schedule
+from microclaw.store.usage import UsageCount
 
 SHOWN: Final = 5  # of the schedules that are due next, and of the approvals
 PRIVATE: Final = (
@@ -42,51 +46,17 @@ class Telegram(Protocol):
     def reason(self) -> str | None: ...
 
 
-class GatewayDoor(Protocol):
-    """channels.gateway.server.Gateway."""
-
-    @property
-    def clients(self) -> int: ...
-
-
 class Channels(Protocol):
-    """app.channels.Channels: `gateway` is its address, `problems` why a configured channel is off."""
+    """app.channels.Channels: `gateway` is its address, `clients` are its own, `problems` why a channel is off."""
 
     @property
     def telegram(self) -> Telegram | None: ...
     @property
     def gateway(self) -> str | None: ...
     @property
-    def clients(self) -> GatewayDoor | None: ...
+    def clients(self) -> int: ...
     @property
     def problems(self) -> Sequence[str]: ...
-
-
-class Entry(Protocol):
-    """knowledge.schedule.entry.Schedule."""
-
-    @property
-    def schedule_id(self) -> int: ...
-    @property
-    def said(self) -> str: ...
-    @property
-    def what(self) -> str: ...
-    @property
-    def state(self) -> str: ...
-    @property
-    def next_ms(self) -> int | None: ...
-
-
-class Schedules(Protocol):
-    """knowledge.schedule.book.ScheduleBook."""
-
-    def all(self) -> Awaitable[Sequence[Entry]]: ...
-
-
-class Waiting(Protocol):
-    """policy.approval.Approvals."""
-
-    def pending(self) -> Sequence[Pending]: ...
 
 
 class BoardProcess(Protocol):
@@ -102,32 +72,20 @@ class BoardProcess(Protocol):
     def reason(self) -> str | None: ...
 
 
-class Report(Protocol):
-    @property
-    def today(self) -> UsageCount: ...
-
-
-class Spent(Protocol):
-    """models.ledger.Ledger."""
-
-    def report(self, by: UsageGroup, days: int) -> Awaitable[Report]: ...
-
-
-def channel_objects(channels: Channels | None, settings: Settings) -> list[dict[str, Any]]:
+def channel_objects(channels: Channels, settings: Settings) -> list[dict[str, Any]]:
     """Each channel with its state: `on`, `disturbed`, `connecting`, `off` (not wanted, or `text` says why)."""
     found: list[dict[str, Any]] = []
-    telegram = channels.telegram if channels is not None else None
+    telegram = channels.telegram
     if telegram is not None:
         state = {"listening": "on"}.get(telegram.phase, telegram.phase)
         name = f"@{telegram.bot.removeprefix('@')}" if telegram.bot else None
         found.append({"name": "telegram", "state": state, "text": telegram.reason or name, "bot": name})
     else:
         found.append(_off("telegram", settings.problems))
-    if channels is not None and channels.gateway is not None:
-        clients = channels.clients.clients if channels.clients is not None else 0
-        found.append({"name": "gateway", "state": "on", "text": channels.gateway, "clients": clients})
+    if channels.gateway is not None:
+        found.append({"name": "gateway", "state": "on", "text": channels.gateway, "clients": channels.clients})
     else:
-        found.append(_off("the chat gateway", channels.problems if channels is not None else ()))
+        found.append(_off("the chat gateway", channels.problems))
     return found
 
 
@@ -137,15 +95,8 @@ def _off(name: str, problems: Sequence[str]) -> dict[str, Any]:
     return {"name": name.split()[-1], "state": "off", "text": reason}
 
 
-def problem_lines(channels: Channels | None, settings: Settings) -> list[str]:
-    return [*settings.problems, *(channels.problems if channels is not None else ())]
-
-
-async def schedule_object(schedules: Schedules | None) -> dict[str, Any] | None:
+def schedule_object(entries: Sequence[Schedule]) -> dict[str, Any]:
     """How many there are, and which are due next."""
-    if schedules is None:
-        return None
-    entries = await schedules.all()
     active = sorted(
         ((entry.next_ms, entry) for entry in entries if entry.state == "active" and entry.next_ms is not None),
         key=lambda due: due[0],
@@ -160,10 +111,7 @@ async def schedule_object(schedules: Schedules | None) -> dict[str, Any] | None:
     }
 
 
-def approval_object(waiting: Waiting | None, people: Roles) -> dict[str, Any] | None:
-    if waiting is None:
-        return None
-    pending = waiting.pending()
+def approval_object(pending: Sequence[Pending], people: Roles) -> dict[str, Any]:
     names = {p.principal: person.name for p in pending[:SHOWN] if (person := people.get(p.principal)) is not None}
     return {
         "pending": len(pending),
@@ -188,11 +136,8 @@ def process_object(board: BoardProcess | None) -> dict[str, Any] | None:
     }
 
 
-async def usage_object(spent: Spent | None, settings: Settings) -> dict[str, Any] | None:
+def usage_object(today: UsageCount, budget: BudgetSettings) -> dict[str, Any]:
     """What models cost today, and what they may."""
-    if spent is None:
-        return None
-    today, budget = (await spent.report("day", 1)).today, settings.budget
     return {
         "requests": today.requests,
         "tokens": today.tokens,
@@ -205,67 +150,50 @@ async def usage_object(spent: Spent | None, settings: Settings) -> dict[str, Any
 OFFLINE = "offline"
 
 
+@dataclass(frozen=True, kw_only=True)
 class HostStatus:
     """`read` gives the document of GET /v1/status."""
 
-    def __init__(
-        self,
-        *,
-        settings: Settings,
-        devices: Registry,
-        ledger: Ledger,
-        keeper: Reconciler,
-        model: Model,
-        http: str | None,
-        link: DevicePlane | None,
-        channels: Channels | None = None,
-        mcp_servers: Callable[[], Mapping[str, str]] = dict,
-        schedules: Schedules | None = None,
-        approvals: Waiting | None = None,
-        people: Roles | None = None,
-        usage: Spent | None = None,
-        boards: Callable[[], Mapping[str, BoardProcess]] = dict,
-    ) -> None:
-        self._boards = boards
-        self._channels = channels
-        self._mcp_servers = mcp_servers
-        self._schedules = schedules
-        self._approvals = approvals
-        self._people = people or OwnerAlone()
-        self._usage = usage
-        self._link = link
-        self._settings = settings
-        self._devices = devices
-        self._ledger = ledger
-        self._keeper = keeper
-        self._model = model
-        self._http = http
-        self._began = time.monotonic()
+    settings: Settings
+    devices: Registry
+    ledger: Ledger
+    keeper: Reconciler
+    model: Model
+    http: str | None
+    link: DevicePlane | None
+    channels: Channels
+    mcp_servers: Callable[[], Mapping[str, str]]
+    schedules: ScheduleBook
+    approvals: Approvals
+    people: Roles
+    usage: UsageLedger
+    boards: Callable[[], Mapping[str, BoardProcess]]
+    began_s: float = field(default_factory=time.monotonic)
 
     async def read(self) -> dict[str, Any]:
-        kept = {device.device_id: device for device in self._keeper.status()}
+        kept = {device.device_id: device for device in self.keeper.status()}
         wanted: dict[str, list[str]] = {}
-        for app in await self._ledger.desired():
+        for app in await self.ledger.desired():
             wanted.setdefault(app.device_id, []).append(app.name)
-        processes = self._boards()
-        text, hint = await describe_model(self._model)
+        processes = self.boards()
+        text, hint = await describe_model(self.model)
         return {
             "version": __version__,
             "pid": os.getpid(),
-            "home": str(self._settings.home),
-            "http": self._http,
+            "home": str(self.settings.home),
+            "http": self.http,
             "link": self._link_object(),
-            "up_s": round(time.monotonic() - self._began, 1),
+            "up_s": round(time.monotonic() - self.began_s, 1),
             "rss_mb": round(resident_mb(), 1),
             "model": text,
             "model_hint": hint,
-            "model_outages": [outage_object(outage) for outage in outages_of(self._model)],
-            "usage": await usage_object(self._usage, self._settings),
-            "problems": problem_lines(self._channels, self._settings),
-            "channels": channel_objects(self._channels, self._settings),
-            "mcp_servers": dict(self._mcp_servers()),
-            "schedules": await schedule_object(self._schedules),
-            "approvals": approval_object(self._approvals, self._people),
+            "model_outages": [outage_object(outage) for outage in outages_of(self.model)],
+            "usage": usage_object((await self.usage.report("day", 1)).today, self.settings.budget),
+            "problems": [*self.settings.problems, *self.channels.problems],
+            "channels": channel_objects(self.channels, self.settings),
+            "mcp_servers": dict(self.mcp_servers()),
+            "schedules": schedule_object(await self.schedules.all()),
+            "approvals": approval_object(self.approvals.pending(), self.people),
             "devices": [
                 {
                     "name": device.name,
@@ -276,18 +204,18 @@ class HostStatus:
                     "problem": kept[device.device_id].problem if device.device_id in kept else None,
                     "process": process_object(processes.get(device.device_id)),
                 }
-                for device in self._devices.list()
+                for device in self.devices.list()
             ],
         }
 
     def _link_object(self) -> dict[str, Any] | None:
-        if self._link is None:
+        if self.link is None:
             return None
         return {
-            "address": self._link.address,
-            "connected": sorted(self._link.hub.parts.name_of(link.link_id) for link in self._link.hub.online),
-            "pairing": len(self._link.pending),
-            "waiting": pairing_objects(self._link),
+            "address": self.link.address,
+            "connected": sorted(self.link.hub.parts.name_of(link.link_id) for link in self.link.hub.online),
+            "pairing": len(self.link.pending),
+            "waiting": pairing_objects(self.link),
         }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -30,19 +30,29 @@ class Channels:
 
     telegram: TelegramState | None = None
     gateway: str | None = None
-    clients: GatewayDoor | None = None
+    gateway_door: GatewayDoor | None = None
     problems: tuple[str, ...] = ()
+
+    @property
+    def clients(self) -> int:
+        """Of the gateway, now."""
+        return self.gateway_door.clients if self.gateway_door is not None else 0
 
     def open_doors(self) -> None:
         """Let in who waits at an address, once the host answers: what serves them takes a while to import."""
-        if self.clients is not None:
-            self.clients.open()
+        if self.gateway_door is not None:
+            self.gateway_door.open()
+
+    def close_doors(self) -> None:
+        """Begin to say goodbye."""
+        if self.gateway_door is not None:
+            self.gateway_door.close()
 
 
 @asynccontextmanager
 async def open_channels(
     settings: Settings, mail: Mail, admission: Admission, group: asyncio.TaskGroup
-) -> AsyncIterator[Channels]:
+) -> AsyncGenerator[Channels]:
     """Inside, they take messages in; enter it after the agent, so that they stop before it."""
     async with AsyncExitStack() as stack:
         problems: list[str] = []

@@ -26,7 +26,7 @@ from microclaw.boards import load_board
 from microclaw.bus import Bus
 from microclaw.clock import now_ms
 from microclaw.config import Settings
-from microclaw.devices.link_meter import LinkMetrics
+from microclaw.devices.link_meter import LinkMeter
 from microclaw.devices.registry import Registry
 from microclaw.errors import ConfigError
 from microclaw.events import Step
@@ -36,7 +36,6 @@ from microclaw.link_server.limits import LinkLimits
 from microclaw.link_server.message_ids import new_message_id
 from microclaw.link_server.plane import DevicePlane, SystemClock
 from microclaw.link_server.tasks import DeviceTasks
-from microclaw.metrics import Metrics
 from microclaw.store.database import Database
 from microclaw.store.link_events import LinkEventTable
 from microclaw.store.links import LinkTable
@@ -127,7 +126,7 @@ def device_plane(
     devices: Registry,
     database: Database,
     listener: socket.socket,
-    metrics: Metrics,
+    meter: LinkMeter,
     bus: Bus,
 ) -> AbstractAsyncContextManager[DevicePlane]:
     assert settings.link is not None
@@ -139,7 +138,7 @@ def device_plane(
         listener=listener,
         plain=settings.link.plain,
         limits=LinkLimits(),
-        meter=LinkMetrics(metrics, hub.depths),
+        meter=meter,
         now_ms=now_ms,
         publish=bus.publish,
     )

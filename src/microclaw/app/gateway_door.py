@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -14,13 +14,13 @@ from microclaw.auth.admission import Admission
 from microclaw.config import GatewaySettings
 
 if TYPE_CHECKING:
-    from microclaw.channels.gateway.server import Gateway
+    from microclaw.api.gateway import Gateway
 
-_SERVER: Final = "microclaw.channels.gateway.server"
+_SERVER: Final = "microclaw.api.gateway"
 
 
 class GatewayDoor:
-    """Clients that come before `open` wait in the kernel's queue: the server's library takes 0.2 s to import."""
+    """Clients that come before `open` wait in the kernel's queue: a WebSocket library must not delay the host."""
 
     def __init__(self, settings: GatewaySettings, mail: Mail, admission: Admission, listener: socket.socket) -> None:
         host, port = listener.getsockname()[:2]
@@ -40,14 +40,18 @@ class GatewayDoor:
     def open(self) -> None:
         self._opening.set()
 
+    def close(self) -> None:
+        """Begin to say goodbye; `kept` ends when it is said."""
+        self._leaving.set()
+
     @asynccontextmanager
-    async def kept(self, group: asyncio.TaskGroup) -> AsyncIterator[None]:
+    async def kept(self, group: asyncio.TaskGroup) -> AsyncGenerator[None]:
         """Leaving it says goodbye to every client."""
         serving = group.create_task(self._serve(), name="the chat gateway")
         try:
             yield
         finally:
-            self._leaving.set()
+            self.close()
             if not self._opening.is_set():
                 serving.cancel()
             await asyncio.wait((serving,))

@@ -14,9 +14,10 @@ from functools import partial
 from microclaw.agent.device_tasks import AgentTasks
 from microclaw.agent.loop import AgentLoop
 from microclaw.agent.tries import latest_tries
-from microclaw.api.apis import add_host_metrics, control_app, host_api, people_app
+from microclaw.api.apis import control_app, host_api, people_app
 from microclaw.api.event_routes import LiveFeed
 from microclaw.api.jobs import Jobs
+from microclaw.api.metrics import MetricSources
 from microclaw.api.parts import HostParts
 from microclaw.api.server import Door, is_loopback, serving, tcp_listener, unix_listener
 from microclaw.api.status import HostStatus
@@ -31,13 +32,13 @@ from microclaw.boards import load_board
 from microclaw.bus import Bus
 from microclaw.clock import now_ms
 from microclaw.config import Settings
+from microclaw.devices.link_meter import LinkMeter
 from microclaw.devices.registry import Registry
 from microclaw.errors import ConfigError
 from microclaw.knowledge.knowledge_base import open_knowledge
 from microclaw.link_server.hub import LinkHub, LinkNames
 from microclaw.link_server.tasks import DeviceTasks
 from microclaw.mcp.client import McpServers
-from microclaw.metrics import Metrics
 from microclaw.models.protocol import Model
 from microclaw.store.apps import AppTable
 from microclaw.store.database import Database
@@ -92,10 +93,10 @@ async def running_host(
         hub = await LinkHub.open(link_parts(database, names, bus, tasks))
         devices = names.devices = await stack.enter_async_context(_registry(settings, bus, database, hub))
         group = await stack.enter_async_context(asyncio.TaskGroup())
-        metrics, live = Metrics(), LiveFeed(secrets.token_hex(4))
-        link = None
+        live = LiveFeed(secrets.token_hex(4))
+        link, meter = None, LinkMeter()
         if listener is not None:
-            plane = device_plane(settings, hub, devices, database, listener, metrics, bus)
+            plane = device_plane(settings, hub, devices, database, listener, meter, bus)
             link = await stack.enter_async_context(plane)
             await announce(listener, link, stack, group)
         completed = change_publisher(devices, bus.publish, now_ms)
@@ -153,7 +154,13 @@ async def running_host(
             tokens=admission.tokens,
             toolbox=later.tools,
             jobs=jobs,
-            metrics=metrics,
+            metrics=MetricSources(
+                devices=lambda: len(devices.list()),
+                kept=apps.keeper.status,
+                listeners=lambda: live.listeners,
+                link=meter if link is not None else None,
+                depths=hub.depths,
+            ),
             live=live,
             link=link,
             tries=partial(latest_tries, Journal(database, now_ms)),
@@ -162,17 +169,12 @@ async def running_host(
             usage=usage,
             schedules=later.parts,
         )
-        add_host_metrics(
-            metrics,
-            devices=lambda: len(devices.list()),
-            kept=apps.keeper.status,
-            listeners=lambda: live.listeners,
-        )
         api = host_api(parts)
         doors = [Door("control", control_app(parts, api), control)]
         if people is not None:
             doors.append(Door("people", people_app(parts, api), people))
         await stack.enter_async_context(serving(doors, group))
+        stack.callback(channels.close_doors)  # beside the other doors, not after them
         await stack.enter_async_context(live.collecting(bus, group))  # after the doors: its readers end before those do
         await stack.enter_async_context(apps.trial_pool)  # after the doors: its board's start must not delay them
         for name, work in (

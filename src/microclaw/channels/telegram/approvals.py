@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from microclaw.auth.approvals import Pending, Settled
-from microclaw.channels.ports import Approvals, People, Person
+from microclaw.auth.approvals import Approvals, Pending, Settled
+from microclaw.auth.people import People, Person
 from microclaw.channels.telegram.answer import outcome_markdown, question_markdown
 from microclaw.channels.telegram.api import TelegramError, Timing
 from microclaw.channels.telegram.sender import ChatGone, Sender

@@ -9,9 +9,10 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final, assert_never
 from weakref import WeakValueDictionary
 
-from microclaw.agent.mail import Accepted, Outbound
-from microclaw.channels.lasting import outgoing, surviving
-from microclaw.channels.ports import Approvals, Mail, People, Person
+from microclaw.agent.mail import Accepted, Mail, Outbound
+from microclaw.agent.outgoing import outgoing, surviving
+from microclaw.auth.approvals import Approvals
+from microclaw.auth.people import People, Person
 from microclaw.channels.telegram.answer import answer_markdown
 from microclaw.channels.telegram.api import Backoff, BotApi, FileTooLarge, TelegramError, TelegramUnreachable, Timing
 from microclaw.channels.telegram.approvals import CHANNEL, ApprovalDesk, Strangers, chat_number

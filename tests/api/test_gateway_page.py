@@ -9,12 +9,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from tests.api.test_gateway import MemoryTokens, free_listener
 from tests.channels.conftest import served_mail
-from tests.channels.test_gateway import MemoryTokens, free_listener
 from websockets.asyncio.client import connect
 
+from microclaw.api.gateway import Gateway
 from microclaw.auth.approvals import Approvals
-from microclaw.channels.gateway.server import Gateway
 from microclaw.config import GatewaySettings
 from microclaw.errors import PermissionRefused
 from microclaw.events import Answer, Delta, Inbound, ToolRun, TurnEvent

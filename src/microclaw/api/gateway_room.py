@@ -4,25 +4,44 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections import defaultdict, deque
 from collections.abc import Coroutine
 from typing import Any, Final, Self, assert_never
 
-from microclaw.agent.mail import Accepted
-from microclaw.auth.approvals import Pending, Settled
-from microclaw.channels.gateway import messages
-from microclaw.channels.gateway.client import Client
-from microclaw.channels.gateway.messages import BadMessage, ClientMessage, Decide, Ping, Say, Subscribe, Unknown
-from microclaw.channels.gateway.scope import CHANNEL, Scope, visible
-from microclaw.channels.lasting import outgoing, surviving
-from microclaw.channels.ports import Approvals, Mail
+from microclaw.agent.mail import Accepted, Mail
+from microclaw.agent.outgoing import outgoing, surviving
+from microclaw.api import gateway_messages as messages
+from microclaw.api.gateway_client import Client
+from microclaw.api.gateway_messages import Approve, BadMessage, ClientMessage, Message, Ping, Subscribe, Unknown
+from microclaw.auth.approvals import Approvals, Pending, Settled
 from microclaw.errors import MicroclawError, PermissionRefused, UnknownName
 from microclaw.events import Answer, Delta, Inbound, ToolRun, TurnEvent
 
 _log = logging.getLogger(__name__)
 
+CHANNEL: Final = "ws"
 MAX_PARKED: Final = 1000  # answers for clients that are away; what is beyond stays in the outbox for the next run
 MAX_CLAIMED: Final = 4096
+_PLAIN: Final = re.compile(r"[A-Za-z0-9._-]+")
+
+
+def conversation_id(token_id: str, chat_id: str) -> str:
+    """The conversation's id in the journal, different for every pair of token and chat id; no token is "".
+
+    Without a token `ws_client1` becomes `client1`, so that its file is MimiClaw's `ws_client1.jsonl`. An "@" is in no
+    such name: the other ids without a token begin with it, and before it stands the token of those of a token.
+    """
+    if token_id:
+        return f"{token_id}@{chat_id}"
+    bare = chat_id.removeprefix("ws_")
+    return bare if bare != chat_id and _PLAIN.fullmatch(bare) else f"@{chat_id}"
+
+
+def visible(journaled: str) -> str:
+    """The chat id as its client knows it."""
+    _, at, chat_id = journaled.partition("@")
+    return chat_id if at else f"ws_{journaled}"
 
 
 class Room:
@@ -51,10 +70,10 @@ class Room:
 
     # Who is here
 
-    def enter(self, client: Client, scope: Scope) -> None:
+    def enter(self, client: Client) -> None:
         """Put the client into the conversation of its chat id; what waits for it there is sent."""
         self.leave(client)
-        client.journaled = scope.journaled(client.chat_id)
+        client.journaled = conversation_id(client.caller.source, client.chat_id)
         self._clients[client.journaled].append(client)
         for parked in [parked for parked in self._parked if parked[0] == client.journaled]:
             self._parked.remove(parked)
@@ -69,42 +88,42 @@ class Room:
 
     # What they say
 
-    async def take(self, client: Client, scope: Scope, message: ClientMessage) -> None:
+    async def take(self, client: Client, message: ClientMessage) -> None:
         """Raises BadMessage."""
         match message:
-            case Say():
-                await self._say(client, scope, message)
+            case Message():
+                await self._begin_turn(client, message)
             case Ping(ts):
                 client.send(messages.pong(ts))
             case Subscribe(events):
                 client.events = events
                 self._show_pending(client)
-            case Decide():
-                self._decide(client, scope, message)
+            case Approve():
+                self._decide(client, message)
             case Unknown():
                 pass
             case _:
                 assert_never(message)
 
-    async def _say(self, client: Client, scope: Scope, say: Say) -> None:
-        if say.chat_id is not None and say.chat_id != client.chat_id:
-            client.chat_id = say.chat_id
-            self.enter(client, scope)
-        inbound = Inbound(CHANNEL, client.journaled, say.content, principal=scope.person_id)
+    async def _begin_turn(self, client: Client, message: Message) -> None:
+        if message.chat_id is not None and message.chat_id != client.chat_id:
+            client.chat_id = message.chat_id
+            self.enter(client)
+        inbound = Inbound(CHANNEL, client.journaled, message.content, principal=client.caller.principal)
         try:
             accepted = await self._mail.accept(inbound)
         except MicroclawError as exc:
             raise BadMessage(exc.code, exc.message) from exc
         self._start(self._follow(client, client.journaled, accepted), f"gateway: turn of {client.chat_id}")
 
-    def _decide(self, client: Client, scope: Scope, decide: Decide) -> None:
-        pending = next((p for p in self._approvals.pending() if p.approval_id == decide.approval_id), None)
+    def _decide(self, client: Client, decision: Approve) -> None:
+        pending = next((p for p in self._approvals.pending() if p.approval_id == decision.approval_id), None)
         if pending is not None and (pending.channel, pending.chat_id) != (CHANNEL, client.journaled):
             pending = None  # another conversation's: not this client's to know of
         try:
             if pending is None:
                 raise UnknownName("nothing waits under this approval_id: it was decided already, or its time is over")
-            self._approvals.decide(decide.approval_id, approved=decide.approved, by=scope.person_id)
+            self._approvals.decide(decision.approval_id, approved=decision.approved, by=client.caller.principal)
         except (UnknownName, PermissionRefused) as exc:
             raise BadMessage(exc.code, exc.message) from exc
 

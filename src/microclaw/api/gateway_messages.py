@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
+
+from msgspec import Struct, ValidationError, convert
 
 from microclaw.errors import MicroclawError
 
 MAX_CHAT_ID_BYTES: Final = 31  # the device keeps it in 32 bytes with the final NUL
+MAX_MARK_CHARS: Final = 64
 EVENTS: Final = frozenset({"delta", "tool", "approval"})
 
 
@@ -20,81 +22,69 @@ class BadMessage(MicroclawError):
         self.reason = code
 
 
-@dataclass(frozen=True, slots=True)
-class Say:
+class Message(Struct, frozen=True):
     content: str
-    chat_id: str | None
+    chat_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Ping:
-    ts: int | float | str | None
+class Ping(Struct, frozen=True):
+    ts: Any = None
 
 
-@dataclass(frozen=True, slots=True)
-class Subscribe:
+class Subscribe(Struct, frozen=True):
     events: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
-class Decide:
+class Approve(Struct, frozen=True):
     approval_id: str
     approved: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Unknown:
+class Unknown(Struct, frozen=True):
     """A type from another time: ignored."""
 
 
-ClientMessage: TypeAlias = Say | Ping | Subscribe | Decide | Unknown
+ClientMessage: TypeAlias = Message | Ping | Subscribe | Approve | Unknown
+_FORMS: Final[dict[str, tuple[type[ClientMessage], str]]] = {
+    "message": (Message, '"message" has "content", a text that is not empty'),
+    "ping": (Ping, ""),
+    "subscribe": (Subscribe, '"subscribe" has "events", a list of names'),
+    "approve": (Approve, '"approve" has "approval_id" (text) and "approved" (true or false)'),
+}
 
 
 def read_message(text: str) -> ClientMessage:
     """Raises BadMessage."""
     try:
-        value = json.loads(text)
+        value = json.loads(text)  # not msgspec: a lone surrogate is no error here
     except (ValueError, RecursionError):
         raise BadMessage("bad_json", "a message is one JSON object") from None
     if not isinstance(value, dict) or not isinstance(value.get("type"), str):
         raise BadMessage("bad_message", 'a message is a JSON object with a "type"')
-    match value["type"]:
-        case "message":
-            return _say(value)
-        case "ping":
-            ts = value.get("ts")
-            is_mark = isinstance(ts, int | float | str) and not (isinstance(ts, str) and len(ts) > 64)
-            return Ping(ts if is_mark else None)
-        case "subscribe":
-            return _subscribe(value)
-        case "approve":
-            approval_id, approved = value.get("approval_id"), value.get("approved")
-            if not isinstance(approval_id, str) or not isinstance(approved, bool):
-                raise BadMessage("bad_message", '"approve" has "approval_id" (text) and "approved" (true or false)')
-            return Decide(approval_id, approved)
-        case _:
-            return Unknown()
+    form, rule = _FORMS.get(value["type"], (Unknown, ""))
+    try:
+        message = convert(value, form)
+    except ValidationError:
+        raise BadMessage("bad_message", rule) from None
+    match message:
+        case Message():
+            return _checked(message, rule)
+        case Ping(ts) if not isinstance(ts, int | float | str) or (isinstance(ts, str) and len(ts) > MAX_MARK_CHARS):
+            return Ping()
+        case Subscribe(events):
+            return Subscribe(EVENTS & events)
+    return message
 
 
-def _say(value: dict[str, Any]) -> Say:
-    content, chat_id = value.get("content"), value.get("chat_id")
-    if not isinstance(content, str) or not content.strip():
-        raise BadMessage("bad_message", '"message" has "content", a text that is not empty')
-    content = _storable(content)
-    if chat_id is None or chat_id == "":
-        return Say(content, None)
-    if not isinstance(chat_id, str) or not chat_id.isprintable():
+def _checked(message: Message, rule: str) -> Message:
+    if not message.content.strip():
+        raise BadMessage("bad_message", rule)
+    content, chat_id = _storable(message.content), message.chat_id or None
+    if chat_id is not None and not chat_id.isprintable():
         raise BadMessage("bad_message", '"chat_id" is a text of printable characters')
-    if (size := len(chat_id.encode())) > MAX_CHAT_ID_BYTES:
+    if chat_id is not None and (size := len(chat_id.encode())) > MAX_CHAT_ID_BYTES:
         raise BadMessage("chat_id_too_long", f'"chat_id" has {size} bytes, at most {MAX_CHAT_ID_BYTES} are allowed')
-    return Say(content, chat_id)
-
-
-def _subscribe(value: dict[str, Any]) -> Subscribe:
-    events = value.get("events")
-    if not isinstance(events, list) or not all(isinstance(event, str) for event in events):
-        raise BadMessage("bad_message", '"subscribe" has "events", a list of names')
-    return Subscribe(EVENTS.intersection(events))
+    return Message(content, chat_id)
 
 
 def response(content: str, chat_id: str) -> str:

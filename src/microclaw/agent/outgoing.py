@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, Coroutine
 from typing import Any, Final
 
-from microclaw.agent.mail import Outbound
-from microclaw.channels.ports import Mail
+from microclaw.agent.mail import Mail, Outbound
 from microclaw.errors import MicroclawError
 
 PAUSE_S: Final = 1.0
@@ -23,7 +22,7 @@ async def surviving(work: Coroutine[Any, Any, None], name: str) -> None:
         _log.exception("%s failed", name)
 
 
-async def outgoing(mail: Mail, channel: str, pause_s: float = PAUSE_S) -> AsyncIterator[Outbound]:
+async def outgoing(mail: Mail, channel: str, pause_s: float = PAUSE_S) -> AsyncGenerator[Outbound]:
     """`mail.outgoing`, asked anew when the store cannot answer for a moment."""
     while True:
         try:

@@ -6,7 +6,7 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,25 +16,25 @@ import websockets
 from tests.channels.conftest import MEMBER, MemoryPeople, ScriptedTurn, WatchedMail, echo, served_mail
 from websockets.asyncio.client import ClientConnection, connect
 
+from microclaw.api.bearer import WRONG_TOKENS
+from microclaw.api.gateway import Gateway
+from microclaw.api.gateway_room import conversation_id, visible
 from microclaw.auth.approvals import Approvals
-from microclaw.auth.people import OWNER, Person
-from microclaw.channels.gateway.scope import Scope, visible
-from microclaw.channels.gateway.server import Gateway
+from microclaw.auth.people import OWNER
+from microclaw.auth.tokens import Token, Tokens
 from microclaw.config import GatewaySettings
 from microclaw.errors import Overloaded, PermissionRefused
 from microclaw.events import Answer, Delta, Inbound, Step, ToolRun, TurnEvent
 
 
-@dataclass(frozen=True)
-class Token:
-    token_id: str
-    person: Person
+class MemoryTokens(Tokens):
+    """Two tokens without a store."""
 
-
-class MemoryTokens:
-    """policy.tokens' contract without a store."""
-
-    known = {"mc_owner": Token("t-1", OWNER), "mc_member": Token("t-2", MEMBER)}  # noqa: RUF012  never changed
+    def __init__(self) -> None:
+        self.known = {
+            f"mc_{person.role}": Token(token_id, person.role, person, 1, None, None)
+            for token_id, person in (("t-1", OWNER), ("t-2", MEMBER))
+        }
 
     async def who(self, secret: str) -> Token | None:
         return self.known.get(secret)
@@ -57,14 +57,22 @@ class Door:
 
 @asynccontextmanager
 async def gateway(
-    home: Path, turn: ScriptedTurn = echo, *, clients: int = 4, bound_to: str = "127.0.0.1", now_s: float = 1000.0
+    home: Path,
+    turn: ScriptedTurn = echo,
+    *,
+    clients: int = 4,
+    bound_to: str = "127.0.0.1",
+    now_s: float = 1000.0,
+    send_s: float = 10.0,
 ) -> AsyncIterator[Door]:
     """`bound_to` is what the settings say; the tests' socket is on loopback in any case."""
     people = MemoryPeople({("x", "1"): OWNER, ("x", "2"): MEMBER})
     approvals = Approvals(timeout_s=10, roles=people)
     async with served_mail(home, turn) as mail:
         settings = GatewaySettings(bound_to, 0, clients)
-        door = Gateway(settings, mail=mail, tokens=MemoryTokens(), approvals=approvals, now_s=lambda: now_s)
+        door = Gateway(
+            settings, mail=mail, tokens=MemoryTokens(), approvals=approvals, now_s=lambda: now_s, send_s=send_s
+        )
         async with door.serving(free_listener()) as address:
             yield Door(address, mail, approvals, door)
 
@@ -290,6 +298,39 @@ async def test_a_client_that_does_not_read_is_dropped_and_others_go_on(tmp_path:
         del reader
 
 
+async def test_a_client_that_takes_nothing_of_a_message_for_a_while_is_cut_off(tmp_path: Path) -> None:
+    async def long(inbound: Inbound) -> AsyncIterator[TurnEvent]:
+        yield Delta("x" * (16 << 20))
+        yield Answer("done")
+
+    async with gateway(tmp_path, long, send_s=0.2) as door:
+        reader, writer = await _raw_client(door.address)
+        writer.write(_frame({"type": "subscribe", "events": ["delta"]}) + _frame({"type": "message", "content": "go"}))
+        await _until_cut_off(
+            writer, (bytes([0x8A, 0x80 | 125]) + bytes(4) + bytes(125)) * 1000
+        )  # pongs, which nobody answers
+        async with door.connect() as client:
+            await tell(client, type="message", content="still there?", chat_id="ws_10001")
+            assert [(await hear(client))["content"] for _ in range(2)] == ["done", "done"]
+        del reader
+
+
+async def test_a_client_that_pings_and_does_not_read_is_cut_off(tmp_path: Path) -> None:
+    async with gateway(tmp_path) as door:
+        reader, writer = await _raw_client(door.address)
+        await _until_cut_off(writer, (bytes([0x89, 0x80 | 125]) + bytes(4) + bytes(125)) * 1000)
+        del reader
+
+
+async def test_what_is_no_http_ends_the_connection(tmp_path: Path) -> None:
+    async with gateway(tmp_path) as door:
+        reader, writer = await asyncio.open_connection(*door.address.removeprefix("ws://").split(":"))
+        writer.write(b"\x16\x03\x01 hello\r\n\r\n")
+        async with asyncio.timeout(10):
+            assert (await reader.read()).startswith(b"HTTP/1.1 400")
+        writer.close()
+
+
 # Who comes in
 
 
@@ -307,6 +348,14 @@ async def test_a_client_that_does_not_read_is_dropped_and_others_go_on(tmp_path:
 async def test_who_may_not_come_in_is_refused(tmp_path: Path, headers: dict[str, str], status: int) -> None:
     async with gateway(tmp_path) as door:
         assert await _status(door.address, headers) == status
+
+
+@pytest.mark.parametrize("name", ["localhost", "127.0.0.1", "[::1]", "192.0.2.7", "{machine}", "{machine}.local"])
+async def test_a_host_that_is_an_address_or_this_machine_comes_in(tmp_path: Path, name: str) -> None:
+    async with gateway(tmp_path) as door:
+        host = f"{name.format(machine=socket.gethostname())}:{door.address.rpartition(':')[2]}"
+        assert await _status(door.address, {"Host": host, "Origin": f"http://{host}"}) == 101
+        assert await _status(door.address, {"Host": host, "Origin": "http://localhost:1"}) == 403
 
 
 async def test_the_gateways_own_origin_comes_in(tmp_path: Path) -> None:
@@ -329,6 +378,15 @@ async def test_off_loopback_a_token_is_required(tmp_path: Path) -> None:
             await tell(client, type="message", content="hi", chat_id="ws_1")
             assert (await hear(client))["chat_id"] == "ws_1"
             assert (door.mail.inbound[0].chat_id, door.mail.inbound[0].principal) == ("t-2@ws_1", "p-1")
+
+
+async def test_an_address_that_shows_many_wrong_tokens_waits_and_a_right_one_comes_in(tmp_path: Path) -> None:
+    async with gateway(tmp_path) as door:
+        wrong, right = ({"Authorization": f"Bearer {secret}"} for secret in ("mc_wrong", "mc_member"))
+        found = [await _status(door.address, wrong) for _ in range(WRONG_TOKENS + 1)]
+        assert found == [401] * WRONG_TOKENS + [429]
+        assert await _status(door.address, right) == 101
+        assert await _status(door.address, {"Sec-WebSocket-Protocol": "bearer.mc_wrong"}) == 429
 
 
 async def test_the_same_chat_id_under_two_tokens_is_two_conversations(tmp_path: Path) -> None:
@@ -354,12 +412,12 @@ async def test_the_same_chat_id_under_two_tokens_is_two_conversations(tmp_path: 
         await door.mail.until(lambda: pushed in door.mail.done)
 
 
-def test_no_two_scopes_share_a_conversation() -> None:
+def test_no_two_tokens_share_a_conversation() -> None:
     ids = ["ws_a", "a", "@a", "ws_@a", "t-1@a", "ws_t-1@a", "ws_", "ws_ä", "ws_ws_a", "ws_t-1@ws_a"]
-    scopes = [Scope("owner"), Scope("owner", "t-1"), Scope("owner", "t-2")]
-    journaled = [scope.journaled(chat_id) for scope in scopes for chat_id in ids]
+    tokens = ["", "t-1", "t-2"]
+    journaled = [conversation_id(token, chat_id) for token in tokens for chat_id in ids]
     assert len(set(journaled)) == len(journaled)
-    assert [visible(each) for each in journaled] == ids * len(scopes)
+    assert [visible(each) for each in journaled] == ids * len(tokens)
 
 
 # What waits to be delivered
@@ -414,6 +472,16 @@ async def _raw_client(address: str) -> tuple[asyncio.StreamReader, asyncio.Strea
     writer.write(_upgrade(f"{host}:{port}", {}))
     await reader.readuntil(b"\r\n\r\n")
     return reader, writer
+
+
+async def _until_cut_off(writer: asyncio.StreamWriter, said: bytes) -> None:
+    """Say this over and over and read nothing, until the gateway ends the connection."""
+    async with asyncio.timeout(20):
+        with suppress(ConnectionError):
+            while not writer.transport.is_closing():
+                writer.write(said)
+                await writer.drain()
+    writer.transport.abort()
 
 
 async def _status(address: str, headers: dict[str, str], *, path: str = "/") -> int:

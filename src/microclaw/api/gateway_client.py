@@ -1,4 +1,4 @@
-"""One client's connection: what goes out waits in a bounded queue, and who reads too slowly is dropped. No protocol."""
+"""One gateway client: what goes out waits in a bounded queue, and who reads too slowly is dropped. No protocol."""
 
 from __future__ import annotations
 
@@ -7,30 +7,29 @@ import logging
 from dataclasses import dataclass
 from typing import Final
 
-from aiohttp import web
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from microclaw.api.bearer import Caller
 
 _log = logging.getLogger(__name__)
 
 MAX_WAITING: Final = 512  # messages
 MAX_WAITING_CHARS: Final = 1 << 20
-WRITE_BUFFER_BYTES: Final = 64 << 10
-SEND_S: Final = 10.0  # one message may wait this long for its reader
 CLOSE_S: Final = 2.0
 
 
 class Client:
-    """`chat_id` is the visible one; `journaled` the conversation's."""
+    """One client's connection. `chat_id` is the visible one; `journaled` the conversation's."""
 
-    def __init__(self, socket: web.WebSocketResponse, transport: asyncio.Transport, chat_id: str) -> None:
+    def __init__(self, websocket: WebSocket, chat_id: str, caller: Caller) -> None:
         self.chat_id = chat_id
+        self.caller = caller
         self.journaled = ""
         self.events: frozenset[str] = frozenset()
         self.is_open = True
-        self._socket = socket
-        self._transport = transport
+        self._websocket = websocket
         self._waiting: asyncio.Queue[_Line] = asyncio.Queue(MAX_WAITING)
         self._waiting_chars = 0
-        transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
 
     def send(self, text: str) -> bool:
         """Queue a message; False when the client is gone, or has just been dropped for not reading."""
@@ -58,12 +57,9 @@ class Client:
             line = await self._waiting.get()
             done = False
             try:
-                async with asyncio.timeout(SEND_S):
-                    await self._socket.send_str(line.text)
+                await self._websocket.send_text(line.text)  # web.patience cuts a connection that takes nothing
                 done = True
-            except TimeoutError:
-                self.drop("it reads too slowly")
-            except (ConnectionError, RuntimeError):  # aiohttp says RuntimeError of a socket that is closing
+            except (WebSocketDisconnect, RuntimeError):  # Starlette says RuntimeError of a socket that is closing
                 self.is_open = False
             finally:
                 self._end(line, done=done)
@@ -92,7 +88,7 @@ class Client:
         if self.is_open:
             self.is_open = False
             _log.info("gateway: client %s is dropped: %s", self.chat_id, why)
-            self._transport.abort()
+            self._websocket.state.abort()
 
 
 @dataclass(frozen=True, slots=True)

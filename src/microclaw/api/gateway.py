@@ -1,0 +1,185 @@
+"""The chat gateway's server: who comes in to its WebSockets, and what each connection may take. No conversations.
+
+docs/protocols/chat-gateway.md is the contract. The host imports this file after it is ready (app.gateway_door).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Final
+
+from starlette.routing import Router, WebSocketRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocket, WebSocketDisconnect
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from microclaw.agent.mail import Mail
+from microclaw.api.bearer import As, Bearer, Caller, caller_of
+from microclaw.api.failures import failure_response
+from microclaw.api.gateway_client import CLOSE_S, Client
+from microclaw.api.gateway_messages import BadMessage, error, read_message
+from microclaw.api.gateway_room import CHANNEL, Room
+from microclaw.api.guard import Guard, MachineNames
+from microclaw.api.server import Door, UnreadDeadline, is_loopback, serving
+from microclaw.auth.approvals import Approvals
+from microclaw.auth.people import OWNER
+from microclaw.auth.tokens import Tokens
+from microclaw.config import GatewaySettings
+from microclaw.web.stream import Failure
+
+_log = logging.getLogger(__name__)
+
+PATHS: Final = ("/", "/ws")
+SUBPROTOCOL: Final = "microclaw.chat"
+MAX_MESSAGE_BYTES: Final = 64 << 10
+SEND_S: Final = 10.0  # one message may wait this long for its reader
+MAX_UNREAD_BYTES: Final = 4 << 20  # written and not taken: one message, and answers to pings
+BODY_S: Final = 10.0
+PING_S: Final = 30.0
+PONG_S: Final = 15.0
+GOING_AWAY: Final = 1001
+TRY_AGAIN_LATER: Final = 1013
+STOPPING: Final = "the host is stopping"
+_NO_TOKEN: Final = Caller(OWNER.person_id, direct=False, source="")  # who needs none, on loopback
+
+
+class Gateway:
+    """`async with gateway.serving(listener)`: inside, clients are let in; leaving says 1001 to each."""
+
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        *,
+        mail: Mail,
+        tokens: Tokens,
+        approvals: Approvals,
+        now_s: Callable[[], float] = time.time,
+        send_s: float = SEND_S,
+    ) -> None:
+        self._send_s = send_s
+        self._limit = settings.clients
+        self._room = Room(mail, approvals)
+        routes = [WebSocketRoute(path, self._handle) for path in PATHS]
+        router = Router(routes, redirect_slashes=False, default=_elsewhere)
+        self._app = _admitting(router, settings.host, tokens)
+        self._sockets: dict[Client, WebSocket] = {}
+        self._is_stopping = False
+        # An assigned id is never one of an earlier run, whose conversation would be taken over with it.
+        self._number = int(now_s() * 10)
+
+    @property
+    def clients(self) -> int:
+        return len(self._sockets)
+
+    @asynccontextmanager
+    async def serving(self, listener: socket.socket) -> AsyncGenerator[str]:
+        """Its address, `ws://host:port`."""
+        door = Door("gateway", self._app, listener, self._limit, _Connection, _OPTIONS)
+        host, port = listener.getsockname()[:2]
+        async with self._room, asyncio.TaskGroup() as group, serving([door], group, unread_timeout_s=self._send_s):
+            try:
+                yield f"ws://{f'[{host}]' if ':' in host else host}:{port}"
+            finally:
+                self._is_stopping = True
+                await asyncio.gather(*(_say_goodbye(*known) for known in tuple(self._sockets.items())))
+
+    async def _handle(self, websocket: WebSocket) -> None:
+        offered = websocket.scope["subprotocols"]
+        await websocket.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
+        if self._is_stopping or len(self._sockets) >= self._limit:
+            await self._turn_away(websocket)
+            return
+        self._number += 1
+        client = Client(websocket, f"{CHANNEL}_{self._number}", caller_of(websocket))
+        self._sockets[client] = websocket
+        try:
+            await self._serve(client, websocket)
+        finally:
+            del self._sockets[client]
+            self._room.leave(client)
+
+    async def _turn_away(self, websocket: WebSocket) -> None:
+        with suppress(WebSocketDisconnect):  # it left by itself
+            if self._is_stopping:
+                await websocket.close(GOING_AWAY, STOPPING)
+                return
+            _log.warning("gateway: %s is refused: %d clients are connected", websocket.client, self._limit)
+            await websocket.close(TRY_AGAIN_LATER, "too many clients")
+
+    async def _serve(self, client: Client, websocket: WebSocket) -> None:
+        writing = asyncio.create_task(client.write(), name=f"gateway: to {client.chat_id}")
+        try:
+            self._room.enter(client)
+            while (event := await websocket.receive())["type"] == "websocket.receive":
+                if (text := event.get("text")) is not None:
+                    await self._take(client, text)
+                else:
+                    client.send(error("bad_message", "messages are JSON in text frames"))
+        finally:
+            writing.cancel()
+            await asyncio.wait((writing,))
+            client.close()
+
+    async def _take(self, client: Client, text: str) -> None:
+        try:
+            await self._room.take(client, read_message(text))
+        except BadMessage as exc:
+            client.send(error(exc.reason, exc.message))
+        except Exception:  # a fault of ours with one message must not end the connection
+            _log.exception("gateway: a message of %s failed", client.chat_id)
+            client.send(error("internal", "something went wrong inside the host; its log says what"))
+
+
+class _Connection(UnreadDeadline, WebSocketsSansIOProtocol):
+    """uvicorn's WebSocket over the websockets library. It reads one message at a time, so it needs no limit of a queue.
+
+    `state.abort` of its scope cuts the connection, for which ASGI has no word.
+    """
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        super().connection_made(transport)
+        self.app_state = {**self.app_state, "abort": transport.abort}
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.transport.get_write_buffer_size() > MAX_UNREAD_BYTES:  # pings are answered, whether it reads or not
+            self.transport.abort()
+
+
+_OPTIONS: Final = {
+    "ws_max_size": MAX_MESSAGE_BYTES,
+    "ws_ping_interval": PING_S,
+    "ws_ping_timeout": PONG_S,
+    "ws_per_message_deflate": False,
+}
+
+
+def _admitting(app: ASGIApp, host: str, tokens: Tokens) -> ASGIApp:
+    """The people plane's admission. Without a token clients come in where only this machine can reach the gateway."""
+    outside = As(app, _NO_TOKEN) if is_loopback(host) else None
+    bearer = Bearer(inside=app, outside=outside, tokens=tokens, for_every_role=PATHS)
+    return Guard(bearer, body_bytes=None, body_s=BODY_S, allowed_hosts=MachineNames(host))
+
+
+async def _elsewhere(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "http" and scope["path"] in PATHS:
+        response = failure_response(Failure("bad_request", "the chat gateway is a WebSocket"), 426)
+        response.headers["Upgrade"] = "websocket"
+    else:
+        response = failure_response(Failure("not_found", "the chat gateway is a WebSocket at / and /ws"), 404)
+    response.headers["Connection"] = "close"
+    await response(scope, receive, send)
+
+
+async def _say_goodbye(client: Client, websocket: WebSocket) -> None:
+    await client.drain()
+    try:
+        async with asyncio.timeout(CLOSE_S):
+            await websocket.close(GOING_AWAY, STOPPING)
+    except (TimeoutError, WebSocketDisconnect, RuntimeError):
+        client.drop("it takes no goodbye")
