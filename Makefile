@@ -8,7 +8,7 @@ BIN := .venv/bin
 DEV := .venv-dev/bin
 ARGS ?=
 
-.PHONY: demo test check unit fuzz kills wheel-check bench setup setup-dev setup-system system-packages lock clean help
+.PHONY: demo test check unit fuzz kills wheel-check bench docs setup setup-dev setup-system system-packages lock clean help
 
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -55,6 +55,9 @@ wheel-check: setup-dev ## build the wheel, install it alone into an empty enviro
 
 bench: setup-dev ## measure: make bench ARGS=wasm (or agent, store, virtual; none: all)
 	@$(DEV)/python -m bench $(ARGS)
+
+docs: setup-dev  ## write the table of settings of docs/configuration.md anew
+	$(DEV)/python scripts/configuration_page.py
 
 lock:            ## make the lock files anew (needs uv); they carry hashes and no addresses
 	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header --extra models \

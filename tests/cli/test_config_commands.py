@@ -57,7 +57,7 @@ def test_check_names_every_mistake_and_fails(home: Path, capsys: pytest.CaptureF
     assert main(["config", "check"]) == 1
     out = capsys.readouterr().out
     assert "config.toml:2: agent.queues is no setting: did you mean agent.queue?" in out
-    assert "config.toml:3: agent.turn_s: 0.0 is not between 1 and 86400" in out
+    assert "config.toml:3: agent.turn_s: 0 is not between 1 and 86400" in out
     assert main(["config", "check", "--json"]) == 1
     found = json.loads(capsys.readouterr().out)
     assert found["schema"] == "microclaw.config_check/1"

@@ -38,11 +38,11 @@ def get(
     """Show settings and where each comes from; secrets are masked."""
     from microclaw.config import private_home
     from microclaw.config.edit import read_key
-    from microclaw.config.show import DEFAULT, read_shown, value_text
+    from microclaw.config.show import DEFAULT, read_views, value_text
     from microclaw.errors import ConfigError
 
     options = invocation(ctx)
-    found = read_shown(private_home(os.environ, options.home), os.environ)
+    found = read_views(private_home(os.environ, options.home), os.environ)
     if key is not None:
         read_key(key)
         found = [item for item in found if item.key == key and item.value is not None]

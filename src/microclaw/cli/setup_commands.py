@@ -93,14 +93,14 @@ class Asked:
 def read_present(home: Path) -> Present:
     """What is set now, for the questions and for the tests of keys."""
     from microclaw.cli.setup_plan import Present
+    from microclaw.config.document import dotted
     from microclaw.config.load import VARIABLES
-    from microclaw.config.show import read_shown
-    from microclaw.config.sources import read_sources, value_at
+    from microclaw.config.show import read_views
+    from microclaw.config.sources import read_sources
 
-    sources = read_sources(home, os.environ)
-    values = sources.merged()
-    shown = {item.key: (item.value, item.origin) for item in read_shown(home, os.environ)}
-    plain = {key: value for key in shown if isinstance(value := value_at(values, tuple(key.split("."))), str)}
+    shown = {item.key: (item.value, item.origin) for item in read_views(home, os.environ)}
+    values = read_sources(home, os.environ).values
+    plain = {dotted(path): value for path, value in values.items() if isinstance(value, str)}
     for provider, (_, address) in VARIABLES.items():
         if os.environ.get(address):
             plain[f"address.{provider}"] = os.environ[address].strip()

@@ -9,8 +9,8 @@ from typing import Final, Protocol
 
 from microclaw.cli.setup_probe import Probe, probe_model, probe_search, probe_telegram
 from microclaw.config import SearchSettings, TelegramSettings
+from microclaw.config.checks import is_url
 from microclaw.config.edit import Change
-from microclaw.config.keys import is_url
 
 TRIES: Final = 3
 LOCAL_MODEL: Final = "http://localhost:11434/v1"  # Ollama's address for OpenAI's clients

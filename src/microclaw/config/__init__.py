@@ -1,10 +1,9 @@
-"""What the host is told from outside: settings.py has their types, load.py the one loader."""
+"""What the host is told from outside: settings.py declares it, load.py is the one loader."""
 
 from microclaw.config.load import load_settings, private_home, read_link
-from microclaw.config.places import MAX_SOCKET_PATH_BYTES, cache_folder, control_socket, home_folder, make_private
+from microclaw.config.places import MAX_SOCKET_PATH_BYTES, cache_folder, control_socket, home_folder
 from microclaw.config.settings import (
     DEFAULT_HTTP_PORT,
-    DEFAULT_LINK_PORT,
     AgentSettings,
     BudgetSettings,
     GatewaySettings,
@@ -23,7 +22,6 @@ from microclaw.config.settings import (
 
 __all__ = [
     "DEFAULT_HTTP_PORT",
-    "DEFAULT_LINK_PORT",
     "MAX_SOCKET_PATH_BYTES",
     "AgentSettings",
     "BudgetSettings",
@@ -43,7 +41,6 @@ __all__ = [
     "control_socket",
     "home_folder",
     "load_settings",
-    "make_private",
     "private_home",
     "read_link",
 ]

@@ -10,14 +10,13 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from difflib import get_close_matches
-from pathlib import Path
+from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any, Final
 
-from microclaw.config.document import shown
-from microclaw.config.keys import Key, find_key, key_names
+from microclaw.config.document import Path, dotted
 from microclaw.config.load import find_mistakes
-from microclaw.config.sources import CONFIG, MAX_FILE_BYTES, SECRETS
+from microclaw.config.schema import Setting, all_settings, did_you_mean, find
+from microclaw.config.sources import CONFIG, SECRETS, text_of_file
 from microclaw.config.values import Mistake, plain_value
 from microclaw.errors import ConfigError
 
@@ -44,40 +43,29 @@ class Written:
     warnings: tuple[Mistake, ...]
 
 
-def write_changes(home: Path, environ: Mapping[str, str], changes: Iterable[Change]) -> Written:
+def write_changes(home: FilePath, environ: Mapping[str, str], changes: Iterable[Change]) -> Written:
     """All of them or none, and no two writers at once. Secrets go to secrets.toml unless they are `${ENV}`.
 
     Raises ConfigError.
     """
     with _alone(home):
-        return _write_changes(home, environ, changes)
+        before = {name: _text(home / name) for name in (SECRETS, CONFIG)}
+        documents = {name: _parsed(text, home / name) for name, text in before.items()}
+        for change in changes:
+            _apply(change, documents)
+        texts = {name: document.as_string() for name, document in documents.items()}
+        known = {(m.key, m.message) for m in find_mistakes(environ, home)}
+        new = [m for m in find_mistakes(environ, home, texts) if (m.key, m.message) not in known]
+        fatal = [m for m in new if m.fatal]
+        if fatal:
+            raise ConfigError(f"nothing was written: {fatal[0].message}", next_step=fatal[0].next_step)
+        changed = tuple(name for name, text in texts.items() if text != before[name])
+        for name in changed:  # secrets first: a secret that moves is never in no file
+            write_private(home / name, texts[name])
+        return Written(changed, tuple(new))
 
 
-def _write_changes(home: Path, environ: Mapping[str, str], changes: Iterable[Change]) -> Written:
-    before = {name: _text(home / name) for name in (SECRETS, CONFIG)}
-    documents = {name: _parsed(text, home / name) for name, text in before.items()}
-    for change in changes:
-        path, key = read_key(change.key)
-        place = None
-        if change.value is not None:
-            place = SECRETS if key.secret and "${" not in change.value else CONFIG
-            _put(documents[place], path, _value(key, change.value))
-        for name, document in documents.items():
-            if name != place:
-                _remove(document, path)
-    texts = {name: document.as_string() for name, document in documents.items()}
-    known = {(m.key, m.message) for m in find_mistakes(environ, home)}
-    new = [m for m in find_mistakes(environ, home, texts) if (m.key, m.message) not in known]
-    fatal = [m for m in new if m.fatal]
-    if fatal:
-        raise ConfigError(f"nothing was written: {fatal[0].message}", next_step=fatal[0].next_step)
-    changed = tuple(name for name, text in texts.items() if text != before[name])
-    for name in changed:  # secrets first: a secret that moves is never in no file
-        write_private(home / name, texts[name])
-    return Written(changed, tuple(new))
-
-
-def read_key(text: str) -> tuple[tuple[str | int, ...], Key]:
+def read_key(text: str) -> tuple[Path, Setting]:
     """`model.fallback[1].name` as a path and its key; ConfigError with the nearest name for one there is not."""
     path: list[str | int] = []
     for part in text.split("."):
@@ -85,15 +73,14 @@ def read_key(text: str) -> tuple[tuple[str | int, ...], Key]:
         if found is None:
             raise ConfigError(f"{text!r} is no setting's name", next_step="microclaw config get")
         path += [found[1]] if found[2] is None else [found[1], int(found[2]) - 1]
-    key = find_key(tuple(part for part in path if isinstance(part, str)))
-    if key is None or (path[:2] == ["model", "fallback"] and not isinstance(path[2], int)):
-        near = get_close_matches(text, key_names(), 1)
-        hint = f": did you mean {near[0]}?" if near else ""
+    key = find(tuple(path))
+    if not isinstance(key, Setting):
+        hint = did_you_mean(text, (name for name, _ in all_settings()))
         raise ConfigError(f"{text} is no setting{hint}", next_step="microclaw config get --all")
     return tuple(path), key
 
 
-def write_private(path: Path, text: str) -> None:
+def write_private(path: FilePath, text: str) -> None:
     """Replace a file at once (0600): who reads it sees the old text or the new one."""
     target = path.resolve()
     try:
@@ -103,97 +90,86 @@ def write_private(path: Path, text: str) -> None:
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
-            Path(name).replace(target)
+            FilePath(name).replace(target)
         except BaseException:
             with suppress(FileNotFoundError):
-                Path(name).unlink()
+                FilePath(name).unlink()
             raise
     except OSError as exc:
         raise ConfigError(f"{path} cannot be written: {exc.strerror or exc}", next_step="free space there") from exc
 
 
 @contextmanager
-def _alone(home: Path) -> Iterator[None]:
+def _alone(home: FilePath) -> Iterator[None]:
     """Hold the folder's lock, which ends with the process; ConfigError when another writer does not end."""
     folder = os.open(home, os.O_RDONLY)
+    until = time.monotonic() + LOCK_S
     try:
-        until = time.monotonic() + LOCK_S
-        while not _locked(folder):
-            if time.monotonic() > until:
-                raise ConfigError(f"another program is changing the settings in {home}", next_step="do it again")
-            time.sleep(0.02)
+        while True:
+            try:
+                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > until:
+                    text = f"another program is changing the settings in {home}"
+                    raise ConfigError(text, next_step="do it again") from None
+                time.sleep(0.02)
         yield
     finally:
         os.close(folder)
 
 
-def _locked(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+def _text(path: FilePath) -> str:
+    text, _, problem = text_of_file(path)
+    if problem is not None:
+        raise ConfigError(f"nothing was written: {problem.place}: {problem.message}", next_step=problem.next_step)
+    return text
 
 
-def _text(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
-        if len(data) > MAX_FILE_BYTES:
-            raise ConfigError(
-                f"{path} is longer than {MAX_FILE_BYTES >> 10} KiB", next_step="is this the right file? make it shorter"
-            )
-        return data.decode("utf-8-sig")
-    except FileNotFoundError:
-        return ""
-    except (OSError, UnicodeDecodeError) as exc:
-        raise ConfigError(f"{path} cannot be read: {exc}", next_step="microclaw config check") from exc
-
-
-def _parsed(text: str, path: Path) -> TOMLDocument:
+def _parsed(text: str, path: FilePath) -> TOMLDocument:
     import tomlkit
     from tomlkit.exceptions import TOMLKitError
 
     try:
         return tomlkit.parse(text)
     except (TOMLKitError, ValueError, RecursionError) as exc:
-        raise ConfigError(
-            f"{path} is not TOML, nothing was written: {exc}", next_step="microclaw config check"
-        ) from exc
+        text = f"{path} is not TOML, nothing was written: {exc}"
+        raise ConfigError(text, next_step="microclaw config check") from exc
 
 
-def _value(key: Key, text: str) -> object:
-    return text if "${" in text and key.kind != "texts" else plain_value(key.kind, text)
+def _apply(change: Change, documents: Mapping[str, TOMLDocument]) -> None:
+    path, setting = read_key(change.key)
+    wanted = None
+    if change.value is not None:
+        wanted = SECRETS if setting.secret and "${" not in change.value else CONFIG
+    for name, document in documents.items():
+        table = _table_of(document, path, make=name == wanted)
+        if name == wanted:
+            plain = "${" in str(change.value) and setting.kind != "texts"
+            table[path[-1]] = change.value if plain else plain_value(setting.kind, str(change.value))
+        elif table is not None:
+            table.pop(path[-1], None)
 
 
-def _put(document: Any, path: tuple[str | int, ...], value: object) -> None:
+def _table_of(document: Any, path: Path, *, make: bool) -> Any:
+    """The table that has the last name of a path; None where it is missing and not to be made."""
     import tomlkit
 
     node = document
-    for place, part in enumerate(path[:-1]):
-        if isinstance(part, int):
-            if part > len(node):
-                raise ConfigError(f"{shown(path[: place + 1])}: there are {len(node)} before it", next_step="count on")
-            if part == len(node):
-                node.append(tomlkit.table())
-        elif part not in node:
-            rows = isinstance(path[place + 1], int)
-            only_tables = place + 2 < len(path)
-            node[part] = tomlkit.aot() if rows else tomlkit.table(is_super_table=only_tables)
-        node = node[part]
-        if not isinstance(node, dict | list):
-            raise ConfigError(f"{shown(path[: place + 1])} is no section", next_step="microclaw config check")
-    node[path[-1]] = value
-
-
-def _remove(document: Any, path: tuple[str | int, ...]) -> None:
-    node = document
-    for part in path[:-1]:
-        present = part < len(node) if isinstance(part, int) and isinstance(node, list) else part in node
-        if not present:
-            return
-        node = node[part]
-        if not isinstance(node, dict | list):
-            return
-    if isinstance(node, dict) and path[-1] in node:
-        del node[path[-1]]
+    for n, part in enumerate(path[:-1]):
+        before = node
+        node = before[part] if (part < len(before) if isinstance(part, int) else part in before) else None
+        if node is None and make:
+            if isinstance(part, int) and part > len(before):
+                raise ConfigError(f"{dotted(path[: n + 1])}: there are {len(before)} before it", next_step="count on")
+            if isinstance(part, int):
+                before.append(tomlkit.table())
+            else:
+                rows = isinstance(path[n + 1], int)
+                before[part] = tomlkit.aot() if rows else tomlkit.table(is_super_table=n + 2 < len(path))
+            node = before[part]
+        if not isinstance(node, list if isinstance(path[n + 1], int) else dict):
+            if make:
+                raise ConfigError(f"{dotted(path[: n + 1])} is no section", next_step="microclaw config check")
+            return None
+    return node

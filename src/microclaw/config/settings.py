@@ -1,23 +1,202 @@
-"""The host's frozen settings. Nothing is read here: load.py builds them."""
+"""Every setting of the host, declared once: type, default, bounds and meaning. It reads no file.
+
+The reader, `microclaw config`, the names of variables and docs/configuration.md all come from `ConfigFile`: schema.py.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
+
+from msgspec import Meta
+
+from microclaw.config.checks import is_chat, is_cron, is_link, is_loopback, is_proxy, is_timezone, is_url
 
 DEFAULT_HTTP_PORT = 8080
 DEFAULT_LINK_PORT = 8443
+DAY_S = 86_400
+DAY_TOKENS = 10_000_000_000
 
 ModelTask: TypeAlias = Literal["chat", "summary", "subagent", "heartbeat"]
+Provider: TypeAlias = Literal["anthropic", "openai"]
+
+
+def about(
+    text: str,
+    low: float | None = None,
+    high: float | None = None,
+    *,
+    secret: bool = False,
+    check: Callable[[Any], str | None] | None = None,
+) -> Meta:
+    """What a setting means and what it may be. `check` says what is wrong with a value; None: nothing."""
+    return Meta(description=text, ge=low, le=high, extra={"secret": secret, "check": check})
+
+
+@dataclass(frozen=True, slots=True)
+class HostSettings:
+    """Where `up` listens when its own options do not say otherwise."""
+
+    http_host: Annotated[str, about("where the API listens; loopback alone", check=is_loopback)] = "127.0.0.1"
+    http_port: Annotated[int, about("the API's port; 0 takes any free one", 0, 65_535)] = DEFAULT_HTTP_PORT
+    link: Annotated[str, about('where devices connect: HOST:PORT or "off"', check=is_link)] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRow:
+    """A model as the file names it: what it leaves out may come from the main model or from variables."""
+
+    provider: Annotated[Provider, about("anthropic, or openai and what is compatible with it")] | None = None
+    name: Annotated[str, about("the model's name")] | None = None
+    api_key: Annotated[str, about("the provider's key", secret=True)] | None = field(default=None, repr=False)
+    base_url: Annotated[str, about("another address of the API", check=is_url)] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSection(ModelRow):
+    """[model]; load.py makes ModelSettings of it."""
+
+    offline_first: Annotated[bool, about("sentences the offline intents are sure of ask no model")] = True
+    fallback: tuple[ModelRow, ...] = ()
+    tasks: Mapping[ModelTask, ModelRow] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSettings:
+    """How turns go."""
+
+    second_message: Annotated[Literal["queue", "steer"], about("a message during a turn waits or steers")] = "queue"
+    queue: Annotated[int, about("messages of one chat that may wait", 1, 1_000)] = 8
+    parallel_turns: Annotated[int, about("turns at the same time", 1, 10_000)] = 128
+    turn_s: Annotated[float, about("how long a turn may take", 1, DAY_S)] = 120.0
+    iterations: Annotated[int, about("model requests a turn", 1, 100)] = 10
+    context_tokens: Annotated[int, about("tokens of context a request", 1_000, 2_000_000)] = 24_000
+    approvals: Annotated[
+        Literal["foreign", "always"], about("always: every act asks first; foreign: those after words from outside")
+    ] = "foreign"
+    approval_s: Annotated[float, about("an approval's time-out", 1, DAY_S)] = 300.0
+    subagents: Annotated[int, about("subagents at the same time; 0 is none", 0, 64)] = 4
+    timezone: Annotated[str, about("an IANA name; the machine's when left out", check=is_timezone)] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetSettings:
+    """What models may cost a day; None is no limit."""
+
+    day_usd: Annotated[float, about("what models may cost a day", 0, 1_000_000)] | None = None
+    person_day_usd: Annotated[float, about("the same for one person", 0, 1_000_000)] | None = None
+    day_tokens: Annotated[int, about("tokens a day", 0, DAY_TOKENS)] | None = None
+    person_day_tokens: Annotated[int, about("tokens a day for one person", 0, DAY_TOKENS)] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TelegramSettings:
+    """The Telegram bot; without a token the channel is off."""
+
+    token: Annotated[str, about("the bot's token, from @BotFather", secret=True)] = field(default="", repr=False)
+    base_url: Annotated[str, about("another address of the Bot API", check=is_url)] = "https://api.telegram.org"
+    enabled: Annotated[bool, about("false switches the channel off")] = True
+
+
+@dataclass(frozen=True, slots=True)
+class GatewaySettings:
+    """The chat gateway (docs/protocols/chat-gateway.md); off loopback a token is required."""
+
+    host: Annotated[str, about("where it listens; off loopback a token is required")] = "127.0.0.1"
+    port: Annotated[int, about("its port; 0 takes any free one", 0, 65_535)] = 18_789
+    clients: Annotated[int, about("clients at the same time", 1, 10_000)] = 4
+    enabled: Annotated[bool, about("false switches the chat gateway off")] = True
+
+
+@dataclass(frozen=True, slots=True)
+class SearchSettings:
+    """The engine behind web_search; without one the tool is not offered. `searxng` needs a base URL and no key."""
+
+    engine: Annotated[Literal["brave", "searxng"], about("which engine web_search asks")] = "brave"
+    api_key: Annotated[str, about("Brave's key", secret=True)] | None = field(default=None, repr=False)
+    base_url: Annotated[str, about("the engine's address; searxng needs one", check=is_url)] = (
+        "https://api.search.brave.com"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleSettings:
+    """The heartbeat, and how often schedules ask a model."""
+
+    heartbeat_minutes: Annotated[int, about("how often HEARTBEAT.md is read; 0 is never", 0, 10_080)] = 30
+    wakes_an_hour: Annotated[int, about("how often schedules may ask a model", 0, 3_600)] = 12
+    consolidate_at: Annotated[str, about("when notes are put together (cron)", check=is_cron)] = "0 4 * * *"
+    heartbeat_chat: Annotated[str, about("CHANNEL:CHAT, where the heartbeat tells", check=is_chat)] = (
+        "terminal:terminal"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class McpServerSettings:
+    """A server whose tools the agent may use: a command (stdio) or a URL (Streamable HTTP)."""
+
+    name: str = ""  # the name of its table
+    command: Annotated[tuple[str, ...], about("the program and its arguments")] = ()
+    url: Annotated[str, about("or a Streamable HTTP address", check=is_url)] | None = None
+    env: Annotated[Mapping[str, str], about("the program's environment", secret=True)] = field(
+        default_factory=dict, repr=False
+    )
+    headers: Annotated[Mapping[str, str], about("headers of every request", secret=True)] = field(
+        default_factory=dict, repr=False
+    )
+    trusted_reads: Annotated[bool, about("its read-only tools need no approval")] = False
+
+
+@dataclass(frozen=True, slots=True)
+class McpSection:
+    servers: Mapping[str, McpServerSettings] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ProxySection:
+    url: Annotated[str, about("http://HOST:PORT, for everything that goes out", check=is_proxy)] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of what a person or a program may send to the host."""
+
+    body_bytes: Annotated[int, about("a request's body from a person's program", 1_024, 1 << 30)] = 1 << 20
+    # an image as base64
+    control_body_bytes: Annotated[int, about("a request's body on the control socket", 1_024, 1 << 30)] = 8 << 20
+    body_s: Annotated[float, about("how long a body may take", 0.1, 3_600)] = 30.0
+    source_chars: Annotated[int, about("a program's source", 1_024, 1 << 26)] = 256 << 10
+    message_bytes: Annotated[int, about("one message to the agent", 256, 1 << 24)] = 16 << 10
+    parallel_jobs: Annotated[int, about("jobs at the same time", 1, 1_000)] = 16
+    stream_events: Annotated[int, about("events that a slow listener may be behind", 16, 1 << 20)] = 1024
+    keepalive_s: Annotated[float, about("silence on a stream before a sign of life", 0.1, 3_600)] = 5.0
+    drain_s: Annotated[float, about("how long started work may go on at the end", 0, 60)] = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigFile:
+    """config.toml and secrets.toml together: the sections, in the order of docs/configuration.md."""
+
+    host: HostSettings = HostSettings()
+    model: ModelSection = ModelSection()
+    agent: AgentSettings = AgentSettings()
+    budget: BudgetSettings = BudgetSettings()
+    telegram: TelegramSettings | None = None
+    gateway: GatewaySettings | None = None
+    search: SearchSettings | None = None
+    schedules: ScheduleSettings = ScheduleSettings()
+    mcp: McpSection = McpSection()
+    proxy: ProxySection = ProxySection()
+    limits: Limits = Limits()
 
 
 @dataclass(frozen=True, slots=True)
 class ModelChoice:
     """One model of one provider; without a name OpenAI-compatible servers answer with their first one."""
 
-    provider: Literal["anthropic", "openai"]
+    provider: Provider
     name: str | None = None
     api_key: str | None = field(default=None, repr=False)
     base_url: str | None = None
@@ -37,98 +216,11 @@ class ModelSettings:
     model: str | None = None
     fallbacks: tuple[ModelChoice, ...] = ()
     tasks: Mapping[ModelTask, ModelChoice] = field(default_factory=dict)
-    offline_first: bool = True  # sentences that the offline intents are sure of cost no model
+    offline_first: bool = True
 
     @property
     def configured(self) -> bool:
         return bool(self.anthropic_api_key or self.openai_api_key or self.openai_base_url)
-
-
-@dataclass(frozen=True, slots=True)
-class AgentSettings:
-    """How turns go. `second_message`: one that comes during a turn waits its turn, or steers the running one."""
-
-    second_message: Literal["queue", "steer"] = "queue"
-    queue: int = 8  # messages of one chat that may wait
-    parallel_turns: int = 128
-    turn_s: float = 120.0
-    iterations: int = 10
-    context_tokens: int = 24_000
-    approvals: Literal["foreign", "always"] = "foreign"  # always: every act asks; foreign: those after strangers' words
-    approval_s: float = 300.0
-    subagents: int = 4
-    timezone: str | None = None  # an IANA name; None is the machine's
-
-
-@dataclass(frozen=True, slots=True)
-class BudgetSettings:
-    """What models may cost a day; None is no limit."""
-
-    day_usd: float | None = None
-    person_day_usd: float | None = None
-    day_tokens: int | None = None
-    person_day_tokens: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class TelegramSettings:
-    token: str = field(repr=False)
-    base_url: str = "https://api.telegram.org"
-
-
-@dataclass(frozen=True, slots=True)
-class GatewaySettings:
-    """The chat gateway (docs/protocols/chat-gateway.md); off loopback a token is required."""
-
-    host: str = "127.0.0.1"
-    port: int = 18_789
-    clients: int = 4
-
-
-@dataclass(frozen=True, slots=True)
-class SearchSettings:
-    """The engine behind web_search; without one the tool is not offered. `searxng` needs a base URL and no key."""
-
-    engine: Literal["brave", "searxng"] = "brave"
-    api_key: str | None = field(default=None, repr=False)
-    base_url: str = "https://api.search.brave.com"
-
-
-@dataclass(frozen=True, slots=True)
-class ScheduleSettings:
-    """`heartbeat_minutes` 0 switches the heartbeat off; `wakes_an_hour` bounds how often schedules ask a model."""
-
-    heartbeat_minutes: int = 30
-    wakes_an_hour: int = 12
-    consolidate_at: str = "0 4 * * *"
-    heartbeat_chat: str = "terminal:terminal"  # CHANNEL:CHAT, where the heartbeat tells what it has to tell
-
-
-@dataclass(frozen=True, slots=True)
-class McpServerSettings:
-    """A server whose tools the agent may use: a command (stdio) or a URL (Streamable HTTP)."""
-
-    name: str
-    command: tuple[str, ...] = ()
-    url: str | None = None
-    env: Mapping[str, str] = field(default_factory=dict, repr=False)
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    trusted_reads: bool = False  # its read-only annotations are believed: those tools need no approval
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Bounds of what a person or a program may send to the host's doors."""
-
-    body_bytes: int = 1 << 20
-    control_body_bytes: int = 8 << 20  # an image as base64
-    body_s: float = 30.0
-    source_chars: int = 256 << 10
-    message_bytes: int = 16 << 10
-    parallel_jobs: int = 16
-    stream_events: int = 1024
-    keepalive_s: float = 5.0
-    drain_s: float = 1.5  # what had started may end before the host goes
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,15 +230,6 @@ class LinkSettings:
     host: str = "127.0.0.1"
     port: int = DEFAULT_LINK_PORT
     plain: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class HostSettings:
-    """The doors that `up` opens when its own options do not say otherwise; `link` is HOST:PORT or "off"."""
-
-    http_host: str = "127.0.0.1"
-    http_port: int = DEFAULT_HTTP_PORT
-    link: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,14 +263,6 @@ class Settings:
     @property
     def database(self) -> Path:
         return self.home / "microclaw.db"
-
-    @property
-    def config_file(self) -> Path:
-        return self.home / "config.toml"
-
-    @property
-    def secrets_file(self) -> Path:
-        return self.home / "secrets.toml"
 
     @property
     def persona(self) -> Path:

@@ -2,46 +2,23 @@
 
 from __future__ import annotations
 
-import dataclasses
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final
+from pathlib import Path as FilePath
+from typing import Final
 
-from microclaw.config.document import shown
-from microclaw.config.keys import ROOT, Key, Named, Node, Rows, Section
-from microclaw.config.load import VARIABLES, join
-from microclaw.config.places import text_of
-from microclaw.config.settings import (
-    AgentSettings,
-    BudgetSettings,
-    GatewaySettings,
-    HostSettings,
-    Limits,
-    ModelSettings,
-    ScheduleSettings,
-    SearchSettings,
-    TelegramSettings,
-)
-from microclaw.config.sources import Sources, read_sources, value_at
+from microclaw.config.document import Path, dotted
+from microclaw.config.load import Assembly
+from microclaw.config.schema import NAME, ROW, Setting, Table, root
+from microclaw.config.sources import Sources, read_sources
 from microclaw.config.values import without_password
 
 DEFAULT: Final = "default"
-_DEFAULTS: Final[Mapping[str, type]] = {
-    "host": HostSettings,
-    "model": ModelSettings,
-    "agent": AgentSettings,
-    "budget": BudgetSettings,
-    "telegram": TelegramSettings,
-    "gateway": GatewaySettings,
-    "search": SearchSettings,
-    "schedules": ScheduleSettings,
-    "limits": Limits,
-}
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class SettingView:
     """One setting: `value` is masked for a secret, None when it has neither value nor default."""
 
     key: str
@@ -50,10 +27,11 @@ class Shown:
     about: str
 
 
-def read_shown(home: Path, environ: Mapping[str, str]) -> list[Shown]:
-    """Every setting that is set or has a default, in the order of keys.py."""
+def read_views(home: FilePath, environ: Mapping[str, str]) -> list[SettingView]:
+    """Every setting that is set or may be, in the order of settings.py."""
     sources = read_sources(home, environ)
-    return [_credential(item, sources, environ) for item in _walk(ROOT, (), sources, sources.merged())]
+    variables = Assembly(sources, environ).variables
+    return list(_walk(root(), (), sources, variables))
 
 
 def masked(secret: str) -> str:
@@ -67,10 +45,8 @@ def value_text(value: object) -> str:
         case bool():
             return "true" if value else "false"
         case float():
-            return f"{value:g}"
+            return f"{value:.15g}"
         case tuple() | list():
-            import shlex
-
             return shlex.join(str(item) for item in value)
         case dict():
             return ", ".join(f"{name} = {item}" for name, item in value.items())
@@ -78,66 +54,38 @@ def value_text(value: object) -> str:
             return str(value)
 
 
-def _walk(node: Node, path: tuple[str | int, ...], sources: Sources, values: Mapping[str, Any]) -> Iterator[Shown]:
-    match node:
-        case Key():
-            yield from _key(node, path, sources, values)
-        case Section(keys):
-            for name, inner in keys.items():
-                yield from _walk(inner, (*path, name), sources, values)
-        case Named(section):
-            for name in value_at(values, path) or ():
-                yield from _walk(section, (*path, name), sources, values)
-        case Rows(section):
-            for number in range(len(value_at(values, path) or ())):
-                yield from _walk(section, (*path, number), sources, values)
+def _walk(
+    table: Table, path: Path, sources: Sources, variables: Mapping[str, tuple[str, str]]
+) -> Iterator[SettingView]:
+    chosen = table.inside.get(NAME) or table.inside.get(ROW)
+    present = dict.fromkeys(p[len(path)] for p in sources.values if len(p) > len(path) and p[: len(path)] == path)
+    for part, node in dict.fromkeys(present, chosen).items() if chosen else table.inside.items():
+        if isinstance(node, Table):
+            yield from _walk(node, (*path, part), sources, variables)
+        elif node is not None:
+            yield _setting(node, (*path, part), sources, variables)
 
 
-def _key(key: Key, path: tuple[str | int, ...], sources: Sources, values: Mapping[str, Any]) -> Iterator[Shown]:
-    value = value_at(values, path)
-    origin = sources.origin(path)
-    if value is not None and origin is not None:
-        place, line = origin
-        told = place if line is None else f"{place}:{line}"
-        yield Shown(shown(path), _hidden(value) if key.secret else _plain(value), told, key.about)
-    elif (default := _default(path)) is not None:
-        yield Shown(shown(path), default, DEFAULT, key.about)
-    else:
-        yield Shown(shown(path), None, "", key.about)
+def _setting(setting: Setting, path: Path, sources: Sources, variables: Mapping[str, tuple[str, str]]) -> SettingView:
+    key = dotted(path)
+    value = sources.values.get(path)
+    if setting.kind == "texts" and value is not None:
+        value = {p[-1]: text for p, text in sources.values.items() if p[:-1] == path}
+    origin = ""
+    if key in variables:
+        origin, value = variables[key]
+    elif value is not None and (place := sources.place_of(path)) is not None:
+        origin = place[0] if place[1] is None else f"{place[0]}:{place[1]}"
+    elif setting.default is not None:
+        return SettingView(key, setting.default, DEFAULT, setting.about)
+    return SettingView(key, _hidden(value, secret=setting.secret), origin, setting.about)
 
 
-def _credential(item: Shown, sources: Sources, environ: Mapping[str, str]) -> Shown:
-    """The model's key and address as the loader takes them: a provider's own variables are no keys of the file."""
-    if item.key not in ("model.api_key", "model.base_url"):
-        return item
-    model = join(sources, environ).model
-    provider = value_at(sources.merged(), ("model", "provider"))
-    for name, key, url in (
-        ("anthropic", model.anthropic_api_key, model.anthropic_base_url),
-        ("openai", model.openai_api_key, model.openai_base_url),
-    ):
-        used = key if item.key == "model.api_key" else url
-        variable = VARIABLES[name][item.key == "model.base_url"]
-        if used and provider in (None, name) and used == text_of(environ, variable):
-            shown_value = masked(used) if item.key == "model.api_key" else _plain(used)
-            return Shown(item.key, shown_value, variable, item.about)
-    return item
-
-
-def _hidden(value: object) -> object:
-    if isinstance(value, dict):
-        return {name: masked(str(text)) for name, text in value.items()}
-    return masked(str(value))
-
-
-def _plain(value: object) -> object:
-    """What is no secret; an address may have a password in it all the same."""
-    return without_password(value) if isinstance(value, str) else value
-
-
-def _default(path: tuple[str | int, ...]) -> object:
-    kind = _DEFAULTS.get(str(path[0])) if len(path) == 2 else None
-    if kind is None:
-        return None
-    found = next((f for f in dataclasses.fields(kind) if f.name == path[1]), None)
-    return None if found is None or found.default is dataclasses.MISSING else found.default
+def _hidden(value: object, *, secret: bool) -> object:
+    """A secret is masked; an address may have a password in it all the same."""
+    match value:
+        case dict():
+            return {name: _hidden(text, secret=secret) for name, text in value.items()}
+        case str():
+            return masked(value) if secret else without_password(value)
+    return value

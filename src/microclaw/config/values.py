@@ -1,23 +1,39 @@
-"""Values checked against keys.py: types, bounds, `${ENV}`, unknown names. Everything wrong is found, nothing raised."""
+"""Values checked against the declaration: types, bounds, `${ENV}`, unknown names. It raises nothing."""
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from difflib import get_close_matches
-from typing import Any, Final, assert_never
+import shlex
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, TypeAlias
 
-from microclaw.config.document import Path, shown
-from microclaw.config.keys import KIND_WORDS, ROOT, Key, Kind, Named, Node, Rows, Section
+import msgspec
+
+from microclaw.config.document import Path, dotted
+from microclaw.config.places import text_of
+from microclaw.config.schema import NAME, ROW, Kind, Setting, Table, did_you_mean, root
 
 MAX_TEXT: Final = 16_384
 _REFERENCE: Final = re.compile(r"\$\$\{|\$\{([^}]*)\}?")
 _PASSWORD: Final = re.compile(r"(?<=//)[^/\s@]*(?=@)")
 _BRIEF: Final = 200  # characters of a wrong value that are shown
-_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_SERVER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
+_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_TABLE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
+_KINDS: Final[Mapping[Kind, tuple[Any, str]]] = {
+    "text": (str, "a text"),
+    "whole": (int, "a whole number"),
+    "number": (int | float, "a number"),
+    "switch": (bool, "true or false"),
+    "words": (tuple[str, ...], "a list of texts"),
+    "texts": (dict[str, str], "a table of texts"),
+    "item": (str, "a text"),
+}
+_FOUND: Final = {str: "a text", bool: "true or false", int: "a whole number", float: "a number", list: "a list"}
+
+Place: TypeAlias = tuple[str, int | None]
+"""A file or a variable, and the line in the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,193 +54,130 @@ class Mistake:
 
 @dataclass(slots=True)
 class Layer:
-    """One source: a file, or the environment. `values` is what is right in it; `unset`: keys of variables not set."""
+    """What one source says. `values` are the right ones by their paths, with {} for each table.
 
-    values: dict[str, Any] = field(default_factory=dict)
+    `places` are of everything in it; `unset` are paths whose variable is not set.
+    """
+
+    values: dict[Path, Any] = field(default_factory=dict)
+    places: dict[Path, Place] = field(default_factory=dict)
     mistakes: list[Mistake] = field(default_factory=list)
-    unset: dict[str, str] = field(default_factory=dict)
-    place_of: Callable[[Path], tuple[str, int | None]] = lambda _: ("", None)
+    unset: dict[Path, str] = field(default_factory=dict)
 
 
 class Reader:
-    """Reads one layer. `secrets_only`: the file that holds nothing but secrets."""
+    """Reads nested values into a layer. `secrets_only`: no other settings; `exposed`: a file that others can read."""
 
-    def __init__(self, layer: Layer, environ: Mapping[str, str], *, secrets_only: bool = False) -> None:
-        self._layer = layer
+    def __init__(self, environ: Mapping[str, str], *, secrets_only: bool = False, exposed: str = "") -> None:
+        self.layer = Layer()
         self._environ = environ
         self._secrets_only = secrets_only
+        self._exposed = exposed
+        self._place: Place = ("", None)
+        self._refused: set[Path] = set()
 
-    def read(self, values: Mapping[str, Any]) -> None:
-        self._layer.values = self._section(ROOT, values, ())
+    def read(self, values: Mapping[Any, Any], place: str, line: int | None = None) -> None:
+        self._place = (place, line)
+        self._table(root(), values, ())
 
-    def _section(self, section: Section, values: object, path: Path) -> dict[str, Any]:
-        if not isinstance(values, Mapping):
-            self._wrong(path, f"{shown(path)} is a section, not {_kind_of(values)}", f"write it as [{shown(path)}]")
-            return {}
-        clean = {}
-        for name, value in values.items():
-            node = section.keys.get(name)
+    def _table(self, table: Table, value: object, path: Path) -> None:
+        rows = ROW in table.inside
+        inside = dict(enumerate(value)) if rows and isinstance(value, list) else value
+        numbered = isinstance(value, list) or (isinstance(value, Mapping) and any(isinstance(p, int) for p in value))
+        if not isinstance(inside, Mapping) or numbered != rows:
+            wanted, form = ("a list of tables", "[[{}]]") if rows else ("a section", "[{}]")
+            found = "a list of tables" if isinstance(value, Mapping) and not rows else _kind_of(value)
+            self._refuse(path, f"{dotted(path)} is {wanted}, not {found}", f"write it as {form.format(dotted(path))}")
+            return
+        self.layer.places.setdefault(path, self._place)
+        self.layer.values.setdefault(path, {})
+        for part, inner in inside.items():
+            below = (*path, part)
+            node = table.child(part)
             if node is None:
-                self._unknown((*path, name), tuple(section.keys))
-            elif (found := self._node(node, value, (*path, name))) is not None:
-                clean[name] = found
-        return clean
-
-    def _node(self, node: Node, value: object, path: Path) -> Any:
-        match node:
-            case Key():
-                return self._key(node, value, path)
-            case Section():
-                return self._section(node, value, path)
-            case Named():
-                return self._named(node, value, path)
-            case Rows():
-                if not isinstance(value, list):
-                    self._wrong(path, f"{shown(path)} is a list of tables", f"write it as [[{shown(path)}]]")
-                    return None
-                return [self._section(node.section, row, (*path, n)) for n, row in enumerate(value)]
-            case _:
-                assert_never(node)
-
-    def _named(self, node: Named, values: object, path: Path) -> dict[str, Any]:
-        if not isinstance(values, Mapping):
-            self._wrong(path, f"{shown(path)} holds sections", f"write it as [{shown(path)}.NAME]")
-            return {}
-        clean = {}
-        for name, value in values.items():
-            if node.names and name not in node.names:
-                self._unknown((*path, name), node.names)
-            elif not _SERVER.fullmatch(name):
-                self._wrong((*path, name), f"{name!r} is no name: letters, digits, - and _, at most 32", "rename it")
+                before = f"{dotted(path)}." if path else ""
+                hint = did_you_mean(str(part), table.names or list(table.inside), before)
+                text = f"{dotted(below)} is no {'setting' if path else 'section'}{hint}"
+                self._refuse(below, text, "correct or remove it; all: microclaw config get --all")
+            elif NAME in table.inside and not _TABLE_NAME.fullmatch(part):
+                self._refuse(below, f"{part!r} is no name: letters, digits, - and _, at most 32", "rename it")
+            elif isinstance(node, Table):
+                self._table(node, inner, below)
             else:
-                clean[name] = self._section(node.section, value, (*path, name))
-        return clean
+                self._setting(node, inner, below)
 
-    def _key(self, key: Key, value: object, path: Path) -> Any:
-        if self._secrets_only and not key.secret:
-            self._wrong(path, f"{shown(path)} is no secret: it belongs in config.toml", "move it there")
-            return None
-        value = self._expanded(key, value, path)
+    def _setting(self, setting: Setting, value: object, path: Path) -> None:
+        if setting.kind == "texts" and isinstance(value, dict):
+            self.layer.places.setdefault(path, self._place)
+            self.layer.values.setdefault(path, {})
+            for name, text in value.items():
+                self._setting(replace(setting, kind="item"), text, (*path, name))
+            return
+        key = dotted(path)
+        file, line = self.layer.places.setdefault(path, self._place)
+        if (file, line) != self._place:
+            where = f"line {line}" if line else file
+            self._wrong(path, f"{key} is set twice; the first is in {where}", "remove one of them")
+            return
+        if self._secrets_only and not setting.secret:
+            self._wrong(path, f"{key} is no secret: it belongs in config.toml", "move it there")
+            return
+        if self._exposed and setting.secret and isinstance(value, str) and "${" not in value:
+            self._wrong(path, f"{key} is a secret, and other users can read this file", f"chmod 600 {self._exposed}")
+        value = self._expanded(setting, value, path)
         if value is None:
-            return None
-        found = _typed(key.kind, value)
-        if found is None:
-            text = f"{shown(path)} is {_kind_of(value)}, not {KIND_WORDS[key.kind]}"
-            self._wrong(path, text, f"microclaw config set {shown(path)} VALUE")
-            return None
-        complaint = _complaint(key, found)
-        if complaint is not None:
-            said = "its value" if key.secret else _brief(found)
-            self._wrong(path, f"{shown(path)}: {said} {complaint}", f"microclaw config set {shown(path)} VALUE")
-            return None
-        return found
+            return
+        try:
+            self.layer.values[path] = _checked(setting, value)
+        except ValueError as exc:
+            self._wrong(path, f"{key}{exc}", f"microclaw config set {key} VALUE")
 
-    def _expanded(self, key: Key, value: object, path: Path) -> object:
+    def _expanded(self, setting: Setting, value: object, path: Path) -> object:
         """The value with its `${ENV}`; None when a variable is not set."""
-        match value:
-            case str():
-                text = self._text(key, value, path)
-                if text is None or text == value or key.kind == "text":
-                    return text
-                return plain_value(key.kind, text)
-            case list():
-                texts = [self._text(key, item, path) if isinstance(item, str) else item for item in value]
-                return None if None in texts else texts
-            case dict():
-                items = {n: self._text(key, v, (*path, n)) if isinstance(v, str) else v for n, v in value.items()}
-                return None if None in items.values() else items
-            case _:
-                return value
+        if isinstance(value, list):
+            texts = [self._text(setting, item, path) if isinstance(item, str) else item for item in value]
+            return None if None in texts else texts
+        if not isinstance(value, str):
+            return value
+        text = self._text(setting, value, path)
+        return text if text is None or text == value else plain_value(setting.kind, text)
 
-    def _text(self, key: Key, text: str, path: Path) -> str | None:
-        whole: list[str] = []
-        end = 0
+    def _text(self, setting: Setting, text: str, path: Path) -> str | None:
         for found in _REFERENCE.finditer(text):
-            whole.append(text[end : found.start()])
-            end = found.end()
             name = found[1]
             if name is None:  # `$${` is `${` itself
-                whole.append("${")
-            elif not _NAME.fullmatch(name) or not found[0].endswith("}"):
-                self._wrong(path, f"{shown(path)}: {found[0]!r} is no ${{NAME}}", "write ${NAME}; $${ is a plain ${")
+                continue
+            if not _VARIABLE.fullmatch(name) or not found[0].endswith("}"):
+                self._wrong(path, f"{dotted(path)}: {found[0]!r} is no ${{NAME}}", "write ${NAME}; $${ is a plain ${")
                 return None
-            elif not self._environ.get(name, "").strip():
-                self._layer.unset[shown(path)] = name
-                text = f"{shown(path)}: the environment has no {name}"
-                self._wrong(path, text, f"export {name}=..., or set another value", fatal=not key.secret)
+            if text_of(self._environ, name) is None:
+                self.layer.unset[path] = name
+                message = f"{dotted(path)}: the environment has no {name}"
+                self._wrong(path, message, f"export {name}=..., or set another value", fatal=not setting.secret)
                 return None
-            else:
-                whole.append(self._environ[name].strip())
-        return "".join(whole) + text[end:]
+        return _REFERENCE.sub(lambda found: self._environ[found[1]].strip() if found[1] else "${", text)
 
-    def _unknown(self, path: Path, known: tuple[str, ...]) -> None:
-        near = get_close_matches(str(path[-1]), known, 1)
-        hint = f": did you mean {shown((*path[:-1], near[0]))}?" if near else ""
-        what = "setting" if path[:-1] else "section"
-        self._wrong(path, f"{shown(path)} is no {what}{hint}", "correct or remove it; all: microclaw config get")
+    def _refuse(self, path: Path, message: str, next_step: str) -> None:
+        """Once, however many lines there are below the path."""
+        if path not in self._refused:
+            self._refused.add(path)
+            self._wrong(path, message, next_step)
 
     def _wrong(self, path: Path, message: str, next_step: str, *, fatal: bool = True) -> None:
-        place, line = self._layer.place_of(path)
-        self._layer.mistakes.append(Mistake(place, line, shown(path), message, next_step, fatal))
+        self.layer.mistakes.append(Mistake(*self._place, dotted(path), message, next_step, fatal))
 
 
-def plain_value(kind: Kind, text: str) -> object:
-    """A value given as text (a variable, a command line): texts as they are, the rest as TOML writes it."""
-    if kind == "text":
+def plain_value(kind: Kind | None, text: str) -> object:
+    """A value given as text (a variable, a command line): texts as they are, the rest, or an unknown, as in TOML."""
+    if kind in ("text", "item"):
         return text
-    if kind == "words" and not text.lstrip().startswith("["):
-        import shlex
-
-        try:
-            return shlex.split(text)
-        except ValueError:
-            return text
-    return toml_value(text)
-
-
-def toml_value(text: str) -> object:
-    """What TOML makes of a text; the text itself where that is nothing."""
-    import tomllib
-
     try:
+        if kind == "words" and not text.lstrip().startswith("["):
+            return shlex.split(text)
         found: dict[str, object] = tomllib.loads(f"value = {text}")
-    except (ValueError, RecursionError):  # no TOML, a number without end, nested without end
+    except (ValueError, RecursionError):  # an open quote, no TOML, a number or nesting without end
         return text
     return found["value"] if len(found) == 1 else text
-
-
-def _typed(kind: Kind, value: object) -> Any:
-    """The value when it is of this kind; None else."""
-    match kind, value:
-        case ("switch", bool()):
-            return value
-        case (_, bool()):
-            return None
-        case ("text", str()) if value.strip():
-            return value.strip()
-        case ("whole", int()):
-            return value
-        case ("number", int() | float()):
-            try:
-                return float(value)
-            except OverflowError:  # above every bound
-                return math.inf
-        case ("words", list()) if value and all(isinstance(item, str) and item for item in value):
-            return tuple(value)
-        case ("texts", dict()) if all(isinstance(item, str) for item in value.values()):
-            return value
-    return None
-
-
-def _complaint(key: Key, value: Any) -> str | None:
-    if isinstance(value, str) and (len(value) > MAX_TEXT or not value.isprintable()):
-        return f"is longer than {MAX_TEXT} characters" if len(value) > MAX_TEXT else "has control characters"
-    if key.choices and value not in key.choices:
-        near = get_close_matches(value, key.choices, 1)
-        return f"is none of {', '.join(key.choices)}" + (f": did you mean {near[0]}?" if near else "")
-    if key.low is not None and key.high is not None and not key.low <= value <= key.high:
-        return f"is not between {key.low:g} and {key.high:g}" if key.kind == "number" else _between(key.low, key.high)
-    return key.check(value) if key.check is not None else None
 
 
 def without_password(text: str) -> str:
@@ -232,30 +185,45 @@ def without_password(text: str) -> str:
     return _PASSWORD.sub("...", text)
 
 
-def _brief(value: object) -> str:
-    if isinstance(value, int) and value.bit_length() > 64:
-        return "the number"
-    text = repr(value)
-    return without_password(text) if len(text) <= _BRIEF else f"{without_password(text)[:_BRIEF]}..."
+def _checked(setting: Setting, value: object) -> object:
+    """The value of the declared type; ValueError with the end of a sentence that begins with the setting's name."""
+    wanted, words = _KINDS[setting.kind]
+    try:
+        found = msgspec.convert(value.strip() if isinstance(value, str) and setting.kind == "text" else value, wanted)
+    except msgspec.ValidationError:
+        found = None
+    if found is None or (setting.kind in ("text", "words") and not (found and all(found))):
+        raise ValueError(f" is {_kind_of(value)}, not {words}")
+    complaint = None
+    if setting.low is not None and setting.high is not None and not setting.low <= found <= setting.high:
+        complaint = f"is not between {setting.low:.15g} and {setting.high:.15g}"
+    elif setting.kind == "text":
+        complaint = _text_complaint(setting, found)
+    if complaint is not None:
+        raise ValueError(f": {'its value' if setting.secret else _brief(found)} {complaint}")
+    return found
 
 
-def _between(low: float, high: float) -> str:
-    return f"is not between {low:.0f} and {high:.0f}"
+def _text_complaint(setting: Setting, text: str) -> str | None:
+    if len(text) > MAX_TEXT:
+        return f"is longer than {MAX_TEXT} characters"
+    if not text.isprintable():
+        return "has control characters"
+    if setting.choices and text not in setting.choices:
+        return f"is none of {', '.join(setting.choices)}{did_you_mean(text, setting.choices)}"
+    return setting.check(text) if setting.check is not None else None
 
 
 def _kind_of(value: object) -> str:
-    match value:
-        case str():
-            return "an empty text" if not value.strip() else "a text"
-        case bool():
-            return "true or false"
-        case int():
-            return "a whole number"
-        case float():
-            return "a number"
-        case list():
-            return "a list" if value else "an empty list"
-        case dict():
-            return "a table"
-        case _:
-            return "a date or time"
+    if isinstance(value, Mapping):
+        return "a table"
+    empty = (isinstance(value, str) and not value.strip()) or value == []
+    found = _FOUND.get(type(value), "a date or time")
+    return found.replace("a ", "an empty ") if empty else found
+
+
+def _brief(value: object) -> str:
+    if isinstance(value, int) and value.bit_length() > 64:
+        return "the number"
+    text = without_password(repr(value))
+    return text if len(text) <= _BRIEF else f"{text[:_BRIEF]}..."

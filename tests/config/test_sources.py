@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
+import json
 import random
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -21,9 +22,11 @@ from microclaw.config import (
     Settings,
     TelegramSettings,
     load_settings,
+    settings,
 )
-from microclaw.config.keys import ROOT, Key, Named, Rows, Section
 from microclaw.config.load import find_mistakes
+from microclaw.config.schema import Setting, Table, all_settings, root
+from microclaw.config.settings import ConfigFile
 from microclaw.errors import ConfigError
 
 EVERYTHING = """
@@ -124,48 +127,45 @@ def test_no_file_means_the_defaults(home: Path) -> None:
     assert settings == plain
 
 
-@pytest.mark.parametrize(
-    ("section", "kind"),
-    [
-        ("host", HostSettings),
-        ("agent", AgentSettings),
-        ("budget", BudgetSettings),
-        ("gateway", GatewaySettings),
-        ("search", SearchSettings),
-        ("telegram", TelegramSettings),
-        ("schedules", ScheduleSettings),
-        ("limits", Limits),
-    ],
-)
-def test_every_setting_has_its_key_and_every_key_its_setting(section: str, kind: type) -> None:
-    found = ROOT.keys[section]
-    assert isinstance(found, Section)
-    assert set(found.keys) - {"enabled"} == {field.name for field in dataclasses.fields(kind)}
+def test_every_value_of_a_section_is_a_setting() -> None:
+    """A field that about() does not describe would be refused in the file as unknown."""
+    for section in ("host", "agent", "budget", "telegram", "gateway", "search", "schedules", "proxy", "limits"):
+        table = root().inside[section]
+        assert isinstance(table, Table)
+        info = next(field.type for field in fields(ConfigFile) if field.name == section)
+        kind = getattr(settings, str(info).removesuffix(" | None"))
+        assert list(table.inside) == [field.name for field in fields(kind)]
+        assert all(isinstance(node, Setting) for node in table.inside.values())
 
 
-def test_defaults_are_within_their_own_bounds() -> None:
-    for section, values in (("agent", AgentSettings()), ("limits", Limits()), ("schedules", ScheduleSettings())):
-        keys = ROOT.keys[section]
-        assert isinstance(keys, Section)
-        for name, key in keys.keys.items():
-            assert isinstance(key, Key)
-            value = getattr(values, name)
-            if key.low is not None and key.high is not None:
-                assert key.low <= value <= key.high, name
+def test_defaults_are_right_values_themselves(home: Path) -> None:
+    """What `config get --all` shows as a default is what `config set` takes."""
+    lines: dict[str, list[str]] = {}
+    for name, setting in all_settings():
+        if setting.default is not None and "NAME" not in name:
+            section, _, key = name.partition(".")
+            lines.setdefault(section, []).append(f"{key} = {json.dumps(setting.default)}")
+    text = "\n".join(f"[{section}]\n" + "\n".join(found) for section, found in lines.items())
+    assert said(home, text) == []
+    loaded = load_settings({"TELEGRAM_BOT_TOKEN": "1:a", "BRAVE_API_KEY": "b"}, home=home)
+    assert (loaded.agent, loaded.limits, loaded.schedules) == (AgentSettings(), Limits(), ScheduleSettings())
+    assert (loaded.host, loaded.gateway, loaded.telegram) == (
+        HostSettings(),
+        GatewaySettings(),
+        TelegramSettings("1:a"),
+    )
 
 
 def test_secrets_are_keys_that_hold_credentials() -> None:
-    assert sorted(_secrets(ROOT)) == ["api_key", "api_key", "api_key", "api_key", "env", "headers", "token"]
-
-
-def _secrets(node: object) -> list[str]:
-    match node:
-        case Section(keys):
-            own = [name for name, key in keys.items() if isinstance(key, Key) and key.secret]
-            return [*own, *(name for inner in keys.values() for name in _secrets(inner))]
-        case Named(section) | Rows(section):
-            return _secrets(section)
-    return []
+    assert [name for name, setting in all_settings() if setting.secret] == [
+        "model.api_key",
+        "model.fallback[N].api_key",
+        "model.tasks.NAME.api_key",
+        "telegram.token",
+        "search.api_key",
+        "mcp.servers.NAME.env",
+        "mcp.servers.NAME.headers",
+    ]
 
 
 def test_environment_is_stronger_than_the_files(home: Path) -> None:
@@ -188,6 +188,22 @@ def test_environment_is_stronger_than_the_files(home: Path) -> None:
     assert settings.host.link == "off"
     assert settings.telegram == TelegramSettings("2:${BOT}")  # a variable's text refers to no other variable
     assert settings.proxy == "http://10.0.0.1:80"
+
+
+def test_rows_of_a_variable_replace_the_rows_of_the_files(home: Path) -> None:
+    write(home, EVERYTHING, secrets='[[model.fallback]]\napi_key = "sk-second"\n')
+    rows = load_settings(ENVIRON, home=home).model.fallbacks
+    assert rows == (ModelChoice("anthropic", "second", "sk-ant"),)  # the variable is stronger than the row's own key
+    environ = {**ENVIRON, "MICROCLAW_MODEL__FALLBACK": '[{provider = "openai", name = "x", api_key = "k"}]'}
+    rows = load_settings(environ, home=home).model.fallbacks
+    assert rows == (ModelChoice("openai", "x", "k", "https://models.example/v1"),)
+
+
+def test_table_of_texts_may_be_split_between_the_files(home: Path) -> None:
+    text = '[mcp.servers.a]\ncommand = ["a"]\nenv = { PLAIN = "${BOT}", EMPTY = "" }\n'
+    write(home, text, secrets='[mcp.servers.a.env]\nTOKEN = " line\\n"\n')
+    server = load_settings({"BOT": "b"}, home=home).mcp_servers[0]
+    assert server.env == {"PLAIN": "b", "EMPTY": "", "TOKEN": " line\n"}
 
 
 def test_credentials_of_the_environment_alone_switch_their_channels_on(home: Path) -> None:
@@ -287,7 +303,7 @@ env = { A = 1 }
         "config.toml:12: host.link: 'nowhere' is neither HOST:PORT nor \"off\"",
         "config.toml:13: [agent] is there twice; the first is in line 1",
         "config.toml:15: telegram.token: the environment has no NOT_SET",
-        "config.toml:17: mcp.servers.x.env is a table, not a table of texts",
+        "config.toml:17: mcp.servers.x.env.A is a whole number, not a text",
     ]
 
 
@@ -307,6 +323,12 @@ def test_mistake_inside_many_lines_is_named_where_its_statement_begins(home: Pat
         ('[proxy]\nurl = "http://a:1\n', "Illegal character"),
         ("[mcp.servers.a]\ncommand = [1,\n", "it never ends"),
         ("agent = 3\n", "agent is a section, not a whole number"),
+        ("[[agent]]\nqueue = 3\n", "agent is a section, not a list of tables"),
+        ("[model.fallback]\nname = 'x'\n", "model.fallback is a list of tables, not a table"),
+        ("[agent.queue]\nx = 1\n", "agent.queue is a table, not a whole number"),
+        ("[mcp.servers.a]\ncommand = ['x', '']\n", "is a list, not a list of texts"),
+        ("budget.day_usd = nan\n", "budget.day_usd: nan is not between 0 and 1000000"),
+        ("agent.queue = 3\n[agent]\n", "Cannot declare ('agent',) twice"),
         ("[agent]\nqueue = true\n", "agent.queue is true or false, not a whole number"),
         ("[agent]\ntimezone = 'Mars/Base'\n", "is no time zone"),
         ("[schedules]\nconsolidate_at = 'often'\n", "is no cron expression"),
@@ -376,13 +398,10 @@ def test_many_broken_lines_are_all_named(home: Path, line: str) -> None:
 
 
 def test_nested_brackets_are_a_mistake_and_no_crash(home: Path) -> None:
-    for text in (
-        "a = " + "[" * 4_000,
-        "a = " + "{a=" * 2_000,
-        "a." * 2_000 + "a = 1",
-        "[" + "a." * 2_000 + "a]\nb = 1",
-    ):
+    for text in ("a = " + "[" * 4_000, "a = " + "{a=" * 2_000):
         assert any("nested too deeply" in line for line in said(home, text))
+    for text in ("a." * 2_000 + "a = 1", "[" + "a." * 2_000 + "a]\nb = 1"):
+        assert said(home, text) == ["config.toml:1: a is no section"]
     assert said(home, "a = " + "[" * 100_000) == ["config.toml:1: the line is longer than 8,192 characters"]
 
 

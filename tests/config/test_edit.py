@@ -12,7 +12,7 @@ import pytest
 
 from microclaw.config import edit, load_settings
 from microclaw.config.edit import Change, read_key, write_changes
-from microclaw.config.show import read_shown
+from microclaw.config.show import read_views
 from microclaw.errors import ConfigError
 
 COMMENTED = """\
@@ -119,7 +119,7 @@ def test_removed_setting_has_its_default_again(home: Path) -> None:
     put(home, "agent.queue", "5")
     assert put(home, "agent.queue", None) == ("config.toml",)
     assert put(home, "agent.queue", None) == ()
-    shown = {item.key: item for item in read_shown(home, {})}
+    shown = {item.key: item for item in read_views(home, {})}
     assert (shown["agent.queue"].value, shown["agent.queue"].origin) == (8, "default")
 
 
@@ -127,7 +127,7 @@ def test_row_and_its_secret(home: Path) -> None:
     put(home, "model.fallback[1].provider", "openai")
     put(home, "model.fallback[1].api_key", "sk-row")
     put(home, "mcp.servers.git.command", "uvx git-mcp")
-    shown = {item.key: (item.value, item.origin) for item in read_shown(home, {"MICROCLAW_AGENT__QUEUE": "3"})}
+    shown = {item.key: (item.value, item.origin) for item in read_views(home, {"MICROCLAW_AGENT__QUEUE": "3"})}
     assert shown["model.fallback[1].api_key"] == ("...(short)", "secrets.toml:2")
     assert shown["mcp.servers.git.command"][0] == ("uvx", "git-mcp")
     assert shown["agent.queue"] == (3, "MICROCLAW_AGENT__QUEUE")
@@ -138,12 +138,22 @@ def test_a_providers_own_variables_are_shown_where_they_count(home: Path, provid
     if provider is not None:
         put(home, "model.provider", provider)
     environ = {"ANTHROPIC_API_KEY": "sk-ant-0123456789-0123", "ANTHROPIC_BASE_URL": "http://localhost:1/"}
-    shown = {item.key: (item.value, item.origin) for item in read_shown(home, environ)}
+    shown = {item.key: (item.value, item.origin) for item in read_views(home, environ)}
     assert shown["model.api_key"] == ("sk-ant-...(22 characters)", "ANTHROPIC_API_KEY")
     assert shown["model.base_url"] == ("http://localhost:1/", "ANTHROPIC_BASE_URL")
     put(home, "model.provider", "openai")
-    shown = {item.key: (item.value, item.origin) for item in read_shown(home, environ)}
+    shown = {item.key: (item.value, item.origin) for item in read_views(home, environ)}
     assert shown["model.api_key"] == (None, "")
+
+
+def test_whole_table_of_texts_is_a_secret(home: Path) -> None:
+    put(home, "mcp.servers.git.command", "uvx git-mcp")
+    assert put(home, "mcp.servers.git.env", '{ TOKEN = "sk-0123456789-0123456789", B = "2" }') == ("secrets.toml",)
+    shown = {item.key: (item.value, item.origin) for item in read_views(home, {})}
+    masked = {"TOKEN": "sk-0123...(24 characters)", "B": "...(short)"}
+    assert shown["mcp.servers.git.env"] == (masked, "secrets.toml:2")
+    assert put(home, "mcp.servers.git.env", None) == ("secrets.toml",)
+    assert load_settings({}, home=home).mcp_servers[0].env == {}
 
 
 def test_key_is_read_with_its_row() -> None:
@@ -161,7 +171,7 @@ def test_changes_at_the_same_time_are_all_kept(home: Path) -> None:
     }
     with ThreadPoolExecutor(len(wanted)) as threads:
         list(threads.map(lambda change: put(home, *change), wanted.items(), timeout=30))
-    found = {item.key for item in read_shown(home, {}) if item.origin.startswith(("config", "secrets"))}
+    found = {item.key for item in read_views(home, {}) if item.origin.startswith(("config", "secrets"))}
     assert found == wanted.keys()
 
 
@@ -185,7 +195,7 @@ def test_huge_file_is_refused_at_once(home: Path) -> None:
 
 def test_password_in_an_address_is_not_shown(home: Path) -> None:
     put(home, "proxy.url", "http://me:hunter2@10.0.0.1:3128")
-    shown = next(item.value for item in read_shown(home, {}) if item.key == "proxy.url")
+    shown = next(item.value for item in read_views(home, {}) if item.key == "proxy.url")
     assert shown == "http://...@10.0.0.1:3128"
     assert load_settings({}, home=home).proxy == "http://me:hunter2@10.0.0.1:3128"
     with pytest.raises(ConfigError) as refused:

@@ -1,0 +1,62 @@
+"""What a setting's text must be. Each check says what is wrong with it; None is nothing."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+
+def is_url(value: str) -> str | None:
+    try:
+        parts = urlsplit(value)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    return None if good else "is not an http:// or https:// address"
+
+
+def is_proxy(value: str) -> str | None:
+    good = is_url(value) is None and urlsplit(value).scheme == "http"
+    return None if good else "is not an http://HOST:PORT address (the proxy itself is asked in plain HTTP, by CONNECT)"
+
+
+def is_link(value: str) -> str | None:
+    host, _, port = value.rpartition(":")
+    good = value == "off" or (bool(host) and port.isdecimal() and int(port) <= 65_535)
+    return None if good else 'is neither HOST:PORT nor "off"'
+
+
+def is_loopback(value: str) -> str | None:
+    from ipaddress import ip_address
+
+    try:
+        good = value == "localhost" or ip_address(value).is_loopback
+    except ValueError:
+        good = False
+    return None if good else "is not this machine: the API speaks HTTP without TLS, for loopback alone"
+
+
+def is_timezone(value: str) -> str | None:
+    from zoneinfo import ZoneInfo
+
+    try:
+        ZoneInfo(value)
+    except (OSError, ValueError, KeyError):  # ZoneInfoNotFoundError is a KeyError
+        return "is no time zone of this machine; an IANA name such as Europe/Berlin"
+    return None
+
+
+def is_cron(value: str) -> str | None:
+    from datetime import UTC, datetime
+
+    from cronsim import CronSim, CronSimError
+
+    try:
+        CronSim(value, datetime(2024, 1, 1, tzinfo=UTC))
+    except CronSimError as exc:
+        return f"is no cron expression ({exc}); five fields such as 0 4 * * *"
+    return None
+
+
+def is_chat(value: str) -> str | None:
+    channel, _, chat_id = value.partition(":")
+    return None if channel and chat_id else "is not CHANNEL:CHAT, as in tg:12345"
