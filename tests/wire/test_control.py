@@ -138,6 +138,18 @@ def test_failure_raises_with_its_next_step() -> None:
         (b'{"id":1,"op":"advance","ms":1e18}', "bad_request", 1),
         (b'{"id":1,"op":"watch","edges":1}', "bad_request", 1),
         (b'{"id":1,"op":"fault","name":"mute","count":-1}', "bad_request", 1),
+        (b'{"id":-1,"op":"info"}', "bad_request", 0),
+        (b'{"id":9007199254740992,"op":"info"}', "bad_request", 0),
+        (b'{"id":1,"op":"edges","since":9007199254740992}', "bad_request", 1),
+        (b'{"id":1,"op":"edges","since":true}', "bad_request", 1),
+        (b'{"id":1,"op":"set_adc","pin":1,"volts":null}', "bad_request", 1),
+        (b'{"id":1,"op":"uart_write","data":"0"}', "bad_request", 1),
+        (b'{"id":1,"op":"uart_write","data":"0x"}', "bad_request", 1),
+        (b'{"id":1,"op":"spi_connect","bus":1,"answers":["00","z"]}', "bad_request", 1),
+        (b'{"id":1,"op":"link_event","name":""}', "bad_request", 1),
+        (b'{"id":1,"op":"link_event","name":"%s"}' % (b"e" * 65), "bad_request", 1),
+        (b'{"id":1,"op":"link_task","task":"t","input":"","kind":"other"}', "bad_request", 1),
+        (b'{"id":1,"op":"link_task","task":"t","input":"","timeout_s":-1}', "bad_request", 1),
     ],
 )
 def test_line_that_is_no_request_is_refused_with_a_reply(line: bytes, error: str, request_id: int) -> None:
@@ -146,6 +158,16 @@ def test_line_that_is_no_request_is_refused_with_a_reply(line: bytes, error: str
     assert (caught.value.failure.error, caught.value.failure.id) == (error, request_id)
     reply = json.loads(control.encode_failure(caught.value.failure))
     assert reply["ok"] is False
+
+
+@pytest.mark.parametrize("data", ["", "68690d", "68 69 0D", " 00 "])
+def test_bytes_in_hex_may_have_spaces(data: str) -> None:
+    line = json.dumps({"id": 1, "op": "uart_write", "data": data}).encode()
+    assert control.decode_request(line) == (1, control.UartWrite(data))
+
+
+def test_event_without_data_comes_back() -> None:
+    assert control.decode_request(control.encode_request(1, control.LinkEvent("button")))[1].op == "link_event"
 
 
 def test_line_over_the_limit_is_refused() -> None:

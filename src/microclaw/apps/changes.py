@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias, cast
+
+from msgspec import Struct, ValidationError, convert, to_builtins
 
 from microclaw.apps.trial import Devices
 from microclaw.errors import StoreError, UnknownName
@@ -38,8 +40,11 @@ ChangeKind: TypeAlias = Literal["app.deploy", "app.upgrade", "app.remove", "app.
 ChangeState: TypeAlias = Literal["planned", "done", "failed", "unknown"]
 
 
-@dataclass(frozen=True, slots=True)
-class AppVersion:
+class _Stored(Struct, frozen=True, forbid_unknown_fields=True, tag_field="do"):
+    """An action whose fields and tag are its JSON in the store."""
+
+
+class AppVersion(Struct, frozen=True, forbid_unknown_fields=True):
     """A program as it is to run: its image's hash, the terms it was installed under, the pins it drives."""
 
     sha256: str
@@ -49,27 +54,23 @@ class AppVersion:
     pins: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class PutApp:
+class PutApp(_Stored, frozen=True, tag="app.put"):
     """Let `name` be this version, whatever it was before."""
 
     name: str
     version: AppVersion
 
 
-@dataclass(frozen=True, slots=True)
-class RemoveApp:
+class RemoveApp(_Stored, frozen=True, tag="app.remove"):
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class SetLevel:
+class SetLevel(_Stored, frozen=True, tag="gpio.set"):
     pin: int
     level: int
 
 
-@dataclass(frozen=True, slots=True)
-class SetPwm:
+class SetPwm(_Stored, frozen=True, tag="pwm.set"):
     """`duty` is 0-255."""
 
     pin: int
@@ -115,43 +116,17 @@ def subject_of(action: DeviceAction) -> str:
 
 def encode_action(action: DeviceAction) -> str:
     """An action as JSON text for the store."""
-    return json.dumps({"do": _NAMES[type(action)], **asdict(action)}, separators=(",", ":"))
+    return json.dumps(to_builtins(action), separators=(",", ":"))
 
 
 def decode_action(text: str) -> DeviceAction:
     """Read `encode_action`'s text; raises StoreError when it is not one."""
     try:
-        fields = json.loads(text)
-        match fields.pop("do"):
-            case "app.put":
-                return PutApp(fields["name"], _version(fields["version"]))
-            case "app.remove":
-                return RemoveApp(**fields)
-            case "gpio.set":
-                return SetLevel(**fields)
-            case "pwm.set":
-                return SetPwm(**fields)
-            case other:
-                raise ValueError(f"unknown action {other!r}")
-    except (ValueError, TypeError, KeyError, AttributeError) as exc:
+        return cast("DeviceAction", convert(json.loads(text), DeviceAction))
+    except (ValueError, ValidationError) as exc:
         raise StoreError(
             f"a stored change cannot be read: {exc}", next_step="restore the home directory from a backup"
         ) from exc
-
-
-_NAMES: Mapping[type[DeviceAction], str] = {
-    PutApp: "app.put",
-    RemoveApp: "app.remove",
-    SetLevel: "gpio.set",
-    SetPwm: "pwm.set",
-}
-
-
-def _version(fields: dict[str, object]) -> AppVersion:
-    pins = fields.pop("pins")
-    if not isinstance(pins, list):
-        raise TypeError("pins must be a list")
-    return AppVersion(pins=tuple(pins), **fields)  # type: ignore[arg-type]  # checked by the dataclass's call
 
 
 MAX_UNFINISHED = 1_000

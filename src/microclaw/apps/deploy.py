@@ -6,8 +6,10 @@ import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import NoReturn, TypeAlias
+
+from msgspec import structs
 
 from microclaw.apps.changes import AppVersion, DesiredApp, Ledger
 from microclaw.apps.installer import Installer, Placed, check_pins_free, settle
@@ -226,7 +228,7 @@ class Deployer:
             trial = await self._try(device, image, terms, report)
             # A pin computed at run time shows only here.
             check_pins_free(device, name, trial.driven, wanted)
-            version = replace(version, pins=trial.driven)
+            version = structs.replace(version, pins=trial.driven)
             if approve is not None:
                 stage = "approve"
                 lost = take_over and before is None and any(app.name == name for app in await device.call(AppList()))

@@ -1,6 +1,6 @@
 """Calls of devices/calls.py as `params` of the link and back (docs/protocols/link-methods.md). No IO but `ask`.
 
-What a device answers is checked field by field: a wrong one is a ProtocolError that names it, never a None.
+What a device answers is read by the types of the answer: a wrong field is a ProtocolError that names it, never a None.
 """
 
 from __future__ import annotations
@@ -8,7 +8,10 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Final, Protocol
 
+from msgspec import Struct, ValidationError, convert
+
 from microclaw.devices.calls import (
+    AdcRead,
     AdcReading,
     AppEntry,
     AppList,
@@ -20,10 +23,13 @@ from microclaw.devices.calls import (
     DeviceStatus,
     EdgeLog,
     EdgesRead,
+    GpioGet,
+    GpioSet,
     I2cAddresses,
     I2cRead,
     I2cScan,
     PinLevel,
+    PwmSet,
     PwmState,
     SensorReading,
 )
@@ -53,7 +59,6 @@ _ERRORS: Final[dict[str, type[MicroclawError]]] = {
     "too_large": ImageTooLarge,
     "expired": DeviceTimeout,
 }
-MAX_ROWS: Final = 256
 MAX_CURSOR: Final = 2**52  # above every entry; what a float of a device's language still counts exactly
 
 
@@ -90,47 +95,59 @@ def params_of(call: Call[Any]) -> ValueMap:
 
 def read_value(call: Call[Any], value: Value, endpoint: str) -> Any:
     """The typed answer; ProtocolError when the device's is another."""
-    fields = _Fields(call.method, value, endpoint)
-    match call:
-        case AppList():
-            return tuple(AppEntry(row.text("name"), row.whole("heap", 0)) for row in fields.rows("apps"))
-        case AppStates():
-            return tuple(_app_state(row) for row in fields.rows("apps"))
-        case I2cScan():
-            return I2cAddresses(tuple(fields.wholes("addresses")))
-        case I2cRead():
-            return SensorReading(fields.text("sensor"), fields.numbers("values"))
-        case DeviceInfo() | DeviceStatus():
-            return DeviceFacts(fields.facts())
-        case EdgesRead():
-            edges = tuple(Edge(float(t), int(pin), int(level)) for t, pin, level in fields.triples("edges"))
-            return EdgeLog(edges, fields.whole("cursor"), fields.whole("dropped", 0), fields.number("now_ms"))
+    kind = _ANSWERS.get(type(call))
+    if kind is None:
+        return None
+    try:
+        answer = convert({} if value is None else value, kind)
+    except ValidationError as exc:
+        raise ProtocolError(
+            f"{endpoint} answered {call.method} with another value than it has: {exc}",
+            next_step="is its firmware of this version? microclaw device show",
+        ) from exc
+    match answer:
+        case dict():
+            return DeviceFacts({k: v for k, v in answer.items() if isinstance(v, str | int | float | bool)})
+        case _Apps(apps):
+            return tuple(AppEntry(app.name, app.heap or 0) for app in apps)
+        case _States(apps):
+            return tuple(
+                AppState(a.name, a.state, a.error, a.heap or 0, a.peak_heap or 0, a.peak_stack or 0, a.pins or ())
+                for a in apps
+            )
+        case _Edges(rows, cursor, now_ms, dropped):
+            edges = tuple(Edge(t_ms, int(pin), int(level)) for t_ms, pin, level in rows)
+            return EdgeLog(edges, cursor, dropped or 0, now_ms)
         case _:
-            return _pin_answer(call.method, fields)
+            return answer
 
 
-def _pin_answer(method: str, fields: _Fields) -> Any:
-    match method:
-        case "gpio.set" | "gpio.get":
-            return PinLevel(fields.whole("pin"), fields.whole("level"))
-        case "adc.read":
-            return AdcReading(fields.whole("pin"), fields.whole("raw"), fields.number("volts"))
-        case "pwm.set":
-            return PwmState(fields.whole("pin"), fields.whole("duty"), fields.whole("frequency_hz"))
-        case _:
-            return None
+class _App(Struct):
+    name: str
+    heap: int | None = None
 
 
-def _app_state(row: _Fields) -> AppState:
-    return AppState(
-        name=row.text("name"),
-        state=row.text("state"),
-        error=row.text("error", None),
-        heap_bytes=row.whole("heap", 0),
-        peak_heap_bytes=row.whole("peak_heap", 0),
-        peak_stack_bytes=row.whole("peak_stack", 0),
-        pins=tuple(row.wholes("pins", ())),
-    )
+class _Apps(Struct):
+    apps: list[_App]
+
+
+class _State(_App, kw_only=True):
+    state: str
+    error: str | None = None
+    peak_heap: int | None = None
+    peak_stack: int | None = None
+    pins: tuple[int, ...] | None = None
+
+
+class _States(Struct):
+    apps: list[_State]
+
+
+class _Edges(Struct):
+    edges: list[tuple[float, float, float]]  # some devices' languages have no whole numbers
+    cursor: int
+    now_ms: float
+    dropped: int | None = None
 
 
 def _next_step(code: str, method: str) -> str | None:
@@ -139,66 +156,16 @@ def _next_step(code: str, method: str) -> str | None:
     return "microclaw app list" if method.startswith("apps.") else None
 
 
-_NEEDED: Final = object()
-
-
-class _Fields:
-    """A map that a device sent, read by name and type."""
-
-    def __init__(self, where: str, value: Value, endpoint: str) -> None:
-        self._where = where
-        self._endpoint = endpoint
-        if not isinstance(value, dict):
-            self._map: dict[str, Value] = {}
-            if value is not None:
-                raise self._wrong("value", "a map", value)
-        else:
-            self._map = value
-
-    def whole(self, name: str, default: Any = _NEEDED) -> int:
-        return int(self._get(name, int, "a whole number", default))
-
-    def number(self, name: str, default: Any = _NEEDED) -> float:
-        return float(self._get(name, (int, float), "a number", default))
-
-    def text(self, name: str, default: Any = _NEEDED) -> Any:
-        return self._get(name, str, "text", default)
-
-    def wholes(self, name: str, default: Any = _NEEDED) -> list[int]:
-        values = self._get(name, (list, tuple), "a list", default)
-        if any(type(value) is not int for value in values):
-            raise self._wrong(name, "whole numbers", values)
-        return list(values)
-
-    def numbers(self, name: str) -> dict[str, float]:
-        values = self._get(name, dict, "a map", _NEEDED)
-        if any(isinstance(value, bool) or not isinstance(value, int | float) for value in values.values()):
-            raise self._wrong(name, "numbers by name", values)
-        return {str(key): float(value) for key, value in values.items()}
-
-    def rows(self, name: str) -> list[_Fields]:
-        values = self._get(name, list, "a list", _NEEDED)
-        return [_Fields(f"{self._where} {name}", value, self._endpoint) for value in values[:MAX_ROWS]]
-
-    def triples(self, name: str) -> list[list[Any]]:
-        values = self._get(name, list, "a list", _NEEDED)
-        if any(not isinstance(row, list) or len(row) != 3 or any(isinstance(v, str) for v in row) for row in values):
-            raise self._wrong(name, "rows of three numbers", values)
-        return list(values)
-
-    def facts(self) -> dict[str, str | int | float | bool]:
-        return {key: value for key, value in self._map.items() if isinstance(value, str | int | float | bool)}
-
-    def _get(self, name: str, kind: Any, expected: str, default: Any) -> Any:
-        value = self._map.get(name)
-        if value is None and default is not _NEEDED:
-            return default
-        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            raise self._wrong(name, expected, value)
-        return value
-
-    def _wrong(self, name: str, expected: str, value: object) -> ProtocolError:
-        return ProtocolError(
-            f"{self._endpoint} answered {self._where} with {name} = {value!r:.60}, expected {expected}",
-            next_step="is its firmware of this version? microclaw device show",
-        )
+_ANSWERS: Final[dict[type[Call[Any]], Any]] = {
+    GpioSet: PinLevel,
+    GpioGet: PinLevel,
+    AdcRead: AdcReading,
+    PwmSet: PwmState,
+    I2cScan: I2cAddresses,
+    I2cRead: SensorReading,
+    DeviceInfo: dict[str, Any],
+    DeviceStatus: dict[str, Any],
+    AppList: _Apps,
+    AppStates: _States,
+    EdgesRead: _Edges,
+}

@@ -10,8 +10,10 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
-from typing import Any, Final, Literal, TypeAlias, assert_never
+from typing import Annotated, Any, Final, Literal, TypeAlias, assert_never, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from msgspec import Meta, Struct, ValidationError, convert, to_builtins
 
 from microclaw.auth.gate import Permission
 from microclaw.errors import ScheduleRefused, StoreError
@@ -21,23 +23,24 @@ MIN_EVERY_MS: Final = 60_000
 _MAX_SAME: Final = 400  # cron times that one gap of summer time may draw together
 
 
-@dataclass(frozen=True, slots=True)
-class Once:
+class _Stored(Struct, frozen=True, tag_field="kind"):
+    """What is kept as JSON: its fields, and which kind it is."""
+
+
+class Once(_Stored, frozen=True, tag="once"):
     """Unix time in ms."""
 
     at_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Every:
+class Every(_Stored, frozen=True, tag="every"):
     """Each `every_ms` since `from_ms`, whatever clocks on the wall do; before it, where the clock was ahead then."""
 
-    every_ms: int
+    every_ms: Annotated[int, Meta(ge=1)]
     from_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Cron:
+class Cron(_Stored, frozen=True, tag="cron"):
     """Five fields of cron (cronsim) on the wall clock of an IANA time zone."""
 
     expression: str
@@ -47,16 +50,14 @@ class Cron:
 Timing: TypeAlias = Once | Every | Cron
 
 
-@dataclass(frozen=True, slots=True)
-class ToolAct:
+class ToolAct(_Stored, frozen=True, tag="tool"):
     """One call, worked out when the schedule was made: no model is asked. `arguments` is JSON text."""
 
     tool: str
     arguments: str
 
 
-@dataclass(frozen=True, slots=True)
-class Prompt:
+class Prompt(_Stored, frozen=True, tag="prompt"):
     """Words for the agent."""
 
     text: str
@@ -145,8 +146,8 @@ def schedule_of(row: ScheduleRow) -> Schedule:
             schedule_id=row.schedule_id,
             said=row.said,
             what=row.what,
-            timing=_timing(json.loads(row.timing)),
-            deed=_deed(act),
+            timing=convert(json.loads(row.timing), Timing),
+            deed=convert(act, Deed),
             principal=row.principal,
             channel=row.channel,
             chat_id=row.chat_id,
@@ -159,43 +160,23 @@ def schedule_of(row: ScheduleRow) -> Schedule:
             next_ms=row.next_ms,
             devices=_devices(act),
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as exc:
+    except (ValueError, ValidationError) as exc:
         raise StoreError(
             f"schedule {row.schedule_id} cannot be read: {exc}", next_step=f"microclaw schedule rm {row.schedule_id}"
         ) from exc
 
 
 def timing_json(timing: Timing) -> str:
-    match timing:
-        case Once(at_ms):
-            return json.dumps({"kind": "once", "at_ms": at_ms})
-        case Every(every_ms, from_ms):
-            return json.dumps({"kind": "every", "every_ms": every_ms, "from_ms": from_ms})
-        case Cron(expression, zone):
-            return json.dumps({"kind": "cron", "expression": expression, "zone": zone})
-    assert_never(timing)
+    return json.dumps(to_builtins(timing))
 
 
 def deed_json(deed: Deed, devices: Iterable[tuple[str, str]] | None = None) -> str:
     """`devices` as in Schedule."""
-    kept = {} if devices is None else {"devices": dict(devices)}
-    match deed:
-        case ToolAct(tool, arguments):
-            return json.dumps({"kind": "tool", "tool": tool, "arguments": arguments, **kept})
-        case Prompt(text):
-            return json.dumps({"kind": "prompt", "text": text, **kept})
-    assert_never(deed)
+    return json.dumps(to_builtins(deed) | ({} if devices is None else {"devices": dict(devices)}))
 
 
 def kind_of(timing: Timing) -> Literal["once", "every", "cron"]:
-    match timing:
-        case Once():
-            return "once"
-        case Every():
-            return "every"
-        case Cron():
-            return "cron"
-    assert_never(timing)
+    return cast(Literal["once", "every", "cron"], timing.__struct_config__.tag)
 
 
 def _next_cron(cron: Cron, after_ms: int) -> int | None:
@@ -223,28 +204,6 @@ def _bad_field(error: Exception) -> str:
     return f": its {found[1].replace('-', ' ')} is none" if found else ""
 
 
-def _timing(value: Any) -> Timing:
-    match value["kind"]:
-        case "once":
-            return Once(int(value["at_ms"]))
-        case "every":
-            return Every(max(1, int(value["every_ms"])), int(value["from_ms"]))
-        case "cron":
-            return Cron(str(value["expression"]), str(value["zone"]))
-        case kind:
-            raise ValueError(f"no such timing: {kind}")
-
-
-def _deed(value: Any) -> Deed:
-    match value["kind"]:
-        case "tool":
-            return ToolAct(str(value["tool"]), str(value["arguments"]))
-        case "prompt":
-            return Prompt(str(value["text"]))
-        case kind:
-            raise ValueError(f"no such deed: {kind}")
-
-
-def _devices(value: Any) -> tuple[tuple[str, str], ...] | None:
-    kept = value.get("devices")
-    return None if kept is None else tuple((str(device_id), str(name)) for device_id, name in kept.items())
+def _devices(act: dict[str, Any]) -> tuple[tuple[str, str], ...] | None:
+    kept = convert(act.get("devices"), dict[str, str] | None)
+    return None if kept is None else tuple(kept.items())

@@ -151,8 +151,7 @@ class VirtualBoardTransport:
     async def set_sensor(self, sensor: str, values: Mapping[str, float], at_ms: float | None = None) -> None:
         await self.request(wire.SetSensor(sensor, dict(values), at_ms))
 
-    async def power(self, action: str) -> None:
-        """cut, on or reset."""
+    async def power(self, action: wire.PowerAction) -> None:
         await self.request(wire.Power(action))
 
     async def fault(self, name: str, count: int = 1, after_bytes: int = 0) -> None:

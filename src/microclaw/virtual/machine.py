@@ -275,7 +275,7 @@ class Machine:
             case wire.LinkEvent(name=name, data=data):
                 link.send(Event(name, dict(data)))
             case wire.LinkTask(task=task, kind=kind, input=text, timeout_s=timeout_s):
-                link.send(RunTask(task, "sandbox" if kind == "sandbox" else "agent", text, timeout_s))
+                link.send(RunTask(task, kind, text, timeout_s))
         return self._done()
 
     def _apply_late(self, apply: Callable[[], None]) -> None:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import json
 import os
 import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
+
+from msgspec import msgpack
 
 from microclaw.boards.profile import BoardProfile
 from microclaw.errors import BuildError, Diagnostic
@@ -134,7 +135,7 @@ def _arguments(tokens: Sequence[Token], at: int) -> list[Sequence[Token]]:
 MIN_STACK_BYTES: Final = 1024
 MAX_STACK_BYTES: Final = 32768
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-_CACHE_VERSION: Final = 6
+_CACHE_VERSION: Final = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,27 +148,6 @@ class _Build:
     largest: Variable | None = None  # where the program takes more than one page of memory
     compiled_bytes: int | None = None  # before a blocking program was made event-driven
     took_ms: float = 0.0
-
-    def to_blob(self) -> bytes:
-        head = {
-            "warnings": [asdict(d) for d in self.warnings],
-            "marks": [asdict(m) for m in self.marks],
-            "largest": None if self.largest is None else asdict(self.largest),
-            "compiled_bytes": self.compiled_bytes,
-        }
-        return json.dumps(head).encode() + b"\n" + self.wasm
-
-    @classmethod
-    def from_blob(cls, blob: bytes) -> _Build:
-        head, _, wasm = blob.partition(b"\n")
-        fields: dict[str, Any] = json.loads(head)
-        return cls(
-            wasm,
-            tuple(Diagnostic(**d) for d in fields["warnings"]),
-            tuple(PinMark(**m) for m in fields["marks"]),
-            Variable(**fields["largest"]) if fields["largest"] is not None else None,
-            fields["compiled_bytes"],
-        )
 
 
 async def compile_module(
@@ -205,11 +185,11 @@ async def compile_module(
     ).hexdigest()
     blob = None if text.missing else cache.get(key)
     if blob is not None:
-        build = _Build.from_blob(blob)
+        build = replace(msgpack.decode(blob, type=_Build), took_ms=0.0)
     else:
         libraries = await build_glue(toolchain, cache.directory)
         build = await in_worker(partial(_build, text, board, toolchain, commands[0], libraries, stack_bytes))
-        cache.put(key, build.to_blob())
+        cache.put(key, msgpack.encode(build))
     return _checked_image(build, board, text, name, toolchain.name, heap_bytes, cached=blob is not None)
 
 

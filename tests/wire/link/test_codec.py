@@ -14,7 +14,22 @@ from tests.wire.link.examples import ASKED, EXAMPLES, ID, NOW_MS
 
 from microclaw.errors import LinkViolation, ProtocolError
 from microclaw.wire.link.codec import decode, encode, numbered
-from microclaw.wire.link.messages import DURABLE, MESSAGES, Call, Durable, Envelope, Event, Ping, Telemetry, Unknown
+from microclaw.wire.link.messages import (
+    DURABLE,
+    MESSAGES,
+    AnyBody,
+    AppState,
+    Call,
+    Durable,
+    Envelope,
+    Event,
+    PairCode,
+    PairDone,
+    PairRequest,
+    Ping,
+    Telemetry,
+    Unknown,
+)
 
 ROOT = Path(__file__).parents[3]
 VECTORS = {name: bytes.fromhex("".join(text.split())) for name, text in read_page("link.md", "message").items()}
@@ -140,6 +155,27 @@ def test_unknown_keys_are_ignored() -> None:
     assert decode(cbor2.dumps({**PING, "later": [1], "body": {"n": 1, "t0": 2, "more": {"a": 1}}})).body == Ping(1, 2)
 
 
+def test_text_is_not_taken_for_bytes_in_base64() -> None:
+    for name, key in (("pair_request", "csr"), ("ota_offer", "signature"), ("hello", "boot_id"), ("hello", "rx_epoch")):
+        message = cbor2.loads(VECTORS[name])
+        for text in ("AAAA", "AAAAAAAAAAA=", "AAAAAAAAAAAAAAAAAAAAAA=="):
+            refusal({**message, "body": {**message["body"], key: text}})
+
+
+def test_an_optional_key_is_left_out_and_never_null() -> None:
+    for name, key in (("hello", "rx_epoch"), ("hello", "audio"), ("telemetry", "rssi"), ("bye", "retry_after_s")):
+        message = cbor2.loads(VECTORS[name])
+        refusal({**message, "body": {**message["body"], key: None}})
+    assert decode(cbor2.dumps({**PING, "later": None, "body": {"n": 1, "t0": 2, "more": None}})).body == Ping(1, 2)
+
+
+def test_an_unknown_key_holds_plain_data_at_any_depth() -> None:
+    hello = cbor2.loads(VECTORS["hello"])
+    known = hello["body"]["firmware"]
+    assert decode(cbor2.dumps({**hello, "body": {**hello["body"], "firmware": {**known, "x": 1}}}))
+    refusal({**hello, "body": {**hello["body"], "firmware": {**known, "x": float("inf")}}})
+
+
 def test_a_newer_version_is_named() -> None:
     violation = refusal({**PING, "v": 2})
     assert (violation.reason, violation.close_code) == ("unsupported_version", 4400)
@@ -156,6 +192,8 @@ def test_an_envelope_needs_its_keys(key: str) -> None:
     [
         {"v": "1"}, {"v": True}, {"type": 1}, {"id": b"short"}, {"id": "x" * 16}, {"ts": -1}, {"ts": 2**63},
         {"ts": 1.0}, {"body": []}, {"body": None}, {"seq": 0}, {"seq": None}, {"re": b""}, {"extra": float("nan")},
+
+        {"re": None}, {"id": "AAAAAAAAAAAAAAAAAAAAAA=="}, {"re": "AAAAAAAAAAAAAAAAAAAAAA=="},
         {"extra": cbor2.undefined}, {"extra": cbor2.CBORSimpleValue(9)}, {b"extra": 1}, {"extra": {b"k": 1}},
     ],
     ids=str,
@@ -240,12 +278,26 @@ def test_a_message_over_16_kib_is_too_large() -> None:
     "body",
     [Call("x", {"x": float("nan")}, True), Call("x", {"x": 2**63}, True), Ping(-1, 0), Ping(1, 2**63),
      Call("x", {"x": {"x": {"x": {"x": {"x": {"x": {}}}}}}}, True), Call("x", {"x": "y" * 16_384}, True),
+     Telemetry(1, 1, (AppState("a", "b"),) * 257), Telemetry(1, 1, (), temperature=float("nan")), PairCode("12345", 1),
+     Telemetry(1, 1, (), rssi=-(2**63)), Unknown("later", {"x": float("inf")}), PairDone(),
+     PairRequest("b", b"csr", True),
      Call("x", {1: 2}, True), Call("x", {"x": object()}, True), Call("\ud800", {}, True)],  # type: ignore[dict-item]
     ids=lambda body: str(body)[:40],
 )  # fmt: skip
-def test_what_a_decoder_would_refuse_is_not_encoded(body: Call | Ping) -> None:
+def test_what_a_decoder_would_refuse_is_not_encoded(body: AnyBody) -> None:
     with pytest.raises(ProtocolError):
         encode(Envelope(ID, body, NOW_MS))
+
+
+@pytest.mark.parametrize(
+    "envelope",
+    [Envelope(b"short", Ping(1, 2)), Envelope(ID, Ping(1, 2), -1), Envelope(ID, Ping(1, 2), 2**63),
+     Envelope(ID, Ping(1, 2), 0, 0), Envelope(ID, Ping(1, 2), 0, 1, b"")],
+    ids=str,
+)  # fmt: skip
+def test_a_bad_envelope_is_not_encoded(envelope: Envelope) -> None:
+    with pytest.raises(ProtocolError):
+        encode(envelope)
 
 
 def test_every_letter_of_a_pairing_code_is_a_digit() -> None:

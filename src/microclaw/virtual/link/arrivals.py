@@ -9,8 +9,9 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import Any, Final
+
+from msgspec import structs
 
 from microclaw.errors import MicroclawError, Overloaded, ProtocolError
 from microclaw.virtual.board import Board
@@ -80,7 +81,7 @@ class Arrivals:
             case Token(token=token):
                 self._client.identity.keep_token(token)
             case UiState() as news:
-                present = {k: v for k, v in asdict(news).items() if v is not None}
+                present = {k: v for k, v in structs.asdict(news).items() if v is not None}
                 self._client.state.ui |= {k: _one_line(v) if isinstance(v, str) else v for k, v in present.items()}
             case PairCode(code=code, expires_s=expires_s):
                 self._show_code(code, expires_s)

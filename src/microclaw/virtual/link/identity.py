@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import ssl
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, Literal, TypeAlias
 from urllib.parse import urlsplit
@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from msgspec import structs
 
 from microclaw.errors import ConfigError, DeviceUnreachable, ProtocolError
 from microclaw.virtual.link.flash import Flash, write_file
@@ -140,7 +141,7 @@ class LinkIdentity:
 
     def renewal_request(self, board_id: str) -> PairRequest:
         """In place of `hello`, on a connection that brings the old certificate."""
-        return replace(self.pair_request(board_id), secret=None)
+        return structs.replace(self.pair_request(board_id), secret=None)
 
     def accept(self, done: PairDone) -> None:
         """Keep what pairing gave; ProtocolError when it is not what this board asked for."""

@@ -7,47 +7,56 @@ payload's own bytes can hold, whatever lengths they claim, so the payload's limi
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import MISSING, fields
-from typing import IO, Any, Final, NamedTuple, NoReturn, cast
+import math
+from typing import IO, Any, Final, NoReturn, cast
 
 import cbor2
+from msgspec import Struct, ValidationError, convert, to_builtins
+from msgspec.structs import fields
 
 from microclaw.errors import LinkViolation, ProtocolError
-from microclaw.wire.link import messages
-from microclaw.wire.link.body_fields import (
-    MAX_DEPTH,
-    READERS,
-    Reader,
-    check_value,
-    list_of,
-    read_id,
-    read_text,
-    read_uint,
-)
 from microclaw.wire.link.frame import MAX_CONTROL_BYTES, CloseCode
-from microclaw.wire.link.messages import MESSAGES, AnyBody, Envelope, Unknown
+from microclaw.wire.link.messages import (
+    MAX_ITEMS,
+    MAX_UINT,
+    MESSAGES,
+    AnyMessage,
+    Envelope,
+    Id,
+    Seq,
+    Uint,
+    Unknown,
+    Value,
+    ValueMap,
+)
 
 VERSION: Final = 1
+MAX_DEPTH: Final = 8
 
 
 def encode(envelope: Envelope, max_bytes: int = MAX_CONTROL_BYTES) -> bytes:
     """The CONTROL payload of an envelope; ProtocolError for one that the other end would refuse."""
     body = envelope.body
     try:
-        message: dict[str, object] = {
-            "v": VERSION,
-            "type": body.type,
-            "id": read_id("id", envelope.id),
-            "ts": read_uint("ts", envelope.ts_ms),
-            "body": _write_body(body),
-        }
-        if envelope.seq is not None:
-            message["seq"] = _read_seq(envelope.seq)
-        if envelope.re is not None:
-            message["re"] = read_id("re", envelope.re)
+        if isinstance(body, Unknown):
+            members = body.raw
+            _check_container(members, MAX_DEPTH - 1)
+        else:
+            rules, members = _RULES[body.type], to_builtins(body, builtin_types=_BUILTIN)
+            rules.read(members)
+            if rules.has_values:
+                _check_container(members, MAX_DEPTH - 1)
+        message = {"v": VERSION, "type": body.type, "id": envelope.id, "ts": envelope.ts_ms, "body": members}
+        if (seq := envelope.seq) is not None:
+            message["seq"] = seq
+        if (re := envelope.re) is not None:
+            message["re"] = re
+        if len(envelope.id) != 16 or (re is not None and len(re) != 16):
+            raise LinkViolation("id and re must be 16 bytes")
+        if not 0 <= envelope.ts_ms <= MAX_UINT or (seq is not None and not 0 < seq <= MAX_UINT):
+            raise LinkViolation("ts and seq must be unsigned integers below 2^63, seq from 1")
         payload = cbor2.dumps(message)
-    except (LinkViolation, cbor2.CBOREncodeError, UnicodeEncodeError) as exc:
+    except _UNSENDABLE as exc:
         raise ProtocolError(f"a {body.type} message that cannot be sent: {exc}") from exc
     if len(payload) > max_bytes:
         raise ProtocolError(f"a {body.type} message of {len(payload)} bytes, the limit is {max_bytes}")
@@ -62,32 +71,33 @@ def decode(payload: bytes, max_bytes: int = MAX_CONTROL_BYTES) -> Envelope:
     message = _read_map(payload)
     if message.get("v") != VERSION or type(message["v"]) is not int:
         _refuse_version(message.get("v"))
+    _check_container(message, MAX_DEPTH)
     try:
-        type_ = read_text("type", message["type"])
-        id_ = read_id("id", message["id"])
-        ts_ms = read_uint("ts", message["ts"])
-        body = message["body"]
-    except KeyError as exc:
-        raise LinkViolation(f"an envelope without {exc.args[0]}") from exc
-    seq = _read_seq(message["seq"]) if "seq" in message else None
-    re = read_id("re", message["re"]) if "re" in message else None
-    if len(message) != 5 + (seq is not None) + (re is not None):
-        check_value({k: v for k, v in message.items() if k != "body"}, "the envelope")
-    if type(body) is not dict:
-        raise LinkViolation("body must be a map")
-    plan = _PLANS.get(type_)
-    if plan is None:
-        check_value(body, type_, MAX_DEPTH - 1)
-        return Envelope(id_, Unknown(type_, body), ts_ms, seq, re)
-    return Envelope(id_, cast(AnyBody, plan.read(body)), ts_ms, seq, re)
+        head = _read_head(message)
+        rules = _RULES.get(head.type)
+        body = rules.read(head.body) if rules is not None else Unknown(head.type, head.body)
+    except ValidationError as exc:
+        raise LinkViolation(f"a message of type {message.get('type')!r:.40}: {exc}") from exc
+    return Envelope(head.id, body, head.ts, head.seq, head.re)
 
 
 def numbered(payload: bytes, seq: int) -> bytes:
     """An encoded message without `seq`, given one: an outbox keeps messages unnumbered, sending numbers them."""
     pairs = payload[0]
-    if not 0xA0 <= pairs < 0xB7:
-        raise ValueError(f"not an encoded message without seq: it starts with {pairs:#04x}")
-    return bytes([pairs + 1]) + payload[1:] + _SEQ_KEY + cbor2.dumps(_read_seq(seq))
+    if not 0xA0 <= pairs < 0xB7 or not 0 < seq <= MAX_UINT:
+        raise ValueError(f"not an encoded message without seq, or no number: {pairs:#04x}, {seq}")
+    return bytes([pairs + 1]) + payload[1:] + _SEQ_KEY + cbor2.dumps(seq)
+
+
+class _Head(Struct):
+    """The envelope as it is on the wire."""
+
+    type: str
+    id: Id
+    ts: Uint
+    body: dict[str, Any]
+    seq: Seq | None = None
+    re: Id | None = None
 
 
 class _Source:
@@ -142,83 +152,80 @@ def _refuse_version(version: object) -> NoReturn:
     raise LinkViolation("an envelope without a version")
 
 
-def _read_seq(value: object) -> int:
-    seq = read_uint("seq", value)
-    if seq == 0:
-        raise LinkViolation("seq counts from 1")
-    return seq
+def _read_head(message: dict[str, Any]) -> _Head:
+    head = convert(message, _Head)
+    if head.id is not message["id"] or head.re is not message.get("re"):
+        raise LinkViolation("id and re must be bytes")  # msgspec took text for base64
+    if message.get("seq", 1) is None or message.get("re", 1) is None:
+        raise LinkViolation("an envelope with a null: an optional key is left out")
+    return head
 
 
-class _Field(NamedTuple):
-    name: str
-    label: str  # for errors
-    read: Reader
-    write: Callable[[Any], object] | None
-    required: bool
+def _check_container(container: Any, depth: int) -> None:
+    """LinkViolation unless it holds plain data: text keys, finite numbers, at most 256 items a container."""
+    if depth == 0:
+        raise LinkViolation(f"nested deeper than {MAX_DEPTH} levels")
+    if len(container) > MAX_ITEMS:
+        raise LinkViolation(f"a container of more than {MAX_ITEMS} items")
+    if type(container) is dict:
+        for key in container:
+            if type(key) is not str:
+                raise LinkViolation("a key that is not text")
+        container = container.values()
+    for value in container:
+        kind = type(value)
+        if kind in _SCALARS:
+            continue
+        if kind is int:
+            if not -MAX_UINT <= value <= MAX_UINT:
+                raise LinkViolation("an integer of more than 63 bits")
+        elif kind is float:
+            if not math.isfinite(value):
+                raise LinkViolation("a number that is not finite")
+        elif kind in _CONTAINERS:
+            _check_container(value, depth - 1)
+        else:
+            raise LinkViolation(f"a value of a kind the link does not carry: {kind.__name__}")
 
 
-class _Plan:
-    """How one class is read from and written to a map."""
+class _Rules:
+    """One body's class, and what msgspec does not check of it."""
 
-    def __init__(self, cls: type, label: str) -> None:
+    __slots__ = ("bytes_fields", "cls", "exactly_one", "has_values", "optional")
+
+    def __init__(self, cls: type[AnyMessage]) -> None:
+        types = {f.name: f.type for f in fields(cls)}
         self.cls = cls
-        self.fields = tuple(_field(f.name, f"{label}.{f.name}", str(f.type), f.default is MISSING) for f in fields(cls))
+        self.bytes_fields = [name for name, kind in types.items() if "bytes" in str(kind)]  # text would do, as base64
+        self.optional = [f.name for f in fields(cls) if f.default is None and f.type is not Value]  # null would do
+        self.has_values = any(kind in (Value, ValueMap) for kind in types.values())
         self.exactly_one: tuple[str, ...] = getattr(cls, "exactly_one", ())
-        self.label = label
 
-    def read(self, members: dict[str, Any]) -> object:
-        values = {}
-        for name, label, read, _, required in self.fields:
-            if name in members:
-                values[name] = read(label, members[name])
-            elif required:
-                raise LinkViolation(f"{label} is missing")
-        if len(values) != len(members):
-            check_value(members, self.label, MAX_DEPTH - 1)
-        if self.exactly_one:
-            self._check_exactly_one(values)
-        return self.cls(**values)
-
-    def write(self, message: object) -> dict[str, object]:
-        members = {}
-        for name, label, read, write, _ in self.fields:
-            value = getattr(message, name)
-            if value is not None:
-                members[name] = plain = value if write is None else write(value)
-                read(label, plain)
-        if self.exactly_one:
-            self._check_exactly_one(members)
-        return members
-
-    def _check_exactly_one(self, values: dict[str, Any]) -> None:
-        if sum(bool(values.get(name)) for name in self.exactly_one) != 1:
-            raise LinkViolation(f"{self.label} must have exactly one of: {', '.join(self.exactly_one)}")
+    def read(self, members: dict[str, Any]) -> AnyMessage:
+        body = convert(members, self.cls)
+        for name in self.bytes_fields:
+            if type(members.get(name, b"")) is not bytes:
+                raise LinkViolation(f"{self.cls.type}.{name} must be bytes")
+        for name in self.optional:
+            if members.get(name, 1) is None:
+                raise LinkViolation(f"{self.cls.type}.{name} is null: an optional key is left out")
+        if self.exactly_one and sum(bool(members.get(name)) for name in self.exactly_one) != 1:
+            raise LinkViolation(f"{self.cls.type} must have exactly one of: {', '.join(self.exactly_one)}")
+        return body
 
 
-def _field(name: str, label: str, annotation: str, required: bool) -> _Field:
-    kind = annotation.removesuffix(" | None")
-    listed = kind.startswith("tuple[")
-    if kind in READERS:
-        return _Field(name, label, READERS[kind], list if listed else None, required)
-    plan = _Plan(getattr(messages, kind.removeprefix("tuple[").removesuffix(", ...]")), label)
-
-    def read(_label: str, value: object) -> object:
-        if type(value) is not dict:
-            raise LinkViolation(f"{_label} must be a map")
-        return plan.read(value)
-
-    if listed:
-        return _Field(name, label, list_of(read), lambda rows: [plan.write(row) for row in rows], required)
-    return _Field(name, label, read, plan.write, required)
-
-
-def _write_body(body: AnyBody) -> dict[str, object]:
-    if isinstance(body, Unknown):
-        check_value(body.raw, body.type, MAX_DEPTH - 1)
-        return dict(body.raw)
-    return _PLANS[body.type].write(body)
-
-
+_BUILTIN: Final = (bytes,)  # no base64: what is text stays text
+_CONTAINERS: Final = frozenset({dict, list, tuple})
+_SCALARS: Final = frozenset({str, bytes, bool, type(None)})
+_RULES: Final = {name: _Rules(cls) for name, cls in MESSAGES.items()}
+_UNSENDABLE: Final = (
+    LinkViolation,
+    ValidationError,
+    cbor2.CBOREncodeError,
+    UnicodeEncodeError,
+    TypeError,
+    RecursionError,
+)
 _SEQ_KEY: Final = cbor2.dumps("seq")
 _HARDENED: Final[dict[str, Any]] = {
     "max_depth": MAX_DEPTH,
@@ -228,4 +235,3 @@ _HARDENED: Final[dict[str, Any]] = {
     "semantic_decoders": _NoTags(),
     "read_size": MAX_CONTROL_BYTES + 1,
 }
-_PLANS: Final = {name: _Plan(cls, name) for name, cls in MESSAGES.items()}

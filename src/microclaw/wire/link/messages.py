@@ -1,24 +1,36 @@
-"""Every CONTROL message of the link as a frozen dataclass: the body's keys are the fields (declarations only). No IO.
+"""Every CONTROL message of the link as a frozen struct: the body's keys are the fields (declarations only). No IO.
 
-A field with the default None is optional and absent on the wire then. The annotations are the wire's types: codec.py
-reads and writes by them, docs/protocols/link.cddl says the same in CDDL.
+A field with the default None is optional and absent on the wire then. The annotations are the wire's types and
+bounds: codec.py reads and writes by them, docs/protocols/link.cddl says the same in CDDL.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
-from typing import ClassVar, Literal, TypeAlias, Union, get_args
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, TypeAlias, get_args
 
-Value: TypeAlias = Union[bool, int, float, str, bytes, "list[Value]", "dict[str, Value]", None]
+from msgspec import Meta, Struct
+
+MAX_UINT: Final = 2**63 - 1
+MAX_ITEMS: Final = 256  # in any list or map
+MAX_FLOAT: Final = 1.7976931348623157e308  # the largest of 64 bits: a bound that infinities and NaN do not meet
+
+if TYPE_CHECKING:
+    Value: TypeAlias = bool | int | float | str | bytes | "list[Value]" | "dict[str, Value]" | None
+else:
+    Value: TypeAlias = Any  # codec.py checks at any depth what msgspec cannot
 ValueMap: TypeAlias = dict[str, Value]
-Id: TypeAlias = bytes  # 16 bytes
-Epoch: TypeAlias = bytes  # 8 bytes
-Uint: TypeAlias = int  # 0 .. 2**63 - 1
-Share: TypeAlias = float  # 0 .. 1
-Level: TypeAlias = int  # 0 .. 100
-PairingCode: TypeAlias = str  # 6 digits
-Rate: TypeAlias = int  # samples a second
+Id: TypeAlias = Annotated[bytes, Meta(min_length=16, max_length=16)]
+Epoch: TypeAlias = Annotated[bytes, Meta(min_length=8, max_length=8)]
+Uint: TypeAlias = Annotated[int, Meta(ge=0, le=MAX_UINT)]
+Seq: TypeAlias = Annotated[int, Meta(ge=1, le=MAX_UINT)]
+Int: TypeAlias = Annotated[int, Meta(ge=-MAX_UINT, le=MAX_UINT)]
+Finite: TypeAlias = Annotated[float, Meta(ge=-MAX_FLOAT, le=MAX_FLOAT)]
+Share: TypeAlias = Annotated[float, Meta(ge=0, le=1)]
+Level: TypeAlias = Annotated[int, Meta(ge=0, le=100)]
+PairingCode: TypeAlias = Annotated[str, Meta(pattern=r"^[0-9]{6}\Z")]
+Rate: TypeAlias = Annotated[int, Meta(ge=1, le=192_000)]  # samples a second
+Texts: TypeAlias = Annotated[tuple[str, ...], Meta(max_length=MAX_ITEMS)]
 Trigger: TypeAlias = Literal["wake", "button", "vad"]
 StreamEnd: TypeAlias = Literal["done", "cancelled", "error"]
 TaskKind: TypeAlias = Literal["agent", "sandbox"]
@@ -47,51 +59,60 @@ class Durable(Enum):
     FINAL = "final states"
 
 
-@dataclass(frozen=True, slots=True)
-class Software:
+class Body(Struct, frozen=True, omit_defaults=True):
+    """What is a map on the wire: fields that are None are left out."""
+
+
+class FromDevice(Body, frozen=True):
+    sender: ClassVar = Sender.DEVICE
+
+
+class FromHost(Body, frozen=True):
+    sender: ClassVar = Sender.HOST
+
+
+class FromBoth(Body, frozen=True):
+    sender: ClassVar = Sender.BOTH
+
+
+class Software(Body, frozen=True):
     name: str
     version: str
 
 
-@dataclass(frozen=True, slots=True)
-class AudioFormat:
+class AudioFormat(Body, frozen=True):
     """`buffer_ms` is how much the device can hold before it plays."""
 
-    codecs: tuple[str, ...]
+    codecs: Texts
     rate: Rate
     frame_ms: Uint
     buffer_ms: Uint
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Body, frozen=True):
     control_bytes: Uint
     audio_bytes: Uint
 
 
-@dataclass(frozen=True, slots=True)
-class ErrorInfo:
+class ErrorInfo(Body, frozen=True):
     code: str
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class AppState:
+class AppState(Body, frozen=True):
     name: str
     state: str
 
 
-@dataclass(frozen=True, slots=True)
-class Hello:
+class Hello(FromDevice, frozen=True):
     """`rx_epoch` and `rx_seq` say what of the host's outbox is applied; no epoch before the first message ever.
     `audio` is absent on a board without any."""
 
     type: ClassVar = "hello"
-    sender: ClassVar = Sender.DEVICE
     boot_id: Id
     firmware: Software
     board: str
-    capabilities: tuple[str, ...]
+    capabilities: Texts
     tx_epoch: Epoch
     rx_seq: Uint
     reset_reason: str
@@ -99,10 +120,8 @@ class Hello:
     audio: AudioFormat | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Welcome:
+class Welcome(FromHost, frozen=True):
     type: ClassVar = "welcome"
-    sender: ClassVar = Sender.HOST
     session: Id
     host: Software
     time_ms: Uint
@@ -113,70 +132,56 @@ class Welcome:
     rx_epoch: Epoch | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(FromHost, frozen=True):
     """A new bearer token; `expires_ms` since the Unix epoch."""
 
     type: ClassVar = "token"
-    sender: ClassVar = Sender.HOST
     token: str
     expires_ms: Uint
 
 
-@dataclass(frozen=True, slots=True)
-class ErrorMessage:
+class ErrorMessage(FromBoth, frozen=True):
     type: ClassVar = "error"
-    sender: ClassVar = Sender.BOTH
     code: str
     message: str
     fatal: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Bye:
+class Bye(FromBoth, frozen=True):
     type: ClassVar = "bye"
-    sender: ClassVar = Sender.BOTH
     reason: str
     retry_after_s: Uint | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Ping:
+class Ping(FromBoth, frozen=True):
     """`t0` is the sender's clock in microseconds."""
 
     type: ClassVar = "ping"
-    sender: ClassVar = Sender.BOTH
     n: Uint
     t0: Uint
 
 
-@dataclass(frozen=True, slots=True)
-class Pong:
+class Pong(FromBoth, frozen=True):
     """`t1` and `t2`: the answering end's clock in microseconds when the ping came and when this left."""
 
     type: ClassVar = "pong"
-    sender: ClassVar = Sender.BOTH
     n: Uint
     t0: Uint
     t1: Uint
     t2: Uint
 
 
-@dataclass(frozen=True, slots=True)
-class Ack:
+class Ack(FromBoth, frozen=True):
     """Every durable message up to `seq` has its effect or its inbox row committed."""
 
     type: ClassVar = "ack"
-    sender: ClassVar = Sender.BOTH
     seq: Uint
 
 
-@dataclass(frozen=True, slots=True)
-class PairRequest:
+class PairRequest(FromDevice, frozen=True):
     """Wants a certificate for `csr` (P-256, DER) or, with `token_wanted`, a token; one of the two."""
 
     type: ClassVar = "pair_request"
-    sender: ClassVar = Sender.DEVICE
     exactly_one: ClassVar = ("csr", "token_wanted")
     board: str
     csr: bytes | None = None
@@ -184,31 +189,25 @@ class PairRequest:
     secret: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class PairCode:
+class PairCode(FromHost, frozen=True):
     type: ClassVar = "pair_code"
-    sender: ClassVar = Sender.HOST
     code: PairingCode
     expires_s: Uint
 
 
-@dataclass(frozen=True, slots=True)
-class PairDone:
+class PairDone(FromHost, frozen=True):
     """The credential that was asked for: a certificate (DER) or a token."""
 
     type: ClassVar = "pair_done"
-    sender: ClassVar = Sender.HOST
     exactly_one: ClassVar = ("certificate", "token")
     certificate: bytes | None = None
     token: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class StartAsr:
+class StartAsr(FromDevice, frozen=True):
     """`wake_ts`: the device's clock when it woke, milliseconds since the Unix epoch, 0 = not set."""
 
     type: ClassVar = "start_asr_stream"
-    sender: ClassVar = Sender.DEVICE
     stream: Uint
     codec: str
     rate: Rate
@@ -216,71 +215,55 @@ class StartAsr:
     wake_ts: Uint
 
 
-@dataclass(frozen=True, slots=True)
-class StopAsr:
+class StopAsr(FromDevice, frozen=True):
     type: ClassVar = "stop_asr_stream"
-    sender: ClassVar = Sender.DEVICE
     stream: Uint
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class AsrPartial:
+class AsrPartial(FromHost, frozen=True):
     type: ClassVar = "asr_partial"
-    sender: ClassVar = Sender.HOST
     stream: Uint
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class AsrFinal:
+class AsrFinal(FromHost, frozen=True):
     type: ClassVar = "asr_final"
-    sender: ClassVar = Sender.HOST
     stream: Uint
     text: str
     confidence: Share
 
 
-@dataclass(frozen=True, slots=True)
-class TtsStart:
+class TtsStart(FromHost, frozen=True):
     type: ClassVar = "tts_start"
-    sender: ClassVar = Sender.HOST
     stream: Uint
     codec: str
     rate: Rate
 
 
-@dataclass(frozen=True, slots=True)
-class TtsChunk:
+class TtsChunk(FromHost, frozen=True):
     """Announces the `samples` of AUDIO_OUT that follow and the text they say."""
 
     type: ClassVar = "tts_chunk"
-    sender: ClassVar = Sender.HOST
     stream: Uint
     index: Uint
     text: str
     samples: Uint
 
 
-@dataclass(frozen=True, slots=True)
-class TtsEnd:
+class TtsEnd(FromHost, frozen=True):
     type: ClassVar = "tts_end"
-    sender: ClassVar = Sender.HOST
     stream: Uint
     reason: StreamEnd
 
 
-@dataclass(frozen=True, slots=True)
-class CancelStream:
+class CancelStream(FromBoth, frozen=True):
     type: ClassVar = "cancel_stream"
-    sender: ClassVar = Sender.BOTH
     stream: Uint
 
 
-@dataclass(frozen=True, slots=True)
-class RunTask:
+class RunTask(FromDevice, frozen=True):
     type: ClassVar = "run_task"
-    sender: ClassVar = Sender.DEVICE
     durable: ClassVar = Durable.ALWAYS
     task: str
     kind: TaskKind
@@ -288,18 +271,14 @@ class RunTask:
     timeout_s: Uint
 
 
-@dataclass(frozen=True, slots=True)
-class CancelTask:
+class CancelTask(FromDevice, frozen=True):
     type: ClassVar = "cancel_task"
-    sender: ClassVar = Sender.DEVICE
     durable: ClassVar = Durable.ALWAYS
     task: str
 
 
-@dataclass(frozen=True, slots=True)
-class TaskStatus:
+class TaskStatus(FromHost, frozen=True):
     type: ClassVar = "task_status"
-    sender: ClassVar = Sender.HOST
     durable: ClassVar = Durable.FINAL
     task: str
     state: TaskState
@@ -307,12 +286,10 @@ class TaskStatus:
     text: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(FromHost, frozen=True):
     """`expires_ms` is on the host's clock, milliseconds since the Unix epoch, here and in every other message."""
 
     type: ClassVar = "call"
-    sender: ClassVar = Sender.HOST
     durable: ClassVar = Durable.IF_ASKED
     method: str
     params: ValueMap
@@ -320,59 +297,49 @@ class Call:
     expires_ms: Uint | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(FromDevice, frozen=True):
     """A null `value` is left out."""
 
     type: ClassVar = "result"
-    sender: ClassVar = Sender.DEVICE
     durable: ClassVar = Durable.IF_ASKED
     ok: bool
     value: Value = None
     error: ErrorInfo | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(FromDevice, frozen=True):
     type: ClassVar = "event"
-    sender: ClassVar = Sender.DEVICE
     durable: ClassVar = Durable.ALWAYS
     name: str
     data: ValueMap
 
 
-@dataclass(frozen=True, slots=True)
-class Telemetry:
+class Telemetry(FromDevice, frozen=True):
     """`rssi` is absent without a radio. Since boot: `dropped` of the telemetry lane, `glitches` of audio,
     `refused_events` that the full outbox did not take."""
 
     type: ClassVar = "telemetry"
-    sender: ClassVar = Sender.DEVICE
     free_heap: Uint
     uptime_s: Uint
-    apps: tuple[AppState, ...]
-    rssi: int | None = None
-    temperature: float | None = None
-    battery: float | None = None
+    apps: Annotated[tuple[AppState, ...], Meta(max_length=MAX_ITEMS)]
+    rssi: Int | None = None
+    temperature: Finite | None = None
+    battery: Finite | None = None
     dropped: Uint | None = None
     glitches: Uint | None = None
     refused_events: Uint | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Log:
+class Log(FromDevice, frozen=True):
     type: ClassVar = "log"
-    sender: ClassVar = Sender.DEVICE
     level: LogLevel
     source: str
     n: Uint
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class UiState:
+class UiState(FromHost, frozen=True):
     type: ClassVar = "ui_state"
-    sender: ClassVar = Sender.HOST
     thinking: bool | None = None
     listening: bool | None = None
     speaking: bool | None = None
@@ -382,37 +349,29 @@ class UiState:
     emotion: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Notify:
+class Notify(FromHost, frozen=True):
     type: ClassVar = "notify"
-    sender: ClassVar = Sender.HOST
     durable: ClassVar = Durable.ALWAYS
     text: str
     speak: bool
     expires_ms: Uint | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class OtaOffer:
+class OtaOffer(FromHost, frozen=True):
     type: ClassVar = "ota_offer"
-    sender: ClassVar = Sender.HOST
     durable: ClassVar = Durable.ALWAYS
     manifest: bytes
     signature: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class OtaCancel:
+class OtaCancel(FromHost, frozen=True):
     type: ClassVar = "ota_cancel"
-    sender: ClassVar = Sender.HOST
     durable: ClassVar = Durable.ALWAYS
     version: str
 
 
-@dataclass(frozen=True, slots=True)
-class OtaStatus:
+class OtaStatus(FromDevice, frozen=True):
     type: ClassVar = "ota_status"
-    sender: ClassVar = Sender.DEVICE
     durable: ClassVar = Durable.ALWAYS
     version: str
     state: OtaState
@@ -428,8 +387,7 @@ AnyMessage: TypeAlias = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Unknown:
+class Unknown(Struct, frozen=True):
     """A message whose type this version does not have, its body as it came."""
 
     type: str
@@ -439,8 +397,7 @@ class Unknown:
 AnyBody: TypeAlias = AnyMessage | Unknown
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(Struct, frozen=True):
     """One CONTROL message. `ts_ms` is the sender's clock since the Unix epoch, 0 = not set; `seq` on durable ones."""
 
     id: Id

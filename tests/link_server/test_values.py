@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from microclaw.devices.calls import (
+    AdcRead,
+    AdcReading,
+    AppEntry,
+    AppList,
+    AppStart,
+    AppState,
+    AppStates,
+    Call,
+    DeviceFacts,
+    DeviceInfo,
+    EdgeLog,
+    EdgesRead,
+    GpioGet,
+    GpioSet,
+    I2cAddresses,
+    I2cRead,
+    I2cScan,
+    PinLevel,
+    PwmSet,
+    PwmState,
+    SensorReading,
+)
+from microclaw.errors import ProtocolError
+from microclaw.events import Edge
+from microclaw.link_server.values import read_value
+from microclaw.wire.link.messages import Value
+
+ANSWERS: list[tuple[Call[Any], Value, object]] = [
+    (GpioGet(4), {"pin": 4, "level": 1, "later": [1]}, PinLevel(4, 1)),
+    (GpioSet(4, 0), {"pin": 4, "level": 0}, PinLevel(4, 0)),
+    (AdcRead(1), {"pin": 1, "raw": 2048, "volts": 1}, AdcReading(1, 2048, 1.0)),
+    (PwmSet(5, 128), {"pin": 5, "duty": 128, "frequency_hz": 5000}, PwmState(5, 128, 5000)),
+    (I2cScan(), {"addresses": [64, 118]}, I2cAddresses((64, 118))),
+    (I2cRead("bme280"), {"sensor": "bme280", "values": {"temperature_c": 21}},
+     SensorReading("bme280", {"temperature_c": 21.0})),
+    (DeviceInfo(), {"name": "lamp", "heap": 5, "on": True, "raw": b"x", "list": []},
+     DeviceFacts({"name": "lamp", "heap": 5, "on": True})),
+    (DeviceInfo(), None, DeviceFacts({})),
+    (AppList(), {"apps": [{"name": "a", "heap": 8192, "state": "running"}, {"name": "b"}]},
+     (AppEntry("a", 8192), AppEntry("b", 0))),
+    (AppStates(),
+     {"apps": [{"name": "a", "state": "trapped", "error": "stack", "heap": None, "peak_heap": 7, "pins": [2]}]},
+     (AppState("a", "trapped", "stack", 0, 7, 0, (2,)),)),
+    (EdgesRead(), {"edges": [[0.5, 2, 1], [1, 2.0, 0.0]], "cursor": 2, "now_ms": 3},
+     EdgeLog((Edge(0.5, 2, 1), Edge(1.0, 2, 0)), 2, 0, 3.0)),
+    (AppStart("a"), None, None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("call", "value", "answer"), ANSWERS, ids=lambda part: getattr(part, "method", ""))
+def test_an_answer_is_read_by_its_types(call: Call[Any], value: Value, answer: object) -> None:
+    assert read_value(call, value, "link:lamp") == answer
+
+
+@pytest.mark.parametrize(
+    ("call", "value"),
+    [
+        (GpioGet(4), None), (GpioGet(4), []), (GpioGet(4), {"pin": 4}), (GpioGet(4), {"pin": 4, "level": True}),
+        (GpioGet(4), {"pin": 4, "level": 1.0}), (GpioGet(4), {"pin": 4, "level": None}),
+        (AdcRead(1), {"pin": 1, "raw": 1, "volts": "1"}), (AdcRead(1), {"pin": 1, "raw": 1, "volts": False}),
+        (I2cScan(), {"addresses": 5}), (I2cScan(), {"addresses": [True]}), (I2cScan(), {"addresses": ["64"]}),
+        (I2cRead("x"), {"sensor": "x", "values": [1]}), (I2cRead("x"), {"sensor": "x", "values": {"a": "b"}}),
+        (I2cRead("x"), {"sensor": "x", "values": {"a": True}}), (I2cRead("x"), {"sensor": b"x", "values": {}}),
+        (DeviceInfo(), "text"), (AppList(), {}), (AppList(), {"apps": None}), (AppList(), {"apps": [5]}),
+        (AppStates(), {"apps": [{"name": "a"}]}), (AppStates(), {"apps": [{"name": "a", "state": "b", "pins": ["2"]}]}),
+        (EdgesRead(), {"edges": [[1, 2]], "cursor": 1, "now_ms": 1}),
+        (EdgesRead(), {"edges": [[1, 2, "1"]], "cursor": 1, "now_ms": 1}),
+        (EdgesRead(), {"edges": [[1, 2, None]], "cursor": 1, "now_ms": 1}),
+        (EdgesRead(), {"edges": [], "cursor": 1.5, "now_ms": 1}), (EdgesRead(), {"edges": [], "cursor": 1}),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_another_answer_is_a_protocol_error_with_a_next_step(call: Call[Any], value: Value) -> None:
+    with pytest.raises(ProtocolError, match=rf"link:lamp answered {call.method} ") as caught:
+        read_value(call, value, "link:lamp")
+    assert caught.value.next_step
