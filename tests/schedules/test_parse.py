@@ -9,9 +9,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from microclaw.errors import ScheduleRefused
-from microclaw.schedules.book import machine_zone
 from microclaw.schedules.entry import Cron, Every, Once, next_due, to_ms
 from microclaw.schedules.parse import parse_when
+from microclaw.zone import machine_zone
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOW = datetime(2026, 11, 20, 11, 13, tzinfo=BERLIN)  # a Friday

@@ -13,12 +13,12 @@ from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from microclaw.config import BudgetSettings
 from microclaw.errors import BudgetSpent, ConfigError
 from microclaw.models.protocol import ModelRequest, ToolReturn, UserText
 from microclaw.store.usage import UsageCount, UsageTable
+from microclaw.zone import find_zone
 
 CHARS_A_TOKEN: Final = 4  # of English and JSON, about
 IMAGE_TOKENS: Final = 1500  # about what providers count for a photo
@@ -106,12 +106,11 @@ class LocalDays:
 
     def __init__(self, now_s: Callable[[], float], timezone: str | None = None) -> None:
         self._now_s = now_s
-        try:
-            self._zone = None if timezone is None else ZoneInfo(timezone)
-        except (ZoneInfoNotFoundError, ValueError, OSError) as exc:
+        self._zone = None if timezone is None else find_zone(timezone)
+        if timezone is not None and self._zone is None:
             raise ConfigError(
                 f"there is no time zone {timezone!r}", next_step="name one as in Europe/Vienna in agent.timezone"
-            ) from exc
+            )
 
     def today(self) -> datetime.date:
         return self._now().date()

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
+from microclaw.addresses import is_loopback
 from microclaw.auth.people import OWNER
 from microclaw.channels.gateway.scope import Scope
 from microclaw.channels.ports import Tokens
@@ -56,13 +57,6 @@ class Admission:
     def _is_ours(self, name: str) -> bool:
         bare = name.removesuffix(".local")
         return bool(name) and (name in self._names or bare in self._names or _is_address(name))
-
-
-def is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _secret(headers: Mapping[str, str]) -> str | None:
