@@ -19,7 +19,7 @@ import uvloop
 from bench.link_device import WAIT_S, BareClient, DeviceClient, Messages, connect_device, connect_raw, websocket_frame
 from bench.processes import Running, running
 from bench.report import Metric, median, percentile
-from microclaw.wire.link.backoff import Backoff
+from microclaw.backoff import Backoff
 from microclaw.wire.link.codec import encode
 from microclaw.wire.link.frame import FrameType, encode_frame
 from microclaw.wire.link.messages import Envelope, Ping

@@ -1,8 +1,47 @@
-"""The time of day that the parts are given. Nothing else reads it for them."""
+"""The time of day and the time zones that the host works with."""
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+_LOCALTIME: Final = Path("/etc/localtime")  # a link into a zoneinfo folder, on Linux and macOS
+_TIMEZONE: Final = Path("/etc/timezone")  # where Debian writes the name beside it
+
+
+def find_zone(name: str) -> ZoneInfo | None:
+    """The zone of this name; None where this machine knows none."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return None
+
+
+def machine_zone(
+    environ: Mapping[str, str] | None = None, *, localtime: Path = _LOCALTIME, timezone: Path = _TIMEZONE
+) -> str:
+    """What TZ, /etc/localtime or /etc/timezone names; UTC where none of them names a zone."""
+    environ = os.environ if environ is None else environ
+    named = (environ.get("TZ", "").removeprefix(":"), _linked(localtime), _written(timezone))
+    return next((name for name in named if name and find_zone(name)), "UTC")
+
+
+def _linked(path: Path) -> str:
+    try:
+        return str(path.resolve(strict=True)).partition("/zoneinfo/")[2]
+    except OSError:
+        return ""
+
+
+def _written(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""
 
 
 def now_ms() -> int:

@@ -29,6 +29,12 @@ async def test_only_the_persons_text_and_the_final_answer_are_kept(make_agent: M
         ]
 
 
+async def test_a_message_holds_nothing_hidden_for_the_model(make_agent: MakeAgent) -> None:
+    async with make_agent([say("ok")]) as agent:
+        await agent.answer("hello\u200b\U000e0073\U000e0065\U000e0074 👩\u200d💻")
+        assert agent.script.requests[0].messages == (UserText("hello 👩\u200d💻"),)
+
+
 async def test_a_model_is_told_who_asks_and_where_for_its_ledger(make_agent: MakeAgent) -> None:
     seen: list[AskedBy] = []
 

@@ -445,7 +445,7 @@ async def test_a_slow_program_is_not_waited_for(lab: Any) -> None:
     done = await lab.deployer.deploy(blink("slow"), lab.steps.append)
     assert done.verified
     assert done.evidence.kind == "reported"
-    assert "in the trial its first edge came after 60 min" in done.evidence.text
+    assert "in the trial its first edge came after 1 h" in done.evidence.text
     assert lab.transport.now_ms < 1_000
 
 
@@ -455,7 +455,7 @@ async def test_after_the_first_edge_a_far_second_one_is_only_announced(lab: Any)
     lab.transport.edges = [Edge(30.0, 2, 1)]
     done = await lab.deployer.deploy(blink("slow"), lab.steps.append)
     assert done.verified
-    assert done.evidence.text == ("counted on the board: first edge after 0.03 s, the next is due 60 min later")
+    assert done.evidence.text == ("counted on the board: first edge after 0.03 s, the next is due 1 h later")
 
 
 async def test_the_question_comes_after_the_trial_and_shows_what_would_happen(lab: Any) -> None:

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from microclaw.apps.verdict import compare, describe, rhythms, round_seconds, seconds
+from microclaw.apps.verdict import compare, describe, seconds
 from microclaw.devices.calls import PwmChange
 from microclaw.events import Edge
+from microclaw.pin_track import rhythms
 
 
 def blink(pin: int, every_ms: float, count: int, *, start_ms: float = 0.0, level: int = 1) -> tuple[Edge, ...]:
@@ -67,8 +68,3 @@ def test_short_gaps_allow_for_a_busy_host() -> None:
 )
 def test_durations_have_the_digits_they_deserve(ms: float, text: str) -> None:
     assert seconds(ms) == text
-
-
-@pytest.mark.parametrize(("ms", "text"), [(10_000, "10 s"), (20, "0.02 s"), (1_500, "1.5 s"), (600_000, "10 min")])
-def test_round_durations_drop_empty_digits(ms: float, text: str) -> None:
-    assert round_seconds(ms) == text

@@ -45,7 +45,7 @@ def test_a_step_is_one_line() -> None:
 def test_a_question_fits_into_one_message_whatever_it_shows() -> None:
     pending = Pending("a1", "owner", "a" * 5000, ("```", "d" * 90_000), "tg", "1", 300)
     assert split(question_markdown(pending)) == [question_markdown(pending)]
-    assert "No answer in 5 minutes is a no." in question_markdown(pending)
+    assert "No answer in 5 min is a no." in question_markdown(pending)
     assert len(outcome_markdown(pending, "approved", "b" * 500)) < LIMIT
 
 

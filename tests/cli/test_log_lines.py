@@ -30,7 +30,7 @@ def test_facts_that_are_not_named_are_not_written() -> None:
     assert "secret" not in _line("called", method="gpio.set", params="secret", body="secret")
 
 
-@pytest.mark.parametrize("hostile", ["a\nb", "a\rb", "\x1b[31mred", "a\u2028b", "a\x85b"])
+@pytest.mark.parametrize("hostile", ["a\nb", "a\rb", "\x1b[31mred", "a\u2028b", "a\x85b", "a\u202eb", "\U000e0041"])
 def test_what_a_device_wrote_stays_on_its_line(hostile: str) -> None:
     for line in (_line("said %s", hostile), _line("left", reason=hostile)):
         assert line.isprintable(), line
@@ -55,3 +55,11 @@ def test_traceback_follows_on_its_own_lines() -> None:
     first, *rest = LogLines().format(record).splitlines()
     assert first.endswith("ERROR m failed")
     assert rest[-1] == "ValueError: broken"
+
+
+def test_a_traceback_steers_no_terminal() -> None:
+    try:
+        raise ValueError("broken \x1b[2J\u202e")
+    except ValueError:
+        record = logging.LogRecord("m", logging.ERROR, "", 0, "failed", (), sys.exc_info())
+    assert LogLines().format(record).splitlines()[-1] == "ValueError: broken ?[2J?"

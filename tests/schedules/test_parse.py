@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from microclaw.clock import machine_zone
 from microclaw.errors import ScheduleRefused
-from microclaw.schedules.book import machine_zone
 from microclaw.schedules.entry import Cron, Every, Once, next_due, to_ms
 from microclaw.schedules.parse import parse_when
 

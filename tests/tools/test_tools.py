@@ -297,3 +297,8 @@ async def test_removing_what_this_host_did_not_install_needs_a_yes(bench: Bench)
     result, _ = await bench.call("uninstall-wasm-app", {"appName": "theirs"})
     assert result.error_code == "permission_refused"
     assert bench.apps.asked == []
+
+
+def test_a_result_holds_nothing_hidden_and_loses_nothing() -> None:
+    shown = bounded_json({"name": "lamp\u200b\U000e0041\u202e", "text": "漢字 👩\u200d💻"})
+    assert shown == '{"name":"lamp\\u200b\\udb40\\udc41\\u202e","text":"漢字 👩\u200d💻"}'

@@ -11,6 +11,7 @@ from typing import Final, Literal
 
 from microclaw.agent.stream import TurnStream
 from microclaw.agent.turn_log import answer_from, answer_text
+from microclaw.backoff import Backoff
 from microclaw.errors import Overloaded
 from microclaw.events import Answer, Evidence, TurnEvent
 from microclaw.store.outbox import NewOutbound, OutboxRow, OutboxTable
@@ -48,7 +49,7 @@ class Outbound:
 class _Lease:
     channel: str
     until: float
-    seconds: float
+    backoff: Backoff  # twice as long each time that nobody delivered it
     holders: int  # listeners of one turn: messages that joined it have the same answer
 
 
@@ -161,8 +162,8 @@ class Delivery:
         if len(self._leases) > MAX_LEASES:
             self._leases = {number: lease for number, lease in self._leases.items() if lease.until > now}
         before = self._leases.get(outbound_id)
-        seconds = LEASE_S if before is None else min(before.seconds * 2, MAX_LEASE_S)
-        self._leases[outbound_id] = _Lease(channel, now + seconds, seconds, holders)
+        backoff = Backoff(min_s=LEASE_S, max_s=MAX_LEASE_S) if before is None else before.backoff
+        self._leases[outbound_id] = _Lease(channel, now + backoff.next_wait_s(), backoff, holders)
 
     def _in_hand(self, row: OutboxRow, now: float) -> bool:
         lease = self._leases.get(row.outbound_id)

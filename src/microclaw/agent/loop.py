@@ -23,6 +23,7 @@ from microclaw.events import Answer, ApprovalAsked, ApprovalSettled, Inbound, Tu
 from microclaw.models.budget import ASKED_BY, AskedBy
 from microclaw.models.protocol import DeviceContext, Image, Model, ToolSpec, UserText
 from microclaw.store.sessions import Role, SessionMessage
+from microclaw.text import clean_text
 from microclaw.tools.toolbox import Toolbox
 
 _log = logging.getLogger(__name__)
@@ -336,7 +337,7 @@ def _joined(received: Received) -> Joined:
 
 
 def _said(inbound: Inbound) -> UserText:
-    """What the model is given of a message: its words, its pictures, and the names of what cannot be read."""
+    """What the model is given of a message: its words, cleaned, its pictures, and the names of what cannot be read."""
     lines = [inbound.text.strip()] if inbound.text.strip() else []
     if lines or _images(inbound):
         lines += [
@@ -344,7 +345,7 @@ def _said(inbound: Inbound) -> UserText:
             for a in inbound.attachments
             if a.kind != "image"
         ]
-    return UserText("\n".join(lines), _images(inbound))
+    return UserText(clean_text("\n".join(lines)), _images(inbound))
 
 
 def _shown(text: str) -> str:

@@ -1,15 +1,12 @@
-"""Parts of a context cut to a budget in a written order, and strangers' text fenced. It knows no part's meaning."""
+"""Parts of a context cut to a budget in a written order. It knows no part's meaning."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Literal
+from typing import Literal
 
 from microclaw.agent.compaction import CHARS_A_TOKEN
-
-_FENCE: Final = re.compile(r"<(?=\s*/?\s*data\b)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +35,6 @@ def fit(sections: Sequence[Section], budget_tokens: int) -> str:
             if kept[place].rank == rank:
                 kept[place] = _cut(kept[place], over)
     return "\n\n".join(_shown(section) for section in kept if section.text)
-
-
-def fenced(text: str, source: str) -> str:
-    """Text that others may have written, marked as material: it cannot close the mark itself."""
-    origin = re.sub(r'[<>"\r\n]', " ", source)
-    return f'<data source="{origin}">\n{_FENCE.sub("&lt;", text).strip()}\n</data>'
 
 
 def bullets(lines: Iterable[str]) -> str:

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from microclaw.addresses import is_loopback
 from microclaw.agent.mail import Mail
 from microclaw.api.bearer import As, Bearer, Caller, caller_of
 from microclaw.api.failures import failure_response
@@ -25,7 +26,7 @@ from microclaw.api.gateway_client import CLOSE_S, Client
 from microclaw.api.gateway_messages import BadMessage, error, read_message
 from microclaw.api.gateway_room import CHANNEL, Room
 from microclaw.api.guard import Guard, MachineNames
-from microclaw.api.server import Door, UnreadDeadline, is_loopback, serving
+from microclaw.api.server import Door, UnreadDeadline, serving
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.people import OWNER
 from microclaw.auth.tokens import Tokens

@@ -13,6 +13,7 @@ from microclaw.agent.mail import Mail
 from microclaw.api.server import tcp_listener
 from microclaw.app.gateway_door import GatewayDoor
 from microclaw.auth.admission import Admission
+from microclaw.backoff import Backoff
 from microclaw.config import Settings, TelegramSettings
 from microclaw.errors import ConfigError
 
@@ -87,14 +88,14 @@ async def _telegram(
     """Until it is cancelled or the token is refused. Another failure ends neither the host nor, for long, itself."""
     from microclaw.channels.telegram.channel import run_telegram  # brings an HTTP client
 
-    pause_s = FIRST_PAUSE_S
+    backoff = Backoff(min_s=FIRST_PAUSE_S, max_s=LONGEST_PAUSE_S)
     while True:
         try:
             return await run_telegram(
                 settings, mail=mail, people=admission.people, approvals=admission.approvals, proxy=proxy, state=state
             )
         except Exception:
+            pause_s = backoff.next_wait_s()
             _log.exception("telegram failed; it begins anew in %.0f s", pause_s)
             state.phase, state.reason = "disturbed", "it failed: the host's log says how"
         await asyncio.sleep(pause_s)
-        pause_s = min(2 * pause_s, LONGEST_PAUSE_S)

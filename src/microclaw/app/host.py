@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
+from microclaw.addresses import is_loopback
 from microclaw.agent.device_tasks import AgentTasks
 from microclaw.agent.loop import AgentLoop
 from microclaw.agent.tries import latest_tries
@@ -19,7 +20,7 @@ from microclaw.api.event_routes import LiveFeed
 from microclaw.api.jobs import Jobs
 from microclaw.api.metrics import MetricSources
 from microclaw.api.parts import HostParts
-from microclaw.api.server import Door, is_loopback, serving, tcp_listener, unix_listener
+from microclaw.api.server import Door, serving, tcp_listener, unix_listener
 from microclaw.api.status import HostStatus
 from microclaw.app.agent import build_agent, build_mail, build_model, outward_tools
 from microclaw.app.channels import Channels, open_channels

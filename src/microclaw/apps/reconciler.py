@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from microclaw.apps.changes import DesiredApp, Ledger
 from microclaw.apps.installer import Installer, settle
 from microclaw.apps.trial import Devices
+from microclaw.backoff import Backoff
 from microclaw.devices.calls import AppList
 from microclaw.devices.device import Device
 from microclaw.errors import DeviceError, DeviceTimeout, DeviceUnreachable, MicroclawError, UnknownName
@@ -59,7 +60,7 @@ class Reconciler:
         self._monotonic_s = monotonic_s
         self._kept: dict[str, KeptDevice] = {}
         self._next_check: dict[str, float] = {}
-        self._failures: dict[str, int] = {}
+        self._backoffs: dict[str, Backoff] = {}  # of the devices that are in trouble
         self._put_backs: dict[tuple[str, str, int], list[float]] = {}
 
     async def run(self) -> None:
@@ -158,6 +159,9 @@ class Reconciler:
             except Exception:  # the keeper must outlive one device's trouble
                 _log.exception("keeping device %s", device_id)
                 well = False
-        self._failures[device_id] = 0 if well else self._failures.get(device_id, 0) + 1
-        pause_s = min(self._interval_s * 2 ** min(self._failures[device_id], 6), MAX_INTERVAL_S) if not well else 0.0
-        self._next_check[device_id] = self._monotonic_s() + pause_s
+        if well:
+            self._backoffs.pop(device_id, None)
+            self._next_check.pop(device_id, None)
+            return
+        backoff = self._backoffs.setdefault(device_id, Backoff(min_s=2 * self._interval_s, max_s=MAX_INTERVAL_S))
+        self._next_check[device_id] = self._monotonic_s() + backoff.next_wait_s()

@@ -9,10 +9,12 @@ from urllib.parse import urlsplit
 
 from microclaw.apps.changes import AppVersion
 from microclaw.apps.trial import Trial
-from microclaw.apps.verdict import describe, round_seconds, seconds
+from microclaw.apps.verdict import describe, seconds
 from microclaw.devices.device import Device
 from microclaw.errors import BuildError, MicroclawError
-from microclaw.events import Edge, Report, Stage, Step
+from microclaw.events import Report, Stage, Step
+from microclaw.pin_track import draw_track
+from microclaw.text import format_duration
 from microclaw.wasm.image import Image
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -78,7 +80,6 @@ def fail(report: Report, stage: Stage, error: MicroclawError) -> NoReturn:
 TRACK_CELLS: Final = 40
 MAX_EDGES: Final = 12  # of a pin, in numbers
 MAX_LOG_LINES: Final = 8
-_LOW, _HIGH, _CHANGE = "_", "~", "|"
 
 
 def deployment_text(device: Device, name: str, *, replaces: bool) -> str:
@@ -105,30 +106,22 @@ def deployment_detail(
         *(f"warning: {warning}" for warning in trial.warnings),
         *(f"prints: {line[:160]}" for line in trial.log[:MAX_LOG_LINES]),
     ]
-    return tuple(_clean(line) for line in (*lines, *_source(image.source)))
+    return (*lines, *_source(image.source))
 
 
 def _timeline(trial: Trial) -> list[str]:
     lines = []
     for pin in dict.fromkeys(edge.pin for edge in trial.edges):
         edges = [edge for edge in trial.edges if edge.pin == pin]
-        lines.append(f"pin {pin}: {_track(edges, trial.board_ms)} {round_seconds(trial.board_ms)}")
+        end_ms = max(trial.board_ms, edges[-1].t_ms + 1)  # the last edge is drawn, too
+        track = draw_track(edges, start_ms=0, end_ms=end_ms, level=1 - edges[0].level, cells=TRACK_CELLS)
+        lines.append(f"pin {pin}: {track} {format_duration(trial.board_ms, decimals=2)}")
         shown = ", ".join(f"{'high' if e.level else 'low'} at {seconds(e.t_ms)}" for e in edges[:MAX_EDGES])
         more = f", and {len(edges) - MAX_EDGES:,} more" if len(edges) > MAX_EDGES else ""
         lines.append(f"    {shown}{more}")
     if trial.pwm:
         lines.append(describe((), trial.pwm))
     return lines
-
-
-def _track(edges: Sequence[Edge], board_ms: float) -> str:
-    """The level over the trial's time: `|` where it changed within a cell."""
-    cells = [_LOW if edges[0].level else _HIGH] * TRACK_CELLS
-    width_ms = max(board_ms, edges[-1].t_ms, 1.0) / TRACK_CELLS
-    for edge in edges:
-        at = min(int(edge.t_ms / width_ms), TRACK_CELLS - 1)
-        cells[at:] = [_CHANGE, *[_HIGH if edge.level else _LOW] * (TRACK_CELLS - at - 1)]
-    return "".join(cells)
 
 
 def _source(source: str | None) -> list[str]:
@@ -143,8 +136,3 @@ def _source(source: str | None) -> list[str]:
 
 def _numbers(pins: Sequence[int]) -> str:
     return ", ".join(map(str, pins))
-
-
-def _clean(line: str) -> str:
-    """Without what could draw over the question where it is shown."""
-    return "".join(char if char.isprintable() else " " if char == "\t" else "?" for char in line)

@@ -9,12 +9,13 @@ import time
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from microclaw.apps.verdict import ConsoleLine, Ended, PinRole, Record, describe, judge, round_seconds
+from microclaw.apps.verdict import ConsoleLine, Ended, PinRole, Record, describe, judge
 from microclaw.boards.profile import BoardProfile
 from microclaw.devices.calls import AppInstall, LogLine, PwmChange
 from microclaw.devices.device import Device
 from microclaw.errors import CallRejected, ConfigError, DeviceUnreachable, TrialFailed
 from microclaw.events import Edge
+from microclaw.text import format_duration
 from microclaw.transports.virtual_board import VirtualBoardTransport
 from microclaw.virtual_boards.trial_pool import BoardKind, TrialBoard, TrialPool, fresh_board
 from microclaw.wasm.image import Image
@@ -129,7 +130,8 @@ class Trial:
         if not seen:
             pins = ", ".join(map(str, self.pins))
             seen = f"nothing moved; pins opened: {pins}" if pins else "nothing moved"
-        return f"{round_seconds(self.board_ms)} of board time in {round_seconds(max(self.took_ms, 10))}: {seen}"
+        took = format_duration(max(self.took_ms, 10), decimals=2)
+        return f"{format_duration(self.board_ms, decimals=2)} of board time in {took}: {seen}"
 
     def raise_if_failed(self) -> None:
         """Raise TrialFailed with the error and the next step unless the trial went well."""

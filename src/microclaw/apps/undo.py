@@ -11,7 +11,6 @@ from microclaw.apps.changes import Change, DeviceAction, Ledger, PutApp, RemoveA
 from microclaw.apps.deploy import Deployer
 from microclaw.apps.direct_io import Explorer, booted_ms, sees_pins
 from microclaw.apps.trial import Devices
-from microclaw.apps.verdict import round_seconds
 from microclaw.devices.device import Device
 from microclaw.errors import (
     DeployRejected,
@@ -22,6 +21,7 @@ from microclaw.errors import (
     UnknownName,
 )
 from microclaw.events import Evidence, Report, Step
+from microclaw.text import format_duration
 
 
 def in_force(change: Change) -> bool:
@@ -119,7 +119,7 @@ async def check_not_restarted(
     boot_ms = await booted_ms(device, now_ms)
     if boot_ms is None or boot_ms <= _held_ms(device, change, history):
         return
-    ago = round_seconds(round((now_ms() - boot_ms) / 1000) * 1000)
+    ago = format_duration(round((now_ms() - boot_ms) / 1000) * 1000, decimals=2)
     raise DeployRejected(
         f"{device.name} restarted {ago} ago: the level that pin {change.inverse.pin} had before is not brought back",
         next_step=f"set it as it is to be now; {older_step(change, history)}",

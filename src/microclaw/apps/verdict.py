@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -14,28 +13,11 @@ from microclaw.boards.profile import BoardProfile, PinUse
 from microclaw.devices.calls import PwmChange
 from microclaw.errors import PinRefused
 from microclaw.events import Edge
+from microclaw.pin_track import TOLERANCE, Rhythm, rhythms
+from microclaw.text import format_duration
 
-TOLERANCE = 0.10
 SLACK_MS = 25.0
 """A board that runs as a process on a busy host may be this late whatever the spacing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rhythm:
-    """The edges of one pin: `spacing_ms` holds one gap when all are alike, two when they alternate, else none."""
-
-    pin: int
-    count: int
-    first_ms: float
-    spacing_ms: tuple[float, ...]
-
-
-def rhythms(edges: Iterable[Edge]) -> tuple[Rhythm, ...]:
-    """One Rhythm for each pin, in the order in which the pins first moved."""
-    by_pin: dict[int, list[float]] = {}
-    for edge in edges:
-        by_pin.setdefault(edge.pin, []).append(edge.t_ms)
-    return tuple(Rhythm(pin, len(times), times[0], _spacing(times)) for pin, times in by_pin.items())
 
 
 def describe(edges: Sequence[Edge], pwm: Sequence[PwmChange] = ()) -> str:
@@ -80,37 +62,8 @@ def compare(expected: Sequence[Edge], seen: Sequence[Edge]) -> Agreement:
 
 
 def seconds(ms: float) -> str:
-    """ "0.500 s" below ten seconds, "12.0 s" below two minutes, then "10 min", "1.5 h"."""
-    if ms < 10_000:
-        return f"{ms / 1000:.3f} s"
-    if ms < 120_000:
-        return f"{ms / 1000:.1f} s"
-    if ms < 7_200_000:
-        return f"{ms / 60_000:.3g} min"
-    return f"{ms / 3_600_000:.3g} h"
-
-
-def round_seconds(ms: float) -> str:
-    """ "10 s", "0.02 s": as few digits as say it, two decimals at most."""
-    if ms >= 120_000:
-        return seconds(ms)
-    return f"{ms / 1000:.2f}".rstrip("0").rstrip(".") + " s"
-
-
-def _spacing(times: Sequence[float]) -> tuple[float, ...]:
-    gaps = [b - a for a, b in itertools.pairwise(times)]
-    if not gaps:
-        return ()
-    if _alike(gaps):
-        return (statistics.fmean(gaps),)
-    if len(gaps) >= 3 and _alike(gaps[::2]) and _alike(gaps[1::2]):
-        return (statistics.fmean(gaps[::2]), statistics.fmean(gaps[1::2]))
-    return ()
-
-
-def _alike(gaps: Sequence[float]) -> bool:
-    middle = statistics.median(gaps)
-    return all(abs(gap - middle) <= TOLERANCE * middle for gap in gaps)
+    """ "0.500 s" below ten seconds, "12.0 s" below two minutes, then "10 min", "2 h 30 min"."""
+    return format_duration(ms, decimals=3, fixed=True)
 
 
 def _describe_rhythm(rhythm: Rhythm) -> str:
@@ -248,7 +201,7 @@ def _ended(state: str | None) -> Ended:
 
 
 def _fault(record: Record) -> tuple[str, str] | None:
-    after = f"after {round_seconds(record.board_ms)} of board time" if record.board_ms else "at its start"
+    after = f"after {format_duration(record.board_ms, decimals=2)} of board time" if record.board_ms else "at its start"
     if record.refused is not None:
         return f"the firmware does not take it: {record.refused}", "build it again from its source"
     if record.stuck:

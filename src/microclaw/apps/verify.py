@@ -10,19 +10,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from microclaw.apps.trial import Trial
-from microclaw.apps.verdict import (
-    ConsoleLine,
-    compare,
-    dead_on_load,
-    describe,
-    next_step_for_trap,
-    round_seconds,
-    seconds,
-)
+from microclaw.apps.verdict import ConsoleLine, compare, dead_on_load, describe, next_step_for_trap, seconds
 from microclaw.devices.calls import AppState, AppStates, EdgesRead, LogLine, LogsRead, PwmChange, PwmRead
 from microclaw.devices.device import Device
 from microclaw.errors import DeviceError, DeviceTimeout, DeviceUnreachable
 from microclaw.events import Edge, Evidence
+from microclaw.text import format_duration
 
 PATIENCE_MS = 3_000.0
 """How long after the first edge (or after the installation, when nothing is due soon) the watch goes on."""
@@ -171,9 +164,8 @@ async def _count_edges(
 def _counted(expected: Sequence[Edge], seen: Sequence[Edge], waited_ms: float) -> Verification:
     pin = expected[0].pin
     if not seen:
-        text = (
-            f"no edge on pin {pin} in {round_seconds(waited_ms)}; the trial had one after {seconds(expected[0].t_ms)}"
-        )
+        waited = format_duration(waited_ms, decimals=2)
+        text = f"no edge on pin {pin} in {waited}; the trial had one after {seconds(expected[0].t_ms)}"
         return Verification(Evidence("counted", f"counted on the board: {text}"), False)
     agreement = compare(expected, seen)
     text = f"first edge after {seen[0].t_ms / 1000:.2f} s"
@@ -203,7 +195,8 @@ async def _count_pwm(
             await sleep(_POLL_MS / 1000)
             waited_ms += _POLL_MS
     if not seen:
-        text = f"no PWM on pin {pin} in {round_seconds(waited_ms)}; the trial had some after {seconds(wanted[0].t_ms)}"
+        waited = format_duration(waited_ms, decimals=2)
+        text = f"no PWM on pin {pin} in {waited}; the trial had some after {seconds(wanted[0].t_ms)}"
         return Verification(Evidence("counted", f"counted on the board: {text}"), False)
     # A pin that had the first duty already shows no change to it.
     start = next((i for i, change in enumerate(wanted) if change.duty == seen[0].duty), 0)

@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 
 from microclaw.auth.people import OwnerAlone, Roles
 from microclaw.errors import Overloaded, PermissionRefused, UnknownName
+from microclaw.text import clean_text
 
 Outcome: TypeAlias = Literal["approved", "declined", "expired"]
 
@@ -18,6 +19,7 @@ MAX_PENDING_A_PERSON = 16
 MAX_DETAIL_LINES = 1_000
 MAX_DETAIL_CHARS = 64_000
 MAX_ACTION_CHARS = 200
+HIDDEN_MARK = "?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +90,8 @@ class Approvals:
         """
         self._check_room(principal)
         loop = asyncio.get_running_loop()
-        action = _shown(action)[:MAX_ACTION_CHARS]
-        lines = tuple(_shown(line) for text in detail for line in (text.split("\n") or [""]))
+        action = clean_text(action, one_line=True, limit=MAX_ACTION_CHARS, mark=HIDDEN_MARK)
+        lines = tuple(line for text in detail for line in _shown(text).split("\n"))
         _check_length(action, lines)
         pending = Pending(self._new_id(), principal, action, lines, channel, chat_id, self._timeout_s, risky=risky)
         decision: asyncio.Future[str | None] = loop.create_future()
@@ -172,9 +174,9 @@ def _check_length(action: str, lines: tuple[str, ...]) -> None:
         )
 
 
-def _shown(line: str) -> str:
-    """On one line, without what could draw over the question or turn its letters around where it is shown."""
-    return "".join(char if char.isprintable() else " " if char in "\t\n\r" else "?" for char in line)
+def _shown(text: str) -> str:
+    """Without what could draw over the question, turn its letters around or hide; that it was there is seen."""
+    return clean_text(text, mark=HIDDEN_MARK).replace("\t", " ")
 
 
 class _Declined(Exception):

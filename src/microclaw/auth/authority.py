@@ -30,9 +30,8 @@ from microclaw.auth.certificates import (
     new_serial,
     server_certificate,
 )
-from microclaw.devices.identity.private_files import make_folder, read_private, write_private
+from microclaw.durable import make_private_folder, read_private, sync_folder, write_private
 from microclaw.errors import StoreError
-from microclaw.store.durable import sync_folder
 
 AUTHORITY_FILE: Final = "authority.pem"
 SERVER_FILE: Final = "server.pem"
@@ -72,7 +71,7 @@ class Authority:
         random_bytes: Callable[[int], bytes],
     ) -> Authority:
         """Read the authority in `folder`, or make it when no device ever trusted one; StoreError for anything else."""
-        await asyncio.to_thread(make_folder, folder)
+        await asyncio.to_thread(make_private_folder, folder)
         if await asyncio.to_thread((folder / BEGIN_ANEW_FILE).exists):
             await pin.begin_anew(now_ms())
             await asyncio.to_thread(_put_away, folder, now_ms())

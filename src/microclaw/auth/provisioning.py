@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from microclaw.devices.identity.private_files import write_private
+from microclaw.durable import write_private
 from microclaw.store.identity import IdentityTable, SecretRow
 
 SECRET_BYTES: Final = 16

@@ -14,7 +14,6 @@ from types import FrameType
 from typing import Any
 
 from microclaw.boards import load_board
-from microclaw.channels.pin_track import Rhythm
 from microclaw.cli.board_link import BoardLink
 from microclaw.cli.child import Child
 from microclaw.cli.conversation import converse, listen
@@ -25,6 +24,7 @@ from microclaw.cli.invocation import Invocation
 from microclaw.config import load_settings
 from microclaw.errors import MicroclawError
 from microclaw.events import Answer
+from microclaw.pin_track import Rhythm
 from microclaw.terminal.page import Terminal
 from microclaw.virtual_boards.process import board_environ
 from microclaw.wire import board_control as control
@@ -96,7 +96,7 @@ def _run(stage: _Stage, *, once: bool) -> int:
         found = _judge(alone)
         if once:
             spread = found.spread * 100
-            terminal.line(f"demo passed: {found.edges} edges, period {found.period_s:.3f} s +/- {spread:.1f} %")
+            terminal.line(f"demo passed: {found.count} edges, period {found.period_s:.3f} s +/- {spread:.1f} %")
             return 0
         terminal.line()
         terminal.row("", "That was a virtual board.")
@@ -180,13 +180,12 @@ def _apps(client: HostClient) -> list[dict[str, Any]]:
 def _judge(alone: Watched) -> Rhythm:
     """The promise: at least 6 edges at half a second, counted while no host ran."""
     found = alone.rhythm
-    if found is None or found.edges < NEEDED_EDGES:
+    if found is None or found.count < NEEDED_EDGES:
         count = len(alone.edges)
         raise DemoFailed(
             f"the board counted {count} edges in {PATIENCE_S:.0f} s without a host, at least {NEEDED_EDGES} were due"
         )
-    gaps = [(after.t_ms - before.t_ms) / 1000 for before, after in zip(alone.edges, alone.edges[1:], strict=False)]
-    worst = max(gaps, key=lambda gap: abs(gap - HALF_PERIOD_S))
+    worst = max((gap_ms / 1000 for gap_ms in found.gaps_ms), key=lambda gap: abs(gap - HALF_PERIOD_S))
     if abs(worst - HALF_PERIOD_S) > HALF_PERIOD_S * TOLERANCE:
         raise DemoFailed(f"two edges were {worst:.3f} s apart, {HALF_PERIOD_S} s +/- {TOLERANCE:.0%} was due")
     return found

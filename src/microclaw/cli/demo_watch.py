@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from microclaw.channels.pin_track import Rhythm, rhythm
 from microclaw.cli.board_link import BoardLink
 from microclaw.events import Edge
+from microclaw.pin_track import Rhythm, rhythms
 from microclaw.terminal.page import Terminal
 
 LOOK_EVERY_S = 0.1
@@ -25,7 +25,7 @@ class Watched:
 
     @property
     def rhythm(self) -> Rhythm | None:
-        return rhythm(self.edges)
+        return next(iter(rhythms(self.edges)), None)
 
 
 def watch_pin(
@@ -52,8 +52,7 @@ def watch_pin(
 def _draw(
     terminal: Terminal, pin: int, seen: list[Edge], start_ms: float, now_ms: float, plus: str, *, final: bool
 ) -> None:
-    found = rhythm(seen)
-    period = f"period {found.period_s:.3f} s, " if found else ""
+    period = f"period {rhythms(seen)[0].period_s:.3f} s, " if len(seen) > 1 else ""
     note = f"{period}{plus}{len(seen)} edges"
     level = 1 - seen[0].level if seen else 0
     window_ms = max(WINDOW_MS, now_ms - start_ms)

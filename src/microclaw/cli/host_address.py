@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 import stat
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Final, Literal, cast
 from urllib.parse import urlsplit
 
+from microclaw.addresses import is_loopback
 from microclaw.config.places import home_folder, text_of
 from microclaw.errors import ConfigError
 
@@ -98,7 +98,7 @@ def _read_address(text: str, said_by: str) -> HostAddress:
         raise ConfigError(f"{said_by}: {prefix[:80]!r} cannot stand in a path", next_step=form)
     scheme = cast("Literal['http', 'https']", parts.scheme)
     address = HostAddress(scheme, name, port or _PORTS[scheme], prefix, said_by)
-    if scheme == "http" and not _is_loopback(name):
+    if scheme == "http" and not is_loopback(name):
         local = 8080 if address.port == _PORTS["http"] else address.port
         raise ConfigError(
             f"{address} would carry the token in the clear: http:// is for this machine alone",
@@ -106,15 +106,6 @@ def _read_address(text: str, said_by: str) -> HostAddress:
             f"and {OPTION} http://127.0.0.1:{local}",
         )
     return address
-
-
-def _is_loopback(name: str) -> bool:
-    if name == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
 
 
 def _token_of_file(path: Path, address: HostAddress) -> str | None:

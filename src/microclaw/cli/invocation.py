@@ -94,7 +94,10 @@ class Invocation:
 
     def document(self, schema: str, value: Mapping[str, Any]) -> None:
         """The one JSON document of a `--json` command."""
-        sys.stdout.write(json.dumps({"schema": f"microclaw.{schema}/1", **value}, ensure_ascii=False) + "\n")
+        from microclaw.text import escape_hidden
+
+        text = json.dumps({"schema": f"microclaw.{schema}/1", **value}, ensure_ascii=False)
+        sys.stdout.write(escape_hidden(text) + "\n")
         sys.stdout.flush()
 
     def say(self, text: str) -> None:
@@ -104,17 +107,17 @@ class Invocation:
 
     def line(self, text: str = "") -> None:
         """A line that is the answer itself: printed with -q too."""
-        from microclaw.channels.text import clean
+        from microclaw.text import clean_text
 
-        sys.stdout.write(clean(text) + "\n")
+        sys.stdout.write(clean_text(text) + "\n")
         sys.stdout.flush()
 
     def table(self, rows: Sequence[Sequence[object]], *, head: Sequence[str]) -> None:
         """Columns as wide as their widest cell; the head is left out with -q."""
-        from microclaw.channels.text import clean_line
+        from microclaw.text import clean_text
 
         shown = [list(head)] if not self.quiet else []
-        shown += [[clean_line(str(cell)) for cell in row] for row in rows]
+        shown += [[clean_text(str(cell), one_line=True) for cell in row] for row in rows]
         widths = [max(len(row[i]) for row in shown) for i in range(len(head))] if shown else []
         for row in shown:
             self.line("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -120,7 +120,7 @@ def provision(
 
 
 def _write(path: Path, made: dict[str, Any]) -> None:
-    from microclaw.devices.identity.private_files import write_private
+    from microclaw.durable import write_private
 
     write_private(path, made["file"].encode())
 

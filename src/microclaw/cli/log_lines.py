@@ -9,11 +9,15 @@ import json
 import logging
 import re
 from datetime import UTC, datetime
+from types import TracebackType
+from typing import TypeAlias
 
+from microclaw.text import clean_text, escape_hidden
+
+_ExceptionInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 FACTS = ("device", "transport", "app", "what", "address", "code", "reason", "why", "method", "lane", "count", "took_ms")
 MAX_FACT_CHARS = 200
 _PLAIN = re.compile(r"[!#-<>-\[\]-~]+")  # no space, quote, equals sign, backslash or control character
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 class LogLines(logging.Formatter):
@@ -28,15 +32,14 @@ class LogLines(logging.Formatter):
         return f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03d}Z"
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        line = _CONTROL.sub(_escaped, super().formatMessage(record))
+        line = escape_hidden(super().formatMessage(record))
         facts = [f"{key}={_value(getattr(record, key))}" for key in FACTS if hasattr(record, key)]
         return " ".join((line, *facts))
+
+    def formatException(self, ei: _ExceptionInfo) -> str:
+        return clean_text(super().formatException(ei), mark="?")
 
 
 def _value(value: object) -> str:
     text = str(value)[:MAX_FACT_CHARS]
-    return text if _PLAIN.fullmatch(text) else _CONTROL.sub(_escaped, json.dumps(text, ensure_ascii=False))
-
-
-def _escaped(match: re.Match[str]) -> str:
-    return match[0].encode("unicode_escape").decode()
+    return text if _PLAIN.fullmatch(text) else escape_hidden(json.dumps(text, ensure_ascii=False))

@@ -166,18 +166,18 @@ def _mismatch(error: Exception, options: Invocation) -> MicroclawError | None:
 
 
 def _report(error: MicroclawError, options: Invocation) -> int:
-    from microclaw.channels.text import clean, clean_line
+    from microclaw.text import clean_text
     from microclaw.web.stream import failure_object, failure_of
 
     failure = getattr(error, "failure", None) or failure_of(error)
     if options.json:
         options.document("error", {"error": failure_object(failure)})
-    sys.stderr.write(f"error: {clean_line(failure.message)}\n")
+    sys.stderr.write(f"error: {clean_text(failure.message, one_line=True)}\n")
     for line in "\n".join(d["text"] for d in failure.diagnostics).splitlines():
         if line != failure.message:
-            sys.stderr.write(clean(line) + "\n")
+            sys.stderr.write(clean_text(line) + "\n")
     if failure.next_step:
-        sys.stderr.write(f"next: {clean_line(failure.next_step)}\n")
+        sys.stderr.write(f"next: {clean_text(failure.next_step, one_line=True)}\n")
     if options.verbose:
         _traceback(error)
     return failure.exit_code or FAILED
@@ -248,10 +248,10 @@ def _usage(error: Exception, options: Invocation) -> int:
 
 def _unexpected(error: Exception, options: Invocation) -> int:
     """A fault of ours: one line, and the traceback in the log or, with -v, here."""
-    from microclaw.channels.text import clean_line
+    from microclaw.text import clean_text
     from microclaw.web.stream import Failure, failure_object
 
-    message = clean_line(f"unexpected {type(error).__name__}: {error}")
+    message = clean_text(f"unexpected {type(error).__name__}: {error}", one_line=True)
     next_step = None if options.verbose else _logged(error, options)
     if options.json:
         failure = Failure("internal_error", message, next_step, exit_code=FAILED)
@@ -280,7 +280,9 @@ def _logged(error: Exception, options: Invocation) -> str:
 def _traceback(error: BaseException) -> None:
     import traceback
 
-    traceback.print_exception(error, file=sys.stderr)
+    from microclaw.text import clean_text
+
+    sys.stderr.write(clean_text("".join(traceback.format_exception(error)), mark="?"))
 
 
 def _guess_options(words: list[str]) -> Invocation:

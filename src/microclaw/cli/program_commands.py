@@ -63,8 +63,10 @@ def try_program(
         import json
         import sys
 
+        from microclaw.text import escape_hidden
+
         document = {**trial.to_json(), "diagnostics": [found.to_json() for found in image.warnings]}
-        sys.stdout.write(json.dumps(document, ensure_ascii=False) + "\n")
+        sys.stdout.write(escape_hidden(json.dumps(document, ensure_ascii=False)) + "\n")
     else:
         show_trial(options.terminal(), trial)
     if not trial.ok:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from microclaw.config import SearchSettings, TelegramSettings
 from microclaw.errors import MicroclawError, ToolFailed
+from microclaw.text import clean_text
 
 PROBE_S: Final = 15.0
 ANTHROPIC_VERSION: Final = "2023-06-01"  # docs.claude.com: the header every request carries
@@ -103,4 +104,4 @@ def _said(content: bytes) -> str:
         message = json.loads(content)["error"]["message"]
     except (ValueError, KeyError, TypeError, RecursionError):
         return ""
-    return "".join(c if c.isprintable() else " " for c in str(message))[:120]
+    return clean_text(str(message), one_line=True, limit=120)

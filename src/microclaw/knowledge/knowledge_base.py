@@ -9,8 +9,8 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from microclaw.clock import find_zone
 from microclaw.config import Settings
 from microclaw.errors import ConfigError
 from microclaw.knowledge.memory import OWNER_ID, Memory, person_folder
@@ -82,10 +82,8 @@ def local_clock(timezone: str | None) -> Callable[[], datetime]:
     """The time now in an IANA time zone, or in the machine's."""
     if timezone is None:
         return lambda: datetime.now().astimezone()
-    try:
-        zone = ZoneInfo(timezone)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as exc:
+    if (zone := find_zone(timezone)) is None:
         raise ConfigError(
             f"there is no time zone {timezone!r}", next_step="name one as in Europe/Berlin, in agent.timezone"
-        ) from exc
+        )
     return lambda: datetime.now(zone)

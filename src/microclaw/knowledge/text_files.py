@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import stat
 import threading
 from dataclasses import dataclass
@@ -11,8 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from microclaw.durable import replace_file
 from microclaw.errors import ConfigError, StoreError
-from microclaw.store.durable import replace_file
 
 MAX_TEXT_BYTES: Final = 64 * 1024
 VERSIONS_KEPT: Final = 20  # of one file
@@ -86,12 +85,11 @@ def _write_bytes(path: Path, data: bytes, max_bytes: int) -> None:
             f"{path.name} would have {len(data):,} bytes, at most {max_bytes:,} are kept",
             next_step=f"make {path} shorter: microclaw memory edit",
         )
-    building = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if path.is_symlink():
             raise OSError(0, "it is a symbolic link")
-        replace_file(path, building, data)
+        replace_file(path, data)
     except OSError as exc:
         raise _failed(path, exc) from exc
 

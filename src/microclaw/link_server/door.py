@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 import ssl
 from dataclasses import dataclass
 from typing import Final
+
+from microclaw.addresses import is_loopback
 
 PATH: Final = "/link"
 
@@ -22,4 +23,4 @@ class Doorway:
     def loopback_host(self) -> str | None:
         """The address it listens on when only this machine can reach it."""
         host = str(self.listener.getsockname()[0])
-        return host if ipaddress.ip_address(host).is_loopback else None
+        return host if is_loopback(host) else None

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from microclaw.backoff import Backoff
 from microclaw.config import McpServerSettings
 from microclaw.errors import ToolFailed
 
@@ -108,7 +109,7 @@ class ServerLink:
         self._complaints: set[str] = set()
 
     async def run(self) -> None:
-        pause_s = self._limits.first_pause_s
+        backoff = Backoff(min_s=self._limits.first_pause_s, max_s=self._limits.longest_pause_s)
         while True:
             began = asyncio.get_running_loop().time()
             reason = await self._connected()
@@ -117,10 +118,9 @@ class ServerLink:
                 raise asyncio.CancelledError
             self.tools, self._client = (), None
             if asyncio.get_running_loop().time() - began > self._limits.longest_pause_s:
-                pause_s = self._limits.first_pause_s
+                backoff.succeeded()
             self._say(f"off: {reason}; tried again from time to time", logging.WARNING)
-            await asyncio.sleep(pause_s)
-            pause_s = min(pause_s * 2, self._limits.longest_pause_s)
+            await asyncio.sleep(backoff.next_wait_s())
 
     async def call(self, tool: str, arguments: dict[str, Any]) -> types.CallToolResult:
         """ToolFailed when the server is off, ends meanwhile, or does not answer in time."""

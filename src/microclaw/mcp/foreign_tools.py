@@ -16,7 +16,7 @@ from microclaw.auth.gate import Effect, Permission
 from microclaw.config import McpServerSettings
 from microclaw.errors import ToolFailed
 from microclaw.events import Evidence
-from microclaw.tools.fence import fenced
+from microclaw.text import clean_text, fence_text
 from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
 
 CallTool: TypeAlias = Callable[[str, dict[str, Any]], Awaitable[types.CallToolResult]]
@@ -34,15 +34,15 @@ def tool_from(server: McpServerSettings, listed: types.Tool, call: CallTool) -> 
     """The agent's tool, or what is wrong with the listed one."""
     wrong = _wrong_with(listed.input_schema)
     if wrong is not None:
-        return f"its tool {_clean(listed.name)[:60]!r} is left out: {wrong}"
+        return f"its tool {clean_text(listed.name, one_line=True, limit=60)!r} is left out: {wrong}"
     reads = server.trusted_reads and listed.annotations is not None and listed.annotations.read_only_hint is True
     repeats = listed.annotations is not None and listed.annotations.idempotent_hint is True
     effect = Effect.READ if reads else Effect.IDEMPOTENT if server.trusted_reads and repeats else Effect.ONCE
-    about = _clean(listed.description or listed.title or listed.name)[:MAX_DESCRIPTION_CHARS]
+    about = clean_text(listed.description or listed.title or listed.name, limit=MAX_DESCRIPTION_CHARS)
 
     async def run(asked: _AnyParameters, _: ToolContext) -> ToolOutput:
         result = await call(listed.name, dict(asked.model_extra or {}))
-        text = fenced(_text_of(result)[:MAX_TEXT_CHARS], f"MCP server {server.name}")
+        text = fence_text(_text_of(result)[:MAX_TEXT_CHARS], f"MCP server {server.name}")
         if result.is_error:
             raise ToolFailed(text, next_step="other arguments, or another way")
         return ToolOutput({"success": True, "result": text}, (Evidence("reported", f"told by {server.name}"),))
@@ -78,10 +78,12 @@ class _AnyParameters(Parameters):
 
 
 def _parameters(schema: dict[str, Any]) -> type[Parameters]:
+    shown = json.loads(clean_text(json.dumps(schema, ensure_ascii=False)))
+
     class ForeignParameters(_AnyParameters):
         @classmethod
         def model_json_schema(cls, *_: Any, **__: Any) -> dict[str, Any]:
-            return copy.deepcopy(schema)
+            return copy.deepcopy(shown)
 
     return ForeignParameters
 
@@ -101,7 +103,7 @@ def _wrong_with(schema: dict[str, Any]) -> str | None:
     except RecursionError:
         return "its schema is nested too deeply"
     except jsonschema.SchemaError as exc:
-        return f"its schema is wrong: {_clean(exc.message)[:120]}"
+        return f"its schema is wrong: {clean_text(exc.message, one_line=True, limit=120)}"
     return None
 
 
@@ -120,7 +122,7 @@ def _text_of(result: types.CallToolResult) -> str:
     parts = [_block_text(block) for block in result.content]
     if result.structured_content is not None and not any(isinstance(b, types.TextContent) for b in result.content):
         parts.append(json.dumps(result.structured_content, ensure_ascii=False))
-    return _clean("\n".join(parts)) or "(nothing)"
+    return clean_text("\n".join(parts)) or "(nothing)"
 
 
 def _block_text(block: types.ContentBlock) -> str:
@@ -133,7 +135,3 @@ def _block_text(block: types.ContentBlock) -> str:
             return f"[a link: {uri}]"
         case _:
             return f"[{block.type}, not shown]"
-
-
-def _clean(text: str) -> str:
-    return "".join(char if char.isprintable() or char in "\n\t" else "?" for char in text)

@@ -6,13 +6,13 @@ import difflib
 import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
+from microclaw.durable import replace_file
 from microclaw.errors import ConfigError
 from microclaw.mcp.json_text import read_member, remove_member, set_member
 
@@ -105,18 +105,7 @@ def write(edit: Edit, now: datetime) -> Path | None:
         if edit.old is not None:
             backup = _free(path.with_name(f"{path.name}.{now:%Y%m%d-%H%M%S}.bak"))
             shutil.copy2(path, backup)
-        fd, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(fd, "w", encoding="utf-8", newline="") as file:
-                file.write(edit.new)
-                file.flush()
-                os.fsync(file.fileno())
-            if edit.old is not None:
-                shutil.copymode(path, name)
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        replace_file(path, edit.new.encode(), mode=None)
     except OSError as exc:
         raise ConfigError(
             f"cannot write {path}: {exc.strerror or exc}", next_step="check the folder's permissions"

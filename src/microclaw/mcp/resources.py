@@ -13,6 +13,7 @@ from microclaw.errors import UnknownName
 from microclaw.mcp.bridge import segment
 from microclaw.mcp.desk import Visit
 from microclaw.mcp.trials import Trials, by_pin
+from microclaw.text import escape_hidden
 
 SCHEME: Final = "microclaw://"
 DEVICES: Final = f"{SCHEME}devices"
@@ -72,7 +73,7 @@ async def read_resource(visit: Visit, trials: Trials, uri: str) -> types.TextRes
     if uri == HEADER:
         header = (resources.files("microclaw.wasm") / "headers" / "microclaw.h").read_text(encoding="utf-8")
         return types.TextResourceContents(uri=uri, mime_type="text/x-c", text=header)
-    text = json.dumps(await _document(visit, trials, uri), ensure_ascii=False)
+    text = escape_hidden(json.dumps(await _document(visit, trials, uri), ensure_ascii=False))
     return types.TextResourceContents(uri=uri, mime_type=JSON, text=text)
 
 

@@ -13,8 +13,8 @@ from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from microclaw.clock import find_zone
 from microclaw.config import BudgetSettings
 from microclaw.errors import BudgetSpent, ConfigError
 from microclaw.models.protocol import ModelRequest, ToolReturn, UserText
@@ -106,12 +106,11 @@ class LocalDays:
 
     def __init__(self, now_s: Callable[[], float], timezone: str | None = None) -> None:
         self._now_s = now_s
-        try:
-            self._zone = None if timezone is None else ZoneInfo(timezone)
-        except (ZoneInfoNotFoundError, ValueError, OSError) as exc:
+        self._zone = None if timezone is None else find_zone(timezone)
+        if timezone is not None and self._zone is None:
             raise ConfigError(
                 f"there is no time zone {timezone!r}", next_step="name one as in Europe/Vienna in agent.timezone"
-            ) from exc
+            )
 
     def today(self) -> datetime.date:
         return self._now().date()

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
+from microclaw.backoff import Backoff
 from microclaw.errors import ModelError, ModelFault
 from microclaw.models.protocol import Model, ModelReply, ModelRequest, OnText
 
@@ -42,7 +43,7 @@ class Breaker:
         self._limits = limits
         self._failures = 0
         self._open_until: float | None = None
-        self._pause_s = limits.pause_s
+        self._backoff = Backoff(min_s=limits.pause_s, max_s=limits.longest_pause_s)
         self.last: ModelError | None = None  # why it is not closed
         self._trying = False  # the one request of a half-open breaker is under way
 
@@ -73,7 +74,7 @@ class Breaker:
     def succeeded(self) -> None:
         """It answered, if only to say that the request is wrong."""
         self._trying, self._failures, self._open_until, self.last = False, 0, None, None
-        self._pause_s = self._limits.pause_s
+        self._backoff.succeeded()
 
     def failed(self, error: ModelError) -> None:
         """It failed; what it asked for itself (Retry-After) counts more than our own pause."""
@@ -91,8 +92,7 @@ class Breaker:
         elif error.retry_after_s is not None:
             self._open(error.retry_after_s)
         elif was_trying or self._failures >= self._limits.failures:
-            self._open(self._pause_s)
-            self._pause_s = min(self._pause_s * 2, self._limits.longest_pause_s)
+            self._open(self._backoff.next_wait_s())
 
     def left(self) -> None:
         """Nothing is known of it: the request was cancelled, or never sent."""

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import logging
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from microclaw.auth.gate import Permission
 from microclaw.auth.people import MAY, Roles
+from microclaw.clock import machine_zone
 from microclaw.errors import Overloaded, PermissionRefused, ScheduleRefused, StoreError, UnknownName
 from microclaw.schedules.devices import Devices, all_known, pinned, present
 from microclaw.schedules.entry import (
@@ -29,40 +27,6 @@ from microclaw.schedules.entry import (
 )
 from microclaw.schedules.parse import parse_when
 from microclaw.store.schedules import Missed, NewSchedule, RunRow, ScheduleTable
-
-_LOCALTIME: Final = Path("/etc/localtime")  # a link into a zoneinfo folder, on Linux and macOS
-_TIMEZONE: Final = Path("/etc/timezone")  # where Debian writes the name beside it
-
-
-def machine_zone(
-    environ: Mapping[str, str] | None = None, *, localtime: Path = _LOCALTIME, timezone: Path = _TIMEZONE
-) -> str:
-    """What TZ, /etc/localtime or /etc/timezone names; UTC where none of them names a zone."""
-    environ = os.environ if environ is None else environ
-    named = (environ.get("TZ", "").removeprefix(":"), _linked(localtime), _written(timezone))
-    return next((name for name in named if _is_zone(name)), "UTC")
-
-
-def _linked(path: Path) -> str:
-    try:
-        return str(path.resolve(strict=True)).partition("/zoneinfo/")[2]
-    except OSError:
-        return ""
-
-
-def _written(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace").strip()
-    except OSError:
-        return ""
-
-
-def _is_zone(name: str) -> bool:
-    try:
-        return bool(name) and ZoneInfo(name).key == name
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return False
-
 
 MAX_SCHEDULES: Final = 200
 MAX_PROMPT_CHARS: Final = 4000

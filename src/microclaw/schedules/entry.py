@@ -11,11 +11,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Annotated, Any, Final, Literal, TypeAlias, assert_never, cast
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 from msgspec import Meta, Struct, ValidationError, convert, to_builtins
 
 from microclaw.auth.gate import Permission
+from microclaw.clock import find_zone
 from microclaw.errors import ScheduleRefused, StoreError
 from microclaw.store.schedules import Missed, ScheduleRow, ScheduleState
 
@@ -119,10 +120,9 @@ def check_cron(expression: str, zone: str) -> Cron:
 
 def zone_of(name: str) -> ZoneInfo:
     """ScheduleRefused for a zone that is none."""
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as exc:
-        raise ScheduleRefused(f"there is no time zone {name[:80]!r}", next_step="name one as in Europe/Berlin") from exc
+    if (zone := find_zone(name)) is None:
+        raise ScheduleRefused(f"there is no time zone {name[:80]!r}", next_step="name one as in Europe/Berlin")
+    return zone
 
 
 def at_wall_clock(naive: datetime, zone: tzinfo) -> datetime:

@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Generic, Self, TypeVar
 
+from microclaw.durable import sync_folder
 from microclaw.errors import Overloaded, StoreError, StoreOwned
-from microclaw.store.durable import sync_folder
 from microclaw.store.migrations import APPLICATION_ID, MIGRATIONS
 
 CHECKED_BYTES: Final = 64 * 1024 * 1024  # a larger file is not checked page by page at every start

@@ -15,7 +15,6 @@ import json
 import logging
 import os
 import re
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +22,8 @@ from typing import Final, Literal, TypeAlias
 from urllib.parse import quote, unquote
 from weakref import WeakValueDictionary
 
+from microclaw.durable import replace_file, sync_folder
 from microclaw.errors import StoreError, UnknownName
-from microclaw.store.durable import sync_folder
 
 Role: TypeAlias = Literal["user", "assistant"]
 
@@ -197,15 +196,11 @@ def _adopt(path: Path, messages: tuple[SessionMessage, ...]) -> int:
     new = [message for message in dict.fromkeys(messages) if message not in here]
     if not new:
         return 0
-    building = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
     try:
-        _append(building, tuple(sorted([*new, *kept], key=lambda message: message.ts)))
-        building.rename(path)
-        sync_folder(path.parent)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        replace_file(path, b"".join(map(_line, sorted([*new, *kept], key=lambda message: message.ts))))
     except OSError as exc:
         raise _failed(path, exc) from exc
-    finally:
-        building.unlink(missing_ok=True)
     return len(new)
 
 

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TextIO
 
-from microclaw.channels.pin_track import CELLS, draw_track
-from microclaw.channels.text import clean, clean_line, duration, wrap, wrap_code
 from microclaw.errors import MicroclawError
 from microclaw.events import Answer, ApprovalAsked, ApprovalSettled, Delta, Edge, Stage, Step, ToolRun, TurnEvent
+from microclaw.pin_track import CELLS, draw_track
+from microclaw.text import clean_text, format_duration, wrap_code, wrap_text
 
 WIDTH = 80
 STAGE_COLUMNS = 9
@@ -73,7 +73,7 @@ class Terminal:
         self._end_redraw()
         if step.state == "running":
             if self._look.live:
-                self._write(_columns(step.stage, clean_line(step.text)[:TEXT_COLUMNS]))
+                self._write(_columns(step.stage, clean_text(step.text, one_line=True, limit=TEXT_COLUMNS)))
                 self._redrawing = True
             return
         what, _, note = step.text.partition(SIDE_NOTE)
@@ -95,7 +95,7 @@ class Terminal:
         self._end_redraw()
         if streamed and answer.text.startswith(streamed):
             rest = answer.text[len(streamed) :].strip()
-            for line in wrap(rest, TEXT_COLUMNS) if rest else ():
+            for line in wrap_text(rest, TEXT_COLUMNS) if rest else ():
                 self.line(" " * STAGE_COLUMNS + line)
             if answer.next_step:
                 self.row("next", answer.next_step)
@@ -121,8 +121,8 @@ class Terminal:
     def row(self, stage: str, text: str, *, right: str = "", bad: bool = False) -> None:
         """A stage's name in the left column and its text beside it, wrapped; `right` is set flush right."""
         self._end_redraw()
-        right = clean_line(right)[:TEXT_COLUMNS]
-        lines = wrap(text, TEXT_COLUMNS) or [""]
+        right = clean_text(right, one_line=True, limit=TEXT_COLUMNS)
+        lines = wrap_text(text, TEXT_COLUMNS) or [""]
         if right and len(lines[-1]) + len(right) + 2 > TEXT_COLUMNS:
             lines.append("")
         for index, line in enumerate(lines):
@@ -137,7 +137,7 @@ class Terminal:
         self._write(text.rstrip() + "\n")
 
     def warning(self, text: str) -> None:
-        for line in wrap(text, TEXT_COLUMNS):
+        for line in wrap_text(text, TEXT_COLUMNS):
             self.line(" " * STAGE_COLUMNS + self._paint(line, _YELLOW))
 
     def error(self, error: MicroclawError) -> None:
@@ -165,7 +165,7 @@ class Terminal:
             return
         cells = CELLS if window_ms is None else min(CELLS, round(CELLS * (end_ms - start_ms) / window_ms))
         drawn = draw_track(edges, start_ms=start_ms, end_ms=end_ms, level=level, cells=cells)
-        text = f"{self._paint(drawn, _CYAN)}{' ' * (CELLS - len(drawn))}   {clean_line(note)}"
+        text = f"{self._paint(drawn, _CYAN)}{' ' * (CELLS - len(drawn))}   {clean_text(note, one_line=True)}"
         if self._redrawing:
             self._write(_CLEAR_LINE)
         self._write(_columns(f"pin {pin}", text).rstrip() + ("\n" if final else ""))
@@ -176,7 +176,7 @@ class Terminal:
             return ""
         if step.stage in PROVEN_STAGES and not step.text.startswith("accepted"):
             return "ok"
-        return "" if step.took_ms is None else duration(step.took_ms)
+        return "" if step.took_ms is None else format_duration(step.took_ms)
 
     def _stream(self, text: str) -> None:
         """A piece of an answer on a live terminal, wrapped as it comes; another prints the whole answer at its end."""
@@ -187,7 +187,7 @@ class Terminal:
             self._write(_columns("answer", ""))
             self._column = 0
         self._streamed += text
-        for piece in re.findall(r"\n|[^\S\n]+|\S+", clean(text)):
+        for piece in re.findall(r"\n|[^\S\n]+|\S+", clean_text(text)):
             if piece == "\n" or self._column + len(piece) > TEXT_COLUMNS:
                 self._write("\n" + " " * STAGE_COLUMNS)
                 self._column = 0

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
-from microclaw.channels.text import clean_line
+from microclaw.text import clean_text
 
 PROMPT = "you> "
 LEAVE = frozenset({"exit", "quit", "bye"})
@@ -38,7 +38,7 @@ def _plain(prompt: str) -> str | None:
     while rest and not rest.endswith("\n"):  # too long: the host refuses it, and its end is no message of its own
         rest = sys.stdin.readline(MAX_LINE_CHARS)
     if not sys.stdin.isatty():  # nobody saw it typed: a transcript shows it
-        sys.stdout.write(clean_line(line) + "\n")
+        sys.stdout.write(clean_text(line, one_line=True) + "\n")
     return _meaning(line)
 
 

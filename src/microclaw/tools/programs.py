@@ -15,7 +15,7 @@ from microclaw.devices.calls import LogLine, LogsRead
 from microclaw.devices.device import Device
 from microclaw.errors import AppNotFound, DeviceUnreachable
 from microclaw.events import Evidence, Report
-from microclaw.tools.fence import fenced
+from microclaw.text import fence_text
 from microclaw.tools.target import Devices, find_device, meaning_device
 from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
 
@@ -271,7 +271,7 @@ def trying_tools(*, compile_source: Compile, try_image: Try, devices: Devices) -
         lines = [line for line in await _log(device) if asked.app in (None, line.app)]
         shown = "\n".join(f"{line.t_ms / 1000:.2f} s {line.app or '-'}: {line.text}" for line in lines[-asked.lines :])
         fields = {"success": True, "device": device.name, "count": len(lines[-asked.lines :])}
-        fields["lines"] = fenced(_clean(shown)[-6000:], f"printed by programs on {device.name}")
+        fields["lines"] = fence_text(shown[-6000:], f"printed by programs on {device.name}")
         return ToolOutput(fields, (Evidence("reported", f"printed on {device.name}"),))
 
     read, idle = Permission.READ, Effect.READ
@@ -294,7 +294,3 @@ async def _log(device: Device) -> list[LogLine]:
             break
         cursor = page.cursor
     return lines
-
-
-def _clean(text: str) -> str:
-    return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)

@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol
 
 from microclaw.config import SearchSettings
 from microclaw.errors import ToolFailed
+from microclaw.text import clean_text
 
 SEARCH_S: Final = 15.0
 MAX_ANSWER_BYTES: Final = 1 << 20
@@ -106,7 +107,7 @@ def _hit(result: Any, text_field: str) -> Hit:
 def _plain(value: Any) -> str:
     """Without the engine's marks and entities."""
     text = html.unescape(_TAG.sub("", value)) if isinstance(value, str) else ""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return " ".join(clean_text(text).split())
 
 
 def _object(value: Any) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import zoneinfo
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Protocol
@@ -12,6 +11,7 @@ from pydantic import Field
 
 from microclaw.auth.gate import Effect, Permission
 from microclaw.auth.people import Person
+from microclaw.clock import find_zone
 from microclaw.errors import ToolFailed, ToolRetry
 from microclaw.events import Evidence
 from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
@@ -47,10 +47,9 @@ def clock_tool(timezone: str | None, *, now_s: Callable[[], float] = time.time) 
 
     async def tell(asked: TimeParameters, _: ToolContext) -> ToolOutput:
         wanted = asked.timezone or timezone
-        try:
-            zone = None if wanted is None else zoneinfo.ZoneInfo(wanted)
-        except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as exc:
-            raise ToolRetry(f"there is no time zone {wanted!r}", next_step="give one as Europe/Berlin") from exc
+        zone = None if wanted is None else find_zone(wanted)
+        if wanted is not None and zone is None:
+            raise ToolRetry(f"there is no time zone {wanted!r}", next_step="give one as Europe/Berlin")
         now = datetime.fromtimestamp(now_s()).astimezone(zone)
         fields = {
             "now": now.isoformat(timespec="seconds"),

@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError
 from microclaw.auth.gate import Effect, Permission
 from microclaw.errors import BuildError, MicroclawError
 from microclaw.events import Evidence, Report
+from microclaw.text import escape_hidden
 
 MAX_RESULT_BYTES = 8 * 1024  # what of a result goes back to the model
 _MAX_DIAGNOSTICS = 10
@@ -159,4 +160,4 @@ def _cut(value: Any, room: int) -> Any:
 
 
 def _dump(fields: Mapping[str, Any]) -> str:
-    return json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
+    return escape_hidden(json.dumps(fields, ensure_ascii=False, separators=(",", ":")))

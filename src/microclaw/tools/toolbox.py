@@ -11,9 +11,11 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from microclaw.auth.approvals import HIDDEN_MARK
 from microclaw.auth.gate import Effect, Gate, Permission
 from microclaw.errors import MicroclawError, PermissionRefused, ToolRetry
 from microclaw.models.protocol import ToolSpec
+from microclaw.text import clean_text
 from microclaw.tools.tool import Approve, Parameters, Tool, ToolContext, ToolResult, result_of, result_of_error
 
 MAX_ACTION_CHARS: Final = 160
@@ -29,7 +31,7 @@ def argument_lines(parameters: Parameters) -> tuple[str, ...]:
     """One line an argument; a text of several lines below its name, indented."""
     lines: list[str] = []
     for key, value in _given(parameters):
-        text = _clean(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str))
+        text = _text(value)
         shown = text.splitlines()
         if len(shown) <= 1:
             lines.append(f"{key}: {text}")
@@ -45,14 +47,13 @@ def _given(parameters: Parameters) -> list[tuple[str, Any]]:
 
 
 def _short(value: Any) -> str:
-    text = _clean(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str))
-    text = " ".join(text.split())
+    text = " ".join(_text(value).split())
     return text if len(text) <= 40 else f"{text[:37]}..."
 
 
-def _clean(text: str) -> str:
-    """Without what could draw over the question in a terminal or turn its letters around."""
-    return "".join(char if char.isprintable() or char in "\n\t" else "?" for char in text)
+def _text(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return clean_text(text, mark=HIDDEN_MARK)
 
 
 MAX_ARGUMENT_BYTES = 512 * 1024

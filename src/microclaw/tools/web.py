@@ -18,7 +18,7 @@ from urllib.parse import urljoin, urlsplit
 from pydantic import Field
 
 from microclaw.auth.gate import Effect, Permission
-from microclaw.tools.fence import fenced
+from microclaw.text import clean_text, fence_text
 from microclaw.tools.fetching import Page
 from microclaw.tools.search_engines import SearchEngine
 from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
@@ -87,7 +87,7 @@ _BLOCK: Final = re.compile(
 _NAME: Final = re.compile(r"/?([a-zA-Z][a-zA-Z0-9-]{0,31})")
 _HREF: Final = re.compile(r"""\bhref\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""", re.IGNORECASE)
 _HUGE_NUMBER: Final = re.compile(r"&#[xX]?[0-9a-fA-F]{8,}")
-_SPACES: Final = re.compile(r"[ \t\f\v\r\xa0]+")
+_SPACES: Final = re.compile(r"[ \t]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,9 +196,8 @@ class _Scanner:
 
 
 def _tidy(text: str) -> str:
-    """Words a space apart, paragraphs a line apart; no character that draws over others."""
-    shown = "".join(c if c.isprintable() or c == "\n" else " " for c in text)
-    lines = (_SPACES.sub(" ", line).strip() for line in shown.split("\n"))
+    """Words a space apart, paragraphs a line apart; nothing hidden."""
+    lines = (_SPACES.sub(" ", line).strip() for line in clean_text(text).split("\n"))
     return "\n".join(line for line in lines if line)
 
 
@@ -242,7 +241,7 @@ def web_tools(*, fetcher: Fetching, engine: SearchEngine | None = None) -> tuple
             "url": page.url,
             "type": page.media_type,
             "length": len(found.text),
-            "text": fenced(f"{found.title}\n{piece}" if asked.start == 0 else piece, page.url[:200]),
+            "text": fence_text(f"{found.title}\n{piece}" if asked.start == 0 else piece, page.url),
         }
         if end < len(found.text):
             fields["next_start"] = end
@@ -252,7 +251,7 @@ def web_tools(*, fetcher: Fetching, engine: SearchEngine | None = None) -> tuple
         known.note((context.channel, context.chat_id), (asked.url, page.url, *(url for _, url in links)))
         if links:
             shown = "\n".join(f"{words}: {url}" for words, url in links)
-            fields["links"] = fenced(shown[:1500], page.url[:200])
+            fields["links"] = fence_text(shown[:1500], page.url)
         return ToolOutput(fields)
 
     async def search(asked: SearchParameters, context: ToolContext) -> ToolOutput:
@@ -260,7 +259,7 @@ def web_tools(*, fetcher: Fetching, engine: SearchEngine | None = None) -> tuple
         hits = await engine.search(asked.query, asked.count)
         known.note((context.channel, context.chat_id), (hit.url for hit in hits))
         shown = "\n\n".join(f"{number}. {hit.title}\n{hit.url}\n{hit.text}" for number, hit in enumerate(hits, 1))
-        return ToolOutput({"success": True, "count": len(hits), "results": fenced(shown, "search results")})
+        return ToolOutput({"success": True, "count": len(hits), "results": fence_text(shown, "search results")})
 
     read, idle = Permission.READ, Effect.READ
     text = "Read a page of the Internet as text."
@@ -274,5 +273,4 @@ def web_tools(*, fetcher: Fetching, engine: SearchEngine | None = None) -> tuple
 async def _text(page: Page) -> PageText:
     if page.media_type in ("text/html", "application/xhtml+xml"):
         return await asyncio.to_thread(page_text, page.text, page.url)
-    shown = "".join(c if c.isprintable() or c in "\n\t" else " " for c in page.text)
-    return PageText("", shown.strip(), ())
+    return PageText("", clean_text(page.text).strip(), ())

@@ -20,7 +20,7 @@ from pydantic import Field
 
 from microclaw.auth.gate import Effect, Permission
 from microclaw.errors import ToolFailed, ToolRetry
-from microclaw.tools.fence import fenced
+from microclaw.text import fence_text
 from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
 
 MAX_FILE_BYTES: Final = 256 << 10
@@ -169,7 +169,7 @@ def workspace_tools(workspace: Workspace) -> tuple[Tool[Any], ...]:
         text = await asyncio.to_thread(workspace.read, asked.path)
         piece = text[asked.start : asked.start + READ_CHARS]
         end = asked.start + len(piece)
-        fields: dict[str, Any] = {"success": True, "length": len(text), "text": fenced(piece, f"file {asked.path}")}
+        fields: dict[str, Any] = {"success": True, "length": len(text), "text": fence_text(piece, f"file {asked.path}")}
         if end < len(text):
             fields["next_start"] = end
         return ToolOutput(fields)

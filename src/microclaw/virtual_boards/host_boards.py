@@ -16,6 +16,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
+from microclaw.backoff import Backoff
 from microclaw.clock import now_ms
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
@@ -134,7 +135,7 @@ class VirtualBoards:
                 board.standing = replace(board.standing, state="failed", reason=reason)
                 return
             board.standing = replace(board.standing, state="restarting", reason=reason)
-            await asyncio.sleep(self._limits.pause_s * 2 ** len(starts_s))
+            await asyncio.sleep(Backoff(min_s=self._limits.pause_s, failures=len(starts_s)).next_wait_s())
             starts_s.append(time.monotonic())
             try:
                 await self._start_again(board)

@@ -6,11 +6,12 @@ import contextlib
 import hashlib
 import logging
 import os
-import tempfile
 from pathlib import Path
 from typing import Final
 
 import platformdirs
+
+from microclaw.durable import replace_file
 
 MAX_CACHE_BYTES: Final = 256 << 20
 _SUFFIX: Final = ".build"
@@ -46,10 +47,7 @@ class BuildCache:
         """Keep a blob; when the disk refuses, it is logged and the build goes on without the cache."""
         try:
             self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-            descriptor, temporary = tempfile.mkstemp(dir=self.directory, prefix=".put-")
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(hashlib.sha256(blob).digest() + blob)
-            Path(temporary).replace(self._path(key))
+            replace_file(self._path(key), hashlib.sha256(blob).digest() + blob, sync=False)
         except OSError as exc:
             _log.warning("the build cache %s cannot be written: %s", self.directory, exc)
             return

@@ -90,4 +90,4 @@ def test_text_of_a_host_cannot_write_lines_of_its_own(
     host.send(UiState(text="a\nb"))
     host.wait(lambda: host.mail.acked == 1)
     status = board.control().raw(b'{"id":1,"op":"link"}')
-    assert status["notifications"] == ["one two [2J"]
+    assert status["notifications"] == ["one two"]

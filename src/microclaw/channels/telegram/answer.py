@@ -7,9 +7,9 @@ from itertools import groupby
 from typing import Final
 
 from microclaw.auth.approvals import Pending
-from microclaw.channels.pin_track import draw_track, rhythm
-from microclaw.channels.text import clean_line, duration
 from microclaw.events import Answer, Edge, Evidence, Step
+from microclaw.pin_track import draw_track, rhythms
+from microclaw.text import clean_text, format_duration
 
 TRACK_CELLS: Final = 28  # a telephone shows about 34 letters of code in a row
 MAX_DETAIL_UNITS: Final = 3000  # as Telegram counts (telegram.split)
@@ -21,15 +21,15 @@ def answer_markdown(answer: Answer) -> str:
     parts = [answer.text.strip()]
     for evidence in answer.evidence:
         parts += _evidence(evidence, answer.text)
-    if answer.next_step:
-        parts.append(f"next: `{clean_line(answer.next_step)}`" if "`" not in answer.next_step else answer.next_step)
+    if step := answer.next_step:
+        parts.append(step if "`" in step else f"next: `{clean_text(step, one_line=True)}`")
     return "\n\n".join(part for part in parts if part)
 
 
 def step_line(step: Step) -> str:
     """One line: stage, how it stands, what happened; the stage first, so that a step that ended takes its own place."""
-    what = clean_line(step.text.partition(_SIDE_NOTE)[0])[:100]
-    took = "" if step.took_ms is None or step.state == "running" else f" ({duration(step.took_ms)})"
+    what = clean_text(step.text.partition(_SIDE_NOTE)[0], one_line=True, limit=100)
+    took = "" if step.took_ms is None or step.state == "running" else f" ({format_duration(step.took_ms)})"
     return f"{step.stage} {_MARKS[step.state]} {what}{took}"
 
 
@@ -40,21 +40,18 @@ def question_markdown(pending: Pending) -> str:
     if len(begins) < len(detail):
         detail = f"{begins}\n... ({len(detail) - len(begins)} more characters)"
     shown = f"\n```\n{detail}\n```" if detail.strip() else ""
-    return f"**Approve?** {_action(pending)}{shown}\nNo answer in {_wait(pending.expires_s)} is a no."
+    wait = format_duration(pending.expires_s * 1000, decimals=2)
+    return f"**Approve?** {_action(pending)}{shown}\nNo answer in {wait} is a no."
 
 
 def outcome_markdown(pending: Pending, outcome: str, by: str | None) -> str:
-    who = f" by {clean_line(by)[:64]}" if by else ""
+    who = f" by {clean_text(by, one_line=True, limit=64)}" if by else ""
     return f"{_action(pending)}\n**{outcome.capitalize()}**{who}."
 
 
 def _action(pending: Pending) -> str:
     """As code: a model's words in it must not strike through or hide what is asked."""
-    return f"`{clean_line(pending.action)[:500].replace('`', chr(39))}`"
-
-
-def _wait(seconds: float) -> str:
-    return f"{seconds:g} s" if seconds < 120 else f"{seconds / 60:.3g} minutes"
+    return f"`{clean_text(pending.action, one_line=True, limit=500).replace('`', chr(39))}`"
 
 
 def _evidence(evidence: Evidence, said: str) -> list[str]:
@@ -69,10 +66,10 @@ def _evidence(evidence: Evidence, said: str) -> list[str]:
 
 def _track(pin: int, edges: Sequence[Edge]) -> str:
     """The pin's level from its first edge to a gap after its last one, and how regular it is."""
-    found = rhythm(edges)
-    if found is None:
+    (found,) = rhythms(edges)
+    if found.count == 1:
         return f"pin {pin}: one edge, to {edges[0].level}"
     gap_ms = max(1.0, found.gap_s * 1000)
     start_ms, end_ms = edges[0].t_ms - gap_ms / 2, edges[-1].t_ms + gap_ms / 2
     drawn = draw_track(edges, start_ms=start_ms, end_ms=end_ms, level=1 - edges[0].level, cells=TRACK_CELLS)
-    return f"pin {pin} {drawn}\n{found.edges} edges, one every {duration(gap_ms)}"
+    return f"pin {pin} {drawn}\n{found.count} edges, one every {format_duration(gap_ms)}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import random
@@ -11,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from microclaw.backoff import Backoff
 from microclaw.config import TelegramSettings
 from microclaw.errors import MicroclawError
 
@@ -33,21 +33,8 @@ class Timing:
     backoff_most_s: float = 60.0
     stranger_s: float = 60.0  # a stranger hears of pairing at most this often
 
-
-class Backoff:
-    """Waits twice as long each time, up to a limit, with jitter so that many do not come back together."""
-
-    def __init__(self, first_s: float, most_s: float) -> None:
-        self._first_s, self._most_s = first_s, most_s
-        self._failures = 0
-
-    def reset(self) -> None:
-        self._failures = 0
-
-    async def wait(self, at_least_s: float = 0.0) -> None:
-        pause_s = min(self._most_s, self._first_s * 2 ** min(self._failures, 16))
-        self._failures += 1
-        await asyncio.sleep(at_least_s + pause_s * random.uniform(0.5, 1.0))  # noqa: S311  jitter is no secret
+    def backoff(self) -> Backoff:
+        return Backoff(random.random, min_s=self.backoff_s / 2, max_s=self.backoff_most_s)
 
 
 CONNECT_S: Final = 10.0

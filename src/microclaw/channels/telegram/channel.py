@@ -14,7 +14,7 @@ from microclaw.agent.outgoing import outgoing, surviving
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.people import People, Person
 from microclaw.channels.telegram.answer import answer_markdown
-from microclaw.channels.telegram.api import Backoff, BotApi, FileTooLarge, TelegramError, TelegramUnreachable, Timing
+from microclaw.channels.telegram.api import BotApi, FileTooLarge, TelegramError, TelegramUnreachable, Timing
 from microclaw.channels.telegram.approvals import CHANNEL, ApprovalDesk, Strangers, chat_number
 from microclaw.channels.telegram.media import NotAPicture, fetch, largest
 from microclaw.channels.telegram.poller import Poller, TelegramState, WrongToken
@@ -121,7 +121,7 @@ class TelegramChannel:
 
     async def _introduce(self) -> Bot:
         """Ask who we are, until Telegram answers."""
-        backoff = Backoff(self._timing.backoff_s, self._timing.backoff_most_s)
+        backoff = self._timing.backoff()
         while True:
             after_s = 0.0
             try:
@@ -134,7 +134,7 @@ class TelegramChannel:
                 reason = exc.message
             _log.log(logging.DEBUG if self.state.reason else logging.WARNING, "telegram: %s; trying again", reason)
             self.state.reason = reason
-            await backoff.wait(after_s)
+            await asyncio.sleep(backoff.next_wait_s(after_s or None))
 
     def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = self._tasks.create_task(surviving(work, name), name=name)

@@ -9,7 +9,8 @@ from collections.abc import Awaitable, Callable, Container
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from microclaw.channels.telegram.api import Backoff, FileTooLarge, TelegramError, TelegramUnreachable, Timing
+from microclaw.backoff import Backoff
+from microclaw.channels.telegram.api import FileTooLarge, TelegramError, TelegramUnreachable, Timing
 from microclaw.channels.telegram.sender import Caller
 from microclaw.channels.telegram.updates import ALLOWED_UPDATES, Bot, Ignored, Update, read_update, update_id_of
 from microclaw.errors import ProtocolError, StoreError
@@ -55,7 +56,7 @@ class Poller:
         self._side_by_side = asyncio.Semaphore(SIDE_BY_SIDE)
 
     async def run(self) -> None:
-        backoff = Backoff(self._timing.backoff_s, self._timing.backoff_most_s)
+        backoff = self._timing.backoff()
         while True:
             try:
                 batch = await self._poll()
@@ -65,12 +66,12 @@ class Poller:
                 continue
             except (TelegramUnreachable, FileTooLarge) as exc:
                 self._disturbed("telegram: %s; trying again", exc.message)
-                await backoff.wait()
+                await asyncio.sleep(backoff.next_wait_s())
                 continue
             if not safe:
-                await backoff.wait()
+                await asyncio.sleep(backoff.next_wait_s())
                 continue
-            backoff.reset()
+            backoff.succeeded()
             if self.state.phase == "disturbed":
                 _log.info("telegram: messages come again")
             self.state.phase, self.state.reason = "listening", None
@@ -157,7 +158,7 @@ class Poller:
                 self._disturbed("telegram: %s; polling again when its wait is over", exc.message)
             case _:
                 self._disturbed("telegram: %s; trying again", exc.message)
-        await backoff.wait(exc.retry_after_s)
+        await asyncio.sleep(backoff.next_wait_s(exc.retry_after_s or None))
 
     def _disturbed(self, text: str, detail: str) -> None:
         """Said once until messages come again, then only for who looks closely."""

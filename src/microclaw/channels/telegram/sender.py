@@ -10,9 +10,9 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
-from microclaw.channels.telegram.api import Backoff, TelegramError, TelegramUnreachable, Timing
-from microclaw.channels.text import clean
+from microclaw.channels.telegram.api import TelegramError, TelegramUnreachable, Timing
 from microclaw.errors import MicroclawError
+from microclaw.text import clean_text
 
 _FENCE: Final = re.compile(r" {0,3}(```+) *([\w+#.-]{0,32}) *[^`]*")
 _HEADING: Final = re.compile(r" {0,3}#{1,6} +(.*?)(?: +#+)? *")
@@ -35,12 +35,12 @@ _TAGS: Final[Mapping[str, str]] = {"bold": "b", "bold2": "b", "strike": "s", "it
 
 def telegram_html(markdown: str) -> str:
     """Balanced tags, every other `<`, `>`, `&` and `"` escaped, no character that Telegram refuses."""
-    return "\n".join(_blocks(clean(markdown).split("\n")))
+    return "\n".join(_blocks(clean_text(markdown).split("\n")))
 
 
 def plain(markdown: str) -> str:
     """The text for a message without markup, when Telegram refuses the other."""
-    return clean(markdown)
+    return clean_text(markdown)
 
 
 def escape(text: str) -> str:
@@ -269,19 +269,19 @@ class Sender:
 
     async def insist(self, act: Callable[[], Awaitable[T]]) -> T:
         """Do it until Telegram took it, however long it is away; raises ChatGone and refusals that will not change."""
-        backoff = Backoff(self._timing.backoff_s, self._timing.backoff_most_s)
+        backoff = self._timing.backoff()
         while True:
             try:
                 return await act()
             except TelegramUnreachable as exc:
                 _log.info("telegram: %s; trying again", exc.message)
-                await backoff.wait()
+                await asyncio.sleep(backoff.next_wait_s())
             except TelegramError as exc:
                 if exc.status == 429:
                     await asyncio.sleep(exc.retry_after_s)
                 elif exc.status >= 500:
                     _log.info("telegram: %s; trying again", exc.message)
-                    await backoff.wait()
+                    await asyncio.sleep(backoff.next_wait_s())
                 else:
                     raise
 

@@ -7,14 +7,12 @@ cron.json, HEARTBEAT.md. The settings are a file of their own, as NVS is a parti
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 import threading
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from microclaw.durable import replace_file
 from microclaw.errors import CallRejected, StoreError
 from microclaw.virtual.storage import Storage
 
@@ -148,14 +146,6 @@ def _whole_characters(text: str) -> str:
 def _replace(target: Path, data: bytes) -> None:
     try:
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=".new-", dir=target.parent)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-            Path(name).replace(target)
-        except BaseException:
-            with suppress(FileNotFoundError):
-                Path(name).unlink()
-            raise
+        replace_file(target, data)
     except OSError as exc:
         raise StoreError(f"{target.name} cannot be written: {exc.strerror}") from exc

@@ -11,10 +11,11 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
+from microclaw.durable import replace_file
 from microclaw.errors import AppExists, AppNotFound, MicroclawError, NotSupported, TooManyApps
 from microclaw.virtual.firmware.apps import KeptApp
 from microclaw.virtual.link.calls import BadParams, Method, data_of, text, whole
-from microclaw.virtual.link.flash import Flash, write_file
+from microclaw.virtual.link.flash import Flash
 from microclaw.virtual.runtime.app import App
 from microclaw.wire.link.messages import Value, ValueMap
 from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES, DEFAULT_TIMERS, DEFAULT_WATCHDOG_MS, MAX_NAME_BYTES
@@ -144,7 +145,7 @@ class LinkApps:
             self._upload.unlink()
             self._flash.commit({"upload": None})
             raise HashMismatch(f"the program's SHA-256 is {found}, announced was {upload['sha256']}")
-        write_file(self._modules / f"{found}.wasm", wasm)
+        replace_file(self._modules / f"{found}.wasm", wasm, only_writer=True)
         name = upload["name"]
         entry = {key: upload[key] for key in ("size", "sha256", "heap", "autostart")}
         with self._changing:

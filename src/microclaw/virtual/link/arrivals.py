@@ -14,6 +14,7 @@ from typing import Any, Final
 from msgspec import structs
 
 from microclaw.errors import MicroclawError, Overloaded, ProtocolError
+from microclaw.text import clean_text
 from microclaw.virtual.board import Board
 from microclaw.virtual.link.calls import CallWorker, Work, refusal
 from microclaw.virtual.link.client import LinkClient
@@ -182,7 +183,7 @@ class Arrivals:
 
 def _one_line(text: str) -> str:
     """What a host wrote, fit for a console line."""
-    return "".join(c if c.isprintable() else " " for c in text[:MAX_SHOWN_CHARS])
+    return clean_text(text, one_line=True, limit=MAX_SHOWN_CHARS)
 
 
 def _name(message_id: Id) -> str:

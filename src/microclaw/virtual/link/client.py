@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Final, assert_never
 
+from microclaw.backoff import Backoff
 from microclaw.errors import ConfigError, DeviceUnreachable, LinkViolation, Overloaded, StoreError
 from microclaw.virtual.link.clock import LinkClock, LinkState, Waker, new_id
 from microclaw.virtual.link.flash import Flash, FlashInbox, FlashOutbox, PowerGone
@@ -20,7 +21,6 @@ from microclaw.virtual.link.identity import LinkAddress, LinkIdentity
 from microclaw.virtual.link.socket import LinkSocket, open_link
 from microclaw.wire.link import actions
 from microclaw.wire.link.actions import Lane
-from microclaw.wire.link.backoff import Backoff
 from microclaw.wire.link.config import LinkConfig
 from microclaw.wire.link.frame import CloseCode
 from microclaw.wire.link.lanes import Lanes

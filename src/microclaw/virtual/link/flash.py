@@ -19,6 +19,7 @@ from typing import Any, Final
 
 import cbor2
 
+from microclaw.durable import replace_file, sync_folder
 from microclaw.errors import ConfigError, MicroclawError, Overloaded, StoreError
 from microclaw.wire.link.messages import Id
 from microclaw.wire.link.storage import InboxCursor, OutboxCursor, Stored
@@ -133,23 +134,10 @@ class Flash:
         self._file, self._size_bytes = file, len(record)
 
 
-def write_file(path: Path, data: bytes) -> None:
-    """A whole file of mode 0600, or the one that was there before."""
-    new = path.with_name(f"{path.name}.new")
-    file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        _write_at(file, data, 0)
-        os.fsync(file)
-    finally:
-        os.close(file)
-    new.rename(path)
-    sync_folder(path.parent)
-
-
 def begin_reset(folder: Path) -> None:
     """Factory reset: decided once this returns; `finish_reset` carries it out, after a power cut too."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_file(folder / RESET_FILE, b"")
+    replace_file(folder / RESET_FILE, b"", only_writer=True)
 
 
 def finish_reset(folder: Path) -> None:
@@ -163,14 +151,6 @@ def finish_reset(folder: Path) -> None:
                 path.unlink()
         sync_folder(folder)
         (folder / RESET_FILE).unlink()
-
-
-def sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _record(changes: Mapping[str, Any]) -> bytes:

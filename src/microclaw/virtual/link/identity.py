@@ -19,8 +19,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from msgspec import structs
 
+from microclaw.addresses import is_loopback
+from microclaw.durable import replace_file
 from microclaw.errors import ConfigError, DeviceUnreachable, ProtocolError
-from microclaw.virtual.link.flash import Flash, write_file
+from microclaw.virtual.link.flash import Flash
 from microclaw.wire.link.messages import PairDone, PairRequest
 
 CA_FILE: Final = "ca.pem"
@@ -45,10 +47,9 @@ class LinkAddress:
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.url)
-        loopback = parts.hostname in ("127.0.0.1", "::1", "localhost")
         if parts.scheme not in ("wss", "ws") or not parts.hostname or parts.username is not None:
             raise ConfigError(f"{self.url!r} is no link address", next_step="write it as wss://HOST:8443/link")
-        if parts.scheme == "ws" and not (loopback and self.ca_sha256 is None):
+        if parts.scheme == "ws" and not (is_loopback(parts.hostname) and self.ca_sha256 is None):
             raise ConfigError("plain ws:// is for tests on loopback only", next_step="write wss://HOST:8443/link")
         if parts.scheme == "wss" and self.ca_sha256 is None:
             raise ConfigError(
@@ -108,7 +109,7 @@ class LinkIdentity:
             return None
         path = self._folder / CA_FILE
         if not path.exists() or _fingerprint(path.read_bytes()) != self._address.ca_sha256:
-            write_file(path, fetch_authority(self._address))
+            replace_file(path, fetch_authority(self._address), only_writer=True)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         try:
@@ -158,7 +159,9 @@ class LinkIdentity:
         if not same:
             raise ProtocolError("pairing gave a certificate for another key")
         key = (self._folder / KEY_FILE).read_bytes()
-        write_file(self._folder / CREDENTIAL_FILE, key + certificate.public_bytes(serialization.Encoding.PEM))
+        replace_file(
+            self._folder / CREDENTIAL_FILE, key + certificate.public_bytes(serialization.Encoding.PEM), only_writer=True
+        )
 
     def keep_token(self, token: str) -> None:
         """In flash when this returns: the host takes the first use of a new token for the proof that it is."""
@@ -171,7 +174,11 @@ class LinkIdentity:
         if not path.exists():
             key = ec.generate_private_key(ec.SECP256R1())
             form = serialization.PrivateFormat.PKCS8
-            write_file(path, key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()))
+            replace_file(
+                path,
+                key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()),
+                only_writer=True,
+            )
             return key
         kept = serialization.load_pem_private_key(path.read_bytes(), password=None)
         if not isinstance(kept, ec.EllipticCurvePrivateKey):

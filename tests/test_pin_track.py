@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from microclaw.channels.pin_track import draw_track, rhythm
 from microclaw.events import Edge
+from microclaw.pin_track import draw_track, rhythms
 
 
 def blink(first_ms: float, half_ms: float, count: int, *, pin: int = 2) -> list[Edge]:
@@ -36,18 +36,19 @@ def test_window_without_time_draws_nothing() -> None:
 
 
 def test_rhythm_of_even_edges() -> None:
-    found = rhythm(blink(20, 500, 8))
-    assert found is not None
-    assert (found.edges, found.gap_s, found.period_s, found.spread) == (8, 0.5, 1.0, 0.0)
+    (found,) = rhythms(blink(20, 500, 8))
+    assert (found.count, found.gap_s, found.period_s, found.spread) == (8, 0.5, 1.0, 0.0)
+    assert (found.pin, found.first_ms, found.spacing_ms) == (2, 20, (500,))
 
 
 def test_rhythm_of_a_pulse_counts_both_halves() -> None:
     edges = [Edge(0, 2, 1), Edge(100, 2, 0), Edge(1000, 2, 1), Edge(1100, 2, 0)]
-    found = rhythm(edges)
-    assert found is not None
+    (found,) = rhythms(edges)
     assert found.period_s == pytest.approx(1.0)
     assert found.spread > 0.5
+    assert found.spacing_ms == (100, 900)
 
 
-def test_one_edge_has_no_rhythm() -> None:
-    assert rhythm(blink(0, 500, 1)) is None
+def test_one_edge_has_no_gaps() -> None:
+    (found,) = rhythms(blink(0, 500, 1))
+    assert (found.count, found.gaps_ms, found.gap_s, found.spread, found.spacing_ms) == (1, (), 0, 0, ())

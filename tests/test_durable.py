@@ -1,3 +1,5 @@
+"""Files are whole or as they were, and private ones are private."""
+
 from __future__ import annotations
 
 import resource
@@ -8,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from microclaw.devices.identity.private_files import MAX_BYTES, make_folder, read_private, write_private
+from microclaw.durable import MAX_PRIVATE_BYTES, make_private_folder, read_private, replace_file, write_private
 from microclaw.errors import StoreError
 
 
@@ -56,13 +58,38 @@ def test_link_in_the_files_place_is_not_followed(tmp_path: Path) -> None:
 
 
 def test_oversized_file_is_refused(tmp_path: Path) -> None:
-    write_private(tmp_path / "key", bytes(MAX_BYTES + 1))
+    write_private(tmp_path / "key", bytes(MAX_PRIVATE_BYTES + 1))
     with pytest.raises(StoreError, match="larger than"):
         read_private(tmp_path / "key")
 
 
 def test_folder_open_to_others_is_refused(tmp_path: Path) -> None:
-    make_folder(tmp_path / "identity")
+    make_private_folder(tmp_path / "identity")
     (tmp_path / "identity").chmod(0o755)
     with pytest.raises(StoreError, match="open to others"):
-        make_folder(tmp_path / "identity")
+        make_private_folder(tmp_path / "identity")
+
+
+@pytest.mark.parametrize(("mode", "kept"), [(None, 0o640), (0o600, 0o600)])
+def test_a_files_mode_is_kept_or_given(tmp_path: Path, mode: int | None, kept: int) -> None:
+    (tmp_path / "file").write_bytes(b"old")
+    (tmp_path / "file").chmod(0o640)
+    replace_file(tmp_path / "file", b"new", mode=mode)
+    assert (tmp_path / "file").read_bytes() == b"new"
+    assert (tmp_path / "file").stat().st_mode & 0o777 == kept
+    replace_file(tmp_path / "first", b"new", mode=mode)
+    assert (tmp_path / "first").stat().st_mode & 0o777 == 0o600
+
+
+def test_what_a_crash_left_is_removed_by_the_only_writer(tmp_path: Path) -> None:
+    (tmp_path / "file.new").write_bytes(b"half")
+    replace_file(tmp_path / "file", b"whole", only_writer=True)
+    assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("file", b"whole")]
+
+
+def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").write_bytes(b"other")
+    (tmp_path / "file").symlink_to(tmp_path / "elsewhere")
+    replace_file(tmp_path / "file", b"new", sync=False)
+    assert (tmp_path / "elsewhere").read_bytes() == b"other"
+    assert not (tmp_path / "file").is_symlink()

@@ -1,0 +1,13 @@
+"""Whether an address is this machine's own. It looks no name up."""
+
+from __future__ import annotations
+
+import ipaddress
+
+
+def is_loopback(host: str) -> bool:
+    """Whether nobody but this machine can reach what listens there: "localhost", 127.0.0.0/8 or ::1."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

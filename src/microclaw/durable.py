@@ -1,0 +1,112 @@
+"""Files written whole or not at all, and private ones read only when they are private. Knows nothing of what they hold.
+
+A crash, a power cut or a full disk at any moment leaves the file as it was: the new one is written and synced beside
+it, then renamed over it.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from pathlib import Path
+from typing import Final
+
+from microclaw.errors import StoreError
+
+MAX_PRIVATE_BYTES: Final = 256 * 1024
+
+
+def replace_file(
+    path: Path, content: bytes, *, mode: int | None = 0o600, only_writer: bool = False, sync: bool = True
+) -> None:
+    """Put `content` at `path`, on the disk when this returns; OSError leaves what was there.
+
+    `mode` None keeps the mode of the file that is there. With `only_writer` the new file is built under one name,
+    so that the next write removes what a crash left there; else several may write at once. Without `sync` the change
+    is whole, too, for those who read it, but not for a power cut.
+    """
+    if mode is None:
+        mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o600
+    if only_writer:
+        building = path.with_name(f"{path.name}.new")
+        building.unlink(missing_ok=True)
+    else:
+        building = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
+    fd = os.open(building, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(fd, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fchmod(file.fileno(), mode)
+            if sync:
+                os.fsync(file.fileno())
+        building.rename(path)
+    except BaseException:
+        building.unlink(missing_ok=True)
+        raise
+    if sync:
+        sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Put on the disk what was made, renamed or removed in the folder."""
+    fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def make_private_folder(folder: Path) -> None:
+    """Make the folder, for its owner alone; StoreError when it cannot be, or others may enter it."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = folder.stat()
+    except OSError as exc:
+        raise _failed("cannot use", folder, exc) from exc
+    if found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o077:
+        raise StoreError(
+            f"{folder} is open to others (mode {stat.S_IMODE(found.st_mode):o}, owner {found.st_uid})",
+            next_step=f"make it yours alone: chmod 700 {folder}",
+        )
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """`replace_file` with mode 0600 for the only writer; StoreError leaves what was there."""
+    try:
+        replace_file(path, content, only_writer=True)
+    except OSError as exc:
+        raise _failed("cannot write", path, exc) from exc
+
+
+def read_private(path: Path) -> bytes | None:
+    """The file's content, None when there is none; StoreError when others could read or change it."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return None
+    except OSError as exc:
+        raise _failed("cannot read", path, exc) from exc
+    with os.fdopen(fd, "rb") as file:
+        found = os.fstat(file.fileno())
+        mode = stat.S_IMODE(found.st_mode)
+        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.getuid() or mode & 0o077:
+            raise StoreError(
+                f"{path} is not a private file (mode {mode:o}, owner {found.st_uid}): its key may be known to others",
+                next_step=f"find out who could read it; if nobody did: chmod 600 {path}",
+            )
+        try:
+            content = file.read(MAX_PRIVATE_BYTES + 1)
+        except OSError as exc:
+            raise _failed("cannot read", path, exc) from exc
+    if len(content) > MAX_PRIVATE_BYTES:
+        raise StoreError(f"{path} is larger than {MAX_PRIVATE_BYTES} bytes", next_step="restore it from a backup")
+    return content
+
+
+def _failed(what: str, path: Path, exc: OSError) -> StoreError:
+    return StoreError(
+        f"{what} {path}: {exc.strerror or exc}",
+        next_step="check the folder's owner, permissions and free space, then start the host again",
+    )

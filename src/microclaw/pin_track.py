@@ -1,0 +1,89 @@
+"""A pin's level over time as a line of text, and its rhythm, from edges that a board counted. No IO."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import fmean, median
+
+from microclaw.events import Edge
+
+CELLS = 42
+LOW, HIGH, CHANGE = "_", "~", "|"
+TOLERANCE = 0.10  # of a gap that counts as like another
+
+
+@dataclass(frozen=True, slots=True)
+class Rhythm:
+    """The edges of one pin: how many, when the first came, and the time from each to the next."""
+
+    pin: int
+    count: int
+    first_ms: float
+    gaps_ms: tuple[float, ...]
+
+    @property
+    def gap_s(self) -> float:
+        """The mean gap; 0 for a single edge."""
+        return fmean(self.gaps_ms) / 1000 if self.gaps_ms else 0.0
+
+    @property
+    def period_s(self) -> float:
+        """The mean time between edges of the same direction; of one gap alone, twice that gap."""
+        pairs = [first + second for first, second in pairwise(self.gaps_ms)]
+        return fmean(pairs) / 1000 if pairs else 2 * self.gap_s
+
+    @property
+    def spread(self) -> float:
+        """The largest deviation from the mean gap, relative."""
+        gap_s = self.gap_s
+        return max(abs(gap_ms / 1000 - gap_s) for gap_ms in self.gaps_ms) / gap_s if gap_s > 0 else 0.0
+
+    @property
+    def spacing_ms(self) -> tuple[float, ...]:
+        """One gap when all are alike, two when they alternate, else none."""
+        gaps = self.gaps_ms
+        if not gaps:
+            return ()
+        if _alike(gaps):
+            return (fmean(gaps),)
+        if len(gaps) >= 3 and _alike(gaps[::2]) and _alike(gaps[1::2]):
+            return (fmean(gaps[::2]), fmean(gaps[1::2]))
+        return ()
+
+
+def rhythms(edges: Iterable[Edge]) -> tuple[Rhythm, ...]:
+    """One Rhythm for each pin, in the order in which the pins first moved."""
+    by_pin: dict[int, list[float]] = {}
+    for edge in edges:
+        by_pin.setdefault(edge.pin, []).append(edge.t_ms)
+    return tuple(
+        Rhythm(pin, len(times), times[0], tuple(after - before for before, after in pairwise(times)))
+        for pin, times in by_pin.items()
+    )
+
+
+def draw_track(edges: Sequence[Edge], *, start_ms: float, end_ms: float, level: int, cells: int = CELLS) -> str:
+    """The level from `start_ms` to `end_ms` in `cells` characters, time-proportional; `level` is the one before."""
+    if end_ms <= start_ms or cells <= 0:
+        return ""
+    width_ms = (end_ms - start_ms) / cells
+    track: list[str] = []
+    pending = [e for e in edges if start_ms <= e.t_ms < end_ms]
+    now = level
+    index = 0
+    for cell in range(cells):
+        until = start_ms + (cell + 1) * width_ms
+        changed = False
+        while index < len(pending) and pending[index].t_ms < until:
+            now = pending[index].level
+            changed = True
+            index += 1
+        track.append(CHANGE if changed else HIGH if now else LOW)
+    return "".join(track)
+
+
+def _alike(gaps: Sequence[float]) -> bool:
+    middle = median(gaps)
+    return all(abs(gap - middle) <= TOLERANCE * middle for gap in gaps)
