@@ -18,7 +18,7 @@ from microclaw.auth.approvals import Pending
 from microclaw.auth.people import OwnerAlone, Roles
 from microclaw.config import Settings
 from microclaw.devices.registry import Registry
-from microclaw.link_server.plane import DevicePlane
+from microclaw.link_server.server import LinkServer
 from microclaw.models.fallback import Outage, outages_of
 from microclaw.models.offline import warm_up
 from microclaw.models.protocol import Model
@@ -217,7 +217,7 @@ class HostStatus:
         keeper: Reconciler,
         model: Model,
         http: str | None,
-        link: DevicePlane | None,
+        link: LinkServer | None,
         channels: Channels | None = None,
         mcp_servers: Callable[[], Mapping[str, str]] = dict,
         schedules: Schedules | None = None,
@@ -285,7 +285,7 @@ class HostStatus:
             return None
         return {
             "address": self._link.address,
-            "connected": sorted(self._link.hub.parts.name_of(link.link_id) for link in self._link.hub.online),
+            "connected": sorted(link.name for link in self._link.links.online),
             "pairing": len(self._link.pending),
             "waiting": pairing_objects(self._link),
         }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from microclaw.devices.link_meter import LinkMeter, LinkMetrics
+from microclaw.link_server.meter import LinkMetrics
 from microclaw.metrics import Metrics
 
 
@@ -26,7 +26,7 @@ def test_quiet_link_shows_every_metric_as_zero() -> None:
 
 def test_what_the_link_reports_is_counted_under_its_name() -> None:
     metrics = Metrics()
-    meter: LinkMeter = LinkMetrics(metrics, lambda: {"media": 3, "control": 0, "telemetry": 1})
+    meter: LinkMetrics = LinkMetrics(metrics, lambda: {"media": 3, "control": 0, "telemetry": 1})
     meter.connected(+1)
     meter.connected(+1)
     meter.connected(-1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final, Literal, Protocol, TypeAlias, get_args
+from typing import Final, Literal, TypeAlias, get_args
 
 from microclaw.metrics import Label, Metrics
 
@@ -18,30 +18,11 @@ LANES: Final[tuple[LaneName, ...]] = get_args(LaneName)
 RTT_BOUNDS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
-class LinkMeter(Protocol):
-    """Called on the event loop's thread; none of these waits or raises."""
-
-    def connected(self, change: int) -> None:
-        """+1 when a session is ready, -1 when that connection is gone."""
-
-    def measured(self, rtt_s: float) -> None:
-        """A pong came."""
-
-    def dropped(self, lane: LaneName, count: int = 1) -> None:
-        """Messages that a full lane lost."""
-
-    def replayed(self, count: int = 1) -> None:
-        """Durable messages sent again after a reconnect or without an ack."""
-
-    def glitched(self, count: int = 1) -> None:
-        """Audio frames dropped because they were too old."""
-
-    def refused(self, reason: RefusalReason) -> None:
-        """A connection refused, or closed for what it did."""
-
-
 class LinkMetrics:
-    """A LinkMeter over Metrics. `depths` is asked at every scrape: messages that wait, by lane, of all connections."""
+    """`depths` is asked at every scrape: messages that wait, by lane, of all connections.
+
+    For the event loop's thread; no method waits or raises.
+    """
 
     def __init__(self, metrics: Metrics, depths: Callable[[], Mapping[LaneName, int]]) -> None:
         lane = Label("lane", frozenset(LANES))
@@ -64,19 +45,25 @@ class LinkMetrics:
         self._glitches = glitches.series()
 
     def connected(self, change: int) -> None:
+        """+1 when a session is ready, -1 when that connection is gone."""
         self._connections.add(change)
 
     def measured(self, rtt_s: float) -> None:
+        """A pong came."""
         self._rtt.observe(rtt_s)
 
     def dropped(self, lane: LaneName, count: int = 1) -> None:
+        """Messages that a full lane lost."""
         self._dropped[lane].add(count)
 
     def replayed(self, count: int = 1) -> None:
+        """Durable messages sent again after a reconnect or without an ack."""
         self._replayed.add(count)
 
     def glitched(self, count: int = 1) -> None:
+        """Audio frames dropped because they were too old."""
         self._glitches.add(count)
 
     def refused(self, reason: RefusalReason) -> None:
+        """A connection refused, or closed for what it did."""
         self._refused.series(reason).add()
