@@ -25,7 +25,7 @@ from microclaw.config import Settings
 from microclaw.devices.registry import Registry
 from microclaw.events import Inbound, TurnEvent
 from microclaw.knowledge.knowledge_base import Knowledge
-from microclaw.link_server.plane import DevicePlane
+from microclaw.link_server.server import LinkServer
 from microclaw.models.usage import Ledger
 from microclaw.tools.toolbox import Toolbox
 
@@ -57,7 +57,7 @@ class HostParts:
     jobs: Jobs
     metrics: MetricSources
     live: LiveFeed
-    link: DevicePlane | None
+    link: LinkServer | None
     tries: Callable[[int], Awaitable[tuple[Try, ...]]]
     status: Callable[[], Awaitable[dict[str, Any]]]
     usage: Ledger

@@ -12,12 +12,12 @@ from microclaw.apps.deploy import Deployment, Removal
 from microclaw.apps.undo import Undone
 from microclaw.devices.calls import AppInstall
 from microclaw.devices.device import Device
-from microclaw.link_server.plane import DevicePlane
+from microclaw.link_server.server import LinkServer
 from microclaw.link_server.transport import LinkTransport
 from microclaw.web.stream import evidence_object
 
 
-def device_object(device: Device, plane: DevicePlane | None) -> dict[str, Any]:
+def device_object(device: Device, plane: LinkServer | None) -> dict[str, Any]:
     state = plane.state(device) if plane is not None else None
     return {
         "device_id": device.device_id,
@@ -34,7 +34,7 @@ def device_object(device: Device, plane: DevicePlane | None) -> dict[str, Any]:
     }
 
 
-def pairing_objects(plane: DevicePlane) -> list[dict[str, Any]]:
+def pairing_objects(plane: LinkServer) -> list[dict[str, Any]]:
     """Who shows a code and waits, the oldest first. Not the codes: to type one proves to have seen the device."""
     desk = plane.identity.desk
     return [{"address": p.address, "board": p.board, "seconds_left": desk.left_s(p)} for p in desk.pending]

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import secrets
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -33,11 +33,12 @@ from microclaw.boards import load_board
 from microclaw.bus import Bus
 from microclaw.clock import now_ms
 from microclaw.config import Settings
-from microclaw.devices.link_meter import LinkMeter
 from microclaw.devices.registry import Registry
 from microclaw.errors import ConfigError
 from microclaw.knowledge.knowledge_base import open_knowledge
-from microclaw.link_server.hub import LinkHub, LinkNames
+from microclaw.link_server.device_link import DeviceLink
+from microclaw.link_server.links import LinkRegistry
+from microclaw.link_server.meter import LinkMeter
 from microclaw.link_server.tasks import DeviceTasks
 from microclaw.mcp.client import McpServers
 from microclaw.models.protocol import Model
@@ -89,15 +90,15 @@ async def running_host(
         admission = await open_admission(settings, database)
         bus = await stack.enter_async_context(Bus())
         listener = device_listener(settings, stack)
-        names = LinkNames()
         tasks = DeviceTasks(LinkTaskTable(database))
-        hub = await LinkHub.open(link_parts(database, names, bus, tasks))
-        devices = names.devices = await stack.enter_async_context(_registry(settings, bus, database, hub))
+        devices = _registry(settings, bus, database, lambda link_id: links.link(link_id))
+        links = await LinkRegistry.open(link_parts(database, devices, bus, tasks))
+        await stack.enter_async_context(devices)
         group = await stack.enter_async_context(asyncio.TaskGroup())
         live = LiveFeed(secrets.token_hex(4))
         link, meter = None, LinkMeter()
         if listener is not None:
-            plane = device_plane(settings, hub, devices, database, listener, meter, bus)
+            plane = device_plane(settings, links, devices, database, listener, meter, bus)
             link = await stack.enter_async_context(plane)
             await announce(listener, link, stack, group)
         completed = change_publisher(devices, bus.publish, now_ms)
@@ -120,7 +121,7 @@ async def running_host(
         later = build_later(settings, database, devices, admission, mail, tools, model, knowledge)
         agent = build_agent(settings, mail, model, devices, later.tools, database, admission, knowledge)
         await stack.enter_async_context(agent)
-        await stack.enter_async_context(tasks.serving(AgentTasks(agent), hub.link))
+        await stack.enter_async_context(tasks.serving(AgentTasks(agent), links.link))
         channels = await stack.enter_async_context(open_channels(settings, mail, admission, group))
         jobs = Jobs(group, settings.limits)
         boards = VirtualBoards(devices, apps.keeper.check)
@@ -160,7 +161,7 @@ async def running_host(
                 kept=apps.keeper.status,
                 listeners=lambda: live.listeners,
                 link=meter if link is not None else None,
-                depths=hub.depths,
+                depths=links.depths,
             ),
             live=live,
             link=link,
@@ -189,7 +190,7 @@ async def running_host(
         await stack.enter_async_context(running_later(later, group, boards_ready))  # ends before the mail does
         channels.open_doors()
         if link is not None:
-            link.open_door()
+            link.start()
         yield Host(settings, devices, model, http, link.address if link is not None else None, channels, boards)
 
 
@@ -206,11 +207,11 @@ def _people_listener(settings: Settings, stack: AsyncExitStack) -> tuple[socket.
     return listener, f"http://{settings.http_host}:{listener.getsockname()[1]}"
 
 
-def _registry(settings: Settings, bus: Bus, database: Database, hub: LinkHub) -> Registry:
+def _registry(settings: Settings, bus: Bus, database: Database, links: Callable[[str], DeviceLink]) -> Registry:
     return Registry(
         bus=bus,
         store=DeviceTable(database),
-        open_transport=partial(open_transport, lock_folder=settings.cache / "locks", links=hub.link),
+        open_transport=partial(open_transport, lock_folder=settings.cache / "locks", links=links),
         load_board=load_board,
         mint_id=lambda: f"d-{secrets.token_hex(4)}",
         now_ms=now_ms,

@@ -167,7 +167,7 @@ def _read(device: Device, call: type[Call[Any]], text: str, **fields: Any) -> To
 
 
 class Notifier(Protocol):
-    """transports.link.plane.DevicePlane."""
+    """link_server.server.LinkServer."""
 
     async def notify(
         self, reference: str, text: str, *, speak: bool, expires_s: int | None

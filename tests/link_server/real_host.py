@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 import pytest
 from tests.cli.conftest import clean_environ
-from tests.link_server.conftest import MemoryOutbox, ScriptedDevice
+from tests.link_server.scripted import MemoryOutbox, ScriptedDevice
 
 from microclaw.cli.child import Child
 from microclaw.cli.host_client import HostClient

@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 
-from tests.link.attacks import Attack, Target, attacks, commit
-from tests.link.conftest import PATIENCE_S, RealHost, until_acked
-from tests.link_server.conftest import ScriptedDevice
+from tests.link_server.attacks import Attack, Target, attacks, commit
+from tests.link_server.real_host import PATIENCE_S, RealHost, until_acked
+from tests.link_server.scripted import ScriptedDevice
 
 from microclaw.auth.device_tokens import mint_token, token_device
 from microclaw.wire.link.codec import encode

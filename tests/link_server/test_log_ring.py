@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from microclaw.devices.calls import LogLine
-from microclaw.devices.log_ring import MAX_PAGE, MAX_TEXT, LogRing
+from microclaw.link_server.effects import MAX_PAGE, MAX_TEXT, LogRing
 
 
 def _ring(*texts: str, max_lines: int = 10) -> LogRing:

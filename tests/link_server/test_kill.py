@@ -14,8 +14,8 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field
 
 import aiohttp
-from tests.link.conftest import PATIENCE_S, RealHost, until_acked
-from tests.link_server.conftest import ScriptedDevice
+from tests.link_server.real_host import PATIENCE_S, RealHost, until_acked
+from tests.link_server.scripted import ScriptedDevice
 
 from microclaw.cli.host_client import HostError
 from microclaw.errors import NoHost, ProtocolError
