@@ -36,7 +36,7 @@ from microclaw.errors import ConfigError
 from microclaw.knowledge.knowledge_base import open_knowledge
 from microclaw.link_server.hub import LinkHub, LinkNames
 from microclaw.link_server.tasks import DeviceTasks
-from microclaw.mcp.client import McpServers
+from microclaw.mcp.client.servers import McpServers
 from microclaw.metrics import Metrics
 from microclaw.models.protocol import Model
 from microclaw.store.apps import AppTable
