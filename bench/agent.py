@@ -12,9 +12,9 @@ from typing import Any
 
 from bench.processes import private_home, running
 from bench.report import Metric, median, timed
-from microclaw.cli.host_client import HostClient
 from microclaw.config import load_settings
 from microclaw.events import Answer
+from microclaw.host_client.client import HostClient
 
 OFFLINE_SENTENCE = "what is the temperature"
 MODEL_SENTENCE = "how warm is it at the board right now, in a whole sentence"  # the offline intents leave it to a model

@@ -24,11 +24,11 @@ from bench.wanted import Sentence, Want, read_sentences
 from bench.witness import ADC_VOLTS, READINGS, Witness, says
 from microclaw.boards.reader import load_board
 from microclaw.cli.board_link import BoardLink
-from microclaw.cli.host_client import HostClient
 from microclaw.config import load_settings
 from microclaw.events import Answer, ApprovalAsked
+from microclaw.host_client.client import HostClient
 from microclaw.patterns.library import fill
-from microclaw.web.stream import Result
+from microclaw.wire.host_api import Result
 
 BOARD = "virtual"
 DEVICE = "virtual-1"

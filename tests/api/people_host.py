@@ -15,14 +15,14 @@ from urllib.parse import urlsplit
 from microclaw.app import running_host
 from microclaw.auth.people import People
 from microclaw.auth.tokens import Tokens
-from microclaw.cli.host_client import HostClient
 from microclaw.config import AgentSettings, Settings, load_settings
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
+from microclaw.host_client.client import HostClient
 from microclaw.store.database import Database
 from microclaw.store.people import PeopleTable, PersonRow, PersonTokenTable
 from microclaw.virtual_boards.process import VirtualBoardProcess
-from microclaw.web.stream import StreamEvent, decode_event
+from microclaw.wire.host_api import StreamEvent, decode_event
 
 BLINK = """
 #include "microclaw.h"

@@ -10,7 +10,7 @@ from microclaw.api.jobs import Feed, Jobs
 from microclaw.config import Limits
 from microclaw.errors import Overloaded, PinRefused
 from microclaw.events import Step
-from microclaw.web.stream import Failure, Keepalive, Result, StreamEvent
+from microclaw.wire.host_api import Failure, Keepalive, Result, StreamEvent
 
 
 async def read_all(feed: Feed, keepalive_s: float = 5.0) -> list[StreamEvent]:

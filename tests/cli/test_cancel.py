@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from microclaw.cli.child import Child
-from microclaw.cli.host_client import HostClient
+from microclaw.host_client.client import HostClient
 
 
 class SilentModel:

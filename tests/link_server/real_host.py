@@ -16,7 +16,7 @@ from tests.cli.conftest import clean_environ
 from tests.link_server.scripted import MemoryOutbox, ScriptedDevice
 
 from microclaw.cli.child import Child
-from microclaw.cli.host_client import HostClient
+from microclaw.host_client.client import HostClient
 
 PATIENCE_S = 15.0
 

@@ -29,7 +29,7 @@ from microclaw.apps.undo import named
 from microclaw.auth.gate import Permission
 from microclaw.config import Limits
 from microclaw.errors import ConfigError, PermissionRefused, UnknownName
-from microclaw.web.stream import Result, StreamEvent
+from microclaw.wire.host_api import Result, StreamEvent
 
 
 class InstallBody(BaseModel):

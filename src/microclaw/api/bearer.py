@@ -24,7 +24,7 @@ from microclaw.auth.people import OWNER, Person
 from microclaw.auth.tokens import Tokens
 from microclaw.errors import PermissionRefused
 from microclaw.events import ApprovalAsked, ApprovalSettled
-from microclaw.web.stream import REQUEST_HEADER, Failure
+from microclaw.wire.host_api import REQUEST_HEADER, Failure
 
 CHANNEL: Final = "api"  # where acts of programs are asked for
 _KEY: Final = "microclaw.caller"

@@ -19,7 +19,7 @@ from microclaw.api.bearer import By, Caller
 from microclaw.api.jobs import MEDIA_TYPE
 from microclaw.api.parts import HostParts
 from microclaw.events import Answer, Inbound, TurnEvent
-from microclaw.web.stream import Keepalive, answer_object, encode_event
+from microclaw.wire.host_api import Keepalive, answer_object, encode_event
 
 CHANNEL = "terminal"
 

@@ -19,7 +19,7 @@ from microclaw.devices.call_text import call_from, result_value
 from microclaw.devices.calls import Call, EdgesRead, GpioSet, LogsRead, PwmSet
 from microclaw.errors import ConfigError
 from microclaw.link_server.server import LinkServer
-from microclaw.web.stream import evidence_object
+from microclaw.wire.host_api import evidence_object
 
 ACTING = frozenset({"gpio.set", "pwm.set", "apps.request", "apps.start", "apps.stop", "apps.undo"})
 RISKY = frozenset({"device.restart"})  # a board forgets what it cannot bring back

@@ -31,7 +31,7 @@ from microclaw.auth.approvals import Approvals
 from microclaw.auth.people import OWNER
 from microclaw.auth.tokens import Tokens
 from microclaw.config import GatewaySettings
-from microclaw.web.stream import Failure
+from microclaw.wire.host_api import Failure
 
 _log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from microclaw.devices.calls import AppInstall
 from microclaw.devices.device import Device
 from microclaw.link_server.server import LinkServer
 from microclaw.link_server.transport import LinkTransport
-from microclaw.web.stream import evidence_object
+from microclaw.wire.host_api import evidence_object
 
 
 def device_object(device: Device, plane: LinkServer | None) -> dict[str, Any]:

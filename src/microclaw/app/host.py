@@ -40,7 +40,7 @@ from microclaw.link_server.device_link import DeviceLink
 from microclaw.link_server.links import LinkRegistry
 from microclaw.link_server.meter import LinkMeter
 from microclaw.link_server.tasks import DeviceTasks
-from microclaw.mcp.client import McpServers
+from microclaw.mcp.client.servers import McpServers
 from microclaw.models.protocol import Model
 from microclaw.store.apps import AppTable
 from microclaw.store.database import Database
