@@ -24,7 +24,8 @@ from microclaw.auth.people import Person
 from microclaw.cli.host_client import HostClient, HostError
 from microclaw.cli.main import main
 from microclaw.config import BudgetSettings, Settings, load_settings
-from microclaw.models.usage import AskedBy, Ledger
+from microclaw.models.protocol import AskedBy
+from microclaw.models.usage import Ledger
 from microclaw.store.database import Database
 from microclaw.store.usage import UsageCount
 

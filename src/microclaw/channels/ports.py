@@ -2,30 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from microclaw.agent.mail import Accepted, Outbound
 from microclaw.auth.approvals import Listener, Pending
-from microclaw.events import Inbound
-
-
-class Mail(Protocol):
-    """The journaled way of messages in and out (agent.mail)."""
-
-    async def accept(self, inbound: Inbound) -> Accepted:
-        """Committed when it returns. Overloaded, EmptyMessage, MessageTooLong; the same key comes in once."""
-        ...
-
-    async def delivered(self, outbound_id: int) -> None: ...
-
-    def outgoing(self, channel: str) -> AsyncIterator[Outbound]:
-        """Endless, oldest first; each again until it is delivered."""
-        ...
-
-    def cancel(self, channel: str, chat_id: str) -> bool:
-        """Stop the chat's running turn; False when none runs."""
-        ...
 
 
 class Person(Protocol):

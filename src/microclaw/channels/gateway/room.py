@@ -8,14 +8,14 @@ from collections import defaultdict, deque
 from collections.abc import Coroutine
 from typing import Any, Final, Self, assert_never
 
-from microclaw.agent.mail import Accepted
+from microclaw.agent.inbox import AcceptedMessage, Inbox
 from microclaw.auth.approvals import Pending, Settled
 from microclaw.channels.gateway import messages
 from microclaw.channels.gateway.client import Client
 from microclaw.channels.gateway.messages import BadMessage, ClientMessage, Decide, Ping, Say, Subscribe, Unknown
 from microclaw.channels.gateway.scope import CHANNEL, Scope, visible
 from microclaw.channels.lasting import outgoing, surviving
-from microclaw.channels.ports import Approvals, Mail
+from microclaw.channels.ports import Approvals
 from microclaw.errors import MicroclawError, PermissionRefused, UnknownName
 from microclaw.events import Answer, Delta, Inbound, ToolRun, TurnEvent
 
@@ -28,8 +28,8 @@ MAX_CLAIMED: Final = 4096
 class Room:
     """Inside `async with`, what the outbox holds for this channel goes to whoever has its chat id."""
 
-    def __init__(self, mail: Mail, approvals: Approvals) -> None:
-        self._mail = mail
+    def __init__(self, inbox: Inbox, approvals: Approvals) -> None:
+        self._inbox = inbox
         self._approvals = approvals
         self._clients: defaultdict[str, list[Client]] = defaultdict(list)
         self._parked: deque[tuple[str, int, str]] = deque(maxlen=MAX_PARKED)
@@ -92,7 +92,7 @@ class Room:
             self.enter(client, scope)
         inbound = Inbound(CHANNEL, client.journaled, say.content, principal=scope.person_id)
         try:
-            accepted = await self._mail.accept(inbound)
+            accepted = await self._inbox.accept(inbound)
         except MicroclawError as exc:
             raise BadMessage(exc.code, exc.message) from exc
         self._start(self._follow(client, client.journaled, accepted), f"gateway: turn of {client.chat_id}")
@@ -110,7 +110,7 @@ class Room:
 
     # What they hear
 
-    async def _follow(self, client: Client, journaled: str, accepted: Accepted) -> None:
+    async def _follow(self, client: Client, journaled: str, accepted: AcceptedMessage) -> None:
         """The turn's events to who asked, its answer to whoever has the chat id by then."""
         try:
             async for event in accepted.events:
@@ -131,7 +131,7 @@ class Room:
             await self._hand_over(journaled, answer.outbound_id, text)
 
     async def _deliver(self) -> None:
-        async for outbound in outgoing(self._mail, CHANNEL):
+        async for outbound in outgoing(self._inbox.outbox, CHANNEL):
             if self._claim(outbound.outbound_id):
                 await self._hand_over(outbound.chat_id, outbound.outbound_id, _text(outbound.answer))
 
@@ -162,7 +162,7 @@ class Room:
         if outbound_id is None:
             return
         try:
-            await self._mail.delivered(outbound_id)
+            await self._inbox.outbox.delivered(outbound_id)
         except MicroclawError as exc:
             _log.warning("gateway: a delivery could not be noted, it may come twice: %s", exc.message)
 

@@ -12,12 +12,13 @@ from typing import Any, Final
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
+from microclaw.agent.inbox import Inbox
 from microclaw.channels.gateway.admission import SUBPROTOCOL, Admission, Refused
 from microclaw.channels.gateway.client import CLOSE_S, Client
 from microclaw.channels.gateway.messages import BadMessage, error, read_message
 from microclaw.channels.gateway.room import Room
 from microclaw.channels.gateway.scope import CHANNEL, Scope
-from microclaw.channels.ports import Approvals, Mail, Tokens
+from microclaw.channels.ports import Approvals, Tokens
 from microclaw.config import GatewaySettings
 
 _log = logging.getLogger(__name__)
@@ -43,7 +44,7 @@ class Gateway:
         self,
         settings: GatewaySettings,
         *,
-        mail: Mail,
+        inbox: Inbox,
         tokens: Tokens,
         approvals: Approvals,
         origins: frozenset[str] = frozenset(),
@@ -51,7 +52,7 @@ class Gateway:
     ) -> None:
         self._limit = settings.clients
         self._admission = Admission(settings.host, tokens, origins=origins)
-        self._room = Room(mail, approvals)
+        self._room = Room(inbox, approvals)
         self._sockets: dict[Client, web.WebSocketResponse] = {}
         self._connections = 0
         # An assigned id is never one of an earlier run, whose conversation would be taken over with it.
