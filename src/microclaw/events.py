@@ -148,8 +148,8 @@ class ApprovalSettled:
 class Answer:
     """The end of a turn. `error_code` is set when the turn could not do what was asked (errors.py codes).
 
-    `outbound_id` is its place in the outbox: who has delivered it says so (agent.mail). `foreign_s` is when strangers'
-    words were read that it may repeat (agent.strangers).
+    `outbound_id` is its place in the outbox: who has delivered it says so (agent.outbox). `foreign_s` is when the
+    untrusted text was read that it may repeat (agent.taint).
     """
 
     text: str

@@ -25,7 +25,8 @@ from microclaw.cli.main import main
 from microclaw.config import BudgetSettings, Settings, load_settings
 from microclaw.host_client.client import HostClient
 from microclaw.host_client.request import HostError
-from microclaw.models.usage import AskedBy, Ledger
+from microclaw.models.protocol import AskedBy
+from microclaw.models.usage import Ledger
 from microclaw.store.database import Database
 from microclaw.store.usage import UsageCount
 

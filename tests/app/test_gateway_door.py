@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.channels.conftest import echo, served_mail
+from tests.channels.conftest import echo, served_inbox
 from websockets.asyncio.client import connect
 
 from microclaw.app import running_host
@@ -25,11 +25,11 @@ Make = Callable[[socket.socket], GatewayDoor]
 
 @asynccontextmanager
 async def doors(home: Path) -> AsyncIterator[Make]:
-    async with Database.open(home / "people.db") as database, served_mail(home, echo) as mail:
+    async with Database.open(home / "people.db") as database, served_inbox(home, echo) as inbox:
         admission = await open_admission(load_settings({}, home=home), database)
 
         def door(listener: socket.socket) -> GatewayDoor:
-            return GatewayDoor(GatewaySettings(port=0), mail, admission, listener)
+            return GatewayDoor(GatewaySettings(port=0), inbox, admission, listener)
 
         yield door
 

@@ -72,7 +72,9 @@ class As:
         await self._app({**scope, _KEY: self._caller}, receive, send)
 
 
-def caller_of(request: HTTPConnection) -> Caller:
+async def caller_of(
+    request: HTTPConnection,
+) -> Caller:  # a plain function would be run in a thread of its own each time
     """The request's caller; nobody is told apart from the owner by a missing word, so none is refused."""
     caller = request.scope.get(_KEY)
     if not isinstance(caller, Caller):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from microclaw.agent.tries import Try
+from microclaw.agent.attempts import Attempt
 from microclaw.apps.catalogue import AppListing
 from microclaw.apps.changes import Change
 from microclaw.apps.deploy import Deployment, Removal
@@ -78,7 +78,7 @@ def change_object(change: Change, device_name: str) -> dict[str, Any]:
     }
 
 
-def try_object(tried: Try) -> dict[str, Any]:
+def try_object(tried: Attempt) -> dict[str, Any]:
     return {
         "at_ms": tried.at_ms,
         "turn": tried.turn,

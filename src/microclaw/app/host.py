@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from microclaw.addresses import is_loopback
-from microclaw.agent.device_tasks import AgentTasks
-from microclaw.agent.loop import AgentLoop
-from microclaw.agent.tries import latest_tries
+from microclaw.agent.attempts import latest_attempts
+from microclaw.agent.background.device_tasks import AgentTasks
+from microclaw.agent.conversation import Conversations
 from microclaw.api.apis import control_app, host_api, people_app
 from microclaw.api.event_routes import LiveFeed
 from microclaw.api.jobs import Jobs
@@ -22,7 +22,7 @@ from microclaw.api.metrics import MetricSources
 from microclaw.api.parts import HostParts
 from microclaw.api.server import Door, serving, tcp_listener, unix_listener
 from microclaw.api.status import HostStatus
-from microclaw.app.agent import build_agent, build_mail, build_model, outward_tools
+from microclaw.app.agent import build_conversations, build_inbox, build_model, outward_tools
 from microclaw.app.channels import Channels, open_channels
 from microclaw.app.devices import Apps, announce, build_apps, device_listener, device_plane, link_parts, warm_compiler
 from microclaw.app.schedules import build_later, running_later
@@ -103,7 +103,7 @@ async def running_host(
             await announce(listener, link, stack, group)
         completed = change_publisher(devices, bus.publish, now_ms)
         apps = build_apps(settings, devices, Ledger(AppTable(database), completed=completed), admission.gate)
-        mail = build_mail(settings, database)
+        inbox = build_inbox(settings, database)
         knowledge = open_knowledge(settings, database)
         servers = await stack.enter_async_context(McpServers(settings.mcp_servers, proxy=settings.proxy))
         tools = build_toolbox(
@@ -115,14 +115,14 @@ async def running_host(
             gate=apps.gate,
             notifier=link,
             knowledge=knowledge,
-            more=outward_tools(settings, devices, apps, admission, mail, egress),
+            more=outward_tools(settings, devices, apps, admission, inbox.outbox, egress),
             coming=servers.tools,
         )
-        later = build_later(settings, database, devices, admission, mail, tools, model, knowledge)
-        agent = build_agent(settings, mail, model, devices, later.tools, database, admission, knowledge)
+        later = build_later(settings, database, devices, admission, inbox, tools, model, knowledge)
+        agent = build_conversations(settings, inbox, model, devices, later.tools, database, admission, knowledge)
         await stack.enter_async_context(agent)
         await stack.enter_async_context(tasks.serving(AgentTasks(agent), links.link))
-        channels = await stack.enter_async_context(open_channels(settings, mail, admission, group))
+        channels = await stack.enter_async_context(open_channels(settings, inbox, admission, group))
         jobs = Jobs(group, settings.limits)
         boards = VirtualBoards(devices, apps.keeper.check)
         status = HostStatus(
@@ -143,7 +143,7 @@ async def running_host(
         )
         parts = HostParts(
             settings=settings,
-            chats=agent,
+            conversations=agent,
             devices=devices,
             deployer=apps.deployer,
             explorer=apps.explorer,
@@ -165,7 +165,7 @@ async def running_host(
             ),
             live=live,
             link=link,
-            tries=partial(latest_tries, Journal(database, now_ms)),
+            attempts=partial(latest_attempts, Journal(database, now_ms)),
             status=status.read,
             knowledge=knowledge,
             usage=usage,
@@ -186,8 +186,8 @@ async def running_host(
         ):
             stack.callback(group.create_task(work, name=name).cancel)
         stack.push_async_callback(jobs.drain)  # on the way out: what had started may end
-        stack.push_async_callback(mail.drain)  # first of all: the chats' streams end before the doors close
-        await stack.enter_async_context(running_later(later, group, boards_ready))  # ends before the mail does
+        stack.push_async_callback(agent.drain)  # first of all: the chats' streams end before the doors close
+        await stack.enter_async_context(running_later(later, group, boards_ready))  # ends before the agent does
         channels.open_doors()
         if link is not None:
             link.start()
@@ -218,7 +218,7 @@ def _registry(settings: Settings, bus: Bus, database: Database, links: Callable[
     )
 
 
-async def _look_after(agent: AgentLoop, apps: Apps, boards_ready: asyncio.Event | None) -> None:
+async def _look_after(agent: Conversations, apps: Apps, boards_ready: asyncio.Event | None) -> None:
     """Take up or settle what a crash left open, then keep the boards' programs where they are wanted."""
     if boards_ready is not None:
         await boards_ready.wait()

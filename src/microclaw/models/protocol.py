@@ -87,6 +87,15 @@ Message: TypeAlias = UserText | AssistantReply | ToolReturn
 
 
 @dataclass(frozen=True, slots=True)
+class AskedBy:
+    """For whom a model works, where its use is counted."""
+
+    person: str = "owner"
+    channel: str = "unknown"
+    chat_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ModelRequest:
     """`system` and `tools` stay the same from turn to turn, so that a provider may cache them; `situation` (memory,
     what runs where) changes and comes after them. `task` picks a model where the settings name one for it.
@@ -99,6 +108,7 @@ class ModelRequest:
     scene: DeviceContext | None = None  # what `situation` says in words, for a model that reads no prose
     situation: str = ""
     task: ModelTask = "chat"
+    asked_by: AskedBy = AskedBy()
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,7 @@ class Outcome:
 
 
 class Perform(Protocol):
-    """Does what a schedule says (agent.scheduled)."""
+    """Does what a schedule says (agent.background.scheduled)."""
 
     async def run(self, schedule: Schedule, due_ms: int, started: Started, note: str) -> Outcome:
         """Raises MicroclawError for what failed. `started` is awaited right before something changes."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -116,7 +116,6 @@ class ToolResult:
     error_code: str | None = None
     next_step: str | None = None
     foreign: bool = False  # holds a stranger's words: what follows in the turn is asked for
-    detail: Mapping[str, Any] = field(default_factory=dict)
 
 
 def result_of(output: ToolOutput) -> ToolResult:

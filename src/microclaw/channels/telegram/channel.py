@@ -9,7 +9,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final, assert_never
 from weakref import WeakValueDictionary
 
-from microclaw.agent.mail import Accepted, Mail, Outbound
+from microclaw.agent.inbox import AcceptedMessage, Inbox
+from microclaw.agent.outbox import Outbound
 from microclaw.agent.outgoing import outgoing, surviving
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.people import People, Person
@@ -42,7 +43,7 @@ _BUSY: Final = "Too much is going on here at the moment. Please send it again in
 async def run_telegram(
     settings: TelegramSettings,
     *,
-    mail: Mail,
+    inbox: Inbox,
     people: People,
     approvals: Approvals,
     proxy: str | None = None,
@@ -58,7 +59,7 @@ async def run_telegram(
     async with BotApi.opened(settings, proxy=proxy) as api:
         await TelegramChannel(
             api,
-            mail=mail,
+            inbox=inbox,
             people=people,
             approvals=approvals,
             ears=ears,
@@ -75,7 +76,7 @@ class TelegramChannel:
         self,
         api: Caller,
         *,
-        mail: Mail,
+        inbox: Inbox,
         people: People,
         approvals: Approvals,
         ears: bool = False,
@@ -86,7 +87,7 @@ class TelegramChannel:
     ) -> None:
         self.state = state or TelegramState()
         self._api = api
-        self._mail = mail
+        self._inbox = inbox
         self._people = people
         self._ears = ears
         self._steps = steps
@@ -187,7 +188,7 @@ class TelegramChannel:
             case "/whoami":
                 return f"You are {person.name} ({person.role}), Telegram user `{message.user_id}`."
             case "/cancel":
-                stopped = self._mail.cancel(CHANNEL, str(message.chat_id))
+                stopped = self._inbox.cancel(CHANNEL, str(message.chat_id))
                 return "Stopped." if stopped else "Nothing is running."
             case _:
                 return f"There is no command {word[:32]}.\n\n{HELP}"
@@ -209,7 +210,7 @@ class TelegramChannel:
             origin="forwarded" if message.forwarded else "person",
         )
         try:
-            accepted = await self._mail.accept(inbound)
+            accepted = await self._inbox.accept(inbound)
         except StoreError:
             raise  # it waits at Telegram
         except MicroclawError as exc:
@@ -243,7 +244,7 @@ class TelegramChannel:
 
     # What goes out
 
-    async def _follow(self, chat_id: int, accepted: Accepted) -> None:
+    async def _follow(self, chat_id: int, accepted: AcceptedMessage) -> None:
         reply = LiveReply(self._sender, chat_id, self._timing, steps=self._steps, claim=self._claim)
         try:
             await reply.follow(accepted.events)
@@ -283,7 +284,7 @@ class TelegramChannel:
 
     async def _deliver(self) -> None:
         """Answers left over and pushes, as the outbox gives them."""
-        async for outbound in outgoing(self._mail, CHANNEL, self._timing.backoff_s):
+        async for outbound in outgoing(self._inbox.outbox, CHANNEL, self._timing.backoff_s):
             if self._claim(outbound.answer):
                 await self._deliveries.acquire()
                 self._start(self._deliver_one(outbound), f"telegram: deliver {outbound.outbound_id}")
@@ -309,7 +310,7 @@ class TelegramChannel:
 
     async def _delivered(self, outbound_id: int) -> None:
         try:
-            await self._mail.delivered(outbound_id)
+            await self._inbox.outbox.delivered(outbound_id)
         except MicroclawError as exc:
             _log.warning("telegram: a delivery could not be noted, it may come twice: %s", exc.message)
 

@@ -1,18 +1,18 @@
-"""Who delivers what goes out: the listener of a turn, else the channel that asks for what is left. It sends nothing."""
+"""The outbox: who delivers an answer or a push, a turn's listener or else the channel that asks. It sends nothing."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-from microclaw.agent.stream import TurnStream
-from microclaw.agent.turn_log import answer_from, answer_text
+from microclaw.agent.running_turn import TurnStream
+from microclaw.agent.turn_journal import answer_from, encode
 from microclaw.backoff import Backoff
-from microclaw.errors import Overloaded
+from microclaw.errors import MessageTooLong, Overloaded
 from microclaw.events import Answer, Evidence, TurnEvent
 from microclaw.store.outbox import NewOutbound, OutboxRow, OutboxTable
 
@@ -53,31 +53,40 @@ class _Lease:
     holders: int  # listeners of one turn: messages that joined it have the same answer
 
 
-class Delivery:
-    """The outbox with who has what in hand."""
+class Outbox:
+    """What is to go out, and who has it in hand."""
 
-    def __init__(self, outbox: OutboxTable) -> None:
-        self._outbox = outbox
+    def __init__(self, table: OutboxTable, *, text_bytes: int = 16 * 1024) -> None:
+        """`text_bytes` is the most that a push may have."""
+        self._table = table
+        self._text_bytes = text_bytes
         self._leases: dict[int, _Lease] = {}
         self._news: dict[str, asyncio.Event] = {}
         self._gone: dict[int, set[int]] = {}
         self._handing: Counter[tuple[str, str]] = Counter()
         self._passed_over: set[tuple[str, str]] = set()  # places with answers that were not given out for that
 
-    async def say(self, channel: str, chat_id: str, text: str, *, person: str) -> int:
-        waiting = await self._outbox.count(channel)
+    async def push(self, channel: str, chat_id: str, text: str, *, person: str = "owner") -> int:
+        """Put a text of the host's own into a chat; returns its number. Raises MessageTooLong, Overloaded."""
+        size = len(text.encode(errors="replace"))
+        if size > self._text_bytes:
+            raise MessageTooLong(
+                f"that text has {size:,} bytes, at most {self._text_bytes:,} go out",
+                next_step="say it shorter",
+            )
+        waiting = await self._table.count(channel)
         if waiting >= MAX_PUSHES:
             raise Overloaded(
                 f"{waiting} messages wait for the channel {channel} already",
                 next_step=f"see why {channel} does not deliver: microclaw status",
             )
-        outbound = NewOutbound(channel, chat_id, "push", person, None, answer_text(Answer(text)))
-        outbound_id = await self._outbox.add(outbound)
+        outbound_id = await self._table.add(NewOutbound(channel, chat_id, "push", person, None, encode(Answer(text))))
         self._tell(channel)
         return outbound_id
 
     async def delivered(self, outbound_id: int) -> None:
-        await self._outbox.delivered(outbound_id)
+        """Its channel or its listener has sent it."""
+        await self._table.delivered(outbound_id)
         self._leases.pop(outbound_id, None)
         for gone in self._gone.values():
             gone.add(outbound_id)
@@ -107,7 +116,7 @@ class Delivery:
         for stream in streams:
             stream.put(answer)
 
-    async def following(self, stream: TurnStream) -> AsyncIterator[TurnEvent]:
+    async def following(self, stream: TurnStream) -> AsyncGenerator[TurnEvent, None]:
         """A listener's events; one that leaves before the answer leaves it to the channel."""
         answered = False
         try:
@@ -120,7 +129,7 @@ class Delivery:
                 self.give_back(left.outbound_id)
 
     def give_back(self, outbound_id: int) -> None:
-        """Somebody who had it will not deliver it; without another who has it the channel is to ask for it."""
+        """A listener that had it will not deliver it; without another that has it the channel is to."""
         lease = self._leases.get(outbound_id)
         if lease is None:
             return
@@ -130,11 +139,13 @@ class Delivery:
             self._tell(lease.channel)
 
     async def undelivered(self, channel: str, chat_id: str) -> tuple[Outbound, ...]:
+        """What waits for this chat now, oldest first, for a channel that nobody serves all the time (the terminal)."""
         now = asyncio.get_running_loop().time()
-        rows = await self._outbox.undelivered(channel, chat_id=chat_id)
+        rows = await self._table.undelivered(channel, chat_id=chat_id)
         return tuple(_outbound(row) for row in rows if not self._in_hand(row, now))
 
-    async def outgoing(self, channel: str) -> AsyncIterator[Outbound]:
+    async def outgoing(self, channel: str) -> AsyncGenerator[Outbound, None]:
+        """Endless: answers that no listener delivered and pushes, oldest first; each again until it is delivered."""
         news = self._news.setdefault(channel, asyncio.Event())
         loop = asyncio.get_running_loop()
         while True:
@@ -143,7 +154,7 @@ class Delivery:
             gone: set[int] = set()  # delivered by a listener while the rows before were given out
             self._gone[id(gone)] = gone
             try:
-                for row in await self._outbox.undelivered(channel, limit=_BATCH + len(self._leases)):
+                for row in await self._table.undelivered(channel, limit=_BATCH + len(self._leases)):
                     if row.outbound_id not in gone and not self._in_hand(row, loop.time()):
                         self._lease(channel, row.outbound_id)
                         yield _outbound(row)
@@ -156,6 +167,10 @@ class Delivery:
                     await news.wait()
             except TimeoutError:
                 continue
+
+    async def prune(self) -> None:
+        """Forget what is old."""
+        await self._table.prune()
 
     def _lease(self, channel: str, outbound_id: int, holders: int = 1) -> None:
         now = asyncio.get_running_loop().time()
@@ -181,5 +196,5 @@ class Delivery:
 
 
 def _outbound(row: OutboxRow) -> Outbound:
-    answer = answer_from(row.body, row.outbound_id)
+    answer = replace(answer_from(row.body), outbound_id=row.outbound_id)
     return Outbound(row.outbound_id, row.channel, row.chat_id, answer.text, row.kind, row.person, answer, row.key)

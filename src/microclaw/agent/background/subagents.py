@@ -1,7 +1,7 @@
 """Work in the background with a prompt and tools of its own: few at a time, bounded in time and tokens, none nested.
 
-A subagent acts for the person who asked, in that person's chat: its questions are asked there, and words of strangers
-that its parent had read make it ask too. It ends with the host; what it had begun is in the journal.
+A subagent acts for the person who asked, in that person's chat: its questions are asked there, and untrusted text
+that its parent had read makes it ask too. It ends with the host; what it had begun is in the journal.
 """
 
 from __future__ import annotations
@@ -13,17 +13,19 @@ import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Final, Literal, Protocol, TypeAlias
+from typing import Final, Literal, TypeAlias
 
-from microclaw.agent.effects import EffectJournal
+from microclaw.agent.context import TurnContext
+from microclaw.agent.outbox import Outbox
 from microclaw.agent.turn import Turn, TurnLimits, TurnRequest
+from microclaw.agent.turn_journal import TurnJournal
 from microclaw.apps.changes import turn_now
 from microclaw.auth.gate import Permission
 from microclaw.auth.people import Roles
 from microclaw.errors import BudgetSpent, MicroclawError, Overloaded, PermissionRefused, ToolRetry, UnknownName
 from microclaw.events import Answer, Inbound, TurnEvent
-from microclaw.models.budget import ASKED_BY, AskedBy
-from microclaw.models.protocol import DeviceContext, Model, ModelReply, ModelRequest, OnText, UserText
+from microclaw.models.protocol import Model, ModelReply, ModelRequest, OnText, UserText
+from microclaw.store.journal import Journal
 from microclaw.tools.tool import ToolContext
 from microclaw.tools.toolbox import Toolbox
 
@@ -74,22 +76,6 @@ class Subagent:
     stopped: bool = False
 
 
-class Post(Protocol):
-    """What is needed of agent.mail.Mail."""
-
-    async def say(self, channel: str, chat_id: str, text: str, *, person: str) -> int: ...
-
-
-class Surroundings(Protocol):
-    """agent.loop.Surroundings, as far as it is needed."""
-
-    async def scene(self, device: str | None) -> DeviceContext: ...
-
-    def system(self, scene: DeviceContext) -> str: ...
-
-    async def situation(self, scene: DeviceContext, inbound: Inbound, text: str) -> str: ...
-
-
 class Subagents:
     """`async with subagents.working()`. `tools` are those that a subagent may have: none of them starts another."""
 
@@ -98,18 +84,18 @@ class Subagents:
         *,
         model: Model,
         tools: Toolbox,
-        surroundings: Surroundings,
-        journal: EffectJournal,
-        mail: Post,
+        context: TurnContext,
+        journal: Journal,
+        outbox: Outbox,
         roles: Roles,
         limits: SubagentLimits | None = None,
         now_s: Callable[[], float] = time.time,
     ) -> None:
         self._model = model
         self._tools = tools
-        self._surroundings = surroundings
+        self._context = context
         self._journal = journal
-        self._mail = mail
+        self._outbox = outbox
         self._roles = roles
         self._limits = limits or SubagentLimits()
         self._now_s = now_s
@@ -217,15 +203,15 @@ class Subagents:
             await self._tell(subagent)
 
     async def _turn(self, subagent: Subagent, device: str | None) -> Answer:
-        ASKED_BY.set(AskedBy(subagent.principal, subagent.channel, subagent.chat_id))
         inbound = Inbound(subagent.channel, subagent.chat_id, subagent.task, subagent.principal, device)
-        scene = await self._surroundings.scene(device)
+        devices = await self._context.devices(device)
+        system = self._context.system(devices)
         now_s = int(self._now_s())
         limits = TurnLimits(iterations=self._limits.iterations, turn_s=self._limits.turn_s)
         turn = subagent.turn = Turn(
             model=_Rationed(self._model, subagent, self._limits.tokens),
             tools=self._tools.only(subagent.tools),
-            journal=self._journal,
+            journal=TurnJournal(self._journal, f"subagent-{subagent.began_ms}-{subagent.subagent_id}"),
             limits=limits,
             put=_nobody_listens,
         )
@@ -233,14 +219,13 @@ class Subagents:
             turn.stop()
         return await turn.run(
             TurnRequest(
-                turn_id=f"subagent-{subagent.began_ms}-{subagent.subagent_id}",
                 said=UserText(_PROMPT.format(task=subagent.task)),
                 principal=subagent.principal,
                 device=device,
-                system=self._surroundings.system(scene),
-                scene=scene,
+                system=system,
+                device_context=devices,
                 history=(),
-                situation=await self._surroundings.situation(scene, inbound, subagent.task),
+                dynamic_context=await self._context.dynamic(devices, inbound, system),
                 channel=subagent.channel,
                 chat_id=subagent.chat_id,
                 task="subagent",
@@ -252,8 +237,9 @@ class Subagents:
 
     async def _tell(self, subagent: Subagent) -> None:
         text = f"subagent {subagent.subagent_id} ({subagent.task[:80]}) {subagent.state}: {subagent.result}"
+        to = (subagent.channel, subagent.chat_id)
         try:
-            await self._mail.say(subagent.channel, subagent.chat_id, text[:_MAX_TOLD_CHARS], person=subagent.principal)
+            await self._outbox.push(*to, text[:_MAX_TOLD_CHARS], person=subagent.principal)
         except MicroclawError as exc:
             _log.warning("the result of subagent %s could not be told: %s", subagent.subagent_id, exc.message)
 

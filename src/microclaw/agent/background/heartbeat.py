@@ -10,9 +10,9 @@ import asyncio
 import logging
 import re
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
-from microclaw.agent.mail import Accepted
+from microclaw.agent.inbox import Inbox
 from microclaw.auth.people import OWNER
 from microclaw.errors import MicroclawError
 from microclaw.events import Answer, Inbound
@@ -36,16 +36,6 @@ person should hear. When nothing is due and there is nothing to tell, answer wit
 _log = logging.getLogger(__name__)
 
 
-class Post(Protocol):
-    """What is needed of agent.mail.Mail."""
-
-    async def accept(self, inbound: Inbound) -> Accepted: ...
-
-    async def delivered(self, outbound_id: int) -> None: ...
-
-    def leave(self, outbound_id: int) -> None: ...
-
-
 def tasks_in(text: str) -> str:
     """What is to be looked after, without headings, comments, empty points and checked boxes; "" when nothing is."""
     lines = _COMMENT.sub("", text).splitlines()
@@ -56,9 +46,9 @@ class Heartbeat:
     """`await heartbeat.run()` until it is cancelled. `place` is the owner's home chat (channel, chat id)."""
 
     def __init__(
-        self, *, mail: Post, file: Path, minutes: int, clock: Clock, place: tuple[str, str] = ("terminal", "terminal")
+        self, *, inbox: Inbox, file: Path, minutes: int, clock: Clock, place: tuple[str, str] = ("terminal", "terminal")
     ) -> None:
-        self._mail = mail
+        self._inbox = inbox
         self._file = file
         self._every_ms = max(1, minutes) * 60_000
         self._clock = clock
@@ -87,16 +77,16 @@ class Heartbeat:
         channel, chat_id = self._place
         key = f"heartbeat:{self._clock.now_ms()}"
         inbound = Inbound(channel, chat_id, _PROMPT.format(tasks=tasks), OWNER.person_id, key=key, origin="heartbeat")
-        accepted = await self._mail.accept(inbound)
+        accepted = await self._inbox.accept(inbound)
         answer: Answer | None = None
         async for event in accepted.events:
             if isinstance(event, Answer):
                 answer = event
         if answer is not None and answer.outbound_id is not None:
             if _says_something(answer):
-                self._mail.leave(answer.outbound_id)
+                self._inbox.outbox.give_back(answer.outbound_id)
             else:
-                await self._mail.delivered(answer.outbound_id)
+                await self._inbox.outbox.delivered(answer.outbound_id)
         return answer
 
 

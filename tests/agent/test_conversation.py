@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import cast
 
 import pytest
 from tests.agent.conftest import MakeAgent, Workshop
 
 from microclaw.errors import ModelError
-from microclaw.events import Answer, Inbound, Step, ToolRun, TurnEvent
-from microclaw.models.budget import ASKED_BY, AskedBy
-from microclaw.models.protocol import AssistantReply, ModelReply, ModelRequest, OnText, ToolReturn, UserText
+from microclaw.events import Answer, Inbound, Step, ToolRun
+from microclaw.models.protocol import AskedBy, AssistantReply, ModelReply, ModelRequest, OnText, ToolReturn, UserText
 from microclaw.models.scripted import ScriptedModel, call, say
 from microclaw.store.journal import EffectKey
 
@@ -38,8 +35,8 @@ async def test_a_message_holds_nothing_hidden_for_the_model(make_agent: MakeAgen
 async def test_a_model_is_told_who_asks_and_where_for_its_ledger(make_agent: MakeAgent) -> None:
     seen: list[AskedBy] = []
 
-    def reply(_: ModelRequest) -> ModelReply:
-        seen.append(ASKED_BY.get())
+    def reply(asked: ModelRequest) -> ModelReply:
+        seen.append(asked.asked_by)
         return say("ok")
 
     async with make_agent([reply, reply]) as agent:
@@ -139,9 +136,9 @@ async def test_an_idempotent_effect_cut_off_by_the_hosts_end_runs_again_and_is_a
         await asyncio.wait_for(workshop.holding.wait(), 5)
     assert (await turn).error_code == "cancelled"
     async with make_agent([say("pin 4 is on")]) as agent:
-        assert await agent.loop.recover() == ()
+        assert await agent.conversations.recover() == ()
         async with asyncio.timeout(5):
-            left = await anext(agent.loop.mail.outgoing("test"))
+            left = await anext(agent.outbox.outgoing("test"))
         assert (left.chat_id, left.text) == ("c1", "pin 4 is on")
         assert agent.workshop.done == ["set 4 1"]
 
@@ -162,7 +159,7 @@ async def test_what_a_crash_left_open_is_told_by_its_kind(
         await agent.journal.planned(key, "undo", "{}", effect)
         if started:
             await agent.journal.started(key)
-        (sentence,) = await agent.loop.recover()
+        (sentence,) = await agent.conversations.recover()
         assert told in sentence
         assert agent.workshop.done == []
 
@@ -172,9 +169,7 @@ async def test_a_listener_that_leaves_lets_the_running_call_end_and_no_other_beg
     assert workshop.hold is not None
     both = ModelReply("", (*call("gpio-set", pin=1).calls, *call("gpio-set", pin=2).calls))
     async with make_agent([both, say("done")], workshop=workshop) as agent:
-        async with aclosing(
-            cast("AsyncGenerator[TurnEvent, None]", agent.loop.chat(Inbound("test", "c1", "both")))
-        ) as it:
+        async with aclosing(agent.conversations.chat(Inbound("test", "c1", "both"))) as it:
             assert await anext(it) == ToolRun("gpio-set", "started")
             await asyncio.wait_for(workshop.holding.wait(), 5)
         workshop.hold.set()
@@ -197,7 +192,7 @@ async def test_a_listener_that_leaves_ends_the_wait_for_the_model(make_agent: Ma
 
     model = Silent([say("second is answered")])
     async with make_agent(model=model) as agent:
-        events = agent.loop.chat(Inbound("test", "c1", "first"))
+        events = agent.conversations.chat(Inbound("test", "c1", "first"))
         waiting = asyncio.ensure_future(anext(events))
         await asyncio.wait_for(model.asked.wait(), 5)
         waiting.cancel()
@@ -215,7 +210,7 @@ async def test_steps_come_while_the_turn_works(make_agent: MakeAgent) -> None:
 
     replies = [call("deploy-wasm-app", sourceCode="GOOD;", appName="a"), reply]
     async with make_agent(replies) as agent, asyncio.timeout(5):
-        async for event in agent.loop.chat(Inbound("test", "c1", "go")):
+        async for event in agent.conversations.chat(Inbound("test", "c1", "go")):
             seen.append(event)  # noqa: PERF401  the model counts them while they come
     assert [e.stage for e in seen if isinstance(e, Step)] == ["code", "deploy"]
     assert isinstance(seen[-1], Answer)
@@ -224,8 +219,7 @@ async def test_steps_come_while_the_turn_works(make_agent: MakeAgent) -> None:
 async def test_an_answer_that_cannot_be_kept_is_given_all_the_same(make_agent: MakeAgent) -> None:
     def spoil(_: ModelRequest) -> ModelReply:
         path = agent.sessions.path("test", "c1")
-        path.unlink()
-        path.mkdir()
+        path.mkdir(parents=True)
         return say("pin 4 is on")
 
     async with make_agent([spoil]) as agent:

@@ -8,14 +8,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from microclaw.agent.effects import INTERRUPTED
+from microclaw.agent.turn_journal import INTERRUPTED, result_from
 from microclaw.store.journal import EffectRow, EffectState, Journal
 
 DEPLOY_TOOL = "deploy-wasm-app"
 
 
 @dataclass(frozen=True, slots=True)
-class Try:
+class Attempt:
     """One program of a turn; `number` counts the turn's programs for that app from 1."""
 
     at_ms: int
@@ -30,14 +30,14 @@ class Try:
     diagnostics: tuple[str, ...]
 
 
-async def latest_tries(journal: Journal, limit: int) -> tuple[Try, ...]:
+async def latest_attempts(journal: Journal, limit: int) -> tuple[Attempt, ...]:
     """Newest first."""
-    return tuple(reversed(tries_of(await journal.of_tool(DEPLOY_TOOL, limit))))
+    return tuple(reversed(attempts_of(await journal.of_tool(DEPLOY_TOOL, limit))))
 
 
-def tries_of(rows: Iterable[EffectRow]) -> tuple[Try, ...]:
-    """The tries among effects, in their order; a call that named no source is none."""
-    tries = []
+def attempts_of(rows: Iterable[EffectRow]) -> tuple[Attempt, ...]:
+    """The attempts among effects, in their order; a call that named no source is none."""
+    attempts = []
     counted: dict[tuple[str, str], int] = {}
     for row in rows:
         asked = _fields(row.arguments)
@@ -46,10 +46,11 @@ def tries_of(rows: Iterable[EffectRow]) -> tuple[Try, ...]:
             continue
         turn = (row.key.turn, app)
         counted[turn] = counted.get(turn, 0) + 1
-        told = _fields(row.result) if row.state in ("failed", "dropped") else {}
-        refused = row.state == "dropped" and told.get("error") != INTERRUPTED  # before anything was done
-        tries.append(
-            Try(
+        failed = row.state in ("failed", "dropped")
+        failure = _fields(result_from(row.result).content) if failed and row.result else {}
+        refused = row.state == "dropped" and failure.get("error") != INTERRUPTED  # before anything was done
+        attempts.append(
+            Attempt(
                 row.planned_ms,
                 row.key.turn,
                 counted[turn],
@@ -57,12 +58,12 @@ def tries_of(rows: Iterable[EffectRow]) -> tuple[Try, ...]:
                 _text(asked.get("device")),
                 hashlib.sha256(source.encode("utf-8", "surrogatepass")).hexdigest(),
                 "failed" if refused else row.state,
-                _text(told.get("error")),
-                _text(told.get("message")),
-                tuple(str(text) for text in told.get("diagnostics", ())),
+                _text(failure.get("error")),
+                _text(failure.get("message")),
+                tuple(str(text) for text in failure.get("diagnostics", ())),
             )
         )
-    return tuple(tries)
+    return tuple(attempts)
 
 
 def _fields(text: str | None) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
 from typing import cast
@@ -12,9 +12,9 @@ import pytest
 from tests.agent.conftest import Agent, MakeAgent, Workshop
 from tests.channels.conftest import ScriptedAgent
 
-from microclaw.agent.delivery import Delivery
-from microclaw.agent.mail import Accepted, Mail
-from microclaw.agent.turn_log import answer_text
+from microclaw.agent.inbox import AcceptedMessage, Inbox
+from microclaw.agent.outbox import Outbox
+from microclaw.agent.turn_journal import encode
 from microclaw.config import AgentSettings
 from microclaw.errors import EmptyMessage, MessageTooLong, Overloaded
 from microclaw.events import Answer, Attachment, Delta, Inbound, TurnEvent
@@ -45,29 +45,25 @@ def inbound(text: str = "hi", chat_id: str = "c1", *, key: str | None = None) ->
     return Inbound("test", chat_id, text, key=key)
 
 
-async def end(accepted: Accepted) -> Answer:
+async def end(accepted: AcceptedMessage) -> Answer:
     async with asyncio.timeout(10):
         events = [event async for event in accepted.events]
     assert isinstance(events[-1], Answer)
     return events[-1]
 
 
-def closing(events: AsyncIterator[TurnEvent]) -> aclosing[AsyncGenerator[TurnEvent, None]]:
-    return aclosing(cast("AsyncGenerator[TurnEvent, None]", events))
-
-
 async def next_out(agent: Agent) -> str:
     async with asyncio.timeout(10):
-        outbound = await anext(agent.mail.outgoing("test"))
-    await agent.mail.delivered(outbound.outbound_id)
+        outbound = await anext(agent.outbox.outgoing("test"))
+    await agent.outbox.delivered(outbound.outbound_id)
     return outbound.text
 
 
 async def test_the_same_key_comes_in_once(make_agent: MakeAgent) -> None:
     async with make_agent([say("one")]) as agent:
-        first = await agent.mail.accept(inbound(key="7"))
+        first = await agent.inbox.accept(inbound(key="7"))
         assert (await end(first)).text == "one"
-        again = await agent.mail.accept(inbound(key="7"))
+        again = await agent.inbox.accept(inbound(key="7"))
         assert (again.duplicate, again.message_id) == (True, first.message_id)
         assert [event async for event in again.events] == []
         assert len(agent.script.requests) == 1
@@ -76,27 +72,27 @@ async def test_the_same_key_comes_in_once(make_agent: MakeAgent) -> None:
 async def test_a_duplicate_is_told_even_when_the_queue_is_full(make_agent: MakeAgent) -> None:
     async with make_agent(model=Held([])) as agent:
         for number in range(9):
-            await agent.mail.accept(inbound(key=str(number)))
-        assert (await agent.mail.accept(inbound(key="3"))).duplicate
+            await agent.inbox.accept(inbound(key=str(number)))
+        assert (await agent.inbox.accept(inbound(key="3"))).duplicate
         with pytest.raises(Overloaded):
-            await agent.mail.accept(inbound(key="new"))
+            await agent.inbox.accept(inbound(key="new"))
 
 
 async def test_the_ninth_waiting_message_of_a_chat_is_refused_and_others_are_not(make_agent: MakeAgent) -> None:
     async with make_agent(model=Held([])) as agent:
         for _ in range(9):
-            await agent.mail.accept(inbound())
+            await agent.inbox.accept(inbound())
         with pytest.raises(Overloaded, match="8 is the limit") as refused:
-            await agent.mail.accept(inbound())
+            await agent.inbox.accept(inbound())
         assert refused.value.next_step
-        assert not (await agent.mail.accept(inbound(chat_id="c2"))).duplicate
-        assert len(await agent.inbox.unanswered()) == 10
+        assert not (await agent.inbox.accept(inbound(chat_id="c2"))).duplicate
+        assert len(await agent.table.unanswered()) == 10
 
 
 async def test_chats_are_answered_side_by_side(make_agent: MakeAgent) -> None:
     model = Held([say("a"), say("b")])
     async with make_agent(model=model) as agent, asyncio.timeout(10):
-        both = [await agent.mail.accept(inbound(chat_id=chat)) for chat in ("c1", "c2")]
+        both = [await agent.inbox.accept(inbound(chat_id=chat)) for chat in ("c1", "c2")]
         await model.asked.acquire()
         await model.asked.acquire()
         model.go.release()
@@ -107,7 +103,7 @@ async def test_chats_are_answered_side_by_side(make_agent: MakeAgent) -> None:
 async def test_no_more_turns_run_at_once_than_the_settings_say(make_agent: MakeAgent) -> None:
     model = Held([say("a"), say("b")])
     async with make_agent(model=model, settings=AgentSettings(parallel_turns=1)) as agent, asyncio.timeout(10):
-        first, second = [await agent.mail.accept(inbound(chat_id=chat)) for chat in ("c1", "c2")]
+        first, second = [await agent.inbox.accept(inbound(chat_id=chat)) for chat in ("c1", "c2")]
         await model.asked.acquire()
         model.go.release()
         assert (await end(first)).text == "a"
@@ -125,40 +121,40 @@ async def test_a_message_that_cannot_be_read_is_refused_before_it_is_stored(
 ) -> None:
     async with make_agent() as agent:
         with pytest.raises(error):
-            await agent.mail.accept(inbound(text))
-        assert await agent.inbox.unanswered() == ()
+            await agent.inbox.accept(inbound(text))
+        assert await agent.table.unanswered() == ()
 
 
 async def test_attachments_over_the_limit_are_refused(make_agent: MakeAgent) -> None:
     async with make_agent() as agent:
         picture = Attachment("image", "image/png", b"x" * (21 << 20))
         with pytest.raises(MessageTooLong, match="attachments"):
-            await agent.mail.accept(Inbound("test", "c1", "look", attachments=(picture,)))
+            await agent.inbox.accept(Inbound("test", "c1", "look", attachments=(picture,)))
 
 
 async def test_a_second_message_steers_the_running_turn(make_agent: MakeAgent) -> None:
     workshop = Workshop(hold=asyncio.Event())
     assert workshop.hold is not None
     async with make_agent([call("gpio-set", pin=1), say("both"), say("3")], workshop=workshop, settings=STEER) as agent:
-        first = await agent.mail.accept(inbound("first"))
+        first = await agent.inbox.accept(inbound("first"))
         await asyncio.wait_for(workshop.holding.wait(), 5)
-        second = await agent.mail.accept(inbound("second"))
+        second = await agent.inbox.accept(inbound("second"))
         workshop.hold.set()
         assert await end(first) == await end(second)
         assert [m.text for m in agent.script.requests[1].messages if isinstance(m, UserText)] == ["first", "second"]
         kept = await agent.sessions.load("test", "c1")
         assert [(m.role, m.content) for m in kept] == [("user", "first"), ("user", "second"), ("assistant", "both")]
-        assert await agent.inbox.unanswered() == ()
-        await end(await agent.mail.accept(inbound("third")))
-        assert await agent.inbox.prune(rows=2) == 1, "a message goes without the one that joined it"
+        assert await agent.table.unanswered() == ()
+        await end(await agent.inbox.accept(inbound("third")))
+        assert await agent.table.prune(rows=2) == 1, "a message goes without the one that joined it"
 
 
 async def test_a_message_that_comes_with_the_last_reply_still_steers(make_agent: MakeAgent) -> None:
     model = Held([say("too early"), say("both")])
     async with make_agent(model=model, settings=STEER) as agent, asyncio.timeout(10):
-        first = await agent.mail.accept(inbound("first"))
+        first = await agent.inbox.accept(inbound("first"))
         await model.asked.acquire()
-        second = await agent.mail.accept(inbound("second"))
+        second = await agent.inbox.accept(inbound("second"))
         model.go.release()
         model.go.release()
         assert [(await end(first)).text, (await end(second)).text] == ["both", "both"]
@@ -168,10 +164,10 @@ async def test_a_message_that_comes_with_the_last_reply_still_steers(make_agent:
 async def test_a_message_that_could_not_join_has_a_turn_of_its_own(make_agent: MakeAgent) -> None:
     model = Held([say("cut short"), say("second")])
     async with make_agent(model=model, settings=STEER) as agent, asyncio.timeout(10):
-        first = await agent.mail.accept(inbound("first"))
+        first = await agent.inbox.accept(inbound("first"))
         await model.asked.acquire()
-        second = await agent.mail.accept(inbound("second"))
-        agent.mail.cancel("test", "c1")
+        second = await agent.inbox.accept(inbound("second"))
+        agent.inbox.cancel("test", "c1")
         assert (await end(first)).error_code == "cancelled"
         await model.asked.acquire()
         model.go.release()
@@ -185,14 +181,14 @@ async def test_a_turn_that_was_steered_is_resumed_with_what_joined_it(make_agent
     held = Held(list[Scripted](replies))
     async with make_agent(model=held, workshop=workshop, settings=STEER) as agent:
         held.go.release()
-        await agent.mail.accept(inbound("first"))
+        await agent.inbox.accept(inbound("first"))
         await asyncio.wait_for(workshop.holding.wait(), 5)
-        await agent.mail.accept(inbound("second"))
+        await agent.inbox.accept(inbound("second"))
         workshop.hold.set()
         await held.asked.acquire()
         await asyncio.wait_for(held.asked.acquire(), 5)  # the request that has both
     async with make_agent([say("both")], settings=STEER) as agent:
-        await agent.loop.recover()
+        await agent.conversations.recover()
         assert await next_out(agent) == "both"
         sent = agent.script.requests[0].messages
         assert [m.text for m in sent if isinstance(m, UserText)] == ["first", "second"]
@@ -203,15 +199,15 @@ async def test_a_turn_that_was_steered_is_resumed_with_what_joined_it(make_agent
 
 async def test_an_answer_without_a_listener_comes_out_of_outgoing(make_agent: MakeAgent) -> None:
     async with make_agent([say("for nobody")]) as agent:
-        await agent.mail.accept(inbound())
+        await agent.inbox.accept(inbound())
         assert await next_out(agent) == "for nobody"
 
 
 async def test_an_answer_whose_listener_left_comes_out_of_outgoing(make_agent: MakeAgent) -> None:
     model = Held([say("one two")])
     async with make_agent(model=model) as agent, asyncio.timeout(10):
-        accepted = await agent.mail.accept(inbound())
-        async with closing(accepted.events) as events:
+        accepted = await agent.inbox.accept(inbound())
+        async with aclosing(accepted.events) as events:
             waiting = asyncio.ensure_future(anext(events))
             await model.asked.acquire()
             waiting.cancel()
@@ -222,20 +218,20 @@ async def test_an_answer_whose_listener_left_comes_out_of_outgoing(make_agent: M
 
 async def test_an_answer_that_its_listener_has_is_not_given_to_the_channel(make_agent: MakeAgent) -> None:
     async with make_agent([say("mine")]) as agent:
-        answer = await end(await agent.mail.accept(inbound()))
-        await agent.mail.say("test", "c1", "a push")
+        answer = await end(await agent.inbox.accept(inbound()))
+        await agent.outbox.push("test", "c1", "a push")
         assert await next_out(agent) == "a push"
-        assert await agent.mail.undelivered("test", "c1") == ()
+        assert await agent.outbox.undelivered("test", "c1") == ()
         assert answer.outbound_id is not None
-        await agent.mail.delivered(answer.outbound_id)
+        await agent.outbox.delivered(answer.outbound_id)
 
 
 async def test_what_was_not_delivered_comes_again_after_a_restart_oldest_first(make_agent: MakeAgent) -> None:
     async with make_agent([say("answered")]) as agent:
-        await end(await agent.mail.accept(inbound(key="k")))
-        await agent.mail.say("test", "c2", "pushed", person="ann")
+        await end(await agent.inbox.accept(inbound(key="k")))
+        await agent.outbox.push("test", "c2", "pushed", person="ann")
     async with make_agent() as agent, asyncio.timeout(10):
-        outgoing = agent.mail.outgoing("test")
+        outgoing = agent.outbox.outgoing("test")
         first, second = await anext(outgoing), await anext(outgoing)
         assert (first.text, first.kind, first.key, first.person) == ("answered", "answer", "k", "owner")
         assert (second.text, second.kind, second.chat_id, second.person) == ("pushed", "push", "c2", "ann")
@@ -244,12 +240,12 @@ async def test_what_was_not_delivered_comes_again_after_a_restart_oldest_first(m
 async def test_what_waited_is_answered_in_order_after_a_restart_and_before_new_messages(make_agent: MakeAgent) -> None:
     held = Held([])
     async with make_agent(model=held) as agent:
-        await agent.mail.accept(inbound("first"))
-        await agent.mail.accept(inbound("second"))
+        await agent.inbox.accept(inbound("first"))
+        await agent.inbox.accept(inbound("second"))
         await asyncio.wait_for(held.asked.acquire(), 5)
     async with make_agent([say("one"), say("two"), say("three")]) as agent:
-        third = await agent.mail.accept(inbound("third"))
-        await agent.loop.recover()
+        third = await agent.inbox.accept(inbound("third"))
+        await agent.conversations.recover()
         assert (await end(third)).text == "three"
         asked = [cast("UserText", r.messages[-1]).text for r in agent.script.requests]
         assert asked == ["first", "second", "third"]
@@ -260,18 +256,18 @@ async def test_at_the_hosts_end_a_running_tool_may_end_and_the_turn_is_resumed(m
     workshop = Workshop(hold=asyncio.Event())
     assert workshop.hold is not None
     async with make_agent([call("gpio-set", pin=1), say("too late")], workshop=workshop) as agent:
-        accepted = await agent.mail.accept(inbound())
+        accepted = await agent.inbox.accept(inbound())
         await asyncio.wait_for(workshop.holding.wait(), 5)
-        draining = asyncio.create_task(agent.mail.drain())
+        draining = asyncio.create_task(agent.conversations.drain())
         await asyncio.sleep(0)
         with pytest.raises(Overloaded, match="stopping"):
-            await agent.mail.accept(inbound())
+            await agent.inbox.accept(inbound())
         workshop.hold.set()
         await draining
         stopping = await end(accepted)
         assert (stopping.error_code, stopping.outbound_id) == ("cancelled", None)
     async with make_agent([say("done")]) as agent:
-        await agent.loop.recover()
+        await agent.conversations.recover()
         assert await next_out(agent) == "done"
         assert (workshop.done, agent.workshop.done) == (["set 1 1"], []), "it was finished, so it is not done again"
 
@@ -279,12 +275,12 @@ async def test_at_the_hosts_end_a_running_tool_may_end_and_the_turn_is_resumed(m
 async def test_cancel_ends_the_wait_for_the_model_at_once(make_agent: MakeAgent) -> None:
     held = Held([])
     async with make_agent(model=held) as agent, asyncio.timeout(10):
-        accepted = await agent.mail.accept(inbound())
+        accepted = await agent.inbox.accept(inbound())
         await held.asked.acquire()
-        assert agent.mail.cancel("test", "c1")
+        assert agent.inbox.cancel("test", "c1")
         assert (await end(accepted)).error_code == "cancelled"
-        assert not agent.mail.cancel("test", "c1")
-        assert not agent.mail.cancel("test", "another")
+        assert not agent.inbox.cancel("test", "c1")
+        assert not agent.inbox.cancel("test", "another")
 
 
 async def test_cancel_lets_the_running_tool_end_and_journals_it(make_agent: MakeAgent) -> None:
@@ -292,9 +288,9 @@ async def test_cancel_lets_the_running_tool_end_and_journals_it(make_agent: Make
     assert workshop.hold is not None
     both = ModelReply("", (*call("gpio-set", pin=1).calls, *call("gpio-set", pin=2).calls))
     async with make_agent([both], workshop=workshop) as agent:
-        accepted = await agent.mail.accept(inbound())
+        accepted = await agent.inbox.accept(inbound())
         await asyncio.wait_for(workshop.holding.wait(), 5)
-        agent.mail.cancel("test", "c1")
+        agent.inbox.cancel("test", "c1")
         workshop.hold.set()
         answer = await end(accepted)
         assert (answer.error_code, [a.ok for a in answer.actions]) == ("cancelled", [True])
@@ -306,10 +302,10 @@ async def test_a_cancelled_message_that_waits_is_never_begun(make_agent: MakeAge
     held = Held([say("a"), say("b")])
     settings = AgentSettings(parallel_turns=1)
     async with make_agent(model=held, settings=settings) as agent, asyncio.timeout(10):
-        first = await agent.mail.accept(inbound(chat_id="c1"))
-        second = await agent.mail.accept(inbound(chat_id="c2"))
+        first = await agent.inbox.accept(inbound(chat_id="c1"))
+        second = await agent.inbox.accept(inbound(chat_id="c2"))
         await held.asked.acquire()
-        assert agent.mail.cancel("test", "c2")
+        assert agent.inbox.cancel("test", "c2")
         held.go.release()
         assert (await end(first)).text == "a"
         assert (await end(second)).error_code == "cancelled"
@@ -327,7 +323,7 @@ async def test_a_piece_of_text_reaches_the_listener_before_the_reply_is_whole(ma
             return say("half and half")
 
     async with make_agent(model=Streaming([])) as agent, asyncio.timeout(10):
-        accepted = await agent.mail.accept(inbound())
+        accepted = await agent.inbox.accept(inbound())
         assert await anext(accepted.events) == Delta("half")
         whole.set()
         last = await anext(accepted.events)
@@ -339,10 +335,10 @@ async def test_a_picture_reaches_the_model_even_after_a_restart(make_agent: Make
     picture = Attachment("image", "image/png", b"png", "led.png")
     held = Held([])
     async with make_agent(model=held) as agent:
-        await agent.mail.accept(Inbound("test", "c1", "what is this", attachments=(picture,)))
+        await agent.inbox.accept(Inbound("test", "c1", "what is this", attachments=(picture,)))
         await asyncio.wait_for(held.asked.acquire(), 5)
     async with make_agent([say("an LED")]) as agent:
-        await agent.loop.recover()
+        await agent.conversations.recover()
         assert await next_out(agent) == "an LED"
         assert agent.script.requests[0].messages[-1] == UserText("what is this", (Image("image/png", b"png"),))
 
@@ -350,9 +346,9 @@ async def test_a_picture_reaches_the_model_even_after_a_restart(make_agent: Make
 async def test_a_voice_message_alone_is_refused_in_words_and_a_file_is_named(make_agent: MakeAgent) -> None:
     voice = Attachment("voice", "audio/ogg", b"ogg")
     async with make_agent([say("I see")]) as agent:
-        refused = await end(await agent.mail.accept(Inbound("test", "c1", "", attachments=(voice,))))
+        refused = await end(await agent.inbox.accept(Inbound("test", "c1", "", attachments=(voice,))))
         assert (refused.error_code, refused.next_step) == ("not_supported", "write it, or send a picture of it")
-        await end(await agent.mail.accept(Inbound("test", "c2", "read it", attachments=(voice,))))
+        await end(await agent.inbox.accept(Inbound("test", "c2", "read it", attachments=(voice,))))
         said = agent.script.requests[0].messages[-1]
         assert isinstance(said, UserText)
         assert said.text.startswith("read it\n(attached: voice, audio/ogg, 3 bytes; it cannot be read here)")
@@ -360,50 +356,50 @@ async def test_a_voice_message_alone_is_refused_in_words_and_a_file_is_named(mak
 
 async def test_answered_messages_are_pruned_and_unanswered_ones_are_not(make_agent: MakeAgent) -> None:
     async with make_agent([say("x")] * 4) as agent:
-        await agent.inbox.add(NewMessage("test", "c2", None, "owner", None, "waits", "person"))
+        await agent.table.add(NewMessage("test", "c2", None, "owner", None, "waits", "person"))
         for number in range(4):
-            await end(await agent.mail.accept(inbound(key=str(number))))
-        assert await agent.inbox.prune(rows=1) == 3
-        assert [await agent.inbox.has("test", str(number)) for number in range(4)] == [False, False, False, True]
-        assert [row.message.text for row in await agent.inbox.unanswered()] == ["waits"]
+            await end(await agent.inbox.accept(inbound(key=str(number))))
+        assert await agent.table.prune(rows=1) == 3
+        assert [await agent.table.has("test", str(number)) for number in range(4)] == [False, False, False, True]
+        assert [row.message.text for row in await agent.table.unanswered()] == ["waits"]
 
 
 async def test_an_answer_that_one_of_two_listeners_leaves_unread_is_the_others_alone(make_agent: MakeAgent) -> None:
     """The outbox does not give it out besides: the person would read it twice."""
     model = Held([say("thought"), say("for both")])
     async with make_agent(model=model, settings=STEER) as agent, asyncio.timeout(10):
-        first = await agent.mail.accept(inbound("one"))
+        first = await agent.inbox.accept(inbound("one"))
         await model.asked.acquire()
-        second = await agent.mail.accept(inbound("two"))
-        async with closing(first.events) as events:
+        second = await agent.inbox.accept(inbound("two"))
+        async with aclosing(first.events) as events:
             reading = asyncio.create_task(anext(events))
             answered = asyncio.create_task(end(second))
             model.go.release()
             await reading
             model.go.release()
             answer = await answered
-        assert await agent.mail.undelivered("test", "c1") == ()
+        assert await agent.outbox.undelivered("test", "c1") == ()
         assert answer.outbound_id is not None
-        agent.mail.leave(answer.outbound_id)
-        assert [left.text for left in await agent.mail.undelivered("test", "c1")] == ["for both"]
+        agent.outbox.give_back(answer.outbound_id)
+        assert [left.text for left in await agent.outbox.undelivered("test", "c1")] == ["for both"]
 
 
 async def test_what_a_listener_delivers_meanwhile_is_not_given_out_besides(make_agent: MakeAgent) -> None:
     """The outbox is read some rows at a time: one of them may be delivered before its turn comes."""
     model = Held([say("answered")])
     async with make_agent(model=model) as agent, asyncio.timeout(10):
-        accepted = await agent.mail.accept(inbound())
-        await agent.mail.say("test", "c2", "push")
+        accepted = await agent.inbox.accept(inbound())
+        await agent.outbox.push("test", "c2", "push")
         answering = asyncio.create_task(end(accepted))
         await model.asked.acquire()
         model.go.release()
         answer = await answering
         assert answer.outbound_id is not None
-        outgoing = agent.mail.outgoing("test")
+        outgoing = agent.outbox.outgoing("test")
         assert (await anext(outgoing)).text == "push"
-        agent.mail.leave(answer.outbound_id)
-        await agent.mail.delivered(answer.outbound_id)
-        await agent.mail.say("test", "c2", "another push")
+        agent.outbox.give_back(answer.outbound_id)
+        await agent.outbox.delivered(answer.outbound_id)
+        await agent.outbox.push("test", "c2", "another push")
         assert (await anext(outgoing)).text == "another push"
 
 
@@ -411,19 +407,19 @@ async def test_an_answer_on_its_way_to_its_listener_is_not_given_out_before(make
     """It is on the disk some time before its listener has it: until the conversation has it, too."""
     model = Held([say("answered")])
     async with make_agent(model=model) as agent, asyncio.timeout(10):
-        accepted = await agent.mail.accept(inbound())
+        accepted = await agent.inbox.accept(inbound())
         reading = asyncio.create_task(end(accepted))
         await model.asked.acquire()
         async with agent.sessions._lock(agent.sessions.path("test", "c1")):
             model.go.release()
             waiting = "SELECT count(*) FROM outbox"
-            while not await agent.inbox._database.read(lambda c: c.execute(waiting).fetchone()[0]):
+            while not await agent.table._database.read(lambda c: c.execute(waiting).fetchone()[0]):
                 pass
-            assert await agent.mail.undelivered("test", "c1") == ()
+            assert await agent.outbox.undelivered("test", "c1") == ()
         answer = await reading
         assert answer.outbound_id is not None
-        agent.mail.leave(answer.outbound_id)
-        assert [left.text for left in await agent.mail.undelivered("test", "c1")] == ["answered"]
+        agent.outbox.give_back(answer.outbound_id)
+        assert [left.text for left in await agent.outbox.undelivered("test", "c1")] == ["answered"]
 
 
 class Crowded(InboxTable):
@@ -440,20 +436,20 @@ async def test_an_answer_that_finds_no_room_in_the_store_is_said_all_the_same(tm
         yield Answer(f"you said: {message.text}")
 
     async with Database.open(tmp_path / "m.db") as database, asyncio.timeout(10):
-        mail = Mail(inbox=Crowded(database, lambda: 0), outbox=OutboxTable(database, lambda: 0))
-        async with mail.serving(ScriptedAgent(answering)):
+        crowded = Inbox(Crowded(database, lambda: 0), Outbox(OutboxTable(database, lambda: 0)))
+        async with ScriptedAgent(crowded, answering):
             for text in ("one", "two"):
-                answer = await end(await mail.accept(inbound(text)))
+                answer = await end(await crowded.accept(inbound(text)))
                 assert (answer.text, answer.outbound_id) == (f"you said: {text}", None)
 
 
 async def test_what_was_passed_over_for_an_answer_on_its_way_is_given_out_after_it(tmp_path: Path) -> None:
     async with Database.open(tmp_path / "m.db") as database, asyncio.timeout(10):
-        outbox = OutboxTable(database, lambda: 0)
-        delivery = Delivery(outbox)
-        await outbox.add(NewOutbound("test", "c1", "answer", "owner", None, answer_text(Answer("an answer"))))
-        outgoing = delivery.outgoing("test")
-        with delivery.handing_out("test", "c1"):
-            await delivery.say("test", "c2", "a push", person="owner")
+        table = OutboxTable(database, lambda: 0)
+        outbox = Outbox(table)
+        await table.add(NewOutbound("test", "c1", "answer", "owner", None, encode(Answer("an answer"))))
+        outgoing = outbox.outgoing("test")
+        with outbox.handing_out("test", "c1"):
+            await outbox.push("test", "c2", "a push")
             assert (await anext(outgoing)).text == "a push"
         assert (await anext(outgoing)).text == "an answer"

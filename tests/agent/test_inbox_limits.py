@@ -8,15 +8,14 @@ from collections.abc import Sequence
 import pytest
 from tests.agent.conftest import Agent, MakeAgent
 
-from microclaw.agent.mail import Accepted, MailLimits
-from microclaw.agent.mail_limits import Unanswered
+from microclaw.agent.inbox import AcceptedMessage, InboxLimits, Unanswered
 from microclaw.config import AgentSettings
 from microclaw.errors import Overloaded
 from microclaw.events import Answer, Inbound
 from microclaw.models.protocol import ModelReply, ModelRequest, OnText
 from microclaw.models.scripted import ScriptedModel, say
 
-TWO_EACH = MailLimits(unanswered=8)
+TWO_EACH = InboxLimits(unanswered=8)
 
 
 class Held(ScriptedModel):
@@ -31,11 +30,11 @@ class Held(ScriptedModel):
         return say("done")
 
 
-async def accept(agent: Agent, person: str, chat_id: str, key: str | None = None) -> Accepted:
-    return await agent.mail.accept(Inbound("test", chat_id, "hi", person, key=key))
+async def accept(agent: Agent, person: str, chat_id: str, key: str | None = None) -> AcceptedMessage:
+    return await agent.inbox.accept(Inbound("test", chat_id, "hi", person, key=key))
 
 
-async def ended(taken: Sequence[Accepted]) -> None:
+async def ended(taken: Sequence[AcceptedMessage]) -> None:
     async with asyncio.timeout(10):
         for accepted in taken:
             events = [event async for event in accepted.events]
@@ -43,18 +42,18 @@ async def ended(taken: Sequence[Accepted]) -> None:
 
 
 async def test_a_person_has_a_quarter_of_the_room_in_all_chats_together(make_agent: MakeAgent) -> None:
-    async with make_agent(model=Held(), mail_limits=TWO_EACH) as agent:
+    async with make_agent(model=Held(), inbox_limits=TWO_EACH) as agent:
         for chat_id in ("c1", "c2"):
             await accept(agent, "ann", chat_id)
         with pytest.raises(Overloaded, match=r"2 messages of yours .* 2 is the limit for one person") as refused:
             await accept(agent, "ann", "c3")
         assert "wait for some of those answers" in (refused.value.next_step or "")
         await accept(agent, "bob", "c4")
-        assert len(await agent.inbox.unanswered()) == 3
+        assert len(await agent.table.unanswered()) == 3
 
 
 async def test_the_room_for_all_stays_as_it_is(make_agent: MakeAgent) -> None:
-    async with make_agent(model=Held(), mail_limits=TWO_EACH) as agent:
+    async with make_agent(model=Held(), inbox_limits=TWO_EACH) as agent:
         for number in range(8):
             await accept(agent, f"p{number // 2}", f"c{number}")
         with pytest.raises(Overloaded, match="8 messages wait for an answer, 8 is the limit"):
@@ -62,9 +61,9 @@ async def test_the_room_for_all_stays_as_it_is(make_agent: MakeAgent) -> None:
 
 
 async def test_messages_that_arrive_at_the_same_time_do_not_share_one_place(make_agent: MakeAgent) -> None:
-    async with make_agent(model=Held(), mail_limits=TWO_EACH) as agent:
+    async with make_agent(model=Held(), inbox_limits=TWO_EACH) as agent:
         came = await asyncio.gather(*(accept(agent, "ann", f"c{n}") for n in range(6)), return_exceptions=True)
-        assert sum(isinstance(one, Accepted) for one in came) == 2
+        assert sum(isinstance(one, AcceptedMessage) for one in came) == 2
         assert sum(isinstance(one, Overloaded) for one in came) == 4
 
 
@@ -72,7 +71,7 @@ async def test_messages_that_arrive_at_the_same_time_do_not_share_one_place(make
 async def test_answers_make_room_again(make_agent: MakeAgent, second_message: str) -> None:
     model = Held()
     settings = AgentSettings(second_message=second_message)  # type: ignore[arg-type]  # one of two words
-    async with make_agent(model=model, settings=settings, mail_limits=TWO_EACH) as agent:
+    async with make_agent(model=model, settings=settings, inbox_limits=TWO_EACH) as agent:
         for _ in range(3):
             model.go.clear()
             taken = [await accept(agent, "ann", "c1") for _ in range(2)]
@@ -83,7 +82,7 @@ async def test_answers_make_room_again(make_agent: MakeAgent, second_message: st
 
 
 async def test_a_message_that_came_before_takes_no_room(make_agent: MakeAgent) -> None:
-    async with make_agent(model=Held(), mail_limits=TWO_EACH) as agent:
+    async with make_agent(model=Held(), inbox_limits=TWO_EACH) as agent:
         await accept(agent, "ann", "c1", key="7")
         for _ in range(5):
             assert (await accept(agent, "ann", "c1", key="7")).duplicate
@@ -91,10 +90,10 @@ async def test_a_message_that_came_before_takes_no_room(make_agent: MakeAgent) -
 
 
 async def test_what_the_last_run_left_counts_for_its_person(make_agent: MakeAgent) -> None:
-    async with make_agent(model=Held(), mail_limits=TWO_EACH) as agent:
+    async with make_agent(model=Held(), inbox_limits=TWO_EACH) as agent:
         for chat_id in ("c1", "c2"):
             await accept(agent, "ann", chat_id)
-    async with make_agent(model=Held(), mail_limits=TWO_EACH) as agent:
+    async with make_agent(model=Held(), inbox_limits=TWO_EACH) as agent:
         with pytest.raises(Overloaded, match="of yours"):
             await accept(agent, "ann", "c3")
         await accept(agent, "bob", "c3")

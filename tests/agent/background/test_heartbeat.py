@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.agent.conftest import Agent, MakeAgent
 
-from microclaw.agent.heartbeat import Heartbeat, tasks_in
+from microclaw.agent.background.heartbeat import Heartbeat, tasks_in
 from microclaw.errors import ModelError
 from microclaw.models.protocol import ModelReply
 
@@ -44,7 +44,7 @@ class Clock:
 
 
 def heartbeat(agent: Agent, file: Path, clock: Clock | None = None) -> Heartbeat:
-    return Heartbeat(mail=agent.mail, file=file, minutes=30, clock=clock or Clock(0), place=("test", "home"))
+    return Heartbeat(inbox=agent.inbox, file=file, minutes=30, clock=clock or Clock(0), place=("test", "home"))
 
 
 @pytest.mark.parametrize("text", IDLE)
@@ -82,7 +82,7 @@ async def test_a_task_is_a_turn_of_its_own_kind_and_its_news_are_sent(make_agent
         request = agent.script.requests[0]
         assert request.task == "heartbeat"
         assert "look at the greenhouse" in str(request.messages[-1])
-        waiting = await agent.mail.undelivered("test", "home")
+        waiting = await agent.outbox.undelivered("test", "home")
         assert [one.text for one in waiting] == ["It is 31 degrees in there."]
 
 
@@ -93,7 +93,7 @@ async def test_no_news_are_not_sent(make_agent: MakeAgent, tmp_path: Path, text:
     async with make_agent([ModelReply(text)]) as agent:
         await heartbeat(agent, file).beat()
         assert len(agent.script.requests) == 1
-        assert await agent.mail.undelivered("test", "home") == ()
+        assert await agent.outbox.undelivered("test", "home") == ()
 
 
 async def test_a_model_that_fails_disturbs_nobody(
@@ -103,7 +103,7 @@ async def test_a_model_that_fails_disturbs_nobody(
     file.write_text("- look at the greenhouse\n")
     async with make_agent([ModelError("the service is down")]) as agent:
         await heartbeat(agent, file).beat()
-        assert await agent.mail.undelivered("test", "home") == ()
+        assert await agent.outbox.undelivered("test", "home") == ()
     assert "the service is down" in caplog.text
 
 
@@ -118,7 +118,7 @@ async def test_it_beats_at_its_interval_and_outlives_a_failure(make_agent: MakeA
         running.cancel()
         await asyncio.wait((running,))
         assert clock.at_ms == 1_700_000_000_000 + 3 * 30 * 60_000
-        assert [one.text for one in await agent.mail.undelivered("test", "home")] == ["one", "three"]
+        assert [one.text for one in await agent.outbox.undelivered("test", "home")] == ["one", "three"]
 
 
 async def test_a_clock_that_was_ahead_puts_no_beat_off(make_agent: MakeAgent, tmp_path: Path) -> None:

@@ -6,9 +6,11 @@ import json
 from hashlib import sha256
 from pathlib import Path
 
-from microclaw.agent.tries import DEPLOY_TOOL, latest_tries, tries_of
+from microclaw.agent.attempts import DEPLOY_TOOL, attempts_of, latest_attempts
+from microclaw.agent.turn_journal import encode
 from microclaw.store.database import Database
 from microclaw.store.journal import EffectKey, Journal
+from microclaw.tools.tool import ToolResult
 
 
 def asked(source: str, app: str = "blink") -> str:
@@ -27,8 +29,8 @@ async def test_each_try_has_its_hash_and_its_diagnostics_newest_first(tmp_path: 
         await tried(journal, EffectKey("t1", 1, 0), asked("GOOD"), '{"success":true}', ok=True)
         await tried(journal, EffectKey("t2", 0, 0), asked("OTHER", "fade"), '{"success":true}', ok=True)
         await journal.planned(EffectKey("t2", 1, 0), "gpio-set", '{"pin":2}', "idempotent")
-        found = await latest_tries(journal, 10)
-        two = await latest_tries(journal, 2)
+        found = await latest_attempts(journal, 10)
+        two = await latest_attempts(journal, 2)
     assert [(t.app, t.number, t.state, t.error, t.message) for t in found] == [
         ("fade", 1, "done", None, None),
         ("blink", 2, "done", None, None),
@@ -45,10 +47,10 @@ async def test_call_that_is_no_json_or_names_no_source_is_no_try(tmp_path: Path)
         journal = Journal(database, lambda: 7)
         for index, arguments in enumerate(("{", "[]", '{"appName":"x"}', '{"appName":3,"sourceCode":"x"}')):
             await journal.planned(EffectKey("t", 0, index), DEPLOY_TOOL, arguments, "idempotent")
-        assert tries_of(await journal.of_turn("t")) == ()
+        assert attempts_of(await journal.of_turn("t")) == ()
 
 
 async def tried(journal: Journal, key: EffectKey, arguments: str, result: str, *, ok: bool) -> None:
     await journal.planned(key, DEPLOY_TOOL, arguments, "idempotent")
     await journal.started(key)
-    await journal.done(key, result, ok=ok)
+    await journal.done(key, encode(ToolResult(result, ok=ok)), ok=ok)

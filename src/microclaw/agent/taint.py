@@ -1,8 +1,9 @@
-"""Whose words a conversation holds: strangers' are shown to later turns for a while, then left out. It asks no model.
+"""Which words of a conversation are tainted: untrusted ones, and answers that may repeat them. It asks no model.
 
-Strangers' are answers of turns that read strangers' words, forwarded messages, what a device says, and in a chat of
-several people the words of those who may not act. A turn that is shown any of them is asked about its acts, as if it
-had read them itself (docs/decisions/0015-strangers-words-across-turns.md).
+Tainted are answers of turns that read untrusted text, forwarded messages, what a device says, and in a chat of several
+people the words of those who may not act. They are shown to later turns for a while, then left out. A turn that is
+shown any of them asks before it acts, as if it had read them itself
+(docs/decisions/0015-strangers-words-across-turns.md).
 """
 
 from __future__ import annotations
@@ -16,23 +17,23 @@ from microclaw.events import Inbound
 from microclaw.models.protocol import AssistantReply, Message, UserText
 from microclaw.store.sessions import SessionMessage
 
-SHOWN_S: Final = 900  # since the strangers' words were read; answers that followed from them count from there
+SHOWN_S: Final = 900  # since the untrusted text was read; answers that followed from it count from there
 MAX_SHOWN_CHARS: Final = 12_000  # of one conversation: they come on top of its budget
 LEFT_OUT: Final = "(This drew on strangers' words and is left out now; the tool recall finds it.)"
-_STRANGE_ORIGINS: Final = ("device", "forwarded")
+_UNTRUSTED_ORIGINS: Final = ("device", "forwarded")
 
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """What a turn may be told: `safe` has strangers' words left out, so that it may be summarised and kept."""
+    """What a turn may be told: `safe` has the tainted messages left out, so that it may be summarised and kept."""
 
     safe: tuple[Message, ...]
-    _strange: Mapping[int, tuple[Message, int]]  # by place from the end: the message, and since when it is strange
+    _tainted: Mapping[int, tuple[Message, int]]  # by place from the end: the message, and since when it is tainted
 
     def shown(self, compacted: Sequence[Message]) -> tuple[tuple[Message, ...], int | None]:
-        """`safe` as the compactor left it, with strangers' words where they stood; since when there are any."""
+        """`safe` as the compactor left it, with the tainted messages where they stood; since when there are any."""
         messages, since_s, room = list(compacted), None, MAX_SHOWN_CHARS
-        for back, (message, read_s) in sorted(self._strange.items()):
+        for back, (message, read_s) in sorted(self._tainted.items()):
             if back > len(messages) or messages[-back] != self.safe[-back] or _chars(message) > room:
                 break
             messages[-back] = message
@@ -44,28 +45,28 @@ class Conversation:
 def conversation(kept: Sequence[SessionMessage], inbound: Inbound, at_s: int, roles: Roles) -> Conversation:
     """The conversation for the turn of a message that came at `at_s`.
 
-    Nobody is there to say yes to a schedule's or the heartbeat's act: they are shown no strangers' words at all.
+    Nobody is there to say yes to a schedule's or the heartbeat's act: they are shown no tainted message at all.
     """
     safe: list[Message] = []
-    strange: dict[int, tuple[Message, int]] = {}
+    tainted: dict[int, tuple[Message, int]] = {}
     for place, message in enumerate(kept):
-        read_s = _strange_since(message, inbound.principal, roles)
+        read_s = _tainted_since(message, inbound.principal, roles)
         whole = _message(message, inbound.principal, roles)
         if read_s is None:
             safe.append(whole)
             continue
         safe.append(UserText(LEFT_OUT) if message.role == "user" else AssistantReply(LEFT_OUT))
         if inbound.origin not in ("schedule", "heartbeat") and at_s - read_s < SHOWN_S:
-            strange[len(kept) - place] = (whole, read_s)
-    return Conversation(tuple(safe), strange)
+            tainted[len(kept) - place] = (whole, read_s)
+    return Conversation(tuple(safe), tainted)
 
 
-def strange_from(inbound: Inbound, at_s: int) -> int | None:
-    """Since when this message is a stranger's; None for a person's own words."""
-    return at_s if inbound.origin in _STRANGE_ORIGINS else None
+def tainted_from(inbound: Inbound, at_s: int) -> int | None:
+    """Since when this message is tainted; None for a person's own words."""
+    return at_s if inbound.origin in _UNTRUSTED_ORIGINS else None
 
 
-def _strange_since(message: SessionMessage, asker: str, roles: Roles) -> int | None:
+def _tainted_since(message: SessionMessage, asker: str, roles: Roles) -> int | None:
     if message.foreign_s is not None or message.person == asker:
         return message.foreign_s
     person = roles.get(message.person)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from tests.agent.conftest import Agent, MakeAgent
 
-from microclaw.agent.scheduled import Scheduled
+from microclaw.agent.background.scheduled import ScheduledWork
 from microclaw.auth.gate import Gate, Permission
 from microclaw.events import Usage
 from microclaw.models.protocol import ModelReply
@@ -37,8 +37,8 @@ def schedule(deed: Deed) -> Schedule:
     )
 
 
-def hands(agent: Agent) -> Scheduled:
-    return Scheduled(mail=agent.mail, tools=agent.workshop.toolbox(), gate=Gate())
+def hands(agent: Agent) -> ScheduledWork:
+    return ScheduledWork(inbox=agent.inbox, tools=agent.workshop.toolbox(), gate=Gate())
 
 
 async def started() -> None: ...
@@ -51,7 +51,7 @@ async def test_words_are_a_turn_in_the_chat_and_the_answer_is_sent_there(make_ag
         assert (outcome.state, outcome.text.splitlines()[0]) == ("done", "Pin 4 is on.")
         assert (outcome.woke, outcome.told) == (True, True)
         assert agent.workshop.done == ["set 4 1"]
-        (waiting,) = await agent.mail.undelivered("test", "c9")
+        (waiting,) = await agent.outbox.undelivered("test", "c9")
         assert waiting.text.startswith("Pin 4 is on.")
         assert waiting.evidence
 
@@ -68,13 +68,13 @@ async def test_the_same_run_is_one_turn_however_often_it_is_begun(make_agent: Ma
         again = await hands(agent).run(schedule(Prompt("say it")), DUE, started, "")
         assert again.told
         assert len(agent.script.requests) == 1
-        assert len(await agent.mail.undelivered("test", "c9")) == 1
+        assert len(await agent.outbox.undelivered("test", "c9")) == 1
 
 
 async def test_a_run_that_was_missed_says_so_before_its_answer(make_agent: MakeAgent) -> None:
     async with make_agent([ModelReply("late")]) as agent:
         await hands(agent).run(schedule(Prompt("say it")), DUE, started, "this was due at 7")
-        texts = [one.text for one in await agent.mail.undelivered("test", "c9")]
+        texts = [one.text for one in await agent.outbox.undelivered("test", "c9")]
         assert texts == ["schedule 7: this was due at 7", "late"]
 
 

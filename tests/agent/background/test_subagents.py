@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import pytest
-from tests.agent.conftest import Agent, MakeAgent, NoSurroundings, Workshop
+from tests.agent.conftest import Agent, MakeAgent, NoContext, Workshop
 
-from microclaw.agent.subagents import Subagent, SubagentLimits, Subagents
+from microclaw.agent.background.subagents import Subagent, SubagentLimits, Subagents
 from microclaw.apps.changes import made_by
 from microclaw.auth.approvals import Approvals, Pending, Settled
 from microclaw.auth.people import OWNER, Person
@@ -63,7 +63,7 @@ class Crew:
     async def pushed(self) -> list[str]:
         """The texts that wait for the chat, once there is one."""
         async with asyncio.timeout(10):
-            while not (found := await self.agent.mail.undelivered("test", "c1")):
+            while not (found := await self.agent.outbox.undelivered("test", "c1")):
                 pass
         return [one.text for one in found]
 
@@ -82,9 +82,9 @@ def crew_of(make_agent: MakeAgent) -> MakeCrew:
             subagents = Subagents(
                 model=used,
                 tools=shop.toolbox(approvals),
-                surroundings=NoSurroundings(),
+                context=NoContext(),
                 journal=agent.journal,
-                mail=agent.mail,
+                outbox=agent.outbox,
                 roles=People(),
                 limits=limits,
                 now_s=lambda: 1_700_000_000,
@@ -217,7 +217,7 @@ async def test_a_waiting_turn_has_the_result_with_its_taint_and_it_is_not_pushed
         assert result.ok
         assert "The page says so." in result.content
         assert result.foreign
-        assert await crew.agent.mail.undelivered("test", "c1") == ()
+        assert await crew.agent.outbox.undelivered("test", "c1") == ()
 
 
 async def test_the_hosts_end_cuts_them_off(crew_of: MakeCrew) -> None:

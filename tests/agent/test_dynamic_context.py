@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from microclaw.agent.compaction import tokens
-from microclaw.agent.context import BoardSurroundings
-from microclaw.agent.sections import Section, fit
+from microclaw.agent.context import Section, TurnContext, fit
 from microclaw.boards.reader import load_board
 from microclaw.bus import Bus
 from microclaw.devices.device import Device
@@ -22,7 +21,7 @@ from microclaw.knowledge.knowledge_base import Knowledge, Persona, local_clock
 from microclaw.knowledge.memory import Memory
 from microclaw.knowledge.search import Search
 from microclaw.knowledge.skills import Skills
-from microclaw.store.apps import DesiredApp
+from microclaw.store.apps import AppTable, DesiredApp
 from microclaw.store.database import Database
 from microclaw.store.notes import NoteTable
 from microclaw.store.sessions import SessionFiles, SessionMessage
@@ -42,8 +41,10 @@ class Known:
         raise unknown_device(reference, [])
 
 
-class NoApps:
-    async def desired(self, device_id: str | None = None) -> Sequence[DesiredApp]:
+class NoApps(AppTable):
+    def __init__(self) -> None: ...
+
+    async def desired(self, device_id: str | None = None) -> tuple[DesiredApp, ...]:
         return ()
 
 
@@ -60,11 +61,12 @@ class Told:
         self, text: str, *, person: str = "owner", channel: str = "tg", chat_id: str = "1", origin: str = "person"
     ) -> str:
         around = self.around()
+        devices = await around.devices(None)
         inbound = Inbound(channel, chat_id, text, person, origin=origin)  # type: ignore[arg-type]
-        return await around.situation(await around.scene(None), inbound, text)
+        return await around.dynamic(devices, inbound, around.system(devices))
 
-    def around(self) -> BoardSurroundings:
-        return BoardSurroundings(
+    def around(self) -> TurnContext:
+        return TurnContext(
             devices=self.devices, apps=NoApps(), knowledge=self.knowledge, context_tokens=self.context_tokens
         )
 
@@ -136,7 +138,7 @@ async def test_a_guest_is_told_nothing_of_the_owners(told: Told) -> None:
 
 async def test_the_system_prompt_stays_the_same_whatever_is_remembered(told: Told) -> None:
     around = told.around()
-    scene = await around.scene(None)
+    scene = await around.devices(None)
     before = around.system(scene)
     told.write("memory/MEMORY.md", "- new\n")
     told.write("config/USER.md", "new")
@@ -194,7 +196,7 @@ async def test_the_budget_holds_whatever_there_is(told: Told, context_tokens: in
     told.write("memory/MEMORY.md", "".join(f"- fact number {n} about relays\n" for n in range(1500)))
     told.write("memory/2026-11-20.md", "".join(f"- 09:00 note number {n} about relays\n" for n in range(1000)))
     around = told.around()
-    scene = await around.scene(None)
+    scene = await around.devices(None)
     text = await told.ask("relays")
     room = max(1500, int((context_tokens - tokens(around.system(scene))) * 0.4))
     assert tokens(text) <= room

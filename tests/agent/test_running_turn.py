@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from microclaw.agent.stream import TurnStream
+from microclaw.agent.running_turn import TurnStream
 from microclaw.events import Answer, Step
 
 

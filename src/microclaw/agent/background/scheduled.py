@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import Final, Protocol, assert_never
+from typing import Final, assert_never
 
-from microclaw.agent.mail import Accepted
+from microclaw.agent.inbox import Inbox
 from microclaw.auth.gate import Effect, Gate, Permission
 from microclaw.events import Answer, Inbound, Step
 from microclaw.schedules.devices import lost_device
@@ -17,21 +17,11 @@ from microclaw.tools.toolbox import Toolbox
 _SPEAKS: Final = frozenset({"say", "notify"})  # the person hears what these do
 
 
-class Post(Protocol):
-    """What is needed of agent.mail.Mail."""
-
-    async def accept(self, inbound: Inbound) -> Accepted: ...
-
-    async def say(self, channel: str, chat_id: str, text: str, *, person: str) -> int: ...
-
-    def leave(self, outbound_id: int) -> None: ...
-
-
-class Scheduled:
+class ScheduledWork:
     """The runner's hands (knowledge.schedule.runner.Perform). `tools` has none that makes schedules."""
 
-    def __init__(self, *, mail: Post, tools: Toolbox, gate: Gate) -> None:
-        self._mail = mail
+    def __init__(self, *, inbox: Inbox, tools: Toolbox, gate: Gate) -> None:
+        self._inbox = inbox
         self._tools = tools
         self._gate = gate
 
@@ -50,7 +40,7 @@ class Scheduled:
         return isinstance(deed, Prompt) or self._tools.effect_of(deed.tool) is not Effect.ONCE
 
     async def tell(self, schedule: Schedule, text: str) -> None:
-        await self._mail.say(schedule.channel, schedule.chat_id, text, person=schedule.principal)
+        await self._inbox.outbox.push(schedule.channel, schedule.chat_id, text, person=schedule.principal)
 
     def _needs_device(self, schedule: Schedule) -> bool:
         """A call that has no place for a device does without."""
@@ -73,20 +63,21 @@ class Scheduled:
         return Outcome("done" if result.ok else "failed", text, told=result.ok and act.tool in _SPEAKS)
 
     async def _turn(self, schedule: Schedule, text: str, due_ms: int, note: str) -> Outcome:
-        """The mail keeps the turn through a crash; the same run's message comes in once."""
+        """The inbox keeps the turn through a crash; the same run's message comes in once."""
         self._gate.check(schedule.principal, Permission.ACT, f"schedule {schedule.schedule_id}")
+        key = f"schedule:{schedule.schedule_id}:{due_ms}"
         inbound = Inbound(
             schedule.channel,
             schedule.chat_id,
             text,
             schedule.principal,
             schedule.device,
-            key=f"schedule:{schedule.schedule_id}:{due_ms}",
+            key=key,
             origin="schedule",
         )
-        accepted = await self._mail.accept(inbound)
-        if note and not accepted.duplicate:
+        if note and not await self._inbox.has(schedule.channel, key):
             await self.tell(schedule, f"schedule {schedule.schedule_id}: {note}")
+        accepted = await self._inbox.accept(inbound)
         answer: Answer | None = None
         async for event in accepted.events:
             if isinstance(event, Answer):
@@ -94,7 +85,7 @@ class Scheduled:
         if answer is None:
             return Outcome("done", "its turn was taken up before", woke=True, told=True)
         if answer.outbound_id is not None:
-            self._mail.leave(answer.outbound_id)
+            self._inbox.outbox.give_back(answer.outbound_id)
         used = answer.usage.input_tokens + answer.usage.output_tokens
         return Outcome("failed" if answer.error_code else "done", answer.text, woke=used > 0, told=True)
 

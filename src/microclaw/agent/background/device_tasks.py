@@ -2,47 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import aclosing
-from typing import Final, Protocol, cast
+from typing import Final
 
+from microclaw.agent.conversation import Conversations
 from microclaw.errors import ToolFailed
-from microclaw.events import Answer, Inbound, Step, TurnEvent
+from microclaw.events import Answer, Inbound, Step
 from microclaw.link_server.tasks import TaskEnd, failure_text
 
 CHANNEL: Final = "device"
 
 
-class Chats(Protocol):
-    """agent.loop.AgentLoop."""
-
-    def chat(self, inbound: Inbound) -> AsyncIterator[TurnEvent]: ...
-
-
 class AgentTasks:
     """A device is one conversation, so its tasks run one after the other."""
 
-    def __init__(self, chats: Chats) -> None:
-        self._chats = chats
+    def __init__(self, conversations: Conversations) -> None:
+        self._conversations = conversations
 
     async def run(self, device: str, text: str, tell: Callable[[str], None]) -> TaskEnd:
         """The turn's steps as they happen, then its answer. Cancelling it stops the turn at its next step."""
         inbound = Inbound(CHANNEL, device, text, device=device, origin="device")
-        async with aclosing(cast("_Events", self._chats.chat(inbound))) as events:
+        async with aclosing(self._conversations.chat(inbound)) as events:
             async for event in events:
                 if isinstance(event, Answer):
                     return _end(event)
                 if isinstance(event, Step):
                     tell(f"{event.stage}: {event.text}")
         raise ToolFailed("the turn ended without an answer", next_step="the traceback is in the host's log")
-
-
-class _Events(Protocol):
-    """An asynchronous generator, as far as it matters here."""
-
-    def __aiter__(self) -> AsyncIterator[TurnEvent]: ...
-
-    async def aclose(self) -> None: ...
 
 
 def _end(answer: Answer) -> TaskEnd:

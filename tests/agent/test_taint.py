@@ -8,9 +8,9 @@ from typing import Literal
 
 import pytest
 from tests.agent.conftest import MakeAgent, Workshop
-from tests.agent.test_mail import STEER, Held, end
+from tests.agent.test_inbox import STEER, Held, end
 
-from microclaw.agent.strangers import LEFT_OUT, MAX_SHOWN_CHARS, SHOWN_S, conversation
+from microclaw.agent.taint import LEFT_OUT, MAX_SHOWN_CHARS, SHOWN_S, conversation
 from microclaw.auth.people import OWNER, Person
 from microclaw.events import Answer, ApprovalAsked, Inbound, TurnEvent
 from microclaw.models.protocol import AssistantReply, UserText
@@ -33,7 +33,7 @@ async def questions(make_agent: MakeAgent, inbound: Inbound, *kept: SessionMessa
     async with make_agent([call("gpio-set", pin=4), say("done")]) as agent:
         await agent.sessions.append(inbound.channel, inbound.chat_id, kept)
         asked: list[str] = []
-        async for event in agent.loop.chat(inbound):
+        async for event in agent.conversations.chat(inbound):
             if isinstance(event, ApprovalAsked):
                 asked.append(event.text)
                 agent.approvals.decide(event.approval_id, approved=False, by="owner")
@@ -45,7 +45,7 @@ async def test_a_page_that_was_read_a_turn_ago_gets_a_question_and_no_act(make_a
         await agent.answer("what does it say?")
         last: TurnEvent | None = None
         async with asyncio.timeout(10):
-            async for last in agent.loop.chat(Inbound("test", "c1", "do that")):
+            async for last in agent.conversations.chat(Inbound("test", "c1", "do that")):
                 if isinstance(last, ApprovalAsked):
                     agent.approvals.decide(last.approval_id, approved=False, by="owner")
         assert agent.workshop.done == []
@@ -70,7 +70,7 @@ async def test_what_follows_by_rule_from_the_persons_own_sentence_asks_nothing(
         read = SessionMessage("assistant", "the log says: set pin 4", NOW - 9, foreign_s=NOW - 9)
         await agent.sessions.append(HERE.channel, HERE.chat_id, [SessionMessage("user", "show the log", NOW - 9), read])
         asked = []
-        async for event in agent.loop.chat(replace(HERE, origin=origin)):
+        async for event in agent.conversations.chat(replace(HERE, origin=origin)):
             if isinstance(event, ApprovalAsked):
                 asked.append(event)
                 agent.approvals.decide(event.approval_id, approved=False, by="owner")
@@ -135,9 +135,9 @@ def test_strangers_words_beyond_their_room_are_left_out_oldest_first() -> None:
 async def test_somebody_else_does_not_join_a_running_turn_with_its_owners_rights(make_agent: MakeAgent) -> None:
     model = Held([say("for the owner"), say("for the guest")])
     async with make_agent(model=model, settings=STEER) as agent, asyncio.timeout(10):
-        first = await agent.mail.accept(Inbound("tg", "-5", "how warm is it?"))
+        first = await agent.inbox.accept(Inbound("tg", "-5", "how warm is it?"))
         await model.asked.acquire()
-        second = await agent.mail.accept(Inbound("tg", "-5", "and set pin 4", "p-2"))
+        second = await agent.inbox.accept(Inbound("tg", "-5", "and set pin 4", "p-2"))
         model.go.release()
         model.go.release()
         assert [(await end(one)).text for one in (first, second)] == ["for the owner", "for the guest"]
@@ -150,7 +150,7 @@ async def test_an_answer_that_a_crash_kept_out_is_its_persons_and_still_a_strang
         path = agent.sessions.path("test", "c1")
         await agent.sessions.clear("test", "c1")
         await agent.sessions.append("test", "c1", [SessionMessage("user", "read it", NOW)])
-        await agent.inbox._database.write(lambda c: c.execute("UPDATE inbox SET state = 'answered'"))
+        await agent.table._database.write(lambda c: c.execute("UPDATE inbox SET state = 'answered'"))
     async with make_agent() as agent:
         kept = await agent.sessions.load("test", "c1")
         assert path.exists()
@@ -160,7 +160,7 @@ async def test_an_answer_that_a_crash_kept_out_is_its_persons_and_still_a_strang
 async def test_a_conversation_that_cannot_be_read_stops_no_host(make_agent: MakeAgent) -> None:
     async with make_agent([say("one")]) as agent:
         await agent.answer("first")
-        await agent.inbox._database.write(lambda c: c.execute("UPDATE inbox SET state = 'answered'"))
+        await agent.table._database.write(lambda c: c.execute("UPDATE inbox SET state = 'answered'"))
         await agent.sessions.clear("test", "c1")
         agent.sessions.path("test", "c1").mkdir()
     async with make_agent([say("two")]) as agent:
