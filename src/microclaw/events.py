@@ -132,7 +132,7 @@ class Answer:
     """The end of a turn. `error_code` is set when the turn could not do what was asked (errors.py codes).
 
     `outbound_id` is its place in the outbox: who has delivered it says so (agent.mail). `foreign_s` is when strangers'
-    words were read that it may repeat (agent.strangers).
+    words were read that it may repeat (agent.strangers). `question` is what the offline dialogue waits for now.
     """
 
     text: str
@@ -143,6 +143,11 @@ class Answer:
     next_step: str | None = None
     outbound_id: int | None = None
     foreign_s: int | None = None
+    question: str | None = None
+
+    @property
+    def waits_for_yes(self) -> bool:
+        return self.error_code in ("confirm", "confirm_reading")
 
 
 TurnEvent: TypeAlias = Step | Delta | ToolRun | ApprovalAsked | ApprovalSettled | Answer

@@ -210,7 +210,7 @@ class AgentLoop:
 
     async def answered(self, received: Received, answer: Answer) -> None:
         """The answer is on the disk: the conversation is to have it too (mail.Serve)."""
-        await self._keep(received.inbound, "assistant", answer.text, answer.foreign_s)
+        await self._keep(received.inbound, "assistant", answer.text, answer.foreign_s, answer.question)
 
     async def prune(self) -> None:
         """Forget old effects (mail.Serve)."""
@@ -231,7 +231,7 @@ class AgentLoop:
             try:
                 kept = await self._sessions.load(inbound.channel, inbound.chat_id)
                 if not kept or (kept[-1].role, kept[-1].content) != ("assistant", answer.text):
-                    await self._keep(inbound, "assistant", answer.text, answer.foreign_s)
+                    await self._keep(inbound, "assistant", answer.text, answer.foreign_s, answer.question)
                 await self.mail.kept(message_id)
             except MicroclawError as exc:
                 _log.warning("a conversation still lacks an answer: %s", exc.message)
@@ -259,8 +259,10 @@ class AgentLoop:
             await self._keep(inbound, "user", text, strange_from(inbound, received.received_ms // 1000))
         return history
 
-    async def _keep(self, inbound: Inbound, role: Role, text: str, foreign_s: int | None = None) -> None:
-        message = SessionMessage(role, text, int(self._now_s()), inbound.principal, foreign_s)
+    async def _keep(
+        self, inbound: Inbound, role: Role, text: str, foreign_s: int | None = None, question: str | None = None
+    ) -> None:
+        message = SessionMessage(role, text, int(self._now_s()), inbound.principal, foreign_s, question)
         await self._sessions.append(inbound.channel, inbound.chat_id, [message])
 
 

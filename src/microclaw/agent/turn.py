@@ -285,7 +285,7 @@ class Turn:
         if code is None and progress.failure is not None:
             code, next_step = progress.failure.error_code, progress.failure.next_step
         text = reply.text.strip() + proof_note(reply.text, progress.evidence, progress.actions)
-        return self._ended(progress, text, code, next_step)
+        return replace(self._ended(progress, text, code, next_step), question=reply.question)
 
     def _given_up(self, progress: Progress, result: ToolResult) -> Answer:
         said = json.loads(result.content)

@@ -101,6 +101,7 @@ def answer_text(answer: Answer) -> str:
             "error": answer.error_code,
             "next": answer.next_step,
             "foreign": answer.foreign_s,
+            "question": answer.question,
         }
     )
 
@@ -117,6 +118,7 @@ def answer_from(text: str, outbound_id: int | None = None) -> Answer:
         value["next"],
         outbound_id,
         value.get("foreign"),
+        value.get("question"),
     )
 
 

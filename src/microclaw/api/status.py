@@ -20,8 +20,8 @@ from microclaw.config import Settings
 from microclaw.devices.registry import Registry
 from microclaw.link_server.plane import DevicePlane
 from microclaw.models.fallback import Outage, outages_of
-from microclaw.models.offline import warm_up
 from microclaw.models.protocol import Model
+from microclaw.offline.dialogue import warm_up
 from microclaw.store.usage import UsageCount, UsageGroup
 
 SHOWN: Final = 5  # of the schedules that are due next, and of the approvals

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from microclaw.auth.gate import Permission
 from microclaw.auth.people import MAY, Roles
 from microclaw.errors import Overloaded, PermissionRefused, ScheduleRefused, StoreError, UnknownName
+from microclaw.language.times import When, when_text
 from microclaw.schedules.devices import Devices, all_known, pinned, present
 from microclaw.schedules.entry import (
     Deed,
@@ -27,7 +28,7 @@ from microclaw.schedules.entry import (
     timing_json,
     zone_of,
 )
-from microclaw.schedules.parse import parse_when
+from microclaw.schedules.parse import parse_when, timing_of
 from microclaw.store.schedules import Missed, NewSchedule, RunRow, ScheduleTable
 
 _LOCALTIME: Final = Path("/etc/localtime")  # a link into a zoneinfo folder, on Linux and macOS
@@ -111,9 +112,10 @@ class ScheduleBook:
         self._devices = devices
         self.changed: Callable[[], None] = _nobody
 
-    def timing(self, when: str, zone: str | None = None) -> Timing:
-        """What these words mean now. ScheduleRefused."""
-        return parse_when(when, self.moment(self._now_ms(), zone))
+    def timing(self, when: str | When, zone: str | None = None) -> Timing:
+        """What these words, or a time read from words, mean now. ScheduleRefused."""
+        now = self.moment(self._now_ms(), zone)
+        return parse_when(when, now) if isinstance(when, str) else timing_of(when, now, when_text(when))
 
     def now_ms(self) -> int:
         """Unix time."""

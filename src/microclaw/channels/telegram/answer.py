@@ -11,6 +11,7 @@ from microclaw.channels.pin_track import draw_track, rhythm
 from microclaw.channels.text import clean_line, duration
 from microclaw.events import Answer, Edge, Evidence, Step
 
+SAY: Final = "say:"
 TRACK_CELLS: Final = 28  # a telephone shows about 34 letters of code in a row
 MAX_DETAIL_UNITS: Final = 3000  # as Telegram counts (telegram.split)
 _MARKS: Final = {"running": "…", "done": "✓", "failed": "✗"}
@@ -24,6 +25,13 @@ def answer_markdown(answer: Answer) -> str:
     if answer.next_step:
         parts.append(f"next: `{clean_line(answer.next_step)}`" if "`" not in answer.next_step else answer.next_step)
     return "\n\n".join(part for part in parts if part)
+
+
+def answer_buttons(answer: Answer) -> tuple[tuple[str, str], ...] | None:
+    """Yes and No below an answer that waits for one of them; pressed, they are said (telegram.channel)."""
+    if not answer.waits_for_yes or answer.outbound_id is None:
+        return None
+    return tuple((word, f"{SAY}{word.lower()}:{answer.outbound_id}") for word in ("Yes", "No"))
 
 
 def step_line(step: Step) -> str:
