@@ -21,6 +21,7 @@ from microclaw.models.protocol import AskedBy, DeviceContext, Image, ModelReply,
 from microclaw.models.router import choose_model
 from microclaw.models.scripted import ScriptedModel, say
 from microclaw.models.usage import Ledger, Metered
+from microclaw.offline.model import OfflineModel
 from microclaw.store.database import Database
 from microclaw.store.usage import UsageCount, UsageTable
 
@@ -177,7 +178,7 @@ async def test_a_spent_budget_is_not_answered_by_the_next_model_nor_stops_the_of
     budget = Budget(BudgetSettings(day_usd=1), table, days)
     async with server() as s:
         settings = ModelSettings(openai_base_url=f"{s.url}/v1", model="m")
-        model = choose_model(settings, meter=lambda m: Metered(m, ledger, budget))
+        model = choose_model(settings, OfflineModel(), meter=lambda m: Metered(m, ledger, budget))
         with pytest.raises(BudgetSpent):
             await model.respond(ModelRequest("", (UserText("tell me of love"),), (), scene=scene))
         reply = await model.respond(ModelRequest("", (UserText("set pin 4 on"),), (), scene=scene))

@@ -287,7 +287,10 @@ class Conversations:
             for message in messages
         ]
         principal = messages[0].inbound.principal
-        return [*kept, SessionMessage("assistant", answer.text, int(self._now_s()), principal, answer.foreign_s)]
+        return [
+            *kept,
+            SessionMessage("assistant", answer.text, int(self._now_s()), principal, answer.foreign_s, answer.question),
+        ]
 
     async def _there(self, place: tuple[str, str], messages: Sequence[SessionMessage]) -> int:
         """How many of the messages, from the first on, a crash has left at the conversation's end."""

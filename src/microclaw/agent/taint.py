@@ -76,7 +76,7 @@ def _tainted_since(message: SessionMessage, asker: str, roles: Roles) -> int | N
 
 def _message(message: SessionMessage, asker: str, roles: Roles) -> Message:
     if message.role == "assistant":
-        return AssistantReply(message.content)
+        return AssistantReply(message.content, question=message.question)
     if message.person == asker:
         return UserText(message.content)
     person = roles.get(message.person)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from microclaw.agent.attempts import DEPLOY_TOOL
@@ -341,7 +341,7 @@ class Turn:
         if code is None and progress.failure is not None:
             code, next_step = progress.failure.error_code, progress.failure.next_step
         text = reply.text.strip() + proof_note(reply.text, progress.evidence, progress.actions)
-        return self._ended(progress, text, code, next_step)
+        return replace(self._ended(progress, text, code, next_step), question=reply.question)
 
     def _given_up(self, progress: _Progress, result: ToolResult) -> Answer:
         said = json.loads(result.content)

@@ -21,9 +21,9 @@ from microclaw.config import BudgetSettings, Settings
 from microclaw.devices.registry import Registry
 from microclaw.link_server.server import LinkServer
 from microclaw.models.fallback import Outage, outages_of
-from microclaw.models.offline import warm_up
 from microclaw.models.protocol import Model
 from microclaw.models.usage import Ledger as UsageLedger
+from microclaw.offline.dialogue import warm_up
 from microclaw.schedules.book import ScheduleBook
 from microclaw.schedules.entry import Schedule
 from microclaw.store.usage import UsageCount

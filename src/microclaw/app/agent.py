@@ -24,6 +24,7 @@ from microclaw.models.budget import Budget, LocalDays
 from microclaw.models.protocol import Model
 from microclaw.models.router import choose_model
 from microclaw.models.usage import Ledger, Metered
+from microclaw.offline.model import OfflineModel
 from microclaw.store.apps import AppTable
 from microclaw.store.database import Database
 from microclaw.store.inbox import InboxTable
@@ -46,7 +47,9 @@ def build_model(settings: Settings, database: Database) -> tuple[Model, Ledger]:
     days = LocalDays(time.time, settings.agent.timezone)
     ledger = Ledger(table, days)
     budget = Budget(settings.budget, table, days)
-    model = choose_model(settings.model, proxy=settings.proxy, meter=lambda model: Metered(model, ledger, budget))
+    model = choose_model(
+        settings.model, OfflineModel(), proxy=settings.proxy, meter=lambda model: Metered(model, ledger, budget)
+    )
     return model, ledger
 
 

@@ -92,9 +92,15 @@ def say(
     terminal: Terminal | None,
     approver: Approver | None = None,
 ) -> Answer:
-    """Send one message and show what comes; Ctrl-C cancels the turn, a second one stops listening."""
+    """Send one message and show what comes; Ctrl-C cancels the turn, a second one stops listening.
+
+    With --yes an answer that waits for a yes gets it.
+    """
     with _cancelling(host, chat_id):
-        return listen(host, text, chat_id=chat_id, device=device, terminal=terminal, approver=approver)
+        answer = listen(host, text, chat_id=chat_id, device=device, terminal=terminal, approver=approver)
+        if answer.waits_for_yes and approver is not None and approver.yes:
+            answer = listen(host, "yes", chat_id=chat_id, device=device, terminal=terminal, approver=approver)
+        return answer
 
 
 def listen(
@@ -155,14 +161,20 @@ def converse(
     history: Path | None,
     approver: Approver | None = None,
 ) -> None:
-    """Read, send and show until the person leaves. An error is shown and the conversation goes on."""
+    """Read, send and show until the person leaves. An error is shown and the conversation goes on.
+
+    Enter alone is a yes where the answer asks whether a sentence was read rightly.
+    """
     read_line = line_reader(history)
-    while (text := read_line()) is not None:
+    enter = ""
+    while (text := read_line(enter=enter)) is not None:
+        enter = ""
         if not text:
             continue
         try:
             show_undelivered(host, terminal, chat_id=chat_id)
-            say(host, text, chat_id=chat_id, device=device, terminal=terminal, approver=approver)
+            answer = say(host, text, chat_id=chat_id, device=device, terminal=terminal, approver=approver)
+            enter = "yes" if answer.error_code == "confirm_reading" else ""
         except KeyboardInterrupt:
             terminal.line("interrupted")
         except NoHost:

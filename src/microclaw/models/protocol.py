@@ -70,6 +70,7 @@ class UserText:
 class AssistantReply:
     text: str
     calls: tuple[ToolCall, ...] = ()
+    question: str | None = None  # ModelReply.question
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +121,7 @@ class ModelReply:
     `code_origin` says where a program in `calls` comes from when the model did not write it. `model` is the one that
     answered, where several could have; `instead` says why it was not the first of them. `literal`: the calls follow by
     rule from the person's latest words alone, so no other word in the conversation can have asked for them.
+    `question` is what the offline dialogue waits for now (offline.parse.Question as JSON), kept with the answer.
     """
 
     text: str
@@ -134,6 +136,7 @@ class ModelReply:
     model: str = ""
     literal: bool = False
     instead: str = ""
+    question: str | None = None
 
 
 class Model(Protocol):

@@ -12,6 +12,7 @@ from microclaw.auth.gate import Permission
 from microclaw.auth.people import MAY, Roles
 from microclaw.clock import machine_zone
 from microclaw.errors import Overloaded, PermissionRefused, ScheduleRefused, StoreError, UnknownName
+from microclaw.language.times import When, when_text
 from microclaw.schedules.devices import Devices, all_known, pinned, present
 from microclaw.schedules.entry import (
     Deed,
@@ -25,7 +26,7 @@ from microclaw.schedules.entry import (
     timing_json,
     zone_of,
 )
-from microclaw.schedules.parse import parse_when
+from microclaw.schedules.parse import parse_when, timing_of
 from microclaw.store.schedules import Missed, NewSchedule, RunRow, ScheduleTable
 
 MAX_SCHEDULES: Final = 200
@@ -75,9 +76,10 @@ class ScheduleBook:
         self._devices = devices
         self.changed: Callable[[], None] = _nobody
 
-    def timing(self, when: str, zone: str | None = None) -> Timing:
-        """What these words mean now. ScheduleRefused."""
-        return parse_when(when, self.moment(self._now_ms(), zone))
+    def timing(self, when: str | When, zone: str | None = None) -> Timing:
+        """What these words, or a time read from words, mean now. ScheduleRefused."""
+        now = self.moment(self._now_ms(), zone)
+        return parse_when(when, now) if isinstance(when, str) else timing_of(when, now, when_text(when))
 
     def now_ms(self) -> int:
         """Unix time."""
