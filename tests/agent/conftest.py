@@ -149,7 +149,7 @@ class Agent:
         return self.model
 
     async def events(self, text: str, chat_id: str = "c1", principal: str = "owner") -> list[TurnEvent]:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             return [e async for e in self.conversations.chat(Inbound("test", chat_id, text, principal))]
 
     async def answer(self, text: str, chat_id: str = "c1", principal: str = "owner") -> Answer:

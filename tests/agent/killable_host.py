@@ -121,7 +121,7 @@ async def main() -> None:
             sessions=Sessions(FOLDER / "sessions"),
             journal=Journal(database, now_ms),
         )
-        async with agent, asyncio.timeout(20):
+        async with agent, asyncio.timeout(60):
             if POINT == "none":
                 await look_back(agent, inbox, model)
             elif RESUMED:

@@ -15,7 +15,7 @@ from microclaw.models.scripted import call, say
 
 
 async def until_asked(accepted: AcceptedMessage) -> ApprovalAsked:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         async for event in accepted.events:
             if isinstance(event, ApprovalAsked):
                 return event
@@ -23,7 +23,7 @@ async def until_asked(accepted: AcceptedMessage) -> ApprovalAsked:
 
 
 async def rest(accepted: AcceptedMessage) -> list[TurnEvent]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         return [event async for event in accepted.events]
 
 
@@ -37,7 +37,7 @@ async def test_an_act_after_a_page_was_read_waits_for_a_yes(make_agent: MakeAgen
         events = accepted.events
         asked: ApprovalAsked | None = None
         seen: list[TurnEvent] = []
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             async for event in events:
                 seen.append(event)
                 if isinstance(event, ApprovalAsked):
@@ -54,7 +54,7 @@ async def test_an_act_after_a_page_was_read_waits_for_a_yes(make_agent: MakeAgen
 async def test_a_declined_act_is_not_done_and_the_model_is_told(make_agent: MakeAgent) -> None:
     async with make_agent([call("page"), call("undo"), say("I left it")]) as agent:
         accepted = await begin(agent)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             async for event in accepted.events:
                 if isinstance(event, ApprovalAsked):
                     agent.approvals.decide(event.approval_id, approved=False, by="owner")
@@ -81,7 +81,7 @@ async def test_time_a_person_takes_to_decide_is_not_the_turns(make_agent: MakeAg
     limits = TurnLimits(turn_s=0.3)
     async with make_agent([call("page"), call("undo"), say("done")], limits=limits) as agent:
         accepted = await begin(agent)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             async for event in accepted.events:
                 if isinstance(event, ApprovalAsked):
                     decide = partial(agent.approvals.decide, event.approval_id, approved=True, by="owner")
@@ -94,7 +94,7 @@ async def test_time_a_person_takes_to_decide_is_not_the_turns(make_agent: MakeAg
 async def test_cancel_takes_a_question_back(make_agent: MakeAgent) -> None:
     async with make_agent([call("page"), call("undo"), say("never")]) as agent:
         accepted = await begin(agent)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             async for event in accepted.events:
                 if isinstance(event, ApprovalAsked):
                     agent.inbox.cancel("test", "c1")
@@ -113,7 +113,7 @@ async def test_an_act_that_waits_for_its_yes_has_not_started_when_the_host_ends(
         asked: asyncio.Queue[Pending | Settled] = asyncio.Queue()
         agent.approvals.listen(asked.put_nowait)
         await agent.conversations.recover()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             pending = await asked.get()
             assert isinstance(pending, Pending)
             agent.approvals.decide(pending.approval_id, approved=True, by="owner")

@@ -46,14 +46,14 @@ def inbound(text: str = "hi", chat_id: str = "c1", *, key: str | None = None) ->
 
 
 async def end(accepted: AcceptedMessage) -> Answer:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         events = [event async for event in accepted.events]
     assert isinstance(events[-1], Answer)
     return events[-1]
 
 
 async def next_out(agent: Agent) -> str:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         outbound = await anext(agent.outbox.outgoing("test"))
     await agent.outbox.delivered(outbound.outbound_id)
     return outbound.text
@@ -91,7 +91,7 @@ async def test_the_ninth_waiting_message_of_a_chat_is_refused_and_others_are_not
 
 async def test_chats_are_answered_side_by_side(make_agent: MakeAgent) -> None:
     model = Held([say("a"), say("b")])
-    async with make_agent(model=model) as agent, asyncio.timeout(10):
+    async with make_agent(model=model) as agent, asyncio.timeout(60):
         both = [await agent.inbox.accept(inbound(chat_id=chat)) for chat in ("c1", "c2")]
         await model.asked.acquire()
         await model.asked.acquire()
@@ -102,7 +102,7 @@ async def test_chats_are_answered_side_by_side(make_agent: MakeAgent) -> None:
 
 async def test_no_more_turns_run_at_once_than_the_settings_say(make_agent: MakeAgent) -> None:
     model = Held([say("a"), say("b")])
-    async with make_agent(model=model, settings=AgentSettings(parallel_turns=1)) as agent, asyncio.timeout(10):
+    async with make_agent(model=model, settings=AgentSettings(parallel_turns=1)) as agent, asyncio.timeout(60):
         first, second = [await agent.inbox.accept(inbound(chat_id=chat)) for chat in ("c1", "c2")]
         await model.asked.acquire()
         model.go.release()
@@ -151,7 +151,7 @@ async def test_a_second_message_steers_the_running_turn(make_agent: MakeAgent) -
 
 async def test_a_message_that_comes_with_the_last_reply_still_steers(make_agent: MakeAgent) -> None:
     model = Held([say("too early"), say("both")])
-    async with make_agent(model=model, settings=STEER) as agent, asyncio.timeout(10):
+    async with make_agent(model=model, settings=STEER) as agent, asyncio.timeout(60):
         first = await agent.inbox.accept(inbound("first"))
         await model.asked.acquire()
         second = await agent.inbox.accept(inbound("second"))
@@ -163,7 +163,7 @@ async def test_a_message_that_comes_with_the_last_reply_still_steers(make_agent:
 
 async def test_a_message_that_could_not_join_has_a_turn_of_its_own(make_agent: MakeAgent) -> None:
     model = Held([say("cut short"), say("second")])
-    async with make_agent(model=model, settings=STEER) as agent, asyncio.timeout(10):
+    async with make_agent(model=model, settings=STEER) as agent, asyncio.timeout(60):
         first = await agent.inbox.accept(inbound("first"))
         await model.asked.acquire()
         second = await agent.inbox.accept(inbound("second"))
@@ -205,7 +205,7 @@ async def test_an_answer_without_a_listener_comes_out_of_outgoing(make_agent: Ma
 
 async def test_an_answer_whose_listener_left_comes_out_of_outgoing(make_agent: MakeAgent) -> None:
     model = Held([say("one two")])
-    async with make_agent(model=model) as agent, asyncio.timeout(10):
+    async with make_agent(model=model) as agent, asyncio.timeout(60):
         accepted = await agent.inbox.accept(inbound())
         async with aclosing(accepted.events) as events:
             waiting = asyncio.ensure_future(anext(events))
@@ -230,7 +230,7 @@ async def test_what_was_not_delivered_comes_again_after_a_restart_oldest_first(m
     async with make_agent([say("answered")]) as agent:
         await end(await agent.inbox.accept(inbound(key="k")))
         await agent.outbox.push("test", "c2", "pushed", person="ann")
-    async with make_agent() as agent, asyncio.timeout(10):
+    async with make_agent() as agent, asyncio.timeout(60):
         outgoing = agent.outbox.outgoing("test")
         first, second = await anext(outgoing), await anext(outgoing)
         assert (first.text, first.kind, first.key, first.person) == ("answered", "answer", "k", "owner")
@@ -274,7 +274,7 @@ async def test_at_the_hosts_end_a_running_tool_may_end_and_the_turn_is_resumed(m
 
 async def test_cancel_ends_the_wait_for_the_model_at_once(make_agent: MakeAgent) -> None:
     held = Held([])
-    async with make_agent(model=held) as agent, asyncio.timeout(10):
+    async with make_agent(model=held) as agent, asyncio.timeout(60):
         accepted = await agent.inbox.accept(inbound())
         await held.asked.acquire()
         assert agent.inbox.cancel("test", "c1")
@@ -301,7 +301,7 @@ async def test_cancel_lets_the_running_tool_end_and_journals_it(make_agent: Make
 async def test_a_cancelled_message_that_waits_is_never_begun(make_agent: MakeAgent) -> None:
     held = Held([say("a"), say("b")])
     settings = AgentSettings(parallel_turns=1)
-    async with make_agent(model=held, settings=settings) as agent, asyncio.timeout(10):
+    async with make_agent(model=held, settings=settings) as agent, asyncio.timeout(60):
         first = await agent.inbox.accept(inbound(chat_id="c1"))
         second = await agent.inbox.accept(inbound(chat_id="c2"))
         await held.asked.acquire()
@@ -322,7 +322,7 @@ async def test_a_piece_of_text_reaches_the_listener_before_the_reply_is_whole(ma
             await whole.wait()
             return say("half and half")
 
-    async with make_agent(model=Streaming([])) as agent, asyncio.timeout(10):
+    async with make_agent(model=Streaming([])) as agent, asyncio.timeout(60):
         accepted = await agent.inbox.accept(inbound())
         assert await anext(accepted.events) == Delta("half")
         whole.set()
@@ -367,7 +367,7 @@ async def test_answered_messages_are_pruned_and_unanswered_ones_are_not(make_age
 async def test_an_answer_that_one_of_two_listeners_leaves_unread_is_the_others_alone(make_agent: MakeAgent) -> None:
     """The outbox does not give it out besides: the person would read it twice."""
     model = Held([say("thought"), say("for both")])
-    async with make_agent(model=model, settings=STEER) as agent, asyncio.timeout(10):
+    async with make_agent(model=model, settings=STEER) as agent, asyncio.timeout(60):
         first = await agent.inbox.accept(inbound("one"))
         await model.asked.acquire()
         second = await agent.inbox.accept(inbound("two"))
@@ -387,7 +387,7 @@ async def test_an_answer_that_one_of_two_listeners_leaves_unread_is_the_others_a
 async def test_what_a_listener_delivers_meanwhile_is_not_given_out_besides(make_agent: MakeAgent) -> None:
     """The outbox is read some rows at a time: one of them may be delivered before its turn comes."""
     model = Held([say("answered")])
-    async with make_agent(model=model) as agent, asyncio.timeout(10):
+    async with make_agent(model=model) as agent, asyncio.timeout(60):
         accepted = await agent.inbox.accept(inbound())
         await agent.outbox.push("test", "c2", "push")
         answering = asyncio.create_task(end(accepted))
@@ -406,7 +406,7 @@ async def test_what_a_listener_delivers_meanwhile_is_not_given_out_besides(make_
 async def test_an_answer_on_its_way_to_its_listener_is_not_given_out_before(make_agent: MakeAgent) -> None:
     """It is on the disk some time before its listener has it: until the conversation has it, too."""
     model = Held([say("answered")])
-    async with make_agent(model=model) as agent, asyncio.timeout(10):
+    async with make_agent(model=model) as agent, asyncio.timeout(60):
         accepted = await agent.inbox.accept(inbound())
         reading = asyncio.create_task(end(accepted))
         await model.asked.acquire()
@@ -435,7 +435,7 @@ async def test_an_answer_that_finds_no_room_in_the_store_is_said_all_the_same(tm
     async def answering(message: Inbound) -> AsyncIterator[TurnEvent]:
         yield Answer(f"you said: {message.text}")
 
-    async with Database.open(tmp_path / "m.db") as database, asyncio.timeout(10):
+    async with Database.open(tmp_path / "m.db") as database, asyncio.timeout(60):
         crowded = Inbox(Crowded(database, lambda: 0), Outbox(OutboxTable(database, lambda: 0)))
         async with ScriptedAgent(crowded, answering):
             for text in ("one", "two"):
@@ -444,7 +444,7 @@ async def test_an_answer_that_finds_no_room_in_the_store_is_said_all_the_same(tm
 
 
 async def test_what_was_passed_over_for_an_answer_on_its_way_is_given_out_after_it(tmp_path: Path) -> None:
-    async with Database.open(tmp_path / "m.db") as database, asyncio.timeout(10):
+    async with Database.open(tmp_path / "m.db") as database, asyncio.timeout(60):
         table = OutboxTable(database, lambda: 0)
         outbox = Outbox(table)
         await table.add(NewOutbound("test", "c1", "answer", "owner", None, encode(Answer("an answer"))))

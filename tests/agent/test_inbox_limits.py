@@ -35,7 +35,7 @@ async def accept(agent: Agent, person: str, chat_id: str, key: str | None = None
 
 
 async def ended(taken: Sequence[AcceptedMessage]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         for accepted in taken:
             events = [event async for event in accepted.events]
             assert isinstance(events[-1], Answer)

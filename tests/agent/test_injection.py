@@ -65,7 +65,7 @@ class DeviceContext:
     async def decide(self, *, yes: bool) -> dict[str, Any]:
         """Answer the first question; what it asked."""
         client = HostClient(self.control)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not (found := (await asyncio.to_thread(client.get, "/v1/approvals"))["approvals"]):
                 pass
         body = {"approved": yes}

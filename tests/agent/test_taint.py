@@ -44,7 +44,7 @@ async def test_a_page_that_was_read_a_turn_ago_gets_a_question_and_no_act(make_a
     async with make_agent([call("page"), say("it says: undo"), call("gpio-set", pin=4), say("no")]) as agent:
         await agent.answer("what does it say?")
         last: TurnEvent | None = None
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             async for last in agent.conversations.chat(Inbound("test", "c1", "do that")):
                 if isinstance(last, ApprovalAsked):
                     agent.approvals.decide(last.approval_id, approved=False, by="owner")
@@ -134,7 +134,7 @@ def test_strangers_words_beyond_their_room_are_left_out_oldest_first() -> None:
 
 async def test_somebody_else_does_not_join_a_running_turn_with_its_owners_rights(make_agent: MakeAgent) -> None:
     model = Held([say("for the owner"), say("for the guest")])
-    async with make_agent(model=model, settings=STEER) as agent, asyncio.timeout(10):
+    async with make_agent(model=model, settings=STEER) as agent, asyncio.timeout(60):
         first = await agent.inbox.accept(Inbound("tg", "-5", "how warm is it?"))
         await model.asked.acquire()
         second = await agent.inbox.accept(Inbound("tg", "-5", "and set pin 4", "p-2"))

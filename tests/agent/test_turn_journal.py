@@ -98,7 +98,7 @@ async def test_a_turn_that_an_older_version_left_open_goes_on_and_what_it_left_t
     session.write_text(
         '{"role":"user","content":"pin 4 on","ts":1700000000}\n{"role":"user","content":"and 5","ts":1700000000}\n'
     )
-    async with make_agent([say("pin 4 is on")]) as agent, asyncio.timeout(10):
+    async with make_agent([say("pin 4 is on")]) as agent, asyncio.timeout(60):
         [attempt] = await latest_attempts(agent.journal, 10)
         assert (attempt.error, attempt.message, attempt.diagnostics) == ("build_error", "no BAD", ("1: no BAD",))
         answer, push = await agent.outbox.undelivered("test", "c2")

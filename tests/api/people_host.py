@@ -66,7 +66,7 @@ class PeopleHost:
 
     async def waiting(self, count: int = 1) -> list[dict[str, Any]]:
         """What waits for a decision, once there are so many."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 found: list[dict[str, Any]] = (await self.socket("GET", "/v1/approvals"))["approvals"]
                 if len(found) >= count:

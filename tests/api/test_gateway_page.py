@@ -54,5 +54,5 @@ async def test_an_exchange_of_the_page_is_what_happens(tmp_path: Path, name: str
                 if side == ">":
                     await client.send(text)
                     continue
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(60):
                     assert json.loads(await client.recv()) == json.loads(text)

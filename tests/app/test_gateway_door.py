@@ -35,7 +35,7 @@ async def doors(home: Path) -> AsyncIterator[Make]:
 
 
 async def test_a_client_that_comes_before_the_door_opens_is_served_once_it_does(tmp_path: Path) -> None:
-    async with asyncio.timeout(20), doors(tmp_path) as door_on, asyncio.TaskGroup() as group:
+    async with asyncio.timeout(60), doors(tmp_path) as door_on, asyncio.TaskGroup() as group:
         door = door_on(socket.create_server(("127.0.0.1", 0)))
         async with door.kept(group):
             coming = asyncio.ensure_future(connect(door.address, proxy=None, open_timeout=10).__aenter__())
@@ -52,7 +52,7 @@ async def test_a_client_that_comes_before_the_door_opens_is_served_once_it_does(
 
 
 async def test_a_door_that_was_never_opened_ends_at_once(tmp_path: Path) -> None:
-    async with asyncio.timeout(10), doors(tmp_path) as door_on, asyncio.TaskGroup() as group:
+    async with asyncio.timeout(60), doors(tmp_path) as door_on, asyncio.TaskGroup() as group:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             door = door_on(listener)
             async with door.kept(group):

@@ -137,7 +137,7 @@ class WatchedInbox(Inbox):
         return accepted
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(10), self.watched.changed:
+        async with asyncio.timeout(60), self.watched.changed:
             await self.watched.changed.wait_for(condition)
 
 

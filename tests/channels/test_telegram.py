@@ -449,7 +449,7 @@ async def test_a_wrong_token_switches_the_channel_off_with_one_line(
     server: TelegramServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     people, state = MemoryPeople(), TelegramState()
-    async with asyncio.timeout(10), served_inbox(tmp_path, echo) as inbox:
+    async with asyncio.timeout(60), served_inbox(tmp_path, echo) as inbox:
         settings = TelegramSettings("1:wrong", server.base_url)
         await run_telegram(settings, inbox=inbox, people=people, approvals=Approvals(timeout_s=1), state=state)
     assert (state.phase, state.reason) == ("off", "its token is refused")

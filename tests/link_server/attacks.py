@@ -13,7 +13,7 @@ from typing import Final, Literal, TypeAlias
 
 Layer: TypeAlias = Literal["tcp", "tls", "websocket"]
 GONE: Final = 1006  # no close code came
-WAIT_S: Final = 15.0
+WAIT_S: Final = 60.0
 _UPGRADE: Final = (
     "GET /link HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"

@@ -18,7 +18,7 @@ from tests.link_server.scripted import MemoryOutbox, ScriptedDevice
 from microclaw.cli.child import Child
 from microclaw.host_client.client import HostClient
 
-PATIENCE_S = 15.0
+PATIENCE_S = 60.0
 
 
 class WatchedOutbox(MemoryOutbox):

@@ -34,7 +34,7 @@ from microclaw.store.usage import UsageTable
 
 NOON = datetime.datetime(2026, 11, 20, 12, tzinfo=datetime.UTC).timestamp()
 DAYS = LocalDays(lambda: NOON, "UTC")
-LIMIT_S = 20
+LIMIT_S = 60.0
 EACH = Usage(900, 100, 0.01)
 
 

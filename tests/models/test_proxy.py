@@ -29,7 +29,7 @@ from microclaw.offline.model import OfflineModel
 Through: TypeAlias = Callable[[str], Model]
 
 HOST = "model.example"
-LIMIT_S = 20
+LIMIT_S = 60.0
 
 
 @dataclass

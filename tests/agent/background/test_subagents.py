@@ -56,13 +56,13 @@ class Crew:
         return self.subagents.start(task, names, ToolContext(who, lambda _: None, None, "test", "c1", foreign=foreign))
 
     async def ended(self, one: Subagent) -> Subagent:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await one.ended.wait()
         return one
 
     async def pushed(self) -> list[str]:
         """The texts that wait for the chat, once there is one."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not (found := await self.agent.outbox.undelivered("test", "c1")):
                 pass
         return [one.text for one in found]
