@@ -11,6 +11,7 @@ from itertools import pairwise
 from bench.wanted import Want
 from microclaw.cli.board_link import BoardLink
 from microclaw.wire import board_control as control
+from microclaw.wire import board_replies as replies
 
 READINGS = {  # odd values, so that no program says them by chance
     "temperature": ("bme280", "temperature_c", 23.7),
@@ -219,7 +220,7 @@ class Witness:
         period_s = int(want.values[0]) / 1000 if want.values else 10.0
         if period_s > _LONGEST_LOG_S:
             return self._one_line(want.subject, value, mark)
-        lines: list[control.LogRow] = []
+        lines: list[replies.LogRow] = []
         end = time.monotonic() + min(2 * period_s, _LONGEST_LOG_S) + _SLACK_S
         while len(lines) < 2 and time.monotonic() < end:
             page = self._board.ask(control.Log(since=mark.lines))
@@ -267,24 +268,24 @@ class Witness:
             time.sleep(_POLL_S)
         return True
 
-    def _wait_edges(self, mark: Mark, pin: int, count: int, limit_s: float) -> list[control.EdgeRow]:
+    def _wait_edges(self, mark: Mark, pin: int, count: int, limit_s: float) -> list[replies.EdgeRow]:
         end = time.monotonic() + limit_s
         while len(edges := self._of_pin(mark, pin)) < count and time.monotonic() < end:
             time.sleep(_POLL_S)
         return edges
 
-    def _of_pin(self, mark: Mark, pin: int) -> list[control.EdgeRow]:
+    def _of_pin(self, mark: Mark, pin: int) -> list[replies.EdgeRow]:
         """Its edges since, but for a first one that only says that an output begins low."""
         edges = [row for row in self._edges(mark) if row.pin == pin]
         return edges[1:] if edges and not edges[0].level else edges
 
-    def _edges(self, mark: Mark) -> Sequence[control.EdgeRow]:
+    def _edges(self, mark: Mark) -> Sequence[replies.EdgeRow]:
         return self._board.edges(mark.edges).edges
 
-    def _changes(self, mark: Mark) -> Sequence[control.PwmRow]:
+    def _changes(self, mark: Mark) -> Sequence[replies.PwmRow]:
         return self._board.ask(control.Pwm(since=mark.changes)).changes
 
-    def _pins(self) -> dict[int, control.PinRow]:
+    def _pins(self) -> dict[int, replies.PinRow]:
         return {row.pin: row for row in self._board.ask(control.Pins()).pins}
 
     def _apps(self) -> list[str]:

@@ -42,6 +42,7 @@ from microclaw.virtual_boards.process import VirtualBoardProcess
 from microclaw.virtual_boards.trial_pool import TrialPool
 from microclaw.wasm import BuildCache, compile_module, read_module
 from microclaw.wire import board_control as wire
+from microclaw.wire import board_replies as replies
 
 
 def blink_source(pin: int = 2, half_period_ms: int = 200) -> str:
@@ -124,7 +125,7 @@ async def edges_seen(bench: Bench, pin: int, count: int) -> list[float]:
     seen: list[float] = []
     async with asyncio.timeout(60), bench.board.control.watch(edges=True) as pushed:
         async for message in pushed:
-            if isinstance(message, wire.EdgePushed) and message.pin == pin:
+            if isinstance(message, replies.EdgePushed) and message.pin == pin:
                 seen.append(message.t_ms)
             if len(seen) == count:
                 break

@@ -33,7 +33,7 @@ from microclaw.wire.link.messages import (
     Software,
 )
 from microclaw.wire.link.session import LinkSession
-from microclaw.wire.link.storage import InboxCursor, OutboxCursor, Stored
+from microclaw.wire.link.storage import InboxCursor, OutboxCursor, StoredMessage
 
 PATIENCE_S = 60.0
 _GOES_ON = (aiohttp.WSMsgType.BINARY, aiohttp.WSMsgType.PING, aiohttp.WSMsgType.PONG)
@@ -59,8 +59,8 @@ class MemoryOutbox:
         self.rows[self.last] = (message_id, payload)
         return self.last
 
-    def unacked_after(self, seq: int, limit: int) -> list[Stored]:
-        return [Stored(n, self.rows[n][1]) for n in sorted(self.rows) if n > seq][:limit]
+    def unacked_after(self, seq: int, limit: int) -> list[StoredMessage]:
+        return [StoredMessage(n, self.rows[n][1]) for n in sorted(self.rows) if n > seq][:limit]
 
     def ack(self, seq: int) -> None:
         self.acked = max(self.acked, seq)

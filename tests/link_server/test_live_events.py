@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from microclaw.events import Alarm, AppEnded, DeviceConnected, DeviceEvent, DeviceLeft, DeviceLog
-from microclaw.wire.link.messages import Event, Log, ValueMap
+from microclaw.wire.link.messages import Event, Log
+from microclaw.wire.link.values import ValueMap
 
 
 async def test_coming_and_going_are_events_and_counted(plane: Any, paired: Any) -> None:

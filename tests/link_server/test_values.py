@@ -30,7 +30,7 @@ from microclaw.devices.calls import (
 from microclaw.errors import ProtocolError
 from microclaw.events import Edge
 from microclaw.link_server.values import read_value
-from microclaw.wire.link.messages import Value
+from microclaw.wire.link.values import Value
 
 ANSWERS: list[tuple[Call[Any], Value, object]] = [
     (GpioGet(4), {"pin": 4, "level": 1, "later": [1]}, PinLevel(4, 1)),

@@ -9,7 +9,7 @@ import pytest
 from microclaw.errors import Overloaded, StoreError
 from microclaw.store.database import Database
 from microclaw.store.links import MAX_BYTES, MAX_MESSAGES, REMEMBERED_IDS, LinkTable
-from microclaw.wire.link.storage import InboxCursor, OutboxCursor, Stored
+from microclaw.wire.link.storage import InboxCursor, OutboxCursor, StoredMessage
 
 OTHER = b"their-ep"
 
@@ -39,8 +39,12 @@ async def test_outbox_begins_empty_in_an_epoch_that_stays(links: LinkTable) -> N
 async def test_messages_are_numbered_without_a_gap_and_come_in_order(links: LinkTable) -> None:
     outbox, _ = await links.open("d-1")
     assert [await outbox.append(message_id(n), b"m%d" % n) for n in range(1, 6)] == [1, 2, 3, 4, 5]
-    assert await outbox.unacked_after(0, 2) == (Stored(1, b"m1"), Stored(2, b"m2"))
-    assert await outbox.unacked_after(2, 99) == (Stored(3, b"m3"), Stored(4, b"m4"), Stored(5, b"m5"))
+    assert await outbox.unacked_after(0, 2) == (StoredMessage(1, b"m1"), StoredMessage(2, b"m2"))
+    assert await outbox.unacked_after(2, 99) == (
+        StoredMessage(3, b"m3"),
+        StoredMessage(4, b"m4"),
+        StoredMessage(5, b"m5"),
+    )
 
 
 async def test_same_message_again_keeps_its_number(links: LinkTable) -> None:
@@ -86,7 +90,11 @@ async def test_renewed_epoch_numbers_what_waits_from_one(links: LinkTable) -> No
     renewed = await outbox.renew()
     assert renewed == await outbox.cursor() == OutboxCursor(renewed.epoch, 0, 3)
     assert renewed.epoch != before.epoch
-    assert await outbox.unacked_after(0, 9) == (Stored(1, b"m3"), Stored(2, b"m4"), Stored(3, b"m5"))
+    assert await outbox.unacked_after(0, 9) == (
+        StoredMessage(1, b"m3"),
+        StoredMessage(2, b"m4"),
+        StoredMessage(3, b"m5"),
+    )
     assert await outbox.append(message_id(6), b"m6") == 4
 
 
@@ -192,5 +200,5 @@ async def test_what_waits_outlives_the_host(store_path: Path) -> None:
     async with Database.open(store_path) as database:
         outbox, inbox = await LinkTable(database, now_ms=lambda: 1, random_bytes=epochs()).open("d-1")
         assert await outbox.cursor() == before
-        assert await outbox.unacked_after(0, 9) == (Stored(1, b"m"),)
+        assert await outbox.unacked_after(0, 9) == (StoredMessage(1, b"m"),)
         assert not await inbox.advance(OTHER, 1, message_id(9))

@@ -26,6 +26,7 @@ from microclaw.transports.serial import SerialTransport
 from microclaw.transports.virtual_board import VirtualBoardTransport
 from microclaw.virtual_boards.process import VirtualBoardProcess
 from microclaw.wire import board_control as wire
+from microclaw.wire import board_replies as replies
 
 LIMIT_S = 60.0
 
@@ -80,8 +81,8 @@ async def test_pwm_changes_are_read_from_cursor_to_cursor(board: VirtualBoardPro
 
 async def test_many_pages_of_edges_are_read_as_one(tmp_path: Path) -> None:
     pages = [
-        wire.EdgePage(tuple(wire.EdgeRow(t, 2, t % 2) for t in range(3)), 3, 1, 9.0, more=True),
-        wire.EdgePage((wire.EdgeRow(3, 2, 1),), 4, 0, 9.5),
+        replies.EdgePage(tuple(replies.EdgeRow(t, 2, t % 2) for t in range(3)), 3, 1, 9.0, more=True),
+        replies.EdgePage((replies.EdgeRow(3, 2, 1),), 4, 0, 9.5),
     ]
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -100,7 +101,7 @@ async def test_page_that_never_advances_ends(tmp_path: Path) -> None:
         number = 0
         while await reader.readline():
             number += 1
-            writer.write(wire.encode_reply(number, wire.LogPage((), 0, 0, more=True)))
+            writer.write(wire.encode_reply(number, replies.LogPage((), 0, 0, more=True)))
 
     async with control_socket(tmp_path / "s", script) as transport:
         assert (await transport.call(LogsRead(), LIMIT_S)).lines == ()
@@ -137,7 +138,7 @@ async def test_watched_edges_are_pushed_as_they_come(board: VirtualBoardProcess)
         await board.control.set_input(7, 1)
         async with asyncio.timeout(LIMIT_S):
             edge = await anext(aiter(pushed))
-        assert isinstance(edge, wire.EdgePushed)
+        assert isinstance(edge, replies.EdgePushed)
         assert (edge.pin, edge.level) == (7, 1)
 
 
@@ -168,7 +169,7 @@ async def test_silent_board_times_out_and_the_next_call_starts_afresh(tmp_path: 
         connections += 1
         await reader.readline()
         if connections == 2:
-            writer.write(wire.encode_reply(2, wire.PinTable(())))
+            writer.write(wire.encode_reply(2, replies.PinTable(())))
 
     async with control_socket(tmp_path / "s", script) as transport:
         with pytest.raises(DeviceTimeout, match="did not answer info"):
@@ -191,9 +192,9 @@ async def test_garbage_on_the_control_socket_is_a_protocol_error(garbage: bytes,
 async def test_foreign_reply_ids_are_passed_over(tmp_path: Path) -> None:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readline()
-        writer.write(wire.encode_reply(77, wire.PinTable(())))
-        row = wire.PinRow(2, 1, "output", 0, 0, "blink")
-        writer.write(wire.encode_reply(1, wire.PinTable((row,))))
+        writer.write(wire.encode_reply(77, replies.PinTable(())))
+        row = replies.PinRow(2, 1, "output", 0, 0, "blink")
+        writer.write(wire.encode_reply(1, replies.PinTable((row,))))
 
     async with control_socket(tmp_path / "s", script) as transport:
         assert [row.pin for row in await transport.pins()] == [2]

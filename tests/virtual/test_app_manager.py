@@ -99,7 +99,7 @@ class MemoryShelf:
 class Desk:
     """A manager, what it sent and what it printed."""
 
-    def __init__(self, generation: Generation = Generation.NEW, shelf: MemoryShelf | None = None) -> None:
+    def __init__(self, generation: Generation = Generation.NEW, app_store: MemoryShelf | None = None) -> None:
         self.loader = RecordingLoader()
         self.sent: list[tuple[FrameType, bytes]] = []
         self.console: list[str] = []
@@ -109,7 +109,7 @@ class Desk:
             generation=generation,
             send=lambda frame_type, payload: self.sent.append((frame_type, payload)),
             console=self.console.append,
-            shelf=shelf,
+            app_store=app_store,
         )
 
     def receive(self, data: bytes) -> list[bytes]:
@@ -263,7 +263,7 @@ def test_uninstall_of_a_spinning_app_hangs_the_stock_manager_until_power_goes() 
 
 
 def test_uninstall_of_a_spinning_app_kills_it_on_a_kind_board() -> None:
-    desk = Desk(shelf=MemoryShelf())
+    desk = Desk(app_store=MemoryShelf())
     desk.loader.spinning.add("spin")
     desk.install("spin")
     assert desk.ask(uninstall_request(5, "spin")).status == 66
@@ -271,12 +271,12 @@ def test_uninstall_of_a_spinning_app_kills_it_on_a_kind_board() -> None:
 
 
 def test_kind_board_starts_kept_apps_again() -> None:
-    shelf = MemoryShelf()
-    first = Desk(shelf=shelf)
+    app_store = MemoryShelf()
+    first = Desk(app_store=app_store)
     first.install("a")
     first.install("b")
     first.ask(uninstall_request(5, "a"))
-    second = Desk(shelf=shelf)
+    second = Desk(app_store=app_store)
     second.manager.start()
     assert [app.name for app in second.manager.apps] == ["b"]
     assert second.loader.loaded["b"].started

@@ -15,8 +15,8 @@ import pytest
 from microclaw.boards.reader import load_board
 from microclaw.errors import DeviceUnreachable
 from microclaw.virtual.board import Board
-from microclaw.virtual.doors.console_files import MAX_FILE_BYTES, ConsoleFiles
-from microclaw.virtual.doors.serial import MAX_LINE_BYTES, SerialConsole, SerialLines
+from microclaw.virtual.ports.console_files import MAX_FILE_BYTES, ConsoleFiles
+from microclaw.virtual.ports.serial import MAX_LINE_BYTES, SerialConsole, SerialLines
 from microclaw.virtual.virtual_clock import VirtualClock
 from microclaw.wire.board_control import Info
 

@@ -14,8 +14,9 @@ import pytest
 from tests.virtual.conftest import BoardUnderTest, StartBoard
 
 from microclaw.errors import CallRejected
-from microclaw.virtual.doors.control import MAX_CONNECTIONS
+from microclaw.virtual.ports.control import MAX_CONNECTIONS
 from microclaw.wire import board_control as control
+from microclaw.wire import board_replies as replies
 
 PAGE = Path(__file__).parents[2] / "docs" / "protocols" / "virtual.md"
 EXAMPLE = re.compile(r"^    > (?P<request>\{.*\})\n    < (?P<reply>\{.*\})$", re.MULTILINE)
@@ -94,7 +95,7 @@ def test_scheduled_input_happens_at_its_board_time(board: BoardUnderTest) -> Non
     assert bench.ask(control.Edges()).edges == ()
     assert bench.ask(control.Advance(500.0)).now_ms == 500.0
     assert [tuple(e) for e in bench.ask(control.Edges()).edges] == [(250.0, 6, 1)]
-    assert bench.ask(control.Advance(500.0)) == control.Advanced(1000.0, True, None)
+    assert bench.ask(control.Advance(500.0)) == replies.AdvanceResult(1000.0, True, None)
     assert [tuple(e) for e in bench.ask(control.Edges(since=1)).edges] == [(750.0, 6, 0)]
 
 
@@ -146,12 +147,12 @@ def test_watch_pushes_edges_and_log_as_they_happen(board: BoardUnderTest) -> Non
     watcher.ask(control.Watch(edges=True, log=True))
     bench.ask(control.SetInput(6, 1))
     pushed = control.decode_server_line(watcher.line())
-    assert isinstance(pushed, control.EdgePushed)
+    assert isinstance(pushed, replies.EdgePushed)
     assert (pushed.pin, pushed.level, pushed.seq) == (6, 1, 0)
     bench.ask(control.SetAdc(1, 99.0, at_ms=0.0))
     bench.ask(control.Advance(1.0))
     logged = control.decode_server_line(watcher.line())
-    assert isinstance(logged, control.LogPushed)
+    assert isinstance(logged, replies.LogPushed)
     assert logged.text.startswith("bench: ")
     watcher.ask(control.Watch())
     bench.ask(control.SetInput(6, 0))
@@ -171,9 +172,9 @@ def test_slow_watcher_loses_the_oldest_and_is_told(board: BoardUnderTest) -> Non
     seen, dropped, last = 0, 0, -1
     while last < flips - 1:
         message = control.decode_server_line(watcher.line())
-        if isinstance(message, control.StreamDropped):
+        if isinstance(message, replies.StreamDropped):
             dropped += message.n
-        elif isinstance(message, control.EdgePushed):
+        elif isinstance(message, replies.EdgePushed):
             assert message.seq > last
             last = message.seq
             seen += 1
@@ -241,7 +242,7 @@ def test_examples_of_the_page_are_true(wired: BoardUnderTest) -> None:
 def test_uart_bytes_go_as_hex(wired: BoardUnderTest) -> None:
     bench = wired.control()
     assert bench.ask(control.UartWrite("00" * 130)).taken == 128
-    assert bench.ask(control.UartRead()) == control.UartPage("", 0, 0)
+    assert bench.ask(control.UartRead()) == replies.UartPage("", 0, 0)
     for wrong in ('"data":"0"', '"data":"zz"', '"data":"00","port":3', '"data":"00","port":-1'):
         assert bench.raw(b'{"id":90,"op":"uart_write",%s}' % wrong.encode())["ok"] is False
 

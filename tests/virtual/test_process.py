@@ -20,8 +20,9 @@ from wasmtime import wat2wasm
 
 from microclaw.virtual.firmware.apps import KeptApp
 from microclaw.virtual.machine import LOOP_BOOTS
-from microclaw.virtual.storage import AppShelf
+from microclaw.virtual.storage import AppStore
 from microclaw.wire import board_control as control
+from microclaw.wire import board_replies as replies
 from microclaw.wire.wasmachine.frame import FrameType, encode_frame
 from microclaw.wire.wasmachine.request import (
     Action,
@@ -400,7 +401,7 @@ def test_app_that_crashes_the_board_is_not_started_for_ever(start_board: StartBo
     texts: list[str] = []
     while "boot loop: kept apps are not started" not in texts:
         pushed = control.decode_server_line(watcher.line())
-        assert isinstance(pushed, control.LogPushed)
+        assert isinstance(pushed, replies.LogPushed)
         texts.append(pushed.text)
     assert texts.count("Rebooting...") == LOOP_BOOTS - 1
     assert board.control().ask(control.Apps()).apps == ()
@@ -427,7 +428,7 @@ def test_flash_folder_keeps_a_kind_boards_apps_between_runs(
 def test_several_apps_that_crash_the_board_at_once_cost_one_boot_each_time(
     start_board: StartBoard, tmp_path: Path
 ) -> None:
-    shelf = AppShelf(tmp_path / "apps")
+    shelf = AppStore(tmp_path / "apps")
     for name in ("one", "two", "three"):
         shelf.keep(KeptApp(name, bytes(wat2wasm(CRASHING)), heap_bytes=4096, timers=1, watchdog_ms=1000))
     board = start_board("--serial", "none", "--mode", "kind", "--flash", str(tmp_path))
@@ -436,7 +437,7 @@ def test_several_apps_that_crash_the_board_at_once_cost_one_boot_each_time(
     texts = [row.text for row in board.control().ask(control.Log()).lines]
     while "boot loop: kept apps are not started" not in texts:
         pushed = control.decode_server_line(watcher.line())
-        assert isinstance(pushed, control.LogPushed)
+        assert isinstance(pushed, replies.LogPushed)
         texts.append(pushed.text)
     assert board.control().ask(control.Info()).boot == LOOP_BOOTS
     assert query(board.link()).status == 69

@@ -11,8 +11,8 @@ from microclaw.virtual.firmware.receiver import (
     Arrival,
     HostRequest,
     InstallRequest,
-    LinkReceiver,
     RefusedInstall,
+    RequestReceiver,
     UnexpectedType,
 )
 from microclaw.wire.wasmachine.frame import FrameType, encode_frame
@@ -22,11 +22,11 @@ EMPTY = b"\0asm\x01\0\0\0"
 MODULE = EMPTY + b"\x01\x04\x01\x60\0\0" + b"\x00\x05\x04name"
 
 
-def receiver() -> LinkReceiver:
-    return LinkReceiver(max_module_bytes=262_144)
+def receiver() -> RequestReceiver:
+    return RequestReceiver(max_module_bytes=262_144)
 
 
-def arrivals(link: LinkReceiver, data: bytes, step: int | None = None) -> list[Arrival]:
+def arrivals(link: RequestReceiver, data: bytes, step: int | None = None) -> list[Arrival]:
     got: list[Arrival] = []
     for at in range(0, len(data), step or len(data) or 1):
         link.receive(data[at : at + (step or len(data))])

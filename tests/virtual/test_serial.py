@@ -12,7 +12,7 @@ import pytest
 
 from microclaw.boards.reader import load_board
 from microclaw.virtual.board import Board
-from microclaw.virtual.doors.serial import MAX_LINE_BYTES, SerialConsole, SerialLines
+from microclaw.virtual.ports.serial import MAX_LINE_BYTES, SerialConsole, SerialLines
 from microclaw.virtual.virtual_clock import VirtualClock
 from microclaw.wire import jsonline
 

@@ -12,11 +12,18 @@ import pytest
 from microclaw.boards.profile import BoardProfile
 from microclaw.errors import BuildError
 from microclaw.wasm import BuildCache, compile_module
-from microclaw.wasm.process import FILE_LIMIT_BYTES, OUTPUT_LIMIT_BYTES, Finished, Processes, Stopped, in_worker
+from microclaw.wasm.process import (
+    FILE_LIMIT_BYTES,
+    OUTPUT_LIMIT_BYTES,
+    BuildCancelled,
+    Processes,
+    ProcessResult,
+    in_worker,
+)
 from microclaw.wasm.toolchain import find_toolchain
 
 
-async def run_compiler(command: list[str], directory: Path, time_limit_s: float = 20.0) -> Finished:
+async def run_compiler(command: list[str], directory: Path, time_limit_s: float = 20.0) -> ProcessResult:
     return await in_worker(lambda processes: processes.run(command, directory, time_limit_s=time_limit_s))
 
 
@@ -76,7 +83,7 @@ async def test_cancelled_build_leaves_no_process(tmp_path: Path) -> None:
 def test_stopped_build_starts_nothing_more(tmp_path: Path) -> None:
     processes = Processes()
     processes.stop()
-    with pytest.raises(Stopped):
+    with pytest.raises(BuildCancelled):
         processes.run(python("open('started', 'w')"), tmp_path)
     assert not (tmp_path / "started").exists()
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from microclaw.errors import CallRejected, ProtocolError
 from microclaw.wire import board_control as control
+from microclaw.wire import board_replies as replies
 
 REQUESTS: list[tuple[control.AnyRequest, bytes]] = [
     (control.Info(), b'{"id":1,"op":"info"}\n'),
@@ -46,28 +47,44 @@ REQUESTS: list[tuple[control.AnyRequest, bytes]] = [
     ),
 ]
 
-APP = control.AppRow("blink", "running", None, 8192, 120, 96, (2,), None)
-INFO = control.BoardInfo(
+APP = replies.AppRow("blink", "running", None, 8192, 120, 96, (2,), None)
+INFO = replies.BoardInfo(
     "virtual-1", "virtual", "ESP32-S3", "stock", "real", "new", 1, "ab12", True, 7.5, 18080, None, "/t/v.tty", 42
 )
 REPLIES: list[tuple[control.AnyRequest, object, str]] = [
-    (control.Edges(), control.EdgePage((control.EdgeRow(500.0, 2, 1),), 1, 0, 512.0), '"edges":[[500.0,2,1]],"next":1'),
-    (control.Log(), control.LogPage((control.LogRow(1.0, None, "up"),), 1, 0), '"lines":[[1.0,null,"up"]]'),
-    (control.Pwm(), control.PwmPage((control.PwmRow(1.0, 5, 128, 5000),), 1, 0), '"changes":[[1.0,5,128,5000]]'),
-    (control.Apps(), control.AppTable((APP,)), '"apps":[{"name":"blink","state":"running"'),
-    (control.Pins(), control.PinTable((control.PinRow(2, 1, "output", 0, 0, "blink"),)), '"pins":[{"pin":2,"level":1'),
+    (
+        control.Edges(),
+        replies.EdgePage((replies.EdgeRow(500.0, 2, 1),), 1, 0, 512.0),
+        '"edges":[[500.0,2,1]],"next":1',
+    ),
+    (control.Log(), replies.LogPage((replies.LogRow(1.0, None, "up"),), 1, 0), '"lines":[[1.0,null,"up"]]'),
+    (
+        control.Pwm(),
+        replies.PwmPage((replies.PwmRow(1.0, 5, 128, 5000),), 1, 0),
+        '"changes":[[1.0,5,128,5000]]',
+    ),
+    (control.Apps(), replies.AppTable((APP,)), '"apps":[{"name":"blink","state":"running"'),
+    (
+        control.Pins(),
+        replies.PinTable((replies.PinRow(2, 1, "output", 0, 0, "blink"),)),
+        '"pins":[{"pin":2,"level":1',
+    ),
     (control.Info(), INFO, '"name":"virtual-1"'),
-    (control.UartRead(), control.UartPage("6869", 2, 0), '"data":"6869","next":2'),
-    (control.UartWrite("00"), control.UartRoom(1, 4.0), '"taken":1'),
-    (control.SpiRead(), control.SpiPage((control.SpiRow(1.0, 2, "9f", "00"),), 1, 0), '[[1.0,2,"9f","00"]]'),
-    (control.Advance(5), control.Advanced(5.0, True, None), '"idle":true,"stuck":null'),
-    (control.Power("on"), control.Done(0.0), '"now_ms":0.0'),
+    (control.UartRead(), replies.UartPage("6869", 2, 0), '"data":"6869","next":2'),
+    (control.UartWrite("00"), replies.UartRoom(1, 4.0), '"taken":1'),
+    (
+        control.SpiRead(),
+        replies.SpiPage((replies.SpiRow(1.0, 2, "9f", "00"),), 1, 0),
+        '[[1.0,2,"9f","00"]]',
+    ),
+    (control.Advance(5), replies.AdvanceResult(5.0, True, None), '"idle":true,"stuck":null'),
+    (control.Power("on"), replies.Done(0.0), '"now_ms":0.0'),
 ]
 
-PUSHED: list[tuple[control.Pushed, bytes]] = [
-    (control.EdgePushed(500.0, 2, 1, 0), b'{"stream":"edge","t_ms":500.0,"pin":2,"level":1,"seq":0}\n'),
-    (control.LogPushed(1.5, "a", "hi", 3), b'{"stream":"log","t_ms":1.5,"app":"a","text":"hi","seq":3}\n'),
-    (control.StreamDropped(9), b'{"stream":"dropped","n":9}\n'),
+PUSHED: list[tuple[replies.Pushed, bytes]] = [
+    (replies.EdgePushed(500.0, 2, 1, 0), b'{"stream":"edge","t_ms":500.0,"pin":2,"level":1,"seq":0}\n'),
+    (replies.LogPushed(1.5, "a", "hi", 3), b'{"stream":"log","t_ms":1.5,"app":"a","text":"hi","seq":3}\n'),
+    (replies.StreamDropped(9), b'{"stream":"dropped","n":9}\n'),
 ]
 
 
@@ -94,7 +111,7 @@ def test_reply_comes_back_as_it_was(request_: control.AnyRequest, reply: object,
 
 
 @pytest.mark.parametrize(("pushed", "line"), PUSHED)
-def test_pushed_line_is_this_and_back(pushed: control.Pushed, line: bytes) -> None:
+def test_pushed_line_is_this_and_back(pushed: replies.Pushed, line: bytes) -> None:
     assert control.encode_pushed(pushed) == line
     assert control.decode_server_line(line) == pushed
 
@@ -176,14 +193,14 @@ def test_line_over_the_limit_is_refused() -> None:
 
 
 def test_full_edge_page_fits_one_line() -> None:
-    row = control.EdgeRow(86_399_999.999, 48, 1)
-    page = control.EdgePage((row,) * control.MAX_EDGES_A_PAGE, 2**40, 2**40, 86_399_999.999, True)
+    row = replies.EdgeRow(86_399_999.999, 48, 1)
+    page = replies.EdgePage((row,) * control.MAX_EDGES_A_PAGE, 2**40, 2**40, 86_399_999.999, True)
     assert len(control.encode_reply(2**52, page)) <= control.MAX_LINE_BYTES
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False, width=32), st.integers(0, 63), st.integers(0, 1))
 def test_edges_round_trip(t_ms: float, pin: int, level: int) -> None:
-    page = control.EdgePage((control.EdgeRow(t_ms, pin, level),), 1, 0, t_ms)
+    page = replies.EdgePage((replies.EdgeRow(t_ms, pin, level),), 1, 0, t_ms)
     answer = control.decode_server_line(control.encode_reply(1, page))
     assert isinstance(answer, control.Success)
     assert control.read_reply(control.Edges(), answer) == page

@@ -19,7 +19,7 @@ from microclaw.text import format_duration
 from microclaw.transports.virtual_board import VirtualBoardTransport
 from microclaw.virtual_boards.trial_pool import BoardKind, TrialBoard, TrialPool, fresh_board
 from microclaw.wasm.image import Image
-from microclaw.wire.board_control import PinRow
+from microclaw.wire.board_replies import PinRow
 
 MAX_TRIAL_MS = 24 * 3_600_000.0
 

@@ -9,6 +9,7 @@ from typing import Self, TypeVar
 
 from microclaw.errors import DeviceTimeout, DeviceUnreachable, ProtocolError
 from microclaw.wire import board_control as control
+from microclaw.wire import board_replies as replies
 
 R = TypeVar("R")
 
@@ -52,9 +53,9 @@ class BoardLink:
         except OSError as exc:
             raise DeviceUnreachable(f"the virtual board is gone: {exc.strerror or exc}") from exc
 
-    def edges(self, cursor: int) -> control.EdgePage:
+    def edges(self, cursor: int) -> replies.EdgePage:
         """Every edge since `cursor`, all pages in one."""
-        rows: list[control.EdgeRow] = []
+        rows: list[replies.EdgeRow] = []
         dropped = 0
         while True:
             page = self.ask(control.Edges(since=cursor))
@@ -62,7 +63,7 @@ class BoardLink:
             dropped += page.dropped
             cursor = page.next
             if not page.more:
-                return control.EdgePage(tuple(rows), cursor, dropped, page.now_ms)
+                return replies.EdgePage(tuple(rows), cursor, dropped, page.now_ms)
 
     def _line(self) -> bytes:
         while b"\n" not in self._received:

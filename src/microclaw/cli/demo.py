@@ -29,7 +29,7 @@ from microclaw.host_client.client import HostClient
 from microclaw.pin_track import Rhythm, rhythms
 from microclaw.terminal.page import Terminal
 from microclaw.virtual_boards.process import board_environ
-from microclaw.wire import board_control as control
+from microclaw.wire import board_replies as replies
 
 SENTENCE = "blink the LED on pin 2 every half second"
 PIN = 2
@@ -151,7 +151,7 @@ def _ask(terminal: Terminal, client: HostClient, board: BoardLink) -> int:
     return board.edges(before.next).next
 
 
-def _time_to_first_edge(terminal: Terminal, board: BoardLink, before: control.EdgePage, answer: Answer) -> None:
+def _time_to_first_edge(terminal: Terminal, board: BoardLink, before: replies.EdgePage, answer: Answer) -> None:
     """By the board's own clock: from the sentence to the first edge of the pin."""
     first = next((row for row in board.edges(before.next).edges if row.pin == PIN), None)
     if first is None:

@@ -24,7 +24,7 @@ from microclaw.wire.link.lanes import Lanes
 from microclaw.wire.link.messages import Envelope, Hello, PairRequest
 from microclaw.wire.link.session import LinkSession
 from microclaw.wire.link.states import Phase
-from microclaw.wire.link.storage import OutboxCursor, Stored
+from microclaw.wire.link.storage import OutboxCursor, StoredMessage
 
 _log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class DurableOwner(Protocol):
     async def persist(self, message_id: bytes, payload: bytes) -> None:
         """Append to the outbox and tell the session."""
 
-    async def load(self, after: int, limit: int) -> Sequence[Stored]: ...
+    async def load(self, after: int, limit: int) -> Sequence[StoredMessage]: ...
 
     async def acked(self, seq: int) -> None: ...
 

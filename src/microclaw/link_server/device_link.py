@@ -43,9 +43,9 @@ from microclaw.wire.link.messages import (
     StartAsr,
     TaskStatus,
     Telemetry,
-    ValueMap,
 )
-from microclaw.wire.link.storage import InboxCursor, OutboxCursor, Stored
+from microclaw.wire.link.storage import InboxCursor, OutboxCursor, StoredMessage
+from microclaw.wire.link.values import ValueMap
 
 _log = logging.getLogger(__name__)
 
@@ -245,7 +245,7 @@ class DeviceLink:
         async with self._numbering:
             self._hand_over(await outbox.append(message_id, payload), payload)
 
-    async def load(self, after: int, limit: int) -> Sequence[Stored]:
+    async def load(self, after: int, limit: int) -> Sequence[StoredMessage]:
         outbox, _ = await self._open()
         return await outbox.unacked_after(after, limit)
 

@@ -15,7 +15,8 @@ from typing import Final, Protocol
 
 from microclaw.errors import DeviceUnreachable, MicroclawError
 from microclaw.store.link_tasks import LinkTaskTable, OpenTask
-from microclaw.wire.link.messages import RunTask, TaskState, TaskStatus
+from microclaw.wire.link.messages import RunTask, TaskStatus
+from microclaw.wire.link.values import TaskState
 
 _log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from microclaw.errors import DeviceTimeout, NotSupported, ProtocolError
 from microclaw.events import EvidenceKind
 from microclaw.link_server.device_link import DeviceLink
 from microclaw.link_server.values import MAX_CURSOR, Asked, ask, params_of, read_value, wire_method
-from microclaw.wire.link.messages import Value, ValueMap
+from microclaw.wire.link.values import Value, ValueMap
 
 R = TypeVar("R")
 

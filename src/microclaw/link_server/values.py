@@ -47,7 +47,8 @@ from microclaw.errors import (
     TooManyApps,
 )
 from microclaw.events import Edge
-from microclaw.wire.link.messages import Result, Value, ValueMap
+from microclaw.wire.link.messages import Result
+from microclaw.wire.link.values import Value, ValueMap
 
 _ERRORS: Final[dict[str, type[MicroclawError]]] = {
     "not_supported": NotSupported,

@@ -12,7 +12,7 @@ from typing import Final
 
 from microclaw.errors import Overloaded, StoreError
 from microclaw.store.database import Database
-from microclaw.wire.link.storage import InboxCursor, OutboxCursor, Stored
+from microclaw.wire.link.storage import InboxCursor, OutboxCursor, StoredMessage
 
 MAX_MESSAGES: Final = 1024
 MAX_BYTES: Final = 4 * 1024 * 1024
@@ -96,7 +96,7 @@ class HostOutbox:
 
         return await self._database.write(apply)
 
-    async def unacked_after(self, seq: int, limit: int) -> Sequence[Stored]:
+    async def unacked_after(self, seq: int, limit: int) -> Sequence[StoredMessage]:
         return await self._database.read(lambda connection: _unacked_after(connection, self._device_id, seq, limit))
 
     async def ack(self, seq: int) -> None:
@@ -218,12 +218,12 @@ def _inbox_cursor(connection: sqlite3.Connection, device_id: str) -> InboxCursor
     return InboxCursor(epoch, seq)
 
 
-def _unacked_after(connection: sqlite3.Connection, device_id: str, seq: int, limit: int) -> tuple[Stored, ...]:
+def _unacked_after(connection: sqlite3.Connection, device_id: str, seq: int, limit: int) -> tuple[StoredMessage, ...]:
     rows = connection.execute(
         "SELECT seq, payload FROM link_outbox WHERE device_id = ? AND seq > ? ORDER BY seq LIMIT ?",
         (device_id, seq, limit),
     )
-    return tuple(Stored(*row) for row in rows)
+    return tuple(StoredMessage(*row) for row in rows)
 
 
 def _ack(connection: sqlite3.Connection, device_id: str, seq: int) -> None:

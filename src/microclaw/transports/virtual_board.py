@@ -32,6 +32,7 @@ from microclaw.devices.calls import (
 from microclaw.errors import CallRejected, DeviceTimeout, DeviceUnreachable, NotSupported, ProtocolError
 from microclaw.events import Edge, EvidenceKind
 from microclaw.wire import board_control as wire
+from microclaw.wire import board_replies as replies
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -97,10 +98,10 @@ class VirtualBoardTransport:
                 await self.close()  # the answer of a cancelled request would be taken for the next one's
                 raise
 
-    async def info(self) -> wire.BoardInfo:
+    async def info(self) -> replies.BoardInfo:
         return await self.request(wire.Info())
 
-    async def pins(self) -> tuple[wire.PinRow, ...]:
+    async def pins(self) -> tuple[replies.PinRow, ...]:
         return (await self.request(wire.Pins())).pins
 
     async def edges(self, since: int = 0) -> EdgeLog:
@@ -127,9 +128,9 @@ class VirtualBoardTransport:
             if not page.more or stuck or len(lines) >= MAX_LOG_LINES:
                 return LogPage(tuple(lines), since, dropped)
 
-    async def pwm_changes(self, since: int = 0) -> tuple[tuple[wire.PwmRow, ...], int]:
+    async def pwm_changes(self, since: int = 0) -> tuple[tuple[replies.PwmRow, ...], int]:
         """Every PWM change from `since` on, and the cursor for the next time."""
-        changes: list[wire.PwmRow] = []
+        changes: list[replies.PwmRow] = []
         while True:
             page = await self.request(wire.Pwm(since))
             changes += page.changes
@@ -137,7 +138,7 @@ class VirtualBoardTransport:
             if not page.more or stuck or len(changes) >= MAX_EDGES:
                 return tuple(changes), since
 
-    async def app_rows(self) -> tuple[wire.AppRow, ...]:
+    async def app_rows(self) -> tuple[replies.AppRow, ...]:
         """The apps with how each ended."""
         return (await self.request(wire.Apps())).apps
 
@@ -158,12 +159,12 @@ class VirtualBoardTransport:
         """Make the board's WASMachine port misbehave: refuse, cut, mute or half."""
         await self.request(wire.Fault(name, count, after_bytes))
 
-    async def advance(self, ms: float, timeout_s: float = 30.0) -> wire.Advanced:
+    async def advance(self, ms: float, timeout_s: float = 30.0) -> replies.AdvanceResult:
         """Run a virtual clock forward; the time-out is real time."""
         return await self.request(wire.Advance(ms), timeout_s)
 
     @asynccontextmanager
-    async def watch(self, *, edges: bool = True, log: bool = False) -> AsyncIterator[AsyncIterator[wire.Pushed]]:
+    async def watch(self, *, edges: bool = True, log: bool = False) -> AsyncIterator[AsyncIterator[replies.Pushed]]:
         """A connection of its own that pushes edges and log lines as they come, from now until the context is left."""
         try:
             async with asyncio.timeout(_CONNECT_S):
@@ -238,20 +239,20 @@ class VirtualBoardTransport:
             if isinstance(answer, wire.Success | wire.Failure) and answer.id == self._last_id:
                 return wire.read_reply(request, answer)
 
-    async def _pushed(self, reader: asyncio.StreamReader) -> AsyncIterator[wire.Pushed]:
+    async def _pushed(self, reader: asyncio.StreamReader) -> AsyncIterator[replies.Pushed]:
         while True:
             message = await self._message(reader)
             if not isinstance(message, wire.Success | wire.Failure):
                 yield message
 
-    async def _first_message(self, reader: asyncio.StreamReader) -> wire.Success | wire.Failure | wire.Pushed:
+    async def _first_message(self, reader: asyncio.StreamReader) -> wire.Success | wire.Failure | replies.Pushed:
         try:
             async with asyncio.timeout(_ANSWER_S):
                 return await self._message(reader)
         except TimeoutError as exc:
             raise DeviceTimeout(f"{self.endpoint} did not answer watch", next_step=_GONE) from exc
 
-    async def _message(self, reader: asyncio.StreamReader) -> wire.Success | wire.Failure | wire.Pushed:
+    async def _message(self, reader: asyncio.StreamReader) -> wire.Success | wire.Failure | replies.Pushed:
         try:
             return wire.decode_server_line(await _line(reader))
         except (OSError, EOFError) as exc:
@@ -280,14 +281,14 @@ async def _close(writer: asyncio.StreamWriter) -> None:
         writer.transport.abort()
 
 
-def _app_state(row: wire.AppRow) -> AppState:
+def _app_state(row: replies.AppRow) -> AppState:
     state = "returned" if row.state == "running" and row.kind_of_end == "returned" else row.state
     return AppState(
         row.name, state, row.error, row.heap_bytes, row.peak_heap_bytes, row.peak_stack_bytes, tuple(row.pins)
     )
 
 
-def _facts(info: wire.BoardInfo) -> DeviceFacts:
+def _facts(info: replies.BoardInfo) -> DeviceFacts:
     values: dict[str, str | int | float | bool | None] = {
         "device": info.name,
         "board": info.board,
@@ -305,6 +306,6 @@ def _facts(info: wire.BoardInfo) -> DeviceFacts:
     return DeviceFacts({key: value for key, value in values.items() if value is not None})
 
 
-def _pin_text(row: wire.PinRow) -> str:
+def _pin_text(row: replies.PinRow) -> str:
     level = f"pwm duty {row.duty} at {row.frequency_hz} Hz" if row.role == "pwm" else f"{row.role} {row.level}"
     return f"{level} ({row.app})" if row.app else level

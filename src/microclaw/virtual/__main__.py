@@ -21,21 +21,21 @@ from microclaw.boards.reader import load_board
 from microclaw.errors import DeviceUnreachable, MicroclawError
 from microclaw.virtual.board import Board
 from microclaw.virtual.clock import RealClock
-from microclaw.virtual.doors.console_files import ConsoleFiles
-from microclaw.virtual.doors.control import ControlServer
-from microclaw.virtual.doors.serial import SerialConsole
-from microclaw.virtual.doors.serial_port import SerialPty, SerialTcp
-from microclaw.virtual.doors.sockets import listen_tcp, listen_unix, port_of
-from microclaw.virtual.doors.wasmachine import WasmachinePort
 from microclaw.virtual.machine import Machine
+from microclaw.virtual.ports.console_files import ConsoleFiles
+from microclaw.virtual.ports.control import ControlServer
+from microclaw.virtual.ports.serial import SerialConsole
+from microclaw.virtual.ports.serial_port import SerialPty, SerialTcp
+from microclaw.virtual.ports.sockets import listen_tcp, listen_unix, port_of
+from microclaw.virtual.ports.wasmachine import WasmachinePort
 from microclaw.virtual.runtime.loader import Runtime
-from microclaw.virtual.storage import AppShelf, TemporaryFolder, hold_flash
+from microclaw.virtual.storage import AppStore, TemporaryFolder, hold_flash
 from microclaw.virtual.virtual_clock import VirtualClock
 from microclaw.wire.link.messages import RunTask
 from microclaw.wire.wasmachine.attributes import Generation
 
 if TYPE_CHECKING:
-    from microclaw.virtual.link.door import LinkDoor
+    from microclaw.virtual.link.port import LinkPort
 
 DEFAULT_WASMACHINE_PORT = 18_080
 CLOSE_S = 2.0
@@ -100,9 +100,9 @@ class BoardProcess:
             storage_dir=(flash or self._temporary_dir()) / "storage",
         )
         generation = Generation(options.generation or profile.firmware.attribute_generation)
-        shelf = None if stock else AppShelf((flash or self._temporary_dir()) / "apps")
-        self.machine = Machine(board, Runtime(board), generation=generation, shelf=shelf)
-        doors = self.machine.doors
+        app_store = None if stock else AppStore((flash or self._temporary_dir()) / "apps")
+        self.machine = Machine(board, Runtime(board), generation=generation, app_store=app_store)
+        doors = self.machine.ports
         doors.wasmachine = WasmachinePort(wasmachine, self.machine.receive, self.machine.faults, stock=stock)
         doors.wasmachine_port = port_of(wasmachine)
         doors.wasmachine.start()
@@ -116,12 +116,12 @@ class BoardProcess:
             doors.serial_pty = SerialPty(self.control_path.parent / f"{options.name}.tty", console)
             doors.serial_pty.start()
         if options.link is not None:
-            self.machine.open_link(self._link_door(board, flash or self._temporary_dir()))
+            self.machine.open_link(self._link_port(board, flash or self._temporary_dir()))
         self.control = ControlServer(control, self.machine)
         self.control.start()
 
     def ready(self) -> dict[str, object]:
-        doors = self.machine.doors
+        doors = self.machine.ports
         return {
             "ready": True,
             "name": self._options.name,
@@ -144,18 +144,18 @@ class BoardProcess:
 
     def _ask_host(self, text: str) -> None:
         """A task of the board's console for the host's agent."""
-        link = self.machine.doors.link
+        link = self.machine.ports.link
         if link is None:
             raise DeviceUnreachable("the board has no link yet")
         link.send(RunTask(f"console-{secrets.token_hex(4)}", "agent", text, TASK_S))
 
-    def _link_door(self, board: Board, flash: Path) -> LinkDoor:
-        from microclaw.virtual.link.door import LinkDoor  # these take 0.1 s and 20 MB that other boards save
+    def _link_port(self, board: Board, flash: Path) -> LinkPort:
         from microclaw.virtual.link.identity import LinkAddress
+        from microclaw.virtual.link.port import LinkPort  # these take 0.1 s and 20 MB that other boards save
 
         options = self._options
         address = LinkAddress(options.link, options.link_ca_sha256, options.link_secret, options.link_credential)
-        return LinkDoor(
+        return LinkPort(
             board,
             flash / "link",
             address,

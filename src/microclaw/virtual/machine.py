@@ -12,47 +12,48 @@ from typing import TYPE_CHECKING, assert_never
 
 from microclaw.errors import CallRejected, MicroclawError
 from microclaw.virtual.board import Board, PowerEvent
-from microclaw.virtual.doors.control import Watcher, serve_wires
-from microclaw.virtual.doors.serial_port import SerialPty, SerialTcp
-from microclaw.virtual.doors.wasmachine import Faults, WasmachinePort
 from microclaw.virtual.firmware.app_manager import AppManager
-from microclaw.virtual.firmware.apps import AppShelf, Limits
+from microclaw.virtual.firmware.apps import AppStore, Limits
 from microclaw.virtual.history import LogRecord
+from microclaw.virtual.ports.control import Watcher, serve_wires
+from microclaw.virtual.ports.serial_port import SerialPty, SerialTcp
+from microclaw.virtual.ports.wasmachine import Faults, WasmachinePort
 from microclaw.virtual.runtime.app import App
 from microclaw.virtual.runtime.loader import Runtime
 from microclaw.virtual.virtual_clock import VirtualClock
 from microclaw.wire import board_control as wire
+from microclaw.wire import board_replies as replies
 from microclaw.wire.link.messages import Event, RunTask
 from microclaw.wire.wasmachine.attributes import Generation
 from microclaw.wire.wasmachine.frame import FrameType
 
 if TYPE_CHECKING:
-    from microclaw.virtual.link.door import LinkDoor  # brings cryptography: only for boards that have a link
+    from microclaw.virtual.link.port import LinkPort  # brings cryptography: only for boards that have a link
 
 LOOP_BOOTS = 5
 LOOP_S = 10.0
 
 
 @dataclass(slots=True)
-class Doors:
+class Ports:
     """What a power cut closes. `wasmachine_port` and the others are what the ready line and `info` say."""
 
     wasmachine: WasmachinePort | None = None
     serial_tcp: SerialTcp | None = None
     serial_pty: SerialPty | None = None
-    link: LinkDoor | None = None
+    link: LinkPort | None = None
     wasmachine_port: int = 0
     serial_port: int | None = None
 
 
 class Machine:
-    def __init__(self, board: Board, runtime: Runtime, *, generation: Generation, shelf: AppShelf | None) -> None:
+    def __init__(self, board: Board, runtime: Runtime, *, generation: Generation, app_store: AppStore | None) -> None:
         self.board = board
         self.runtime = runtime
         self.faults = Faults()
-        self.doors = Doors()
+        self.ports = Ports()
         self._generation = generation
-        self._shelf = shelf
+        self._shelf = app_store
         self._booted_s = time.monotonic()
         self._boots_in_a_row = 0
         runtime.on_response = lambda _, payload: self._manager.app_responds(payload)
@@ -78,9 +79,9 @@ class Machine:
         """Bytes from the WASMachine port."""
         self._manager.receive(data)
 
-    def open_link(self, link: LinkDoor) -> None:
+    def open_link(self, link: LinkPort) -> None:
         """Join the link's door to the board; once, after the machine was made."""
-        self.doors.link = link
+        self.ports.link = link
         self.runtime.on_trouble = link.app_told
         self._manager.on_uninstalled = link.app_uninstalled
         self.board.observe(link)
@@ -89,7 +90,7 @@ class Machine:
 
     def close(self) -> None:
         self._manager.close()
-        for door in (self.doors.wasmachine, self.doors.serial_tcp, self.doors.serial_pty, self.doors.link):
+        for door in (self.ports.wasmachine, self.ports.serial_tcp, self.ports.serial_pty, self.ports.link):
             if door is not None:
                 door.close()
         self.runtime.close()
@@ -105,8 +106,10 @@ class Machine:
             case wire.Info():
                 return self._info()
             case wire.Pins():
-                rows = (wire.PinRow(p.pin, p.level, p.role, p.duty, p.frequency_hz, p.app) for p in self.board.pins())
-                return wire.PinTable(tuple(rows))
+                rows = (
+                    replies.PinRow(p.pin, p.level, p.role, p.duty, p.frequency_hz, p.app) for p in self.board.pins()
+                )
+                return replies.PinTable(tuple(rows))
             case wire.Edges(since=since):
                 return self._edge_page(since)
             case wire.Log(since=since):
@@ -142,7 +145,7 @@ class Machine:
             generation=self._generation,
             send=self._send,
             console=self.board.print_line,
-            shelf=self._shelf,
+            app_store=self._shelf,
         )
 
     def _start_manager(self) -> None:
@@ -152,9 +155,9 @@ class Machine:
         if not safe:
             self.board.print_line("boot loop: kept apps are not started")
         manager.start(with_kept_apps=safe)
-        if self.doors.link is not None:
-            manager.on_uninstalled = self.doors.link.app_uninstalled
-            self.doors.link.power_on(with_apps=safe)
+        if self.ports.link is not None:
+            manager.on_uninstalled = self.ports.link.app_uninstalled
+            self.ports.link.power_on(with_apps=safe)
         threading.Thread(target=manager.serve, name="manager", daemon=True).start()
 
     def _is_safe_to_start_apps(self) -> bool:
@@ -165,16 +168,16 @@ class Machine:
         return self._boots_in_a_row < LOOP_BOOTS
 
     def _send(self, frame_type: FrameType, payload: bytes) -> None:
-        if self.doors.wasmachine is not None:
-            self.doors.wasmachine.send(frame_type, payload)
+        if self.ports.wasmachine is not None:
+            self.ports.wasmachine.send(frame_type, payload)
 
     def _on_power(self, event: PowerEvent) -> None:
-        doors = [d for d in (self.doors.wasmachine, self.doors.serial_tcp, self.doors.serial_pty) if d is not None]
+        doors = [d for d in (self.ports.wasmachine, self.ports.serial_tcp, self.ports.serial_pty) if d is not None]
         if event == "cut":
             self._manager.close()
             self.runtime.close()  # it did so itself before; an install may have come between
-            if self.doors.link is not None:
-                self.doors.link.power_cut()
+            if self.ports.link is not None:
+                self.ports.link.power_cut()
             for door in doors:
                 door.power_cut()
         else:
@@ -183,12 +186,12 @@ class Machine:
                 door.power_on()
             self._start_manager()
 
-    def _done(self) -> wire.Done:
-        return wire.Done(round(self.board.clock.now_ms(), 3))
+    def _done(self) -> replies.Done:
+        return replies.Done(round(self.board.clock.now_ms(), 3))
 
-    def _info(self) -> wire.BoardInfo:
-        board, doors = self.board, self.doors
-        return wire.BoardInfo(
+    def _info(self) -> replies.BoardInfo:
+        board, doors = self.board, self.ports
+        return replies.BoardInfo(
             name=board.name,
             board=board.profile.board_id,
             chip=board.profile.chip,
@@ -205,33 +208,33 @@ class Machine:
             pid=os.getpid(),
         )
 
-    def _edge_page(self, since: int) -> wire.EdgePage:
+    def _edge_page(self, since: int) -> replies.EdgePage:
         page = self.board.edges(since, wire.MAX_EDGES_A_PAGE)
-        rows = tuple(wire.EdgeRow(round(r.t_ms, 3), r.pin, r.level) for r in page.records)
+        rows = tuple(replies.EdgeRow(round(r.t_ms, 3), r.pin, r.level) for r in page.records)
         more = len(rows) == wire.MAX_EDGES_A_PAGE
-        return wire.EdgePage(rows, page.next, page.dropped, self._done().now_ms, more)
+        return replies.EdgePage(rows, page.next, page.dropped, self._done().now_ms, more)
 
-    def _pwm_page(self, since: int) -> wire.PwmPage:
+    def _pwm_page(self, since: int) -> replies.PwmPage:
         page = self.board.pwm_changes(since, wire.MAX_EDGES_A_PAGE)
-        rows = tuple(wire.PwmRow(round(r.t_ms, 3), r.pin, r.duty, r.frequency_hz) for r in page.records)
-        return wire.PwmPage(rows, page.next, page.dropped, len(rows) == wire.MAX_EDGES_A_PAGE)
+        rows = tuple(replies.PwmRow(round(r.t_ms, 3), r.pin, r.duty, r.frequency_hz) for r in page.records)
+        return replies.PwmPage(rows, page.next, page.dropped, len(rows) == wire.MAX_EDGES_A_PAGE)
 
-    def _log_page(self, since: int) -> wire.LogPage:
+    def _log_page(self, since: int) -> replies.LogPage:
         page = self.board.log(since, wire.MAX_EDGES_A_PAGE)
-        rows: list[wire.LogRow] = []
+        rows: list[replies.LogRow] = []
         used_bytes = 0
         for record in page.records:
             used_bytes += _line_bytes(record)
             if rows and used_bytes > wire.MAX_LOG_BYTES_A_PAGE:
                 break
-            rows.append(wire.LogRow(round(record.t_ms, 3), record.app, record.text))
+            rows.append(replies.LogRow(round(record.t_ms, 3), record.app, record.text))
         first = page.next - len(page.records)
         cut = len(rows) < len(page.records) or len(rows) == wire.MAX_EDGES_A_PAGE
-        return wire.LogPage(tuple(rows), first + len(rows), page.dropped, cut)
+        return replies.LogPage(tuple(rows), first + len(rows), page.dropped, cut)
 
-    def _app_table(self) -> wire.AppTable:
+    def _app_table(self) -> replies.AppTable:
         rows = (
-            wire.AppRow(
+            replies.AppRow(
                 app.name,
                 app.state.value,
                 app.error,
@@ -243,9 +246,9 @@ class Machine:
             )
             for app in self._manager.apps
         )
-        return wire.AppTable(tuple(rows) if self.board.powered else ())
+        return replies.AppTable(tuple(rows) if self.board.powered else ())
 
-    def _set(self, request: wire.SetInput | wire.SetAdc | wire.SetSensor) -> wire.Done:
+    def _set(self, request: wire.SetInput | wire.SetAdc | wire.SetSensor) -> replies.Done:
         board = self.board
         match request:
             case wire.SetInput(pin=pin, level=level):
@@ -264,7 +267,7 @@ class Machine:
         return self._done()
 
     def _use_link(self, request: wire.Link | wire.LinkReset | wire.LinkEvent | wire.LinkTask) -> object:
-        link = self.doors.link
+        link = self.ports.link
         if link is None:
             raise CallRejected("this board has no link", next_step="start it with --link URL")
         match request:
@@ -284,12 +287,12 @@ class Machine:
         except MicroclawError as exc:  # nobody waits for it any more; the clock must go on
             self.board.print_line(f"bench: {exc.message}")
 
-    def _advance(self, ms: float) -> wire.Advanced:
+    def _advance(self, ms: float) -> replies.AdvanceResult:
         clock = self.board.clock
         if not isinstance(clock, VirtualClock):
             raise CallRejected("this board's clock is real", next_step="start it with --clock virtual")
         advanced = clock.advance(ms)
-        return wire.Advanced(round(advanced.now_ms, 3), advanced.idle, advanced.stuck)
+        return replies.AdvanceResult(round(advanced.now_ms, 3), advanced.idle, advanced.stuck)
 
 
 def _line_bytes(record: LogRecord) -> int:

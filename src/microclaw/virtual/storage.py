@@ -125,7 +125,7 @@ def remove_stale(parent: Path) -> None:
             os.close(lock)
 
 
-class AppShelf:
+class AppStore:
     """Apps in the order in which they were kept. Names are hex in the file names: they come from the network."""
 
     def __init__(self, directory: Path) -> None:

@@ -28,7 +28,7 @@ _POLL_S: Final = 0.25
 
 
 @dataclass(frozen=True, slots=True)
-class Advanced:
+class AdvanceResult:
     """What `advance` came to: `idle` nothing can ever happen again without input, `stuck` the app that spins."""
 
     now_ms: float
@@ -98,7 +98,7 @@ class VirtualClock:
         with self._advancing:
             return self._settle()
 
-    def advance(self, ms: float) -> Advanced:
+    def advance(self, ms: float) -> AdvanceResult:
         """Run board time forward by `ms`. Time arrives there even when nothing happens, unless an app is stuck."""
         with self._advancing:
             with self._lock:
@@ -119,7 +119,7 @@ class VirtualClock:
                     self._now_ms = max(self._now_ms, target_ms)
                 self._limit_ms = self._now_ms
                 idle = stuck is None and self._alarms.next_ms() is None and not self._paused
-                return Advanced(self._now_ms, idle, stuck)
+                return AdvanceResult(self._now_ms, idle, stuck)
 
     def add(self, task: Task) -> None:
         with self._lock:

@@ -19,7 +19,7 @@ from microclaw.errors import BuildError, Diagnostic
 from microclaw.wasm.diagnostics import at, read_linker_output
 from microclaw.wasm.inspect import Module, parse_module
 from microclaw.wasm.opcodes import Calls, calls_of
-from microclaw.wasm.process import Finished, Processes, build_failure
+from microclaw.wasm.process import Processes, ProcessResult, build_failure
 from microclaw.wasm.source_text import SourceText
 from microclaw.wasm.symbols import Symbols
 from microclaw.wasm.toolchain import CALLBACKS, Entry, Toolchain
@@ -153,7 +153,7 @@ _TASK: Final = re.compile(rb"\x41((?:[\x80-\xff]{0,4})[\x00-\x7f])\x10((?:[\x80-
 
 
 @dataclass(frozen=True, slots=True)
-class Linked:
+class LinkedProgram:
     """A linked program. `compiled_bytes` is its size without the shim where it was made event-driven, else None."""
 
     wasm: bytes
@@ -172,7 +172,7 @@ class Linker:
     directory: Path
     processes: Processes
 
-    def link(self, symbols: Symbols) -> Linked:
+    def link(self, symbols: Symbols) -> LinkedProgram:
         """Link, and make event-driven what sleeps in main. Raises BuildError."""
         if not symbols.functions & _MAINS or "on_init" in symbols.functions:
             return self._run("none")
@@ -191,21 +191,21 @@ class Linker:
             raise BuildError((self._callback_is_taken(),), stage="check")
         return plain
 
-    def _run(self, entry: Entry) -> Linked:
+    def _run(self, entry: Entry) -> LinkedProgram:
         command = self.toolchain.link_command(self.libraries, self.stack_bytes, entry)
         return self._linked(self.processes.run(command, self.directory), "program.wasm")
 
-    def _run_both(self) -> tuple[Linked, Finished]:
+    def _run_both(self) -> tuple[LinkedProgram, ProcessResult]:
         """Without the shim, to see whether main sleeps, and meanwhile with it, which counts only if it does."""
         link = partial(self.toolchain.link_command, self.libraries, self.stack_bytes, names=True)
         commands = [(link(entry, output=f"{entry}.wasm"), self.directory) for entry in _BOTH]
         plain, blocking = self.processes.run_together(commands)
         return self._linked(plain, "plain.wasm"), blocking
 
-    def _linked(self, done: Finished, output: str) -> Linked:
+    def _linked(self, done: ProcessResult, output: str) -> LinkedProgram:
         if done.returncode != 0:
             raise build_failure(done, read_linker_output(done.output, self.text), self.text, "link")
-        return Linked((self.directory / output).read_bytes(), done.took_ms)
+        return LinkedProgram((self.directory / output).read_bytes(), done.took_ms)
 
     def _read(self, wasm: bytes) -> CallGraph:
         try:
@@ -236,7 +236,9 @@ class Linker:
             hint = "note the time with millis() and act in a later call, or let main do it when a variable is set"
             yield at(self.text, place, message, hint)
 
-    def _make_event_driven(self, plain: Linked, blocking: Finished, symbols: Symbols, *, ends: bool) -> Linked:
+    def _make_event_driven(
+        self, plain: LinkedProgram, blocking: ProcessResult, symbols: Symbols, *, ends: bool
+    ) -> LinkedProgram:
         """The program with the shim, through the pass; `plain` where the sleep that it reaches is none of its own."""
         linked = self._linked(blocking, "blocking.wasm")
         graph = self._read(linked.wasm)
@@ -258,7 +260,7 @@ class Linker:
         if done.returncode != 0:
             raise build_failure(done, (), self.text, "link")
         wasm = without_exports((self.directory / "program.wasm").read_bytes(), _UNWINDERS)
-        return Linked(wasm, max(plain.took_ms, linked.took_ms) + done.took_ms, len(plain.wasm))
+        return LinkedProgram(wasm, max(plain.took_ms, linked.took_ms) + done.took_ms, len(plain.wasm))
 
     def _callback_is_taken(self) -> Diagnostic:
         place = self.text.find_name("on_timer_callback")

@@ -34,7 +34,7 @@ OUTPUT_LIMIT_BYTES: Final = 256 << 10
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
+class ProcessResult:
     """How a process ended; `returncode` is negative for a signal, `timed_out` when it was killed for its time.
 
     `said_enough`: it was killed because it said the words that it was to be stopped at.
@@ -62,7 +62,7 @@ class Processes:
         *,
         time_limit_s: float = TIME_LIMIT_S,
         stop_at: bytes | None = None,
-    ) -> Finished:
+    ) -> ProcessResult:
         """Run a command to its end, its output bounded; it is killed with its process group when time is up.
 
         `stop_at` are words after which it has nothing more to say, however long it goes on.
@@ -75,26 +75,28 @@ class Processes:
         *,
         time_limit_s: float = TIME_LIMIT_S,
         stop_at: bytes | None = None,
-    ) -> list[Finished]:
+    ) -> list[ProcessResult]:
         """Run commands side by side, each in its directory and as by `run`."""
         started = time.perf_counter()
         with self._lock:
             if self._stopped:
-                raise Stopped
+                raise BuildCancelled
             self._running = processes = [_start(command, directory) for command, directory in commands]
         finished = []
         for process in processes:
             output, end = _wait(process, started + time_limit_s, stop_at)
             took_ms = (time.perf_counter() - started) * 1e3
             text = output.decode(errors="replace")
-            finished.append(Finished(process.returncode, text, end == "time", took_ms, said_enough=end == "enough"))
+            finished.append(
+                ProcessResult(process.returncode, text, end == "time", took_ms, said_enough=end == "enough")
+            )
         return finished
 
     def go_on(self) -> None:
-        """Raises Stopped when the build was cancelled."""
+        """Raises BuildCancelled when the build was cancelled."""
         with self._lock:
             if self._stopped:
-                raise Stopped
+                raise BuildCancelled
 
     def stop(self) -> None:
         """Kill what runs and let nothing more begin."""
@@ -105,7 +107,7 @@ class Processes:
                     _kill_group(process)
 
 
-class Stopped(Exception):
+class BuildCancelled(Exception):
     """The build was cancelled; raised in its worker thread only."""
 
 
@@ -205,7 +207,9 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
 _SIMPLER: Final = "make the program simpler and its arrays smaller"
 
 
-def build_failure(finished: Finished, diagnostics: tuple[Diagnostic, ...], text: SourceText, stage: str) -> BuildError:
+def build_failure(
+    finished: ProcessResult, diagnostics: tuple[Diagnostic, ...], text: SourceText, stage: str
+) -> BuildError:
     """The error of a process that failed; it may have been stopped without a word."""
     if finished.timed_out or (finished.returncode < 0 and not finished.said_enough):
         why = (

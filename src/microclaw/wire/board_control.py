@@ -1,20 +1,36 @@
-"""The virtual board's control protocol, both ends: JSON lines and typed messages (mostly declarations). No IO.
+"""The virtual board's control protocol, both ends: its requests, and the JSON lines of both directions. No IO.
 
 One request a line, one reply a line with the request's id; `watch` adds pushed lines that carry `stream`.
-The page is docs/protocols/virtual.md. A message's JSON members are its fields; a row (an edge, a log line) is a
-JSON array in field order. Lines in both directions stay under MAX_LINE_BYTES, so long lists come in pages: `more`
-says that asking again from `next` gives the rest at once.
+The page is docs/protocols/virtual.md. A field of a request is a member of its JSON object; replies.py has the
+replies. No line is longer than MAX_LINE_BYTES, so long lists come in pages.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeAlias, TypeVar, cast, get_args
+from typing import Annotated, Any, Generic, Literal, TypeAlias, TypeVar, cast, get_args
 
 from msgspec import Meta, Struct, ValidationError, convert, field, to_builtins
 
 from microclaw.errors import CallRejected, ProtocolError
+from microclaw.wire.board_replies import (
+    AdvanceResult,
+    AppTable,
+    BoardInfo,
+    Done,
+    EdgePage,
+    LinkStatus,
+    LogPage,
+    Number,
+    PinTable,
+    Pushed,
+    PwmPage,
+    SpiPage,
+    UartPage,
+    UartRoom,
+    Whole,
+)
 
 MAX_LINE_BYTES = 65_536
 MAX_EDGES_A_PAGE = 1_500
@@ -24,171 +40,13 @@ MAX_SPI_EXCHANGES_A_PAGE = 24  # of at most 2 x 512 bytes
 MAX_ADVANCE_MS = 86_400_000.0
 MAX_PIN = 63
 MAX_EVENT_NAME = 64
-_MAX_FLOAT = 1.7976931348623157e308  # the largest of 64 bits: a bound that infinities and NaN do not meet
 
 R_co = TypeVar("R_co", covariant=True)
-Whole: TypeAlias = Annotated[int, Meta(ge=0, lt=2**53)]  # what every reader of JSON keeps exact
-Number: TypeAlias = Annotated[float, Meta(ge=-_MAX_FLOAT, le=_MAX_FLOAT)]
 PowerAction: TypeAlias = Literal["cut", "on", "reset"]
 TaskKind: TypeAlias = Literal["agent", "sandbox"]
 Level: TypeAlias = Annotated[int, Meta(ge=0, le=1)]
 Pin: TypeAlias = Annotated[int, Meta(ge=0, le=MAX_PIN)]
 Hex: TypeAlias = Annotated[str, Meta(pattern=r"^ *([0-9A-Fa-f]{2} *)*\Z")]  # "68690d"
-
-
-class EdgeRow(NamedTuple):
-    t_ms: Number
-    pin: Whole
-    level: Whole
-
-
-class LogRow(NamedTuple):
-    t_ms: Number
-    app: str | None
-    text: str
-
-
-class PwmRow(NamedTuple):
-    t_ms: Number
-    pin: Whole
-    duty: Whole
-    frequency_hz: Whole
-
-
-class SpiRow(NamedTuple):
-    """Bytes in hex: `sent` by the program, `received` by it."""
-
-    t_ms: Number
-    bus: Whole
-    sent: str
-    received: str
-
-
-class PinRow(Struct, frozen=True):
-    """`role` is idle, input, output or pwm; `duty` 0-255."""
-
-    pin: Whole
-    level: Whole
-    role: str
-    duty: Whole
-    frequency_hz: Whole
-    app: str | None
-
-
-class AppRow(Struct, frozen=True):
-    """`state` is loaded, running, returned, exited or trapped; `kind_of_end` is empty while it runs."""
-
-    name: str
-    state: str
-    error: str | None
-    heap_bytes: Whole
-    peak_heap_bytes: Whole
-    peak_stack_bytes: Whole
-    pins: tuple[Whole, ...]
-    kind_of_end: str | None
-
-
-class BoardInfo(Struct, frozen=True):
-    name: str
-    board: str
-    chip: str
-    mode: str
-    clock: str
-    generation: str
-    boot: Whole
-    boot_id: str
-    powered: bool
-    now_ms: Number
-    wasmachine: Whole
-    serial: Whole | None
-    pty: str | None
-    pid: Whole
-
-
-class PinTable(Struct, frozen=True):
-    pins: tuple[PinRow, ...]
-
-
-class EdgePage(Struct, frozen=True):
-    edges: tuple[EdgeRow, ...]
-    next: Whole
-    dropped: Whole
-    now_ms: Number
-    more: bool = False
-
-
-class LogPage(Struct, frozen=True):
-    lines: tuple[LogRow, ...]
-    next: Whole
-    dropped: Whole
-    more: bool = False
-
-
-class PwmPage(Struct, frozen=True):
-    changes: tuple[PwmRow, ...]
-    next: Whole
-    dropped: Whole
-    more: bool = False
-
-
-class UartPage(Struct, frozen=True):
-    """Bytes in hex that programs sent; `next` and `dropped` count bytes."""
-
-    data: str
-    next: Whole
-    dropped: Whole
-    more: bool = False
-
-
-class UartRoom(Struct, frozen=True):
-    """`taken`: how many of the bytes the receive FIFO had room for."""
-
-    taken: Whole
-    now_ms: Number
-
-
-class SpiPage(Struct, frozen=True):
-    exchanges: tuple[SpiRow, ...]
-    next: Whole
-    dropped: Whole
-    more: bool = False
-
-
-class AppTable(Struct, frozen=True):
-    apps: tuple[AppRow, ...]
-
-
-class Advanced(Struct, frozen=True):
-    """`idle`: nothing can ever happen again; `stuck` names an app that spun without giving up the CPU."""
-
-    now_ms: Number
-    idle: bool
-    stuck: str | None
-
-
-class LinkStatus(Struct, frozen=True):
-    """`state` is off, connecting, waiting, pairing, connected or refused; `code` is the pairing code shown.
-
-    `notified` counts notifications ever shown, `notifications` are the last of them; `ui` the present ui_state.
-    """
-
-    state: str
-    url: str
-    device_id: str | None = None
-    code: str | None = None
-    host: str | None = None
-    error: str | None = None
-    rtt_ms: Number | None = None
-    outbox: Whole = 0
-    refused_events: Whole = 0
-    dropped: Whole = 0
-    notified: Whole = 0
-    notifications: tuple[str, ...] = ()
-    ui: tuple[str, ...] = ()
-
-
-class Done(Struct, frozen=True):
-    now_ms: Number
 
 
 class Request(Struct, Generic[R_co], frozen=True, forbid_unknown_fields=True, tag_field="op"):
@@ -285,14 +143,14 @@ class Power(Request[Done], frozen=True, tag="power"):
 
 
 class Fault(Request[Done], frozen=True, tag="fault"):
-    """Make the WASMachine port misbehave `count` times: see microclaw.virtual.doors.wasmachine for the names."""
+    """Make the WASMachine port misbehave `count` times: see microclaw.virtual.ports.wasmachine for the names."""
 
     name: str
     count: Whole = 1
     after_bytes: Whole = 0
 
 
-class Advance(Request[Advanced], frozen=True, tag="advance"):
+class Advance(Request[AdvanceResult], frozen=True, tag="advance"):
     """Run a virtual clock forward by `ms` of board time."""
 
     ms: Annotated[float, Meta(ge=0, le=MAX_ADVANCE_MS)]
@@ -345,29 +203,6 @@ class Failure(Struct, frozen=True, omit_defaults=True):
     error: str
     message: str
     next_step: str | None = field(default=None, name="next")
-
-
-class EdgePushed(Struct, frozen=True, tag_field="stream", tag="edge"):
-    t_ms: Number
-    pin: Whole
-    level: Whole
-    seq: Whole
-
-
-class LogPushed(Struct, frozen=True, tag_field="stream", tag="log"):
-    t_ms: Number
-    app: str | None
-    text: str
-    seq: Whole
-
-
-class StreamDropped(Struct, frozen=True, tag_field="stream", tag="dropped"):
-    """The watcher read too slowly: `n` pushed lines were thrown away here."""
-
-    n: Whole
-
-
-Pushed: TypeAlias = EdgePushed | LogPushed | StreamDropped
 
 
 class RequestRefused(ProtocolError):

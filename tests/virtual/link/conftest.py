@@ -40,9 +40,7 @@ from microclaw.wire.link.messages import (
     AnyMessage,
     Call,
     Envelope,
-    Epoch,
     Hello,
-    Id,
     Limits,
     PairCode,
     PairDone,
@@ -50,12 +48,12 @@ from microclaw.wire.link.messages import (
     Result,
     Software,
     Token,
-    ValueMap,
     Welcome,
 )
 from microclaw.wire.link.session import LinkSession
 from microclaw.wire.link.states import Phase
-from microclaw.wire.link.storage import InboxCursor, OutboxCursor, Stored
+from microclaw.wire.link.storage import InboxCursor, OutboxCursor, StoredMessage
+from microclaw.wire.link.values import Epoch, Id, ValueMap
 
 TIMEOUT_S = 60.0
 CODE = "123456"
@@ -91,8 +89,8 @@ class HostMail:
         self.rows[self.last] = (message_id, payload)
         return self.last
 
-    def after(self, seq: int, limit: int) -> list[Stored]:
-        return [Stored(n, row[1]) for n, row in sorted(self.rows.items()) if n > seq][:limit]
+    def after(self, seq: int, limit: int) -> list[StoredMessage]:
+        return [StoredMessage(n, row[1]) for n, row in sorted(self.rows.items()) if n > seq][:limit]
 
     def ack(self, seq: int) -> None:
         self.acked = max(self.acked, seq)

@@ -17,13 +17,14 @@ from pathlib import Path
 from microclaw.boards.reader import load_board
 from microclaw.virtual.board import Board
 from microclaw.virtual.clock import RealClock
-from microclaw.virtual.link.arrivals import Arrivals
 from microclaw.virtual.link.calls import BoardMethods, CallWorker, Method, whole
 from microclaw.virtual.link.client import LinkClient
 from microclaw.virtual.link.clock import LinkState
 from microclaw.virtual.link.flash import Flash
+from microclaw.virtual.link.handler import MessageHandler
 from microclaw.virtual.link.identity import LinkAddress
-from microclaw.wire.link.messages import Event, Hello, Software, Telemetry, Value, ValueMap
+from microclaw.wire.link.messages import Event, Hello, Software, Telemetry
+from microclaw.wire.link.values import Value, ValueMap
 
 
 class Counting:
@@ -54,7 +55,7 @@ def main(folder: Path, url: str, ca_sha256: str) -> None:
         measure=lambda: Telemetry(0, 0, ()),
     )
     worker = CallWorker(methods, lambda: client.is_over)
-    arrivals = Arrivals(board, flash, client, worker, client.end)
+    arrivals = MessageHandler(board, flash, client, worker, client.end)
     client.take = arrivals.take
     client.post(arrivals.resume_calls, must=True)
     worker.start()

@@ -12,7 +12,8 @@ from tests.virtual.link.conftest import ScriptedHost
 from wasmtime import wat2wasm
 
 from microclaw.wire import board_control as control
-from microclaw.wire.link.messages import Result, ValueMap
+from microclaw.wire.link.messages import Result
+from microclaw.wire.link.values import ValueMap
 from microclaw.wire.wasmachine.frame import FrameType
 from microclaw.wire.wasmachine.request import install_request, uninstall_request
 

@@ -18,6 +18,7 @@ from tests.virtual.link.conftest import CODE, DEVICE_ID, ScriptedHost
 from microclaw.errors import ConfigError
 from microclaw.virtual.link.identity import LinkAddress
 from microclaw.wire import board_control as control
+from microclaw.wire import board_replies as replies
 from microclaw.wire.link.messages import PairRequest
 
 FINGERPRINT = "ab" * 32
@@ -34,7 +35,7 @@ def start(start_board: StartBoard, flash: Path, *options: str) -> BoardUnderTest
     return start_board("--serial", "none", "--flash", str(flash), *options)
 
 
-def status_when(board: BoardUnderTest, *states: str) -> control.LinkStatus:
+def status_when(board: BoardUnderTest, *states: str) -> replies.LinkStatus:
     bench = board.control()
     deadline_s = time.monotonic() + TIMEOUT_S
     while (status := bench.ask(control.Link())).state not in states:

@@ -13,18 +13,8 @@ from wasmtime import wat2wasm
 from microclaw.errors import CallRejected
 from microclaw.virtual.link.clock import new_id
 from microclaw.wire import board_control as control
-from microclaw.wire.link.messages import (
-    Call,
-    ErrorMessage,
-    Event,
-    Log,
-    Notify,
-    OtaOffer,
-    RunTask,
-    TaskStatus,
-    UiState,
-    ValueMap,
-)
+from microclaw.wire.link.messages import Call, ErrorMessage, Event, Log, Notify, OtaOffer, RunTask, TaskStatus, UiState
+from microclaw.wire.link.values import ValueMap
 from microclaw.wire.wasmachine.frame import FrameType
 from microclaw.wire.wasmachine.request import install_request
 

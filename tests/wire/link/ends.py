@@ -13,21 +13,11 @@ from microclaw.wire.link import actions
 from microclaw.wire.link.calls import Fate, PendingCalls, ReplyCache
 from microclaw.wire.link.codec import decode
 from microclaw.wire.link.config import LinkConfig
-from microclaw.wire.link.messages import (
-    Ack,
-    Call,
-    Hello,
-    Limits,
-    PairRequest,
-    Result,
-    Sender,
-    Software,
-    Unknown,
-    Welcome,
-)
+from microclaw.wire.link.messages import Ack, Call, Hello, Limits, PairRequest, Result, Software, Unknown, Welcome
 from microclaw.wire.link.session import LinkSession
 from microclaw.wire.link.states import Phase
-from microclaw.wire.link.storage import InboxCursor, OutboxCursor, Stored
+from microclaw.wire.link.storage import InboxCursor, OutboxCursor, StoredMessage
+from microclaw.wire.link.values import Sender
 
 EPOCH = b"\0" * 8
 
@@ -65,8 +55,8 @@ class MemoryOutbox:
         self.rows[self.last] = (message_id, payload)
         return self.last
 
-    def unacked_after(self, seq: int, limit: int) -> Sequence[Stored]:
-        return [Stored(n, self.rows[n][1]) for n in sorted(self.rows) if n > seq][:limit]
+    def unacked_after(self, seq: int, limit: int) -> Sequence[StoredMessage]:
+        return [StoredMessage(n, self.rows[n][1]) for n in sorted(self.rows) if n > seq][:limit]
 
     def ack(self, seq: int) -> None:
         self.acked = max(self.acked, seq)

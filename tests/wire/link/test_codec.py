@@ -20,7 +20,6 @@ from microclaw.wire.link.messages import (
     AnyBody,
     AppState,
     Call,
-    Durable,
     Envelope,
     Event,
     PairCode,
@@ -30,6 +29,7 @@ from microclaw.wire.link.messages import (
     Telemetry,
     Unknown,
 )
+from microclaw.wire.link.values import Durable
 
 ROOT = Path(__file__).parents[3]
 VECTORS = {name: bytes.fromhex("".join(text.split())) for name, text in read_page("link.md", "message").items()}

@@ -32,10 +32,8 @@ from microclaw.wire.link.messages import (
     PairRequest,
     Ping,
     Result,
-    Sender,
     StartAsr,
     StopAsr,
-    TaskState,
     TaskStatus,
     Telemetry,
     TtsEnd,
@@ -44,7 +42,8 @@ from microclaw.wire.link.messages import (
     Welcome,
 )
 from microclaw.wire.link.states import MOVES, Phase, move
-from microclaw.wire.link.storage import OutboxCursor, Stored
+from microclaw.wire.link.storage import OutboxCursor, StoredMessage
+from microclaw.wire.link.values import Sender, TaskState
 
 AUDIO = bytes(640)
 
@@ -380,9 +379,9 @@ def test_a_hole_in_the_outbox_is_an_error() -> None:
 
 
 def test_answers_of_the_stores_to_a_lost_connection_are_ignored(pair: Pair) -> None:
-    pair.host.session.loaded(7, [Stored(8, b"")])
+    pair.host.session.loaded(7, [StoredMessage(8, b"")])
     cut(pair.host, pair.device)
-    pair.host.session.loaded(0, [Stored(1, b"")])
+    pair.host.session.loaded(0, [StoredMessage(1, b"")])
     pair.host.session.epoch_renewed(OutboxCursor(b"epoch--2", 0, 0))
     assert pair.host.session.next_action() is None
     assert pair.host.session.outgoing.epoch == b"epoch--2"

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from tests.wire.link.ends import End, ManualClock, connect, cut, exchange, join
 
-from microclaw.wire.link.messages import Call, Event, Notify, Sender
+from microclaw.wire.link.messages import Call, Event, Notify
 from microclaw.wire.link.states import Phase
+from microclaw.wire.link.values import Sender
 
 SIDES = st.sampled_from((0, 1))
 

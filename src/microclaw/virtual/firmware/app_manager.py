@@ -17,13 +17,13 @@ from struct import Struct
 from typing import Generic, assert_never
 
 from microclaw.errors import AppExists, InvalidModule, TooManyApps
-from microclaw.virtual.firmware.apps import A, AppLoader, AppShelf, KeptApp, Limits, url_number, url_tail, url_value
+from microclaw.virtual.firmware.apps import A, AppLoader, AppStore, KeptApp, Limits, url_number, url_tail, url_value
 from microclaw.virtual.firmware.receiver import (
     REQUEST_VERSION,
     HostRequest,
     InstallRequest,
-    LinkReceiver,
     RefusedInstall,
+    RequestReceiver,
     UnexpectedType,
     unpack_request,
 )
@@ -66,15 +66,15 @@ class AppManager(Generic[A]):
         generation: Generation,
         send: Callable[[FrameType, bytes], None],
         console: Callable[[str], None],
-        shelf: AppShelf | None = None,
+        app_store: AppStore | None = None,
     ) -> None:
         self._loader = loader
         self._limits = limits
         self._generation = generation
         self._send = send
         self._console = console
-        self._shelf = shelf
-        self._receiver = LinkReceiver(max_module_bytes=limits.max_module_bytes)
+        self._shelf = app_store
+        self._receiver = RequestReceiver(max_module_bytes=limits.max_module_bytes)
         self._queue: queue.Queue[HostRequest | InstallRequest | None] = queue.Queue(QUEUE_DEPTH)
         self._lock = threading.Lock()
         self._apps: dict[int, A] = {}
@@ -170,7 +170,7 @@ class AppManager(Generic[A]):
             return list(reversed(self._apps.values()))
 
     @property
-    def receiver(self) -> LinkReceiver:
+    def receiver(self) -> RequestReceiver:
         return self._receiver
 
     # What apps call.
@@ -293,7 +293,7 @@ class AppManager(Generic[A]):
             self._console("Install WASM app success!")
             self._answer(Response(Status.CREATED, request.mid))
 
-    def _launch(self, app: KeptApp, keep: AppShelf | None = None) -> bool:
+    def _launch(self, app: KeptApp, keep: AppStore | None = None) -> bool:
         """False when the power went while it was loaded."""
         instance = self._loader.load(
             app.name, app.wasm, heap_bytes=app.heap_bytes, timers=app.timers, watchdog_ms=app.watchdog_ms

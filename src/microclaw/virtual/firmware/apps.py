@@ -70,7 +70,7 @@ class AppLoader(Protocol[A]):
     def unload(self, app: A) -> None: ...
 
 
-class AppShelf(Protocol):
+class AppStore(Protocol):
     """Where boards of the kind sort keep their apps over a power cut; stock boards have none."""
 
     def keep(self, app: KeptApp) -> None: ...

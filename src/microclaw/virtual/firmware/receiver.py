@@ -73,7 +73,7 @@ class _Link(Enum):
     IGNORING = auto()
 
 
-class LinkReceiver:
+class RequestReceiver:
     """`receive(data)`, then `next_arrival()` until None. Never raises: no bytes can upset it more than the real one."""
 
     def __init__(self, *, max_module_bytes: int) -> None:

@@ -17,7 +17,7 @@ from microclaw.virtual.firmware.apps import KeptApp
 from microclaw.virtual.link.calls import BadParams, Method, data_of, text, whole
 from microclaw.virtual.link.flash import Flash
 from microclaw.virtual.runtime.app import App
-from microclaw.wire.link.messages import Value, ValueMap
+from microclaw.wire.link.values import Value, ValueMap
 from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES, DEFAULT_TIMERS, DEFAULT_WATCHDOG_MS, MAX_NAME_BYTES
 
 MAX_INSTALLED: Final = 16

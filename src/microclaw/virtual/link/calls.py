@@ -13,9 +13,10 @@ from typing import Final, Protocol
 from microclaw import __version__
 from microclaw.errors import MicroclawError, NotSupported, Overloaded, PinRefused
 from microclaw.virtual.board import Board
-from microclaw.virtual.doors.serial import CPU_MHZ, DEFAULT_PWM_HZ, FREE_HEAP_BYTES, MAX_PWM_HZ
 from microclaw.virtual.link.flash import PowerGone
-from microclaw.wire.link.messages import Call, ErrorInfo, Id, Result, Value, ValueMap
+from microclaw.virtual.ports.serial import CPU_MHZ, DEFAULT_PWM_HZ, FREE_HEAP_BYTES, MAX_PWM_HZ
+from microclaw.wire.link.messages import Call, ErrorInfo, Result
+from microclaw.wire.link.values import Id, Value, ValueMap
 
 FIRMWARE: Final = "microclaw-virtual"
 MAX_WAITING: Final = 64

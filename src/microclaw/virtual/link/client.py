@@ -24,9 +24,10 @@ from microclaw.wire.link.actions import Lane
 from microclaw.wire.link.config import LinkConfig
 from microclaw.wire.link.frame import CloseCode
 from microclaw.wire.link.lanes import Lanes
-from microclaw.wire.link.messages import AnyMessage, Hello, Id, Log, PairRequest, Telemetry, Welcome
+from microclaw.wire.link.messages import AnyMessage, Hello, Log, PairRequest, Telemetry, Welcome
 from microclaw.wire.link.session import LinkSession
 from microclaw.wire.link.states import Phase
+from microclaw.wire.link.values import Id
 
 TELEMETRY_S: Final = 30.0
 MAX_POSTED: Final = 256

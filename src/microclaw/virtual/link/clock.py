@@ -10,7 +10,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 
-from microclaw.wire.link.messages import Value
+from microclaw.wire.link.values import Value
 
 
 class LinkClock:

@@ -21,8 +21,8 @@ import cbor2
 
 from microclaw.durable import replace_file, sync_folder
 from microclaw.errors import ConfigError, MicroclawError, Overloaded, StoreError
-from microclaw.wire.link.messages import Id
-from microclaw.wire.link.storage import InboxCursor, OutboxCursor, Stored
+from microclaw.wire.link.storage import InboxCursor, OutboxCursor, StoredMessage
+from microclaw.wire.link.values import Id
 
 STATE_FILE: Final = "state.log"
 RESET_FILE: Final = "reset"
@@ -214,9 +214,9 @@ class FlashOutbox:
         self._bytes += len(payload)
         return seq
 
-    def unacked_after(self, seq: int, limit: int) -> Sequence[Stored]:
+    def unacked_after(self, seq: int, limit: int) -> Sequence[StoredMessage]:
         numbers = sorted(n for n in self._rows if n > seq)[:limit]
-        return [Stored(n, self._rows[n][1]) for n in numbers]
+        return [StoredMessage(n, self._rows[n][1]) for n in numbers]
 
     def ack(self, seq: int) -> None:
         epoch, acked, last = self.cursor()

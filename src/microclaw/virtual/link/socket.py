@@ -21,9 +21,9 @@ from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
 from microclaw.errors import DeviceUnreachable
-from microclaw.virtual.doors.sockets import hang_up, reset_connection
 from microclaw.virtual.link.clock import Waker
 from microclaw.virtual.link.identity import LinkAddress
+from microclaw.virtual.ports.sockets import hang_up, reset_connection
 from microclaw.wire.link.frame import DEFAULT_LIMITS, CloseCode
 
 SUBPROTOCOL: Final = Subprotocol("microclaw.v1")

@@ -16,7 +16,7 @@ from wasmtime import TrapCode
 from microclaw.virtual.natives.binding import bind
 from microclaw.virtual.natives.table import HANDLERS
 from microclaw.virtual.runtime.memory import BoardCrash, WasmTrap
-from microclaw.virtual.runtime.module import Layout, Prepared
+from microclaw.virtual.runtime.module import Layout, PreparedModule
 from microclaw.virtual.runtime.process import Process
 from microclaw.virtual.runtime.task import Interrupted
 from microclaw.wire.wasm_binary import PAGE_BYTES
@@ -54,7 +54,9 @@ class InstantiateFailed(Exception):
 class Instance:
     """A linked module. Calls come from one thread at a time; `interrupt` from any."""
 
-    def __init__(self, prepared: Prepared, process: Process, native_groups: frozenset[str], max_memory: int) -> None:
+    def __init__(
+        self, prepared: PreparedModule, process: Process, native_groups: frozenset[str], max_memory: int
+    ) -> None:
         self._process = process
         self._raised: BaseException | None = None
         self._layout: Layout = prepared.layout

@@ -46,7 +46,7 @@ class Layout:
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class PreparedModule:
     """The module as it will run: with room for the heap at `heap_start`, its memory exported as `memory_name`."""
 
     wasm: bytes
@@ -56,7 +56,7 @@ class Prepared:
     total_pages: int
 
 
-def prepare(wasm: bytes, heap_bytes: int) -> Prepared:
+def prepare(wasm: bytes, heap_bytes: int) -> PreparedModule:
     """Insert the app heap; ProtocolError when the sections do not add up."""
     try:
         sections = [(number, body) for number, body, _ in read_sections(wasm)]
@@ -65,9 +65,9 @@ def prepare(wasm: bytes, heap_bytes: int) -> Prepared:
         raise ProtocolError(str(exc)) from exc
 
 
-def _with_heap(wasm: bytes, sections: list[tuple[int, bytes]], layout: Layout, heap_bytes: int) -> Prepared:
+def _with_heap(wasm: bytes, sections: list[tuple[int, bytes]], layout: Layout, heap_bytes: int) -> PreparedModule:
     if layout.pages is None:
-        return Prepared(wasm, layout, None, None, 0)
+        return PreparedModule(wasm, layout, None, None, 0)
     end = layout.pages * PAGE_BYTES
     start = _align16(layout.heap_base) if layout.heap_base is not None and layout.heap_base < end else end
     pages = max(layout.pages, -(-(start + heap_bytes) // PAGE_BYTES))
@@ -79,9 +79,9 @@ def _with_heap(wasm: bytes, sections: list[tuple[int, bytes]], layout: Layout, h
             body = _with_memory_export(body)
         changed.append(write_section(number, body))
     if layout.memory_name is None and all(number != _EXPORT for number, _ in sections):
-        return Prepared(wasm, layout, None, None, layout.pages)
+        return PreparedModule(wasm, layout, None, None, layout.pages)
     name = layout.memory_name or _HOST_MEMORY_NAME
-    return Prepared(HEADER + b"".join(changed), layout, start, name, pages)
+    return PreparedModule(HEADER + b"".join(changed), layout, start, name, pages)
 
 
 def _layout(sections: list[tuple[int, bytes]]) -> Layout:

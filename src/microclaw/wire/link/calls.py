@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from enum import Enum
 
 from microclaw.errors import Overloaded
-from microclaw.wire.link.messages import Call, Id, Result
+from microclaw.wire.link.messages import Call, Result
+from microclaw.wire.link.values import Id
 
 
 class Fate(Enum):

@@ -16,19 +16,8 @@ from msgspec.structs import fields
 
 from microclaw.errors import LinkViolation, ProtocolError
 from microclaw.wire.link.frame import MAX_CONTROL_BYTES, CloseCode
-from microclaw.wire.link.messages import (
-    MAX_ITEMS,
-    MAX_UINT,
-    MESSAGES,
-    AnyMessage,
-    Envelope,
-    Id,
-    Seq,
-    Uint,
-    Unknown,
-    Value,
-    ValueMap,
-)
+from microclaw.wire.link.messages import MESSAGES, AnyMessage, Envelope, Unknown
+from microclaw.wire.link.values import MAX_ITEMS, MAX_UINT, Id, Seq, Uint, Value, ValueMap
 
 VERSION: Final = 1
 MAX_DEPTH: Final = 8

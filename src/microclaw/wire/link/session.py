@@ -27,7 +27,6 @@ from microclaw.wire.link.messages import (
     AnyMessage,
     Bye,
     Call,
-    Durable,
     Envelope,
     ErrorMessage,
     Hello,
@@ -35,15 +34,15 @@ from microclaw.wire.link.messages import (
     PairRequest,
     Ping,
     Pong,
-    Sender,
     Unknown,
     Welcome,
     is_durable,
 )
 from microclaw.wire.link.sequence import Incoming, Outgoing
 from microclaw.wire.link.states import Phase, move
-from microclaw.wire.link.storage import InboxCursor, OutboxCursor, Stored
+from microclaw.wire.link.storage import InboxCursor, OutboxCursor, StoredMessage
 from microclaw.wire.link.streams import FRAME_OF, Streams, lane_of
+from microclaw.wire.link.values import Durable, Sender
 
 
 class LinkSession:
@@ -227,7 +226,7 @@ class LinkSession:
         else:
             self._load_more()
 
-    def loaded(self, after: int, rows: Sequence[Stored]) -> None:
+    def loaded(self, after: int, rows: Sequence[StoredMessage]) -> None:
         """A Replay was done. Answers to a connection that is gone are ignored."""
         if not self._is_ready or self.outgoing.loading_after != after:
             return

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from microclaw.wire.link.messages import Id
+from microclaw.wire.link.values import Id
 
 
 class OutboxCursor(NamedTuple):
@@ -27,7 +27,7 @@ class InboxCursor(NamedTuple):
     seq: int = 0
 
 
-class Stored(NamedTuple):
+class StoredMessage(NamedTuple):
     seq: int
     payload: bytes
 
@@ -44,7 +44,7 @@ class OutboxStore(Protocol):
         """
         ...
 
-    def unacked_after(self, seq: int, limit: int) -> Sequence[Stored]:
+    def unacked_after(self, seq: int, limit: int) -> Sequence[StoredMessage]:
         """At most `limit` messages with a number above `seq`, in order."""
         ...
 

@@ -14,7 +14,6 @@ from microclaw.wire.link.messages import (
     AnyBody,
     CancelStream,
     Log,
-    Sender,
     StartAsr,
     StopAsr,
     Telemetry,
@@ -22,6 +21,7 @@ from microclaw.wire.link.messages import (
     TtsEnd,
     TtsStart,
 )
+from microclaw.wire.link.values import Sender
 
 FRAME_OF: Final = {Sender.DEVICE: FrameType.AUDIO_IN, Sender.HOST: FrameType.AUDIO_OUT}
 _MEDIA: Final = (StartAsr, StopAsr, TtsStart, TtsChunk, TtsEnd, CancelStream)

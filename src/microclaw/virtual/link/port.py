@@ -16,22 +16,23 @@ from microclaw.errors import CallRejected, DeviceUnreachable
 from microclaw.virtual.board import Board
 from microclaw.virtual.history import EdgeRecord, LogRecord
 from microclaw.virtual.link.apps import LinkApps, Manager
-from microclaw.virtual.link.arrivals import Arrivals
 from microclaw.virtual.link.calls import FIRMWARE, BoardMethods, CallWorker
 from microclaw.virtual.link.client import LinkClient
 from microclaw.virtual.link.clock import LinkState
 from microclaw.virtual.link.flash import Flash, PowerGone, begin_reset
+from microclaw.virtual.link.handler import MessageHandler
 from microclaw.virtual.link.identity import LinkAddress
 from microclaw.virtual.runtime.app import App
-from microclaw.wire.board_control import LinkStatus
+from microclaw.wire.board_replies import LinkStatus
 from microclaw.wire.link.frame import CloseCode
-from microclaw.wire.link.messages import AnyMessage, AppState, Event, Hello, Software, Telemetry, ValueMap
+from microclaw.wire.link.messages import AnyMessage, AppState, Event, Hello, Software, Telemetry
+from microclaw.wire.link.values import ValueMap
 
 MAX_REASON_CHARS: Final = 400
 GOODBYE_S: Final = 1.0
 
 
-class LinkDoor:
+class LinkPort:
     """What survives a power cut is in `folder`; ConfigError when it is damaged. `start` begins the first boot."""
 
     def __init__(
@@ -138,7 +139,7 @@ class LinkDoor:
 class _Boot:
     """All that RAM holds of the link from one boot to the next."""
 
-    def __init__(self, door: LinkDoor, flash: Flash, reset_reason: str) -> None:
+    def __init__(self, door: LinkPort, flash: Flash, reset_reason: str) -> None:
         self._door = door
         self._board = board = door._board
         self._reset_reason = reset_reason
@@ -167,7 +168,7 @@ class _Boot:
             measure=self._measure,
         )
         self._worker = CallWorker(self._methods, lambda: self.client.is_over)
-        self._arrivals = Arrivals(board, flash, self.client, self._worker, self._restart)
+        self._arrivals = MessageHandler(board, flash, self.client, self._worker, self._restart)
         self.client.take = self._arrivals.take
 
     def start(self, *, with_apps: bool) -> None:

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from microclaw.errors import ConfigError
-from microclaw.virtual.doors.serial import INCOMPLETE_LINE_S, SerialConsole, SerialLines
-from microclaw.virtual.doors.sockets import READ_BYTES, SEND_TIMEOUT_S, hang_up, reset_connection
+from microclaw.virtual.ports.serial import INCOMPLETE_LINE_S, SerialConsole, SerialLines
+from microclaw.virtual.ports.sockets import READ_BYTES, SEND_TIMEOUT_S, hang_up, reset_connection
 
 MAX_CONNECTIONS = 4
 

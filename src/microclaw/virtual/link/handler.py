@@ -27,7 +27,6 @@ from microclaw.wire.link.messages import (
     Call,
     Envelope,
     ErrorMessage,
-    Id,
     Notify,
     OtaCancel,
     OtaOffer,
@@ -38,13 +37,14 @@ from microclaw.wire.link.messages import (
     Token,
     UiState,
 )
+from microclaw.wire.link.values import Id
 
 NOTIFICATIONS_KEPT: Final = 16
 MAX_SHOWN_CHARS: Final = 500
 _log = logging.getLogger(__name__)
 
 
-class Arrivals:
+class MessageHandler:
     def __init__(
         self, board: Board, flash: Flash, client: LinkClient, worker: CallWorker, restart: Callable[[], None]
     ) -> None:

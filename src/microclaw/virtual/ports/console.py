@@ -15,7 +15,7 @@ from typing import Final
 
 from microclaw.errors import CallRejected, MicroclawError
 from microclaw.virtual.board import Board
-from microclaw.virtual.doors.console_files import ConsoleFiles, CronJob
+from microclaw.virtual.ports.console_files import ConsoleFiles, CronJob
 
 PROMPT: Final = b"mimi> "
 PROVIDERS: Final = ("anthropic", "openai")

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from enum import StrEnum
 
 from microclaw.errors import UnknownName
-from microclaw.virtual.doors.sockets import SEND_TIMEOUT_S, hang_up, read_some, reset_connection
+from microclaw.virtual.ports.sockets import SEND_TIMEOUT_S, hang_up, read_some, reset_connection
 from microclaw.wire.wasmachine.frame import HEADER, FrameType, encode_frame
 
 

@@ -14,9 +14,10 @@ from typing import Protocol, assert_never
 
 from microclaw.errors import MicroclawError, NotSupported, ProtocolError, UnknownName
 from microclaw.virtual.board import Board
-from microclaw.virtual.doors.sockets import SEND_TIMEOUT_S, hang_up, read_some
 from microclaw.virtual.history import EdgeRecord, LogRecord
+from microclaw.virtual.ports.sockets import SEND_TIMEOUT_S, hang_up, read_some
 from microclaw.wire import board_control as wire
+from microclaw.wire import board_replies as replies
 from microclaw.wire.jsonline import LineDecoder
 
 
@@ -28,25 +29,25 @@ def serve_wires(request: wire.UartRead | wire.UartWrite | wire.SpiRead | wire.Sp
             _check_node(board, "uart")
             page = board.uarts.sent(port, since, wire.MAX_UART_BYTES_A_PAGE)
             more = len(page.data) == wire.MAX_UART_BYTES_A_PAGE
-            return wire.UartPage(page.data.hex(), page.next, page.dropped, more)
+            return replies.UartPage(page.data.hex(), page.next, page.dropped, more)
         case wire.UartWrite(port=port, data=data):
             _check_node(board, "uart")
-            return wire.UartRoom(board.uarts.arrive(port, bytes.fromhex(data)), now_ms)
+            return replies.UartRoom(board.uarts.arrive(port, bytes.fromhex(data)), now_ms)
         case wire.SpiRead(since=since):
             _check_node(board, "spi")
             limit = wire.MAX_SPI_EXCHANGES_A_PAGE
             exchanges = board.spi.exchanges(since, limit)
             rows = tuple(
-                wire.SpiRow(round(r.t_ms, 3), r.bus, r.sent.hex(), r.received.hex()) for r in exchanges.records
+                replies.SpiRow(round(r.t_ms, 3), r.bus, r.sent.hex(), r.received.hex()) for r in exchanges.records
             )
-            return wire.SpiPage(rows, exchanges.next, exchanges.dropped, len(rows) == limit)
+            return replies.SpiPage(rows, exchanges.next, exchanges.dropped, len(rows) == limit)
         case wire.SpiConnect(bus=bus, loopback=loopback, answers=answers):
             _check_node(board, "spi")
             if bus not in board.spi.hosts:
                 known = ", ".join(map(str, board.spi.hosts))
                 raise UnknownName(f"no SPI bus {bus} for programs on this chip", next_step=f"buses: {known}")
             board.spi.connect(bus, loopback=loopback, answers=map(bytes.fromhex, answers))
-            return wire.Done(now_ms)
+            return replies.Done(now_ms)
         case _:
             assert_never(request)
 
@@ -121,7 +122,7 @@ class Watcher:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._waiting: deque[wire.Pushed] = deque()
+        self._waiting: deque[replies.Pushed] = deque()
         self._dropped = 0
         self._closed = False
         self.edges = False
@@ -129,31 +130,31 @@ class Watcher:
 
     def on_edge(self, number: int, record: EdgeRecord) -> None:
         if self.edges:
-            self._push(wire.EdgePushed(record.t_ms, record.pin, record.level, number))
+            self._push(replies.EdgePushed(record.t_ms, record.pin, record.level, number))
 
     def on_log(self, number: int, record: LogRecord) -> None:
         if self.log:
-            self._push(wire.LogPushed(record.t_ms, record.app, record.text, number))
+            self._push(replies.LogPushed(record.t_ms, record.app, record.text, number))
 
     def close(self) -> None:
         with self._changed:
             self._closed = True
             self._changed.notify()
 
-    def take(self) -> list[wire.Pushed] | None:
+    def take(self) -> list[replies.Pushed] | None:
         """What waits to be sent, waiting for it; None after `close`."""
         with self._changed:
             while not self._waiting and not self._closed:
                 self._changed.wait()
             if self._closed:
                 return None
-            taken: list[wire.Pushed] = [wire.StreamDropped(self._dropped)] if self._dropped else []
+            taken: list[replies.Pushed] = [replies.StreamDropped(self._dropped)] if self._dropped else []
             taken += self._waiting
             self._waiting.clear()
             self._dropped = 0
             return taken
 
-    def _push(self, pushed: wire.Pushed) -> None:
+    def _push(self, pushed: replies.Pushed) -> None:
         with self._changed:
             if len(self._waiting) >= MAX_PUSHED:
                 self._waiting.popleft()

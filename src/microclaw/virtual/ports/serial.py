@@ -12,8 +12,8 @@ from typing import Final
 from microclaw import __version__
 from microclaw.errors import MicroclawError, ProtocolError
 from microclaw.virtual.board import Board
-from microclaw.virtual.doors.console import PROMPT, After, AskHost, ConsoleCommands
-from microclaw.virtual.doors.console_files import ConsoleFiles
+from microclaw.virtual.ports.console import PROMPT, After, AskHost, ConsoleCommands
+from microclaw.virtual.ports.console_files import ConsoleFiles
 from microclaw.wire.jsonline import LineDecoder, encode_line, parse_object
 
 MAX_LINE_BYTES: Final = 1_024

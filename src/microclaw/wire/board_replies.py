@@ -1,0 +1,194 @@
+"""What a virtual board answers on its control socket: rows, pages of rows, and pushed lines (declarations only). No IO.
+
+A member of a JSON object is a field; a row (an edge, a log line) is a JSON array in the order of its fields. `more`:
+ask again from `next`, and the rest comes at once. board_control.py has the requests, and reads and writes the lines.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, NamedTuple, TypeAlias
+
+from msgspec import Meta, Struct
+
+MAX_FLOAT = 1.7976931348623157e308  # the largest of 64 bits: a bound that infinities and NaN do not meet
+
+Whole: TypeAlias = Annotated[int, Meta(ge=0, lt=2**53)]  # what every reader of JSON keeps exact
+Number: TypeAlias = Annotated[float, Meta(ge=-MAX_FLOAT, le=MAX_FLOAT)]
+
+
+class EdgeRow(NamedTuple):
+    t_ms: Number
+    pin: Whole
+    level: Whole
+
+
+class LogRow(NamedTuple):
+    t_ms: Number
+    app: str | None
+    text: str
+
+
+class PwmRow(NamedTuple):
+    t_ms: Number
+    pin: Whole
+    duty: Whole
+    frequency_hz: Whole
+
+
+class SpiRow(NamedTuple):
+    """Bytes in hex: `sent` by the program, `received` by it."""
+
+    t_ms: Number
+    bus: Whole
+    sent: str
+    received: str
+
+
+class PinRow(Struct, frozen=True):
+    """`role` is idle, input, output or pwm; `duty` 0-255."""
+
+    pin: Whole
+    level: Whole
+    role: str
+    duty: Whole
+    frequency_hz: Whole
+    app: str | None
+
+
+class AppRow(Struct, frozen=True):
+    """`state` is loaded, running, returned, exited or trapped; `kind_of_end` is empty while it runs."""
+
+    name: str
+    state: str
+    error: str | None
+    heap_bytes: Whole
+    peak_heap_bytes: Whole
+    peak_stack_bytes: Whole
+    pins: tuple[Whole, ...]
+    kind_of_end: str | None
+
+
+class BoardInfo(Struct, frozen=True):
+    name: str
+    board: str
+    chip: str
+    mode: str
+    clock: str
+    generation: str
+    boot: Whole
+    boot_id: str
+    powered: bool
+    now_ms: Number
+    wasmachine: Whole
+    serial: Whole | None
+    pty: str | None
+    pid: Whole
+
+
+class PinTable(Struct, frozen=True):
+    pins: tuple[PinRow, ...]
+
+
+class EdgePage(Struct, frozen=True):
+    edges: tuple[EdgeRow, ...]
+    next: Whole
+    dropped: Whole
+    now_ms: Number
+    more: bool = False
+
+
+class LogPage(Struct, frozen=True):
+    lines: tuple[LogRow, ...]
+    next: Whole
+    dropped: Whole
+    more: bool = False
+
+
+class PwmPage(Struct, frozen=True):
+    changes: tuple[PwmRow, ...]
+    next: Whole
+    dropped: Whole
+    more: bool = False
+
+
+class UartPage(Struct, frozen=True):
+    """Bytes in hex that programs sent; `next` and `dropped` count bytes."""
+
+    data: str
+    next: Whole
+    dropped: Whole
+    more: bool = False
+
+
+class UartRoom(Struct, frozen=True):
+    """`taken`: how many of the bytes the receive FIFO had room for."""
+
+    taken: Whole
+    now_ms: Number
+
+
+class SpiPage(Struct, frozen=True):
+    exchanges: tuple[SpiRow, ...]
+    next: Whole
+    dropped: Whole
+    more: bool = False
+
+
+class AppTable(Struct, frozen=True):
+    apps: tuple[AppRow, ...]
+
+
+class AdvanceResult(Struct, frozen=True):
+    """`idle`: nothing can ever happen again; `stuck` names an app that spun without giving up the CPU."""
+
+    now_ms: Number
+    idle: bool
+    stuck: str | None
+
+
+class LinkStatus(Struct, frozen=True):
+    """`state` is off, connecting, waiting, pairing, connected or refused; `code` is the pairing code shown.
+
+    `notified` counts notifications ever shown, `notifications` are the last of them; `ui` the present ui_state.
+    """
+
+    state: str
+    url: str
+    device_id: str | None = None
+    code: str | None = None
+    host: str | None = None
+    error: str | None = None
+    rtt_ms: Number | None = None
+    outbox: Whole = 0
+    refused_events: Whole = 0
+    dropped: Whole = 0
+    notified: Whole = 0
+    notifications: tuple[str, ...] = ()
+    ui: tuple[str, ...] = ()
+
+
+class Done(Struct, frozen=True):
+    now_ms: Number
+
+
+class EdgePushed(Struct, frozen=True, tag_field="stream", tag="edge"):
+    t_ms: Number
+    pin: Whole
+    level: Whole
+    seq: Whole
+
+
+class LogPushed(Struct, frozen=True, tag_field="stream", tag="log"):
+    t_ms: Number
+    app: str | None
+    text: str
+    seq: Whole
+
+
+class StreamDropped(Struct, frozen=True, tag_field="stream", tag="dropped"):
+    """The watcher read too slowly: `n` pushed lines were thrown away here."""
+
+    n: Whole
+
+
+Pushed: TypeAlias = EdgePushed | LogPushed | StreamDropped
