@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from microclaw.boards import PinUse, load_board
-from microclaw.boards.pins import check_pin, nearest_free_pins, pin_caution
+from microclaw.boards.pins import check_pin, nearest_free_pins
 from microclaw.errors import PinRefused
 
 BOARD = load_board("virtual")
@@ -53,8 +53,8 @@ def test_suggested_pins_are_the_nearest_without_a_caution() -> None:
 
 
 def test_strapping_pin_is_cautioned_and_a_plain_one_not() -> None:
-    assert pin_caution(BOARD, 45) is not None
-    assert pin_caution(BOARD, 4) is None
+    assert BOARD.pins[45].caution is not None
+    assert BOARD.pins[4].caution is None
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,17 @@
-"""Fuzz target: any bytes as an app's memory, a data_seq read at every address near the start."""
+"""Fuzz target: any bytes as an app's memory, a data_seq read through every word near the start."""
 
 from __future__ import annotations
 
-from microclaw.errors import ProtocolError
-from microclaw.wire.wasmachine.ioctl import read_data_seq
+from tests.virtual.nodes.byte_memory import ByteMemory
+
+from microclaw.virtual.nodes.data_seq import take_data_seq
+from microclaw.virtual.runtime.memory import BoardCrash, OutOfBounds
+from microclaw.virtual.runtime.posix import PosixError
 
 
 def fuzz_one(data: bytes) -> None:
     for address in range(-1, 24):
         try:
-            frames = read_data_seq(data, address)
-        except ProtocolError:
+            take_data_seq(ByteMemory(data), address)
+        except (PosixError, OutOfBounds, BoardCrash):
             continue
-        assert all(frame.address + frame.size_bytes <= len(data) for frame in frames)

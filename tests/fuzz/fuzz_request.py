@@ -1,9 +1,10 @@
-"""Fuzz target: any bytes as a request's payload."""
+"""Fuzz target: any bytes as a request's payload, and its url as the virtual board reads it."""
 
 from __future__ import annotations
 
 from microclaw.errors import ProtocolError
-from microclaw.wire.wasmachine.request import AppletUrl, Request
+from microclaw.virtual.firmware.apps import url_number, url_tail, url_value
+from microclaw.wire.wasmachine.request import Request
 
 
 def fuzz_one(data: bytes) -> None:
@@ -12,7 +13,6 @@ def fuzz_one(data: bytes) -> None:
     except ProtocolError:
         return
     assert request.encode() == data
-    try:
-        AppletUrl.parse(request.url)
-    except ProtocolError:
-        return
+    tail = url_tail(request.url, "/applet") or ""
+    assert len(url_value(tail, "name", 126).encode("utf-8", "replace")) <= 3 * 126
+    assert url_number(tail, "heap", 8192) >= 0

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from tests.virtual.conftest import Case
 
 from microclaw.errors import InvalidModule
 from microclaw.virtual.firmware.app_manager import QUEUE_DEPTH, AppManager
-from microclaw.virtual.firmware.apps import KeptApp, Limits, url_number, url_tail, url_value
+from microclaw.virtual.firmware.apps import AppStore, Limits, url_number, url_tail, url_value
 from microclaw.wire.wasmachine.attributes import Generation
 from microclaw.wire.wasmachine.frame import FrameType, encode_frame
 from microclaw.wire.wasmachine.request import (
@@ -82,24 +83,10 @@ class RecordingLoader:
         del self.loaded[app.name]
 
 
-class MemoryShelf:
-    def __init__(self) -> None:
-        self.apps: dict[str, KeptApp] = {}
-
-    def keep(self, app: KeptApp) -> None:
-        self.apps[app.name] = app
-
-    def forget(self, name: str) -> None:
-        self.apps.pop(name, None)
-
-    def kept(self) -> list[KeptApp]:
-        return list(self.apps.values())
-
-
 class Desk:
     """A manager, what it sent and what it printed."""
 
-    def __init__(self, generation: Generation = Generation.NEW, app_store: MemoryShelf | None = None) -> None:
+    def __init__(self, generation: Generation = Generation.NEW, app_store: AppStore | None = None) -> None:
         self.loader = RecordingLoader()
         self.sent: list[tuple[FrameType, bytes]] = []
         self.console: list[str] = []
@@ -262,16 +249,16 @@ def test_uninstall_of_a_spinning_app_hangs_the_stock_manager_until_power_goes() 
     assert desk.manager.apps == []
 
 
-def test_uninstall_of_a_spinning_app_kills_it_on_a_kind_board() -> None:
-    desk = Desk(app_store=MemoryShelf())
+def test_uninstall_of_a_spinning_app_kills_it_on_a_kind_board(tmp_path: Path) -> None:
+    desk = Desk(app_store=AppStore(tmp_path))
     desk.loader.spinning.add("spin")
     desk.install("spin")
     assert desk.ask(uninstall_request(5, "spin")).status == 66
     assert desk.manager.apps == []
 
 
-def test_kind_board_starts_kept_apps_again() -> None:
-    app_store = MemoryShelf()
+def test_kind_board_starts_kept_apps_again(tmp_path: Path) -> None:
+    app_store = AppStore(tmp_path)
     first = Desk(app_store=app_store)
     first.install("a")
     first.install("b")

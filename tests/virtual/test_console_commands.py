@@ -41,7 +41,7 @@ class Console:
         self.asked: list[str] = []
         self.unreachable = False
         serial = SerialConsole(
-            self.board, lambda: 8192, files=ConsoleFiles(folder), ask_host=self._ask if has_link else None
+            self.board, lambda: 280 * 1024 - 8192, files=ConsoleFiles(folder), ask_host=self._ask if has_link else None
         )
         self.lines = SerialLines(serial)
 

@@ -18,9 +18,8 @@ import pytest
 from tests.virtual.conftest import TIMEOUT_S, BoardUnderTest, Case, Link, StartBoard
 from wasmtime import wat2wasm
 
-from microclaw.virtual.firmware.apps import KeptApp
+from microclaw.virtual.firmware.apps import AppStore, KeptApp
 from microclaw.virtual.machine import LOOP_BOOTS
-from microclaw.virtual.storage import AppStore
 from microclaw.wire import board_control as control
 from microclaw.wire import board_replies as replies
 from microclaw.wire.wasmachine.frame import FrameType, encode_frame
@@ -428,9 +427,9 @@ def test_flash_folder_keeps_a_kind_boards_apps_between_runs(
 def test_several_apps_that_crash_the_board_at_once_cost_one_boot_each_time(
     start_board: StartBoard, tmp_path: Path
 ) -> None:
-    shelf = AppStore(tmp_path / "apps")
+    app_store = AppStore(tmp_path / "apps")
     for name in ("one", "two", "three"):
-        shelf.keep(KeptApp(name, bytes(wat2wasm(CRASHING)), heap_bytes=4096, timers=1, watchdog_ms=1000))
+        app_store.keep(KeptApp(name, bytes(wat2wasm(CRASHING)), heap_bytes=4096, timers=1, watchdog_ms=1000))
     board = start_board("--serial", "none", "--mode", "kind", "--flash", str(tmp_path))
     watcher = board.control()
     watcher.ask(control.Watch(log=True))

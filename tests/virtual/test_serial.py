@@ -24,7 +24,7 @@ def board() -> Board:
 
 @pytest.fixture
 def console(board: Board) -> SerialConsole:
-    return SerialConsole(board, lambda: 8192)
+    return SerialConsole(board, lambda: 280 * 1024 - 8192)
 
 
 def ask(console: SerialConsole, **request: object) -> dict[str, Any]:
@@ -139,7 +139,7 @@ def test_sensor_that_the_board_lacks_is_not_found() -> None:
     profile = load_board("virtual")
     assert profile.i2c is not None
     bus = dataclasses.replace(profile.i2c, sensors=MappingProxyType({"bme280": 0x76}))
-    bare = SerialConsole(Board(dataclasses.replace(profile, i2c=bus), VirtualClock()), lambda: 0)
+    bare = SerialConsole(Board(dataclasses.replace(profile, i2c=bus), VirtualClock()), lambda: 280 * 1024)
     assert ask(bare, action="read_i2c", sensor="ina219")["msg"].startswith("Sensor not found")
 
 

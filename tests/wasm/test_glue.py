@@ -6,8 +6,9 @@ import struct
 from typing import Any
 
 import pytest
+from tests.wire.wasmachine.ioctl_layouts import IOCTL_LAYOUTS
 
-from microclaw.wire.wasmachine.ioctl import IOCTL_LAYOUTS, IoctlCommand, OpenFlag
+from microclaw.wire.wasmachine.ioctl import IoctlCommand, OpenFlag
 
 HEAD = '#include "microclaw.h"\n'
 

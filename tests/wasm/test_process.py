@@ -147,7 +147,7 @@ async def test_process_that_said_its_last_words_is_not_waited_for(tmp_path: Path
     finished = await in_worker(
         lambda processes: processes.run(python(f"{code}; time.sleep(60)"), tmp_path, stop_at=b"last word")
     )
-    assert (finished.said_enough, finished.timed_out) == (True, False)
+    assert (finished.stopped_at_words, finished.timed_out) == (True, False)
     assert finished.output.startswith("a last word")
 
 

@@ -43,12 +43,6 @@ def _refusal(board: BoardProfile, pin: int, use: PinUse) -> str | None:
     return f"on {board.title} it offers {', '.join(sorted(known.uses))}"
 
 
-def pin_caution(board: BoardProfile, pin: int) -> str | None:
-    """Why to think twice before using this pin, or None."""
-    known = board.pins.get(pin)
-    return known.caution if known is not None and known.reserved is None else None
-
-
 def nearest_free_pins(board: BoardProfile, pin: int, use: PinUse) -> tuple[int, ...]:
     """Up to four free pins that offer the use, nearest number first."""
     return tuple(sorted(board.free_pins(use), key=lambda number: (abs(number - pin), number))[:_NEIGHBOURS])

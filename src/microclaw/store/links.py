@@ -1,6 +1,6 @@
 """Durable messages between this host and its devices: an outbox and an inbox for each. Reads no message.
 
-The methods are those of wire.link.storage's OutboxStore and InboxStore, as coroutines. Each is one transaction of the
+The methods are those of wire/link/storage.py, as coroutines. Each is one transaction of the
 database, which commits those of many devices at once. `append_to` and `advance_in` join a transaction of the caller.
 """
 

@@ -21,6 +21,7 @@ from microclaw.boards.reader import load_board
 from microclaw.errors import DeviceUnreachable, MicroclawError
 from microclaw.virtual.board import Board
 from microclaw.virtual.clock import RealClock
+from microclaw.virtual.firmware.apps import AppStore
 from microclaw.virtual.machine import Machine
 from microclaw.virtual.ports.console_files import ConsoleFiles
 from microclaw.virtual.ports.control import ControlServer
@@ -29,7 +30,7 @@ from microclaw.virtual.ports.serial_port import SerialPty, SerialTcp
 from microclaw.virtual.ports.sockets import listen_tcp, listen_unix, port_of
 from microclaw.virtual.ports.wasmachine import WasmachinePort
 from microclaw.virtual.runtime.loader import Runtime
-from microclaw.virtual.storage import AppStore, TemporaryFolder, hold_flash
+from microclaw.virtual.storage import TemporaryFolder, hold_flash
 from microclaw.virtual.virtual_clock import VirtualClock
 from microclaw.wire.link.messages import RunTask
 from microclaw.wire.wasmachine.attributes import Generation
@@ -102,34 +103,34 @@ class BoardProcess:
         generation = Generation(options.generation or profile.firmware.attribute_generation)
         app_store = None if stock else AppStore((flash or self._temporary_dir()) / "apps")
         self.machine = Machine(board, Runtime(board), generation=generation, app_store=app_store)
-        doors = self.machine.ports
-        doors.wasmachine = WasmachinePort(wasmachine, self.machine.receive, self.machine.faults, stock=stock)
-        doors.wasmachine_port = port_of(wasmachine)
-        doors.wasmachine.start()
+        ports = self.machine.ports
+        ports.wasmachine = WasmachinePort(wasmachine, self.machine.receive, self.machine.faults, stock=stock)
+        ports.wasmachine_port = port_of(wasmachine)
+        ports.wasmachine.start()
         files = ConsoleFiles((flash or self._temporary_dir()) / "mimiclaw")
         ask_host = self._ask_host if options.link is not None else None
-        console = SerialConsole(board, self.machine.app_heap_bytes, files=files, ask_host=ask_host)
+        console = SerialConsole(board, self.machine.free_heap_bytes, files=files, ask_host=ask_host)
         if serial is not None:
-            doors.serial_tcp, doors.serial_port = SerialTcp(serial, console), port_of(serial)
-            doors.serial_tcp.start()
+            ports.serial_tcp, ports.serial_port = SerialTcp(serial, console), port_of(serial)
+            ports.serial_tcp.start()
         if options.serial == "pty":
-            doors.serial_pty = SerialPty(self.control_path.parent / f"{options.name}.tty", console)
-            doors.serial_pty.start()
+            ports.serial_pty = SerialPty(self.control_path.parent / f"{options.name}.tty", console)
+            ports.serial_pty.start()
         if options.link is not None:
             self.machine.open_link(self._link_port(board, flash or self._temporary_dir()))
         self.control = ControlServer(control, self.machine)
         self.control.start()
 
     def ready(self) -> dict[str, object]:
-        doors = self.machine.ports
+        ports = self.machine.ports
         return {
             "ready": True,
             "name": self._options.name,
             "board": self._options.board,
             "pid": os.getpid(),
-            "wasmachine": doors.wasmachine_port,
-            "serial": doors.serial_port,
-            "pty": str(doors.serial_pty.path) if doors.serial_pty is not None else None,
+            "wasmachine": ports.wasmachine_port,
+            "serial": ports.serial_port,
+            "pty": str(ports.serial_pty.path) if ports.serial_pty is not None else None,
             "control": str(self.control_path),
         }
 
@@ -160,7 +161,7 @@ class BoardProcess:
             flash / "link",
             address,
             manager=lambda: self.machine.manager,
-            app_heap_bytes=self.machine.app_heap_bytes,
+            free_heap_bytes=self.machine.free_heap_bytes,
         )
 
     def _control_path(self, given: Path | None) -> Path:

@@ -1,4 +1,4 @@
-"""One virtual board put together: board, runtime, manager and doors, and what a power cut does to each of them."""
+"""One virtual board put together: board, runtime, manager and ports. Knows what a power cut does to each of them."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, assert_never
 
-from microclaw.errors import CallRejected, MicroclawError
+from microclaw.errors import CallRejected, MicroclawError, NotSupported, UnknownName
 from microclaw.virtual.board import Board, PowerEvent
 from microclaw.virtual.firmware.app_manager import AppManager
 from microclaw.virtual.firmware.apps import AppStore, Limits
 from microclaw.virtual.history import LogRecord
-from microclaw.virtual.ports.control import Watcher, serve_wires
 from microclaw.virtual.ports.serial_port import SerialPty, SerialTcp
 from microclaw.virtual.ports.wasmachine import Faults, WasmachinePort
 from microclaw.virtual.runtime.app import App
@@ -32,11 +31,12 @@ if TYPE_CHECKING:
 
 LOOP_BOOTS = 5
 LOOP_S = 10.0
+FREE_HEAP_BYTES = 280 * 1024  # of an idle WASMachine build; the heaps of apps are part of it
 
 
 @dataclass(slots=True)
 class Ports:
-    """What a power cut closes. `wasmachine_port` and the others are what the ready line and `info` say."""
+    """The ports that a power cut closes, and the port numbers for the ready line and `info`."""
 
     wasmachine: WasmachinePort | None = None
     serial_tcp: SerialTcp | None = None
@@ -53,7 +53,7 @@ class Machine:
         self.faults = Faults()
         self.ports = Ports()
         self._generation = generation
-        self._shelf = app_store
+        self._app_store = app_store
         self._booted_s = time.monotonic()
         self._boots_in_a_row = 0
         runtime.on_response = lambda _, payload: self._manager.app_responds(payload)
@@ -70,35 +70,31 @@ class Machine:
 
     @property
     def stock(self) -> bool:
-        return self._shelf is None
+        return self._app_store is None
 
-    def app_heap_bytes(self) -> int:
-        return sum(app.heap_bytes for app in self._manager.apps)
+    def free_heap_bytes(self) -> int:
+        return max(0, FREE_HEAP_BYTES - sum(app.heap_bytes for app in self._manager.apps))
 
     def receive(self, data: bytes) -> None:
         """Bytes from the WASMachine port."""
         self._manager.receive(data)
 
     def open_link(self, link: LinkPort) -> None:
-        """Join the link's door to the board; once, after the machine was made."""
+        """Give the board its link; once, after the machine was made."""
         self.ports.link = link
-        self.runtime.on_trouble = link.app_told
-        self._manager.on_uninstalled = link.app_uninstalled
+        self.runtime.on_trouble = link.app_ended
         self.board.observe(link)
         with self.board.hold_power():
             link.power_on()
 
     def close(self) -> None:
         self._manager.close()
-        for door in (self.ports.wasmachine, self.ports.serial_tcp, self.ports.serial_pty, self.ports.link):
-            if door is not None:
-                door.close()
+        for port in (self.ports.wasmachine, self.ports.serial_tcp, self.ports.serial_pty, self.ports.link):
+            if port is not None:
+                port.close()
         self.runtime.close()
         self.board.clock.close()
         self.board.close()
-
-    def watch(self, watcher: Watcher) -> Callable[[], None]:
-        return self.board.observe(watcher)
 
     def perform(self, request: wire.AnyRequest) -> object:
         """One control request; MicroclawError for what cannot be done."""
@@ -123,7 +119,7 @@ class Machine:
             case wire.SetInput() | wire.SetAdc() | wire.SetSensor():
                 return self._set(request)
             case wire.UartRead() | wire.UartWrite() | wire.SpiRead() | wire.SpiConnect():
-                return serve_wires(request, self.board)
+                return _use_wires(request, self.board)
             case wire.Power(action=action):
                 {"cut": self.board.power_cut, "on": self.board.power_on, "reset": self.board.reset}[action]()
                 return self._done()
@@ -139,14 +135,20 @@ class Machine:
 
     def _new_manager(self) -> AppManager[App]:
         firmware = self.board.profile.firmware
-        return AppManager(
+        manager = AppManager(
             self.runtime,
             limits=Limits(firmware.max_apps, firmware.max_module_bytes),
             generation=self._generation,
             send=self._send,
             console=self.board.print_line,
-            app_store=self._shelf,
+            app_store=self._app_store,
         )
+        manager.on_uninstalled = self._on_uninstalled
+        return manager
+
+    def _on_uninstalled(self, name: str) -> None:
+        if self.ports.link is not None:
+            self.ports.link.app_uninstalled(name)
 
     def _start_manager(self) -> None:
         """Only after it is the present one: an app that it starts may crash the board before this returns."""
@@ -156,7 +158,6 @@ class Machine:
             self.board.print_line("boot loop: kept apps are not started")
         manager.start(with_kept_apps=safe)
         if self.ports.link is not None:
-            manager.on_uninstalled = self.ports.link.app_uninstalled
             self.ports.link.power_on(with_apps=safe)
         threading.Thread(target=manager.serve, name="manager", daemon=True).start()
 
@@ -172,25 +173,25 @@ class Machine:
             self.ports.wasmachine.send(frame_type, payload)
 
     def _on_power(self, event: PowerEvent) -> None:
-        doors = [d for d in (self.ports.wasmachine, self.ports.serial_tcp, self.ports.serial_pty) if d is not None]
+        ports = [p for p in (self.ports.wasmachine, self.ports.serial_tcp, self.ports.serial_pty) if p is not None]
         if event == "cut":
             self._manager.close()
             self.runtime.close()  # it did so itself before; an install may have come between
             if self.ports.link is not None:
                 self.ports.link.power_cut()
-            for door in doors:
-                door.power_cut()
+            for port in ports:
+                port.power_cut()
         else:
             self._manager = self._new_manager()
-            for door in doors:
-                door.power_on()
+            for port in ports:
+                port.power_on()
             self._start_manager()
 
     def _done(self) -> replies.Done:
         return replies.Done(round(self.board.clock.now_ms(), 3))
 
     def _info(self) -> replies.BoardInfo:
-        board, doors = self.board, self.ports
+        board, ports = self.board, self.ports
         return replies.BoardInfo(
             name=board.name,
             board=board.profile.board_id,
@@ -202,9 +203,9 @@ class Machine:
             boot_id=board.boot_id,
             powered=board.powered,
             now_ms=round(board.clock.now_ms(), 3),
-            wasmachine=doors.wasmachine_port,
-            serial=doors.serial_port,
-            pty=str(doors.serial_pty.path) if doors.serial_pty is not None else None,
+            wasmachine=ports.wasmachine_port,
+            serial=ports.serial_port,
+            pty=str(ports.serial_pty.path) if ports.serial_pty is not None else None,
             pid=os.getpid(),
         )
 
@@ -297,3 +298,41 @@ class Machine:
 
 def _line_bytes(record: LogRecord) -> int:
     return len(json.dumps(record.text)) + len(json.dumps(record.app)) + 24
+
+
+def _use_wires(request: wire.UartRead | wire.UartWrite | wire.SpiRead | wire.SpiConnect, board: Board) -> object:
+    """The reply; UnknownName for a UART or bus that the chip lacks, NotSupported when the firmware has no such node."""
+    now_ms = round(board.clock.now_ms(), 3)
+    match request:
+        case wire.UartRead(port=port, since=since):
+            _check_node(board, "uart")
+            page = board.uarts.sent(port, since, wire.MAX_UART_BYTES_A_PAGE)
+            more = len(page.data) == wire.MAX_UART_BYTES_A_PAGE
+            return replies.UartPage(page.data.hex(), page.next, page.dropped, more)
+        case wire.UartWrite(port=port, data=data):
+            _check_node(board, "uart")
+            return replies.UartRoom(board.uarts.arrive(port, bytes.fromhex(data)), now_ms)
+        case wire.SpiRead(since=since):
+            _check_node(board, "spi")
+            limit = wire.MAX_SPI_EXCHANGES_A_PAGE
+            exchanges = board.spi.exchanges(since, limit)
+            rows = tuple(
+                replies.SpiRow(round(r.t_ms, 3), r.bus, r.sent.hex(), r.received.hex()) for r in exchanges.records
+            )
+            return replies.SpiPage(rows, exchanges.next, exchanges.dropped, len(rows) == limit)
+        case wire.SpiConnect(bus=bus, loopback=loopback, answers=answers):
+            _check_node(board, "spi")
+            if bus not in board.spi.hosts:
+                known = ", ".join(map(str, board.spi.hosts))
+                raise UnknownName(f"no SPI bus {bus} for programs on this chip", next_step=f"buses: {known}")
+            board.spi.connect(bus, loopback=loopback, answers=map(bytes.fromhex, answers))
+            return replies.Done(now_ms)
+        case _:
+            assert_never(request)
+
+
+def _check_node(board: Board, node: str) -> None:
+    if node not in board.profile.firmware.device_nodes:
+        raise NotSupported(
+            f"the firmware of {board.profile.board_id} has no /dev/{node}", next_step=f"start it with --nodes {node}"
+        )

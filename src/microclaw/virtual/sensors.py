@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from struct import pack
-from typing import Final, Protocol
+from typing import Final
 
 from microclaw.errors import CallRejected
 
@@ -12,37 +13,36 @@ from microclaw.errors import CallRejected
 _Range = tuple[float, float, float]
 
 
-class I2cSensor(Protocol):
-    """A device with a register pointer: the first byte written chooses the register."""
-
-    address: int
-
-    def write(self, data: bytes) -> None: ...
-    def read(self, size: int) -> bytes: ...
-    def values(self) -> dict[str, float]: ...
-    def set_values(self, values: Mapping[str, float]) -> None: ...
-    def reset(self) -> None:
-        """Power on: registers as the datasheet says; what the sensor measures stays."""
-        ...
-
-
 def attach_sensors(addresses: Mapping[str, int]) -> dict[str, I2cSensor]:
     """The sensors of a board profile, by name; those that there is no model of are missing, nobody answers there."""
     return {name: _MODELS[name](address) for name, address in addresses.items() if name in _MODELS}
 
 
-class _Measured:
-    """What a sensor is exposed to, within its datasheet's limits."""
+class I2cSensor(ABC):
+    """A device with a register pointer: the first byte written chooses the register. Its values come from outside."""
 
     ranges: Mapping[str, _Range]
 
-    def __init__(self) -> None:
+    def __init__(self, address: int) -> None:
+        self.address = address
         self._values = {name: default for name, (default, _, _) in self.ranges.items()}
+        self.reset()
+
+    @abstractmethod
+    def write(self, data: bytes) -> None: ...
+
+    @abstractmethod
+    def read(self, size: int) -> bytes: ...
+
+    @abstractmethod
+    def reset(self) -> None:
+        """Power on: registers as the datasheet says. The values that were set stay."""
 
     def values(self) -> dict[str, float]:
         return dict(self._values)
 
     def set_values(self, values: Mapping[str, float]) -> None:
+        """Set some of them; CallRejected, and nothing changed, for one that is unknown or beyond the datasheet."""
         for name, value in values.items():
             if name not in self.ranges:
                 raise CallRejected(f"no value {name!r}", next_step=f"known values: {', '.join(self.ranges)}")
@@ -52,7 +52,7 @@ class _Measured:
         self._values.update(values)
 
 
-class Bme280(_Measured):
+class Bme280(I2cSensor):
     """Bosch BST-BME280-DS001: register map section 5, compensation section 4.2.3.
 
     Raw values are found by searching for those that the datasheet's own formulas turn into the wanted ones.
@@ -67,11 +67,6 @@ class Bme280(_Measured):
     _T: Final = (27504, 26435, -1000)
     _P: Final = (36477, -10685, 3024, 2855, 140, -7, 15500, -14600, 6000)
     _H: Final = (75, 362, 0, 314, 50, 30)
-
-    def __init__(self, address: int) -> None:
-        super().__init__()
-        self.address = address
-        self.reset()
 
     def reset(self) -> None:
         self._pointer = 0
@@ -151,16 +146,11 @@ class Bme280(_Measured):
         return min(max(v, 0), 419430400) >> 12
 
 
-class Ina219(_Measured):
+class Ina219(I2cSensor):
     """TI SBOS448: 16-bit big-endian registers; the shunt is 0.1 ohm, as on the usual breakout boards."""
 
     ranges: Mapping[str, _Range] = {"voltage_v": (3.3, 0.0, 26.0), "current_ma": (50.0, -3200.0, 3200.0)}
     SHUNT_OHM: Final = 0.1
-
-    def __init__(self, address: int) -> None:
-        super().__init__()
-        self.address = address
-        self.reset()
 
     def reset(self) -> None:
         self._pointer = 0

@@ -1,12 +1,12 @@
-"""The board's folders on the host: its own temporary one, its flash. One board each, told by a lock; stale ones go.
+"""The board's folders on the host computer: /storage, its temporary folder, its flash. Reads no file in them.
 
-A lock, unlike a process number in a file, ends with its process in any case and is never mistaken for another's.
+A lock in the folder shows that a board uses it. Unlike a process number in a file, a lock always ends with its process.
+Folders that a killed board left behind are removed.
 """
 
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import shutil
 import stat
@@ -16,7 +16,6 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from microclaw.errors import ConfigError
-from microclaw.virtual.firmware.apps import KeptApp
 
 CAPACITY_BYTES: Final = 1_048_576
 MAX_NAME_BYTES: Final = 64
@@ -123,41 +122,3 @@ def remove_stale(parent: Path) -> None:
             continue  # its board lives
         finally:
             os.close(lock)
-
-
-class AppStore:
-    """Apps in the order in which they were kept. Names are hex in the file names: they come from the network."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        numbers = [int(path.name.split("-")[0]) for path in directory.glob("*.json")]
-        self._next = max(numbers, default=0) + 1
-
-    def keep(self, app: KeptApp) -> None:
-        self.forget(app.name)
-        stem = f"{self._next:06d}-{_stem(app.name)}"
-        self._next += 1
-        facts = {
-            "name": app.name,
-            "heap_bytes": app.heap_bytes,
-            "timers": app.timers,
-            "watchdog_ms": app.watchdog_ms,
-        }
-        (self._directory / f"{stem}.wasm").write_bytes(app.wasm)
-        (self._directory / f"{stem}.json").write_text(json.dumps(facts), encoding="utf-8")
-
-    def forget(self, name: str) -> None:
-        for path in self._directory.glob(f"*-{_stem(name)}.*"):
-            path.unlink()
-
-    def kept(self) -> list[KeptApp]:
-        apps = []
-        for path in sorted(self._directory.glob("*.json")):
-            facts = json.loads(path.read_text(encoding="utf-8"))
-            apps.append(KeptApp(wasm=path.with_suffix(".wasm").read_bytes(), **facts))
-        return apps
-
-
-def _stem(name: str) -> str:
-    return name.encode().hex()[:200] or "-"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import logging
 import os
@@ -74,6 +75,7 @@ class BuildCache:
         self._size_bytes = size
 
 
+@functools.cache
 def default_cache() -> BuildCache:
     """The cache in the platform's cache folder."""
     return BuildCache(Path(platformdirs.user_cache_dir("microclaw")) / "build")

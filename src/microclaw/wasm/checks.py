@@ -1,7 +1,7 @@
-"""What must hold before a module may be sent to a board: its imports, exports and memory; it reads no files.
+"""Checks a module before it may be sent to a board: its imports, exports, pins and memory. Reads no files.
 
-The firmware answers "created" to a module that can never run (protocols/wasmachine.md, Habits), so every one of these
-is found here, with the line of the source where it can be known.
+The firmware answers "created" even to a module that can never run (docs/protocols/wasmachine.md), so every such fault
+is found here, with the line of the source if it can be known.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Final
 from microclaw.boards.pins import check_pin
 from microclaw.boards.profile import BoardProfile, PinUse
 from microclaw.errors import Diagnostic, PinRefused
-from microclaw.wasm.diagnostics import NEAR, TIMER_HINT, Advice, PinMark, advice_on, advised, at
+from microclaw.wasm.diagnostics import NEAR, TIMER_HINT, Advice, PinMark, advice_on, at, with_advice
 from microclaw.wasm.image import Import, MemoryUse, Signature
 from microclaw.wasm.inspect import Module
 from microclaw.wasm.refusals import refused_name
@@ -34,75 +34,70 @@ _COMPILER_RUNTIME: Final = {
 }
 
 
-def check_imports(module: Module, board: BoardProfile, source: SourceText | None, file: str) -> Iterator[Diagnostic]:
+def check_imports(module: Module, board: BoardProfile, source: SourceText) -> Iterator[Diagnostic]:
     """An error for each import that this board's firmware cannot link."""
     for kind, space, name in module.other_imports:
-        yield at(source, None, f"it imports the {kind} {space}.{name}; the firmware gives functions only", file=file)
+        yield at(source, None, f"it imports the {kind} {space}.{name}; the firmware gives functions only")
     computed: set[str] = set()
     for wanted in module.imports:
         problem = _import_problem(wanted, board)
         if problem is not None:
             message, advice = problem
-            place = source.find_name(wanted.name) if source is not None else None
+            place = source.find_name(wanted.name)
             if wanted.name in _COMPILER_RUNTIME:
                 if _COMPILER_RUNTIME[wanted.name] in computed:
                     continue
                 computed.add(_COMPILER_RUNTIME[wanted.name])
-                place = source.find_tokens("long", "double") if source is not None else None
-            yield advised(at(source, place, message, file=file), advice)
+                place = source.find_tokens("long", "double")
+            yield with_advice(at(source, place, message), advice)
 
 
-def check_exports(module: Module, source: SourceText | None, file: str) -> Iterator[Diagnostic]:
+def check_exports(module: Module, source: SourceText) -> Iterator[Diagnostic]:
     """An error when the firmware would find nothing to start, or functions of another type than it calls."""
     functions = {export.name: export.index for export in module.exports if export.kind == "function"}
     for name, count in Counter(export.name for export in module.exports).items():
         if count > 1:
             hint = TIMER_HINT if name == "on_timer_callback" else None
-            yield at(source, source.find_name(name) if source else None, f"{name} is defined twice", hint, file=file)
+            yield at(source, source.find_name(name), f"{name} is defined twice", hint)
     if "on_init" not in functions:
-        place = source.find_name("main") if source is not None else None
+        place = source.find_name("main")
         message = "the program has neither main nor on_init: nothing would ever run"
         if place is not None:
             message = "the firmware never calls main by itself, and this is none that can be called for it"
         hint = "write int main(void), or void on_init(void) that opens pins, starts every(ms, task), and returns"
-        if source is not None and source.find_definition("app_main"):
+        if source.find_definition("app_main"):
             hint = "app_main is ESP-IDF's: call it int main(void)"
-        elif source is not None and source.find_definition("setup") and source.find_definition("loop"):
+        elif source.find_definition("setup") and source.find_definition("loop"):
             hint = "add #include <Arduino.h>, which calls setup and loop; or write int main(void)"
-        yield at(source, place, message, hint, file=file)
+        yield at(source, place, message, hint)
     for name, params in APP_EXPORTS.items():
         if name not in functions:
             continue
         signature = module.signature_of(functions[name])
         if signature != Signature(params, ()):
-            place = source.find_name(name) if source is not None else None
+            place = source.find_name(name)
             parts = ", ".join(_C_TYPES[p] for p in params) or "void"
             found = _prototype(name, signature) if signature is not None else "nothing"
-            yield at(source, place, f"the firmware calls void {name}({parts}), this is {found}", file=file)
+            yield at(source, place, f"the firmware calls void {name}({parts}), this is {found}")
     if "memory" not in {export.name for export in module.exports if export.kind == "memory"}:
-        yield at(
-            source, None, "it exports no memory", "compile with the WASMachine profile: microclaw app build", file=file
-        )
+        yield at(source, None, "it exports no memory", "compile with the WASMachine profile: microclaw app build")
 
 
-def check_nodes(module: Module, board: BoardProfile, source: SourceText | None, file: str) -> Iterator[Diagnostic]:
+def check_nodes(module: Module, board: BoardProfile, source: SourceText) -> Iterator[Diagnostic]:
     """An error for each kind of device node in the program's data that this board's firmware was built without."""
     named = {match[1].decode() for segment in module.data for match in _NODE.finditer(segment.data)}
     for kind in sorted(named - board.firmware.device_nodes):
-        place = None
-        if source is not None:
-            place = source.find_string(f"/dev/{kind}/") or source.find_name(_OPENED_BY.get(kind, ""))
+        place = source.find_string(f"/dev/{kind}/") or source.find_name(_OPENED_BY.get(kind, ""))
         has = ", ".join(sorted(board.firmware.device_nodes))
         message = f"the firmware of {board.title} was built without /dev/{kind}"
-        yield at(source, place, message, f"it has {has}", file=file)
+        yield at(source, place, message, f"it has {has}")
 
 
 def check_size(
     module: Module,
     size_bytes: int,
     board: BoardProfile,
-    source: SourceText | None,
-    file: str,
+    source: SourceText,
     heap_bytes: int | None,
     largest: Variable | None,
 ) -> Iterator[Diagnostic]:
@@ -111,7 +106,7 @@ def check_size(
     heap_bytes = firmware.app_heap_bytes if heap_bytes is None else heap_bytes
     if size_bytes > firmware.max_module_bytes:
         message = f"the module has {size_bytes} bytes; {board.title} takes {firmware.max_module_bytes}"
-        yield at(source, None, message, "make tables smaller, or compile with -Os", file=file)
+        yield at(source, None, message, "make tables smaller, or compile with -Os")
     needed = needed_memory_bytes(module, heap_bytes)
     if needed > firmware.max_memory_bytes:
         memory = memory_use(module)
@@ -120,11 +115,11 @@ def check_size(
             f"{board.title} gives {firmware.max_memory_bytes // 1024} KB"
         )
         if largest is None:
-            yield at(source, None, message, "ask for a smaller heap", file=file)
+            yield at(source, None, message, "ask for a smaller heap")
             return
-        place = source.find_name(largest.title) if source is not None else None
+        place = source.find_name(largest.title)
         hint = f"make {largest.title} smaller: it is the largest variable, {kilobytes(largest.size_bytes)}"
-        yield at(source, place, message, hint, file=file)
+        yield at(source, place, message, hint)
 
 
 def memory_map(memory: MemoryUse, heap_bytes: int) -> str:
@@ -207,7 +202,7 @@ _PATH: Final = re.compile(rb"/dev/gpio/(\d{1,3})\0")
 
 
 def check_pins(
-    marks: Iterable[PinMark], data: Iterable[bytes], board: BoardProfile, source: SourceText | None, file: str
+    marks: Iterable[PinMark], data: Iterable[bytes], board: BoardProfile, source: SourceText
 ) -> tuple[tuple[int, ...], tuple[Diagnostic, ...]]:
     """The pins named, sorted, and an error for each that the board refuses."""
     errors: list[Diagnostic] = []
@@ -215,16 +210,16 @@ def check_pins(
     for mark in marks:
         place = (mark.line, mark.column)
         if mark.pin < 0:
-            errors.append(at(source, place, f"no GPIO of the {board.chip} has this number", file=file))
+            errors.append(at(source, place, f"no GPIO of the {board.chip} has this number"))
             continue
         pins.add(mark.pin)
-        errors.extend(_refused(board, mark.pin, _use(mark), source, place, file))
+        errors.extend(_refused(board, mark.pin, _use(mark), source, place))
     for segment in data:
         for match in _PATH.finditer(segment):
             pin = int(match[1])
-            place_of_path = source.find_string(f"/dev/gpio/{pin}") if source is not None else None
+            place_of_path = source.find_string(f"/dev/gpio/{pin}")
             pins.add(pin)
-            errors.extend(_refused(board, pin, "input", source, place_of_path, file))
+            errors.extend(_refused(board, pin, "input", source, place_of_path))
     return tuple(sorted(pins)), tuple(errors)
 
 
@@ -235,10 +230,10 @@ def _use(mark: PinMark) -> PinUse:
 
 
 def _refused(
-    board: BoardProfile, pin: int, use: PinUse, source: SourceText | None, place: tuple[int, int] | None, file: str
+    board: BoardProfile, pin: int, use: PinUse, source: SourceText, place: tuple[int, int] | None
 ) -> tuple[Diagnostic, ...]:
     try:
         check_pin(board, pin, use)
     except PinRefused as refused:
-        return (at(source, place, refused.message, refused.next_step, file=file),)
+        return (at(source, place, refused.message, refused.next_step),)
     return ()

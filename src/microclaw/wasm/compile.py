@@ -1,4 +1,4 @@
-"""C source to a checked image for one board: guard, compile, link, check. The work of each is in its own file."""
+"""C source to a checked image for one board: reads it, chooses macros, compiles, links, checks. Sends nothing."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from microclaw.wasm.opcodes import check_opcodes
 from microclaw.wasm.process import Processes, build_failure, in_worker
 from microclaw.wasm.source_text import SourceText, Token, read_source
 from microclaw.wasm.symbols import Variable, read_symbols
-from microclaw.wasm.toolchain import ERROR_LIMIT_SAID, HEADERS, OPTIMIZATIONS, STACK_BYTES, Toolchain, find_toolchain
+from microclaw.wasm.toolchain import ERROR_LIMIT_MESSAGE, HEADERS, OPTIMIZATIONS, STACK_BYTES, Toolchain, find_toolchain
 from microclaw.wasm.warnings import hangs
 from microclaw.wire.wasm_binary import FeatureError, ModuleError
 
@@ -169,7 +169,7 @@ async def compile_module(
     text = read_source(source, name, board)
     check_reserved_names(text)
     toolchain = find_toolchain()
-    cache = cache or _default_cache()
+    cache = cache or default_cache()
     commands = (
         toolchain.compile_command(
             text.file,
@@ -197,7 +197,7 @@ def read_module(
     wasm: bytes, board: BoardProfile, *, name: str, source: str | None = None, heap_bytes: int | None = None
 ) -> Image:
     """Check a module that came as bytes; the source, where there is one, only serves to name lines."""
-    text = read_source(source, name) if source is not None else None
+    text = read_source(source, name) if source is not None else SourceText(f"{name}.wasm", "", (), ())
     return _checked_image(_Build(wasm, (), ()), board, text, name, "none", heap_bytes, cached=False)
 
 
@@ -209,11 +209,6 @@ def board_defines(board: BoardProfile) -> tuple[str, ...]:
     if board.i2c is not None:
         defines += [f"BOARD_I2C_SDA={board.i2c.sda}", f"BOARD_I2C_SCL={board.i2c.scl}"]
     return tuple(defines)
-
-
-@functools.cache
-def _default_cache() -> BuildCache:
-    return default_cache()
 
 
 def _check_options(name: str, optimization: str, stack_bytes: int) -> None:
@@ -240,7 +235,7 @@ def _build(
     with tempfile.TemporaryDirectory(prefix="microclaw-build-", dir=_work_place()) as work:
         directory = Path(work)
         (directory / text.file).write_text(text.text, encoding="utf-8")
-        compiled = processes.run(command, directory, stop_at=ERROR_LIMIT_SAID)
+        compiled = processes.run(command, directory, stop_at=ERROR_LIMIT_MESSAGE)
         report = read_compiler_output(compiled.output, text, board)
         if text.missing:
             raise BuildError((*text.missing, *report.errors)[:MAX_DIAGNOSTICS], stage="compile")
@@ -281,21 +276,20 @@ def _check_files_read(dependencies: Path, text: SourceText) -> None:
 def _checked_image(
     build: _Build,
     board: BoardProfile,
-    text: SourceText | None,
+    text: SourceText,
     name: str,
     compiler: str,
     heap_bytes: int | None,
     *,
     cached: bool,
 ) -> Image:
-    file = text.file if text is not None else f"{name}.wasm"
-    module = _parse(build.wasm, file)
-    pins, pin_errors = check_pins(build.marks, (s.data for s in module.data), board, text, file)
+    module = _parse(build.wasm, text.file)
+    pins, pin_errors = check_pins(build.marks, (s.data for s in module.data), board, text)
     errors = (
-        *check_imports(module, board, text, file),
-        *check_exports(module, text, file),
-        *check_nodes(module, board, text, file),
-        *check_size(module, len(build.wasm), board, text, file, heap_bytes, build.largest),
+        *check_imports(module, board, text),
+        *check_exports(module, text),
+        *check_nodes(module, board, text),
+        *check_size(module, len(build.wasm), board, text, heap_bytes, build.largest),
         *pin_errors,
     )
     if errors:
@@ -312,7 +306,7 @@ def _checked_image(
         cached=cached,
         compile_ms=build.took_ms,
         warnings=build.warnings,
-        source=text.text if text is not None else None,
+        source=text.text or None,
         compiled_bytes=build.compiled_bytes,
     )
 

@@ -1,22 +1,22 @@
-"""Turns what clang and wasm-ld print into `Diagnostic` values that teach; runs nothing and knows no board."""
+"""Turns the output of clang and wasm-ld into `Diagnostic` values with explanations and hints. Runs nothing."""
 
 from __future__ import annotations
 
 import difflib
 import functools
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
-from typing import Final, Literal, cast
+from pathlib import PurePosixPath
+from typing import Final, Literal, TypeAlias, cast
 
 from microclaw.boards.profile import BoardProfile
 from microclaw.errors import Diagnostic
-from microclaw.wasm.refusals import refused_name
+from microclaw.wasm.refusals import read_rows, refused_name
 from microclaw.wasm.source_text import INTERNAL_HEADERS, SourceText
 from microclaw.wasm.toolchain import HEADERS
 
+Severity: TypeAlias = Literal["error", "warning"]
 _SPECS: Final = {
     **dict.fromkeys(("int", "short", "signed char", "_Bool", "bool"), "%d"),
     **dict.fromkeys(("unsigned int", "unsigned", "unsigned short", "unsigned char"), "%u"),
@@ -34,8 +34,8 @@ class _Lesson:
     do: str | None
 
 
-def taught(found: Diagnostic, source: SourceText) -> Diagnostic:
-    """The finding with what its words mean, where a lesson knows them and nothing better is said already."""
+def explained(found: Diagnostic, source: SourceText) -> Diagnostic:
+    """The finding with the explanation and the hint of the first lesson that fits, if it has none of its own."""
     for lesson in _lessons():
         match = lesson.says.match(found.message)
         if match is None:
@@ -48,8 +48,7 @@ def taught(found: Diagnostic, source: SourceText) -> Diagnostic:
 
 @functools.cache
 def _lessons() -> tuple[_Lesson, ...]:
-    with Path(__file__).with_name("lessons.toml").open("rb") as file:
-        rows = tomllib.load(file)["lesson"]
+    rows = read_rows("lesson")
     return tuple(_Lesson(re.compile(row["says"]), row.get("why"), row.get("do")) for row in rows)
 
 
@@ -116,7 +115,7 @@ class PinMark:
 
 @dataclass(frozen=True, slots=True)
 class CompilerReport:
-    """What one run said: findings of a person's interest, and the pins that pin_marks.h made it name."""
+    """One run of the compiler: the findings, and the pins that pin_marks.h made it name."""
 
     diagnostics: tuple[Diagnostic, ...] = ()
     marks: tuple[PinMark, ...] = ()
@@ -128,7 +127,7 @@ class CompilerReport:
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """About a name that is not there: what to do, and why where that is not plain."""
+    """What to do about a name that does not exist, and why if that is not plain."""
 
     hint: str
     explanation: str | None = None
@@ -155,10 +154,10 @@ def read_compiler_output(output: str, source: SourceText, board: BoardProfile | 
         else:
             found.append(_finding(match, text, place, source, board))
             noted = False
-    found.extend(_no_direction(key[:2], source) for key, told in facts.items() if "undirected" in told)
-    found = [taught(d, source) for d in found]
+    found.extend(_no_direction(key[:2], source) for key, words in facts.items() if "undirected" in words)
+    found = [explained(d, source) for d in found]
     found.sort(key=lambda d: d.severity != "error")
-    marks = tuple(_pin_mark(key, told, source) for key, told in sorted(facts.items()) if "known" in told)
+    marks = tuple(_pin_mark(key, words, source) for key, words in sorted(facts.items()) if "known" in words)
     return CompilerReport(tuple(found[:MAX_DIAGNOSTICS]), marks)
 
 
@@ -173,26 +172,27 @@ def read_linker_output(output: str, source: SourceText, board: BoardProfile | No
         name = re.search(r"symbol: (\w+)|mismatch: (\w+)", text)
         symbol = next(filter(None, name.groups()), None) if name else None
         advice = advice_on(symbol, board) if symbol and "undefined" in text else None
-        found.append(advised(at(source, source.find_name(symbol) if symbol else None, text), advice))
+        found.append(with_advice(at(source, source.find_name(symbol) if symbol else None, text), advice))
     return tuple(found[:MAX_DIAGNOSTICS])
 
 
 def at(
-    source: SourceText | None,
+    source: SourceText,
     place: tuple[int, int] | None,
     message: str,
     hint: str | None = None,
     *,
-    file: str = "main.c",
+    explanation: str | None = None,
+    severity: Severity = "error",
 ) -> Diagnostic:
-    """An error at a place of the source, with that line's text."""
-    if source is None or place is None:
-        return Diagnostic("error", message, source.file if source is not None else file, hint=hint)
-    return Diagnostic("error", message, source.file, place[0], place[1], source.line(place[0]), hint)
+    """A finding at a place of the source, with that line's text; without a line if the place is not known."""
+    line, column = place or (None, None)
+    text = source.line(line) if line is not None else None
+    return Diagnostic(severity, message, source.file, line, column, text, hint, explanation)
 
 
-def advised(diagnostic: Diagnostic, advice: Advice | None) -> Diagnostic:
-    """The finding with what is known about its name."""
+def with_advice(diagnostic: Diagnostic, advice: Advice | None) -> Diagnostic:
+    """The finding with the advice about its name."""
     if advice is None:
         return diagnostic
     return replace(diagnostic, hint=advice.hint, explanation=advice.explanation)
@@ -225,16 +225,16 @@ def declared_names() -> Mapping[str, str]:
     return names
 
 
-def _pin_mark(key: tuple[int, int, str], told: set[str], source: SourceText) -> PinMark:
-    """A pin put together from the bits that pin_marks.h told of it; clang points behind the call, this at its name."""
+def _pin_mark(key: tuple[int, int, str], facts: set[str], source: SourceText) -> PinMark:
+    """A pin from the bits that pin_marks.h printed. clang points behind the call, this points at its name."""
     line, column, what = key
-    pin = -1 if "outside" in told else sum(int(fact) for fact in told if fact.isdecimal())
+    pin = -1 if "outside" in facts else sum(int(fact) for fact in facts if fact.isdecimal())
     text = source.line(line) or ""
     begin = max(text.rfind(name, 0, column) for name in _OPENING.get(what, ("i2c_open",)))
     return PinMark(
         pin,
         cast(Literal["gpio", "pwm", "sda", "scl"], what),
-        "output" in told,
+        "output" in facts,
         line,
         begin + 1 if begin >= 0 else column,
     )
@@ -243,7 +243,7 @@ def _pin_mark(key: tuple[int, int, str], told: set[str], source: SourceText) -> 
 def _finding(
     match: re.Match[str], text: str, place: tuple[int, int], source: SourceText, board: BoardProfile | None
 ) -> Diagnostic:
-    severity: Literal["error", "warning"] = "warning" if match["severity"] == "warning" else "error"
+    severity: Severity = "warning" if match["severity"] == "warning" else "error"
     own = match["file"] == source.file
     if match["file"] == "<unknown>":
         return _backend_finding(severity, text, source)
@@ -255,30 +255,30 @@ def _finding(
     quoted = _QUOTED.search(text)
     if quoted is None or not text.startswith(_UNKNOWN) or "did you mean" in text:
         return found
-    return advised(found, advice_on(quoted[1], board))
+    return with_advice(found, advice_on(quoted[1], board))
 
 
-def _backend_finding(severity: Literal["error", "warning"], text: str, source: SourceText) -> Diagnostic:
+def _backend_finding(severity: Severity, text: str, source: SourceText) -> Diagnostic:
     """What only the code generator finds, which knows functions and no lines."""
     text = text.replace("'__original_main'", "'main'").replace("in function '", "in '")
     name = _QUOTED.search(text)
-    return replace(at(source, source.find_definition(name[1]) if name is not None else None, text), severity=severity)
+    return at(source, source.find_definition(name[1]) if name is not None else None, text, severity=severity)
 
 
 def _with_note(found: Diagnostic, match: re.Match[str], text: str, source: SourceText) -> Diagnostic:
     """The finding with clang's first remark on it: where the other brace or the declaration is."""
     line = int(match["line"])
     if match["file"] == source.file:
-        told = f"{text} (line {line}: {(source.line(line) or '').strip()})"
+        note = f"{text} (line {line}: {(source.line(line) or '').strip()})"
     elif match["file"].startswith(f"{HEADERS}/"):
         name = _QUOTED.search(text)
         header = declared_names().get(name[1]) if name is not None else None
         if header is None or name is None:
             return found
-        told = f"{header} has {_declaration(header, name[1])}"
+        note = f"{header} has {_declaration(header, name[1])}"
     else:
         return found
-    return found if found.explanation else replace(found, explanation=told)
+    return found if found.explanation else replace(found, explanation=note)
 
 
 def _declaration(header: str, name: str) -> str:

@@ -132,11 +132,11 @@ def without_exports(wasm: bytes, prefix: str) -> bytes:
 def _exports(body: bytes) -> Iterator[tuple[str, bytes]]:
     reader = Reader(body)
     for _ in range(reader.count()):
-        start = len(body) - reader.left
+        start = reader.position
         name = reader.name()
         reader.byte()
         reader.u32()
-        yield name, body[start : len(body) - reader.left]
+        yield name, body[start : reader.position]
 
 
 WAITING: Final = frozenset(("sleep", "usleep", "nanosleep", "delay", "delay_ms", "delayMicroseconds"))
@@ -305,7 +305,7 @@ def main_never_called(symbols: Symbols, text: SourceText) -> tuple[Diagnostic, .
     place = text.find_name("main") or (1, 1)
     message = "on_init is what starts here: main is never called"
     hint = "leave on_init out and let main do its work, or leave main out"
-    return (Diagnostic("warning", message, text.file, *place, text.line(place[0]), hint),)
+    return (at(text, place, message, hint, severity="warning"),)
 
 
 def _pausing(graph: CallGraph) -> frozenset[int]:

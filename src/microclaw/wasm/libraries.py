@@ -112,7 +112,7 @@ def _alone(lock: Path, processes: Processes) -> Iterator[None]:
     with lock.open("a") as file:
         deadline = time.monotonic() + TIME_LIMIT_S
         while not _locked(file.fileno()) and time.monotonic() < deadline:
-            processes.go_on()
+            processes.check_not_cancelled()
             time.sleep(_POLL_S)
         yield
 

@@ -80,7 +80,7 @@ def _after_locals(body: bytes) -> int:
         reader.u32()
         if (kind := reader.byte()) not in _LOCAL_TYPES:
             raise FeatureError("simd128" if kind == 0x7B else "reference-types")
-    return len(body) - reader.left
+    return reader.position
 
 
 def _end_of(run: re.Pattern[bytes], body: bytes, position: int) -> int:
@@ -103,7 +103,7 @@ def _after_rare(body: bytes, position: int) -> int:
             raise FeatureError("reference-types")
     else:
         _refuse(opcode, reader)
-    return len(body) - reader.left
+    return reader.position
 
 
 def _refuse(opcode: int, reader: Reader) -> None:

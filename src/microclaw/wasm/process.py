@@ -1,4 +1,4 @@
-"""Runs compiler processes in a private directory, bounded in time, memory and output; knows nothing of C."""
+"""Runs compiler processes in a private directory, with limits for time, memory and output. Knows nothing of C."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ except ImportError:  # pragma: no cover - Windows has no rlimits; the time limit
     resource = None  # type: ignore[assignment]
 
 T = TypeVar("T")
-_End: TypeAlias = Literal["own", "time", "enough"]
+_End: TypeAlias = Literal["own", "time", "words"]
 
 TIME_LIMIT_S: Final = 20.0
 CPU_LIMIT_S: Final = 20
@@ -35,16 +35,16 @@ OUTPUT_LIMIT_BYTES: Final = 256 << 10
 
 @dataclass(frozen=True, slots=True)
 class ProcessResult:
-    """How a process ended; `returncode` is negative for a signal, `timed_out` when it was killed for its time.
+    """How a process ended. `returncode` is negative for a signal; `timed_out`: it was killed because its time was up.
 
-    `said_enough`: it was killed because it said the words that it was to be stopped at.
+    `stopped_at_words`: it was killed because it printed the words of `stop_at`.
     """
 
     returncode: int
     output: str
     timed_out: bool
     took_ms: float
-    said_enough: bool = False
+    stopped_at_words: bool = False
 
 
 class Processes:
@@ -63,10 +63,7 @@ class Processes:
         time_limit_s: float = TIME_LIMIT_S,
         stop_at: bytes | None = None,
     ) -> ProcessResult:
-        """Run a command to its end, its output bounded; it is killed with its process group when time is up.
-
-        `stop_at` are words after which it has nothing more to say, however long it goes on.
-        """
+        """Run a command. It is killed with its process group when time is up, or once it printed `stop_at`."""
         return self.run_together([(command, directory)], time_limit_s=time_limit_s, stop_at=stop_at)[0]
 
     def run_together(
@@ -88,12 +85,12 @@ class Processes:
             took_ms = (time.perf_counter() - started) * 1e3
             text = output.decode(errors="replace")
             finished.append(
-                ProcessResult(process.returncode, text, end == "time", took_ms, said_enough=end == "enough")
+                ProcessResult(process.returncode, text, end == "time", took_ms, stopped_at_words=end == "words")
             )
         return finished
 
-    def go_on(self) -> None:
-        """Raises BuildCancelled when the build was cancelled."""
+    def check_not_cancelled(self) -> None:
+        """Raise BuildCancelled if the build was cancelled."""
         with self._lock:
             if self._stopped:
                 raise BuildCancelled
@@ -112,7 +109,7 @@ class BuildCancelled(Exception):
 
 
 async def in_worker(build: Callable[[Processes], T]) -> T:
-    """Do a build in a worker thread: one hand-over, however many processes it runs. Cancelling kills them."""
+    """Run a build in a worker thread, however many processes it starts. Cancelling kills them."""
     processes = Processes()
     try:
         return await asyncio.to_thread(build, processes)
@@ -194,7 +191,7 @@ def _drain(pipe: IO[bytes], deadline: float, stop_at: bytes | None) -> tuple[byt
         start = max(0, len(output) - len(stop_at or b""))
         output += data[: OUTPUT_LIMIT_BYTES - len(output)]
         if stop_at is not None and stop_at in output[start:]:
-            return bytes(output), "enough"
+            return bytes(output), "words"
     return bytes(output), "time"
 
 
@@ -210,8 +207,8 @@ _SIMPLER: Final = "make the program simpler and its arrays smaller"
 def build_failure(
     finished: ProcessResult, diagnostics: tuple[Diagnostic, ...], text: SourceText, stage: str
 ) -> BuildError:
-    """The error of a process that failed; it may have been stopped without a word."""
-    if finished.timed_out or (finished.returncode < 0 and not finished.said_enough):
+    """The error of a process that failed, also of one that was killed before it printed anything."""
+    if finished.timed_out or (finished.returncode < 0 and not finished.stopped_at_words):
         why = (
             f"after {finished.took_ms / 1e3:.0f} s" if finished.timed_out else "because it took too much memory or disk"
         )
@@ -222,6 +219,6 @@ def build_failure(
         return BuildError((broke, *diagnostics), stage=stage)
     if not any(d.severity == "error" for d in diagnostics):
         lines = [line for line in finished.output.splitlines() if line][-3:]
-        said = "; ".join(lines) or f"it ended with code {finished.returncode}"
-        diagnostics = (Diagnostic("error", f"the compiler failed: {said}", text.file), *diagnostics)
+        last_words = "; ".join(lines) or f"it ended with code {finished.returncode}"
+        diagnostics = (Diagnostic("error", f"the compiler failed: {last_words}", text.file), *diagnostics)
     return BuildError(diagnostics, stage=stage)

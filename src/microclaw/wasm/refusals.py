@@ -1,6 +1,6 @@
-"""What programs ask for and the firmware has not: why, and what to use instead, from refusals.toml; it parses no C.
+"""Names and headers that the firmware lacks: why, and what to use instead (refusals.toml). Parses no C.
 
-A name comes from the compiler's or linker's own finding, a header from #include: comments and strings are not searched.
+A name comes from a finding of the compiler or linker, a header from #include: comments and strings are not searched.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import tomllib
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from microclaw.boards.profile import BoardProfile
 
@@ -48,6 +48,13 @@ def refused_header(header: str, board: BoardProfile | None = None) -> Refusal | 
     return _first(header, board, headers=True)
 
 
+def read_rows(kind: str) -> list[dict[str, Any]]:
+    """The rows of lessons.toml ("lesson") or refusals.toml ("refusal") beside this file."""
+    with Path(__file__).with_name(f"{kind}s.toml").open("rb") as file:
+        rows: list[dict[str, Any]] = tomllib.load(file)[kind]
+    return rows
+
+
 def _first(wanted: str, board: BoardProfile | None, *, headers: bool) -> Refusal | None:
     exact, patterns = _table(headers)
     refusal = exact.get(wanted) or next((r for pattern, r in patterns if fnmatchcase(wanted, pattern)), None)
@@ -79,9 +86,7 @@ def _table(headers: bool) -> tuple[dict[str, Refusal], tuple[tuple[str, Refusal]
 
 @functools.cache
 def _entries() -> tuple[_Entry, ...]:
-    with Path(__file__).with_name("refusals.toml").open("rb") as file:
-        rows = tomllib.load(file)["refusal"]
     return tuple(
         _Entry(Refusal(row["why"], row["instead"]), tuple(row.get("names", ())), tuple(row.get("headers", ())))
-        for row in rows
+        for row in read_rows("refusal")
     )

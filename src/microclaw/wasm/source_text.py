@@ -61,7 +61,7 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class SourceText:
-    """A checked source: `text` is what goes to the compiler, under the name `file`."""
+    """A checked source: `text` goes to the compiler, under the name `file`. Empty: a module came without it."""
 
     file: str
     text: str
@@ -120,8 +120,8 @@ class SourceText:
 def read_source(source: str, name: str, board: BoardProfile | None = None) -> SourceText:
     """Check a program's text and split it into tokens; BuildError names the line of what is refused.
 
-    Headers of another firmware are left out of the text and told in `missing`: what such a program calls is worth
-    telling too, and only the compiler knows it.
+    Headers of another firmware are left out of the text and listed in `missing`: the compiler then finds what else such
+    a program uses that does not exist here.
     """
     file = f"{name}.c"
     text = source.replace("\r\n", "\n").replace("\r", "\n")
@@ -203,7 +203,7 @@ class _Scanner:
         self._line = 1
         self._line_start = 0
         self._board = board
-        self.missing: list[Diagnostic] = []  # told together: a sketch for another firmware includes many
+        self.missing: list[Diagnostic] = []  # reported together: a sketch for another firmware includes many
 
     def scan(self) -> tuple[Token, ...]:
         tokens: list[Token] = []

@@ -1,4 +1,4 @@
-"""Reads the symbol table of a wasm object file: what it defines, what it lacks, how large its variables are.
+"""Reads the symbol table of a wasm object file: what it defines, what it lacks, the sizes of variables. Links nothing.
 
 Format: WebAssembly tool-conventions, Linking.md, the custom section "linking", version 2.
 """
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from microclaw.wire.wasm_binary import ModuleError, Reader
+from microclaw.wire.wasm_binary import ModuleError, Reader, read_sections
 
 _SYMBOL_TABLE: Final = 8
 _FUNCTION, _DATA, _GLOBAL, _SECTION, _EVENT, _TABLE = range(6)
@@ -52,34 +52,28 @@ class Symbols:
 def read_symbols(object_file: bytes) -> Symbols:
     """The symbols of an object file."""
     imports: list[str] = []
-    functions: set[str] = set()
-    missing: set[str] = set()
-    variables: dict[str, int] = {}
-    visible: set[str] = set()
-    own: dict[int, str] = {}
-    bodies: list[bytes] = []
-    reader = Reader(object_file, 8)
-    while not reader.at_end:
-        section = reader.byte()
-        body = reader.sub_reader(reader.u32())
-        if section == 2:
+    bodies: tuple[bytes, ...] = ()
+    table = _SymbolTable()
+    for number, content, _ in read_sections(object_file):
+        body = Reader(content)
+        if number == 2:
             imports = list(_function_imports(body))
-        elif section == 10:
-            bodies = [body.take(body.u32()) for _ in range(body.count())]
-        elif section == 0 and body.name() == "linking" and body.u32() == 2:
+        elif number == 10:
+            bodies = tuple(body.take(body.u32()) for _ in range(body.count()))
+        elif number == 0 and body.name() == "linking" and body.u32() == 2:
             while not body.at_end:
                 kind = body.byte()
-                table = body.sub_reader(body.u32())
+                part = body.sub_reader(body.u32())
                 if kind == _SYMBOL_TABLE:
-                    _read_table(table, imports, functions, missing, variables, visible, own)
-    names = (*imports, *(own.get(len(imports) + place, "") for place in range(len(bodies))))
+                    table.read(part, imports)
+    names = (*imports, *(table.own.get(len(imports) + place, "") for place in range(len(bodies))))
     return Symbols(
-        frozenset(functions),
-        frozenset(missing),
-        variables,
-        frozenset(visible | functions),
+        frozenset(table.functions),
+        frozenset(table.missing),
+        table.variables,
+        frozenset(table.visible | table.functions),
         names,
-        tuple(bodies),
+        bodies,
     )
 
 
@@ -105,36 +99,41 @@ def _function_imports(body: Reader) -> Iterator[str]:
             raise ModuleError(f"import kind {kind}")
 
 
-def _read_table(
-    table: Reader,
-    imports: list[str],
-    functions: set[str],
-    missing: set[str],
-    variables: dict[str, int],
-    visible: set[str],
-    own: dict[int, str],
-) -> None:
-    for _ in range(table.count()):
-        kind, flags = table.byte(), table.u32()
-        if kind == _DATA:
-            name = table.name()
-            if not flags & _UNDEFINED:
+class _SymbolTable:
+    """What the symbol table lists; `own` has the names of the object's own functions by their index."""
+
+    def __init__(self) -> None:
+        self.functions: set[str] = set()
+        self.missing: set[str] = set()
+        self.variables: dict[str, int] = {}
+        self.visible: set[str] = set()
+        self.own: dict[int, str] = {}
+
+    def read(self, table: Reader, imports: list[str]) -> None:
+        for _ in range(table.count()):
+            kind, flags = table.byte(), table.u32()
+            if kind == _DATA:
+                self._read_variable(table, flags)
+            elif kind in (_FUNCTION, _GLOBAL, _EVENT, _TABLE):
+                index = table.u32()
+                named = not flags & _UNDEFINED or flags & _EXPLICIT_NAME
+                name = table.name() if named else ""
+                if kind == _FUNCTION and flags & _UNDEFINED:
+                    self.missing.add(name or imports[index])
+                elif kind == _FUNCTION:
+                    self.own[index] = name
+                    if not flags & _LOCAL:
+                        self.functions.add(name)
+            elif kind == _SECTION:
                 table.u32()
-                table.u32()
-                variables[name] = table.u32()
-                if not flags & _LOCAL:
-                    visible.add(name)
-        elif kind in (_FUNCTION, _GLOBAL, _EVENT, _TABLE):
-            index = table.u32()
-            named = not flags & _UNDEFINED or flags & _EXPLICIT_NAME
-            name = table.name() if named else ""
-            if kind == _FUNCTION and flags & _UNDEFINED:
-                missing.add(name or imports[index])
-            elif kind == _FUNCTION:
-                own[index] = name
-                if not flags & _LOCAL:
-                    functions.add(name)
-        elif kind == _SECTION:
+            else:
+                raise ModuleError(f"symbol kind {kind}")
+
+    def _read_variable(self, table: Reader, flags: int) -> None:
+        name = table.name()
+        if not flags & _UNDEFINED:
             table.u32()
-        else:
-            raise ModuleError(f"symbol kind {kind}")
+            table.u32()
+            self.variables[name] = table.u32()
+            if not flags & _LOCAL:
+                self.visible.add(name)

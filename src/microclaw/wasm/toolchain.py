@@ -67,7 +67,7 @@ _PROGRAM: Final = (
     "-ferror-limit=20",
     *("-fno-color-diagnostics", "-fno-caret-diagnostics", "-fmacro-backtrace-limit=1"),
 )
-ERROR_LIMIT_SAID: Final = b"fatal error: too many errors emitted, stopping now"
+ERROR_LIMIT_MESSAGE: Final = b"fatal error: too many errors emitted, stopping now"
 """What -ferror-limit makes clang say; it then still reads the whole program, in silence."""
 _LINK: Final = (
     *("--no-entry", "--import-undefined", "--stack-first", "--export-table"),
@@ -116,7 +116,7 @@ class Toolchain:
         """Link program.o to `output`; of our own libraries joins only what is needed.
 
         The stack lies below the data, so that an overflow traps instead of changing variables. With `names` the
-        functions keep theirs, for callgraph.py to read.
+        functions keep theirs, for eventful.py to read.
         """
         wanted = ["-z", f"stack-size={stack_bytes}"]
         if not names:
@@ -153,6 +153,6 @@ def _find_clang() -> Toolchain:
         missing = "clang" if clang is None else "wasm-ld"
         step = "apt-get install clang lld, or leave MICROCLAW_COMPILER out"
         raise ConfigError(f"MICROCLAW_COMPILER=clang, but there is no {missing}", next_step=step)
-    said = subprocess.run([clang, "--version"], capture_output=True, text=True, check=True, timeout=20).stdout
-    version = re.search(r"version (\S+)", said)
+    output = subprocess.run([clang, "--version"], capture_output=True, text=True, check=True, timeout=20).stdout
+    version = re.search(r"version (\S+)", output)
     return Toolchain(f"clang {version[1] if version else '?'}", (clang,), (linker,))

@@ -1,7 +1,7 @@
-"""Warns of programs that hang: endless loops that never sleep, calls that never end. It runs and changes nothing.
+"""Warns of programs that hang: endless loops that never sleep, calls that never end. Runs and changes nothing.
 
-Only what is certain is told: a loop that nothing leaves, in which nothing called can sleep or end the program, and
-functions without any condition that call each other in a circle. The compiled object is read: it has every name still.
+Only what is certain is reported: a loop that nothing leaves and that calls nothing that can sleep or end the program,
+and functions without a condition that call each other in a circle. It reads the compiled object, which has all names.
 """
 
 from __future__ import annotations
@@ -11,24 +11,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from microclaw.errors import Diagnostic
+from microclaw.wasm.diagnostics import at
+from microclaw.wasm.eventful import WAITING
 from microclaw.wasm.source_text import SourceText
 from microclaw.wasm.symbols import Symbols
 from microclaw.wire.wasm_binary import Reader
 
 MAX_CODE_BYTES: Final = 128 << 10  # a larger program is not looked through: the time is better spent on its trial
-LETS_GO: Final = frozenset(
-    (
-        "sleep",
-        "usleep",
-        "nanosleep",
-        "delay",
-        "delay_ms",
-        "delayMicroseconds",
-        "exit",
-        "abort",
-        "microclaw_assert_failed",
-    )
-)
+LETS_GO: Final = WAITING | {"exit", "abort", "microclaw_assert_failed"}
+"""Functions in which an endless loop gives the processor away, or ends."""
 _MAIN: Final = frozenset(("__main_void", "__main_argc_argv", "__original_main", "main"))
 _BLOCKS: Final = frozenset((0x02, 0x03, 0x04))
 _LOOP, _IF, _ELSE, _END, _BR, _BR_IF, _BR_TABLE, _RETURN, _CALL, _CALL_INDIRECT = 3, 4, 5, 11, 12, 13, 14, 15, 16, 17
@@ -74,28 +65,24 @@ def hangs(symbols: Symbols, text: SourceText) -> tuple[Diagnostic, ...]:
 
 
 def _endless_loop(name: str, text: SourceText) -> Diagnostic:
-    place = _loop_in(name, text) or text.find_name(name) or (1, 1)
-    return Diagnostic(
-        "warning",
+    return at(
+        text,
+        _loop_in(name, text) or text.find_name(name) or (1, 1),
         f"{name} loops for ever and never sleeps",
-        text.file,
-        *place,
-        text.line(place[0]),
         "wait in the loop: sleep(1), delay(10); or use every(ms, task) and leave the loop out",
-        "while it runs the app answers nothing: no timer, no message, and it cannot be removed without a reset",
+        explanation="while it runs the app answers nothing: no timer, no message; only a reset can remove it",
+        severity="warning",
     )
 
 
 def _endless_calls(name: str, text: SourceText) -> Diagnostic:
-    place = text.find_name(name) or (1, 1)
-    return Diagnostic(
-        "warning",
+    return at(
+        text,
+        text.find_name(name) or (1, 1),
         f"{name} calls itself without end",
-        text.file,
-        *place,
-        text.line(place[0]),
         "return before the call when there is nothing left to do, or use a loop",
-        "every call needs stack, and it has no end: the firmware ends the program with an overflow",
+        explanation="every call needs stack, and it has no end: the firmware ends the program with an overflow",
+        severity="warning",
     )
 
 
@@ -189,9 +176,9 @@ def _loop_in(function: str, text: SourceText) -> tuple[int, int] | None:
     """The first `while (1)` or `for (;;)` behind the head of a function, else the first of the program."""
     start = text.find_definition(function) or (1, 1)
     tokens = text.tokens
-    places = []
-    for at in range(len(tokens) - 4):
-        words = tuple(token.text for token in tokens[at : at + 4])
-        if words in _ENDLESS_HEADS:
-            places.append((tokens[at].line, tokens[at].column))
+    places = [
+        (tokens[begin].line, tokens[begin].column)
+        for begin in range(len(tokens) - 4)
+        if tuple(token.text for token in tokens[begin : begin + 4]) in _ENDLESS_HEADS
+    ]
     return next((place for place in places if place > start), next(iter(places), None))

@@ -23,39 +23,39 @@ class FeatureError(Exception):
 class Reader:
     """Reads forward over `data[position:end]`; every read past the end raises ModuleError."""
 
-    __slots__ = ("_data", "_end", "_position")
+    __slots__ = ("_data", "_end", "position")
 
     def __init__(self, data: bytes, position: int = 0, end: int | None = None) -> None:
         self._data = data
-        self._position = position
+        self.position = position
         self._end = len(data) if end is None else end
 
     @property
     def at_end(self) -> bool:
-        return self._position == self._end
+        return self.position == self._end
 
     @property
     def left(self) -> int:
-        return self._end - self._position
+        return self._end - self.position
 
     def byte(self) -> int:
-        if self._position >= self._end:
+        if self.position >= self._end:
             raise ModuleError("it ends in the middle of a value")
-        self._position += 1
-        return self._data[self._position - 1]
+        self.position += 1
+        return self._data[self.position - 1]
 
     def take(self, count: int) -> bytes:
         if count > self.left:
             raise ModuleError(f"it claims {count} bytes where {self.left} are left")
-        self._position += count
-        return self._data[self._position - count : self._position]
+        self.position += count
+        return self._data[self.position - count : self.position]
 
     def sub_reader(self, count: int) -> Reader:
         """A reader over the next `count` bytes, which this one skips."""
         if count > self.left:
             raise ModuleError(f"a section claims {count} bytes where {self.left} are left")
-        self._position += count
-        return Reader(self._data, self._position - count, self._position)
+        self.position += count
+        return Reader(self._data, self.position - count, self.position)
 
     def u32(self) -> int:
         """An unsigned LEB128 of at most 32 bits."""
@@ -104,10 +104,10 @@ def read_sections(wasm: bytes) -> Iterator[tuple[int, bytes, bytes]]:
     """Each section's number, content, and whole bytes; ModuleError when one is cut short."""
     reader = Reader(wasm, len(HEADER))
     while not reader.at_end:
-        start = len(wasm) - reader.left
+        start = reader.position
         number = reader.byte()
         body = reader.take(reader.u32())
-        yield number, body, wasm[start : len(wasm) - reader.left]
+        yield number, body, wasm[start : reader.position]
 
 
 def write_section(number: int, content: bytes) -> bytes:

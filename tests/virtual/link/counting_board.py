@@ -7,7 +7,6 @@ to FOLDER/kept once `keep` said that it is in flash.
 from __future__ import annotations
 
 import os
-import random
 import secrets
 import sys
 import threading
@@ -19,10 +18,10 @@ from microclaw.virtual.board import Board
 from microclaw.virtual.clock import RealClock
 from microclaw.virtual.link.calls import BoardMethods, CallWorker, Method, whole
 from microclaw.virtual.link.client import LinkClient
-from microclaw.virtual.link.clock import LinkState
 from microclaw.virtual.link.flash import Flash
 from microclaw.virtual.link.handler import MessageHandler
 from microclaw.virtual.link.identity import LinkAddress
+from microclaw.virtual.link.state import LinkState
 from microclaw.wire.link.messages import Event, Hello, Software, Telemetry
 from microclaw.wire.link.values import Value, ValueMap
 
@@ -43,21 +42,19 @@ class Counting:
 def main(folder: Path, url: str, ca_sha256: str) -> None:
     flash = Flash(folder / "link")
     board = Board(load_board("virtual"), RealClock(), storage_dir=folder / "storage")
-    methods = BoardMethods(board, Counting(folder), lambda: 0)
+    methods = BoardMethods(board, Counting(folder).methods(), lambda: 0)
     hello = Hello(secrets.token_bytes(16), Software("counting", "1"), "virtual", methods.names, bytes(8), 0, "power_on")
     client = LinkClient(
         flash,
         LinkAddress(url, ca_sha256),
         hello,
         LinkState(url),
-        random=random.random,
-        random_bytes=secrets.token_bytes,
         measure=lambda: Telemetry(0, 0, ()),
     )
     worker = CallWorker(methods, lambda: client.is_over)
-    arrivals = MessageHandler(board, flash, client, worker, client.end)
-    client.take = arrivals.take
-    client.post(arrivals.resume_calls, must=True)
+    handler = MessageHandler(board, flash, client, worker, client.end)
+    client.take = handler.handle
+    client.post(handler.resume_calls, must=True)
     worker.start()
     client.start()
     kept = os.open(folder / "kept", os.O_RDWR | os.O_CREAT | os.O_APPEND)

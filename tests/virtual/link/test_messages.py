@@ -11,7 +11,7 @@ from tests.virtual.link.conftest import ScriptedHost
 from wasmtime import wat2wasm
 
 from microclaw.errors import CallRejected
-from microclaw.virtual.link.clock import new_id
+from microclaw.virtual.link.state import new_id
 from microclaw.wire import board_control as control
 from microclaw.wire.link.messages import Call, ErrorMessage, Event, Log, Notify, OtaOffer, RunTask, TaskStatus, UiState
 from microclaw.wire.link.values import ValueMap

@@ -14,7 +14,7 @@ from microclaw.boards import load_board
 from microclaw.virtual.board import Board
 from microclaw.virtual.clock import RealClock
 from microclaw.virtual.natives.binding import bind
-from microclaw.virtual.natives.table import HANDLERS
+from microclaw.virtual.runtime.instance import HANDLERS
 from microclaw.virtual.runtime.loader import Runtime
 from microclaw.virtual.runtime.memory import BoardCrash, WasmTrap
 from microclaw.wire.wasmachine.ioctl import IoctlCommand

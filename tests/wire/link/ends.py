@@ -36,7 +36,7 @@ class ManualClock:
 
 @dataclass
 class MemoryOutbox:
-    """OutboxStore in memory."""
+    """An outbox in memory (wire/link/storage.py)."""
 
     random: Random
     epoch: bytes = b""
@@ -75,7 +75,7 @@ class MemoryOutbox:
 
 @dataclass
 class MemoryInbox:
-    """InboxStore in memory, with the effects that its transactions commit."""
+    """An inbox in memory, with the effects that its transactions commit."""
 
     epoch: bytes | None = None
     seq: int = 0

@@ -73,10 +73,6 @@ def test_other_text_is_no_signature(signature: str) -> None:
         parse_signature(signature)
 
 
-def test_localtime_r_is_not_checked_by_the_firmware() -> None:
-    assert {n.name for n in NATIVES.values() if not n.is_checked} == {"localtime_r"}
-
-
 def test_manager_calls_exports_without_results() -> None:
     assert APP_EXPORTS["on_init"] == ()
     assert APP_EXPORTS["on_timer_callback"] == ("i32",)

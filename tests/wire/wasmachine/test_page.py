@@ -8,7 +8,7 @@ from microclaw.wire.wasmachine import answers
 from microclaw.wire.wasmachine.answers import AppletInfo, encode_applets, encode_error, read_applets
 from microclaw.wire.wasmachine.attributes import AttributeContainer, Generation
 from microclaw.wire.wasmachine.frame import Frame, FrameDecoder, FrameType, encode_frame
-from microclaw.wire.wasmachine.ioctl import SeqFrame, read_data_seq, write_data_seq
+from microclaw.wire.wasmachine.ioctl import DATA_SEQ_FRAME, DATA_SEQ_HEADER
 from microclaw.wire.wasmachine.request import (
     Action,
     Request,
@@ -68,6 +68,5 @@ def test_both_generations_on_the_page_list_the_same_app(wasmachine_page: dict[st
 
 
 def test_data_seq_on_the_page_configures_a_pin(wasmachine_page: dict[str, bytes]) -> None:
-    frames = (SeqFrame(type=1, size_bytes=4, address=0x400),)
-    assert write_data_seq(frames) == wasmachine_page["data-seq"]
-    assert read_data_seq(wasmachine_page["data-seq"] + bytes(0x400), 0) == frames
+    frame = DATA_SEQ_FRAME.pack(1, 4, 0x400)  # the flags of a GPIO, four bytes at that address
+    assert DATA_SEQ_HEADER.pack(1, 1, 1) + frame == wasmachine_page["data-seq"]

@@ -12,7 +12,6 @@ from microclaw.wire.wasmachine.frame import HEADER, FrameType, encode_frame
 from microclaw.wire.wasmachine.request import (
     FORMAT_RAW,
     Action,
-    AppletUrl,
     Request,
     Response,
     Status,
@@ -156,28 +155,6 @@ def test_url_that_cannot_be_sent_is_refused(url: str) -> None:
 def test_install_url_carries_every_term() -> None:
     request = install_request(7, "blink", b"\0asm", heap_bytes=4096, timers=3, watchdog_ms=1000)
     assert request.url == "/applet?name=blink&type=wasm&heap=4096&timers=3&wd=1000"
-    assert AppletUrl.parse(request.url) == AppletUrl("blink", "wasm", 4096, 3, 1000)
-
-
-@pytest.mark.parametrize(
-    ("url", "parsed"),
-    [
-        ("/applet", AppletUrl()),
-        ("/applet?", AppletUrl()),
-        ("/applet?name=a", AppletUrl("a")),
-        ("/applet?name=a&name=b", AppletUrl("a")),
-        ("/applet?heap=12kb&timers=x&wd=", AppletUrl(heap_bytes=12, timers=0, watchdog_ms=0)),
-        ("/applet?unknown=1&name=a&lonely", AppletUrl("a")),
-    ],
-)
-def test_applet_url_is_read_as_the_device_reads_it(url: str, parsed: AppletUrl) -> None:
-    assert AppletUrl.parse(url) == parsed
-
-
-@pytest.mark.parametrize("url", ["/app/echo", "applet", "/applets?name=a", ""])
-def test_other_urls_are_no_applet_urls(url: str) -> None:
-    with pytest.raises(ProtocolError, match="not an applet url"):
-        AppletUrl.parse(url)
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "..", ".", "a b", "a&type=aot", "ä", "a\n", "x" * 127])

@@ -73,7 +73,7 @@ class AppManager(Generic[A]):
         self._generation = generation
         self._send = send
         self._console = console
-        self._shelf = app_store
+        self._app_store = app_store
         self._receiver = RequestReceiver(max_module_bytes=limits.max_module_bytes)
         self._queue: queue.Queue[HostRequest | InstallRequest | None] = queue.Queue(QUEUE_DEPTH)
         self._lock = threading.Lock()
@@ -87,7 +87,7 @@ class AppManager(Generic[A]):
     def start(self, *, with_kept_apps: bool = True) -> None:
         """Announce it and put kept apps back, as a board that keeps them does while it boots."""
         self._console("App Manager started.")
-        for app in self._shelf.kept() if self._shelf and with_kept_apps else ():
+        for app in self._app_store.kept() if self._app_store and with_kept_apps else ():
             try:
                 self._launch(app)
             except InvalidModule as exc:
@@ -283,7 +283,7 @@ class AppManager(Generic[A]):
             url_number(tail, "wd", DEFAULT_WATCHDOG_MS),
         )
         try:
-            launched = self._launch(app, keep=self._shelf)
+            launched = self._launch(app, keep=self._app_store)
         except InvalidModule as exc:
             text = exc.message if exc.message.startswith("Install ") else f"Install WASM app failed: {exc.message}"
             self._refuse(request.mid, text[:255])
@@ -322,14 +322,14 @@ class AppManager(Generic[A]):
         ended = app.stop()
         while not ended and not self._closed:
             # A board of the kind sort does what upstream's watchdog only announces; the stock one waits for ever.
-            ended = app.kill(JOIN_S) if self._shelf is not None else app.join(JOIN_S)
+            ended = app.kill(JOIN_S) if self._app_store is not None else app.join(JOIN_S)
         if self._closed:
             return
         with self._lock:
             self._apps.pop(app_id, None)
         self._loader.unload(app)
-        if self._shelf is not None:
-            self._shelf.forget(name)
+        if self._app_store is not None:
+            self._app_store.forget(name)
         self.on_uninstalled(name)
         self._post_applets_event()
         self._console("Uninstall WASM app successful!")

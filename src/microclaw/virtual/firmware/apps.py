@@ -1,8 +1,10 @@
-"""What the application manager needs of apps, of what loads them and of what keeps them (declarations only)."""
+"""Apps as the application manager sees them: their urls, what loads them, and the files that outlive a power cut."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 
@@ -43,7 +45,7 @@ def url_number(tail: str, key: str, default: int) -> int:
 
 
 class AppInstance(Protocol):
-    """One loaded app as the manager needs it: see virtual.app.App."""
+    """One loaded app as the manager needs it: runtime.app.App, and the recorded one of the tests."""
 
     name: str
     heap_bytes: int
@@ -62,20 +64,12 @@ A = TypeVar("A", bound=AppInstance)
 
 
 class AppLoader(Protocol[A]):
-    """What makes apps of modules: see virtual.runtime.Runtime."""
+    """What makes apps of modules: runtime.loader.Runtime, and the recording one of the tests."""
 
     def load(
         self, name: str, wasm: bytes, *, heap_bytes: int = ..., timers: int = ..., watchdog_ms: int = ...
     ) -> A: ...
     def unload(self, app: A) -> None: ...
-
-
-class AppStore(Protocol):
-    """Where boards of the kind sort keep their apps over a power cut; stock boards have none."""
-
-    def keep(self, app: KeptApp) -> None: ...
-    def forget(self, name: str) -> None: ...
-    def kept(self) -> list[KeptApp]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,3 +85,44 @@ class KeptApp:
 class Limits:
     max_apps: int
     max_module_bytes: int
+
+
+class AppStore:
+    """The apps that a board of the kind sort starts again after a power cut, in the order of their installation.
+
+    Stock boards have none. A file's name has the app's name in hex, because that comes from the network.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        numbers = [int(path.name.split("-")[0]) for path in directory.glob("*.json")]
+        self._next = max(numbers, default=0) + 1
+
+    def keep(self, app: KeptApp) -> None:
+        self.forget(app.name)
+        stem = f"{self._next:06d}-{_stem(app.name)}"
+        self._next += 1
+        facts = {
+            "name": app.name,
+            "heap_bytes": app.heap_bytes,
+            "timers": app.timers,
+            "watchdog_ms": app.watchdog_ms,
+        }
+        (self._directory / f"{stem}.wasm").write_bytes(app.wasm)
+        (self._directory / f"{stem}.json").write_text(json.dumps(facts), encoding="utf-8")
+
+    def forget(self, name: str) -> None:
+        for path in self._directory.glob(f"*-{_stem(name)}.*"):
+            path.unlink()
+
+    def kept(self) -> list[KeptApp]:
+        apps = []
+        for path in sorted(self._directory.glob("*.json")):
+            facts = json.loads(path.read_text(encoding="utf-8"))
+            apps.append(KeptApp(wasm=path.with_suffix(".wasm").read_bytes(), **facts))
+        return apps
+
+
+def _stem(name: str) -> str:
+    return name.encode().hex()[:200] or "-"

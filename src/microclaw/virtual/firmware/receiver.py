@@ -1,13 +1,13 @@
-"""The receiving half of WAMR's application manager: bytes in, requests out, wrong corners included. No IO.
+"""The receiving half of WAMR's application manager: bytes in, requests out, with the mistakes of the real one. No IO.
 
-Modelled on what `on_imrt_link_byte_arrive` and `wasm_app_module_on_install_request_byte_arrive` of WAMR 1.3 do,
-byte for byte but chunk by chunk. There are two machines: the link's (`12 34`, type, length, payload) and, behind it,
-the install's, which is fed the payload of type 4 as it arrives. Neither is reset when a connection ends, and the
-install's outlives even its own frame: that is where the real device's habits come from (interrupted installs eat the
-next connection's bytes, a module that ends inside a section silences every later install, ...).
+It does what `on_imrt_link_byte_arrive` and `wasm_app_module_on_install_request_byte_arrive` of WAMR 1.3 do byte for
+byte, but chunk by chunk. There are two machines: one for frames (`12 34`, type, length, payload) and one for installs,
+which gets the payload of type 4 as it arrives. Neither is reset when a connection ends, and the second keeps its state
+even when its frame ends. The real device's mistakes come from there: an interrupted install eats the first bytes of the
+next connection, a module that ends inside a section makes every later install stay without an answer, and so on.
 
-One deliberate difference: firmware whose allocation fails on a length claim over 1 MiB leaves a counter behind that
-wedges the link; here such a frame is dropped and the hunt for the next one goes on.
+One difference is on purpose: after a claimed length over 1 MiB the firmware's allocation fails, and a counter that it
+leaves behind blocks the connection. Here such a frame is dropped, and the search for the next one goes on.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class UnexpectedType:
 Arrival: TypeAlias = HostRequest | InstallRequest | RefusedInstall | UnexpectedType
 
 
-class _Link(Enum):
+class _Phase(Enum):
     HUNT = auto()
     LEADING = auto()
     TYPE = auto()
@@ -77,7 +77,7 @@ class RequestReceiver:
     """`receive(data)`, then `next_arrival()` until None. Never raises: no bytes can upset it more than the real one."""
 
     def __init__(self, *, max_module_bytes: int) -> None:
-        self._phase = _Link.HUNT
+        self._phase = _Phase.HUNT
         self._short_type = False
         self._type = 0
         self._claimed = 0
@@ -94,26 +94,26 @@ class RequestReceiver:
 
     @property
     def mid_install(self) -> bool:
-        return self._phase is _Link.INSTALL
+        return self._phase is _Phase.INSTALL
 
     def receive(self, data: bytes) -> None:
         at = 0
         while at < len(data):
             match self._phase:
-                case _Link.HUNT:
+                case _Phase.HUNT:
                     at = self._hunt(data, at)
-                case _Link.LEADING:
-                    self._phase = _Link.TYPE if data[at] == 0x34 else _Link.HUNT
+                case _Phase.LEADING:
+                    self._phase = _Phase.TYPE if data[at] == 0x34 else _Phase.HUNT
                     at += 1
-                case _Link.TYPE:
+                case _Phase.TYPE:
                     at = self._take_type(data, at)
-                case _Link.SIZE:
+                case _Phase.SIZE:
                     at = self._take_size(data, at)
-                case _Link.PAYLOAD:
+                case _Phase.PAYLOAD:
                     at = self._take_payload(data, at)
-                case _Link.INSTALL:
+                case _Phase.INSTALL:
                     at = self._feed_install(data, at)
-                case _Link.IGNORING:
+                case _Phase.IGNORING:
                     at = self._ignore(data, at)
 
     def next_arrival(self) -> Arrival | None:
@@ -124,7 +124,7 @@ class RequestReceiver:
         if found < 0:
             return len(data)
         self._field.clear()
-        self._phase = _Link.LEADING
+        self._phase = _Phase.LEADING
         return found + 1
 
     def _take_type(self, data: bytes, at: int) -> int:
@@ -137,7 +137,7 @@ class RequestReceiver:
                 return at + 1
             self._type = int.from_bytes(self._field, "big")
         self._field.clear()
-        self._phase = _Link.SIZE
+        self._phase = _Phase.SIZE
         return at + 1
 
     def _take_size(self, data: bytes, at: int) -> int:
@@ -149,10 +149,10 @@ class RequestReceiver:
                 self._complete()
             elif self._claimed > MAX_PAYLOAD_BYTES:
                 self.dropped_claims += 1
-                self._phase = _Link.HUNT
+                self._phase = _Phase.HUNT
             else:
                 self._taken = 0
-                self._phase = _Link.INSTALL if self._type == INSTALL_TYPE else _Link.PAYLOAD
+                self._phase = _Phase.INSTALL if self._type == INSTALL_TYPE else _Phase.PAYLOAD
         return at + 1
 
     def _take_payload(self, data: bytes, at: int) -> int:
@@ -166,7 +166,7 @@ class RequestReceiver:
             elif (request := unpack_request(payload)) is not None:
                 self._arrived.append(request)
             else:
-                self._phase = _Link.HUNT
+                self._phase = _Phase.HUNT
                 self._short_type = True
                 return end
             self._complete()
@@ -180,7 +180,7 @@ class RequestReceiver:
         if alive and self._install.received == self._claimed:
             self._complete()
         elif not alive:
-            self._phase = _Link.IGNORING
+            self._phase = _Phase.IGNORING
             if self._taken >= self._claimed:
                 self._complete()
         return end
@@ -194,7 +194,7 @@ class RequestReceiver:
         return end
 
     def _complete(self) -> None:
-        self._phase = _Link.HUNT
+        self._phase = _Phase.HUNT
         self._short_type = False
 
 

@@ -1,4 +1,4 @@
-"""Programs over the link: uploads that resume, modules in flash by their hash, what runs, one way back. Sends nothing.
+"""Programs that come over the link: uploads that resume, modules in flash by their hash, undo. Sends nothing.
 
 The board's flash says what is installed; the manager says what runs. A program is started when it is committed and,
 with `autostart`, at every boot.
@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from microclaw.durable import replace_file
 from microclaw.errors import AppExists, AppNotFound, MicroclawError, NotSupported, TooManyApps
+from microclaw.virtual.firmware.app_manager import AppManager
 from microclaw.virtual.firmware.apps import KeptApp
 from microclaw.virtual.link.calls import BadParams, Method, data_of, text, whole
 from microclaw.virtual.link.flash import Flash
@@ -44,20 +45,16 @@ class HashMismatch(MicroclawError):
     code = "hash_mismatch"
 
 
-class Manager(Protocol):
-    """What runs: see virtual.app_manager.AppManager."""
-
-    @property
-    def apps(self) -> list[App]: ...
-    def install(self, app: KeptApp) -> App | None: ...
-    def remove(self, name: str) -> bool: ...
-
-
 class LinkApps:
-    """One boot's. Called by the calls' thread; `manager` is asked for each time, as it changes with the boot."""
+    """The programs of one boot. Used by the thread of the calls; `manager` returns the one of the present boot."""
 
     def __init__(
-        self, flash: Flash, manager: Callable[[], Manager], *, max_module_bytes: int, console: Callable[[str], None]
+        self,
+        flash: Flash,
+        manager: Callable[[], AppManager[App]],
+        *,
+        max_module_bytes: int,
+        console: Callable[[str], None],
     ) -> None:
         self._flash = flash
         self._manager = manager
@@ -91,8 +88,8 @@ class LinkApps:
                     except MicroclawError as exc:
                         self._console(f"cannot start kept app {name}: {exc.message}")
 
-    def forgotten(self, name: str) -> None:
-        """It was uninstalled by another door."""
+    def forget(self, name: str) -> None:
+        """It was uninstalled over another port."""
         with self._changing:
             if name in self._installed():
                 self._flash.commit({_key(name): None})
@@ -201,7 +198,7 @@ class LinkApps:
         before = self._installed().get(name)
         is_running = any(app.name == name for app in self._manager().apps)
         if before is None and is_running:
-            raise AppExists(f"an app named {name} came by another door", next_step="remove it there")
+            raise AppExists(f"an app named {name} came over another port", next_step="remove it there")
         if entry is not None and before is None and len(self._installed()) >= MAX_INSTALLED:
             raise TooManyApps(f"{MAX_INSTALLED} programs are installed", next_step="remove one")
         if is_running:

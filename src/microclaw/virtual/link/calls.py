@@ -8,13 +8,13 @@ import queue
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 from microclaw import __version__
 from microclaw.errors import MicroclawError, NotSupported, Overloaded, PinRefused
 from microclaw.virtual.board import Board
 from microclaw.virtual.link.flash import PowerGone
-from microclaw.virtual.ports.serial import CPU_MHZ, DEFAULT_PWM_HZ, FREE_HEAP_BYTES, MAX_PWM_HZ
+from microclaw.virtual.ports.serial import CPU_MHZ, DEFAULT_PWM_HZ, MAX_PWM_HZ
 from microclaw.wire.link.messages import Call, ErrorInfo, Result
 from microclaw.wire.link.values import Id, Value, ValueMap
 
@@ -33,7 +33,7 @@ class BadParams(MicroclawError):
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """One call. `started` is told just before it takes effect, `done` with its answer."""
+    """One call. `started` is called just before it takes effect, `done` with its answer."""
 
     message_id: Id
     call: Call
@@ -41,18 +41,12 @@ class Work:
     done: Callable[[Result], None]
 
 
-class Installed(Protocol):
-    """What is told of installed apps: see virtual.link_apps.LinkApps."""
-
-    def methods(self) -> Mapping[str, Method]: ...
-
-
 class BoardMethods:
-    """`perform` answers a call; the board's own methods and those of the apps."""
+    """`perform` answers a call of one of the board's own methods or of `app_methods`."""
 
-    def __init__(self, board: Board, apps: Installed, app_heap_bytes: Callable[[], int]) -> None:
+    def __init__(self, board: Board, app_methods: Mapping[str, Method], free_heap_bytes: Callable[[], int]) -> None:
         self._board = board
-        self._app_heap_bytes = app_heap_bytes
+        self._free_heap_bytes = free_heap_bytes
         self._methods: dict[str, Method] = {
             "gpio.set": self._gpio_set,
             "gpio.get": self._gpio_get,
@@ -64,15 +58,12 @@ class BoardMethods:
             "device.info": lambda _: self._info(),
             "device.status": lambda _: self._status(),
             "device.restart": lambda _: {"restarting": True},
-            **apps.methods(),
+            **app_methods,
         }
 
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(self._methods)
-
-    def free_heap_bytes(self) -> int:
-        return max(0, FREE_HEAP_BYTES - self._app_heap_bytes())
 
     def perform(self, call: Call) -> Result:
         """Never raises for what the call is; PowerGone when the power goes meanwhile."""
@@ -139,7 +130,7 @@ class BoardMethods:
             "chip": board.profile.chip,
             "cpu_freq_mhz": CPU_MHZ,
             "flash_size_mb": board.profile.flash_mb,
-            "free_heap": self.free_heap_bytes(),
+            "free_heap": self._free_heap_bytes(),
             "uptime_ms": int(board.clock.now_ms()),
             "boot": board.boot,
         }
@@ -148,7 +139,7 @@ class BoardMethods:
         board = self._board
         return {
             "uptime_ms": int(board.clock.now_ms()),
-            "free_heap": self.free_heap_bytes(),
+            "free_heap": self._free_heap_bytes(),
             "sensors_active": list(board.sensors),
             "gpio_states": {str(p.pin): p.level for p in board.pins() if p.role != "idle" or p.level},
         }
@@ -182,7 +173,7 @@ class CallWorker:
 
     def end(self) -> None:
         """After the present call."""
-        with contextlib.suppress(queue.Full):  # told already
+        with contextlib.suppress(queue.Full):  # the thread sees `is_over`
             self._waiting.put_nowait(None)
 
     def _run(self) -> None:

@@ -1,4 +1,4 @@
-"""One boot's end of the link: a thread that connects, speaks, and comes back. What messages do is link_arrivals.py's.
+"""One boot's end of the link: a thread that connects, sends, receives and reconnects. handler.py acts on messages.
 
 Only this thread touches the session, the outbox and the inbox. Others hand it work with `post`; it never blocks on the
 host but while it connects.
@@ -7,6 +7,8 @@ host but while it connects.
 from __future__ import annotations
 
 import logging
+import random
+import secrets
 import threading
 import time
 from collections import deque
@@ -15,10 +17,10 @@ from typing import Any, Final, assert_never
 
 from microclaw.backoff import Backoff
 from microclaw.errors import ConfigError, DeviceUnreachable, LinkViolation, Overloaded, StoreError
-from microclaw.virtual.link.clock import LinkClock, LinkState, Waker, new_id
 from microclaw.virtual.link.flash import Flash, FlashInbox, FlashOutbox, PowerGone
 from microclaw.virtual.link.identity import LinkAddress, LinkIdentity
-from microclaw.virtual.link.socket import LinkSocket, open_link
+from microclaw.virtual.link.socket import LinkSocket, Waker, open_link
+from microclaw.virtual.link.state import LinkClock, LinkState, new_id
 from microclaw.wire.link import actions
 from microclaw.wire.link.actions import Lane
 from microclaw.wire.link.config import LinkConfig
@@ -54,12 +56,10 @@ class LinkClient:
         hello: Hello,
         state: LinkState,
         *,
-        random: Callable[[], float],
-        random_bytes: Callable[[int], bytes],
         measure: Callable[[], Telemetry],
     ) -> None:
         self.state = state
-        self.outbox = FlashOutbox(flash, random_bytes)
+        self.outbox = FlashOutbox(flash, secrets.token_bytes)
         self.inbox = FlashInbox(flash)
         self.identity = LinkIdentity(flash, address)
         self.clock = LinkClock()
@@ -67,7 +67,7 @@ class LinkClient:
         self._then: Callable[[], None] | None = None
         self._address = address
         self._measure = measure
-        self._backoff = Backoff(random)
+        self._backoff = Backoff(random.random)
         self._waker = Waker()
         self._over = False
         self._lock = threading.Lock()
@@ -150,7 +150,7 @@ class LinkClient:
                 self.state.dropped += 1
         self._waker.wake()
 
-    # What the link's thread does; also for link_arrivals
+    # What the link's thread does; also for handler.py
 
     def send(
         self,

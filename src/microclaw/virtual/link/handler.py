@@ -1,4 +1,4 @@
-"""What each message of the host does on the board, once, however often it comes. Runs in the link's thread.
+"""Acts on each message of the host once, however often it comes. Runs in the link's thread; decides no sending time.
 
 A durable call is in flash before it is acked, and marked before it takes effect: after a power cut one that had not
 begun is carried out, one that had and may be repeated is, and any other is answered as outcome unknown.
@@ -66,7 +66,7 @@ class MessageHandler:
             else:
                 self._begin(message_id, call, durable=True)
 
-    def take(self, deliver: Deliver) -> None:
+    def handle(self, deliver: Deliver) -> None:
         envelope = deliver.envelope
         match envelope.body:
             case Call() as call:

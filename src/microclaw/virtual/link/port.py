@@ -1,9 +1,8 @@
-"""The link as one of the board's doors: a new client for every boot, events of apps, and what the bench may ask."""
+"""The link as one of the board's ports: a new client for every boot, the events of apps, the bench's requests."""
 
 from __future__ import annotations
 
 import contextlib
-import random
 import secrets
 import threading
 from collections.abc import Callable
@@ -14,14 +13,15 @@ from weakref import WeakSet
 from microclaw import __version__
 from microclaw.errors import CallRejected, DeviceUnreachable
 from microclaw.virtual.board import Board
+from microclaw.virtual.firmware.app_manager import AppManager
 from microclaw.virtual.history import EdgeRecord, LogRecord
-from microclaw.virtual.link.apps import LinkApps, Manager
+from microclaw.virtual.link.apps import LinkApps
 from microclaw.virtual.link.calls import FIRMWARE, BoardMethods, CallWorker
 from microclaw.virtual.link.client import LinkClient
-from microclaw.virtual.link.clock import LinkState
 from microclaw.virtual.link.flash import Flash, PowerGone, begin_reset
 from microclaw.virtual.link.handler import MessageHandler
 from microclaw.virtual.link.identity import LinkAddress
+from microclaw.virtual.link.state import LinkState
 from microclaw.virtual.runtime.app import App
 from microclaw.wire.board_replies import LinkStatus
 from microclaw.wire.link.frame import CloseCode
@@ -41,14 +41,14 @@ class LinkPort:
         folder: Path,
         address: LinkAddress,
         *,
-        manager: Callable[[], Manager],
-        app_heap_bytes: Callable[[], int],
+        manager: Callable[[], AppManager[App]],
+        free_heap_bytes: Callable[[], int],
     ) -> None:
         self._board = board
         self._folder = folder
         self._address = address
         self._manager = manager
-        self._app_heap_bytes = app_heap_bytes
+        self._free_heap_bytes = free_heap_bytes
         self._lock = threading.RLock()
         self._boot: _Boot | None = None
         self._is_restarting = False
@@ -69,7 +69,7 @@ class LinkPort:
             boot.end()
 
     def close(self) -> None:
-        """The process ends as it was asked to: the host hears of it."""
+        """The process ends in order: the host is told."""
         boot = self._boot
         if boot is not None:
             boot.client.goodbye("switched off", GOODBYE_S)
@@ -84,20 +84,20 @@ class LinkPort:
         begin_reset(self._folder)
         self._board.reset()
 
-    def app_told(self, app: App) -> None:
-        """An app ended, or trapped; in its own thread."""
+    def app_ended(self, app: App) -> None:
+        """An app ended or trapped. Called in the app's thread."""
         boot = self._boot
         if boot is not None:
-            boot.app_told(app)
+            boot.app_ended(app)
 
     def app_uninstalled(self, name: str) -> None:
         boot = self._boot
         if boot is not None:
             with contextlib.suppress(PowerGone):
-                boot.apps.forgotten(name)
+                boot.apps.forget(name)
 
     def on_edge(self, _number: int, _record: EdgeRecord) -> None:
-        """Levels are the control socket's to tell."""
+        """Only the control socket reports levels."""
 
     def on_log(self, _number: int, record: LogRecord) -> None:
         boot = self._boot
@@ -139,16 +139,16 @@ class LinkPort:
 class _Boot:
     """All that RAM holds of the link from one boot to the next."""
 
-    def __init__(self, door: LinkPort, flash: Flash, reset_reason: str) -> None:
-        self._door = door
-        self._board = board = door._board
+    def __init__(self, port: LinkPort, flash: Flash, reset_reason: str) -> None:
+        self._port = port
+        self._board = board = port._board
         self._reset_reason = reset_reason
-        self._told: WeakSet[App] = WeakSet()
+        self._reported: WeakSet[App] = WeakSet()
         self.flash = flash
-        self.state = LinkState(door._address.url)
+        self.state = LinkState(port._address.url)
         limit = board.profile.firmware.max_module_bytes
-        self.apps = LinkApps(flash, door._manager, max_module_bytes=limit, console=board.print_line)
-        self._methods = BoardMethods(board, self.apps, door._app_heap_bytes)
+        self.apps = LinkApps(flash, port._manager, max_module_bytes=limit, console=board.print_line)
+        self._methods = BoardMethods(board, self.apps.methods(), port._free_heap_bytes)
         hello = Hello(
             boot_id=secrets.token_bytes(16),
             firmware=Software(FIRMWARE, __version__),
@@ -160,22 +160,20 @@ class _Boot:
         )
         self.client = LinkClient(
             flash,
-            door._address,
+            port._address,
             hello,
             self.state,
-            random=random.random,
-            random_bytes=secrets.token_bytes,
             measure=self._measure,
         )
         self._worker = CallWorker(self._methods, lambda: self.client.is_over)
-        self._arrivals = MessageHandler(board, flash, self.client, self._worker, self._restart)
-        self.client.take = self._arrivals.take
+        self._handler = MessageHandler(board, flash, self.client, self._worker, self._restart)
+        self.client.take = self._handler.handle
 
     def start(self, *, with_apps: bool) -> None:
         if with_apps:
             self.apps.start_kept()
-        self.client.post(self._arrivals.resume_calls, must=True)
-        self.tell(Event("reboot", {"reason": self._reset_reason, "boot": self._board.boot}))
+        self.client.post(self._handler.resume_calls, must=True)
+        self._send_later(Event("reboot", {"reason": self._reset_reason, "boot": self._board.boot}))
         self._worker.start()
         self.client.start()
 
@@ -184,33 +182,33 @@ class _Boot:
         self.client.end()
         self._worker.end()
 
-    def tell(self, message: AnyMessage) -> bool:
+    def _send_later(self, message: AnyMessage) -> bool:
         taken = self.client.post(lambda: self.client.send(message))
         if not taken:
             self.state.refused_events += 1
         return taken
 
-    def app_told(self, app: App) -> None:
+    def app_ended(self, app: App) -> None:
         """Once a run: a callback that traps at every tick must not fill the outbox."""
-        if app in self._told:
+        if app in self._reported:
             return
-        self._told.add(app)
+        self._reported.add(app)
         data: ValueMap = {"app": app.name}
         if app.kind_of_end == "trapped":
             data |= {"reason": (app.error or "")[:MAX_REASON_CHARS], "alive": app.is_alive}
         else:
             data |= {"kind": app.kind_of_end or "returned"}
-        self.tell(Event("app.crash" if app.kind_of_end == "trapped" else "app.exit", data))
+        self._send_later(Event("app.crash" if app.kind_of_end == "trapped" else "app.exit", data))
 
     def _restart(self) -> None:
         """After the answer is on its way: end the connection in order, then boot."""
-        self.client.leave(CloseCode.DONE, "restarting", self._door.restart)
+        self.client.leave(CloseCode.DONE, "restarting", self._port.restart)
 
     def _measure(self) -> Telemetry:
         return Telemetry(
-            free_heap=self._methods.free_heap_bytes(),
+            free_heap=self._port._free_heap_bytes(),
             uptime_s=int(self._board.clock.now_ms()) // 1000,
-            apps=tuple(AppState(app.name, app.state.value) for app in self._door._manager().apps),
+            apps=tuple(AppState(app.name, app.state.value) for app in self._port._manager().apps),
             dropped=self.state.dropped or None,
             refused_events=self.state.refused_events or None,
         )

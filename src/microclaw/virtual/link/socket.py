@@ -6,10 +6,13 @@ read can never hold up the heartbeat that finds it out.
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import selectors
 import socket
 import ssl
+import threading
 import time
 from typing import Final
 
@@ -21,7 +24,6 @@ from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
 from microclaw.errors import DeviceUnreachable
-from microclaw.virtual.link.clock import Waker
 from microclaw.virtual.link.identity import LinkAddress
 from microclaw.virtual.ports.sockets import hang_up, reset_connection
 from microclaw.wire.link.frame import DEFAULT_LIMITS, CloseCode
@@ -45,6 +47,39 @@ class _Protocol(ClientProtocol):
         super().fail(_CLOSE_CODES.get(int(code), code), reason)
 
 
+class Waker:
+    """Ends a wait from another thread; `reader` is for a selector."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._closed = False
+        self.reader, self._writer = os.pipe()
+        for end in (self.reader, self._writer):
+            os.set_blocking(end, False)
+
+    def wake(self) -> None:
+        with self._lock, contextlib.suppress(BlockingIOError):  # it is full of wakes
+            if not self._closed:
+                os.write(self._writer, b"\0")
+
+    def clear(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while os.read(self.reader, 4096):
+                pass
+
+    def wait(self, timeout_s: float) -> None:
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.reader, selectors.EVENT_READ)
+            selector.select(max(0.0, timeout_s))
+        self.clear()
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            os.close(self.reader)
+            os.close(self._writer)
+
+
 class LinkSocket:
     """An open connection. `closed` is True when it is over; `close_code` says with what, None when it broke."""
 
@@ -60,10 +95,6 @@ class LinkSocket:
     @property
     def has_room(self) -> bool:
         return len(self._unsent) < MAX_UNSENT_BYTES and self._protocol.state is State.OPEN
-
-    @property
-    def is_flushed(self) -> bool:
-        return not self._unsent
 
     @property
     def close_code(self) -> int | None:

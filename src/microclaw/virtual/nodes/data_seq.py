@@ -1,35 +1,17 @@
-"""The device's side of the data_seq: take the values of an ioctl out of the app's memory, as esp-wasmachine does.
+"""The device's side of the data_seq: reads the values of an ioctl from the app's memory, as esp-wasmachine does.
 
-The firmware rewrites every frame's pointer in place to a native address, so a data_seq works once; it follows a bad
-pointer without a check, which crashes the board.
+The firmware replaces the pointer of every frame by a native address, so a data_seq works only once. It does not check
+pointers: a bad one crashes the board.
 """
 
 from __future__ import annotations
 
 from struct import Struct
-from typing import Final, Protocol
+from typing import Final
 
 from microclaw.virtual.runtime.memory import BoardCrash, LinearMemory, OutOfBounds
 from microclaw.virtual.runtime.posix import Errno, PosixError
 from microclaw.wire.wasmachine.ioctl import DATA_SEQ_FRAME, DATA_SEQ_HEADER, DATA_SEQ_VERSION, MAX_DATA_SEQ_FRAMES
-
-
-class Caller(Protocol):
-    """The app behind a descriptor: see microclaw.virtual.runtime.process.Process."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def memory(self) -> LinearMemory: ...
-    @property
-    def pins(self) -> set[int]:
-        """GPIOs that it opened or drives; a node adds those that it takes."""
-        ...
-
-    def sleep(self, ms: float) -> None:
-        """Wait in board time; raises Interrupted."""
-        ...
-
 
 NATIVE_BASE: Final = 0x3C00_0000
 """Where linear memory would lie in the chip's address space (PSRAM)."""
@@ -51,7 +33,7 @@ class DataSeq:
 
 
 def take_data_seq(memory: LinearMemory, va: int) -> DataSeq:
-    """Read the data_seq whose address lies at `va`, and spoil its pointers as the device does."""
+    """Read the data_seq whose address is stored at `va`, and overwrite its pointers as the device does."""
     try:
         address = memory.u32(va)
         version, capacity, used = DATA_SEQ_HEADER.unpack(memory.read(address, DATA_SEQ_HEADER.size))

@@ -6,13 +6,19 @@ gpio_pulldown_en and GPIOC_PULLDOWN_EN gpio_pullup_en, so on such a firmware a b
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from microclaw.virtual.board import Board
-from microclaw.virtual.nodes.data_seq import Caller, take_data_seq
+from microclaw.virtual.nodes.data_seq import take_data_seq
+from microclaw.virtual.nodes.open_file import OpenFile
 from microclaw.virtual.runtime.posix import Errno, PosixError
 from microclaw.wire.wasmachine.ioctl import GpioFlag, IoctlCommand, OpenFlag
 
+if TYPE_CHECKING:
+    from microclaw.virtual.runtime.process import Process
 
-class GpioFile:
+
+class GpioFile(OpenFile):
     """An open pin. Closing disables it; an app that ends without closing leaves it as it is, as on the device.
 
     The driver of 2023 then refuses to open the pin ever again, the one before does not: here it can be opened again.
@@ -48,8 +54,8 @@ class GpioFile:
             raise PosixError(Errno.EINVAL)
         return bytes([self._board.read_pin(self.pin)])
 
-    def ioctl(self, caller: Caller, command: int, va: int) -> None:
-        values = take_data_seq(caller.memory, va)
+    def ioctl(self, process: Process, command: int, va: int) -> None:
+        values = take_data_seq(process.memory, va)
         if command != IoctlCommand.GPIOCSCFG:
             raise PosixError(Errno.EINVAL)
         self._configure(GpioFlag(values.pop(1, 4) & 7))

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from microclaw.virtual.board import Board
-from microclaw.virtual.nodes.data_seq import Caller, DataSeq, take_data_seq
+from microclaw.virtual.nodes.data_seq import DataSeq, take_data_seq
+from microclaw.virtual.nodes.open_file import OpenFile
 from microclaw.virtual.runtime.memory import OutOfBounds
 from microclaw.virtual.runtime.posix import Errno, PosixError
 from microclaw.wire.wasmachine.ioctl import I2cConfigFlag, I2cExchangeFlag, I2cMessageFlag, IoctlCommand
 
+if TYPE_CHECKING:
+    from microclaw.virtual.runtime.process import Process
+
 MAX_TRANSFER_BYTES: Final = 1024
 
 
-class I2cFile:
+class I2cFile(OpenFile):
     """The open bus. Before I2CIOCSCFG with master mode and the board's own pins nobody answers."""
 
     def __init__(self, board: Board) -> None:
@@ -21,31 +25,19 @@ class I2cFile:
         self._configured = False
         self._wired = False
 
-    def write(self, _data: bytes, /) -> int:
-        raise PosixError(Errno.ENOSYS)
-
-    def read(self, _size: int, /) -> bytes:
-        raise PosixError(Errno.ENOSYS)
-
-    def ioctl(self, caller: Caller, command: int, va: int) -> None:
-        values = take_data_seq(caller.memory, va)
+    def ioctl(self, process: Process, command: int, va: int) -> None:
+        values = take_data_seq(process.memory, va)
         match command:
             case IoctlCommand.I2CIOCSCFG:
-                self._configure(caller, values)
+                self._configure(process, values)
             case IoctlCommand.I2CIOCRDWR:
-                self._message(caller, values)
+                self._message(process, values)
             case IoctlCommand.I2CIOCEXCHANGE:
-                self._exchange(caller, values)
+                self._exchange(process, values)
             case _:
                 raise PosixError(Errno.EINVAL)
 
-    def close(self) -> None:
-        self._configured = False
-
-    def abandon(self) -> None:
-        self._configured = False
-
-    def _configure(self, caller: Caller, values: DataSeq) -> None:
+    def _configure(self, process: Process, values: DataSeq) -> None:
         sda, scl, flags = values.pop(1, 2), values.pop(2, 2), values.pop(3, 4)
         if not flags & I2cConfigFlag.MASTER:
             values.pop(5, 4)
@@ -57,30 +49,30 @@ class I2cFile:
         bus = self._board.profile.i2c
         self._wired = bus is not None and (bus.sda, bus.scl) == (sda, scl)
         self._configured = True
-        caller.pins.update((sda, scl))
+        process.pins.update((sda, scl))
 
-    def _message(self, caller: Caller, values: DataSeq) -> None:
+    def _message(self, process: Process, values: DataSeq) -> None:
         flags, address = values.pop(1, 2), values.pop(2, 2)
         size, buffer = values.pop(4, 4), values.pop(3, 4)
         if flags & I2cMessageFlag.WRITE:
-            self._send(address, _take(caller, buffer, size), bool(flags & I2cMessageFlag.CHECK_ACK))
+            self._send(address, _take(process, buffer, size), bool(flags & I2cMessageFlag.CHECK_ACK))
         else:
-            _give(caller, buffer, self._receive(address, size))
+            _give(process, buffer, self._receive(address, size))
 
-    def _exchange(self, caller: Caller, values: DataSeq) -> None:
+    def _exchange(self, process: Process, values: DataSeq) -> None:
         flags, address, delay_ms = values.pop(1, 2), values.pop(2, 2), values.pop(3, 4)
         tx, tx_size, rx, rx_size = (values.pop(kind, 4) for kind in (4, 5, 6, 7))
-        data = _take(caller, tx, tx_size)
+        data = _take(process, tx, tx_size)
         if flags & I2cExchangeFlag.READ_FIRST:
-            _give(caller, rx, self._receive(address, rx_size))
+            _give(process, rx, self._receive(address, rx_size))
         else:
             self._send(address, data, bool(flags & I2cExchangeFlag.CHECK_ACK))
         if flags & I2cExchangeFlag.DELAY and delay_ms:
-            caller.sleep(delay_ms)
+            process.sleep(delay_ms)
         if flags & I2cExchangeFlag.READ_FIRST:
             self._send(address, data, bool(flags & I2cExchangeFlag.CHECK_ACK))
         else:
-            _give(caller, rx, self._receive(address, rx_size))
+            _give(process, rx, self._receive(address, rx_size))
 
     def _send(self, address: int, data: bytes, check_ack: bool) -> None:
         self._ready()
@@ -102,17 +94,17 @@ class I2cFile:
             raise PosixError(Errno.EINVAL)
 
 
-def _take(caller: Caller, address: int, size: int) -> bytes:
+def _take(process: Process, address: int, size: int) -> bytes:
     if size > MAX_TRANSFER_BYTES:
         raise PosixError(Errno.EINVAL)
     try:
-        return caller.memory.read(address, size)
+        return process.memory.read(address, size)
     except OutOfBounds:
         raise PosixError(Errno.EINVAL) from None
 
 
-def _give(caller: Caller, address: int, data: bytes) -> None:
+def _give(process: Process, address: int, data: bytes) -> None:
     try:
-        caller.memory.write(address, data)
+        process.memory.write(address, data)
     except OutOfBounds:
         raise PosixError(Errno.EINVAL) from None

@@ -8,12 +8,16 @@ once; channels are numbered across all nodes, so two nodes with one channel each
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from microclaw.virtual.board import Board
-from microclaw.virtual.nodes.data_seq import Caller, take_data_seq
+from microclaw.virtual.nodes.data_seq import take_data_seq
+from microclaw.virtual.nodes.open_file import OpenFile
 from microclaw.virtual.runtime.posix import Errno, PosixError
 from microclaw.wire.wasmachine.ioctl import IoctlCommand
+
+if TYPE_CHECKING:
+    from microclaw.virtual.runtime.process import Process
 
 NODES: Final = 4
 CHANNELS: Final = 4
@@ -121,32 +125,26 @@ class Ledc:
                     self._board.set_pwm(pin, duty, node.frequency_hz, app)
 
 
-class LedcFile:
+class LedcFile(OpenFile):
     """An open /dev/ledc/N."""
 
     def __init__(self, ledc: Ledc, node: int) -> None:
         self._ledc = ledc
         self._node = node
 
-    def write(self, _data: bytes, /) -> int:
-        raise PosixError(Errno.ENOSYS)
-
-    def read(self, _size: int, /) -> bytes:
-        raise PosixError(Errno.ENOSYS)
-
-    def ioctl(self, caller: Caller, command: int, va: int) -> None:
+    def ioctl(self, process: Process, command: int, va: int) -> None:
         match command:
             case IoctlCommand.LEDCIOCSCFG:
-                values = take_data_seq(caller.memory, va)
+                values = take_data_seq(process.memory, va)
                 frequency_hz, count = values.pop(1, 4), values.pop(2, 1)
                 # Every channel reads the same frame types: all get channel 0's pin, duty and phase.
                 channel = [values.pop(0x103, 1), values.pop(0x203, 4), values.pop(0x303, 4)] if count else [0, 0, 0]
-                self._ledc.configure(self._node, frequency_hz, count, channel[0], channel[1], channel[2], caller.name)
-                caller.pins.add(channel[0])
+                self._ledc.configure(self._node, frequency_hz, count, channel[0], channel[1], channel[2], process.name)
+                process.pins.add(channel[0])
             case IoctlCommand.LEDCIOCSSETFREQ:
-                self._ledc.set_frequency(self._node, caller.memory.u32(va))
+                self._ledc.set_frequency(self._node, process.memory.u32(va))
             case IoctlCommand.LEDCIOCSSETDUTY:
-                values = take_data_seq(caller.memory, va)
+                values = take_data_seq(process.memory, va)
                 self._ledc.set_duty(self._node, values.pop(1, 1), values.pop(2, 4))
             case IoctlCommand.LEDCIOCSPAUSE | IoctlCommand.LEDCIOCSRESUME:
                 self._ledc.pause(self._node, command == IoctlCommand.LEDCIOCSPAUSE)

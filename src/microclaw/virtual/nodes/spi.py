@@ -7,13 +7,17 @@ a configuration that failed after its bus was set up keeps the bus until a reset
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from microclaw.virtual.board import Board
-from microclaw.virtual.nodes.data_seq import Caller, DataSeq, take_data_seq
+from microclaw.virtual.nodes.data_seq import DataSeq, take_data_seq
+from microclaw.virtual.nodes.open_file import OpenFile
 from microclaw.virtual.runtime.memory import OutOfBounds
 from microclaw.virtual.runtime.posix import Errno, PosixError
 from microclaw.wire.wasmachine.ioctl import IoctlCommand
+
+if TYPE_CHECKING:
+    from microclaw.virtual.runtime.process import Process
 
 MAX_TRANSFER_BYTES: Final = 512
 MAX_CLOCK_HZ: Final = 80_000_000
@@ -25,7 +29,7 @@ def host_exists(board: Board, number: int) -> bool:
     return 0 <= number <= max(board.spi.hosts)
 
 
-class SpiFile:
+class SpiFile(OpenFile):
     """An open bus; its configuration ends with close, or with the app."""
 
     def __init__(self, board: Board, host: int) -> None:
@@ -33,19 +37,13 @@ class SpiFile:
         self._host = host
         self._configured = False
 
-    def write(self, _data: bytes, /) -> int:
-        raise PosixError(Errno.ENOSYS)
-
-    def read(self, _size: int, /) -> bytes:
-        raise PosixError(Errno.ENOSYS)
-
-    def ioctl(self, caller: Caller, command: int, va: int) -> None:
-        values = take_data_seq(caller.memory, va)
+    def ioctl(self, process: Process, command: int, va: int) -> None:
+        values = take_data_seq(process.memory, va)
         match command:
             case IoctlCommand.SPIIOCSCFG:
-                self._configure(caller, values)
+                self._configure(process, values)
             case IoctlCommand.SPIIOCEXCHANGE:
-                self._exchange(caller, values)
+                self._exchange(process, values)
             case _:
                 raise PosixError(Errno.EINVAL)
 
@@ -59,7 +57,7 @@ class SpiFile:
             self._board.spi.release(self._host)
         self._configured = False
 
-    def _configure(self, caller: Caller, values: DataSeq) -> None:
+    def _configure(self, process: Process, values: DataSeq) -> None:
         pins = [values.pop(kind, 1) for kind in (1, 2, 3, 4)]
         flags = values.pop(5, 4)
         if not flags & _MASTER:
@@ -72,17 +70,17 @@ class SpiFile:
         if not self._board.spi.claim(self._host) or not 0 < clock_hz <= MAX_CLOCK_HZ:
             raise PosixError(Errno.EIO)
         self._configured = True
-        caller.pins.update(pins)
+        process.pins.update(pins)
 
-    def _exchange(self, caller: Caller, values: DataSeq) -> None:
+    def _exchange(self, process: Process, values: DataSeq) -> None:
         tx, rx, size = values.pop(1, 4), values.pop(2, 4), values.pop(3, 4)
         if not self._configured:
             raise PosixError(Errno.EINVAL)
         if size > MAX_TRANSFER_BYTES:
             raise PosixError(Errno.EIO)
         try:
-            sent = caller.memory.read(tx, size)
-            caller.memory.check(rx, size)
+            sent = process.memory.read(tx, size)
+            process.memory.check(rx, size)
         except OutOfBounds:
             raise PosixError(Errno.EINVAL) from None
-        caller.memory.write(rx, self._board.spi.exchange(self._host, sent))
+        process.memory.write(rx, self._board.spi.exchange(self._host, sent))

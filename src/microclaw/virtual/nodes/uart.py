@@ -10,13 +10,13 @@ from __future__ import annotations
 from typing import Final
 
 from microclaw.virtual.board import Board
-from microclaw.virtual.nodes.data_seq import Caller
+from microclaw.virtual.nodes.open_file import OpenFile
 from microclaw.virtual.runtime.posix import Errno, PosixError
 
 _LINE_ENDS: Final = b"\r\n"
 
 
-class UartFile:
+class UartFile(OpenFile):
     """An open UART; `number` is the rest of its path, which must be one of the chip's exactly. There is no ioctl."""
 
     def __init__(self, board: Board, number: str) -> None:
@@ -34,12 +34,3 @@ class UartFile:
         if not data:
             raise PosixError(Errno.EAGAIN)
         return data.replace(b"\r", b"\n")
-
-    def ioctl(self, _caller: Caller, _command: int, _va: int, /) -> None:
-        raise PosixError(Errno.EINVAL)
-
-    def close(self) -> None:
-        pass
-
-    def abandon(self) -> None:
-        pass

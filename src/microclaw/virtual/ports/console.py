@@ -204,11 +204,7 @@ class ConsoleCommands:
 
     def _skill_list(self, _: list[str]) -> str:
         found = self._files.names("skills", ".md")
-        return (
-            "\n".join(("Skills:", *(f"  {name.removesuffix('.md')} ({size} bytes)" for name, size in found)))
-            if found
-            else "No skills."
-        )
+        return _list("Skills", [f"{name.removesuffix('.md')} ({size} bytes)" for name, size in found])
 
     def _skill_show(self, words: list[str]) -> str:
         name = words[0].removesuffix(".md")

@@ -1,6 +1,6 @@
-"""The control socket: watch the board, drive what is wired to it, cut its power. Serves it; knows no protocol bytes.
+"""The control socket: watches the board, drives what is wired to it, cuts its power. machine.py answers the requests.
 
-It is the bench, not the board: it answers while the board has no power. One thread a connection, at most 8.
+It belongs to the test bench, not to the board: it answers while the board has no power. Each connection has a thread.
 """
 
 from __future__ import annotations
@@ -10,54 +10,14 @@ import socket
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol, assert_never
 
-from microclaw.errors import MicroclawError, NotSupported, ProtocolError, UnknownName
-from microclaw.virtual.board import Board
+from microclaw.errors import MicroclawError, ProtocolError
 from microclaw.virtual.history import EdgeRecord, LogRecord
+from microclaw.virtual.machine import Machine
 from microclaw.virtual.ports.sockets import SEND_TIMEOUT_S, hang_up, read_some
 from microclaw.wire import board_control as wire
 from microclaw.wire import board_replies as replies
 from microclaw.wire.jsonline import LineDecoder
-
-
-def serve_wires(request: wire.UartRead | wire.UartWrite | wire.SpiRead | wire.SpiConnect, board: Board) -> object:
-    """The reply; UnknownName for a UART or bus that the chip lacks, NotSupported when the firmware has no such node."""
-    now_ms = round(board.clock.now_ms(), 3)
-    match request:
-        case wire.UartRead(port=port, since=since):
-            _check_node(board, "uart")
-            page = board.uarts.sent(port, since, wire.MAX_UART_BYTES_A_PAGE)
-            more = len(page.data) == wire.MAX_UART_BYTES_A_PAGE
-            return replies.UartPage(page.data.hex(), page.next, page.dropped, more)
-        case wire.UartWrite(port=port, data=data):
-            _check_node(board, "uart")
-            return replies.UartRoom(board.uarts.arrive(port, bytes.fromhex(data)), now_ms)
-        case wire.SpiRead(since=since):
-            _check_node(board, "spi")
-            limit = wire.MAX_SPI_EXCHANGES_A_PAGE
-            exchanges = board.spi.exchanges(since, limit)
-            rows = tuple(
-                replies.SpiRow(round(r.t_ms, 3), r.bus, r.sent.hex(), r.received.hex()) for r in exchanges.records
-            )
-            return replies.SpiPage(rows, exchanges.next, exchanges.dropped, len(rows) == limit)
-        case wire.SpiConnect(bus=bus, loopback=loopback, answers=answers):
-            _check_node(board, "spi")
-            if bus not in board.spi.hosts:
-                known = ", ".join(map(str, board.spi.hosts))
-                raise UnknownName(f"no SPI bus {bus} for programs on this chip", next_step=f"buses: {known}")
-            board.spi.connect(bus, loopback=loopback, answers=map(bytes.fromhex, answers))
-            return replies.Done(now_ms)
-        case _:
-            assert_never(request)
-
-
-def _check_node(board: Board, node: str) -> None:
-    if node not in board.profile.firmware.device_nodes:
-        raise NotSupported(
-            f"the firmware of {board.profile.board_id} has no /dev/{node}", next_step=f"start it with --nodes {node}"
-        )
-
 
 MAX_CONNECTIONS = 8
 MAX_PUSHED = 1_024
@@ -65,22 +25,10 @@ MAX_PUSHED = 1_024
 _log = logging.getLogger(__name__)
 
 
-class Bench(Protocol):
-    """What the control socket can do with a board: see virtual.machine.Machine."""
-
-    def perform(self, request: wire.AnyRequest) -> object:
-        """The reply; MicroclawError for what cannot be done."""
-        ...
-
-    def watch(self, watcher: Watcher) -> Callable[[], None]:
-        """Tell the watcher from now on; the returned function ends it."""
-        ...
-
-
 class ControlServer:
-    def __init__(self, listener: socket.socket, bench: Bench) -> None:
+    def __init__(self, listener: socket.socket, machine: Machine) -> None:
         self._listener = listener
-        self._bench = bench
+        self._machine = machine
         self._lock = threading.Lock()
         self._connections: set[_Connection] = set()
         self._thread = threading.Thread(target=self._serve, name="control-port", daemon=True)
@@ -102,7 +50,7 @@ class ControlServer:
             except OSError:
                 return
             client.settimeout(SEND_TIMEOUT_S)
-            connection = _Connection(client, self._bench, self._forget)
+            connection = _Connection(client, self._machine, self._forget)
             with self._lock:
                 full = len(self._connections) >= MAX_CONNECTIONS
                 if not full:
@@ -118,7 +66,7 @@ class ControlServer:
 
 
 class Watcher:
-    """Pushed lines on their way to one connection; when it reads too slowly the oldest go, counted."""
+    """Lines that wait to be pushed to one connection. If it reads too slowly, the oldest are dropped and counted."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -142,7 +90,7 @@ class Watcher:
             self._changed.notify()
 
     def take(self) -> list[replies.Pushed] | None:
-        """What waits to be sent, waiting for it; None after `close`."""
+        """Wait for lines and return them all; None after `close`."""
         with self._changed:
             while not self._waiting and not self._closed:
                 self._changed.wait()
@@ -164,9 +112,9 @@ class Watcher:
 
 
 class _Connection:
-    def __init__(self, client: socket.socket, bench: Bench, forget: Callable[[_Connection], None]) -> None:
+    def __init__(self, client: socket.socket, machine: Machine, forget: Callable[[_Connection], None]) -> None:
         self._client = client
-        self._bench = bench
+        self._machine = machine
         self._forget = forget
         self._sending = threading.Lock()
         self._watcher: Watcher | None = None
@@ -220,7 +168,7 @@ class _Connection:
         try:
             if isinstance(request, wire.Watch):
                 self._watch(request)
-            return wire.encode_reply(request_id, self._bench.perform(request))
+            return wire.encode_reply(request_id, self._machine.perform(request))
         except MicroclawError as exc:
             return wire.encode_failure(wire.Failure(request_id, exc.code, exc.message, exc.next_step))
         except Exception:
@@ -235,7 +183,7 @@ class _Connection:
     def _watch(self, request: wire.Watch) -> None:
         if self._watcher is None:
             self._watcher = Watcher()
-            self._unwatch = self._bench.watch(self._watcher)
+            self._unwatch = self._machine.board.observe(self._watcher)
             threading.Thread(target=self._push_on, args=(self._watcher,), name="control-watch", daemon=True).start()
         self._watcher.edges, self._watcher.log = request.edges, request.log
 

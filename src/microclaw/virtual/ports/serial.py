@@ -1,6 +1,6 @@
 """The JSON line protocol's device side: dialect A's answers with the fields of C added. No IO: lines in, lines out.
 
-A line that begins with the name of a console command goes to those (console_commands.py). Until the first one nothing
+A line that begins with the name of a console command goes to those (console.py). Until the first one nothing
 else is different: no echo, no prompt, and a line that is neither gets the JSON error it always got.
 """
 
@@ -21,7 +21,6 @@ INCOMPLETE_LINE_S: Final = 1.0  # dialect A parses what it has after this much s
 DEFAULT_PWM_HZ: Final = 5_000
 MAX_PWM_HZ: Final = 40_000_000
 CPU_MHZ: Final = 240
-FREE_HEAP_BYTES: Final = 280 * 1024  # of an idle WASMachine build; apps' heaps come out of it
 
 Reply = Mapping[str, object]
 
@@ -35,13 +34,13 @@ class SerialConsole:
     def __init__(
         self,
         board: Board,
-        app_heap_bytes: Callable[[], int],
+        free_heap_bytes: Callable[[], int],
         *,
         files: ConsoleFiles | None = None,
         ask_host: AskHost | None = None,
     ) -> None:
         self._board = board
-        self._app_heap_bytes = app_heap_bytes
+        self._free_heap_bytes = free_heap_bytes
         self._actions: Mapping[str, Callable[[Reply], Reply]] = {
             "get_info": self._get_info,
             "get_status": self._get_status,
@@ -189,9 +188,6 @@ class SerialConsole:
 
     def _values(self, sensor: str) -> dict[str, float]:
         return {name: round(value, 3) for name, value in self._board.sensor_values(sensor).items()}
-
-    def _free_heap_bytes(self) -> int:
-        return max(0, FREE_HEAP_BYTES - self._app_heap_bytes())
 
 
 class SerialLines:

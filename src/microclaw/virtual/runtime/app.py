@@ -67,13 +67,9 @@ class App:
     also when only a callback trapped and the app goes on.
     """
 
-    def __init__(
-        self, board: Board, ledc: Ledc, name: str, wasm: bytes, *, heap_bytes: int, timers: int, watchdog_ms: int
-    ) -> None:
+    def __init__(self, board: Board, ledc: Ledc, name: str, *, heap_bytes: int, timers: int, watchdog_ms: int) -> None:
         self.name = name
-        self.wasm = wasm
         self.heap_bytes = heap_bytes
-        self.timers = timers
         self.watchdog_ms = watchdog_ms
         self.state = AppState.LOADED
         self.error: str | None = None
@@ -107,7 +103,7 @@ class App:
         """How deep its shadow stack went; 0 when the module does not tell where that stack is."""
         return self._peak_stack_bytes
 
-    def told_end(self) -> None:
+    def note_end(self) -> None:
         """The program said that its main is over: nothing of it runs any more, though the firmware keeps it listed."""
         self.kind_of_end = self.kind_of_end or "returned"
         self.on_trouble(self)
@@ -222,7 +218,7 @@ class App:
             self.kind_of_end = self.kind_of_end or "returned"
 
     def _serve(self) -> None:
-        """Handle events until told to stop."""
+        """Handle events until the app is stopped."""
         while not self._task.interrupted:
             if not self._queue:
                 self._board.clock.idle(self._task)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final
 
 from microclaw.virtual.board import Board
-from microclaw.virtual.nodes.data_seq import Caller
 from microclaw.virtual.nodes.gpio import GpioFile
 from microclaw.virtual.nodes.i2c import I2cFile
 from microclaw.virtual.nodes.ledc import NODES, Ledc, LedcFile
+from microclaw.virtual.nodes.open_file import OpenFile
 from microclaw.virtual.nodes.spi import SpiFile, host_exists
 from microclaw.virtual.nodes.uart import UartFile
 from microclaw.virtual.runtime.posix import Errno, PosixError
@@ -24,19 +24,7 @@ _CONSOLE: Final = (1, 2)
 _HOST_FLAGS: Final = {OpenFlag.O_CREAT: os.O_CREAT, OpenFlag.O_EXCL: os.O_EXCL, OpenFlag.O_TRUNC: os.O_TRUNC}
 
 
-class OpenFile(Protocol):
-    """What a descriptor stands for. Each method raises PosixError."""
-
-    def write(self, data: bytes, /) -> int: ...
-    def read(self, size: int, /) -> bytes: ...
-    def ioctl(self, caller: Caller, command: int, va: int, /) -> None: ...
-    def close(self) -> None: ...
-    def abandon(self) -> None:
-        """The app ended without closing it: give back what the host holds, leave the device as it is."""
-        ...
-
-
-class StorageFile:
+class StorageFile(OpenFile):
     """A regular file below /storage."""
 
     def __init__(self, board: Board, path: str, flags: int) -> None:
@@ -48,11 +36,7 @@ class StorageFile:
         self._can_read = bool(flags & OpenFlag.O_RDONLY) or not flags & OpenFlag.O_WRONLY
         self._can_write = bool(flags & OpenFlag.O_WRONLY)
         mode = os.O_RDWR if self._can_write else os.O_RDONLY
-        for flag, host in (
-            (OpenFlag.O_CREAT, os.O_CREAT),
-            (OpenFlag.O_EXCL, os.O_EXCL),
-            (OpenFlag.O_TRUNC, os.O_TRUNC),
-        ):
+        for flag, host in _HOST_FLAGS.items():
             if flags & flag:
                 mode |= host
         try:
@@ -95,9 +79,6 @@ class StorageFile:
         except OSError as exc:
             raise PosixError(_errno_of(exc)) from exc
 
-    def ioctl(self, _caller: Caller, _command: int, _va: int, /) -> None:
-        raise PosixError(Errno.EINVAL)
-
     def sync(self) -> None:
         os.fsync(self._fd)
 
@@ -108,7 +89,7 @@ class StorageFile:
         self.close()
 
 
-class _Console:
+class _Console(OpenFile):
     """Descriptors 1 and 2: the firmware's serial console."""
 
     def __init__(self, output: Callable[[bytes], None]) -> None:
@@ -120,15 +101,6 @@ class _Console:
 
     def read(self, _size: int, /) -> bytes:
         raise PosixError(Errno.EBADF)
-
-    def ioctl(self, _caller: Caller, _command: int, _va: int, /) -> None:
-        raise PosixError(Errno.EINVAL)
-
-    def close(self) -> None:
-        pass
-
-    def abandon(self) -> None:
-        pass
 
 
 class FileTable:

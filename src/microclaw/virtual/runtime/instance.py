@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 import wasmtime
 from wasmtime import TrapCode
 
-from microclaw.virtual.natives.binding import bind
-from microclaw.virtual.natives.table import HANDLERS
+from microclaw.virtual.natives import files, libc, printf, requests, time
+from microclaw.virtual.natives.binding import Handler, bind
 from microclaw.virtual.runtime.memory import BoardCrash, WasmTrap
 from microclaw.virtual.runtime.module import Layout, PreparedModule
 from microclaw.virtual.runtime.process import Process
@@ -22,6 +23,10 @@ from microclaw.virtual.runtime.task import Interrupted
 from microclaw.wire.wasm_binary import PAGE_BYTES
 from microclaw.wire.wasmachine.natives import NATIVE_MODULE, NATIVES
 
+HANDLERS: Final[Mapping[str, Handler]] = MappingProxyType(
+    {**printf.HANDLERS, **libc.HANDLERS, **files.HANDLERS, **time.HANDLERS, **requests.HANDLERS}
+)
+"""Every native that the virtual board can run. The board's profile says which of them its firmware has."""
 TRAP_TEXTS: Final[Mapping[TrapCode, str]] = {
     TrapCode.STACK_OVERFLOW: "wasm operand stack overflow",
     TrapCode.MEMORY_OUT_OF_BOUNDS: "out of bounds memory access",

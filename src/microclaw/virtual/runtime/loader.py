@@ -55,7 +55,7 @@ class Runtime:
         if wasm[4:8] != HEADER[4:]:
             raise InvalidModule("Install WASM app failed: invalid WASM version.")
         heap_bytes = max(heap_bytes, MIN_HEAP_BYTES)
-        app = App(self.board, self._ledc, name, wasm, heap_bytes=heap_bytes, timers=timers, watchdog_ms=watchdog_ms)
+        app = App(self.board, self._ledc, name, heap_bytes=heap_bytes, timers=timers, watchdog_ms=watchdog_ms)
         app.on_trouble = lambda app: self.on_trouble(app)
         app.process.send_response = lambda payload: self.on_response(app, payload)
         app.process.send_request = lambda payload: self._sent(app, payload)
@@ -77,7 +77,7 @@ class Runtime:
     def _sent(self, app: App, payload: bytes) -> None:
         request = Request.decode(payload)
         if request.action == Action.EVENT and request.url == ENDED_EVENT:
-            app.told_end()
+            app.note_end()
         self.on_event(app, payload)
 
     def unload(self, app: App) -> None:
@@ -86,14 +86,6 @@ class Runtime:
 
     def close(self) -> None:
         """Kill every app."""
-        self._kill_all()
-
-    def _on_power(self, event: PowerEvent) -> None:
-        if event == "cut":
-            self._kill_all()
-            self._ledc.reset()
-
-    def _kill_all(self) -> None:
         apps, self.apps = list(self.apps.values()), {}
         for app in apps:
             app.interrupt()
@@ -101,6 +93,11 @@ class Runtime:
         if not (self.board.clock.is_virtual and any(app.is_current for app in apps)):
             for app in apps:
                 app.join(_DEATH_S)
+
+    def _on_power(self, event: PowerEvent) -> None:
+        if event == "cut":
+            self.close()
+            self._ledc.reset()
 
 
 def _import_engine() -> None:

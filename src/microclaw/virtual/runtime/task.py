@@ -8,7 +8,7 @@ from enum import Enum, auto
 
 
 class Interrupted(Exception):
-    """The task was told to end while it waited; never seen outside of the virtual board."""
+    """The task was ended while it waited. The virtual board catches it."""
 
 
 class TaskState(Enum):

@@ -45,7 +45,7 @@ class Connected:
 class Deliver:
     """A message for the application.
 
-    With `envelope.seq`, which then counts in `epoch`: commit its effect and `InboxStore.advance` in one transaction,
+    With `envelope.seq`, which then counts in `epoch`: commit its effect and `advance` of the inbox in one transaction,
     then `ack_applied(epoch, seq)`; without the effect when `advance` says that it was applied already, when it is
     `expired`, or when its body is Unknown.
     """
@@ -64,7 +64,7 @@ class Hear(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Persist:
-    """Append to the outbox (`OutboxStore.append`), then call `stored(seq, payload)`."""
+    """Append to the outbox (`append`), then call `stored(seq, payload)`."""
 
     message_id: bytes
     payload: bytes
@@ -80,14 +80,14 @@ class Replay:
 
 @dataclass(frozen=True, slots=True)
 class Acked:
-    """The other end has everything up to `seq`: `OutboxStore.ack`."""
+    """The other end has everything up to `seq`: `ack` of the outbox."""
 
     seq: int
 
 
 @dataclass(frozen=True, slots=True)
 class RenewEpoch:
-    """The two ends' numbers no longer fit (a factory reset, a restored backup): `OutboxStore.renew`, then give its
+    """The two ends' numbers no longer fit (a factory reset, a restored backup): `renew` of the outbox, then give its
     cursor to `epoch_renewed`."""
 
 

@@ -1,15 +1,24 @@
-"""What a LinkSession's driver keeps on disk for it: outbox and inbox as Protocols (declarations only). No IO.
+"""What a LinkSession's driver keeps on disk for it: the cursors of an outbox and an inbox (declarations only). No IO.
 
-Each method is one transaction, or part of the caller's. The session never calls them: a store on another thread may
-have the same methods as coroutines. One outbox and one inbox for each other end.
+The session never calls the stores: its driver does, as actions.py says, and a store on another thread may be made of
+coroutines. There is one outbox and one inbox for each other end. Each method is one transaction, or part of the
+caller's.
+
+Outbox: durable messages that wait for the other end, as encoded payloads without `seq` (codec.numbered adds it).
+`append(message_id, payload)` keeps a message and gives it the next number; Overloaded if the outbox is full. A message
+id that is there already keeps its number. `unacked_after(seq, limit)` returns messages with a number above `seq`, in
+order. `ack(seq)` drops everything up to `seq`. `renew()` starts a new epoch of 8 random bytes: what is not acked is
+numbered from 1 again, in order. A restored backup must do so before it is used: the numbers given after it are lost.
+
+Inbox: how much of the other end's outbox had its effect here. `advance(epoch, seq, message_id)` moves the cursor in the
+transaction of the effect. It returns False if the message had its effect before: the cursor is at or past `seq` of
+`epoch`, or `message_id` is one of the last 256 applied (the other end renewed its epoch while our acks were on their
+way). In the second case the cursor moves too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple, Protocol
-
-from microclaw.wire.link.values import Id
+from typing import NamedTuple
 
 
 class OutboxCursor(NamedTuple):
@@ -30,45 +39,3 @@ class InboxCursor(NamedTuple):
 class StoredMessage(NamedTuple):
     seq: int
     payload: bytes
-
-
-class OutboxStore(Protocol):
-    """Durable messages that wait for the other end, as encoded payloads without `seq` (codec.numbered adds it)."""
-
-    def cursor(self) -> OutboxCursor: ...
-
-    def append(self, message_id: Id, payload: bytes) -> int:
-        """Keep the message and give it the next number, in one transaction; Overloaded when the outbox is full.
-
-        A `message_id` that is there already keeps its number: appending again is harmless.
-        """
-        ...
-
-    def unacked_after(self, seq: int, limit: int) -> Sequence[StoredMessage]:
-        """At most `limit` messages with a number above `seq`, in order."""
-        ...
-
-    def ack(self, seq: int) -> None:
-        """Drop everything up to `seq`; a number below the last one acked does nothing."""
-        ...
-
-    def renew(self) -> OutboxCursor:
-        """Start a new epoch of 8 random bytes: what is not acked is numbered from 1 again, in order.
-
-        Also what a restored backup must do before it is used: numbers given after the backup was taken are lost.
-        """
-        ...
-
-
-class InboxStore(Protocol):
-    """What of the other end's outbox has had its effect here."""
-
-    def cursor(self) -> InboxCursor: ...
-
-    def advance(self, epoch: bytes, seq: int, message_id: Id) -> bool:
-        """Move the cursor in the transaction of the effect; False when the message had its effect already.
-
-        It had when the cursor is at or past `seq` of `epoch`, or when `message_id` is one of the last 256 applied (the
-        other end renewed its epoch while our acks were on their way); the cursor moves in the latter case too.
-        """
-        ...

@@ -50,11 +50,6 @@ class Native:
         object.__setattr__(self, "params", params)
         object.__setattr__(self, "results", results)
 
-    @property
-    def is_checked(self) -> bool:
-        """False when the firmware registers it without a signature, so that linking checks nothing."""
-        return self.name not in UNCHECKED_NATIVES
-
 
 def parse_signature(signature: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Parameter and result types of a WAMR signature such as `(iIi)I`; ValueError for anything else."""
@@ -269,8 +264,6 @@ _TABLES: Final = {
     NativeGroup.RAINMAKER: _RAINMAKER,
     NativeGroup.PTHREAD: _PTHREAD,
 }
-
-UNCHECKED_NATIVES: Final = frozenset({"localtime_r"})
 
 
 def _read_tables() -> Mapping[str, Native]:

@@ -125,42 +125,6 @@ class Response:
         return cls(status, mid, payload[_RESPONSE.size :], form, receiver)
 
 
-@dataclass(frozen=True, slots=True)
-class AppletUrl:
-    """`/applet` with its parameters; one that the url lacks is None. Numbers are read as the device's atoi does."""
-
-    name: str | None = None
-    type: str | None = None
-    heap_bytes: int | None = None
-    timers: int | None = None
-    watchdog_ms: int | None = None
-
-    @classmethod
-    def parse(cls, url: str) -> AppletUrl:
-        """ProtocolError for any path but `/applet`; parameters that nobody knows are ignored."""
-        path, _, query = url.partition("?")
-        if path != APPLET_URL:
-            raise ProtocolError(f"not an applet url: {url[:60]!r}")
-        found: dict[str, str] = {}
-        for part in query.split("&"):
-            key, equals, value = part.partition("=")
-            if equals:
-                found.setdefault(key, value)
-        numbers = {key: _atoi(found[key]) for key in ("heap", "timers", "wd") if key in found}
-        return cls(found.get("name"), found.get("type"), numbers.get("heap"), numbers.get("timers"), numbers.get("wd"))
-
-    def encode(self) -> str:
-        pairs = (
-            ("name", self.name),
-            ("type", self.type),
-            ("heap", self.heap_bytes),
-            ("timers", self.timers),
-            ("wd", self.watchdog_ms),
-        )
-        query = "&".join(f"{key}={value}" for key, value in pairs if value is not None)
-        return f"{APPLET_URL}?{query}" if query else APPLET_URL
-
-
 def check_app_name(name: str) -> str:
     """The name, or DeployRejected: it stands in a url and becomes a folder below /storage on the device."""
     if not _NAME.fullmatch(name) or name in {".", ".."} or len(name) > MAX_NAME_BYTES:
@@ -181,17 +145,17 @@ def install_request(
     watchdog_ms: int = DEFAULT_WATCHDOG_MS,
 ) -> Request:
     """To be sent in an INSTALL frame."""
-    url = AppletUrl(check_app_name(name), "wasm", heap_bytes, timers, watchdog_ms).encode()
-    return Request(Action.PUT, url, mid, wasm, FORMAT_RAW)
+    terms = f"name={check_app_name(name)}&type=wasm&heap={heap_bytes}&timers={timers}&wd={watchdog_ms}"
+    return Request(Action.PUT, f"{APPLET_URL}?{terms}", mid, wasm, FORMAT_RAW)
 
 
 def uninstall_request(mid: int, name: str) -> Request:
-    return Request(Action.DELETE, AppletUrl(check_app_name(name)).encode(), mid)
+    return Request(Action.DELETE, f"{APPLET_URL}?name={check_app_name(name)}", mid)
 
 
 def query_request(mid: int, name: str | None = None) -> Request:
     """One app, or all of them."""
-    return Request(Action.GET, AppletUrl(check_app_name(name) if name is not None else None).encode(), mid)
+    return Request(Action.GET, APPLET_URL if name is None else f"{APPLET_URL}?name={check_app_name(name)}", mid)
 
 
 def app_request(mid: int, name: str, url: str, body: bytes = b"", action: Action = Action.GET) -> Request:
@@ -216,8 +180,3 @@ def _url(raw: bytes) -> str:
         return raw[:-1].decode()
     except UnicodeDecodeError as exc:
         raise ProtocolError(f"a url is not UTF-8: {raw[:40]!r}") from exc
-
-
-def _atoi(text: str) -> int:
-    match = re.match(r"\s*([+-]?[0-9]{1,10})", text)
-    return int(match[1]) if match else 0

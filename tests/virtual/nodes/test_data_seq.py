@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.virtual.nodes.byte_memory import ByteMemory
+
+from microclaw.virtual.nodes.data_seq import NATIVE_BASE, take_data_seq
+from microclaw.virtual.runtime.memory import BoardCrash, OutOfBounds
+from microclaw.virtual.runtime.posix import PosixError
+from microclaw.wire.wasmachine.ioctl import DATA_SEQ_FRAME, DATA_SEQ_HEADER
+
+Frames = list[tuple[int, int, int]]
+
+
+def memory_of(data_seq: bytes, behind: bytes = b"") -> ByteMemory:
+    """The word at 0 holds the address of a data_seq, which lies right behind it."""
+    return ByteMemory((4).to_bytes(4, "little") + data_seq + behind)
+
+
+def data_seq(frames: Frames) -> bytes:
+    head = DATA_SEQ_HEADER.pack(1, len(frames), len(frames))
+    return head + b"".join(DATA_SEQ_FRAME.pack(*frame) for frame in frames)
+
+
+@given(st.lists(st.tuples(st.integers(0, 0xFFFF), st.integers(1, 8), st.integers(0, 100)), max_size=10))
+@settings(max_examples=60, deadline=None)
+def test_each_value_is_read_by_its_type_and_size(drawn: Frames) -> None:
+    values_at = 16 + 8 * len(drawn)
+    frames = [(kind, size, values_at + offset) for kind, size, offset in drawn]
+    memory = memory_of(data_seq(frames), bytes(range(128)))
+    values = take_data_seq(memory, 0)
+    for kind, size, _ in frames:
+        address = next(at for k, s, at in frames if (k, s) == (kind, size))
+        assert values.pop(kind, size) == int.from_bytes(memory.read(address, size), "little")
+        with pytest.raises(PosixError, match="EINVAL"):
+            values.pop(kind, size + 100)
+
+
+def test_gpio_configuration_is_read_and_its_pointer_overwritten() -> None:
+    memory = memory_of(bytes.fromhex("01000000 01000000 01000000 0100 0400 18000000 03000000"))
+    assert take_data_seq(memory, 0).pop(1, 4) == 3
+    assert memory.u32(20) == NATIVE_BASE + 0x18
+
+
+@pytest.mark.parametrize("address", [1, 12, 2**32 - 1])
+def test_data_seq_outside_of_the_memory_is_refused(address: int) -> None:
+    with pytest.raises(PosixError, match="EINVAL"):
+        take_data_seq(ByteMemory(address.to_bytes(4, "little") + bytes(8)), 0)
+
+
+@pytest.mark.parametrize("head", [(2, 1, 1), (1, 1, 2), (1, 2**32 - 1, 65)])
+def test_data_seq_of_another_version_or_that_claims_too_much_is_refused(head: tuple[int, int, int]) -> None:
+    with pytest.raises(PosixError, match="EINVAL"):
+        take_data_seq(memory_of(DATA_SEQ_HEADER.pack(*head), bytes(8)), 0)
+
+
+def test_data_seq_that_reaches_past_the_memory_traps() -> None:
+    with pytest.raises(OutOfBounds):
+        take_data_seq(memory_of(DATA_SEQ_HEADER.pack(1, 5, 5), bytes(8)), 0)
+
+
+def test_plain_struct_taken_for_a_data_seq_is_refused() -> None:
+    with pytest.raises(PosixError, match="EINVAL"):
+        take_data_seq(memory_of(bytes.fromhex("88130000 01000000 00000000 00000000")), 0)
+
+
+def test_frame_that_points_outside_of_the_memory_crashes_the_board() -> None:
+    with pytest.raises(BoardCrash, match="LoadProhibited"):
+        take_data_seq(memory_of(data_seq([(1, 4, 22)])), 0)
