@@ -199,7 +199,7 @@ class ScriptedDevice:
                 case actions.Close(code=code):
                     await self._flush(lanes)
                     await self._socket.close(code=code)
-                case actions.Connected():
+                case actions.ReportPeer():
                     self.ready.set()
                 case actions.Deliver(envelope=envelope, epoch=epoch):
                     self._take(envelope, epoch)
@@ -207,7 +207,7 @@ class ScriptedDevice:
                     session.stored(self.outbox.append(message_id, payload), payload)
                 case actions.Replay(after=after, limit=limit):
                     session.loaded(after, self.outbox.unacked_after(after, limit))
-                case actions.Acked(seq=seq):
+                case actions.DropAcked(seq=seq):
                     self.outbox.ack(seq)
                 case actions.RenewEpoch():
                     self.outbox.epoch, self.outbox.acked = secrets.token_bytes(8), 0

@@ -74,6 +74,6 @@ class BoardProfile:
     no_led_source: str = ""
 
     def free_pins(self, use: PinUse) -> tuple[int, ...]:
-        """Every pin that offers the use, belongs to nobody and needs no caution, in order."""
+        """Every pin that offers the use, is not reserved and needs no caution, in order."""
         pins = sorted(self.pins.values(), key=lambda pin: pin.number)
         return tuple(p.number for p in pins if use in p.uses and p.reserved is None and p.caution is None)

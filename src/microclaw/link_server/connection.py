@@ -216,7 +216,7 @@ class Connection:
                         self.on_audio(action)
                 case actions.Close():
                     self._begin_close(action)
-                case actions.Connected(peer=peer):
+                case actions.ReportPeer(peer=peer):
                     assert isinstance(peer, Hello)
                     self._is_counted = True
                     self._meter.connected(1)
@@ -227,10 +227,16 @@ class Connection:
                     self._owner.took(self, envelope)
                 case actions.PurgeAudio():
                     self.lanes.purge_audio()
-                case actions.Measured(rtt_ms=rtt_ms):
+                case actions.ReportRtt(rtt_ms=rtt_ms):
                     self._meter.measured(rtt_ms / 1000)
                     self._owner.measured(rtt_ms)
-                case actions.Persist() | actions.Replay() | actions.Acked() | actions.RenewEpoch() | actions.Deliver():
+                case (
+                    actions.Persist()
+                    | actions.Replay()
+                    | actions.DropAcked()
+                    | actions.RenewEpoch()
+                    | actions.Deliver()
+                ):
                     self._jobs.append(action)
                     self._start_working()
                 case _:
@@ -307,7 +313,7 @@ class Connection:
             self._working = False
 
     async def _do(self, action: actions.Action) -> None:
-        if isinstance(action, actions.Connected):
+        if isinstance(action, actions.ReportPeer):
             if self.on_ready is not None:
                 await self.on_ready()
             return
@@ -324,7 +330,7 @@ class Connection:
                 await store.persist(message_id, payload)
             case actions.Replay(after=after, limit=limit):
                 self.session.loaded(after, await store.load(after, limit))
-            case actions.Acked(seq=seq):
+            case actions.DropAcked(seq=seq):
                 await store.acked(seq)
             case actions.RenewEpoch():
                 self.session.epoch_renewed(await store.renew())

@@ -1,4 +1,4 @@
 """The virtual ESP32-S3: a process of its own (`python -m microclaw.virtual`) that runs real apps on simulated pins.
 
-Imports nothing of the host but wire, boards and errors; nobody imports this package.
+It imports only wire, boards and the small modules at the root. No other package imports it.
 """

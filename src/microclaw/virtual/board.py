@@ -198,7 +198,7 @@ class Board:
         return sorted(sensor.address for sensor in self.sensors.values())
 
     def i2c_write(self, address: int, data: bytes) -> bool:
-        """False: nobody acknowledges that address."""
+        """False: no device acknowledges that address."""
         with self._lock:
             device = self._i2c_device(address)
             if device is not None:
@@ -206,7 +206,7 @@ class Board:
             return device is not None
 
     def i2c_read(self, address: int, size: int) -> bytes | None:
-        """None: nobody acknowledges that address."""
+        """None: no device acknowledges that address."""
         with self._lock:
             device = self._i2c_device(address)
             return None if device is None else device.read(size)
@@ -240,7 +240,7 @@ class Board:
             self._log_line(text, app)
 
     def end_line(self, app: str | None) -> None:
-        """The app said all it ever will: show its unfinished line."""
+        """The app prints nothing more: show its unfinished line."""
         with self._lock:
             rest = self._lines.end(app)
             if rest:
@@ -258,13 +258,13 @@ class Board:
         self._power_listeners.append(listener)
 
     def hold_power(self) -> AbstractContextManager[object]:
-        """Nobody else switches the power meanwhile."""
+        """While it is held, no other thread switches the power."""
         return self._switching
 
     def power_cut(self) -> None:
         """Everything stops at once: apps die without on_destroy, pins float, RAM is gone; /storage stays.
 
-        One switch of the power at a time, its listeners included: who comes meanwhile waits.
+        The power is switched, and the listeners are called, by one thread at a time; others wait.
         """
         with self._switching:
             with self._lock:
@@ -296,7 +296,7 @@ class Board:
             self.power_on()
 
     def crash(self, reason: str, boot: int) -> None:
-        """The firmware panicked in that boot: it says so and boots again. Nothing happens when that boot is over."""
+        """The firmware panicked in that boot: it prints why and boots again. Nothing happens if that boot is over."""
         with self._switching:
             if self.boot == boot and self.powered:
                 self.print_line(reason)
@@ -310,7 +310,7 @@ class Board:
         self.storage.close()
 
     def _let_go(self) -> None:
-        """What RAM, pins and sensors forget without power."""
+        """Clear what RAM, pins and sensors lose without power."""
         for app in self._lines.unfinished():
             self.end_line(app)
         for state in self._pins.values():

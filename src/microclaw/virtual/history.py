@@ -1,4 +1,4 @@
-"""A bounded, numbered history of what happened on the board. Not thread-safe: the board's lock guards it."""
+"""Bounded, numbered histories of edges, PWM changes and log lines. Not thread-safe: the board's lock guards them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class LogRecord(NamedTuple):
 
 
 class Observer(Protocol):
-    """Who watches the board as it happens; `number` is the record's place in its history."""
+    """Something that is called for each new record; `number` is the record's position in its history."""
 
     def on_edge(self, number: int, record: EdgeRecord) -> None: ...
     def on_log(self, number: int, record: LogRecord) -> None: ...
@@ -74,7 +74,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[R]):
-    """Records from the asked number on. Ask from `next` next time; `dropped` were overwritten before they were read."""
+    """Records from a number on. The next page begins at `next`; `dropped` ones were overwritten before they were read."""
 
     records: tuple[R, ...]
     next: int

@@ -65,7 +65,7 @@ class Machine:
 
     @property
     def manager(self) -> AppManager[App]:
-        """The one of the present boot."""
+        """The manager of the present boot."""
         return self._manager
 
     @property
@@ -151,7 +151,7 @@ class Machine:
             self.ports.link.app_uninstalled(name)
 
     def _start_manager(self) -> None:
-        """Only after it is the present one: an app that it starts may crash the board before this returns."""
+        """Call it only when `_manager` is set: an app that it starts may crash the board before this returns."""
         manager = self._manager
         safe = self._is_safe_to_start_apps()
         if not safe:
@@ -285,7 +285,7 @@ class Machine:
     def _apply_late(self, apply: Callable[[], None]) -> None:
         try:
             apply()
-        except MicroclawError as exc:  # nobody waits for it any more; the clock must go on
+        except MicroclawError as exc:  # no request waits for it any more; the clock must go on
             self.board.print_line(f"bench: {exc.message}")
 
     def _advance(self, ms: float) -> replies.AdvanceResult:

@@ -14,7 +14,7 @@ _Range = tuple[float, float, float]
 
 
 def attach_sensors(addresses: Mapping[str, int]) -> dict[str, I2cSensor]:
-    """The sensors of a board profile, by name; those that there is no model of are missing, nobody answers there."""
+    """The sensors of a board profile, by name. One without a model here is left out: its address does not answer."""
     return {name: _MODELS[name](address) for name, address in addresses.items() if name in _MODELS}
 
 

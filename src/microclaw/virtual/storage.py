@@ -77,7 +77,7 @@ class TemporaryFolder:
 
     def __init__(self) -> None:
         self.path = Path(tempfile.mkdtemp(prefix=PREFIX))
-        # Locked before it has its name: a folder whose lock is free is nobody's.
+        # Locked before it has its name: a folder whose lock is free belongs to no living board.
         self._lock = os.open(self.path / f"{LOCK_NAME}.new", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         (self.path / f"{LOCK_NAME}.new").rename(self.path / LOCK_NAME)

@@ -1,4 +1,4 @@
-"""What lies behind the board's UART pins: bytes that programs sent, bytes for them to read. Knows no descriptors."""
+"""What is wired to the board: pins and who drives them, SPI buses, UARTs. Knows no descriptors and no programs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PinRole: TypeAlias = Literal["idle", "input", "output", "pwm"]
 
 @dataclass(frozen=True, slots=True)
 class PinState:
-    """What is to be seen of one pin. `app` drives it; None is the outside or the JSON line."""
+    """One pin as it can be observed. `app` drives it; None: the outside or the JSON line does."""
 
     pin: int
     level: int
@@ -36,7 +36,7 @@ class Pin:
         self.clear()
 
     def clear(self) -> None:
-        """As at power on: nothing configured, what drives it from outside stays."""
+        """As at power on: nothing is configured. What drives it from outside stays."""
         self.role: PinRole = "idle"
         self.pull = 0
         self.open_drain = False
@@ -132,7 +132,7 @@ PORTS: Final = {"ESP32-C3": 2, "ESP32-C6": 2}
 
 
 class SentPage(NamedTuple):
-    """Bytes from the asked number on; `next`, `dropped` as in a history's page."""
+    """Bytes from a number on. `next` and `dropped`: as in a page of a history."""
 
     data: bytes
     next: int

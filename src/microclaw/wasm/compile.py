@@ -140,7 +140,7 @@ _CACHE_VERSION: Final = 7
 
 @dataclass(frozen=True, slots=True)
 class _Build:
-    """What compiler and linker made of a source, before any board is asked: this is what the cache keeps."""
+    """The result of compiler and linker, before any board's checks: the cache stores this."""
 
     wasm: bytes
     warnings: tuple[Diagnostic, ...]

@@ -290,4 +290,4 @@ def _declaration(header: str, name: str) -> str:
 
 
 def _no_direction(place: tuple[int, int], source: SourceText) -> Diagnostic:
-    return at(source, place, "gpio_open is told no direction", "pass GPIO_IN or GPIO_OUT, as in gpio_open(4, GPIO_OUT)")
+    return at(source, place, "gpio_open has no direction", "pass GPIO_IN or GPIO_OUT, as in gpio_open(4, GPIO_OUT)")

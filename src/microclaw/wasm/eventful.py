@@ -225,7 +225,7 @@ class Linker:
                 yield at(self.text, self.text.find_string(export.name), message, "leave the export out")
 
     def _sleeping_callbacks(self, graph: CallGraph, sleeps: frozenset[int]) -> Iterator[Diagnostic]:
-        """An error for each callback that certainly reaches a sleep; through a pointer it is told at run time."""
+        """An error for each callback that certainly reaches a sleep. Through a pointer it is only found at run time."""
         for start in _callbacks(graph):
             path = graph.path(start, sleeps, graph.direct)
             if path is None:

@@ -265,7 +265,7 @@ def decode_server_line(line: bytes) -> Success | Failure | Pushed:
 
 
 def read_reply(request: Request[R_co], answer: Success | Failure) -> R_co:
-    """The typed reply; CallRejected when the board said no."""
+    """The typed reply; CallRejected if the board answered with an error."""
     if isinstance(answer, Failure):
         raise CallRejected(f"{request.op}: {answer.message}", next_step=answer.next_step)
     try:

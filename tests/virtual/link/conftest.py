@@ -369,11 +369,11 @@ class ScriptedHost:
                     session.stored(self.mail.append(message_id, payload), payload)
                 case actions.Replay(after=after, limit=limit):
                     session.loaded(after, self.mail.after(after, limit))
-                case actions.Acked(seq=seq):
+                case actions.DropAcked(seq=seq):
                     self.mail.ack(seq)
                 case actions.RenewEpoch():
                     session.epoch_renewed(self.mail.renew())
-                case actions.Connected(peer=peer):
+                case actions.ReportPeer(peer=peer):
                     assert isinstance(peer, Hello)
                     self.hellos.append(peer)
                 case _:

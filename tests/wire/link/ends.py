@@ -211,7 +211,7 @@ class End:
                 session.stored(self.outbox.append(message_id, payload), payload)
             case actions.Replay(after=after, limit=limit):
                 session.loaded(after, self.outbox.unacked_after(after, limit))
-            case actions.Acked(seq=seq):
+            case actions.DropAcked(seq=seq):
                 before = self.outbox.ids()
                 self.outbox.ack(seq)
                 self.on_acked(before - self.outbox.ids())
@@ -224,7 +224,7 @@ class End:
                     self._carry_out(envelope.id)
                 elif isinstance(envelope.body, Result) and envelope.re and self.calls.answered(envelope.re):
                     self.fates[envelope.re] = envelope.body
-            case actions.Connected(peer=Hello(boot_id=boot_id)):
+            case actions.ReportPeer(peer=Hello(boot_id=boot_id)):
                 again, lost = self.calls.reconnected(boot_id)
                 self.fates |= lost
                 for message_id, call in again:

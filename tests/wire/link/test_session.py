@@ -269,7 +269,7 @@ def test_answered_pings_keep_the_connection_and_measure_it(pair: Pair) -> None:
         pair.clock.ms += 7
         pair.settle()
     assert not pair.host.closes
-    measured = [action for action in pair.host.seen if isinstance(action, actions.Measured)]
+    measured = [action for action in pair.host.seen if isinstance(action, actions.ReportRtt)]
     assert {action.rtt_ms for action in measured} == {7.0}
 
 

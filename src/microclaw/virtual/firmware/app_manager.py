@@ -136,7 +136,7 @@ class AppManager(Generic[A]):
             self._queue.put_nowait(None)
 
     def install(self, app: KeptApp) -> A | None:
-        """Load and start an app that came by another door, unkept; None when the power went meanwhile.
+        """Load and start an app that came over another port, without storing it; None if the power went meanwhile.
 
         AppExists, TooManyApps, InvalidModule say why not. Not through the queue: a manager that hangs does not matter.
         """

@@ -108,10 +108,10 @@ class BoardMethods:
             return {"sensor": sensor, "values": {name: round(value, 3) for name, value in values.items()}}
         address, size = whole(params, "address", 0, 0x7F), whole(params, "size", 1, MAX_I2C_BYTES, 1)
         if "register" in params and not self._board.i2c_write(address, bytes([whole(params, "register", 0, 0xFF)])):
-            raise BadParams(f"nobody answers at I2C address {address:#04x}")
+            raise BadParams(f"no device answers at I2C address {address:#04x}")
         data = self._board.i2c_read(address, size)
         if data is None:
-            raise BadParams(f"nobody answers at I2C address {address:#04x}")
+            raise BadParams(f"no device answers at I2C address {address:#04x}")
         return {"address": address, "data": data}
 
     def _edges_read(self, params: ValueMap) -> Value:

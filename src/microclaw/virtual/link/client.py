@@ -114,7 +114,7 @@ class LinkClient:
         return self._over
 
     def post(self, job: Callable[[], None], *, must: bool = False) -> bool:
-        """Have the link's thread do it; False, unless it `must`, when 256 jobs wait."""
+        """Run a job in the link's thread. False if 256 jobs wait already, unless it `must` run."""
         with self._lock:
             if len(self._posted) >= MAX_POSTED and not must:
                 return False
@@ -123,7 +123,7 @@ class LinkClient:
         return True
 
     def keep(self, body: AnyMessage) -> bool:
-        """Put a durable message into the outbox; False when it is full. In flash when this returns."""
+        """Put a durable message into the outbox. It is in flash when this returns True; False: the outbox is full."""
         done = threading.Event()
         refused: list[int] = []
 
@@ -140,7 +140,7 @@ class LinkClient:
         return done.wait(KEEP_TIMEOUT_S) and not refused[0]
 
     def log(self, level: str, source: str, line: str) -> None:
-        """A line for the host, now or when it is there: the last 256 wait. May be called under the board's lock."""
+        """Send a log line to the host, now or later: the last 256 lines wait. May be called under the board's lock."""
         with self._lock:
             self._log_number += 1
             text = line[:MAX_LOG_CHARS]
@@ -160,7 +160,7 @@ class LinkClient:
         durable: bool = False,
         also: Mapping[str, Any] | None = None,
     ) -> None:
-        """Send, or keep when it is durable (`also` is committed with it); what is not is lost without a connection."""
+        """Send a message. A durable one is kept (`also` is committed with it), others are lost without a connection."""
         try:
             message_id = self.session.send(body, re=re, durable=durable)
         except DeviceUnreachable:
@@ -169,7 +169,7 @@ class LinkClient:
             self._also[message_id] = also
 
     def applied(self, deliver: actions.Deliver, effect: Mapping[str, Any] | None = None) -> bool:
-        """Commit a durable message's effect with its place in the inbox, then ack; False when it had it before."""
+        """Commit the effect of a durable message with the inbox's cursor, then ack. False: it had its effect before."""
         envelope = deliver.envelope
         if envelope.seq is None or deliver.epoch is None:
             return True
@@ -182,7 +182,7 @@ class LinkClient:
         (self._pairing or self.session).close(code, reason)
 
     def leave(self, code: int, reason: str, then: Callable[[], None], *, retry_after_s: int | None = 0) -> None:
-        """End the connection in order, then do it: what was sent before has arrived, or never will."""
+        """End the connection in order, then call `then`: no message is on its way any more."""
         if self._socket is None:
             self._carry_out(self.session)  # the answer is kept first: the power goes in `then`
             then()
@@ -192,7 +192,7 @@ class LinkClient:
             self._carry_out(self._pairing or self.session)
 
     def paired(self) -> None:
-        """The credential is in flash: come back with it."""
+        """The credential is in flash: connect again with it."""
         if self._pairing is not None:
             self._retry_after_s = 0.0
             self._pairing.close(CloseCode.DONE, "paired", retry_after_s=0)
@@ -257,7 +257,7 @@ class LinkClient:
         return self._identity_session(self.identity.pair_request, LinkConfig().pairing_timeout_ms)
 
     def _renewing_session(self) -> LinkSession:
-        """A new certificate is asked for with the old one; a host that does not answer is asked again tomorrow."""
+        """Requests a new certificate with the old one. If the host does not answer, the next try is tomorrow."""
         self.state.enter("renewing")
         return self._identity_session(self.identity.renewal_request, RENEWAL_TIMEOUT_MS)
 
@@ -344,7 +344,7 @@ class LinkClient:
             case actions.Close(code=code, reason=reason, retry_after_s=retry_after_s):
                 self._retry_after_s = retry_after_s
                 self._close(code, reason)
-            case actions.Connected(peer=peer):
+            case actions.ReportPeer(peer=peer):
                 self._connected(peer)
             case actions.Deliver():
                 self.take(action)
@@ -352,13 +352,13 @@ class LinkClient:
                 self._persist(session, message_id, payload)
             case actions.Replay(after=after, limit=limit):
                 session.loaded(after, self.outbox.unacked_after(after, limit))
-            case actions.Acked(seq=seq):
+            case actions.DropAcked(seq=seq):
                 self.outbox.ack(seq)
             case actions.RenewEpoch():
                 session.epoch_renewed(self.outbox.renew())
             case actions.PurgeAudio():
                 self._lanes.purge_audio()
-            case actions.Measured(rtt_ms=rtt_ms):
+            case actions.ReportRtt(rtt_ms=rtt_ms):
                 self.state.rtt_ms = rtt_ms
             case actions.Hear():
                 pass  # this board has no speaker

@@ -1,8 +1,8 @@
-"""The link's flash on the virtual board: small values under names, changed in transactions. Knows no message.
+"""The link's flash on the virtual board: values under names, changed in transactions; the outbox and inbox in it.
 
-One file of records, each its size, a CRC-32 and a CBOR map of what changed; a record is there whole or not at all, so a
-board that is killed at any moment finds every commit that returned and no half of one. When the file has grown it is
-written anew beside the old one and renamed.
+One file of records, each with its size, a CRC-32 and a CBOR map of changes. A record counts only as a whole: a board
+that is killed at any moment finds every commit that returned, and no half of another. A file that has grown is written
+anew beside the old one and renamed. It reads no message.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _DISGUISE: Final = 0x6D636C6B
 
 
 class PowerGone(MicroclawError):
-    """The boot that this flash was opened in is over: whoever meets this ends without another word."""
+    """The boot that opened this flash is over: who gets this exception ends at once."""
 
     code = "power_gone"
 
@@ -64,12 +64,12 @@ class Flash:
             return self._values.get(name, default)
 
     def under(self, prefix: str) -> dict[str, Any]:
-        """Every value whose name starts so, in the order in which the names were first written."""
+        """Every value whose name starts with `prefix`, in the order in which the names were first written."""
         with self._lock:
             return {name: value for name, value in self._values.items() if name.startswith(prefix)}
 
     def commit(self, changes: Mapping[str, Any]) -> None:
-        """All of it or nothing; on the disk when this returns. StoreError when the disk will not have it."""
+        """All changes or none; on the disk when this returns. StoreError if the disk does not take them."""
         record = _record(changes)
         with self._lock:
             if self._file is None:
@@ -238,7 +238,7 @@ class FlashOutbox:
 
 
 class FlashInbox:
-    """What of the host's outbox has had its effect. Only the link's thread uses it."""
+    """How much of the host's outbox had its effect. Only the link's thread uses it."""
 
     def __init__(self, flash: Flash) -> None:
         self._flash = flash

@@ -1,7 +1,7 @@
-"""Acts on each message of the host once, however often it comes. Runs in the link's thread; decides no sending time.
+"""Acts on each message of the host once, however often it comes. Runs in the link's thread. Opens no connection.
 
-A durable call is in flash before it is acked, and marked before it takes effect: after a power cut one that had not
-begun is carried out, one that had and may be repeated is, and any other is answered as outcome unknown.
+A durable call is in flash before it is acked, and marked there before it takes effect. After a power cut one that had
+not begun is carried out; so is one that had begun and is idempotent. Any other is answered with "outcome unknown".
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class MessageHandler:
         self._replies = ReplyCache()
 
     def resume_calls(self) -> None:
-        """What the last boot was told to do and had not answered."""
+        """Carry out the durable calls that the last boot had not answered."""
         for name, (method, params, idempotent, began) in self._flash.under("call/").items():
             message_id = bytes.fromhex(name.removeprefix("call/"))
             call = Call(method, params, idempotent)
@@ -182,7 +182,7 @@ class MessageHandler:
 
 
 def _one_line(text: str) -> str:
-    """What a host wrote, fit for a console line."""
+    """A host's text as one console line."""
     return clean_text(text, one_line=True, limit=MAX_SHOWN_CHARS)
 
 

@@ -1,4 +1,4 @@
-"""Who the board is on the link: its key and certificate or its token, and the one authority it trusts. In its flash.
+"""The board's identity on the link: its key and certificate or its token, and the one authority that it trusts.
 
 The authority's certificate is fetched once over a connection that proves nothing, and taken only when its SHA-256 is
 the one that the board was provisioned with. Every other connection is verified against it.
@@ -92,7 +92,7 @@ class LinkIdentity:
 
     @property
     def device_id(self) -> str | None:
-        """What the host calls this board, as far as the credential tells."""
+        """The host's id of this board, if the credential names it."""
         if self.token is not None:
             found = _TOKEN.fullmatch(self.token)
             return found[1] if found else None
@@ -132,7 +132,7 @@ class LinkIdentity:
 
     @property
     def is_late(self) -> bool:
-        """Its certificate is in the last third of its life, by this machine's clock: time to ask for another."""
+        """Whether its certificate is in the last third of its life, by this computer's clock, and needs a successor."""
         path = self._folder / CREDENTIAL_FILE
         if self.token is not None or not path.exists():
             return False
@@ -145,7 +145,7 @@ class LinkIdentity:
         return structs.replace(self.pair_request(board_id), secret=None)
 
     def accept(self, done: PairDone) -> None:
-        """Keep what pairing gave; ProtocolError when it is not what this board asked for."""
+        """Store the credential that pairing gave; ProtocolError if the board wanted another kind."""
         if done.token is not None and self._address.wanted == "token":
             self.keep_token(done.token)
             return
@@ -164,7 +164,7 @@ class LinkIdentity:
         )
 
     def keep_token(self, token: str) -> None:
-        """In flash when this returns: the host takes the first use of a new token for the proof that it is."""
+        """In flash when this returns. The host takes the first use of a new token as proof that the board has it."""
         if not token.isascii() or not token.isprintable() or " " in token or len(token) > 200:
             raise ProtocolError("the host sent a token that no header can carry")
         self._flash.commit({"token": token})
@@ -208,7 +208,7 @@ def fetch_authority(address: LinkAddress) -> bytes:
     if found != address.ca_sha256:
         raise ConfigError(
             f"the host's authority has the fingerprint {found or 'of no certificate'}, expected {address.ca_sha256}",
-            next_step="provision the board again; if the host was not changed, somebody stands between",
+            next_step="provision the board again; if the host was not changed, another computer answers in its place",
         )
     return body
 

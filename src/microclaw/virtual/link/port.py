@@ -128,7 +128,7 @@ class LinkPort:
         )
 
     def send(self, message: AnyMessage) -> None:
-        """Something happened on the board, such as a button: the message is in flash when this returns."""
+        """Send an event of the board, such as a button. The message is in flash when this returns."""
         boot = self._boot
         if boot is None:
             raise DeviceUnreachable("the board has no power")
@@ -137,7 +137,7 @@ class LinkPort:
 
 
 class _Boot:
-    """All that RAM holds of the link from one boot to the next."""
+    """Everything of the link that one boot has in RAM."""
 
     def __init__(self, port: LinkPort, flash: Flash, reset_reason: str) -> None:
         self._port = port
@@ -189,7 +189,7 @@ class _Boot:
         return taken
 
     def app_ended(self, app: App) -> None:
-        """Once a run: a callback that traps at every tick must not fill the outbox."""
+        """Report it once a run: a callback that traps at every tick must not fill the outbox."""
         if app in self._reported:
             return
         self._reported.add(app)

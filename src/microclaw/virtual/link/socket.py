@@ -1,7 +1,7 @@
 """One WebSocket of the board over verified TLS: connects, then moves whole messages. Knows nothing of the link.
 
-Nothing blocks after `open`: one thread waits in `wait` for the network, the clock and `wake`. So a host that does not
-read can never hold up the heartbeat that finds it out.
+Nothing blocks after `open_link`: one thread waits in `wait` for the network, the clock and the Waker. So a host that
+does not read cannot stop the heartbeat, which notices it.
 """
 
 from __future__ import annotations

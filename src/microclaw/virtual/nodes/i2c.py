@@ -18,7 +18,7 @@ MAX_TRANSFER_BYTES: Final = 1024
 
 
 class I2cFile(OpenFile):
-    """The open bus. Before I2CIOCSCFG with master mode and the board's own pins nobody answers."""
+    """The open bus. No sensor answers before I2CIOCSCFG with master mode and the board's own pins."""
 
     def __init__(self, board: Board) -> None:
         self._board = board

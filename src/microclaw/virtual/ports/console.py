@@ -1,4 +1,4 @@
-"""MimiClaw's commands on the serial console: one line in, its text out. They need no Wi-Fi, and ask no host.
+"""MimiClaw's commands on the serial console: one line in, its text out. They need no Wi-Fi and no host.
 
 Names and meanings: docs/protocols/virtual.md, "The console". A secret is stored and never printed.
 """
@@ -71,7 +71,7 @@ class ConsoleCommands:
         return _first_word(line) in self._commands
 
     def may_become_one(self, partial: bytes) -> bool:
-        """Whether somebody may be typing a command."""
+        """Whether this may be the beginning of a command that a person types."""
         word = _first_word(partial)
         return bool(word) and any(name.startswith(word) for name in self._commands)
 

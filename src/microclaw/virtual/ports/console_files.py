@@ -1,4 +1,4 @@
-"""What the serial console keeps: MimiClaw's files and its settings in NVS, bounded. Knows no command.
+"""The files of the serial console: MimiClaw's files and its settings in NVS, with limits. Knows no command.
 
 Layout (MimiClaw's flat file system): memory/MEMORY.md, sessions/<channel>_<chat>.jsonl, skills/<name>.md, config/,
 cron.json, HEARTBEAT.md. The settings are a file of their own, as NVS is a partition of its own: no app can read it.
@@ -112,7 +112,7 @@ class ConsoleFiles:
             raise StoreError("cron.json is no list of jobs") from exc
 
     def _load_settings(self) -> dict[str, str]:
-        """A torn or foreign file counts as empty, as an NVS partition that cannot be read is erased."""
+        """A damaged file counts as empty, as an NVS partition that cannot be read is erased."""
         try:
             found = json.loads(self._nvs.read_bytes())
         except (FileNotFoundError, ValueError, RecursionError):
@@ -139,7 +139,7 @@ def _job(row: dict[str, Any]) -> CronJob:
 
 
 def _whole_characters(text: str) -> str:
-    """JSON can hold half a character, which no line can."""
+    """JSON can hold half a character, a line of text cannot."""
     return text.encode(errors="replace").decode()
 
 

@@ -1,4 +1,4 @@
-"""The serial port's doors: TCP for tests, and a pseudo-terminal like the one of a USB cable. Parses nothing itself."""
+"""The serial port over TCP, for tests, and as a pseudo-terminal like that of a USB cable. Parses nothing itself."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ class SerialPty:
         return data if self._powered else b"\n"
 
     def _send(self, data: bytes) -> None:
-        """A serial line has nobody to wait for: what finds no room in the terminal's buffer is lost."""
+        """A serial line does not wait for its reader: what does not fit into the terminal's buffer is lost."""
         with contextlib.suppress(BlockingIOError):
             while data and self._powered:
                 data = data[os.write(self._master, data) :]
@@ -129,7 +129,7 @@ class SerialPty:
 def converse(fd: int, read: Callable[[], bytes], send: Callable[[bytes], object], lines: SerialLines) -> None:
     """Answer line after line until the other end is gone; a line without an end is answered after a second.
 
-    What a command asked for after its answer (a restart) is done when that is out.
+    What a command does after its answer (a restart) is done when the answer was sent.
     """
     poll = select.poll()
     poll.register(fd, select.POLLIN)

@@ -26,7 +26,7 @@ class FaultName(StrEnum):
 
 
 class Faults:
-    """What is armed. Each `take_` says whether the fault happens now, and uses it up."""
+    """The faults that are armed. `take` says whether one happens now, and uses it up."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -72,7 +72,7 @@ _log = logging.getLogger(__name__)
 
 
 class WasmachinePort:
-    """Serves `listener` on a thread of its own; what comes goes to `receive`, `send` answers whoever is connected."""
+    """Serves `listener` on a thread of its own: bytes go to `receive`, `send` answers the present client."""
 
     def __init__(
         self, listener: socket.socket, receive: Callable[[bytes], None], faults: Faults, *, stock: bool
@@ -111,7 +111,7 @@ class WasmachinePort:
             reset_connection(client)
 
     def send(self, frame_type: FrameType, payload: bytes) -> None:
-        """A frame to whoever is connected; nobody there, or not reading for 5 s: it is lost."""
+        """Send a frame to the client. It is lost without one, or if the client does not read for 5 s."""
         frame = encode_frame(frame_type, payload)
         with self._sending:
             client = self._client

@@ -104,7 +104,7 @@ class App:
         return self._peak_stack_bytes
 
     def note_end(self) -> None:
-        """The program said that its main is over: nothing of it runs any more, though the firmware keeps it listed."""
+        """The program reported that its main is over: nothing of it runs any more, but the firmware still lists it."""
         self.kind_of_end = self.kind_of_end or "returned"
         self.on_trouble(self)
 
@@ -239,7 +239,7 @@ class App:
             if self._instance.has("on_timer_callback", "i32"):
                 self._call("on_timer_callback", number)
         finally:
-            self.process.timers.settle(number)
+            self.process.timers.callback_returned(number)
 
     def _on_message(self, export: str, payload: bytes) -> None:
         assert self._instance is not None

@@ -31,7 +31,7 @@ class Timers:
 
     The race: the timer thread first posts the callback of a one-shot timer, then puts the timer on the idle list; an
     app that is quicker restarts a timer that is on neither list, which does nothing. With `noise` a seeded share of
-    one-shots is in that limbo until their callback returned (`settle`).
+    one-shots is on neither list until their callback returned (`callback_returned`).
     """
 
     def __init__(self, clock: Clock, limit: int, post: Callable[[int], None], noise: random.Random | None) -> None:
@@ -75,7 +75,7 @@ class Timers:
                 timer.interval_ms = interval_ms
                 self._schedule(timer)
 
-    def settle(self, number: int) -> None:
+    def callback_returned(self, number: int) -> None:
         """The callback of that timer returned: by now the timer thread has put it on the idle list."""
         with self._lock:
             timer = self._timers.get(number)

@@ -35,7 +35,7 @@ class Close:
 
 
 @dataclass(frozen=True, slots=True)
-class Connected:
+class ReportPeer:
     """The handshake is done; `peer` is the other end's greeting."""
 
     peer: Hello | Welcome
@@ -79,7 +79,7 @@ class Replay:
 
 
 @dataclass(frozen=True, slots=True)
-class Acked:
+class DropAcked:
     """The other end has everything up to `seq`: `ack` of the outbox."""
 
     seq: int
@@ -99,7 +99,7 @@ class PurgeAudio:
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class ReportRtt:
     """A pong came. `offset_ms`: the other end's clock minus ours, None while either is not set."""
 
     rtt_ms: float
@@ -107,5 +107,5 @@ class Measured:
 
 
 Action: TypeAlias = (
-    Send | Close | Connected | Deliver | Hear | Persist | Replay | Acked | RenewEpoch | PurgeAudio | Measured
+    Send | Close | ReportPeer | Deliver | Hear | Persist | Replay | DropAcked | RenewEpoch | PurgeAudio | ReportRtt
 )

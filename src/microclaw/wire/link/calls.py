@@ -61,7 +61,7 @@ class PendingCalls:
         return again, lost
 
     def answered(self, message_id: Id) -> Call | None:
-        """The call that a result answers; None for one that nobody waits for any more."""
+        """The call that a result answers; None if no caller waits for it any more."""
         pending = self._calls.pop(message_id, None)
         return pending.call if pending else None
 

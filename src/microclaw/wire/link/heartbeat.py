@@ -44,7 +44,7 @@ class Heartbeat:
         return Pong(ping.n, ping.t0, received_us, wall_us(self._clock))
 
     def measure(self, pong: Pong) -> tuple[float, float] | None:
-        """RTT and the other end's clock minus ours, in ms; None for a pong that nobody waits for."""
+        """RTT and the other end's clock minus ours, in ms; None for a pong without its ping."""
         sent_ms = self._unanswered.get(pong.n)
         if sent_ms is None:
             return None

@@ -159,7 +159,7 @@ class PairCode(FromHost, frozen=True):
 
 
 class PairDone(FromHost, frozen=True):
-    """The credential that was asked for: a certificate (DER) or a token."""
+    """The credential that the device requested: a certificate (DER) or a token."""
 
     type: ClassVar = "pair_done"
     exactly_one: ClassVar = ("certificate", "token")

@@ -131,7 +131,7 @@ class LinkSession:
         self.phase = Phase.DOWN
         self.streams.clear()
         self._deadline_ms = None
-        self._actions = deque(a for a in self._actions if isinstance(a, (actions.Persist, actions.Acked)))
+        self._actions = deque(a for a in self._actions if isinstance(a, (actions.Persist, actions.DropAcked)))
 
     def receive(self, message: bytes) -> bool:
         """One binary WebSocket message; True when `next_tick_ms` may have changed, as it never does by audio.
@@ -343,9 +343,9 @@ class LinkSession:
 
     def _begin(self, peer: Hello | Welcome, theirs: InboxCursor) -> None:
         self._deadline_ms = None
-        self._actions.append(actions.Connected(peer))
+        self._actions.append(actions.ReportPeer(peer))
         if self.outgoing.resume(theirs):
-            self._actions.append(actions.Acked(self.outgoing.acked))
+            self._actions.append(actions.DropAcked(self.outgoing.acked))
         self._load_more()
 
     def _renew(self) -> None:
@@ -357,11 +357,11 @@ class LinkSession:
         if measured is not None:
             rtt_ms, offset_ms = measured
             is_set = self._clock.unix_us() != 0
-            self._actions.append(actions.Measured(rtt_ms, offset_ms if is_set else None))
+            self._actions.append(actions.ReportRtt(rtt_ms, offset_ms if is_set else None))
 
     def _acked(self, seq: int) -> None:
         if self.outgoing.take_ack(seq, self._clock.now_ms()):
-            self._actions.append(actions.Acked(seq))
+            self._actions.append(actions.DropAcked(seq))
             self._load_more()
 
     def _deliver(self, envelope: Envelope, theirs: Sender) -> None:

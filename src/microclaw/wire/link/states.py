@@ -14,12 +14,12 @@ from microclaw.wire.link.messages import MESSAGES
 
 class Phase(Enum):
     DOWN = "down"  # no connection
-    OPEN = "open"  # connected, nothing said
-    OFFERED = "offered"  # hello said
-    READY = "ready"  # welcome said
-    PAIRING = "pairing"  # pair_request said
-    PAIRED = "paired"  # pair_done said: the device comes back with its credential
-    LEFT = "left"  # bye said, or a breach: nothing follows but the close
+    OPEN = "open"  # connected, no message yet
+    OFFERED = "offered"  # after hello
+    READY = "ready"  # after welcome
+    PAIRING = "pairing"  # after pair_request
+    PAIRED = "paired"  # after pair_done: the device comes back with its credential
+    LEFT = "left"  # after bye or a violation: only the close follows
 
 
 _HANDSHAKE: Final = ("hello", "welcome", "pair_request", "pair_code", "pair_done")

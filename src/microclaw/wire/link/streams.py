@@ -1,7 +1,7 @@
 """Which audio stream is active in each direction, and which lane a message takes. No IO.
 
 At most one a direction: a new one ends the one before it. Audio outside a stream is dropped: what was on its way when
-somebody talked over it (barge-in).
+a person talked over it (barge-in).
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from microclaw.virtual.ports.control import MAX_CONNECTIONS
 from microclaw.wire import board_control as control
 from microclaw.wire import board_replies as replies
 
-PAGE = Path(__file__).parents[2] / "docs" / "protocols" / "virtual.md"
+PAGE = Path(__file__).parents[3] / "docs" / "protocols" / "virtual.md"
 EXAMPLE = re.compile(r"^    > (?P<request>\{.*\})\n    < (?P<reply>\{.*\})$", re.MULTILINE)
 
 
