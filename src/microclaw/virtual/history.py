@@ -74,7 +74,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[R]):
-    """Records from a number on. The next page begins at `next`; `dropped` ones were overwritten before they were read."""
+    """Records from a number on. The next page begins at `next`; `dropped` ones were overwritten before being read."""
 
     records: tuple[R, ...]
     next: int

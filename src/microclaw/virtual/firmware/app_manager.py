@@ -16,7 +16,7 @@ from collections.abc import Callable
 from struct import Struct
 from typing import Generic, assert_never
 
-from microclaw.errors import AppExists, InvalidModule, TooManyApps
+from microclaw.errors import AppExists, InvalidModule, ProtocolError, TooManyApps
 from microclaw.virtual.firmware.apps import A, AppLoader, AppStore, KeptApp, Limits, url_number, url_tail, url_value
 from microclaw.virtual.firmware.receiver import (
     REQUEST_VERSION,
@@ -50,7 +50,6 @@ APPLETS_EVENT = "/applets"
 JOIN_S = 1.0
 _MAX_EVENT_URL = 255
 _REQUEST = Struct(">BBHIiHI")
-_RESPONSE = Struct(">BBHIiI")
 
 _log = logging.getLogger(__name__)
 
@@ -143,7 +142,7 @@ class AppManager(Generic[A]):
         with self._changing:
             if len(self._apps) >= self._limits.max_apps:
                 raise TooManyApps(f"the board runs {self._limits.max_apps} apps already", next_step="stop one")
-            if any(known.name == app.name for known in self.apps):
+            if self._find(app.name) is not None:
                 raise AppExists(f"an app named {app.name} is there", next_step="remove it, or choose another name")
             if not self._launch(app):
                 return None
@@ -151,8 +150,7 @@ class AppManager(Generic[A]):
 
     def remove(self, name: str) -> bool:
         """End an app and take it out of the list, also one that spins; False when there is none."""
-        with self._lock:
-            found = next(((i, app) for i, app in self._apps.items() if app.name == name), None)
+        found = self._find(name)
         if found is None:
             return False
         app_id, app = found
@@ -177,16 +175,16 @@ class AppManager(Generic[A]):
 
     def app_responds(self, payload: bytes) -> None:
         """wasm_response_send: a packed response, for the host unless it names an app as its receiver."""
-        if len(payload) < _RESPONSE.size or payload[0] != REQUEST_VERSION:
+        try:
+            receiver = Response.decode(payload).receiver
+        except ProtocolError:
             return
-        receiver, body_bytes = _RESPONSE.unpack_from(payload)[4:]
-        if len(payload) == _RESPONSE.size + body_bytes:
-            with self._lock:
-                app = self._apps.get(receiver)
-            if app is None:
-                self._transmit(FrameType.RESPONSE, payload)
-            else:
-                app.response(payload)
+        with self._lock:
+            app = self._apps.get(receiver)
+        if app is None:
+            self._transmit(FrameType.RESPONSE, payload)
+        else:
+            app.response(payload)
 
     def app_requests(self, sender: A, payload: bytes) -> None:
         """wasm_post_request: an event for those who subscribed, or a request for another app."""
@@ -222,11 +220,11 @@ class AppManager(Generic[A]):
         name, slash, rest = (url_tail(request.url, "/app/") or "").partition("/")
         if not slash:
             return
-        app = next((a for a in self.apps if a.name == name), None)
-        if app is None:
+        found = self._find(name)
+        if found is None:
             self._refuse(request.mid, answers.REQUEST_INVALID_NAME)
         else:
-            app.request(_pack(request, rest, sender_id))
+            found[1].request(_pack(request, rest, sender_id))
 
     def _enqueue(self, request: HostRequest | InstallRequest) -> None:
         try:
@@ -254,7 +252,8 @@ class AppManager(Generic[A]):
                 text = "invalid wasm package type." if request.body else "invalid payload."
                 self._refuse(request.mid, f"Install {'WASM app' if request.body else 'Applet'} failed: {text}")
             elif kind in ("", "wasm"):
-                self._install(request, tail)
+                with self._changing:
+                    self._install(request, tail)
         elif request.action == Action.DELETE:
             if kind in ("", "wasm"):
                 self._uninstall(request.mid, url_value(tail, "name", MAX_NAME_BYTES))
@@ -264,15 +263,11 @@ class AppManager(Generic[A]):
             self._refuse(request.mid, answers.INVALID_APPLET_ACTION)
 
     def _install(self, request: InstallRequest, tail: str) -> None:
-        with self._changing:
-            self._install_alone(request, tail)
-
-    def _install_alone(self, request: InstallRequest, tail: str) -> None:
         name = url_value(tail, "name", MAX_NAME_BYTES)
         if not name:
             self._refuse(request.mid, "Install WASM app failed: invalid app name.")
             return
-        if any(app.name == name for app in self.apps):
+        if self._find(name) is not None:
             self._refuse(request.mid, answers.ALREADY_INSTALLED)
             return
         app = KeptApp(
@@ -313,8 +308,7 @@ class AppManager(Generic[A]):
         if not name:
             self._refuse(mid, "Uninstall WASM app failed: invalid app name.")
             return
-        with self._lock:
-            found = next(((i, app) for i, app in self._apps.items() if app.name == name), None)
+        found = self._find(name)
         if found is None:
             self._refuse(mid, answers.UNINSTALL_NOT_FOUND)
             return
@@ -334,6 +328,11 @@ class AppManager(Generic[A]):
         self._post_applets_event()
         self._console("Uninstall WASM app successful!")
         self._answer(Response(Status.DELETED, mid))
+
+    def _find(self, name: str) -> tuple[int, A] | None:
+        """An app and its id; of two with the same name the newest."""
+        with self._lock:
+            return next(((i, app) for i, app in reversed(self._apps.items()) if app.name == name), None)
 
     def _post_applets_event(self) -> None:
         """Tell a host that registered `/event//applets`. The event has no body: upstream forgets its length."""

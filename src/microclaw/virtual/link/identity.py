@@ -80,10 +80,11 @@ class LinkIdentity:
         self._flash = flash
         self._address = address
         self._folder = flash.folder
+        self._credential = flash.folder / CREDENTIAL_FILE
 
     @property
     def is_paired(self) -> bool:
-        return self.token is not None or (self._folder / CREDENTIAL_FILE).exists()
+        return self.token is not None or self._credential.exists()
 
     @property
     def token(self) -> str | None:
@@ -96,9 +97,9 @@ class LinkIdentity:
         if self.token is not None:
             found = _TOKEN.fullmatch(self.token)
             return found[1] if found else None
-        if not (self._folder / CREDENTIAL_FILE).exists():
+        if not self._credential.exists():
             return None
-        certificate = x509.load_pem_x509_certificate((self._folder / CREDENTIAL_FILE).read_bytes())
+        certificate = self._certificate()
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         uris = names.get_values_for_type(x509.UniformResourceIdentifier)
         return next((uri.removeprefix(_URN) for uri in uris if uri.startswith(_URN)), None)
@@ -114,8 +115,8 @@ class LinkIdentity:
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         try:
             context.load_verify_locations(path)
-            if (self._folder / CREDENTIAL_FILE).exists():
-                context.load_cert_chain(self._folder / CREDENTIAL_FILE)
+            if self._credential.exists():
+                context.load_cert_chain(self._credential)
         except ssl.SSLError as exc:
             raise ConfigError(
                 f"the credential in {self._folder} is damaged: {exc.reason}", next_step="do a factory reset"
@@ -133,10 +134,9 @@ class LinkIdentity:
     @property
     def is_late(self) -> bool:
         """Whether its certificate is in the last third of its life, by this computer's clock, and needs a successor."""
-        path = self._folder / CREDENTIAL_FILE
-        if self.token is not None or not path.exists():
+        if self.token is not None or not self._credential.exists():
             return False
-        certificate = x509.load_pem_x509_certificate(path.read_bytes())
+        certificate = self._certificate()
         begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
         return datetime.now(UTC) >= begin + (end - begin) * 2 / 3
 
@@ -159,15 +159,16 @@ class LinkIdentity:
         if not same:
             raise ProtocolError("pairing gave a certificate for another key")
         key = (self._folder / KEY_FILE).read_bytes()
-        replace_file(
-            self._folder / CREDENTIAL_FILE, key + certificate.public_bytes(serialization.Encoding.PEM), only_writer=True
-        )
+        replace_file(self._credential, key + certificate.public_bytes(serialization.Encoding.PEM), only_writer=True)
 
     def keep_token(self, token: str) -> None:
         """In flash when this returns. The host takes the first use of a new token as proof that the board has it."""
         if not token.isascii() or not token.isprintable() or " " in token or len(token) > 200:
             raise ProtocolError("the host sent a token that no header can carry")
         self._flash.commit({"token": token})
+
+    def _certificate(self) -> x509.Certificate:
+        return x509.load_pem_x509_certificate(self._credential.read_bytes())
 
     def _key(self) -> ec.EllipticCurvePrivateKey:
         path = self._folder / KEY_FILE

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from microclaw.errors import MicroclawError, ProtocolError
 from microclaw.virtual.history import EdgeRecord, LogRecord
 from microclaw.virtual.machine import Machine
-from microclaw.virtual.ports.sockets import SEND_TIMEOUT_S, hang_up, read_some
+from microclaw.virtual.ports.sockets import SEND_TIMEOUT_S, accept_clients, hang_up, read_some
 from microclaw.wire import board_control as wire
 from microclaw.wire import board_replies as replies
 from microclaw.wire.jsonline import LineDecoder
@@ -44,11 +44,7 @@ class ControlServer:
             connection.close()
 
     def _serve(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
+        for client in accept_clients(self._listener):
             client.settimeout(SEND_TIMEOUT_S)
             connection = _Connection(client, self._machine, self._forget)
             with self._lock:

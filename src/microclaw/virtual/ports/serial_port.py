@@ -13,7 +13,7 @@ from pathlib import Path
 
 from microclaw.errors import ConfigError
 from microclaw.virtual.ports.serial import INCOMPLETE_LINE_S, SerialConsole, SerialLines
-from microclaw.virtual.ports.sockets import READ_BYTES, SEND_TIMEOUT_S, hang_up, reset_connection
+from microclaw.virtual.ports.sockets import READ_BYTES, SEND_TIMEOUT_S, accept_clients, hang_up, reset_connection
 
 MAX_CONNECTIONS = 4
 
@@ -50,11 +50,7 @@ class SerialTcp:
             reset_connection(client)
 
     def _serve(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
+        for client in accept_clients(self._listener):
             with self._lock:
                 welcome = self._powered and len(self._clients) < MAX_CONNECTIONS
                 if welcome:

@@ -7,6 +7,7 @@ import errno
 import os
 import socket
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 
 from microclaw.errors import ConfigError
@@ -51,6 +52,16 @@ def listen_unix(path: Path) -> socket.socket:
             f"cannot listen on {path}: {exc.strerror or exc}", next_step="choose another path with --control PATH"
         ) from exc
     return listener
+
+
+def accept_clients(listener: socket.socket) -> Iterator[socket.socket]:
+    """Each client that connects, until the listener is closed."""
+    while True:
+        try:
+            client, _ = listener.accept()
+        except OSError:
+            return
+        yield client
 
 
 def port_of(listener: socket.socket) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from enum import StrEnum
 
 from microclaw.errors import UnknownName
-from microclaw.virtual.ports.sockets import SEND_TIMEOUT_S, hang_up, read_some, reset_connection
+from microclaw.virtual.ports.sockets import SEND_TIMEOUT_S, accept_clients, hang_up, read_some, reset_connection
 from microclaw.wire.wasmachine.frame import HEADER, FrameType, encode_frame
 
 
@@ -128,11 +128,7 @@ class WasmachinePort:
             reset_connection(client)
 
     def _serve(self) -> None:
-        while not self._closed.is_set():
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
+        for client in accept_clients(self._listener):
             if not self._powered or self._faults.take(FaultName.REFUSE):
                 reset_connection(client)
                 continue
