@@ -1,4 +1,4 @@
-"""What boards are, as data with its sources; nothing here talks to one."""
+"""Boards as data, with the sources of each fact. Talks to no board."""
 
 from microclaw.boards.profile import BoardProfile, Firmware, I2cBus, Led, Pin, PinUse
 from microclaw.boards.reader import board_ids, load_board

@@ -1,4 +1,4 @@
-"""What a board is: pins, LED, buses, memory, and what its firmware build offers. Facts only, no file is read here."""
+"""A board as data: pins, LED, buses, memory, and what its firmware build offers. Reads no file."""
 
 from __future__ import annotations
 

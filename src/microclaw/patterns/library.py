@@ -57,7 +57,7 @@ class OutOfRange(ConfigError):
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """A program to fill in; `evidence` says what it should be seen doing. `file` holds `source`."""
+    """A program with parameters. `evidence` says what a trial must observe; `file` holds `source`."""
 
     name: str
     title: str
@@ -71,7 +71,7 @@ class Pattern:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A filled pattern: complete C source and what is known of it."""
+    """A pattern with its values: complete C source, pins and expected evidence."""
 
     pattern: str
     title: str

@@ -144,7 +144,7 @@ class BoardProcess:
             self._temporary.remove()
 
     def _ask_host(self, text: str) -> None:
-        """A task of the board's console for the host's agent."""
+        """Send a task of the board's console to the host's agent."""
         link = self.machine.ports.link
         if link is None:
             raise DeviceUnreachable("the board has no link yet")
@@ -187,7 +187,7 @@ def _hold_signals() -> None:
 
 
 def _end(process: BoardProcess) -> None:
-    """Close in order; but end in any case: an app's thread deep in native code may not let the interpreter finish."""
+    """Close in order, but always end: a thread of an app in native code could keep the interpreter from ending."""
     closing = threading.Thread(target=process.close, name="closing", daemon=True)
     closing.start()
     closing.join(CLOSE_S)

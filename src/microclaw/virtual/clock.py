@@ -1,4 +1,4 @@
-"""Board time: what a clock does for the board and its apps, and the real clock. virtual_clock.py has the other one.
+"""Board time: the Protocol of the board's clocks, and the real clock; virtual_clock.py has the other one. Runs no app.
 
 An app's thread is a `Task`. On the real clock tasks run as they please.
 """

@@ -1,4 +1,4 @@
-"""Builds kept on disk under the hash of everything that went into them; knows nothing of what they hold."""
+"""A cache of builds on disk, under the hash of everything that they were made from. Does not read what it stores."""
 
 from __future__ import annotations
 

@@ -154,7 +154,7 @@ def memory_use(module: Module) -> MemoryUse:
 
 
 def _import_problem(wanted: Import, board: BoardProfile) -> tuple[str, Advice | None] | None:
-    """What is wrong with an import, and what to do about it; None when the firmware has it."""
+    """The problem of an import with an advice; None if the firmware has the function."""
     if wanted.module != NATIVE_MODULE:
         advice = Advice("compile C with microclaw's own headers, without a WASI libc")
         if wanted.module.startswith("wasi_"):

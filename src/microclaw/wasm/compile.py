@@ -41,7 +41,7 @@ def sketch_defines(text: SourceText) -> tuple[str, ...]:
     return ("MICROCLAW_SKETCH",) if parts and not entry else ()
 
 
-# Names outside of C that programs often define with another type, and the printf family, chosen per call by stdio.h.
+# Names that C does not have and programs often define with another type, and the printf family of stdio.h.
 GUARDED: Final = frozenset(
     (
         *("printf", "sprintf", "snprintf", "vprintf", "vsprintf", "vsnprintf", "fprintf", "vfprintf"),
@@ -92,7 +92,7 @@ _NUMERIC_ESCAPE: Final = re.compile(r"\\[0-7xuU]")
 
 
 def format_defines(text: SourceText) -> tuple[str, ...]:
-    """A macro MICROCLAW_CHOOSE_name for each function with a doubtful call, or a mention that is no call."""
+    """A macro MICROCLAW_CHOOSE_name for each function that gets a format the firmware may not know."""
     doubtful = {
         token.text
         for at, token in enumerate(text.tokens)
@@ -118,7 +118,7 @@ def _is_plain(tokens: Sequence[Token], at: int) -> bool:
 
 
 def _arguments(tokens: Sequence[Token], at: int) -> list[Sequence[Token]]:
-    """The tokens of each argument of a call; none if it is no call."""
+    """The tokens of each argument of a call; an empty list if it is not a call."""
     depth = 0
     cuts = []
     for position in range(at, len(tokens)):
@@ -263,7 +263,7 @@ def _work_place() -> str | None:
 
 
 def _check_files_read(dependencies: Path, text: SourceText) -> None:
-    """The second wall: whatever the source did, the compiler read the program and our headers, nothing else."""
+    """The last wall: refuse the program if the compiler read any file but it and our headers."""
     listed = dependencies.read_text(encoding="utf-8").replace("\\\n", " ").partition(":")[2]
     ours = f"{HEADERS}{os.sep}"
     for escaped in re.findall(r"(?:\\ |\S)+", listed):

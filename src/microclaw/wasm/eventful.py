@@ -1,7 +1,7 @@
-"""Links a program by who calls its `main`; one that sleeps there becomes event-driven with Binaryen's Asyncify pass.
+"""Links a program so that its `main` is called; one that sleeps there becomes event-driven with Binaryen's Asyncify.
 
 The firmware calls on_init and callbacks, never `main` (docs/decisions/0005-blocking-programs.md). A program with
-on_init is left alone; one whose `main` never sleeps is called from our on_init and costs nothing more.
+on_init stays as it is; a `main` that never sleeps is called from our on_init, at no further cost. Compiles nothing.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class CallGraph:
 
 
 def read_callgraph(wasm: bytes) -> CallGraph:
-    """The calls of a module; raises ModuleError or FeatureError for what is none."""
+    """The calls of a module; raises ModuleError or FeatureError."""
     module = parse_module(wasm)
     first = len(module.imports)
     calls = {first + i: calls_of(body) for i, body in enumerate(module.bodies)}
@@ -140,7 +140,7 @@ def _exports(body: bytes) -> Iterator[tuple[str, bytes]]:
 
 
 WAITING: Final = frozenset(("sleep", "usleep", "nanosleep", "delay", "delay_ms", "delayMicroseconds"))
-"""What a program may call to sleep: headers/shim, and what headers/libc makes of it."""
+"""The functions that a program may call to sleep (headers/shim, headers/libc)."""
 PASS_OPTIONS: Final = ("--asyncify", "--pass-arg=asyncify-ignore-imports", "-Os", "--mvp-features")
 INSTALL_BINARYEN: Final = "apt-get install binaryen (or make setup-system), or write it event-driven: every(ms, task)"
 RESERVED: Final = "__microclaw_"
@@ -173,7 +173,7 @@ class Linker:
     processes: Processes
 
     def link(self, symbols: Symbols) -> LinkedProgram:
-        """Link, and make event-driven what sleeps in main. Raises BuildError."""
+        """Link the program; if its main sleeps, make it event-driven. Raises BuildError."""
         if not symbols.functions & _MAINS or "on_init" in symbols.functions:
             return self._run("none")
         ends = "exit" in symbols.missing and find_binaryen() is not None
@@ -196,7 +196,7 @@ class Linker:
         return self._linked(self.processes.run(command, self.directory), "program.wasm")
 
     def _run_both(self) -> tuple[LinkedProgram, ProcessResult]:
-        """Without the shim, to see whether main sleeps, and meanwhile with it, which counts only if it does."""
+        """Link without the shim, to see whether main sleeps, and with it at the same time, in case it does."""
         link = partial(self.toolchain.link_command, self.libraries, self.stack_bytes, names=True)
         commands = [(link(entry, output=f"{entry}.wasm"), self.directory) for entry in _BOTH]
         plain, blocking = self.processes.run_together(commands)
@@ -239,7 +239,7 @@ class Linker:
     def _make_event_driven(
         self, plain: LinkedProgram, blocking: ProcessResult, symbols: Symbols, *, ends: bool
     ) -> LinkedProgram:
-        """The program with the shim, through the pass; `plain` where the sleep that it reaches is none of its own."""
+        """The program with the shim after the Asyncify pass; `plain` if main reaches no sleep of its own."""
         linked = self._linked(blocking, "blocking.wasm")
         graph = self._read(linked.wasm)
         pausing = _pausing(graph)
@@ -282,7 +282,7 @@ def find_binaryen() -> Path | None:
 
 
 def binaryen_identity() -> tuple[str, ...]:
-    """What a cached build depends on besides the compiler; the file's own date stands for its version."""
+    """What a cached build depends on besides the compiler; the date of the file stands for its version."""
     path = find_binaryen()
     if path is None:
         return ("no binaryen",)
@@ -315,7 +315,7 @@ def _pausing(graph: CallGraph) -> frozenset[int]:
 
 
 def _callbacks(graph: CallGraph) -> Iterator[int]:
-    """What the firmware calls beside main, as far as it is the program's own; tasks of every and after as well."""
+    """The program's own functions that the firmware calls beside main, and the tasks of every and after."""
     for name in ("program_on_destroy", *CALLBACKS):
         index = graph.index(name)
         if index is not None and name != "on_timer_callback":

@@ -1,4 +1,4 @@
-"""A checked WebAssembly program, ready to be sent, and what is known of it."""
+"""A checked WebAssembly program, ready to be sent, with its imports, memory and pins. Checks nothing itself."""
 
 from __future__ import annotations
 

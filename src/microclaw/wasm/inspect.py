@@ -1,7 +1,7 @@
 """Reads the sections of a wasm binary into values, bounded and without IO; opcodes.py scans the instructions.
 
-Accepts WebAssembly 1.0 (MVP) only, which is what the firmware's runtime is built for: whatever needs a later feature is
-refused as `FeatureError` with that feature's name, whatever is no module at all as `ModuleError`.
+It accepts only WebAssembly 1.0 (MVP), for which the firmware's runtime is built: a module that needs a later feature is
+refused with a `FeatureError` that names the feature; bytes that are no module are refused with a `ModuleError`.
 """
 
 from __future__ import annotations

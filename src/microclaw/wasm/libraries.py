@@ -1,6 +1,6 @@
 """Our own C behind the headers, compiled once per compiler into the cache and linked only where a program uses it.
 
-headers/glue is behind microclaw.h, libc what the firmware's lacks, entry and shim call `main` (toolchain.py says when).
+headers/glue is behind microclaw.h, libc has what the firmware's lacks, entry and shim call `main` (see toolchain.py).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _MAX_NAME: Final = 15
 
 
 def write_archive(members: Mapping[str, bytes]) -> bytes:
-    """The library; equal members give equal bytes. Names are cut to what the format holds, and serve messages only."""
+    """A static library; equal members give equal bytes. Names are cut to 15 bytes: only messages show them."""
     index: list[tuple[str, str]] = [
         (symbol, member) for member, data in members.items() for symbol in sorted(read_symbols(data).visible)
     ]
@@ -88,7 +88,7 @@ def _all_there(libraries: dict[str, Path]) -> bool:
 
 
 def _compile(toolchain: Toolchain, cache_dir: Path, libraries: dict[str, Path], processes: Processes) -> None:
-    """Compile aside, then move each library into place by itself: a second builder only replaces equal files."""
+    """Compile in a new folder, then move each library into place: a second builder only replaces equal files."""
     try:
         cache_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         with _alone(cache_dir / "glue.lock", processes):
@@ -108,7 +108,7 @@ def _compile(toolchain: Toolchain, cache_dir: Path, libraries: dict[str, Path], 
 
 @contextmanager
 def _alone(lock: Path, processes: Processes) -> Iterator[None]:
-    """Wait for another builder, in whichever process, rather than share the processor with it; never for ever."""
+    """Wait while another builder works, in this or another process: two at once are slower. Not for ever."""
     with lock.open("a") as file:
         deadline = time.monotonic() + TIME_LIMIT_S
         while not _locked(file.fileno()) and time.monotonic() < deadline:

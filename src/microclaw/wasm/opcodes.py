@@ -107,7 +107,7 @@ def _after_rare(body: bytes, position: int) -> int:
 
 
 def _refuse(opcode: int, reader: Reader) -> None:
-    """Raise for what is no instruction of WebAssembly 1.0, or is cut short or too long."""
+    """Raise an error for an opcode that is not in WebAssembly 1.0, or whose operand is cut short or too long."""
     if opcode in (0x02, 0x03, 0x04):
         kinds = {0x7B: "simd128", 0x70: "reference-types", 0x6F: "reference-types"}
         raise FeatureError(kinds.get(reader.byte(), "multivalue"))

@@ -1,8 +1,8 @@
-"""A program's source as text and tokens, and what is refused in it before any compiler sees it.
+"""A program's source as text and tokens; refuses what no compiler may see. Compiles nothing.
 
-The compiler runs on text from a language model. It must not read the host's files, so: no #include but of our own
-headers, no #embed, no assembly, and no lexical trick that makes this file see other tokens than clang does. Behind this
-stand the compiler's flags (toolchain.py) and the list of files that it really read (compile.py).
+The text comes from a language model, and the compiler must not read the host's files. So only our own headers may be
+included, there is no #embed and no assembly, and no lexical trick by which clang would see other tokens than this file.
+The second wall is the compiler's flags (toolchain.py), the third the list of files that it really read (compile.py).
 """
 
 from __future__ import annotations
@@ -178,7 +178,7 @@ def _join_lines(text: str) -> str:
 
 
 def _without_includes(lines: tuple[str, ...], missing: tuple[Diagnostic, ...]) -> str:
-    """The text without what includes these headers, and nothing else of their lines: a comment may begin there."""
+    """The text without the #include directives of these headers. The rest of each line stays: it may begin a comment."""
     left = list(lines)
     for found in missing:
         place = (found.line or 1) - 1

@@ -34,8 +34,8 @@ _SEARCHED: Final[Mapping[Entry, tuple[str, ...]]] = {
     "plain": ("entry", "glue", "libc"),
     "blocking": ("shim", "entry", "glue", "libc"),
 }
-"""Folders of headers/ in the order in which the linker looks for what a program lacks, by who calls its `main`: nobody,
-our on_init, our on_init and a timer's callback."""
+"""Folders of headers/ in the order in which the linker searches them, by who calls the program's `main`: none: no
+function does; plain: our on_init; blocking: our on_init and the callback of a timer."""
 # Functions that the optimizer puts in place of others, and that no firmware has.
 _NOT_IN_FIRMWARE: Final = (
     *("bcmp", "stpcpy", "stpncpy", "mempcpy", "memccpy", "memrchr", "strnlen", "strcat", "strncat", "strrchr"),
@@ -68,7 +68,7 @@ _PROGRAM: Final = (
     *("-fno-color-diagnostics", "-fno-caret-diagnostics", "-fmacro-backtrace-limit=1"),
 )
 ERROR_LIMIT_MESSAGE: Final = b"fatal error: too many errors emitted, stopping now"
-"""What -ferror-limit makes clang say; it then still reads the whole program, in silence."""
+"""clang prints this at its -ferror-limit, and then still reads the rest of the program."""
 _LINK: Final = (
     *("--no-entry", "--import-undefined", "--stack-first", "--export-table"),
     *("--fatal-warnings", "--color-diagnostics=never", "--threads=1", "--wrap=ioctl", "--undefined=on_destroy"),
@@ -78,7 +78,7 @@ _LINK: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Toolchain:
-    """A compiler: `name` says which version; `compiler` and `linker` are how their commands begin."""
+    """A compiler: its `name` and version, and how the commands of `compiler` and `linker` begin."""
 
     name: str
     compiler: tuple[str, ...]
@@ -113,7 +113,7 @@ class Toolchain:
         names: bool = False,
         output: str = "program.wasm",
     ) -> list[str]:
-        """Link program.o to `output`; of our own libraries joins only what is needed.
+        """Link program.o to `output`, with only those parts of our libraries that it needs.
 
         The stack lies below the data, so that an overflow traps instead of changing variables. With `names` the
         functions keep theirs, for eventful.py to read.

@@ -13,7 +13,7 @@ PAGE_BYTES: Final = 65_536
 
 
 class ModuleError(Exception):
-    """The bytes are no well-formed wasm module."""
+    """The bytes are not a well-formed wasm module."""
 
 
 class FeatureError(Exception):

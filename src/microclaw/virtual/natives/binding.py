@@ -1,4 +1,4 @@
-"""Ties a native's Python function to its WAMR signature: checks its pointers as WAMR does. Implements no native."""
+"""Makes a host function of a native's Python function: checks its pointers as WAMR does. Implements no native."""
 
 from __future__ import annotations
 

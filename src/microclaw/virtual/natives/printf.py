@@ -1,4 +1,4 @@
-"""What printf makes of a format and a va_list in wasm memory, as WAMR's libc-builtin does it, and puts, putchar.
+"""The printf family, puts and putchar, with formats and arguments in wasm memory, as WAMR's libc-builtin has them.
 
 Source: WAMR 1.3.3 libc_builtin_wrapper.c, _vprintf_wa. Its habits: `*` is no width (printed literally), `long` has 32
 bits, 64-bit values and doubles are fetched from the next multiple of 8, a number's text ends after 63 characters.

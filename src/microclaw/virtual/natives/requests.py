@@ -1,4 +1,4 @@
-"""Requests, responses and events that apps send: their buffers are the bytes of the wire's payloads. Routes nothing."""
+"""Requests, responses and events that apps send; their buffers are payloads of the wire's frames. Routes nothing."""
 
 from __future__ import annotations
 

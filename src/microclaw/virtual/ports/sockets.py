@@ -1,4 +1,4 @@
-"""Sockets that the virtual board listens on, and clients who may be slow, mute or gone. Knows no protocol."""
+"""Listening sockets of the virtual board, and clients that may be slow, silent or gone. Knows no protocol."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A wasm module's bytes: what the virtual firmware must know and change before it runs. Validates nothing in the code.
+"""Reads from a wasm module what the virtual firmware must know, and inserts the app heap. Validates no code.
 
 WAMR inserts the app heap into linear memory when it instantiates a module: at `__heap_base` when that is exported,
 else behind the last page. The same is done here by rewriting the memory section.

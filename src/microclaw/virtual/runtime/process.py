@@ -1,4 +1,4 @@
-"""What the firmware's native functions see of the app that called them. Starts no thread and runs no wasm."""
+"""An app's state for the native functions that it calls. Starts no thread and runs no wasm."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The timers of one app as WAMR keeps them (runtime_timer.c): active, idle, and a race between. Posts, never calls."""
+"""The timers of one app as WAMR has them (runtime_timer.c), with their race. Queues callbacks, never calls them."""
 
 from __future__ import annotations
 

@@ -130,7 +130,7 @@ class AttributeContainer:
 
 
 def generation_of(data: bytes) -> Generation | None:
-    """The generation that wrote this container, None when both would have written it; ProtocolError for neither."""
+    """The generation of this container; None if it fits both, ProtocolError if it fits neither."""
     if_old, if_new = (_read(data, assume)[0] for assume in (Generation.OLD, Generation.NEW))
     return if_old if if_old is if_new else None
 

@@ -32,7 +32,7 @@ _NAME: Final = re.compile(r"[A-Za-z0-9_.\-]+")
 
 
 class Action(IntEnum):
-    """EVENT is what an app sends to those that registered for its event."""
+    """EVENT: an app sends it to those that registered for its event."""
 
     GET = 1
     POST = 2
@@ -164,7 +164,7 @@ def app_request(mid: int, name: str, url: str, body: bytes = b"", action: Action
 
 
 def event_request(mid: int, url: str, *, register: bool = True) -> Request:
-    """Ask for an app's events, or no longer; they come as requests with action EVENT and the url without its slash."""
+    """Register for an app's events, or end that. They come as requests of the action EVENT, their url without slash."""
     return Request(Action.PUT if register else Action.DELETE, f"/event/{url.lstrip('/')}", mid)
 
 
