@@ -8,6 +8,10 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 
+MAX_LINE_BYTES: Final = 1_024
+STALE_MS: Final = 1_000.0
+"""A line without its end counts as finished after this much board time."""
+
 
 class EdgeRecord(NamedTuple):
     t_ms: float
@@ -35,11 +39,6 @@ class Observer(Protocol):
 
     def on_edge(self, number: int, record: EdgeRecord) -> None: ...
     def on_log(self, number: int, record: LogRecord) -> None: ...
-
-
-MAX_LINE_BYTES: Final = 1_024
-STALE_MS: Final = 1_000.0
-"""A line without its end counts as finished after this much board time."""
 
 
 class LineBuffer:

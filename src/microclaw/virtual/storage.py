@@ -19,6 +19,8 @@ from microclaw.errors import ConfigError
 
 CAPACITY_BYTES: Final = 1_048_576
 MAX_NAME_BYTES: Final = 64
+PREFIX: Final = "microclaw-virtual-"
+LOCK_NAME: Final = "lock"
 
 
 class Storage:
@@ -66,10 +68,6 @@ class Storage:
                 self._directory = self._temporary = Path(tempfile.mkdtemp(prefix="microclaw-storage-"))
             self._directory.mkdir(parents=True, exist_ok=True)
             return self._directory
-
-
-PREFIX: Final = "microclaw-virtual-"
-LOCK_NAME: Final = "lock"
 
 
 class TemporaryFolder:

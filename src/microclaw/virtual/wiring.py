@@ -11,6 +11,15 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 from microclaw.errors import UnknownName
 from microclaw.virtual.history import History, Page
 
+EXCHANGE_RING_BYTES: Final = 262_144
+MAX_ANSWERS: Final = 256
+SPI_HOSTS: Final = {"ESP32-C3": (1,), "ESP32-C6": (1,)}
+"""Hosts for programs by chip, else 1 (SPI2) and 2 (SPI3); host 0 (SPI1) is the flash's."""
+RX_FIFO_BYTES: Final = 128
+"""The UART's receive FIFO: without a driver nothing else holds what arrives, and what does not fit is lost."""
+SENT_RING_BYTES: Final = 65_536
+PORTS: Final = {"ESP32-C3": 2, "ESP32-C6": 2}
+"""High-power UARTs of chips that have fewer than three (SOC_UART_HP_NUM)."""
 PinRole: TypeAlias = Literal["idle", "input", "output", "pwm"]
 
 
@@ -53,12 +62,6 @@ class Pin:
         if self.role == "output" and not (self.open_drain and self.out):
             return self.out
         return self.pull if self.external is None else self.external
-
-
-EXCHANGE_RING_BYTES: Final = 262_144
-MAX_ANSWERS: Final = 256
-SPI_HOSTS: Final = {"ESP32-C3": (1,), "ESP32-C6": (1,)}
-"""Hosts for programs by chip, else 1 (SPI2) and 2 (SPI3); host 0 (SPI1) is the flash's."""
 
 
 class SpiRecord(NamedTuple):
@@ -122,13 +125,6 @@ class SpiBuses:
     def exchanges(self, since: int, limit: int) -> Page[SpiRecord]:
         with self._lock:
             return self._exchanges.since(since, limit)
-
-
-RX_FIFO_BYTES: Final = 128
-"""The UART's receive FIFO: without a driver nothing else holds what arrives, and what does not fit is lost."""
-SENT_RING_BYTES: Final = 65_536
-PORTS: Final = {"ESP32-C3": 2, "ESP32-C6": 2}
-"""High-power UARTs of chips that have fewer than three (SOC_UART_HP_NUM)."""
 
 
 class SentPage(NamedTuple):

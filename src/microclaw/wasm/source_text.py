@@ -178,7 +178,7 @@ def _join_lines(text: str) -> str:
 
 
 def _without_includes(lines: tuple[str, ...], missing: tuple[Diagnostic, ...]) -> str:
-    """The text without the #include directives of these headers. The rest of each line stays: it may begin a comment."""
+    """The text without the #include directives of these headers. The rest of a line stays: it may begin a comment."""
     left = list(lines)
     for found in missing:
         place = (found.line or 1) - 1

@@ -27,6 +27,11 @@ from microclaw.wire.link.values import Id
 STATE_FILE: Final = "state.log"
 RESET_FILE: Final = "reset"
 MIN_COMPACTED_BYTES: Final = 262_144
+MAX_MESSAGES: Final = 256
+MAX_BYTES: Final = 65_536
+RESERVED_MESSAGES: Final = 64
+"""Room on top for answers to durable calls: those must never be refused, and at most so many calls are taken."""
+RECENT_IDS: Final = 256
 _HEAD: Final = Struct(">III")  # size, the size again in disguise, CRC-32 of the payload
 _DISGUISE: Final = 0x6D636C6B
 
@@ -170,13 +175,6 @@ def _write_at(file: int, data: bytes, offset: int) -> None:
     while data:
         written = os.pwrite(file, data, offset)
         data, offset = data[written:], offset + written
-
-
-MAX_MESSAGES: Final = 256
-MAX_BYTES: Final = 65_536
-RESERVED_MESSAGES: Final = 64
-"""Room on top for answers to durable calls: those must never be refused, and at most so many calls are taken."""
-RECENT_IDS: Final = 256
 
 
 class FlashOutbox:

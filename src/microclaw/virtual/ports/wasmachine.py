@@ -13,6 +13,11 @@ from microclaw.errors import UnknownName
 from microclaw.virtual.ports.sockets import SEND_TIMEOUT_S, accept_clients, hang_up, read_some, reset_connection
 from microclaw.wire.wasmachine.frame import HEADER, FrameType, encode_frame
 
+NEXT_CLIENT_S = 1.0  # the firmware sleeps this long between two clients
+DEAF_S = 0.05  # after a boot the first bytes vanish
+
+_log = logging.getLogger(__name__)
+
 
 class FaultName(StrEnum):
     REFUSE = "refuse"
@@ -63,12 +68,6 @@ class Faults:
             through, self._cut_left = self._cut_left, self._cut_after_bytes
             self._counts[FaultName.CUT] -= 1
             return through
-
-
-NEXT_CLIENT_S = 1.0  # the firmware sleeps this long between two clients
-DEAF_S = 0.05  # after a boot the first bytes vanish
-
-_log = logging.getLogger(__name__)
 
 
 class WasmachinePort:

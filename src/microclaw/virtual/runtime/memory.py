@@ -1,4 +1,4 @@
-"""A wasm instance's linear memory as the firmware's C code sees it: raw bytes, every access bounds-checked."""
+"""A wasm instance's linear memory as the firmware's C code sees it, with bounds checked, and the app's heap in it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     import wasmtime  # takes 0.1 s to import
 
 
+CONTROL_BYTES: Final = 160
+HEADER_BYTES: Final = 8
+STEP_BYTES: Final = 8
 _U32 = Struct("<I")
 _I64 = Struct("<q")
 _F64 = Struct("<d")
@@ -115,13 +118,8 @@ class LinearMemory:
         self.write(address, _I64.pack(value))
 
 
-CONTROL_BYTES: Final = 160
-HEADER_BYTES: Final = 8
-STEP_BYTES: Final = 8
-
-
 class Heap:
-    """`start` is the area's address, `size_bytes` its length; addresses that it hands out lie inside."""
+    """An app's heap, first fit. `start` is the area's address, `size_bytes` its length; addresses that it hands out lie inside."""
 
     def __init__(self, start: int, size_bytes: int) -> None:
         self.start = start

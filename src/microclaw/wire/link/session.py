@@ -1,4 +1,6 @@
-"""One end of the link as one state machine, hence one long file: greeting, heartbeat, durable messages, audio. No IO.
+"""One end of the link as one state machine: greeting, heartbeat, durable messages, audio. No IO.
+
+It is one long file because every method reads or moves the same phase, and because it is compiled to C as one module.
 
 The driver gives it what happens (`connected`, `receive`, `closed`, `tick`, and what the stores answered) and then takes
 actions with `next_action()` until there is none. Both ends run this class; states.py has the moves. A session may live
