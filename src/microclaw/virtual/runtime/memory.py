@@ -119,7 +119,7 @@ class LinearMemory:
 
 
 class Heap:
-    """An app's heap, first fit. `start` is the area's address, `size_bytes` its length; addresses that it hands out lie inside."""
+    """An app's heap, first fit. `start` is the address of its area, `size_bytes` the length."""
 
     def __init__(self, start: int, size_bytes: int) -> None:
         self.start = start
