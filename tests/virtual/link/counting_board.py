@@ -53,10 +53,9 @@ def main(folder: Path, url: str, ca_sha256: str) -> None:
     )
     worker = CallWorker(methods, lambda: client.is_over)
     handler = MessageHandler(board, flash, client, worker, client.end)
-    client.take = handler.handle
     client.post(handler.resume_calls, must=True)
     worker.start()
-    client.start()
+    client.start(handler.handle)
     kept = os.open(folder / "kept", os.O_RDWR | os.O_CREAT | os.O_APPEND)
     number = len(os.read(kept, 1_000_000).split())
     print("ready", flush=True)

@@ -43,11 +43,11 @@ KEEP_TIMEOUT_S: Final = 15.0
 _REFUSED: Final = (CloseCode.NOT_AUTHENTICATED, CloseCode.REVOKED, CloseCode.REPLACED)
 _log = logging.getLogger(__name__)
 
-Take = Callable[[actions.Deliver], None]
+Handle = Callable[[actions.Deliver], None]
 
 
 class LinkClient:
-    """`hello` says who the board is; `measure` makes the telemetry; `take` is given every message that comes."""
+    """`hello` says who the board is; `measure` makes the telemetry; `start` says who handles the messages."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class LinkClient:
         self.inbox = FlashInbox(flash)
         self.identity = LinkIdentity(flash, address)
         self.clock = LinkClock()
-        self.take: Take = lambda _: None
+        self._handle: Handle = lambda _: None
         self._then: Callable[[], None] | None = None
         self._address = address
         self._measure = measure
@@ -88,7 +88,9 @@ class LinkClient:
 
     # What other threads call
 
-    def start(self) -> None:
+    def start(self, handle: Handle) -> None:
+        """Begin to connect; `handle` is called with every message that comes, in the link's thread."""
+        self._handle = handle
         self._thread.start()
 
     def end(self) -> None:
@@ -347,7 +349,7 @@ class LinkClient:
             case actions.ReportPeer(peer=peer):
                 self._connected(peer)
             case actions.Deliver():
-                self.take(action)
+                self._handle(action)
             case actions.Persist(message_id=message_id, payload=payload):
                 self._persist(session, message_id, payload)
             case actions.Replay(after=after, limit=limit):

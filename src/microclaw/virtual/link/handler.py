@@ -45,6 +45,8 @@ _log = logging.getLogger(__name__)
 
 
 class MessageHandler:
+    """One boot's; `restart` is called after the answer to device.restart was sent."""
+
     def __init__(
         self, board: Board, flash: Flash, client: LinkClient, worker: CallWorker, restart: Callable[[], None]
     ) -> None:

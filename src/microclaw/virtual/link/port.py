@@ -167,7 +167,6 @@ class _Boot:
         )
         self._worker = CallWorker(self._methods, lambda: self.client.is_over)
         self._handler = MessageHandler(board, flash, self.client, self._worker, self._restart)
-        self.client.take = self._handler.handle
 
     def start(self, *, with_apps: bool) -> None:
         if with_apps:
@@ -175,7 +174,7 @@ class _Boot:
         self.client.post(self._handler.resume_calls, must=True)
         self._send_later(Event("reboot", {"reason": self._reset_reason, "boot": self._board.boot}))
         self._worker.start()
-        self.client.start()
+        self.client.start(self._handler.handle)
 
     def end(self) -> None:
         self.flash.close()
