@@ -117,7 +117,7 @@ class BoardProcess:
             ports.serial_pty = SerialPty(self.control_path.parent / f"{options.name}.tty", console)
             ports.serial_pty.start()
         if options.link is not None:
-            self.machine.open_link(self._link_port(board, flash or self._temporary_dir()))
+            self.machine.open_link(self._link_port(flash or self._temporary_dir()))
         self.control = ControlServer(control, self.machine)
         self.control.start()
 
@@ -150,19 +150,13 @@ class BoardProcess:
             raise DeviceUnreachable("the board has no link yet")
         link.send(RunTask(f"console-{secrets.token_hex(4)}", "agent", text, TASK_S))
 
-    def _link_port(self, board: Board, flash: Path) -> LinkPort:
+    def _link_port(self, flash: Path) -> LinkPort:
         from microclaw.virtual.link.identity import LinkAddress
         from microclaw.virtual.link.port import LinkPort  # these take 0.1 s and 20 MB that other boards save
 
         options = self._options
         address = LinkAddress(options.link, options.link_ca_sha256, options.link_secret, options.link_credential)
-        return LinkPort(
-            board,
-            flash / "link",
-            address,
-            manager=lambda: self.machine.manager,
-            free_heap_bytes=self.machine.free_heap_bytes,
-        )
+        return LinkPort(self.machine, flash / "link", address)
 
     def _control_path(self, given: Path | None) -> Path:
         if given is None:

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from microclaw.durable import replace_file
 from microclaw.errors import AppExists, AppNotFound, MicroclawError, NotSupported, TooManyApps
-from microclaw.virtual.firmware.app_manager import AppManager
 from microclaw.virtual.firmware.apps import KeptApp
 from microclaw.virtual.link.calls import BadParams, Method, data_of, text, whole
 from microclaw.virtual.link.flash import Flash
+from microclaw.virtual.machine import Machine
 from microclaw.virtual.runtime.app import App
 from microclaw.wire.link.values import Value, ValueMap
 from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES, DEFAULT_TIMERS, DEFAULT_WATCHDOG_MS, MAX_NAME_BYTES
@@ -46,20 +46,11 @@ class HashMismatch(MicroclawError):
 
 
 class LinkApps:
-    """The programs of one boot. Used by the thread of the calls; `manager` returns the one of the present boot."""
+    """The programs of one boot. Used by the thread of the calls."""
 
-    def __init__(
-        self,
-        flash: Flash,
-        manager: Callable[[], AppManager[App]],
-        *,
-        max_module_bytes: int,
-        console: Callable[[str], None],
-    ) -> None:
+    def __init__(self, flash: Flash, machine: Machine) -> None:
         self._flash = flash
-        self._manager = manager
-        self._max_module_bytes = max_module_bytes
-        self._console = console
+        self._machine = machine
         self._modules = flash.folder / "modules"
         self._modules.mkdir(mode=0o700, exist_ok=True)
         self._upload = flash.folder / UPLOAD_FILE
@@ -84,9 +75,9 @@ class LinkApps:
             for name, entry in self._installed().items():
                 if entry["autostart"]:
                     try:
-                        self._manager().install(self._kept(name, entry))
+                        self._machine.manager.install(self._kept(name, entry))
                     except MicroclawError as exc:
-                        self._console(f"cannot start kept app {name}: {exc.message}")
+                        self._machine.board.print_line(f"cannot start kept app {name}: {exc.message}")
 
     def forget(self, name: str) -> None:
         """It was uninstalled over another port."""
@@ -102,8 +93,9 @@ class LinkApps:
         if kind != KIND:
             raise NotSupported(f"this board takes programs of kind {KIND}, not {kind[:20]}")
         size = whole(params, "size", 8, 2**31)
-        if size > self._max_module_bytes:
-            raise TooLarge(f"a program of {size} bytes, the board takes {self._max_module_bytes}")
+        limit = self._machine.board.profile.firmware.max_module_bytes
+        if size > limit:
+            raise TooLarge(f"a program of {size} bytes, the board takes {limit}")
         upload = {
             "name": _name_of(params),
             "size": size,
@@ -154,7 +146,7 @@ class LinkApps:
     # What is installed
 
     def _list(self) -> Value:
-        running = {app.name: app for app in self._manager().apps}
+        running = {app.name: app for app in self._machine.manager.apps}
         rows: list[Value] = []
         for name, entry in self._installed().items():
             row: ValueMap = {"name": name, "kind": KIND, "state": "stopped", **entry}
@@ -167,14 +159,14 @@ class LinkApps:
     def _start(self, name: str) -> Value:
         with self._changing:
             entry = self._known(name)
-            if not any(app.name == name for app in self._manager().apps):
-                self._manager().install(self._kept(name, entry))
+            if not any(app.name == name for app in self._machine.manager.apps):
+                self._machine.manager.install(self._kept(name, entry))
         return {"name": name, "state": "running"}
 
     def _stop(self, name: str) -> Value:
         with self._changing:
             self._known(name)
-            self._manager().remove(name)
+            self._machine.manager.remove(name)
         return {"name": name, "state": "stopped"}
 
     def _remove(self, name: str) -> Value:
@@ -196,19 +188,19 @@ class LinkApps:
     def _change(self, name: str, entry: dict[str, Any] | None, also: Mapping[str, Any]) -> None:
         """Put `entry` in the place of what is there, in flash and running; as it was before when it cannot run."""
         before = self._installed().get(name)
-        is_running = any(app.name == name for app in self._manager().apps)
+        is_running = any(app.name == name for app in self._machine.manager.apps)
         if before is None and is_running:
             raise AppExists(f"an app named {name} came over another port", next_step="remove it there")
         if entry is not None and before is None and len(self._installed()) >= MAX_INSTALLED:
             raise TooManyApps(f"{MAX_INSTALLED} programs are installed", next_step="remove one")
         if is_running:
-            self._manager().remove(name)
+            self._machine.manager.remove(name)
         if entry is not None:
             try:
-                self._manager().install(self._kept(name, entry))
+                self._machine.manager.install(self._kept(name, entry))
             except MicroclawError:
                 if before is not None and is_running:
-                    self._manager().install(self._kept(name, before))
+                    self._machine.manager.install(self._kept(name, before))
                 raise
         self._flash.commit({_key(name): entry, **also})
         self._forget_modules()

@@ -5,15 +5,12 @@ from __future__ import annotations
 import contextlib
 import secrets
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 from weakref import WeakSet
 
 from microclaw import __version__
 from microclaw.errors import CallRejected, DeviceUnreachable
-from microclaw.virtual.board import Board
-from microclaw.virtual.firmware.app_manager import AppManager
 from microclaw.virtual.history import EdgeRecord, LogRecord
 from microclaw.virtual.link.apps import LinkApps
 from microclaw.virtual.link.calls import FIRMWARE, BoardMethods, CallWorker
@@ -22,6 +19,7 @@ from microclaw.virtual.link.flash import Flash, PowerGone, begin_reset
 from microclaw.virtual.link.handler import MessageHandler
 from microclaw.virtual.link.identity import LinkAddress
 from microclaw.virtual.link.state import LinkState
+from microclaw.virtual.machine import Machine
 from microclaw.virtual.runtime.app import App
 from microclaw.wire.board_replies import LinkStatus
 from microclaw.wire.link.frame import CloseCode
@@ -33,22 +31,18 @@ GOODBYE_S: Final = 1.0
 
 
 class LinkPort:
-    """What survives a power cut is in `folder`; ConfigError when it is damaged. `start` begins the first boot."""
+    """What survives a power cut is in `folder`; ConfigError when it is damaged. `power_on` begins a boot."""
 
     def __init__(
         self,
-        board: Board,
+        machine: Machine,
         folder: Path,
         address: LinkAddress,
-        *,
-        manager: Callable[[], AppManager[App]],
-        free_heap_bytes: Callable[[], int],
     ) -> None:
-        self._board = board
+        self._machine = machine
+        self._board = machine.board
         self._folder = folder
         self._address = address
-        self._manager = manager
-        self._free_heap_bytes = free_heap_bytes
         self._lock = threading.RLock()
         self._boot: _Boot | None = None
         self._is_restarting = False
@@ -146,9 +140,8 @@ class _Boot:
         self._reported: WeakSet[App] = WeakSet()
         self.flash = flash
         self.state = LinkState(port._address.url)
-        limit = board.profile.firmware.max_module_bytes
-        self.apps = LinkApps(flash, port._manager, max_module_bytes=limit, console=board.print_line)
-        self._methods = BoardMethods(board, self.apps.methods(), port._free_heap_bytes)
+        self.apps = LinkApps(flash, port._machine)
+        self._methods = BoardMethods(board, self.apps.methods(), port._machine.free_heap_bytes)
         hello = Hello(
             boot_id=secrets.token_bytes(16),
             firmware=Software(FIRMWARE, __version__),
@@ -205,9 +198,9 @@ class _Boot:
 
     def _measure(self) -> Telemetry:
         return Telemetry(
-            free_heap=self._port._free_heap_bytes(),
+            free_heap=self._port._machine.free_heap_bytes(),
             uptime_s=int(self._board.clock.now_ms()) // 1000,
-            apps=tuple(AppState(app.name, app.state.value) for app in self._port._manager().apps),
+            apps=tuple(AppState(app.name, app.state.value) for app in self._port._machine.manager.apps),
             dropped=self.state.dropped or None,
             refused_events=self.state.refused_events or None,
         )
