@@ -88,10 +88,10 @@ class Context(TurnContext):
         await at("before the model")
         return DeviceContext()
 
-    def system(self, scene: DeviceContext) -> str:
+    def system(self, device_context: DeviceContext) -> str:
         return "a test"
 
-    async def dynamic(self, scene: DeviceContext, inbound: Inbound, system: str) -> str:
+    async def dynamic(self, device_context: DeviceContext, inbound: Inbound, system: str) -> str:
         return ""
 
     def history_tokens(self, system: str, dynamic: str) -> int:

@@ -131,15 +131,15 @@ class TurnContext:
             meant_id = next(iter(known))
         return DeviceContext(tuple(known.values()), known[meant_id] if meant_id else None)
 
-    def system(self, scene: DeviceContext) -> str:
+    def system(self, device_context: DeviceContext) -> str:
         """The system prompt: the same for every turn until SOUL.md or the kinds of boards change."""
-        max_apps = min((d.board.firmware.max_apps for d in scene.devices), default=3)
+        max_apps = min((d.board.firmware.max_apps for d in device_context.devices), default=3)
         soul = self._knowledge.persona.soul() if self._knowledge else default_soul()
         forms = _EITHER_FORM if self._can_wait_in_main() else _EVENTS_ONLY
         who = _WHO.format(max_apps=max_apps, soul=soul)
         return "\n".join([who, _PROGRAMS.format(forms=forms) + native_api()])
 
-    async def dynamic(self, scene: DeviceContext, inbound: Inbound, system: str) -> str:
+    async def dynamic(self, device_context: DeviceContext, inbound: Inbound, system: str) -> str:
         """What is known when a message comes in: devices, memory, notes, matches, skills, the time.
 
         It keeps to its share of what the system prompt leaves.
@@ -147,9 +147,9 @@ class TurnContext:
         budget_tokens = max(_LEAST_TOKENS, int((self._context_tokens - tokens(system)) * _DYNAMIC_SHARE))
         shelf = self._knowledge
         if shelf is None:
-            return fit(self._device_sections(scene), budget_tokens)
+            return fit(self._device_sections(device_context), budget_tokens)
         matches = await shelf.search.find(inbound.principal, inbound.text, limit=4 * HITS)
-        sections = await asyncio.to_thread(self._sections, shelf, scene, inbound, matches)
+        sections = await asyncio.to_thread(self._sections, shelf, device_context, inbound, matches)
         return fit(sections, budget_tokens)
 
     def history_tokens(self, system: str, dynamic: str) -> int:
@@ -157,7 +157,7 @@ class TurnContext:
         return max(_LEAST_TOKENS, self._context_tokens - tokens(system) - tokens(dynamic))
 
     def _sections(
-        self, shelf: Knowledge, scene: DeviceContext, inbound: Inbound, matches: tuple[Found, ...]
+        self, shelf: Knowledge, device_context: DeviceContext, inbound: Inbound, matches: tuple[Found, ...]
     ) -> list[Section]:
         person, place = inbound.principal, (inbound.channel, inbound.chat_id)
         memory = shelf.memory.text(person)
@@ -170,7 +170,7 @@ class TurnContext:
         skills = shelf.skills.all()
         bodies = [s for s in skills if s.name in active]
         return [
-            *self._device_sections(scene),
+            *self._device_sections(device_context),
             Section("USER.md, what the person says of themselves", shelf.persona.user(person), 4, 400),
             Section("MEMORY.md, what is remembered", memory[-_WHOLE_MEMORY_CHARS:], 3, 800, "tail"),
             *(Section(f"Notes of {day.isoformat()}", note, 0, 0, "tail") for day, note in reversed(notes)),
@@ -180,20 +180,20 @@ class TurnContext:
             Section("Now", _now_text(shelf.now(), inbound), 9, 10_000),
         ]
 
-    def _device_sections(self, scene: DeviceContext) -> list[Section]:
-        if not scene.devices:
+    def _device_sections(self, device_context: DeviceContext) -> list[Section]:
+        if not device_context.devices:
             return [Section("Devices", _NO_DEVICE, 8, 1000)]
         labels = {device.name: device.labels for device in self._devices.list()}
         texts = []
-        for device in scene.devices:
+        for device in device_context.devices:
             wiring = self._knowledge.memory.wiring(device.name) if self._knowledge else ""
-            meant = device is scene.meant
+            meant = device is device_context.meant
             texts.append(device_text(device, meant=meant, labels=labels.get(device.name, ()), wiring=wiring))
-        names = ", ".join(device.name for device in scene.devices)
+        names = ", ".join(device.name for device in device_context.devices)
         if len(texts) == 1:
             return [Section("Devices", texts[0], 8, 1500)]
-        first = [t for t, d in zip(texts, scene.devices, strict=True) if d is scene.meant]
-        rest = [t for t, d in zip(texts, scene.devices, strict=True) if d is not scene.meant]
+        first = [t for t, d in zip(texts, device_context.devices, strict=True) if d is device_context.meant]
+        rest = [t for t, d in zip(texts, device_context.devices, strict=True) if d is not device_context.meant]
         return [
             Section("Devices", "\n".join([f"There are {len(texts)}: {names}.", *first, *rest]), 8, len(names) + 3000)
         ]

@@ -228,8 +228,8 @@ class Turn:
             request.system,
             tuple(progress.messages),
             self._offered(),
-            scene=request.device_context,
-            situation=request.dynamic_context,
+            device_context=request.device_context,
+            dynamic_context=request.dynamic_context,
             task=request.task,
             asked_by=AskedBy(request.principal, request.channel, request.chat_id),
         )

@@ -67,7 +67,7 @@ def price(model: str, sent: int, answered: int) -> int | None:
 
 
 def _texts(request: ModelRequest) -> list[str]:
-    texts = [request.system, request.situation]
+    texts = [request.system, request.dynamic_context]
     for tool in request.tools:
         texts += [tool.name, tool.schema, tool.description]
     for message in request.messages:

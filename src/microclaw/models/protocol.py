@@ -98,16 +98,16 @@ class AskedBy:
 
 @dataclass(frozen=True, slots=True)
 class ModelRequest:
-    """`system` and `tools` stay the same from turn to turn, so that a provider may cache them; `situation` (memory,
-    what runs where) changes and comes after them. `task` picks a model where the settings name one for it.
+    """`system` and `tools` stay the same from turn to turn, so that a provider may cache them. `dynamic_context`
+    (memory, what runs where) changes and comes after them. `task` picks a model where the settings name one for it.
     """
 
     system: str
     messages: tuple[Message, ...]
     tools: tuple[ToolSpec, ...]
     max_tokens: int = 4096
-    scene: DeviceContext | None = None  # what `situation` says in words, for a model that reads no prose
-    situation: str = ""
+    device_context: DeviceContext | None = None  # what `dynamic_context` says in words, for a model that reads no prose
+    dynamic_context: str = ""
     task: ModelTask = "chat"
     asked_by: AskedBy = AskedBy()
 

@@ -171,7 +171,7 @@ class _DirectModel:
 
 
 class AnthropicProviderModel(_DirectModel):
-    """Claude through Anthropic's Messages API. Tools and `system` are cached there, `situation` comes after them."""
+    """Claude through Anthropic's Messages API. Tools and `system` are cached, `dynamic_context` comes after."""
 
     provider = "anthropic"
 
@@ -218,7 +218,7 @@ class AnthropicProviderModel(_DirectModel):
         from pydantic_ai.messages import InstructionPart
 
         parts = [InstructionPart(request.system)] if request.system else []
-        return [*parts, InstructionPart(request.situation, dynamic=True)] if request.situation else parts
+        return [*parts, InstructionPart(request.dynamic_context, dynamic=True)] if request.dynamic_context else parts
 
     def _check_open(self, finish_reason: str | None) -> None:
         if finish_reason is not None:  # it comes with message_delta, after the last block
@@ -279,7 +279,7 @@ class OpenAIProviderModel(_DirectModel):
         """One message, as many chat templates take only one; its beginning stays the same, so it is cached."""
         from pydantic_ai.messages import InstructionPart
 
-        text = "\n\n".join(part for part in (request.system, request.situation) if part)
+        text = "\n\n".join(part for part in (request.system, request.dynamic_context) if part)
         return [InstructionPart(text)] if text else []
 
     async def _first_model(self) -> str:

@@ -105,7 +105,7 @@ def choose_model(
 
     An Anthropic key counts before OpenAI's. A compatible server (OPENAI_BASE_URL) needs no key; without
     MICROCLAW_MODEL it is asked which models it has, and the first one answers. `meter` wraps each provider's model,
-    and only those: `lambda model: Metered(model, ledger, budget)`. `offline` answers without
+    and only those: `lambda model: MeteredModel(model, usage_log, budget)`. `offline` answers without
     a model, and what it is sure of with one.
     """
     chosen = _chosen(settings)

@@ -29,7 +29,7 @@ class UsageReport:
     resets_at: datetime.datetime
 
 
-class Ledger:
+class UsageLog:
     """Where requests are counted: by day, person, chat, model and task."""
 
     def __init__(self, table: UsageTable, days: LocalDays) -> None:
@@ -55,14 +55,14 @@ class Ledger:
         return UsageReport(by, since, groups, today, self._days.next_midnight())
 
 
-class Metered:
+class MeteredModel:
     """A model whose requests are counted and kept within the budget. Wrap each provider's model, not a choice of
-    them: then the ledger knows who answered, and what costs nothing is never held up.
+    them: then the usage log knows who answered, and what costs nothing is never held up.
     """
 
-    def __init__(self, model: Model, ledger: Ledger, budget: Budget | None = None) -> None:
+    def __init__(self, model: Model, usage_log: UsageLog, budget: Budget | None = None) -> None:
         self._model = model
-        self._ledger = ledger
+        self._log = usage_log
         self._budget = budget
         self._priced = True  # until an answer says that nobody knows its price
 
@@ -115,7 +115,7 @@ class Metered:
 
     async def _count(self, request: ModelRequest, count: UsageCount, failed: int = 0) -> None:
         counted = dataclasses.replace(count, requests=1, failed=failed)
-        await self._ledger.record(request.asked_by, self._model.name, request.task, counted)
+        await self._log.record(request.asked_by, self._model.name, request.task, counted)
 
 
 class _Heard:

@@ -65,7 +65,7 @@ class Context:
 
     parse: Parse
     said: str
-    scene: DeviceContext
+    device_context: DeviceContext
     device: KnownDevice | None
     named: bool  # the sentence itself names the device
     results: tuple[Result, ...] = ()

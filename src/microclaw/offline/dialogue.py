@@ -78,11 +78,13 @@ def understand(request: ModelRequest) -> Understanding:
         if open_question.is_declined(said):
             return Understanding(said, before, None, Say("Then nothing was done."), completes=True)
         completed = open_question.completed(said)
-    scene = request.scene or DeviceContext()
+    device_context = request.device_context or DeviceContext()
     if open_question is not None and completed is not None:
-        named = next((d for d in scene.devices if d.name == open_question.device), None)
-        context = Context(completed, open_question.said, scene, named or scene.meant, named is not None, results)
-    found = context or _read(said, scene, results)
+        named = next((d for d in device_context.devices if d.name == open_question.device), None)
+        context = Context(
+            completed, open_question.said, device_context, named or device_context.meant, named is not None, results
+        )
+    found = context or _read(said, device_context, results)
     if isinstance(found, Say):
         return Understanding(said, before, None, found)
     decision, asks = _decide(found), None
@@ -99,7 +101,7 @@ def warm_up() -> int:
     return len(_examples(sentences))
 
 
-def one_call(text: str, scene: DeviceContext) -> Decision | None:
+def one_call(text: str, device_context: DeviceContext) -> Decision | None:
     """The one call that a sentence comes to, for a schedule: it needs no model then. None where it takes a turn.
 
     Say where it cannot be done as it stands, with the question or the reason.
@@ -107,7 +109,7 @@ def one_call(text: str, scene: DeviceContext) -> Decision | None:
     reminder = _REMIND.fullmatch(text.strip())
     if reminder is not None:
         return Act("say", {"text": f"Reminder: {reminder[1].strip()}"})
-    found = understand(ModelRequest("", (UserText(text),), (), scene=scene))
+    found = understand(ModelRequest("", (UserText(text),), (), device_context=device_context))
     parse, decision = found.parse, found.decision
     if isinstance(decision, Say):
         return decision
@@ -127,23 +129,23 @@ def _this_turn(messages: Sequence[Message]) -> tuple[str, tuple[Result, ...], tu
     return first.text, returns, tuple(messages[:start])
 
 
-def _read(said: str, scene: DeviceContext, results: tuple[Result, ...]) -> Context | Say:
+def _read(said: str, device_context: DeviceContext, results: tuple[Result, ...]) -> Context | Say:
     """The sentence understood; an answer where there is nothing to do."""
     sentences = english()
     if len(said) > MAX_SENTENCE_CHARS:
         return _not_understood(sentences, said[:MAX_SENTENCE_CHARS])
     memory = parse_memory(said)
     if memory is not None and not _is_for_the_board(memory, said, sentences):
-        return Context(memory, said, scene, scene.meant, False, results)
-    text, named = split_device(said, scene)
-    device = named or scene.meant
+        return Context(memory, said, device_context, device_context.meant, False, results)
+    text, named = split_device(said, device_context)
+    device = named or device_context.meant
     text = pads_to_pins(no_more_to_stop(text), device.board if device else None)
     parse = schedules.parse_schedule(text, sentences) or sentences.parse(text)
     if parse is None:
         return _not_understood(sentences, text)
     if parse.kind in NOTHING_DONE:
         return _nothing_done(sentences, parse)
-    return Context(parse, said, scene, device, named is not None, results)
+    return Context(parse, said, device_context, device, named is not None, results)
 
 
 def _is_for_the_board(memory: Parse, said: str, sentences: Sentences) -> bool:

@@ -94,11 +94,11 @@ def _is_sure(request: ModelRequest, text: str, start: int) -> bool:
         return False
     if last is not None and parse.kind != "undo" and _REFERS.search(text):
         return False
-    return parse.kind not in ("remove_app", "app_status") or _knows_app(request.scene, parse.word("app") or "")
+    return parse.kind not in ("remove_app", "app_status") or _knows_app(request.device_context, parse.word("app") or "")
 
 
-def _knows_app(scene: DeviceContext | None, said: str) -> bool:
+def _knows_app(device_context: DeviceContext | None, said: str) -> bool:
     """Whether a program of about that name is on a board: "stop the music" may mean something else."""
     begins = re.sub(r"[\W_]+", "", said.lower())[:4]
-    names = [app.name for device in scene.devices for app in device.apps] if scene else []
+    names = [app.name for device in device_context.devices for app in device.apps] if device_context else []
     return any(re.sub(r"[\W_]+", "", name.lower()).startswith(begins) for name in names)

@@ -57,9 +57,9 @@ class Place:
         return "the LED" if self.is_led else f"pin {self.pin}"
 
 
-def split_device(said: str, scene: DeviceContext) -> tuple[str, KnownDevice | None]:
+def split_device(said: str, device_context: DeviceContext) -> tuple[str, KnownDevice | None]:
     """Take "... on virtual-1" off a sentence, with the device it names."""
-    for device in sorted(scene.devices, key=lambda d: -len(d.name)):
+    for device in sorted(device_context.devices, key=lambda d: -len(d.name)):
         name = re.escape(device.name)
         pattern = rf"(?i)\s+(?:on|at|of|from|for)\s+(?:the\s+)?(?:device\s+|board\s+)?{name}(?=[\s?.!,]|$)"
         rest, count = re.subn(pattern, "", said)
@@ -80,13 +80,16 @@ def board_of(at: Context) -> BoardProfile:
     """The board a sentence is about; asks which when several could be meant."""
     if at.device is not None:
         return at.device.board
-    if not at.scene.devices:
+    if not at.device_context.devices:
         raise ask(
             "There is no device yet.",
             "start a virtual one: microclaw up --virtual 1, or add yours: microclaw device add",
         )
-    names = ", ".join(d.name for d in at.scene.devices)
-    raise ask(f"Which device? There are {len(at.scene.devices)}: {names}.", f"say ... on {at.scene.devices[0].name}")
+    names = ", ".join(d.name for d in at.device_context.devices)
+    raise ask(
+        f"Which device? There are {len(at.device_context.devices)}: {names}.",
+        f"say ... on {at.device_context.devices[0].name}",
+    )
 
 
 def place_of(at: Context, slot: Slot = "pin") -> Place:
