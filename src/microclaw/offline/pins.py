@@ -80,15 +80,16 @@ def board_of(at: Context) -> BoardProfile:
     """The board a sentence is about; asks which when several could be meant."""
     if at.device is not None:
         return at.device.board
-    if not at.device_context.devices:
+    devices = at.device_context.devices
+    if not devices:
         raise ask(
             "There is no device yet.",
             "start a virtual one: microclaw up --virtual 1, or add yours: microclaw device add",
         )
-    names = ", ".join(d.name for d in at.device_context.devices)
+    names = ", ".join(d.name for d in devices)
     raise ask(
-        f"Which device? There are {len(at.device_context.devices)}: {names}.",
-        f"say ... on {at.device_context.devices[0].name}",
+        f"Which device? There are {len(devices)}: {names}.",
+        f"say ... on {devices[0].name}",
     )
 
 
