@@ -1,4 +1,4 @@
-"""Requests under way together and the day's budget: over it by one of them at most, and nothing stays held."""
+"""Requests that run together and the day's budget: over it by one of them at most, and nothing stays reserved."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ async def test_who_waits_in_vain_is_told_what_to_do(table: UsageTable) -> None:
     await asyncio.wait_for(slow.came.wait(), LIMIT_S)
     [refused] = await together(model, 1)
     assert isinstance(refused, BudgetSpent)
-    assert "what is left of today's budget of this host for models is held for 1 requests under way" in refused.message
+    assert "today's budget of this host for models is reserved for 1 running requests" in refused.message
     assert "say it again in a minute, or raise day_tokens" in (refused.next_step or "")
     slow.go.set()
     assert isinstance((await asking)[0], ModelReply)
