@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from microclaw.offline.decision import Act, Context, Decision, Result, Say
-from microclaw.offline.pins import place_of
+from microclaw.offline.pins import pin_target
 
 _NO_NAME = re.compile(
     r"\b(?:my|the|that|this|our|little|thing|thingy|stuff|program|programme|app|one|light|led|effect)\b"
@@ -54,7 +54,7 @@ def _remove_app(at: Context, apps: Sequence[Mapping[str, Any]]) -> Decision:
 
 
 def _remove_on_pin(at: Context, apps: Sequence[Mapping[str, Any]]) -> Decision:
-    pin = place_of(at).pin
+    pin = pin_target(at).pin
     gone = _gone(at)
     left = [app for app in apps if pin in app.get("pins", ()) and app["name"] not in gone]
     if left:
@@ -107,7 +107,7 @@ def _intent(at: Context) -> str:
         case "remove_app":
             return f"stop(app={at.parse.word('app')})"
         case "remove_on_pin":
-            return f"stop(pin={place_of(at).pin})"
+            return f"stop(pin={pin_target(at).pin})"
         case _:
             return "stop(app=all)"
 

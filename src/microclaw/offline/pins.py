@@ -22,7 +22,7 @@ class Quantity:
     field: str
     shown_unit: str
     said_unit: str
-    places: int
+    decimals: int
     least: float
     most: float
 
@@ -45,7 +45,7 @@ _PADS = {"xiao-esp32s3": dict(enumerate((1, 2, 3, 4, 5, 6, 43, 44, 7, 8, 9)))}
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class PinTarget:
     """A pin that is meant; `active_level` lights what hangs on it. `is_led` when the board's own LED is meant."""
 
     pin: int
@@ -93,7 +93,7 @@ def board_of(at: Context) -> BoardProfile:
     )
 
 
-def place_of(at: Context, slot: Slot = "pin") -> Place:
+def pin_target(at: Context, slot: Slot = "pin") -> PinTarget:
     """The pin a sentence names, or the board's LED when it says so; asks "which pin?" otherwise."""
     board = board_of(at)
     pin = at.parse.number(slot)
@@ -103,7 +103,7 @@ def place_of(at: Context, slot: Slot = "pin") -> Place:
             return _led(board)
         if pin not in board.pins:
             raise ask(f"The {board.chip} has no pin {pin}. Which pin do you mean?", f"its pins: {_spans(board)}", slot)
-        return Place(pin)
+        return PinTarget(pin)
     if says_led:
         return _led(board)
     if at.parse.values.get("several"):
@@ -134,9 +134,9 @@ def sensor_of(at: Context, quantity: str) -> tuple[Quantity, int]:
     return wanted, sensors[wanted.sensor]
 
 
-def _led(board: BoardProfile) -> Place:
+def _led(board: BoardProfile) -> PinTarget:
     if board.led is not None and board.led.kind == "simple":
-        return Place(board.led.pin, board.led.active_level, is_led=True)
+        return PinTarget(board.led.pin, board.led.active_level, is_led=True)
     if board.led is None:
         why = f"{board.title} has no LED that a program can switch: {board.no_led or 'its profile knows none'}"
     else:

@@ -17,15 +17,8 @@ from microclaw.offline.parse import Values
 Kind = tuple[str, Values]
 
 _MAX_PINS = 8
-_NO_BLINK_MS = 3000
 _UNITS: Final = ("degrees", "percent", "volts", "amps", "hpa", "watts")
 _COLOUR: Final = re.compile(r"\b(?:(?P<red>red)|(?P<yellow>yellow|amber|orange)|(?P<green>green))\b")
-_BY: Final = re.compile(
-    r"\b(?:by|add|another|further|extra|plus|minus|less|more|knock|take|cut) (?:about |around |some )?$"
-)
-_MORE: Final = re.compile(
-    r" (?:more|less|brighter|darker|dimmer|higher|lower|extra|off|down|up|of what|chance|probability|duty more)\b"
-)
 _LEVELS: Final = {"on": 1, "high": 1, "up": 1, "off": 0, "low": 0, "down": 0}
 _SAYS_NOTHING: Final = frozenset(
     re.findall(
@@ -197,9 +190,6 @@ def _plain(kind: str) -> Callable[[_Numbers], Kind]:
 
 def _dim(said: _Numbers) -> Kind:
     values, percents = said.target(), said.take("percent")
-    text = said.given.said
-    if any(_BY.search(text[: number.start]) or _MORE.match(text[number.end :]) for number in percents):
-        return "dim_pin", values  # by so much: of what?
     shares = [_milli(number) for number in percents]
     shares += [n.value * 25_000 for n in said.take("quarters")]
     if not shares:
@@ -220,9 +210,6 @@ def _times(said: _Numbers) -> Kind:
 
 
 def _blink(said: _Numbers) -> Kind:
-    spans = [number.value for number, _ in said.given.numbers if number.unit == "ms"]
-    if len(spans) == 1 and spans[0] >= _NO_BLINK_MS:
-        raise _Misfit  # "blink ten seconds": for so long, or so slowly?
     return "blink", said.target() | said.pace()
 
 

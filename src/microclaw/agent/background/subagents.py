@@ -115,7 +115,7 @@ class Subagents:
                     task.cancel()
 
     def start(self, task: str, names: Collection[str] | None, context: ToolContext) -> Subagent:
-        """Start one; `names` None means every tool that only reads. Raises Overloaded, ToolRetry for an unknown name."""
+        """Start one; `names` None means all tools that only read. Raises Overloaded, or ToolRetry for a wrong name."""
         running = sum(one.state == "running" for one in self._known.values())
         if self._group is None or running >= self._limits.count:
             raise Overloaded(
