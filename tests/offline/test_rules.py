@@ -69,7 +69,7 @@ async def test_a_fact_of_the_other_call_is_looked_up_and_its_absence_is_said(ask
     second = await ask(said, *status)
     assert second.calls[0].name == "device-info"
     reply = await ask(said, *status, *answered(second, facts={"firmware": "v1"}))
-    assert reply.text == "virtual-1 does not tell its Wi-Fi. It tells uptime_s, firmware."
+    assert reply.text == "virtual-1 does not report its Wi-Fi. It reports uptime_s, firmware."
 
 
 async def test_the_firmwares_version_is_told_by_itself(ask: Ask) -> None:

@@ -1,4 +1,4 @@
-"""Sentences that act at once or ask something: which tool, then the answer from what it found. Calls no tool itself."""
+"""Sentences that act at once or ask something: which tool, then the answer from its result. Calls no tool itself."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def _set_pin(at: Context) -> Decision:
 
 
 def _set_pins(at: Context) -> Decision:
-    """One after the other, in the order said, each with its own level; all pins are checked before the first is set."""
+    """Set several pins in order, each to its level. All pins are checked before the first is set."""
     targets = [pin_target(at, slot) for slot in PIN_SLOTS if at.parse.number(slot) is not None]
     level = at.parse.number("level") or 0
     own = [at.parse.number(f"level_{n}") for n in range(2, len(targets) + 1)]
-    levels = [level, *(level if told is None else told for told in own)]
+    levels = [level, *(level if one is None else one for one in own)]
     done = len(at.results)
     shown = ", ".join(str(target.pin) for target in targets)
     if done < len(targets):
@@ -113,16 +113,16 @@ def _read_sensor(at: Context) -> Decision:
     if len(at.results) < len(sensors):
         sensor = sensors[len(at.results)]
         return Act("i2c-read", at.on_device(sensor=sensor), f"read(sensor={','.join(names)})")
-    told = []
+    sentences = []
     for name, quantity in quantities.items():
         found = at.results[sensors.index(quantity.sensor)]
         values = found.fields.get("values", {})
         if quantity.field not in values:
-            return Say(f"The {quantity.sensor.upper()} of {found.device} told no {name}.", "tool_failed")
+            return Say(f"The {quantity.sensor.upper()} of {found.device} reports no {name}.", "tool_failed")
         value = f"{float(values[quantity.field]):.{quantity.decimals}f}"
         unit = f"{value}{quantity.shown_unit}" if quantity.shown_unit == "%" else f"{value} {quantity.shown_unit}"
-        told.append(f"{name.capitalize()}: {unit}, read from the {quantity.sensor.upper()} of {found.device}.")
-    return Say(" ".join(told))
+        sentences.append(f"{name.capitalize()}: {unit}, read from the {quantity.sensor.upper()} of {found.device}.")
+    return Say(" ".join(sentences))
 
 
 def _scan_i2c(at: Context) -> Decision:
@@ -130,7 +130,7 @@ def _scan_i2c(at: Context) -> Decision:
         return Act("i2c-scan", at.on_device(), "scan(bus=i2c)")
     found = at.results[-1].fields.get("addresses", [])
     shown = ", ".join(a["address"] + (f" ({a['sensor']})" if a.get("sensor") else "") for a in found)
-    return Say(f"On the I2C bus of {at.results[-1].device}: {shown or 'nobody answers'}.")
+    return Say(f"On the I2C bus of {at.results[-1].device}: {shown or 'no device answers'}.")
 
 
 def _list_devices(at: Context) -> Decision:
@@ -159,7 +159,7 @@ def _device_status(at: Context) -> Decision:
     if known is None and len(at.results) == 1:
         return Act("device-info", at.on_device())
     return known or Say(
-        f"{at.results[-1].device} does not tell {_FACTS[field][0]}. It tells {_told_names(at.results)}."
+        f"{at.results[-1].device} does not report {_FACTS[field][0]}. It reports {_fact_names(at.results)}."
     )
 
 
@@ -195,7 +195,7 @@ def _pin_facts(at: Context) -> Decision:
     return Say(f"Pin {pin} is {used}; it can be {', '.join(sorted(known.uses))}.{wired}{caution}")
 
 
-# What can be asked for by name: in words, and the fields that tell it, by protocol dialect.
+# What can be asked for by name: its words, and the fields that hold it, by protocol dialect.
 _FACTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "firmware": ("its firmware's version", ("firmware_version", "version", "firmware")),
     "uptime": ("how long it is up", ("uptime_s", "uptime_ms")),
@@ -239,7 +239,7 @@ def _state(at: Context, target: PinTarget, level: int) -> str:
 
 
 def _proof(found: Result) -> str:
-    """The evidence in brackets; what was only accepted is called so."""
+    """The evidence in brackets; an action that was only accepted is named so."""
     kind, text = found.proof
     if kind == "accepted":
         return ", as far as the board accepted it: it offers no read-back"
@@ -247,28 +247,28 @@ def _proof(found: Result) -> str:
 
 
 def _fact(found: Sequence[Result], field: str | None) -> Say | None:
-    """The one thing that was asked, in the device's own words; None when it did not tell it."""
+    """The fact that was asked, as the device reports it; None if it reports none."""
     for answer in found if field is not None else ():
-        told = answer.fields.get("facts")
-        values = told if isinstance(told, dict) else {}
+        facts = answer.fields.get("facts")
+        values = facts if isinstance(facts, dict) else {}
         known = [f"{key} {values[key]}" for key in _FACTS[field or ""][1] if key in values]
         if known:
             return Say(f"{answer.device} reports {', '.join(known)}.")
     return None
 
 
-def _told_names(found: Sequence[Result]) -> str:
+def _fact_names(found: Sequence[Result]) -> str:
     facts = [answer.fields.get("facts") for answer in found]
-    names = dict.fromkeys(name for told in facts if isinstance(told, dict) for name in told)
+    names = dict.fromkeys(name for one in facts if isinstance(one, dict) for name in one)
     return ", ".join(list(names)[:_MAX_FACTS]) or "nothing of itself"
 
 
 def _facts(found: Result) -> Say:
     skipped = ("success", "device", "facts", "evidence", "message")
     fields = {k: v for k, v in found.fields.items() if k not in skipped}
-    told = found.fields.get("facts")
-    if isinstance(told, dict):
-        fields |= told
+    facts = found.fields.get("facts")
+    if isinstance(facts, dict):
+        fields |= facts
     shown = ", ".join(f"{key} {value}" for key, value in list(fields.items())[:_MAX_FACTS])
     note = f" {str(found.fields['message']).capitalize()}." if "message" in found.fields else ""
     return Say(f"{found.device}: {shown}.{note}")

@@ -89,7 +89,7 @@ _BY_KIND: Mapping[str, Callable[[Context, Sequence[Mapping[str, Any]]], Decision
 
 
 def _decide(at: Context) -> Decision:
-    """Every sentence about programs begins with the device's own list."""
+    """Ask the device for its list first, then decide."""
     if not at.results:
         return Act(_QUERY, at.on_device(), _intent(at))
     return _BY_KIND[at.parse.kind](at, _apps(at.results[0]))
@@ -117,12 +117,12 @@ def _apps(found: Result) -> list[Mapping[str, Any]]:
 
 
 def _missing(at: Context) -> list[Mapping[str, Any]]:
-    """Apps that the device lost and the host is about to put back: stopping one means that it no longer is."""
+    """Apps that the device lost and the host will put back; stopping one ends that."""
     return [{"name": name} for name in at.results[0].fields.get("missing") or () if isinstance(name, str)]
 
 
 def _meant(at: Context, apps: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The apps of the name that is said; where none is ("stop it"), those that the sentence has a word of, or all."""
+    """The apps with the name in the sentence; without a name ("stop it") those with a word of it, or all."""
     said = at.parse.word("app")
     if said:
         return _matching(apps, said)
@@ -165,7 +165,7 @@ def _removed(at: Context) -> Say | None:
 
 
 def _running(at: Context, apps: Sequence[Mapping[str, Any]]) -> str:
-    """One clause on what is on the device."""
+    """What is on the device, as one clause."""
     device = at.results[0].device
     missing = ", ".join(str(app["name"]) for app in _missing(at))
     lost = f"; missing there, to be put back: {missing}" if missing else ""

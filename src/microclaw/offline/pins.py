@@ -1,4 +1,4 @@
-"""Which pin, LED, sensor or device a sentence means, by the board's profile. It asks back instead of guessing."""
+"""Which pin, LED, sensor or device a sentence means, from the board's profile. It asks instead of guessing."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _PADS = {"xiao-esp32s3": dict(enumerate((1, 2, 3, 4, 5, 6, 43, 44, 7, 8, 9)))}
 
 @dataclass(frozen=True, slots=True)
 class PinTarget:
-    """A pin that is meant; `active_level` lights what hangs on it. `is_led` when the board's own LED is meant."""
+    """The pin that a sentence means; `active_level` turns on what is connected to it. `is_led`: the board's own LED."""
 
     pin: int
     active_level: int = 1
