@@ -20,8 +20,9 @@ from microclaw.auth.people import Roles
 from microclaw.config import BudgetSettings, Settings
 from microclaw.devices.registry import Registry
 from microclaw.link_server.server import LinkServer
-from microclaw.models.fallback import Outage, outages_of
+from microclaw.models.fallback import Outage
 from microclaw.models.protocol import Model
+from microclaw.models.router import outages_of
 from microclaw.models.usage import UsageLog
 from microclaw.offline.dialogue import warm_up
 from microclaw.schedules.book import ScheduleBook

@@ -10,7 +10,7 @@ import dataclasses
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias, runtime_checkable
+from typing import Literal, TypeAlias
 
 from microclaw.backoff import Backoff
 from microclaw.errors import ModelError, ModelFault
@@ -126,18 +126,6 @@ class Outage:
     def again(self) -> str:
         """When the model is asked again, in words."""
         return f"asked again in {max(1, round(self.retry_in_s))} s" if self.retry_in_s > 0 else "asked again next time"
-
-
-@runtime_checkable
-class ModelGroup(Protocol):
-    """Several models behind one: Fallback, TaskRouter and OfflineFirst."""
-
-    def outages(self) -> tuple[Outage, ...]: ...
-
-
-def outages_of(model: Model) -> tuple[Outage, ...]:
-    """What is out now, the model for chats first; one model alone reports no outage."""
-    return model.outages() if isinstance(model, ModelGroup) else ()
 
 
 class Fallback:

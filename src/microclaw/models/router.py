@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol, TypeAlias
 
 from microclaw.config import ModelChoice, ModelSettings, ModelTask
-from microclaw.models.fallback import Breaker, Fallback, Outage, outages_of
+from microclaw.models.fallback import Breaker, Fallback, Outage
 from microclaw.models.protocol import Model, ModelReply, ModelRequest, OnText
 from microclaw.models.provider_errors import shown_address
 
@@ -83,6 +83,11 @@ class OfflineFirst:
     async def aclose(self) -> None:
         await self._model.aclose()
         await self._offline.aclose()
+
+
+def outages_of(model: Model) -> tuple[Outage, ...]:
+    """The models that are out now, the one for chats first; one model alone reports no outage."""
+    return model.outages() if isinstance(model, Fallback | TaskRouter | OfflineFirst) else ()
 
 
 Meter: TypeAlias = Callable[[Model], Model]
