@@ -79,37 +79,26 @@ def _remove_all(at: Context, apps: Sequence[Mapping[str, Any]]) -> Decision:
     return _remove(at, left[0])
 
 
-_BY_KIND: Mapping[str, Callable[[Context, Sequence[Mapping[str, Any]]], Decision]] = {
-    "list_apps": _list_apps,
-    "app_status": _app_status,
-    "remove_app": _remove_app,
-    "remove_on_pin": _remove_on_pin,
-    "remove_all": _remove_all,
+# The decider of each kind, and the intent as it is shown.
+_KINDS: Mapping[str, tuple[Callable[[Context, Sequence[Mapping[str, Any]]], Decision], str]] = {
+    "list_apps": (_list_apps, "running()"),
+    "app_status": (_app_status, "status(app={app})"),
+    "remove_app": (_remove_app, "stop(app={app})"),
+    "remove_on_pin": (_remove_on_pin, "stop(pin={pin})"),
+    "remove_all": (_remove_all, "stop(app=all)"),
 }
 
 
 def _decide(at: Context) -> Decision:
     """Ask the device for its list first, then decide."""
-    if not at.results:
-        return Act(_QUERY, at.on_device(), _intent(at))
-    return _BY_KIND[at.parse.kind](at, _apps(at.results[0]))
+    decide, intent = _KINDS[at.parse.kind]
+    if at.results:
+        return decide(at, _apps(at.results[0]))
+    pin = pin_target(at).pin if decide is _remove_on_pin else None
+    return Act(_QUERY, at.on_device(), intent.format(app=at.parse.word("app"), pin=pin))
 
 
-APPS: Mapping[str, Callable[[Context], Decision]] = dict.fromkeys(_BY_KIND, _decide)
-
-
-def _intent(at: Context) -> str:
-    match at.parse.kind:
-        case "list_apps":
-            return "running()"
-        case "app_status":
-            return f"status(app={at.parse.word('app')})"
-        case "remove_app":
-            return f"stop(app={at.parse.word('app')})"
-        case "remove_on_pin":
-            return f"stop(pin={pin_target(at).pin})"
-        case _:
-            return "stop(app=all)"
+APPS: Mapping[str, Callable[[Context], Decision]] = dict.fromkeys(_KINDS, _decide)
 
 
 def _apps(found: Result) -> list[Mapping[str, Any]]:
