@@ -1,4 +1,4 @@
-"""What a turn asks of a language model, whoever it is: one request, one reply, tools described as JSON schema."""
+"""The interface of all language models: one request, one reply, tools as JSON schema. It knows no provider."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class KnownDevice:
 
 @dataclass(frozen=True, slots=True)
 class DeviceContext:
-    """Every device, and the one that is meant when a sentence names none: the chat's, or the only one."""
+    """Every device, and the one that a sentence without a name means: the chat's device, or the only one."""
 
     devices: tuple[KnownDevice, ...] = ()
     meant: KnownDevice | None = None
@@ -89,7 +89,7 @@ Message: TypeAlias = UserText | AssistantReply | ToolReturn
 
 @dataclass(frozen=True, slots=True)
 class AskedBy:
-    """For whom a model works, where its use is counted."""
+    """The person and chat that a request is counted for."""
 
     person: str = "owner"
     channel: str = "unknown"
@@ -106,7 +106,7 @@ class ModelRequest:
     messages: tuple[Message, ...]
     tools: tuple[ToolSpec, ...]
     max_tokens: int = 4096
-    device_context: DeviceContext | None = None  # what `dynamic_context` says in words, for a model that reads no prose
+    device_context: DeviceContext | None = None  # the devices in `dynamic_context` as values, for the offline model
     dynamic_context: str = ""
     task: ModelTask = "chat"
     asked_by: AskedBy = AskedBy()

@@ -1,7 +1,7 @@
-"""Language models over HTTP, through pydantic-ai's direct request API. Imported late; tries nothing twice.
+"""Language models over HTTP, through pydantic-ai's direct request API. Imported late; retries nothing.
 
-The SDKs' own retries are off: a turn has its own limits, and a person waits. With provider_wire.py and
-provider_errors.py the one place that knows pydantic-ai.
+The SDKs' retries are off: a turn has its own limits, and a person waits. Only this module, provider_wire.py,
+provider_errors.py and ready_messages.py know pydantic-ai.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ if TYPE_CHECKING:
 REQUEST_TIMEOUT_S = 90.0  # of silence
 MAX_ANSWER_S = 600.0  # of one answer that keeps coming
 CONNECT_TIMEOUT_S = 10.0
-MIN_KEY_CHARS = 8  # a shorter one is no secret, and is found in plain words
-_TALKATIVE = ("anthropic", "openai", "httpx2", "httpcore2")  # they log prompts and addresses when they may
-_NO_KEY = "not-needed"  # compatible servers often need none, the SDK wants one
+MIN_KEY_CHARS = 8  # a shorter one is no secret and may be part of normal words
+_TALKATIVE = ("anthropic", "openai", "httpx2", "httpcore2")  # their debug logs hold prompts and addresses
+_NO_KEY = "not-needed"  # compatible servers often need no key, but the SDK does
 
 
 class _DirectModel:
-    """What both providers share: the request, and its errors as ModelErrors."""
+    """The common part of both providers: the request, and its errors as ModelError."""
 
     provider: ProviderName
 
@@ -110,7 +110,7 @@ class _DirectModel:
         parameters: ModelRequestParameters,
         on_text: OnText,
     ) -> wire.ModelResponse:
-        """The whole answer; its text goes to `on_text` as it comes, exactly as the whole will have it."""
+        """The whole answer; its text goes to `on_text` in pieces as it comes."""
         from pydantic_ai.direct import model_request_stream
         from pydantic_ai.messages import PartDeltaEvent, PartStartEvent, TextPart, TextPartDelta
 
@@ -131,7 +131,7 @@ class _DirectModel:
             return stream.get()
 
     def _without_key(self, error: ModelError) -> ModelError:
-        """A server may repeat the key that it was sent."""
+        """The error without the key, which a server may repeat in its message."""
         if self._api_key and len(self._api_key) >= MIN_KEY_CHARS and self._api_key in error.message:
             error.message = error.message.replace(self._api_key, "(the key)")
             error.args = (error.message,)
@@ -141,7 +141,7 @@ class _DirectModel:
         """Refuse text that comes after the answer's end."""
 
     def _prepared(self, request: ModelRequest) -> tuple[list[wire.ModelMessage], ModelSettings, ModelRequestParameters]:
-        """What goes out: history, settings, and the tools and instructions that come before it."""
+        """The request for pydantic-ai: history, settings, and the tools and instructions."""
         from pydantic_ai.models import ModelRequestParameters
 
         parameters = ModelRequestParameters(
@@ -264,11 +264,13 @@ class OpenAIProviderModel(_DirectModel):
         return ReadyMessagesModel(
             self._name,
             provider=OpenAIProvider(openai_client=self._client),
-            profile=OpenAIModelProfile(openai_chat_streaming_requires_finish_reason=True),  # else a cut looks whole
+            profile=OpenAIModelProfile(
+                openai_chat_streaming_requires_finish_reason=True
+            ),  # else a cut answer looks complete
         )
 
     def _tools(self, request: ModelRequest) -> list[ToolDefinition]:  # noqa: ARG002  the other provider needs it
-        """None: they go out in `_settings`, ready, as the libraries' walk through every schema is most of a request."""
+        """None: `_settings` sends the tools ready-made, as the libraries walk slowly over the schemas."""
         return []
 
     def _settings(self, request: ModelRequest) -> ModelSettings:
@@ -278,7 +280,7 @@ class OpenAIProviderModel(_DirectModel):
         return settings
 
     def _instructions(self, request: ModelRequest) -> list[wire.InstructionPart]:
-        """One message, as many chat templates take only one; its beginning stays the same, so it is cached."""
+        """One message, as many chat templates take only one. Its start is always the same, so it can be cached."""
         from pydantic_ai.messages import InstructionPart
 
         text = "\n\n".join(part for part in (request.system, request.dynamic_context) if part)
