@@ -146,9 +146,9 @@ async def look_back(agent: Conversations, inbox: Inbox, model: Thinking) -> None
     left = await inbox.outbox.undelivered("test", "c1")
     tell(
         text=outbound.text,
-        error=outbound.error_code,
+        error=outbound.answer.error_code,
         key=outbound.key,
-        evidence=[e.text for e in outbound.evidence],
+        evidence=[e.text for e in outbound.answer.evidence],
         duplicate=duplicate.duplicate,
         told=list(told),
         asked=asked,

@@ -14,7 +14,7 @@ from microclaw.agent.running_turn import TurnStream
 from microclaw.agent.turn_journal import answer_from, encode
 from microclaw.backoff import Backoff
 from microclaw.errors import MessageTooLong, MicroclawError, Overloaded
-from microclaw.events import Answer, Evidence, TurnEvent
+from microclaw.events import Answer, TurnEvent
 from microclaw.store.outbox import NewOutbound, OutboxRow, OutboxTable
 
 RETRY_S: Final = 1.0  # after the store failed
@@ -38,14 +38,6 @@ class Outbound:
     person: str
     answer: Answer
     key: str | None = None
-
-    @property
-    def error_code(self) -> str | None:
-        return self.answer.error_code
-
-    @property
-    def evidence(self) -> tuple[Evidence, ...]:
-        return self.answer.evidence
 
 
 @dataclass(slots=True)
