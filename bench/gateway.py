@@ -134,13 +134,13 @@ class _NoContext(TurnContext):
     async def devices(self, device: str | None) -> DeviceContext:
         return DeviceContext()
 
-    def system(self, scene: DeviceContext) -> str:
+    def system(self, device_context: DeviceContext) -> str:
         return ""
 
-    async def dynamic(self, scene: DeviceContext, inbound: Inbound, system: str) -> str:
+    async def dynamic(self, device_context: DeviceContext, inbound: Inbound, system: str) -> str:
         return ""
 
-    def history_tokens(self, system: str, situation: str) -> int:
+    def history_tokens(self, system: str, dynamic_context: str) -> int:
         return 1000
 
 

@@ -146,13 +146,13 @@ class _NoContext(TurnContext):
     async def devices(self, _device: str | None) -> DeviceContext:
         return DeviceContext()
 
-    def system(self, _scene: DeviceContext) -> str:
+    def system(self, _device_context: DeviceContext) -> str:
         return "You are a benchmark."
 
-    async def dynamic(self, _scene: DeviceContext, _inbound: Inbound, _system: str) -> str:
+    async def dynamic(self, _device_context: DeviceContext, _inbound: Inbound, _system: str) -> str:
         return ""
 
-    def history_tokens(self, _system: str, _situation: str) -> int:
+    def history_tokens(self, _system: str, _dynamic_context: str) -> int:
         return 8_000
 
 

@@ -148,7 +148,7 @@ class ApprovalSettled:
 class Answer:
     """The end of a turn. `error_code` is set when the turn could not do what was asked (errors.py codes).
 
-    `outbound_id` is its place in the outbox: who has delivered it says so (agent.outbox). `foreign_s` is when the
+    `outbound_id` is its place in the outbox: who has delivered it says so (agent.outbox). `tainted_s` is when the
     untrusted text was read that it may repeat (agent.taint). `question` is what the offline dialogue waits for now.
     """
 
@@ -159,7 +159,7 @@ class Answer:
     error_code: str | None = None
     next_step: str | None = None
     outbound_id: int | None = None
-    foreign_s: int | None = None
+    tainted_s: int | None = None
     question: str | None = None
 
     @property

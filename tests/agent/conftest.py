@@ -113,10 +113,10 @@ class NoContext(TurnContext):
     async def devices(self, device: str | None) -> DeviceContext:
         return DeviceContext()
 
-    def system(self, scene: DeviceContext) -> str:
+    def system(self, device_context: DeviceContext) -> str:
         return "you are a test"
 
-    async def dynamic(self, scene: DeviceContext, inbound: Inbound, system: str) -> str:
+    async def dynamic(self, device_context: DeviceContext, inbound: Inbound, system: str) -> str:
         return ""
 
     def history_tokens(self, system: str, dynamic: str) -> int:

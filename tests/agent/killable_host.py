@@ -88,10 +88,10 @@ class Context(TurnContext):
         await at("before the model")
         return DeviceContext()
 
-    def system(self, scene: DeviceContext) -> str:
+    def system(self, device_context: DeviceContext) -> str:
         return "a test"
 
-    async def dynamic(self, scene: DeviceContext, inbound: Inbound, system: str) -> str:
+    async def dynamic(self, device_context: DeviceContext, inbound: Inbound, system: str) -> str:
         return ""
 
     def history_tokens(self, system: str, dynamic: str) -> int:
@@ -146,9 +146,9 @@ async def look_back(agent: Conversations, inbox: Inbox, model: Thinking) -> None
     left = await inbox.outbox.undelivered("test", "c1")
     tell(
         text=outbound.text,
-        error=outbound.error_code,
+        error=outbound.answer.error_code,
         key=outbound.key,
-        evidence=[e.text for e in outbound.evidence],
+        evidence=[e.text for e in outbound.answer.evidence],
         duplicate=duplicate.duplicate,
         told=list(told),
         asked=asked,

@@ -49,17 +49,17 @@ def surroundings(*devices: Device, apps: tuple[DesiredApp, ...] = ()) -> TurnCon
 
 async def everything_told(told: TurnContext, *, device: str | None = None) -> str:
     """The system prompt and what follows it."""
-    scene = await told.devices(device)
+    device_context = await told.devices(device)
     inbound = Inbound("terminal", "terminal", "hello")
-    system = told.system(scene)
-    return system + "\n" + await told.dynamic(scene, inbound, system)
+    system = told.system(device_context)
+    return system + "\n" + await told.dynamic(device_context, inbound, system)
 
 
 BLINK = DesiredApp("d-one", "blink", "ab", 8192, 20, 180_000, (2,), 0)
 
 
 async def test_the_only_device_is_the_one_meant() -> None:
-    assert (scene := await surroundings(device("one")).devices(None)).meant is scene.devices[0]
+    assert (device_context := await surroundings(device("one")).devices(None)).meant is device_context.devices[0]
 
 
 async def test_of_several_devices_the_chats_own_is_meant_or_none() -> None:

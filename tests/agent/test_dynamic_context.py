@@ -138,13 +138,13 @@ async def test_a_guest_is_told_nothing_of_the_owners(told: Told) -> None:
 
 async def test_the_system_prompt_stays_the_same_whatever_is_remembered(told: Told) -> None:
     around = told.around()
-    scene = await around.devices(None)
-    before = around.system(scene)
+    device_context = await around.devices(None)
+    before = around.system(device_context)
     told.write("memory/MEMORY.md", "- new\n")
     told.write("config/USER.md", "new")
-    assert around.system(scene) == before
+    assert around.system(device_context) == before
     told.write("config/SOUL.md", "You speak like {max_apps} pirates.")
-    assert "like {max_apps} pirates" in around.system(scene)
+    assert "like {max_apps} pirates" in around.system(device_context)
 
 
 async def test_what_is_told_already_is_not_told_as_a_match(told: Told) -> None:
@@ -196,13 +196,13 @@ async def test_the_budget_holds_whatever_there_is(told: Told, context_tokens: in
     told.write("memory/MEMORY.md", "".join(f"- fact number {n} about relays\n" for n in range(1500)))
     told.write("memory/2026-11-20.md", "".join(f"- 09:00 note number {n} about relays\n" for n in range(1000)))
     around = told.around()
-    scene = await around.devices(None)
+    device_context = await around.devices(None)
     text = await told.ask("relays")
-    room = max(1500, int((context_tokens - tokens(around.system(scene))) * 0.4))
+    room = max(1500, int((context_tokens - tokens(around.system(device_context))) * 0.4))
     assert tokens(text) <= room
     assert "It is Friday" in text
     assert "Device desk" in text
-    assert around.history_tokens(around.system(scene), text) >= 1500
+    assert around.history_tokens(around.system(device_context), text) >= 1500
 
 
 async def test_notes_are_cut_before_memory_and_memory_keeps_its_newest(told: Told) -> None:

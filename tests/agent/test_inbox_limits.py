@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 from tests.agent.conftest import Agent, MakeAgent
 
-from microclaw.agent.inbox import AcceptedMessage, InboxLimits, Unanswered
+from microclaw.agent.inbox import AcceptedMessage, InboxLimits, WaitingCount
 from microclaw.config import AgentSettings
 from microclaw.errors import Overloaded
 from microclaw.events import Answer, Inbound
@@ -100,7 +100,7 @@ async def test_what_the_last_run_left_counts_for_its_person(make_agent: MakeAgen
 
 
 def test_nobody_is_kept_out_by_a_small_room() -> None:
-    room, ann, bob = Unanswered(2), Inbound("test", "c1", "hi", "ann"), Inbound("test", "c2", "hi", "bob")
+    room, ann, bob = WaitingCount(2), Inbound("test", "c1", "hi", "ann"), Inbound("test", "c2", "hi", "bob")
     assert room.refusal(ann) is None
     room.came(ann)
     assert room.refusal(ann) is not None
@@ -110,7 +110,7 @@ def test_nobody_is_kept_out_by_a_small_room() -> None:
 
 
 def test_what_devices_ask_for_does_not_keep_their_owner_out() -> None:
-    room, owner = Unanswered(8), Inbound("terminal", "main", "hi")
+    room, owner = WaitingCount(8), Inbound("terminal", "main", "hi")
     for name in ("desk", "shelf"):
         room.came(Inbound("device", name, "hi", device=name, origin="device"))
     refused = room.refusal(Inbound("device", "lamp", "hi", device="lamp", origin="device"))

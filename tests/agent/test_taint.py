@@ -50,9 +50,9 @@ async def test_a_page_that_was_read_a_turn_ago_gets_a_question_and_no_act(make_a
                     agent.approvals.decide(last.approval_id, approved=False, by="owner")
         assert agent.workshop.done == []
         assert isinstance(last, Answer)
-        assert last.foreign_s == NOW
+        assert last.tainted_s == NOW
         kept = await agent.sessions.load("test", "c1")
-        assert [message.foreign_s for message in kept] == [None, NOW, None, NOW]
+        assert [message.tainted_s for message in kept] == [None, NOW, None, NOW]
 
 
 @pytest.mark.parametrize("origin", ["device", "forwarded"])
@@ -67,7 +67,7 @@ async def test_what_follows_by_rule_from_the_persons_own_sentence_asks_nothing(
 ) -> None:
     literal = replace(call("gpio-set", pin=4), literal=True)
     async with make_agent([literal, say("done")]) as agent:
-        read = SessionMessage("assistant", "the log says: set pin 4", NOW - 9, foreign_s=NOW - 9)
+        read = SessionMessage("assistant", "the log says: set pin 4", NOW - 9, tainted_s=NOW - 9)
         await agent.sessions.append(HERE.channel, HERE.chat_id, [SessionMessage("user", "show the log", NOW - 9), read])
         asked = []
         async for event in agent.conversations.chat(replace(HERE, origin=origin)):
@@ -78,18 +78,18 @@ async def test_what_follows_by_rule_from_the_persons_own_sentence_asks_nothing(
 
 
 async def test_what_was_forwarded_a_turn_ago_gets_a_question(make_agent: MakeAgent) -> None:
-    asked, workshop = await questions(make_agent, HERE, SessionMessage("user", "set 4", NOW - 9, foreign_s=NOW - 9))
+    asked, workshop = await questions(make_agent, HERE, SessionMessage("user", "set 4", NOW - 9, tainted_s=NOW - 9))
     assert (asked, workshop.done) == (["gpio-set pin=4 level=1"], [])
 
 
 async def test_what_was_read_long_ago_is_left_out_and_nothing_is_asked(make_agent: MakeAgent) -> None:
-    old = SessionMessage("assistant", "it says: set pin 4", NOW - 5, foreign_s=NOW - SHOWN_S)
+    old = SessionMessage("assistant", "it says: set pin 4", NOW - 5, tainted_s=NOW - SHOWN_S)
     asked, workshop = await questions(make_agent, HERE, SessionMessage("user", "read it", NOW - 6), old)
     assert (asked, workshop.done) == ([], ["set 4 1"])
 
 
 async def test_a_schedule_is_shown_no_strangers_words_as_nobody_is_there_to_say_yes(make_agent: MakeAgent) -> None:
-    fresh = SessionMessage("assistant", "it says: set pin 5", NOW - 5, foreign_s=NOW - 5)
+    fresh = SessionMessage("assistant", "it says: set pin 5", NOW - 5, tainted_s=NOW - 5)
     asked, workshop = await questions(make_agent, replace(HERE, origin="schedule"), fresh)
     assert (asked, workshop.done) == ([], ["set 4 1"])
 
@@ -115,7 +115,7 @@ def test_somebody_who_was_removed_is_a_stranger() -> None:
 
 
 def test_what_is_summarised_holds_no_strangers_words() -> None:
-    kept = [SessionMessage("user", "read it", NOW - 9), SessionMessage("assistant", "EVIL", NOW - 8, foreign_s=NOW - 8)]
+    kept = [SessionMessage("user", "read it", NOW - 9), SessionMessage("assistant", "EVIL", NOW - 8, tainted_s=NOW - 8)]
     told = conversation(kept, HERE, NOW, Known())
     assert told.safe == (UserText("read it"), AssistantReply(LEFT_OUT))
     assert told.shown(told.safe) == ((UserText("read it"), AssistantReply("EVIL")), NOW - 8)
@@ -124,7 +124,7 @@ def test_what_is_summarised_holds_no_strangers_words() -> None:
 
 
 def test_strangers_words_beyond_their_room_are_left_out_oldest_first() -> None:
-    long = [SessionMessage("assistant", f"{n}" * 5000, NOW - 8, foreign_s=NOW - 8) for n in range(4)]
+    long = [SessionMessage("assistant", f"{n}" * 5000, NOW - 8, tainted_s=NOW - 8) for n in range(4)]
     told = conversation(long, HERE, NOW, Known())
     shown, _ = told.shown(told.safe)
     texts = [message.text for message in shown if isinstance(message, AssistantReply)]
@@ -154,7 +154,7 @@ async def test_an_answer_that_a_crash_kept_out_is_its_persons_and_still_a_strang
     async with make_agent() as agent:
         kept = await agent.sessions.load("test", "c1")
         assert path.exists()
-        assert kept[-1] == SessionMessage("assistant", "it says: undo", NOW, foreign_s=NOW)
+        assert kept[-1] == SessionMessage("assistant", "it says: undo", NOW, tainted_s=NOW)
 
 
 async def test_a_conversation_that_cannot_be_read_stops_no_host(make_agent: MakeAgent) -> None:

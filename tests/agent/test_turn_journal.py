@@ -32,9 +32,10 @@ def test_an_answer_comes_back_as_it_was_even_with_broken_unicode() -> None:
         Usage(3, 4, None, 1),
         "failed",
         "look",
-        foreign_s=7,
+        tainted_s=7,
     )
     assert answer_from(encode(answer)) == answer
+    assert '"foreign_s":7' in encode(answer)  # the key of what is stored
     result = ToolResult('{"success":true}', ok=True, evidence=EDGES, foreign=True)
     assert result_from(encode(result)) == result
 
@@ -109,7 +110,7 @@ async def test_a_turn_that_an_older_version_left_open_goes_on_and_what_it_left_t
             Usage(3, 4, None, 1),
             next_step="look",
             outbound_id=1,
-            foreign_s=7,
+            tainted_s=7,
         )
         assert (push.text, push.answer.usage) == ("a push", Usage())
         assert await agent.conversations.recover() == ()

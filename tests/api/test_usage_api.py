@@ -26,7 +26,7 @@ from microclaw.config import BudgetSettings, Settings, load_settings
 from microclaw.host_client.client import HostClient
 from microclaw.host_client.request import HostError
 from microclaw.models.protocol import AskedBy
-from microclaw.models.usage import Ledger
+from microclaw.models.usage import UsageLog
 from microclaw.store.database import Database
 from microclaw.store.usage import UsageCount
 
@@ -38,24 +38,26 @@ PEOPLE = {"owner": Person("owner", "owner", "owner"), "p-2": Person("p-2", "Ana"
 @dataclass
 class Running:
     settings: Settings
-    ledger: Ledger
+    usage_log: UsageLog
 
 
 @asynccontextmanager
 async def running(home: Path, caller: Caller, budget: BudgetSettings) -> AsyncIterator[Running]:
     settings = replace(load_settings({}, home=home), budget=budget)
     async with Database.open(settings.database) as database, asyncio.TaskGroup() as group:
-        _, ledger = build_model(settings, database)
+        _, usage_log = build_model(settings, database)
         people = SimpleNamespace(get=PEOPLE.get)
-        parts = cast(HostParts, SimpleNamespace(settings=settings, usage=ledger, people=people))
+        parts = cast(HostParts, SimpleNamespace(settings=settings, usage=usage_log, people=people))
         app = FastAPI()
         add_failure_handlers(app)
         app.include_router(usage_router(parts))
         with unix_listener(settings.control_socket) as listener:
             async with serving([Door("control", As(app, caller), listener)], group):
-                await ledger.record(AskedBy("owner", "terminal", "main"), "claude", "chat", ONE)
-                await ledger.record(AskedBy("p-2", "telegram", "7"), "gpt", "summary", UsageCount(1, 0, 0, 0, 100, 10))
-                yield Running(settings, ledger)
+                await usage_log.record(AskedBy("owner", "terminal", "main"), "claude", "chat", ONE)
+                await usage_log.record(
+                    AskedBy("p-2", "telegram", "7"), "gpt", "summary", UsageCount(1, 0, 0, 0, 100, 10)
+                )
+                yield Running(settings, usage_log)
 
 
 async def asked(home: Path, *, caller: Caller = OWNER_HERE, budget: BudgetSettings = NO_LIMITS, **query: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +13,7 @@ import pytest
 from tests.channels.telegram_server import TOKEN, TelegramServer
 
 from microclaw.agent.inbox import AcceptedMessage, Inbox
-from microclaw.agent.outbox import Outbound, Outbox
+from microclaw.agent.outbox import Outbox
 from microclaw.agent.running_turn import RunningTurn
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.people import OWNER, People, Person
@@ -24,7 +24,7 @@ from microclaw.errors import MicroclawError, Overloaded
 from microclaw.events import Answer, Inbound, TurnEvent
 from microclaw.store.database import Database
 from microclaw.store.inbox import InboxTable
-from microclaw.store.outbox import OutboxTable
+from microclaw.store.outbox import OutboxRow, OutboxTable
 
 ScriptedTurn = Callable[[Inbound], AsyncIterator[TurnEvent]]
 QUICK = Timing(
@@ -61,10 +61,10 @@ class ScriptedAgent:
     async def _work(self, turn: RunningTurn) -> None:
         outbox = self._inbox.outbox
         answer = await self._answer(turn)
-        with outbox.handing_out(*turn.place):
+        with outbox.handing_out(*turn.chat_key):
             answer = await self._inbox.answer(turn, answer)
             self._inbox.kept(turn.number)
-            outbox.hand_out(turn.place[0], answer, turn.streams)
+            outbox.hand_out(turn.chat_key[0], answer, turn.streams)
         self._inbox.finish(turn)
 
     async def _answer(self, turn: RunningTurn) -> Answer:
@@ -87,20 +87,27 @@ class ScriptedAgent:
         raise AssertionError("the script gave no answer")
 
 
-class WatchedOutbox(Outbox):
-    """The host's outbox, whose deliveries a test can wait for. `broken` are raised by `outgoing`, each once."""
+class BreakableTable(OutboxTable):
+    """The table of the outbox. `broken` are raised when it is read, each once."""
 
     def __init__(self, database: Database) -> None:
-        super().__init__(OutboxTable(database, now_ms))
-        self.done: list[int] = []
+        super().__init__(database, now_ms)
         self.broken: list[MicroclawError] = []
-        self.changed = asyncio.Condition()
 
-    async def outgoing(self, channel: str) -> AsyncGenerator[Outbound, None]:
+    async def undelivered(self, channel: str, *, chat_id: str | None = None, limit: int = 64) -> tuple[OutboxRow, ...]:
         if self.broken:
             raise self.broken.pop(0)
-        async for outbound in super().outgoing(channel):
-            yield outbound
+        return await super().undelivered(channel, chat_id=chat_id, limit=limit)
+
+
+class WatchedOutbox(Outbox):
+    """The host's outbox, whose deliveries a test can wait for."""
+
+    def __init__(self, database: Database) -> None:
+        self.table = BreakableTable(database)
+        super().__init__(self.table)
+        self.done: list[int] = []
+        self.changed = asyncio.Condition()
 
     async def delivered(self, outbound_id: int) -> None:
         await super().delivered(outbound_id)
@@ -124,7 +131,7 @@ class WatchedInbox(Inbox):
 
     @property
     def broken(self) -> list[MicroclawError]:
-        return self.watched.broken
+        return self.watched.table.broken
 
     async def accept(self, inbound: Inbound) -> AcceptedMessage:
         if self.refusals:

@@ -21,8 +21,10 @@ def openai(url: str, timeout_s: float = 10, name: str | None = "test-model") -> 
     return OpenAIProviderModel(name, api_key=SECRET, base_url=f"{url}/v1", timeout_s=timeout_s)
 
 
-def request(*messages: Message, situation: str = "") -> ModelRequest:
-    return ModelRequest("you are microclaw", messages or (UserText("set pin 4 on"),), TOOLS, situation=situation)
+def request(*messages: Message, dynamic_context: str = "") -> ModelRequest:
+    return ModelRequest(
+        "you are microclaw", messages or (UserText("set pin 4 on"),), TOOLS, dynamic_context=dynamic_context
+    )
 
 
 @asynccontextmanager

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.offline.conftest import scene
+from tests.offline.conftest import device_context
 
-__all__ = ["scene"]
+__all__ = ["device_context"]

@@ -1,4 +1,4 @@
-"""Requests under way together and the day's budget: over it by one of them at most, and nothing stays held."""
+"""Requests that run together and the day's budget: over it by one of them at most, and nothing stays reserved."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from microclaw.models.protocol import (
     UserText,
 )
 from microclaw.models.scripted import ScriptedModel, say
-from microclaw.models.usage import Ledger, Metered
+from microclaw.models.usage import MeteredModel, UsageLog
 from microclaw.store.database import Database
 from microclaw.store.usage import UsageTable
 
@@ -66,7 +66,7 @@ class Slow(ScriptedModel):
         return say("hi", usage=self._usage)
 
 
-async def together(model: Metered, count: int, person: str = "owner") -> list[ModelReply | BaseException]:
+async def together(model: MeteredModel, count: int, person: str = "owner") -> list[ModelReply | BaseException]:
     """What `count` requests of this person came to that were all sent at once."""
 
     async def one() -> ModelReply:
@@ -91,7 +91,7 @@ async def test_requests_sent_together_use_no_more_than_one_over_the_budget(
 ) -> None:
     slow = Slow()
     slow.go.set()
-    ended = await together(Metered(slow, Ledger(table, DAYS), Budget(limits, table, DAYS)), 20)
+    ended = await together(MeteredModel(slow, UsageLog(table, DAYS), Budget(limits, table, DAYS)), 20)
     assert sum(isinstance(one, ModelReply) for one in ended) == slow.asked
     assert {type(one) for one in ended} == {ModelReply, BudgetSpent}
     total, _ = await table.of_day("2026-11-20", "owner")
@@ -101,7 +101,7 @@ async def test_requests_sent_together_use_no_more_than_one_over_the_budget(
 
 async def test_far_from_its_limit_a_budget_holds_nobody_up(table: UsageTable) -> None:
     slow = Slow()
-    model = Metered(slow, Ledger(table, DAYS), Budget(BudgetSettings(day_usd=50, day_tokens=10**8), table, DAYS))
+    model = MeteredModel(slow, UsageLog(table, DAYS), Budget(BudgetSettings(day_usd=50, day_tokens=10**8), table, DAYS))
     asking = asyncio.create_task(together(model, 20))
     async with asyncio.timeout(LIMIT_S):
         while slow.now < 20:
@@ -114,7 +114,7 @@ async def test_far_from_its_limit_a_budget_holds_nobody_up(table: UsageTable) ->
 
 async def test_one_persons_requests_hold_up_nobody_else(table: UsageTable) -> None:
     slow = Slow()
-    model = Metered(slow, Ledger(table, DAYS), Budget(BudgetSettings(person_day_tokens=5_000), table, DAYS))
+    model = MeteredModel(slow, UsageLog(table, DAYS), Budget(BudgetSettings(person_day_tokens=5_000), table, DAYS))
     async with asyncio.timeout(LIMIT_S):
         anns = asyncio.create_task(together(model, 2, "ann"))
         await slow.came.wait()
@@ -129,12 +129,12 @@ async def test_one_persons_requests_hold_up_nobody_else(table: UsageTable) -> No
 async def test_who_waits_in_vain_is_told_what_to_do(table: UsageTable) -> None:
     slow = Slow()
     budget = Budget(BudgetSettings(day_tokens=5_000), table, DAYS, patience_s=0.01)
-    model = Metered(slow, Ledger(table, DAYS), budget)
+    model = MeteredModel(slow, UsageLog(table, DAYS), budget)
     asking = asyncio.create_task(together(model, 1))
     await asyncio.wait_for(slow.came.wait(), LIMIT_S)
     [refused] = await together(model, 1)
     assert isinstance(refused, BudgetSpent)
-    assert "what is left of today's budget of this host for models is held for 1 requests under way" in refused.message
+    assert "today's budget of this host for models is reserved for 1 running requests" in refused.message
     assert "say it again in a minute, or raise day_tokens" in (refused.next_step or "")
     slow.go.set()
     assert isinstance((await asking)[0], ModelReply)
@@ -142,9 +142,9 @@ async def test_who_waits_in_vain_is_told_what_to_do(table: UsageTable) -> None:
 
 @pytest.mark.parametrize("failure", [ModelError("no", fault="auth"), RuntimeError("a fault of ours")])
 async def test_a_failed_request_holds_nothing_afterwards(table: UsageTable, failure: Exception) -> None:
-    model = Metered(
+    model = MeteredModel(
         ScriptedModel([failure, say("hi", usage=EACH)]),
-        Ledger(table, DAYS),
+        UsageLog(table, DAYS),
         Budget(BudgetSettings(day_tokens=100), table, DAYS, patience_s=0),
     )
     first, second = [(await together(model, 1))[0] for _ in range(2)]
@@ -154,7 +154,7 @@ async def test_a_failed_request_holds_nothing_afterwards(table: UsageTable, fail
 
 async def test_a_cancelled_request_holds_nothing_afterwards(table: UsageTable) -> None:
     slow = Slow()
-    model = Metered(slow, Ledger(table, DAYS), Budget(BudgetSettings(day_tokens=5_000), table, DAYS))
+    model = MeteredModel(slow, UsageLog(table, DAYS), Budget(BudgetSettings(day_tokens=5_000), table, DAYS))
     asking = asyncio.create_task(model.respond(request()))
     await asyncio.wait_for(slow.came.wait(), LIMIT_S)
     asking.cancel()
@@ -167,7 +167,7 @@ async def test_a_cancelled_request_holds_nothing_afterwards(table: UsageTable) -
 async def test_requests_that_are_broken_off_use_up_a_money_budget_too(table: UsageTable) -> None:
     slow = Slow()
     limits = BudgetSettings(day_usd=0.000_4)  # a few of these, by the price list
-    model = Metered(slow, Ledger(table, DAYS), Budget(limits, table, DAYS))
+    model = MeteredModel(slow, UsageLog(table, DAYS), Budget(limits, table, DAYS))
 
     async def cancelled_once_it_came() -> None:
         asking = asyncio.create_task(model.respond(request()))
@@ -193,7 +193,7 @@ async def test_requests_that_are_broken_off_use_up_a_money_budget_too(table: Usa
 async def test_a_model_of_unknown_price_has_a_money_budget_for_itself_until_it_is_known(table: UsageTable) -> None:
     slow = Slow(Usage(900, 100, None))
     slow.name = "the house's own"
-    model = Metered(slow, Ledger(table, DAYS), Budget(BudgetSettings(day_usd=50), table, DAYS))
+    model = MeteredModel(slow, UsageLog(table, DAYS), Budget(BudgetSettings(day_usd=50), table, DAYS))
     slow.go.set()
     assert all(isinstance(one, ModelReply) for one in await together(model, 1))
     slow.go.clear()
@@ -207,7 +207,7 @@ async def test_a_model_of_unknown_price_has_a_money_budget_for_itself_until_it_i
 
     unknown = Slow()
     unknown.name = "another one"
-    other = Metered(unknown, Ledger(table, DAYS), Budget(BudgetSettings(day_usd=50), table, DAYS))
+    other = MeteredModel(unknown, UsageLog(table, DAYS), Budget(BudgetSettings(day_usd=50), table, DAYS))
     unknown.go.set()
     assert all(isinstance(one, ModelReply) for one in await together(other, 5))
     assert unknown.most == 1

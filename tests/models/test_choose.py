@@ -33,14 +33,14 @@ from microclaw.offline.model import OfflineModel
 from microclaw.offline.parse import Parse, Question
 
 
-def asked(*messages: Message, scene: DeviceContext, task: ModelTask = "chat") -> ModelRequest:
-    return ModelRequest("you are microclaw", messages, TOOLS, scene=scene, task=task)
+def asked(*messages: Message, device_context: DeviceContext, task: ModelTask = "chat") -> ModelRequest:
+    return ModelRequest("you are microclaw", messages, TOOLS, device_context=device_context, task=task)
 
 
 @pytest.fixture
-def busy(scene: DeviceContext) -> DeviceContext:
+def busy(device_context: DeviceContext) -> DeviceContext:
     """One board on which blink runs."""
-    device = KnownDevice("virtual-1", scene.devices[0].board, (KnownApp("blink", (2,)),))
+    device = KnownDevice("virtual-1", device_context.devices[0].board, (KnownApp("blink", (2,)),))
     return DeviceContext((device,), device)
 
 
@@ -129,22 +129,24 @@ async def test_each_providers_model_is_metered_and_nothing_else() -> None:
     await model.aclose()
 
 
-async def test_a_sure_sentence_asks_no_server(scene: DeviceContext) -> None:
+async def test_a_sure_sentence_asks_no_server(device_context: DeviceContext) -> None:
     async with server() as s:
         model = choose_model(ModelSettings(openai_base_url=f"{s.url}/v1", model="m"), OfflineModel())
-        reply = await model.respond(asked(UserText("set pin 4 on"), scene=scene))
+        reply = await model.respond(asked(UserText("set pin 4 on"), device_context=device_context))
         assert (reply.calls[0].name, reply.model) == ("gpio-set", "offline")
         assert s.paths == []
         await model.aclose()
 
 
-async def test_offline_first_can_be_switched_off(scene: DeviceContext) -> None:
+async def test_offline_first_can_be_switched_off(device_context: DeviceContext) -> None:
     async with server((200, Events(openai_stream("hello")))) as s:
         model = choose_model(
             ModelSettings(openai_base_url=f"{s.url}/v1", model="m", offline_first=False), OfflineModel()
         )
         seen: list[str] = []
-        assert (await model.respond(asked(UserText("set pin 4 on"), scene=scene), seen.append)).text == "hello"
+        assert (
+            await model.respond(asked(UserText("set pin 4 on"), device_context=device_context), seen.append)
+        ).text == "hello"
         assert seen == ["hello"]
         await model.aclose()
 
@@ -178,48 +180,48 @@ UNSURE = [
 
 @pytest.mark.parametrize("text", SURE)
 def test_whole_sentences_that_act_or_ask_are_sure(text: str, busy: DeviceContext) -> None:
-    assert OfflineModel().is_sure(asked(UserText(text), scene=busy))
+    assert OfflineModel().is_sure(asked(UserText(text), device_context=busy))
 
 
 @pytest.mark.parametrize("text", UNSURE)
 def test_what_the_templates_would_not_do_is_not_sure(text: str, busy: DeviceContext) -> None:
-    assert not OfflineModel().is_sure(asked(UserText(text), scene=busy))
+    assert not OfflineModel().is_sure(asked(UserText(text), device_context=busy))
 
 
 @pytest.mark.parametrize("task", ["summary", "subagent", "heartbeat"])
-def test_only_chats_are_answered_offline(task: ModelTask, scene: DeviceContext) -> None:
-    assert not OfflineModel().is_sure(asked(UserText("set pin 4 on"), scene=scene, task=task))
+def test_only_chats_are_answered_offline(task: ModelTask, device_context: DeviceContext) -> None:
+    assert not OfflineModel().is_sure(asked(UserText("set pin 4 on"), device_context=device_context, task=task))
 
 
-def test_a_message_with_a_picture_is_for_a_model(scene: DeviceContext) -> None:
+def test_a_message_with_a_picture_is_for_a_model(device_context: DeviceContext) -> None:
     picture = UserText("set pin 4 on", (Image("image/png", b"x"),))
-    assert not OfflineModel().is_sure(asked(picture, scene=scene))
+    assert not OfflineModel().is_sure(asked(picture, device_context=device_context))
 
 
-def test_an_answer_to_a_models_question_is_for_the_model(scene: DeviceContext) -> None:
+def test_an_answer_to_a_models_question_is_for_the_model(device_context: DeviceContext) -> None:
     before = (UserText("switch the relay"), AssistantReply("Shall I do it now?"))
-    assert not OfflineModel().is_sure(asked(*before, UserText("set pin 4 on"), scene=scene))
+    assert not OfflineModel().is_sure(asked(*before, UserText("set pin 4 on"), device_context=device_context))
     assert OfflineModel().is_sure(
-        asked(UserText("hi"), AssistantReply("Hello."), UserText("set pin 4 on"), scene=scene)
+        asked(UserText("hi"), AssistantReply("Hello."), UserText("set pin 4 on"), device_context=device_context)
     )
 
 
-def test_a_sentence_that_refers_to_what_was_said_is_for_the_model(scene: DeviceContext) -> None:
+def test_a_sentence_that_refers_to_what_was_said_is_for_the_model(device_context: DeviceContext) -> None:
     before = (UserText("what is in the oven"), AssistantReply("A cake."))
-    assert not OfflineModel().is_sure(asked(*before, UserText("is it hot"), scene=scene))
-    assert OfflineModel().is_sure(asked(UserText("is it hot"), scene=scene))
+    assert not OfflineModel().is_sure(asked(*before, UserText("is it hot"), device_context=device_context))
+    assert OfflineModel().is_sure(asked(UserText("is it hot"), device_context=device_context))
 
 
-def test_a_pin_alone_that_completes_a_sentence_is_for_the_model(scene: DeviceContext) -> None:
+def test_a_pin_alone_that_completes_a_sentence_is_for_the_model(device_context: DeviceContext) -> None:
     before = (UserText("turn on the garden light"), AssistantReply("Which pin is it on."))
-    assert not OfflineModel().is_sure(asked(*before, UserText("pin 4"), scene=scene))
+    assert not OfflineModel().is_sure(asked(*before, UserText("pin 4"), device_context=device_context))
 
 
 def test_yes_to_the_templates_own_question_is_sure(busy: DeviceContext) -> None:
     asks = Question("confirmed", Parse("remove_all"), "stop everything").to_json()
     before = (UserText("stop everything"), AssistantReply("That removes blink from virtual-1.", question=asks))
-    assert OfflineModel().is_sure(asked(*before, UserText("yes"), scene=busy))
-    assert not OfflineModel().is_sure(asked(UserText("yes"), scene=busy))
+    assert OfflineModel().is_sure(asked(*before, UserText("yes"), device_context=busy))
+    assert not OfflineModel().is_sure(asked(UserText("yes"), device_context=busy))
 
 
 def tool_use(call_id: str) -> tuple[Message, ...]:
@@ -227,25 +229,25 @@ def tool_use(call_id: str) -> tuple[Message, ...]:
     return (AssistantReply("", (call,)), ToolReturn(call_id, "gpio-set", '{"device": "virtual-1", "pin": 4}'))
 
 
-async def test_a_turn_that_began_offline_ends_there(scene: DeviceContext) -> None:
+async def test_a_turn_that_began_offline_ends_there(device_context: DeviceContext) -> None:
     model = OfflineFirst(OfflineModel(), ScriptedModel([]))
-    first = await model.respond(asked(UserText("set pin 4 on"), scene=scene))
+    first = await model.respond(asked(UserText("set pin 4 on"), device_context=device_context))
     more = (AssistantReply("", first.calls), ToolReturn(first.calls[0].call_id, "gpio-set", '{"device": "virtual-1"}'))
-    last = await model.respond(asked(UserText("set pin 4 on"), *more, scene=scene))
+    last = await model.respond(asked(UserText("set pin 4 on"), *more, device_context=device_context))
     assert last.text.startswith("Pin 4 of virtual-1 is on")
     assert last.model == "offline"
 
 
-async def test_a_turn_that_a_model_began_ends_with_it(scene: DeviceContext) -> None:
+async def test_a_turn_that_a_model_began_ends_with_it(device_context: DeviceContext) -> None:
     scripted = ScriptedModel([say("done")])
     model = OfflineFirst(OfflineModel(), scripted)
-    reply = await model.respond(asked(UserText("set pin 4 on"), *tool_use("toolu_1"), scene=scene))
+    reply = await model.respond(asked(UserText("set pin 4 on"), *tool_use("toolu_1"), device_context=device_context))
     assert (reply.text, reply.model) == ("done", "scripted")
 
 
-def test_a_message_that_steers_a_running_turn_is_for_the_model(scene: DeviceContext) -> None:
+def test_a_message_that_steers_a_running_turn_is_for_the_model(device_context: DeviceContext) -> None:
     steered = (UserText("blink the led"), *tool_use("toolu_1"), UserText("set pin 4 on"))
-    assert not OfflineModel().is_sure(asked(*steered, scene=scene))
+    assert not OfflineModel().is_sure(asked(*steered, device_context=device_context))
 
 
 async def test_the_router_names_who_answered_and_closes_each_model_once() -> None:

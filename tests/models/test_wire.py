@@ -43,18 +43,18 @@ async def sent_to_openai(asked: ModelRequest) -> dict[str, Any]:
     return s.bodies[0]
 
 
-async def test_anthropic_caches_tools_and_system_and_not_the_situation() -> None:
-    sent = await sent_to_anthropic(request(situation="blink runs on virtual-1"))
+async def test_anthropic_caches_tools_and_system_and_not_the_dynamic_context() -> None:
+    sent = await sent_to_anthropic(request(dynamic_context="blink runs on virtual-1"))
     assert sent["tools"][-1]["cache_control"] == {"type": "ephemeral", "ttl": "5m"}
-    system, situation = sent["system"]
+    system, dynamic_context = sent["system"]
     assert (system["text"], system["cache_control"]["type"]) == ("you are microclaw", "ephemeral")
-    assert situation == {"type": "text", "text": "blink runs on virtual-1"}
+    assert dynamic_context == {"type": "text", "text": "blink runs on virtual-1"}
     assert "cache_control" not in json.dumps(sent["messages"])
 
 
-async def test_the_cached_part_is_the_same_bytes_whatever_the_situation() -> None:
-    one = await sent_to_anthropic(request(UserText("a"), situation="morning"))
-    two = await sent_to_anthropic(request(UserText("b"), situation="evening"))
+async def test_the_cached_part_is_the_same_bytes_whatever_the_dynamic_context() -> None:
+    one = await sent_to_anthropic(request(UserText("a"), dynamic_context="morning"))
+    two = await sent_to_anthropic(request(UserText("b"), dynamic_context="evening"))
     assert json.dumps([one["tools"], one["system"][0]]) == json.dumps([two["tools"], two["system"][0]])
 
 
@@ -65,7 +65,7 @@ async def test_without_a_situation_only_the_system_is_sent() -> None:
 
 async def test_openai_gets_one_system_message_whose_beginning_stays() -> None:
     """One, as chat templates of many local models take no second; servers cache the longest common prefix."""
-    sent = await sent_to_openai(request(situation="blink runs on virtual-1"))
+    sent = await sent_to_openai(request(dynamic_context="blink runs on virtual-1"))
     assert [m["role"] for m in sent["messages"]] == ["system", "user"]
     assert sent["messages"][0]["content"] == "you are microclaw\n\nblink runs on virtual-1"
 
@@ -84,7 +84,7 @@ async def test_openai_gets_the_tools_as_they_are_described() -> None:
 
 async def test_the_history_of_a_turn_comes_after_what_stays() -> None:
     call = AssistantReply("", (ToolCall("id-1", "gpio-set", '{"pin": 4}'),))
-    turn = request(UserText("set pin 4"), call, ToolReturn("id-1", "gpio-set", "{}"), situation="now")
+    turn = request(UserText("set pin 4"), call, ToolReturn("id-1", "gpio-set", "{}"), dynamic_context="now")
     assert [m["role"] for m in (await sent_to_openai(turn))["messages"]] == ["system", "user", "assistant", "tool"]
     sent = await sent_to_anthropic(turn)
     assert [m["role"] for m in sent["messages"]] == ["user", "assistant", "user"]

@@ -29,7 +29,7 @@ def kept(reply: ModelReply) -> AssistantReply:
 
 
 @pytest.fixture
-def scene() -> DeviceContext:
+def device_context() -> DeviceContext:
     device = KnownDevice("virtual-1", load_board("virtual"))
     return DeviceContext((device,), device)
 
@@ -41,15 +41,15 @@ def two_boards() -> DeviceContext:
 
 
 @pytest.fixture
-def ask(scene: DeviceContext) -> Ask:
-    """`await ask("sentence", *messages_after_it, scene=..., before=(...))`"""
+def ask(device_context: DeviceContext) -> Ask:
+    """`await ask("sentence", *messages_after_it, device_context=..., before=(...))`"""
     model = OfflineModel()
-    one_board = scene
+    one_board = device_context
 
     async def respond(
-        text: str, *after: Message, scene: DeviceContext | None = None, before: tuple[Message, ...] = ()
+        text: str, *after: Message, device_context: DeviceContext | None = None, before: tuple[Message, ...] = ()
     ) -> ModelReply:
         messages = (*before, UserText(text), *after)
-        return await model.respond(ModelRequest("", messages, (), scene=scene or one_board))
+        return await model.respond(ModelRequest("", messages, (), device_context=device_context or one_board))
 
     return respond

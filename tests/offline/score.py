@@ -109,10 +109,10 @@ def board() -> BoardProfile:
 async def observe(sentence: str, *, say_yes: bool = True) -> Observed:
     """The whole turn that this sentence begins, and the one after a yes, where a reading is to be confirmed."""
     device = KnownDevice("bench-1", board())
-    scene, model, seen = DeviceContext((device,), device), OfflineModel(), Observed()
+    device_context, model, seen = DeviceContext((device,), device), OfflineModel(), Observed()
     messages: list[Message] = [UserText(sentence)]
     for _ in range(_MAX_STEPS):
-        seen.last = await model.respond(ModelRequest("", tuple(messages), (), scene=scene))
+        seen.last = await model.respond(ModelRequest("", tuple(messages), (), device_context=device_context))
         if seen.last.failed_code == "confirm_reading" and say_yes:
             seen.acted, seen.confirmed = seen.changes, True
             messages += [kept(seen.last), UserText("yes")]

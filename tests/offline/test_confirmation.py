@@ -86,22 +86,22 @@ async def test_a_pin_that_was_asked_for_makes_a_loose_order_no_surer(ask: Ask) -
 
 
 async def test_the_device_that_was_named_is_meant_after_the_yes(ask: Ask, two_boards: DeviceContext) -> None:
-    first = await ask(f"{LOOSE} on desk", scene=two_boards)
+    first = await ask(f"{LOOSE} on desk", device_context=two_boards)
     assert first.text == "Turn on pin 10 on desk?"
-    reply = await ask("yes", scene=two_boards, before=(UserText(f"{LOOSE} on desk"), kept(first)))
+    reply = await ask("yes", device_context=two_boards, before=(UserText(f"{LOOSE} on desk"), kept(first)))
     assert json.loads(reply.calls[0].arguments) == {"pin": 10, "level": 1, "device": "desk"}
 
 
-def test_loose_words_are_no_schedule_but_say_what_they_would_be(scene: DeviceContext) -> None:
-    decided = one_call(LOOSE, scene)
+def test_loose_words_are_no_schedule_but_say_what_they_would_be(device_context: DeviceContext) -> None:
+    decided = one_call(LOOSE, device_context)
     assert isinstance(decided, Say)
     assert decided.next_step == "yes, or say: turn on pin 10"
 
 
 @pytest.mark.parametrize("sentence", [*(sentence for sentence, _ in PROGRAMS), *(one[0] for one in AT_ONCE), BLINK])
-def test_the_words_of_a_reading_are_a_template_of_the_same_act(scene: DeviceContext, sentence: str) -> None:
+def test_the_words_of_a_reading_are_a_template_of_the_same_act(device_context: DeviceContext, sentence: str) -> None:
     def act(text: str) -> Act | None:
-        decision = understand(ModelRequest("", (UserText(text),), (), scene=scene)).decision
+        decision = understand(ModelRequest("", (UserText(text),), (), device_context=device_context)).decision
         return decision if isinstance(decision, Act) else None
 
     first = act(sentence)

@@ -61,7 +61,7 @@ def answered(reply: ModelReply, **fields: object) -> tuple[Message, Message]:
 async def test_plain_led_is_driven_on_its_own_pin(ask: Ask, board_id: str, sentence: str) -> None:
     led = load_board(board_id).led
     assert led is not None
-    reply = await ask(sentence, scene=only(board_id))
+    reply = await ask(sentence, device_context=only(board_id))
     assert reply.failed_code is None, reply.text
     done = arguments(reply)
     if "sourceCode" not in done:
@@ -77,7 +77,7 @@ async def test_plain_led_is_driven_on_its_own_pin(ask: Ask, board_id: str, sente
 async def test_on_and_off_are_the_leds_own_levels(ask: Ask, board_id: str, sentence: str, lit: bool) -> None:
     led = load_board(board_id).led
     assert led is not None
-    reply = await ask(sentence, scene=only(board_id))
+    reply = await ask(sentence, device_context=only(board_id))
     assert arguments(reply)["level"] == (led.active_level if lit else 1 - led.active_level)
 
 
@@ -87,7 +87,7 @@ async def test_led_that_cannot_be_driven_is_refused_with_the_reason_and_free_pin
     ask: Ask, board_id: str, sentence: str
 ) -> None:
     board = load_board(board_id)
-    reply = await ask(sentence, scene=only(board_id))
+    reply = await ask(sentence, device_context=only(board_id))
     assert not reply.calls
     if board.led is None:
         assert "has no LED that a program can switch" in reply.text
@@ -105,29 +105,29 @@ async def test_led_that_cannot_be_driven_is_refused_with_the_reason_and_free_pin
 
 @pytest.mark.parametrize("board_id", OTHERS)
 async def test_next_step_of_the_refusal_works(ask: Ask, board_id: str) -> None:
-    refused = await ask("blink the LED", scene=only(board_id))
+    refused = await ask("blink the LED", device_context=only(board_id))
     assert refused.next_step is not None
-    again = await ask(refused.next_step.partition("as in: ")[2], scene=only(board_id))
+    again = await ask(refused.next_step.partition("as in: ")[2], device_context=only(board_id))
     assert defines(again)["PIN"] == str(load_board(board_id).free_pins("output")[0])
 
 
 @pytest.mark.parametrize("board_id", OTHERS)
 async def test_pin_said_after_the_refusal_completes_the_sentence(ask: Ask, board_id: str) -> None:
-    refused = await ask("blink the LED", scene=only(board_id))
+    refused = await ask("blink the LED", device_context=only(board_id))
     pin = load_board(board_id).free_pins("output")[-1]
     before = (UserText("blink the LED"), kept(refused))
-    reply = await ask(f"pin {pin}", scene=only(board_id), before=before)
+    reply = await ask(f"pin {pin}", device_context=only(board_id), before=before)
     assert (defines(reply)["PIN"], defines(reply)["ON"]) == (str(pin), "1")
 
 
 async def test_led_named_with_its_own_addressable_pin_is_refused_too(ask: Ask) -> None:
-    reply = await ask("blink the led on pin 8", scene=only("esp32-c6-devkitc-1"))
+    reply = await ask("blink the led on pin 8", device_context=only("esp32-c6-devkitc-1"))
     assert not reply.calls
     assert "addressable" in reply.text
 
 
 async def test_led_named_with_its_own_pin_keeps_its_level(ask: Ask) -> None:
-    reply = await ask("turn on the led on pin 21", scene=only("xiao-esp32s3"))
+    reply = await ask("turn on the led on pin 21", device_context=only("xiao-esp32s3"))
     assert arguments(reply) == {"pin": 21, "level": 0}
 
 
@@ -147,21 +147,21 @@ async def test_led_named_with_its_own_pin_keeps_its_level(ask: Ask) -> None:
 async def test_answer_about_a_led_lit_by_low_says_light_and_level(
     ask: Ask, sentence: str, level: int, text: str
 ) -> None:
-    scene = only("xiao-esp32s3")
-    first = await ask(sentence, scene=scene)
+    device_context = only("xiao-esp32s3")
+    first = await ask(sentence, device_context=device_context)
     assert arguments(first)["level"] == level
     evidence = [{"kind": "reported", "text": "reported: done"}]
-    reply = await ask(sentence, *answered(first, level=level, evidence=evidence), scene=scene)
+    reply = await ask(sentence, *answered(first, level=level, evidence=evidence), device_context=device_context)
     assert reply.text == text
 
 
 async def test_reading_a_led_lit_by_low_tells_whether_it_is_lit(ask: Ask) -> None:
-    scene = only("xiao-esp32s3")
-    first = await ask("is the led on?", scene=scene)
-    reply = await ask("is the led on?", *answered(first, level=0), scene=scene)
+    device_context = only("xiao-esp32s3")
+    first = await ask("is the led on?", device_context=device_context)
+    reply = await ask("is the led on?", *answered(first, level=0), device_context=device_context)
     assert reply.text == "The LED of desk is on: its pin 21 is low."
 
 
 async def test_dimming_a_led_lit_by_low_inverts_the_duty(ask: Ask) -> None:
-    reply = await ask("dim the led to 30%", scene=only("xiao-esp32s3"))
+    reply = await ask("dim the led to 30%", device_context=only("xiao-esp32s3"))
     assert arguments(reply) == {"pin": 21, "duty": 178}

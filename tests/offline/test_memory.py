@@ -105,6 +105,6 @@ async def test_what_is_forgotten_is_said_and_where_it_still_stands(ask: Ask) -> 
     assert unknown.failed_code == "unknown_name"
 
 
-def test_a_model_that_is_there_answers_what_is_said_to_memory(scene: DeviceContext) -> None:
-    request = ModelRequest("", (UserText("remember that the relay is on pin 4"),), (), scene=scene)
+def test_a_model_that_is_there_answers_what_is_said_to_memory(device_context: DeviceContext) -> None:
+    request = ModelRequest("", (UserText("remember that the relay is on pin 4"),), (), device_context=device_context)
     assert not OfflineModel().is_sure(request)

@@ -32,7 +32,7 @@ NEGATIONS = [
 
 def _respond(sentence: str) -> ModelReply:
     device = KnownDevice("virtual-1", load_board("virtual"))
-    request = ModelRequest("", (UserText(sentence),), (), scene=DeviceContext((device,), device))
+    request = ModelRequest("", (UserText(sentence),), (), device_context=DeviceContext((device,), device))
     return asyncio.run(OfflineModel().respond(request))
 
 

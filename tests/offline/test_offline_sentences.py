@@ -299,25 +299,25 @@ async def test_what_is_unclear_or_impossible_calls_nothing(ask: Ask, sentence: s
 
 
 async def test_several_boards_and_none_named_asks_which(ask: Ask, two_boards: DeviceContext) -> None:
-    reply = await ask("set pin 4 on", scene=two_boards)
+    reply = await ask("set pin 4 on", device_context=two_boards)
     assert not reply.calls
     assert "Which device?" in reply.text
     assert "virtual-1, desk" in reply.text
 
 
 async def test_a_board_named_in_the_sentence_is_the_one(ask: Ask, two_boards: DeviceContext) -> None:
-    reply = await ask("set pin 4 on on desk", scene=two_boards)
+    reply = await ask("set pin 4 on on desk", device_context=two_boards)
     assert json.loads(reply.calls[0].arguments) == {"pin": 4, "level": 1, "device": "desk"}
 
 
 async def test_an_addressable_led_is_not_driven_by_a_level(ask: Ask, two_boards: DeviceContext) -> None:
-    reply = await ask("turn on the led on the board desk", scene=two_boards)
+    reply = await ask("turn on the led on the board desk", device_context=two_boards)
     assert not reply.calls
     assert "addressable" in reply.text
 
 
 async def test_a_second_blink_on_another_pin_gets_a_name_of_its_own(ask: Ask, two_boards: DeviceContext) -> None:
-    other = await ask("blink pin 4 on virtual-1", scene=two_boards)
-    same = await ask("blink pin 2 twice a second on virtual-1", scene=two_boards)
+    other = await ask("blink pin 4 on virtual-1", device_context=two_boards)
+    same = await ask("blink pin 2 twice a second on virtual-1", device_context=two_boards)
     assert json.loads(other.calls[0].arguments)["appName"] == "blink-4"
     assert json.loads(same.calls[0].arguments)["appName"] == "blink"

@@ -69,7 +69,7 @@ async def test_a_fact_of_the_other_call_is_looked_up_and_its_absence_is_said(ask
     second = await ask(said, *status)
     assert second.calls[0].name == "device-info"
     reply = await ask(said, *status, *answered(second, facts={"firmware": "v1"}))
-    assert reply.text == "virtual-1 does not tell its Wi-Fi. It tells uptime_s, firmware."
+    assert reply.text == "virtual-1 does not report its Wi-Fi. It reports uptime_s, firmware."
 
 
 async def test_the_firmwares_version_is_told_by_itself(ask: Ask) -> None:
@@ -82,7 +82,7 @@ async def test_the_firmwares_version_is_told_by_itself(ask: Ask) -> None:
     ("board_id", "why"), [("virtual", "has no MQTT"), ("esp32-s3-devkitc-1-v1.1", "no ready program")]
 )
 async def test_mqtt_is_declined_with_the_builds_reason(ask: Ask, board_id: str, why: str) -> None:
-    reply = await ask("send the humidity to mqtt topic room/hum once a minute", scene=only(board_id))
+    reply = await ask("send the humidity to mqtt topic room/hum once a minute", device_context=only(board_id))
     assert reply.failed_code == "not_possible"
     assert why in reply.text
     assert reply.next_step is not None
@@ -144,15 +144,15 @@ async def test_part_of_an_answer_asks_again(ask: Ask) -> None:
 
 
 async def test_a_pad_of_the_xiao_is_the_gpio_behind_it(ask: Ask) -> None:
-    reply = await ask("set D2 high", scene=only("xiao-esp32s3"))
+    reply = await ask("set D2 high", device_context=only("xiao-esp32s3"))
     assert json.loads(reply.calls[0].arguments) == {"pin": 3, "level": 1}
-    unknown = await ask("set D17 high", scene=only("xiao-esp32s3"))
+    unknown = await ask("set D17 high", device_context=only("xiao-esp32s3"))
     assert not unknown.calls
 
 
-async def test_a_led_among_several_pins_is_lit_by_its_own_level(ask: Ask, scene: DeviceContext) -> None:
-    device = scene.devices[0]
+async def test_a_led_among_several_pins_is_lit_by_its_own_level(ask: Ask, device_context: DeviceContext) -> None:
+    device = device_context.devices[0]
     assert device.board.led is not None
     low = replace(device, board=replace(device.board, led=replace(device.board.led, active_level=0)))
-    reply = await ask("turn on the leds on pins 2 and 4", scene=DeviceContext((low,), low))
+    reply = await ask("turn on the leds on pins 2 and 4", device_context=DeviceContext((low,), low))
     assert json.loads(reply.calls[0].arguments) == {"pin": 2, "level": 0}

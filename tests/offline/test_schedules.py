@@ -188,25 +188,25 @@ async def test_all_are_cancelled_only_after_a_yes(ask: Ask) -> None:
     ],
 )
 def test_what_one_call_does_needs_no_model_later(
-    scene: DeviceContext, sentence: str, tool: str, arguments: dict[str, object]
+    device_context: DeviceContext, sentence: str, tool: str, arguments: dict[str, object]
 ) -> None:
-    decided = one_call(sentence, scene)
+    decided = one_call(sentence, device_context)
     assert isinstance(decided, Act)
     assert (decided.tool, dict(decided.arguments)) == (tool, arguments)
 
 
 @pytest.mark.parametrize("sentence", ["turn on pins 4 and 5", "blink pin 2", "toggle pin 4", "stop blink", "undo"])
-def test_what_takes_several_steps_is_a_turn_later(scene: DeviceContext, sentence: str) -> None:
-    assert one_call(sentence, scene) is None
+def test_what_takes_several_steps_is_a_turn_later(device_context: DeviceContext, sentence: str) -> None:
+    assert one_call(sentence, device_context) is None
 
 
 @pytest.mark.parametrize(("sentence", "code"), [("turn on the pump", "ambiguous"), ("order a pizza", "not_understood")])
-def test_what_cannot_be_done_is_told_before_it_is_kept(scene: DeviceContext, sentence: str, code: str) -> None:
-    decided = one_call(sentence, scene)
+def test_what_cannot_be_done_is_told_before_it_is_kept(device_context: DeviceContext, sentence: str, code: str) -> None:
+    decided = one_call(sentence, device_context)
     assert isinstance(decided, Say)
     assert decided.code == code
 
 
-def test_a_schedule_is_made_without_a_better_model(scene: DeviceContext) -> None:
-    request = ModelRequest("", (UserText("turn off pin 4 at 22:00"),), (), scene=scene)
+def test_a_schedule_is_made_without_a_better_model(device_context: DeviceContext) -> None:
+    request = ModelRequest("", (UserText("turn off pin 4 at 22:00"),), (), device_context=device_context)
     assert OfflineModel().is_sure(request)

@@ -36,7 +36,7 @@ async def latest_attempts(journal: Journal, limit: int) -> tuple[Attempt, ...]:
 
 
 def attempts_of(rows: Iterable[EffectRow]) -> tuple[Attempt, ...]:
-    """The attempts among effects, in their order; a call that named no source is none."""
+    """The attempts among effects, in their order; a call without source code is not counted."""
     attempts = []
     counted: dict[tuple[str, str], int] = {}
     for row in rows:
@@ -67,7 +67,7 @@ def attempts_of(rows: Iterable[EffectRow]) -> tuple[Attempt, ...]:
 
 
 def _fields(text: str | None) -> dict[str, Any]:
-    """A JSON object; empty for anything else, as a model may write anything."""
+    """The JSON object in a text; empty for anything else."""
     try:
         value = json.loads(text or "{}")
     except ValueError:

@@ -1,7 +1,7 @@
-"""A conversation that outgrows its budget: the newest messages as they are, what was settled before as a summary.
+"""Shortens a long conversation to its budget: a summary of the old messages, then the newest ones. It runs no turn.
 
-It decides nothing else. Each message is summarised once: the summary lies beside the session with a mark of the last
-message that is in it, and the next one builds on it. Without a model the sentences that settle something are kept.
+Each message is summarised once. The summary is stored beside the session with a mark of its last message, and the next
+summary builds on it. Without a model the sentences that decide something are kept.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class _Summary:
 
 
 class Compactor:
-    """`compact` before a turn. `beside` names the file of a chat's summary; without one nothing is kept."""
+    """`beside` gives the file of a chat's summary; without it no summary is stored."""
 
     def __init__(self, *, model: Model | None = None, beside: Callable[[str, str], Path] | None = None) -> None:
         self._model = model
@@ -61,9 +61,9 @@ class Compactor:
         chat: tuple[str, str] | None = None,
         asked_by: AskedBy = _NOBODY,
     ) -> tuple[Message, ...]:
-        """The history within the budget (as near as its newest message allows), from one of the person's on.
+        """The history within the budget, or as near as its newest message allows. It begins with a user message.
 
-        `chat` is (channel, chat_id), whose summary is used again next time.
+        `chat` is (channel, chat_id); its summary is used again next time.
         """
         messages = tuple(history)
         earlier = await self._earlier(chat) if chat else None
@@ -87,16 +87,16 @@ class Compactor:
         before = earlier.text if earlier else ""
         if self._model is not None:
             try:
-                return await self._asked(self._model, before, old, bound, asked_by)
+                return await self._ask_model(self._model, before, old, bound, asked_by)
             except (MicroclawError, TimeoutError) as exc:
                 _log.warning("%s gave no summary (%s): the plain one is used", self._model.name, exc)
         return await asyncio.to_thread(extract, before, old, bound)  # seconds of work for megabytes
 
-    async def _asked(self, model: Model, before: str, old: Sequence[Message], bound: int, asked_by: AskedBy) -> str:
-        told = "\n".join(_told(message)[:_MAX_MESSAGE_CHARS] for message in old)[-_MAX_ASKED_CHARS:]
-        asked = f"Settled before:\n{before or '(nothing)'}\n\nThe conversation since:\n{told}\n\nWrite the lines."
+    async def _ask_model(self, model: Model, before: str, old: Sequence[Message], bound: int, asked_by: AskedBy) -> str:
+        lines = "\n".join(_as_line(message)[:_MAX_MESSAGE_CHARS] for message in old)[-_MAX_ASKED_CHARS:]
+        prompt = f"Settled before:\n{before or '(nothing)'}\n\nThe conversation since:\n{lines}\n\nWrite the lines."
         request = ModelRequest(
-            _SYSTEM, (UserText(asked),), (), max_tokens=max(256, bound // 3), task="summary", asked_by=asked_by
+            _SYSTEM, (UserText(prompt),), (), max_tokens=max(256, bound // 3), task="summary", asked_by=asked_by
         )
         async with asyncio.timeout(MODEL_S):
             reply = await model.respond(request)
@@ -110,7 +110,7 @@ class Compactor:
         try:
             value = json.loads(await asyncio.to_thread(self._files.read, self._beside(*chat)) or "null")
         except ValueError:
-            return None  # it was torn or edited: the summary is made again
+            return None  # damaged or edited: the summary is made again
         match value:
             case {"through": str(through), "summary": str(text)}:
                 return _Summary(through, text)
@@ -127,7 +127,7 @@ class Compactor:
 
 
 def extract(before: str, old: Sequence[Message], bound: int) -> str:
-    """The lines that settle something, in order, at most `bound` characters: the least worth goes first.
+    """The lines that decide something, in order, at most `bound` characters; the least valuable are dropped first.
 
     A person's sentences count more than an answer's.
     """
@@ -141,9 +141,9 @@ def extract(before: str, old: Sequence[Message], bound: int) -> str:
             found = []
         lines += found
     latest: dict[str, tuple[int, int, str]] = {}
-    for place, (value, line) in enumerate(lines):
+    for position, (value, line) in enumerate(lines):
         latest.pop(same_fact(line), None)
-        latest[same_fact(line)] = (value, place, line)
+        latest[same_fact(line)] = (value, position, line)
     kept = sorted(latest.values(), key=lambda one: one[1])
     while kept and sum(len(line) + 1 for _, _, line in kept) > bound:
         kept.remove(min(kept, key=lambda one: (one[0], one[1])))
@@ -151,8 +151,7 @@ def extract(before: str, old: Sequence[Message], bound: int) -> str:
 
 
 def tokens(text: str) -> int:
-    """An estimate: four characters a token, which is what European languages take on average. Chinese takes fewer
-    characters a token; budgets leave room for that."""
+    """An estimate: four characters a token, as in European languages. Chinese has fewer; budgets allow for it."""
     return -(-len(text) // CHARS_A_TOKEN)
 
 
@@ -165,8 +164,8 @@ def _covered(messages: tuple[Message, ...], earlier: _Summary) -> int:
 
 
 def _mark(messages: tuple[Message, ...]) -> str:
-    told = "\0".join(f"{type(m).__name__}:{_told(m)}" for m in messages[-_MARKED:])
-    return hashlib.sha256(told.encode(errors="replace")).hexdigest()[:32]
+    marked = "\0".join(f"{type(m).__name__}:{_as_line(m)}" for m in messages[-_MARKED:])
+    return hashlib.sha256(marked.encode(errors="replace")).hexdigest()[:32]
 
 
 def _split(messages: tuple[Message, ...], room: int) -> int:
@@ -200,7 +199,7 @@ def _summary_chars(earlier: _Summary | None) -> int:
 
 
 def _shortened(message: Message, room: int) -> Message:
-    """A single message that is larger than the whole budget, cut in its middle."""
+    """A tool result larger than the whole budget, cut in its middle."""
     if not isinstance(message, ToolReturn) or len(message.content) <= room:
         return message
     half = room // 2
@@ -220,7 +219,7 @@ def _chars(message: Message) -> int:
             return len(content)
 
 
-def _told(message: Message) -> str:
+def _as_line(message: Message) -> str:
     match message:
         case UserText(text=text):
             return f"person: {text}"

@@ -1,9 +1,9 @@
-"""What a model is told before a turn: who it is, the rules, what is known now. Asks no device.
+"""The system prompt and the dynamic context of a turn: role, rules, what is known now. Asks no device.
 
-The system prompt stays the same from turn to turn, so that a provider may cache it; the dynamic context has what
-changes. Tokens are estimated as four characters each. Over the budget the dynamic context is cut in this order, first
-the first: notes of earlier days and today, matches of the search, one-liners of skills, MEMORY.md (its oldest lines),
-USER.md, bodies of active skills; then details of devices. Date and time are never cut.
+The system prompt stays the same from turn to turn, so that a provider can cache it. What changes is in the dynamic
+context. A token is estimated as four characters. Over the budget the dynamic context is cut in this order: daily
+notes, search matches, one-liners of skills, MEMORY.md (its oldest lines), USER.md, active skills, details of devices.
+Date and time are never cut.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _DYNAMIC_SHARE: Final = 0.4  # of what the system prompt leaves; the conversatio
 _LEAST_TOKENS: Final = 1500
 _HIT_CHARS: Final = 400
 _ACTIVE_SKILL_CHARS: Final = 12_000
-_ANSWERED_HERE_S: Final = 6 * 3600  # what was said in this chat since is in its history
+_ANSWERED_HERE_S: Final = 6 * 3600  # newer messages of this chat are in its history
 _WHOLE_MEMORY_CHARS: Final = 12_000  # of MEMORY.md, the newest; the search finds the rest
 
 _NO_DEVICE = "There is no device yet: a person adds one with `microclaw up --virtual 1` or `microclaw device add`."
@@ -102,7 +102,7 @@ class Section:
 
 
 class TurnContext:
-    """What turns are told, from the registry, the apps that this host wants, and what is remembered."""
+    """Builds the prompts of turns from the registry, the apps that this host wants, and its memory."""
 
     def __init__(
         self,
@@ -120,7 +120,7 @@ class TurnContext:
         self._can_wait_in_main = can_wait_in_main
 
     async def devices(self, device: str | None) -> DeviceContext:
-        """Every device, as values; raises UnknownName when the chat's own device is none."""
+        """Every device, as values; raises UnknownName when the chat's device is unknown."""
         meant_id = self._devices.get(device).device_id if device else None
         known: dict[str, KnownDevice] = {}
         wanted = await self._apps.desired()
@@ -131,69 +131,69 @@ class TurnContext:
             meant_id = next(iter(known))
         return DeviceContext(tuple(known.values()), known[meant_id] if meant_id else None)
 
-    def system(self, scene: DeviceContext) -> str:
+    def system(self, device_context: DeviceContext) -> str:
         """The system prompt: the same for every turn until SOUL.md or the kinds of boards change."""
-        max_apps = min((d.board.firmware.max_apps for d in scene.devices), default=3)
+        max_apps = min((d.board.firmware.max_apps for d in device_context.devices), default=3)
         soul = self._knowledge.persona.soul() if self._knowledge else default_soul()
         forms = _EITHER_FORM if self._can_wait_in_main() else _EVENTS_ONLY
         who = _WHO.format(max_apps=max_apps, soul=soul)
         return "\n".join([who, _PROGRAMS.format(forms=forms) + native_api()])
 
-    async def dynamic(self, scene: DeviceContext, inbound: Inbound, system: str) -> str:
-        """What is known when a message comes in: devices, memory, notes, matches, skills, the time.
+    async def dynamic(self, device_context: DeviceContext, inbound: Inbound, system: str) -> str:
+        """What is known when a message comes: devices, memory, notes, search matches, skills, the time.
 
-        It keeps to its share of what the system prompt leaves.
+        It gets a share of the tokens that the system prompt leaves.
         """
         budget_tokens = max(_LEAST_TOKENS, int((self._context_tokens - tokens(system)) * _DYNAMIC_SHARE))
-        shelf = self._knowledge
-        if shelf is None:
-            return fit(self._device_sections(scene), budget_tokens)
-        matches = await shelf.search.find(inbound.principal, inbound.text, limit=4 * HITS)
-        sections = await asyncio.to_thread(self._sections, shelf, scene, inbound, matches)
+        knowledge = self._knowledge
+        if knowledge is None:
+            return fit(self._device_sections(device_context), budget_tokens)
+        matches = await knowledge.search.find(inbound.principal, inbound.text, limit=4 * HITS)
+        sections = await asyncio.to_thread(self._sections, knowledge, device_context, inbound, matches)
         return fit(sections, budget_tokens)
 
     def history_tokens(self, system: str, dynamic: str) -> int:
-        """What is left for the conversation (agent.compaction)."""
+        """The tokens that are left for the conversation (agent.compaction)."""
         return max(_LEAST_TOKENS, self._context_tokens - tokens(system) - tokens(dynamic))
 
     def _sections(
-        self, shelf: Knowledge, scene: DeviceContext, inbound: Inbound, matches: tuple[Found, ...]
+        self, knowledge: Knowledge, device_context: DeviceContext, inbound: Inbound, matches: tuple[Found, ...]
     ) -> list[Section]:
-        person, place = inbound.principal, (inbound.channel, inbound.chat_id)
-        memory = shelf.memory.text(person)
-        notes = shelf.memory.recent_notes(person)
+        person, chat = inbound.principal, (inbound.channel, inbound.chat_id)
+        memory = knowledge.memory.text(person)
+        notes = knowledge.memory.recent_notes(person)
         shown = f"{memory[-_WHOLE_MEMORY_CHARS:]}\n" + "\n".join(note for _, note in notes)
-        hits = [hit for hit in matches if _is_news(hit, inbound, shown, shelf.now())][:HITS]
-        for skill in shelf.skills.matching(inbound.text):
-            shelf.skills.activate(*place, skill.name)
-        active = sorted(shelf.skills.active(*place))
-        skills = shelf.skills.all()
+        hits = [hit for hit in matches if _is_news(hit, inbound, shown, knowledge.now())][:HITS]
+        for skill in knowledge.skills.matching(inbound.text):
+            knowledge.skills.activate(*chat, skill.name)
+        active = sorted(knowledge.skills.active(*chat))
+        skills = knowledge.skills.all()
         bodies = [s for s in skills if s.name in active]
         return [
-            *self._device_sections(scene),
-            Section("USER.md, what the person says of themselves", shelf.persona.user(person), 4, 400),
+            *self._device_sections(device_context),
+            Section("USER.md, what the person says of themselves", knowledge.persona.user(person), 4, 400),
             Section("MEMORY.md, what is remembered", memory[-_WHOLE_MEMORY_CHARS:], 3, 800, "tail"),
             *(Section(f"Notes of {day.isoformat()}", note, 0, 0, "tail") for day, note in reversed(notes)),
             *(Section(f"Active skill {s.name}", s.body[:_ACTIVE_SKILL_CHARS], 5, 1000) for s in bodies),
             Section("Skills (load one with the tool skill)", _one_liners(skills, active), 2),
             Section("Found in earlier notes and conversations", _hit_lines(hits), 1),
-            Section("Now", _now_text(shelf.now(), inbound), 9, 10_000),
+            Section("Now", _now_text(knowledge.now(), inbound), 9, 10_000),
         ]
 
-    def _device_sections(self, scene: DeviceContext) -> list[Section]:
-        if not scene.devices:
+    def _device_sections(self, device_context: DeviceContext) -> list[Section]:
+        if not device_context.devices:
             return [Section("Devices", _NO_DEVICE, 8, 1000)]
         labels = {device.name: device.labels for device in self._devices.list()}
         texts = []
-        for device in scene.devices:
+        for device in device_context.devices:
             wiring = self._knowledge.memory.wiring(device.name) if self._knowledge else ""
-            meant = device is scene.meant
+            meant = device is device_context.meant
             texts.append(device_text(device, meant=meant, labels=labels.get(device.name, ()), wiring=wiring))
-        names = ", ".join(device.name for device in scene.devices)
+        names = ", ".join(device.name for device in device_context.devices)
         if len(texts) == 1:
             return [Section("Devices", texts[0], 8, 1500)]
-        first = [t for t, d in zip(texts, scene.devices, strict=True) if d is scene.meant]
-        rest = [t for t, d in zip(texts, scene.devices, strict=True) if d is not scene.meant]
+        first = [t for t, d in zip(texts, device_context.devices, strict=True) if d is device_context.meant]
+        rest = [t for t, d in zip(texts, device_context.devices, strict=True) if d is not device_context.meant]
         return [
             Section("Devices", "\n".join([f"There are {len(texts)}: {names}.", *first, *rest]), 8, len(names) + 3000)
         ]
@@ -206,9 +206,9 @@ def native_api() -> str:
 
 
 def _is_news(hit: Found, inbound: Inbound, shown: str, now: datetime) -> bool:
-    """Whether a match says what is not told already: not from a shown file, this chat's newest part, or an answer.
+    """Whether a match is new: not from a shown file, the newest part of this chat, or an answer.
 
-    Answers are left out because they may repeat a stranger's words (a page that was read), and nobody asked for them.
+    Answers are left out because they may repeat untrusted text, such as a web page.
     """
     if hit.kind == "answered" or hit.kind == "device" or hit.text in shown:
         return False
@@ -237,7 +237,7 @@ def _now_text(now: datetime, inbound: Inbound) -> str:
 
 
 def device_text(device: KnownDevice, *, meant: bool, labels: Sequence[str] = (), wiring: str = "") -> str:
-    """Everything that a model needs to know of one device. `wiring` is what a person wrote down of it."""
+    """Everything that a model needs to know about one device. `wiring` is what a person wrote about it."""
     board = device.board
     lines = [f"Device {device.name}{' (meant when none is named)' if meant else ''}: {board.title}, chip {board.chip}."]
     lines.append(f"- {_led_line(board)}")
@@ -303,19 +303,19 @@ def _pin_lines(board: BoardProfile) -> list[str]:
 
 
 def fit(sections: Sequence[Section], budget_tokens: int) -> str:
-    """The sections in their order as one text. Over the budget the lowest rank is cut, then the next, and so on.
+    """The sections in order as one text. Over the budget the lowest rank is cut first, then the next.
 
-    What is left of a cut section says how much is missing; one that is cut to nothing goes with its title.
+    A cut section says how much is missing; a section that is cut to nothing loses its title too.
     """
     room = budget_tokens * CHARS_A_TOKEN
     kept = [section for section in sections if section.text.strip()]
     for rank in sorted({section.rank for section in kept}):
-        for place in reversed(range(len(kept))):
+        for index in reversed(range(len(kept))):
             over = sum(_chars(section) for section in kept) - room
             if over <= 0:
                 break
-            if kept[place].rank == rank:
-                kept[place] = _cut(kept[place], over)
+            if kept[index].rank == rank:
+                kept[index] = _cut(kept[index], over)
     return "\n\n".join(_shown(section) for section in kept if section.text)
 
 

@@ -1,4 +1,4 @@
-"""The conversations: each message of the inbox becomes a turn with its history. It keeps no queue."""
+"""The conversations: runs a turn with its history for each message of the inbox. It keeps no queue."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Final, Self
 from microclaw.agent.compaction import Compactor
 from microclaw.agent.context import TurnContext
 from microclaw.agent.inbox import Inbox
-from microclaw.agent.running_turn import Message, RunningTurn
+from microclaw.agent.running_turn import ChatKey, Message, RunningTurn
 from microclaw.agent.taint import conversation, tainted_from
 from microclaw.agent.turn import JoinedMessage, Turn, TurnLimits, TurnRequest
 from microclaw.agent.turn_journal import TurnJournal, close_interrupted
@@ -31,13 +31,13 @@ from microclaw.tools.toolbox import Toolbox
 
 _log = logging.getLogger(__name__)
 
-HISTORY_MESSAGES: Final = 400  # looked at; what of them a model is given is the compactor's
-MAX_STARTS: Final = 3  # a message whose turn ended the host so many times is not tried again
+HISTORY_MESSAGES: Final = 400  # loaded; the compactor chooses what a model gets
+MAX_STARTS: Final = 3  # a message whose turn stopped the host so often is not tried again
 PRUNE_EVERY: Final = 256  # answers
 DRAIN_S: Final = 1.5
 EFFECT_DAYS: Final = 30
 _DAY_S: Final = 86_400
-_UNHEARD: Final = Answer(
+_UNREADABLE: Final = Answer(
     "I can read words and pictures; voice messages and files I cannot",
     error_code="not_supported",
     next_step="write it, or send a picture of it",
@@ -50,8 +50,10 @@ _STOPPING: Final = Answer(
 
 
 class Conversations:
-    """`async with Conversations(...) as agent`: inside, messages are answered. Leaving cancels the turns still running,
-    which stay unanswered, and closes the model."""
+    """`async with Conversations(...) as agent`: inside, messages are answered.
+
+    Leaving cancels running turns, which stay unanswered until the next start, and closes the model.
+    """
 
     def __init__(
         self,
@@ -104,21 +106,21 @@ class Conversations:
         await self._stack.__aexit__(exc_type, exc, traceback)
 
     async def recover(self) -> tuple[str, ...]:
-        """Take up the turns that a crash cut off; other effects it left open are closed, one sentence for each.
+        """Resume the turns that a crash cut off. Close its other open effects and return a sentence for each.
 
-        To be called once, when the devices can be asked; until then those turns' chats wait.
+        Call it once, when the devices can be asked; until then the chats of those turns wait.
         """
         return await close_interrupted(self._journal, {_turn_id(number) for number in self.inbox.resume()})
 
     async def drain(self) -> None:
-        """Accept nothing more, let tool calls that run end, for a while; then cut every turn off: they are resumed."""
+        """Accept no more, wait a short time for running tool calls, then cut off every turn. They are resumed later."""
         self.inbox.close()
         try:
             async with asyncio.timeout(DRAIN_S):
                 for turn in self.inbox.running():
                     await turn.quiet.wait()
         except TimeoutError:
-            _log.warning("a tool call was cut off by the host's end; it is looked after at the next start")
+            _log.warning("a tool call was cut off by the host's end; it is checked at the next start")
         cut_off = tuple(self._working)
         for task in cut_off:
             task.cancel()
@@ -127,9 +129,9 @@ class Conversations:
         self.inbox.end_streams(_STOPPING)
 
     async def chat(self, inbound: Inbound) -> AsyncGenerator[TurnEvent, None]:
-        """Events as they happen, then exactly one Answer, which counts as delivered: for those who want only a turn.
+        """Run one turn: events as they happen, then exactly one Answer, which counts as delivered.
 
-        Closing the iterator early stops the turn at the next step: a tool call that began is finished and journaled.
+        Closing the iterator early stops the turn at its next step; a running tool call is finished and journaled.
         """
         try:
             accepted = await self.inbox.accept(inbound)
@@ -150,15 +152,15 @@ class Conversations:
 
     async def _serve(self, group: asyncio.TaskGroup) -> None:
         async for turn in self.inbox:
-            task = group.create_task(self._work(turn), name=f"turn {turn.number} of {'/'.join(turn.place)}")
+            task = group.create_task(self._work(turn), name=f"turn {turn.number} of {'/'.join(turn.chat_key)}")
             self._working.add(task)
             task.add_done_callback(self._working.discard)
 
     async def _work(self, turn: RunningTurn) -> None:
-        """Run the turn to its answer whatever goes wrong: this outlives every message."""
+        """Run the turn, store its answer and hand it out. It never raises because of one message."""
         answer = await self._answer(turn)
         outbox = self.inbox.outbox
-        with outbox.handing_out(*turn.place):
+        with outbox.handing_out(*turn.chat_key):
             answer = await self.inbox.answer(turn, answer)
             try:
                 await self._keep(turn, answer)
@@ -166,7 +168,7 @@ class Conversations:
                 _log.warning("a conversation could not be kept: %s", exc.message)
                 answer = replace(answer, text=f"{answer.text}\n(This conversation could not be kept: {exc.message}.)")
             finally:
-                outbox.hand_out(turn.place[0], answer, turn.streams)
+                outbox.hand_out(turn.chat_key[0], answer, turn.streams)
         self.inbox.finish(turn)
         self._answered += 1
         if self._answered % PRUNE_EVERY == 0:
@@ -188,27 +190,27 @@ class Conversations:
         except MicroclawError as exc:
             return _failed(exc)
         except Exception:
-            _log.exception("a turn failed (%s/%s)", *turn.place)
+            _log.exception("a turn failed (%s/%s)", *turn.chat_key)
             return Answer("something went wrong inside the host", error_code="internal", next_step="see the host's log")
 
     async def _run(self, running: RunningTurn) -> Answer:
         message, inbound = running.message, running.message.inbound
         journal = TurnJournal(self._journal, _turn_id(message.message_id), message.message_id)
-        history = await self._sessions.load(*running.place, HISTORY_MESSAGES)
+        history = await self._sessions.load(*running.chat_key, HISTORY_MESSAGES)
         if message.starts:
             history = _without_question(history)
-        if _said(inbound) == UserText(""):
-            return _UNHEARD
+        if _user_text(inbound) == UserText(""):
+            return _UNREADABLE
         devices = await self._context.devices(inbound.device)
         system = self._context.system(devices)
         dynamic = await self._context.dynamic(devices, inbound, system)
         at_s = message.received_ms // 1000
-        told = conversation(history, inbound, at_s, self._roles)
+        kept = conversation(history, inbound, at_s, self._roles)
         budget_tokens = self._context.history_tokens(system, dynamic)
-        asked_by = AskedBy(inbound.principal, *running.place)
-        compacted = await self._compactor.compact(told.safe, budget_tokens, chat=running.place, asked_by=asked_by)
-        shown, foreign_s = told.shown(compacted)
-        tainted_s = tainted_from(inbound, at_s)
+        asked_by = AskedBy(inbound.principal, *running.chat_key)
+        compacted = await self._compactor.compact(kept.safe, budget_tokens, chat=running.chat_key, asked_by=asked_by)
+        shown, shown_s = kept.shown(compacted)
+        own_s = tainted_from(inbound, at_s)
         turn = Turn(
             model=self._model,
             tools=self._tools,
@@ -219,7 +221,7 @@ class Conversations:
             offered=lambda: self._offered(inbound.channel, inbound.chat_id),
         )
         request = TurnRequest(
-            said=_said(inbound),
+            message=_user_text(inbound),
             principal=inbound.principal,
             device=inbound.device,
             system=system,
@@ -232,8 +234,8 @@ class Conversations:
             joined=tuple(_joined(one) for one in running.joined),
             task="heartbeat" if inbound.origin == "heartbeat" else "chat",
             at_s=at_s,
-            foreign_s=foreign_s if tainted_s is None else tainted_s,
-            own=tainted_s is None,
+            tainted_s=shown_s if own_s is None else own_s,
+            own=own_s is None,
         )
         watch = _ApprovalWatch(self._approvals, running, turn)
         running.when_stopped(watch.stop)
@@ -246,7 +248,7 @@ class Conversations:
         return self._tools.offered(self._skills.active(channel, chat_id), self._skills.shown_tools(channel, chat_id))
 
     async def _warm_up(self) -> None:
-        """A model that cannot be loaded is told by the first turn; the host goes on."""
+        """Load the model. A failure is only logged here; the first turn reports it."""
         try:
             await self._model.warm_up()
         except MicroclawError as exc:
@@ -255,31 +257,31 @@ class Conversations:
             _log.exception("%s cannot be loaded", self._model.name)
 
     async def _keep(self, turn: RunningTurn, answer: Answer) -> None:
-        """The messages of a turn and its answer, into the conversation."""
+        """Add the turn's messages and its answer to the conversation."""
         messages = self._exchange((turn.message, *turn.joined), answer)
-        there = await self._there(turn.place, messages[:-1]) if turn.message.starts else 0
-        await self._sessions.append(*turn.place, messages[there:])
+        there = await self._stored_count(turn.chat_key, messages[:-1]) if turn.message.starts else 0
+        await self._sessions.append(*turn.chat_key, messages[there:])
         if answer.outbound_id is not None:
             self.inbox.kept(turn.number)
 
     async def _keep_missing(self) -> None:
-        """Bring answers into their conversations that a crash kept out; one that cannot be read stops no host."""
+        """Add answers that a crash kept out of their conversations; a failure does not stop the host."""
         for messages, answer in await self.inbox.unkept():
             first = messages[0].inbound
             try:
-                place, exchange = (first.channel, first.chat_id), self._exchange(messages, answer)
-                if missing := exchange[await self._there(place, exchange) :]:
-                    await self._sessions.append(*place, missing)
+                chat_key, exchange = (first.channel, first.chat_id), self._exchange(messages, answer)
+                if missing := exchange[await self._stored_count(chat_key, exchange) :]:
+                    await self._sessions.append(*chat_key, missing)
                 self.inbox.kept(messages[0].message_id)
             except MicroclawError as exc:
                 _log.warning("a conversation still lacks an answer: %s", exc.message)
 
     def _exchange(self, messages: Sequence[Message], answer: Answer) -> list[SessionMessage]:
-        """As the conversation keeps it."""
+        """The messages and the answer, as the conversation stores them."""
         kept = [
             SessionMessage(
                 "user",
-                _said(message.inbound).text or "(no words: a picture or a recording)",
+                _user_text(message.inbound).text or "(no words: a picture or a recording)",
                 message.received_ms // 1000,
                 message.inbound.principal,
                 tainted_from(message.inbound, message.received_ms // 1000),
@@ -289,13 +291,13 @@ class Conversations:
         principal = messages[0].inbound.principal
         return [
             *kept,
-            SessionMessage("assistant", answer.text, int(self._now_s()), principal, answer.foreign_s, answer.question),
+            SessionMessage("assistant", answer.text, int(self._now_s()), principal, answer.tainted_s, answer.question),
         ]
 
-    async def _there(self, place: tuple[str, str], messages: Sequence[SessionMessage]) -> int:
-        """How many of the messages, from the first on, a crash has left at the conversation's end."""
+    async def _stored_count(self, chat_key: ChatKey, messages: Sequence[SessionMessage]) -> int:
+        """How many of the messages, from the first on, are at the conversation's end already."""
         wanted = [(one.role, one.content) for one in messages]
-        last = [(one.role, one.content) for one in await self._sessions.load(*place, len(messages))]
+        last = [(one.role, one.content) for one in await self._sessions.load(*chat_key, len(messages))]
         return next((n for n in range(len(messages), 0, -1) if last[-n:] == wanted[:n]), 0)
 
     async def _prune(self) -> None:
@@ -308,7 +310,7 @@ class Conversations:
 
 
 class _ApprovalWatch:
-    """Tells a turn's listeners what waits for a yes, and takes the question back when the turn is cancelled."""
+    """Tells a turn's listeners which approvals wait, and refuses them when the turn is cancelled."""
 
     def __init__(self, approvals: Approvals | None, running: RunningTurn, turn: Turn) -> None:
         self._approvals = approvals
@@ -335,11 +337,11 @@ class _ApprovalWatch:
                 try:
                     self._approvals.decide(pending.approval_id, approved=False, by=pending.principal)
                 except (UnknownName, PermissionRefused) as exc:
-                    _log.debug("a question was settled before it could be taken back: %s", exc.message)
+                    _log.debug("an approval was decided before it could be refused: %s", exc.message)
 
     def _hear(self, news: Pending | Settled) -> None:
         pending = news if isinstance(news, Pending) else news.pending
-        if (pending.channel, pending.chat_id) != self._running.place:
+        if (pending.channel, pending.chat_id) != self._running.chat_key:
             return
         now = asyncio.get_running_loop().time()
         if isinstance(news, Pending):
@@ -360,18 +362,18 @@ def _failed(error: MicroclawError) -> Answer:
 
 
 def _without_question(history: tuple[SessionMessage, ...]) -> tuple[SessionMessage, ...]:
-    """What a crash left at a conversation's end without its answer is the turn's own message."""
+    """The history without a last message that has no answer: that is the turn's own, stored before a crash."""
     while history and history[-1].role == "user":
         history = history[:-1]
     return history
 
 
 def _joined(message: Message) -> JoinedMessage:
-    return JoinedMessage(message.message_id, _said(message.inbound))
+    return JoinedMessage(message.message_id, _user_text(message.inbound))
 
 
-def _said(inbound: Inbound) -> UserText:
-    """What the model is given of a message: its words, cleaned, its pictures, and the names of what cannot be read."""
+def _user_text(inbound: Inbound) -> UserText:
+    """A message as the model gets it: cleaned text, pictures, and the names of files that cannot be read."""
     lines = [inbound.text.strip()] if inbound.text.strip() else []
     if lines or _images(inbound):
         lines += [

@@ -1,7 +1,7 @@
-"""The inbox: messages on the disk, in order within their chat, as turns for who answers them. It runs no turn itself.
+"""The inbox: messages on the disk become turns, in order within their chat. It runs no turn itself.
 
-`async for turn in inbox` gives a chat's next turn once the one before is finished, and at most so many at the same time
-as the settings say. A message is on the disk before `accept` returns. What a crash left unanswered waits for `resume`.
+`async for turn in inbox` gives a chat's next turn when the one before is finished. The settings limit how many run at
+the same time. A message is on the disk before `accept` returns. Messages left over by a crash wait for `resume`.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from collections import Counter, deque
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
-from typing import Final, Self, TypeAlias
+from typing import Final, Self
 
 from microclaw.agent.outbox import Outbox
-from microclaw.agent.running_turn import Message, RunningTurn, TurnStream, message_from, row_of
+from microclaw.agent.running_turn import ChatKey, Message, RunningTurn, TurnStream, message_from, row_of
 from microclaw.agent.turn_journal import answer_from, encode
 from microclaw.config import AgentSettings
 from microclaw.errors import EmptyMessage, MessageTooLong, MicroclawError, Overloaded
@@ -24,17 +24,16 @@ from microclaw.events import Answer, Inbound, TurnEvent
 from microclaw.store.inbox import InboxRow, InboxTable
 from microclaw.store.outbox import NewOutbound
 
-SHARE: Final = 4  # one person may have a quarter of the room, so that nobody keeps the others out
+SHARE: Final = 4  # one person may have a quarter of all waiting messages
 
 _log = logging.getLogger(__name__)
 
-Place: TypeAlias = tuple[str, str]
 _NUMBER: Final = attrgetter("number")
 
 
 @dataclass(frozen=True, slots=True)
 class InboxLimits:
-    """Of one message, and of all that wait together; one person may have the part of those that SHARE says."""
+    """Limits of one message, and of all that wait; SHARE limits the part of one person."""
 
     message_bytes: int = 16 * 1024
     attachments: int = 8
@@ -44,11 +43,10 @@ class InboxLimits:
 
 @dataclass(frozen=True, slots=True)
 class AcceptedMessage:
-    """A message that is on the disk. `events` ends with the answer; a duplicate's is empty, as the first one's listener
-    or `Outbox.outgoing` has it.
+    """A message that is on the disk. `events` ends with the answer; it is empty for a duplicate.
 
-    Who reads `events` delivers the answer and says so (`Outbox.delivered`). Without a reader, or when it leaves, the
-    answer comes out of `Outbox.outgoing`. Leaving never ends the turn. Messages that joined one turn end with the same
+    The reader of `events` delivers the answer and then calls `Outbox.delivered`. Without a reader, or when it leaves,
+    `Outbox.outgoing` gives the answer. Leaving never ends the turn. Messages that joined one turn end with the same
     answer: deliver each `outbound_id` once.
     """
 
@@ -56,11 +54,16 @@ class AcceptedMessage:
     duplicate: bool
     events: AsyncGenerator[TurnEvent, None]
 
+    async def answer(self) -> Answer | None:
+        """Read the events to their end and return the answer; None for a duplicate."""
+        answers = [event async for event in self.events if isinstance(event, Answer)]
+        return answers[-1] if answers else None
+
 
 @dataclass(slots=True)
 class _Chat:
-    """One chat's turns in order. `arriving` messages are on their way to the disk; `busy`: a turn is ready or runs;
-    `held`: what the last run left over waits for `Inbox.resume`."""
+    """One chat's turns in order. `arriving` messages are being written to the disk; `busy`: a turn is ready or runs;
+    `held`: messages of the last run wait for `Inbox.resume`."""
 
     waiting: list[RunningTurn] = field(default_factory=list)
     running: RunningTurn | None = None
@@ -70,7 +73,7 @@ class _Chat:
 
 
 class Inbox:
-    """Made before the agent, so that others may hold it; messages are accepted between `open` and `close`."""
+    """The queue of messages. It accepts them between `open` and `close`."""
 
     def __init__(
         self,
@@ -84,16 +87,16 @@ class Inbox:
         self._settings = settings or AgentSettings()
         self._limits = limits or InboxLimits()
         self._table = table
-        self._chats: dict[Place, _Chat] = {}
+        self._chats: dict[ChatKey, _Chat] = {}
         self._ready: deque[_Chat] = deque()
         self._left_over: set[int] = set()
-        self._unanswered = Unanswered(self._limits.unanswered)
+        self._unanswered = WaitingCount(self._limits.unanswered)
         self._news = asyncio.Event()
         self._slots = self._settings.parallel_turns
         self._open = False
 
     async def open(self) -> None:
-        """Accept messages; what the last run left unanswered is there again, and its chats wait for `resume`."""
+        """Accept messages. What the last run left unanswered is loaded, and its chats wait for `resume`."""
         for row in await self._table.unanswered():
             message = message_from(row)
             chat = self._chats.setdefault((message.inbound.channel, message.inbound.chat_id), _Chat())
@@ -104,7 +107,7 @@ class Inbox:
         self._open = True
 
     def resume(self) -> frozenset[int]:
-        """Take up what the last run left unanswered, once, when its devices may be asked; returns their numbers."""
+        """Start what the last run left unanswered, once its devices can be asked; returns the message numbers."""
         found = frozenset(self._left_over)
         self._left_over.clear()
         for chat in self._chats.values():
@@ -113,12 +116,12 @@ class Inbox:
         return found
 
     def close(self) -> None:
-        """Accept nothing more and give out no more turns."""
+        """Accept no more messages and give out no more turns."""
         self._open = False
         self._news.set()
 
     def end_streams(self, answer: Answer) -> None:
-        """Tell everybody who listens to a turn that is not answered: the messages are kept."""
+        """Send `answer` to every listener of an unanswered turn. The messages stay on the disk."""
         for chat in self._chats.values():
             for turn in (*chat.waiting, *([chat.running] if chat.running is not None else ())):
                 turn.end(answer)
@@ -138,13 +141,13 @@ class Inbox:
         raise StopAsyncIteration
 
     async def accept(self, inbound: Inbound) -> AcceptedMessage:
-        """Take a message in. Raises EmptyMessage, MessageTooLong, and Overloaded when the queue of its chat, its
-        person's share or the room for all is full."""
+        """Store a message. Raises EmptyMessage, MessageTooLong, or Overloaded when its chat, its person or the whole
+        inbox has too many waiting."""
         if not self._open:
             raise Overloaded("the host is stopping", next_step="microclaw up, then say it again")
         _check_readable(inbound, self._limits)
-        place = (inbound.channel, inbound.chat_id)
-        chat = self._chats.setdefault(place, _Chat())
+        chat_key = (inbound.channel, inbound.chat_id)
+        chat = self._chats.setdefault(chat_key, _Chat())
         chat.arriving += 1
         try:
             if (full := self._full(chat, inbound)) is not None:
@@ -159,17 +162,17 @@ class Inbox:
             self._enqueue(chat, Message(row.message_id, inbound, row.received_ms, row.starts, begun), stream)
         finally:
             chat.arriving -= 1
-            self._forget_idle(place, chat)
+            self._forget_idle(chat_key, chat)
         return AcceptedMessage(row.message_id, False, self.outbox.following(stream))
 
     async def has(self, channel: str, key: str) -> bool:
-        """Whether the message with this key came in before."""
+        """Whether a message with this key was accepted before."""
         return await self._table.has(channel, key)
 
     def cancel(self, channel: str, chat_id: str, *, message_id: int | None = None) -> bool:
-        """End the chat's running turn at the next safe point, or what waits where none runs; False with neither.
+        """Stop the chat's running turn at the next safe point, or its waiting turns if none runs; False without any.
 
-        `message_id` means that message alone, running or waiting.
+        With `message_id` only the turn of that message, running or waiting.
         """
         chat = self._chats.get((channel, chat_id))
         if chat is None:
@@ -196,9 +199,11 @@ class Inbox:
         return tuple(message_from(row) for row in await self._table.joined(message.message_id))
 
     async def answer(self, turn: RunningTurn, answer: Answer) -> Answer:
-        """Put the answer on the disk; it comes back with its number, or without one where the store failed: what was
-        done is done, and the person must hear of it."""
-        chat, inbound = self._chats[turn.place], turn.message.inbound
+        """Put the answer on the disk and return it with its number.
+
+        If the store fails it has no number: its actions are done, so the person must still get it.
+        """
+        chat, inbound = self._chats[turn.chat_key], turn.message.inbound
         for late in turn.leave_out():
             insort(chat.waiting, late, key=_NUMBER)
         body = encode(replace(answer, outbound_id=None))
@@ -217,25 +222,25 @@ class Inbox:
         self._table.kept(message_id)
 
     def finish(self, turn: RunningTurn) -> None:
-        """Who listens has the answer: the chat's next turn may begin."""
-        chat = self._chats[turn.place]
+        """The listeners have the answer: the chat's next turn may begin."""
+        chat = self._chats[turn.chat_key]
         chat.busy = False
         self._slots += 1
         self._make_ready(chat)
-        self._forget_idle(turn.place, chat)
+        self._forget_idle(turn.chat_key, chat)
         self._news.set()
 
     async def unkept(self) -> tuple[tuple[tuple[Message, ...], Answer], ...]:
-        """Answers that their conversations may lack, oldest first, each with the messages that it answers."""
+        """Answers that may be missing in their conversations, oldest first, each with its messages."""
         found = await self._table.unkept()
         return tuple((tuple(map(message_from, one.messages)), answer_from(one.body)) for one in found)
 
     async def prune(self) -> None:
-        """Forget what is old."""
+        """Delete old rows."""
         await self._table.prune()
 
     async def _add(self, inbound: Inbound, *, begun: bool) -> tuple[InboxRow, bool]:
-        """Onto the disk, its place among the unanswered taken before: many may arrive at the same time."""
+        """Write it to the disk. It is counted first, as many may arrive at the same time."""
         known = True
         self._unanswered.came(inbound)
         try:
@@ -246,7 +251,7 @@ class Inbox:
         return row, known
 
     def _full(self, chat: _Chat, inbound: Inbound) -> Overloaded | None:
-        """Why the message that arrives finds no room, if it finds none."""
+        """Why there is no room for the message, or None."""
         waiting = len(chat.waiting) + chat.arriving + (chat.running.joining if chat.running else 0)
         idle = chat.running is None and not chat.held
         if waiting > self._settings.queue + idle:  # of an idle chat the first one does not wait
@@ -269,20 +274,20 @@ class Inbox:
             self._ready.append(chat)
             self._news.set()
 
-    def _forget_idle(self, place: Place, chat: _Chat) -> None:
-        if not (chat.waiting or chat.busy or chat.arriving or chat.held) and self._chats.get(place) is chat:
-            del self._chats[place]
+    def _forget_idle(self, chat_key: ChatKey, chat: _Chat) -> None:
+        if not (chat.waiting or chat.busy or chat.arriving or chat.held) and self._chats.get(chat_key) is chat:
+            del self._chats[chat_key]
 
 
-class Unanswered:
-    """How many messages wait, and of whom. A token's are its person's; what devices ask for has a share of its own."""
+class WaitingCount:
+    """Counts waiting messages by person. All devices together count as one person."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._waiting: Counter[str] = Counter()
 
     def refusal(self, inbound: Inbound) -> Overloaded | None:
-        """Why this message finds no room, if it finds none."""
+        """Why there is no room for this message, or None."""
         total, theirs = self._waiting.total(), self._waiting[_whose(inbound)]
         each = max(1, self._limit // SHARE)
         if total >= self._limit:
@@ -307,7 +312,7 @@ class Unanswered:
         self._waiting[_whose(inbound)] += 1
 
     def went(self, inbound: Inbound, count: int = 1) -> None:
-        """So many like it were answered, or were never taken in."""
+        """`count` messages like it were answered or never stored."""
         whose = _whose(inbound)
         self._waiting[whose] -= count
         if self._waiting[whose] <= 0:

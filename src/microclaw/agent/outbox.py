@@ -1,31 +1,34 @@
-"""The outbox: who delivers an answer or a push, a turn's listener or else the channel that asks. It sends nothing."""
+"""The outbox: answers and pushes that wait, and who delivers them: a listener or the channel. It sends nothing."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from microclaw.agent.running_turn import TurnStream
 from microclaw.agent.turn_journal import answer_from, encode
 from microclaw.backoff import Backoff
-from microclaw.errors import MessageTooLong, Overloaded
-from microclaw.events import Answer, Evidence, TurnEvent
+from microclaw.errors import MessageTooLong, MicroclawError, Overloaded
+from microclaw.events import Answer, TurnEvent
 from microclaw.store.outbox import NewOutbound, OutboxRow, OutboxTable
 
-LEASE_S: Final = 60.0  # what was given to somebody and not delivered by then is given out again
+RETRY_S: Final = 1.0  # after the store failed
+LEASE_S: Final = 60.0  # a message that its holder did not deliver by then is given out again
 MAX_LEASE_S: Final = 3600.0
-MAX_PUSHES: Final = 1000  # that wait for one channel
-MAX_LEASES: Final = 4096  # beyond it, those that are over are forgotten
+MAX_PUSHES: Final = 1000  # waiting for one channel
+MAX_LEASES: Final = 4096  # above it, expired leases are forgotten
 _BATCH: Final = 64
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Outbound:
-    """What a channel is to send. `key` is its own id of the message that is answered; `answer` is the whole of it."""
+    """A message for a channel to send. `key` is the channel's own id of the message that `answer` answers."""
 
     outbound_id: int
     channel: str
@@ -36,38 +39,30 @@ class Outbound:
     answer: Answer
     key: str | None = None
 
-    @property
-    def error_code(self) -> str | None:
-        return self.answer.error_code
-
-    @property
-    def evidence(self) -> tuple[Evidence, ...]:
-        return self.answer.evidence
-
 
 @dataclass(slots=True)
 class _Lease:
     channel: str
     until: float
-    backoff: Backoff  # twice as long each time that nobody delivered it
+    backoff: Backoff  # the lease is twice as long each time that nobody delivered
     holders: int  # listeners of one turn: messages that joined it have the same answer
 
 
 class Outbox:
-    """What is to go out, and who has it in hand."""
+    """The messages that wait to be sent, and who holds each of them."""
 
     def __init__(self, table: OutboxTable, *, text_bytes: int = 16 * 1024) -> None:
-        """`text_bytes` is the most that a push may have."""
+        """`text_bytes` is the limit of a push."""
         self._table = table
         self._text_bytes = text_bytes
         self._leases: dict[int, _Lease] = {}
         self._news: dict[str, asyncio.Event] = {}
         self._gone: dict[int, set[int]] = {}
         self._handing: Counter[tuple[str, str]] = Counter()
-        self._passed_over: set[tuple[str, str]] = set()  # places with answers that were not given out for that
+        self._held_back: set[tuple[str, str]] = set()  # chats with answers that were held back
 
     async def push(self, channel: str, chat_id: str, text: str, *, person: str = "owner") -> int:
-        """Put a text of the host's own into a chat; returns its number. Raises MessageTooLong, Overloaded."""
+        """Send a text of the host itself to a chat; returns its number. Raises MessageTooLong, Overloaded."""
         size = len(text.encode(errors="replace"))
         if size > self._text_bytes:
             raise MessageTooLong(
@@ -81,11 +76,11 @@ class Outbox:
                 next_step=f"see why {channel} does not deliver: microclaw status",
             )
         outbound_id = await self._table.add(NewOutbound(channel, chat_id, "push", person, None, encode(Answer(text))))
-        self._tell(channel)
+        self._wake(channel)
         return outbound_id
 
     async def delivered(self, outbound_id: int) -> None:
-        """Its channel or its listener has sent it."""
+        """Note that its channel or its listener has sent it."""
         await self._table.delivered(outbound_id)
         self._leases.pop(outbound_id, None)
         for gone in self._gone.values():
@@ -93,8 +88,7 @@ class Outbox:
 
     @contextmanager
     def handing_out(self, channel: str, chat_id: str) -> Iterator[None]:
-        """Inside, an answer of this chat is on the disk or soon will be, and `hand_out` says who has it: no channel is
-        given it before."""
+        """Inside, an answer of this chat is stored and `hand_out` says who holds it; no channel gets it earlier."""
         self._handing[channel, chat_id] += 1
         try:
             yield
@@ -102,22 +96,22 @@ class Outbox:
             self._handing[channel, chat_id] -= 1
             if not self._handing[channel, chat_id]:
                 del self._handing[channel, chat_id]
-                if (channel, chat_id) in self._passed_over:
-                    self._passed_over.discard((channel, chat_id))
-                    self._tell(channel)
+                if (channel, chat_id) in self._held_back:
+                    self._held_back.discard((channel, chat_id))
+                    self._wake(channel)
 
     def hand_out(self, channel: str, answer: Answer, streams: Sequence[TurnStream]) -> None:
-        """Give an answer to those who listen; without any the channel is to ask for it."""
+        """Give an answer to the turn's listeners; without any, the channel gets it from `outgoing`."""
         holders = sum(stream.listening for stream in streams)
         if answer.outbound_id is not None and holders:
             self._lease(channel, answer.outbound_id, holders)
         else:
-            self._tell(channel)
+            self._wake(channel)
         for stream in streams:
             stream.put(answer)
 
     async def following(self, stream: TurnStream) -> AsyncGenerator[TurnEvent, None]:
-        """A listener's events; one that leaves before the answer leaves it to the channel."""
+        """A listener's events. If it leaves before the answer, the channel delivers the answer."""
         answered = False
         try:
             async for event in stream.events():
@@ -129,23 +123,26 @@ class Outbox:
                 self.give_back(left.outbound_id)
 
     def give_back(self, outbound_id: int) -> None:
-        """A listener that had it will not deliver it; without another that has it the channel is to."""
+        """A listener will not deliver it. When no other listener holds it, the channel does."""
         lease = self._leases.get(outbound_id)
         if lease is None:
             return
         lease.holders -= 1
         if lease.holders <= 0:
             del self._leases[outbound_id]
-            self._tell(lease.channel)
+            self._wake(lease.channel)
 
     async def undelivered(self, channel: str, chat_id: str) -> tuple[Outbound, ...]:
-        """What waits for this chat now, oldest first, for a channel that nobody serves all the time (the terminal)."""
+        """What waits for this chat now, oldest first: for a channel that is not always there (the terminal)."""
         now = asyncio.get_running_loop().time()
         rows = await self._table.undelivered(channel, chat_id=chat_id)
         return tuple(_outbound(row) for row in rows if not self._in_hand(row, now))
 
-    async def outgoing(self, channel: str) -> AsyncGenerator[Outbound, None]:
-        """Endless: answers that no listener delivered and pushes, oldest first; each again until it is delivered."""
+    async def outgoing(self, channel: str, *, retry_s: float = RETRY_S) -> AsyncGenerator[Outbound, None]:
+        """Endless: pushes, and answers that no listener delivered, oldest first; each again until it is delivered.
+
+        When the store cannot be read, it tries again after `retry_s`.
+        """
         news = self._news.setdefault(channel, asyncio.Event())
         loop = asyncio.get_running_loop()
         while True:
@@ -154,10 +151,15 @@ class Outbox:
             gone: set[int] = set()  # delivered by a listener while the rows before were given out
             self._gone[id(gone)] = gone
             try:
-                for row in await self._table.undelivered(channel, limit=_BATCH + len(self._leases)):
+                rows = await self._table.undelivered(channel, limit=_BATCH + len(self._leases))
+                for row in rows:
                     if row.outbound_id not in gone and not self._in_hand(row, loop.time()):
                         self._lease(channel, row.outbound_id)
                         yield _outbound(row)
+            except MicroclawError as exc:
+                _log.warning("%s: the outbox cannot be read, trying again: %s", channel, exc.message)
+                await asyncio.sleep(retry_s)
+                continue
             finally:
                 del self._gone[id(gone)]
             held = (lease.until for lease in self._leases.values() if lease.channel == channel)
@@ -169,7 +171,7 @@ class Outbox:
                 continue
 
     async def prune(self) -> None:
-        """Forget what is old."""
+        """Delete old rows."""
         await self._table.prune()
 
     def _lease(self, channel: str, outbound_id: int, holders: int = 1) -> None:
@@ -184,15 +186,23 @@ class Outbox:
         lease = self._leases.get(row.outbound_id)
         if lease is not None and lease.until > now:
             return True
-        place = (row.channel, row.chat_id)
-        if row.kind == "push" or place not in self._handing:
+        chat = (row.channel, row.chat_id)
+        if row.kind == "push" or chat not in self._handing:
             return False
-        self._passed_over.add(place)
+        self._held_back.add(chat)
         return True
 
-    def _tell(self, channel: str) -> None:
+    def _wake(self, channel: str) -> None:
         if (news := self._news.get(channel)) is not None:
             news.set()
+
+
+async def run_logged(work: Coroutine[Any, Any, None], name: str) -> None:
+    """Run a channel's task. Its failure is logged and does not end the task group, and with it the host."""
+    try:
+        await work
+    except Exception:
+        _log.exception("%s failed", name)
 
 
 def _outbound(row: OutboxRow) -> Outbound:

@@ -1,4 +1,4 @@
-"""A message on its way to an answer: as it was taken in, its turn, and the stream of events to who listens."""
+"""A message from its arrival to its answer: its turn, and the stream of events to listeners. It runs no turn."""
 
 from __future__ import annotations
 
@@ -6,18 +6,20 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from microclaw.events import Answer, Attachment, Inbound, ToolRun, TurnEvent
 from microclaw.store.inbox import AttachmentRow, InboxRow, NewMessage
+
+ChatKey: TypeAlias = tuple[str, str]  # channel and chat id
 
 MAX_WAITING_EVENTS: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message on the disk. `starts`: how many turns were begun for it before, more than 0 after a crash; `begun`: the
-    one that comes is counted already."""
+    """A message on the disk. `starts`: how many turns began for it before; more than 0 after a crash. `begun`: the next
+    start is counted already."""
 
     message_id: int
     inbound: Inbound
@@ -37,13 +39,13 @@ class TurnStream:
         self.answer: Answer | None = None
 
     def leave(self) -> None:
-        """The listener has gone: nothing more is kept for it."""
+        """The listener has gone: drop its events."""
         self._left = True
         self.listening = False
         self._waiting.clear()
 
     def put(self, event: TurnEvent) -> None:
-        """Never waits; belongs to the event loop's thread. The answer is the last, whatever comes after it."""
+        """Add an event without waiting, in the event loop's thread. What comes after the answer is dropped."""
         if self.answer is not None:
             return
         if isinstance(event, Answer):
@@ -53,7 +55,7 @@ class TurnStream:
             self._news.set()
 
     async def events(self) -> AsyncGenerator[TurnEvent, None]:
-        """Every event up to the answer, which is the last."""
+        """Every event; the answer is the last."""
         self.listening = not self._left
         while True:
             while self._waiting:
@@ -66,7 +68,7 @@ class TurnStream:
 
 
 class RunningTurn:
-    """The turn that answers a message, waiting or running: who listens, what joins it, and whether it is to stop."""
+    """A turn that waits or runs: its listeners, the messages that join it, and whether it is to stop."""
 
     def __init__(self, message: Message, stream: TurnStream) -> None:
         self.message = message
@@ -84,26 +86,28 @@ class RunningTurn:
         return self.message.message_id
 
     @property
-    def place(self) -> tuple[str, str]:
+    def chat_key(self) -> ChatKey:
         return self.message.inbound.channel, self.message.inbound.chat_id
 
     @property
     def joining(self) -> int:
-        """How many messages have come and are not part of it yet."""
+        """How many messages wait to become part of it."""
         return len(self._joining)
 
     def join(self, message: Message, stream: TurnStream) -> bool:
-        """Take another message in; False when the turn takes none any more, or none of this kind: what it asks for is
-        done with the rights of who began the turn."""
-        begun, comes = self.message.inbound, message.inbound
-        asks = (comes.principal, comes.origin, comes.device)
-        if self._closed or self._stopped or asks != (begun.principal, begun.origin, begun.device):
+        """Let a message join; False when it is too late, or when person, origin or device differ.
+
+        A turn acts with the rights of the person who began it.
+        """
+        first, new = self.message.inbound, message.inbound
+        is_alike = (new.principal, new.origin, new.device) == (first.principal, first.origin, first.device)
+        if self._closed or self._stopped or not is_alike:
             return False
         self._joining.append((message, stream))
         return True
 
     def take_joining(self, *, last: bool) -> tuple[Message, ...]:
-        """Messages that joined since; with none, and `last`, no other can join."""
+        """The messages that joined since the last call. With `last` and no message, none can join after it."""
         taken = tuple(message for message, _ in self._joining)
         self.joined += taken
         self.streams += [stream for _, stream in self._joining]
@@ -112,7 +116,7 @@ class RunningTurn:
         return taken
 
     def leave_out(self) -> list[RunningTurn]:
-        """The turn has ended: messages that it did not take in have turns of their own."""
+        """The turn has ended: each message that it did not take in gets a turn of its own."""
         self._closed = True
         late = [RunningTurn(message, stream) for message, stream in self._joining]
         self._joining.clear()
@@ -128,12 +132,12 @@ class RunningTurn:
             stream.put(event)
 
     def end(self, answer: Answer) -> None:
-        """Tell everybody who listens or waits to join that this is the end."""
+        """Send the answer to every listener, also of messages that wait to join."""
         for stream in (*self.streams, *(stream for _, stream in self._joining)):
             stream.put(answer)
 
     def when_stopped(self, act: Callable[[], None]) -> None:
-        """Call `act` when somebody cancels; at once when somebody has."""
+        """Call `act` when the turn is cancelled, or at once if it was."""
         self._when_stopped = act
         if self._stopped:
             act()

@@ -1,4 +1,4 @@
-"""What a turn says while it works: where an intent, a program, an answer comes from. Words only; acts on nothing."""
+"""The texts of a turn's steps: where an intent, a program or an answer comes from. It does nothing itself."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _OWN_STEPS = frozenset({"deploy-wasm-app", "uninstall-wasm-app", "undo"})  # the
 
 
 def model_steps(model: str, reply: ModelReply, took_ms: float) -> tuple[Step, ...]:
-    """How a reply was understood; a language model's own reply shows as its name and time."""
+    """The steps of a model's reply: the intent and plan, or the model's name and calls."""
     if reply.intent is not None:
         intent = Step("intent", _noted(reply.intent, reply.note))
         return (intent, Step("plan", reply.plan)) if reply.plan else (intent,)
@@ -26,7 +26,7 @@ def model_steps(model: str, reply: ModelReply, took_ms: float) -> tuple[Step, ..
 
 
 def stand_in_step(reply: ModelReply) -> Step | None:
-    """That another model than the first one answered, why, and when the first is asked again."""
+    """The step that says which stand-in model answered, and why; None without one."""
     return Step("model", reply.instead) if reply.instead else None
 
 
@@ -49,7 +49,7 @@ def code_step(model: str, reply: ModelReply, call: ToolCall, usage: Usage, attem
 
 
 def call_step(call: ToolCall, result: ToolResult, took_ms: float) -> Step | None:
-    """A tool call that does not report stages of its own."""
+    """The step of a tool call; None for a tool that reports its own steps."""
     if call.name in _OWN_STEPS and (result.ok or result.error_code != "tool_retry"):
         return None
     shown = f"{_name(call)}({_arguments(call.arguments)})"
@@ -61,7 +61,7 @@ def call_step(call: ToolCall, result: ToolResult, took_ms: float) -> Step | None
 
 
 def unknown_text(call: ToolCall) -> str:
-    """What is said of an act that a crash may have cut off: never that it was done, never that it was not."""
+    """The answer when a crash may have cut off a call: its outcome is unknown."""
     shown = f"{_name(call)}({_arguments(call.arguments)})"
     return (
         f"The host stopped while {shown} was running, so its outcome is unknown: it may have been done or not. "
@@ -70,7 +70,7 @@ def unknown_text(call: ToolCall) -> str:
 
 
 def proof_note(text: str, evidence: Sequence[Evidence], actions: Sequence[Action]) -> str:
-    """What to add to an answer whose acts were only accepted, so that it never claims more; nothing is said twice."""
+    """The evidence to add to an answer whose actions were only accepted, if the answer lacks it."""
     acted = any(a.ok and a.effect != "read" for a in actions)
     if not acted or not evidence or any(e.kind != "accepted" for e in evidence):
         return ""
@@ -79,7 +79,7 @@ def proof_note(text: str, evidence: Sequence[Evidence], actions: Sequence[Action
 
 
 def _says(text: str, proof: str) -> bool:
-    """Whether an answer has this evidence already, or says of a board without read-back that it has none."""
+    """Whether an answer contains this evidence already, or says that the board has no read-back."""
     return proof.lower() in text.lower() or (proof == NO_READ_BACK and "no read-back" in text)
 
 

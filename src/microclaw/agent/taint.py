@@ -1,9 +1,8 @@
-"""Which words of a conversation are tainted: untrusted ones, and answers that may repeat them. It asks no model.
+"""Which messages of a conversation are tainted: untrusted text, and answers that may repeat it. It asks no model.
 
-Tainted are answers of turns that read untrusted text, forwarded messages, what a device says, and in a chat of several
-people the words of those who may not act. They are shown to later turns for a while, then left out. A turn that is
-shown any of them asks before it acts, as if it had read them itself
-(docs/decisions/0015-strangers-words-across-turns.md).
+Tainted are answers of turns that read untrusted text, forwarded messages, text from devices, and in a chat of several
+people the messages of those who may not act. Later turns see them for a while, then they are left out. A turn that
+sees one asks before it acts, as if it had read the text itself (docs/decisions/0015-strangers-words-across-turns.md).
 """
 
 from __future__ import annotations
@@ -19,19 +18,19 @@ from microclaw.store.sessions import SessionMessage
 
 SHOWN_S: Final = 900  # since the untrusted text was read; answers that followed from it count from there
 MAX_SHOWN_CHARS: Final = 12_000  # of one conversation: they come on top of its budget
-LEFT_OUT: Final = "(This drew on strangers' words and is left out now; the tool recall finds it.)"
+LEFT_OUT: Final = "(This drew on untrusted text and is left out now; the tool recall finds it.)"
 _UNTRUSTED_ORIGINS: Final = ("device", "forwarded")
 
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """What a turn may be told: `safe` has the tainted messages left out, so that it may be summarised and kept."""
+    """The history for a turn. `safe` is without the tainted messages, so it may be summarised and stored."""
 
     safe: tuple[Message, ...]
-    _tainted: Mapping[int, tuple[Message, int]]  # by place from the end: the message, and since when it is tainted
+    _tainted: Mapping[int, tuple[Message, int]]  # by index from the end: the message, and since when it is tainted
 
     def shown(self, compacted: Sequence[Message]) -> tuple[tuple[Message, ...], int | None]:
-        """`safe` as the compactor left it, with the tainted messages where they stood; since when there are any."""
+        """`compacted` with the tainted messages back in it, and since when it is tainted, or None."""
         messages, since_s, room = list(compacted), None, MAX_SHOWN_CHARS
         for back, (message, read_s) in sorted(self._tainted.items()):
             if back > len(messages) or messages[-back] != self.safe[-back] or _chars(message) > room:
@@ -45,11 +44,11 @@ class Conversation:
 def conversation(kept: Sequence[SessionMessage], inbound: Inbound, at_s: int, roles: Roles) -> Conversation:
     """The conversation for the turn of a message that came at `at_s`.
 
-    Nobody is there to say yes to a schedule's or the heartbeat's act: they are shown no tainted message at all.
+    A schedule or the heartbeat gets no tainted message at all: nobody is there to approve its actions.
     """
     safe: list[Message] = []
     tainted: dict[int, tuple[Message, int]] = {}
-    for place, message in enumerate(kept):
+    for index, message in enumerate(kept):
         read_s = _tainted_since(message, inbound.principal, roles)
         whole = _message(message, inbound.principal, roles)
         if read_s is None:
@@ -57,7 +56,7 @@ def conversation(kept: Sequence[SessionMessage], inbound: Inbound, at_s: int, ro
             continue
         safe.append(UserText(LEFT_OUT) if message.role == "user" else AssistantReply(LEFT_OUT))
         if inbound.origin not in ("schedule", "heartbeat") and at_s - read_s < SHOWN_S:
-            tainted[len(kept) - place] = (whole, read_s)
+            tainted[len(kept) - index] = (whole, read_s)
     return Conversation(tuple(safe), tainted)
 
 
@@ -67,8 +66,8 @@ def tainted_from(inbound: Inbound, at_s: int) -> int | None:
 
 
 def _tainted_since(message: SessionMessage, asker: str, roles: Roles) -> int | None:
-    if message.foreign_s is not None or message.person == asker:
-        return message.foreign_s
+    if message.tainted_s is not None or message.person == asker:
+        return message.tainted_s
     person = roles.get(message.person)
     may_act = person is not None and Permission.ACT in MAY[person.role]
     return None if may_act else message.ts

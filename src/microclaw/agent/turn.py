@@ -33,10 +33,10 @@ from microclaw.store.journal import EffectKey
 from microclaw.tools.tool import Begin, ToolContext, ToolResult
 from microclaw.tools.toolbox import Toolbox
 
-_MENDABLE: Final = frozenset({"build_error", "trial_failed"})
+_FIXABLE: Final = frozenset({"build_error", "trial_failed"})
 
 
-class _Stopped(MicroclawError):
+class _TurnCancelled(MicroclawError):
     code = "cancelled"
 
     def __init__(self) -> None:
@@ -61,18 +61,18 @@ class JoinedMessage:
     """A message that came while the turn ran and is part of it."""
 
     message_id: int
-    said: UserText
+    text: UserText
 
 
 @dataclass(frozen=True, slots=True)
 class TurnRequest:
-    """A message with all that is known when its turn begins. `rows` and `joined` are of a turn that a crash cut off.
+    """A message and its context when its turn begins. `rows` and `joined` come from a turn that a crash cut off.
 
-    `at_s` is when the message came; `foreign_s` when the untrusted text in it, or in `history`, was read. `own`:
-    `said` is the person's own words. `part_of` is the turn or request whose changes this one's are, if not its own.
+    `at_s` is when the message came; `tainted_s` when untrusted text in it, or in `history`, was read. `own`: the
+    message is the person's own words. `part_of`: the turn or request that changes belong to, if not this turn.
     """
 
-    said: UserText
+    message: UserText
     principal: str
     device: str | None
     system: str
@@ -85,22 +85,21 @@ class TurnRequest:
     joined: tuple[JoinedMessage, ...] = ()
     task: ModelTask = "chat"
     at_s: int = 0
-    foreign_s: int | None = None
+    tainted_s: int | None = None
     own: bool = True
     part_of: str | None = None
 
 
 @dataclass(slots=True)
 class _Progress:
-    """What a turn has gathered so far. `messages` is what the model is asked with next; `foreign_s` is when untrusted
-    text among them was read.
+    """What a turn has collected. `messages` go to the model next; `tainted_s` is when untrusted text in them was read.
 
-    `at_s` is when the turn's message came: what it reads counts from there, also when a crash makes it last longer.
+    `at_s` is when the turn's message came. Untrusted text that the turn reads counts as read then.
     """
 
     messages: list[Message]
     at_s: int
-    foreign_s: int | None
+    tainted_s: int | None
     actions: list[Action] = field(default_factory=list)
     evidence: list[Evidence] = field(default_factory=list)
     usage: Usage = Usage()
@@ -109,7 +108,7 @@ class _Progress:
     failure: ToolResult | None = None  # of the latest call that was to change something
 
     def replied(self, reply: ModelReply, calls: int) -> None:
-        """The model's reply, of whose calls the first so many are run."""
+        """Add the model's reply with its first `calls` calls."""
         self.messages.append(AssistantReply(reply.text, reply.calls[:calls]))
         self.iterations += 1
 
@@ -117,17 +116,17 @@ class _Progress:
         self.messages.append(ToolReturn(call.call_id, call.name, result.content, failed=not result.ok))
         self.actions.append(Action(call.name, call.arguments, effect.value, result.ok))
         if result.foreign:
-            self.foreign_s = self.at_s
+            self.tainted_s = self.at_s
         if result.ok:
             self.evidence.extend(result.evidence)
         if effect is not Effect.READ:
             self.failure = None if result.ok else result
-        if call.name == DEPLOY_TOOL and result.error_code in _MENDABLE:
+        if call.name == DEPLOY_TOOL and result.error_code in _FIXABLE:
             self.failed_deploys += 1
 
 
 class Turn:
-    """`await Turn(...).run(request)` always gives an answer; it raises only on cancellation."""
+    """`await Turn(...).run(request)` always returns an answer; it raises only on cancellation."""
 
     def __init__(
         self,
@@ -140,8 +139,8 @@ class Turn:
         joining: Callable[[bool], tuple[JoinedMessage, ...]] = lambda _last: (),
         offered: Callable[[], tuple[ToolSpec, ...]] | None = None,
     ) -> None:
-        """`joining` gives the messages that came since it was asked before; asked as the last time and with none to
-        give, it takes no more. `offered` gives the tools of a request; without it all of them are."""
+        """`joining(last)` returns the messages since its last call; with `last` and no message, none can join later.
+        `offered` returns the tools of a request; all tools without it."""
         self._model = model
         self._tools = tools
         self._journal = journal
@@ -152,22 +151,22 @@ class Turn:
         self._stopped = False
         self._asking: asyncio.Timeout | None = None
         self._deadline = 0.0
-        self._stand_in = ""  # who was last said to answer instead of the first model
+        self._stand_in = ""  # the stand-in model that was announced last
 
     def stop(self) -> None:
-        """Start nothing more: a tool call that runs is finished, waiting for the model ends at once."""
+        """Start nothing more: a running tool call is finished, waiting for the model ends at once."""
         self._stopped = True
         if self._asking is not None and not self._asking.expired():
             self._asking.reschedule(0)
 
     def waited(self, seconds: float) -> None:
-        """Time that a person took to decide is not the turn's."""
+        """Move the deadline by the time that a person took to decide."""
         self._deadline += seconds
 
     async def run(self, request: TurnRequest) -> Answer:
-        """Ask and act until the model answers; the deadline is checked before each request and each call."""
+        """Ask the model and run its calls until it answers. The deadline is checked before each request and call."""
         self._deadline = asyncio.get_running_loop().time() + self._limits.turn_s
-        progress = _Progress([*request.history, request.said], request.at_s, request.foreign_s)
+        progress = _Progress([*request.history, request.message], request.at_s, request.tainted_s)
         try:
             if (ended := await self._resume(request, progress)) is not None:
                 return ended
@@ -191,8 +190,8 @@ class Turn:
         )
 
     async def _resume(self, request: TurnRequest, progress: _Progress) -> Answer | None:
-        """Bring the turn to where a crash cut it off: calls that have a result are not run again."""
-        joined = {message.message_id: message.said for message in request.joined}
+        """Replay the turn up to the crash: calls that have a result are not run again."""
+        joined = {message.message_id: message.text for message in request.joined}
         for row in request.rows:
             if isinstance(row, JoinRow):
                 progress.messages.append(joined[row.message_id])
@@ -205,7 +204,7 @@ class Turn:
         return None
 
     async def _join(self, progress: _Progress, *, after: ModelReply | None = None) -> bool:
-        """Take in what came meanwhile; False when nothing did. `after` is a reply that would have been the last."""
+        """Add messages that came meanwhile; False without any. `after` is a reply that would end the turn."""
         joining = self._joining(after is not None)
         if not joining:
             return False
@@ -214,31 +213,31 @@ class Turn:
             progress.replied(after, 0)
         for message in joining:
             self._journal.add(JoinRow(message.message_id))
-            progress.messages.append(message.said)
+            progress.messages.append(message.text)
         await self._journal.flush()
         return True
 
     async def _ask(self, request: TurnRequest, progress: _Progress) -> ModelReply:
         await self._journal.flush()
-        await asyncio.sleep(0)  # a host that ends has waited for the call before: here it cuts the turn off
+        await asyncio.sleep(0)  # a stopping host cuts the turn off here, between two calls
         if self._stopped:
-            raise _Stopped()
+            raise _TurnCancelled()
         began = asyncio.get_running_loop().time()
-        asked = ModelRequest(
+        model_request = ModelRequest(
             request.system,
             tuple(progress.messages),
             self._offered(),
-            scene=request.device_context,
-            situation=request.dynamic_context,
+            device_context=request.device_context,
+            dynamic_context=request.dynamic_context,
             task=request.task,
             asked_by=AskedBy(request.principal, request.channel, request.chat_id),
         )
         try:
             async with asyncio.timeout_at(self._deadline) as self._asking:
-                reply = await self._model.respond(asked, self._on_text)
+                reply = await self._model.respond(model_request, self._on_text)
         except TimeoutError as exc:
             if self._stopped:
-                raise _Stopped() from exc
+                raise _TurnCancelled() from exc
             raise ModelError(
                 f"{self._model.name} did not answer before the turn's {self._limits.turn_s:g} s were over",
                 next_step="ask again; if it stays slow, choose another model with MICROCLAW_MODEL",
@@ -247,13 +246,13 @@ class Turn:
             self._asking = None
         progress.usage += reply.usage
         took_ms = (asyncio.get_running_loop().time() - began) * 1000
-        self._tell_stand_in(reply)
+        self._report_stand_in(reply)
         for step in model_steps(reply.model or self._model.name, reply, took_ms):
             self._put(step)
         return reply
 
-    def _tell_stand_in(self, reply: ModelReply) -> None:
-        """Once for each stand-in, not with each reply of it."""
+    def _report_stand_in(self, reply: ModelReply) -> None:
+        """Say once that a stand-in model answers, not with each of its replies."""
         step = stand_in_step(reply)
         if step is not None and reply.model != self._stand_in:
             self._put(step)
@@ -264,7 +263,7 @@ class Turn:
             self._put(Delta(text))
 
     async def _act(self, request: TurnRequest, progress: _Progress, reply: ModelReply) -> Answer | None:
-        """Run a reply's calls in order; an answer when the turn cannot go on."""
+        """Run the calls of a reply in order; returns an answer when the turn cannot go on."""
         calls = reply.calls[: self._limits.calls_a_reply]
         progress.replied(reply, len(calls))
         for index, call in enumerate(calls):
@@ -273,7 +272,7 @@ class Turn:
             result = self._journal.known(key)
             if result is None:
                 if self._stopped:
-                    raise _Stopped()
+                    raise _TurnCancelled()
                 if asyncio.get_running_loop().time() >= self._deadline:
                     return self._ended(
                         progress,
@@ -286,7 +285,7 @@ class Turn:
             if result == outcome_unknown(call):
                 return self._ended(progress, unknown_text(call), OUTCOME_UNKNOWN, result.next_step)
             if call.name == DEPLOY_TOOL and progress.failed_deploys >= self._limits.deploy_tries:
-                return self._given_up(progress, result)
+                return self._deploys_failed(progress, result)
         return None
 
     async def _call(
@@ -314,9 +313,9 @@ class Turn:
                 request.device,
                 request.channel,
                 request.chat_id,
-                foreign=progress.foreign_s is not None and not (reply.literal and request.own),
+                foreign=progress.tainted_s is not None and not (reply.literal and request.own),
                 begin=begin,
-                said=lambda: _said_in(progress.messages[len(request.history) :]),
+                said=lambda: _user_words(progress.messages[len(request.history) :]),
             )
             with made_by(request.part_of or self._journal.turn_id):
                 return await self._tools.call(call.name, call.arguments, context)
@@ -343,13 +342,13 @@ class Turn:
         text = reply.text.strip() + proof_note(reply.text, progress.evidence, progress.actions)
         return replace(self._ended(progress, text, code, next_step), question=reply.question)
 
-    def _given_up(self, progress: _Progress, result: ToolResult) -> Answer:
-        said = json.loads(result.content)
+    def _deploys_failed(self, progress: _Progress, result: ToolResult) -> Answer:
+        failure = json.loads(result.content)
         return self._ended(
             progress,
-            f"no program passed in {self._limits.deploy_tries} tries; the last one: {said['message']}",
+            f"no program passed in {self._limits.deploy_tries} tries; the last one: {failure['message']}",
             result.error_code or "build_error",
-            result.next_step or "say it in other words, or write the program yourself: microclaw run FILE.c",
+            result.next_step or "use other words, or write the program yourself: microclaw run FILE.c",
         )
 
     def _ended(self, progress: _Progress, text: str, code: str | None, next_step: str | None) -> Answer:
@@ -360,10 +359,10 @@ class Turn:
             progress.usage,
             code,
             next_step,
-            foreign_s=progress.foreign_s,
+            tainted_s=progress.tainted_s,
         )
 
 
-def _said_in(messages: Sequence[Message]) -> str:
+def _user_words(messages: Sequence[Message]) -> str:
     """The person's own words."""
     return "\n".join(message.text for message in messages if isinstance(message, UserText))

@@ -1,8 +1,8 @@
-"""The journal of one turn: what the model replied, what each call came to, which messages joined. It decides no turn.
+"""The journal of one turn: the model's replies, the results of calls, the messages that joined. It runs no turn.
 
-A reply is on the disk before an effect of it is planned and before the model is asked again; an effect is planned,
-started, done. After a crash the turn is read back from here: no reply is asked for again, and what was half done is
-never done twice unless twice is the same.
+A reply is on the disk before one of its effects is planned and before the model is asked again. An effect is planned,
+started, done. After a crash the turn is read back: no reply is asked for again, and an effect that had started is
+repeated only if that is harmless.
 """
 
 from __future__ import annotations
@@ -21,26 +21,27 @@ from microclaw.tools.tool import Begin, ToolResult
 
 OUTCOME_UNKNOWN: Final = "outcome_unknown"
 INTERRUPTED: Final = "interrupted"
+_TAINTED_KEY: Final = "foreign_s"  # of Answer.tainted_s, in stored answers
 _LOOK_FIRST: Final = "look whether it happened, then say whether to do it again"
 
 Run: TypeAlias = Callable[[Begin], Awaitable[ToolResult]]
 
 
 class ReplyRow(msgspec.Struct, frozen=True, tag_field="kind", tag="reply"):
-    """What the model said in a round."""
+    """A reply of the model."""
 
     reply: ModelReply
 
 
 class ReadRow(msgspec.Struct, frozen=True, tag_field="kind", tag="read"):
-    """The result of a call without effect: the one at this place in the reply before it."""
+    """The result of a call without effect; `index` is the call's position in the reply before it."""
 
     index: int
     result: ToolResult
 
 
 class JoinRow(msgspec.Struct, frozen=True, tag_field="kind", tag="joined"):
-    """A message that came while the turn ran and became part of it; its words are in the inbox."""
+    """A message that joined the running turn; its text is in the inbox."""
 
     message_id: int
 
@@ -49,7 +50,7 @@ Row: TypeAlias = ReplyRow | ReadRow | JoinRow
 
 
 class TurnJournal:
-    """Of a turn that nobody resumes (`message_id` None) the effects alone are kept."""
+    """`message_id` None: the turn is never resumed, so only its effects are stored."""
 
     def __init__(self, journal: Journal, turn_id: str, message_id: int | None = None) -> None:
         self.turn_id = turn_id
@@ -61,7 +62,7 @@ class TurnJournal:
         self._open: dict[EffectKey, EffectRow] = {}
 
     async def read_back(self) -> tuple[ReplyRow | JoinRow, ...]:
-        """The replies and joined messages of before a crash, in order; the journal knows their calls' results then."""
+        """The replies and joined messages from before a crash, in order. Loads the results of their calls."""
         assert self._message_id is not None
         kept = await self._journal.rows(self._message_id)
         self._position = kept[-1].position + 1 if kept else 0
@@ -80,26 +81,26 @@ class TurnJournal:
         return tuple(row for row in rows if not isinstance(row, ReadRow))
 
     def add(self, row: Row) -> None:
-        """Note a row. It is on the disk with the next effect that is planned, or after `flush`."""
+        """Add a row. It is written with the next planned effect, or by `flush`."""
         if self._message_id is not None:
             joins = row.message_id if isinstance(row, JoinRow) else None
             self._waiting.append(TurnRow(self._message_id, self._position, encode(row), joins))
             self._position += 1
 
     async def flush(self) -> None:
-        """What was noted is on the disk when this returns."""
+        """Write all added rows to the disk."""
         if self._waiting:
             rows, self._waiting = self._waiting, []
             await self._journal.add(rows)
 
     def known(self, key: EffectKey) -> ToolResult | None:
-        """The result that a call had before a crash."""
+        """The result of a call from before a crash, if there is one."""
         return self._results.get(key)
 
     async def call(self, key: EffectKey, call: ToolCall, effect: Effect, run: Run) -> ToolResult:
-        """Run a call between its entries. `run` awaits what it is given right before it changes anything.
+        """Run a call and store its states. `run` awaits its argument right before it changes anything.
 
-        One that had started before a crash and may happen only once is not run: its result is `outcome_unknown`.
+        A call that had started before a crash and may happen only once is not run: its result is `outcome_unknown`.
         """
         if effect is Effect.READ:
             result = await run(_nothing)
@@ -141,7 +142,7 @@ def outcome_unknown(call: ToolCall) -> ToolResult:
 
 
 async def close_interrupted(journal: Journal, resumed: Collection[str] = ()) -> tuple[str, ...]:
-    """Close what a crash left open, one sentence for each: nothing is run again. The turns in `resumed` go on."""
+    """Close the effects that a crash left open and return a sentence for each. The turns in `resumed` are left out."""
     sentences = []
     for left in await journal.unfinished():
         if left.key.turn in resumed:
@@ -158,17 +159,21 @@ async def close_interrupted(journal: Journal, resumed: Collection[str] = ()) -> 
 
 
 def encode(value: Row | ToolResult | Answer) -> str:
-    """JSON text, also of words that are no valid Unicode (which msgspec's own encoder refuses)."""
-    return json.dumps(msgspec.to_builtins(value), separators=(",", ":"))
+    """JSON text, also of text that is not valid Unicode (msgspec's own encoder refuses it)."""
+    fields = msgspec.to_builtins(value)
+    if isinstance(value, Answer):
+        fields[_TAINTED_KEY] = fields.pop("tainted_s")
+    return json.dumps(fields, separators=(",", ":"))
 
 
 def answer_from(text: str) -> Answer:
-    """Read what `encode` wrote of an answer."""
-    return msgspec.convert(json.loads(text), Answer)
+    """The answer that `encode` wrote."""
+    fields = json.loads(text)
+    return msgspec.convert({**fields, "tainted_s": fields.pop(_TAINTED_KEY, None)}, Answer)
 
 
 def result_from(text: str) -> ToolResult:
-    """Read what `encode` wrote of a call's result."""
+    """The tool result that `encode` wrote."""
     return msgspec.convert(json.loads(text), ToolResult)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Coroutine
 from typing import Any, Final, Self, assert_never
 
 from microclaw.agent.inbox import AcceptedMessage, Inbox
-from microclaw.agent.outgoing import outgoing, surviving
+from microclaw.agent.outbox import run_logged
 from microclaw.api import gateway_messages as messages
 from microclaw.api.gateway_client import Client
 from microclaw.api.gateway_messages import Approve, BadMessage, ClientMessage, Message, Ping, Subscribe, Unknown
@@ -150,7 +150,7 @@ class Room:
             await self._hand_over(journaled, answer.outbound_id, text)
 
     async def _deliver(self) -> None:
-        async for outbound in outgoing(self._inbox.outbox, CHANNEL):
+        async for outbound in self._inbox.outbox.outgoing(CHANNEL):
             if self._claim(outbound.outbound_id):
                 await self._hand_over(outbound.chat_id, outbound.outbound_id, _text(outbound.answer))
 
@@ -204,7 +204,7 @@ class Room:
                     client.send(_question(pending))
 
     def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        task = self._tasks.create_task(surviving(work, name), name=name)
+        task = self._tasks.create_task(run_logged(work, name), name=name)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 

@@ -25,7 +25,7 @@ from microclaw.config import Settings
 from microclaw.devices.registry import Registry
 from microclaw.knowledge.knowledge_base import Knowledge
 from microclaw.link_server.server import LinkServer
-from microclaw.models.usage import Ledger
+from microclaw.models.usage import UsageLog
 from microclaw.tools.toolbox import Toolbox
 
 
@@ -50,6 +50,6 @@ class HostParts:
     link: LinkServer | None
     attempts: Callable[[int], Awaitable[tuple[Attempt, ...]]]
     status: Callable[[], Awaitable[dict[str, Any]]]
-    usage: Ledger
+    usage: UsageLog
     knowledge: Knowledge
     schedules: ScheduleParts

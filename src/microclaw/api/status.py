@@ -20,9 +20,10 @@ from microclaw.auth.people import Roles
 from microclaw.config import BudgetSettings, Settings
 from microclaw.devices.registry import Registry
 from microclaw.link_server.server import LinkServer
-from microclaw.models.fallback import Outage, outages_of
+from microclaw.models.fallback import Outage
 from microclaw.models.protocol import Model
-from microclaw.models.usage import Ledger as UsageLedger
+from microclaw.models.router import outages_of
+from microclaw.models.usage import UsageLog
 from microclaw.offline.dialogue import warm_up
 from microclaw.schedules.book import ScheduleBook
 from microclaw.schedules.entry import Schedule
@@ -166,7 +167,7 @@ class HostStatus:
     schedules: ScheduleBook
     approvals: Approvals
     people: Roles
-    usage: UsageLedger
+    usage: UsageLog
     boards: Callable[[], Mapping[str, BoardProcess]]
     began_s: float = field(default_factory=time.monotonic)
 

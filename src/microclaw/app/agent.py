@@ -23,7 +23,7 @@ from microclaw.knowledge.knowledge_base import Knowledge
 from microclaw.models.budget import Budget, LocalDays
 from microclaw.models.protocol import Model
 from microclaw.models.router import choose_model
-from microclaw.models.usage import Ledger, Metered
+from microclaw.models.usage import MeteredModel, UsageLog
 from microclaw.offline.model import OfflineModel
 from microclaw.store.apps import AppTable
 from microclaw.store.database import Database
@@ -41,16 +41,16 @@ from microclaw.tools.web import web_tools
 from microclaw.tools.workspace import Workspace, workspace_tools
 
 
-def build_model(settings: Settings, database: Database) -> tuple[Model, Ledger]:
+def build_model(settings: Settings, database: Database) -> tuple[Model, UsageLog]:
     """The model that answers turns, and what it costs; no library of a provider is imported yet."""
     table = UsageTable(database)
     days = LocalDays(time.time, settings.agent.timezone)
-    ledger = Ledger(table, days)
+    usage_log = UsageLog(table, days)
     budget = Budget(settings.budget, table, days)
     model = choose_model(
-        settings.model, OfflineModel(), proxy=settings.proxy, meter=lambda model: Metered(model, ledger, budget)
+        settings.model, OfflineModel(), proxy=settings.proxy, meter=lambda model: MeteredModel(model, usage_log, budget)
     )
-    return model, ledger
+    return model, usage_log
 
 
 def outward_tools(

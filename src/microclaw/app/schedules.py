@@ -135,5 +135,5 @@ def _heartbeat(settings: Settings, inbox: Inbox, clock: WallClock) -> Heartbeat 
         file=settings.persona / HEARTBEAT,
         minutes=wanted.heartbeat_minutes,
         clock=clock,
-        place=(channel, chat_id or channel),
+        home=(channel, chat_id or channel),
     )

@@ -1,4 +1,4 @@
-"""A sentence with its numbers found, each with what its unit says of it. Knows no meaning beyond the unit."""
+"""Finds the numbers of a sentence and their units. It knows no meaning beyond the unit."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class TaggedText:
 
 
 def tag_numbers(text: str) -> TaggedText:
-    """A sentence as it was typed, in its normal form."""
+    """The normal form of a typed sentence, with its numbers."""
     said = normalize_quantities(_SOMEONE.sub("oone", text.lower()))
     numbers, stray = _numbers_of(said)
     return TaggedText(said, numbers, text.rstrip().endswith("?"), stray)
@@ -77,7 +77,7 @@ def shape_of(text: str, numbers: Sequence[Number]) -> str:
 
 
 def _numbers_of(said: str) -> tuple[tuple[Number, ...], bool]:
-    """All numbers of a sentence in its order, and whether digits are left over."""
+    """All numbers of a sentence in order, and whether other digits are left."""
     found: list[Number] = []
     said = _NAMES.sub(lambda name: "-" * len(name[0]), said)
     rest = list(said)

@@ -1,4 +1,4 @@
-"""Numbers with units, however they are said, in one written form. Knows no sentences; asks nobody.
+"""Rewrites numbers with units in one normal form. It knows no sentences.
 
 Times become whole milliseconds ("every half second" -> "every 500 ms"), rates a period ("twice a second" ->
 "period 500 ms"), other quantities whole thousandths ("28.5 °C" -> "28500 milli degrees"), pins "pin N" and several of
@@ -44,7 +44,7 @@ _OTHER_WORDS = re.findall(
     "triple third thirds tenth every each per and",
 )
 QUANTITY_WORDS = frozenset({*_ONES, *_TENS, *_TIME_MS, *_UNITS, *_OTHER_WORDS})
-"""Words that this module, and what reads times of day, know."""
+"""The words that this module and times.py know."""
 
 _NUMBER = r"(?<![\w.])(?<!pin )-?\d+(?:\.\d+)?"
 _TIME_NAMES = "|".join(sorted(_TIME_MS, key=len, reverse=True))

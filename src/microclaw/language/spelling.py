@@ -1,4 +1,4 @@
-"""Slips of the keyboard in words that sentences are made of: mended one word at a time. Guesses no meaning."""
+"""Corrects typing mistakes in known words, one word at a time. It guesses no meaning."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ _MOST_UNKNOWN = 10
 
 
 class Spelling:
-    """The words that are known. A word is mended only to the one known word that a single slip turns it into."""
+    """The known words. A word is corrected only if exactly one known word is a single mistake away."""
 
     def __init__(self, words: Iterable[str], rare: Iterable[str] = ()) -> None:
-        """`rare`: words that a short word is not mended to, as it is more often a word of its own ("sell", "swell")."""
+        """`rare`: words that no short word is corrected to, because it is often a word of its own ("sell", "swell")."""
         self._words = frozenset(words)
         self._rare = frozenset(word for word in rare if len(word) <= _LONGEST_RARE)
         self._meant = sorted(self._words - self._rare)
 
     def with_words(self, words: Iterable[str]) -> Spelling:
-        """The same, with more words that are known."""
+        """A copy with more known words."""
         return Spelling(self._words | frozenset(words), self._rare)
 
     def mend(self, text: str) -> str:
-        """The text with each unknown word replaced where there is exactly one way to."""
+        """The text with each unknown word corrected where there is exactly one way to."""
         unknown = {word for word in _WORD.findall(text) if word not in self._words}
         if len(unknown) > _MOST_UNKNOWN:
             return text  # another language, or none
@@ -45,7 +45,7 @@ class Spelling:
 
 
 def _is_slip(word: str, known: str) -> bool:
-    """Whether two words that are one step apart are near enough: shorter words have too many neighbours."""
+    """Whether two words one step apart are a likely mistake; short words have too many neighbours."""
     if word[0] != known[0] and word[0] != known[1:2] and word[1:2] != known[0]:
         return False
     if len(word) != len(known):

@@ -1,4 +1,4 @@
-"""Times of day, dates and delays in a sentence, taken off what is to be done then. Schedules nothing."""
+"""Splits times of day, dates and delays from the rest of a sentence. It schedules nothing."""
 
 from __future__ import annotations
 
@@ -39,11 +39,9 @@ _NOTIFY = re.compile(r"\b(?:and )?(?:send|tell|mail|text|message) (?:it |that )?
 
 @dataclass(frozen=True, slots=True)
 class When:
-    """The times a sentence names: "23:30" or "sunset", "daily", "tomorrow" or "2026-12-03", a delay; None where it
-    names none.
+    """The times in a sentence: "23:30" or "sunset", "daily", "tomorrow" or "2026-12-03", a delay; None if not named.
 
-    `hour` stands alone, as in "at 7": it may be in the morning or in the evening. `notify` when the person wants to be
-    told then.
+    `hour` is an hour alone, as in "at 7": morning or evening. `notify`: the person wants a message then.
     """
 
     clock: str | None = None
@@ -55,7 +53,7 @@ class When:
 
 
 def split_when(said: str, *, bare_hour: bool = False) -> tuple[str, When] | None:
-    """What is to be done and when, of a sentence with its quantities normalized; None when it names no time.
+    """The rest of a sentence with normalized quantities, and its time; None if it names no time.
 
     `bare_hour`: "at 7" alone is a time too.
     """
@@ -65,7 +63,7 @@ def split_when(said: str, *, bare_hour: bool = False) -> tuple[str, When] | None
     rest, date = _taken(_DATE, rest)
     rest, delay = _taken(_DELAY, rest)
     if delay is not None and (clock or repeat or date):
-        return None  # a delay after a time is no time that anybody means
+        return None  # a time and a delay together mean nothing
     rest, in_part = _taken_off(_PART_WORD, rest)
     hour = None
     if clock is None and delay is None and (repeat or date or in_part or bare_hour or _TODAY.search(rest)):
@@ -111,7 +109,7 @@ def _clock(said: str) -> tuple[str, str | None]:
 
 
 def _taken(pattern: re.Pattern[str], text: str) -> tuple[str, str | None]:
-    """The text without the pattern's first match, and the word or number in it."""
+    """The text without the first match of the pattern, and the word or number in the match."""
     found = pattern.search(text)
     if found is None:
         return text, None
@@ -148,7 +146,7 @@ def _dated(word: str | None) -> str | None:
 
 
 def open_question(when: When) -> tuple[str, str] | None:
-    """What is to be asked before anything can be kept, and a time that would do; None for a whole time."""
+    """The question about an incomplete time, and an example of an answer; None for a complete time."""
     if when.clock in SUN:
         return f"I do not know when {when.clock} is where you are: at what time?", "at 20:00"
     if when.hour is not None:
@@ -162,7 +160,7 @@ def open_question(when: When) -> tuple[str, str] | None:
 
 
 def when_text(when: When) -> str:
-    """The time in words that say the same once more: "every monday at 18:00", "in 20 minutes"."""
+    """The time in words that parse to the same time: "every monday at 18:00", "in 20 minutes"."""
     if when.delay_ms is not None:
         return f"in {_span(when.delay_ms)}"
     every = {"daily": "every day", "weekdays": "every weekday", "weekends": "on weekends"}

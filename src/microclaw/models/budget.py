@@ -1,7 +1,7 @@
-"""What models may cost a day, and which day it is for the person. Asks no model; knows no price.
+"""The daily budget of models, and which day it is for the person. Asks no model; has no prices of its own.
 
-A request holds the most that it may use until it is counted, in memory alone: a host that ends leaves nothing
-behind. So requests that are under way together go over a budget by what one of them uses, at most.
+Each running request reserves the most that it may use until it is counted. So requests that run together go over a
+budget by one request at most. Reservations are in memory only.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ _WORST_MESSAGE_TOKENS: Final = 32  # ... and around each message and tool
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """`nano_usd` None: nobody knows what it will cost."""
+    """`nano_usd` None: the price is not known."""
 
     tokens: int
     nano_usd: int | None
 
 
-def likely_tokens(request: ModelRequest, answer_chars: int) -> tuple[int, int]:
-    """Of what was sent and of what came back, by their length."""
+def estimated_tokens(request: ModelRequest, answer_chars: int) -> tuple[int, int]:
+    """The tokens of a request and of its answer, estimated from their length."""
     chars = sum(len(text) for text in _texts(request))
     return -(-chars // CHARS_A_TOKEN) + _images(request) * IMAGE_TOKENS, -(-answer_chars // CHARS_A_TOKEN)
 
 
 def worst_case(request: ModelRequest, model: str, *, priced: bool = True) -> Estimate:
-    """More than the request will use. `priced` False: it costs nothing that anybody counts."""
+    """More than the request will use. `priced` False: its price is not counted."""
     size = sum(len(text.encode(errors="replace")) for text in _texts(request))
     sent = -(-size // _WORST_BYTES_A_TOKEN) + _images(request) * _WORST_IMAGE_TOKENS
     sent += _WORST_EXTRA_TOKENS + _WORST_MESSAGE_TOKENS * (len(request.messages) + len(request.tools))
@@ -50,9 +50,9 @@ def worst_case(request: ModelRequest, model: str, *, priced: bool = True) -> Est
 
 
 def price(model: str, sent: int, answered: int) -> int | None:
-    """Billionths of a dollar by the price list, nothing cached yet; None for a model that it does not know.
+    """The list price in billionths of a dollar, without cached tokens; None for an unknown model.
 
-    The first call loads the list, a fifth of a second.
+    The first call loads the price list, which takes a fifth of a second.
     """
     try:
         from genai_prices import Usage, calc_price
@@ -67,7 +67,7 @@ def price(model: str, sent: int, answered: int) -> int | None:
 
 
 def _texts(request: ModelRequest) -> list[str]:
-    texts = [request.system, request.situation]
+    texts = [request.system, request.dynamic_context]
     for tool in request.tools:
         texts += [tool.name, tool.schema, tool.description]
     for message in request.messages:
@@ -88,7 +88,7 @@ PATIENCE_S: Final = 60.0  # half of a turn's time, and more than most answers ta
 
 
 class LocalDays:
-    """Days as the person's calendar has them, summer time included. `timezone` None is the machine's."""
+    """Days in the person's time zone, with summer time. `timezone` None is the machine's zone."""
 
     def __init__(self, now_s: Callable[[], float], timezone: str | None = None) -> None:
         self._now_s = now_s
@@ -102,7 +102,7 @@ class LocalDays:
         return self._now().date()
 
     def ago(self, days: int) -> datetime.date:
-        """The first of the last `days` days, today being the last of them."""
+        """The first of the last `days` days; today is the last of them."""
         return self.today() - datetime.timedelta(days=days - 1)
 
     def next_midnight(self) -> datetime.datetime:
@@ -116,8 +116,8 @@ class LocalDays:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Held:
-    """What a request under way may use."""
+class _Reservation:
+    """What a running request may use."""
 
     person: str
     estimate: Estimate
@@ -125,18 +125,18 @@ class _Held:
 
 @dataclass(frozen=True, slots=True)
 class _Limit:
-    """One setting: what counts for it, and whose it is."""
+    """One setting of the budget, whose it is, and what was spent and reserved."""
 
     setting: str
     who: str
     usd: float | None
     tokens: int | None
     spent: UsageCount
-    held: tuple[_Held, ...]
+    reserved: tuple[_Reservation, ...]
 
     @property
     def used_up(self) -> str | None:
-        """What was spent, where that is all."""
+        """What was spent, in words, when nothing is left; else None."""
         if self.usd is not None and self.spent.cost_usd >= self.usd:
             return f"${self.spent.cost_usd:.2f} of ${self.usd:.2f}"
         if self.tokens is not None and self.spent.tokens >= self.tokens:
@@ -144,20 +144,20 @@ class _Limit:
         return None
 
     @property
-    def held_up(self) -> bool:
-        """Whether the requests under way may use all that is left."""
-        if not self.held or (self.usd is None and self.tokens is None):
+    def may_run_out(self) -> bool:
+        """Whether the running requests may use all that is left."""
+        if not self.reserved or (self.usd is None and self.tokens is None):
             return False
         if self.tokens is not None:
-            return self.spent.tokens + sum(held.estimate.tokens for held in self.held) >= self.tokens
+            return self.spent.tokens + sum(one.estimate.tokens for one in self.reserved) >= self.tokens
         assert self.usd is not None
-        prices = [held.estimate.nano_usd for held in self.held]
+        prices = [one.estimate.nano_usd for one in self.reserved]
         known = sum(price for price in prices if price is not None)
         return None in prices or (self.spent.cost_nano_usd + known) / 1e9 >= self.usd
 
 
 class Budget:
-    """Asked before each request to a model; a request is inside `holding` until it is counted."""
+    """The budget that each request to a model is checked against; a request runs inside `holding`."""
 
     def __init__(
         self, limits: BudgetSettings, table: UsageTable, days: LocalDays, *, patience_s: float = PATIENCE_S
@@ -166,8 +166,8 @@ class Budget:
         self._table = table
         self._days = days
         self._patience_s = patience_s
-        self._held: set[_Held] = set()
-        self._freed = asyncio.Event()  # replaced each time: whoever waits for it hears of one request's end
+        self._reserved: set[_Reservation] = set()
+        self._freed = asyncio.Event()  # set at the end of a request, then replaced by a new one
 
     @property
     def limited(self) -> bool:
@@ -175,57 +175,57 @@ class Budget:
 
     @property
     def in_dollars(self) -> bool:
-        """Whether an estimate's price matters."""
+        """Whether a limit is in dollars, so that an estimate needs a price."""
         return self.limits.day_usd is not None or self.limits.person_day_usd is not None
 
     @asynccontextmanager
     async def holding(self, asked_by: AskedBy, estimate: Estimate) -> AsyncIterator[None]:
-        """Inside, `estimate` is kept free of the budget; count the request before leaving.
+        """Inside, `estimate` is reserved; count the request before leaving.
 
-        BudgetSpent when the day's budget, or this person's part of it, is used up. Where only the requests under way
-        may use up the rest, it waits for them, for as long as its patience lasts.
+        Raises BudgetSpent when the day's budget, or this person's part of it, is used up. When only running requests
+        may use up the rest, it waits for them, at most `patience_s`.
         """
-        held = _Held(asked_by.person, estimate)
-        await self._hold(held)
+        reservation = _Reservation(asked_by.person, estimate)
+        await self._reserve(reservation)
         try:
             yield
         finally:
-            self._held.discard(held)
+            self._reserved.discard(reservation)
             self._freed.set()
             self._freed = asyncio.Event()
 
-    async def _hold(self, held: _Held) -> None:
-        """Add to what is held once there is room for it."""
+    async def _reserve(self, reservation: _Reservation) -> None:
+        """Add the reservation once there is room for it."""
         patient_until = asyncio.get_running_loop().time() + self._patience_s
         while True:
             freed = self._freed
-            limits = await self._read(held.person)
-            if freed.is_set():  # that request may be missing in what is spent and in what is held
+            limits = await self._read(reservation.person)
+            if freed.is_set():  # the request that ended may be in neither sum
                 continue
             for limit in limits:
                 if (what := limit.used_up) is not None:
                     raise self._spent(what, limit)
-            busy = next((limit for limit in limits if limit.held_up), None)
+            busy = next((limit for limit in limits if limit.may_run_out), None)
             if busy is None:
-                self._held.add(held)
+                self._reserved.add(reservation)
                 return
             try:
                 async with asyncio.timeout_at(patient_until):
                     await freed.wait()
             except TimeoutError as exc:
-                raise self._held_by_others(busy) from exc
+                raise self._reserved_by_others(busy) from exc
 
     async def _read(self, person: str) -> tuple[_Limit, ...]:
-        """Each limit with what counts for it now."""
+        """Each limit with what is spent and reserved now."""
         limits = self.limits
         everyone, theirs = await self._table.of_day(self._days.today().isoformat(), person)
-        all_held = tuple(self._held)
-        their_held = tuple(held for held in all_held if held.person == person)
+        all_reserved = tuple(self._reserved)
+        their_reserved = tuple(one for one in all_reserved if one.person == person)
         return (
-            _Limit("day_usd", "this host", limits.day_usd, None, everyone, all_held),
-            _Limit("day_tokens", "this host", None, limits.day_tokens, everyone, all_held),
-            _Limit("person_day_usd", person, limits.person_day_usd, None, theirs, their_held),
-            _Limit("person_day_tokens", person, None, limits.person_day_tokens, theirs, their_held),
+            _Limit("day_usd", "this host", limits.day_usd, None, everyone, all_reserved),
+            _Limit("day_tokens", "this host", None, limits.day_tokens, everyone, all_reserved),
+            _Limit("person_day_usd", person, limits.person_day_usd, None, theirs, their_reserved),
+            _Limit("person_day_tokens", person, None, limits.person_day_tokens, theirs, their_reserved),
         )
 
     def _spent(self, what: str, limit: _Limit) -> BudgetSpent:
@@ -237,10 +237,10 @@ class Budget:
             "again; sentences that need no model still work",
         )
 
-    def _held_by_others(self, limit: _Limit) -> BudgetSpent:
+    def _reserved_by_others(self, limit: _Limit) -> BudgetSpent:
         return BudgetSpent(
-            f"what is left of today's budget of {limit.who} for models is held for {len(limit.held)} requests under "
-            f"way, and after {self._patience_s:g} s it still is",
+            f"what is left of today's budget of {limit.who} for models is reserved for {len(limit.reserved)} running "
+            f"requests, and after {self._patience_s:g} s it still is",
             next_step=f"say it again in a minute, or raise {limit.setting} under [budget] in config.toml and start the "
             "host again; sentences that need no model still work",
         )

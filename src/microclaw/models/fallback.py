@@ -1,7 +1,7 @@
-"""Several models behind one: the first that can answers, the others wait. Knows no provider; keeps breakers.
+"""Several models behind one: the first that works answers, with a circuit breaker for each. Knows no provider.
 
-A request that fails because of its service goes to the next model. Once text has reached the person, that is said
-in the text itself: nobody sees two beginnings without knowing why.
+A request that fails because of its service goes to the next model. If the person has seen part of the first answer,
+the text says that another model starts again.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import dataclasses
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias, runtime_checkable
+from typing import Literal, TypeAlias
 
 from microclaw.backoff import Backoff
 from microclaw.errors import ModelError, ModelFault
@@ -18,11 +18,11 @@ from microclaw.models.protocol import Model, ModelReply, ModelRequest, OnText
 
 BreakerState: TypeAlias = Literal["closed", "open", "half-open"]
 
-# What says that the service fails, and not the request: the next service is asked.
+# The service is at fault, not the request: the next model is asked.
 FAULTS_OF_THE_SERVICE: frozenset[ModelFault] = frozenset(
     {"unreachable", "timeout", "rate_limit", "quota", "overloaded", "server", "auth", "unreadable"}
 )
-_LONG: frozenset[ModelFault] = frozenset({"auth", "quota"})  # a person has to mend it
+_LONG: frozenset[ModelFault] = frozenset({"auth", "quota"})  # a person has to fix it
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class BreakerLimits:
 
 
 class Breaker:
-    """One service's. Each `enter` that gave True is followed by `succeeded`, `failed` or `left`."""
+    """The breaker of one service. After each `enter` that gave True, call `succeeded`, `failed` or `left`."""
 
     def __init__(self, now: Callable[[], float], limits: BreakerLimits = BreakerLimits()) -> None:
         self._now = now
@@ -55,7 +55,7 @@ class Breaker:
 
     @property
     def wait_s(self) -> float:
-        """How long it stays open."""
+        """How long the breaker stays open."""
         return 0.0 if self._open_until is None else max(0.0, self._open_until - self._now())
 
     def enter(self) -> bool:
@@ -72,12 +72,12 @@ class Breaker:
                 return True
 
     def succeeded(self) -> None:
-        """It answered, if only to say that the request is wrong."""
+        """The service answered, even if the answer was that the request is wrong."""
         self._trying, self._failures, self._open_until, self.last = False, 0, None, None
         self._backoff.succeeded()
 
     def failed(self, error: ModelError) -> None:
-        """It failed; what it asked for itself (Retry-After) counts more than our own pause."""
+        """The request failed. A pause that the service asks for (Retry-After) replaces our own."""
         if error.fault not in FAULTS_OF_THE_SERVICE:
             if error.fault == "refused":
                 self.succeeded()
@@ -95,7 +95,7 @@ class Breaker:
             self._open(self._backoff.next_wait_s())
 
     def left(self) -> None:
-        """Nothing is known of it: the request was cancelled, or never sent."""
+        """The request was cancelled or never sent, so it says nothing about the service."""
         self._trying = False
 
     def _open(self, pause_s: float) -> None:
@@ -108,7 +108,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """A model that others stand in for. `instead` answered last (None: nobody did); `retry_in_s` 0 is the next time."""
+    """A model that is out. `instead` answered last, if any did; `retry_in_s` 0 means the next request."""
 
     model: str
     fault: ModelFault
@@ -124,20 +124,8 @@ class Outage:
 
     @property
     def again(self) -> str:
-        """When it is asked again."""
+        """When the model is asked again, in words."""
         return f"asked again in {max(1, round(self.retry_in_s))} s" if self.retry_in_s > 0 else "asked again next time"
-
-
-@runtime_checkable
-class KnowsOutages(Protocol):
-    """A choice of models."""
-
-    def outages(self) -> tuple[Outage, ...]: ...
-
-
-def outages_of(model: Model) -> tuple[Outage, ...]:
-    """What is out now, the model for chats first; a model that chooses among none has no outage to tell of."""
-    return model.outages() if isinstance(model, KnowsOutages) else ()
 
 
 class Fallback:
@@ -146,17 +134,17 @@ class Fallback:
     def __init__(self, models: Sequence[Model], breakers: Sequence[Breaker]) -> None:
         if not models or len(models) != len(breakers):
             raise ValueError(f"{len(models)} models and {len(breakers)} breakers")
-        self._ways = tuple(zip(models, breakers, strict=True))
+        self._members = tuple(zip(models, breakers, strict=True))
         self._answered_last: Model | None = None
 
     @property
     def name(self) -> str:
-        """The first one's; who answered is in the reply."""
-        return self._ways[0][0].name
+        """The first model's name; the reply says who answered."""
+        return self._members[0][0].name
 
     def outages(self) -> tuple[Outage, ...]:
         """The first model, while its last request failed because of its service."""
-        model, breaker = self._ways[0]
+        model, breaker = self._members[0]
         last, other = breaker.last, self._answered_last
         if last is None:
             return ()
@@ -164,24 +152,24 @@ class Fallback:
         return (Outage(model.name, last.fault, last.message, last.next_step, instead, breaker.wait_s),)
 
     async def warm_up(self) -> None:
-        """The first one's libraries; most providers share them."""
-        await self._ways[0][0].warm_up()
+        """Load the first model's libraries; most providers share them."""
+        await self._members[0][0].warm_up()
 
     async def aclose(self) -> None:
-        for model, _ in self._ways:
+        for model, _ in self._members:
             await model.aclose()
 
     async def respond(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
         """The first answer. ModelError when a request is wrong for any model, or when none could be asked."""
         failures: list[tuple[str, ModelError]] = []
-        said = _Told(on_text)
-        for model, breaker in self._ways:
+        seen = _SeenText(on_text)
+        for model, breaker in self._members:
             if not breaker.enter():
                 continue
-            if said.text:
-                said.add(f"\n({failures[-1][0]} broke off; {model.name} begins anew)\n")
+            if seen.any:
+                seen.add(f"\n({failures[-1][0]} broke off; {model.name} begins anew)\n")
             try:
-                reply = await model.respond(request, said.add if on_text is not None else None)
+                reply = await model.respond(request, seen.add if on_text is not None else None)
             except ModelError as exc:
                 breaker.failed(exc)
                 if exc.fault not in FAULTS_OF_THE_SERVICE:
@@ -194,15 +182,15 @@ class Fallback:
             else:
                 breaker.succeeded()
                 self._answered_last = model
-                return self._answered(model, reply)
+                return self._with_source(model, reply)
         self._answered_last = None
-        raise self._nobody(failures)
+        raise self._no_answer(failures)
 
-    def _answered(self, model: Model, reply: ModelReply) -> ModelReply:
-        """The reply with who gave it, and why none of those before it did."""
+    def _with_source(self, model: Model, reply: ModelReply) -> ModelReply:
+        """The reply with the name of its model, and why the models before it did not answer."""
         who = reply.model or model.name
         out: list[str] = []
-        for before, breaker in self._ways:
+        for before, breaker in self._members:
             if before is model:
                 break
             out.append(f"{before.name} is out ({_fault(breaker)})")
@@ -212,29 +200,29 @@ class Fallback:
         again = f"; {first[0].model} is {first[0].again}" if first else ""
         return dataclasses.replace(reply, model=who, instead=f"{who} answers: {', '.join(out)}{again}")
 
-    def _nobody(self, failures: Sequence[tuple[str, ModelError]]) -> ModelError:
-        """What to tell when no model answered: the first one's own failure, and the others' in a few words."""
+    def _no_answer(self, failures: Sequence[tuple[str, ModelError]]) -> ModelError:
+        """The error when no model answered: the first model's failure, then the others' in a few words."""
         if not failures:
-            return self._left_alone()
+            return self._all_open()
         (_, first), *others = failures
         if not others:
             return first
-        told = "; ".join(error.message for _, error in others)
+        reasons = "; ".join(error.message for _, error in others)
         return ModelError(
-            f"{first.message}; then {told}",
+            f"{first.message}; then {reasons}",
             next_step=first.next_step,
             fault=first.fault,
             retry_after_s=first.retry_after_s,
         )
 
-    def _left_alone(self) -> ModelError:
-        """Every breaker is open: why the first one's is, and when the next model is asked again."""
-        wait_s = min(breaker.wait_s for _, breaker in self._ways)
-        model, breaker = self._ways[0]
+    def _all_open(self) -> ModelError:
+        """Every breaker is open: why the first one is, and when a model is asked again."""
+        wait_s = min(breaker.wait_s for _, breaker in self._members)
+        model, breaker = self._members[0]
         last = breaker.last
         again = f"it is asked again in {max(1, round(wait_s))} s"
         return ModelError(
-            f"{last.message if last else f'{model.name} failed lately'}; {again}",
+            f"{last.message if last else f'{model.name} failed recently'}; {again}",
             next_step=last.next_step if last else "ask again then",
             fault=last.fault if last else "overloaded",
             retry_after_s=wait_s,
@@ -242,18 +230,18 @@ class Fallback:
 
 
 def _fault(breaker: Breaker) -> str:
-    """Why its service was not asked, or failed."""
+    """Why the service was not asked, or how it failed."""
     return breaker.last.fault.replace("_", " ") if breaker.last is not None else "being tried"
 
 
-class _Told:
-    """What the person has already seen of an answer."""
+class _SeenText:
+    """Passes an answer's text on, and knows whether the person has seen any of it."""
 
     def __init__(self, on_text: Callable[[str], None] | None) -> None:
         self._on_text = on_text
-        self.text = False
+        self.any = False
 
     def add(self, piece: str) -> None:
-        self.text = True
+        self.any = True
         if self._on_text is not None:
             self._on_text(piece)

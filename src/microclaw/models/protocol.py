@@ -1,4 +1,4 @@
-"""What a turn asks of a language model, whoever it is: one request, one reply, tools described as JSON schema."""
+"""The interface of all language models: one request, one reply, tools as JSON schema. It knows no provider."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class KnownDevice:
 
 @dataclass(frozen=True, slots=True)
 class DeviceContext:
-    """Every device, and the one that is meant when a sentence names none: the chat's, or the only one."""
+    """Every device, and the one that a sentence without a name means: the chat's device, or the only one."""
 
     devices: tuple[KnownDevice, ...] = ()
     meant: KnownDevice | None = None
@@ -89,7 +89,7 @@ Message: TypeAlias = UserText | AssistantReply | ToolReturn
 
 @dataclass(frozen=True, slots=True)
 class AskedBy:
-    """For whom a model works, where its use is counted."""
+    """The person and chat that a request is counted for."""
 
     person: str = "owner"
     channel: str = "unknown"
@@ -98,16 +98,16 @@ class AskedBy:
 
 @dataclass(frozen=True, slots=True)
 class ModelRequest:
-    """`system` and `tools` stay the same from turn to turn, so that a provider may cache them; `situation` (memory,
-    what runs where) changes and comes after them. `task` picks a model where the settings name one for it.
+    """`system` and `tools` stay the same from turn to turn, so that a provider may cache them. `dynamic_context`
+    (memory, what runs where) changes and comes after them. `task` picks a model where the settings name one for it.
     """
 
     system: str
     messages: tuple[Message, ...]
     tools: tuple[ToolSpec, ...]
     max_tokens: int = 4096
-    scene: DeviceContext | None = None  # what `situation` says in words, for a model that reads no prose
-    situation: str = ""
+    device_context: DeviceContext | None = None  # the devices in `dynamic_context` as values, for the offline model
+    dynamic_context: str = ""
     task: ModelTask = "chat"
     asked_by: AskedBy = AskedBy()
 

@@ -1,6 +1,6 @@
-"""What a provider's library raises, as a ModelError that says its kind and what to do. Part of providers.py.
+"""Translates the errors of a provider's library to ModelError, with the kind and what to do next. It sends nothing.
 
-No text of a library goes on unless it is known to hold no key; prompts are in none of them.
+A library's text is passed on only if it can hold no key; none of them holds a prompt.
 """
 
 from __future__ import annotations
@@ -98,18 +98,18 @@ def _http_error(exc: object, name: str, provider: ProviderName) -> ModelError:
     status = exc.status_code
     key, address = _SETTINGS[provider]
     wait_s = None if exc.retry_after is None else min(max(exc.retry_after, 0.0), MAX_RETRY_AFTER_S)
-    what, next_step, fault = _told(status, wait_s)
+    what, next_step, fault = _status_meaning(status, wait_s)
     if status in (401, 403):
         next_step = f"check {key}: microclaw setup tests it"
     elif status == 404:
         next_step = f"name another one in MICROCLAW_MODEL, or correct {address}"
     elif fault == "refused":  # its own words: the request was wrong, not the key
-        what = f"refused the request ({status}): {_said(exc)}"
+        what = f"refused the request ({status}): {_own_message(exc)}"
     return ModelError(f"{name}: {what}", next_step=next_step, fault=fault, retry_after_s=wait_s)
 
 
-def _told(status: int, wait_s: float | None) -> tuple[str, str, ModelFault]:
-    """What a status means, what to do, and its kind."""
+def _status_meaning(status: int, wait_s: float | None) -> tuple[str, str, ModelFault]:
+    """The meaning of an HTTP status, what to do, and its kind."""
     wait = f"wait {wait_s:.0f} s" if wait_s else "wait a minute"
     match status:
         case 401 | 403:
@@ -128,8 +128,8 @@ def _told(status: int, wait_s: float | None) -> tuple[str, str, ModelFault]:
             return "", "choose a model that can call tools with MICROCLAW_MODEL", "refused"
 
 
-def _said(exc: object) -> str:
-    """The provider's own message where its body has one in the usual place; nothing else of the body."""
+def _own_message(exc: object) -> str:
+    """The message in the usual field of the body; nothing else of the body."""
     body = getattr(exc, "body", None)
     inner = body.get("error", body) if isinstance(body, dict) else body
     message = inner.get("message") if isinstance(inner, dict) else None

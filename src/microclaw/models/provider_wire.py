@@ -1,6 +1,6 @@
-"""A turn's messages in pydantic-ai's form, and its answers back. Part of providers.py; sends nothing.
+"""Converts a turn's messages to pydantic-ai's form, and its answers back. It sends nothing.
 
-What stays the same from turn to turn (tools, `system`) comes first on the wire, so that providers can cache it.
+What is the same in every turn (tools, `system`) comes first on the wire, so that providers can cache it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ IMAGE_TYPES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"}) 
 
 
 def history_of(messages: Sequence[Message]) -> list[wire.ModelMessage]:
-    """Neighbours of one side become one message."""
+    """The messages in pydantic-ai's form; neighbours of one side become one message."""
     from pydantic_ai import messages as wire
 
     history: list[wire.ModelMessage] = []
@@ -50,9 +50,9 @@ def history_of(messages: Sequence[Message]) -> list[wire.ModelMessage]:
                 outcome: Literal["failed", "success"] = "failed" if message.failed else "success"
                 parts = [wire.ToolReturnPart(message.name, message.content, message.call_id, outcome=outcome)]
             case AssistantReply():
-                said: list[wire.ModelResponsePart] = [wire.TextPart(message.text)] if message.text else []
-                said += [wire.ToolCallPart(c.name, _replayed(c.arguments), c.call_id) for c in message.calls]
-                history.append(wire.ModelResponse(said))
+                reply: list[wire.ModelResponsePart] = [wire.TextPart(message.text)] if message.text else []
+                reply += [wire.ToolCallPart(c.name, _replayed(c.arguments), c.call_id) for c in message.calls]
+                history.append(wire.ModelResponse(reply))
                 continue
         last = history[-1] if history else None
         if isinstance(last, wire.ModelRequest):
@@ -64,7 +64,7 @@ def history_of(messages: Sequence[Message]) -> list[wire.ModelMessage]:
 
 @lru_cache(maxsize=8)
 def tools_of(specs: tuple[ToolSpec, ...]) -> tuple[ToolDefinition, ...]:
-    """The same tools come with every request: they are made once."""
+    """The tools in pydantic-ai's form, cached because they are the same in every request."""
     from pydantic_ai.tools import ToolDefinition
 
     return tuple(
@@ -77,7 +77,7 @@ def tools_of(specs: tuple[ToolSpec, ...]) -> tuple[ToolDefinition, ...]:
 
 @lru_cache(maxsize=8)
 def openai_tools_of(specs: tuple[ToolSpec, ...]) -> list[dict[str, Any]]:
-    """As chat completions have them; nobody changes the list."""
+    """The tools in the form of chat completions, cached; do not change the list."""
     return [
         {
             "type": "function",
@@ -92,7 +92,7 @@ def openai_tools_of(specs: tuple[ToolSpec, ...]) -> list[dict[str, Any]]:
 
 
 def reply_of(response: wire.ModelResponse, name: str, took_s: float) -> ModelReply:
-    """What of an answer goes on; ModelError when it is larger or nested deeper than anything a model has to say."""
+    """An answer as a ModelReply; raises ModelError if it is too large or nested too deep."""
     from pydantic_ai import messages as wire
 
     texts, calls = [], []
@@ -121,17 +121,19 @@ def check_size(size: int, limit: int, name: str) -> None:
 
 
 def encodable(text: str) -> str:
-    """Without lone surrogates, which JSON can carry and UTF-8 cannot."""
+    """The text without lone surrogates, which JSON can hold and UTF-8 cannot."""
     return text.encode(errors="replace").decode()
 
 
-def usage_of(told: RequestUsage, cost_usd: float | None) -> Usage:
-    """A server's numbers; what is no sensible number of tokens counts as none."""
-    return Usage(max(0, told.input_tokens), max(0, told.output_tokens), cost_usd, max(0, told.cache_read_tokens))
+def usage_of(reported: RequestUsage, cost_usd: float | None) -> Usage:
+    """The tokens that a server reports; a negative number counts as 0."""
+    return Usage(
+        max(0, reported.input_tokens), max(0, reported.output_tokens), cost_usd, max(0, reported.cache_read_tokens)
+    )
 
 
 def _content(message: UserText) -> Any:
-    """Text and pictures; a picture that no provider takes is told in words."""
+    """Text and pictures; a picture that no provider accepts is described in words."""
     if not message.images:
         return message.text
     return [*map(_picture, message.images), message.text or "(no words, only the picture)"]
@@ -160,15 +162,15 @@ def _arguments(part: wire.ToolCallPart) -> str:
     if not isinstance(part.args, str):
         return json.dumps(part.args or {})
     text = encodable(part.args)
-    with contextlib.suppress(ValueError):  # a tool's own reader tells the model what is wrong with it
-        said = json.dumps(json.loads(text), ensure_ascii=False)
-        if (sound := encodable(said)) != said:  # surrogates that were written as escapes
-            return sound
+    with contextlib.suppress(ValueError):  # the tool tells the model what is wrong with it
+        decoded = json.dumps(json.loads(text), ensure_ascii=False)
+        if (clean := encodable(decoded)) != decoded:  # surrogates that were written as escapes
+            return clean
     return text
 
 
 def _cost(response: wire.ModelResponse) -> float | None:
-    """Dollars by the price list that pydantic-ai brings, cached tokens at their price; None for an unknown model."""
+    """Dollars by pydantic-ai's price list, cached tokens at their own price; None for an unknown model."""
     name = response.model_name
     if not name or not _is_priced(name, response.provider_name, response.provider_url):
         return None
@@ -180,7 +182,7 @@ def _cost(response: wire.ModelResponse) -> float | None:
 
 @lru_cache(maxsize=64)
 def _is_priced(model: str, provider: str | None, address: str | None) -> bool:
-    """Whether the list knows this model; to find that it does not takes half a millisecond of patterns."""
+    """Whether the list knows this model; cached, as a miss takes half a millisecond."""
     from pydantic_ai.messages import ModelResponse
     from pydantic_ai.usage import RequestUsage
 
@@ -189,7 +191,7 @@ def _is_priced(model: str, provider: str | None, address: str | None) -> bool:
         nothing.cost()
     except LookupError:
         return False
-    except ValueError:  # it is known, and wants numbers
+    except ValueError:  # known, but it needs token numbers
         return True
     return True
 

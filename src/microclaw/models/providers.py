@@ -1,13 +1,15 @@
-"""Language models over HTTP, through pydantic-ai's direct request API. Imported late; tries nothing twice.
+"""Language models over HTTP, through pydantic-ai's direct request API. Imported late; retries nothing.
 
-The SDKs' own retries are off: a turn has its own limits, and a person waits. With provider_wire.py and
-provider_errors.py the one place that knows pydantic-ai.
+The SDKs' retries are off: a turn has its own limits, and a person waits. Only this module, provider_wire.py,
+provider_errors.py and ready_messages.py know pydantic-ai.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -34,13 +36,13 @@ if TYPE_CHECKING:
 REQUEST_TIMEOUT_S = 90.0  # of silence
 MAX_ANSWER_S = 600.0  # of one answer that keeps coming
 CONNECT_TIMEOUT_S = 10.0
-MIN_KEY_CHARS = 8  # a shorter one is no secret, and is found in plain words
-_TALKATIVE = ("anthropic", "openai", "httpx2", "httpcore2")  # they log prompts and addresses when they may
-_NO_KEY = "not-needed"  # compatible servers often need none, the SDK wants one
+MIN_KEY_CHARS = 8  # a shorter one is no secret and may be part of normal words
+_TALKATIVE = ("anthropic", "openai", "httpx2", "httpcore2")  # their debug logs hold prompts and addresses
+_NO_KEY = "not-needed"  # compatible servers often need no key, but the SDK does
 
 
 class _DirectModel:
-    """What both providers share: the request, and its errors as ModelErrors."""
+    """The common part of both providers: the request, and its errors as ModelError."""
 
     provider: ProviderName
 
@@ -86,7 +88,7 @@ class _DirectModel:
 
         began = time.perf_counter()
         try:
-            history, settings, parameters = self._asked(request)
+            history, settings, parameters = self._prepared(request)
             if on_text is None:
                 response = await model_request(
                     model, history, model_settings=settings, model_request_parameters=parameters
@@ -108,11 +110,11 @@ class _DirectModel:
         parameters: ModelRequestParameters,
         on_text: OnText,
     ) -> wire.ModelResponse:
-        """The whole answer; its text goes to `on_text` as it comes, exactly as the whole will have it."""
+        """The whole answer; its text goes to `on_text` in pieces as it comes."""
         from pydantic_ai.direct import model_request_stream
         from pydantic_ai.messages import PartDeltaEvent, PartStartEvent, TextPart, TextPartDelta
 
-        said = _Said(on_text, self.name)
+        relay = _TextRelay(on_text, self.name)
         async with model_request_stream(
             model, history, model_settings=settings, model_request_parameters=parameters
         ) as stream:
@@ -120,16 +122,16 @@ class _DirectModel:
                 match event:
                     case PartStartEvent(part=TextPart(content=text)):
                         self._check_open(stream.finish_reason)
-                        said.begin(text)
+                        relay.begin(text)
                     case PartDeltaEvent(delta=TextPartDelta(content_delta=text)):
                         self._check_open(stream.finish_reason)
-                        said.add(text)
+                        relay.add(text)
             if stream.finish_reason is None:
                 raise cut_off(self.name)
             return stream.get()
 
     def _without_key(self, error: ModelError) -> ModelError:
-        """A server may repeat the key that it was sent."""
+        """The error without the key, which a server may repeat in its message."""
         if self._api_key and len(self._api_key) >= MIN_KEY_CHARS and self._api_key in error.message:
             error.message = error.message.replace(self._api_key, "(the key)")
             error.args = (error.message,)
@@ -138,8 +140,8 @@ class _DirectModel:
     def _check_open(self, finish_reason: str | None) -> None:
         """Refuse text that comes after the answer's end."""
 
-    def _asked(self, request: ModelRequest) -> tuple[list[wire.ModelMessage], ModelSettings, ModelRequestParameters]:
-        """What goes out: history, settings, and the tools and instructions that come before it."""
+    def _prepared(self, request: ModelRequest) -> tuple[list[wire.ModelMessage], ModelSettings, ModelRequestParameters]:
+        """The request for pydantic-ai: history, settings, and the tools and instructions."""
         from pydantic_ai.models import ModelRequestParameters
 
         parameters = ModelRequestParameters(
@@ -171,7 +173,7 @@ class _DirectModel:
 
 
 class AnthropicProviderModel(_DirectModel):
-    """Claude through Anthropic's Messages API. Tools and `system` are cached there, `situation` comes after them."""
+    """Claude through Anthropic's Messages API. Tools and `system` are cached, `dynamic_context` comes after."""
 
     provider = "anthropic"
 
@@ -218,7 +220,7 @@ class AnthropicProviderModel(_DirectModel):
         from pydantic_ai.messages import InstructionPart
 
         parts = [InstructionPart(request.system)] if request.system else []
-        return [*parts, InstructionPart(request.situation, dynamic=True)] if request.situation else parts
+        return [*parts, InstructionPart(request.dynamic_context, dynamic=True)] if request.dynamic_context else parts
 
     def _check_open(self, finish_reason: str | None) -> None:
         if finish_reason is not None:  # it comes with message_delta, after the last block
@@ -262,11 +264,13 @@ class OpenAIProviderModel(_DirectModel):
         return ReadyMessagesModel(
             self._name,
             provider=OpenAIProvider(openai_client=self._client),
-            profile=OpenAIModelProfile(openai_chat_streaming_requires_finish_reason=True),  # else a cut looks whole
+            profile=OpenAIModelProfile(
+                openai_chat_streaming_requires_finish_reason=True
+            ),  # else a cut answer looks complete
         )
 
     def _tools(self, request: ModelRequest) -> list[ToolDefinition]:  # noqa: ARG002  the other provider needs it
-        """None: they go out in `_settings`, ready, as the libraries' walk through every schema is most of a request."""
+        """None: `_settings` sends the tools ready-made, as the libraries walk slowly over the schemas."""
         return []
 
     def _settings(self, request: ModelRequest) -> ModelSettings:
@@ -276,10 +280,10 @@ class OpenAIProviderModel(_DirectModel):
         return settings
 
     def _instructions(self, request: ModelRequest) -> list[wire.InstructionPart]:
-        """One message, as many chat templates take only one; its beginning stays the same, so it is cached."""
+        """One message, as many chat templates take only one. Its start is always the same, so it can be cached."""
         from pydantic_ai.messages import InstructionPart
 
-        text = "\n\n".join(part for part in (request.system, request.situation) if part)
+        text = "\n\n".join(part for part in (request.system, request.dynamic_context) if part)
         return [InstructionPart(text)] if text else []
 
     async def _first_model(self) -> str:
@@ -304,23 +308,23 @@ class OpenAIProviderModel(_DirectModel):
         return names[0]
 
 
-class _Said:
-    """Hands on the pieces of an answer's text, up to the limit of the whole."""
+class _TextRelay:
+    """Passes the pieces of an answer's text on, up to the limit of the whole text."""
 
     def __init__(self, on_text: OnText, name: str) -> None:
         self._on_text = on_text
         self._name = name
         self._size = 0
-        self._held = ""  # half of a surrogate pair
+        self._half = ""  # the first half of a surrogate pair
 
     def begin(self, text: str) -> None:
         """A further part of the text: the whole has a line break there."""
         self.add(f"\n{text}" if self._size else text)
 
     def add(self, text: str) -> None:
-        text, self._held = self._held + text, ""
+        text, self._half = self._half + text, ""
         if text and "\ud800" <= text[-1] <= "\udbff":
-            text, self._held = text[:-1], text[-1]
+            text, self._half = text[:-1], text[-1]
         if not text:
             return
         self._size += len(text)
@@ -329,9 +333,12 @@ class _Said:
 
 
 def _import_pydantic_ai() -> None:
+    is_first = "pydantic_ai.direct" not in sys.modules
     import pydantic_ai.direct
     import pydantic_ai.models.anthropic
     import pydantic_ai.models.openai  # noqa: F401
 
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)
+    if is_first:
+        gc.freeze()  # the libraries stay loaded: a full collection that walks over them takes 130 ms and finds nothing

@@ -1,4 +1,4 @@
-"""Which model answers a request: by its task, and the offline intents first where they are sure. Asks none itself."""
+"""Which model answers a request: by its task, and offline sentences first where they are sure. Sends no request."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping
 from typing import Protocol, TypeAlias
 
 from microclaw.config import ModelChoice, ModelSettings, ModelTask
-from microclaw.models.fallback import Breaker, Fallback, Outage, outages_of
+from microclaw.models.fallback import Breaker, Fallback, Outage
 from microclaw.models.protocol import Model, ModelReply, ModelRequest, OnText
 from microclaw.models.provider_errors import shown_address
 
 
 class SureModel(Model, Protocol):
-    """offline.model.OfflineModel."""
+    """offline.model.OfflineModel, which is a layer above this one."""
 
     def is_sure(self, request: ModelRequest) -> bool: ...
 
@@ -31,7 +31,7 @@ class TaskRouter:
         return self._by_task.get("chat", self._default).name
 
     def outages(self) -> tuple[Outage, ...]:
-        """Of the models for chats, for everything else, and for each task; each model once."""
+        """The outages of all models, the one for chats first; each model once."""
         models = (self._by_task.get("chat", self._default), self._default, *self._by_task.values())
         found: dict[str, Outage] = {}
         for model in models:
@@ -40,7 +40,7 @@ class TaskRouter:
         return tuple(found.values())
 
     async def warm_up(self) -> None:
-        """What chats need; the others load at their first request."""
+        """Load the model for chats; the others load at their first request."""
         await self._by_task.get("chat", self._default).warm_up()
 
     async def respond(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
@@ -54,7 +54,7 @@ class TaskRouter:
 
 
 class OfflineFirst:
-    """Sentences that the offline intents are sure of cost nothing and need no network; a model has the others."""
+    """The offline model answers the sentences that it is sure of, free and without network; another model the rest."""
 
     def __init__(self, offline: SureModel, model: Model) -> None:
         self._offline = offline
@@ -62,11 +62,11 @@ class OfflineFirst:
 
     @property
     def name(self) -> str:
-        """The model's; replies of the offline intents name themselves."""
+        """The other model's name; replies of the offline model carry their own."""
         return self._model.name
 
     def outages(self) -> tuple[Outage, ...]:
-        """The model's: the offline intents are never out."""
+        """The other model's outages: the offline model is never out."""
         return outages_of(self._model)
 
     async def warm_up(self) -> None:
@@ -83,6 +83,11 @@ class OfflineFirst:
     async def aclose(self) -> None:
         await self._model.aclose()
         await self._offline.aclose()
+
+
+def outages_of(model: Model) -> tuple[Outage, ...]:
+    """The models that are out now, the one for chats first; one model alone reports no outage."""
+    return model.outages() if isinstance(model, Fallback | TaskRouter | OfflineFirst) else ()
 
 
 Meter: TypeAlias = Callable[[Model], Model]
@@ -105,7 +110,7 @@ def choose_model(
 
     An Anthropic key counts before OpenAI's. A compatible server (OPENAI_BASE_URL) needs no key; without
     MICROCLAW_MODEL it is asked which models it has, and the first one answers. `meter` wraps each provider's model,
-    and only those: `lambda model: Metered(model, ledger, budget)`. `offline` answers without
+    and only those: `lambda model: MeteredModel(model, usage_log, budget)`. `offline` answers without
     a model, and what it is sure of with one.
     """
     chosen = _chosen(settings)
@@ -113,8 +118,8 @@ def choose_model(
         return offline
     made: dict[ModelChoice, tuple[Model, Breaker]] = {}
 
-    def way(choice: ModelChoice) -> tuple[Model, Breaker]:
-        """One connection pool and one breaker for a model, wherever the settings name it."""
+    def with_breaker(choice: ModelChoice) -> tuple[Model, Breaker]:
+        """The model and its breaker; a model that is named twice has one connection pool."""
         if choice not in made:
             last = choice == settings.fallbacks[-1] if settings.fallbacks else True
             model = _provider_model(choice, proxy, LAST_TIMEOUT_S if last else FIRST_TIMEOUT_S)
@@ -122,8 +127,8 @@ def choose_model(
         return made[choice]
 
     def with_fallbacks(first: ModelChoice) -> Model:
-        ways = [way(choice) for choice in dict.fromkeys((first, *settings.fallbacks))]
-        return Fallback([model for model, _ in ways], [breaker for _, breaker in ways])
+        members = [with_breaker(choice) for choice in dict.fromkeys((first, *settings.fallbacks))]
+        return Fallback([model for model, _ in members], [breaker for _, breaker in members])
 
     model = with_fallbacks(chosen)
     if settings.tasks:
@@ -137,13 +142,13 @@ def describe(settings: ModelSettings) -> str:
     if chosen is None:
         return "none: no API key set"
     if chosen.provider == "anthropic":
-        said = f"{chosen.name} (Anthropic)"
+        text = f"{chosen.name} (Anthropic)"
     elif chosen.base_url:
-        said = f"{chosen.name or 'the first model'} at {shown_address(chosen.base_url)}"
+        text = f"{chosen.name or 'the first model'} at {shown_address(chosen.base_url)}"
     else:
-        said = f"{chosen.name} (OpenAI)"
+        text = f"{chosen.name} (OpenAI)"
     count = len(settings.fallbacks)
-    return f"{said}, {count} to fall back on" if count else said
+    return f"{text}, {count} to fall back on" if count else text
 
 
 def _chosen(settings: ModelSettings) -> ModelChoice | None:

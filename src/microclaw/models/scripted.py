@@ -1,4 +1,4 @@
-"""The tests' language model: answers from a list, keeps what it was asked. It understands nothing."""
+"""The language model for tests: answers from a list and keeps its requests. It understands nothing."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ class ScriptedModel:
         reply = self._replies.pop(0)
         if isinstance(reply, Exception):
             raise reply
-        said = reply(request) if callable(reply) else reply
-        if on_text is not None and said.text:
-            for piece in re.findall(r"\S*\s*", said.text):
+        answer = reply(request) if callable(reply) else reply
+        if on_text is not None and answer.text:
+            for piece in re.findall(r"\S*\s*", answer.text):
                 on_text(piece)
-        return said
+        return answer
 
 
 def say(text: str, *, usage: Usage = Usage()) -> ModelReply:

@@ -1,4 +1,4 @@
-"""Sentences that act at once or ask something: which tool, then the answer from what it found. Calls no tool itself."""
+"""Sentences that act at once or ask something: which tool, then the answer from its result. Calls no tool itself."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from microclaw.offline.decision import Act, CannotDo, Context, Decision, Result, Say, ask, capital
 from microclaw.offline.parse import PIN_SLOTS
-from microclaw.offline.pins import Place, board_of, place_of, sensor_of
+from microclaw.offline.pins import PinTarget, board_of, pin_target, sensor_of
 
 _MAX_FACTS = 12
 
@@ -14,95 +14,95 @@ _MAX_FACTS = 12
 def _set_pin(at: Context) -> Decision:
     if at.parse.number("pin_2") is not None:
         return _set_pins(at)
-    place = place_of(at)
+    target = pin_target(at)
     wanted = at.parse.number("level") or 0
-    level = wanted if place.active_level else 1 - wanted
+    level = wanted if target.active_level else 1 - wanted
     if at.results:
-        return Say(f"{_state(at, place, level)}{_proof(at.results[-1])}.")
+        return Say(f"{_state(at, target, level)}{_proof(at.results[-1])}.")
     return Act(
         "gpio-set",
-        at.on_device(pin=place.pin, level=level),
-        f"set(pin={place.pin}, level={level})",
+        at.on_device(pin=target.pin, level=level),
+        f"set(pin={target.pin}, level={level})",
         _AT_ONCE,
-        words=f"turn {_on(wanted)} {place.words}",
+        words=f"turn {_on(wanted)} {target.words}",
     )
 
 
 def _set_pins(at: Context) -> Decision:
-    """One after the other, in the order said, each with its own level; all pins are checked before the first is set."""
-    places = [place_of(at, slot) for slot in PIN_SLOTS if at.parse.number(slot) is not None]
+    """Set several pins in order, each to its level. All pins are checked before the first is set."""
+    targets = [pin_target(at, slot) for slot in PIN_SLOTS if at.parse.number(slot) is not None]
     level = at.parse.number("level") or 0
-    own = [at.parse.number(f"level_{n}") for n in range(2, len(places) + 1)]
-    levels = [level, *(level if told is None else told for told in own)]
+    own = [at.parse.number(f"level_{n}") for n in range(2, len(targets) + 1)]
+    levels = [level, *(level if one is None else one for one in own)]
     done = len(at.results)
-    shown = ", ".join(str(place.pin) for place in places)
-    if done < len(places):
-        place, wanted = places[done], levels[done]
+    shown = ", ".join(str(target.pin) for target in targets)
+    if done < len(targets):
+        target, wanted = targets[done], levels[done]
         said = str(level) if len(set(levels)) == 1 else ", ".join(map(str, levels))
-        arguments = at.on_device(pin=place.pin, level=wanted if place.active_level else 1 - wanted)
+        arguments = at.on_device(pin=target.pin, level=wanted if target.active_level else 1 - wanted)
         if done:
             return Act("gpio-set", arguments)
-        words = " and ".join(f"{one.words} {_on(level)}" for one, level in zip(places, levels, strict=True))
+        words = " and ".join(f"{one.words} {_on(level)}" for one, level in zip(targets, levels, strict=True))
         if len(set(levels)) == 1:
-            words = f"{_on(level)} pins {', '.join(str(one.pin) for one in places)}"
+            words = f"{_on(level)} pins {', '.join(str(one.pin) for one in targets)}"
         return Act("gpio-set", arguments, f"set(pins={shown}, level={said})", _AT_ONCE, words=f"turn {words}")
     proofs = "; ".join(dict.fromkeys(f.proof[1] for f in at.results if f.proof[0] != "accepted" and f.proof[1]))
     proof = f" ({proofs})" if proofs else _proof(at.results[-1])
     if len(set(levels)) == 1:
         return Say(f"Pins {shown} of {at.results[-1].device} are {_on(level)}{proof}.")
-    each = ", ".join(f"pin {place.pin} {_on(wanted)}" for place, wanted in zip(places, levels, strict=True))
+    each = ", ".join(f"pin {target.pin} {_on(wanted)}" for target, wanted in zip(targets, levels, strict=True))
     return Say(f"Now on {at.results[-1].device}: {each}{proof}.")
 
 
 def _toggle_pin(at: Context) -> Decision:
-    place = place_of(at)
+    target = pin_target(at)
     if not at.results:
-        return Act("gpio-get", at.on_device(pin=place.pin), f"toggle(pin={place.pin})", _AT_ONCE)
+        return Act("gpio-get", at.on_device(pin=target.pin), f"toggle(pin={target.pin})", _AT_ONCE)
     last = at.results[-1]
     if last.tool == "gpio-get":
         level = 1 - int(last.fields["level"])
-        return Act("gpio-set", at.on_device(pin=place.pin, level=level), words=f"toggle {place.words}")
-    return Say(f"{_state(at, place, int(last.fields['level']))} now{_proof(last)}.")
+        return Act("gpio-set", at.on_device(pin=target.pin, level=level), words=f"toggle {target.words}")
+    return Say(f"{_state(at, target, int(last.fields['level']))} now{_proof(last)}.")
 
 
 def _dim_pin(at: Context) -> Decision:
-    place = place_of(at)
+    target = pin_target(at)
     milli = at.parse.number("milli")
     if milli is None:
-        raise ask("How bright?", f"dim pin {place.pin} to 30%", "milli")
+        raise ask("How bright?", f"dim pin {target.pin} to 30%", "milli")
     percent = milli / 1000
     if not 0 <= percent <= 100:
         raise ask(f"{percent:g}% is not between 0 and 100. How bright?", "dim pin 5 to 30%", "milli")
-    lit = percent if place.active_level else 100 - percent
+    lit = percent if target.active_level else 100 - percent
     duty = round(lit * 255 / 100)
     if at.results:
         return Say(
-            f"Pin {place.pin} of {at.results[-1].device} is at {percent:g}% (duty {duty}/255){_proof(at.results[-1])}."
+            f"Pin {target.pin} of {at.results[-1].device} is at {percent:g}% (duty {duty}/255){_proof(at.results[-1])}."
         )
     return Act(
         "pwm-set",
-        at.on_device(pin=place.pin, duty=duty),
-        f"dim(pin={place.pin}, to={percent:g}%)",
+        at.on_device(pin=target.pin, duty=duty),
+        f"dim(pin={target.pin}, to={percent:g}%)",
         _AT_ONCE,
-        words=f"dim {place.words} to {percent:g}%",
+        words=f"dim {target.words} to {percent:g}%",
     )
 
 
 def _read_pin(at: Context) -> Decision:
-    place = place_of(at)
+    target = pin_target(at)
     if not at.results:
-        return Act("gpio-get", at.on_device(pin=place.pin), f"read(pin={place.pin})")
+        return Act("gpio-get", at.on_device(pin=target.pin), f"read(pin={target.pin})")
     level = int(at.results[-1].fields["level"])
-    return Say(f"{_state(at, place, level)}.")
+    return Say(f"{_state(at, target, level)}.")
 
 
 def _read_adc(at: Context) -> Decision:
-    place = place_of(at)
+    target = pin_target(at)
     if not at.results:
-        return Act("adc-read", at.on_device(pin=place.pin), f"adc(pin={place.pin})")
+        return Act("adc-read", at.on_device(pin=target.pin), f"adc(pin={target.pin})")
     fields = at.results[-1].fields
     return Say(
-        f"ADC pin {place.pin} of {at.results[-1].device} is at {float(fields['volts']):.3f} V (raw {fields['raw']})."
+        f"ADC pin {target.pin} of {at.results[-1].device} is at {float(fields['volts']):.3f} V (raw {fields['raw']})."
     )
 
 
@@ -113,16 +113,16 @@ def _read_sensor(at: Context) -> Decision:
     if len(at.results) < len(sensors):
         sensor = sensors[len(at.results)]
         return Act("i2c-read", at.on_device(sensor=sensor), f"read(sensor={','.join(names)})")
-    told = []
+    sentences = []
     for name, quantity in quantities.items():
         found = at.results[sensors.index(quantity.sensor)]
         values = found.fields.get("values", {})
         if quantity.field not in values:
-            return Say(f"The {quantity.sensor.upper()} of {found.device} told no {name}.", "tool_failed")
-        value = f"{float(values[quantity.field]):.{quantity.places}f}"
+            return Say(f"The {quantity.sensor.upper()} of {found.device} reports no {name}.", "tool_failed")
+        value = f"{float(values[quantity.field]):.{quantity.decimals}f}"
         unit = f"{value}{quantity.shown_unit}" if quantity.shown_unit == "%" else f"{value} {quantity.shown_unit}"
-        told.append(f"{name.capitalize()}: {unit}, read from the {quantity.sensor.upper()} of {found.device}.")
-    return Say(" ".join(told))
+        sentences.append(f"{name.capitalize()}: {unit}, read from the {quantity.sensor.upper()} of {found.device}.")
+    return Say(" ".join(sentences))
 
 
 def _scan_i2c(at: Context) -> Decision:
@@ -130,7 +130,7 @@ def _scan_i2c(at: Context) -> Decision:
         return Act("i2c-scan", at.on_device(), "scan(bus=i2c)")
     found = at.results[-1].fields.get("addresses", [])
     shown = ", ".join(a["address"] + (f" ({a['sensor']})" if a.get("sensor") else "") for a in found)
-    return Say(f"On the I2C bus of {at.results[-1].device}: {shown or 'nobody answers'}.")
+    return Say(f"On the I2C bus of {at.results[-1].device}: {shown or 'no device answers'}.")
 
 
 def _list_devices(at: Context) -> Decision:
@@ -159,7 +159,7 @@ def _device_status(at: Context) -> Decision:
     if known is None and len(at.results) == 1:
         return Act("device-info", at.on_device())
     return known or Say(
-        f"{at.results[-1].device} does not tell {_FACTS[field][0]}. It tells {_told_names(at.results)}."
+        f"{at.results[-1].device} does not report {_FACTS[field][0]}. It reports {_fact_names(at.results)}."
     )
 
 
@@ -177,7 +177,7 @@ def _pin_facts(at: Context) -> Decision:
     pin = at.parse.number("pin")
     if pin is None and at.parse.word("thing") is not None:
         try:
-            pin = place_of(at).pin
+            pin = pin_target(at).pin
         except CannotDo as exc:
             return exc.say
         low = "" if board.led is None or board.led.active_level else ", lit by low"
@@ -186,7 +186,7 @@ def _pin_facts(at: Context) -> Decision:
         free = [p.number for p in board.pins.values() if not (p.reserved or p.caution) and p.number not in uses]
         busy = "".join(f" Pin {p} is used by {name}." for p, name in sorted(uses.items()))
         return Say(f"Free on {board.title}: {', '.join(map(str, sorted(free)))}.{busy}")
-    known = board.pins[place_of(at).pin]
+    known = board.pins[pin_target(at).pin]
     if known.reserved:
         return Say(f"Pin {pin} is reserved: it belongs to {known.reserved}.")
     used = f"used by {uses[pin]}" if pin in uses else "free"
@@ -195,7 +195,7 @@ def _pin_facts(at: Context) -> Decision:
     return Say(f"Pin {pin} is {used}; it can be {', '.join(sorted(known.uses))}.{wired}{caution}")
 
 
-# What can be asked for by name: in words, and the fields that tell it, by protocol dialect.
+# What can be asked for by name: its words, and the fields that hold it, by protocol dialect.
 _FACTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "firmware": ("its firmware's version", ("firmware_version", "version", "firmware")),
     "uptime": ("how long it is up", ("uptime_s", "uptime_ms")),
@@ -225,21 +225,21 @@ def _on(level: int) -> str:
     return "on" if level else "off"
 
 
-def _state(at: Context, place: Place, level: int) -> str:
+def _state(at: Context, target: PinTarget, level: int) -> str:
     """A pin's level in words; of an LED lit by low, whether the LED is on."""
     device = at.results[-1].device
     low = "low" if level == 0 else "high"
-    if place.is_led and not place.active_level:
-        return f"The LED of {device} is {_on(1 - level)}: its pin {place.pin} is {low}"
+    if target.is_led and not target.active_level:
+        return f"The LED of {device} is {_on(1 - level)}: its pin {target.pin} is {low}"
     led = board_of(at).led
-    said = f"Pin {place.pin} of {device} is {_on(level)}"
-    if led is not None and led.pin == place.pin and not led.active_level:
+    said = f"Pin {target.pin} of {device} is {_on(level)}"
+    if led is not None and led.pin == target.pin and not led.active_level:
         return f"{said} ({low}; the LED there is lit by low, so it is {_on(1 - level)})"
     return said
 
 
 def _proof(found: Result) -> str:
-    """The evidence in brackets; what was only accepted is called so."""
+    """The evidence in brackets; an action that was only accepted is named so."""
     kind, text = found.proof
     if kind == "accepted":
         return ", as far as the board accepted it: it offers no read-back"
@@ -247,28 +247,28 @@ def _proof(found: Result) -> str:
 
 
 def _fact(found: Sequence[Result], field: str | None) -> Say | None:
-    """The one thing that was asked, in the device's own words; None when it did not tell it."""
+    """The fact that was asked, as the device reports it; None if it reports none."""
     for answer in found if field is not None else ():
-        told = answer.fields.get("facts")
-        values = told if isinstance(told, dict) else {}
+        facts = answer.fields.get("facts")
+        values = facts if isinstance(facts, dict) else {}
         known = [f"{key} {values[key]}" for key in _FACTS[field or ""][1] if key in values]
         if known:
             return Say(f"{answer.device} reports {', '.join(known)}.")
     return None
 
 
-def _told_names(found: Sequence[Result]) -> str:
+def _fact_names(found: Sequence[Result]) -> str:
     facts = [answer.fields.get("facts") for answer in found]
-    names = dict.fromkeys(name for told in facts if isinstance(told, dict) for name in told)
+    names = dict.fromkeys(name for one in facts if isinstance(one, dict) for name in one)
     return ", ".join(list(names)[:_MAX_FACTS]) or "nothing of itself"
 
 
 def _facts(found: Result) -> Say:
     skipped = ("success", "device", "facts", "evidence", "message")
     fields = {k: v for k, v in found.fields.items() if k not in skipped}
-    told = found.fields.get("facts")
-    if isinstance(told, dict):
-        fields |= told
+    facts = found.fields.get("facts")
+    if isinstance(facts, dict):
+        fields |= facts
     shown = ", ".join(f"{key} {value}" for key, value in list(fields.items())[:_MAX_FACTS])
     note = f" {str(found.fields['message']).capitalize()}." if "message" in found.fields else ""
     return Say(f"{found.device}: {shown}.{note}")

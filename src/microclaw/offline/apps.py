@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from microclaw.offline.decision import Act, Context, Decision, Result, Say
-from microclaw.offline.pins import place_of
+from microclaw.offline.pins import pin_target
 
 _NO_NAME = re.compile(
     r"\b(?:my|the|that|this|our|little|thing|thingy|stuff|program|programme|app|one|light|led|effect)\b"
@@ -54,7 +54,7 @@ def _remove_app(at: Context, apps: Sequence[Mapping[str, Any]]) -> Decision:
 
 
 def _remove_on_pin(at: Context, apps: Sequence[Mapping[str, Any]]) -> Decision:
-    pin = place_of(at).pin
+    pin = pin_target(at).pin
     gone = _gone(at)
     left = [app for app in apps if pin in app.get("pins", ()) and app["name"] not in gone]
     if left:
@@ -79,37 +79,26 @@ def _remove_all(at: Context, apps: Sequence[Mapping[str, Any]]) -> Decision:
     return _remove(at, left[0])
 
 
-_BY_KIND: Mapping[str, Callable[[Context, Sequence[Mapping[str, Any]]], Decision]] = {
-    "list_apps": _list_apps,
-    "app_status": _app_status,
-    "remove_app": _remove_app,
-    "remove_on_pin": _remove_on_pin,
-    "remove_all": _remove_all,
+# The decider of each kind, and the intent as it is shown.
+_KINDS: Mapping[str, tuple[Callable[[Context, Sequence[Mapping[str, Any]]], Decision], str]] = {
+    "list_apps": (_list_apps, "running()"),
+    "app_status": (_app_status, "status(app={app})"),
+    "remove_app": (_remove_app, "stop(app={app})"),
+    "remove_on_pin": (_remove_on_pin, "stop(pin={pin})"),
+    "remove_all": (_remove_all, "stop(app=all)"),
 }
 
 
 def _decide(at: Context) -> Decision:
-    """Every sentence about programs begins with the device's own list."""
-    if not at.results:
-        return Act(_QUERY, at.on_device(), _intent(at))
-    return _BY_KIND[at.parse.kind](at, _apps(at.results[0]))
+    """Ask the device for its list first, then decide."""
+    decide, intent = _KINDS[at.parse.kind]
+    if at.results:
+        return decide(at, _apps(at.results[0]))
+    pin = pin_target(at).pin if decide is _remove_on_pin else None
+    return Act(_QUERY, at.on_device(), intent.format(app=at.parse.word("app"), pin=pin))
 
 
-APPS: Mapping[str, Callable[[Context], Decision]] = dict.fromkeys(_BY_KIND, _decide)
-
-
-def _intent(at: Context) -> str:
-    match at.parse.kind:
-        case "list_apps":
-            return "running()"
-        case "app_status":
-            return f"status(app={at.parse.word('app')})"
-        case "remove_app":
-            return f"stop(app={at.parse.word('app')})"
-        case "remove_on_pin":
-            return f"stop(pin={place_of(at).pin})"
-        case _:
-            return "stop(app=all)"
+APPS: Mapping[str, Callable[[Context], Decision]] = dict.fromkeys(_KINDS, _decide)
 
 
 def _apps(found: Result) -> list[Mapping[str, Any]]:
@@ -117,12 +106,12 @@ def _apps(found: Result) -> list[Mapping[str, Any]]:
 
 
 def _missing(at: Context) -> list[Mapping[str, Any]]:
-    """Apps that the device lost and the host is about to put back: stopping one means that it no longer is."""
+    """Apps that the device lost and the host will put back; stopping one ends that."""
     return [{"name": name} for name in at.results[0].fields.get("missing") or () if isinstance(name, str)]
 
 
 def _meant(at: Context, apps: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The apps of the name that is said; where none is ("stop it"), those that the sentence has a word of, or all."""
+    """The apps with the name in the sentence; without a name ("stop it") those with a word of it, or all."""
     said = at.parse.word("app")
     if said:
         return _matching(apps, said)
@@ -165,7 +154,7 @@ def _removed(at: Context) -> Say | None:
 
 
 def _running(at: Context, apps: Sequence[Mapping[str, Any]]) -> str:
-    """One clause on what is on the device."""
+    """What is on the device, as one clause."""
     device = at.results[0].device
     missing = ", ".join(str(app["name"]) for app in _missing(at))
     lost = f"; missing there, to be put back: {missing}" if missing else ""

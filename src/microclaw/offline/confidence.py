@@ -1,4 +1,4 @@
-"""Whether what was learned of a sentence suffices to answer it, to ask whether it is meant, or for neither."""
+"""Whether the classifiers are sure enough to answer a sentence, to ask back, or for neither. It calls no tool."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from microclaw.offline.classifier import Head, features_of, number_features
 from microclaw.offline.slot_filling import Kind, SlotInput, values_of
 
 UNSURE_UNITS: Final = frozenset({"pin", "bare", "milli", "ms"})
-"""Numbers whose unit alone does not say what they are: those have a role."""
+"""Units that do not say what a number is for: these numbers get a role."""
 LIKE: Final[Mapping[str, str]] = {
     "on": "set_pin", "off": "set_pin", "toggle": "toggle_pin", "dim": "dim_pin", "pulse": "pulse",
     "times": "blink_times", "undo": "undo", "stop": "remove_app", "blink": "blink", "fade": "fade",
@@ -39,17 +39,17 @@ ANSWERS: Final[Mapping[str, frozenset[str]]] = {
 }
 
 SURE: Final = 0.45
-"""From this probability on a question is answered, and of an order it is asked whether it is meant."""
+"""From this probability on, a question is answered, and an order is confirmed with the person."""
 SURE_OF_NO_ORDER: Final = 0.62
 SURE_OF_VALUES: Final = 0.7
-SURE_OF_A_HINT: Final = 0.9  # of a quantity that no known word names ("is it stuffy in there")
+SURE_OF_A_HINT: Final = 0.9  # for a quantity that no known word names ("is it stuffy in there")
 SURE_OF_ROLES: Final = 0.6  # lower, as every number has to fit
 HALF_SURE: Final = 0.2  # from here on it is asked back
 
 
 @dataclass(frozen=True, slots=True)
 class Guess:
-    """The likeliest label, how likely it is, and the kind and values it comes to (None where they do not fit)."""
+    """The most probable label, its probability, and its kind and values (None if the values do not fit)."""
 
     label: str
     probability: float
@@ -57,7 +57,7 @@ class Guess:
 
 
 def kind_of(guess: Guess) -> Kind | None:
-    """The kind and values to go by; "unclear" to ask back, "no_order" for what wants nothing done; None for neither."""
+    """The kind and values to use; "unclear" to ask back, "no_order" when nothing is to be done, else None."""
     label, sure = guess.label, guess.probability
     if label in ORDERS:
         if guess.kind is not None and sure >= SURE:
@@ -79,7 +79,7 @@ def kind_of(guess: Guess) -> Kind | None:
 
 
 def guess(said: TaggedText, meanings: Sequence[frozenset[str]], heads: Mapping[str, Head]) -> Guess:
-    """What the sentence is most likely about. `said`: its normal form; `meanings`: of its words, by the lexicon."""
+    """The best guess for a sentence. `said`: its normal form; `meanings`: of its words, from the lexicon."""
     features = features_of(said, meanings)
     labels = heads["label"].probabilities(features)
     label = max(labels, key=labels.__getitem__)
@@ -95,20 +95,20 @@ def guess(said: TaggedText, meanings: Sequence[frozenset[str]], heads: Mapping[s
 
 
 def _answer(head: Head, features: frozenset[str], at_least: float = SURE_OF_VALUES) -> str | None:
-    likely = head.probabilities(features)
-    answer = max(likely, key=likely.__getitem__)
-    return answer if likely[answer] >= at_least and answer != "none" else None
+    probabilities = head.probabilities(features)
+    answer = max(probabilities, key=probabilities.__getitem__)
+    return answer if probabilities[answer] >= at_least and answer != "none" else None
 
 
 def _quantity(
-    head: Head, features: frozenset[str], meanings: Sequence[frozenset[str]], likely: str | None
+    head: Head, features: frozenset[str], meanings: Sequence[frozenset[str]], guessed: str | None
 ) -> str | None:
-    """What is measured: the one that is named, else what is likely; without any word for one it must be very likely."""
+    """The quantity that is named, else the most probable one; without any word for one it must be very probable."""
     named = {tag[2:] for tags in meanings if len(tags) == 1 for tag in tags if tag.startswith("q:")}
-    if len(named) == 1 and likely not in named:
+    if len(named) == 1 and guessed not in named:
         return next(iter(named))
     hinted = any(tag.startswith("q:") for tags in meanings for tag in tags)
-    return likely if hinted else _answer(head, features, SURE_OF_A_HINT)
+    return guessed if hinted else _answer(head, features, SURE_OF_A_HINT)
 
 
 def _role(said: TaggedText, at: int, label: str, head: Head) -> str | None:

@@ -1,4 +1,4 @@
-"""What the offline dialogue decides at one point of a turn: call a tool, answer, or ask. Plain values, no IO."""
+"""The decision of the offline dialogue at one step of a turn: call a tool, answer, or ask. Plain values, no IO."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from microclaw.offline.parse import Parse, Slot
 class Act:
     """Call one tool. `intent` and `plan` show how the sentence was understood.
 
-    `words` is the sentence that says exactly this, and that a template reads: for a call that changes something.
+    `words` is a sentence with exactly this meaning that fits a template; only for calls that change something.
     """
 
     tool: str
@@ -28,7 +28,7 @@ class Act:
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """End the turn with words; `code` is set when what was asked was not done, `asks` for a slot that is missing."""
+    """End the turn with a text. `code` is set when the request was not done; `asks` names a missing slot."""
 
     text: str
     code: str | None = None
@@ -41,7 +41,7 @@ Decision: TypeAlias = Act | Say
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A tool's answer, read."""
+    """A tool's result as fields."""
 
     tool: str
     ok: bool
@@ -61,11 +61,11 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """A sentence understood, what was said, the devices, the device meant, and what tools answered so far."""
+    """A parsed sentence: its text, the devices, the device it is for, and the tool results so far."""
 
     parse: Parse
     said: str
-    scene: DeviceContext
+    device_context: DeviceContext
     device: KnownDevice | None
     named: bool  # the sentence itself names the device
     results: tuple[Result, ...] = ()
@@ -76,7 +76,7 @@ class Context:
 
 
 class CannotDo(Exception):
-    """Ends the working out of a sentence with something to say."""
+    """Raised when a sentence cannot be done; `say` is the answer."""
 
     def __init__(self, say: Say) -> None:
         super().__init__(say.text)
@@ -84,12 +84,12 @@ class CannotDo(Exception):
 
 
 def ask(text: str, next_step: str | None = None, slot: Slot | None = None) -> CannotDo:
-    """A question back to the person instead of a guess. `slot`: what a short answer fills."""
+    """A question to the person instead of a guess. `slot`: the value that a short answer fills."""
     return CannotDo(Say(text, "ambiguous", next_step, slot))
 
 
 def read_return(returned: ToolReturn) -> Result:
-    """A tool's JSON as fields; text that is no JSON object counts as a message."""
+    """A tool's JSON result as fields; text that is not a JSON object becomes the message."""
     try:
         fields = json.loads(returned.content)
     except ValueError:
@@ -100,13 +100,13 @@ def read_return(returned: ToolReturn) -> Result:
 
 
 def failure(result: Result) -> Say:
-    """A tool's failure in its own words."""
+    """A tool's failure as an answer, with its own message."""
     next_step = result.fields.get("next")
     message = str(result.fields.get("message", "it failed"))
     return Say(message, str(result.fields.get("error", "tool_failed")), str(next_step) if next_step else None)
 
 
 def capital(text: str) -> str:
-    """The text as the beginning of a sentence, a name like virtual-1 kept; its end is open for a full stop."""
+    """The text as the start of a sentence, without a full stop; a name like virtual-1 stays as it is."""
     first = text.split(" ", 1)[0].rstrip(":,")
     return (text[:1].upper() + text[1:] if first.isalpha() else text).rstrip(".")

@@ -1,13 +1,14 @@
-"""A filled pattern as a deployment, and what is said of it afterwards. Chooses no pattern; deploys nothing itself."""
+"""A filled pattern as a call of the deploy tool, and the answer after it. It chooses no pattern and calls no tool."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from microclaw.errors import ConfigError
 from microclaw.offline.decision import Act, CannotDo, Context, Decision, Result, Say, ask, capital
-from microclaw.offline.pins import Place, board_of
+from microclaw.offline.pins import PinTarget, board_of
 from microclaw.patterns.library import OutOfRange, Value, fill
 
 _PACE = re.compile(
@@ -35,47 +36,54 @@ def spoken(ms: int) -> str:
     return seconds(ms) if ms >= 1000 else f"{ms} ms"
 
 
-def deploy(
-    at: Context,
-    pattern: str,
-    values: Mapping[str, Value],
-    intent: str,
-    plan: str,
-    words: str,
-    *,
-    place: Place | None = None,
-    app_name: str | None = None,
-    once: bool = False,
-) -> Decision:
-    """The call that puts the filled pattern on the device, then the answer; asks back when a value is not allowed."""
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """A pattern with its values. `intent`, `plan` and `words` are those of Act.
+
+    `target` is the pin that a second program of this pattern is named by; `once`: the program ends by itself.
+    """
+
+    pattern: str
+    values: Mapping[str, Value]
+    intent: str
+    plan: str
+    words: str
+    target: PinTarget | None = None
+    app_name: str | None = None
+    once: bool = False
+
+
+def deploy(at: Context, wanted: Deployment) -> Decision:
+    """The call that puts the filled pattern on the device, then the answer. Asks when a value is not allowed."""
     if at.results:
-        return _deployed(at.results[-1], once=once)
+        return _deployed(at.results[-1], once=wanted.once)
     board_of(at)
     try:
-        program = fill(pattern, values)
+        program = fill(wanted.pattern, wanted.values)
     except OutOfRange as exc:
         raise _refused(at, exc) from exc
     except ConfigError as exc:
         raise ask(exc.message, exc.next_step) from exc
-    arguments = at.on_device(appName=app_name or _free_name(at, program.app_name, place), sourceCode=program.source)
+    name = wanted.app_name or _free_name(at, program.app_name, wanted.target)
+    arguments = at.on_device(appName=name, sourceCode=program.source)
     origin = f"{program.origin}   (a pattern: no model wrote this)"
-    return Act("deploy-wasm-app", arguments, intent, plan, origin, words)
+    return Act("deploy-wasm-app", arguments, wanted.intent, wanted.plan, origin, wanted.words)
 
 
 def for_ever(at: Context, otherwise: str) -> str:
-    """Why what was said becomes a program: its own words for how often."""
+    """Why the sentence becomes a program, with its own words for how often."""
     said = _PACE.search(at.said)
     return f'"{said[0] if said else otherwise}" goes on for ever -> a program on the board'
 
 
 def waiting(at: Context) -> str:
-    """Why what was said becomes a program: its own word for the condition."""
+    """Why the sentence becomes a program, with its own word for the condition."""
     said = _CONDITION.search(at.said)
     return f'"{(said[0] if said else "keep").lower()} ..." waits for something to happen -> a program on the board'
 
 
 def _refused(at: Context, error: OutOfRange) -> CannotDo:
-    """A time is refused in the words in which it was said; what else there is has its plain name."""
+    """A question about a value that is not allowed; a time is named in the words of the sentence."""
     said = _PACE.search(at.said) or _SPAN.search(at.said)
     low, high = error.parameter.min, error.parameter.max
     if error.parameter.unit != "ms" or said is None or low is None or high is None:
@@ -90,17 +98,17 @@ def _refused(at: Context, error: OutOfRange) -> CannotDo:
     return ask(f'"{said[0]}" is {why}.', f"between {spoken(low)} and {spoken(high)}")
 
 
-def _free_name(at: Context, stem: str, place: Place | None) -> str:
+def _free_name(at: Context, stem: str, target: PinTarget | None) -> str:
     """The pattern's own name, with the pin added when that name already works on another pin."""
     apps = {app.name: app for app in at.device.apps} if at.device else {}
     taken = apps.get(stem)
-    if place is None or taken is None or place.pin in taken.pins:
+    if target is None or taken is None or target.pin in taken.pins:
         return stem
-    return f"{stem}-{place.pin}"
+    return f"{stem}-{target.pin}"
 
 
 def _deployed(result: Result, *, once: bool) -> Say:
-    """The deployment's answer: never more than its evidence says."""
+    """The answer after the deployment: never more than its evidence says."""
     name, device = result.fields.get("appName", "the program"), result.device
     kind, proof = result.proof
     verified = result.fields.get("verified", False)

@@ -1,7 +1,7 @@
 """One step of the dialogue: the person's words, the open question and tools' answers become the next decision.
 
-A sentence that a template fits is acted on. What was learned only asks: a loose parse that would change something says
-what it read and waits for a yes; one that only asks a device something is answered at once.
+A sentence that fits a template is acted on. A loose parse (from the classifiers) that would change something names
+its action and waits for a yes; one that only reads from a device is answered at once. This module calls no tool.
 """
 
 from __future__ import annotations
@@ -56,14 +56,14 @@ _REMIND: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Understanding:
-    """What was said, its parse (None where it is not to be acted on), and what follows from it now."""
+    """A sentence, its parse (None if it is not to be acted on), and the decision that follows."""
 
     said: str
     before: tuple[Message, ...]
     parse: Parse | None
     decision: Decision
-    completes: bool = False  # it answered the question that was open
-    question: Question | None = None  # what the decision asks for
+    completes: bool = False  # it answers the open question
+    question: Question | None = None  # what the decision asks
 
 
 def understand(request: ModelRequest) -> Understanding:
@@ -78,11 +78,13 @@ def understand(request: ModelRequest) -> Understanding:
         if open_question.is_declined(said):
             return Understanding(said, before, None, Say("Then nothing was done."), completes=True)
         completed = open_question.completed(said)
-    scene = request.scene or DeviceContext()
+    device_context = request.device_context or DeviceContext()
     if open_question is not None and completed is not None:
-        named = next((d for d in scene.devices if d.name == open_question.device), None)
-        context = Context(completed, open_question.said, scene, named or scene.meant, named is not None, results)
-    found = context or _read(said, scene, results)
+        named = next((d for d in device_context.devices if d.name == open_question.device), None)
+        context = Context(
+            completed, open_question.said, device_context, named or device_context.meant, named is not None, results
+        )
+    found = context or _read(said, device_context, results)
     if isinstance(found, Say):
         return Understanding(said, before, None, found)
     decision, asks = _decide(found), None
@@ -93,21 +95,21 @@ def understand(request: ModelRequest) -> Understanding:
 
 
 def warm_up() -> int:
-    """Load the sentences, some 150 ms at first; how many kinds there are."""
+    """Load the sentences (about 150 ms the first time); returns how many kinds there are."""
     sentences = english()
     sentences.parse("blink the led every second")
     return len(_examples(sentences))
 
 
-def one_call(text: str, scene: DeviceContext) -> Decision | None:
-    """The one call that a sentence comes to, for a schedule: it needs no model then. None where it takes a turn.
+def one_call(text: str, device_context: DeviceContext) -> Decision | None:
+    """The one tool call of a sentence, for a schedule that then needs no model; None if it takes a whole turn.
 
-    Say where it cannot be done as it stands, with the question or the reason.
+    Say, with a question or the reason, if the sentence cannot be done.
     """
     reminder = _REMIND.fullmatch(text.strip())
     if reminder is not None:
         return Act("say", {"text": f"Reminder: {reminder[1].strip()}"})
-    found = understand(ModelRequest("", (UserText(text),), (), scene=scene))
+    found = understand(ModelRequest("", (UserText(text),), (), device_context=device_context))
     parse, decision = found.parse, found.decision
     if isinstance(decision, Say):
         return decision
@@ -117,7 +119,7 @@ def one_call(text: str, scene: DeviceContext) -> Decision | None:
 
 
 def _this_turn(messages: Sequence[Message]) -> tuple[str, tuple[Result, ...], tuple[Message, ...]]:
-    """The person's latest text, what tools answered since, and what came before."""
+    """The person's latest text, the tool results since, and the messages before it."""
     start = max((i for i, m in enumerate(messages) if isinstance(m, UserText)), default=-1)
     if start < 0:
         return "", (), ()
@@ -127,27 +129,27 @@ def _this_turn(messages: Sequence[Message]) -> tuple[str, tuple[Result, ...], tu
     return first.text, returns, tuple(messages[:start])
 
 
-def _read(said: str, scene: DeviceContext, results: tuple[Result, ...]) -> Context | Say:
-    """The sentence understood; an answer where there is nothing to do."""
+def _read(said: str, device_context: DeviceContext, results: tuple[Result, ...]) -> Context | Say:
+    """The parsed sentence with its context, or an answer if there is nothing to do."""
     sentences = english()
     if len(said) > MAX_SENTENCE_CHARS:
         return _not_understood(sentences, said[:MAX_SENTENCE_CHARS])
     memory = parse_memory(said)
     if memory is not None and not _is_for_the_board(memory, said, sentences):
-        return Context(memory, said, scene, scene.meant, False, results)
-    text, named = split_device(said, scene)
-    device = named or scene.meant
+        return Context(memory, said, device_context, device_context.meant, False, results)
+    text, named = split_device(said, device_context)
+    device = named or device_context.meant
     text = pads_to_pins(no_more_to_stop(text), device.board if device else None)
     parse = schedules.parse_schedule(text, sentences) or sentences.parse(text)
     if parse is None:
         return _not_understood(sentences, text)
     if parse.kind in NOTHING_DONE:
         return _nothing_done(sentences, parse)
-    return Context(parse, said, scene, device, named is not None, results)
+    return Context(parse, said, device_context, device, named is not None, results)
 
 
 def _is_for_the_board(memory: Parse, said: str, sentences: Sentences) -> bool:
-    """Whether what sounds like something to remember or to forget is an order: "note the humidity every minute"."""
+    """Whether a sentence like "note the humidity every minute" is an order and not a fact to remember."""
     if memory.kind == "forget":
         return schedules.parse_schedule(said, sentences) is not None
     guessed = sentences.guess(said) if memory.kind == "remember" else None
@@ -157,7 +159,7 @@ def _is_for_the_board(memory: Parse, said: str, sentences: Sentences) -> bool:
 def _decide(at: Context) -> Decision:
     """The next step; a loose parse that would change something asks first."""
     last = at.results[-1] if at.results else None
-    if last is not None and not last.ok and "removed" not in last.fields:  # to find nothing to forget is an answer
+    if last is not None and not last.ok and "removed" not in last.fields:  # finding nothing to forget is an answer
         failed, done = failure(last), ", ".join(str(one.fields.get("pin")) for one in at.results[:-1])
         if at.parse.kind == "set_pin" and done:
             return dataclasses.replace(failed, text=f"{failed.text}. Set before that: pin {done}")
@@ -216,7 +218,7 @@ _DECIDERS: Final[Mapping[str, Callable[[Context], Decision]]] = {
 
 
 def _nothing_done(sentences: Sentences, parse: Parse) -> Say:
-    """A question back, or why there was nothing to do, for a sentence of about this label."""
+    """A question, or why nothing was done, for a sentence with about this label."""
     label = parse.word("label") or ""
     if label == "more":
         return Say(f"{_NO_ORDER[label]}, so I did nothing. Which one first?", "ambiguous", "for example: turn on pin 4")

@@ -1,6 +1,6 @@
-"""Sentences about what is remembered: keep a fact, tell what is known, forget it. It calls no tool itself.
+"""Sentences about memory: remember a fact, recall, forget. It calls no tool itself.
 
-They are read from the person's own words, before a device's name or a "not" in the fact could mean something.
+They are parsed first, before a device's name or a "not" inside the fact could be misread.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _ARTICLE: Final = re.compile(r"(?:the|a|an|my|our|about|what i said about) ", re
 
 
 def parse_memory(said: str) -> Parse | None:
-    """What of it is said to memory; a "remember to ..." without a time is none."""
+    """The parse of a sentence about memory, or None; "remember to ..." is not one."""
     text = " ".join(said.split()).replace("’", "'").rstrip("?!").strip()
     keep = _KEEP.fullmatch(text)
     if keep is not None:

@@ -1,4 +1,4 @@
-"""The model that needs no network: sentences of fixed kinds become calls of the same tools. It never guesses."""
+"""The model without network: sentences of fixed kinds become tool calls. A guess only asks, it never acts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _CALL = "offline-"
 
 
 class OfflineModel:
-    """Answers from templates, which the first sentence or `warm_up` loads."""
+    """Answers sentences; `warm_up` or the first sentence loads the templates."""
 
     name = "offline"
 
@@ -37,10 +37,10 @@ class OfflineModel:
         pass
 
     def is_sure(self, request: ModelRequest) -> bool:
-        """Whether the templates alone do what was asked, so that no better model is needed.
+        """Whether a template fits the request, so that no language model is needed.
 
-        A whole sentence of a kind that acts or asks something, which needs nothing said before and nothing asked
-        back. A turn that began here ends here.
+        The sentence must be complete: it refers to nothing before it and needs no question. A turn that began offline
+        also ends offline.
         """
         start = max((i for i, m in enumerate(request.messages) if isinstance(m, UserText)), default=-1)
         if request.task != "chat" or start < 0:
@@ -53,7 +53,7 @@ class OfflineModel:
         return not asked.images and _is_sure(request, asked.text, start)
 
     async def respond(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
-        """The next step of the turn: a tool call while one is needed, else the answer, which comes at once."""
+        """The next step of the turn: a tool call, or the answer in one piece."""
         began = time.perf_counter()
         found = understand(request)
         took_ms = max(1.0, (time.perf_counter() - began) * 1000)
@@ -78,10 +78,10 @@ class OfflineModel:
 
 
 def _is_sure(request: ModelRequest, text: str, start: int) -> bool:
-    """Whether a first message of a turn is a sentence to act on as it stands."""
+    """Whether the first message of a turn can be acted on without more context."""
     last = request.messages[start - 1] if start else None
     if last is not None and not (isinstance(last, AssistantReply) and not last.calls):
-        return False  # it steers a turn that is under way
+        return False  # it joins a running turn
     found = understand(request)
     parse = found.parse
     if parse is None or parse.loose or parse.kind in _SMALL_TALK:
@@ -94,11 +94,11 @@ def _is_sure(request: ModelRequest, text: str, start: int) -> bool:
         return False
     if last is not None and parse.kind != "undo" and _REFERS.search(text):
         return False
-    return parse.kind not in ("remove_app", "app_status") or _knows_app(request.scene, parse.word("app") or "")
+    return parse.kind not in ("remove_app", "app_status") or _knows_app(request.device_context, parse.word("app") or "")
 
 
-def _knows_app(scene: DeviceContext | None, said: str) -> bool:
-    """Whether a program of about that name is on a board: "stop the music" may mean something else."""
+def _knows_app(device_context: DeviceContext | None, said: str) -> bool:
+    """Whether a board has a program with about that name: "stop the music" may mean something else."""
     begins = re.sub(r"[\W_]+", "", said.lower())[:4]
-    names = [app.name for device in scene.devices for app in device.apps] if scene else []
+    names = [app.name for device in device_context.devices for app in device.apps] if device_context else []
     return any(re.sub(r"[\W_]+", "", name.lower()).startswith(begins) for name in names)

@@ -1,4 +1,4 @@
-"""A sentence understood: its kind and values, and the question that is still open about it. Plain values, no IO."""
+"""A parsed sentence (kind and values) and the open question about it. Plain values, no IO."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _NO: Final = frozenset({"no", "n", "nope", "no thanks", "cancel"})
 class Parse:
     """`values`: whole numbers and words; `when`: the time of a schedule.
 
-    `loose`: no template fits the sentence, this is what it is likely to mean. `confirmed`: the person said yes to it.
+    `loose`: no template fits, the classifiers guessed it. `confirmed`: the person said yes to it.
     """
 
     kind: str
@@ -47,7 +47,7 @@ class Parse:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What the last answer asked for: a slot of the parse of the sentence `said`. It is kept with that answer."""
+    """What the last answer asked for: a slot of the parse of `said`. It is stored with that answer."""
 
     slot: Slot
     parse: Parse
@@ -59,7 +59,7 @@ class Question:
 
     @classmethod
     def from_json(cls, text: str) -> Question | None:
-        """None for what an older version wrote."""
+        """The question in a stored JSON text; None if an older version wrote it."""
         try:
             return msgspec.json.decode(text, type=cls)
         except msgspec.MsgspecError:
@@ -69,7 +69,7 @@ class Question:
         return self.slot == "confirmed" and _plain(answer) in _NO
 
     def completed(self, answer: str) -> Parse | None:
-        """The parse with what was asked for; None where the answer is a sentence of its own."""
+        """The parse with the value that was asked for; None if the answer is a sentence of its own."""
         text = _plain(answer)
         if self.slot == "confirmed":
             return replace(self.parse, confirmed=True) if text in _YES else None

@@ -1,4 +1,4 @@
-"""Which pin, LED, sensor or device a sentence means, by the board's profile. It asks back instead of guessing."""
+"""Which pin, LED, sensor or device a sentence means, from the board's profile. It asks instead of guessing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Quantity:
     field: str
     shown_unit: str
     said_unit: str
-    places: int
+    decimals: int
     least: float
     most: float
 
@@ -45,8 +45,8 @@ _PADS = {"xiao-esp32s3": dict(enumerate((1, 2, 3, 4, 5, 6, 43, 44, 7, 8, 9)))}
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """A pin that is meant; `active_level` lights what hangs on it. `is_led` when the board's own LED is meant."""
+class PinTarget:
+    """The pin that a sentence means; `active_level` turns on what is connected to it. `is_led`: the board's own LED."""
 
     pin: int
     active_level: int = 1
@@ -57,9 +57,9 @@ class Place:
         return "the LED" if self.is_led else f"pin {self.pin}"
 
 
-def split_device(said: str, scene: DeviceContext) -> tuple[str, KnownDevice | None]:
+def split_device(said: str, device_context: DeviceContext) -> tuple[str, KnownDevice | None]:
     """Take "... on virtual-1" off a sentence, with the device it names."""
-    for device in sorted(scene.devices, key=lambda d: -len(d.name)):
+    for device in sorted(device_context.devices, key=lambda d: -len(d.name)):
         name = re.escape(device.name)
         pattern = rf"(?i)\s+(?:on|at|of|from|for)\s+(?:the\s+)?(?:device\s+|board\s+)?{name}(?=[\s?.!,]|$)"
         rest, count = re.subn(pattern, "", said)
@@ -80,16 +80,20 @@ def board_of(at: Context) -> BoardProfile:
     """The board a sentence is about; asks which when several could be meant."""
     if at.device is not None:
         return at.device.board
-    if not at.scene.devices:
+    devices = at.device_context.devices
+    if not devices:
         raise ask(
             "There is no device yet.",
             "start a virtual one: microclaw up --virtual 1, or add yours: microclaw device add",
         )
-    names = ", ".join(d.name for d in at.scene.devices)
-    raise ask(f"Which device? There are {len(at.scene.devices)}: {names}.", f"say ... on {at.scene.devices[0].name}")
+    names = ", ".join(d.name for d in devices)
+    raise ask(
+        f"Which device? There are {len(devices)}: {names}.",
+        f"say ... on {devices[0].name}",
+    )
 
 
-def place_of(at: Context, slot: Slot = "pin") -> Place:
+def pin_target(at: Context, slot: Slot = "pin") -> PinTarget:
     """The pin a sentence names, or the board's LED when it says so; asks "which pin?" otherwise."""
     board = board_of(at)
     pin = at.parse.number(slot)
@@ -99,7 +103,7 @@ def place_of(at: Context, slot: Slot = "pin") -> Place:
             return _led(board)
         if pin not in board.pins:
             raise ask(f"The {board.chip} has no pin {pin}. Which pin do you mean?", f"its pins: {_spans(board)}", slot)
-        return Place(pin)
+        return PinTarget(pin)
     if says_led:
         return _led(board)
     if at.parse.values.get("several"):
@@ -130,9 +134,9 @@ def sensor_of(at: Context, quantity: str) -> tuple[Quantity, int]:
     return wanted, sensors[wanted.sensor]
 
 
-def _led(board: BoardProfile) -> Place:
+def _led(board: BoardProfile) -> PinTarget:
     if board.led is not None and board.led.kind == "simple":
-        return Place(board.led.pin, board.led.active_level, is_led=True)
+        return PinTarget(board.led.pin, board.led.active_level, is_led=True)
     if board.led is None:
         why = f"{board.title} has no LED that a program can switch: {board.no_led or 'its profile knows none'}"
     else:

@@ -5,73 +5,98 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from microclaw.offline.decision import Context, Decision, ask
-from microclaw.offline.deployment import deploy, for_ever, seconds, spoken, waiting
-from microclaw.offline.pins import place_of, sensor_of
+from microclaw.offline.deployment import Deployment, deploy, for_ever, seconds, spoken, waiting
+from microclaw.offline.parse import PIN_SLOTS
+from microclaw.offline.pins import PinTarget, pin_target, sensor_of
 
-DEFAULT_HALF_PERIOD_MS = 500
-DEFAULT_FADE_MS = 2000
-DEFAULT_READ_MS = 10_000
-DEFAULT_PULSE_MS = 200
-_SPEEDS: Mapping[str, Mapping[str, int]] = {
-    "blink": {"slow": 1000, "fast": 100},
-    "fade": {"slow": 5000, "fast": 500},
-    "read": {"slow": 60_000, "fast": 1000},
+_PULSE_MS = 200
+# Per kind: milliseconds when no pace is said, for "slowly", for "fast".
+_PACES: Mapping[str, tuple[int, int, int]] = {
+    "blink": (500, 1000, 100),
+    "fade": (2000, 5000, 500),
+    "read": (10_000, 60_000, 1000),
 }
+_TRAFFIC_EXAMPLE = "run a traffic light on pins 4, 5 and 6"
 
 
-def _blink(at: Context) -> Decision:
-    place = place_of(at)
-    half_ms = _half_period_ms(at)
-    return deploy(
-        at,
+def _blink(at: Context) -> Deployment:
+    target, half_ms = pin_target(at), _half_period_ms(at)
+    return Deployment(
         "blink",
-        {"PIN": place.pin, "HALF_PERIOD_MS": half_ms, "ON": place.active_level},
-        f"blink(pin={place.pin}, half_period={seconds(half_ms)})",
+        {**_pin_values(target), "HALF_PERIOD_MS": half_ms},
+        f"blink(pin={target.pin}, half_period={seconds(half_ms)})",
         for_ever(at, f"blink every {seconds(half_ms)}"),
-        f"blink {place.words} every {spoken(half_ms)}",
-        place=place,
+        f"blink {target.words} every {spoken(half_ms)}",
+        target,
     )
 
 
-def _fade(at: Context) -> Decision:
-    place = place_of(at)
-    period_ms = _pace_ms(at, "fade", DEFAULT_FADE_MS)
-    return deploy(
-        at,
-        "fade",
-        {"PIN": place.pin, "PERIOD_MS": period_ms, "ON": place.active_level},
-        f"fade(pin={place.pin}, period={seconds(period_ms)})",
-        for_ever(at, "fade"),
-        f"fade {place.words} every {spoken(period_ms)}",
-        place=place,
-    )
-
-
-def _button(at: Context) -> Decision:
-    button, light = place_of(at, "button_pin"), place_of(at)
-    if button.pin == light.pin:
+def _blink_times(at: Context) -> Deployment:
+    target, half_ms = pin_target(at), _half_period_ms(at)
+    times, for_ms = at.parse.number("times"), at.parse.number("for_ms")
+    if for_ms is not None and for_ms < 2 * half_ms:
         raise ask(
-            f"The button and the light cannot both be on pin {light.pin}. Which pin is the light on?",
-            "name it, as in: pin 4",
-            "pin",
+            f"One flash takes {seconds(2 * half_ms)}, longer than {seconds(for_ms)}. How often, and for how long?",
+            f"blink pin {target.pin} every 200 ms for {seconds(for_ms)}",
         )
-    return deploy(
-        at,
+    if times is None:
+        times = max(1, round((for_ms or 0) / (2 * half_ms))) if half_ms else 1
+    return Deployment(
+        "blink_times",
+        {**_pin_values(target), "HALF_PERIOD_MS": half_ms, "TIMES": times},
+        f"blink(pin={target.pin}, half_period={seconds(half_ms)}, times={times})",
+        f"{times} times at even distances is timed on the board -> a short program on the board",
+        f"blink {target.words} {times} times every {spoken(half_ms)}",
+        target,
+        once=True,
+    )
+
+
+def _fade(at: Context) -> Deployment:
+    target, period_ms = pin_target(at), _pace_ms(at, "fade")
+    return Deployment(
+        "fade",
+        {**_pin_values(target), "PERIOD_MS": period_ms},
+        f"fade(pin={target.pin}, period={seconds(period_ms)})",
+        for_ever(at, "fade"),
+        f"fade {target.words} every {spoken(period_ms)}",
+        target,
+    )
+
+
+def _pulse(at: Context) -> Deployment:
+    target, for_ms = pin_target(at), at.parse.number("ms")
+    for_ms = _PULSE_MS if for_ms is None else for_ms
+    return Deployment(
+        "pulse",
+        {**_pin_values(target), "FOR_MS": for_ms},
+        f"pulse(pin={target.pin}, for={seconds(for_ms)})",
+        f"{seconds(for_ms)} exactly is timed on the board -> a short program on the board",
+        f"turn on {target.words} for {spoken(for_ms)}",
+        target,
+        once=True,
+    )
+
+
+def _button(at: Context) -> Deployment:
+    button, light = pin_target(at, "button_pin"), pin_target(at)
+    if button.pin == light.pin:
+        question = f"The button and the light cannot both be on pin {light.pin}. Which pin is the light on?"
+        raise ask(question, "name it, as in: pin 4", "pin")
+    return Deployment(
         "button_led",
         {"BUTTON_PIN": button.pin, "LED_PIN": light.pin, "ON": light.active_level},
         f"button(pin={button.pin}) -> on(pin={light.pin})",
         waiting(at),
         f"turn on {light.words} when the button on pin {button.pin} is pressed",
-        place=light,
+        light,
     )
 
 
-def _read_every(at: Context) -> Decision:
+def _read_every(at: Context) -> Deployment:
     name = at.parse.word("quantity") or "temperature"
-    _, address = sensor_of(at, name)
-    every_ms = _pace_ms(at, "read", DEFAULT_READ_MS)
-    return deploy(
-        at,
+    (_, address), every_ms = sensor_of(at, name), _pace_ms(at, "read")
+    return Deployment(
         "read_sensor",
         {"QUANTITY": name, "ADDRESS": address, "EVERY_MS": every_ms},
         f"read(sensor={name}, every={seconds(every_ms)})",
@@ -81,59 +106,15 @@ def _read_every(at: Context) -> Decision:
     )
 
 
-def _pulse(at: Context) -> Decision:
-    place = place_of(at)
-    for_ms = at.parse.number("ms")
-    for_ms = DEFAULT_PULSE_MS if for_ms is None else for_ms
-    return deploy(
-        at,
-        "pulse",
-        {"PIN": place.pin, "FOR_MS": for_ms, "ON": place.active_level},
-        f"pulse(pin={place.pin}, for={seconds(for_ms)})",
-        f"{seconds(for_ms)} exactly is timed on the board -> a short program on the board",
-        f"turn on {place.words} for {spoken(for_ms)}",
-        place=place,
-        once=True,
-    )
-
-
-def _blink_times(at: Context) -> Decision:
-    place = place_of(at)
-    half_ms = _half_period_ms(at)
-    times, for_ms = at.parse.number("times"), at.parse.number("for_ms")
-    if for_ms is not None and for_ms < 2 * half_ms:
-        raise ask(
-            f"One flash takes {seconds(2 * half_ms)}, longer than {seconds(for_ms)}. How often, and for how long?",
-            f"blink pin {place.pin} every 200 ms for {seconds(for_ms)}",
-        )
-    if times is None:
-        times = max(1, round((for_ms or 0) / (2 * half_ms))) if half_ms else 1
-    return deploy(
-        at,
-        "blink_times",
-        {"PIN": place.pin, "HALF_PERIOD_MS": half_ms, "TIMES": times, "ON": place.active_level},
-        f"blink(pin={place.pin}, half_period={seconds(half_ms)}, times={times})",
-        f"{times} times at even distances is timed on the board -> a short program on the board",
-        f"blink {place.words} {times} times every {spoken(half_ms)}",
-        place=place,
-        once=True,
-    )
-
-
-def _traffic_light(at: Context) -> Decision:
-    lights = [place_of(at, slot).pin for slot in ("pin", "pin_2", "pin_3") if at.parse.number(slot) is not None]
+def _traffic_light(at: Context) -> Deployment:
+    lights = [pin_target(at, slot).pin for slot in PIN_SLOTS[:3] if at.parse.number(slot) is not None]
     if len(lights) != 3 or at.parse.number("pin_4") is not None:
-        raise ask(
-            "A traffic light has three lights. Which pins are red, yellow and green on?",
-            "name them in this order, as in: run a traffic light on pins 4, 5 and 6",
-            "pins",
-        )
-    example = "run a traffic light on pins 4, 5 and 6"
+        question = "A traffic light has three lights. Which pins are red, yellow and green on?"
+        raise ask(question, f"name them in this order, as in: {_TRAFFIC_EXAMPLE}", "pins")
     if len(set(lights)) < 3:
-        raise ask("Each light needs a pin of its own. Which pins are they on?", example, "pins")
+        raise ask("Each light needs a pin of its own. Which pins are they on?", _TRAFFIC_EXAMPLE, "pins")
     red, yellow, green = lights
-    return deploy(
-        at,
+    return Deployment(
         "traffic_light",
         {"RED_PIN": red, "YELLOW_PIN": yellow, "GREEN_PIN": green},
         f"traffic_light(red={red}, yellow={yellow}, green={green})",
@@ -142,7 +123,7 @@ def _traffic_light(at: Context) -> Decision:
     )
 
 
-PROGRAMS: Mapping[str, Callable[[Context], Decision]] = {
+_DEPLOYMENTS: Mapping[str, Callable[[Context], Deployment]] = {
     "blink": _blink,
     "fade": _fade,
     "button": _button,
@@ -153,20 +134,30 @@ PROGRAMS: Mapping[str, Callable[[Context], Decision]] = {
 }
 
 
+def _decide(at: Context) -> Decision:
+    return deploy(at, _DEPLOYMENTS[at.parse.kind](at))
+
+
+PROGRAMS: Mapping[str, Callable[[Context], Decision]] = dict.fromkeys(_DEPLOYMENTS, _decide)
+
+
+def _pin_values(target: PinTarget) -> dict[str, int]:
+    return {"PIN": target.pin, "ON": target.active_level}
+
+
 def _half_period_ms(at: Context) -> int:
     """ "every half second" toggles each half second; "twice a second" and "2 Hz" are whole periods."""
-    every_ms, period_ms = at.parse.number("ms"), at.parse.number("period_ms")
-    if every_ms is not None:
-        return every_ms
-    if period_ms is not None:
+    period_ms = at.parse.number("period_ms")
+    if at.parse.number("ms") is None and period_ms is not None:
         return period_ms // 2
-    return _SPEEDS["blink"].get(at.parse.word("speed") or "", DEFAULT_HALF_PERIOD_MS)
+    return _pace_ms(at, "blink")
 
 
-def _pace_ms(at: Context, what: str, otherwise: int) -> int:
-    """The time that was said, 0 too (to be refused); else what "slowly" or "fast" mean here."""
+def _pace_ms(at: Context, kind: str) -> int:
+    """The time in the sentence, also 0 (which is refused later); else what "slowly", "fast" or nothing means."""
     for slot in ("ms", "period_ms"):
-        said = at.parse.number(slot)
-        if said is not None:
-            return said
-    return _SPEEDS[what].get(at.parse.word("speed") or "", otherwise)
+        time_ms = at.parse.number(slot)
+        if time_ms is not None:
+            return time_ms
+    plain, slow, fast = _PACES[kind]
+    return {"slow": slow, "fast": fast}.get(at.parse.word("speed") or "", plain)

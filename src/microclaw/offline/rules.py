@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from microclaw.offline.decision import Context, Decision, Say, ask
-from microclaw.offline.deployment import deploy, seconds, spoken, waiting
-from microclaw.offline.pins import Quantity, board_of, place_of, sensor_of
+from microclaw.offline.deployment import Deployment, deploy, seconds, spoken, waiting
+from microclaw.offline.pins import Quantity, board_of, pin_target, sensor_of
 from microclaw.patterns.library import Value
 
 DEFAULT_SWING_MILLI = 500
@@ -24,70 +24,70 @@ def _threshold(at: Context) -> Decision:
     """A pin that is on, or with "for so long" goes on once, beyond a limit."""
     pulse = at.parse.kind == "threshold_pulse"
     name, _, address = _sensor(at)
-    place = place_of(at)
+    target = pin_target(at)
     limit = _limit(at)
     if at.parse.number("level") == 0:
         raise ask(
-            f"Off when {limit.shown}. And at any other value: shall pin {place.pin} be on then?",
-            f"say it the other way round: turn on pin {place.pin} when the {name} is {limit.otherwise}",
+            f"Off when {limit.shown}. And at any other value: shall pin {target.pin} be on then?",
+            f"say it the other way round: turn on pin {target.pin} when the {name} is {limit.otherwise}",
         )
     for_ms = at.parse.number("ms") or 0
     values: dict[str, Value] = {
-        "PIN": place.pin,
+        "PIN": target.pin,
         "QUANTITY": name,
         "ADDRESS": address,
         "LIMIT_MILLI": limit.milli,
         "ABOVE": int(limit.above),
-        "ON": place.active_level,
+        "ON": target.active_level,
     }
     if pulse:
         values["FOR_MS"] = for_ms
-    does = f"pulse(pin={place.pin}, for={seconds(for_ms)})" if pulse else f"on(pin={place.pin})"
-    return deploy(
-        at,
+    does = f"pulse(pin={target.pin}, for={seconds(for_ms)})" if pulse else f"on(pin={target.pin})"
+    wanted = Deployment(
         at.parse.kind,
         values,
         f"when({limit.shown}) -> {does}",
         waiting(at),
-        f"turn on {place.words}{f' for {spoken(for_ms)}' if pulse else ''} when the {name} is {limit.words}",
-        place=place,
+        f"turn on {target.words}{f' for {spoken(for_ms)}' if pulse else ''} when the {name} is {limit.words}",
+        target,
     )
+    return deploy(at, wanted)
 
 
 def _thermostat(at: Context) -> Decision:
     name, quantity, address = _sensor(at)
-    place = place_of(at)
+    target = pin_target(at)
     milli = at.parse.number("milli")
     if milli is None:
-        raise ask(f"At which {name}?", f"hold the temperature at 22 degrees with the heater on pin {place.pin}")
+        raise ask(f"At which {name}?", f"hold the temperature at 22 degrees with the heater on pin {target.pin}")
     _check_unit(at, name, quantity)
     _check_range(name, quantity, milli)
     driven = at.parse.word("heats") or at.parse.word("usual") or ""
     moves, raises = _DRIVEN.get(driven, ("", True))
     if moves != name:
         raise ask(
-            f"What is on pin {place.pin}, something that raises the {name} or something that lowers it?",
+            f"What is on pin {target.pin}, something that raises the {name} or something that lowers it?",
             "hold the temperature at 22 degrees with the heater on pin 17 (or: the fan, the humidifier, ...)",
         )
     swing = at.parse.number("swing_milli")
     swing = DEFAULT_SWING_MILLI if swing is None else swing
     value = f"{milli / 1000:g} {quantity.shown_unit}"
-    return deploy(
-        at,
+    wanted = Deployment(
         "thermostat",
         {
-            "PIN": place.pin,
+            "PIN": target.pin,
             "QUANTITY": name,
             "ADDRESS": address,
             "SETPOINT_MILLI": milli,
             "HYSTERESIS_MILLI": swing,
             "HEATS": int(raises),
         },
-        f"thermostat({name} {value} +/- {swing / 1000:g}, {driven} on pin={place.pin})",
+        f"thermostat({name} {value} +/- {swing / 1000:g}, {driven} on pin={target.pin})",
         f"holding the {name} waits for it to change -> a program on the board",
-        f"hold the {name} at {value} +/- {swing / 1000:g} with the {driven} on pin {place.pin}",
-        place=place,
+        f"hold the {name} at {value} +/- {swing / 1000:g} with the {driven} on pin {target.pin}",
+        target,
     )
+    return deploy(at, wanted)
 
 
 def _publish(at: Context) -> Decision:

@@ -41,7 +41,7 @@ _REMINDER: Final = re.compile(r"(remind|wake|alert|notify|warn|call) (?:me|us)\b
 
 
 def parse_schedule(text: str, sentences: Sentences) -> Parse | None:
-    """What of it is said about schedules themselves, or names an hour that may be in the morning or in the evening."""
+    """The parse of a sentence about schedules, or with an hour that may be morning or evening; else None."""
     said = normalize_quantities(text)
     if _LIST.fullmatch(said):
         return Parse("list_schedules")
@@ -69,7 +69,7 @@ def parse_schedule(text: str, sentences: Sentences) -> Parse | None:
 
 
 def decide_schedule(at: Context, sentences: Sentences, inner: Callable[[Context], Decision]) -> Decision:
-    """Keep what is to be done then. `inner` works out whether it can be done."""
+    """Add the schedule. `inner` decides whether its sentence can be done."""
     if at.results:
         made = at.results[-1].fields
         warning = f" Careful: {made['warning']}." if made.get("warning") else ""
@@ -127,7 +127,7 @@ def _cancelled(words: str, said: str) -> Parse:
 
 
 def _doing(said: str, what: str) -> str:
-    """The sentence in the person's own words, without its time; `what` where the time stands in several places."""
+    """The person's sentence without its time; `what` if the time is in several parts of it."""
     words = _POLITE.sub("", said.strip().rstrip(".!?")).split()
     spans = [(0, count) for count in range(1, len(words))]
     spans += [(len(words) - count, count) for count in range(1, len(words))]
@@ -140,7 +140,7 @@ def _doing(said: str, what: str) -> str:
 
 
 def _reminder(doing: str) -> str:
-    """As the schedule's maker reads it."""
+    """A reminder in the form that schedules read."""
     found = _REMINDER.match(doing.lower())
     if found is None:
         return f"remind me: {doing}"
@@ -194,19 +194,19 @@ SCHEDULES: Final[Mapping[str, Callable[[Context], Decision]]] = {"list_schedules
 
 
 def _schedules(fields: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    """Those that are not over."""
+    """The schedules that are not over."""
     return [one for one in fields.get("schedules", ()) if one.get("state") != "over"]
 
 
-def _matches(one: Mapping[str, Any], reading: Parse) -> bool:
-    number, clock, words = reading.number("number"), reading.word("clock"), reading.word("words")
+def _matches(one: Mapping[str, Any], parse: Parse) -> bool:
+    number, clock, words = parse.number("number"), parse.word("clock"), parse.word("words")
     if number is not None:
         return bool(one["schedule"] == number)
     due = f"{one.get('when')} {one.get('next')}"
     if clock is not None and not re.search(rf"\b0?{re.escape(clock.removeprefix('0'))}\b", due):
         return False
-    told = f"{normalize_quantities(str(one.get('what')))} {one.get('what')} {due}".lower()
-    return all(re.search(rf"\b{re.escape(word)}", told) for word in (words or "").split())
+    text = f"{normalize_quantities(str(one.get('what')))} {one.get('what')} {due}".lower()
+    return all(re.search(rf"\b{re.escape(word)}", text) for word in (words or "").split())
 
 
 def _line(one: Mapping[str, Any], *, next_due: bool = True) -> str:

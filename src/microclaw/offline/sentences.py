@@ -1,7 +1,7 @@
-"""Which kind of sentence was said, and its values: by a template that fits the whole of it, else by what was learned.
+"""The kind and the values of a sentence: from a template that fits all of it, else from the classifiers.
 
-Templates (hassil, intents/en/*.toml) are for sentences in the words of the manual; they are sure of what they read. All
-other sentences go to the classifiers (classifier.py): what these read is loose. Acts on nothing.
+Templates (hassil, intents/en/*.toml) are for sentences in the words of the manual; they are sure. All other sentences
+go to the classifiers (classifier.py), and their parse is loose. It acts on nothing.
 """
 
 from __future__ import annotations

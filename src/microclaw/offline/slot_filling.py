@@ -1,7 +1,6 @@
-"""The values of a sentence whose label is known: its pins, times and limits, by its numbers. Reads no other words.
+"""The values of a sentence with a known label: its pins, times and limits, from its numbers. It reads few other words.
 
-Every number has to be something that a sentence of this label takes, and none may be left over. What is missing is
-left out of the values: those who act ask for it.
+Every number must fit the label, and none may be left over. Missing values are left out: the dialogue asks for them.
 """
 
 from __future__ import annotations
@@ -17,13 +16,13 @@ from microclaw.offline.parse import Values
 Kind = tuple[str, Values]
 
 _MAX_PINS = 8
-_NO_BLINK_MS = 3000
+_LONGEST_BLINK_PACE_MS = 3000
 _UNITS: Final = ("degrees", "percent", "volts", "amps", "hpa", "watts")
 _COLOUR: Final = re.compile(r"\b(?:(?P<red>red)|(?P<yellow>yellow|amber|orange)|(?P<green>green))\b")
-_BY: Final = re.compile(
+_RELATIVE_BEFORE: Final = re.compile(
     r"\b(?:by|add|another|further|extra|plus|minus|less|more|knock|take|cut) (?:about |around |some )?$"
 )
-_MORE: Final = re.compile(
+_RELATIVE_AFTER: Final = re.compile(
     r" (?:more|less|brighter|darker|dimmer|higher|lower|extra|off|down|up|of what|chance|probability|duty more)\b"
 )
 _LEVELS: Final = {"on": 1, "high": 1, "up": 1, "off": 0, "low": 0, "down": 0}
@@ -40,21 +39,20 @@ _PROGRAMS: Final = {"blink": "blink", "fade": "fade", "thermostat": "thermostat"
 
 @dataclass(frozen=True, slots=True)
 class SlotInput:
-    """What is known of a normalized sentence.
+    """A normalized sentence.
 
-    `numbers`: each with its role (pin, button, limit, percent, times, pace, lasting, level, none), None where its unit
-    says it all. `answers`: what else is asked of a sentence of this label, None for what is not said. `words`: what its
-    known words mean.
+    `numbers`: each with its role (pin, button, limit, percent, times, pace, lasting, level, none), None if the unit is
+    enough. `answers`: the classifiers' answers, None if the sentence does not say. `words`: the meanings of its words.
     """
 
-    said: str
+    text: str
     numbers: Sequence[tuple[Number, str | None]]
     answers: Mapping[str, str | None]
     words: frozenset[str] = frozenset()
 
 
 def values_of(label: str, given: SlotInput) -> Kind | None:
-    """The kind and the values of a sentence of this label; None where a number has no place in it."""
+    """The kind and the values of a sentence with this label; None when a number does not fit."""
     if label not in _READERS:
         return None
     numbers = _Numbers(given)
@@ -66,11 +64,11 @@ def values_of(label: str, given: SlotInput) -> Kind | None:
 
 
 class _Misfit(Exception):
-    """A number or an answer that a sentence of this label has no place for, or that it lacks."""
+    """A number or an answer that does not fit the label, or that is missing."""
 
 
 def levels_of(said: TaggedText) -> Kind | None:
-    """The pins and their levels; None for any other sentence, one of a single level too."""
+    """The pins of a sentence with several levels, each with its level; None for any other sentence."""
     at = 0
     items: list[int | str] = []  # pins, and words for levels
     for number in said.numbers:
@@ -86,7 +84,7 @@ def levels_of(said: TaggedText) -> Kind | None:
 
 
 def _in_turn(parts: list[int | str], *, backwards: bool = False) -> Kind | None:
-    """Where each level follows its pins: the pins in the order said."""
+    """Pins and levels, if each level follows its pins."""
     pairs: list[tuple[int, int]] = []
     waiting: list[int] = []
     for part in parts:
@@ -108,26 +106,26 @@ def _in_turn(parts: list[int | str], *, backwards: bool = False) -> Kind | None:
 
 
 class _Numbers:
-    """A sentence's numbers, each to be taken once."""
+    """The numbers of a sentence; each can be taken once."""
 
     def __init__(self, given: SlotInput) -> None:
         self.given = given
         self._left = list(given.numbers)
 
     def all_taken(self) -> bool:
-        """Whether none is left but "once" as in "once it is warm"."""
+        """Whether no number is left, except the "once" of "once it is warm"."""
         return all(
-            number.unit == "times" and self.given.said.startswith("once", number.start) for number, _ in self._left
+            number.unit == "times" and self.given.text.startswith("once", number.start) for number, _ in self._left
         )
 
     def take(self, *names: str) -> list[Number]:
-        """The numbers of one of these roles, or units where the unit says it all; from now on taken."""
+        """Take and return the numbers with one of these roles or units."""
         found = [pair for pair in self._left if (pair[1] or pair[0].unit) in names]
         self._left = [pair for pair in self._left if pair not in found]
         return [number for number, _ in found]
 
     def target(self, most: int = 1) -> Values:
-        """The pins, or that it is the LED; "several" for more pins than it takes."""
+        """The pins, or the LED; "several" for more than `most` pins."""
         named = self.take("pin")
         pins = list(dict.fromkeys(map(_whole, named)))
         self._left += [(number, "none") for number in named if not _is_pin(number)]
@@ -139,7 +137,7 @@ class _Numbers:
         return values
 
     def pace(self) -> Values:
-        """How fast, {} where it is not said."""
+        """How fast; {} when not said."""
         spans = [number for number, _ in self._left if number.unit == "ms"]
         if len(spans) == 2:  # so long on, so long off
             self._left = [pair for pair in self._left if pair[0] not in spans]
@@ -153,26 +151,26 @@ class _Numbers:
         return {"speed": speed} if speed in ("fast", "slow") else {}
 
     def lasting(self, name: str = "ms") -> Values:
-        """For how long, {} where it is not said."""
+        """For how long; {} when not said."""
         time = self.one("lasting")
         return {name: _whole(time)} if time is not None else {}
 
     def limit(self) -> Values:
-        """The value to compare with, {} where it is not said."""
+        """The value to compare with; {} when not said."""
         number = self.one("limit", *_UNITS)
         if number is None:
             return {}
         return {"milli": round(_milli(number))} | ({"unit": number.unit} if number.unit in _UNITS else {})
 
     def one(self, *names: str) -> Number | None:
-        """The only number of these roles, if there is one."""
+        """Take the number with one of these roles, if there is one; two do not fit."""
         found = self.take(*names)
         if len(found) > 1:
             raise _Misfit
         return found[0] if found else None
 
     def answer(self, name: str) -> str:
-        """What is asked besides; it has to be said."""
+        """A classifier's answer that the label needs."""
         answer = self.given.answers.get(name)
         if answer is None:
             raise _Misfit
@@ -180,82 +178,82 @@ class _Numbers:
 
 
 def _set(level: int) -> Callable[[_Numbers], Kind]:
-    def read(said: _Numbers) -> Kind:
-        said.take("level")
-        return "set_pin", {"level": level, **said.target(_MAX_PINS)}
+    def read(numbers: _Numbers) -> Kind:
+        numbers.take("level")
+        return "set_pin", {"level": level, **numbers.target(_MAX_PINS)}
 
     return read
 
 
 def _targeted(kind: str) -> Callable[[_Numbers], Kind]:
-    return lambda said: (kind, said.target())
+    return lambda numbers: (kind, numbers.target())
 
 
 def _plain(kind: str) -> Callable[[_Numbers], Kind]:
-    return lambda _said: (kind, {})
+    return lambda _numbers: (kind, {})
 
 
-def _dim(said: _Numbers) -> Kind:
-    values, percents = said.target(), said.take("percent")
-    text = said.given.said
-    if any(_BY.search(text[: number.start]) or _MORE.match(text[number.end :]) for number in percents):
-        return "dim_pin", values  # by so much: of what?
+def _dim(numbers: _Numbers) -> Kind:
+    values, percents = numbers.target(), numbers.take("percent")
+    text = numbers.given.text
+    if any(_RELATIVE_BEFORE.search(text[: n.start]) or _RELATIVE_AFTER.match(text[n.end :]) for n in percents):
+        return "dim_pin", values  # "dim it by 20 percent" names no brightness
     shares = [_milli(number) for number in percents]
-    shares += [n.value * 25_000 for n in said.take("quarters")]
+    shares += [n.value * 25_000 for n in numbers.take("quarters")]
     if not shares:
-        shares = [share for word, share in (("half", 50_000), ("full", 100_000)) if word in said.given.words]
+        shares = [share for word, share in (("half", 50_000), ("full", 100_000)) if word in numbers.given.words]
     if len(shares) > 1:
         raise _Misfit
     return "dim_pin", values | ({"milli": round(shares[0])} if shares else {})
 
 
-def _times(said: _Numbers) -> Kind:
-    count, values = said.one("times"), said.target()
+def _times(numbers: _Numbers) -> Kind:
+    count, values = numbers.one("times"), numbers.target()
     if count is not None:
-        return "blink_times", {**values, **said.pace(), "times": _whole(count)}
-    lasting = said.lasting("for_ms")
+        return "blink_times", {**values, **numbers.pace(), "times": _whole(count)}
+    lasting = numbers.lasting("for_ms")
     if not lasting:
         raise _Misfit
-    return "blink_times", {**values, **said.pace(), **lasting}
+    return "blink_times", {**values, **numbers.pace(), **lasting}
 
 
-def _blink(said: _Numbers) -> Kind:
-    spans = [number.value for number, _ in said.given.numbers if number.unit == "ms"]
-    if len(spans) == 1 and spans[0] >= _NO_BLINK_MS:
+def _blink(numbers: _Numbers) -> Kind:
+    spans = [number.value for number, _ in numbers.given.numbers if number.unit == "ms"]
+    if len(spans) == 1 and spans[0] >= _LONGEST_BLINK_PACE_MS:
         raise _Misfit  # "blink ten seconds": for so long, or so slowly?
-    return "blink", said.target() | said.pace()
+    return "blink", numbers.target() | numbers.pace()
 
 
-def _rule(said: _Numbers) -> Kind:
-    values, limit, lasting = said.target(), said.limit(), said.lasting()
-    values |= {"quantity": said.answer("quantity")} | limit | ({"side": said.answer("side")} if limit else {})
-    if said.answer("level") == "1":
+def _rule(numbers: _Numbers) -> Kind:
+    values, limit, lasting = numbers.target(), numbers.limit(), numbers.lasting()
+    values |= {"quantity": numbers.answer("quantity")} | limit | ({"side": numbers.answer("side")} if limit else {})
+    if numbers.answer("level") == "1":
         return ("threshold_pulse", values | lasting) if lasting else ("threshold", values)
     if lasting:
         raise _Misfit
     return "threshold", values | {"level": 0}
 
 
-def _thermostat(said: _Numbers) -> Kind:
-    values = said.target() | said.limit() | {"quantity": said.answer("quantity")}
-    swing = said.one("swing")
+def _thermostat(numbers: _Numbers) -> Kind:
+    values = numbers.target() | numbers.limit() | {"quantity": numbers.answer("quantity")}
+    swing = numbers.one("swing")
     if swing is not None:
         values["swing_milli"] = _whole(swing)
-    heats = [tag for tag in ("heater", "cooler", "humidifier", "dehumidifier") if tag in said.given.words]
+    heats = [tag for tag in ("heater", "cooler", "humidifier", "dehumidifier") if tag in numbers.given.words]
     return "thermostat", values | ({"heats": heats[0]} if len(heats) == 1 else {})
 
 
-def _button(said: _Numbers) -> Kind:
-    values, own = said.target(), said.one("button")
+def _button(numbers: _Numbers) -> Kind:
+    values, own = numbers.target(), numbers.one("button")
     return "button", values | ({"button_pin": _whole(own)} if own is not None else {})
 
 
-def _traffic(said: _Numbers) -> Kind:
-    """Red, yellow and green in this order, or as the colours beside the pins say."""
-    pins = said.take("pin")
+def _traffic(numbers: _Numbers) -> Kind:
+    """Red, yellow and green in this order, or in the order of colours beside the pins."""
+    pins = numbers.take("pin")
     if len(pins) not in (0, 3):
         raise _Misfit
-    named = [(match.start(), match.lastgroup or "") for match in _COLOUR.finditer(said.given.said)]
+    named = [(match.start(), match.lastgroup or "") for match in _COLOUR.finditer(numbers.given.text)]
     if not named or not pins:
         return "traffic_light", _numbered(map(_whole, pins))
     order = sorted([*named, *((pin.start, "") for pin in pins)])
@@ -268,32 +266,32 @@ def _traffic(said: _Numbers) -> Kind:
     return "traffic_light", _numbered(by_colour[colour] for colour in ("red", "yellow", "green"))
 
 
-def _log(said: _Numbers) -> Kind:
-    if said.given.answers.get("quantity_2") is not None:
+def _log(numbers: _Numbers) -> Kind:
+    if numbers.given.answers.get("quantity_2") is not None:
         raise _Misfit  # a program logs one
-    return "read_sensor_every", {"quantity": said.answer("quantity"), **said.pace()}
+    return "read_sensor_every", {"quantity": numbers.answer("quantity"), **numbers.pace()}
 
 
-def _sensor(said: _Numbers) -> Kind:
-    first, second = said.answer("quantity"), said.given.answers.get("quantity_2")
+def _sensor(numbers: _Numbers) -> Kind:
+    first, second = numbers.answer("quantity"), numbers.given.answers.get("quantity_2")
     values: Values = {"quantity": first}
     if second and second != first:
         values["quantity_2"] = second
     return "read_sensor", values
 
 
-def _level(said: _Numbers) -> Kind:
-    said.take("level")
-    return "read_pin", said.target()
+def _level(numbers: _Numbers) -> Kind:
+    numbers.take("level")
+    return "read_pin", numbers.target()
 
 
-def _adc(said: _Numbers) -> Kind:
-    pin = said.one("pin")
+def _adc(numbers: _Numbers) -> Kind:
+    pin = numbers.one("pin")
     return "read_adc", {"pin": _whole(pin)} if pin is not None else {}
 
 
-def _stop(said: _Numbers) -> Kind:
-    values, what = said.target(), said.given.answers.get("what") or ""
+def _stop(numbers: _Numbers) -> Kind:
+    values, what = numbers.target(), numbers.given.answers.get("what") or ""
     if not {"pin", "several"} & values.keys():
         if what == "all":
             return "remove_all", {}
@@ -302,8 +300,8 @@ def _stop(said: _Numbers) -> Kind:
     return "remove_on_pin", values
 
 
-def _fact(said: _Numbers) -> Kind:
-    field = said.answer("field")
+def _fact(numbers: _Numbers) -> Kind:
+    field = numbers.answer("field")
     if field in ("info", "firmware"):
         return "device_info", {"field": field} if field == "firmware" else {}
     return "device_status", {"field": field}
@@ -314,12 +312,12 @@ _READERS: Final[Mapping[str, Callable[[_Numbers], Kind]]] = {
     "off": _set(0),
     "toggle": _targeted("toggle_pin"),
     "dim": _dim,
-    "pulse": lambda said: ("pulse", said.target() | said.lasting()),
+    "pulse": lambda numbers: ("pulse", numbers.target() | numbers.lasting()),
     "times": _times,
     "undo": _plain("undo"),
     "stop": _stop,
     "blink": _blink,
-    "fade": lambda said: ("fade", said.target() | said.pace()),
+    "fade": lambda numbers: ("fade", numbers.target() | numbers.pace()),
     "rule": _rule,
     "thermostat": _thermostat,
     "button": _button,
@@ -329,7 +327,7 @@ _READERS: Final[Mapping[str, Callable[[_Numbers], Kind]]] = {
     "level": _level,
     "adc": _adc,
     "apps": _plain("list_apps"),
-    "app": lambda said: ("app_status", {"app": _PROGRAMS.get(said.given.answers.get("what") or "", "")}),
+    "app": lambda numbers: ("app_status", {"app": _PROGRAMS.get(numbers.given.answers.get("what") or "", "")}),
     "fact": _fact,
     "devices": _plain("list_devices"),
     "i2c": _plain("scan_i2c"),
@@ -338,7 +336,7 @@ _READERS: Final[Mapping[str, Callable[[_Numbers], Kind]]] = {
 
 
 def _milli(number: Number) -> float:
-    """A value in thousandths, whether its unit was said or not."""
+    """A value in thousandths, with or without a unit."""
     return number.value * 1000 if number.unit in ("bare", "pin") else number.value
 
 

@@ -42,7 +42,7 @@ _log = logging.getLogger(__name__)
 class SessionMessage:
     """`ts` is in whole seconds since 1970, as MimiClaw writes it; `person` is whose turn it was part of.
 
-    `foreign_s` is when strangers' words were read that this one is or may repeat; `question` is what the offline
+    `tainted_s` is when the untrusted text was read that this one is or may repeat; `question` is what the offline
     dialogue asked with it, as JSON of its own.
     """
 
@@ -50,7 +50,7 @@ class SessionMessage:
     content: str
     ts: int
     person: str = OWNER
-    foreign_s: int | None = None
+    tainted_s: int | None = None
     question: str | None = None
 
 
@@ -169,8 +169,8 @@ def _line(message: SessionMessage) -> bytes:
     fields: dict[str, str | int] = {"role": message.role, "content": message.content, "ts": message.ts}
     if message.person != OWNER:
         fields["person"] = message.person
-    if message.foreign_s is not None:
-        fields["foreign"] = message.foreign_s
+    if message.tainted_s is not None:
+        fields["foreign"] = message.tainted_s
     if message.question is not None:
         fields["question"] = message.question
     return json.dumps(fields, separators=(",", ":")).encode() + b"\n"
@@ -274,13 +274,13 @@ def _parse(line: bytes) -> SessionMessage | None:
         ts = int(ts)
     if not isinstance(ts, int):
         return None
-    foreign_s, question = value.get("foreign"), value.get("question")
+    tainted_s, question = value.get("foreign"), value.get("question")
     return SessionMessage(
         role,
         content,
         ts,
         person,
-        foreign_s if isinstance(foreign_s, int) else None,
+        tainted_s if isinstance(tainted_s, int) else None,
         question if isinstance(question, str) else None,
     )
 

@@ -44,7 +44,7 @@ class Clock:
 
 
 def heartbeat(agent: Agent, file: Path, clock: Clock | None = None) -> Heartbeat:
-    return Heartbeat(inbox=agent.inbox, file=file, minutes=30, clock=clock or Clock(0), place=("test", "home"))
+    return Heartbeat(inbox=agent.inbox, file=file, minutes=30, clock=clock or Clock(0), home=("test", "home"))
 
 
 @pytest.mark.parametrize("text", IDLE)

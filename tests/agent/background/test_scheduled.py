@@ -53,7 +53,7 @@ async def test_words_are_a_turn_in_the_chat_and_the_answer_is_sent_there(make_ag
         assert agent.workshop.done == ["set 4 1"]
         (waiting,) = await agent.outbox.undelivered("test", "c9")
         assert waiting.text.startswith("Pin 4 is on.")
-        assert waiting.evidence
+        assert waiting.answer.evidence
 
 
 async def test_a_turn_that_cost_nothing_has_woken_no_model(make_agent: MakeAgent) -> None:

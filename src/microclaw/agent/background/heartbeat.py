@@ -1,7 +1,7 @@
-"""Every so often a look at HEARTBEAT.md, the owner's standing tasks. No model is asked when nothing stands there.
+"""Looks at HEARTBEAT.md, the owner's standing tasks, at regular times. It asks no model when the file has no task.
 
-A task that was not changed is looked at again each time, as it may be about the world ("tell me when the greenhouse is
-above 30 °C"). An answer that has nothing to tell is kept in the conversation and not sent.
+Every task is looked at each time, changed or not ("tell me when the greenhouse is above 30 °C"). An answer with no
+news stays in the conversation and is not sent.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from microclaw.agent.inbox import Inbox
+from microclaw.agent.running_turn import ChatKey
 from microclaw.auth.people import OWNER
 from microclaw.errors import MicroclawError
 from microclaw.events import Answer, Inbound
@@ -37,22 +38,22 @@ _log = logging.getLogger(__name__)
 
 
 def tasks_in(text: str) -> str:
-    """What is to be looked after, without headings, comments, empty points and checked boxes; "" when nothing is."""
+    """The open tasks, without headings, comments, empty points and checked boxes; "" when there are none."""
     lines = _COMMENT.sub("", text).splitlines()
     return "\n".join(line.rstrip() for line in lines if not _IDLE_LINE.fullmatch(line))
 
 
 class Heartbeat:
-    """`await heartbeat.run()` until it is cancelled. `place` is the owner's home chat (channel, chat id)."""
+    """`await heartbeat.run()` until it is cancelled. `home` is the owner's chat."""
 
     def __init__(
-        self, *, inbox: Inbox, file: Path, minutes: int, clock: Clock, place: tuple[str, str] = ("terminal", "terminal")
+        self, *, inbox: Inbox, file: Path, minutes: int, clock: Clock, home: ChatKey = ("terminal", "terminal")
     ) -> None:
         self._inbox = inbox
         self._file = file
         self._every_ms = max(1, minutes) * 60_000
         self._clock = clock
-        self._place = place
+        self._home = home
 
     async def run(self) -> None:
         never = asyncio.Event()
@@ -70,18 +71,14 @@ class Heartbeat:
                 _log.exception("a heartbeat failed; the next one comes")
 
     async def beat(self) -> Answer | None:
-        """One look; None where there was nothing to do and no model was asked."""
+        """One look at the file; None when it has no task."""
         tasks = tasks_in(await asyncio.to_thread(read_text, self._file, MAX_BYTES))
         if not tasks:
             return None
-        channel, chat_id = self._place
+        channel, chat_id = self._home
         key = f"heartbeat:{self._clock.now_ms()}"
         inbound = Inbound(channel, chat_id, _PROMPT.format(tasks=tasks), OWNER.person_id, key=key, origin="heartbeat")
-        accepted = await self._inbox.accept(inbound)
-        answer: Answer | None = None
-        async for event in accepted.events:
-            if isinstance(event, Answer):
-                answer = event
+        answer = await (await self._inbox.accept(inbound)).answer()
         if answer is not None and answer.outbound_id is not None:
             if _says_something(answer):
                 self._inbox.outbox.give_back(answer.outbound_id)
@@ -91,7 +88,7 @@ class Heartbeat:
 
 
 def _says_something(answer: Answer) -> bool:
-    """Failures of a model come again every time: they are the log's."""
+    """Whether the answer has news. Failures of a model repeat each time, so they only go to the log."""
     if answer.error_code is not None and not answer.actions:
         _log.warning("heartbeat: %s", answer.text)
         return False

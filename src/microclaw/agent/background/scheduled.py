@@ -1,4 +1,4 @@
-"""Does what a schedule says: a call worked out before, or a turn in the chat it was made in. It knows no times."""
+"""Does what a schedule says: a prepared tool call, or a turn in the chat of the schedule. It knows no times."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final, assert_never
 
 from microclaw.agent.inbox import Inbox
 from microclaw.auth.gate import Effect, Gate, Permission
-from microclaw.events import Answer, Inbound, Step
+from microclaw.events import Inbound, Step
 from microclaw.schedules.devices import lost_device
 from microclaw.schedules.entry import Prompt, Schedule, ToolAct
 from microclaw.schedules.runner import Outcome, Started
@@ -18,7 +18,7 @@ _SPEAKS: Final = frozenset({"say", "notify"})  # the person hears what these do
 
 
 class ScheduledWork:
-    """The runner's hands (knowledge.schedule.runner.Perform). `tools` has none that makes schedules."""
+    """What schedules.runner calls when a schedule is due. `tools` has no tool that makes schedules."""
 
     def __init__(self, *, inbox: Inbox, tools: Toolbox, gate: Gate) -> None:
         self._inbox = inbox
@@ -43,7 +43,7 @@ class ScheduledWork:
         await self._inbox.outbox.push(schedule.channel, schedule.chat_id, text, person=schedule.principal)
 
     def _needs_device(self, schedule: Schedule) -> bool:
-        """A call that has no place for a device does without."""
+        """Whether the action is for a device: a turn, or a tool with a device parameter."""
         deed = schedule.deed
         if isinstance(deed, Prompt):
             return True
@@ -63,7 +63,7 @@ class ScheduledWork:
         return Outcome("done" if result.ok else "failed", text, told=result.ok and act.tool in _SPEAKS)
 
     async def _turn(self, schedule: Schedule, text: str, due_ms: int, note: str) -> Outcome:
-        """The inbox keeps the turn through a crash; the same run's message comes in once."""
+        """The inbox keeps the turn through a crash, and accepts the message of one run only once."""
         self._gate.check(schedule.principal, Permission.ACT, f"schedule {schedule.schedule_id}")
         key = f"schedule:{schedule.schedule_id}:{due_ms}"
         inbound = Inbound(
@@ -78,10 +78,7 @@ class ScheduledWork:
         if note and not await self._inbox.has(schedule.channel, key):
             await self.tell(schedule, f"schedule {schedule.schedule_id}: {note}")
         accepted = await self._inbox.accept(inbound)
-        answer: Answer | None = None
-        async for event in accepted.events:
-            if isinstance(event, Answer):
-                answer = event
+        answer = await accepted.answer()
         if answer is None:
             return Outcome("done", "its turn was taken up before", woke=True, told=True)
         if answer.outbound_id is not None:
@@ -91,7 +88,7 @@ class ScheduledWork:
 
 
 def _result_text(result: ToolResult) -> str:
-    """A tool's result in a line for the person."""
+    """A tool's result as one line for the person."""
     fields = json.loads(result.content)
     if not result.ok:
         then = f" (next: {result.next_step})" if result.next_step else ""

@@ -1,7 +1,7 @@
-"""Work in the background with a prompt and tools of its own: few at a time, bounded in time and tokens, none nested.
+"""Background turns with a prompt and tools of their own, limited in number, time and tokens. None starts another.
 
-A subagent acts for the person who asked, in that person's chat: its questions are asked there, and untrusted text
-that its parent had read makes it ask too. It ends with the host; what it had begun is in the journal.
+A subagent acts for the person who asked, and asks for approval in that person's chat. If its parent had read untrusted
+text, it asks too. It ends with the host; the journal has what it began.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from microclaw.tools.toolbox import Toolbox
 
 SubagentState: TypeAlias = Literal["running", "done", "failed", "cancelled"]
 
-KEPT: Final = 32  # that have ended and are still listed
-_MAX_TOLD_CHARS: Final = 4000
+KEPT: Final = 32  # ended subagents that are still listed
+_MAX_PUSH_CHARS: Final = 4000
 _PROMPT: Final = """\
 You work in the background on one task, alone: nobody reads what you say before your last answer, so ask nothing back.
 Your answer is the result: short, complete, and only what the tools showed.
@@ -46,7 +46,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class SubagentLimits:
-    """`count` is of those that run at the same time, over all; `tokens` of one, its last request not counted."""
+    """`count` run at the same time; `tokens` limits one of them, without its last request."""
 
     count: int = 4
     turn_s: float = 300.0
@@ -56,7 +56,7 @@ class SubagentLimits:
 
 @dataclass(slots=True)
 class Subagent:
-    """`result` is its answer, or why there is none. `awaited`: somebody waits for it, so that it is not pushed."""
+    """`result` is its answer, or why there is none. `awaited`: a caller waits for it, so it is not pushed."""
 
     subagent_id: str
     task: str
@@ -77,7 +77,7 @@ class Subagent:
 
 
 class Subagents:
-    """`async with subagents.working()`. `tools` are those that a subagent may have: none of them starts another."""
+    """The running and the latest subagents. `tools` are those that one may have; none of them starts another."""
 
     def __init__(
         self,
@@ -105,7 +105,7 @@ class Subagents:
 
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
-        """Inside, they work; leaving cuts them off."""
+        """Inside, subagents run; leaving cancels them."""
         async with asyncio.TaskGroup() as self._group:
             try:
                 yield
@@ -115,7 +115,7 @@ class Subagents:
                     task.cancel()
 
     def start(self, task: str, names: Collection[str] | None, context: ToolContext) -> Subagent:
-        """Begin one; None as `names` means every tool that only looks. Raises Overloaded, ToolRetry for an odd name."""
+        """Start one; `names` None means all tools that only read. Raises Overloaded, or ToolRetry for a wrong name."""
         running = sum(one.state == "running" for one in self._known.values())
         if self._group is None or running >= self._limits.count:
             raise Overloaded(
@@ -141,7 +141,7 @@ class Subagents:
         return made
 
     async def wait(self, subagent: Subagent, seconds: float) -> bool:
-        """Wait for its end; False when it goes on, and tells its result in the chat then."""
+        """Wait for its end; False when it still runs: its result is sent to the chat later."""
         subagent.awaited = True
         try:
             async with asyncio.timeout(seconds):
@@ -153,11 +153,11 @@ class Subagents:
         return True
 
     def list(self, principal: str) -> tuple[Subagent, ...]:
-        """Everybody's for an owner, else one's own; the latest last."""
+        """All of them for an owner, else the person's own; the latest last."""
         return tuple(one for one in self._known.values() if self._is_of(one, principal))
 
     def cancel(self, subagent_id: str, principal: str) -> Subagent:
-        """End it at the next safe point: a tool call that runs is finished. UnknownName, PermissionRefused."""
+        """Stop it at the next safe point; a running tool call is finished. Raises UnknownName, PermissionRefused."""
         found = self._known.get(subagent_id)
         if found is None:
             raise UnknownName(f"there is no subagent {subagent_id[:40]!r}", next_step="microclaw subagent list")
@@ -188,7 +188,7 @@ class Subagents:
             answer = await self._turn(subagent, device)
             subagent.state = _STATES.get(answer.error_code or "", "failed")
             subagent.result = answer.text
-            subagent.foreign = subagent.foreign or answer.foreign_s is not None
+            subagent.foreign = subagent.foreign or answer.tainted_s is not None
         except asyncio.CancelledError:
             subagent.state, subagent.result = "cancelled", "the host ended; what had begun may have been done"
             raise
@@ -196,7 +196,7 @@ class Subagents:
             subagent.state, subagent.result = "failed", exc.message
         except Exception:
             _log.exception("subagent %s failed inside the host", subagent.subagent_id)
-            subagent.state, subagent.result = "failed", "something went wrong inside the host; its log tells what"
+            subagent.state, subagent.result = "failed", "something went wrong inside the host; see its log"
         finally:
             subagent.ended.set()
         if not subagent.awaited:
@@ -209,7 +209,7 @@ class Subagents:
         now_s = int(self._now_s())
         limits = TurnLimits(iterations=self._limits.iterations, turn_s=self._limits.turn_s)
         turn = subagent.turn = Turn(
-            model=_Rationed(self._model, subagent, self._limits.tokens),
+            model=_TokenLimitedModel(self._model, subagent, self._limits.tokens),
             tools=self._tools.only(subagent.tools),
             journal=TurnJournal(self._journal, f"subagent-{subagent.began_ms}-{subagent.subagent_id}"),
             limits=limits,
@@ -219,7 +219,7 @@ class Subagents:
             turn.stop()
         return await turn.run(
             TurnRequest(
-                said=UserText(_PROMPT.format(task=subagent.task)),
+                message=UserText(_PROMPT.format(task=subagent.task)),
                 principal=subagent.principal,
                 device=device,
                 system=system,
@@ -230,7 +230,7 @@ class Subagents:
                 chat_id=subagent.chat_id,
                 task="subagent",
                 at_s=now_s,
-                foreign_s=now_s if subagent.foreign else None,
+                tainted_s=now_s if subagent.foreign else None,
                 part_of=subagent.part_of,
             )
         )
@@ -239,9 +239,9 @@ class Subagents:
         text = f"subagent {subagent.subagent_id} ({subagent.task[:80]}) {subagent.state}: {subagent.result}"
         to = (subagent.channel, subagent.chat_id)
         try:
-            await self._outbox.push(*to, text[:_MAX_TOLD_CHARS], person=subagent.principal)
+            await self._outbox.push(*to, text[:_MAX_PUSH_CHARS], person=subagent.principal)
         except MicroclawError as exc:
-            _log.warning("the result of subagent %s could not be told: %s", subagent.subagent_id, exc.message)
+            _log.warning("the result of subagent %s could not be sent: %s", subagent.subagent_id, exc.message)
 
     def _forget_old(self) -> None:
         over: Sequence[str] = [one.subagent_id for one in self._known.values() if one.state != "running"]
@@ -249,8 +249,8 @@ class Subagents:
             del self._known[subagent_id]
 
 
-class _Rationed:
-    """A model that a subagent may ask until its tokens are used up."""
+class _TokenLimitedModel:
+    """The model for one subagent, until its tokens are used up."""
 
     def __init__(self, model: Model, subagent: Subagent, tokens: int) -> None:
         self._model = model
@@ -279,4 +279,4 @@ class _Rationed:
 
 
 def _nobody_listens(_: TurnEvent) -> None:
-    """Nobody follows a subagent's steps."""
+    """A subagent's steps go nowhere."""

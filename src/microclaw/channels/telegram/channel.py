@@ -10,8 +10,7 @@ from typing import Any, Final, assert_never
 from weakref import WeakValueDictionary
 
 from microclaw.agent.inbox import AcceptedMessage, Inbox
-from microclaw.agent.outbox import Outbound
-from microclaw.agent.outgoing import outgoing, surviving
+from microclaw.agent.outbox import Outbound, run_logged
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.people import People, Person
 from microclaw.channels.telegram.answer import SAY, answer_markdown
@@ -139,7 +138,7 @@ class TelegramChannel:
             await asyncio.sleep(backoff.next_wait_s(after_s or None))
 
     def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        task = self._tasks.create_task(surviving(work, name), name=name)
+        task = self._tasks.create_task(run_logged(work, name), name=name)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
@@ -307,7 +306,7 @@ class TelegramChannel:
 
     async def _deliver(self) -> None:
         """Answers left over and pushes, as the outbox gives them."""
-        async for outbound in outgoing(self._inbox.outbox, CHANNEL, self._timing.backoff_s):
+        async for outbound in self._inbox.outbox.outgoing(CHANNEL, retry_s=self._timing.backoff_s):
             if self._claim(outbound.answer):
                 await self._deliveries.acquire()
                 self._start(self._deliver_one(outbound), f"telegram: deliver {outbound.outbound_id}")

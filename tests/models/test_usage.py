@@ -20,7 +20,7 @@ from microclaw.models.budget import Budget, Estimate, LocalDays
 from microclaw.models.protocol import AskedBy, DeviceContext, Image, ModelReply, ModelRequest, OnText, UserText
 from microclaw.models.router import choose_model
 from microclaw.models.scripted import ScriptedModel, say
-from microclaw.models.usage import Ledger, Metered
+from microclaw.models.usage import MeteredModel, UsageLog
 from microclaw.offline.model import OfflineModel
 from microclaw.store.database import Database
 from microclaw.store.usage import UsageCount, UsageTable
@@ -40,82 +40,82 @@ def days() -> LocalDays:
 
 
 @pytest.fixture
-def ledger(table: UsageTable, days: LocalDays) -> Ledger:
-    return Ledger(table, days)
+def usage_log(table: UsageTable, days: LocalDays) -> UsageLog:
+    return UsageLog(table, days)
 
 
-async def only(ledger: Ledger) -> UsageCount:
-    [(_, count)] = (await ledger.report("day", 1)).groups
+async def only(usage_log: UsageLog) -> UsageCount:
+    [(_, count)] = (await usage_log.report("day", 1)).groups
     return count
 
 
-async def test_a_request_is_counted_for_whom_it_was_made(ledger: Ledger) -> None:
-    model = Metered(ScriptedModel([say("hi", usage=Usage(1000, 100, 0.0045, 600))] * 2), ledger)
+async def test_a_request_is_counted_for_whom_it_was_made(usage_log: UsageLog) -> None:
+    model = MeteredModel(ScriptedModel([say("hi", usage=Usage(1000, 100, 0.0045, 600))] * 2), usage_log)
 
     async def turn(asked_by: AskedBy) -> None:
         await model.respond(replace(request(), asked_by=asked_by))
 
     await asyncio.gather(turn(AskedBy("owner", "terminal", "main")), turn(AskedBy("p-2", "telegram", "7")))
-    assert {name: c.requests for name, c in (await ledger.report("person")).groups} == {"owner": 1, "p-2": 1}
-    assert {name for name, _ in (await ledger.report("chat")).groups} == {"terminal:main", "telegram:7"}
-    count = await only(ledger)
+    assert {name: c.requests for name, c in (await usage_log.report("person")).groups} == {"owner": 1, "p-2": 1}
+    assert {name for name, _ in (await usage_log.report("chat")).groups} == {"terminal:main", "telegram:7"}
+    count = await only(usage_log)
     assert count == UsageCount(2, 0, 0, 0, 2000, 200, 1200, 9_000_000)
 
 
-async def test_nobody_named_is_the_owner(ledger: Ledger) -> None:
-    await Metered(ScriptedModel([say("hi", usage=Usage(1, 1))]), ledger).respond(request())
-    assert [name for name, _ in (await ledger.report("chat")).groups] == ["unknown:"]
-    assert [name for name, _ in (await ledger.report("person")).groups] == ["owner"]
+async def test_nobody_named_is_the_owner(usage_log: UsageLog) -> None:
+    await MeteredModel(ScriptedModel([say("hi", usage=Usage(1, 1))]), usage_log).respond(request())
+    assert [name for name, _ in (await usage_log.report("chat")).groups] == ["unknown:"]
+    assert [name for name, _ in (await usage_log.report("person")).groups] == ["owner"]
 
 
-async def test_a_real_answers_tokens_and_price_are_counted(ledger: Ledger) -> None:
+async def test_a_real_answers_tokens_and_price_are_counted(usage_log: UsageLog) -> None:
     async with server((200, Events(anthropic_stream("on", cached=600)))) as s:
-        model = Metered(anthropic(s.url), ledger)
+        model = MeteredModel(anthropic(s.url), usage_log)
         reply = await model.respond(request(), lambda _: None)
         await model.aclose()
-    count = await only(ledger)
+    count = await only(usage_log)
     assert (count.input_tokens, count.output_tokens, count.cached_tokens) == (1000, 100, 600)
     assert reply.usage.cost_usd is not None
     assert count.cost_usd == pytest.approx(reply.usage.cost_usd)
-    assert (await ledger.report("model")).groups[0][0] == "claude-sonnet-5-5"
+    assert (await usage_log.report("model")).groups[0][0] == "claude-sonnet-5-5"
 
 
-async def test_a_server_that_tells_no_tokens_is_counted_by_an_estimate(ledger: Ledger) -> None:
+async def test_a_server_that_tells_no_tokens_is_counted_by_an_estimate(usage_log: UsageLog) -> None:
     chunks = [openai_chunk({"content": "x" * 400}), openai_chunk({}, "stop"), b"data: [DONE]\n\n"]
     async with server((200, Events(chunks))) as s:
-        model = Metered(openai(s.url), ledger)
+        model = MeteredModel(openai(s.url), usage_log)
         await model.respond(request(UserText("y" * 4000)), lambda _: None)
         await model.aclose()
-    count = await only(ledger)
+    count = await only(usage_log)
     assert (count.requests, count.estimated, count.unpriced, count.output_tokens) == (1, 1, 1, 100)
     assert 1000 <= count.input_tokens <= 1100
 
 
-async def test_pictures_count_in_an_estimate(ledger: Ledger) -> None:
-    model = Metered(ScriptedModel([say("a cat")]), ledger)
+async def test_pictures_count_in_an_estimate(usage_log: UsageLog) -> None:
+    model = MeteredModel(ScriptedModel([say("a cat")]), usage_log)
     await model.respond(ModelRequest("", (UserText("", (Image("image/png", b"x"),)),), ()))
-    assert (await only(ledger)).input_tokens == 1500
+    assert (await only(usage_log)).input_tokens == 1500
 
 
-async def test_an_answer_that_breaks_off_is_counted_as_far_as_it_came(ledger: Ledger) -> None:
+async def test_an_answer_that_breaks_off_is_counted_as_far_as_it_came(usage_log: UsageLog) -> None:
     async with server((200, Events(openai_stream("x" * 400)[:2], end="cut"))) as s:
-        model = Metered(openai(s.url), ledger)
+        model = MeteredModel(openai(s.url), usage_log)
         with pytest.raises(ModelError):
             await model.respond(request(), lambda _: None)
         await model.aclose()
-    count = await only(ledger)
+    count = await only(usage_log)
     assert (count.requests, count.failed, count.estimated, count.output_tokens) == (1, 1, 1, 100)
     assert count.input_tokens > 0
 
 
-async def test_a_refused_request_costs_nothing(ledger: Ledger) -> None:
-    model = Metered(ScriptedModel([ModelError("no", fault="auth")]), ledger)
+async def test_a_refused_request_costs_nothing(usage_log: UsageLog) -> None:
+    model = MeteredModel(ScriptedModel([ModelError("no", fault="auth")]), usage_log)
     with pytest.raises(ModelError):
         await model.respond(request())
-    assert await only(ledger) == UsageCount(requests=1, failed=1)
+    assert await only(usage_log) == UsageCount(requests=1, failed=1)
 
 
-async def test_a_cancelled_request_is_counted(ledger: Ledger) -> None:
+async def test_a_cancelled_request_is_counted(usage_log: UsageLog) -> None:
     class Hangs(ScriptedModel):
         async def respond(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
             if on_text is not None:
@@ -125,8 +125,8 @@ async def test_a_cancelled_request_is_counted(ledger: Ledger) -> None:
 
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01):
-            await Metered(Hangs([]), ledger).respond(request(), lambda _: None)
-    count = await only(ledger)
+            await MeteredModel(Hangs([]), usage_log).respond(request(), lambda _: None)
+    count = await only(usage_log)
     assert (count.failed, count.estimated, count.output_tokens) == (1, 1, 10)
 
 
@@ -143,12 +143,12 @@ SPENT = UsageCount(7, 0, 0, 0, 50_000, 5_000, 0, 2_040_000_000)
     ],
 )
 async def test_a_spent_budget_stops_before_anything_is_sent(
-    ledger: Ledger, table: UsageTable, days: LocalDays, limits: BudgetSettings, what: str, setting: str
+    usage_log: UsageLog, table: UsageTable, days: LocalDays, limits: BudgetSettings, what: str, setting: str
 ) -> None:
-    await ledger.record(AskedBy(), "claude", "chat", SPENT)
+    await usage_log.record(AskedBy(), "claude", "chat", SPENT)
     scripted = ScriptedModel([say("never")])
     with pytest.raises(BudgetSpent, match=what) as caught:
-        await Metered(scripted, ledger, Budget(limits, table, days)).respond(request())
+        await MeteredModel(scripted, usage_log, Budget(limits, table, days)).respond(request())
     assert scripted.requests == []
     assert caught.value.code == "budget_spent"
     assert "begins anew at 00:00 on Saturday (CET)" in caught.value.message
@@ -156,9 +156,9 @@ async def test_a_spent_budget_stops_before_anything_is_sent(
 
 
 async def test_another_person_and_another_day_have_their_own_budget(
-    ledger: Ledger, table: UsageTable, days: LocalDays
+    usage_log: UsageLog, table: UsageTable, days: LocalDays
 ) -> None:
-    await ledger.record(AskedBy("p-2"), "claude", "chat", SPENT)
+    await usage_log.record(AskedBy("p-2"), "claude", "chat", SPENT)
     limits = BudgetSettings(person_day_usd=2)
 
     async def ask(person: str, on: LocalDays) -> None:
@@ -172,20 +172,20 @@ async def test_another_person_and_another_day_have_their_own_budget(
 
 
 async def test_a_spent_budget_is_not_answered_by_the_next_model_nor_stops_the_offline_one(
-    ledger: Ledger, table: UsageTable, days: LocalDays, scene: DeviceContext
+    usage_log: UsageLog, table: UsageTable, days: LocalDays, device_context: DeviceContext
 ) -> None:
-    await ledger.record(AskedBy(), "claude", "chat", SPENT)
+    await usage_log.record(AskedBy(), "claude", "chat", SPENT)
     budget = Budget(BudgetSettings(day_usd=1), table, days)
     async with server() as s:
         settings = ModelSettings(openai_base_url=f"{s.url}/v1", model="m")
-        model = choose_model(settings, OfflineModel(), meter=lambda m: Metered(m, ledger, budget))
+        model = choose_model(settings, OfflineModel(), meter=lambda m: MeteredModel(m, usage_log, budget))
         with pytest.raises(BudgetSpent):
-            await model.respond(ModelRequest("", (UserText("tell me of love"),), (), scene=scene))
-        reply = await model.respond(ModelRequest("", (UserText("set pin 4 on"),), (), scene=scene))
+            await model.respond(ModelRequest("", (UserText("tell me of love"),), (), device_context=device_context))
+        reply = await model.respond(ModelRequest("", (UserText("set pin 4 on"),), (), device_context=device_context))
         assert reply.model == "offline"
         await model.aclose()
         assert s.paths == []
-    assert (await only(ledger)).requests == 7
+    assert (await only(usage_log)).requests == 7
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ def test_an_unknown_time_zone_is_the_operators_to_mend() -> None:
 
 
 async def test_old_days_are_forgotten(table: UsageTable) -> None:
-    long_ago = Ledger(table, LocalDays(lambda: NOON - 500 * 86_400, "UTC"))
+    long_ago = UsageLog(table, LocalDays(lambda: NOON - 500 * 86_400, "UTC"))
     await long_ago.record(AskedBy(), "m", "chat", SPENT)
-    await Ledger(table, LocalDays(lambda: NOON, "UTC")).record(AskedBy(), "m", "chat", SPENT)
+    await UsageLog(table, LocalDays(lambda: NOON, "UTC")).record(AskedBy(), "m", "chat", SPENT)
     assert [day for day, _ in await table.report("day", "2000-01-01")] == ["2026-11-20"]
