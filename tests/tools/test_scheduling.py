@@ -86,9 +86,9 @@ class Desk:
     asked: list[Pending] = field(default_factory=list)
 
     async def call(
-        self, name: str, arguments: Mapping[str, Any], principal: str = "owner", *, foreign: bool = False
+        self, name: str, arguments: Mapping[str, Any], person_id: str = "owner", *, foreign: bool = False
     ) -> tuple[ToolResult, dict[str, Any]]:
-        context = ToolContext(principal, lambda _: None, None, "test", "c1", foreign=foreign)
+        context = ToolContext(person_id, lambda _: None, None, "test", "c1", foreign=foreign)
         result = await self.tools.call(name, json.dumps(arguments), context)
         return result, json.loads(result.content)
 
@@ -162,7 +162,7 @@ async def test_a_sentence_that_needs_no_model_becomes_one_call(desk: Desk) -> No
     assert told["next"] == "Monday, 2026-11-23 07:00 CET"
     kept = await desk.book.get(told["schedule"])
     assert kept.deed == ToolAct("gpio-set", '{"pin": 4, "level": 1}')
-    assert (kept.principal, kept.channel, kept.chat_id, kept.device) == ("owner", "test", "c1", "virtual-1")
+    assert (kept.person_id, kept.channel, kept.chat_id, kept.device) == ("owner", "test", "c1", "virtual-1")
     assert desk.asked == []
     assert await desk.run(kept.schedule_id) == "pin 4 is at 1"
     assert desk.done == ["set 4 1 on virtual-1"]

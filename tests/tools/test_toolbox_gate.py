@@ -38,9 +38,9 @@ class Bench:
     async def begin(self) -> None:
         self.order.append("begin")
 
-    async def call(self, *, foreign: bool = False, principal: str = "owner") -> ToolResult:
+    async def call(self, *, foreign: bool = False, person_id: str = "owner") -> ToolResult:
         steps: list[Step] = []
-        context = ToolContext(principal, steps.append, foreign=foreign, begin=self.begin, channel="tg", chat_id="7")
+        context = ToolContext(person_id, steps.append, foreign=foreign, begin=self.begin, channel="tg", chat_id="7")
         async with asyncio.timeout(60):
             return await self.tools.call("note", '{"text":"a\\nb\\u001b[2J"}', context)
 
@@ -97,7 +97,7 @@ async def test_weighing_is_not_done_for_who_may_not_anyway() -> None:
     async def weigh(parameters: Note, context: ToolContext) -> Permission:
         raise AssertionError("looked at a device for a stranger")
 
-    assert (await Bench(weigh=weigh).call(principal="mallory")).error_code == "permission_refused"
+    assert (await Bench(weigh=weigh).call(person_id="mallory")).error_code == "permission_refused"
 
 
 async def test_a_tool_that_previews_asks_once_it_has_looked() -> None:
@@ -118,7 +118,7 @@ async def test_a_tool_that_previews_asks_once_it_has_looked() -> None:
 
 async def test_a_guests_act_is_refused_before_a_preview_is_made() -> None:
     bench = Bench(previews=True)
-    assert (await bench.call(principal="guest")).error_code == "permission_refused"
+    assert (await bench.call(person_id="guest")).error_code == "permission_refused"
     assert bench.order == []
 
 

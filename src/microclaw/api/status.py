@@ -112,11 +112,11 @@ def schedule_object(entries: Sequence[Schedule]) -> dict[str, Any]:
 
 
 def approval_object(pending: Sequence[Pending], people: Roles) -> dict[str, Any]:
-    names = {p.principal: person.name for p in pending[:SHOWN] if (person := people.get(p.principal)) is not None}
+    names = {p.person_id: person.name for p in pending[:SHOWN] if (person := people.get(p.person_id)) is not None}
     return {
         "pending": len(pending),
         "first": [
-            {"id": p.approval_id, "action": p.action, "asked_by": names.get(p.principal, p.principal)}
+            {"id": p.approval_id, "action": p.action, "asked_by": names.get(p.person_id, p.person_id)}
             for p in pending[:SHOWN]
         ],
     }

@@ -30,7 +30,7 @@ class Pending:
     """
 
     approval_id: str
-    principal: str
+    person_id: str
     action: str
     detail: tuple[str, ...]
     channel: str
@@ -82,18 +82,18 @@ class Approvals:
         return 0.0 if until is None else max(0.0, until - asyncio.get_running_loop().time())
 
     async def ask(
-        self, principal: str, action: str, detail: Iterable[str], *, channel: str, chat_id: str, risky: bool = False
+        self, person_id: str, action: str, detail: Iterable[str], *, channel: str, chat_id: str, risky: bool = False
     ) -> None:
         """Return when it was approved; PermissionRefused when declined or when nobody decided in time.
 
         What is too long to be shown whole is not asked for: a yes to its beginning would be one to its end, too.
         """
-        self._check_room(principal)
+        self._check_room(person_id)
         loop = asyncio.get_running_loop()
         action = clean_text(action, one_line=True, limit=MAX_ACTION_CHARS, mark=HIDDEN_MARK)
         lines = tuple(line for text in detail for line in _shown(text).split("\n"))
         _check_length(action, lines)
-        pending = Pending(self._new_id(), principal, action, lines, channel, chat_id, self._timeout_s, risky=risky)
+        pending = Pending(self._new_id(), person_id, action, lines, channel, chat_id, self._timeout_s, risky=risky)
         decision: asyncio.Future[str | None] = loop.create_future()
         self._waiting[pending.approval_id] = (pending, decision)
         self._until[pending.approval_id] = loop.time() + self._timeout_s
@@ -139,12 +139,12 @@ class Approvals:
         person = self._roles.get(by)
         if person is None or person.role == "guest":
             return False
-        return person.role == "owner" or (by == pending.principal and not pending.risky)
+        return person.role == "owner" or (by == pending.person_id and not pending.risky)
 
     def _check_decider(self, pending: Pending, *, approved: bool, by: str) -> None:
-        taken_back = by == pending.principal and not approved  # who asked may always think better of it
+        taken_back = by == pending.person_id and not approved  # who asked may always think better of it
         if not taken_back and not self.may_decide(pending, by):
-            why = "it is risky" if by == pending.principal else "it is not theirs"
+            why = "it is risky" if by == pending.person_id else "it is not theirs"
             person = self._roles.get(by)
             name = by if person is None else person.name
             raise PermissionRefused(
@@ -152,8 +152,8 @@ class Approvals:
                 next_step="an owner can: microclaw approval list",
             )
 
-    def _check_room(self, principal: str) -> None:
-        own = sum(1 for pending, _ in self._waiting.values() if pending.principal == principal)
+    def _check_room(self, person_id: str) -> None:
+        own = sum(1 for pending, _ in self._waiting.values() if pending.person_id == person_id)
         if len(self._waiting) >= MAX_PENDING or own >= MAX_PENDING_A_PERSON:
             raise Overloaded(
                 f"{len(self._waiting)} acts wait for a decision already", next_step="microclaw approval list"

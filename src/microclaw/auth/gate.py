@@ -33,12 +33,12 @@ class Gate:
         self._approvals = approvals
         self._always_ask = always_ask
 
-    def check(self, principal: str, permission: Permission, action: str) -> None:
-        """Raise PermissionRefused unless the role of `principal` allows `action` ("deploy blink to virtual-1")."""
-        person = self._roles.get(principal)
+    def check(self, person_id: str, permission: Permission, action: str) -> None:
+        """Raise PermissionRefused unless the role of `person_id` allows `action` ("deploy blink to virtual-1")."""
+        person = self._roles.get(person_id)
         if person is None:
             raise PermissionRefused(
-                f"{principal[:80]!r} is nobody this host knows, refused: {action}",
+                f"{person_id[:80]!r} is nobody this host knows, refused: {action}",
                 next_step="who may come in: microclaw person list",
             )
         if permission not in MAY[person.role]:
@@ -47,11 +47,11 @@ class Gate:
                 next_step="ask the owner of this host",
             )
 
-    def check_owner(self, principal: str, action: str) -> None:
-        """Raise PermissionRefused unless `principal` is an owner: people, tokens and settings are theirs alone."""
-        person = self._roles.get(principal)
+    def check_owner(self, person_id: str, action: str) -> None:
+        """Raise PermissionRefused unless `person_id` is an owner: people, tokens and settings are theirs alone."""
+        person = self._roles.get(person_id)
         if person is None or person.role != "owner":
-            who = principal[:80] if person is None else person.name
+            who = person_id[:80] if person is None else person.name
             raise PermissionRefused(
                 f"{who} may not {action}: that is the owner's", next_step="ask the owner of this host"
             )
@@ -68,7 +68,7 @@ class Gate:
 
     async def admit(
         self,
-        principal: str,
+        person_id: str,
         permission: Permission,
         action: str,
         *,
@@ -78,7 +78,7 @@ class Gate:
         chat_id: str,
     ) -> None:
         """Return when it may be done, after a yes where one is needed. Raises PermissionRefused for any no."""
-        self.check(principal, permission, action)
+        self.check(person_id, permission, action)
         if not self.needs_approval(permission, foreign=foreign):
             return
         if self._approvals is None:
@@ -87,5 +87,5 @@ class Gate:
             )
         risky = permission is Permission.RISKY
         shown = (*detail, *((STRANGERS_WORDS,) if foreign and not risky else ()))
-        await self._approvals.ask(principal, action, shown, channel=channel, chat_id=chat_id, risky=risky)
-        self.check(principal, permission, action)  # again: a person may have been removed meanwhile
+        await self._approvals.ask(person_id, action, shown, channel=channel, chat_id=chat_id, risky=risky)
+        self.check(person_id, permission, action)  # again: a person may have been removed meanwhile

@@ -34,7 +34,7 @@ MAY: Final[Mapping[Role, frozenset[Permission]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody this host knows. `person_id` is what messages and tokens carry as their principal."""
+    """Somebody this host knows. `person_id` is what messages and tokens carry."""
 
     person_id: str
     name: str

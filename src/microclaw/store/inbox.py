@@ -32,7 +32,7 @@ class NewMessage:
     channel: str
     chat_id: str
     key: str | None
-    principal: str
+    person_id: str
     device: str | None
     text: str
     origin: str
@@ -119,7 +119,7 @@ def _add(connection: sqlite3.Connection, message: NewMessage, now_ms: int, start
             message.channel,
             message.chat_id,
             message.key,
-            message.principal,
+            message.person_id,
             message.device,
             message.text,
             message.origin,

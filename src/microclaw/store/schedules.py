@@ -32,7 +32,7 @@ class NewSchedule:
     what: str
     timing: str
     act: str
-    principal: str
+    person_id: str
     channel: str
     chat_id: str
     device: str | None
@@ -50,7 +50,7 @@ class ScheduleRow:
     what: str
     timing: str
     act: str
-    principal: str
+    person_id: str
     channel: str
     chat_id: str
     device: str | None
@@ -159,7 +159,7 @@ def _add(connection: sqlite3.Connection, new: NewSchedule, now_ms: int) -> int:
             new.what,
             new.timing,
             new.act,
-            new.principal,
+            new.person_id,
             new.channel,
             new.chat_id,
             new.device,

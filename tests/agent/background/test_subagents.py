@@ -204,7 +204,7 @@ async def test_words_of_strangers_that_its_parent_read_make_it_ask(crew_of: Make
 
         crew.approvals.listen(decline)
         one = await crew.ended(crew.start(names=["gpio-set"], foreign=True))
-        assert [(p.channel, p.chat_id, p.principal) for p in asked] == [("test", "c1", "owner")]
+        assert [(p.channel, p.chat_id, p.person_id) for p in asked] == [("test", "c1", "owner")]
         assert crew.workshop.done == []
         assert one.foreign
 

@@ -134,7 +134,7 @@ class ApprovalDesk:
         chats: list[int] = []
         if pending.channel == CHANNEL and (here := chat_number(pending.chat_id)) is not None:
             chats.append(here)
-        if not self._approvals.may_decide(pending, pending.principal):
+        if not self._approvals.may_decide(pending, pending.person_id):
             addresses = [
                 address for owner in self._people.owners() for address in self._people.addresses(owner.person_id)
             ]
@@ -145,7 +145,7 @@ class ApprovalDesk:
     def _decides(self, pending: Pending, chat_id: int) -> bool:
         """Whether a yes out of this private chat would count."""
         asks = pending.channel == CHANNEL and chat_number(pending.chat_id) == chat_id
-        return not asks or self._approvals.may_decide(pending, pending.principal)
+        return not asks or self._approvals.may_decide(pending, pending.person_id)
 
     async def _follow(self, asked: _Asked) -> None:
         """Show the question in each chat, and what became of it."""
