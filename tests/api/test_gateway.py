@@ -21,13 +21,13 @@ from microclaw.api.gateway import Gateway
 from microclaw.api.gateway_room import conversation_id, visible
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.people import OWNER
-from microclaw.auth.tokens import Token, Tokens
+from microclaw.auth.tokens import PersonTokens, Token
 from microclaw.config import GatewaySettings
 from microclaw.errors import Overloaded, PermissionRefused
 from microclaw.events import Answer, Delta, Inbound, Step, ToolRun, TurnEvent
 
 
-class MemoryTokens(Tokens):
+class MemoryTokens(PersonTokens):
     """Two tokens without a store."""
 
     def __init__(self) -> None:

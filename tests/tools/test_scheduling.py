@@ -13,7 +13,7 @@ import pytest
 
 from microclaw.agent.background.scheduled import ScheduledWork
 from microclaw.agent.inbox import Inbox
-from microclaw.auth.approvals import Approvals, Pending, Settled
+from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.gate import Effect, Gate, Permission
 from microclaw.auth.people import OWNER, Person
 from microclaw.boards.reader import load_board
@@ -83,7 +83,7 @@ class Desk:
     boards: Boards
     done: list[str]
     yes: bool = True
-    asked: list[Pending] = field(default_factory=list)
+    asked: list[PendingApproval] = field(default_factory=list)
 
     async def call(
         self, name: str, arguments: Mapping[str, Any], person_id: str = "owner", *, foreign: bool = False
@@ -146,8 +146,8 @@ async def desk(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
         )
         desk = Desk(base.with_more(scheduling_tools(scheduling)), base, book, gate, people, boards, done)
 
-        def decide(news: Pending | Settled) -> None:
-            if isinstance(news, Pending):
+        def decide(news: PendingApproval | ApprovalOutcome) -> None:
+            if isinstance(news, PendingApproval):
                 desk.asked.append(news)
                 loop = asyncio.get_running_loop()
                 loop.call_soon(lambda: approvals.decide(news.approval_id, approved=desk.yes, by="owner"))

@@ -18,7 +18,7 @@ from microclaw.agent.running_turn import Message, RunningTurn
 from microclaw.agent.taint import conversation, tainted_from
 from microclaw.agent.turn import JoinedMessage, Turn, TurnLimits, TurnRequest
 from microclaw.agent.turn_journal import TurnJournal, close_interrupted
-from microclaw.auth.approvals import Approvals, Pending, Settled
+from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.people import OwnerAlone, Roles
 from microclaw.errors import MicroclawError, PermissionRefused, UnknownName
 from microclaw.events import Answer, ApprovalAsked, ApprovalSettled, Inbound, TurnEvent
@@ -337,12 +337,12 @@ class _ApprovalWatch:
                 except (UnknownName, PermissionRefused) as exc:
                     _log.debug("a question was settled before it could be taken back: %s", exc.message)
 
-    def _hear(self, news: Pending | Settled) -> None:
-        pending = news if isinstance(news, Pending) else news.pending
+    def _hear(self, news: PendingApproval | ApprovalOutcome) -> None:
+        pending = news if isinstance(news, PendingApproval) else news.pending
         if (pending.channel, pending.chat_id) != self._running.place:
             return
         now = asyncio.get_running_loop().time()
-        if isinstance(news, Pending):
+        if isinstance(news, PendingApproval):
             self._asked_at[pending.approval_id] = now
             asked = ApprovalAsked(pending.approval_id, pending.action, pending.detail, pending.expires_s)
             self._running.put(asked)

@@ -227,7 +227,7 @@ class Inbox:
 
     async def unkept(self) -> tuple[tuple[tuple[Message, ...], Answer], ...]:
         """Answers that their conversations may lack, oldest first, each with the messages that it answers."""
-        found = await self._table.unkept()
+        found = await self._table.unsaved()
         return tuple((tuple(map(message_from, one.messages)), answer_from(one.body)) for one in found)
 
     async def prune(self) -> None:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from microclaw.api.bearer import CHANNEL, By, Caller, check_own_hand
 from microclaw.api.parts import HostParts
-from microclaw.auth.approvals import Pending
+from microclaw.auth.approvals import PendingApproval
 from microclaw.auth.people import OWNER, Person, Role
 from microclaw.auth.tokens import Token
 from microclaw.config import BudgetSettings
@@ -40,7 +40,7 @@ def approval_router(parts: HostParts) -> APIRouter:
     return router
 
 
-def _may_see(parts: HostParts, by: Caller, pending: Pending) -> bool:
+def _may_see(parts: HostParts, by: Caller, pending: PendingApproval) -> bool:
     return pending.person_id == by.person_id or _role(parts, by.person_id) == "owner"
 
 
@@ -49,7 +49,7 @@ def _role(parts: HostParts, person_id: str) -> Role | None:
     return None if person is None else person.role
 
 
-def _object(parts: HostParts, pending: Pending, by: Caller) -> dict[str, Any]:
+def _object(parts: HostParts, pending: PendingApproval, by: Caller) -> dict[str, Any]:
     """`request`: which of this very token's requests waits for it, by its number."""
     own = f"{by.source}." if pending.channel == CHANNEL and not by.direct else None
     person = parts.people.get(pending.person_id)
@@ -111,7 +111,7 @@ def token_router(parts: HostParts) -> APIRouter:
     router = APIRouter(prefix="/v1/tokens", tags=["people"])
     tokens, gate = parts.tokens, parts.gate
 
-    @router.get("", summary="Tokens, never their secrets")
+    @router.get("", summary="PersonTokens, never their secrets")
     async def list_tokens(by: By) -> dict[str, Any]:
         gate.check_owner(by.person_id, "list tokens")
         return {"tokens": [_token(token) for token in await tokens.list()]}

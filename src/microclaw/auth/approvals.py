@@ -23,7 +23,7 @@ HIDDEN_MARK = "?"
 
 
 @dataclass(frozen=True, slots=True)
-class Pending:
+class PendingApproval:
     """An act that waits. `detail` shows exactly what would happen; `channel` and `chat_id` are where it was asked.
 
     `risky`: only an owner may say yes; else the asking member may, too.
@@ -40,15 +40,15 @@ class Pending:
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class ApprovalOutcome:
     """How it ended, and who decided; `by` is None when the time was over or the asking turn was cancelled."""
 
-    pending: Pending
+    pending: PendingApproval
     outcome: Outcome
     by: str | None
 
 
-Listener: TypeAlias = Callable[[Pending | Settled], None]
+Listener: TypeAlias = Callable[[PendingApproval | ApprovalOutcome], None]
 
 
 class Approvals:
@@ -64,7 +64,7 @@ class Approvals:
         self._timeout_s = timeout_s
         self._roles = roles or OwnerAlone()
         self._new_id = new_id
-        self._waiting: dict[str, tuple[Pending, asyncio.Future[str | None]]] = {}
+        self._waiting: dict[str, tuple[PendingApproval, asyncio.Future[str | None]]] = {}
         self._until: dict[str, float] = {}  # on the loop's clock
         self._listeners: list[Listener] = []
 
@@ -73,10 +73,10 @@ class Approvals:
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
-    def pending(self) -> tuple[Pending, ...]:
+    def pending(self) -> tuple[PendingApproval, ...]:
         return tuple(pending for pending, _ in self._waiting.values())
 
-    def seconds_left(self, pending: Pending) -> float:
+    def seconds_left(self, pending: PendingApproval) -> float:
         """Until its time is over; 0 when it waits no more."""
         until = self._until.get(pending.approval_id)
         return 0.0 if until is None else max(0.0, until - asyncio.get_running_loop().time())
@@ -93,29 +93,31 @@ class Approvals:
         action = clean_text(action, one_line=True, limit=MAX_ACTION_CHARS, mark=HIDDEN_MARK)
         lines = tuple(line for text in detail for line in _shown(text).split("\n"))
         _check_length(action, lines)
-        pending = Pending(self._new_id(), person_id, action, lines, channel, chat_id, self._timeout_s, risky=risky)
+        pending = PendingApproval(
+            self._new_id(), person_id, action, lines, channel, chat_id, self._timeout_s, risky=risky
+        )
         decision: asyncio.Future[str | None] = loop.create_future()
         self._waiting[pending.approval_id] = (pending, decision)
         self._until[pending.approval_id] = loop.time() + self._timeout_s
-        settled = Settled(pending, "expired", None)
+        settled = ApprovalOutcome(pending, "expired", None)
         try:
             self._tell(pending)
             async with asyncio.timeout(self._timeout_s):
                 by = await decision
-            settled = Settled(pending, "approved", by)
+            settled = ApprovalOutcome(pending, "approved", by)
         except TimeoutError as exc:
             raise PermissionRefused(
                 f"nobody approved in {self._timeout_s:g} s, so it was not done: {action}", next_step="ask for it again"
             ) from exc
         except _Declined as exc:
-            settled = Settled(pending, "declined", exc.by)
+            settled = ApprovalOutcome(pending, "declined", exc.by)
             raise PermissionRefused(f"declined by {exc.by}, so it was not done: {action}") from exc
         finally:
             self._waiting.pop(pending.approval_id, None)
             self._until.pop(pending.approval_id, None)
             self._tell(settled)
 
-    def decide(self, approval_id: str, *, approved: bool, by: str) -> Pending:
+    def decide(self, approval_id: str, *, approved: bool, by: str) -> PendingApproval:
         """Settle it; PermissionRefused when `by` may not.
 
         UnknownName when it does not wait (any more): somebody else was first, or the time is over.
@@ -134,14 +136,14 @@ class Approvals:
             decision.set_exception(_Declined(by))
         return pending
 
-    def may_decide(self, pending: Pending, by: str) -> bool:
+    def may_decide(self, pending: PendingApproval, by: str) -> bool:
         """Whether a yes of `by` would count."""
         person = self._roles.get(by)
         if person is None or person.role == "guest":
             return False
         return person.role == "owner" or (by == pending.person_id and not pending.risky)
 
-    def _check_decider(self, pending: Pending, *, approved: bool, by: str) -> None:
+    def _check_decider(self, pending: PendingApproval, *, approved: bool, by: str) -> None:
         taken_back = by == pending.person_id and not approved  # who asked may always think better of it
         if not taken_back and not self.may_decide(pending, by):
             why = "it is risky" if by == pending.person_id else "it is not theirs"
@@ -159,7 +161,7 @@ class Approvals:
                 f"{len(self._waiting)} acts wait for a decision already", next_step="microclaw approval list"
             )
 
-    def _tell(self, news: Pending | Settled) -> None:
+    def _tell(self, news: PendingApproval | ApprovalOutcome) -> None:
         for listener in tuple(self._listeners):
             listener(news)
 

@@ -60,7 +60,7 @@ Cause: TypeAlias = Literal["person", "token_copied", "paired_again"]
 
 
 @dataclass(frozen=True, slots=True)
-class Revoked:
+class RevocationNotice:
     """A device's credentials ended. `token_copied` is an alarm: somebody has a copy of what the device had."""
 
     device_id: str
@@ -74,9 +74,9 @@ class Revocation:
     def __init__(self, table: IdentityTable, *, now_ms: Callable[[], int]) -> None:
         self._table = table
         self._now_ms = now_ms
-        self._listeners: list[Callable[[Revoked], None]] = []
+        self._listeners: list[Callable[[RevocationNotice], None]] = []
 
-    def listen(self, listener: Callable[[Revoked], None]) -> Callable[[], None]:
+    def listen(self, listener: Callable[[RevocationNotice], None]) -> Callable[[], None]:
         """Be told of every revocation until the returned function is called: close the live connection (4403)."""
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
@@ -89,7 +89,7 @@ class Revocation:
 
     def announce(self, device_id: str, cause: Cause) -> None:
         """Tell the listeners of a revocation that is on the disk already."""
-        revoked = Revoked(device_id, cause, self._now_ms())
+        revoked = RevocationNotice(device_id, cause, self._now_ms())
         if cause == "token_copied":
             _log.warning("device %s: a retired token was used, somebody copied it; all are revoked", device_id)
         for listener in tuple(self._listeners):

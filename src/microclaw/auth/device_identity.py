@@ -12,8 +12,8 @@ from cryptography import x509
 from microclaw.auth.authority import Authority
 from microclaw.auth.certificates import HostNames, from_ms, read_device_certificate
 from microclaw.auth.credentials import Identity, Reason, Refusal, Revocation
-from microclaw.auth.device_tokens import UNUSED_LIFE_MS, Tokens, token_device, token_hash
-from microclaw.auth.pairing import Enrol, PairingDesk, PairingLimits
+from microclaw.auth.device_tokens import UNUSED_LIFE_MS, DeviceTokens, token_device, token_hash
+from microclaw.auth.pairing import Enrol, PairingLimits, PairingService
 from microclaw.auth.provisioning import Provisioner
 from microclaw.errors import ProtocolError
 from microclaw.store.database import Database
@@ -108,10 +108,10 @@ class HostIdentity:
 
     table: IdentityTable
     authority: Authority
-    tokens: Tokens
+    tokens: DeviceTokens
     revocation: Revocation
     authenticator: Authenticator
-    desk: PairingDesk
+    pairing: PairingService
     provisioner: Provisioner
 
     @classmethod
@@ -135,9 +135,9 @@ class HostIdentity:
         """
         table = IdentityTable(database)
         authority = await Authority.open(folder, table, names, now_ms=now_ms, random_bytes=random_bytes)
-        tokens = Tokens(table, now_ms=now_ms, random_bytes=random_bytes)
+        tokens = DeviceTokens(table, now_ms=now_ms, random_bytes=random_bytes)
         revocation = Revocation(table, now_ms=now_ms)
-        desk = PairingDesk(
+        pairing = PairingService(
             authority=authority,
             table=table,
             tokens=tokens,
@@ -157,4 +157,4 @@ class HostIdentity:
             random_bytes=random_bytes,
         )
         authenticator = Authenticator(authority.certificate, table, revocation, now_ms=now_ms)
-        return cls(table, authority, tokens, revocation, authenticator, desk, provisioner)
+        return cls(table, authority, tokens, revocation, authenticator, pairing, provisioner)

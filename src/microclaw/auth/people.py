@@ -67,7 +67,7 @@ _NAME = re.compile(r"[^\W_][\w .'-]{0,39}")
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
+class WaitingPerson:
     """Somebody who was given a code and waits for the owner; the code is theirs to tell."""
 
     channel: str
@@ -134,10 +134,11 @@ class People:
     def owners(self) -> tuple[Person, ...]:
         return tuple(person for person in self.list() if person.role == "owner")
 
-    def asking(self) -> tuple[Asking, ...]:
+    def asking(self) -> tuple[WaitingPerson, ...]:
         now_s = self._now_s()
         return tuple(
-            Asking(code.channel, code.external_id, code.display_name, code.until_s - now_s) for code in self._alive()
+            WaitingPerson(code.channel, code.external_id, code.display_name, code.until_s - now_s)
+            for code in self._alive()
         )
 
     async def find(self, channel: str, external_id: str) -> Person | None:

@@ -36,8 +36,8 @@ class Token:
     used_ms: int | None
 
 
-class Tokens:
-    """`Tokens(table, roles)`; a token of somebody who is gone, or that is over, opens nothing."""
+class PersonTokens:
+    """`PersonTokens(table, roles)`; a token of somebody who is gone, or that is over, opens nothing."""
 
     def __init__(self, table: PersonTokenTable, roles: Roles, *, now_s: Callable[[], float] = time.time) -> None:
         self._table = table

@@ -28,7 +28,7 @@ _PART: Final = re.compile(r"([^.\[\]]+)(?:\[([1-9][0-9]{0,3})\])?")
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class SettingChange:
     """A key and its new value as a person gives it; None removes it."""
 
     key: str
@@ -36,14 +36,14 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class WriteResult:
     """Which files changed, and what is still missing (a variable that is not set)."""
 
     files: tuple[str, ...]
     warnings: tuple[Mistake, ...]
 
 
-def write_changes(home: FilePath, environ: Mapping[str, str], changes: Iterable[Change]) -> Written:
+def write_changes(home: FilePath, environ: Mapping[str, str], changes: Iterable[SettingChange]) -> WriteResult:
     """All of them or none, and no two writers at once. Secrets go to secrets.toml unless they are `${ENV}`.
 
     Raises ConfigError.
@@ -62,7 +62,7 @@ def write_changes(home: FilePath, environ: Mapping[str, str], changes: Iterable[
         changed = tuple(name for name, text in texts.items() if text != before[name])
         for name in changed:  # secrets first: a secret that moves is never in no file
             write_private(home / name, texts[name])
-        return Written(changed, tuple(new))
+        return WriteResult(changed, tuple(new))
 
 
 def read_key(text: str) -> tuple[Path, Setting]:
@@ -137,7 +137,7 @@ def _parsed(text: str, path: FilePath) -> TOMLDocument:
         raise ConfigError(text, next_step="microclaw config check") from exc
 
 
-def _apply(change: Change, documents: Mapping[str, TOMLDocument]) -> None:
+def _apply(change: SettingChange, documents: Mapping[str, TOMLDocument]) -> None:
     path, setting = read_key(change.key)
     wanted = None
     if change.value is not None:

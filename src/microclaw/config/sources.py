@@ -17,7 +17,7 @@ from microclaw.config.document import Path, dotted, read_document
 from microclaw.config.places import text_of
 from microclaw.config.schema import Setting, find
 from microclaw.config.settings import ConfigFile
-from microclaw.config.values import Layer, Mistake, Place, Reader, plain_value
+from microclaw.config.values import Layer, Mistake, Origin, Reader, plain_value
 
 CONFIG: Final = "config.toml"
 SECRETS: Final = "secrets.toml"
@@ -68,7 +68,7 @@ class Sources:
             root["model"]["fallback"] = [row for _, row in sorted(root["model"]["fallback"].items())]
         return msgspec.convert(root, ConfigFile)
 
-    def place_of(self, path: Path) -> Place | None:
+    def place_of(self, path: Path) -> Origin | None:
         """Where the value that holds stands, or else what it is in; None where nobody set it."""
         layers = (self.environment, self.secrets, self.config)
         return next((layer.places[path] for layer in layers if path in layer.values), None)

@@ -302,7 +302,7 @@ class Listener:
                 return
             connection.on_ready = lambda: self._after_hello(link, connection, identity)
             async with asyncio.TaskGroup() as tasks:
-                connection.on_renewal = Renewal(link.link_id, self._identity.desk, tasks).ask
+                connection.on_renewal = Renewal(link.link_id, self._identity.pairing, tasks).ask
                 await connection.serve()
         finally:
             connection.gone.set()
@@ -317,7 +317,7 @@ class Listener:
 
     async def _serve_unauthenticated(self, link_socket: LinkSocket) -> None:
         async with asyncio.TaskGroup() as tasks:
-            owner = UnauthenticatedConnection(self._identity.desk, tasks)
+            owner = UnauthenticatedConnection(self._identity.pairing, tasks)
             connection = self._connection(link_socket, owner, None, OutboxCursor(bytes(8)), InboxCursor())
             self._live.add(connection)
             try:

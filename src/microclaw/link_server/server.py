@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from microclaw.auth.certificates import lan_names
-from microclaw.auth.credentials import Revoked
+from microclaw.auth.credentials import RevocationNotice
 from microclaw.auth.device_identity import HostIdentity
 from microclaw.auth.pairing import PendingPairing
 from microclaw.auth.provisioning import Provision
@@ -115,7 +115,7 @@ class LinkServer:
         )
         context = None if plain else identity.authority.server_context()
 
-        def alarm(revoked: Revoked) -> None:
+        def alarm(revoked: RevocationNotice) -> None:
             if revoked.cause == "token_copied":
                 text = "somebody has a copy of its token: it was revoked, pair it again"
                 publish(Alarm(links.link(revoked.device_id).name, revoked.at_ms, "token_copied", text))
@@ -179,13 +179,13 @@ class LinkServer:
 
     @property
     def pending(self) -> tuple[PendingPairing, ...]:
-        return self.identity.desk.pending
+        return self.identity.pairing.pending
 
     async def pair(self, code: str, *, name: str | None = None, device: str | None = None) -> Device:
-        """The device that shows `code` becomes a new one called `name`, or a known one. Raises what the desk raises."""
+        """The device that shows `code` becomes a new one called `name`, or a known one. Raises as `confirm` does."""
         known = self._devices.get(device) if device is not None else None
         link_id = _link_id(known) or known.device_id if known is not None else None
-        paired = await self.identity.desk.confirm(code, name=name, device_id=link_id)
+        paired = await self.identity.pairing.confirm(code, name=name, device_id=link_id)
         owner = self._devices.owner_of(f"{SCHEME}{paired.device_id}")
         assert owner is not None
         return owner

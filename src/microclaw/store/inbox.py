@@ -50,7 +50,7 @@ class InboxRow:
 
 
 @dataclass(frozen=True, slots=True)
-class UnkeptAnswer:
+class UnsavedAnswer:
     """An answer in the outbox that the conversation may lack, and the messages that it answers, in order."""
 
     messages: tuple[InboxRow, ...]
@@ -94,12 +94,12 @@ class InboxTable:
 
     def kept(self, message_id: int) -> None:
         """The conversation holds the answer. The note goes with the next write: after a crash that loses it, the
-        answer is among the `unkept`, and still the last of its conversation."""
+        answer is among the `unsaved` ones, and still the last of its conversation."""
         self._database.write_later(lambda connection: _kept(connection, message_id))
 
-    async def unkept(self) -> tuple[UnkeptAnswer, ...]:
+    async def unsaved(self) -> tuple[UnsavedAnswer, ...]:
         """Answers that a crash may have kept out of their conversations, oldest first."""
-        return await self._database.read(_unkept)
+        return await self._database.read(_unsaved)
 
     async def prune(self, *, days: int = KEEP_DAYS, rows: int = KEEP_ROWS) -> int:
         """Forget finished messages that are older, or beyond the newest `rows`; returns how many."""
@@ -152,13 +152,13 @@ def _kept(connection: sqlite3.Connection, message_id: int) -> None:
     connection.execute(f"UPDATE inbox SET state = 'kept' WHERE {done}", {"id": message_id})  # noqa: S608 - constants
 
 
-def _unkept(connection: sqlite3.Connection) -> tuple[UnkeptAnswer, ...]:
+def _unsaved(connection: sqlite3.Connection) -> tuple[UnsavedAnswer, ...]:
     found = []
     for row in _rows(connection, "state = 'answered' AND joined IS NULL", ()):
         joined = _rows(connection, "state = 'answered' AND joined = ?", (row.message_id,))
         body = connection.execute("SELECT body FROM outbox WHERE message_id = ?", (row.message_id,)).fetchone()
         if body is not None:
-            found.append(UnkeptAnswer((row, *joined), body[0]))
+            found.append(UnsavedAnswer((row, *joined), body[0]))
     return tuple(found)
 
 

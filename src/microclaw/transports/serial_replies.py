@@ -30,7 +30,7 @@ _MARKS: Final[Mapping[str, tuple[frozenset[str], str]]] = {
 }
 
 
-class Restarted(Exception):
+class BoardRestarted(Exception):
     """The board started anew between a request and its answer."""
 
 

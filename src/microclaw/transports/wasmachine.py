@@ -27,7 +27,7 @@ from microclaw.errors import (
 )
 from microclaw.events import EvidenceKind
 from microclaw.transports.address import AddressLock, parse_host_port
-from microclaw.transports.wasmachine_connection import AppEvent, NoAnswer, Timeouts, WasmachineLink
+from microclaw.transports.wasmachine_connection import AppEvent, NoAnswer, Timeouts, WasmachineConnection
 from microclaw.wire.wasmachine.answers import error_text, raise_for_status, read_applets
 from microclaw.wire.wasmachine.attributes import AttributeContainer, Generation
 from microclaw.wire.wasmachine.frame import HEADER, FrameType, encode_frame
@@ -136,7 +136,7 @@ class WasmachineTransport:
         self.endpoint = f"{SCHEME}{host_port}"
         self.timeouts = timeouts or Timeouts()
         self._board = board
-        self._link = WasmachineLink(host_port, AddressLock(lock_folder, self.endpoint), self.timeouts)
+        self._link = WasmachineConnection(host_port, AddressLock(lock_folder, self.endpoint), self.timeouts)
         self._queue = asyncio.Lock()
         # Answers to an earlier process's requests can still come: a random start keeps their mids foreign.
         self._mid = secrets.randbits(31) if first_mid is None else first_mid

@@ -58,7 +58,7 @@ class NoAnswer(Exception):
         self.delivered = delivered
 
 
-class WasmachineLink:
+class WasmachineConnection:
     """At most one connection; `exchange` opens it when there is none. Not for concurrent use."""
 
     def __init__(self, address: HostPort, lock: AddressLock, timeouts: Timeouts) -> None:
