@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, TypeVar, cast, runtime_checkable
 
 from microclaw.boards.pins import check_pin
 from microclaw.boards.profile import BoardProfile
+from microclaw.bus import Bus
 from microclaw.devices.calls import (
     AdcRead,
     AppInstall,
@@ -98,18 +98,6 @@ _INSTALL_BYTES_A_SECOND = 50_000
 _BEST_EVIDENCE_FIRST: tuple[EvidenceKind, ...] = ("counted", "reported", "accepted")
 
 
-class Handler(Protocol):
-    async def __call__(self, message: Any, /) -> Any: ...
-
-
-class RequestBus(Protocol):
-    """What devices need of the bus."""
-
-    def serve(self, subject: str, handler: Handler, *, depth: int) -> AbstractAsyncContextManager[Any]: ...
-
-    async def request(self, subject: str, message: Any, timeout_s: float) -> Any: ...
-
-
 @dataclass(frozen=True, slots=True)
 class DeviceRequest:
     """A call on its way to `device.<id>`; `deadline` is on the event loop's clock.
@@ -133,7 +121,7 @@ class Device:
         board: BoardProfile,
         labels: Iterable[str],
         transports: Iterable[Transport],
-        bus: RequestBus,
+        bus: Bus,
     ) -> None:
         self.device_id = device_id
         self.name = name
