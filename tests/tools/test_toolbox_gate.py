@@ -10,7 +10,7 @@ import pytest
 from tests.auth.conftest import asked
 
 from microclaw.auth.approvals import Approvals
-from microclaw.auth.gate import STRANGERS_WORDS, Effect, Gate, Permission
+from microclaw.auth.gate import TAINTED_NOTE, Effect, Gate, Permission
 from microclaw.errors import ToolFailed
 from microclaw.events import Step
 from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput, ToolResult
@@ -145,7 +145,7 @@ async def test_the_question_says_what_the_arguments_name_right_now() -> None:
     bench = Bench(means=means)
     call = asyncio.create_task(bench.call(foreign=True))
     (pending,) = await asked(bench.approvals)
-    assert pending.detail[-2:] == ("on: lamp", STRANGERS_WORDS)
+    assert pending.detail[-2:] == ("on: lamp", TAINTED_NOTE)
     bench.approvals.decide(pending.approval_id, approved=True, by="owner")
     assert (await call).ok
     assert bench.order == ["begin", "act"]

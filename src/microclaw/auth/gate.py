@@ -12,7 +12,7 @@ from microclaw.errors import PermissionRefused
 
 __all__ = ["Effect", "Gate", "Permission"]
 
-STRANGERS_WORDS: Final = "why it asks: words of strangers (a page, a log, a name) were read in this chat"
+TAINTED_NOTE: Final = "why it asks: text from outside (a page, a log, a name) was read in this chat"
 
 
 class Effect(StrEnum):
@@ -56,13 +56,13 @@ class Gate:
                 f"{who} may not {action}: that is the owner's", next_step="ask the owner of this host"
             )
 
-    def needs_approval(self, permission: Permission, *, foreign: bool) -> bool:
-        """Whether somebody must say yes first. `foreign`: the turn has read words of strangers."""
+    def needs_approval(self, permission: Permission, *, tainted: bool) -> bool:
+        """Whether somebody must say yes first. `tainted`: the turn has read untrusted text."""
         match permission:
             case Permission.READ:
                 return False
             case Permission.ACT:
-                return foreign or self._always_ask
+                return tainted or self._always_ask
             case Permission.RISKY:
                 return True
 
@@ -72,20 +72,20 @@ class Gate:
         permission: Permission,
         action: str,
         *,
-        foreign: bool = False,
+        tainted: bool = False,
         detail: Iterable[str] = (),
         channel: str,
         chat_id: str,
     ) -> None:
         """Return when it may be done, after a yes where one is needed. Raises PermissionRefused for any no."""
         self.check(person_id, permission, action)
-        if not self.needs_approval(permission, foreign=foreign):
+        if not self.needs_approval(permission, tainted=tainted):
             return
         if self._approvals is None:
             raise PermissionRefused(
                 f"{action} needs an approval, and nobody can be asked here", next_step="run it through the host"
             )
         risky = permission is Permission.RISKY
-        shown = (*detail, *((STRANGERS_WORDS,) if foreign and not risky else ()))
+        shown = (*detail, *((TAINTED_NOTE,) if tainted and not risky else ()))
         await self._approvals.ask(person_id, action, shown, channel=channel, chat_id=chat_id, risky=risky)
         self.check(person_id, permission, action)  # again: a person may have been removed meanwhile

@@ -50,7 +50,7 @@ class Transport(Protocol):
 
 
 @runtime_checkable
-class Presence(Protocol):
+class IntermittentTransport(Protocol):
     """A transport whose device comes and goes by itself: nobody can open it, a call waits for the device."""
 
     @property
@@ -257,7 +257,7 @@ class Device:
 
 
 def _is_away(transport: Transport) -> bool:
-    return isinstance(transport, Presence) and not transport.online
+    return isinstance(transport, IntermittentTransport) and not transport.online
 
 
 def default_timeout_s(call: Call[Any]) -> float:

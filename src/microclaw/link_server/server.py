@@ -6,7 +6,6 @@ It reads no message.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import secrets
 import socket
 import ssl
@@ -18,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
+from microclaw.addresses import is_loopback
 from microclaw.auth.certificates import lan_names
 from microclaw.auth.credentials import RevocationNotice
 from microclaw.auth.device_identity import HostIdentity
@@ -175,7 +175,7 @@ class LinkServer:
     @property
     def is_local(self) -> bool:
         """Only this machine can reach it."""
-        return ipaddress.ip_address(self._host).is_loopback
+        return is_loopback(self._host)
 
     @property
     def pending(self) -> tuple[PendingPairing, ...]:

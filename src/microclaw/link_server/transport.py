@@ -11,7 +11,7 @@ from microclaw.devices.calls import AppInstall, AppList, AppStates, Call, EdgeLo
 from microclaw.errors import DeviceTimeout, NotSupported, ProtocolError
 from microclaw.events import EvidenceKind
 from microclaw.link_server.device_link import DeviceLink
-from microclaw.link_server.values import MAX_CURSOR, Asked, ask, params_of, read_value, wire_method
+from microclaw.link_server.values import MAX_CURSOR, ask, params_of, read_value, wire_method
 from microclaw.wire.link.messages import Value, ValueMap
 
 R = TypeVar("R")
@@ -97,7 +97,7 @@ _CALLS: Final = frozenset(
 )  # fmt: skip
 
 
-async def install(link: Asked, call: AppInstall, timeout_s: float) -> None:
+async def install(link: DeviceLink, call: AppInstall, timeout_s: float) -> None:
     """Begin, write in pieces (resumed by offset), commit (checked by hash). Raises DeployRejected, DeviceError.
 
     The program starts, and comes back by itself after a power cut.
@@ -117,7 +117,7 @@ async def install(link: Asked, call: AppInstall, timeout_s: float) -> None:
     await ask(link, "apps.commit", {}, idempotent=False, timeout_s=max(left_s, 0.001))
 
 
-async def _upload(link: Asked, call: AppInstall, deadline: float) -> None:
+async def _upload(link: DeviceLink, call: AppInstall, deadline: float) -> None:
     wasm = call.wasm
     begin: dict[str, Value] = {
         "name": call.name,
@@ -136,7 +136,7 @@ async def _upload(link: Asked, call: AppInstall, deadline: float) -> None:
         offset = _offset(link, answer, offset + 1, len(wasm))
 
 
-def _offset(link: Asked, value: Value, least: int, most: int) -> int:
+def _offset(link: DeviceLink, value: Value, least: int, most: int) -> int:
     offset = value.get("offset") if isinstance(value, dict) else value
     if type(offset) is not int or not least <= offset <= most:
         raise ProtocolError(

@@ -161,7 +161,7 @@ class Toolbox:
         if tool.previews:
             self._gate.check(context.person_id, permission, action)
             return replace(context, approve=self._asking(permission, context, approved))
-        if not self._gate.needs_approval(permission, foreign=context.foreign):
+        if not self._gate.needs_approval(permission, tainted=context.foreign):
             await self._asking(permission, context, approved)(action, ())
             return context
         meant = await _meaning(tool, parameters, context)
@@ -195,7 +195,7 @@ class Toolbox:
                     context.person_id,
                     permission,
                     text,
-                    foreign=context.foreign,
+                    tainted=context.foreign,
                     detail=detail,
                     channel=context.channel,
                     chat_id=context.chat_id,

@@ -137,14 +137,14 @@ class WasmachineTransport:
         self._board = board
         self._connection = WasmachineConnection(host_port, AddressLock(lock_folder, self.endpoint), self.timeouts)
         self._queue = asyncio.Lock()
-        # Answers to an earlier process's requests can still come: a random start keeps their mids foreign.
+        # Answers to an earlier process's requests can still come: a random start keeps their mids from being ours.
         self._mid = secrets.randbits(31) if first_mid is None else first_mid
         self._interrupted: _Interrupted | None = None
 
     @property
-    def foreign_answers(self) -> int:
+    def other_answers(self) -> int:
         """Answers that belonged to none of our requests."""
-        return self._connection.foreign_answers
+        return self._connection.other_answers
 
     async def call(self, call: Call[R], timeout_s: float) -> R:
         try:
