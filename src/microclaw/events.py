@@ -19,7 +19,7 @@ class Usage:
 
     input_tokens: int = 0
     output_tokens: int = 0
-    cost_usd: float | None = 0.0  # None: nobody knows the price
+    cost_usd: float | None = 0.0  # None: the price is unknown
     cached_tokens: int = 0
 
     def __add__(self, other: Usage) -> Usage:

@@ -1,4 +1,4 @@
-"""Acts that wait for a person's yes or no. It asks nobody itself: channels show what waits and bring the decision."""
+"""Actions that wait for a person's yes or no. Channels show them and bring the decision; this module asks nobody."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ HIDDEN_MARK = "?"
 
 @dataclass(frozen=True, slots=True)
 class PendingApproval:
-    """An act that waits. `detail` shows exactly what would happen; `channel` and `chat_id` are where it was asked.
+    """An action that waits. `detail` shows exactly what would happen; `channel` and `chat_id` are where it was asked.
 
     `risky`: only an owner may say yes; else the asking member may, too.
     """
@@ -41,7 +41,7 @@ class PendingApproval:
 
 @dataclass(frozen=True, slots=True)
 class ApprovalOutcome:
-    """How it ended, and who decided; `by` is None when the time was over or the asking turn was cancelled."""
+    """How it ended and who decided. `by` is None when the time was over or the turn was cancelled."""
 
     pending: PendingApproval
     outcome: Outcome
@@ -99,26 +99,26 @@ class Approvals:
         decision: asyncio.Future[str | None] = loop.create_future()
         self._waiting[pending.approval_id] = (pending, decision)
         self._until[pending.approval_id] = loop.time() + self._timeout_s
-        settled = ApprovalOutcome(pending, "expired", None)
+        outcome = ApprovalOutcome(pending, "expired", None)
         try:
-            self._tell(pending)
+            self._notify(pending)
             async with asyncio.timeout(self._timeout_s):
                 by = await decision
-            settled = ApprovalOutcome(pending, "approved", by)
+            outcome = ApprovalOutcome(pending, "approved", by)
         except TimeoutError as exc:
             raise PermissionRefused(
                 f"nobody approved in {self._timeout_s:g} s, so it was not done: {action}", next_step="ask for it again"
             ) from exc
         except _Declined as exc:
-            settled = ApprovalOutcome(pending, "declined", exc.by)
+            outcome = ApprovalOutcome(pending, "declined", exc.by)
             raise PermissionRefused(f"declined by {exc.by}, so it was not done: {action}") from exc
         finally:
             self._waiting.pop(pending.approval_id, None)
             self._until.pop(pending.approval_id, None)
-            self._tell(settled)
+            self._notify(outcome)
 
     def decide(self, approval_id: str, *, approved: bool, by: str) -> PendingApproval:
-        """Settle it; PermissionRefused when `by` may not.
+        """Approve or decline it; PermissionRefused when `by` may not.
 
         UnknownName when it does not wait (any more): somebody else was first, or the time is over.
         """
@@ -144,7 +144,7 @@ class Approvals:
         return person.role == "owner" or (by == pending.person_id and not pending.risky)
 
     def _check_decider(self, pending: PendingApproval, *, approved: bool, by: str) -> None:
-        taken_back = by == pending.person_id and not approved  # who asked may always think better of it
+        taken_back = by == pending.person_id and not approved  # a person may always withdraw an own request
         if not taken_back and not self.may_decide(pending, by):
             why = "it is risky" if by == pending.person_id else "it is not theirs"
             person = self._roles.get(by)
@@ -161,7 +161,7 @@ class Approvals:
                 f"{len(self._waiting)} acts wait for a decision already", next_step="microclaw approval list"
             )
 
-    def _tell(self, news: PendingApproval | ApprovalOutcome) -> None:
+    def _notify(self, news: PendingApproval | ApprovalOutcome) -> None:
         for listener in tuple(self._listeners):
             listener(news)
 

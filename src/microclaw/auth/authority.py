@@ -137,7 +137,7 @@ class Authority:
         except OSError as exc:  # ssl.SSLError too
             raise StoreError(
                 f"the server certificate {self._folder / SERVER_FILE} cannot be used: {exc}",
-                next_step="delete that file and start the host again: it is made anew, devices do not notice",
+                next_step="delete that file and start the host again: a new one is made, devices do not notice",
             ) from exc
 
     def _ready_server(self) -> KeyPair:

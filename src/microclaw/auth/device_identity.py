@@ -1,4 +1,4 @@
-"""Joins the parts of a host's identity, for a server of devices and the commands about devices. Decides nothing."""
+"""The host's identity towards devices: authority, tokens, pairing, and who connects. It opens no socket."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MAX_CERTIFICATE_BYTES: Final = 4096
 
 
 class Authenticator:
-    """Asked at every connection, resumed TLS sessions included: revocation counts from the moment it is stored."""
+    """Authenticates every connection, resumed TLS sessions too: a revocation counts as soon as it is stored."""
 
     def __init__(
         self, authority: x509.Certificate, table: IdentityTable, revocation: Revocation, *, now_ms: Callable[[], int]

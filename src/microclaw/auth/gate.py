@@ -1,4 +1,4 @@
-"""The one gate that every act passes: who may do what, and what is asked for first. It does nothing itself."""
+"""Checks every action: who may do what, and what needs an approval first. It carries out nothing itself."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TAINTED_NOTE: Final = "why it asks: text from outside (a page, a log, a name) wa
 
 
 class Effect(StrEnum):
-    """What becomes of a second run: nothing changed at all, the same state again, or the effect twice."""
+    """What a second run does: it changes nothing, it gives the same state again, or it has its effect twice."""
 
     READ = "read"
     IDEMPOTENT = "idempotent"
@@ -24,7 +24,7 @@ class Effect(StrEnum):
 
 
 class Gate:
-    """Agent, API and MCP alike ask here. Without `approvals` nobody can be asked: what needs a yes is refused."""
+    """For the agent, the API and MCP alike. Without `approvals` an action that needs a yes is refused."""
 
     def __init__(
         self, roles: Roles | None = None, approvals: Approvals | None = None, *, always_ask: bool = False
@@ -38,7 +38,7 @@ class Gate:
         person = self._roles.get(person_id)
         if person is None:
             raise PermissionRefused(
-                f"{person_id[:80]!r} is nobody this host knows, refused: {action}",
+                f"{person_id[:80]!r} is not known to this host, refused: {action}",
                 next_step="who may come in: microclaw person list",
             )
         if permission not in MAY[person.role]:
@@ -57,7 +57,7 @@ class Gate:
             )
 
     def needs_approval(self, permission: Permission, *, tainted: bool) -> bool:
-        """Whether somebody must say yes first. `tainted`: the turn has read untrusted text."""
+        """Whether a person must say yes first. `tainted`: the turn has read untrusted text."""
         match permission:
             case Permission.READ:
                 return False
@@ -77,7 +77,7 @@ class Gate:
         channel: str,
         chat_id: str,
     ) -> None:
-        """Return when it may be done, after a yes where one is needed. Raises PermissionRefused for any no."""
+        """Return when it may be done, after an approval where one is needed; else PermissionRefused."""
         self.check(person_id, permission, action)
         if not self.needs_approval(permission, tainted=tainted):
             return

@@ -44,7 +44,7 @@ class PairingLimits:
 
 @dataclass(frozen=True, slots=True)
 class IssuedCredential:
-    """What a device is told in `pair_done`: its certificate (DER) or its token."""
+    """What `pair_done` carries: the device's certificate (DER) or its token."""
 
     device_id: str
     certificate: bytes | None = None

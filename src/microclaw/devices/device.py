@@ -51,7 +51,7 @@ class Transport(Protocol):
 
 @runtime_checkable
 class IntermittentTransport(Protocol):
-    """A transport whose device comes and goes by itself: nobody can open it, a call waits for the device."""
+    """A transport whose device connects by itself: it cannot be opened from here, so a call waits for the device."""
 
     @property
     def online(self) -> bool: ...
@@ -195,7 +195,7 @@ class Device:
             await transport.close()
 
     async def _facts(self, call: Call[DeviceFacts], transports: Sequence[Transport], deadline: float) -> DeviceFacts:
-        """Every transport knows something else; where two tell the same, the one that proves more counts.
+        """Each transport has facts of its own; of a fact that two have, the one with better evidence counts.
 
         Once one has answered, another that does not is left out after FURTHER_FACTS_S.
         """
@@ -205,11 +205,11 @@ class Device:
             answered = len(failures) < asked
             limit = min(deadline, asyncio.get_running_loop().time() + FURTHER_FACTS_S) if answered else deadline
             try:
-                told = await self._first_answer(call, (transport,), limit)
+                facts = await self._first_answer(call, (transport,), limit)
             except MicroclawError as exc:
                 failures.append(exc)
             else:
-                values = {**told.values, **values}
+                values = {**facts.values, **values}
         if len(failures) == len(transports):
             raise failures[0]
         return DeviceFacts(values)
@@ -240,7 +240,7 @@ class Device:
         )
 
     def check_present(self, call: Call[Any]) -> None:
-        """DeviceUnreachable when nobody is there to take the call now."""
+        """DeviceUnreachable when the device is not connected."""
         transports = self._transports_for(call.method)
         if transports and _is_away(transports[0]):
             raise DeviceUnreachable(

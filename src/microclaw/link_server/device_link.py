@@ -80,7 +80,7 @@ class DeviceLink:
         self._pending = PendingCalls()
         self._answers: dict[bytes, asyncio.Future[Result]] = {}
         self._acks: list[tuple[int, asyncio.Future[None]]] = []
-        self._bye: str | None = None  # what it said when it went
+        self._bye: str | None = None  # the reason it gave when it went
         self._boot_id: bytes | None = None  # while it is here
         self._last_boot_id: bytes | None = None
         self._boot_ms = 0.0
@@ -103,8 +103,8 @@ class DeviceLink:
     async def call(self, method: str, params: ValueMap, *, idempotent: bool, timeout_s: float) -> Result:
         """Send a call, now or when the device is back, and wait for its result at most `timeout_s`.
 
-        Raises DeviceUnreachable when it never came back, OutcomeUnknown when it had the call and nobody knows what
-        became of it, Overloaded when too many wait.
+        Raises DeviceUnreachable when it never came back, OutcomeUnknown when it had the call and its outcome
+        is unknown, Overloaded when too many wait.
         """
         message_id = self._parts.new_id()
         expires_ms = int(self._parts.clock.unix_us() / 1000 + timeout_s * 1000)
@@ -280,7 +280,7 @@ class DeviceLink:
         return self._stores
 
     async def note_presence(self) -> None:
-        """Keep what the device said of itself, and that it is here now."""
+        """Keep the device's hello, and that it is connected now."""
         if self.presence is not None:
             self.presence = replace(self.presence, seen_ms=self._now_ms)
             try:
@@ -358,7 +358,7 @@ class DeviceLink:
 
     def _nobody_listens(self, envelope: Envelope, stream: int) -> None:
         """A device must not speak into the void."""
-        self._object(envelope, "no_listener", "this host has no voice: nobody listens to audio")
+        self._object(envelope, "no_listener", "this host takes no audio")
         self.tell(CancelStream(stream))
 
     def _object(self, envelope: Envelope, code: str, message: str) -> None:

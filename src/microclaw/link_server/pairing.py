@@ -36,7 +36,7 @@ class UnauthenticatedConnection:
             self._asking = self._tasks.create_task(work, name=f"pairing of {connection.address}")
 
     def leave(self) -> None:
-        """The connection is gone: its code is nobody's any more."""
+        """The connection is gone: its code is no longer good."""
         if self._asking is not None:
             self._asking.cancel()
 

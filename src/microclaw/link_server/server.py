@@ -1,4 +1,4 @@
-"""The device plane as the host has it: identity, listener, and what a person does: pair, revoke, provision, notify.
+"""The server for devices: its identity and listener, and what a person does: pair, revoke, provision, notify.
 
 It reads no message.
 """
@@ -161,7 +161,7 @@ class LinkServer:
             await self._leaving.wait()
 
     async def goodbye(self) -> None:
-        """1001 to every device, each with its own time to come back; nobody is let in any more."""
+        """Close every connection with 1001 and a time of its own to come back; accept no more."""
         if self._listener is not None:
             await self._listener.goodbye()
 
@@ -191,7 +191,7 @@ class LinkServer:
         return owner
 
     async def revoke(self, reference: str) -> int:
-        """Nothing that the device has opens anything any more; how many credentials could."""
+        """End every credential of the device; returns how many were still good."""
         device = self._devices.get(reference)
         self._link_of(device)  # it has one
         return sum([await self.identity.revocation.revoke(link_id) for link_id in _link_ids(device)])

@@ -38,14 +38,14 @@ class LinkTransport:
 
     @property
     def capabilities(self) -> frozenset[str]:
-        """What the device said it offers, in the words of devices/calls.py, and its log lines."""
-        said = self.link.capabilities
-        offered = {method for method in _CALLS if method in said}
-        if said >= _UPLOAD:
+        """The methods that the device offers, by their names in devices/calls.py, and its log lines."""
+        known = self.link.capabilities
+        offered = {method for method in _CALLS if method in known}
+        if known >= _UPLOAD:
             offered.add(AppInstall.method)
-        if AppList.method in said:
+        if AppList.method in known:
             offered.add(AppStates.method)
-        if said:
+        if known:
             offered.add(LogsRead.method)
         return frozenset(offered)
 
@@ -101,7 +101,7 @@ async def install(link: DeviceLink, call: AppInstall, timeout_s: float) -> None:
     """Begin, write in pieces (resumed by offset), commit (checked by hash). Raises DeployRejected, DeviceError.
 
     The program starts, and comes back by itself after a power cut.
-    After OutcomeUnknown the device may or may not have it: `apps.list` tells.
+    After OutcomeUnknown the device may or may not have it: ask with `apps.list`.
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout_s
@@ -110,7 +110,7 @@ async def install(link: DeviceLink, call: AppInstall, timeout_s: float) -> None:
             await _upload(link, call, deadline)
             break
         except DeviceTimeout:
-            # A piece or its answer was lost with a connection: begin again tells where to go on.
+            # A piece or its answer was lost with a connection: `apps.begin` again answers where to go on.
             if attempt == MAX_RESUMES or loop.time() >= deadline:
                 raise
     left_s = deadline - loop.time()

@@ -1,7 +1,7 @@
 """Rows of what devices prove themselves with: certificates, token hashes, pairing secrets. Checks no signature.
 
 At most two tokens of a device can open anything, `current` and `pending`. Hashes of retired ones stay for a while, so
-that the use of a copied token can be told from a guess; they open nothing.
+that a copied token is not taken for a guess; they are not valid.
 """
 
 from __future__ import annotations
@@ -183,7 +183,7 @@ def _certificates(connection: sqlite3.Connection, where: str, value: str) -> tup
 
 def _judge(rows: tuple[TokenRow, ...], token_hash: bytes, unused_since_ms: int) -> tuple[TokenUse, TokenRow | None]:
     found: TokenRow | None = None
-    for row in rows:  # each is compared, whichever matches: the time tells nothing
+    for row in rows:  # each is compared, whichever matches: the time gives nothing away
         if hmac.compare_digest(row.hash, token_hash):
             found = row
     if found is None:
@@ -255,7 +255,7 @@ def _put_pending(
 
 
 def _retire(connection: sqlite3.Connection, device_id: str, state: TokenState, at_ms: int) -> None:
-    """From its retirement on a token counts as used then: it is told from a guess for as long as a token lives."""
+    """From its retirement on a token counts as used then: it is not taken for a guess for as long as a token lives."""
     connection.execute(
         "UPDATE tokens SET state = 'retired', used_ms = ? WHERE device_id = ? AND state = ?", (at_ms, device_id, state)
     )

@@ -1,4 +1,4 @@
-"""What devices told this host over the link: their durable messages as they came, and when each was last there.
+"""What devices sent over the link: their durable messages as they came, and when each was last connected.
 
 `add_to` joins the transaction that moves the inbox's cursor, so that an acked message is here exactly once.
 """
@@ -47,7 +47,7 @@ class LinkEventTable:
         self._database = database
 
     async def presence(self) -> tuple[Presence, ...]:
-        """Every device that ever said hello."""
+        """Every device that ever connected."""
         return await self._database.read(lambda connection: select(connection, Presence, "link_presence"))
 
     async def seen(self, presence: Presence) -> None:

@@ -31,7 +31,7 @@ class PeopleTable:
         return await self._database.read(_list)
 
     async def put(self, row: PersonRow, now_ms: int) -> None:
-        """Add a person, or replace name, role and addresses. An address moves here from whoever had it."""
+        """Add a person, or replace name, role and addresses. An address moves here from the person who had it."""
         await self._database.write(lambda connection: _put(connection, row, now_ms))
 
     async def delete(self, person_id: str) -> None:

@@ -64,7 +64,7 @@ class Announcement:
 def announcement_of(
     listening: str, port: int, names: HostNames, *, ca_sha256: str, version: str
 ) -> Announcement | None:
-    """What to announce of a link that listens at this address; None on loopback, which concerns nobody else."""
+    """What to announce of a link that listens at this address; None on loopback, which no other machine can reach."""
     address = ipaddress.ip_address(listening)
     if address.is_loopback:
         return None

@@ -281,7 +281,7 @@ class SerialTransport:
         await self._drain()  # a late answer could have been one to get_info itself
 
     async def _exchange(self, request: Mapping[str, object]) -> Mapping[str, object]:
-        """The one answer to the request; raises BoardRestarted when the board starts anew instead."""
+        """The one answer to the request; raises BoardRestarted when the board restarts instead."""
         assert self._port is not None
         async with asyncio.timeout(self.timeouts.reply_s):
             await self._port.write(jsonline.encode_line(request))

@@ -31,7 +31,7 @@ _MARKS: Final[Mapping[str, tuple[frozenset[str], str]]] = {
 
 
 class BoardRestarted(Exception):
-    """The board started anew between a request and its answer."""
+    """The board restarted between a request and its answer."""
 
 
 def reply_in(line: bytes) -> Mapping[str, object] | None:

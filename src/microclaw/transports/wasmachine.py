@@ -1,7 +1,7 @@
 """The WASMachine transport: apps are installed, removed, listed and asked over TCP. It compiles and checks nothing.
 
 After an interrupted install the firmware's parser waits for the rest of the image, whoever connects next. The transport
-mends that before anything else: pad, remove what the padding may have completed, ask for the truth.
+repairs that first: pad, remove what the padding may have completed, list what is there.
 """
 
 from __future__ import annotations
@@ -211,23 +211,23 @@ class WasmachineTransport:
 
     async def _interruption(self, name: str, cause: NoAnswer) -> InstallInterrupted:
         """Mend the parser at once and say what is true of the app."""
-        said = f"installing {name} on {self._connection.address} broke off: {cause.reason}"
+        text = f"installing {name} on {self._connection.address} broke off: {cause.reason}"
         try:
             names = await self._mend()
         except DeviceUnreachable as exc:
             return InstallInterrupted(
-                f"{said}; outcome unknown: {exc.message}",
+                f"{text}; outcome unknown: {exc.message}",
                 outcome="unknown",
                 next_step=f"when the device is back, see whether it has {name}: microclaw app list",
             )
         outcome: Literal["not_installed", "listed"] = "listed" if name in names else "not_installed"
         if outcome == "listed":
             return InstallInterrupted(
-                f"{said}; the device does list {name} now",
+                f"{text}; the device does list {name} now",
                 outcome=outcome,
                 next_step="check that it works, or remove it",
             )
-        return InstallInterrupted(f"{said}; it is not on the device", outcome=outcome, next_step="deploy it again")
+        return InstallInterrupted(f"{text}; it is not on the device", outcome=outcome, next_step="deploy it again")
 
     async def _mend(self) -> frozenset[str]:
         """Bring the firmware's parser back in step after an interrupted install; the names that it then lists.
