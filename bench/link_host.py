@@ -90,9 +90,6 @@ async def main() -> None:
             port=listener.getsockname()[1],
             enrol=_nobody_pairs,
             now_ms=now_ms,
-            clock_s=time.monotonic,
-            random_bytes=secrets.token_bytes,
-            random_below=secrets.randbelow,
         )
         tokens = await asyncio.gather(*(identity.tokens.issue(f"bench-{n}") for n in range(devices)))
         server = Listener(

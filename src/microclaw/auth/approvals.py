@@ -48,6 +48,13 @@ class ApprovalOutcome:
     by: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    pending: PendingApproval
+    decision: asyncio.Future[str]
+    until_s: float  # on the loop's clock
+
+
 Listener: TypeAlias = Callable[[PendingApproval | ApprovalOutcome], None]
 
 
@@ -64,8 +71,7 @@ class Approvals:
         self._timeout_s = timeout_s
         self._roles = roles or OwnerAlone()
         self._new_id = new_id
-        self._waiting: dict[str, tuple[PendingApproval, asyncio.Future[str | None]]] = {}
-        self._until: dict[str, float] = {}  # on the loop's clock
+        self._waiting: dict[str, _Waiting] = {}
         self._listeners: list[Listener] = []
 
     def listen(self, listener: Listener) -> Callable[[], None]:
@@ -74,12 +80,12 @@ class Approvals:
         return lambda: self._listeners.remove(listener)
 
     def pending(self) -> tuple[PendingApproval, ...]:
-        return tuple(pending for pending, _ in self._waiting.values())
+        return tuple(waiting.pending for waiting in self._waiting.values())
 
     def seconds_left(self, pending: PendingApproval) -> float:
         """Until its time is over; 0 when it waits no more."""
-        until = self._until.get(pending.approval_id)
-        return 0.0 if until is None else max(0.0, until - asyncio.get_running_loop().time())
+        waiting = self._waiting.get(pending.approval_id)
+        return 0.0 if waiting is None else max(0.0, waiting.until_s - asyncio.get_running_loop().time())
 
     async def ask(
         self, person_id: str, action: str, detail: Iterable[str], *, channel: str, chat_id: str, risky: bool = False
@@ -96,9 +102,8 @@ class Approvals:
         pending = PendingApproval(
             self._new_id(), person_id, action, lines, channel, chat_id, self._timeout_s, risky=risky
         )
-        decision: asyncio.Future[str | None] = loop.create_future()
-        self._waiting[pending.approval_id] = (pending, decision)
-        self._until[pending.approval_id] = loop.time() + self._timeout_s
+        decision: asyncio.Future[str] = loop.create_future()
+        self._waiting[pending.approval_id] = _Waiting(pending, decision, loop.time() + self._timeout_s)
         outcome = ApprovalOutcome(pending, "expired", None)
         try:
             self._notify(pending)
@@ -114,7 +119,6 @@ class Approvals:
             raise PermissionRefused(f"declined by {exc.by}, so it was not done: {action}") from exc
         finally:
             self._waiting.pop(pending.approval_id, None)
-            self._until.pop(pending.approval_id, None)
             self._notify(outcome)
 
     def decide(self, approval_id: str, *, approved: bool, by: str) -> PendingApproval:
@@ -122,19 +126,18 @@ class Approvals:
 
         UnknownName when it does not wait (any more): somebody else was first, or the time is over.
         """
-        found = self._waiting.get(approval_id)
-        if found is None or found[1].done():
+        waiting = self._waiting.get(approval_id)
+        if waiting is None or waiting.decision.done():
             raise UnknownName(
                 f"nothing waits under {approval_id[:40]!r}: it was decided already, or its time is over",
                 next_step="microclaw approval list",
             )
-        pending, decision = found
-        self._check_decider(pending, approved=approved, by=by)
+        self._check_decider(waiting.pending, approved=approved, by=by)
         if approved:
-            decision.set_result(by)
+            waiting.decision.set_result(by)
         else:
-            decision.set_exception(_Declined(by))
-        return pending
+            waiting.decision.set_exception(_Declined(by))
+        return waiting.pending
 
     def may_decide(self, pending: PendingApproval, by: str) -> bool:
         """Whether a yes of `by` would count."""
@@ -155,7 +158,7 @@ class Approvals:
             )
 
     def _check_room(self, person_id: str) -> None:
-        own = sum(1 for pending, _ in self._waiting.values() if pending.person_id == person_id)
+        own = sum(1 for waiting in self._waiting.values() if waiting.pending.person_id == person_id)
         if len(self._waiting) >= MAX_PENDING or own >= MAX_PENDING_A_PERSON:
             raise Overloaded(
                 f"{len(self._waiting)} acts wait for a decision already", next_step="microclaw approval list"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,14 +126,14 @@ class HostIdentity:
         port: int,
         enrol: Enrol,
         now_ms: Callable[[], int],
-        clock_s: Callable[[], float],
-        random_bytes: Callable[[int], bytes],
-        random_below: Callable[[int], int],
+        clock_s: Callable[[], float] = time.monotonic,
+        random_bytes: Callable[[int], bytes] = secrets.token_bytes,
+        random_below: Callable[[int], int] = secrets.randbelow,
         limits: PairingLimits = PairingLimits(),  # noqa: B008 - a frozen value
     ) -> HostIdentity:
         """Read or make the identity in `folder` (home/identity); StoreError when it is not whole.
 
-        `port` is the device plane's, `clock_s` monotonic, `random_bytes` and `random_below` from the system.
+        `port` is the device plane's; `clock_s` is monotonic.
         """
         table = IdentityTable(database)
         authority = await Authority.open(folder, table, names, now_ms=now_ms, random_bytes=random_bytes)

@@ -6,10 +6,8 @@ It reads no message.
 from __future__ import annotations
 
 import asyncio
-import secrets
 import socket
 import ssl
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -109,9 +107,6 @@ class LinkServer:
             port=listening.getsockname()[1],
             enrol=partial(_enrol, devices),
             now_ms=now_ms,
-            clock_s=time.monotonic,
-            random_bytes=secrets.token_bytes,
-            random_below=secrets.randbelow,
         )
         context = None if plain else identity.authority.server_context()
 

@@ -70,16 +70,7 @@ class SerialTransport:
     """One request at a time; the port stays open between calls."""
 
     capabilities: Final = frozenset(
-        {
-            "gpio.set",
-            "gpio.get",
-            "adc.read",
-            "pwm.set",
-            "i2c.read",
-            "i2c.scan",
-            "device.info",
-            "device.status",
-        }
+        {"gpio.set", "gpio.get", "adc.read", "pwm.set", "i2c.read", "i2c.scan", "device.info", "device.status"}
     )
     evidence: Final[EvidenceKind] = "reported"
 
