@@ -144,5 +144,5 @@ async def test_a_yes_for_somebody_who_was_removed_meanwhile_counts_nothing() -> 
     (pending,) = await asked(approvals)
     del people["p-ada"]
     approvals.decide(pending.approval_id, approved=True, by="owner")
-    with pytest.raises(PermissionRefused, match="nobody this host knows"):
+    with pytest.raises(PermissionRefused, match="is not known to this host"):
         await asking

@@ -19,7 +19,7 @@ from microclaw.errors import DeviceTimeout, DeviceUnreachable, OutcomeUnknown, P
 from microclaw.events import DeviceConnected, DeviceLeft, DeviceLog, LiveEvent
 from microclaw.link_server.connection import Connection
 from microclaw.link_server.effects import MAX_NAME_CHARS, MAX_REASON_CHARS, MAX_TEXT, Effect, LogRing, live_events
-from microclaw.link_server.tasks import NO_RUNNER, DeviceTasks
+from microclaw.link_server.tasks import DeviceTasks
 from microclaw.store.link_events import LinkEventTable, Presence
 from microclaw.store.link_tasks import OpenTask, end_in
 from microclaw.store.links import HostInbox, HostOutbox, LinkTable
@@ -60,7 +60,7 @@ class LinkParts:
     new_id: Callable[[], bytes]
     publish: Callable[[LiveEvent], None]
     owner_of: Callable[[str], Device | None]
-    tasks: DeviceTasks | None = None
+    tasks: DeviceTasks
 
 
 class DeviceLink:
@@ -184,8 +184,7 @@ class DeviceLink:
         """The device was removed: what waits for it fails."""
         for message_id in list(self._answers):
             self._fail(message_id, DeviceUnreachable(f"{self.name} was removed"))
-        if self._parts.tasks is not None:
-            self._parts.tasks.forget(self.link_id)
+        self._parts.tasks.forget(self.link_id)
         self._stores = None
 
     # Owner
@@ -333,14 +332,13 @@ class DeviceLink:
         return OutcomeUnknown(f"{text}: outcome unknown", next_step="look at the device, then repeat it if need be")
 
     def _effect(self, envelope: Envelope, *, expired: bool) -> Effect:
-        tasks, parts = self._parts.tasks, self._parts
         return Effect(
             self.link_id,
             envelope,
             expired=expired,
             now_ms=self._now_ms,
-            new_id=parts.new_id,
-            refusal=tasks.refusal if tasks is not None else lambda _: NO_RUNNER,
+            new_id=self._parts.new_id,
+            refusal=self._parts.tasks.refusal,
         )
 
     def _applied(self, envelope: Envelope, task: OpenTask | None) -> None:
@@ -350,10 +348,10 @@ class DeviceLink:
                     self._parts.publish(live_event)
             case Result() as result if envelope.re is not None:
                 self._answered(envelope.re, result)
-            case RunTask() as request if task is not None and self._parts.tasks is not None:
+            case RunTask() as request if task is not None:
                 self._parts.tasks.start(self, request, task)
             case CancelTask(task=name):
-                if self._parts.tasks is None or not self._parts.tasks.cancel(self.link_id, name):
+                if not self._parts.tasks.cancel(self.link_id, name):
                     self._object(envelope, "unknown_task", f"no task {name[:MAX_NAME_CHARS]} runs here")
 
     def _nobody_listens(self, envelope: Envelope, stream: int) -> None:
