@@ -24,7 +24,7 @@ from microclaw.agent.outbox import Outbox
 from microclaw.api.gateway import Gateway
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.gate import Gate
-from microclaw.auth.tokens import Tokens
+from microclaw.auth.tokens import PersonTokens
 from microclaw.config import GatewaySettings
 from microclaw.events import Inbound
 from microclaw.models.protocol import DeviceContext, ModelReply, ModelRequest, OnText
@@ -144,7 +144,7 @@ class _NoContext(TurnContext):
         return 1000
 
 
-class _NoTokens(Tokens):
+class _NoTokens(PersonTokens):
     def __init__(self) -> None: ...
 
     async def who(self, secret: str) -> None:

@@ -34,8 +34,10 @@ from microclaw.link_server.limits import LinkLimits
 from microclaw.link_server.links import LinkRegistry, SystemClock
 from microclaw.link_server.listener import Listener
 from microclaw.link_server.meter import LinkMeter
+from microclaw.link_server.tasks import DeviceTasks
 from microclaw.store.database import Database
 from microclaw.store.link_events import LinkEventTable
+from microclaw.store.link_tasks import LinkTaskTable
 from microclaw.store.links import LinkTable
 from microclaw.wire.link.actions import Hear
 from microclaw.wire.link.frame import FrameType
@@ -90,9 +92,6 @@ async def main() -> None:
             port=listener.getsockname()[1],
             enrol=_nobody_pairs,
             now_ms=now_ms,
-            clock_s=time.monotonic,
-            random_bytes=secrets.token_bytes,
-            random_below=secrets.randbelow,
         )
         tokens = await asyncio.gather(*(identity.tokens.issue(f"bench-{n}") for n in range(devices)))
         server = Listener(
@@ -192,6 +191,7 @@ def _parts(database: Database, answering: _Answering) -> LinkParts:
         new_id=lambda: secrets.token_bytes(16),
         publish=answering.on_event,
         owner_of=lambda _: None,
+        tasks=DeviceTasks(LinkTaskTable(database)),
     )
 
 

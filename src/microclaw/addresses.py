@@ -1,4 +1,7 @@
-"""Whether an address is this machine's own. It looks no name up."""
+"""Whether an address is this machine's own. It looks up no name.
+
+It stands at the root: the configuration, the host, its client and the virtual board all ask.
+"""
 
 from __future__ import annotations
 

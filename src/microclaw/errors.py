@@ -1,13 +1,13 @@
 """Every exception that microclaw raises on purpose, cut by who must act.
 
     MicroclawError
-    ├── ProtocolError         the peer sent bytes that more bytes cannot mend
+    ├── ProtocolError         the peer sent bytes that are wrong whatever follows
     │   └── LinkViolation         ... on the microclaw link; `close_code` is what the connection ends with
     ├── DeviceError           a device did not do what it was asked
     │   ├── DeviceUnreachable     nobody answers there (exit code 4)
     │   │   └── InstallInterrupted    ... in the middle of an install; `outcome` is what is known of it
     │   ├── DeviceTimeout         it did not answer in time; the outcome may be unknown
-    │   │   └── OutcomeUnknown        ... a call with an effect; nobody can say whether it was carried out
+    │   │   └── OutcomeUnknown        ... a call with an effect; it is not known whether it was carried out
     │   ├── NotSupported          no transport of this device offers that capability
     │   └── CallRejected          the firmware answered with an error
     │       └── DeployRejected        ... while installing, removing or querying an app
@@ -16,13 +16,13 @@
     ├── BuildError            the source is wrong (carries diagnostics)
     ├── TrialFailed           the program compiled but misbehaved on the virtual board
     ├── PinRefused            the board profile forbids this use of a pin
-    ├── PermissionRefused     policy said no
+    ├── PermissionRefused     a rule or a person refused it
     ├── ToolRetry             the model called a tool wrongly and may call again
     ├── ToolFailed            the tool ran and failed; calling again will not help
     ├── ModelError            the language model's service failed
     │   └── BudgetSpent           ... or was not asked, as the day's budget is used up
     ├── UnknownName           no such device, app, pattern, change, ...
-    ├── ConfigError           the operator must mend the configuration or the environment
+    ├── ConfigError           the operator must correct the configuration or the environment
     ├── StoreError            the host's database cannot be read or written
     │   └── StoreOwned            ... another host runs in this home
     ├── Overloaded            a bounded queue is full

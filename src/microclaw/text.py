@@ -1,6 +1,6 @@
 """Text from outside made safe to show, to log and to give to a model; lines and times for people. Prints nothing.
 
-What a device, a page, a server or a stranger wrote passes `clean_text` before it reaches a terminal, a chat or an
+What a device, a page, a server or a sender wrote passes `clean_text` before it reaches a terminal, a chat or an
 approval, `escape_hidden` before it reaches a log or JSON on a terminal, and `fence_text` before it reaches a model
 (docs/decisions/0018-text-from-outside.md).
 

@@ -148,12 +148,12 @@ class Agent:
         assert isinstance(self.model, ScriptedModel)
         return self.model
 
-    async def events(self, text: str, chat_id: str = "c1", principal: str = "owner") -> list[TurnEvent]:
+    async def events(self, text: str, chat_id: str = "c1", person_id: str = "owner") -> list[TurnEvent]:
         async with asyncio.timeout(60):
-            return [e async for e in self.conversations.chat(Inbound("test", chat_id, text, principal))]
+            return [e async for e in self.conversations.chat(Inbound("test", chat_id, text, person_id))]
 
-    async def answer(self, text: str, chat_id: str = "c1", principal: str = "owner") -> Answer:
-        last = (await self.events(text, chat_id, principal))[-1]
+    async def answer(self, text: str, chat_id: str = "c1", person_id: str = "owner") -> Answer:
+        last = (await self.events(text, chat_id, person_id))[-1]
         assert isinstance(last, Answer)
         return last
 

@@ -9,7 +9,7 @@ from tests.agent.conftest import Agent, MakeAgent
 
 from microclaw.agent.inbox import AcceptedMessage
 from microclaw.agent.turn import TurnLimits
-from microclaw.auth.approvals import Pending, Settled
+from microclaw.auth.approvals import ApprovalOutcome, PendingApproval
 from microclaw.events import Answer, ApprovalAsked, ApprovalSettled, Inbound, TurnEvent
 from microclaw.models.scripted import call, say
 
@@ -110,12 +110,12 @@ async def test_an_act_that_waits_for_its_yes_has_not_started_when_the_host_ends(
         (left,) = await agent.journal.unfinished()
         assert (left.tool, left.started) == ("undo", False)
     async with make_agent([say("done")]) as agent:
-        asked: asyncio.Queue[Pending | Settled] = asyncio.Queue()
+        asked: asyncio.Queue[PendingApproval | ApprovalOutcome] = asyncio.Queue()
         agent.approvals.listen(asked.put_nowait)
         await agent.conversations.recover()
         async with asyncio.timeout(60):
             pending = await asked.get()
-            assert isinstance(pending, Pending)
+            assert isinstance(pending, PendingApproval)
             agent.approvals.decide(pending.approval_id, approved=True, by="owner")
             outbound = await anext(agent.outbox.outgoing("test"))
         assert (outbound.text, agent.workshop.done) == ("done", ["undo"])

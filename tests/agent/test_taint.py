@@ -98,7 +98,7 @@ async def test_a_schedule_is_shown_no_strangers_words_as_nobody_is_there_to_say_
 def test_a_guests_words_are_strangers_words_for_everybody_else(role: Literal["user", "assistant"]) -> None:
     kept = [SessionMessage("user", "hello", NOW - 9), SessionMessage(role, "set pin 4, Mia agrees", NOW - 8, "p-2")]
     for asker, since in (("owner", NOW - 8), ("p-1", NOW - 8), ("p-2", None)):
-        told = conversation(kept, replace(HERE, principal=asker), NOW, Known())
+        told = conversation(kept, replace(HERE, person_id=asker), NOW, Known())
         assert told.shown(told.safe)[1] == since
 
 
@@ -146,7 +146,7 @@ async def test_somebody_else_does_not_join_a_running_turn_with_its_owners_rights
 
 async def test_an_answer_that_a_crash_kept_out_is_its_persons_and_still_a_strangers(make_agent: MakeAgent) -> None:
     async with make_agent([call("page"), say("it says: undo")]) as agent:
-        await agent.answer("read it", principal="owner")
+        await agent.answer("read it", person_id="owner")
         path = agent.sessions.path("test", "c1")
         await agent.sessions.clear("test", "c1")
         await agent.sessions.append("test", "c1", [SessionMessage("user", "read it", NOW)])

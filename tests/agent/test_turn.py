@@ -185,7 +185,7 @@ async def test_no_more_calls_are_run_than_a_reply_may_have(make_agent: MakeAgent
 
 async def test_a_principal_nobody_knows_may_do_nothing(make_agent: MakeAgent) -> None:
     async with make_agent([call("gpio-set", pin=4), say("ok")]) as agent:
-        answer = await agent.answer("set pin 4", principal="stranger")
+        answer = await agent.answer("set pin 4", person_id="stranger")
         assert agent.workshop.done == []
         assert answer.error_code == "permission_refused"
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from microclaw.app import running_host
 from microclaw.auth.people import People
-from microclaw.auth.tokens import Tokens
+from microclaw.auth.tokens import PersonTokens
 from microclaw.config import AgentSettings, Settings, load_settings
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
@@ -107,5 +107,5 @@ async def _people_and_tokens(settings: Settings) -> dict[str, str]:
         for name, role in (("ada", "member"), ("bob", "member"), ("gus", "guest")):
             await table.put(PersonRow(f"p-{name}", name, role, 1), 1)
         people = await People.opened(table)
-        tokens = Tokens(PersonTokenTable(database), people)
+        tokens = PersonTokens(PersonTokenTable(database), people)
         return {person.name: await tokens.create(person.name, person.person_id) for person in people.list()}

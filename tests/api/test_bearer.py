@@ -13,7 +13,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from microclaw.api.bearer import MAX_ADDRESSES, WRONG_TOKENS, WRONG_TOKENS_S, Bearer, Caller, caller_of
 from microclaw.auth.people import People
-from microclaw.auth.tokens import Tokens
+from microclaw.auth.tokens import PersonTokens
 from microclaw.store.database import Database
 from microclaw.store.people import PeopleTable, PersonRow, PersonTokenTable
 
@@ -21,7 +21,7 @@ from microclaw.store.people import PeopleTable, PersonRow, PersonTokenTable
 class Bench:
     """Two apps that say their name, a clock, tokens of the owner and of a guest."""
 
-    def __init__(self, tokens: Tokens, secrets: dict[str, str]) -> None:
+    def __init__(self, tokens: PersonTokens, secrets: dict[str, str]) -> None:
         self.now_s = 1000.0
         self.secrets = secrets
         self.numbers: tuple[bytes, ...] = ()
@@ -59,7 +59,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     async with Database.open(tmp_path / "home" / "store.db") as database:
         table = PeopleTable(database)
         await table.put(PersonRow("p-g", "Gus", "guest", 1), 1)
-        tokens = Tokens(PersonTokenTable(database), await People.opened(table))
+        tokens = PersonTokens(PersonTokenTable(database), await People.opened(table))
         secrets = {who: await tokens.create(who, who) for who in ("owner", "p-g")}
         yield Bench(tokens, secrets)
 

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator
 import pytest
 
 from microclaw.api.event_routes import LiveFeed, Lost, Numbered, event_stream, event_text
-from microclaw.bus import Bus
 from microclaw.errors import Overloaded
 from microclaw.events import Alarm, AppEnded, DeviceConnected, DeviceEvent, DeviceLog, LiveEvent
 
@@ -24,27 +23,26 @@ async def _next(stream: AsyncIterator[Numbered | Lost | None]) -> Numbered | Los
     return await asyncio.wait_for(anext(stream), WAIT_S)
 
 
-async def test_events_published_on_the_bus_reach_a_reader_in_order() -> None:
+async def test_events_reach_a_reader_in_order() -> None:
     feed = LiveFeed("a1")
-    async with Bus() as bus, asyncio.TaskGroup() as group, feed.collecting(bus, group):
-        stream = feed.read(feed.last, WAIT_S)
-        events: list[LiveEvent] = [
-            DeviceConnected("kitchen", 1, "link:7", "192.0.2.7"),
-            AppEnded("kitchen", 2, "blink", "trapped"),
-        ]
-        for event in events:
-            bus.publish(event)
-        assert [await _next(stream), await _next(stream)] == [Numbered(1, events[0]), Numbered(2, events[1])]
-        await stream.aclose()
+    stream = feed.read(feed.last, WAIT_S)
+    events: list[LiveEvent] = [
+        DeviceConnected("kitchen", 1, "link:7", "192.0.2.7"),
+        AppEnded("kitchen", 2, "blink", "trapped"),
+    ]
+    for event in events:
+        feed.put(event)
+    assert [await _next(stream), await _next(stream)] == [Numbered(1, events[0]), Numbered(2, events[1])]
+    await stream.aclose()
 
 
 async def test_the_hosts_end_ends_every_reader_after_the_last_event() -> None:
     feed = LiveFeed("a1")
-    async with Bus() as bus, asyncio.TaskGroup() as group:
-        async with feed.collecting(bus, group):
-            stream = feed.read(0, WAIT_S)
-            waiting = group.create_task(_collect(stream))
-            bus.publish(_alarm(1))
+    async with asyncio.TaskGroup() as group:
+        waiting = group.create_task(_collect(feed.read(0, WAIT_S)))
+        feed.put(_alarm(1))
+        feed.end()
+        feed.put(_alarm(2))
         assert await asyncio.wait_for(waiting, WAIT_S) == [Numbered(1, _alarm(1))]
     assert feed.listeners == 0
 

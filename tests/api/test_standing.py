@@ -15,7 +15,7 @@ from microclaw.api.status import (
     schedule_object,
     usage_object,
 )
-from microclaw.auth.approvals import Pending
+from microclaw.auth.approvals import PendingApproval
 from microclaw.auth.people import OwnerAlone, Permission, Person
 from microclaw.channels.telegram.poller import TelegramState
 from microclaw.config import BudgetSettings, Settings, load_settings
@@ -39,7 +39,7 @@ def entry(number: int, next_ms: int | None, state: ScheduleState = "active") -> 
         what="blink",
         timing=Once(1),
         deed=Prompt("blink"),
-        principal="owner",
+        person_id="owner",
         channel="terminal",
         chat_id="t",
         device=None,
@@ -52,8 +52,8 @@ def entry(number: int, next_ms: int | None, state: ScheduleState = "active") -> 
     )
 
 
-def asked(count: int) -> list[Pending]:
-    return [Pending(f"a{n}", "owner", f"act {n}", (), "terminal", "t", 60.0) for n in range(count)]
+def asked(count: int) -> list[PendingApproval]:
+    return [PendingApproval(f"a{n}", "owner", f"act {n}", (), "terminal", "t", 60.0) for n in range(count)]
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from microclaw.auth.approvals import Approvals, Pending
+from microclaw.auth.approvals import Approvals, PendingApproval
 from microclaw.store.database import Database
 
 
@@ -32,7 +32,7 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
         yield database
 
 
-async def asked(approvals: Approvals, count: int = 1) -> tuple[Pending, ...]:
+async def asked(approvals: Approvals, count: int = 1) -> tuple[PendingApproval, ...]:
     """The questions, as soon as there are so many."""
     enough = asyncio.Event()
     stop = approvals.listen(lambda _: enough.set() if len(approvals.pending()) >= count else None)

@@ -11,9 +11,9 @@ from microclaw.auth.approvals import (
     MAX_DETAIL_CHARS,
     MAX_DETAIL_LINES,
     MAX_PENDING_A_PERSON,
+    ApprovalOutcome,
     Approvals,
-    Pending,
-    Settled,
+    PendingApproval,
 )
 from microclaw.errors import Overloaded, PermissionRefused, UnknownName
 
@@ -36,13 +36,13 @@ async def test_of_two_decisions_the_first_counts() -> None:
 
 async def test_no_decision_in_time_is_a_no() -> None:
     approvals = Approvals(timeout_s=0.01)
-    heard: list[Pending | Settled] = []
+    heard: list[PendingApproval | ApprovalOutcome] = []
     approvals.listen(heard.append)
     with pytest.raises(PermissionRefused, match="nobody approved in"):
         await ask(approvals)
     assert approvals.pending() == ()
-    assert [type(news) for news in heard] == [Pending, Settled]
-    assert isinstance(heard[1], Settled)
+    assert [type(news) for news in heard] == [PendingApproval, ApprovalOutcome]
+    assert isinstance(heard[1], ApprovalOutcome)
     assert (heard[1].outcome, heard[1].by) == ("expired", None)
 
 

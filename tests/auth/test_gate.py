@@ -8,7 +8,7 @@ import pytest
 from tests.auth.conftest import asked
 
 from microclaw.auth.approvals import Approvals
-from microclaw.auth.gate import STRANGERS_WORDS, Gate, Permission
+from microclaw.auth.gate import TAINTED_NOTE, Gate, Permission
 from microclaw.auth.people import OWNER, Person
 from microclaw.errors import PermissionRefused
 
@@ -33,9 +33,9 @@ def gate(approvals: Approvals) -> Gate:
     return Gate(Circle(), approvals)
 
 
-async def admit(gate: Gate, who: str, permission: Permission, *, foreign: bool = False) -> None:
+async def admit(gate: Gate, who: str, permission: Permission, *, tainted: bool = False) -> None:
     async with asyncio.timeout(60):
-        await gate.admit(who, permission, "do it", foreign=foreign, detail=("pin: 4",), channel="t", chat_id="1")
+        await gate.admit(who, permission, "do it", tainted=tainted, detail=("pin: 4",), channel="t", chat_id="1")
 
 
 @pytest.mark.parametrize(
@@ -56,13 +56,13 @@ async def test_what_a_role_may_not_is_refused_without_a_question(
     heard: list[object] = []
     approvals.listen(heard.append)
     with pytest.raises(PermissionRefused) as caught:
-        await admit(gate, who, permission, foreign=True)
+        await admit(gate, who, permission, tainted=True)
     assert caught.value.next_step
     assert heard == []
 
 
 @pytest.mark.parametrize(
-    ("who", "permission", "foreign", "decider"),
+    ("who", "permission", "tainted", "decider"),
     [
         ("owner", RISKY, False, "owner"),
         ("owner", ACT, True, "owner"),
@@ -72,11 +72,11 @@ async def test_what_a_role_may_not_is_refused_without_a_question(
     ],
 )
 async def test_a_yes_of_who_may_decide_lets_it_through(
-    gate: Gate, approvals: Approvals, who: str, permission: Permission, foreign: bool, decider: str
+    gate: Gate, approvals: Approvals, who: str, permission: Permission, tainted: bool, decider: str
 ) -> None:
-    waiting = asyncio.ensure_future(admit(gate, who, permission, foreign=foreign))
+    waiting = asyncio.ensure_future(admit(gate, who, permission, tainted=tainted))
     (pending,) = await asked(approvals)
-    why = (STRANGERS_WORDS,) if foreign else ()
+    why = (TAINTED_NOTE,) if tainted else ()
     assert (pending.action, pending.detail, pending.channel, pending.chat_id) == ("do it", ("pin: 4", *why), "t", "1")
     approvals.decide(pending.approval_id, approved=True, by=decider)
     await waiting
@@ -95,7 +95,7 @@ async def test_a_yes_of_who_may_decide_lets_it_through(
 async def test_a_yes_of_anybody_else_counts_nothing(
     gate: Gate, approvals: Approvals, who: str, permission: Permission, decider: str
 ) -> None:
-    waiting = asyncio.ensure_future(admit(gate, who, permission, foreign=True))
+    waiting = asyncio.ensure_future(admit(gate, who, permission, tainted=True))
     (pending,) = await asked(approvals)
     with pytest.raises(PermissionRefused):
         approvals.decide(pending.approval_id, approved=True, by=decider)
@@ -113,7 +113,7 @@ async def test_a_member_may_take_the_own_risky_question_back(gate: Gate, approva
 
 
 async def test_reading_is_never_asked_for(gate: Gate) -> None:
-    await admit(gate, "p-g", READ, foreign=True)
+    await admit(gate, "p-g", READ, tainted=True)
 
 
 async def test_always_asks_for_every_act(approvals: Approvals) -> None:
@@ -144,5 +144,5 @@ async def test_a_yes_for_somebody_who_was_removed_meanwhile_counts_nothing() -> 
     (pending,) = await asked(approvals)
     del people["p-ada"]
     approvals.decide(pending.approval_id, approved=True, by="owner")
-    with pytest.raises(PermissionRefused, match="nobody this host knows"):
+    with pytest.raises(PermissionRefused, match="is not known to this host"):
         await asking

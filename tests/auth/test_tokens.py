@@ -6,7 +6,7 @@ import pytest
 from tests.auth.conftest import Clock
 
 from microclaw.auth.people import OWNER, People
-from microclaw.auth.tokens import DAY_MS, NOTED_USE_MS, Tokens
+from microclaw.auth.tokens import DAY_MS, NOTED_USE_MS, PersonTokens
 from microclaw.errors import ConfigError, UnknownName
 from microclaw.store.database import Database
 from microclaw.store.people import PeopleTable, PersonTokenTable
@@ -18,11 +18,11 @@ async def people(database: Database, clock: Clock) -> People:
 
 
 @pytest.fixture
-def tokens(database: Database, people: People, clock: Clock) -> Tokens:
-    return Tokens(PersonTokenTable(database), people, now_s=clock)
+def tokens(database: Database, people: People, clock: Clock) -> PersonTokens:
+    return PersonTokens(PersonTokenTable(database), people, now_s=clock)
 
 
-async def test_a_token_is_its_persons_and_only_its_hash_is_kept(tokens: Tokens, database: Database) -> None:
+async def test_a_token_is_its_persons_and_only_its_hash_is_kept(tokens: PersonTokens, database: Database) -> None:
     secret = await tokens.create("laptop", "owner")
     assert secret.startswith("mc_")
     assert len(secret) >= 46
@@ -35,12 +35,12 @@ async def test_a_token_is_its_persons_and_only_its_hash_is_kept(tokens: Tokens, 
 
 
 @pytest.mark.parametrize("secret", ["", "mc_", "mc_wrong", "x" * 46, "mc_" + "é" * 43, "mc_" + "a" * 10_000])
-async def test_anything_else_opens_nothing(tokens: Tokens, secret: str) -> None:
+async def test_anything_else_opens_nothing(tokens: PersonTokens, secret: str) -> None:
     await tokens.create("laptop", "owner")
     assert await tokens.who(secret) is None
 
 
-async def test_a_token_ends_on_its_day(tokens: Tokens, clock: Clock) -> None:
+async def test_a_token_ends_on_its_day(tokens: PersonTokens, clock: Clock) -> None:
     secret = await tokens.create("short", "owner", days=1)
     clock.now_s += DAY_MS / 1000 - 1
     assert await tokens.who(secret) is not None
@@ -48,7 +48,7 @@ async def test_a_token_ends_on_its_day(tokens: Tokens, clock: Clock) -> None:
     assert await tokens.who(secret) is None
 
 
-async def test_use_is_noted_at_most_once_a_minute(tokens: Tokens, clock: Clock) -> None:
+async def test_use_is_noted_at_most_once_a_minute(tokens: PersonTokens, clock: Clock) -> None:
     secret = await tokens.create("laptop", "owner")
     await tokens.who(secret)
     first = (await tokens.list())[0].used_ms
@@ -60,7 +60,7 @@ async def test_use_is_noted_at_most_once_a_minute(tokens: Tokens, clock: Clock) 
     assert (await tokens.list())[0].used_ms == int(clock.now_s * 1000)
 
 
-async def test_removed_by_name_it_opens_nothing(tokens: Tokens) -> None:
+async def test_removed_by_name_it_opens_nothing(tokens: PersonTokens) -> None:
     secret = await tokens.create("laptop", "owner")
     await tokens.remove("laptop")
     assert await tokens.who(secret) is None
@@ -68,7 +68,7 @@ async def test_removed_by_name_it_opens_nothing(tokens: Tokens) -> None:
         await tokens.remove("laptop")
 
 
-async def test_tokens_go_with_their_person(tokens: Tokens, people: People, database: Database) -> None:
+async def test_tokens_go_with_their_person(tokens: PersonTokens, people: People, database: Database) -> None:
     ada = await people.pair(await people.ask_pairing("telegram", "1", "Ada"))
     secret = await tokens.create("phone", ada.person_id)
     await people.remove("Ada")
@@ -76,7 +76,7 @@ async def test_tokens_go_with_their_person(tokens: Tokens, people: People, datab
     assert await PersonTokenTable(database).list() == ()
 
 
-async def test_names_are_unique_and_plain_and_the_person_known(tokens: Tokens) -> None:
+async def test_names_are_unique_and_plain_and_the_person_known(tokens: PersonTokens) -> None:
     await tokens.create("laptop", "owner")
     for name in ("laptop", "", "a\nb", "x" * 41):
         with pytest.raises(ConfigError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from microclaw.auth.approvals import Pending
+from microclaw.auth.approvals import PendingApproval
 from microclaw.channels.telegram.answer import answer_markdown, outcome_markdown, question_markdown, step_line
 from microclaw.channels.telegram.sender import LIMIT, split, telegram_html
 from microclaw.events import Answer, Edge, Evidence, Step
@@ -43,7 +43,7 @@ def test_a_step_is_one_line() -> None:
 
 
 def test_a_question_fits_into_one_message_whatever_it_shows() -> None:
-    pending = Pending("a1", "owner", "a" * 5000, ("```", "d" * 90_000), "tg", "1", 300)
+    pending = PendingApproval("a1", "owner", "a" * 5000, ("```", "d" * 90_000), "tg", "1", 300)
     assert split(question_markdown(pending)) == [question_markdown(pending)]
     assert "No answer in 5 min is a no." in question_markdown(pending)
     assert len(outcome_markdown(pending, "approved", "b" * 500)) < LIMIT
@@ -51,7 +51,7 @@ def test_a_question_fits_into_one_message_whatever_it_shows() -> None:
 
 def test_a_models_words_in_a_question_are_shown_as_they_are() -> None:
     """Struck through, an act would look taken back; a link would look like a button."""
-    pending = Pending(
+    pending = PendingApproval(
         "a1", "owner", "say text=~~`pump on`~~ **Approved** [no](https://evil.example)", (), "tg", "1", 60
     )
     for shown in (question_markdown(pending), outcome_markdown(pending, "declined", "owner")):
@@ -62,5 +62,5 @@ def test_a_models_words_in_a_question_are_shown_as_they_are() -> None:
 
 
 def test_a_question_fits_one_message_whatever_its_letters() -> None:
-    pending = Pending("a1", "owner", "\U0001f600" * 600, ("\U0001f600" * 9000,), "tg", "1", 60)
+    pending = PendingApproval("a1", "owner", "\U0001f600" * 600, ("\U0001f600" * 9000,), "tg", "1", 60)
     assert len(split(question_markdown(pending))) == 1

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from microclaw.config import edit, load_settings
-from microclaw.config.edit import Change, read_key, write_changes
+from microclaw.config.edit import SettingChange, read_key, write_changes
 from microclaw.config.show import read_views
 from microclaw.errors import ConfigError
 
@@ -31,7 +31,7 @@ def home(tmp_path: Path) -> Path:
 
 
 def put(home: Path, key: str, value: str | None, environ: dict[str, str] | None = None) -> tuple[str, ...]:
-    return write_changes(home, environ or {}, [Change(key, value)]).files
+    return write_changes(home, environ or {}, [SettingChange(key, value)]).files
 
 
 def test_change_keeps_every_comment(home: Path) -> None:
@@ -94,12 +94,16 @@ def test_file_that_is_no_toml_is_left_as_it_is(home: Path) -> None:
 
 
 def test_variable_that_is_not_set_is_written_with_a_warning(home: Path) -> None:
-    written = write_changes(home, {}, [Change("telegram.token", "${BOT}")])
+    written = write_changes(home, {}, [SettingChange("telegram.token", "${BOT}")])
     assert [mistake.message for mistake in written.warnings] == ["telegram.token: the environment has no BOT"]
 
 
 def test_several_changes_are_one(home: Path) -> None:
-    changes = [Change("model.api_key", "k"), Change("model.provider", "anthropic"), Change("agent.queue", "0")]
+    changes = [
+        SettingChange("model.api_key", "k"),
+        SettingChange("model.provider", "anthropic"),
+        SettingChange("agent.queue", "0"),
+    ]
     with pytest.raises(ConfigError):
         write_changes(home, {}, changes)
     assert list(home.iterdir()) == []

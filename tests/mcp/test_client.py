@@ -16,7 +16,7 @@ from typing import Any
 import mcp_types as types
 import pytest
 
-from microclaw.auth.approvals import Approvals, Pending, Settled
+from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.gate import Effect, Gate, Permission
 from microclaw.config import McpServerSettings
 from microclaw.mcp.client.servers import ClientLimits, McpServers, ServerLink
@@ -67,12 +67,12 @@ async def strangers(
     approvals = Approvals(timeout_s=30)
     asked: list[str] = []
 
-    def decide(news: Pending | Settled) -> None:
-        if isinstance(news, Pending):
+    def decide(news: PendingApproval | ApprovalOutcome) -> None:
+        if isinstance(news, PendingApproval):
             asked.append(news.action)
             approvals.decide(news.approval_id, approved=approve, by="owner")
 
-    def soon(news: Pending | Settled) -> None:
+    def soon(news: PendingApproval | ApprovalOutcome) -> None:
         asyncio.get_running_loop().call_soon(decide, news)
 
     approvals.listen(soon)

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from tests.tools.web_server import certificate_for, connect_proxy, moved, page, site
 
-from microclaw.auth.approvals import Approvals, Pending, Settled
+from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.egress import Address, Egress, why_not_public
 from microclaw.auth.gate import Gate
 from microclaw.errors import MicroclawError, PermissionRefused, ToolFailed, ToolRetry
@@ -222,14 +222,14 @@ class Turn:
     """Calls of one tainted turn in which the person said these words; `asked` is what was asked for."""
 
     def __init__(self, words: str = "") -> None:
-        self.asked: list[Pending] = []
+        self.asked: list[PendingApproval] = []
         self.approvals = Approvals(timeout_s=5)
         self.approvals.listen(self.hear)
         self.tools = Toolbox(web_tools(fetcher=fetcher(), engine=Engine()), Gate(approvals=self.approvals))
         self.context = ToolContext("owner", lambda step: None, foreign=True, said=lambda: words)
 
-    def hear(self, news: Pending | Settled) -> None:
-        if isinstance(news, Pending):
+    def hear(self, news: PendingApproval | ApprovalOutcome) -> None:
+        if isinstance(news, PendingApproval):
             self.asked.append(news)
             asyncio.get_running_loop().call_soon(
                 lambda: self.approvals.decide(news.approval_id, approved=False, by="owner")

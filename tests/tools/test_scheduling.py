@@ -13,7 +13,7 @@ import pytest
 
 from microclaw.agent.background.scheduled import ScheduledWork
 from microclaw.agent.inbox import Inbox
-from microclaw.auth.approvals import Approvals, Pending, Settled
+from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.gate import Effect, Gate, Permission
 from microclaw.auth.people import OWNER, Person
 from microclaw.boards.reader import load_board
@@ -83,12 +83,12 @@ class Desk:
     boards: Boards
     done: list[str]
     yes: bool = True
-    asked: list[Pending] = field(default_factory=list)
+    asked: list[PendingApproval] = field(default_factory=list)
 
     async def call(
-        self, name: str, arguments: Mapping[str, Any], principal: str = "owner", *, foreign: bool = False
+        self, name: str, arguments: Mapping[str, Any], person_id: str = "owner", *, foreign: bool = False
     ) -> tuple[ToolResult, dict[str, Any]]:
-        context = ToolContext(principal, lambda _: None, None, "test", "c1", foreign=foreign)
+        context = ToolContext(person_id, lambda _: None, None, "test", "c1", foreign=foreign)
         result = await self.tools.call(name, json.dumps(arguments), context)
         return result, json.loads(result.content)
 
@@ -146,8 +146,8 @@ async def desk(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
         )
         desk = Desk(base.with_more(scheduling_tools(scheduling)), base, book, gate, people, boards, done)
 
-        def decide(news: Pending | Settled) -> None:
-            if isinstance(news, Pending):
+        def decide(news: PendingApproval | ApprovalOutcome) -> None:
+            if isinstance(news, PendingApproval):
                 desk.asked.append(news)
                 loop = asyncio.get_running_loop()
                 loop.call_soon(lambda: approvals.decide(news.approval_id, approved=desk.yes, by="owner"))
@@ -162,7 +162,7 @@ async def test_a_sentence_that_needs_no_model_becomes_one_call(desk: Desk) -> No
     assert told["next"] == "Monday, 2026-11-23 07:00 CET"
     kept = await desk.book.get(told["schedule"])
     assert kept.deed == ToolAct("gpio-set", '{"pin": 4, "level": 1}')
-    assert (kept.principal, kept.channel, kept.chat_id, kept.device) == ("owner", "test", "c1", "virtual-1")
+    assert (kept.person_id, kept.channel, kept.chat_id, kept.device) == ("owner", "test", "c1", "virtual-1")
     assert desk.asked == []
     assert await desk.run(kept.schedule_id) == "pin 4 is at 1"
     assert desk.done == ["set 4 1 on virtual-1"]

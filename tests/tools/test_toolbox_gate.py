@@ -10,7 +10,7 @@ import pytest
 from tests.auth.conftest import asked
 
 from microclaw.auth.approvals import Approvals
-from microclaw.auth.gate import STRANGERS_WORDS, Effect, Gate, Permission
+from microclaw.auth.gate import TAINTED_NOTE, Effect, Gate, Permission
 from microclaw.errors import ToolFailed
 from microclaw.events import Step
 from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput, ToolResult
@@ -38,9 +38,9 @@ class Bench:
     async def begin(self) -> None:
         self.order.append("begin")
 
-    async def call(self, *, foreign: bool = False, principal: str = "owner") -> ToolResult:
+    async def call(self, *, foreign: bool = False, person_id: str = "owner") -> ToolResult:
         steps: list[Step] = []
-        context = ToolContext(principal, steps.append, foreign=foreign, begin=self.begin, channel="tg", chat_id="7")
+        context = ToolContext(person_id, steps.append, foreign=foreign, begin=self.begin, channel="tg", chat_id="7")
         async with asyncio.timeout(60):
             return await self.tools.call("note", '{"text":"a\\nb\\u001b[2J"}', context)
 
@@ -97,7 +97,7 @@ async def test_weighing_is_not_done_for_who_may_not_anyway() -> None:
     async def weigh(parameters: Note, context: ToolContext) -> Permission:
         raise AssertionError("looked at a device for a stranger")
 
-    assert (await Bench(weigh=weigh).call(principal="mallory")).error_code == "permission_refused"
+    assert (await Bench(weigh=weigh).call(person_id="mallory")).error_code == "permission_refused"
 
 
 async def test_a_tool_that_previews_asks_once_it_has_looked() -> None:
@@ -118,7 +118,7 @@ async def test_a_tool_that_previews_asks_once_it_has_looked() -> None:
 
 async def test_a_guests_act_is_refused_before_a_preview_is_made() -> None:
     bench = Bench(previews=True)
-    assert (await bench.call(principal="guest")).error_code == "permission_refused"
+    assert (await bench.call(person_id="guest")).error_code == "permission_refused"
     assert bench.order == []
 
 
@@ -145,7 +145,7 @@ async def test_the_question_says_what_the_arguments_name_right_now() -> None:
     bench = Bench(means=means)
     call = asyncio.create_task(bench.call(foreign=True))
     (pending,) = await asked(bench.approvals)
-    assert pending.detail[-2:] == ("on: lamp", STRANGERS_WORDS)
+    assert pending.detail[-2:] == ("on: lamp", TAINTED_NOTE)
     bench.approvals.decide(pending.approval_id, approved=True, by="owner")
     assert (await call).ok
     assert bench.order == ["begin", "act"]

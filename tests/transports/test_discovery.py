@@ -16,7 +16,7 @@ from microclaw.transports.discovery import (
     MAX_TEXT,
     SERVICE,
     Announcement,
-    Found,
+    DiscoveredService,
     announced,
     announcement_of,
     browse,
@@ -33,7 +33,7 @@ def name() -> str:
     return f"t-{secrets.token_hex(4)}"
 
 
-async def _find(name: str, wait_s: float = WAIT_S) -> list[Found]:
+async def _find(name: str, wait_s: float = WAIT_S) -> list[DiscoveredService]:
     found = await browse(wait_s, interfaces=LOOPBACK, until=lambda each: each.name == name)
     return [each for each in found if each.name == name]
 
@@ -114,9 +114,9 @@ async def test_others_are_told_apart_by_what_they_announce(name: str) -> None:
         "_mcp._tcp.local.": "mcp",
     }
     facts = {"role": "device", "board": "esp32-s3"}
-    heard: list[Found] = []
+    heard: list[DiscoveredService] = []
 
-    def is_last(each: Found) -> bool:
+    def is_last(each: DiscoveredService) -> bool:
         if each.name == name:
             heard.append(each)
         return len(heard) == len(services)

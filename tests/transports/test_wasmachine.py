@@ -125,21 +125,17 @@ async def test_answer_in_single_bytes_is_understood(start_peer: StartPeer, open_
     assert await transport.call(AppList(), LIMIT_S) == (AppEntry("blink", 8192),)
 
 
-async def test_foreign_answers_are_counted_and_never_ours(
-    start_peer: StartPeer, open_wasmachine: OpenTransport
-) -> None:
+async def test_other_answers_are_counted_and_never_ours(start_peer: StartPeer, open_wasmachine: OpenTransport) -> None:
     def respond(_frame: Frame, request: Request) -> bytes:
         old = answer(encode_applets([AppletInfo("ghost", 1)], request.mid - 7, Generation.NEW))
         return old + answer(Response(Status.CREATED, request.mid + 1)) + listing("real")(_frame, request)
 
     transport = open_wasmachine(await start_peer(answering(respond)))
     assert [app.name for app in await transport.call(AppList(), LIMIT_S)] == ["real"]
-    assert transport.foreign_answers == 2
+    assert transport.other_answers == 2
 
 
-async def test_pushed_events_are_kept_and_broken_ones_do_no_harm(
-    start_peer: StartPeer, open_wasmachine: OpenTransport
-) -> None:
+async def test_pushed_events_and_broken_ones_do_no_harm(start_peer: StartPeer, open_wasmachine: OpenTransport) -> None:
     body = AttributeContainer.of("", {"text": "hello", "n": 3}).encode(Generation.NEW)
     event = encode_frame(FrameType.REQUEST, Request(Action.EVENT, "log", 9, body, sender=1).encode())
     broken = encode_frame(FrameType.REQUEST, b"\x01\x06")
@@ -149,8 +145,7 @@ async def test_pushed_events_are_kept_and_broken_ones_do_no_harm(
 
     transport = open_wasmachine(await start_peer(answering(respond)))
     assert await transport.call(AppList(), LIMIT_S) == ()
-    (seen,) = transport.events
-    assert (seen.url, dict(seen.values)) == ("log", {"text": "hello", "n": 3})
+    assert transport.other_answers == 0
 
 
 @pytest.mark.parametrize(

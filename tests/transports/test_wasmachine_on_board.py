@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from tests.transports.wasmachine_events import event_client
 
 from microclaw.boards import load_board
 from microclaw.devices.calls import AppEntry, AppInstall, AppList, AppRequest, AppStates, AppUninstall
@@ -22,6 +23,7 @@ from microclaw.errors import (
 from microclaw.transports.wasmachine import WasmachineTransport
 from microclaw.transports.wasmachine_connection import Timeouts
 from microclaw.virtual_boards.process import VirtualBoardProcess
+from microclaw.wire.wasmachine.attributes import AttributeContainer
 from microclaw.wire.wasmachine.request import Request
 
 CASES = json.loads((Path(__file__).parents[1] / "vectors" / "wasmachine.json").read_text())["cases"]
@@ -54,14 +56,15 @@ async def test_app_is_installed_asked_listed_and_removed(transport: WasmachineTr
 
 async def test_events_of_an_app_arrive_while_connected(transport: WasmachineTransport) -> None:
     await transport.call(AppInstall("echo", ECHO), LIMIT_S)
-    await transport.watch_events("log")
-    event = await transport.next_event(LIMIT_S)
-    assert event is not None
-    assert event.url == "log"
-    assert event.values
-    assert transport.events[-1] is event
-    await transport.watch_events("log", register=False)
-    assert await transport.next_event(1.5) is None
+    await transport.close()
+    async with event_client(transport.endpoint) as client:
+        assert (await client.watch("log")).status == 69
+        event = await client.next_event(LIMIT_S)
+        assert event is not None
+        assert event.url == "log"
+        assert AttributeContainer.decode(event.body).as_mapping()
+        await client.watch("log", register=False)
+        assert await client.next_event(1.5) is None
 
 
 async def test_each_wrong_order_has_its_own_error(transport: WasmachineTransport) -> None:

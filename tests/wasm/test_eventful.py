@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import wasmtime
+from tests.transports.wasmachine_events import event_client
 
 from microclaw.apps.trial import TrialTerms, try_image
 from microclaw.boards.profile import BoardProfile
@@ -434,10 +435,12 @@ async def test_requests_are_answered_while_main_is_paused(compile_c: Any, on_boa
 
 
 async def test_end_is_an_event_for_those_who_asked(compile_c: Any, on_board: Any) -> None:
-    await on_board.board.wasmachine.watch_events("/ended")
     await on_board.install(await compile_c(HEAD + "int main(void) { sleep(1); return 0; }", name="short"))
-    await on_board.board.control.advance(2_000)
-    event = await on_board.board.wasmachine.next_event(5.0)
+    await on_board.board.wasmachine.close()
+    async with event_client(on_board.board.wasmachine.endpoint) as client:
+        assert (await client.watch("/ended")).status == 69
+        await on_board.board.control.advance(2_000)
+        event = await client.next_event(5.0)
     assert event is not None
     assert event.url == "ended"
 

@@ -148,7 +148,7 @@ class TurnContext:
         knowledge = self._knowledge
         if knowledge is None:
             return fit(self._device_sections(device_context), budget_tokens)
-        matches = await knowledge.search.find(inbound.principal, inbound.text, limit=4 * HITS)
+        matches = await knowledge.search.find(inbound.person_id, inbound.text, limit=4 * HITS)
         sections = await asyncio.to_thread(self._sections, knowledge, device_context, inbound, matches)
         return fit(sections, budget_tokens)
 
@@ -159,7 +159,7 @@ class TurnContext:
     def _sections(
         self, knowledge: Knowledge, device_context: DeviceContext, inbound: Inbound, matches: tuple[Found, ...]
     ) -> list[Section]:
-        person, chat = inbound.principal, (inbound.channel, inbound.chat_id)
+        person, chat = inbound.person_id, (inbound.channel, inbound.chat_id)
         memory = knowledge.memory.text(person)
         notes = knowledge.memory.recent_notes(person)
         shown = f"{memory[-_WHOLE_MEMORY_CHARS:]}\n" + "\n".join(note for _, note in notes)
@@ -227,9 +227,9 @@ def _one_liners(skills: Sequence[Skill], active: Sequence[str]) -> str:
 def _now_text(now: datetime, inbound: Inbound) -> str:
     zone = getattr(now.tzinfo, "key", None) or now.tzname() or "UTC"
     lines = [f"It is {now:%A}, {now:%Y-%m-%d %H:%M} ({zone})."]
-    if inbound.principal != OWNER_ID:
+    if inbound.person_id != OWNER_ID:
         lines.append(
-            f"You talk to the person {inbound.principal}, not to the owner; what is remembered above is that person's."
+            f"You talk to the person {inbound.person_id}, not to the owner; what is remembered above is that person's."
         )
     if inbound.origin in _ORIGINS:
         lines.append(_ORIGINS[inbound.origin])

@@ -18,7 +18,7 @@ from microclaw.agent.running_turn import ChatKey, Message, RunningTurn
 from microclaw.agent.taint import conversation, tainted_from
 from microclaw.agent.turn import JoinedMessage, Turn, TurnLimits, TurnRequest
 from microclaw.agent.turn_journal import TurnJournal, close_interrupted
-from microclaw.auth.approvals import Approvals, Pending, Settled
+from microclaw.auth.approvals import Approvals, PendingApproval
 from microclaw.auth.people import OwnerAlone, Roles
 from microclaw.errors import MicroclawError, PermissionRefused, UnknownName
 from microclaw.events import Answer, ApprovalAsked, ApprovalSettled, Inbound, TurnEvent
@@ -207,7 +207,7 @@ class Conversations:
         at_s = message.received_ms // 1000
         kept = conversation(history, inbound, at_s, self._roles)
         budget_tokens = self._context.history_tokens(system, dynamic)
-        asked_by = AskedBy(inbound.principal, *running.chat_key)
+        asked_by = AskedBy(inbound.person_id, *running.chat_key)
         compacted = await self._compactor.compact(kept.safe, budget_tokens, chat=running.chat_key, asked_by=asked_by)
         shown, shown_s = kept.shown(compacted)
         own_s = tainted_from(inbound, at_s)
@@ -222,7 +222,7 @@ class Conversations:
         )
         request = TurnRequest(
             message=_user_text(inbound),
-            principal=inbound.principal,
+            person_id=inbound.person_id,
             device=inbound.device,
             system=system,
             device_context=devices,
@@ -283,15 +283,15 @@ class Conversations:
                 "user",
                 _user_text(message.inbound).text or "(no words: a picture or a recording)",
                 message.received_ms // 1000,
-                message.inbound.principal,
+                message.inbound.person_id,
                 tainted_from(message.inbound, message.received_ms // 1000),
             )
             for message in messages
         ]
-        principal = messages[0].inbound.principal
+        person_id = messages[0].inbound.person_id
         return [
             *kept,
-            SessionMessage("assistant", answer.text, int(self._now_s()), principal, answer.tainted_s, answer.question),
+            SessionMessage("assistant", answer.text, int(self._now_s()), person_id, answer.tainted_s, answer.question),
         ]
 
     async def _stored_count(self, chat_key: ChatKey, messages: Sequence[SessionMessage]) -> int:
@@ -335,16 +335,16 @@ class _ApprovalWatch:
         for pending in self._approvals.pending():
             if pending.approval_id in self._asked_at:
                 try:
-                    self._approvals.decide(pending.approval_id, approved=False, by=pending.principal)
+                    self._approvals.decide(pending.approval_id, approved=False, by=pending.person_id)
                 except (UnknownName, PermissionRefused) as exc:
                     _log.debug("an approval was decided before it could be refused: %s", exc.message)
 
-    def _hear(self, news: Pending | Settled) -> None:
-        pending = news if isinstance(news, Pending) else news.pending
+    def _hear(self, news: PendingApproval | ApprovalOutcome) -> None:
+        pending = news if isinstance(news, PendingApproval) else news.pending
         if (pending.channel, pending.chat_id) != self._running.chat_key:
             return
         now = asyncio.get_running_loop().time()
-        if isinstance(news, Pending):
+        if isinstance(news, PendingApproval):
             self._asked_at[pending.approval_id] = now
             asked = ApprovalAsked(pending.approval_id, pending.action, pending.detail, pending.expires_s)
             self._running.put(asked)

@@ -207,7 +207,7 @@ class Inbox:
         for late in turn.leave_out():
             insort(chat.waiting, late, key=_NUMBER)
         body = encode(replace(answer, outbound_id=None))
-        outbound = NewOutbound(inbound.channel, inbound.chat_id, "answer", inbound.principal, inbound.key, body)
+        outbound = NewOutbound(inbound.channel, inbound.chat_id, "answer", inbound.person_id, inbound.key, body)
         outbound_id: int | None = None
         try:
             outbound_id = await self._table.answer(turn.number, outbound)
@@ -232,7 +232,7 @@ class Inbox:
 
     async def unkept(self) -> tuple[tuple[tuple[Message, ...], Answer], ...]:
         """Answers that may be missing in their conversations, oldest first, each with its messages."""
-        found = await self._table.unkept()
+        found = await self._table.unsaved()
         return tuple((tuple(map(message_from, one.messages)), answer_from(one.body)) for one in found)
 
     async def prune(self) -> None:
@@ -320,7 +320,7 @@ class WaitingCount:
 
 
 def _whose(inbound: Inbound) -> str:
-    return "devices" if inbound.origin == "device" else f"person {inbound.principal}"
+    return "devices" if inbound.origin == "device" else f"person {inbound.person_id}"
 
 
 def _check_readable(inbound: Inbound, limits: InboxLimits) -> None:

@@ -100,7 +100,7 @@ class RunningTurn:
         A turn acts with the rights of the person who began it.
         """
         first, new = self.message.inbound, message.inbound
-        is_alike = (new.principal, new.origin, new.device) == (first.principal, first.origin, first.device)
+        is_alike = (new.person_id, new.origin, new.device) == (first.person_id, first.origin, first.device)
         if self._closed or self._stopped or not is_alike:
             return False
         self._joining.append((message, stream))
@@ -153,7 +153,7 @@ def row_of(inbound: Inbound) -> NewMessage:
         inbound.channel,
         inbound.chat_id,
         inbound.key,
-        inbound.principal,
+        inbound.person_id,
         inbound.device,
         inbound.text,
         inbound.origin,
@@ -168,7 +168,7 @@ def message_from(row: InboxRow) -> Message:
         kept.channel,
         kept.chat_id,
         kept.text,
-        kept.principal,
+        kept.person_id,
         kept.device,
         attachments,
         kept.key,

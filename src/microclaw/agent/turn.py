@@ -73,7 +73,7 @@ class TurnRequest:
     """
 
     message: UserText
-    principal: str
+    person_id: str
     device: str | None
     system: str
     device_context: DeviceContext
@@ -230,7 +230,7 @@ class Turn:
             device_context=request.device_context,
             dynamic_context=request.dynamic_context,
             task=request.task,
-            asked_by=AskedBy(request.principal, request.channel, request.chat_id),
+            asked_by=AskedBy(request.person_id, request.channel, request.chat_id),
         )
         try:
             async with asyncio.timeout_at(self._deadline) as self._asking:
@@ -308,7 +308,7 @@ class Turn:
 
         async def run(begin: Begin) -> ToolResult:
             context = ToolContext(
-                request.principal,
+                request.person_id,
                 self._put,
                 request.device,
                 request.channel,

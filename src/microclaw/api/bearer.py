@@ -18,10 +18,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from microclaw.api.failures import PATHS, failure_response, openai_error
 from microclaw.api.guard import refuse
 from microclaw.api.jobs import Feed
-from microclaw.auth.approvals import Approvals, Pending, Settled
+from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.gate import Gate, Permission
 from microclaw.auth.people import OWNER, Person
-from microclaw.auth.tokens import Tokens
+from microclaw.auth.tokens import PersonTokens
 from microclaw.errors import PermissionRefused
 from microclaw.events import ApprovalAsked, ApprovalSettled
 from microclaw.wire.host_api import REQUEST_HEADER, Failure
@@ -37,7 +37,7 @@ class Caller:
     `request` is the number that the request gave itself, for its question to be known by.
     """
 
-    principal: str
+    person_id: str
     direct: bool
     source: str
     request: str = ""
@@ -90,10 +90,10 @@ async def admit(
 ) -> None:
     """Return when `caller` may do it. What the owner types on the command line is their yes; a program's act asks."""
     if caller.direct:
-        gate.check(caller.principal, permission, action)
+        gate.check(caller.person_id, permission, action)
         return
     place = caller.asks_in(chat_id)
-    await gate.admit(caller.principal, permission, action, detail=detail, channel=CHANNEL, chat_id=place)
+    await gate.admit(caller.person_id, permission, action, detail=detail, channel=CHANNEL, chat_id=place)
 
 
 def check_own_hand(gate: Gate, caller: Caller, action: str) -> None:
@@ -101,7 +101,7 @@ def check_own_hand(gate: Gate, caller: Caller, action: str) -> None:
 
     For what would outlive a token (another token, a person, a device's secret) or reaches any file of this machine.
     """
-    gate.check_owner(caller.principal, action)
+    gate.check_owner(caller.person_id, action)
     if not caller.direct:
         raise PermissionRefused(f"no token may {action}", next_step="do it on the host's own command line")
 
@@ -110,11 +110,11 @@ def check_own_hand(gate: Gate, caller: Caller, action: str) -> None:
 def questions_in(feed: Feed, approvals: Approvals, *, channel: str, chat_id: str) -> Iterator[None]:
     """Inside, what is asked at this place, and how it ended, is told in the feed too."""
 
-    def tell(news: Pending | Settled) -> None:
-        pending = news if isinstance(news, Pending) else news.pending
+    def tell(news: PendingApproval | ApprovalOutcome) -> None:
+        pending = news if isinstance(news, PendingApproval) else news.pending
         if (pending.channel, pending.chat_id) != (channel, chat_id):
             return
-        if isinstance(news, Pending):
+        if isinstance(news, PendingApproval):
             feed.put(ApprovalAsked(news.approval_id, news.action, news.detail, news.expires_s))
         else:
             feed.put(ApprovalSettled(pending.approval_id, news.outcome))
@@ -173,7 +173,7 @@ class Bearer:
         *,
         inside: ASGIApp,
         outside: ASGIApp | None,
-        tokens: Tokens,
+        tokens: PersonTokens,
         for_every_role: Sequence[str] = FOR_EVERY_ROLE,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:

@@ -8,15 +8,14 @@ import logging
 import re
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import AbstractContextManager, aclosing, asynccontextmanager
+from contextlib import aclosing
 from dataclasses import dataclass, fields
 from itertools import islice
-from typing import Annotated, Protocol, assert_never
+from typing import Annotated, assert_never
 
 from fastapi import APIRouter, Header, Query
 from fastapi.responses import StreamingResponse
 
-from microclaw.bus import Subscription
 from microclaw.errors import ConfigError, Overloaded
 from microclaw.events import LIVE_EVENTS, Alarm, DeviceLog, LiveEvent
 
@@ -25,14 +24,6 @@ MAX_LISTENERS = 16  # a quarter of the connections that the door takes
 _NOT_LOGGED = frozenset({"at_ms", "text"})
 _FACTS = {"name": "what"}  # as a log line has it: a record's own name is its logger's
 _log = logging.getLogger("microclaw.live")
-
-
-class EventBus(Protocol):
-    """bus.Bus."""
-
-    def subscribe(
-        self, event_type: type[LiveEvent], *, depth: int = ...
-    ) -> AbstractContextManager[Subscription[LiveEvent]]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +40,7 @@ class Lost:
 
 
 class LiveFeed:
-    """`async with feed.collecting(bus, group)`: inside, it fills. `run` tells this host run from an earlier one."""
+    """The last events and their readers. `run` tells this host run from an earlier one."""
 
     def __init__(self, run: str, *, ring_events: int = RING_EVENTS, max_listeners: int = MAX_LISTENERS) -> None:
         self.run = run
@@ -60,18 +51,10 @@ class LiveFeed:
         self._news: set[asyncio.Event] = set()
         self._ended = False
 
-    @asynccontextmanager
-    async def collecting(self, bus: EventBus, group: asyncio.TaskGroup) -> AsyncIterator[None]:
-        """Leaving ends every reader."""
-        with bus.subscribe(LiveEvent, depth=RING_EVENTS) as subscription:
-            task = group.create_task(self._collect(subscription), name="live events")
-            try:
-                yield
-            finally:
-                subscription.close()
-                await asyncio.wait([task])
-
     def put(self, event: LiveEvent) -> None:
+        """Give the event to every reader, and the facts of it to the log; never waits."""
+        if self._ended:
+            return
         _log_event(event)
         self._ring.append(event)
         self._count += 1
@@ -115,13 +98,6 @@ class LiveFeed:
         finally:
             self.listeners -= 1
             self._news.discard(news)
-
-    async def _collect(self, subscription: Subscription[LiveEvent]) -> None:
-        try:
-            async for event in subscription:
-                self.put(event)
-        finally:
-            self.end()
 
     def _wake(self) -> None:
         for news in self._news:

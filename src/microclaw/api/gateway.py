@@ -29,7 +29,7 @@ from microclaw.api.guard import Guard, MachineNames
 from microclaw.api.server import Door, UnreadDeadline, serving
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.people import OWNER
-from microclaw.auth.tokens import Tokens
+from microclaw.auth.tokens import PersonTokens
 from microclaw.config import GatewaySettings
 from microclaw.wire.host_api import Failure
 
@@ -57,7 +57,7 @@ class Gateway:
         settings: GatewaySettings,
         *,
         inbox: Inbox,
-        tokens: Tokens,
+        tokens: PersonTokens,
         approvals: Approvals,
         now_s: Callable[[], float] = time.time,
         send_s: float = SEND_S,
@@ -160,7 +160,7 @@ _OPTIONS: Final = {
 }
 
 
-def _admitting(app: ASGIApp, host: str, tokens: Tokens) -> ASGIApp:
+def _admitting(app: ASGIApp, host: str, tokens: PersonTokens) -> ASGIApp:
     """The people plane's admission. Without a token clients come in where only this machine can reach the gateway."""
     outside = As(app, _NO_TOKEN) if is_loopback(host) else None
     bearer = Bearer(inside=app, outside=outside, tokens=tokens, for_every_role=PATHS)

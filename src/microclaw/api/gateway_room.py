@@ -14,7 +14,7 @@ from microclaw.agent.outbox import run_logged
 from microclaw.api import gateway_messages as messages
 from microclaw.api.gateway_client import Client
 from microclaw.api.gateway_messages import Approve, BadMessage, ClientMessage, Message, Ping, Subscribe, Unknown
-from microclaw.auth.approvals import Approvals, Pending, Settled
+from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.errors import MicroclawError, PermissionRefused, UnknownName
 from microclaw.events import Answer, Delta, Inbound, ToolRun, TurnEvent
 
@@ -109,7 +109,7 @@ class Room:
         if message.chat_id is not None and message.chat_id != client.chat_id:
             client.chat_id = message.chat_id
             self.enter(client)
-        inbound = Inbound(CHANNEL, client.journaled, message.content, principal=client.caller.principal)
+        inbound = Inbound(CHANNEL, client.journaled, message.content, person_id=client.caller.person_id)
         try:
             accepted = await self._inbox.accept(inbound)
         except MicroclawError as exc:
@@ -123,7 +123,7 @@ class Room:
         try:
             if pending is None:
                 raise UnknownName("nothing waits under this approval_id: it was decided already, or its time is over")
-            self._approvals.decide(decision.approval_id, approved=decision.approved, by=client.caller.principal)
+            self._approvals.decide(decision.approval_id, approved=decision.approved, by=client.caller.person_id)
         except (UnknownName, PermissionRefused) as exc:
             raise BadMessage(exc.code, exc.message) from exc
 
@@ -185,15 +185,15 @@ class Room:
         except MicroclawError as exc:
             _log.warning("gateway: a delivery could not be noted, it may come twice: %s", exc.message)
 
-    def _hear(self, news: Pending | Settled) -> None:
-        pending = news if isinstance(news, Pending) else news.pending
+    def _hear(self, news: PendingApproval | ApprovalOutcome) -> None:
+        pending = news if isinstance(news, PendingApproval) else news.pending
         if pending.channel != CHANNEL:
             return
         for client in self._clients.get(pending.chat_id, ()):
             if "approval" in client.events:
                 client.send(
                     _question(pending)
-                    if isinstance(news, Pending)
+                    if isinstance(news, PendingApproval)
                     else messages.approval_settled(pending.approval_id, news.outcome)
                 )
 
@@ -217,7 +217,7 @@ def _show(client: Client, event: TurnEvent) -> None:
             client.send(messages.tool(name, state))
 
 
-def _question(pending: Pending) -> str:
+def _question(pending: PendingApproval) -> str:
     return messages.approval(pending.approval_id, pending.action, pending.detail, pending.expires_s)
 
 

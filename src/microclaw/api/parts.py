@@ -20,7 +20,7 @@ from microclaw.apps.undo import Undo
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.gate import Gate
 from microclaw.auth.people import People
-from microclaw.auth.tokens import Tokens
+from microclaw.auth.tokens import PersonTokens
 from microclaw.config import Settings
 from microclaw.devices.registry import Registry
 from microclaw.knowledge.knowledge_base import Knowledge
@@ -42,7 +42,7 @@ class HostParts:
     gate: Gate
     approvals: Approvals
     people: People
-    tokens: Tokens
+    tokens: PersonTokens
     toolbox: Toolbox
     jobs: Jobs
     metrics: MetricSources

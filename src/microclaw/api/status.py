@@ -15,7 +15,7 @@ from microclaw import __version__
 from microclaw.api.views import pairing_objects
 from microclaw.apps.changes import Ledger
 from microclaw.apps.reconciler import KeptDevice, Reconciler
-from microclaw.auth.approvals import Approvals, Pending
+from microclaw.auth.approvals import Approvals, PendingApproval
 from microclaw.auth.people import Roles
 from microclaw.config import BudgetSettings, Settings
 from microclaw.devices.registry import Registry
@@ -112,12 +112,12 @@ def schedule_object(entries: Sequence[Schedule]) -> dict[str, Any]:
     }
 
 
-def approval_object(pending: Sequence[Pending], people: Roles) -> dict[str, Any]:
-    names = {p.principal: person.name for p in pending[:SHOWN] if (person := people.get(p.principal)) is not None}
+def approval_object(pending: Sequence[PendingApproval], people: Roles) -> dict[str, Any]:
+    names = {p.person_id: person.name for p in pending[:SHOWN] if (person := people.get(p.person_id)) is not None}
     return {
         "pending": len(pending),
         "first": [
-            {"id": p.approval_id, "action": p.action, "asked_by": names.get(p.principal, p.principal)}
+            {"id": p.approval_id, "action": p.action, "asked_by": names.get(p.person_id, p.person_id)}
             for p in pending[:SHOWN]
         ],
     }

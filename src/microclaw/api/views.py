@@ -36,8 +36,8 @@ def device_object(device: Device, plane: LinkServer | None) -> dict[str, Any]:
 
 def pairing_objects(plane: LinkServer) -> list[dict[str, Any]]:
     """Who shows a code and waits, the oldest first. Not the codes: to type one proves to have seen the device."""
-    desk = plane.identity.desk
-    return [{"address": p.address, "board": p.board, "seconds_left": desk.left_s(p)} for p in desk.pending]
+    pairing = plane.identity.pairing
+    return [{"address": p.address, "board": p.board, "seconds_left": pairing.left_s(p)} for p in pairing.pending]
 
 
 def keeps_programs(device: Device) -> bool:

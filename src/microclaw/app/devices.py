@@ -6,6 +6,7 @@ import asyncio
 import logging
 import secrets
 import socket
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -23,12 +24,11 @@ from microclaw.apps.undo import Undo
 from microclaw.auth.certificates import lan_names
 from microclaw.auth.gate import Gate
 from microclaw.boards import load_board
-from microclaw.bus import Bus
 from microclaw.clock import now_ms
 from microclaw.config import Settings
 from microclaw.devices.registry import Registry
 from microclaw.errors import ConfigError
-from microclaw.events import Step
+from microclaw.events import LiveEvent, Step
 from microclaw.link_server.device_link import LinkParts
 from microclaw.link_server.limits import LinkLimits
 from microclaw.link_server.links import LinkRegistry, SystemClock, new_message_id
@@ -107,13 +107,15 @@ def device_listener(settings: Settings, stack: AsyncExitStack) -> socket.socket 
     return stack.enter_context(tcp_listener(host, port, next_step=f"microclaw up --link {host}:0, or --link off"))
 
 
-def link_parts(database: Database, devices: Registry, bus: Bus, tasks: DeviceTasks) -> LinkParts:
+def link_parts(
+    database: Database, devices: Registry, publish: Callable[[LiveEvent], None], tasks: DeviceTasks
+) -> LinkParts:
     return LinkParts(
         links=LinkTable(database, now_ms=now_ms, random_bytes=secrets.token_bytes),
         events=LinkEventTable(database),
         clock=SystemClock(),
         new_id=new_message_id,
-        publish=bus.publish,
+        publish=publish,
         owner_of=devices.owner_of,
         tasks=tasks,
     )
@@ -126,7 +128,7 @@ def device_plane(
     database: Database,
     listener: socket.socket,
     meter: LinkMeter,
-    bus: Bus,
+    publish: Callable[[LiveEvent], None],
 ) -> AbstractAsyncContextManager[LinkServer]:
     assert settings.link is not None
     return LinkServer.opened(
@@ -139,7 +141,7 @@ def device_plane(
         limits=LinkLimits(),
         meter=meter,
         now_ms=now_ms,
-        publish=bus.publish,
+        publish=publish,
     )
 
 

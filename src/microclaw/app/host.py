@@ -88,20 +88,20 @@ async def running_host(
         control = stack.enter_context(unix_listener(settings.control_socket))
         people, http = _people_listener(settings, stack)
         admission = await open_admission(settings, database)
+        live = LiveFeed(secrets.token_hex(4))
         bus = await stack.enter_async_context(Bus())
         listener = device_listener(settings, stack)
         tasks = DeviceTasks(LinkTaskTable(database))
         devices = _registry(settings, bus, database, lambda link_id: links.link(link_id))
-        links = await LinkRegistry.open(link_parts(database, devices, bus, tasks))
+        links = await LinkRegistry.open(link_parts(database, devices, live.put, tasks))
         await stack.enter_async_context(devices)
         group = await stack.enter_async_context(asyncio.TaskGroup())
-        live = LiveFeed(secrets.token_hex(4))
         link, meter = None, LinkMeter()
         if listener is not None:
-            plane = device_plane(settings, links, devices, database, listener, meter, bus)
+            plane = device_plane(settings, links, devices, database, listener, meter, live.put)
             link = await stack.enter_async_context(plane)
             await announce(listener, link, stack, group)
-        completed = change_publisher(devices, bus.publish, now_ms)
+        completed = change_publisher(devices, live.put, now_ms)
         apps = build_apps(settings, devices, Ledger(AppTable(database), completed=completed), admission.gate)
         inbox = build_inbox(settings, database)
         knowledge = open_knowledge(settings, database)
@@ -177,7 +177,7 @@ async def running_host(
             doors.append(Door("people", people_app(parts, api), people))
         await stack.enter_async_context(serving(doors, group))
         stack.callback(channels.close_doors)  # beside the other doors, not after them
-        await stack.enter_async_context(live.collecting(bus, group))  # after the doors: its readers end before those do
+        stack.callback(live.end)  # after the doors: its readers end before those do
         await stack.enter_async_context(apps.trial_pool)  # after the doors: its board's start must not delay them
         for name, work in (
             ("look after devices", _look_after(agent, apps, boards_ready)),

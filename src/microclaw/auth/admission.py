@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.gate import Gate
 from microclaw.auth.people import People
-from microclaw.auth.tokens import Tokens
+from microclaw.auth.tokens import PersonTokens
 from microclaw.config import Settings
 from microclaw.store.database import Database
 from microclaw.store.people import PeopleTable, PersonTokenTable
@@ -16,7 +16,7 @@ from microclaw.store.people import PeopleTable, PersonTokenTable
 @dataclass(frozen=True, slots=True)
 class Admission:
     people: People
-    tokens: Tokens
+    tokens: PersonTokens
     approvals: Approvals
     gate: Gate
 
@@ -25,4 +25,4 @@ async def open_admission(settings: Settings, database: Database) -> Admission:
     people = await People.opened(PeopleTable(database))
     approvals = Approvals(timeout_s=settings.agent.approval_s, roles=people)
     gate = Gate(people, approvals, always_ask=settings.agent.approvals == "always")
-    return Admission(people, Tokens(PersonTokenTable(database), people), approvals, gate)
+    return Admission(people, PersonTokens(PersonTokenTable(database), people), approvals, gate)

@@ -1,4 +1,4 @@
-"""Acts that wait for a person's yes or no. It asks nobody itself: channels show what waits and bring the decision."""
+"""Actions that wait for a person's yes or no. Channels show them and bring the decision; this module asks nobody."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ HIDDEN_MARK = "?"
 
 
 @dataclass(frozen=True, slots=True)
-class Pending:
-    """An act that waits. `detail` shows exactly what would happen; `channel` and `chat_id` are where it was asked.
+class PendingApproval:
+    """An action that waits. `detail` shows exactly what would happen; `channel` and `chat_id` are where it was asked.
 
     `risky`: only an owner may say yes; else the asking member may, too.
     """
 
     approval_id: str
-    principal: str
+    person_id: str
     action: str
     detail: tuple[str, ...]
     channel: str
@@ -40,15 +40,22 @@ class Pending:
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
-    """How it ended, and who decided; `by` is None when the time was over or the asking turn was cancelled."""
+class ApprovalOutcome:
+    """How it ended and who decided. `by` is None when the time was over or the turn was cancelled."""
 
-    pending: Pending
+    pending: PendingApproval
     outcome: Outcome
     by: str | None
 
 
-Listener: TypeAlias = Callable[[Pending | Settled], None]
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    pending: PendingApproval
+    decision: asyncio.Future[str]
+    until_s: float  # on the loop's clock
+
+
+Listener: TypeAlias = Callable[[PendingApproval | ApprovalOutcome], None]
 
 
 class Approvals:
@@ -64,8 +71,7 @@ class Approvals:
         self._timeout_s = timeout_s
         self._roles = roles or OwnerAlone()
         self._new_id = new_id
-        self._waiting: dict[str, tuple[Pending, asyncio.Future[str | None]]] = {}
-        self._until: dict[str, float] = {}  # on the loop's clock
+        self._waiting: dict[str, _Waiting] = {}
         self._listeners: list[Listener] = []
 
     def listen(self, listener: Listener) -> Callable[[], None]:
@@ -73,78 +79,77 @@ class Approvals:
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
-    def pending(self) -> tuple[Pending, ...]:
-        return tuple(pending for pending, _ in self._waiting.values())
+    def pending(self) -> tuple[PendingApproval, ...]:
+        return tuple(waiting.pending for waiting in self._waiting.values())
 
-    def seconds_left(self, pending: Pending) -> float:
+    def seconds_left(self, pending: PendingApproval) -> float:
         """Until its time is over; 0 when it waits no more."""
-        until = self._until.get(pending.approval_id)
-        return 0.0 if until is None else max(0.0, until - asyncio.get_running_loop().time())
+        waiting = self._waiting.get(pending.approval_id)
+        return 0.0 if waiting is None else max(0.0, waiting.until_s - asyncio.get_running_loop().time())
 
     async def ask(
-        self, principal: str, action: str, detail: Iterable[str], *, channel: str, chat_id: str, risky: bool = False
+        self, person_id: str, action: str, detail: Iterable[str], *, channel: str, chat_id: str, risky: bool = False
     ) -> None:
         """Return when it was approved; PermissionRefused when declined or when nobody decided in time.
 
         What is too long to be shown whole is not asked for: a yes to its beginning would be one to its end, too.
         """
-        self._check_room(principal)
+        self._check_room(person_id)
         loop = asyncio.get_running_loop()
         action = clean_text(action, one_line=True, limit=MAX_ACTION_CHARS, mark=HIDDEN_MARK)
         lines = tuple(line for text in detail for line in _shown(text).split("\n"))
         _check_length(action, lines)
-        pending = Pending(self._new_id(), principal, action, lines, channel, chat_id, self._timeout_s, risky=risky)
-        decision: asyncio.Future[str | None] = loop.create_future()
-        self._waiting[pending.approval_id] = (pending, decision)
-        self._until[pending.approval_id] = loop.time() + self._timeout_s
-        settled = Settled(pending, "expired", None)
+        pending = PendingApproval(
+            self._new_id(), person_id, action, lines, channel, chat_id, self._timeout_s, risky=risky
+        )
+        decision: asyncio.Future[str] = loop.create_future()
+        self._waiting[pending.approval_id] = _Waiting(pending, decision, loop.time() + self._timeout_s)
+        outcome = ApprovalOutcome(pending, "expired", None)
         try:
-            self._tell(pending)
+            self._notify(pending)
             async with asyncio.timeout(self._timeout_s):
                 by = await decision
-            settled = Settled(pending, "approved", by)
+            outcome = ApprovalOutcome(pending, "approved", by)
         except TimeoutError as exc:
             raise PermissionRefused(
                 f"nobody approved in {self._timeout_s:g} s, so it was not done: {action}", next_step="ask for it again"
             ) from exc
         except _Declined as exc:
-            settled = Settled(pending, "declined", exc.by)
+            outcome = ApprovalOutcome(pending, "declined", exc.by)
             raise PermissionRefused(f"declined by {exc.by}, so it was not done: {action}") from exc
         finally:
             self._waiting.pop(pending.approval_id, None)
-            self._until.pop(pending.approval_id, None)
-            self._tell(settled)
+            self._notify(outcome)
 
-    def decide(self, approval_id: str, *, approved: bool, by: str) -> Pending:
-        """Settle it; PermissionRefused when `by` may not.
+    def decide(self, approval_id: str, *, approved: bool, by: str) -> PendingApproval:
+        """Approve or decline it; PermissionRefused when `by` may not.
 
         UnknownName when it does not wait (any more): somebody else was first, or the time is over.
         """
-        found = self._waiting.get(approval_id)
-        if found is None or found[1].done():
+        waiting = self._waiting.get(approval_id)
+        if waiting is None or waiting.decision.done():
             raise UnknownName(
                 f"nothing waits under {approval_id[:40]!r}: it was decided already, or its time is over",
                 next_step="microclaw approval list",
             )
-        pending, decision = found
-        self._check_decider(pending, approved=approved, by=by)
+        self._check_decider(waiting.pending, approved=approved, by=by)
         if approved:
-            decision.set_result(by)
+            waiting.decision.set_result(by)
         else:
-            decision.set_exception(_Declined(by))
-        return pending
+            waiting.decision.set_exception(_Declined(by))
+        return waiting.pending
 
-    def may_decide(self, pending: Pending, by: str) -> bool:
+    def may_decide(self, pending: PendingApproval, by: str) -> bool:
         """Whether a yes of `by` would count."""
         person = self._roles.get(by)
         if person is None or person.role == "guest":
             return False
-        return person.role == "owner" or (by == pending.principal and not pending.risky)
+        return person.role == "owner" or (by == pending.person_id and not pending.risky)
 
-    def _check_decider(self, pending: Pending, *, approved: bool, by: str) -> None:
-        taken_back = by == pending.principal and not approved  # who asked may always think better of it
+    def _check_decider(self, pending: PendingApproval, *, approved: bool, by: str) -> None:
+        taken_back = by == pending.person_id and not approved  # a person may always withdraw an own request
         if not taken_back and not self.may_decide(pending, by):
-            why = "it is risky" if by == pending.principal else "it is not theirs"
+            why = "it is risky" if by == pending.person_id else "it is not theirs"
             person = self._roles.get(by)
             name = by if person is None else person.name
             raise PermissionRefused(
@@ -152,14 +157,14 @@ class Approvals:
                 next_step="an owner can: microclaw approval list",
             )
 
-    def _check_room(self, principal: str) -> None:
-        own = sum(1 for pending, _ in self._waiting.values() if pending.principal == principal)
+    def _check_room(self, person_id: str) -> None:
+        own = sum(1 for waiting in self._waiting.values() if waiting.pending.person_id == person_id)
         if len(self._waiting) >= MAX_PENDING or own >= MAX_PENDING_A_PERSON:
             raise Overloaded(
                 f"{len(self._waiting)} acts wait for a decision already", next_step="microclaw approval list"
             )
 
-    def _tell(self, news: Pending | Settled) -> None:
+    def _notify(self, news: PendingApproval | ApprovalOutcome) -> None:
         for listener in tuple(self._listeners):
             listener(news)
 

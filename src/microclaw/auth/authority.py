@@ -12,7 +12,7 @@ import ssl
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -32,20 +32,13 @@ from microclaw.auth.certificates import (
 )
 from microclaw.durable import make_private_folder, read_private, sync_folder, write_private
 from microclaw.errors import StoreError
+from microclaw.store.identity import IdentityTable
 
 AUTHORITY_FILE: Final = "authority.pem"
 SERVER_FILE: Final = "server.pem"
 BEGIN_ANEW_FILE: Final = "begin-anew"
 # Forward secret, authenticated, and what mbedTLS and MicroPython builds have. TLS 1.3 brings its own list.
 CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
-
-
-class AuthorityPin(Protocol):
-    """Where the authority's fingerprint is remembered (store.identity.IdentityTable)."""
-
-    async def authority(self) -> str | None: ...
-    async def pin_authority(self, fingerprint: str, at_ms: int) -> None: ...
-    async def begin_anew(self, at_ms: int) -> int: ...
 
 
 class Authority:
@@ -64,7 +57,7 @@ class Authority:
     async def open(
         cls,
         folder: Path,
-        pin: AuthorityPin,
+        pin: IdentityTable,
         names: HostNames,
         *,
         now_ms: Callable[[], int],
@@ -144,7 +137,7 @@ class Authority:
         except OSError as exc:  # ssl.SSLError too
             raise StoreError(
                 f"the server certificate {self._folder / SERVER_FILE} cannot be used: {exc}",
-                next_step="delete that file and start the host again: it is made anew, devices do not notice",
+                next_step="delete that file and start the host again: a new one is made, devices do not notice",
             ) from exc
 
     def _ready_server(self) -> KeyPair:

@@ -1,4 +1,4 @@
-"""Who was let in and who was not, and the codes a connection is closed with. Decides nothing."""
+"""Who was authenticated, who was refused and why, and whose credentials ended. It checks no credential."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Method: TypeAlias = Literal["certificate", "token"]
 
 
 class Reason(StrEnum):
-    """Why somebody was refused; the label of a counter."""
+    """Why a device was refused; the label of a counter."""
 
     NO_CREDENTIALS = "no_credentials"
     WRONG_CERTIFICATE = "wrong_certificate"
@@ -46,7 +46,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why not, with the code to close with. `may_pair`: showed nothing; its first message may be a pair request."""
+    """Why, and the code to close with. `may_pair`: it has no credential; its first message may be a pair request."""
 
     close_code: CloseCode
     reason: Reason
@@ -60,7 +60,7 @@ Cause: TypeAlias = Literal["person", "token_copied", "paired_again"]
 
 
 @dataclass(frozen=True, slots=True)
-class Revoked:
+class RevocationNotice:
     """A device's credentials ended. `token_copied` is an alarm: somebody has a copy of what the device had."""
 
     device_id: str
@@ -74,23 +74,23 @@ class Revocation:
     def __init__(self, table: IdentityTable, *, now_ms: Callable[[], int]) -> None:
         self._table = table
         self._now_ms = now_ms
-        self._listeners: list[Callable[[Revoked], None]] = []
+        self._listeners: list[Callable[[RevocationNotice], None]] = []
 
-    def listen(self, listener: Callable[[Revoked], None]) -> Callable[[], None]:
-        """Be told of every revocation until the returned function is called: close the live connection (4403)."""
+    def listen(self, listener: Callable[[RevocationNotice], None]) -> Callable[[], None]:
+        """Call `listener` for every revocation, so that it closes the connection (4403). Call the result to stop."""
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
     async def revoke(self, device_id: str) -> int:
-        """A person's word: nothing the device has opens anything any more. Returns how many credentials could."""
+        """A person ends every credential of the device. Returns how many were still good."""
         ended = await self._table.revoke(device_id, self._now_ms())
         self.announce(device_id, "person")
         return ended
 
     def announce(self, device_id: str, cause: Cause) -> None:
         """Tell the listeners of a revocation that is on the disk already."""
-        revoked = Revoked(device_id, cause, self._now_ms())
+        notice = RevocationNotice(device_id, cause, self._now_ms())
         if cause == "token_copied":
             _log.warning("device %s: a retired token was used, somebody copied it; all are revoked", device_id)
         for listener in tuple(self._listeners):
-            listener(revoked)
+            listener(notice)

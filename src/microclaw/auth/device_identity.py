@@ -1,7 +1,9 @@
-"""Joins the parts of a host's identity, for a server of devices and the commands about devices. Decides nothing."""
+"""The host's identity towards devices: authority, tokens, pairing, and who connects. It opens no socket."""
 
 from __future__ import annotations
 
+import secrets
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +14,8 @@ from cryptography import x509
 from microclaw.auth.authority import Authority
 from microclaw.auth.certificates import HostNames, from_ms, read_device_certificate
 from microclaw.auth.credentials import Identity, Reason, Refusal, Revocation
-from microclaw.auth.device_tokens import UNUSED_LIFE_MS, Tokens, token_device, token_hash
-from microclaw.auth.pairing import Enrol, PairingDesk, PairingLimits
+from microclaw.auth.device_tokens import UNUSED_LIFE_MS, DeviceTokens, token_device, token_hash
+from microclaw.auth.pairing import Enrol, PairingLimits, PairingService
 from microclaw.auth.provisioning import Provisioner
 from microclaw.errors import ProtocolError
 from microclaw.store.database import Database
@@ -25,7 +27,7 @@ MAX_CERTIFICATE_BYTES: Final = 4096
 
 
 class Authenticator:
-    """Asked at every connection, resumed TLS sessions included: revocation counts from the moment it is stored."""
+    """Authenticates every connection, resumed TLS sessions too: a revocation counts as soon as it is stored."""
 
     def __init__(
         self, authority: x509.Certificate, table: IdentityTable, revocation: Revocation, *, now_ms: Callable[[], int]
@@ -108,10 +110,10 @@ class HostIdentity:
 
     table: IdentityTable
     authority: Authority
-    tokens: Tokens
+    tokens: DeviceTokens
     revocation: Revocation
     authenticator: Authenticator
-    desk: PairingDesk
+    pairing: PairingService
     provisioner: Provisioner
 
     @classmethod
@@ -124,20 +126,20 @@ class HostIdentity:
         port: int,
         enrol: Enrol,
         now_ms: Callable[[], int],
-        clock_s: Callable[[], float],
-        random_bytes: Callable[[int], bytes],
-        random_below: Callable[[int], int],
+        clock_s: Callable[[], float] = time.monotonic,
+        random_bytes: Callable[[int], bytes] = secrets.token_bytes,
+        random_below: Callable[[int], int] = secrets.randbelow,
         limits: PairingLimits = PairingLimits(),  # noqa: B008 - a frozen value
     ) -> HostIdentity:
         """Read or make the identity in `folder` (home/identity); StoreError when it is not whole.
 
-        `port` is the device plane's, `clock_s` monotonic, `random_bytes` and `random_below` from the system.
+        `port` is the device plane's; `clock_s` is monotonic.
         """
         table = IdentityTable(database)
         authority = await Authority.open(folder, table, names, now_ms=now_ms, random_bytes=random_bytes)
-        tokens = Tokens(table, now_ms=now_ms, random_bytes=random_bytes)
+        tokens = DeviceTokens(table, now_ms=now_ms, random_bytes=random_bytes)
         revocation = Revocation(table, now_ms=now_ms)
-        desk = PairingDesk(
+        pairing = PairingService(
             authority=authority,
             table=table,
             tokens=tokens,
@@ -157,4 +159,4 @@ class HostIdentity:
             random_bytes=random_bytes,
         )
         authenticator = Authenticator(authority.certificate, table, revocation, now_ms=now_ms)
-        return cls(table, authority, tokens, revocation, authenticator, desk, provisioner)
+        return cls(table, authority, tokens, revocation, authenticator, pairing, provisioner)

@@ -31,7 +31,7 @@ class IssuedToken:
     expires_ms: int
 
 
-class Tokens:
+class DeviceTokens:
     """Mints the tokens of one store's devices; each is on the disk, as a hash, before it is returned."""
 
     def __init__(

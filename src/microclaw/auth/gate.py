@@ -1,4 +1,4 @@
-"""The one gate that every act passes: who may do what, and what is asked for first. It does nothing itself."""
+"""Checks every action: who may do what, and what needs an approval first. It carries out nothing itself."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from microclaw.errors import PermissionRefused
 
 __all__ = ["Effect", "Gate", "Permission"]
 
-STRANGERS_WORDS: Final = "why it asks: words of strangers (a page, a log, a name) were read in this chat"
+TAINTED_NOTE: Final = "why it asks: text from outside (a page, a log, a name) was read in this chat"
 
 
 class Effect(StrEnum):
-    """What becomes of a second run: nothing changed at all, the same state again, or the effect twice."""
+    """What a second run does: it changes nothing, it gives the same state again, or it has its effect twice."""
 
     READ = "read"
     IDEMPOTENT = "idempotent"
@@ -24,7 +24,7 @@ class Effect(StrEnum):
 
 
 class Gate:
-    """Agent, API and MCP alike ask here. Without `approvals` nobody can be asked: what needs a yes is refused."""
+    """For the agent, the API and MCP alike. Without `approvals` an action that needs a yes is refused."""
 
     def __init__(
         self, roles: Roles | None = None, approvals: Approvals | None = None, *, always_ask: bool = False
@@ -33,12 +33,12 @@ class Gate:
         self._approvals = approvals
         self._always_ask = always_ask
 
-    def check(self, principal: str, permission: Permission, action: str) -> None:
-        """Raise PermissionRefused unless the role of `principal` allows `action` ("deploy blink to virtual-1")."""
-        person = self._roles.get(principal)
+    def check(self, person_id: str, permission: Permission, action: str) -> None:
+        """Raise PermissionRefused unless the role of `person_id` allows `action` ("deploy blink to virtual-1")."""
+        person = self._roles.get(person_id)
         if person is None:
             raise PermissionRefused(
-                f"{principal[:80]!r} is nobody this host knows, refused: {action}",
+                f"{person_id[:80]!r} is not known to this host, refused: {action}",
                 next_step="who may come in: microclaw person list",
             )
         if permission not in MAY[person.role]:
@@ -47,45 +47,45 @@ class Gate:
                 next_step="ask the owner of this host",
             )
 
-    def check_owner(self, principal: str, action: str) -> None:
-        """Raise PermissionRefused unless `principal` is an owner: people, tokens and settings are theirs alone."""
-        person = self._roles.get(principal)
+    def check_owner(self, person_id: str, action: str) -> None:
+        """Raise PermissionRefused unless `person_id` is an owner: people, tokens and settings are theirs alone."""
+        person = self._roles.get(person_id)
         if person is None or person.role != "owner":
-            who = principal[:80] if person is None else person.name
+            who = person_id[:80] if person is None else person.name
             raise PermissionRefused(
                 f"{who} may not {action}: that is the owner's", next_step="ask the owner of this host"
             )
 
-    def needs_approval(self, permission: Permission, *, foreign: bool) -> bool:
-        """Whether somebody must say yes first. `foreign`: the turn has read words of strangers."""
+    def needs_approval(self, permission: Permission, *, tainted: bool) -> bool:
+        """Whether a person must say yes first. `tainted`: the turn has read untrusted text."""
         match permission:
             case Permission.READ:
                 return False
             case Permission.ACT:
-                return foreign or self._always_ask
+                return tainted or self._always_ask
             case Permission.RISKY:
                 return True
 
     async def admit(
         self,
-        principal: str,
+        person_id: str,
         permission: Permission,
         action: str,
         *,
-        foreign: bool = False,
+        tainted: bool = False,
         detail: Iterable[str] = (),
         channel: str,
         chat_id: str,
     ) -> None:
-        """Return when it may be done, after a yes where one is needed. Raises PermissionRefused for any no."""
-        self.check(principal, permission, action)
-        if not self.needs_approval(permission, foreign=foreign):
+        """Return when it may be done, after an approval where one is needed; else PermissionRefused."""
+        self.check(person_id, permission, action)
+        if not self.needs_approval(permission, tainted=tainted):
             return
         if self._approvals is None:
             raise PermissionRefused(
                 f"{action} needs an approval, and nobody can be asked here", next_step="run it through the host"
             )
         risky = permission is Permission.RISKY
-        shown = (*detail, *((STRANGERS_WORDS,) if foreign and not risky else ()))
-        await self._approvals.ask(principal, action, shown, channel=channel, chat_id=chat_id, risky=risky)
-        self.check(principal, permission, action)  # again: a person may have been removed meanwhile
+        shown = (*detail, *((TAINTED_NOTE,) if tainted and not risky else ()))
+        await self._approvals.ask(person_id, action, shown, channel=channel, chat_id=chat_id, risky=risky)
+        self.check(person_id, permission, action)  # again: a person may have been removed meanwhile

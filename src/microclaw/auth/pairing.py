@@ -1,6 +1,6 @@
 """Lets a new device in: by a code that it shows and a person confirms, or by the secret it was provisioned with.
 
-Sends nothing: the connection asks the desk, waits for the outcome and tells the device. What waits is in memory only.
+It sends nothing: the connection asks, waits for the outcome and tells the device. What waits is in memory only.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from microclaw.auth.authority import Authority
 from microclaw.auth.certificates import is_late, read_csr, to_ms
 from microclaw.auth.credentials import Reason, Refusal, Revocation
-from microclaw.auth.device_tokens import IssuedToken, Tokens
+from microclaw.auth.device_tokens import DeviceTokens, IssuedToken
 from microclaw.auth.provisioning import secret_hash
 from microclaw.errors import DeviceUnreachable, Overloaded, ProtocolError, UnknownName
 from microclaw.store.identity import CertificateRow, IdentityTable
@@ -43,8 +43,8 @@ class PairingLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class Paired:
-    """What a device is told in `pair_done`: its certificate (DER) or its token."""
+class IssuedCredential:
+    """What `pair_done` carries: the device's certificate (DER) or its token."""
 
     device_id: str
     certificate: bytes | None = None
@@ -60,8 +60,8 @@ class PendingPairing:
     address: str
     network: str
     key: ec.EllipticCurvePublicKey | None
-    expires_s: float  # on the desk's clock
-    outcome: asyncio.Future[Paired]
+    expires_s: float  # on the service's clock
+    outcome: asyncio.Future[IssuedCredential]
 
 
 class Enrol(Protocol):
@@ -70,7 +70,7 @@ class Enrol(Protocol):
     async def __call__(self, board: str, *, name: str | None, device_id: str | None) -> str: ...
 
 
-class PairingDesk:
+class PairingService:
     """Where devices ask and people confirm. `clock_s` is monotonic; `random_below(n)` draws from 0 to n - 1."""
 
     def __init__(
@@ -78,7 +78,7 @@ class PairingDesk:
         *,
         authority: Authority,
         table: IdentityTable,
-        tokens: Tokens,
+        tokens: DeviceTokens,
         revocation: Revocation,
         enrol: Enrol,
         now_ms: Callable[[], int],
@@ -112,7 +112,7 @@ class PairingDesk:
 
     async def request(
         self, address: str, board: str, *, csr: bytes | None, token_wanted: bool, secret: str | None
-    ) -> PendingPairing | Paired | Refusal:
+    ) -> PendingPairing | IssuedCredential | Refusal:
         """A device's `pair_request`. A pending one is to be awaited with `outcome`; a right secret pairs at once.
 
         Raises what the registry raises when it will not have the device (its name was taken meanwhile).
@@ -127,7 +127,7 @@ class PairingDesk:
             return await self._by_secret(_network(address), board, key, secret)
         return self._by_code(address, board, key)
 
-    async def outcome(self, pending: PendingPairing) -> Paired | Refusal:
+    async def outcome(self, pending: PendingPairing) -> IssuedCredential | Refusal:
         """Wait until a person confirmed the code, at most until it expires. Cancelling withdraws the request."""
         try:
             async with asyncio.timeout(max(0.0, pending.expires_s - self._clock_s())):
@@ -137,7 +137,7 @@ class PairingDesk:
         finally:
             self._withdraw(pending)
 
-    async def confirm(self, code: str, *, name: str | None = None, device_id: str | None = None) -> Paired:
+    async def confirm(self, code: str, *, name: str | None = None, device_id: str | None = None) -> IssuedCredential:
         """A person typed the code that a device shows: give that device its credential.
 
         With `device_id` it becomes that known device again. Raises UnknownName for a wrong code, Overloaded while
@@ -171,7 +171,7 @@ class PairingDesk:
         pending.outcome.set_result(paired)
         return paired
 
-    async def renew(self, device_id: str, *, csr: bytes | None) -> Paired | Refusal:
+    async def renew(self, device_id: str, *, csr: bytes | None) -> IssuedCredential | Refusal:
         """A new certificate for a device that came with one in the last third of its life.
 
         Both are good until the new one is used: the answer may be lost.
@@ -186,7 +186,7 @@ class PairingDesk:
             return Refusal(CloseCode.MALFORMED, Reason.TOO_EARLY, device_id)
         certificate = self._authority.sign(key, device_id)
         await self._table.add_certificate(self._row(certificate, device_id))
-        return Paired(device_id, certificate=certificate.public_bytes(Encoding.DER))
+        return IssuedCredential(device_id, certificate=certificate.public_bytes(Encoding.DER))
 
     def _by_code(self, address: str, board: str, key: ec.EllipticCurvePublicKey | None) -> PendingPairing | Refusal:
         self._drop_expired()
@@ -197,14 +197,14 @@ class PairingDesk:
         while (code := f"{self._random_below(1_000_000):06d}") in self._pending:
             pass  # at most `pending_in_all` of a million are taken
         expires_s = self._clock_s() + self.limits.code_life_s
-        outcome: asyncio.Future[Paired] = asyncio.get_running_loop().create_future()
+        outcome: asyncio.Future[IssuedCredential] = asyncio.get_running_loop().create_future()
         pending = PendingPairing(code, board, address, network, key, expires_s, outcome)
         self._pending[code] = pending
         return pending
 
     async def _by_secret(
         self, network: str, board: str, key: ec.EllipticCurvePublicKey | None, secret: str
-    ) -> Paired | Refusal:
+    ) -> IssuedCredential | Refusal:
         tries = self._wrong_secrets.get(network)
         if tries is not None and tries.locked_s(self._clock_s()) > 0:
             return Refusal(CloseCode.TOO_MANY, Reason.PAIRING_LOCKED)
@@ -227,18 +227,18 @@ class PairingDesk:
 
     async def _grant(
         self, device_id: str, key: ec.EllipticCurvePublicKey | None, secret: bytes | None
-    ) -> Paired | None:
+    ) -> IssuedCredential | None:
         """The credential, once it is on the disk; None when the secret was spent meanwhile."""
         if key is None:
             token = await self._tokens.issue(device_id, secret=secret)
             if token is None:
                 return None
-            paired = Paired(device_id, token=token)
+            paired = IssuedCredential(device_id, token=token)
         else:
             certificate = self._authority.sign(key, device_id)
             if not await self._table.grant_certificate(self._row(certificate, device_id), secret=secret):
                 return None
-            paired = Paired(device_id, certificate=certificate.public_bytes(Encoding.DER))
+            paired = IssuedCredential(device_id, certificate=certificate.public_bytes(Encoding.DER))
         self._revocation.announce(device_id, "paired_again")
         return paired
 

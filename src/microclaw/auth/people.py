@@ -1,4 +1,4 @@
-"""The people a host knows: who is at an address of a channel, and how a stranger comes in by a code. Sends nothing."""
+"""The people a host knows: their addresses in channels, and codes to let a new person in. It sends no message."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ class Permission(StrEnum):
 
 MAY: Final[Mapping[Role, frozenset[Permission]]] = {
     "owner": frozenset(Permission),
-    "member": frozenset(Permission),  # the risky is decided by an owner (policy.approval)
+    "member": frozenset(Permission),  # the risky is decided by an owner (auth.approvals)
     "guest": frozenset({Permission.READ}),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody this host knows. `person_id` is what messages and tokens carry as their principal."""
+    """Somebody this host knows. `person_id` is what messages and tokens carry."""
 
     person_id: str
     name: str
@@ -45,13 +45,13 @@ OWNER: Final = Person("owner", "owner", "owner")  # who may open the control soc
 
 
 class Roles(Protocol):
-    """Who is who; policy.people.People is the host's."""
+    """Who is who; People is the host's."""
 
     def get(self, person_id: str) -> Person | None: ...
 
 
 class OwnerAlone:
-    """A host that knows nobody else."""
+    """The roles of a host that knows its owner alone."""
 
     def get(self, person_id: str) -> Person | None:
         return OWNER if person_id == OWNER.person_id else None
@@ -67,8 +67,8 @@ _NAME = re.compile(r"[^\W_][\w .'-]{0,39}")
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
-    """Somebody who was given a code and waits for the owner; the code is theirs to tell."""
+class WaitingPerson:
+    """An unknown sender who got a code and waits for the owner. The code itself is not in it."""
 
     channel: str
     external_id: str
@@ -127,26 +127,27 @@ class People:
         return tuple(_person(row) for row in self._rows.values())
 
     def addresses(self, person_id: str) -> tuple[tuple[str, str], ...]:
-        """(channel, external id) of somebody, oldest first: where they can be told something."""
+        """(channel, external id) of somebody, oldest first: where a message reaches them."""
         row = self._rows.get(person_id)
         return () if row is None else row.addresses
 
     def owners(self) -> tuple[Person, ...]:
         return tuple(person for person in self.list() if person.role == "owner")
 
-    def asking(self) -> tuple[Asking, ...]:
+    def asking(self) -> tuple[WaitingPerson, ...]:
         now_s = self._now_s()
         return tuple(
-            Asking(code.channel, code.external_id, code.display_name, code.until_s - now_s) for code in self._alive()
+            WaitingPerson(code.channel, code.external_id, code.display_name, code.until_s - now_s)
+            for code in self._alive()
         )
 
     async def find(self, channel: str, external_id: str) -> Person | None:
-        """Who is at this address; None for a stranger."""
+        """The person at this address; None for an unknown sender."""
         person_id = self._at.get((channel, external_id))
         return None if person_id is None else self.get(person_id)
 
     async def ask_pairing(self, channel: str, external_id: str, display_name: str) -> str:
-        """A code for a stranger to show the owner; the same one while it lasts. Overloaded when many ask already."""
+        """A code that an unknown sender shows the owner; the same one while it lasts. Overloaded when many wait."""
         alive = self._alive()
         for code in alive:
             if (code.channel, code.external_id) == (channel, external_id):
@@ -165,7 +166,7 @@ class People:
         return fresh
 
     async def pair(self, code: str, role: Role | None = None, name: str | None = None) -> Person:
-        """Let in who was given this code, under a known person's name or as somebody new (a member, if not said).
+        """Let in the sender with this code, as a known person or a new one (a member unless `role` is given).
 
         Raises UnknownName for a wrong code, PermissionRefused after many of them, ConfigError for a name that is none.
         """
@@ -204,7 +205,7 @@ class People:
                 return known
         self._wrong.append(now_s)
         raise UnknownName(
-            "nobody was given this code, or its ten minutes are over",
+            "this code is wrong, or its ten minutes are over",
             next_step="write to the bot again: it answers with a code",
         )
 

@@ -36,8 +36,8 @@ class Token:
     used_ms: int | None
 
 
-class Tokens:
-    """`Tokens(table, roles)`; a token of somebody who is gone, or that is over, opens nothing."""
+class PersonTokens:
+    """`PersonTokens(table, roles)`; a token that expired, or of a removed person, is not valid."""
 
     def __init__(self, table: PersonTokenTable, roles: Roles, *, now_s: Callable[[], float] = time.time) -> None:
         self._table = table
@@ -49,7 +49,7 @@ class Tokens:
         if not _NAME.fullmatch(name):
             raise ConfigError(f"{name[:40]!r} is no name for a token", next_step="letters, digits, spaces, . _ and -")
         if self._roles.get(person_id) is None:
-            raise UnknownName(f"nobody here is {person_id[:40]!r}", next_step="microclaw person list")
+            raise UnknownName(f"there is no person {person_id[:40]!r}", next_step="microclaw person list")
         known = await self._table.list()
         if any(row.name == name for row in known):
             raise ConfigError(
@@ -65,7 +65,7 @@ class Tokens:
         return secret
 
     async def who(self, secret: str) -> Token | None:
-        """The token of this secret; None when it opens nothing."""
+        """The token of this secret; None when it is not valid."""
         if not secret.startswith(PREFIX) or len(secret) > MAX_SECRET_CHARS or not secret.isascii():
             return None
         digest = _digest(secret)

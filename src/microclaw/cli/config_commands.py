@@ -10,7 +10,7 @@ import typer
 
 from microclaw.cli.invocation import FAILED, Invocation, command_group, invocation
 from microclaw.config import home_folder, private_home
-from microclaw.config.edit import Change, read_key, write_changes
+from microclaw.config.edit import SettingChange, read_key, write_changes
 from microclaw.config.load import find_mistakes, find_problems
 from microclaw.config.show import DEFAULT, read_views, value_text
 from microclaw.config.values import Mistake
@@ -69,13 +69,13 @@ def set_value(
         if not known.secret or not sys.stdin.isatty():
             raise typer.BadParameter(f"{key} needs a value")
         value = str(typer.prompt(key, hide_input=True)).strip()
-    _write(options, [Change(key, value)], f"{key} is set")
+    _write(options, [SettingChange(key, value)], f"{key} is set")
 
 
 @config_group.command("unset")
 def unset(ctx: typer.Context, key: str) -> None:
     """Remove one setting: its default holds again."""
-    _write(invocation(ctx), [Change(key, None)], f"{key} is not set any more")
+    _write(invocation(ctx), [SettingChange(key, None)], f"{key} is not set any more")
 
 
 @config_group.command("check")
@@ -123,7 +123,7 @@ def mistake_object(mistake: Mistake) -> dict[str, object]:
     }
 
 
-def _write(options: Invocation, changes: list[Change], said: str) -> None:
+def _write(options: Invocation, changes: list[SettingChange], said: str) -> None:
     written = write_changes(private_home(os.environ, options.home), os.environ, changes)
     if options.json:
         warnings = [mistake_object(mistake) for mistake in written.warnings]

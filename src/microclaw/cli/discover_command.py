@@ -12,7 +12,7 @@ import typer
 from microclaw.cli.invocation import Invocation, invocation
 from microclaw.config import cache_folder
 from microclaw.errors import NoHost
-from microclaw.transports.discovery import Found, browse
+from microclaw.transports.discovery import DiscoveredService, browse
 from microclaw.transports.subnet_probe import PORTS, parse_subnet, probe_subnet
 
 MAX_FOR_S = 60.0
@@ -64,7 +64,7 @@ def discover(
 
 async def _search(
     for_s: float, interfaces: list[str] | None, network: IPv4Network | None, ports: list[int] | None
-) -> list[Found]:
+) -> list[DiscoveredService]:
     """Both ways at once; where one cannot be done its error ends the other."""
     from microclaw.boards import load_board
 
@@ -85,16 +85,16 @@ def _known_names(options: Invocation) -> dict[str, str]:
     return {transport: device["name"] for device in devices for transport in device["transports"]}
 
 
-def _endpoint(found: Found) -> str:
+def _endpoint(found: DiscoveredService) -> str:
     return f"wasmachine://{found.address}:{found.port}" if found.kind == "wasmachine" else ""
 
 
-def _facts(found: Found) -> str:
+def _facts(found: DiscoveredService) -> str:
     shown = (f"{key}={value[:SHOWN_FACT_CHARS]}" for key, value in found.facts.items() if key not in ("role", "path"))
     return " ".join(shown)
 
 
-def _object(found: Found, known_as: str | None) -> dict[str, Any]:
+def _object(found: DiscoveredService, known_as: str | None) -> dict[str, Any]:
     return {
         "kind": found.kind,
         "name": found.name,

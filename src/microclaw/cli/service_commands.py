@@ -15,7 +15,7 @@ from typing import Annotated, Final
 import typer
 
 from microclaw.cli.invocation import FAILED, Invocation, command_group, invocation
-from microclaw.config.edit import write_private
+from microclaw.config.edit import write_file
 from microclaw.config.load import VARIABLES, find_mistakes
 from microclaw.config.sources import KNOWN_VARIABLES, PREFIX
 from microclaw.errors import ConfigError, MicroclawError, NotSupported, UnknownName
@@ -157,7 +157,7 @@ def install_service(options: Invocation, system: System, text: str) -> list[str]
     except OSError as exc:
         text = f"{system.path.parent} cannot be made: {exc.strerror}"
         raise ConfigError(text, next_step="microclaw service install --print, and put the file there") from exc
-    write_private(system.path, text)
+    write_file(system.path, text)
     options.settings().cache.mkdir(mode=0o700, parents=True, exist_ok=True)
     lines = [f"wrote {system.path}"]
     problem = next((p for command in (*system.reload, system.enable) if (p := run(command)) is not None), None)

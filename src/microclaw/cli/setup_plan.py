@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 
 from microclaw.config import SearchSettings, TelegramSettings
 from microclaw.config.checks import is_url
-from microclaw.config.edit import Change
+from microclaw.config.edit import SettingChange
 from microclaw.errors import MicroclawError, ToolFailed
 from microclaw.text import clean_text
 
@@ -51,12 +51,12 @@ class Present:
 class Plan:
     """`refused`: keys that their service did not take and that were left out."""
 
-    changes: list[Change] = field(default_factory=list)
+    changes: list[SettingChange] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     service: bool | None = None
 
     def put(self, key: str, value: str | None) -> None:
-        self.changes.append(Change(key, value))
+        self.changes.append(SettingChange(key, value))
 
 
 def ask_all(questions: Questions, present: Present) -> Plan:

@@ -1,4 +1,4 @@
-"""What the host is told from outside: settings.py declares it, load.py is the one loader."""
+"""The host's configuration: settings.py declares it, load.py loads it."""
 
 from microclaw.config.load import load_settings, private_home, read_link
 from microclaw.config.places import MAX_SOCKET_PATH_BYTES, cache_folder, control_socket, home_folder

@@ -26,23 +26,19 @@ def is_link(value: str) -> str | None:
 
 
 def is_loopback(value: str) -> str | None:
-    from ipaddress import ip_address
+    from microclaw import addresses
 
-    try:
-        good = value == "localhost" or ip_address(value).is_loopback
-    except ValueError:
-        good = False
-    return None if good else "is not this machine: the API speaks HTTP without TLS, for loopback alone"
+    return (
+        None
+        if addresses.is_loopback(value)
+        else "is not this machine: the API speaks HTTP without TLS, for loopback alone"
+    )
 
 
 def is_timezone(value: str) -> str | None:
-    from zoneinfo import ZoneInfo
+    from microclaw.clock import find_zone
 
-    try:
-        ZoneInfo(value)
-    except (OSError, ValueError, KeyError):  # ZoneInfoNotFoundError is a KeyError
-        return "is no time zone of this machine; an IANA name such as Europe/Berlin"
-    return None
+    return None if find_zone(value) else "is no time zone of this machine; an IANA name such as Europe/Berlin"
 
 
 def is_cron(value: str) -> str | None:

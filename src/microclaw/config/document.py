@@ -25,7 +25,7 @@ class Document:
 
 
 class _TomlError(Exception):
-    """`open_end`: more lines may mend it."""
+    """`open_end`: more lines may complete it."""
 
     def __init__(self, line: int, message: str, *, open_end: bool = False) -> None:
         super().__init__(message)

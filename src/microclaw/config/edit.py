@@ -1,14 +1,13 @@
-"""Changes config.toml and secrets.toml: comments stay, a wrong value is never written, a half file never seen."""
+"""Changes config.toml and secrets.toml. Comments stay, a wrong value is never written, nobody sees half a file."""
 
 from __future__ import annotations
 
 import fcntl
 import os
 import re
-import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any, Final
@@ -18,6 +17,7 @@ from microclaw.config.load import find_mistakes
 from microclaw.config.schema import Setting, all_settings, did_you_mean, find
 from microclaw.config.sources import CONFIG, SECRETS, text_of_file
 from microclaw.config.values import Mistake, plain_value
+from microclaw.durable import replace_file
 from microclaw.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _PART: Final = re.compile(r"([^.\[\]]+)(?:\[([1-9][0-9]{0,3})\])?")
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class SettingChange:
     """A key and its new value as a person gives it; None removes it."""
 
     key: str
@@ -36,14 +36,14 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class WriteResult:
     """Which files changed, and what is still missing (a variable that is not set)."""
 
     files: tuple[str, ...]
     warnings: tuple[Mistake, ...]
 
 
-def write_changes(home: FilePath, environ: Mapping[str, str], changes: Iterable[Change]) -> Written:
+def write_changes(home: FilePath, environ: Mapping[str, str], changes: Iterable[SettingChange]) -> WriteResult:
     """All of them or none, and no two writers at once. Secrets go to secrets.toml unless they are `${ENV}`.
 
     Raises ConfigError.
@@ -61,8 +61,8 @@ def write_changes(home: FilePath, environ: Mapping[str, str], changes: Iterable[
             raise ConfigError(f"nothing was written: {fatal[0].message}", next_step=fatal[0].next_step)
         changed = tuple(name for name, text in texts.items() if text != before[name])
         for name in changed:  # secrets first: a secret that moves is never in no file
-            write_private(home / name, texts[name])
-        return Written(changed, tuple(new))
+            write_file(home / name, texts[name])
+        return WriteResult(changed, tuple(new))
 
 
 def read_key(text: str) -> tuple[Path, Setting]:
@@ -80,21 +80,10 @@ def read_key(text: str) -> tuple[Path, Setting]:
     return tuple(path), key
 
 
-def write_private(path: FilePath, text: str) -> None:
-    """Replace a file at once (0600): who reads it sees the old text or the new one."""
-    target = path.resolve()
+def write_file(path: FilePath, text: str) -> None:
+    """Replace a file, or what a link of that name points to, as a whole (mode 0600); ConfigError."""
     try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=target.parent)
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            FilePath(name).replace(target)
-        except BaseException:
-            with suppress(FileNotFoundError):
-                FilePath(name).unlink()
-            raise
+        replace_file(path.resolve(), text.encode())
     except OSError as exc:
         raise ConfigError(f"{path} cannot be written: {exc.strerror or exc}", next_step="free space there") from exc
 
@@ -137,7 +126,7 @@ def _parsed(text: str, path: FilePath) -> TOMLDocument:
         raise ConfigError(text, next_step="microclaw config check") from exc
 
 
-def _apply(change: Change, documents: Mapping[str, TOMLDocument]) -> None:
+def _apply(change: SettingChange, documents: Mapping[str, TOMLDocument]) -> None:
     path, setting = read_key(change.key)
     wanted = None
     if change.value is not None:

@@ -1,4 +1,4 @@
-"""The one loader of settings: joins what the sources say into frozen settings. It opens no door and asks nobody."""
+"""The one loader of settings: joins what the sources say into frozen settings. It opens no socket and asks nobody."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ def load_settings(
     http_port: int | None = DEFAULT_HTTP_PORT,
     link: LinkSettings | None = None,
 ) -> Settings:
-    """Read the settings; makes home (0700) when it is missing. Raises ConfigError for what an operator must mend.
+    """Read the settings; makes home (0700) when it is missing. Raises ConfigError for what the operator must correct.
 
-    `http_port` and `link` are the doors of this run; `Settings.host` has what the file wants for `up`.
+    `http_port` and `link` are for this run; `Settings.host` has what the file wants for `up`.
     """
     folder = private_home(environ, home)
     if http_port is not None and not 0 <= http_port <= 65535:
@@ -159,9 +159,9 @@ class Assembly:
         path: Path = ("mcp", "servers", name)
         unset = self._sources.unset((*path, "env")) or self._sources.unset((*path, "headers"))
         if bool(server.command) == bool(server.url):
-            said = "a command or a url, not both" if server.url else "a command or a url"
+            form = "a command or a url, not both" if server.url else "a command or a url"
             step = f"microclaw config set {dotted(path)}.command ..."
-            self._wrong(path, f"{dotted(path)} needs {said}", step)
+            self._wrong(path, f"{dotted(path)} needs {form}", step)
         elif unset is not None:
             self.problems.append(f"MCP server {name} is off: the environment has no {unset}")
         else:

@@ -1,4 +1,4 @@
-"""Where the host keeps its files, and that nobody else may look into them. It reads no settings."""
+"""Where the host keeps its files, closed to other users. It reads no settings."""
 
 from __future__ import annotations
 

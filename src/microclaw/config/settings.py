@@ -128,7 +128,7 @@ class ScheduleSettings:
     heartbeat_minutes: Annotated[int, about("how often HEARTBEAT.md is read; 0 is never", 0, 10_080)] = 30
     wakes_an_hour: Annotated[int, about("how often schedules may ask a model", 0, 3_600)] = 12
     consolidate_at: Annotated[str, about("when notes are put together (cron)", check=is_cron)] = "0 4 * * *"
-    heartbeat_chat: Annotated[str, about("CHANNEL:CHAT, where the heartbeat tells", check=is_chat)] = (
+    heartbeat_chat: Annotated[str, about("CHANNEL:CHAT, where the heartbeat writes", check=is_chat)] = (
         "terminal:terminal"
     )
 
@@ -234,7 +234,7 @@ class LinkSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything the host is told from outside. `problems`: why a part is off for want of a credential, a line each."""
+    """The host's whole configuration. `problems`: why a part is off because a credential is missing, a line each."""
 
     home: Path
     cache: Path

@@ -17,7 +17,7 @@ from microclaw.config.document import Path, dotted, read_document
 from microclaw.config.places import text_of
 from microclaw.config.schema import Setting, find
 from microclaw.config.settings import ConfigFile
-from microclaw.config.values import Layer, Mistake, Place, Reader, plain_value
+from microclaw.config.values import Layer, Mistake, Origin, Reader, plain_value
 
 CONFIG: Final = "config.toml"
 SECRETS: Final = "secrets.toml"
@@ -68,8 +68,8 @@ class Sources:
             root["model"]["fallback"] = [row for _, row in sorted(root["model"]["fallback"].items())]
         return msgspec.convert(root, ConfigFile)
 
-    def place_of(self, path: Path) -> Place | None:
-        """Where the value that holds stands, or else what it is in; None where nobody set it."""
+    def place_of(self, path: Path) -> Origin | None:
+        """Where the value in force is written, or else the table around it; None where it is not set."""
         layers = (self.environment, self.secrets, self.config)
         return next((layer.places[path] for layer in layers if path in layer.values), None)
 
@@ -85,7 +85,7 @@ def read_sources(home: FilePath, environ: Mapping[str, str], texts: Mapping[str,
     secrets = _file_layer(home / SECRETS, environ, texts.get(SECRETS))
     config = _file_layer(home / CONFIG, environ, texts.get(CONFIG))
     for path in config.values.keys() & secrets.values.keys():
-        if config.values[path] != {}:  # nobody could say which one is meant
+        if config.values[path] != {}:  # it is not clear which one is meant
             text = f"{dotted(path)} is in {SECRETS} too"
             config.mistakes.append(Mistake(*config.places[path], dotted(path), text, "remove one of them"))
     return Sources(config, secrets, _environment_layer(environ))
@@ -145,7 +145,7 @@ def _environment_layer(environ: Mapping[str, str]) -> Layer:
         complaint = is_proxy(environ[proxy].strip())
         if complaint is None:
             named["proxy", "url"] = (proxy, _escaped(environ[proxy].strip()))
-        else:  # every program of this machine is told of it: no reason not to start
+        else:  # it is meant for every program of this machine: no reason not to start
             step = f"unset {proxy}, or give microclaw its own: microclaw config set proxy.url http://HOST:PORT"
             text = f"{proxy} {complaint}: it is not used"
             reader.layer.mistakes.append(Mistake(proxy, None, "proxy.url", text, step, fatal=False))

@@ -32,7 +32,7 @@ _KINDS: Final[Mapping[Kind, tuple[Any, str]]] = {
 }
 _FOUND: Final = {str: "a text", bool: "true or false", int: "a whole number", float: "a number", list: "a list"}
 
-Place: TypeAlias = tuple[str, int | None]
+Origin: TypeAlias = tuple[str, int | None]
 """A file or a variable, and the line in the file."""
 
 
@@ -60,7 +60,7 @@ class Layer:
     """
 
     values: dict[Path, Any] = field(default_factory=dict)
-    places: dict[Path, Place] = field(default_factory=dict)
+    places: dict[Path, Origin] = field(default_factory=dict)
     mistakes: list[Mistake] = field(default_factory=list)
     unset: dict[Path, str] = field(default_factory=dict)
 
@@ -73,7 +73,7 @@ class Reader:
         self._environ = environ
         self._secrets_only = secrets_only
         self._exposed = exposed
-        self._place: Place = ("", None)
+        self._place: Origin = ("", None)
         self._refused: set[Path] = set()
 
     def read(self, values: Mapping[Any, Any], place: str, line: int | None = None) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, TypeVar, cast, runtime_checkable
 
 from microclaw.boards.pins import check_pin
 from microclaw.boards.profile import BoardProfile
+from microclaw.bus import Bus
 from microclaw.devices.calls import (
     AdcRead,
     AppInstall,
@@ -50,8 +50,8 @@ class Transport(Protocol):
 
 
 @runtime_checkable
-class Presence(Protocol):
-    """A transport whose device comes and goes by itself: nobody can open it, a call waits for the device."""
+class IntermittentTransport(Protocol):
+    """A transport whose device connects by itself: it cannot be opened from here, so a call waits for the device."""
 
     @property
     def online(self) -> bool: ...
@@ -98,18 +98,6 @@ _INSTALL_BYTES_A_SECOND = 50_000
 _BEST_EVIDENCE_FIRST: tuple[EvidenceKind, ...] = ("counted", "reported", "accepted")
 
 
-class Handler(Protocol):
-    async def __call__(self, message: Any, /) -> Any: ...
-
-
-class RequestBus(Protocol):
-    """What devices need of the bus."""
-
-    def serve(self, subject: str, handler: Handler, *, depth: int) -> AbstractAsyncContextManager[Any]: ...
-
-    async def request(self, subject: str, message: Any, timeout_s: float) -> Any: ...
-
-
 @dataclass(frozen=True, slots=True)
 class DeviceRequest:
     """A call on its way to `device.<id>`; `deadline` is on the event loop's clock.
@@ -133,7 +121,7 @@ class Device:
         board: BoardProfile,
         labels: Iterable[str],
         transports: Iterable[Transport],
-        bus: RequestBus,
+        bus: Bus,
     ) -> None:
         self.device_id = device_id
         self.name = name
@@ -207,7 +195,7 @@ class Device:
             await transport.close()
 
     async def _facts(self, call: Call[DeviceFacts], transports: Sequence[Transport], deadline: float) -> DeviceFacts:
-        """Every transport knows something else; where two tell the same, the one that proves more counts.
+        """Each transport has facts of its own; of a fact that two have, the one with better evidence counts.
 
         Once one has answered, another that does not is left out after FURTHER_FACTS_S.
         """
@@ -217,11 +205,11 @@ class Device:
             answered = len(failures) < asked
             limit = min(deadline, asyncio.get_running_loop().time() + FURTHER_FACTS_S) if answered else deadline
             try:
-                told = await self._first_answer(call, (transport,), limit)
+                facts = await self._first_answer(call, (transport,), limit)
             except MicroclawError as exc:
                 failures.append(exc)
             else:
-                values = {**told.values, **values}
+                values = {**facts.values, **values}
         if len(failures) == len(transports):
             raise failures[0]
         return DeviceFacts(values)
@@ -252,7 +240,7 @@ class Device:
         )
 
     def check_present(self, call: Call[Any]) -> None:
-        """DeviceUnreachable when nobody is there to take the call now."""
+        """DeviceUnreachable when the device is not connected."""
         transports = self._transports_for(call.method)
         if transports and _is_away(transports[0]):
             raise DeviceUnreachable(
@@ -269,7 +257,7 @@ class Device:
 
 
 def _is_away(transport: Transport) -> bool:
-    return isinstance(transport, Presence) and not transport.online
+    return isinstance(transport, IntermittentTransport) and not transport.online
 
 
 def default_timeout_s(call: Call[Any]) -> float:

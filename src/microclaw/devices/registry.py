@@ -8,12 +8,13 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 from microclaw.boards.profile import BoardProfile
-from microclaw.devices.device import QUEUE_DEPTH, Device, RequestBus, Transport, TransportOpener
+from microclaw.bus import Bus
+from microclaw.devices.device import QUEUE_DEPTH, Device, Transport, TransportOpener
 from microclaw.errors import ConfigError, UnknownName
-from microclaw.store.devices import DeviceRow
+from microclaw.store.devices import DeviceRow, DeviceTable
 
 _NAME = re.compile(r"[a-z0-9-]{1,32}")
 
@@ -44,24 +45,14 @@ MAX_DEVICES = 1000
 MAX_LABELS = 16
 
 
-class DeviceStore(Protocol):
-    """What the registry needs of the store."""
-
-    async def list(self) -> Sequence[DeviceRow]: ...
-
-    async def put(self, row: DeviceRow) -> None: ...
-
-    async def delete(self, device_id: str) -> None: ...
-
-
 class Registry:
     """`async with Registry(...)` loads the devices and serves them; leaving closes every transport."""
 
     def __init__(
         self,
         *,
-        bus: RequestBus,
-        store: DeviceStore,
+        bus: Bus,
+        store: DeviceTable,
         open_transport: TransportOpener,
         load_board: Callable[[str], BoardProfile],
         mint_id: Callable[[], str],

@@ -96,7 +96,7 @@ class Connection:
         self.on_ready: Callable[[], Awaitable[None]] | None = None
         self.on_audio: Callable[[actions.Hear], None] | None = None  # who listens to the device
         self.on_renewal: Callable[[Connection, bytes, PairRequest], None] | None = None  # who gives new certificates
-        self._was_silent = False  # it went without having said anything
+        self._was_silent = False  # it went without a single message
         self._socket = socket
         self._owner = owner
         self._store = store
@@ -135,12 +135,12 @@ class Connection:
                 self._tick.cancel()
             if self._abort is None:
                 self._abort = self._loop.call_later(self._limits.close_s, self._socket.abort)
-            self._socket.close_transport()  # what was said last still goes out, for `close_s` at most
+            self._socket.close_transport()  # what was sent last still goes out, for `close_s` at most
             self._count()
             self.gone.set()
 
     def pump(self) -> None:
-        """The session was told something from outside: do what it wants."""
+        """Carry out the session's actions, after it got something from outside."""
         if self._is_taking:  # it is done with what the device's message causes, in the order of the lanes
             self._timers_moved = True
             return

@@ -19,7 +19,7 @@ from microclaw.errors import DeviceTimeout, DeviceUnreachable, OutcomeUnknown, P
 from microclaw.events import DeviceConnected, DeviceLeft, DeviceLog, LiveEvent
 from microclaw.link_server.connection import Connection
 from microclaw.link_server.effects import MAX_NAME_CHARS, MAX_REASON_CHARS, MAX_TEXT, Effect, LogRing, live_events
-from microclaw.link_server.tasks import NO_RUNNER, DeviceTasks
+from microclaw.link_server.tasks import DeviceTasks
 from microclaw.store.link_events import LinkEventTable, Presence
 from microclaw.store.link_tasks import OpenTask, end_in
 from microclaw.store.links import HostInbox, HostOutbox, LinkTable
@@ -60,7 +60,7 @@ class LinkParts:
     new_id: Callable[[], bytes]
     publish: Callable[[LiveEvent], None]
     owner_of: Callable[[str], Device | None]
-    tasks: DeviceTasks | None = None
+    tasks: DeviceTasks
 
 
 class DeviceLink:
@@ -80,7 +80,7 @@ class DeviceLink:
         self._pending = PendingCalls()
         self._answers: dict[bytes, asyncio.Future[Result]] = {}
         self._acks: list[tuple[int, asyncio.Future[None]]] = []
-        self._bye: str | None = None  # what it said when it went
+        self._bye: str | None = None  # the reason it gave when it went
         self._boot_id: bytes | None = None  # while it is here
         self._last_boot_id: bytes | None = None
         self._boot_ms = 0.0
@@ -103,8 +103,8 @@ class DeviceLink:
     async def call(self, method: str, params: ValueMap, *, idempotent: bool, timeout_s: float) -> Result:
         """Send a call, now or when the device is back, and wait for its result at most `timeout_s`.
 
-        Raises DeviceUnreachable when it never came back, OutcomeUnknown when it had the call and nobody knows what
-        became of it, Overloaded when too many wait.
+        Raises DeviceUnreachable when it never came back, OutcomeUnknown when it had the call and its outcome
+        is unknown, Overloaded when too many wait.
         """
         message_id = self._parts.new_id()
         expires_ms = int(self._parts.clock.unix_us() / 1000 + timeout_s * 1000)
@@ -184,8 +184,7 @@ class DeviceLink:
         """The device was removed: what waits for it fails."""
         for message_id in list(self._answers):
             self._fail(message_id, DeviceUnreachable(f"{self.name} was removed"))
-        if self._parts.tasks is not None:
-            self._parts.tasks.forget(self.link_id)
+        self._parts.tasks.forget(self.link_id)
         self._stores = None
 
     # Owner
@@ -280,7 +279,7 @@ class DeviceLink:
         return self._stores
 
     async def note_presence(self) -> None:
-        """Keep what the device said of itself, and that it is here now."""
+        """Keep the device's hello, and that it is connected now."""
         if self.presence is not None:
             self.presence = replace(self.presence, seen_ms=self._now_ms)
             try:
@@ -333,14 +332,13 @@ class DeviceLink:
         return OutcomeUnknown(f"{text}: outcome unknown", next_step="look at the device, then repeat it if need be")
 
     def _effect(self, envelope: Envelope, *, expired: bool) -> Effect:
-        tasks, parts = self._parts.tasks, self._parts
         return Effect(
             self.link_id,
             envelope,
             expired=expired,
             now_ms=self._now_ms,
-            new_id=parts.new_id,
-            refusal=tasks.refusal if tasks is not None else lambda _: NO_RUNNER,
+            new_id=self._parts.new_id,
+            refusal=self._parts.tasks.refusal,
         )
 
     def _applied(self, envelope: Envelope, task: OpenTask | None) -> None:
@@ -350,15 +348,15 @@ class DeviceLink:
                     self._parts.publish(live_event)
             case Result() as result if envelope.re is not None:
                 self._answered(envelope.re, result)
-            case RunTask() as request if task is not None and self._parts.tasks is not None:
+            case RunTask() as request if task is not None:
                 self._parts.tasks.start(self, request, task)
             case CancelTask(task=name):
-                if self._parts.tasks is None or not self._parts.tasks.cancel(self.link_id, name):
+                if not self._parts.tasks.cancel(self.link_id, name):
                     self._object(envelope, "unknown_task", f"no task {name[:MAX_NAME_CHARS]} runs here")
 
     def _nobody_listens(self, envelope: Envelope, stream: int) -> None:
         """A device must not speak into the void."""
-        self._object(envelope, "no_listener", "this host has no voice: nobody listens to audio")
+        self._object(envelope, "no_listener", "this host takes no audio")
         self.tell(CancelStream(stream))
 
     def _object(self, envelope: Envelope, code: str, message: str) -> None:

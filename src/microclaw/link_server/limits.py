@@ -11,7 +11,7 @@ from microclaw.wire.link.lanes import LaneLimits
 
 @dataclass(frozen=True, slots=True)
 class LinkLimits:
-    """`arriving_*`: connections that have not said who they are; `connections_*`: all of them.
+    """`arriving_*`: connections not authenticated yet; `connections_*`: all of them.
 
     A newcomer over `arriving_*` or `connections_an_address` is dropped before TLS costs anything; over
     `connections_in_all` it gets a WebSocket that is closed with 4429, so that a device knows to wait.
@@ -56,7 +56,7 @@ class RateLimit:
 
 
 class ConnectionLimits:
-    """How many are connected, and how many of them have not said who they are, in all and by address."""
+    """How many are connected, and how many of them are not authenticated yet, in all and by address."""
 
     def __init__(self, limits: LinkLimits) -> None:
         self._limits = limits
@@ -90,7 +90,7 @@ class ConnectionLimits:
         self._arriving[address] += 1
 
     def known(self, address: str) -> None:
-        """It said who it is."""
+        """It is authenticated."""
         _less(self._arriving, address)
 
     def leave(self, address: str) -> None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Final, Self
 
-from microclaw.auth.credentials import Revoked
+from microclaw.auth.credentials import RevocationNotice
 from microclaw.link_server.device_link import DeviceLink, LinkParts
 from microclaw.link_server.meter import LANES, LaneName
 from microclaw.wire.link.frame import CloseCode
@@ -39,7 +39,7 @@ class LinkRegistry:
     def online(self) -> tuple[DeviceLink, ...]:
         return tuple(link for link in self._links.values() if link.online)
 
-    def revoked(self, revoked: Revoked) -> None:
+    def revoked(self, revoked: RevocationNotice) -> None:
         """End the live connection of a device whose credentials ended."""
         link = self._links.get(revoked.device_id)
         if link is not None and link.connection is not None:

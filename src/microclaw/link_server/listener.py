@@ -49,7 +49,7 @@ _NO_LIMITS: Final = Limits(0, 0)  # the session fills them in
 class HttpConnection(web.RequestHandler):
     """aiohttp's HTTP on one connection, until its LinkSocket takes the transport over; its place in the limits.
 
-    Who came and never asked for anything in HTTP is told to `on_no_request`.
+    `on_no_request` is called for a client that never sent an HTTP request.
     """
 
     __slots__ = ("_counts", "_is_gone", "_is_known", "_on_no_request", "address", "has_asked")
@@ -302,7 +302,7 @@ class Listener:
                 return
             connection.on_ready = lambda: self._after_hello(link, connection, identity)
             async with asyncio.TaskGroup() as tasks:
-                connection.on_renewal = Renewal(link.link_id, self._identity.desk, tasks).ask
+                connection.on_renewal = Renewal(link.link_id, self._identity.pairing, tasks).ask
                 await connection.serve()
         finally:
             connection.gone.set()
@@ -317,7 +317,7 @@ class Listener:
 
     async def _serve_unauthenticated(self, link_socket: LinkSocket) -> None:
         async with asyncio.TaskGroup() as tasks:
-            owner = UnauthenticatedConnection(self._identity.desk, tasks)
+            owner = UnauthenticatedConnection(self._identity.pairing, tasks)
             connection = self._connection(link_socket, owner, None, OutboxCursor(bytes(8)), InboxCursor())
             self._live.add(connection)
             try:
@@ -358,7 +358,7 @@ class Listener:
             link_socket.abort()
 
     async def goodbye(self) -> None:
-        """1001 to everybody, each with its own time to come back; nobody is let in any more."""
+        """Close every connection with 1001 and a time of its own to come back; accept no more."""
         self._is_closing = True
         limits = self._limits
         for connection in tuple(self._live):

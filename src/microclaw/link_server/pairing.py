@@ -1,4 +1,4 @@
-"""What a device asks of the pairing desk: a first credential, or a new certificate for an old one. Judges nobody.
+"""What a device asks the pairing service for: its first credential, or a new certificate. It decides nothing.
 
 A device that renews is authenticated already, and the certificate is for the same device: no code, no person.
 """
@@ -9,7 +9,7 @@ import asyncio
 import logging
 
 from microclaw.auth.credentials import Refusal
-from microclaw.auth.pairing import Paired, PairingDesk, PendingPairing
+from microclaw.auth.pairing import IssuedCredential, PairingService, PendingPairing
 from microclaw.errors import DeviceUnreachable, LinkViolation, MicroclawError
 from microclaw.link_server.connection import Connection
 from microclaw.wire.link.frame import CloseCode
@@ -24,8 +24,8 @@ class UnauthenticatedConnection:
     One request at a time: a newer one withdraws the older.
     """
 
-    def __init__(self, desk: PairingDesk, tasks: asyncio.TaskGroup) -> None:
-        self._desk = desk
+    def __init__(self, service: PairingService, tasks: asyncio.TaskGroup) -> None:
+        self._service = service
         self._tasks = tasks
         self._asking: asyncio.Task[None] | None = None
 
@@ -36,7 +36,7 @@ class UnauthenticatedConnection:
             self._asking = self._tasks.create_task(work, name=f"pairing of {connection.address}")
 
     def leave(self) -> None:
-        """The connection is gone: its code is nobody's any more."""
+        """The connection is gone: its code is no longer good."""
         if self._asking is not None:
             self._asking.cancel()
 
@@ -48,7 +48,7 @@ class UnauthenticatedConnection:
 
     async def _pair(self, connection: Connection, request_id: bytes, request: PairRequest) -> None:
         try:
-            answer = await self._desk.request(
+            answer = await self._service.request(
                 connection.address,
                 request.board,
                 csr=request.csr,
@@ -56,11 +56,11 @@ class UnauthenticatedConnection:
                 secret=request.secret,
             )
             if isinstance(answer, PendingPairing):
-                _answer(connection, request_id, PairCode(answer.code, int(self._desk.limits.code_life_s)))
-                answer = await self._desk.outcome(answer)
+                _answer(connection, request_id, PairCode(answer.code, int(self._service.limits.code_life_s)))
+                answer = await self._service.outcome(answer)
             if isinstance(answer, Refusal):
                 _refuse(connection, answer.close_code, str(answer.reason))
-            elif isinstance(answer, Paired):
+            elif isinstance(answer, IssuedCredential):
                 token = answer.token.token if answer.token is not None else None
                 _answer(connection, request_id, PairDone(answer.certificate, token))
         except DeviceUnreachable:
@@ -73,9 +73,9 @@ class UnauthenticatedConnection:
 class Renewal:
     """A device's new certificate while its old one is good. A second request before the answer is ignored."""
 
-    def __init__(self, device_id: str, desk: PairingDesk, tasks: asyncio.TaskGroup) -> None:
+    def __init__(self, device_id: str, service: PairingService, tasks: asyncio.TaskGroup) -> None:
         self._device_id = device_id
-        self._desk = desk
+        self._service = service
         self._tasks = tasks
         self._task: asyncio.Task[None] | None = None
 
@@ -86,7 +86,7 @@ class Renewal:
 
     async def _renew(self, connection: Connection, request_id: bytes, request: PairRequest) -> None:
         try:
-            answer = await self._desk.renew(self._device_id, csr=request.csr)
+            answer = await self._service.renew(self._device_id, csr=request.csr)
             if isinstance(answer, Refusal):
                 _refuse(connection, answer.close_code, str(answer.reason))
             else:

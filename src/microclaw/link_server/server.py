@@ -1,4 +1,4 @@
-"""The device plane as the host has it: identity, listener, and what a person does: pair, revoke, provision, notify.
+"""The server for devices: its identity and listener, and what a person does: pair, revoke, provision, notify.
 
 It reads no message.
 """
@@ -6,11 +6,8 @@ It reads no message.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
-import secrets
 import socket
 import ssl
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -18,8 +15,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
+from microclaw.addresses import is_loopback
 from microclaw.auth.certificates import lan_names
-from microclaw.auth.credentials import Revoked
+from microclaw.auth.credentials import RevocationNotice
 from microclaw.auth.device_identity import HostIdentity
 from microclaw.auth.pairing import PendingPairing
 from microclaw.auth.provisioning import Provision
@@ -109,13 +107,10 @@ class LinkServer:
             port=listening.getsockname()[1],
             enrol=partial(_enrol, devices),
             now_ms=now_ms,
-            clock_s=time.monotonic,
-            random_bytes=secrets.token_bytes,
-            random_below=secrets.randbelow,
         )
         context = None if plain else identity.authority.server_context()
 
-        def alarm(revoked: Revoked) -> None:
+        def alarm(revoked: RevocationNotice) -> None:
             if revoked.cause == "token_copied":
                 text = "somebody has a copy of its token: it was revoked, pair it again"
                 publish(Alarm(links.link(revoked.device_id).name, revoked.at_ms, "token_copied", text))
@@ -161,7 +156,7 @@ class LinkServer:
             await self._leaving.wait()
 
     async def goodbye(self) -> None:
-        """1001 to every device, each with its own time to come back; nobody is let in any more."""
+        """Close every connection with 1001 and a time of its own to come back; accept no more."""
         if self._listener is not None:
             await self._listener.goodbye()
 
@@ -175,23 +170,23 @@ class LinkServer:
     @property
     def is_local(self) -> bool:
         """Only this machine can reach it."""
-        return ipaddress.ip_address(self._host).is_loopback
+        return is_loopback(self._host)
 
     @property
     def pending(self) -> tuple[PendingPairing, ...]:
-        return self.identity.desk.pending
+        return self.identity.pairing.pending
 
     async def pair(self, code: str, *, name: str | None = None, device: str | None = None) -> Device:
-        """The device that shows `code` becomes a new one called `name`, or a known one. Raises what the desk raises."""
+        """The device that shows `code` becomes a new one called `name`, or a known one. Raises as `confirm` does."""
         known = self._devices.get(device) if device is not None else None
         link_id = _link_id(known) or known.device_id if known is not None else None
-        paired = await self.identity.desk.confirm(code, name=name, device_id=link_id)
+        paired = await self.identity.pairing.confirm(code, name=name, device_id=link_id)
         owner = self._devices.owner_of(f"{SCHEME}{paired.device_id}")
         assert owner is not None
         return owner
 
     async def revoke(self, reference: str) -> int:
-        """Nothing that the device has opens anything any more; how many credentials could."""
+        """End every credential of the device; returns how many were still good."""
         device = self._devices.get(reference)
         self._link_of(device)  # it has one
         return sum([await self.identity.revocation.revoke(link_id) for link_id in _link_ids(device)])

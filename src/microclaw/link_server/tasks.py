@@ -80,7 +80,7 @@ class DeviceTasks:
 
     @asynccontextmanager
     async def serving(self, runner: TaskRunner, device: Callable[[str], TaskDevice]) -> AsyncIterator[None]:
-        """Before that, what the last run of the host left open is told to its devices as failed."""
+        """First end the tasks that the last run of the host left open as failed."""
         for left in await self._table.open_tasks():
             _log.warning("task of %s was interrupted by the host's end", device(left.device_id).name)
             await _end(device(left.device_id), left, "failed", INTERRUPTED)
@@ -102,7 +102,7 @@ class DeviceTasks:
         return NO_RUNNER if self._runner is None else None
 
     def start(self, device: TaskDevice, request: RunTask, open_task: OpenTask) -> None:
-        """It is in the store; run it. Once the host leaves `serving`, the next start tells its end."""
+        """It is in the store; run it. Once the host leaves `serving`, the next start reports its end."""
         if self._group is None or self._runner is None:
             return
         key = (device.link_id, request.task)
@@ -121,7 +121,7 @@ class DeviceTasks:
         return True
 
     def forget(self, link_id: str) -> None:
-        """The device was removed: nobody is told anything."""
+        """The device was removed: cancel its tasks without a report."""
         for (owner, _), running in self._running.items():
             if owner == link_id:
                 running.task.cancel()
@@ -153,7 +153,7 @@ class DeviceTasks:
             text = _DEFECT
         try:
             await _end(device, open_task, state, text)
-        except MicroclawError as exc:  # it stays open: the next start tells that it was interrupted
+        except MicroclawError as exc:  # it stays open: the next start reports that it was interrupted
             _log.warning("the end of a task of %s is not kept: %s", device.name, exc.message)
 
 

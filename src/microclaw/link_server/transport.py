@@ -11,7 +11,7 @@ from microclaw.devices.calls import AppInstall, AppList, AppStates, Call, EdgeLo
 from microclaw.errors import DeviceTimeout, NotSupported, ProtocolError
 from microclaw.events import EvidenceKind
 from microclaw.link_server.device_link import DeviceLink
-from microclaw.link_server.values import MAX_CURSOR, Asked, ask, params_of, read_value, wire_method
+from microclaw.link_server.values import MAX_CURSOR, ask, params_of, read_value, wire_method
 from microclaw.wire.link.values import Value, ValueMap
 
 R = TypeVar("R")
@@ -38,14 +38,14 @@ class LinkTransport:
 
     @property
     def capabilities(self) -> frozenset[str]:
-        """What the device said it offers, in the words of devices/calls.py, and its log lines."""
-        said = self.link.capabilities
-        offered = {method for method in _CALLS if method in said}
-        if said >= _UPLOAD:
+        """The methods that the device offers, by their names in devices/calls.py, and its log lines."""
+        known = self.link.capabilities
+        offered = {method for method in _CALLS if method in known}
+        if known >= _UPLOAD:
             offered.add(AppInstall.method)
-        if AppList.method in said:
+        if AppList.method in known:
             offered.add(AppStates.method)
-        if said:
+        if known:
             offered.add(LogsRead.method)
         return frozenset(offered)
 
@@ -97,11 +97,11 @@ _CALLS: Final = frozenset(
 )  # fmt: skip
 
 
-async def install(link: Asked, call: AppInstall, timeout_s: float) -> None:
+async def install(link: DeviceLink, call: AppInstall, timeout_s: float) -> None:
     """Begin, write in pieces (resumed by offset), commit (checked by hash). Raises DeployRejected, DeviceError.
 
     The program starts, and comes back by itself after a power cut.
-    After OutcomeUnknown the device may or may not have it: `apps.list` tells.
+    After OutcomeUnknown the device may or may not have it: ask with `apps.list`.
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout_s
@@ -110,14 +110,14 @@ async def install(link: Asked, call: AppInstall, timeout_s: float) -> None:
             await _upload(link, call, deadline)
             break
         except DeviceTimeout:
-            # A piece or its answer was lost with a connection: begin again tells where to go on.
+            # A piece or its answer was lost with a connection: `apps.begin` again answers where to go on.
             if attempt == MAX_RESUMES or loop.time() >= deadline:
                 raise
     left_s = deadline - loop.time()
     await ask(link, "apps.commit", {}, idempotent=False, timeout_s=max(left_s, 0.001))
 
 
-async def _upload(link: Asked, call: AppInstall, deadline: float) -> None:
+async def _upload(link: DeviceLink, call: AppInstall, deadline: float) -> None:
     wasm = call.wasm
     begin: dict[str, Value] = {
         "name": call.name,
@@ -136,7 +136,7 @@ async def _upload(link: Asked, call: AppInstall, deadline: float) -> None:
         offset = _offset(link, answer, offset + 1, len(wasm))
 
 
-def _offset(link: Asked, value: Value, least: int, most: int) -> int:
+def _offset(link: DeviceLink, value: Value, least: int, most: int) -> int:
     offset = value.get("offset") if isinstance(value, dict) else value
     if type(offset) is not int or not least <= offset <= most:
         raise ProtocolError(

@@ -6,7 +6,7 @@ What a device answers is read by the types of the answer: a wrong field is a Pro
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from msgspec import Struct, ValidationError, convert
 
@@ -47,7 +47,7 @@ from microclaw.errors import (
     TooManyApps,
 )
 from microclaw.events import Edge
-from microclaw.wire.link.messages import Result
+from microclaw.link_server.device_link import DeviceLink
 from microclaw.wire.link.values import Value, ValueMap
 
 _ERRORS: Final[dict[str, type[MicroclawError]]] = {
@@ -63,16 +63,7 @@ _ERRORS: Final[dict[str, type[MicroclawError]]] = {
 MAX_CURSOR: Final = 2**52  # above every entry; what a float of a device's language still counts exactly
 
 
-class Asked(Protocol):
-    """device_link.DeviceLink."""
-
-    @property
-    def endpoint(self) -> str: ...
-
-    async def call(self, method: str, params: ValueMap, *, idempotent: bool, timeout_s: float) -> Result: ...
-
-
-async def ask(link: Asked, method: str, params: ValueMap, *, idempotent: bool, timeout_s: float) -> Value:
+async def ask(link: DeviceLink, method: str, params: ValueMap, *, idempotent: bool, timeout_s: float) -> Value:
     """The value of the device's result; its error as ours."""
     result = await link.call(method, params, idempotent=idempotent, timeout_s=timeout_s)
     if result.ok:

@@ -35,7 +35,7 @@ Message: TypeAlias = tuple[int, bytes]  # opcode and payload; a plain tuple, for
 
 
 class MessageReader:
-    """`receive(data)`, then `next_message()` until it is None. LinkViolation for bytes that more cannot mend.
+    """`receive(data)`, then `next_message()` until it is None. LinkViolation for bytes that are wrong whatever follows.
 
     A fragment of a message that is not whole yet comes out as (CONTINUATION, b""), so that who counts messages counts
     it too. A length is checked before its bytes are waited for: at most one frame of `max_bytes` is held, and what
@@ -224,10 +224,10 @@ class LinkSocket(asyncio.Protocol):
         out.clear()
         self._out_bytes = 0
 
-    # What the transport tells (asyncio.Protocol)
+    # What the transport calls (asyncio.Protocol)
 
     def data_received(self, data: bytes) -> None:
-        """Bytes of the device; what nobody takes yet waits, and no more is read."""
+        """Bytes of the device. While messages wait to be taken, no more bytes are read."""
         if self._is_broken or self._over.done():
             return
         self._reader.receive(data)
@@ -362,8 +362,8 @@ def encode_close(code: int | None, reason: str = "") -> bytes:
     """`reason` is cut to what a control frame carries, between characters."""
     if code is None:
         return _head(_WHOLE_CLOSE, 0)
-    said = reason.encode()[:MAX_CLOSE_REASON_BYTES].decode(errors="ignore").encode()
-    return _head(_WHOLE_CLOSE, 2 + len(said)) + code.to_bytes(2, "big") + said
+    text = reason.encode()[:MAX_CLOSE_REASON_BYTES].decode(errors="ignore").encode()
+    return _head(_WHOLE_CLOSE, 2 + len(text)) + code.to_bytes(2, "big") + text
 
 
 def _head(first: int, size: int) -> bytes:

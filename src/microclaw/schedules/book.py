@@ -45,7 +45,7 @@ class Wanted:
     when: str
     what: str
     deed: Deed
-    principal: str
+    person_id: str
     channel: str = "terminal"
     chat_id: str = "terminal"
     device: str | None = None
@@ -116,7 +116,7 @@ class ScheduleBook:
             what=pin.what,
             timing=timing_json(timing),
             act=deed_json(pin.deed, pin.devices),
-            principal=wanted.principal,
+            person_id=wanted.person_id,
             channel=wanted.channel,
             chat_id=wanted.chat_id,
             device=pin.device,
@@ -133,9 +133,9 @@ class ScheduleBook:
         """Every schedule, oldest first; one whose row cannot be read is told in the log and left out."""
         return tuple([present(one, self._devices) for one in await self._kept()])
 
-    async def visible(self, principal: str) -> tuple[Schedule, ...]:
+    async def visible(self, person_id: str) -> tuple[Schedule, ...]:
         """Everybody's for an owner, else one's own."""
-        return tuple(one for one in await self.all() if self._is_of(one, principal))
+        return tuple(one for one in await self.all() if self._is_of(one, person_id))
 
     async def get(self, schedule_id: int) -> Schedule:
         row = await self._table.get(schedule_id) if 0 < schedule_id < _MAX_NUMBER else None
@@ -156,10 +156,10 @@ class ScheduleBook:
         """UnknownName for a device that is none."""
         self._devices.get(reference)
 
-    async def of(self, schedule_id: int, principal: str) -> Schedule:
+    async def of(self, schedule_id: int, person_id: str) -> Schedule:
         """The schedule, if it is theirs; PermissionRefused."""
         found = await self.get(schedule_id)
-        if not self._is_of(found, principal):
+        if not self._is_of(found, person_id):
             raise PermissionRefused(f"schedule {schedule_id} is somebody else's", next_step="ask the owner")
         return found
 
@@ -167,8 +167,8 @@ class ScheduleBook:
         """Latest first."""
         return await self._table.runs(schedule_id, newest)
 
-    async def remove(self, schedule_id: int, principal: str) -> Schedule:
-        found = await self.of(schedule_id, principal)
+    async def remove(self, schedule_id: int, person_id: str) -> Schedule:
+        found = await self.of(schedule_id, person_id)
         await self._table.remove(schedule_id)
         self.changed()
         return found
@@ -178,9 +178,9 @@ class ScheduleBook:
         await self._table.set_state(schedule_id, "paused", why, None)
         self.changed()
 
-    async def resume(self, schedule_id: int, principal: str) -> Schedule:
+    async def resume(self, schedule_id: int, person_id: str) -> Schedule:
         """Make a paused one due again. ScheduleRefused when its only time went by."""
-        found = await self.of(schedule_id, principal)
+        found = await self.of(schedule_id, person_id)
         if found.state == "active":
             return found
         due_ms = next_due(found.timing, self._now_ms())
@@ -210,14 +210,14 @@ class ScheduleBook:
 
     def refusal(self, schedule: Schedule) -> str | None:
         """Why it may not run any more: whoever made it was removed, or may only read now."""
-        person = self._roles.get(schedule.principal)
+        person = self._roles.get(schedule.person_id)
         if person is None:
             return "whoever made it is nobody this host knows"
         return None if Permission.ACT in MAY[person.role] else f"{person.name} is a {person.role} now"
 
-    def _is_of(self, schedule: Schedule, principal: str) -> bool:
-        person = self._roles.get(principal)
-        return schedule.principal == principal or (person is not None and person.role == "owner")
+    def _is_of(self, schedule: Schedule, person_id: str) -> bool:
+        person = self._roles.get(person_id)
+        return schedule.person_id == person_id or (person is not None and person.role == "owner")
 
     async def _kept(self) -> list[Schedule]:
         """As they are stored, with ids; one whose row cannot be read is told in the log and left out."""

@@ -69,7 +69,7 @@ Deed: TypeAlias = ToolAct | Prompt
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """`said` is the time in words, `what` the deed. It is its maker's: `principal`, told in the chat it was made in.
+    """`said` is the time in words, `what` the deed. It is its maker's: `person_id`, told in the chat it was made in.
 
     `devices` are the ids of those it is about and their names when it was made; None for one that was kept before ids
     were. `lost` is the name of one that is gone (schedules.devices).
@@ -80,7 +80,7 @@ class Schedule:
     what: str
     timing: Timing
     deed: Deed
-    principal: str
+    person_id: str
     channel: str
     chat_id: str
     device: str | None
@@ -148,7 +148,7 @@ def schedule_of(row: ScheduleRow) -> Schedule:
             what=row.what,
             timing=convert(json.loads(row.timing), Timing),
             deed=convert(act, Deed),
-            principal=row.principal,
+            person_id=row.person_id,
             channel=row.channel,
             chat_id=row.chat_id,
             device=row.device,

@@ -23,29 +23,29 @@ class KeptJob:
     known: bool = False
 
 
-async def import_cron_json(path: Path, book: ScheduleBook, *, principal: str = "owner") -> tuple[KeptJob, ...]:
+async def import_cron_json(path: Path, book: ScheduleBook, *, person_id: str = "owner") -> tuple[KeptJob, ...]:
     """Make a schedule of each job; a second import of the file makes none. ConfigError for a file without jobs."""
     if not await asyncio.to_thread(path.is_file):
         raise ConfigError(f"there is no file {path}", next_step="name the cron.json of a MimiClaw device")
     jobs, found = await asyncio.to_thread(read_jobs, path)
     if not jobs:
         raise ConfigError(f"{path} has no jobs: {found.detail}", next_step="name the cron.json of a MimiClaw device")
-    return await keep_jobs(jobs, book, principal=principal)
+    return await keep_jobs(jobs, book, person_id=person_id)
 
 
 async def keep_jobs(
-    jobs: Iterable[ImportedJob], book: ScheduleBook, *, principal: str = "owner"
+    jobs: Iterable[ImportedJob], book: ScheduleBook, *, person_id: str = "owner"
 ) -> tuple[KeptJob, ...]:
     """Schedules of jobs that were read before; their messages go to the agent, as on the device."""
-    return tuple([await _keep(job, book, principal) for job in jobs])
+    return tuple([await _keep(job, book, person_id) for job in jobs])
 
 
-async def _keep(job: ImportedJob, book: ScheduleBook, principal: str) -> KeptJob:
+async def _keep(job: ImportedJob, book: ScheduleBook, person_id: str) -> KeptJob:
     said = f"every {job.every_s} s" if job.every_s is not None else f"at {job.at_s}"
     said = f"{said} ({job.name})"
     if (one := await book.made_of(said, Prompt(job.message))) is not None:
         return KeptJob(job.name, one, known=True)
-    wanted = Wanted(said, job.message[:200], Prompt(job.message), principal, job.channel, job.chat_id)
+    wanted = Wanted(said, job.message[:200], Prompt(job.message), person_id, job.channel, job.chat_id)
     try:
         made = await book.add(wanted, timing=_timing(job, book.now_ms()))
         if not job.enabled:

@@ -123,9 +123,9 @@ class Runner:
                 if self._acting:  # what has begun to act may end; turns are the mail's
                     await asyncio.wait(self._acting, timeout=self._drain_s)
 
-    async def run_now(self, schedule_id: int, principal: str) -> Schedule:
+    async def run_now(self, schedule_id: int, person_id: str) -> Schedule:
         """Begin a run of it at once, whatever its time; its own times stay. Overloaded while it runs."""
-        schedule = await self._book.of(schedule_id, principal)
+        schedule = await self._book.of(schedule_id, person_id)
         if self._group is None:
             raise Overloaded("the host is starting or stopping", next_step="try again in a moment")
         if schedule_id in self._running:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from microclaw.errors import StoreError, UnknownName
+from microclaw.errors import UnknownName
 from microclaw.store.database import Database
+from microclaw.store.rows import JSON_TUPLE, insert, select
 
 ChangeState: TypeAlias = Literal["planned", "done", "failed", "unknown"]
 
@@ -35,7 +35,7 @@ class DesiredApp:
     heap_bytes: int
     timers: int
     watchdog_ms: int
-    pins: tuple[int, ...]
+    pins: tuple[int, ...] = field(metadata=JSON_TUPLE)
     since_ms: int
 
 
@@ -70,14 +70,15 @@ class AppTable:
 
     async def put_image(self, row: ImageRow) -> None:
         """Keep an image; the same bytes twice are one row, whose first source and meta stay."""
-        await self._database.write(lambda connection: _put_image(connection, row))
+        await self._database.write(lambda connection: insert(connection, "images", row, verb="INSERT OR IGNORE"))
 
     async def image(self, sha256: str) -> ImageRow:
         """UnknownName when no such image was kept."""
-        row = await self._database.read(lambda connection: _image(connection, sha256))
-        if row is None:
+        where = "images WHERE sha256 = ?"
+        rows = await self._database.read(lambda connection: select(connection, ImageRow, where, (sha256,)))
+        if not rows:
             raise UnknownName(f"no image {sha256[:12]} is stored", next_step="deploy the program again from its source")
-        return row
+        return rows[0]
 
     async def desired(self, device_id: str | None = None) -> tuple[DesiredApp, ...]:
         """What a device, or every device, should run, by device and name."""
@@ -92,7 +93,7 @@ class AppTable:
 
     async def add_change(self, change: NewChange) -> int:
         """Write a change down before it is made; returns its change_id, which grows."""
-        return await self._database.write(lambda connection: _add_change(connection, change))
+        return await self._database.write(lambda connection: insert(connection, "changes", change))
 
     async def settle_change(
         self,
@@ -106,7 +107,7 @@ class AppTable:
 
         `delete` names (device_id, name). A change that is done and undoes another marks that one as undone.
         """
-        await self._database.write(lambda connection: _settle(connection, change_id, state, put, delete))
+        await self._database.write(lambda connection: _end(connection, change_id, state, put, delete))
 
     async def change(self, change_id: int) -> ChangeRow:
         """UnknownName when there is none."""
@@ -128,47 +129,13 @@ class AppTable:
         return await self._database.read(lambda connection: _changes(connection, where, (turn, limit)))
 
 
-def _put_image(connection: sqlite3.Connection, row: ImageRow) -> None:
-    connection.execute(
-        "INSERT OR IGNORE INTO images (sha256, wasm, source, meta, created_ms) VALUES (?, ?, ?, ?, ?)",
-        (row.sha256, row.wasm, row.source, row.meta, row.created_ms),
-    )
-
-
-def _image(connection: sqlite3.Connection, sha256: str) -> ImageRow | None:
-    query = "SELECT sha256, wasm, source, meta, created_ms FROM images WHERE sha256 = ?"
-    row = connection.execute(query, (sha256,)).fetchone()
-    return None if row is None else ImageRow(*row)
-
-
-_DESIRED_COLUMNS = "device_id, name, sha256, heap_bytes, timers, watchdog_ms, pins, since_ms"
-
-
 def _desired(connection: sqlite3.Connection, device_id: str | None) -> tuple[DesiredApp, ...]:
-    rows = connection.execute(
-        f"SELECT {_DESIRED_COLUMNS} FROM desired_apps WHERE (?1 IS NULL OR device_id = ?1) ORDER BY device_id, name",  # noqa: S608 - constant column names
-        (device_id,),
-    )
-    return tuple(
-        DesiredApp(device, name, sha256, heap, timers, watchdog, tuple(json.loads(pins)), since)
-        for device, name, sha256, heap, timers, watchdog, pins, since in rows
-    )
+    where = "desired_apps WHERE (?1 IS NULL OR device_id = ?1) ORDER BY device_id, name"
+    return select(connection, DesiredApp, where, (device_id,))
 
 
 def _put_desired(connection: sqlite3.Connection, row: DesiredApp) -> None:
-    connection.execute(
-        f"INSERT OR REPLACE INTO desired_apps ({_DESIRED_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - constant column names
-        (
-            row.device_id,
-            row.name,
-            row.sha256,
-            row.heap_bytes,
-            row.timers,
-            row.watchdog_ms,
-            json.dumps(row.pins),
-            row.since_ms,
-        ),
-    )
+    insert(connection, "desired_apps", row, verb="INSERT OR REPLACE")
 
 
 def _delete_desired(connection: sqlite3.Connection, device_id: str, name: str) -> bool:
@@ -176,36 +143,15 @@ def _delete_desired(connection: sqlite3.Connection, device_id: str, name: str) -
     return connection.execute(query, (device_id, name)).rowcount > 0
 
 
-def _add_change(connection: sqlite3.Connection, change: NewChange) -> int:
-    cursor = connection.execute(
-        """INSERT INTO changes (at_ms, device_id, kind, summary, forward, inverse, state, undoes, turn)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)""",
-        (
-            change.at_ms,
-            change.device_id,
-            change.kind,
-            change.summary,
-            change.forward,
-            change.inverse,
-            change.state,
-            change.undoes,
-            change.turn,
-        ),
-    )
-    if cursor.lastrowid is None:
-        raise StoreError("the store gave a change no number", next_step="start the host again")
-    return cursor.lastrowid
-
-
-def _settle(
+def _end(
     connection: sqlite3.Connection,
     change_id: int,
     state: ChangeState,
     put: Sequence[DesiredApp],
     delete: Sequence[tuple[str, str]],
 ) -> None:
-    settled = connection.execute("UPDATE changes SET state = ? WHERE change_id = ?", (state, change_id))
-    if settled.rowcount != 1:
+    ended = connection.execute("UPDATE changes SET state = ? WHERE change_id = ?", (state, change_id))
+    if ended.rowcount != 1:
         raise UnknownName(f"there is no change {change_id}", next_step="see them: microclaw app changes")
     for device_id, name in delete:
         _delete_desired(connection, device_id, name)
@@ -220,9 +166,4 @@ def _settle(
 
 
 def _changes(connection: sqlite3.Connection, where: str, values: tuple[object, ...]) -> tuple[ChangeRow, ...]:
-    rows = connection.execute(
-        f"""SELECT at_ms, device_id, kind, summary, forward, inverse, state, undoes, turn, change_id, undone_by
-        FROM changes {where}""",  # noqa: S608 - `where` is one of this file's constants
-        values,
-    )
-    return tuple(ChangeRow(*row) for row in rows)
+    return select(connection, ChangeRow, f"changes {where}", values)

@@ -134,7 +134,7 @@ def _create(path: Path) -> None:
 
 
 def _remedy(path: Path) -> str:
-    """SQLite cannot always tell damage from a disk without room, and nobody should give up a whole store for that."""
+    """What to do. SQLite reports a full disk as damage at times: then the store may still be whole."""
     disk = os.statvfs(path.parent)
     if disk.f_bavail * disk.f_frsize < NEEDED_BYTES:
         return f"free some space on the disk of {path.parent}, then start the host again: the store may be whole"
@@ -330,7 +330,7 @@ class _Worker:
         self._connection.execute("SAVEPOINT job")
         try:
             job.result = job.work(self._connection)
-        except Exception as exc:  # raised to the one who asked
+        except Exception as exc:  # raised to the caller
             job.error = _as_store_error(exc) if isinstance(exc, sqlite3.Error) else exc
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK TO job")

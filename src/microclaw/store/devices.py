@@ -32,8 +32,7 @@ class DeviceTable:
         return await self._database.read(_list)
 
     async def get(self, device_id: str) -> DeviceRow | None:
-        rows = await self.list()
-        return next((row for row in rows if row.device_id == device_id), None)
+        return next((row for row in await self.list() if row.device_id == device_id), None)
 
     async def put(self, row: DeviceRow) -> None:
         """Add the device or replace it as a whole; StoreError when its name or a transport is another's."""

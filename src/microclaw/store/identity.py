@@ -1,7 +1,7 @@
 """Rows of what devices prove themselves with: certificates, token hashes, pairing secrets. Checks no signature.
 
 At most two tokens of a device can open anything, `current` and `pending`. Hashes of retired ones stay for a while, so
-that the use of a copied token can be told from a guess; they open nothing.
+that a copied token is not taken for a guess; they are not valid.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Final, Literal, TypeAlias
 
 from microclaw.errors import StoreError
 from microclaw.store.database import Database
+from microclaw.store.rows import insert, select
 
 TokenState: TypeAlias = Literal["current", "pending", "retired", "revoked"]
 
@@ -29,7 +30,7 @@ class TokenRow:
     device_id: str
     state: TokenState
     made_ms: int
-    used_ms: int | None
+    used_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,24 +174,16 @@ def _begin_anew(connection: sqlite3.Connection, at_ms: int) -> int:
 
 
 def _tokens(connection: sqlite3.Connection, device_id: str) -> tuple[TokenRow, ...]:
-    rows = connection.execute(
-        "SELECT hash, device_id, state, made_ms, used_ms FROM tokens WHERE device_id = ? ORDER BY made_ms, rowid",
-        (device_id,),
-    )
-    return tuple(TokenRow(*row) for row in rows)
+    return select(connection, TokenRow, "tokens WHERE device_id = ? ORDER BY made_ms, rowid", (device_id,))
 
 
 def _certificates(connection: sqlite3.Connection, where: str, value: str) -> tuple[CertificateRow, ...]:
-    rows = connection.execute(
-        f"SELECT serial, device_id, issued_ms, expires_ms, used_ms, revoked_ms FROM certificates WHERE {where}",  # noqa: S608 - constants of this file
-        (value,),
-    )
-    return tuple(CertificateRow(*row) for row in rows)
+    return select(connection, CertificateRow, f"certificates WHERE {where}", (value,))
 
 
 def _judge(rows: tuple[TokenRow, ...], token_hash: bytes, unused_since_ms: int) -> tuple[TokenUse, TokenRow | None]:
     found: TokenRow | None = None
-    for row in rows:  # each is compared, whichever matches: the time tells nothing
+    for row in rows:  # each is compared, whichever matches: the time gives nothing away
         if hmac.compare_digest(row.hash, token_hash):
             found = row
     if found is None:
@@ -233,7 +226,7 @@ def _grant_token(
     if not _claim_secret(connection, secret, device_id, at_ms):
         return False
     _supersede(connection, device_id, at_ms)
-    _insert_token(connection, device_id, token_hash, "current", at_ms)
+    insert(connection, "tokens", TokenRow(token_hash, device_id, "current", at_ms))
     return True
 
 
@@ -241,20 +234,13 @@ def _grant_certificate(connection: sqlite3.Connection, row: CertificateRow, secr
     if not _claim_secret(connection, secret, row.device_id, row.issued_ms):
         return False
     _supersede(connection, row.device_id, row.issued_ms)
-    _insert_certificate(connection, row)
+    insert(connection, "certificates", row)
     return True
 
 
 def _add_certificate(connection: sqlite3.Connection, row: CertificateRow) -> None:
     connection.execute("DELETE FROM certificates WHERE device_id = ? AND used_ms IS NULL", (row.device_id,))
-    _insert_certificate(connection, row)
-
-
-def _insert_certificate(connection: sqlite3.Connection, row: CertificateRow) -> None:
-    connection.execute(
-        "INSERT INTO certificates (serial, device_id, issued_ms, expires_ms) VALUES (?, ?, ?, ?)",
-        (row.serial, row.device_id, row.issued_ms, row.expires_ms),
-    )
+    insert(connection, "certificates", row)
 
 
 def _put_pending(
@@ -264,21 +250,12 @@ def _put_pending(
     if live.get("current") != current or live.get("pending") != seen:
         return False
     _retire(connection, device_id, "pending", at_ms)
-    _insert_token(connection, device_id, token_hash, "pending", at_ms)
+    insert(connection, "tokens", TokenRow(token_hash, device_id, "pending", at_ms))
     return True
 
 
-def _insert_token(
-    connection: sqlite3.Connection, device_id: str, token_hash: bytes, state: TokenState, at_ms: int
-) -> None:
-    connection.execute(
-        "INSERT INTO tokens (hash, device_id, state, made_ms) VALUES (?, ?, ?, ?)",
-        (token_hash, device_id, state, at_ms),
-    )
-
-
 def _retire(connection: sqlite3.Connection, device_id: str, state: TokenState, at_ms: int) -> None:
-    """From its retirement on a token counts as used then: it is told from a guess for as long as a token lives."""
+    """From its retirement on a token counts as used then: it is not taken for a guess for as long as a token lives."""
     connection.execute(
         "UPDATE tokens SET state = 'retired', used_ms = ? WHERE device_id = ? AND state = ?", (at_ms, device_id, state)
     )
@@ -313,18 +290,12 @@ def _revoke(connection: sqlite3.Connection, device_id: str, at_ms: int) -> int:
 
 def _add_secret(connection: sqlite3.Connection, row: SecretRow, at_ms: int) -> None:
     connection.execute("DELETE FROM pairing_secrets WHERE expires_ms <= ?", (at_ms,))
-    connection.execute(
-        "INSERT INTO pairing_secrets (hash, device_id, name, board_id, expires_ms) VALUES (?, ?, ?, ?, ?)",
-        (row.hash, row.device_id, row.name, row.board_id, row.expires_ms),
-    )
+    insert(connection, "pairing_secrets", row)
 
 
 def _secret(connection: sqlite3.Connection, secret_hash: bytes, at_ms: int) -> SecretRow | None:
-    row = connection.execute(
-        "SELECT hash, device_id, name, board_id, expires_ms FROM pairing_secrets WHERE hash = ? AND expires_ms > ?",
-        (secret_hash, at_ms),
-    ).fetchone()
-    return None if row is None else SecretRow(*row)
+    where = "pairing_secrets WHERE hash = ? AND expires_ms > ?"
+    return next(iter(select(connection, SecretRow, where, (secret_hash, at_ms))), None)
 
 
 def _claim_secret(connection: sqlite3.Connection, secret: bytes | None, device_id: str, at_ms: int) -> bool:

@@ -13,6 +13,7 @@ from typing import Final
 
 from microclaw.store.database import Database
 from microclaw.store.outbox import NewOutbound, insert_outbound
+from microclaw.store.rows import columns, insert, select
 
 KEEP_DAYS: Final = 30
 KEEP_ROWS: Final = 2_000
@@ -32,11 +33,11 @@ class NewMessage:
     channel: str
     chat_id: str
     key: str | None
-    principal: str
+    person_id: str = field(metadata={"column": "principal"})
     device: str | None
     text: str
     origin: str
-    attachments: tuple[AttachmentRow, ...] = ()
+    attachments: tuple[AttachmentRow, ...] = field(default=(), metadata={"column": None})
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ class InboxRow:
 
 
 @dataclass(frozen=True, slots=True)
-class UnkeptAnswer:
+class UnsavedAnswer:
     """An answer in the outbox that the conversation may lack, and the messages that it answers, in order."""
 
     messages: tuple[InboxRow, ...]
@@ -94,12 +95,12 @@ class InboxTable:
 
     def kept(self, message_id: int) -> None:
         """The conversation holds the answer. The note goes with the next write: after a crash that loses it, the
-        answer is among the `unkept`, and still the last of its conversation."""
+        answer is among the `unsaved` ones, and still the last of its conversation."""
         self._database.write_later(lambda connection: _kept(connection, message_id))
 
-    async def unkept(self) -> tuple[UnkeptAnswer, ...]:
+    async def unsaved(self) -> tuple[UnsavedAnswer, ...]:
         """Answers that a crash may have kept out of their conversations, oldest first."""
-        return await self._database.read(_unkept)
+        return await self._database.read(_unsaved)
 
     async def prune(self, *, days: int = KEEP_DAYS, rows: int = KEEP_ROWS) -> int:
         """Forget finished messages that are older, or beyond the newest `rows`; returns how many."""
@@ -112,27 +113,10 @@ def _add(connection: sqlite3.Connection, message: NewMessage, now_ms: int, start
         known = _rows(connection, "channel = ? AND key = ?", (message.channel, message.key))
         if known:
             return known[0], True
-    cursor = connection.execute(
-        """INSERT INTO inbox (channel, chat_id, key, principal, device, text, origin, received_ms, starts, state)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'waiting')""",
-        (
-            message.channel,
-            message.chat_id,
-            message.key,
-            message.principal,
-            message.device,
-            message.text,
-            message.origin,
-            now_ms,
-            starts,
-        ),
-    )
-    assert cursor.lastrowid is not None
-    connection.executemany(
-        "INSERT INTO inbox_attachments VALUES (?, ?, ?, ?, ?, ?)",
-        [(cursor.lastrowid, n, a.kind, a.media_type, a.name, a.data) for n, a in enumerate(message.attachments)],
-    )
-    return InboxRow(cursor.lastrowid, message, now_ms, 0), False
+    message_id = insert(connection, "inbox", message, received_ms=now_ms, starts=starts, state="waiting")
+    for position, attachment in enumerate(message.attachments):
+        insert(connection, "inbox_attachments", attachment, message_id=message_id, position=position)
+    return InboxRow(message_id, message, now_ms, 0), False
 
 
 def _answer(connection: sqlite3.Connection, message_id: int, outbound: NewOutbound, now_ms: int) -> int:
@@ -152,13 +136,13 @@ def _kept(connection: sqlite3.Connection, message_id: int) -> None:
     connection.execute(f"UPDATE inbox SET state = 'kept' WHERE {done}", {"id": message_id})  # noqa: S608 - constants
 
 
-def _unkept(connection: sqlite3.Connection) -> tuple[UnkeptAnswer, ...]:
+def _unsaved(connection: sqlite3.Connection) -> tuple[UnsavedAnswer, ...]:
     found = []
     for row in _rows(connection, "state = 'answered' AND joined IS NULL", ()):
         joined = _rows(connection, "state = 'answered' AND joined = ?", (row.message_id,))
         body = connection.execute("SELECT body FROM outbox WHERE message_id = ?", (row.message_id,)).fetchone()
         if body is not None:
-            found.append(UnkeptAnswer((row, *joined), body[0]))
+            found.append(UnsavedAnswer((row, *joined), body[0]))
     return tuple(found)
 
 
@@ -174,7 +158,7 @@ def _prune(connection: sqlite3.Connection, before_ms: int, rows: int) -> int:
 
 def _rows(connection: sqlite3.Connection, where: str, values: Sequence[object]) -> tuple[InboxRow, ...]:
     found = connection.execute(
-        f"""SELECT message_id, received_ms, starts, channel, chat_id, key, principal, device, text, origin
+        f"""SELECT message_id, received_ms, starts, {columns(NewMessage)}
         FROM inbox WHERE {where} ORDER BY message_id""",  # noqa: S608 - constants of this file
         tuple(values),
     ).fetchall()
@@ -186,5 +170,4 @@ def _rows(connection: sqlite3.Connection, where: str, values: Sequence[object]) 
 
 
 def _attachments(connection: sqlite3.Connection, message_id: int) -> tuple[AttachmentRow, ...]:
-    query = "SELECT kind, media_type, name, data FROM inbox_attachments WHERE message_id = ? ORDER BY position"
-    return tuple(AttachmentRow(*row) for row in connection.execute(query, (message_id,)))
+    return select(connection, AttachmentRow, "inbox_attachments WHERE message_id = ? ORDER BY position", (message_id,))

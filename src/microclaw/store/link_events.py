@@ -1,17 +1,17 @@
-"""What devices told this host over the link: their durable messages as they came, and when each was last there.
+"""What devices sent over the link: their durable messages as they came, and when each was last connected.
 
 `add_to` joins the transaction that moves the inbox's cursor, so that an acked message is here exactly once.
 """
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from microclaw.store.database import Database
+from microclaw.store.rows import JSON_TUPLE, insert, select
 
 KEPT_EVENTS: Final = 1000  # a device; the oldest give way
 
@@ -23,7 +23,7 @@ class Presence:
     device_id: str
     firmware: str
     board: str
-    capabilities: tuple[str, ...]
+    capabilities: tuple[str, ...] = field(metadata=JSON_TUPLE)
     address: str
     seen_ms: int
 
@@ -47,11 +47,13 @@ class LinkEventTable:
         self._database = database
 
     async def presence(self) -> tuple[Presence, ...]:
-        """Every device that ever said hello."""
-        return await self._database.read(_presence)
+        """Every device that ever connected."""
+        return await self._database.read(lambda connection: select(connection, Presence, "link_presence"))
 
     async def seen(self, presence: Presence) -> None:
-        await self._database.write(lambda connection: _seen(connection, presence))
+        await self._database.write(
+            lambda connection: insert(connection, "link_presence", presence, verb="INSERT OR REPLACE")
+        )
 
     async def since(self, device_id: str, number: int, limit: int = 100) -> Sequence[EventRow]:
         """The device's events after `number`, oldest first."""
@@ -77,36 +79,9 @@ def add_to(
     )
 
 
-def _presence(connection: sqlite3.Connection) -> tuple[Presence, ...]:
-    rows = connection.execute("SELECT device_id, firmware, board, capabilities, address, seen_ms FROM link_presence")
-    return tuple(
-        Presence(device_id, firmware, board, tuple(json.loads(capabilities)), address, seen_ms)
-        for device_id, firmware, board, capabilities, address, seen_ms in rows
-    )
-
-
-def _seen(connection: sqlite3.Connection, presence: Presence) -> None:
-    connection.execute(
-        "INSERT OR REPLACE INTO link_presence (device_id, firmware, board, capabilities, address, seen_ms)"
-        " VALUES (?, ?, ?, ?, ?, ?)",
-        (
-            presence.device_id,
-            presence.firmware,
-            presence.board,
-            json.dumps(presence.capabilities),
-            presence.address,
-            presence.seen_ms,
-        ),
-    )
-
-
 def _since(connection: sqlite3.Connection, device_id: str, number: int, limit: int) -> tuple[EventRow, ...]:
-    rows = connection.execute(
-        """SELECT number, device_id, type, name, payload, received_ms FROM link_events
-        WHERE device_id = ? AND number > ? ORDER BY number LIMIT ?""",
-        (device_id, number, limit),
-    )
-    return tuple(EventRow(*row) for row in rows)
+    where = "link_events WHERE device_id = ? AND number > ? ORDER BY number LIMIT ?"
+    return select(connection, EventRow, where, (device_id, number, limit))
 
 
 def _forget(connection: sqlite3.Connection, device_id: str) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from microclaw.store.database import Database
+from microclaw.store.rows import insert, select
 
 MAX_OPEN: Final = 8  # a device
 
@@ -31,7 +32,8 @@ class LinkTaskTable:
 
     async def open_tasks(self) -> tuple[OpenTask, ...]:
         """The oldest first."""
-        return await self._database.read(_open_tasks)
+        oldest_first = "link_tasks ORDER BY taken_ms, rowid"
+        return await self._database.read(lambda connection: select(connection, OpenTask, oldest_first))
 
 
 def add_to(connection: sqlite3.Connection, open_task: OpenTask, at_ms: int) -> str | None:
@@ -44,18 +46,10 @@ def add_to(connection: sqlite3.Connection, open_task: OpenTask, at_ms: int) -> s
         return "a task of that name is open already"
     if len(names) >= MAX_OPEN:
         return f"{len(names)} tasks of this device are open already"
-    connection.execute(
-        "INSERT INTO link_tasks (device_id, task, message_id, taken_ms) VALUES (?, ?, ?, ?)",
-        (open_task.device_id, open_task.task, open_task.message_id, at_ms),
-    )
+    insert(connection, "link_tasks", open_task, taken_ms=at_ms)
     return None
 
 
 def end_in(connection: sqlite3.Connection, open_task: OpenTask) -> None:
     """It has its end, which the same transaction puts into the outbox."""
     connection.execute("DELETE FROM link_tasks WHERE device_id = ? AND task = ?", (open_task.device_id, open_task.task))
-
-
-def _open_tasks(connection: sqlite3.Connection) -> tuple[OpenTask, ...]:
-    rows = connection.execute("SELECT device_id, task, message_id FROM link_tasks ORDER BY taken_ms, rowid")
-    return tuple(OpenTask(*row) for row in rows)

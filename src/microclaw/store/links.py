@@ -142,7 +142,7 @@ class HostInbox:
 
 
 def append_to(connection: sqlite3.Connection, device_id: str, message_id: bytes, payload: bytes, now_ms: int) -> int:
-    """Append within a transaction of the caller (what the message tells is stored together with it)."""
+    """Append within a transaction of the caller (so that what it reports is stored together with it)."""
     there = connection.execute(
         "SELECT seq FROM link_outbox WHERE device_id = ? AND message_id = ?", (device_id, message_id)
     ).fetchone()

@@ -14,6 +14,7 @@ from typing import Final, Literal, TypeAlias
 
 from microclaw.errors import StoreError
 from microclaw.store.database import Database
+from microclaw.store.rows import insert, select
 
 NoteKind: TypeAlias = Literal["memory", "note", "device", "said", "answered"]
 
@@ -68,9 +69,8 @@ class NoteTable:
 
     async def files(self) -> dict[str, NoteFile]:
         """Every indexed file by its path."""
-        query = "SELECT path, mtime_ns, size_bytes, read_bytes, tail FROM note_files"
-        rows = await self._database.read(lambda connection: connection.execute(query).fetchall())
-        return {row[0]: NoteFile(*row) for row in rows}
+        rows = await self._database.read(lambda connection: select(connection, NoteFile, "note_files"))
+        return {row.path: row for row in rows}
 
     async def put(self, file: NoteFile, notes: Sequence[NewNote], *, replace: bool) -> None:
         """Add a file's rows; `replace` drops those it had before. One transaction: give a part of a long file."""
@@ -109,10 +109,7 @@ def _put(connection: sqlite3.Connection, file: NoteFile, notes: Sequence[NewNote
             (note_id, file.path, note.kind, note.text),
         )
         connection.execute("INSERT INTO notes_words (rowid, words) VALUES (?, ?)", (note_id, _spaced(note.text)))
-    connection.execute(
-        "INSERT OR REPLACE INTO note_files (path, mtime_ns, size_bytes, read_bytes, tail) VALUES (?, ?, ?, ?, ?)",
-        (file.path, file.mtime_ns, file.size_bytes, file.read_bytes, file.tail),
-    )
+    insert(connection, "note_files", file, verb="INSERT OR REPLACE")
 
 
 def _drop_all(connection: sqlite3.Connection, paths: Iterable[str]) -> None:

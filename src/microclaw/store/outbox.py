@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from microclaw.store.database import Database
+from microclaw.store.rows import insert, select
 
 Kind: TypeAlias = Literal["answer", "push"]
 
 KEEP_DAYS: Final = 30
 KEEP_ROWS: Final = 2_000
 _DAY_MS: Final = 86_400_000
-_COLUMNS: Final = "outbound_id, channel, chat_id, kind, person, key, body, created_ms"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +30,8 @@ class NewOutbound:
 
 
 @dataclass(frozen=True, slots=True)
-class OutboxRow:
+class OutboxRow(NewOutbound):
     outbound_id: int
-    channel: str
-    chat_id: str
-    kind: Kind
-    person: str
-    key: str | None
-    body: str
     created_ms: int
 
 
@@ -59,12 +53,10 @@ class OutboxTable:
 
     async def undelivered(self, channel: str, *, chat_id: str | None = None, limit: int = 64) -> tuple[OutboxRow, ...]:
         """Oldest first."""
-        query = f"""SELECT {_COLUMNS} FROM outbox
-            WHERE channel = ? AND delivered_ms IS NULL AND (? IS NULL OR chat_id = ?)
-            ORDER BY outbound_id LIMIT ?"""  # noqa: S608 - constants of this file
-        values = (channel, chat_id, chat_id, limit)
-        rows = await self._database.read(lambda connection: connection.execute(query, values).fetchall())
-        return tuple(OutboxRow(*row) for row in rows)
+        where = """outbox WHERE channel = ?1 AND delivered_ms IS NULL AND (?2 IS NULL OR chat_id = ?2)
+            ORDER BY outbound_id LIMIT ?3"""
+        values = (channel, chat_id, limit)
+        return await self._database.read(lambda connection: select(connection, OutboxRow, where, values))
 
     async def count(self, channel: str) -> int:
         """How many wait for this channel."""
@@ -81,20 +73,5 @@ class OutboxTable:
 
 
 def insert_outbound(connection: sqlite3.Connection, outbound: NewOutbound, message_id: int | None, now_ms: int) -> int:
-    """For a transaction that settles more than the outbox."""
-    cursor = connection.execute(
-        """INSERT INTO outbox (channel, chat_id, kind, person, message_id, key, body, created_ms)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?)""",
-        (
-            outbound.channel,
-            outbound.chat_id,
-            outbound.kind,
-            outbound.person,
-            message_id,
-            outbound.key,
-            outbound.body,
-            now_ms,
-        ),
-    )
-    assert cursor.lastrowid is not None
-    return cursor.lastrowid
+    """For a transaction that changes more than the outbox."""
+    return insert(connection, "outbox", outbound, message_id=message_id, created_ms=now_ms)

@@ -6,6 +6,7 @@ import sqlite3
 from dataclasses import dataclass
 
 from microclaw.store.database import Database
+from microclaw.store.rows import insert, select
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class PeopleTable:
         return await self._database.read(_list)
 
     async def put(self, row: PersonRow, now_ms: int) -> None:
-        """Add a person, or replace name, role and addresses. An address moves here from whoever had it."""
+        """Add a person, or replace name, role and addresses. An address moves here from the person who had it."""
         await self._database.write(lambda connection: _put(connection, row, now_ms))
 
     async def delete(self, person_id: str) -> None:
@@ -88,50 +89,23 @@ class PersonTokenTable:
 
     async def list(self) -> tuple[PersonTokenRow, ...]:
         """Every token, oldest first."""
-        return await self._database.read(_list_tokens)
+        oldest_first = "person_tokens ORDER BY made_ms, rowid"
+        return await self._database.read(lambda connection: select(connection, PersonTokenRow, oldest_first))
 
     async def by_hash(self, digest: bytes) -> PersonTokenRow | None:
-        return await self._database.read(lambda connection: _by_hash(connection, digest))
+        where = "person_tokens WHERE hash = ?"
+        rows = await self._database.read(lambda connection: select(connection, PersonTokenRow, where, (digest,)))
+        return rows[0] if rows else None
 
     async def add(self, row: PersonTokenRow) -> None:
         """StoreError when its name is taken or its person is not there."""
-        await self._database.write(
-            lambda connection: (
-                connection.execute(
-                    """INSERT INTO person_tokens (token_id, name, person_id, hash, made_ms, expires_ms)
-                VALUES (?, ?, ?, ?, ?, ?)""",
-                    (row.token_id, row.name, row.person_id, row.hash, row.made_ms, row.expires_ms),
-                ).rowcount
-            )
-        )
+        await self._database.write(lambda connection: insert(connection, "person_tokens", row))
 
     async def note_use(self, token_id: str, used_ms: int) -> None:
-        await self._database.write(
-            lambda connection: (
-                connection.execute(
-                    "UPDATE person_tokens SET used_ms = ? WHERE token_id = ?", (used_ms, token_id)
-                ).rowcount
-            )
-        )
+        query = "UPDATE person_tokens SET used_ms = ? WHERE token_id = ?"
+        await self._database.write(lambda connection: connection.execute(query, (used_ms, token_id)))
 
     async def delete(self, token_id: str) -> None:
         await self._database.write(
             lambda connection: connection.execute("DELETE FROM person_tokens WHERE token_id = ?", (token_id,)).rowcount
         )
-
-
-def _list_tokens(connection: sqlite3.Connection) -> tuple[PersonTokenRow, ...]:
-    rows = connection.execute(
-        """SELECT token_id, name, person_id, hash, made_ms, expires_ms, used_ms
-        FROM person_tokens ORDER BY made_ms, rowid"""
-    )
-    return tuple(PersonTokenRow(*row) for row in rows)
-
-
-def _by_hash(connection: sqlite3.Connection, digest: bytes) -> PersonTokenRow | None:
-    row = connection.execute(
-        """SELECT token_id, name, person_id, hash, made_ms, expires_ms, used_ms
-        FROM person_tokens WHERE hash = ?""",
-        (digest,),
-    ).fetchone()
-    return None if row is None else PersonTokenRow(*row)

@@ -7,32 +7,28 @@ end. What a crash leaves claimed or started is found again by `open_runs`.
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
 from microclaw.store.database import Database
+from microclaw.store.rows import BOOL, insert, select
 
 ScheduleState: TypeAlias = Literal["active", "paused", "over"]
 RunState: TypeAlias = Literal["claimed", "started", "done", "failed", "unknown", "skipped"]
 Missed: TypeAlias = Literal["run", "skip"]
 
 KEPT_RUNS: Final = 500  # of one schedule, the newest
-_COLUMNS: Final = (
-    "schedule_id, said, what, timing, act, principal, channel, chat_id, device, missed, approved, state, why, "
-    "created_ms, next_ms"
-)
-_RUN_COLUMNS: Final = "schedule_id, due_ms, state, woke, claimed_ms, ended_ms, result"
 
 
 @dataclass(frozen=True, slots=True)
 class NewSchedule:
-    """`timing` and `act` are JSON text; `said` is the time in the person's words, `what` the deed."""
+    """`timing` and `act` are JSON text; `said` is the time in the person's words, `what` the action."""
 
     said: str
     what: str
     timing: str
     act: str
-    principal: str
+    person_id: str = field(metadata={"column": "principal"})
     channel: str
     chat_id: str
     device: str | None
@@ -43,14 +39,14 @@ class NewSchedule:
 
 @dataclass(frozen=True, slots=True)
 class ScheduleRow:
-    """`approved` is the permission that its act needed when it was made; `why` says why it is paused or over."""
+    """`approved` is the permission that its action needed when it was made; `why` says why it is paused or over."""
 
     schedule_id: int
     said: str
     what: str
     timing: str
     act: str
-    principal: str
+    person_id: str = field(metadata={"column": "principal"})
     channel: str
     chat_id: str
     device: str | None
@@ -69,7 +65,7 @@ class RunRow:
     schedule_id: int
     due_ms: int
     state: RunState
-    woke: bool
+    woke: bool = field(metadata=BOOL)
     claimed_ms: int
     ended_ms: int | None
     result: str
@@ -83,7 +79,9 @@ class ScheduleTable:
 
     async def add(self, new: NewSchedule, now_ms: int) -> int:
         """The new schedule's number; a number is never given twice."""
-        return await self._database.write(lambda connection: _add(connection, new, now_ms))
+        return await self._database.write(
+            lambda connection: insert(connection, "schedules", new, state="active", created_ms=now_ms)
+        )
 
     async def list(self) -> tuple[ScheduleRow, ...]:
         """Every schedule, oldest first."""
@@ -150,29 +148,6 @@ class ScheduleTable:
         return tuple((int(number), int(at_ms)) for number, at_ms in rows)
 
 
-def _add(connection: sqlite3.Connection, new: NewSchedule, now_ms: int) -> int:
-    cursor = connection.execute(
-        """INSERT INTO schedules (said, what, timing, act, principal, channel, chat_id, device, missed, approved, state,
-            created_ms, next_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'active', ?, ?)""",
-        (
-            new.said,
-            new.what,
-            new.timing,
-            new.act,
-            new.principal,
-            new.channel,
-            new.chat_id,
-            new.device,
-            new.missed,
-            new.approved,
-            now_ms,
-            new.next_ms,
-        ),
-    )
-    assert cursor.lastrowid is not None
-    return cursor.lastrowid
-
-
 def _remove(connection: sqlite3.Connection, schedule_id: int) -> None:
     connection.execute("DELETE FROM schedule_runs WHERE schedule_id = ?", (schedule_id,))
     connection.execute("DELETE FROM schedules WHERE schedule_id = ?", (schedule_id,))
@@ -223,13 +198,8 @@ def _over(connection: sqlite3.Connection, schedule_id: int, why: str) -> None:
 
 
 def _rows(connection: sqlite3.Connection, where: str, values: tuple[int, ...]) -> tuple[ScheduleRow, ...]:
-    query = f"SELECT {_COLUMNS} FROM schedules WHERE {where} ORDER BY schedule_id"  # noqa: S608  constants of this file
-    return tuple(ScheduleRow(*row) for row in connection.execute(query, values))
+    return select(connection, ScheduleRow, f"schedules WHERE {where} ORDER BY schedule_id", values)
 
 
 def _runs(connection: sqlite3.Connection, where: str, values: tuple[int, ...]) -> tuple[RunRow, ...]:
-    query = f"SELECT {_RUN_COLUMNS} FROM schedule_runs WHERE {where}"  # noqa: S608  constants of this file
-    rows = connection.execute(query, values)
-    return tuple(
-        RunRow(number, due, state, bool(woke), at, end, text) for number, due, state, woke, at, end, text in rows
-    )
+    return select(connection, RunRow, f"schedule_runs WHERE {where}", values)

@@ -2,7 +2,7 @@
 
 Only what the person said and the final answers are kept. A message is on the disk when `append` returns; a last line
 torn by a power cut is cut off (or, if it only lacks its newline, completed) before the next one is written. A line of
-somebody else's than the owner names the person besides, one with strangers' words says so: fields that MimiClaw does
+another person's than the owner's has the person's id, and one with untrusted text is marked: fields that MimiClaw does
 not read.
 """
 
@@ -106,7 +106,7 @@ class SessionFiles:
             await asyncio.to_thread(_remove, path)
 
     async def adopt(self, channel: str, chat_id: str, messages: Sequence[SessionMessage]) -> int:
-        """Put messages that were said elsewhere before those that are here, each once; returns how many were new."""
+        """Put messages of elsewhere before those that are here, each once; returns how many were new."""
         path = self.path(channel, chat_id)
         async with self._lock(path):
             return await asyncio.to_thread(_adopt, path, tuple(messages))
@@ -133,7 +133,7 @@ class SessionFiles:
         raise UnknownName(f"there is no conversation {name[:80]!r}", next_step=f"{hint}see: microclaw session list")
 
     def summary_path(self, channel: str, chat_id: str) -> Path:
-        """Where what was settled in a conversation is kept (agent.compaction), beside it."""
+        """Where the summary of a conversation is kept (agent.compaction), beside it."""
         return _summary_of(self.path(channel, chat_id))
 
     def path(self, channel: str, chat_id: str) -> Path:
@@ -190,7 +190,7 @@ def _list(folder: Path) -> tuple[SessionFile, ...]:
 
 
 def _adopt(path: Path, messages: tuple[SessionMessage, ...]) -> int:
-    """The whole file is written anew beside the old one, then put in its place."""
+    """Write the whole file beside the old one, then put it in its place."""
     try:
         lines = path.read_bytes().split(b"\n") if path.exists() else []
     except OSError as exc:

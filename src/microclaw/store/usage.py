@@ -36,7 +36,7 @@ class UsageKey:
 
 @dataclass(frozen=True, slots=True)
 class UsageCount:
-    """Counters that add up. `estimated` requests told no tokens; nobody knows the price of `unpriced` ones."""
+    """Counters that add up. `estimated` requests reported no tokens; the price of `unpriced` ones is unknown."""
 
     requests: int = 0
     failed: int = 0

@@ -46,18 +46,18 @@ def remembering_tools(*, memory: Memory, search: Search, devices: Devices) -> tu
         if asked.device is not None:
             kept = await memory.remember_wiring(devices.get(asked.device).name, asked.text)
         elif asked.where == "today":
-            kept = await memory.note(context.principal, asked.text)
+            kept = await memory.note(context.person_id, asked.text)
         else:
-            kept = await memory.remember(context.principal, asked.text)
+            kept = await memory.remember(context.person_id, asked.text)
         place = _name(memory, kept.path)
         said = f"{place} has it now" if kept.new else f"{place} had it already"
         fields = {"success": True, "file": place, "line": kept.line, "new": kept.new}
         return ToolOutput(fields, (Evidence("reported", f"{said}: {kept.line.removeprefix('- ')}"),))
 
     async def forget(asked: ForgetParameters, context: ToolContext) -> ToolOutput:
-        removed = await memory.forget(context.principal, asked.text, every=asked.every)
+        removed = await memory.forget(context.person_id, asked.text, every=asked.every)
         lines = [{"file": _name(memory, one.path), "line": one.line} for one in removed]
-        said = await search.find(context.principal, asked.text, limit=_MAX_HITS)
+        said = await search.find(context.person_id, asked.text, limit=_MAX_HITS)
         spoken = sum(one.kind in ("said", "answered") for one in said)
         fields: dict[str, Any] = {"success": bool(removed), "removed": lines}
         if spoken:
@@ -71,8 +71,8 @@ def remembering_tools(*, memory: Memory, search: Search, devices: Devices) -> tu
 
     async def recall(asked: RecallParameters, context: ToolContext) -> ToolOutput:
         if asked.text is None:
-            return ToolOutput({"success": True, "found": await asyncio.to_thread(_all, memory, context.principal)})
-        found = await search.find(context.principal, asked.text, limit=3 * _MAX_HITS)
+            return ToolOutput({"success": True, "found": await asyncio.to_thread(_all, memory, context.person_id)})
+        found = await search.find(context.person_id, asked.text, limit=3 * _MAX_HITS)
         hits = [one for one in found if asked.answers or one.kind != "answered"][:_MAX_HITS]
         fields = {"success": True, "found": [_hit(one) for one in hits]}
         # An answer may repeat what a page or a device said.

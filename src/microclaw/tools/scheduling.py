@@ -111,7 +111,7 @@ class Scheduling:
             when=asked.when_text,
             what=plan.what,
             deed=plan.deed,
-            principal=context.principal,
+            person_id=context.person_id,
             channel=context.channel,
             chat_id=context.chat_id,
             device=plan.device,
@@ -154,7 +154,7 @@ class Scheduling:
             "next_ms": schedule.next_ms,
             "zone": schedule.zone or self.book.zone,
             "missed": schedule.missed,
-            "person": schedule.principal,
+            "person": schedule.person_id,
             "channel": schedule.channel,
             "chat_id": schedule.chat_id,
         }
@@ -209,11 +209,11 @@ def scheduling_tools(scheduling: Scheduling) -> tuple[Tool[Any], ...]:
         return ToolOutput(fields, (Evidence("reported", told),))
 
     async def show(_: ListParameters, context: ToolContext) -> ToolOutput:
-        found = await book.visible(context.principal)
+        found = await book.visible(context.person_id)
         return ToolOutput({"success": True, "schedules": [scheduling.facts(one) for one in found]})
 
     async def remove(asked: NumberParameters, context: ToolContext) -> ToolOutput:
-        gone = await book.remove(asked.schedule, context.principal)
+        gone = await book.remove(asked.schedule, context.person_id)
         told = f"schedule {gone.schedule_id} is removed ({gone.said}: {gone.what})"
         return ToolOutput({"success": True, "schedule": gone.schedule_id}, (Evidence("reported", told),))
 

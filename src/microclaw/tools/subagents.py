@@ -24,7 +24,7 @@ class Working(Protocol):
     @property
     def tools(self) -> tuple[str, ...]: ...
     @property
-    def principal(self) -> str: ...
+    def person_id(self) -> str: ...
     @property
     def state(self) -> str: ...
     @property
@@ -44,9 +44,9 @@ class Workers(Protocol):
 
     async def wait(self, subagent: Any, seconds: float) -> bool: ...
 
-    def list(self, principal: str) -> Sequence[Working]: ...
+    def list(self, person_id: str) -> Sequence[Working]: ...
 
-    def cancel(self, subagent_id: str, principal: str) -> Working: ...
+    def cancel(self, subagent_id: str, person_id: str) -> Working: ...
 
 
 class StartParameters(Parameters):
@@ -69,7 +69,7 @@ def subagent_facts(one: Working) -> dict[str, Any]:
         "subagent": one.subagent_id,
         "task": one.task,
         "tools": list(one.tools),
-        "person": one.principal,
+        "person": one.person_id,
         "state": one.state,
         "result": one.result,
         "tokens": one.tokens,
@@ -88,12 +88,12 @@ def subagent_tools(workers: Workers) -> tuple[Tool[Any], ...]:
         return ToolOutput({"success": True, **subagent_facts(made)}, (told,))
 
     async def show(_: NoParameters, context: ToolContext) -> ToolOutput:
-        listed = workers.list(context.principal)
+        listed = workers.list(context.person_id)
         foreign = any(one.foreign for one in listed)
         return ToolOutput({"success": True, "subagents": [subagent_facts(one) for one in listed]}, foreign=foreign)
 
     async def cancel(asked: IdParameters, context: ToolContext) -> ToolOutput:
-        found = workers.cancel(asked.subagent, context.principal)
+        found = workers.cancel(asked.subagent, context.person_id)
         return ToolOutput({"success": True, "subagent": found.subagent_id}, (Evidence("reported", "it ends"),))
 
     text = "Let a helper work on one task in the background, with its own context. For long searches and comparisons."

@@ -65,16 +65,16 @@ def say_tool(*, outbox: Outbox, people: Contacts) -> Tool[Any]:
     """A push into a chat: for schedules, and for telling somebody else, who is told by whom."""
 
     async def say(asked: SayParameters, context: ToolContext) -> ToolOutput:
-        person = people.get(context.principal) if asked.person is None else people.named(asked.person)
+        person = people.get(context.person_id) if asked.person is None else people.named(asked.person)
         if person is None:
             raise ToolFailed("nobody to say it to", next_step="name a person")
         places = people.addresses(person.person_id)
-        if asked.person is None or (not places and person.person_id == context.principal):
+        if asked.person is None or (not places and person.person_id == context.person_id):
             places = ((context.channel, context.chat_id),)
         if not places:
             raise ToolFailed(f"{person.name} has no chat with this host", next_step="microclaw person list")
         channel, chat_id = places[0]
-        sender = people.get(context.principal)
+        sender = people.get(context.person_id)
         own = sender is None or sender.person_id == person.person_id
         text = asked.text if own or sender is None else f"from {sender.name}: {asked.text}"
         number = await outbox.push(channel, chat_id, text, person=person.person_id)

@@ -66,7 +66,7 @@ class ToolContext:
     own words in this turn.
     """
 
-    principal: str
+    person_id: str
     report: Report
     device: str | None = None
     channel: str = "terminal"

@@ -130,7 +130,7 @@ class Toolbox:
         parameters = _read_arguments(tool, arguments)
         action = action_text(tool.name, parameters)
         permission = await self._weighed(tool, parameters, context, action)
-        self._gate.check(context.principal, permission, action)
+        self._gate.check(context.person_id, permission, action)
         return Prepared(tool.name, permission, tool.effect, action, argument_lines(parameters))
 
     async def call(
@@ -159,9 +159,9 @@ class Toolbox:
         action = action_text(tool.name, parameters)
         permission = await self._weighed(tool, parameters, context, action)
         if tool.previews:
-            self._gate.check(context.principal, permission, action)
+            self._gate.check(context.person_id, permission, action)
             return replace(context, approve=self._asking(permission, context, approved))
-        if not self._gate.needs_approval(permission, foreign=context.foreign):
+        if not self._gate.needs_approval(permission, tainted=context.foreign):
             await self._asking(permission, context, approved)(action, ())
             return context
         meant = await _meaning(tool, parameters, context)
@@ -177,7 +177,7 @@ class Toolbox:
         return context
 
     async def _weighed(self, tool: Tool[Any], parameters: Parameters, context: ToolContext, action: str) -> Permission:
-        self._gate.check(context.principal, tool.permission, action)  # first: weighing may look at a device
+        self._gate.check(context.person_id, tool.permission, action)  # first: weighing may look at a device
         return tool.permission if tool.weigh is None else await tool.weigh(parameters, context)
 
     def _asking(
@@ -189,13 +189,13 @@ class Toolbox:
     ) -> Approve:
         async def approve(text: str, detail: Sequence[str]) -> None:
             if approved is not None and _WEIGHT[permission] <= _WEIGHT[approved] and not context.foreign:
-                self._gate.check(context.principal, permission, text)
+                self._gate.check(context.person_id, permission, text)
             else:
                 await self._gate.admit(
-                    context.principal,
+                    context.person_id,
                     permission,
                     text,
-                    foreign=context.foreign,
+                    tainted=context.foreign,
                     detail=detail,
                     channel=context.channel,
                     chat_id=context.chat_id,

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 
 SERVICE: Final = "_microclaw._tcp.local."
-FoundKind: TypeAlias = Literal["host", "device", "wasmachine", "esphome", "xiaozhi", "mcp"]
+ServiceKind: TypeAlias = Literal["host", "device", "wasmachine", "esphome", "xiaozhi", "mcp"]
 # Who announces which: esphome.io/components/mdns; xiaozhi and MCP servers as their projects register themselves.
-_KINDS: Final[Mapping[str, FoundKind]] = {
+_KINDS: Final[Mapping[str, ServiceKind]] = {
     SERVICE: "host",  # or "device": its TXT record says the role
     "_esphomelib._tcp.local.": "esphome",
     "_xiaozhi._tcp.local.": "xiaozhi",
@@ -40,10 +40,10 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class DiscoveredService:
     """Somebody at an address. `facts` are its own words (a TXT record) or what a probe read."""
 
-    kind: FoundKind
+    kind: ServiceKind
     name: str
     address: str
     port: int
@@ -64,7 +64,7 @@ class Announcement:
 def announcement_of(
     listening: str, port: int, names: HostNames, *, ca_sha256: str, version: str
 ) -> Announcement | None:
-    """What to announce of a link that listens at this address; None on loopback, which concerns nobody else."""
+    """What to announce of a link that listens at this address; None on loopback, which no other machine can reach."""
     address = ipaddress.ip_address(listening)
     if address.is_loopback:
         return None
@@ -99,8 +99,8 @@ async def announced(
 
 
 async def browse(
-    for_s: float, *, interfaces: Sequence[str] | None = None, until: Callable[[Found], bool] | None = None
-) -> list[Found]:
+    for_s: float, *, interfaces: Sequence[str] | None = None, until: Callable[[DiscoveredService], bool] | None = None
+) -> list[DiscoveredService]:
     """Whoever answers within `for_s` seconds, or until the one is there, by kind and name.
 
     ConfigError on a machine without multicast.
@@ -109,7 +109,7 @@ async def browse(
     from zeroconf.asyncio import AsyncServiceBrowser
 
     names: asyncio.Queue[tuple[str, str]] = asyncio.Queue(MAX_FOUND)
-    found: dict[tuple[str, str], Found] = {}
+    found: dict[tuple[str, str], DiscoveredService] = {}
     done = asyncio.Event()
 
     def heard(zeroconf: Zeroconf, service_type: str, name: str, state_change: ServiceStateChange) -> None:  # noqa: ARG001  zeroconf passes these by name
@@ -181,7 +181,7 @@ async def _register(zeroconf: AsyncZeroconf, announcement: Announcement) -> None
         _log.warning("the host is not announced on this network: %s", exc)
 
 
-async def _resolved(zeroconf: AsyncZeroconf, service: str, name: str, for_s: float) -> Found | None:
+async def _resolved(zeroconf: AsyncZeroconf, service: str, name: str, for_s: float) -> DiscoveredService | None:
     """Who this name is; None for one that does not tell its address or breaks the rules of DNS."""
     from zeroconf import Error
     from zeroconf.asyncio import AsyncServiceInfo
@@ -195,7 +195,7 @@ async def _resolved(zeroconf: AsyncZeroconf, service: str, name: str, for_s: flo
     return _found(service, name, info) if answered else None
 
 
-def _found(service: str, name: str, info: AsyncServiceInfo) -> Found | None:
+def _found(service: str, name: str, info: AsyncServiceInfo) -> DiscoveredService | None:
     addresses = sorted(info.parsed_addresses(), key=lambda text: ":" in text)  # IPv4 first
     if not addresses or info.port is None:
         return None
@@ -203,7 +203,7 @@ def _found(service: str, name: str, info: AsyncServiceInfo) -> Found | None:
     kind = _KINDS[service]
     if service == SERVICE and facts.get("role") == "device":
         kind = "device"
-    return Found(kind, name.removesuffix(f".{service}")[:MAX_TEXT], addresses[0], info.port, facts)
+    return DiscoveredService(kind, name.removesuffix(f".{service}")[:MAX_TEXT], addresses[0], info.port, facts)
 
 
 def _facts(properties: Mapping[Any, Any]) -> Mapping[str, str]:

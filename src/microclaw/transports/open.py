@@ -11,9 +11,7 @@ from microclaw.boards.profile import BoardProfile
 from microclaw.config import cache_folder
 from microclaw.devices.device import Transport
 from microclaw.errors import ConfigError
-from microclaw.transports import serial, wasmachine
-from microclaw.transports import serial_address as serial_place
-from microclaw.transports import virtual_board as control
+from microclaw.transports import serial, serial_address, virtual_board, wasmachine
 
 if TYPE_CHECKING:
     from microclaw.link_server.device_link import DeviceLink
@@ -43,10 +41,10 @@ def open_transport(
         return _link_transport(links(endpoint.removeprefix(LINK_SCHEME)))
     if endpoint.startswith(wasmachine.SCHEME):
         return wasmachine.WasmachineTransport(endpoint, board, lock_folder=locks)
-    if endpoint.startswith(serial_place.SCHEME):
+    if endpoint.startswith(serial_address.SCHEME):
         return serial.SerialTransport(endpoint, lock_folder=locks)
-    if endpoint.startswith(control.SCHEME):
-        return control.VirtualBoardTransport(endpoint)
+    if endpoint.startswith(virtual_board.SCHEME):
+        return virtual_board.VirtualBoardTransport(endpoint)
     try:
         return wasmachine.WasmachineTransport(endpoint, board, lock_folder=locks)
     except ConfigError as exc:

@@ -44,11 +44,11 @@ from microclaw.transports.serial_address import (
     UsbId,
     find_usb_port,
     list_ports,
-    parse_place,
+    parse_port_address,
     shown_ports,
 )
 from microclaw.transports.serial_ports import ComPort, SerialPort, TcpPort
-from microclaw.transports.serial_replies import BootWatch, Restarted, is_answer, reply_in
+from microclaw.transports.serial_replies import BoardRestarted, BootWatch, is_answer, reply_in
 from microclaw.wire import jsonline
 
 R = TypeVar("R")
@@ -70,16 +70,7 @@ class SerialTransport:
     """One request at a time; the port stays open between calls."""
 
     capabilities: Final = frozenset(
-        {
-            "gpio.set",
-            "gpio.get",
-            "adc.read",
-            "pwm.set",
-            "i2c.read",
-            "i2c.scan",
-            "device.info",
-            "device.status",
-        }
+        {"gpio.set", "gpio.get", "adc.read", "pwm.set", "i2c.read", "i2c.scan", "device.info", "device.status"}
     )
     evidence: Final[EvidenceKind] = "reported"
 
@@ -91,9 +82,9 @@ class SerialTransport:
         timeouts: SerialTimeouts | None = None,
         list_ports: ListPorts = list_ports,
     ) -> None:
-        self._place = parse_place(address)
-        prefix = TCP_SCHEME if isinstance(self._place, HostPort) else ""
-        self.endpoint = f"{SCHEME}{prefix}{self._place}"
+        self._address = parse_port_address(address)
+        prefix = TCP_SCHEME if isinstance(self._address, HostPort) else ""
+        self.endpoint = f"{SCHEME}{prefix}{self._address}"
         self._list_ports = list_ports
         self._found_at: str | None = None  # the path behind a USB id
         self._boot = BootWatch()
@@ -170,7 +161,7 @@ class SerialTransport:
             reply = await self._exchange(request)
         except TimeoutError as exc:
             raise self._timed_out(call.method, self.timeouts.reply_s) from exc
-        except Restarted as exc:
+        except BoardRestarted as exc:
             raise DeviceUnreachable(
                 f"{self._where} restarted during {call.method}{self._boot.why()}",
                 next_step="try again: it is asked again once it is up",
@@ -193,7 +184,7 @@ class SerialTransport:
         if opened:
             await self._open()
         await self._drain()
-        if opened and isinstance(self._place, HostPort):
+        if opened and isinstance(self._address, HostPort):
             return
         try:
             await self._until_info()
@@ -205,7 +196,7 @@ class SerialTransport:
         await self._lock.acquire(self.timeouts.open_s)
         try:
             async with asyncio.timeout(self.timeouts.open_s):
-                self._port = await self._open_place()
+                self._port = await self._open_port()
         except (OSError, TimeoutError) as exc:
             self._lock.release()
             why = (isinstance(exc, OSError) and exc.strerror) or str(exc) or "no answer"
@@ -217,23 +208,23 @@ class SerialTransport:
             raise
         self._lines = jsonline.LineDecoder()
 
-    async def _open_place(self) -> SerialPort:
-        match self._place:
+    async def _open_port(self) -> SerialPort:
+        match self._address:
             case HostPort():
-                return await TcpPort.open(self._place)
+                return await TcpPort.open(self._address)
             case TtyPath(path=path):
                 return _open_tty(path)
             case ComName(name=name):
                 return await ComPort.open(name)
             case UsbId():
                 self._found_at = None
-                self._found_at = found = find_usb_port(self._place, await asyncio.to_thread(self._list_ports))
+                self._found_at = found = find_usb_port(self._address, await asyncio.to_thread(self._list_ports))
                 return _open_tty(found) if found.startswith("/") else await ComPort.open(found)
             case _:
-                assert_never(self._place)
+                assert_never(self._address)
 
     async def _how_to_open(self, exc: Exception) -> str:
-        if isinstance(self._place, HostPort):
+        if isinstance(self._address, HostPort):
             return "is the board on, and is this its JSON line port?"
         if isinstance(exc, PermissionError):
             return "let your user use serial ports: sudo usermod -aG dialout $USER, then log in again"
@@ -281,7 +272,7 @@ class SerialTransport:
         await self._drain()  # a late answer could have been one to get_info itself
 
     async def _exchange(self, request: Mapping[str, object]) -> Mapping[str, object]:
-        """The one answer to the request; raises Restarted when the board starts anew instead."""
+        """The one answer to the request; raises BoardRestarted when the board restarts instead."""
         assert self._port is not None
         async with asyncio.timeout(self.timeouts.reply_s):
             await self._port.write(jsonline.encode_line(request))
@@ -298,7 +289,7 @@ class SerialTransport:
                 if reply is not None:
                     return reply
                 if self._boot.hear(line) and not may_restart:
-                    raise Restarted
+                    raise BoardRestarted
             self._lines.receive(await self._port.read())
 
     def _next_line(self) -> bytes | None:

@@ -59,25 +59,25 @@ class PortInfo:
     usb: UsbId | None = None
 
 
-Place: TypeAlias = HostPort | TtyPath | ComName | UsbId
+PortAddress: TypeAlias = HostPort | TtyPath | ComName | UsbId
 ListPorts: TypeAlias = Callable[[], Iterable[PortInfo]]
 
 
-def parse_place(address: str) -> Place:
+def parse_port_address(address: str) -> PortAddress:
     """serial:/dev/ttyACM0, serial:COM3, serial:usb-VID:PID:SERIAL or serial:tcp://host:port."""
-    place = address.removeprefix(SCHEME)
-    if place.startswith(TCP_SCHEME):
-        return parse_host_port(place.removeprefix(TCP_SCHEME))
-    if usb := _USB.fullmatch(place):
+    rest = address.removeprefix(SCHEME)
+    if rest.startswith(TCP_SCHEME):
+        return parse_host_port(rest.removeprefix(TCP_SCHEME))
+    if usb := _USB.fullmatch(rest):
         return UsbId(int(usb[1], 16), int(usb[2], 16), usb[3])
-    if _COM.fullmatch(place):
-        return ComName(place.upper())
-    if not place.startswith("/") or "\0" in place:
+    if _COM.fullmatch(rest):
+        return ComName(rest.upper())
+    if not rest.startswith("/") or "\0" in rest:
         raise ConfigError(
             f"{address!r} is no serial port",
             next_step="write serial:/dev/ttyACM0, serial:COM3, serial:usb-VID:PID:SERIAL or serial:tcp://HOST:PORT",
         )
-    return TtyPath(place)
+    return TtyPath(rest)
 
 
 def list_ports() -> tuple[PortInfo, ...]:

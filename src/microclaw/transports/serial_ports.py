@@ -198,7 +198,7 @@ class ComPort:
         try:
             return cls(await asyncio.shield(opening))
         except asyncio.CancelledError:
-            opening.add_done_callback(_close_late)  # the thread goes on: what it opens then is nobody's
+            opening.add_done_callback(_close_late)  # the thread goes on: what it opens then is not used
             raise
 
     async def write(self, data: bytes) -> None:

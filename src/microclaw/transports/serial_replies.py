@@ -30,8 +30,8 @@ _MARKS: Final[Mapping[str, tuple[frozenset[str], str]]] = {
 }
 
 
-class Restarted(Exception):
-    """The board started anew between a request and its answer."""
+class BoardRestarted(Exception):
+    """The board restarted between a request and its answer."""
 
 
 def reply_in(line: bytes) -> Mapping[str, object] | None:

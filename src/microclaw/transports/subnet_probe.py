@@ -11,7 +11,7 @@ from typing import Final
 from microclaw.boards.profile import BoardProfile
 from microclaw.devices.calls import AppList
 from microclaw.errors import ConfigError, DeviceError, ProtocolError
-from microclaw.transports.discovery import MAX_FOUND, Found
+from microclaw.transports.discovery import MAX_FOUND, DiscoveredService
 from microclaw.transports.wasmachine import SCHEME, WasmachineTransport
 from microclaw.transports.wasmachine_connection import Timeouts
 
@@ -43,9 +43,9 @@ def parse_subnet(text: str) -> ipaddress.IPv4Network:
 
 async def probe_subnet(
     network: ipaddress.IPv4Network, board: BoardProfile, *, lock_folder: Path, ports: Sequence[int] = PORTS
-) -> list[Found]:
+) -> list[DiscoveredService]:
     """Every address that answers as a WASMachine application manager, with the programs it lists."""
-    found: list[Found] = []
+    found: list[DiscoveredService] = []
     gate = asyncio.Semaphore(_AT_ONCE)
 
     async def look(host: str, port: int) -> None:
@@ -71,7 +71,7 @@ async def _is_open(host: str, port: int) -> bool:
     return True
 
 
-async def _ask(host: str, port: int, board: BoardProfile, lock_folder: Path) -> Found | None:
+async def _ask(host: str, port: int, board: BoardProfile, lock_folder: Path) -> DiscoveredService | None:
     """The one query; what does not answer it in time, or otherwise, is no application manager."""
     timeouts = Timeouts(connect_s=CONNECT_S, answer_s=ANSWER_S, first_query_s=ANSWER_S / 2)
     transport = WasmachineTransport(f"{SCHEME}{host}:{port}", board, lock_folder=lock_folder, timeouts=timeouts)
@@ -82,4 +82,4 @@ async def _ask(host: str, port: int, board: BoardProfile, lock_folder: Path) -> 
     finally:
         await transport.close()
     names = ", ".join(app.name for app in apps)
-    return Found("wasmachine", f"{host}:{port}", host, port, {"programs": names or "none"})
+    return DiscoveredService("wasmachine", f"{host}:{port}", host, port, {"programs": names or "none"})

@@ -1,14 +1,14 @@
 """The WASMachine transport: apps are installed, removed, listed and asked over TCP. It compiles and checks nothing.
 
 After an interrupted install the firmware's parser waits for the rest of the image, whoever connects next. The transport
-mends that before anything else: pad, remove what the padding may have completed, ask for the truth.
+repairs that first: pad, remove what the padding may have completed, list what is there.
 """
 
 from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar, cast
@@ -27,7 +27,7 @@ from microclaw.errors import (
 )
 from microclaw.events import EvidenceKind
 from microclaw.transports.address import AddressLock, parse_host_port
-from microclaw.transports.wasmachine_connection import AppEvent, NoAnswer, Timeouts, WasmachineLink
+from microclaw.transports.wasmachine_connection import NoAnswer, Timeouts, WasmachineConnection
 from microclaw.wire.wasmachine.answers import error_text, raise_for_status, read_applets
 from microclaw.wire.wasmachine.attributes import AttributeContainer, Generation
 from microclaw.wire.wasmachine.frame import HEADER, FrameType, encode_frame
@@ -36,7 +36,6 @@ from microclaw.wire.wasmachine.request import (
     Response,
     Status,
     app_request,
-    event_request,
     install_request,
     query_request,
     uninstall_request,
@@ -136,21 +135,16 @@ class WasmachineTransport:
         self.endpoint = f"{SCHEME}{host_port}"
         self.timeouts = timeouts or Timeouts()
         self._board = board
-        self._link = WasmachineLink(host_port, AddressLock(lock_folder, self.endpoint), self.timeouts)
+        self._connection = WasmachineConnection(host_port, AddressLock(lock_folder, self.endpoint), self.timeouts)
         self._queue = asyncio.Lock()
-        # Answers to an earlier process's requests can still come: a random start keeps their mids foreign.
+        # Answers to an earlier process's requests can still come: a random start keeps their mids from being ours.
         self._mid = secrets.randbits(31) if first_mid is None else first_mid
         self._interrupted: _Interrupted | None = None
 
     @property
-    def events(self) -> Sequence[AppEvent]:
-        """What apps pushed while a connection was open, newest last, at most 256."""
-        return tuple(self._link.events)
-
-    @property
-    def foreign_answers(self) -> int:
+    def other_answers(self) -> int:
         """Answers that belonged to none of our requests."""
-        return self._link.foreign_answers
+        return self._connection.other_answers
 
     async def call(self, call: Call[R], timeout_s: float) -> R:
         try:
@@ -159,45 +153,24 @@ class WasmachineTransport:
         except TimeoutError as exc:
             if isinstance(call, AppInstall) and self._interrupted is not None:
                 raise InstallInterrupted(
-                    f"installing {call.name} on {self._link.address} took over {timeout_s:g} s; outcome unknown",
+                    f"installing {call.name} on {self._connection.address} took over {timeout_s:g} s; outcome unknown",
                     outcome="unknown",
                     next_step="see whether it is there: microclaw app list",
                 ) from exc
             unknown = "" if call.idempotent else "; outcome unknown"
             raise DeviceTimeout(
-                f"{self._link.address} did not answer {call.method} within {timeout_s:g} s{unknown}",
+                f"{self._connection.address} did not answer {call.method} within {timeout_s:g} s{unknown}",
                 next_step=self._way_out(),
             ) from exc
         except ProtocolError as exc:
-            await self._link.close()
+            await self._connection.close()
             raise ProtocolError(
-                f"{self._link.address} answered {call.method} with something unreadable: {exc.message}",
+                f"{self._connection.address} answered {call.method} with something unreadable: {exc.message}",
                 next_step=_WRONG_PEER,
             ) from exc
 
-    async def watch_events(self, url: str, *, register: bool = True) -> None:
-        """Ask for an app's events (url as it posts them), or no longer."""
-        async with self._queue:
-            await self._mend()
-            try:
-                response = await self._ask(lambda mid: event_request(mid, url, register=register), retry=True)
-            except NoAnswer as exc:
-                raise self._timed_out(f"watching events of {url}", exc) from exc
-            raise_for_status(response)
-
-    async def next_event(self, timeout_s: float) -> AppEvent | None:
-        """Hold the connection until an app pushes something; None when nothing came in time."""
-        async with self._queue:
-            await self._mend()
-            try:
-                return await self._link.next_event(timeout_s)
-            except NoAnswer as exc:
-                raise DeviceUnreachable(
-                    f"{self._link.address} went away while waiting for events: {exc.reason}", next_step=self._way_out()
-                ) from exc
-
     async def close(self) -> None:
-        await self._link.close()
+        await self._connection.close()
 
     async def _do(self, call: Call[Any]) -> Any:
         match call:
@@ -226,7 +199,7 @@ class WasmachineTransport:
         frame = encode_frame(FrameType.INSTALL, request.encode())
         self._interrupted = _Interrupted(call.name, len(frame), delivered=False)
         try:
-            response = await self._link.exchange(frame, mid, self.timeouts.install_s(len(frame)))
+            response = await self._connection.exchange(frame, mid, self.timeouts.install_s(len(frame)))
         except DeviceUnreachable:
             self._interrupted = None
             raise
@@ -238,23 +211,23 @@ class WasmachineTransport:
 
     async def _interruption(self, name: str, cause: NoAnswer) -> InstallInterrupted:
         """Mend the parser at once and say what is true of the app."""
-        said = f"installing {name} on {self._link.address} broke off: {cause.reason}"
+        text = f"installing {name} on {self._connection.address} broke off: {cause.reason}"
         try:
             names = await self._mend()
         except DeviceUnreachable as exc:
             return InstallInterrupted(
-                f"{said}; outcome unknown: {exc.message}",
+                f"{text}; outcome unknown: {exc.message}",
                 outcome="unknown",
                 next_step=f"when the device is back, see whether it has {name}: microclaw app list",
             )
         outcome: Literal["not_installed", "listed"] = "listed" if name in names else "not_installed"
         if outcome == "listed":
             return InstallInterrupted(
-                f"{said}; the device does list {name} now",
+                f"{text}; the device does list {name} now",
                 outcome=outcome,
                 next_step="check that it works, or remove it",
             )
-        return InstallInterrupted(f"{said}; it is not on the device", outcome=outcome, next_step="deploy it again")
+        return InstallInterrupted(f"{text}; it is not on the device", outcome=outcome, next_step="deploy it again")
 
     async def _mend(self) -> frozenset[str]:
         """Bring the firmware's parser back in step after an interrupted install; the names that it then lists.
@@ -268,12 +241,13 @@ class WasmachineTransport:
         try:
             if not interrupted.delivered:
                 padding = _PAD * ((interrupted.frame_bytes | 0xFFFF) + HEADER.size)
-                await self._link.send_only(padding, self.timeouts.install_s(len(padding)))
+                await self._connection.send_only(padding, self.timeouts.install_s(len(padding)))
                 await self._remove_corrupt(interrupted.name)
             names = frozenset(entry.name for entry in await self._list_now())
         except NoAnswer as exc:
             raise DeviceUnreachable(
-                f"{self._link.address} does not answer since an install of {interrupted.name} broke off: {exc.reason}",
+                f"{self._connection.address} has not answered since the install of {interrupted.name} broke off: "
+                f"{exc.reason}",
                 next_step=_RESTART,
             ) from exc
         self._interrupted = None
@@ -337,18 +311,18 @@ class WasmachineTransport:
     async def _exchange(self, build: Callable[[int], Request], timeout_s: float) -> Response:
         mid = self._next_mid()
         frame = encode_frame(FrameType.REQUEST, build(mid).encode())
-        return await self._link.exchange(frame, mid, timeout_s)
+        return await self._connection.exchange(frame, mid, timeout_s)
 
     def _next_mid(self) -> int:
         self._mid = (self._mid + 1) & 0xFFFF_FFFF
         return self._mid
 
     def _way_out(self) -> str:
-        return _WRONG_PEER if self._link.garbled else _ONE_CLIENT
+        return _WRONG_PEER if self._connection.garbled else _ONE_CLIENT
 
     def _timed_out(self, doing: str, cause: NoAnswer, *, unknown: bool = False) -> DeviceTimeout:
         outcome = "; outcome unknown" if unknown else ""
         return DeviceTimeout(
-            f"{doing} on {self._link.address}: {cause.reason}{outcome}",
+            f"{doing} on {self._connection.address}: {cause.reason}{outcome}",
             next_step=self._way_out(),
         )

@@ -10,19 +10,15 @@ import fcntl
 import socket
 import struct
 import sys
-from collections import deque
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from microclaw.errors import DeviceUnreachable, ProtocolError
 from microclaw.transports.address import AddressLock, HostPort
-from microclaw.wire.wasmachine.attributes import AttributeContainer, AttributeValue
-from microclaw.wire.wasmachine.frame import Frame, FrameDecoder, FrameType
-from microclaw.wire.wasmachine.request import Request, Response
+from microclaw.wire.wasmachine.frame import FrameDecoder, FrameType
+from microclaw.wire.wasmachine.request import Response
 
 MAX_ANSWER_BYTES: Final = 256 * 1024
-MAX_EVENTS: Final = 256
 _READ_BYTES: Final = 64 * 1024
 _WRITE_BYTES: Final = 64 * 1024
 _SIOCOUTQ: Final = 0x5411  # Linux: bytes that the peer's TCP has not acknowledged (linux/sockios.h, = TIOCOUTQ)
@@ -41,14 +37,6 @@ class Timeouts:
         return self.answer_s + size_bytes / self.install_bytes_a_second
 
 
-@dataclass(frozen=True, slots=True)
-class AppEvent:
-    """What an app pushed; `url` is without its leading slash."""
-
-    url: str
-    values: Mapping[str, AttributeValue]
-
-
 class NoAnswer(Exception):
     """The exchange failed after it began. `delivered`: the device's TCP has every byte, so its parser is not stuck."""
 
@@ -58,16 +46,13 @@ class NoAnswer(Exception):
         self.delivered = delivered
 
 
-class WasmachineLink:
+class WasmachineConnection:
     """At most one connection; `exchange` opens it when there is none. Not for concurrent use."""
 
     def __init__(self, address: HostPort, lock: AddressLock, timeouts: Timeouts) -> None:
         self.address = address
         self.timeouts = timeouts
-        self.events: deque[AppEvent] = deque(maxlen=MAX_EVENTS)
-        self.event_count = 0
-        self.foreign_answers = 0
-        self.malformed_events = 0
+        self.other_answers = 0
         self._lock = lock
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
@@ -118,29 +103,6 @@ class WasmachineLink:
             await self.close()
             raise NoAnswer(f"the connection broke: {exc}", delivered=False) from exc
 
-    async def next_event(self, timeout_s: float) -> AppEvent | None:
-        """The next push that comes while this waits, None when there was none; answers that come are foreign."""
-        self._keep()
-        await self._connect()
-        seen = self.event_count
-        try:
-            async with asyncio.timeout(timeout_s):
-                while self.event_count == seen:
-                    self._take_all(None)
-                    if self.event_count == seen:
-                        self._decoder.receive(await self._read())
-        except TimeoutError:
-            self._close_when_idle()
-            return None
-        except (OSError, EOFError, ProtocolError) as exc:
-            await self.close()
-            raise NoAnswer(f"the connection broke: {exc}", delivered=True) from exc
-        except BaseException:
-            await self.close()
-            raise
-        self._close_when_idle()
-        return self.events[-1]
-
     async def close(self) -> None:
         """Drop the connection; whatever was not sent is not sent any more."""
         self._keep()
@@ -184,20 +146,16 @@ class WasmachineLink:
             await self._writer.drain()
 
     async def _answer(self, mid: int) -> Response:
-        """The answer of this request. Old answers of an earlier connection can come first: they are never ours."""
-        while (response := self._take_all(mid)) is None:
+        """The answer of this request. Old answers of an earlier connection and what apps push are passed over."""
+        while True:
+            while (frame := self._decoder.next_frame()) is not None:
+                if frame.type != FrameType.RESPONSE:
+                    continue
+                response = Response.decode(frame.payload)
+                if response.mid == mid:
+                    return response
+                self.other_answers += 1
             self._decoder.receive(await self._read())
-        return response
-
-    def _take_all(self, mid: int | None) -> Response | None:
-        """Go through the frames that are here, up to the answer or the first push when no answer is awaited."""
-        while (frame := self._decoder.next_frame()) is not None:
-            response = self._take(frame, mid)
-            if response is not None:
-                return response
-            if mid is None and frame.type == FrameType.REQUEST:
-                return None
-        return None
 
     async def _read(self) -> bytes:
         assert self._reader is not None
@@ -205,27 +163,6 @@ class WasmachineLink:
         if not data:
             raise EOFError("the device closed it" + self._skipped_note())
         return data
-
-    def _take(self, frame: Frame, mid: int | None) -> Response | None:
-        if frame.type == FrameType.RESPONSE:
-            response = Response.decode(frame.payload)
-            if response.mid == mid:
-                return response
-            self.foreign_answers += 1
-        elif frame.type == FrameType.REQUEST:
-            self._collect(frame)
-        return None
-
-    def _collect(self, frame: Frame) -> None:
-        """Keep what an app pushed. Its content is the app's own: a broken one must not fail somebody's call."""
-        try:
-            pushed = Request.decode(frame.payload)
-            values = AttributeContainer.decode(pushed.body).as_mapping() if pushed.body else {}
-        except ProtocolError:
-            self.malformed_events += 1
-        else:
-            self.event_count += 1
-            self.events.append(AppEvent(pushed.url.lstrip("/"), values))
 
     def _delivered(self) -> bool:
         """Whether the device's TCP acknowledged every byte; False where the platform cannot tell."""

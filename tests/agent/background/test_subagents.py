@@ -13,7 +13,7 @@ from tests.agent.conftest import Agent, MakeAgent, NoContext, Workshop
 
 from microclaw.agent.background.subagents import Subagent, SubagentLimits, Subagents
 from microclaw.apps.changes import made_by
-from microclaw.auth.approvals import Approvals, Pending, Settled
+from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.people import OWNER, Person
 from microclaw.errors import Overloaded, PermissionRefused, ToolRetry, UnknownName
 from microclaw.events import Usage
@@ -192,10 +192,10 @@ async def test_each_sees_and_cancels_their_own(crew_of: MakeCrew) -> None:
 
 async def test_words_of_strangers_that_its_parent_read_make_it_ask(crew_of: MakeCrew) -> None:
     async with crew_of([call("gpio-set", pin=4), say("No.")]) as crew:
-        asked: list[Pending] = []
+        asked: list[PendingApproval] = []
 
-        def decline(news: Pending | Settled) -> None:
-            if isinstance(news, Pending):
+        def decline(news: PendingApproval | ApprovalOutcome) -> None:
+            if isinstance(news, PendingApproval):
                 asked.append(news)
                 approvals = crew.approvals
                 asyncio.get_running_loop().call_soon(
@@ -204,7 +204,7 @@ async def test_words_of_strangers_that_its_parent_read_make_it_ask(crew_of: Make
 
         crew.approvals.listen(decline)
         one = await crew.ended(crew.start(names=["gpio-set"], foreign=True))
-        assert [(p.channel, p.chat_id, p.principal) for p in asked] == [("test", "c1", "owner")]
+        assert [(p.channel, p.chat_id, p.person_id) for p in asked] == [("test", "c1", "owner")]
         assert crew.workshop.done == []
         assert one.foreign
 

@@ -15,10 +15,10 @@ from cryptography.x509.oid import NameOID
 
 from microclaw.auth.authority import Authority
 from microclaw.auth.certificates import host_names
-from microclaw.auth.credentials import Reason, Refusal, Revocation, Revoked
+from microclaw.auth.credentials import Reason, Refusal, Revocation, RevocationNotice
 from microclaw.auth.device_identity import Authenticator, HostIdentity
-from microclaw.auth.device_tokens import Tokens
-from microclaw.auth.pairing import Paired, PairingDesk, PendingPairing
+from microclaw.auth.device_tokens import DeviceTokens
+from microclaw.auth.pairing import IssuedCredential, PairingService, PendingPairing
 from microclaw.auth.provisioning import Provisioner
 from microclaw.errors import UnknownName
 from microclaw.store.database import Database
@@ -69,7 +69,7 @@ class Host:
     clock: Clock
     identity: HostIdentity
     devices: Devices
-    revoked: list[Revoked] = field(default_factory=list)
+    revoked: list[RevocationNotice] = field(default_factory=list)
 
     @property
     def table(self) -> IdentityTable:
@@ -80,7 +80,7 @@ class Host:
         return self.identity.authority
 
     @property
-    def tokens(self) -> Tokens:
+    def tokens(self) -> DeviceTokens:
         return self.identity.tokens
 
     @property
@@ -92,8 +92,8 @@ class Host:
         return self.identity.authenticator
 
     @property
-    def desk(self) -> PairingDesk:
-        return self.identity.desk
+    def pairing(self) -> PairingService:
+        return self.identity.pairing
 
     @property
     def provisioner(self) -> Provisioner:
@@ -112,12 +112,12 @@ class Host:
         assert paired.certificate is not None
         return paired.device_id, paired.certificate, key
 
-    async def _pair(self, csr: bytes | None, device_id: str | None) -> Paired:
-        pending = await self.desk.request("192.0.2.9", "virtual", csr=csr, token_wanted=csr is None, secret=None)
+    async def _pair(self, csr: bytes | None, device_id: str | None) -> IssuedCredential:
+        pending = await self.pairing.request("192.0.2.9", "virtual", csr=csr, token_wanted=csr is None, secret=None)
         assert isinstance(pending, PendingPairing)
-        await self.desk.confirm(pending.code, device_id=device_id)
-        paired = await self.desk.outcome(pending)
-        assert isinstance(paired, Paired)
+        await self.pairing.confirm(pending.code, device_id=device_id)
+        paired = await self.pairing.outcome(pending)
+        assert isinstance(paired, IssuedCredential)
         return paired
 
 

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from tests.auth.identity.conftest import Host, closed
 
 from microclaw.auth.certificates import DEVICE_LIFE, KeyPair, device_certificate, from_ms, new_authority
-from microclaw.auth.credentials import Identity, Reason, Refusal, Revoked
+from microclaw.auth.credentials import Identity, Reason, Refusal, RevocationNotice
 from microclaw.auth.device_tokens import IssuedToken
 
 
@@ -95,7 +95,7 @@ async def test_revoked_certificate_is_refused_and_the_live_connection_told(host:
     identity = await host.authenticator.authenticate(certificate, None)
     assert isinstance(identity, Identity)
     assert await host.revocation.revoke(device_id) == 1
-    assert host.revoked[-1] == Revoked(device_id, "person", host.clock.now)
+    assert host.revoked[-1] == RevocationNotice(device_id, "person", host.clock.now)
     assert not await host.authenticator.is_still_valid(identity)
     assert await host.authenticator.authenticate(certificate, None) == closed(4403, Reason.REVOKED, device_id)
 
@@ -167,7 +167,7 @@ async def test_old_token_after_rotation_is_refused_alarms_and_revokes_both(host:
     new = await rotated(host, old)
     live = await let_in(host, new)
     assert await by_token(host, old) == closed(4401, Reason.TOKEN_COPIED, device_id)
-    assert host.revoked[-1] == Revoked(device_id, "token_copied", host.clock.now)
+    assert host.revoked[-1] == RevocationNotice(device_id, "token_copied", host.clock.now)
     assert not await host.authenticator.is_still_valid(live)
     assert await by_token(host, new) == closed(4403, Reason.REVOKED, device_id)
     assert await by_token(host, old) == closed(4403, Reason.REVOKED, device_id)
@@ -192,7 +192,7 @@ async def test_old_token_stays_good_until_the_new_one_is_used(host: Host) -> Non
 async def test_pairing_again_ends_the_credential_of_before(host: Host) -> None:
     device_id, certificate, _ = await host.pair_certificate()
     _, token = await host.pair_token(device_id)
-    assert host.revoked[-1] == Revoked(device_id, "paired_again", host.clock.now)
+    assert host.revoked[-1] == RevocationNotice(device_id, "paired_again", host.clock.now)
     assert await host.authenticator.authenticate(certificate, None) == closed(4403, Reason.REVOKED, device_id)
     await let_in(host, token)
 

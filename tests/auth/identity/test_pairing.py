@@ -8,12 +8,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from tests.auth.identity.conftest import Host, closed, make_csr
 
 from microclaw.auth.credentials import Identity, Reason, Refusal
-from microclaw.auth.pairing import Paired, PendingPairing
+from microclaw.auth.pairing import IssuedCredential, PendingPairing
 from microclaw.errors import DeviceUnreachable, Overloaded, UnknownName
 
 
-async def ask(host: Host, address: str = "192.0.2.9", **changes: str) -> PendingPairing | Paired | Refusal:
-    return await host.desk.request(
+async def ask(host: Host, address: str = "192.0.2.9", **changes: str) -> PendingPairing | IssuedCredential | Refusal:
+    return await host.pairing.request(
         address, changes.get("board", "virtual"), csr=None, token_wanted=True, secret=changes.get("secret")
     )
 
@@ -25,14 +25,14 @@ async def waiting(host: Host, address: str = "192.0.2.9") -> PendingPairing:
 
 
 def wrong_codes(host: Host, count: int) -> list[str]:
-    taken = {pending.code for pending in host.desk.pending}
+    taken = {pending.code for pending in host.pairing.pending}
     return [code for code in (f"{n:06d}" for n in range(count + len(taken))) if code not in taken][:count]
 
 
 async def guess_wrong(host: Host, times: int) -> None:
     for code in wrong_codes(host, times):
         with pytest.raises(UnknownName):
-            await host.desk.confirm(code)
+            await host.pairing.confirm(code)
 
 
 async def provisioned(
@@ -44,7 +44,7 @@ async def provisioned(
 
 
 async def let_in(host: Host, paired: object) -> Identity:
-    assert isinstance(paired, Paired), paired
+    assert isinstance(paired, IssuedCredential), paired
     assert paired.token is not None
     identity = await host.authenticator.authenticate(None, f"Bearer {paired.token.token}")
     assert isinstance(identity, Identity), identity
@@ -56,7 +56,9 @@ async def test_confirmed_code_gives_the_device_a_token(host: Host) -> None:
     assert len(pending.code) == 6
     assert pending.code.isdigit()
     assert pending.code not in repr(pending)
-    told, answered = await asyncio.gather(host.desk.outcome(pending), host.desk.confirm(pending.code, name="lamp"))
+    told, answered = await asyncio.gather(
+        host.pairing.outcome(pending), host.pairing.confirm(pending.code, name="lamp")
+    )
     assert told == answered
     assert host.devices.names == {"d-1": "lamp"}
     assert (await let_in(host, told)).device_id == "d-1"
@@ -72,47 +74,47 @@ async def test_confirmed_code_gives_the_device_a_certificate_for_its_key(host: H
 
 async def test_code_typed_with_a_gap_is_the_code(host: Host) -> None:
     pending = await waiting(host)
-    await host.desk.confirm(f" {pending.code[:3]}-{pending.code[3:]} ")
-    assert isinstance(await host.desk.outcome(pending), Paired)
+    await host.pairing.confirm(f" {pending.code[:3]}-{pending.code[3:]} ")
+    assert isinstance(await host.pairing.outcome(pending), IssuedCredential)
 
 
 async def test_code_works_once(host: Host) -> None:
     pending = await waiting(host)
-    await host.desk.confirm(pending.code)
+    await host.pairing.confirm(pending.code)
     with pytest.raises(UnknownName):
-        await host.desk.confirm(pending.code)
+        await host.pairing.confirm(pending.code)
 
 
 async def test_code_expires_after_120_s(host: Host) -> None:
     pending = await waiting(host)
     host.clock.forward(s=119)
-    assert list(host.desk.pending) == [pending]
+    assert list(host.pairing.pending) == [pending]
     host.clock.forward(s=1)
-    assert not host.desk.pending
+    assert not host.pairing.pending
     with pytest.raises(UnknownName):
-        await host.desk.confirm(pending.code)
+        await host.pairing.confirm(pending.code)
 
 
 async def test_device_that_waits_is_told_when_its_code_expired(host: Host) -> None:
     pending = await waiting(host)
     host.clock.forward(s=120)
-    assert await host.desk.outcome(pending) == closed(4401, Reason.PAIRING_EXPIRED)
+    assert await host.pairing.outcome(pending) == closed(4401, Reason.PAIRING_EXPIRED)
 
 
 async def test_device_that_went_away_cannot_be_confirmed(host: Host) -> None:
     pending = await waiting(host)
-    connection = asyncio.create_task(host.desk.outcome(pending))
+    connection = asyncio.create_task(host.pairing.outcome(pending))
     await asyncio.sleep(0)
     connection.cancel()
     await asyncio.gather(connection, return_exceptions=True)
-    assert not host.desk.pending
+    assert not host.pairing.pending
     with pytest.raises(UnknownName):
-        await host.desk.confirm(pending.code)
+        await host.pairing.confirm(pending.code)
 
 
 async def test_device_that_goes_away_while_it_is_confirmed_is_told_to_the_person(host: Host) -> None:
     pending = await waiting(host)
-    confirming = asyncio.create_task(host.desk.confirm(pending.code))
+    confirming = asyncio.create_task(host.pairing.confirm(pending.code))
     await asyncio.sleep(0)  # the code is taken, the store writes
     pending.outcome.cancel()
     with pytest.raises(DeviceUnreachable):
@@ -123,9 +125,9 @@ async def test_name_that_the_registry_refuses_leaves_the_code_good(host: Host) -
     host.devices.names["d-0"] = "lamp"
     pending = await waiting(host)
     with pytest.raises(UnknownName, match="taken"):
-        await host.desk.confirm(pending.code, name="lamp")
-    await host.desk.confirm(pending.code, name="pump")
-    assert isinstance(await host.desk.outcome(pending), Paired)
+        await host.pairing.confirm(pending.code, name="lamp")
+    await host.pairing.confirm(pending.code, name="pump")
+    assert isinstance(await host.pairing.outcome(pending), IssuedCredential)
 
 
 async def test_codes_are_unique(host: Host) -> None:
@@ -145,12 +147,12 @@ async def test_fifth_pending_of_an_address_is_refused(host: Host, addresses: lis
     first, *_ = [await waiting(host, address) for address in addresses]
     assert await ask(host, addresses[0]) == closed(4429, Reason.TOO_MANY_PENDING)
     await waiting(host, other)
-    await host.desk.confirm(first.code)
+    await host.pairing.confirm(first.code)
     await waiting(host, addresses[0])
 
 
 async def test_all_addresses_together_are_bounded(host: Host) -> None:
-    for n in range(host.desk.limits.pending_in_all):
+    for n in range(host.pairing.limits.pending_in_all):
         await waiting(host, f"192.0.2.{n}")
     assert await ask(host, "198.51.100.1") == closed(4429, Reason.TOO_MANY_PENDING)
     host.clock.forward(s=120)
@@ -161,12 +163,12 @@ async def test_five_wrong_codes_in_a_minute_lock_pairing_for_a_minute(host: Host
     pending = await waiting(host)
     await guess_wrong(host, 5)
     with pytest.raises(Overloaded, match="locked"):
-        await host.desk.confirm(pending.code)
+        await host.pairing.confirm(pending.code)
     host.clock.forward(s=59)
     with pytest.raises(Overloaded):
-        await host.desk.confirm(pending.code)
+        await host.pairing.confirm(pending.code)
     host.clock.forward(s=1)
-    await host.desk.confirm(pending.code)
+    await host.pairing.confirm(pending.code)
 
 
 async def test_five_wrong_codes_in_more_than_a_minute_lock_nothing(host: Host) -> None:
@@ -174,7 +176,7 @@ async def test_five_wrong_codes_in_more_than_a_minute_lock_nothing(host: Host) -
     host.clock.forward(s=60)
     pending = await waiting(host)
     await guess_wrong(host, 1)
-    await host.desk.confirm(pending.code)
+    await host.pairing.confirm(pending.code)
 
 
 async def test_right_secret_pairs_at_once(host: Host) -> None:
@@ -187,8 +189,8 @@ async def test_right_secret_pairs_at_once(host: Host) -> None:
 async def test_secret_gives_a_certificate_too(host: Host) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     secret = await provisioned(host)
-    paired = await host.desk.request("192.0.2.9", "virtual", csr=make_csr(key), token_wanted=False, secret=secret)
-    assert isinstance(paired, Paired)
+    paired = await host.pairing.request("192.0.2.9", "virtual", csr=make_csr(key), token_wanted=False, secret=secret)
+    assert isinstance(paired, IssuedCredential)
     assert isinstance(await host.authenticator.authenticate(paired.certificate, None), Identity)
     assert await ask(host, secret=secret) == closed(4401, Reason.WRONG_SECRET)
 
@@ -197,7 +199,7 @@ async def test_secret_is_spent_when_its_credential_was_used(host: Host) -> None:
     secret = await provisioned(host)
     await ask(host, secret=secret)  # the reply is lost
     second = await ask(host, secret=secret)
-    assert isinstance(second, Paired)
+    assert isinstance(second, IssuedCredential)
     assert host.devices.names == {"d-1": None}
     await let_in(host, second)
     assert await ask(host, secret=secret) == closed(4401, Reason.WRONG_SECRET)
@@ -241,14 +243,14 @@ async def test_five_wrong_secrets_lock_their_address_and_nobody_else(host: Host)
         assert await ask(host, "192.0.2.66", secret="A" * 26) == closed(4401, Reason.WRONG_SECRET)
     assert await ask(host, "192.0.2.66", secret=secret) == closed(4429, Reason.PAIRING_LOCKED)
     pending = await waiting(host)
-    await host.desk.confirm(pending.code)
-    assert isinstance(await ask(host, "192.0.2.67", secret=secret), Paired)
+    await host.pairing.confirm(pending.code)
+    assert isinstance(await ask(host, "192.0.2.67", secret=secret), IssuedCredential)
 
 
 async def test_remembered_addresses_are_bounded(host: Host) -> None:
-    for n in range(host.desk.limits.remembered_addresses + 10):
+    for n in range(host.pairing.limits.remembered_addresses + 10):
         await ask(host, f"10.0.{n >> 8}.{n & 255}", secret="wrong")
-    assert len(host.desk._wrong_secrets) == host.desk.limits.remembered_addresses
+    assert len(host.pairing._wrong_secrets) == host.pairing.limits.remembered_addresses
 
 
 @pytest.mark.parametrize(
@@ -263,6 +265,6 @@ async def test_remembered_addresses_are_bounded(host: Host) -> None:
     ],
 )
 async def test_malformed_request_is_refused(host: Host, csr: bytes | None, token_wanted: bool, board: str) -> None:
-    refusal = await host.desk.request("192.0.2.9", board, csr=csr, token_wanted=token_wanted, secret=None)
+    refusal = await host.pairing.request("192.0.2.9", board, csr=csr, token_wanted=token_wanted, secret=None)
     assert refusal == closed(4400, Reason.MALFORMED_REQUEST)
-    assert host.desk.pending == ()
+    assert host.pairing.pending == ()

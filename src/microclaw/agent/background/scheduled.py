@@ -40,7 +40,7 @@ class ScheduledWork:
         return isinstance(deed, Prompt) or self._tools.effect_of(deed.tool) is not Effect.ONCE
 
     async def tell(self, schedule: Schedule, text: str) -> None:
-        await self._inbox.outbox.push(schedule.channel, schedule.chat_id, text, person=schedule.principal)
+        await self._inbox.outbox.push(schedule.channel, schedule.chat_id, text, person=schedule.person_id)
 
     def _needs_device(self, schedule: Schedule) -> bool:
         """Whether the action is for a device: a turn, or a tool with a device parameter."""
@@ -51,7 +51,7 @@ class ScheduledWork:
 
     async def _call(self, schedule: Schedule, act: ToolAct, started: Started) -> Outcome:
         context = ToolContext(
-            schedule.principal,
+            schedule.person_id,
             _no_report,
             schedule.device,
             schedule.channel,
@@ -64,13 +64,13 @@ class ScheduledWork:
 
     async def _turn(self, schedule: Schedule, text: str, due_ms: int, note: str) -> Outcome:
         """The inbox keeps the turn through a crash, and accepts the message of one run only once."""
-        self._gate.check(schedule.principal, Permission.ACT, f"schedule {schedule.schedule_id}")
+        self._gate.check(schedule.person_id, Permission.ACT, f"schedule {schedule.schedule_id}")
         key = f"schedule:{schedule.schedule_id}:{due_ms}"
         inbound = Inbound(
             schedule.channel,
             schedule.chat_id,
             text,
-            schedule.principal,
+            schedule.person_id,
             schedule.device,
             key=key,
             origin="schedule",

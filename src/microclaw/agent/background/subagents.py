@@ -61,7 +61,7 @@ class Subagent:
     subagent_id: str
     task: str
     tools: tuple[str, ...]
-    principal: str
+    person_id: str
     channel: str
     chat_id: str
     began_ms: int
@@ -126,7 +126,7 @@ class Subagents:
             secrets.token_hex(3),
             task,
             self._named(names),
-            context.principal,
+            context.person_id,
             context.channel,
             context.chat_id,
             int(self._now_s() * 1000),
@@ -152,25 +152,25 @@ class Subagents:
             subagent.awaited = False
         return True
 
-    def list(self, principal: str) -> tuple[Subagent, ...]:
+    def list(self, person_id: str) -> tuple[Subagent, ...]:
         """All of them for an owner, else the person's own; the latest last."""
-        return tuple(one for one in self._known.values() if self._is_of(one, principal))
+        return tuple(one for one in self._known.values() if self._is_of(one, person_id))
 
-    def cancel(self, subagent_id: str, principal: str) -> Subagent:
+    def cancel(self, subagent_id: str, person_id: str) -> Subagent:
         """Stop it at the next safe point; a running tool call is finished. Raises UnknownName, PermissionRefused."""
         found = self._known.get(subagent_id)
         if found is None:
             raise UnknownName(f"there is no subagent {subagent_id[:40]!r}", next_step="microclaw subagent list")
-        if not self._is_of(found, principal):
+        if not self._is_of(found, person_id):
             raise PermissionRefused(f"subagent {subagent_id} is somebody else's", next_step="ask the owner")
         found.stopped = True
         if found.turn is not None:
             found.turn.stop()
         return found
 
-    def _is_of(self, subagent: Subagent, principal: str) -> bool:
-        person = self._roles.get(principal)
-        return subagent.principal == principal or (person is not None and person.role == "owner")
+    def _is_of(self, subagent: Subagent, person_id: str) -> bool:
+        person = self._roles.get(person_id)
+        return subagent.person_id == person_id or (person is not None and person.role == "owner")
 
     def _named(self, names: Collection[str] | None) -> tuple[str, ...]:
         known = {tool.name: tool for tool in self._tools.tools}
@@ -203,7 +203,7 @@ class Subagents:
             await self._tell(subagent)
 
     async def _turn(self, subagent: Subagent, device: str | None) -> Answer:
-        inbound = Inbound(subagent.channel, subagent.chat_id, subagent.task, subagent.principal, device)
+        inbound = Inbound(subagent.channel, subagent.chat_id, subagent.task, subagent.person_id, device)
         devices = await self._context.devices(device)
         system = self._context.system(devices)
         now_s = int(self._now_s())
@@ -220,7 +220,7 @@ class Subagents:
         return await turn.run(
             TurnRequest(
                 message=UserText(_PROMPT.format(task=subagent.task)),
-                principal=subagent.principal,
+                person_id=subagent.person_id,
                 device=device,
                 system=system,
                 device_context=devices,
@@ -239,7 +239,7 @@ class Subagents:
         text = f"subagent {subagent.subagent_id} ({subagent.task[:80]}) {subagent.state}: {subagent.result}"
         to = (subagent.channel, subagent.chat_id)
         try:
-            await self._outbox.push(*to, text[:_MAX_PUSH_CHARS], person=subagent.principal)
+            await self._outbox.push(*to, text[:_MAX_PUSH_CHARS], person=subagent.person_id)
         except MicroclawError as exc:
             _log.warning("the result of subagent %s could not be sent: %s", subagent.subagent_id, exc.message)
 

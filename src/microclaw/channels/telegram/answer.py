@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Final
 
-from microclaw.auth.approvals import Pending
+from microclaw.auth.approvals import PendingApproval
 from microclaw.events import Answer, Edge, Evidence, Step
 from microclaw.pin_track import draw_track, rhythms
 from microclaw.text import clean_text, format_duration
@@ -41,7 +41,7 @@ def step_line(step: Step) -> str:
     return f"{step.stage} {_MARKS[step.state]} {what}{took}"
 
 
-def question_markdown(pending: Pending) -> str:
+def question_markdown(pending: PendingApproval) -> str:
     """What exactly would happen; cut where it would fill several messages."""
     detail = "\n".join(pending.detail).replace("```", "'''")
     begins = detail.encode("utf-16-le", errors="replace")[: 2 * MAX_DETAIL_UNITS].decode("utf-16-le", errors="ignore")
@@ -52,12 +52,12 @@ def question_markdown(pending: Pending) -> str:
     return f"**Approve?** {_action(pending)}{shown}\nNo answer in {wait} is a no."
 
 
-def outcome_markdown(pending: Pending, outcome: str, by: str | None) -> str:
+def outcome_markdown(pending: PendingApproval, outcome: str, by: str | None) -> str:
     who = f" by {clean_text(by, one_line=True, limit=64)}" if by else ""
     return f"{_action(pending)}\n**{outcome.capitalize()}**{who}."
 
 
-def _action(pending: Pending) -> str:
+def _action(pending: PendingApproval) -> str:
     """As code: a model's words in it must not strike through or hide what is asked."""
     return f"`{clean_text(pending.action, one_line=True, limit=500).replace('`', chr(39))}`"
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from microclaw.auth.approvals import Approvals, Pending, Settled
+from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.people import People, Person
 from microclaw.channels.telegram.answer import outcome_markdown, question_markdown
 from microclaw.channels.telegram.api import TelegramError, Timing
@@ -113,8 +113,8 @@ class ApprovalDesk:
             return exc.message[:190]  # Bot API: at most 200 characters
         return "Approved." if approved else "Declined."
 
-    def _hear(self, news: Pending | Settled) -> None:
-        if isinstance(news, Settled):
+    def _hear(self, news: PendingApproval | ApprovalOutcome) -> None:
+        if isinstance(news, ApprovalOutcome):
             if (asked := self._asked.get(news.pending.approval_id)) is not None and not asked.settled.done():
                 asked.settled.set_result(news)
             return
@@ -130,11 +130,11 @@ class ApprovalDesk:
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
-    def _chats(self, pending: Pending) -> tuple[int, ...]:
+    def _chats(self, pending: PendingApproval) -> tuple[int, ...]:
         chats: list[int] = []
         if pending.channel == CHANNEL and (here := chat_number(pending.chat_id)) is not None:
             chats.append(here)
-        if not self._approvals.may_decide(pending, pending.principal):
+        if not self._approvals.may_decide(pending, pending.person_id):
             addresses = [
                 address for owner in self._people.owners() for address in self._people.addresses(owner.person_id)
             ]
@@ -142,10 +142,10 @@ class ApprovalDesk:
             chats += [chat for chat in owners[:MAX_OWNERS] if chat is not None and chat not in chats]
         return tuple(chats)
 
-    def _decides(self, pending: Pending, chat_id: int) -> bool:
+    def _decides(self, pending: PendingApproval, chat_id: int) -> bool:
         """Whether a yes out of this private chat would count."""
         asks = pending.channel == CHANNEL and chat_number(pending.chat_id) == chat_id
-        return not asks or self._approvals.may_decide(pending, pending.principal)
+        return not asks or self._approvals.may_decide(pending, pending.person_id)
 
     async def _follow(self, asked: _Asked) -> None:
         """Show the question in each chat, and what became of it."""
@@ -183,6 +183,6 @@ class ApprovalDesk:
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    pending: Pending
+    pending: PendingApproval
     chats: tuple[int, ...]
-    settled: asyncio.Future[Settled] = field(repr=False)
+    settled: asyncio.Future[ApprovalOutcome] = field(repr=False)

@@ -18,7 +18,7 @@ from microclaw.transports.serial_address import (
     UsbId,
     find_usb_port,
     list_ports,
-    parse_place,
+    parse_port_address,
     shown_ports,
 )
 
@@ -30,7 +30,7 @@ PORTS = (S3, OTHER_S3, BRIDGE, PLAIN)
 
 
 @pytest.mark.parametrize(
-    ("typed", "place", "endpoint"),
+    ("typed", "address", "endpoint"),
     [
         ("serial:/dev/ttyUSB0", TtyPath("/dev/ttyUSB0"), "serial:/dev/ttyUSB0"),
         ("/dev/ttyUSB0", TtyPath("/dev/ttyUSB0"), "serial:/dev/ttyUSB0"),
@@ -39,8 +39,10 @@ PORTS = (S3, OTHER_S3, BRIDGE, PLAIN)
         ("serial:usb-10c4:EA60", UsbId(0x10C4, 0xEA60), "serial:usb-10c4:ea60"),
     ],
 )
-def test_address_is_understood_and_written_in_one_way(typed: str, place: object, endpoint: str, tmp_path: Path) -> None:
-    assert parse_place(typed) == place
+def test_address_is_understood_and_written_in_one_way(
+    typed: str, address: object, endpoint: str, tmp_path: Path
+) -> None:
+    assert parse_port_address(typed) == address
     assert SerialTransport(typed, lock_folder=tmp_path).endpoint == endpoint
     assert open_transport(endpoint, load_board("virtual"), lock_folder=tmp_path).endpoint == endpoint
 
@@ -51,7 +53,7 @@ def test_address_is_understood_and_written_in_one_way(typed: str, place: object,
 )
 def test_what_is_no_address_is_refused_with_the_forms(typed: str) -> None:
     with pytest.raises(ConfigError, match="is no serial port") as caught:
-        parse_place(typed)
+        parse_port_address(typed)
     assert caught.value.next_step is not None
     assert "serial:usb-VID:PID:SERIAL" in caught.value.next_step
 

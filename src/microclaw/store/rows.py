@@ -1,0 +1,61 @@
+"""Frozen dataclasses as rows: a field is the column of the same name. It knows no table and opens no database.
+
+A field's metadata says what is different: `column` is another name, or None for a field that is no column; `read` makes
+its value of what SQLite gives, `write` what SQLite gets.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from functools import cache
+from typing import Any, Final, TypeVar
+
+R = TypeVar("R")
+
+JSON_TUPLE: Final[Mapping[str, Any]] = {"read": lambda text: tuple(json.loads(text)), "write": json.dumps}
+BOOL: Final[Mapping[str, Any]] = {"read": bool, "write": int}
+
+
+def columns(kind: type[Any]) -> str:
+    """Its columns in the order of its fields."""
+    return ", ".join(column for _, column, _, _ in _plan(kind))
+
+
+def select(connection: sqlite3.Connection, kind: type[R], rest: str, values: Iterable[object] = ()) -> tuple[R, ...]:
+    """The rows of `SELECT <its columns> FROM <rest>`; `rest` is SQL of ours, never text from outside."""
+    query = f"SELECT {columns(kind)} FROM {rest}"  # noqa: S608 - names of ours
+    rows = connection.execute(query, tuple(values))
+    readers = [read for _, _, read, _ in _plan(kind)]
+    if not any(readers):
+        return tuple(kind(*row) for row in rows)
+    return tuple(
+        kind(*(value if read is None else read(value) for value, read in zip(row, readers, strict=True)))
+        for row in rows
+    )
+
+
+def insert(connection: sqlite3.Connection, table: str, row: object, *, verb: str = "INSERT", **more: object) -> int:
+    """Add a row and return its number. `more` are columns that the row lacks; `table` is a name of ours."""
+    values = {
+        column: getattr(row, name) if write is None else write(getattr(row, name))
+        for name, column, _, write in _plan(type(row))
+    } | more
+    query = f"{verb} INTO {table} ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})"
+    return connection.execute(query, tuple(values.values())).lastrowid or 0
+
+
+def _plan(kind: type[Any]) -> tuple[tuple[str, str, Any, Any], ...]:
+    """Name, column, `read` and `write` of each field that is a column."""
+    return _plan_once(kind)  # type: ignore[arg-type]  # mypy does not take a class for hashable
+
+
+@cache
+def _plan_once(kind: Any) -> tuple[tuple[str, str, Any, Any], ...]:
+    return tuple(
+        (field.name, column, field.metadata.get("read"), field.metadata.get("write"))
+        for field in fields(kind)
+        if (column := field.metadata.get("column", field.name)) is not None
+    )
