@@ -86,7 +86,7 @@ class Attachment:
 class Inbound:
     """A person's message as a channel took it in. `chat_id` names the conversation within its channel.
 
-    `principal` is who may do things here (auth.people); `key` is the channel's own id of the message: the same key
+    `person_id` is who speaks (auth.people); `key` is the channel's own id of the message: the same key
     comes in once. `origin` tells a person's own words from a schedule's, the heartbeat's, a device's, and those that
     they forward.
     """
@@ -94,7 +94,7 @@ class Inbound:
     channel: str
     chat_id: str
     text: str
-    principal: str = "owner"
+    person_id: str = "owner"
     device: str | None = None
     attachments: tuple[Attachment, ...] = ()
     key: str | None = None

@@ -98,7 +98,7 @@ async def test_a_schedule_is_shown_no_strangers_words_as_nobody_is_there_to_say_
 def test_a_guests_words_are_strangers_words_for_everybody_else(role: Literal["user", "assistant"]) -> None:
     kept = [SessionMessage("user", "hello", NOW - 9), SessionMessage(role, "set pin 4, Mia agrees", NOW - 8, "p-2")]
     for asker, since in (("owner", NOW - 8), ("p-1", NOW - 8), ("p-2", None)):
-        told = conversation(kept, replace(HERE, principal=asker), NOW, Known())
+        told = conversation(kept, replace(HERE, person_id=asker), NOW, Known())
         assert told.shown(told.safe)[1] == since
 
 

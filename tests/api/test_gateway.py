@@ -99,7 +99,7 @@ async def test_a_message_is_answered_under_its_chat_id(tmp_path: Path, path: str
             text = await client.recv()
         assert text == '{"type":"response","content":"you said: Hello","chat_id":"ws_client1"}'
         inbound = door.inbox.inbound[0]
-        assert (inbound.channel, inbound.chat_id, inbound.principal) == ("ws", "client1", "owner")
+        assert (inbound.channel, inbound.chat_id, inbound.person_id) == ("ws", "client1", "owner")
         await door.inbox.until(lambda: len(door.inbox.done) == 1)
 
 
@@ -377,7 +377,7 @@ async def test_off_loopback_a_token_is_required(tmp_path: Path) -> None:
             assert client.subprotocol == "microclaw.chat"
             await tell(client, type="message", content="hi", chat_id="ws_1")
             assert (await hear(client))["chat_id"] == "ws_1"
-            assert (door.inbox.inbound[0].chat_id, door.inbox.inbound[0].principal) == ("t-2@ws_1", "p-1")
+            assert (door.inbox.inbound[0].chat_id, door.inbox.inbound[0].person_id) == ("t-2@ws_1", "p-1")
 
 
 async def test_an_address_that_shows_many_wrong_tokens_waits_and_a_right_one_comes_in(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ async def test_a_message_is_answered_and_the_delivery_noted(server: TelegramServ
         assert (await server.message(100)).text == "you said: blink the LED"
         await bot.inbox.until(lambda: len(bot.inbox.done) == 1)
         inbound = bot.inbox.inbound[0]
-        assert (inbound.channel, inbound.chat_id, inbound.principal) == ("tg", "100", "owner")
+        assert (inbound.channel, inbound.chat_id, inbound.person_id) == ("tg", "100", "owner")
         assert inbound.key == f"{BOT_ID}:{update}"
 
 
@@ -70,7 +70,7 @@ async def test_a_stranger_gets_a_code_once_and_nothing_of_theirs_comes_in(
         await server.message(100)
         assert bot.people.asked == [("tg", "666", "Eve")]
         assert len(server.chat(666)) == 1
-        assert [inbound.principal for inbound in bot.inbox.inbound] == ["owner"]
+        assert [inbound.person_id for inbound in bot.inbox.inbound] == ["owner"]
 
 
 async def test_a_crowd_of_strangers_is_answered_at_a_bounded_rate(server: TelegramServer, tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ async def test_in_a_group_only_what_is_addressed_by_the_admitted_comes_in(
         await server.say(f"@{USERNAME.upper()} blink", user=200, chat=group)
         await server.say("faster", user=100, chat=group, reply_to_message=ours)
         await server.message(group, 2)
-        assert [(i.chat_id, i.principal, i.text) for i in bot.inbox.inbound] == [
+        assert [(i.chat_id, i.person_id, i.text) for i in bot.inbox.inbound] == [
             (str(group), "p-1", "blink"),
             (str(group), "owner", "faster"),
         ]

@@ -128,7 +128,7 @@ async def test_a_question_nobody_answered_says_that_it_is_over(server: TelegramS
 
 async def test_a_button_is_pressed_while_its_turn_waits(server: TelegramServer, tmp_path: Path) -> None:
     async def asking(inbound: Inbound) -> AsyncIterator[TurnEvent]:
-        outcome = await _ask(bot.approvals, inbound.principal, chat=inbound.chat_id)
+        outcome = await _ask(bot.approvals, inbound.person_id, chat=inbound.chat_id)
         yield Answer(f"it was {outcome}")
 
     async with telegram(server, tmp_path, asking) as bot:
@@ -156,7 +156,7 @@ async def test_a_button_below_a_reading_is_said_by_who_pressed_it(
         await server.press(question, button)
         await bot.inbox.until(lambda: len(bot.inbox.done) == 2)
         pressed = bot.inbox.inbound[1]
-        assert (pressed.text, pressed.principal, pressed.origin) == (button.lower(), "owner", "person")
+        assert (pressed.text, pressed.person_id, pressed.origin) == (button.lower(), "owner", "person")
         again = await server.press(question, button)
         await server.until(lambda: again in server.answered_presses)
         assert "Something was said since" in str(server.answered_presses[again])

@@ -148,7 +148,7 @@ class TurnContext:
         shelf = self._knowledge
         if shelf is None:
             return fit(self._device_sections(scene), budget_tokens)
-        matches = await shelf.search.find(inbound.principal, inbound.text, limit=4 * HITS)
+        matches = await shelf.search.find(inbound.person_id, inbound.text, limit=4 * HITS)
         sections = await asyncio.to_thread(self._sections, shelf, scene, inbound, matches)
         return fit(sections, budget_tokens)
 
@@ -159,7 +159,7 @@ class TurnContext:
     def _sections(
         self, shelf: Knowledge, scene: DeviceContext, inbound: Inbound, matches: tuple[Found, ...]
     ) -> list[Section]:
-        person, place = inbound.principal, (inbound.channel, inbound.chat_id)
+        person, place = inbound.person_id, (inbound.channel, inbound.chat_id)
         memory = shelf.memory.text(person)
         notes = shelf.memory.recent_notes(person)
         shown = f"{memory[-_WHOLE_MEMORY_CHARS:]}\n" + "\n".join(note for _, note in notes)
@@ -227,9 +227,9 @@ def _one_liners(skills: Sequence[Skill], active: Sequence[str]) -> str:
 def _now_text(now: datetime, inbound: Inbound) -> str:
     zone = getattr(now.tzinfo, "key", None) or now.tzname() or "UTC"
     lines = [f"It is {now:%A}, {now:%Y-%m-%d %H:%M} ({zone})."]
-    if inbound.principal != OWNER_ID:
+    if inbound.person_id != OWNER_ID:
         lines.append(
-            f"You talk to the person {inbound.principal}, not to the owner; what is remembered above is that person's."
+            f"You talk to the person {inbound.person_id}, not to the owner; what is remembered above is that person's."
         )
     if inbound.origin in _ORIGINS:
         lines.append(_ORIGINS[inbound.origin])

@@ -205,7 +205,7 @@ class Conversations:
         at_s = message.received_ms // 1000
         told = conversation(history, inbound, at_s, self._roles)
         budget_tokens = self._context.history_tokens(system, dynamic)
-        asked_by = AskedBy(inbound.principal, *running.place)
+        asked_by = AskedBy(inbound.person_id, *running.place)
         compacted = await self._compactor.compact(told.safe, budget_tokens, chat=running.place, asked_by=asked_by)
         shown, foreign_s = told.shown(compacted)
         tainted_s = tainted_from(inbound, at_s)
@@ -220,7 +220,7 @@ class Conversations:
         )
         request = TurnRequest(
             said=_said(inbound),
-            principal=inbound.principal,
+            principal=inbound.person_id,
             device=inbound.device,
             system=system,
             device_context=devices,
@@ -281,12 +281,12 @@ class Conversations:
                 "user",
                 _said(message.inbound).text or "(no words: a picture or a recording)",
                 message.received_ms // 1000,
-                message.inbound.principal,
+                message.inbound.person_id,
                 tainted_from(message.inbound, message.received_ms // 1000),
             )
             for message in messages
         ]
-        principal = messages[0].inbound.principal
+        principal = messages[0].inbound.person_id
         return [
             *kept,
             SessionMessage("assistant", answer.text, int(self._now_s()), principal, answer.foreign_s, answer.question),

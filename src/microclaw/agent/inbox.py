@@ -202,7 +202,7 @@ class Inbox:
         for late in turn.leave_out():
             insort(chat.waiting, late, key=_NUMBER)
         body = encode(replace(answer, outbound_id=None))
-        outbound = NewOutbound(inbound.channel, inbound.chat_id, "answer", inbound.principal, inbound.key, body)
+        outbound = NewOutbound(inbound.channel, inbound.chat_id, "answer", inbound.person_id, inbound.key, body)
         outbound_id: int | None = None
         try:
             outbound_id = await self._table.answer(turn.number, outbound)
@@ -315,7 +315,7 @@ class Unanswered:
 
 
 def _whose(inbound: Inbound) -> str:
-    return "devices" if inbound.origin == "device" else f"person {inbound.principal}"
+    return "devices" if inbound.origin == "device" else f"person {inbound.person_id}"
 
 
 def _check_readable(inbound: Inbound, limits: InboxLimits) -> None:

@@ -96,8 +96,8 @@ class RunningTurn:
         """Take another message in; False when the turn takes none any more, or none of this kind: what it asks for is
         done with the rights of who began the turn."""
         begun, comes = self.message.inbound, message.inbound
-        asks = (comes.principal, comes.origin, comes.device)
-        if self._closed or self._stopped or asks != (begun.principal, begun.origin, begun.device):
+        asks = (comes.person_id, comes.origin, comes.device)
+        if self._closed or self._stopped or asks != (begun.person_id, begun.origin, begun.device):
             return False
         self._joining.append((message, stream))
         return True
@@ -149,7 +149,7 @@ def row_of(inbound: Inbound) -> NewMessage:
         inbound.channel,
         inbound.chat_id,
         inbound.key,
-        inbound.principal,
+        inbound.person_id,
         inbound.device,
         inbound.text,
         inbound.origin,

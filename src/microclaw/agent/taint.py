@@ -50,8 +50,8 @@ def conversation(kept: Sequence[SessionMessage], inbound: Inbound, at_s: int, ro
     safe: list[Message] = []
     tainted: dict[int, tuple[Message, int]] = {}
     for place, message in enumerate(kept):
-        read_s = _tainted_since(message, inbound.principal, roles)
-        whole = _message(message, inbound.principal, roles)
+        read_s = _tainted_since(message, inbound.person_id, roles)
+        whole = _message(message, inbound.person_id, roles)
         if read_s is None:
             safe.append(whole)
             continue

@@ -81,7 +81,7 @@ def host_api(parts: HostParts) -> FastAPI:
     @app.get("/v1/status", tags=["host"], summary="Model, devices, programs")
     async def status(by: By) -> dict[str, Any]:
         found = await parts.status()
-        person = parts.people.get(by.principal)
+        person = parts.people.get(by.person_id)
         return found if person is not None and person.role == "owner" else for_everybody(found)
 
     return app

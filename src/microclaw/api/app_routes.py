@@ -83,7 +83,7 @@ def _route_apps(router: APIRouter, parts: HostParts) -> None:
     async def install_app(device: str, body: InstallBody, by: By) -> StreamingResponse:
         found = parts.devices.get(device)
         permission = await _weight(parts, found.name, body.name) if body.replace else Permission.ACT
-        parts.gate.check(by.principal, permission, f"deploy {body.name} to {found.name}")
+        parts.gate.check(by.person_id, permission, f"deploy {body.name} to {found.name}")
         place = _place(by)
         request = DeployRequest(
             device=found.device_id,
@@ -108,7 +108,7 @@ def _route_apps(router: APIRouter, parts: HostParts) -> None:
     async def remove_app(device: str, name: str, by: By) -> StreamingResponse:
         found = parts.devices.get(device)
         text, place = f"remove {name} from {found.name}", _place(by)
-        parts.gate.check(by.principal, Permission.ACT, text)
+        parts.gate.check(by.person_id, Permission.ACT, text)
 
         async def remove(feed: Feed) -> StreamEvent:
             with questions_in(feed, parts.approvals, channel=CHANNEL, chat_id=place):
@@ -139,7 +139,7 @@ def _route_changes(router: APIRouter, parts: HostParts) -> None:
     async def undo(body: UndoBody, by: By) -> StreamingResponse:
         device_id = None if body.device is None else parts.devices.get(body.device).device_id
         text = "undo what was done last" if body.change_id is None else f"undo change {body.change_id}"
-        parts.gate.check(by.principal, Permission.ACT, text)
+        parts.gate.check(by.person_id, Permission.ACT, text)
         place = _place(by)
 
         async def take_back(feed: Feed) -> StreamEvent:

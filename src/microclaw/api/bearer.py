@@ -37,7 +37,7 @@ class Caller:
     `request` is the number that the request gave itself, for its question to be known by.
     """
 
-    principal: str
+    person_id: str
     direct: bool
     source: str
     request: str = ""
@@ -90,10 +90,10 @@ async def admit(
 ) -> None:
     """Return when `caller` may do it. What the owner types on the command line is their yes; a program's act asks."""
     if caller.direct:
-        gate.check(caller.principal, permission, action)
+        gate.check(caller.person_id, permission, action)
         return
     place = caller.asks_in(chat_id)
-    await gate.admit(caller.principal, permission, action, detail=detail, channel=CHANNEL, chat_id=place)
+    await gate.admit(caller.person_id, permission, action, detail=detail, channel=CHANNEL, chat_id=place)
 
 
 def check_own_hand(gate: Gate, caller: Caller, action: str) -> None:
@@ -101,7 +101,7 @@ def check_own_hand(gate: Gate, caller: Caller, action: str) -> None:
 
     For what would outlive a token (another token, a person, a device's secret) or reaches any file of this machine.
     """
-    gate.check_owner(caller.principal, action)
+    gate.check_owner(caller.person_id, action)
     if not caller.direct:
         raise PermissionRefused(f"no token may {action}", next_step="do it on the host's own command line")
 

@@ -52,7 +52,7 @@ def chat_router(parts: HostParts) -> APIRouter:
         if body.device is not None:
             parts.devices.get(body.device)
         channel, chat_id = _place(by, body.chat_id)
-        accepted = await inbox.accept(Inbound(channel, chat_id, body.text, by.principal, body.device))
+        accepted = await inbox.accept(Inbound(channel, chat_id, body.text, by.person_id, body.device))
         lines = _lines(accepted, deliveries, parts.settings.limits.keepalive_s)
         return StreamingResponse(lines, media_type=MEDIA_TYPE)
 

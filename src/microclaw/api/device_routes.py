@@ -82,7 +82,7 @@ def _route_entries(router: APIRouter, parts: HostParts) -> None:
 
     @router.post("", status_code=201, summary="Add a device by its transports")
     async def add_device(body: DeviceBody, by: By) -> dict[str, Any]:
-        gate.check_owner(by.principal, "add devices")  # a transport is an address or a file that this host then opens
+        gate.check_owner(by.person_id, "add devices")  # a transport is an address or a file that this host then opens
         await admit(gate, by, Permission.ACT, f"add the device {body.name}", detail=body.transports)
         return device_object(await devices.add(body.name, body.board, body.transports, body.labels), parts.link)
 
@@ -106,7 +106,7 @@ def _route_entries(router: APIRouter, parts: HostParts) -> None:
 
     @router.post("/{name}/transports", summary="More ways into a device")
     async def add_transports(name: str, body: EndpointsBody, by: By) -> dict[str, Any]:
-        gate.check_owner(by.principal, "add transports to devices")
+        gate.check_owner(by.person_id, "add transports to devices")
         await admit(gate, by, Permission.ACT, f"give {name} more transports", detail=body.transports)
         return device_object(
             await devices.set_transports(name, (*devices.get(name).endpoints, *body.transports)), parts.link
@@ -217,7 +217,7 @@ def link_router(parts: HostParts) -> APIRouter:
         return parts.link
 
     def check_owner(by: Caller, action: str) -> None:
-        parts.gate.check_owner(by.principal, action)
+        parts.gate.check_owner(by.person_id, action)
 
     @router.post("/pair", status_code=201, summary="The device that shows this code is ours")
     async def pair(body: PairBody, by: By) -> dict[str, Any]:

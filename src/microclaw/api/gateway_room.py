@@ -109,7 +109,7 @@ class Room:
         if message.chat_id is not None and message.chat_id != client.chat_id:
             client.chat_id = message.chat_id
             self.enter(client)
-        inbound = Inbound(CHANNEL, client.journaled, message.content, principal=client.caller.principal)
+        inbound = Inbound(CHANNEL, client.journaled, message.content, person_id=client.caller.person_id)
         try:
             accepted = await self._inbox.accept(inbound)
         except MicroclawError as exc:
@@ -123,7 +123,7 @@ class Room:
         try:
             if pending is None:
                 raise UnknownName("nothing waits under this approval_id: it was decided already, or its time is over")
-            self._approvals.decide(decision.approval_id, approved=decision.approved, by=client.caller.principal)
+            self._approvals.decide(decision.approval_id, approved=decision.approved, by=client.caller.person_id)
         except (UnknownName, PermissionRefused) as exc:
             raise BadMessage(exc.code, exc.message) from exc
 

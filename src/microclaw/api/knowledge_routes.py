@@ -65,10 +65,10 @@ def _route_memory(router: APIRouter, parts: KnowledgeParts) -> None:
 
     @router.get("/v1/memory", tags=["memory"], summary="MEMORY.md and the latest notes of the caller")
     async def show_memory(by: By) -> dict[str, Any]:
-        parts.gate.check(by.principal, Permission.READ, "look at memory")
-        path = memory.path(by.principal)
+        parts.gate.check(by.person_id, Permission.READ, "look at memory")
+        path = memory.path(by.person_id)
         text = await asyncio.to_thread(read_text, path)
-        notes = await asyncio.to_thread(memory.recent_notes, by.principal)
+        notes = await asyncio.to_thread(memory.recent_notes, by.person_id)
         return {
             "text": text,
             "digest": digest(text),
@@ -78,9 +78,9 @@ def _route_memory(router: APIRouter, parts: KnowledgeParts) -> None:
 
     @router.put("/v1/memory", tags=["memory"], summary="Put an edited MEMORY.md in place; the old version is kept")
     async def edit_memory(body: MemoryBody, by: By) -> dict[str, Any]:
-        parts.gate.check(by.principal, Permission.ACT, "edit memory")
-        await memory.write(by.principal, body.text, was=body.was)
-        path = memory.path(by.principal)
+        parts.gate.check(by.person_id, Permission.ACT, "edit memory")
+        await memory.write(by.person_id, body.text, was=body.was)
+        path = memory.path(by.person_id)
         return {"file": _place(path, by), "digest": digest(await asyncio.to_thread(read_text, path))}
 
     @router.get("/v1/memory/search", tags=["memory"], summary="The caller's best matches, with their source")
@@ -89,8 +89,8 @@ def _route_memory(router: APIRouter, parts: KnowledgeParts) -> None:
         by: By,
         limit: Annotated[int, Query(ge=1, le=50)] = 10,
     ) -> dict[str, Any]:
-        parts.gate.check(by.principal, Permission.READ, "search memory")
-        return {"found": [_found(one) for one in await search.find(by.principal, q, limit=limit)]}
+        parts.gate.check(by.person_id, Permission.READ, "search memory")
+        return {"found": [_found(one) for one in await search.find(by.person_id, q, limit=limit)]}
 
 
 def _route_sessions(router: APIRouter, parts: KnowledgeParts) -> None:
@@ -98,18 +98,18 @@ def _route_sessions(router: APIRouter, parts: KnowledgeParts) -> None:
 
     @router.get("/v1/sessions", tags=["sessions"], summary="Conversations, the latest first")
     async def list_sessions(by: By) -> dict[str, Any]:
-        parts.gate.check_owner(by.principal, "list conversations")
+        parts.gate.check_owner(by.person_id, "list conversations")
         return {"sessions": [_session(file) for file in await sessions.list()]}
 
     @router.get("/v1/sessions/{name}", tags=["sessions"], summary="The newest messages of a conversation")
     async def show_session(name: str, by: By, newest: Annotated[int, Query(ge=1, le=1000)] = 40) -> dict[str, Any]:
-        parts.gate.check_owner(by.principal, "read conversations")
+        parts.gate.check_owner(by.person_id, "read conversations")
         full = await sessions.full_name(name)
         return {"name": full, "messages": [_message(message) for message in await sessions.show(full, newest)]}
 
     @router.delete("/v1/sessions/{name}", tags=["sessions"], summary="Remove a conversation")
     async def remove_session(name: str, by: By) -> dict[str, Any]:
-        parts.gate.check_owner(by.principal, "remove conversations")
+        parts.gate.check_owner(by.person_id, "remove conversations")
         full = await sessions.full_name(name)
         await sessions.remove(full)
         knowledge.search.mark_stale()
@@ -133,7 +133,7 @@ def _route_skills(router: APIRouter, parts: KnowledgeParts) -> None:
 
     @router.get("/v1/skills", tags=["skills"], summary="Skills that can be used, and folders that cannot")
     async def list_skills(by: By) -> dict[str, Any]:
-        parts.gate.check(by.principal, Permission.READ, "list skills")
+        parts.gate.check(by.person_id, Permission.READ, "list skills")
         usable = await asyncio.to_thread(skills.all)
         broken = await asyncio.to_thread(skills.broken)
         return {
@@ -144,14 +144,14 @@ def _route_skills(router: APIRouter, parts: KnowledgeParts) -> None:
 
     @router.get("/v1/skills/{name}", tags=["skills"], summary="A skill's text and the files beside it")
     async def show_skill(name: str, by: By) -> dict[str, Any]:
-        parts.gate.check(by.principal, Permission.READ, "look at skills")
+        parts.gate.check(by.person_id, Permission.READ, "look at skills")
         skill = await asyncio.to_thread(skills.get, name)
         files = await asyncio.to_thread(skills.files, name)
         return {**_skill(skill, by), "text": skill.body, "files": list(files)}
 
     @router.get("/v1/skills/{name}/check", tags=["skills"], summary="A skill's mistakes with their lines")
     async def check_skill(name: str, by: By) -> dict[str, Any]:
-        parts.gate.check(by.principal, Permission.READ, "check skills")
+        parts.gate.check(by.person_id, Permission.READ, "check skills")
         checked = await asyncio.to_thread(
             lambda: skills.check(name, tools=parts.tool_names, capabilities=frozenset(CALLS))
         )

@@ -131,7 +131,7 @@ def _inbound(parts: HostParts, by: Caller, body: CompletionBody) -> Inbound:
     if not text.strip() and not images:
         raise ConfigError("the last user message is empty", next_step="say what is to be done")
     user = _USER.sub("-", body.user or "user")[:32]
-    return Inbound(CHANNEL, f"{by.source}.{user}", text, by.principal, attachments=images)
+    return Inbound(CHANNEL, f"{by.source}.{user}", text, by.person_id, attachments=images)
 
 
 def _image(part: _Part) -> Attachment:

@@ -33,7 +33,7 @@ def approval_router(parts: HostParts) -> APIRouter:
 
     @router.post("/{approval_id}", summary="Decide: the first decision counts")
     async def decide(approval_id: str, body: DecisionBody, by: By) -> dict[str, Any]:
-        settled = parts.approvals.decide(approval_id, approved=body.approved, by=by.principal)
+        settled = parts.approvals.decide(approval_id, approved=body.approved, by=by.person_id)
         outcome = "approved" if body.approved else "declined"
         return {"approval_id": settled.approval_id, "outcome": outcome, "action": settled.action}
 
@@ -41,7 +41,7 @@ def approval_router(parts: HostParts) -> APIRouter:
 
 
 def _may_see(parts: HostParts, by: Caller, pending: Pending) -> bool:
-    return pending.principal == by.principal or _role(parts, by.principal) == "owner"
+    return pending.principal == by.person_id or _role(parts, by.person_id) == "owner"
 
 
 def _role(parts: HostParts, person_id: str) -> Role | None:
@@ -87,7 +87,7 @@ def people_router(parts: HostParts) -> APIRouter:
 
     @router.get("", summary="Who this host knows, and who asks to be let in")
     async def list_people(by: By) -> dict[str, Any]:
-        gate.check_owner(by.principal, "list people")
+        gate.check_owner(by.person_id, "list people")
         asking = [
             {"channel": each.channel, "name": each.display_name, "seconds_left": round(each.seconds_left)}
             for each in people.asking()
@@ -113,7 +113,7 @@ def token_router(parts: HostParts) -> APIRouter:
 
     @router.get("", summary="Tokens, never their secrets")
     async def list_tokens(by: By) -> dict[str, Any]:
-        gate.check_owner(by.principal, "list tokens")
+        gate.check_owner(by.person_id, "list tokens")
         return {"tokens": [_token(token) for token in await tokens.list()]}
 
     @router.post("", status_code=201, summary="A new token; its secret is in this answer alone")
@@ -164,9 +164,9 @@ def usage_router(parts: HostParts) -> APIRouter:
         group: Annotated[UsageGroup, Query(alias="by")] = "day",
         days: Annotated[int, Query(ge=1, le=KEPT_DAYS)] = 30,
     ) -> dict[str, Any]:
-        person = parts.people.get(by.principal)
+        person = parts.people.get(by.person_id)
         everybody = person is not None and person.role == "owner"
-        report = await parts.usage.report(group, days, person=None if everybody else by.principal)
+        report = await parts.usage.report(group, days, person=None if everybody else by.person_id)
         return {
             "by": group,
             "days": days,

@@ -64,14 +64,14 @@ def schedule_router(parts: ScheduleParts) -> APIRouter:
 
     @router.get("", summary="Schedules, oldest first")
     async def list_schedules(by: By) -> dict[str, Any]:
-        gate.check(by.principal, Permission.READ, "list schedules")
-        return {"zone": book.zone, "schedules": [scheduling.facts(one) for one in await book.visible(by.principal)]}
+        gate.check(by.person_id, Permission.READ, "list schedules")
+        return {"zone": book.zone, "schedules": [scheduling.facts(one) for one in await book.visible(by.person_id)]}
 
     @router.post("", status_code=201, summary="Make a schedule")
     async def add(body: ScheduleBody, by: By) -> dict[str, Any]:
         asked = AddParameters(**body.model_dump())
         context = _context(by, body.device)
-        gate.check(by.principal, Permission.ACT, f"schedule {asked.when_text}")
+        gate.check(by.person_id, Permission.ACT, f"schedule {asked.when_text}")
         plan = await scheduling.plan(asked, context)
         await admit(gate, by, plan.permission, plan.action, detail=plan.detail, chat_id=context.chat_id)
         made = await scheduling.keep(plan, asked, context)
@@ -79,10 +79,10 @@ def schedule_router(parts: ScheduleParts) -> APIRouter:
 
     @router.post("/import", summary="The jobs of a MimiClaw device's cron.json")
     async def import_jobs(body: ImportBody, by: By) -> dict[str, Any]:
-        gate.check_owner(by.principal, "import a device's schedules")
+        gate.check_owner(by.person_id, "import a device's schedules")
         if not by.direct or not (path := Path(body.file)).is_absolute():
             raise ConfigError("a file of this machine is named by its absolute path, on the command line alone")
-        kept = await import_cron_json(path, book, principal=by.principal)
+        kept = await import_cron_json(path, book, principal=by.person_id)
         return {
             "jobs": [
                 {
@@ -97,24 +97,24 @@ def schedule_router(parts: ScheduleParts) -> APIRouter:
 
     @router.get("/{number}", summary="A schedule and its latest runs")
     async def show(number: int, by: By) -> dict[str, Any]:
-        gate.check(by.principal, Permission.READ, "look at schedules")
-        found = await book.of(number, by.principal)
+        gate.check(by.person_id, Permission.READ, "look at schedules")
+        found = await book.of(number, by.person_id)
         return {**scheduling.facts(found), "runs": [_run(row) for row in await book.runs(number)]}
 
     @router.post("/{number}/run", status_code=202, summary="Run it now; its own times stay")
     async def run(number: int, by: By) -> dict[str, Any]:
-        gate.check(by.principal, Permission.ACT, f"run schedule {number}")
-        return scheduling.facts(await parts.runner.run_now(number, by.principal))
+        gate.check(by.person_id, Permission.ACT, f"run schedule {number}")
+        return scheduling.facts(await parts.runner.run_now(number, by.person_id))
 
     @router.post("/{number}/resume", summary="Make a paused one due again")
     async def resume(number: int, by: By) -> dict[str, Any]:
-        gate.check(by.principal, Permission.ACT, f"resume schedule {number}")
-        return scheduling.facts(await book.resume(number, by.principal))
+        gate.check(by.person_id, Permission.ACT, f"resume schedule {number}")
+        return scheduling.facts(await book.resume(number, by.person_id))
 
     @router.delete("/{number}", summary="Remove it")
     async def remove(number: int, by: By) -> dict[str, Any]:
-        gate.check(by.principal, Permission.ACT, f"remove schedule {number}")
-        gone = await book.remove(number, by.principal)
+        gate.check(by.person_id, Permission.ACT, f"remove schedule {number}")
+        gone = await book.remove(number, by.person_id)
         return {"removed": number, "when": gone.said, "what": gone.what}
 
     return router
@@ -123,8 +123,8 @@ def schedule_router(parts: ScheduleParts) -> APIRouter:
 def _context(by: Caller, device: str | None) -> ToolContext:
     """What a schedule of the command line says is told at the terminal."""
     if by.direct:
-        return ToolContext(by.principal, _no_report, device)
-    return ToolContext(by.principal, _no_report, device, CHANNEL, by.source)
+        return ToolContext(by.person_id, _no_report, device)
+    return ToolContext(by.person_id, _no_report, device, CHANNEL, by.source)
 
 
 def _run(row: RunRow) -> dict[str, Any]:
@@ -145,12 +145,12 @@ def subagent_router(workers: Workers, gate: Gate) -> APIRouter:
 
     @router.get("", summary="Those that work, and the latest that ended")
     async def list_subagents(by: By) -> dict[str, Any]:
-        gate.check(by.principal, Permission.READ, "list subagents")
-        return {"subagents": [subagent_facts(one) for one in workers.list(by.principal)]}
+        gate.check(by.person_id, Permission.READ, "list subagents")
+        return {"subagents": [subagent_facts(one) for one in workers.list(by.person_id)]}
 
     @router.delete("/{subagent_id}", summary="End it; what it has begun is finished")
     async def cancel(subagent_id: str, by: By) -> dict[str, Any]:
-        gate.check(by.principal, Permission.ACT, f"cancel subagent {subagent_id[:40]}")
-        return {"cancelled": workers.cancel(subagent_id, by.principal).subagent_id}
+        gate.check(by.person_id, Permission.ACT, f"cancel subagent {subagent_id[:40]}")
+        return {"cancelled": workers.cancel(subagent_id, by.person_id).subagent_id}
 
     return router

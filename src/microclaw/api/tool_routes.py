@@ -57,7 +57,7 @@ def tools_router(parts: HostParts) -> APIRouter:
 
         async def run(feed: Feed) -> StreamEvent:
             context = ToolContext(
-                by.principal,
+                by.person_id,
                 feed.put,
                 body.device,
                 channel=CHANNEL,

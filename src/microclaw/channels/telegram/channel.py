@@ -206,7 +206,7 @@ class TelegramChannel:
             channel=CHANNEL,
             chat_id=str(message.chat_id),
             text=message.text,
-            principal=person.person_id,
+            person_id=person.person_id,
             attachments=attachments,
             key=f"{self._bot_id}:{message.update_id}",
             origin="forwarded" if message.forwarded else "person",
