@@ -28,7 +28,13 @@ from microclaw.store.outbox import OutboxTable
 
 ScriptedTurn = Callable[[Inbound], AsyncIterator[TurnEvent]]
 QUICK = Timing(
-    poll_s=5, pause_s=0.001, group_pause_s=0.001, first_s=0.001, backoff_s=0.001, backoff_most_s=0.01, stranger_s=3600
+    poll_s=5,
+    pause_s=0.001,
+    group_pause_s=0.001,
+    first_s=0.001,
+    backoff_s=0.001,
+    backoff_most_s=0.01,
+    unknown_sender_s=3600,
 )
 
 

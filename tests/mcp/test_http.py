@@ -19,7 +19,7 @@ from tests.api.people_host import PeopleHost, people_host
 from tests.mcp.conftest import TIMEOUT_S, clean_environ
 
 from mcp import Client
-from microclaw.api.server import HeadDeadline, PatientConfig, tcp_listener
+from microclaw.api.server import HeadTimeout, TimeoutConfig, tcp_listener
 from microclaw.cli.child import Child
 from microclaw.errors import ConfigError
 from microclaw.host_client.client import HostClient
@@ -171,12 +171,12 @@ async def test_guessing_is_slowed_down(url: str) -> None:
 
 
 async def test_a_request_whose_head_never_ends_is_closed() -> None:
-    class Quick(PatientConfig):
+    class Quick(TimeoutConfig):
         head_timeout_s = 0.1
 
     with tcp_listener("127.0.0.1", 0) as listener:
         port = listener.getsockname()[1]
-        make = partial(Quick, http=HeadDeadline)
+        make = partial(Quick, http=HeadTimeout)
         serving = asyncio.create_task(
             serve_http("http://127.0.0.1:1", listener, names=("127.0.0.1",), make_config=make)
         )

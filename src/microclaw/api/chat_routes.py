@@ -15,8 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from microclaw.agent.inbox import AcceptedMessage
 from microclaw.agent.outbox import Outbox
-from microclaw.api.bearer import CHANNEL as API
-from microclaw.api.bearer import By, Caller
+from microclaw.api.caller import CHANNEL as API
+from microclaw.api.caller import Caller, RequestCaller
 from microclaw.api.jobs import MEDIA_TYPE
 from microclaw.api.parts import HostParts
 from microclaw.events import Answer, Inbound, TurnEvent
@@ -48,7 +48,7 @@ def chat_router(parts: HostParts) -> APIRouter:
     deliveries = _Deliveries(outbox)
 
     @router.post("/v1/chat", summary="One message; the turn's events as JSON lines")
-    async def chat(body: ChatBody, by: By) -> StreamingResponse:
+    async def chat(body: ChatBody, by: RequestCaller) -> StreamingResponse:
         if body.device is not None:
             parts.devices.get(body.device)
         channel, chat_id = _place(by, body.chat_id)
@@ -57,16 +57,16 @@ def chat_router(parts: HostParts) -> APIRouter:
         return StreamingResponse(lines, media_type=MEDIA_TYPE)
 
     @router.post("/v1/chat/{chat_id}/cancel", summary="End a chat's running turn at the next safe point")
-    async def cancel(chat_id: str, by: By) -> dict[str, Any]:
+    async def cancel(chat_id: str, by: RequestCaller) -> dict[str, Any]:
         return {"cancelled": int(inbox.cancel(*_place(by, chat_id)))}
 
     @router.get("/v1/chat/{chat_id}/undelivered", summary="Answers and notes that nobody has read yet")
-    async def undelivered(chat_id: str, by: By) -> dict[str, Any]:
+    async def undelivered(chat_id: str, by: RequestCaller) -> dict[str, Any]:
         waiting = await outbox.undelivered(*_place(by, chat_id))
         return {"messages": [{"kind": o.kind, "answer": answer_object(o.answer)} for o in waiting]}
 
     @router.post("/v1/chat/{chat_id}/delivered", summary="These answers and notes of the chat were read")
-    async def delivered(chat_id: str, body: DeliveredBody, by: By) -> dict[str, Any]:
+    async def delivered(chat_id: str, body: DeliveredBody, by: RequestCaller) -> dict[str, Any]:
         waiting = {outbound.outbound_id for outbound in await outbox.undelivered(*_place(by, chat_id))}
         read = [outbound_id for outbound_id in body.outbound_ids if outbound_id in waiting]
         for outbound_id in read:

@@ -36,13 +36,13 @@ class EventBus(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Numbered:
+class NumberedEvent:
     number: int
     event: LiveEvent
 
 
 @dataclass(frozen=True, slots=True)
-class Lost:
+class LostEvents:
     """That many events before the next one are gone."""
 
     count: int
@@ -91,8 +91,8 @@ class LiveFeed:
     def last(self) -> int:
         return self._count
 
-    async def read(self, after: int, keepalive_s: float) -> AsyncGenerator[Numbered | Lost | None, None]:
-        """Events after this number, Lost where the ring was too short, None when there was nothing for a while."""
+    async def read(self, after: int, keepalive_s: float) -> AsyncGenerator[NumberedEvent | LostEvents | None, None]:
+        """Events after this number; LostEvents where the ring was too short, None after a while without any."""
         self.listeners += 1
         news = asyncio.Event()
         self._news.add(news)
@@ -101,11 +101,11 @@ class LiveFeed:
                 news.clear()
                 oldest = self._count - len(self._ring)
                 if after < oldest:
-                    yield Lost(oldest - after)
+                    yield LostEvents(oldest - after)
                     after = oldest
                 for event in tuple(islice(self._ring, after - oldest, None)):
                     after += 1
-                    yield Numbered(after, event)
+                    yield NumberedEvent(after, event)
                 if after < self._count:
                     continue
                 if self._ended:
@@ -183,16 +183,16 @@ async def event_stream(
             match each:
                 case None:
                     yield ": nothing new\n\n"
-                case Lost(count=count):
+                case LostEvents(count=count):
                     yield f'event: lost\ndata: {{"count":{count}}}\n\n'
-                case Numbered(event=event):
+                case NumberedEvent(event=event):
                     if event.kind in kinds and device in (None, event.device):
                         yield event_text(feed.run, each)
                 case _:
                     assert_never(each)
 
 
-def event_text(run: str, numbered: Numbered) -> str:
+def event_text(run: str, numbered: NumberedEvent) -> str:
     """One event of the stream: its id, its kind, its facts as one line of JSON."""
     event = numbered.event
     value = {field.name: getattr(event, field.name) for field in fields(event)}

@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from microclaw.api.faults import fault_text
+from microclaw.api.validation import validation_message
 from microclaw.errors import MicroclawError
 from microclaw.wire.host_api import Failure, failure_object, failure_of
 
@@ -102,7 +102,7 @@ def unexpected(error: BaseException) -> Failure:
 
 def _fault(error: Any) -> str:
     place = ".".join(str(part) for part in error.get("loc", ()) if part not in ("body", "query", "path"))
-    return fault_text(place or "the request", error)[:300]
+    return validation_message(place or "the request", error)[:300]
 
 
 PATHS: Final = frozenset({"/v1/chat/completions", "/v1/models"})

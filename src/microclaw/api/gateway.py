@@ -20,13 +20,13 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 
 from microclaw.addresses import is_loopback
 from microclaw.agent.inbox import Inbox
-from microclaw.api.bearer import As, Bearer, Caller, caller_of
+from microclaw.api.caller import BearerAuth, Caller, CallerMiddleware, caller_of
 from microclaw.api.failures import failure_response
 from microclaw.api.gateway_client import CLOSE_S, Client
 from microclaw.api.gateway_messages import BadMessage, error, read_message
 from microclaw.api.gateway_room import CHANNEL, Room
-from microclaw.api.guard import Guard, MachineNames
-from microclaw.api.server import Door, UnreadDeadline, serving
+from microclaw.api.request_check import AllowedHosts, RequestCheck
+from microclaw.api.server import Listener, UnreadTimeout, serving
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.people import OWNER
 from microclaw.auth.tokens import Tokens
@@ -80,7 +80,7 @@ class Gateway:
     @asynccontextmanager
     async def serving(self, listener: socket.socket) -> AsyncGenerator[str]:
         """Its address, `ws://host:port`."""
-        door = Door("gateway", self._app, listener, self._limit, _Connection, _OPTIONS)
+        door = Listener("gateway", self._app, listener, self._limit, _Connection, _OPTIONS)
         host, port = listener.getsockname()[:2]
         async with self._room, asyncio.TaskGroup() as group, serving([door], group, unread_timeout_s=self._send_s):
             try:
@@ -136,7 +136,7 @@ class Gateway:
             client.send(error("internal", "something went wrong inside the host; its log says what"))
 
 
-class _Connection(UnreadDeadline, WebSocketsSansIOProtocol):
+class _Connection(UnreadTimeout, WebSocketsSansIOProtocol):
     """uvicorn's WebSocket over the websockets library. It reads one message at a time, so it needs no limit of a queue.
 
     `state.abort` of its scope cuts the connection, for which ASGI has no word.
@@ -161,10 +161,10 @@ _OPTIONS: Final = {
 
 
 def _admitting(app: ASGIApp, host: str, tokens: Tokens) -> ASGIApp:
-    """The people plane's admission. Without a token clients come in where only this machine can reach the gateway."""
-    outside = As(app, _NO_TOKEN) if is_loopback(host) else None
-    bearer = Bearer(inside=app, outside=outside, tokens=tokens, for_every_role=PATHS)
-    return Guard(bearer, body_bytes=None, body_s=BODY_S, allowed_hosts=MachineNames(host))
+    """The same checks as the API. No token is needed where only this machine can reach the gateway."""
+    outside = CallerMiddleware(app, _NO_TOKEN) if is_loopback(host) else None
+    bearer = BearerAuth(inside=app, outside=outside, tokens=tokens, for_every_role=PATHS)
+    return RequestCheck(bearer, body_bytes=None, body_s=BODY_S, allowed_hosts=AllowedHosts(host))
 
 
 async def _elsewhere(scope: Scope, receive: Receive, send: Send) -> None:

@@ -9,7 +9,7 @@ from typing import Final
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from microclaw.api.bearer import Caller
+from microclaw.api.caller import Caller
 
 _log = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from microclaw.api.bearer import By, Caller
+from microclaw.api.caller import Caller, RequestCaller
 from microclaw.api.failures import STATUS_BY_CODE, error_object, openai_error
 from microclaw.api.parts import HostParts
 from microclaw.errors import ConfigError, MicroclawError
@@ -95,7 +95,7 @@ def openai_router(parts: HostParts) -> APIRouter:
         return {"object": "list", "data": [model]}
 
     @router.post("/v1/chat/completions", summary="OpenAI's chat completions; the last user message is read")
-    async def completions(request: Request, by: By) -> Response:
+    async def completions(request: Request, by: RequestCaller) -> Response:
         try:
             body = CompletionBody.model_validate_json(await request.body())
             inbound = _inbound(parts, by, body)

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Protocol
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
-from microclaw.api.bearer import CHANNEL, By, Caller, admit
+from microclaw.api.caller import CHANNEL, Caller, RequestCaller, admit
 from microclaw.auth.gate import Gate, Permission
 from microclaw.errors import ConfigError
 from microclaw.events import Step
@@ -63,12 +63,12 @@ def schedule_router(parts: ScheduleParts) -> APIRouter:
     scheduling, gate, book = parts.scheduling, parts.gate, parts.scheduling.book
 
     @router.get("", summary="Schedules, oldest first")
-    async def list_schedules(by: By) -> dict[str, Any]:
+    async def list_schedules(by: RequestCaller) -> dict[str, Any]:
         gate.check(by.person_id, Permission.READ, "list schedules")
         return {"zone": book.zone, "schedules": [scheduling.facts(one) for one in await book.visible(by.person_id)]}
 
     @router.post("", status_code=201, summary="Make a schedule")
-    async def add(body: ScheduleBody, by: By) -> dict[str, Any]:
+    async def add(body: ScheduleBody, by: RequestCaller) -> dict[str, Any]:
         asked = AddParameters(**body.model_dump())
         context = _context(by, body.device)
         gate.check(by.person_id, Permission.ACT, f"schedule {asked.when_text}")
@@ -78,7 +78,7 @@ def schedule_router(parts: ScheduleParts) -> APIRouter:
         return {**scheduling.facts(made), "warning": scheduling.warning(made)}
 
     @router.post("/import", summary="The jobs of a MimiClaw device's cron.json")
-    async def import_jobs(body: ImportBody, by: By) -> dict[str, Any]:
+    async def import_jobs(body: ImportBody, by: RequestCaller) -> dict[str, Any]:
         gate.check_owner(by.person_id, "import a device's schedules")
         if not by.direct or not (path := Path(body.file)).is_absolute():
             raise ConfigError("a file of this machine is named by its absolute path, on the command line alone")
@@ -96,23 +96,23 @@ def schedule_router(parts: ScheduleParts) -> APIRouter:
         }
 
     @router.get("/{number}", summary="A schedule and its latest runs")
-    async def show(number: int, by: By) -> dict[str, Any]:
+    async def show(number: int, by: RequestCaller) -> dict[str, Any]:
         gate.check(by.person_id, Permission.READ, "look at schedules")
         found = await book.of(number, by.person_id)
         return {**scheduling.facts(found), "runs": [_run(row) for row in await book.runs(number)]}
 
     @router.post("/{number}/run", status_code=202, summary="Run it now; its own times stay")
-    async def run(number: int, by: By) -> dict[str, Any]:
+    async def run(number: int, by: RequestCaller) -> dict[str, Any]:
         gate.check(by.person_id, Permission.ACT, f"run schedule {number}")
         return scheduling.facts(await parts.runner.run_now(number, by.person_id))
 
     @router.post("/{number}/resume", summary="Make a paused one due again")
-    async def resume(number: int, by: By) -> dict[str, Any]:
+    async def resume(number: int, by: RequestCaller) -> dict[str, Any]:
         gate.check(by.person_id, Permission.ACT, f"resume schedule {number}")
         return scheduling.facts(await book.resume(number, by.person_id))
 
     @router.delete("/{number}", summary="Remove it")
-    async def remove(number: int, by: By) -> dict[str, Any]:
+    async def remove(number: int, by: RequestCaller) -> dict[str, Any]:
         gate.check(by.person_id, Permission.ACT, f"remove schedule {number}")
         gone = await book.remove(number, by.person_id)
         return {"removed": number, "when": gone.said, "what": gone.what}
@@ -144,12 +144,12 @@ def subagent_router(workers: Workers, gate: Gate) -> APIRouter:
     router = APIRouter(prefix="/v1/subagents", tags=["subagents"])
 
     @router.get("", summary="Those that work, and the latest that ended")
-    async def list_subagents(by: By) -> dict[str, Any]:
+    async def list_subagents(by: RequestCaller) -> dict[str, Any]:
         gate.check(by.person_id, Permission.READ, "list subagents")
         return {"subagents": [subagent_facts(one) for one in workers.list(by.person_id)]}
 
     @router.delete("/{subagent_id}", summary="End it; what it has begun is finished")
-    async def cancel(subagent_id: str, by: By) -> dict[str, Any]:
+    async def cancel(subagent_id: str, by: RequestCaller) -> dict[str, Any]:
         gate.check(by.person_id, Permission.ACT, f"cancel subagent {subagent_id[:40]}")
         return {"cancelled": workers.cancel(subagent_id, by.person_id).subagent_id}
 

@@ -23,14 +23,14 @@ HEAD_TIMEOUT_S = 10.0
 UNREAD_TIMEOUT_S = 30.0
 
 
-class PatientConfig(uvicorn.Config):
+class TimeoutConfig(uvicorn.Config):
     """uvicorn's settings, how long a connection may take over a request's head, and how long it may read nothing."""
 
     head_timeout_s: float = HEAD_TIMEOUT_S
     unread_timeout_s: float = UNREAD_TIMEOUT_S
 
 
-class UnreadDeadline(asyncio.Protocol):
+class UnreadTimeout(asyncio.Protocol):
     """For uvicorn's protocols: cuts a connection that takes nothing of what was written to it."""
 
     config: uvicorn.Config
@@ -49,7 +49,7 @@ class UnreadDeadline(asyncio.Protocol):
     def pause_writing(self) -> None:
         super().pause_writing()
         if self._unread_timer is None:
-            assert isinstance(self.config, PatientConfig)
+            assert isinstance(self.config, TimeoutConfig)
             self._unread_timer = self.loop.call_later(self.config.unread_timeout_s, self.transport.abort)
 
     def resume_writing(self) -> None:
@@ -62,7 +62,7 @@ class UnreadDeadline(asyncio.Protocol):
             self._unread_timer = None
 
 
-class HeadDeadline(UnreadDeadline, H11Protocol):
+class HeadTimeout(UnreadTimeout, H11Protocol):
     """Closes a connection that begins a request and does not end its head.
 
     uvicorn waits for ever there, and such connections count against `limit_concurrency`: a few dozen shut the door.
@@ -91,7 +91,7 @@ class HeadDeadline(UnreadDeadline, H11Protocol):
 
     def _expect_head(self) -> None:
         if self._head_timer is None:
-            assert isinstance(self.config, PatientConfig)
+            assert isinstance(self.config, TimeoutConfig)
             self._head_timer = self.loop.call_later(self.config.head_timeout_s, self.transport.close)
 
     def _end_timer(self) -> None:
@@ -106,7 +106,7 @@ START_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class Listener:
     """An app and the listening socket it answers on.
 
     `websocket` is the protocol of a connection that was upgraded, None for none; `websocket_options` are uvicorn's
@@ -123,7 +123,7 @@ class Door:
 
 @asynccontextmanager
 async def serving(
-    doors: Sequence[Door],
+    doors: Sequence[Listener],
     group: asyncio.TaskGroup,
     *,
     head_timeout_s: float = HEAD_TIMEOUT_S,
@@ -187,13 +187,13 @@ def tcp_listener(host: str, port: int, *, next_step: str = "microclaw up --port 
         listener.close()
 
 
-def _server(door: Door, head_timeout_s: float, unread_timeout_s: float) -> _Server:
-    config = PatientConfig(
+def _server(door: Listener, head_timeout_s: float, unread_timeout_s: float) -> _Server:
+    config = TimeoutConfig(
         door.app,
         lifespan="off",
         ws=door.websocket or "none",
         **door.websocket_options,
-        http=HeadDeadline,
+        http=HeadTimeout,
         log_config=None,
         access_log=False,
         server_header=False,

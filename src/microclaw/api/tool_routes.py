@@ -10,7 +10,7 @@ from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from microclaw.api.bearer import By, questions_in
+from microclaw.api.caller import RequestCaller, questions_in
 from microclaw.api.jobs import Feed, stream_response
 from microclaw.api.parts import HostParts
 from microclaw.apps.changes import made_by
@@ -47,7 +47,7 @@ def tools_router(parts: HostParts) -> APIRouter:
         return {"tools": [_tool(tool) for tool in parts.toolbox.tools]}
 
     @router.post("/{name}", summary="Call a tool: steps and questions as JSON lines, then the result")
-    async def call(name: str, body: ToolBody, by: By) -> StreamingResponse:
+    async def call(name: str, body: ToolBody, by: RequestCaller) -> StreamingResponse:
         if all(tool.name != name for tool in parts.toolbox.tools):
             raise UnknownName(f"there is no tool {name[:80]!r}", next_step="GET /v1/tools has them")
         if body.device is not None:

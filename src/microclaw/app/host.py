@@ -15,12 +15,12 @@ from microclaw.addresses import is_loopback
 from microclaw.agent.attempts import latest_attempts
 from microclaw.agent.background.device_tasks import AgentTasks
 from microclaw.agent.conversation import Conversations
-from microclaw.api.apis import control_app, host_api, people_app
+from microclaw.api.asgi_apps import api_app, control_socket_app, host_api
 from microclaw.api.event_routes import LiveFeed
 from microclaw.api.jobs import Jobs
 from microclaw.api.metrics import MetricSources
 from microclaw.api.parts import HostParts
-from microclaw.api.server import Door, serving, tcp_listener, unix_listener
+from microclaw.api.server import Listener, serving, tcp_listener, unix_listener
 from microclaw.api.status import HostStatus
 from microclaw.app.agent import build_conversations, build_inbox, build_model, outward_tools
 from microclaw.app.channels import Channels, open_channels
@@ -172,9 +172,9 @@ async def running_host(
             schedules=later.parts,
         )
         api = host_api(parts)
-        doors = [Door("control", control_app(parts, api), control)]
+        doors = [Listener("control", control_socket_app(parts, api), control)]
         if people is not None:
-            doors.append(Door("people", people_app(parts, api), people))
+            doors.append(Listener("people", api_app(parts, api), people))
         await stack.enter_async_context(serving(doors, group))
         stack.callback(channels.close_doors)  # beside the other doors, not after them
         await stack.enter_async_context(live.collecting(bus, group))  # after the doors: its readers end before those do

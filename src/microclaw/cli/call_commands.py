@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from microclaw.cli.invocation import Invocation, invocation
+from microclaw.cli.options import GlobalOptions, global_options
 from microclaw.devices.call_text import CALLS, argument_names, arguments_from_words, call_from, result_value
 from microclaw.errors import MicroclawError, NoHost, NotSupported
 from microclaw.host_client.request import segment
@@ -31,12 +31,12 @@ def execute(
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="For a device that is away, up to 15 s.")] = True,
 ) -> None:
     """Call one method of a device at once."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     values = arguments_from_words(method, arguments or [])
     print_outcome(options, method, call_target(options, target, board, method, values, wait=wait))
 
 
-def print_outcome(options: Invocation, method: str, outcome: dict[str, Any]) -> None:
+def print_outcome(options: GlobalOptions, method: str, outcome: dict[str, Any]) -> None:
     """A call's answer as lines, or as one JSON document."""
     if options.json:
         options.document("exec", {"method": method, **outcome})
@@ -48,7 +48,7 @@ def print_outcome(options: Invocation, method: str, outcome: dict[str, Any]) -> 
 
 
 def call_target(
-    options: Invocation, target: str, board: str, method: str, values: dict[str, Any], *, wait: bool = True
+    options: GlobalOptions, target: str, board: str, method: str, values: dict[str, Any], *, wait: bool = True
 ) -> dict[str, Any]:
     """Through the host for a device's name, directly for an address."""
     if is_address(target):
@@ -89,7 +89,7 @@ def repl(
     board: Annotated[str, typer.Option("--board", help="With an address: the board's profile.")] = "virtual",
 ) -> None:
     """Call a device's methods line by line; Tab completes, Ctrl-D leaves."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     words = Words(*_known(options, target))
     home = options.settings().home
     history = home / "repl_history" if home.is_dir() else None
@@ -133,7 +133,7 @@ class Words:
         return started, [f"{argument}=" for argument in names if argument.startswith(started)]
 
 
-def _known(options: Invocation, target: str) -> tuple[list[str], list[int]]:
+def _known(options: GlobalOptions, target: str) -> tuple[list[str], list[int]]:
     """Methods and pins that the device offers; of an address, every method there is."""
     if is_address(target):
         options.only_here(f"a call of {target}")

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from microclaw.cli.invocation import Invocation, command_group, invocation
+from microclaw.cli.options import GlobalOptions, command_group, global_options
 from microclaw.host_client.request import segment
 
 device_group = command_group()
@@ -18,7 +18,7 @@ device_group = command_group()
 @device_group.command("list")
 def list_devices(ctx: typer.Context) -> None:
     """List the devices."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     found = options.host().get("/v1/devices")
     if options.json:
         options.document("devices", found)
@@ -40,7 +40,7 @@ def list_devices(ctx: typer.Context) -> None:
 @device_group.command("show")
 def show(ctx: typer.Context, name: str) -> None:
     """Show one device: its transports, what it can do, what its board is."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     device = options.host().get(f"/v1/devices/{segment(name)}")
     if options.json:
         options.document("device", device)
@@ -86,7 +86,7 @@ def add(
     ] = None,
 ) -> None:
     """Add a device by its addresses, or more addresses to a device that is there."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     transports = [
         prefix + address
         for prefix, address in (("wasmachine://", wasmachine), ("serial:", serial), ("virtual:", virtual))
@@ -111,7 +111,7 @@ def add(
 @device_group.command("rename")
 def rename(ctx: typer.Context, name: str, new_name: str) -> None:
     """Give a device another name."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     device = options.host().patch(f"/v1/devices/{segment(name)}", {"name": new_name})
     options.report("device", device, f"{name} is now {device['name']}")
 
@@ -119,7 +119,7 @@ def rename(ctx: typer.Context, name: str, new_name: str) -> None:
 @device_group.command("merge")
 def merge(ctx: typer.Context, name: str, other: str) -> None:
     """Two entries are one board: OTHER's addresses go to NAME, and OTHER's entry ends."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     device = options.host().post(f"/v1/devices/{segment(name)}/merge", {"other": other})
     options.report("device", device, f"{other} is {name} now: {', '.join(device['transports'])}")
 
@@ -127,7 +127,7 @@ def merge(ctx: typer.Context, name: str, other: str) -> None:
 @device_group.command("remove")
 def remove(ctx: typer.Context, name: str) -> None:
     """Forget a device; what runs on it goes on."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     options.report("device", options.host().delete(f"/v1/devices/{segment(name)}"), f"{name} is forgotten")
 
 
@@ -137,7 +137,7 @@ def logs(
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on as lines come, until Ctrl-C.")] = False,
 ) -> None:
     """Show what a device's programs print."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     host = options.host()
     device, _, app = target.partition("/")
     cursor = 0
@@ -155,7 +155,7 @@ def logs(
             time.sleep(0.2)
 
 
-def _log_line(options: Invocation, line: dict[str, Any]) -> None:
+def _log_line(options: GlobalOptions, line: dict[str, Any]) -> None:
     if options.json:
         options.document("log", line)
         return
@@ -170,7 +170,7 @@ def pair_device(
     name: Annotated[str | None, typer.Option("--name", help="What to call it.")] = None,
 ) -> None:
     """Let the device that shows CODE in; with -d NAME it is that known device. Without CODE: list who waits."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     if code is None:
         _list_waiting(options)
         return
@@ -190,7 +190,7 @@ def waiting_lines(pairings: Iterable[dict[str, Any]]) -> list[str]:
     ]
 
 
-def _list_waiting(options: Invocation) -> None:
+def _list_waiting(options: GlobalOptions) -> None:
     found = options.host().get("/v1/pairings")
     if options.json:
         options.document("pairings", found)
@@ -208,7 +208,7 @@ def label_device(
     labels: Annotated[list[str] | None, typer.Argument(metavar="[LABEL]...", help="None: take all away.")] = None,
 ) -> None:
     """Replace a device's labels."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     device = options.host().put(f"/v1/devices/{segment(name)}/labels", {"labels": labels or []})
     options.report("device", device, f"{device['name']}: {', '.join(device['labels']) or 'no labels'}")
 
@@ -216,7 +216,7 @@ def label_device(
 @device_group.command("revoke")
 def revoke(ctx: typer.Context, name: str) -> None:
     """End what a device's credentials open, at once; it can be paired again."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     if not options.yes and not options.json:
         typer.confirm(f"{name} will be cut off until it is paired again. Go on?", abort=True)
     done = options.host().post(f"/v1/devices/{segment(name)}/revoke")
@@ -240,7 +240,7 @@ def provision(
     ),
 ) -> None:
     """Print what a device needs to trust this host and be paired: as text, file or QR code."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     body = {"name": name, "board": board, "secret": not no_secret, "host": host, "qr": qr}
     made = options.host().post("/v1/devices/provision", body)
     if file is not None:
@@ -275,7 +275,7 @@ def notify(
     ] = None,
 ) -> None:
     """Tell a device something: at once when it is connected, else when it comes back."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     body = {"text": " ".join(text), "speak": speak, "expires_s": expires}
     noted = options.host().post(f"/v1/devices/{segment(device)}/notify", body)
     if options.json:

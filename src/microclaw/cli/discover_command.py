@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from microclaw.cli.invocation import Invocation, invocation
+from microclaw.cli.options import GlobalOptions, global_options
 from microclaw.config import cache_folder
 from microclaw.errors import NoHost
 from microclaw.transports.discovery import Found, browse
@@ -39,7 +39,7 @@ def discover(
     Microclaw hosts and devices, ESPHome, xiaozhi and MCP servers announce themselves; WASMachine boards are asked, on
     a subnet that you name.
     """
-    options = invocation(ctx)
+    options = global_options(ctx)
     network = None if subnet is None else parse_subnet(subnet)
     if port and network is None:
         raise typer.BadParameter("--port goes with --subnet")
@@ -76,7 +76,7 @@ async def _search(
     return [*announced, *probed]
 
 
-def _known_names(options: Invocation) -> dict[str, str]:
+def _known_names(options: GlobalOptions) -> dict[str, str]:
     """Which address is which device of the running host; without one, none is known."""
     try:
         devices = options.host().get("/v1/devices")["devices"]

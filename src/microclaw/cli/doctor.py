@@ -16,7 +16,7 @@ from typing import Any
 
 import typer
 
-from microclaw.cli.invocation import Invocation, invocation
+from microclaw.cli.options import GlobalOptions, global_options
 from microclaw.config import DEFAULT_HTTP_PORT, ModelSettings, Settings, private_home
 from microclaw.config.load import find_mistakes
 from microclaw.config.show import masked
@@ -30,7 +30,7 @@ _NOT_BUILT = "not built yet: the host builds it when it starts"
 
 def doctor(ctx: typer.Context) -> None:
     """Check what microclaw needs here; each problem with its next step."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     findings = examine(options)
     healthy = all(finding.ok for finding in findings)
     if options.json:
@@ -54,7 +54,7 @@ class Finding:
     next_step: str | None = None
 
 
-def examine(options: Invocation) -> list[Finding]:
+def examine(options: GlobalOptions) -> list[Finding]:
     """Every finding, the good ones too, in the order in which things are needed."""
     findings = [_python(), _wheel("wasmtime"), *_attempt("compiler", _compiler), _binaryen()]
     try:
@@ -141,7 +141,7 @@ def _models(model: ModelSettings) -> Iterator[Finding]:
         yield Finding("model", True, "none: no API key set. Offline intents answer.")
 
 
-def _host(options: Invocation) -> Iterator[Finding]:
+def _host(options: GlobalOptions) -> Iterator[Finding]:
     address = options.address()
     try:
         status = options.host().get("/v1/status")

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import typer
 
 from microclaw.cli.device_commands import waiting_lines
-from microclaw.cli.invocation import Invocation, invocation
+from microclaw.cli.options import GlobalOptions, global_options
 from microclaw.config import GatewaySettings, read_link
 
 _SWITCH = {"telegram": "telegram.token", "gateway": "gateway.enabled true"}
@@ -33,7 +33,7 @@ def up(
     die_with_parent: Annotated[bool, typer.Option("--die-with-parent", hidden=True)] = False,
 ) -> None:
     """Run the host in the foreground; Ctrl-C stops it."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     gc.disable()  # what is made until the host is ready stays: to look through it again and again finds nothing
     settings = options.settings()
     http_port = settings.host.http_port if port is None else port
@@ -72,7 +72,7 @@ def up(
 
 def status(ctx: typer.Context) -> None:
     """What the host is doing: its model, devices and programs."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     address = options.address()
     found = options.host().get("/v1/status")
     if options.json:
@@ -209,7 +209,7 @@ def usage(
     days: Annotated[int, typer.Option("--days", metavar="N", min=1, max=400, help="Today and the days before.")] = 30,
 ) -> None:
     """What models cost: requests, tokens and money."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     found = options.host().get("/v1/usage", {"by": by, "days": days})
     if options.json:
         options.document("usage", found)
@@ -237,7 +237,7 @@ def _usage_row(name: str, count: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _usage_notes(options: Invocation, found: dict[str, Any]) -> None:
+def _usage_notes(options: GlobalOptions, found: dict[str, Any]) -> None:
     """What the numbers leave out, and how much of today's budget is left."""
     total, today, budget = found["total"], found["today"], found["budget"]
     if total["unpriced"]:

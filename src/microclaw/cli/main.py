@@ -131,10 +131,10 @@ def _global_options(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and end.")
     ] = False,
 ) -> None:
-    from microclaw.cli.invocation import Invocation  # `--help` does not come here, and is quick without it
+    from microclaw.cli.options import GlobalOptions  # `--help` does not come here, and is quick without it
 
     words = ctx.obj or ()
-    ctx.obj = Invocation(as_json, device, home, quiet, verbose, yes, no_color, host)
+    ctx.obj = GlobalOptions(as_json, device, home, quiet, verbose, yes, no_color, host)
     if host == "local":
         os.environ.pop("MICROCLAW_HOST", None)  # for the processes that this one starts, too
     if ctx.invoked_subcommand in _ONLY_HERE and "--help" not in words and "-h" not in words:

@@ -15,8 +15,8 @@ from typing import Any, Final
 
 import typer
 
-from microclaw.api.faults import fault_text
-from microclaw.cli.invocation import FAILED, INTERRUPTED, Invocation
+from microclaw.api.validation import validation_message
+from microclaw.cli.options import FAILED, INTERRUPTED, GlobalOptions
 from microclaw.errors import MicroclawError
 from microclaw.text import clean_text
 from microclaw.wire.host_api import Failure, failure_object, failure_of
@@ -52,7 +52,7 @@ def wrong_usage(error: Any) -> tuple[str, str]:
     return " ".join(_wrong_words(error, command).split()), f"{command} --help"
 
 
-def _tell(error: BaseException, options: Invocation) -> int:
+def _tell(error: BaseException, options: GlobalOptions) -> int:
     if isinstance(error, typer.Abort | KeyboardInterrupt):
         sys.stderr.write("interrupted\n")
         return INTERRUPTED
@@ -75,7 +75,7 @@ def _tell(error: BaseException, options: Invocation) -> int:
     return code
 
 
-def _show(options: Invocation, failure: Failure) -> int:
+def _show(options: GlobalOptions, failure: Failure) -> int:
     if options.json:
         options.document("error", {"error": failure_object(failure)})
     sys.stderr.write(f"error: {clean_text(failure.message, one_line=True)}\n")
@@ -87,7 +87,7 @@ def _show(options: Invocation, failure: Failure) -> int:
     return failure.exit_code or FAILED
 
 
-def _mismatch(error: BaseException, options: Invocation) -> MicroclawError | None:
+def _mismatch(error: BaseException, options: GlobalOptions) -> MicroclawError | None:
     """What an answer lacks that this version expects may be another version's way."""
     if not isinstance(error, LookupError | TypeError | ValueError | AttributeError):
         return None
@@ -98,7 +98,7 @@ def _mismatch(error: BaseException, options: Invocation) -> MicroclawError | Non
     return None if endpoint is None else endpoint.mismatch()
 
 
-def _logged(error: BaseException, options: Invocation) -> str:
+def _logged(error: BaseException, options: GlobalOptions) -> str:
     """Write the traceback into the home's log; where it is, or what to do when there is no log."""
     try:
         path = options.settings().log
@@ -109,11 +109,11 @@ def _logged(error: BaseException, options: Invocation) -> str:
     return f"the traceback is in {path}; report it"
 
 
-def _options_in(words: list[str]) -> Invocation:
+def _options_in(words: list[str]) -> GlobalOptions:
     """What matters when the command itself failed, known even where parsing did not get that far."""
     words = words[: words.index("--")] if "--" in words else words
     home = _value_of("--home", words)
-    return Invocation(
+    return GlobalOptions(
         json="--json" in words,
         verbose="-v" in words or "--verbose" in words,
         home=None if home is None else Path(home),
@@ -180,7 +180,7 @@ def _bad_value(error: Any) -> str:
     place = _place(error)
     faults = getattr(error.__cause__, "errors", None)
     if callable(faults):
-        return fault_text(place or "the value", next(iter(faults())))
+        return validation_message(place or "the value", next(iter(faults())))
     return f"{place}: {error.message}" if place else str(error.message)
 
 

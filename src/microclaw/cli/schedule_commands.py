@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from microclaw.cli.invocation import command_group, invocation
+from microclaw.cli.options import command_group, global_options
 from microclaw.errors import ScheduleRefused, UnknownName
 from microclaw.host_client.request import segment
 
@@ -29,7 +29,7 @@ class Missed(StrEnum):
 @schedule_group.command("list")
 def list_schedules(ctx: typer.Context) -> None:
     """What is scheduled, and when it is due next."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     found = options.host().get("/v1/schedules")
     if options.json:
         options.document("schedules", found)
@@ -58,7 +58,7 @@ def add(
     ] = None,
 ) -> None:
     """Do WHAT at WHEN: a sentence that needs no model is worked out now, others are told to the agent then."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     doing = " ".join(what).strip()
     if not when.strip() or not doing:
         raise ScheduleRefused("a schedule has a time and something to do", next_step=_EXAMPLE)
@@ -83,7 +83,7 @@ def add(
 @schedule_group.command("show")
 def show(ctx: typer.Context, number: Number) -> None:
     """A schedule and how its latest runs ended."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     found = options.host().get(f"/v1/schedules/{_number(number)}")
     if options.json:
         options.document("schedule", found)
@@ -97,7 +97,7 @@ def show(ctx: typer.Context, number: Number) -> None:
 @schedule_group.command("run")
 def run(ctx: typer.Context, number: Number) -> None:
     """Run it now; its own times stay."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     found = options.host().post(f"/v1/schedules/{_number(number)}/run")
     options.report("schedule", found, f"schedule {number} runs now; how it ended: microclaw schedule show {number}")
 
@@ -105,7 +105,7 @@ def run(ctx: typer.Context, number: Number) -> None:
 @schedule_group.command("resume")
 def resume(ctx: typer.Context, number: Number) -> None:
     """Make a paused schedule due again."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     found = options.host().post(f"/v1/schedules/{_number(number)}/resume")
     options.report("schedule", found, f"schedule {number} is due next {found['next']}")
 
@@ -113,7 +113,7 @@ def resume(ctx: typer.Context, number: Number) -> None:
 @schedule_group.command("rm")
 def remove(ctx: typer.Context, number: Number) -> None:
     """Remove a schedule."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     gone = options.host().delete(f"/v1/schedules/{_number(number)}")
     options.report("removed", gone, f"removed: {gone['when']}: {gone['what']}")
 
@@ -123,7 +123,7 @@ def import_jobs(
     ctx: typer.Context, file: Annotated[Path, typer.Argument(metavar="FILE", help="A MimiClaw device's cron.json.")]
 ) -> None:
     """Make schedules of a MimiClaw device's jobs; a second import makes none twice."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     found = options.host().post("/v1/schedules/import", {"file": str(file.absolute())})
     if options.json:
         options.document("schedules_import", found)
@@ -150,7 +150,7 @@ def _number(text: str) -> int:
 @subagent_group.command("list")
 def list_subagents(ctx: typer.Context) -> None:
     """Subagents that work, and the latest that ended."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     found = options.host().get("/v1/subagents")
     if options.json:
         options.document("subagents", found)
@@ -165,6 +165,6 @@ def list_subagents(ctx: typer.Context) -> None:
 @subagent_group.command("cancel")
 def cancel_subagent(ctx: typer.Context, subagent: str) -> None:
     """End a subagent; what it has begun is finished."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     done = options.host().delete(f"/v1/subagents/{segment(subagent)}")
     options.report("cancelled", done, f"subagent {done['cancelled']} ends")

@@ -14,7 +14,7 @@ from typing import Annotated, Final
 
 import typer
 
-from microclaw.cli.invocation import FAILED, Invocation, command_group, invocation
+from microclaw.cli.options import FAILED, GlobalOptions, command_group, global_options
 from microclaw.config.edit import write_private
 from microclaw.config.load import VARIABLES, find_mistakes
 from microclaw.config.sources import KNOWN_VARIABLES, PREFIX
@@ -36,7 +36,7 @@ def install(
     print_only: Annotated[bool, typer.Option("--print", help="Only print the file.")] = False,
 ) -> None:
     """Show the service's file, write it, and start it now and at each login."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     system = service_system()
     text = system.text(service_of(options))
     if print_only:
@@ -54,7 +54,7 @@ def install(
 @service_group.command("uninstall")
 def uninstall(ctx: typer.Context) -> None:
     """End the service and remove its file; the host's data stays."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     system = service_system()
     if not system.path.exists():
         raise UnknownName(f"no service is installed ({system.path})", next_step="microclaw service install")
@@ -73,7 +73,7 @@ def uninstall(ctx: typer.Context) -> None:
 @service_group.command("status")
 def status(ctx: typer.Context) -> None:
     """Whether it is installed and runs; exit 1 when it does not."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     system = service_system()
     installed = system.path.exists()
     problem = run(system.check) if installed else "not installed: microclaw service install"
@@ -135,7 +135,7 @@ def service_system(platform: str = sys.platform, environ: Mapping[str, str] = os
     )
 
 
-def service_of(options: Invocation) -> Service:
+def service_of(options: GlobalOptions) -> Service:
     """The service that runs this very installation with this home."""
     settings = options.settings()
     command = (sys.executable, "-m", "microclaw", "--home", str(settings.home), "up")
@@ -150,7 +150,7 @@ def service_of(options: Invocation) -> Service:
     return Service(command, settings.home, writable, shares_tmp=in_tmp)
 
 
-def install_service(options: Invocation, system: System, text: str) -> list[str]:
+def install_service(options: GlobalOptions, system: System, text: str) -> list[str]:
     """Write the file, enable and start it; what a person should know, in lines. The first says where it is."""
     try:
         system.path.parent.mkdir(parents=True, exist_ok=True)
@@ -177,7 +177,7 @@ def install_service(options: Invocation, system: System, text: str) -> list[str]
     return [*lines, *_unseen_variables(options)]
 
 
-def report(options: Invocation, lines: list[str]) -> None:
+def report(options: GlobalOptions, lines: list[str]) -> None:
     if options.json:
         options.document("service", {"notes": lines})
         return
@@ -199,14 +199,14 @@ def run(command: tuple[str, ...]) -> str | None:
     return f"{' '.join(command[:3])}: {said}"
 
 
-def _running_pid(options: Invocation) -> int | None:
+def _running_pid(options: GlobalOptions) -> int | None:
     try:
         return int(options.host().get("/v1/status")["pid"])
     except MicroclawError:
         return None
 
 
-def _unseen_variables(options: Invocation) -> list[str]:
+def _unseen_variables(options: GlobalOptions) -> list[str]:
     """What config.toml or the present shell has as variables, which the service will not have."""
     bare = {name: os.environ[name] for name in ("HOME", "PATH", "USER") if name in os.environ}
     mistakes = find_mistakes(bare, options.settings().home)

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from microclaw.cli.invocation import FAILED, Invocation, invocation
+from microclaw.cli.options import FAILED, GlobalOptions, global_options
 from microclaw.cli.service_commands import install_service, report, service_of, service_system
 from microclaw.cli.setup_plan import LAN, PROVIDERS, Plan, Present, ask_all, take_given
 from microclaw.config import private_home
@@ -35,7 +35,7 @@ def setup(
 ) -> None:
     """Set up models, Telegram and search: each key is tested. With --yes it asks nothing and takes options and
     environment (ANTHROPIC_API_KEY, OPENAI_API_KEY, OPENAI_BASE_URL, TELEGRAM_BOT_TOKEN, BRAVE_API_KEY)."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     home = private_home(os.environ, options.home)
     if provider is not None and provider not in PROVIDERS[:2]:
         raise typer.BadParameter(f"--provider is {' or '.join(PROVIDERS[:2])}")
@@ -65,7 +65,7 @@ def setup(
 class TerminalQuestions:
     """Questions at the terminal; keys are not shown."""
 
-    def __init__(self, options: Invocation) -> None:
+    def __init__(self, options: GlobalOptions) -> None:
         self._options = options
 
     def say(self, text: str) -> None:
@@ -119,7 +119,7 @@ def _from_environment(environ: Mapping[str, str], given: Mapping[str, str]) -> d
     return found
 
 
-def _finish(options: Invocation, home: Path, plan: Plan) -> None:
+def _finish(options: GlobalOptions, home: Path, plan: Plan) -> None:
     written = write_changes(home, os.environ, plan.changes)
     if options.json:
         document = {"files": list(written.files), "refused": plan.refused, "off": list(options.settings().problems)}

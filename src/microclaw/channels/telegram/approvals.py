@@ -29,13 +29,13 @@ MAX_REMEMBERED: Final = 1024
 ANSWERS_A_MINUTE: Final = 10  # to all strangers together
 
 
-class Strangers:
+class UnknownSenders:
     """`greeting` is None when a stranger was answered a moment ago, or too many ask at once."""
 
     def __init__(self, people: People, channel: str, timing: Timing, now_s: Callable[[], float]) -> None:
         self._people = people
         self._channel = channel
-        self._pause_s = timing.stranger_s
+        self._pause_s = timing.unknown_sender_s
         self._now_s = now_s
         self._answered_s: dict[int, float] = {}
 
@@ -67,7 +67,7 @@ MAX_OWNERS: Final = 8  # told of one question
 _YES, _NO = "yes:", "no:"
 
 
-class ApprovalDesk:
+class ApprovalService:
     """Inside `async with`, questions of this channel's chats are shown there.
 
     What the asker may not decide alone is shown to the owners, too, in their own chats.
@@ -81,7 +81,7 @@ class ApprovalDesk:
         self._tasks = asyncio.TaskGroup()
         self._running: set[asyncio.Task[None]] = set()
 
-    async def __aenter__(self) -> ApprovalDesk:
+    async def __aenter__(self) -> ApprovalService:
         await self._tasks.__aenter__()
         self._stop_listening = self._approvals.listen(self._hear)
         for pending in self._approvals.pending():

@@ -16,7 +16,7 @@ from microclaw.auth.approvals import Approvals
 from microclaw.auth.people import People, Person
 from microclaw.channels.telegram.answer import SAY, answer_markdown
 from microclaw.channels.telegram.api import BotApi, FileTooLarge, TelegramError, TelegramUnreachable, Timing
-from microclaw.channels.telegram.approvals import CHANNEL, ApprovalDesk, Strangers, chat_number
+from microclaw.channels.telegram.approvals import CHANNEL, ApprovalService, UnknownSenders, chat_number
 from microclaw.channels.telegram.media import NotAPicture, fetch, largest
 from microclaw.channels.telegram.poller import Poller, TelegramState, WrongToken
 from microclaw.channels.telegram.reply import LiveReply
@@ -93,8 +93,8 @@ class TelegramChannel:
         self._steps = steps
         self._timing = timing or Timing()
         self._sender = Sender(api, self._timing)
-        self._desk = ApprovalDesk(self._sender, approvals, people)
-        self._strangers = Strangers(people, CHANNEL, self._timing, now_s)
+        self._approval_service = ApprovalService(self._sender, approvals, people)
+        self._unknown_senders = UnknownSenders(people, CHANNEL, self._timing, now_s)
         self._tasks = asyncio.TaskGroup()
         self._running: set[asyncio.Task[None]] = set()
         self._bot_id = 0
@@ -105,7 +105,7 @@ class TelegramChannel:
 
     async def run(self) -> None:
         """Until it is cancelled; returns when Telegram does not know the bot, which is said once."""
-        async with self._tasks, self._desk:
+        async with self._tasks, self._approval_service:
             try:
                 me = await self._introduce()
                 self._bot_id = me.bot_id
@@ -162,7 +162,7 @@ class TelegramChannel:
             return
         person = await self._people.find(CHANNEL, str(message.user_id))
         if person is None:
-            if message.is_private and (greeting := await self._strangers.greeting(message)) is not None:
+            if message.is_private and (greeting := await self._unknown_senders.greeting(message)) is not None:
                 self._say(message.chat_id, greeting)
         elif (said := self._without_a_turn(message, person)) is not None:
             self._say(message.chat_id, said)
@@ -241,7 +241,7 @@ class TelegramChannel:
         elif press.data.startswith(SAY):
             text = await self._say_pressed(press, person)
         else:
-            text = self._desk.decide(press, person)
+            text = self._approval_service.decide(press, person)
         self._start(self._answer_press(press, text), "telegram: button")
 
     async def _say_pressed(self, press: ButtonPress, person: Person) -> str:

@@ -15,7 +15,7 @@ from mcp.shared.exceptions import MCPError
 from microclaw import __version__
 from microclaw.errors import MicroclawError
 from microclaw.mcp.server.calls import Context, Follower, HostCalls, Reporter
-from microclaw.mcp.server.opening import INSTRUCTIONS, NAME, TITLE
+from microclaw.mcp.server.first_answer import INSTRUCTIONS, NAME, TITLE
 from microclaw.mcp.server.resources import TEMPLATES, Trials, list_resources, read_resource, trial_link
 from microclaw.mcp.server.service import Caller, Service
 from microclaw.mcp.server.tool_forms import offered, tools_from

@@ -22,9 +22,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from microclaw.errors import ConfigError, MicroclawError
 from microclaw.host_client.async_client import AsyncHostClient
 from microclaw.host_client.request import HostError
-from microclaw.mcp.server.attachment import HostAttachment
 from microclaw.mcp.server.handlers import mcp_server
 from microclaw.mcp.server.service import Caller
+from microclaw.mcp.server.shared_host import SharedHost
 
 PATH: Final = "/mcp"
 MAX_BODY_BYTES: Final = 1 << 20
@@ -39,7 +39,7 @@ MAX_ADDRESSES: Final = 1024
 
 @asynccontextmanager
 async def http_app(host_url: str, names: tuple[str, ...], port: int, *, tls: bool = False) -> AsyncIterator[ASGIApp]:
-    """The ASGI app for these names of this machine. `host_url`: the host's people plane."""
+    """The ASGI app for these names of this machine. `host_url`: the address of the host's API."""
     places = [f"{name}:{port}" for name in names]
     origins = [f"{'https' if tls else 'http'}://{place}" for place in places]
     security = TransportSecuritySettings(allowed_hosts=places, allowed_origins=origins)
@@ -158,9 +158,9 @@ def check_place(host: str, certificate: Path | None, key: Path | None) -> None:
         )
 
 
-async def host_address(attachment: HostAttachment, control_socket: Path) -> str:
-    """The people plane's address; ConfigError when this host has none."""
-    await attachment.ready()
+async def host_address(shared_host: SharedHost, control_socket: Path) -> str:
+    """The API's address; ConfigError when this host has none."""
+    await shared_host.ready()
     async with AsyncHostClient.on_socket(control_socket) as host:
         address = (await host.get("/v1/status"))["http"]
     if address is None:

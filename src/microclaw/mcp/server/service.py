@@ -13,7 +13,7 @@ import anyio
 from microclaw.errors import MicroclawError
 from microclaw.host_client.async_client import AsyncHostClient
 from microclaw.host_client.request import segment
-from microclaw.mcp.server.attachment import HostAttachment
+from microclaw.mcp.server.shared_host import SharedHost
 from microclaw.virtual_boards.process import VirtualBoardProcess
 
 YOUNG_S: Final = 10.0  # a host that is younger may still be getting its boards
@@ -41,15 +41,15 @@ class Service(Protocol):
 class LocalService:
     """One client on stdin and stdout, in the name of the owner of this account."""
 
-    def __init__(self, attachment: HostAttachment, host: AsyncHostClient, lent: LentBoard) -> None:
-        self._attachment = attachment
+    def __init__(self, shared_host: SharedHost, host: AsyncHostClient, lent: LentBoard) -> None:
+        self._shared_host = shared_host
         self._lent = lent
         self._looking = anyio.Lock()
         self._caller = Caller(host, "local", f"mcp-{secrets.token_hex(4)}")
         self._has_boards = False
 
     async def caller(self, context: Any, alive: Callable[[], Any] | None = None) -> Caller:  # noqa: ARG002
-        await self._attachment.ready(alive)
+        await self._shared_host.ready(alive)
         async with self._looking:
             if not self._has_boards:
                 await self._wait_for_boards()

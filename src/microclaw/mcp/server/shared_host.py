@@ -26,8 +26,8 @@ RACE_S: Final = 5.0  # what that one has to answer, before this home is tried ag
 CONNECT_S: Final = 1.0
 
 
-class HostAttachment:
-    """`with HostAttachment(home, socket) as attachment: await attachment.ready(...)`.
+class SharedHost:
+    """`with SharedHost(home, socket) as shared_host: await shared_host.ready(...)`.
 
     Inside, this process counts as a user of a host that was started this way; the host ends soon after the last one.
     """

@@ -16,15 +16,15 @@ from microclaw.terminal.page import Terminal
 _YES = frozenset({"y", "yes"})
 
 
-def ask_at(terminal: Terminal, host: HostClient, asked: ApprovalAsked, *, yes: bool) -> None:
+def ask_person(terminal: Terminal, host: HostClient, asked: ApprovalAsked, *, yes: bool) -> None:
     """Ask what one call of this command line waits for; Ctrl-C is a no."""
-    approver = Approver(host, terminal, yes, lambda: None)
-    approver = replace(approver, cancel=lambda: approver.decide(asked, approved=False))
-    approver.ask(asked)
+    prompt = ApprovalPrompt(host, terminal, yes, lambda: None)
+    prompt = replace(prompt, cancel=lambda: prompt.decide(asked, approved=False))
+    prompt.ask(asked)
 
 
 @dataclass(frozen=True, slots=True)
-class Approver:
+class ApprovalPrompt:
     """`yes` answers for the person (--yes); without it and without a keyboard it says where to decide."""
 
     host: HostClient

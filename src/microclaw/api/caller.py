@@ -16,8 +16,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from microclaw.api.failures import PATHS, failure_response, openai_error
-from microclaw.api.guard import refuse
 from microclaw.api.jobs import Feed
+from microclaw.api.request_check import refuse
 from microclaw.auth.approvals import Approvals, Pending, Settled
 from microclaw.auth.gate import Gate, Permission
 from microclaw.auth.people import OWNER, Person
@@ -58,10 +58,10 @@ class Caller:
         return f"{self.source}.{self.request}" if self.request else self.source
 
 
-OWNER_HERE: Final = Caller(OWNER.person_id, direct=True, source="socket")
+LOCAL_OWNER: Final = Caller(OWNER.person_id, direct=True, source="socket")
 
 
-class As:
+class CallerMiddleware:
     """Every request of `app` is this caller's."""
 
     def __init__(self, app: ASGIApp, caller: Caller) -> None:
@@ -82,7 +82,7 @@ async def caller_of(
     return caller
 
 
-By = Annotated[Caller, Depends(caller_of)]
+RequestCaller = Annotated[Caller, Depends(caller_of)]
 
 
 async def admit(
@@ -96,7 +96,7 @@ async def admit(
     await gate.admit(caller.person_id, permission, action, detail=detail, channel=CHANNEL, chat_id=place)
 
 
-def check_own_hand(gate: Gate, caller: Caller, action: str) -> None:
+def check_local_owner(gate: Gate, caller: Caller, action: str) -> None:
     """Raise PermissionRefused unless an owner does it on the control socket.
 
     For what would outlive a token (another token, a person, a device's secret) or reaches any file of this machine.
@@ -158,7 +158,7 @@ FOR_EVERY_ROLE: Final = (
 )
 
 
-class Bearer:
+class BearerAuth:
     """`Authorization: Bearer mc_...` leads to `inside`, no such header to `outside`, a wrong one to 401.
 
     `outside` None: nobody comes in without a token. Other paths than `for_every_role` are the owner's. A browser, which
@@ -194,7 +194,7 @@ class Bearer:
             return
         answer = await self._come_in(scope, shown or [""])
         if isinstance(answer, Caller):
-            await As(self._inside, answer)(scope, receive, send)
+            await CallerMiddleware(self._inside, answer)(scope, receive, send)
         else:
             await refuse(answer, scope, receive, send)  # nobody's body is read
 

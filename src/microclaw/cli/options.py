@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import typer
 
-from microclaw.cli.approver import ask_at
+from microclaw.cli.approval_prompt import ask_person
 from microclaw.config import LinkSettings, Settings, control_socket, load_settings, private_home
 from microclaw.errors import ConfigError
 from microclaw.host_client.address import HostAddress, named_host, token_for
@@ -26,8 +26,8 @@ INTERRUPTED: Final = 130
 
 
 @dataclass(frozen=True, slots=True)
-class Invocation:
-    """The global options. Commands get it with `invocation(ctx)`."""
+class GlobalOptions:
+    """The global options. Commands get it with `global_options(ctx)`."""
 
     json: bool = False
     device: str | None = None
@@ -46,7 +46,7 @@ class Invocation:
         endpoint = self.remote_endpoint()
         if endpoint is None:
             return HostClient(control_socket(private_home(os.environ, self.home), os.environ))
-        return HostClient(endpoint, ask=lambda host, asked: ask_at(self.terminal(), host, asked, yes=self.yes))
+        return HostClient(endpoint, ask=lambda host, asked: ask_person(self.terminal(), host, asked, yes=self.yes))
 
     def address(self) -> HostAddress | None:
         """Where the host is; None for this machine's own. Raises ConfigError."""
@@ -103,9 +103,9 @@ class Invocation:
             self.line("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
-def invocation(ctx: typer.Context) -> Invocation:
+def global_options(ctx: typer.Context) -> GlobalOptions:
     value = ctx.find_root().obj
-    assert isinstance(value, Invocation)
+    assert isinstance(value, GlobalOptions)
     return value
 
 

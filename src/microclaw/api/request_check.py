@@ -20,7 +20,7 @@ DRAIN_BYTES = 16 << 20
 DRAIN_S = 2.0
 
 
-class MachineNames(Container[str]):
+class AllowedHosts(Container[str]):
     """The names of a server that others may reach: this machine's, what it is bound to, and every address.
 
     An address is nobody's name: no page can bind it to another machine.
@@ -35,7 +35,7 @@ class MachineNames(Container[str]):
         return name in self._names or name.removesuffix(".local") in self._names or _is_address(name)
 
 
-class Guard:
+class RequestCheck:
     """`allowed_hosts` None: the peer is a local process on a 0600 socket, names mean nothing there; or another guard
     has looked at them. `body_bytes` None leaves the body to a guard behind this one, which knows who sends it.
 
