@@ -80,8 +80,7 @@ def list_apps(ctx: typer.Context) -> None:
     options = global_options(ctx)
     query = {"device": options.device} if options.device else None
     apps = options.host().get("/v1/apps", query)["apps"]
-    if options.json:
-        options.document("apps", {"apps": apps})
+    if options.wrote_json("apps", {"apps": apps}):
         return
     if not apps:
         options.say("no programs on any device")
@@ -97,8 +96,7 @@ def show(ctx: typer.Context, name: str) -> None:
     host = options.host()
     device = chosen_device(options, host)
     found = host.get(f"/v1/devices/{segment(device)}/apps/{segment(name)}")
-    if options.json:
-        options.document("app", found)
+    if options.wrote_json("app", found):
         return
     for key in ("name", "device", "condition", "error", "heap_bytes", "size_bytes", "sha256"):
         if found[key] is not None:
@@ -147,8 +145,7 @@ def changes(
     if options.device:
         query["device"] = options.device
     found = options.host().get("/v1/changes", query)["changes"]
-    if options.json:
-        options.document("changes", {"changes": found})
+    if options.wrote_json("changes", {"changes": found}):
         return
     rows = [(c["change_id"], c["device"], c["state"], c["summary"], _undone(c)) for c in found]
     if rows:
@@ -158,8 +155,7 @@ def changes(
 
 
 def _show_tries(options: GlobalOptions, tried: list[dict[str, Any]]) -> None:
-    if options.json:
-        options.document("tries", {"tries": tried})
+    if options.wrote_json("tries", {"tries": tried}):
         return
     rows = [
         (t["app"], str(t["number"]), t["state"], t["source_sha256"][:12], t["message"] or "", t["error"] or "")

@@ -38,8 +38,7 @@ def execute(
 
 def print_outcome(options: GlobalOptions, method: str, outcome: dict[str, Any]) -> None:
     """A call's answer as lines, or as one JSON document."""
-    if options.json:
-        options.document("exec", {"method": method, **outcome})
+    if options.wrote_json("exec", {"method": method, **outcome}):
         return
     for key, value in _flat(outcome["result"]):
         options.line(f"{key:<16} {value}" if key else str(value))

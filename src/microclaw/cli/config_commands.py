@@ -106,9 +106,9 @@ def path(ctx: typer.Context) -> None:
     """Where the settings are."""
     options = global_options(ctx)
     home = (options.home or home_folder(os.environ)).expanduser().absolute()
-    if options.json:
-        options.document("config_path", {"config": str(home / "config.toml"), "secrets": str(home / "secrets.toml")})
-    else:
+    if not options.wrote_json(
+        "config_path", {"config": str(home / "config.toml"), "secrets": str(home / "secrets.toml")}
+    ):
         options.line(str(home / "config.toml"))
 
 
@@ -125,9 +125,8 @@ def mistake_object(mistake: Mistake) -> dict[str, object]:
 
 def _write(options: GlobalOptions, changes: list[Change], said: str) -> None:
     written = write_changes(private_home(os.environ, options.home), os.environ, changes)
-    if options.json:
-        warnings = [mistake_object(mistake) for mistake in written.warnings]
-        options.document("config_written", {"files": list(written.files), "warnings": warnings})
+    warnings = [mistake_object(mistake) for mistake in written.warnings]
+    if options.wrote_json("config_written", {"files": list(written.files), "warnings": warnings}):
         return
     options.say(f"{said} ({', '.join(written.files)}); {RESTART}" if written.files else "nothing changed")
     for mistake in written.warnings:

@@ -109,9 +109,7 @@ def _run_board(options: GlobalOptions, words: list[str]) -> int:
     line = process.stdout.readline()
     if line:
         facts = json.loads(line)
-        if options.json:
-            options.document("virtual", facts)
-        else:
+        if not options.wrote_json("virtual", facts):
             _show_board(options, facts)
     code = process.wait()
     return 0 if stopped and code in (0, -signal.SIGTERM) else abs(code)

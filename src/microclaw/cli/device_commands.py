@@ -20,8 +20,7 @@ def list_devices(ctx: typer.Context) -> None:
     """List the devices."""
     options = global_options(ctx)
     found = options.host().get("/v1/devices")
-    if options.json:
-        options.document("devices", found)
+    if options.wrote_json("devices", found):
         return
     devices = found["devices"]
     for line in waiting_lines(found["pairings"]):
@@ -42,8 +41,7 @@ def show(ctx: typer.Context, name: str) -> None:
     """Show one device: its transports, what it can do, what its board is."""
     options = global_options(ctx)
     device = options.host().get(f"/v1/devices/{segment(name)}")
-    if options.json:
-        options.document("device", device)
+    if options.wrote_json("device", device):
         return
     for key in ("name", "device_id", "title", "chip"):
         options.line(f"{key:<12} {device[key]}")
@@ -156,8 +154,7 @@ def logs(
 
 
 def _log_line(options: GlobalOptions, line: dict[str, Any]) -> None:
-    if options.json:
-        options.document("log", line)
+    if options.wrote_json("log", line):
         return
     app = line["app"] or "board"
     options.line(f"{line['t_ms'] / 1000:10.3f}  {app:<12} {line['text'].rstrip()}")
@@ -192,8 +189,7 @@ def waiting_lines(pairings: Iterable[dict[str, Any]]) -> list[str]:
 
 def _list_waiting(options: GlobalOptions) -> None:
     found = options.host().get("/v1/pairings")
-    if options.json:
-        options.document("pairings", found)
+    if options.wrote_json("pairings", found):
         return
     for line in waiting_lines(found["pairings"]):
         options.line(line)
@@ -245,8 +241,7 @@ def provision(
     made = options.host().post("/v1/devices/provision", body)
     if file is not None:
         _write(file, made)
-    if options.json:
-        options.document("provision", {key: made[key] for key in made if key not in ("text", "file", "qr")})
+    if options.wrote_json("provision", {key: made[key] for key in made if key not in ("text", "file", "qr")}):
         return
     options.line(made["text"])
     if qr:
@@ -278,9 +273,9 @@ def notify(
     options = global_options(ctx)
     body = {"text": " ".join(text), "speak": speak, "expires_s": expires}
     noted = options.host().post(f"/v1/devices/{segment(device)}/notify", body)
-    if options.json:
-        options.document("notify", noted)
-    elif noted["state"] == "delivered":
+    if options.wrote_json("notify", noted):
+        return
+    if noted["state"] == "delivered":
         options.say(f"{noted['device']} has it")
     else:
         until = f", for {expires} s" if expires else ""

@@ -48,8 +48,7 @@ def discover(
     found = asyncio.run(_search(for_s, interface, network, port))
     known = _known_names(options)
     rows = [(each, known.get(_endpoint(each))) for each in found]
-    if options.json:
-        options.document("discover", {"found": [_object(each, name) for each, name in rows]})
+    if options.wrote_json("discover", {"found": [_object(each, name) for each, name in rows]}):
         return
     if not rows:
         options.say(

@@ -47,8 +47,7 @@ def up(
     def ready(facts: dict[str, Any]) -> None:
         gc.freeze()
         gc.enable()
-        if options.json:
-            options.document("up", {"ready": True, **facts})
+        if options.wrote_json("up", {"ready": True, **facts}):
             return
         terminal = options.terminal()
         took = "" if facts["ready_s"] is None else f" in {facts['ready_s']:.1f} s"
@@ -75,8 +74,7 @@ def status(ctx: typer.Context) -> None:
     options = global_options(ctx)
     address = options.address()
     found = options.host().get("/v1/status")
-    if options.json:
-        options.document("status", found)
+    if options.wrote_json("status", found):
         return
     terminal = options.terminal()
     if address is not None:
@@ -211,8 +209,7 @@ def usage(
     """What models cost: requests, tokens and money."""
     options = global_options(ctx)
     found = options.host().get("/v1/usage", {"by": by, "days": days})
-    if options.json:
-        options.document("usage", found)
+    if options.wrote_json("usage", found):
         return
     if not found["groups"]:
         options.say(f"no model was asked since {found['since']}; sentences that need none cost nothing")

@@ -34,8 +34,7 @@ def show_memory(
         find = f"find it: microclaw memory search {shlex.quote(name)}" if name.strip() else "microclaw memory show"
         raise UnknownName(f"memory is one page without names: there is no {name[:80]!r}", next_step=find)
     found = options.host().get("/v1/memory")
-    if options.json:
-        options.document("memory", found)
+    if options.wrote_json("memory", found):
         return
     options.line(found["text"].rstrip("\n") or "nothing is remembered yet")
     for note in found["notes"]:
@@ -62,8 +61,7 @@ def edit_memory(ctx: typer.Context) -> None:
             raise
         path.unlink()
         options.say(f"changed: {found['file']}; the old version is in {Path(found['file']).parent / 'versions'}")
-    if options.json:
-        options.document("memory_edit", {"changed": text != found["text"], "file": found["file"]})
+    options.wrote_json("memory_edit", {"changed": text != found["text"], "file": found["file"]})
 
 
 @memory_group.command("search")
@@ -78,8 +76,7 @@ def search_memory(
     if not wanted:
         raise EmptyMessage("there is nothing to look for", next_step="microclaw memory search WORDS")
     found = options.host().get("/v1/memory/search", {"q": wanted, "limit": limit})
-    if options.json:
-        options.document("memory_search", found)
+    if options.wrote_json("memory_search", found):
         return
     for one in found["found"]:
         options.line(f"{one['day']}  {one['source']}")
@@ -114,8 +111,7 @@ def list_sessions(ctx: typer.Context) -> None:
     """List conversations, the latest first."""
     options = global_options(ctx)
     found = options.host().get("/v1/sessions")
-    if options.json:
-        options.document("sessions", found)
+    if options.wrote_json("sessions", found):
         return
     rows = [(s["name"], _when(s["changed_s"]), f"{s['size_bytes']:,} B") for s in found["sessions"]]
     options.table(rows, head=("NAME", "LAST", "SIZE"))
@@ -130,8 +126,7 @@ def show_session(
     """Print the newest messages of a conversation."""
     options = global_options(ctx)
     found = options.host().get(f"/v1/sessions/{segment(name, SEE_SESSIONS)}", {"newest": newest})
-    if options.json:
-        options.document("session", found)
+    if options.wrote_json("session", found):
         return
     for message in found["messages"]:
         who = message["person"] if message["role"] == "user" else "microclaw"
@@ -161,8 +156,7 @@ def import_folder(
     """Take over a MimiClaw device's conversations, memory, persona, skills and schedules. Overwrites nothing."""
     options = global_options(ctx)
     found = options.host().post("/v1/sessions/import", {"folder": str(folder.expanduser().absolute())})
-    if options.json:
-        options.document("session_import", found)
+    if options.wrote_json("session_import", found):
         return
     rows = [(f["name"], f["outcome"], f["detail"]) for f in found["files"]]
     options.table(rows, head=("FILE", "OUTCOME", "WHAT"))
@@ -192,8 +186,7 @@ def list_skills(ctx: typer.Context) -> None:
     """List skills: yours, then the shipped ones."""
     options = global_options(ctx)
     found = options.host().get("/v1/skills")
-    if options.json:
-        options.document("skills", found)
+    if options.wrote_json("skills", found):
         return
     rows = [(s["name"], "shipped" if s["shipped"] else "yours", s["description"]) for s in found["skills"]]
     rows += [(b["name"], "broken", f"microclaw skill check {b['name']}") for b in found["broken"]]
@@ -206,8 +199,7 @@ def show_skill(ctx: typer.Context, name: Annotated[str, typer.Argument(help="The
     """Print a skill's text."""
     options = global_options(ctx)
     found = options.host().get(f"/v1/skills/{segment(name, SEE_SKILLS)}")
-    if options.json:
-        options.document("skill", found)
+    if options.wrote_json("skill", found):
         return
     options.line(found["text"])
     for file in found["files"]:
@@ -228,9 +220,7 @@ def check_skills(
     else:
         names = [name]
     checked = [host.get(f"/v1/skills/{segment(each, SEE_SKILLS)}/check") for each in names]
-    if options.json:
-        options.document("skill_check", {"skills": checked})
-    else:
+    if not options.wrote_json("skill_check", {"skills": checked}):
         for each in checked:
             _print_mistakes(options, each)
     if not all(each["ok"] for each in checked):

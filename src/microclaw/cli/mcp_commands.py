@@ -71,9 +71,7 @@ def serve(
             address = asyncio.run(host_address(attachment, settings.control_socket))
             shown = f"[{host}]" if ":" in host else host
             url = f"{'http' if certificate is None else 'https'}://{shown}:{listener.getsockname()[1]}{PATH}"
-            if options.json:
-                options.document("mcp", {"ready": True, "url": url})
-            else:
+            if not options.wrote_json("mcp", {"ready": True, "url": url}):
                 options.line(f"MCP at {url} with a token; make one: microclaw token create NAME")
             names = ("127.0.0.1", "localhost", "[::1]") if certificate is None else (shown,)
             patient = partial(TimeoutConfig, http=HeadTimeout)

@@ -1,4 +1,4 @@
-"""What the global options of one command line say, and how its commands print. It runs nothing."""
+"""The global options of a command line, and how its commands print. It runs no command."""
 
 from __future__ import annotations
 
@@ -78,16 +78,21 @@ class GlobalOptions:
         sys.stdout.write(escape_hidden(text) + "\n")
         sys.stdout.flush()
 
+    def wrote_json(self, schema: str, value: Mapping[str, Any]) -> bool:
+        """With --json: print the document. True when it was printed, so that the command can end."""
+        if self.json:
+            self.document(schema, value)
+        return self.json
+
     def say(self, text: str) -> None:
         """One line for a person; silent with -q and --json."""
         if not self.quiet and not self.json:
             self.line(text)
 
     def report(self, schema: str, value: Mapping[str, Any], text: str) -> None:
-        """What a command did: the document with --json, else one line."""
-        if self.json:
-            self.document(schema, value)
-        self.say(text)
+        """The result of a command: the document with --json, else one line."""
+        if not self.wrote_json(schema, value):
+            self.say(text)
 
     def line(self, text: str = "") -> None:
         """A line that is the answer itself: printed with -q too."""

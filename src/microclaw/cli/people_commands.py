@@ -21,8 +21,7 @@ def list_approvals(ctx: typer.Context) -> None:
     """What waits, and exactly what would happen."""
     options = global_options(ctx)
     found = options.host().get("/v1/approvals")
-    if options.json:
-        options.document("approvals", found)
+    if options.wrote_json("approvals", found):
         return
     for waiting in found["approvals"]:
         for line in approval_lines(waiting):
@@ -67,8 +66,7 @@ def list_people(ctx: typer.Context) -> None:
     """Who this host knows, and who asks to be let in."""
     options = global_options(ctx)
     found = options.host().get("/v1/people")
-    if options.json:
-        options.document("people", found)
+    if options.wrote_json("people", found):
         return
     rows = [
         (p["name"], p["role"], ", ".join(f"{a['channel']}:{a['id']}" for a in p["addresses"]) or "-")
@@ -118,8 +116,7 @@ def create_token(
     """Make a token and print it: it is shown this once."""
     options = global_options(ctx)
     made = options.host().post("/v1/tokens", {"name": name, "person": person, "days": days})
-    if options.json:
-        options.document("token", made)
+    if options.wrote_json("token", made):
         return
     options.line(made["secret"])
     options.say(
@@ -132,8 +129,7 @@ def list_tokens(ctx: typer.Context) -> None:
     """Every token, never its secret."""
     options = global_options(ctx)
     found = options.host().get("/v1/tokens")
-    if options.json:
-        options.document("tokens", found)
+    if options.wrote_json("tokens", found):
         return
     rows = [
         (t["name"], t["person"], t["role"], _day(t["used_ms"]) or "never used", _until(t["expires_ms"]))

@@ -54,8 +54,7 @@ def install_file(
     host = options.host()
     device = chosen_device(options, host)
     made = follow(options, host, host.stream(f"/v1/devices/{segment(device)}/apps", body))
-    if options.json:
-        options.document("deployment", made)
+    options.wrote_json("deployment", made)
 
 
 def chosen_device(options: GlobalOptions, host: HostClient) -> str:

@@ -31,8 +31,7 @@ def list_schedules(ctx: typer.Context) -> None:
     """What is scheduled, and when it is due next."""
     options = global_options(ctx)
     found = options.host().get("/v1/schedules")
-    if options.json:
-        options.document("schedules", found)
+    if options.wrote_json("schedules", found):
         return
     if not found["schedules"]:
         options.say(f"nothing is scheduled; {_EXAMPLE}")
@@ -70,8 +69,7 @@ def add(
         "device": options.device,
     }
     made = options.host().post("/v1/schedules", body)
-    if options.json:
-        options.document("schedule", made)
+    if options.wrote_json("schedule", made):
         return
     how = "the agent is asked then" if made["asks_model"] else f"{made['tool']}, no model is asked"
     options.say(f"schedule {made['schedule']}: {made['what']} ({how})")
@@ -85,8 +83,7 @@ def show(ctx: typer.Context, number: Number) -> None:
     """A schedule and how its latest runs ended."""
     options = global_options(ctx)
     found = options.host().get(f"/v1/schedules/{_number(number)}")
-    if options.json:
-        options.document("schedule", found)
+    if options.wrote_json("schedule", found):
         return
     options.line(f"{found['when']}: {found['what']}")
     options.line(f"next {found['next'] or '-'}, {_state(found)}, missed runs: {found['missed']}")
@@ -125,8 +122,7 @@ def import_jobs(
     """Make schedules of a MimiClaw device's jobs; a second import makes none twice."""
     options = global_options(ctx)
     found = options.host().post("/v1/schedules/import", {"file": str(file.absolute())})
-    if options.json:
-        options.document("schedules_import", found)
+    if options.wrote_json("schedules_import", found):
         return
     for job in found["jobs"]:
         known = " already" if job["known"] else ""
@@ -152,8 +148,7 @@ def list_subagents(ctx: typer.Context) -> None:
     """Subagents that work, and the latest that ended."""
     options = global_options(ctx)
     found = options.host().get("/v1/subagents")
-    if options.json:
-        options.document("subagents", found)
+    if options.wrote_json("subagents", found):
         return
     if not found["subagents"]:
         options.say("no subagent works")

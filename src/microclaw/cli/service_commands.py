@@ -62,8 +62,7 @@ def uninstall(ctx: typer.Context) -> None:
     system.path.unlink(missing_ok=True)
     ran += [run(command) for command in system.reload]
     failed = [line for line in ran if line is not None]
-    if options.json:
-        options.document("service", {"removed": str(system.path), "notes": failed})
+    if options.wrote_json("service", {"removed": str(system.path), "notes": failed}):
         return
     options.say(f"removed {system.path}; the data in {options.settings().home} stays")
     for line in failed:
@@ -77,9 +76,9 @@ def status(ctx: typer.Context) -> None:
     system = service_system()
     installed = system.path.exists()
     problem = run(system.check) if installed else "not installed: microclaw service install"
-    if options.json:
-        options.document("service", {"installed": installed, "running": problem is None, "file": str(system.path)})
-    else:
+    if not options.wrote_json(
+        "service", {"installed": installed, "running": problem is None, "file": str(system.path)}
+    ):
         options.line("runs" if problem is None else problem)
         options.say(f"its log: {system.logs}")
     if problem is not None:
@@ -178,8 +177,7 @@ def install_service(options: GlobalOptions, system: System, text: str) -> list[s
 
 
 def report(options: GlobalOptions, lines: list[str]) -> None:
-    if options.json:
-        options.document("service", {"notes": lines})
+    if options.wrote_json("service", {"notes": lines}):
         return
     for line in lines:
         options.say(line)
