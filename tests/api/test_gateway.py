@@ -18,7 +18,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from microclaw.api.caller import WRONG_TOKENS
 from microclaw.api.gateway import Gateway
-from microclaw.api.gateway_room import conversation_id, visible
+from microclaw.api.gateway_chats import conversation_id, visible
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.people import OWNER
 from microclaw.auth.tokens import Token, Tokens

@@ -8,31 +8,23 @@ import logging
 import re
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import AbstractContextManager, aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, fields
 from itertools import islice
-from typing import Annotated, Protocol, assert_never
+from typing import Annotated, assert_never
 
 from fastapi import APIRouter, Header, Query
 from fastapi.responses import StreamingResponse
 
-from microclaw.bus import Subscription
+from microclaw.bus import Bus, Subscription
 from microclaw.errors import ConfigError, Overloaded
 from microclaw.events import LIVE_EVENTS, Alarm, DeviceLog, LiveEvent
 
 RING_EVENTS = 1_024
-MAX_LISTENERS = 16  # a quarter of the connections that the door takes
+MAX_LISTENERS = 16  # a quarter of the connections that the listener takes
 _NOT_LOGGED = frozenset({"at_ms", "text"})
 _FACTS = {"name": "what"}  # as a log line has it: a record's own name is its logger's
 _log = logging.getLogger("microclaw.live")
-
-
-class EventBus(Protocol):
-    """bus.Bus."""
-
-    def subscribe(
-        self, event_type: type[LiveEvent], *, depth: int = ...
-    ) -> AbstractContextManager[Subscription[LiveEvent]]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +53,7 @@ class LiveFeed:
         self._ended = False
 
     @asynccontextmanager
-    async def collecting(self, bus: EventBus, group: asyncio.TaskGroup) -> AsyncIterator[None]:
+    async def collecting(self, bus: Bus, group: asyncio.TaskGroup) -> AsyncIterator[None]:
         """Leaving ends every reader."""
         with bus.subscribe(LiveEvent, depth=RING_EVENTS) as subscription:
             task = group.create_task(self._collect(subscription), name="live events")

@@ -1,6 +1,6 @@
 """The chat gateway's server: who comes in to its WebSockets, and what each connection may take. No conversations.
 
-docs/protocols/chat-gateway.md is the contract. The host imports this file after it is ready (app.gateway_door).
+docs/protocols/chat-gateway.md is the contract. The host imports this file after it is ready (app.channels).
 """
 
 from __future__ import annotations
@@ -22,9 +22,8 @@ from microclaw.addresses import is_loopback
 from microclaw.agent.inbox import Inbox
 from microclaw.api.caller import BearerAuth, Caller, CallerMiddleware, caller_of
 from microclaw.api.failures import failure_response
-from microclaw.api.gateway_client import CLOSE_S, Client
+from microclaw.api.gateway_chats import CHANNEL, CLOSE_S, Client, GatewayChats
 from microclaw.api.gateway_messages import BadMessage, error, read_message
-from microclaw.api.gateway_room import CHANNEL, Room
 from microclaw.api.request_check import AllowedHosts, RequestCheck
 from microclaw.api.server import Listener, UnreadTimeout, serving
 from microclaw.auth.approvals import Approvals
@@ -64,7 +63,7 @@ class Gateway:
     ) -> None:
         self._send_s = send_s
         self._limit = settings.clients
-        self._room = Room(inbox, approvals)
+        self._chats = GatewayChats(inbox, approvals)
         routes = [WebSocketRoute(path, self._handle) for path in PATHS]
         router = Router(routes, redirect_slashes=False, default=_elsewhere)
         self._app = _admitting(router, settings.host, tokens)
@@ -82,7 +81,7 @@ class Gateway:
         """Its address, `ws://host:port`."""
         door = Listener("gateway", self._app, listener, self._limit, _Connection, _OPTIONS)
         host, port = listener.getsockname()[:2]
-        async with self._room, asyncio.TaskGroup() as group, serving([door], group, unread_timeout_s=self._send_s):
+        async with self._chats, asyncio.TaskGroup() as group, serving([door], group, unread_timeout_s=self._send_s):
             try:
                 yield f"ws://{f'[{host}]' if ':' in host else host}:{port}"
             finally:
@@ -102,7 +101,7 @@ class Gateway:
             await self._serve(client, websocket)
         finally:
             del self._sockets[client]
-            self._room.leave(client)
+            self._chats.leave(client)
 
     async def _turn_away(self, websocket: WebSocket) -> None:
         with suppress(WebSocketDisconnect):  # it left by itself
@@ -115,7 +114,7 @@ class Gateway:
     async def _serve(self, client: Client, websocket: WebSocket) -> None:
         writing = asyncio.create_task(client.write(), name=f"gateway: to {client.chat_id}")
         try:
-            self._room.enter(client)
+            self._chats.enter(client)
             while (event := await websocket.receive())["type"] == "websocket.receive":
                 if (text := event.get("text")) is not None:
                     await self._take(client, text)
@@ -128,7 +127,7 @@ class Gateway:
 
     async def _take(self, client: Client, text: str) -> None:
         try:
-            await self._room.take(client, read_message(text))
+            await self._chats.take(client, read_message(text))
         except BadMessage as exc:
             client.send(error(exc.reason, exc.message))
         except Exception:  # a fault of ours with one message must not end the connection

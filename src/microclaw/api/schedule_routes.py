@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
@@ -14,18 +14,12 @@ from microclaw.api.caller import CHANNEL, Caller, RequestCaller, admit
 from microclaw.auth.gate import Gate, Permission
 from microclaw.errors import ConfigError
 from microclaw.events import Step
-from microclaw.schedules.entry import Schedule
 from microclaw.schedules.importing import import_cron_json
+from microclaw.schedules.runner import Runner
 from microclaw.store.schedules import Missed, RunRow
 from microclaw.tools.scheduling import AddParameters, Scheduling
 from microclaw.tools.subagents import Workers, subagent_facts
 from microclaw.tools.tool import ToolContext
-
-
-class RunsNow(Protocol):
-    """knowledge.schedule.runner.Runner."""
-
-    async def run_now(self, schedule_id: int, principal: str) -> Schedule: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +28,7 @@ class ScheduleParts:
 
     gate: Gate
     scheduling: Scheduling
-    runner: RunsNow
+    runner: Runner
     subagents: Workers
 
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from microclaw import __version__
 from microclaw.api.views import pairing_objects
@@ -27,6 +27,10 @@ from microclaw.offline.dialogue import warm_up
 from microclaw.schedules.book import ScheduleBook
 from microclaw.schedules.entry import Schedule
 from microclaw.store.usage import UsageCount
+from microclaw.virtual_boards.host_boards import BoardStanding
+
+if TYPE_CHECKING:
+    from microclaw.channels.telegram.poller import TelegramState
 
 SHOWN: Final = 5  # of the schedules that are due next, and of the approvals
 PRIVATE: Final = (
@@ -35,44 +39,17 @@ PRIVATE: Final = (
 """Members of the status that only an owner sees: they tell of this machine and of other people's chats."""
 
 
-class Telegram(Protocol):
-    """channels.telegram.poller.TelegramState."""
+@dataclass(frozen=True, slots=True)
+class ChannelStates:
+    """`gateway` is its address, `clients` counts its connections. `problems` says why a configured channel is off."""
 
-    @property
-    def phase(self) -> str: ...
-    @property
-    def bot(self) -> str | None: ...
-    @property
-    def reason(self) -> str | None: ...
-
-
-class Channels(Protocol):
-    """app.channels.Channels: `gateway` is its address, `clients` are its own, `problems` why a channel is off."""
-
-    @property
-    def telegram(self) -> Telegram | None: ...
-    @property
-    def gateway(self) -> str | None: ...
-    @property
-    def clients(self) -> int: ...
-    @property
-    def problems(self) -> Sequence[str]: ...
+    telegram: TelegramState | None = None
+    gateway: str | None = None
+    clients: Callable[[], int] = lambda: 0
+    problems: Sequence[str] = ()
 
 
-class BoardProcess(Protocol):
-    """app.virtual_boards.BoardStanding."""
-
-    @property
-    def state(self) -> str: ...
-    @property
-    def restarts(self) -> int: ...
-    @property
-    def last_ms(self) -> int | None: ...
-    @property
-    def reason(self) -> str | None: ...
-
-
-def channel_objects(channels: Channels, settings: Settings) -> list[dict[str, Any]]:
+def channel_objects(channels: ChannelStates, settings: Settings) -> list[dict[str, Any]]:
     """Each channel with its state: `on`, `disturbed`, `connecting`, `off` (not wanted, or `text` says why)."""
     found: list[dict[str, Any]] = []
     telegram = channels.telegram
@@ -83,7 +60,7 @@ def channel_objects(channels: Channels, settings: Settings) -> list[dict[str, An
     else:
         found.append(_off("telegram", settings.problems))
     if channels.gateway is not None:
-        found.append({"name": "gateway", "state": "on", "text": channels.gateway, "clients": channels.clients})
+        found.append({"name": "gateway", "state": "on", "text": channels.gateway, "clients": channels.clients()})
     else:
         found.append(_off("the chat gateway", channels.problems))
     return found
@@ -122,7 +99,7 @@ def approval_object(pending: Sequence[Pending], people: Roles) -> dict[str, Any]
     }
 
 
-def process_object(board: BoardProcess | None) -> dict[str, Any] | None:
+def process_object(board: BoardStanding | None) -> dict[str, Any] | None:
     """How a virtual board's process is; None for a device that this host does not run."""
     if board is None:
         return None
@@ -161,13 +138,13 @@ class HostStatus:
     model: Model
     http: str | None
     link: LinkServer | None
-    channels: Channels
+    channels: ChannelStates
     mcp_servers: Callable[[], Mapping[str, str]]
     schedules: ScheduleBook
     approvals: Approvals
     people: Roles
     usage: UsageLedger
-    boards: Callable[[], Mapping[str, BoardProcess]]
+    boards: Callable[[], Mapping[str, BoardStanding]]
     began_s: float = field(default_factory=time.monotonic)
 
     async def read(self) -> dict[str, Any]:

@@ -15,12 +15,20 @@ from microclaw.agent.outgoing import outgoing, surviving
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.people import People, Person
 from microclaw.channels.telegram.answer import SAY, answer_markdown
-from microclaw.channels.telegram.api import BotApi, FileTooLarge, TelegramError, TelegramUnreachable, Timing
+from microclaw.channels.telegram.api import (
+    BotApi,
+    FileTooLarge,
+    NotAPicture,
+    TelegramError,
+    TelegramUnreachable,
+    Timing,
+    fetch,
+    largest,
+)
 from microclaw.channels.telegram.approvals import CHANNEL, ApprovalService, UnknownSenders, chat_number
-from microclaw.channels.telegram.media import NotAPicture, fetch, largest
 from microclaw.channels.telegram.poller import Poller, TelegramState, WrongToken
 from microclaw.channels.telegram.reply import LiveReply
-from microclaw.channels.telegram.sender import Caller, ChatGone, Sender
+from microclaw.channels.telegram.sender import ChatGone, Sender
 from microclaw.channels.telegram.updates import Bot, ButtonPress, ChatMessage, Ignored, RemoteFile, Update, read_bot
 from microclaw.config import TelegramSettings
 from microclaw.errors import MicroclawError, ProtocolError, StoreError
@@ -74,7 +82,7 @@ class TelegramChannel:
 
     def __init__(
         self,
-        api: Caller,
+        api: BotApi,
         *,
         inbox: Inbox,
         people: People,

@@ -1,4 +1,4 @@
-"""What gateway clients say and hear: turns, events they subscribed to, pushes, questions. It knows no socket."""
+"""The gateway's clients and chats: turns, subscribed events, pushed answers, approvals. It opens no socket."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ import logging
 import re
 from collections import defaultdict, deque
 from collections.abc import Coroutine
+from dataclasses import dataclass
 from typing import Any, Final, Self, assert_never
+
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from microclaw.agent.inbox import AcceptedMessage, Inbox
 from microclaw.agent.outgoing import outgoing, surviving
 from microclaw.api import gateway_messages as messages
-from microclaw.api.gateway_client import Client
+from microclaw.api.caller import Caller
 from microclaw.api.gateway_messages import Approve, BadMessage, ClientMessage, Message, Ping, Subscribe, Unknown
 from microclaw.auth.approvals import Approvals, Pending, Settled
 from microclaw.errors import MicroclawError, PermissionRefused, UnknownName
@@ -21,6 +24,9 @@ from microclaw.events import Answer, Delta, Inbound, ToolRun, TurnEvent
 _log = logging.getLogger(__name__)
 
 CHANNEL: Final = "ws"
+MAX_WAITING: Final = 512  # messages
+MAX_WAITING_CHARS: Final = 1 << 20
+CLOSE_S: Final = 2.0
 MAX_PARKED: Final = 1000  # answers for clients that are away; what is beyond stays in the outbox for the next run
 MAX_CLAIMED: Final = 4096
 _PLAIN: Final = re.compile(r"[A-Za-z0-9._-]+")
@@ -44,7 +50,88 @@ def visible(journaled: str) -> str:
     return chat_id if at else f"ws_{journaled}"
 
 
-class Room:
+class Client:
+    """One client's connection. `chat_id` is the visible one; `journaled` the conversation's."""
+
+    def __init__(self, websocket: WebSocket, chat_id: str, caller: Caller) -> None:
+        self.chat_id = chat_id
+        self.caller = caller
+        self.journaled = ""
+        self.events: frozenset[str] = frozenset()
+        self.is_open = True
+        self._websocket = websocket
+        self._waiting: asyncio.Queue[_Line] = asyncio.Queue(MAX_WAITING)
+        self._waiting_chars = 0
+
+    def send(self, text: str) -> bool:
+        """Queue a message; False when the client is gone, or has just been dropped for not reading."""
+        return self._queue(_Line(text, None))
+
+    async def deliver(self, text: str) -> bool:
+        """Whether the message was written to the connection."""
+        written = asyncio.get_running_loop().create_future()
+        return self._queue(_Line(text, written)) and await written
+
+    def _queue(self, line: _Line) -> bool:
+        if not self.is_open:
+            return False
+        size = len(line.text)
+        if self._waiting.full() or (self._waiting_chars and self._waiting_chars + size > MAX_WAITING_CHARS):
+            self.drop("it reads too slowly")
+            return False
+        self._waiting_chars += size
+        self._waiting.put_nowait(line)
+        return True
+
+    async def write(self) -> None:
+        """Carry the queue to the socket, until the client is gone."""
+        while self.is_open:
+            line = await self._waiting.get()
+            done = False
+            try:
+                await self._websocket.send_text(line.text)  # api.server cuts a connection that takes nothing
+                done = True
+            except (WebSocketDisconnect, RuntimeError):  # Starlette says RuntimeError of a socket that is closing
+                self.is_open = False
+            finally:
+                self._end(line, done=done)
+
+    def close(self) -> None:
+        """The connection is over: what still waits was not written."""
+        self.is_open = False
+        while not self._waiting.empty():
+            self._end(self._waiting.get_nowait(), done=False)
+
+    def _end(self, line: _Line, *, done: bool) -> None:
+        self._waiting_chars -= len(line.text)
+        self._waiting.task_done()
+        if line.written is not None and not line.written.done():
+            line.written.set_result(done)
+
+    async def drain(self) -> None:
+        """What is queued goes out, for a while."""
+        try:
+            async with asyncio.timeout(CLOSE_S):
+                await self._waiting.join()
+        except TimeoutError:
+            self.drop("it reads too slowly")
+
+    def drop(self, why: str) -> None:
+        if self.is_open:
+            self.is_open = False
+            _log.info("gateway: client %s is dropped: %s", self.chat_id, why)
+            self._websocket.state.abort()
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A message that waits, and who wants to know whether it was written."""
+
+    text: str
+    written: asyncio.Future[bool] | None
+
+
+class GatewayChats:
     """Inside `async with`, what the outbox holds for this channel goes to whoever has its chat id."""
 
     def __init__(self, inbox: Inbox, approvals: Approvals) -> None:
@@ -68,8 +155,6 @@ class Room:
             task.cancel()
         await self._tasks.__aexit__(None, None, None)
 
-    # Who is here
-
     def enter(self, client: Client) -> None:
         """Put the client into the conversation of its chat id; what waits for it there is sent."""
         self.leave(client)
@@ -85,8 +170,6 @@ class Room:
             here.remove(client)
         if not here:
             self._clients.pop(client.journaled, None)
-
-    # What they say
 
     async def take(self, client: Client, message: ClientMessage) -> None:
         """Raises BadMessage."""
@@ -126,8 +209,6 @@ class Room:
             self._approvals.decide(decision.approval_id, approved=decision.approved, by=client.caller.person_id)
         except (UnknownName, PermissionRefused) as exc:
             raise BadMessage(exc.code, exc.message) from exc
-
-    # What they hear
 
     async def _follow(self, client: Client, journaled: str, accepted: AcceptedMessage) -> None:
         """The turn's events to who asked, its answer to whoever has the chat id by then."""
