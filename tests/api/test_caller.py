@@ -11,9 +11,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from microclaw.api.caller import MAX_ADDRESSES, WRONG_TOKENS, WRONG_TOKENS_S, BearerAuth, Caller, caller_of
+from microclaw.api.caller import WRONG_TOKENS, BearerAuth, Caller, caller_of
 from microclaw.auth.people import People
 from microclaw.auth.tokens import Tokens
+from microclaw.auth.wrong_tokens import MAX_ADDRESSES, WRONG_TOKENS_S
 from microclaw.store.database import Database
 from microclaw.store.people import PeopleTable, PersonRow, PersonTokenTable
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from microclaw.auth.approvals import Approvals, Pending, Settled
 from microclaw.auth.gate import Gate, Permission
 from microclaw.auth.people import OWNER, Person
 from microclaw.auth.tokens import Tokens
+from microclaw.auth.wrong_tokens import WrongTokens
 from microclaw.errors import PermissionRefused
 from microclaw.events import ApprovalAsked, ApprovalSettled
 from microclaw.wire.host_api import REQUEST_HEADER, Failure
@@ -126,9 +126,7 @@ def questions_in(feed: Feed, approvals: Approvals, *, channel: str, chat_id: str
         stop()
 
 
-WRONG_TOKENS: Final = 10  # of one address within WRONG_TOKENS_S, then its wrong ones are told to wait
-WRONG_TOKENS_S: Final = 60.0
-MAX_ADDRESSES: Final = 1024
+WRONG_TOKENS: Final = 10  # of one address within a minute; then it has to wait
 _OFFERED: Final = "bearer."
 _REQUEST: Final = REQUEST_HEADER.lower().encode()
 _NUMBER: Final = re.compile(rb"[0-9a-f]{16,32}")
@@ -181,8 +179,7 @@ class BearerAuth:
         self._outside = outside
         self._tokens = tokens
         self._for_every_role = for_every_role
-        self._now_s = now_s
-        self._wrong: OrderedDict[str, deque[float]] = OrderedDict()
+        self._wrong = WrongTokens(WRONG_TOKENS, now_s)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         shown = [value.decode("latin-1") for key, value in scope["headers"] if key == b"authorization"]
@@ -215,30 +212,18 @@ class BearerAuth:
 
     def _opens_nothing(self, scope: Scope, shown: list[str]) -> Response:
         address = str((scope.get("client") or ("?", 0))[0])
-        wait_s = self._locked_for(address)
+        wait_s = self._wrong.wait_s(address)
         if wait_s > 0:
             text = f"{WRONG_TOKENS} wrong tokens within a minute from {address}"
             refused = _refusal(scope, 429, Failure("unauthorized", text, f"wait {wait_s:.0f} s"))
             refused.headers["Retry-After"] = f"{wait_s:.0f}"
             return refused
         if any(shown):
-            self._note_wrong(address)
+            self._wrong.add(address)
         text = "this token opens nothing: it is missing, wrong, over, or was removed"
         refused = _refusal(scope, 401, Failure("unauthorized", text, "microclaw token create NAME"))
         refused.headers["WWW-Authenticate"] = "Bearer"
         return refused
-
-    def _locked_for(self, address: str) -> float:
-        times = self._wrong.get(address)
-        if times is None or len(times) < WRONG_TOKENS:
-            return 0.0
-        return max(0.0, times[0] + WRONG_TOKENS_S - self._now_s())
-
-    def _note_wrong(self, address: str) -> None:
-        self._wrong.setdefault(address, deque(maxlen=WRONG_TOKENS)).append(self._now_s())
-        self._wrong.move_to_end(address)
-        if len(self._wrong) > MAX_ADDRESSES:
-            self._wrong.popitem(last=False)
 
 
 def _number(scope: Scope) -> str:

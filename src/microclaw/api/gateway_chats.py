@@ -6,18 +6,18 @@ import asyncio
 import logging
 import re
 from collections import defaultdict, deque
-from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import Any, Final, Self, assert_never
+from typing import Final, Self, assert_never
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from microclaw.agent.inbox import AcceptedMessage, Inbox
-from microclaw.agent.outgoing import outgoing, surviving
+from microclaw.agent.outgoing import outgoing
 from microclaw.api import gateway_messages as messages
 from microclaw.api.caller import Caller
 from microclaw.api.gateway_messages import Approve, BadMessage, ClientMessage, Message, Ping, Subscribe, Unknown
 from microclaw.auth.approvals import Approvals, Pending, Settled
+from microclaw.channels.delivery import ChannelTasks, Deliveries
 from microclaw.errors import MicroclawError, PermissionRefused, UnknownName
 from microclaw.events import Answer, Delta, Inbound, ToolRun, TurnEvent
 
@@ -28,7 +28,6 @@ MAX_WAITING: Final = 512  # messages
 MAX_WAITING_CHARS: Final = 1 << 20
 CLOSE_S: Final = 2.0
 MAX_PARKED: Final = 1000  # answers for clients that are away; what is beyond stays in the outbox for the next run
-MAX_CLAIMED: Final = 4096
 _PLAIN: Final = re.compile(r"[A-Za-z0-9._-]+")
 
 
@@ -139,21 +138,18 @@ class GatewayChats:
         self._approvals = approvals
         self._clients: defaultdict[str, list[Client]] = defaultdict(list)
         self._parked: deque[tuple[str, int, str]] = deque(maxlen=MAX_PARKED)
-        self._claimed: dict[int, None] = {}
-        self._tasks = asyncio.TaskGroup()
-        self._running: set[asyncio.Task[None]] = set()
+        self._deliveries = Deliveries(inbox.outbox, "gateway")
+        self._tasks = ChannelTasks()
 
     async def __aenter__(self) -> Self:
         await self._tasks.__aenter__()
         self._stop_listening = self._approvals.listen(self._hear)
-        self._start(self._deliver(), "gateway: deliver")
+        self._tasks.start(self._deliver(), "gateway: deliver")
         return self
 
     async def __aexit__(self, *error: object) -> None:
         self._stop_listening()
-        for task in tuple(self._running):
-            task.cancel()
-        await self._tasks.__aexit__(None, None, None)
+        await self._tasks.__aexit__(*error)
 
     def enter(self, client: Client) -> None:
         """Put the client into the conversation of its chat id; what waits for it there is sent."""
@@ -162,7 +158,7 @@ class GatewayChats:
         self._clients[client.journaled].append(client)
         for parked in [parked for parked in self._parked if parked[0] == client.journaled]:
             self._parked.remove(parked)
-            self._start(self._hand_over(*parked), f"gateway: deliver {parked[1]}")
+            self._tasks.start(self._hand_over(*parked), f"gateway: deliver {parked[1]}")
 
     def leave(self, client: Client) -> None:
         here = self._clients.get(client.journaled, [])
@@ -197,7 +193,7 @@ class GatewayChats:
             accepted = await self._inbox.accept(inbound)
         except MicroclawError as exc:
             raise BadMessage(exc.code, exc.message) from exc
-        self._start(self._follow(client, client.journaled, accepted), f"gateway: turn of {client.chat_id}")
+        self._tasks.start(self._follow(client, client.journaled, accepted), f"gateway: turn of {client.chat_id}")
 
     def _decide(self, client: Client, decision: Approve) -> None:
         pending = next((p for p in self._approvals.pending() if p.approval_id == decision.approval_id), None)
@@ -222,49 +218,30 @@ class GatewayChats:
             _log.exception("gateway: an answer was not delivered")
 
     async def _answer(self, client: Client, journaled: str, answer: Answer) -> None:
-        if not self._claim(answer.outbound_id):
+        if not self._deliveries.claim(answer.outbound_id):
             return
         text = _text(answer)
         if await client.deliver(messages.response(text, visible(journaled))):
-            await self._delivered(answer.outbound_id)
+            await self._deliveries.done(answer.outbound_id)
         elif answer.outbound_id is not None:
             await self._hand_over(journaled, answer.outbound_id, text)
 
     async def _deliver(self) -> None:
         async for outbound in outgoing(self._inbox.outbox, CHANNEL):
-            if self._claim(outbound.outbound_id):
+            if self._deliveries.claim(outbound.outbound_id):
                 await self._hand_over(outbound.chat_id, outbound.outbound_id, _text(outbound.answer))
 
     async def _hand_over(self, journaled: str, outbound_id: int, text: str) -> None:
         """Send it to everybody with this chat id; with nobody there it waits for somebody."""
         clients = tuple(self._clients.get(journaled, ()))
         if any(await asyncio.gather(*(c.deliver(messages.response(text, c.chat_id)) for c in clients))):
-            await self._delivered(outbound_id)
+            await self._deliveries.done(outbound_id)
             return
         if any(parked[1] == outbound_id for parked in self._parked):
             return
         if len(self._parked) == MAX_PARKED:
             _log.warning("gateway: %d answers wait for clients; the oldest waits for the next start", MAX_PARKED)
         self._parked.append((journaled, outbound_id, text))
-
-    def _claim(self, outbound_id: int | None) -> bool:
-        """Whether nobody else here delivers it: messages that joined one turn have one answer."""
-        if outbound_id is None:
-            return True
-        if outbound_id in self._claimed:
-            return False
-        self._claimed[outbound_id] = None
-        if len(self._claimed) > MAX_CLAIMED:
-            del self._claimed[next(iter(self._claimed))]
-        return True
-
-    async def _delivered(self, outbound_id: int | None) -> None:
-        if outbound_id is None:
-            return
-        try:
-            await self._inbox.outbox.delivered(outbound_id)
-        except MicroclawError as exc:
-            _log.warning("gateway: a delivery could not be noted, it may come twice: %s", exc.message)
 
     def _hear(self, news: Pending | Settled) -> None:
         pending = news if isinstance(news, Pending) else news.pending
@@ -283,11 +260,6 @@ class GatewayChats:
             for pending in self._approvals.pending():
                 if (pending.channel, pending.chat_id) == (CHANNEL, client.journaled):
                     client.send(_question(pending))
-
-    def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        task = self._tasks.create_task(surviving(work, name), name=name)
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
 
 
 def _show(client: Client, event: TurnEvent) -> None:

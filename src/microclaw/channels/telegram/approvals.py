@@ -1,4 +1,4 @@
-"""Acts that wait for a yes or a no, as messages with buttons, edited to their outcome. Decides nothing itself."""
+"""Actions that wait for a yes or a no, as messages with buttons. It decides nothing itself."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Final
 
 from microclaw.auth.approvals import Approvals, Pending, Settled
 from microclaw.auth.people import People, Person
+from microclaw.channels.delivery import ChannelTasks
 from microclaw.channels.telegram.answer import outcome_markdown, question_markdown
 from microclaw.channels.telegram.api import TelegramError, Timing
 from microclaw.channels.telegram.sender import ChatGone, Sender
@@ -26,11 +27,11 @@ def chat_number(chat_id: str) -> int | None:
 
 
 MAX_REMEMBERED: Final = 1024
-ANSWERS_A_MINUTE: Final = 10  # to all strangers together
+ANSWERS_A_MINUTE: Final = 10  # to all unknown senders together
 
 
 class UnknownSenders:
-    """`greeting` is None when a stranger was answered a moment ago, or too many ask at once."""
+    """Answers people that this host does not know, rarely. `greeting` is None when this one just had an answer."""
 
     def __init__(self, people: People, channel: str, timing: Timing, now_s: Callable[[], float]) -> None:
         self._people = people
@@ -77,9 +78,8 @@ class ApprovalService:
         self._sender = sender
         self._approvals = approvals
         self._people = people
-        self._asked: dict[str, _Asked] = {}
-        self._tasks = asyncio.TaskGroup()
-        self._running: set[asyncio.Task[None]] = set()
+        self._asked: dict[str, _Question] = {}
+        self._tasks = ChannelTasks()
 
     async def __aenter__(self) -> ApprovalService:
         await self._tasks.__aenter__()
@@ -90,12 +90,10 @@ class ApprovalService:
 
     async def __aexit__(self, *error: object) -> None:
         self._stop_listening()
-        for task in tuple(self._running):
-            task.cancel()
-        await self._tasks.__aexit__(None, None, None)
+        await self._tasks.__aexit__(*error)
 
     def decide(self, press: ButtonPress, person: Person) -> str | None:
-        """What to tell who pressed; None for a button that is not of this desk."""
+        """What to tell who pressed; None for a button of something else."""
         verdict, _, approval_id = press.data.partition(":")
         if f"{verdict}:" not in (_YES, _NO):
             return None
@@ -124,11 +122,9 @@ class ApprovalService:
         if len(self._asked) >= MAX_ASKED:
             _log.warning("telegram: %d questions wait already; one more is not shown", MAX_ASKED)
             return
-        asked = _Asked(news, chats, asyncio.get_running_loop().create_future())
-        self._asked[news.approval_id] = asked
-        task = self._tasks.create_task(self._follow(asked), name=f"telegram: approval {news.approval_id}")
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        question = _Question(news, chats, asyncio.get_running_loop().create_future())
+        self._asked[news.approval_id] = question
+        self._tasks.start(self._follow(question), f"telegram: approval {news.approval_id}")
 
     def _chats(self, pending: Pending) -> tuple[int, ...]:
         chats: list[int] = []
@@ -147,18 +143,16 @@ class ApprovalService:
         asks = pending.channel == CHANNEL and chat_number(pending.chat_id) == chat_id
         return not asks or self._approvals.may_decide(pending, pending.principal)
 
-    async def _follow(self, asked: _Asked) -> None:
+    async def _follow(self, asked: _Question) -> None:
         """Show the question in each chat, and what became of it."""
         try:
             async with asyncio.TaskGroup() as tasks:
                 for chat_id in asked.chats:
                     tasks.create_task(self._in_chat(asked, chat_id), name=f"telegram: approval in {chat_id}")
-        except Exception:
-            _log.exception("telegram: a question could not be shown")
         finally:
             self._asked.pop(asked.pending.approval_id, None)
 
-    async def _in_chat(self, asked: _Asked, chat_id: int) -> None:
+    async def _in_chat(self, asked: _Question, chat_id: int) -> None:
         approval_id = asked.pending.approval_id
         approve, decline = ("Approve", f"{_YES}{approval_id}"), ("Decline", f"{_NO}{approval_id}")
         alone = chat_id > 0 and not self._decides(
@@ -182,7 +176,7 @@ class ApprovalService:
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _Question:
     pending: Pending
     chats: tuple[int, ...]
     settled: asyncio.Future[Settled] = field(repr=False)

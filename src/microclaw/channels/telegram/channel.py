@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine
-from typing import Any, Final, assert_never
+from collections.abc import Callable
+from typing import Final, assert_never
 from weakref import WeakValueDictionary
 
 from microclaw.agent.inbox import AcceptedMessage, Inbox
 from microclaw.agent.outbox import Outbound
-from microclaw.agent.outgoing import outgoing, surviving
+from microclaw.agent.outgoing import outgoing
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.people import People, Person
+from microclaw.channels.delivery import MAX_CLAIMED, ChannelTasks, Deliveries
 from microclaw.channels.telegram.answer import SAY, answer_markdown
 from microclaw.channels.telegram.api import (
     BotApi,
@@ -32,12 +33,11 @@ from microclaw.channels.telegram.sender import ChatGone, Sender
 from microclaw.channels.telegram.updates import Bot, ButtonPress, ChatMessage, Ignored, RemoteFile, Update, read_bot
 from microclaw.config import TelegramSettings
 from microclaw.errors import MicroclawError, ProtocolError, StoreError
-from microclaw.events import Answer, Attachment, Inbound
+from microclaw.events import Attachment, Inbound
 
 _log = logging.getLogger(__name__)
 
 MAX_TURNS: Final = 256  # shown at once
-MAX_CLAIMED: Final = 4096
 MAX_DELIVERIES: Final = 32  # side by side; what is undelivered beyond waits in the outbox
 
 HELP: Final = (
@@ -103,11 +103,10 @@ class TelegramChannel:
         self._sender = Sender(api, self._timing)
         self._approval_service = ApprovalService(self._sender, approvals, people)
         self._unknown_senders = UnknownSenders(people, CHANNEL, self._timing, now_s)
-        self._tasks = asyncio.TaskGroup()
-        self._running: set[asyncio.Task[None]] = set()
+        self._tasks = ChannelTasks()
+        self._deliveries = Deliveries(inbox.outbox, "telegram")
         self._bot_id = 0
-        self._deliveries = asyncio.Semaphore(MAX_DELIVERIES)
-        self._claimed: dict[int, None] = {}  # being delivered or delivered, the newest
+        self._delivery_slots = asyncio.Semaphore(MAX_DELIVERIES)
         self._waiting: dict[int, int] = {}  # chat -> the answer that waits for a yes there
         self._order: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -117,7 +116,7 @@ class TelegramChannel:
             try:
                 me = await self._introduce()
                 self._bot_id = me.bot_id
-                self._start(self._deliver(), "telegram: deliver")
+                self._tasks.start(self._deliver(), "telegram: deliver")
                 self.state.phase, self.state.reason, self.state.bot = "listening", None, me.username
                 _log.info("telegram: listening as @%s", me.username)
                 poller = Poller(self._api, me, self._take, self._timing, self.state)
@@ -125,9 +124,6 @@ class TelegramChannel:
             except WrongToken:
                 self.state.phase, self.state.reason = "off", "its token is refused"
                 _log.warning("telegram is off: its token is refused (next: get one from @BotFather, then setup)")
-            finally:
-                for task in tuple(self._running):
-                    task.cancel()
 
     async def _introduce(self) -> Bot:
         """Ask who we are, until Telegram answers."""
@@ -145,13 +141,6 @@ class TelegramChannel:
             _log.log(logging.DEBUG if self.state.reason else logging.WARNING, "telegram: %s; trying again", reason)
             self.state.reason = reason
             await asyncio.sleep(backoff.next_wait_s(after_s or None))
-
-    def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        task = self._tasks.create_task(surviving(work, name), name=name)
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
-
-    # What comes in
 
     async def _take(self, update: Update) -> None:
         """Returns when the update is safe: journaled, answered, or of no concern."""
@@ -174,7 +163,7 @@ class TelegramChannel:
                 self._say(message.chat_id, greeting)
         elif (said := self._without_a_turn(message, person)) is not None:
             self._say(message.chat_id, said)
-        elif len(self._running) >= MAX_TURNS:
+        elif len(self._tasks) >= MAX_TURNS:
             self._say(message.chat_id, _BUSY)
         else:
             await self._accept(message, person)
@@ -232,7 +221,7 @@ class TelegramChannel:
         if accepted.duplicate:
             self.state.duplicates += 1
             return
-        self._start(self._follow(chat_id, accepted), f"telegram: turn in {chat_id}")
+        self._tasks.start(self._follow(chat_id, accepted), f"telegram: turn in {chat_id}")
 
     async def _attachments(self, message: ChatMessage) -> tuple[Attachment, ...]:
         file: RemoteFile | None = message.voice
@@ -250,7 +239,7 @@ class TelegramChannel:
             text = await self._say_pressed(press, person)
         else:
             text = self._approval_service.decide(press, person)
-        self._start(self._answer_press(press, text), "telegram: button")
+        self._tasks.start(self._answer_press(press, text), "telegram: button")
 
     async def _say_pressed(self, press: ButtonPress, person: Person) -> str:
         """The word on a button becomes the person's next message, while nothing was said since it was shown."""
@@ -269,10 +258,8 @@ class TelegramChannel:
         except (TelegramError, TelegramUnreachable) as exc:  # the message's own outcome says it, too
             _log.debug("telegram: %s", exc.message)
 
-    # What goes out
-
     async def _follow(self, chat_id: int, accepted: AcceptedMessage) -> None:
-        reply = LiveReply(self._sender, chat_id, self._timing, steps=self._steps, claim=self._claim)
+        reply = LiveReply(self._sender, chat_id, self._timing, steps=self._steps, claim=self._deliveries.claim)
         try:
             await reply.follow(accepted.events)
             if reply.answer is not None and reply.answer.waits_for_yes and reply.answer.outbound_id is not None:
@@ -285,27 +272,16 @@ class TelegramChannel:
                 return  # it waits for a bot that may send it
         except Exception:
             _log.exception("telegram: an answer was not shown")
-            if reply.answer is not None and reply.answer.outbound_id is not None:
-                self._claimed.pop(reply.answer.outbound_id, None)  # the outbox gives it out again
+            if reply.answer is not None:
+                self._deliveries.release(reply.answer.outbound_id)
             return
-        if reply.answer is not None and reply.answer.outbound_id is not None:
-            await self._delivered(reply.answer.outbound_id)
-
-    def _claim(self, answer: Answer) -> bool:
-        """Whether nobody else of this channel delivers it: the outbox gives out again what takes long."""
-        if answer.outbound_id is None:
-            return True
-        if answer.outbound_id in self._claimed:
-            return False
-        self._claimed[answer.outbound_id] = None
-        if len(self._claimed) > MAX_CLAIMED:
-            del self._claimed[next(iter(self._claimed))]
-        return True
+        if reply.answer is not None:
+            await self._deliveries.done(reply.answer.outbound_id)
 
     def _say(self, chat_id: int, text: str) -> None:
         """Tell a chat something that is no answer of the agent; not at all when too much is under way."""
-        if len(self._running) < 2 * MAX_TURNS:
-            self._start(self._tell(chat_id, text), f"telegram: say to {chat_id}")
+        if len(self._tasks) < 2 * MAX_TURNS:
+            self._tasks.start(self._tell(chat_id, text), f"telegram: say to {chat_id}")
 
     async def _tell(self, chat_id: int, text: str) -> None:
         try:
@@ -316,9 +292,9 @@ class TelegramChannel:
     async def _deliver(self) -> None:
         """Answers left over and pushes, as the outbox gives them."""
         async for outbound in outgoing(self._inbox.outbox, CHANNEL, self._timing.backoff_s):
-            if self._claim(outbound.answer):
-                await self._deliveries.acquire()
-                self._start(self._deliver_one(outbound), f"telegram: deliver {outbound.outbound_id}")
+            if self._deliveries.claim(outbound.outbound_id):
+                await self._delivery_slots.acquire()
+                self._tasks.start(self._deliver_one(outbound), f"telegram: deliver {outbound.outbound_id}")
 
     async def _deliver_one(self, outbound: Outbound) -> None:
         chat_id = chat_number(outbound.chat_id)
@@ -333,17 +309,11 @@ class TelegramChannel:
             if isinstance(exc, TelegramError) and exc.is_of_the_bot:
                 return  # it waits for a bot that may send it
         except Exception:
-            self._claimed.pop(outbound.outbound_id, None)  # the outbox gives it out again
+            self._deliveries.release(outbound.outbound_id)
             raise
         finally:
-            self._deliveries.release()
-        await self._delivered(outbound.outbound_id)
-
-    async def _delivered(self, outbound_id: int) -> None:
-        try:
-            await self._inbox.outbox.delivered(outbound_id)
-        except MicroclawError as exc:
-            _log.warning("telegram: a delivery could not be noted, it may come twice: %s", exc.message)
+            self._delivery_slots.release()
+        await self._deliveries.done(outbound.outbound_id)
 
 
 def _reason(exc: Exception) -> str:

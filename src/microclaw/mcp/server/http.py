@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,6 +19,7 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from microclaw.auth.wrong_tokens import WrongTokens
 from microclaw.errors import ConfigError, MicroclawError
 from microclaw.host_client.async_client import AsyncHostClient
 from microclaw.host_client.request import HostError
@@ -33,8 +34,6 @@ MAX_CONNECTIONS: Final = 256  # each session may hold a stream open
 IDLE_S: Final = 1800.0
 MAX_CLIENTS: Final = 256  # as many as there may be tokens
 WRONG_TOKENS: Final = 5  # of one address within a minute; the host counts what is passed on, too
-WRONG_TOKENS_S: Final = 60.0
-MAX_ADDRESSES: Final = 1024
 
 
 @asynccontextmanager
@@ -105,8 +104,7 @@ class TokenGate:
     def __init__(self, app: ASGIApp, service: TokenService, *, now_s: Callable[[], float] = time.monotonic) -> None:
         self._app = app
         self._service = service
-        self._now_s = now_s
-        self._wrong: OrderedDict[str, deque[float]] = OrderedDict()
+        self._wrong = WrongTokens(WRONG_TOKENS, now_s)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -117,8 +115,7 @@ class TokenGate:
 
     async def _refusal(self, scope: Scope) -> JSONResponse | None:
         address = str((scope.get("client") or ("?", 0))[0])
-        times = self._wrong.get(address) or deque[float]()
-        if len(times) >= WRONG_TOKENS and self._now_s() - times[0] < WRONG_TOKENS_S:
+        if self._wrong.wait_s(address) > 0:
             return _refused(429, "too many wrong tokens", "wait a minute")
         token = token_of(Headers(scope=scope))
         if token is None:
@@ -127,17 +124,11 @@ class TokenGate:
             await self._service.check(token)
         except HostError as exc:
             if exc.status == 401:
-                self._note_wrong(address)
+                self._wrong.add(address)
             return _refused(exc.status, exc.message, exc.next_step)
         except MicroclawError as exc:
             return _refused(503, exc.message, exc.next_step)
         return None
-
-    def _note_wrong(self, address: str) -> None:
-        self._wrong.setdefault(address, deque(maxlen=WRONG_TOKENS)).append(self._now_s())
-        self._wrong.move_to_end(address)
-        if len(self._wrong) > MAX_ADDRESSES:
-            self._wrong.popitem(last=False)
 
 
 def token_of(headers: Headers) -> str | None:
