@@ -217,7 +217,7 @@ async def telegram(
     settings: AgentSettings | None = None,
     timing: Timing = QUICK,
     proxy: str | None = None,
-    ears: bool = False,
+    takes_voice: bool = False,
     approval_s: float = 10.0,
 ) -> AsyncIterator[Telegram]:
     """User 100 is the owner, 200 a member, 300 a guest; everybody else a stranger."""
@@ -232,7 +232,7 @@ async def telegram(
                 approvals=approvals,
                 timing=timing,
                 proxy=proxy,
-                ears=ears,
+                takes_voice=takes_voice,
             )
         )
         try:

@@ -169,7 +169,7 @@ def _approving(parts: HostParts, by: Caller, permission: Permission, place: str)
 
 
 async def _weight(parts: HostParts, device: str, name: str) -> Permission:
-    """Of a program that this host did not install there is no copy: what takes it away is risky."""
+    """There is no copy of a program that this host did not install, so to remove it is risky."""
     listed = await parts.catalogue.list_apps(device)
     foreign = any(app.name == name and app.foreign for app in listed)
     return Permission.RISKY if foreign else Permission.ACT

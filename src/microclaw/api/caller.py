@@ -1,4 +1,4 @@
-"""Tells requests with a token from those without, and lets only the former to the API. It makes no tokens."""
+"""Who sends a request: checks its token and gives the API the caller. It makes no tokens."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from microclaw.errors import PermissionRefused
 from microclaw.events import ApprovalAsked, ApprovalSettled
 from microclaw.wire.host_api import REQUEST_HEADER, Failure
 
-CHANNEL: Final = "api"  # where acts of programs are asked for
+CHANNEL: Final = "api"  # the channel of approvals that programs wait for
 _KEY: Final = "microclaw.caller"
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """`direct`: a person's own hand on the command line, whose words are their yes. `source` is the token's id.
+    """`direct`: a person at the command line of this machine, who is not asked again. `source` is the token's id.
 
-    `request` is the number that the request gave itself, for its question to be known by.
+    `request` is the request's own number, which its approvals carry.
     """
 
     person_id: str
@@ -44,7 +44,7 @@ class Caller:
 
     @property
     def token(self) -> str | None:
-        """The token's id; None for a person's own hand."""
+        """The token's id; None on the control socket."""
         return None if self.direct else self.source
 
     def scoped(self, chat_id: str) -> str:
@@ -52,7 +52,7 @@ class Caller:
         return chat_id if self.direct else f"{self.source}.{chat_id}"
 
     def asks_in(self, chat_id: str = "") -> str:
-        """Where a question is asked: in this chat; without one, under the request's number, where it has one."""
+        """The chat id of an approval: this chat, else the request's number where it has one."""
         if chat_id not in ("", self.source):
             return chat_id
         return f"{self.source}.{self.request}" if self.request else self.source
@@ -62,7 +62,7 @@ LOCAL_OWNER: Final = Caller(OWNER.person_id, direct=True, source="socket")
 
 
 class CallerMiddleware:
-    """Every request of `app` is this caller's."""
+    """Gives every request of `app` this caller."""
 
     def __init__(self, app: ASGIApp, caller: Caller) -> None:
         self._app = app
@@ -75,10 +75,10 @@ class CallerMiddleware:
 async def caller_of(
     request: HTTPConnection,
 ) -> Caller:  # a plain function would be run in a thread of its own each time
-    """The request's caller; nobody is told apart from the owner by a missing word, so none is refused."""
+    """The request's caller. A request without one is refused: it must not count as the owner's."""
     caller = request.scope.get(_KEY)
     if not isinstance(caller, Caller):
-        raise PermissionRefused("this request is nobody's", next_step="send a token: microclaw token create NAME")
+        raise PermissionRefused("this request has no caller", next_step="send a token: microclaw token create NAME")
     return caller
 
 
@@ -88,7 +88,7 @@ RequestCaller = Annotated[Caller, Depends(caller_of)]
 async def admit(
     gate: Gate, caller: Caller, permission: Permission, action: str, *, detail: Sequence[str] = (), chat_id: str = ""
 ) -> None:
-    """Return when `caller` may do it. What the owner types on the command line is their yes; a program's act asks."""
+    """Return when `caller` may do it. A command on this machine is its own approval; a program's action asks first."""
     if caller.direct:
         gate.check(caller.person_id, permission, action)
         return
@@ -99,7 +99,7 @@ async def admit(
 def check_local_owner(gate: Gate, caller: Caller, action: str) -> None:
     """Raise PermissionRefused unless an owner does it on the control socket.
 
-    For what would outlive a token (another token, a person, a device's secret) or reaches any file of this machine.
+    For actions whose result outlives a token (tokens, people, a device's secret) or that reach any file here.
     """
     gate.check_owner(caller.person_id, action)
     if not caller.direct:
@@ -108,7 +108,7 @@ def check_local_owner(gate: Gate, caller: Caller, action: str) -> None:
 
 @contextmanager
 def questions_in(feed: Feed, approvals: Approvals, *, channel: str, chat_id: str) -> Iterator[None]:
-    """Inside, what is asked at this place, and how it ended, is told in the feed too."""
+    """Inside, the feed also gets the approvals that wait in this chat, and how they end."""
 
     def tell(news: Pending | Settled) -> None:
         pending = news if isinstance(news, Pending) else news.pending
@@ -159,11 +159,11 @@ FOR_EVERY_ROLE: Final = (
 class BearerAuth:
     """`Authorization: Bearer mc_...` leads to `inside`, no such header to `outside`, a wrong one to 401.
 
-    `outside` None: nobody comes in without a token. Other paths than `for_every_role` are the owner's. A browser, which
+    `outside` None: a token is needed. Paths outside `for_every_role` are for the owner only. A browser, which
     can set no header of a WebSocket, offers `bearer.mc_...` as a subprotocol.
 
-    A right token always comes in: behind a proxy, and on loopback, everybody has one address, and somebody's guesses
-    must not shut the others out. A secret of 256 bits needs no lock against guesses.
+    A right token is always accepted: behind a proxy, and on loopback, everybody has one address, and the guesses of
+    one client must not shut the others out. A secret of 256 bits needs no lock against guesses.
     """
 
     def __init__(
@@ -193,7 +193,7 @@ class BearerAuth:
         if isinstance(answer, Caller):
             await CallerMiddleware(self._inside, answer)(scope, receive, send)
         else:
-            await refuse(answer, scope, receive, send)  # nobody's body is read
+            await refuse(answer, scope, receive, send)  # the body is not read
 
     async def _come_in(self, scope: Scope, shown: list[str]) -> Caller | Response:
         scheme, _, secret = shown[0].partition(" ")
@@ -220,14 +220,14 @@ class BearerAuth:
             return refused
         if any(shown):
             self._wrong.add(address)
-        text = "this token opens nothing: it is missing, wrong, over, or was removed"
+        text = "this token is not valid: it is missing, wrong, expired or removed"
         refused = _refusal(scope, 401, Failure("unauthorized", text, "microclaw token create NAME"))
         refused.headers["WWW-Authenticate"] = "Bearer"
         return refused
 
 
 def _number(scope: Scope) -> str:
-    """What the request calls itself; "" when it does not, or in another form."""
+    """The request's own number; "" when it has none, or one of another form."""
     named = [value for key, value in scope["headers"] if key == _REQUEST]
     return named[0].decode() if len(named) == 1 and _NUMBER.fullmatch(named[0]) else ""
 

@@ -156,7 +156,7 @@ def _permission(method: str) -> Permission:
 
 
 async def _call(parts: HostParts, name: str, call: Call[Any], timeout_s: float | None) -> dict[str, Any]:
-    """What sets a pin goes through the explorer, so that it can be undone; anything else straight to the device."""
+    """A call that sets a pin goes through direct I/O, so that it can be undone; others go straight to the device."""
     match call:
         case GpioSet(pin=pin, level=level):
             return _acted(await parts.explorer.set_pin(name, pin, level))
@@ -213,7 +213,7 @@ def link_router(parts: HostParts) -> APIRouter:
 
     def link() -> LinkServer:
         if parts.link is None:
-            raise ConfigError("this host runs without a device plane", next_step="microclaw up --link 127.0.0.1:8443")
+            raise ConfigError("this host has no link for devices", next_step="microclaw up --link 127.0.0.1:8443")
         return parts.link
 
     def check_owner(by: Caller, action: str) -> None:

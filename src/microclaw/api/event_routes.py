@@ -35,7 +35,7 @@ class NumberedEvent:
 
 @dataclass(frozen=True, slots=True)
 class LostEvents:
-    """That many events before the next one are gone."""
+    """The number of events that were lost before the next one."""
 
     count: int
 
@@ -70,7 +70,7 @@ class LiveFeed:
         self._wake()
 
     def end(self) -> None:
-        """Every reader's iteration ends, now and from now on."""
+        """End every reader, also later ones."""
         self._ended = True
         self._wake()
 
@@ -152,7 +152,7 @@ def events_router(feed: LiveFeed, keepalive_s: float) -> APIRouter:
         kind: Annotated[list[str] | None, Query(max_length=16, description="Only these kinds")] = None,
         last_event_id: Annotated[str | None, Header(max_length=64)] = None,
     ) -> StreamingResponse:
-        """Begins with what comes next, or after `Last-Event-ID` as far as it is still there."""
+        """Begins with the next event, or after `Last-Event-ID` if that is still there."""
         unknown = sorted(set(kind or ()) - KINDS)
         if unknown:
             raise ConfigError(
@@ -170,8 +170,8 @@ async def event_stream(
 ) -> AsyncIterator[str]:
     """The body of the answer: events of these kinds, of this device or of any."""
     yield f"retry: {RETRY_MS}\n\n"  # at once, so that the reader knows that it is heard
-    async with aclosing(feed.read(after, keepalive_s)) as told:
-        async for each in told:
+    async with aclosing(feed.read(after, keepalive_s)) as events:
+        async for each in events:
             match each:
                 case None:
                     yield ": nothing new\n\n"

@@ -60,7 +60,7 @@ def failure_response(failure: Failure, status: int | None = None) -> JSONRespons
 
 
 def add_failure_handlers(app: FastAPI) -> None:
-    """Every error of `app` leaves in the one form."""
+    """Give every error of `app` the same JSON form."""
     app.add_exception_handler(MicroclawError, _known)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
@@ -96,7 +96,7 @@ async def _unexpected(request: Request, error: Exception) -> JSONResponse:
 
 
 def unexpected(error: BaseException) -> Failure:
-    """A fault of ours, without its inner details."""
+    """An error of ours, without internal details."""
     return Failure("internal_error", f"unexpected {type(error).__name__}", "the traceback is in the host's log")
 
 

@@ -1,4 +1,4 @@
-"""The chat gateway's server: who comes in to its WebSockets, and what each connection may take. No conversations.
+"""The chat gateway's server: accepts WebSockets and holds each to its limits. It keeps no conversation.
 
 docs/protocols/chat-gateway.md is the contract. The host imports this file after it is ready (app.channels).
 """
@@ -78,10 +78,10 @@ class Gateway:
 
     @asynccontextmanager
     async def serving(self, listener: socket.socket) -> AsyncGenerator[str]:
-        """Its address, `ws://host:port`."""
-        door = Listener("gateway", self._app, listener, self._limit, _Connection, _OPTIONS)
+        """Gives its address, `ws://host:port`."""
+        served = Listener("gateway", self._app, listener, self._limit, _Connection, _OPTIONS)
         host, port = listener.getsockname()[:2]
-        async with self._chats, asyncio.TaskGroup() as group, serving([door], group, unread_timeout_s=self._send_s):
+        async with self._chats, asyncio.TaskGroup() as group, serving([served], group, unread_timeout_s=self._send_s):
             try:
                 yield f"ws://{f'[{host}]' if ':' in host else host}:{port}"
             finally:

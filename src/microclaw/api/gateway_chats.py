@@ -108,7 +108,7 @@ class Client:
             line.written.set_result(done)
 
     async def drain(self) -> None:
-        """What is queued goes out, for a while."""
+        """Wait a while until the queue is written."""
         try:
             async with asyncio.timeout(CLOSE_S):
                 await self._waiting.join()
@@ -124,14 +124,14 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """A message that waits, and who wants to know whether it was written."""
+    """A message that waits, and the future that says whether it was written."""
 
     text: str
     written: asyncio.Future[bool] | None
 
 
 class GatewayChats:
-    """Inside `async with`, what the outbox holds for this channel goes to whoever has its chat id."""
+    """Inside `async with`, the outbox's answers for this channel go to the clients with their chat id."""
 
     def __init__(self, inbox: Inbox, approvals: Approvals) -> None:
         self._inbox = inbox
@@ -152,7 +152,7 @@ class GatewayChats:
         await self._tasks.__aexit__(*error)
 
     def enter(self, client: Client) -> None:
-        """Put the client into the conversation of its chat id; what waits for it there is sent."""
+        """Put the client into the conversation of its chat id, and send it the answers that wait there."""
         self.leave(client)
         client.journaled = conversation_id(client.caller.source, client.chat_id)
         self._clients[client.journaled].append(client)
@@ -207,7 +207,7 @@ class GatewayChats:
             raise BadMessage(exc.code, exc.message) from exc
 
     async def _follow(self, client: Client, journaled: str, accepted: AcceptedMessage) -> None:
-        """The turn's events to who asked, its answer to whoever has the chat id by then."""
+        """Send the turn's events to the client that asked, and the answer to whoever has the chat id by then."""
         try:
             async for event in accepted.events:
                 if isinstance(event, Answer):

@@ -1,4 +1,4 @@
-"""/v1/people, /v1/tokens: who this host lets in, and by which tokens. The owner's, changed by no token."""
+"""/v1/approvals, /v1/people, /v1/tokens, /v1/usage. Only an owner on the control socket changes people and tokens."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _role(parts: HostParts, person_id: str) -> Role | None:
 
 
 def _object(parts: HostParts, pending: Pending, by: Caller) -> dict[str, Any]:
-    """`request`: which of this very token's requests waits for it, by its number."""
+    """`request`: the number of this token's own request that waits for it."""
     own = f"{by.source}." if pending.channel == CHANNEL and not by.direct else None
     person = parts.people.get(pending.principal)
     return {

@@ -1,4 +1,4 @@
-"""/v1/schedules: what is done later. An owner sees everybody's, others their own."""
+"""/v1/schedules and /v1/subagents: later and background work. Owners see everybody's, others their own."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def schedule_router(parts: ScheduleParts) -> APIRouter:
 
 
 def _context(by: Caller, device: str | None) -> ToolContext:
-    """What a schedule of the command line says is told at the terminal."""
+    """A schedule made on the command line reports to the terminal chat."""
     if by.direct:
         return ToolContext(by.person_id, _no_report, device)
     return ToolContext(by.person_id, _no_report, device, CHANNEL, by.source)
@@ -131,7 +131,7 @@ def _run(row: RunRow) -> dict[str, Any]:
 
 
 def _no_report(_: Step) -> None:
-    """Nobody follows the making of a schedule."""
+    """Steps of making a schedule are not shown."""
 
 
 def subagent_router(workers: Workers, gate: Gate) -> APIRouter:

@@ -1,4 +1,4 @@
-"""What the host is doing, from what it knows already: no device is asked."""
+"""The host's status, from what it already knows. It asks no device."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SHOWN: Final = 5  # of the schedules that are due next, and of the approvals
 PRIVATE: Final = (
     "pid", "home", "problems", "channels", "mcp_servers", "schedules", "approvals", "usage", "model_outages"
 )  # fmt: skip
-"""Members of the status that only an owner sees: they tell of this machine and of other people's chats."""
+"""Fields of the status for owners only: they are about this machine and other people's chats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ def _off(name: str, problems: Sequence[str]) -> dict[str, Any]:
 
 
 def schedule_object(entries: Sequence[Schedule]) -> dict[str, Any]:
-    """How many there are, and which are due next."""
+    """The number of schedules, and the next ones that are due."""
     active = sorted(
         ((entry.next_ms, entry) for entry in entries if entry.state == "active" and entry.next_ms is not None),
         key=lambda due: due[0],
@@ -100,7 +100,7 @@ def approval_object(pending: Sequence[Pending], people: Roles) -> dict[str, Any]
 
 
 def process_object(board: BoardStanding | None) -> dict[str, Any] | None:
-    """How a virtual board's process is; None for a device that this host does not run."""
+    """The state of a virtual board's process; None for other devices."""
     if board is None:
         return None
     failed = board.state == "failed"
@@ -202,7 +202,7 @@ def for_everybody(status: dict[str, Any]) -> dict[str, Any]:
 
 
 async def describe_model(model: Model) -> tuple[str, str | None]:
-    """Who answers, and what a person may do about it."""
+    """The model that answers, and what a person can do to change it."""
     if model.name != OFFLINE:
         out = next((outage for outage in outages_of(model) if outage.model == model.name), None)
         return (f"{model.name} answers" if out is None else outage_text(out)), None
@@ -245,5 +245,5 @@ def resident_mb() -> float:
 
 
 def _reachable(kept: KeptDevice | None) -> bool | None:
-    """None while nobody has asked it yet."""
+    """None before the model was used."""
     return None if kept is None else kept.unreachable_since_ms is None

@@ -25,9 +25,9 @@ Session = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-
 
 
 class ToolBody(BaseModel):
-    """`session` groups calls of one conversation: once one of them has read a stranger's words, its acts ask.
+    """`session` groups calls of one conversation: once one of them has read untrusted text, its actions ask.
 
-    `foreign`: what led to this call holds such words, whatever was called before.
+    `foreign`: the request itself comes from untrusted text, whatever was called before.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -77,7 +77,7 @@ def tools_router(parts: HostParts) -> APIRouter:
 
 
 class TaintedSessions:
-    """Conversations that have read a stranger's words. Full: the longest unused is taken for tainted no more.
+    """Conversations that have read untrusted text. When it is full, the longest unused one is no longer tainted.
 
     That one's next acts are still the caller's own role's; the risky asks in any case.
     """

@@ -1,4 +1,4 @@
-"""What is wrong with a value, in plain words: a library checks requests and command lines. Checks nothing."""
+"""Validation errors in plain words, for requests and command lines. It validates nothing itself."""
 
 from __future__ import annotations
 

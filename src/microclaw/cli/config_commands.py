@@ -123,11 +123,11 @@ def mistake_object(mistake: Mistake) -> dict[str, object]:
     }
 
 
-def _write(options: GlobalOptions, changes: list[Change], said: str) -> None:
+def _write(options: GlobalOptions, changes: list[Change], text: str) -> None:
     written = write_changes(private_home(os.environ, options.home), os.environ, changes)
     warnings = [mistake_object(mistake) for mistake in written.warnings]
     if options.wrote_json("config_written", {"files": list(written.files), "warnings": warnings}):
         return
-    options.say(f"{said} ({', '.join(written.files)}); {RESTART}" if written.files else "nothing changed")
+    options.say(f"{text} ({', '.join(written.files)}); {RESTART}" if written.files else "nothing changed")
     for mistake in written.warnings:
         sys.stderr.write(f"note: {mistake.message}\n")

@@ -120,7 +120,7 @@ def _run(stage: _Stage, *, once: bool) -> int:
 
 
 def _welcome(stage: _Stage, host: Child, board: Child, client: HostClient) -> None:
-    """Both are up: say so, and make the board known to the host."""
+    """Both run: print it, and add the board to the host."""
     terminal = stage.terminal
     ready, took_s = host.wait_ready()
     terminal.row("host", f"ready in {took_s:.1f} s            api {ready['http']}{link_text(ready['link'])}")
@@ -140,7 +140,7 @@ def _welcome(stage: _Stage, host: Child, board: Child, client: HostClient) -> No
 
 
 def _ask(terminal: Terminal, client: HostClient, board: BoardControl) -> int:
-    """Say the sentence; return the cursor behind the program's first edge."""
+    """Send the sentence; return the cursor after the program's first edge."""
     before = board.edges(0)
     terminal.row("you", SENTENCE)
     answer = listen(client, SENTENCE, chat_id=CHAT_ID, device=None, terminal=terminal)
@@ -174,7 +174,7 @@ def _without_host(terminal: Terminal, host: Child, board: BoardControl) -> PinRe
 
 
 def _back_again(terminal: Terminal, host: Child, client: HostClient, board: BoardControl, alone: PinRecord) -> None:
-    """A new host finds what it left."""
+    """A new host finds the program that the first one left."""
     _, took_s = host.wait_ready()
     apps = _apps(client)
     names = ", ".join(app["name"] for app in apps)

@@ -59,7 +59,7 @@ def virtual(
     name: Annotated[str, typer.Option("--name", help="The board's name.")] = "virtual-1",
     board: Annotated[str, typer.Option("--board", help="The board's profile.")] = "virtual",
     wasmachine: Annotated[int, typer.Option("--wasmachine", min=0, max=65535, help="TCP port; 0 takes any.")] = 18080,
-    serial: Annotated[str, typer.Option("--serial", metavar="PORT|pty|none", help="JSON line door.")] = "pty",
+    serial: Annotated[str, typer.Option("--serial", metavar="PORT|pty|none", help="JSON line console.")] = "pty",
     control: Annotated[Path | None, typer.Option("--control", help="Path of the control socket.")] = None,
     clock: Annotated[str, typer.Option("--clock", metavar="real|virtual")] = "real",
     mode: Annotated[

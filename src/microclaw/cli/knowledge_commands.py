@@ -1,4 +1,4 @@
-"""`microclaw memory`, `session` and `skill`: what is remembered, said and taught, through the host."""
+"""`microclaw memory`, `session` and `skill`: memory, conversations and skills, through the host. It keeps nothing."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ COMMANDS: Final = {
 }
 ALIASES: Final = {"approvals": "approval", "devices": "device", "apps": "app", "people": "person", "tokens": "token"}
 
-# About the machine they run on, whichever host is meant: said so where it is another machine's.
+# About the machine they run on, not about another host: refused when --host names one.
 _ONLY_HERE: Final = frozenset({"bench", "config", "demo", "mcp", "service", "setup", "up"})
 _FLAGS: Final = frozenset({"--json", "-q", "--quiet", "-v", "--verbose", "--yes", "-y", "--no-color"})
 _VALUES: Final = frozenset({"-d", "--device", "--home", "--host"})

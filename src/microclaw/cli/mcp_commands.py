@@ -61,9 +61,9 @@ def serve(
     import asyncio
 
     from microclaw.api.server import HeadTimeout, TimeoutConfig, tcp_listener
-    from microclaw.mcp.server.http import PATH, check_place, host_address, serve_http
+    from microclaw.mcp.server.http import PATH, check_address, host_address, serve_http
 
-    check_place(host, certificate, key)
+    check_address(host, certificate, key)
     with tcp_listener(host, port, next_step="microclaw mcp serve --http 127.0.0.1:0") as listener:
         from microclaw.mcp.server.shared_host import SharedHost
 

@@ -103,7 +103,7 @@ def remove(ctx: typer.Context, name: str) -> None:
     if not options.yes and not options.json:
         typer.confirm(f"{name} and every token of theirs will be shut out. Go on?", abort=True)
     done = options.host().delete(f"/v1/people/{segment(name)}")
-    options.report("removed", done, f"{done['removed']} is a stranger again")
+    options.report("removed", done, f"{done['removed']} is no longer known here")
 
 
 @token_group.command("create")

@@ -1,4 +1,4 @@
-"""How what ended a command line becomes lines, a JSON document and an exit code. It runs no command."""
+"""Reports the error that ended a command line: as text, JSON and an exit code. It runs no command."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _NO_VALUE: Final = re.compile(r"Option '(\S+)' requires (?:an argument|\d+ argum
 
 
 def exit_code_for(error: BaseException, words: list[str]) -> int:
-    """Say what went wrong with this command line, and return its exit code."""
+    """Print the error and return the exit code."""
     try:
         if isinstance(error, SystemExit) and isinstance(error.__context__, BrokenPipeError):
             raise error.__context__  # typer makes an exit code of it
@@ -46,7 +46,7 @@ def exit_code_for(error: BaseException, words: list[str]) -> int:
 
 
 def wrong_usage(error: Any) -> tuple[str, str]:
-    """What is wrong with a line that cannot be read and what to do, in plain words, of an error of typer's parser."""
+    """A parser error of typer as plain words, with the next step."""
     context = getattr(error, "ctx", None)
     command = "microclaw" if context is None else str(context.command_path)
     return " ".join(_wrong_words(error, command).split()), f"{command} --help"
@@ -88,7 +88,7 @@ def _show(options: GlobalOptions, failure: Failure) -> int:
 
 
 def _mismatch(error: BaseException, options: GlobalOptions) -> MicroclawError | None:
-    """What an answer lacks that this version expects may be another version's way."""
+    """A missing field in an answer may mean that the host has another version."""
     if not isinstance(error, LookupError | TypeError | ValueError | AttributeError):
         return None
     try:
@@ -143,7 +143,7 @@ def _output_is_refused(error: OSError) -> bool:
 
 
 def _output_refused(error: OSError) -> int:
-    """Not even the document of an error can be printed."""
+    """Even the error's document cannot be printed."""
     _drop_output()
     sys.stderr.write(
         f"error: standard output cannot be written: {error.strerror or error}\n"

@@ -56,7 +56,7 @@ def add(
         typer.Option("--missed", help="Host off at the time: run it once later, or skip. [default: run one-offs]"),
     ] = None,
 ) -> None:
-    """Do WHAT at WHEN: a sentence that needs no model is worked out now, others are told to the agent then."""
+    """Do WHAT at WHEN: a sentence that needs no model is worked out now, the agent gets the others then."""
     options = global_options(ctx)
     doing = " ".join(what).strip()
     if not when.strip() or not doing:

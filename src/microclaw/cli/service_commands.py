@@ -193,8 +193,8 @@ def run(command: tuple[str, ...]) -> str | None:
         return f"{command[0]} does not answer: {exc}"
     if done.returncode == 0:
         return None
-    said = (done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}").splitlines()[0]
-    return f"{' '.join(command[:3])}: {said}"
+    reason = (done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}").splitlines()[0]
+    return f"{' '.join(command[:3])}: {reason}"
 
 
 def _running_pid(options: GlobalOptions) -> int | None:

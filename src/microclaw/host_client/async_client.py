@@ -1,4 +1,4 @@
-"""Calls of the host from an event loop: documents, and what a tool call tells as events.
+"""Calls of the host from an event loop: documents, and a tool call's events.
 
 On the control socket the caller is the owner; elsewhere the person of the token.
 """
@@ -86,7 +86,7 @@ class AsyncHostClient:
         try:
             value = json.loads(content)
         except ValueError as exc:
-            raise self._endpoint.foreign() from exc
+            raise self._endpoint.not_a_host() from exc
         return request.document(value)
 
     @asynccontextmanager

@@ -34,7 +34,7 @@ class Timing:
     typing_s: float = 4.5  # Telegram shows "typing" for 5 s
     backoff_s: float = 1.0
     backoff_most_s: float = 60.0
-    unknown_sender_s: float = 60.0  # a stranger hears of pairing at most this often
+    unknown_sender_s: float = 60.0  # an unknown sender is answered at most this often
 
     def backoff(self) -> Backoff:
         return Backoff(random.random, min_s=self.backoff_s / 2, max_s=self.backoff_most_s)

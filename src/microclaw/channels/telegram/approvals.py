@@ -64,14 +64,14 @@ class UnknownSenders:
 _log = logging.getLogger(__name__)
 
 MAX_ASKED: Final = 128  # questions on the screen; what comes beyond is decided elsewhere, or is a no
-MAX_OWNERS: Final = 8  # told of one question
+MAX_OWNERS: Final = 8  # who are shown one question
 _YES, _NO = "yes:", "no:"
 
 
 class ApprovalService:
-    """Inside `async with`, questions of this channel's chats are shown there.
+    """Inside `async with`, this channel's approval questions are shown in their chats.
 
-    What the asker may not decide alone is shown to the owners, too, in their own chats.
+    A question that the asker may not decide is also shown to the owners, in their own chats.
     """
 
     def __init__(self, sender: Sender, approvals: Approvals, people: People) -> None:
@@ -93,7 +93,7 @@ class ApprovalService:
         await self._tasks.__aexit__(*error)
 
     def decide(self, press: ButtonPress, person: Person) -> str | None:
-        """What to tell who pressed; None for a button of something else."""
+        """The text for the person who pressed; None for a button of another kind."""
         verdict, _, approval_id = press.data.partition(":")
         if f"{verdict}:" not in (_YES, _NO):
             return None
@@ -139,12 +139,12 @@ class ApprovalService:
         return tuple(chats)
 
     def _decides(self, pending: Pending, chat_id: int) -> bool:
-        """Whether a yes out of this private chat would count."""
+        """Whether a yes from this private chat would count."""
         asks = pending.channel == CHANNEL and chat_number(pending.chat_id) == chat_id
         return not asks or self._approvals.may_decide(pending, pending.principal)
 
     async def _follow(self, asked: _Question) -> None:
-        """Show the question in each chat, and what became of it."""
+        """Show the question in each chat, and then its outcome."""
         try:
             async with asyncio.TaskGroup() as tasks:
                 for chat_id in asked.chats:

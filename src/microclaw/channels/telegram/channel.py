@@ -1,4 +1,4 @@
-"""The Telegram channel: who is admitted, what becomes of their messages, and what waits to be delivered to them."""
+"""The Telegram channel: admits people, hands their messages to the inbox, delivers answers. It reads no wire format."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ HELP: Final = (
     "Write what a board should do, in your own words: blink the LED every second, what is the temperature, "
     "undo that.\n\n/cancel  stop what is running\n/whoami  who you are here\n/help  this"
 )
-_DEAF: Final = "I cannot listen to voice notes yet. Please write it."
+_NO_VOICE: Final = "I cannot listen to voice notes yet. Please write it."
 _BUSY: Final = "Too much is going on here at the moment. Please send it again in a minute."
 
 
@@ -55,14 +55,14 @@ async def run_telegram(
     people: People,
     approvals: Approvals,
     proxy: str | None = None,
-    ears: bool = False,
+    takes_voice: bool = False,
     steps: bool = True,
     timing: Timing | None = None,
     state: TelegramState | None = None,
 ) -> None:
-    """The channel until it is cancelled; it returns, after one line in the log, when the token is wrong.
+    """Run the channel until it is cancelled. It returns, after one line in the log, when the token is wrong.
 
-    `ears`: whether voice notes reach the agent; `steps`: whether a turn's steps are shown; `state` is kept up to date.
+    `takes_voice`: voice notes reach the agent. `steps`: a turn's steps are shown. `state` is kept up to date.
     """
     async with BotApi.opened(settings, proxy=proxy) as api:
         await TelegramChannel(
@@ -70,7 +70,7 @@ async def run_telegram(
             inbox=inbox,
             people=people,
             approvals=approvals,
-            ears=ears,
+            takes_voice=takes_voice,
             steps=steps,
             timing=timing,
             state=state,
@@ -78,7 +78,7 @@ async def run_telegram(
 
 
 class TelegramChannel:
-    """`ears`: whether voice notes reach the agent; `steps`: whether a turn's steps are shown while it works."""
+    """`takes_voice`: voice notes reach the agent. `steps`: a turn's steps are shown while it works."""
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class TelegramChannel:
         inbox: Inbox,
         people: People,
         approvals: Approvals,
-        ears: bool = False,
+        takes_voice: bool = False,
         steps: bool = True,
         timing: Timing | None = None,
         state: TelegramState | None = None,
@@ -97,7 +97,7 @@ class TelegramChannel:
         self._api = api
         self._inbox = inbox
         self._people = people
-        self._ears = ears
+        self._ears = takes_voice
         self._steps = steps
         self._timing = timing or Timing()
         self._sender = Sender(api, self._timing)
@@ -111,7 +111,7 @@ class TelegramChannel:
         self._order: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def run(self) -> None:
-        """Until it is cancelled; returns when Telegram does not know the bot, which is said once."""
+        """Runs until it is cancelled; returns when Telegram does not know the bot, after one warning."""
         async with self._tasks, self._approval_service:
             try:
                 me = await self._introduce()
@@ -126,7 +126,7 @@ class TelegramChannel:
                 _log.warning("telegram is off: its token is refused (next: get one from @BotFather, then setup)")
 
     async def _introduce(self) -> Bot:
-        """Ask who we are, until Telegram answers."""
+        """Ask Telegram for the bot's name until it answers."""
         backoff = self._timing.backoff()
         while True:
             after_s = 0.0
@@ -143,7 +143,7 @@ class TelegramChannel:
             await asyncio.sleep(backoff.next_wait_s(after_s or None))
 
     async def _take(self, update: Update) -> None:
-        """Returns when the update is safe: journaled, answered, or of no concern."""
+        """Returns when the update is safe: stored, answered or ignored."""
         match update:
             case ChatMessage():
                 await self._message(update)
@@ -161,19 +161,19 @@ class TelegramChannel:
         if person is None:
             if message.is_private and (greeting := await self._unknown_senders.greeting(message)) is not None:
                 self._say(message.chat_id, greeting)
-        elif (said := self._without_a_turn(message, person)) is not None:
-            self._say(message.chat_id, said)
+        elif (text := self._without_a_turn(message, person)) is not None:
+            self._say(message.chat_id, text)
         elif len(self._tasks) >= MAX_TURNS:
             self._say(message.chat_id, _BUSY)
         else:
             await self._accept(message, person)
 
     def _without_a_turn(self, message: ChatMessage, person: Person) -> str | None:
-        """The answer to commands and to what is not taken; None for a message to the agent."""
+        """The answer to a command, or to a message of a kind that is not accepted; None for a message to the agent."""
         if message.refused is not None:
             return f"I cannot read this ({message.refused}). I take text and pictures."
         if message.voice is not None and not self._ears:
-            return _DEAF
+            return _NO_VOICE
         is_command = message.text.startswith("/") and not message.forwarded
         word = message.text.split(maxsplit=1)[0].lower() if is_command else ""
         match word:
@@ -242,11 +242,11 @@ class TelegramChannel:
         self._tasks.start(self._answer_press(press, text), "telegram: button")
 
     async def _say_pressed(self, press: ButtonPress, person: Person) -> str:
-        """The word on a button becomes the person's next message, while nothing was said since it was shown."""
+        """The button's word becomes the person's next message, unless they wrote something after the question."""
         _, word, asked = press.data.split(":") if press.data.count(":") == 2 else ("", "", "")
         chat_id = press.chat_id
         if chat_id is None or word not in ("yes", "no") or str(self._waiting.get(chat_id)) != asked:
-            return "Something was said since. Please write your answer."
+            return "There was a newer message. Please write your answer."
         del self._waiting[chat_id]
         key = f"{self._bot_id}:{press.update_id}"
         await self._begin(chat_id, Inbound(CHANNEL, str(chat_id), word, person.person_id, key=key))
@@ -279,7 +279,7 @@ class TelegramChannel:
             await self._deliveries.done(reply.answer.outbound_id)
 
     def _say(self, chat_id: int, text: str) -> None:
-        """Tell a chat something that is no answer of the agent; not at all when too much is under way."""
+        """Send a message that is no answer of the agent; nothing when too many tasks run."""
         if len(self._tasks) < 2 * MAX_TURNS:
             self._tasks.start(self._tell(chat_id, text), f"telegram: say to {chat_id}")
 
@@ -290,7 +290,7 @@ class TelegramChannel:
             _log.info("telegram: %s", exc.message)
 
     async def _deliver(self) -> None:
-        """Answers left over and pushes, as the outbox gives them."""
+        """Deliver answers that were left over, and pushed messages."""
         async for outbound in outgoing(self._inbox.outbox, CHANNEL, self._timing.backoff_s):
             if self._deliveries.claim(outbound.outbound_id):
                 await self._delivery_slots.acquire()

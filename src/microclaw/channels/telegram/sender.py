@@ -1,4 +1,4 @@
-"""Messages out: markup with a way back to plain text, Telegram's limits honoured, a chat that is gone told apart."""
+"""Sends messages within Telegram's limits, as HTML or else as plain text. It decides nothing about turns."""
 
 from __future__ import annotations
 
@@ -216,7 +216,7 @@ MAX_MIGRATIONS: Final = 1024
 
 
 class ChatGone(MicroclawError):
-    """This chat takes no message of ours, now and later: the bot was blocked or removed, or the chat is no more."""
+    """The bot cannot write to this chat any more: it was blocked or removed, or the chat was deleted."""
 
     code = "chat_gone"
 
@@ -248,7 +248,7 @@ class Sender:
         await self._api.call("deleteMessage", chat_id=self._current_id(chat_id), message_id=message_id)
 
     async def typing(self, chat_id: int) -> None:
-        """A courtesy: when it fails, nothing is lost."""
+        """Show "typing". A failure is ignored."""
         try:
             await self._api.call("sendChatAction", chat_id=self._current_id(chat_id), action="typing")
         except (TelegramError, TelegramUnreachable) as exc:
@@ -260,7 +260,7 @@ class Sender:
             await self.insist(lambda piece=piece: self.send(chat_id, piece))  # type: ignore[misc]
 
     async def insist(self, act: Callable[[], Awaitable[T]]) -> T:
-        """Do it until Telegram took it, however long it is away; raises ChatGone and refusals that will not change."""
+        """Try until Telegram accepts it. Raises ChatGone, and TelegramError for a refusal that will not change."""
         backoff = self._timing.backoff()
         while True:
             try:
@@ -304,7 +304,7 @@ class Sender:
             raise
 
     def _current_id(self, chat_id: int) -> int:
-        """Where a group is now: one that became a supergroup has another id."""
+        """The chat's current id: a group that became a supergroup has a new one."""
         return self._migrated.get(chat_id, chat_id)
 
 

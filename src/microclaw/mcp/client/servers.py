@@ -195,7 +195,7 @@ class ServerLink:
             return
         try:
             async with client.listen(tools_list_changed=True) as events:
-                self._changed.set()  # what changed before is not told any more
+                self._changed.set()  # no event comes for earlier changes
                 async for _ in events:
                     self._changed.set()
         except ListenNotSupportedError:

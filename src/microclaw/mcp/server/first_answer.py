@@ -76,8 +76,8 @@ def _is_discover(params: dict[str, Any]) -> bool:
     meta = params.get("_meta")
     if not isinstance(meta, dict) or len(params) != 1:
         return False
-    told = [meta.get(_META + name) for name in ("protocolVersion", "clientCapabilities", "clientInfo")]
-    match told:
+    values = [meta.get(_META + name) for name in ("protocolVersion", "clientCapabilities", "clientInfo")]
+    match values:
         case [version, dict(), {"name": str(), "version": str()}]:
             return bool(version == MODERN_VERSION)
     return False

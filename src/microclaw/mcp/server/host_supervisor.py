@@ -30,14 +30,14 @@ def main(arguments: Sequence[str]) -> int:
     lock, grace_s, words = Path(arguments[0]), float(arguments[1]), tuple(arguments[2:])
     for more in ((), ANY_PORT):
         host = _start((*words, *more))
-        told = _first_line(host)
-        if told.get("ready") is True:
+        line = _first_line(host)
+        if line.get("ready") is True:
             _say({"ready": True})
             threading.Thread(target=_stop_when_unused, args=(host, lock, grace_s), daemon=True).start()
             return host.wait()
         host.wait()
-        if more or told.get("error", {}).get("code") != "config_error":
-            _say({"error": told.get("error") or {"message": f"the host ended with code {host.returncode}"}})
+        if more or line.get("error", {}).get("code") != "config_error":
+            _say({"error": line.get("error") or {"message": f"the host ended with code {host.returncode}"}})
             return host.returncode or 1
     return 1
 

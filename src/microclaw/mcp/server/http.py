@@ -39,9 +39,9 @@ WRONG_TOKENS: Final = 5  # of one address within a minute; the host counts what 
 @asynccontextmanager
 async def http_app(host_url: str, names: tuple[str, ...], port: int, *, tls: bool = False) -> AsyncIterator[ASGIApp]:
     """The ASGI app for these names of this machine. `host_url`: the address of the host's API."""
-    places = [f"{name}:{port}" for name in names]
-    origins = [f"{'https' if tls else 'http'}://{place}" for place in places]
-    security = TransportSecuritySettings(allowed_hosts=places, allowed_origins=origins)
+    addresses = [f"{name}:{port}" for name in names]
+    origins = [f"{'https' if tls else 'http'}://{address}" for address in addresses]
+    security = TransportSecuritySettings(allowed_hosts=addresses, allowed_origins=origins)
     service = TokenService(host_url)
     async with service, mcp_server(service) as server:
         app = server.streamable_http_app(
@@ -51,7 +51,7 @@ async def http_app(host_url: str, names: tuple[str, ...], port: int, *, tls: boo
             max_sessions=MAX_SESSIONS,
             transport_security=security,
         )
-        yield TokenGate(app, service)
+        yield TokenCheck(app, service)
 
 
 class TokenService:
@@ -98,8 +98,8 @@ class TokenService:
         return self._clients[key]
 
 
-class TokenGate:
-    """Lets in who shows a token that the host knows, with every request anew: a removed one opens nothing more."""
+class TokenCheck:
+    """Checks the token of every request with the host, so that a removed token stops working at once."""
 
     def __init__(self, app: ASGIApp, service: TokenService, *, now_s: Callable[[], float] = time.monotonic) -> None:
         self._app = app
@@ -138,7 +138,7 @@ def token_of(headers: Headers) -> str | None:
     return secret if scheme.lower() == "bearer" and secret and secret.isascii() else None
 
 
-def check_place(host: str, certificate: Path | None, key: Path | None) -> None:
+def check_address(host: str, certificate: Path | None, key: Path | None) -> None:
     """ConfigError for an address that is not this machine's alone, unless TLS is at hand."""
     if (certificate is None) != (key is None):
         raise ConfigError("TLS takes both a certificate and its key", next_step="--certificate FILE --key FILE")
@@ -170,7 +170,7 @@ async def serve_http(
     key: Path | None = None,
     make_config: Callable[..., uvicorn.Config] = uvicorn.Config,
 ) -> None:
-    """Serve on a listening socket until SIGINT or SIGTERM. `make_config`: the settings of the host's own doors."""
+    """Serve on a listening socket until SIGINT or SIGTERM. `make_config`: uvicorn settings with the host's limits."""
     port = int(listener.getsockname()[1])
     async with http_app(host_url, names, port, tls=certificate is not None) as app:
         config = make_config(
