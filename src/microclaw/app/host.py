@@ -114,7 +114,7 @@ async def running_host(
         api = host_api(parts)
         listeners = [Listener("control", control_socket_app(parts, api), control)]
         if api_socket is not None:
-            listeners.append(Listener("people", api_app(parts, api), api_socket))
+            listeners.append(Listener("api", api_app(parts, api), api_socket))
         await stack.enter_async_context(serving(listeners, group))
         if gateway is not None:
             stack.callback(gateway.close)  # together with the other listeners, not after them

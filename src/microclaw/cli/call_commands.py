@@ -89,7 +89,7 @@ def repl(
 ) -> None:
     """Call a device's methods line by line; Tab completes, Ctrl-D leaves."""
     options = global_options(ctx)
-    words = Words(*_known(options, target))
+    words = CallCompletions(*_known(options, target))
     home = options.settings().home
     history = home / "repl_history" if home.is_dir() else None
     read_line = line_reader(history, prompt=f"{target}> ", complete=words.complete)
@@ -111,15 +111,15 @@ def repl(
             options.line(f"{exc}: {line}")
 
 
-class Words:
-    """What can be typed to a device: its methods, their arguments, its pins."""
+class CallCompletions:
+    """Completions for calls of a device: its methods, their arguments, its pins."""
 
     def __init__(self, methods: Sequence[str], pins: Sequence[int]) -> None:
         self.methods = tuple(sorted(methods))
         self._pins = tuple(str(pin) for pin in sorted(pins))
 
     def complete(self, before: str) -> tuple[str, Sequence[str]]:
-        """The word that is being typed, and what it may become."""
+        """The word at the cursor and its completions."""
         *earlier, started = before.split(" ")
         if not any(earlier):
             return started, [word for word in (*self.methods, HELP) if word.startswith(started)]

@@ -1,4 +1,4 @@
-"""`microclaw device`, `logs` and `notify`: name devices, let them in and out, tell them something."""
+"""`microclaw device`, `logs` and `notify`: lists, names, pairs and removes devices, and notifies them."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def show(ctx: typer.Context, name: str) -> None:
 
 
 def _link_state(link: dict[str, Any] | None) -> str:
-    """Connected, or when it was last."""
+    """ "connected", or the time of the last connection."""
     if link is None:
         return "-"
     if link["online"]:

@@ -1,4 +1,4 @@
-"""`microclaw discover`: who is on the network. It needs no host and adds nothing by itself."""
+"""`microclaw discover`: devices and hosts on the network. It needs no host and adds nothing by itself."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def discover(
 async def _search(
     for_s: float, interfaces: list[str] | None, network: IPv4Network | None, ports: list[int] | None
 ) -> list[Found]:
-    """Both ways at once; where one cannot be done its error ends the other."""
+    """Search both ways at once; an error of one ends the other."""
     from microclaw.boards import load_board
 
     if network is None:
@@ -76,7 +76,7 @@ async def _search(
 
 
 def _known_names(options: GlobalOptions) -> dict[str, str]:
-    """Which address is which device of the running host; without one, none is known."""
+    """The running host's devices by address; empty without a host."""
     try:
         devices = options.host().get("/v1/devices")["devices"]
     except NoHost:

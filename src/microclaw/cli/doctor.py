@@ -1,4 +1,4 @@
-"""`microclaw doctor`: looks at this machine as the host would need it and says what is wrong. It mends nothing."""
+"""`microclaw doctor`: checks what the host needs on this machine. It repairs nothing."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def _binaryen() -> Finding:
 
 
 def _c_library(settings: Settings) -> Iterator[Finding]:
-    """What programs link with; without it nothing is wrong, the first program only takes longer."""
+    """The C library for programs. If it is missing, only the first build takes longer."""
     built = glue_built(find_toolchain(), settings.cache)
     yield Finding("library", True, "C library built" if built else f"C library {_NOT_BUILT}")
 
@@ -158,7 +158,7 @@ def _host(options: GlobalOptions) -> Iterator[Finding]:
 
 
 def _device(device: dict[str, Any]) -> Finding:
-    """As the host last found it: only the host opens a device."""
+    """The devices as the host last saw them: only the host opens a device."""
     name = device["name"]
     if device["problem"]:
         return Finding("device", False, f"{name}: {device['problem']}", f"microclaw device show {name}")

@@ -1,4 +1,4 @@
-"""The `microclaw` command: its tree, whose parts are imported when they are called, and its global options."""
+"""The `microclaw` command: the table of commands, imported when they are called, and the global options."""
 
 from __future__ import annotations
 
@@ -183,7 +183,7 @@ def hoist_globals(arguments: Sequence[str]) -> list[str]:
 
 
 def _mend_closed_streams() -> None:
-    """Python has no stream at all where the caller closed it (`>&-`)."""
+    """Python has no stream where the caller closed it (`>&-`): use the null device."""
     if sys.stdout is None:
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115  open as long as the process
     if sys.stderr is None:

@@ -49,7 +49,7 @@ class GlobalOptions:
         return HostClient(endpoint, ask=lambda host, asked: ask_person(self.terminal(), host, asked, yes=self.yes))
 
     def address(self) -> HostAddress | None:
-        """Where the host is; None for this machine's own. Raises ConfigError."""
+        """The host's address; None for this machine's own. Raises ConfigError."""
         return named_host(self.host_url, os.environ)
 
     def remote_endpoint(self) -> RemoteEndpoint | None:
@@ -58,7 +58,7 @@ class GlobalOptions:
         return None if address is None else RemoteEndpoint(address, token_for(address, self.home, os.environ))
 
     def only_here(self, what: str) -> None:
-        """Raise ConfigError when another host is meant: `what` is about this machine."""
+        """Raise ConfigError when another host is named; `what` is about this machine only."""
         if (address := self.address()) is not None:
             raise ConfigError(
                 f"{what} is about this machine, and {address.said_by} names {address}",
@@ -66,7 +66,7 @@ class GlobalOptions:
             )
 
     def terminal(self) -> Terminal:
-        """The page for people: stdout, or stderr when stdout carries a JSON document."""
+        """The terminal page: stdout, or stderr when stdout carries a JSON document."""
         out = sys.stderr if self.json else sys.stdout
         return Terminal(out, standard_look(out, no_color=self.no_color))
 

@@ -1,4 +1,4 @@
-"""`microclaw approval`, `person` and `token`: what waits for a yes, who may write, and the tokens of programs."""
+"""`microclaw approval`, `person` and `token`: approvals, people and the tokens of programs."""
 
 from __future__ import annotations
 

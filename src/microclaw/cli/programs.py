@@ -1,4 +1,4 @@
-"""`microclaw run`, and what installs: a program's file sent to the host, its stages shown as they come."""
+"""`microclaw run` and installing: sends a program to the host and shows its stages. It compiles nothing."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def chosen_device(options: GlobalOptions, host: HostClient) -> str:
 
 
 def follow(options: GlobalOptions, host: HostClient, events: Iterator[StreamEvent]) -> dict[str, Any]:
-    """Show the steps of a stream, ask what it waits for, and return its result; a failed one raises."""
+    """Show a stream's steps, ask for its approvals, and return its result. Raises HostError when it failed."""
     terminal = options.terminal()
     for event in events:
         match event:

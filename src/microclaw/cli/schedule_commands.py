@@ -1,4 +1,4 @@
-"""`microclaw schedule` and `subagent`: what the host does later, and what works in the background."""
+"""`microclaw schedule` and `subagent`: later work and background work. It runs nothing itself."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _EXAMPLE: Final = 'microclaw schedule add "every weekday at 7" "turn on pin 4"'
 subagent_group = command_group()
 
 
-class Missed(StrEnum):
+class MissedRuns(StrEnum):
     RUN = "run"
     SKIP = "skip"
 
@@ -52,7 +52,7 @@ def add(
         str | None, typer.Option("--zone", metavar="ZONE", help="As Europe/Berlin. [default: yours]")
     ] = None,
     missed: Annotated[
-        Missed | None,
+        MissedRuns | None,
         typer.Option("--missed", help="Host off at the time: run it once later, or skip. [default: run one-offs]"),
     ] = None,
 ) -> None:

@@ -37,7 +37,7 @@ def install(
 ) -> None:
     """Show the service's file, write it, and start it now and at each login."""
     options = global_options(ctx)
-    system = service_system()
+    system = service_manager()
     text = system.text(service_of(options))
     if print_only:
         options.line(text.rstrip("\n"))
@@ -55,7 +55,7 @@ def install(
 def uninstall(ctx: typer.Context) -> None:
     """End the service and remove its file; the host's data stays."""
     options = global_options(ctx)
-    system = service_system()
+    system = service_manager()
     if not system.path.exists():
         raise UnknownName(f"no service is installed ({system.path})", next_step="microclaw service install")
     ran = [run(command) for command in system.stop]
@@ -73,7 +73,7 @@ def uninstall(ctx: typer.Context) -> None:
 def status(ctx: typer.Context) -> None:
     """Whether it is installed and runs; exit 1 when it does not."""
     options = global_options(ctx)
-    system = service_system()
+    system = service_manager()
     installed = system.path.exists()
     problem = run(system.check) if installed else "not installed: microclaw service install"
     if not options.wrote_json(
@@ -86,8 +86,8 @@ def status(ctx: typer.Context) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class System:
-    """One way to start things at login: its file, and the commands that make it count."""
+class ServiceManager:
+    """systemd or launchd: the service's file, and the commands that activate it."""
 
     kind: str
     path: Path
@@ -98,17 +98,17 @@ class System:
     check: tuple[str, ...]
     logs: str
 
-    def text(self, service: Service) -> str:
+    def text(self, service: ServiceSpec) -> str:
         return systemd_unit(service) if self.kind == "systemd" else launchd_plist(service)
 
 
-def service_system(platform: str = sys.platform, environ: Mapping[str, str] = os.environ) -> System:
+def service_manager(platform: str = sys.platform, environ: Mapping[str, str] = os.environ) -> ServiceManager:
     """Raises NotSupported where there is neither systemd nor launchd."""
     home = Path(environ.get("HOME") or Path.home())
     if platform == "darwin":
         path = home / "Library" / "LaunchAgents" / f"{LABEL}.plist"
         domain = f"gui/{os.getuid()}"
-        return System(
+        return ServiceManager(
             "launchd",
             path,
             reload=(),
@@ -122,7 +122,7 @@ def service_system(platform: str = sys.platform, environ: Mapping[str, str] = os
         raise NotSupported(f"no service for {platform}", next_step="start microclaw up by the system's own means")
     base = Path(environ.get("XDG_CONFIG_HOME") or home / ".config")
     user = ("systemctl", "--user")
-    return System(
+    return ServiceManager(
         "systemd",
         base / "systemd" / "user" / UNIT_NAME,
         reload=((*user, "daemon-reload"),),
@@ -134,7 +134,7 @@ def service_system(platform: str = sys.platform, environ: Mapping[str, str] = os
     )
 
 
-def service_of(options: GlobalOptions) -> Service:
+def service_of(options: GlobalOptions) -> ServiceSpec:
     """The service that runs this very installation with this home."""
     settings = options.settings()
     command = (sys.executable, "-m", "microclaw", "--home", str(settings.home), "up")
@@ -146,11 +146,11 @@ def service_of(options: GlobalOptions) -> Service:
     if odd is not None:  # a line of its own in the unit would be a setting of its own
         raise ConfigError(f"{odd!r} cannot stand in a service's file", next_step="give --home a plain folder")
     in_tmp = any(place.is_relative_to(_TMP) for place in (settings.home, *writable))
-    return Service(command, settings.home, writable, shares_tmp=in_tmp)
+    return ServiceSpec(command, settings.home, writable, shares_tmp=in_tmp)
 
 
-def install_service(options: GlobalOptions, system: System, text: str) -> list[str]:
-    """Write the file, enable and start it; what a person should know, in lines. The first says where it is."""
+def install_service(options: GlobalOptions, system: ServiceManager, text: str) -> list[str]:
+    """Write the file, enable and start the service. Returns lines for the person; the first names the file."""
     try:
         system.path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
@@ -217,8 +217,8 @@ def _unseen_variables(options: GlobalOptions) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
-    """What the file is made of. `writable`: the folders beside the home that the host writes to."""
+class ServiceSpec:
+    """The content of the service's file. `writable`: folders outside the home that the host writes to."""
 
     command: Sequence[str]
     home: Path
@@ -226,7 +226,7 @@ class Service:
     shares_tmp: bool = False  # something of these is in /tmp: a private one would hide it
 
 
-def systemd_unit(service: Service) -> str:
+def systemd_unit(service: ServiceSpec) -> str:
     """For `systemctl --user`.
 
     Not in it, as the host needs what they forbid: MemoryDenyWriteExecute (wasm is compiled to machine code),
@@ -240,7 +240,7 @@ Description=microclaw host
 StartLimitIntervalSec=60
 StartLimitBurst=5
 
-[Service]
+[ServiceSpec]
 Type=exec
 ExecStart={" ".join(_quoted(word) for word in service.command)}
 Restart=on-failure
@@ -262,7 +262,7 @@ WantedBy=default.target
 """
 
 
-def launchd_plist(service: Service) -> str:
+def launchd_plist(service: ServiceSpec) -> str:
     """For `launchctl bootstrap gui/UID`."""
     agent = {
         "Label": LABEL,

@@ -11,8 +11,8 @@ from typing import Annotated
 import typer
 
 from microclaw.cli.options import FAILED, GlobalOptions, global_options
-from microclaw.cli.service_commands import install_service, report, service_of, service_system
-from microclaw.cli.setup_plan import LAN, PROVIDERS, Plan, Present, ask_all, take_given
+from microclaw.cli.service_commands import install_service, report, service_manager, service_of
+from microclaw.cli.setup_plan import LAN, PROVIDERS, CurrentSettings, Plan, ask_all, take_given
 from microclaw.config import private_home
 from microclaw.config.document import dotted
 from microclaw.config.edit import write_changes
@@ -40,7 +40,7 @@ def setup(
     if provider is not None and provider not in PROVIDERS[:2]:
         raise typer.BadParameter(f"--provider is {' or '.join(PROVIDERS[:2])}")
     options.settings()  # refuses files that are wrong already, before any question
-    present = read_present(home)
+    current = read_current(home)
     options_given = {
         "model.provider": provider or ("openai" if model_url else None),
         "model.name": model,
@@ -53,12 +53,12 @@ def setup(
     given = {key: value for key, value in options_given.items() if value}
     asked = TerminalQuestions(options)
     if options.yes:
-        plan = take_given({**_from_environment(os.environ, given), **given}, present, asked)
+        plan = take_given({**_from_environment(os.environ, given), **given}, current, asked)
         plan.service = service
     elif given or service or not sys.stdin.isatty():
         raise typer.BadParameter("options are for --yes; without it setup asks, in a terminal")
     else:
-        plan = ask_all(asked, present)
+        plan = ask_all(asked, current)
     _finish(options, home, plan)
 
 
@@ -89,7 +89,7 @@ class TerminalQuestions:
         return typer.confirm(text, default=default)
 
 
-def read_present(home: Path) -> Present:
+def read_current(home: Path) -> CurrentSettings:
     """What is set now, for the questions and for the tests of keys."""
     shown = {item.key: (item.value, item.origin) for item in read_views(home, os.environ)}
     values = read_sources(home, os.environ).values
@@ -97,7 +97,7 @@ def read_present(home: Path) -> Present:
     for provider, (_, address) in VARIABLES.items():
         if os.environ.get(address):
             plain[f"address.{provider}"] = os.environ[address].strip()
-    return Present(shown, plain, plain.get("proxy.url"))
+    return CurrentSettings(shown, plain, plain.get("proxy.url"))
 
 
 def _from_environment(environ: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
@@ -129,7 +129,7 @@ def _finish(options: GlobalOptions, home: Path, plan: Plan) -> None:
     else:
         options.say("nothing changed")
     if plan.service:
-        system = service_system()
+        system = service_manager()
         text = system.text(service_of(options))
         options.say(f"# {system.path}\n{text}")
         lines = install_service(options, system, text)

@@ -37,7 +37,7 @@ _META: Final = "io.modelcontextprotocol/"
 
 
 class FirstAnswer(NamedTuple):
-    """`replayed`: the library must see the request, too, and its answer is dropped."""
+    """`replayed`: the library also gets the request, and its answer is dropped."""
 
     request_id: str | int
     line: bytes

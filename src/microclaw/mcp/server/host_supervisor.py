@@ -1,4 +1,4 @@
-"""Keeps a host running as long as somebody uses it.
+"""Keeps a host running while an MCP client uses it. It speaks no protocol.
 
 `python -m microclaw.mcp.server.host_supervisor LOCK GRACE_S WORD...` runs `microclaw WORD...`. Whoever uses the host
 holds LOCK shared; the kernel lets it go when that process ends, even by kill -9. Once nobody has held it for GRACE_S
@@ -83,7 +83,7 @@ def _stop_when_unused(host: subprocess.Popen[bytes], lock: Path, grace_s: float)
 
 
 def _say(value: dict[str, Any]) -> None:
-    """Who started this may be gone."""
+    """Print a line; the parent may have ended."""
     with suppress(BrokenPipeError):
         os.write(1, json.dumps(value).encode() + b"\n")
 

@@ -1,4 +1,4 @@
-"""For whom a request is: the host's client, and whose calls and timelines are meant. It answers nothing itself."""
+"""The caller of an MCP request: the client of the host, and the owner of its calls. It answers nothing itself."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who sends a request. `owner` parts their calls and timelines from another's; `session` is theirs for the host."""
+    """The sender of a request. `owner` separates callers' calls and timelines; `session` is its name in the host."""
 
     host: AsyncHostClient
     owner: str
@@ -93,7 +93,7 @@ class LentBoard:
                 await self._process.stop()
 
     async def lend(self, devices: list[dict[str, Any]]) -> None:
-        """Add one where the host has none, or only one that a client lent and left behind when it was killed."""
+        """Add a board if the host has none, or only one that a killed client left behind."""
         left_behind = [device for device in devices if device["name"] == NAME and device["reachable"] is False]
         if self._process is not None or len(left_behind) < len(devices):
             return

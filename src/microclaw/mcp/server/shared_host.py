@@ -46,7 +46,7 @@ class SharedHost:
         self._waiting = asyncio.Lock()
 
     def __enter__(self) -> Self:
-        """Count as a user and start what is missing, without waiting for any of it."""
+        """Count as a user and start a missing host, without waiting."""
         path = self._home / "mcp.lock"
         self._lock = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+b", buffering=0)
         self._attached()
@@ -77,7 +77,7 @@ class SharedHost:
                 await asyncio.sleep(POLL_S)
 
     def _attached(self) -> bool:
-        """Whether a host listens that is complete: one that was started here says so itself. Starts a missing one."""
+        """Whether a complete host listens; one that was started here reports it. Starts a missing host."""
         assert self._lock is not None
         try:
             fcntl.flock(self._lock, fcntl.LOCK_SH | fcntl.LOCK_NB)

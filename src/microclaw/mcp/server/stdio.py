@@ -158,7 +158,7 @@ class StdioLines:
 
     @property
     def broken(self) -> bool:
-        """Nobody reads what is written."""
+        """Whether the client stopped reading."""
         return self._broken.is_set()
 
     def first_line(self, wait_s: float) -> bytes | None:
