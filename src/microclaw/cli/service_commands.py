@@ -240,7 +240,7 @@ Description=microclaw host
 StartLimitIntervalSec=60
 StartLimitBurst=5
 
-[ServiceSpec]
+[Service]
 Type=exec
 ExecStart={" ".join(_quoted(word) for word in service.command)}
 Restart=on-failure
