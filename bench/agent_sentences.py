@@ -23,7 +23,7 @@ from bench.processes import private_home, running
 from bench.wanted import Sentence, Want, read_sentences
 from bench.witness import ADC_VOLTS, READINGS, Witness, says
 from microclaw.boards.reader import load_board
-from microclaw.cli.board_link import BoardLink
+from microclaw.cli.board_control import BoardControl
 from microclaw.config import load_settings
 from microclaw.events import Answer, ApprovalAsked
 from microclaw.host_client.client import HostClient
@@ -354,7 +354,7 @@ def _lane(model: str) -> Iterator[Lane]:
         private_home(**_model_environ(model)) as environ,
         running("microclaw.virtual", "--die-with-parent", "--name", DEVICE, "--wasmachine", "0") as board,
         running("microclaw.cli", "up", "--json", "--port", "0", environ=environ) as host,
-        BoardLink(Path(board.facts["control"])) as link,
+        BoardControl(Path(board.facts["control"])) as link,
     ):
         if not host.facts.get("ready"):
             raise RuntimeError(f"the host did not start: {host.facts}")

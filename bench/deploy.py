@@ -10,7 +10,7 @@ from pathlib import Path
 from bench.processes import private_home, running
 from bench.report import Metric, median, timed
 from microclaw.boards import load_board
-from microclaw.cli.board_link import BoardLink
+from microclaw.cli.board_control import BoardControl
 from microclaw.config import load_settings
 from microclaw.devices.calls import AppInstall, AppList, AppUninstall
 from microclaw.events import Answer
@@ -92,7 +92,7 @@ def _sentences() -> float:
         settings = load_settings(environ)
         with (
             running("microclaw.cli", "up", "--json", "--port", "0", environ=environ),
-            BoardLink(Path(board.facts["control"])) as link,
+            BoardControl(Path(board.facts["control"])) as link,
         ):
             client = HostClient(settings.control_socket)
             transports = [f"wasmachine://127.0.0.1:{board.facts['wasmachine']}", f"virtual:{board.facts['control']}"]

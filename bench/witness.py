@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from bench.wanted import Want
-from microclaw.cli.board_link import BoardLink
+from microclaw.cli.board_control import BoardControl
 from microclaw.wire import board_control as control
 from microclaw.wire import board_replies as replies
 
@@ -50,7 +50,7 @@ class Mark:
 class Witness:
     """Reads one board through its control socket; `mark()` before the sentence, `sees(want)` after it."""
 
-    def __init__(self, board: BoardLink) -> None:
+    def __init__(self, board: BoardControl) -> None:
         self._board = board
 
     def prepare(self, inputs: Sequence[int]) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from microclaw.app import running_host
-from microclaw.cli.board_link import BoardLink
+from microclaw.cli.board_control import BoardControl
 from microclaw.cli.child import Child
 from microclaw.config import load_settings
 from microclaw.errors import StoreError
@@ -68,12 +68,12 @@ def client(environ: dict[str, str]) -> HostClient:
 
 
 @pytest.fixture
-def board(tmp_path: Path) -> Iterator[tuple[list[str], BoardLink]]:
+def board(tmp_path: Path) -> Iterator[tuple[list[str], BoardControl]]:
     """A virtual board that outlives hosts: its transports, and its control socket."""
     words = ["microclaw.virtual", "--wasmachine", "0", "--serial", "none", "--die-with-parent"]
     with Child("board", words, log=tmp_path / "board.stderr") as child:
         facts, _ = child.wait_ready()
-        with BoardLink(Path(facts["control"])) as link:
+        with BoardControl(Path(facts["control"])) as link:
             yield [f"wasmachine://127.0.0.1:{facts['wasmachine']}", f"virtual:{facts['control']}"], link
 
 

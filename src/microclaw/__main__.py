@@ -12,7 +12,7 @@ def main() -> int:
         return run()
     except KeyboardInterrupt:
         os.write(2, b"interrupted\n")
-        return 130  # as microclaw.cli.invocation.INTERRUPTED, which may not be there yet
+        return 130  # as microclaw.cli.options.INTERRUPTED, which may not be there yet
 
 
 if __name__ == "__main__":

@@ -31,6 +31,6 @@ def host(host_facts: dict[str, Any]) -> HostClient:
 
 @pytest.fixture
 def api(host_facts: dict[str, Any]) -> tuple[str, int]:
-    """Host and port of the people plane."""
+    """Host and port of the API."""
     name, _, port = host_facts["http"].removeprefix("http://").rpartition(":")
     return name, int(port)

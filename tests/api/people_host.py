@@ -48,7 +48,7 @@ class PeopleHost:
     async def ask(
         self, who: str | None, method: str, path: str, body: Mapping[str, Any] | None = None
     ) -> tuple[int, Any]:
-        """Status and JSON answer of one request on the people plane."""
+        """Status and JSON answer of one request to the API."""
         status, content = await asyncio.to_thread(self._ask, who, method, path, body)
         return status, json.loads(content)
 

@@ -16,9 +16,9 @@ import websockets
 from tests.channels.conftest import MEMBER, MemoryPeople, ScriptedTurn, WatchedInbox, echo, served_inbox
 from websockets.asyncio.client import ClientConnection, connect
 
-from microclaw.api.bearer import WRONG_TOKENS
+from microclaw.api.caller import WRONG_TOKENS
 from microclaw.api.gateway import Gateway
-from microclaw.api.gateway_room import conversation_id, visible
+from microclaw.api.gateway_chats import conversation_id, visible
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.people import OWNER
 from microclaw.auth.tokens import PersonTokens, Token
@@ -45,7 +45,7 @@ def free_listener() -> socket.socket:
 
 
 @dataclass
-class Door:
+class Listener:
     address: str
     inbox: WatchedInbox
     approvals: Approvals
@@ -64,7 +64,7 @@ async def gateway(
     bound_to: str = "127.0.0.1",
     now_s: float = 1000.0,
     send_s: float = 10.0,
-) -> AsyncIterator[Door]:
+) -> AsyncIterator[Listener]:
     """`bound_to` is what the settings say; the tests' socket is on loopback in any case."""
     people = MemoryPeople({("x", "1"): OWNER, ("x", "2"): MEMBER})
     approvals = Approvals(timeout_s=10, roles=people)
@@ -74,7 +74,7 @@ async def gateway(
             settings, inbox=inbox, tokens=MemoryTokens(), approvals=approvals, now_s=lambda: now_s, send_s=send_s
         )
         async with door.serving(free_listener()) as address:
-            yield Door(address, inbox, approvals, door)
+            yield Listener(address, inbox, approvals, door)
 
 
 async def tell(client: ClientConnection, **message: object) -> None:

@@ -14,11 +14,11 @@ from typing import Any, cast
 import pytest
 from fastapi import FastAPI
 
-from microclaw.api.bearer import OWNER_HERE, As, Caller
+from microclaw.api.caller import LOCAL_OWNER, Caller, CallerMiddleware
 from microclaw.api.failures import add_failure_handlers
 from microclaw.api.parts import HostParts
 from microclaw.api.people_routes import usage_router
-from microclaw.api.server import Door, serving, unix_listener
+from microclaw.api.server import Listener, serving, unix_listener
 from microclaw.app.agent import build_model
 from microclaw.auth.people import Person
 from microclaw.cli.main import main
@@ -52,7 +52,7 @@ async def running(home: Path, caller: Caller, budget: BudgetSettings) -> AsyncIt
         add_failure_handlers(app)
         app.include_router(usage_router(parts))
         with unix_listener(settings.control_socket) as listener:
-            async with serving([Door("control", As(app, caller), listener)], group):
+            async with serving([Listener("control", CallerMiddleware(app, caller), listener)], group):
                 await usage_log.record(AskedBy("owner", "terminal", "main"), "claude", "chat", ONE)
                 await usage_log.record(
                     AskedBy("p-2", "telegram", "7"), "gpt", "summary", UsageCount(1, 0, 0, 0, 100, 10)
@@ -60,7 +60,7 @@ async def running(home: Path, caller: Caller, budget: BudgetSettings) -> AsyncIt
                 yield Running(settings, usage_log)
 
 
-async def asked(home: Path, *, caller: Caller = OWNER_HERE, budget: BudgetSettings = NO_LIMITS, **query: Any) -> Any:
+async def asked(home: Path, *, caller: Caller = LOCAL_OWNER, budget: BudgetSettings = NO_LIMITS, **query: Any) -> Any:
     async with running(home, caller, budget) as host:
         return await asyncio.to_thread(HostClient(host.settings.control_socket).get, "/v1/usage", query)
 
@@ -89,14 +89,14 @@ async def test_a_member_sees_the_own_requests_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("query", [{"by": "colour"}, {"days": 0}, {"days": 401}, {"days": "x"}])
 async def test_a_wrong_question_is_refused(tmp_path: Path, query: dict[str, Any]) -> None:
-    async with running(tmp_path / "h", OWNER_HERE, NO_LIMITS) as host:
+    async with running(tmp_path / "h", LOCAL_OWNER, NO_LIMITS) as host:
         client = HostClient(host.settings.control_socket)
         with pytest.raises(HostError, match=rf"^{next(iter(query))} is "):
             await asyncio.to_thread(client.get, "/v1/usage", query)
 
 
 async def said(home: Path, capsys: pytest.CaptureFixture[str], *words: str, budget: BudgetSettings = NO_LIMITS) -> str:
-    async with running(home, OWNER_HERE, budget):
+    async with running(home, LOCAL_OWNER, budget):
         code = await asyncio.to_thread(main, ["--home", str(home), "usage", *words])
     assert code == 0
     return capsys.readouterr().out

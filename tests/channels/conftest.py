@@ -28,7 +28,13 @@ from microclaw.store.outbox import OutboxRow, OutboxTable
 
 ScriptedTurn = Callable[[Inbound], AsyncIterator[TurnEvent]]
 QUICK = Timing(
-    poll_s=5, pause_s=0.001, group_pause_s=0.001, first_s=0.001, backoff_s=0.001, backoff_most_s=0.01, stranger_s=3600
+    poll_s=5,
+    pause_s=0.001,
+    group_pause_s=0.001,
+    first_s=0.001,
+    backoff_s=0.001,
+    backoff_most_s=0.01,
+    unknown_sender_s=3600,
 )
 
 
@@ -218,7 +224,7 @@ async def telegram(
     settings: AgentSettings | None = None,
     timing: Timing = QUICK,
     proxy: str | None = None,
-    ears: bool = False,
+    takes_voice: bool = False,
     approval_s: float = 10.0,
 ) -> AsyncIterator[Telegram]:
     """User 100 is the owner, 200 a member, 300 a guest; everybody else a stranger."""
@@ -233,7 +239,7 @@ async def telegram(
                 approvals=approvals,
                 timing=timing,
                 proxy=proxy,
-                ears=ears,
+                takes_voice=takes_voice,
             )
         )
         try:

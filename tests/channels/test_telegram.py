@@ -212,7 +212,7 @@ async def test_without_ears_a_voice_note_is_answered_in_one_line(server: Telegra
 
 async def test_with_ears_a_voice_note_comes_in(server: TelegramServer, tmp_path: Path) -> None:
     server.files = {"v": b"OggS" + bytes(100)}
-    async with telegram(server, tmp_path, ears=True) as bot:
+    async with telegram(server, tmp_path, takes_voice=True) as bot:
         await server.say("", voice={"file_id": "v", "duration": 3, "mime_type": "audio/ogg", "file_size": 104})
         await server.message(100)
         assert [(a.kind, a.media_type) for a in bot.inbox.inbound[0].attachments] == [("voice", "audio/ogg")]

@@ -159,7 +159,7 @@ async def test_a_button_below_a_reading_is_said_by_who_pressed_it(
         assert (pressed.text, pressed.person_id, pressed.origin) == (button.lower(), "owner", "person")
         again = await server.press(question, button)
         await server.until(lambda: again in server.answered_presses)
-        assert "Something was said since" in str(server.answered_presses[again])
+        assert "There was a newer message" in str(server.answered_presses[again])
         assert len(bot.inbox.inbound) == 2
 
 

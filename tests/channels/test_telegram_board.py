@@ -11,7 +11,7 @@ import pytest
 from tests.channels.telegram_server import TOKEN, TelegramServer
 
 from microclaw.app import running_host
-from microclaw.cli.board_link import BoardLink
+from microclaw.cli.board_control import BoardControl
 from microclaw.cli.child import Child
 from microclaw.config import Settings, TelegramSettings, load_settings
 from microclaw.host_client.client import HostClient
@@ -20,12 +20,12 @@ USER = 100
 
 
 @pytest.fixture
-def board(tmp_path: Path) -> Iterator[tuple[list[str], BoardLink]]:
+def board(tmp_path: Path) -> Iterator[tuple[list[str], BoardControl]]:
     """The transports of a virtual board, and its control socket."""
     words = ["microclaw.virtual", "--wasmachine", "0", "--serial", "none", "--die-with-parent"]
     with Child("board", words, log=tmp_path / "board.stderr") as child:
         facts, _ = child.wait_ready()
-        with BoardLink(Path(facts["control"])) as link:
+        with BoardControl(Path(facts["control"])) as link:
             yield [f"wasmachine://127.0.0.1:{facts['wasmachine']}", f"virtual:{facts['control']}"], link
 
 
@@ -36,7 +36,7 @@ def settings(tmp_path: Path) -> Settings:
 
 
 async def test_a_sentence_in_telegram_makes_the_board_blink_and_the_edges_are_in_the_answer(
-    settings: Settings, board: tuple[list[str], BoardLink]
+    settings: Settings, board: tuple[list[str], BoardControl]
 ) -> None:
     transports, pins = board
     async with TelegramServer.running() as telegram:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from tests.cli.conftest import clean_environ
 
-from microclaw.cli.board_link import BoardLink
+from microclaw.cli.board_control import BoardControl
 from microclaw.cli.child import Child
 from microclaw.cli.host_commands import screen_rows
 from microclaw.host_client.client import HostClient
@@ -55,7 +55,7 @@ def pid_of(client: HostClient) -> int:
     """The board's process, by its control socket."""
     [device] = client.get("/v1/devices")["devices"]
     [transport] = [transport for transport in device["transports"] if transport.startswith("virtual:")]
-    with BoardLink(Path(transport.removeprefix("virtual:"))) as link:
+    with BoardControl(Path(transport.removeprefix("virtual:"))) as link:
         return link.ask(control.Info()).pid
 
 

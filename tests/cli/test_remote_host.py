@@ -196,7 +196,7 @@ def test_a_wrong_token_a_missing_one_and_a_host_that_is_away(host: dict[str, Any
     wrong = at(host["http"])
     error, step = lines(wrong)
     assert wrong.code == 1
-    assert f"the token in MICROCLAW_TOKEN opens nothing at {host['http']}" in error
+    assert f"the token in MICROCLAW_TOKEN is not valid at {host['http']}" in error
     assert "microclaw token create NAME on the host's machine" in step
     assert "www" not in wrong.err + wrong.out
     missing = at(host["http"], secret="")

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from microclaw.cli.call_commands import Words
+from microclaw.cli.call_commands import CallCompletions
 
 Run = Callable[..., Any]
 
-WORDS = Words(["gpio.set", "gpio.get", "adc.read"], [2, 4, 21])
+WORDS = CallCompletions(["gpio.set", "gpio.get", "adc.read"], [2, 4, 21])
 
 
 @pytest.mark.parametrize(

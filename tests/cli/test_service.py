@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from microclaw.cli.main import main
-from microclaw.cli.service_commands import Service, launchd_plist, service_system, systemd_unit
+from microclaw.cli.service_commands import ServiceSpec, launchd_plist, service_manager, systemd_unit
 from microclaw.errors import NotSupported
 
-ODD = Service(
+ODD = ServiceSpec(
     ("/opt/a b/python", "-m", "microclaw", "--home", '/home/ö/100%$"x"', "up"), Path("/home/ö/h"), [Path("/c d")]
 )
 
@@ -58,7 +58,7 @@ def test_unit_quotes_what_systemd_would_expand() -> None:
 def test_systemd_accepts_the_unit_without_a_word(tmp_path: Path) -> None:
     unit = tmp_path / "microclaw.service"
     unit.write_text(
-        systemd_unit(Service((sys.executable, "-m", "microclaw", "up"), tmp_path / "h", [], shares_tmp=True))
+        systemd_unit(ServiceSpec((sys.executable, "-m", "microclaw", "up"), tmp_path / "h", [], shares_tmp=True))
     )
     done = subprocess.run(
         ["systemd-analyze", "verify", "--user", str(unit)],
@@ -149,12 +149,12 @@ def test_status_tells_whether_it_runs(person: Path, capsys: pytest.CaptureFixtur
 
 
 def test_mac_has_launchd_and_others_a_clear_no(tmp_path: Path) -> None:
-    system = service_system("darwin", {"HOME": str(tmp_path)})
+    system = service_manager("darwin", {"HOME": str(tmp_path)})
     assert system.path == tmp_path / "Library/LaunchAgents/org.microclaw.host.plist"
     assert plistlib.loads(system.text(ODD).encode())["Label"] == "org.microclaw.host"
     assert system.start[:2] == ("launchctl", "bootstrap")
     with pytest.raises(NotSupported, match="no service for win32"):
-        service_system("win32", {})
+        service_manager("win32", {})
 
 
 @pytest.mark.parametrize("name", ["a\nExecStartPre=touch b", "a\tb", "a\x01b"])

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 from microclaw.cli.main import main
-from microclaw.cli.setup_commands import read_present
+from microclaw.cli.setup_commands import read_current
 from microclaw.cli.setup_plan import LAN, ask_all
 from microclaw.config import load_settings
 from microclaw.config.edit import write_changes
@@ -129,7 +129,7 @@ class Script:
 
 def run(home: Path, *answers: str) -> tuple[Script, Any]:
     script = Script(list(answers))
-    plan = ask_all(script, read_present(home))
+    plan = ask_all(script, read_current(home))
     write_changes(home, os.environ, plan.changes)
     assert script.answers == []
     return script, plan

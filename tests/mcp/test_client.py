@@ -19,7 +19,7 @@ import pytest
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.gate import Effect, Gate, Permission
 from microclaw.config import McpServerSettings
-from microclaw.mcp.client.servers import ClientLimits, McpServers, ServerLink
+from microclaw.mcp.client.servers import ClientLimits, McpServers, ServerConnection
 from microclaw.mcp.client.tools import name_of
 from microclaw.mcp.client.transports import BURST, MessageLimit
 from microclaw.tools.tool import ToolContext, ToolResult
@@ -250,7 +250,7 @@ async def test_a_list_that_is_told_again_is_not_checked_and_complained_of_again(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings = McpServerSettings("again", ("server",))
-    link = ServerLink(settings, None, QUICK, {}, lambda: None)
+    connection = ServerConnection(settings, None, QUICK, {}, lambda: None)
     wide = types.Tool(name="wide", input_schema={"type": "object", "allOf": [{}] * 3_900})
     fine = types.Tool(name="fine", input_schema={"type": "object"})
 
@@ -258,10 +258,10 @@ async def test_a_list_that_is_told_again_is_not_checked_and_complained_of_again(
         async def list_tools(self, **_: Any) -> types.ListToolsResult:
             return types.ListToolsResult(tools=[wide, fine])
 
-    await link._relist(Listing())  # type: ignore[arg-type]  # a client, as far as a list goes
-    first = link.tools
-    await link._relist(Listing())  # type: ignore[arg-type]
-    assert link.tools[0] is first[0]
+    await connection._relist(Listing())  # type: ignore[arg-type]  # a client, as far as a list goes
+    first = connection.tools
+    await connection._relist(Listing())  # type: ignore[arg-type]
+    assert connection.tools[0] is first[0]
     assert sum("left out" in record.getMessage() for record in caplog.records) == 1
 
 

@@ -19,11 +19,11 @@ from tests.api.people_host import PeopleHost, people_host
 from tests.mcp.conftest import TIMEOUT_S, clean_environ
 
 from mcp import Client
-from microclaw.api.server import HeadDeadline, PatientConfig, tcp_listener
+from microclaw.api.server import HeadTimeout, TimeoutConfig, tcp_listener
 from microclaw.cli.child import Child
 from microclaw.errors import ConfigError
 from microclaw.host_client.client import HostClient
-from microclaw.mcp.server.http import check_place, serve_http
+from microclaw.mcp.server.http import check_address, serve_http
 
 INITIALIZE = {
     "jsonrpc": "2.0",
@@ -156,12 +156,12 @@ async def test_one_callers_timeline_is_not_anothers(url: str, tokens: Mapping[st
 
 async def test_off_loopback_tls_is_needed(tmp_path: Path) -> None:
     for host in ("127.0.0.1", "::1", "localhost"):
-        check_place(host, None, None)
+        check_address(host, None, None)
     with pytest.raises(ConfigError, match="needs TLS"):
-        check_place("0.0.0.0", None, None)
-    check_place("0.0.0.0", tmp_path / "c.pem", tmp_path / "k.pem")
+        check_address("0.0.0.0", None, None)
+    check_address("0.0.0.0", tmp_path / "c.pem", tmp_path / "k.pem")
     with pytest.raises(ConfigError, match="both a certificate and its key"):
-        check_place("127.0.0.1", tmp_path / "c.pem", None)
+        check_address("127.0.0.1", tmp_path / "c.pem", None)
 
 
 async def test_guessing_is_slowed_down(url: str) -> None:
@@ -171,12 +171,12 @@ async def test_guessing_is_slowed_down(url: str) -> None:
 
 
 async def test_a_request_whose_head_never_ends_is_closed() -> None:
-    class Quick(PatientConfig):
+    class Quick(TimeoutConfig):
         head_timeout_s = 0.1
 
     with tcp_listener("127.0.0.1", 0) as listener:
         port = listener.getsockname()[1]
-        make = partial(Quick, http=HeadDeadline)
+        make = partial(Quick, http=HeadTimeout)
         serving = asyncio.create_task(
             serve_http("http://127.0.0.1:1", listener, names=("127.0.0.1",), make_config=make)
         )

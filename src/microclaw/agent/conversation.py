@@ -18,7 +18,7 @@ from microclaw.agent.running_turn import ChatKey, Message, RunningTurn
 from microclaw.agent.taint import conversation, tainted_from
 from microclaw.agent.turn import JoinedMessage, Turn, TurnLimits, TurnRequest
 from microclaw.agent.turn_journal import TurnJournal, close_interrupted
-from microclaw.auth.approvals import Approvals, PendingApproval
+from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.people import OwnerAlone, Roles
 from microclaw.errors import MicroclawError, PermissionRefused, UnknownName
 from microclaw.events import Answer, ApprovalAsked, ApprovalSettled, Inbound, TurnEvent

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from microclaw.api.bearer import CHANNEL, By, Caller, admit, questions_in
+from microclaw.api.caller import CHANNEL, Caller, RequestCaller, admit, questions_in
 from microclaw.api.jobs import Feed, stream_response
 from microclaw.api.parts import HostParts
 from microclaw.api.views import (
@@ -80,7 +80,7 @@ def _route_apps(router: APIRouter, parts: HostParts) -> None:
         return {**app_object(listing), "source": listing.source}
 
     @router.post("/v1/devices/{device}/apps", summary="Build, check, try, install, verify; steps as JSON lines")
-    async def install_app(device: str, body: InstallBody, by: By) -> StreamingResponse:
+    async def install_app(device: str, body: InstallBody, by: RequestCaller) -> StreamingResponse:
         found = parts.devices.get(device)
         permission = await _weight(parts, found.name, body.name) if body.replace else Permission.ACT
         parts.gate.check(by.person_id, permission, f"deploy {body.name} to {found.name}")
@@ -105,7 +105,7 @@ def _route_apps(router: APIRouter, parts: HostParts) -> None:
         return stream_response(parts.jobs.start(f"deploy {body.name}", deploy, token=by.token), keepalive_s)
 
     @router.delete("/v1/devices/{device}/apps/{name}", summary="Take a program off; steps as JSON lines")
-    async def remove_app(device: str, name: str, by: By) -> StreamingResponse:
+    async def remove_app(device: str, name: str, by: RequestCaller) -> StreamingResponse:
         found = parts.devices.get(device)
         text, place = f"remove {name} from {found.name}", _place(by)
         parts.gate.check(by.person_id, Permission.ACT, text)
@@ -136,7 +136,7 @@ def _route_changes(router: APIRouter, parts: HostParts) -> None:
         return {"tries": [try_object(tried) for tried in await parts.attempts(limit)]}
 
     @router.post("/v1/undo", summary="Take back a change, or all of the newest request; steps as JSON lines")
-    async def undo(body: UndoBody, by: By) -> StreamingResponse:
+    async def undo(body: UndoBody, by: RequestCaller) -> StreamingResponse:
         device_id = None if body.device is None else parts.devices.get(body.device).device_id
         text = "undo what was done last" if body.change_id is None else f"undo change {body.change_id}"
         parts.gate.check(by.person_id, Permission.ACT, text)
@@ -169,7 +169,7 @@ def _approving(parts: HostParts, by: Caller, permission: Permission, place: str)
 
 
 async def _weight(parts: HostParts, device: str, name: str) -> Permission:
-    """Of a program that this host did not install there is no copy: what takes it away is risky."""
+    """There is no copy of a program that this host did not install, so to remove it is risky."""
     listed = await parts.catalogue.list_apps(device)
     foreign = any(app.name == name and app.foreign for app in listed)
     return Permission.RISKY if foreign else Permission.ACT

@@ -36,7 +36,7 @@ class CompileBody(BaseModel):
 
 
 class CompileQueue:
-    """Lets few compilers run at once and few requests wait for them; the rest is told to come back."""
+    """Runs few compilers at once and lets few requests wait; others are refused and may come back."""
 
     def __init__(self, compile_source: Compile) -> None:
         self._compile = compile_source

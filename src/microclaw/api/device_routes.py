@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from microclaw.api.bearer import By, Caller, admit, check_own_hand
+from microclaw.api.caller import Caller, RequestCaller, admit, check_local_owner
 from microclaw.api.parts import HostParts
 from microclaw.api.views import device_object, pairing_objects
 from microclaw.apps.changes import made_by
@@ -81,7 +81,7 @@ def _route_entries(router: APIRouter, parts: HostParts) -> None:
         }
 
     @router.post("", status_code=201, summary="Add a device by its transports")
-    async def add_device(body: DeviceBody, by: By) -> dict[str, Any]:
+    async def add_device(body: DeviceBody, by: RequestCaller) -> dict[str, Any]:
         gate.check_owner(by.person_id, "add devices")  # a transport is an address or a file that this host then opens
         await admit(gate, by, Permission.ACT, f"add the device {body.name}", detail=body.transports)
         return device_object(await devices.add(body.name, body.board, body.transports, body.labels), parts.link)
@@ -91,12 +91,12 @@ def _route_entries(router: APIRouter, parts: HostParts) -> None:
         return device_object(devices.get(name), parts.link)
 
     @router.patch("/{name}", summary="Rename a device")
-    async def rename_device(name: str, body: RenameBody, by: By) -> dict[str, Any]:
+    async def rename_device(name: str, body: RenameBody, by: RequestCaller) -> dict[str, Any]:
         await admit(gate, by, Permission.ACT, f"rename {name} to {body.name}")
         return device_object(await devices.rename(name, body.name), parts.link)
 
     @router.delete("/{name}", summary="Forget a device; what runs on it goes on")
-    async def remove_device(name: str, by: By) -> dict[str, Any]:
+    async def remove_device(name: str, by: RequestCaller) -> dict[str, Any]:
         device = devices.get(name)
         await admit(gate, by, Permission.RISKY, f"forget the device {device.name}")
         await devices.remove(device.device_id)  # what was shown, though names changed while somebody thought
@@ -105,7 +105,7 @@ def _route_entries(router: APIRouter, parts: HostParts) -> None:
         return {"removed": device.name}
 
     @router.post("/{name}/transports", summary="More ways into a device")
-    async def add_transports(name: str, body: EndpointsBody, by: By) -> dict[str, Any]:
+    async def add_transports(name: str, body: EndpointsBody, by: RequestCaller) -> dict[str, Any]:
         gate.check_owner(by.person_id, "add transports to devices")
         await admit(gate, by, Permission.ACT, f"give {name} more transports", detail=body.transports)
         return device_object(
@@ -113,7 +113,7 @@ def _route_entries(router: APIRouter, parts: HostParts) -> None:
         )
 
     @router.post("/{name}/merge", summary="Another entry is the same board: its transports and labels go to this one")
-    async def merge_devices(name: str, body: MergeBody, by: By) -> dict[str, Any]:
+    async def merge_devices(name: str, body: MergeBody, by: RequestCaller) -> dict[str, Any]:
         kept, gone = devices.get(name), devices.get(body.other)
         await admit(gate, by, Permission.RISKY, f"make {gone.name} one with {kept.name}")
         return device_object(await devices.merge(kept.device_id, gone.device_id), parts.link)
@@ -123,7 +123,7 @@ def _route_calls(router: APIRouter, parts: HostParts) -> None:
     devices = parts.devices
 
     @router.post("/{name}/call", summary="Call one method at once")
-    async def call_device(name: str, body: CallBody, by: By) -> dict[str, Any]:
+    async def call_device(name: str, body: CallBody, by: RequestCaller) -> dict[str, Any]:
         device = devices.get(name)
         call = call_from(body.method, body.arguments)
         detail = [f"{key}: {value!r:.200}" for key, value in body.arguments.items()]
@@ -156,7 +156,7 @@ def _permission(method: str) -> Permission:
 
 
 async def _call(parts: HostParts, name: str, call: Call[Any], timeout_s: float | None) -> dict[str, Any]:
-    """What sets a pin goes through the explorer, so that it can be undone; anything else straight to the device."""
+    """A call that sets a pin goes through direct I/O, so that it can be undone; others go straight to the device."""
     match call:
         case GpioSet(pin=pin, level=level):
             return _acted(await parts.explorer.set_pin(name, pin, level))
@@ -213,21 +213,21 @@ def link_router(parts: HostParts) -> APIRouter:
 
     def link() -> LinkServer:
         if parts.link is None:
-            raise ConfigError("this host runs without a device plane", next_step="microclaw up --link 127.0.0.1:8443")
+            raise ConfigError("this host has no link for devices", next_step="microclaw up --link 127.0.0.1:8443")
         return parts.link
 
     def check_owner(by: Caller, action: str) -> None:
         parts.gate.check_owner(by.person_id, action)
 
     @router.post("/pair", status_code=201, summary="The device that shows this code is ours")
-    async def pair(body: PairBody, by: By) -> dict[str, Any]:
-        check_own_hand(parts.gate, by, "pair devices")
+    async def pair(body: PairBody, by: RequestCaller) -> dict[str, Any]:
+        check_local_owner(parts.gate, by, "pair devices")
         device = await link().pair(body.code, name=body.name, device=body.device)
         return device_object(device, parts.link)
 
     @router.post("/provision", summary="What a new device needs to find this host and be paired")
-    async def provision(body: ProvisionBody, by: By) -> dict[str, Any]:
-        check_own_hand(parts.gate, by, "provision devices")
+    async def provision(body: ProvisionBody, by: RequestCaller) -> dict[str, Any]:
+        check_local_owner(parts.gate, by, "provision devices")
         made = await link().provision(body.name, board=body.board, with_secret=body.secret, host=body.host)
         return {
             "name": body.name,
@@ -247,18 +247,18 @@ def link_router(parts: HostParts) -> APIRouter:
         return {"pairings": pairing_objects(link())}
 
     @router.post("/{name}/revoke", summary="Nothing that the device has opens anything any more")
-    async def revoke(name: str, by: By) -> dict[str, Any]:
+    async def revoke(name: str, by: RequestCaller) -> dict[str, Any]:
         check_owner(by, "revoke devices")
         ended = await link().revoke(name)
         return {"device": parts.devices.get(name).name, "revoked": ended}
 
     @router.put("/{name}/labels", summary="Replace a device's labels")
-    async def label(name: str, body: LabelsBody, by: By) -> dict[str, Any]:
+    async def label(name: str, body: LabelsBody, by: RequestCaller) -> dict[str, Any]:
         await admit(parts.gate, by, Permission.ACT, f"label {name}", detail=body.labels)
         return device_object(await parts.devices.label(name, body.labels), parts.link)
 
     @router.post("/{name}/notify", summary="Tell the device something: now, or when it comes back")
-    async def notify(name: str, body: NotifyBody, by: By) -> dict[str, Any]:
+    async def notify(name: str, body: NotifyBody, by: RequestCaller) -> dict[str, Any]:
         await admit(parts.gate, by, Permission.ACT, f"tell {name}", detail=(body.text,))
         noted = await link().notify(name, body.text, speak=body.speak, expires_s=body.expires_s)
         return {"device": parts.devices.get(name).name, "state": noted}

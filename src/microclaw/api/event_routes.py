@@ -20,21 +20,21 @@ from microclaw.errors import ConfigError, Overloaded
 from microclaw.events import LIVE_EVENTS, Alarm, DeviceLog, LiveEvent
 
 RING_EVENTS = 1_024
-MAX_LISTENERS = 16  # a quarter of the connections that the door takes
+MAX_LISTENERS = 16  # a quarter of the connections that the listener takes
 _NOT_LOGGED = frozenset({"at_ms", "text"})
 _FACTS = {"name": "what"}  # as a log line has it: a record's own name is its logger's
 _log = logging.getLogger("microclaw.live")
 
 
 @dataclass(frozen=True, slots=True)
-class Numbered:
+class NumberedEvent:
     number: int
     event: LiveEvent
 
 
 @dataclass(frozen=True, slots=True)
-class Lost:
-    """That many events before the next one are gone."""
+class LostEvents:
+    """The number of events that were lost before the next one."""
 
     count: int
 
@@ -61,7 +61,7 @@ class LiveFeed:
         self._wake()
 
     def end(self) -> None:
-        """Every reader's iteration ends, now and from now on."""
+        """End every reader, also later ones."""
         self._ended = True
         self._wake()
 
@@ -74,8 +74,8 @@ class LiveFeed:
     def last(self) -> int:
         return self._count
 
-    async def read(self, after: int, keepalive_s: float) -> AsyncGenerator[Numbered | Lost | None, None]:
-        """Events after this number, Lost where the ring was too short, None when there was nothing for a while."""
+    async def read(self, after: int, keepalive_s: float) -> AsyncGenerator[NumberedEvent | LostEvents | None, None]:
+        """Events after this number; LostEvents where the ring was too short, None after a while without any."""
         self.listeners += 1
         news = asyncio.Event()
         self._news.add(news)
@@ -84,11 +84,11 @@ class LiveFeed:
                 news.clear()
                 oldest = self._count - len(self._ring)
                 if after < oldest:
-                    yield Lost(oldest - after)
+                    yield LostEvents(oldest - after)
                     after = oldest
                 for event in tuple(islice(self._ring, after - oldest, None)):
                     after += 1
-                    yield Numbered(after, event)
+                    yield NumberedEvent(after, event)
                 if after < self._count:
                     continue
                 if self._ended:
@@ -136,7 +136,7 @@ def events_router(feed: LiveFeed, keepalive_s: float) -> APIRouter:
         kind: Annotated[list[str] | None, Query(max_length=16, description="Only these kinds")] = None,
         last_event_id: Annotated[str | None, Header(max_length=64)] = None,
     ) -> StreamingResponse:
-        """Begins with what comes next, or after `Last-Event-ID` as far as it is still there."""
+        """Begins with the next event, or after `Last-Event-ID` if that is still there."""
         unknown = sorted(set(kind or ()) - KINDS)
         if unknown:
             raise ConfigError(
@@ -154,21 +154,21 @@ async def event_stream(
 ) -> AsyncIterator[str]:
     """The body of the answer: events of these kinds, of this device or of any."""
     yield f"retry: {RETRY_MS}\n\n"  # at once, so that the reader knows that it is heard
-    async with aclosing(feed.read(after, keepalive_s)) as told:
-        async for each in told:
+    async with aclosing(feed.read(after, keepalive_s)) as events:
+        async for each in events:
             match each:
                 case None:
                     yield ": nothing new\n\n"
-                case Lost(count=count):
+                case LostEvents(count=count):
                     yield f'event: lost\ndata: {{"count":{count}}}\n\n'
-                case Numbered(event=event):
+                case NumberedEvent(event=event):
                     if event.kind in kinds and device in (None, event.device):
                         yield event_text(feed.run, each)
                 case _:
                     assert_never(each)
 
 
-def event_text(run: str, numbered: Numbered) -> str:
+def event_text(run: str, numbered: NumberedEvent) -> str:
     """One event of the stream: its id, its kind, its facts as one line of JSON."""
     event = numbered.event
     value = {field.name: getattr(event, field.name) for field in fields(event)}

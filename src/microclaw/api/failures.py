@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from microclaw.api.faults import fault_text
+from microclaw.api.validation import validation_message
 from microclaw.errors import MicroclawError
 from microclaw.wire.host_api import Failure, failure_object, failure_of
 
@@ -60,7 +60,7 @@ def failure_response(failure: Failure, status: int | None = None) -> JSONRespons
 
 
 def add_failure_handlers(app: FastAPI) -> None:
-    """Every error of `app` leaves in the one form."""
+    """Give every error of `app` the same JSON form."""
     app.add_exception_handler(MicroclawError, _known)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
@@ -96,13 +96,13 @@ async def _unexpected(request: Request, error: Exception) -> JSONResponse:
 
 
 def unexpected(error: BaseException) -> Failure:
-    """A fault of ours, without its inner details."""
+    """An error of ours, without internal details."""
     return Failure("internal_error", f"unexpected {type(error).__name__}", "the traceback is in the host's log")
 
 
 def _fault(error: Any) -> str:
     place = ".".join(str(part) for part in error.get("loc", ()) if part not in ("body", "query", "path"))
-    return fault_text(place or "the request", error)[:300]
+    return validation_message(place or "the request", error)[:300]
 
 
 PATHS: Final = frozenset({"/v1/chat/completions", "/v1/models"})

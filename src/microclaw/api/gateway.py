@@ -1,6 +1,6 @@
-"""The chat gateway's server: who comes in to its WebSockets, and what each connection may take. No conversations.
+"""The chat gateway's server: accepts WebSockets and holds each to its limits. It keeps no conversation.
 
-docs/protocols/chat-gateway.md is the contract. The host imports this file after it is ready (app.gateway_door).
+docs/protocols/chat-gateway.md is the contract. The host imports this file after it is ready (app.channels).
 """
 
 from __future__ import annotations
@@ -20,13 +20,12 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 
 from microclaw.addresses import is_loopback
 from microclaw.agent.inbox import Inbox
-from microclaw.api.bearer import As, Bearer, Caller, caller_of
+from microclaw.api.caller import BearerAuth, Caller, CallerMiddleware, caller_of
 from microclaw.api.failures import failure_response
-from microclaw.api.gateway_client import CLOSE_S, Client
+from microclaw.api.gateway_chats import CHANNEL, CLOSE_S, Client, GatewayChats
 from microclaw.api.gateway_messages import BadMessage, error, read_message
-from microclaw.api.gateway_room import CHANNEL, Room
-from microclaw.api.guard import Guard, MachineNames
-from microclaw.api.server import Door, UnreadDeadline, serving
+from microclaw.api.request_check import AllowedHosts, RequestCheck
+from microclaw.api.server import Listener, UnreadTimeout, serving
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.people import OWNER
 from microclaw.auth.tokens import PersonTokens
@@ -64,7 +63,7 @@ class Gateway:
     ) -> None:
         self._send_s = send_s
         self._limit = settings.clients
-        self._room = Room(inbox, approvals)
+        self._chats = GatewayChats(inbox, approvals)
         routes = [WebSocketRoute(path, self._handle) for path in PATHS]
         router = Router(routes, redirect_slashes=False, default=_elsewhere)
         self._app = _admitting(router, settings.host, tokens)
@@ -79,10 +78,10 @@ class Gateway:
 
     @asynccontextmanager
     async def serving(self, listener: socket.socket) -> AsyncGenerator[str]:
-        """Its address, `ws://host:port`."""
-        door = Door("gateway", self._app, listener, self._limit, _Connection, _OPTIONS)
+        """Gives its address, `ws://host:port`."""
+        served = Listener("gateway", self._app, listener, self._limit, _Connection, _OPTIONS)
         host, port = listener.getsockname()[:2]
-        async with self._room, asyncio.TaskGroup() as group, serving([door], group, unread_timeout_s=self._send_s):
+        async with self._chats, asyncio.TaskGroup() as group, serving([served], group, unread_timeout_s=self._send_s):
             try:
                 yield f"ws://{f'[{host}]' if ':' in host else host}:{port}"
             finally:
@@ -102,7 +101,7 @@ class Gateway:
             await self._serve(client, websocket)
         finally:
             del self._sockets[client]
-            self._room.leave(client)
+            self._chats.leave(client)
 
     async def _turn_away(self, websocket: WebSocket) -> None:
         with suppress(WebSocketDisconnect):  # it left by itself
@@ -115,7 +114,7 @@ class Gateway:
     async def _serve(self, client: Client, websocket: WebSocket) -> None:
         writing = asyncio.create_task(client.write(), name=f"gateway: to {client.chat_id}")
         try:
-            self._room.enter(client)
+            self._chats.enter(client)
             while (event := await websocket.receive())["type"] == "websocket.receive":
                 if (text := event.get("text")) is not None:
                     await self._take(client, text)
@@ -128,7 +127,7 @@ class Gateway:
 
     async def _take(self, client: Client, text: str) -> None:
         try:
-            await self._room.take(client, read_message(text))
+            await self._chats.take(client, read_message(text))
         except BadMessage as exc:
             client.send(error(exc.reason, exc.message))
         except Exception:  # a fault of ours with one message must not end the connection
@@ -136,7 +135,7 @@ class Gateway:
             client.send(error("internal", "something went wrong inside the host; its log says what"))
 
 
-class _Connection(UnreadDeadline, WebSocketsSansIOProtocol):
+class _Connection(UnreadTimeout, WebSocketsSansIOProtocol):
     """uvicorn's WebSocket over the websockets library. It reads one message at a time, so it needs no limit of a queue.
 
     `state.abort` of its scope cuts the connection, for which ASGI has no word.
@@ -161,10 +160,10 @@ _OPTIONS: Final = {
 
 
 def _admitting(app: ASGIApp, host: str, tokens: PersonTokens) -> ASGIApp:
-    """The people plane's admission. Without a token clients come in where only this machine can reach the gateway."""
-    outside = As(app, _NO_TOKEN) if is_loopback(host) else None
-    bearer = Bearer(inside=app, outside=outside, tokens=tokens, for_every_role=PATHS)
-    return Guard(bearer, body_bytes=None, body_s=BODY_S, allowed_hosts=MachineNames(host))
+    """The same checks as the API. No token is needed where only this machine can reach the gateway."""
+    outside = CallerMiddleware(app, _NO_TOKEN) if is_loopback(host) else None
+    bearer = BearerAuth(inside=app, outside=outside, tokens=tokens, for_every_role=PATHS)
+    return RequestCheck(bearer, body_bytes=None, body_s=BODY_S, allowed_hosts=AllowedHosts(host))
 
 
 async def _elsewhere(scope: Scope, receive: Receive, send: Send) -> None:

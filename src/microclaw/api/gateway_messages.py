@@ -41,7 +41,7 @@ class Approve(Struct, frozen=True):
 
 
 class Unknown(Struct, frozen=True):
-    """A type from another time: ignored."""
+    """A message type of another version: ignored."""
 
 
 ClientMessage: TypeAlias = Message | Ping | Subscribe | Approve | Unknown

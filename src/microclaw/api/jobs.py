@@ -1,4 +1,4 @@
-"""Work that outlives the request that asked for it: a client that goes away leaves nothing half-done. No HTTP here."""
+"""Jobs: work that goes on when its client disconnects, so that nothing stays half-done. It speaks no HTTP."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MEDIA_TYPE = "application/x-ndjson"
 
 
 def stream_response(feed: Feed, keepalive_s: float) -> StreamingResponse:
-    """Lines as they come. A client that goes away ends the answer and not the job."""
+    """A job's events as JSON lines. A client that disconnects ends the answer, not the job."""
 
     async def lines() -> AsyncIterator[bytes]:
         async for event in feed.read(keepalive_s):
@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 
 
 class Feed:
-    """What a job tells, to one reader. Full: the oldest is dropped; the end is never dropped."""
+    """A job's events for one reader. When it is full the oldest event is dropped, never the last one."""
 
     def __init__(self, size: int) -> None:
         self._events: deque[StreamEvent] = deque(maxlen=size)
@@ -78,8 +78,8 @@ class Jobs:
     def start(self, name: str, work: Work, *, token: str | None = None) -> Feed:
         """Run `work`; what it returns, or its failure, is the end of the feed. Raises Overloaded.
 
-        `token` is whose program asks: one has at most half of the room and all together three quarters, as a job may
-        wait for minutes for somebody's yes, and the command line is to find room all the same.
+        `token` is the program's token. One token has at most half of the jobs and all tokens three quarters: a job may
+        wait minutes for an approval, and the command line must still find room.
         """
         if self._closed:
             raise Overloaded("the host is stopping", next_step="microclaw up")
@@ -106,7 +106,7 @@ class Jobs:
             )
 
     async def drain(self) -> None:
-        """Let running jobs come to their end, for a while; then cancel them and wait for that."""
+        """Wait a while for running jobs to end, then cancel them."""
         self._closed = True
         if not self._tasks:
             return

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from microclaw.api.bearer import By, Caller, check_own_hand
+from microclaw.api.caller import Caller, RequestCaller, check_local_owner
 from microclaw.auth.gate import Gate, Permission
 from microclaw.config import Settings
 from microclaw.devices.call_text import CALLS
@@ -64,7 +64,7 @@ def _route_memory(router: APIRouter, parts: KnowledgeParts) -> None:
     memory, search = parts.knowledge.memory, parts.knowledge.search
 
     @router.get("/v1/memory", tags=["memory"], summary="MEMORY.md and the latest notes of the caller")
-    async def show_memory(by: By) -> dict[str, Any]:
+    async def show_memory(by: RequestCaller) -> dict[str, Any]:
         parts.gate.check(by.person_id, Permission.READ, "look at memory")
         path = memory.path(by.person_id)
         text = await asyncio.to_thread(read_text, path)
@@ -77,7 +77,7 @@ def _route_memory(router: APIRouter, parts: KnowledgeParts) -> None:
         }
 
     @router.put("/v1/memory", tags=["memory"], summary="Put an edited MEMORY.md in place; the old version is kept")
-    async def edit_memory(body: MemoryBody, by: By) -> dict[str, Any]:
+    async def edit_memory(body: MemoryBody, by: RequestCaller) -> dict[str, Any]:
         parts.gate.check(by.person_id, Permission.ACT, "edit memory")
         await memory.write(by.person_id, body.text, was=body.was)
         path = memory.path(by.person_id)
@@ -86,7 +86,7 @@ def _route_memory(router: APIRouter, parts: KnowledgeParts) -> None:
     @router.get("/v1/memory/search", tags=["memory"], summary="The caller's best matches, with their source")
     async def search_memory(
         q: Annotated[str, Query(min_length=1, max_length=1000)],
-        by: By,
+        by: RequestCaller,
         limit: Annotated[int, Query(ge=1, le=50)] = 10,
     ) -> dict[str, Any]:
         parts.gate.check(by.person_id, Permission.READ, "search memory")
@@ -97,18 +97,20 @@ def _route_sessions(router: APIRouter, parts: KnowledgeParts) -> None:
     sessions, knowledge = parts.knowledge.sessions, parts.knowledge
 
     @router.get("/v1/sessions", tags=["sessions"], summary="Conversations, the latest first")
-    async def list_sessions(by: By) -> dict[str, Any]:
+    async def list_sessions(by: RequestCaller) -> dict[str, Any]:
         parts.gate.check_owner(by.person_id, "list conversations")
         return {"sessions": [_session(file) for file in await sessions.list()]}
 
     @router.get("/v1/sessions/{name}", tags=["sessions"], summary="The newest messages of a conversation")
-    async def show_session(name: str, by: By, newest: Annotated[int, Query(ge=1, le=1000)] = 40) -> dict[str, Any]:
+    async def show_session(
+        name: str, by: RequestCaller, newest: Annotated[int, Query(ge=1, le=1000)] = 40
+    ) -> dict[str, Any]:
         parts.gate.check_owner(by.person_id, "read conversations")
         full = await sessions.full_name(name)
         return {"name": full, "messages": [_message(message) for message in await sessions.show(full, newest)]}
 
     @router.delete("/v1/sessions/{name}", tags=["sessions"], summary="Remove a conversation")
-    async def remove_session(name: str, by: By) -> dict[str, Any]:
+    async def remove_session(name: str, by: RequestCaller) -> dict[str, Any]:
         parts.gate.check_owner(by.person_id, "remove conversations")
         full = await sessions.full_name(name)
         await sessions.remove(full)
@@ -116,8 +118,8 @@ def _route_sessions(router: APIRouter, parts: KnowledgeParts) -> None:
         return {"removed": full}
 
     @router.post("/v1/sessions/import", tags=["sessions"], summary="Take over the files of a MimiClaw device")
-    async def import_device(body: ImportBody, by: By) -> dict[str, Any]:
-        check_own_hand(parts.gate, by, "import a device's files")
+    async def import_device(body: ImportBody, by: RequestCaller) -> dict[str, Any]:
+        check_local_owner(parts.gate, by, "import a device's files")
         folder = Path(body.folder)
         if not folder.is_absolute():
             raise ConfigError(f"{body.folder} is no absolute path", next_step="name the folder from / on")
@@ -132,7 +134,7 @@ def _route_skills(router: APIRouter, parts: KnowledgeParts) -> None:
     skills = parts.knowledge.skills
 
     @router.get("/v1/skills", tags=["skills"], summary="Skills that can be used, and folders that cannot")
-    async def list_skills(by: By) -> dict[str, Any]:
+    async def list_skills(by: RequestCaller) -> dict[str, Any]:
         parts.gate.check(by.person_id, Permission.READ, "list skills")
         usable = await asyncio.to_thread(skills.all)
         broken = await asyncio.to_thread(skills.broken)
@@ -143,14 +145,14 @@ def _route_skills(router: APIRouter, parts: KnowledgeParts) -> None:
         }
 
     @router.get("/v1/skills/{name}", tags=["skills"], summary="A skill's text and the files beside it")
-    async def show_skill(name: str, by: By) -> dict[str, Any]:
+    async def show_skill(name: str, by: RequestCaller) -> dict[str, Any]:
         parts.gate.check(by.person_id, Permission.READ, "look at skills")
         skill = await asyncio.to_thread(skills.get, name)
         files = await asyncio.to_thread(skills.files, name)
         return {**_skill(skill, by), "text": skill.body, "files": list(files)}
 
     @router.get("/v1/skills/{name}/check", tags=["skills"], summary="A skill's mistakes with their lines")
-    async def check_skill(name: str, by: By) -> dict[str, Any]:
+    async def check_skill(name: str, by: RequestCaller) -> dict[str, Any]:
         parts.gate.check(by.person_id, Permission.READ, "check skills")
         checked = await asyncio.to_thread(
             lambda: skills.check(name, tools=parts.tool_names, capabilities=frozenset(CALLS))

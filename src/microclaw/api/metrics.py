@@ -92,7 +92,7 @@ def _filled(family: GaugeMetricFamily | CounterMetricFamily, values: Sequence[tu
 
 @dataclass(frozen=True, slots=True)
 class MetricSources:
-    """What is read when somebody asks for the metrics. `link` is None in a host without one."""
+    """Where the metrics are read from. `link` is None in a host without one."""
 
     devices: Callable[[], int]
     kept: Callable[[], Iterable[KeptDevice]]

@@ -21,7 +21,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from microclaw.api.bearer import By, Caller
+from microclaw.api.caller import Caller, RequestCaller
 from microclaw.api.failures import STATUS_BY_CODE, error_object, openai_error
 from microclaw.api.parts import HostParts
 from microclaw.errors import ConfigError, MicroclawError
@@ -95,7 +95,7 @@ def openai_router(parts: HostParts) -> APIRouter:
         return {"object": "list", "data": [model]}
 
     @router.post("/v1/chat/completions", summary="OpenAI's chat completions; the last user message is read")
-    async def completions(request: Request, by: By) -> Response:
+    async def completions(request: Request, by: RequestCaller) -> Response:
         try:
             body = CompletionBody.model_validate_json(await request.body())
             inbound = _inbound(parts, by, body)
@@ -163,31 +163,31 @@ async def _answer(events: AsyncIterator[TurnEvent]) -> Answer:
 async def _stream(events: AsyncGenerator[TurnEvent, None], reply: _Reply, keepalive_s: float) -> AsyncIterator[bytes]:
     """Server-Sent Events; a client that goes away ends the turn at its next safe point."""
     yield _line(reply.chunk({"role": "assistant", "content": ""}))
-    said = ""  # of the answer: what came before a tool call is not part of it
+    streamed_text = ""  # of the answer: what came before a tool call is not part of it
     async with aclosing(_paced(events, keepalive_s)) as paced:
         async for event in paced:
             match event:
                 case None:
                     yield b": working\n\n"
                 case Delta(text):
-                    said += text
+                    streamed_text += text
                     yield _line(reply.chunk({"content": text}))
-                case ToolRun(state="started") if said:
-                    said = ""
+                case ToolRun(state="started") if streamed_text:
+                    streamed_text = ""
                     yield _line(reply.chunk({"content": "\n\n"}))
-                case Answer(error_code=code) if code in _REFUSED and not said:
+                case Answer(error_code=code) if code in _REFUSED and not streamed_text:
                     yield _line(error_object(_REFUSED[code], event.text, code=code))
                     return
                 case Answer():
-                    for line in _end(event, said, reply):
+                    for line in _end(event, streamed_text, reply):
                         yield line
     yield b"data: [DONE]\n\n"
 
 
-def _end(answer: Answer, said: str, reply: _Reply) -> list[bytes]:
+def _end(answer: Answer, streamed_text: str, reply: _Reply) -> list[bytes]:
     """What of the answer was not streamed, the end, and the usage where it was asked for."""
     text = _text(answer)
-    streamed = said.strip()
+    streamed = streamed_text.strip()
     goes_on = text.startswith(streamed)
     rest = text[len(streamed) :] if goes_on else f"\n\n{text}"
     lines = [_line(reply.chunk({"content": rest}))] if rest else []

@@ -1,4 +1,4 @@
-"""What the control socket's routes work with: the host's ready parts, given by app.py."""
+"""The parts of the host that the API's routes work with; app/ builds them. It does nothing itself."""
 
 from __future__ import annotations
 

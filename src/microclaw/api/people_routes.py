@@ -1,4 +1,4 @@
-"""/v1/people, /v1/tokens: who this host lets in, and by which tokens. The owner's, changed by no token."""
+"""/v1/approvals, /v1/people, /v1/tokens, /v1/usage. Only an owner on the control socket changes people and tokens."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from microclaw.api.bearer import CHANNEL, By, Caller, check_own_hand
+from microclaw.api.caller import CHANNEL, Caller, RequestCaller, check_local_owner
 from microclaw.api.parts import HostParts
 from microclaw.auth.approvals import PendingApproval
 from microclaw.auth.people import OWNER, Person, Role
@@ -27,12 +27,12 @@ def approval_router(parts: HostParts) -> APIRouter:
     router = APIRouter(prefix="/v1/approvals", tags=["approvals"])
 
     @router.get("", summary="What waits for a decision; a member sees the own questions")
-    async def list_approvals(by: By) -> dict[str, Any]:
+    async def list_approvals(by: RequestCaller) -> dict[str, Any]:
         seen = [pending for pending in parts.approvals.pending() if _may_see(parts, by, pending)]
         return {"approvals": [_object(parts, pending, by) for pending in seen]}
 
     @router.post("/{approval_id}", summary="Decide: the first decision counts")
-    async def decide(approval_id: str, body: DecisionBody, by: By) -> dict[str, Any]:
+    async def decide(approval_id: str, body: DecisionBody, by: RequestCaller) -> dict[str, Any]:
         settled = parts.approvals.decide(approval_id, approved=body.approved, by=by.person_id)
         outcome = "approved" if body.approved else "declined"
         return {"approval_id": settled.approval_id, "outcome": outcome, "action": settled.action}
@@ -50,7 +50,7 @@ def _role(parts: HostParts, person_id: str) -> Role | None:
 
 
 def _object(parts: HostParts, pending: PendingApproval, by: Caller) -> dict[str, Any]:
-    """`request`: which of this very token's requests waits for it, by its number."""
+    """`request`: the number of this token's own request that waits for it."""
     own = f"{by.source}." if pending.channel == CHANNEL and not by.direct else None
     person = parts.people.get(pending.person_id)
     return {
@@ -86,7 +86,7 @@ def people_router(parts: HostParts) -> APIRouter:
     people, gate = parts.people, parts.gate
 
     @router.get("", summary="Who this host knows, and who asks to be let in")
-    async def list_people(by: By) -> dict[str, Any]:
+    async def list_people(by: RequestCaller) -> dict[str, Any]:
         gate.check_owner(by.person_id, "list people")
         asking = [
             {"channel": each.channel, "name": each.display_name, "seconds_left": round(each.seconds_left)}
@@ -95,13 +95,13 @@ def people_router(parts: HostParts) -> APIRouter:
         return {"people": [_person(parts, person) for person in people.list()], "asking": asking}
 
     @router.post("/pair", status_code=201, summary="Whoever shows this code is let in")
-    async def pair(body: PairPersonBody, by: By) -> dict[str, Any]:
-        check_own_hand(gate, by, "let people in")
+    async def pair(body: PairPersonBody, by: RequestCaller) -> dict[str, Any]:
+        check_local_owner(gate, by, "let people in")
         return _person(parts, await people.pair(body.code, body.role, body.name))
 
     @router.delete("/{name}", summary="Forget somebody, with their addresses and tokens")
-    async def remove(name: str, by: By) -> dict[str, Any]:
-        check_own_hand(gate, by, "remove people")
+    async def remove(name: str, by: RequestCaller) -> dict[str, Any]:
+        check_local_owner(gate, by, "remove people")
         return {"removed": (await people.remove(name)).name}
 
     return router
@@ -111,22 +111,22 @@ def token_router(parts: HostParts) -> APIRouter:
     router = APIRouter(prefix="/v1/tokens", tags=["people"])
     tokens, gate = parts.tokens, parts.gate
 
-    @router.get("", summary="PersonTokens, never their secrets")
-    async def list_tokens(by: By) -> dict[str, Any]:
+    @router.get("", summary="Tokens, never their secrets")
+    async def list_tokens(by: RequestCaller) -> dict[str, Any]:
         gate.check_owner(by.person_id, "list tokens")
         return {"tokens": [_token(token) for token in await tokens.list()]}
 
     @router.post("", status_code=201, summary="A new token; its secret is in this answer alone")
-    async def create(body: TokenBody, by: By) -> dict[str, Any]:
-        check_own_hand(gate, by, "make tokens")
+    async def create(body: TokenBody, by: RequestCaller) -> dict[str, Any]:
+        check_local_owner(gate, by, "make tokens")
         person = parts.people.named(body.person)
         secret = await tokens.create(body.name, person.person_id, days=body.days)
         made = next(token for token in await tokens.list() if token.name == body.name)
         return {**_token(made), "secret": secret}
 
     @router.delete("/{name}", summary="End a token")
-    async def remove(name: str, by: By) -> dict[str, Any]:
-        check_own_hand(gate, by, "end tokens")
+    async def remove(name: str, by: RequestCaller) -> dict[str, Any]:
+        check_local_owner(gate, by, "end tokens")
         return {"removed": (await tokens.remove(name)).name}
 
     return router
@@ -160,7 +160,7 @@ def usage_router(parts: HostParts) -> APIRouter:
 
     @router.get("", summary="Requests, tokens and money of the last days")
     async def usage(
-        by: By,
+        by: RequestCaller,
         group: Annotated[UsageGroup, Query(alias="by")] = "day",
         days: Annotated[int, Query(ge=1, le=KEPT_DAYS)] = 30,
     ) -> dict[str, Any]:

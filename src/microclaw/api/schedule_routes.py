@@ -1,31 +1,25 @@
-"""/v1/schedules: what is done later. An owner sees everybody's, others their own."""
+"""/v1/schedules and /v1/subagents: later and background work. Owners see everybody's, others their own."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
-from microclaw.api.bearer import CHANNEL, By, Caller, admit
+from microclaw.api.caller import CHANNEL, Caller, RequestCaller, admit
 from microclaw.auth.gate import Gate, Permission
 from microclaw.errors import ConfigError
 from microclaw.events import Step
-from microclaw.schedules.entry import Schedule
 from microclaw.schedules.importing import import_cron_json
+from microclaw.schedules.runner import Runner
 from microclaw.store.schedules import Missed, RunRow
 from microclaw.tools.scheduling import AddParameters, Scheduling
 from microclaw.tools.subagents import Workers, subagent_facts
 from microclaw.tools.tool import ToolContext
-
-
-class RunsNow(Protocol):
-    """knowledge.schedule.runner.Runner."""
-
-    async def run_now(self, schedule_id: int, person_id: str) -> Schedule: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +28,7 @@ class ScheduleParts:
 
     gate: Gate
     scheduling: Scheduling
-    runner: RunsNow
+    runner: Runner
     subagents: Workers
 
 
@@ -63,12 +57,12 @@ def schedule_router(parts: ScheduleParts) -> APIRouter:
     scheduling, gate, book = parts.scheduling, parts.gate, parts.scheduling.book
 
     @router.get("", summary="Schedules, oldest first")
-    async def list_schedules(by: By) -> dict[str, Any]:
+    async def list_schedules(by: RequestCaller) -> dict[str, Any]:
         gate.check(by.person_id, Permission.READ, "list schedules")
         return {"zone": book.zone, "schedules": [scheduling.facts(one) for one in await book.visible(by.person_id)]}
 
     @router.post("", status_code=201, summary="Make a schedule")
-    async def add(body: ScheduleBody, by: By) -> dict[str, Any]:
+    async def add(body: ScheduleBody, by: RequestCaller) -> dict[str, Any]:
         asked = AddParameters(**body.model_dump())
         context = _context(by, body.device)
         gate.check(by.person_id, Permission.ACT, f"schedule {asked.when_text}")
@@ -78,7 +72,7 @@ def schedule_router(parts: ScheduleParts) -> APIRouter:
         return {**scheduling.facts(made), "warning": scheduling.warning(made)}
 
     @router.post("/import", summary="The jobs of a MimiClaw device's cron.json")
-    async def import_jobs(body: ImportBody, by: By) -> dict[str, Any]:
+    async def import_jobs(body: ImportBody, by: RequestCaller) -> dict[str, Any]:
         gate.check_owner(by.person_id, "import a device's schedules")
         if not by.direct or not (path := Path(body.file)).is_absolute():
             raise ConfigError("a file of this machine is named by its absolute path, on the command line alone")
@@ -96,23 +90,23 @@ def schedule_router(parts: ScheduleParts) -> APIRouter:
         }
 
     @router.get("/{number}", summary="A schedule and its latest runs")
-    async def show(number: int, by: By) -> dict[str, Any]:
+    async def show(number: int, by: RequestCaller) -> dict[str, Any]:
         gate.check(by.person_id, Permission.READ, "look at schedules")
         found = await book.of(number, by.person_id)
         return {**scheduling.facts(found), "runs": [_run(row) for row in await book.runs(number)]}
 
     @router.post("/{number}/run", status_code=202, summary="Run it now; its own times stay")
-    async def run(number: int, by: By) -> dict[str, Any]:
+    async def run(number: int, by: RequestCaller) -> dict[str, Any]:
         gate.check(by.person_id, Permission.ACT, f"run schedule {number}")
         return scheduling.facts(await parts.runner.run_now(number, by.person_id))
 
     @router.post("/{number}/resume", summary="Make a paused one due again")
-    async def resume(number: int, by: By) -> dict[str, Any]:
+    async def resume(number: int, by: RequestCaller) -> dict[str, Any]:
         gate.check(by.person_id, Permission.ACT, f"resume schedule {number}")
         return scheduling.facts(await book.resume(number, by.person_id))
 
     @router.delete("/{number}", summary="Remove it")
-    async def remove(number: int, by: By) -> dict[str, Any]:
+    async def remove(number: int, by: RequestCaller) -> dict[str, Any]:
         gate.check(by.person_id, Permission.ACT, f"remove schedule {number}")
         gone = await book.remove(number, by.person_id)
         return {"removed": number, "when": gone.said, "what": gone.what}
@@ -121,7 +115,7 @@ def schedule_router(parts: ScheduleParts) -> APIRouter:
 
 
 def _context(by: Caller, device: str | None) -> ToolContext:
-    """What a schedule of the command line says is told at the terminal."""
+    """A schedule made on the command line reports to the terminal chat."""
     if by.direct:
         return ToolContext(by.person_id, _no_report, device)
     return ToolContext(by.person_id, _no_report, device, CHANNEL, by.source)
@@ -137,19 +131,19 @@ def _run(row: RunRow) -> dict[str, Any]:
 
 
 def _no_report(_: Step) -> None:
-    """Nobody follows the making of a schedule."""
+    """Steps of making a schedule are not shown."""
 
 
 def subagent_router(workers: Workers, gate: Gate) -> APIRouter:
     router = APIRouter(prefix="/v1/subagents", tags=["subagents"])
 
     @router.get("", summary="Those that work, and the latest that ended")
-    async def list_subagents(by: By) -> dict[str, Any]:
+    async def list_subagents(by: RequestCaller) -> dict[str, Any]:
         gate.check(by.person_id, Permission.READ, "list subagents")
         return {"subagents": [subagent_facts(one) for one in workers.list(by.person_id)]}
 
     @router.delete("/{subagent_id}", summary="End it; what it has begun is finished")
-    async def cancel(subagent_id: str, by: By) -> dict[str, Any]:
+    async def cancel(subagent_id: str, by: RequestCaller) -> dict[str, Any]:
         gate.check(by.person_id, Permission.ACT, f"cancel subagent {subagent_id[:40]}")
         return {"cancelled": workers.cancel(subagent_id, by.person_id).subagent_id}
 

@@ -23,15 +23,15 @@ HEAD_TIMEOUT_S = 10.0
 UNREAD_TIMEOUT_S = 30.0
 
 
-class PatientConfig(uvicorn.Config):
+class TimeoutConfig(uvicorn.Config):
     """uvicorn's settings, how long a connection may take over a request's head, and how long it may read nothing."""
 
     head_timeout_s: float = HEAD_TIMEOUT_S
     unread_timeout_s: float = UNREAD_TIMEOUT_S
 
 
-class UnreadDeadline(asyncio.Protocol):
-    """For uvicorn's protocols: cuts a connection that takes nothing of what was written to it."""
+class UnreadTimeout(asyncio.Protocol):
+    """For uvicorn's protocols: cuts a connection whose peer does not read."""
 
     config: uvicorn.Config
     loop: asyncio.AbstractEventLoop
@@ -49,7 +49,7 @@ class UnreadDeadline(asyncio.Protocol):
     def pause_writing(self) -> None:
         super().pause_writing()
         if self._unread_timer is None:
-            assert isinstance(self.config, PatientConfig)
+            assert isinstance(self.config, TimeoutConfig)
             self._unread_timer = self.loop.call_later(self.config.unread_timeout_s, self.transport.abort)
 
     def resume_writing(self) -> None:
@@ -62,10 +62,10 @@ class UnreadDeadline(asyncio.Protocol):
             self._unread_timer = None
 
 
-class HeadDeadline(UnreadDeadline, H11Protocol):
+class HeadTimeout(UnreadTimeout, H11Protocol):
     """Closes a connection that begins a request and does not end its head.
 
-    uvicorn waits for ever there, and such connections count against `limit_concurrency`: a few dozen shut the door.
+    uvicorn waits for ever there, and such connections count against `limit_concurrency`: a few dozen block everybody.
     """
 
     _head_timer: asyncio.TimerHandle | None = None
@@ -91,7 +91,7 @@ class HeadDeadline(UnreadDeadline, H11Protocol):
 
     def _expect_head(self) -> None:
         if self._head_timer is None:
-            assert isinstance(self.config, PatientConfig)
+            assert isinstance(self.config, TimeoutConfig)
             self._head_timer = self.loop.call_later(self.config.head_timeout_s, self.transport.close)
 
     def _end_timer(self) -> None:
@@ -106,7 +106,7 @@ START_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class Listener:
     """An app and the listening socket it answers on.
 
     `websocket` is the protocol of a connection that was upgraded, None for none; `websocket_options` are uvicorn's
@@ -115,7 +115,7 @@ class Door:
 
     name: str
     app: ASGIApp
-    listener: socket.socket
+    socket: socket.socket
     clients: int = 0
     websocket: type[asyncio.Protocol] | None = None
     websocket_options: Mapping[str, Any] = field(default_factory=dict)
@@ -123,17 +123,17 @@ class Door:
 
 @asynccontextmanager
 async def serving(
-    doors: Sequence[Door],
+    listeners: Sequence[Listener],
     group: asyncio.TaskGroup,
     *,
     head_timeout_s: float = HEAD_TIMEOUT_S,
     unread_timeout_s: float = UNREAD_TIMEOUT_S,
 ) -> AsyncGenerator[None]:
-    """Inside, every door answers; leaving stops them together, open answers get GRACE_S to end."""
-    servers = [_server(door, head_timeout_s, unread_timeout_s) for door in doors]
+    """Inside, every listener answers. Leaving stops them together; open answers get GRACE_S to end."""
+    servers = [_server(listener, head_timeout_s, unread_timeout_s) for listener in listeners]
     tasks = [
-        group.create_task(server.serve(sockets=[door.listener]), name=f"web:{door.name}")
-        for server, door in zip(servers, doors, strict=True)
+        group.create_task(server.serve(sockets=[listener.socket]), name=f"api:{listener.name}")
+        for server, listener in zip(servers, listeners, strict=True)
     ]
     try:
         async with asyncio.timeout(START_TIMEOUT_S):
@@ -187,18 +187,18 @@ def tcp_listener(host: str, port: int, *, next_step: str = "microclaw up --port 
         listener.close()
 
 
-def _server(door: Door, head_timeout_s: float, unread_timeout_s: float) -> _Server:
-    config = PatientConfig(
-        door.app,
+def _server(listener: Listener, head_timeout_s: float, unread_timeout_s: float) -> _Server:
+    config = TimeoutConfig(
+        listener.app,
         lifespan="off",
-        ws=door.websocket or "none",
-        **door.websocket_options,
-        http=HeadDeadline,
+        ws=listener.websocket or "none",
+        **listener.websocket_options,
+        http=HeadTimeout,
         log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        limit_concurrency=MAX_CONNECTIONS + door.clients,
+        limit_concurrency=MAX_CONNECTIONS + listener.clients,
         timeout_keep_alive=5,
         timeout_graceful_shutdown=GRACE_S,
     )

@@ -1,4 +1,4 @@
-"""What the host is doing, from what it knows already: no device is asked."""
+"""The host's status, from what it already knows. It asks no device."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from microclaw import __version__
 from microclaw.api.views import pairing_objects
@@ -28,52 +28,29 @@ from microclaw.offline.dialogue import warm_up
 from microclaw.schedules.book import ScheduleBook
 from microclaw.schedules.entry import Schedule
 from microclaw.store.usage import UsageCount
+from microclaw.virtual_boards.host_boards import BoardStanding
+
+if TYPE_CHECKING:
+    from microclaw.channels.telegram.poller import TelegramState
 
 SHOWN: Final = 5  # of the schedules that are due next, and of the approvals
 PRIVATE: Final = (
     "pid", "home", "problems", "channels", "mcp_servers", "schedules", "approvals", "usage", "model_outages"
 )  # fmt: skip
-"""Members of the status that only an owner sees: they tell of this machine and of other people's chats."""
+"""Fields of the status for owners only: they are about this machine and other people's chats."""
 
 
-class Telegram(Protocol):
-    """channels.telegram.poller.TelegramState."""
+@dataclass(frozen=True, slots=True)
+class ChannelStates:
+    """`gateway` is its address, `clients` counts its connections. `problems` says why a configured channel is off."""
 
-    @property
-    def phase(self) -> str: ...
-    @property
-    def bot(self) -> str | None: ...
-    @property
-    def reason(self) -> str | None: ...
-
-
-class Channels(Protocol):
-    """app.channels.Channels: `gateway` is its address, `clients` are its own, `problems` why a channel is off."""
-
-    @property
-    def telegram(self) -> Telegram | None: ...
-    @property
-    def gateway(self) -> str | None: ...
-    @property
-    def clients(self) -> int: ...
-    @property
-    def problems(self) -> Sequence[str]: ...
+    telegram: TelegramState | None = None
+    gateway: str | None = None
+    clients: Callable[[], int] = lambda: 0
+    problems: Sequence[str] = ()
 
 
-class BoardProcess(Protocol):
-    """app.virtual_boards.BoardStanding."""
-
-    @property
-    def state(self) -> str: ...
-    @property
-    def restarts(self) -> int: ...
-    @property
-    def last_ms(self) -> int | None: ...
-    @property
-    def reason(self) -> str | None: ...
-
-
-def channel_objects(channels: Channels, settings: Settings) -> list[dict[str, Any]]:
+def channel_objects(channels: ChannelStates, settings: Settings) -> list[dict[str, Any]]:
     """Each channel with its state: `on`, `disturbed`, `connecting`, `off` (not wanted, or `text` says why)."""
     found: list[dict[str, Any]] = []
     telegram = channels.telegram
@@ -84,7 +61,7 @@ def channel_objects(channels: Channels, settings: Settings) -> list[dict[str, An
     else:
         found.append(_off("telegram", settings.problems))
     if channels.gateway is not None:
-        found.append({"name": "gateway", "state": "on", "text": channels.gateway, "clients": channels.clients})
+        found.append({"name": "gateway", "state": "on", "text": channels.gateway, "clients": channels.clients()})
     else:
         found.append(_off("the chat gateway", channels.problems))
     return found
@@ -97,7 +74,7 @@ def _off(name: str, problems: Sequence[str]) -> dict[str, Any]:
 
 
 def schedule_object(entries: Sequence[Schedule]) -> dict[str, Any]:
-    """How many there are, and which are due next."""
+    """The number of schedules, and the next ones that are due."""
     active = sorted(
         ((entry.next_ms, entry) for entry in entries if entry.state == "active" and entry.next_ms is not None),
         key=lambda due: due[0],
@@ -123,8 +100,8 @@ def approval_object(pending: Sequence[PendingApproval], people: Roles) -> dict[s
     }
 
 
-def process_object(board: BoardProcess | None) -> dict[str, Any] | None:
-    """How a virtual board's process is; None for a device that this host does not run."""
+def process_object(board: BoardStanding | None) -> dict[str, Any] | None:
+    """The state of a virtual board's process; None for other devices."""
     if board is None:
         return None
     failed = board.state == "failed"
@@ -162,13 +139,13 @@ class HostStatus:
     model: Model
     http: str | None
     link: LinkServer | None
-    channels: Channels
+    channels: ChannelStates
     mcp_servers: Callable[[], Mapping[str, str]]
     schedules: ScheduleBook
     approvals: Approvals
     people: Roles
     usage: UsageLog
-    boards: Callable[[], Mapping[str, BoardProcess]]
+    boards: Callable[[], Mapping[str, BoardStanding]]
     began_s: float = field(default_factory=time.monotonic)
 
     async def read(self) -> dict[str, Any]:
@@ -226,7 +203,7 @@ def for_everybody(status: dict[str, Any]) -> dict[str, Any]:
 
 
 async def describe_model(model: Model) -> tuple[str, str | None]:
-    """Who answers, and what a person may do about it."""
+    """The model that answers, and what a person can do to change it."""
     if model.name != OFFLINE:
         out = next((outage for outage in outages_of(model) if outage.model == model.name), None)
         return (f"{model.name} answers" if out is None else outage_text(out)), None
@@ -269,5 +246,5 @@ def resident_mb() -> float:
 
 
 def _reachable(kept: KeptDevice | None) -> bool | None:
-    """None while nobody has asked it yet."""
+    """None before the model was used."""
     return None if kept is None else kept.unreachable_since_ms is None

@@ -10,7 +10,7 @@ from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from microclaw.api.bearer import By, questions_in
+from microclaw.api.caller import RequestCaller, questions_in
 from microclaw.api.jobs import Feed, stream_response
 from microclaw.api.parts import HostParts
 from microclaw.apps.changes import made_by
@@ -25,9 +25,9 @@ Session = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-
 
 
 class ToolBody(BaseModel):
-    """`session` groups calls of one conversation: once one of them has read a stranger's words, its acts ask.
+    """`session` groups calls of one conversation: once one of them has read untrusted text, its actions ask.
 
-    `foreign`: what led to this call holds such words, whatever was called before.
+    `foreign`: the request itself comes from untrusted text, whatever was called before.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -47,7 +47,7 @@ def tools_router(parts: HostParts) -> APIRouter:
         return {"tools": [_tool(tool) for tool in parts.toolbox.tools]}
 
     @router.post("/{name}", summary="Call a tool: steps and questions as JSON lines, then the result")
-    async def call(name: str, body: ToolBody, by: By) -> StreamingResponse:
+    async def call(name: str, body: ToolBody, by: RequestCaller) -> StreamingResponse:
         if all(tool.name != name for tool in parts.toolbox.tools):
             raise UnknownName(f"there is no tool {name[:80]!r}", next_step="GET /v1/tools has them")
         if body.device is not None:
@@ -77,7 +77,7 @@ def tools_router(parts: HostParts) -> APIRouter:
 
 
 class TaintedSessions:
-    """Conversations that have read a stranger's words. Full: the longest unused is taken for tainted no more.
+    """Conversations that have read untrusted text. When it is full, the longest unused one is no longer tainted.
 
     That one's next acts are still the caller's own role's; the risky asks in any case.
     """

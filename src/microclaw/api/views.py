@@ -17,8 +17,8 @@ from microclaw.link_server.transport import LinkTransport
 from microclaw.wire.host_api import evidence_object
 
 
-def device_object(device: Device, plane: LinkServer | None) -> dict[str, Any]:
-    state = plane.state(device) if plane is not None else None
+def device_object(device: Device, server: LinkServer | None) -> dict[str, Any]:
+    state = server.state(device) if server is not None else None
     return {
         "device_id": device.device_id,
         "name": device.name,
@@ -34,10 +34,10 @@ def device_object(device: Device, plane: LinkServer | None) -> dict[str, Any]:
     }
 
 
-def pairing_objects(plane: LinkServer) -> list[dict[str, Any]]:
-    """Who shows a code and waits, the oldest first. Not the codes: to type one proves to have seen the device."""
-    pairing = plane.identity.pairing
-    return [{"address": p.address, "board": p.board, "seconds_left": pairing.left_s(p)} for p in pairing.pending]
+def pairing_objects(server: LinkServer) -> list[dict[str, Any]]:
+    """The devices that wait to be paired, the oldest first. Not their codes: a person must read those on the device."""
+    pairings = server.identity.pairing
+    return [{"address": p.address, "board": p.board, "seconds_left": pairings.left_s(p)} for p in pairings.pending]
 
 
 def keeps_programs(device: Device) -> bool:

@@ -1,44 +1,70 @@
-"""Joins the agent: its inbox, and the conversations with all that a turn needs. It runs nothing."""
+"""Builds the agent: model, inbox, tools, conversations, and what works in the background. It starts no turn."""
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from microclaw.agent.background.heartbeat import HEARTBEAT, Heartbeat
+from microclaw.agent.background.scheduled import ScheduledWork
+from microclaw.agent.background.subagents import SubagentLimits, Subagents
 from microclaw.agent.compaction import Compactor
 from microclaw.agent.context import TurnContext
 from microclaw.agent.conversation import Conversations
 from microclaw.agent.inbox import Inbox, InboxLimits
 from microclaw.agent.outbox import Outbox
 from microclaw.agent.turn import TurnLimits
-from microclaw.app.devices import Apps
+from microclaw.api.schedule_routes import ScheduleParts
+from microclaw.app.devices import Apps, Base
 from microclaw.apps.trial import try_image
-from microclaw.auth.admission import Admission
 from microclaw.auth.egress import Egress
 from microclaw.clock import now_ms
 from microclaw.config import Settings
 from microclaw.devices.registry import Registry
-from microclaw.knowledge.knowledge_base import Knowledge
+from microclaw.knowledge.consolidate import Consolidator
+from microclaw.knowledge.knowledge_base import Knowledge, open_knowledge
+from microclaw.link_server.server import LinkServer
 from microclaw.models.budget import Budget, LocalDays
 from microclaw.models.protocol import Model
 from microclaw.models.router import choose_model
 from microclaw.models.usage import MeteredModel, UsageLog
 from microclaw.offline.model import OfflineModel
-from microclaw.store.apps import AppTable
+from microclaw.schedules.book import ScheduleBook
+from microclaw.schedules.runner import Nightly, Runner, WallClock
 from microclaw.store.database import Database
 from microclaw.store.inbox import InboxTable
-from microclaw.store.journal import Journal
 from microclaw.store.outbox import OutboxTable
+from microclaw.store.schedules import ScheduleTable
 from microclaw.store.usage import UsageTable
+from microclaw.tools.build import build_toolbox
 from microclaw.tools.fetching import Fetcher
 from microclaw.tools.programs import trying_tools
+from microclaw.tools.scheduling import Scheduling, scheduling_tools
 from microclaw.tools.search_engines import search_engine
+from microclaw.tools.subagents import subagent_tools
 from microclaw.tools.telling import clock_tool, say_tool
 from microclaw.tools.tool import Tool
 from microclaw.tools.toolbox import Toolbox
 from microclaw.tools.web import web_tools
 from microclaw.tools.workspace import Workspace, workspace_tools
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """`tools` has every tool; `background` is what runs beside the conversations, by name."""
+
+    inbox: Inbox
+    knowledge: Knowledge
+    tools: Toolbox
+    conversations: Conversations
+    schedules: ScheduleParts
+    subagents: Subagents
+    background: Mapping[str, Callable[[], Awaitable[None]]]
 
 
 def build_model(settings: Settings, database: Database) -> tuple[Model, UsageLog]:
@@ -53,58 +79,142 @@ def build_model(settings: Settings, database: Database) -> tuple[Model, UsageLog
     return model, usage_log
 
 
-def outward_tools(
-    settings: Settings, devices: Registry, apps: Apps, admission: Admission, outbox: Outbox, egress: Egress | None
+def build_agent(
+    base: Base,
+    model: Model,
+    devices: Registry,
+    apps: Apps,
+    link: LinkServer | None,
+    *,
+    server_tools: Callable[[], Iterable[Tool[Any]]],
+    egress: Egress | None,
+) -> Agent:
+    """`server_tools` gives the tools of MCP servers, which come and go."""
+    settings, admission = base.settings, base.admission
+    language_model = model if settings.model.configured else None  # the offline one writes no summaries
+    inbox = _inbox(base)
+    knowledge = open_knowledge(settings, base.database)
+    context = TurnContext(
+        devices=devices,
+        apps=base.app_table,
+        knowledge=knowledge,
+        context_tokens=settings.agent.context_tokens,
+    )
+    tools = build_toolbox(
+        devices=devices,
+        deployer=apps.deployer,
+        catalogue=apps.catalogue,
+        explorer=apps.explorer,
+        undo=apps.undo,
+        gate=apps.gate,
+        notifier=link,
+        knowledge=knowledge,
+        more=_outward_tools(base, devices, apps, inbox.outbox, egress),
+        coming=server_tools,
+    )
+    clock, table = WallClock(), ScheduleTable(base.database)
+    book = ScheduleBook(table, admission.people, clock.now_ms, devices=devices, zone=settings.agent.timezone)
+    wakes_an_hour = settings.schedules.wakes_an_hour
+    scheduling = Scheduling(
+        book=book,
+        tools=tools,
+        scene=context.devices,
+        wakes_an_hour=wakes_an_hour,
+        offline=language_model is None,
+    )
+    subagents = Subagents(
+        model=model,
+        tools=tools,
+        context=context,
+        journal=base.journal,
+        outbox=inbox.outbox,
+        roles=admission.people,
+        limits=SubagentLimits(count=settings.agent.subagents, iterations=settings.agent.iterations),
+    )
+    perform = ScheduledWork(inbox=inbox, tools=tools, gate=admission.gate)
+    runner = Runner(book=book, table=table, perform=perform, clock=clock, wakes_an_hour=wakes_an_hour)
+    consolidate = Consolidator(knowledge.memory, model=language_model).run
+    nightly = Nightly(settings.schedules.consolidate_at, book.zone, consolidate, name="consolidate_at", clock=clock)
+    background = {"schedules": runner.run, "consolidation": nightly.run}
+    if language_model is not None and settings.schedules.heartbeat_minutes:  # without a model nobody reads the tasks
+        background["heartbeat"] = _heartbeat(settings, inbox, clock).run
+    all_tools = tools.with_more((*scheduling_tools(scheduling), *subagent_tools(subagents)))
+    return Agent(
+        inbox=inbox,
+        knowledge=knowledge,
+        tools=all_tools,
+        conversations=Conversations(
+            inbox=inbox,
+            model=model,
+            tools=all_tools,
+            context=context,
+            sessions=knowledge.sessions,
+            skills=knowledge.skills,
+            compactor=Compactor(model=language_model, beside=knowledge.sessions.summary_path),
+            journal=base.journal,
+            approvals=admission.approvals,
+            roles=admission.people,
+            limits=TurnLimits(iterations=settings.agent.iterations, turn_s=settings.agent.turn_s),
+        ),
+        schedules=ScheduleParts(admission.gate, scheduling, runner, subagents),
+        subagents=subagents,
+        background=background,
+    )
+
+
+@asynccontextmanager
+async def background_running(
+    agent: Agent, group: asyncio.TaskGroup, ready: asyncio.Event | None
+) -> AsyncIterator[None]:
+    """Inside, background work runs, once `ready` is set. Enter it after the conversations and leave it before them."""
+    async with agent.subagents.working():
+        running = [group.create_task(_after(ready, work), name=name) for name, work in agent.background.items()]
+        try:
+            yield
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.wait(running)
+
+
+async def _after(ready: asyncio.Event | None, work: Callable[[], Awaitable[None]]) -> None:
+    if ready is not None:
+        await ready.wait()
+    await work()
+
+
+def _inbox(base: Base) -> Inbox:
+    message_bytes = base.settings.limits.message_bytes
+    return Inbox(
+        InboxTable(base.database, now_ms),
+        Outbox(OutboxTable(base.database, now_ms), text_bytes=message_bytes),
+        settings=base.settings.agent,
+        limits=InboxLimits(message_bytes=message_bytes),
+    )
+
+
+def _outward_tools(
+    base: Base, devices: Registry, apps: Apps, outbox: Outbox, egress: Egress | None
 ) -> tuple[Tool[Any], ...]:
-    """Without a search engine in the settings there is no web_search."""
-    proxy = settings.proxy
+    """Tools beyond the boards. Without a search engine in the settings there is no web_search."""
+    settings, proxy = base.settings, base.settings.proxy
     engine = None if settings.search is None else search_engine(settings.search, proxy=proxy)
     trying = partial(try_image, trial_pool=apps.trial_pool)
     return (
         *web_tools(fetcher=Fetcher(egress or Egress(), proxy=proxy), engine=engine),
         *workspace_tools(Workspace(settings.workspace)),
         clock_tool(settings.agent.timezone),
-        say_tool(outbox=outbox, people=admission.people),
+        say_tool(outbox=outbox, people=base.admission.people),
         *trying_tools(compile_source=apps.compile, try_image=trying, devices=devices),
     )
 
 
-def build_conversations(
-    settings: Settings,
-    inbox: Inbox,
-    model: Model,
-    devices: Registry,
-    tools: Toolbox,
-    database: Database,
-    admission: Admission,
-    knowledge: Knowledge,
-) -> Conversations:
-    summarising = model if settings.model.configured else None  # the offline one writes no summaries
-    return Conversations(
+def _heartbeat(settings: Settings, inbox: Inbox, clock: WallClock) -> Heartbeat:
+    channel, _, chat_id = settings.schedules.heartbeat_chat.partition(":")
+    return Heartbeat(
         inbox=inbox,
-        model=model,
-        tools=tools,
-        context=TurnContext(
-            devices=devices,
-            apps=AppTable(database),
-            knowledge=knowledge,
-            context_tokens=settings.agent.context_tokens,
-        ),
-        sessions=knowledge.sessions,
-        skills=knowledge.skills,
-        compactor=Compactor(model=summarising, beside=knowledge.sessions.summary_path),
-        journal=Journal(database, now_ms),
-        approvals=admission.approvals,
-        roles=admission.people,
-        limits=TurnLimits(iterations=settings.agent.iterations, turn_s=settings.agent.turn_s),
-    )
-
-
-def build_inbox(settings: Settings, database: Database) -> Inbox:
-    message_bytes = settings.limits.message_bytes
-    return Inbox(
-        InboxTable(database, now_ms),
-        Outbox(OutboxTable(database, now_ms), text_bytes=message_bytes),
-        settings=settings.agent,
-        limits=InboxLimits(message_bytes=message_bytes),
+        file=settings.persona / HEARTBEAT,
+        minutes=settings.schedules.heartbeat_minutes,
+        clock=clock,
+        home=(channel, chat_id or channel),
     )

@@ -1,63 +1,41 @@
-"""Joins the ways in besides the terminal: Telegram and the chat gateway. One that is off stops no other."""
+"""Opens the channels besides the terminal: Telegram and the chat gateway. It reads no message."""
 
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
+import socket
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from microclaw.agent.inbox import Inbox
 from microclaw.api.server import tcp_listener
-from microclaw.app.gateway_door import GatewayDoor
+from microclaw.api.status import ChannelStates
 from microclaw.auth.admission import Admission
 from microclaw.backoff import Backoff
-from microclaw.config import Settings, TelegramSettings
+from microclaw.config import GatewaySettings, Settings, TelegramSettings
 from microclaw.errors import ConfigError
 
 if TYPE_CHECKING:
+    from microclaw.api.gateway import Gateway
     from microclaw.channels.telegram.poller import TelegramState
 
 FIRST_PAUSE_S: Final = 15.0
 LONGEST_PAUSE_S: Final = 3600.0
+_GATEWAY: Final = "microclaw.api.gateway"
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Channels:
-    """What runs, for the status screen; `gateway` is its address. `problems` says why a configured one is off."""
-
-    telegram: TelegramState | None = None
-    gateway: str | None = None
-    gateway_door: GatewayDoor | None = None
-    problems: tuple[str, ...] = ()
-
-    @property
-    def clients(self) -> int:
-        """Of the gateway, now."""
-        return self.gateway_door.clients if self.gateway_door is not None else 0
-
-    def open_doors(self) -> None:
-        """Let in who waits at an address, once the host answers: what serves them takes a while to import."""
-        if self.gateway_door is not None:
-            self.gateway_door.open()
-
-    def close_doors(self) -> None:
-        """Begin to say goodbye."""
-        if self.gateway_door is not None:
-            self.gateway_door.close()
 
 
 @asynccontextmanager
 async def open_channels(
     settings: Settings, inbox: Inbox, admission: Admission, group: asyncio.TaskGroup
-) -> AsyncGenerator[Channels]:
-    """Inside, they take messages in; enter it after the agent, so that they stop before it."""
+) -> AsyncGenerator[tuple[ChannelStates, GatewayListener | None]]:
+    """Inside, they take messages in; enter it after the agent, so that they stop before it. One that fails is off."""
     async with AsyncExitStack() as stack:
         problems: list[str] = []
-        door, state = None, None
+        gateway, state = None, None
         if settings.gateway is not None:
             hint = "another port: microclaw config set gateway.port 18790"
             try:
@@ -66,9 +44,10 @@ async def open_channels(
                 )
             except ConfigError as exc:
                 problems.append(f"the chat gateway is off: {exc.message} (next: {exc.next_step})")
+                _log.warning("%s", problems[0])
             else:
-                door = GatewayDoor(settings.gateway, inbox, admission, listener)
-                await stack.enter_async_context(door.kept(group))
+                gateway = GatewayListener(settings.gateway, inbox, admission, listener)
+                await stack.enter_async_context(gateway.serving(group))
         if settings.telegram is not None:
             from microclaw.channels.telegram.poller import TelegramState  # only who has a bot needs it
 
@@ -77,9 +56,59 @@ async def open_channels(
                 _telegram(settings.telegram, inbox, admission, settings.proxy, state), name="telegram"
             )
             stack.callback(polling.cancel)
-        for problem in problems:
-            _log.warning("%s", problem)
-        yield Channels(state, None if door is None else door.address, door, tuple(problems))
+        if gateway is None:
+            yield ChannelStates(state, problems=tuple(problems)), None
+        else:
+            yield ChannelStates(state, gateway.address, lambda: gateway.clients), gateway
+
+
+class GatewayListener:
+    """Clients that come before `open` wait in the kernel's queue: a WebSocket library must not delay the host."""
+
+    def __init__(self, settings: GatewaySettings, inbox: Inbox, admission: Admission, listener: socket.socket) -> None:
+        host, port = listener.getsockname()[:2]
+        self.address = f"ws://{f'[{host}]' if ':' in host else host}:{port}"
+        self._settings = settings
+        self._inbox = inbox
+        self._admission = admission
+        self._listener = listener
+        self._gateway: Gateway | None = None
+        self._opening = asyncio.Event()
+        self._leaving = asyncio.Event()
+
+    @property
+    def clients(self) -> int:
+        return self._gateway.clients if self._gateway is not None else 0
+
+    def open(self) -> None:
+        self._opening.set()
+
+    def close(self) -> None:
+        """Begin to say goodbye; `serving` ends when it is said."""
+        self._leaving.set()
+
+    @asynccontextmanager
+    async def serving(self, group: asyncio.TaskGroup) -> AsyncGenerator[None]:
+        """Leaving it says goodbye to every client."""
+        task = group.create_task(self._serve(), name="the chat gateway")
+        try:
+            yield
+        finally:
+            self.close()
+            if not self._opening.is_set():
+                task.cancel()
+            await asyncio.wait((task,))
+
+    async def _serve(self) -> None:
+        await self._opening.wait()
+        module = await asyncio.to_thread(importlib.import_module, _GATEWAY)
+        if self._leaving.is_set():
+            return
+        self._gateway = gateway = module.Gateway(
+            self._settings, inbox=self._inbox, tokens=self._admission.tokens, approvals=self._admission.approvals
+        )
+        async with gateway.serving(self._listener):
+            await self._leaving.wait()
 
 
 async def _telegram(

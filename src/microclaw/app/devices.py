@@ -1,4 +1,4 @@
-"""Joins the device plane: its listener, the links' store, its door, its announcement. Opens no device."""
+"""Builds the device side: registry, links, the link server and its announcement, the apps stage. Opens no device."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import logging
 import secrets
 import socket
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 
@@ -21,29 +21,60 @@ from microclaw.apps.installer import Installer
 from microclaw.apps.reconciler import Reconciler
 from microclaw.apps.trial import Compile, try_image
 from microclaw.apps.undo import Undo
+from microclaw.auth.admission import Admission
 from microclaw.auth.certificates import lan_names
 from microclaw.auth.gate import Gate
 from microclaw.boards import load_board
+from microclaw.bus import Bus
 from microclaw.clock import now_ms
 from microclaw.config import Settings
 from microclaw.devices.registry import Registry
 from microclaw.errors import ConfigError
 from microclaw.events import LiveEvent, Step
-from microclaw.link_server.device_link import LinkParts
+from microclaw.link_server.device_link import DeviceLink, LinkParts
 from microclaw.link_server.limits import LinkLimits
 from microclaw.link_server.links import LinkRegistry, SystemClock, new_message_id
 from microclaw.link_server.meter import LinkMeter
 from microclaw.link_server.server import LinkServer
 from microclaw.link_server.tasks import DeviceTasks
+from microclaw.store.apps import AppTable
 from microclaw.store.database import Database
+from microclaw.store.devices import DeviceTable
+from microclaw.store.journal import Journal
 from microclaw.store.link_events import LinkEventTable
+from microclaw.store.link_tasks import LinkTaskTable
 from microclaw.store.links import LinkTable
 from microclaw.transports.discovery import announced, announcement_of
+from microclaw.transports.open import open_transport
 from microclaw.virtual_boards.trial_pool import TrialPool
 from microclaw.wasm import BuildCache, build_glue, compile_module, find_toolchain, read_module
 
 TRIAL_BOARD = "virtual"
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """What every part of the host works with."""
+
+    settings: Settings
+    database: Database
+    bus: Bus
+    admission: Admission
+    app_table: AppTable
+    journal: Journal
+    publish: Callable[[LiveEvent], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Devices:
+    """The known devices and their links. `socket` is where devices connect, None without a link."""
+
+    registry: Registry
+    links: LinkRegistry
+    tasks: DeviceTasks
+    meter: LinkMeter
+    socket: socket.socket | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +119,7 @@ def build_apps(settings: Settings, devices: Registry, ledger: Ledger, gate: Gate
 
 
 async def warm_compiler(settings: Settings) -> None:
-    """What every program links with, built before the first one asks; a compile reports what is wrong with it."""
+    """Build the C library that every program needs, before the first compile. A compile reports its errors."""
     try:
         await build_glue(find_toolchain(), settings.cache)
     except ConfigError as exc:
@@ -99,57 +130,63 @@ def _log_step(step: Step) -> None:
     _log.info("%s: %s", step.stage, step.text)
 
 
-def device_listener(settings: Settings, stack: AsyncExitStack) -> socket.socket | None:
-    """The device plane's socket, where one is wanted."""
-    if settings.link is None:
-        return None
-    host, port = settings.link.host, settings.link.port
-    return stack.enter_context(tcp_listener(host, port, next_step=f"microclaw up --link {host}:0, or --link off"))
+async def open_devices(base: Base, stack: AsyncExitStack) -> Devices:
+    """The registry is open as long as `stack`. Raises ConfigError when the link's port is taken."""
+    link = base.settings.link
+    listener = None
+    if link is not None:
+        hint = f"microclaw up --link {link.host}:0, or --link off"
+        listener = stack.enter_context(tcp_listener(link.host, link.port, next_step=hint))
+    tasks = DeviceTasks(LinkTaskTable(base.database))
 
+    def device_link(link_id: str) -> DeviceLink:
+        return links.link(link_id)
 
-def link_parts(
-    database: Database, devices: Registry, publish: Callable[[LiveEvent], None], tasks: DeviceTasks
-) -> LinkParts:
-    return LinkParts(
-        links=LinkTable(database, now_ms=now_ms, random_bytes=secrets.token_bytes),
-        events=LinkEventTable(database),
+    registry = Registry(
+        bus=base.bus,
+        store=DeviceTable(base.database),
+        open_transport=partial(open_transport, lock_folder=base.settings.cache / "locks", links=device_link),
+        load_board=load_board,
+        mint_id=lambda: f"d-{secrets.token_hex(4)}",
+        now_ms=now_ms,
+    )
+    parts = LinkParts(
+        links=LinkTable(base.database, now_ms=now_ms, random_bytes=secrets.token_bytes),
+        events=LinkEventTable(base.database),
         clock=SystemClock(),
         new_id=new_message_id,
-        publish=publish,
-        owner_of=devices.owner_of,
+        publish=base.publish,
+        owner_of=registry.owner_of,
         tasks=tasks,
     )
+    links = await LinkRegistry.open(parts)
+    await stack.enter_async_context(registry)
+    return Devices(registry, links, tasks, LinkMeter(), listener)
 
 
-def device_plane(
-    settings: Settings,
-    links: LinkRegistry,
-    devices: Registry,
-    database: Database,
-    listener: socket.socket,
-    meter: LinkMeter,
-    publish: Callable[[LiveEvent], None],
-) -> AbstractAsyncContextManager[LinkServer]:
-    assert settings.link is not None
-    return LinkServer.opened(
-        links,
-        devices,
-        database,
-        folder=settings.identity,
-        listening=listener,
-        plain=settings.link.plain,
+async def open_link_server(
+    base: Base, devices: Devices, stack: AsyncExitStack, group: asyncio.TaskGroup
+) -> LinkServer | None:
+    """The server that devices connect to, announced on the LAN; None without a link."""
+    if devices.socket is None or base.settings.link is None:
+        return None
+    opened = LinkServer.opened(
+        devices.links,
+        devices.registry,
+        base.database,
+        folder=base.settings.identity,
+        listening=devices.socket,
+        plain=base.settings.link.plain,
         limits=LinkLimits(),
-        meter=meter,
+        meter=devices.meter,
         now_ms=now_ms,
-        publish=publish,
+        publish=base.publish,
     )
-
-
-async def announce(listener: socket.socket, link: LinkServer, stack: AsyncExitStack, group: asyncio.TaskGroup) -> None:
-    """Tell the LAN of a link that it can reach."""
-    host, port = listener.getsockname()[:2]
+    server = await stack.enter_async_context(opened)
+    host, port = devices.socket.getsockname()[:2]
     names = await asyncio.to_thread(lan_names)
-    fingerprint = link.identity.authority.fingerprint
+    fingerprint = server.identity.authority.fingerprint
     announcement = announcement_of(host, port, names, ca_sha256=fingerprint, version=__version__)
-    if announcement is not None:
+    if announcement is not None:  # only where the LAN can reach it
         await stack.enter_async_context(announced(announcement, group))
+    return server

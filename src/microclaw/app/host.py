@@ -1,4 +1,4 @@
-"""Builds and joins every part of the host and takes them down again in order. It holds no logic of its own."""
+"""Builds every part of the host and takes them down again in order. It holds no logic of its own."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import logging
 import secrets
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -15,51 +15,42 @@ from microclaw.addresses import is_loopback
 from microclaw.agent.attempts import latest_attempts
 from microclaw.agent.background.device_tasks import AgentTasks
 from microclaw.agent.conversation import Conversations
-from microclaw.api.apis import control_app, host_api, people_app
+from microclaw.api.asgi_apps import api_app, control_socket_app, host_api
 from microclaw.api.event_routes import LiveFeed
 from microclaw.api.jobs import Jobs
 from microclaw.api.metrics import MetricSources
 from microclaw.api.parts import HostParts
-from microclaw.api.server import Door, serving, tcp_listener, unix_listener
-from microclaw.api.status import HostStatus
-from microclaw.app.agent import build_conversations, build_inbox, build_model, outward_tools
-from microclaw.app.channels import Channels, open_channels
-from microclaw.app.devices import Apps, announce, build_apps, device_listener, device_plane, link_parts, warm_compiler
-from microclaw.app.schedules import build_later, running_later
+from microclaw.api.server import Listener, serving, tcp_listener, unix_listener
+from microclaw.api.status import ChannelStates, HostStatus
+from microclaw.app.agent import Agent, background_running, build_agent, build_model
+from microclaw.app.channels import open_channels
+from microclaw.app.devices import Apps, Base, Devices, build_apps, open_devices, open_link_server, warm_compiler
 from microclaw.apps.changes import Ledger, change_publisher
 from microclaw.auth.admission import open_admission
 from microclaw.auth.egress import Egress
-from microclaw.boards import load_board
 from microclaw.bus import Bus
 from microclaw.clock import now_ms
 from microclaw.config import Settings
 from microclaw.devices.registry import Registry
 from microclaw.errors import ConfigError
-from microclaw.knowledge.knowledge_base import open_knowledge
-from microclaw.link_server.device_link import DeviceLink
-from microclaw.link_server.links import LinkRegistry
-from microclaw.link_server.meter import LinkMeter
-from microclaw.link_server.tasks import DeviceTasks
+from microclaw.link_server.server import LinkServer
 from microclaw.mcp.client.servers import McpServers
 from microclaw.models.protocol import Model
+from microclaw.models.usage import UsageLog
 from microclaw.store.apps import AppTable
 from microclaw.store.database import Database
-from microclaw.store.devices import DeviceTable
 from microclaw.store.journal import Journal
-from microclaw.store.link_tasks import LinkTaskTable
-from microclaw.tools.build import build_toolbox
-from microclaw.transports.open import open_transport
 from microclaw.virtual_boards.host_boards import VirtualBoards
 
-TRIAL_BOARD = "virtual"
-KEEPER_PAUSE_S = 5.0
+RECONCILE_PAUSE_S = 5.0
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A running host. `http` is the people plane's address, `link` the device plane's, None without one; `boards` are
-    its virtual ones, none until they are started.
+    """A running host. `http` is the address of its API, `link` where devices connect; None without one.
+
+    `boards` starts its virtual boards; there are none before.
     """
 
     settings: Settings
@@ -67,7 +58,7 @@ class Host:
     model: Model
     http: str | None
     link: str | None
-    channels: Channels
+    channels: ChannelStates
     boards: VirtualBoards
 
 
@@ -75,7 +66,7 @@ class Host:
 async def running_host(
     settings: Settings, *, boards_ready: asyncio.Event | None = None, egress: Egress | None = None
 ) -> AsyncIterator[Host]:
-    """Inside, the host answers on its control socket; leaving ends what runs in order and loses nothing.
+    """Inside, the host answers on its control socket. Leaving it ends every part in order and loses nothing.
 
     Turns that the last run left unfinished go on once `boards_ready` is set, where one is given.
     `egress` replaces the rule that only public addresses are fetched, for tests with servers of their own.
@@ -86,48 +77,26 @@ async def running_host(
         database = await stack.enter_async_context(Database.open(settings.database))
         model, usage = build_model(settings, database)
         control = stack.enter_context(unix_listener(settings.control_socket))
-        people, http = _people_listener(settings, stack)
+        api_socket, http = _api_socket(settings, stack)
         admission = await open_admission(settings, database)
         live = LiveFeed(secrets.token_hex(4))
         bus = await stack.enter_async_context(Bus())
-        listener = device_listener(settings, stack)
-        tasks = DeviceTasks(LinkTaskTable(database))
-        devices = _registry(settings, bus, database, lambda link_id: links.link(link_id))
-        links = await LinkRegistry.open(link_parts(database, devices, live.put, tasks))
-        await stack.enter_async_context(devices)
+        base = Base(settings, database, bus, admission, AppTable(database), Journal(database, now_ms), live.put)
+        devices = await open_devices(base, stack)
         group = await stack.enter_async_context(asyncio.TaskGroup())
-        link, meter = None, LinkMeter()
-        if listener is not None:
-            plane = device_plane(settings, links, devices, database, listener, meter, live.put)
-            link = await stack.enter_async_context(plane)
-            await announce(listener, link, stack, group)
-        completed = change_publisher(devices, live.put, now_ms)
-        apps = build_apps(settings, devices, Ledger(AppTable(database), completed=completed), admission.gate)
-        inbox = build_inbox(settings, database)
-        knowledge = open_knowledge(settings, database)
+        link = await open_link_server(base, devices, stack, group)
+        completed = change_publisher(devices.registry, base.publish, now_ms)
+        apps = build_apps(settings, devices.registry, Ledger(base.app_table, completed=completed), admission.gate)
         servers = await stack.enter_async_context(McpServers(settings.mcp_servers, proxy=settings.proxy))
-        tools = build_toolbox(
-            devices=devices,
-            deployer=apps.deployer,
-            catalogue=apps.catalogue,
-            explorer=apps.explorer,
-            undo=apps.undo,
-            gate=apps.gate,
-            notifier=link,
-            knowledge=knowledge,
-            more=outward_tools(settings, devices, apps, admission, inbox.outbox, egress),
-            coming=servers.tools,
-        )
-        later = build_later(settings, database, devices, admission, inbox, tools, model, knowledge)
-        agent = build_conversations(settings, inbox, model, devices, later.tools, database, admission, knowledge)
-        await stack.enter_async_context(agent)
-        await stack.enter_async_context(tasks.serving(AgentTasks(agent), links.link))
-        channels = await stack.enter_async_context(open_channels(settings, inbox, admission, group))
+        agent = build_agent(base, model, devices.registry, apps, link, server_tools=servers.tools, egress=egress)
+        conversations = await stack.enter_async_context(agent.conversations)
+        await stack.enter_async_context(devices.tasks.serving(AgentTasks(conversations), devices.links.link))
+        channels, gateway = await stack.enter_async_context(open_channels(settings, agent.inbox, admission, group))
         jobs = Jobs(group, settings.limits)
-        boards = VirtualBoards(devices, apps.keeper.check)
+        boards = VirtualBoards(devices.registry, apps.keeper.check)
         status = HostStatus(
             settings=settings,
-            devices=devices,
+            devices=devices.registry,
             ledger=apps.ledger,
             keeper=apps.keeper,
             model=model,
@@ -135,67 +104,41 @@ async def running_host(
             link=link,
             channels=channels,
             mcp_servers=servers.states,
-            schedules=later.parts.scheduling.book,
+            schedules=agent.schedules.scheduling.book,
             approvals=admission.approvals,
             people=admission.people,
             usage=usage,
             boards=boards.standing,
         )
-        parts = HostParts(
-            settings=settings,
-            conversations=agent,
-            devices=devices,
-            deployer=apps.deployer,
-            explorer=apps.explorer,
-            undo=apps.undo,
-            catalogue=apps.catalogue,
-            compile=apps.compile,
-            gate=admission.gate,
-            approvals=admission.approvals,
-            people=admission.people,
-            tokens=admission.tokens,
-            toolbox=later.tools,
-            jobs=jobs,
-            metrics=MetricSources(
-                devices=lambda: len(devices.list()),
-                kept=apps.keeper.status,
-                listeners=lambda: live.listeners,
-                link=meter if link is not None else None,
-                depths=links.depths,
-            ),
-            live=live,
-            link=link,
-            attempts=partial(latest_attempts, Journal(database, now_ms)),
-            status=status.read,
-            knowledge=knowledge,
-            usage=usage,
-            schedules=later.parts,
-        )
+        parts = _host_parts(base, devices, apps, agent, link, live, jobs, usage, status)
         api = host_api(parts)
-        doors = [Door("control", control_app(parts, api), control)]
-        if people is not None:
-            doors.append(Door("people", people_app(parts, api), people))
-        await stack.enter_async_context(serving(doors, group))
-        stack.callback(channels.close_doors)  # beside the other doors, not after them
-        stack.callback(live.end)  # after the doors: its readers end before those do
-        await stack.enter_async_context(apps.trial_pool)  # after the doors: its board's start must not delay them
+        listeners = [Listener("control", control_socket_app(parts, api), control)]
+        if api_socket is not None:
+            listeners.append(Listener("api", api_app(parts, api), api_socket))
+        await stack.enter_async_context(serving(listeners, group))
+        if gateway is not None:
+            stack.callback(gateway.close)  # together with the other listeners, not after them
+        stack.callback(live.end)  # after the listeners: its readers end before those do
+        await stack.enter_async_context(apps.trial_pool)  # last: its board's start must not delay the listeners
         for name, work in (
-            ("look after devices", _look_after(agent, apps, boards_ready)),
+            ("look after devices", _look_after(conversations, apps, boards_ready)),
             ("build the C library", warm_compiler(settings)),
-            ("index what is remembered", knowledge.search.warm_up()),
+            ("index what is remembered", agent.knowledge.search.warm_up()),
         ):
             stack.callback(group.create_task(work, name=name).cancel)
-        stack.push_async_callback(jobs.drain)  # on the way out: what had started may end
-        stack.push_async_callback(agent.drain)  # first of all: the chats' streams end before the doors close
-        await stack.enter_async_context(running_later(later, group, boards_ready))  # ends before the agent does
-        channels.open_doors()
+        stack.push_async_callback(jobs.drain)  # on the way out: jobs that have started may end
+        stack.push_async_callback(conversations.drain)  # first of all: the chats' streams end before the listeners
+        await stack.enter_async_context(background_running(agent, group, boards_ready))
+        if gateway is not None:
+            gateway.open()
         if link is not None:
             link.start()
-        yield Host(settings, devices, model, http, link.address if link is not None else None, channels, boards)
+        address = link.address if link is not None else None
+        yield Host(settings, devices.registry, model, http, address, channels, boards)
 
 
-def _people_listener(settings: Settings, stack: AsyncExitStack) -> tuple[socket.socket | None, str | None]:
-    """The people plane's socket and address, where one is wanted."""
+def _api_socket(settings: Settings, stack: AsyncExitStack) -> tuple[socket.socket | None, str | None]:
+    """The API's socket on loopback and its address, where one is wanted."""
     if settings.http_port is None:
         return None, None
     if not is_loopback(settings.http_host):
@@ -207,26 +150,59 @@ def _people_listener(settings: Settings, stack: AsyncExitStack) -> tuple[socket.
     return listener, f"http://{settings.http_host}:{listener.getsockname()[1]}"
 
 
-def _registry(settings: Settings, bus: Bus, database: Database, links: Callable[[str], DeviceLink]) -> Registry:
-    return Registry(
-        bus=bus,
-        store=DeviceTable(database),
-        open_transport=partial(open_transport, lock_folder=settings.cache / "locks", links=links),
-        load_board=load_board,
-        mint_id=lambda: f"d-{secrets.token_hex(4)}",
-        now_ms=now_ms,
+def _host_parts(
+    base: Base,
+    devices: Devices,
+    apps: Apps,
+    agent: Agent,
+    link: LinkServer | None,
+    live: LiveFeed,
+    jobs: Jobs,
+    usage: UsageLog,
+    status: HostStatus,
+) -> HostParts:
+    """What the API's routes work with."""
+    return HostParts(
+        settings=base.settings,
+        conversations=agent.conversations,
+        devices=devices.registry,
+        deployer=apps.deployer,
+        explorer=apps.explorer,
+        undo=apps.undo,
+        catalogue=apps.catalogue,
+        compile=apps.compile,
+        gate=base.admission.gate,
+        approvals=base.admission.approvals,
+        people=base.admission.people,
+        tokens=base.admission.tokens,
+        toolbox=agent.tools,
+        jobs=jobs,
+        metrics=MetricSources(
+            devices=lambda: len(devices.registry.list()),
+            kept=apps.keeper.status,
+            listeners=lambda: live.listeners,
+            link=devices.meter if link is not None else None,
+            depths=devices.links.depths,
+        ),
+        live=live,
+        link=link,
+        attempts=partial(latest_attempts, base.journal),
+        status=status.read,
+        knowledge=agent.knowledge,
+        usage=usage,
+        schedules=agent.schedules,
     )
 
 
-async def _look_after(agent: Conversations, apps: Apps, boards_ready: asyncio.Event | None) -> None:
-    """Take up or settle what a crash left open, then keep the boards' programs where they are wanted."""
+async def _look_after(conversations: Conversations, apps: Apps, boards_ready: asyncio.Event | None) -> None:
+    """Recover what a crash left open, then keep the boards' programs as they are wanted."""
     if boards_ready is not None:
         await boards_ready.wait()
-    for sentence in (*await agent.recover(), *await apps.deployer.recover()):
+    for sentence in (*await conversations.recover(), *await apps.deployer.recover()):
         _log.warning("left open by the last run: %s", sentence)
     while True:
         try:
             await apps.keeper.run()
         except Exception:
-            _log.exception("the keeper failed and goes on")
-        await asyncio.sleep(KEEPER_PAUSE_S)
+            _log.exception("the reconciler failed and goes on")
+        await asyncio.sleep(RECONCILE_PAUSE_S)

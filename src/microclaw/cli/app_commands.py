@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from microclaw.cli.invocation import Invocation, command_group, invocation
+from microclaw.cli.options import GlobalOptions, command_group, global_options
 from microclaw.cli.programs import chosen_device, follow, install_file
 from microclaw.errors import ConfigError
 from microclaw.host_client.request import segment
@@ -27,7 +27,7 @@ def build(
     from microclaw.boards import load_board
     from microclaw.cli.trials import build_file, show_image
 
-    options = invocation(ctx)
+    options = global_options(ctx)
     image = build_file(options.settings(), file, load_board(board), name=None, optimization=optimization)
     target = output or file.with_suffix(".wasm")
     try:
@@ -71,17 +71,16 @@ def install(
     replace: Annotated[bool, typer.Option("--replace", help="Take over a name that another host's app holds.")] = False,
 ) -> None:
     """Build, check, try, install and verify."""
-    install_file(invocation(ctx), file, name=name, heap_bytes=heap, optimization=optimization, replace=replace)
+    install_file(global_options(ctx), file, name=name, heap_bytes=heap, optimization=optimization, replace=replace)
 
 
 @app_group.command("list")
 def list_apps(ctx: typer.Context) -> None:
     """What runs where."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     query = {"device": options.device} if options.device else None
     apps = options.host().get("/v1/apps", query)["apps"]
-    if options.json:
-        options.document("apps", {"apps": apps})
+    if options.wrote_json("apps", {"apps": apps}):
         return
     if not apps:
         options.say("no programs on any device")
@@ -93,12 +92,11 @@ def list_apps(ctx: typer.Context) -> None:
 @app_group.command()
 def show(ctx: typer.Context, name: str) -> None:
     """Show one program, with its source where it is known."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     host = options.host()
     device = chosen_device(options, host)
     found = host.get(f"/v1/devices/{segment(device)}/apps/{segment(name)}")
-    if options.json:
-        options.document("app", found)
+    if options.wrote_json("app", found):
         return
     for key in ("name", "device", "condition", "error", "heap_bytes", "size_bytes", "sha256"):
         if found[key] is not None:
@@ -115,7 +113,7 @@ def undo(
     change: Annotated[int | None, typer.Argument(help="A change's number; else all of the newest request.")] = None,
 ) -> None:
     """Take back all that the last request changed, or one change."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     host = options.host()
     made = follow(options, host, host.stream("/v1/undo", {"change_id": change, "device": options.device}))
     options.report("undo", made, made["text"])
@@ -124,7 +122,7 @@ def undo(
 @app_group.command()
 def uninstall(ctx: typer.Context, name: str) -> None:
     """Take a program off a device."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     host = options.host()
     device = chosen_device(options, host)
     path = f"/v1/devices/{segment(device)}/apps/{segment(name)}"
@@ -139,7 +137,7 @@ def changes(
     tries: Annotated[bool, typer.Option("--tries", help="The programs that a model wrote, and their faults.")] = False,
 ) -> None:
     """The changes made to the devices, newest first."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     if tries:
         _show_tries(options, options.host().get("/v1/tries", {"limit": limit})["tries"])
         return
@@ -147,8 +145,7 @@ def changes(
     if options.device:
         query["device"] = options.device
     found = options.host().get("/v1/changes", query)["changes"]
-    if options.json:
-        options.document("changes", {"changes": found})
+    if options.wrote_json("changes", {"changes": found}):
         return
     rows = [(c["change_id"], c["device"], c["state"], c["summary"], _undone(c)) for c in found]
     if rows:
@@ -157,9 +154,8 @@ def changes(
         options.say("nothing was changed yet")
 
 
-def _show_tries(options: Invocation, tried: list[dict[str, Any]]) -> None:
-    if options.json:
-        options.document("tries", {"tries": tried})
+def _show_tries(options: GlobalOptions, tried: list[dict[str, Any]]) -> None:
+    if options.wrote_json("tries", {"tries": tried}):
         return
     rows = [
         (t["app"], str(t["number"]), t["state"], t["source_sha256"][:12], t["message"] or "", t["error"] or "")

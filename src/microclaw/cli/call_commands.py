@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from microclaw.cli.invocation import Invocation, invocation
+from microclaw.cli.options import GlobalOptions, global_options
 from microclaw.devices.call_text import CALLS, argument_names, arguments_from_words, call_from, result_value
 from microclaw.errors import MicroclawError, NoHost, NotSupported
 from microclaw.host_client.request import segment
@@ -31,15 +31,14 @@ def execute(
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="For a device that is away, up to 15 s.")] = True,
 ) -> None:
     """Call one method of a device at once."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     values = arguments_from_words(method, arguments or [])
     print_outcome(options, method, call_target(options, target, board, method, values, wait=wait))
 
 
-def print_outcome(options: Invocation, method: str, outcome: dict[str, Any]) -> None:
+def print_outcome(options: GlobalOptions, method: str, outcome: dict[str, Any]) -> None:
     """A call's answer as lines, or as one JSON document."""
-    if options.json:
-        options.document("exec", {"method": method, **outcome})
+    if options.wrote_json("exec", {"method": method, **outcome}):
         return
     for key, value in _flat(outcome["result"]):
         options.line(f"{key:<16} {value}" if key else str(value))
@@ -48,7 +47,7 @@ def print_outcome(options: Invocation, method: str, outcome: dict[str, Any]) -> 
 
 
 def call_target(
-    options: Invocation, target: str, board: str, method: str, values: dict[str, Any], *, wait: bool = True
+    options: GlobalOptions, target: str, board: str, method: str, values: dict[str, Any], *, wait: bool = True
 ) -> dict[str, Any]:
     """Through the host for a device's name, directly for an address."""
     if is_address(target):
@@ -89,8 +88,8 @@ def repl(
     board: Annotated[str, typer.Option("--board", help="With an address: the board's profile.")] = "virtual",
 ) -> None:
     """Call a device's methods line by line; Tab completes, Ctrl-D leaves."""
-    options = invocation(ctx)
-    words = Words(*_known(options, target))
+    options = global_options(ctx)
+    words = CallCompletions(*_known(options, target))
     home = options.settings().home
     history = home / "repl_history" if home.is_dir() else None
     read_line = line_reader(history, prompt=f"{target}> ", complete=words.complete)
@@ -112,15 +111,15 @@ def repl(
             options.line(f"{exc}: {line}")
 
 
-class Words:
-    """What can be typed to a device: its methods, their arguments, its pins."""
+class CallCompletions:
+    """Completions for calls of a device: its methods, their arguments, its pins."""
 
     def __init__(self, methods: Sequence[str], pins: Sequence[int]) -> None:
         self.methods = tuple(sorted(methods))
         self._pins = tuple(str(pin) for pin in sorted(pins))
 
     def complete(self, before: str) -> tuple[str, Sequence[str]]:
-        """The word that is being typed, and what it may become."""
+        """The word at the cursor and its completions."""
         *earlier, started = before.split(" ")
         if not any(earlier):
             return started, [word for word in (*self.methods, HELP) if word.startswith(started)]
@@ -133,7 +132,7 @@ class Words:
         return started, [f"{argument}=" for argument in names if argument.startswith(started)]
 
 
-def _known(options: Invocation, target: str) -> tuple[list[str], list[int]]:
+def _known(options: GlobalOptions, target: str) -> tuple[list[str], list[int]]:
     """Methods and pins that the device offers; of an address, every method there is."""
     if is_address(target):
         options.only_here(f"a call of {target}")

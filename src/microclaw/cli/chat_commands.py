@@ -12,8 +12,8 @@ from typing import Annotated, Any
 
 import typer
 
-from microclaw.cli.approver import Approver
-from microclaw.cli.invocation import INTERRUPTED, Invocation, invocation
+from microclaw.cli.approval_prompt import ApprovalPrompt
+from microclaw.cli.options import INTERRUPTED, GlobalOptions, global_options
 from microclaw.errors import MicroclawError, NoHost, ProtocolError, exit_code_of
 from microclaw.events import Answer, ApprovalAsked, ApprovalSettled, Delta, Step, ToolRun
 from microclaw.host_client.client import HostClient
@@ -29,7 +29,7 @@ def chat(
     session: Annotated[str, typer.Option("--session", help="The conversation's name.")] = "terminal",
 ) -> None:
     """Talk to the agent."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     text = " ".join(message or []).strip()
     if text:
         _one_message(options, text, session)
@@ -39,13 +39,13 @@ def chat(
         _conversation(options, session)
 
 
-def _one_message(options: Invocation, text: str, session: str) -> None:
+def _one_message(options: GlobalOptions, text: str, session: str) -> None:
     terminal = None if options.json or options.quiet else options.terminal()
     host = options.host()
     if terminal is not None:
         show_undelivered(host, terminal, chat_id=session)
-    approver = _approver(options, host, session)
-    answer = say(host, text, chat_id=session, device=options.device, terminal=terminal, approver=approver)
+    prompt = _prompt(options, host, session)
+    answer = say(host, text, chat_id=session, device=options.device, terminal=terminal, prompt=prompt)
     if options.json:
         value = answer_object(answer)
         value["answer"] = value.pop("text")
@@ -58,8 +58,8 @@ def _one_message(options: Invocation, text: str, session: str) -> None:
         raise typer.Exit(INTERRUPTED if answer.error_code == "cancelled" else exit_code_of(answer.error_code))
 
 
-def _approver(options: Invocation, host: HostClient, session: str) -> Approver:
-    return Approver(host, options.terminal(), options.yes, lambda: cancel(host, session))
+def _prompt(options: GlobalOptions, host: HostClient, session: str) -> ApprovalPrompt:
+    return ApprovalPrompt(host, options.terminal(), options.yes, lambda: cancel(host, session))
 
 
 def _arguments(text: str) -> Any:
@@ -70,7 +70,7 @@ def _arguments(text: str) -> Any:
         return text
 
 
-def _conversation(options: Invocation, session: str) -> None:
+def _conversation(options: GlobalOptions, session: str) -> None:
     host = options.host()
     status = host.get("/v1/status")
     terminal = options.terminal()
@@ -79,8 +79,8 @@ def _conversation(options: Invocation, session: str) -> None:
         terminal.row("", "exit or Ctrl-D leaves, Ctrl-C cancels what is going on")
     show_undelivered(host, terminal, chat_id=session)
     history = options.settings().chat_history
-    approver = _approver(options, host, session)
-    converse(host, terminal, chat_id=session, device=options.device, history=history, approver=approver)
+    prompt = _prompt(options, host, session)
+    converse(host, terminal, chat_id=session, device=options.device, history=history, prompt=prompt)
 
 
 def say(
@@ -90,16 +90,16 @@ def say(
     chat_id: str,
     device: str | None,
     terminal: Terminal | None,
-    approver: Approver | None = None,
+    prompt: ApprovalPrompt | None = None,
 ) -> Answer:
     """Send one message and show what comes; Ctrl-C cancels the turn, a second one stops listening.
 
     With --yes an answer that waits for a yes gets it.
     """
     with _cancelling(host, chat_id):
-        answer = listen(host, text, chat_id=chat_id, device=device, terminal=terminal, approver=approver)
-        if answer.waits_for_yes and approver is not None and approver.yes:
-            answer = listen(host, "yes", chat_id=chat_id, device=device, terminal=terminal, approver=approver)
+        answer = listen(host, text, chat_id=chat_id, device=device, terminal=terminal, prompt=prompt)
+        if answer.waits_for_yes and prompt is not None and prompt.yes:
+            answer = listen(host, "yes", chat_id=chat_id, device=device, terminal=terminal, prompt=prompt)
         return answer
 
 
@@ -110,14 +110,14 @@ def listen(
     chat_id: str,
     device: str | None,
     terminal: Terminal | None,
-    approver: Approver | None = None,
+    prompt: ApprovalPrompt | None = None,
 ) -> Answer:
     """Send one message and show what comes; Ctrl-C stops listening, and the turn goes on."""
     body = {"text": text, "chat_id": chat_id, "device": device}
     for event in host.stream("/v1/chat", body):
         match event:
-            case ApprovalAsked() if approver is not None:
-                approver.ask(event)
+            case ApprovalAsked() if prompt is not None:
+                prompt.ask(event)
             case Answer() | Step() | Delta() | ToolRun() | ApprovalAsked() | ApprovalSettled():
                 if terminal is not None:
                     terminal.event(event)
@@ -159,7 +159,7 @@ def converse(
     chat_id: str,
     device: str | None,
     history: Path | None,
-    approver: Approver | None = None,
+    prompt: ApprovalPrompt | None = None,
 ) -> None:
     """Read, send and show until the person leaves. An error is shown and the conversation goes on.
 
@@ -173,7 +173,7 @@ def converse(
             continue
         try:
             show_undelivered(host, terminal, chat_id=chat_id)
-            answer = say(host, text, chat_id=chat_id, device=device, terminal=terminal, approver=approver)
+            answer = say(host, text, chat_id=chat_id, device=device, terminal=terminal, prompt=prompt)
             enter = "yes" if answer.error_code == "confirm_reading" else ""
         except KeyboardInterrupt:
             terminal.line("interrupted")

@@ -1,4 +1,4 @@
-"""A process that this command line starts: its ready line, its end, what it said when it failed. No protocol."""
+"""A child process of the command line: its ready line, its end, its error. It speaks no protocol."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Child:
         self.stop()
 
     def wait_ready(self) -> tuple[dict[str, Any], float]:
-        """The ready line and the seconds since the start; ConfigError carries what the process said instead."""
+        """The ready line and the seconds since the start; ConfigError carries the process's error."""
         self._reading.join(START_TIMEOUT_S)
         if self._reading.is_alive():
             self.stop()
@@ -78,7 +78,7 @@ class Child:
         return facts, took_s
 
     def stop(self) -> None:
-        """SIGTERM, then SIGKILL when it does not listen; returns when it is gone."""
+        """Send SIGTERM, then SIGKILL if it goes on; returns when it has ended."""
         if self.running:
             self._process.send_signal(signal.SIGTERM)
             try:
@@ -91,7 +91,7 @@ class Child:
             self._process.stdout.close()
 
     def _read_line(self) -> None:
-        """In a thread of its own, so that the time is the process's and not its reader's."""
+        """Runs in its own thread, so that the time measured is the process's, not the reader's."""
         assert self._process.stdout is not None
         self._line = self._process.stdout.readline(MAX_LINE_BYTES)
         self._line_at = time.monotonic()
@@ -103,12 +103,12 @@ class Child:
         else:
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(END_TIMEOUT_S)
-            ending = f"it ended with code {self._process.poll()} and said nothing"
-            message, next_step = self._said("error: ") or ending, self._said("next: ")
+            ending = f"it ended with code {self._process.poll()} without a message"
+            message, next_step = self._last_line("error: ") or ending, self._last_line("next: ")
         self.stop()
         return ConfigError(f"the {self.name} did not start: {message}", next_step=next_step)
 
-    def _said(self, prefix: str) -> str | None:
+    def _last_line(self, prefix: str) -> str | None:
         """The last line with this prefix on the process's stderr."""
         lines = self._log.read_text(errors="replace").splitlines()
         return next((line.removeprefix(prefix) for line in reversed(lines) if line.startswith(prefix)), None)

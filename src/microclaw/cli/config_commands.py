@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from microclaw.cli.invocation import FAILED, Invocation, command_group, invocation
+from microclaw.cli.options import FAILED, GlobalOptions, command_group, global_options
 from microclaw.config import home_folder, private_home
 from microclaw.config.edit import SettingChange, read_key, write_changes
 from microclaw.config.load import find_mistakes, find_problems
@@ -31,7 +31,7 @@ def get(
     everything: Annotated[bool, typer.Option("--all", help="Defaults and what is not set, too.")] = False,
 ) -> None:
     """Show settings and where each comes from; secrets are masked."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     found = read_views(private_home(os.environ, options.home), os.environ)
     if key is not None:
         read_key(key)
@@ -61,7 +61,7 @@ def set_value(
     ] = None,
 ) -> None:
     """Change one setting; comments stay. Secrets go to secrets.toml, or write '${ENV}' for a variable's value."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     _, known = read_key(key)
     if value == "-":
         value = sys.stdin.readline().strip()
@@ -75,13 +75,13 @@ def set_value(
 @config_group.command("unset")
 def unset(ctx: typer.Context, key: str) -> None:
     """Remove one setting: its default holds again."""
-    _write(invocation(ctx), [SettingChange(key, None)], f"{key} is not set any more")
+    _write(global_options(ctx), [SettingChange(key, None)], f"{key} is not set any more")
 
 
 @config_group.command("check")
 def check(ctx: typer.Context) -> None:
     """Name every mistake in the files and the environment with its line; exit 1 when there is one."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     home = private_home(os.environ, options.home)
     mistakes = find_mistakes(os.environ, home)
     problems = find_problems(os.environ, home)
@@ -104,11 +104,11 @@ def check(ctx: typer.Context) -> None:
 @config_group.command("path")
 def path(ctx: typer.Context) -> None:
     """Where the settings are."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     home = (options.home or home_folder(os.environ)).expanduser().absolute()
-    if options.json:
-        options.document("config_path", {"config": str(home / "config.toml"), "secrets": str(home / "secrets.toml")})
-    else:
+    if not options.wrote_json(
+        "config_path", {"config": str(home / "config.toml"), "secrets": str(home / "secrets.toml")}
+    ):
         options.line(str(home / "config.toml"))
 
 
@@ -123,12 +123,11 @@ def mistake_object(mistake: Mistake) -> dict[str, object]:
     }
 
 
-def _write(options: Invocation, changes: list[SettingChange], said: str) -> None:
+def _write(options: GlobalOptions, changes: list[SettingChange], text: str) -> None:
     written = write_changes(private_home(os.environ, options.home), os.environ, changes)
-    if options.json:
-        warnings = [mistake_object(mistake) for mistake in written.warnings]
-        options.document("config_written", {"files": list(written.files), "warnings": warnings})
+    warnings = [mistake_object(mistake) for mistake in written.warnings]
+    if options.wrote_json("config_written", {"files": list(written.files), "warnings": warnings}):
         return
-    options.say(f"{said} ({', '.join(written.files)}); {RESTART}" if written.files else "nothing changed")
+    options.say(f"{text} ({', '.join(written.files)}); {RESTART}" if written.files else "nothing changed")
     for mistake in written.warnings:
         sys.stderr.write(f"note: {mistake.message}\n")

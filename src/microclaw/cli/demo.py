@@ -17,11 +17,11 @@ from typing import Annotated, Any
 import typer
 
 from microclaw.boards import load_board
-from microclaw.cli.board_link import BoardLink
+from microclaw.cli.board_control import BoardControl
 from microclaw.cli.chat_commands import converse, listen
 from microclaw.cli.child import Child
 from microclaw.cli.host_commands import link_text
-from microclaw.cli.invocation import Invocation, invocation
+from microclaw.cli.options import GlobalOptions, global_options
 from microclaw.config import load_settings
 from microclaw.errors import MicroclawError
 from microclaw.events import Answer, Edge
@@ -52,7 +52,7 @@ def demo(
     once: Annotated[bool, typer.Option("--once", help="No questions; the exit code says whether it worked.")] = False,
 ) -> None:
     """One sentence becomes a program on a virtual board that goes on without the host."""
-    raise typer.Exit(run_demo(invocation(ctx), once=once))
+    raise typer.Exit(run_demo(global_options(ctx), once=once))
 
 
 class DemoFailed(MicroclawError):
@@ -86,7 +86,7 @@ class _Stage:
         return HostClient(load_settings(self.environ, home=self.home).control_socket)
 
 
-def run_demo(options: Invocation, *, once: bool) -> int:
+def run_demo(options: GlobalOptions, *, once: bool) -> int:
     """Run it and return the exit code; everything it started is stopped on every way out."""
     terminal = options.terminal()
     with _private_home() as home, _terminable():
@@ -100,7 +100,7 @@ def _run(stage: _Stage, *, once: bool) -> int:
         board_process = running.enter_context(stage.start_board())
         client = stage.client()
         _welcome(stage, host, board_process, client)
-        board = running.enter_context(BoardLink(stage.home / "board.sock"))
+        board = running.enter_context(BoardControl(stage.home / "board.sock"))
         cursor = _ask(terminal, client, board)
         watch_pin(board, terminal, PIN, cursor=cursor, edges=EDGES, patience_s=PATIENCE_S)
         alone = _without_host(terminal, host, board)
@@ -120,7 +120,7 @@ def _run(stage: _Stage, *, once: bool) -> int:
 
 
 def _welcome(stage: _Stage, host: Child, board: Child, client: HostClient) -> None:
-    """Both are up: say so, and make the board known to the host."""
+    """Both run: print it, and add the board to the host."""
     terminal = stage.terminal
     ready, took_s = host.wait_ready()
     terminal.row("host", f"ready in {took_s:.1f} s            api {ready['http']}{link_text(ready['link'])}")
@@ -139,8 +139,8 @@ def _welcome(stage: _Stage, host: Child, board: Child, client: HostClient) -> No
     terminal.line()
 
 
-def _ask(terminal: Terminal, client: HostClient, board: BoardLink) -> int:
-    """Say the sentence; return the cursor behind the program's first edge."""
+def _ask(terminal: Terminal, client: HostClient, board: BoardControl) -> int:
+    """Send the sentence; return the cursor after the program's first edge."""
     before = board.edges(0)
     terminal.row("you", SENTENCE)
     answer = listen(client, SENTENCE, chat_id=CHAT_ID, device=None, terminal=terminal)
@@ -151,7 +151,7 @@ def _ask(terminal: Terminal, client: HostClient, board: BoardLink) -> int:
     return board.edges(before.next).next
 
 
-def _time_to_first_edge(terminal: Terminal, board: BoardLink, before: replies.EdgePage, answer: Answer) -> None:
+def _time_to_first_edge(terminal: Terminal, board: BoardControl, before: replies.EdgePage, answer: Answer) -> None:
     """By the board's own clock: from the sentence to the first edge of the pin."""
     first = next((row for row in board.edges(before.next).edges if row.pin == PIN), None)
     if first is None:
@@ -162,7 +162,7 @@ def _time_to_first_edge(terminal: Terminal, board: BoardLink, before: replies.Ed
     terminal.row("", f"sentence to first edge: {(first.t_ms - before.now_ms) / 1000:.2f} s")
 
 
-def _without_host(terminal: Terminal, host: Child, board: BoardLink) -> PinRecord:
+def _without_host(terminal: Terminal, host: Child, board: BoardControl) -> PinRecord:
     """Stop the host and count what the board does alone."""
     host.stop()
     cursor = board.edges(0).next  # from here on there is no host
@@ -173,8 +173,8 @@ def _without_host(terminal: Terminal, host: Child, board: BoardLink) -> PinRecor
     return alone
 
 
-def _back_again(terminal: Terminal, host: Child, client: HostClient, board: BoardLink, alone: PinRecord) -> None:
-    """A new host finds what it left."""
+def _back_again(terminal: Terminal, host: Child, client: HostClient, board: BoardControl, alone: PinRecord) -> None:
+    """A new host finds the program that the first one left."""
     _, took_s = host.wait_ready()
     apps = _apps(client)
     names = ", ".join(app["name"] for app in apps)
@@ -242,7 +242,7 @@ class PinRecord:
 
 
 def watch_pin(
-    board: BoardLink, terminal: Terminal, pin: int, *, cursor: int, edges: int, patience_s: float, plus: str = ""
+    board: BoardControl, terminal: Terminal, pin: int, *, cursor: int, edges: int, patience_s: float, plus: str = ""
 ) -> PinRecord:
     """Draw the pin until it had `edges` edges since `cursor`, or patience ends."""
     seen: list[Edge] = []

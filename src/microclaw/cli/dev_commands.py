@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from typer import completion as shells
 
-from microclaw.cli.invocation import Invocation, invocation
+from microclaw.cli.options import GlobalOptions, global_options
 from microclaw.errors import ConfigError
 
 SHELLS = ("bash", "zsh", "fish")
@@ -28,7 +28,7 @@ def bench(
     check: Annotated[bool, typer.Option("--check", help="Exit 1 when a goal is missed.")] = False,
 ) -> None:
     """Measure, in a source checkout."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     root = Path(__file__).resolve().parents[3]
     if not (root / "bench" / "__main__.py").is_file():
         raise ConfigError("the benchmarks are in the source checkout only", next_step="git clone it, then make bench")
@@ -59,7 +59,7 @@ def virtual(
     name: Annotated[str, typer.Option("--name", help="The board's name.")] = "virtual-1",
     board: Annotated[str, typer.Option("--board", help="The board's profile.")] = "virtual",
     wasmachine: Annotated[int, typer.Option("--wasmachine", min=0, max=65535, help="TCP port; 0 takes any.")] = 18080,
-    serial: Annotated[str, typer.Option("--serial", metavar="PORT|pty|none", help="JSON line door.")] = "pty",
+    serial: Annotated[str, typer.Option("--serial", metavar="PORT|pty|none", help="JSON line console.")] = "pty",
     control: Annotated[Path | None, typer.Option("--control", help="Path of the control socket.")] = None,
     clock: Annotated[str, typer.Option("--clock", metavar="real|virtual")] = "real",
     mode: Annotated[
@@ -77,7 +77,7 @@ def virtual(
     ] = None,
 ) -> None:
     """Run a virtual ESP32-S3 in the foreground and print its addresses; Ctrl-C ends it."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     words = ["--name", name, "--board", board, "--wasmachine", str(wasmachine), "--serial", serial]
     words += ["--clock", clock, "--mode", mode, "--generation", generation, "--seed", str(seed)]
     if control is not None:
@@ -91,7 +91,7 @@ def virtual(
         raise typer.Exit(code)
 
 
-def _run_board(options: Invocation, words: list[str]) -> int:
+def _run_board(options: GlobalOptions, words: list[str]) -> int:
     """Start the board, show where it is, pass on the wish to end it, and wait for it."""
     process = subprocess.Popen(
         [sys.executable, "-m", "microclaw.virtual", *words], stdout=subprocess.PIPE, start_new_session=True
@@ -109,15 +109,13 @@ def _run_board(options: Invocation, words: list[str]) -> int:
     line = process.stdout.readline()
     if line:
         facts = json.loads(line)
-        if options.json:
-            options.document("virtual", facts)
-        else:
+        if not options.wrote_json("virtual", facts):
             _show_board(options, facts)
     code = process.wait()
     return 0 if stopped and code in (0, -signal.SIGTERM) else abs(code)
 
 
-def _show_board(options: Invocation, facts: dict[str, object]) -> None:
+def _show_board(options: GlobalOptions, facts: dict[str, object]) -> None:
     terminal = options.terminal()
     serial = facts["pty"] or (f"tcp://127.0.0.1:{facts['serial']}" if facts["serial"] else None)
     terminal.row("board", f"{facts['name']} ({facts['board']}, own process {facts['pid']}) ready; Ctrl-C ends it")

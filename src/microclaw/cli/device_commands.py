@@ -1,4 +1,4 @@
-"""`microclaw device`, `logs` and `notify`: name devices, let them in and out, tell them something."""
+"""`microclaw device`, `logs` and `notify`: lists, names, pairs and removes devices, and notifies them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from microclaw.cli.invocation import Invocation, command_group, invocation
+from microclaw.cli.options import GlobalOptions, command_group, global_options
 from microclaw.host_client.request import segment
 
 device_group = command_group()
@@ -18,10 +18,9 @@ device_group = command_group()
 @device_group.command("list")
 def list_devices(ctx: typer.Context) -> None:
     """List the devices."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     found = options.host().get("/v1/devices")
-    if options.json:
-        options.document("devices", found)
+    if options.wrote_json("devices", found):
         return
     devices = found["devices"]
     for line in waiting_lines(found["pairings"]):
@@ -40,10 +39,9 @@ def list_devices(ctx: typer.Context) -> None:
 @device_group.command("show")
 def show(ctx: typer.Context, name: str) -> None:
     """Show one device: its transports, what it can do, what its board is."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     device = options.host().get(f"/v1/devices/{segment(name)}")
-    if options.json:
-        options.document("device", device)
+    if options.wrote_json("device", device):
         return
     for key in ("name", "device_id", "title", "chip"):
         options.line(f"{key:<12} {device[key]}")
@@ -59,7 +57,7 @@ def show(ctx: typer.Context, name: str) -> None:
 
 
 def _link_state(link: dict[str, Any] | None) -> str:
-    """Connected, or when it was last."""
+    """ "connected", or the time of the last connection."""
     if link is None:
         return "-"
     if link["online"]:
@@ -86,7 +84,7 @@ def add(
     ] = None,
 ) -> None:
     """Add a device by its addresses, or more addresses to a device that is there."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     transports = [
         prefix + address
         for prefix, address in (("wasmachine://", wasmachine), ("serial:", serial), ("virtual:", virtual))
@@ -111,7 +109,7 @@ def add(
 @device_group.command("rename")
 def rename(ctx: typer.Context, name: str, new_name: str) -> None:
     """Give a device another name."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     device = options.host().patch(f"/v1/devices/{segment(name)}", {"name": new_name})
     options.report("device", device, f"{name} is now {device['name']}")
 
@@ -119,7 +117,7 @@ def rename(ctx: typer.Context, name: str, new_name: str) -> None:
 @device_group.command("merge")
 def merge(ctx: typer.Context, name: str, other: str) -> None:
     """Two entries are one board: OTHER's addresses go to NAME, and OTHER's entry ends."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     device = options.host().post(f"/v1/devices/{segment(name)}/merge", {"other": other})
     options.report("device", device, f"{other} is {name} now: {', '.join(device['transports'])}")
 
@@ -127,7 +125,7 @@ def merge(ctx: typer.Context, name: str, other: str) -> None:
 @device_group.command("remove")
 def remove(ctx: typer.Context, name: str) -> None:
     """Forget a device; what runs on it goes on."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     options.report("device", options.host().delete(f"/v1/devices/{segment(name)}"), f"{name} is forgotten")
 
 
@@ -137,7 +135,7 @@ def logs(
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on as lines come, until Ctrl-C.")] = False,
 ) -> None:
     """Show what a device's programs print."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     host = options.host()
     device, _, app = target.partition("/")
     cursor = 0
@@ -155,9 +153,8 @@ def logs(
             time.sleep(0.2)
 
 
-def _log_line(options: Invocation, line: dict[str, Any]) -> None:
-    if options.json:
-        options.document("log", line)
+def _log_line(options: GlobalOptions, line: dict[str, Any]) -> None:
+    if options.wrote_json("log", line):
         return
     app = line["app"] or "board"
     options.line(f"{line['t_ms'] / 1000:10.3f}  {app:<12} {line['text'].rstrip()}")
@@ -170,7 +167,7 @@ def pair_device(
     name: Annotated[str | None, typer.Option("--name", help="What to call it.")] = None,
 ) -> None:
     """Let the device that shows CODE in; with -d NAME it is that known device. Without CODE: list who waits."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     if code is None:
         _list_waiting(options)
         return
@@ -190,10 +187,9 @@ def waiting_lines(pairings: Iterable[dict[str, Any]]) -> list[str]:
     ]
 
 
-def _list_waiting(options: Invocation) -> None:
+def _list_waiting(options: GlobalOptions) -> None:
     found = options.host().get("/v1/pairings")
-    if options.json:
-        options.document("pairings", found)
+    if options.wrote_json("pairings", found):
         return
     for line in waiting_lines(found["pairings"]):
         options.line(line)
@@ -208,7 +204,7 @@ def label_device(
     labels: Annotated[list[str] | None, typer.Argument(metavar="[LABEL]...", help="None: take all away.")] = None,
 ) -> None:
     """Replace a device's labels."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     device = options.host().put(f"/v1/devices/{segment(name)}/labels", {"labels": labels or []})
     options.report("device", device, f"{device['name']}: {', '.join(device['labels']) or 'no labels'}")
 
@@ -216,7 +212,7 @@ def label_device(
 @device_group.command("revoke")
 def revoke(ctx: typer.Context, name: str) -> None:
     """End what a device's credentials open, at once; it can be paired again."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     if not options.yes and not options.json:
         typer.confirm(f"{name} will be cut off until it is paired again. Go on?", abort=True)
     done = options.host().post(f"/v1/devices/{segment(name)}/revoke")
@@ -240,13 +236,12 @@ def provision(
     ),
 ) -> None:
     """Print what a device needs to trust this host and be paired: as text, file or QR code."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     body = {"name": name, "board": board, "secret": not no_secret, "host": host, "qr": qr}
     made = options.host().post("/v1/devices/provision", body)
     if file is not None:
         _write(file, made)
-    if options.json:
-        options.document("provision", {key: made[key] for key in made if key not in ("text", "file", "qr")})
+    if options.wrote_json("provision", {key: made[key] for key in made if key not in ("text", "file", "qr")}):
         return
     options.line(made["text"])
     if qr:
@@ -275,12 +270,12 @@ def notify(
     ] = None,
 ) -> None:
     """Tell a device something: at once when it is connected, else when it comes back."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     body = {"text": " ".join(text), "speak": speak, "expires_s": expires}
     noted = options.host().post(f"/v1/devices/{segment(device)}/notify", body)
-    if options.json:
-        options.document("notify", noted)
-    elif noted["state"] == "delivered":
+    if options.wrote_json("notify", noted):
+        return
+    if noted["state"] == "delivered":
         options.say(f"{noted['device']} has it")
     else:
         until = f", for {expires} s" if expires else ""

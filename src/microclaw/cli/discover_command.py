@@ -1,4 +1,4 @@
-"""`microclaw discover`: who is on the network. It needs no host and adds nothing by itself."""
+"""`microclaw discover`: devices and hosts on the network. It needs no host and adds nothing by itself."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from microclaw.cli.invocation import Invocation, invocation
+from microclaw.cli.options import GlobalOptions, global_options
 from microclaw.config import cache_folder
 from microclaw.errors import NoHost
 from microclaw.transports.discovery import DiscoveredService, browse
@@ -39,7 +39,7 @@ def discover(
     Microclaw hosts and devices, ESPHome, xiaozhi and MCP servers announce themselves; WASMachine boards are asked, on
     a subnet that you name.
     """
-    options = invocation(ctx)
+    options = global_options(ctx)
     network = None if subnet is None else parse_subnet(subnet)
     if port and network is None:
         raise typer.BadParameter("--port goes with --subnet")
@@ -48,8 +48,7 @@ def discover(
     found = asyncio.run(_search(for_s, interface, network, port))
     known = _known_names(options)
     rows = [(each, known.get(_endpoint(each))) for each in found]
-    if options.json:
-        options.document("discover", {"found": [_object(each, name) for each, name in rows]})
+    if options.wrote_json("discover", {"found": [_object(each, name) for each, name in rows]}):
         return
     if not rows:
         options.say(
@@ -65,7 +64,7 @@ def discover(
 async def _search(
     for_s: float, interfaces: list[str] | None, network: IPv4Network | None, ports: list[int] | None
 ) -> list[DiscoveredService]:
-    """Both ways at once; where one cannot be done its error ends the other."""
+    """Search both ways at once; an error of one ends the other."""
     from microclaw.boards import load_board
 
     if network is None:
@@ -76,8 +75,8 @@ async def _search(
     return [*announced, *probed]
 
 
-def _known_names(options: Invocation) -> dict[str, str]:
-    """Which address is which device of the running host; without one, none is known."""
+def _known_names(options: GlobalOptions) -> dict[str, str]:
+    """The running host's devices by address; empty without a host."""
     try:
         devices = options.host().get("/v1/devices")["devices"]
     except NoHost:

@@ -1,4 +1,4 @@
-"""`microclaw doctor`: looks at this machine as the host would need it and says what is wrong. It mends nothing."""
+"""`microclaw doctor`: checks what the host needs on this machine. It repairs nothing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any
 
 import typer
 
-from microclaw.cli.invocation import Invocation, invocation
+from microclaw.cli.options import GlobalOptions, global_options
 from microclaw.config import DEFAULT_HTTP_PORT, ModelSettings, Settings, private_home
 from microclaw.config.load import find_mistakes
 from microclaw.config.show import masked
@@ -30,7 +30,7 @@ _NOT_BUILT = "not built yet: the host builds it when it starts"
 
 def doctor(ctx: typer.Context) -> None:
     """Check what microclaw needs here; each problem with its next step."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     findings = examine(options)
     healthy = all(finding.ok for finding in findings)
     if options.json:
@@ -54,7 +54,7 @@ class Finding:
     next_step: str | None = None
 
 
-def examine(options: Invocation) -> list[Finding]:
+def examine(options: GlobalOptions) -> list[Finding]:
     """Every finding, the good ones too, in the order in which things are needed."""
     findings = [_python(), _wheel("wasmtime"), *_attempt("compiler", _compiler), _binaryen()]
     try:
@@ -109,7 +109,7 @@ def _binaryen() -> Finding:
 
 
 def _c_library(settings: Settings) -> Iterator[Finding]:
-    """What programs link with; without it nothing is wrong, the first program only takes longer."""
+    """The C library for programs. If it is missing, only the first build takes longer."""
     built = glue_built(find_toolchain(), settings.cache)
     yield Finding("library", True, "C library built" if built else f"C library {_NOT_BUILT}")
 
@@ -141,7 +141,7 @@ def _models(model: ModelSettings) -> Iterator[Finding]:
         yield Finding("model", True, "none: no API key set. Offline intents answer.")
 
 
-def _host(options: Invocation) -> Iterator[Finding]:
+def _host(options: GlobalOptions) -> Iterator[Finding]:
     address = options.address()
     try:
         status = options.host().get("/v1/status")
@@ -158,7 +158,7 @@ def _host(options: Invocation) -> Iterator[Finding]:
 
 
 def _device(device: dict[str, Any]) -> Finding:
-    """As the host last found it: only the host opens a device."""
+    """The devices as the host last saw them: only the host opens a device."""
     name = device["name"]
     if device["problem"]:
         return Finding("device", False, f"{name}: {device['problem']}", f"microclaw device show {name}")

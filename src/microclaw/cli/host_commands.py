@@ -11,11 +11,11 @@ from urllib.parse import urlsplit
 import typer
 
 from microclaw.cli.device_commands import waiting_lines
-from microclaw.cli.invocation import Invocation, invocation
+from microclaw.cli.options import GlobalOptions, global_options
 from microclaw.config import GatewaySettings, read_link
 
 _SWITCH = {"telegram": "telegram.token", "gateway": "gateway.enabled true"}
-_OWN_LINES = ("telegram is off", "the chat gateway is off")  # said in the channel's own line
+_OWN_LINES = ("telegram is off", "the chat gateway is off")  # shown in the channel's own line
 
 
 def up(
@@ -23,32 +23,31 @@ def up(
     virtual: Annotated[int, typer.Option("--virtual", min=0, max=16, help="Start N virtual boards with it.")] = 0,
     port: Annotated[
         int | None,
-        typer.Option("--port", min=0, max=65535, help="The API's port, 8080 unless told; 0 takes any."),
+        typer.Option("--port", min=0, max=65535, help="The API's port, 8080 by default; 0 takes any."),
     ] = None,
     link: Annotated[
         str | None,
-        typer.Option("--link", metavar="HOST:PORT|off", help="Where devices connect; 127.0.0.1:8443 unless told."),
+        typer.Option("--link", metavar="HOST:PORT|off", help="Where devices connect; 127.0.0.1:8443 by default."),
     ] = None,
     link_plain: Annotated[bool, typer.Option("--link-plain", hidden=True)] = False,
     die_with_parent: Annotated[bool, typer.Option("--die-with-parent", hidden=True)] = False,
 ) -> None:
     """Run the host in the foreground; Ctrl-C stops it."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     gc.disable()  # what is made until the host is ready stays: to look through it again and again finds nothing
     settings = options.settings()
     http_port = settings.host.http_port if port is None else port
-    link_door = read_link(link or settings.host.link, http_port=http_port, plain=link_plain)
+    link_settings = read_link(link or settings.host.link, http_port=http_port, plain=link_plain)
     gateway = settings.gateway
     if gateway is None and not settings.gateway_off:
         gateway = GatewaySettings() if http_port else GatewaySettings(port=0)
-    settings = replace(settings, http_port=http_port, link=link_door, gateway=gateway)
+    settings = replace(settings, http_port=http_port, link=link_settings, gateway=gateway)
     from microclaw.cli.hosting import run_host
 
     def ready(facts: dict[str, Any]) -> None:
         gc.freeze()
         gc.enable()
-        if options.json:
-            options.document("up", {"ready": True, **facts})
+        if options.wrote_json("up", {"ready": True, **facts}):
             return
         terminal = options.terminal()
         took = "" if facts["ready_s"] is None else f" in {facts['ready_s']:.1f} s"
@@ -72,11 +71,10 @@ def up(
 
 def status(ctx: typer.Context) -> None:
     """What the host is doing: its model, devices and programs."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     address = options.address()
     found = options.host().get("/v1/status")
-    if options.json:
-        options.document("status", found)
+    if options.wrote_json("status", found):
         return
     terminal = options.terminal()
     if address is not None:
@@ -86,7 +84,7 @@ def status(ctx: typer.Context) -> None:
 
 
 def screen_rows(found: dict[str, Any]) -> list[tuple[str, str]]:
-    """The host's status as a screen: what each line is about, and the line. Who is no owner is told less of it."""
+    """The host's status as a screen: what each line is about, and the line. People who are not owners see less."""
     link = found["link"]
     rows = [
         ("host", f"running{_pid(found)}, up {found['up_s']:.0f} s, {found['rss_mb']:.0f} MB"),
@@ -118,7 +116,7 @@ def _device_line(device: dict[str, Any]) -> str:
 
 
 def _process_text(process: dict[str, Any] | None) -> str:
-    """What became of a virtual board's process, where it did not just run on."""
+    """The state of a virtual board's process, if it was restarted or failed."""
     if process is None:
         return ""
     if process["state"] == "failed":
@@ -132,7 +130,7 @@ def _process_text(process: dict[str, Any] | None) -> str:
 
 
 def link_text(address: str | None) -> str:
-    """The device plane in the host's line, as in `link wss :8443`."""
+    """The link's part of the host's line, as in `link wss :8443`."""
     if address is None:
         return ""
     parts = urlsplit(address)
@@ -153,8 +151,8 @@ def _outage_lines(found: dict[str, Any]) -> list[str]:
     """What a person may do about each model that is out; the first line of the screen's model says the rest."""
     lines: list[str] = []
     for out in found.get("model_outages", ()):
-        said = "" if out["text"] == found["model"] else f"{out['text']}: "
-        lines.append(f"{said}{out['reason']}" + (f" - {out['next']}" if out["next"] else ""))
+        prefix = "" if out["text"] == found["model"] else f"{out['text']}: "
+        lines.append(f"{prefix}{out['reason']}" + (f" - {out['next']}" if out["next"] else ""))
     return lines
 
 
@@ -209,10 +207,9 @@ def usage(
     days: Annotated[int, typer.Option("--days", metavar="N", min=1, max=400, help="Today and the days before.")] = 30,
 ) -> None:
     """What models cost: requests, tokens and money."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     found = options.host().get("/v1/usage", {"by": by, "days": days})
-    if options.json:
-        options.document("usage", found)
+    if options.wrote_json("usage", found):
         return
     if not found["groups"]:
         options.say(f"no model was asked since {found['since']}; sentences that need none cost nothing")
@@ -237,7 +234,7 @@ def _usage_row(name: str, count: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _usage_notes(options: Invocation, found: dict[str, Any]) -> None:
+def _usage_notes(options: GlobalOptions, found: dict[str, Any]) -> None:
     """What the numbers leave out, and how much of today's budget is left."""
     total, today, budget = found["total"], found["today"], found["budget"]
     if total["unpriced"]:

@@ -1,4 +1,4 @@
-"""Runs the host as this process: signals, its log, the virtual boards it is asked for. app.py knows what a host is."""
+"""Runs the host as this process: signals, its log, the virtual boards it is asked for. app/ builds the host."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`microclaw memory`, `session` and `skill`: what is remembered, said and taught, through the host."""
+"""`microclaw memory`, `session` and `skill`: memory, conversations and skills, through the host. It keeps nothing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from microclaw.cli.invocation import FAILED, Invocation, command_group, invocation
+from microclaw.cli.options import FAILED, GlobalOptions, command_group, global_options
 from microclaw.errors import ConfigError, EmptyMessage, MicroclawError, UnknownName
 from microclaw.host_client.request import segment
 
@@ -29,13 +29,12 @@ def show_memory(
     name: Annotated[str | None, typer.Argument(hidden=True)] = None,
 ) -> None:
     """Print MEMORY.md and the notes of today and yesterday."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     if name is not None:
         find = f"find it: microclaw memory search {shlex.quote(name)}" if name.strip() else "microclaw memory show"
         raise UnknownName(f"memory is one page without names: there is no {name[:80]!r}", next_step=find)
     found = options.host().get("/v1/memory")
-    if options.json:
-        options.document("memory", found)
+    if options.wrote_json("memory", found):
         return
     options.line(found["text"].rstrip("\n") or "nothing is remembered yet")
     for note in found["notes"]:
@@ -47,7 +46,7 @@ def show_memory(
 @memory_group.command("edit")
 def edit_memory(ctx: typer.Context) -> None:
     """Edit MEMORY.md with $EDITOR; the old version is kept."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     host = options.host()
     found = host.get("/v1/memory")
     path, text = _edited(found["text"])
@@ -62,8 +61,7 @@ def edit_memory(ctx: typer.Context) -> None:
             raise
         path.unlink()
         options.say(f"changed: {found['file']}; the old version is in {Path(found['file']).parent / 'versions'}")
-    if options.json:
-        options.document("memory_edit", {"changed": text != found["text"], "file": found["file"]})
+    options.wrote_json("memory_edit", {"changed": text != found["text"], "file": found["file"]})
 
 
 @memory_group.command("search")
@@ -73,13 +71,12 @@ def search_memory(
     limit: Annotated[int, typer.Option("--limit", min=1, max=50)] = 10,
 ) -> None:
     """Find notes, memories and what was said, best first."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     wanted = " ".join(words).strip()
     if not wanted:
         raise EmptyMessage("there is nothing to look for", next_step="microclaw memory search WORDS")
     found = options.host().get("/v1/memory/search", {"q": wanted, "limit": limit})
-    if options.json:
-        options.document("memory_search", found)
+    if options.wrote_json("memory_search", found):
         return
     for one in found["found"]:
         options.line(f"{one['day']}  {one['source']}")
@@ -112,10 +109,9 @@ def _edited(text: str) -> tuple[Path, str]:
 @session_group.command("list")
 def list_sessions(ctx: typer.Context) -> None:
     """List conversations, the latest first."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     found = options.host().get("/v1/sessions")
-    if options.json:
-        options.document("sessions", found)
+    if options.wrote_json("sessions", found):
         return
     rows = [(s["name"], _when(s["changed_s"]), f"{s['size_bytes']:,} B") for s in found["sessions"]]
     options.table(rows, head=("NAME", "LAST", "SIZE"))
@@ -128,10 +124,9 @@ def show_session(
     newest: Annotated[int, typer.Option("-n", "--newest", min=1, max=1000, help="So many messages.")] = 40,
 ) -> None:
     """Print the newest messages of a conversation."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     found = options.host().get(f"/v1/sessions/{segment(name, SEE_SESSIONS)}", {"newest": newest})
-    if options.json:
-        options.document("session", found)
+    if options.wrote_json("session", found):
         return
     for message in found["messages"]:
         who = message["person"] if message["role"] == "user" else "microclaw"
@@ -144,7 +139,7 @@ def remove_session(
     name: Annotated[str, typer.Argument(help="As session list names it, or its chat alone.")],
 ) -> None:
     """Remove a conversation for good."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     host = options.host()
     full = host.get(f"/v1/sessions/{segment(name, SEE_SESSIONS)}", {"newest": 1})["name"]
     if not options.yes and not options.json:
@@ -159,10 +154,9 @@ def import_folder(
     folder: Annotated[Path, typer.Argument(help="A copy of the device's files: config/, memory/, sessions/ ...")],
 ) -> None:
     """Take over a MimiClaw device's conversations, memory, persona, skills and schedules. Overwrites nothing."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     found = options.host().post("/v1/sessions/import", {"folder": str(folder.expanduser().absolute())})
-    if options.json:
-        options.document("session_import", found)
+    if options.wrote_json("session_import", found):
         return
     rows = [(f["name"], f["outcome"], f["detail"]) for f in found["files"]]
     options.table(rows, head=("FILE", "OUTCOME", "WHAT"))
@@ -190,10 +184,9 @@ def _when(seconds: int) -> str:
 @skill_group.command("list")
 def list_skills(ctx: typer.Context) -> None:
     """List skills: yours, then the shipped ones."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     found = options.host().get("/v1/skills")
-    if options.json:
-        options.document("skills", found)
+    if options.wrote_json("skills", found):
         return
     rows = [(s["name"], "shipped" if s["shipped"] else "yours", s["description"]) for s in found["skills"]]
     rows += [(b["name"], "broken", f"microclaw skill check {b['name']}") for b in found["broken"]]
@@ -204,10 +197,9 @@ def list_skills(ctx: typer.Context) -> None:
 @skill_group.command("show")
 def show_skill(ctx: typer.Context, name: Annotated[str, typer.Argument(help="The skill's name.")]) -> None:
     """Print a skill's text."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     found = options.host().get(f"/v1/skills/{segment(name, SEE_SKILLS)}")
-    if options.json:
-        options.document("skill", found)
+    if options.wrote_json("skill", found):
         return
     options.line(found["text"])
     for file in found["files"]:
@@ -220,7 +212,7 @@ def check_skills(
     name: Annotated[str | None, typer.Argument(help="The skill's name; every one without it.")] = None,
 ) -> None:
     """Check skills: each mistake with its line. Exit code 1 when one cannot be used."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     host = options.host()
     if name is None:
         listed = host.get("/v1/skills")
@@ -228,16 +220,14 @@ def check_skills(
     else:
         names = [name]
     checked = [host.get(f"/v1/skills/{segment(each, SEE_SKILLS)}/check") for each in names]
-    if options.json:
-        options.document("skill_check", {"skills": checked})
-    else:
+    if not options.wrote_json("skill_check", {"skills": checked}):
         for each in checked:
             _print_mistakes(options, each)
     if not all(each["ok"] for each in checked):
         raise typer.Exit(FAILED)
 
 
-def _print_mistakes(options: Invocation, checked: dict[str, Any]) -> None:
+def _print_mistakes(options: GlobalOptions, checked: dict[str, Any]) -> None:
     for mistake in checked["mistakes"]:
         options.line(mistake["text"])
     if not checked["mistakes"]:

@@ -1,4 +1,4 @@
-"""The `microclaw` command: its tree, whose parts are imported when they are called, and its global options."""
+"""The `microclaw` command: the table of commands, imported when they are called, and the global options."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ COMMANDS: Final = {
 }
 ALIASES: Final = {"approvals": "approval", "devices": "device", "apps": "app", "people": "person", "tokens": "token"}
 
-# About the machine they run on, whichever host is meant: said so where it is another machine's.
+# About the machine they run on, not about another host: refused when --host names one.
 _ONLY_HERE: Final = frozenset({"bench", "config", "demo", "mcp", "service", "setup", "up"})
 _FLAGS: Final = frozenset({"--json", "-q", "--quiet", "-v", "--verbose", "--yes", "-y", "--no-color"})
 _VALUES: Final = frozenset({"-d", "--device", "--home", "--host"})
@@ -131,10 +131,10 @@ def _global_options(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and end.")
     ] = False,
 ) -> None:
-    from microclaw.cli.invocation import Invocation  # `--help` does not come here, and is quick without it
+    from microclaw.cli.options import GlobalOptions  # `--help` does not come here, and is quick without it
 
     words = ctx.obj or ()
-    ctx.obj = Invocation(as_json, device, home, quiet, verbose, yes, no_color, host)
+    ctx.obj = GlobalOptions(as_json, device, home, quiet, verbose, yes, no_color, host)
     if host == "local":
         os.environ.pop("MICROCLAW_HOST", None)  # for the processes that this one starts, too
     if ctx.invoked_subcommand in _ONLY_HERE and "--help" not in words and "-h" not in words:
@@ -183,7 +183,7 @@ def hoist_globals(arguments: Sequence[str]) -> list[str]:
 
 
 def _mend_closed_streams() -> None:
-    """Python has no stream at all where the caller closed it (`>&-`)."""
+    """Python has no stream where the caller closed it (`>&-`): use the null device."""
     if sys.stdout is None:
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115  open as long as the process
     if sys.stderr is None:

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from microclaw.cli.invocation import FAILED, Invocation, command_group, invocation
+from microclaw.cli.options import FAILED, GlobalOptions, command_group, global_options
 from microclaw.mcp.server.install import (
     CLIENTS,
     ClientName,
@@ -39,7 +39,7 @@ def mcp(
     """Serve an MCP client on stdin and stdout; starts the host with a virtual board where none runs."""
     if ctx.invoked_subcommand is not None:
         return
-    settings = invocation(ctx).settings()
+    settings = global_options(ctx).settings()
     from microclaw.mcp.server.stdio import serve_stdio
 
     serve_stdio(settings.home, settings.control_socket, every_tool=all_tools)
@@ -55,28 +55,26 @@ def serve(
     key: Annotated[Path | None, typer.Option("--key", help="Its private key, PEM.")] = None,
 ) -> None:
     """Serve MCP over HTTP to clients that show a token (microclaw token create NAME); Ctrl-C stops it."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     host, port = _place(http)
     settings = options.settings()
     import asyncio
 
-    from microclaw.api.server import HeadDeadline, PatientConfig, tcp_listener
-    from microclaw.mcp.server.http import PATH, check_place, host_address, serve_http
+    from microclaw.api.server import HeadTimeout, TimeoutConfig, tcp_listener
+    from microclaw.mcp.server.http import PATH, check_address, host_address, serve_http
 
-    check_place(host, certificate, key)
+    check_address(host, certificate, key)
     with tcp_listener(host, port, next_step="microclaw mcp serve --http 127.0.0.1:0") as listener:
-        from microclaw.mcp.server.attachment import HostAttachment
+        from microclaw.mcp.server.shared_host import SharedHost
 
-        with HostAttachment(settings.home, settings.control_socket) as attachment:
+        with SharedHost(settings.home, settings.control_socket) as attachment:
             address = asyncio.run(host_address(attachment, settings.control_socket))
             shown = f"[{host}]" if ":" in host else host
             url = f"{'http' if certificate is None else 'https'}://{shown}:{listener.getsockname()[1]}{PATH}"
-            if options.json:
-                options.document("mcp", {"ready": True, "url": url})
-            else:
+            if not options.wrote_json("mcp", {"ready": True, "url": url}):
                 options.line(f"MCP at {url} with a token; make one: microclaw token create NAME")
             names = ("127.0.0.1", "localhost", "[::1]") if certificate is None else (shown,)
-            patient = partial(PatientConfig, http=HeadDeadline)
+            patient = partial(TimeoutConfig, http=HeadTimeout)
             asyncio.run(
                 serve_http(address, listener, names=names, certificate=certificate, key=key, make_config=patient)
             )
@@ -88,7 +86,7 @@ def install(
     client: Annotated[str, typer.Argument(metavar="claude-desktop|claude-code|cursor")],
 ) -> None:
     """Write this server into an assistant's settings: shown first, the old file is kept."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     name, path = _client(client)
     home = options.home or (Path(os.environ["MICROCLAW_HOME"]) if os.environ.get("MICROCLAW_HOME") else None)
     command = own_command(sys.argv[0], uvx=shutil.which("uvx"))
@@ -103,7 +101,7 @@ def uninstall(
 ) -> None:
     """Take this server out of an assistant's settings."""
     name, path = _client(client)
-    _apply(invocation(ctx), name, uninstalling(path), done=f"taken out of {name}: restart it")
+    _apply(global_options(ctx), name, uninstalling(path), done=f"taken out of {name}: restart it")
 
 
 def _client(word: str) -> tuple[ClientName, Path]:
@@ -113,7 +111,7 @@ def _client(word: str) -> tuple[ClientName, Path]:
     return name, settings_file(name, Path.home(), os.environ)
 
 
-def _apply(options: Invocation, client: str, edit: Edit, *, done: str) -> None:
+def _apply(options: GlobalOptions, client: str, edit: Edit, *, done: str) -> None:
     """Show it, ask, write it."""
     facts: dict[str, Any] = {"client": client, "path": str(edit.path), "diff": edit.diff(), "backup": None}
     if not edit.changes:
@@ -134,7 +132,7 @@ def _apply(options: Invocation, client: str, edit: Edit, *, done: str) -> None:
     _end(options, {**facts, "changed": True}, f"{done}{kept}")
 
 
-def _end(options: Invocation, facts: dict[str, Any], text: str) -> None:
+def _end(options: GlobalOptions, facts: dict[str, Any], text: str) -> None:
     options.report("mcp_install", facts, text)
 
 

@@ -1,4 +1,4 @@
-"""`microclaw approval`, `person` and `token`: what waits for a yes, who may write, and the tokens of programs."""
+"""`microclaw approval`, `person` and `token`: approvals, people and the tokens of programs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from microclaw.cli.invocation import command_group, invocation
+from microclaw.cli.options import command_group, global_options
 from microclaw.host_client.request import segment
 
 approval_group = command_group()
@@ -19,10 +19,9 @@ token_group = command_group()
 @approval_group.command("list")
 def list_approvals(ctx: typer.Context) -> None:
     """What waits, and exactly what would happen."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     found = options.host().get("/v1/approvals")
-    if options.json:
-        options.document("approvals", found)
+    if options.wrote_json("approvals", found):
         return
     for waiting in found["approvals"]:
         for line in approval_lines(waiting):
@@ -51,7 +50,7 @@ def decline(ctx: typer.Context, approval_id: str) -> None:
 
 
 def _decide(ctx: typer.Context, approval_id: str, *, approved: bool) -> None:
-    options = invocation(ctx)
+    options = global_options(ctx)
     done = options.host().post(f"/v1/approvals/{segment(approval_id)}", {"approved": approved})
     options.report("approval", done, f"{done['outcome']}: {done['action']}")
 
@@ -65,10 +64,9 @@ class Role(StrEnum):
 @person_group.command("list")
 def list_people(ctx: typer.Context) -> None:
     """Who this host knows, and who asks to be let in."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     found = options.host().get("/v1/people")
-    if options.json:
-        options.document("people", found)
+    if options.wrote_json("people", found):
         return
     rows = [
         (p["name"], p["role"], ", ".join(f"{a['channel']}:{a['id']}" for a in p["addresses"]) or "-")
@@ -92,7 +90,7 @@ def pair_person(
     ] = None,
 ) -> None:
     """Let in who shows CODE: guests look, members act, owners decide."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     body = {"code": code, "name": name, "role": None if role is None else role.value}
     person = options.host().post("/v1/people/pair", body)
     options.report("person", person, f"{person['name']} may write now, as {person['role']}")
@@ -101,11 +99,11 @@ def pair_person(
 @person_group.command("rm")
 def remove(ctx: typer.Context, name: str) -> None:
     """Forget somebody, with their addresses and tokens."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     if not options.yes and not options.json:
         typer.confirm(f"{name} and every token of theirs will be shut out. Go on?", abort=True)
     done = options.host().delete(f"/v1/people/{segment(name)}")
-    options.report("removed", done, f"{done['removed']} is a stranger again")
+    options.report("removed", done, f"{done['removed']} is no longer known here")
 
 
 @token_group.command("create")
@@ -116,10 +114,9 @@ def create_token(
     days: Annotated[int | None, typer.Option("--days", min=1, max=3650, help="It ends after so many days.")] = None,
 ) -> None:
     """Make a token and print it: it is shown this once."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     made = options.host().post("/v1/tokens", {"name": name, "person": person, "days": days})
-    if options.json:
-        options.document("token", made)
+    if options.wrote_json("token", made):
         return
     options.line(made["secret"])
     options.say(
@@ -130,10 +127,9 @@ def create_token(
 @token_group.command("list")
 def list_tokens(ctx: typer.Context) -> None:
     """Every token, never its secret."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     found = options.host().get("/v1/tokens")
-    if options.json:
-        options.document("tokens", found)
+    if options.wrote_json("tokens", found):
         return
     rows = [
         (t["name"], t["person"], t["role"], _day(t["used_ms"]) or "never used", _until(t["expires_ms"]))
@@ -148,7 +144,7 @@ def list_tokens(ctx: typer.Context) -> None:
 @token_group.command("rm")
 def remove_token(ctx: typer.Context, name: str) -> None:
     """End a token: it opens nothing from now on."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     done = options.host().delete(f"/v1/tokens/{segment(name)}")
     options.report("removed", done, f"{done['removed']} opens nothing any more")
 

@@ -1,4 +1,4 @@
-"""`microclaw run`, and what installs: a program's file sent to the host, its stages shown as they come."""
+"""`microclaw run` and installing: sends a program to the host and shows its stages. It compiles nothing."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from microclaw.cli.approver import ask_at
-from microclaw.cli.invocation import Invocation, invocation
+from microclaw.cli.approval_prompt import ask_person
+from microclaw.cli.options import GlobalOptions, global_options
 from microclaw.config import Limits
 from microclaw.errors import ConfigError, NoHost, ProtocolError
 from microclaw.events import ApprovalAsked, ApprovalSettled, Step
@@ -33,11 +33,11 @@ def run(
     replace: Annotated[bool, typer.Option("--replace", help="Take over a name that another host's app holds.")] = False,
 ) -> None:
     """Build, check, try, install and verify a program."""
-    install_file(invocation(ctx), file, name=name, heap_bytes=heap, optimization=optimization, replace=replace)
+    install_file(global_options(ctx), file, name=name, heap_bytes=heap, optimization=optimization, replace=replace)
 
 
 def install_file(
-    options: Invocation, file: Path, *, name: str | None, heap_bytes: int, optimization: str, replace: bool
+    options: GlobalOptions, file: Path, *, name: str | None, heap_bytes: int, optimization: str, replace: bool
 ) -> None:
     """Send a file to the host, show its stages, print what was made."""
     content = read_program(file)
@@ -54,11 +54,10 @@ def install_file(
     host = options.host()
     device = chosen_device(options, host)
     made = follow(options, host, host.stream(f"/v1/devices/{segment(device)}/apps", body))
-    if options.json:
-        options.document("deployment", made)
+    options.wrote_json("deployment", made)
 
 
-def chosen_device(options: Invocation, host: HostClient) -> str:
+def chosen_device(options: GlobalOptions, host: HostClient) -> str:
     """The device of -d, else the only one there is."""
     if options.device:
         return options.device
@@ -70,8 +69,8 @@ def chosen_device(options: Invocation, host: HostClient) -> str:
     raise ConfigError(f"which device? there are {len(names)}", next_step=f"give -d {' or -d '.join(sorted(names)[:5])}")
 
 
-def follow(options: Invocation, host: HostClient, events: Iterator[StreamEvent]) -> dict[str, Any]:
-    """Show the steps of a stream, ask what it waits for, and return its result; a failed one raises."""
+def follow(options: GlobalOptions, host: HostClient, events: Iterator[StreamEvent]) -> dict[str, Any]:
+    """Show a stream's steps, ask for its approvals, and return its result. Raises HostError when it failed."""
     terminal = options.terminal()
     for event in events:
         match event:
@@ -79,7 +78,7 @@ def follow(options: Invocation, host: HostClient, events: Iterator[StreamEvent])
                 if not options.quiet and not options.json:
                     terminal.step(event)
             case ApprovalAsked():
-                ask_at(terminal, host, event, yes=options.yes)
+                ask_person(terminal, host, event, yes=options.yes)
             case ApprovalSettled():
                 terminal.event(event)
             case Result(value):

@@ -1,4 +1,4 @@
-"""How what ended a command line becomes lines, a JSON document and an exit code. It runs no command."""
+"""Reports the error that ended a command line: as text, JSON and an exit code. It runs no command."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from typing import Any, Final
 
 import typer
 
-from microclaw.api.faults import fault_text
-from microclaw.cli.invocation import FAILED, INTERRUPTED, Invocation
+from microclaw.api.validation import validation_message
+from microclaw.cli.options import FAILED, INTERRUPTED, GlobalOptions
 from microclaw.errors import MicroclawError
 from microclaw.text import clean_text
 from microclaw.wire.host_api import Failure, failure_object, failure_of
@@ -29,7 +29,7 @@ _NO_VALUE: Final = re.compile(r"Option '(\S+)' requires (?:an argument|\d+ argum
 
 
 def exit_code_for(error: BaseException, words: list[str]) -> int:
-    """Say what went wrong with this command line, and return its exit code."""
+    """Print the error and return the exit code."""
     try:
         if isinstance(error, SystemExit) and isinstance(error.__context__, BrokenPipeError):
             raise error.__context__  # typer makes an exit code of it
@@ -46,13 +46,13 @@ def exit_code_for(error: BaseException, words: list[str]) -> int:
 
 
 def wrong_usage(error: Any) -> tuple[str, str]:
-    """What is wrong with a line that cannot be read and what to do, in plain words, of an error of typer's parser."""
+    """A parser error of typer as plain words, with the next step."""
     context = getattr(error, "ctx", None)
     command = "microclaw" if context is None else str(context.command_path)
     return " ".join(_wrong_words(error, command).split()), f"{command} --help"
 
 
-def _tell(error: BaseException, options: Invocation) -> int:
+def _tell(error: BaseException, options: GlobalOptions) -> int:
     if isinstance(error, typer.Abort | KeyboardInterrupt):
         sys.stderr.write("interrupted\n")
         return INTERRUPTED
@@ -75,7 +75,7 @@ def _tell(error: BaseException, options: Invocation) -> int:
     return code
 
 
-def _show(options: Invocation, failure: Failure) -> int:
+def _show(options: GlobalOptions, failure: Failure) -> int:
     if options.json:
         options.document("error", {"error": failure_object(failure)})
     sys.stderr.write(f"error: {clean_text(failure.message, one_line=True)}\n")
@@ -87,8 +87,8 @@ def _show(options: Invocation, failure: Failure) -> int:
     return failure.exit_code or FAILED
 
 
-def _mismatch(error: BaseException, options: Invocation) -> MicroclawError | None:
-    """What an answer lacks that this version expects may be another version's way."""
+def _mismatch(error: BaseException, options: GlobalOptions) -> MicroclawError | None:
+    """A missing field in an answer may mean that the host has another version."""
     if not isinstance(error, LookupError | TypeError | ValueError | AttributeError):
         return None
     try:
@@ -98,7 +98,7 @@ def _mismatch(error: BaseException, options: Invocation) -> MicroclawError | Non
     return None if endpoint is None else endpoint.mismatch()
 
 
-def _logged(error: BaseException, options: Invocation) -> str:
+def _logged(error: BaseException, options: GlobalOptions) -> str:
     """Write the traceback into the home's log; where it is, or what to do when there is no log."""
     try:
         path = options.settings().log
@@ -109,11 +109,11 @@ def _logged(error: BaseException, options: Invocation) -> str:
     return f"the traceback is in {path}; report it"
 
 
-def _options_in(words: list[str]) -> Invocation:
+def _options_in(words: list[str]) -> GlobalOptions:
     """What matters when the command itself failed, known even where parsing did not get that far."""
     words = words[: words.index("--")] if "--" in words else words
     home = _value_of("--home", words)
-    return Invocation(
+    return GlobalOptions(
         json="--json" in words,
         verbose="-v" in words or "--verbose" in words,
         home=None if home is None else Path(home),
@@ -143,7 +143,7 @@ def _output_is_refused(error: OSError) -> bool:
 
 
 def _output_refused(error: OSError) -> int:
-    """Not even the document of an error can be printed."""
+    """Even the error's document cannot be printed."""
     _drop_output()
     sys.stderr.write(
         f"error: standard output cannot be written: {error.strerror or error}\n"
@@ -180,7 +180,7 @@ def _bad_value(error: Any) -> str:
     place = _place(error)
     faults = getattr(error.__cause__, "errors", None)
     if callable(faults):
-        return fault_text(place or "the value", next(iter(faults())))
+        return validation_message(place or "the value", next(iter(faults())))
     return f"{place}: {error.message}" if place else str(error.message)
 
 

@@ -1,4 +1,4 @@
-"""`microclaw schedule` and `subagent`: what the host does later, and what works in the background."""
+"""`microclaw schedule` and `subagent`: later work and background work. It runs nothing itself."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from microclaw.cli.invocation import command_group, invocation
+from microclaw.cli.options import command_group, global_options
 from microclaw.errors import ScheduleRefused, UnknownName
 from microclaw.host_client.request import segment
 
@@ -21,7 +21,7 @@ _EXAMPLE: Final = 'microclaw schedule add "every weekday at 7" "turn on pin 4"'
 subagent_group = command_group()
 
 
-class Missed(StrEnum):
+class MissedRuns(StrEnum):
     RUN = "run"
     SKIP = "skip"
 
@@ -29,10 +29,9 @@ class Missed(StrEnum):
 @schedule_group.command("list")
 def list_schedules(ctx: typer.Context) -> None:
     """What is scheduled, and when it is due next."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     found = options.host().get("/v1/schedules")
-    if options.json:
-        options.document("schedules", found)
+    if options.wrote_json("schedules", found):
         return
     if not found["schedules"]:
         options.say(f"nothing is scheduled; {_EXAMPLE}")
@@ -53,12 +52,12 @@ def add(
         str | None, typer.Option("--zone", metavar="ZONE", help="As Europe/Berlin. [default: yours]")
     ] = None,
     missed: Annotated[
-        Missed | None,
+        MissedRuns | None,
         typer.Option("--missed", help="Host off at the time: run it once later, or skip. [default: run one-offs]"),
     ] = None,
 ) -> None:
-    """Do WHAT at WHEN: a sentence that needs no model is worked out now, others are told to the agent then."""
-    options = invocation(ctx)
+    """Do WHAT at WHEN: a sentence that needs no model is worked out now, the agent gets the others then."""
+    options = global_options(ctx)
     doing = " ".join(what).strip()
     if not when.strip() or not doing:
         raise ScheduleRefused("a schedule has a time and something to do", next_step=_EXAMPLE)
@@ -70,8 +69,7 @@ def add(
         "device": options.device,
     }
     made = options.host().post("/v1/schedules", body)
-    if options.json:
-        options.document("schedule", made)
+    if options.wrote_json("schedule", made):
         return
     how = "the agent is asked then" if made["asks_model"] else f"{made['tool']}, no model is asked"
     options.say(f"schedule {made['schedule']}: {made['what']} ({how})")
@@ -83,10 +81,9 @@ def add(
 @schedule_group.command("show")
 def show(ctx: typer.Context, number: Number) -> None:
     """A schedule and how its latest runs ended."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     found = options.host().get(f"/v1/schedules/{_number(number)}")
-    if options.json:
-        options.document("schedule", found)
+    if options.wrote_json("schedule", found):
         return
     options.line(f"{found['when']}: {found['what']}")
     options.line(f"next {found['next'] or '-'}, {_state(found)}, missed runs: {found['missed']}")
@@ -97,7 +94,7 @@ def show(ctx: typer.Context, number: Number) -> None:
 @schedule_group.command("run")
 def run(ctx: typer.Context, number: Number) -> None:
     """Run it now; its own times stay."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     found = options.host().post(f"/v1/schedules/{_number(number)}/run")
     options.report("schedule", found, f"schedule {number} runs now; how it ended: microclaw schedule show {number}")
 
@@ -105,7 +102,7 @@ def run(ctx: typer.Context, number: Number) -> None:
 @schedule_group.command("resume")
 def resume(ctx: typer.Context, number: Number) -> None:
     """Make a paused schedule due again."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     found = options.host().post(f"/v1/schedules/{_number(number)}/resume")
     options.report("schedule", found, f"schedule {number} is due next {found['next']}")
 
@@ -113,7 +110,7 @@ def resume(ctx: typer.Context, number: Number) -> None:
 @schedule_group.command("rm")
 def remove(ctx: typer.Context, number: Number) -> None:
     """Remove a schedule."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     gone = options.host().delete(f"/v1/schedules/{_number(number)}")
     options.report("removed", gone, f"removed: {gone['when']}: {gone['what']}")
 
@@ -123,10 +120,9 @@ def import_jobs(
     ctx: typer.Context, file: Annotated[Path, typer.Argument(metavar="FILE", help="A MimiClaw device's cron.json.")]
 ) -> None:
     """Make schedules of a MimiClaw device's jobs; a second import makes none twice."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     found = options.host().post("/v1/schedules/import", {"file": str(file.absolute())})
-    if options.json:
-        options.document("schedules_import", found)
+    if options.wrote_json("schedules_import", found):
         return
     for job in found["jobs"]:
         known = " already" if job["known"] else ""
@@ -150,10 +146,9 @@ def _number(text: str) -> int:
 @subagent_group.command("list")
 def list_subagents(ctx: typer.Context) -> None:
     """Subagents that work, and the latest that ended."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     found = options.host().get("/v1/subagents")
-    if options.json:
-        options.document("subagents", found)
+    if options.wrote_json("subagents", found):
         return
     if not found["subagents"]:
         options.say("no subagent works")
@@ -165,6 +160,6 @@ def list_subagents(ctx: typer.Context) -> None:
 @subagent_group.command("cancel")
 def cancel_subagent(ctx: typer.Context, subagent: str) -> None:
     """End a subagent; what it has begun is finished."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     done = options.host().delete(f"/v1/subagents/{segment(subagent)}")
     options.report("cancelled", done, f"subagent {done['cancelled']} ends")

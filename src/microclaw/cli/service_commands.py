@@ -14,7 +14,7 @@ from typing import Annotated, Final
 
 import typer
 
-from microclaw.cli.invocation import FAILED, Invocation, command_group, invocation
+from microclaw.cli.options import FAILED, GlobalOptions, command_group, global_options
 from microclaw.config.edit import write_file
 from microclaw.config.load import VARIABLES, find_mistakes
 from microclaw.config.sources import KNOWN_VARIABLES, PREFIX
@@ -36,8 +36,8 @@ def install(
     print_only: Annotated[bool, typer.Option("--print", help="Only print the file.")] = False,
 ) -> None:
     """Show the service's file, write it, and start it now and at each login."""
-    options = invocation(ctx)
-    system = service_system()
+    options = global_options(ctx)
+    system = service_manager()
     text = system.text(service_of(options))
     if print_only:
         options.line(text.rstrip("\n"))
@@ -54,16 +54,15 @@ def install(
 @service_group.command("uninstall")
 def uninstall(ctx: typer.Context) -> None:
     """End the service and remove its file; the host's data stays."""
-    options = invocation(ctx)
-    system = service_system()
+    options = global_options(ctx)
+    system = service_manager()
     if not system.path.exists():
         raise UnknownName(f"no service is installed ({system.path})", next_step="microclaw service install")
     ran = [run(command) for command in system.stop]
     system.path.unlink(missing_ok=True)
     ran += [run(command) for command in system.reload]
     failed = [line for line in ran if line is not None]
-    if options.json:
-        options.document("service", {"removed": str(system.path), "notes": failed})
+    if options.wrote_json("service", {"removed": str(system.path), "notes": failed}):
         return
     options.say(f"removed {system.path}; the data in {options.settings().home} stays")
     for line in failed:
@@ -73,13 +72,13 @@ def uninstall(ctx: typer.Context) -> None:
 @service_group.command("status")
 def status(ctx: typer.Context) -> None:
     """Whether it is installed and runs; exit 1 when it does not."""
-    options = invocation(ctx)
-    system = service_system()
+    options = global_options(ctx)
+    system = service_manager()
     installed = system.path.exists()
     problem = run(system.check) if installed else "not installed: microclaw service install"
-    if options.json:
-        options.document("service", {"installed": installed, "running": problem is None, "file": str(system.path)})
-    else:
+    if not options.wrote_json(
+        "service", {"installed": installed, "running": problem is None, "file": str(system.path)}
+    ):
         options.line("runs" if problem is None else problem)
         options.say(f"its log: {system.logs}")
     if problem is not None:
@@ -87,8 +86,8 @@ def status(ctx: typer.Context) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class System:
-    """One way to start things at login: its file, and the commands that make it count."""
+class ServiceManager:
+    """systemd or launchd: the service's file, and the commands that activate it."""
 
     kind: str
     path: Path
@@ -99,17 +98,17 @@ class System:
     check: tuple[str, ...]
     logs: str
 
-    def text(self, service: Service) -> str:
+    def text(self, service: ServiceSpec) -> str:
         return systemd_unit(service) if self.kind == "systemd" else launchd_plist(service)
 
 
-def service_system(platform: str = sys.platform, environ: Mapping[str, str] = os.environ) -> System:
+def service_manager(platform: str = sys.platform, environ: Mapping[str, str] = os.environ) -> ServiceManager:
     """Raises NotSupported where there is neither systemd nor launchd."""
     home = Path(environ.get("HOME") or Path.home())
     if platform == "darwin":
         path = home / "Library" / "LaunchAgents" / f"{LABEL}.plist"
         domain = f"gui/{os.getuid()}"
-        return System(
+        return ServiceManager(
             "launchd",
             path,
             reload=(),
@@ -123,7 +122,7 @@ def service_system(platform: str = sys.platform, environ: Mapping[str, str] = os
         raise NotSupported(f"no service for {platform}", next_step="start microclaw up by the system's own means")
     base = Path(environ.get("XDG_CONFIG_HOME") or home / ".config")
     user = ("systemctl", "--user")
-    return System(
+    return ServiceManager(
         "systemd",
         base / "systemd" / "user" / UNIT_NAME,
         reload=((*user, "daemon-reload"),),
@@ -135,7 +134,7 @@ def service_system(platform: str = sys.platform, environ: Mapping[str, str] = os
     )
 
 
-def service_of(options: Invocation) -> Service:
+def service_of(options: GlobalOptions) -> ServiceSpec:
     """The service that runs this very installation with this home."""
     settings = options.settings()
     command = (sys.executable, "-m", "microclaw", "--home", str(settings.home), "up")
@@ -147,11 +146,11 @@ def service_of(options: Invocation) -> Service:
     if odd is not None:  # a line of its own in the unit would be a setting of its own
         raise ConfigError(f"{odd!r} cannot stand in a service's file", next_step="give --home a plain folder")
     in_tmp = any(place.is_relative_to(_TMP) for place in (settings.home, *writable))
-    return Service(command, settings.home, writable, shares_tmp=in_tmp)
+    return ServiceSpec(command, settings.home, writable, shares_tmp=in_tmp)
 
 
-def install_service(options: Invocation, system: System, text: str) -> list[str]:
-    """Write the file, enable and start it; what a person should know, in lines. The first says where it is."""
+def install_service(options: GlobalOptions, system: ServiceManager, text: str) -> list[str]:
+    """Write the file, enable and start the service. Returns lines for the person; the first names the file."""
     try:
         system.path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
@@ -177,9 +176,8 @@ def install_service(options: Invocation, system: System, text: str) -> list[str]
     return [*lines, *_unseen_variables(options)]
 
 
-def report(options: Invocation, lines: list[str]) -> None:
-    if options.json:
-        options.document("service", {"notes": lines})
+def report(options: GlobalOptions, lines: list[str]) -> None:
+    if options.wrote_json("service", {"notes": lines}):
         return
     for line in lines:
         options.say(line)
@@ -195,18 +193,18 @@ def run(command: tuple[str, ...]) -> str | None:
         return f"{command[0]} does not answer: {exc}"
     if done.returncode == 0:
         return None
-    said = (done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}").splitlines()[0]
-    return f"{' '.join(command[:3])}: {said}"
+    reason = (done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}").splitlines()[0]
+    return f"{' '.join(command[:3])}: {reason}"
 
 
-def _running_pid(options: Invocation) -> int | None:
+def _running_pid(options: GlobalOptions) -> int | None:
     try:
         return int(options.host().get("/v1/status")["pid"])
     except MicroclawError:
         return None
 
 
-def _unseen_variables(options: Invocation) -> list[str]:
+def _unseen_variables(options: GlobalOptions) -> list[str]:
     """What config.toml or the present shell has as variables, which the service will not have."""
     bare = {name: os.environ[name] for name in ("HOME", "PATH", "USER") if name in os.environ}
     mistakes = find_mistakes(bare, options.settings().home)
@@ -219,8 +217,8 @@ def _unseen_variables(options: Invocation) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
-    """What the file is made of. `writable`: the folders beside the home that the host writes to."""
+class ServiceSpec:
+    """The content of the service's file. `writable`: folders outside the home that the host writes to."""
 
     command: Sequence[str]
     home: Path
@@ -228,7 +226,7 @@ class Service:
     shares_tmp: bool = False  # something of these is in /tmp: a private one would hide it
 
 
-def systemd_unit(service: Service) -> str:
+def systemd_unit(service: ServiceSpec) -> str:
     """For `systemctl --user`.
 
     Not in it, as the host needs what they forbid: MemoryDenyWriteExecute (wasm is compiled to machine code),
@@ -264,7 +262,7 @@ WantedBy=default.target
 """
 
 
-def launchd_plist(service: Service) -> str:
+def launchd_plist(service: ServiceSpec) -> str:
     """For `launchctl bootstrap gui/UID`."""
     agent = {
         "Label": LABEL,

@@ -10,9 +10,9 @@ from typing import Annotated
 
 import typer
 
-from microclaw.cli.invocation import FAILED, Invocation, invocation
-from microclaw.cli.service_commands import install_service, report, service_of, service_system
-from microclaw.cli.setup_plan import LAN, PROVIDERS, Plan, Present, ask_all, take_given
+from microclaw.cli.options import FAILED, GlobalOptions, global_options
+from microclaw.cli.service_commands import install_service, report, service_manager, service_of
+from microclaw.cli.setup_plan import LAN, PROVIDERS, CurrentSettings, Plan, ask_all, take_given
 from microclaw.config import private_home
 from microclaw.config.document import dotted
 from microclaw.config.edit import write_changes
@@ -35,12 +35,12 @@ def setup(
 ) -> None:
     """Set up models, Telegram and search: each key is tested. With --yes it asks nothing and takes options and
     environment (ANTHROPIC_API_KEY, OPENAI_API_KEY, OPENAI_BASE_URL, TELEGRAM_BOT_TOKEN, BRAVE_API_KEY)."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     home = private_home(os.environ, options.home)
     if provider is not None and provider not in PROVIDERS[:2]:
         raise typer.BadParameter(f"--provider is {' or '.join(PROVIDERS[:2])}")
     options.settings()  # refuses files that are wrong already, before any question
-    present = read_present(home)
+    current = read_current(home)
     options_given = {
         "model.provider": provider or ("openai" if model_url else None),
         "model.name": model,
@@ -53,19 +53,19 @@ def setup(
     given = {key: value for key, value in options_given.items() if value}
     asked = TerminalQuestions(options)
     if options.yes:
-        plan = take_given({**_from_environment(os.environ, given), **given}, present, asked)
+        plan = take_given({**_from_environment(os.environ, given), **given}, current, asked)
         plan.service = service
     elif given or service or not sys.stdin.isatty():
         raise typer.BadParameter("options are for --yes; without it setup asks, in a terminal")
     else:
-        plan = ask_all(asked, present)
+        plan = ask_all(asked, current)
     _finish(options, home, plan)
 
 
 class TerminalQuestions:
     """Questions at the terminal; keys are not shown."""
 
-    def __init__(self, options: Invocation) -> None:
+    def __init__(self, options: GlobalOptions) -> None:
         self._options = options
 
     def say(self, text: str) -> None:
@@ -89,7 +89,7 @@ class TerminalQuestions:
         return typer.confirm(text, default=default)
 
 
-def read_present(home: Path) -> Present:
+def read_current(home: Path) -> CurrentSettings:
     """What is set now, for the questions and for the tests of keys."""
     shown = {item.key: (item.value, item.origin) for item in read_views(home, os.environ)}
     values = read_sources(home, os.environ).values
@@ -97,7 +97,7 @@ def read_present(home: Path) -> Present:
     for provider, (_, address) in VARIABLES.items():
         if os.environ.get(address):
             plain[f"address.{provider}"] = os.environ[address].strip()
-    return Present(shown, plain, plain.get("proxy.url"))
+    return CurrentSettings(shown, plain, plain.get("proxy.url"))
 
 
 def _from_environment(environ: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
@@ -119,7 +119,7 @@ def _from_environment(environ: Mapping[str, str], given: Mapping[str, str]) -> d
     return found
 
 
-def _finish(options: Invocation, home: Path, plan: Plan) -> None:
+def _finish(options: GlobalOptions, home: Path, plan: Plan) -> None:
     written = write_changes(home, os.environ, plan.changes)
     if options.json:
         document = {"files": list(written.files), "refused": plan.refused, "off": list(options.settings().problems)}
@@ -129,7 +129,7 @@ def _finish(options: Invocation, home: Path, plan: Plan) -> None:
     else:
         options.say("nothing changed")
     if plan.service:
-        system = service_system()
+        system = service_manager()
         text = system.text(service_of(options))
         options.say(f"# {system.path}\n{text}")
         lines = install_service(options, system, text)

@@ -24,7 +24,7 @@ ADDRESSES: Final = {"anthropic": "https://api.anthropic.com", "openai": "https:/
 
 
 class Questions(Protocol):
-    """Who answers. An empty answer skips the question."""
+    """Asks the person, or a test's script. An empty answer skips the question."""
 
     def say(self, text: str) -> None: ...
     def choose(self, text: str, choices: tuple[str, ...], default: str) -> str: ...
@@ -34,15 +34,15 @@ class Questions(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Present:
-    """What is set now: values as `config get` shows them (secrets masked), and where they come from."""
+class CurrentSettings:
+    """The settings before setup: values as `config get` shows them (secrets masked), and their origins."""
 
     shown: Mapping[str, tuple[object, str]]
     values: Mapping[str, str]
     proxy: str | None = None
 
     def line(self, key: str) -> str | None:
-        """A setting as a person may see it; None when it is not set."""
+        """A setting with secrets masked; None when it is not set."""
         value, origin = self.shown.get(key, (None, ""))
         return f"{value} ({origin})" if value is not None and origin not in ("", "default") else None
 
@@ -59,14 +59,14 @@ class Plan:
         self.changes.append(SettingChange(key, value))
 
 
-def ask_all(questions: Questions, present: Present) -> Plan:
+def ask_all(questions: Questions, current: CurrentSettings) -> Plan:
     """Every question, each with its default; Ctrl-C ends it with nothing changed."""
     plan = Plan()
     questions.say("Enter keeps what is set or skips the question; Ctrl-C leaves everything as it is.")
-    _ask_model(questions, present, plan)
-    _ask_telegram(questions, present, plan)
-    _ask_search(questions, present, plan)
-    link = present.values.get("host.link")
+    _ask_model(questions, current, plan)
+    _ask_telegram(questions, current, plan)
+    _ask_search(questions, current, plan)
+    link = current.values.get("host.link")
     opened = link is not None and not link.startswith(("127.", "[::1]", "localhost")) and link != "off"
     wanted = questions.confirm("Let boards on the local network connect (port 8443, TLS)?", default=opened)
     if wanted != opened:
@@ -75,27 +75,27 @@ def ask_all(questions: Questions, present: Present) -> Plan:
     return plan
 
 
-def take_given(given: Mapping[str, str], present: Present, say: Questions | None = None) -> Plan:
+def take_given(given: Mapping[str, str], current: CurrentSettings, say: Questions | None = None) -> Plan:
     """The same without a question, from settings' names and values. What its service refuses is left out."""
     plan = Plan()
-    values = {**present.values, **given}
+    values = {**current.values, **given}
     if "model.provider" in given or "model.api_key" in given or "model.base_url" in given:
         provider = values.get("model.provider", "anthropic")
-        probe = _probe_model(present, provider, values.get("model.api_key"), values.get("model.base_url"))
+        probe = _probe_model(current, provider, values.get("model.api_key"), values.get("model.base_url"))
         _take(plan, given, ("model.provider", "model.name", "model.base_url", "model.api_key"), "model", probe, say)
     elif "model.name" in given:
         plan.put("model.name", given["model.name"])
     if "telegram.token" in given:
-        _take(plan, given, ("telegram.token",), "Telegram", _probe_telegram(present, given["telegram.token"]), say)
+        _take(plan, given, ("telegram.token",), "Telegram", _probe_telegram(current, given["telegram.token"]), say)
     if "search.api_key" in given:
-        _take(plan, given, ("search.api_key",), "web search", _probe_search(present, given["search.api_key"]), say)
+        _take(plan, given, ("search.api_key",), "web search", _probe_search(current, given["search.api_key"]), say)
     if "host.link" in given:
         plan.put("host.link", given["host.link"])
     return plan
 
 
 def _take(
-    plan: Plan, given: Mapping[str, str], keys: tuple[str, ...], name: str, probe: Probe, say: Questions | None
+    plan: Plan, given: Mapping[str, str], keys: tuple[str, ...], name: str, probe: ProbeResult, say: Questions | None
 ) -> None:
     if say is not None:
         say.say(f"{name}: {_verdict(probe)}")
@@ -107,9 +107,9 @@ def _take(
             plan.put(key, given[key])
 
 
-def _ask_model(questions: Questions, present: Present, plan: Plan) -> None:
-    now = present.line("model.api_key") or present.line("model.base_url")
-    provider_now = present.values.get("model.provider")
+def _ask_model(questions: Questions, current: CurrentSettings, plan: Plan) -> None:
+    now = current.line("model.api_key") or current.line("model.base_url")
+    provider_now = current.values.get("model.provider")
     if now:
         questions.say(f"model: {provider_now}, {now}")
     default = "keep" if provider_now else "none"
@@ -122,14 +122,14 @@ def _ask_model(questions: Questions, present: Present, plan: Plan) -> None:
                 plan.put(setting, None)
         return
     if choice == "keep":
-        _show(questions, _probe_model(present, provider_now or "", *_model_now(present)))
+        _show(questions, _probe_model(current, provider_now or "", *_model_now(current)))
         return
     provider = "anthropic" if choice == "anthropic" else "openai"
-    url = _ask_url(questions, present) if choice == "compatible" else None
+    url = _ask_url(questions, current) if choice == "compatible" else None
     key = _ask_key(
         questions,
         "The key" if url is None else "The key, if it needs one",
-        lambda text: _probe_model(present, provider, text or None, url or _other_address(present, provider)),
+        lambda text: _probe_model(current, provider, text or None, url or _other_address(current, provider)),
         optional=url is not None,
     )
     if key is None and url is None:
@@ -141,35 +141,37 @@ def _ask_model(questions: Questions, present: Present, plan: Plan) -> None:
     plan.put("model.name", name or None)
 
 
-def _ask_url(questions: Questions, present: Present) -> str:
+def _ask_url(questions: Questions, current: CurrentSettings) -> str:
     while True:
-        url = questions.ask("Its address", present.values.get("model.base_url", LOCAL_MODEL))
+        url = questions.ask("Its address", current.values.get("model.base_url", LOCAL_MODEL))
         complaint = is_url(url)
         if complaint is None:
             return url
         questions.say(f"{url} {complaint}")
 
 
-def _ask_telegram(questions: Questions, present: Present, plan: Plan) -> None:
-    if now := present.line("telegram.token"):
+def _ask_telegram(questions: Questions, current: CurrentSettings, plan: Plan) -> None:
+    if now := current.line("telegram.token"):
         questions.say(f"Telegram: {now}")
     else:
         questions.say("Telegram: @BotFather gives a bot and its token.")
-    key = _ask_key(questions, "Telegram bot token", lambda text: _probe_telegram(present, text))
+    key = _ask_key(questions, "Telegram bot token", lambda text: _probe_telegram(current, text))
     if key is not None:
         plan.put("telegram.token", key)
 
 
-def _ask_search(questions: Questions, present: Present, plan: Plan) -> None:
-    if now := present.line("search.api_key"):
+def _ask_search(questions: Questions, current: CurrentSettings, plan: Plan) -> None:
+    if now := current.line("search.api_key"):
         questions.say(f"web search: {now}")
-    key = _ask_key(questions, "Brave Search key", lambda text: _probe_search(present, text))
+    key = _ask_key(questions, "Brave Search key", lambda text: _probe_search(current, text))
     if key is not None:
         plan.put("search.api_key", key)
 
 
-def _ask_key(questions: Questions, text: str, probe: Callable[[str], Probe], *, optional: bool = False) -> str | None:
-    """A key that its service took, or that the person wants all the same; None: skipped."""
+def _ask_key(
+    questions: Questions, text: str, probe: Callable[[str], ProbeResult], *, optional: bool = False
+) -> str | None:
+    """A key that its service accepted, or that the person keeps anyway; None when skipped."""
     for _ in range(TRIES):
         key = questions.secret(f"{text} (not shown; Enter skips)").strip()
         if not key and not optional:
@@ -184,11 +186,11 @@ def _ask_key(questions: Questions, text: str, probe: Callable[[str], Probe], *, 
     return None
 
 
-def _show(questions: Questions, probe: Probe) -> None:
+def _show(questions: Questions, probe: ProbeResult) -> None:
     questions.say(f"  {_verdict(probe)}")
 
 
-def _verdict(probe: Probe) -> str:
+def _verdict(probe: ProbeResult) -> str:
     match probe.works:
         case True:
             return f"it works: {probe.text}"
@@ -198,40 +200,40 @@ def _verdict(probe: Probe) -> str:
             return f"not tested: {probe.text}"
 
 
-def _model_now(present: Present) -> tuple[str | None, str | None]:
-    return present.values.get("model.api_key"), present.values.get("model.base_url")
+def _model_now(current: CurrentSettings) -> tuple[str | None, str | None]:
+    return current.values.get("model.api_key"), current.values.get("model.base_url")
 
 
-def _other_address(present: Present, provider: str) -> str | None:
+def _other_address(current: CurrentSettings, provider: str) -> str | None:
     """The environment's address of a provider (ANTHROPIC_BASE_URL): there a key of the file will go."""
-    return present.values.get(f"address.{provider}")
+    return current.values.get(f"address.{provider}")
 
 
-def _probe_model(present: Present, provider: str, key: str | None, url: str | None) -> Probe:
-    return asyncio.run(probe_model(provider, key, url or _other_address(present, provider), present.proxy))
+def _probe_model(current: CurrentSettings, provider: str, key: str | None, url: str | None) -> ProbeResult:
+    return asyncio.run(probe_model(provider, key, url or _other_address(current, provider), current.proxy))
 
 
-def _probe_telegram(present: Present, token: str) -> Probe:
-    address = present.values.get("telegram.base_url")
+def _probe_telegram(current: CurrentSettings, token: str) -> ProbeResult:
+    address = current.values.get("telegram.base_url")
     settings = TelegramSettings(token, address) if address else TelegramSettings(token)
-    return asyncio.run(probe_telegram(settings, present.proxy))
+    return asyncio.run(probe_telegram(settings, current.proxy))
 
 
-def _probe_search(present: Present, key: str) -> Probe:
-    address = present.values.get("search.base_url")
+def _probe_search(current: CurrentSettings, key: str) -> ProbeResult:
+    address = current.values.get("search.base_url")
     settings = SearchSettings(api_key=key, base_url=address) if address else SearchSettings(api_key=key)
-    return asyncio.run(probe_search(settings, present.proxy))
+    return asyncio.run(probe_search(settings, current.proxy))
 
 
 @dataclass(frozen=True, slots=True)
-class Probe:
-    """`works` None: nobody answered, so nobody knows."""
+class ProbeResult:
+    """`works` is None when the service did not answer."""
 
     works: bool | None
     text: str
 
 
-async def probe_model(provider: str, key: str | None, base_url: str | None, proxy: str | None) -> Probe:
+async def probe_model(provider: str, key: str | None, base_url: str | None, proxy: str | None) -> ProbeResult:
     """Ask a provider which models there are: it costs nothing, and needs the key."""
     address = (base_url or ADDRESSES[provider]).rstrip("/")
     if provider == "anthropic":
@@ -239,10 +241,10 @@ async def probe_model(provider: str, key: str | None, base_url: str | None, prox
     else:
         url, headers = f"{address}/models", {"Authorization": f"Bearer {key}"} if key else {}
     found = await _models_at(url, headers, proxy)
-    return Probe(found.works, found.text.replace(key, "...") if key else found.text)  # a server may say it back
+    return ProbeResult(found.works, found.text.replace(key, "...") if key else found.text)  # a server may say it back
 
 
-async def probe_telegram(settings: TelegramSettings, proxy: str | None) -> Probe:
+async def probe_telegram(settings: TelegramSettings, proxy: str | None) -> ProbeResult:
     from microclaw.channels.telegram.api import BotApi, TelegramError, TelegramUnreachable
 
     try:
@@ -250,28 +252,28 @@ async def probe_telegram(settings: TelegramSettings, proxy: str | None) -> Probe
             me = await api.call("getMe")
     except TelegramError as exc:
         if exc.status in (401, 404):
-            return Probe(False, f"Telegram does not know this token ({exc.status} {exc.description})")
-        return Probe(None, f"Telegram answered {exc.status} {exc.description}")
+            return ProbeResult(False, f"Telegram does not know this token ({exc.status} {exc.description})")
+        return ProbeResult(None, f"Telegram answered {exc.status} {exc.description}")
     except TelegramUnreachable as exc:
-        return Probe(None, f"Telegram cannot be reached: {exc.message}")
+        return ProbeResult(None, f"Telegram cannot be reached: {exc.message}")
     name = me.get("username") if isinstance(me, dict) else None
-    return Probe(True, f"it is the bot @{name}") if name else Probe(None, "the answer names no bot")
+    return ProbeResult(True, f"it is the bot @{name}") if name else ProbeResult(None, "the answer names no bot")
 
 
-async def probe_search(settings: SearchSettings, proxy: str | None) -> Probe:
+async def probe_search(settings: SearchSettings, proxy: str | None) -> ProbeResult:
     from microclaw.tools.search_engines import search_engine
 
     try:
         hits = await search_engine(settings, proxy=proxy).search("ESP32", 1)
     except ToolFailed as exc:
         refused = any(f"answered {status}" in exc.message for status in (401, 403, 422))
-        return Probe(False if refused else None, exc.message)
+        return ProbeResult(False if refused else None, exc.message)
     except MicroclawError as exc:
-        return Probe(None, exc.message)
-    return Probe(True, f"it found {len(hits)} page" if hits else "it answers, and found nothing")
+        return ProbeResult(None, exc.message)
+    return ProbeResult(True, f"it found {len(hits)} page" if hits else "it answers, and found nothing")
 
 
-async def _models_at(url: str, headers: dict[str, str], proxy: str | None) -> Probe:
+async def _models_at(url: str, headers: dict[str, str], proxy: str | None) -> ProbeResult:
     import httpx2
 
     from microclaw.models.bounded_http import bounded_client
@@ -280,16 +282,16 @@ async def _models_at(url: str, headers: dict[str, str], proxy: str | None) -> Pr
         async with bounded_client(proxy=proxy, base_url=url) as client:
             answer = await client.get(url, headers=headers, timeout=PROBE_S)
     except (httpx2.HTTPError, httpx2.InvalidURL) as exc:
-        return Probe(None, f"no answer from {_host(url)}: {exc or type(exc).__name__}")
+        return ProbeResult(None, f"no answer from {_host(url)}: {exc or type(exc).__name__}")
     if answer.status_code in (401, 403):
-        return Probe(False, f"refused: {answer.status_code} {_said(answer.content)}".rstrip())
+        return ProbeResult(False, f"refused: {answer.status_code} {_reason_in(answer.content)}".rstrip())
     if answer.status_code != 200:
-        return Probe(None, f"{_host(url)} answered {answer.status_code} {_said(answer.content)}".rstrip())
+        return ProbeResult(None, f"{_host(url)} answered {answer.status_code} {_reason_in(answer.content)}".rstrip())
     names = [row["id"] for row in _rows(answer.content) if isinstance(row.get("id"), str)]
     if not names:
-        return Probe(None, f"{_host(url)} answered without a list of models: is this its address?")
+        return ProbeResult(None, f"{_host(url)} answered without a list of models: is this its address?")
     count = "1 model" if len(names) == 1 else f"{len(names)} models"
-    return Probe(True, f"{count}, such as {names[0][:60]}")
+    return ProbeResult(True, f"{count}, such as {names[0][:60]}")
 
 
 def _host(url: str) -> str:
@@ -306,7 +308,7 @@ def _rows(content: bytes) -> list[dict[str, Any]]:
     return [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
 
 
-def _said(content: bytes) -> str:
+def _reason_in(content: bytes) -> str:
     """The error's own words, where it has some: both providers put them into error.message."""
     try:
         message = json.loads(content)["error"]["message"]

@@ -14,7 +14,7 @@ from microclaw.apps.stage_text import checked, compiled
 from microclaw.apps.trial import Trial, TrialTerms, parse_duration_ms, parse_input, try_image
 from microclaw.boards import load_board
 from microclaw.boards.profile import BoardProfile
-from microclaw.cli.invocation import invocation
+from microclaw.cli.options import global_options
 from microclaw.cli.programs import WASM_MAGIC, read_program, source_text
 from microclaw.config import Settings
 from microclaw.events import Step
@@ -40,7 +40,7 @@ def try_program(
     optimization: Annotated[str, typer.Option("-O", "--optimization")] = "O3",
 ) -> None:
     """Try a program on a throw-away virtual board; needs no host."""
-    options = invocation(ctx)
+    options = global_options(ctx)
     profile = load_board(board)
     terms = TrialTerms(
         for_ms=parse_duration_ms(duration),

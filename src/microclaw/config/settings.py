@@ -240,7 +240,7 @@ class Settings:
     cache: Path
     control_socket: Path
     http_host: str = "127.0.0.1"
-    http_port: int | None = DEFAULT_HTTP_PORT  # None: no people plane
+    http_port: int | None = DEFAULT_HTTP_PORT  # None: no API on loopback
     link: LinkSettings | None = None  # None: no device plane
     model: ModelSettings = ModelSettings()
     limits: Limits = Limits()

@@ -131,7 +131,7 @@ def _token_of_file(path: Path, address: HostAddress) -> str | None:
         try:
             here = str(_read_address(named, path.name)) == str(address)
         except ConfigError:
-            continue  # another line's mistake: it is told when that host is meant
+            continue  # another line's mistake: it is reported when that host is meant
         if here:
             if not isinstance(secret, str) or not secret.strip():
                 raise ConfigError(f"{path}: {named!r} has no token", next_step=_line_of(address))

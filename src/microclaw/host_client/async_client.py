@@ -1,6 +1,6 @@
-"""Calls of the host from an event loop: documents, and what a tool call tells as events.
+"""Calls of the host from an event loop: documents, and a tool call's events.
 
-On the control socket the caller is the owner; on the people plane the person of the token.
+On the control socket the caller is the owner; elsewhere the person of the token.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class AsyncHostClient:
 
     @classmethod
     def with_token(cls, url: str, token: str) -> Self:
-        """`url` is the people plane's address on this machine."""
+        """`url` is the API's address on this machine."""
         endpoint = HostEndpoint({"Authorization": f"Bearer {token}"})
         return cls(endpoint, _client(httpx2.AsyncHTTPTransport(), url))
 
@@ -86,7 +86,7 @@ class AsyncHostClient:
         try:
             value = json.loads(content)
         except ValueError as exc:
-            raise self._endpoint.foreign() from exc
+            raise self._endpoint.not_a_host() from exc
         return request.document(value)
 
     @asynccontextmanager

@@ -125,7 +125,7 @@ class HostClient:
         try:
             value = json.loads(content)
         except ValueError as exc:
-            raise self._endpoint.foreign() from exc
+            raise self._endpoint.not_a_host() from exc
         return request.document(value)
 
     def _response(self, connection: HTTPConnection, request: HostRequest) -> HTTPResponse:

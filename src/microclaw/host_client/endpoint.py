@@ -42,11 +42,11 @@ class HostEndpoint:
         return NoHost(text, next_step="microclaw up, then look with app list")
 
     def unreachable(self, error: Exception) -> MicroclawError:
-        """Nobody took the connection."""
+        """The connection was refused."""
         reason = error.strerror if isinstance(error, OSError) else None
         return NoHost(f"cannot reach the host: {reason or str(error)[:120]}", next_step="microclaw up")
 
-    def foreign(self) -> MicroclawError:
+    def not_a_host(self) -> MicroclawError:
         return ProtocolError("the host's answer is not JSON", next_step="is this socket a microclaw host?")
 
     def refused(self, _request: HostRequest, status: int, _location: str | None, value: object) -> MicroclawError:
@@ -104,10 +104,10 @@ class RemoteEndpoint(HostEndpoint):
 
     def gone(self, error: Exception) -> MicroclawError:
         if isinstance(error, BadStatusLine) and not isinstance(error, RemoteDisconnected):
-            return self.foreign()
+            return self.not_a_host()
         return NoHost(f"{self.address} went away in the middle of an answer", next_step=self._look())
 
-    def foreign(self) -> MicroclawError:
+    def not_a_host(self) -> MicroclawError:
         return ProtocolError(
             f"what answers at {self.address} is no microclaw host",
             next_step=f"is the address right? {self.address.said_by} names it",
@@ -143,10 +143,10 @@ class RemoteEndpoint(HostEndpoint):
 
     def mismatch(self) -> MicroclawError | None:
         """For an answer that this version cannot read."""
-        told = self.other_version()
-        if told is None:
+        versions = self.other_version()
+        if versions is None:
             return None
-        return ProtocolError(f"{told}: they do not understand each other", next_step=_SAME_VERSION)
+        return ProtocolError(f"{versions}: they do not understand each other", next_step=_SAME_VERSION)
 
     def _connection(self, timeout_s: float) -> HTTPConnection:
         if self.address.scheme == "http":
@@ -164,20 +164,20 @@ class RemoteEndpoint(HostEndpoint):
             finally:
                 connection.close()
         except (MicroclawError, OSError, HTTPException, ValueError, KeyError, TypeError):
-            return None  # it is asked only to explain another error, which is told in any case
+            return None  # it is asked only to explain another error, which is reported in any case
 
     def _wrong_token(self) -> str:
-        return f"the token in {self._token.found_in} opens nothing at {self.address}: it is wrong, over, or was removed"
+        return f"the token in {self._token.found_in} is not valid at {self.address}: it is wrong, over, or was removed"
 
     def _no_reason(self, status: int) -> MicroclawError:
-        """An answer that no microclaw host gave: a proxy's, or somebody else's."""
+        """An answer that is not from a microclaw host: from a proxy, or another server."""
         if status in _AWAY:
             text = f"{self.address} answers {status}: the host behind it is away, or busy"
             return NoHost(text, next_step="microclaw up on that machine, or a little later")
         if status in (401, 403, 407):
             text = f"what stands before {self.address} lets nobody in ({status})"
             return ProtocolError(text, next_step="let it pass requests on to the host, which checks the token itself")
-        return self.foreign()
+        return self.not_a_host()
 
     def unreachable(self, error: Exception) -> MicroclawError:
         if isinstance(error, socket.gaierror | UnicodeError):

@@ -16,7 +16,7 @@ from microclaw.text import clean_text, format_duration, wrap_code, wrap_text
 WIDTH = 80
 STAGE_COLUMNS = 9
 TEXT_COLUMNS = WIDTH - STAGE_COLUMNS - 1  # the last column stays free: some terminals wrap when it is written
-SIDE_NOTE = "   "  # bus.events.Step: what follows is a side note, set flush right
+SIDE_NOTE = "   "  # events.Step: what follows is a side note, set flush right
 PROVEN_STAGES = frozenset({"try", "verify"})  # done ones end with "ok", unless the board only accepted
 
 _GREEN, _YELLOW, _RED, _CYAN, _RESET = "\x1b[32m", "\x1b[33m", "\x1b[31m", "\x1b[36m", "\x1b[0m"
@@ -53,7 +53,7 @@ class Terminal:
         return self._look.live
 
     def event(self, event: TurnEvent) -> None:
-        """Show what a turn tells, as it comes."""
+        """Show a turn's events as they come."""
         match event:
             case Step():
                 self.step(event)
@@ -107,14 +107,14 @@ class Terminal:
         self._apology = ""
 
     def approval(self, asked: ApprovalAsked) -> None:
-        """What waits for a yes or a no, and exactly what would happen."""
+        """Show an action that waits for a yes or a no, with every detail."""
         self.row("approve", asked.text)
         for line in asked.detail:
             for piece in wrap_code(line, TEXT_COLUMNS):
                 self.line(" " * STAGE_COLUMNS + piece)
 
     def prompt(self, text: str) -> None:
-        """Ask; what is typed stands behind it on the line."""
+        """Print a question; the person types behind it on the same line."""
         self._end_redraw()
         self._write(" " * STAGE_COLUMNS + text)
 

@@ -15,7 +15,7 @@ SAY: Final = "say:"
 TRACK_CELLS: Final = 28  # a telephone shows about 34 letters of code in a row
 MAX_DETAIL_UNITS: Final = 3000  # as Telegram counts (telegram.split)
 _MARKS: Final = {"running": "…", "done": "✓", "failed": "✗"}
-_SIDE_NOTE: Final = "   "  # bus.events.Step
+_SIDE_NOTE: Final = "   "  # events.Step
 
 
 def answer_markdown(answer: Answer) -> str:
@@ -28,7 +28,7 @@ def answer_markdown(answer: Answer) -> str:
 
 
 def answer_buttons(answer: Answer) -> tuple[tuple[str, str], ...] | None:
-    """Yes and No below an answer that waits for one of them; pressed, they are said (telegram.channel)."""
+    """Yes and No buttons for an answer that waits for one of them (telegram.channel handles them)."""
     if not answer.waits_for_yes or answer.outbound_id is None:
         return None
     return tuple((word, f"{SAY}{word.lower()}:{answer.outbound_id}") for word in ("Yes", "No"))
@@ -42,7 +42,7 @@ def step_line(step: Step) -> str:
 
 
 def question_markdown(pending: PendingApproval) -> str:
-    """What exactly would happen; cut where it would fill several messages."""
+    """The question with its details, cut to one message."""
     detail = "\n".join(pending.detail).replace("```", "'''")
     begins = detail.encode("utf-16-le", errors="replace")[: 2 * MAX_DETAIL_UNITS].decode("utf-16-le", errors="ignore")
     if len(begins) < len(detail):
@@ -58,17 +58,17 @@ def outcome_markdown(pending: PendingApproval, outcome: str, by: str | None) -> 
 
 
 def _action(pending: PendingApproval) -> str:
-    """As code: a model's words in it must not strike through or hide what is asked."""
+    """As code, so that a model's markup cannot hide or strike through the question."""
     return f"`{clean_text(pending.action, one_line=True, limit=500).replace('`', chr(39))}`"
 
 
-def _evidence(evidence: Evidence, said: str) -> list[str]:
+def _evidence(evidence: Evidence, answer_text: str) -> list[str]:
     tracks = [
         _track(pin, tuple(edges))
         for pin, edges in groupby(sorted(evidence.edges, key=lambda e: (e.pin, e.t_ms)), key=lambda e: e.pin)
     ]
     kind = "" if evidence.text.lower().startswith(evidence.kind) else f"{evidence.kind}: "
-    words = [] if evidence.text.lower() in said.lower() else [f"{kind}{evidence.text}"]
+    words = [] if evidence.text.lower() in answer_text.lower() else [f"{kind}{evidence.text}"]
     return [*words, *(["```\n" + "\n".join(tracks) + "\n```"] if tracks else [])]
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from microclaw.backoff import Backoff
+from microclaw.channels.telegram.updates import RemoteFile
 from microclaw.config import TelegramSettings
 from microclaw.errors import MicroclawError
+from microclaw.events import Attachment
 
 if TYPE_CHECKING:
     import httpx2
@@ -31,7 +34,7 @@ class Timing:
     typing_s: float = 4.5  # Telegram shows "typing" for 5 s
     backoff_s: float = 1.0
     backoff_most_s: float = 60.0
-    stranger_s: float = 60.0  # a stranger hears of pairing at most this often
+    unknown_sender_s: float = 60.0  # an unknown sender is answered at most this often
 
     def backoff(self) -> Backoff:
         return Backoff(random.random, min_s=self.backoff_s / 2, max_s=self.backoff_most_s)
@@ -41,6 +44,10 @@ CONNECT_S: Final = 10.0
 ANSWER_S: Final = 20.0  # beyond what a long poll waits
 MAX_ANSWER_BYTES: Final = 8 << 20
 MAX_RETRY_AFTER_S: Final = 300.0
+MAX_IMAGE_BYTES: Final = 4 << 20  # models take at most 5 MB a picture
+MAX_VOICE_BYTES: Final = 4 << 20
+FETCH_S: Final = 60.0
+_IMAGES: Final = ((b"\xff\xd8\xff", "image/jpeg"), (b"\x89PNG\r\n\x1a\n", "image/png"), (b"GIF8", "image/gif"))
 _CHATTY: Final = ("httpx2", "httpcore2.connection", "httpcore2.http11", "httpcore2.proxy")  # they log requests
 
 
@@ -72,6 +79,10 @@ class TelegramUnreachable(MicroclawError):
 
 class FileTooLarge(MicroclawError):
     code = "file_too_large"
+
+
+class NotAPicture(MicroclawError):
+    code = "not_a_picture"
 
 
 class BotApi:
@@ -148,6 +159,41 @@ class BotApi:
         except (httpx2.HTTPError, httpx2.InvalidURL) as exc:
             # `from None`: the library's error holds the request and with it the token
             raise TelegramUnreachable(f"{what}: {type(exc).__name__}") from None
+
+
+def largest(photos: Sequence[RemoteFile]) -> RemoteFile | None:
+    """The largest size of a picture that fits; one whose size Telegram does not say is tried last."""
+    fitting = [photo for photo in photos if photo.size_bytes <= MAX_IMAGE_BYTES]
+    return max(fitting, key=lambda photo: photo.size_bytes, default=None)
+
+
+async def fetch(api: BotApi, file: RemoteFile) -> Attachment:
+    """The file as an attachment. FileTooLarge, TelegramError and TelegramUnreachable say why not."""
+    limit_bytes = MAX_IMAGE_BYTES if file.kind == "image" else MAX_VOICE_BYTES
+    if file.size_bytes > limit_bytes:
+        raise FileTooLarge(f"it has {file.size_bytes:,} bytes, at most {limit_bytes:,} are taken")
+    try:
+        async with asyncio.timeout(FETCH_S):
+            found = await api.call("getFile", file_id=file.file_id)
+            path = found.get("file_path") if isinstance(found, dict) else None
+            if not isinstance(path, str):
+                raise TelegramUnreachable("getFile: the answer names no file")
+            data = await api.download(path, limit_bytes)
+    except TimeoutError:
+        raise TelegramUnreachable(f"getFile: it did not come within {FETCH_S:g} s") from None
+    return Attachment(file.kind, _media_type(file, data), data)
+
+
+def _media_type(file: RemoteFile, data: bytes) -> str:
+    """What the bytes say they are: a model refuses a picture with the wrong type."""
+    if file.kind != "image":
+        return file.media_type
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "image/webp"
+    found = next((kind for start, kind in _IMAGES if data.startswith(start)), None)
+    if found is None:
+        raise NotAPicture("it is no JPEG, PNG, GIF or WebP")
+    return found
 
 
 def _refusal(method: str, document: dict[str, Any]) -> TelegramError:

@@ -1,4 +1,4 @@
-"""Acts that wait for a yes or a no, as messages with buttons, edited to their outcome. Decides nothing itself."""
+"""Actions that wait for a yes or a no, as messages with buttons. It decides nothing itself."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Final
 
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.people import People, Person
+from microclaw.channels.delivery import ChannelTasks
 from microclaw.channels.telegram.answer import outcome_markdown, question_markdown
 from microclaw.channels.telegram.api import TelegramError, Timing
 from microclaw.channels.telegram.sender import ChatGone, Sender
@@ -26,16 +27,16 @@ def chat_number(chat_id: str) -> int | None:
 
 
 MAX_REMEMBERED: Final = 1024
-ANSWERS_A_MINUTE: Final = 10  # to all strangers together
+ANSWERS_A_MINUTE: Final = 10  # to all unknown senders together
 
 
-class Strangers:
-    """`greeting` is None when a stranger was answered a moment ago, or too many ask at once."""
+class UnknownSenders:
+    """Answers people that this host does not know, rarely. `greeting` is None when this one just had an answer."""
 
     def __init__(self, people: People, channel: str, timing: Timing, now_s: Callable[[], float]) -> None:
         self._people = people
         self._channel = channel
-        self._pause_s = timing.stranger_s
+        self._pause_s = timing.unknown_sender_s
         self._now_s = now_s
         self._answered_s: dict[int, float] = {}
 
@@ -63,25 +64,24 @@ class Strangers:
 _log = logging.getLogger(__name__)
 
 MAX_ASKED: Final = 128  # questions on the screen; what comes beyond is decided elsewhere, or is a no
-MAX_OWNERS: Final = 8  # told of one question
+MAX_OWNERS: Final = 8  # who are shown one question
 _YES, _NO = "yes:", "no:"
 
 
-class ApprovalDesk:
-    """Inside `async with`, questions of this channel's chats are shown there.
+class ApprovalService:
+    """Inside `async with`, this channel's approval questions are shown in their chats.
 
-    What the asker may not decide alone is shown to the owners, too, in their own chats.
+    A question that the asker may not decide is also shown to the owners, in their own chats.
     """
 
     def __init__(self, sender: Sender, approvals: Approvals, people: People) -> None:
         self._sender = sender
         self._approvals = approvals
         self._people = people
-        self._asked: dict[str, _Asked] = {}
-        self._tasks = asyncio.TaskGroup()
-        self._running: set[asyncio.Task[None]] = set()
+        self._asked: dict[str, _Question] = {}
+        self._tasks = ChannelTasks()
 
-    async def __aenter__(self) -> ApprovalDesk:
+    async def __aenter__(self) -> ApprovalService:
         await self._tasks.__aenter__()
         self._stop_listening = self._approvals.listen(self._hear)
         for pending in self._approvals.pending():
@@ -90,12 +90,10 @@ class ApprovalDesk:
 
     async def __aexit__(self, *error: object) -> None:
         self._stop_listening()
-        for task in tuple(self._running):
-            task.cancel()
-        await self._tasks.__aexit__(None, None, None)
+        await self._tasks.__aexit__(*error)
 
     def decide(self, press: ButtonPress, person: Person) -> str | None:
-        """What to tell who pressed; None for a button that is not of this desk."""
+        """The text for the person who pressed; None for a button of another kind."""
         verdict, _, approval_id = press.data.partition(":")
         if f"{verdict}:" not in (_YES, _NO):
             return None
@@ -124,11 +122,9 @@ class ApprovalDesk:
         if len(self._asked) >= MAX_ASKED:
             _log.warning("telegram: %d questions wait already; one more is not shown", MAX_ASKED)
             return
-        asked = _Asked(news, chats, asyncio.get_running_loop().create_future())
-        self._asked[news.approval_id] = asked
-        task = self._tasks.create_task(self._follow(asked), name=f"telegram: approval {news.approval_id}")
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        question = _Question(news, chats, asyncio.get_running_loop().create_future())
+        self._asked[news.approval_id] = question
+        self._tasks.start(self._follow(question), f"telegram: approval {news.approval_id}")
 
     def _chats(self, pending: PendingApproval) -> tuple[int, ...]:
         chats: list[int] = []
@@ -143,22 +139,20 @@ class ApprovalDesk:
         return tuple(chats)
 
     def _decides(self, pending: PendingApproval, chat_id: int) -> bool:
-        """Whether a yes out of this private chat would count."""
+        """Whether a yes from this private chat would count."""
         asks = pending.channel == CHANNEL and chat_number(pending.chat_id) == chat_id
         return not asks or self._approvals.may_decide(pending, pending.person_id)
 
-    async def _follow(self, asked: _Asked) -> None:
-        """Show the question in each chat, and what became of it."""
+    async def _follow(self, asked: _Question) -> None:
+        """Show the question in each chat, and then its outcome."""
         try:
             async with asyncio.TaskGroup() as tasks:
                 for chat_id in asked.chats:
                     tasks.create_task(self._in_chat(asked, chat_id), name=f"telegram: approval in {chat_id}")
-        except Exception:
-            _log.exception("telegram: a question could not be shown")
         finally:
             self._asked.pop(asked.pending.approval_id, None)
 
-    async def _in_chat(self, asked: _Asked, chat_id: int) -> None:
+    async def _in_chat(self, asked: _Question, chat_id: int) -> None:
         approval_id = asked.pending.approval_id
         approve, decline = ("Approve", f"{_YES}{approval_id}"), ("Decline", f"{_NO}{approval_id}")
         alone = chat_id > 0 and not self._decides(
@@ -182,7 +176,7 @@ class ApprovalDesk:
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _Question:
     pending: PendingApproval
     chats: tuple[int, ...]
     settled: asyncio.Future[ApprovalOutcome] = field(repr=False)

@@ -1,41 +1,49 @@
-"""The Telegram channel: who is admitted, what becomes of their messages, and what waits to be delivered to them."""
+"""The Telegram channel: admits people, hands their messages to the inbox, delivers answers. It reads no wire format."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine
-from typing import Any, Final, assert_never
+from collections.abc import Callable
+from typing import Final, assert_never
 from weakref import WeakValueDictionary
 
 from microclaw.agent.inbox import AcceptedMessage, Inbox
-from microclaw.agent.outbox import Outbound, run_logged
+from microclaw.agent.outbox import Outbound
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.people import People, Person
+from microclaw.channels.delivery import MAX_CLAIMED, ChannelTasks, Deliveries
 from microclaw.channels.telegram.answer import SAY, answer_markdown
-from microclaw.channels.telegram.api import BotApi, FileTooLarge, TelegramError, TelegramUnreachable, Timing
-from microclaw.channels.telegram.approvals import CHANNEL, ApprovalDesk, Strangers, chat_number
-from microclaw.channels.telegram.media import NotAPicture, fetch, largest
+from microclaw.channels.telegram.api import (
+    BotApi,
+    FileTooLarge,
+    NotAPicture,
+    TelegramError,
+    TelegramUnreachable,
+    Timing,
+    fetch,
+    largest,
+)
+from microclaw.channels.telegram.approvals import CHANNEL, ApprovalService, UnknownSenders, chat_number
 from microclaw.channels.telegram.poller import Poller, TelegramState, WrongToken
 from microclaw.channels.telegram.reply import LiveReply
-from microclaw.channels.telegram.sender import Caller, ChatGone, Sender
+from microclaw.channels.telegram.sender import ChatGone, Sender
 from microclaw.channels.telegram.updates import Bot, ButtonPress, ChatMessage, Ignored, RemoteFile, Update, read_bot
 from microclaw.config import TelegramSettings
 from microclaw.errors import MicroclawError, ProtocolError, StoreError
-from microclaw.events import Answer, Attachment, Inbound
+from microclaw.events import Attachment, Inbound
 
 _log = logging.getLogger(__name__)
 
 MAX_TURNS: Final = 256  # shown at once
-MAX_CLAIMED: Final = 4096
 MAX_DELIVERIES: Final = 32  # side by side; what is undelivered beyond waits in the outbox
 
 HELP: Final = (
     "Write what a board should do, in your own words: blink the LED every second, what is the temperature, "
     "undo that.\n\n/cancel  stop what is running\n/whoami  who you are here\n/help  this"
 )
-_DEAF: Final = "I cannot listen to voice notes yet. Please write it."
+_NO_VOICE: Final = "I cannot listen to voice notes yet. Please write it."
 _BUSY: Final = "Too much is going on here at the moment. Please send it again in a minute."
 
 
@@ -46,14 +54,14 @@ async def run_telegram(
     people: People,
     approvals: Approvals,
     proxy: str | None = None,
-    ears: bool = False,
+    takes_voice: bool = False,
     steps: bool = True,
     timing: Timing | None = None,
     state: TelegramState | None = None,
 ) -> None:
-    """The channel until it is cancelled; it returns, after one line in the log, when the token is wrong.
+    """Run the channel until it is cancelled. It returns, after one line in the log, when the token is wrong.
 
-    `ears`: whether voice notes reach the agent; `steps`: whether a turn's steps are shown; `state` is kept up to date.
+    `takes_voice`: voice notes reach the agent. `steps`: a turn's steps are shown. `state` is kept up to date.
     """
     async with BotApi.opened(settings, proxy=proxy) as api:
         await TelegramChannel(
@@ -61,7 +69,7 @@ async def run_telegram(
             inbox=inbox,
             people=people,
             approvals=approvals,
-            ears=ears,
+            takes_voice=takes_voice,
             steps=steps,
             timing=timing,
             state=state,
@@ -69,16 +77,16 @@ async def run_telegram(
 
 
 class TelegramChannel:
-    """`ears`: whether voice notes reach the agent; `steps`: whether a turn's steps are shown while it works."""
+    """`takes_voice`: voice notes reach the agent. `steps`: a turn's steps are shown while it works."""
 
     def __init__(
         self,
-        api: Caller,
+        api: BotApi,
         *,
         inbox: Inbox,
         people: People,
         approvals: Approvals,
-        ears: bool = False,
+        takes_voice: bool = False,
         steps: bool = True,
         timing: Timing | None = None,
         state: TelegramState | None = None,
@@ -88,27 +96,26 @@ class TelegramChannel:
         self._api = api
         self._inbox = inbox
         self._people = people
-        self._ears = ears
+        self._ears = takes_voice
         self._steps = steps
         self._timing = timing or Timing()
         self._sender = Sender(api, self._timing)
-        self._desk = ApprovalDesk(self._sender, approvals, people)
-        self._strangers = Strangers(people, CHANNEL, self._timing, now_s)
-        self._tasks = asyncio.TaskGroup()
-        self._running: set[asyncio.Task[None]] = set()
+        self._approval_service = ApprovalService(self._sender, approvals, people)
+        self._unknown_senders = UnknownSenders(people, CHANNEL, self._timing, now_s)
+        self._tasks = ChannelTasks()
+        self._deliveries = Deliveries(inbox.outbox, "telegram")
         self._bot_id = 0
-        self._deliveries = asyncio.Semaphore(MAX_DELIVERIES)
-        self._claimed: dict[int, None] = {}  # being delivered or delivered, the newest
+        self._delivery_slots = asyncio.Semaphore(MAX_DELIVERIES)
         self._waiting: dict[int, int] = {}  # chat -> the answer that waits for a yes there
         self._order: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def run(self) -> None:
-        """Until it is cancelled; returns when Telegram does not know the bot, which is said once."""
-        async with self._tasks, self._desk:
+        """Runs until it is cancelled; returns when Telegram does not know the bot, after one warning."""
+        async with self._tasks, self._approval_service:
             try:
                 me = await self._introduce()
                 self._bot_id = me.bot_id
-                self._start(self._deliver(), "telegram: deliver")
+                self._tasks.start(self._deliver(), "telegram: deliver")
                 self.state.phase, self.state.reason, self.state.bot = "listening", None, me.username
                 _log.info("telegram: listening as @%s", me.username)
                 poller = Poller(self._api, me, self._take, self._timing, self.state)
@@ -116,12 +123,9 @@ class TelegramChannel:
             except WrongToken:
                 self.state.phase, self.state.reason = "off", "its token is refused"
                 _log.warning("telegram is off: its token is refused (next: get one from @BotFather, then setup)")
-            finally:
-                for task in tuple(self._running):
-                    task.cancel()
 
     async def _introduce(self) -> Bot:
-        """Ask who we are, until Telegram answers."""
+        """Ask Telegram for the bot's name until it answers."""
         backoff = self._timing.backoff()
         while True:
             after_s = 0.0
@@ -137,15 +141,8 @@ class TelegramChannel:
             self.state.reason = reason
             await asyncio.sleep(backoff.next_wait_s(after_s or None))
 
-    def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        task = self._tasks.create_task(run_logged(work, name), name=name)
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
-
-    # What comes in
-
     async def _take(self, update: Update) -> None:
-        """Returns when the update is safe: journaled, answered, or of no concern."""
+        """Returns when the update is safe: stored, answered or ignored."""
         match update:
             case ChatMessage():
                 await self._message(update)
@@ -161,21 +158,21 @@ class TelegramChannel:
             return
         person = await self._people.find(CHANNEL, str(message.user_id))
         if person is None:
-            if message.is_private and (greeting := await self._strangers.greeting(message)) is not None:
+            if message.is_private and (greeting := await self._unknown_senders.greeting(message)) is not None:
                 self._say(message.chat_id, greeting)
-        elif (said := self._without_a_turn(message, person)) is not None:
-            self._say(message.chat_id, said)
-        elif len(self._running) >= MAX_TURNS:
+        elif (text := self._without_a_turn(message, person)) is not None:
+            self._say(message.chat_id, text)
+        elif len(self._tasks) >= MAX_TURNS:
             self._say(message.chat_id, _BUSY)
         else:
             await self._accept(message, person)
 
     def _without_a_turn(self, message: ChatMessage, person: Person) -> str | None:
-        """The answer to commands and to what is not taken; None for a message to the agent."""
+        """The answer to a command, or to a message of a kind that is not accepted; None for a message to the agent."""
         if message.refused is not None:
             return f"I cannot read this ({message.refused}). I take text and pictures."
         if message.voice is not None and not self._ears:
-            return _DEAF
+            return _NO_VOICE
         is_command = message.text.startswith("/") and not message.forwarded
         word = message.text.split(maxsplit=1)[0].lower() if is_command else ""
         match word:
@@ -223,7 +220,7 @@ class TelegramChannel:
         if accepted.duplicate:
             self.state.duplicates += 1
             return
-        self._start(self._follow(chat_id, accepted), f"telegram: turn in {chat_id}")
+        self._tasks.start(self._follow(chat_id, accepted), f"telegram: turn in {chat_id}")
 
     async def _attachments(self, message: ChatMessage) -> tuple[Attachment, ...]:
         file: RemoteFile | None = message.voice
@@ -240,15 +237,15 @@ class TelegramChannel:
         elif press.data.startswith(SAY):
             text = await self._say_pressed(press, person)
         else:
-            text = self._desk.decide(press, person)
-        self._start(self._answer_press(press, text), "telegram: button")
+            text = self._approval_service.decide(press, person)
+        self._tasks.start(self._answer_press(press, text), "telegram: button")
 
     async def _say_pressed(self, press: ButtonPress, person: Person) -> str:
-        """The word on a button becomes the person's next message, while nothing was said since it was shown."""
+        """The button's word becomes the person's next message, unless they wrote something after the question."""
         _, word, asked = press.data.split(":") if press.data.count(":") == 2 else ("", "", "")
         chat_id = press.chat_id
         if chat_id is None or word not in ("yes", "no") or str(self._waiting.get(chat_id)) != asked:
-            return "Something was said since. Please write your answer."
+            return "There was a newer message. Please write your answer."
         del self._waiting[chat_id]
         key = f"{self._bot_id}:{press.update_id}"
         await self._begin(chat_id, Inbound(CHANNEL, str(chat_id), word, person.person_id, key=key))
@@ -260,10 +257,8 @@ class TelegramChannel:
         except (TelegramError, TelegramUnreachable) as exc:  # the message's own outcome says it, too
             _log.debug("telegram: %s", exc.message)
 
-    # What goes out
-
     async def _follow(self, chat_id: int, accepted: AcceptedMessage) -> None:
-        reply = LiveReply(self._sender, chat_id, self._timing, steps=self._steps, claim=self._claim)
+        reply = LiveReply(self._sender, chat_id, self._timing, steps=self._steps, claim=self._deliveries.claim)
         try:
             await reply.follow(accepted.events)
             if reply.answer is not None and reply.answer.waits_for_yes and reply.answer.outbound_id is not None:
@@ -276,27 +271,16 @@ class TelegramChannel:
                 return  # it waits for a bot that may send it
         except Exception:
             _log.exception("telegram: an answer was not shown")
-            if reply.answer is not None and reply.answer.outbound_id is not None:
-                self._claimed.pop(reply.answer.outbound_id, None)  # the outbox gives it out again
+            if reply.answer is not None:
+                self._deliveries.release(reply.answer.outbound_id)
             return
-        if reply.answer is not None and reply.answer.outbound_id is not None:
-            await self._delivered(reply.answer.outbound_id)
-
-    def _claim(self, answer: Answer) -> bool:
-        """Whether nobody else of this channel delivers it: the outbox gives out again what takes long."""
-        if answer.outbound_id is None:
-            return True
-        if answer.outbound_id in self._claimed:
-            return False
-        self._claimed[answer.outbound_id] = None
-        if len(self._claimed) > MAX_CLAIMED:
-            del self._claimed[next(iter(self._claimed))]
-        return True
+        if reply.answer is not None:
+            await self._deliveries.done(reply.answer.outbound_id)
 
     def _say(self, chat_id: int, text: str) -> None:
-        """Tell a chat something that is no answer of the agent; not at all when too much is under way."""
-        if len(self._running) < 2 * MAX_TURNS:
-            self._start(self._tell(chat_id, text), f"telegram: say to {chat_id}")
+        """Send a message that is no answer of the agent; nothing when too many tasks run."""
+        if len(self._tasks) < 2 * MAX_TURNS:
+            self._tasks.start(self._tell(chat_id, text), f"telegram: say to {chat_id}")
 
     async def _tell(self, chat_id: int, text: str) -> None:
         try:
@@ -305,11 +289,11 @@ class TelegramChannel:
             _log.info("telegram: %s", exc.message)
 
     async def _deliver(self) -> None:
-        """Answers left over and pushes, as the outbox gives them."""
+        """Deliver answers that were left over, and pushed messages."""
         async for outbound in self._inbox.outbox.outgoing(CHANNEL, retry_s=self._timing.backoff_s):
-            if self._claim(outbound.answer):
-                await self._deliveries.acquire()
-                self._start(self._deliver_one(outbound), f"telegram: deliver {outbound.outbound_id}")
+            if self._deliveries.claim(outbound.outbound_id):
+                await self._delivery_slots.acquire()
+                self._tasks.start(self._deliver_one(outbound), f"telegram: deliver {outbound.outbound_id}")
 
     async def _deliver_one(self, outbound: Outbound) -> None:
         chat_id = chat_number(outbound.chat_id)
@@ -324,17 +308,11 @@ class TelegramChannel:
             if isinstance(exc, TelegramError) and exc.is_of_the_bot:
                 return  # it waits for a bot that may send it
         except Exception:
-            self._claimed.pop(outbound.outbound_id, None)  # the outbox gives it out again
+            self._deliveries.release(outbound.outbound_id)
             raise
         finally:
-            self._deliveries.release()
-        await self._delivered(outbound.outbound_id)
-
-    async def _delivered(self, outbound_id: int) -> None:
-        try:
-            await self._inbox.outbox.delivered(outbound_id)
-        except MicroclawError as exc:
-            _log.warning("telegram: a delivery could not be noted, it may come twice: %s", exc.message)
+            self._delivery_slots.release()
+        await self._deliveries.done(outbound.outbound_id)
 
 
 def _reason(exc: Exception) -> str:

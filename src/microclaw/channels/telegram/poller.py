@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from microclaw.backoff import Backoff
-from microclaw.channels.telegram.api import FileTooLarge, TelegramError, TelegramUnreachable, Timing
-from microclaw.channels.telegram.sender import Caller
+from microclaw.channels.telegram.api import BotApi, FileTooLarge, TelegramError, TelegramUnreachable, Timing
 from microclaw.channels.telegram.updates import ALLOWED_UPDATES, Bot, Ignored, Update, read_update, update_id_of
 from microclaw.errors import ProtocolError, StoreError
 
@@ -44,7 +43,7 @@ class Poller:
     """`await Poller(...).run()` ends only with WrongToken."""
 
     def __init__(
-        self, api: Caller, me: Bot, take: Callable[[Update], Awaitable[None]], timing: Timing, state: TelegramState
+        self, api: BotApi, me: Bot, take: Callable[[Update], Awaitable[None]], timing: Timing, state: TelegramState
     ) -> None:
         self.state = state
         self._api = api

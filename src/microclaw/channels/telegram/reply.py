@@ -27,7 +27,7 @@ class LiveReply:
     """
 
     def __init__(
-        self, sender: Sender, chat_id: int, timing: Timing, *, steps: bool, claim: Callable[[Answer], bool]
+        self, sender: Sender, chat_id: int, timing: Timing, *, steps: bool, claim: Callable[[int | None], bool]
     ) -> None:
         self.answer: Answer | None = None
         self._claim = claim
@@ -56,7 +56,7 @@ class LiveReply:
                 self._over.set()
         if self.answer is None:
             return
-        if self._claim(self.answer):
+        if self._claim(self.answer.outbound_id):
             text, buttons = answer_markdown(self.answer), answer_buttons(self.answer)
             await self._sender.insist(lambda: self._show(text, buttons))
         else:

@@ -1,4 +1,4 @@
-"""Messages out: markup with a way back to plain text, Telegram's limits honoured, a chat that is gone told apart."""
+"""Sends messages within Telegram's limits, as HTML or else as plain text. It decides nothing about turns."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import re
 import unicodedata
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, Final, Protocol, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
-from microclaw.channels.telegram.api import TelegramError, TelegramUnreachable, Timing
+from microclaw.channels.telegram.api import BotApi, TelegramError, TelegramUnreachable, Timing
 from microclaw.errors import MicroclawError
 from microclaw.text import clean_text
 
@@ -215,28 +215,20 @@ T = TypeVar("T")
 MAX_MIGRATIONS: Final = 1024
 
 
-class Caller(Protocol):
-    """The Bot API (telegram.api.BotApi)."""
-
-    async def call(self, method: str, *, wait_s: float = 0.0, **arguments: object) -> Any: ...
-
-    async def download(self, file_path: str, limit_bytes: int) -> bytes: ...
-
-
 class ChatGone(MicroclawError):
-    """This chat takes no message of ours, now and later: the bot was blocked or removed, or the chat is no more."""
+    """The bot cannot write to this chat any more: it was blocked or removed, or the chat was deleted."""
 
     code = "chat_gone"
 
 
 class Sender:
-    def __init__(self, api: Caller, timing: Timing) -> None:
+    def __init__(self, api: BotApi, timing: Timing) -> None:
         self._api = api
         self._timing = timing
         self._migrated: dict[int, int] = {}
 
     async def send(self, chat_id: int, markdown: str, buttons: Buttons | None = None) -> int:
-        """The new message's id. `markdown` fits into one message (telegram.split)."""
+        """The new message's id. `markdown` fits into one message (`split`)."""
         sent = await self._with_markup("sendMessage", chat_id, markdown, reply_markup=_keyboard(buttons))
         message_id = sent.get("message_id") if isinstance(sent, dict) else None
         if not isinstance(message_id, int):
@@ -253,12 +245,12 @@ class Sender:
                 raise
 
     async def delete(self, chat_id: int, message_id: int) -> None:
-        await self._api.call("deleteMessage", chat_id=self._place(chat_id), message_id=message_id)
+        await self._api.call("deleteMessage", chat_id=self._current_id(chat_id), message_id=message_id)
 
     async def typing(self, chat_id: int) -> None:
-        """A courtesy: when it fails, nothing is lost."""
+        """Show "typing". A failure is ignored."""
         try:
-            await self._api.call("sendChatAction", chat_id=self._place(chat_id), action="typing")
+            await self._api.call("sendChatAction", chat_id=self._current_id(chat_id), action="typing")
         except (TelegramError, TelegramUnreachable) as exc:
             _log.debug("telegram: %s", exc.message)
 
@@ -268,7 +260,7 @@ class Sender:
             await self.insist(lambda piece=piece: self.send(chat_id, piece))  # type: ignore[misc]
 
     async def insist(self, act: Callable[[], Awaitable[T]]) -> T:
-        """Do it until Telegram took it, however long it is away; raises ChatGone and refusals that will not change."""
+        """Try until Telegram accepts it. Raises ChatGone, and TelegramError for a refusal that will not change."""
         backoff = self._timing.backoff()
         while True:
             try:
@@ -299,7 +291,7 @@ class Sender:
         no_preview = {"is_disabled": True}
         try:
             return await self._api.call(
-                method, chat_id=self._place(chat_id), link_preview_options=no_preview, **arguments
+                method, chat_id=self._current_id(chat_id), link_preview_options=no_preview, **arguments
             )
         except TelegramError as exc:
             if exc.migrated_to is not None and len(self._migrated) < MAX_MIGRATIONS:
@@ -311,8 +303,8 @@ class Sender:
                 raise ChatGone(exc.message) from exc
             raise
 
-    def _place(self, chat_id: int) -> int:
-        """Where a group is now: one that became a supergroup has another id."""
+    def _current_id(self, chat_id: int) -> int:
+        """The chat's current id: a group that became a supergroup has a new one."""
         return self._migrated.get(chat_id, chat_id)
 
 

@@ -1,1 +1,1 @@
-"""The agent's own MCP servers: other people's programs, whose words are never trusted."""
+"""The agent's own MCP servers: programs of others, whose text is never trusted."""

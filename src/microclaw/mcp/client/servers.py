@@ -55,13 +55,16 @@ class McpServers:
         environ: Mapping[str, str] = os.environ,
         on_change: Callable[[], None] = lambda: None,
     ) -> None:
-        self._links = [ServerLink(server, proxy, limits, environ, on_change) for server in servers]
+        self._connections = [ServerConnection(server, proxy, limits, environ, on_change) for server in servers]
         self._group = asyncio.TaskGroup()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> McpServers:
         await self._group.__aenter__()
-        self._tasks = [self._group.create_task(link.run(), name=f"MCP server {link.name}") for link in self._links]
+        self._tasks = [
+            self._group.create_task(connection.run(), name=f"MCP server {connection.name}")
+            for connection in self._connections
+        ]
         return self
 
     async def __aexit__(self, *_: Any) -> None:
@@ -72,17 +75,17 @@ class McpServers:
     def tools(self) -> tuple[Tool[Any], ...]:
         """What is offered now; of two tools with one name the first server's counts."""
         found: dict[str, Tool[Any]] = {}
-        for link in self._links:
-            for tool in link.tools:
+        for connection in self._connections:
+            for tool in connection.tools:
                 found.setdefault(tool.name, tool)
         return tuple(found.values())
 
     def states(self) -> dict[str, str]:
-        """Each server's name, and in words how it is."""
-        return {link.name: link.state for link in self._links}
+        """Each server's name and its state in words."""
+        return {connection.name: connection.state for connection in self._connections}
 
 
-class ServerLink:
+class ServerConnection:
     """One server. `run` never ends by itself and raises nothing."""
 
     def __init__(
@@ -152,7 +155,7 @@ class ServerLink:
         return result
 
     async def _connected(self) -> str:
-        """Serve one connection to its end; why it ended."""
+        """Serve one connection to its end; returns the reason."""
         from microclaw.mcp.client.transports import ConnectionEnd
 
         closed = ConnectionEnd()
@@ -195,7 +198,7 @@ class ServerLink:
             return
         try:
             async with client.listen(tools_list_changed=True) as events:
-                self._changed.set()  # what changed before is not told any more
+                self._changed.set()  # no event comes for earlier changes
                 async for _ in events:
                     self._changed.set()
         except ListenNotSupportedError:
@@ -233,7 +236,7 @@ class ServerLink:
         return list(found.values())
 
     def _complain(self, wrong: str) -> None:
-        """Once, and not of more than a person would read."""
+        """Log each problem once, and only as many as a person would read."""
         if wrong not in self._complaints and len(self._complaints) < MAX_COMPLAINTS:
             self._complaints.add(wrong)
             _log.warning("MCP server %s: %s", self.name, wrong)
@@ -270,7 +273,7 @@ class ServerLink:
 
 
 def _reason(error: BaseException) -> str:
-    """In one line, what a group of exceptions is about."""
+    """A group of exceptions as one line."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     if isinstance(error, FileNotFoundError):

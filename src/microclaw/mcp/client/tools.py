@@ -80,12 +80,12 @@ class _AnyParameters(Parameters):
 def _parameters(schema: dict[str, Any]) -> type[Parameters]:
     shown = json.loads(clean_text(json.dumps(schema, ensure_ascii=False)))
 
-    class ForeignParameters(_AnyParameters):
+    class ServerParameters(_AnyParameters):
         @classmethod
         def model_json_schema(cls, *_: Any, **__: Any) -> dict[str, Any]:
             return copy.deepcopy(shown)
 
-    return ForeignParameters
+    return ServerParameters
 
 
 def _wrong_with(schema: dict[str, Any]) -> str | None:

@@ -37,7 +37,7 @@ Streams = tuple[MemoryObjectReceiveStream[SessionMessage | Exception], MemoryObj
 
 
 class MessageLimit:
-    """A token bucket; over it the connection ends, as a queue would only put the flood off."""
+    """A token bucket. Over its limit the connection ends: a queue would only delay the flood."""
 
     def __init__(self, *, now_s: Callable[[], float] = time.monotonic) -> None:
         self._now_s = now_s
@@ -79,7 +79,7 @@ class ConnectionEnd:
 
 
 def child_environ(environ: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
-    """What a server's process sees: where things are, and what its settings give it."""
+    """The environment of a server's process: paths, and what its settings add."""
     return {**{name: environ[name] for name in INHERITED if name in environ}, **own}
 
 

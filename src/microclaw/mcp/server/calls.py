@@ -21,7 +21,7 @@ from microclaw.errors import MicroclawError, NoHost, Overloaded, ToolRetry
 from microclaw.events import ApprovalAsked, ApprovalSettled, Step
 from microclaw.host_client.async_client import AsyncHostClient
 from microclaw.host_client.request import segment
-from microclaw.mcp.server.opening import MODERN_VERSION
+from microclaw.mcp.server.first_answer import MODERN_VERSION
 from microclaw.mcp.server.service import Caller
 from microclaw.wire.host_api import Keepalive, Result, StreamEvent
 
@@ -40,7 +40,7 @@ Context = ServerRequestContext[Any, Any]
 
 
 class HostCall:
-    """`next()` gives its events; `Result` is the last. Full queue: progress is left out, nothing else."""
+    """`next()` gives its events; `Result` is the last. When the queue is full only progress is left out."""
 
     def __init__(self, host: AsyncHostClient, owner: str) -> None:
         self.owner = owner  # whose call it is: nobody else may take it up again
@@ -49,7 +49,7 @@ class HostCall:
         self._events: asyncio.Queue[StreamEvent | MicroclawError] = asyncio.Queue(QUEUE)
 
     async def next(self) -> StreamEvent:
-        """Raises what ended the call."""
+        """The next event. Raises the error that ended the call."""
         event = await self._events.get()
         if isinstance(event, MicroclawError):
             raise event
@@ -79,7 +79,7 @@ class HostCall:
 
 
 class HostCalls:
-    """`async with HostCalls() as calls`: every call that runs; leaving ends them on this side."""
+    """`async with HostCalls() as calls`: the running calls; leaving ends them on this side."""
 
     def __init__(self) -> None:
         self._group = asyncio.TaskGroup()
@@ -108,7 +108,7 @@ class HostCalls:
         return call
 
     def park(self, call: HostCall) -> str:
-        """Keep it until it is taken up; the oldest is let go when there are too many."""
+        """Keep it until `take_up`. When there are too many, the oldest is stopped."""
         state = secrets.token_urlsafe(16)
         self._parked[state] = call
         while len(self._parked) > MAX_CALLS:
@@ -128,7 +128,7 @@ class HostCalls:
 
 
 class Reporter:
-    """Tells the client of one request what goes on; the numbers only grow, as the protocol asks."""
+    """Reports progress to the client of one request; its numbers only grow, as the protocol demands."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -136,13 +136,13 @@ class Reporter:
         self._last = "working"
 
     async def progress(self, text: str | None) -> None:
-        """None: it still goes on."""
+        """`text` None: the call still runs."""
         self._count += 1
         self._last = text or self._last
         await self._context.session.report_progress(self._count, message=self._last if text else f"still {self._last}")
 
     async def notice(self, text: str) -> None:
-        """What a person must know: as progress, and as a log message where the protocol has them unasked."""
+        """A notice for the person: as progress, and as a log message where the protocol allows one."""
         await self.progress(text)
         if self._context.protocol_version != MODERN_VERSION:
             params = types.LoggingMessageNotificationParams(level="notice", logger="microclaw", data=text)
@@ -152,7 +152,7 @@ class Reporter:
 
     @asynccontextmanager
     async def telling(self, text: str) -> AsyncIterator[None]:
-        """Inside, the client hears `text` every now and then; nothing when it does not take long."""
+        """Inside, `text` is reported now and then; not at all for short waits."""
 
         async def tell() -> None:
             while True:
@@ -223,7 +223,7 @@ class Follower:
         return types.InputRequiredResult(input_requests={ANSWER: request}, request_state=self._calls.park(call))
 
     async def _taken_up(self, params: types.CallToolRequestParams) -> HostCall:
-        """The call that asked, with the client's answer given to the host."""
+        """The parked call, after the client's answer was sent to the host."""
         call = self._calls.take_up(params.request_state or "", self._caller.owner)
         if call is None:
             raise ToolRetry("no call waits for this answer: its time is over", next_step="call the tool again")
@@ -234,7 +234,7 @@ class Follower:
 
 
 class _Question:
-    """At most one question at a time, asked beside the call; somebody else's decision ends it."""
+    """At most one question at a time, asked while the call runs; a decision made elsewhere ends it."""
 
     def __init__(self, caller: Caller, reporter: Reporter) -> None:
         self._caller = caller

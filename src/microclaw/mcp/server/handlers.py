@@ -15,8 +15,8 @@ from mcp.shared.exceptions import MCPError
 from microclaw import __version__
 from microclaw.errors import MicroclawError
 from microclaw.mcp.server.calls import Context, Follower, HostCalls, Reporter
-from microclaw.mcp.server.opening import INSTRUCTIONS, NAME, TITLE
-from microclaw.mcp.server.resources import TEMPLATES, Trials, list_resources, read_resource, trial_link
+from microclaw.mcp.server.first_answer import INSTRUCTIONS, NAME, TITLE
+from microclaw.mcp.server.resources import TEMPLATES, TrialStore, list_resources, read_resource, trial_link
 from microclaw.mcp.server.service import Caller, Service
 from microclaw.mcp.server.tool_forms import offered, tools_from
 
@@ -25,14 +25,14 @@ from microclaw.mcp.server.tool_forms import offered, tools_from
 async def mcp_server(service: Service, *, every_tool: bool = False) -> AsyncIterator[Server[Any]]:
     """A server whose requests go to the host through `service`; leaving ends the calls that still run."""
     async with HostCalls() as calls:
-        yield _Handlers(service, calls, Trials(), every_tool).server()
+        yield _Handlers(service, calls, TrialStore(), every_tool).server()
 
 
 @dataclass(frozen=True, slots=True)
 class _Handlers:
     service: Service
     calls: HostCalls
-    trials: Trials
+    trials: TrialStore
     every_tool: bool
 
     def server(self) -> Server[Any]:

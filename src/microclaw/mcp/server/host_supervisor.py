@@ -1,4 +1,4 @@
-"""Keeps a host running as long as somebody uses it.
+"""Keeps a host running while an MCP client uses it. It speaks no protocol.
 
 `python -m microclaw.mcp.server.host_supervisor LOCK GRACE_S WORD...` runs `microclaw WORD...`. Whoever uses the host
 holds LOCK shared; the kernel lets it go when that process ends, even by kill -9. Once nobody has held it for GRACE_S
@@ -30,14 +30,14 @@ def main(arguments: Sequence[str]) -> int:
     lock, grace_s, words = Path(arguments[0]), float(arguments[1]), tuple(arguments[2:])
     for more in ((), ANY_PORT):
         host = _start((*words, *more))
-        told = _first_line(host)
-        if told.get("ready") is True:
+        line = _first_line(host)
+        if line.get("ready") is True:
             _say({"ready": True})
             threading.Thread(target=_stop_when_unused, args=(host, lock, grace_s), daemon=True).start()
             return host.wait()
         host.wait()
-        if more or told.get("error", {}).get("code") != "config_error":
-            _say({"error": told.get("error") or {"message": f"the host ended with code {host.returncode}"}})
+        if more or line.get("error", {}).get("code") != "config_error":
+            _say({"error": line.get("error") or {"message": f"the host ended with code {host.returncode}"}})
             return host.returncode or 1
     return 1
 
@@ -83,7 +83,7 @@ def _stop_when_unused(host: subprocess.Popen[bytes], lock: Path, grace_s: float)
 
 
 def _say(value: dict[str, Any]) -> None:
-    """Who started this may be gone."""
+    """Print a line; the parent may have ended."""
     with suppress(BrokenPipeError):
         os.write(1, json.dumps(value).encode() + b"\n")
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,12 +19,13 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from microclaw.auth.wrong_tokens import WrongTokens
 from microclaw.errors import ConfigError, MicroclawError
 from microclaw.host_client.async_client import AsyncHostClient
 from microclaw.host_client.request import HostError
-from microclaw.mcp.server.attachment import HostAttachment
 from microclaw.mcp.server.handlers import mcp_server
 from microclaw.mcp.server.service import Caller
+from microclaw.mcp.server.shared_host import SharedHost
 
 PATH: Final = "/mcp"
 MAX_BODY_BYTES: Final = 1 << 20
@@ -33,16 +34,14 @@ MAX_CONNECTIONS: Final = 256  # each session may hold a stream open
 IDLE_S: Final = 1800.0
 MAX_CLIENTS: Final = 256  # as many as there may be tokens
 WRONG_TOKENS: Final = 5  # of one address within a minute; the host counts what is passed on, too
-WRONG_TOKENS_S: Final = 60.0
-MAX_ADDRESSES: Final = 1024
 
 
 @asynccontextmanager
 async def http_app(host_url: str, names: tuple[str, ...], port: int, *, tls: bool = False) -> AsyncIterator[ASGIApp]:
-    """The ASGI app for these names of this machine. `host_url`: the host's people plane."""
-    places = [f"{name}:{port}" for name in names]
-    origins = [f"{'https' if tls else 'http'}://{place}" for place in places]
-    security = TransportSecuritySettings(allowed_hosts=places, allowed_origins=origins)
+    """The ASGI app for these names of this machine. `host_url`: the address of the host's API."""
+    addresses = [f"{name}:{port}" for name in names]
+    origins = [f"{'https' if tls else 'http'}://{address}" for address in addresses]
+    security = TransportSecuritySettings(allowed_hosts=addresses, allowed_origins=origins)
     service = TokenService(host_url)
     async with service, mcp_server(service) as server:
         app = server.streamable_http_app(
@@ -52,7 +51,7 @@ async def http_app(host_url: str, names: tuple[str, ...], port: int, *, tls: boo
             max_sessions=MAX_SESSIONS,
             transport_security=security,
         )
-        yield TokenGate(app, service)
+        yield TokenCheck(app, service)
 
 
 class TokenService:
@@ -99,14 +98,13 @@ class TokenService:
         return self._clients[key]
 
 
-class TokenGate:
-    """Lets in who shows a token that the host knows, with every request anew: a removed one opens nothing more."""
+class TokenCheck:
+    """Checks the token of every request with the host, so that a removed token stops working at once."""
 
     def __init__(self, app: ASGIApp, service: TokenService, *, now_s: Callable[[], float] = time.monotonic) -> None:
         self._app = app
         self._service = service
-        self._now_s = now_s
-        self._wrong: OrderedDict[str, deque[float]] = OrderedDict()
+        self._wrong = WrongTokens(WRONG_TOKENS, now_s)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -117,8 +115,7 @@ class TokenGate:
 
     async def _refusal(self, scope: Scope) -> JSONResponse | None:
         address = str((scope.get("client") or ("?", 0))[0])
-        times = self._wrong.get(address) or deque[float]()
-        if len(times) >= WRONG_TOKENS and self._now_s() - times[0] < WRONG_TOKENS_S:
+        if self._wrong.wait_s(address) > 0:
             return _refused(429, "too many wrong tokens", "wait a minute")
         token = token_of(Headers(scope=scope))
         if token is None:
@@ -127,17 +124,11 @@ class TokenGate:
             await self._service.check(token)
         except HostError as exc:
             if exc.status == 401:
-                self._note_wrong(address)
+                self._wrong.add(address)
             return _refused(exc.status, exc.message, exc.next_step)
         except MicroclawError as exc:
             return _refused(503, exc.message, exc.next_step)
         return None
-
-    def _note_wrong(self, address: str) -> None:
-        self._wrong.setdefault(address, deque(maxlen=WRONG_TOKENS)).append(self._now_s())
-        self._wrong.move_to_end(address)
-        if len(self._wrong) > MAX_ADDRESSES:
-            self._wrong.popitem(last=False)
 
 
 def token_of(headers: Headers) -> str | None:
@@ -147,7 +138,7 @@ def token_of(headers: Headers) -> str | None:
     return secret if scheme.lower() == "bearer" and secret and secret.isascii() else None
 
 
-def check_place(host: str, certificate: Path | None, key: Path | None) -> None:
+def check_address(host: str, certificate: Path | None, key: Path | None) -> None:
     """ConfigError for an address that is not this machine's alone, unless TLS is at hand."""
     if (certificate is None) != (key is None):
         raise ConfigError("TLS takes both a certificate and its key", next_step="--certificate FILE --key FILE")
@@ -158,9 +149,9 @@ def check_place(host: str, certificate: Path | None, key: Path | None) -> None:
         )
 
 
-async def host_address(attachment: HostAttachment, control_socket: Path) -> str:
-    """The people plane's address; ConfigError when this host has none."""
-    await attachment.ready()
+async def host_address(shared_host: SharedHost, control_socket: Path) -> str:
+    """The API's address; ConfigError when this host has none."""
+    await shared_host.ready()
     async with AsyncHostClient.on_socket(control_socket) as host:
         address = (await host.get("/v1/status"))["http"]
     if address is None:
@@ -179,7 +170,7 @@ async def serve_http(
     key: Path | None = None,
     make_config: Callable[..., uvicorn.Config] = uvicorn.Config,
 ) -> None:
-    """Serve on a listening socket until SIGINT or SIGTERM. `make_config`: the settings of the host's own doors."""
+    """Serve on a listening socket until SIGINT or SIGTERM. `make_config`: uvicorn settings with the host's limits."""
     port = int(listener.getsockname()[1])
     async with http_app(host_url, names, port, tls=certificate is not None) as app:
         config = make_config(

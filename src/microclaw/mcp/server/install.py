@@ -1,4 +1,4 @@
-"""Writes this server into the settings of MCP clients, and out of them. Asks nobody; shows what it would change."""
+"""Adds this server to the settings of MCP clients, or removes it; shows the change first. It asks no question."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def write(edit: Edit, now: datetime) -> Path | None:
 
 
 def _free(path: Path) -> Path:
-    """A name that nothing has: two changes within a second are two backups."""
+    """An unused file name: two changes within a second make two backups."""
     names = (path.with_name(f"{path.stem}-{number}{path.suffix}") for number in range(2, 1000))
     return next((name for name in (path, *names) if not name.exists()), path)
 

@@ -52,8 +52,8 @@ TEMPLATES: Final = (
 )
 
 
-class Trials:
-    """The newest timelines by id. Full: the oldest goes. An id is for who made it alone."""
+class TrialStore:
+    """The newest timelines by id; the oldest is dropped. Only the client that made one can read it."""
 
     def __init__(self) -> None:
         self._kept: dict[str, tuple[str, dict[str, Any]]] = {}
@@ -95,7 +95,7 @@ def by_pin(edges: list[list[float]]) -> dict[str, list[list[float]]]:
     return pins
 
 
-async def list_resources(caller: Caller, trials: Trials) -> list[types.Resource]:
+async def list_resources(caller: Caller, trials: TrialStore) -> list[types.Resource]:
     found = [
         types.Resource(uri=HEADER, name="microclaw.h", title="What programs may call", mime_type="text/x-c"),
         types.Resource(uri=DEVICES, name="devices", title="Devices", mime_type=JSON),
@@ -116,8 +116,8 @@ def trial_link(trial_id: str) -> types.ResourceLink:
     return types.ResourceLink(type="resource_link", uri=uri, name=f"trial {trial_id}", mime_type=JSON)
 
 
-async def read_resource(caller: Caller, trials: Trials, uri: str) -> types.TextResourceContents:
-    """What is behind a URI. UnknownName for one that is none."""
+async def read_resource(caller: Caller, trials: TrialStore, uri: str) -> types.TextResourceContents:
+    """The content of a resource. UnknownName for an unknown URI."""
     if uri == HEADER:
         header = (resources.files("microclaw.wasm") / "headers" / "microclaw.h").read_text(encoding="utf-8")
         return types.TextResourceContents(uri=uri, mime_type="text/x-c", text=header)
@@ -125,7 +125,7 @@ async def read_resource(caller: Caller, trials: Trials, uri: str) -> types.TextR
     return types.TextResourceContents(uri=uri, mime_type=JSON, text=text)
 
 
-async def _document(caller: Caller, trials: Trials, uri: str) -> dict[str, Any]:
+async def _document(caller: Caller, trials: TrialStore, uri: str) -> dict[str, Any]:
     words = [unquote(word) for word in uri.removeprefix(SCHEME).split("/")] if uri.startswith(SCHEME) else []
     match words:
         case ["devices"]:

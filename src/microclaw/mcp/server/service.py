@@ -1,4 +1,4 @@
-"""For whom a request is: the host's client, and whose calls and timelines are meant. It answers nothing itself."""
+"""The caller of an MCP request: the client of the host, and the owner of its calls. It answers nothing itself."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import anyio
 from microclaw.errors import MicroclawError
 from microclaw.host_client.async_client import AsyncHostClient
 from microclaw.host_client.request import segment
-from microclaw.mcp.server.attachment import HostAttachment
+from microclaw.mcp.server.shared_host import SharedHost
 from microclaw.virtual_boards.process import VirtualBoardProcess
 
 YOUNG_S: Final = 10.0  # a host that is younger may still be getting its boards
@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who sends a request. `owner` parts their calls and timelines from another's; `session` is theirs for the host."""
+    """The sender of a request. `owner` separates callers' calls and timelines; `session` is its name in the host."""
 
     host: AsyncHostClient
     owner: str
@@ -41,15 +41,15 @@ class Service(Protocol):
 class LocalService:
     """One client on stdin and stdout, in the name of the owner of this account."""
 
-    def __init__(self, attachment: HostAttachment, host: AsyncHostClient, lent: LentBoard) -> None:
-        self._attachment = attachment
+    def __init__(self, shared_host: SharedHost, host: AsyncHostClient, lent: LentBoard) -> None:
+        self._shared_host = shared_host
         self._lent = lent
         self._looking = anyio.Lock()
         self._caller = Caller(host, "local", f"mcp-{secrets.token_hex(4)}")
         self._has_boards = False
 
     async def caller(self, context: Any, alive: Callable[[], Any] | None = None) -> Caller:  # noqa: ARG002
-        await self._attachment.ready(alive)
+        await self._shared_host.ready(alive)
         async with self._looking:
             if not self._has_boards:
                 await self._wait_for_boards()
@@ -93,7 +93,7 @@ class LentBoard:
                 await self._process.stop()
 
     async def lend(self, devices: list[dict[str, Any]]) -> None:
-        """Add one where the host has none, or only one that a client lent and left behind when it was killed."""
+        """Add a board if the host has none, or only one that a killed client left behind."""
         left_behind = [device for device in devices if device["name"] == NAME and device["reachable"] is False]
         if self._process is not None or len(left_behind) < len(devices):
             return

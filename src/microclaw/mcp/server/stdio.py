@@ -22,8 +22,8 @@ from queue import Queue
 from typing import TYPE_CHECKING, Final
 
 from microclaw.errors import ProtocolError
-from microclaw.mcp.server.attachment import HostAttachment
-from microclaw.mcp.server.opening import FirstAnswer, first_answer
+from microclaw.mcp.server.first_answer import FirstAnswer, first_answer
+from microclaw.mcp.server.shared_host import SharedHost
 
 if TYPE_CHECKING:
     from anyio.abc import ObjectReceiveStream, ObjectSendStream
@@ -43,13 +43,13 @@ def serve_stdio(home: Path, control_socket: Path, *, every_tool: bool = False) -
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="microclaw mcp: %(message)s")
     logging.getLogger("mcp").setLevel(logging.ERROR)  # its warning for each open request fills a stderr nobody reads
     try:
-        with HostAttachment(home, control_socket) as attachment:
+        with SharedHost(home, control_socket) as shared_host:
             first = stdio.first_line(FIRST_LINE_S)
             answered = None if first is None else first_answer(first)
             if answered is not None:
                 stdio.send_now(answered.line)
                 first = first if answered.replayed else None
-            asyncio.run(_serve(stdio, first, answered, attachment, control_socket, every_tool))
+            asyncio.run(_serve(stdio, first, answered, shared_host, control_socket, every_tool))
     except* BrokenPipeError:
         pass  # the client is gone
     finally:
@@ -60,7 +60,7 @@ async def _serve(
     stdio: StdioLines,
     first: bytes | None,
     answered: FirstAnswer | None,
-    attachment: HostAttachment,
+    shared_host: SharedHost,
     control_socket: Path,
     every_tool: bool,
 ) -> None:
@@ -79,9 +79,9 @@ async def _serve(
     send, outgoing = anyio.create_memory_object_stream["SessionMessage"](1)
     try:
         async with (
-            AsyncHostClient.on_socket(control_socket, attachment.ready) as host,
+            AsyncHostClient.on_socket(control_socket, shared_host.ready) as host,
             LentBoard(AsyncHostClient.on_socket(control_socket)) as lent,
-            mcp_server(LocalService(attachment, host, lent), every_tool=every_tool) as server,
+            mcp_server(LocalService(shared_host, host, lent), every_tool=every_tool) as server,
             asyncio.TaskGroup() as group,
         ):
             group.create_task(_read(stdio, first, sending), name="read requests")
@@ -158,7 +158,7 @@ class StdioLines:
 
     @property
     def broken(self) -> bool:
-        """Nobody reads what is written."""
+        """Whether the client stopped reading."""
         return self._broken.is_set()
 
     def first_line(self, wait_s: float) -> bytes | None:

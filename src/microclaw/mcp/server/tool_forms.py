@@ -141,7 +141,7 @@ def offered(name: str, *, every: bool) -> bool:
 
 
 def _form_of(tool: Mapping[str, Any]) -> Form:
-    """Of a tool that this version has no form for: what is not known to be harmless counts as harmful."""
+    """The form of an unknown tool: it counts as harmful unless it is known to be harmless."""
     title = str(tool["name"]).replace("-", " ").replace("_", " ").capitalize()
     return Form(title, destroys=tool["permission"] == "risky", open_world=bool(tool.get("foreign")))
 

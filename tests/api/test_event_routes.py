@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from microclaw.api.event_routes import LiveFeed, Lost, Numbered, event_stream, event_text
+from microclaw.api.event_routes import LiveFeed, LostEvents, NumberedEvent, event_stream, event_text
 from microclaw.errors import Overloaded
 from microclaw.events import Alarm, AppEnded, DeviceConnected, DeviceEvent, DeviceLog, LiveEvent
 
@@ -19,7 +19,7 @@ def _alarm(number: int) -> Alarm:
     return Alarm("kitchen", number, "copied_token", f"alarm {number}")
 
 
-async def _next(stream: AsyncIterator[Numbered | Lost | None]) -> Numbered | Lost | None:
+async def _next(stream: AsyncIterator[NumberedEvent | LostEvents | None]) -> NumberedEvent | LostEvents | None:
     return await asyncio.wait_for(anext(stream), WAIT_S)
 
 
@@ -32,7 +32,7 @@ async def test_events_reach_a_reader_in_order() -> None:
     ]
     for event in events:
         feed.put(event)
-    assert [await _next(stream), await _next(stream)] == [Numbered(1, events[0]), Numbered(2, events[1])]
+    assert [await _next(stream), await _next(stream)] == [NumberedEvent(1, events[0]), NumberedEvent(2, events[1])]
     await stream.aclose()
 
 
@@ -43,7 +43,7 @@ async def test_the_hosts_end_ends_every_reader_after_the_last_event() -> None:
         feed.put(_alarm(1))
         feed.end()
         feed.put(_alarm(2))
-        assert await asyncio.wait_for(waiting, WAIT_S) == [Numbered(1, _alarm(1))]
+        assert await asyncio.wait_for(waiting, WAIT_S) == [NumberedEvent(1, _alarm(1))]
     assert feed.listeners == 0
 
 
@@ -52,7 +52,7 @@ async def test_reader_that_comes_back_gets_what_it_missed() -> None:
     for number in range(1, 5):
         feed.put(_alarm(number))
     stream = feed.read(2, WAIT_S)
-    assert [await _next(stream), await _next(stream)] == [Numbered(3, _alarm(3)), Numbered(4, _alarm(4))]
+    assert [await _next(stream), await _next(stream)] == [NumberedEvent(3, _alarm(3)), NumberedEvent(4, _alarm(4))]
     await stream.aclose()
 
 
@@ -61,7 +61,7 @@ async def test_reader_behind_the_ring_is_told_how_much_is_gone() -> None:
     for number in range(1, 6):
         feed.put(_alarm(number))
     stream = feed.read(1, WAIT_S)
-    assert [await _next(stream), await _next(stream)] == [Lost(2), Numbered(4, _alarm(4))]
+    assert [await _next(stream), await _next(stream)] == [LostEvents(2), NumberedEvent(4, _alarm(4))]
     await stream.aclose()
 
 
@@ -69,10 +69,10 @@ async def test_reader_that_is_overtaken_while_it_reads_is_told() -> None:
     feed = LiveFeed("a1", ring_events=2)
     feed.put(_alarm(1))
     stream = feed.read(0, WAIT_S)
-    assert await _next(stream) == Numbered(1, _alarm(1))
+    assert await _next(stream) == NumberedEvent(1, _alarm(1))
     for number in range(2, 6):
         feed.put(_alarm(number))
-    assert [await _next(stream), await _next(stream)] == [Lost(2), Numbered(4, _alarm(4))]
+    assert [await _next(stream), await _next(stream)] == [LostEvents(2), NumberedEvent(4, _alarm(4))]
     await stream.aclose()
 
 
@@ -117,7 +117,7 @@ def test_events_are_logged_with_the_device_and_without_texts(caplog: pytest.LogC
 
 def test_event_is_one_line_of_json_whatever_the_device_wrote() -> None:
     log = DeviceLog("kitchen", 5, "info", "blink", 9, "line\n\nevent: alarm\r\ndata: {} \u2028 ende")
-    identity, kind, data, *rest = event_text("a1", Numbered(3, log)).splitlines()
+    identity, kind, data, *rest = event_text("a1", NumberedEvent(3, log)).splitlines()
     assert (identity, kind, rest) == ("id: a1-3", "event: log", [""])
     assert json.loads(data.removeprefix("data: ")) == {
         "device": "kitchen",
@@ -129,5 +129,5 @@ def test_event_is_one_line_of_json_whatever_the_device_wrote() -> None:
     }
 
 
-async def _collect(stream: AsyncIterator[Numbered | Lost | None]) -> list[Numbered | Lost | None]:
+async def _collect(stream: AsyncIterator[NumberedEvent | LostEvents | None]) -> list[NumberedEvent | LostEvents | None]:
     return [each async for each in stream]

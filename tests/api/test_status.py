@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from microclaw.api.status import (
     SHOWN,
+    ChannelStates,
     approval_object,
     channel_objects,
     for_everybody,
@@ -22,14 +23,6 @@ from microclaw.config import BudgetSettings, Settings, load_settings
 from microclaw.schedules.entry import Once, Prompt, Schedule
 from microclaw.store.schedules import ScheduleState
 from microclaw.store.usage import UsageCount
-
-
-@dataclass(frozen=True)
-class Open:
-    telegram: TelegramState | None = None
-    gateway: str | None = None
-    clients: int = 0
-    problems: tuple[str, ...] = ()
 
 
 def entry(number: int, next_ms: int | None, state: ScheduleState = "active") -> Schedule:
@@ -62,25 +55,25 @@ def settings(tmp_path: Path) -> Settings:
 
 
 def test_channels_tell_how_they_are(settings: Settings) -> None:
-    channels = Open(TelegramState("listening", "claw_bot"), "ws://127.0.0.1:18789", 2)
+    channels = ChannelStates(TelegramState("listening", "claw_bot"), "ws://127.0.0.1:18789", lambda: 2)
     telegram, gateway = channel_objects(channels, settings)
     assert telegram == {"name": "telegram", "state": "on", "text": "@claw_bot", "bot": "@claw_bot"}
     assert gateway == {"name": "gateway", "state": "on", "text": "ws://127.0.0.1:18789", "clients": 2}
 
 
 def test_disturbed_channel_says_why(settings: Settings) -> None:
-    (telegram, _) = channel_objects(Open(TelegramState("disturbed", "claw_bot", "no network")), settings)
+    (telegram, _) = channel_objects(ChannelStates(TelegramState("disturbed", "claw_bot", "no network")), settings)
     assert (telegram["state"], telegram["text"]) == ("disturbed", "no network")
 
 
 def test_channel_that_is_off_says_why_where_it_was_wanted(settings: Settings) -> None:
     settings = replace(settings, problems=("telegram is off: the environment has no BOT",))
-    channels = Open(problems=("the chat gateway is off: port 18789 is taken",))
+    channels = ChannelStates(problems=("the chat gateway is off: port 18789 is taken",))
     assert channel_objects(channels, settings) == [
         {"name": "telegram", "state": "off", "text": "the environment has no BOT"},
         {"name": "gateway", "state": "off", "text": "port 18789 is taken"},
     ]
-    assert [c["text"] for c in channel_objects(Open(), replace(settings, problems=()))] == [None, None]
+    assert [c["text"] for c in channel_objects(ChannelStates(), replace(settings, problems=()))] == [None, None]
 
 
 def test_schedules_that_are_due_next_come_first() -> None:

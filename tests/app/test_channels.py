@@ -15,12 +15,12 @@ from tests.channels.conftest import echo, served_inbox
 from websockets.asyncio.client import connect
 
 from microclaw.app import running_host
-from microclaw.app.gateway_door import GatewayDoor
+from microclaw.app.channels import GatewayListener
 from microclaw.auth.admission import open_admission
 from microclaw.config import GatewaySettings, load_settings
 from microclaw.store.database import Database
 
-Make = Callable[[socket.socket], GatewayDoor]
+Make = Callable[[socket.socket], GatewayListener]
 
 
 @asynccontextmanager
@@ -28,8 +28,8 @@ async def doors(home: Path) -> AsyncIterator[Make]:
     async with Database.open(home / "people.db") as database, served_inbox(home, echo) as inbox:
         admission = await open_admission(load_settings({}, home=home), database)
 
-        def door(listener: socket.socket) -> GatewayDoor:
-            return GatewayDoor(GatewaySettings(port=0), inbox, admission, listener)
+        def door(listener: socket.socket) -> GatewayListener:
+            return GatewayListener(GatewaySettings(port=0), inbox, admission, listener)
 
         yield door
 
@@ -37,7 +37,7 @@ async def doors(home: Path) -> AsyncIterator[Make]:
 async def test_a_client_that_comes_before_the_door_opens_is_served_once_it_does(tmp_path: Path) -> None:
     async with asyncio.timeout(60), doors(tmp_path) as door_on, asyncio.TaskGroup() as group:
         door = door_on(socket.create_server(("127.0.0.1", 0)))
-        async with door.kept(group):
+        async with door.serving(group):
             coming = asyncio.ensure_future(connect(door.address, proxy=None, open_timeout=10).__aenter__())
             await asyncio.sleep(0)
             assert door.clients == 0
@@ -55,7 +55,7 @@ async def test_a_door_that_was_never_opened_ends_at_once(tmp_path: Path) -> None
     async with asyncio.timeout(60), doors(tmp_path) as door_on, asyncio.TaskGroup() as group:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             door = door_on(listener)
-            async with door.kept(group):
+            async with door.serving(group):
                 assert door.address.startswith("ws://127.0.0.1:")
 
 

@@ -11,9 +11,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from microclaw.api.bearer import MAX_ADDRESSES, WRONG_TOKENS, WRONG_TOKENS_S, Bearer, Caller, caller_of
+from microclaw.api.caller import WRONG_TOKENS, BearerAuth, Caller, caller_of
 from microclaw.auth.people import People
 from microclaw.auth.tokens import PersonTokens
+from microclaw.auth.wrong_tokens import MAX_ADDRESSES, WRONG_TOKENS_S
 from microclaw.store.database import Database
 from microclaw.store.people import PeopleTable, PersonRow, PersonTokenTable
 
@@ -26,7 +27,7 @@ class Bench:
         self.secrets = secrets
         self.numbers: tuple[bytes, ...] = ()
         self.callers: list[Caller] = []
-        self.bearer = Bearer(
+        self.bearer = BearerAuth(
             inside=self.app("inside"), outside=self.app("outside"), tokens=tokens, now_s=lambda: self.now_s
         )
 

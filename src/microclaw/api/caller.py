@@ -1,10 +1,9 @@
-"""Tells requests with a token from those without, and lets only the former to the API. It makes no tokens."""
+"""Who sends a request: checks its token and gives the API the caller. It makes no tokens."""
 
 from __future__ import annotations
 
 import re
 import time
-from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,25 +15,26 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from microclaw.api.failures import PATHS, failure_response, openai_error
-from microclaw.api.guard import refuse
 from microclaw.api.jobs import Feed
+from microclaw.api.request_check import refuse
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.gate import Gate, Permission
 from microclaw.auth.people import OWNER, Person
 from microclaw.auth.tokens import PersonTokens
+from microclaw.auth.wrong_tokens import WrongTokens
 from microclaw.errors import PermissionRefused
 from microclaw.events import ApprovalAsked, ApprovalSettled
 from microclaw.wire.host_api import REQUEST_HEADER, Failure
 
-CHANNEL: Final = "api"  # where acts of programs are asked for
+CHANNEL: Final = "api"  # the channel of approvals that programs wait for
 _KEY: Final = "microclaw.caller"
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """`direct`: a person's own hand on the command line, whose words are their yes. `source` is the token's id.
+    """`direct`: a person at the command line of this machine, who is not asked again. `source` is the token's id.
 
-    `request` is the number that the request gave itself, for its question to be known by.
+    `request` is the request's own number, which its approvals carry.
     """
 
     person_id: str
@@ -44,7 +44,7 @@ class Caller:
 
     @property
     def token(self) -> str | None:
-        """The token's id; None for a person's own hand."""
+        """The token's id; None on the control socket."""
         return None if self.direct else self.source
 
     def scoped(self, chat_id: str) -> str:
@@ -52,17 +52,17 @@ class Caller:
         return chat_id if self.direct else f"{self.source}.{chat_id}"
 
     def asks_in(self, chat_id: str = "") -> str:
-        """Where a question is asked: in this chat; without one, under the request's number, where it has one."""
+        """The chat id of an approval: this chat, else the request's number where it has one."""
         if chat_id not in ("", self.source):
             return chat_id
         return f"{self.source}.{self.request}" if self.request else self.source
 
 
-OWNER_HERE: Final = Caller(OWNER.person_id, direct=True, source="socket")
+LOCAL_OWNER: Final = Caller(OWNER.person_id, direct=True, source="socket")
 
 
-class As:
-    """Every request of `app` is this caller's."""
+class CallerMiddleware:
+    """Gives every request of `app` this caller."""
 
     def __init__(self, app: ASGIApp, caller: Caller) -> None:
         self._app = app
@@ -75,20 +75,20 @@ class As:
 async def caller_of(
     request: HTTPConnection,
 ) -> Caller:  # a plain function would be run in a thread of its own each time
-    """The request's caller; nobody is told apart from the owner by a missing word, so none is refused."""
+    """The request's caller. A request without one is refused: it must not count as the owner's."""
     caller = request.scope.get(_KEY)
     if not isinstance(caller, Caller):
-        raise PermissionRefused("this request is nobody's", next_step="send a token: microclaw token create NAME")
+        raise PermissionRefused("this request has no caller", next_step="send a token: microclaw token create NAME")
     return caller
 
 
-By = Annotated[Caller, Depends(caller_of)]
+RequestCaller = Annotated[Caller, Depends(caller_of)]
 
 
 async def admit(
     gate: Gate, caller: Caller, permission: Permission, action: str, *, detail: Sequence[str] = (), chat_id: str = ""
 ) -> None:
-    """Return when `caller` may do it. What the owner types on the command line is their yes; a program's act asks."""
+    """Return when `caller` may do it. A command on this machine is its own approval; a program's action asks first."""
     if caller.direct:
         gate.check(caller.person_id, permission, action)
         return
@@ -96,10 +96,10 @@ async def admit(
     await gate.admit(caller.person_id, permission, action, detail=detail, channel=CHANNEL, chat_id=place)
 
 
-def check_own_hand(gate: Gate, caller: Caller, action: str) -> None:
+def check_local_owner(gate: Gate, caller: Caller, action: str) -> None:
     """Raise PermissionRefused unless an owner does it on the control socket.
 
-    For what would outlive a token (another token, a person, a device's secret) or reaches any file of this machine.
+    For actions whose result outlives a token (tokens, people, a device's secret) or that reach any file here.
     """
     gate.check_owner(caller.person_id, action)
     if not caller.direct:
@@ -108,7 +108,7 @@ def check_own_hand(gate: Gate, caller: Caller, action: str) -> None:
 
 @contextmanager
 def questions_in(feed: Feed, approvals: Approvals, *, channel: str, chat_id: str) -> Iterator[None]:
-    """Inside, what is asked at this place, and how it ended, is told in the feed too."""
+    """Inside, the feed also gets the approvals that wait in this chat, and how they end."""
 
     def tell(news: PendingApproval | ApprovalOutcome) -> None:
         pending = news if isinstance(news, PendingApproval) else news.pending
@@ -126,9 +126,7 @@ def questions_in(feed: Feed, approvals: Approvals, *, channel: str, chat_id: str
         stop()
 
 
-WRONG_TOKENS: Final = 10  # of one address within WRONG_TOKENS_S, then its wrong ones are told to wait
-WRONG_TOKENS_S: Final = 60.0
-MAX_ADDRESSES: Final = 1024
+WRONG_TOKENS: Final = 10  # of one address within a minute; then it has to wait
 _OFFERED: Final = "bearer."
 _REQUEST: Final = REQUEST_HEADER.lower().encode()
 _NUMBER: Final = re.compile(rb"[0-9a-f]{16,32}")
@@ -158,14 +156,14 @@ FOR_EVERY_ROLE: Final = (
 )
 
 
-class Bearer:
+class BearerAuth:
     """`Authorization: Bearer mc_...` leads to `inside`, no such header to `outside`, a wrong one to 401.
 
-    `outside` None: nobody comes in without a token. Other paths than `for_every_role` are the owner's. A browser, which
+    `outside` None: a token is needed. Paths outside `for_every_role` are for the owner only. A browser, which
     can set no header of a WebSocket, offers `bearer.mc_...` as a subprotocol.
 
-    A right token always comes in: behind a proxy, and on loopback, everybody has one address, and somebody's guesses
-    must not shut the others out. A secret of 256 bits needs no lock against guesses.
+    A right token is always accepted: behind a proxy, and on loopback, everybody has one address, and the guesses of
+    one client must not shut the others out. A secret of 256 bits needs no lock against guesses.
     """
 
     def __init__(
@@ -181,8 +179,7 @@ class Bearer:
         self._outside = outside
         self._tokens = tokens
         self._for_every_role = for_every_role
-        self._now_s = now_s
-        self._wrong: OrderedDict[str, deque[float]] = OrderedDict()
+        self._wrong = WrongTokens(WRONG_TOKENS, now_s)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         shown = [value.decode("latin-1") for key, value in scope["headers"] if key == b"authorization"]
@@ -194,9 +191,9 @@ class Bearer:
             return
         answer = await self._come_in(scope, shown or [""])
         if isinstance(answer, Caller):
-            await As(self._inside, answer)(scope, receive, send)
+            await CallerMiddleware(self._inside, answer)(scope, receive, send)
         else:
-            await refuse(answer, scope, receive, send)  # nobody's body is read
+            await refuse(answer, scope, receive, send)  # the body is not read
 
     async def _come_in(self, scope: Scope, shown: list[str]) -> Caller | Response:
         scheme, _, secret = shown[0].partition(" ")
@@ -215,34 +212,22 @@ class Bearer:
 
     def _opens_nothing(self, scope: Scope, shown: list[str]) -> Response:
         address = str((scope.get("client") or ("?", 0))[0])
-        wait_s = self._locked_for(address)
+        wait_s = self._wrong.wait_s(address)
         if wait_s > 0:
             text = f"{WRONG_TOKENS} wrong tokens within a minute from {address}"
             refused = _refusal(scope, 429, Failure("unauthorized", text, f"wait {wait_s:.0f} s"))
             refused.headers["Retry-After"] = f"{wait_s:.0f}"
             return refused
         if any(shown):
-            self._note_wrong(address)
-        text = "this token opens nothing: it is missing, wrong, over, or was removed"
+            self._wrong.add(address)
+        text = "this token is not valid: it is missing, wrong, expired or removed"
         refused = _refusal(scope, 401, Failure("unauthorized", text, "microclaw token create NAME"))
         refused.headers["WWW-Authenticate"] = "Bearer"
         return refused
 
-    def _locked_for(self, address: str) -> float:
-        times = self._wrong.get(address)
-        if times is None or len(times) < WRONG_TOKENS:
-            return 0.0
-        return max(0.0, times[0] + WRONG_TOKENS_S - self._now_s())
-
-    def _note_wrong(self, address: str) -> None:
-        self._wrong.setdefault(address, deque(maxlen=WRONG_TOKENS)).append(self._now_s())
-        self._wrong.move_to_end(address)
-        if len(self._wrong) > MAX_ADDRESSES:
-            self._wrong.popitem(last=False)
-
 
 def _number(scope: Scope) -> str:
-    """What the request calls itself; "" when it does not, or in another form."""
+    """The request's own number; "" when it has none, or one of another form."""
     named = [value for key, value in scope["headers"] if key == _REQUEST]
     return named[0].decode() if len(named) == 1 and _NUMBER.fullmatch(named[0]) else ""
 

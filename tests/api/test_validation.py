@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from microclaw.api.faults import fault_text
+from microclaw.api.validation import validation_message
 
 
 class Asked(BaseModel):
@@ -38,7 +38,7 @@ def told(model: type[BaseModel], value: dict[str, Any]) -> str:
     with pytest.raises(ValidationError) as refused:
         model.model_validate(value)
     (error,) = refused.value.errors()
-    return fault_text(".".join(str(part) for part in error["loc"]), error)
+    return validation_message(".".join(str(part) for part in error["loc"]), error)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What stands in front of an HTTP app: foreign Host or Origin, bodies too large or too slow. It knows no route."""
+"""Checks each request before the app: its Host, its Origin, and the size and time of its body. It knows no route."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ DRAIN_BYTES = 16 << 20
 DRAIN_S = 2.0
 
 
-class MachineNames(Container[str]):
-    """The names of a server that others may reach: this machine's, what it is bound to, and every address.
+class AllowedHosts(Container[str]):
+    """The Host names that a server on the network accepts: this machine's, the bound one, and every IP address.
 
-    An address is nobody's name: no page can bind it to another machine.
+    An IP address is safe: no web page can rebind it to another machine.
     """
 
     def __init__(self, bound_to: str) -> None:
@@ -35,12 +35,12 @@ class MachineNames(Container[str]):
         return name in self._names or name.removesuffix(".local") in self._names or _is_address(name)
 
 
-class Guard:
-    """`allowed_hosts` None: the peer is a local process on a 0600 socket, names mean nothing there; or another guard
-    has looked at them. `body_bytes` None leaves the body to a guard behind this one, which knows who sends it.
+class RequestCheck:
+    """`allowed_hosts` None: names are not checked (a local process on the control socket, or a check before this one).
+    `body_bytes` None: the body is not read here; a check behind this one knows the caller's limit.
 
-    A web page of anybody can send requests to loopback: it is told apart by its Origin, and a name that was rebound to
-    127.0.0.1 (DNS rebinding) by its Host.
+    Any web page can send requests to loopback: its Origin shows it. A name that was rebound to 127.0.0.1 (DNS
+    rebinding) shows in the Host.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class Guard:
 
 
 async def refuse(response: Response, scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer, then read on for a moment: to close on a client that is still sending would take the answer from it."""
+    """Answer, then read on for a moment: a client that is still sending would lose the answer when we close."""
     response.headers["Connection"] = "close"
     if scope["type"] == "websocket":  # its client waits for the answer before it sends
         await response(scope, receive, send)
@@ -157,7 +157,7 @@ def _is_address(name: str) -> bool:
 
 
 class _Replay:
-    """Gives the app the body that was read, then whatever else comes."""
+    """Gives the app the body that was already read, then the connection's next messages."""
 
     def __init__(self, body: bytes, receive: Receive) -> None:
         self._body: bytes | None = body

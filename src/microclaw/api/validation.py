@@ -1,4 +1,4 @@
-"""What is wrong with a value, in plain words: a library checks requests and command lines. Checks nothing."""
+"""Validation errors in plain words, for requests and command lines. It validates nothing itself."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _BOUNDS: Final = {
 _SHOWN_CHARS: Final = 60
 
 
-def fault_text(place: str, error: Mapping[str, Any]) -> str:
+def validation_message(place: str, error: Mapping[str, Any]) -> str:
     """One of pydantic's `errors()` as a sentence about `place`; what it has no words for keeps the library's."""
     kind, limits, given = str(error.get("type", "")), error.get("ctx") or {}, error.get("input")
     if kind in _KINDS:

@@ -16,8 +16,8 @@ R = TypeVar("R")
 ANSWER_TIMEOUT_S = 5.0
 
 
-class BoardLink:
-    """`with BoardLink(path) as board: board.ask(control.Info())`"""
+class BoardControl:
+    """`with BoardControl(path) as board: board.ask(control.Info())`"""
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -1,4 +1,4 @@
-"""Finds the one host of this home, or has one started with a virtual board. It calls no tool."""
+"""Finds the host of this home, or starts one with a virtual board for all MCP clients. It calls no tool."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ RACE_S: Final = 5.0  # what that one has to answer, before this home is tried ag
 CONNECT_S: Final = 1.0
 
 
-class HostAttachment:
-    """`with HostAttachment(home, socket) as attachment: await attachment.ready(...)`.
+class SharedHost:
+    """`with SharedHost(home, socket) as shared_host: await shared_host.ready(...)`.
 
     Inside, this process counts as a user of a host that was started this way; the host ends soon after the last one.
     """
@@ -41,12 +41,12 @@ class HostAttachment:
         self._grace_s = grace_s
         self._lock: BinaryIO | None = None
         self._supervisor: subprocess.Popen[bytes] | None = None
-        self._said = b""
+        self._received = b""
         self._not_before = 0.0
         self._waiting = asyncio.Lock()
 
     def __enter__(self) -> Self:
-        """Count as a user and start what is missing, without waiting for any of it."""
+        """Count as a user and start a missing host, without waiting."""
         path = self._home / "mcp.lock"
         self._lock = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+b", buffering=0)
         self._attached()
@@ -77,16 +77,16 @@ class HostAttachment:
                 await asyncio.sleep(POLL_S)
 
     def _attached(self) -> bool:
-        """Whether a host listens that is complete: one that was started here says so itself. Starts a missing one."""
+        """Whether a complete host listens; one that was started here reports it. Starts a missing host."""
         assert self._lock is not None
         try:
             fcntl.flock(self._lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return False  # the last host is just being stopped
-        said = self._says()
-        if self._supervisor is not None and said is None:
+        line = self._ready_line()
+        if self._supervisor is not None and line is None:
             return False
-        error = None if said is None else said.get("error")
+        error = None if line is None else line.get("error")
         if error is not None and error.get("code") != LOST_RACE:
             self._supervisor = None
             text = str(error.get("message", "it gave no reason"))
@@ -101,7 +101,7 @@ class HostAttachment:
     def _start(self) -> None:
         if self._supervisor is not None and self._supervisor.stdout is not None:
             self._supervisor.stdout.close()
-        self._said = b""
+        self._received = b""
         self._not_before = time.monotonic() + RACE_S
         words = [str(self._home / "mcp.lock"), str(self._grace_s), "--home", str(self._home), *self._words]
         with (self._home / "mcp-host.log").open("ab") as log:
@@ -115,16 +115,16 @@ class HostAttachment:
         assert self._supervisor.stdout is not None
         os.set_blocking(self._supervisor.stdout.fileno(), False)
 
-    def _says(self) -> dict[str, Any] | None:
-        """The supervisor's line, once it is whole; its end without one is told as an error."""
+    def _ready_line(self) -> dict[str, Any] | None:
+        """The supervisor's line once it is complete, an error if it ended without one, else None."""
         if self._supervisor is None or self._supervisor.stdout is None:
             return None
-        if b"\n" not in self._said:
+        if b"\n" not in self._received:
             ended = self._supervisor.poll() is not None
-            self._said += self._supervisor.stdout.read() or b""
-            if b"\n" not in self._said:
-                return {"error": {"message": "its supervisor ended and said nothing"}} if ended else None
-        value = json.loads(self._said)
+            self._received += self._supervisor.stdout.read() or b""
+            if b"\n" not in self._received:
+                return {"error": {"message": "its supervisor ended without a message"}} if ended else None
+        value = json.loads(self._received)
         assert isinstance(value, dict)
         return value
 

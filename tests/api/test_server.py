@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
-from microclaw.api.server import MAX_CONNECTIONS, Door, serving, tcp_listener
+from microclaw.api.server import MAX_CONNECTIONS, Listener, serving, tcp_listener
 
 HEAD_TIMEOUT_S = 0.2
 UNREAD_TIMEOUT_S = 0.3
@@ -27,7 +27,7 @@ async def door(go: asyncio.Event | None = None, text: str = "here") -> AsyncIter
         await PlainTextResponse(text)(scope, receive, send)
 
     with tcp_listener("127.0.0.1", 0) as listener:
-        doors = [Door("people", answering, listener)]
+        doors = [Listener("people", answering, listener)]
         async with (
             asyncio.timeout(LIMIT_S),
             asyncio.TaskGroup() as group,

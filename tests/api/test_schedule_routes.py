@@ -1,4 +1,4 @@
-"""Schedules and subagents on the people plane: what each may see, make, run and remove; what is risky asks."""
+"""Schedules and subagents with tokens: what each may see, make, run and remove; what is risky asks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Asks the person at this terminal for the yes or no that a turn waits for, and brings it to the host."""
+"""Asks the person at this terminal to approve an action, and sends the answer to the host. It decides nothing."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from microclaw.terminal.page import Terminal
 _YES = frozenset({"y", "yes"})
 
 
-def ask_at(terminal: Terminal, host: HostClient, asked: ApprovalAsked, *, yes: bool) -> None:
-    """Ask what one call of this command line waits for; Ctrl-C is a no."""
-    approver = Approver(host, terminal, yes, lambda: None)
-    approver = replace(approver, cancel=lambda: approver.decide(asked, approved=False))
-    approver.ask(asked)
+def ask_person(terminal: Terminal, host: HostClient, asked: ApprovalAsked, *, yes: bool) -> None:
+    """Ask for the approval that one call of this command line waits for; Ctrl-C is a no."""
+    prompt = ApprovalPrompt(host, terminal, yes, lambda: None)
+    prompt = replace(prompt, cancel=lambda: prompt.decide(asked, approved=False))
+    prompt.ask(asked)
 
 
 @dataclass(frozen=True, slots=True)
-class Approver:
-    """`yes` answers for the person (--yes); without it and without a keyboard it says where to decide."""
+class ApprovalPrompt:
+    """`yes` approves without asking (--yes). Without a keyboard it prints the command that decides."""
 
     host: HostClient
     terminal: Terminal

@@ -1,4 +1,4 @@
-"""The people plane with tokens: the whole API as far as a role goes, and one gate for every act."""
+"""The API with tokens: the whole API as far as a role goes, and one gate for every act."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The HTTP apps: the control plane on the 0600 socket, and the people plane on loopback. It listens on nothing."""
+"""The ASGI apps: the API on the control socket (mode 0600), and the API with tokens on loopback. It opens no port."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from starlette.types import ASGIApp
 
 from microclaw import __version__
 from microclaw.api.app_routes import app_router
-from microclaw.api.bearer import OWNER_HERE, As, Bearer, By
+from microclaw.api.caller import LOCAL_OWNER, BearerAuth, CallerMiddleware, RequestCaller
 from microclaw.api.chat_routes import chat_router
 from microclaw.api.compile_routes import compile_router
 from microclaw.api.device_routes import device_router, link_router
 from microclaw.api.event_routes import events_router
 from microclaw.api.failures import add_failure_handlers
-from microclaw.api.guard import LOOPBACK_NAMES, Guard
 from microclaw.api.knowledge_routes import KnowledgeParts, knowledge_router
 from microclaw.api.metrics import metrics_router
 from microclaw.api.openai import openai_router
 from microclaw.api.parts import HostParts
 from microclaw.api.people_routes import approval_router, people_router, token_router, usage_router
+from microclaw.api.request_check import LOOPBACK_NAMES, RequestCheck
 from microclaw.api.schedule_routes import schedule_router, subagent_router
 from microclaw.api.status import for_everybody
 from microclaw.api.tool_routes import tools_router
@@ -58,7 +58,7 @@ def _route(name: str, operation: dict[str, Any], schemas: dict[str, Any]) -> str
 
 
 def host_api(parts: HostParts) -> FastAPI:
-    """Every route, for both planes: who calls is in the request (api.bearer)."""
+    """Every route, for both apps: the caller is in the request (api.caller)."""
     app = _base("microclaw")
     app.include_router(chat_router(parts))
     app.include_router(openai_router(parts))
@@ -79,7 +79,7 @@ def host_api(parts: HostParts) -> FastAPI:
     app.include_router(events_router(parts.live, parts.settings.limits.keepalive_s))
 
     @app.get("/v1/status", tags=["host"], summary="Model, devices, programs")
-    async def status(by: By) -> dict[str, Any]:
+    async def status(by: RequestCaller) -> dict[str, Any]:
         found = await parts.status()
         person = parts.people.get(by.person_id)
         return found if person is not None and person.role == "owner" else for_everybody(found)
@@ -87,25 +87,25 @@ def host_api(parts: HostParts) -> FastAPI:
     return app
 
 
-def control_app(parts: HostParts, api: ASGIApp) -> ASGIApp:
-    """Everything; whoever can open the socket is the owner."""
+def control_socket_app(parts: HostParts, api: ASGIApp) -> ASGIApp:
+    """The whole API. Whoever can open the socket is the owner."""
     limits = parts.settings.limits
-    app = As(api, OWNER_HERE)
-    return Guard(app, body_bytes=limits.control_body_bytes, body_s=limits.body_s)
+    app = CallerMiddleware(api, LOCAL_OWNER)
+    return RequestCheck(app, body_bytes=limits.control_body_bytes, body_s=limits.body_s)
 
 
-def people_app(parts: HostParts, api: ASGIApp) -> ASGIApp:
-    """With a token the whole API, as far as its person's role goes; without one nothing that touches a device."""
+def api_app(parts: HostParts, api: ASGIApp) -> ASGIApp:
+    """With a token: the whole API, as far as the person's role allows. Without one: nothing that touches a device."""
     limits = parts.settings.limits
     outside = _base("microclaw")
     outside.include_router(compile_router(parts.compile))
     outside.include_router(metrics_router(parts.metrics))
-    app = Bearer(
-        inside=Guard(api, body_bytes=limits.control_body_bytes, body_s=limits.body_s),
-        outside=Guard(outside, body_bytes=limits.body_bytes, body_s=limits.body_s),
+    app = BearerAuth(
+        inside=RequestCheck(api, body_bytes=limits.control_body_bytes, body_s=limits.body_s),
+        outside=RequestCheck(outside, body_bytes=limits.body_bytes, body_s=limits.body_s),
         tokens=parts.tokens,
     )
-    return Guard(app, body_bytes=None, body_s=limits.body_s, allowed_hosts=LOOPBACK_NAMES)
+    return RequestCheck(app, body_bytes=None, body_s=limits.body_s, allowed_hosts=LOOPBACK_NAMES)
 
 
 def _base(title: str) -> FastAPI:

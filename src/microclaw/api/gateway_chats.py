@@ -1,4 +1,4 @@
-"""What gateway clients say and hear: turns, events they subscribed to, pushes, questions. It knows no socket."""
+"""The gateway's clients and chats: turns, subscribed events, pushed answers, approvals. It opens no socket."""
 
 from __future__ import annotations
 
@@ -6,23 +6,27 @@ import asyncio
 import logging
 import re
 from collections import defaultdict, deque
-from collections.abc import Coroutine
-from typing import Any, Final, Self, assert_never
+from dataclasses import dataclass
+from typing import Final, Self, assert_never
+
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from microclaw.agent.inbox import AcceptedMessage, Inbox
-from microclaw.agent.outbox import run_logged
 from microclaw.api import gateway_messages as messages
-from microclaw.api.gateway_client import Client
+from microclaw.api.caller import Caller
 from microclaw.api.gateway_messages import Approve, BadMessage, ClientMessage, Message, Ping, Subscribe, Unknown
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
+from microclaw.channels.delivery import ChannelTasks, Deliveries
 from microclaw.errors import MicroclawError, PermissionRefused, UnknownName
 from microclaw.events import Answer, Delta, Inbound, ToolRun, TurnEvent
 
 _log = logging.getLogger(__name__)
 
 CHANNEL: Final = "ws"
+MAX_WAITING: Final = 512  # messages
+MAX_WAITING_CHARS: Final = 1 << 20
+CLOSE_S: Final = 2.0
 MAX_PARKED: Final = 1000  # answers for clients that are away; what is beyond stays in the outbox for the next run
-MAX_CLAIMED: Final = 4096
 _PLAIN: Final = re.compile(r"[A-Za-z0-9._-]+")
 
 
@@ -44,40 +48,116 @@ def visible(journaled: str) -> str:
     return chat_id if at else f"ws_{journaled}"
 
 
-class Room:
-    """Inside `async with`, what the outbox holds for this channel goes to whoever has its chat id."""
+class Client:
+    """One client's connection. `chat_id` is the visible one; `journaled` the conversation's."""
+
+    def __init__(self, websocket: WebSocket, chat_id: str, caller: Caller) -> None:
+        self.chat_id = chat_id
+        self.caller = caller
+        self.journaled = ""
+        self.events: frozenset[str] = frozenset()
+        self.is_open = True
+        self._websocket = websocket
+        self._waiting: asyncio.Queue[_Line] = asyncio.Queue(MAX_WAITING)
+        self._waiting_chars = 0
+
+    def send(self, text: str) -> bool:
+        """Queue a message; False when the client is gone, or has just been dropped for not reading."""
+        return self._queue(_Line(text, None))
+
+    async def deliver(self, text: str) -> bool:
+        """Whether the message was written to the connection."""
+        written = asyncio.get_running_loop().create_future()
+        return self._queue(_Line(text, written)) and await written
+
+    def _queue(self, line: _Line) -> bool:
+        if not self.is_open:
+            return False
+        size = len(line.text)
+        if self._waiting.full() or (self._waiting_chars and self._waiting_chars + size > MAX_WAITING_CHARS):
+            self.drop("it reads too slowly")
+            return False
+        self._waiting_chars += size
+        self._waiting.put_nowait(line)
+        return True
+
+    async def write(self) -> None:
+        """Carry the queue to the socket, until the client is gone."""
+        while self.is_open:
+            line = await self._waiting.get()
+            done = False
+            try:
+                await self._websocket.send_text(line.text)  # api.server cuts a connection that takes nothing
+                done = True
+            except (WebSocketDisconnect, RuntimeError):  # Starlette says RuntimeError of a socket that is closing
+                self.is_open = False
+            finally:
+                self._end(line, done=done)
+
+    def close(self) -> None:
+        """The connection is over: what still waits was not written."""
+        self.is_open = False
+        while not self._waiting.empty():
+            self._end(self._waiting.get_nowait(), done=False)
+
+    def _end(self, line: _Line, *, done: bool) -> None:
+        self._waiting_chars -= len(line.text)
+        self._waiting.task_done()
+        if line.written is not None and not line.written.done():
+            line.written.set_result(done)
+
+    async def drain(self) -> None:
+        """Wait a while until the queue is written."""
+        try:
+            async with asyncio.timeout(CLOSE_S):
+                await self._waiting.join()
+        except TimeoutError:
+            self.drop("it reads too slowly")
+
+    def drop(self, why: str) -> None:
+        if self.is_open:
+            self.is_open = False
+            _log.info("gateway: client %s is dropped: %s", self.chat_id, why)
+            self._websocket.state.abort()
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A message that waits, and the future that says whether it was written."""
+
+    text: str
+    written: asyncio.Future[bool] | None
+
+
+class GatewayChats:
+    """Inside `async with`, the outbox's answers for this channel go to the clients with their chat id."""
 
     def __init__(self, inbox: Inbox, approvals: Approvals) -> None:
         self._inbox = inbox
         self._approvals = approvals
         self._clients: defaultdict[str, list[Client]] = defaultdict(list)
         self._parked: deque[tuple[str, int, str]] = deque(maxlen=MAX_PARKED)
-        self._claimed: dict[int, None] = {}
-        self._tasks = asyncio.TaskGroup()
-        self._running: set[asyncio.Task[None]] = set()
+        self._deliveries = Deliveries(inbox.outbox, "gateway")
+        self._tasks = ChannelTasks()
 
     async def __aenter__(self) -> Self:
         await self._tasks.__aenter__()
         self._stop_listening = self._approvals.listen(self._hear)
-        self._start(self._deliver(), "gateway: deliver")
+        self._tasks.start(self._deliver(), "gateway: deliver")
         return self
 
     async def __aexit__(self, *error: object) -> None:
         self._stop_listening()
-        for task in tuple(self._running):
-            task.cancel()
-        await self._tasks.__aexit__(None, None, None)
-
-    # Who is here
+        await self._tasks.__aexit__(*error)
 
     def enter(self, client: Client) -> None:
-        """Put the client into the conversation of its chat id; what waits for it there is sent."""
+        """Put the client into the conversation of its chat id, and send it the answers that wait there."""
         self.leave(client)
         client.journaled = conversation_id(client.caller.source, client.chat_id)
         self._clients[client.journaled].append(client)
         for parked in [parked for parked in self._parked if parked[0] == client.journaled]:
             self._parked.remove(parked)
-            self._start(self._hand_over(*parked), f"gateway: deliver {parked[1]}")
+            self._tasks.start(self._hand_over(*parked), f"gateway: deliver {parked[1]}")
 
     def leave(self, client: Client) -> None:
         here = self._clients.get(client.journaled, [])
@@ -85,8 +165,6 @@ class Room:
             here.remove(client)
         if not here:
             self._clients.pop(client.journaled, None)
-
-    # What they say
 
     async def take(self, client: Client, message: ClientMessage) -> None:
         """Raises BadMessage."""
@@ -114,7 +192,7 @@ class Room:
             accepted = await self._inbox.accept(inbound)
         except MicroclawError as exc:
             raise BadMessage(exc.code, exc.message) from exc
-        self._start(self._follow(client, client.journaled, accepted), f"gateway: turn of {client.chat_id}")
+        self._tasks.start(self._follow(client, client.journaled, accepted), f"gateway: turn of {client.chat_id}")
 
     def _decide(self, client: Client, decision: Approve) -> None:
         pending = next((p for p in self._approvals.pending() if p.approval_id == decision.approval_id), None)
@@ -127,10 +205,8 @@ class Room:
         except (UnknownName, PermissionRefused) as exc:
             raise BadMessage(exc.code, exc.message) from exc
 
-    # What they hear
-
     async def _follow(self, client: Client, journaled: str, accepted: AcceptedMessage) -> None:
-        """The turn's events to who asked, its answer to whoever has the chat id by then."""
+        """Send the turn's events to the client that asked, and the answer to whoever has the chat id by then."""
         try:
             async for event in accepted.events:
                 if isinstance(event, Answer):
@@ -141,49 +217,30 @@ class Room:
             _log.exception("gateway: an answer was not delivered")
 
     async def _answer(self, client: Client, journaled: str, answer: Answer) -> None:
-        if not self._claim(answer.outbound_id):
+        if not self._deliveries.claim(answer.outbound_id):
             return
         text = _text(answer)
         if await client.deliver(messages.response(text, visible(journaled))):
-            await self._delivered(answer.outbound_id)
+            await self._deliveries.done(answer.outbound_id)
         elif answer.outbound_id is not None:
             await self._hand_over(journaled, answer.outbound_id, text)
 
     async def _deliver(self) -> None:
         async for outbound in self._inbox.outbox.outgoing(CHANNEL):
-            if self._claim(outbound.outbound_id):
+            if self._deliveries.claim(outbound.outbound_id):
                 await self._hand_over(outbound.chat_id, outbound.outbound_id, _text(outbound.answer))
 
     async def _hand_over(self, journaled: str, outbound_id: int, text: str) -> None:
         """Send it to everybody with this chat id; with nobody there it waits for somebody."""
         clients = tuple(self._clients.get(journaled, ()))
         if any(await asyncio.gather(*(c.deliver(messages.response(text, c.chat_id)) for c in clients))):
-            await self._delivered(outbound_id)
+            await self._deliveries.done(outbound_id)
             return
         if any(parked[1] == outbound_id for parked in self._parked):
             return
         if len(self._parked) == MAX_PARKED:
             _log.warning("gateway: %d answers wait for clients; the oldest waits for the next start", MAX_PARKED)
         self._parked.append((journaled, outbound_id, text))
-
-    def _claim(self, outbound_id: int | None) -> bool:
-        """Whether nobody else here delivers it: messages that joined one turn have one answer."""
-        if outbound_id is None:
-            return True
-        if outbound_id in self._claimed:
-            return False
-        self._claimed[outbound_id] = None
-        if len(self._claimed) > MAX_CLAIMED:
-            del self._claimed[next(iter(self._claimed))]
-        return True
-
-    async def _delivered(self, outbound_id: int | None) -> None:
-        if outbound_id is None:
-            return
-        try:
-            await self._inbox.outbox.delivered(outbound_id)
-        except MicroclawError as exc:
-            _log.warning("gateway: a delivery could not be noted, it may come twice: %s", exc.message)
 
     def _hear(self, news: PendingApproval | ApprovalOutcome) -> None:
         pending = news if isinstance(news, PendingApproval) else news.pending
@@ -202,11 +259,6 @@ class Room:
             for pending in self._approvals.pending():
                 if (pending.channel, pending.chat_id) == (CHANNEL, client.journaled):
                     client.send(_question(pending))
-
-    def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        task = self._tasks.create_task(run_logged(work, name), name=name)
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
 
 
 def _show(client: Client, event: TurnEvent) -> None:

@@ -1,4 +1,4 @@
-"""What the global options of one command line say, and how its commands print. It runs nothing."""
+"""The global options of a command line, and how its commands print. It runs no command."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import typer
 
-from microclaw.cli.approver import ask_at
+from microclaw.cli.approval_prompt import ask_person
 from microclaw.config import LinkSettings, Settings, control_socket, load_settings, private_home
 from microclaw.errors import ConfigError
 from microclaw.host_client.address import HostAddress, named_host, token_for
@@ -26,8 +26,8 @@ INTERRUPTED: Final = 130
 
 
 @dataclass(frozen=True, slots=True)
-class Invocation:
-    """The global options. Commands get it with `invocation(ctx)`."""
+class GlobalOptions:
+    """The global options. Commands get it with `global_options(ctx)`."""
 
     json: bool = False
     device: str | None = None
@@ -46,10 +46,10 @@ class Invocation:
         endpoint = self.remote_endpoint()
         if endpoint is None:
             return HostClient(control_socket(private_home(os.environ, self.home), os.environ))
-        return HostClient(endpoint, ask=lambda host, asked: ask_at(self.terminal(), host, asked, yes=self.yes))
+        return HostClient(endpoint, ask=lambda host, asked: ask_person(self.terminal(), host, asked, yes=self.yes))
 
     def address(self) -> HostAddress | None:
-        """Where the host is; None for this machine's own. Raises ConfigError."""
+        """The host's address; None for this machine's own. Raises ConfigError."""
         return named_host(self.host_url, os.environ)
 
     def remote_endpoint(self) -> RemoteEndpoint | None:
@@ -58,7 +58,7 @@ class Invocation:
         return None if address is None else RemoteEndpoint(address, token_for(address, self.home, os.environ))
 
     def only_here(self, what: str) -> None:
-        """Raise ConfigError when another host is meant: `what` is about this machine."""
+        """Raise ConfigError when another host is named; `what` is about this machine only."""
         if (address := self.address()) is not None:
             raise ConfigError(
                 f"{what} is about this machine, and {address.said_by} names {address}",
@@ -66,7 +66,7 @@ class Invocation:
             )
 
     def terminal(self) -> Terminal:
-        """The page for people: stdout, or stderr when stdout carries a JSON document."""
+        """The terminal page: stdout, or stderr when stdout carries a JSON document."""
         out = sys.stderr if self.json else sys.stdout
         return Terminal(out, standard_look(out, no_color=self.no_color))
 
@@ -78,16 +78,21 @@ class Invocation:
         sys.stdout.write(escape_hidden(text) + "\n")
         sys.stdout.flush()
 
+    def wrote_json(self, schema: str, value: Mapping[str, Any]) -> bool:
+        """With --json: print the document. True when it was printed, so that the command can end."""
+        if self.json:
+            self.document(schema, value)
+        return self.json
+
     def say(self, text: str) -> None:
         """One line for a person; silent with -q and --json."""
         if not self.quiet and not self.json:
             self.line(text)
 
     def report(self, schema: str, value: Mapping[str, Any], text: str) -> None:
-        """What a command did: the document with --json, else one line."""
-        if self.json:
-            self.document(schema, value)
-        self.say(text)
+        """The result of a command: the document with --json, else one line."""
+        if not self.wrote_json(schema, value):
+            self.say(text)
 
     def line(self, text: str = "") -> None:
         """A line that is the answer itself: printed with -q too."""
@@ -103,9 +108,9 @@ class Invocation:
             self.line("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
-def invocation(ctx: typer.Context) -> Invocation:
+def global_options(ctx: typer.Context) -> GlobalOptions:
     value = ctx.find_root().obj
-    assert isinstance(value, Invocation)
+    assert isinstance(value, GlobalOptions)
     return value
 
 

@@ -13,8 +13,8 @@ import pytest
 from mcp.shared.message import SessionMessage
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
 
+from microclaw.mcp.server.first_answer import HANDSHAKE_VERSIONS, MODERN_VERSION, first_answer
 from microclaw.mcp.server.handlers import mcp_server
-from microclaw.mcp.server.opening import HANDSHAKE_VERSIONS, MODERN_VERSION, first_answer
 from microclaw.mcp.server.service import Caller
 
 INFO = {"name": "x", "version": "1"}

@@ -37,7 +37,7 @@ _META: Final = "io.modelcontextprotocol/"
 
 
 class FirstAnswer(NamedTuple):
-    """`replayed`: the library must see the request, too, and its answer is dropped."""
+    """`replayed`: the library also gets the request, and its answer is dropped."""
 
     request_id: str | int
     line: bytes
@@ -76,8 +76,8 @@ def _is_discover(params: dict[str, Any]) -> bool:
     meta = params.get("_meta")
     if not isinstance(meta, dict) or len(params) != 1:
         return False
-    told = [meta.get(_META + name) for name in ("protocolVersion", "clientCapabilities", "clientInfo")]
-    match told:
+    values = [meta.get(_META + name) for name in ("protocolVersion", "clientCapabilities", "clientInfo")]
+    match values:
         case [version, dict(), {"name": str(), "version": str()}]:
             return bool(version == MODERN_VERSION)
     return False
