@@ -14,7 +14,7 @@ from microclaw.api.metrics import MetricSources
 from microclaw.api.schedule_routes import ScheduleParts
 from microclaw.apps.catalogue import Catalogue
 from microclaw.apps.deploy import Deployer
-from microclaw.apps.direct_io import Explorer
+from microclaw.apps.direct_io import DirectIo
 from microclaw.apps.trial import Compile
 from microclaw.apps.undo import Undo
 from microclaw.auth.approvals import Approvals
@@ -45,7 +45,7 @@ class HostParts:
     chats: Chats
     devices: Registry
     deployer: Deployer
-    explorer: Explorer
+    direct_io: DirectIo
     undo: Undo
     catalogue: Catalogue
     compile: Compile

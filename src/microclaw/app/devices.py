@@ -13,9 +13,9 @@ from functools import partial
 from microclaw import __version__
 from microclaw.api.server import tcp_listener
 from microclaw.apps.catalogue import Catalogue
-from microclaw.apps.changes import Ledger
+from microclaw.apps.changes import ChangeLog
 from microclaw.apps.deploy import Deployer
-from microclaw.apps.direct_io import Explorer
+from microclaw.apps.direct_io import DirectIo
 from microclaw.apps.installer import Installer
 from microclaw.apps.reconciler import Reconciler
 from microclaw.apps.trial import Compile, try_image
@@ -51,39 +51,39 @@ _log = logging.getLogger(__name__)
 class Apps:
     """The parts of the apps stage, joined."""
 
-    ledger: Ledger
+    change_log: ChangeLog
     compile: Compile
     trial_pool: TrialPool
     deployer: Deployer
-    explorer: Explorer
+    direct_io: DirectIo
     undo: Undo
     catalogue: Catalogue
-    keeper: Reconciler
+    reconciler: Reconciler
     gate: Gate
 
 
-def build_apps(settings: Settings, devices: Registry, ledger: Ledger, gate: Gate) -> Apps:
-    placement = Installer(ledger)
+def build_apps(settings: Settings, devices: Registry, change_log: ChangeLog, gate: Gate) -> Apps:
+    installer = Installer(change_log)
     trial_pool = TrialPool(load_board(TRIAL_BOARD))
     compile_source = partial(compile_module, cache=BuildCache(settings.cache))
     deployer = Deployer(
         devices=devices,
-        ledger=ledger,
-        placement=placement,
+        change_log=change_log,
+        installer=installer,
         compile=compile_source,
         read_module=read_module,
         try_image=partial(try_image, trial_pool=trial_pool),
     )
-    explorer = Explorer(devices=devices, ledger=ledger)
+    direct_io = DirectIo(devices=devices, change_log=change_log)
     return Apps(
-        ledger=ledger,
+        change_log=change_log,
         compile=compile_source,
         trial_pool=trial_pool,
         deployer=deployer,
-        explorer=explorer,
-        undo=Undo(devices=devices, ledger=ledger, deployer=deployer, explorer=explorer),
-        catalogue=Catalogue(devices=devices, ledger=ledger),
-        keeper=Reconciler(devices=devices, ledger=ledger, placement=placement, report=_log_step),
+        direct_io=direct_io,
+        undo=Undo(devices=devices, change_log=change_log, deployer=deployer, direct_io=direct_io),
+        catalogue=Catalogue(devices=devices, change_log=change_log),
+        reconciler=Reconciler(devices=devices, change_log=change_log, installer=installer, report=_log_step),
         gate=gate,
     )
 

@@ -26,7 +26,7 @@ from microclaw.app.agent import build_agent, build_mail, build_model, outward_to
 from microclaw.app.channels import Channels, open_channels
 from microclaw.app.devices import Apps, announce, build_apps, device_listener, device_plane, link_parts, warm_compiler
 from microclaw.app.schedules import build_later, running_later
-from microclaw.apps.changes import Ledger, change_publisher
+from microclaw.apps.changes import ChangeLog, change_publisher
 from microclaw.auth.admission import open_admission
 from microclaw.auth.egress import Egress
 from microclaw.boards import load_board
@@ -101,7 +101,7 @@ async def running_host(
             link = await stack.enter_async_context(plane)
             await announce(listener, link, stack, group)
         completed = change_publisher(devices, bus.publish, now_ms)
-        apps = build_apps(settings, devices, Ledger(AppTable(database), completed=completed), admission.gate)
+        apps = build_apps(settings, devices, ChangeLog(AppTable(database), completed=completed), admission.gate)
         mail = build_mail(settings, database)
         knowledge = open_knowledge(settings, database)
         servers = await stack.enter_async_context(McpServers(settings.mcp_servers, proxy=settings.proxy))
@@ -109,7 +109,7 @@ async def running_host(
             devices=devices,
             deployer=apps.deployer,
             catalogue=apps.catalogue,
-            explorer=apps.explorer,
+            direct_io=apps.direct_io,
             undo=apps.undo,
             gate=apps.gate,
             notifier=link,
@@ -123,12 +123,12 @@ async def running_host(
         await stack.enter_async_context(tasks.serving(AgentTasks(agent), hub.link))
         channels = await stack.enter_async_context(open_channels(settings, mail, admission, group))
         jobs = Jobs(group, settings.limits)
-        boards = VirtualBoards(devices, apps.keeper.check)
+        boards = VirtualBoards(devices, apps.reconciler.check)
         status = HostStatus(
             settings=settings,
             devices=devices,
-            ledger=apps.ledger,
-            keeper=apps.keeper,
+            change_log=apps.change_log,
+            reconciler=apps.reconciler,
             model=model,
             http=http,
             link=link,
@@ -145,7 +145,7 @@ async def running_host(
             chats=agent,
             devices=devices,
             deployer=apps.deployer,
-            explorer=apps.explorer,
+            direct_io=apps.direct_io,
             undo=apps.undo,
             catalogue=apps.catalogue,
             compile=apps.compile,
@@ -157,7 +157,7 @@ async def running_host(
             jobs=jobs,
             metrics=MetricSources(
                 devices=lambda: len(devices.list()),
-                kept=apps.keeper.status,
+                kept=apps.reconciler.status,
                 listeners=lambda: live.listeners,
                 link=meter if link is not None else None,
                 depths=hub.depths,
@@ -225,7 +225,7 @@ async def _look_after(agent: AgentLoop, apps: Apps, boards_ready: asyncio.Event 
         _log.warning("left open by the last run: %s", sentence)
     while True:
         try:
-            await apps.keeper.run()
+            await apps.reconciler.run()
         except Exception:
-            _log.exception("the keeper failed and goes on")
+            _log.exception("the reconciler failed and goes on")
         await asyncio.sleep(KEEPER_PAUSE_S)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
-from microclaw.apps.changes import DesiredApp, Ledger
+from microclaw.apps.changes import ChangeLog, DesiredApp
 from microclaw.apps.installer import not_found
 from microclaw.apps.trial import Devices
 from microclaw.devices.calls import AppEntry, AppList, AppState, AppStates
@@ -43,11 +43,11 @@ class AppListing:
 
 
 class Catalogue:
-    """`Catalogue(devices=registry, ledger=...)`"""
+    """`Catalogue(devices=registry, change_log=...)`"""
 
-    def __init__(self, *, devices: Devices, ledger: Ledger) -> None:
+    def __init__(self, *, devices: Devices, change_log: ChangeLog) -> None:
         self._devices = devices
-        self._ledger = ledger
+        self._change_log = change_log
 
     async def list_apps(self, device: str | None = None) -> tuple[AppListing, ...]:
         """Apps of one device (name or id) or of all; a device that does not answer lists what is wanted there.
@@ -70,11 +70,11 @@ class Catalogue:
             raise not_found(target, name, [found.name for found in listings])
         if listing.sha256 is None:
             return listing
-        image = await self._ledger.image(listing.sha256)
+        image = await self._change_log.image(listing.sha256)
         return replace(listing, size_bytes=len(image.wasm), source=image.source)
 
     async def _of(self, device: Device, *, named: bool) -> tuple[AppListing, ...]:
-        wanted = {app.name: app for app in await self._ledger.desired(device.device_id)}
+        wanted = {app.name: app for app in await self._change_log.desired(device.device_id)}
         absent: AppCondition = "missing"
         listed: dict[str, AppEntry] = {}
         states: dict[str, AppState] = {}

@@ -171,8 +171,8 @@ class Rows(Protocol):
     async def changes_of_turn(self, turn: str) -> tuple[rows.ChangeRow, ...]: ...
 
 
-class Ledger:
-    """`Ledger(AppTable(database))`; `completed` hears of every change that was done."""
+class ChangeLog:
+    """`ChangeLog(AppTable(database))`; `completed` hears of every change that was done."""
 
     def __init__(
         self,
@@ -304,7 +304,7 @@ def _change(row: rows.ChangeRow) -> Change:
 def change_publisher(
     devices: Devices, publish: Callable[[LiveEvent], None], now_ms: Callable[[], int]
 ) -> Callable[[Change], None]:
-    """For Ledger's `completed`."""
+    """For ChangeLog's `completed`."""
 
     def completed(change: Change) -> None:
         match change.forward:

@@ -11,18 +11,18 @@ from typing import NoReturn, TypeAlias
 
 from msgspec import structs
 
-from microclaw.apps.changes import AppVersion, DesiredApp, Ledger
-from microclaw.apps.installer import Installer, Placed, check_pins_free, settle
+from microclaw.apps.changes import AppVersion, ChangeLog, DesiredApp
+from microclaw.apps.installer import Installation, Installer, check_pins_free, recover_changes
 from microclaw.apps.stage_text import (
-    accepted,
-    checked,
-    compiled,
+    accept_text,
+    check_text,
+    compile_text,
     deployment_detail,
     deployment_text,
     fail,
     report_failure,
 )
-from microclaw.apps.trial import Compile, Devices, ReadModule, Trial, TrialInput, TrialTerms, Try
+from microclaw.apps.trial import Compile, Devices, ReadModule, Trial, TrialInput, TrialOptions, Try
 from microclaw.apps.verify import Verification, verify
 from microclaw.devices.calls import AppInstall, AppList
 from microclaw.devices.device import Device
@@ -99,16 +99,16 @@ class Deployer:
         self,
         *,
         devices: Devices,
-        ledger: Ledger,
-        placement: Installer,
+        change_log: ChangeLog,
+        installer: Installer,
         compile: Compile,
         read_module: ReadModule,
         try_image: Try,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._devices = devices
-        self._ledger = ledger
-        self._placement = placement
+        self._change_log = change_log
+        self._installer = installer
         self._compile = compile
         self._read_module = read_module
         self._try_image = try_image
@@ -142,7 +142,7 @@ class Deployer:
     ) -> Deployment:
         """Let `name` be a version whose image is kept: check, try, deploy, verify. Raises as `deploy`."""
         device = self._devices.get(device_id)
-        stored = await self._ledger.image(version.sha256)
+        stored = await self._change_log.image(version.sha256)
         image = self._read(device, stored.wasm, name, stored.source, report)
         return await self._bring(device, name, image, version, report, undoes=undoes)
 
@@ -150,8 +150,8 @@ class Deployer:
         """Take an app off a device and no longer want it there. Raises AppNotFound when neither knows it."""
         target = self._devices.get(device)
         try:
-            async with self._placement.holding(target):
-                change_id, undoable = await self._placement.take_off(target, name, undoes=undoes)
+            async with self._installer.holding(target):
+                change_id, undoable = await self._installer.take_off(target, name, undoes=undoes)
                 left = [app.name for app in await target.call(AppList())]
         except MicroclawError as exc:
             fail(report, "deploy", exc)
@@ -165,14 +165,14 @@ class Deployer:
     async def recover(self) -> tuple[str, ...]:
         """Settle the changes that a crash left open by asking their devices; one sentence for each.
 
-        A device that does not answer keeps its changes open; the keeper settles them when it is back.
+        A device that does not answer keeps its changes open; the reconciler settles them when it is back.
         """
         told: list[str] = []
-        for device_id in sorted({change.device_id for change in await self._ledger.unfinished()}):
+        for device_id in sorted({change.device_id for change in await self._change_log.unfinished()}):
             try:
                 device = self._devices.get(device_id)
-                async with self._placement.holding(device):
-                    told += await settle(device, self._ledger)
+                async with self._installer.holding(device):
+                    told += await recover_changes(device, self._change_log)
             except (DeviceError, UnknownName) as exc:
                 told.append(f"changes of device {device_id} stay open: {exc.message}")
         return tuple(told)
@@ -194,7 +194,7 @@ class Deployer:
             fail(report, "compile", exc)
         took_ms = (time.perf_counter() - started) * 1000
         warnings = tuple(line for found in image.warnings for line in found.render().splitlines())
-        report(Step("compile", compiled(image, request.optimization), detail=warnings, took_ms=took_ms))
+        report(Step("compile", compile_text(image, request.optimization), detail=warnings, took_ms=took_ms))
         return image
 
     def _read(self, device: Device, wasm: bytes, name: str, source: str | None, report: Report) -> Image:
@@ -217,15 +217,15 @@ class Deployer:
         undoes: int | None = None,
         approve: Approve | None = None,
     ) -> Deployment:
-        wanted = await self._ledger.desired(device.device_id)
+        wanted = await self._change_log.desired(device.device_id)
         before = _version_of(name, wanted)
         stage: Stage = "check"
         try:
             check_pins_free(device, name, image.pins, wanted)
-            report(Step("check", checked(image, version.heap_bytes)))
+            report(Step("check", check_text(image, version.heap_bytes)))
             stage = "try"
-            terms = TrialTerms(try_for_ms, inputs, heap_bytes=version.heap_bytes, timers=version.timers)
-            trial = await self._try(device, image, terms, report)
+            options = TrialOptions(try_for_ms, inputs, heap_bytes=version.heap_bytes, timers=version.timers)
+            trial = await self._try(device, image, options, report)
             # A pin computed at run time shows only here.
             check_pins_free(device, name, trial.driven, wanted)
             version = structs.replace(version, pins=trial.driven)
@@ -237,7 +237,7 @@ class Deployer:
         except MicroclawError as exc:
             fail(report, stage, exc)
         shown = None if approve is None else (before,)
-        placed, found = await self._put(
+        installation, found = await self._put(
             device, name, image, version, trial, report, take_over=take_over, undoes=undoes, shown=shown
         )
         report(_verified(found, device))
@@ -249,8 +249,8 @@ class Deployer:
             trial,
             found.evidence,
             found.agrees,
-            placed.replaced,
-            placed.change_id,
+            installation.replaced,
+            installation.change_id,
         )
 
     async def _put(
@@ -265,57 +265,61 @@ class Deployer:
         take_over: bool,
         undoes: int | None,
         shown: tuple[AppVersion | None] | None,
-    ) -> tuple[Placed, Verification]:
+    ) -> tuple[Installation, Verification]:
         """Onto the device, and watched there, with nobody else changing it. `shown`: what a yes was to replace."""
         stage: Stage = "deploy"
         try:
-            await self._ledger.keep_image(image)
-            async with self._placement.holding(device):
+            await self._change_log.keep_image(image)
+            async with self._installer.holding(device):
                 # Again: another deployment may have taken the pin while this one was tried.
-                wanted = await self._ledger.desired(device.device_id)
+                wanted = await self._change_log.desired(device.device_id)
                 check_pins_free(device, name, trial.driven, wanted)
                 if shown not in (None, (_version_of(name, wanted),)):
                     raise DeployRejected(
                         f"{name} on {device.name} was changed by somebody else meanwhile", next_step="ask for it again"
                     )
-                placed = await self._placement.put(
+                installation = await self._installer.put(
                     device, name, image.wasm, version, report, take_over=take_over, undoes=undoes
                 )
-                text = accepted(name, device) + (", in place of the former one" if placed.replaced else "")
-                report(Step("deploy", text, took_ms=placed.took_ms))
+                text = accept_text(name, device) + (", in place of the former one" if installation.replaced else "")
+                report(Step("deploy", text, took_ms=installation.took_ms))
                 stage = "verify"
-                found = await self._watch(device, name, trial, placed, report)
+                found = await self._watch(device, name, trial, installation, report)
         except MicroclawError as exc:
             fail(report, stage, exc)
-        return placed, found
+        return installation, found
 
-    async def _try(self, device: Device, image: Image, terms: TrialTerms, report: Report) -> Trial:
+    async def _try(self, device: Device, image: Image, options: TrialOptions, report: Report) -> Trial:
         report(Step("try", "on a throw-away virtual board", "running"))
-        trial = await self._try_image(image, device.board, terms)
+        trial = await self._try_image(image, device.board, options)
         if trial.ok:
             report(Step("try", trial.summary(), detail=tuple(f"warning: {text}" for text in trial.warnings)))
         trial.raise_if_failed()
         return trial
 
-    async def _watch(self, device: Device, name: str, trial: Trial, placed: Placed, report: Report) -> Verification:
+    async def _watch(
+        self, device: Device, name: str, trial: Trial, installation: Installation, report: Report
+    ) -> Verification:
         """Verify, then complete the change; a program that turned out dead is withdrawn instead."""
         try:
-            found = await verify(device, name, trial, placed.baseline, sleep=self._sleep)
+            found = await verify(device, name, trial, installation.baseline, sleep=self._sleep)
         except asyncio.CancelledError:
-            await self._ledger.complete(placed.change_id)  # the device accepted it; only the watching was cut short
+            await self._change_log.complete(
+                installation.change_id
+            )  # the device accepted it; only the watching was cut short
             raise
         if found.dead is not None:
-            await self._withdraw_dead(device, name, placed, found.dead, report)
-        await self._ledger.complete(placed.change_id)
+            await self._withdraw_dead(device, name, installation, found.dead, report)
+        await self._change_log.complete(installation.change_id)
         return found
 
     async def _withdraw_dead(
-        self, device: Device, name: str, placed: Placed, dead: tuple[str, str], report: Report
+        self, device: Device, name: str, installation: Installation, dead: tuple[str, str], report: Report
     ) -> NoReturn:
         """The firmware took it and it does nothing: free its place, then say so."""
         error, next_step = dead
         try:
-            await self._placement.withdraw(device, name, placed, report)
+            await self._installer.withdraw(device, name, installation, report)
         except DeviceError as exc:
             report_failure(report, "deploy", exc)
         raise DeployRejected(f"{device.name} accepted {name}, but {error}", next_step=next_step)

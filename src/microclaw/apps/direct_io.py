@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from microclaw.apps.changes import ChangeKind, DeviceAction, Ledger, SetLevel, SetPwm, subject_of
+from microclaw.apps.changes import ChangeKind, ChangeLog, DeviceAction, SetLevel, SetPwm, subject_of
 from microclaw.apps.trial import Devices
 from microclaw.devices.calls import DeviceInfo, GpioGet, GpioSet, PinLevel, PwmSet, PwmState
 from microclaw.devices.device import Device, check_call
@@ -37,7 +37,7 @@ _LOOK_BACK = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Acted:
+class PinChange:
     """What was set, how it is known, and the change to undo."""
 
     device_id: str
@@ -48,14 +48,14 @@ class Acted:
     warning: str | None = None
 
 
-class Explorer:
-    """`Explorer(devices=registry, ledger=...)`; reads need no journal: call the device itself for them."""
+class DirectIo:
+    """`DirectIo(devices=registry, change_log=...)`; reads need no journal: call the device itself for them."""
 
-    def __init__(self, *, devices: Devices, ledger: Ledger) -> None:
+    def __init__(self, *, devices: Devices, change_log: ChangeLog) -> None:
         self._devices = devices
-        self._ledger = ledger
+        self._change_log = change_log
 
-    async def set_pin(self, device: str, pin: int, level: int, *, undoes: int | None = None) -> Acted:
+    async def set_pin(self, device: str, pin: int, level: int, *, undoes: int | None = None) -> PinChange:
         """Drive a pin; raises PinRefused by board profile, NotSupported, DeviceError."""
         target = self._devices.get(device)
         call = GpioSet(pin, level)
@@ -70,7 +70,7 @@ class Explorer:
         summary = f"set pin {pin} of {target.name} {'high' if level else 'low'}"
         change_id = await self._plan(target, "gpio.set", summary, SetLevel(pin, level), inverse, undoes)
         state = await self._act(change_id, target.call(call))
-        return Acted(
+        return PinChange(
             target.device_id,
             target.name,
             state,
@@ -81,7 +81,7 @@ class Explorer:
 
     async def set_pwm(
         self, device: str, pin: int, duty: int, frequency_hz: int = 5000, *, undoes: int | None = None
-    ) -> Acted:
+    ) -> PinChange:
         """Drive a pin with PWM, `duty` 0-255; raises as set_pin. What was not PWM before goes back to its level."""
         target = self._devices.get(device)
         call = PwmSet(pin, duty, frequency_hz)
@@ -96,16 +96,16 @@ class Explorer:
         state = await self._act(change_id, target.call(call))
         text = f"{target.name} answers: pin {pin} at duty {state.duty} of 255, {state.frequency_hz:,} Hz"
         evidence = Evidence("reported", text)
-        return Acted(target.device_id, target.name, state, evidence, change_id, await self._contested(target, pin))
+        return PinChange(target.device_id, target.name, state, evidence, change_id, await self._contested(target, pin))
 
     async def _last(self, device: Device, pin: int) -> DeviceAction | None:
         """What this host last did to the pin; None for PWM that a restart of the board has ended since."""
         subject = subject_of(SetLevel(pin, 0))
-        history = await self._ledger.changes(device.device_id, _LOOK_BACK)
+        history = await self._change_log.changes(device.device_id, _LOOK_BACK)
         last = next((c for c in history if c.state == "done" and c.subject == subject), None)
         if last is None or not isinstance(last.forward, SetPwm):
             return last.forward if last is not None else None
-        boot_ms = await booted_ms(device, self._ledger.now_ms)
+        boot_ms = await booted_ms(device, self._change_log.now_ms)
         return last.forward if boot_ms is None or boot_ms <= last.at_ms else None
 
     async def _plan(
@@ -117,22 +117,22 @@ class Explorer:
         inverse: DeviceAction | None,
         undoes: int | None,
     ) -> int:
-        return await self._ledger.plan(device.device_id, kind, summary, forward, inverse, undoes=undoes)
+        return await self._change_log.plan(device.device_id, kind, summary, forward, inverse, undoes=undoes)
 
     async def _act(self, change_id: int, answer: Awaitable[S]) -> S:
         try:
             state = await answer
         except (DeviceTimeout, DeviceUnreachable):
-            await self._ledger.leave_open(change_id)
+            await self._change_log.leave_open(change_id)
             raise
         except MicroclawError:
-            await self._ledger.fail(change_id)
+            await self._change_log.fail(change_id)
             raise
-        await self._ledger.complete(change_id)
+        await self._change_log.complete(change_id)
         return state
 
     async def _contested(self, device: Device, pin: int) -> str | None:
-        for app in await self._ledger.desired(device.device_id):
+        for app in await self._change_log.desired(device.device_id):
             if pin in app.version.pins:
                 return f"{app.name} drives pin {pin} too and may change it again at once"
         return None

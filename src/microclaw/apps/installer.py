@@ -16,8 +16,8 @@ from microclaw.apps.changes import (
     AppVersion,
     Change,
     ChangeKind,
+    ChangeLog,
     DesiredApp,
-    Ledger,
     PutApp,
     RemoveApp,
     SetLevel,
@@ -40,18 +40,18 @@ from microclaw.errors import (
 from microclaw.events import Report, Step
 
 
-async def settle(device: Device, ledger: Ledger) -> tuple[str, ...]:
+async def recover_changes(device: Device, change_log: ChangeLog) -> tuple[str, ...]:
     """Close every open change of a device; one sentence each. Call it holding the device; raises DeviceError.
 
     Oldest first. An upgrade that was cut short leaves a name in the list and nothing that tells the old image from the
     new one, so the old one, which is still the wanted one, is put there again.
     """
     told: list[str] = []
-    for change in await ledger.unfinished(device.device_id):
+    for change in await change_log.unfinished(device.device_id):
         match change.forward:
             case PutApp() | RemoveApp():
                 listed = {app.name for app in await device.call(AppList(), wait=False)}
-                happened, text = await _settle_app(device, ledger, change, listed)
+                happened, text = await _settle_app(device, change_log, change, listed)
             case SetLevel(pin=pin, level=level):
                 happened = (
                     device.supports(GpioGet.method) and (await device.call(GpioGet(pin), wait=False)).level == level
@@ -59,18 +59,20 @@ async def settle(device: Device, ledger: Ledger) -> tuple[str, ...]:
                 text = f"pin {pin} {'is' if happened else 'is not'} at {level}"
             case SetPwm(pin=pin):
                 happened, text = False, f"whether PWM on pin {pin} was set is unknown"
-        await (ledger.complete(change.change_id) if happened else ledger.fail(change.change_id))
+        await (change_log.complete(change.change_id) if happened else change_log.fail(change.change_id))
         told.append(f"change {change.change_id} ({change.summary}) was cut short: {text}")
     return tuple(told)
 
 
-async def _settle_app(device: Device, ledger: Ledger, change: Change, listed: Collection[str]) -> tuple[bool, str]:
+async def _settle_app(
+    device: Device, change_log: ChangeLog, change: Change, listed: Collection[str]
+) -> tuple[bool, str]:
     """Whether the change holds now, and what was found."""
     match change.forward, change.inverse:
         case RemoveApp(name=name), _:
             return name not in listed, f"{device.name} {'still lists it' if name in listed else 'no longer lists it'}"
         case PutApp(name=name), PutApp(version=before) if name in listed:
-            image = await ledger.image(before.sha256)
+            image = await change_log.image(before.sha256)
             await device.call(AppUninstall(name))
             await device.call(install_call(name, image.wasm, before))
             return False, f"the former {name} was put there again; deploy the new one once more"
@@ -83,7 +85,7 @@ async def _settle_app(device: Device, ledger: Ledger, change: Change, listed: Co
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class Installation:
     """An image that the device accepted, its change still planned: the caller completes or withdraws it.
 
     `before` is the version it replaced, when this host knew one.
@@ -99,8 +101,8 @@ class Placed:
 class Installer:
     """One per host: it holds the lock that keeps two changes of one device apart."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+    def __init__(self, change_log: ChangeLog) -> None:
+        self._change_log = change_log
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     @asynccontextmanager
@@ -119,8 +121,8 @@ class Installer:
         *,
         take_over: bool = False,
         undoes: int | None = None,
-    ) -> Placed:
-        """Install under `name`; call it `holding` the device, with the image kept in the ledger already.
+    ) -> Installation:
+        """Install under `name`; call it `holding` the device, with the image kept in the change_log already.
 
         The same name of ours is upgraded: uninstall, then install, and the old image goes back when the new one is
         refused. Raises AppExists for a foreign app, TooManyApps before anything is sent, DeployRejected, DeviceError.
@@ -130,7 +132,7 @@ class Installer:
         there = any(app.name == name for app in listed)
         _check_room(device, name, listed, wanted, there=there, foreign=there and before is None, take_over=take_over)
         kind: ChangeKind = "app.upgrade" if before else "app.deploy"
-        change_id = await self._ledger.plan(
+        change_id = await self._change_log.plan(
             device.device_id,
             kind,
             f"{'upgrade' if before else 'deploy'} {name} on {device.name}",
@@ -150,20 +152,20 @@ class Installer:
             await self._put_failed(device, name, change_id, exc, before if removed else None, report)
             raise
         took_ms = (time.perf_counter() - started) * 1000
-        return Placed(change_id, there, before, baseline, took_ms)
+        return Installation(change_id, there, before, baseline, took_ms)
 
     async def _make_room(
         self, device: Device, name: str, report: Report
     ) -> tuple[Sequence[AppEntry], Sequence[DesiredApp]]:
         """What the device lists and what is wanted there, after a program that is over gave up its place for `name`."""
-        listed, wanted = await device.call(AppList()), await self._ledger.desired(device.device_id)
+        listed, wanted = await device.call(AppList()), await self._change_log.desired(device.device_id)
         ended = await _ended_in_the_way(device, name, listed, wanted)
         if ended is None:
             return listed, wanted
         with made_by(None):  # no undo of what needed the room is to start it again
             await self.take_off(device, ended)
         report(Step("deploy", f"{ended} had ended: taken off {device.name} to make room"))
-        return await device.call(AppList()), await self._ledger.desired(device.device_id)
+        return await device.call(AppList()), await self._change_log.desired(device.device_id)
 
     async def _put_failed(
         self,
@@ -176,9 +178,9 @@ class Installer:
     ) -> None:
         """Close the change, and bring back what made room; where the outcome is unknown, leave it to be settled."""
         if _outcome_unknown(error):
-            await self._ledger.leave_open(change_id)
+            await self._change_log.leave_open(change_id)
             return
-        await self._ledger.fail(change_id)
+        await self._change_log.fail(change_id)
         if removed is not None:
             await self._restore(device, name, removed, report)
 
@@ -188,12 +190,12 @@ class Installer:
         Call it `holding` the device. Raises AppNotFound when neither the device nor this host knows the name.
         """
         listed = await device.call(AppList())
-        wanted = await self._ledger.desired(device.device_id)
+        wanted = await self._change_log.desired(device.device_id)
         before = next((app.version for app in wanted if app.name == name), None)
         there = any(app.name == name for app in listed)
         if not there and before is None:
             raise not_found(device, name, [app.name for app in listed])
-        change_id = await self._ledger.plan(
+        change_id = await self._change_log.plan(
             device.device_id,
             "app.remove",
             f"remove {name} from {device.name}",
@@ -207,18 +209,18 @@ class Installer:
         except AppNotFound:
             pass  # it went between the list and the order; what was asked for holds
         except (DeviceTimeout, DeviceUnreachable):
-            await self._ledger.leave_open(change_id)
+            await self._change_log.leave_open(change_id)
             raise
         except MicroclawError:
-            await self._ledger.fail(change_id)
+            await self._change_log.fail(change_id)
             raise
-        await self._ledger.complete(change_id)
+        await self._change_log.complete(change_id)
         return change_id, before is not None
 
     async def put_back(self, device: Device, app: DesiredApp) -> Baseline:
         """Install a wanted app that the device lost; journaled, and part of no undo. Call it `holding` the device."""
-        image = await self._ledger.image(app.version.sha256)
-        change_id = await self._ledger.plan(
+        image = await self._change_log.image(app.version.sha256)
+        change_id = await self._change_log.plan(
             device.device_id,
             "app.restore",
             f"put {app.name} back on {device.name}",
@@ -229,22 +231,22 @@ class Installer:
             baseline = await take_baseline(device)
             await device.call(install_call(app.name, image.wasm, app.version))
         except MicroclawError:
-            await self._ledger.fail(change_id)
+            await self._change_log.fail(change_id)
             raise
-        await self._ledger.complete(change_id)
+        await self._change_log.complete(change_id)
         return baseline
 
-    async def withdraw(self, device: Device, name: str, placed: Placed, report: Report) -> None:
+    async def withdraw(self, device: Device, name: str, installation: Installation, report: Report) -> None:
         """Take a just installed app off again that turned out dead, and put back what it replaced."""
         await device.call(AppUninstall(name))
-        await self._ledger.fail(placed.change_id)
-        if placed.before is not None:
-            await self._restore(device, name, placed.before, report)
+        await self._change_log.fail(installation.change_id)
+        if installation.before is not None:
+            await self._restore(device, name, installation.before, report)
 
     async def _restore(self, device: Device, name: str, version: AppVersion, report: Report) -> None:
-        """Best effort beside the error that is on its way: what it could not do, the keeper does later."""
+        """Best effort beside the error that is on its way: what it could not do, the reconciler does later."""
         try:
-            image = await self._ledger.image(version.sha256)
+            image = await self._change_log.image(version.sha256)
             await device.call(install_call(name, image.wasm, version))
         except MicroclawError as exc:
             text = f"the former {name} could not be put back on {device.name}: {exc.message}"
@@ -306,7 +308,7 @@ def _check_room(
             next_step=f"choose another name, or replace it knowingly: microclaw app uninstall {name} -d {device.name}",
         )
     limit = device.board.firmware.max_apps
-    # A wanted app that the board has just lost needs its place too: the keeper is about to put it back.
+    # A wanted app that the board has just lost needs its place too: the reconciler is about to put it back.
     names = {app.name for app in listed} | {app.name for app in wanted}
     if not there and len(names - {name}) >= limit:
         raise TooManyApps(

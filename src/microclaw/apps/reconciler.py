@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from microclaw.apps.changes import DesiredApp, Ledger
-from microclaw.apps.installer import Installer, settle
+from microclaw.apps.changes import ChangeLog, DesiredApp
+from microclaw.apps.installer import Installer, recover_changes
 from microclaw.apps.trial import Devices
 from microclaw.backoff import Backoff
 from microclaw.devices.calls import AppList
@@ -26,8 +26,8 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class KeptDevice:
-    """What the keeper last found at a device; `unreachable_since_ms` is Unix time, None while it answers."""
+class DeviceCheck:
+    """What the reconciler last found at a device; `unreachable_since_ms` is Unix time, None while it answers."""
 
     device_id: str
     device_name: str
@@ -44,21 +44,21 @@ class Reconciler:
         self,
         *,
         devices: Devices,
-        ledger: Ledger,
-        placement: Installer,
+        change_log: ChangeLog,
+        installer: Installer,
         report: Report,
         interval_s: float = 5.0,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._devices = devices
-        self._ledger = ledger
-        self._placement = placement
+        self._change_log = change_log
+        self._installer = installer
         self._report = report
         self._interval_s = interval_s
         self._now_ms = now_ms
         self._monotonic_s = monotonic_s
-        self._kept: dict[str, KeptDevice] = {}
+        self._kept: dict[str, DeviceCheck] = {}
         self._next_check: dict[str, float] = {}
         self._backoffs: dict[str, Backoff] = {}  # of the devices that are in trouble
         self._put_backs: dict[tuple[str, str, int], list[float]] = {}
@@ -69,16 +69,16 @@ class Reconciler:
             await self._round()
             await asyncio.sleep(self._interval_s)
 
-    async def check(self, device_id: str) -> KeptDevice:
-        """Ask one device once, settle what is open and put back what it lost. Raises UnknownName only."""
+    async def check(self, device_id: str) -> DeviceCheck:
+        """Ask one device once, recover_changes what is open and put back what it lost. Raises UnknownName only."""
         device = self._devices.get(device_id)
         before = self._kept.get(device_id)
         put_back: list[str] = []
         problem: str | None = None
         unreachable_since: int | None = None
         try:
-            async with self._placement.holding(device):
-                for text in await settle(device, self._ledger):
+            async with self._installer.holding(device):
+                for text in await recover_changes(device, self._change_log):
                     self._report(Step("deploy", text))
                 problem = await self._put_back_lost(device, put_back)
         except (DeviceUnreachable, DeviceTimeout) as exc:
@@ -87,17 +87,17 @@ class Reconciler:
             unreachable_since = known if known is not None else self._now_ms()
         except DeviceError as exc:
             problem = exc.message
-        kept = KeptDevice(device_id, device.name, self._now_ms(), unreachable_since, tuple(put_back), problem)
+        kept = DeviceCheck(device_id, device.name, self._now_ms(), unreachable_since, tuple(put_back), problem)
         self._kept[device_id] = kept
         return kept
 
-    def status(self) -> tuple[KeptDevice, ...]:
+    def status(self) -> tuple[DeviceCheck, ...]:
         """The last finding for each device looked after, by name."""
         return tuple(sorted(self._kept.values(), key=lambda kept: kept.device_name))
 
     async def _put_back_lost(self, device: Device, put_back: list[str]) -> str | None:
         """Install what is wanted and not listed; the first reason why one could not be, if any."""
-        wanted = await self._ledger.desired(device.device_id)
+        wanted = await self._change_log.desired(device.device_id)
         if not wanted:
             return None
         listed = {app.name for app in await device.call(AppList(), wait=False)}
@@ -115,7 +115,7 @@ class Reconciler:
                 )
                 continue
             try:
-                await self._placement.put_back(device, app)
+                await self._installer.put_back(device, app)
             except (DeviceUnreachable, DeviceTimeout):
                 raise
             except MicroclawError as exc:
@@ -138,8 +138,8 @@ class Reconciler:
 
     async def _round(self) -> None:
         """Check every device that is due, some at once, each failure kept to its device."""
-        wanted = {app.device_id for app in await self._ledger.desired()}
-        wanted |= {change.device_id for change in await self._ledger.unfinished()}
+        wanted = {app.device_id for app in await self._change_log.desired()}
+        wanted |= {change.device_id for change in await self._change_log.unfinished()}
         for gone in self._kept.keys() - wanted:
             del self._kept[gone]
         now = self._monotonic_s()
@@ -147,7 +147,7 @@ class Reconciler:
         gate = asyncio.Semaphore(_AT_ONCE)
         async with asyncio.TaskGroup() as tasks:
             for device_id in due:
-                tasks.create_task(self._look_after(device_id, gate), name=f"keeper {device_id}")
+                tasks.create_task(self._look_after(device_id, gate), name=f"reconciler {device_id}")
 
     async def _look_after(self, device_id: str, gate: asyncio.Semaphore) -> None:
         async with gate:
@@ -156,7 +156,7 @@ class Reconciler:
                 well = kept.problem is None
             except UnknownName:
                 well = False  # its device was removed; the rows stay in case it comes back
-            except Exception:  # the keeper must outlive one device's trouble
+            except Exception:  # the reconciler must outlive one device's trouble
                 _log.exception("keeping device %s", device_id)
                 well = False
         if well:

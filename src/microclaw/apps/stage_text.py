@@ -20,7 +20,7 @@ from microclaw.wasm.image import Image
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-def compiled(image: Image, optimization: str) -> str:
+def compile_text(image: Image, optimization: str) -> str:
     """ "zig 0.17 -O3 -> 756 B", or "... -> 521 B | made event-driven 2,116 B"."""
     tool = re.sub(r"(\d+\.\d+)\.\d+", r"\1", image.compiler)
     how = f"{tool} -{optimization}" if tool else "wasm given"
@@ -30,7 +30,7 @@ def compiled(image: Image, optimization: str) -> str:
     return f"{how} -> {size}{' | cached' if image.cached else ''}"
 
 
-def checked(image: Image, heap_bytes: int) -> str:
+def check_text(image: Image, heap_bytes: int) -> str:
     """ "MVP ok | 6 imports, all in this firmware | stack 4 KB, heap 8 KB | pin 2 free"."""
     count = len(image.imports)
     parts = ["MVP ok", f"{count} import{'' if count == 1 else 's'}, all in this firmware" if count else "no imports"]
@@ -43,7 +43,7 @@ def checked(image: Image, heap_bytes: int) -> str:
     return " | ".join(parts)
 
 
-def accepted(name: str, device: Device) -> str:
+def accept_text(name: str, device: Device) -> str:
     """ "blink -> virtual-1 (WASMachine, tcp :18080), accepted"."""
     return f"{name} -> {device.name} ({way_in(device)}), accepted"
 

@@ -38,8 +38,8 @@ class TrialInput:
 
 
 @dataclass(frozen=True, slots=True)
-class TrialTerms:
-    """How long in board time, with which inputs and under which install terms a program is tried.
+class TrialOptions:
+    """How long in board time, with which inputs and under which install options a program is tried.
 
     `host_s` bounds the host's own time for it.
     """
@@ -160,20 +160,20 @@ class Trial:
 
 
 async def try_image(
-    image: Image, board: BoardProfile, terms: TrialTerms | None = None, *, trial_pool: TrialPool | None = None
+    image: Image, board: BoardProfile, options: TrialOptions | None = None, *, trial_pool: TrialPool | None = None
 ) -> Trial:
     """Install `image` on a throw-away virtual board through the real protocol and let its time run.
 
     A program that misbehaves gives a Trial with ok=False; raises DeviceError only when the board itself cannot be
     started or dies. Cancelling ends the board.
     """
-    terms = terms or TrialTerms()
+    options = options or TrialOptions()
     started = time.perf_counter()
-    kind = BoardKind(board.board_id, "real" if terms.realtime else "virtual", terms.seed)
+    kind = BoardKind(board.board_id, "real" if options.realtime else "virtual", options.seed)
     async with trial_pool.take(kind, board) if trial_pool else fresh_board(kind, board) as trial_board:
-        record = await _run(trial_board, image, terms)
+        record = await _run(trial_board, image, options)
         took_ms = (time.perf_counter() - started) * 1000
-    verdict = judge(record, board, heap_bytes=terms.heap_bytes)
+    verdict = judge(record, board, heap_bytes=options.heap_bytes)
     return Trial(
         ok=verdict.ok,
         ended=verdict.ended,
@@ -190,42 +190,44 @@ async def try_image(
         error=verdict.error,
         next_step=verdict.next_step,
         first_line_ms=next((line.t_ms for line in record.lines if line.app is not None), None),
-        first_input_ms=min((given.at_ms for given in terms.inputs), default=None),
+        first_input_ms=min((given.at_ms for given in options.inputs), default=None),
     )
 
 
-async def _run(trial_board: TrialBoard, image: Image, terms: TrialTerms) -> Record:
+async def _run(trial_board: TrialBoard, image: Image, options: TrialOptions) -> Record:
     control = trial_board.control
     before = await control.info()
     start_ms, boot_lines = before.now_ms, (await control.log()).cursor
-    for given in terms.inputs:
+    for given in options.inputs:
         await control.set_input(given.pin, given.level, start_ms + given.at_ms if given.at_ms else None)
-    install = AppInstall(image.name, image.wasm, terms.heap_bytes, terms.timers, terms.watchdog_ms)
+    install = AppInstall(image.name, image.wasm, options.heap_bytes, options.timers, options.watchdog_ms)
     refused: str | None = None
     stuck = False
     try:
-        await trial_board.wasmachine.call(install, terms.host_s)
+        await trial_board.wasmachine.call(install, options.host_s)
     except DeviceUnreachable:
         if (await control.info()).boot == before.boot:
             raise
     except CallRejected as exc:
         refused = exc.message
     else:
-        stuck = await _let_run(control, terms)
+        stuck = await _let_run(control, options)
     rebooted = (await control.info()).boot != before.boot
-    record = await _record(trial_board, image.name, terms, 0.0 if rebooted else start_ms, boot_lines)
+    record = await _record(trial_board, image.name, options, 0.0 if rebooted else start_ms, boot_lines)
     return replace(record, refused=refused, stuck=stuck, rebooted=rebooted)
 
 
-async def _let_run(control: VirtualBoardTransport, terms: TrialTerms) -> bool:
+async def _let_run(control: VirtualBoardTransport, options: TrialOptions) -> bool:
     """Whether the program got stuck."""
-    if terms.realtime:
-        await asyncio.sleep(terms.for_ms / 1000)
+    if options.realtime:
+        await asyncio.sleep(options.for_ms / 1000)
         return False
-    return (await control.advance(terms.for_ms, terms.host_s)).stuck is not None
+    return (await control.advance(options.for_ms, options.host_s)).stuck is not None
 
 
-async def _record(trial_board: TrialBoard, name: str, terms: TrialTerms, start_ms: float, boot_lines: int) -> Record:
+async def _record(
+    trial_board: TrialBoard, name: str, options: TrialOptions, start_ms: float, boot_lines: int
+) -> Record:
     """Read everything the board noted since `start_ms`, and its console from line `boot_lines` on."""
     control = trial_board.control
     row = next((app for app in await control.app_rows() if app.name == name), None)
@@ -236,9 +238,9 @@ async def _record(trial_board: TrialBoard, name: str, terms: TrialTerms, start_m
     own = {pin.pin: PinRole(pin.pin, pin.role) for pin in pins if pin.app == name}
     for pin in row.pins if row else ():
         own.setdefault(pin, PinRole(pin, next((p.role for p in pins if p.pin == pin), "idle")))
-    outside = _outside_pins(pins, terms)
+    outside = _outside_pins(pins, options)
     # What comes exactly at the end may or may not have happened yet: the same trial must always show the same.
-    end_ms = math.inf if terms.realtime else start_ms + terms.for_ms
+    end_ms = math.inf if options.realtime else start_ms + options.for_ms
     return Record(
         state=row.state if row else None,
         error=row.error if row else None,
@@ -264,9 +266,9 @@ def _console_line(line: LogLine, start_ms: float) -> ConsoleLine:
     return ConsoleLine(line.t_ms - start_ms, line.app if own else None, line.text)
 
 
-def _outside_pins(pins: tuple[PinRow, ...], terms: TrialTerms) -> set[int]:
+def _outside_pins(pins: tuple[PinRow, ...], options: TrialOptions) -> set[int]:
     """Pins whose edges come from outside: what the program only reads, and inputs that it never opened."""
-    given = {one.pin for one in terms.inputs}
+    given = {one.pin for one in options.inputs}
     return {pin.pin for pin in pins if pin.role == "input" or (pin.role == "idle" and pin.pin in given)}
 
 
@@ -293,4 +295,4 @@ class ReadModule(Protocol):
 class Try(Protocol):
     """apps.try_image with its trial_pool already bound."""
 
-    async def __call__(self, image: Image, board: BoardProfile, terms: TrialTerms) -> Trial: ...
+    async def __call__(self, image: Image, board: BoardProfile, options: TrialOptions) -> Trial: ...

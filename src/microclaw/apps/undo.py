@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
-from microclaw.apps.changes import Change, DeviceAction, Ledger, PutApp, RemoveApp, SetLevel, SetPwm
+from microclaw.apps.changes import Change, ChangeLog, DeviceAction, PutApp, RemoveApp, SetLevel, SetPwm
 from microclaw.apps.deploy import Deployer
-from microclaw.apps.direct_io import Explorer, booted_ms, sees_pins
+from microclaw.apps.direct_io import DirectIo, booted_ms, sees_pins
 from microclaw.apps.trial import Devices
 from microclaw.devices.device import Device
 from microclaw.errors import (
@@ -25,7 +25,7 @@ from microclaw.text import format_duration
 
 
 def in_force(change: Change) -> bool:
-    """Done, not taken back, and a person's: what the keeper put back is no change of mind."""
+    """Done, not taken back, and a person's: what the reconciler put back is no change of mind."""
     return change.state == "done" and change.undone_by is None and change.kind != "app.restore"
 
 
@@ -138,7 +138,7 @@ _LOOK_BACK = 500
 
 
 @dataclass(frozen=True, slots=True)
-class TakenBack:
+class UndoneChange:
     """The change that was taken back, the change that did it, and how that is known."""
 
     undone: Change
@@ -147,30 +147,30 @@ class TakenBack:
 
 
 @dataclass(frozen=True, slots=True)
-class Undone:
+class UndoReport:
     """What one undo took back, newest first, at least one change; `text` names all of them."""
 
-    taken: tuple[TakenBack, ...]
+    taken: tuple[UndoneChange, ...]
     text: str
 
 
 class Undo:
-    """`Undo(devices=registry, ledger=..., deployer=..., explorer=...)`"""
+    """`Undo(devices=registry, change_log=..., deployer=..., direct_io=...)`"""
 
-    def __init__(self, *, devices: Devices, ledger: Ledger, deployer: Deployer, explorer: Explorer) -> None:
+    def __init__(self, *, devices: Devices, change_log: ChangeLog, deployer: Deployer, direct_io: DirectIo) -> None:
         self._devices = devices
-        self._ledger = ledger
+        self._change_log = change_log
         self._deployer = deployer
-        self._explorer = explorer
+        self._direct_io = direct_io
         self._one_at_a_time = asyncio.Lock()  # two at once would choose the same change
 
     async def changes(self, device_id: str | None = None, limit: int = 50) -> Sequence[Change]:
         """Changes newest first, of one device or of all."""
-        return await self._ledger.changes(device_id, limit)
+        return await self._change_log.changes(device_id, limit)
 
     async def undo(
         self, change_id: int | None = None, *, device_id: str | None = None, whole: bool = False, report: Report
-    ) -> Undone:
+    ) -> UndoReport:
         """Take back what `chosen` gives, newest first.
 
         Undoing an undo by its number redoes the change; without a number the walk goes back past it. A change of
@@ -183,7 +183,7 @@ class Undo:
             changes = await self.chosen(change_id, device_id=device_id, whole=whole)
             if len(changes) == 1:
                 taken = await self._take_back(changes[0], report)
-                return Undone((taken,), _undone_text([taken]))
+                return UndoReport((taken,), _undone_text([taken]))
             return await self._take_all_back(changes, report)
 
     async def chosen(
@@ -195,22 +195,22 @@ class Undo:
         newest that changed that device, and only what it did there; what it did elsewhere too if `whole`.
         """
         if change_id is not None:
-            change = await self._ledger.change(change_id)
+            change = await self._change_log.change(change_id)
             check_undoable(change, await self._history(change))
             return (change,)
-        history = await self._ledger.changes(device_id, _LOOK_BACK)
+        history = await self._change_log.changes(device_id, _LOOK_BACK)
         last = newest(history)
         if last.turn is None:
             return (last,)
         there = None if whole else device_id
-        of_turn = await self._ledger.changes_of_turn(last.turn)
+        of_turn = await self._change_log.changes_of_turn(last.turn)
         numbers = {change.change_id for change in of_turn if there in (None, change.device_id)}
         everything = {change.change_id: change for change in (*history, *of_turn)}
         newest_first = [everything[number] for number in sorted(everything, reverse=True)]
         return tuple(change for change in to_take_back(newest_first) if change.change_id in numbers)
 
-    async def _take_all_back(self, changes: Sequence[Change], report: Report) -> Undone:
-        taken: list[TakenBack] = []
+    async def _take_all_back(self, changes: Sequence[Change], report: Report) -> UndoReport:
+        taken: list[UndoneChange] = []
         left: list[tuple[Change, MicroclawError]] = []
         for change in changes:
             try:
@@ -222,23 +222,25 @@ class Undo:
                 report(Step("undo", text, "failed", next_step=exc.next_step))
         if left:
             raise _incomplete(taken, left)
-        return Undone(tuple(taken), _undone_text(taken))
+        return UndoReport(tuple(taken), _undone_text(taken))
 
-    async def _take_back(self, change: Change, report: Report) -> TakenBack:
+    async def _take_back(self, change: Change, report: Report) -> UndoneChange:
         history = await self._history(change)
         check_undoable(change, history)
         check_known_before(change, history)
         assert change.inverse is not None
         if isinstance(change.inverse, SetLevel | SetPwm):
             device = self._devices.get(change.device_id)
-            await check_not_restarted(device, change, history, self._ledger.now_ms)
+            await check_not_restarted(device, change, history, self._change_log.now_ms)
         by_id, evidence = await self._apply(change, change.inverse, report)
-        taken = TakenBack(await self._ledger.change(change.change_id), await self._ledger.change(by_id), evidence)
+        taken = UndoneChange(
+            await self._change_log.change(change.change_id), await self._change_log.change(by_id), evidence
+        )
         report(Step("undo", _undone_text([taken])))
         return taken
 
     async def _history(self, change: Change) -> Sequence[Change]:
-        return await self._ledger.changes(change.device_id, _LOOK_BACK)
+        return await self._change_log.changes(change.device_id, _LOOK_BACK)
 
     async def _apply(self, change: Change, inverse: DeviceAction, report: Report) -> tuple[int, Evidence]:
         device, undoes = change.device_id, change.change_id
@@ -250,12 +252,12 @@ class Undo:
                 deployment = await self._deployer.put_version(device, name, version, report, undoes=undoes)
                 return deployment.change_id, deployment.evidence
             case SetLevel(pin=pin, level=level):
-                acted = await self._explorer.set_pin(device, pin, level, undoes=undoes)
+                pin_change = await self._direct_io.set_pin(device, pin, level, undoes=undoes)
             case SetPwm(pin=pin, duty=duty, frequency_hz=frequency_hz):
-                acted = await self._explorer.set_pwm(device, pin, duty, frequency_hz, undoes=undoes)
+                pin_change = await self._direct_io.set_pwm(device, pin, duty, frequency_hz, undoes=undoes)
             case _:
                 assert_never(inverse)
-        return acted.change_id, acted.evidence
+        return pin_change.change_id, pin_change.evidence
 
 
 def _check_answers(change: Change, left: Sequence[tuple[Change, MicroclawError]]) -> None:
@@ -265,11 +267,11 @@ def _check_answers(change: Change, left: Sequence[tuple[Change, MicroclawError]]
             raise error
 
 
-def _undone_text(taken: Sequence[TakenBack]) -> str:
+def _undone_text(taken: Sequence[UndoneChange]) -> str:
     return f"undone: {', '.join(named(one.undone) for one in taken)}"
 
 
-def _incomplete(taken: Sequence[TakenBack], left: Sequence[tuple[Change, MicroclawError]]) -> UndoIncomplete:
+def _incomplete(taken: Sequence[UndoneChange], left: Sequence[tuple[Change, MicroclawError]]) -> UndoIncomplete:
     reasons: dict[str, list[Change]] = {}
     for change, error in left:
         reasons.setdefault(error.message, []).append(change)

@@ -42,14 +42,14 @@ def try_program(
     optimization: Annotated[str, typer.Option("-O", "--optimization")] = "O3",
 ) -> None:
     """Try a program on a throw-away virtual board; needs no host."""
-    from microclaw.apps.trial import TrialTerms, parse_duration_ms, parse_input
+    from microclaw.apps.trial import TrialOptions, parse_duration_ms, parse_input
     from microclaw.boards import load_board
     from microclaw.cli.sources import build_file
     from microclaw.cli.trial_page import run_trial, show_image, show_trial
 
     options = invocation(ctx)
     profile = load_board(board)
-    terms = TrialTerms(
+    options = TrialOptions(
         for_ms=parse_duration_ms(duration),
         inputs=tuple(parse_input(text) for text in inputs or ()),
         realtime=realtime,
@@ -58,7 +58,7 @@ def try_program(
     image = build_file(options.settings(), file, profile, name=None, optimization=optimization)
     if not options.json and not options.quiet:
         show_image(options.terminal(), image, optimization=optimization, heap_bytes=heap)
-    trial = run_trial(image, profile, terms)
+    trial = run_trial(image, profile, options)
     if options.json:
         import json
         import sys

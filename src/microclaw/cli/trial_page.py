@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from microclaw.apps.stage_text import checked, compiled
-from microclaw.apps.trial import Trial, TrialTerms, try_image
+from microclaw.apps.stage_text import check_text, compile_text
+from microclaw.apps.trial import Trial, TrialOptions, try_image
 from microclaw.boards.profile import BoardProfile
 from microclaw.events import Step
 from microclaw.terminal.page import Terminal
@@ -15,15 +15,15 @@ from microclaw.wasm.image import Image
 MAX_LOG_LINES = 20
 
 
-def run_trial(image: Image, board: BoardProfile, terms: TrialTerms) -> Trial:
+def run_trial(image: Image, board: BoardProfile, options: TrialOptions) -> Trial:
     """Try it on a throw-away virtual board."""
-    return asyncio.run(try_image(image, board, terms))
+    return asyncio.run(try_image(image, board, options))
 
 
 def show_image(terminal: Terminal, image: Image, *, optimization: str, heap_bytes: int) -> None:
     took_ms = None if image.cached or not image.compile_ms else image.compile_ms
-    terminal.step(Step("compile", compiled(image, optimization), took_ms=took_ms))
-    terminal.row("check", checked(image, heap_bytes))
+    terminal.step(Step("compile", compile_text(image, optimization), took_ms=took_ms))
+    terminal.row("check", check_text(image, heap_bytes))
     terminal.row("", f"memory {image.memory.initial_bytes // 1024} KB: {memory_map(image.memory, heap_bytes)}")
     for warning in image.warnings:
         terminal.warning(warning.render())

@@ -7,7 +7,7 @@ from typing import Any
 
 from microclaw.auth.gate import Gate
 from microclaw.knowledge.knowledge_base import Knowledge
-from microclaw.tools.device_io import Exploring, Notifier, edge_tools, exploring_tools, notifying_tools
+from microclaw.tools.device_io import Exploring, Notifier, direct_io_tools, edge_tools, notifying_tools
 from microclaw.tools.inventory import Undoing, inventory_tools
 from microclaw.tools.knowledge import remembering_tools, skill_tools
 from microclaw.tools.programs import Deploying, Listing, program_tools
@@ -21,7 +21,7 @@ def build_toolbox(
     devices: Devices,
     deployer: Deploying,
     catalogue: Listing,
-    explorer: Exploring,
+    direct_io: Exploring,
     undo: Undoing,
     gate: Gate,
     notifier: Notifier | None = None,
@@ -36,7 +36,7 @@ def build_toolbox(
     return Toolbox(
         (
             *program_tools(deployer=deployer, catalogue=catalogue, devices=devices),
-            *exploring_tools(explorer=explorer, devices=devices),
+            *direct_io_tools(direct_io=direct_io, devices=devices),
             *edge_tools(devices=devices),
             *inventory_tools(devices=devices, undo=undo),
             *(notifying_tools(notifier=notifier, devices=devices) if notifier is not None else ()),

@@ -7,7 +7,7 @@ from typing import Any, Final, Literal, Protocol
 
 from pydantic import Field
 
-from microclaw.apps.direct_io import Acted
+from microclaw.apps.direct_io import PinChange
 from microclaw.auth.gate import Effect, Permission
 from microclaw.devices.calls import AdcRead, Call, EdgesRead, GpioGet, I2cRead, I2cScan, PwmState
 from microclaw.devices.device import Device
@@ -59,9 +59,9 @@ def edge_tools(*, devices: Devices) -> tuple[Tool[Any], ...]:
 
 
 class Exploring(Protocol):
-    async def set_pin(self, device: str, pin: int, level: int) -> Acted: ...
+    async def set_pin(self, device: str, pin: int, level: int) -> PinChange: ...
 
-    async def set_pwm(self, device: str, pin: int, duty: int, frequency_hz: int = 5000) -> Acted: ...
+    async def set_pwm(self, device: str, pin: int, duty: int, frequency_hz: int = 5000) -> PinChange: ...
 
 
 class _OnDevice(Parameters):
@@ -88,16 +88,16 @@ class SensorParameters(_OnDevice):
     )
 
 
-def exploring_tools(*, explorer: Exploring, devices: Devices) -> tuple[Tool[Any], ...]:
+def direct_io_tools(*, direct_io: Exploring, devices: Devices) -> tuple[Tool[Any], ...]:
     """gpio-set, gpio-get, adc-read, pwm-set, i2c-scan, i2c-read."""
 
     async def gpio_set(asked: SetParameters, context: ToolContext) -> ToolOutput:
         device = find_device(devices, context, device=asked.device)
-        return _acted(await explorer.set_pin(device.name, asked.pin, asked.level))
+        return _acted(await direct_io.set_pin(device.name, asked.pin, asked.level))
 
     async def pwm_set(asked: PwmParameters, context: ToolContext) -> ToolOutput:
         device = find_device(devices, context, device=asked.device)
-        return _acted(await explorer.set_pwm(device.name, asked.pin, asked.duty, asked.frequency_hz))
+        return _acted(await direct_io.set_pwm(device.name, asked.pin, asked.duty, asked.frequency_hz))
 
     async def gpio_get(asked: _OnPin, context: ToolContext) -> ToolOutput:
         device = find_device(devices, context, device=asked.device)
@@ -149,16 +149,21 @@ def _tool(
     return Tool(name, description, parameters, permission, effect, run, means=means)
 
 
-def _acted(acted: Acted) -> ToolOutput:
-    state = acted.state
-    fields: dict[str, Any] = {"success": True, "device": acted.device_name, "pin": state.pin, "change": acted.change_id}
+def _acted(pin_change: PinChange) -> ToolOutput:
+    state = pin_change.state
+    fields: dict[str, Any] = {
+        "success": True,
+        "device": pin_change.device_name,
+        "pin": state.pin,
+        "change": pin_change.change_id,
+    }
     if isinstance(state, PwmState):
         fields |= {"duty": state.duty, "frequency_hz": state.frequency_hz}
     else:
         fields |= {"level": state.level}
-    if acted.warning:
-        fields["warning"] = acted.warning
-    return ToolOutput(fields, (acted.evidence,))
+    if pin_change.warning:
+        fields["warning"] = pin_change.warning
+    return ToolOutput(fields, (pin_change.evidence,))
 
 
 def _read(device: Device, call: type[Call[Any]], text: str, **fields: Any) -> ToolOutput:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from pydantic import Field
 
 from microclaw.apps.changes import Change
-from microclaw.apps.undo import Undone, named
+from microclaw.apps.undo import UndoReport, named
 from microclaw.auth.gate import Effect, Permission
 from microclaw.devices.calls import DeviceFacts, DeviceInfo, DeviceStatus
 from microclaw.devices.device import Device
@@ -21,7 +21,7 @@ from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
 class Undoing(Protocol):
     async def undo(
         self, change_id: int | None = None, *, device_id: str | None = None, whole: bool = False, report: Report
-    ) -> Undone: ...
+    ) -> UndoReport: ...
 
     async def chosen(
         self, change_id: int | None = None, *, device_id: str | None = None, whole: bool = False

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from microclaw.apps.catalogue import AppListing
 from microclaw.apps.deploy import Deployment, DeployRequest, Removal
-from microclaw.apps.trial import Compile, TrialInput, TrialTerms, Try
+from microclaw.apps.trial import Compile, TrialInput, TrialOptions, Try
 from microclaw.auth.gate import Effect, Permission
 from microclaw.devices.calls import LogLine, LogsRead
 from microclaw.devices.device import Device
@@ -247,8 +247,8 @@ def trying_tools(*, compile_source: Compile, try_image: Try, devices: Devices) -
         board = find_device(devices, context, device=asked.device).board
         image = await compile_source(asked.source_code, board, name="trial", optimization="O3")
         inputs = tuple(TrialInput(each.pin, each.level, each.at_s * 1000) for each in asked.inputs)
-        terms = TrialTerms(asked.for_s * 1000, inputs, heap_bytes=asked.heap_size)
-        trial = await try_image(image, board, terms)
+        options = TrialOptions(asked.for_s * 1000, inputs, heap_bytes=asked.heap_size)
+        trial = await try_image(image, board, options)
         fields = {
             "success": trial.ok,
             "summary": trial.summary(),

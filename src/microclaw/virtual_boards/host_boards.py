@@ -165,7 +165,7 @@ class VirtualBoards:
             raise
 
     async def _fill(self, board: _Board) -> None:
-        """Its programs, at once; what fails here the keeper does in its next rounds."""
+        """Its programs, at once; what fails here the reconciler does in its next rounds."""
         try:
             await self._put_back(board.device_id)
         except Exception:  # the board runs, whatever is wrong with its programs
