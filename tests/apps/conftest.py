@@ -230,10 +230,10 @@ class Lab:
             monotonic_s=lambda: self.monotonic_s,
         )
 
-    async def compile(self, source: str, board: BoardProfile, *, name: str, optimization: str) -> Image:
+    async def compile(self, source: str, board: BoardProfile, name: str, optimization: str) -> Image:
         return make_image(name, source, self.trials.get(name, make_trial()).pins)
 
-    def read_module(self, wasm: bytes, board: BoardProfile, *, name: str, source: str | None) -> Image:
+    def read_module(self, wasm: bytes, board: BoardProfile, name: str, source: str | None) -> Image:
         return make_image(name, wasm[8:].decode(), self.trials.get(name, make_trial()).pins)
 
     async def try_image(self, image: Image, board: BoardProfile, options: TrialOptions) -> Trial:

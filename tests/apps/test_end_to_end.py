@@ -15,7 +15,7 @@ from microclaw.apps.deploy import Deployer, DeployRequest
 from microclaw.apps.direct_io import DirectIo
 from microclaw.apps.installer import Installer
 from microclaw.apps.reconciler import Reconciler
-from microclaw.apps.trial import try_image
+from microclaw.apps.trial import cached_compiler, try_image
 from microclaw.apps.undo import Undo
 from microclaw.apps.verify import take_baseline
 from microclaw.boards.reader import load_board
@@ -40,7 +40,7 @@ from microclaw.store.devices import DeviceTable
 from microclaw.transports.open import open_transport
 from microclaw.virtual_boards.process import VirtualBoardProcess
 from microclaw.virtual_boards.trial_pool import TrialPool
-from microclaw.wasm import BuildCache, compile_module, read_module
+from microclaw.wasm import BuildCache, compile_module
 from microclaw.wire import board_control as wire
 
 
@@ -75,8 +75,7 @@ class Bench:
             devices=self.registry,
             change_log=change_log,
             installer=Installer(change_log),
-            compile=partial(compile_module, cache=BuildCache(self._cache)),
-            read_module=read_module,
+            compile=cached_compiler(BuildCache(self._cache)),
             try_image=partial(try_image, trial_pool=self._standby),
         )
 

@@ -18,7 +18,7 @@ from microclaw.apps.deploy import Deployer
 from microclaw.apps.direct_io import DirectIo
 from microclaw.apps.installer import Installer
 from microclaw.apps.reconciler import Reconciler
-from microclaw.apps.trial import Compile, try_image
+from microclaw.apps.trial import Compile, cached_compiler, try_image
 from microclaw.apps.undo import Undo
 from microclaw.auth.certificates import lan_names
 from microclaw.auth.gate import Gate
@@ -41,7 +41,7 @@ from microclaw.store.link_events import LinkEventTable
 from microclaw.store.links import LinkTable
 from microclaw.transports.discovery import announced, announcement_of
 from microclaw.virtual_boards.trial_pool import TrialPool
-from microclaw.wasm import BuildCache, build_glue, compile_module, find_toolchain, read_module
+from microclaw.wasm import BuildCache, build_glue, find_toolchain
 
 TRIAL_BOARD = "virtual"
 _log = logging.getLogger(__name__)
@@ -65,13 +65,12 @@ class Apps:
 def build_apps(settings: Settings, devices: Registry, change_log: ChangeLog, gate: Gate) -> Apps:
     installer = Installer(change_log)
     trial_pool = TrialPool(load_board(TRIAL_BOARD))
-    compile_source = partial(compile_module, cache=BuildCache(settings.cache))
+    compile_source = cached_compiler(BuildCache(settings.cache))
     deployer = Deployer(
         devices=devices,
         change_log=change_log,
         installer=installer,
         compile=compile_source,
-        read_module=read_module,
         try_image=partial(try_image, trial_pool=trial_pool),
     )
     direct_io = DirectIo(devices=devices, change_log=change_log)

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from pydantic import Field
 
 from microclaw.apps.changes import Change
-from microclaw.apps.undo import UndoReport, named
+from microclaw.apps.undo import UndoReport, change_text
 from microclaw.auth.gate import Effect, Permission
 from microclaw.devices.calls import DeviceFacts, DeviceInfo, DeviceStatus
 from microclaw.devices.device import Device
@@ -95,8 +95,8 @@ def inventory_tools(*, devices: Devices, undo: Undoing) -> tuple[Tool[Any], ...]
 
 def _meaning(change: Change, place: str) -> str:
     if change.inverse is None:
-        return f"stays: {named(change)}, on {place}: what was before it is not known"
-    return f"takes back: {named(change)}, on {place}"
+        return f"stays: {change_text(change)}, on {place}: what was before it is not known"
+    return f"takes back: {change_text(change)}, on {place}"
 
 
 def _entry(device: Device) -> dict[str, Any]:

@@ -245,7 +245,7 @@ def trying_tools(*, compile_source: Compile, try_image: Try, devices: Devices) -
 
     async def try_program(asked: TryParameters, context: ToolContext) -> ToolOutput:
         board = find_device(devices, context, device=asked.device).board
-        image = await compile_source(asked.source_code, board, name="trial", optimization="O3")
+        image = await compile_source(asked.source_code, board, "trial", "O3")
         inputs = tuple(TrialInput(each.pin, each.level, each.at_s * 1000) for each in asked.inputs)
         options = TrialOptions(asked.for_s * 1000, inputs, heap_bytes=asked.heap_size)
         trial = await try_image(image, board, options)

@@ -3,12 +3,77 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from microclaw.apps.changes import AppVersion, ChangeLog, PutApp, RemoveApp, SetLevel
-from microclaw.errors import UnknownName
+from microclaw.apps.changes import (
+    AppVersion,
+    ChangeLog,
+    DeviceAction,
+    PutApp,
+    RemoveApp,
+    SetLevel,
+    SetPwm,
+    decode_action,
+    encode_action,
+    subject_of,
+)
+from microclaw.errors import StoreError, UnknownName
 from microclaw.store.apps import AppTable
 from microclaw.store.database import Database
 from microclaw.wasm.image import Image, MemoryUse
+
+PINS = st.integers(0, 48)
+ACTIONS: st.SearchStrategy[DeviceAction] = st.one_of(
+    st.builds(
+        PutApp,
+        st.text(min_size=1),
+        st.builds(AppVersion, st.text(), st.integers(), st.integers(), st.integers(), st.lists(PINS).map(tuple)),
+    ),
+    st.builds(RemoveApp, st.text(min_size=1)),
+    st.builds(SetLevel, PINS, st.integers(0, 1)),
+    st.builds(SetPwm, PINS, st.integers(0, 255), st.integers(1, 40_000_000)),
+)
+
+
+@given(ACTIONS)
+def test_an_action_survives_the_store(action: DeviceAction) -> None:
+    assert decode_action(encode_action(action)) == action
+
+
+def test_the_stored_form_is_stable() -> None:
+    version = AppVersion("ab", 8192, 20, 180_000, (2,))
+    assert encode_action(PutApp("blink", version)) == (
+        '{"do":"app.put","name":"blink","version":'
+        '{"sha256":"ab","heap_bytes":8192,"timers":20,"watchdog_ms":180000,"pins":[2]}}'
+    )
+    assert encode_action(SetLevel(4, 1)) == '{"do":"gpio.set","pin":4,"level":1}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "7",
+        "{}",
+        '{"do":"format"}',
+        '{"do":"app.put","name":"x"}',
+        '{"do":"app.put","name":"x","version":{"pins":3}}',
+        '{"do":"gpio.set","pin":1,"level":1,"more":2}',
+    ],
+)
+def test_anything_else_is_a_store_error_with_a_next_step(text: str) -> None:
+    with pytest.raises(StoreError) as caught:
+        decode_action(text)
+    assert caught.value.next_step
+
+
+def test_changes_of_one_app_or_pin_share_a_subject() -> None:
+    assert subject_of(RemoveApp("blink")) == subject_of(PutApp("blink", AppVersion("", 0, 0, 0, ())))
+    assert subject_of(SetLevel(4, 1)) == subject_of(SetPwm(4, 1, 1))
+    assert subject_of(SetLevel(4, 1)) != subject_of(SetLevel(5, 1))
+
 
 IMAGE = Image(
     name="blink",
