@@ -10,12 +10,12 @@ from typing import Any, cast
 
 import pytest
 
-from microclaw.apps.catalogue import AppListing
+from microclaw.apps.catalogue import AppListing, Catalogue
 from microclaw.apps.changes import Change, RemoveApp, SetLevel
-from microclaw.apps.deploy import Deployment, DeployRequest, Removal
-from microclaw.apps.direct_io import PinChange
+from microclaw.apps.deploy import Deployer, Deployment, DeployRequest, Removal
+from microclaw.apps.direct_io import DirectIo, PinChange
 from microclaw.apps.trial import Trial
-from microclaw.apps.undo import UndoneChange, UndoReport
+from microclaw.apps.undo import Undo, UndoneChange, UndoReport
 from microclaw.auth.gate import Gate
 from microclaw.boards.reader import load_board
 from microclaw.bus import Bus
@@ -35,7 +35,7 @@ from microclaw.devices.calls import (
     SensorReading,
 )
 from microclaw.devices.device import Device
-from microclaw.devices.registry import unknown_device
+from microclaw.devices.registry import Registry, unknown_device
 from microclaw.errors import AppNotFound
 from microclaw.events import Evidence, EvidenceKind, Report, Step
 from microclaw.tools.build import build_toolbox
@@ -184,7 +184,14 @@ async def bench() -> AsyncIterator[Bench]:
     async with AsyncExitStack() as stack:
         bus = await stack.enter_async_context(Bus())
         apps, registry = PaperApps(), PaperRegistry()
-        tools = build_toolbox(devices=registry, deployer=apps, catalogue=apps, direct_io=apps, undo=apps, gate=Gate())
+        tools = build_toolbox(
+            devices=cast("Registry", registry),
+            deployer=cast("Deployer", apps),
+            catalogue=cast("Catalogue", apps),
+            direct_io=cast("DirectIo", apps),
+            undo=cast("Undo", apps),
+            gate=Gate(),
+        )
         made = Bench(tools, apps, registry, bus, stack)
         await made.add("virtual-1", PaperTransport("wasmachine://192.168.1.100:18080"))
         yield made
