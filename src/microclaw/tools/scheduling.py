@@ -19,7 +19,7 @@ from microclaw.events import Evidence
 from microclaw.models.offline import one_call
 from microclaw.models.protocol import DeviceContext
 from microclaw.models.reply import Act, Say
-from microclaw.schedules.book import ScheduleBook, Wanted
+from microclaw.schedules.book import ScheduleBook, ScheduleRequest
 from microclaw.schedules.devices import MAX_WHAT_CHARS, call_text, device_of, lost_device
 from microclaw.schedules.entry import Deed, Prompt, Schedule, Timing, ToolAct, kind_of, next_due
 from microclaw.store.schedules import Missed
@@ -100,7 +100,7 @@ class Scheduling:
 
     async def keep(self, plan: Plan, asked: AddParameters, context: ToolContext) -> Schedule:
         """Make the planned schedule, after its approval."""
-        wanted = Wanted(
+        wanted = ScheduleRequest(
             when=asked.when,
             what=plan.what,
             deed=plan.deed,
