@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, cast
@@ -16,7 +16,7 @@ from typing import Literal, TypeAlias, cast
 from msgspec import Struct, ValidationError, convert, to_builtins
 
 from microclaw.devices.registry import Registry
-from microclaw.errors import StoreError, UnknownName
+from microclaw.errors import DeviceTimeout, DeviceUnreachable, MicroclawError, StoreError, UnknownName
 from microclaw.events import AppDeployed, AppEnded, LiveEvent
 from microclaw.store import apps as rows
 from microclaw.wasm.image import Image
@@ -145,6 +145,11 @@ class DesiredApp:
     since_ms: int
 
 
+def version_of(name: str, wanted: Iterable[DesiredApp]) -> AppVersion | None:
+    """The wanted version of an app; None when it is not wanted."""
+    return next((app.version for app in wanted if app.name == name), None)
+
+
 class ChangeLog:
     """The changes in the store. `completed` is called with every change that was done."""
 
@@ -209,6 +214,19 @@ class ChangeLog:
     async def leave_open(self, change_id: int) -> None:
         """It is unknown whether the device did it. `unfinished` lists it until it is closed."""
         await self._table.settle_change(change_id, "unknown")
+
+    @asynccontextmanager
+    async def closing(self, change_id: int) -> AsyncIterator[None]:
+        """Close the change by how this block ends: done, failed, or left open when the device did not answer."""
+        try:
+            yield
+        except (DeviceTimeout, DeviceUnreachable):
+            await self.leave_open(change_id)
+            raise
+        except MicroclawError:
+            await self.fail(change_id)
+            raise
+        await self.complete(change_id)
 
     async def unfinished(self, device_id: str | None = None) -> Sequence[Change]:
         """Changes that are planned or whose outcome is unknown, oldest first."""

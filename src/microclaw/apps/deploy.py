@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NoReturn, TypeAlias
 
-from microclaw.apps.changes import AppVersion, ChangeLog, DesiredApp
+from microclaw.apps.changes import AppVersion, ChangeLog, version_of
 from microclaw.apps.installer import Installation, Installer, check_pins_free, recover_changes
 from microclaw.apps.stage_text import (
     accept_text,
@@ -212,7 +212,7 @@ class Deployer:
         """Check it, try it and ask for the approval; nothing on the device changes."""
         name = request.name
         wanted = await self._change_log.desired(device.device_id)
-        before = _version_of(name, wanted)
+        before = version_of(name, wanted)
         stage: Stage = "check"
         try:
             check_pins_free(device, name, image.pins, wanted)
@@ -282,7 +282,7 @@ class Deployer:
         device, name = prepared.device, prepared.request.name
         wanted = await self._change_log.desired(device.device_id)
         check_pins_free(device, name, prepared.trial.driven, wanted)
-        if prepared.request.approve is not None and _version_of(name, wanted) != prepared.before:
+        if prepared.request.approve is not None and version_of(name, wanted) != prepared.before:
             raise DeployRejected(
                 f"{name} on {device.name} was changed by somebody else meanwhile", next_step="ask for it again"
             )
@@ -319,10 +319,6 @@ def check_app_name(name: str) -> None:
             f"{name[:MAX_NAME_LENGTH]!r} is not a name for an app",
             next_step=f"use letters, digits, - and _, at most {MAX_NAME_LENGTH}, starting with a letter or digit",
         )
-
-
-def _version_of(name: str, wanted: Sequence[DesiredApp]) -> AppVersion | None:
-    return next((app.version for app in wanted if app.name == name), None)
 
 
 def _verification_step(found: Verification, device: Device) -> Step:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final
 
 from microclaw.apps.changes import ChangeLog, DeviceAction, SetLevel, SetPwm, subject_of
 from microclaw.devices.calls import DeviceInfo, GpioGet, GpioSet, PinLevel, PwmSet, PwmState
 from microclaw.devices.device import Device, check_call
 from microclaw.devices.registry import Registry
-from microclaw.errors import CallRejected, DeviceTimeout, DeviceUnreachable, MicroclawError, NotSupported
+from microclaw.errors import CallRejected, NotSupported
 from microclaw.events import Evidence
 
 CLOCKS_APART: Final = 200e-6  # a board's crystal against the host's clock
@@ -30,8 +30,6 @@ async def booted_ms(device: Device, now_ms: Callable[[], int]) -> float | None:
         return None
     return asked_ms - (up_ms + 1) - up_ms * CLOCKS_APART  # + 1: it reports whole milliseconds
 
-
-S = TypeVar("S")
 
 _LOOK_BACK = 200
 
@@ -71,7 +69,8 @@ class DirectIo:
         change_id = await self._change_log.plan(
             target.device_id, "gpio.set", summary, SetLevel(pin, level), inverse, undoes=undoes
         )
-        state = await self._act(change_id, target.call(call))
+        async with self._change_log.closing(change_id):
+            state = await target.call(call)
         evidence = await _read_back(target, pin, level)
         warning = await self._warning(target, pin)
         return PinChange(target.device_id, target.name, state, evidence, change_id, warning)
@@ -92,7 +91,8 @@ class DirectIo:
         change_id = await self._change_log.plan(
             target.device_id, "pwm.set", summary, SetPwm(pin, duty, frequency_hz), inverse, undoes=undoes
         )
-        state = await self._act(change_id, target.call(call))
+        async with self._change_log.closing(change_id):
+            state = await target.call(call)
         text = f"{target.name} answers: pin {pin} at duty {state.duty} of 255, {state.frequency_hz:,} Hz"
         evidence = Evidence("reported", text)
         warning = await self._warning(target, pin)
@@ -107,18 +107,6 @@ class DirectIo:
             return last.forward if last is not None else None
         boot_ms = await booted_ms(device, self._change_log.now_ms)
         return last.forward if boot_ms is None or boot_ms <= last.at_ms else None
-
-    async def _act(self, change_id: int, answer: Awaitable[S]) -> S:
-        try:
-            state = await answer
-        except (DeviceTimeout, DeviceUnreachable):
-            await self._change_log.leave_open(change_id)
-            raise
-        except MicroclawError:
-            await self._change_log.fail(change_id)
-            raise
-        await self._change_log.complete(change_id)
-        return state
 
     async def _warning(self, device: Device, pin: int) -> str | None:
         """Says which app drives the pin too, if any."""

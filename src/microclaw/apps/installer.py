@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from microclaw.apps.changes import (
@@ -23,6 +23,7 @@ from microclaw.apps.changes import (
     SetLevel,
     SetPwm,
     made_by,
+    version_of,
 )
 from microclaw.apps.verify import Baseline, take_baseline
 from microclaw.devices.calls import AppEntry, AppInstall, AppList, AppStates, AppUninstall, GpioGet
@@ -127,7 +128,7 @@ class Installer:
         before anything is sent, DeployRejected, DeviceError.
         """
         listed, wanted = await self._make_room(device, name, report)
-        before = next((app.version for app in wanted if app.name == name), None)
+        before = version_of(name, wanted)
         there = any(app.name == name for app in listed)
         if there and before is None and not take_over:
             raise _not_ours(device, name)
@@ -193,7 +194,7 @@ class Installer:
         """
         listed = await device.call(AppList())
         wanted = await self._change_log.desired(device.device_id)
-        before = next((app.version for app in wanted if app.name == name), None)
+        before = version_of(name, wanted)
         there = any(app.name == name for app in listed)
         if not there and before is None:
             raise not_found(device, name, [app.name for app in listed])
@@ -205,18 +206,10 @@ class Installer:
             PutApp(name, before) if before else None,
             undoes=undoes,
         )
-        try:
+        async with self._change_log.closing(change_id):
             if there:
-                await device.call(AppUninstall(name))
-        except AppNotFound:
-            pass  # it went after the device listed it: that is what was asked for
-        except (DeviceTimeout, DeviceUnreachable):
-            await self._change_log.leave_open(change_id)
-            raise
-        except MicroclawError:
-            await self._change_log.fail(change_id)
-            raise
-        await self._change_log.complete(change_id)
+                with suppress(AppNotFound):  # it went after the device listed it: that is what was asked for
+                    await device.call(AppUninstall(name))
         return change_id, before is not None
 
     async def put_back(self, device: Device, app: DesiredApp) -> Baseline:

@@ -1,4 +1,4 @@
-"""The virtual boards of one host: starts each as a process, and again when it ends. It does not use the boards.
+"""The virtual boards of one host: starts each as a process, and again when it ends. It sends them nothing.
 
 running ── its process ended ──> restarting ── started, known under its new address, its programs put back ──> running
                                   │     └── too often within a minute ──> failed

@@ -216,7 +216,7 @@ class VirtualBoardProcess:
                 return
             self._stderr.append(line.decode(errors="replace").rstrip())
 
-    def _said(self) -> str:
+    def _stderr_text(self) -> str:
         error = next((line for line in self._stderr if line.startswith("error: ")), None)
         text = error.removeprefix("error: ") if error else "; ".join(list(self._stderr)[-3:])
         return f": {text}" if text else ""
