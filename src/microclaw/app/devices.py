@@ -1,4 +1,4 @@
-"""Joins the device plane: its listener, the links' store, its door, its announcement. Opens no device."""
+"""Builds what works on devices: the apps' parts, the device plane's listener and its announcement. Opens no device."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Apps:
-    """The parts of the apps stage, joined."""
+    """The parts of the apps room."""
 
     change_log: ChangeLog
     compile: Compile
@@ -88,7 +88,7 @@ def build_apps(settings: Settings, devices: Registry, change_log: ChangeLog, gat
 
 
 async def warm_compiler(settings: Settings) -> None:
-    """What every program links with, built before the first one asks; a compile reports what is wrong with it."""
+    """Build what every program links with in advance. When this fails, the first compile reports why."""
     try:
         await build_glue(find_toolchain(), settings.cache)
     except ConfigError as exc:
@@ -100,7 +100,7 @@ def _log_step(step: Step) -> None:
 
 
 def device_listener(settings: Settings, stack: AsyncExitStack) -> socket.socket | None:
-    """The device plane's socket, where one is wanted."""
+    """The device plane's socket; None when the settings want none."""
     if settings.link is None:
         return None
     host, port = settings.link.host, settings.link.port
@@ -144,7 +144,7 @@ def device_plane(
 
 
 async def announce(listener: socket.socket, link: DevicePlane, stack: AsyncExitStack, group: asyncio.TaskGroup) -> None:
-    """Tell the LAN of a link that it can reach."""
+    """Announce the device plane on the LAN, if the LAN can reach it."""
     host, port = listener.getsockname()[:2]
     names = await asyncio.to_thread(lan_names)
     fingerprint = link.identity.authority.fingerprint

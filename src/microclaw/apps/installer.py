@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Collection, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from microclaw.apps.changes import (
@@ -104,11 +104,9 @@ class Installer:
         self._change_log = change_log
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
-    @asynccontextmanager
-    async def holding(self, device: Device) -> AsyncIterator[None]:
-        """Inside this block nobody else changes the apps of the device."""
-        async with self._locks[device.device_id]:
-            yield
+    def holding(self, device: Device) -> asyncio.Lock:
+        """`async with installer.holding(device)`: inside, nobody else changes the apps of the device."""
+        return self._locks[device.device_id]
 
     async def put(
         self,

@@ -49,7 +49,7 @@ def try_program(
 
     options = invocation(ctx)
     profile = load_board(board)
-    options = TrialOptions(
+    trial_options = TrialOptions(
         for_ms=parse_duration_ms(duration),
         inputs=tuple(parse_input(text) for text in inputs or ()),
         realtime=realtime,
@@ -58,7 +58,7 @@ def try_program(
     image = build_file(options.settings(), file, profile, name=None, optimization=optimization)
     if not options.json and not options.quiet:
         show_image(options.terminal(), image, optimization=optimization, heap_bytes=heap)
-    trial = run_trial(image, profile, options)
+    trial = run_trial(image, profile, trial_options)
     if options.json:
         import json
         import sys
