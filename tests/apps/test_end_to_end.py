@@ -165,7 +165,7 @@ async def test_wasm_bytes_go_the_same_way(bench: Bench, build_cache: Path) -> No
     assert [step.stage for step in bench.steps if step.state == "done"] == ["check", "try", "deploy", "verify"]
 
 
-async def test_after_a_power_cut_the_keeper_puts_the_app_back_with_the_same_edges(bench: Bench) -> None:
+async def test_after_a_power_cut_the_reconciler_puts_the_app_back_with_the_same_edges(bench: Bench) -> None:
     await bench.deploy()
     await bench.board.control.power("cut")
     off = await bench.reconciler.check("d-1")

@@ -102,7 +102,7 @@ async def test_a_new_deployment_forgets_the_losses_of_the_former(lab: Any) -> No
     assert (await lab.reconciler.check(lab.device_id)).put_back == ("blink",)
 
 
-async def test_the_keeper_runs_until_it_is_cancelled(lab: Any) -> None:
+async def test_the_reconciler_runs_until_it_is_cancelled(lab: Any) -> None:
     await deploy(lab)
     lab.transport.apps.clear()
     back = asyncio.Event()

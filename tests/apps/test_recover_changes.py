@@ -89,7 +89,7 @@ async def test_a_device_that_does_not_answer_keeps_its_changes_open(lab: Any) ->
 
 
 @pytest.mark.parametrize(("happened", "state"), [(True, "done"), (False, "failed")])
-async def test_an_install_of_unknown_outcome_is_settled_by_the_keeper(lab: Any, happened: bool, state: str) -> None:
+async def test_an_install_of_unknown_outcome_is_settled_by_the_reconciler(lab: Any, happened: bool, state: str) -> None:
     lab.plays("blink", 2)
     lab.transport.swallow = happened
     lab.transport.fail["apps.install"] = InstallInterrupted("it went away", outcome="unknown", next_step="look")

@@ -120,7 +120,7 @@ async def test_a_foreign_app_that_was_removed_cannot_come_back(lab: Any) -> None
         await undo(lab)
 
 
-async def test_what_the_keeper_put_back_is_no_change_of_a_persons(lab: Any) -> None:
+async def test_what_the_reconciler_put_back_is_no_change_of_a_persons(lab: Any) -> None:
     await deploy(lab)
     lab.transport.apps.clear()
     await lab.reconciler.check(lab.device_id)
