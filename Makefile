@@ -8,7 +8,7 @@ BIN := .venv/bin
 DEV := .venv-dev/bin
 ARGS ?=
 
-.PHONY: demo test check unit fuzz kills wheel-check bench docs setup setup-dev setup-system system-packages lock clean help
+.PHONY: demo test check unit coverage fuzz kills wheel-check compiled-check wheel bench docs setup setup-dev setup-system system-packages lock clean help
 
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -16,7 +16,7 @@ help:            ## this list
 demo: setup      ## a sentence becomes a program on a virtual board; ARGS=--once for no questions
 	@$(BIN)/microclaw demo $(ARGS)
 
-test: check unit wheel-check  ## everything: lint, types, import order, all tests, the wheel in an empty environment
+test: check unit wheel-check compiled-check  ## everything: lint, types, import order, all tests, the wheel in an empty environment
 
 setup:
 	@$(PYTHON) scripts/setup_env.py --venv .venv --lock requirements.lock
@@ -26,7 +26,7 @@ setup-dev:
 
 setup-system:    ## system packages (needs root): what a bare Debian or Ubuntu lacks for demo and test
 	apt-get update -q
-	apt-get install -y -q --no-install-recommends python3-venv binaryen clang lld
+	apt-get install -y -q --no-install-recommends python3-venv python3-dev binaryen clang lld
 
 system-packages:
 	@scripts/system_packages.sh
@@ -37,14 +37,17 @@ check: setup-dev ## lint, types and import order
 	$(DEV)/mypy
 	$(DEV)/lint-imports
 
-unit: system-packages setup-dev ## all tests, with coverage
+unit: system-packages setup-dev ## all tests
+	$(DEV)/python -m pytest -q -n 2 $(ARGS)
+
+coverage: system-packages setup-dev ## all tests, and what of the host's own process they reach (a third slower)
 	$(DEV)/python -m pytest -q -n 2 --cov --cov-report=term:skip-covered --cov-fail-under=80 $(ARGS)
 
 fuzz: setup-dev  ## properties and decoders with new random examples
 	MICROCLAW_FUZZ=1 $(DEV)/python -m pytest -q -n 2 tests/fuzz tests/wire tests/wasm/libc $(ARGS)
 
 kills: setup-dev ## kill -9 of host and virtual board at 200 random moments each, under load; ARGS are pytest's
-	MICROCLAW_KILLS=200 $(DEV)/python -m pytest -q tests/link/test_kill.py tests/virtual/link/test_kills.py $(ARGS)
+	MICROCLAW_KILLS=200 $(DEV)/python -m pytest -q tests/link_server/test_kill.py tests/virtual/link/test_kills.py $(ARGS)
 
 wheel-check: setup-dev ## build the wheel, install it alone into an empty environment, run it there
 	rm -rf dist .venv-wheel
@@ -52,6 +55,13 @@ wheel-check: setup-dev ## build the wheel, install it alone into an empty enviro
 	$(PYTHON) scripts/setup_env.py --venv .venv-wheel --lock requirements.lock --wheel dist/microclaw-*.whl
 	cd / && "$(CURDIR)/.venv-wheel/bin/microclaw" --version
 	cd / && "$(CURDIR)/.venv-wheel/bin/microclaw" demo --once
+
+compiled-check: setup-dev ## build the platform wheel, with the link's hot path as C, and run the link's tests against it
+	@scripts/compiled_check.sh $(DEV)/python
+
+wheel: setup-dev ## a wheel for this platform in dist/, with the link's hot path as C (needs a C compiler)
+	$(DEV)/python -m hatchling build -t sdist -d dist
+	HATCH_BUILD_HOOK_ENABLE_MYPYC=1 $(DEV)/python -m pip wheel --no-deps --no-build-isolation -w dist dist/microclaw-*.tar.gz
 
 bench: setup-dev ## measure: make bench ARGS=wasm (or agent, store, virtual; none: all)
 	@$(DEV)/python -m bench $(ARGS)

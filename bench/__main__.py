@@ -56,7 +56,7 @@ def _sentences(options: argparse.Namespace) -> int:
     said = agent_sentences.run(options.sentences, options.model)
     document = agent_sentences.report(said, options.sentences, options.model)
     print(agent_sentences.as_json(document) if options.json else agent_sentences.as_text(document), flush=True)
-    return 1 if options.check and not all(m["ok"] for m in document["metrics"].values()) else 0
+    return 1 if options.check and not all(m.get("ok", True) for m in document["metrics"].values()) else 0
 
 
 if __name__ == "__main__":

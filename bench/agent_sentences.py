@@ -24,11 +24,11 @@ from bench.wanted import Sentence, Want, read_sentences
 from bench.witness import ADC_VOLTS, READINGS, Witness, says
 from microclaw.boards.reader import load_board
 from microclaw.cli.board_link import BoardLink
-from microclaw.cli.host_client import HostClient
 from microclaw.config import load_settings
 from microclaw.events import Answer, ApprovalAsked
+from microclaw.host_client.client import HostClient
 from microclaw.patterns.library import fill
-from microclaw.web.stream import Result
+from microclaw.wire.host_api import Result
 
 BOARD = "virtual"
 DEVICE = "virtual-1"
@@ -46,6 +46,7 @@ _KEYS = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "OPENAI_BASE_URL", "ANTHROPIC_BA
 class Outcome(Enum):
     RIGHT = "right"
     WRONG = "wrong"
+    MISREAD = "misread"
     ACTED_WRONGLY = "acted wrongly"
     REFUSED = "refused"
     ASKED = "asked back"
@@ -53,7 +54,10 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A sentence with what came of it. `missing`: what the board or the answer did not show."""
+    """A sentence with what came of it. `missing`: what the board or the answer did not show.
+
+    `confirmed`: a yes was said to the reading that the answer asked about.
+    """
 
     sentence: Sentence
     outcome: Outcome
@@ -61,6 +65,7 @@ class Said:
     answer: Answer
     took_s: float
     changed: bool
+    confirmed: bool = False
 
     @property
     def tries(self) -> int:
@@ -84,13 +89,21 @@ class Lane:
         began = time.perf_counter()
         answer = self._turn(sentence)
         took_s = time.perf_counter() - began
+        acted = bool(self.witness.changed(mark))
+        confirmed = answer.error_code == "confirm_reading" and not acted and not sentence.declined
+        if confirmed:
+            mark = self.witness.mark()
+            answer = self._turn(sentence, "yes")
         missing = self._missing(sentence, answer, mark)
         changed = self.witness.changed(mark)
-        return Said(sentence, _outcome(sentence, answer, missing, changed), missing, answer, took_s, bool(changed))
+        outcome = _outcome(sentence, answer, missing, changed)
+        if confirmed and outcome is not Outcome.RIGHT:
+            outcome = Outcome.MISREAD  # who said it would have said no
+        return Said(sentence, outcome, missing, answer, took_s, bool(changed), confirmed)
 
-    def _turn(self, sentence: Sentence) -> Answer:
-        """The answer of a new chat; what it asks to approve is declined."""
-        body = {"text": sentence.utterance, "chat_id": f"sentence-{sentence.sentence_id}"}
+    def _turn(self, sentence: Sentence, text: str | None = None) -> Answer:
+        """The answer in the sentence's own chat; what it asks to approve is declined."""
+        body = {"text": text or sentence.utterance, "chat_id": f"sentence-{sentence.sentence_id}"}
         for event in self.client.stream("/v1/chat", body):
             if isinstance(event, ApprovalAsked):
                 self.client.post(f"/v1/approvals/{event.approval_id}", {"approved": False})
@@ -179,6 +192,9 @@ def report(said: Sequence[Said], path: Path, model: str) -> dict[str, Any]:
     wrong = [s for s in said if s.outcome is not Outcome.RIGHT]
     asked = round(_percent([s for s in said if s.sentence.category in CATEGORIES_ASKED]), 1)
     acted = sum(s.outcome is Outcome.ACTED_WRONGLY for s in said)
+    without_yes = [s for s in said if s.sentence.category in CATEGORIES_ASKED and not s.confirmed]
+    count = sum(s.sentence.category in CATEGORIES_ASKED for s in said)
+    at_once = round(100 * sum(s.outcome is Outcome.RIGHT for s in without_yes) / max(1, count), 1)
     return {
         "bench": "agent",
         "sentences": str(path),
@@ -187,6 +203,7 @@ def report(said: Sequence[Said], path: Path, model: str) -> dict[str, Any]:
         "all": _counts(said),
         "metrics": {
             "right_asked": {"value": asked, "unit": "%", "goal": GOAL_PERCENT, "ok": asked >= GOAL_PERCENT},
+            "right_at_once": {"value": at_once, "unit": "%"},
             "acted_wrongly": {"value": acted, "unit": "", "goal": 0, "ok": acted == 0},
         },
         "not_right": [
@@ -220,7 +237,10 @@ def as_text(document: dict[str, Any]) -> str:
         )
     metrics = document["metrics"]
     asked, acted = metrics["right_asked"], metrics["acted_wrongly"]
-    rows.append(f"right of {', '.join(CATEGORIES_ASKED)}: {asked['value']:g} % (goal >= {GOAL_PERCENT:g} %)")
+    rows.append(
+        f"right of {', '.join(CATEGORIES_ASKED)}, after at most one yes: {asked['value']:g} % "
+        f"(goal >= {GOAL_PERCENT:g} %); without one: {metrics['right_at_once']['value']:g} %"
+    )
     rows.append(f"acted wrongly: {acted['value']} (goal 0)")
     for row in document["not_right"]:
         answer = row["answer"].replace("\n", " ")[:90]
@@ -241,7 +261,9 @@ def _outcome(sentence: Sentence, answer: Answer, missing: str, changed: set[int]
 
 
 def _asks(answer: Answer) -> bool:
-    return answer.error_code in ("ambiguous", "confirm") or (answer.error_code is None and "?" in answer.text)
+    return answer.error_code in ("ambiguous", "confirm", "confirm_reading") or (
+        answer.error_code is None and "?" in answer.text
+    )
 
 
 def _pins_of(sentence: Sentence) -> set[int]:

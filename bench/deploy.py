@@ -11,10 +11,10 @@ from bench.processes import private_home, running
 from bench.report import Metric, median, timed
 from microclaw.boards import load_board
 from microclaw.cli.board_link import BoardLink
-from microclaw.cli.host_client import HostClient
 from microclaw.config import load_settings
 from microclaw.devices.calls import AppInstall, AppList, AppUninstall
 from microclaw.events import Answer
+from microclaw.host_client.client import HostClient
 from microclaw.transports.wasmachine import WasmachineTransport
 from microclaw.virtual_boards.process import VirtualBoardProcess
 from microclaw.wire import board_control as control

@@ -1,4 +1,4 @@
-"""How long a model's delta takes to a chat gateway client: through turn, mail and WebSocket, alone and side by side."""
+"""How long a model's delta takes to a chat gateway client: through inbox, turn and WebSocket, alone and with others."""
 
 # ruff: noqa: ARG002  what stands in for a part takes what the part takes
 
@@ -17,8 +17,10 @@ import uvloop
 from websockets.sync.client import connect
 
 from bench.report import Metric, median, percentile
-from microclaw.agent.loop import AgentLoop
-from microclaw.agent.mail import Mail
+from microclaw.agent.context import TurnContext
+from microclaw.agent.conversation import Conversations
+from microclaw.agent.inbox import Inbox
+from microclaw.agent.outbox import Outbox
 from microclaw.api.gateway import Gateway
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.gate import Gate
@@ -85,21 +87,21 @@ def _turns(address: str) -> list[float]:
 
 @asynccontextmanager
 async def _gateway(home: Path) -> AsyncIterator[str]:
-    """A gateway over the host's own mail and agent, with a model that streams the clock."""
+    """A gateway over the host's own inbox and agent, with a model that streams the clock."""
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(Database.open(home / "microclaw.db"))
         approvals = Approvals(timeout_s=1)
-        mail = Mail(inbox=InboxTable(database, _now_ms), outbox=OutboxTable(database, _now_ms))
-        agent = AgentLoop(
-            mail=mail,
+        inbox = Inbox(InboxTable(database, _now_ms), Outbox(OutboxTable(database, _now_ms)))
+        agent = Conversations(
+            inbox=inbox,
             model=_ClockModel(),
             tools=Toolbox((), Gate()),
-            surroundings=_Nowhere(),
+            context=_NoContext(),
             sessions=SessionFiles(home / "sessions"),
             journal=Journal(database, _now_ms),
         )
         await stack.enter_async_context(agent)
-        gateway = Gateway(GatewaySettings(clients=CLIENTS), mail=mail, tokens=_NoTokens(), approvals=approvals)
+        gateway = Gateway(GatewaySettings(clients=CLIENTS), inbox=inbox, tokens=_NoTokens(), approvals=approvals)
         listener = socket.create_server(("127.0.0.1", 0))
         yield await stack.enter_async_context(gateway.serving(listener))
 
@@ -124,16 +126,18 @@ class _ClockModel:
         return ModelReply("the end")
 
 
-class _Nowhere:
+class _NoContext(TurnContext):
     """No device, no memory."""
 
-    async def scene(self, device: str | None) -> DeviceContext:
+    def __init__(self) -> None: ...
+
+    async def devices(self, device: str | None) -> DeviceContext:
         return DeviceContext()
 
     def system(self, scene: DeviceContext) -> str:
         return ""
 
-    async def situation(self, scene: DeviceContext, inbound: Inbound, text: str) -> str:
+    async def dynamic(self, scene: DeviceContext, inbound: Inbound, system: str) -> str:
         return ""
 
     def history_tokens(self, system: str, situation: str) -> int:

@@ -27,15 +27,13 @@ from bench.paced_stream import PacedStream, Pacer
 from microclaw.api.server import tcp_listener
 from microclaw.auth.certificates import host_names
 from microclaw.auth.device_identity import HostIdentity
-from microclaw.devices.link_meter import LinkMeter
 from microclaw.events import DeviceConnected, LiveEvent
 from microclaw.link_server.connection import Connection
 from microclaw.link_server.device_link import LinkParts
-from microclaw.link_server.door import Doorway
-from microclaw.link_server.hub import LinkHub
 from microclaw.link_server.limits import LinkLimits
-from microclaw.link_server.plane import SystemClock
-from microclaw.link_server.server import LinkServer
+from microclaw.link_server.links import LinkRegistry, SystemClock
+from microclaw.link_server.listener import Listener
+from microclaw.link_server.meter import LinkMeter
 from microclaw.store.database import Database
 from microclaw.store.link_events import LinkEventTable
 from microclaw.store.links import LinkTable
@@ -82,8 +80,8 @@ async def main() -> None:
         database = await stack.enter_async_context(Database.open(folder / "microclaw.db"))
         pacer = Pacer() if options.paced else None
         answering = _Answering(pacer)
-        hub = await LinkHub.open(_parts(database, answering))
-        answering.hub = hub
+        links = await LinkRegistry.open(_parts(database, answering))
+        answering.links = links
         listener = stack.enter_context(tcp_listener(options.address, 0))
         identity = await HostIdentity.open(
             folder / "identity",
@@ -97,11 +95,11 @@ async def main() -> None:
             random_below=secrets.randbelow,
         )
         tokens = await asyncio.gather(*(identity.tokens.issue(f"bench-{n}") for n in range(devices)))
-        server = LinkServer(
-            hub, identity, limits=LinkLimits() if options.guarded else LIMITS, meter=LinkMeter(), knows=lambda _: True
+        server = Listener(
+            links, identity, limits=LinkLimits() if options.guarded else LIMITS, meter=LinkMeter(), knows=lambda _: True
         )
         tls = identity.authority.server_context()
-        await stack.enter_async_context(server.serving(Doorway(listener, tls)))
+        await stack.enter_async_context(server.serving(listener, tls))
         loop = asyncio.get_running_loop()
         raw = await loop.create_server(RawEcho, options.address, 0, ssl=identity.authority.server_context())
         bare = await stack.enter_async_context(_bare_aiohttp(identity.authority.server_context(), pacer))
@@ -157,7 +155,7 @@ async def _bare_aiohttp(tls: ssl.SSLContext, pacer: Pacer | None) -> AsyncIterat
 class _Answering:
     """What becomes of a device's audio: it goes back, or the host speaks as long as the device does."""
 
-    hub: LinkHub
+    links: LinkRegistry
 
     def __init__(self, pacer: Pacer | None) -> None:
         self._pacer = pacer
@@ -165,26 +163,25 @@ class _Answering:
     def on_event(self, event: LiveEvent) -> None:
         if not isinstance(event, DeviceConnected):
             return
-        wire = self.hub.link(event.device).wire
-        assert isinstance(wire, Connection)
+        connection = self.links.link(event.device).connection
+        assert connection is not None
         if self._pacer is not None:
-            _converse(wire, self._pacer)
+            _converse(connection, self._pacer)
         else:
-            wire.on_audio = lambda heard: _echo(wire, heard)
-        wire.session.send(TtsStart(STREAM, "pcm16", 16_000))
+            connection.on_audio = lambda heard: _echo(connection, heard)
+        connection.session.send(TtsStart(STREAM, "pcm16", 16_000))
 
 
-def _converse(wire: Connection, pacer: Pacer) -> None:
+def _converse(connection: Connection, pacer: Pacer) -> None:
     async def say(payload: bytes) -> None:
-        wire.session.send_audio(payload)
-        wire.pump()
+        connection.send_audio(payload)
 
     stream = PacedStream(pacer, say)
-    wire.on_audio = lambda heard: stream.heard(heard.frame.payload)
+    connection.on_audio = lambda heard: stream.heard(heard.frame.payload)
 
 
-def _echo(wire: Connection, heard: Hear) -> None:
-    wire.session.send_audio(heard.frame.payload)
+def _echo(connection: Connection, heard: Hear) -> None:
+    connection.send_audio(heard.frame.payload)
 
 
 def _parts(database: Database, answering: _Answering) -> LinkParts:
@@ -194,7 +191,7 @@ def _parts(database: Database, answering: _Answering) -> LinkParts:
         clock=SystemClock(),
         new_id=lambda: secrets.token_bytes(16),
         publish=answering.on_event,
-        name_of=lambda link_id: link_id,
+        owner_of=lambda _: None,
     )
 
 

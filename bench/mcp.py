@@ -13,7 +13,7 @@ from typing import Any
 
 from bench.processes import private_home, running
 from bench.report import Metric, median
-from microclaw.cli.host_client import HostClient
+from microclaw.host_client.client import HostClient
 
 RUNS = 7
 CALLS = 200

@@ -9,11 +9,11 @@ from collections import Counter
 from collections.abc import Callable
 from functools import partial
 
-from tests.models.score import Row, Verdict, judge, observe, rows
+from tests.offline.score import Row, Verdict, judge, observe, rows
 
 from bench.report import Metric, median
-from microclaw.models.offline import warm_up
-from microclaw.models.sentences import english
+from microclaw.offline.dialogue import warm_up
+from microclaw.offline.sentences import english
 
 RUNS = 5
 
@@ -24,7 +24,7 @@ def measure() -> list[Metric]:
     held_out = [row for row in own if row.held_out]
     everything = [*shared, *own]
     # CPU time, the least of a few runs: what the sentence costs, not what else the machine did.
-    took = [min(_cpu_s(partial(english().read_anew, row.utterance)) for _ in range(RUNS)) for row in everything]
+    took = [min(_cpu_s(partial(english().parse_anew, row.utterance)) for _ in range(RUNS)) for row in everything]
     total, wrong_acts = _score(everything)
     return [
         Metric("not right, shared sentences", _score(shared)[0], "%", 0),

@@ -12,8 +12,10 @@ from pathlib import Path
 
 from bench.processes import Running
 from bench.report import Metric, median, percentile
-from microclaw.agent.loop import AgentLoop
-from microclaw.agent.mail import Mail
+from microclaw.agent.context import TurnContext
+from microclaw.agent.conversation import Conversations
+from microclaw.agent.inbox import Inbox
+from microclaw.agent.outbox import Outbox
 from microclaw.auth.gate import Effect, Gate, Permission
 from microclaw.events import Answer, Evidence, Inbound
 from microclaw.models.protocol import DeviceContext, ModelReply, ModelRequest, OnText, ToolReturn
@@ -93,21 +95,21 @@ async def _many(folder: Path) -> tuple[float, float, float]:
         return after / settled, after, (time.perf_counter() - began) / rest * 1000
 
 
-async def _turn(agent: AgentLoop, chat_id: str, number: int) -> None:
+async def _turn(agent: Conversations, chat_id: str, number: int) -> None:
     async for event in agent.chat(Inbound("bench", chat_id, f"message {number}")):
         if isinstance(event, Answer):
             assert event.error_code is None, event
 
 
 @asynccontextmanager
-async def _agent(folder: Path, model: _CallsOnce | _Slow) -> AsyncIterator[AgentLoop]:
+async def _agent(folder: Path, model: _CallsOnce | _Slow) -> AsyncIterator[Conversations]:
     tool = Tool("touch", "Do nothing.", _Nothing, Permission.ACT, Effect.IDEMPOTENT, _touch)
     async with Database.open(folder / "microclaw.db") as database:
-        agent = AgentLoop(
-            mail=Mail(inbox=InboxTable(database, _now_ms), outbox=OutboxTable(database, _now_ms)),
+        agent = Conversations(
+            inbox=Inbox(InboxTable(database, _now_ms), Outbox(OutboxTable(database, _now_ms))),
             model=model,
             tools=Toolbox((tool,), Gate()),
-            surroundings=_Surroundings(),
+            context=_NoContext(),
             sessions=SessionFiles(folder / "sessions"),
             journal=Journal(database, _now_ms),
         )
@@ -138,14 +140,16 @@ class _Slow(_CallsOnce):
         return say("done")
 
 
-class _Surroundings:
-    async def scene(self, _device: str | None) -> DeviceContext:
+class _NoContext(TurnContext):
+    def __init__(self) -> None: ...
+
+    async def devices(self, _device: str | None) -> DeviceContext:
         return DeviceContext()
 
     def system(self, _scene: DeviceContext) -> str:
         return "You are a benchmark."
 
-    async def situation(self, _scene: DeviceContext, _inbound: Inbound, _text: str) -> str:
+    async def dynamic(self, _scene: DeviceContext, _inbound: Inbound, _system: str) -> str:
         return ""
 
     def history_tokens(self, _system: str, _situation: str) -> int:

@@ -1,13 +1,19 @@
 """How every test runs: properties with the same examples each time, so that a red test says something of the change.
 
-`make fuzz` looks for new ones.
+`make fuzz` looks for new ones. A failure is named as soon as it happens, not only at the end.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+# A shell that starts a job in the background has it ignore Ctrl-C, and so would every process that the tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile(
     "same-each-time", derandomize=True, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow]
@@ -16,3 +22,20 @@ settings.register_profile(
     "new-each-time", deadline=None, max_examples=2000, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("new-each-time" if os.environ.get("MICROCLAW_FUZZ") else "same-each-time")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):  # with xdist, the process that reports
+        config.pluginmanager.register(_NamedAtOnce(config))
+
+
+class _NamedAtOnce:
+    """Prints each failure's name when it comes."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._terminal = config.pluginmanager.get_plugin("terminalreporter")
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed and self._terminal is not None:
+            self._terminal.write_line(f"\nfailed: {report.nodeid} ({report.when})", red=True)

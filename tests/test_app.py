@@ -17,13 +17,13 @@ import pytest
 from microclaw.app import running_host
 from microclaw.cli.board_link import BoardLink
 from microclaw.cli.child import Child
-from microclaw.cli.host_client import HostClient
 from microclaw.config import load_settings
 from microclaw.errors import StoreError
 from microclaw.events import Step
+from microclaw.host_client.client import HostClient
 from microclaw.wasm import find_toolchain, glue_built
-from microclaw.web.stream import Result
 from microclaw.wire import board_control as control
+from microclaw.wire.host_api import Result
 
 SHUTDOWN_S = 3.0
 BLINK = """
@@ -59,7 +59,7 @@ def start(environ: dict[str, str]) -> Iterator[Start]:
     for process in started:
         if process.poll() is None:
             process.kill()
-        process.communicate(timeout=10)
+        process.communicate(timeout=60)
 
 
 @pytest.fixture

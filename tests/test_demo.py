@@ -91,6 +91,6 @@ def test_demo_that_is_interrupted_stops_all_it_started(environ: dict[str, str], 
             if line.startswith("you "):
                 break
         demo.send_signal(number)
-        _, said = demo.communicate(timeout=20)
+        _, said = demo.communicate(timeout=60)
         assert demo.returncode == 130
     assert said == "interrupted\n"

@@ -148,8 +148,8 @@ class ApprovalSettled:
 class Answer:
     """The end of a turn. `error_code` is set when the turn could not do what was asked (errors.py codes).
 
-    `outbound_id` is its place in the outbox: who has delivered it says so (agent.mail). `foreign_s` is when strangers'
-    words were read that it may repeat (agent.strangers).
+    `outbound_id` is its place in the outbox: who has delivered it says so (agent.outbox). `foreign_s` is when the
+    untrusted text was read that it may repeat (agent.taint). `question` is what the offline dialogue waits for now.
     """
 
     text: str
@@ -160,6 +160,11 @@ class Answer:
     next_step: str | None = None
     outbound_id: int | None = None
     foreign_s: int | None = None
+    question: str | None = None
+
+    @property
+    def waits_for_yes(self) -> bool:
+        return self.error_code in ("confirm", "confirm_reading")
 
 
 TurnEvent: TypeAlias = Step | Delta | ToolRun | ApprovalAsked | ApprovalSettled | Answer

@@ -11,8 +11,10 @@ from typing import TypeAlias
 
 import pytest
 
-from microclaw.agent.loop import AgentLoop
-from microclaw.agent.mail import Mail, MailLimits
+from microclaw.agent.context import TurnContext
+from microclaw.agent.conversation import Conversations
+from microclaw.agent.inbox import Inbox, InboxLimits
+from microclaw.agent.outbox import Outbox
 from microclaw.agent.turn import TurnLimits
 from microclaw.apps.changes import turn_now
 from microclaw.apps.verify import NO_READ_BACK
@@ -103,17 +105,21 @@ class Workshop:
         raise RuntimeError("a fault of ours")
 
 
-class NoSurroundings:
-    async def scene(self, device: str | None) -> DeviceContext:
+class NoContext(TurnContext):
+    """Tells a turn next to nothing."""
+
+    def __init__(self) -> None: ...
+
+    async def devices(self, device: str | None) -> DeviceContext:
         return DeviceContext()
 
     def system(self, scene: DeviceContext) -> str:
         return "you are a test"
 
-    async def situation(self, scene: DeviceContext, inbound: Inbound, text: str) -> str:
+    async def dynamic(self, scene: DeviceContext, inbound: Inbound, system: str) -> str:
         return ""
 
-    def history_tokens(self, system: str, situation: str) -> int:
+    def history_tokens(self, system: str, dynamic: str) -> int:
         return 8000
 
 
@@ -121,17 +127,21 @@ class NoSurroundings:
 class Agent:
     """A running agent with what it stands on."""
 
-    loop: AgentLoop
+    conversations: Conversations
     model: Model
     journal: Journal
     sessions: SessionFiles
     workshop: Workshop
     approvals: Approvals
-    inbox: InboxTable
+    table: InboxTable
 
     @property
-    def mail(self) -> Mail:
-        return self.loop.mail
+    def inbox(self) -> Inbox:
+        return self.conversations.inbox
+
+    @property
+    def outbox(self) -> Outbox:
+        return self.conversations.inbox.outbox
 
     @property
     def script(self) -> ScriptedModel:
@@ -139,8 +149,8 @@ class Agent:
         return self.model
 
     async def events(self, text: str, chat_id: str = "c1", principal: str = "owner") -> list[TurnEvent]:
-        async with asyncio.timeout(20):
-            return [e async for e in self.loop.chat(Inbound("test", chat_id, text, principal))]
+        async with asyncio.timeout(60):
+            return [e async for e in self.conversations.chat(Inbound("test", chat_id, text, principal))]
 
     async def answer(self, text: str, chat_id: str = "c1", principal: str = "owner") -> Answer:
         last = (await self.events(text, chat_id, principal))[-1]
@@ -163,33 +173,29 @@ def make_agent(tmp_path: Path) -> MakeAgent:
         limits: TurnLimits | None = None,
         workshop: Workshop | None = None,
         settings: AgentSettings | None = None,
-        mail_limits: MailLimits | None = None,
+        inbox_limits: InboxLimits | None = None,
     ) -> AsyncIterator[Agent]:
         shop = workshop or Workshop()
         used = model or ScriptedModel(replies)
         async with Database.open(tmp_path / "store" / "microclaw.db") as database:
             journal = Journal(database, lambda: 1_700_000_000_000)
             sessions = SessionFiles(tmp_path / "sessions")
-            inbox = InboxTable(database, lambda: 1_700_000_000_000)
+            table = InboxTable(database, lambda: 1_700_000_000_000)
             approvals = Approvals(timeout_s=5)
-            mail = Mail(
+            outbox = Outbox(OutboxTable(database, lambda: 1_700_000_000_000))
+            inbox = Inbox(table, outbox, settings=settings, limits=inbox_limits)
+            conversations = Conversations(
                 inbox=inbox,
-                outbox=OutboxTable(database, lambda: 1_700_000_000_000),
-                settings=settings,
-                limits=mail_limits,
-            )
-            loop = AgentLoop(
-                mail=mail,
                 model=used,
                 tools=shop.toolbox(approvals),
-                surroundings=NoSurroundings(),
+                context=NoContext(),
                 sessions=sessions,
                 journal=journal,
                 approvals=approvals,
                 limits=limits,
                 now_s=lambda: 1_700_000_000,
             )
-            async with loop:
-                yield Agent(loop, used, journal, sessions, shop, approvals, inbox)
+            async with conversations:
+                yield Agent(conversations, used, journal, sessions, shop, approvals, table)
 
     return make

@@ -16,8 +16,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from microclaw.agent.loop import AgentLoop
-from microclaw.agent.mail import Mail
+from microclaw.agent.context import TurnContext
+from microclaw.agent.conversation import Conversations
+from microclaw.agent.inbox import Inbox
+from microclaw.agent.outbox import Outbox
 from microclaw.auth.gate import Effect, Gate, Permission
 from microclaw.events import Answer, Evidence, Inbound
 from microclaw.models.protocol import DeviceContext, ModelReply, ModelRequest, OnText, ToolReturn
@@ -79,24 +81,26 @@ class Thinking:
         return say("it is done") if returned else call("act")
 
 
-class Surroundings:
-    async def scene(self, device: str | None) -> DeviceContext:
+class Context(TurnContext):
+    def __init__(self) -> None: ...
+
+    async def devices(self, device: str | None) -> DeviceContext:
         await at("before the model")
         return DeviceContext()
 
     def system(self, scene: DeviceContext) -> str:
         return "a test"
 
-    async def situation(self, scene: DeviceContext, inbound: Inbound, text: str) -> str:
+    async def dynamic(self, scene: DeviceContext, inbound: Inbound, system: str) -> str:
         return ""
 
-    def history_tokens(self, system: str, situation: str) -> int:
+    def history_tokens(self, system: str, dynamic: str) -> int:
         return 8000
 
 
-class Conversations(SessionFiles):
+class Sessions(SessionFiles):
     async def append(self, channel: str, chat_id: str, messages: Sequence[SessionMessage]) -> None:
-        if messages[0].role == "assistant":
+        if messages[-1].role == "assistant":
             await at("keeping the answer")
         await super().append(channel, chat_id, messages)
 
@@ -108,38 +112,38 @@ def now_ms() -> int:
 async def main() -> None:
     model = Thinking()
     async with Database.open(FOLDER / "microclaw.db") as database:
-        mail = Mail(inbox=InboxTable(database, now_ms), outbox=OutboxTable(database, now_ms))
-        agent = AgentLoop(
-            mail=mail,
+        inbox = Inbox(InboxTable(database, now_ms), Outbox(OutboxTable(database, now_ms)))
+        agent = Conversations(
+            inbox=inbox,
             model=model,
             tools=Toolbox((Tool("act", "Act.", Nothing, Permission.ACT, EFFECT, act),), Gate()),
-            surroundings=Surroundings(),
-            sessions=Conversations(FOLDER / "sessions"),
+            context=Context(),
+            sessions=Sessions(FOLDER / "sessions"),
             journal=Journal(database, now_ms),
         )
-        async with agent, asyncio.timeout(20):
+        async with agent, asyncio.timeout(60):
             if POINT == "none":
-                await look_back(agent, mail, model)
+                await look_back(agent, inbox, model)
             elif RESUMED:
                 await agent.recover()
                 await asyncio.get_running_loop().create_future()
             else:
-                accepted = await mail.accept(Inbound("test", "c1", "do it", key="k1"))
+                accepted = await inbox.accept(Inbound("test", "c1", "do it", key="k1"))
                 async for event in accepted.events:
                     if isinstance(event, Answer):
                         await at("answered")
 
 
-async def look_back(agent: AgentLoop, mail: Mail, model: Thinking) -> None:
+async def look_back(agent: Conversations, inbox: Inbox, model: Thinking) -> None:
     told = await agent.recover()
-    duplicate = await mail.accept(Inbound("test", "c1", "do it", key="k1"))
-    outbound = await anext(mail.outgoing("test"))
+    duplicate = await inbox.accept(Inbound("test", "c1", "do it", key="k1"))
+    outbound = await anext(inbox.outbox.outgoing("test"))
     asked = model.asked
-    await mail.delivered(outbound.outbound_id)
+    await inbox.outbox.delivered(outbound.outbound_id)
     async for event in agent.chat(Inbound("test", "c1", "again")):
         if isinstance(event, Answer):
             follow_up = event
-    left = await mail.undelivered("test", "c1")
+    left = await inbox.outbox.undelivered("test", "c1")
     tell(
         text=outbound.text,
         error=outbound.error_code,

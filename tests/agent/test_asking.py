@@ -7,28 +7,28 @@ from functools import partial
 
 from tests.agent.conftest import Agent, MakeAgent
 
-from microclaw.agent.mail import Accepted
+from microclaw.agent.inbox import AcceptedMessage
 from microclaw.agent.turn import TurnLimits
 from microclaw.auth.approvals import Pending, Settled
 from microclaw.events import Answer, ApprovalAsked, ApprovalSettled, Inbound, TurnEvent
 from microclaw.models.scripted import call, say
 
 
-async def until_asked(accepted: Accepted) -> ApprovalAsked:
-    async with asyncio.timeout(10):
+async def until_asked(accepted: AcceptedMessage) -> ApprovalAsked:
+    async with asyncio.timeout(60):
         async for event in accepted.events:
             if isinstance(event, ApprovalAsked):
                 return event
     raise AssertionError("nothing was asked")
 
 
-async def rest(accepted: Accepted) -> list[TurnEvent]:
-    async with asyncio.timeout(10):
+async def rest(accepted: AcceptedMessage) -> list[TurnEvent]:
+    async with asyncio.timeout(60):
         return [event async for event in accepted.events]
 
 
-async def begin(agent: Agent) -> Accepted:
-    return await agent.mail.accept(Inbound("test", "c1", "what does the page say"))
+async def begin(agent: Agent) -> AcceptedMessage:
+    return await agent.inbox.accept(Inbound("test", "c1", "what does the page say"))
 
 
 async def test_an_act_after_a_page_was_read_waits_for_a_yes(make_agent: MakeAgent) -> None:
@@ -37,7 +37,7 @@ async def test_an_act_after_a_page_was_read_waits_for_a_yes(make_agent: MakeAgen
         events = accepted.events
         asked: ApprovalAsked | None = None
         seen: list[TurnEvent] = []
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             async for event in events:
                 seen.append(event)
                 if isinstance(event, ApprovalAsked):
@@ -54,7 +54,7 @@ async def test_an_act_after_a_page_was_read_waits_for_a_yes(make_agent: MakeAgen
 async def test_a_declined_act_is_not_done_and_the_model_is_told(make_agent: MakeAgent) -> None:
     async with make_agent([call("page"), call("undo"), say("I left it")]) as agent:
         accepted = await begin(agent)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             async for event in accepted.events:
                 if isinstance(event, ApprovalAsked):
                     agent.approvals.decide(event.approval_id, approved=False, by="owner")
@@ -70,7 +70,7 @@ async def test_an_act_before_any_foreign_words_needs_no_yes(make_agent: MakeAgen
 
 
 async def test_another_chat_is_not_tainted(make_agent: MakeAgent) -> None:
-    """The next turn of the same chat is: tests/agent/test_strangers.py."""
+    """The next turn of the same chat is: tests/agent/test_taint.py."""
     async with make_agent([call("page"), say("it says so"), call("undo"), say("done")]) as agent:
         await agent.answer("what does the page say")
         await agent.answer("undo", chat_id="c2")
@@ -81,7 +81,7 @@ async def test_time_a_person_takes_to_decide_is_not_the_turns(make_agent: MakeAg
     limits = TurnLimits(turn_s=0.3)
     async with make_agent([call("page"), call("undo"), say("done")], limits=limits) as agent:
         accepted = await begin(agent)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             async for event in accepted.events:
                 if isinstance(event, ApprovalAsked):
                     decide = partial(agent.approvals.decide, event.approval_id, approved=True, by="owner")
@@ -94,10 +94,10 @@ async def test_time_a_person_takes_to_decide_is_not_the_turns(make_agent: MakeAg
 async def test_cancel_takes_a_question_back(make_agent: MakeAgent) -> None:
     async with make_agent([call("page"), call("undo"), say("never")]) as agent:
         accepted = await begin(agent)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             async for event in accepted.events:
                 if isinstance(event, ApprovalAsked):
-                    agent.mail.cancel("test", "c1")
+                    agent.inbox.cancel("test", "c1")
                 last = event
         assert isinstance(last, Answer)
         assert last.error_code == "cancelled"
@@ -112,10 +112,10 @@ async def test_an_act_that_waits_for_its_yes_has_not_started_when_the_host_ends(
     async with make_agent([say("done")]) as agent:
         asked: asyncio.Queue[Pending | Settled] = asyncio.Queue()
         agent.approvals.listen(asked.put_nowait)
-        await agent.loop.recover()
-        async with asyncio.timeout(10):
+        await agent.conversations.recover()
+        async with asyncio.timeout(60):
             pending = await asked.get()
             assert isinstance(pending, Pending)
             agent.approvals.decide(pending.approval_id, approved=True, by="owner")
-            outbound = await anext(agent.mail.outgoing("test"))
+            outbound = await anext(agent.outbox.outgoing("test"))
         assert (outbound.text, agent.workshop.done) == ("done", ["undo"])

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 import pytest
 
-from microclaw.agent.context import BoardSurroundings, native_api, ranges
+from microclaw.agent.context import TurnContext, native_api, ranges
 from microclaw.boards.reader import load_board
 from microclaw.bus import Bus
 from microclaw.devices.device import Device
 from microclaw.devices.registry import unknown_device
 from microclaw.errors import UnknownName
 from microclaw.events import Inbound
-from microclaw.store.apps import DesiredApp
+from microclaw.store.apps import AppTable, DesiredApp
 
 
 @dataclass
@@ -31,11 +31,11 @@ class Known:
         raise unknown_device(reference, [d.name for d in self.devices])
 
 
-@dataclass
-class Wanted:
-    apps: tuple[DesiredApp, ...] = ()
+class Wanted(AppTable):
+    def __init__(self, apps: tuple[DesiredApp, ...] = ()) -> None:
+        self.apps = apps
 
-    async def desired(self, device_id: str | None = None) -> Sequence[DesiredApp]:
+    async def desired(self, device_id: str | None = None) -> tuple[DesiredApp, ...]:
         return self.apps
 
 
@@ -43,32 +43,33 @@ def device(name: str, board: str = "virtual") -> Device:
     return Device(device_id=f"d-{name}", name=name, board=load_board(board), labels=(), transports=(), bus=Bus())
 
 
-def surroundings(*devices: Device, apps: tuple[DesiredApp, ...] = ()) -> BoardSurroundings:
-    return BoardSurroundings(devices=Known(list(devices)), apps=Wanted(apps))
+def surroundings(*devices: Device, apps: tuple[DesiredApp, ...] = ()) -> TurnContext:
+    return TurnContext(devices=Known(list(devices)), apps=Wanted(apps))
 
 
-async def everything_told(told: BoardSurroundings, *, device: str | None = None) -> str:
+async def everything_told(told: TurnContext, *, device: str | None = None) -> str:
     """The system prompt and what follows it."""
-    scene = await told.scene(device)
+    scene = await told.devices(device)
     inbound = Inbound("terminal", "terminal", "hello")
-    return told.system(scene) + "\n" + await told.situation(scene, inbound, inbound.text)
+    system = told.system(scene)
+    return system + "\n" + await told.dynamic(scene, inbound, system)
 
 
 BLINK = DesiredApp("d-one", "blink", "ab", 8192, 20, 180_000, (2,), 0)
 
 
 async def test_the_only_device_is_the_one_meant() -> None:
-    assert (scene := await surroundings(device("one")).scene(None)).meant is scene.devices[0]
+    assert (scene := await surroundings(device("one")).devices(None)).meant is scene.devices[0]
 
 
 async def test_of_several_devices_the_chats_own_is_meant_or_none() -> None:
     both = surroundings(device("one"), device("two"))
-    assert (await both.scene(None)).meant is None
-    meant = (await both.scene("two")).meant
+    assert (await both.devices(None)).meant is None
+    meant = (await both.devices("two")).meant
     assert meant is not None
     assert meant.name == "two"
     with pytest.raises(UnknownName):
-        await both.scene("three")
+        await both.devices("three")
 
 
 async def test_the_prompt_tells_led_pins_sensors_apps_and_power_cut() -> None:
@@ -91,7 +92,7 @@ async def test_the_prompt_tells_led_pins_sensors_apps_and_power_cut() -> None:
 
 async def test_the_prompt_carries_the_whole_c_api() -> None:
     told = surroundings(device("one"))
-    assert native_api() in told.system(await told.scene(None))
+    assert native_api() in told.system(await told.devices(None))
 
 
 @pytest.mark.parametrize(
@@ -99,8 +100,8 @@ async def test_the_prompt_carries_the_whole_c_api() -> None:
     [(True, "`int main(void)`, which may loop", "No main()"), (False, "No main()", "`int main(void)`")],
 )
 async def test_a_model_is_told_of_main_only_where_it_can_be_built(can_wait: bool, told: str, untold: str) -> None:
-    surroundings = BoardSurroundings(devices=Known([]), apps=Wanted(()), can_wait_in_main=lambda: can_wait)
-    prompt = surroundings.system(await surroundings.scene(None)).partition("microclaw.h:")[0]
+    surroundings = TurnContext(devices=Known([]), apps=Wanted(()), can_wait_in_main=lambda: can_wait)
+    prompt = surroundings.system(await surroundings.devices(None)).partition("microclaw.h:")[0]
     assert told in prompt
     assert untold not in prompt
 

@@ -49,6 +49,8 @@ def look_back(folder: Path, effect: str) -> dict[str, Any]:
         ("idempotent", "tool begun", 1, None, 1),
         ("idempotent", "tool acted", 2, None, 1),
         ("idempotent", "model 2", 1, None, 1),
+        ("read", "tool acted", 2, None, 2),
+        ("read", "model 2", 1, None, 1),
     ],
 )
 def test_a_message_is_answered_once_wherever_the_host_is_killed(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from microclaw.agent.context import BoardSurroundings, ranges
+from microclaw.agent.context import TurnContext, ranges
 from microclaw.boards.reader import board_ids, load_board
 from microclaw.devices.device import Device
 from microclaw.devices.registry import unknown_device
 from microclaw.events import Inbound
 from microclaw.models.protocol import DeviceContext, KnownDevice
-from microclaw.store.apps import DesiredApp
+from microclaw.store.apps import AppTable, DesiredApp
 
 
 class NoDevices:
@@ -21,23 +21,25 @@ class NoDevices:
         raise unknown_device(reference, [])
 
 
-class NoApps:
+class NoApps(AppTable):
+    def __init__(self) -> None: ...
+
     async def desired(self, device_id: str | None = None) -> tuple[DesiredApp, ...]:
         return ()
 
 
 @pytest.fixture
-def prompt() -> BoardSurroundings:
-    return BoardSurroundings(devices=NoDevices(), apps=NoApps())
+def prompt() -> TurnContext:
+    return TurnContext(devices=NoDevices(), apps=NoApps())
 
 
-async def told(prompt: BoardSurroundings, board_id: str) -> str:
+async def told(prompt: TurnContext, board_id: str) -> str:
     device = KnownDevice("desk", load_board(board_id))
-    return await prompt.situation(DeviceContext((device,), device), Inbound("terminal", "terminal", "hello"), "hello")
+    return await prompt.dynamic(DeviceContext((device,), device), Inbound("terminal", "terminal", "hello"), "")
 
 
 @pytest.mark.parametrize("board_id", board_ids())
-async def test_led_line_fits_the_board(prompt: BoardSurroundings, board_id: str) -> None:
+async def test_led_line_fits_the_board(prompt: TurnContext, board_id: str) -> None:
     board = load_board(board_id)
     text = await told(prompt, board_id)
     if board.led is None:
@@ -53,7 +55,7 @@ async def test_led_line_fits_the_board(prompt: BoardSurroundings, board_id: str)
 
 
 @pytest.mark.parametrize("board_id", board_ids())
-async def test_board_without_a_stock_build_is_told_so(prompt: BoardSurroundings, board_id: str) -> None:
+async def test_board_without_a_stock_build_is_told_so(prompt: TurnContext, board_id: str) -> None:
     reason = load_board(board_id).firmware.no_stock_build
     assert ("- Programs: " in await told(prompt, board_id)) == (reason is not None)
     assert (reason or "") in await told(prompt, board_id)

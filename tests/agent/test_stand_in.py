@@ -13,11 +13,11 @@ from tests.models.model_server import Server, server
 
 from microclaw.api.status import for_everybody
 from microclaw.app import running_host
-from microclaw.cli.host_client import HostClient
 from microclaw.cli.host_commands import screen_rows
 from microclaw.config import load_settings
 from microclaw.errors import ModelError
 from microclaw.events import Answer, Step
+from microclaw.host_client.client import HostClient
 from microclaw.models.fallback import Breaker, Fallback
 from microclaw.models.scripted import Scripted, ScriptedModel, call, say
 

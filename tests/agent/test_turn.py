@@ -8,7 +8,7 @@ import json
 import pytest
 from tests.agent.conftest import MakeAgent, Workshop
 
-from microclaw.agent.narrate import proof_note
+from microclaw.agent.step_text import proof_note
 from microclaw.agent.turn import TurnLimits
 from microclaw.apps.changes import made_by, turn_now
 from microclaw.apps.verify import NO_READ_BACK

@@ -12,11 +12,11 @@ from tests.models.event_streams import Events, openai_stream
 from tests.models.model_server import server
 
 from microclaw.app import running_host
-from microclaw.cli.host_client import HostClient
 from microclaw.config import load_settings
 from microclaw.events import Answer, Delta, Step
+from microclaw.host_client.client import HostClient
 from microclaw.virtual_boards.process import VirtualBoardProcess
-from microclaw.web.stream import StreamEvent
+from microclaw.wire.host_api import StreamEvent
 
 BROKEN = """#include "microclaw.h"
 static int led;

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from microclaw.cli.child import Child
-from microclaw.cli.host_client import HostClient
+from microclaw.host_client.client import HostClient
 
 
 @pytest.fixture(scope="module")

@@ -15,14 +15,14 @@ from urllib.parse import urlsplit
 from microclaw.app import running_host
 from microclaw.auth.people import People
 from microclaw.auth.tokens import Tokens
-from microclaw.cli.host_client import HostClient
 from microclaw.config import AgentSettings, Settings, load_settings
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
+from microclaw.host_client.client import HostClient
 from microclaw.store.database import Database
 from microclaw.store.people import PeopleTable, PersonRow, PersonTokenTable
 from microclaw.virtual_boards.process import VirtualBoardProcess
-from microclaw.web.stream import StreamEvent, decode_event
+from microclaw.wire.host_api import StreamEvent, decode_event
 
 BLINK = """
 #include "microclaw.h"
@@ -66,7 +66,7 @@ class PeopleHost:
 
     async def waiting(self, count: int = 1) -> list[dict[str, Any]]:
         """What waits for a decision, once there are so many."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 found: list[dict[str, Any]] = (await self.socket("GET", "/v1/approvals"))["approvals"]
                 if len(found) >= count:

@@ -33,7 +33,7 @@ class Bench:
     def app(self, name: str) -> Any:
         async def answer(scope: Scope, receive: Receive, send: Send) -> None:
             if name == "inside":
-                self.callers.append(caller_of(Request(scope)))
+                self.callers.append(await caller_of(Request(scope)))
             await JSONResponse({"app": name})(scope, receive, send)
 
         return answer

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from microclaw.cli.host_client import HostClient, HostError
 from microclaw.events import Answer, Delta, Step
+from microclaw.host_client.client import HostClient
+from microclaw.host_client.request import HostError
 
 
 def chat(host: HostClient, text: str, chat_id: str = "c1") -> list[object]:

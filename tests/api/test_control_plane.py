@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from microclaw.cli.host_client import HostClient, HostError
 from microclaw.events import Answer, Step
-from microclaw.web.stream import Failure, Result, StreamEvent
+from microclaw.host_client.client import HostClient
+from microclaw.host_client.request import HostError
+from microclaw.wire.host_api import Failure, Result, StreamEvent
 
 BLINK = """
 #include "microclaw.h"

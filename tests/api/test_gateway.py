@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import websockets
-from tests.channels.conftest import MEMBER, MemoryPeople, ScriptedTurn, WatchedMail, echo, served_mail
+from tests.channels.conftest import MEMBER, MemoryPeople, ScriptedTurn, WatchedInbox, echo, served_inbox
 from websockets.asyncio.client import ClientConnection, connect
 
 from microclaw.api.bearer import WRONG_TOKENS
@@ -47,7 +47,7 @@ def free_listener() -> socket.socket:
 @dataclass
 class Door:
     address: str
-    mail: WatchedMail
+    inbox: WatchedInbox
     approvals: Approvals
     gateway: Gateway
 
@@ -68,13 +68,13 @@ async def gateway(
     """`bound_to` is what the settings say; the tests' socket is on loopback in any case."""
     people = MemoryPeople({("x", "1"): OWNER, ("x", "2"): MEMBER})
     approvals = Approvals(timeout_s=10, roles=people)
-    async with served_mail(home, turn) as mail:
+    async with served_inbox(home, turn) as inbox:
         settings = GatewaySettings(bound_to, 0, clients)
         door = Gateway(
-            settings, mail=mail, tokens=MemoryTokens(), approvals=approvals, now_s=lambda: now_s, send_s=send_s
+            settings, inbox=inbox, tokens=MemoryTokens(), approvals=approvals, now_s=lambda: now_s, send_s=send_s
         )
         async with door.serving(free_listener()) as address:
-            yield Door(address, mail, approvals, door)
+            yield Door(address, inbox, approvals, door)
 
 
 async def tell(client: ClientConnection, **message: object) -> None:
@@ -82,7 +82,7 @@ async def tell(client: ClientConnection, **message: object) -> None:
 
 
 async def hear(client: ClientConnection) -> dict[str, Any]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         value = json.loads(await client.recv())
     assert isinstance(value, dict)
     return value
@@ -95,12 +95,12 @@ async def hear(client: ClientConnection) -> dict[str, Any]:
 async def test_a_message_is_answered_under_its_chat_id(tmp_path: Path, path: str) -> None:
     async with gateway(tmp_path) as door, door.connect(path) as client:
         await client.send('{"type":"message","content":"Hello","chat_id":"ws_client1"}')
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             text = await client.recv()
         assert text == '{"type":"response","content":"you said: Hello","chat_id":"ws_client1"}'
-        inbound = door.mail.inbound[0]
+        inbound = door.inbox.inbound[0]
         assert (inbound.channel, inbound.chat_id, inbound.principal) == ("ws", "client1", "owner")
-        await door.mail.until(lambda: len(door.mail.done) == 1)
+        await door.inbox.until(lambda: len(door.inbox.done) == 1)
 
 
 async def test_a_chat_id_is_assigned_that_no_earlier_run_gave(tmp_path: Path) -> None:
@@ -258,7 +258,7 @@ async def test_a_text_frame_that_is_not_utf_8_closes_1007(tmp_path: Path) -> Non
     async with gateway(tmp_path) as door:
         reader, writer = await _raw_client(door.address)
         writer.write(bytes([0x81, 0x82]) + bytes(4) + b"\xff\xfe")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             assert (await reader.readexactly(4))[2:] == (1007).to_bytes(2, "big")
         writer.close()
         await writer.wait_closed()
@@ -287,7 +287,7 @@ async def test_a_client_that_does_not_read_is_dropped_and_others_go_on(tmp_path:
     async with gateway(tmp_path, flood) as door:
         reader, writer = await _raw_client(door.address)
         writer.write(_frame({"type": "subscribe", "events": ["delta"]}) + _frame({"type": "message", "content": "go"}))
-        await door.mail.until(lambda: len(door.mail.inbound) == 1)
+        await door.inbox.until(lambda: len(door.inbox.inbound) == 1)
         async with door.connect() as client:
             await tell(client, type="ping", ts=1)
             assert await hear(client) == {"type": "pong", "ts": 1}
@@ -326,7 +326,7 @@ async def test_what_is_no_http_ends_the_connection(tmp_path: Path) -> None:
     async with gateway(tmp_path) as door:
         reader, writer = await asyncio.open_connection(*door.address.removeprefix("ws://").split(":"))
         writer.write(b"\x16\x03\x01 hello\r\n\r\n")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             assert (await reader.read()).startswith(b"HTTP/1.1 400")
         writer.close()
 
@@ -377,7 +377,7 @@ async def test_off_loopback_a_token_is_required(tmp_path: Path) -> None:
             assert client.subprotocol == "microclaw.chat"
             await tell(client, type="message", content="hi", chat_id="ws_1")
             assert (await hear(client))["chat_id"] == "ws_1"
-            assert (door.mail.inbound[0].chat_id, door.mail.inbound[0].principal) == ("t-2@ws_1", "p-1")
+            assert (door.inbox.inbound[0].chat_id, door.inbox.inbound[0].principal) == ("t-2@ws_1", "p-1")
 
 
 async def test_an_address_that_shows_many_wrong_tokens_waits_and_a_right_one_comes_in(tmp_path: Path) -> None:
@@ -396,8 +396,8 @@ async def test_the_same_chat_id_under_two_tokens_is_two_conversations(tmp_path: 
             async with door.connect(additional_headers=each) as client:
                 await tell(client, type="message", content="hi", chat_id="ws_same")
                 assert (await hear(client))["chat_id"] == "ws_same"
-        assert [inbound.chat_id for inbound in door.mail.inbound] == ["same", "t-1@ws_same", "t-2@ws_same"]
-        pushed = await door.mail.say("ws", "t-1@ws_same", "for the owner's token")
+        assert [inbound.chat_id for inbound in door.inbox.inbound] == ["same", "t-1@ws_same", "t-2@ws_same"]
+        pushed = await door.inbox.outbox.push("ws", "t-1@ws_same", "for the owner's token")
         async with (
             door.connect(additional_headers=headers[2]) as member,
             door.connect(additional_headers=headers[1]) as owner,
@@ -409,7 +409,7 @@ async def test_the_same_chat_id_under_two_tokens_is_two_conversations(tmp_path: 
             assert (await hear(member))["content"] == "you said: again"
             await tell(member, type="ping")
             assert (await hear(member))["type"] == "pong"
-        await door.mail.until(lambda: pushed in door.mail.done)
+        await door.inbox.until(lambda: pushed in door.inbox.done)
 
 
 def test_no_two_tokens_share_a_conversation() -> None:
@@ -433,23 +433,23 @@ async def test_an_answer_waits_for_its_client_to_come_back(tmp_path: Path) -> No
     async with gateway(tmp_path, slow) as door:
         async with door.connect() as client:
             await tell(client, type="message", content="hi", chat_id="ws_me")
-            await door.mail.until(lambda: len(door.mail.inbound) == 1)
+            await door.inbox.until(lambda: len(door.inbox.inbound) == 1)
         async with door.connect() as client:
             await tell(client, type="message", content="still there?", chat_id="ws_me")
-            await door.mail.until(lambda: len(door.mail.inbound) == 2)
+            await door.inbox.until(lambda: len(door.inbox.inbound) == 2)
             release.set()
             assert await hear(client) == {"type": "response", "content": "at last", "chat_id": "ws_me"}
             assert (await hear(client))["content"] == "at last"
-        await door.mail.until(lambda: len(door.mail.done) == 2)
+        await door.inbox.until(lambda: len(door.inbox.done) == 2)
 
 
 async def test_an_answer_waits_over_a_restart(tmp_path: Path) -> None:
     async with gateway(tmp_path) as door:
-        await door.mail.say("ws", "me", "your plant is thirsty")
+        await door.inbox.outbox.push("ws", "me", "your plant is thirsty")
     async with gateway(tmp_path) as door, door.connect() as client:
         await tell(client, type="message", content="hi", chat_id="ws_me")
         assert {(await hear(client))["content"] for _ in range(2)} == {"your plant is thirsty", "you said: hi"}
-        await door.mail.until(lambda: len(door.mail.done) == 2)
+        await door.inbox.until(lambda: len(door.inbox.done) == 2)
 
 
 async def test_a_host_that_stops_says_so(tmp_path: Path) -> None:
@@ -476,7 +476,7 @@ async def _raw_client(address: str) -> tuple[asyncio.StreamReader, asyncio.Strea
 
 async def _until_cut_off(writer: asyncio.StreamWriter, said: bytes) -> None:
     """Say this over and over and read nothing, until the gateway ends the connection."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         with suppress(ConnectionError):
             while not writer.transport.is_closing():
                 writer.write(said)
@@ -488,7 +488,7 @@ async def _status(address: str, headers: dict[str, str], *, path: str = "/") -> 
     host, _, port = address.removeprefix("ws://").partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(_upgrade(f"{host}:{port}", headers, path=path))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         head = await reader.readuntil(b"\r\n\r\n")
     writer.close()
     await writer.wait_closed()
@@ -516,17 +516,17 @@ def _frame(value: object) -> bytes:
 
 
 async def test_what_waits_goes_out_though_the_store_failed_for_a_moment(tmp_path: Path) -> None:
-    async with served_mail(tmp_path, echo) as mail:
-        mail.broken.append(Overloaded("4096 jobs wait"))
+    async with served_inbox(tmp_path, echo) as inbox:
+        inbox.broken.append(Overloaded("4096 jobs wait"))
         people = MemoryPeople()
         door = Gateway(
             GatewaySettings("127.0.0.1", 0, 4),
-            mail=mail,
+            inbox=inbox,
             tokens=MemoryTokens(),
             approvals=Approvals(timeout_s=10, roles=people),
         )
         async with door.serving(free_listener()) as address, connect(address, proxy=None) as client:
             await tell(client, type="message", content="hello", chat_id="kitchen")
             assert (await hear(client))["content"] == "you said: hello"
-            await mail.say("ws", "@kitchen", "the plants are dry")
+            await inbox.outbox.push("ws", "@kitchen", "the plants are dry")
             assert (await hear(client))["content"] == "the plants are dry"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.api.test_gateway import MemoryTokens, free_listener
-from tests.channels.conftest import served_mail
+from tests.channels.conftest import served_inbox
 from websockets.asyncio.client import connect
 
 from microclaw.api.gateway import Gateway
@@ -46,13 +46,13 @@ async def test_an_exchange_of_the_page_is_what_happens(tmp_path: Path, name: str
             yield Delta(inbound.text)
         yield Answer(f"you said: {inbound.text}")
 
-    async with served_mail(tmp_path, turn) as mail:
-        gateway = Gateway(GatewaySettings(), mail=mail, tokens=MemoryTokens(), approvals=approvals)
+    async with served_inbox(tmp_path, turn) as inbox:
+        gateway = Gateway(GatewaySettings(), inbox=inbox, tokens=MemoryTokens(), approvals=approvals)
         async with gateway.serving(free_listener()) as address, connect(address, proxy=None) as client:
             for line in EXCHANGES[name].splitlines():
                 side, text = line[0], line[2:]
                 if side == ">":
                     await client.send(text)
                     continue
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(60):
                     assert json.loads(await client.recv()) == json.loads(text)

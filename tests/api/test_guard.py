@@ -31,7 +31,7 @@ async def call(guard: Guard, messages: list[Message]) -> tuple[int, bytes]:
         sent.append(message)
 
     scope: dict[str, Any] = {"type": "http", "method": "POST", "path": "/", "headers": []}
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await guard(scope, receive, send)
     return sent[0]["status"], b"".join(m.get("body", b"") for m in sent[1:])
 

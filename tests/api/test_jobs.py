@@ -10,11 +10,11 @@ from microclaw.api.jobs import Feed, Jobs
 from microclaw.config import Limits
 from microclaw.errors import Overloaded, PinRefused
 from microclaw.events import Step
-from microclaw.web.stream import Failure, Keepalive, Result, StreamEvent
+from microclaw.wire.host_api import Failure, Keepalive, Result, StreamEvent
 
 
 async def read_all(feed: Feed, keepalive_s: float = 5.0) -> list[StreamEvent]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         return [event async for event in feed.read(keepalive_s)]
 
 
@@ -41,7 +41,7 @@ async def test_full_feed_drops_the_oldest_and_never_the_end() -> None:
 async def test_silence_is_filled_with_keepalives() -> None:
     feed = Feed(2)
     events = feed.read(keepalive_s=0.01)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         assert await anext(events) == Keepalive()
         feed.finish(Result({}))
         assert await anext(events) == Result({})

@@ -13,7 +13,7 @@ from microclaw.bus import Bus
 from microclaw.errors import Overloaded
 from microclaw.events import Alarm, AppEnded, DeviceConnected, DeviceEvent, DeviceLog, LiveEvent
 
-WAIT_S = 5.0
+WAIT_S = 60.0
 
 
 def _alarm(number: int) -> Alarm:

@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from microclaw.api.metrics import MAX_SERIES, MetricSources, metrics_page
 from microclaw.apps.reconciler import DeviceCheck
-from microclaw.devices.link_meter import LaneName, LinkMeter
+from microclaw.link_server.meter import LaneName, LinkMeter
 
 DOCS = Path(__file__).parents[2] / "docs/observability.md"
 NO_DEPTHS: Mapping[LaneName, int] = {"media": 0, "control": 0, "telemetry": 0}

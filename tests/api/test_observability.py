@@ -14,8 +14,10 @@ from typing import Any
 import pytest
 
 from microclaw.cli.child import Child
-from microclaw.cli.host_client import HostClient, HostError, _UnixConnection
-from microclaw.web.stream import Result
+from microclaw.host_client.client import HostClient
+from microclaw.host_client.endpoint import SocketEndpoint
+from microclaw.host_client.request import HostError
+from microclaw.wire.host_api import Result
 
 TIMEOUT_S = 30
 BLINK = """
@@ -52,7 +54,7 @@ class EventStream:
 def listening(control: str, query: str = "", last_event_id: str | None = None) -> Iterator[EventStream]:
     """An open stream; the host has said that it hears us."""
     headers = {} if last_event_id is None else {"Last-Event-ID": last_event_id}
-    with closing(_UnixConnection(Path(control), TIMEOUT_S)) as connection:
+    with closing(SocketEndpoint(Path(control)).connect(TIMEOUT_S)) as connection:
         connection.request("GET", f"/v1/events{query}", headers=headers)
         response = connection.getresponse()
         assert (response.status, response.headers["Content-Type"]) == (200, "text/event-stream; charset=utf-8")
@@ -116,7 +118,7 @@ def test_metrics_are_prometheus_text_on_both_planes(
     host.get("/v1/status")
     control = Path(host_facts["control"])
     is_control = plane == "control"
-    connection = _UnixConnection(control, TIMEOUT_S) if is_control else HTTPConnection(*api, timeout=TIMEOUT_S)
+    connection = SocketEndpoint(control).connect(TIMEOUT_S) if is_control else HTTPConnection(*api, timeout=TIMEOUT_S)
     with closing(connection):
         connection.request("GET", "/metrics")
         response = connection.getresponse()

@@ -13,7 +13,7 @@ from microclaw.api.server import MAX_CONNECTIONS, Door, serving, tcp_listener
 
 HEAD_TIMEOUT_S = 0.2
 UNREAD_TIMEOUT_S = 0.3
-LIMIT_S = 20
+LIMIT_S = 60.0
 REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 

@@ -21,7 +21,7 @@ async def served(tmp_path: Path) -> AsyncIterator[PeopleHost]:
 
 async def ended(served: PeopleHost, number: int) -> dict[str, Any]:
     """The latest run of a schedule, once it has an end."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             found = await served.socket("GET", f"/v1/schedules/{number}")
             if found["runs"] and found["runs"][0]["state"] not in ("claimed", "started"):

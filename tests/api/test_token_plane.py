@@ -17,7 +17,7 @@ from microclaw.config import load_settings
 from microclaw.devices.calls import GpioGet
 from microclaw.errors import ConfigError
 from microclaw.events import Answer, ApprovalAsked, ApprovalSettled
-from microclaw.web.stream import Failure, Result
+from microclaw.wire.host_api import Failure, Result
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -21,10 +21,12 @@ from microclaw.api.people_routes import usage_router
 from microclaw.api.server import Door, serving, unix_listener
 from microclaw.app.agent import build_model
 from microclaw.auth.people import Person
-from microclaw.cli.host_client import HostClient, HostError
 from microclaw.cli.main import main
 from microclaw.config import BudgetSettings, Settings, load_settings
-from microclaw.models.usage import AskedBy, Ledger
+from microclaw.host_client.client import HostClient
+from microclaw.host_client.request import HostError
+from microclaw.models.protocol import AskedBy
+from microclaw.models.usage import Ledger
 from microclaw.store.database import Database
 from microclaw.store.usage import UsageCount
 

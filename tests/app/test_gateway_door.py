@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.channels.conftest import echo, served_mail
+from tests.channels.conftest import echo, served_inbox
 from websockets.asyncio.client import connect
 
 from microclaw.app import running_host
@@ -25,17 +25,17 @@ Make = Callable[[socket.socket], GatewayDoor]
 
 @asynccontextmanager
 async def doors(home: Path) -> AsyncIterator[Make]:
-    async with Database.open(home / "people.db") as database, served_mail(home, echo) as mail:
+    async with Database.open(home / "people.db") as database, served_inbox(home, echo) as inbox:
         admission = await open_admission(load_settings({}, home=home), database)
 
         def door(listener: socket.socket) -> GatewayDoor:
-            return GatewayDoor(GatewaySettings(port=0), mail, admission, listener)
+            return GatewayDoor(GatewaySettings(port=0), inbox, admission, listener)
 
         yield door
 
 
 async def test_a_client_that_comes_before_the_door_opens_is_served_once_it_does(tmp_path: Path) -> None:
-    async with asyncio.timeout(20), doors(tmp_path) as door_on, asyncio.TaskGroup() as group:
+    async with asyncio.timeout(60), doors(tmp_path) as door_on, asyncio.TaskGroup() as group:
         door = door_on(socket.create_server(("127.0.0.1", 0)))
         async with door.kept(group):
             coming = asyncio.ensure_future(connect(door.address, proxy=None, open_timeout=10).__aenter__())
@@ -52,7 +52,7 @@ async def test_a_client_that_comes_before_the_door_opens_is_served_once_it_does(
 
 
 async def test_a_door_that_was_never_opened_ends_at_once(tmp_path: Path) -> None:
-    async with asyncio.timeout(10), doors(tmp_path) as door_on, asyncio.TaskGroup() as group:
+    async with asyncio.timeout(60), doors(tmp_path) as door_on, asyncio.TaskGroup() as group:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             door = door_on(listener)
             async with door.kept(group):

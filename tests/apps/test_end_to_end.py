@@ -121,7 +121,7 @@ async def bench(tmp_path: Path, build_cache: Path, trial_pool: TrialPool) -> Asy
 async def edges_seen(bench: Bench, pin: int, count: int) -> list[float]:
     """Times of the next `count` edges on a pin, as the board counts them."""
     seen: list[float] = []
-    async with asyncio.timeout(10), bench.board.control.watch(edges=True) as pushed:
+    async with asyncio.timeout(60), bench.board.control.watch(edges=True) as pushed:
         async for message in pushed:
             if isinstance(message, wire.EdgePushed) and message.pin == pin:
                 seen.append(message.t_ms)

@@ -34,7 +34,7 @@ def gate(approvals: Approvals) -> Gate:
 
 
 async def admit(gate: Gate, who: str, permission: Permission, *, foreign: bool = False) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await gate.admit(who, permission, "do it", foreign=foreign, detail=("pin: 4",), channel="t", chat_id="1")
 
 

@@ -1,17 +1,20 @@
-"""The channels' neighbours for tests: the host's mail with a scripted agent, people, a Bot API server."""
+"""The channels' neighbours for tests: the host's inbox with a scripted agent, people, a Bot API server."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.channels.telegram_server import TOKEN, TelegramServer
 
-from microclaw.agent.mail import Accepted, Mail, Outbound, Received, RunningTurn
+from microclaw.agent.inbox import AcceptedMessage, Inbox
+from microclaw.agent.outbox import Outbound, Outbox
+from microclaw.agent.running_turn import RunningTurn
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.people import OWNER, People, Person
 from microclaw.channels.telegram.api import Timing
@@ -30,15 +33,44 @@ QUICK = Timing(
 
 
 class ScriptedAgent:
-    """Answers messages as a script says (agent.mail.Serve)."""
+    """Answers the inbox's messages as a script says: `async with ScriptedAgent(inbox, turn)`."""
 
-    def __init__(self, turn: ScriptedTurn) -> None:
+    def __init__(self, inbox: Inbox, turn: ScriptedTurn) -> None:
+        self._inbox = inbox
         self._turn = turn
+        self._group = asyncio.TaskGroup()
+        self._working: list[asyncio.Task[None]] = []
 
-    async def turn(self, running: RunningTurn) -> Answer:
+    async def __aenter__(self) -> None:
+        await self._inbox.open()
+        self._inbox.resume()
+        await self._group.__aenter__()
+        self._working.append(self._group.create_task(self._serve()))
+
+    async def __aexit__(self, *raised: Any) -> None:
+        self._inbox.close()
+        for task in self._working:
+            task.cancel()
+        self._inbox.end_streams(Answer("the host is stopping", error_code="cancelled"))
+        await self._group.__aexit__(*raised)
+
+    async def _serve(self) -> None:
+        async for turn in self._inbox:
+            self._working.append(self._group.create_task(self._work(turn)))
+
+    async def _work(self, turn: RunningTurn) -> None:
+        outbox = self._inbox.outbox
+        answer = await self._answer(turn)
+        with outbox.handing_out(*turn.place):
+            answer = await self._inbox.answer(turn, answer)
+            self._inbox.kept(turn.number)
+            outbox.hand_out(turn.place[0], answer, turn.streams)
+        self._inbox.finish(turn)
+
+    async def _answer(self, turn: RunningTurn) -> Answer:
         stopped = asyncio.Event()
-        running.when_stopped(stopped.set)
-        script = asyncio.ensure_future(self._play(running))
+        turn.when_stopped(stopped.set)
+        script = asyncio.ensure_future(self._play(turn))
         stopping = asyncio.ensure_future(stopped.wait())
         try:
             await asyncio.wait((script, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -47,42 +79,24 @@ class ScriptedAgent:
             script.cancel()
             stopping.cancel()
 
-    async def answered(self, received: Received, answer: Answer) -> None: ...
-
-    async def prune(self) -> None: ...
-
-    async def _play(self, running: RunningTurn) -> Answer:
-        async for event in self._turn(running.received.inbound):
+    async def _play(self, turn: RunningTurn) -> Answer:
+        async for event in self._turn(turn.message.inbound):
             if isinstance(event, Answer):
                 return event
-            running.put(event)
+            turn.put(event)
         raise AssertionError("the script gave no answer")
 
 
-class WatchedMail(Mail):
-    """The host's mail, whose messages and deliveries a test can wait for.
+class WatchedOutbox(Outbox):
+    """The host's outbox, whose deliveries a test can wait for. `broken` are raised by `outgoing`, each once."""
 
-    `refusals` are raised by `accept` first, `broken` by `outgoing`, each once.
-    """
-
-    def __init__(self, database: Database, settings: AgentSettings) -> None:
-        super().__init__(inbox=InboxTable(database, now_ms), outbox=OutboxTable(database, now_ms), settings=settings)
-        self.inbound: list[Inbound] = []
+    def __init__(self, database: Database) -> None:
+        super().__init__(OutboxTable(database, now_ms))
         self.done: list[int] = []
-        self.refusals: list[MicroclawError] = []
         self.broken: list[MicroclawError] = []
-        self._changed = asyncio.Condition()
+        self.changed = asyncio.Condition()
 
-    async def accept(self, inbound: Inbound) -> Accepted:
-        if self.refusals:
-            raise self.refusals.pop(0)
-        accepted = await super().accept(inbound)
-        if not accepted.duplicate:
-            self.inbound.append(inbound)
-            await self._tell()
-        return accepted
-
-    async def outgoing(self, channel: str) -> AsyncIterator[Outbound]:
+    async def outgoing(self, channel: str) -> AsyncGenerator[Outbound, None]:
         if self.broken:
             raise self.broken.pop(0)
         async for outbound in super().outgoing(channel):
@@ -91,15 +105,40 @@ class WatchedMail(Mail):
     async def delivered(self, outbound_id: int) -> None:
         await super().delivered(outbound_id)
         self.done.append(outbound_id)
-        await self._tell()
+        async with self.changed:
+            self.changed.notify_all()
+
+
+class WatchedInbox(Inbox):
+    """The host's inbox, whose messages a test can wait for. `refusals` are raised by `accept` first, each once."""
+
+    def __init__(self, database: Database, settings: AgentSettings) -> None:
+        self.watched = WatchedOutbox(database)
+        super().__init__(InboxTable(database, now_ms), self.watched, settings=settings)
+        self.inbound: list[Inbound] = []
+        self.refusals: list[MicroclawError] = []
+
+    @property
+    def done(self) -> list[int]:
+        return self.watched.done
+
+    @property
+    def broken(self) -> list[MicroclawError]:
+        return self.watched.broken
+
+    async def accept(self, inbound: Inbound) -> AcceptedMessage:
+        if self.refusals:
+            raise self.refusals.pop(0)
+        accepted = await super().accept(inbound)
+        if not accepted.duplicate:
+            self.inbound.append(inbound)
+            async with self.watched.changed:
+                self.watched.changed.notify_all()
+        return accepted
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(10), self._changed:
-            await self._changed.wait_for(condition)
-
-    async def _tell(self) -> None:
-        async with self._changed:
-            self._changed.notify_all()
+        async with asyncio.timeout(60), self.watched.changed:
+            await self.watched.changed.wait_for(condition)
 
 
 def now_ms() -> int:
@@ -107,15 +146,14 @@ def now_ms() -> int:
 
 
 @asynccontextmanager
-async def served_mail(
+async def served_inbox(
     home: Path, turn: ScriptedTurn, settings: AgentSettings | None = None
-) -> AsyncIterator[WatchedMail]:
-    """The mail of a host with this home; a second one takes up what the first left."""
+) -> AsyncIterator[WatchedInbox]:
+    """The inbox of a host with this home; a second one takes up what the first left."""
     async with Database.open(home / "microclaw.db") as database:
-        mail = WatchedMail(database, settings or AgentSettings())
-        async with mail.serving(ScriptedAgent(turn)):
-            await mail.resume()
-            yield mail
+        inbox = WatchedInbox(database, settings or AgentSettings())
+        async with ScriptedAgent(inbox, turn):
+            yield inbox
 
 
 @dataclass
@@ -159,7 +197,7 @@ class Telegram:
     """A running channel with its neighbours."""
 
     server: TelegramServer
-    mail: WatchedMail
+    inbox: WatchedInbox
     people: MemoryPeople
     approvals: Approvals
 
@@ -179,11 +217,11 @@ async def telegram(
     """User 100 is the owner, 200 a member, 300 a guest; everybody else a stranger."""
     people = MemoryPeople({("tg", "100"): OWNER, ("tg", "200"): MEMBER, ("tg", "300"): GUEST})
     approvals = Approvals(timeout_s=approval_s, roles=people)
-    async with served_mail(home, turn, settings) as mail:
+    async with served_inbox(home, turn, settings) as inbox:
         running = asyncio.create_task(
             run_telegram(
                 TelegramSettings(TOKEN, server.base_url),
-                mail=mail,
+                inbox=inbox,
                 people=people,
                 approvals=approvals,
                 timing=timing,
@@ -192,7 +230,7 @@ async def telegram(
             )
         )
         try:
-            yield Telegram(server, mail, people, approvals)
+            yield Telegram(server, inbox, people, approvals)
         finally:
             running.cancel()
             with suppress(asyncio.CancelledError):

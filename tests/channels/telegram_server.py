@@ -21,7 +21,7 @@ TOKEN: Final = "7000000001:AAtest-token_of_the_server_for_tests"
 BOT_ID: Final = 7000000001
 USERNAME: Final = "microclaw_test_bot"
 LIMIT: Final = 4096
-WAIT_S: Final = 10.0
+WAIT_S: Final = 60.0
 
 
 @dataclass

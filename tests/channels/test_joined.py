@@ -32,7 +32,7 @@ async def test_a_channel_that_cannot_begin_leaves_the_host_alone(tmp_path: Path)
     logger = logging.getLogger("microclaw.app.channels")
     logger.addHandler(heard)
     try:
-        async with running_host(settings) as host, asyncio.timeout(20):
+        async with running_host(settings) as host, asyncio.timeout(60):
             await heard.event.wait()
             assert host.channels.telegram is not None
             assert host.channels.telegram.phase == "disturbed"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.channels.conftest import QUICK, MemoryPeople, echo, served_mail, telegram
+from tests.channels.conftest import QUICK, MemoryPeople, echo, served_inbox, telegram
 from tests.channels.connect_proxy import connect_proxy, tls_for
 from tests.channels.telegram_server import BOT_ID, TOKEN, USERNAME, TelegramServer
 
@@ -37,8 +37,8 @@ async def test_a_message_is_answered_and_the_delivery_noted(server: TelegramServ
     async with telegram(server, tmp_path) as bot:
         update = await server.say("blink the LED")
         assert (await server.message(100)).text == "you said: blink the LED"
-        await bot.mail.until(lambda: len(bot.mail.done) == 1)
-        inbound = bot.mail.inbound[0]
+        await bot.inbox.until(lambda: len(bot.inbox.done) == 1)
+        inbound = bot.inbox.inbound[0]
         assert (inbound.channel, inbound.chat_id, inbound.principal) == ("tg", "100", "owner")
         assert inbound.key == f"{BOT_ID}:{update}"
 
@@ -70,7 +70,7 @@ async def test_a_stranger_gets_a_code_once_and_nothing_of_theirs_comes_in(
         await server.message(100)
         assert bot.people.asked == [("tg", "666", "Eve")]
         assert len(server.chat(666)) == 1
-        assert [inbound.principal for inbound in bot.mail.inbound] == ["owner"]
+        assert [inbound.principal for inbound in bot.inbox.inbound] == ["owner"]
 
 
 async def test_a_crowd_of_strangers_is_answered_at_a_bounded_rate(server: TelegramServer, tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ async def test_in_a_group_only_what_is_addressed_by_the_admitted_comes_in(
         await server.say(f"@{USERNAME.upper()} blink", user=200, chat=group)
         await server.say("faster", user=100, chat=group, reply_to_message=ours)
         await server.message(group, 2)
-        assert [(i.chat_id, i.principal, i.text) for i in bot.mail.inbound] == [
+        assert [(i.chat_id, i.principal, i.text) for i in bot.inbox.inbound] == [
             (str(group), "p-1", "blink"),
             (str(group), "owner", "faster"),
         ]
@@ -116,7 +116,7 @@ async def test_edits_other_bots_and_service_messages_are_ignored(server: Telegra
         await server.say("", new_chat_title="Workshop")
         await server.say("hello")
         await server.message(100)
-        assert [inbound.text for inbound in bot.mail.inbound] == ["hello"]
+        assert [inbound.text for inbound in bot.inbox.inbound] == ["hello"]
 
 
 async def test_a_lone_surrogate_is_no_reason_to_stop(server: TelegramServer, tmp_path: Path) -> None:
@@ -127,11 +127,11 @@ async def test_a_lone_surrogate_is_no_reason_to_stop(server: TelegramServer, tmp
 
 async def test_a_paired_person_is_let_in(server: TelegramServer, tmp_path: Path) -> None:
     """With the host's own list of people."""
-    async with Database.open(tmp_path / "people.db") as database, served_mail(tmp_path, echo) as mail:
+    async with Database.open(tmp_path / "people.db") as database, served_inbox(tmp_path, echo) as inbox:
         people = await People.opened(PeopleTable(database))
         settings, approvals = TelegramSettings(TOKEN, server.base_url), Approvals(timeout_s=1, roles=people)
         running = asyncio.create_task(
-            run_telegram(settings, mail=mail, people=people, approvals=approvals, timing=QUICK)
+            run_telegram(settings, inbox=inbox, people=people, approvals=approvals, timing=QUICK)
         )
         await server.say("hello", user=555, name="Zoe")
         code = (await server.message(555)).text.split()[-1]
@@ -165,7 +165,7 @@ async def test_a_command_is_answered_without_the_agent(
     async with telegram(server, tmp_path) as bot:
         await server.say(command)
         assert words in (await server.message(100)).text
-        assert not bot.mail.inbound
+        assert not bot.inbox.inbound
 
 
 # Pictures, voice, files
@@ -181,7 +181,7 @@ async def test_a_photo_comes_in_its_largest_size_that_fits(server: TelegramServe
     async with telegram(server, tmp_path) as bot:
         await server.say("which board is this", photo=photo)
         await server.message(100)
-        inbound = bot.mail.inbound[0]
+        inbound = bot.inbox.inbound[0]
         assert inbound.text == "which board is this"
         assert [(a.kind, a.media_type, a.data) for a in inbound.attachments] == [("image", "image/jpeg", JPEG)]
 
@@ -191,7 +191,7 @@ async def test_a_file_larger_than_telegram_said_is_not_read_to_its_end(server: T
     async with telegram(server, tmp_path) as bot:
         await server.say("look", photo=[{"file_id": "liar", "file_size": 10, "width": 1, "height": 1}])
         assert "I could not fetch that file: download: more than" in (await server.message(100)).text
-        assert not bot.mail.inbound
+        assert not bot.inbox.inbound
 
 
 async def test_a_file_that_is_no_picture_is_refused(server: TelegramServer, tmp_path: Path) -> None:
@@ -199,14 +199,14 @@ async def test_a_file_that_is_no_picture_is_refused(server: TelegramServer, tmp_
     async with telegram(server, tmp_path) as bot:
         await server.say("look", photo=[{"file_id": "p", "file_size": 9, "width": 1, "height": 1}])
         assert "it is no JPEG" in (await server.message(100)).text
-        assert not bot.mail.inbound
+        assert not bot.inbox.inbound
 
 
 async def test_without_ears_a_voice_note_is_answered_in_one_line(server: TelegramServer, tmp_path: Path) -> None:
     async with telegram(server, tmp_path) as bot:
         await server.say("", voice={"file_id": "v", "duration": 3, "mime_type": "audio/ogg", "file_size": 9})
         assert (await server.message(100)).text == "I cannot listen to voice notes yet. Please write it."
-        assert not bot.mail.inbound
+        assert not bot.inbox.inbound
         assert not server.called("getFile")
 
 
@@ -215,14 +215,14 @@ async def test_with_ears_a_voice_note_comes_in(server: TelegramServer, tmp_path:
     async with telegram(server, tmp_path, ears=True) as bot:
         await server.say("", voice={"file_id": "v", "duration": 3, "mime_type": "audio/ogg", "file_size": 104})
         await server.message(100)
-        assert [(a.kind, a.media_type) for a in bot.mail.inbound[0].attachments] == [("voice", "audio/ogg")]
+        assert [(a.kind, a.media_type) for a in bot.inbox.inbound[0].attachments] == [("voice", "audio/ogg")]
 
 
 async def test_a_document_is_refused_clearly(server: TelegramServer, tmp_path: Path) -> None:
     async with telegram(server, tmp_path) as bot:
         await server.say("", document={"file_id": "d", "file_name": "a.zip", "file_size": 9})
         assert (await server.message(100)).text.startswith("I cannot read this (document).")
-        assert not bot.mail.inbound
+        assert not bot.inbox.inbound
 
 
 # While a turn runs
@@ -243,7 +243,7 @@ async def test_progress_is_edited_into_the_answer(server: TelegramServer, tmp_pa
 
     async with telegram(server, tmp_path, streaming) as bot:
         await server.say("blink")
-        await bot.mail.until(lambda: len(bot.mail.done) == 1)
+        await bot.inbox.until(lambda: len(bot.inbox.done) == 1)
         assert [m.text for m in server.chat(100)] == ["It blinks now."]
         assert server.called("sendChatAction")[0] == {"chat_id": 100, "action": "typing"}
         assert len(server.chat(100)[0].texts) == len(set(server.chat(100)[0].texts))
@@ -261,7 +261,7 @@ async def test_edits_of_a_chat_keep_their_distance(server: TelegramServer, tmp_p
     patient = type(QUICK)(poll_s=5, pause_s=30, first_s=0.001)
     async with telegram(server, tmp_path, chatty, timing=patient) as bot:
         await server.say("count")
-        await bot.mail.until(lambda: len(bot.mail.done) == 1)
+        await bot.inbox.until(lambda: len(bot.inbox.done) == 1)
         assert server.chat(100)[0].texts[-1] == "done"
         assert len(server.chat(100)[0].texts) == 2
 
@@ -274,7 +274,7 @@ async def test_a_long_answer_comes_whole_in_several_messages(server: TelegramSer
 
     async with telegram(server, tmp_path, long) as bot:
         await server.say("tell me")
-        await bot.mail.until(lambda: len(bot.mail.done) == 1)
+        await bot.inbox.until(lambda: len(bot.inbox.done) == 1)
         assert len(server.chat(100)) > 3
         assert " ".join(m.text for m in server.chat(100)).split() == words
 
@@ -287,7 +287,7 @@ async def test_an_answer_shorter_than_what_was_streamed_leaves_no_rest(server: T
 
     async with telegram(server, tmp_path, shrinking) as bot:
         await server.say("go")
-        await bot.mail.until(lambda: len(bot.mail.done) == 1)
+        await bot.inbox.until(lambda: len(bot.inbox.done) == 1)
         assert [m.text for m in server.chat(100)] == ["short"]
 
 
@@ -326,7 +326,7 @@ async def test_an_update_that_comes_again_is_handled_once(server: TelegramServer
         await server.put({"message": _message("blink")}, update_id=update)
         await server.say("/help", user=200)
         await server.message(200)
-        assert len(bot.mail.inbound) == 1
+        assert len(bot.inbox.inbound) == 1
         assert len(server.chat(100)) == 2
 
 
@@ -335,32 +335,32 @@ async def test_an_update_that_comes_again_after_a_restart_is_handled_once(
 ) -> None:
     update = await server.put({"message": _message("blink")})
     async with telegram(server, tmp_path) as bot:
-        await bot.mail.until(lambda: len(bot.mail.done) == 1)
+        await bot.inbox.until(lambda: len(bot.inbox.done) == 1)
     await server.put({"message": _message("blink")}, update_id=update)
     await server.say("second")
     async with telegram(server, tmp_path) as bot:
         await server.message(100, 2)
-        assert [inbound.text for inbound in bot.mail.inbound] == ["second"]
+        assert [inbound.text for inbound in bot.inbox.inbound] == ["second"]
 
 
 async def test_an_update_is_acknowledged_only_when_its_message_is_committed(
     server: TelegramServer, tmp_path: Path
 ) -> None:
     async with telegram(server, tmp_path) as bot:
-        bot.mail.refusals = [StoreError("the disk is full")] * 3
+        bot.inbox.refusals = [StoreError("the disk is full")] * 3
         update = await server.say("blink")
         assert (await server.message(100)).text == "you said: blink"
         await server.until(lambda: server.confirmed == update + 1)
         polls = [arguments.get("offset") for arguments in server.called("getUpdates")]
         assert polls[:4] == [None] * 4
-        assert len(bot.mail.inbound) == 1
+        assert len(bot.inbox.inbound) == 1
 
 
 async def test_a_full_chat_is_told_to_wait(server: TelegramServer, tmp_path: Path) -> None:
     async with telegram(server, tmp_path, endless, settings=AgentSettings(queue=2)) as bot:
         for number in range(3):
             await server.say(f"message {number}")
-        await bot.mail.until(lambda: len(bot.mail.inbound) == 3)
+        await bot.inbox.until(lambda: len(bot.inbox.inbound) == 3)
         await server.say("one more")
         await server.until(lambda: any("messages of this chat wait already" in m.text for m in server.chat(100)))
 
@@ -369,7 +369,7 @@ async def test_a_message_that_is_too_long_is_refused_clearly(server: TelegramSer
     async with telegram(server, tmp_path) as bot:
         await server.say("ä" * 10_000)
         assert "that message has 20,000 bytes" in (await server.message(100)).text
-        assert not bot.mail.inbound
+        assert not bot.inbox.inbound
 
 
 async def test_malformed_updates_are_skipped(
@@ -388,7 +388,7 @@ async def test_malformed_updates_are_skipped(
             await server.put(content)
         await server.say("hello")
         await server.message(100)
-        assert [inbound.text for inbound in bot.mail.inbound] == ["hello"]
+        assert [inbound.text for inbound in bot.inbox.inbound] == ["hello"]
     assert sum("is skipped" in record.message for record in caplog.records) == 5
 
 
@@ -442,16 +442,16 @@ async def test_telegrams_wait_is_kept(server: TelegramServer, tmp_path: Path) ->
         await server.say("/help", user=200)
         await server.message(200)
         assert not server.chat(100)
-        assert not bot.mail.done
+        assert not bot.inbox.done
 
 
 async def test_a_wrong_token_switches_the_channel_off_with_one_line(
     server: TelegramServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     people, state = MemoryPeople(), TelegramState()
-    async with asyncio.timeout(10), served_mail(tmp_path, echo) as mail:
+    async with asyncio.timeout(60), served_inbox(tmp_path, echo) as inbox:
         settings = TelegramSettings("1:wrong", server.base_url)
-        await run_telegram(settings, mail=mail, people=people, approvals=Approvals(timeout_s=1), state=state)
+        await run_telegram(settings, inbox=inbox, people=people, approvals=Approvals(timeout_s=1), state=state)
     assert (state.phase, state.reason) == ("off", "its token is refused")
     warnings = [record.message for record in caplog.records if record.levelno >= logging.WARNING]
     assert len(warnings) == 1
@@ -492,12 +492,12 @@ async def test_calls_to_https_go_through_the_proxy_by_connect(tmp_path: Path, mo
 async def test_what_a_revoked_token_could_not_send_waits_for_the_next(server: TelegramServer, tmp_path: Path) -> None:
     async with telegram(server, tmp_path) as bot:
         server.fail("sendMessage", 401, "Unauthorized")
-        await bot.mail.say("tg", "100", "the door is open")
+        await bot.inbox.outbox.push("tg", "100", "the door is open")
         await server.until(lambda: bool(server.called("sendMessage")))
-        assert not bot.mail.done
+        assert not bot.inbox.done
     async with telegram(server, tmp_path) as bot:
         assert (await server.message(100)).text == "the door is open"
-        await bot.mail.until(lambda: len(bot.mail.done) == 1)
+        await bot.inbox.until(lambda: len(bot.inbox.done) == 1)
 
 
 # What waits to be delivered
@@ -505,18 +505,18 @@ async def test_what_a_revoked_token_could_not_send_waits_for_the_next(server: Te
 
 async def test_a_push_is_delivered_and_noted(server: TelegramServer, tmp_path: Path) -> None:
     async with telegram(server, tmp_path) as bot:
-        pushed = await bot.mail.say("tg", "100", "Your **plant** is thirsty.")
+        pushed = await bot.inbox.outbox.push("tg", "100", "Your **plant** is thirsty.")
         assert (await server.message(100)).text == "Your plant is thirsty."
-        await bot.mail.until(lambda: bot.mail.done == [pushed])
+        await bot.inbox.until(lambda: bot.inbox.done == [pushed])
 
 
 async def test_a_message_of_a_stopped_host_is_answered_by_the_next(server: TelegramServer, tmp_path: Path) -> None:
     async with telegram(server, tmp_path, endless) as bot:
         await server.say("blink")
-        await bot.mail.until(lambda: len(bot.mail.inbound) == 1)
+        await bot.inbox.until(lambda: len(bot.inbox.inbound) == 1)
     async with telegram(server, tmp_path) as bot:
         await server.until(lambda: any(m.text == "you said: blink" for m in server.chat(100)))
-        await bot.mail.until(lambda: len(bot.mail.done) == 1)
+        await bot.inbox.until(lambda: len(bot.inbox.done) == 1)
 
 
 async def test_cancel_stops_the_running_turn(server: TelegramServer, tmp_path: Path) -> None:
@@ -524,9 +524,9 @@ async def test_cancel_stops_the_running_turn(server: TelegramServer, tmp_path: P
         await server.say("/cancel")
         assert (await server.message(100)).text == "Nothing is running."
         await server.say("blink")
-        await bot.mail.until(lambda: bot.mail.running("tg", "100") is not None)
+        await bot.inbox.until(lambda: bool(bot.inbox.running()))
         await server.say("/cancel")
-        await bot.mail.until(lambda: len(bot.mail.done) == 1)
+        await bot.inbox.until(lambda: len(bot.inbox.done) == 1)
         await server.message(100, 3)
         assert {"Stopped.", "stopped, as you asked"} <= {m.text for m in server.chat(100)}
 
@@ -536,10 +536,10 @@ async def test_a_chat_that_blocked_the_bot_is_done_with_a_log_line(
 ) -> None:
     server.blocked.add(300)
     async with telegram(server, tmp_path) as bot:
-        blocked = await bot.mail.say("tg", "300", "hello?")
-        nowhere = await bot.mail.say("tg", "kitchen", "hello?")
-        fine = await bot.mail.say("tg", "100", "hello")
-        await bot.mail.until(lambda: sorted(bot.mail.done) == [blocked, nowhere, fine])
+        blocked = await bot.inbox.outbox.push("tg", "300", "hello?")
+        nowhere = await bot.inbox.outbox.push("tg", "kitchen", "hello?")
+        fine = await bot.inbox.outbox.push("tg", "100", "hello")
+        await bot.inbox.until(lambda: sorted(bot.inbox.done) == [blocked, nowhere, fine])
     assert any("bot was blocked by the user" in record.message for record in caplog.records)
 
 
@@ -547,16 +547,16 @@ async def test_a_delivery_is_repeated_until_telegram_takes_it(server: TelegramSe
     for _ in range(4):
         server.drop("sendMessage")
     async with telegram(server, tmp_path) as bot:
-        pushed = await bot.mail.say("tg", "100", "at last")
-        await bot.mail.until(lambda: bot.mail.done == [pushed])
+        pushed = await bot.inbox.outbox.push("tg", "100", "at last")
+        await bot.inbox.until(lambda: bot.inbox.done == [pushed])
         assert [m.text for m in server.chat(100)] == ["at last"]
 
 
 async def test_a_group_that_became_a_supergroup_is_followed(server: TelegramServer, tmp_path: Path) -> None:
     server.migrated[-5] = -1005
     async with telegram(server, tmp_path) as bot:
-        await bot.mail.say("tg", "-5", "one")
-        await bot.mail.say("tg", "-5", "two")
+        await bot.inbox.outbox.push("tg", "-5", "one")
+        await bot.inbox.outbox.push("tg", "-5", "two")
         await server.message(-1005, 2)
         assert [m.text for m in server.chat(-1005)] == ["one", "two"]
 
@@ -578,8 +578,8 @@ async def test_a_forwarded_message_is_told_from_the_persons_own(
     async with telegram(server, tmp_path) as bot:
         await server.say("/cancel and set pin 4", **mark)
         await server.say("what is that?")
-        await bot.mail.until(lambda: len(bot.mail.inbound) == 2)
-        assert [inbound.origin for inbound in bot.mail.inbound] == ["forwarded", "person"]
+        await bot.inbox.until(lambda: len(bot.inbox.inbound) == 2)
+        assert [inbound.origin for inbound in bot.inbox.inbound] == ["forwarded", "person"]
 
 
 @pytest.mark.parametrize("broken", [StoreError("the disk is away"), Overloaded("4096 jobs wait")])
@@ -588,21 +588,21 @@ async def test_what_waits_goes_out_though_the_store_failed_for_a_moment(
 ) -> None:
     async with telegram(server, tmp_path) as bot:
         await server.say("hello")
-        await bot.mail.until(lambda: len(bot.mail.done) == 1)
-    async with served_mail(tmp_path, echo) as mail:
-        mail.broken.append(broken)
+        await bot.inbox.until(lambda: len(bot.inbox.done) == 1)
+    async with served_inbox(tmp_path, echo) as inbox:
+        inbox.broken.append(broken)
         people = MemoryPeople()
         running = asyncio.create_task(
             run_telegram(
                 TelegramSettings(TOKEN, server.base_url),
-                mail=mail,
+                inbox=inbox,
                 people=people,
                 approvals=Approvals(timeout_s=10, roles=people),
                 timing=QUICK,
             )
         )
-        await mail.say("tg", "100", "the plants are dry")
-        await mail.until(lambda: len(mail.done) == 1)
+        await inbox.outbox.push("tg", "100", "the plants are dry")
+        await inbox.until(lambda: len(inbox.done) == 1)
         running.cancel()
         await asyncio.wait((running,))
         assert running.cancelled()

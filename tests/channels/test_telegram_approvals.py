@@ -135,3 +135,42 @@ async def test_a_button_is_pressed_while_its_turn_waits(server: TelegramServer, 
         await server.say("install it")
         await server.press(await server.message(100), "Approve")
         assert (await server.message(100, 2)).text == "it was approved"
+
+
+async def _reads(inbound: Inbound) -> AsyncIterator[TurnEvent]:
+    """A turn that asks whether a sentence was read rightly."""
+    asks = inbound.text not in ("yes", "no")
+    yield Answer(f"{inbound.text}?" if asks else inbound.text, error_code="confirm_reading" if asks else None)
+
+
+@pytest.mark.parametrize("button", ["Yes", "No"])
+async def test_a_button_below_a_reading_is_said_by_who_pressed_it(
+    server: TelegramServer, tmp_path: Path, button: str
+) -> None:
+    async with telegram(server, tmp_path, _reads) as bot:
+        await server.say("light it")
+        await server.until(lambda: bool(server.chat(100)) and bool(server.chat(100)[-1].buttons))
+        await bot.inbox.until(lambda: len(bot.inbox.done) == 1)
+        question = server.chat(100)[-1]
+        assert [b["text"] for b in question.buttons] == ["Yes", "No"]
+        await server.press(question, button)
+        await bot.inbox.until(lambda: len(bot.inbox.done) == 2)
+        pressed = bot.inbox.inbound[1]
+        assert (pressed.text, pressed.principal, pressed.origin) == (button.lower(), "owner", "person")
+        again = await server.press(question, button)
+        await server.until(lambda: again in server.answered_presses)
+        assert "Something was said since" in str(server.answered_presses[again])
+        assert len(bot.inbox.inbound) == 2
+
+
+async def test_a_button_says_nothing_after_another_message(server: TelegramServer, tmp_path: Path) -> None:
+    async with telegram(server, tmp_path, _reads) as bot:
+        await server.say("light it")
+        await server.until(lambda: bool(server.chat(100)) and bool(server.chat(100)[-1].buttons))
+        await bot.inbox.until(lambda: len(bot.inbox.done) == 1)
+        question = server.chat(100)[-1]
+        await server.say("dim it")
+        await bot.inbox.until(lambda: len(bot.inbox.done) == 2)
+        query = await server.press(question, "Yes")
+        await server.until(lambda: query in server.answered_presses)
+        assert [inbound.text for inbound in bot.inbox.inbound] == ["light it", "dim it"]

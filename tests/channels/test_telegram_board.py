@@ -13,8 +13,8 @@ from tests.channels.telegram_server import TOKEN, TelegramServer
 from microclaw.app import running_host
 from microclaw.cli.board_link import BoardLink
 from microclaw.cli.child import Child
-from microclaw.cli.host_client import HostClient
 from microclaw.config import Settings, TelegramSettings, load_settings
+from microclaw.host_client.client import HostClient
 
 USER = 100
 

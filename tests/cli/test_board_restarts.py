@@ -15,8 +15,8 @@ from tests.cli.conftest import clean_environ
 
 from microclaw.cli.board_link import BoardLink
 from microclaw.cli.child import Child
-from microclaw.cli.host_client import HostClient
 from microclaw.cli.host_commands import screen_rows
+from microclaw.host_client.client import HostClient
 from microclaw.wire import board_control as control
 
 BLINK = """

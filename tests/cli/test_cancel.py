@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from microclaw.cli.child import Child
-from microclaw.cli.host_client import HostClient
+from microclaw.host_client.client import HostClient
 
 
 class SilentModel:
@@ -73,7 +73,7 @@ def test_ctrl_c_cancels_the_turn_and_not_the_host(model: SilentModel, tmp_path: 
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ) as chat:
             assert model.asked.wait(30)
             chat.send_signal(signal.SIGINT)
-            out, err = chat.communicate(timeout=20)
+            out, err = chat.communicate(timeout=60)
         assert chat.returncode == 130, err
         assert json.loads(out)["error"] == "cancelled"
         assert HostClient(Path(facts["control"])).get("/healthz")["ok"] is True

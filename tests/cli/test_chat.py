@@ -23,7 +23,7 @@ from tests.models.event_streams import Events, openai_stream
 from tests.models.model_server import Server, server
 
 from microclaw.cli.child import Child
-from microclaw.cli.host_client import HostClient
+from microclaw.host_client.client import HostClient
 
 TIMEOUT_S = 30.0
 SENTENCE = "tell me something nobody has a rule for"

@@ -21,7 +21,7 @@ from microclaw.cli.child import Child
 
 Run = Callable[..., Any]
 StartBoard = Callable[..., AbstractContextManager[Child]]
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 PAUSE_S = 0.2
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from microclaw.cli.log_lines import LogLines
+from microclaw.cli.hosting import LogLines
 
 
 def _line(text: str, *arguments: object, **facts: Any) -> str:

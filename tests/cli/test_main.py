@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from microclaw.cli.invocation import hoist_globals
-from microclaw.cli.main import app, main
+from microclaw.cli.main import COMMANDS, app, hoist_globals, load_command, main
 
 
 @pytest.mark.parametrize(
@@ -29,6 +28,24 @@ from microclaw.cli.main import app, main
 )
 def test_global_options_come_first(words: list[str], hoisted: list[str]) -> None:
     assert hoist_globals(words) == hoisted
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_help_that_is_listed_is_the_commands_own(name: str) -> None:
+    command = load_command(name)
+    assert command.name == name
+    assert command.get_short_help_str(200) == COMMANDS[name][1]
+
+
+@pytest.mark.parametrize(("words", "completed"), [("dev", "device\n"), ("device re", "rename\nremove\nrevoke\n")])
+def test_the_shell_completes_commands_of_a_group_that_is_not_loaded_yet(words: str, completed: str) -> None:
+    typed = f"microclaw {words}"
+    environ = {"_MICROCLAW_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
+    command = [sys.executable, "-m", "microclaw"]
+    ran = subprocess.run(
+        command, capture_output=True, text=True, timeout=60, env={**os.environ, **environ}, check=False
+    )
+    assert (ran.returncode, ran.stdout) == (0, completed)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from microclaw.cli.program_file import MAX_FILE_BYTES, MAX_SOURCE_CHARS, read_program, source_text
+from microclaw.cli.programs import MAX_FILE_BYTES, MAX_SOURCE_CHARS, read_program, source_text
 from microclaw.errors import ConfigError
 
 

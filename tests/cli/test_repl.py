@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from microclaw.cli.repl import Words
+from microclaw.cli.call_commands import Words
 
 Run = Callable[..., Any]
 

@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 
 from microclaw.cli.main import main
-from microclaw.cli.service_commands import service_system
-from microclaw.cli.service_files import Service, launchd_plist, systemd_unit
+from microclaw.cli.service_commands import Service, launchd_plist, service_system, systemd_unit
 from microclaw.errors import NotSupported
 
 ODD = Service(

@@ -9,10 +9,12 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.link_server.real_host import real_host as real_host
 from tests.link_server.scripted import PATIENCE_S
 from tests.link_server.scripted import MemoryOutbox as MemoryOutbox
 from tests.link_server.scripted import ScriptedDevice as ScriptedDevice
@@ -21,15 +23,14 @@ from microclaw.api.metrics import MetricSources, metrics_page
 from microclaw.api.server import tcp_listener
 from microclaw.boards import load_board
 from microclaw.bus import Bus
-from microclaw.devices.link_meter import LinkMeter, RefusalReason
 from microclaw.devices.registry import Registry
 from microclaw.events import LiveEvent
 from microclaw.link_server.device_link import LinkParts
-from microclaw.link_server.hub import LinkHub
 from microclaw.link_server.limits import LinkLimits
-from microclaw.link_server.plane import RENEWAL_CHECK_S, DevicePlane, SystemClock
+from microclaw.link_server.links import LinkRegistry, SystemClock
+from microclaw.link_server.meter import LinkMeter, RefusalReason
+from microclaw.link_server.server import RENEWAL_CHECK_S, LinkServer
 from microclaw.link_server.tasks import DeviceTasks, TaskRunner
-from microclaw.link_server.transport import SCHEME, LinkTransport
 from microclaw.store.database import Database
 from microclaw.store.devices import DeviceTable
 from microclaw.store.link_events import LinkEventTable
@@ -77,8 +78,8 @@ class WatchedMeter(LinkMeter):
 class Plane:
     """A running device plane and what is around it."""
 
-    plane: DevicePlane
-    hub: LinkHub
+    plane: LinkServer
+    links: LinkRegistry
     registry: Registry
     database: Database
     published: Published
@@ -94,7 +95,7 @@ class Plane:
         return float(found[0].rpartition(" ")[2])
 
     def _page(self) -> list[str]:
-        sources = MetricSources(lambda: 0, lambda: (), lambda: 0, self.meter, self.hub.depths)
+        sources = MetricSources(lambda: 0, lambda: (), lambda: 0, self.meter, self.links.depths)
         return metrics_page(sources).decode().splitlines()
 
     @property
@@ -137,47 +138,39 @@ async def running_plane(
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(Database.open(folder / "microclaw.db"))
         bus = await stack.enter_async_context(Bus())
-        names: list[Registry] = []
-
-        def name_of(link_id: str) -> str:
-            owner = names[0].owner_of(f"{SCHEME}{link_id}")
-            return owner.name if owner is not None else link_id
-
+        links: LinkRegistry
+        registry = Registry(
+            bus=bus,
+            store=DeviceTable(database),
+            open_transport=partial(
+                open_transport, lock_folder=folder / "locks", links=lambda link_id: links.link(link_id)
+            ),
+            load_board=load_board,
+            mint_id=lambda: f"d-{secrets.token_hex(4)}",
+            now_ms=now_ms,
+        )
         parts = LinkParts(
             links=LinkTable(database, now_ms=now_ms, random_bytes=os.urandom),
             events=LinkEventTable(database),
             clock=SystemClock(),
             new_id=lambda: os.urandom(16),
             publish=published.add,
-            name_of=name_of,
+            owner_of=registry.owner_of,
             tasks=DeviceTasks(LinkTaskTable(database)),
         )
-        hub = await LinkHub.open(parts)
-        registry = Registry(
-            bus=bus,
-            store=DeviceTable(database),
-            open_transport=lambda endpoint, board: (
-                LinkTransport(hub.link(endpoint.removeprefix(SCHEME)))
-                if endpoint.startswith(SCHEME)
-                else open_transport(endpoint, board, lock_folder=folder / "locks")
-            ),
-            load_board=load_board,
-            mint_id=lambda: f"d-{secrets.token_hex(4)}",
-            now_ms=now_ms,
-        )
-        names.append(registry)
+        links = await LinkRegistry.open(parts)
         await stack.enter_async_context(registry)
         if runner is not None and parts.tasks is not None:
-            await stack.enter_async_context(parts.tasks.serving(runner, hub.link))
+            await stack.enter_async_context(parts.tasks.serving(runner, links.link))
         meter = WatchedMeter()
         listener = stack.enter_context(tcp_listener("127.0.0.1", port))
         opened = await stack.enter_async_context(
-            DevicePlane.opened(
-                hub,
+            LinkServer.opened(
+                links,
                 registry,
                 database,
                 folder=folder / "identity",
-                listener=listener,
+                listening=listener,
                 plain=False,
                 limits=limits,
                 meter=meter,
@@ -186,9 +179,9 @@ async def running_plane(
                 renewal_check_s=renewal_check_s,
             )
         )
-        opened.open_door()
-        await opened.door_open()
-        yield Plane(opened, hub, registry, database, published, meter)
+        opened.start()
+        await opened.started()
+        yield Plane(opened, links, registry, database, published, meter)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from microclaw.link_server.plane import SystemClock
+from microclaw.link_server.links import SystemClock
 from microclaw.wire.link import actions
 from microclaw.wire.link.lanes import Lanes
 from microclaw.wire.link.messages import (
@@ -35,7 +35,7 @@ from microclaw.wire.link.messages import (
 from microclaw.wire.link.session import LinkSession
 from microclaw.wire.link.storage import InboxCursor, OutboxCursor, Stored
 
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 _GOES_ON = (aiohttp.WSMsgType.BINARY, aiohttp.WSMsgType.PING, aiohttp.WSMsgType.PONG)
 CAPABILITIES = (
     "gpio.set", "gpio.get", "device.info", "device.restart",

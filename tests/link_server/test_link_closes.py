@@ -67,7 +67,7 @@ async def test_an_unknown_frame_type_is_ignored(plane: Any, paired: Any) -> None
         await paired.until_ready()
         await paired.send_raw(b"\x09whatever")
         lamp = plane.registry.get("lamp")
-        await plane.hub.link(lamp.device_id).call("device.info", {}, idempotent=True, timeout_s=5)
+        await plane.links.link(lamp.device_id).call("device.info", {}, idempotent=True, timeout_s=5)
 
 
 async def test_a_newer_version_gets_a_clear_error(plane: Any, paired: Any) -> None:
@@ -131,11 +131,11 @@ async def test_a_full_control_lane_closes_1013(plane: Any, paired: Any) -> None:
     """A device that sends pings and does not read the pongs."""
     async with paired.connected():
         await paired.until_ready()
-        link = plane.hub.link(plane.registry.get("lamp").device_id)
+        link = plane.links.link(plane.registry.get("lamp").device_id)
         with suppress(DeviceUnreachable):
             for number in range(10_000):
-                link.wire.session.send(Call("device.info", {"n": number}, idempotent=True))
-        link.wire.pump()
+                link.connection.session.send(Call("device.info", {"n": number}, idempotent=True))
+        link.connection.pump()
         assert await paired.until_closed() == CloseCode.OVERLOADED
     assert plane.refused == {"overloaded": 1}
 
@@ -226,7 +226,7 @@ async def test_a_removed_device_is_not_let_in(plane: Any, paired: Any) -> None:
         await socket.receive(5)
         assert socket.close_code == CloseCode.REVOKED
     await plane.plane.forget(lamp)
-    assert await plane.hub.parts.events.presence() == ()
+    assert await plane.links.parts.events.presence() == ()
 
 
 async def test_the_host_says_1001_when_it_goes(plane: Any, paired: Any) -> None:
@@ -289,7 +289,7 @@ async def test_telemetry_and_pings_are_answered(plane: Any, paired: Any) -> None
         await plane.published.until(DeviceConnected)
         await paired.send(Telemetry(1000, 5, ()))
         await paired.send(Ping(1, 1))
-        link = plane.hub.link(plane.registry.get("lamp").device_id)
+        link = plane.links.link(plane.registry.get("lamp").device_id)
         await link.call("device.info", {}, idempotent=True, timeout_s=5)
         assert link.telemetry is not None
         assert link.telemetry.free_heap == 1000

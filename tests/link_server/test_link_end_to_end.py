@@ -144,7 +144,7 @@ async def test_a_note_reaches_an_absent_device_when_it_comes_back(plane: Any, pa
 
 
 async def test_an_outbox_that_is_full_refuses(plane: Any, paired: Any) -> None:
-    link = plane.hub.link(plane.registry.get("lamp").device_id)
+    link = plane.links.link(plane.registry.get("lamp").device_id)
     for _ in range(1024):
         await link.send(Notify("x", speak=False))
     with pytest.raises(Overloaded, match="1024 messages"):
@@ -157,7 +157,7 @@ async def test_a_devices_event_is_in_the_store_before_it_is_acked(plane: Any, pa
         await paired.send(Event("button", {"pin": 0}))
         assert (await plane.published.until(DeviceEvent)).name == "button"
     device_id = plane.registry.get("lamp").device_id
-    rows = await plane.hub.parts.events.since(device_id, 0)
+    rows = await plane.links.parts.events.since(device_id, 0)
     assert [(row.type, row.name) for row in rows] == [("event", "button")]
 
 
@@ -174,7 +174,7 @@ async def test_a_replayed_event_is_kept_once(plane: Any, paired: Any) -> None:
         await paired.until_ready()
         await paired.send(Event("after", {}))
         assert (await plane.published.until(DeviceEvent)).name == "after"
-    rows = await plane.hub.parts.events.since(plane.registry.get("lamp").device_id, 0)
+    rows = await plane.links.parts.events.since(plane.registry.get("lamp").device_id, 0)
     assert [row.name for row in rows] == ["button", "after"]
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from microclaw.devices.calls import GpioSet, PinLevel
 from microclaw.errors import Overloaded, StoreError
-from microclaw.link_server.limits import Crowd, LinkLimits, RateLimit
+from microclaw.link_server.limits import ConnectionLimits, LinkLimits, RateLimit
 from microclaw.wire.link.messages import Bye, Notify
 
 
@@ -66,7 +66,7 @@ async def test_an_identity_that_is_not_whole_is_no_new_identity(
 
 async def test_calls_of_one_device_are_bounded(tmp_path: Path, start_plane: Any, scripted: Any) -> None:
     async with start_plane(tmp_path, LinkLimits()) as plane:
-        link = plane.hub.link("d-1")
+        link = plane.links.link("d-1")
         waiting = [
             asyncio.create_task(link.call("gpio.get", {"pin": 4}, idempotent=True, timeout_s=60)) for _ in range(64)
         ]
@@ -85,12 +85,12 @@ def test_a_rate_gives_what_it_says() -> None:
     assert not rate.allows(0.5)
 
 
-def test_a_crowd_forgets_who_left() -> None:
-    crowd = Crowd(LinkLimits(arriving_an_address=1, connections_in_all=1))
-    crowd.enter("a")
-    assert not crowd.admits("a")
-    assert crowd.admits("b")
-    crowd.known("a")
-    assert crowd.admits("a")
-    crowd.leave("a")
-    assert (crowd.connected, crowd.arriving) == (0, 0)
+def test_a_counts_forgets_who_left() -> None:
+    counts = ConnectionLimits(LinkLimits(arriving_an_address=1, connections_in_all=1))
+    counts.enter("a")
+    assert not counts.admits("a")
+    assert counts.admits("b")
+    counts.known("a")
+    assert counts.admits("a")
+    counts.leave("a")
+    assert (counts.connected, counts.arriving) == (0, 0)

@@ -9,8 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from microclaw.errors import LinkViolation
-from microclaw.link_server.websocket import MESSAGES_A_TURN, LinkSocket
-from microclaw.link_server.ws_frames import encode_close, encode_message, encode_pong
+from microclaw.link_server.websocket import MESSAGES_A_TURN, LinkSocket, encode_close, encode_message, encode_pong
 from microclaw.wire.link.frame import FrameLimits
 
 ROOM = 1_000
@@ -44,6 +43,9 @@ class Wire(asyncio.Transport):
 
     def is_closing(self) -> bool:
         return False
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        assert high == ROOM
 
     def pause_reading(self) -> None:
         self.is_read = False
@@ -83,42 +85,45 @@ class Echo:
         self.socket.flush()
 
 
+def socket_over(wire: Wire) -> LinkSocket:
+    wire.socket = LinkSocket(
+        wire, asyncio.Protocol(), "127.0.0.1", max_bytes=FrameLimits().message_bytes, write_buffer_bytes=ROOM
+    )
+    return wire.socket
+
+
 @asynccontextmanager
 async def echoing(wire: Wire, early: bytes = b"") -> AsyncIterator[tuple[Echo, asyncio.Task[None]]]:
-    socket = LinkSocket(FrameLimits(), "microclaw.v1", write_buffer_bytes=ROOM)
-    socket._transport = wire  # as `open` does
-    wire.socket = socket
-    socket.take_over()
+    socket = socket_over(wire)
     if early:
-        socket.feed(early)
+        socket.data_received(early)
     echo = Echo(socket)
     running = asyncio.create_task(socket.run(echo), name="run")
     await asyncio.sleep(0)
     try:
         yield echo, running
     finally:
-        socket.lost()
+        socket.connection_lost(None)
         await asyncio.wait([running])
 
 
 async def test_what_one_read_causes_is_one_write() -> None:
     wire = Wire()
     async with echoing(wire) as (echo, _):
-        echo.socket.feed(masked(0x82, b"a") * 3 + masked(0x89, b"p") + masked(0x82, b"b")[:3])
+        echo.socket.data_received(masked(0x82, b"a") * 3 + masked(0x89, b"p") + masked(0x82, b"b")[:3])
         assert wire.writes == [encode_message(b"a") * 3 + encode_pong(b"p")]
-        echo.socket.feed(masked(0x82, b"b")[3:])
+        echo.socket.data_received(masked(0x82, b"b")[3:])
         assert wire.writes[1:] == [encode_message(b"b")]
 
 
 async def test_what_came_before_it_ran_is_not_lost_and_waits_unread() -> None:
     wire = Wire()
-    socket = LinkSocket(FrameLimits(), "microclaw.v1", write_buffer_bytes=ROOM)
-    socket._transport = wire
-    socket.feed(masked(0x82, b"a"))
+    socket = socket_over(wire)
+    socket.data_received(masked(0x82, b"a"))
     assert not wire.is_read
     async with echoing(wire := Wire(), early=masked(0x82, b"a") + masked(0x82, b"b")[:2]) as (echo, _):
         assert wire.is_read
-        echo.socket.feed(masked(0x82, b"b")[2:])
+        echo.socket.data_received(masked(0x82, b"b")[2:])
         assert echo.heard == [(2, b"a"), (2, b"b")]
 
 
@@ -126,7 +131,7 @@ async def test_who_does_not_read_is_not_read_from() -> None:
     wire = Wire(holds=300)
     async with echoing(wire) as (echo, _):
         for _ in range(3):
-            echo.socket.feed(masked(0x82, bytes(100)) * 20)
+            echo.socket.data_received(masked(0x82, bytes(100)) * 20)
         assert echo.socket.is_paused
         assert not wire.is_read
         assert len(echo.heard) < 30  # what fits in the room, and no more
@@ -141,7 +146,7 @@ async def test_who_does_not_read_is_not_read_from() -> None:
 async def test_a_flood_leaves_others_their_turn() -> None:
     wire = Wire()
     async with echoing(wire) as (echo, _):
-        echo.socket.feed(masked(0x82, b"a") * (MESSAGES_A_TURN + 10))
+        echo.socket.data_received(masked(0x82, b"a") * (MESSAGES_A_TURN + 10))
         assert len(echo.heard) == MESSAGES_A_TURN
         assert not wire.is_read
         await asyncio.sleep(0)
@@ -152,7 +157,7 @@ async def test_a_flood_leaves_others_their_turn() -> None:
 async def test_a_device_that_closes_is_answered_and_nothing_after_it_is_heard() -> None:
     wire = Wire()
     async with echoing(wire) as (echo, running):
-        echo.socket.feed(masked(0x82, b"a") + said(4000) + masked(0x82, b"b"))
+        echo.socket.data_received(masked(0x82, b"a") + said(4000) + masked(0x82, b"b"))
         await running
         assert wire.writes == [encode_message(b"a") + encode_close(4000)]
         assert (echo.heard, echo.socket.peer_code) == ([(2, b"a")], 4000)
@@ -165,10 +170,10 @@ async def test_a_close_of_the_host_is_over_with_its_answer() -> None:
         echo.socket.begin_close(1013, "again")
         echo.socket.send(b"too late")
         assert wire.writes == [encode_close(1001, "going")]
-        echo.socket.feed(masked(0x82, b"a"))
+        echo.socket.data_received(masked(0x82, b"a"))
         await asyncio.sleep(0)
         assert not running.done()
-        echo.socket.feed(said(1001))
+        echo.socket.data_received(said(1001))
         await running
         assert (echo.heard, echo.socket.peer_code) == ([], None)
 
@@ -177,8 +182,8 @@ async def test_a_close_of_the_host_is_over_with_its_answer() -> None:
 async def test_a_breach_is_told_once_and_ends_it(data: bytes, code: int) -> None:
     wire = Wire()
     async with echoing(wire) as (echo, running):
-        echo.socket.feed(masked(0x82, b"a") + data)
-        echo.socket.feed(masked(0x82, b"b"))
+        echo.socket.data_received(masked(0x82, b"a") + data)
+        echo.socket.data_received(masked(0x82, b"b"))
         await running
         assert echo.breach is not None
         assert echo.breach.close_code == code
@@ -189,7 +194,7 @@ async def test_a_breach_is_told_once_and_ends_it(data: bytes, code: int) -> None
 async def test_a_fault_of_ours_is_raised_where_the_connection_is_looked_after() -> None:
     wire = Wire()
     async with echoing(wire) as (echo, running):
-        echo.socket.feed(masked(0x82, b"fault") + masked(0x82, b"b"))
+        echo.socket.data_received(masked(0x82, b"fault") + masked(0x82, b"b"))
         with pytest.raises(RuntimeError, match="a fault of ours"):
             await running
         assert echo.heard == []
@@ -197,19 +202,17 @@ async def test_a_fault_of_ours_is_raised_where_the_connection_is_looked_after() 
 
 async def test_a_lost_connection_ends_it() -> None:
     async with echoing(Wire()) as (echo, running):
-        echo.socket.lost()
+        echo.socket.connection_lost(None)
         await running
         assert echo.socket.peer_code is None
 
 
 async def test_a_connection_that_is_turned_away_hears_nothing() -> None:
     wire = Wire()
-    socket = LinkSocket(FrameLimits(), "microclaw.v1", write_buffer_bytes=ROOM)
-    socket._transport, wire.socket = wire, socket
-    socket.take_over()
-    socket.feed(masked(0x82, b"a"))
+    socket = socket_over(wire)
+    socket.data_received(masked(0x82, b"a"))
     turning = asyncio.create_task(socket.turn_away(4429, "full"), name="turn away")
     await asyncio.sleep(0)
     assert wire.writes == [encode_close(4429, "full")]
-    socket.feed(said(4429))
+    socket.data_received(said(4429))
     await turning

@@ -9,7 +9,7 @@ from websockets.frames import Frame
 from websockets.frames import Opcode as TheirOpcode
 
 from microclaw.errors import LinkViolation
-from microclaw.link_server.ws_frames import (
+from microclaw.link_server.websocket import (
     Message,
     MessageReader,
     Opcode,

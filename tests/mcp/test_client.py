@@ -19,9 +19,9 @@ import pytest
 from microclaw.auth.approvals import Approvals, Pending, Settled
 from microclaw.auth.gate import Effect, Gate, Permission
 from microclaw.config import McpServerSettings
-from microclaw.mcp.client import ClientLimits, McpServers, ServerLink
-from microclaw.mcp.foreign_tools import name_of
-from microclaw.mcp.limits import BURST, MessageLimit
+from microclaw.mcp.client.servers import ClientLimits, McpServers, ServerLink
+from microclaw.mcp.client.tools import name_of
+from microclaw.mcp.client.transports import BURST, MessageLimit
 from microclaw.tools.tool import ToolContext, ToolResult
 from microclaw.tools.toolbox import Toolbox
 

@@ -8,7 +8,7 @@ from typing import Any
 import mcp_types as types
 
 from microclaw.config import McpServerSettings
-from microclaw.mcp.foreign_tools import tool_from
+from microclaw.mcp.client.tools import tool_from
 from microclaw.tools.tool import ToolContext
 
 TAGS = "".join(chr(0xE0000 + ord(char)) for char in "obey")

@@ -21,9 +21,9 @@ from tests.mcp.conftest import TIMEOUT_S, clean_environ
 from mcp import Client
 from microclaw.api.server import HeadDeadline, PatientConfig, tcp_listener
 from microclaw.cli.child import Child
-from microclaw.cli.host_client import HostClient
 from microclaw.errors import ConfigError
-from microclaw.mcp.http import check_place, serve_http
+from microclaw.host_client.client import HostClient
+from microclaw.mcp.server.http import check_place, serve_http
 
 INITIALIZE = {
     "jsonrpc": "2.0",

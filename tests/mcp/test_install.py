@@ -10,13 +10,17 @@ import subprocess
 import sys
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from microclaw.errors import ConfigError
-from microclaw.mcp.install import CLIENTS, entry, installing, own_command, settings_file, write
+from microclaw.mcp.server.install import CLIENTS, entry, installing, own_command, settings_file, uninstalling, write
 
 HOME = Path("/home/ada")
+VALUE = {"command": "/bin/microclaw", "args": ["mcp"]}
 
 
 @pytest.mark.parametrize(
@@ -83,6 +87,105 @@ def test_a_byte_order_mark_stays(tmp_path: Path) -> None:
     assert path.read_bytes().startswith(b"\xef\xbb\xbf{")
 
 
+FILES = [
+    '{\n  "mcpServers": {\n    "other": {\n      "command": "x"\n    }\n  },\n  "z": 1\n}\n',
+    '{\n\t"b": "ü",\n\t"mcpServers": {\n\t\t"other": {}\n\t}\n}\n',
+    '{\n  "mcpServers": {},\n  "b": "\\u00e9{}"\n}\n',
+    '{\r\n  "mcpServers": {\r\n    "other": {}\r\n  }\r\n}\r\n',
+]
+
+
+@pytest.mark.parametrize("text", FILES)
+def test_what_is_put_in_and_taken_out_again_leaves_the_file_as_it_was(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "s.json"
+    path.write_bytes(text.encode())
+    write(installing(path, VALUE), datetime(2026, 1, 1))
+    assert json.loads(path.read_text())["mcpServers"]["microclaw"] == VALUE
+    write(uninstalling(path), datetime(2026, 1, 1))
+    assert path.read_bytes() == text.encode()
+
+
+@pytest.mark.parametrize("text", ["", "\n", "{}", "{ }\n", '{"a": 1}', '{"mcpServers": {}}'])
+def test_what_is_missing_on_the_way_is_made(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "s.json"
+    path.write_text(text)
+    assert json.loads(installing(path, VALUE).new)["mcpServers"] == {"microclaw": VALUE}
+
+
+def test_an_entry_that_is_there_is_replaced_in_its_place(tmp_path: Path) -> None:
+    path = tmp_path / "s.json"
+    path.write_text('{"mcpServers": {"microclaw": {"command": "old"}, "other": {}}}')
+    edit = installing(path, VALUE)
+    assert list(json.loads(edit.new)["mcpServers"].items()) == [("microclaw", VALUE), ("other", {})]
+    path.write_text(edit.new)
+    assert not installing(path, VALUE).changes
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ('{\n  // mine\n  "mcpServers": {}\n}\n', "line 2, column 3"),
+        ('{\n  "mcpServers": {"other": {}} /* why */\n}\n', "line 2,"),
+        ('{"mcpServers": {},}', "line 1,"),
+        ('{\n  "a": 1\n  "b": 2\n}', "line 3,"),
+        ("{\n", "line 2,"),
+        ('{\n"a": tru\n}', "line 2,"),
+        ("{'a': 1}", "line 1,"),
+        ('{"a": 1} {"b": 2}', "line 1,"),
+        ('{"a": 01}', "line 1,"),
+        ('{"a": "\n"}', "line 1,"),
+        ("[]", "not an object"),
+        ('{"mcpServers": []}', "not an object"),
+        ('{"a": 1, "a": 2}', "there twice"),
+        ('{"a": NaN}', "NaN"),
+        ('{"a": 1e999}', "JSON compliant"),
+        ('{"a": ' + "[" * 100_000 + "]" * 100_000 + "}", "nested too deeply"),
+        ('{"ü": "\\ud800"}', "surrogates"),
+    ],
+)
+def test_what_is_not_plain_json_is_left_alone_and_the_entry_is_shown(tmp_path: Path, text: str, what: str) -> None:
+    path = tmp_path / "s.json"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=what) as caught:
+        installing(path, VALUE)
+    assert f'"microclaw": {json.dumps(VALUE)}' in str(caught.value.next_step)
+    assert path.read_text() == text
+
+
+def test_taking_out_of_a_file_with_comments_is_left_to_its_owner(tmp_path: Path) -> None:
+    path = tmp_path / "s.json"
+    path.write_text('{"mcpServers": {"microclaw": {}} /* mine */}')
+    with pytest.raises(ConfigError, match="nothing is written"):
+        uninstalling(path)
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"mcpServers": {"other": 1}}', '{"other":1}'])
+def test_what_is_not_there_is_not_removed(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "s.json"
+    path.write_text(text)
+    assert not uninstalling(path).changes
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.dictionaries(st.text(), json_values, max_size=4), st.sampled_from([None, 0, 2, "\t"]))
+def test_any_settings_keep_their_other_values(
+    tmp_path_factory: pytest.TempPathFactory, document: dict[str, Any], indent: Any
+) -> None:
+    path = tmp_path_factory.mktemp("any") / "s.json"
+    document.pop("mcpServers", None)
+    path.write_text(json.dumps(document, indent=indent))
+    assert json.loads(installing(path, VALUE).new) == {**document, "mcpServers": {"microclaw": VALUE}}
+    path.write_text(json.dumps({**document, "mcpServers": {"microclaw": 1, "other": [{}]}, "z": 0}, indent=indent))
+    assert json.loads(uninstalling(path).new) == {**document, "mcpServers": {"other": [{}]}, "z": 0}
+
+
 def run(home: Path, *words: str, answer: str = "") -> subprocess.CompletedProcess[str]:
     environ = {key: value for key, value in os.environ.items() if key not in ("MICROCLAW_HOME", "XDG_CONFIG_HOME")}
     return subprocess.run(
@@ -102,7 +205,7 @@ def test_install_and_uninstall_leave_the_file_as_it_was(tmp_path: Path, client: 
     name = next(each for each in CLIENTS if each == client)
     path = settings_file(name, tmp_path, {})
     path.parent.mkdir(parents=True, exist_ok=True)
-    before = '{\n    "mcpServers": {\n        "other": {"command": "x"}\n    }\n}\n'
+    before = json.dumps({"mcpServers": {"other": {"command": "x"}}}, indent=4) + "\n"
     path.write_text(before)
     done = run(tmp_path, "install", client, "--yes")
     assert done.returncode == 0, done.stderr

@@ -13,10 +13,9 @@ import pytest
 from mcp.shared.message import SessionMessage
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
 
-from microclaw.mcp.desk import Visit
-from microclaw.mcp.identity import HANDSHAKE_VERSIONS, MODERN_VERSION
-from microclaw.mcp.opening import first_answer
-from microclaw.mcp.server import mcp_server
+from microclaw.mcp.server.handlers import mcp_server
+from microclaw.mcp.server.opening import HANDSHAKE_VERSIONS, MODERN_VERSION, first_answer
+from microclaw.mcp.server.service import Caller
 
 INFO = {"name": "x", "version": "1"}
 META = {
@@ -26,8 +25,8 @@ META = {
 }
 
 
-class NoDesk:
-    async def visit(self, context: Any, alive: Any = None) -> Visit:
+class NoService:
+    async def caller(self, context: Any, alive: Any = None) -> Caller:
         raise AssertionError("nothing here needs the host")
 
 
@@ -39,7 +38,7 @@ def initialize(version: str, **more: Any) -> dict[str, Any]:
 async def answer_of_the_library(line: bytes) -> dict[str, Any]:
     sending, received = anyio.create_memory_object_stream[SessionMessage | Exception](1)
     send, answers = anyio.create_memory_object_stream[SessionMessage](1)
-    async with mcp_server(NoDesk()) as server, anyio.create_task_group() as group:
+    async with mcp_server(NoService()) as server, anyio.create_task_group() as group:
         group.start_soon(server.run, received, send, server.create_initialization_options())
         await sending.send(SessionMessage(types.jsonrpc_message_adapter.validate_json(line, by_name=False)))
         with anyio.fail_after(20):
@@ -99,6 +98,6 @@ def test_what_is_no_plain_first_request_is_left_to_the_library(line: bytes) -> N
 
 def test_the_first_answer_needs_no_library() -> None:
     heavy = ("mcp", "pydantic", "anyio", "httpx2")
-    code = f"import microclaw.mcp.stdio, sys; print([m for m in {heavy} if m in sys.modules])"
+    code = f"import microclaw.mcp.server.stdio, sys; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "[]"

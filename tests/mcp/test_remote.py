@@ -16,7 +16,7 @@ from mcp.server.lowlevel import Server
 
 from microclaw.config import McpServerSettings
 from microclaw.errors import ToolFailed
-from microclaw.mcp.client import ClientLimits, McpServers
+from microclaw.mcp.client.servers import ClientLimits, McpServers
 from microclaw.tools.tool import ToolContext
 
 TIMEOUT_S = 60.0

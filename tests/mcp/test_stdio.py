@@ -18,7 +18,7 @@ from mcp_types import TextContent
 from tests.mcp.conftest import TIMEOUT_S, Place, clean_environ
 
 from microclaw.cli.child import Child
-from microclaw.cli.host_client import HostClient
+from microclaw.host_client.client import HostClient
 
 INITIALIZE = {
     "jsonrpc": "2.0",
@@ -248,8 +248,10 @@ def test_a_client_that_closes_its_end_of_the_answers_is_an_end_and_no_failure(be
 def test_a_client_that_reads_nothing_does_not_keep_a_signal_from_ending_it(beside: Place) -> None:
     with started(beside.home) as process:
         assert process.stdin is not None
+        assert process.stdout is not None
         process.stdin.write(json.dumps(INITIALIZE).encode() + b"\n")
         process.stdin.flush()
+        assert process.stdout.readline()  # it serves; nothing more is read
         os.set_blocking(process.stdin.fileno(), False)
         line = json.dumps({"jsonrpc": "2.0", "id": 2, "method": "tools/list"}).encode() + b"\n"
         while select.select([], [process.stdin], [], 1.0)[1]:  # until nobody takes any more for a second

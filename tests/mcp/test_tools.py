@@ -20,7 +20,7 @@ from mcp_types import (
 from tests.mcp.conftest import Place
 
 from mcp import Client
-from microclaw.cli.host_client import HostClient
+from microclaw.host_client.client import HostClient
 
 BLINK = """
 #include "microclaw.h"

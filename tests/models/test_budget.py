@@ -7,6 +7,7 @@ import datetime
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,17 @@ from tests.models.asking import request
 from microclaw.config import BudgetSettings
 from microclaw.errors import BudgetSpent, ModelError
 from microclaw.events import Usage
-from microclaw.models.budget import ASKED_BY, AskedBy, Budget, Estimate, LocalDays, worst_case
-from microclaw.models.protocol import AssistantReply, Image, ModelReply, ModelRequest, OnText, ToolCall, UserText
+from microclaw.models.budget import Budget, Estimate, LocalDays, worst_case
+from microclaw.models.protocol import (
+    AskedBy,
+    AssistantReply,
+    Image,
+    ModelReply,
+    ModelRequest,
+    OnText,
+    ToolCall,
+    UserText,
+)
 from microclaw.models.scripted import ScriptedModel, say
 from microclaw.models.usage import Ledger, Metered
 from microclaw.store.database import Database
@@ -24,7 +34,7 @@ from microclaw.store.usage import UsageTable
 
 NOON = datetime.datetime(2026, 11, 20, 12, tzinfo=datetime.UTC).timestamp()
 DAYS = LocalDays(lambda: NOON, "UTC")
-LIMIT_S = 20
+LIMIT_S = 60.0
 EACH = Usage(900, 100, 0.01)
 
 
@@ -60,8 +70,7 @@ async def together(model: Metered, count: int, person: str = "owner") -> list[Mo
     """What `count` requests of this person came to that were all sent at once."""
 
     async def one() -> ModelReply:
-        ASKED_BY.set(AskedBy(person))
-        return await model.respond(request())
+        return await model.respond(replace(request(), asked_by=AskedBy(person)))
 
     async with asyncio.timeout(LIMIT_S):
         return await asyncio.gather(*(one() for _ in range(count)), return_exceptions=True)
@@ -208,7 +217,8 @@ HOLDER = """
 import asyncio, sys, time
 from pathlib import Path
 from microclaw.config import BudgetSettings
-from microclaw.models.budget import AskedBy, Budget, LocalDays
+from microclaw.models.budget import Budget, LocalDays
+from microclaw.models.protocol import AskedBy
 from microclaw.models.budget import Estimate
 from microclaw.store.database import Database
 from microclaw.store.usage import UsageTable

@@ -12,7 +12,6 @@ from tests.models.model_server import openai_reply, server
 
 from microclaw.config import ModelChoice, ModelSettings, ModelTask
 from microclaw.errors import ModelError
-from microclaw.models.offline import OfflineModel
 from microclaw.models.protocol import (
     AssistantReply,
     DeviceContext,
@@ -30,6 +29,8 @@ from microclaw.models.protocol import (
 )
 from microclaw.models.router import OfflineFirst, TaskRouter, choose_model, describe
 from microclaw.models.scripted import ScriptedModel, say
+from microclaw.offline.model import OfflineModel
+from microclaw.offline.parse import Parse, Question
 
 
 def asked(*messages: Message, scene: DeviceContext, task: ModelTask = "chat") -> ModelRequest:
@@ -64,7 +65,7 @@ def busy(scene: DeviceContext) -> DeviceContext:
     ],
 )
 async def test_the_settings_choose_the_model(settings: ModelSettings, name: str, told: str) -> None:
-    model = choose_model(settings)
+    model = choose_model(settings, OfflineModel())
     assert model.name == name
     assert describe(settings) == told
     await model.aclose()
@@ -73,8 +74,9 @@ async def test_the_settings_choose_the_model(settings: ModelSettings, name: str,
 def test_choosing_imports_no_library_of_a_provider() -> None:
     code = (
         "import sys; from microclaw.config import *; from microclaw.models.router import choose_model; "
+        "from microclaw.offline.model import OfflineModel; "
         "spare = (ModelChoice('openai', 'x', 'y'),); "
-        "choose_model(ModelSettings(anthropic_api_key='a', fallbacks=spare), proxy='http://p:1'); "
+        "choose_model(ModelSettings(anthropic_api_key='a', fallbacks=spare), OfflineModel(), proxy='http://p:1'); "
         "print([m for m in ('pydantic_ai', 'anthropic', 'openai', 'httpx2', 'hassil') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
@@ -89,7 +91,7 @@ async def test_a_task_has_its_own_model_and_the_same_fallbacks() -> None:
             tasks={"summary": ModelChoice("openai", "small", base_url=f"{small.url}/v1")},
             fallbacks=(ModelChoice("openai", "spare", base_url=f"{small.url}/v1"),),
         )
-        model = choose_model(settings)
+        model = choose_model(settings, OfflineModel())
         hello = ModelRequest("", (UserText("tell me of love"),), ())
         assert (await model.respond(hello)).text == "chat"
         reply = await model.respond(ModelRequest("", (UserText("sum up"),), (), task="summary"))
@@ -104,7 +106,7 @@ async def test_a_model_named_twice_is_one_model_with_one_breaker() -> None:
         settings = ModelSettings(
             openai_base_url=choice.base_url, openai_api_key="k", model="m", tasks={"summary": choice}
         )
-        model = choose_model(settings)
+        model = choose_model(settings, OfflineModel())
         for task in ("chat", "summary"):
             with pytest.raises(ModelError, match="key was refused"):
                 await model.respond(ModelRequest("", (UserText("tell me of love"),), (), task=task))
@@ -121,7 +123,7 @@ async def test_each_providers_model_is_metered_and_nothing_else() -> None:
             metered.append(inner.name)
 
     settings = ModelSettings(anthropic_api_key="a", fallbacks=(ModelChoice("openai", "gpt", "b"),))
-    model = choose_model(settings, meter=Meter)
+    model = choose_model(settings, OfflineModel(), meter=Meter)
     assert metered == ["claude-sonnet-5-5", "gpt"]
     assert (await model.respond(ModelRequest("", (UserText("tell me of love"),), ()))).text == "metered"
     await model.aclose()
@@ -129,7 +131,7 @@ async def test_each_providers_model_is_metered_and_nothing_else() -> None:
 
 async def test_a_sure_sentence_asks_no_server(scene: DeviceContext) -> None:
     async with server() as s:
-        model = choose_model(ModelSettings(openai_base_url=f"{s.url}/v1", model="m"))
+        model = choose_model(ModelSettings(openai_base_url=f"{s.url}/v1", model="m"), OfflineModel())
         reply = await model.respond(asked(UserText("set pin 4 on"), scene=scene))
         assert (reply.calls[0].name, reply.model) == ("gpio-set", "offline")
         assert s.paths == []
@@ -138,7 +140,9 @@ async def test_a_sure_sentence_asks_no_server(scene: DeviceContext) -> None:
 
 async def test_offline_first_can_be_switched_off(scene: DeviceContext) -> None:
     async with server((200, Events(openai_stream("hello")))) as s:
-        model = choose_model(ModelSettings(openai_base_url=f"{s.url}/v1", model="m", offline_first=False))
+        model = choose_model(
+            ModelSettings(openai_base_url=f"{s.url}/v1", model="m", offline_first=False), OfflineModel()
+        )
         seen: list[str] = []
         assert (await model.respond(asked(UserText("set pin 4 on"), scene=scene), seen.append)).text == "hello"
         assert seen == ["hello"]
@@ -212,7 +216,8 @@ def test_a_pin_alone_that_completes_a_sentence_is_for_the_model(scene: DeviceCon
 
 
 def test_yes_to_the_templates_own_question_is_sure(busy: DeviceContext) -> None:
-    before = (UserText("stop everything"), AssistantReply("That removes blink from virtual-1. Say yes to do it."))
+    asks = Question("confirmed", Parse("remove_all"), "stop everything").to_json()
+    before = (UserText("stop everything"), AssistantReply("That removes blink from virtual-1.", question=asks))
     assert OfflineModel().is_sure(asked(*before, UserText("yes"), scene=busy))
     assert not OfflineModel().is_sure(asked(UserText("yes"), scene=busy))
 

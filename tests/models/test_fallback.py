@@ -15,10 +15,10 @@ from tests.models.model_server import anthropic_reply, openai_reply, server
 from microclaw.config import ModelTask
 from microclaw.errors import BudgetSpent, ModelError, ModelFault
 from microclaw.models.fallback import Breaker, Fallback, Outage, outages_of
-from microclaw.models.offline import OfflineModel
 from microclaw.models.protocol import Model, ModelReply, ModelRequest, OnText
 from microclaw.models.router import OfflineFirst, TaskRouter
 from microclaw.models.scripted import Scripted, ScriptedModel, say
+from microclaw.offline.model import OfflineModel
 
 OVERLOADED = {"type": "overloaded_error", "message": "Overloaded"}
 TASKS: Final[tuple[ModelTask, ...]] = ("subagent", "summary")

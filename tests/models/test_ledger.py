@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,10 +17,11 @@ from microclaw.config import BudgetSettings, ModelSettings
 from microclaw.errors import BudgetSpent, ConfigError, ModelError
 from microclaw.events import Usage
 from microclaw.models.budget import Budget, Estimate, LocalDays
-from microclaw.models.protocol import DeviceContext, Image, ModelReply, ModelRequest, OnText, UserText
+from microclaw.models.protocol import AskedBy, DeviceContext, Image, ModelReply, ModelRequest, OnText, UserText
 from microclaw.models.router import choose_model
 from microclaw.models.scripted import ScriptedModel, say
-from microclaw.models.usage import ASKED_BY, AskedBy, Ledger, Metered
+from microclaw.models.usage import Ledger, Metered
+from microclaw.offline.model import OfflineModel
 from microclaw.store.database import Database
 from microclaw.store.usage import UsageCount, UsageTable
 
@@ -51,8 +53,7 @@ async def test_a_request_is_counted_for_whom_it_was_made(ledger: Ledger) -> None
     model = Metered(ScriptedModel([say("hi", usage=Usage(1000, 100, 0.0045, 600))] * 2), ledger)
 
     async def turn(asked_by: AskedBy) -> None:
-        ASKED_BY.set(asked_by)
-        await model.respond(request())
+        await model.respond(replace(request(), asked_by=asked_by))
 
     await asyncio.gather(turn(AskedBy("owner", "terminal", "main")), turn(AskedBy("p-2", "telegram", "7")))
     assert {name: c.requests for name, c in (await ledger.report("person")).groups} == {"owner": 1, "p-2": 1}
@@ -177,7 +178,7 @@ async def test_a_spent_budget_is_not_answered_by_the_next_model_nor_stops_the_of
     budget = Budget(BudgetSettings(day_usd=1), table, days)
     async with server() as s:
         settings = ModelSettings(openai_base_url=f"{s.url}/v1", model="m")
-        model = choose_model(settings, meter=lambda m: Metered(m, ledger, budget))
+        model = choose_model(settings, OfflineModel(), meter=lambda m: Metered(m, ledger, budget))
         with pytest.raises(BudgetSpent):
             await model.respond(ModelRequest("", (UserText("tell me of love"),), (), scene=scene))
         reply = await model.respond(ModelRequest("", (UserText("set pin 4 on"),), (), scene=scene))

@@ -28,7 +28,7 @@ from microclaw.models.providers import AnthropicProviderModel, OpenAIProviderMod
 
 SCHEMA = '{"type":"object","properties":{"pin":{"type":"integer"}},"required":["pin"],"additionalProperties":false}'
 TOOLS = (ToolSpec("gpio-set", "Set a pin.", SCHEMA),)
-LIMIT_S = 20
+LIMIT_S = 60.0
 
 
 def anthropic(url: str, timeout_s: float = 10) -> AnthropicProviderModel:

@@ -24,11 +24,12 @@ from microclaw.config import ModelChoice, ModelSettings
 from microclaw.errors import ModelError
 from microclaw.models.protocol import Model
 from microclaw.models.router import choose_model
+from microclaw.offline.model import OfflineModel
 
 Through: TypeAlias = Callable[[str], Model]
 
 HOST = "model.example"
-LIMIT_S = 20
+LIMIT_S = 60.0
 
 
 @dataclass
@@ -154,14 +155,14 @@ async def tls_server(made: Authority, *events: Events) -> AsyncIterator[tuple[Se
 
 def anthropic_through(proxy_url: str) -> Model:
     settings = ModelSettings(anthropic_api_key=SECRET, anthropic_base_url=f"https://{HOST}", offline_first=False)
-    return choose_model(settings, proxy=proxy_url)
+    return choose_model(settings, OfflineModel(), proxy=proxy_url)
 
 
 def openai_through(proxy_url: str) -> Model:
     settings = ModelSettings(
         openai_api_key=SECRET, openai_base_url=f"https://{HOST}/v1", model="test-model", offline_first=False
     )
-    return choose_model(settings, proxy=proxy_url)
+    return choose_model(settings, OfflineModel(), proxy=proxy_url)
 
 
 @pytest.fixture
@@ -237,7 +238,7 @@ async def test_a_proxy_that_is_not_there_is_an_error() -> None:
 async def test_a_model_on_this_machine_is_asked_directly() -> None:
     async with server((200, Events(openai_stream("on")))) as s, proxy(1) as way:
         settings = ModelSettings(openai_base_url=f"{s.url}/v1", model="m", offline_first=False)
-        model = choose_model(settings, proxy=way.url)
+        model = choose_model(settings, OfflineModel(), proxy=way.url)
         assert (await model.respond(request(), lambda _: None)).text == "on"
         await model.aclose()
     assert way.asked == []
@@ -249,7 +250,7 @@ async def test_fallbacks_and_tasks_go_through_the_proxy_too(trusted: Authority) 
         anthropic_api_key=SECRET, anthropic_base_url="http://127.0.0.1:9", fallbacks=(spare,), offline_first=False
     )
     async with tls_server(trusted, Events(openai_stream("on"))) as (_, port), proxy(port) as way:
-        model = choose_model(settings, proxy=way.url)
+        model = choose_model(settings, OfflineModel(), proxy=way.url)
         assert (await model.respond(request(), lambda _: None)).model == "spare"
         await model.aclose()
     assert way.asked == [f"CONNECT {HOST}:443 HTTP/1.1"]

@@ -25,6 +25,7 @@ from microclaw.models.protocol import (
 )
 from microclaw.models.provider_wire import MAX_IMAGE_BYTES
 from microclaw.models.router import choose_model
+from microclaw.offline.model import OfflineModel
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"picture"
 ON = {"type": "text", "text": "on"}
@@ -273,7 +274,7 @@ def test_keys_are_in_no_repr_of_the_settings_or_the_chosen_model() -> None:
         tasks={"summary": ModelChoice("anthropic", "c", SECRET)},
     )
     assert SECRET not in repr(settings)
-    assert SECRET not in repr(choose_model(settings))
+    assert SECRET not in repr(choose_model(settings, OfflineModel()))
 
 
 async def test_a_redirect_gets_no_key() -> None:

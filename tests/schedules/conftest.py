@@ -61,7 +61,7 @@ class Clock:
         await self.looked()
 
     async def looked(self) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await self.idle.wait()
 
 
@@ -157,12 +157,12 @@ class World:
         await self.clock.to(datetime.fromisoformat(text).replace(tzinfo=ZONE))
 
     async def heard(self) -> str:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             return await self.hands.told.get()
 
     async def ended(self, schedule: Schedule, count: int = 1) -> tuple[RunRow, ...]:
         """Its runs, latest first, once so many have ended."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while True:
                 runs = await self.table.runs(schedule.schedule_id)
                 over = schedule.schedule_id not in self.runner.running

@@ -91,7 +91,7 @@ async def main() -> None:
         clock.at_ms = DUE_MS
         runner = Runner(book=book, table=table, perform=hands, clock=clock, wakes_an_hour=1)
         running = asyncio.create_task(runner.run())
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await hands.heard.wait()  # the last thing that a run does
         states = [run.state for run in await table.runs(1)]
         print_json(told=hands.told, states=states, schedule=(await book.get(1)).state)

@@ -180,3 +180,24 @@ async def test_full_queue_refuses_more_work(database: Database, monkeypatch: pyt
         assert refused.value.next_step is not None
         go.set()
         assert [await write for write in writes] == [0, 1, 2]
+
+
+async def test_a_late_write_goes_with_the_next_one_and_fails_alone(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    await database.write(lambda c: c.execute("CREATE TABLE late (n INTEGER) STRICT").rowcount)
+    database.write_later(lambda c: c.execute("INSERT INTO late VALUES (1)"))
+    database.write_later(lambda c: c.execute("INSERT INTO late VALUES ('no number')"))
+    read = "SELECT n FROM late ORDER BY n"
+    assert await database.read(lambda c: c.execute(read).fetchall()) == []
+    await database.write(lambda c: c.execute("INSERT INTO late VALUES (2)").rowcount)
+    assert await database.read(lambda c: c.execute(read).fetchall()) == [(1,), (2,)]
+    assert "no number" in caplog.text or "cannot store TEXT" in caplog.text
+
+
+async def test_a_late_write_is_on_the_disk_when_the_store_is_closed(store_path: Path) -> None:
+    async with Database.open(store_path) as database:
+        await database.write(lambda c: c.execute("CREATE TABLE late (n INTEGER) STRICT").rowcount)
+        database.write_later(lambda c: c.execute("INSERT INTO late VALUES (1)"))
+    async with Database.open(store_path) as database:
+        assert await database.read(lambda c: c.execute("SELECT n FROM late").fetchall()) == [(1,)]

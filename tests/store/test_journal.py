@@ -7,7 +7,9 @@ import pytest
 
 from microclaw.errors import StoreError
 from microclaw.store.database import Database
-from microclaw.store.journal import EffectKey, Journal, UnfinishedEffect
+from microclaw.store.inbox import InboxTable, NewMessage
+from microclaw.store.journal import EffectKey, Journal, TurnRow, UnfinishedEffect
+from microclaw.store.outbox import NewOutbound
 
 KEY = EffectKey("turn-1", 0, 0)
 
@@ -77,6 +79,21 @@ async def test_effect_is_planned_once(journal: Journal) -> None:
     await journal.planned(KEY, "t", "{}", "once")
     with pytest.raises(StoreError, match="in the journal already"):
         await journal.planned(KEY, "t", "{}", "once")
+
+
+async def test_rows_of_a_turn_are_kept_in_order_and_with_the_effect_that_follows_them(database: Database) -> None:
+    journal, inbox = Journal(database, count(1000).__next__), InboxTable(database, lambda: 1)
+    number = (await inbox.add(NewMessage("test", "c1", None, "owner", None, "hi", "person")))[0].message_id
+    other = (await inbox.add(NewMessage("test", "c1", None, "owner", None, "and this", "person")))[0].message_id
+    await journal.add([TurnRow(number, 0, "a reply"), TurnRow(number, 1, "joined", joins=other)])
+    await journal.planned(KEY, "t", "{}", "once", rows=[TurnRow(number, 2, "another reply")])
+    assert [row.body for row in await journal.rows(number)] == ["a reply", "joined", "another reply"]
+    assert [row.message_id for row in await inbox.unanswered()] == [number]
+    with pytest.raises(StoreError, match="in the journal already"):
+        await journal.planned(KEY, "t", "{}", "once", rows=[TurnRow(number, 3, "lost with it")])
+    assert len(await journal.rows(number)) == 3
+    await inbox.answer(number, NewOutbound("test", "c1", "answer", "owner", None, "{}"))
+    assert await journal.rows(number) == ()
 
 
 async def test_unknown_effect_and_unknown_class_are_refused(journal: Journal) -> None:

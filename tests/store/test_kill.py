@@ -50,7 +50,7 @@ def run_until_killed(home: Path, run: int, acknowledgements: int) -> list[tuple[
     assert child.stdout is not None
     lines = [child.stdout.readline() for _ in range(acknowledgements)]
     child.kill()
-    rest, _ = child.communicate(timeout=20)
+    rest, _ = child.communicate(timeout=60)
     whole = [line for line in ("".join(lines) + rest).splitlines(keepends=True) if line.endswith("\n")]
     assert len(whole) >= acknowledgements
     return [(name, int(number)) for name, number in (line.split() for line in whole)]

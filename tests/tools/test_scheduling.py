@@ -11,7 +11,8 @@ from typing import Any, cast
 
 import pytest
 
-from microclaw.agent.scheduled import Scheduled
+from microclaw.agent.background.scheduled import ScheduledWork
+from microclaw.agent.inbox import Inbox
 from microclaw.auth.approvals import Approvals, Pending, Settled
 from microclaw.auth.gate import Effect, Gate, Permission
 from microclaw.auth.people import OWNER, Person
@@ -93,19 +94,17 @@ class Desk:
 
     async def run(self, number: int) -> str:
         """Its deed, as the runner has it done."""
-        scheduled = Scheduled(mail=NoMail(), tools=self.base, gate=self.gate)
+        scheduled = ScheduledWork(inbox=NoInbox(), tools=self.base, gate=self.gate)
         return (await scheduled.run(await self.book.get(number), 1, _nothing, "")).text
 
 
-class NoMail:
+class NoInbox(Inbox):
+    """A call asks no agent and tells nobody: it has neither messages nor an outbox."""
+
+    def __init__(self) -> None: ...
+
     async def accept(self, inbound: Inbound) -> Any:
         raise AssertionError("a call asks no agent")
-
-    async def say(self, channel: str, chat_id: str, text: str, *, person: str) -> int:
-        raise AssertionError("nothing is told here")
-
-    def leave(self, outbound_id: int) -> None:
-        raise AssertionError("no answer")
 
 
 async def _nothing() -> None: ...

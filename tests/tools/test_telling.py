@@ -18,7 +18,7 @@ ADA, EVE = Person("p-ada", "Ada", "member"), Person("p-eve", "Eve", "guest")
 
 
 class Circle:
-    """The owner, Ada with a chat, Eve without one; it is the mail, too."""
+    """The owner, Ada with a chat, Eve without one; it is the outbox, too."""
 
     def __init__(self) -> None:
         self.said: list[tuple[str, str, str, str]] = []
@@ -35,7 +35,7 @@ class Circle:
     def addresses(self, person_id: str) -> tuple[tuple[str, str], ...]:
         return (("telegram", "42"),) if person_id == "p-ada" else ()
 
-    async def say(self, channel: str, chat_id: str, text: str, *, person: str) -> int:
+    async def push(self, channel: str, chat_id: str, text: str, *, person: str) -> int:
         self.said.append((channel, chat_id, text, person))
         return 7
 
@@ -68,7 +68,7 @@ async def test_a_zone_that_is_none_is_told(zone: str) -> None:
 async def test_a_text_goes_into_the_persons_chat_or_the_askers() -> None:
     circle = Circle()
     for arguments in ({"text": "hi", "person": "ada"}, {"text": "me"}, {"text": "self", "person": "owner"}):
-        result, _ = await call(say_tool(mail=circle, people=cast("People", circle)), arguments, circle)
+        result, _ = await call(say_tool(outbox=circle, people=cast("People", circle)), arguments, circle)
         assert result.ok
     assert circle.said == [
         ("telegram", "42", "from owner: hi", "p-ada"),
@@ -80,7 +80,6 @@ async def test_a_text_goes_into_the_persons_chat_or_the_askers() -> None:
 @pytest.mark.parametrize(("person", "code"), [("Eve", "tool_failed"), ("nobody", "unknown_name")])
 async def test_who_has_no_chat_cannot_be_told(person: str, code: str) -> None:
     circle = Circle()
-    result, _ = await call(
-        say_tool(mail=circle, people=cast("People", circle)), {"text": "hi", "person": person}, circle
-    )
+    tool = say_tool(outbox=circle, people=cast("People", circle))
+    result, _ = await call(tool, {"text": "hi", "person": person}, circle)
     assert (result.error_code, circle.said) == (code, [])

@@ -41,7 +41,7 @@ class Bench:
     async def call(self, *, foreign: bool = False, principal: str = "owner") -> ToolResult:
         steps: list[Step] = []
         context = ToolContext(principal, steps.append, foreign=foreign, begin=self.begin, channel="tg", chat_id="7")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             return await self.tools.call("note", '{"text":"a\\nb\\u001b[2J"}', context)
 
     async def decided(self, *, yes: bool, foreign: bool = False) -> ToolResult:

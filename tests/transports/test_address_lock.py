@@ -26,7 +26,7 @@ async def test_lock_of_another_process_holds_until_that_process_ends(tmp_path: P
         sys.executable, "-c", HOLD, str(tmp_path), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
     )
     assert holder.stdout is not None
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         assert await holder.stdout.readline() == b"held\n"
     lock = AddressLock(tmp_path, "wasmachine://h:1")
     with pytest.raises(DeviceUnreachable, match="another microclaw process is talking to wasmachine://h:1") as caught:

@@ -27,7 +27,7 @@ from microclaw.transports.virtual_board import VirtualBoardTransport
 from microclaw.virtual_boards.process import VirtualBoardProcess
 from microclaw.wire import board_control as wire
 
-LIMIT_S = 10.0
+LIMIT_S = 60.0
 
 
 @asynccontextmanager

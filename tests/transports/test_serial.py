@@ -31,7 +31,7 @@ from microclaw.virtual_boards.process import VirtualBoardProcess
 StartPeer = Callable[..., Awaitable[int]]
 Answers = dict[str, list[dict[str, Any]]]
 
-LIMIT_S = 10.0
+LIMIT_S = 60.0
 QUICK = SerialTimeouts(open_s=2.0, reply_s=0.4, quiet_s=0.05, drain_s=0.5)
 BOOTING = SerialTimeouts(reply_s=5.0, ask_again_s=0.3, quiet_s=0.05)
 INFO = {"status": "ok", "device": "d", "firmware": "f", "uptime_ms": 1}

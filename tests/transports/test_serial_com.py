@@ -13,7 +13,7 @@ import pytest
 
 from microclaw.transports.serial_ports import ComPort, control_lines
 
-LIMIT_S = 5.0
+LIMIT_S = 60.0
 Ends = tuple[int, str]
 
 

@@ -32,7 +32,7 @@ from microclaw.errors import CallRejected, DeviceTimeout, DeviceUnreachable, Not
 from microclaw.transports.serial import SerialTimeouts, SerialTransport
 from microclaw.transports.serial_address import PortInfo, UsbId
 
-LIMIT_S = 10.0
+LIMIT_S = 60.0
 QUICK = SerialTimeouts(open_s=1.0, reply_s=1.0, quiet_s=0.05, ask_again_s=0.25, drain_s=0.5)
 INA219 = {"voltage_v": 3.3, "current_ma": 50.0, "power_mw": 165.0}
 ROM = (

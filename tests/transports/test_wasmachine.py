@@ -36,7 +36,7 @@ OpenTransport = Callable[..., WasmachineTransport]
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "wasmachine.json").read_text())["cases"]
 MODULE = bytes.fromhex("0061736d01000000010401600000")
-LIMIT_S = 10.0
+LIMIT_S = 60.0
 
 
 async def next_request(reader: asyncio.StreamReader, decoder: FrameDecoder) -> tuple[Frame, Request]:

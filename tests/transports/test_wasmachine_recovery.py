@@ -19,7 +19,7 @@ StartPeer = Callable[..., Awaitable[int]]
 OpenTransport = Callable[..., WasmachineTransport]
 
 MODULE = bytes.fromhex("0061736d01000000010401600000")
-LIMIT_S = 10.0
+LIMIT_S = 60.0
 
 
 def answer(response: Response) -> bytes:

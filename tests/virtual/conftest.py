@@ -19,7 +19,7 @@ from microclaw.wire.wasmachine.frame import Frame, FrameDecoder, FrameType, enco
 from microclaw.wire.wasmachine.request import Request
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "wasmachine.json"
-TIMEOUT_S = 10.0
+TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True)

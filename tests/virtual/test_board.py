@@ -13,7 +13,7 @@ from microclaw.virtual.board import EDGE_RING, LOG_RING_BYTES, Board, PowerEvent
 from microclaw.virtual.history import EdgeRecord, History, LogRecord
 from microclaw.virtual.virtual_clock import VirtualClock
 
-TIMEOUT_S = 10.0
+TIMEOUT_S = 60.0
 
 
 @pytest.fixture

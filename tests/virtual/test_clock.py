@@ -11,7 +11,7 @@ from microclaw.virtual.clock import Clock, RealClock
 from microclaw.virtual.runtime.task import Interrupted, Task
 from microclaw.virtual.virtual_clock import BUSY_READ_COST_MS, CHEAP_READS, VirtualClock
 
-TIMEOUT_S = 10
+TIMEOUT_S = 60.0
 
 
 class Worker:

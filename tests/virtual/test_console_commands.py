@@ -20,7 +20,7 @@ from microclaw.virtual.doors.serial import MAX_LINE_BYTES, SerialConsole, Serial
 from microclaw.virtual.virtual_clock import VirtualClock
 from microclaw.wire.board_control import Info
 
-TIMEOUT_S = 10.0
+TIMEOUT_S = 60.0
 StartBoard = Callable[..., Any]
 
 SEED = "wifi_status memory_read memory_write session_list session_clear heap_info restart help"

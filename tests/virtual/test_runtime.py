@@ -17,7 +17,7 @@ from microclaw.virtual.runtime.app import App
 from microclaw.virtual.runtime.loader import Runtime
 from microclaw.virtual.virtual_clock import VirtualClock
 
-TIMEOUT_S = 10
+TIMEOUT_S = 60.0
 BLINK = """(module
   (import "env" "open" (func $open (param i32 i32 i32) (result i32)))
   (import "env" "write" (func $write (param i32 i32 i32) (result i32)))

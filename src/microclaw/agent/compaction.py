@@ -18,7 +18,7 @@ from typing import Final
 from microclaw.errors import MicroclawError, StoreError
 from microclaw.knowledge.decisions import same_fact, sentences, worth
 from microclaw.knowledge.text_files import TextCache, write_text
-from microclaw.models.protocol import AssistantReply, Message, Model, ModelRequest, ToolReturn, UserText
+from microclaw.models.protocol import AskedBy, AssistantReply, Message, Model, ModelRequest, ToolReturn, UserText
 
 _log = logging.getLogger(__name__)
 
@@ -27,6 +27,7 @@ MAX_SUMMARY_CHARS: Final = 6000
 MODEL_S: Final = 20.0  # the person waits for it
 _MAX_MESSAGE_CHARS: Final = 4000  # of one message, as the summarising model reads it
 _MAX_ASKED_CHARS: Final = 60_000
+_NOBODY: Final = AskedBy()
 _MARKED: Final = 3  # messages that the mark is made of: one alone may come twice ("yes")
 _OPENING: Final = "[What was settled earlier in this conversation, kept by the host; not a new request]\n"
 _SYSTEM: Final = """\
@@ -53,7 +54,12 @@ class Compactor:
         self._files = TextCache()
 
     async def compact(
-        self, history: Sequence[Message], budget_tokens: int, *, chat: tuple[str, str] | None = None
+        self,
+        history: Sequence[Message],
+        budget_tokens: int,
+        *,
+        chat: tuple[str, str] | None = None,
+        asked_by: AskedBy = _NOBODY,
     ) -> tuple[Message, ...]:
         """The history within the budget (as near as its newest message allows), from one of the person's on.
 
@@ -72,24 +78,26 @@ class Compactor:
         if old:
             mark = _mark(messages[: len(messages) - len(newest)])
             bound = max(200, min(MAX_SUMMARY_CHARS, budget_tokens * CHARS_A_TOKEN // 3))
-            earlier = _Summary(mark, await self._summary(earlier, old, bound))
+            earlier = _Summary(mark, await self._summary(earlier, old, bound, asked_by))
             if chat:
                 await self._keep(chat, earlier)
         return _joined(earlier, tuple(_shortened(m, max(room, 400)) for m in newest))
 
-    async def _summary(self, earlier: _Summary | None, old: Sequence[Message], bound: int) -> str:
+    async def _summary(self, earlier: _Summary | None, old: Sequence[Message], bound: int, asked_by: AskedBy) -> str:
         before = earlier.text if earlier else ""
         if self._model is not None:
             try:
-                return await self._asked(self._model, before, old, bound)
+                return await self._asked(self._model, before, old, bound, asked_by)
             except (MicroclawError, TimeoutError) as exc:
                 _log.warning("%s gave no summary (%s): the plain one is used", self._model.name, exc)
         return await asyncio.to_thread(extract, before, old, bound)  # seconds of work for megabytes
 
-    async def _asked(self, model: Model, before: str, old: Sequence[Message], bound: int) -> str:
+    async def _asked(self, model: Model, before: str, old: Sequence[Message], bound: int, asked_by: AskedBy) -> str:
         told = "\n".join(_told(message)[:_MAX_MESSAGE_CHARS] for message in old)[-_MAX_ASKED_CHARS:]
         asked = f"Settled before:\n{before or '(nothing)'}\n\nThe conversation since:\n{told}\n\nWrite the lines."
-        request = ModelRequest(_SYSTEM, (UserText(asked),), (), max_tokens=max(256, bound // 3), task="summary")
+        request = ModelRequest(
+            _SYSTEM, (UserText(asked),), (), max_tokens=max(256, bound // 3), task="summary", asked_by=asked_by
+        )
         async with asyncio.timeout(MODEL_S):
             reply = await model.respond(request)
         if reply.failed_code is not None or not reply.text.strip() or reply.calls:

@@ -1,23 +1,23 @@
 """What a model is told before a turn: who it is, the rules, what is known now. Asks no device.
 
-`system` stays the same from turn to turn, so that a provider may cache it; `situation` has what changes. Tokens are
-estimated as four characters each. Over the budget `situation` is cut in this order, first the first: notes of earlier
-days and today, matches of the search, one-liners of skills, MEMORY.md (its oldest lines), USER.md, bodies of active
-skills; then details of devices. Date and time are never cut.
+The system prompt stays the same from turn to turn, so that a provider may cache it; the dynamic context has what
+changes. Tokens are estimated as four characters each. Over the budget the dynamic context is cut in this order, first
+the first: notes of earlier days and today, matches of the search, one-liners of skills, MEMORY.md (its oldest lines),
+USER.md, bodies of active skills; then details of devices. Date and time are never cut.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
 from importlib import resources
-from typing import Final, Protocol
+from typing import Final, Literal
 
-from microclaw.agent.compaction import tokens
-from microclaw.agent.device_prose import NO_DEVICE, device_text, ranges
-from microclaw.agent.sections import Section, bullets, fit
+from microclaw.agent.compaction import CHARS_A_TOKEN, tokens
+from microclaw.boards.profile import BoardProfile
 from microclaw.events import Inbound
 from microclaw.knowledge.knowledge_base import Knowledge, default_soul
 from microclaw.knowledge.memory import OWNER_ID
@@ -25,20 +25,20 @@ from microclaw.knowledge.search import Found
 from microclaw.knowledge.skill_file import Skill
 from microclaw.models.protocol import DeviceContext, KnownApp, KnownDevice
 from microclaw.patterns.library import can_block
-from microclaw.store.apps import DesiredApp
+from microclaw.store.apps import AppTable
 from microclaw.text import fence_text
 from microclaw.tools.target import Devices
 
-__all__ = ["BoardSurroundings", "native_api", "ranges"]
-
 DEFAULT_CONTEXT_TOKENS: Final = 24_000
 HITS: Final = 6
-_SITUATION_SHARE: Final = 0.4  # of what the system prompt leaves; the conversation has the rest
+_DYNAMIC_SHARE: Final = 0.4  # of what the system prompt leaves; the conversation has the rest
 _LEAST_TOKENS: Final = 1500
 _HIT_CHARS: Final = 400
 _ACTIVE_SKILL_CHARS: Final = 12_000
 _ANSWERED_HERE_S: Final = 6 * 3600  # what was said in this chat since is in its history
 _WHOLE_MEMORY_CHARS: Final = 12_000  # of MEMORY.md, the newest; the search finds the rest
+
+_NO_DEVICE = "There is no device yet: a person adds one with `microclaw up --virtual 1` or `microclaw device add`."
 
 _WHO = """\
 You are microclaw, the agent of a host that looks after microcontroller boards. You act with tools and answer in the
@@ -90,20 +90,25 @@ _ORIGINS = {
 }
 
 
-class DesiredApps(Protocol):
-    """What is needed of the store's apps (store.apps.AppTable)."""
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A titled part. Lower `rank` is cut first, down to `floor_chars`; `keep` says which end stays."""
 
-    async def desired(self, device_id: str | None = None) -> Sequence[DesiredApp]: ...
+    title: str
+    text: str
+    rank: int
+    floor_chars: int = 0
+    keep: Literal["head", "tail"] = "head"
 
 
-class BoardSurroundings:
-    """Scenes, system prompts and situations from the registry, the apps this host wants, and what is remembered."""
+class TurnContext:
+    """What turns are told, from the registry, the apps that this host wants, and what is remembered."""
 
     def __init__(
         self,
         *,
         devices: Devices,
-        apps: DesiredApps,
+        apps: AppTable,
         knowledge: Knowledge | None = None,
         context_tokens: int = DEFAULT_CONTEXT_TOKENS,
         can_wait_in_main: Callable[[], bool] = can_block,
@@ -114,8 +119,8 @@ class BoardSurroundings:
         self._context_tokens = context_tokens
         self._can_wait_in_main = can_wait_in_main
 
-    async def scene(self, device: str | None) -> DeviceContext:
-        """Every device; raises UnknownName when the chat's own device is none."""
+    async def devices(self, device: str | None) -> DeviceContext:
+        """Every device, as values; raises UnknownName when the chat's own device is none."""
         meant_id = self._devices.get(device).device_id if device else None
         known: dict[str, KnownDevice] = {}
         wanted = await self._apps.desired()
@@ -134,32 +139,32 @@ class BoardSurroundings:
         who = _WHO.format(max_apps=max_apps, soul=soul)
         return "\n".join([who, _PROGRAMS.format(forms=forms) + native_api()])
 
-    async def situation(self, scene: DeviceContext, inbound: Inbound, text: str) -> str:
-        """What is known when a message comes in: devices, memory, notes, matches, skills, the time; in the budget."""
+    async def dynamic(self, scene: DeviceContext, inbound: Inbound, system: str) -> str:
+        """What is known when a message comes in: devices, memory, notes, matches, skills, the time.
+
+        It keeps to its share of what the system prompt leaves.
+        """
+        budget_tokens = max(_LEAST_TOKENS, int((self._context_tokens - tokens(system)) * _DYNAMIC_SHARE))
         shelf = self._knowledge
         if shelf is None:
-            return fit(self._device_sections(scene), self._budget(scene))
-        person = inbound.principal
-        matches = await shelf.search.find(person, text, limit=4 * HITS)
-        sections = await asyncio.to_thread(self._sections, shelf, scene, inbound, text, matches)
-        return fit(sections, self._budget(scene))
+            return fit(self._device_sections(scene), budget_tokens)
+        matches = await shelf.search.find(inbound.principal, inbound.text, limit=4 * HITS)
+        sections = await asyncio.to_thread(self._sections, shelf, scene, inbound, matches)
+        return fit(sections, budget_tokens)
 
-    def history_tokens(self, system: str, situation: str) -> int:
+    def history_tokens(self, system: str, dynamic: str) -> int:
         """What is left for the conversation (agent.compaction)."""
-        return max(_LEAST_TOKENS, self._context_tokens - tokens(system) - tokens(situation))
-
-    def _budget(self, scene: DeviceContext) -> int:
-        return max(_LEAST_TOKENS, int((self._context_tokens - tokens(self.system(scene))) * _SITUATION_SHARE))
+        return max(_LEAST_TOKENS, self._context_tokens - tokens(system) - tokens(dynamic))
 
     def _sections(
-        self, shelf: Knowledge, scene: DeviceContext, inbound: Inbound, text: str, matches: tuple[Found, ...]
+        self, shelf: Knowledge, scene: DeviceContext, inbound: Inbound, matches: tuple[Found, ...]
     ) -> list[Section]:
         person, place = inbound.principal, (inbound.channel, inbound.chat_id)
         memory = shelf.memory.text(person)
         notes = shelf.memory.recent_notes(person)
         shown = f"{memory[-_WHOLE_MEMORY_CHARS:]}\n" + "\n".join(note for _, note in notes)
         hits = [hit for hit in matches if _is_news(hit, inbound, shown, shelf.now())][:HITS]
-        for skill in shelf.skills.matching(text):
+        for skill in shelf.skills.matching(inbound.text):
             shelf.skills.activate(*place, skill.name)
         active = sorted(shelf.skills.active(*place))
         skills = shelf.skills.all()
@@ -177,7 +182,7 @@ class BoardSurroundings:
 
     def _device_sections(self, scene: DeviceContext) -> list[Section]:
         if not scene.devices:
-            return [Section("Devices", NO_DEVICE, 8, 1000)]
+            return [Section("Devices", _NO_DEVICE, 8, 1000)]
         labels = {device.name: device.labels for device in self._devices.list()}
         texts = []
         for device in scene.devices:
@@ -216,7 +221,7 @@ def _hit_lines(hits: Sequence[Found]) -> str:
 
 
 def _one_liners(skills: Sequence[Skill], active: Sequence[str]) -> str:
-    return bullets(f"{skill.name}: {skill.description}" for skill in skills if skill.name not in active)
+    return "\n".join(f"- {skill.name}: {skill.description}" for skill in skills if skill.name not in active)
 
 
 def _now_text(now: datetime, inbound: Inbound) -> str:
@@ -229,3 +234,111 @@ def _now_text(now: datetime, inbound: Inbound) -> str:
     if inbound.origin in _ORIGINS:
         lines.append(_ORIGINS[inbound.origin])
     return "\n".join(lines)
+
+
+def device_text(device: KnownDevice, *, meant: bool, labels: Sequence[str] = (), wiring: str = "") -> str:
+    """Everything that a model needs to know of one device. `wiring` is what a person wrote down of it."""
+    board = device.board
+    lines = [f"Device {device.name}{' (meant when none is named)' if meant else ''}: {board.title}, chip {board.chip}."]
+    lines.append(f"- {_led_line(board)}")
+    if board.i2c is not None:
+        sensors = ", ".join(f"{name} at 0x{address:02x}" for name, address in board.i2c.sensors.items()) or "none known"
+        lines.append(f"- I2C: SDA {board.i2c.sda}, SCL {board.i2c.scl}; sensors: {sensors}.")
+    lines += [f"- {line}" for line in _pin_lines(board)]
+    if device.apps:
+        apps = ", ".join(f"{a.name} (pins {', '.join(map(str, a.pins)) or 'none'})" for a in device.apps)
+        lines.append(f"- Programs put there by this host: {apps}.")
+    else:
+        lines.append("- No program of this host runs there.")
+    if labels:
+        lines.append(f"- Labels: {', '.join(labels)}.")
+    if wiring:
+        lines.append("- Wiring, as written down:")
+        lines += [f"  {line.strip()}" for line in wiring.splitlines() if line.strip() and not line.startswith("# ")]
+    lines.append(f"- Power cut: {board.power_cut}")
+    if board.firmware.no_stock_build:
+        lines.append(f"- Programs: {board.firmware.no_stock_build}. Without such a build only acting at once works.")
+    return "\n".join(lines) + "\n"
+
+
+def ranges(numbers: Sequence[int]) -> str:
+    """[1, 2, 3, 7] -> "1-3, 7"."""
+    spans: list[list[int]] = []
+    for number in sorted(numbers):
+        if spans and number == spans[-1][1] + 1:
+            spans[-1][1] = number
+        else:
+            spans.append([number, number])
+    return ", ".join(f"{a}-{b}" if a != b else str(a) for a, b in spans)
+
+
+def _led_line(board: BoardProfile) -> str:
+    free = ranges(board.free_pins("output"))
+    if board.led is None:
+        why = board.no_led or "the profile knows none"
+        return f"No LED that a program can switch: {why}. Ask which pin one is on; free: {free}."
+    if board.led.kind == "addressable":
+        return (
+            f"LED on pin {board.led.pin}: an addressable LED (WS2812), not lit by a level, and no function of the "
+            f"firmware can time it: say so, and ask which pin an ordinary LED is on; free: {free}."
+        )
+    low = "" if board.led.active_level else ", lit by low: write 0 to turn it on, 1 to turn it off"
+    return f"LED on pin {board.led.pin}: a plain LED{low}."
+
+
+def _pin_lines(board: BoardProfile) -> list[str]:
+    usable = [p.number for p in board.pins.values() if p.reserved is None]
+    adc = [p.number for p in board.pins.values() if "adc" in p.uses and p.reserved is None]
+    lines = [f"Pins for use: {ranges(usable)}; ADC: {ranges(adc) or 'none'}."]
+    reasons: dict[str, list[int]] = {}
+    for pin in board.pins.values():
+        if pin.reserved is not None:
+            reasons.setdefault(pin.reserved, []).append(pin.number)
+    if reasons:
+        lines.append("Reserved: " + "; ".join(f"{ranges(pins)} ({why})" for why, pins in reasons.items()) + ".")
+    cautions = [f"{p.number} ({p.caution})" for p in board.pins.values() if p.caution and p.reserved is None]
+    if cautions:
+        lines.append("With caution: " + "; ".join(cautions) + ".")
+    return lines
+
+
+def fit(sections: Sequence[Section], budget_tokens: int) -> str:
+    """The sections in their order as one text. Over the budget the lowest rank is cut, then the next, and so on.
+
+    What is left of a cut section says how much is missing; one that is cut to nothing goes with its title.
+    """
+    room = budget_tokens * CHARS_A_TOKEN
+    kept = [section for section in sections if section.text.strip()]
+    for rank in sorted({section.rank for section in kept}):
+        for place in reversed(range(len(kept))):
+            over = sum(_chars(section) for section in kept) - room
+            if over <= 0:
+                break
+            if kept[place].rank == rank:
+                kept[place] = _cut(kept[place], over)
+    return "\n\n".join(_shown(section) for section in kept if section.text)
+
+
+def _chars(section: Section) -> int:
+    return len(_shown(section)) + 2 if section.text else 0
+
+
+def _shown(section: Section) -> str:
+    return f"# {section.title}\n{section.text.strip()}"
+
+
+def _cut(section: Section, over: int) -> Section:
+    """At least `over` characters shorter where the floor allows it, cut at a line's end."""
+    text = section.text.strip()
+    room = max(section.floor_chars, len(text) - over - 60)  # 60: the note of what is left out
+    if room >= len(text):
+        return section
+    if room <= 0:
+        return replace(section, text="")
+    if section.keep == "head":
+        part = text[:room]
+        part = part[: part.rfind("\n")] if "\n" in part else part
+        return replace(section, text=f"{part}\n[... {len(text) - len(part)} more characters are left out]")
+    part = text[-room:]
+    part = part[part.find("\n") + 1 :] if "\n" in part else part
+    return replace(section, text=f"[{len(text) - len(part)} characters before this are left out ...]\n{part}")

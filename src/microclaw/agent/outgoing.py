@@ -7,7 +7,7 @@ import logging
 from collections.abc import AsyncGenerator, Coroutine
 from typing import Any, Final
 
-from microclaw.agent.mail import Mail, Outbound
+from microclaw.agent.outbox import Outbound, Outbox
 from microclaw.errors import MicroclawError
 
 PAUSE_S: Final = 1.0
@@ -22,11 +22,11 @@ async def surviving(work: Coroutine[Any, Any, None], name: str) -> None:
         _log.exception("%s failed", name)
 
 
-async def outgoing(mail: Mail, channel: str, pause_s: float = PAUSE_S) -> AsyncGenerator[Outbound]:
-    """`mail.outgoing`, asked anew when the store cannot answer for a moment."""
+async def outgoing(outbox: Outbox, channel: str, pause_s: float = PAUSE_S) -> AsyncGenerator[Outbound]:
+    """`outbox.outgoing`, asked anew when the store cannot answer for a moment."""
     while True:
         try:
-            async for outbound in mail.outgoing(channel):
+            async for outbound in outbox.outgoing(channel):
                 yield outbound
         except MicroclawError as exc:
             _log.warning("%s: what waits to go out cannot be read: %s; trying again", channel, exc.message)

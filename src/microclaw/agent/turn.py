@@ -5,30 +5,35 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Final
 
-from microclaw.agent.effects import OUTCOME_UNKNOWN, EffectJournal, resume_journaled, run_journaled
-from microclaw.agent.narrate import call_step, code_step, model_steps, proof_note, stand_in_step, unknown_text
-from microclaw.agent.progress import Progress
-from microclaw.agent.tries import DEPLOY_TOOL
-from microclaw.agent.turn_log import Joined, NoLog, Replied, Returned, TurnLog, TurnRow
+from microclaw.agent.attempts import DEPLOY_TOOL
+from microclaw.agent.step_text import call_step, code_step, model_steps, proof_note, stand_in_step, unknown_text
+from microclaw.agent.turn_journal import OUTCOME_UNKNOWN, JoinRow, ReplyRow, TurnJournal, outcome_unknown
 from microclaw.apps.changes import made_by
+from microclaw.auth.gate import Effect
 from microclaw.config import ModelTask
 from microclaw.errors import MicroclawError, ModelError
-from microclaw.events import Answer, Delta, ToolRun, TurnEvent
+from microclaw.events import Action, Answer, Delta, Evidence, ToolRun, TurnEvent, Usage
 from microclaw.models.protocol import (
+    AskedBy,
+    AssistantReply,
     DeviceContext,
     Message,
     Model,
     ModelReply,
     ModelRequest,
     ToolCall,
+    ToolReturn,
     ToolSpec,
     UserText,
 )
 from microclaw.store.journal import EffectKey
 from microclaw.tools.tool import Begin, ToolContext, ToolResult
 from microclaw.tools.toolbox import Toolbox
+
+_MENDABLE: Final = frozenset({"build_error", "trial_failed"})
 
 
 class _Stopped(MicroclawError):
@@ -52,29 +57,73 @@ class TurnLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class TurnRequest:
-    """A message with all that is known when its turn begins. `rows` are those of a turn that a crash cut off.
+class JoinedMessage:
+    """A message that came while the turn ran and is part of it."""
 
-    `at_s` is when the message came; `foreign_s` when the strangers' words in it, or in `history`, were read. `own`:
+    message_id: int
+    said: UserText
+
+
+@dataclass(frozen=True, slots=True)
+class TurnRequest:
+    """A message with all that is known when its turn begins. `rows` and `joined` are of a turn that a crash cut off.
+
+    `at_s` is when the message came; `foreign_s` when the untrusted text in it, or in `history`, was read. `own`:
     `said` is the person's own words. `part_of` is the turn or request whose changes this one's are, if not its own.
     """
 
-    turn_id: str
     said: UserText
     principal: str
     device: str | None
     system: str
-    scene: DeviceContext
+    device_context: DeviceContext
     history: tuple[Message, ...]
-    situation: str = ""
+    dynamic_context: str = ""
     channel: str = "terminal"
     chat_id: str = "terminal"
-    rows: tuple[TurnRow, ...] = ()
+    rows: tuple[ReplyRow | JoinRow, ...] = ()
+    joined: tuple[JoinedMessage, ...] = ()
     task: ModelTask = "chat"
     at_s: int = 0
     foreign_s: int | None = None
     own: bool = True
     part_of: str | None = None
+
+
+@dataclass(slots=True)
+class _Progress:
+    """What a turn has gathered so far. `messages` is what the model is asked with next; `foreign_s` is when untrusted
+    text among them was read.
+
+    `at_s` is when the turn's message came: what it reads counts from there, also when a crash makes it last longer.
+    """
+
+    messages: list[Message]
+    at_s: int
+    foreign_s: int | None
+    actions: list[Action] = field(default_factory=list)
+    evidence: list[Evidence] = field(default_factory=list)
+    usage: Usage = Usage()
+    iterations: int = 0
+    failed_deploys: int = 0
+    failure: ToolResult | None = None  # of the latest call that was to change something
+
+    def replied(self, reply: ModelReply, calls: int) -> None:
+        """The model's reply, of whose calls the first so many are run."""
+        self.messages.append(AssistantReply(reply.text, reply.calls[:calls]))
+        self.iterations += 1
+
+    def returned(self, call: ToolCall, effect: Effect, result: ToolResult) -> None:
+        self.messages.append(ToolReturn(call.call_id, call.name, result.content, failed=not result.ok))
+        self.actions.append(Action(call.name, call.arguments, effect.value, result.ok))
+        if result.foreign:
+            self.foreign_s = self.at_s
+        if result.ok:
+            self.evidence.extend(result.evidence)
+        if effect is not Effect.READ:
+            self.failure = None if result.ok else result
+        if call.name == DEPLOY_TOOL and result.error_code in _MENDABLE:
+            self.failed_deploys += 1
 
 
 class Turn:
@@ -85,11 +134,10 @@ class Turn:
         *,
         model: Model,
         tools: Toolbox,
-        journal: EffectJournal,
+        journal: TurnJournal,
         limits: TurnLimits,
         put: Callable[[TurnEvent], None],
-        log: TurnLog | None = None,
-        joining: Callable[[bool], tuple[Joined, ...]] = lambda _last: (),
+        joining: Callable[[bool], tuple[JoinedMessage, ...]] = lambda _last: (),
         offered: Callable[[], tuple[ToolSpec, ...]] | None = None,
     ) -> None:
         """`joining` gives the messages that came since it was asked before; asked as the last time and with none to
@@ -99,7 +147,6 @@ class Turn:
         self._journal = journal
         self._limits = limits
         self._put = put
-        self._log = log or NoLog()
         self._joining = joining
         self._offered = offered or (lambda: tools.specs)
         self._stopped = False
@@ -120,21 +167,18 @@ class Turn:
     async def run(self, request: TurnRequest) -> Answer:
         """Ask and act until the model answers; the deadline is checked before each request and each call."""
         self._deadline = asyncio.get_running_loop().time() + self._limits.turn_s
-        progress = Progress([*request.history, request.said], request.at_s, request.foreign_s)
-        pending = progress.replay(request.rows, self._limits.calls_a_reply, self._tools.effect_of)
+        progress = _Progress([*request.history, request.said], request.at_s, request.foreign_s)
         try:
-            while progress.iterations < self._limits.iterations or pending is not None:
-                reply, resumed = (pending, True) if pending is not None else (await self._ask(request, progress), False)
-                pending = None
+            if (ended := await self._resume(request, progress)) is not None:
+                return ended
+            while progress.iterations < self._limits.iterations:
+                reply = await self._ask(request, progress)
                 if not reply.calls:
                     if not await self._join(progress, after=reply):
                         return self._answer(reply, progress)
                     continue
-                if not resumed:
-                    await self._log.add(Replied(reply))
-                    progress.replied(reply, self._limits.calls_a_reply)
-                ended = await self._act(request, progress, reply, resumed=resumed)
-                if ended is not None:
+                self._journal.add(ReplyRow(reply))
+                if (ended := await self._act(request, progress, reply)) is not None:
                     return ended
                 await self._join(progress)
         except MicroclawError as exc:
@@ -146,30 +190,48 @@ class Turn:
             "ask for one step at a time",
         )
 
-    async def _join(self, progress: Progress, *, after: ModelReply | None = None) -> bool:
+    async def _resume(self, request: TurnRequest, progress: _Progress) -> Answer | None:
+        """Bring the turn to where a crash cut it off: calls that have a result are not run again."""
+        joined = {message.message_id: message.said for message in request.joined}
+        for row in request.rows:
+            if isinstance(row, JoinRow):
+                progress.messages.append(joined[row.message_id])
+                continue
+            progress.usage += row.reply.usage
+            if (ended := await self._act(request, progress, row.reply)) is not None:
+                return ended
+        if request.rows:
+            await self._join(progress)
+        return None
+
+    async def _join(self, progress: _Progress, *, after: ModelReply | None = None) -> bool:
         """Take in what came meanwhile; False when nothing did. `after` is a reply that would have been the last."""
         joining = self._joining(after is not None)
         if not joining:
             return False
         if after is not None:
-            await self._log.add(Replied(after))
+            self._journal.add(ReplyRow(after))
             progress.replied(after, 0)
         for message in joining:
-            await self._log.add(message)
-            progress.joined(message)
+            self._journal.add(JoinRow(message.message_id))
+            progress.messages.append(message.said)
+        await self._journal.flush()
         return True
 
-    async def _ask(self, request: TurnRequest, progress: Progress) -> ModelReply:
-        began = asyncio.get_running_loop().time()
+    async def _ask(self, request: TurnRequest, progress: _Progress) -> ModelReply:
+        await self._journal.flush()
+        await asyncio.sleep(0)  # a host that ends has waited for the call before: here it cuts the turn off
         if self._stopped:
             raise _Stopped()
+        began = asyncio.get_running_loop().time()
         asked = ModelRequest(
             request.system,
             tuple(progress.messages),
             self._offered(),
-            scene=request.scene,
-            situation=request.situation,
+            scene=request.device_context,
+            situation=request.dynamic_context,
             task=request.task,
+            asked_by=AskedBy(request.principal, request.channel, request.chat_id),
         )
         try:
             async with asyncio.timeout_at(self._deadline) as self._asking:
@@ -201,41 +263,40 @@ class Turn:
         if text:
             self._put(Delta(text))
 
-    async def _act(
-        self, request: TurnRequest, progress: Progress, reply: ModelReply, *, resumed: bool
-    ) -> Answer | None:
+    async def _act(self, request: TurnRequest, progress: _Progress, reply: ModelReply) -> Answer | None:
         """Run a reply's calls in order; an answer when the turn cannot go on."""
-        results: list[ToolResult] = []
-        iteration = progress.iterations - 1
-        for index, call in enumerate(reply.calls[: self._limits.calls_a_reply]):
-            if self._stopped:
-                raise _Stopped()
-            if asyncio.get_running_loop().time() >= self._deadline:
-                return self._ended(
-                    progress,
-                    f"the turn took longer than {self._limits.turn_s:g} s and was ended before {call.name}",
-                    "turn_limit",
-                    "ask for one step at a time",
-                )
-            key = EffectKey(request.turn_id, iteration, index)
-            result = await self._call(request, progress, reply, call, key, resumed=resumed)
-            results.append(result)
-            if result.error_code == OUTCOME_UNKNOWN and resumed:
+        calls = reply.calls[: self._limits.calls_a_reply]
+        progress.replied(reply, len(calls))
+        for index, call in enumerate(calls):
+            key = EffectKey(self._journal.turn_id, progress.iterations - 1, index)
+            effect = self._tools.effect_of(call.name)
+            result = self._journal.known(key)
+            if result is None:
+                if self._stopped:
+                    raise _Stopped()
+                if asyncio.get_running_loop().time() >= self._deadline:
+                    return self._ended(
+                        progress,
+                        f"the turn took longer than {self._limits.turn_s:g} s and was ended before {call.name}",
+                        "turn_limit",
+                        "ask for one step at a time",
+                    )
+                result = await self._call(request, progress, reply, call, key, effect)
+            progress.returned(call, effect, result)
+            if result == outcome_unknown(call):
                 return self._ended(progress, unknown_text(call), OUTCOME_UNKNOWN, result.next_step)
             if call.name == DEPLOY_TOOL and progress.failed_deploys >= self._limits.deploy_tries:
                 return self._given_up(progress, result)
-        await self._log.add(Returned(tuple(results)))
         return None
 
     async def _call(
         self,
         request: TurnRequest,
-        progress: Progress,
+        progress: _Progress,
         reply: ModelReply,
         call: ToolCall,
         key: EffectKey,
-        *,
-        resumed: bool,
+        effect: Effect,
     ) -> ToolResult:
         if call.name == DEPLOY_TOOL:
             attempt = progress.failed_deploys + 1
@@ -244,7 +305,6 @@ class Turn:
             if step is not None:
                 self._put(step)
         self._put(ToolRun(call.name, "started"))
-        effect = self._tools.effect_of(call.name)
         began = asyncio.get_running_loop().time()
 
         async def run(begin: Begin) -> ToolResult:
@@ -254,26 +314,22 @@ class Turn:
                 request.device,
                 request.channel,
                 request.chat_id,
-                foreign=progress.foreign and not (reply.literal and request.own),
+                foreign=progress.foreign_s is not None and not (reply.literal and request.own),
                 begin=begin,
                 said=lambda: _said_in(progress.messages[len(request.history) :]),
             )
-            with made_by(request.part_of or request.turn_id):
+            with made_by(request.part_of or self._journal.turn_id):
                 return await self._tools.call(call.name, call.arguments, context)
 
-        journaled = resume_journaled if resumed else run_journaled
-        result = await journaled(self._journal, key, call, effect, run)
-        if resumed and any(tool.foreign for tool in self._tools.tools if tool.name == call.name):
-            result = replace(result, foreign=True)  # the journal does not tell
+        result = await self._journal.call(key, call, effect, run)
         took_ms = (asyncio.get_running_loop().time() - began) * 1000
-        progress.returned(call, effect, result)
         self._put(ToolRun(call.name, "done" if result.ok else "failed"))
         step = call_step(call, result, took_ms)
         if step is not None:
             self._put(step)
         return result
 
-    def _answer(self, reply: ModelReply, progress: Progress) -> Answer:
+    def _answer(self, reply: ModelReply, progress: _Progress) -> Answer:
         if not reply.text.strip():
             return self._ended(
                 progress,
@@ -285,9 +341,9 @@ class Turn:
         if code is None and progress.failure is not None:
             code, next_step = progress.failure.error_code, progress.failure.next_step
         text = reply.text.strip() + proof_note(reply.text, progress.evidence, progress.actions)
-        return self._ended(progress, text, code, next_step)
+        return replace(self._ended(progress, text, code, next_step), question=reply.question)
 
-    def _given_up(self, progress: Progress, result: ToolResult) -> Answer:
+    def _given_up(self, progress: _Progress, result: ToolResult) -> Answer:
         said = json.loads(result.content)
         return self._ended(
             progress,
@@ -296,7 +352,7 @@ class Turn:
             result.next_step or "say it in other words, or write the program yourself: microclaw run FILE.c",
         )
 
-    def _ended(self, progress: Progress, text: str, code: str | None, next_step: str | None) -> Answer:
+    def _ended(self, progress: _Progress, text: str, code: str | None, next_step: str | None) -> Answer:
         return Answer(
             text,
             tuple(progress.actions),

@@ -29,7 +29,7 @@ from microclaw.apps.undo import change_text
 from microclaw.auth.gate import Permission
 from microclaw.config import Limits
 from microclaw.errors import ConfigError, PermissionRefused, UnknownName
-from microclaw.web.stream import Result, StreamEvent
+from microclaw.wire.host_api import Result, StreamEvent
 
 
 class InstallBody(BaseModel):
@@ -133,7 +133,7 @@ def _route_changes(router: APIRouter, parts: HostParts) -> None:
 
     @router.get("/v1/tries", summary="Programs that models wrote, and what was wrong with them, newest first")
     async def list_tries(limit: Annotated[int, Query(ge=1, le=1000)] = 50) -> dict[str, Any]:
-        return {"tries": [try_object(tried) for tried in await parts.tries(limit)]}
+        return {"tries": [try_object(tried) for tried in await parts.attempts(limit)]}
 
     @router.post("/v1/undo", summary="Take back a change, or all of the newest request; steps as JSON lines")
     async def undo(body: UndoBody, by: By) -> StreamingResponse:

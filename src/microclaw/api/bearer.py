@@ -24,7 +24,7 @@ from microclaw.auth.people import OWNER, Person
 from microclaw.auth.tokens import Tokens
 from microclaw.errors import PermissionRefused
 from microclaw.events import ApprovalAsked, ApprovalSettled
-from microclaw.web.stream import REQUEST_HEADER, Failure
+from microclaw.wire.host_api import REQUEST_HEADER, Failure
 
 CHANNEL: Final = "api"  # where acts of programs are asked for
 _KEY: Final = "microclaw.caller"
@@ -72,7 +72,9 @@ class As:
         await self._app({**scope, _KEY: self._caller}, receive, send)
 
 
-def caller_of(request: HTTPConnection) -> Caller:
+async def caller_of(
+    request: HTTPConnection,
+) -> Caller:  # a plain function would be run in a thread of its own each time
     """The request's caller; nobody is told apart from the owner by a missing word, so none is refused."""
     caller = request.scope.get(_KEY)
     if not isinstance(caller, Caller):

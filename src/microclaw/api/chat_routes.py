@@ -1,25 +1,26 @@
 """/v1/chat: a person's message in, the turn's events out as JSON lines; what is left of a chat; its cancel.
 
-The message is accepted by the agent's mail: a client that goes away still has its answer kept.
+The message is in the agent's inbox: a client that goes away still has its answer kept.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Annotated, Any, Protocol, cast
+from typing import Annotated, Any
 
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from microclaw.agent.mail import Accepted, Mail
+from microclaw.agent.inbox import AcceptedMessage
+from microclaw.agent.outbox import Outbox
 from microclaw.api.bearer import CHANNEL as API
 from microclaw.api.bearer import By, Caller
 from microclaw.api.jobs import MEDIA_TYPE
 from microclaw.api.parts import HostParts
 from microclaw.events import Answer, Inbound, TurnEvent
-from microclaw.web.stream import Keepalive, answer_object, encode_event
+from microclaw.wire.host_api import Keepalive, answer_object, encode_event
 
 CHANNEL = "terminal"
 
@@ -42,33 +43,34 @@ class DeliveredBody(BaseModel):
 
 def chat_router(parts: HostParts) -> APIRouter:
     router = APIRouter(tags=["chat"])
-    mail = parts.chats.mail
-    deliveries = _Deliveries(mail)
+    inbox = parts.conversations.inbox
+    outbox = inbox.outbox
+    deliveries = _Deliveries(outbox)
 
     @router.post("/v1/chat", summary="One message; the turn's events as JSON lines")
     async def chat(body: ChatBody, by: By) -> StreamingResponse:
         if body.device is not None:
             parts.devices.get(body.device)
         channel, chat_id = _place(by, body.chat_id)
-        accepted = await mail.accept(Inbound(channel, chat_id, body.text, by.principal, body.device))
+        accepted = await inbox.accept(Inbound(channel, chat_id, body.text, by.principal, body.device))
         lines = _lines(accepted, deliveries, parts.settings.limits.keepalive_s)
         return StreamingResponse(lines, media_type=MEDIA_TYPE)
 
     @router.post("/v1/chat/{chat_id}/cancel", summary="End a chat's running turn at the next safe point")
     async def cancel(chat_id: str, by: By) -> dict[str, Any]:
-        return {"cancelled": int(mail.cancel(*_place(by, chat_id)))}
+        return {"cancelled": int(inbox.cancel(*_place(by, chat_id)))}
 
     @router.get("/v1/chat/{chat_id}/undelivered", summary="Answers and notes that nobody has read yet")
     async def undelivered(chat_id: str, by: By) -> dict[str, Any]:
-        waiting = await mail.undelivered(*_place(by, chat_id))
+        waiting = await outbox.undelivered(*_place(by, chat_id))
         return {"messages": [{"kind": o.kind, "answer": answer_object(o.answer)} for o in waiting]}
 
     @router.post("/v1/chat/{chat_id}/delivered", summary="These answers and notes of the chat were read")
     async def delivered(chat_id: str, body: DeliveredBody, by: By) -> dict[str, Any]:
-        waiting = {outbound.outbound_id for outbound in await mail.undelivered(*_place(by, chat_id))}
+        waiting = {outbound.outbound_id for outbound in await outbox.undelivered(*_place(by, chat_id))}
         read = [outbound_id for outbound_id in body.outbound_ids if outbound_id in waiting]
         for outbound_id in read:
-            await mail.delivered(outbound_id)
+            await outbox.delivered(outbound_id)
         return {"delivered": read}
 
     return router
@@ -82,18 +84,18 @@ def _place(by: Caller, chat_id: str) -> tuple[str, str]:
 class _Deliveries:
     """Notes of what clients have been sent, which a client that closes at once does not cut off."""
 
-    def __init__(self, mail: Mail) -> None:
-        self._mail = mail
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
         self._noting: set[asyncio.Task[None]] = set()
 
     async def note(self, outbound_id: int) -> None:
-        noting = asyncio.ensure_future(self._mail.delivered(outbound_id))
+        noting = asyncio.ensure_future(self._outbox.delivered(outbound_id))
         self._noting.add(noting)
         noting.add_done_callback(self._noting.discard)
         await asyncio.shield(noting)
 
 
-async def _lines(accepted: Accepted, deliveries: _Deliveries, keepalive_s: float) -> AsyncIterator[bytes]:
+async def _lines(accepted: AcceptedMessage, deliveries: _Deliveries, keepalive_s: float) -> AsyncIterator[bytes]:
     """A turn's events as they come, a keepalive in silence. Closing it leaves the turn alone."""
     coming: asyncio.Future[TurnEvent] | None = None
     try:
@@ -114,10 +116,4 @@ async def _lines(accepted: Accepted, deliveries: _Deliveries, keepalive_s: float
         if coming is not None:
             coming.cancel()
             await asyncio.wait((coming,))
-        await cast("_Closing", accepted.events).aclose()
-
-
-class _Closing(Protocol):
-    """An asynchronous generator, as far as it matters here."""
-
-    async def aclose(self) -> None: ...
+        await accepted.events.aclose()

@@ -18,8 +18,8 @@ from microclaw.auth.gate import Permission
 from microclaw.devices.call_text import call_from, result_value
 from microclaw.devices.calls import Call, EdgesRead, GpioSet, LogsRead, PwmSet
 from microclaw.errors import ConfigError
-from microclaw.link_server.plane import DevicePlane
-from microclaw.web.stream import evidence_object
+from microclaw.link_server.server import LinkServer
+from microclaw.wire.host_api import evidence_object
 
 ACTING = frozenset({"gpio.set", "pwm.set", "apps.request", "apps.start", "apps.stop", "apps.undo"})
 RISKY = frozenset({"device.restart"})  # a board forgets what it cannot bring back
@@ -211,7 +211,7 @@ def link_router(parts: HostParts) -> APIRouter:
     outer = APIRouter(tags=["devices"])
     router = APIRouter(prefix="/v1/devices")
 
-    def link() -> DevicePlane:
+    def link() -> LinkServer:
         if parts.link is None:
             raise ConfigError("this host runs without a device plane", next_step="microclaw up --link 127.0.0.1:8443")
         return parts.link

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 
 from microclaw.api.faults import fault_text
 from microclaw.errors import MicroclawError
-from microclaw.web.stream import Failure, failure_object, failure_of
+from microclaw.wire.host_api import Failure, failure_object, failure_of
 
 _log = logging.getLogger(__name__)
 

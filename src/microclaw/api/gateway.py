@@ -19,7 +19,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from microclaw.addresses import is_loopback
-from microclaw.agent.mail import Mail
+from microclaw.agent.inbox import Inbox
 from microclaw.api.bearer import As, Bearer, Caller, caller_of
 from microclaw.api.failures import failure_response
 from microclaw.api.gateway_client import CLOSE_S, Client
@@ -31,7 +31,7 @@ from microclaw.auth.approvals import Approvals
 from microclaw.auth.people import OWNER
 from microclaw.auth.tokens import Tokens
 from microclaw.config import GatewaySettings
-from microclaw.web.stream import Failure
+from microclaw.wire.host_api import Failure
 
 _log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class Gateway:
         self,
         settings: GatewaySettings,
         *,
-        mail: Mail,
+        inbox: Inbox,
         tokens: Tokens,
         approvals: Approvals,
         now_s: Callable[[], float] = time.time,
@@ -64,7 +64,7 @@ class Gateway:
     ) -> None:
         self._send_s = send_s
         self._limit = settings.clients
-        self._room = Room(mail, approvals)
+        self._room = Room(inbox, approvals)
         routes = [WebSocketRoute(path, self._handle) for path in PATHS]
         router = Router(routes, redirect_slashes=False, default=_elsewhere)
         self._app = _admitting(router, settings.host, tokens)
@@ -96,7 +96,7 @@ class Gateway:
             await self._turn_away(websocket)
             return
         self._number += 1
-        client = Client(websocket, f"{CHANNEL}_{self._number}", caller_of(websocket))
+        client = Client(websocket, f"{CHANNEL}_{self._number}", await caller_of(websocket))
         self._sockets[client] = websocket
         try:
             await self._serve(client, websocket)

@@ -9,7 +9,7 @@ from collections import defaultdict, deque
 from collections.abc import Coroutine
 from typing import Any, Final, Self, assert_never
 
-from microclaw.agent.mail import Accepted, Mail
+from microclaw.agent.inbox import AcceptedMessage, Inbox
 from microclaw.agent.outgoing import outgoing, surviving
 from microclaw.api import gateway_messages as messages
 from microclaw.api.gateway_client import Client
@@ -47,8 +47,8 @@ def visible(journaled: str) -> str:
 class Room:
     """Inside `async with`, what the outbox holds for this channel goes to whoever has its chat id."""
 
-    def __init__(self, mail: Mail, approvals: Approvals) -> None:
-        self._mail = mail
+    def __init__(self, inbox: Inbox, approvals: Approvals) -> None:
+        self._inbox = inbox
         self._approvals = approvals
         self._clients: defaultdict[str, list[Client]] = defaultdict(list)
         self._parked: deque[tuple[str, int, str]] = deque(maxlen=MAX_PARKED)
@@ -111,7 +111,7 @@ class Room:
             self.enter(client)
         inbound = Inbound(CHANNEL, client.journaled, message.content, principal=client.caller.principal)
         try:
-            accepted = await self._mail.accept(inbound)
+            accepted = await self._inbox.accept(inbound)
         except MicroclawError as exc:
             raise BadMessage(exc.code, exc.message) from exc
         self._start(self._follow(client, client.journaled, accepted), f"gateway: turn of {client.chat_id}")
@@ -129,7 +129,7 @@ class Room:
 
     # What they hear
 
-    async def _follow(self, client: Client, journaled: str, accepted: Accepted) -> None:
+    async def _follow(self, client: Client, journaled: str, accepted: AcceptedMessage) -> None:
         """The turn's events to who asked, its answer to whoever has the chat id by then."""
         try:
             async for event in accepted.events:
@@ -150,7 +150,7 @@ class Room:
             await self._hand_over(journaled, answer.outbound_id, text)
 
     async def _deliver(self) -> None:
-        async for outbound in outgoing(self._mail, CHANNEL):
+        async for outbound in outgoing(self._inbox.outbox, CHANNEL):
             if self._claim(outbound.outbound_id):
                 await self._hand_over(outbound.chat_id, outbound.outbound_id, _text(outbound.answer))
 
@@ -181,7 +181,7 @@ class Room:
         if outbound_id is None:
             return
         try:
-            await self._mail.delivered(outbound_id)
+            await self._inbox.outbox.delivered(outbound_id)
         except MicroclawError as exc:
             _log.warning("gateway: a delivery could not be noted, it may come twice: %s", exc.message)
 

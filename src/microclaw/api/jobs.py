@@ -13,7 +13,7 @@ from fastapi.responses import StreamingResponse
 from microclaw.api.failures import unexpected
 from microclaw.config import Limits
 from microclaw.errors import MicroclawError, Overloaded
-from microclaw.web.stream import Failure, Keepalive, StreamEvent, encode_event, failure_of
+from microclaw.wire.host_api import Failure, Keepalive, StreamEvent, encode_event, failure_of
 
 MEDIA_TYPE = "application/x-ndjson"
 

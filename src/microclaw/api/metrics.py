@@ -21,7 +21,7 @@ from prometheus_client.registry import Collector
 from microclaw import __version__
 from microclaw.api.status import resident_mb
 from microclaw.apps.reconciler import DeviceCheck
-from microclaw.devices.link_meter import RTT_BOUNDS_S, LaneName, LinkMeter
+from microclaw.link_server.meter import RTT_BOUNDS_S, LaneName, LinkMeter
 
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 MAX_SERIES: Final = 1_100  # every device of a full host

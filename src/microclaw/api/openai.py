@@ -107,7 +107,7 @@ def openai_router(parts: HostParts) -> APIRouter:
             return openai_error(STATUS_BY_CODE.get(exc.code, 500), _told(exc), code=exc.code)
         usage = body.stream_options is not None and body.stream_options.include_usage
         reply = _Reply(f"chatcmpl-{secrets.token_hex(12)}", int(time.time()), usage)
-        events = parts.chats.chat(inbound)
+        events = parts.conversations.chat(inbound)
         if body.stream:
             lines = _stream(events, reply, parts.settings.limits.keepalive_s)
             return StreamingResponse(lines, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
@@ -160,7 +160,7 @@ async def _answer(events: AsyncIterator[TurnEvent]) -> Answer:
     return Answer("the turn ended without an answer", error_code="failed", next_step="see the host's log")
 
 
-async def _stream(events: AsyncIterator[TurnEvent], reply: _Reply, keepalive_s: float) -> AsyncIterator[bytes]:
+async def _stream(events: AsyncGenerator[TurnEvent, None], reply: _Reply, keepalive_s: float) -> AsyncIterator[bytes]:
     """Server-Sent Events; a client that goes away ends the turn at its next safe point."""
     yield _line(reply.chunk({"role": "assistant", "content": ""}))
     said = ""  # of the answer: what came before a tool call is not part of it
@@ -197,7 +197,7 @@ def _end(answer: Answer, said: str, reply: _Reply) -> list[bytes]:
     return lines
 
 
-async def _paced(events: AsyncIterator[TurnEvent], keepalive_s: float) -> AsyncGenerator[TurnEvent | None, None]:
+async def _paced(events: AsyncGenerator[TurnEvent, None], keepalive_s: float) -> AsyncGenerator[TurnEvent | None, None]:
     """Every event, and None when none came for a while."""
     coming: asyncio.Future[TurnEvent] | None = None
     try:
@@ -213,7 +213,7 @@ async def _paced(events: AsyncIterator[TurnEvent], keepalive_s: float) -> AsyncG
         if coming is not None and not coming.done():
             coming.cancel()
             await asyncio.wait((coming,))
-        await events.aclose()  # type: ignore[attr-defined]  # an asynchronous generator
+        await events.aclose()
 
 
 def _text(answer: Answer) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-from microclaw.agent.mail import Mail
-from microclaw.agent.tries import Try
+from microclaw.agent.attempts import Attempt
+from microclaw.agent.conversation import Conversations
 from microclaw.api.event_routes import LiveFeed
 from microclaw.api.jobs import Jobs
 from microclaw.api.metrics import MetricSources
@@ -23,26 +23,16 @@ from microclaw.auth.people import People
 from microclaw.auth.tokens import Tokens
 from microclaw.config import Settings
 from microclaw.devices.registry import Registry
-from microclaw.events import Inbound, TurnEvent
 from microclaw.knowledge.knowledge_base import Knowledge
-from microclaw.link_server.plane import DevicePlane
+from microclaw.link_server.server import LinkServer
 from microclaw.models.usage import Ledger
 from microclaw.tools.toolbox import Toolbox
-
-
-class Chats(Protocol):
-    """agent.AgentLoop."""
-
-    @property
-    def mail(self) -> Mail: ...
-
-    def chat(self, inbound: Inbound) -> AsyncIterator[TurnEvent]: ...
 
 
 @dataclass(frozen=True, slots=True)
 class HostParts:
     settings: Settings
-    chats: Chats
+    conversations: Conversations
     devices: Registry
     deployer: Deployer
     direct_io: DirectIo
@@ -57,8 +47,8 @@ class HostParts:
     jobs: Jobs
     metrics: MetricSources
     live: LiveFeed
-    link: DevicePlane | None
-    tries: Callable[[int], Awaitable[tuple[Try, ...]]]
+    link: LinkServer | None
+    attempts: Callable[[int], Awaitable[tuple[Attempt, ...]]]
     status: Callable[[], Awaitable[dict[str, Any]]]
     usage: Ledger
     knowledge: Knowledge

@@ -71,7 +71,7 @@ def schedule_router(parts: ScheduleParts) -> APIRouter:
     async def add(body: ScheduleBody, by: By) -> dict[str, Any]:
         asked = AddParameters(**body.model_dump())
         context = _context(by, body.device)
-        gate.check(by.principal, Permission.ACT, f"schedule {asked.when}")
+        gate.check(by.principal, Permission.ACT, f"schedule {asked.when_text}")
         plan = await scheduling.plan(asked, context)
         await admit(gate, by, plan.permission, plan.action, detail=plan.detail, chat_id=context.chat_id)
         made = await scheduling.keep(plan, asked, context)

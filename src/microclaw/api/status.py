@@ -19,11 +19,11 @@ from microclaw.auth.approvals import Approvals, Pending
 from microclaw.auth.people import Roles
 from microclaw.config import BudgetSettings, Settings
 from microclaw.devices.registry import Registry
-from microclaw.link_server.plane import DevicePlane
+from microclaw.link_server.server import LinkServer
 from microclaw.models.fallback import Outage, outages_of
-from microclaw.models.offline import warm_up
 from microclaw.models.protocol import Model
 from microclaw.models.usage import Ledger as UsageLedger
+from microclaw.offline.dialogue import warm_up
 from microclaw.schedules.book import ScheduleBook
 from microclaw.schedules.entry import Schedule
 from microclaw.store.usage import UsageCount
@@ -160,7 +160,7 @@ class HostStatus:
     reconciler: Reconciler
     model: Model
     http: str | None
-    link: DevicePlane | None
+    link: LinkServer | None
     channels: Channels
     mcp_servers: Callable[[], Mapping[str, str]]
     schedules: ScheduleBook
@@ -213,7 +213,7 @@ class HostStatus:
             return None
         return {
             "address": self.link.address,
-            "connected": sorted(self.link.hub.parts.name_of(link.link_id) for link in self.link.hub.online),
+            "connected": sorted(link.name for link in self.link.links.online),
             "pairing": len(self.link.pending),
             "waiting": pairing_objects(self.link),
         }

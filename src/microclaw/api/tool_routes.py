@@ -17,7 +17,7 @@ from microclaw.apps.changes import made_by
 from microclaw.errors import UnknownName
 from microclaw.tools.tool import Tool, ToolContext, ToolResult
 from microclaw.tools.toolbox import MAX_ARGUMENT_BYTES, schema_of
-from microclaw.web.stream import Result, StreamEvent, evidence_object
+from microclaw.wire.host_api import Result, StreamEvent, evidence_object
 
 CHANNEL = "mcp"
 

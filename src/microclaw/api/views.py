@@ -5,19 +5,19 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from microclaw.agent.tries import Try
+from microclaw.agent.attempts import Attempt
 from microclaw.apps.catalogue import AppListing
 from microclaw.apps.changes import Change
 from microclaw.apps.deploy import Deployment, Removal
 from microclaw.apps.undo import UndoReport
 from microclaw.devices.calls import AppInstall
 from microclaw.devices.device import Device
-from microclaw.link_server.plane import DevicePlane
+from microclaw.link_server.server import LinkServer
 from microclaw.link_server.transport import LinkTransport
-from microclaw.web.stream import evidence_object
+from microclaw.wire.host_api import evidence_object
 
 
-def device_object(device: Device, plane: DevicePlane | None) -> dict[str, Any]:
+def device_object(device: Device, plane: LinkServer | None) -> dict[str, Any]:
     state = plane.state(device) if plane is not None else None
     return {
         "device_id": device.device_id,
@@ -34,7 +34,7 @@ def device_object(device: Device, plane: DevicePlane | None) -> dict[str, Any]:
     }
 
 
-def pairing_objects(plane: DevicePlane) -> list[dict[str, Any]]:
+def pairing_objects(plane: LinkServer) -> list[dict[str, Any]]:
     """Who shows a code and waits, the oldest first. Not the codes: to type one proves to have seen the device."""
     desk = plane.identity.desk
     return [{"address": p.address, "board": p.board, "seconds_left": desk.left_s(p)} for p in desk.pending]
@@ -78,7 +78,7 @@ def change_object(change: Change, device_name: str) -> dict[str, Any]:
     }
 
 
-def try_object(tried: Try) -> dict[str, Any]:
+def try_object(tried: Attempt) -> dict[str, Any]:
     return {
         "at_ms": tried.at_ms,
         "turn": tried.turn,

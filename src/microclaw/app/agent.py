@@ -1,4 +1,4 @@
-"""Joins the agent: its mail, and the loop with all that a turn needs. It runs nothing."""
+"""Joins the agent: its inbox, and the conversations with all that a turn needs. It runs nothing."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from functools import partial
 from typing import Any
 
 from microclaw.agent.compaction import Compactor
-from microclaw.agent.context import BoardSurroundings
-from microclaw.agent.loop import AgentLoop
-from microclaw.agent.mail import Mail, MailLimits
+from microclaw.agent.context import TurnContext
+from microclaw.agent.conversation import Conversations
+from microclaw.agent.inbox import Inbox, InboxLimits
+from microclaw.agent.outbox import Outbox
 from microclaw.agent.turn import TurnLimits
 from microclaw.app.devices import Apps
 from microclaw.apps.trial import try_image
@@ -23,6 +24,7 @@ from microclaw.models.budget import Budget, LocalDays
 from microclaw.models.protocol import Model
 from microclaw.models.router import choose_model
 from microclaw.models.usage import Ledger, Metered
+from microclaw.offline.model import OfflineModel
 from microclaw.store.apps import AppTable
 from microclaw.store.database import Database
 from microclaw.store.inbox import InboxTable
@@ -45,12 +47,14 @@ def build_model(settings: Settings, database: Database) -> tuple[Model, Ledger]:
     days = LocalDays(time.time, settings.agent.timezone)
     ledger = Ledger(table, days)
     budget = Budget(settings.budget, table, days)
-    model = choose_model(settings.model, proxy=settings.proxy, meter=lambda model: Metered(model, ledger, budget))
+    model = choose_model(
+        settings.model, OfflineModel(), proxy=settings.proxy, meter=lambda model: Metered(model, ledger, budget)
+    )
     return model, ledger
 
 
 def outward_tools(
-    settings: Settings, devices: Registry, apps: Apps, admission: Admission, mail: Mail, egress: Egress | None
+    settings: Settings, devices: Registry, apps: Apps, admission: Admission, outbox: Outbox, egress: Egress | None
 ) -> tuple[Tool[Any], ...]:
     """Without a search engine in the settings there is no web_search."""
     proxy = settings.proxy
@@ -60,27 +64,27 @@ def outward_tools(
         *web_tools(fetcher=Fetcher(egress or Egress(), proxy=proxy), engine=engine),
         *workspace_tools(Workspace(settings.workspace)),
         clock_tool(settings.agent.timezone),
-        say_tool(mail=mail, people=admission.people),
+        say_tool(outbox=outbox, people=admission.people),
         *trying_tools(compile_source=apps.compile, try_image=trying, devices=devices),
     )
 
 
-def build_agent(
+def build_conversations(
     settings: Settings,
-    mail: Mail,
+    inbox: Inbox,
     model: Model,
     devices: Registry,
     tools: Toolbox,
     database: Database,
     admission: Admission,
     knowledge: Knowledge,
-) -> AgentLoop:
+) -> Conversations:
     summarising = model if settings.model.configured else None  # the offline one writes no summaries
-    return AgentLoop(
-        mail=mail,
+    return Conversations(
+        inbox=inbox,
         model=model,
         tools=tools,
-        surroundings=BoardSurroundings(
+        context=TurnContext(
             devices=devices,
             apps=AppTable(database),
             knowledge=knowledge,
@@ -96,10 +100,11 @@ def build_agent(
     )
 
 
-def build_mail(settings: Settings, database: Database) -> Mail:
-    return Mail(
-        inbox=InboxTable(database, now_ms),
-        outbox=OutboxTable(database, now_ms),
+def build_inbox(settings: Settings, database: Database) -> Inbox:
+    message_bytes = settings.limits.message_bytes
+    return Inbox(
+        InboxTable(database, now_ms),
+        Outbox(OutboxTable(database, now_ms), text_bytes=message_bytes),
         settings=settings.agent,
-        limits=MailLimits(message_bytes=settings.limits.message_bytes),
+        limits=InboxLimits(message_bytes=message_bytes),
     )

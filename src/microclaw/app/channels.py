@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from microclaw.agent.mail import Mail
+from microclaw.agent.inbox import Inbox
 from microclaw.api.server import tcp_listener
 from microclaw.app.gateway_door import GatewayDoor
 from microclaw.auth.admission import Admission
@@ -52,7 +52,7 @@ class Channels:
 
 @asynccontextmanager
 async def open_channels(
-    settings: Settings, mail: Mail, admission: Admission, group: asyncio.TaskGroup
+    settings: Settings, inbox: Inbox, admission: Admission, group: asyncio.TaskGroup
 ) -> AsyncGenerator[Channels]:
     """Inside, they take messages in; enter it after the agent, so that they stop before it."""
     async with AsyncExitStack() as stack:
@@ -67,14 +67,14 @@ async def open_channels(
             except ConfigError as exc:
                 problems.append(f"the chat gateway is off: {exc.message} (next: {exc.next_step})")
             else:
-                door = GatewayDoor(settings.gateway, mail, admission, listener)
+                door = GatewayDoor(settings.gateway, inbox, admission, listener)
                 await stack.enter_async_context(door.kept(group))
         if settings.telegram is not None:
             from microclaw.channels.telegram.poller import TelegramState  # only who has a bot needs it
 
             state = TelegramState()
             polling = group.create_task(
-                _telegram(settings.telegram, mail, admission, settings.proxy, state), name="telegram"
+                _telegram(settings.telegram, inbox, admission, settings.proxy, state), name="telegram"
             )
             stack.callback(polling.cancel)
         for problem in problems:
@@ -83,7 +83,7 @@ async def open_channels(
 
 
 async def _telegram(
-    settings: TelegramSettings, mail: Mail, admission: Admission, proxy: str | None, state: TelegramState
+    settings: TelegramSettings, inbox: Inbox, admission: Admission, proxy: str | None, state: TelegramState
 ) -> None:
     """Until it is cancelled or the token is refused. Another failure ends neither the host nor, for long, itself."""
     from microclaw.channels.telegram.channel import run_telegram  # brings an HTTP client
@@ -92,7 +92,7 @@ async def _telegram(
     while True:
         try:
             return await run_telegram(
-                settings, mail=mail, people=admission.people, approvals=admission.approvals, proxy=proxy, state=state
+                settings, inbox=inbox, people=admission.people, approvals=admission.approvals, proxy=proxy, state=state
             )
         except Exception:
             pause_s = backoff.next_wait_s()

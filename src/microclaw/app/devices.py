@@ -26,15 +26,14 @@ from microclaw.boards import load_board
 from microclaw.bus import Bus
 from microclaw.clock import now_ms
 from microclaw.config import Settings
-from microclaw.devices.link_meter import LinkMeter
 from microclaw.devices.registry import Registry
 from microclaw.errors import ConfigError
 from microclaw.events import Step
 from microclaw.link_server.device_link import LinkParts
-from microclaw.link_server.hub import LinkHub, LinkNames
 from microclaw.link_server.limits import LinkLimits
-from microclaw.link_server.message_ids import new_message_id
-from microclaw.link_server.plane import DevicePlane, SystemClock
+from microclaw.link_server.links import LinkRegistry, SystemClock, new_message_id
+from microclaw.link_server.meter import LinkMeter
+from microclaw.link_server.server import LinkServer
 from microclaw.link_server.tasks import DeviceTasks
 from microclaw.store.database import Database
 from microclaw.store.link_events import LinkEventTable
@@ -107,34 +106,34 @@ def device_listener(settings: Settings, stack: AsyncExitStack) -> socket.socket 
     return stack.enter_context(tcp_listener(host, port, next_step=f"microclaw up --link {host}:0, or --link off"))
 
 
-def link_parts(database: Database, names: LinkNames, bus: Bus, tasks: DeviceTasks) -> LinkParts:
+def link_parts(database: Database, devices: Registry, bus: Bus, tasks: DeviceTasks) -> LinkParts:
     return LinkParts(
         links=LinkTable(database, now_ms=now_ms, random_bytes=secrets.token_bytes),
         events=LinkEventTable(database),
         clock=SystemClock(),
         new_id=new_message_id,
         publish=bus.publish,
-        name_of=names.name_of,
+        owner_of=devices.owner_of,
         tasks=tasks,
     )
 
 
 def device_plane(
     settings: Settings,
-    hub: LinkHub,
+    links: LinkRegistry,
     devices: Registry,
     database: Database,
     listener: socket.socket,
     meter: LinkMeter,
     bus: Bus,
-) -> AbstractAsyncContextManager[DevicePlane]:
+) -> AbstractAsyncContextManager[LinkServer]:
     assert settings.link is not None
-    return DevicePlane.opened(
-        hub,
+    return LinkServer.opened(
+        links,
         devices,
         database,
         folder=settings.identity,
-        listener=listener,
+        listening=listener,
         plain=settings.link.plain,
         limits=LinkLimits(),
         meter=meter,
@@ -143,7 +142,7 @@ def device_plane(
     )
 
 
-async def announce(listener: socket.socket, link: DevicePlane, stack: AsyncExitStack, group: asyncio.TaskGroup) -> None:
+async def announce(listener: socket.socket, link: LinkServer, stack: AsyncExitStack, group: asyncio.TaskGroup) -> None:
     """Announce the device plane on the LAN, if the LAN can reach it."""
     host, port = listener.getsockname()[:2]
     names = await asyncio.to_thread(lan_names)

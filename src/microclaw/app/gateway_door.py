@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
-from microclaw.agent.mail import Mail
+from microclaw.agent.inbox import Inbox
 from microclaw.auth.admission import Admission
 from microclaw.config import GatewaySettings
 
@@ -22,11 +22,11 @@ _SERVER: Final = "microclaw.api.gateway"
 class GatewayDoor:
     """Clients that come before `open` wait in the kernel's queue: a WebSocket library must not delay the host."""
 
-    def __init__(self, settings: GatewaySettings, mail: Mail, admission: Admission, listener: socket.socket) -> None:
+    def __init__(self, settings: GatewaySettings, inbox: Inbox, admission: Admission, listener: socket.socket) -> None:
         host, port = listener.getsockname()[:2]
         self.address = f"ws://{f'[{host}]' if ':' in host else host}:{port}"
         self._settings = settings
-        self._mail = mail
+        self._inbox = inbox
         self._admission = admission
         self._listener = listener
         self._gateway: Gateway | None = None
@@ -62,7 +62,7 @@ class GatewayDoor:
         if self._leaving.is_set():
             return
         self._gateway = gateway = module.Gateway(
-            self._settings, mail=self._mail, tokens=self._admission.tokens, approvals=self._admission.approvals
+            self._settings, inbox=self._inbox, tokens=self._admission.tokens, approvals=self._admission.approvals
         )
         async with gateway.serving(self._listener):
             await self._leaving.wait()

@@ -6,15 +6,15 @@ import asyncio
 import logging
 import secrets
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
 from microclaw.addresses import is_loopback
-from microclaw.agent.device_tasks import AgentTasks
-from microclaw.agent.loop import AgentLoop
-from microclaw.agent.tries import latest_tries
+from microclaw.agent.attempts import latest_attempts
+from microclaw.agent.background.device_tasks import AgentTasks
+from microclaw.agent.conversation import Conversations
 from microclaw.api.apis import control_app, host_api, people_app
 from microclaw.api.event_routes import LiveFeed
 from microclaw.api.jobs import Jobs
@@ -22,7 +22,7 @@ from microclaw.api.metrics import MetricSources
 from microclaw.api.parts import HostParts
 from microclaw.api.server import Door, serving, tcp_listener, unix_listener
 from microclaw.api.status import HostStatus
-from microclaw.app.agent import build_agent, build_mail, build_model, outward_tools
+from microclaw.app.agent import build_conversations, build_inbox, build_model, outward_tools
 from microclaw.app.channels import Channels, open_channels
 from microclaw.app.devices import Apps, announce, build_apps, device_listener, device_plane, link_parts, warm_compiler
 from microclaw.app.schedules import build_later, running_later
@@ -33,13 +33,14 @@ from microclaw.boards import load_board
 from microclaw.bus import Bus
 from microclaw.clock import now_ms
 from microclaw.config import Settings
-from microclaw.devices.link_meter import LinkMeter
 from microclaw.devices.registry import Registry
 from microclaw.errors import ConfigError
 from microclaw.knowledge.knowledge_base import open_knowledge
-from microclaw.link_server.hub import LinkHub, LinkNames
+from microclaw.link_server.device_link import DeviceLink
+from microclaw.link_server.links import LinkRegistry
+from microclaw.link_server.meter import LinkMeter
 from microclaw.link_server.tasks import DeviceTasks
-from microclaw.mcp.client import McpServers
+from microclaw.mcp.client.servers import McpServers
 from microclaw.models.protocol import Model
 from microclaw.store.apps import AppTable
 from microclaw.store.database import Database
@@ -89,20 +90,20 @@ async def running_host(
         admission = await open_admission(settings, database)
         bus = await stack.enter_async_context(Bus())
         listener = device_listener(settings, stack)
-        names = LinkNames()
         tasks = DeviceTasks(LinkTaskTable(database))
-        hub = await LinkHub.open(link_parts(database, names, bus, tasks))
-        devices = names.devices = await stack.enter_async_context(_registry(settings, bus, database, hub))
+        devices = _registry(settings, bus, database, lambda link_id: links.link(link_id))
+        links = await LinkRegistry.open(link_parts(database, devices, bus, tasks))
+        await stack.enter_async_context(devices)
         group = await stack.enter_async_context(asyncio.TaskGroup())
         live = LiveFeed(secrets.token_hex(4))
         link, meter = None, LinkMeter()
         if listener is not None:
-            plane = device_plane(settings, hub, devices, database, listener, meter, bus)
+            plane = device_plane(settings, links, devices, database, listener, meter, bus)
             link = await stack.enter_async_context(plane)
             await announce(listener, link, stack, group)
         completed = change_publisher(devices, bus.publish, now_ms)
         apps = build_apps(settings, devices, ChangeLog(AppTable(database), completed=completed), admission.gate)
-        mail = build_mail(settings, database)
+        inbox = build_inbox(settings, database)
         knowledge = open_knowledge(settings, database)
         servers = await stack.enter_async_context(McpServers(settings.mcp_servers, proxy=settings.proxy))
         tools = build_toolbox(
@@ -114,14 +115,14 @@ async def running_host(
             gate=apps.gate,
             notifier=link,
             knowledge=knowledge,
-            more=outward_tools(settings, devices, apps, admission, mail, egress),
+            more=outward_tools(settings, devices, apps, admission, inbox.outbox, egress),
             coming=servers.tools,
         )
-        later = build_later(settings, database, devices, admission, mail, tools, model, knowledge)
-        agent = build_agent(settings, mail, model, devices, later.tools, database, admission, knowledge)
+        later = build_later(settings, database, devices, admission, inbox, tools, model, knowledge)
+        agent = build_conversations(settings, inbox, model, devices, later.tools, database, admission, knowledge)
         await stack.enter_async_context(agent)
-        await stack.enter_async_context(tasks.serving(AgentTasks(agent), hub.link))
-        channels = await stack.enter_async_context(open_channels(settings, mail, admission, group))
+        await stack.enter_async_context(tasks.serving(AgentTasks(agent), links.link))
+        channels = await stack.enter_async_context(open_channels(settings, inbox, admission, group))
         jobs = Jobs(group, settings.limits)
         boards = VirtualBoards(devices, apps.reconciler.check)
         status = HostStatus(
@@ -142,7 +143,7 @@ async def running_host(
         )
         parts = HostParts(
             settings=settings,
-            chats=agent,
+            conversations=agent,
             devices=devices,
             deployer=apps.deployer,
             direct_io=apps.direct_io,
@@ -160,11 +161,11 @@ async def running_host(
                 kept=apps.reconciler.status,
                 listeners=lambda: live.listeners,
                 link=meter if link is not None else None,
-                depths=hub.depths,
+                depths=links.depths,
             ),
             live=live,
             link=link,
-            tries=partial(latest_tries, Journal(database, now_ms)),
+            attempts=partial(latest_attempts, Journal(database, now_ms)),
             status=status.read,
             knowledge=knowledge,
             usage=usage,
@@ -185,11 +186,11 @@ async def running_host(
         ):
             stack.callback(group.create_task(work, name=name).cancel)
         stack.push_async_callback(jobs.drain)  # on the way out: what had started may end
-        stack.push_async_callback(mail.drain)  # first of all: the chats' streams end before the doors close
-        await stack.enter_async_context(running_later(later, group, boards_ready))  # ends before the mail does
+        stack.push_async_callback(agent.drain)  # first of all: the chats' streams end before the doors close
+        await stack.enter_async_context(running_later(later, group, boards_ready))  # ends before the agent does
         channels.open_doors()
         if link is not None:
-            link.open_door()
+            link.start()
         yield Host(settings, devices, model, http, link.address if link is not None else None, channels, boards)
 
 
@@ -206,18 +207,18 @@ def _people_listener(settings: Settings, stack: AsyncExitStack) -> tuple[socket.
     return listener, f"http://{settings.http_host}:{listener.getsockname()[1]}"
 
 
-def _registry(settings: Settings, bus: Bus, database: Database, hub: LinkHub) -> Registry:
+def _registry(settings: Settings, bus: Bus, database: Database, links: Callable[[str], DeviceLink]) -> Registry:
     return Registry(
         bus=bus,
         store=DeviceTable(database),
-        open_transport=partial(open_transport, lock_folder=settings.cache / "locks", links=hub.link),
+        open_transport=partial(open_transport, lock_folder=settings.cache / "locks", links=links),
         load_board=load_board,
         mint_id=lambda: f"d-{secrets.token_hex(4)}",
         now_ms=now_ms,
     )
 
 
-async def _look_after(agent: AgentLoop, apps: Apps, boards_ready: asyncio.Event | None) -> None:
+async def _look_after(agent: Conversations, apps: Apps, boards_ready: asyncio.Event | None) -> None:
     """Take up or settle what a crash left open, then keep the boards' programs where they are wanted."""
     if boards_ready is not None:
         await boards_ready.wait()

@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-from microclaw.agent.context import BoardSurroundings
-from microclaw.agent.heartbeat import HEARTBEAT, Heartbeat
-from microclaw.agent.mail import Mail
-from microclaw.agent.scheduled import Scheduled
-from microclaw.agent.subagents import SubagentLimits, Subagents
+from microclaw.agent.background.heartbeat import HEARTBEAT, Heartbeat
+from microclaw.agent.background.scheduled import ScheduledWork
+from microclaw.agent.background.subagents import SubagentLimits, Subagents
+from microclaw.agent.context import TurnContext
+from microclaw.agent.inbox import Inbox
 from microclaw.api.schedule_routes import ScheduleParts
 from microclaw.auth.admission import Admission
 from microclaw.clock import now_ms
@@ -48,7 +48,7 @@ def build_later(
     database: Database,
     devices: Registry,
     admission: Admission,
-    mail: Mail,
+    inbox: Inbox,
     tools: Toolbox,
     model: Model,
     knowledge: Knowledge,
@@ -59,7 +59,7 @@ def build_later(
     wanted = settings.schedules
     asked_model = model if settings.model.configured else None
     book = ScheduleBook(table, admission.people, clock.now_ms, devices=devices, zone=settings.agent.timezone)
-    surroundings = BoardSurroundings(
+    context = TurnContext(
         devices=devices,
         apps=AppTable(database),
         knowledge=knowledge,
@@ -68,20 +68,20 @@ def build_later(
     scheduling = Scheduling(
         book=book,
         tools=tools,
-        scene=surroundings.scene,
+        scene=context.devices,
         wakes_an_hour=wanted.wakes_an_hour,
         offline=asked_model is None,
     )
     subagents = Subagents(
         model=model,
         tools=tools,
-        surroundings=surroundings,
+        context=context,
         journal=Journal(database, now_ms),
-        mail=mail,
+        outbox=inbox.outbox,
         roles=admission.people,
         limits=SubagentLimits(count=settings.agent.subagents, iterations=settings.agent.iterations),
     )
-    perform = Scheduled(mail=mail, tools=tools, gate=admission.gate)
+    perform = ScheduledWork(inbox=inbox, tools=tools, gate=admission.gate)
     runner = Runner(book=book, table=table, perform=perform, clock=clock, wakes_an_hour=wanted.wakes_an_hour)
     return Later(
         tools=tools.with_more((*scheduling_tools(scheduling), *subagent_tools(subagents))),
@@ -95,7 +95,7 @@ def build_later(
             name="consolidate_at",
             clock=clock,
         ),
-        heartbeat=_heartbeat(settings, mail, clock) if asked_model is not None else None,
+        heartbeat=_heartbeat(settings, inbox, clock) if asked_model is not None else None,
     )
 
 
@@ -125,13 +125,13 @@ async def _after(ready: asyncio.Event | None, work: Callable[[], Awaitable[None]
     await work()
 
 
-def _heartbeat(settings: Settings, mail: Mail, clock: WallClock) -> Heartbeat | None:
+def _heartbeat(settings: Settings, inbox: Inbox, clock: WallClock) -> Heartbeat | None:
     wanted = settings.schedules
     if wanted.heartbeat_minutes == 0:
         return None
     channel, _, chat_id = wanted.heartbeat_chat.partition(":")
     return Heartbeat(
-        mail=mail,
+        inbox=inbox,
         file=settings.persona / HEARTBEAT,
         minutes=wanted.heartbeat_minutes,
         clock=clock,

@@ -1,4 +1,4 @@
-"""`microclaw app ...`: build programs, put them on devices, list them, take changes back."""
+"""`microclaw app`: build programs, put them on devices, list them, take changes back."""
 
 from __future__ import annotations
 
@@ -7,22 +7,15 @@ from typing import Annotated, Any
 
 import typer
 
-from microclaw.cli.invocation import Invocation, invocation
+from microclaw.cli.invocation import Invocation, command_group, invocation
+from microclaw.cli.programs import chosen_device, follow, install_file
+from microclaw.errors import ConfigError
+from microclaw.host_client.request import segment
+
+app_group = command_group()
 
 
-def register(app: typer.Typer) -> None:
-    group = typer.Typer(help="Programs: build, install, list, undo.", no_args_is_help=True)
-    group.command()(build)
-    group.command()(install)
-    group.command("list")(list_apps)
-    group.command()(show)
-    group.command()(undo)
-    group.command()(uninstall)
-    group.command()(changes)
-    app.add_typer(group, name="app")
-    app.add_typer(group, name="apps", hidden=True)
-
-
+@app_group.command()
 def build(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(help="C source.")],
@@ -32,9 +25,7 @@ def build(
 ) -> None:
     """Compile and check a program; needs no host."""
     from microclaw.boards import load_board
-    from microclaw.cli.sources import build_file
-    from microclaw.cli.trial_page import show_image
-    from microclaw.errors import ConfigError
+    from microclaw.cli.trials import build_file, show_image
 
     options = invocation(ctx)
     image = build_file(options.settings(), file, load_board(board), name=None, optimization=optimization)
@@ -70,6 +61,7 @@ def build(
         terminal.row("file", str(target))
 
 
+@app_group.command()
 def install(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(help="C source or a .wasm file.")],
@@ -79,11 +71,10 @@ def install(
     replace: Annotated[bool, typer.Option("--replace", help="Take over a name that another host's app holds.")] = False,
 ) -> None:
     """Build, check, try, install and verify."""
-    from microclaw.cli.installing import install_file
-
     install_file(invocation(ctx), file, name=name, heap_bytes=heap, optimization=optimization, replace=replace)
 
 
+@app_group.command("list")
 def list_apps(ctx: typer.Context) -> None:
     """What runs where."""
     options = invocation(ctx)
@@ -99,11 +90,9 @@ def list_apps(ctx: typer.Context) -> None:
     options.table(rows, head=("NAME", "DEVICE", "STATE", "PINS", "HEAP", "NOTE"))
 
 
+@app_group.command()
 def show(ctx: typer.Context, name: str) -> None:
     """Show one program, with its source where it is known."""
-    from microclaw.cli.host_client import segment
-    from microclaw.cli.installing import chosen_device
-
     options = invocation(ctx)
     host = options.host()
     device = chosen_device(options, host)
@@ -120,38 +109,30 @@ def show(ctx: typer.Context, name: str) -> None:
         options.line(found["source"])
 
 
+@app_group.command()
 def undo(
     ctx: typer.Context,
     change: Annotated[int | None, typer.Argument(help="A change's number; else all of the newest request.")] = None,
 ) -> None:
     """Take back all that the last request changed, or one change."""
-    from microclaw.cli.installing import follow
-
     options = invocation(ctx)
     host = options.host()
     made = follow(options, host, host.stream("/v1/undo", {"change_id": change, "device": options.device}))
-    if options.json:
-        options.document("undo", made)
-    else:
-        options.say(made["text"])
+    options.report("undo", made, made["text"])
 
 
+@app_group.command()
 def uninstall(ctx: typer.Context, name: str) -> None:
     """Take a program off a device."""
-    from microclaw.cli.host_client import segment
-    from microclaw.cli.installing import chosen_device, follow
-
     options = invocation(ctx)
     host = options.host()
     device = chosen_device(options, host)
     path = f"/v1/devices/{segment(device)}/apps/{segment(name)}"
     made = follow(options, host, host.stream(path, method="DELETE"))
-    if options.json:
-        options.document("removal", made)
-    else:
-        options.say(f"{made['name']} is off {made['device']} ({made['evidence']['text']})")
+    options.report("removal", made, f"{made['name']} is off {made['device']} ({made['evidence']['text']})")
 
 
+@app_group.command()
 def changes(
     ctx: typer.Context,
     limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="At most N.")] = 20,

@@ -1,33 +1,28 @@
-"""`microclaw config get|set|unset|check|path`: the host's settings, read and changed with no host running."""
+"""`microclaw config`: the host's settings, read and changed with no host running."""
 
 from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from microclaw.cli.invocation import FAILED, invocation
+from microclaw.cli.invocation import FAILED, Invocation, command_group, invocation
+from microclaw.config import home_folder, private_home
+from microclaw.config.edit import Change, read_key, write_changes
+from microclaw.config.load import find_mistakes, find_problems
+from microclaw.config.show import DEFAULT, read_views, value_text
+from microclaw.config.values import Mistake
+from microclaw.errors import ConfigError
 
-if TYPE_CHECKING:
-    from microclaw.cli.invocation import Invocation
-    from microclaw.config.edit import Change
-    from microclaw.config.values import Mistake
+config_group = command_group()
+
 
 RESTART = "the host reads it when it starts"
 
 
-def register(app: typer.Typer) -> None:
-    group = typer.Typer(no_args_is_help=True, help="The host's settings.")
-    group.command("get")(get)
-    group.command("set")(set_value)
-    group.command("unset")(unset)
-    group.command("check")(check)
-    group.command("path")(path)
-    app.add_typer(group, name="config")
-
-
+@config_group.command("get")
 def get(
     ctx: typer.Context,
     key: Annotated[
@@ -36,11 +31,6 @@ def get(
     everything: Annotated[bool, typer.Option("--all", help="Defaults and what is not set, too.")] = False,
 ) -> None:
     """Show settings and where each comes from; secrets are masked."""
-    from microclaw.config import private_home
-    from microclaw.config.edit import read_key
-    from microclaw.config.show import DEFAULT, read_views, value_text
-    from microclaw.errors import ConfigError
-
     options = invocation(ctx)
     found = read_views(private_home(os.environ, options.home), os.environ)
     if key is not None:
@@ -62,6 +52,7 @@ def get(
         options.say("nothing is set: every default holds (microclaw config get --all)")
 
 
+@config_group.command("set")
 def set_value(
     ctx: typer.Context,
     key: Annotated[str, typer.Argument(help="Such as agent.turn_s or telegram.token.")],
@@ -70,8 +61,6 @@ def set_value(
     ] = None,
 ) -> None:
     """Change one setting; comments stay. Secrets go to secrets.toml, or write '${ENV}' for a variable's value."""
-    from microclaw.config.edit import Change, read_key
-
     options = invocation(ctx)
     _, known = read_key(key)
     if value == "-":
@@ -83,18 +72,15 @@ def set_value(
     _write(options, [Change(key, value)], f"{key} is set")
 
 
+@config_group.command("unset")
 def unset(ctx: typer.Context, key: str) -> None:
     """Remove one setting: its default holds again."""
-    from microclaw.config.edit import Change
-
     _write(invocation(ctx), [Change(key, None)], f"{key} is not set any more")
 
 
+@config_group.command("check")
 def check(ctx: typer.Context) -> None:
     """Name every mistake in the files and the environment with its line; exit 1 when there is one."""
-    from microclaw.config import private_home
-    from microclaw.config.load import find_mistakes, find_problems
-
     options = invocation(ctx)
     home = private_home(os.environ, options.home)
     mistakes = find_mistakes(os.environ, home)
@@ -115,10 +101,9 @@ def check(ctx: typer.Context) -> None:
         raise typer.Exit(FAILED)
 
 
+@config_group.command("path")
 def path(ctx: typer.Context) -> None:
     """Where the settings are."""
-    from microclaw.config import home_folder
-
     options = invocation(ctx)
     home = (options.home or home_folder(os.environ)).expanduser().absolute()
     if options.json:
@@ -139,9 +124,6 @@ def mistake_object(mistake: Mistake) -> dict[str, object]:
 
 
 def _write(options: Invocation, changes: list[Change], said: str) -> None:
-    from microclaw.config import private_home
-    from microclaw.config.edit import write_changes
-
     written = write_changes(private_home(os.environ, options.home), os.environ, changes)
     if options.json:
         warnings = [mistake_object(mistake) for mistake in written.warnings]

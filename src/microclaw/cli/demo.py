@@ -6,25 +6,27 @@ import os
 import shutil
 import signal
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from microclaw.boards import load_board
 from microclaw.cli.board_link import BoardLink
+from microclaw.cli.chat_commands import converse, listen
 from microclaw.cli.child import Child
-from microclaw.cli.conversation import converse, listen
-from microclaw.cli.demo_watch import Watched, watch_pin
-from microclaw.cli.host_client import HostClient
 from microclaw.cli.host_commands import link_text
-from microclaw.cli.invocation import Invocation
+from microclaw.cli.invocation import Invocation, invocation
 from microclaw.config import load_settings
 from microclaw.errors import MicroclawError
-from microclaw.events import Answer
-from microclaw.pin_track import Rhythm
+from microclaw.events import Answer, Edge
+from microclaw.host_client.client import HostClient
+from microclaw.pin_track import Rhythm, rhythms
 from microclaw.terminal.page import Terminal
 from microclaw.virtual_boards.process import board_environ
 from microclaw.wire import board_control as control
@@ -40,6 +42,17 @@ TOLERANCE = 0.10
 PATIENCE_S = 8.0
 CHAT_ID = "demo"
 SUGGESTIONS = "Try:  set pin 4 on | what is the temperature | fade pin 5 | stop blink"
+LOOK_EVERY_S = 0.1
+WINDOW_MS = 4200.0  # what a full track shows: 8 edges at half a second
+TAIL_MS = 350.0  # the last level is shown, too
+
+
+def demo(
+    ctx: typer.Context,
+    once: Annotated[bool, typer.Option("--once", help="No questions; the exit code says whether it worked.")] = False,
+) -> None:
+    """One sentence becomes a program on a virtual board that goes on without the host."""
+    raise typer.Exit(run_demo(invocation(ctx), once=once))
 
 
 class DemoFailed(MicroclawError):
@@ -149,7 +162,7 @@ def _time_to_first_edge(terminal: Terminal, board: BoardLink, before: control.Ed
     terminal.row("", f"sentence to first edge: {(first.t_ms - before.now_ms) / 1000:.2f} s")
 
 
-def _without_host(terminal: Terminal, host: Child, board: BoardLink) -> Watched:
+def _without_host(terminal: Terminal, host: Child, board: BoardLink) -> PinRecord:
     """Stop the host and count what the board does alone."""
     host.stop()
     cursor = board.edges(0).next  # from here on there is no host
@@ -160,7 +173,7 @@ def _without_host(terminal: Terminal, host: Child, board: BoardLink) -> Watched:
     return alone
 
 
-def _back_again(terminal: Terminal, host: Child, client: HostClient, board: BoardLink, alone: Watched) -> None:
+def _back_again(terminal: Terminal, host: Child, client: HostClient, board: BoardLink, alone: PinRecord) -> None:
     """A new host finds what it left."""
     _, took_s = host.wait_ready()
     apps = _apps(client)
@@ -177,7 +190,7 @@ def _apps(client: HostClient) -> list[dict[str, Any]]:
     return [app for app in wanted if app["condition"] not in ("missing", "unreachable", "dead", "trapped")]
 
 
-def _judge(alone: Watched) -> Rhythm:
+def _judge(alone: PinRecord) -> Rhythm:
     """The promise: at least 6 edges at half a second, counted while no host ran."""
     found = alone.rhythm
     if found is None or found.count < NEEDED_EDGES:
@@ -213,3 +226,49 @@ def _terminable() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@dataclass(frozen=True, slots=True)
+class PinRecord:
+    """The edges of one pin that the board counted in a while; `cursor` is where the next look begins."""
+
+    edges: tuple[Edge, ...]
+    cursor: int
+    dropped: int
+
+    @property
+    def rhythm(self) -> Rhythm | None:
+        return next(iter(rhythms(self.edges)), None)
+
+
+def watch_pin(
+    board: BoardLink, terminal: Terminal, pin: int, *, cursor: int, edges: int, patience_s: float, plus: str = ""
+) -> PinRecord:
+    """Draw the pin until it had `edges` edges since `cursor`, or patience ends."""
+    seen: list[Edge] = []
+    dropped = 0
+    start_ms = board.edges(cursor).now_ms
+    give_up = time.monotonic() + patience_s
+    while True:
+        page = board.edges(cursor)
+        cursor = page.next
+        dropped += page.dropped
+        seen += [Edge(*row) for row in page.edges if row.pin == pin and row.t_ms >= start_ms]
+        enough = len(seen) >= edges and page.now_ms >= seen[edges - 1].t_ms + TAIL_MS
+        final = enough or time.monotonic() >= give_up
+        _draw(terminal, pin, seen, start_ms, page.now_ms, plus, final=final)
+        if final:
+            return PinRecord(tuple(seen), cursor, dropped)
+        time.sleep(LOOK_EVERY_S)
+
+
+def _draw(
+    terminal: Terminal, pin: int, seen: list[Edge], start_ms: float, now_ms: float, plus: str, *, final: bool
+) -> None:
+    period = f"period {rhythms(seen)[0].period_s:.3f} s, " if len(seen) > 1 else ""
+    note = f"{period}{plus}{len(seen)} edges"
+    level = 1 - seen[0].level if seen else 0
+    window_ms = max(WINDOW_MS, now_ms - start_ms)
+    terminal.track(
+        pin, seen, start_ms=start_ms, end_ms=now_ms, window_ms=window_ms, level=level, note=note, final=final
+    )

@@ -1,66 +1,33 @@
-"""`microclaw demo`, `doctor`, `bench` and `completion`: see it work, look what is wrong, measure, complete words."""
+"""`microclaw bench`, `completion` and `virtual`: measure, complete words, run a virtual board in the foreground."""
 
 from __future__ import annotations
 
+import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
+from types import FrameType
 from typing import Annotated
 
 import typer
+from typer import completion as shells
 
-from microclaw.cli.invocation import invocation
+from microclaw.cli.invocation import Invocation, invocation
+from microclaw.errors import ConfigError
 
 SHELLS = ("bash", "zsh", "fish")
 _COMPLETE_VARIABLE = "_MICROCLAW_COMPLETE"
+bench_app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
-def register(app: typer.Typer) -> None:
-    app.command()(demo)
-    app.command()(doctor)
-    app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(bench)
-    app.command()(completion)
-
-
-def demo(
-    ctx: typer.Context,
-    once: Annotated[bool, typer.Option("--once", help="No questions; the exit code says whether it worked.")] = False,
-) -> None:
-    """One sentence becomes a program on a virtual board that goes on without the host."""
-    from microclaw.cli.demo import run_demo
-
-    raise typer.Exit(run_demo(invocation(ctx), once=once))
-
-
-def doctor(ctx: typer.Context) -> None:
-    """Check what microclaw needs here; each problem with its next step."""
-    from microclaw.cli.doctor import examine
-
-    options = invocation(ctx)
-    findings = examine(options)
-    healthy = all(finding.ok for finding in findings)
-    if options.json:
-        rows = [{"part": f.part, "ok": f.ok, "text": f.text, "next": f.next_step} for f in findings]
-        options.document("doctor", {"ok": healthy, "findings": rows})
-    else:
-        terminal = options.terminal()
-        for finding in findings:
-            terminal.row(finding.part, finding.text, right="ok" if finding.ok else "problem", bad=not finding.ok)
-            if finding.next_step:
-                terminal.row("", f"next: {finding.next_step}")
-    if not healthy:
-        raise typer.Exit(1)
-
-
+@bench_app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def bench(
     ctx: typer.Context,
     name: Annotated[str | None, typer.Argument(help="wasm, agent, store, virtual, ...; none: all.")] = None,
     check: Annotated[bool, typer.Option("--check", help="Exit 1 when a goal is missed.")] = False,
 ) -> None:
     """Measure, in a source checkout."""
-    import subprocess
-    import sys
-
-    from microclaw.errors import ConfigError
-
     options = invocation(ctx)
     root = Path(__file__).resolve().parents[3]
     if not (root / "bench" / "__main__.py").is_file():
@@ -79,8 +46,6 @@ def completion(
     shell: Annotated[str, typer.Argument(help=f"{', '.join(SHELLS)}.")] = "bash",
 ) -> None:
     """Print the completion script of a shell: eval "$(microclaw completion bash)"."""
-    from typer import completion as shells
-
     if shell not in SHELLS:
         raise typer.BadParameter(f"{shell!r} is not one of {', '.join(SHELLS)}", param_hint="SHELL")
     script = shells.get_completion_script(  # type: ignore[attr-defined]  # typer re-exports it without saying so
@@ -89,8 +54,78 @@ def completion(
     typer.echo(script)
 
 
-def prepare_completion() -> None:
-    """Teach the option parser the shells' questions; only needed when a shell asks."""
-    from typer import completion as shells
+def virtual(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Option("--name", help="The board's name.")] = "virtual-1",
+    board: Annotated[str, typer.Option("--board", help="The board's profile.")] = "virtual",
+    wasmachine: Annotated[int, typer.Option("--wasmachine", min=0, max=65535, help="TCP port; 0 takes any.")] = 18080,
+    serial: Annotated[str, typer.Option("--serial", metavar="PORT|pty|none", help="JSON line door.")] = "pty",
+    control: Annotated[Path | None, typer.Option("--control", help="Path of the control socket.")] = None,
+    clock: Annotated[str, typer.Option("--clock", metavar="real|virtual")] = "real",
+    mode: Annotated[
+        str, typer.Option("--mode", metavar="stock|kind", help="stock has the real one's habits.")
+    ] = "stock",
+    generation: Annotated[str, typer.Option("--generation", metavar="new|old", help="Attribute types.")] = "new",
+    seed: Annotated[int, typer.Option("--seed", help="Seeds its random numbers.")] = 0,
+    flash: Annotated[Path | None, typer.Option("--flash", help="Folder that keeps its flash between runs.")] = None,
+    link: Annotated[str | None, typer.Option("--link", metavar="wss://HOST:PORT/link", help="Join that host.")] = None,
+    link_ca_sha256: Annotated[
+        str | None, typer.Option("--link-ca-sha256", metavar="HEX", help="Fingerprint of the host's authority.")
+    ] = None,
+    link_secret: Annotated[
+        str | None, typer.Option("--link-secret", help="One-time secret that pairs it without a code.")
+    ] = None,
+) -> None:
+    """Run a virtual ESP32-S3 in the foreground and print its addresses; Ctrl-C ends it."""
+    options = invocation(ctx)
+    words = ["--name", name, "--board", board, "--wasmachine", str(wasmachine), "--serial", serial]
+    words += ["--clock", clock, "--mode", mode, "--generation", generation, "--seed", str(seed)]
+    if control is not None:
+        words += ["--control", str(control.absolute())]
+    given = {"--flash": flash, "--link": link, "--link-ca-sha256": link_ca_sha256, "--link-secret": link_secret}
+    for option, value in given.items():
+        if value is not None:
+            words += [option, str(value.absolute() if isinstance(value, Path) else value)]
+    code = _run_board(options, words)
+    if code:
+        raise typer.Exit(code)
 
-    shells.completion_init()  # type: ignore[attr-defined]  # typer re-exports it without saying so
+
+def _run_board(options: Invocation, words: list[str]) -> int:
+    """Start the board, show where it is, pass on the wish to end it, and wait for it."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "microclaw.virtual", *words], stdout=subprocess.PIPE, start_new_session=True
+    )
+    stopped = False
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        nonlocal stopped
+        stopped = True
+        process.terminate()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, stop)
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    if line:
+        facts = json.loads(line)
+        if options.json:
+            options.document("virtual", facts)
+        else:
+            _show_board(options, facts)
+    code = process.wait()
+    return 0 if stopped and code in (0, -signal.SIGTERM) else abs(code)
+
+
+def _show_board(options: Invocation, facts: dict[str, object]) -> None:
+    terminal = options.terminal()
+    serial = facts["pty"] or (f"tcp://127.0.0.1:{facts['serial']}" if facts["serial"] else None)
+    terminal.row("board", f"{facts['name']} ({facts['board']}, own process {facts['pid']}) ready; Ctrl-C ends it")
+    terminal.row("wasm", f"127.0.0.1:{facts['wasmachine']}")
+    if serial:
+        terminal.row("serial", str(serial))
+    terminal.row("control", str(facts["control"]))
+    parts = [f"--wasmachine 127.0.0.1:{facts['wasmachine']}", f"--virtual {facts['control']}"]
+    if serial:
+        parts.append(f"--serial {serial}")
+    terminal.line("next     microclaw device add " + f"{facts['name']} --board {facts['board']} " + " ".join(parts))

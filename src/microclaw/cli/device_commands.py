@@ -1,30 +1,21 @@
-"""`microclaw device ...`, `exec` and `logs`: name devices and call them."""
+"""`microclaw device`, `logs` and `notify`: name devices, let them in and out, tell them something."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from microclaw.cli import link_commands
-from microclaw.cli.invocation import Invocation, invocation
+from microclaw.cli.invocation import Invocation, command_group, invocation
+from microclaw.host_client.request import segment
+
+device_group = command_group()
 
 
-def register(app: typer.Typer) -> None:
-    group = typer.Typer(help="The devices this host knows.", no_args_is_help=True)
-    group.command("list")(list_devices)
-    group.command("show")(show)
-    group.command("add")(add)
-    group.command("rename")(rename)
-    group.command("merge")(merge)
-    group.command("remove")(remove)
-    link_commands.register(app, group)
-    app.add_typer(group, name="device")
-    app.add_typer(group, name="devices", hidden=True)
-    app.command("exec")(execute)
-    app.command()(logs)
-
-
+@device_group.command("list")
 def list_devices(ctx: typer.Context) -> None:
     """List the devices."""
     options = invocation(ctx)
@@ -33,7 +24,7 @@ def list_devices(ctx: typer.Context) -> None:
         options.document("devices", found)
         return
     devices = found["devices"]
-    for line in link_commands.waiting_lines(found["pairings"]):
+    for line in waiting_lines(found["pairings"]):
         options.say(line)
     if not devices:
         if not found["pairings"]:
@@ -46,10 +37,9 @@ def list_devices(ctx: typer.Context) -> None:
     options.table(rows, head=("NAME", "BOARD", "LABELS", "LINK", "TRANSPORTS"))
 
 
+@device_group.command("show")
 def show(ctx: typer.Context, name: str) -> None:
     """Show one device: its transports, what it can do, what its board is."""
-    from microclaw.cli.host_client import segment
-
     options = invocation(ctx)
     device = options.host().get(f"/v1/devices/{segment(name)}")
     if options.json:
@@ -70,8 +60,6 @@ def show(ctx: typer.Context, name: str) -> None:
 
 def _link_state(link: dict[str, Any] | None) -> str:
     """Connected, or when it was last."""
-    import time
-
     if link is None:
         return "-"
     if link["online"]:
@@ -84,6 +72,7 @@ def _link_state(link: dict[str, Any] | None) -> str:
     return f"seen {ago} ago"
 
 
+@device_group.command("add")
 def add(
     ctx: typer.Context,
     name: str,
@@ -97,8 +86,6 @@ def add(
     ] = None,
 ) -> None:
     """Add a device by its addresses, or more addresses to a device that is there."""
-    from microclaw.cli.host_client import segment
-
     options = invocation(ctx)
     transports = [
         prefix + address
@@ -111,113 +98,37 @@ def add(
     known = any(device["name"] == name for device in host.get("/v1/devices")["devices"])
     if known and board is None:
         device = host.post(f"/v1/devices/{segment(name)}/transports", {"transports": transports})
-        _changed(options, device, f"{name} has {len(device['transports'])} transports now")
+        options.report("device", device, f"{name} has {len(device['transports'])} transports now")
         return
     if board is None and virtual is None:
         from microclaw.boards import board_ids
 
         raise typer.BadParameter(f"which board is it? --board with one of {', '.join(board_ids())}")
     device = host.post("/v1/devices", {"name": name, "board": board or "virtual", "transports": transports})
-    _changed(options, device, f"{device['name']} added ({device['title']})")
+    options.report("device", device, f"{device['name']} added ({device['title']})")
 
 
-def merge(ctx: typer.Context, name: str, other: str) -> None:
-    """Two entries are one board: OTHER's addresses go to NAME, and OTHER's entry ends."""
-    from microclaw.cli.host_client import segment
-
-    options = invocation(ctx)
-    device = options.host().post(f"/v1/devices/{segment(name)}/merge", {"other": other})
-    _changed(options, device, f"{other} is {name} now: {', '.join(device['transports'])}")
-
-
-def remove(ctx: typer.Context, name: str) -> None:
-    """Forget a device; what runs on it goes on."""
-    from microclaw.cli.host_client import segment
-
-    options = invocation(ctx)
-    _changed(options, options.host().delete(f"/v1/devices/{segment(name)}"), f"{name} is forgotten")
-
-
-def _changed(options: Invocation, device: dict[str, Any], said: str) -> None:
-    if options.json:
-        options.document("device", device)
-    else:
-        options.say(said)
-
-
+@device_group.command("rename")
 def rename(ctx: typer.Context, name: str, new_name: str) -> None:
     """Give a device another name."""
-    from microclaw.cli.host_client import segment
-
     options = invocation(ctx)
     device = options.host().patch(f"/v1/devices/{segment(name)}", {"name": new_name})
-    _changed(options, device, f"{name} is now {device['name']}")
+    options.report("device", device, f"{name} is now {device['name']}")
 
 
-def execute(
-    ctx: typer.Context,
-    target: Annotated[str, typer.Argument(metavar="DEVICE", help="A device's name, or HOST:PORT without a host.")],
-    method: Annotated[str, typer.Argument(help="gpio.set, gpio.get, adc.read, apps.list, ...")],
-    arguments: Annotated[list[str] | None, typer.Argument(metavar="[ARG]...", help="pin=2 level=1, or 2 1")] = None,
-    board: Annotated[str, typer.Option("--board", help="With an address: the board's profile.")] = "virtual",
-    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="For a device that is away, up to 15 s.")] = True,
-) -> None:
-    """Call one method of a device at once."""
-    from microclaw.devices.call_text import arguments_from_words
-
+@device_group.command("merge")
+def merge(ctx: typer.Context, name: str, other: str) -> None:
+    """Two entries are one board: OTHER's addresses go to NAME, and OTHER's entry ends."""
     options = invocation(ctx)
-    values = arguments_from_words(method, arguments or [])
-    print_outcome(options, method, call_target(options, target, board, method, values, wait=wait))
+    device = options.host().post(f"/v1/devices/{segment(name)}/merge", {"other": other})
+    options.report("device", device, f"{other} is {name} now: {', '.join(device['transports'])}")
 
 
-def print_outcome(options: Invocation, method: str, outcome: dict[str, Any]) -> None:
-    """A call's answer as lines, or as one JSON document."""
-    if options.json:
-        options.document("exec", {"method": method, **outcome})
-        return
-    for key, value in _flat(outcome["result"]):
-        options.line(f"{key:<16} {value}" if key else str(value))
-    if outcome.get("evidence"):
-        options.say(f"({outcome['evidence']['kind']}: {outcome['evidence']['text']})")
-
-
-def call_target(
-    options: Invocation, target: str, board: str, method: str, values: dict[str, Any], *, wait: bool = True
-) -> dict[str, Any]:
-    """Through the host for a device's name, directly for an address."""
-    from microclaw.cli.direct import call_directly, is_address
-    from microclaw.cli.host_client import segment
-
-    if is_address(target):
-        options.only_here(f"a call of {target}")
-        return {"result": call_directly(target, board, method, values)}
-    body = {"method": method, "arguments": values, "wait": wait}
-    return options.host().post(f"/v1/devices/{segment(target)}/call", body)
-
-
-def _flat(value: Any) -> list[tuple[str, str]]:
-    """A result as lines: a list one entry a line, an object one member a line."""
-    if isinstance(value, dict):
-        lines: list[tuple[str, str]] = []
-        for key, member in value.items():
-            if isinstance(member, dict):
-                lines += [(inner, str(content)) for inner, content in member.items()]
-            elif isinstance(member, list) and any(isinstance(entry, dict) for entry in member):
-                lines += [(key, _entry(entry)) for entry in member]
-            else:
-                lines.append((key, _entry(member)))
-        return lines
-    if isinstance(value, list):
-        return [("", _entry(entry)) for entry in value] or [("", "none")]
-    return [("", "done" if value is None else str(value))]
-
-
-def _entry(value: Any) -> str:
-    if isinstance(value, dict):
-        return "  ".join(str(member) for member in value.values())
-    if isinstance(value, list):
-        return " ".join(str(member) for member in value) or "-"
-    return str(value)
+@device_group.command("remove")
+def remove(ctx: typer.Context, name: str) -> None:
+    """Forget a device; what runs on it goes on."""
+    options = invocation(ctx)
+    options.report("device", options.host().delete(f"/v1/devices/{segment(name)}"), f"{name} is forgotten")
 
 
 def logs(
@@ -226,10 +137,6 @@ def logs(
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on as lines come, until Ctrl-C.")] = False,
 ) -> None:
     """Show what a device's programs print."""
-    import time
-
-    from microclaw.cli.host_client import segment
-
     options = invocation(ctx)
     host = options.host()
     device, _, app = target.partition("/")
@@ -254,3 +161,127 @@ def _log_line(options: Invocation, line: dict[str, Any]) -> None:
         return
     app = line["app"] or "board"
     options.line(f"{line['t_ms'] / 1000:10.3f}  {app:<12} {line['text'].rstrip()}")
+
+
+@device_group.command("pair")
+def pair_device(
+    ctx: typer.Context,
+    code: Annotated[str | None, typer.Argument(help="The 6 digits that the device shows; none: who waits.")] = None,
+    name: Annotated[str | None, typer.Option("--name", help="What to call it.")] = None,
+) -> None:
+    """Let the device that shows CODE in; with -d NAME it is that known device. Without CODE: list who waits."""
+    options = invocation(ctx)
+    if code is None:
+        _list_waiting(options)
+        return
+    body = {"code": code, "name": name, "device": options.device}
+    device = options.host().post("/v1/devices/pair", body)
+    options.report(
+        "device", device, f"{device['name']} is paired ({device['title']}). Try: microclaw device show {device['name']}"
+    )
+
+
+def waiting_lines(pairings: Iterable[dict[str, Any]]) -> list[str]:
+    """Devices that wait to be paired, one a line. Their codes are theirs to show."""
+    return [
+        f"{found['board']} at {found['address']} shows a code, good for {found['seconds_left']} s: "
+        "microclaw device pair CODE"
+        for found in pairings
+    ]
+
+
+def _list_waiting(options: Invocation) -> None:
+    found = options.host().get("/v1/pairings")
+    if options.json:
+        options.document("pairings", found)
+        return
+    for line in waiting_lines(found["pairings"]):
+        options.line(line)
+    if not found["pairings"]:
+        options.say("no device waits to be paired. What a new one needs: microclaw device provision NAME")
+
+
+@device_group.command("label")
+def label_device(
+    ctx: typer.Context,
+    name: str,
+    labels: Annotated[list[str] | None, typer.Argument(metavar="[LABEL]...", help="None: take all away.")] = None,
+) -> None:
+    """Replace a device's labels."""
+    options = invocation(ctx)
+    device = options.host().put(f"/v1/devices/{segment(name)}/labels", {"labels": labels or []})
+    options.report("device", device, f"{device['name']}: {', '.join(device['labels']) or 'no labels'}")
+
+
+@device_group.command("revoke")
+def revoke(ctx: typer.Context, name: str) -> None:
+    """End what a device's credentials open, at once; it can be paired again."""
+    options = invocation(ctx)
+    if not options.yes and not options.json:
+        typer.confirm(f"{name} will be cut off until it is paired again. Go on?", abort=True)
+    done = options.host().post(f"/v1/devices/{segment(name)}/revoke")
+    options.report(
+        "revoked",
+        done,
+        f"{done['device']}: {done['revoked']} credentials revoked" if done["revoked"] else "it had none",
+    )
+
+
+@device_group.command("provision")
+def provision(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help="What the device is to be called, or a known device.")],
+    board: Annotated[str | None, typer.Option("--board", help="Only a board of this profile may use it.")] = None,
+    file: Annotated[Path | None, typer.Option("--file", metavar="PATH", help="Write it there, 0600.")] = None,
+    qr: Annotated[bool, typer.Option("--qr", help="Show it as a QR code.")] = False,
+    no_secret: Annotated[bool, typer.Option("--no-secret", help="For a device that shows a pairing code.")] = False,
+    host: Annotated[str | None, typer.Option("--address", metavar="HOST", help="How the device reaches this host.")] = (
+        None
+    ),
+) -> None:
+    """Print what a device needs to trust this host and be paired: as text, file or QR code."""
+    options = invocation(ctx)
+    body = {"name": name, "board": board, "secret": not no_secret, "host": host, "qr": qr}
+    made = options.host().post("/v1/devices/provision", body)
+    if file is not None:
+        _write(file, made)
+    if options.json:
+        options.document("provision", {key: made[key] for key in made if key not in ("text", "file", "qr")})
+        return
+    options.line(made["text"])
+    if qr:
+        options.line(made["qr"])
+    if file is not None:
+        options.say(f"written to {file}: whoever reads it can become this device")
+    if made["only_local"]:
+        options.say("this host lets in devices of this machine alone; others: microclaw up --link 0.0.0.0:8443")
+    if made["secret"]:
+        options.say("the secret is good for one device, for 30 days")
+
+
+def _write(path: Path, made: dict[str, Any]) -> None:
+    from microclaw.durable import write_private
+
+    write_private(path, made["file"].encode())
+
+
+def notify(
+    ctx: typer.Context,
+    device: str,
+    text: Annotated[list[str], typer.Argument(metavar="TEXT...")],
+    speak: Annotated[bool, typer.Option("--speak", help="Say it aloud, where the device can.")] = False,
+    expires: Annotated[
+        int | None, typer.Option("--expires", metavar="SECONDS", min=1, help="Worth nothing after that.")
+    ] = None,
+) -> None:
+    """Tell a device something: at once when it is connected, else when it comes back."""
+    options = invocation(ctx)
+    body = {"text": " ".join(text), "speak": speak, "expires_s": expires}
+    noted = options.host().post(f"/v1/devices/{segment(device)}/notify", body)
+    if options.json:
+        options.document("notify", noted)
+    elif noted["state"] == "delivered":
+        options.say(f"{noted['device']} has it")
+    else:
+        until = f", for {expires} s" if expires else ""
+        options.say(f"{noted['device']} is not connected: it gets it when it comes back{until}")

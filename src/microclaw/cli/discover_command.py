@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+import asyncio
+import os
+from ipaddress import IPv4Network
+from typing import Annotated, Any
 
 import typer
 
 from microclaw.cli.invocation import Invocation, invocation
-
-if TYPE_CHECKING:
-    from ipaddress import IPv4Network
-
-    from microclaw.transports.discovery import Found
+from microclaw.config import cache_folder
+from microclaw.errors import NoHost
+from microclaw.transports.discovery import Found, browse
+from microclaw.transports.subnet_probe import PORTS, parse_subnet, probe_subnet
 
 MAX_FOR_S = 60.0
 SHOWN_FACT_CHARS = 24
-
-
-def register(app: typer.Typer) -> None:
-    app.command()(discover)
 
 
 def discover(
@@ -41,10 +39,6 @@ def discover(
     Microclaw hosts and devices, ESPHome, xiaozhi and MCP servers announce themselves; WASMachine boards are asked, on
     a subnet that you name.
     """
-    import asyncio
-
-    from microclaw.transports.subnet_probe import parse_subnet
-
     options = invocation(ctx)
     network = None if subnet is None else parse_subnet(subnet)
     if port and network is None:
@@ -72,13 +66,7 @@ async def _search(
     for_s: float, interfaces: list[str] | None, network: IPv4Network | None, ports: list[int] | None
 ) -> list[Found]:
     """Both ways at once; where one cannot be done its error ends the other."""
-    import asyncio
-    import os
-
     from microclaw.boards import load_board
-    from microclaw.config import cache_folder
-    from microclaw.transports.discovery import browse
-    from microclaw.transports.subnet_probe import PORTS, probe_subnet
 
     if network is None:
         return await browse(for_s, interfaces=interfaces)
@@ -90,8 +78,6 @@ async def _search(
 
 def _known_names(options: Invocation) -> dict[str, str]:
     """Which address is which device of the running host; without one, none is known."""
-    from microclaw.errors import NoHost
-
     try:
         devices = options.host().get("/v1/devices")["devices"]
     except NoHost:

@@ -1,4 +1,4 @@
-"""Looks at this machine as the host would need it and says what is wrong. It mends nothing and sends nothing away."""
+"""`microclaw doctor`: looks at this machine as the host would need it and says what is wrong. It mends nothing."""
 
 from __future__ import annotations
 
@@ -14,14 +14,36 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from microclaw.cli.invocation import Invocation
+import typer
+
+from microclaw.cli.invocation import Invocation, invocation
 from microclaw.config import DEFAULT_HTTP_PORT, ModelSettings, Settings, private_home
+from microclaw.config.load import find_mistakes
 from microclaw.config.show import masked
 from microclaw.errors import MicroclawError, NoHost
+from microclaw.wasm import INSTALL_BINARYEN, find_binaryen, find_toolchain, glue_built
 
 VIRTUAL_PORT = 18080
 VERSION_S = 10.0
 _NOT_BUILT = "not built yet: the host builds it when it starts"
+
+
+def doctor(ctx: typer.Context) -> None:
+    """Check what microclaw needs here; each problem with its next step."""
+    options = invocation(ctx)
+    findings = examine(options)
+    healthy = all(finding.ok for finding in findings)
+    if options.json:
+        rows = [{"part": f.part, "ok": f.ok, "text": f.text, "next": f.next_step} for f in findings]
+        options.document("doctor", {"ok": healthy, "findings": rows})
+    else:
+        terminal = options.terminal()
+        for finding in findings:
+            terminal.row(finding.part, finding.text, right="ok" if finding.ok else "problem", bad=not finding.ok)
+            if finding.next_step:
+                terminal.row("", f"next: {finding.next_step}")
+    if not healthy:
+        raise typer.Exit(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +93,11 @@ def _wheel(name: str) -> Finding:
 
 
 def _compiler() -> Iterator[Finding]:
-    from microclaw.wasm import find_toolchain
-
     found = find_toolchain()
     yield Finding("compiler", True, found.name)
 
 
 def _binaryen() -> Finding:
-    from microclaw.wasm import INSTALL_BINARYEN, find_binaryen
-
     found = find_binaryen()
     if found is None:
         return Finding("binaryen", False, "missing: programs that sleep in main need it", INSTALL_BINARYEN)
@@ -92,8 +110,6 @@ def _binaryen() -> Finding:
 
 def _c_library(settings: Settings) -> Iterator[Finding]:
     """What programs link with; without it nothing is wrong, the first program only takes longer."""
-    from microclaw.wasm import find_toolchain, glue_built
-
     built = glue_built(find_toolchain(), settings.cache)
     yield Finding("library", True, "C library built" if built else f"C library {_NOT_BUILT}")
 
@@ -106,8 +122,6 @@ def _home(home: Path) -> Finding:
 
 
 def _config(home: Path) -> Iterator[Finding]:
-    from microclaw.config.load import find_mistakes
-
     mistakes = find_mistakes(os.environ, home)
     for mistake in mistakes:
         yield Finding("config", False, str(mistake), mistake.next_step)

@@ -1,22 +1,21 @@
-"""`microclaw up` and `status`: run the host in the foreground, and ask it how it is."""
+"""`microclaw up`, `status` and `usage`: run the host in the foreground, ask it how it is and what models cost."""
 
 from __future__ import annotations
 
 import gc
-from typing import Annotated, Any
+import time
+from dataclasses import replace
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import typer
 
-from microclaw.cli.invocation import invocation
-from microclaw.cli.link_commands import waiting_lines
+from microclaw.cli.device_commands import waiting_lines
+from microclaw.cli.invocation import Invocation, invocation
+from microclaw.config import GatewaySettings, read_link
 
 _SWITCH = {"telegram": "telegram.token", "gateway": "gateway.enabled true"}
 _OWN_LINES = ("telegram is off", "the chat gateway is off")  # said in the channel's own line
-
-
-def register(app: typer.Typer) -> None:
-    app.command()(up)
-    app.command()(status)
 
 
 def up(
@@ -36,10 +35,6 @@ def up(
     """Run the host in the foreground; Ctrl-C stops it."""
     options = invocation(ctx)
     gc.disable()  # what is made until the host is ready stays: to look through it again and again finds nothing
-    from dataclasses import replace
-
-    from microclaw.config import GatewaySettings, read_link
-
     settings = options.settings()
     http_port = settings.host.http_port if port is None else port
     link_door = read_link(link or settings.host.link, http_port=http_port, plain=link_plain)
@@ -140,8 +135,6 @@ def link_text(address: str | None) -> str:
     """The device plane in the host's line, as in `link wss :8443`."""
     if address is None:
         return ""
-    from urllib.parse import urlsplit
-
     parts = urlsplit(address)
     place = f":{parts.port}" if parts.hostname in ("127.0.0.1", "::1") else parts.netloc
     return f"   link {parts.scheme} {place}"
@@ -197,8 +190,6 @@ def _approval_lines(approvals: dict[str, Any] | None) -> list[str]:
 
 
 def _moment(at_ms: int) -> str:
-    import time
-
     return time.strftime("%a %d %b %H:%M", time.localtime(at_ms / 1000))
 
 
@@ -208,3 +199,53 @@ def _link_line(link: dict[str, Any] | None) -> str:
     connected = ", ".join(link["connected"]) or "no device connected"
     waiting = f", {link['pairing']} waiting to be paired" if link["pairing"] else ""
     return f"{link['address']}   {connected}{waiting}"
+
+
+def usage(
+    ctx: typer.Context,
+    by: Annotated[
+        Literal["day", "person", "chat", "model", "task"], typer.Option("--by", help="What a line stands for.")
+    ] = "day",
+    days: Annotated[int, typer.Option("--days", metavar="N", min=1, max=400, help="Today and the days before.")] = 30,
+) -> None:
+    """What models cost: requests, tokens and money."""
+    options = invocation(ctx)
+    found = options.host().get("/v1/usage", {"by": by, "days": days})
+    if options.json:
+        options.document("usage", found)
+        return
+    if not found["groups"]:
+        options.say(f"no model was asked since {found['since']}; sentences that need none cost nothing")
+    else:
+        rows = [_usage_row(group[by], group) for group in found["groups"]]
+        if len(rows) > 1:
+            rows.append(_usage_row("all", found["total"]))
+        options.table(rows, head=(by.upper(), "REQUESTS", "INPUT", "CACHED", "OUTPUT", "COST"))
+    _usage_notes(options, found)
+
+
+def _usage_row(name: str, count: dict[str, Any]) -> tuple[str, ...]:
+    failed = f" ({count['failed']} failed)" if count["failed"] else ""
+    unknown = " + ?" if count["unpriced"] else ""
+    return (
+        name,
+        f"{count['requests']:,}{failed}",
+        f"{count['input_tokens']:,}",
+        f"{count['cached_tokens']:,}",
+        f"{count['output_tokens']:,}",
+        f"${count['cost_usd']:.4f}{unknown}",
+    )
+
+
+def _usage_notes(options: Invocation, found: dict[str, Any]) -> None:
+    """What the numbers leave out, and how much of today's budget is left."""
+    total, today, budget = found["total"], found["today"], found["budget"]
+    if total["unpriced"]:
+        options.say(f"?: {total['unpriced']:,} requests to models whose price is not known (local ones, for example)")
+    if total["estimated"]:
+        options.say(f"{total['estimated']:,} requests told no tokens; theirs are estimated")
+    if budget["day_usd"] is not None:
+        options.say(f"today: ${today['cost_usd']:.2f} of ${budget['day_usd']:.2f}, anew at {budget['resets_at']}")
+    if budget["day_tokens"] is not None:
+        tokens = today["input_tokens"] + today["output_tokens"]
+        options.say(f"today: {tokens:,} of {budget['day_tokens']:,} tokens, anew at {budget['resets_at']}")

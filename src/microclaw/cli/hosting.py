@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import json
 import logging
 import os
+import re
 import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
+from types import TracebackType
 from typing import Any, TypeAlias
 
 from microclaw.api.status import OFFLINE
 from microclaw.app import Host, running_host
 from microclaw.boards import load_board
-from microclaw.cli.log_lines import LogLines
 from microclaw.config import Settings
+from microclaw.text import clean_text, escape_hidden
 from microclaw.virtual_boards.host_boards import BOARD
 from microclaw.virtual_boards.process import BoardReady
 
@@ -27,6 +31,11 @@ Ready: TypeAlias = Callable[[dict[str, Any]], None]
 
 LOG_BYTES = 2 << 20
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+# What `extra={"device": name, ...}` may add to a line of the log: only these, so that no payload gets in by them.
+FACTS = ("device", "transport", "app", "what", "address", "code", "reason", "why", "method", "lane", "count", "took_ms")
+MAX_FACT_CHARS = 200
+_PLAIN = re.compile(r"[!#-<>-\[\]-~]+")  # no space, quote, equals sign, backslash or control character
+_ExceptionInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 
 
 def run_host(
@@ -114,3 +123,31 @@ def _die_with_parent() -> None:
     """Ask the kernel for SIGTERM when the parent ends, even by kill -9 (Linux only)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+class LogLines(logging.Formatter):
+    """A line: time, level, part, text, then facts as `key=value`.
+
+    A traceback follows on lines of its own; whatever a device or a person wrote stays on one.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002
+        """UTC, to the millisecond."""
+        at = datetime.fromtimestamp(record.created, UTC)
+        return f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03d}Z"
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        line = escape_hidden(super().formatMessage(record))
+        facts = [f"{key}={_value(getattr(record, key))}" for key in FACTS if hasattr(record, key)]
+        return " ".join((line, *facts))
+
+    def formatException(self, ei: _ExceptionInfo) -> str:
+        return clean_text(super().formatException(ei), mark="?")
+
+
+def _value(value: object) -> str:
+    text = str(value)[:MAX_FACT_CHARS]
+    return text if _PLAIN.fullmatch(text) else escape_hidden(json.dumps(text, ensure_ascii=False))

@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from microclaw.cli.invocation import FAILED, Invocation, invocation
+from microclaw.cli.invocation import FAILED, Invocation, command_group, invocation
+from microclaw.mcp.server.install import (
+    CLIENTS,
+    ClientName,
+    Edit,
+    entry,
+    installing,
+    own_command,
+    settings_file,
+    uninstalling,
+    write,
+)
 
-if TYPE_CHECKING:
-    from microclaw.mcp.install import ClientName, Edit
-
+mcp_group = command_group(runs_alone=True)
 DEFAULT_PLACE = "127.0.0.1:8765"
 
 
-def register(app: typer.Typer) -> None:
-    group = typer.Typer(invoke_without_command=True, help="Drive the boards from an assistant that speaks MCP.")
-    group.callback()(mcp)
-    group.command("serve")(serve)
-    group.command("install")(install)
-    group.command("uninstall")(uninstall)
-    app.add_typer(group, name="mcp")
-
-
+@mcp_group.callback()
 def mcp(
     ctx: typer.Context,
     all_tools: Annotated[
@@ -37,11 +40,12 @@ def mcp(
     if ctx.invoked_subcommand is not None:
         return
     settings = invocation(ctx).settings()
-    from microclaw.mcp.stdio import serve_stdio
+    from microclaw.mcp.server.stdio import serve_stdio
 
     serve_stdio(settings.home, settings.control_socket, every_tool=all_tools)
 
 
+@mcp_group.command("serve")
 def serve(
     ctx: typer.Context,
     http: Annotated[
@@ -55,15 +59,13 @@ def serve(
     host, port = _place(http)
     settings = options.settings()
     import asyncio
-    from functools import partial
 
     from microclaw.api.server import HeadDeadline, PatientConfig, tcp_listener
-    from microclaw.mcp.http import PATH, check_place, serve_http
-    from microclaw.mcp.ready import host_address
+    from microclaw.mcp.server.http import PATH, check_place, host_address, serve_http
 
     check_place(host, certificate, key)
     with tcp_listener(host, port, next_step="microclaw mcp serve --http 127.0.0.1:0") as listener:
-        from microclaw.mcp.attach import HostAttachment
+        from microclaw.mcp.server.attachment import HostAttachment
 
         with HostAttachment(settings.home, settings.control_socket) as attachment:
             address = asyncio.run(host_address(attachment, settings.control_socket))
@@ -80,16 +82,13 @@ def serve(
             )
 
 
+@mcp_group.command("install")
 def install(
     ctx: typer.Context,
     client: Annotated[str, typer.Argument(metavar="claude-desktop|claude-code|cursor")],
 ) -> None:
     """Write this server into an assistant's settings: shown first, the old file is kept."""
     options = invocation(ctx)
-    import shutil
-
-    from microclaw.mcp.install import entry, installing, own_command
-
     name, path = _client(client)
     home = options.home or (Path(os.environ["MICROCLAW_HOME"]) if os.environ.get("MICROCLAW_HOME") else None)
     command = own_command(sys.argv[0], uvx=shutil.which("uvx"))
@@ -97,20 +96,17 @@ def install(
     _apply(options, name, installing(path, value), done=f"installed in {name}: restart it")
 
 
+@mcp_group.command("uninstall")
 def uninstall(
     ctx: typer.Context,
     client: Annotated[str, typer.Argument(metavar="claude-desktop|claude-code|cursor")],
 ) -> None:
     """Take this server out of an assistant's settings."""
-    from microclaw.mcp.install import uninstalling
-
     name, path = _client(client)
     _apply(invocation(ctx), name, uninstalling(path), done=f"taken out of {name}: restart it")
 
 
 def _client(word: str) -> tuple[ClientName, Path]:
-    from microclaw.mcp.install import CLIENTS, settings_file
-
     name = next((client for client in CLIENTS if client == word), None)
     if name is None:
         raise typer.BadParameter(f"{word!r} is none of {', '.join(CLIENTS)}")
@@ -132,8 +128,6 @@ def _apply(options: Invocation, client: str, edit: Edit, *, done: str) -> None:
         else:
             options.say("nothing was written")
         raise typer.Exit(FAILED)
-    from microclaw.mcp.install import write
-
     backup = write(edit, datetime.now())
     kept = "" if backup is None else f"; the old file is {backup.name}"
     facts["backup"] = None if backup is None else str(backup)
@@ -141,10 +135,7 @@ def _apply(options: Invocation, client: str, edit: Edit, *, done: str) -> None:
 
 
 def _end(options: Invocation, facts: dict[str, Any], text: str) -> None:
-    if options.json:
-        options.document("mcp_install", facts)
-    else:
-        options.say(text)
+    options.report("mcp_install", facts, text)
 
 
 def _place(text: str) -> tuple[str, int]:

@@ -1,4 +1,4 @@
-"""`microclaw schedule`: what the host does later. It keeps no time itself."""
+"""`microclaw schedule` and `subagent`: what the host does later, and what works in the background."""
 
 from __future__ import annotations
 
@@ -8,12 +8,17 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from microclaw.cli.invocation import invocation
+from microclaw.cli.invocation import command_group, invocation
 from microclaw.errors import ScheduleRefused, UnknownName
+from microclaw.host_client.request import segment
+
+schedule_group = command_group()
+
 
 Number = Annotated[str, typer.Argument(metavar="NUMBER", help="As `schedule list` shows it.")]
 
 _EXAMPLE: Final = 'microclaw schedule add "every weekday at 7" "turn on pin 4"'
+subagent_group = command_group()
 
 
 class Missed(StrEnum):
@@ -21,18 +26,7 @@ class Missed(StrEnum):
     SKIP = "skip"
 
 
-def register(app: typer.Typer) -> None:
-    group = typer.Typer(no_args_is_help=True, help="What is done later, at times of day.")
-    group.command("list")(list_schedules)
-    group.command("add")(add)
-    group.command("show")(show)
-    group.command("run")(run)
-    group.command("resume")(resume)
-    group.command("rm")(remove)
-    group.command("import")(import_jobs)
-    app.add_typer(group, name="schedule")
-
-
+@schedule_group.command("list")
 def list_schedules(ctx: typer.Context) -> None:
     """What is scheduled, and when it is due next."""
     options = invocation(ctx)
@@ -50,6 +44,7 @@ def list_schedules(ctx: typer.Context) -> None:
     options.table(rows, head=("NUMBER", "WHEN", "WHAT", "DEVICE", "NEXT", "STATE"))
 
 
+@schedule_group.command("add")
 def add(
     ctx: typer.Context,
     when: Annotated[str, typer.Argument(metavar="WHEN", help='"every weekday at 7", "in 20 minutes", "0 7 * * 1-5"')],
@@ -85,6 +80,7 @@ def add(
         options.say(f"careful: {made['warning']}")
 
 
+@schedule_group.command("show")
 def show(ctx: typer.Context, number: Number) -> None:
     """A schedule and how its latest runs ended."""
     options = invocation(ctx)
@@ -98,36 +94,31 @@ def show(ctx: typer.Context, number: Number) -> None:
         options.line(f"{one['due']}  {one['state']}  {one['result']}")
 
 
+@schedule_group.command("run")
 def run(ctx: typer.Context, number: Number) -> None:
     """Run it now; its own times stay."""
     options = invocation(ctx)
     found = options.host().post(f"/v1/schedules/{_number(number)}/run")
-    if options.json:
-        options.document("schedule", found)
-    else:
-        options.say(f"schedule {number} runs now; how it ended: microclaw schedule show {number}")
+    options.report("schedule", found, f"schedule {number} runs now; how it ended: microclaw schedule show {number}")
 
 
+@schedule_group.command("resume")
 def resume(ctx: typer.Context, number: Number) -> None:
     """Make a paused schedule due again."""
     options = invocation(ctx)
     found = options.host().post(f"/v1/schedules/{_number(number)}/resume")
-    if options.json:
-        options.document("schedule", found)
-    else:
-        options.say(f"schedule {number} is due next {found['next']}")
+    options.report("schedule", found, f"schedule {number} is due next {found['next']}")
 
 
+@schedule_group.command("rm")
 def remove(ctx: typer.Context, number: Number) -> None:
     """Remove a schedule."""
     options = invocation(ctx)
     gone = options.host().delete(f"/v1/schedules/{_number(number)}")
-    if options.json:
-        options.document("removed", gone)
-    else:
-        options.say(f"removed: {gone['when']}: {gone['what']}")
+    options.report("removed", gone, f"removed: {gone['when']}: {gone['what']}")
 
 
+@schedule_group.command("import")
 def import_jobs(
     ctx: typer.Context, file: Annotated[Path, typer.Argument(metavar="FILE", help="A MimiClaw device's cron.json.")]
 ) -> None:
@@ -154,3 +145,26 @@ def _number(text: str) -> int:
             f"there is no schedule {text[:80]!r}: each has a number", next_step="see them: microclaw schedule list"
         )
     return int(text)
+
+
+@subagent_group.command("list")
+def list_subagents(ctx: typer.Context) -> None:
+    """Subagents that work, and the latest that ended."""
+    options = invocation(ctx)
+    found = options.host().get("/v1/subagents")
+    if options.json:
+        options.document("subagents", found)
+        return
+    if not found["subagents"]:
+        options.say("no subagent works")
+        return
+    rows = [(s["subagent"], s["state"], f"{s['tokens']:,}", s["task"][:60]) for s in found["subagents"]]
+    options.table(rows, head=("ID", "STATE", "TOKENS", "TASK"))
+
+
+@subagent_group.command("cancel")
+def cancel_subagent(ctx: typer.Context, subagent: str) -> None:
+    """End a subagent; what it has begun is finished."""
+    options = invocation(ctx)
+    done = options.host().delete(f"/v1/subagents/{segment(subagent)}")
+    options.report("cancelled", done, f"subagent {done['cancelled']} ends")

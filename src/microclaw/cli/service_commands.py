@@ -1,36 +1,36 @@
-"""`microclaw service install|uninstall|status`: the host started at login by systemd or launchd."""
+"""`microclaw service`: the host started at login by systemd or launchd, and the files that do it."""
 
 from __future__ import annotations
 
 import os
+import plistlib
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final
 
 import typer
 
-from microclaw.cli.invocation import FAILED, invocation
+from microclaw.cli.invocation import FAILED, Invocation, command_group, invocation
+from microclaw.config.edit import write_private
+from microclaw.config.load import VARIABLES, find_mistakes
+from microclaw.config.sources import KNOWN_VARIABLES, PREFIX
+from microclaw.errors import ConfigError, MicroclawError, NotSupported, UnknownName
 
-if TYPE_CHECKING:
-    from microclaw.cli.invocation import Invocation
-    from microclaw.cli.service_files import Service
+service_group = command_group()
+
 
 COMMAND_S: Final = 30.0
 _TMP: Final = "/tmp"  # noqa: S108  where homes with long names may have their control socket
+UNIT_NAME: Final = "microclaw.service"
+LABEL: Final = "org.microclaw.host"
+STOP_S: Final = 20
 
 
-def register(app: typer.Typer) -> None:
-    group = typer.Typer(no_args_is_help=True, help="The host, started at login.")
-    group.command("install")(install)
-    group.command("uninstall")(uninstall)
-    group.command("status")(status)
-    app.add_typer(group, name="service")
-
-
+@service_group.command("install")
 def install(
     ctx: typer.Context,
     print_only: Annotated[bool, typer.Option("--print", help="Only print the file.")] = False,
@@ -51,10 +51,9 @@ def install(
     report(options, install_service(options, system, text))
 
 
+@service_group.command("uninstall")
 def uninstall(ctx: typer.Context) -> None:
     """End the service and remove its file; the host's data stays."""
-    from microclaw.errors import UnknownName
-
     options = invocation(ctx)
     system = service_system()
     if not system.path.exists():
@@ -71,6 +70,7 @@ def uninstall(ctx: typer.Context) -> None:
         options.say(f"note: {line}")
 
 
+@service_group.command("status")
 def status(ctx: typer.Context) -> None:
     """Whether it is installed and runs; exit 1 when it does not."""
     options = invocation(ctx)
@@ -100,16 +100,11 @@ class System:
     logs: str
 
     def text(self, service: Service) -> str:
-        from microclaw.cli.service_files import launchd_plist, systemd_unit
-
         return systemd_unit(service) if self.kind == "systemd" else launchd_plist(service)
 
 
 def service_system(platform: str = sys.platform, environ: Mapping[str, str] = os.environ) -> System:
     """Raises NotSupported where there is neither systemd nor launchd."""
-    from microclaw.cli.service_files import LABEL, UNIT_NAME
-    from microclaw.errors import NotSupported
-
     home = Path(environ.get("HOME") or Path.home())
     if platform == "darwin":
         path = home / "Library" / "LaunchAgents" / f"{LABEL}.plist"
@@ -142,9 +137,6 @@ def service_system(platform: str = sys.platform, environ: Mapping[str, str] = os
 
 def service_of(options: Invocation) -> Service:
     """The service that runs this very installation with this home."""
-    from microclaw.cli.service_files import Service
-    from microclaw.errors import ConfigError
-
     settings = options.settings()
     command = (sys.executable, "-m", "microclaw", "--home", str(settings.home), "up")
     writable = [settings.cache]
@@ -160,9 +152,6 @@ def service_of(options: Invocation) -> Service:
 
 def install_service(options: Invocation, system: System, text: str) -> list[str]:
     """Write the file, enable and start it; what a person should know, in lines. The first says where it is."""
-    from microclaw.config.edit import write_private
-    from microclaw.errors import ConfigError
-
     try:
         system.path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
@@ -211,8 +200,6 @@ def run(command: tuple[str, ...]) -> str | None:
 
 
 def _running_pid(options: Invocation) -> int | None:
-    from microclaw.errors import MicroclawError
-
     try:
         return int(options.host().get("/v1/status")["pid"])
     except MicroclawError:
@@ -221,9 +208,6 @@ def _running_pid(options: Invocation) -> int | None:
 
 def _unseen_variables(options: Invocation) -> list[str]:
     """What config.toml or the present shell has as variables, which the service will not have."""
-    from microclaw.config.load import VARIABLES, find_mistakes
-    from microclaw.config.sources import KNOWN_VARIABLES, PREFIX
-
     bare = {name: os.environ[name] for name in ("HOME", "PATH", "USER") if name in os.environ}
     mistakes = find_mistakes(bare, options.settings().home)
     missing = [f"{m.message} that the service gets" for m in mistakes if "environment has no" in m.message]
@@ -232,3 +216,77 @@ def _unseen_variables(options: Invocation) -> list[str]:
     if here:
         missing.append(f"{', '.join(sorted(here))}: set in this shell, not for the service; config set keeps a value")
     return [f"note: {line}" for line in missing]
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What the file is made of. `writable`: the folders beside the home that the host writes to."""
+
+    command: Sequence[str]
+    home: Path
+    writable: Sequence[Path]
+    shares_tmp: bool = False  # something of these is in /tmp: a private one would hide it
+
+
+def systemd_unit(service: Service) -> str:
+    """For `systemctl --user`.
+
+    Not in it, as the host needs what they forbid: MemoryDenyWriteExecute (wasm is compiled to machine code),
+    RestrictNamespaces and ProtectKernelTunables (the sandbox makes namespaces and mounts /proc), PrivateDevices (boards
+    on USB), ProtectHome (the data folder is there; all but ReadWritePaths is read-only anyway).
+    """
+    places = [service.home, *service.writable, *([Path("/tmp")] if service.shares_tmp else [])]  # noqa: S108  its socket
+    return f"""\
+[Unit]
+Description=microclaw host
+StartLimitIntervalSec=60
+StartLimitBurst=5
+
+[Service]
+Type=exec
+ExecStart={" ".join(_quoted(word) for word in service.command)}
+Restart=on-failure
+RestartSec=2
+KillMode=mixed
+TimeoutStopSec={STOP_S}
+UMask=0077
+NoNewPrivileges=yes
+ProtectSystem=strict
+ReadWritePaths={" ".join(_path(place) for place in places)}
+PrivateTmp={"no" if service.shares_tmp else "yes"}
+LockPersonality=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+SystemCallArchitectures=native
+
+[Install]
+WantedBy=default.target
+"""
+
+
+def launchd_plist(service: Service) -> str:
+    """For `launchctl bootstrap gui/UID`."""
+    agent = {
+        "Label": LABEL,
+        "ProgramArguments": list(service.command),
+        "RunAtLoad": True,
+        "KeepAlive": {"SuccessfulExit": False},
+        "ThrottleInterval": 5,
+        "ExitTimeOut": STOP_S,
+        "Umask": 0o077,
+        "ProcessType": "Background",
+        "StandardErrorPath": str(service.home / "service.log"),
+    }
+    return plistlib.dumps(agent, sort_keys=False).decode()
+
+
+def _quoted(word: str) -> str:
+    """A word of ExecStart= (systemd.service(5)): quoted, with `%` and `$` doubled."""
+    text = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
+    return f'"{text}"'
+
+
+def _path(place: Path) -> str:
+    """A path of ReadWritePaths=; `-`: one that is not there yet is no error."""
+    text = str(place).replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    return f'"-{text}"'

@@ -6,18 +6,20 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from microclaw.cli.invocation import FAILED, Invocation, invocation
-
-if TYPE_CHECKING:
-    from microclaw.cli.setup_plan import Plan, Present
-
-
-def register(app: typer.Typer) -> None:
-    app.command()(setup)
+from microclaw.cli.service_commands import install_service, report, service_of, service_system
+from microclaw.cli.setup_plan import LAN, PROVIDERS, Plan, Present, ask_all, take_given
+from microclaw.config import private_home
+from microclaw.config.document import dotted
+from microclaw.config.edit import write_changes
+from microclaw.config.load import VARIABLES
+from microclaw.config.places import text_of
+from microclaw.config.show import read_views
+from microclaw.config.sources import read_sources
 
 
 def setup(
@@ -33,9 +35,6 @@ def setup(
 ) -> None:
     """Set up models, Telegram and search: each key is tested. With --yes it asks nothing and takes options and
     environment (ANTHROPIC_API_KEY, OPENAI_API_KEY, OPENAI_BASE_URL, TELEGRAM_BOT_TOKEN, BRAVE_API_KEY)."""
-    from microclaw.cli.setup_plan import LAN, PROVIDERS, ask_all, take_given
-    from microclaw.config import private_home
-
     options = invocation(ctx)
     home = private_home(os.environ, options.home)
     if provider is not None and provider not in PROVIDERS[:2]:
@@ -52,7 +51,7 @@ def setup(
         "host.link": None if lan is None else LAN if lan else "127.0.0.1:8443",
     }
     given = {key: value for key, value in options_given.items() if value}
-    asked = Asked(options)
+    asked = TerminalQuestions(options)
     if options.yes:
         plan = take_given({**_from_environment(os.environ, given), **given}, present, asked)
         plan.service = service
@@ -63,7 +62,7 @@ def setup(
     _finish(options, home, plan)
 
 
-class Asked:
+class TerminalQuestions:
     """Questions at the terminal; keys are not shown."""
 
     def __init__(self, options: Invocation) -> None:
@@ -92,12 +91,6 @@ class Asked:
 
 def read_present(home: Path) -> Present:
     """What is set now, for the questions and for the tests of keys."""
-    from microclaw.cli.setup_plan import Present
-    from microclaw.config.document import dotted
-    from microclaw.config.load import VARIABLES
-    from microclaw.config.show import read_views
-    from microclaw.config.sources import read_sources
-
     shown = {item.key: (item.value, item.origin) for item in read_views(home, os.environ)}
     values = read_sources(home, os.environ).values
     plain = {dotted(path): value for path, value in values.items() if isinstance(value, str)}
@@ -109,9 +102,6 @@ def read_present(home: Path) -> Present:
 
 def _from_environment(environ: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
     """Keys of the present shell, which a service would not have; a model's only where the options name none."""
-    from microclaw.config.load import VARIABLES
-    from microclaw.config.places import text_of
-
     pairs = [
         ("telegram.token", "TELEGRAM_BOT_TOKEN"),
         ("search.api_key", "BRAVE_API_KEY"),
@@ -130,9 +120,6 @@ def _from_environment(environ: Mapping[str, str], given: Mapping[str, str]) -> d
 
 
 def _finish(options: Invocation, home: Path, plan: Plan) -> None:
-    from microclaw.cli.service_commands import install_service, report, service_of, service_system
-    from microclaw.config.edit import write_changes
-
     written = write_changes(home, os.environ, plan.changes)
     if options.json:
         document = {"files": list(written.files), "refused": plan.refused, "off": list(options.settings().problems)}

@@ -1,4 +1,4 @@
-"""Drives one LinkSession over one WebSocket: bytes in and out, timers, and the store's work in order. Decides nothing.
+"""Drives one LinkSession over one LinkSocket: messages, timers, and the store's work in order. Decides nothing.
 
 Whose connection it is (`Owner`) applies what the device sends. A message is taken, answered and written where its bytes
 come in; a task waits only for the store and for the end. A device that does not read is not read from either.
@@ -13,16 +13,15 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol, assert_never
 
-from microclaw.devices.link_meter import LANES, LaneName, LinkMeter, RefusalReason
 from microclaw.errors import LinkViolation, MicroclawError
 from microclaw.link_server.limits import LinkLimits, RateLimit
-from microclaw.link_server.websocket import LinkSocket
-from microclaw.link_server.ws_frames import Opcode
+from microclaw.link_server.meter import LANES, LaneName, LinkMeter, RefusalReason
+from microclaw.link_server.websocket import LinkSocket, Opcode
 from microclaw.wire.link import actions
 from microclaw.wire.link.frame import CloseCode
 from microclaw.wire.link.heartbeat import Clock
 from microclaw.wire.link.lanes import Lanes
-from microclaw.wire.link.messages import Envelope, Hello
+from microclaw.wire.link.messages import Envelope, Hello, PairRequest
 from microclaw.wire.link.session import LinkSession
 from microclaw.wire.link.states import Phase
 from microclaw.wire.link.storage import OutboxCursor, Stored
@@ -44,12 +43,12 @@ _GONE: Final = 1006  # RFC 6455: the connection ended without a close
 
 
 class Owner(Protocol):
-    """Whose connection it is."""
+    """Whose connection it is: a DeviceLink, or an UnauthenticatedConnection."""
 
-    def ready(self, hello: Hello) -> None:
+    def ready(self, connection: Connection, hello: Hello) -> None:
         """The handshake is done."""
 
-    def took(self, envelope: Envelope) -> None:
+    def took(self, connection: Connection, envelope: Envelope) -> None:
         """A message that is not durable."""
 
     def measured(self, rtt_ms: float) -> None:
@@ -75,7 +74,7 @@ class DurableOwner(Protocol):
 class Connection:
     """`serve` returns when the connection is gone and everything that came over it is applied.
 
-    `store` is None for a stranger, whose session has nothing durable.
+    `store` is None for a device without a credential: its session has nothing durable.
     """
 
     def __init__(
@@ -85,30 +84,28 @@ class Connection:
         owner: Owner,
         store: DurableOwner | None,
         *,
-        address: str,
-        transport: asyncio.Transport,
         clock: Clock,
         limits: LinkLimits,
         meter: LinkMeter,
     ) -> None:
         self.session = session
-        self.address = address
+        self.address = socket.address
         self.gone = asyncio.Event()
         self.lanes = Lanes(limits.lanes)
         self.end = (_GONE, "the connection broke")
-        self._was_silent = False  # it went without having said anything
         self.on_ready: Callable[[], Awaitable[None]] | None = None
-        self.on_audio: Callable[[actions.Hear], None] | None = None
+        self.on_audio: Callable[[actions.Hear], None] | None = None  # who listens to the device
+        self.on_renewal: Callable[[Connection, bytes, PairRequest], None] | None = None  # who gives new certificates
+        self._was_silent = False  # it went without having said anything
         self._socket = socket
         self._owner = owner
         self._store = store
-        self._transport = transport
         self._clock = clock
         self._limits = limits
         self._meter = meter
         now_s = clock.now_ms() / 1000
         self._rate = (
-            RateLimit(limits.stranger_messages_a_second, limits.stranger_messages_at_once, now_s)
+            RateLimit(limits.unauthenticated_messages_a_second, limits.unauthenticated_messages_at_once, now_s)
             if store is None
             else RateLimit(limits.messages_a_second, limits.messages_at_once, now_s)
         )
@@ -120,11 +117,6 @@ class Connection:
         self._tick_at = 0.0  # uvloop's handle of a timer that is due already does not tell when
         self._abort: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
-
-    @property
-    def hello(self) -> Hello | None:
-        """What the device said of itself; None until the handshake is done."""
-        return self.session.peer if isinstance(self.session.peer, Hello) and self._is_counted else None
 
     async def serve(self) -> None:
         """Returns when the connection has ended."""
@@ -142,8 +134,8 @@ class Connection:
             if self._tick is not None:
                 self._tick.cancel()
             if self._abort is None:
-                self._abort = self._loop.call_later(self._limits.close_s, self._transport.abort)
-            self._transport.close()  # what was said last still goes out, for `close_s` at most
+                self._abort = self._loop.call_later(self._limits.close_s, self._socket.abort)
+            self._socket.close_transport()  # what was said last still goes out, for `close_s` at most
             self._count()
             self.gone.set()
 
@@ -158,6 +150,14 @@ class Connection:
         self._write(now_ms)
         self._socket.flush()
 
+    def send_audio(self, payload: bytes) -> None:
+        """One audio frame of the host's stream, written now; it moves no timer."""
+        if self.session.send_audio(payload) and not self._is_taking:
+            now_ms = self._clock.now_ms()
+            self._run_actions(now_ms)
+            self._write(now_ms)
+            self._socket.flush()
+
     def close(self, code: int, reason: str, *, retry_after_s: int | None = None) -> None:
         """End the connection in order, soon; also one that is not being served yet."""
         if self._tasks is None:
@@ -171,7 +171,7 @@ class Connection:
         _log.warning("link to %s breaks off: %s", self.address, exc.message)
         self.close(code, type(exc).code)
 
-    # What comes (websocket.Receiver)
+    # What the socket hands over (websocket.Receiver)
 
     def got(self, opcode: int, payload: bytes) -> None:
         """A message of the device. What it causes is with the socket, which flushes, when this returns."""
@@ -220,11 +220,11 @@ class Connection:
                     assert isinstance(peer, Hello)
                     self._is_counted = True
                     self._meter.connected(1)
-                    self._owner.ready(peer)
+                    self._owner.ready(self, peer)
                     self._jobs.append(action)
                     self._start_working()
                 case actions.Deliver(envelope=envelope) if envelope.seq is None:
-                    self._owner.took(envelope)
+                    self._owner.took(self, envelope)
                 case actions.PurgeAudio():
                     self.lanes.purge_audio()
                 case actions.Measured(rtt_ms=rtt_ms):
@@ -254,7 +254,7 @@ class Connection:
         refusal = REFUSALS.get(close.code)
         if refusal is not None:
             self._meter.refused(refusal)
-        self._abort = self._loop.call_later(self._limits.close_s, self._transport.abort)
+        self._abort = self._loop.call_later(self._limits.close_s, self._socket.abort)
 
     # Timers
 
@@ -313,7 +313,7 @@ class Connection:
             return
         store = self._store
         if store is None:
-            raise TypeError(f"a stranger has nothing durable: {action}")
+            raise TypeError(f"a device without a credential has nothing durable: {action}")
         match action:
             case actions.Deliver(envelope=envelope, expired=expired, epoch=epoch):
                 assert envelope.seq is not None

@@ -10,23 +10,19 @@ import asyncio
 import functools
 import logging
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from microclaw.devices.calls import LogLine
-from microclaw.devices.link_meter import LaneName
-from microclaw.devices.log_ring import MAX_TEXT, LogRing
+from microclaw.devices.device import Device
 from microclaw.errors import DeviceTimeout, DeviceUnreachable, OutcomeUnknown, ProtocolError, StoreError
 from microclaw.events import DeviceConnected, DeviceLeft, DeviceLog, LiveEvent
-from microclaw.link_server.effects import Effect
-from microclaw.link_server.live_events import MAX_NAME_CHARS, MAX_REASON_CHARS, told_by
-from microclaw.link_server.renewal import Renewals
+from microclaw.link_server.connection import Connection
+from microclaw.link_server.effects import MAX_NAME_CHARS, MAX_REASON_CHARS, MAX_TEXT, Effect, LogRing, live_events
 from microclaw.link_server.tasks import NO_RUNNER, DeviceTasks
 from microclaw.store.link_events import LinkEventTable, Presence
 from microclaw.store.link_tasks import OpenTask, end_in
 from microclaw.store.links import HostInbox, HostOutbox, LinkTable
-from microclaw.wire.link.actions import Hear
 from microclaw.wire.link.calls import Fate, PendingCalls
 from microclaw.wire.link.codec import encode
 from microclaw.wire.link.heartbeat import Clock
@@ -49,58 +45,34 @@ from microclaw.wire.link.messages import (
     Telemetry,
     ValueMap,
 )
-from microclaw.wire.link.session import LinkSession
 from microclaw.wire.link.storage import InboxCursor, OutboxCursor, Stored
 
 _log = logging.getLogger(__name__)
 
 
-class Wire(Protocol):
-    """The live connection (connection.Connection)."""
-
-    session: LinkSession
-    address: str
-    end: tuple[int, str]
-    on_audio: Callable[[Hear], None] | None  # who listens to the device
-    gone: asyncio.Event
-
-    def pump(self) -> None: ...
-
-    def depths(self) -> Mapping[LaneName, int]: ...
-
-    def close(self, code: int, reason: str, *, retry_after_s: int | None = None) -> None: ...
-
-
 @dataclass(frozen=True, slots=True)
 class LinkParts:
-    """What every device's link works with. `publish` takes a live event, `name_of` gives a link's device its name."""
+    """What every device's link works with. `publish` takes a live event, `owner_of` finds a transport's device."""
 
     links: LinkTable
     events: LinkEventTable
     clock: Clock
     new_id: Callable[[], bytes]
     publish: Callable[[LiveEvent], None]
-    name_of: Callable[[str], str]
+    owner_of: Callable[[str], Device | None]
     tasks: DeviceTasks | None = None
 
 
 class DeviceLink:
     """`link_id` is what credentials name. It is Owner and DurableOwner of its connections."""
 
-    def __init__(
-        self,
-        link_id: str,
-        parts: LinkParts,
-        presence: Presence | None = None,
-        renewals: Callable[[], Renewals | None] = lambda: None,
-    ) -> None:
+    def __init__(self, link_id: str, parts: LinkParts, presence: Presence | None = None) -> None:
         self.link_id = link_id
-        self._renewals = renewals
         self.presence = presence
         self.telemetry: Telemetry | None = None
         self.log = LogRing()
         self.rtt_ms: float | None = None
-        self.wire: Wire | None = None
+        self.connection: Connection | None = None
         self.arriving = asyncio.Lock()  # one connection takes the place of another at a time
         self._parts = parts
         self._stores: tuple[HostOutbox, HostInbox] | None = None
@@ -108,7 +80,6 @@ class DeviceLink:
         self._pending = PendingCalls()
         self._answers: dict[bytes, asyncio.Future[Result]] = {}
         self._acks: list[tuple[int, asyncio.Future[None]]] = []
-        self._sent: set[bytes] = set()
         self._bye: str | None = None  # what it said when it went
         self._boot_id: bytes | None = None  # while it is here
         self._last_boot_id: bytes | None = None
@@ -122,7 +93,7 @@ class DeviceLink:
 
     @property
     def online(self) -> bool:
-        return self.wire is not None and self._boot_id is not None
+        return self.connection is not None and self._boot_id is not None
 
     @property
     def capabilities(self) -> frozenset[str]:
@@ -135,10 +106,10 @@ class DeviceLink:
         Raises DeviceUnreachable when it never came back, OutcomeUnknown when it had the call and nobody knows what
         became of it, Overloaded when too many wait.
         """
-        message_id, now_ms = self._parts.new_id(), self._parts.clock.now_ms()
+        message_id = self._parts.new_id()
         expires_ms = int(self._parts.clock.unix_us() / 1000 + timeout_s * 1000)
         call = Call(method, params, idempotent, expires_ms)
-        self._pending.add(message_id, call, now_ms + timeout_s * 1000)
+        self._pending.add(message_id, call)
         answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._answers[message_id] = answer
         try:
@@ -147,10 +118,9 @@ class DeviceLink:
             async with asyncio.timeout(timeout_s):
                 return await answer
         except TimeoutError as exc:
-            raise self._unanswered(message_id, call, timeout_s) from exc
+            raise self._unanswered(call, self._pending.give_up(message_id), timeout_s) from exc
         finally:
-            self._pending.cancel(message_id)
-            self._sent.discard(message_id)
+            self._pending.give_up(message_id)
             self._answers.pop(message_id, None)
 
     async def send(
@@ -180,10 +150,10 @@ class DeviceLink:
 
     def tell(self, body: AnyMessage) -> None:
         """A message that is not durable; DeviceUnreachable when the device is not connected."""
-        if self.wire is None:
+        if self.connection is None:
             raise DeviceUnreachable(f"{self.name} is not connected", next_step="switch it on, then try again")
-        self.wire.session.send(body)
-        self.wire.pump()
+        self.connection.session.send(body)
+        self.connection.pump()
 
     async def end_task(self, open_task: OpenTask, status: TaskStatus) -> None:
         """The task's end is in the outbox, and it is open no more, when this returns."""
@@ -192,24 +162,20 @@ class DeviceLink:
 
     # Connections come and go
 
-    async def cursors(self) -> tuple[OutboxCursor, InboxCursor]:
-        outbox, inbox = await self._open()
-        return await outbox.cursor(), await inbox.cursor()
-
-    async def attach(self, make: Callable[[OutboxCursor, InboxCursor], Wire]) -> Wire:
+    async def attach(self, make: Callable[[OutboxCursor, InboxCursor], Connection]) -> Connection:
         """The connection that is live from now on. Call it holding `arriving`, when the one before is gone."""
-        await self._open()
+        outbox, inbox = await self._open()
         async with self._numbering:  # nothing is numbered between the cursors and the session that goes on from them
-            self.wire = wire = make(*await self.cursors())
-        return wire
+            self.connection = connection = make(await outbox.cursor(), await inbox.cursor())
+        return connection
 
-    async def detach(self, wire: Wire) -> None:
+    async def detach(self, connection: Connection) -> None:
         """That connection is gone, and what came over it applied."""
-        if self.wire is wire:
-            self.wire = None
+        if self.connection is connection:
+            self.connection = None
             was_here, self._boot_id = self._boot_id, None
             if was_here is not None:
-                code, reason = wire.end
+                code, reason = connection.end
                 reason = reason if self._bye is None else f"bye: {self._bye}"
                 self._parts.publish(DeviceLeft(self.name, self._now_ms, self.endpoint, code, reason))
                 await self.note_presence()
@@ -224,24 +190,23 @@ class DeviceLink:
 
     # Owner
 
-    def ready(self, hello: Hello) -> None:
-        assert self.wire is not None
+    def ready(self, connection: Connection, hello: Hello) -> None:
         self._bye = None
         if hello.boot_id != self._last_boot_id:
             self._boot_ms = self._parts.clock.now_ms()
         self._boot_id = self._last_boot_id = hello.boot_id
         firmware = f"{hello.firmware.name} {hello.firmware.version}"
         self.presence = Presence(
-            self.link_id, firmware[:100], hello.board[:64], hello.capabilities, self.wire.address, self._now_ms
+            self.link_id, firmware[:100], hello.board[:64], hello.capabilities, connection.address, self._now_ms
         )
-        self._parts.publish(DeviceConnected(self.name, self._now_ms, self.endpoint, self.wire.address))
+        self._parts.publish(DeviceConnected(self.name, self._now_ms, self.endpoint, connection.address))
         again, lost = self._pending.reconnected(hello.boot_id)
         for message_id, fate in lost:
             self._lose(message_id, fate)
         for message_id, call in again:
             self._send_call(message_id, call)
 
-    def took(self, envelope: Envelope) -> None:
+    def took(self, connection: Connection, envelope: Envelope) -> None:
         match envelope.body:
             case Result() as result if envelope.re is not None:
                 self._answered(envelope.re, result)
@@ -252,10 +217,10 @@ class DeviceLink:
                 self.log.add(LogLine(t_ms, source or None, text), n)
                 shown = source[:MAX_NAME_CHARS], n, text[:MAX_TEXT]
                 self._parts.publish(DeviceLog(self.name, self._now_ms, level, *shown))
-            case StartAsr(stream=stream) if self.wire is not None and self.wire.on_audio is None:
+            case StartAsr(stream=stream) if connection.on_audio is None:
                 self._nobody_listens(envelope, stream)
-            case PairRequest() as request if self.wire is not None and (renewals := self._renewals()) is not None:
-                renewals.ask(self.link_id, self.wire, envelope.id, request)
+            case PairRequest() as request if connection.on_renewal is not None:
+                connection.on_renewal(connection, envelope.id, request)
             case Bye(reason=reason):
                 self._bye = reason[:MAX_REASON_CHARS]
             case body:
@@ -302,7 +267,8 @@ class DeviceLink:
 
     @property
     def name(self) -> str:
-        return self._parts.name_of(self.link_id)
+        owner = self._parts.owner_of(self.endpoint)
+        return owner.name if owner is not None else self.link_id
 
     @property
     def _now_ms(self) -> int:
@@ -316,10 +282,7 @@ class DeviceLink:
     async def note_presence(self) -> None:
         """Keep what the device said of itself, and that it is here now."""
         if self.presence is not None:
-            now = self.presence
-            self.presence = Presence(
-                now.device_id, now.firmware, now.board, now.capabilities, now.address, self._now_ms
-            )
+            self.presence = replace(self.presence, seen_ms=self._now_ms)
             try:
                 await self._parts.events.seen(self.presence)
             except StoreError as exc:  # a full disk keeps no device out
@@ -327,23 +290,22 @@ class DeviceLink:
 
     def _hand_over(self, seq: int, payload: bytes) -> None:
         """A numbered message for the live session. Call it holding `_numbering`."""
-        if self.wire is not None:
-            self.wire.session.stored(seq, payload)
-            self.wire.pump()
+        if self.connection is not None:
+            self.connection.session.stored(seq, payload)
+            self.connection.pump()
 
     def _send_call(self, message_id: bytes, call: Call) -> None:
-        assert self.wire is not None
+        assert self.connection is not None
         assert self._boot_id is not None
         try:
-            self.wire.session.send(call, message_id=message_id)
+            self.connection.session.send(call, message_id=message_id)
         except ProtocolError as exc:  # it can never be sent
             self._fail(message_id, exc)
             return
         except DeviceUnreachable:
             return  # it waits for the next connection
         self._pending.sent(message_id, self._boot_id)
-        self._sent.add(message_id)
-        self.wire.pump()
+        self.connection.pump()
 
     def _answered(self, message_id: bytes, result: Result) -> None:
         answer = self._answers.get(message_id)
@@ -359,8 +321,8 @@ class DeviceLink:
         if answer is not None and not answer.done():
             answer.set_exception(error)
 
-    def _unanswered(self, message_id: bytes, call: Call, timeout_s: float) -> Exception:
-        if message_id not in self._sent:
+    def _unanswered(self, call: Call, fate: Fate | None, timeout_s: float) -> Exception:
+        if fate is Fate.EXPIRED:
             return DeviceUnreachable(
                 f"{self.name} was not connected within {timeout_s:g} s; {call.method} was not sent",
                 next_step=f"switch it on, then try again (microclaw device show {self.name})",
@@ -384,8 +346,8 @@ class DeviceLink:
     def _applied(self, envelope: Envelope, task: OpenTask | None) -> None:
         match envelope.body:
             case Event() as event:
-                for told in told_by(event, self.name, self._now_ms):
-                    self._parts.publish(told)
+                for live_event in live_events(event, self.name, self._now_ms):
+                    self._parts.publish(live_event)
             case Result() as result if envelope.re is not None:
                 self._answered(envelope.re, result)
             case RunTask() as request if task is not None and self._parts.tasks is not None:
@@ -400,6 +362,6 @@ class DeviceLink:
         self.tell(CancelStream(stream))
 
     def _object(self, envelope: Envelope, code: str, message: str) -> None:
-        if self.online and self.wire is not None:
-            self.wire.session.send(ErrorMessage(code, message, fatal=False), re=envelope.id)
-            self.wire.pump()
+        if self.online and self.connection is not None:
+            self.connection.session.send(ErrorMessage(code, message, fatal=False), re=envelope.id)
+            self.connection.pump()

@@ -1,11 +1,16 @@
-"""What a device's durable message does in the store, in the transaction that moves the inbox. Sends nothing."""
+"""What a device's messages become: rows in the inbox's transaction, live events, log lines. Sends nothing."""
 
 from __future__ import annotations
 
 import sqlite3
+from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
+from microclaw.devices.calls import LogLine, LogPage
+from microclaw.events import Alarm, AppEnded, DeviceEvent, LiveEvent
 from microclaw.store.link_events import add_to as add_event
 from microclaw.store.link_tasks import OpenTask
 from microclaw.store.link_tasks import add_to as add_task
@@ -14,52 +19,96 @@ from microclaw.wire.link.codec import encode
 from microclaw.wire.link.messages import Envelope, Event, Result, RunTask, TaskStatus, Unknown
 
 MAX_EVENT_NAME_CHARS: Final = 200
+# Live events wait for slow readers, many of them: each is cut.
+MAX_NAME_CHARS: Final = 64
+MAX_REASON_CHARS: Final = 200
+MAX_LINES: Final = 1_000
+MAX_TEXT: Final = 1_000
+MAX_PAGE: Final = 200
 
 
+@dataclass(slots=True)
 class Effect:
-    """`refusal`: why a `run_task` is not taken. Afterwards `task` is what was taken, `seq` and `payload` an answer."""
+    """A durable message's rows. `refusal` says why a `run_task` is not taken.
 
-    def __init__(
-        self,
-        link_id: str,
-        envelope: Envelope,
-        *,
-        expired: bool,
-        now_ms: int,
-        new_id: Callable[[], bytes],
-        refusal: Callable[[RunTask], str | None],
-    ) -> None:
-        self.seq: int | None = None
-        self.payload = b""
-        self.task: OpenTask | None = None
-        self._link_id = link_id
-        self._envelope = envelope
-        self._expired = expired
-        self._now_ms = now_ms
-        self._new_id = new_id
-        self._refusal = refusal
+    Afterwards `task` is what was taken, `seq` and `payload` an answer.
+    """
+
+    link_id: str
+    envelope: Envelope
+    expired: bool
+    now_ms: int
+    new_id: Callable[[], bytes]
+    refusal: Callable[[RunTask], str | None]
+    seq: int | None = None
+    payload: bytes = b""
+    task: OpenTask | None = None
 
     def apply(self, connection: sqlite3.Connection) -> None:
         """In that transaction; it may run again after one that failed."""
         self.seq, self.payload, self.task = None, b"", None
-        body = self._envelope.body
-        if not self._expired and not isinstance(body, Unknown | Result):
+        body = self.envelope.body
+        if not self.expired and not isinstance(body, Unknown | Result):
             name = body.name if isinstance(body, Event) else ""
-            kept = encode(Envelope(self._envelope.id, body, self._envelope.ts_ms))
-            add_event(connection, self._link_id, body.type, name[:MAX_EVENT_NAME_CHARS], kept, self._now_ms)
+            kept = encode(Envelope(self.envelope.id, body, self.envelope.ts_ms))
+            add_event(connection, self.link_id, body.type, name[:MAX_EVENT_NAME_CHARS], kept, self.now_ms)
         if isinstance(body, RunTask):
             self._take(connection, body)
 
     def _take(self, connection: sqlite3.Connection, request: RunTask) -> None:
         """An open task, or its refusal in the outbox."""
-        task = OpenTask(self._link_id, request.task, self._envelope.id)
-        refusal = self._refusal(request)
-        if refusal is None and (why := add_task(connection, task, self._now_ms)) is not None:
+        task = OpenTask(self.link_id, request.task, self.envelope.id)
+        refusal = self.refusal(request)
+        if refusal is None and (why := add_task(connection, task, self.now_ms)) is not None:
             refusal = f"too_many_tasks: {why}; next: wait for its end, or cancel it"
         if refusal is None:
             self.task = task
             return
-        message_id = self._new_id()
+        message_id = self.new_id()
         status = TaskStatus(request.task, "failed", text=refusal)
-        self.payload = encode(Envelope(message_id, status, self._now_ms, re=self._envelope.id))
-        self.seq = append_to(connection, self._link_id, message_id, self.payload, self._now_ms)
+        self.payload = encode(Envelope(message_id, status, self.now_ms, re=self.envelope.id))
+        self.seq = append_to(connection, self.link_id, message_id, self.payload, self.now_ms)
+
+
+def live_events(event: Event, device: str, at_ms: int) -> tuple[LiveEvent, ...]:
+    """The live events that a device's own event is, by the names of docs/protocols/link-methods.md."""
+    data = event.data
+    events: list[LiveEvent] = [DeviceEvent(device, at_ms, event.name[:MAX_NAME_CHARS])]
+    if event.name in ("app.exit", "app.crash"):
+        why = "trapped" if event.name == "app.crash" else str(data.get("kind", "returned"))[:MAX_NAME_CHARS]
+        events.append(AppEnded(device, at_ms, str(data.get("app", ""))[:MAX_NAME_CHARS], why))
+    if event.name in ("crash", "app.crash"):
+        events.append(Alarm(device, at_ms, event.name, str(data.get("reason", ""))[:MAX_REASON_CHARS]))
+    return tuple(events)
+
+
+class LogRing:
+    """A device's last log lines: `add` what it sends, answer LogsRead with `page`. The oldest lines give way."""
+
+    def __init__(self, max_lines: int = MAX_LINES) -> None:
+        self._lines: deque[LogLine] = deque(maxlen=max_lines)
+        self._added = 0
+        self._lost: deque[tuple[int, int]] = deque(maxlen=max_lines)  # a cursor, how many never arrived before it
+        self._last_n: int | None = None
+
+    def add(self, line: LogLine, n: int | None = None) -> None:
+        """`n` is the device's own count: a gap in it is lines that were lost on the way."""
+        if n is not None and self._last_n is not None and n > self._last_n + 1:
+            self._lost.append((self._added, n - self._last_n - 1))
+        self._last_n = n
+        self._lines.append(LogLine(line.t_ms, line.app, line.text[:MAX_TEXT]))
+        self._added += 1
+
+    def page(self, cursor: int) -> LogPage:
+        """Lines from `cursor` on; a cursor of an earlier host run starts at the oldest."""
+        first = self._added - len(self._lines)
+        start = first if cursor > self._added else max(cursor, first)
+        lines = tuple(islice(self._lines, start - first, start - first + MAX_PAGE))
+        end = start + len(lines)
+        overwritten = start - cursor if cursor <= self._added else 0
+        on_the_way = sum(count for at, count in self._lost if start <= at < end)
+        return LogPage(lines=lines, cursor=end, dropped=overwritten + on_the_way)
+
+    def end(self) -> LogPage:
+        """No line, and the cursor to go on from."""
+        return LogPage(lines=(), cursor=self._added, dropped=0)

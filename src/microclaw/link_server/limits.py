@@ -1,4 +1,4 @@
-"""What the host grants devices and strangers on the link: numbers, a rate, and who may come in. No IO."""
+"""What the host grants on the link: numbers, a rate of messages, and how many may be connected. No IO."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class LinkLimits:
     connections_an_address: int = 1200
     messages_a_second: float = 500.0
     messages_at_once: float = 1000.0
-    stranger_messages_a_second: float = 5.0
-    stranger_messages_at_once: float = 20.0
+    unauthenticated_messages_a_second: float = 5.0
+    unauthenticated_messages_at_once: float = 20.0
     close_s: float = 3.0
     retry_after_s: int = 2  # a host that goes away asks for this and up to `retry_spread_s` more
     retry_spread_s: int = 5
@@ -55,7 +55,7 @@ class RateLimit:
         return left >= 1
 
 
-class Crowd:
+class ConnectionLimits:
     """How many are connected, and how many of them have not said who they are, in all and by address."""
 
     def __init__(self, limits: LinkLimits) -> None:

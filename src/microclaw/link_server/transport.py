@@ -1,17 +1,17 @@
-"""The transport over the link: calls of the one vocabulary, sent to a device that may be away for a while."""
+"""A device's transport over its link: calls of the one vocabulary, programs in pieces. The device may be away."""
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 from dataclasses import replace
 from typing import Any, Final, TypeVar, cast
 
 from microclaw.devices.calls import AppInstall, AppList, AppStates, Call, EdgeLog, EdgesRead, LogsRead
-from microclaw.devices.log_ring import MAX_LINES
-from microclaw.errors import NotSupported
+from microclaw.errors import DeviceTimeout, NotSupported, ProtocolError
 from microclaw.events import EvidenceKind
 from microclaw.link_server.device_link import DeviceLink
-from microclaw.link_server.programs import install
-from microclaw.link_server.values import MAX_CURSOR, ask, params_of, read_value, wire_method
+from microclaw.link_server.values import MAX_CURSOR, Asked, ask, params_of, read_value, wire_method
 from microclaw.wire.link.messages import Value, ValueMap
 
 R = TypeVar("R")
@@ -20,6 +20,9 @@ SCHEME: Final = "link:"
 _UPLOAD: Final = frozenset({"apps.begin", "apps.write", "apps.commit"})
 _PINS: Final = "edges.read"
 MAX_EDGE_PAGES: Final = 256  # as much as a board keeps
+CHUNK_BYTES: Final = 4096
+MAX_RESUMES: Final = 4
+_PIECE_S: Final = 5.0
 
 
 class LinkTransport:
@@ -63,7 +66,7 @@ class LinkTransport:
     async def _do(self, call: Call[Any], timeout_s: float) -> Any:
         if isinstance(call, LogsRead):
             ring = self.link.log
-            return ring.page(call.cursor) if call.cursor < MAX_CURSOR else _end(self.link)
+            return ring.page(call.cursor) if call.cursor < MAX_CURSOR else ring.end()
         if isinstance(call, AppInstall):
             await install(self.link, call, timeout_s)
             return None
@@ -94,11 +97,57 @@ _CALLS: Final = frozenset(
 )  # fmt: skip
 
 
-def _end(link: DeviceLink) -> Any:
-    """No line, and the cursor to go on from."""
-    page = link.log.page(0)
-    for _ in range(MAX_LINES):
-        if not page.lines:
+async def install(link: Asked, call: AppInstall, timeout_s: float) -> None:
+    """Begin, write in pieces (resumed by offset), commit (checked by hash). Raises DeployRejected, DeviceError.
+
+    The program starts, and comes back by itself after a power cut.
+    After OutcomeUnknown the device may or may not have it: `apps.list` tells.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + timeout_s
+    for attempt in range(MAX_RESUMES + 1):
+        try:
+            await _upload(link, call, deadline)
             break
-        page = link.log.page(page.cursor)
-    return page
+        except DeviceTimeout:
+            # A piece or its answer was lost with a connection: begin again tells where to go on.
+            if attempt == MAX_RESUMES or loop.time() >= deadline:
+                raise
+    left_s = deadline - loop.time()
+    await ask(link, "apps.commit", {}, idempotent=False, timeout_s=max(left_s, 0.001))
+
+
+async def _upload(link: Asked, call: AppInstall, deadline: float) -> None:
+    wasm = call.wasm
+    begin: dict[str, Value] = {
+        "name": call.name,
+        "kind": "wasm",
+        "size": len(wasm),
+        "sha256": hashlib.sha256(wasm).digest(),
+        "heap": call.heap_bytes,
+        "autostart": True,
+    }
+    left_s = _left_s(deadline)
+    offset = _offset(link, await ask(link, "apps.begin", begin, idempotent=True, timeout_s=left_s), 0, len(wasm))
+    while offset < len(wasm):
+        piece: dict[str, Value] = {"offset": offset, "data": wasm[offset : offset + CHUNK_BYTES]}
+        limit_s = min(_left_s(deadline), _PIECE_S)
+        answer = await ask(link, "apps.write", piece, idempotent=True, timeout_s=limit_s)
+        offset = _offset(link, answer, offset + 1, len(wasm))
+
+
+def _offset(link: Asked, value: Value, least: int, most: int) -> int:
+    offset = value.get("offset") if isinstance(value, dict) else value
+    if type(offset) is not int or not least <= offset <= most:
+        raise ProtocolError(
+            f"{link.endpoint} answered an upload with the offset {offset!r:.40}, expected {least} to {most}",
+            next_step="restart the device, then deploy again",
+        )
+    return offset
+
+
+def _left_s(deadline: float) -> float:
+    left_s = deadline - asyncio.get_running_loop().time()
+    if left_s <= 0:
+        raise DeviceTimeout("the upload took too long; nothing was started", next_step="try again")
+    return left_s

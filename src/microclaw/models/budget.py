@@ -10,14 +10,13 @@ import asyncio
 import datetime
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Final
 
 from microclaw.clock import find_zone
 from microclaw.config import BudgetSettings
 from microclaw.errors import BudgetSpent, ConfigError
-from microclaw.models.protocol import ModelRequest, ToolReturn, UserText
+from microclaw.models.protocol import AskedBy, ModelRequest, ToolReturn, UserText
 from microclaw.store.usage import UsageCount, UsageTable
 
 CHARS_A_TOKEN: Final = 4  # of English and JSON, about
@@ -86,19 +85,6 @@ def _images(request: ModelRequest) -> int:
 
 
 PATIENCE_S: Final = 60.0  # half of a turn's time, and more than most answers take
-
-
-@dataclass(frozen=True, slots=True)
-class AskedBy:
-    """For whom a model works: set by a turn before its first request."""
-
-    person: str = "owner"
-    channel: str = "unknown"
-    chat_id: str = ""
-
-
-_NOBODY_SAID = AskedBy()
-ASKED_BY: ContextVar[AskedBy] = ContextVar("microclaw_asked_by", default=_NOBODY_SAID)
 
 
 class LocalDays:

@@ -70,6 +70,7 @@ class UserText:
 class AssistantReply:
     text: str
     calls: tuple[ToolCall, ...] = ()
+    question: str | None = None  # ModelReply.question
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,15 @@ Message: TypeAlias = UserText | AssistantReply | ToolReturn
 
 
 @dataclass(frozen=True, slots=True)
+class AskedBy:
+    """For whom a model works, where its use is counted."""
+
+    person: str = "owner"
+    channel: str = "unknown"
+    chat_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ModelRequest:
     """`system` and `tools` stay the same from turn to turn, so that a provider may cache them; `situation` (memory,
     what runs where) changes and comes after them. `task` picks a model where the settings name one for it.
@@ -99,6 +109,7 @@ class ModelRequest:
     scene: DeviceContext | None = None  # what `situation` says in words, for a model that reads no prose
     situation: str = ""
     task: ModelTask = "chat"
+    asked_by: AskedBy = AskedBy()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +121,7 @@ class ModelReply:
     `code_origin` says where a program in `calls` comes from when the model did not write it. `model` is the one that
     answered, where several could have; `instead` says why it was not the first of them. `literal`: the calls follow by
     rule from the person's latest words alone, so no other word in the conversation can have asked for them.
+    `question` is what the offline dialogue waits for now (offline.parse.Question as JSON), kept with the answer.
     """
 
     text: str
@@ -124,6 +136,7 @@ class ModelReply:
     model: str = ""
     literal: bool = False
     instead: str = ""
+    question: str | None = None
 
 
 class Model(Protocol):

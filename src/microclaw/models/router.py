@@ -9,13 +9,12 @@ from typing import Protocol, TypeAlias
 
 from microclaw.config import ModelChoice, ModelSettings, ModelTask
 from microclaw.models.fallback import Breaker, Fallback, Outage, outages_of
-from microclaw.models.offline import OfflineModel
 from microclaw.models.protocol import Model, ModelReply, ModelRequest, OnText
 from microclaw.models.provider_errors import shown_address
 
 
 class SureModel(Model, Protocol):
-    """models.OfflineModel."""
+    """offline.model.OfflineModel."""
 
     def is_sure(self, request: ModelRequest) -> bool: ...
 
@@ -96,6 +95,7 @@ FIRST_TIMEOUT_S = 45.0  # of one that others stand behind
 
 def choose_model(
     settings: ModelSettings,
+    offline: SureModel,
     *,
     proxy: str | None = None,
     meter: Meter | None = None,
@@ -105,11 +105,12 @@ def choose_model(
 
     An Anthropic key counts before OpenAI's. A compatible server (OPENAI_BASE_URL) needs no key; without
     MICROCLAW_MODEL it is asked which models it has, and the first one answers. `meter` wraps each provider's model,
-    and only those: `lambda model: Metered(model, ledger, budget)`.
+    and only those: `lambda model: Metered(model, ledger, budget)`. `offline` answers without
+    a model, and what it is sure of with one.
     """
     chosen = _chosen(settings)
     if chosen is None:
-        return OfflineModel()
+        return offline
     made: dict[ModelChoice, tuple[Model, Breaker]] = {}
 
     def way(choice: ModelChoice) -> tuple[Model, Breaker]:
@@ -127,7 +128,7 @@ def choose_model(
     model = with_fallbacks(chosen)
     if settings.tasks:
         model = TaskRouter(model, {task: with_fallbacks(choice) for task, choice in settings.tasks.items()})
-    return OfflineFirst(OfflineModel(), model) if settings.offline_first else model
+    return OfflineFirst(offline, model) if settings.offline_first else model
 
 
 def describe(settings: ModelSettings) -> str:

@@ -13,11 +13,9 @@ from dataclasses import dataclass
 
 from microclaw.errors import ModelError
 from microclaw.events import Usage
-from microclaw.models.budget import ASKED_BY, AskedBy, Budget, Estimate, LocalDays, likely_tokens, price, worst_case
-from microclaw.models.protocol import Model, ModelReply, ModelRequest, OnText
+from microclaw.models.budget import Budget, Estimate, LocalDays, likely_tokens, price, worst_case
+from microclaw.models.protocol import AskedBy, Model, ModelReply, ModelRequest, OnText
 from microclaw.store.usage import KEPT_DAYS, UsageCount, UsageGroup, UsageKey, UsageTable
-
-__all__ = ["ASKED_BY", "AskedBy", "Ledger", "Metered", "UsageReport"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,27 +78,26 @@ class Metered:
 
     async def respond(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
         """BudgetSpent, before anything is sent, when the day's budget is used up."""
-        asked_by = ASKED_BY.get()
         if self._budget is None or not self._budget.limited:
-            return await self._asked(asked_by, request, on_text)
-        async with self._budget.holding(asked_by, await self._worst_case(request, self._budget)):
-            return await self._asked(asked_by, request, on_text)
+            return await self._asked(request, on_text)
+        async with self._budget.holding(request.asked_by, await self._worst_case(request, self._budget)):
+            return await self._asked(request, on_text)
 
-    async def _asked(self, asked_by: AskedBy, request: ModelRequest, on_text: OnText | None) -> ModelReply:
+    async def _asked(self, request: ModelRequest, on_text: OnText | None) -> ModelReply:
         heard = _Heard(on_text)
         try:
             reply = await self._model.respond(request, heard.add if on_text is not None else None)
         except ModelError as exc:
             worked = heard.chars > 0 or exc.fault in ("timeout", "unreadable")
             used = await self._broken_off(request, heard.chars) if worked else UsageCount()
-            await self._count(asked_by, request, used, failed=1)
+            await self._count(request, used, failed=1)
             raise
         except asyncio.CancelledError:
-            await self._count(asked_by, request, await self._broken_off(request, heard.chars), failed=1)
+            await self._count(request, await self._broken_off(request, heard.chars), failed=1)
             raise
         counted = _counted(request, reply)
         self._priced = not counted.unpriced
-        await self._count(asked_by, request, counted)
+        await self._count(request, counted)
         return reply
 
     async def _broken_off(self, request: ModelRequest, answer_chars: int) -> UsageCount:
@@ -116,9 +113,9 @@ class Metered:
         priced = self._priced and budget.in_dollars
         return await asyncio.to_thread(worst_case, request, self._model.name, priced=priced)
 
-    async def _count(self, asked_by: AskedBy, request: ModelRequest, count: UsageCount, failed: int = 0) -> None:
+    async def _count(self, request: ModelRequest, count: UsageCount, failed: int = 0) -> None:
         counted = dataclasses.replace(count, requests=1, failed=failed)
-        await self._ledger.record(asked_by, self._model.name, request.task, counted)
+        await self._ledger.record(request.asked_by, self._model.name, request.task, counted)
 
 
 class _Heard:

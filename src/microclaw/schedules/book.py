@@ -13,6 +13,7 @@ from microclaw.auth.people import MAY, Roles
 from microclaw.clock import machine_zone
 from microclaw.devices.registry import Registry
 from microclaw.errors import Overloaded, PermissionRefused, ScheduleRefused, StoreError, UnknownName
+from microclaw.language.times import When, when_text
 from microclaw.schedules.devices import all_known, bind_devices, with_current_names
 from microclaw.schedules.entry import (
     Deed,
@@ -26,7 +27,7 @@ from microclaw.schedules.entry import (
     timing_json,
     zone_of,
 )
-from microclaw.schedules.parse import parse_when
+from microclaw.schedules.parse import parse_when, timing_of
 from microclaw.store.schedules import Missed, NewSchedule, RunRow, ScheduleTable
 
 MAX_SCHEDULES: Final = 200
@@ -76,9 +77,10 @@ class ScheduleBook:
         self._devices = devices
         self.changed: Callable[[], None] = _no_listener
 
-    def timing(self, when: str, zone: str | None = None) -> Timing:
-        """What these words mean now. ScheduleRefused."""
-        return parse_when(when, self.moment(self._now_ms(), zone))
+    def timing(self, when: str | When, zone: str | None = None) -> Timing:
+        """What these words, or a time read from words, mean now. ScheduleRefused."""
+        now = self.moment(self._now_ms(), zone)
+        return parse_when(when, now) if isinstance(when, str) else timing_of(when, now, when_text(when))
 
     def now_ms(self) -> int:
         """Unix time."""

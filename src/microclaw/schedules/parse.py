@@ -12,8 +12,8 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from microclaw.errors import ScheduleRefused
-from microclaw.models.quantities import normalize_quantities
-from microclaw.models.times_of_day import DAYS, MONTHS, SUN, When, split_when
+from microclaw.language.quantities import normalize_quantities
+from microclaw.language.times import DAYS, MONTHS, When, open_question, split_when
 from microclaw.schedules.entry import MIN_EVERY_MS, Cron, Every, Once, Timing, at_wall_clock, check_cron, to_ms
 
 MAX_CHARS: Final = 200
@@ -26,14 +26,13 @@ _CRON: Final = re.compile(r"(?:cron:? )?((?:[\d*][\d*/,#L-]* ){3}[\dA-Z*][\dA-Z*
 _EVERY: Final = re.compile(r"(?:every|each) (\d+) ms")
 _EVERY_DAYS: Final = re.compile(r"(?:every|each) (\d+) (day|week)s?\b")
 _IN_DAYS: Final = re.compile(r"\bin (?:(\d+)|an?) (day|week)s?\b(?: (?:from now|time))?")
+_CLOCK: Final = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)")
 _WEEKDAYS: Final = {"daily": "*", "weekdays": "1-5", "weekends": "0,6"}
 
 
 def parse_when(text: str, now: datetime) -> Timing:
     """The timing that `text` names for somebody whose clock shows `now`; its zone is an IANA one. ScheduleRefused."""
-    zone = now.tzinfo
-    if not isinstance(zone, ZoneInfo):
-        raise TypeError("a schedule keeps its zone: now is to be in an IANA zone")
+    zone = _zone(now)
     if not text.strip() or len(text) > MAX_CHARS:
         raise ScheduleRefused(f"{text[:60]!r} names no time", next_step=FORMS)
     cron = _CRON.fullmatch(" ".join(text.split()))
@@ -51,13 +50,42 @@ def parse_when(text: str, now: datetime) -> Timing:
     found = split_when(_counted_days(said, now), bare_hour=True)
     if found is None or found[0]:
         raise ScheduleRefused(f"{text!r} names no time that is known", next_step=FORMS)
-    when = found[1]
+    return timing_of(found[1], now, text)
+
+
+def timing_of(when: When, now: datetime, text: str) -> Timing:
+    """The timing of a time that was read already; `text` is what a refusal names. ScheduleRefused."""
+    zone = _zone(now)
+    question = open_question(when)
+    if question is not None:
+        raise ScheduleRefused(f"{text!r}: {question[0][0].lower()}{question[0][1:]}", next_step=f'say "{question[1]}"')
     if when.delay_ms is not None:
         return _once(to_ms(now) + when.delay_ms, now, text)
-    hour, minute = _clock(when, text)
+    hour, minute = _hour_and_minute(when.clock or "")
     if when.repeat is not None:
-        return _repeated(when.repeat, hour, minute, zone, text)
+        return Cron(f"{minute} {hour} * * {_weekdays(when.repeat)}", zone.key)
     return _once(to_ms(_moment(when, hour, minute, now, zone)), now, text)
+
+
+def _zone(now: datetime) -> ZoneInfo:
+    if not isinstance(now.tzinfo, ZoneInfo):
+        raise TypeError("a schedule keeps its zone: now is to be in an IANA zone")
+    return now.tzinfo
+
+
+def _hour_and_minute(clock: str) -> tuple[int, int]:
+    found = _CLOCK.fullmatch(clock)
+    if found is None:
+        raise ScheduleRefused(f"{clock[:20]} is no time of day", next_step="midnight is 00:00")
+    return int(found[1]), int(found[2])
+
+
+def _weekdays(repeat: str) -> str:
+    """The days of the week as cron numbers them."""
+    days = [str((DAYS.index(day) + 1) % 7) for day in repeat.split(" and ") if day in DAYS]
+    if repeat not in _WEEKDAYS and not days:
+        raise ScheduleRefused(f"{repeat[:40]!r} is no day", next_step=FORMS)
+    return _WEEKDAYS.get(repeat) or ",".join(days)
 
 
 def _every(every_ms: int, now: datetime) -> Every:
@@ -82,34 +110,6 @@ def _counted_days(said: str, now: datetime) -> str:
     rest = f"{said[: found.start()]}{said[found.end() :]}".strip()
     day = (now + timedelta(days=count)).date().isoformat()
     return f"{day} {rest or f'clock {now:%H%M}'}"
-
-
-def _clock(when: When, text: str) -> tuple[int, int]:
-    if when.hour is not None:
-        raise ScheduleRefused(
-            f"{text!r}: is that {when.hour:02d}:00 or {(when.hour + 12) % 24:02d}:00?",
-            next_step=f'say "at {when.hour:02d}:00" or "at {(when.hour + 12) % 24:02d}:00"',
-        )
-    if when.clock in SUN:
-        raise ScheduleRefused(f"this host does not know when {when.clock} is where you are", next_step="say a time")
-    if when.clock is None:
-        raise ScheduleRefused(f"{text!r}: at what time?", next_step=f'say "{text.strip()} at 8:00"')
-    hour, minute = (int(part) for part in when.clock.split(":"))
-    if hour > 23:
-        raise ScheduleRefused(f"{when.clock} is no time of day", next_step="midnight is 00:00")
-    return hour, minute
-
-
-def _repeated(repeat: str, hour: int, minute: int, zone: ZoneInfo, text: str) -> Cron:
-    days = _WEEKDAYS.get(repeat)
-    if days is None:
-        named = [DAYS.index(day) + 1 for day in repeat.split(" and ") if day in DAYS]
-        if not named:
-            raise ScheduleRefused(
-                f"{text!r}: on which day?", next_step='say "every monday at 8:00", or as cron "0 8 1 * *" for a month'
-            )
-        days = ",".join(str(number % 7) for number in named)
-    return Cron(f"{minute} {hour} * * {days}", zone.key)
 
 
 def _moment(when: When, hour: int, minute: int, now: datetime, zone: ZoneInfo) -> datetime:

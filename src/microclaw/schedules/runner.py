@@ -66,7 +66,7 @@ class Outcome:
 
 
 class Executor(Protocol):
-    """Does the work of a schedule; the agent's rooms, which are above this one, have the class."""
+    """Does the work of a schedule (agent.background.scheduled)."""
 
     async def run(self, schedule: Schedule, due_ms: int, started: Started, note: str) -> Outcome:
         """Raises MicroclawError for a failure. Awaits `started` right before something changes."""

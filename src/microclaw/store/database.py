@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import logging
 import os
 import queue
 import sqlite3
 import threading
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -170,6 +172,8 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
 
 T = TypeVar("T")
 
+_log = logging.getLogger(__name__)
+
 MAX_WAITING = 10_000
 MAX_GROUP = 256  # writes a commit: enough to hide the sync, few enough to keep a group's latency in milliseconds
 
@@ -201,6 +205,11 @@ class Database:
         What `work` raises undoes its own statements only. A write cancelled while it waits may still happen.
         """
         return await self._writer.run(work)
+
+    def write_later(self, work: Callable[[sqlite3.Connection], object]) -> None:
+        """Run `work` at the start of the next transaction, or when the store is closed: for a note that costs no commit
+        of its own. A crash before that loses it; a failure is logged."""
+        self._writer.run_later(work)
 
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run `work` on one consistent snapshot that holds every write acknowledged before."""
@@ -245,6 +254,7 @@ class _Worker:
         self._group = group
         self._begin = "BEGIN IMMEDIATE" if write else "BEGIN"
         self._jobs: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
+        self._late: deque[_Job[Any]] = deque()
         self._stopped = False
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
@@ -260,6 +270,11 @@ class _Worker:
         answer: asyncio.Future[T] = self._loop.create_future()
         self._jobs.put(_Job(work, answer))
         return await answer
+
+    def run_later(self, work: Callable[[sqlite3.Connection], object]) -> None:
+        job = _Job(work, self._loop.create_future())
+        job.answer.add_done_callback(_log_failure)
+        self._late.append(job)
 
     def stop(self) -> None:
         """Do what waits, then end the thread and close the connection."""
@@ -277,9 +292,13 @@ class _Worker:
 
     def _take(self) -> list[_Job[Any]] | None:
         first = self._jobs.get()
+        jobs = [self._late.popleft() for _ in range(len(self._late))]
         if first is None:
-            return None
-        jobs = [first]
+            if not jobs:
+                return None
+            self._jobs.put(None)
+            return jobs
+        jobs.append(first)
         while len(jobs) < self._group:
             try:
                 job = self._jobs.get_nowait()
@@ -329,6 +348,11 @@ def _answer(jobs: list[_Job[Any]]) -> None:
             job.answer.set_exception(job.error)
         else:
             job.answer.set_result(job.result)
+
+
+def _log_failure(answer: asyncio.Future[Any]) -> None:
+    if not answer.cancelled() and (error := answer.exception()) is not None:
+        _log.warning("a note could not be written to the store: %s", error)
 
 
 def _as_store_error(exc: sqlite3.Error) -> StoreError:

@@ -1,4 +1,4 @@
-"""Messages taken in, the rows of the turns that answer them, and their ends. Plain rows; it knows no channel, no turn.
+"""Messages taken in, and their ends. Plain rows; it knows no channel and no turn.
 
 A message is `waiting` until it is answered, `joined` while it is part of another message's turn, `answered` once its
 answer is in the outbox, and `kept` when the conversation holds that answer too.
@@ -50,13 +50,10 @@ class InboxRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Unkept:
-    """An answer that is in the outbox while the conversation may lack it."""
+class UnkeptAnswer:
+    """An answer in the outbox that the conversation may lack, and the messages that it answers, in order."""
 
-    message_id: int
-    channel: str
-    chat_id: str
-    person: str
+    messages: tuple[InboxRow, ...]
     body: str
 
 
@@ -90,33 +87,19 @@ class InboxTable:
         where = "state = 'joined' AND joined = ?"
         return await self._database.read(lambda connection: _rows(connection, where, (message_id,)))
 
-    async def log(self, message_id: int, position: int, body: str, *, joins: int | None = None) -> None:
-        """Add a row to a message's turn; `joins` is another message that is part of it from this row on."""
-        await self._database.write(lambda connection: _log(connection, message_id, position, body, joins))
-
-    async def turn(self, message_id: int) -> tuple[str, ...]:
-        """The rows of a turn that has no answer yet, in order."""
-        query = "SELECT body FROM turn_rows WHERE message_id = ? ORDER BY position"
-        rows = await self._database.read(lambda connection: connection.execute(query, (message_id,)).fetchall())
-        return tuple(row[0] for row in rows)
-
     async def answer(self, message_id: int, outbound: NewOutbound) -> int:
         """Put the answer into the outbox and forget the turn's rows, in one step; returns the outbound's number."""
         now_ms = self._now_ms()
         return await self._database.write(lambda connection: _answer(connection, message_id, outbound, now_ms))
 
-    async def kept(self, message_id: int) -> None:
-        """The conversation holds the answer."""
-        query = "UPDATE inbox SET state = 'kept' WHERE (message_id = ? OR joined = ?) AND state = 'answered'"
-        await self._database.write(lambda connection: connection.execute(query, (message_id, message_id)))
+    def kept(self, message_id: int) -> None:
+        """The conversation holds the answer. The note goes with the next write: after a crash that loses it, the
+        answer is among the `unkept`, and still the last of its conversation."""
+        self._database.write_later(lambda connection: _kept(connection, message_id))
 
-    async def unkept(self) -> tuple[Unkept, ...]:
+    async def unkept(self) -> tuple[UnkeptAnswer, ...]:
         """Answers that a crash may have kept out of their conversations, oldest first."""
-        query = """SELECT i.message_id, o.channel, o.chat_id, o.person, o.body
-            FROM inbox i JOIN outbox o USING (message_id)
-            WHERE i.state = 'answered' AND i.joined IS NULL ORDER BY i.message_id"""
-        rows = await self._database.read(lambda connection: connection.execute(query).fetchall())
-        return tuple(Unkept(*row) for row in rows)
+        return await self._database.read(_unkept)
 
     async def prune(self, *, days: int = KEEP_DAYS, rows: int = KEEP_ROWS) -> int:
         """Forget finished messages that are older, or beyond the newest `rows`; returns how many."""
@@ -152,22 +135,31 @@ def _add(connection: sqlite3.Connection, message: NewMessage, now_ms: int, start
     return InboxRow(cursor.lastrowid, message, now_ms, 0), False
 
 
-def _log(connection: sqlite3.Connection, message_id: int, position: int, body: str, joins: int | None) -> None:
-    connection.execute("INSERT INTO turn_rows VALUES (?, ?, ?)", (message_id, position, body))
-    if joins is not None:
-        connection.execute("UPDATE inbox SET state = 'joined', joined = ? WHERE message_id = ?", (message_id, joins))
-
-
 def _answer(connection: sqlite3.Connection, message_id: int, outbound: NewOutbound, now_ms: int) -> int:
     outbound_id = insert_outbound(connection, outbound, message_id, now_ms)
     done = "message_id = :id OR (joined = :id AND state = 'joined')"
+    connection.execute(f"UPDATE inbox SET state = 'answered' WHERE {done}", {"id": message_id})  # noqa: S608 - constants
+    connection.execute("DELETE FROM turn_rows WHERE message_id = ?", (message_id,))
+    return outbound_id
+
+
+def _kept(connection: sqlite3.Connection, message_id: int) -> None:
+    done = "(message_id = :id OR joined = :id) AND state = 'answered'"
     connection.execute(
         f"DELETE FROM inbox_attachments WHERE message_id IN (SELECT message_id FROM inbox WHERE {done})",  # noqa: S608 - constants
         {"id": message_id},
     )
-    connection.execute(f"UPDATE inbox SET state = 'answered' WHERE {done}", {"id": message_id})  # noqa: S608 - constants
-    connection.execute("DELETE FROM turn_rows WHERE message_id = ?", (message_id,))
-    return outbound_id
+    connection.execute(f"UPDATE inbox SET state = 'kept' WHERE {done}", {"id": message_id})  # noqa: S608 - constants
+
+
+def _unkept(connection: sqlite3.Connection) -> tuple[UnkeptAnswer, ...]:
+    found = []
+    for row in _rows(connection, "state = 'answered' AND joined IS NULL", ()):
+        joined = _rows(connection, "state = 'answered' AND joined = ?", (row.message_id,))
+        body = connection.execute("SELECT body FROM outbox WHERE message_id = ?", (row.message_id,)).fetchone()
+        if body is not None:
+            found.append(UnkeptAnswer((row, *joined), body[0]))
+    return tuple(found)
 
 
 def _prune(connection: sqlite3.Connection, before_ms: int, rows: int) -> int:

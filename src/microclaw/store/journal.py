@@ -1,9 +1,12 @@
-"""The journal of tool effects: planned, started, done, so that a crash leaves none unaccounted for. Runs no tool."""
+"""The journal of turns: the rows of those that run, and every tool effect, planned, started, done. Runs no tool.
+
+The rows of a turn go with its answer (store/inbox.py); its effects stay for a while.
+"""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
@@ -14,6 +17,16 @@ EffectClass: TypeAlias = Literal["read", "idempotent", "once"]
 EffectState: TypeAlias = Literal["planned", "started", "done", "failed", "dropped"]
 
 KEEP_ROWS: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class TurnRow:
+    """A row of the turn that answers a message; `joins` is another message that is part of the turn from here on."""
+
+    message_id: int
+    position: int
+    body: str
+    joins: int | None = None
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -58,9 +71,22 @@ class Journal:
         self._database = database
         self._now_ms = now_ms
 
-    async def planned(self, key: EffectKey, tool: str, arguments: str, effect: str) -> None:
+    async def add(self, rows: Sequence[TurnRow]) -> None:
+        """Keep rows of a turn, in one step."""
+        await self._database.write(lambda connection: _add(connection, rows))
+
+    async def rows(self, message_id: int) -> tuple[TurnRow, ...]:
+        """The rows of a turn that has no answer yet, in order, without what they join."""
+        query = "SELECT message_id, position, body FROM turn_rows WHERE message_id = ? ORDER BY position"
+        rows = await self._database.read(lambda connection: connection.execute(query, (message_id,)).fetchall())
+        return tuple(TurnRow(*row) for row in rows)
+
+    async def planned(
+        self, key: EffectKey, tool: str, arguments: str, effect: str, *, rows: Sequence[TurnRow] = ()
+    ) -> None:
+        """Plan an effect; `rows` of its turn that are not kept yet are written in the same step."""
         values = (key.turn, key.iteration, key.index, tool, arguments, effect, self._now_ms())
-        await self._database.write(lambda connection: _plan(connection, values))
+        await self._database.write(lambda connection: _plan(connection, values, rows))
 
     async def started(self, key: EffectKey) -> None:
         """To be on the disk before the effect touches the world."""
@@ -107,7 +133,17 @@ class Journal:
         await self._database.write(lambda connection: _move(connection, key, moves, result, now_ms))
 
 
-def _plan(connection: sqlite3.Connection, values: tuple[object, ...]) -> None:
+def _add(connection: sqlite3.Connection, rows: Sequence[TurnRow]) -> None:
+    for row in rows:
+        values = (row.message_id, row.position, row.body)
+        connection.execute("INSERT INTO turn_rows VALUES (?, ?, ?)", values)
+        if row.joins is not None:
+            query = "UPDATE inbox SET state = 'joined', joined = ? WHERE message_id = ?"
+            connection.execute(query, (row.message_id, row.joins))
+
+
+def _plan(connection: sqlite3.Connection, values: tuple[object, ...], rows: Sequence[TurnRow]) -> None:
+    _add(connection, rows)
     try:
         connection.execute(
             """INSERT INTO effects (turn_id, iteration, position, tool, arguments, class, state, planned_ms)

@@ -315,4 +315,63 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         "ALTER TABLE changes ADD COLUMN turn TEXT",
         "CREATE INDEX changes_of_turn ON changes (turn, change_id) WHERE turn IS NOT NULL",
     ),
+    (
+        # One form for every value of a turn, with names (agent/turn_journal.py), and a call's result in one place: with
+        # its effect. A call that only looked, of a turn that was open, looks again. Whose words an old result holds is
+        # not known: it counts as tainted.
+        "DELETE FROM turn_rows WHERE json_extract(body, '$.kind') = 'returns'",
+        """UPDATE turn_rows SET body = json_object(
+            'kind', 'reply',
+            'reply', json_object(
+                'text', json_extract(body, '$.text'),
+                'calls', json((SELECT json_group_array(json_object(
+                    'call_id', json_extract(value, '$[0]'),
+                    'name', json_extract(value, '$[1]'),
+                    'arguments', json_extract(value, '$[2]')
+                )) FROM json_each(body, '$.calls'))),
+                'usage', json_object(
+                    'input_tokens', json_extract(body, '$.usage[0]'),
+                    'output_tokens', json_extract(body, '$.usage[1]'),
+                    'cost_usd', json_extract(body, '$.usage[2]'),
+                    'cached_tokens', coalesce(json_extract(body, '$.usage[3]'), 0)
+                ),
+                'code_origin', json_extract(body, '$.origin')
+            )
+        ) WHERE json_extract(body, '$.kind') = 'reply'""",
+        """UPDATE effects SET result = json_object(
+            'content', result,
+            'ok', json(iif(state = 'done', 'true', 'false')),
+            'evidence', json(iif(state = 'done', coalesce(json_extract(result, '$.evidence'), '[]'), '[]')),
+            'error_code', iif(state = 'done', NULL, json_extract(result, '$.error')),
+            'next_step', iif(state = 'done', NULL, json_extract(result, '$.next')),
+            'foreign', json('true')
+        ) WHERE json_valid(result)""",
+        """UPDATE outbox SET body = json_object(
+            'text', json_extract(body, '$.text'),
+            'actions', json((SELECT json_group_array(json_object(
+                'tool', json_extract(value, '$[0]'),
+                'arguments', json_extract(value, '$[1]'),
+                'effect', json_extract(value, '$[2]'),
+                'ok', json(iif(json_extract(value, '$[3]'), 'true', 'false'))
+            )) FROM json_each(body, '$.actions'))),
+            'evidence', json((SELECT json_group_array(json_object(
+                'kind', json_extract(proof.value, '$[0]'),
+                'text', json_extract(proof.value, '$[1]'),
+                'edges', json((SELECT json_group_array(json_object(
+                    't_ms', json_extract(edge.value, '$[0]'),
+                    'pin', json_extract(edge.value, '$[1]'),
+                    'level', json_extract(edge.value, '$[2]')
+                )) FROM json_each(proof.value, '$[2]') AS edge))
+            )) FROM json_each(body, '$.evidence') AS proof)),
+            'usage', json_object(
+                'input_tokens', json_extract(body, '$.usage[0]'),
+                'output_tokens', json_extract(body, '$.usage[1]'),
+                'cost_usd', json_extract(body, '$.usage[2]'),
+                'cached_tokens', coalesce(json_extract(body, '$.usage[3]'), 0)
+            ),
+            'error_code', json_extract(body, '$.error'),
+            'next_step', json_extract(body, '$.next'),
+            'foreign_s', json_extract(body, '$.foreign')
+        )""",
+    ),
 )

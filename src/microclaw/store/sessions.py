@@ -42,7 +42,8 @@ _log = logging.getLogger(__name__)
 class SessionMessage:
     """`ts` is in whole seconds since 1970, as MimiClaw writes it; `person` is whose turn it was part of.
 
-    `foreign_s` is when strangers' words were read that this one is or may repeat.
+    `foreign_s` is when strangers' words were read that this one is or may repeat; `question` is what the offline
+    dialogue asked with it, as JSON of its own.
     """
 
     role: Role
@@ -50,6 +51,7 @@ class SessionMessage:
     ts: int
     person: str = OWNER
     foreign_s: int | None = None
+    question: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +171,8 @@ def _line(message: SessionMessage) -> bytes:
         fields["person"] = message.person
     if message.foreign_s is not None:
         fields["foreign"] = message.foreign_s
+    if message.question is not None:
+        fields["question"] = message.question
     return json.dumps(fields, separators=(",", ":")).encode() + b"\n"
 
 
@@ -270,8 +274,15 @@ def parse_message(line: bytes, owner: str = OWNER) -> SessionMessage | None:
         ts = int(ts)
     if not isinstance(ts, int):
         return None
-    foreign_s = value.get("foreign")
-    return SessionMessage(role, content, ts, person, foreign_s if isinstance(foreign_s, int) else None)
+    foreign_s, question = value.get("foreign"), value.get("question")
+    return SessionMessage(
+        role,
+        content,
+        ts,
+        person,
+        foreign_s if isinstance(foreign_s, int) else None,
+        question if isinstance(question, str) else None,
+    )
 
 
 def _summary_of(path: Path) -> Path:

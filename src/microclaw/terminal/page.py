@@ -220,7 +220,7 @@ def _answer_stage(answer: Answer) -> Stage | Literal["answer"]:
     """A question back to the person is no failure, though nothing was done."""
     if answer.error_code is None:
         return "answer"
-    asks = answer.error_code == "confirm" or (answer.error_code == "ambiguous" and "?" in answer.text)
+    asks = answer.waits_for_yes or (answer.error_code == "ambiguous" and "?" in answer.text)
     return "asks" if asks else "sorry"
 
 

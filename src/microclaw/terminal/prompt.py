@@ -15,7 +15,8 @@ PROMPT = "you> "
 LEAVE = frozenset({"exit", "quit", "bye"})
 MAX_LINE_CHARS = 16 << 10
 
-ReadLine: TypeAlias = Callable[[], str | None]
+ReadLine: TypeAlias = Callable[..., str | None]
+"""`read_line(enter="")`: `enter` is what Enter alone says, where a person sits at a terminal."""
 Complete: TypeAlias = Callable[[str], tuple[str, Sequence[str]]]
 """From the line up to the cursor: the word that is being typed, and the words that it may become."""
 
@@ -27,7 +28,8 @@ def line_reader(history: Path | None, *, prompt: str = PROMPT, complete: Complet
     return partial(_plain, prompt)
 
 
-def _plain(prompt: str) -> str | None:
+def _plain(prompt: str, *, enter: str = "") -> str | None:
+    del enter  # an empty line of a file says nothing
     sys.stdout.write(prompt)
     sys.stdout.flush()
     line = sys.stdin.readline(MAX_LINE_CHARS + 1)
@@ -63,9 +65,10 @@ def _editor(history: Path | None, prompt: str, complete: Complete | None) -> Rea
     completer = DummyCompleter() if complete is None else Completing()
     session: PromptSession[str] = PromptSession(history=store, completer=completer)
 
-    def ask() -> str | None:
+    def ask(*, enter: str = "") -> str | None:
         try:
-            return _meaning(session.prompt(prompt))
+            text = _meaning(session.prompt(f"[Y/n] {prompt}" if enter else prompt))
+            return enter if text == "" else text
         except KeyboardInterrupt:
             return ""
         except EOFError:

@@ -20,7 +20,7 @@ from microclaw.tools.tool import Tool
 from microclaw.tools.toolbox import Toolbox
 
 if TYPE_CHECKING:
-    from microclaw.link_server.plane import DevicePlane
+    from microclaw.link_server.server import LinkServer
 
 
 def build_toolbox(
@@ -31,7 +31,7 @@ def build_toolbox(
     direct_io: DirectIo,
     undo: Undo,
     gate: Gate,
-    notifier: DevicePlane | None = None,
+    notifier: LinkServer | None = None,
     knowledge: Knowledge | None = None,
     more: Iterable[Tool[Any]] = (),
     coming: Callable[[], Iterable[Tool[Any]]] = tuple,

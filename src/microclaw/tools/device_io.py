@@ -18,7 +18,7 @@ from microclaw.tools.target import DEVICE_HELP, Describe, OnDevice, describe_dev
 from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
 
 if TYPE_CHECKING:
-    from microclaw.link_server.plane import DevicePlane
+    from microclaw.link_server.server import LinkServer
 
 MAX_PAGES: Final = 64
 
@@ -171,7 +171,7 @@ class NotifyParameters(Parameters):
     expires_s: int | None = Field(None, ge=1, description="Worth nothing after so many seconds.")
 
 
-def notifying_tools(*, notifier: DevicePlane, devices: Registry) -> tuple[Tool[Any], ...]:
+def notifying_tools(*, notifier: LinkServer, devices: Registry) -> tuple[Tool[Any], ...]:
     """notify."""
 
     async def notify(asked: NotifyParameters, context: ToolContext) -> ToolOutput:

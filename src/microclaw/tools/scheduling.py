@@ -9,16 +9,17 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 
 from microclaw.auth.gate import Effect, Permission
 from microclaw.errors import ScheduleRefused, ToolRetry
 from microclaw.events import Evidence
-from microclaw.models.offline import one_call
+from microclaw.language.times import When, when_text
 from microclaw.models.protocol import DeviceContext
-from microclaw.models.reply import Act, Say
+from microclaw.offline.decision import Act, Say
+from microclaw.offline.dialogue import one_call
 from microclaw.schedules.book import ScheduleBook, ScheduleRequest
 from microclaw.schedules.devices import MAX_WHAT_CHARS, call_text, device_of, lost_device
 from microclaw.schedules.entry import Deed, Prompt, Schedule, Timing, ToolAct, kind_of, next_due
@@ -28,9 +29,11 @@ from microclaw.tools.toolbox import Toolbox
 
 
 class AddParameters(Parameters):
-    when: str = Field(
-        min_length=1,
-        max_length=200,
+    # A model gives text; the offline dialogue gives the time that it has read from the sentence.
+    when: Annotated[
+        Annotated[str, Field(min_length=1, max_length=200)] | When,
+        WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 200}),
+    ] = Field(
         description='"in 20 minutes", "tomorrow at 8:00", "every weekday at 7:00", "every 2 hours", cron "0 7 * * 1".',
     )
     do: str | None = Field(None, min_length=1, max_length=4000, description="What to do then, in the person's words.")
@@ -39,6 +42,10 @@ class AddParameters(Parameters):
     device: str | None = Field(None, max_length=80, description="The device it is for, where there are several.")
     timezone: str | None = Field(None, max_length=64, description="Left out: where the person lives.")
     missed: Missed | None = Field(None, description="When the host was off at the time: run it once later, or skip it.")
+
+    @property
+    def when_text(self) -> str:
+        return self.when if isinstance(self.when, str) else when_text(self.when)
 
 
 class ListParameters(Parameters):
@@ -96,12 +103,12 @@ class Scheduling:
                 permission = Permission.RISKY
         due_ms = next_due(timing, self.book.now_ms())
         first = () if due_ms is None else (f"first time: {self.shown(due_ms, asked.timezone)}",)
-        return Plan(timing, deed, what, device, permission, f"schedule {asked.when}: {what}", (*first, *lines))
+        return Plan(timing, deed, what, device, permission, f"schedule {asked.when_text}: {what}", (*first, *lines))
 
     async def keep(self, plan: Plan, asked: AddParameters, context: ToolContext) -> Schedule:
         """Make the planned schedule, after its approval."""
         wanted = ScheduleRequest(
-            when=asked.when,
+            when=asked.when_text,
             what=plan.what,
             deed=plan.deed,
             principal=context.principal,

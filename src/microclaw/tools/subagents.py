@@ -1,4 +1,4 @@
-"""The tools of subagents: start one, list, cancel. The work itself is done in agent/."""
+"""The tools of subagents: start one, list, cancel. The work itself is done in agent/background/."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WAIT_S: Final = 90.0  # of a turn's 120
 
 
 class Working(Protocol):
-    """agent.subagents.Subagent."""
+    """agent.background.subagents.Subagent."""
 
     @property
     def subagent_id(self) -> str: ...
@@ -38,7 +38,7 @@ class Working(Protocol):
 
 
 class Workers(Protocol):
-    """agent.subagents.Subagents."""
+    """agent.background.subagents.Subagents."""
 
     def start(self, task: str, names: Collection[str] | None, context: ToolContext) -> Any: ...
 

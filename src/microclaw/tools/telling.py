@@ -17,10 +17,10 @@ from microclaw.events import Evidence
 from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
 
 
-class Mail(Protocol):
-    """agent.mail.Mail."""
+class Outbox(Protocol):
+    """agent.outbox.Outbox."""
 
-    async def say(self, channel: str, chat_id: str, text: str, *, person: str) -> int: ...
+    async def push(self, channel: str, chat_id: str, text: str, *, person: str) -> int: ...
 
 
 class TimeParameters(Parameters):
@@ -51,7 +51,7 @@ def clock_tool(timezone: str | None, *, now_s: Callable[[], float] = time.time) 
     return Tool("time", "The date and time now.", TimeParameters, Permission.READ, Effect.READ, tell)
 
 
-def say_tool(*, mail: Mail, people: People) -> Tool[Any]:
+def say_tool(*, outbox: Outbox, people: People) -> Tool[Any]:
     """The tool `say`: a message into a chat. Another person than the caller sees who sent it."""
 
     async def say(asked: SayParameters, context: ToolContext) -> ToolOutput:
@@ -67,7 +67,7 @@ def say_tool(*, mail: Mail, people: People) -> Tool[Any]:
         sender = people.get(context.principal)
         own = sender is None or sender.person_id == person.person_id
         text = asked.text if own or sender is None else f"from {sender.name}: {asked.text}"
-        number = await mail.say(channel, chat_id, text, person=person.person_id)
+        number = await outbox.push(channel, chat_id, text, person=person.person_id)
         evidence = Evidence("accepted", f"on its way to {person.name} in {channel}")
         return ToolOutput({"success": True, "person": person.name, "channel": channel, "message": number}, (evidence,))
 

@@ -54,8 +54,6 @@ def open_transport(
 
 
 def _link_transport(link: DeviceLink) -> Transport:
-    from microclaw.link_server.transport import (
-        LinkTransport,  # with a host alone: commands to HOST:PORT do without the link
-    )
+    from microclaw.link_server.transport import LinkTransport  # with a host alone: others do without the link
 
     return LinkTransport(link)

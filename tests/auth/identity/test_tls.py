@@ -19,7 +19,7 @@ from tests.auth.identity.conftest import Clock, Host, closed, key_pem
 from microclaw.auth.certificates import CONSTANT_NAME, device_certificate, from_ms, host_names, new_authority
 from microclaw.auth.credentials import Identity, Reason
 
-TIMEOUT_S = 10
+TIMEOUT_S = 60.0
 
 
 @pytest.fixture

@@ -57,7 +57,7 @@ from microclaw.wire.link.session import LinkSession
 from microclaw.wire.link.states import Phase
 from microclaw.wire.link.storage import InboxCursor, OutboxCursor, Stored
 
-TIMEOUT_S = 15.0
+TIMEOUT_S = 60.0
 CODE = "123456"
 DEVICE_ID = "dev-1"
 M = TypeVar("M", bound=AnyBody)

@@ -21,7 +21,7 @@ from microclaw.wire.wasmachine.ioctl import IoctlCommand
 from microclaw.wire.wasmachine.natives import NATIVES, NativeGroup
 
 ROUNDS = 300
-TIMEOUT_S = 10
+TIMEOUT_S = 60.0
 ADDRESSES = [0, 1, 1024, 1040, 1100, 2000, 65_530, 65_535, 65_536, 131_071, 0x7FFFFFFF, -1, -65_536]
 MODULE = """(module (memory (export "memory") 1) (func (export "on_init"))
   (data (i32.const 1024) "/dev/gpio/4\\00\\00\\00\\00/storage/a\\00%s %5.3d %lld %f %%\\00")

@@ -135,6 +135,7 @@ class End:
         self.outbox = MemoryOutbox(random)
         self.inbox = MemoryInbox()
         self.calls = PendingCalls()
+        self.deadlines_ms: dict[bytes, float] = {}
         self.fates: dict[bytes, Fate | Result] = {}
         self.carried_out: Counter[bytes] = Counter()
         self.on_acked: Callable[[set[bytes]], None] = lambda ids: None
@@ -171,6 +172,13 @@ class End:
         self.outbox.renew()
         self.restart()
 
+    def give_up_overdue_calls(self) -> None:
+        for message_id in [i for i, deadline_ms in self.deadlines_ms.items() if self.clock.ms >= deadline_ms]:
+            del self.deadlines_ms[message_id]
+            fate = self.calls.give_up(message_id)
+            if fate is not None:
+                self.fates[message_id] = fate
+
     def receive_one(self) -> None:
         self.session.receive(self.arriving.popleft())
         self.work()
@@ -192,7 +200,8 @@ class End:
         self.work()
 
     def call(self, call: Call, message_id: bytes) -> None:
-        self.calls.add(message_id, call, self.clock.ms + 60_000)
+        self.calls.add(message_id, call)
+        self.deadlines_ms[message_id] = self.clock.ms + 60_000
         if self.session.phase is Phase.READY:
             self._send_call(message_id, call)
             self.work()

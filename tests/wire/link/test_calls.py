@@ -12,7 +12,7 @@ AGAIN = Call("gpio.get", {}, True)
 
 def test_a_call_is_sent_again_within_one_boot() -> None:
     calls = PendingCalls()
-    calls.add(b"1", ONCE, 10)
+    calls.add(b"1", ONCE)
     assert calls.reconnected(b"boot") == ([(b"1", ONCE)], [])
     calls.sent(b"1", b"boot")
     assert calls.reconnected(b"boot") == ([(b"1", ONCE)], [])
@@ -23,31 +23,29 @@ def test_a_call_is_sent_again_within_one_boot() -> None:
 def test_after_a_reboot_what_is_not_idempotent_is_unknown() -> None:
     calls = PendingCalls()
     for message_id, call in ((b"1", ONCE), (b"2", AGAIN), (b"3", ONCE)):
-        calls.add(message_id, call, 10)
+        calls.add(message_id, call)
     calls.sent(b"1", b"boot")
     calls.sent(b"2", b"boot")
     assert calls.reconnected(b"other") == ([(b"2", AGAIN), (b"3", ONCE)], [(b"1", Fate.UNKNOWN)])
     assert len(calls) == 2
 
 
-def test_a_deadline_says_whether_the_call_was_sent() -> None:
+def test_a_call_that_is_given_up_says_whether_it_was_sent() -> None:
     calls = PendingCalls()
-    calls.add(b"1", ONCE, 10)
-    calls.add(b"2", ONCE, 10)
-    calls.add(b"3", ONCE, 20)
+    calls.add(b"1", ONCE)
+    calls.add(b"2", ONCE)
     calls.sent(b"2", b"boot")
-    assert calls.next_deadline_ms() == 10
-    assert list(calls.overdue(9)) == []
-    assert list(calls.overdue(10)) == [(b"1", Fate.EXPIRED), (b"2", Fate.TIMED_OUT)]
-    calls.cancel(b"3")
-    assert calls.next_deadline_ms() is None
+    assert calls.give_up(b"1") is Fate.EXPIRED
+    assert calls.give_up(b"2") is Fate.TIMED_OUT
+    assert calls.give_up(b"2") is None
+    assert len(calls) == 0
 
 
 def test_pending_calls_are_bounded() -> None:
     calls = PendingCalls(most=1)
-    calls.add(b"1", ONCE, 10)
+    calls.add(b"1", ONCE)
     with pytest.raises(Overloaded):
-        calls.add(b"2", ONCE, 10)
+        calls.add(b"2", ONCE)
 
 
 def test_a_repeated_call_has_its_first_answer() -> None:

@@ -171,7 +171,7 @@ class LossyLink(RuleBasedStateMachine):
         for end in self.ends:
             end.session.tick()
             end.work()
-            end.fates |= end.calls.overdue(self.clock.ms)
+            end.give_up_overdue_calls()
 
     def _close_if_asked(self) -> None:
         if any(end.closes for end in self.ends):

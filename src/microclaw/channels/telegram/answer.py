@@ -11,6 +11,7 @@ from microclaw.events import Answer, Edge, Evidence, Step
 from microclaw.pin_track import draw_track, rhythms
 from microclaw.text import clean_text, format_duration
 
+SAY: Final = "say:"
 TRACK_CELLS: Final = 28  # a telephone shows about 34 letters of code in a row
 MAX_DETAIL_UNITS: Final = 3000  # as Telegram counts (telegram.split)
 _MARKS: Final = {"running": "…", "done": "✓", "failed": "✗"}
@@ -24,6 +25,13 @@ def answer_markdown(answer: Answer) -> str:
     if step := answer.next_step:
         parts.append(step if "`" in step else f"next: `{clean_text(step, one_line=True)}`")
     return "\n\n".join(part for part in parts if part)
+
+
+def answer_buttons(answer: Answer) -> tuple[tuple[str, str], ...] | None:
+    """Yes and No below an answer that waits for one of them; pressed, they are said (telegram.channel)."""
+    if not answer.waits_for_yes or answer.outbound_id is None:
+        return None
+    return tuple((word, f"{SAY}{word.lower()}:{answer.outbound_id}") for word in ("Yes", "No"))
 
 
 def step_line(step: Step) -> str:

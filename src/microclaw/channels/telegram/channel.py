@@ -9,11 +9,12 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final, assert_never
 from weakref import WeakValueDictionary
 
-from microclaw.agent.mail import Accepted, Mail, Outbound
+from microclaw.agent.inbox import AcceptedMessage, Inbox
+from microclaw.agent.outbox import Outbound
 from microclaw.agent.outgoing import outgoing, surviving
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.people import People, Person
-from microclaw.channels.telegram.answer import answer_markdown
+from microclaw.channels.telegram.answer import SAY, answer_markdown
 from microclaw.channels.telegram.api import BotApi, FileTooLarge, TelegramError, TelegramUnreachable, Timing
 from microclaw.channels.telegram.approvals import CHANNEL, ApprovalDesk, Strangers, chat_number
 from microclaw.channels.telegram.media import NotAPicture, fetch, largest
@@ -42,7 +43,7 @@ _BUSY: Final = "Too much is going on here at the moment. Please send it again in
 async def run_telegram(
     settings: TelegramSettings,
     *,
-    mail: Mail,
+    inbox: Inbox,
     people: People,
     approvals: Approvals,
     proxy: str | None = None,
@@ -58,7 +59,7 @@ async def run_telegram(
     async with BotApi.opened(settings, proxy=proxy) as api:
         await TelegramChannel(
             api,
-            mail=mail,
+            inbox=inbox,
             people=people,
             approvals=approvals,
             ears=ears,
@@ -75,7 +76,7 @@ class TelegramChannel:
         self,
         api: Caller,
         *,
-        mail: Mail,
+        inbox: Inbox,
         people: People,
         approvals: Approvals,
         ears: bool = False,
@@ -86,7 +87,7 @@ class TelegramChannel:
     ) -> None:
         self.state = state or TelegramState()
         self._api = api
-        self._mail = mail
+        self._inbox = inbox
         self._people = people
         self._ears = ears
         self._steps = steps
@@ -99,6 +100,7 @@ class TelegramChannel:
         self._bot_id = 0
         self._deliveries = asyncio.Semaphore(MAX_DELIVERIES)
         self._claimed: dict[int, None] = {}  # being delivered or delivered, the newest
+        self._waiting: dict[int, int] = {}  # chat -> the answer that waits for a yes there
         self._order: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def run(self) -> None:
@@ -187,12 +189,13 @@ class TelegramChannel:
             case "/whoami":
                 return f"You are {person.name} ({person.role}), Telegram user `{message.user_id}`."
             case "/cancel":
-                stopped = self._mail.cancel(CHANNEL, str(message.chat_id))
+                stopped = self._inbox.cancel(CHANNEL, str(message.chat_id))
                 return "Stopped." if stopped else "Nothing is running."
             case _:
                 return f"There is no command {word[:32]}.\n\n{HELP}"
 
     async def _accept(self, message: ChatMessage, person: Person) -> None:
+        self._waiting.pop(message.chat_id, None)
         try:
             attachments = await self._attachments(message)
         except (FileTooLarge, NotAPicture, TelegramError, TelegramUnreachable) as exc:
@@ -208,19 +211,20 @@ class TelegramChannel:
             key=f"{self._bot_id}:{message.update_id}",
             origin="forwarded" if message.forwarded else "person",
         )
+        await self._begin(message.chat_id, inbound)
+
+    async def _begin(self, chat_id: int, inbound: Inbound) -> None:
         try:
-            accepted = await self._mail.accept(inbound)
+            accepted = await self._inbox.accept(inbound)
         except StoreError:
             raise  # it waits at Telegram
         except MicroclawError as exc:
-            self._say(
-                message.chat_id, exc.message if exc.next_step is None else f"{exc.message}\nnext: {exc.next_step}"
-            )
+            self._say(chat_id, exc.message if exc.next_step is None else f"{exc.message}\nnext: {exc.next_step}")
             return
         if accepted.duplicate:
             self.state.duplicates += 1
             return
-        self._start(self._follow(message.chat_id, accepted), f"telegram: turn in {message.chat_id}")
+        self._start(self._follow(chat_id, accepted), f"telegram: turn in {chat_id}")
 
     async def _attachments(self, message: ChatMessage) -> tuple[Attachment, ...]:
         file: RemoteFile | None = message.voice
@@ -232,8 +236,24 @@ class TelegramChannel:
 
     async def _press(self, press: ButtonPress) -> None:
         person = await self._people.find(CHANNEL, str(press.user_id))
-        text = "You are not admitted here." if person is None else self._desk.decide(press, person)
+        if person is None:
+            text: str | None = "You are not admitted here."
+        elif press.data.startswith(SAY):
+            text = await self._say_pressed(press, person)
+        else:
+            text = self._desk.decide(press, person)
         self._start(self._answer_press(press, text), "telegram: button")
+
+    async def _say_pressed(self, press: ButtonPress, person: Person) -> str:
+        """The word on a button becomes the person's next message, while nothing was said since it was shown."""
+        _, word, asked = press.data.split(":") if press.data.count(":") == 2 else ("", "", "")
+        chat_id = press.chat_id
+        if chat_id is None or word not in ("yes", "no") or str(self._waiting.get(chat_id)) != asked:
+            return "Something was said since. Please write your answer."
+        del self._waiting[chat_id]
+        key = f"{self._bot_id}:{press.update_id}"
+        await self._begin(chat_id, Inbound(CHANNEL, str(chat_id), word, person.person_id, key=key))
+        return word.capitalize()
 
     async def _answer_press(self, press: ButtonPress, text: str | None) -> None:
         try:
@@ -243,10 +263,14 @@ class TelegramChannel:
 
     # What goes out
 
-    async def _follow(self, chat_id: int, accepted: Accepted) -> None:
+    async def _follow(self, chat_id: int, accepted: AcceptedMessage) -> None:
         reply = LiveReply(self._sender, chat_id, self._timing, steps=self._steps, claim=self._claim)
         try:
             await reply.follow(accepted.events)
+            if reply.answer is not None and reply.answer.waits_for_yes and reply.answer.outbound_id is not None:
+                self._waiting[chat_id] = reply.answer.outbound_id
+                if len(self._waiting) > MAX_CLAIMED:
+                    del self._waiting[next(iter(self._waiting))]
         except (ChatGone, TelegramError) as exc:
             _log.warning("telegram: an answer cannot be delivered: %s", exc.message)
             if isinstance(exc, TelegramError) and exc.is_of_the_bot:
@@ -283,7 +307,7 @@ class TelegramChannel:
 
     async def _deliver(self) -> None:
         """Answers left over and pushes, as the outbox gives them."""
-        async for outbound in outgoing(self._mail, CHANNEL, self._timing.backoff_s):
+        async for outbound in outgoing(self._inbox.outbox, CHANNEL, self._timing.backoff_s):
             if self._claim(outbound.answer):
                 await self._deliveries.acquire()
                 self._start(self._deliver_one(outbound), f"telegram: deliver {outbound.outbound_id}")
@@ -309,7 +333,7 @@ class TelegramChannel:
 
     async def _delivered(self, outbound_id: int) -> None:
         try:
-            await self._mail.delivered(outbound_id)
+            await self._inbox.outbox.delivered(outbound_id)
         except MicroclawError as exc:
             _log.warning("telegram: a delivery could not be noted, it may come twice: %s", exc.message)
 

@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import Final
 
-from microclaw.channels.telegram.answer import answer_markdown, step_line
+from microclaw.channels.telegram.answer import answer_buttons, answer_markdown, step_line
 from microclaw.channels.telegram.api import TelegramError, TelegramUnreachable, Timing
-from microclaw.channels.telegram.sender import LIMIT, ChatGone, Sender, split
+from microclaw.channels.telegram.sender import LIMIT, Buttons, ChatGone, Sender, split
 from microclaw.events import Answer, Delta, Step, ToolRun, TurnEvent
 
 _log = logging.getLogger(__name__)
@@ -57,8 +57,8 @@ class LiveReply:
         if self.answer is None:
             return
         if self._claim(self.answer):
-            text = answer_markdown(self.answer)
-            await self._sender.insist(lambda: self._show(text))
+            text, buttons = answer_markdown(self.answer), answer_buttons(self.answer)
+            await self._sender.insist(lambda: self._show(text, buttons))
         else:
             self.answer = None
             await self._sender.insist(self._withdraw)
@@ -130,17 +130,20 @@ class LiveReply:
         except ChatGone:
             await self._over.wait()  # the answer will say so
 
-    async def _show(self, text: str) -> None:
+    async def _show(self, text: str, buttons: Buttons | None = None) -> None:
         """Make the chat's messages be `text`: edit those that differ, send those that lack, take away the rest.
+
+        The last one has the buttons.
 
         May be called again after a failure: it goes on where it stopped.
         """
         pieces = split(text) or ["(no words)"]
         for index, piece in enumerate(pieces):
+            below = buttons if index == len(pieces) - 1 else None
             if index >= len(self._shown):
-                self._shown.append((await self._sender.send(self._chat_id, piece), piece))
-            elif self._shown[index][1] != piece:
-                await self._replace(index, piece)
+                self._shown.append((await self._sender.send(self._chat_id, piece, below), piece))
+            elif self._shown[index][1] != piece or below is not None:
+                await self._replace(index, piece, below)
         await self._withdraw(len(pieces))
 
     async def _withdraw(self, kept: int = 0) -> None:
@@ -154,12 +157,12 @@ class LiveReply:
                 _log.debug("telegram: %s", exc.message)  # too old to be deleted: it stays
             self._shown.pop()
 
-    async def _replace(self, index: int, piece: str) -> None:
+    async def _replace(self, index: int, piece: str, buttons: Buttons | None) -> None:
         message_id = self._shown[index][0]
         try:
-            await self._sender.edit(self._chat_id, message_id, piece)
+            await self._sender.edit(self._chat_id, message_id, piece, buttons)
         except TelegramError as exc:
             if exc.status != 400:
                 raise
-            message_id = await self._sender.send(self._chat_id, piece)  # the person deleted it meanwhile
+            message_id = await self._sender.send(self._chat_id, piece, buttons)  # the person deleted it meanwhile
         self._shown[index] = (message_id, piece)

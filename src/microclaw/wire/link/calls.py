@@ -7,7 +7,6 @@ ReplyCache answers a repeated call with the first answer. Both within one boot o
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
@@ -26,12 +25,11 @@ class Fate(Enum):
 @dataclass(slots=True)
 class PendingCall:
     call: Call
-    deadline_ms: float
     sent_in_boot: bytes | None = None
 
 
 class PendingCalls:
-    """A host's calls to one device by message id, at most `most`; they survive reconnects. Times are monotonic."""
+    """A host's calls to one device by message id, at most `most`; they survive reconnects."""
 
     def __init__(self, most: int = 64) -> None:
         self._most = most
@@ -40,10 +38,10 @@ class PendingCalls:
     def __len__(self) -> int:
         return len(self._calls)
 
-    def add(self, message_id: Id, call: Call, deadline_ms: float) -> None:
+    def add(self, message_id: Id, call: Call) -> None:
         if len(self._calls) >= self._most:
             raise Overloaded(f"{self._most} calls wait for this device", next_step="try again when some are answered")
-        self._calls[message_id] = PendingCall(call, deadline_ms)
+        self._calls[message_id] = PendingCall(call)
 
     def sent(self, message_id: Id, boot_id: bytes) -> None:
         """Written to a connection of this boot of the device."""
@@ -66,18 +64,12 @@ class PendingCalls:
         pending = self._calls.pop(message_id, None)
         return pending.call if pending else None
 
-    def cancel(self, message_id: Id) -> None:
-        self._calls.pop(message_id, None)
-
-    def overdue(self, now_ms: float) -> Iterator[tuple[Id, Fate]]:
-        """The calls whose deadline has passed, and are given up."""
-        for message_id, pending in list(self._calls.items()):
-            if now_ms >= pending.deadline_ms:
-                del self._calls[message_id]
-                yield message_id, Fate.EXPIRED if pending.sent_in_boot is None else Fate.TIMED_OUT
-
-    def next_deadline_ms(self) -> float | None:
-        return min((p.deadline_ms for p in self._calls.values()), default=None)
+    def give_up(self, message_id: Id) -> Fate | None:
+        """Its deadline has passed, or its caller went away; None when it is not pending any more."""
+        pending = self._calls.pop(message_id, None)
+        if pending is None:
+            return None
+        return Fate.EXPIRED if pending.sent_in_boot is None else Fate.TIMED_OUT
 
 
 @dataclass(slots=True)

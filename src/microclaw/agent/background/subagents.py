@@ -1,0 +1,282 @@
+"""Work in the background with a prompt and tools of its own: few at a time, bounded in time and tokens, none nested.
+
+A subagent acts for the person who asked, in that person's chat: its questions are asked there, and untrusted text
+that its parent had read makes it ask too. It ends with the host; what it had begun is in the journal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Final, Literal, TypeAlias
+
+from microclaw.agent.context import TurnContext
+from microclaw.agent.outbox import Outbox
+from microclaw.agent.turn import Turn, TurnLimits, TurnRequest
+from microclaw.agent.turn_journal import TurnJournal
+from microclaw.apps.changes import turn_now
+from microclaw.auth.gate import Permission
+from microclaw.auth.people import Roles
+from microclaw.errors import BudgetSpent, MicroclawError, Overloaded, PermissionRefused, ToolRetry, UnknownName
+from microclaw.events import Answer, Inbound, TurnEvent
+from microclaw.models.protocol import Model, ModelReply, ModelRequest, OnText, UserText
+from microclaw.store.journal import Journal
+from microclaw.tools.tool import ToolContext
+from microclaw.tools.toolbox import Toolbox
+
+SubagentState: TypeAlias = Literal["running", "done", "failed", "cancelled"]
+
+KEPT: Final = 32  # that have ended and are still listed
+_MAX_TOLD_CHARS: Final = 4000
+_PROMPT: Final = """\
+You work in the background on one task, alone: nobody reads what you say before your last answer, so ask nothing back.
+Your answer is the result: short, complete, and only what the tools showed.
+
+Task: {task}"""
+
+_STATES: Final[Mapping[str, SubagentState]] = {"": "done", "cancelled": "cancelled"}
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class SubagentLimits:
+    """`count` is of those that run at the same time, over all; `tokens` of one, its last request not counted."""
+
+    count: int = 4
+    turn_s: float = 300.0
+    iterations: int = 10
+    tokens: int = 60_000
+
+
+@dataclass(slots=True)
+class Subagent:
+    """`result` is its answer, or why there is none. `awaited`: somebody waits for it, so that it is not pushed."""
+
+    subagent_id: str
+    task: str
+    tools: tuple[str, ...]
+    principal: str
+    channel: str
+    chat_id: str
+    began_ms: int
+    state: SubagentState = "running"
+    result: str = ""
+    tokens: int = 0
+    foreign: bool = False
+    part_of: str | None = None
+    awaited: bool = False
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    turn: Turn | None = None
+    stopped: bool = False
+
+
+class Subagents:
+    """`async with subagents.working()`. `tools` are those that a subagent may have: none of them starts another."""
+
+    def __init__(
+        self,
+        *,
+        model: Model,
+        tools: Toolbox,
+        context: TurnContext,
+        journal: Journal,
+        outbox: Outbox,
+        roles: Roles,
+        limits: SubagentLimits | None = None,
+        now_s: Callable[[], float] = time.time,
+    ) -> None:
+        self._model = model
+        self._tools = tools
+        self._context = context
+        self._journal = journal
+        self._outbox = outbox
+        self._roles = roles
+        self._limits = limits or SubagentLimits()
+        self._now_s = now_s
+        self._known: dict[str, Subagent] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._group: asyncio.TaskGroup | None = None
+
+    @asynccontextmanager
+    async def working(self) -> AsyncIterator[None]:
+        """Inside, they work; leaving cuts them off."""
+        async with asyncio.TaskGroup() as self._group:
+            try:
+                yield
+            finally:
+                self._group = None
+                for task in tuple(self._tasks.values()):
+                    task.cancel()
+
+    def start(self, task: str, names: Collection[str] | None, context: ToolContext) -> Subagent:
+        """Begin one; None as `names` means every tool that only looks. Raises Overloaded, ToolRetry for an odd name."""
+        running = sum(one.state == "running" for one in self._known.values())
+        if self._group is None or running >= self._limits.count:
+            raise Overloaded(
+                f"{running} subagents work already, {self._limits.count} is the limit",
+                next_step="wait for one, or cancel it: microclaw subagent list",
+            )
+        made = Subagent(
+            secrets.token_hex(3),
+            task,
+            self._named(names),
+            context.principal,
+            context.channel,
+            context.chat_id,
+            int(self._now_s() * 1000),
+            foreign=context.foreign,
+            part_of=turn_now(),
+        )
+        self._known[made.subagent_id] = made
+        self._forget_old()
+        working = self._group.create_task(self._work(made, context.device), name=f"subagent {made.subagent_id}")
+        self._tasks[made.subagent_id] = working
+        working.add_done_callback(lambda _: self._tasks.pop(made.subagent_id, None))
+        return made
+
+    async def wait(self, subagent: Subagent, seconds: float) -> bool:
+        """Wait for its end; False when it goes on, and tells its result in the chat then."""
+        subagent.awaited = True
+        try:
+            async with asyncio.timeout(seconds):
+                await subagent.ended.wait()
+        except TimeoutError:
+            return False
+        finally:
+            subagent.awaited = False
+        return True
+
+    def list(self, principal: str) -> tuple[Subagent, ...]:
+        """Everybody's for an owner, else one's own; the latest last."""
+        return tuple(one for one in self._known.values() if self._is_of(one, principal))
+
+    def cancel(self, subagent_id: str, principal: str) -> Subagent:
+        """End it at the next safe point: a tool call that runs is finished. UnknownName, PermissionRefused."""
+        found = self._known.get(subagent_id)
+        if found is None:
+            raise UnknownName(f"there is no subagent {subagent_id[:40]!r}", next_step="microclaw subagent list")
+        if not self._is_of(found, principal):
+            raise PermissionRefused(f"subagent {subagent_id} is somebody else's", next_step="ask the owner")
+        found.stopped = True
+        if found.turn is not None:
+            found.turn.stop()
+        return found
+
+    def _is_of(self, subagent: Subagent, principal: str) -> bool:
+        person = self._roles.get(principal)
+        return subagent.principal == principal or (person is not None and person.role == "owner")
+
+    def _named(self, names: Collection[str] | None) -> tuple[str, ...]:
+        known = {tool.name: tool for tool in self._tools.tools}
+        if names is None:
+            return tuple(name for name, tool in known.items() if tool.permission is Permission.READ)
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            raise ToolRetry(
+                f"a subagent cannot have {', '.join(unknown)[:120]}", next_step=f"tools: {', '.join(known)}"
+            )
+        return tuple(dict.fromkeys(names))
+
+    async def _work(self, subagent: Subagent, device: str | None) -> None:
+        try:
+            answer = await self._turn(subagent, device)
+            subagent.state = _STATES.get(answer.error_code or "", "failed")
+            subagent.result = answer.text
+            subagent.foreign = subagent.foreign or answer.foreign_s is not None
+        except asyncio.CancelledError:
+            subagent.state, subagent.result = "cancelled", "the host ended; what had begun may have been done"
+            raise
+        except MicroclawError as exc:
+            subagent.state, subagent.result = "failed", exc.message
+        except Exception:
+            _log.exception("subagent %s failed inside the host", subagent.subagent_id)
+            subagent.state, subagent.result = "failed", "something went wrong inside the host; its log tells what"
+        finally:
+            subagent.ended.set()
+        if not subagent.awaited:
+            await self._tell(subagent)
+
+    async def _turn(self, subagent: Subagent, device: str | None) -> Answer:
+        inbound = Inbound(subagent.channel, subagent.chat_id, subagent.task, subagent.principal, device)
+        devices = await self._context.devices(device)
+        system = self._context.system(devices)
+        now_s = int(self._now_s())
+        limits = TurnLimits(iterations=self._limits.iterations, turn_s=self._limits.turn_s)
+        turn = subagent.turn = Turn(
+            model=_Rationed(self._model, subagent, self._limits.tokens),
+            tools=self._tools.only(subagent.tools),
+            journal=TurnJournal(self._journal, f"subagent-{subagent.began_ms}-{subagent.subagent_id}"),
+            limits=limits,
+            put=_nobody_listens,
+        )
+        if subagent.stopped:
+            turn.stop()
+        return await turn.run(
+            TurnRequest(
+                said=UserText(_PROMPT.format(task=subagent.task)),
+                principal=subagent.principal,
+                device=device,
+                system=system,
+                device_context=devices,
+                history=(),
+                dynamic_context=await self._context.dynamic(devices, inbound, system),
+                channel=subagent.channel,
+                chat_id=subagent.chat_id,
+                task="subagent",
+                at_s=now_s,
+                foreign_s=now_s if subagent.foreign else None,
+                part_of=subagent.part_of,
+            )
+        )
+
+    async def _tell(self, subagent: Subagent) -> None:
+        text = f"subagent {subagent.subagent_id} ({subagent.task[:80]}) {subagent.state}: {subagent.result}"
+        to = (subagent.channel, subagent.chat_id)
+        try:
+            await self._outbox.push(*to, text[:_MAX_TOLD_CHARS], person=subagent.principal)
+        except MicroclawError as exc:
+            _log.warning("the result of subagent %s could not be told: %s", subagent.subagent_id, exc.message)
+
+    def _forget_old(self) -> None:
+        over: Sequence[str] = [one.subagent_id for one in self._known.values() if one.state != "running"]
+        for subagent_id in over[:-KEPT]:
+            del self._known[subagent_id]
+
+
+class _Rationed:
+    """A model that a subagent may ask until its tokens are used up."""
+
+    def __init__(self, model: Model, subagent: Subagent, tokens: int) -> None:
+        self._model = model
+        self._subagent = subagent
+        self._tokens = tokens
+
+    @property
+    def name(self) -> str:
+        return self._model.name
+
+    async def warm_up(self) -> None:
+        await self._model.warm_up()
+
+    async def respond(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
+        used = self._subagent.tokens
+        if used >= self._tokens:
+            raise BudgetSpent(
+                f"this subagent used {used:,} tokens, {self._tokens:,} are allowed", next_step="give it a smaller task"
+            )
+        reply = await self._model.respond(request, on_text)
+        self._subagent.tokens += reply.usage.input_tokens + reply.usage.output_tokens
+        return reply
+
+    async def aclose(self) -> None:
+        """The model is the host's."""
+
+
+def _nobody_listens(_: TurnEvent) -> None:
+    """Nobody follows a subagent's steps."""

@@ -1,0 +1,87 @@
+"""Which words of a conversation are tainted: untrusted ones, and answers that may repeat them. It asks no model.
+
+Tainted are answers of turns that read untrusted text, forwarded messages, what a device says, and in a chat of several
+people the words of those who may not act. They are shown to later turns for a while, then left out. A turn that is
+shown any of them asks before it acts, as if it had read them itself
+(docs/decisions/0015-strangers-words-across-turns.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from microclaw.auth.people import MAY, Permission, Roles
+from microclaw.events import Inbound
+from microclaw.models.protocol import AssistantReply, Message, UserText
+from microclaw.store.sessions import SessionMessage
+
+SHOWN_S: Final = 900  # since the untrusted text was read; answers that followed from it count from there
+MAX_SHOWN_CHARS: Final = 12_000  # of one conversation: they come on top of its budget
+LEFT_OUT: Final = "(This drew on strangers' words and is left out now; the tool recall finds it.)"
+_UNTRUSTED_ORIGINS: Final = ("device", "forwarded")
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """What a turn may be told: `safe` has the tainted messages left out, so that it may be summarised and kept."""
+
+    safe: tuple[Message, ...]
+    _tainted: Mapping[int, tuple[Message, int]]  # by place from the end: the message, and since when it is tainted
+
+    def shown(self, compacted: Sequence[Message]) -> tuple[tuple[Message, ...], int | None]:
+        """`safe` as the compactor left it, with the tainted messages where they stood; since when there are any."""
+        messages, since_s, room = list(compacted), None, MAX_SHOWN_CHARS
+        for back, (message, read_s) in sorted(self._tainted.items()):
+            if back > len(messages) or messages[-back] != self.safe[-back] or _chars(message) > room:
+                break
+            messages[-back] = message
+            room -= _chars(message)
+            since_s = max(since_s or 0, read_s)
+        return tuple(messages), since_s
+
+
+def conversation(kept: Sequence[SessionMessage], inbound: Inbound, at_s: int, roles: Roles) -> Conversation:
+    """The conversation for the turn of a message that came at `at_s`.
+
+    Nobody is there to say yes to a schedule's or the heartbeat's act: they are shown no tainted message at all.
+    """
+    safe: list[Message] = []
+    tainted: dict[int, tuple[Message, int]] = {}
+    for place, message in enumerate(kept):
+        read_s = _tainted_since(message, inbound.principal, roles)
+        whole = _message(message, inbound.principal, roles)
+        if read_s is None:
+            safe.append(whole)
+            continue
+        safe.append(UserText(LEFT_OUT) if message.role == "user" else AssistantReply(LEFT_OUT))
+        if inbound.origin not in ("schedule", "heartbeat") and at_s - read_s < SHOWN_S:
+            tainted[len(kept) - place] = (whole, read_s)
+    return Conversation(tuple(safe), tainted)
+
+
+def tainted_from(inbound: Inbound, at_s: int) -> int | None:
+    """Since when this message is tainted; None for a person's own words."""
+    return at_s if inbound.origin in _UNTRUSTED_ORIGINS else None
+
+
+def _tainted_since(message: SessionMessage, asker: str, roles: Roles) -> int | None:
+    if message.foreign_s is not None or message.person == asker:
+        return message.foreign_s
+    person = roles.get(message.person)
+    may_act = person is not None and Permission.ACT in MAY[person.role]
+    return None if may_act else message.ts
+
+
+def _message(message: SessionMessage, asker: str, roles: Roles) -> Message:
+    if message.role == "assistant":
+        return AssistantReply(message.content, question=message.question)
+    if message.person == asker:
+        return UserText(message.content)
+    person = roles.get(message.person)
+    return UserText(f"[{person.name if person else message.person}, not the one who asks now:] {message.content}")
+
+
+def _chars(message: Message) -> int:
+    return len(message.text) if isinstance(message, UserText | AssistantReply) else 0

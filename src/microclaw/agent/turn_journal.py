@@ -1,0 +1,186 @@
+"""The journal of one turn: what the model replied, what each call came to, which messages joined. It decides no turn.
+
+A reply is on the disk before an effect of it is planned and before the model is asked again; an effect is planned,
+started, done. After a crash the turn is read back from here: no reply is asked for again, and what was half done is
+never done twice unless twice is the same.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Collection
+from typing import Final, TypeAlias
+
+import msgspec
+
+from microclaw.auth.gate import Effect
+from microclaw.events import Answer
+from microclaw.models.protocol import ModelReply, ToolCall
+from microclaw.store.journal import EffectKey, EffectRow, Journal, TurnRow
+from microclaw.tools.tool import Begin, ToolResult
+
+OUTCOME_UNKNOWN: Final = "outcome_unknown"
+INTERRUPTED: Final = "interrupted"
+_LOOK_FIRST: Final = "look whether it happened, then say whether to do it again"
+
+Run: TypeAlias = Callable[[Begin], Awaitable[ToolResult]]
+
+
+class ReplyRow(msgspec.Struct, frozen=True, tag_field="kind", tag="reply"):
+    """What the model said in a round."""
+
+    reply: ModelReply
+
+
+class ReadRow(msgspec.Struct, frozen=True, tag_field="kind", tag="read"):
+    """The result of a call without effect: the one at this place in the reply before it."""
+
+    index: int
+    result: ToolResult
+
+
+class JoinRow(msgspec.Struct, frozen=True, tag_field="kind", tag="joined"):
+    """A message that came while the turn ran and became part of it; its words are in the inbox."""
+
+    message_id: int
+
+
+Row: TypeAlias = ReplyRow | ReadRow | JoinRow
+
+
+class TurnJournal:
+    """Of a turn that nobody resumes (`message_id` None) the effects alone are kept."""
+
+    def __init__(self, journal: Journal, turn_id: str, message_id: int | None = None) -> None:
+        self.turn_id = turn_id
+        self._journal = journal
+        self._message_id = message_id
+        self._position = 0
+        self._waiting: list[TurnRow] = []  # not on the disk yet
+        self._results: dict[EffectKey, ToolResult] = {}  # of before a crash
+        self._open: dict[EffectKey, EffectRow] = {}
+
+    async def read_back(self) -> tuple[ReplyRow | JoinRow, ...]:
+        """The replies and joined messages of before a crash, in order; the journal knows their calls' results then."""
+        assert self._message_id is not None
+        kept = await self._journal.rows(self._message_id)
+        self._position = kept[-1].position + 1 if kept else 0
+        rows = [_row_from(one.body) for one in kept]
+        iteration = -1
+        for row in rows:
+            if isinstance(row, ReplyRow):
+                iteration += 1
+            elif isinstance(row, ReadRow):
+                self._results[EffectKey(self.turn_id, iteration, row.index)] = row.result
+        for effect in await self._journal.of_turn(self.turn_id):
+            if effect.result is None:
+                self._open[effect.key] = effect
+            else:
+                self._results[effect.key] = result_from(effect.result)
+        return tuple(row for row in rows if not isinstance(row, ReadRow))
+
+    def add(self, row: Row) -> None:
+        """Note a row. It is on the disk with the next effect that is planned, or after `flush`."""
+        if self._message_id is not None:
+            joins = row.message_id if isinstance(row, JoinRow) else None
+            self._waiting.append(TurnRow(self._message_id, self._position, encode(row), joins))
+            self._position += 1
+
+    async def flush(self) -> None:
+        """What was noted is on the disk when this returns."""
+        if self._waiting:
+            rows, self._waiting = self._waiting, []
+            await self._journal.add(rows)
+
+    def known(self, key: EffectKey) -> ToolResult | None:
+        """The result that a call had before a crash."""
+        return self._results.get(key)
+
+    async def call(self, key: EffectKey, call: ToolCall, effect: Effect, run: Run) -> ToolResult:
+        """Run a call between its entries. `run` awaits what it is given right before it changes anything.
+
+        One that had started before a crash and may happen only once is not run: its result is `outcome_unknown`.
+        """
+        if effect is Effect.READ:
+            result = await run(_nothing)
+            self.add(ReadRow(key.index, result))
+            return result
+        before = self._open.get(key)
+        if before is None:
+            rows, self._waiting = self._waiting, []
+            await self._journal.planned(key, call.name, call.arguments, effect.value, rows=rows)
+        elif before.state == "started" and before.effect == Effect.ONCE.value:
+            result = outcome_unknown(call)
+            await self._journal.done(key, encode(result), ok=False)
+            return result
+        return await self._run(key, run, started=before is not None and before.state == "started")
+
+    async def _run(self, key: EffectKey, run: Run, *, started: bool) -> ToolResult:
+        async def begin() -> None:
+            nonlocal started
+            if not started:
+                await self._journal.started(key)
+                started = True
+
+        try:
+            result = await run(begin)
+        except Exception:  # a fault of ours: the turn ends with it, and the entry must not stay open
+            await self._journal.done(key, _failure("internal", "a fault inside the host"), ok=False)
+            raise
+        if result.ok:
+            await begin()
+        await self._journal.done(key, encode(result), ok=result.ok)
+        return result
+
+
+def outcome_unknown(call: ToolCall) -> ToolResult:
+    """The result of a call that a crash cut off."""
+    message = f"the host stopped while {call.name} was running: outcome unknown, it may have been done or not"
+    content = json.dumps({"success": False, "error": OUTCOME_UNKNOWN, "message": message, "next": _LOOK_FIRST})
+    return ToolResult(content, ok=False, error_code=OUTCOME_UNKNOWN, next_step=_LOOK_FIRST)
+
+
+async def close_interrupted(journal: Journal, resumed: Collection[str] = ()) -> tuple[str, ...]:
+    """Close what a crash left open, one sentence for each: nothing is run again. The turns in `resumed` go on."""
+    sentences = []
+    for left in await journal.unfinished():
+        if left.key.turn in resumed:
+            continue
+        if not left.started:
+            outcome = "had not started: nothing was done"
+        elif left.effect == Effect.ONCE.value:
+            outcome = "had started: outcome unknown, look before you ask for it again"
+        else:
+            outcome = "had started and may be unfinished: asking for it again is safe"
+        sentences.append(f"{left.tool} {left.arguments[:120]}: {outcome}")
+        await journal.done(left.key, _failure(INTERRUPTED, outcome), ok=False)
+    return tuple(sentences)
+
+
+def encode(value: Row | ToolResult | Answer) -> str:
+    """JSON text, also of words that are no valid Unicode (which msgspec's own encoder refuses)."""
+    return json.dumps(msgspec.to_builtins(value), separators=(",", ":"))
+
+
+def answer_from(text: str) -> Answer:
+    """Read what `encode` wrote of an answer."""
+    return msgspec.convert(json.loads(text), Answer)
+
+
+def result_from(text: str) -> ToolResult:
+    """Read what `encode` wrote of a call's result."""
+    return msgspec.convert(json.loads(text), ToolResult)
+
+
+def _row_from(text: str) -> Row:
+    row: Row = msgspec.convert(json.loads(text), Row)
+    return row
+
+
+def _failure(code: str, message: str) -> str:
+    content = json.dumps({"success": False, "error": code, "message": message})
+    return encode(ToolResult(content, ok=False, error_code=code))
+
+
+async def _nothing() -> None:
+    pass

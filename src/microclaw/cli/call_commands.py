@@ -1,0 +1,170 @@
+"""`microclaw exec` and `repl`: one device's methods, called through the host, or by an address without one."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shlex
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+from microclaw.cli.invocation import Invocation, invocation
+from microclaw.devices.call_text import CALLS, argument_names, arguments_from_words, call_from, result_value
+from microclaw.errors import MicroclawError, NoHost, NotSupported
+from microclaw.host_client.request import segment
+from microclaw.terminal.prompt import line_reader
+
+HELP = "help"
+CALL_TIMEOUT_S = 15.0
+_HOST_PORT = re.compile(r"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):(\d{1,5})$")
+_PREFIXES = ("wasmachine://", "serial:", "virtual:")
+
+
+def execute(
+    ctx: typer.Context,
+    target: Annotated[str, typer.Argument(metavar="DEVICE", help="A device's name, or HOST:PORT without a host.")],
+    method: Annotated[str, typer.Argument(help="gpio.set, gpio.get, adc.read, apps.list, ...")],
+    arguments: Annotated[list[str] | None, typer.Argument(metavar="[ARG]...", help="pin=2 level=1, or 2 1")] = None,
+    board: Annotated[str, typer.Option("--board", help="With an address: the board's profile.")] = "virtual",
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="For a device that is away, up to 15 s.")] = True,
+) -> None:
+    """Call one method of a device at once."""
+    options = invocation(ctx)
+    values = arguments_from_words(method, arguments or [])
+    print_outcome(options, method, call_target(options, target, board, method, values, wait=wait))
+
+
+def print_outcome(options: Invocation, method: str, outcome: dict[str, Any]) -> None:
+    """A call's answer as lines, or as one JSON document."""
+    if options.json:
+        options.document("exec", {"method": method, **outcome})
+        return
+    for key, value in _flat(outcome["result"]):
+        options.line(f"{key:<16} {value}" if key else str(value))
+    if outcome.get("evidence"):
+        options.say(f"({outcome['evidence']['kind']}: {outcome['evidence']['text']})")
+
+
+def call_target(
+    options: Invocation, target: str, board: str, method: str, values: dict[str, Any], *, wait: bool = True
+) -> dict[str, Any]:
+    """Through the host for a device's name, directly for an address."""
+    if is_address(target):
+        options.only_here(f"a call of {target}")
+        return {"result": call_directly(target, board, method, values)}
+    body = {"method": method, "arguments": values, "wait": wait}
+    return options.host().post(f"/v1/devices/{segment(target)}/call", body)
+
+
+def _flat(value: Any) -> list[tuple[str, str]]:
+    """A result as lines: a list one entry a line, an object one member a line."""
+    if isinstance(value, dict):
+        lines: list[tuple[str, str]] = []
+        for key, member in value.items():
+            if isinstance(member, dict):
+                lines += [(inner, str(content)) for inner, content in member.items()]
+            elif isinstance(member, list) and any(isinstance(entry, dict) for entry in member):
+                lines += [(key, _entry(entry)) for entry in member]
+            else:
+                lines.append((key, _entry(member)))
+        return lines
+    if isinstance(value, list):
+        return [("", _entry(entry)) for entry in value] or [("", "none")]
+    return [("", "done" if value is None else str(value))]
+
+
+def _entry(value: Any) -> str:
+    if isinstance(value, dict):
+        return "  ".join(str(member) for member in value.values())
+    if isinstance(value, list):
+        return " ".join(str(member) for member in value) or "-"
+    return str(value)
+
+
+def repl(
+    ctx: typer.Context,
+    target: Annotated[str, typer.Argument(metavar="DEVICE", help="A device's name, or HOST:PORT without a host.")],
+    board: Annotated[str, typer.Option("--board", help="With an address: the board's profile.")] = "virtual",
+) -> None:
+    """Call a device's methods line by line; Tab completes, Ctrl-D leaves."""
+    options = invocation(ctx)
+    words = Words(*_known(options, target))
+    home = options.settings().home
+    history = home / "repl_history" if home.is_dir() else None
+    read_line = line_reader(history, prompt=f"{target}> ", complete=words.complete)
+    while (line := read_line()) is not None:
+        if not line:
+            continue
+        if line == HELP:
+            options.line("  ".join(words.methods))
+            continue
+        try:
+            method, *given = shlex.split(line)
+            values = arguments_from_words(method, given)
+            print_outcome(options, method, call_target(options, target, board, method, values))
+        except NoHost:
+            raise
+        except MicroclawError as exc:
+            options.terminal().error(exc)
+        except ValueError as exc:  # an open quotation mark
+            options.line(f"{exc}: {line}")
+
+
+class Words:
+    """What can be typed to a device: its methods, their arguments, its pins."""
+
+    def __init__(self, methods: Sequence[str], pins: Sequence[int]) -> None:
+        self.methods = tuple(sorted(methods))
+        self._pins = tuple(str(pin) for pin in sorted(pins))
+
+    def complete(self, before: str) -> tuple[str, Sequence[str]]:
+        """The word that is being typed, and what it may become."""
+        *earlier, started = before.split(" ")
+        if not any(earlier):
+            return started, [word for word in (*self.methods, HELP) if word.startswith(started)]
+        name, separator, value = started.partition("=")
+        if separator:
+            found = [f"{name}={pin}" for pin in self._pins if pin.startswith(value)] if name == "pin" else []
+            return started, found
+        given = {word.partition("=")[0] for word in earlier}
+        names = [argument for argument in argument_names(earlier[0]) if argument not in given]
+        return started, [f"{argument}=" for argument in names if argument.startswith(started)]
+
+
+def _known(options: Invocation, target: str) -> tuple[list[str], list[int]]:
+    """Methods and pins that the device offers; of an address, every method there is."""
+    if is_address(target):
+        options.only_here(f"a call of {target}")
+        return list(CALLS), []
+    device: dict[str, Any] = options.host().get(f"/v1/devices/{segment(target)}")
+    return [method for method in device["capabilities"] if method in CALLS], list(device.get("free_pins", ()))
+
+
+def is_address(target: str) -> bool:
+    """Whether a target names an address instead of a device: HOST:PORT or a transport's full form."""
+    return target.startswith(_PREFIXES) or _HOST_PORT.match(target) is not None
+
+
+def call_directly(target: str, board_id: str, method: str, values: dict[str, Any]) -> Any:
+    """Do it and return the answer as JSON values. Raises DeviceError and its kinds."""
+    endpoint = target if target.startswith(_PREFIXES) else f"wasmachine://{target}"
+    return result_value(asyncio.run(_call(endpoint, board_id, call_from(method, values))))
+
+
+async def _call(endpoint: str, board_id: str, call: Any) -> Any:
+    from microclaw.boards import load_board
+    from microclaw.devices.device import check_call
+    from microclaw.transports.open import open_transport
+
+    board = load_board(board_id)
+    transport = open_transport(endpoint, board)
+    try:
+        if call.method not in transport.capabilities:
+            offered = ", ".join(sorted(transport.capabilities))
+            raise NotSupported(f"{endpoint} does not offer {call.method}", next_step=f"it offers {offered}")
+        check_call(board, call)
+        return await transport.call(call, CALL_TIMEOUT_S)
+    finally:
+        await transport.close()

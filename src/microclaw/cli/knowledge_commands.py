@@ -1,0 +1,244 @@
+"""`microclaw memory`, `session` and `skill`: what is remembered, said and taught, through the host."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import tempfile
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from microclaw.cli.invocation import FAILED, Invocation, command_group, invocation
+from microclaw.errors import ConfigError, EmptyMessage, MicroclawError, UnknownName
+from microclaw.host_client.request import segment
+
+memory_group = command_group()
+session_group = command_group()
+SEE_SESSIONS: Final = "microclaw session list"
+skill_group = command_group()
+SEE_SKILLS: Final = "microclaw skill list"
+
+
+@memory_group.command("show")
+def show_memory(
+    ctx: typer.Context,
+    name: Annotated[str | None, typer.Argument(hidden=True)] = None,
+) -> None:
+    """Print MEMORY.md and the notes of today and yesterday."""
+    options = invocation(ctx)
+    if name is not None:
+        find = f"find it: microclaw memory search {shlex.quote(name)}" if name.strip() else "microclaw memory show"
+        raise UnknownName(f"memory is one page without names: there is no {name[:80]!r}", next_step=find)
+    found = options.host().get("/v1/memory")
+    if options.json:
+        options.document("memory", found)
+        return
+    options.line(found["text"].rstrip("\n") or "nothing is remembered yet")
+    for note in found["notes"]:
+        options.line()
+        options.line(note["text"].rstrip("\n"))
+    options.say(f"\n{found['file']}")
+
+
+@memory_group.command("edit")
+def edit_memory(ctx: typer.Context) -> None:
+    """Edit MEMORY.md with $EDITOR; the old version is kept."""
+    options = invocation(ctx)
+    host = options.host()
+    found = host.get("/v1/memory")
+    path, text = _edited(found["text"])
+    if text == found["text"]:
+        path.unlink()
+        options.say("nothing was changed")
+    else:
+        try:
+            host.put("/v1/memory", {"text": text, "was": found["digest"]})
+        except MicroclawError:
+            options.terminal().row("memory", f"what you wrote is in {path}")
+            raise
+        path.unlink()
+        options.say(f"changed: {found['file']}; the old version is in {Path(found['file']).parent / 'versions'}")
+    if options.json:
+        options.document("memory_edit", {"changed": text != found["text"], "file": found["file"]})
+
+
+@memory_group.command("search")
+def search_memory(
+    ctx: typer.Context,
+    words: Annotated[list[str], typer.Argument(metavar="WORDS...", help="What to look for.")],
+    limit: Annotated[int, typer.Option("--limit", min=1, max=50)] = 10,
+) -> None:
+    """Find notes, memories and what was said, best first."""
+    options = invocation(ctx)
+    wanted = " ".join(words).strip()
+    if not wanted:
+        raise EmptyMessage("there is nothing to look for", next_step="microclaw memory search WORDS")
+    found = options.host().get("/v1/memory/search", {"q": wanted, "limit": limit})
+    if options.json:
+        options.document("memory_search", found)
+        return
+    for one in found["found"]:
+        options.line(f"{one['day']}  {one['source']}")
+        options.line(f"    {' '.join(one['text'].split())}")
+    if not found["found"]:
+        options.line("nothing was found")
+
+
+def _edited(text: str) -> tuple[Path, str]:
+    """The text as the person's editor left it, and where that is."""
+    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
+    fd, name = tempfile.mkstemp(prefix="microclaw-memory-", suffix=".md")
+    path = Path(name)
+    with os.fdopen(fd, "w") as file:
+        file.write(text)
+    try:
+        words = shlex.split(editor)
+        done = subprocess.run([*words, name], check=False)
+    except (OSError, ValueError) as exc:
+        path.unlink()
+        raise ConfigError(f"the editor {editor!r} cannot be started: {exc}", next_step="set EDITOR to one") from exc
+    if done.returncode != 0:
+        path.unlink()
+        raise ConfigError(
+            f"{editor} ended with {done.returncode}: nothing was changed", next_step="edit once more, and save"
+        )
+    return path, path.read_text(errors="replace")
+
+
+@session_group.command("list")
+def list_sessions(ctx: typer.Context) -> None:
+    """List conversations, the latest first."""
+    options = invocation(ctx)
+    found = options.host().get("/v1/sessions")
+    if options.json:
+        options.document("sessions", found)
+        return
+    rows = [(s["name"], _when(s["changed_s"]), f"{s['size_bytes']:,} B") for s in found["sessions"]]
+    options.table(rows, head=("NAME", "LAST", "SIZE"))
+
+
+@session_group.command("show")
+def show_session(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help="As session list names it, or its chat alone.")],
+    newest: Annotated[int, typer.Option("-n", "--newest", min=1, max=1000, help="So many messages.")] = 40,
+) -> None:
+    """Print the newest messages of a conversation."""
+    options = invocation(ctx)
+    found = options.host().get(f"/v1/sessions/{segment(name, SEE_SESSIONS)}", {"newest": newest})
+    if options.json:
+        options.document("session", found)
+        return
+    for message in found["messages"]:
+        who = message["person"] if message["role"] == "user" else "microclaw"
+        options.line(f"{_when(message['ts'])}  {who}: {message['content']}")
+
+
+@session_group.command("rm")
+def remove_session(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help="As session list names it, or its chat alone.")],
+) -> None:
+    """Remove a conversation for good."""
+    options = invocation(ctx)
+    host = options.host()
+    full = host.get(f"/v1/sessions/{segment(name, SEE_SESSIONS)}", {"newest": 1})["name"]
+    if not options.yes and not options.json:
+        typer.confirm(f"Remove the conversation {full} for good?", abort=True)
+    found = host.delete(f"/v1/sessions/{segment(full)}")
+    options.report("session_rm", found, f"removed {full}")
+
+
+@session_group.command("import")
+def import_folder(
+    ctx: typer.Context,
+    folder: Annotated[Path, typer.Argument(help="A copy of the device's files: config/, memory/, sessions/ ...")],
+) -> None:
+    """Take over a MimiClaw device's conversations, memory, persona, skills and schedules. Overwrites nothing."""
+    options = invocation(ctx)
+    found = options.host().post("/v1/sessions/import", {"folder": str(folder.expanduser().absolute())})
+    if options.json:
+        options.document("session_import", found)
+        return
+    rows = [(f["name"], f["outcome"], f["detail"]) for f in found["files"]]
+    options.table(rows, head=("FILE", "OUTCOME", "WHAT"))
+    for job in found["jobs"]:
+        options.line(_job_line(job))
+    if found["jobs"]:
+        places = (folder / "cron.json", folder / "config" / "cron.json")
+        jobs = next((str(place) for place in places if place.is_file()), "FILE")
+        options.say(f"next: microclaw schedule import {shlex.quote(jobs)}")
+
+
+def _job_line(job: dict[str, Any]) -> str:
+    when = f"every {job['every_s']} s" if job["every_s"] is not None else f"once at {_when(job['at_s'])}"
+    return f"schedule {job['name']}: {when}: {job['message']}"
+
+
+def _when(seconds: int) -> str:
+    """Local time; the number itself where no calendar reaches (files of others may count milliseconds)."""
+    try:
+        return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M")
+    except (ValueError, OverflowError, OSError):
+        return f"@{seconds}"
+
+
+@skill_group.command("list")
+def list_skills(ctx: typer.Context) -> None:
+    """List skills: yours, then the shipped ones."""
+    options = invocation(ctx)
+    found = options.host().get("/v1/skills")
+    if options.json:
+        options.document("skills", found)
+        return
+    rows = [(s["name"], "shipped" if s["shipped"] else "yours", s["description"]) for s in found["skills"]]
+    rows += [(b["name"], "broken", f"microclaw skill check {b['name']}") for b in found["broken"]]
+    options.table(rows, head=("NAME", "FROM", "WHAT IT IS FOR"))
+    options.say(f"\nyours are folders in {found['folder']}")
+
+
+@skill_group.command("show")
+def show_skill(ctx: typer.Context, name: Annotated[str, typer.Argument(help="The skill's name.")]) -> None:
+    """Print a skill's text."""
+    options = invocation(ctx)
+    found = options.host().get(f"/v1/skills/{segment(name, SEE_SKILLS)}")
+    if options.json:
+        options.document("skill", found)
+        return
+    options.line(found["text"])
+    for file in found["files"]:
+        options.say(f"file: {file}")
+
+
+@skill_group.command("check")
+def check_skills(
+    ctx: typer.Context,
+    name: Annotated[str | None, typer.Argument(help="The skill's name; every one without it.")] = None,
+) -> None:
+    """Check skills: each mistake with its line. Exit code 1 when one cannot be used."""
+    options = invocation(ctx)
+    host = options.host()
+    if name is None:
+        listed = host.get("/v1/skills")
+        names = [each["name"] for each in (*listed["skills"], *listed["broken"])]
+    else:
+        names = [name]
+    checked = [host.get(f"/v1/skills/{segment(each, SEE_SKILLS)}/check") for each in names]
+    if options.json:
+        options.document("skill_check", {"skills": checked})
+    else:
+        for each in checked:
+            _print_mistakes(options, each)
+    if not all(each["ok"] for each in checked):
+        raise typer.Exit(FAILED)
+
+
+def _print_mistakes(options: Invocation, checked: dict[str, Any]) -> None:
+    for mistake in checked["mistakes"]:
+        options.line(mistake["text"])
+    if not checked["mistakes"]:
+        options.say(f"{checked['name']}: ok")

@@ -1,0 +1,161 @@
+"""`microclaw approval`, `person` and `token`: what waits for a yes, who may write, and the tokens of programs."""
+
+from __future__ import annotations
+
+import time
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from microclaw.cli.invocation import command_group, invocation
+from microclaw.host_client.request import segment
+
+approval_group = command_group()
+person_group = command_group()
+token_group = command_group()
+
+
+@approval_group.command("list")
+def list_approvals(ctx: typer.Context) -> None:
+    """What waits, and exactly what would happen."""
+    options = invocation(ctx)
+    found = options.host().get("/v1/approvals")
+    if options.json:
+        options.document("approvals", found)
+        return
+    for waiting in found["approvals"]:
+        for line in approval_lines(waiting):
+            options.line(line)
+    if not found["approvals"]:
+        options.say("nothing waits")
+
+
+def approval_lines(waiting: dict[str, Any]) -> list[str]:
+    """One question, with what would happen below it."""
+    risky = ", risky" if waiting["risky"] else ""
+    asked = f"asked by {waiting['person']} ({waiting['channel']}){risky}, {waiting['expires_s']:.0f} s left"
+    return [f"{waiting['approval_id']}  {waiting['action']}", f"    {asked}", *(f"    {d}" for d in waiting["detail"])]
+
+
+@approval_group.command("approve")
+def approve(ctx: typer.Context, approval_id: str) -> None:
+    """Yes: it is done now."""
+    _decide(ctx, approval_id, approved=True)
+
+
+@approval_group.command("decline")
+def decline(ctx: typer.Context, approval_id: str) -> None:
+    """No: it is not done."""
+    _decide(ctx, approval_id, approved=False)
+
+
+def _decide(ctx: typer.Context, approval_id: str, *, approved: bool) -> None:
+    options = invocation(ctx)
+    done = options.host().post(f"/v1/approvals/{segment(approval_id)}", {"approved": approved})
+    options.report("approval", done, f"{done['outcome']}: {done['action']}")
+
+
+class Role(StrEnum):
+    OWNER = "owner"
+    MEMBER = "member"
+    GUEST = "guest"
+
+
+@person_group.command("list")
+def list_people(ctx: typer.Context) -> None:
+    """Who this host knows, and who asks to be let in."""
+    options = invocation(ctx)
+    found = options.host().get("/v1/people")
+    if options.json:
+        options.document("people", found)
+        return
+    rows = [
+        (p["name"], p["role"], ", ".join(f"{a['channel']}:{a['id']}" for a in p["addresses"]) or "-")
+        for p in found["people"]
+    ]
+    options.table(rows, head=("NAME", "ROLE", "WHERE"))
+    for asking in found["asking"]:
+        options.line(
+            f"{asking['name'] or 'somebody'} in {asking['channel']} asks to be let in "
+            f"({asking['seconds_left']} s left): microclaw person pair CODE"
+        )
+
+
+@person_group.command("pair")
+def pair_person(
+    ctx: typer.Context,
+    code: Annotated[str, typer.Argument(help="The 6 digits that the person was shown.")],
+    name: Annotated[str | None, typer.Option("--name", help="What to call them, or somebody known already.")] = None,
+    role: Annotated[
+        Role | None, typer.Option("--role", help="owner without --name: you, at another address. [default: member]")
+    ] = None,
+) -> None:
+    """Let in who shows CODE: guests look, members act, owners decide."""
+    options = invocation(ctx)
+    body = {"code": code, "name": name, "role": None if role is None else role.value}
+    person = options.host().post("/v1/people/pair", body)
+    options.report("person", person, f"{person['name']} may write now, as {person['role']}")
+
+
+@person_group.command("rm")
+def remove(ctx: typer.Context, name: str) -> None:
+    """Forget somebody, with their addresses and tokens."""
+    options = invocation(ctx)
+    if not options.yes and not options.json:
+        typer.confirm(f"{name} and every token of theirs will be shut out. Go on?", abort=True)
+    done = options.host().delete(f"/v1/people/{segment(name)}")
+    options.report("removed", done, f"{done['removed']} is a stranger again")
+
+
+@token_group.command("create")
+def create_token(
+    ctx: typer.Context,
+    name: str,
+    person: Annotated[str, typer.Option("--person", help="In whose name it acts.")] = "owner",
+    days: Annotated[int | None, typer.Option("--days", min=1, max=3650, help="It ends after so many days.")] = None,
+) -> None:
+    """Make a token and print it: it is shown this once."""
+    options = invocation(ctx)
+    made = options.host().post("/v1/tokens", {"name": name, "person": person, "days": days})
+    if options.json:
+        options.document("token", made)
+        return
+    options.line(made["secret"])
+    options.say(
+        f"{made['name']} acts as {made['person']} ({made['role']}), {_until(made['expires_ms'])}; keep it secret"
+    )
+
+
+@token_group.command("list")
+def list_tokens(ctx: typer.Context) -> None:
+    """Every token, never its secret."""
+    options = invocation(ctx)
+    found = options.host().get("/v1/tokens")
+    if options.json:
+        options.document("tokens", found)
+        return
+    rows = [
+        (t["name"], t["person"], t["role"], _day(t["used_ms"]) or "never used", _until(t["expires_ms"]))
+        for t in found["tokens"]
+    ]
+    if rows:
+        options.table(rows, head=("NAME", "PERSON", "ROLE", "USED", "UNTIL"))
+    else:
+        options.say("no token yet: microclaw token create NAME")
+
+
+@token_group.command("rm")
+def remove_token(ctx: typer.Context, name: str) -> None:
+    """End a token: it opens nothing from now on."""
+    options = invocation(ctx)
+    done = options.host().delete(f"/v1/tokens/{segment(name)}")
+    options.report("removed", done, f"{done['removed']} opens nothing any more")
+
+
+def _until(expires_ms: int | None) -> str:
+    return f"until {_day(expires_ms)}" if expires_ms is not None else "without an end"
+
+
+def _day(at_ms: int | None) -> str | None:
+    return None if at_ms is None else time.strftime("%Y-%m-%d %H:%M", time.localtime(at_ms / 1000))

@@ -1,0 +1,126 @@
+"""`microclaw run`, and what installs: a program's file sent to the host, its stages shown as they come."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from microclaw.cli.approver import ask_at
+from microclaw.cli.invocation import Invocation, invocation
+from microclaw.config import Limits
+from microclaw.errors import ConfigError, NoHost, ProtocolError
+from microclaw.events import ApprovalAsked, ApprovalSettled, Step
+from microclaw.host_client.client import HostClient
+from microclaw.host_client.request import HostError, segment
+from microclaw.wire.host_api import Failure, Result, StreamEvent
+
+WASM_MAGIC = b"\0asm"
+MAX_FILE_BYTES = 4 << 20
+MAX_SOURCE_CHARS = Limits().source_chars
+_GIVE_A_PROGRAM = "give the path of a .c or .wasm file"
+
+
+def run(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(help="C source or a .wasm file.")],
+    name: Annotated[str | None, typer.Option("--name", help="The app's name; the file's stem otherwise.")] = None,
+    heap: Annotated[int, typer.Option("--heap", min=256, help="The app's heap in bytes.")] = 8192,
+    optimization: Annotated[str, typer.Option("-O", "--optimization", help="O0, O1, O2, O3, Os or Oz.")] = "O3",
+    replace: Annotated[bool, typer.Option("--replace", help="Take over a name that another host's app holds.")] = False,
+) -> None:
+    """Build, check, try, install and verify a program."""
+    install_file(invocation(ctx), file, name=name, heap_bytes=heap, optimization=optimization, replace=replace)
+
+
+def install_file(
+    options: Invocation, file: Path, *, name: str | None, heap_bytes: int, optimization: str, replace: bool
+) -> None:
+    """Send a file to the host, show its stages, print what was made."""
+    content = read_program(file)
+    body: dict[str, Any] = {
+        "name": name or file.stem,
+        "heap_bytes": heap_bytes,
+        "optimization": optimization,
+        "replace": replace,
+    }
+    if content.startswith(WASM_MAGIC):
+        body["wasm"] = base64.b64encode(content).decode()
+    else:
+        body["source"] = source_text(content, file)
+    host = options.host()
+    device = chosen_device(options, host)
+    made = follow(options, host, host.stream(f"/v1/devices/{segment(device)}/apps", body))
+    if options.json:
+        options.document("deployment", made)
+
+
+def chosen_device(options: Invocation, host: HostClient) -> str:
+    """The device of -d, else the only one there is."""
+    if options.device:
+        return options.device
+    names = [str(d["name"]) for d in host.get("/v1/devices")["devices"]]
+    if len(names) == 1:
+        return names[0]
+    if not names:
+        raise ConfigError("this host knows no device", next_step="microclaw device add NAME --wasmachine HOST:PORT")
+    raise ConfigError(f"which device? there are {len(names)}", next_step=f"give -d {' or -d '.join(sorted(names)[:5])}")
+
+
+def follow(options: Invocation, host: HostClient, events: Iterator[StreamEvent]) -> dict[str, Any]:
+    """Show the steps of a stream, ask what it waits for, and return its result; a failed one raises."""
+    terminal = options.terminal()
+    for event in events:
+        match event:
+            case Step():
+                if not options.quiet and not options.json:
+                    terminal.step(event)
+            case ApprovalAsked():
+                ask_at(terminal, host, event, yes=options.yes)
+            case ApprovalSettled():
+                terminal.event(event)
+            case Result(value):
+                return value
+            case Failure():
+                raise HostError(event)
+            case _:
+                raise ProtocolError("the host answered where a result was expected")
+    raise NoHost("the host ended the stream without a result", next_step="microclaw status")
+
+
+def read_program(file: Path) -> bytes:
+    """The file's bytes; ConfigError says why it cannot be read."""
+    try:
+        with file.open("rb") as opened:  # a device or a pipe tells no size beforehand
+            content = opened.read(MAX_FILE_BYTES + 1)
+    except OSError as exc:
+        raise ConfigError(f"cannot read {file}: {exc.strerror}", next_step=_GIVE_A_PROGRAM) from exc
+    if len(content) > MAX_FILE_BYTES:
+        raise ConfigError(f"{file} has more than {MAX_FILE_BYTES:,} bytes", next_step=_GIVE_A_PROGRAM)
+    if not content:
+        raise ConfigError(f"{file} is empty", next_step=_GIVE_A_PROGRAM)
+    if file.suffix == ".wasm" and not content.startswith(WASM_MAGIC):
+        raise ConfigError(
+            f"{file} is no wasm module: it does not begin with 00 61 73 6d",
+            next_step="build one with microclaw app build FILE.c, or name a C source .c",
+        )
+    return content
+
+
+def source_text(content: bytes, file: Path) -> str:
+    """The file as text, without the mark that some editors put before UTF-8."""
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as exc:
+        raise ConfigError(
+            f"{file} is neither wasm nor UTF-8 text (byte {exc.start})", next_step="save the source as UTF-8"
+        ) from exc
+    if len(text) > MAX_SOURCE_CHARS:
+        raise ConfigError(
+            f"{file} has {len(text):,} characters, a program's source at most {MAX_SOURCE_CHARS:,}",
+            next_step="leave large tables out, or compute them",
+        )
+    return text

@@ -1,0 +1,106 @@
+"""A program built and tried on a throw-away virtual board, without a host. Nothing is installed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from microclaw.apps.stage_text import check_text, compile_text
+from microclaw.apps.trial import Trial, TrialOptions, parse_duration_ms, parse_input, try_image
+from microclaw.boards import load_board
+from microclaw.boards.profile import BoardProfile
+from microclaw.cli.invocation import invocation
+from microclaw.cli.programs import WASM_MAGIC, read_program, source_text
+from microclaw.config import Settings
+from microclaw.events import Step
+from microclaw.terminal.page import Terminal
+from microclaw.text import escape_hidden
+from microclaw.wasm import BuildCache, compile_module, read_module
+from microclaw.wasm.checks import memory_map
+from microclaw.wasm.image import Image
+
+MAX_LOG_LINES = 20
+
+
+def try_program(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(help="C source or a .wasm file.")],
+    duration: Annotated[str, typer.Option("--for", metavar="TIME", help="Board time: 10s, 500ms, 2min.")] = "10s",
+    inputs: Annotated[
+        list[str] | None, typer.Option("--set", metavar="PIN=LEVEL[@TIME]", help="An input: pin=1@2s; may repeat.")
+    ] = None,
+    realtime: Annotated[bool, typer.Option("--realtime", help="Real time, no jumps.")] = False,
+    board: Annotated[str, typer.Option("--board", help="The board's profile.")] = "virtual",
+    heap: Annotated[int, typer.Option("--heap", min=256, help="The app's heap in bytes.")] = 8192,
+    optimization: Annotated[str, typer.Option("-O", "--optimization")] = "O3",
+) -> None:
+    """Try a program on a throw-away virtual board; needs no host."""
+    options = invocation(ctx)
+    profile = load_board(board)
+    trial_options = TrialOptions(
+        for_ms=parse_duration_ms(duration),
+        inputs=tuple(parse_input(text) for text in inputs or ()),
+        realtime=realtime,
+        heap_bytes=heap,
+    )
+    image = build_file(options.settings(), file, profile, name=None, optimization=optimization)
+    if not options.json and not options.quiet:
+        show_image(options.terminal(), image, optimization=optimization, heap_bytes=heap)
+    trial = run_trial(image, profile, trial_options)
+    if options.json:
+        document = {**trial.to_json(), "diagnostics": [found.to_json() for found in image.warnings]}
+        sys.stdout.write(escape_hidden(json.dumps(document, ensure_ascii=False)) + "\n")
+    else:
+        show_trial(options.terminal(), trial)
+    if not trial.ok:
+        raise typer.Exit(1)
+
+
+def build_file(settings: Settings, file: Path, board: BoardProfile, *, name: str | None, optimization: str) -> Image:
+    """Compile C or check wasm, by the file's first bytes. Raises BuildError, ConfigError."""
+    content = read_program(file)
+    app_name = name or file.stem
+    if content.startswith(WASM_MAGIC):
+        return read_module(content, board, name=app_name)
+    cache = BuildCache(settings.cache)
+    source = source_text(content, file)
+    return asyncio.run(compile_module(source, board, name=app_name, optimization=optimization, cache=cache))
+
+
+def run_trial(image: Image, board: BoardProfile, trial_options: TrialOptions) -> Trial:
+    """Try it on a throw-away virtual board."""
+    return asyncio.run(try_image(image, board, trial_options))
+
+
+def show_image(terminal: Terminal, image: Image, *, optimization: str, heap_bytes: int) -> None:
+    took_ms = None if image.cached or not image.compile_ms else image.compile_ms
+    terminal.step(Step("compile", compile_text(image, optimization), took_ms=took_ms))
+    terminal.row("check", check_text(image, heap_bytes))
+    terminal.row("", f"memory {image.memory.initial_bytes // 1024} KB: {memory_map(image.memory, heap_bytes)}")
+    for warning in image.warnings:
+        terminal.warning(warning.render())
+
+
+def show_trial(terminal: Terminal, trial: Trial) -> None:
+    if trial.ok:
+        terminal.step(Step("try", trial.summary()))
+    else:
+        terminal.step(Step("try", trial.error or trial.summary(), "failed", next_step=trial.next_step))
+    for pin in trial.pins:
+        edges = [edge for edge in trial.edges if edge.pin == pin]
+        if edges:
+            first = 1 - edges[0].level
+            note = f"{trial.board_ms / 1000:g} s, {len(edges)} edges"
+            terminal.track(pin, edges, start_ms=0, end_ms=trial.board_ms, level=first, note=note)
+    for line in trial.log[:MAX_LOG_LINES]:
+        terminal.row("log", line.rstrip("\n"))
+    if len(trial.log) > MAX_LOG_LINES:
+        terminal.row("", f"and {len(trial.log) - MAX_LOG_LINES} more lines (--json has all)")
+    for warning in trial.warnings:
+        terminal.warning(warning)
+    terminal.row("memory", f"heap {trial.peak_heap_bytes:,} B and stack {trial.peak_stack_bytes:,} B at most")

@@ -1,0 +1,143 @@
+"""Which host is meant: this machine's own, or one at an address, and the token for it. It connects nowhere."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Literal, cast
+from urllib.parse import urlsplit
+
+from microclaw.addresses import is_loopback
+from microclaw.config.places import home_folder, text_of
+from microclaw.errors import ConfigError
+
+OPTION: Final = "--host"
+VARIABLE: Final = "MICROCLAW_HOST"
+TOKEN_VARIABLE: Final = "MICROCLAW_TOKEN"  # noqa: S105  a variable's name
+TOKEN_FILE: Final = "hosts.toml"  # noqa: S105  a file's name
+HERE: Final = "local"  # `--host local`: this machine's host, whatever the variable says
+MAX_FILE_BYTES: Final = 64 << 10
+MAX_TOKEN_CHARS: Final = 512
+_PORTS: Final = {"http": 80, "https": 443}
+_SCHEME: Final = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://")
+_IN_FILE: Final = re.compile(r"[A-Za-z0-9._~/%-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class HostAddress:
+    """A host's place as it was named; `prefix` stands before each path and ends without a slash."""
+
+    scheme: Literal["http", "https"]
+    name: str
+    port: int
+    prefix: str
+    said_by: str
+
+    def __str__(self) -> str:
+        shown = f"[{self.name}]" if ":" in self.name else self.name
+        port = "" if self.port == _PORTS[self.scheme] else f":{self.port}"
+        return f"{self.scheme}://{shown}{port}{self.prefix}"
+
+
+@dataclass(frozen=True, slots=True)
+class HostToken:
+    """A token, and where it was found."""
+
+    secret: str = field(repr=False)
+    found_in: str
+
+
+def named_host(option: str | None, environ: Mapping[str, str]) -> HostAddress | None:
+    """The host of `--host`, else of MICROCLAW_HOST; None is this machine's own. ConfigError when it cannot be used."""
+    if option is not None and option.strip():
+        text, said_by = option.strip(), OPTION
+    else:
+        text, said_by = text_of(environ, VARIABLE) or HERE, VARIABLE
+    return None if text == HERE else _read_address(text, said_by)
+
+
+def token_for(address: HostAddress, home: Path | None, environ: Mapping[str, str]) -> HostToken:
+    """MICROCLAW_TOKEN, else this very host's line of hosts.toml. ConfigError says where one is made and put."""
+    path = (home or home_folder(environ)).expanduser().absolute() / TOKEN_FILE
+    secret, found_in = text_of(environ, TOKEN_VARIABLE), TOKEN_VARIABLE
+    if secret is None:
+        secret, found_in = _token_of_file(path, address), str(path)
+    if secret is None:
+        raise ConfigError(f"no token for {address}", next_step=how_to_get_one(path))
+    if len(secret) > MAX_TOKEN_CHARS or not (secret.isascii() and secret.isprintable()) or " " in secret:
+        raise ConfigError(f"what is in {found_in} is no token", next_step=how_to_get_one(path))
+    return HostToken(secret, found_in)
+
+
+def how_to_get_one(path: Path | str = TOKEN_FILE) -> str:
+    return f"microclaw token create NAME on the host's machine, then set {TOKEN_VARIABLE} or put it into {path}"
+
+
+def _read_address(text: str, said_by: str) -> HostAddress:
+    form = f"{said_by} https://HOST[:PORT], or {HERE} for this machine's host"
+    if not text.isprintable() or " " in text or "\\" in text:
+        raise ConfigError(f"{said_by}: {text[:80]!r} is no address", next_step=form)
+    if not _SCHEME.match(text):
+        raise ConfigError(f"{said_by}: {text[:80]!r} does not begin with https://", next_step=form)
+    try:
+        parts = urlsplit(text)
+        name, port = parts.hostname, parts.port
+    except ValueError as exc:
+        raise ConfigError(f"{said_by}: that is no address: {exc}", next_step=form) from exc
+    if "@" in parts.netloc:  # neither shown again nor used: the process list and the shell's history have it already
+        text = f"{said_by}: an address carries no name and no token, as other programs can read the command line"
+        raise ConfigError(text, next_step=f"{form}; the token goes into {TOKEN_VARIABLE}")
+    if parts.scheme not in _PORTS or not name or port == 0 or parts.query or parts.fragment:
+        raise ConfigError(f"{said_by}: {text[:80]!r} is no host's address", next_step=form)
+    prefix = parts.path.rstrip("/")
+    if not _IN_FILE.fullmatch(prefix):
+        raise ConfigError(f"{said_by}: {prefix[:80]!r} cannot stand in a path", next_step=form)
+    scheme = cast("Literal['http', 'https']", parts.scheme)
+    address = HostAddress(scheme, name, port or _PORTS[scheme], prefix, said_by)
+    if scheme == "http" and not is_loopback(name):
+        local = 8080 if address.port == _PORTS["http"] else address.port
+        raise ConfigError(
+            f"{address} would carry the token in the clear: http:// is for this machine alone",
+            next_step=f"https://{name}, or a tunnel (ssh -N -L {local}:127.0.0.1:{local} {name}) "
+            f"and {OPTION} http://127.0.0.1:{local}",
+        )
+    return address
+
+
+def _token_of_file(path: Path, address: HostAddress) -> str | None:
+    """The token of this host alone: a token of one host is never shown to another."""
+    import tomllib
+
+    try:
+        with path.open("rb") as file:
+            found = os.fstat(file.fileno())
+            if os.name == "posix" and (stat.S_IMODE(found.st_mode) & 0o077 or found.st_uid != os.getuid()):
+                raise ConfigError(f"{path} is open to others: it is not used", next_step=f"chmod 600 {path}")
+            text = file.read(MAX_FILE_BYTES + 1)
+        if len(text) > MAX_FILE_BYTES:
+            raise ConfigError(f"{path} is longer than {MAX_FILE_BYTES >> 10} KiB", next_step=f"correct {path}")
+        entries = tomllib.loads(text.decode("utf-8-sig"))
+    except FileNotFoundError:
+        return None
+    except OSError as exc:
+        raise ConfigError(f"cannot read {path}: {exc.strerror or exc}", next_step=f"chmod 600 {path}") from exc
+    except ValueError as exc:  # not UTF-8, or no TOML; the error names a line, and quotes nothing
+        raise ConfigError(f"{path}: {exc}", next_step=_line_of(address)) from exc
+    for named, secret in entries.items():
+        try:
+            here = str(_read_address(named, path.name)) == str(address)
+        except ConfigError:
+            continue  # another line's mistake: it is told when that host is meant
+        if here:
+            if not isinstance(secret, str) or not secret.strip():
+                raise ConfigError(f"{path}: {named!r} has no token", next_step=_line_of(address))
+            return secret.strip()
+    return None
+
+
+def _line_of(address: HostAddress) -> str:
+    return f'one line for each host: "{address}" = "mc_..."'

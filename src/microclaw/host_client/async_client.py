@@ -1,0 +1,150 @@
+"""Calls of the host from an event loop: documents, and what a tool call tells as events.
+
+On the control socket the caller is the owner; on the people plane the person of the token.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+import httpx2
+
+from microclaw.errors import ProtocolError
+from microclaw.host_client.endpoint import HostEndpoint, SocketEndpoint
+from microclaw.host_client.request import MAX_REPLY_BYTES, REQUEST_TIMEOUT_S, HostError, HostRequest, decision, too_long
+from microclaw.wire.host_api import MAX_LINE_BYTES, Failure, StreamEvent, decode_event
+
+CONNECT_S: Final = 5.0
+
+
+class AsyncHostClient:
+    """`async with AsyncHostClient.on_socket(path) as host`.
+
+    `attach` is awaited when nobody listens; then the request is sent once more.
+    """
+
+    def __init__(
+        self, endpoint: HostEndpoint, client: httpx2.AsyncClient, attach: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
+        self._endpoint = endpoint
+        self._client = client
+        self._attach = attach
+
+    @classmethod
+    def on_socket(cls, path: Path, attach: Callable[[], Awaitable[None]] | None = None) -> Self:
+        transport = httpx2.AsyncHTTPTransport(uds=str(path))
+        return cls(SocketEndpoint(path), _client(transport, "http://localhost"), attach)
+
+    @classmethod
+    def with_token(cls, url: str, token: str) -> Self:
+        """`url` is the people plane's address on this machine."""
+        endpoint = HostEndpoint({"Authorization": f"Bearer {token}"})
+        return cls(endpoint, _client(httpx2.AsyncHTTPTransport(), url))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._client.aclose()
+
+    async def get(self, path: str, query: Mapping[str, str | int] | None = None) -> dict[str, Any]:
+        return await self._call(HostRequest("GET", path, query=query))
+
+    async def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        return await self._call(HostRequest("POST", path, body))
+
+    async def delete(self, path: str) -> dict[str, Any]:
+        return await self._call(HostRequest("DELETE", path))
+
+    async def stream(self, path: str, body: Mapping[str, Any]) -> AsyncIterator[StreamEvent]:
+        """Events as the host sends them. Raises HostError for an error, at the start or as the end."""
+        async with self._response(HostRequest("POST", path, body)) as response:
+            rest = b""
+            async for chunk in response.aiter_raw():
+                *lines, rest = (rest + chunk).split(b"\n")
+                if len(rest) > MAX_LINE_BYTES:
+                    raise ProtocolError(f"the host sent a line of more than {MAX_LINE_BYTES:,} bytes")
+                for line in lines:
+                    event = decode_event(line)
+                    if isinstance(event, Failure):
+                        raise HostError(event)
+                    yield event
+
+    async def decide(self, approval_id: str, *, approved: bool) -> None:
+        await self._call(decision(approval_id, approved=approved))
+
+    async def _call(self, request: HostRequest) -> dict[str, Any]:
+        async with self._response(request) as response:
+            content = await _body(response)
+        try:
+            value = json.loads(content)
+        except ValueError as exc:
+            raise self._endpoint.foreign() from exc
+        return request.document(value)
+
+    @asynccontextmanager
+    async def _response(self, request: HostRequest) -> AsyncIterator[httpx2.Response]:
+        """An answer whose status is good; its body is not read yet."""
+        try:
+            response = await self._send(request)
+            try:
+                if response.status_code >= 300:
+                    content, location = await _body(response), response.headers.get("Location")
+                    raise self._endpoint.refused(request, response.status_code, location, _value(content))
+                yield response
+            finally:
+                await response.aclose()
+        except httpx2.ConnectError as exc:
+            raise self._endpoint.unreachable(exc) from exc
+        except httpx2.TimeoutException as exc:
+            raise self._endpoint.silent(REQUEST_TIMEOUT_S) from exc
+        except httpx2.HTTPError as exc:
+            raise self._endpoint.gone(exc) from exc
+
+    async def _send(self, request: HostRequest) -> httpx2.Response:
+        built = self._client.build_request(
+            request.method,
+            request.target,
+            content=request.payload,
+            headers=request.headers_with(self._endpoint.headers),
+        )
+        try:
+            return await self._client.send(built, stream=True)
+        except httpx2.ConnectError:
+            if self._attach is None:
+                raise
+            await self._attach()  # nothing of the request was sent
+            return await self._client.send(built, stream=True)
+
+
+def _client(transport: httpx2.AsyncHTTPTransport, url: str) -> httpx2.AsyncClient:
+    return httpx2.AsyncClient(
+        transport=transport,
+        base_url=url,
+        headers={"Accept-Encoding": "identity"},
+        timeout=httpx2.Timeout(REQUEST_TIMEOUT_S, connect=CONNECT_S),
+        follow_redirects=False,
+    )
+
+
+async def _body(response: httpx2.Response) -> bytes:
+    body = bytearray()
+    async for chunk in response.aiter_raw():
+        body += chunk
+        if len(body) > MAX_REPLY_BYTES:
+            raise too_long()
+    return bytes(body)
+
+
+def _value(content: bytes) -> object:
+    try:
+        return json.loads(content)
+    except ValueError:
+        return None

@@ -1,0 +1,67 @@
+"""A request to the host as both clients send it, and its answer read. No IO."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from microclaw.errors import MicroclawError, ProtocolError, UnknownName
+from microclaw.wire.host_api import Failure
+
+REQUEST_TIMEOUT_S = 60.0  # the longest silent call; streams send a keepalive every few seconds
+MAX_REPLY_BYTES = 64 << 20
+
+
+class HostError(MicroclawError):
+    """The host answered with an error; it keeps the host's code and exit code. `status`: HTTP's, 200 in a stream."""
+
+    def __init__(self, failure: Failure, status: int = 200) -> None:
+        super().__init__(failure.message, next_step=failure.next_step)
+        self.failure = failure
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class HostRequest:
+    method: str
+    path: str
+    body: Mapping[str, Any] | None = None
+    query: Mapping[str, str | int] | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def target(self) -> str:
+        return f"{self.path}?{urlencode(self.query)}" if self.query else self.path
+
+    @property
+    def payload(self) -> bytes | None:
+        return None if self.body is None else json.dumps(self.body).encode()
+
+    def headers_with(self, more: Mapping[str, str]) -> dict[str, str]:
+        typed = {} if self.body is None else {"Content-Type": "application/json"}
+        return {**more, **typed, **self.headers}
+
+    def document(self, value: object) -> dict[str, Any]:
+        """The answer's JSON, which must be an object."""
+        if not isinstance(value, dict):
+            raise ProtocolError(f"the host answered {self.path} with {type(value).__name__}, an object was expected")
+        return value
+
+
+def decision(approval_id: str, *, approved: bool) -> HostRequest:
+    """Yes or no to what waits under this id."""
+    return HostRequest("POST", f"/v1/approvals/{segment(approval_id)}", {"approved": approved})
+
+
+def too_long() -> ProtocolError:
+    return ProtocolError(f"the host sent more than {MAX_REPLY_BYTES:,} bytes, which is all that is read")
+
+
+def segment(name: str, see: str = "the list command of the same group shows the names") -> str:
+    """A name as one segment of a path; UnknownName for one that nothing here can have."""
+    if not name.strip() or "/" in name:
+        raise UnknownName(f"there is nothing named {name[:80]!r} here", next_step=see)
+    return quote(name, safe="")

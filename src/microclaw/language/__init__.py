@@ -1,0 +1,1 @@
+"""Quantities, numbers in words, times of day and spelling in English sentences. Knows no devices."""

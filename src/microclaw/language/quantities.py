@@ -1,0 +1,237 @@
+"""Numbers with units, however they are said, in one written form. Knows no sentences; asks nobody.
+
+Times become whole milliseconds ("every half second" -> "every 500 ms"), rates a period ("twice a second" ->
+"period 500 ms"), other quantities whole thousandths ("28.5 °C" -> "28500 milli degrees"), pins "pin N" and several of
+them "pin N also pin M", times of day "clock 0645". Sentence templates then need one form each. hassil reads number
+words too, but only as whole numbers of a fixed range.
+"""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+
+_ONES = {
+    "zero": 0, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9,
+    "ten": 10, "eleven": 11, "twelve": 12, "thirteen": 13, "fourteen": 14, "fifteen": 15, "sixteen": 16,
+    "seventeen": 17, "eighteen": 18, "nineteen": 19,
+}  # fmt: skip
+_TENS = {
+    "twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90,
+}  # fmt: skip
+_TIME_MS = {
+    "ms": 1, "msec": 1, "msecs": 1, "millis": 1, "millisecond": 1, "milliseconds": 1,
+    "s": 1000, "sec": 1000, "secs": 1000, "second": 1000, "seconds": 1000,
+    "min": 60_000, "mins": 60_000, "minute": 60_000, "minutes": 60_000,
+    "h": 3_600_000, "hr": 3_600_000, "hour": 3_600_000, "hours": 3_600_000,
+}  # fmt: skip
+_UNITS = {
+    "%": ("percent", 1000), "percent": ("percent", 1000),
+    "v": ("volts", 1000), "volt": ("volts", 1000), "volts": ("volts", 1000),
+    "mv": ("volts", 1), "millivolt": ("volts", 1), "millivolts": ("volts", 1),
+    "a": ("amps", 1000), "amp": ("amps", 1000), "amps": ("amps", 1000),
+    "ma": ("amps", 1), "milliamp": ("amps", 1), "milliamps": ("amps", 1),
+    "hpa": ("hpa", 1000), "hectopascal": ("hpa", 1000), "hectopascals": ("hpa", 1000), "mbar": ("hpa", 1000),
+    "kpa": ("hpa", 10_000), "bar": ("hpa", 1_000_000), "kw": ("watts", 1_000_000), "kilowatts": ("watts", 1_000_000),
+    "w": ("watts", 1000), "watt": ("watts", 1000), "watts": ("watts", 1000), "mw": ("watts", 1),
+}  # fmt: skip
+
+_OTHER_WORDS = re.findall(
+    r"\w+",
+    "hundred thousand half quarter couple other gpio number celsius fahrenheit degrees degree hertz period clock "
+    "tomorrow tonight daily morning evening night noon midnight weekday weekend sunrise sunset monday tuesday "
+    "wednesday thursday friday saturday sunday plusminus also milli minus negative plus point dozen hourly double "
+    "triple third thirds tenth every each per and",
+)
+QUANTITY_WORDS = frozenset({*_ONES, *_TENS, *_TIME_MS, *_UNITS, *_OTHER_WORDS})
+"""Words that this module, and what reads times of day, know."""
+
+_NUMBER = r"(?<![\w.])(?<!pin )-?\d+(?:\.\d+)?"
+_TIME_NAMES = "|".join(sorted(_TIME_MS, key=len, reverse=True))
+_UNIT_NAMES = "|".join(re.escape(u) for u in sorted(_UNITS, key=len, reverse=True))
+_TIME = re.compile(rf"(?<![\w.])(\d+(?:\.\d+)?) ?({_TIME_NAMES})(?!\w)")
+_TIME_SUM = re.compile(r"(\d+) ms(?:,| and)? (\d+) ms")
+_ONE_UNIT = re.compile(r"\b(?:a|an|each|every|per) (second|sec|minute|min|hour|millisecond|ms)\b", re.IGNORECASE)
+_OTHER = re.compile(rf"\b(?:each|every) other ({_TIME_NAMES})\b")
+_HALVES = (
+    (re.compile(r"\ban? (second|sec|minute|min|hour) and a half\b"), r"1.5 \1"),
+    (re.compile(r"(\d+) and (?:a )?half\b(?: an?\b)?"), r"\1.5"),
+    (re.compile(rf"(\d+) ({_TIME_NAMES}) and (?:a )?half\b"), r"\1.5 \2"),
+    (re.compile(r"\b(?:a )?half(?:[ -](?:of )?(?:a|an))?[ -](?=second|sec|minute|min|hour|s\b|hertz|hz)"), "0.5 "),
+    (re.compile(r"\b(?:a )?quarter(?:[ -](?:of )?(?:a|an))?[ -](?=second|sec|minute|min|hour)"), "0.25 "),
+    (re.compile(r"\b(?:a )?tenth of a (?=second|sec)"), "0.1 "),
+    (re.compile(r"\b1/2 (?=second|sec|minute|min|hour|s\b)"), "0.5 "),
+    (re.compile(r"\b1/4 (?=second|sec|minute|min|hour)"), "0.25 "),
+    (re.compile(r"\b(?:a )?couple of (?=second|sec|minute|min|hour)"), "2 "),
+)
+_TIMES = re.compile(
+    r"\b(once|twice|thrice|\d+(?:\.\d+)? ?(?:times?|x)) (?:a|an|per|each|every|in a) (second|sec|s|minute|min|hour)\b"
+)
+_HERTZ = re.compile(rf"({_NUMBER}) ?(k?)(?:hz|hertz|herz)\b")
+_BEATS = re.compile(rf"({_NUMBER}) ?(?:bpm|beats? ?(?:/ ?|per |an? |each |every )(?:1 )?(?:minute|min))\b")
+_PER_SECOND = re.compile(rf"({_NUMBER}) ?(?:/ ?|per |a )(?:s|sec|second)\b")
+_FAHRENHEIT = re.compile(rf"({_NUMBER}) ?(?:° ?f|degrees? (?:f|fahrenheit)|fahrenheit)(?!\w)")
+_CELSIUS = re.compile(rf"({_NUMBER}) ?(?:° ?c?|degrees?(?: (?:c|celsius|centigrade))?|celsius|c)(?!\w)")
+_SWING = re.compile(
+    r"(?:\+ ?/? ?-|±|plus[ -]?(?:or )?[ /-]?minus) ?(\d+(?:\.\d+)?)(?: ?(?:° ?c?|degrees?(?: c)?|k|%|percent))?(?!\w)"
+)
+_UNIT = re.compile(rf"({_NUMBER}) ?({_UNIT_NAMES})(?!\w)")
+# No count, but a pace.
+_ONE_EVERY = re.compile(
+    r"\b(?:once|1 times?|a single time|(?:1|a|oone) (?:(?:complete|full|whole|single) )?(?:cycle|flash|blink|wink))"
+    r" (?:every|each|per) (?=\d+ ms\b)"
+)
+_FLASHES = re.compile(r"\b(?:blink|flash|flicker|wink|strobe)")
+_BARE_LIMIT = re.compile(
+    rf"\b(setpoint(?: of| to| at)?|target(?: of)?|above|below|over|under|than|exceeds|reaches|beneath"
+    rf"|past|at) ({_NUMBER})"
+    r"(?! ?(?:milli|ms|hz|\d|quarter))(?=$| |,)"
+)
+_PIN_NAME = r"(?:gpio pins?|gpios?|ios?|pin numbers?|pin no\.?|pins?)"
+_PIN = re.compile(rf"\b{_PIN_NAME}(?:[ _]*#?|-)(\d{{1,4}})\b|(?<!\w)#(\d{{1,4}})\b")
+_LISTED = rf"(?:{_PIN_NAME}[ _]*)?#?(?<![.:])\d{{1,3}}(?![\d.:%])"
+_PINS_LISTED = re.compile(
+    # Bare numbers are pins only after a word that pins follow: "leds 1 and 2" are not pins 1 and 2.
+    rf"(?:\b{_PIN_NAME}[ _]?#?|(?<!\w)#|^|(?<=\bon )|(?<=\boff )|(?<=\bat )|(?<=\bof )|(?<=\bset )|(?<=\bturn )"
+    rf"|(?<=\bswitch )|(?<=\bdrive )|(?<=\bpull )|(?<=\busing )|(?<=\bwith ))"
+    rf"{_LISTED}(?:(?:,? and |, ?| ?& ?| ?\+ ?|, ?and){_LISTED})+"
+    rf"(?! ?(?:{_TIME_NAMES}|{_UNIT_NAMES}|times?|x|degrees?|°|c|f|k?hz|milli)(?!\w))"
+)
+_PINS_IN_A_ROW = re.compile(r"\b(?:pins|gpios|ios|gpio pins)((?: \d{1,3}){2,}(?:,? (?:and|&) \d{1,3})?)(?![\w.%])")
+_WORD_NUMBER = re.compile(
+    rf"\b(?:{'|'.join([*_ONES, *_TENS])})(?:(?:[ -]|(?: and )|(?: hundred(?: and)? )|(?: thousand(?: and)? ))"
+    rf"(?:{'|'.join([*_ONES, *_TENS])}|hundred|thousand))*(?: hundred| thousand)?"
+    rf"(?: point(?: (?:{'|'.join(_ONES)}))+)?\b"
+)
+_MINUS = re.compile(r"(?<!\bplus )(?<!\bor )(?<!\d )(?:\b(?:minus|negative) |(?<= )- )(?=\d)")
+_HYPHENED = re.compile(r"(?<=\d)-(?=(?:milli)?(?:second|sec|minute|min|hour|hr)s?\b)")  # "30-second intervals"
+_ADVERBS = (
+    (re.compile(r"\bdouble[ -](?=flash|blink|beep|pulse|wink)"), "2 times "),
+    (re.compile(r"\btriple[ -](?=flash|blink|beep|pulse|wink)"), "3 times "),
+    (re.compile(r"\bhalf[ -]hourly\b"), "every 30 minutes"),
+    (re.compile(r"\bquarter[ -]hourly\b"), "every 15 minutes"),
+    (re.compile(r"\b(second|minute|hour) by \1\b"), r"every 1 \1"),
+    (re.compile(r"\b(?:hourly|on the hour)\b"), "every 1 hour"),
+    (re.compile(r"\bevery couple (?=second|sec|minute|min|hour)"), "every 2 "),
+)
+_ABOVE, _BELOW = re.compile(r">=?|≥"), re.compile(r"<=?|≤")
+_CLOCK = re.compile(
+    r"\b(\d{1,2})[:.h](\d\d)(?: ?([ap])\.?m\b\.?)?(?![\w.])|\b(\d{1,2}) ?(?:([ap])\.?m\b\.?|o'clock)(?!\w)"
+)
+_HOURS = re.compile(r"\b([01]\d|2[0-3])([0-5]\d) (?:hours|hrs)\b")  # "0600 hours"
+_ROUND = re.compile(r"\b(?:a )?(hundred|thousand)\b")
+_DOZENS = (re.compile(r"\bhalf a dozen\b"), re.compile(r"\b(?:a|1) dozen\b"))
+_THIRDS = re.compile(
+    r"(?:(?<=\bto )|(?<=\bat ))(?:about )?(?:(a|1)|(2)) thirds?(?! (?:time|pin|led|of a (?:second|minute|hour)))\b"
+)
+_MARKS = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "µ": "u", "，": ","})
+
+
+def normalize_quantities(text: str) -> str:
+    """The sentence in lower case, one space between words, every quantity in its one form."""
+    said = text.translate(_MARKS).lower()
+    said = re.sub(r"-+>", " to ", said)
+    said = _ABOVE.sub(" above ", _BELOW.sub(" below ", said))
+    said = re.sub(r"\s+", " ", said).strip()
+    said = re.sub(r"[\s.!?,;:]+$", "", said)
+    said = _MINUS.sub("-", _WORD_NUMBER.sub(_digits, said))
+    said = re.sub(r"\b(\d+) ?x\b", r"\1 times", said)
+    said = re.sub(r"\b1 (?=half\b|quarter\b)", "a ", _DOZENS[1].sub("12", _DOZENS[0].sub("6", said)))
+    said = _THIRDS.sub(lambda m: f"{67 if m[2] else 33} percent", said)
+    said = re.sub(r"\b1 (?=(?:reading|sample|value|measurement|line|entry)\b)", "", said)
+    said = re.sub(r"\b(pin|output|gpio|relay|channel|input) (?:number|no\.?|nr\.?) (?=\d)", r"\1 ", said)
+    said = _PINS_LISTED.sub(_pin_list, said)
+    said = _PINS_IN_A_ROW.sub(_pin_list, said)
+    said = re.sub(r"(?<=\w)[,;:](?= )", "", said)
+    said = _ROUND.sub(lambda m: "100" if m[1] == "hundred" else "1000", said)
+    said = _PIN.sub(lambda m: f"pin {int(m[1] or m[2])}", said)
+    return _limits(_times(_CLOCK.sub(_clock, _HOURS.sub(r"clock \1\2", said))))
+
+
+def _times(said: str) -> str:
+    said = _HYPHENED.sub(" ", said)
+    for pattern, written in _ADVERBS:
+        said = pattern.sub(written, said)
+    said = _TIMES.sub(_rate, said)
+    said = _BEATS.sub(lambda m: _period_of(Fraction(m[1]) / 60), said)
+    said = _OTHER.sub(lambda m: f"every 2 {m[1]}", said)
+    for pattern, written in _HALVES:
+        said = pattern.sub(written, said)
+    said = _ONE_UNIT.sub(lambda m: _one_unit(m), said)
+    said = _HERTZ.sub(lambda m: _period_of(Fraction(m[1]) * (1000 if m[2] else 1)), said)
+    said = _PER_SECOND.sub(lambda m: _period_of(Fraction(m[1])), said)
+    said = _TIME.sub(lambda m: f"{_whole(Fraction(m[1]) * _TIME_MS[m[2]])} ms", said)
+    said = _TIME_SUM.sub(lambda m: f"{int(m[1]) + int(m[2])} ms", said)
+    # "Every 5 seconds" may be the time between two changes of a light; one flash every 5 seconds is not.
+    return _ONE_EVERY.sub("period " if _FLASHES.search(said) else "every ", said)
+
+
+def _limits(said: str) -> str:
+    said = _SWING.sub(lambda m: f"plusminus {_whole(Fraction(m[1]) * 1000)} milli", said)
+    said = _FAHRENHEIT.sub(lambda m: f"{_whole((Fraction(m[1]) - 32) * 5000 / 9)} milli degrees", said)
+    said = _CELSIUS.sub(lambda m: f"{_whole(Fraction(m[1]) * 1000)} milli degrees", said)
+    said = _UNIT.sub(lambda m: f"{_whole(Fraction(m[1]) * _UNITS[m[2]][1])} milli {_UNITS[m[2]][0]}", said)
+    return _BARE_LIMIT.sub(lambda m: f"{m[1]} {_whole(Fraction(m[2]) * 1000)} milli", said)
+
+
+def _pin_list(match: re.Match[str]) -> str:
+    """ "pins 4, 5 and 6" -> "pin 4 also pin 5 also pin 6"."""
+    return " also ".join(f"pin {int(number)}" for number in re.findall(r"\d+", match[0]))
+
+
+def _clock(match: re.Match[str]) -> str:
+    """ "6:45 pm" -> "clock 1845"; what is no time of day stays as it is."""
+    hour, minute = int(match[1] or match[4]), int(match[2] or 0)
+    half = match[3] or match[5]
+    if hour > 24 or minute > 59 or (match[2] and "." in match[0][:3] and not half):
+        return match[0]
+    if half:
+        hour = hour % 12 + (12 if half == "p" else 0)
+    return f"clock {hour:02d}{minute:02d}"
+
+
+def _whole(value: Fraction) -> int:
+    return round(value)
+
+
+def _one_unit(match: re.Match[str]) -> str:
+    """ "every second" -> "every 1 second", "a minute" -> "1 minute"; "per second" keeps its word."""
+    lead = match[0].split(" ", 1)[0]
+    kept = "" if lead in {"a", "an"} else f"{lead} "
+    return f"{kept}1 {match[1]}"
+
+
+def _rate(match: re.Match[str]) -> str:
+    count = {"once": Fraction(1), "twice": Fraction(2), "thrice": Fraction(3)}.get(match[1])
+    if count is None:
+        count = Fraction(re.sub(r" ?(?:times?|x)$", "", match[1]))
+    return _period_of(count * 1000 / _TIME_MS[match[2]])
+
+
+def _period_of(hertz: Fraction) -> str:
+    return f"period {_whole(1000 / hertz)} ms" if hertz > 0 else "period 0 ms"
+
+
+def _digits(match: re.Match[str]) -> str:
+    """ "two hundred and fifty" -> "250", "zero point five" -> "0.5"; words that form no one number stay apart."""
+    whole, _, decimals = match[0].partition(" point ")
+    text = joint = ""
+    thousands = group = 0
+    room = 1000  # what may still be added: less than the last word's own size, so that "five six" is two numbers
+    for word in re.split(r"[ -]", whole):
+        if word == "hundred":
+            group, room = group * 100, 100
+        elif word == "thousand":
+            thousands, group, room = thousands + group * 1000, 0, 1000
+        elif word == "and":
+            joint = " and"
+            continue
+        else:
+            value = _ONES.get(word, _TENS.get(word, 0))
+            if value >= room:
+                text = f"{text}{thousands + group}{joint} "
+                thousands = group = 0
+            group, room = group + value, 10 if word in _TENS else 0
+        joint = ""
+    text = f"{text}{thousands + group}"
+    return f"{text}.{''.join(str(_ONES[w]) for w in decimals.split())}" if decimals else text

@@ -1,0 +1,181 @@
+"""Times of day, dates and delays in a sentence, taken off what is to be done then. Schedules nothing."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+DAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+MONTHS: Final = (
+    "january", "february", "march", "april", "may", "june",
+    "july", "august", "september", "october", "november", "december",
+)  # fmt: skip
+SUN: Final = frozenset({"sunrise", "sunset", "dawn", "dusk"})
+
+_DAYS = "|".join(DAYS)
+_PARTS = "morning|afternoon|evening|night"
+_MONTH = "|".join((*MONTHS, *(month[:3] for month in MONTHS), "sept"))
+_WORDS = {"noon": "12:00", "midday": "12:00", "midnight": "00:00"}
+_CLOCK = re.compile(r"\b(?:at |by |around )?clock (\d\d)(\d\d)\b")
+_CLOCK_WORD = re.compile(r"\b(?:at |by |around )?(noon|midday|midnight|sunrise|sunset|dawn|dusk)\b")
+_BARE_HOUR = re.compile(r"\bat (\d{1,2})(?:000 milli)?\b(?! (?:ms|milli|percent))")
+_REPEAT = re.compile(
+    rf"\b(?:every|each) (?:single )?(day|{_PARTS}|weekday|weekend|week|month|year"
+    rf"|(?:{_DAYS})(?:(?: and|,) (?:{_DAYS}))*)\b"
+    rf"|\b(daily|weekly|monthly)\b|\bon (weekdays|weekends|(?:{_DAYS})s(?:(?: and|,) (?:{_DAYS})s)*)\b"
+)
+_DATE = re.compile(
+    rf"\b(tomorrow|tonight)(?: (?:{_PARTS}))?\b|\b(?:on |next |this )({_DAYS})\b(?: (?:{_PARTS})\b)?"
+    rf"|\b(?:on )?(?:the )?(\d{{1,2}}(?:st|nd|rd|th)? (?:of )?(?:{_MONTH})\b\.?(?: 20\d\d\b)?)"
+    rf"|\b(?:on )?(?:the )?((?:{_MONTH})\b\.? \d{{1,2}}(?:st|nd|rd|th)?\b(?: 20\d\d\b)?)|\b(?:on )?(20\d\d-\d\d-\d\d)\b"
+)
+_DELAY = re.compile(r"^(?:in|after) (\d+) ms\b|\b(?:in|after) (\d+) ms(?: from)?(?: now)?$")
+_TODAY = re.compile(r"\btoday\b")
+_PART = re.compile(rf"\b(?:every|each|tomorrow|this|in the|(?:{_DAYS})) ({_PARTS})\b|\bat (night)\b|\bto(night)\b")
+_PART_WORD = re.compile(r"\b(?:in the (?:morning|afternoon|evening)|at night|this (?:morning|afternoon|evening))\b")
+_NOTIFY = re.compile(r"\b(?:and )?(?:send|tell|mail|text|message) (?:it |that )?(?:to )?me\b")
+
+
+@dataclass(frozen=True, slots=True)
+class When:
+    """The times a sentence names: "23:30" or "sunset", "daily", "tomorrow" or "2026-12-03", a delay; None where it
+    names none.
+
+    `hour` stands alone, as in "at 7": it may be in the morning or in the evening. `notify` when the person wants to be
+    told then.
+    """
+
+    clock: str | None = None
+    repeat: str | None = None
+    date: str | None = None
+    delay_ms: int | None = None
+    notify: bool = False
+    hour: int | None = None
+
+
+def split_when(said: str, *, bare_hour: bool = False) -> tuple[str, When] | None:
+    """What is to be done and when, of a sentence with its quantities normalized; None when it names no time.
+
+    `bare_hour`: "at 7" alone is a time too.
+    """
+    part = _part(said)
+    rest, clock = _clock(said)
+    rest, repeat = _taken(_REPEAT, rest)
+    rest, date = _taken(_DATE, rest)
+    rest, delay = _taken(_DELAY, rest)
+    if delay is not None and (clock or repeat or date):
+        return None  # a delay after a time is no time that anybody means
+    rest, in_part = _taken_off(_PART_WORD, rest)
+    hour = None
+    if clock is None and delay is None and (repeat or date or in_part or bare_hour or _TODAY.search(rest)):
+        rest, bare = _taken(_BARE_HOUR, rest)
+        if bare is not None and int(bare) < 24:
+            known = repeat or date or part or int(bare) > 12 or int(bare) == 0
+            clock, hour = (f"{int(bare):02d}:00", None) if known else (None, int(bare))
+    if clock is not None or hour is not None:
+        rest, today = _taken_off(_TODAY, rest)
+        date = "today" if today and date is None and repeat is None else date
+    if clock is None and repeat is None and date is None and delay is None and hour is None:
+        return None
+    rest, told = _NOTIFY.subn(" ", rest)
+    rest = re.sub(r"\s+", " ", rest).strip(" ,")
+    rest = re.sub(r"^(?:(?:at|on|and|then) )+|(?: (?:at|and))+$|^(?:at|on|and)$", "", rest)
+    clock = _in_part(clock, part)
+    return rest, When(clock, _repeated(repeat), _dated(date), int(delay) if delay else None, bool(told), hour)
+
+
+def _part(said: str) -> str | None:
+    found = _PART.search(said)
+    return next((group for group in found.groups() if group), None) if found else None
+
+
+def _in_part(clock: str | None, part: str | None) -> str | None:
+    """ "every evening at 7" is 19:00, "tonight at 12" is midnight."""
+    if clock is None or part is None or ":" not in clock:
+        return clock
+    hour, minute = int(clock[:2]), clock[3:]
+    if part in ("evening", "afternoon") and 1 <= hour < 12:
+        hour += 12
+    elif part == "night" and (6 <= hour < 12 or hour == 12):
+        hour = (hour + 12) % 24
+    return f"{hour:02d}:{minute}"
+
+
+def _clock(said: str) -> tuple[str, str | None]:
+    found = _CLOCK.search(said)
+    if found is not None:
+        return f"{said[: found.start()]} {said[found.end() :]}", f"{found[1]}:{found[2]}"
+    rest, word = _taken(_CLOCK_WORD, said)
+    return rest, _WORDS.get(word, word) if word else None
+
+
+def _taken(pattern: re.Pattern[str], text: str) -> tuple[str, str | None]:
+    """The text without the pattern's first match, and the word or number in it."""
+    found = pattern.search(text)
+    if found is None:
+        return text, None
+    word = next(group for group in found.groups() if group is not None)
+    return f"{text[: found.start()]} {text[found.end() :]}".strip(), word
+
+
+def _taken_off(pattern: re.Pattern[str], text: str) -> tuple[str, bool]:
+    rest, count = pattern.subn(" ", text)
+    return rest.strip(), bool(count)
+
+
+def _repeated(word: str | None) -> str | None:
+    match word:
+        case "day" | "morning" | "evening" | "night" | "afternoon" | "daily":
+            return "daily"
+        case "weekday" | "weekdays":
+            return "weekdays"
+        case "weekend" | "weekends":
+            return "weekends"
+        case None:
+            return None
+        case _:
+            return " and ".join(re.findall(_DAYS, word)) or word.removesuffix("s")
+
+
+def _dated(word: str | None) -> str | None:
+    """A day of a month as "3 december" or "3 december 2027"; other words as they are."""
+    if word is None or word in ("tomorrow", "tonight", "today", *DAYS) or "-" in word:
+        return word
+    month = next(name for name in MONTHS if name[:3] in re.findall(r"[a-z]{3}", word))
+    day, *year = re.findall(r"\d+", word)
+    return " ".join((str(int(day)), month, *year))
+
+
+def open_question(when: When) -> tuple[str, str] | None:
+    """What is to be asked before anything can be kept, and a time that would do; None for a whole time."""
+    if when.clock in SUN:
+        return f"I do not know when {when.clock} is where you are: at what time?", "at 20:00"
+    if when.hour is not None:
+        early, late = f"{when.hour:02d}:00", f"{(when.hour + 12) % 24:02d}:00"
+        return f"Is that {early} or {late}?", f"at {early}"
+    if when.clock is None and when.delay_ms is None:
+        return "At what time?", f"{when_text(when)} at 8:00"
+    if when.repeat in ("week", "month", "year", "weekly", "monthly", "yearly"):
+        return "On which day?", f"every monday at {when.clock}"
+    return None
+
+
+def when_text(when: When) -> str:
+    """The time in words that say the same once more: "every monday at 18:00", "in 20 minutes"."""
+    if when.delay_ms is not None:
+        return f"in {_span(when.delay_ms)}"
+    every = {"daily": "every day", "weekdays": "every weekday", "weekends": "on weekends"}
+    words = [every.get(when.repeat, f"every {when.repeat}")] if when.repeat else []
+    if when.date is not None:
+        words.append(when.date if when.date in ("tomorrow", "tonight", "today") else f"on {when.date}")
+    if when.clock is not None:
+        words.append(f"at {when.clock}")
+    return " ".join(words)
+
+
+def _span(ms: int) -> str:
+    for size, name in ((3_600_000, "hour"), (60_000, "minute"), (1000, "second")):
+        if ms % size == 0 and ms:
+            return f"{ms // size} {name}{'s' * (ms // size != 1)}"
+    return f"{ms} ms"

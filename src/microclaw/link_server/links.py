@@ -1,0 +1,85 @@
+"""The host's device links by id, with the clock and the message ids that they use. Opens no socket."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Mapping
+from typing import Final, Self
+
+from microclaw.auth.credentials import Revoked
+from microclaw.link_server.device_link import DeviceLink, LinkParts
+from microclaw.link_server.meter import LANES, LaneName
+from microclaw.wire.link.frame import CloseCode
+
+PATH: Final = "/link"
+
+
+class LinkRegistry:
+    """`await LinkRegistry.open(parts)` knows every device that ever said hello."""
+
+    def __init__(self, parts: LinkParts) -> None:
+        self.parts = parts
+        self._links: dict[str, DeviceLink] = {}
+
+    @classmethod
+    async def open(cls, parts: LinkParts) -> Self:
+        links = cls(parts)
+        for presence in await parts.events.presence():
+            links._links[presence.device_id] = DeviceLink(presence.device_id, parts, presence)
+        return links
+
+    def link(self, link_id: str) -> DeviceLink:
+        """The device's link, whether it is connected or not."""
+        if link_id not in self._links:
+            self._links[link_id] = DeviceLink(link_id, self.parts)
+        return self._links[link_id]
+
+    @property
+    def online(self) -> tuple[DeviceLink, ...]:
+        return tuple(link for link in self._links.values() if link.online)
+
+    def revoked(self, revoked: Revoked) -> None:
+        """End the live connection of a device whose credentials ended."""
+        link = self._links.get(revoked.device_id)
+        if link is not None and link.connection is not None:
+            link.connection.close(CloseCode.REVOKED, f"revoked: {revoked.cause}")
+
+    async def forget(self, link_id: str) -> None:
+        """The device was removed: nothing is kept of it."""
+        link = self._links.pop(link_id, None)
+        if link is not None:
+            if link.connection is not None:
+                link.connection.close(CloseCode.REVOKED, "removed")
+            link.forget()
+        await self.parts.links.forget(link_id)
+        await self.parts.events.forget(link_id)
+
+    def depths(self) -> Mapping[LaneName, int]:
+        """Messages that wait on all connections, by lane."""
+        found: dict[LaneName, int] = dict.fromkeys(LANES, 0)
+        for link in self._links.values():
+            if link.connection is not None:
+                for lane, count in link.connection.depths().items():
+                    found[lane] += count
+        return found
+
+
+class SystemClock:
+    """This machine's clocks."""
+
+    def now_ms(self) -> float:
+        return time.monotonic() * 1000
+
+    def unix_us(self) -> int:
+        return time.time_ns() // 1000
+
+
+def new_message_id() -> bytes:
+    """A UUIDv7 (RFC 9562), so that ids sort by time: 48 bits of Unix milliseconds, then random ones around version and
+    variant.
+    """
+    random = bytearray(secrets.token_bytes(10))
+    random[0] = 0x70 | random[0] & 0x0F
+    random[2] = 0x80 | random[2] & 0x3F
+    return (time.time_ns() // 1_000_000).to_bytes(6, "big") + bytes(random)

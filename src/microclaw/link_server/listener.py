@@ -1,0 +1,382 @@
+"""Listens for devices: TLS, `/link` and `/ca.pem`. Lets connections in and hands each to its owner; reads no message.
+
+Connections are accepted by hand, so that who comes too often costs no TLS handshake. aiohttp makes the WebSocket's
+handshake and no more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import socket
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Final
+
+from aiohttp import WSCloseCode, web
+
+from microclaw import __version__
+from microclaw.auth.credentials import Identity, Refusal
+from microclaw.auth.device_identity import HostIdentity
+from microclaw.errors import MicroclawError
+from microclaw.link_server.connection import REFUSALS, Connection, DurableOwner, Owner
+from microclaw.link_server.device_link import DeviceLink
+from microclaw.link_server.limits import ConnectionLimits, LinkLimits
+from microclaw.link_server.links import PATH, LinkRegistry
+from microclaw.link_server.meter import LinkMeter
+from microclaw.link_server.pairing import Renewal, UnauthenticatedConnection
+from microclaw.link_server.websocket import LinkSocket
+from microclaw.wire.link.codec import encode
+from microclaw.wire.link.frame import CloseCode, FrameType, encode_frame
+from microclaw.wire.link.messages import Envelope, ErrorMessage, Limits, Software, Token, Welcome
+from microclaw.wire.link.session import LinkSession
+from microclaw.wire.link.storage import InboxCursor, OutboxCursor
+
+_log = logging.getLogger(__name__)
+
+CA_PATH: Final = "/ca.pem"
+SUBPROTOCOL: Final = "microclaw.v1"
+_FAMILY: Final = "microclaw.v"
+MAX_HEAD_FIELD_BYTES: Final = 2048
+_ACCEPT_PAUSE_S: Final = 0.1
+_HOST: Final = Software("microclaw", __version__)
+_NO_LIMITS: Final = Limits(0, 0)  # the session fills them in
+
+
+class HttpConnection(web.RequestHandler):
+    """aiohttp's HTTP on one connection, until its LinkSocket takes the transport over; its place in the limits.
+
+    Who came and never asked for anything in HTTP is told to `on_no_request`.
+    """
+
+    __slots__ = ("_counts", "_is_gone", "_is_known", "_on_no_request", "address", "has_asked")
+
+    def __init__(
+        self,
+        server: web.Server,
+        counts: ConnectionLimits,
+        address: str,
+        *,
+        on_no_request: Callable[[], None],
+        timeout_s: float,
+    ) -> None:
+        super().__init__(
+            server,
+            loop=asyncio.get_running_loop(),
+            access_log=None,  # type: ignore[arg-type]  # what it takes for none
+            keepalive_timeout=timeout_s,  # it also ends a request that does not come
+            max_field_size=MAX_HEAD_FIELD_BYTES,
+            max_line_size=MAX_HEAD_FIELD_BYTES,
+            lingering_time=0,
+        )
+        self.address = address
+        self.has_asked = False
+        self._counts = counts
+        self._on_no_request = on_no_request
+        self._is_known = self._is_gone = False
+
+    def known(self) -> None:
+        if not self._is_known:
+            self._is_known = True
+            self._counts.known(self.address)
+
+    def leave(self) -> None:
+        self.known()
+        if not self._is_gone:
+            self._is_gone = True
+            self._counts.leave(self.address)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        super().connection_lost(exc)
+        if not self.has_asked:
+            self._on_no_request()
+        self.leave()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Not HTTP: an answer without the library's traceback, of which anybody could fill the log."""
+        if status >= 500:
+            return super().handle_error(request, status, exc, message)
+        _log.debug("link: %s speaks no HTTP: %s", request.remote, exc)
+        return _plain_answer(status, "not HTTP")
+
+
+class Listener:
+    """`async with Listener(...).serving(...)`: inside, devices are let in; leaving says 1001 to each."""
+
+    def __init__(
+        self,
+        links: LinkRegistry,
+        identity: HostIdentity,
+        *,
+        limits: LinkLimits,
+        meter: LinkMeter,
+        knows: Callable[[str], bool],
+        random_share: Callable[[], float] = random.random,
+    ) -> None:
+        self._links = links
+        self._identity = identity
+        self._limits = limits
+        self._meter = meter
+        self._knows = knows
+        self._random_share = random_share
+        self._counts = ConnectionLimits(limits)
+        self._live: set[Connection] = set()
+        self._arrivals: set[asyncio.Task[None]] = set()
+        self._is_closing = False
+
+    @asynccontextmanager
+    async def serving(self, listening: socket.socket, tls: ssl.SSLContext | None) -> AsyncIterator[None]:
+        """`tls` None is plain ws, for tests on loopback alone. Raises nothing for what a device does."""
+        stop_listening = self._identity.revocation.listen(self._links.revoked)
+        async with asyncio.TaskGroup() as tasks:
+            server = web.Server(self._handle)
+            accepting = tasks.create_task(self._accept(listening, tls, server, tasks), name="link: accept")
+            try:
+                yield
+            finally:
+                stop_listening()
+                accepting.cancel()
+                for arrival in tuple(self._arrivals):
+                    arrival.cancel()
+                await self.goodbye()
+                await server.shutdown(self._limits.close_s)
+
+    # Who comes in
+
+    async def _accept(
+        self, listening: socket.socket, tls: ssl.SSLContext | None, server: web.Server, tasks: asyncio.TaskGroup
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        listening.setblocking(False)
+        while True:
+            try:
+                peer, address = await loop.sock_accept(listening)
+            except OSError as exc:  # no file descriptor is free: those that wait stay in the kernel's queue
+                _log.warning("link: cannot accept: %s", exc)
+                await asyncio.sleep(_ACCEPT_PAUSE_S)
+                continue
+            host = str(address[0])
+            if not self._counts.admits(host):
+                self._meter.refused("too_many")
+                peer.close()
+                continue
+            self._counts.enter(host)
+            http = HttpConnection(
+                server,
+                self._counts,
+                host,
+                on_no_request=lambda: self._meter.refused("not_a_link"),
+                timeout_s=self._limits.handshake_s,
+            )
+            task = tasks.create_task(self._greet(peer, http, tls), name=f"link: {host} arrives")
+            self._arrivals.add(task)
+            task.add_done_callback(self._arrivals.discard)
+
+    async def _greet(self, peer: socket.socket, http: HttpConnection, tls: ssl.SSLContext | None) -> None:
+        """The TLS handshake. What the HTTP layer makes of the connection ends in `_handle`, or in its own time-out."""
+        loop = asyncio.get_running_loop()
+        peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        limits = self._limits
+        options = {"ssl_handshake_timeout": limits.handshake_s, "ssl_shutdown_timeout": limits.close_s} if tls else {}
+        try:
+            await loop.connect_accepted_socket(lambda: http, peer, ssl=tls, **options)
+        except (OSError, ssl.SSLError) as exc:
+            self._meter.refused("tls")
+            _log.debug("link: no TLS with %s: %s", http.address, exc)
+            peer.close()
+            http.leave()
+        except BaseException:
+            peer.close()
+            raise
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        http = request.protocol
+        assert isinstance(http, HttpConnection)
+        http.has_asked = True
+        if request.path == CA_PATH and request.method == "GET":
+            response = web.Response(body=self._identity.authority.ca_pem, content_type="application/x-pem-file")
+            response.force_close()
+            return response
+        if request.path != PATH or request.headers.get("Upgrade", "").lower() != "websocket":
+            self._meter.refused("not_a_link")
+            return _plain_answer(404, "not found: /link is a WebSocket, /ca.pem the authority's certificate")
+        offered = {name.strip() for name in request.headers.get("Sec-WebSocket-Protocol", "").split(",")}
+        if SUBPROTOCOL not in offered:
+            if any(name.startswith(_FAMILY) for name in offered):
+                return await self._tell_version(request)
+            self._meter.refused("not_a_link")
+            return _plain_answer(400, f"the subprotocol is {SUBPROTOCOL}")
+        try:
+            return await self._link(request, http)
+        except web.HTTPException:  # no handshake of a WebSocket: aiohttp answers what is wrong
+            self._meter.refused("not_a_link")
+            raise
+        except (OSError, MicroclawError) as exc:
+            _log.warning("link: the connection of %s ended: %s", request.remote, exc)
+            raise
+        except Exception:  # a fault of ours with one device must not become an HTTP answer on its WebSocket
+            _log.exception("link: the connection of %s failed", request.remote)
+            if request.transport is not None:
+                request.transport.abort()
+            raise ConnectionResetError("the connection failed") from None
+
+    async def _tell_version(self, request: web.BaseRequest) -> web.StreamResponse:
+        """A device of another version of the link hears in this one's words what is spoken here."""
+        self._meter.refused("version")
+        parts = self._links.parts
+        error = ErrorMessage("unsupported_version", f"this host speaks {SUBPROTOCOL}", fatal=True)
+        message = encode(Envelope(parts.new_id(), error, parts.clock.unix_us() // 1000))
+        answer = web.WebSocketResponse(compress=False, autoping=False, timeout=self._limits.close_s)
+        await answer.prepare(request)
+        await answer.send_bytes(encode_frame(FrameType.CONTROL, message))
+        await answer.close(code=CloseCode.MALFORMED, message=b"unsupported_version")
+        return answer
+
+    async def _link(self, request: web.BaseRequest, http: HttpConnection) -> web.StreamResponse:
+        transport = request.transport
+        if transport is None:
+            raise ConnectionResetError("the connection went away")
+        tls = transport.get_extra_info("ssl_object")
+        certificate = tls.getpeercert(binary_form=True) if tls is not None else None
+        answer = await self._identity.authenticator.authenticate(certificate, request.headers.get("Authorization"))
+        limits = self._limits
+        link_socket = LinkSocket(
+            transport,
+            http,
+            http.address,
+            max_bytes=limits.session.limits.message_bytes,
+            write_buffer_bytes=limits.write_buffer_bytes,
+        )
+        transport.set_protocol(link_socket)  # before the answer, so that nothing sent after it is missed
+        response = _Upgrade(protocols=(SUBPROTOCOL,), compress=False, autoping=False)
+        await response.prepare(request)
+        if not isinstance(answer, Refusal):
+            http.known()
+        try:
+            await self._decide(link_socket, answer)
+        except MicroclawError as exc:
+            _log.warning("link: %s is turned away: %s", http.address, exc.message)
+            await self._turn_away(link_socket, CloseCode.OVERLOADED, type(exc).code)
+        return response
+
+    # What becomes of them
+
+    async def _decide(self, link_socket: LinkSocket, answer: Identity | Refusal) -> None:
+        if self._is_closing:
+            await self._turn_away(link_socket, CloseCode.SHUTTING_DOWN, "the host is shutting down")
+        elif self._counts.is_full:
+            await self._turn_away(link_socket, CloseCode.TOO_MANY, "full")
+        elif isinstance(answer, Identity):
+            await self._serve_device(link_socket, answer)
+        elif answer.may_pair:
+            await self._serve_unauthenticated(link_socket)
+        else:
+            _log.warning("link: %s refused: %s", answer.device_id or link_socket.address, answer.reason)
+            await self._turn_away(link_socket, answer.close_code, str(answer.reason))
+
+    async def _serve_device(self, link_socket: LinkSocket, identity: Identity) -> None:
+        link = self._links.link(identity.device_id)
+        if not self._knows(link.endpoint):
+            await self._turn_away(link_socket, CloseCode.REVOKED, "this device was removed")
+            return
+        async with link.arriving:
+            if (older := link.connection) is not None:
+                older.close(CloseCode.REPLACED, "a newer connection of this device")
+                await older.gone.wait()  # bounded: it is aborted when it does not close in time
+                await link.detach(older)
+            connection = await link.attach(partial(self._connection, link_socket, link, link))
+        self._live.add(connection)
+        try:
+            if not await self._identity.authenticator.is_still_valid(identity):
+                await self._turn_away(link_socket, CloseCode.REVOKED, "revoked")
+                return
+            connection.on_ready = lambda: self._after_hello(link, connection, identity)
+            async with asyncio.TaskGroup() as tasks:
+                connection.on_renewal = Renewal(link.link_id, self._identity.desk, tasks).ask
+                await connection.serve()
+        finally:
+            connection.gone.set()
+            self._live.discard(connection)
+            await link.detach(connection)
+
+    async def _after_hello(self, link: DeviceLink, connection: Connection, identity: Identity) -> None:
+        await link.note_presence()
+        issued = await self._identity.tokens.rotate(identity)
+        if issued is not None:
+            connection.session.send(Token(issued.token, issued.expires_ms))
+
+    async def _serve_unauthenticated(self, link_socket: LinkSocket) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            owner = UnauthenticatedConnection(self._identity.desk, tasks)
+            connection = self._connection(link_socket, owner, None, OutboxCursor(bytes(8)), InboxCursor())
+            self._live.add(connection)
+            try:
+                await connection.serve()
+            finally:
+                self._live.discard(connection)
+                owner.leave()
+
+    def _connection(
+        self,
+        link_socket: LinkSocket,
+        owner: Owner,
+        store: DurableOwner | None,
+        outbox: OutboxCursor,
+        inbox: InboxCursor,
+    ) -> Connection:
+        parts = self._links.parts
+        session = LinkSession(
+            Welcome(parts.new_id(), _HOST, 0, 0, bytes(8), 0, _NO_LIMITS),
+            outbox=outbox,
+            inbox=inbox,
+            clock=parts.clock,
+            new_id=parts.new_id,
+            config=self._limits.session,
+            authenticated=store is not None,
+        )
+        return Connection(link_socket, session, owner, store, clock=parts.clock, limits=self._limits, meter=self._meter)
+
+    async def _turn_away(self, link_socket: LinkSocket, code: int, reason: str) -> None:
+        """Say why on a WebSocket, and close it."""
+        self._meter.refused(REFUSALS.get(code, "other"))
+        try:
+            async with asyncio.timeout(self._limits.close_s):
+                await link_socket.turn_away(code, reason)
+        except (OSError, TimeoutError):
+            pass
+        finally:
+            link_socket.abort()
+
+    async def goodbye(self) -> None:
+        """1001 to everybody, each with its own time to come back; nobody is let in any more."""
+        self._is_closing = True
+        limits = self._limits
+        for connection in tuple(self._live):
+            retry_after_s = limits.retry_after_s + round(self._random_share() * limits.retry_spread_s)
+            connection.close(CloseCode.SHUTTING_DOWN, "the host is shutting down", retry_after_s=retry_after_s)
+        for connection in tuple(self._live):
+            await connection.gone.wait()
+
+
+class _Upgrade(web.WebSocketResponse):
+    """aiohttp's handshake. It would close the WebSocket as well: the link does that itself."""
+
+    async def close(self, *, code: int = WSCloseCode.OK, message: bytes = b"", drain: bool = True) -> bool:  # noqa: ARG002
+        return False
+
+
+def _plain_answer(status: int, text: str) -> web.Response:
+    """An answer in words, after which the connection ends."""
+    response = web.Response(status=status, text=text + "\n")
+    response.force_close()
+    return response

@@ -1,0 +1,106 @@
+"""What a device asks of the pairing desk: a first credential, or a new certificate for an old one. Judges nobody.
+
+A device that renews is authenticated already, and the certificate is for the same device: no code, no person.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from microclaw.auth.credentials import Refusal
+from microclaw.auth.pairing import Paired, PairingDesk, PendingPairing
+from microclaw.errors import DeviceUnreachable, LinkViolation, MicroclawError
+from microclaw.link_server.connection import Connection
+from microclaw.wire.link.frame import CloseCode
+from microclaw.wire.link.messages import Envelope, Hello, PairCode, PairDone, PairRequest
+
+_log = logging.getLogger(__name__)
+
+
+class UnauthenticatedConnection:
+    """Owner of a connection without a credential: it may ask to be paired, and nothing else.
+
+    One request at a time: a newer one withdraws the older.
+    """
+
+    def __init__(self, desk: PairingDesk, tasks: asyncio.TaskGroup) -> None:
+        self._desk = desk
+        self._tasks = tasks
+        self._asking: asyncio.Task[None] | None = None
+
+    def took(self, connection: Connection, envelope: Envelope) -> None:
+        if isinstance(envelope.body, PairRequest):
+            self.leave()
+            work = self._pair(connection, envelope.id, envelope.body)
+            self._asking = self._tasks.create_task(work, name=f"pairing of {connection.address}")
+
+    def leave(self) -> None:
+        """The connection is gone: its code is nobody's any more."""
+        if self._asking is not None:
+            self._asking.cancel()
+
+    def ready(self, connection: Connection, hello: Hello) -> None:
+        raise AssertionError(f"the hello of {connection.address} was welcomed without a credential: {hello.board}")
+
+    def measured(self, rtt_ms: float) -> None:
+        """Nobody asks how far away it is."""
+
+    async def _pair(self, connection: Connection, request_id: bytes, request: PairRequest) -> None:
+        try:
+            answer = await self._desk.request(
+                connection.address,
+                request.board,
+                csr=request.csr,
+                token_wanted=bool(request.token_wanted),
+                secret=request.secret,
+            )
+            if isinstance(answer, PendingPairing):
+                _answer(connection, request_id, PairCode(answer.code, int(self._desk.limits.code_life_s)))
+                answer = await self._desk.outcome(answer)
+            if isinstance(answer, Refusal):
+                _refuse(connection, answer.close_code, str(answer.reason))
+            elif isinstance(answer, Paired):
+                token = answer.token.token if answer.token is not None else None
+                _answer(connection, request_id, PairDone(answer.certificate, token))
+        except DeviceUnreachable:
+            _log.info("the device at %s went away while it was being paired", connection.address)
+        except MicroclawError as exc:
+            _log.warning("pairing of %s failed: %s", connection.address, exc.message)
+            _refuse(connection, CloseCode.MALFORMED, type(exc).code)
+
+
+class Renewal:
+    """A device's new certificate while its old one is good. A second request before the answer is ignored."""
+
+    def __init__(self, device_id: str, desk: PairingDesk, tasks: asyncio.TaskGroup) -> None:
+        self._device_id = device_id
+        self._desk = desk
+        self._tasks = tasks
+        self._task: asyncio.Task[None] | None = None
+
+    def ask(self, connection: Connection, request_id: bytes, request: PairRequest) -> None:
+        if self._task is None or self._task.done():
+            work = self._renew(connection, request_id, request)
+            self._task = self._tasks.create_task(work, name=f"renewal of {self._device_id}")
+
+    async def _renew(self, connection: Connection, request_id: bytes, request: PairRequest) -> None:
+        try:
+            answer = await self._desk.renew(self._device_id, csr=request.csr)
+            if isinstance(answer, Refusal):
+                _refuse(connection, answer.close_code, str(answer.reason))
+            else:
+                _answer(connection, request_id, PairDone(answer.certificate))
+        except MicroclawError as exc:  # the disk is full, or the device went away: its old certificate stays good
+            _log.warning("the certificate of %s was not renewed: %s", self._device_id, exc.message)
+            _refuse(connection, CloseCode.OVERLOADED, type(exc).code)
+
+
+def _answer(connection: Connection, request_id: bytes, body: PairCode | PairDone) -> None:
+    connection.session.send(body, re=request_id)
+    connection.pump()
+
+
+def _refuse(connection: Connection, code: int, reason: str) -> None:
+    connection.session.refuse(LinkViolation(reason.replace("_", " "), close_code=code, reason=reason))
+    connection.pump()

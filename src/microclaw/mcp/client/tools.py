@@ -1,0 +1,137 @@
+"""Tools of untrusted MCP servers as the agent's: names, schemas, permissions, results. It connects to nothing."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, TypeAlias
+
+import mcp_types as types
+from pydantic import ConfigDict, model_validator
+
+from microclaw.auth.gate import Effect, Permission
+from microclaw.config import McpServerSettings
+from microclaw.errors import ToolFailed
+from microclaw.events import Evidence
+from microclaw.text import clean_text, fence_text
+from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
+
+CallTool: TypeAlias = Callable[[str, dict[str, Any]], Awaitable[types.CallToolResult]]
+
+MAX_NAME_CHARS: Final = 64  # what model providers take
+MAX_SCHEMA_BYTES: Final = 16 << 10
+MAX_SCHEMAS_BYTES: Final = 64 << 10  # of one server's tools together: a model reads them with every request
+MAX_SCHEMA_NODES: Final = 500
+MAX_DESCRIPTION_CHARS: Final = 600
+MAX_TEXT_CHARS: Final = 6000
+_NOT_IN_A_NAME: Final = re.compile(r"[^A-Za-z0-9_-]+")
+
+
+def tool_from(server: McpServerSettings, listed: types.Tool, call: CallTool) -> Tool[Any] | str:
+    """The agent's tool, or what is wrong with the listed one."""
+    wrong = _wrong_with(listed.input_schema)
+    if wrong is not None:
+        return f"its tool {clean_text(listed.name, one_line=True, limit=60)!r} is left out: {wrong}"
+    reads = server.trusted_reads and listed.annotations is not None and listed.annotations.read_only_hint is True
+    repeats = listed.annotations is not None and listed.annotations.idempotent_hint is True
+    effect = Effect.READ if reads else Effect.IDEMPOTENT if server.trusted_reads and repeats else Effect.ONCE
+    about = clean_text(listed.description or listed.title or listed.name, limit=MAX_DESCRIPTION_CHARS)
+
+    async def run(asked: _AnyParameters, _: ToolContext) -> ToolOutput:
+        result = await call(listed.name, dict(asked.model_extra or {}))
+        text = fence_text(_text_of(result)[:MAX_TEXT_CHARS], f"MCP server {server.name}")
+        if result.is_error:
+            raise ToolFailed(text, next_step="other arguments, or another way")
+        return ToolOutput({"success": True, "result": text}, (Evidence("reported", f"told by {server.name}"),))
+
+    return Tool(
+        name_of(server.name, listed.name),
+        f"(MCP server {server.name}) {about}",
+        _parameters(listed.input_schema),
+        Permission.READ if reads else Permission.RISKY,
+        effect,
+        run,
+        foreign=True,
+    )
+
+
+def name_of(server: str, tool: str) -> str:
+    """mcp_<server>_<tool> of letters that models may use; one that is too long ends with a hash of the whole."""
+    name = f"mcp_{_NOT_IN_A_NAME.sub('_', server)}_{_NOT_IN_A_NAME.sub('_', tool)}"
+    if len(name) <= MAX_NAME_CHARS:
+        return name
+    return f"{name[: MAX_NAME_CHARS - 9]}_{hashlib.sha256(f'{server}/{tool}'.encode()).hexdigest()[:8]}"
+
+
+class _AnyParameters(Parameters):
+    """Arguments that another server checks."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_truth_as_a_number(cls, values: Any) -> Any:
+        return values
+
+
+def _parameters(schema: dict[str, Any]) -> type[Parameters]:
+    shown = json.loads(clean_text(json.dumps(schema, ensure_ascii=False)))
+
+    class ForeignParameters(_AnyParameters):
+        @classmethod
+        def model_json_schema(cls, *_: Any, **__: Any) -> dict[str, Any]:
+            return copy.deepcopy(shown)
+
+    return ForeignParameters
+
+
+def _wrong_with(schema: dict[str, Any]) -> str | None:
+    import jsonschema  # type: ignore[import-untyped]  # comes with mcp, without stubs
+
+    size_bytes = len(json.dumps(schema).encode())
+    if size_bytes > MAX_SCHEMA_BYTES:
+        return f"its schema has {size_bytes:,} bytes, at most {MAX_SCHEMA_BYTES:,} are taken"
+    if schema.get("type") != "object":
+        return "its arguments are no object"
+    if _count_of(schema, MAX_SCHEMA_NODES) > MAX_SCHEMA_NODES:
+        return f"its schema has more than {MAX_SCHEMA_NODES} parts"
+    try:
+        jsonschema.Draft202012Validator.check_schema(schema)
+    except RecursionError:
+        return "its schema is nested too deeply"
+    except jsonschema.SchemaError as exc:
+        return f"its schema is wrong: {clean_text(exc.message, one_line=True, limit=120)}"
+    return None
+
+
+def _count_of(value: Any, most: int) -> int:
+    """How many objects and lists a schema is made of, counted up to `most` + 1: each takes the checker its time."""
+    left, count = [value], 0
+    while left and count <= most:
+        part = left.pop()
+        if isinstance(part, dict | list):
+            count += 1
+            left.extend(part.values() if isinstance(part, dict) else part)
+    return count
+
+
+def _text_of(result: types.CallToolResult) -> str:
+    parts = [_block_text(block) for block in result.content]
+    if result.structured_content is not None and not any(isinstance(b, types.TextContent) for b in result.content):
+        parts.append(json.dumps(result.structured_content, ensure_ascii=False))
+    return clean_text("\n".join(parts)) or "(nothing)"
+
+
+def _block_text(block: types.ContentBlock) -> str:
+    match block:
+        case types.TextContent(text=text):
+            return text
+        case types.EmbeddedResource(resource=types.TextResourceContents(text=text)):
+            return text
+        case types.ResourceLink(uri=uri):
+            return f"[a link: {uri}]"
+        case _:
+            return f"[{block.type}, not shown]"

@@ -1,0 +1,1 @@
+"""`microclaw mcp`: other assistants drive the boards through this host."""

@@ -1,0 +1,132 @@
+"""The MCP server over the host's tools: lists and calls them, shows pin timelines. It has no tool and no transport."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import mcp_types as types
+from mcp.server.lowlevel import Server
+from mcp.shared.exceptions import MCPError
+
+from microclaw import __version__
+from microclaw.errors import MicroclawError
+from microclaw.mcp.server.calls import Context, Follower, HostCalls, Reporter
+from microclaw.mcp.server.opening import INSTRUCTIONS, NAME, TITLE
+from microclaw.mcp.server.resources import TEMPLATES, Trials, list_resources, read_resource, trial_link
+from microclaw.mcp.server.service import Caller, Service
+from microclaw.mcp.server.tool_forms import offered, tools_from
+
+
+@asynccontextmanager
+async def mcp_server(service: Service, *, every_tool: bool = False) -> AsyncIterator[Server[Any]]:
+    """A server whose requests go to the host through `service`; leaving ends the calls that still run."""
+    async with HostCalls() as calls:
+        yield _Handlers(service, calls, Trials(), every_tool).server()
+
+
+@dataclass(frozen=True, slots=True)
+class _Handlers:
+    service: Service
+    calls: HostCalls
+    trials: Trials
+    every_tool: bool
+
+    def server(self) -> Server[Any]:
+        server: Server[Any] = Server(
+            NAME,
+            version=__version__,
+            title=TITLE,
+            instructions=INSTRUCTIONS,
+            on_list_tools=self.list_tools,
+            on_call_tool=self.call_tool,
+            on_list_resources=self.list_resources,
+            on_list_resource_templates=self.list_templates,
+            on_read_resource=self.read_resource,
+        )
+        server.add_request_handler("logging/setLevel", types.SetLevelRequestParams, _set_level)
+        return server
+
+    async def list_tools(self, context: Context, _: types.PaginatedRequestParams | None) -> types.ListToolsResult:
+        with _protocol_errors():
+            caller = await self.service.caller(context)
+            listed = await caller.host.get("/v1/tools")
+        return types.ListToolsResult(tools=tools_from(listed["tools"], every=self.every_tool))
+
+    async def call_tool(
+        self, context: Context, params: types.CallToolRequestParams
+    ) -> types.CallToolResult | types.InputRequiredResult:
+        reporter = Reporter(context)
+        try:
+            if not offered(params.name, every=self.every_tool):
+                raise MCPError(types.INVALID_PARAMS, f"there is no tool {params.name[:80]!r}; tools/list has them")
+            async with reporter.telling("the host is starting"):
+                caller = await self.service.caller(context)
+            result = await Follower(context, self.calls, caller, reporter).follow(params)
+        except MicroclawError as exc:
+            return _failed(exc.message, exc.next_step)
+        return result if isinstance(result, types.InputRequiredResult) else self._result(caller, params.name, result)
+
+    async def list_resources(
+        self, context: Context, _: types.PaginatedRequestParams | None
+    ) -> types.ListResourcesResult:
+        with _protocol_errors():
+            caller = await self.service.caller(context)
+            return types.ListResourcesResult(resources=await list_resources(caller, self.trials))
+
+    async def list_templates(
+        self, _: Context, __: types.PaginatedRequestParams | None
+    ) -> types.ListResourceTemplatesResult:
+        return types.ListResourceTemplatesResult(resource_templates=list(TEMPLATES))
+
+    async def read_resource(
+        self, context: Context, params: types.ReadResourceRequestParams
+    ) -> types.ReadResourceResult:
+        with _protocol_errors():
+            caller = await self.service.caller(context)
+        with _protocol_errors(types.INVALID_PARAMS):
+            content = await read_resource(caller, self.trials, str(params.uri))
+        return types.ReadResourceResult(contents=[content])
+
+    def _result(self, caller: Caller, tool: str, result: dict[str, Any]) -> types.CallToolResult:
+        content = dict(result["content"])
+        if not result["ok"]:
+            message = str(content.get("message") or content.get("error") or "it failed")
+            return _failed(message, result["next"], content.get("diagnostics", ()))
+        blocks: list[types.ContentBlock] = [types.TextContent(type="text", text=_dump(content))]
+        trial_id = self.trials.keep(caller.owner, tool, result)
+        if trial_id is not None:
+            blocks.append(trial_link(trial_id))
+        return types.CallToolResult(content=blocks, structured_content={**content, "evidence": result["evidence"]})
+
+
+async def _set_level(_: Context, __: types.SetLevelRequestParams) -> types.EmptyResult:
+    """Only what a person must know is logged, at `notice`; there is nothing to leave out."""
+    return types.EmptyResult()
+
+
+def _failed(message: str, next_step: str | None, diagnostics: Any = ()) -> types.CallToolResult:
+    """What went wrong and what to do about it, as text that a model reads."""
+    lines = [str(text) for text in diagnostics]
+    if not any(text.startswith(message) for text in lines):
+        lines.insert(0, message)
+    if next_step:
+        lines.append(f"next: {next_step}")
+    return types.CallToolResult(content=[types.TextContent(type="text", text="\n".join(lines))], is_error=True)
+
+
+@contextmanager
+def _protocol_errors(code: int = types.INTERNAL_ERROR) -> Iterator[None]:
+    """The host's errors as the protocol's."""
+    try:
+        yield
+    except MicroclawError as exc:
+        text = exc.message if not exc.next_step else f"{exc.message} (next: {exc.next_step})"
+        raise MCPError(code, text) from exc
+
+
+def _dump(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -1,0 +1,201 @@
+"""`microclaw mcp serve --http`: Streamable HTTP for clients that show a token. The host checks the token and the role.
+
+Every request is passed on in the name of its token's person: what that person may not do is refused by the host's gate.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import OrderedDict, deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import uvicorn
+from mcp.server.transport_security import TransportSecuritySettings
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from microclaw.errors import ConfigError, MicroclawError
+from microclaw.host_client.async_client import AsyncHostClient
+from microclaw.host_client.request import HostError
+from microclaw.mcp.server.attachment import HostAttachment
+from microclaw.mcp.server.handlers import mcp_server
+from microclaw.mcp.server.service import Caller
+
+PATH: Final = "/mcp"
+MAX_BODY_BYTES: Final = 1 << 20
+MAX_SESSIONS: Final = 64
+MAX_CONNECTIONS: Final = 256  # each session may hold a stream open
+IDLE_S: Final = 1800.0
+MAX_CLIENTS: Final = 256  # as many as there may be tokens
+WRONG_TOKENS: Final = 5  # of one address within a minute; the host counts what is passed on, too
+WRONG_TOKENS_S: Final = 60.0
+MAX_ADDRESSES: Final = 1024
+
+
+@asynccontextmanager
+async def http_app(host_url: str, names: tuple[str, ...], port: int, *, tls: bool = False) -> AsyncIterator[ASGIApp]:
+    """The ASGI app for these names of this machine. `host_url`: the host's people plane."""
+    places = [f"{name}:{port}" for name in names]
+    origins = [f"{'https' if tls else 'http'}://{place}" for place in places]
+    security = TransportSecuritySettings(allowed_hosts=places, allowed_origins=origins)
+    service = TokenService(host_url)
+    async with service, mcp_server(service) as server:
+        app = server.streamable_http_app(
+            streamable_http_path=PATH,
+            max_request_body_size=MAX_BODY_BYTES,
+            session_idle_timeout=IDLE_S,
+            max_sessions=MAX_SESSIONS,
+            transport_security=security,
+        )
+        yield TokenGate(app, service)
+
+
+class TokenService:
+    """Clients of the host by token; the longest unused is closed when there are too many."""
+
+    def __init__(self, host_url: str) -> None:
+        self._host_url = host_url
+        self._clients: OrderedDict[str, AsyncHostClient] = OrderedDict()
+
+    async def __aenter__(self) -> TokenService:
+        return self
+
+    async def __aexit__(self, *_: Any) -> None:
+        while self._clients:
+            await self._clients.popitem()[1].__aexit__(None, None, None)
+
+    async def caller(self, context: Any, alive: Callable[[], Any] | None = None) -> Caller:  # noqa: ARG002
+        token = token_of(context.request.headers)
+        assert token is not None  # the gate has seen it
+        owner = hashlib.sha256(token.encode()).hexdigest()
+        return Caller(await self._client(token), owner, "mcp-http")
+
+    async def check(self, token: str) -> None:
+        """Raises HostError with status 401 or 429 for a token that opens nothing; of that one nothing is kept."""
+        client = await self._client(token)
+        try:
+            await client.get("/v1/approvals")
+        except HostError:
+            await self._forget(token)
+            raise
+
+    async def _forget(self, token: str) -> None:
+        client = self._clients.pop(hashlib.sha256(token.encode()).hexdigest(), None)
+        if client is not None:
+            await client.__aexit__(None, None, None)
+
+    async def _client(self, token: str) -> AsyncHostClient:
+        key = hashlib.sha256(token.encode()).hexdigest()
+        if key not in self._clients:
+            self._clients[key] = AsyncHostClient.with_token(self._host_url, token)
+        self._clients.move_to_end(key)
+        if len(self._clients) > MAX_CLIENTS:
+            await self._clients.popitem(last=False)[1].__aexit__(None, None, None)
+        return self._clients[key]
+
+
+class TokenGate:
+    """Lets in who shows a token that the host knows, with every request anew: a removed one opens nothing more."""
+
+    def __init__(self, app: ASGIApp, service: TokenService, *, now_s: Callable[[], float] = time.monotonic) -> None:
+        self._app = app
+        self._service = service
+        self._now_s = now_s
+        self._wrong: OrderedDict[str, deque[float]] = OrderedDict()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        refusal = await self._refusal(scope)
+        await (self._app if refusal is None else refusal)(scope, receive, send)
+
+    async def _refusal(self, scope: Scope) -> JSONResponse | None:
+        address = str((scope.get("client") or ("?", 0))[0])
+        times = self._wrong.get(address) or deque[float]()
+        if len(times) >= WRONG_TOKENS and self._now_s() - times[0] < WRONG_TOKENS_S:
+            return _refused(429, "too many wrong tokens", "wait a minute")
+        token = token_of(Headers(scope=scope))
+        if token is None:
+            return _refused(401, "no token", "send Authorization: Bearer, with one of: microclaw token create NAME")
+        try:
+            await self._service.check(token)
+        except HostError as exc:
+            if exc.status == 401:
+                self._note_wrong(address)
+            return _refused(exc.status, exc.message, exc.next_step)
+        except MicroclawError as exc:
+            return _refused(503, exc.message, exc.next_step)
+        return None
+
+    def _note_wrong(self, address: str) -> None:
+        self._wrong.setdefault(address, deque(maxlen=WRONG_TOKENS)).append(self._now_s())
+        self._wrong.move_to_end(address)
+        if len(self._wrong) > MAX_ADDRESSES:
+            self._wrong.popitem(last=False)
+
+
+def token_of(headers: Headers) -> str | None:
+    shown = headers.getlist("authorization")
+    scheme, _, secret = (shown[0] if len(shown) == 1 else "").partition(" ")
+    secret = secret.strip()
+    return secret if scheme.lower() == "bearer" and secret and secret.isascii() else None
+
+
+def check_place(host: str, certificate: Path | None, key: Path | None) -> None:
+    """ConfigError for an address that is not this machine's alone, unless TLS is at hand."""
+    if (certificate is None) != (key is None):
+        raise ConfigError("TLS takes both a certificate and its key", next_step="--certificate FILE --key FILE")
+    if certificate is None and host not in ("127.0.0.1", "::1", "localhost"):
+        raise ConfigError(
+            f"a token in clear text may not cross a network, so {host} needs TLS",
+            next_step="--certificate FILE --key FILE, or 127.0.0.1 behind an SSH tunnel",
+        )
+
+
+async def host_address(attachment: HostAttachment, control_socket: Path) -> str:
+    """The people plane's address; ConfigError when this host has none."""
+    await attachment.ready()
+    async with AsyncHostClient.on_socket(control_socket) as host:
+        address = (await host.get("/v1/status"))["http"]
+    if address is None:
+        raise ConfigError(
+            "this host has no port for its API, and tokens are checked there", next_step="microclaw up --port 8080"
+        )
+    return str(address)
+
+
+async def serve_http(
+    host_url: str,
+    listener: Any,
+    *,
+    names: tuple[str, ...],
+    certificate: Path | None = None,
+    key: Path | None = None,
+    make_config: Callable[..., uvicorn.Config] = uvicorn.Config,
+) -> None:
+    """Serve on a listening socket until SIGINT or SIGTERM. `make_config`: the settings of the host's own doors."""
+    port = int(listener.getsockname()[1])
+    async with http_app(host_url, names, port, tls=certificate is not None) as app:
+        config = make_config(
+            app,
+            limit_concurrency=MAX_CONNECTIONS,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            lifespan="on",
+            timeout_graceful_shutdown=2,
+            ssl_certfile=certificate,
+            ssl_keyfile=key,
+        )
+        await uvicorn.Server(config).serve(sockets=[listener])
+
+
+def _refused(status: int, message: str, next_step: str | None) -> JSONResponse:
+    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
+    return JSONResponse({"error": {"message": message, "next": next_step}}, status, headers)

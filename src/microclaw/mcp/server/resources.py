@@ -1,0 +1,153 @@
+"""What the host knows as MCP resources: devices, their pin timelines, and the timelines of trials.
+
+Read-only; nothing is stored.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from importlib import resources
+from typing import Any, Final
+from urllib.parse import quote, unquote
+
+import mcp_types as types
+
+from microclaw.errors import UnknownName
+from microclaw.host_client.request import segment
+from microclaw.mcp.server.service import Caller
+from microclaw.text import escape_hidden
+
+SCHEME: Final = "microclaw://"
+DEVICES: Final = f"{SCHEME}devices"
+JSON: Final = "application/json"
+HEADER: Final = f"{SCHEME}headers/microclaw.h"
+MAX_EDGES: Final = 20_000
+MAX_PAGES: Final = 64
+MAX_TRIALS: Final = 64
+TRIAL_TOOLS: Final = frozenset({"try-program", "deploy-wasm-app"})
+
+TEMPLATES: Final = (
+    types.ResourceTemplate(
+        name="device",
+        title="A device",
+        uri_template=f"{DEVICES}/{{name}}",
+        description="Its board, transports and labels.",
+        mime_type=JSON,
+    ),
+    types.ResourceTemplate(
+        name="pins",
+        title="A device's pin timeline",
+        uri_template=f"{DEVICES}/{{name}}/pins",
+        description="Level changes that the board counted: edges as [ms, pin, level], and by pin as [ms, level].",
+        mime_type=JSON,
+    ),
+    types.ResourceTemplate(
+        name="trial",
+        title="The pin timeline of a trial",
+        uri_template=f"{SCHEME}trials/{{id}}",
+        description="What a program did at the pins when it was tried or deployed in this session.",
+        mime_type=JSON,
+    ),
+)
+
+
+class Trials:
+    """The newest timelines by id. Full: the oldest goes. An id is for who made it alone."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, tuple[str, dict[str, Any]]] = {}
+
+    def keep(self, owner: str, tool: str, result: dict[str, Any]) -> str | None:
+        """Its id; None for a result without a timeline."""
+        edges = [edge for evidence in result["evidence"] for edge in evidence["edges"]]
+        if tool not in TRIAL_TOOLS or not edges:
+            return None
+        content = result["content"]
+        trial_id = secrets.token_hex(4)
+        self._kept[trial_id] = (
+            owner,
+            {
+                "trial": trial_id,
+                "tool": tool,
+                "summary": content.get("summary") or content.get("trial") or content.get("message"),
+                "edges": edges,
+                "pins": by_pin(edges),
+            },
+        )
+        if len(self._kept) > MAX_TRIALS:
+            self._kept.pop(next(iter(self._kept)))
+        return trial_id
+
+    def get(self, owner: str, trial_id: str) -> dict[str, Any] | None:
+        kept = self._kept.get(trial_id)
+        return kept[1] if kept is not None and kept[0] == owner else None
+
+    def of(self, owner: str) -> list[dict[str, Any]]:
+        return [trial for whose, trial in self._kept.values() if whose == owner]
+
+
+def by_pin(edges: list[list[float]]) -> dict[str, list[list[float]]]:
+    """[[t_ms, pin, level], ...] as {pin: [[t_ms, level], ...]}."""
+    pins: dict[str, list[list[float]]] = {}
+    for t_ms, pin, level in edges:
+        pins.setdefault(str(int(pin)), []).append([t_ms, level])
+    return pins
+
+
+async def list_resources(caller: Caller, trials: Trials) -> list[types.Resource]:
+    found = [
+        types.Resource(uri=HEADER, name="microclaw.h", title="What programs may call", mime_type="text/x-c"),
+        types.Resource(uri=DEVICES, name="devices", title="Devices", mime_type=JSON),
+    ]
+    for device in (await caller.host.get("/v1/devices"))["devices"]:
+        uri = f"{DEVICES}/{quote(device['name'], safe='')}"
+        found.append(types.Resource(uri=uri, name=device["name"], title=f"Device {device['name']}", mime_type=JSON))
+        title = f"Pin timeline of {device['name']}"
+        found.append(types.Resource(uri=f"{uri}/pins", name=f"{device['name']} pins", title=title, mime_type=JSON))
+    for trial in trials.of(caller.owner):
+        uri = f"{SCHEME}trials/{trial['trial']}"
+        found.append(types.Resource(uri=uri, name=f"trial {trial['trial']}", title=trial["summary"], mime_type=JSON))
+    return found
+
+
+def trial_link(trial_id: str) -> types.ResourceLink:
+    uri = f"{SCHEME}trials/{trial_id}"
+    return types.ResourceLink(type="resource_link", uri=uri, name=f"trial {trial_id}", mime_type=JSON)
+
+
+async def read_resource(caller: Caller, trials: Trials, uri: str) -> types.TextResourceContents:
+    """What is behind a URI. UnknownName for one that is none."""
+    if uri == HEADER:
+        header = (resources.files("microclaw.wasm") / "headers" / "microclaw.h").read_text(encoding="utf-8")
+        return types.TextResourceContents(uri=uri, mime_type="text/x-c", text=header)
+    text = escape_hidden(json.dumps(await _document(caller, trials, uri), ensure_ascii=False))
+    return types.TextResourceContents(uri=uri, mime_type=JSON, text=text)
+
+
+async def _document(caller: Caller, trials: Trials, uri: str) -> dict[str, Any]:
+    words = [unquote(word) for word in uri.removeprefix(SCHEME).split("/")] if uri.startswith(SCHEME) else []
+    match words:
+        case ["devices"]:
+            return await caller.host.get("/v1/devices")
+        case ["devices", name]:
+            return await caller.host.get(f"/v1/devices/{segment(name)}")
+        case ["devices", name, "pins"]:
+            return await _pins(caller, name)
+        case ["trials", trial_id] if (trial := trials.get(caller.owner, trial_id)) is not None:
+            return trial
+    raise UnknownName(f"there is no resource {uri[:120]!r}", next_step="resources/list has them")
+
+
+async def _pins(caller: Caller, name: str) -> dict[str, Any]:
+    edges: list[list[float]] = []
+    cursor = dropped = 0
+    for _ in range(MAX_PAGES):
+        page = await caller.host.get(f"/v1/devices/{segment(name)}/edges", {"cursor": cursor})
+        edges += page["edges"]
+        dropped += page["dropped"]
+        if not page["edges"] or page["cursor"] == cursor or len(edges) > MAX_EDGES:
+            break
+        cursor = page["cursor"]
+    kept = edges[-MAX_EDGES:]
+    return {"device": name, "now_ms": page["now_ms"], "dropped": dropped, "edges": kept, "pins": by_pin(kept)}

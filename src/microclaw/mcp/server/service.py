@@ -1,0 +1,114 @@
+"""For whom a request is: the host's client, and whose calls and timelines are meant. It answers nothing itself."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+import anyio
+
+from microclaw.errors import MicroclawError
+from microclaw.host_client.async_client import AsyncHostClient
+from microclaw.host_client.request import segment
+from microclaw.mcp.server.attachment import HostAttachment
+from microclaw.virtual_boards.process import VirtualBoardProcess
+
+YOUNG_S: Final = 10.0  # a host that is younger may still be getting its boards
+POLL_S: Final = 0.1
+NAME: Final = "virtual-1"
+BOARD: Final = "virtual"
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who sends a request. `owner` parts their calls and timelines from another's; `session` is theirs for the host."""
+
+    host: AsyncHostClient
+    owner: str
+    session: str
+
+
+class Service(Protocol):
+    async def caller(self, context: Any, alive: Callable[[], Any] | None = None) -> Caller:
+        """Who sends this request, once the host is ready; `alive` is called now and then until it is."""
+        ...
+
+
+class LocalService:
+    """One client on stdin and stdout, in the name of the owner of this account."""
+
+    def __init__(self, attachment: HostAttachment, host: AsyncHostClient, lent: LentBoard) -> None:
+        self._attachment = attachment
+        self._lent = lent
+        self._looking = anyio.Lock()
+        self._caller = Caller(host, "local", f"mcp-{secrets.token_hex(4)}")
+        self._has_boards = False
+
+    async def caller(self, context: Any, alive: Callable[[], Any] | None = None) -> Caller:  # noqa: ARG002
+        await self._attachment.ready(alive)
+        async with self._looking:
+            if not self._has_boards:
+                await self._wait_for_boards()
+                self._has_boards = True
+        return self._caller
+
+    async def _wait_for_boards(self) -> None:
+        """Another client's host may have just begun: it answers before its virtual board is there."""
+        while True:
+            status = await self._caller.host.get("/v1/status")
+            if status["up_s"] > YOUNG_S:
+                await self._lent.lend(status["devices"])
+                return
+            if status["devices"]:
+                return
+            await anyio.sleep(POLL_S)
+
+
+class LentBoard:
+    """`async with LentBoard(host) as board: await board.lend(devices)`; leaving takes it back and closes `host`.
+
+    The client is its own, without an `attach`: taking a board back starts no host.
+    """
+
+    def __init__(self, host: AsyncHostClient) -> None:
+        self._host = host
+        self._process: VirtualBoardProcess | None = None
+
+    async def __aenter__(self) -> LentBoard:
+        return self
+
+    async def __aexit__(self, *_: Any) -> None:
+        async with self._host:
+            if self._process is None:
+                return
+            try:
+                await self._host.delete(f"/v1/devices/{segment(NAME)}")
+            except MicroclawError as exc:  # the host has gone, or somebody removed it: the board ends all the same
+                _log.warning("%s was not taken out of the host's list: %s", NAME, exc.message)
+            finally:
+                await self._process.stop()
+
+    async def lend(self, devices: list[dict[str, Any]]) -> None:
+        """Add one where the host has none, or only one that a client lent and left behind when it was killed."""
+        left_behind = [device for device in devices if device["name"] == NAME and device["reachable"] is False]
+        if self._process is not None or len(left_behind) < len(devices):
+            return
+        process = VirtualBoardProcess(name=NAME, board=BOARD)
+        ready = await process.start()
+        try:
+            if left_behind:
+                await self._host.delete(f"/v1/devices/{segment(NAME)}")
+            body = {"name": NAME, "board": BOARD, "transports": list(ready.transports)}
+            await self._host.post("/v1/devices", body)
+        except MicroclawError as exc:
+            _log.warning("no board was lent: %s", exc.message)  # another client was first
+            await process.stop()
+            return
+        except BaseException:
+            await process.stop()
+            raise
+        self._process = process

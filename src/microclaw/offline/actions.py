@@ -1,0 +1,274 @@
+"""Sentences that act at once or ask something: which tool, then the answer from what it found. Calls no tool itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from microclaw.offline.decision import Act, CannotDo, Context, Decision, Result, Say, ask, capital
+from microclaw.offline.parse import PIN_SLOTS
+from microclaw.offline.pins import Place, board_of, place_of, sensor_of
+
+_MAX_FACTS = 12
+
+
+def _set_pin(at: Context) -> Decision:
+    if at.parse.number("pin_2") is not None:
+        return _set_pins(at)
+    place = place_of(at)
+    wanted = at.parse.number("level") or 0
+    level = wanted if place.active_level else 1 - wanted
+    if at.results:
+        return Say(f"{_state(at, place, level)}{_proof(at.results[-1])}.")
+    return Act(
+        "gpio-set",
+        at.on_device(pin=place.pin, level=level),
+        f"set(pin={place.pin}, level={level})",
+        _AT_ONCE,
+        words=f"turn {_on(wanted)} {place.words}",
+    )
+
+
+def _set_pins(at: Context) -> Decision:
+    """One after the other, in the order said, each with its own level; all pins are checked before the first is set."""
+    places = [place_of(at, slot) for slot in PIN_SLOTS if at.parse.number(slot) is not None]
+    level = at.parse.number("level") or 0
+    own = [at.parse.number(f"level_{n}") for n in range(2, len(places) + 1)]
+    levels = [level, *(level if told is None else told for told in own)]
+    done = len(at.results)
+    shown = ", ".join(str(place.pin) for place in places)
+    if done < len(places):
+        place, wanted = places[done], levels[done]
+        said = str(level) if len(set(levels)) == 1 else ", ".join(map(str, levels))
+        arguments = at.on_device(pin=place.pin, level=wanted if place.active_level else 1 - wanted)
+        if done:
+            return Act("gpio-set", arguments)
+        words = " and ".join(f"{one.words} {_on(level)}" for one, level in zip(places, levels, strict=True))
+        if len(set(levels)) == 1:
+            words = f"{_on(level)} pins {', '.join(str(one.pin) for one in places)}"
+        return Act("gpio-set", arguments, f"set(pins={shown}, level={said})", _AT_ONCE, words=f"turn {words}")
+    proofs = "; ".join(dict.fromkeys(f.proof[1] for f in at.results if f.proof[0] != "accepted" and f.proof[1]))
+    proof = f" ({proofs})" if proofs else _proof(at.results[-1])
+    if len(set(levels)) == 1:
+        return Say(f"Pins {shown} of {at.results[-1].device} are {_on(level)}{proof}.")
+    each = ", ".join(f"pin {place.pin} {_on(wanted)}" for place, wanted in zip(places, levels, strict=True))
+    return Say(f"Now on {at.results[-1].device}: {each}{proof}.")
+
+
+def _toggle_pin(at: Context) -> Decision:
+    place = place_of(at)
+    if not at.results:
+        return Act("gpio-get", at.on_device(pin=place.pin), f"toggle(pin={place.pin})", _AT_ONCE)
+    last = at.results[-1]
+    if last.tool == "gpio-get":
+        level = 1 - int(last.fields["level"])
+        return Act("gpio-set", at.on_device(pin=place.pin, level=level), words=f"toggle {place.words}")
+    return Say(f"{_state(at, place, int(last.fields['level']))} now{_proof(last)}.")
+
+
+def _dim_pin(at: Context) -> Decision:
+    place = place_of(at)
+    milli = at.parse.number("milli")
+    if milli is None:
+        raise ask("How bright?", f"dim pin {place.pin} to 30%", "milli")
+    percent = milli / 1000
+    if not 0 <= percent <= 100:
+        raise ask(f"{percent:g}% is not between 0 and 100. How bright?", "dim pin 5 to 30%", "milli")
+    lit = percent if place.active_level else 100 - percent
+    duty = round(lit * 255 / 100)
+    if at.results:
+        return Say(
+            f"Pin {place.pin} of {at.results[-1].device} is at {percent:g}% (duty {duty}/255){_proof(at.results[-1])}."
+        )
+    return Act(
+        "pwm-set",
+        at.on_device(pin=place.pin, duty=duty),
+        f"dim(pin={place.pin}, to={percent:g}%)",
+        _AT_ONCE,
+        words=f"dim {place.words} to {percent:g}%",
+    )
+
+
+def _read_pin(at: Context) -> Decision:
+    place = place_of(at)
+    if not at.results:
+        return Act("gpio-get", at.on_device(pin=place.pin), f"read(pin={place.pin})")
+    level = int(at.results[-1].fields["level"])
+    return Say(f"{_state(at, place, level)}.")
+
+
+def _read_adc(at: Context) -> Decision:
+    place = place_of(at)
+    if not at.results:
+        return Act("adc-read", at.on_device(pin=place.pin), f"adc(pin={place.pin})")
+    fields = at.results[-1].fields
+    return Say(
+        f"ADC pin {place.pin} of {at.results[-1].device} is at {float(fields['volts']):.3f} V (raw {fields['raw']})."
+    )
+
+
+def _read_sensor(at: Context) -> Decision:
+    names = [at.parse.word("quantity") or "temperature", *filter(None, [at.parse.word("quantity_2")])]
+    quantities = {name: sensor_of(at, name)[0] for name in names}
+    sensors = list(dict.fromkeys(quantity.sensor for quantity in quantities.values()))
+    if len(at.results) < len(sensors):
+        sensor = sensors[len(at.results)]
+        return Act("i2c-read", at.on_device(sensor=sensor), f"read(sensor={','.join(names)})")
+    told = []
+    for name, quantity in quantities.items():
+        found = at.results[sensors.index(quantity.sensor)]
+        values = found.fields.get("values", {})
+        if quantity.field not in values:
+            return Say(f"The {quantity.sensor.upper()} of {found.device} told no {name}.", "tool_failed")
+        value = f"{float(values[quantity.field]):.{quantity.places}f}"
+        unit = f"{value}{quantity.shown_unit}" if quantity.shown_unit == "%" else f"{value} {quantity.shown_unit}"
+        told.append(f"{name.capitalize()}: {unit}, read from the {quantity.sensor.upper()} of {found.device}.")
+    return Say(" ".join(told))
+
+
+def _scan_i2c(at: Context) -> Decision:
+    if not at.results:
+        return Act("i2c-scan", at.on_device(), "scan(bus=i2c)")
+    found = at.results[-1].fields.get("addresses", [])
+    shown = ", ".join(a["address"] + (f" ({a['sensor']})" if a.get("sensor") else "") for a in found)
+    return Say(f"On the I2C bus of {at.results[-1].device}: {shown or 'nobody answers'}.")
+
+
+def _list_devices(at: Context) -> Decision:
+    if not at.results:
+        return Act("list-devices", {}, "devices()")
+    known = at.results[-1].fields.get("devices", [])
+    if not known:
+        return Say("There is no device yet.", next_step="microclaw up --virtual 1, or microclaw device add")
+    shown = "; ".join(f"{d['name']} ({d['board']}; {', '.join(d['transports']) or 'no transport'})" for d in known)
+    return Say(f"{len(known)} {'device' if len(known) == 1 else 'devices'}: {shown}.")
+
+
+def _device_info(at: Context) -> Decision:
+    if not at.results:
+        return Act("device-info", at.on_device(), "device_info()")
+    return _fact(at.results, at.parse.word("field")) or _facts(at.results[-1])
+
+
+def _device_status(at: Context) -> Decision:
+    field = at.parse.word("field")
+    if not at.results:
+        return Act("device-status", at.on_device(), f"device_status({field or ''})")
+    if field is None:
+        return _facts(at.results[-1])
+    known = _fact(at.results, field)
+    if known is None and len(at.results) == 1:
+        return Act("device-info", at.on_device())
+    return known or Say(
+        f"{at.results[-1].device} does not tell {_FACTS[field][0]}. It tells {_told_names(at.results)}."
+    )
+
+
+def _undo(at: Context) -> Decision:
+    if not at.results:
+        return Act("undo", at.on_device(), "undo()", words="undo")
+    kind, proof = at.results[-1].proof
+    known = f" {capital(proof)}." if proof and kind != "accepted" else ""
+    return Say(f"{capital(str(at.results[-1].fields.get('message', 'undone')))}.{known}")
+
+
+def _pin_facts(at: Context) -> Decision:
+    board = board_of(at)
+    uses = {pin: app.name for app in (at.device.apps if at.device else ()) for pin in app.pins}
+    pin = at.parse.number("pin")
+    if pin is None and at.parse.word("thing") is not None:
+        try:
+            pin = place_of(at).pin
+        except CannotDo as exc:
+            return exc.say
+        low = "" if board.led is None or board.led.active_level else ", lit by low"
+        return Say(f"The LED of {board.title} is on pin {pin}{low}.")
+    if pin is None:
+        free = [p.number for p in board.pins.values() if not (p.reserved or p.caution) and p.number not in uses]
+        busy = "".join(f" Pin {p} is used by {name}." for p, name in sorted(uses.items()))
+        return Say(f"Free on {board.title}: {', '.join(map(str, sorted(free)))}.{busy}")
+    known = board.pins[place_of(at).pin]
+    if known.reserved:
+        return Say(f"Pin {pin} is reserved: it belongs to {known.reserved}.")
+    used = f"used by {uses[pin]}" if pin in uses else "free"
+    wired = " The board's LED is on it." if board.led and board.led.pin == pin else ""
+    caution = f" Careful: {known.caution}." if known.caution else ""
+    return Say(f"Pin {pin} is {used}; it can be {', '.join(sorted(known.uses))}.{wired}{caution}")
+
+
+# What can be asked for by name: in words, and the fields that tell it, by protocol dialect.
+_FACTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "firmware": ("its firmware's version", ("firmware_version", "version", "firmware")),
+    "uptime": ("how long it is up", ("uptime_s", "uptime_ms")),
+    "heap": ("its free memory", ("free_heap_kb", "free_heap")),
+    "wifi": ("its Wi-Fi", ("wifi", "wifi_connected", "ssid", "rssi", "ip")),
+    "cpu_temp": ("its chip's temperature", ("cpu_temp_c",)),
+}
+_AT_ONCE = "acts at once, leaves no program behind"
+
+ACTIONS: Mapping[str, Callable[[Context], Decision]] = {
+    "set_pin": _set_pin,
+    "toggle_pin": _toggle_pin,
+    "dim_pin": _dim_pin,
+    "read_pin": _read_pin,
+    "read_adc": _read_adc,
+    "read_sensor": _read_sensor,
+    "scan_i2c": _scan_i2c,
+    "list_devices": _list_devices,
+    "device_info": _device_info,
+    "device_status": _device_status,
+    "undo": _undo,
+    "pin_facts": _pin_facts,
+}
+
+
+def _on(level: int) -> str:
+    return "on" if level else "off"
+
+
+def _state(at: Context, place: Place, level: int) -> str:
+    """A pin's level in words; of an LED lit by low, whether the LED is on."""
+    device = at.results[-1].device
+    low = "low" if level == 0 else "high"
+    if place.is_led and not place.active_level:
+        return f"The LED of {device} is {_on(1 - level)}: its pin {place.pin} is {low}"
+    led = board_of(at).led
+    said = f"Pin {place.pin} of {device} is {_on(level)}"
+    if led is not None and led.pin == place.pin and not led.active_level:
+        return f"{said} ({low}; the LED there is lit by low, so it is {_on(1 - level)})"
+    return said
+
+
+def _proof(found: Result) -> str:
+    """The evidence in brackets; what was only accepted is called so."""
+    kind, text = found.proof
+    if kind == "accepted":
+        return ", as far as the board accepted it: it offers no read-back"
+    return f" ({text})" if text else ""
+
+
+def _fact(found: Sequence[Result], field: str | None) -> Say | None:
+    """The one thing that was asked, in the device's own words; None when it did not tell it."""
+    for answer in found if field is not None else ():
+        told = answer.fields.get("facts")
+        values = told if isinstance(told, dict) else {}
+        known = [f"{key} {values[key]}" for key in _FACTS[field or ""][1] if key in values]
+        if known:
+            return Say(f"{answer.device} reports {', '.join(known)}.")
+    return None
+
+
+def _told_names(found: Sequence[Result]) -> str:
+    facts = [answer.fields.get("facts") for answer in found]
+    names = dict.fromkeys(name for told in facts if isinstance(told, dict) for name in told)
+    return ", ".join(list(names)[:_MAX_FACTS]) or "nothing of itself"
+
+
+def _facts(found: Result) -> Say:
+    skipped = ("success", "device", "facts", "evidence", "message")
+    fields = {k: v for k, v in found.fields.items() if k not in skipped}
+    told = found.fields.get("facts")
+    if isinstance(told, dict):
+        fields |= told
+    shown = ", ".join(f"{key} {value}" for key, value in list(fields.items())[:_MAX_FACTS])
+    note = f" {str(found.fields['message']).capitalize()}." if "message" in found.fields else ""
+    return Say(f"{found.device}: {shown}.{note}")

@@ -1,0 +1,187 @@
+"""Sentences about programs on a device: first what runs there, then what to do. Acts only on what the device lists."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from microclaw.offline.decision import Act, Context, Decision, Result, Say
+from microclaw.offline.pins import place_of
+
+_NO_NAME = re.compile(
+    r"\b(?:my|the|that|this|our|little|thing|thingy|stuff|program|programme|app|one|light|led|effect)\b"
+)
+_QUERY = "query-wasm-apps"
+_REMOVE = "uninstall-wasm-app"
+
+
+def _list_apps(at: Context, apps: Sequence[Mapping[str, Any]]) -> Decision:
+    return Say(f"{_running(at, apps)}.")
+
+
+def _app_status(at: Context, apps: Sequence[Mapping[str, Any]]) -> Decision:
+    named = _meant(at, apps)
+    if not named and not at.parse.word("app") and apps:
+        return Say(f"{_running(at, apps)}.")
+    if not named:
+        return Say(f"No program of that name runs. {_running(at, apps)}.")
+    app = named[0]
+    device = at.results[0].device
+    match app.get("state"):
+        case "running":
+            return Say(f"Yes, {app['name']} runs on {device} ({_proof(at.results[0])}).")
+        case "listed" | None:
+            return Say(f"{device} lists {app['name']}; whether it still does its work, its firmware does not tell.")
+        case state:
+            error = f": {app['error']}" if app.get("error") else ""
+            return Say(f"No, {app['name']} is on {device} but {state}{error}.")
+
+
+def _remove_app(at: Context, apps: Sequence[Mapping[str, Any]]) -> Decision:
+    if done := _removed(at):
+        return done
+    said = at.parse.word("app") or ""
+    named = _meant(at, [*apps, *_missing(at)])
+    if not named and not said:
+        return Say(f"{_running(at, apps)}: there is nothing to stop.", "app_not_found", "what is running")
+    if not named:
+        return Say(f"There is no program {said!r}. {_running(at, apps)}.", "app_not_found", "name one of those")
+    if len(named) > 1:
+        names = " or ".join(str(app["name"]) for app in named)
+        return Say(f"Which one: {names}?", "ambiguous", f"stop {named[0]['name']}")
+    return _remove(at, named[0])
+
+
+def _remove_on_pin(at: Context, apps: Sequence[Mapping[str, Any]]) -> Decision:
+    pin = place_of(at).pin
+    gone = _gone(at)
+    left = [app for app in apps if pin in app.get("pins", ()) and app["name"] not in gone]
+    if left:
+        return _remove(at, left[0])
+    if gone:
+        return _removed(at) or Say("Nothing was removed.")
+    return Say(f"No program of this host uses pin {pin}. {_running(at, apps)}.", "app_not_found", "name one of those")
+
+
+def _remove_all(at: Context, apps: Sequence[Mapping[str, Any]]) -> Decision:
+    gone = _gone(at)
+    left = [app for app in (*apps, *_missing(at)) if app["name"] not in gone]
+    if gone and not left:
+        return _removed(at) or Say("Nothing was removed.")
+    if not left:
+        return Say(f"{_running(at, apps)}: there is nothing to remove.")
+    if not at.parse.confirmed:
+        names = ", ".join(str(app["name"]) for app in left)
+        return Say(
+            f"That removes {names} from {at.results[0].device}. Say yes to do it.", "confirm", "yes", "confirmed"
+        )
+    return _remove(at, left[0])
+
+
+_BY_KIND: Mapping[str, Callable[[Context, Sequence[Mapping[str, Any]]], Decision]] = {
+    "list_apps": _list_apps,
+    "app_status": _app_status,
+    "remove_app": _remove_app,
+    "remove_on_pin": _remove_on_pin,
+    "remove_all": _remove_all,
+}
+
+
+def _decide(at: Context) -> Decision:
+    """Every sentence about programs begins with the device's own list."""
+    if not at.results:
+        return Act(_QUERY, at.on_device(), _intent(at))
+    return _BY_KIND[at.parse.kind](at, _apps(at.results[0]))
+
+
+APPS: Mapping[str, Callable[[Context], Decision]] = dict.fromkeys(_BY_KIND, _decide)
+
+
+def _intent(at: Context) -> str:
+    match at.parse.kind:
+        case "list_apps":
+            return "running()"
+        case "app_status":
+            return f"status(app={at.parse.word('app')})"
+        case "remove_app":
+            return f"stop(app={at.parse.word('app')})"
+        case "remove_on_pin":
+            return f"stop(pin={place_of(at).pin})"
+        case _:
+            return "stop(app=all)"
+
+
+def _apps(found: Result) -> list[Mapping[str, Any]]:
+    return [app for app in found.fields.get("apps", ()) if isinstance(app, dict) and "name" in app]
+
+
+def _missing(at: Context) -> list[Mapping[str, Any]]:
+    """Apps that the device lost and the host is about to put back: stopping one means that it no longer is."""
+    return [{"name": name} for name in at.results[0].fields.get("missing") or () if isinstance(name, str)]
+
+
+def _meant(at: Context, apps: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The apps of the name that is said; where none is ("stop it"), those that the sentence has a word of, or all."""
+    said = at.parse.word("app")
+    if said:
+        return _matching(apps, said)
+    words = re.findall(r"[\w-]+", at.said.lower())
+    return [app for app in apps if any(_stem(str(app["name"])) == _stem(word) for word in words)] or list(apps)
+
+
+def _matching(apps: Sequence[Mapping[str, Any]], said: str) -> list[Mapping[str, Any]]:
+    """Apps of exactly this name, else of its bare word ("the blinker", "traffic light" for "traffic-light")."""
+    exact = [app for app in apps if app["name"] == said]
+    if exact:
+        return exact
+    plain = [app for app in apps if _plain(str(app["name"])) == _plain(said)]
+    bare = _NO_NAME.sub(" ", said).strip()  # "my blinky thing" is named "blinky"
+    return plain or [app for app in apps if _stem(str(app["name"])) in (_stem(said), _stem(bare))]
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s_-]+", "", name.lower())
+
+
+def _stem(name: str) -> str:
+    """ "blinker", "blinking" and "blink" are one word, "fader" and "fade" too."""
+    return re.sub(r"(?:ing|er|ed|e|r|y)$", "", _plain(name))
+
+
+def _remove(at: Context, app: Mapping[str, Any]) -> Act:
+    return Act(_REMOVE, at.on_device(appName=str(app["name"])), words=f"stop {app['name']}")
+
+
+def _gone(at: Context) -> list[str]:
+    return [str(f.fields.get("appName")) for f in at.results if f.tool == _REMOVE and f.ok]
+
+
+def _removed(at: Context) -> Say | None:
+    gone = _gone(at)
+    if not gone:
+        return None
+    return Say(f"{', '.join(gone)} stopped and taken off {at.results[-1].device} ({_proof(at.results[-1])}).")
+
+
+def _running(at: Context, apps: Sequence[Mapping[str, Any]]) -> str:
+    """One clause on what is on the device."""
+    device = at.results[0].device
+    missing = ", ".join(str(app["name"]) for app in _missing(at))
+    lost = f"; missing there, to be put back: {missing}" if missing else ""
+    if not apps:
+        return f"No program is on {device}{lost}"
+    shown = ", ".join(_shown(app) for app in apps)
+    return f"On {device}: {shown}{lost}"
+
+
+def _shown(app: Mapping[str, Any]) -> str:
+    pins = app.get("pins") or []
+    facts = [str(app["state"])] if app.get("state") else []
+    if pins:
+        facts.append(f"pin{'s' if len(pins) > 1 else ''} {', '.join(map(str, pins))}")
+    return f"{app['name']} ({', '.join(facts)})" if facts else str(app["name"])
+
+
+def _proof(found: Result) -> str:
+    return found.proof[1] or "accepted, no read-back"

@@ -1,0 +1,120 @@
+"""A filled pattern as a deployment, and what is said of it afterwards. Chooses no pattern; deploys nothing itself."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from microclaw.errors import ConfigError
+from microclaw.offline.decision import Act, CannotDo, Context, Decision, Result, Say, ask, capital
+from microclaw.offline.pins import Place, board_of
+from microclaw.patterns.library import OutOfRange, Value, fill
+
+_PACE = re.compile(
+    r"(?i)\b(?:(?:once )?(?:every|each)\b(?: [\w./-]+){0,5}? ?(?:milliseconds?|msecs?|ms|seconds?|secs?|s|minutes?|"
+    r"mins?|hours?|h)\b|(?:once|twice|thrice|[\w.]+ times) (?:a|per|every|each) \w+|[\d.]+ ?k?hz\b)"
+)
+_SPAN = re.compile(
+    r"(?i)\bfor (?:[\w./-]+ ){1,5}?(?:milliseconds?|msecs?|ms|seconds?|secs?|s|minutes?|mins?|hours?|h)\b"
+)
+_RATE = re.compile(r"(?i)hz$|\b(?:once|twice|thrice|times)\b")
+_CONDITION = re.compile(r"(?i)\b(?:when|whenever|while|if|as long as|as soon as|every time|each time|once)\b")
+
+
+def seconds(ms: int) -> str:
+    """500 -> "0.5 s", 7_200_000 -> "2 h"."""
+    if ms >= 3_600_000 and ms % 3_600_000 == 0:
+        return f"{ms // 3_600_000} h"
+    if ms >= 120_000 and ms % 60_000 == 0:
+        return f"{ms // 60_000} min"
+    return f"{ms / 1000:g} s"
+
+
+def spoken(ms: int) -> str:
+    """As people say it: 500 -> "500 ms", 2000 -> "2 s"."""
+    return seconds(ms) if ms >= 1000 else f"{ms} ms"
+
+
+def deploy(
+    at: Context,
+    pattern: str,
+    values: Mapping[str, Value],
+    intent: str,
+    plan: str,
+    words: str,
+    *,
+    place: Place | None = None,
+    app_name: str | None = None,
+    once: bool = False,
+) -> Decision:
+    """The call that puts the filled pattern on the device, then the answer; asks back when a value is not allowed."""
+    if at.results:
+        return _deployed(at.results[-1], once=once)
+    board_of(at)
+    try:
+        program = fill(pattern, values)
+    except OutOfRange as exc:
+        raise _refused(at, exc) from exc
+    except ConfigError as exc:
+        raise ask(exc.message, exc.next_step) from exc
+    arguments = at.on_device(appName=app_name or _free_name(at, program.app_name, place), sourceCode=program.source)
+    origin = f"{program.origin}   (a pattern: no model wrote this)"
+    return Act("deploy-wasm-app", arguments, intent, plan, origin, words)
+
+
+def for_ever(at: Context, otherwise: str) -> str:
+    """Why what was said becomes a program: its own words for how often."""
+    said = _PACE.search(at.said)
+    return f'"{said[0] if said else otherwise}" goes on for ever -> a program on the board'
+
+
+def waiting(at: Context) -> str:
+    """Why what was said becomes a program: its own word for the condition."""
+    said = _CONDITION.search(at.said)
+    return f'"{(said[0] if said else "keep").lower()} ..." waits for something to happen -> a program on the board'
+
+
+def _refused(at: Context, error: OutOfRange) -> CannotDo:
+    """A time is refused in the words in which it was said; what else there is has its plain name."""
+    said = _PACE.search(at.said) or _SPAN.search(at.said)
+    low, high = error.parameter.min, error.parameter.max
+    if error.parameter.unit != "ms" or said is None or low is None or high is None:
+        return ask(error.message, error.next_step)
+    below = error.value < low
+    limit = spoken(low if below else high)
+    if _RATE.search(said[0]):
+        way, most = ("fast", "fastest") if below else ("slow", "slowest")
+        why = f"too {way}: the {most} is a change every {limit}"
+    else:
+        why = f"too short: the shortest is {limit}" if below else f"too long: the longest is {limit}"
+    return ask(f'"{said[0]}" is {why}.', f"between {spoken(low)} and {spoken(high)}")
+
+
+def _free_name(at: Context, stem: str, place: Place | None) -> str:
+    """The pattern's own name, with the pin added when that name already works on another pin."""
+    apps = {app.name: app for app in at.device.apps} if at.device else {}
+    taken = apps.get(stem)
+    if place is None or taken is None or place.pin in taken.pins:
+        return stem
+    return f"{stem}-{place.pin}"
+
+
+def _deployed(result: Result, *, once: bool) -> Say:
+    """The deployment's answer: never more than its evidence says."""
+    name, device = result.fields.get("appName", "the program"), result.device
+    kind, proof = result.proof
+    verified = result.fields.get("verified", False)
+    if kind == "accepted" and verified:
+        return Say(
+            f"{device} took {name}. The board offers no read-back, so whether it works cannot be seen from here."
+        )
+    if kind == "accepted":
+        return Say(f"{name} is not verified on {device}: {proof}.", "not_verified", f"ask again: is {name} running")
+    if not verified:
+        return Say(f"{name} is on {device}, but not verified: {proof}.", "not_verified", f"stop {name}")
+    runs = (
+        f"{name} runs on {device}, ends by itself and stays loaded until: stop {name}"
+        if once
+        else f"{name} runs on {device} by itself"
+    )
+    return Say(f"{runs}. {capital(proof)}.")

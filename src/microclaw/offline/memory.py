@@ -1,0 +1,139 @@
+"""Sentences about what is remembered: keep a fact, tell what is known, forget it. It calls no tool itself.
+
+They are read from the person's own words, before a device's name or a "not" in the fact could mean something.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from microclaw.offline.decision import Act, Context, Decision, Say
+from microclaw.offline.parse import Parse
+
+EXAMPLES: Final = ("remember that the relay is on pin 4", "what do you remember", "forget the relay")
+_SHOWN: Final = 30
+
+_PLEASE: Final = r"(?:please |can you |could you |hey |ok |okay )*"
+_KEEP: Final = re.compile(
+    rf"{_PLEASE}(?:remember|keep in mind|make a note|take a note|note down|note"
+    r"|(?:don't|do not|dont|never) forget)(?:(?: for me)?(?: that)?:? )(.+)",
+    re.I | re.S,
+)
+_TELL: Final = re.compile(
+    rf"{_PLEASE}(?:(?:what|tell me what|show me what|list what|show what)(?:'s| is|s)?"
+    r"(?: all)? (?:(?:do |did |can )?you (?:still )?(?:remember|know|keep in mind)|have you remembered"
+    r"|(?:in )?(?:your|the|my) memory|(?:is )?remembered)|do you (?:still )?(?:remember|know)(?: anything| something)?"
+    r"|(?:show|list|tell)(?: me)?(?: all)? (?:your|my|the) (?:memory|memories|notes)|(?:your )?memories|recall)"
+    r"(?: (?:about|of|on|from|what|that|where)?(.*))?",
+    re.I | re.S,
+)
+_LOSE: Final = re.compile(
+    rf"{_PLEASE}(?:forget|(?:remove|delete|erase) from (?:your |the )?memory)(?: about)?(?: that)?(?: (.+))?",
+    re.I | re.S,
+)
+_TODO: Final = re.compile(r"(?:me )?to ", re.I)
+_ABLE: Final = re.compile(r"how\b|the (?:time|date|day|weather)\b")
+_ME: Final = frozenset({"", "me", "us", "everything", "all", "anything", "now", "so far", "today"})
+_ALL: Final = frozenset({"everything", "all", "all of it", "all of that", "everything you know", "me"})
+_NOTHING: Final = frozenset({"", "it", "that", "this", "that again", "them", "about it"})
+_ARTICLE: Final = re.compile(r"(?:the|a|an|my|our|about|what i said about) ", re.I)
+
+
+def parse_memory(said: str) -> Parse | None:
+    """What of it is said to memory; a "remember to ..." without a time is none."""
+    text = " ".join(said.split()).replace("’", "'").rstrip("?!").strip()
+    keep = _KEEP.fullmatch(text)
+    if keep is not None:
+        fact = keep[1].strip(" .:,")
+        return Parse("remember", {"text": fact}) if fact and not _TODO.match(fact) else None
+    text = text.rstrip(". ")
+    tell = _TELL.fullmatch(text)
+    if tell is not None:
+        about = (tell[1] or "").strip().lower()
+        if _ABLE.match(about):
+            return None
+        return Parse("recall", {} if about in _ME else {"about": about})
+    lose = _LOSE.fullmatch(text)
+    if lose is None:
+        return None
+    words = (lose[1] or "").strip()
+    if "," in words:
+        return None  # "forget the lamp, turn on pin 4" is more than one thing
+    if words.lower() in _ALL:
+        return Parse("forget", {"all": True})
+    return Parse("forget", {} if words.lower() in _NOTHING else {"text": _ARTICLE.sub("", words, count=1)})
+
+
+def _remember(at: Context) -> Decision:
+    fact = at.parse.word("text") or ""
+    if not at.results:
+        return Act("remember", {"text": fact}, f"remember({_short(fact)})")
+    kept = at.results[-1].fields
+    if kept.get("new") is False:
+        return Say(f"I knew that already: {_plain(kept.get('line'))}.")
+    return Say(f"Remembered: {_plain(kept.get('line'))} ({kept.get('file')}).")
+
+
+def _recall(at: Context) -> Decision:
+    about = at.parse.word("about")
+    if not at.results:
+        return Act("recall", {"text": about} if about else {}, f"recall({_short(about or '')})")
+    found: Sequence[Mapping[str, Any]] = at.results[-1].fields.get("found", ())
+    hits = sorted(
+        (one for one in found if parse_memory(str(one.get("text"))) is None), key=lambda one: one.get("kind") == "said"
+    )
+    if not hits:
+        return Say(
+            f"I remember nothing about {about}." if about else "I remember nothing yet.",
+            next_step="as in: remember that the relay is on pin 4",
+        )
+    lines = [f"  {_plain(one.get('text'))} ({_source(one)})" for one in hits[:_SHOWN]]
+    more = [f"  and {len(hits) - _SHOWN} more: microclaw memory show"] if len(hits) > _SHOWN else []
+    head = f"What I know about {about}:" if about else "What I remember:"
+    return Say("\n".join((head, *lines, *more)))
+
+
+def _forget(at: Context) -> Decision:
+    words = at.parse.word("text")
+    if at.parse.values.get("all"):
+        return Say("Nothing was forgotten: all at once I do not.", "refused", "line by line: microclaw memory edit")
+    if words is None:
+        return Say("What shall I forget?", "ambiguous", "name it, as in: forget the relay")
+    if not at.results:
+        return Act("forget", {"text": words}, f"forget({_short(words)})")
+    found = at.results[-1].fields
+    removed = found.get("removed") or ()
+    if not removed:
+        return Say(f"Nothing that is remembered says {words!r}.", "unknown_name", "see all of it: what do you remember")
+    gone = "; ".join(_plain(one.get("line")) for one in removed)
+    spoken = found.get("still_in_conversations")
+    return Say(
+        f"Forgotten: {gone}." + (f" It is still said in {_count(spoken)} of your conversations." if spoken else ""),
+        next_step="remove a conversation: microclaw session rm NAME" if spoken else None,
+    )
+
+
+MEMORY: Final[Mapping[str, Callable[[Context], Decision]]] = {
+    "remember": _remember,
+    "recall": _recall,
+    "forget": _forget,
+}
+
+
+def _count(spoken: object) -> str:
+    return "a message" if spoken == 1 else f"{spoken} messages"
+
+
+def _source(one: Mapping[str, Any]) -> str:
+    said = "you said it" if one.get("kind") == "said" else str(one.get("source"))
+    return f"{said}, {one['day']}" if one.get("day") else said
+
+
+def _plain(line: object) -> str:
+    return str(line).removeprefix("- ").strip().rstrip(".")
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,91 @@
+"""A sentence understood: its kind and values, and the question that is still open about it. Plain values, no IO."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+from typing import Final, Literal, TypeAlias
+
+import msgspec
+
+from microclaw.language.quantities import normalize_quantities
+from microclaw.language.times import When
+
+Values: TypeAlias = dict[str, int | str | bool]
+Slot: TypeAlias = Literal[
+    "pin", "pin_2", "pin_3", "pin_4", "pin_5", "pin_6", "pin_7", "pin_8", "pins", "button_pin", "milli", "confirmed"
+]
+PIN_SLOTS: Final[tuple[Slot, ...]] = ("pin", "pin_2", "pin_3", "pin_4", "pin_5", "pin_6", "pin_7", "pin_8")
+
+_PINS: Final = re.compile(r"(?:(?:on|at|the|its?|it is|it's) )*(?:pin )?\d{1,3}(?: also pin \d{1,3})*")
+_PERCENT: Final = re.compile(r"(?:(?:at|to|make it) )*(-?\d+) milli percent")
+_YES: Final = frozenset({"yes", "y", "ok", "okay", "sure", "do it", "yes do it", "yes please"})
+_NO: Final = frozenset({"no", "n", "nope", "no thanks", "cancel"})
+
+
+@dataclass(frozen=True, slots=True)
+class Parse:
+    """`values`: whole numbers and words; `when`: the time of a schedule.
+
+    `loose`: no template fits the sentence, this is what it is likely to mean. `confirmed`: the person said yes to it.
+    """
+
+    kind: str
+    values: Values = field(default_factory=dict)
+    loose: bool = False
+    when: When | None = None
+    confirmed: bool = False
+
+    def number(self, name: str) -> int | None:
+        value = self.values.get(name)
+        return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+    def word(self, name: str) -> str | None:
+        value = self.values.get(name)
+        return value if isinstance(value, str) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What the last answer asked for: a slot of the parse of the sentence `said`. It is kept with that answer."""
+
+    slot: Slot
+    parse: Parse
+    said: str
+    device: str | None = None  # where the sentence named one
+
+    def to_json(self) -> str:
+        return msgspec.json.encode(self).decode()
+
+    @classmethod
+    def from_json(cls, text: str) -> Question | None:
+        """None for what an older version wrote."""
+        try:
+            return msgspec.json.decode(text, type=cls)
+        except msgspec.MsgspecError:
+            return None
+
+    def is_declined(self, answer: str) -> bool:
+        return self.slot == "confirmed" and _plain(answer) in _NO
+
+    def completed(self, answer: str) -> Parse | None:
+        """The parse with what was asked for; None where the answer is a sentence of its own."""
+        text = _plain(answer)
+        if self.slot == "confirmed":
+            return replace(self.parse, confirmed=True) if text in _YES else None
+        if self.slot == "milli":
+            percent = _PERCENT.fullmatch(text)
+            return self._with({"milli": int(percent[1])}) if percent else None
+        numbers = re.findall(r"\d+", text) if _PINS.fullmatch(text) else []
+        if self.slot == "pins" and numbers:
+            pins = {f"pin_{n}" if n > 1 else "pin": int(number) for n, number in enumerate(numbers, start=1)}
+            others = {name: value for name, value in self.parse.values.items() if not name.startswith("pin")}
+            return replace(self.parse, values={**others, **pins})
+        return self._with({self.slot: int(numbers[0])}) if len(numbers) == 1 else None
+
+    def _with(self, values: dict[str, int]) -> Parse:
+        return replace(self.parse, values={**self.parse.values, **values})
+
+
+def _plain(answer: str) -> str:
+    return normalize_quantities(answer).replace(",", "")

@@ -1,0 +1,156 @@
+"""Which pin, LED, sensor or device a sentence means, by the board's profile. It asks back instead of guessing."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from microclaw.boards.profile import BoardProfile
+from microclaw.models.protocol import DeviceContext, KnownDevice
+from microclaw.offline.decision import Context, ask
+from microclaw.offline.parse import Slot
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """Something a sensor measures: its sensor, the field of its reading, the unit as shown and as said, its range.
+
+    `least` and `most` are in the shown unit: BME280 datasheet, table 1 to 4; INA219 datasheet, 8.6.3 with 0.1 ohm.
+    """
+
+    sensor: str
+    field: str
+    shown_unit: str
+    said_unit: str
+    places: int
+    least: float
+    most: float
+
+
+_FREE_SHOWN = 6
+
+QUANTITIES = {
+    "temperature": Quantity("bme280", "temperature_c", "°C", "degrees", 1, -40, 85),
+    "humidity": Quantity("bme280", "humidity_pct", "%", "percent", 0, 0, 100),
+    "pressure": Quantity("bme280", "pressure_hpa", "hPa", "hpa", 1, 300, 1100),
+    "voltage": Quantity("ina219", "voltage_v", "V", "volts", 2, 0, 26),
+    "current": Quantity("ina219", "current_ma", "mA", "amps", 1, -3200, 3200),
+    "power": Quantity("ina219", "power_mw", "mW", "watts", 0, 0, 83_200),
+}
+
+
+_PAD = re.compile(r"(?i)(?<![\w.])(?:pins? )?d(\d{1,2})(?![\w.%])")
+# arduino-esp32 variants/XIAO_ESP32S3/pins_arduino.h: D0 to D10
+_PADS = {"xiao-esp32s3": dict(enumerate((1, 2, 3, 4, 5, 6, 43, 44, 7, 8, 9)))}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A pin that is meant; `active_level` lights what hangs on it. `is_led` when the board's own LED is meant."""
+
+    pin: int
+    active_level: int = 1
+    is_led: bool = False
+
+    @property
+    def words(self) -> str:
+        return "the LED" if self.is_led else f"pin {self.pin}"
+
+
+def split_device(said: str, scene: DeviceContext) -> tuple[str, KnownDevice | None]:
+    """Take "... on virtual-1" off a sentence, with the device it names."""
+    for device in sorted(scene.devices, key=lambda d: -len(d.name)):
+        name = re.escape(device.name)
+        pattern = rf"(?i)\s+(?:on|at|of|from|for)\s+(?:the\s+)?(?:device\s+|board\s+)?{name}(?=[\s?.!,]|$)"
+        rest, count = re.subn(pattern, "", said)
+        if count == 1:
+            return rest, device
+    return said, None
+
+
+def pads_to_pins(said: str, board: BoardProfile | None) -> str:
+    """ "D5" as "pin 5", or as the GPIO of that pad on a board whose pads are numbered on their own."""
+    pads = _PADS.get(board.board_id) if board else None
+    if pads is None:
+        return _PAD.sub(lambda m: f"pin {int(m[1])}", said)
+    return _PAD.sub(lambda m: f"pin {pads[int(m[1])]}" if int(m[1]) in pads else m[0], said)
+
+
+def board_of(at: Context) -> BoardProfile:
+    """The board a sentence is about; asks which when several could be meant."""
+    if at.device is not None:
+        return at.device.board
+    if not at.scene.devices:
+        raise ask(
+            "There is no device yet.",
+            "start a virtual one: microclaw up --virtual 1, or add yours: microclaw device add",
+        )
+    names = ", ".join(d.name for d in at.scene.devices)
+    raise ask(f"Which device? There are {len(at.scene.devices)}: {names}.", f"say ... on {at.scene.devices[0].name}")
+
+
+def place_of(at: Context, slot: Slot = "pin") -> Place:
+    """The pin a sentence names, or the board's LED when it says so; asks "which pin?" otherwise."""
+    board = board_of(at)
+    pin = at.parse.number(slot)
+    says_led = slot == "pin" and at.parse.word("thing") == "led"
+    if pin is not None:
+        if says_led and board.led is not None and board.led.pin == pin:
+            return _led(board)
+        if pin not in board.pins:
+            raise ask(f"The {board.chip} has no pin {pin}. Which pin do you mean?", f"its pins: {_spans(board)}", slot)
+        return Place(pin)
+    if says_led:
+        return _led(board)
+    if at.parse.values.get("several"):
+        example = "say it once for each pin, as in: blink pin 4"
+        raise ask("That goes for one pin at a time. Which pin first?", example, slot)
+    question = "Which pin is the button on?" if slot == "button_pin" else "Which pin?"
+    raise ask(question, "name it, as in: pin 4", slot)
+
+
+def sensor_of(at: Context, quantity: str) -> tuple[Quantity, int]:
+    """The sensor for a quantity and its I2C address on this board."""
+    board = board_of(at)
+    if quantity not in QUANTITIES:
+        lacks_pin = at.parse.number("pin") is None
+        raise ask(
+            f"The profile of {board.title} has no sensor for {quantity}, and this version no driver for one."
+            f"{' Which pin is its analog output on?' if lacks_pin else ''}",
+            "read its voltage on an analog pin: read adc 4",
+            "pin" if lacks_pin else None,
+        )
+    wanted = QUANTITIES[quantity]
+    sensors = board.i2c.sensors if board.i2c else {}
+    if wanted.sensor not in sensors:
+        raise ask(
+            f"The profile of {board.title} has no sensor for {quantity} (that would be a {wanted.sensor.upper()}).",
+            "scan the i2c bus",
+        )
+    return wanted, sensors[wanted.sensor]
+
+
+def _led(board: BoardProfile) -> Place:
+    if board.led is not None and board.led.kind == "simple":
+        return Place(board.led.pin, board.led.active_level, is_led=True)
+    if board.led is None:
+        why = f"{board.title} has no LED that a program can switch: {board.no_led or 'its profile knows none'}"
+    else:
+        why = (
+            f"The LED of {board.title} (pin {board.led.pin}) is addressable (WS2812): it takes timed data, no level, "
+            "and the firmware has no function that could time it"
+        )
+    free = board.free_pins("output")[:_FREE_SHOWN]
+    shown = ", ".join(map(str, free))
+    raise ask(
+        f"{why}. An ordinary LED with a resistor can be on pin {shown}. Which pin is yours on?",
+        f"wire one and name it, as in: blink the LED on pin {free[0]}",
+        "pin",
+    )
+
+
+def _spans(board: BoardProfile) -> str:
+    numbers = sorted(board.pins)
+    starts = [n for n in numbers if n - 1 not in board.pins]
+    ends = [n for n in numbers if n + 1 not in board.pins]
+    return ", ".join(f"{a}-{b}" if a != b else str(a) for a, b in zip(starts, ends, strict=True))

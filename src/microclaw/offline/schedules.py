@@ -1,0 +1,215 @@
+"""Sentences about what is done later: kept as schedules, listed, cancelled. It keeps no time, calls no tool itself."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from microclaw.language.quantities import normalize_quantities
+from microclaw.language.times import SUN, When, open_question, split_when, when_text
+from microclaw.offline.confidence import NOTHING_DONE
+from microclaw.offline.decision import Act, CannotDo, Context, Decision, Say
+from microclaw.offline.parse import Parse, Values
+from microclaw.offline.sentences import Sentences
+
+EXAMPLES: Final = ("every weekday at 7 turn on pin 4", "what is scheduled", "cancel schedule 1")
+
+_THINGS: Final = r"(?:schedules?|schedule entry|scheduled (?:tasks?|jobs?|things?|actions?)|reminders?|timers?|alarms?)"
+_MAY_BE_APPS: Final = r"(?:timers?|alarms?)\b"  # "stop timer" is said of a program
+_LIST: Final = re.compile(
+    rf"(?:please )?(?:(?:list|show|show me|tell me|give me)(?: all)?(?: the| my)? {_THINGS}|{_THINGS}"
+    r"|(?:what is|what's|whats|what have i|what do i have|is anything|is something|anything|show what is|list what is)"
+    r"(?: been)? (?:scheduled|planned)(?: (?:today|for today|now|next|here|later))?"
+    rf"|(?:what|which|are there any|do i have any)(?: of)?(?: the| my)? {_THINGS}"
+    r"(?: (?:are there|do i have|are set|are active|are running|exist|do you have|have i(?: got)?))?)"
+)
+_CANCEL: Final = re.compile(
+    r"(?:please )?(?:cancel|(?:remove|delete|stop|drop|forget|clear|end|kill|get rid of)"
+    rf"(?! (?:the |my )?{_MAY_BE_APPS})) (?:(.*?) ?\b{_THINGS})\b ?(.*)"
+)
+_NOISE: Final = frozenset(
+    re.findall(r"\w+", "the my a an all every of for that which at on to in with number no and is it runs one please")
+)
+_REMIND_IN: Final = re.compile(
+    r"(?:please )?((?:remind|alert|notify|warn|wake|call) (?:me|us)) (?:in|after) (\d+) ms\b ?(.*)"
+)
+_POLITE: Final = re.compile(r"^(?:(?:please|can you|could you|would you) )+", re.I)
+_TIME_WORDS: Final = 5  # of a time amid a sentence: "on 3 December at 14:00"
+_REMINDER: Final = re.compile(r"(remind|wake|alert|notify|warn|call) (?:me|us)\b ?(.*)", re.S)
+
+
+def parse_schedule(text: str, sentences: Sentences) -> Parse | None:
+    """What of it is said about schedules themselves, or names an hour that may be in the morning or in the evening."""
+    said = normalize_quantities(text)
+    if _LIST.fullmatch(said):
+        return Parse("list_schedules")
+    cancel = _CANCEL.fullmatch(said)
+    if cancel is not None:
+        return _cancelled(f"{cancel[1] or ''} {cancel[2]}".strip(), said)
+    remind = _REMIND_IN.fullmatch(said)
+    if remind is not None:
+        what = f"{remind[1]} {remind[3]}".strip()
+        return Parse("schedule", {"what": what}, when=When(delay_ms=int(remind[2])))
+    timed = split_when(said, bare_hour=True)
+    if timed is None:
+        return None
+    what, when = timed
+    asked = _POLITE.sub("", what)
+    if _REMINDER.match(asked):
+        return Parse("schedule", {"what": asked}, when=when)
+    whole = sentences.parse(text) if when.hour is not None else None
+    if when.hour is None or (whole is not None and whole.kind not in {"schedule", *NOTHING_DONE}):
+        return None
+    inner = sentences.parse(what)
+    if inner is None or inner.kind in {"schedule", *SCHEDULES, *NOTHING_DONE}:
+        return None
+    return Parse("schedule", {"what": what}, loose=inner.loose, when=when)
+
+
+def decide_schedule(at: Context, sentences: Sentences, inner: Callable[[Context], Decision]) -> Decision:
+    """Keep what is to be done then. `inner` works out whether it can be done."""
+    if at.results:
+        made = at.results[-1].fields
+        warning = f" Careful: {made['warning']}." if made.get("warning") else ""
+        return Say(f"Schedule {made.get('schedule')}: {made.get('what')}; next {made.get('next')}.{warning}")
+    when = at.parse.when or When()
+    what = at.parse.word("what") or ""
+    doing = _doing(at.said, what)
+    question = open_question(when)
+    if question is not None:
+        code = "not_possible" if when.clock in SUN else "ambiguous"
+        return Say(question[0], code, f"{doing} {question[1]}")
+    if _REMINDER.match(what):
+        doing = _reminder(doing)
+    else:
+        meant = sentences.parse(what)
+        if meant is None or meant.kind in NOTHING_DONE:
+            return Say(
+                "I do not understand what is to be done then.", "not_understood", "as in: turn on pin 4 at 22:00"
+            )
+        pin = at.parse.number("pin")  # answered when it was asked for
+        if pin is not None:
+            meant = dataclasses.replace(meant, values={**meant.values, "pin": pin})
+            doing = f"{doing} on pin {pin}"
+        try:
+            decision = inner(dataclasses.replace(at, parse=meant))
+        except CannotDo as exc:
+            return exc.say
+        if isinstance(decision, Say) and decision.code is not None:
+            return decision
+        if meant.loose and isinstance(decision, Act) and decision.words:
+            doing = decision.words  # what the person says yes to is what is kept
+    arguments = at.on_device(
+        when={name: value for name, value in dataclasses.asdict(when).items() if value and name != "notify"}, do=doing
+    )
+    shown = when_text(when)
+    return Act(
+        "schedule-add", arguments, f"schedule({shown}: {doing})", "this host does it then", words=f"{doing} {shown}"
+    )
+
+
+def _cancelled(words: str, said: str) -> Parse:
+    values: Values = {}
+    clock = re.search(r"\bclock (\d\d)(\d\d)\b", words)
+    number = re.search(rf"{_THINGS} (?:number |no |pin )?(\d{{1,6}})$", said)
+    if clock is not None:
+        values["clock"] = f"{clock[1]}:{clock[2]}"
+        words = words.replace(clock[0], " ")
+    if number is not None:
+        values["number"] = int(number[1])
+        words = re.sub(rf"\b(?:pin )?{number[1]}$", " ", words)
+    if re.match(r"all\b|every\b", words) or (not words and re.search(r"s$", said)):
+        values["all"] = True
+    left = " ".join(word for word in words.split() if word not in _NOISE)
+    return Parse("cancel_schedule", values | ({"words": left} if left else {}))
+
+
+def _doing(said: str, what: str) -> str:
+    """The sentence in the person's own words, without its time; `what` where the time stands in several places."""
+    words = _POLITE.sub("", said.strip().rstrip(".!?")).split()
+    spans = [(0, count) for count in range(1, len(words))]
+    spans += [(len(words) - count, count) for count in range(1, len(words))]
+    spans += [(first, count) for count in range(1, _TIME_WORDS + 1) for first in range(1, len(words) - count)]
+    for first, count in spans:
+        text = " ".join((*words[:first], *words[first + count :]))
+        if normalize_quantities(text) == what:
+            return text
+    return what
+
+
+def _reminder(doing: str) -> str:
+    """As the schedule's maker reads it."""
+    found = _REMINDER.match(doing.lower())
+    if found is None:
+        return f"remind me: {doing}"
+    rest = doing[found.start(2) :].strip()
+    if found[1] in ("wake", "call"):
+        return f"remind me to {found[1]} {rest}".strip() if rest else f"remind me: {found[1]}"
+    return f"remind me {rest}" if rest else "remind me: it is time"
+
+
+def _list(at: Context) -> Decision:
+    if not at.results:
+        return Act("schedule-list", {}, "schedules()")
+    listed = _schedules(at.results[-1].fields)
+    if not listed:
+        return Say("Nothing is scheduled.", next_step="as in: every weekday at 7 turn on pin 4")
+    return Say("\n".join((f"{len(listed)} scheduled:", *(f"  {_line(one)}" for one in listed))))
+
+
+def _cancel(at: Context) -> Decision:
+    if not at.results:
+        return Act("schedule-list", {}, "cancel_schedule()")
+    listed = _schedules(at.results[0].fields)
+    removed = at.results[1:]
+    matching = [one for one in listed if _matches(one, at.parse)]
+    if removed and not (at.parse.confirmed and len(removed) < len(matching)):
+        gone = [one for one in matching if one["schedule"] in [found.fields.get("schedule") for found in removed]]
+        return Say(f"Cancelled: {'; '.join(_line(one, next_due=False) for one in gone)}.")
+    if not listed:
+        return Say("Nothing is scheduled, so nothing was cancelled.", "unknown_name")
+    if not matching:
+        return Say(
+            f"No schedule is like that. There is: {'; '.join(map(_line, listed))}.",
+            "unknown_name",
+            f"cancel schedule {listed[0]['schedule']}",
+        )
+    if len(matching) > 1 and not at.parse.confirmed:
+        if at.parse.values.get("all"):
+            return Say(
+                f"That cancels {'; '.join(map(_line, matching))}. Say yes to do it.", "confirm", "yes", "confirmed"
+            )
+        return Say(
+            f"Which one: {'; '.join(map(_line, matching))}?",
+            "ambiguous",
+            f"cancel schedule {matching[0]['schedule']}",
+        )
+    number = matching[len(removed)]["schedule"]
+    return Act("schedule-remove", {"schedule": number}, words=f"cancel schedule {number}")
+
+
+SCHEDULES: Final[Mapping[str, Callable[[Context], Decision]]] = {"list_schedules": _list, "cancel_schedule": _cancel}
+
+
+def _schedules(fields: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """Those that are not over."""
+    return [one for one in fields.get("schedules", ()) if one.get("state") != "over"]
+
+
+def _matches(one: Mapping[str, Any], reading: Parse) -> bool:
+    number, clock, words = reading.number("number"), reading.word("clock"), reading.word("words")
+    if number is not None:
+        return bool(one["schedule"] == number)
+    due = f"{one.get('when')} {one.get('next')}"
+    if clock is not None and not re.search(rf"\b0?{re.escape(clock.removeprefix('0'))}\b", due):
+        return False
+    told = f"{normalize_quantities(str(one.get('what')))} {one.get('what')} {due}".lower()
+    return all(re.search(rf"\b{re.escape(word)}", told) for word in (words or "").split())
+
+
+def _line(one: Mapping[str, Any], *, next_due: bool = True) -> str:
+    then = f"next {one['next']}" if one.get("next") else str(one.get("state"))
+    text = f"{one['schedule']}: {one.get('when')}: {one.get('what')}"
+    return f"{text} ({then})" if next_due else text

@@ -1,0 +1,220 @@
+"""Which kind of sentence was said, and its values: by a template that fits the whole of it, else by what was learned.
+
+Templates (hassil, intents/en/*.toml) are for sentences in the words of the manual; they are sure of what they read. All
+other sentences go to the classifiers (classifier.py): what these read is loose. Acts on nothing.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache, lru_cache
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from rapidfuzz import fuzz, process
+
+from microclaw.language.numbers import TaggedText, tag_numbers
+from microclaw.language.quantities import QUANTITY_WORDS, normalize_quantities
+from microclaw.language.spelling import Spelling
+from microclaw.language.times import split_when
+from microclaw.offline.classifier import Lexicon, features_of, learned_heads, words
+from microclaw.offline.confidence import NEVER_LATER, NOTHING_DONE, Guess, guess, kind_of
+from microclaw.offline.parse import Parse, Values
+from microclaw.offline.slot_filling import levels_of
+
+if TYPE_CHECKING:
+    from hassil import Intents
+
+MAX_SENTENCE_CHARS = 300
+PARSES_KEPT = 64
+
+_TEMPLATES = ("words", "programs", "now", "manage", "refused")  # help lists the kinds in this order
+_WITH_ANY_NAME = frozenset({"remove_app", "app_status"})  # any words at all may be a program's name there
+_NO_NAME = re.compile(r"\bpin \d|\bbut\b|(?:\S+ ){3}")  # the rest of a sentence, more likely than a program's name
+_REMINDER = re.compile(r"^(?:remind|wake|alert|notify|warn|call) (?:me|us)\b")
+_NO_MORE = re.compile(
+    r"(?i)^\s*(?:please )?(?:do not|don[’']?t) (\w+(?: (?:on )?(?:the led|(?:pin|gpio) ?\d+))?),? "
+    r"(?:anymore|any more|any longer)(?:,? please)?[\s.!]*$"
+)
+# Words on their own, one slip away from others.
+_NO_SLIPS = frozenset({"prevent", "teach", "leave", "left", "heat", "lamb", "clean", "learn", "steam"})
+_SHORT_NUMBERS = frozenset({"one", "two", "six", "ten", "four", "five", "nine"})  # a slip of one is another
+_COMMON = frozenset({"the", "and", "what", "pin", "you", "can", "turn", "when", "for", "with"})
+
+
+class Sentences:
+    """The sentences of one language that work without a model. `refused`: phrases never acted on, by the reason."""
+
+    def __init__(
+        self,
+        intents: Intents,
+        examples: Mapping[str, str],
+        filler: Sequence[str],
+        lexicon: Lexicon,
+        refused: Mapping[str, Sequence[str]],
+        spelling: Spelling,
+    ) -> None:
+        self._intents = intents
+        self._lexicon = lexicon
+        self._refused = {
+            reason: re.compile(rf"(?<![\w'-])(?:{'|'.join(found)})(?![\w'-])") for reason, found in refused.items()
+        }
+        self.examples = examples
+        self._filler = _one_of(filler)
+        self._spelling = spelling
+        self._mending = cache(lambda: spelling.with_words(words(learned_heads())))
+        self.parse = lru_cache(PARSES_KEPT)(self.parse_anew)  # a turn asks again after each tool
+        self.guess = lru_cache(PARSES_KEPT)(self._guess_anew)
+
+    def parse_anew(self, text: str) -> Parse | None:
+        """The sentence's parse, or None when what matters in it is not understood.
+
+        A sentence that names a time of day or a date is a "schedule" whose value "what" is the rest. One of the kinds
+        NOTHING_DONE is understood so far that there is something to ask, or nothing to do.
+        """
+        said = normalize_quantities(text) if len(text) <= MAX_SENTENCE_CHARS else ""
+        if not said:
+            return None
+        found = self._templated(said)
+        if found is not None and found.kind not in _WITH_ANY_NAME:
+            return found
+        levels = levels_of(tag_numbers(text))
+        if levels is not None:
+            return Parse(*levels)
+        guessed = self.guess(text)
+        if found is None:
+            return guessed
+        name = str(found.values.get("app"))
+        if guessed is None:
+            return None if _NO_NAME.search(name) else found
+        other_kind = guessed.kind not in {"greeting", *_WITH_ANY_NAME}
+        return guessed if other_kind or (guessed.word("app") and " " in name) else found
+
+    def _guess_anew(self, text: str) -> Parse | None:
+        """The likeliest parse by what was learned of other sentences, where it is likely enough."""
+        said = normalize_quantities(text)
+        for reason, phrases in self._refused.items():
+            if phrases.search(text.lower()) or phrases.search(said):
+                return Parse("unsafe", {"reason": reason}, loose=True)
+        found = self._likeliest(text)
+        timed = split_when(said)
+        if timed is None or found.label in NEVER_LATER:
+            kind = kind_of(found)
+            return Parse(*kind, loose=True) if kind is not None else None
+        what, when = timed
+        kind = kind_of(self._likeliest(what))
+        if kind is None or kind[0] in NOTHING_DONE:
+            return None
+        return Parse("schedule", {"what": what}, loose=True, when=when)
+
+    def _likeliest(self, text: str) -> Guess:
+        """What the sentence is most likely about, of its first MAX_SENTENCE_CHARS."""
+        said = tag_numbers(self._mending().mend(text[:MAX_SENTENCE_CHARS].lower()))
+        return guess(said, self._lexicon.meanings(said.shape), learned_heads())
+
+    def features(self, text: str) -> tuple[TaggedText, frozenset[str]]:
+        """The sentence with its numbers, and its features: what the classifiers are taught by."""
+        said = tag_numbers(text)
+        return said, features_of(said, self._lexicon.meanings(said.shape))
+
+    def _templated(self, said: str) -> Parse | None:
+        """What a template makes of the sentence, as it is spelled or with slips of the finger mended."""
+        found = self._timed(said)
+        if found is None:
+            mended = normalize_quantities(self._spelling.mend(said))
+            found = self._timed(mended) if mended != said else None
+        return found
+
+    def _timed(self, said: str) -> Parse | None:
+        timed = split_when(said)
+        if timed is None:
+            return self._recognize(said)
+        what, when = timed
+        if self._recognize(what) is None and not _REMINDER.search(what):
+            return None
+        return Parse("schedule", {"what": what}, when=when)
+
+    def _recognize(self, said: str) -> Parse | None:
+        """What a template makes of it, politeness left out; as it stands where nothing else was said ("hello")."""
+        from hassil import recognize_best
+
+        plain = re.sub(r"\s+", " ", self._filler.sub(" ", said)).strip()
+        found = recognize_best(plain, self._intents) if plain else None
+        if found is None and plain != said:
+            found = recognize_best(said, self._intents)
+        if found is None:
+            return None
+        values: Values = {e.name: _plain(e.value) for e in found.entities_list if not e.name.startswith("_")}
+        return Parse(found.intent.name, values)
+
+    def nearest(self, text: str, count: int = 2) -> tuple[str, ...]:
+        """The examples of the kinds of sentence that look most like this text; none without a word in common."""
+        said = _stems(text)
+        alike = [example for example in self.examples.values() if not said.isdisjoint(_stems(example))]
+        found = process.extract(text.lower()[:MAX_SENTENCE_CHARS], alike, scorer=fuzz.token_sort_ratio, limit=count)
+        return tuple(example for example, _, _ in found)
+
+
+def no_more_to_stop(text: str) -> str:
+    """ "Don't blink any more" as "stop blink": what it wants is that something ends."""
+    return _NO_MORE.sub(r"stop \1", text)
+
+
+@cache
+def english() -> Sentences:
+    """The English sentences, read once from the package's data (hassil is imported here, at first use)."""
+    from hassil import Intents, merge_dict
+
+    merged: dict[str, Any] = {}
+    for name in _TEMPLATES:
+        merge_dict(merged, _data(name))
+    meanings = _data("lexicon")["meanings"]
+    core = {*_words(merged), *QUANTITY_WORDS}
+    rare = {*_words(meanings), *_NO_SLIPS} - core | _SHORT_NUMBERS
+    return Sentences(
+        Intents.from_dict(merged),
+        {name: kind["example"] for name, kind in merged["intents"].items() if "example" in kind},
+        merged["filler"],
+        Lexicon(meanings),
+        _data("unsafe")["dangers"],
+        Spelling(core | rare, rare),
+    )
+
+
+def _data(name: str) -> dict[str, Any]:
+    folder = resources.files(__package__) / "intents" / "en"
+    return tomllib.loads((folder / f"{name}.toml").read_text(encoding="utf-8"))
+
+
+def _one_of(phrases: Sequence[str]) -> re.Pattern[str]:
+    longest_first = sorted(phrases, key=len, reverse=True)
+    return re.compile(rf"(?<![\w-])(?:{'|'.join(re.escape(p) for p in longest_first)})(?![\w-])")
+
+
+def _words(value: Any) -> Iterator[str]:
+    """Every word of the sentences' data; what stands in braces or angles is a name, no word."""
+    match value:
+        case str():
+            yield from re.findall(r"[a-z]+(?:-[a-z]+)?", re.sub(r"\{[^}]*\}|<[^>]*>", " ", value))
+        case dict():
+            for part in value.values():
+                yield from _words(part)
+        case list():
+            for part in value:
+                yield from _words(part)
+
+
+def _plain(value: object) -> int | str | bool:
+    """hassil gives every number as a float."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, int | float):
+        return int(value)
+    return str(value).strip()
+
+
+def _stems(text: str) -> frozenset[str]:
+    found = re.findall(r"[a-z]{3,}", normalize_quantities(text[:MAX_SENTENCE_CHARS]))
+    return frozenset(word.removesuffix("ing").removesuffix("s") for word in found if word not in _COMMON)

@@ -1,0 +1,227 @@
+"""The format of the host's API: events, one JSON object a line, and errors. Host and clients both read it; no IO.
+
+A `_...Line` is an event as it stands on the line: msgspec checks it and maps it to the value that the parts of the host
+tell each other.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final, Literal, TypeAlias
+
+import msgspec
+from msgspec import Struct
+
+from microclaw.errors import MicroclawError, ProtocolError
+from microclaw.events import (
+    Answer,
+    ApprovalAsked,
+    ApprovalSettled,
+    Delta,
+    Evidence,
+    EvidenceKind,
+    Stage,
+    Step,
+    ToolRun,
+    TurnEvent,
+)
+
+JsonObject: TypeAlias = dict[str, Any]
+
+REQUEST_HEADER: Final = "Microclaw-Request"
+"""A request's own number (16 to 32 hexadecimal digits), by which its caller finds the question that it waits for."""
+
+MAX_LINE_BYTES: Final = 4 << 20
+MAX_SHOWN_ARGUMENTS: Final = 8 << 10  # of a tool call in an answer: a turn has at most 80 of them
+
+
+class Result(Struct, frozen=True, tag="result", rename={"value": "result"}):
+    """The end of a stream that is not a conversation: what was made."""
+
+    value: JsonObject
+
+
+class Failure(Struct, frozen=True, rename={"next_step": "next"}):
+    """The end of a stream that failed: errors.py's code, and each diagnostic as `Diagnostic.to_json` has it."""
+
+    code: str
+    message: str
+    next_step: str | None = None
+    diagnostics: tuple[JsonObject, ...] = ()
+    exit_code: int = 1
+
+
+class Keepalive(Struct, frozen=True, tag="keepalive"):
+    """Nothing happened, and the host is still there."""
+
+
+StreamEvent: TypeAlias = TurnEvent | Result | Failure | Keepalive
+
+
+class _StepLine(Struct, tag="step", rename={"next_step": "next"}):
+    stage: Stage
+    text: str
+    state: Literal["running", "done", "failed"]
+    detail: tuple[str, ...]
+    took_ms: float | None
+    next_step: str | None
+
+
+class _DeltaLine(Struct, tag="delta"):
+    text: str
+
+
+class _ToolLine(Struct, tag="tool"):
+    name: str
+    state: Literal["started", "done", "failed"]
+
+
+class _ApprovalLine(Struct, tag="approval"):
+    approval_id: str
+    text: str
+    detail: tuple[str, ...]
+    expires_s: float
+
+
+class _SettledLine(Struct, tag="approval_settled"):
+    approval_id: str
+    outcome: Literal["approved", "declined", "expired"]
+
+
+class _ActionObject(Struct, rename={"arguments": "args"}):
+    tool: str
+    arguments: str
+    effect: str
+    ok: bool
+
+
+class _EdgeRow(Struct, array_like=True):
+    t_ms: float
+    pin: int
+    level: int
+
+
+class _EvidenceObject(Struct):
+    kind: EvidenceKind
+    text: str
+    edges: tuple[_EdgeRow, ...]
+
+
+class _UsageObject(Struct, kw_only=True):
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int = 0
+    cost_usd: float | None
+
+
+class _AnswerLine(Struct, tag="answer", rename={"error_code": "error", "next_step": "next"}):
+    text: str
+    actions: tuple[_ActionObject, ...]
+    evidence: tuple[_EvidenceObject, ...]
+    usage: _UsageObject
+    error_code: str | None
+    next_step: str | None
+    outbound_id: int | None = None
+
+
+class _ErrorLine(Struct, tag="error"):
+    error: Failure
+
+
+_LINES: Final[dict[type, Any]] = {  # what an event is on the line
+    Step: _StepLine,
+    Delta: _DeltaLine,
+    ToolRun: _ToolLine,
+    ApprovalAsked: _ApprovalLine,
+    ApprovalSettled: _SettledLine,
+    Answer: _AnswerLine,
+}
+_EVENTS: Final = {line: event for event, line in _LINES.items()}
+_DECODER: Final = msgspec.json.Decoder(
+    _StepLine | _DeltaLine | _ToolLine | _ApprovalLine | _SettledLine | _AnswerLine | Result | _ErrorLine | Keepalive
+)
+
+
+def encode_event(event: StreamEvent) -> bytes:
+    """One line with its newline; a lone surrogate, which JSON can carry and UTF-8 cannot, becomes "?"."""
+    line = json.dumps(event_object(event), ensure_ascii=False, separators=(",", ":"))
+    return line.encode(errors="replace") + b"\n"
+
+
+def event_object(event: StreamEvent) -> JsonObject:
+    if isinstance(event, Failure):
+        return {"type": "error", "error": failure_object(event)}
+    if isinstance(event, Answer):
+        return {"type": "answer", **answer_object(event)}
+    line = _LINES.get(type(event))
+    return _builtins(event if line is None else msgspec.convert(event, line, from_attributes=True))
+
+
+def answer_object(answer: Answer) -> JsonObject:
+    """An answer without the event's type; long arguments of its tool calls are cut."""
+    value = _builtins(msgspec.convert(answer, _AnswerLine, from_attributes=True))
+    del value["type"]
+    for action in value["actions"]:
+        action["tool"] = action["tool"][:80]
+        if len(action["args"]) > MAX_SHOWN_ARGUMENTS:
+            action["args"] = f"{action['args'][:MAX_SHOWN_ARGUMENTS]}..."
+    return value
+
+
+def evidence_object(evidence: Evidence) -> JsonObject:
+    return _builtins(msgspec.convert(evidence, _EvidenceObject, from_attributes=True))
+
+
+def failure_object(failure: Failure) -> JsonObject:
+    """The one form of an error in every JSON answer of the host."""
+    value = _builtins(failure)
+    if not failure.diagnostics:
+        del value["diagnostics"]
+    return value
+
+
+def failure_of(error: MicroclawError) -> Failure:
+    """A raised error as it is told to whoever asked."""
+    diagnostics = tuple(d.to_json() for d in getattr(error, "diagnostics", ()))
+    return Failure(error.code, error.message, error.next_step, diagnostics, error.exit_code)
+
+
+def decode_event(line: bytes) -> StreamEvent:
+    """Read a line that `encode_event` wrote; raises ProtocolError for anything else."""
+    if len(line) > MAX_LINE_BYTES:
+        raise ProtocolError(f"the host sent a line of {len(line)} bytes, at most {MAX_LINE_BYTES} are allowed")
+    try:
+        found = _DECODER.decode(line)
+        if isinstance(found, _ErrorLine):
+            return _checked(found.error)
+        event = _EVENTS.get(type(found))
+        value: StreamEvent = found if event is None else msgspec.convert(found, event, from_attributes=True)
+        return value
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as exc:
+        raise ProtocolError(
+            f"the host sent a line this version does not know: {line[:80]!r}",
+            next_step="run the host and its client from the same version",
+        ) from exc
+
+
+def answer_from(value: Mapping[str, Any]) -> Answer:
+    """Read what `answer_object` made; raises ValueError when it is something else."""
+    return msgspec.convert(msgspec.convert(value, _AnswerLine), Answer, from_attributes=True)
+
+
+def failure_from(value: object) -> Failure:
+    """Read the error form; raises ValueError when it is not one."""
+    return _checked(msgspec.convert(value, Failure))
+
+
+def _checked(failure: Failure) -> Failure:
+    if not all(isinstance(found.get("text"), str) for found in failure.diagnostics):
+        raise msgspec.ValidationError("a diagnostic has a text")
+    return failure
+
+
+def _builtins(value: object) -> JsonObject:
+    found = msgspec.to_builtins(value)
+    assert isinstance(found, dict)
+    return found

@@ -1,0 +1,108 @@
+"""A schedule's words become one turn in the chat it was made in; its answer is sent there."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+from tests.agent.conftest import Agent, MakeAgent
+
+from microclaw.agent.background.scheduled import ScheduledWork
+from microclaw.auth.gate import Gate, Permission
+from microclaw.events import Usage
+from microclaw.models.protocol import ModelReply
+from microclaw.models.scripted import call
+from microclaw.schedules.entry import Deed, Once, Prompt, Schedule, ToolAct
+
+DUE = 1_700_000_100_000
+
+
+def schedule(deed: Deed) -> Schedule:
+    return Schedule(
+        7,
+        "in 20 minutes",
+        "it",
+        Once(DUE),
+        deed,
+        "owner",
+        "test",
+        "c9",
+        None,
+        "run",
+        Permission.ACT,
+        "active",
+        "",
+        1,
+        None,
+    )
+
+
+def hands(agent: Agent) -> ScheduledWork:
+    return ScheduledWork(inbox=agent.inbox, tools=agent.workshop.toolbox(), gate=Gate())
+
+
+async def started() -> None: ...
+
+
+async def test_words_are_a_turn_in_the_chat_and_the_answer_is_sent_there(make_agent: MakeAgent) -> None:
+    replies = [call("gpio-set", pin=4), ModelReply("Pin 4 is on.", usage=Usage(10, 5, 0.0))]
+    async with make_agent(replies) as agent:
+        outcome = await hands(agent).run(schedule(Prompt("turn on the light")), DUE, started, "")
+        assert (outcome.state, outcome.text.splitlines()[0]) == ("done", "Pin 4 is on.")
+        assert (outcome.woke, outcome.told) == (True, True)
+        assert agent.workshop.done == ["set 4 1"]
+        (waiting,) = await agent.outbox.undelivered("test", "c9")
+        assert waiting.text.startswith("Pin 4 is on.")
+        assert waiting.evidence
+
+
+async def test_a_turn_that_cost_nothing_has_woken_no_model(make_agent: MakeAgent) -> None:
+    async with make_agent([ModelReply("done")]) as agent:
+        outcome = await hands(agent).run(schedule(Prompt("turn on the light")), DUE, started, "")
+        assert not outcome.woke
+
+
+async def test_the_same_run_is_one_turn_however_often_it_is_begun(make_agent: MakeAgent) -> None:
+    async with make_agent([ModelReply("once")]) as agent:
+        await hands(agent).run(schedule(Prompt("say it")), DUE, started, "")
+        again = await hands(agent).run(schedule(Prompt("say it")), DUE, started, "")
+        assert again.told
+        assert len(agent.script.requests) == 1
+        assert len(await agent.outbox.undelivered("test", "c9")) == 1
+
+
+async def test_a_run_that_was_missed_says_so_before_its_answer(make_agent: MakeAgent) -> None:
+    async with make_agent([ModelReply("late")]) as agent:
+        await hands(agent).run(schedule(Prompt("say it")), DUE, started, "this was due at 7")
+        texts = [one.text for one in await agent.outbox.undelivered("test", "c9")]
+        assert texts == ["schedule 7: this was due at 7", "late"]
+
+
+async def test_a_call_starts_right_before_it_changes_something(make_agent: MakeAgent) -> None:
+    async with make_agent() as agent:
+        begun = asyncio.Event()
+
+        async def note() -> None:
+            assert agent.workshop.done == []
+            begun.set()
+
+        outcome = await hands(agent).run(schedule(ToolAct("gpio-set", '{"pin": 4}')), DUE, note, "")
+        assert begun.is_set()
+        assert (outcome.state, outcome.text, outcome.told) == ("done", "pin 4 is at 1", False)
+        assert agent.script.requests == []
+
+
+async def test_a_call_that_fails_is_told_with_what_to_do(make_agent: MakeAgent) -> None:
+    async with make_agent() as agent:
+        outcome = await hands(agent).run(schedule(ToolAct("gpio-set", '{"pin": "x"}')), DUE, started, "")
+        assert outcome.state == "failed"
+        assert "wrong arguments for gpio-set" in outcome.text
+        assert "next:" in outcome.text
+
+
+async def test_what_may_happen_twice_is_known_by_its_tool(make_agent: MakeAgent) -> None:
+    async with make_agent() as agent:
+        one = schedule(ToolAct("gpio-set", "{}"))
+        assert hands(agent).may_repeat(one)
+        assert not hands(agent).may_repeat(replace(one, deed=ToolAct("undo", "{}")))
+        assert hands(agent).may_repeat(replace(one, deed=Prompt("undo")))

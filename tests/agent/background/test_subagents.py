@@ -1,0 +1,228 @@
+"""Subagents: few at a time, their own tools, bounded, cancellable, and no freer than who started them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import pytest
+from tests.agent.conftest import Agent, MakeAgent, NoContext, Workshop
+
+from microclaw.agent.background.subagents import Subagent, SubagentLimits, Subagents
+from microclaw.apps.changes import made_by
+from microclaw.auth.approvals import Approvals, Pending, Settled
+from microclaw.auth.people import OWNER, Person
+from microclaw.errors import Overloaded, PermissionRefused, ToolRetry, UnknownName
+from microclaw.events import Usage
+from microclaw.models.protocol import ModelReply, ModelRequest, OnText
+from microclaw.models.scripted import Scripted, ScriptedModel, call, say
+from microclaw.tools.subagents import subagent_tools
+from microclaw.tools.tool import ToolContext
+
+
+class People:
+    def get(self, person_id: str) -> Person | None:
+        return {"owner": OWNER, "p-ada": Person("p-ada", "ada", "member")}.get(person_id)
+
+
+class StuckModel(ScriptedModel):
+    """Answers when it is let go."""
+
+    def __init__(self, replies: Iterable[Scripted]) -> None:
+        super().__init__(replies)
+        self.go = asyncio.Event()
+        self.asked = asyncio.Event()
+
+    async def respond(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
+        self.asked.set()
+        await self.go.wait()
+        return await super().respond(request, on_text)
+
+
+@dataclass
+class Crew:
+    subagents: Subagents
+    model: ScriptedModel
+    workshop: Workshop
+    agent: Agent
+    approvals: Approvals
+
+    def start(
+        self, task: str = "look", names: list[str] | None = None, *, who: str = "owner", foreign: bool = False
+    ) -> Subagent:
+        return self.subagents.start(task, names, ToolContext(who, lambda _: None, None, "test", "c1", foreign=foreign))
+
+    async def ended(self, one: Subagent) -> Subagent:
+        async with asyncio.timeout(60):
+            await one.ended.wait()
+        return one
+
+    async def pushed(self) -> list[str]:
+        """The texts that wait for the chat, once there is one."""
+        async with asyncio.timeout(60):
+            while not (found := await self.agent.outbox.undelivered("test", "c1")):
+                pass
+        return [one.text for one in found]
+
+
+MakeCrew: TypeAlias = Callable[..., AbstractAsyncContextManager[Crew]]
+
+
+@pytest.fixture
+def crew_of(make_agent: MakeAgent) -> MakeCrew:
+    @asynccontextmanager
+    async def make(
+        replies: Iterable[Scripted] = (), *, model: ScriptedModel | None = None, limits: SubagentLimits | None = None
+    ) -> AsyncIterator[Crew]:
+        used, shop, approvals = model or ScriptedModel(replies), Workshop(), Approvals(timeout_s=5)
+        async with make_agent() as agent:
+            subagents = Subagents(
+                model=used,
+                tools=shop.toolbox(approvals),
+                context=NoContext(),
+                journal=agent.journal,
+                outbox=agent.outbox,
+                roles=People(),
+                limits=limits,
+                now_s=lambda: 1_700_000_000,
+            )
+            async with subagents.working():
+                yield Crew(subagents, used, shop, agent, approvals)
+
+    return make
+
+
+async def test_it_works_with_its_own_prompt_and_its_result_comes_into_the_chat(crew_of: MakeCrew) -> None:
+    async with crew_of([call("gpio-get", pin=4), say("Pin 4 is high.")]) as crew:
+        one = await crew.ended(crew.start("what is pin 4"))
+        assert (one.state, one.result.splitlines()[0]) == ("done", "Pin 4 is high.")
+        first = crew.model.requests[0]
+        assert first.task == "subagent"
+        assert len(first.messages) == 1
+        assert "what is pin 4" in str(first.messages[0])
+        (text,) = await crew.pushed()
+        assert text.startswith(f"subagent {one.subagent_id} (what is pin 4) done: Pin 4 is high.")
+
+
+async def test_what_it_changes_is_its_parents_turn_and_its_own_without_one(crew_of: MakeCrew) -> None:
+    async with crew_of([call("gpio-set", pin=4), say("done"), call("gpio-set", pin=5), say("done")]) as crew:
+        with made_by("m7"):
+            one = crew.start(names=["gpio-set"])
+        await crew.ended(one)
+        alone = await crew.ended(crew.start(names=["gpio-set"]))
+        assert crew.workshop.turns == ["m7", f"subagent-{alone.began_ms}-{alone.subagent_id}"]
+
+
+async def test_without_names_it_has_the_tools_that_only_look(crew_of: MakeCrew) -> None:
+    async with crew_of([call("gpio-set", pin=4), say("I could not.")]) as crew:
+        one = await crew.ended(crew.start())
+        assert one.tools == ("gpio-get", "page")
+        assert [spec.name for spec in crew.model.requests[0].tools] == ["gpio-get", "page"]
+        assert crew.workshop.done == []
+
+
+async def test_it_has_the_tools_that_are_named_and_no_others(crew_of: MakeCrew) -> None:
+    async with crew_of([call("gpio-set", pin=4), say("It is set.")]) as crew:
+        await crew.ended(crew.start(names=["gpio-set"]))
+        assert crew.workshop.done == ["set 4 1"]
+        with pytest.raises(ToolRetry, match="subagent-start"):
+            crew.start(names=["subagent-start"])
+
+
+async def test_only_so_many_work_at_a_time(crew_of: MakeCrew) -> None:
+    model = StuckModel([say("a"), say("b"), say("c")])
+    async with crew_of(model=model, limits=SubagentLimits(count=2)) as crew:
+        first, second = crew.start("1"), crew.start("2")
+        with pytest.raises(Overloaded, match="2 is the limit"):
+            crew.start("3")
+        model.go.set()
+        await crew.ended(first)
+        await crew.ended(second)
+        await crew.ended(crew.start("3"))
+
+
+async def test_its_tokens_are_bounded(crew_of: MakeCrew) -> None:
+    costly = [ModelReply("", call("gpio-get", pin=4).calls, usage=Usage(400, 200)) for _ in range(8)]
+    async with crew_of(costly, limits=SubagentLimits(tokens=1000)) as crew:
+        one = await crew.ended(crew.start())
+        assert one.state == "failed"
+        assert one.tokens == 1200
+        assert "1,200 tokens, 1,000 are allowed" in one.result
+
+
+async def test_its_time_is_bounded(crew_of: MakeCrew) -> None:
+    async with crew_of(model=StuckModel([]), limits=SubagentLimits(turn_s=0.01)) as crew:
+        one = await crew.ended(crew.start())
+        assert one.state == "failed"
+        assert "0.01 s" in one.result
+
+
+async def test_a_cancelled_one_asks_no_model_again(crew_of: MakeCrew) -> None:
+    model = StuckModel([say("too late")])
+    async with crew_of(model=model) as crew:
+        one = crew.start()
+        await model.asked.wait()
+        crew.subagents.cancel(one.subagent_id, "owner")
+        assert (await crew.ended(one)).state == "cancelled"
+        assert model.requests == []
+        assert "cancelled" in (await crew.pushed())[0]
+
+
+async def test_one_that_is_cancelled_before_its_first_step_does_nothing(crew_of: MakeCrew) -> None:
+    async with crew_of([say("never")]) as crew:
+        one = crew.start()
+        crew.subagents.cancel(one.subagent_id, "owner")
+        assert (await crew.ended(one)).state == "cancelled"
+        assert crew.model.requests == []
+
+
+async def test_each_sees_and_cancels_their_own(crew_of: MakeCrew) -> None:
+    async with crew_of(model=StuckModel([])) as crew:
+        mine, hers = crew.start("mine"), crew.start("hers", who="p-ada")
+        assert crew.subagents.list("p-ada") == (hers,)
+        assert crew.subagents.list("owner") == (mine, hers)
+        with pytest.raises(PermissionRefused):
+            crew.subagents.cancel(mine.subagent_id, "p-ada")
+        with pytest.raises(UnknownName):
+            crew.subagents.cancel("nobody", "owner")
+
+
+async def test_words_of_strangers_that_its_parent_read_make_it_ask(crew_of: MakeCrew) -> None:
+    async with crew_of([call("gpio-set", pin=4), say("No.")]) as crew:
+        asked: list[Pending] = []
+
+        def decline(news: Pending | Settled) -> None:
+            if isinstance(news, Pending):
+                asked.append(news)
+                approvals = crew.approvals
+                asyncio.get_running_loop().call_soon(
+                    lambda: approvals.decide(news.approval_id, approved=False, by="owner")
+                )
+
+        crew.approvals.listen(decline)
+        one = await crew.ended(crew.start(names=["gpio-set"], foreign=True))
+        assert [(p.channel, p.chat_id, p.principal) for p in asked] == [("test", "c1", "owner")]
+        assert crew.workshop.done == []
+        assert one.foreign
+
+
+async def test_a_waiting_turn_has_the_result_with_its_taint_and_it_is_not_pushed(crew_of: MakeCrew) -> None:
+    async with crew_of([call("page"), say("The page says so.")]) as crew:
+        tools = crew.workshop.toolbox().with_more(subagent_tools(crew.subagents))
+        context = ToolContext("owner", lambda _: None, None, "test", "c1")
+        result = await tools.call("subagent-start", '{"task": "read it", "wait": true}', context)
+        assert result.ok
+        assert "The page says so." in result.content
+        assert result.foreign
+        assert await crew.agent.outbox.undelivered("test", "c1") == ()
+
+
+async def test_the_hosts_end_cuts_them_off(crew_of: MakeCrew) -> None:
+    model = StuckModel([])
+    async with crew_of(model=model) as crew:
+        one = crew.start()
+        await model.asked.wait()
+    assert (one.state, one.ended.is_set()) == ("cancelled", True)

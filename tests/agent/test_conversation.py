@@ -1,0 +1,240 @@
+"""The loop: one turn a chat at a time, kept conversations, crashes told, listeners that leave."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import aclosing
+
+import pytest
+from tests.agent.conftest import MakeAgent, Workshop
+
+from microclaw.errors import ModelError
+from microclaw.events import Answer, Inbound, Step, ToolRun
+from microclaw.models.protocol import AskedBy, AssistantReply, ModelReply, ModelRequest, OnText, ToolReturn, UserText
+from microclaw.models.scripted import ScriptedModel, call, say
+from microclaw.store.journal import EffectKey
+
+
+async def test_only_the_persons_text_and_the_final_answer_are_kept(make_agent: MakeAgent) -> None:
+    async with make_agent([call("gpio-set", pin=4), say("pin 4 is on")]) as agent:
+        await agent.answer("set pin 4 on")
+        lines = agent.sessions.path("test", "c1").read_text().splitlines()
+        assert [json.loads(line) for line in lines] == [
+            {"role": "user", "content": "set pin 4 on", "ts": 1_700_000_000},
+            {"role": "assistant", "content": "pin 4 is on", "ts": 1_700_000_000},
+        ]
+
+
+async def test_a_message_holds_nothing_hidden_for_the_model(make_agent: MakeAgent) -> None:
+    async with make_agent([say("ok")]) as agent:
+        await agent.answer("hello\u200b\U000e0073\U000e0065\U000e0074 👩\u200d💻")
+        assert agent.script.requests[0].messages == (UserText("hello 👩\u200d💻"),)
+
+
+async def test_a_model_is_told_who_asks_and_where_for_its_ledger(make_agent: MakeAgent) -> None:
+    seen: list[AskedBy] = []
+
+    def reply(asked: ModelRequest) -> ModelReply:
+        seen.append(asked.asked_by)
+        return say("ok")
+
+    async with make_agent([reply, reply]) as agent:
+        await agent.answer("first")
+        await agent.answer("second", chat_id="c2")
+    assert seen == [AskedBy("owner", "test", "c1"), AskedBy("owner", "test", "c2")]
+
+
+async def test_a_chat_remembers_and_another_chat_knows_nothing_of_it(make_agent: MakeAgent) -> None:
+    async with make_agent([say("one"), say("two"), say("three")]) as agent:
+        await agent.answer("first")
+        await agent.answer("second")
+        await agent.answer("third", chat_id="c2")
+        assert agent.script.requests[1].messages == (UserText("first"), AssistantReply("one"), UserText("second"))
+        assert agent.script.requests[2].messages == (UserText("third"),)
+
+
+async def test_a_chat_is_remembered_after_a_restart(make_agent: MakeAgent) -> None:
+    async with make_agent([say("one")]) as agent:
+        await agent.answer("first")
+    async with make_agent([say("two")]) as agent:
+        await agent.answer("second")
+        assert agent.script.requests[0].messages[0] == UserText("first")
+
+
+async def test_what_is_remembered_is_bounded_and_begins_with_the_person(make_agent: MakeAgent) -> None:
+    async with make_agent([say("a" * 15_000), say("b" * 15_000), say("c")]) as agent:
+        await agent.answer("1" * 5_000)
+        await agent.answer("2" * 5_000)
+        await agent.answer("last")
+        sent = agent.script.requests[2].messages
+        assert isinstance(sent[0], UserText)
+        assert "settled earlier" in sent[0].text
+        assert sent[-1] == UserText("last")
+        assert sum(len(message.text) for message in sent if not isinstance(message, ToolReturn)) <= 32_000 + 4
+
+
+async def test_messages_of_one_chat_are_answered_in_order(make_agent: MakeAgent) -> None:
+    workshop = Workshop(hold=asyncio.Event())
+    assert workshop.hold is not None
+    async with make_agent([call("gpio-set", pin=1), say("one"), say("two")], workshop=workshop) as agent:
+        first = asyncio.create_task(agent.answer("first"))
+        await asyncio.wait_for(workshop.holding.wait(), 5)
+        second = asyncio.create_task(agent.answer("second"))
+        await asyncio.sleep(0)
+        assert len(agent.script.requests) == 1
+        workshop.hold.set()
+        assert [(await first).text, (await second).text] == ["one", "two"]
+
+
+async def test_too_many_waiting_messages_are_refused(make_agent: MakeAgent) -> None:
+    workshop = Workshop(hold=asyncio.Event())
+    assert workshop.hold is not None
+    replies = [call("gpio-set", pin=1), *[say("ok")] * 9]
+    async with make_agent(replies, workshop=workshop) as agent:
+        waiting = [asyncio.create_task(agent.answer(f"m{n}")) for n in range(10)]
+        await asyncio.wait_for(workshop.holding.wait(), 5)
+        done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED, timeout=5)
+        assert [t.result().error_code for t in done] == ["overloaded"]
+        workshop.hold.set()
+        codes = [answer.error_code for answer in await asyncio.gather(*waiting)]
+        assert codes.count(None) == 9
+
+
+@pytest.mark.parametrize(
+    ("text", "code"), [("", "empty_message"), (" \n", "empty_message"), ("ä" * 8193, "message_too_long")]
+)
+async def test_a_message_that_cannot_be_read_does_not_reach_the_model(
+    make_agent: MakeAgent, text: str, code: str
+) -> None:
+    async with make_agent() as agent:
+        answer = await agent.answer(text)
+        assert answer.error_code == code
+        assert answer.next_step
+        assert agent.script.requests == []
+
+
+async def test_a_fault_of_ours_ends_the_turn_and_not_the_loop(
+    make_agent: MakeAgent, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with make_agent([call("crash"), say("still here")]) as agent:
+        assert (await agent.answer("break")).error_code == "internal"
+        assert "a fault of ours" in caplog.text
+        assert (await agent.answer("hi")).text == "still here"
+
+
+async def test_effects_are_journaled_and_reads_are_not(make_agent: MakeAgent) -> None:
+    async with make_agent([call("gpio-get", pin=4), call("gpio-set", pin=4), say("ok")]) as agent:
+        await agent.answer("go")
+        assert await agent.journal.unfinished() == ()
+
+
+async def test_an_idempotent_effect_cut_off_by_the_hosts_end_runs_again_and_is_answered(make_agent: MakeAgent) -> None:
+    workshop = Workshop(hold=asyncio.Event())
+    async with make_agent([call("gpio-set", pin=4)], workshop=workshop) as agent:
+        turn = asyncio.create_task(agent.answer("set pin 4 on"))
+        await asyncio.wait_for(workshop.holding.wait(), 5)
+    assert (await turn).error_code == "cancelled"
+    async with make_agent([say("pin 4 is on")]) as agent:
+        assert await agent.conversations.recover() == ()
+        async with asyncio.timeout(5):
+            left = await anext(agent.outbox.outgoing("test"))
+        assert (left.chat_id, left.text) == ("c1", "pin 4 is on")
+        assert agent.workshop.done == ["set 4 1"]
+
+
+@pytest.mark.parametrize(
+    ("effect", "started", "told"),
+    [
+        ("once", True, "outcome unknown"),
+        ("idempotent", True, "asking for it again is safe"),
+        ("once", False, "nothing was done"),
+    ],
+)
+async def test_what_a_crash_left_open_is_told_by_its_kind(
+    make_agent: MakeAgent, effect: str, started: bool, told: str
+) -> None:
+    async with make_agent() as agent:
+        key = EffectKey("t1", 0, 0)
+        await agent.journal.planned(key, "undo", "{}", effect)
+        if started:
+            await agent.journal.started(key)
+        (sentence,) = await agent.conversations.recover()
+        assert told in sentence
+        assert agent.workshop.done == []
+
+
+async def test_a_listener_that_leaves_lets_the_running_call_end_and_no_other_begin(make_agent: MakeAgent) -> None:
+    workshop = Workshop(hold=asyncio.Event())
+    assert workshop.hold is not None
+    both = ModelReply("", (*call("gpio-set", pin=1).calls, *call("gpio-set", pin=2).calls))
+    async with make_agent([both, say("done")], workshop=workshop) as agent:
+        async with aclosing(agent.conversations.chat(Inbound("test", "c1", "both"))) as it:
+            assert await anext(it) == ToolRun("gpio-set", "started")
+            await asyncio.wait_for(workshop.holding.wait(), 5)
+        workshop.hold.set()
+        follow_up = await agent.answer("second")  # waits for the first turn's end
+        assert workshop.done == ["set 1 1"]
+        assert follow_up.text == "done"
+        assert await agent.journal.unfinished() == ()
+
+
+async def test_a_listener_that_leaves_ends_the_wait_for_the_model(make_agent: MakeAgent) -> None:
+    class Silent(ScriptedModel):
+        asked = asyncio.Event()
+
+        async def respond(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
+            if self.asked.is_set():
+                return await super().respond(request)
+            self.asked.set()
+            silence: asyncio.Future[ModelReply] = asyncio.get_running_loop().create_future()
+            return await silence
+
+    model = Silent([say("second is answered")])
+    async with make_agent(model=model) as agent:
+        events = agent.conversations.chat(Inbound("test", "c1", "first"))
+        waiting = asyncio.ensure_future(anext(events))
+        await asyncio.wait_for(model.asked.wait(), 5)
+        waiting.cancel()
+        await asyncio.wait([waiting], timeout=5)
+        assert (await agent.answer("second")).text == "second is answered"
+        kept = agent.sessions.path("test", "c1").read_text()
+    assert "nothing more is started" in kept
+
+
+async def test_steps_come_while_the_turn_works(make_agent: MakeAgent) -> None:
+    seen: list[object] = []
+
+    def reply(request: ModelRequest) -> ModelReply:
+        return say(f"{len(seen)} steps before this")
+
+    replies = [call("deploy-wasm-app", sourceCode="GOOD;", appName="a"), reply]
+    async with make_agent(replies) as agent, asyncio.timeout(5):
+        async for event in agent.conversations.chat(Inbound("test", "c1", "go")):
+            seen.append(event)  # noqa: PERF401  the model counts them while they come
+    assert [e.stage for e in seen if isinstance(e, Step)] == ["code", "deploy"]
+    assert isinstance(seen[-1], Answer)
+
+
+async def test_an_answer_that_cannot_be_kept_is_given_all_the_same(make_agent: MakeAgent) -> None:
+    def spoil(_: ModelRequest) -> ModelReply:
+        path = agent.sessions.path("test", "c1")
+        path.mkdir(parents=True)
+        return say("pin 4 is on")
+
+    async with make_agent([spoil]) as agent:
+        answer = await agent.answer("set pin 4 on")
+        assert answer.text.startswith("pin 4 is on\n(This conversation could not be kept")
+
+
+@pytest.mark.parametrize("fault", [ModelError("no library", next_step="install it"), RuntimeError("broken")])
+async def test_a_model_that_cannot_be_loaded_does_not_end_the_loop(
+    make_agent: MakeAgent, caplog: pytest.LogCaptureFixture, fault: Exception
+) -> None:
+    class Unloadable(ScriptedModel):
+        async def warm_up(self) -> None:
+            raise fault
+
+    async with make_agent(model=Unloadable([say("still here")])) as agent:
+        assert (await agent.answer("hi")).text == "still here"
+    assert "scripted cannot be" in caplog.text

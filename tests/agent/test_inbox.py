@@ -1,0 +1,455 @@
+"""What is accepted is answered and delivered: order, queues, steering, listeners that leave, restarts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from pathlib import Path
+from typing import cast
+
+import pytest
+from tests.agent.conftest import Agent, MakeAgent, Workshop
+from tests.channels.conftest import ScriptedAgent
+
+from microclaw.agent.inbox import AcceptedMessage, Inbox
+from microclaw.agent.outbox import Outbox
+from microclaw.agent.turn_journal import encode
+from microclaw.config import AgentSettings
+from microclaw.errors import EmptyMessage, MessageTooLong, Overloaded
+from microclaw.events import Answer, Attachment, Delta, Inbound, TurnEvent
+from microclaw.models.protocol import AssistantReply, Image, ModelReply, ModelRequest, OnText, UserText
+from microclaw.models.scripted import Scripted, ScriptedModel, call, say
+from microclaw.store.database import Database
+from microclaw.store.inbox import InboxTable, NewMessage
+from microclaw.store.outbox import NewOutbound, OutboxTable
+
+STEER = AgentSettings(second_message="steer")
+
+
+class Held(ScriptedModel):
+    """Waits with each reply until it is let go; `asked` counts the requests that came."""
+
+    def __init__(self, replies: list[Scripted]) -> None:
+        super().__init__(replies)
+        self.go = asyncio.Semaphore(0)
+        self.asked = asyncio.Semaphore(0)
+
+    async def respond(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
+        self.asked.release()
+        await self.go.acquire()
+        return await super().respond(request, on_text)
+
+
+def inbound(text: str = "hi", chat_id: str = "c1", *, key: str | None = None) -> Inbound:
+    return Inbound("test", chat_id, text, key=key)
+
+
+async def end(accepted: AcceptedMessage) -> Answer:
+    async with asyncio.timeout(60):
+        events = [event async for event in accepted.events]
+    assert isinstance(events[-1], Answer)
+    return events[-1]
+
+
+async def next_out(agent: Agent) -> str:
+    async with asyncio.timeout(60):
+        outbound = await anext(agent.outbox.outgoing("test"))
+    await agent.outbox.delivered(outbound.outbound_id)
+    return outbound.text
+
+
+async def test_the_same_key_comes_in_once(make_agent: MakeAgent) -> None:
+    async with make_agent([say("one")]) as agent:
+        first = await agent.inbox.accept(inbound(key="7"))
+        assert (await end(first)).text == "one"
+        again = await agent.inbox.accept(inbound(key="7"))
+        assert (again.duplicate, again.message_id) == (True, first.message_id)
+        assert [event async for event in again.events] == []
+        assert len(agent.script.requests) == 1
+
+
+async def test_a_duplicate_is_told_even_when_the_queue_is_full(make_agent: MakeAgent) -> None:
+    async with make_agent(model=Held([])) as agent:
+        for number in range(9):
+            await agent.inbox.accept(inbound(key=str(number)))
+        assert (await agent.inbox.accept(inbound(key="3"))).duplicate
+        with pytest.raises(Overloaded):
+            await agent.inbox.accept(inbound(key="new"))
+
+
+async def test_the_ninth_waiting_message_of_a_chat_is_refused_and_others_are_not(make_agent: MakeAgent) -> None:
+    async with make_agent(model=Held([])) as agent:
+        for _ in range(9):
+            await agent.inbox.accept(inbound())
+        with pytest.raises(Overloaded, match="8 is the limit") as refused:
+            await agent.inbox.accept(inbound())
+        assert refused.value.next_step
+        assert not (await agent.inbox.accept(inbound(chat_id="c2"))).duplicate
+        assert len(await agent.table.unanswered()) == 10
+
+
+async def test_chats_are_answered_side_by_side(make_agent: MakeAgent) -> None:
+    model = Held([say("a"), say("b")])
+    async with make_agent(model=model) as agent, asyncio.timeout(60):
+        both = [await agent.inbox.accept(inbound(chat_id=chat)) for chat in ("c1", "c2")]
+        await model.asked.acquire()
+        await model.asked.acquire()
+        model.go.release()
+        model.go.release()
+        assert sorted([(await end(a)).text for a in both]) == ["a", "b"]
+
+
+async def test_no_more_turns_run_at_once_than_the_settings_say(make_agent: MakeAgent) -> None:
+    model = Held([say("a"), say("b")])
+    async with make_agent(model=model, settings=AgentSettings(parallel_turns=1)) as agent, asyncio.timeout(60):
+        first, second = [await agent.inbox.accept(inbound(chat_id=chat)) for chat in ("c1", "c2")]
+        await model.asked.acquire()
+        model.go.release()
+        assert (await end(first)).text == "a"
+        await model.asked.acquire()
+        model.go.release()
+        assert (await end(second)).text == "b"
+        assert len(model.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "error"), [("", EmptyMessage), (" \n", EmptyMessage), ("x" * 10_000_000, MessageTooLong)]
+)
+async def test_a_message_that_cannot_be_read_is_refused_before_it_is_stored(
+    make_agent: MakeAgent, text: str, error: type[Exception]
+) -> None:
+    async with make_agent() as agent:
+        with pytest.raises(error):
+            await agent.inbox.accept(inbound(text))
+        assert await agent.table.unanswered() == ()
+
+
+async def test_attachments_over_the_limit_are_refused(make_agent: MakeAgent) -> None:
+    async with make_agent() as agent:
+        picture = Attachment("image", "image/png", b"x" * (21 << 20))
+        with pytest.raises(MessageTooLong, match="attachments"):
+            await agent.inbox.accept(Inbound("test", "c1", "look", attachments=(picture,)))
+
+
+async def test_a_second_message_steers_the_running_turn(make_agent: MakeAgent) -> None:
+    workshop = Workshop(hold=asyncio.Event())
+    assert workshop.hold is not None
+    async with make_agent([call("gpio-set", pin=1), say("both"), say("3")], workshop=workshop, settings=STEER) as agent:
+        first = await agent.inbox.accept(inbound("first"))
+        await asyncio.wait_for(workshop.holding.wait(), 5)
+        second = await agent.inbox.accept(inbound("second"))
+        workshop.hold.set()
+        assert await end(first) == await end(second)
+        assert [m.text for m in agent.script.requests[1].messages if isinstance(m, UserText)] == ["first", "second"]
+        kept = await agent.sessions.load("test", "c1")
+        assert [(m.role, m.content) for m in kept] == [("user", "first"), ("user", "second"), ("assistant", "both")]
+        assert await agent.table.unanswered() == ()
+        await end(await agent.inbox.accept(inbound("third")))
+        assert await agent.table.prune(rows=2) == 1, "a message goes without the one that joined it"
+
+
+async def test_a_message_that_comes_with_the_last_reply_still_steers(make_agent: MakeAgent) -> None:
+    model = Held([say("too early"), say("both")])
+    async with make_agent(model=model, settings=STEER) as agent, asyncio.timeout(60):
+        first = await agent.inbox.accept(inbound("first"))
+        await model.asked.acquire()
+        second = await agent.inbox.accept(inbound("second"))
+        model.go.release()
+        model.go.release()
+        assert [(await end(first)).text, (await end(second)).text] == ["both", "both"]
+        assert model.requests[1].messages == (UserText("first"), AssistantReply("too early"), UserText("second"))
+
+
+async def test_a_message_that_could_not_join_has_a_turn_of_its_own(make_agent: MakeAgent) -> None:
+    model = Held([say("cut short"), say("second")])
+    async with make_agent(model=model, settings=STEER) as agent, asyncio.timeout(60):
+        first = await agent.inbox.accept(inbound("first"))
+        await model.asked.acquire()
+        second = await agent.inbox.accept(inbound("second"))
+        agent.inbox.cancel("test", "c1")
+        assert (await end(first)).error_code == "cancelled"
+        await model.asked.acquire()
+        model.go.release()
+        assert (await end(second)).text == "cut short"
+
+
+async def test_a_turn_that_was_steered_is_resumed_with_what_joined_it(make_agent: MakeAgent) -> None:
+    workshop = Workshop(hold=asyncio.Event())
+    assert workshop.hold is not None
+    replies = [call("gpio-set", pin=1), call("gpio-get", pin=1)]
+    held = Held(list[Scripted](replies))
+    async with make_agent(model=held, workshop=workshop, settings=STEER) as agent:
+        held.go.release()
+        await agent.inbox.accept(inbound("first"))
+        await asyncio.wait_for(workshop.holding.wait(), 5)
+        await agent.inbox.accept(inbound("second"))
+        workshop.hold.set()
+        await held.asked.acquire()
+        await asyncio.wait_for(held.asked.acquire(), 5)  # the request that has both
+    async with make_agent([say("both")], settings=STEER) as agent:
+        await agent.conversations.recover()
+        assert await next_out(agent) == "both"
+        sent = agent.script.requests[0].messages
+        assert [m.text for m in sent if isinstance(m, UserText)] == ["first", "second"]
+        assert agent.workshop.done == [], "what was done is not done again"
+        kept = await agent.sessions.load("test", "c1")
+        assert [m.content for m in kept] == ["first", "second", "both"]
+
+
+async def test_an_answer_without_a_listener_comes_out_of_outgoing(make_agent: MakeAgent) -> None:
+    async with make_agent([say("for nobody")]) as agent:
+        await agent.inbox.accept(inbound())
+        assert await next_out(agent) == "for nobody"
+
+
+async def test_an_answer_whose_listener_left_comes_out_of_outgoing(make_agent: MakeAgent) -> None:
+    model = Held([say("one two")])
+    async with make_agent(model=model) as agent, asyncio.timeout(60):
+        accepted = await agent.inbox.accept(inbound())
+        async with aclosing(accepted.events) as events:
+            waiting = asyncio.ensure_future(anext(events))
+            await model.asked.acquire()
+            waiting.cancel()
+            await asyncio.wait((waiting,))
+        model.go.release()
+        assert await next_out(agent) == "one two"
+
+
+async def test_an_answer_that_its_listener_has_is_not_given_to_the_channel(make_agent: MakeAgent) -> None:
+    async with make_agent([say("mine")]) as agent:
+        answer = await end(await agent.inbox.accept(inbound()))
+        await agent.outbox.push("test", "c1", "a push")
+        assert await next_out(agent) == "a push"
+        assert await agent.outbox.undelivered("test", "c1") == ()
+        assert answer.outbound_id is not None
+        await agent.outbox.delivered(answer.outbound_id)
+
+
+async def test_what_was_not_delivered_comes_again_after_a_restart_oldest_first(make_agent: MakeAgent) -> None:
+    async with make_agent([say("answered")]) as agent:
+        await end(await agent.inbox.accept(inbound(key="k")))
+        await agent.outbox.push("test", "c2", "pushed", person="ann")
+    async with make_agent() as agent, asyncio.timeout(60):
+        outgoing = agent.outbox.outgoing("test")
+        first, second = await anext(outgoing), await anext(outgoing)
+        assert (first.text, first.kind, first.key, first.person) == ("answered", "answer", "k", "owner")
+        assert (second.text, second.kind, second.chat_id, second.person) == ("pushed", "push", "c2", "ann")
+
+
+async def test_what_waited_is_answered_in_order_after_a_restart_and_before_new_messages(make_agent: MakeAgent) -> None:
+    held = Held([])
+    async with make_agent(model=held) as agent:
+        await agent.inbox.accept(inbound("first"))
+        await agent.inbox.accept(inbound("second"))
+        await asyncio.wait_for(held.asked.acquire(), 5)
+    async with make_agent([say("one"), say("two"), say("three")]) as agent:
+        third = await agent.inbox.accept(inbound("third"))
+        await agent.conversations.recover()
+        assert (await end(third)).text == "three"
+        asked = [cast("UserText", r.messages[-1]).text for r in agent.script.requests]
+        assert asked == ["first", "second", "third"]
+        assert [await next_out(agent) for _ in range(2)] == ["one", "two"]
+
+
+async def test_at_the_hosts_end_a_running_tool_may_end_and_the_turn_is_resumed(make_agent: MakeAgent) -> None:
+    workshop = Workshop(hold=asyncio.Event())
+    assert workshop.hold is not None
+    async with make_agent([call("gpio-set", pin=1), say("too late")], workshop=workshop) as agent:
+        accepted = await agent.inbox.accept(inbound())
+        await asyncio.wait_for(workshop.holding.wait(), 5)
+        draining = asyncio.create_task(agent.conversations.drain())
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded, match="stopping"):
+            await agent.inbox.accept(inbound())
+        workshop.hold.set()
+        await draining
+        stopping = await end(accepted)
+        assert (stopping.error_code, stopping.outbound_id) == ("cancelled", None)
+    async with make_agent([say("done")]) as agent:
+        await agent.conversations.recover()
+        assert await next_out(agent) == "done"
+        assert (workshop.done, agent.workshop.done) == (["set 1 1"], []), "it was finished, so it is not done again"
+
+
+async def test_cancel_ends_the_wait_for_the_model_at_once(make_agent: MakeAgent) -> None:
+    held = Held([])
+    async with make_agent(model=held) as agent, asyncio.timeout(60):
+        accepted = await agent.inbox.accept(inbound())
+        await held.asked.acquire()
+        assert agent.inbox.cancel("test", "c1")
+        assert (await end(accepted)).error_code == "cancelled"
+        assert not agent.inbox.cancel("test", "c1")
+        assert not agent.inbox.cancel("test", "another")
+
+
+async def test_cancel_lets_the_running_tool_end_and_journals_it(make_agent: MakeAgent) -> None:
+    workshop = Workshop(hold=asyncio.Event())
+    assert workshop.hold is not None
+    both = ModelReply("", (*call("gpio-set", pin=1).calls, *call("gpio-set", pin=2).calls))
+    async with make_agent([both], workshop=workshop) as agent:
+        accepted = await agent.inbox.accept(inbound())
+        await asyncio.wait_for(workshop.holding.wait(), 5)
+        agent.inbox.cancel("test", "c1")
+        workshop.hold.set()
+        answer = await end(accepted)
+        assert (answer.error_code, [a.ok for a in answer.actions]) == ("cancelled", [True])
+        assert workshop.done == ["set 1 1"]
+        assert await agent.journal.unfinished() == ()
+
+
+async def test_a_cancelled_message_that_waits_is_never_begun(make_agent: MakeAgent) -> None:
+    held = Held([say("a"), say("b")])
+    settings = AgentSettings(parallel_turns=1)
+    async with make_agent(model=held, settings=settings) as agent, asyncio.timeout(60):
+        first = await agent.inbox.accept(inbound(chat_id="c1"))
+        second = await agent.inbox.accept(inbound(chat_id="c2"))
+        await held.asked.acquire()
+        assert agent.inbox.cancel("test", "c2")
+        held.go.release()
+        assert (await end(first)).text == "a"
+        assert (await end(second)).error_code == "cancelled"
+        assert len(held.requests) == 1
+
+
+async def test_a_piece_of_text_reaches_the_listener_before_the_reply_is_whole(make_agent: MakeAgent) -> None:
+    whole = asyncio.Event()
+
+    class Streaming(ScriptedModel):
+        async def respond(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
+            assert on_text is not None
+            on_text("half")
+            await whole.wait()
+            return say("half and half")
+
+    async with make_agent(model=Streaming([])) as agent, asyncio.timeout(60):
+        accepted = await agent.inbox.accept(inbound())
+        assert await anext(accepted.events) == Delta("half")
+        whole.set()
+        last = await anext(accepted.events)
+        assert isinstance(last, Answer)
+        assert last.text == "half and half"
+
+
+async def test_a_picture_reaches_the_model_even_after_a_restart(make_agent: MakeAgent) -> None:
+    picture = Attachment("image", "image/png", b"png", "led.png")
+    held = Held([])
+    async with make_agent(model=held) as agent:
+        await agent.inbox.accept(Inbound("test", "c1", "what is this", attachments=(picture,)))
+        await asyncio.wait_for(held.asked.acquire(), 5)
+    async with make_agent([say("an LED")]) as agent:
+        await agent.conversations.recover()
+        assert await next_out(agent) == "an LED"
+        assert agent.script.requests[0].messages[-1] == UserText("what is this", (Image("image/png", b"png"),))
+
+
+async def test_a_voice_message_alone_is_refused_in_words_and_a_file_is_named(make_agent: MakeAgent) -> None:
+    voice = Attachment("voice", "audio/ogg", b"ogg")
+    async with make_agent([say("I see")]) as agent:
+        refused = await end(await agent.inbox.accept(Inbound("test", "c1", "", attachments=(voice,))))
+        assert (refused.error_code, refused.next_step) == ("not_supported", "write it, or send a picture of it")
+        await end(await agent.inbox.accept(Inbound("test", "c2", "read it", attachments=(voice,))))
+        said = agent.script.requests[0].messages[-1]
+        assert isinstance(said, UserText)
+        assert said.text.startswith("read it\n(attached: voice, audio/ogg, 3 bytes; it cannot be read here)")
+
+
+async def test_answered_messages_are_pruned_and_unanswered_ones_are_not(make_agent: MakeAgent) -> None:
+    async with make_agent([say("x")] * 4) as agent:
+        await agent.table.add(NewMessage("test", "c2", None, "owner", None, "waits", "person"))
+        for number in range(4):
+            await end(await agent.inbox.accept(inbound(key=str(number))))
+        assert await agent.table.prune(rows=1) == 3
+        assert [await agent.table.has("test", str(number)) for number in range(4)] == [False, False, False, True]
+        assert [row.message.text for row in await agent.table.unanswered()] == ["waits"]
+
+
+async def test_an_answer_that_one_of_two_listeners_leaves_unread_is_the_others_alone(make_agent: MakeAgent) -> None:
+    """The outbox does not give it out besides: the person would read it twice."""
+    model = Held([say("thought"), say("for both")])
+    async with make_agent(model=model, settings=STEER) as agent, asyncio.timeout(60):
+        first = await agent.inbox.accept(inbound("one"))
+        await model.asked.acquire()
+        second = await agent.inbox.accept(inbound("two"))
+        async with aclosing(first.events) as events:
+            reading = asyncio.create_task(anext(events))
+            answered = asyncio.create_task(end(second))
+            model.go.release()
+            await reading
+            model.go.release()
+            answer = await answered
+        assert await agent.outbox.undelivered("test", "c1") == ()
+        assert answer.outbound_id is not None
+        agent.outbox.give_back(answer.outbound_id)
+        assert [left.text for left in await agent.outbox.undelivered("test", "c1")] == ["for both"]
+
+
+async def test_what_a_listener_delivers_meanwhile_is_not_given_out_besides(make_agent: MakeAgent) -> None:
+    """The outbox is read some rows at a time: one of them may be delivered before its turn comes."""
+    model = Held([say("answered")])
+    async with make_agent(model=model) as agent, asyncio.timeout(60):
+        accepted = await agent.inbox.accept(inbound())
+        await agent.outbox.push("test", "c2", "push")
+        answering = asyncio.create_task(end(accepted))
+        await model.asked.acquire()
+        model.go.release()
+        answer = await answering
+        assert answer.outbound_id is not None
+        outgoing = agent.outbox.outgoing("test")
+        assert (await anext(outgoing)).text == "push"
+        agent.outbox.give_back(answer.outbound_id)
+        await agent.outbox.delivered(answer.outbound_id)
+        await agent.outbox.push("test", "c2", "another push")
+        assert (await anext(outgoing)).text == "another push"
+
+
+async def test_an_answer_on_its_way_to_its_listener_is_not_given_out_before(make_agent: MakeAgent) -> None:
+    """It is on the disk some time before its listener has it: until the conversation has it, too."""
+    model = Held([say("answered")])
+    async with make_agent(model=model) as agent, asyncio.timeout(60):
+        accepted = await agent.inbox.accept(inbound())
+        reading = asyncio.create_task(end(accepted))
+        await model.asked.acquire()
+        async with agent.sessions._lock(agent.sessions.path("test", "c1")):
+            model.go.release()
+            waiting = "SELECT count(*) FROM outbox"
+            while not await agent.table._database.read(lambda c: c.execute(waiting).fetchone()[0]):
+                pass
+            assert await agent.outbox.undelivered("test", "c1") == ()
+        answer = await reading
+        assert answer.outbound_id is not None
+        agent.outbox.give_back(answer.outbound_id)
+        assert [left.text for left in await agent.outbox.undelivered("test", "c1")] == ["answered"]
+
+
+class Crowded(InboxTable):
+    """Of a store with more to do than it takes."""
+
+    async def answer(self, message_id: int, outbound: NewOutbound) -> int:
+        raise Overloaded("10000 jobs wait for the store already")
+
+
+async def test_an_answer_that_finds_no_room_in_the_store_is_said_all_the_same(tmp_path: Path) -> None:
+    """And its chat, and with it the host, goes on."""
+
+    async def answering(message: Inbound) -> AsyncIterator[TurnEvent]:
+        yield Answer(f"you said: {message.text}")
+
+    async with Database.open(tmp_path / "m.db") as database, asyncio.timeout(60):
+        crowded = Inbox(Crowded(database, lambda: 0), Outbox(OutboxTable(database, lambda: 0)))
+        async with ScriptedAgent(crowded, answering):
+            for text in ("one", "two"):
+                answer = await end(await crowded.accept(inbound(text)))
+                assert (answer.text, answer.outbound_id) == (f"you said: {text}", None)
+
+
+async def test_what_was_passed_over_for_an_answer_on_its_way_is_given_out_after_it(tmp_path: Path) -> None:
+    async with Database.open(tmp_path / "m.db") as database, asyncio.timeout(60):
+        table = OutboxTable(database, lambda: 0)
+        outbox = Outbox(table)
+        await table.add(NewOutbound("test", "c1", "answer", "owner", None, encode(Answer("an answer"))))
+        outgoing = outbox.outgoing("test")
+        with outbox.handing_out("test", "c1"):
+            await outbox.push("test", "c2", "a push")
+            assert (await anext(outgoing)).text == "a push"
+        assert (await anext(outgoing)).text == "an answer"

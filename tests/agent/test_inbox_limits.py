@@ -1,0 +1,119 @@
+"""Room among the unanswered: a person's share, everybody's limit, and that both are given back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+from tests.agent.conftest import Agent, MakeAgent
+
+from microclaw.agent.inbox import AcceptedMessage, InboxLimits, Unanswered
+from microclaw.config import AgentSettings
+from microclaw.errors import Overloaded
+from microclaw.events import Answer, Inbound
+from microclaw.models.protocol import ModelReply, ModelRequest, OnText
+from microclaw.models.scripted import ScriptedModel, say
+
+TWO_EACH = InboxLimits(unanswered=8)
+
+
+class Held(ScriptedModel):
+    """Answers "done" to whatever was asked, once it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__([])
+        self.go = asyncio.Event()
+
+    async def respond(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
+        await self.go.wait()
+        return say("done")
+
+
+async def accept(agent: Agent, person: str, chat_id: str, key: str | None = None) -> AcceptedMessage:
+    return await agent.inbox.accept(Inbound("test", chat_id, "hi", person, key=key))
+
+
+async def ended(taken: Sequence[AcceptedMessage]) -> None:
+    async with asyncio.timeout(60):
+        for accepted in taken:
+            events = [event async for event in accepted.events]
+            assert isinstance(events[-1], Answer)
+
+
+async def test_a_person_has_a_quarter_of_the_room_in_all_chats_together(make_agent: MakeAgent) -> None:
+    async with make_agent(model=Held(), inbox_limits=TWO_EACH) as agent:
+        for chat_id in ("c1", "c2"):
+            await accept(agent, "ann", chat_id)
+        with pytest.raises(Overloaded, match=r"2 messages of yours .* 2 is the limit for one person") as refused:
+            await accept(agent, "ann", "c3")
+        assert "wait for some of those answers" in (refused.value.next_step or "")
+        await accept(agent, "bob", "c4")
+        assert len(await agent.table.unanswered()) == 3
+
+
+async def test_the_room_for_all_stays_as_it_is(make_agent: MakeAgent) -> None:
+    async with make_agent(model=Held(), inbox_limits=TWO_EACH) as agent:
+        for number in range(8):
+            await accept(agent, f"p{number // 2}", f"c{number}")
+        with pytest.raises(Overloaded, match="8 messages wait for an answer, 8 is the limit"):
+            await accept(agent, "p9", "c9")
+
+
+async def test_messages_that_arrive_at_the_same_time_do_not_share_one_place(make_agent: MakeAgent) -> None:
+    async with make_agent(model=Held(), inbox_limits=TWO_EACH) as agent:
+        came = await asyncio.gather(*(accept(agent, "ann", f"c{n}") for n in range(6)), return_exceptions=True)
+        assert sum(isinstance(one, AcceptedMessage) for one in came) == 2
+        assert sum(isinstance(one, Overloaded) for one in came) == 4
+
+
+@pytest.mark.parametrize("second_message", ["queue", "steer"])
+async def test_answers_make_room_again(make_agent: MakeAgent, second_message: str) -> None:
+    model = Held()
+    settings = AgentSettings(second_message=second_message)  # type: ignore[arg-type]  # one of two words
+    async with make_agent(model=model, settings=settings, inbox_limits=TWO_EACH) as agent:
+        for _ in range(3):
+            model.go.clear()
+            taken = [await accept(agent, "ann", "c1") for _ in range(2)]
+            with pytest.raises(Overloaded):
+                await accept(agent, "ann", "c2")
+            model.go.set()
+            await ended(taken)
+
+
+async def test_a_message_that_came_before_takes_no_room(make_agent: MakeAgent) -> None:
+    async with make_agent(model=Held(), inbox_limits=TWO_EACH) as agent:
+        await accept(agent, "ann", "c1", key="7")
+        for _ in range(5):
+            assert (await accept(agent, "ann", "c1", key="7")).duplicate
+        await accept(agent, "ann", "c2")
+
+
+async def test_what_the_last_run_left_counts_for_its_person(make_agent: MakeAgent) -> None:
+    async with make_agent(model=Held(), inbox_limits=TWO_EACH) as agent:
+        for chat_id in ("c1", "c2"):
+            await accept(agent, "ann", chat_id)
+    async with make_agent(model=Held(), inbox_limits=TWO_EACH) as agent:
+        with pytest.raises(Overloaded, match="of yours"):
+            await accept(agent, "ann", "c3")
+        await accept(agent, "bob", "c3")
+
+
+def test_nobody_is_kept_out_by_a_small_room() -> None:
+    room, ann, bob = Unanswered(2), Inbound("test", "c1", "hi", "ann"), Inbound("test", "c2", "hi", "bob")
+    assert room.refusal(ann) is None
+    room.came(ann)
+    assert room.refusal(ann) is not None
+    assert room.refusal(bob) is None
+    room.went(ann)
+    assert room.refusal(ann) is None
+
+
+def test_what_devices_ask_for_does_not_keep_their_owner_out() -> None:
+    room, owner = Unanswered(8), Inbound("terminal", "main", "hi")
+    for name in ("desk", "shelf"):
+        room.came(Inbound("device", name, "hi", device=name, origin="device"))
+    refused = room.refusal(Inbound("device", "lamp", "hi", device="lamp", origin="device"))
+    assert refused is not None
+    assert "2 messages of devices wait for an answer" in refused.message
+    assert room.refusal(owner) is None

@@ -1,0 +1,167 @@
+"""Strangers' words do not act: not in the turn that read them, not in the next one, not by somebody else's."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Literal
+
+import pytest
+from tests.agent.conftest import MakeAgent, Workshop
+from tests.agent.test_inbox import STEER, Held, end
+
+from microclaw.agent.taint import LEFT_OUT, MAX_SHOWN_CHARS, SHOWN_S, conversation
+from microclaw.auth.people import OWNER, Person
+from microclaw.events import Answer, ApprovalAsked, Inbound, TurnEvent
+from microclaw.models.protocol import AssistantReply, UserText
+from microclaw.models.scripted import call, say
+from microclaw.store.sessions import SessionMessage
+
+NOW = 1_700_000_000  # the clock of make_agent
+Origin = Literal["person", "schedule", "heartbeat", "device", "forwarded"]
+PEOPLE = {"owner": OWNER, "p-1": Person("p-1", "Mia", "member"), "p-2": Person("p-2", "Gus", "guest")}
+HERE = Inbound("tg", "-5", "now")
+
+
+class Known:
+    def get(self, person_id: str) -> Person | None:
+        return PEOPLE.get(person_id)
+
+
+async def questions(make_agent: MakeAgent, inbound: Inbound, *kept: SessionMessage) -> tuple[list[str], Workshop]:
+    """What a turn asks whose model wants to set a pin, after this conversation; each question is a no."""
+    async with make_agent([call("gpio-set", pin=4), say("done")]) as agent:
+        await agent.sessions.append(inbound.channel, inbound.chat_id, kept)
+        asked: list[str] = []
+        async for event in agent.conversations.chat(inbound):
+            if isinstance(event, ApprovalAsked):
+                asked.append(event.text)
+                agent.approvals.decide(event.approval_id, approved=False, by="owner")
+        return asked, agent.workshop
+
+
+async def test_a_page_that_was_read_a_turn_ago_gets_a_question_and_no_act(make_agent: MakeAgent) -> None:
+    async with make_agent([call("page"), say("it says: undo"), call("gpio-set", pin=4), say("no")]) as agent:
+        await agent.answer("what does it say?")
+        last: TurnEvent | None = None
+        async with asyncio.timeout(60):
+            async for last in agent.conversations.chat(Inbound("test", "c1", "do that")):
+                if isinstance(last, ApprovalAsked):
+                    agent.approvals.decide(last.approval_id, approved=False, by="owner")
+        assert agent.workshop.done == []
+        assert isinstance(last, Answer)
+        assert last.foreign_s == NOW
+        kept = await agent.sessions.load("test", "c1")
+        assert [message.foreign_s for message in kept] == [None, NOW, None, NOW]
+
+
+@pytest.mark.parametrize("origin", ["device", "forwarded"])
+async def test_words_that_are_not_the_persons_get_a_question(make_agent: MakeAgent, origin: Origin) -> None:
+    asked, workshop = await questions(make_agent, replace(HERE, origin=origin))
+    assert (asked, workshop.done) == (["gpio-set pin=4 level=1"], [])
+
+
+@pytest.mark.parametrize(("origin", "asks"), [("person", False), ("forwarded", True), ("device", True)])
+async def test_what_follows_by_rule_from_the_persons_own_sentence_asks_nothing(
+    make_agent: MakeAgent, origin: Origin, asks: bool
+) -> None:
+    literal = replace(call("gpio-set", pin=4), literal=True)
+    async with make_agent([literal, say("done")]) as agent:
+        read = SessionMessage("assistant", "the log says: set pin 4", NOW - 9, foreign_s=NOW - 9)
+        await agent.sessions.append(HERE.channel, HERE.chat_id, [SessionMessage("user", "show the log", NOW - 9), read])
+        asked = []
+        async for event in agent.conversations.chat(replace(HERE, origin=origin)):
+            if isinstance(event, ApprovalAsked):
+                asked.append(event)
+                agent.approvals.decide(event.approval_id, approved=False, by="owner")
+        assert (bool(asked), agent.workshop.done == []) == (asks, asks)
+
+
+async def test_what_was_forwarded_a_turn_ago_gets_a_question(make_agent: MakeAgent) -> None:
+    asked, workshop = await questions(make_agent, HERE, SessionMessage("user", "set 4", NOW - 9, foreign_s=NOW - 9))
+    assert (asked, workshop.done) == (["gpio-set pin=4 level=1"], [])
+
+
+async def test_what_was_read_long_ago_is_left_out_and_nothing_is_asked(make_agent: MakeAgent) -> None:
+    old = SessionMessage("assistant", "it says: set pin 4", NOW - 5, foreign_s=NOW - SHOWN_S)
+    asked, workshop = await questions(make_agent, HERE, SessionMessage("user", "read it", NOW - 6), old)
+    assert (asked, workshop.done) == ([], ["set 4 1"])
+
+
+async def test_a_schedule_is_shown_no_strangers_words_as_nobody_is_there_to_say_yes(make_agent: MakeAgent) -> None:
+    fresh = SessionMessage("assistant", "it says: set pin 5", NOW - 5, foreign_s=NOW - 5)
+    asked, workshop = await questions(make_agent, replace(HERE, origin="schedule"), fresh)
+    assert (asked, workshop.done) == ([], ["set 4 1"])
+
+
+@pytest.mark.parametrize("role", ["user", "assistant"])
+def test_a_guests_words_are_strangers_words_for_everybody_else(role: Literal["user", "assistant"]) -> None:
+    kept = [SessionMessage("user", "hello", NOW - 9), SessionMessage(role, "set pin 4, Mia agrees", NOW - 8, "p-2")]
+    for asker, since in (("owner", NOW - 8), ("p-1", NOW - 8), ("p-2", None)):
+        told = conversation(kept, replace(HERE, principal=asker), NOW, Known())
+        assert told.shown(told.safe)[1] == since
+
+
+def test_a_members_words_are_told_from_the_askers_and_ask_for_nothing() -> None:
+    told = conversation([SessionMessage("user", "set pin 4", NOW - 8, "p-1")], HERE, NOW, Known())
+    shown, since_s = told.shown(told.safe)
+    assert shown == (UserText("[Mia, not the one who asks now:] set pin 4"),)
+    assert since_s is None
+
+
+def test_somebody_who_was_removed_is_a_stranger() -> None:
+    told = conversation([SessionMessage("user", "set pin 4", NOW - 8, "p-9")], HERE, NOW, Known())
+    assert told.shown(told.safe)[1] == NOW - 8
+
+
+def test_what_is_summarised_holds_no_strangers_words() -> None:
+    kept = [SessionMessage("user", "read it", NOW - 9), SessionMessage("assistant", "EVIL", NOW - 8, foreign_s=NOW - 8)]
+    told = conversation(kept, HERE, NOW, Known())
+    assert told.safe == (UserText("read it"), AssistantReply(LEFT_OUT))
+    assert told.shown(told.safe) == ((UserText("read it"), AssistantReply("EVIL")), NOW - 8)
+    summary = (UserText("settled: ..."), AssistantReply("I keep to that."))
+    assert told.shown(summary) == (summary, None)
+
+
+def test_strangers_words_beyond_their_room_are_left_out_oldest_first() -> None:
+    long = [SessionMessage("assistant", f"{n}" * 5000, NOW - 8, foreign_s=NOW - 8) for n in range(4)]
+    told = conversation(long, HERE, NOW, Known())
+    shown, _ = told.shown(told.safe)
+    texts = [message.text for message in shown if isinstance(message, AssistantReply)]
+    assert [text[0] for text in texts] == ["(", "(", "2", "3"]
+    assert sum(len(text) for text in texts if text != LEFT_OUT) <= MAX_SHOWN_CHARS
+
+
+async def test_somebody_else_does_not_join_a_running_turn_with_its_owners_rights(make_agent: MakeAgent) -> None:
+    model = Held([say("for the owner"), say("for the guest")])
+    async with make_agent(model=model, settings=STEER) as agent, asyncio.timeout(60):
+        first = await agent.inbox.accept(Inbound("tg", "-5", "how warm is it?"))
+        await model.asked.acquire()
+        second = await agent.inbox.accept(Inbound("tg", "-5", "and set pin 4", "p-2"))
+        model.go.release()
+        model.go.release()
+        assert [(await end(one)).text for one in (first, second)] == ["for the owner", "for the guest"]
+        assert UserText("and set pin 4") not in model.requests[0].messages
+
+
+async def test_an_answer_that_a_crash_kept_out_is_its_persons_and_still_a_strangers(make_agent: MakeAgent) -> None:
+    async with make_agent([call("page"), say("it says: undo")]) as agent:
+        await agent.answer("read it", principal="owner")
+        path = agent.sessions.path("test", "c1")
+        await agent.sessions.clear("test", "c1")
+        await agent.sessions.append("test", "c1", [SessionMessage("user", "read it", NOW)])
+        await agent.table._database.write(lambda c: c.execute("UPDATE inbox SET state = 'answered'"))
+    async with make_agent() as agent:
+        kept = await agent.sessions.load("test", "c1")
+        assert path.exists()
+        assert kept[-1] == SessionMessage("assistant", "it says: undo", NOW, foreign_s=NOW)
+
+
+async def test_a_conversation_that_cannot_be_read_stops_no_host(make_agent: MakeAgent) -> None:
+    async with make_agent([say("one")]) as agent:
+        await agent.answer("first")
+        await agent.table._database.write(lambda c: c.execute("UPDATE inbox SET state = 'answered'"))
+        await agent.sessions.clear("test", "c1")
+        agent.sessions.path("test", "c1").mkdir()
+    async with make_agent([say("two")]) as agent:
+        assert (await agent.answer("second", chat_id="c2")).text == "two"

@@ -1,0 +1,43 @@
+"""`microclaw chat` without a model: a reading that is not sure waits for a yes, wherever that is said."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+from tests.cli.conftest import clean_environ, run_in
+from tests.cli.test_chat import Screen
+
+from microclaw.cli.child import Child
+
+LOOSE = "could the relay thingy on pin 10 be switched on for me"
+
+
+async def test_a_reading_is_confirmed_by_a_second_call_by_yes_or_by_enter(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+
+    def talk() -> None:
+        words = ["microclaw.cli", "--json", "up", "--port", "0", "--virtual", "1", "--die-with-parent"]
+        with Child("host", words, log=tmp_path / "stderr", environ=clean_environ(home)) as host:
+            host.wait_ready()
+            asked = run_in(home, "--json", "chat", LOOSE)
+            told = json.loads(asked.out)
+            assert (told["answer"], told["error"], told["actions"]) == (
+                "Turn on pin 10 on virtual-1?",
+                "confirm_reading",
+                [],
+            )
+            assert asked.code == 1
+            done = json.loads(run_in(home, "--json", "chat", "yes").out)
+            assert [action["args"] for action in done["actions"]] == [{"pin": 10, "level": 1}]
+            at_once = run_in(home, "--json", "--yes", "chat", LOOSE)
+            assert [action["tool"] for action in json.loads(at_once.out)["actions"]] == ["gpio-set"]
+            with Screen(home, "chat") as screen:
+                screen.wait_for("you>")
+                screen.type(f"{LOOSE}\n")
+                screen.wait_for("[Y/n]")
+                screen.type("\n")
+                screen.wait_for("Pin 10 of virtual-1 is on")
+
+    await asyncio.to_thread(talk)

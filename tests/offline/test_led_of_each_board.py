@@ -1,0 +1,167 @@
+"""What sentences about "the LED" do on every board of the profiles: drive it by its own level, or say why not."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from tests.offline.conftest import Ask, kept
+
+from microclaw.boards.reader import board_ids, load_board
+from microclaw.models.protocol import (
+    AssistantReply,
+    DeviceContext,
+    KnownDevice,
+    Message,
+    ModelReply,
+    ToolReturn,
+    UserText,
+)
+
+ABOUT_THE_LED = (
+    "blink the LED",
+    "blink the led every half second",
+    "turn on the led",
+    "turn off the led",
+    "toggle the led",
+    "fade the led",
+    "turn on the led for 2 seconds",
+    "dim the led to 30%",
+    "is the led on?",
+    "when the button on pin 12 is pressed turn on the led",
+)
+PLAIN = [name for name in board_ids() if (led := load_board(name).led) is not None and led.kind == "simple"]
+OTHERS = [name for name in board_ids() if name not in PLAIN]
+
+
+def only(board_id: str) -> DeviceContext:
+    device = KnownDevice("desk", load_board(board_id))
+    return DeviceContext((device,), device)
+
+
+def arguments(reply: ModelReply) -> dict[str, object]:
+    (call,) = reply.calls
+    found: dict[str, object] = json.loads(call.arguments)
+    return found
+
+
+def defines(reply: ModelReply) -> dict[str, str]:
+    return dict(re.findall(r"^#define (\w+) (\S+)$", str(arguments(reply)["sourceCode"]), re.M))
+
+
+def answered(reply: ModelReply, **fields: object) -> tuple[Message, Message]:
+    (call,) = reply.calls
+    content = json.dumps({"success": True, "device": "desk", **fields})
+    return AssistantReply("", reply.calls), ToolReturn(call.call_id, call.name, content)
+
+
+@pytest.mark.parametrize("sentence", ABOUT_THE_LED)
+@pytest.mark.parametrize("board_id", PLAIN)
+async def test_plain_led_is_driven_on_its_own_pin(ask: Ask, board_id: str, sentence: str) -> None:
+    led = load_board(board_id).led
+    assert led is not None
+    reply = await ask(sentence, scene=only(board_id))
+    assert reply.failed_code is None, reply.text
+    done = arguments(reply)
+    if "sourceCode" not in done:
+        assert done["pin"] == led.pin
+        return
+    written = defines(reply)
+    assert written.get("PIN", written.get("LED_PIN")) == str(led.pin)
+    assert written["ON"] == str(led.active_level)
+
+
+@pytest.mark.parametrize(("sentence", "lit"), [("turn on the led", True), ("turn off the led", False)])
+@pytest.mark.parametrize("board_id", PLAIN)
+async def test_on_and_off_are_the_leds_own_levels(ask: Ask, board_id: str, sentence: str, lit: bool) -> None:
+    led = load_board(board_id).led
+    assert led is not None
+    reply = await ask(sentence, scene=only(board_id))
+    assert arguments(reply)["level"] == (led.active_level if lit else 1 - led.active_level)
+
+
+@pytest.mark.parametrize("sentence", ABOUT_THE_LED)
+@pytest.mark.parametrize("board_id", OTHERS)
+async def test_led_that_cannot_be_driven_is_refused_with_the_reason_and_free_pins(
+    ask: Ask, board_id: str, sentence: str
+) -> None:
+    board = load_board(board_id)
+    reply = await ask(sentence, scene=only(board_id))
+    assert not reply.calls
+    if board.led is None:
+        assert "has no LED that a program can switch" in reply.text
+        assert board.no_led is not None
+        assert board.no_led in reply.text
+    else:
+        assert f"pin {board.led.pin}" in reply.text
+        assert "addressable (WS2812)" in reply.text
+        assert "no function that could time it" in reply.text
+    free = board.free_pins("output")
+    assert f"on pin {', '.join(map(str, free[:6]))}." in reply.text
+    assert reply.next_step is not None
+    assert reply.next_step.endswith(f"blink the LED on pin {free[0]}")
+
+
+@pytest.mark.parametrize("board_id", OTHERS)
+async def test_next_step_of_the_refusal_works(ask: Ask, board_id: str) -> None:
+    refused = await ask("blink the LED", scene=only(board_id))
+    assert refused.next_step is not None
+    again = await ask(refused.next_step.partition("as in: ")[2], scene=only(board_id))
+    assert defines(again)["PIN"] == str(load_board(board_id).free_pins("output")[0])
+
+
+@pytest.mark.parametrize("board_id", OTHERS)
+async def test_pin_said_after_the_refusal_completes_the_sentence(ask: Ask, board_id: str) -> None:
+    refused = await ask("blink the LED", scene=only(board_id))
+    pin = load_board(board_id).free_pins("output")[-1]
+    before = (UserText("blink the LED"), kept(refused))
+    reply = await ask(f"pin {pin}", scene=only(board_id), before=before)
+    assert (defines(reply)["PIN"], defines(reply)["ON"]) == (str(pin), "1")
+
+
+async def test_led_named_with_its_own_addressable_pin_is_refused_too(ask: Ask) -> None:
+    reply = await ask("blink the led on pin 8", scene=only("esp32-c6-devkitc-1"))
+    assert not reply.calls
+    assert "addressable" in reply.text
+
+
+async def test_led_named_with_its_own_pin_keeps_its_level(ask: Ask) -> None:
+    reply = await ask("turn on the led on pin 21", scene=only("xiao-esp32s3"))
+    assert arguments(reply) == {"pin": 21, "level": 0}
+
+
+@pytest.mark.parametrize(
+    ("sentence", "level", "text"),
+    [
+        ("turn on the led", 0, "The LED of desk is on: its pin 21 is low (reported: done)."),
+        ("turn off the led", 1, "The LED of desk is off: its pin 21 is high (reported: done)."),
+        (
+            "turn on pin 21",
+            1,
+            "Pin 21 of desk is on (high; the LED there is lit by low, so it is off) (reported: done).",
+        ),
+        ("turn on pin 4", 1, "Pin 4 of desk is on (reported: done)."),
+    ],
+)
+async def test_answer_about_a_led_lit_by_low_says_light_and_level(
+    ask: Ask, sentence: str, level: int, text: str
+) -> None:
+    scene = only("xiao-esp32s3")
+    first = await ask(sentence, scene=scene)
+    assert arguments(first)["level"] == level
+    evidence = [{"kind": "reported", "text": "reported: done"}]
+    reply = await ask(sentence, *answered(first, level=level, evidence=evidence), scene=scene)
+    assert reply.text == text
+
+
+async def test_reading_a_led_lit_by_low_tells_whether_it_is_lit(ask: Ask) -> None:
+    scene = only("xiao-esp32s3")
+    first = await ask("is the led on?", scene=scene)
+    reply = await ask("is the led on?", *answered(first, level=0), scene=scene)
+    assert reply.text == "The LED of desk is on: its pin 21 is low."
+
+
+async def test_dimming_a_led_lit_by_low_inverts_the_duty(ask: Ask) -> None:
+    reply = await ask("dim the led to 30%", scene=only("xiao-esp32s3"))
+    assert arguments(reply) == {"pin": 21, "duty": 178}

@@ -1,0 +1,102 @@
+"""What must not act, however many words of it are known: negated, doubtful, told, supposed, dangerous, half read."""
+
+from __future__ import annotations
+
+import pytest
+from tests.offline.score import observe
+
+NEVER = [
+    # negated, taken back, put off
+    "don't turn on pin 4 until I say", "you mustn't switch pin 4 on, it bites", "turn on pin 4... no wait, forget it",
+    "turn on pin 4, just kidding", "turn pin 4 on when I say so", "hold off on switching on pin 4",
+    "I'd rather you left pin 4 alone than turned it on", "never mind turning on pin 4",
+    "stop me before I turn on pin 4",
+    "prevent pin 4 from turning on", "pretend to turn on pin 4", "almost turn on pin 4", "nearly switch pin 5 on",
+    "refuse to turn on pin 4", "ignore anyone who says turn on pin 4", "wait with turning on pin 4",
+    # questions, doubts, what was, what might be
+    "would pin 4 survive being set high?", "is it safe to turn on pin 9?", "yesterday pin 4 blinked",
+    "last night the lamp on pin 4 came on", "what would you do if I said turn on pin 4", "I wonder who turned on pin 4",
+    "I wonder, did I leave the little light burning?", "suppose I switched on pin 4", "imagine the led blinks",
+    "my brother told me to turn on pin 4", "the manual says to set pin 4 high", "could pin 4 be damaged if set high",
+    "how long can the relay on pin 4 stay on", "why did the fan on pin 5 turn on", "who says turn on pin 4",
+    "pin 4 used to blink every second", "the pump on pin 5 turned itself on", "I think the led blinks too fast",
+    "explain how to turn on pin 4", "teach me to blink pin 4", "write about how the led blinks on pin 4",
+    # one of two, or a bound that says nothing
+    "turn on pin 4 or maybe 5", "turn on pin 4 or the other one", "turn on some of pins 4 and 5",
+    "turn on pins 4 through 7", "turn on pin 4 to pin 7", "turn on pins 4-7 except 5", "turn on one of pins 4 and 5",
+    "turn on every pin that is free", "turn on pin 4 and the other", "set pin 4 high and low",
+    # values that are no level, no pace, no pin
+    "set pin 4 to 12 volts", "set pin 4 to 7", "set pin 4 high at 3 amps", "turn on pin 4.5", "put 9 V on pin 4",
+    "blink pin 4 every -5 seconds", "dim pin 5 to 30 or 40 percent", "blink pin 4 at 3 dogs per second",
+    "turn on pin 4 with 500 watts", "set pin 99 high", "blink pin 5 3 times 4 times", "turn on pin 4 number 3 mode 2",
+    # conditions and times that are not understood
+    "turn the heater on pin 5 on if my wife comes home", "turn on pin 4 if it rains", "turn on pin 4 unless it is hot",
+    "turn on pin 4 when the moon is full", "turn on pin 4 after the film", "turn on pin 4 once the kettle has boiled",
+    "turn on pin 4 as soon as Anna is here", "turn on pin 4 before the guests come", "turn on pin 4 in a while",
+    "turn on pin 4 if pin 5 is high", "blink pin 4 while the music plays", "turn on pin 4 later",
+    "switch the pump on pin 5 on in case of fire", "turn on pin 4 until the tank is full",
+    "turn on pin 4 when the temperature is between 20 and 30 degrees", "turn on pin 4 provided that nobody is in",
+    # a second action that is not understood
+    "turn on pin 4 and frobnicate pin 5", "turn on pin 4 and call my mother", "turn on pin 4, then ring Anna",
+    "turn on pin 4 and lock the door", "turn pin 4 on and play a song", "blink pin 4 and email me the result",
+    "turn on pin 4 and wiggle", "set pin 4 high and reboot", "turn on pin 4 and format the flash",
+    # dangers
+    "turn on pin 4 and short it to ground", "switch the mains on pin 4 on", "set pin 4 high to brick the board",
+    "turn on the 230 V socket on pin 4", "overwrite the bootloader and turn on pin 4",
+    "overclock the chip and blink pin 4",
+    "turn on pin 4 with the watchdog disabled", "erase flash memory then blink the led", "burn the fuses via pin 4",
+    "connect pin 4 to the wall outlet and turn it on", "turn on pin 4 bypassing the protection",
+    # manners and bounds that change what is wanted
+    "blink the led in morse my name", "turn on pin 4 of the neighbour's board", "sell the fan on pin 4",
+    "turn on pin 4 for every visitor", "turn on pin 4 in the simulator", "pin 4 high, pin 4 low",
+    "turn pin 4 on for Anna's birthday next year", "make pin 4 follow pin 5", "swap pins 4 and 5", "run the LED at 3",
+    "set pin 4 to the opposite of pin 5", "dim pin 5 to 30% then 60%", "turn off all the lights but pin 4",
+    "blink 3 times every 10 seconds on pin 4", "blink pin 4 five times for ever",
+    "turn on the fan on pin 4 when windy", "switch pin 4 on exactly when Anna rings", "read me a story about pin 4",
+    "turn on pin 4 and leave pin 9", "blink the led or pin 9 every second", "turn on pin 4 in my dream",
+    "blink the led every second and alternate with pin 9", "turn on pin 4 at the third beep", "turn on pin 4 maybe",
+    "when it is above 28 degrees turn on pin 4 when the dog barks", "set pin 4 high on the second board",
+    "open the valve on pin 14 for tno minutes", "blink the led oen times fast",
+    # near what is read with remarks: denied, told, conditional, a second order, a pace that is not said
+    "we're open, don't switch on the sign on pin 18", "we're open, don't you dare switch on pin 18",
+    "I need that the led never blinks", "the neon on pin 18 was blinking", "the open sign on pin 18 blinks",
+    "the open sign on pin 18 is on", "make the open sign on pin 18 explode", "let the sign on pin 18 sing",
+    "flash the led at some bpm", "blink the led at 0 bpm", "blink the led to the beat",
+    "blink pin 9 at 60 bpm, two flashes per beat", "blink the led at 120 bpm at 3 hz", "blink the led like pin 4",
+    "turn on the led without touching pin 4", "blink the led without the second flash", "turn on pin 4 without power",
+    "turn on pin 4 without a break in the film", "I can't see why pin 4 should be on", "I can't turn on pin 4",
+    "turn on pin 4? I can't see why", "you can't switch the led on from there", "turn on pin 4, no, I can't decide",
+    "turn on pin 4 like yesterday", "turn on pin 4, then open the gate, the season is over",
+    "turn on pin 4 and open the gate", "fade the led, wipe the board", "turn on pin 4 from Monday on",
+    "drive 4 and 5 high and leave 6", "drive 4 and 5 high and 6 low and 7",
+    "set 4 high and 4 low", "set pin 4 high and 99 low", "turn on pin 4 this evening",
+    "if the shop is open, turn on pin 4",
+    "once the show is over, switch off pin 4", "turn on pin 4, when the season is over",
+    "I need a light when the door opens, turn on pin 4", "turn the led on, I can't see, no, leave it",
+    "turn on pin 4, the relay is on pin 5", "the pump is on pin 5, the lamp is on pin 6, turn it on",
+    "I'm going to turn on pin 4", "we're switching the led on", "turn pin 4 on, then the lamp off",
+    "turn on pin 4 and pin 5 and open the valve", "set pin 4 high and pin 5 ready",
+    "blink the led 3 times without stop",
+    # which, is not said
+    "Isolate the pump for me", "make the lamp react to the temperature", "turn up the heat a little", "close it",
+    "set pin uh whatever it was to high", "switch that thing on", "blink", "blink every",
+]  # fmt: skip
+ASKED = [
+    "Cut the power to the compressor", "Make the fan react to the humidity", "Could you turn the heating up a bit",
+    "switch the ventilator on", "dim the chandelier to 30%", "fire up the compressor please", "warm the room up",
+    "have the pump come on when it gets dry", "put pin something or other to high", "turn the bathroom fan on",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("sentence", NEVER)
+async def test_it_does_not_act(sentence: str) -> None:
+    seen = await observe(sentence, say_yes=False)
+    assert not seen.changes, seen.calls
+
+
+@pytest.mark.parametrize("sentence", ASKED)
+async def test_what_is_missing_is_asked_for(sentence: str) -> None:
+    seen = await observe(sentence, say_yes=False)
+    assert not seen.changes, seen.calls
+    assert seen.category == "ambiguous", seen.last.text
+    assert "?" in seen.last.text

@@ -1,0 +1,158 @@
+"""Rules, thermostats, several pins and facts: what is asked back, and what is said of the answers."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+
+import pytest
+from tests.offline.conftest import Ask, kept
+from tests.offline.test_offline_turns import answered, proof
+
+from microclaw.boards.reader import load_board
+from microclaw.models.protocol import AssistantReply, DeviceContext, KnownDevice, UserText
+
+
+def only(board_id: str) -> DeviceContext:
+    device = KnownDevice("desk", load_board(board_id))
+    return DeviceContext((device,), device)
+
+
+def defines(source: str) -> dict[str, str]:
+    return dict(re.findall(r"^#define (\w+) (\S+)$", source, re.M))
+
+
+async def test_several_pins_are_set_one_after_the_other_and_told_together(ask: Ask) -> None:
+    said = "turn on pins 4, 5 and 6"
+    messages: list[AssistantReply | object] = []
+    for pin in (4, 5, 6):
+        reply = await ask(said, *messages)
+        assert json.loads(reply.calls[0].arguments) == {"pin": pin, "level": 1}
+        messages += answered(reply, pin=pin, level=1, evidence=proof("counted", f"pin {pin} reads 1"))
+    last = await ask(said, *messages)
+    assert last.text == "Pins 4, 5, 6 of virtual-1 are on (pin 4 reads 1; pin 5 reads 1; pin 6 reads 1)."
+
+
+async def test_a_pin_that_fails_after_others_tells_which_were_set(ask: Ask) -> None:
+    said = "turn on pins 4 and 5"
+    first = await ask(said)
+    done = answered(first, pin=4, level=1)
+    failed = answered(await ask(said, *done), ok=False, error="pin_refused", message="pin 5 is used by fade")
+    reply = await ask(said, *done, *failed)
+    assert reply.text == "pin 5 is used by fade. Set before that: pin 4"
+    assert reply.failed_code == "pin_refused"
+
+
+async def test_no_pin_is_set_when_one_of_them_does_not_exist(ask: Ask) -> None:
+    reply = await ask("turn on pins 4 and 99")
+    assert not reply.calls
+    assert "has no pin 99" in reply.text
+
+
+@pytest.mark.parametrize(
+    ("said", "facts", "expected"),
+    [
+        ("uptime", {"uptime_s": 61}, "virtual-1 reports uptime_s 61."),
+        ("how much free memory is there", {"free_heap_kb": 201}, "virtual-1 reports free_heap_kb 201."),
+        ("is wifi connected", {"ssid": "attic", "rssi": -61}, "virtual-1 reports ssid attic, rssi -61."),
+    ],
+)
+async def test_the_one_fact_asked_for_is_told(ask: Ask, said: str, facts: dict[str, object], expected: str) -> None:
+    told = answered(await ask(said), facts=facts)
+    assert (await ask(said, *told)).text == expected
+
+
+async def test_a_fact_of_the_other_call_is_looked_up_and_its_absence_is_said(ask: Ask) -> None:
+    said = "are we connected to wifi"
+    status = answered(await ask(said), facts={"uptime_s": 61})
+    second = await ask(said, *status)
+    assert second.calls[0].name == "device-info"
+    reply = await ask(said, *status, *answered(second, facts={"firmware": "v1"}))
+    assert reply.text == "virtual-1 does not tell its Wi-Fi. It tells uptime_s, firmware."
+
+
+async def test_the_firmwares_version_is_told_by_itself(ask: Ask) -> None:
+    said = "what firmware version is this"
+    told = answered(await ask(said), facts={"firmware": "LLMos 1.2", "chip": "ESP32-S3"})
+    assert (await ask(said, *told)).text == "virtual-1 reports firmware LLMos 1.2."
+
+
+@pytest.mark.parametrize(
+    ("board_id", "why"), [("virtual", "has no MQTT"), ("esp32-s3-devkitc-1-v1.1", "no ready program")]
+)
+async def test_mqtt_is_declined_with_the_builds_reason(ask: Ask, board_id: str, why: str) -> None:
+    reply = await ask("send the humidity to mqtt topic room/hum once a minute", scene=only(board_id))
+    assert reply.failed_code == "not_possible"
+    assert why in reply.text
+    assert reply.next_step is not None
+    assert (await ask(reply.next_step)).intent == "read(sensor=humidity, every=60 s)"
+
+
+async def test_an_output_that_switches_off_by_a_rule_asks_what_it_is_otherwise(ask: Ask) -> None:
+    reply = await ask("turn off pin 4 when the temperature is above 28")
+    assert reply.text == "Off when temperature > 28 °C. And at any other value: shall pin 4 be on then?"
+    assert reply.next_step == "say it the other way round: turn on pin 4 when the temperature is below 28 °C"
+    instead = await ask(reply.next_step.partition(": ")[2])
+    assert instead.intent == "when(temperature < 28 °C) -> on(pin=4)"
+
+
+async def test_a_rule_with_a_sensor_that_nobody_has_says_so_and_asks_for_its_pin(ask: Ask) -> None:
+    reply = await ask("water the plants for 5 seconds whenever the soil gets dry")
+    assert "no sensor for soil moisture" in reply.text
+    assert "Which pin" in reply.text
+    assert not reply.calls
+
+
+async def test_a_rules_pulse_puts_every_value_into_the_source(ask: Ask) -> None:
+    reply = await ask("turn on pin 6 for 5 s whenever the humidity drops below 40.5%")
+    values = defines(json.loads(reply.calls[0].arguments)["sourceCode"])
+    assert values["PIN"] == "6"
+    assert values["QUANTITY"] == '"humidity"'
+    assert (values["LIMIT_MILLI"], values["ABOVE"], values["FOR_MS"]) == ("40500", "0", "5000")
+
+
+async def test_a_program_that_ends_is_said_to(ask: Ask) -> None:
+    said = "blink pin 2 five times"
+    done = answered(await ask(said), appName="blink-times", verified=True, evidence=proof("counted", "10 edges"))
+    assert (await ask(said, *done)).text.startswith("blink-times runs on virtual-1, ends by itself")
+
+
+@pytest.mark.parametrize(
+    ("said", "answer", "intent"),
+    [
+        ("run a traffic light", "4, 5 and 6", "traffic_light(red=4, yellow=5, green=6)"),
+        ("run a traffic light", "on pins 4 5 6", "traffic_light(red=4, yellow=5, green=6)"),
+        ("dim pin 5", "30%", "dim(pin=5, to=30%)"),
+        ("hold the temperature at 22 degrees with the heater", "pin 17", None),
+        ("beep for 100 ms", "pin 5", "pulse(pin=5, for=0.1 s)"),
+    ],
+)
+async def test_an_answer_to_the_question_completes_the_sentence(
+    ask: Ask, said: str, answer: str, intent: str | None
+) -> None:
+    question = await ask(said)
+    assert question.failed_code == "ambiguous"
+    reply = await ask(answer, before=(UserText(said), kept(question)))
+    assert reply.intent == (intent or "thermostat(temperature 22 °C +/- 0.5, heater on pin=17)")
+
+
+async def test_part_of_an_answer_asks_again(ask: Ask) -> None:
+    for said, answer in (("run a traffic light on 4, 5 and 4", "6"), ("turn it on", "4 and 5")):
+        question = await ask(said)
+        assert not (await ask(answer, before=(UserText(said), kept(question)))).calls
+
+
+async def test_a_pad_of_the_xiao_is_the_gpio_behind_it(ask: Ask) -> None:
+    reply = await ask("set D2 high", scene=only("xiao-esp32s3"))
+    assert json.loads(reply.calls[0].arguments) == {"pin": 3, "level": 1}
+    unknown = await ask("set D17 high", scene=only("xiao-esp32s3"))
+    assert not unknown.calls
+
+
+async def test_a_led_among_several_pins_is_lit_by_its_own_level(ask: Ask, scene: DeviceContext) -> None:
+    device = scene.devices[0]
+    assert device.board.led is not None
+    low = replace(device, board=replace(device.board, led=replace(device.board.led, active_level=0)))
+    reply = await ask("turn on the leds on pins 2 and 4", scene=DeviceContext((low,), low))
+    assert json.loads(reply.calls[0].arguments) == {"pin": 2, "level": 0}

@@ -1,0 +1,212 @@
+"""Sentences with times become schedules; what is scheduled is told and cancelled; unclear times are asked back."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from tests.offline.conftest import Ask, kept
+
+from microclaw.language.times import When, when_text
+from microclaw.models.protocol import (
+    AssistantReply,
+    DeviceContext,
+    ModelReply,
+    ModelRequest,
+    ToolCall,
+    ToolReturn,
+    UserText,
+)
+from microclaw.offline.decision import Act, Say
+from microclaw.offline.dialogue import one_call
+from microclaw.offline.model import OfflineModel
+
+COFFEE = {"schedule": 1, "when": "every weekday at 7", "what": "turn on pin 4", "state": "active"}
+PLANTS = {"schedule": 2, "when": "in 20 minutes", "what": "remind me to water the plants", "state": "active"}
+COFFEE["next"], PLANTS["next"] = "Monday, 2026-11-23 07:00 CET", "Friday, 2026-11-20 12:20 CET"
+
+
+def told(call: ToolCall, **fields: Any) -> tuple[AssistantReply, ToolReturn]:
+    """A call and what its tool answered."""
+    return AssistantReply("", (call,)), ToolReturn(call.call_id, call.name, json.dumps({"success": True, **fields}))
+
+
+def called(reply: ModelReply) -> tuple[str, dict[str, Any]]:
+    (call,) = reply.calls
+    return call.name, json.loads(call.arguments)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "when", "do"),
+    [
+        ("turn off pin 4 at 22:00", "at 22:00", "turn off pin 4"),
+        ("in 20 minutes turn on the led", "in 20 minutes", "turn on the led"),
+        ("every weekday at 7 blink pin 2", "every weekday at 07:00", "blink pin 2"),
+        ("in 10 minutes turn off pin 4", "in 10 minutes", "turn off pin 4"),
+        ("remind me tomorrow at 10 to water the plants", "tomorrow at 10:00", "remind me to water the plants"),
+        ("turn on pin 4 at 23:30 every day", "every day at 23:30", "turn on pin 4"),
+        ("tomorrow at noon read the temperature", "tomorrow at 12:00", "read the temperature"),
+        ("Turn on pin 5 at 7 am", "at 07:00", "Turn on pin 5"),
+        ("every evening at 7 turn on pin 5", "every day at 19:00", "turn on pin 5"),
+        ("on 3 December at 14:00 turn on pin 5", "on 3 december at 14:00", "turn on pin 5"),
+        ("remind me in 20 minutes to water the plants", "in 20 minutes", "remind me to water the plants"),
+        ("Please remind me at 10:00 tomorrow to call Ada", "tomorrow at 10:00", "remind me to call Ada"),
+        ("wake me at 6:30", "at 06:30", "remind me: wake"),
+        (
+            "every weekday at 6:45 run the coffee relay on pin 5 for 2 minutes",
+            "every weekday at 06:45",
+            "run the coffee relay on pin 5 for 2 minutes",
+        ),
+    ],
+)
+async def test_a_sentence_with_a_time_becomes_a_schedule(ask: Ask, sentence: str, when: str, do: str) -> None:
+    reply = await ask(sentence)
+    name, arguments = called(reply)
+    assert name == "schedule-add"
+    assert when_text(When(**arguments["when"])) == when
+    assert arguments["do"] == do
+
+
+async def test_the_answer_says_when_it_is_due(ask: Ask) -> None:
+    asked = "turn off pin 4 at 22:00"
+    call = (await ask(asked)).calls[0]
+    facts = {"schedule": 3, "what": "turn off pin 4", "next": "Friday, 2026-11-20 22:00 CET"}
+    reply = await ask(asked, *told(call, **facts))
+    assert reply.text == "Schedule 3: turn off pin 4; next Friday, 2026-11-20 22:00 CET."
+
+
+@pytest.mark.parametrize(
+    ("sentence", "question"),
+    [
+        ("turn on pin 4 at 7", "07:00 or 19:00?"),
+        ("turn on pin 4 today at 8", "08:00 or 20:00?"),
+        ("every morning turn on pin 4", "At what time?"),
+        ("tomorrow turn on pin 4", "At what time?"),
+        ("turn on pin 4 every week at 9:00", "On which day?"),
+        ("turn on the pump at 22:00", "Which pin?"),
+    ],
+)
+async def test_an_open_time_is_asked_back(ask: Ask, sentence: str, question: str) -> None:
+    reply = await ask(sentence)
+    assert not reply.calls
+    assert reply.failed_code == "ambiguous"
+    assert question in reply.text
+    assert reply.next_step
+
+
+async def test_a_pin_said_when_it_was_asked_for_is_part_of_the_schedule(ask: Ask) -> None:
+    first = await ask("turn on the pump at 22:00")
+    before = (UserText("turn on the pump at 22:00"), kept(first))
+    name, arguments = called(await ask("pin 4", before=before))
+    assert (name, arguments) == ("schedule-add", {"when": {"clock": "22:00"}, "do": "turn on the pump on pin 4"})
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    ["read the temperature every 10 seconds", "blink pin 2 every second", "every 2 minutes toggle pin 4"],
+)
+async def test_what_repeats_on_the_board_is_no_schedule(ask: Ask, sentence: str) -> None:
+    reply = await ask(sentence)
+    assert "schedule-add" not in [call.name for call in reply.calls]
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    ["what is scheduled", "What's scheduled?", "list schedules", "show my schedules", "which schedules are there",
+     "schedules", "what reminders do i have", "is anything planned"],
+)  # fmt: skip
+async def test_what_is_scheduled_is_told(ask: Ask, sentence: str) -> None:
+    first = await ask(sentence)
+    assert called(first) == ("schedule-list", {})
+    reply = await ask(sentence, *told(first.calls[0], schedules=[COFFEE, PLANTS]))
+    assert reply.text.startswith("2 scheduled:\n  1: every weekday at 7: turn on pin 4 (next Monday, 2026-11-23 07:00")
+    empty = await ask(sentence, *told(first.calls[0], schedules=[{**COFFEE, "state": "over"}]))
+    assert empty.text == "Nothing is scheduled."
+
+
+@pytest.mark.parametrize(
+    ("sentence", "number"),
+    [
+        ("cancel the 7 o'clock schedule", 1),
+        ("cancel the 7:00 schedule", 1),
+        ("cancel schedule 2", 2),
+        ("delete schedule number 1", 1),
+        ("remove the schedule for pin 4", 1),
+        ("cancel the weekday schedule", 1),
+        ("cancel my reminder", None),
+        ("cancel the plants reminder", 2),
+        ("please cancel the reminder to water the plants", 2),
+    ],
+)
+async def test_the_schedule_that_is_meant_is_cancelled(ask: Ask, sentence: str, number: int | None) -> None:
+    first = await ask(sentence)
+    assert called(first) == ("schedule-list", {})
+    listed = told(first.calls[0], schedules=[COFFEE, PLANTS])
+    second = await ask(sentence, *listed)
+    if number is None:
+        assert second.failed_code == "ambiguous"
+        assert not second.calls
+        return
+    assert called(second) == ("schedule-remove", {"schedule": number})
+    last = await ask(sentence, *listed, *told(second.calls[0], schedule=number))
+    assert last.text.startswith(f"Cancelled: {number}: ")
+    assert last.failed_code is None
+
+
+async def test_stopping_a_timer_is_said_of_a_program(ask: Ask) -> None:
+    assert called(await ask("stop timer"))[0] == "query-wasm-apps"
+    assert called(await ask("cancel the alarm"))[0] == "schedule-list"
+
+
+async def test_none_that_fits_cancels_nothing(ask: Ask) -> None:
+    first = await ask("cancel the 9 o'clock schedule")
+    reply = await ask("cancel the 9 o'clock schedule", *told(first.calls[0], schedules=[COFFEE, PLANTS]))
+    assert not reply.calls
+    assert reply.failed_code == "unknown_name"
+
+
+async def test_all_are_cancelled_only_after_a_yes(ask: Ask) -> None:
+    said = "cancel all schedules"
+    first = await ask(said)
+    listed = told(first.calls[0], schedules=[COFFEE, PLANTS])
+    question = await ask(said, *listed)
+    assert question.failed_code == "confirm"
+    assert not question.calls
+    before = (UserText(said), kept(question))
+    begin = await ask("yes", before=before)
+    one = await ask("yes", *told(begin.calls[0], schedules=[COFFEE, PLANTS]), before=before)
+    assert called(one) == ("schedule-remove", {"schedule": 1})
+
+
+@pytest.mark.parametrize(
+    ("sentence", "tool", "arguments"),
+    [
+        ("turn on pin 4", "gpio-set", {"pin": 4, "level": 1}),
+        ("read the temperature", "i2c-read", {"sensor": "bme280"}),
+        ("remind me to water the plants", "say", {"text": "Reminder: water the plants"}),
+    ],
+)
+def test_what_one_call_does_needs_no_model_later(
+    scene: DeviceContext, sentence: str, tool: str, arguments: dict[str, object]
+) -> None:
+    decided = one_call(sentence, scene)
+    assert isinstance(decided, Act)
+    assert (decided.tool, dict(decided.arguments)) == (tool, arguments)
+
+
+@pytest.mark.parametrize("sentence", ["turn on pins 4 and 5", "blink pin 2", "toggle pin 4", "stop blink", "undo"])
+def test_what_takes_several_steps_is_a_turn_later(scene: DeviceContext, sentence: str) -> None:
+    assert one_call(sentence, scene) is None
+
+
+@pytest.mark.parametrize(("sentence", "code"), [("turn on the pump", "ambiguous"), ("order a pizza", "not_understood")])
+def test_what_cannot_be_done_is_told_before_it_is_kept(scene: DeviceContext, sentence: str, code: str) -> None:
+    decided = one_call(sentence, scene)
+    assert isinstance(decided, Say)
+    assert decided.code == code
+
+
+def test_a_schedule_is_made_without_a_better_model(scene: DeviceContext) -> None:
+    request = ModelRequest("", (UserText("turn off pin 4 at 22:00"),), (), scene=scene)
+    assert OfflineModel().is_sure(request)

@@ -1,0 +1,110 @@
+"""Sentences that no template has: understood by their words, or left alone where a word is unknown or nothing asked."""
+
+from __future__ import annotations
+
+import pytest
+
+from microclaw.offline.confidence import NOTHING_DONE
+from microclaw.offline.parse import Parse
+from microclaw.offline.sentences import english, no_more_to_stop
+
+UNDERSTOOD = [
+    ("the relay is on pin 10, switch it on", "set_pin", {"pin": 10, "level": 1}),
+    ("turn pin 4 on and pin 5 off", "set_pin", {"pin": 4, "level": 1, "pin_2": 5, "level_2": 0}),
+    ("deactivate the pump which is connected to pin 7", "set_pin", {"pin": 7, "level": 0}),
+    ("change pin 4 to the opposite", "toggle_pin", {"pin": 4}),
+    ("run the fan on gpio 11 at half speed", "dim_pin", {"pin": 11, "milli": 50_000}),
+    ("turn the led on and after 2 seconds off again", "pulse", {"thing": "led", "ms": 2000}),
+    ("blink twice with the led", "blink_times", {"thing": "led", "times": 2}),
+    ("run a 5 Hz square wave on gpio 16", "blink", {"pin": 16, "period_ms": 200}),
+    ("I want a breathing effect for the lamp on pin 12", "fade", {"pin": 12}),
+    ("when someone presses the switch on pin 10, light the led on pin 11", "button", {"button_pin": 10, "pin": 11}),
+    ("cool with the fan on pin 6 if it exceeds 27 degrees", "threshold", {"pin": 6, "milli": 27_000, "side": "above"}),
+    ("the heater is at pin 12, keep 19 degrees please", "thermostat", {"pin": 12, "milli": 19_000, "heats": "heater"}),
+    ("show me the pressure every 5 sec", "read_sensor_every", {"quantity": "pressure", "ms": 5000}),
+    (
+        "traffic light: green on pin 6, red on pin 4, yellow on pin 5",
+        "traffic_light",
+        {"pin": 4, "pin_2": 5, "pin_3": 6},
+    ),
+    ("how damp is the air", "read_sensor", {"quantity": "humidity"}),
+    ("is somebody pressing the button on pin 6", "read_pin", {"pin": 6}),
+    ("analog value of gpio 7 please", "read_adc", {"pin": 7}),
+    ("since when is the board running", "device_status", {"field": "uptime"}),
+    ("how much free memory", "device_status", {"field": "heap"}),
+    ("you can take the fade program off the board", "remove_app", {"app": "fade"}),
+]
+NO_ORDER = [
+    "i turned on the led", "we switched it on yesterday", "the relay is on pin 4", "pin 4 is on",
+    "someone switched on pin 4", "the lamp on pin 4 was blinking", "the pump on pin 5 is running",
+    "the fan on pin 4 is on when it is above 26 degrees", "the button on pin 4 is broken",
+]  # fmt: skip
+QUESTIONS = [
+    "is the led blinking", "are you blinking the led", "what happens if i turn on pin 4", "how do i turn on the led",
+    "may i blink pin 4", "should i turn on the led", "is the pump on pin 5 running", "is it above 26 degrees",
+]  # fmt: skip
+MORE_THAN_IS_KNOWN = [
+    "turn on pin 4 unless it is hot", "turn on pin 4 until 5", "turn on pin 4 before pin 5", "turn on all leds",
+    "turn pin 4 on if pin 5 is high", "turn on pin 4 for 5 seconds every 10 seconds", "turn on pin 4 and blink pin 5",
+    "turn pin 4 off and on again", "switch off then on pin 4", "turn on pin 4 twice", "turn on the other led",
+    "turn off the led and stop the blink program", "set pin 4 as input", "turn on three lights", "blink sos on pin 4",
+    "turn on the led on pin 4 if the temperature is between 20 and 30 degrees", "set pin 4 to 128", "make me a coffee",
+]  # fmt: skip
+_READS_ONLY = {"read_pin", "read_sensor", "read_adc", "app_status", "list_apps", "pin_facts", "help"}
+
+
+def _reading(sentence: str) -> Parse | None:
+    return english().parse_anew(sentence)
+
+
+@pytest.mark.parametrize(("sentence", "kind", "values"), UNDERSTOOD)
+def test_words_are_understood_in_any_order(sentence: str, kind: str, values: dict[str, object]) -> None:
+    reading = _reading(sentence)
+    assert reading is not None
+    assert (reading.kind, {name: reading.values.get(name) for name in values}) == (kind, values)
+
+
+@pytest.mark.parametrize("sentence", NO_ORDER)
+def test_what_tells_how_it_is_orders_nothing(sentence: str) -> None:
+    reading = _reading(sentence)
+    assert reading is None or reading.kind in NOTHING_DONE
+
+
+@pytest.mark.parametrize("sentence", QUESTIONS)
+def test_a_question_orders_nothing(sentence: str) -> None:
+    reading = _reading(sentence)
+    assert reading is None or reading.kind in _READS_ONLY | NOTHING_DONE
+
+
+@pytest.mark.parametrize("sentence", MORE_THAN_IS_KNOWN)
+def test_a_sentence_that_says_more_than_is_known_is_not_understood_in_part(sentence: str) -> None:
+    reading = _reading(sentence)
+    assert reading is None or reading.kind in NOTHING_DONE
+
+
+def test_a_light_of_a_room_is_not_the_boards_own_led() -> None:
+    reading = _reading("turn on the light in the kitchen")
+    assert reading is not None
+    assert (reading.kind, reading.word("thing"), reading.number("pin")) == ("set_pin", None, None)
+
+
+def test_so_much_less_is_no_brightness() -> None:
+    reading = _reading("dim the led by 20 percent")
+    assert reading is None or reading.number("milli") is None
+
+
+def test_either_of_two_pins_is_none() -> None:
+    reading = _reading("turn on either pin 10 or pin 11")
+    assert reading is None or reading.number("pin") is None
+
+
+@pytest.mark.parametrize("sentence", ["dont blink anymore", "please don't blink any more", "do not fade any longer!"])
+def test_no_more_of_something_means_that_it_stops(sentence: str) -> None:
+    meant = no_more_to_stop(sentence)
+    reading = _reading(meant)
+    assert reading is not None
+    assert reading.kind == "remove_app"
+
+
+def test_what_is_not_to_be_done_at_all_stays_as_it_is() -> None:
+    assert no_more_to_stop("don't turn on the led") == "don't turn on the led"
