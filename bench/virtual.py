@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bench.processes import running
 from bench.report import Metric, median
-from microclaw.apps.trial import TrialTerms, try_image
+from microclaw.apps.trial import TrialOptions, try_image
 from microclaw.boards import load_board
 from microclaw.wasm import compile_module
 
@@ -50,7 +50,7 @@ def measure() -> list[Metric]:
 async def _ten_minutes() -> tuple[float, int]:
     board = load_board("virtual")
     image = await compile_module(_PATTERN.read_text(), board, name="blink")
-    trials = [await try_image(image, board, TrialTerms(for_ms=TEN_MINUTES_MS)) for _ in range(RUNS)]
+    trials = [await try_image(image, board, TrialOptions(for_ms=TEN_MINUTES_MS)) for _ in range(RUNS)]
     assert all(t.ok for t in trials), trials[0].error
     return median([t.took_ms for t in trials]) / 1000, len(trials[0].edges)
 
@@ -59,10 +59,10 @@ async def _wake_ups() -> list[Metric]:
     """How late a program that sleeps in main wakes on the real clock, beside a bare sleep on this machine meanwhile."""
     board = load_board("virtual")
     image = await compile_module(_SLEEPER, board, name="sleeper")
-    terms = TrialTerms(for_ms=WAKE_UPS * PERIOD_MS, realtime=True)
+    options = TrialOptions(for_ms=WAKE_UPS * PERIOD_MS, realtime=True)
     async with asyncio.TaskGroup() as tasks:
         bare = tasks.create_task(asyncio.to_thread(_bare_sleeps), name="bare sleeps")
-        trial = await try_image(image, board, terms)
+        trial = await try_image(image, board, options)
     assert trial.ok, trial.error
     late_ms = [b.t_ms - a.t_ms - PERIOD_MS for a, b in pairwise(trial.edges)][STARTING:]
     own, machine = _p99(late_ms), _p99(bare.result())

@@ -19,7 +19,7 @@ async def test_few_compilers_run_at_once_and_the_line_behind_them_is_bounded() -
 
     busy = asyncio.Event()
 
-    async def slow(source: str, board: BoardProfile, *, name: str, optimization: str) -> Image:
+    async def slow(source: str, board: BoardProfile, name: str, optimization: str) -> Image:
         nonlocal running, peak
         running += 1
         peak = max(peak, running)

@@ -9,7 +9,7 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 
 from microclaw.api.metrics import MAX_SERIES, MetricSources, metrics_page
-from microclaw.apps.reconciler import KeptDevice
+from microclaw.apps.reconciler import DeviceCheck
 from microclaw.link_server.meter import LaneName, LinkMeter
 
 DOCS = Path(__file__).parents[2] / "docs/observability.md"
@@ -17,7 +17,7 @@ NO_DEPTHS: Mapping[LaneName, int] = {"media": 0, "control": 0, "telemetry": 0}
 
 
 def sources(
-    link: LinkMeter | None = None, kept: Iterable[KeptDevice] = (), depths: Mapping[LaneName, int] = NO_DEPTHS
+    link: LinkMeter | None = None, kept: Iterable[DeviceCheck] = (), depths: Mapping[LaneName, int] = NO_DEPTHS
 ) -> MetricSources:
     return MetricSources(devices=lambda: 7, kept=lambda: kept, listeners=lambda: 2, link=link, depths=lambda: depths)
 
@@ -26,8 +26,8 @@ def lines(what: MetricSources) -> list[str]:
     return [line for line in metrics_page(what).decode().splitlines() if not line.startswith("#")]
 
 
-def device(name: str, *, unreachable_since_ms: int | None = None) -> KeptDevice:
-    return KeptDevice("d-1", name, 0, unreachable_since_ms)
+def device(name: str, *, unreachable_since_ms: int | None = None) -> DeviceCheck:
+    return DeviceCheck("d-1", name, 0, unreachable_since_ms)
 
 
 def test_every_metric_of_the_docs_is_there_with_its_kind_and_no_other() -> None:

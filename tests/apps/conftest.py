@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from microclaw.apps.catalogue import Catalogue
-from microclaw.apps.changes import Ledger
+from microclaw.apps.changes import ChangeLog
 from microclaw.apps.deploy import Deployer
-from microclaw.apps.direct_io import Explorer
+from microclaw.apps.direct_io import DirectIo
 from microclaw.apps.installer import Installer
 from microclaw.apps.reconciler import Reconciler
-from microclaw.apps.trial import Trial, TrialTerms
+from microclaw.apps.trial import Trial, TrialOptions
 from microclaw.apps.undo import Undo
 from microclaw.boards.profile import BoardProfile
 from microclaw.boards.reader import load_board
@@ -191,8 +191,8 @@ class Clock:
 class Lab:
     """Every part of the apps stage, over one paper device named "paper"."""
 
-    def __init__(self, registry: Registry, ledger: Ledger, transport: PaperTransport) -> None:
-        self.registry, self.ledger, self.transport = registry, ledger, transport
+    def __init__(self, registry: Registry, change_log: ChangeLog, transport: PaperTransport) -> None:
+        self.registry, self.change_log, self.transport = registry, change_log, transport
         self.steps: list[Step] = []
         self.clock_ms = 1_000
         self.monotonic_s = 50.0
@@ -206,35 +206,37 @@ class Lab:
 
     def rebuild(self) -> None:
         """As after a restart of the host: nothing kept in memory."""
-        self.placement = Installer(self.ledger)
+        self.installer = Installer(self.change_log)
         self.deployer = Deployer(
             devices=self.registry,
-            ledger=self.ledger,
-            placement=self.placement,
+            change_log=self.change_log,
+            installer=self.installer,
             compile=self.compile,
             read_module=self.read_module,
             try_image=self.try_image,
             sleep=self.transport.wait,
         )
-        self.explorer = Explorer(devices=self.registry, ledger=self.ledger)
-        self.undo = Undo(devices=self.registry, ledger=self.ledger, deployer=self.deployer, explorer=self.explorer)
-        self.catalogue = Catalogue(devices=self.registry, ledger=self.ledger)
-        self.keeper = Reconciler(
+        self.direct_io = DirectIo(devices=self.registry, change_log=self.change_log)
+        self.undo = Undo(
+            devices=self.registry, change_log=self.change_log, deployer=self.deployer, direct_io=self.direct_io
+        )
+        self.catalogue = Catalogue(devices=self.registry, change_log=self.change_log)
+        self.reconciler = Reconciler(
             devices=self.registry,
-            ledger=self.ledger,
-            placement=self.placement,
+            change_log=self.change_log,
+            installer=self.installer,
             report=self.steps.append,
             now_ms=lambda: self.clock_ms,
             monotonic_s=lambda: self.monotonic_s,
         )
 
-    async def compile(self, source: str, board: BoardProfile, *, name: str, optimization: str) -> Image:
+    async def compile(self, source: str, board: BoardProfile, name: str, optimization: str) -> Image:
         return make_image(name, source, self.trials.get(name, make_trial()).pins)
 
-    def read_module(self, wasm: bytes, board: BoardProfile, *, name: str, source: str | None) -> Image:
+    def read_module(self, wasm: bytes, board: BoardProfile, name: str, source: str | None) -> Image:
         return make_image(name, wasm[8:].decode(), self.trials.get(name, make_trial()).pins)
 
-    async def try_image(self, image: Image, board: BoardProfile, terms: TrialTerms) -> Trial:
+    async def try_image(self, image: Image, board: BoardProfile, options: TrialOptions) -> Trial:
         self.tried.append(image.name)
         return self.trials.get(image.name, make_trial())
 
@@ -263,12 +265,12 @@ def journal_clock() -> Clock:
 
 
 @pytest.fixture
-def ledger(database: Database, journal_clock: Clock) -> Ledger:
-    return Ledger(AppTable(database), now_ms=journal_clock.now_ms)
+def change_log(database: Database, journal_clock: Clock) -> ChangeLog:
+    return ChangeLog(AppTable(database), now_ms=journal_clock.now_ms)
 
 
 @pytest.fixture
-async def lab(database: Database, ledger: Ledger) -> AsyncIterator[Lab]:
+async def lab(database: Database, change_log: ChangeLog) -> AsyncIterator[Lab]:
     transport = PaperTransport("paper:1")
     async with (
         Bus() as bus,
@@ -282,7 +284,7 @@ async def lab(database: Database, ledger: Ledger) -> AsyncIterator[Lab]:
         ) as registry,
     ):
         await registry.add("paper", "virtual", ["paper:1"])
-        yield Lab(registry, ledger, transport)
+        yield Lab(registry, change_log, transport)
 
 
 @pytest.fixture(scope="session")

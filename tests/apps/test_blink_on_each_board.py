@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from microclaw.apps.trial import TrialTerms, try_image
+from microclaw.apps.trial import TrialOptions, try_image
 from microclaw.boards.reader import board_ids, load_board
 from microclaw.patterns.library import fill
 from microclaw.wasm.cache import BuildCache
@@ -20,7 +20,7 @@ async def test_blink_lights_first_and_then_changes_each_half_second(board_id: st
     pin, on = (led.pin, led.active_level) if led is not None else (board.free_pins("output")[0], 1)
     source = fill("blink", {"PIN": pin, "ON": on}).source
     image = await compile_module(source, board, name="blink", cache=BuildCache(tmp_path))
-    trial = await try_image(image, board, TrialTerms(for_ms=1700))
+    trial = await try_image(image, board, TrialOptions(for_ms=1700))
     assert trial.ok, trial.error
     assert {edge.pin for edge in trial.edges} == {pin}
     # A pin starts low: lighting by low is no edge.

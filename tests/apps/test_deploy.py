@@ -60,8 +60,8 @@ async def test_every_stage_is_reported_with_its_numbers(lab: Any) -> None:
     assert done.evidence.kind == "counted"
     assert len(done.evidence.edges) == 2
     assert not done.replaced
-    assert [app.name for app in await lab.ledger.desired(lab.device_id)] == ["blink"]
-    assert (await lab.ledger.change(done.change_id)).state == "done"
+    assert [app.name for app in await lab.change_log.desired(lab.device_id)] == ["blink"]
+    assert (await lab.change_log.change(done.change_id)).state == "done"
 
 
 async def test_an_unknown_device_stops_everything(lab: Any) -> None:
@@ -102,7 +102,7 @@ async def test_a_failed_trial_never_reaches_the_device(lab: Any) -> None:
         await lab.deployer.deploy(blink(), lab.steps.append)
     assert texts(lab.steps)[-1] == ("try", "failed", "it trapped: unreachable")
     assert "apps.install" not in lab.transport.calls
-    assert await lab.ledger.changes() == []
+    assert await lab.change_log.changes() == []
 
 
 async def test_a_pin_that_another_app_drives_is_refused(lab: Any) -> None:
@@ -129,7 +129,7 @@ async def test_the_same_name_is_an_upgrade(lab: Any) -> None:
     done = await lab.deployer.deploy(blink(source="v2"), lab.steps.append)
     assert done.replaced
     assert wasm_of(lab, "blink") == b"v2"
-    change = await lab.ledger.change(done.change_id)
+    change = await lab.change_log.change(done.change_id)
     assert change.kind == "app.upgrade"
     assert change.inverse is not None
 
@@ -143,7 +143,7 @@ async def test_the_old_image_is_restored_when_the_new_one_is_refused(lab: Any) -
     assert wasm_of(lab, "blink") == b"v1"
     assert ("deploy", "done", "the former blink is back on paper") in texts(lab.steps)
     assert texts(lab.steps)[-1] == ("deploy", "failed", "invalid WASM version.")
-    assert [change.state for change in await lab.ledger.changes()] == ["failed", "done"]
+    assert [change.state for change in await lab.change_log.changes()] == ["failed", "done"]
 
 
 async def test_a_foreign_app_is_never_replaced_silently(lab: Any) -> None:
@@ -180,8 +180,8 @@ async def test_a_device_that_vanishes_mid_install_leaves_the_change_open(lab: An
     lab.transport.fail["apps.install"] = InstallInterrupted("it went away", outcome="unknown", next_step="look")
     with pytest.raises(InstallInterrupted):
         await lab.deployer.deploy(blink(), lab.steps.append)
-    assert [change.state for change in await lab.ledger.changes()] == ["unknown"]
-    assert await lab.ledger.desired() == []
+    assert [change.state for change in await lab.change_log.changes()] == ["unknown"]
+    assert await lab.change_log.desired() == []
 
 
 async def test_an_interrupted_install_that_came_to_nothing_is_a_failed_change(lab: Any) -> None:
@@ -189,7 +189,7 @@ async def test_an_interrupted_install_that_came_to_nothing_is_a_failed_change(la
     lab.transport.fail["apps.install"] = InstallInterrupted("broke off", outcome="not_installed", next_step="again")
     with pytest.raises(InstallInterrupted):
         await lab.deployer.deploy(blink(), lab.steps.append)
-    assert [change.state for change in await lab.ledger.changes()] == ["failed"]
+    assert [change.state for change in await lab.change_log.changes()] == ["failed"]
 
 
 async def test_a_program_that_trapped_on_the_board_is_withdrawn(lab: Any) -> None:
@@ -199,7 +199,7 @@ async def test_a_program_that_trapped_on_the_board_is_withdrawn(lab: Any) -> Non
         await lab.deployer.deploy(blink(), lab.steps.append)
     assert lab.transport.apps == {}
     assert texts(lab.steps)[-1][:2] == ("verify", "failed")
-    assert [change.state for change in await lab.ledger.changes()] == ["failed"]
+    assert [change.state for change in await lab.change_log.changes()] == ["failed"]
 
 
 async def test_an_upgrade_that_trapped_on_the_board_gives_way_to_the_former(lab: Any) -> None:
@@ -209,8 +209,8 @@ async def test_an_upgrade_that_trapped_on_the_board_gives_way_to_the_former(lab:
     with pytest.raises(DeployRejected):
         await lab.deployer.deploy(blink(source="v2"), lab.steps.append)
     assert wasm_of(lab, "blink") == b"v1"
-    [app] = await lab.ledger.desired()
-    assert (await lab.ledger.image(app.version.sha256)).source == "v1"
+    [app] = await lab.change_log.desired()
+    assert (await lab.change_log.image(app.version.sha256)).source == "v1"
 
 
 async def test_edges_unlike_the_trials_are_said_not_hidden(lab: Any) -> None:
@@ -303,7 +303,7 @@ async def test_a_cancelled_watch_keeps_what_the_device_accepted(lab: Any) -> Non
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert [change.state for change in await lab.ledger.changes()] == ["done"]
+    assert [change.state for change in await lab.change_log.changes()] == ["done"]
 
 
 async def test_removing_confirms_by_the_devices_own_list(lab: Any) -> None:
@@ -312,7 +312,7 @@ async def test_removing_confirms_by_the_devices_own_list(lab: Any) -> None:
     done = await lab.deployer.remove("paper", "blink", lab.steps.append)
     assert done.evidence.text == "paper no longer lists blink; no app left on it"
     assert done.undoable
-    assert await lab.ledger.desired() == []
+    assert await lab.change_log.desired() == []
 
 
 async def test_removing_an_unknown_app_names_what_there_is(lab: Any) -> None:
@@ -345,7 +345,7 @@ async def test_an_unreachable_device_is_said_at_the_deploy_stage(lab: Any) -> No
         await lab.deployer.deploy(blink(), lab.steps.append)
     assert texts(lab.steps)[-1] == ("deploy", "failed", "nobody at paper:1")
     assert lab.steps[-1].next_step == "switch it on"
-    assert await lab.ledger.changes() == []
+    assert await lab.change_log.changes() == []
 
 
 async def test_two_deployments_at_once_never_share_a_pin(lab: Any) -> None:
@@ -387,8 +387,8 @@ async def test_a_removal_that_did_not_go_through_is_still_wanted(lab: Any, error
     lab.transport.fail["apps.remove"] = error
     with pytest.raises(type(error)):
         await lab.deployer.remove("paper", "blink", lab.steps.append)
-    assert [change.state for change in await lab.ledger.changes()] == [state, "done"]
-    assert [app.name for app in await lab.ledger.desired()] == ["blink"]
+    assert [change.state for change in await lab.change_log.changes()] == [state, "done"]
+    assert [app.name for app in await lab.change_log.desired()] == ["blink"]
     assert lab.steps[-1].state == "failed"
 
 
@@ -399,7 +399,7 @@ async def test_an_app_that_went_by_itself_counts_as_removed(lab: Any) -> None:
     lab.transport.fail["apps.remove"] = AppNotFound("Uninstall WASM app failed: no app found.")
     done = await lab.deployer.remove("paper", "blink", lab.steps.append)
     assert done.evidence.text == "paper no longer lists blink; no app left on it"
-    assert await lab.ledger.desired() == []
+    assert await lab.change_log.desired() == []
 
 
 async def test_a_wanted_app_that_the_device_lost_can_still_be_removed(lab: Any) -> None:
@@ -409,7 +409,7 @@ async def test_a_wanted_app_that_the_device_lost_can_still_be_removed(lab: Any) 
     lab.transport.calls.clear()
     await lab.deployer.remove("paper", "blink", lab.steps.append)
     assert "apps.remove" not in lab.transport.calls
-    assert await lab.ledger.desired() == []
+    assert await lab.change_log.desired() == []
 
 
 @pytest.mark.parametrize("given", [{"source": None}, {"wasm": b"\0asm"}])
@@ -433,7 +433,7 @@ async def test_a_board_lost_while_watched_leaves_it_at_accepted(lab: Any) -> Non
     assert "the board could not be reached afterwards" in done.evidence.text
     assert done.evidence.text.endswith(": it went away")
     assert "power and network" in (lab.steps[-1].next_step or "")
-    assert [app.name for app in await lab.ledger.desired()] == ["blink"]
+    assert [app.name for app in await lab.change_log.desired()] == ["blink"]
 
 
 async def test_a_slow_program_is_not_waited_for(lab: Any) -> None:
@@ -492,4 +492,4 @@ async def test_a_no_changes_nothing_on_the_board(lab: Any) -> None:
         await lab.deployer.deploy(replace(blink(), approve=approve), lab.steps.append)
     assert texts(lab.steps)[-1] == ("approve", "failed", "declined by owner")
     assert lab.transport.apps == {}
-    assert list(await lab.ledger.desired()) == []
+    assert list(await lab.change_log.desired()) == []

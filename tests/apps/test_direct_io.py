@@ -10,11 +10,11 @@ from microclaw.errors import CallRejected, DeviceUnreachable, NotSupported, PinR
 
 
 async def inverse_of(lab: Any, change_id: int) -> Any:
-    return (await lab.ledger.change(change_id)).inverse
+    return (await lab.change_log.change(change_id)).inverse
 
 
 async def test_a_level_is_read_back_where_the_board_reports_its_pins(lab: Any) -> None:
-    done = await lab.explorer.set_pin("paper", 4, 1)
+    done = await lab.direct_io.set_pin("paper", 4, 1)
     assert done.evidence.kind == "counted"
     assert done.evidence.text == "read back on the board: pin 4 is at 1"
     assert await inverse_of(lab, done.change_id) == SetLevel(4, 0)
@@ -22,28 +22,28 @@ async def test_a_level_is_read_back_where_the_board_reports_its_pins(lab: Any) -
 
 async def test_a_driven_pin_is_not_read_on_plain_firmware(lab: Any) -> None:
     lab.transport.evidence = "reported"
-    done = await lab.explorer.set_pin("paper", 4, 1)
+    done = await lab.direct_io.set_pin("paper", 4, 1)
     assert done.evidence.kind == "reported"
     assert "gpio.get" not in lab.transport.calls
     assert await inverse_of(lab, done.change_id) is None
-    done = await lab.explorer.set_pin("paper", 4, 0)
+    done = await lab.direct_io.set_pin("paper", 4, 0)
     assert await inverse_of(lab, done.change_id) == SetLevel(4, 1)
 
 
 async def test_a_level_that_does_not_hold_is_said(lab: Any) -> None:
     act = lab.transport._do
     lab.transport._do = lambda call: act(call) if call.method != "gpio.set" else None
-    done = await lab.explorer.set_pin("paper", 4, 1)
+    done = await lab.direct_io.set_pin("paper", 4, 1)
     assert done.evidence.text.endswith("pin 4 is at 0, not 1: something else drives it")
 
 
 async def test_pwm_goes_back_to_what_it_was(lab: Any) -> None:
-    first = await lab.explorer.set_pwm("paper", 5, 100, 1000)
+    first = await lab.direct_io.set_pwm("paper", 5, 100, 1000)
     assert first.evidence.text == "paper answers: pin 5 at duty 100 of 255, 1,000 Hz"
     assert await inverse_of(lab, first.change_id) == SetPwm(5, 0, 1000)
-    second = await lab.explorer.set_pwm("paper", 5, 200)
+    second = await lab.direct_io.set_pwm("paper", 5, 200)
     assert await inverse_of(lab, second.change_id) == SetPwm(5, 100, 1000)
-    third = await lab.explorer.set_pin("paper", 5, 1)
+    third = await lab.direct_io.set_pin("paper", 5, 1)
     assert await inverse_of(lab, third.change_id) == SetPwm(5, 200, 5000)
     await lab.undo.undo(report=lab.steps.append)
     assert lab.transport.calls[-1] == "pwm.set"
@@ -52,46 +52,46 @@ async def test_pwm_goes_back_to_what_it_was(lab: Any) -> None:
 @pytest.mark.parametrize("pin", [27, 19, 23, 99])
 async def test_a_forbidden_pin_is_refused_before_anything_is_written(lab: Any, pin: int) -> None:
     with pytest.raises(PinRefused):
-        await lab.explorer.set_pin("paper", pin, 1)
+        await lab.direct_io.set_pin("paper", pin, 1)
     assert lab.transport.calls == []
-    assert await lab.ledger.changes() == []
+    assert await lab.change_log.changes() == []
 
 
 async def test_a_level_is_0_or_1(lab: Any) -> None:
     with pytest.raises(CallRejected):
-        await lab.explorer.set_pin("paper", 4, 2)
-    assert await lab.ledger.changes() == []
+        await lab.direct_io.set_pin("paper", 4, 2)
+    assert await lab.change_log.changes() == []
 
 
 async def test_a_pin_that_an_app_drives_is_set_with_a_warning(lab: Any) -> None:
     lab.plays("blink", 2)
     await lab.deployer.deploy(DeployRequest("paper", "blink", source="v1"), lab.steps.append)
-    done = await lab.explorer.set_pin("paper", 2, 1)
+    done = await lab.direct_io.set_pin("paper", 2, 1)
     assert done.warning == "blink drives pin 2 too and may change it again at once"
 
 
 async def test_a_refused_order_is_a_failed_change(lab: Any) -> None:
     lab.transport.fail["gpio.set"] = CallRejected("Invalid pin number", next_step="another")
     with pytest.raises(CallRejected):
-        await lab.explorer.set_pin("paper", 4, 1)
-    assert [change.state for change in await lab.ledger.changes()] == ["failed"]
+        await lab.direct_io.set_pin("paper", 4, 1)
+    assert [change.state for change in await lab.change_log.changes()] == ["failed"]
 
 
 async def test_a_lost_device_leaves_the_change_open(lab: Any) -> None:
     lab.transport.fail["gpio.set"] = DeviceUnreachable("gone", next_step="look")
     with pytest.raises(DeviceUnreachable):
-        await lab.explorer.set_pin("paper", 4, 1)
-    assert [change.state for change in await lab.ledger.changes()] == ["unknown"]
+        await lab.direct_io.set_pin("paper", 4, 1)
+    assert [change.state for change in await lab.change_log.changes()] == ["unknown"]
 
 
 async def test_a_device_without_such_a_transport_writes_no_change(lab: Any) -> None:
     lab.transport.__class__ = type("Mute", (lab.transport.__class__,), {"capabilities": frozenset({"apps.list"})})
     with pytest.raises(NotSupported):
-        await lab.explorer.set_pin("paper", 4, 1)
-    assert await lab.ledger.changes() == []
+        await lab.direct_io.set_pin("paper", 4, 1)
+    assert await lab.change_log.changes() == []
 
 
 @pytest.mark.parametrize(("level", "word"), [(1, "high"), (0, "low")])
 async def test_a_change_names_the_level_because_on_depends_on_the_led(lab: Any, level: int, word: str) -> None:
-    acted = await lab.explorer.set_pin("paper", 5, level)
-    assert (await lab.ledger.change(acted.change_id)).summary == f"set pin 5 of paper {word}"
+    pin_change = await lab.direct_io.set_pin("paper", 5, level)
+    assert (await lab.change_log.change(pin_change.change_id)).summary == f"set pin 5 of paper {word}"

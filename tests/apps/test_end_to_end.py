@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from microclaw.apps.changes import Ledger, made_by
+from microclaw.apps.changes import ChangeLog, made_by
 from microclaw.apps.deploy import Deployer, DeployRequest
-from microclaw.apps.direct_io import Explorer
+from microclaw.apps.direct_io import DirectIo
 from microclaw.apps.installer import Installer
 from microclaw.apps.reconciler import Reconciler
-from microclaw.apps.trial import try_image
+from microclaw.apps.trial import cached_compiler, try_image
 from microclaw.apps.undo import Undo
 from microclaw.apps.verify import take_baseline
 from microclaw.boards.reader import load_board
@@ -40,7 +40,7 @@ from microclaw.store.devices import DeviceTable
 from microclaw.transports.open import open_transport
 from microclaw.virtual_boards.process import VirtualBoardProcess
 from microclaw.virtual_boards.trial_pool import TrialPool
-from microclaw.wasm import BuildCache, compile_module, read_module
+from microclaw.wasm import BuildCache, compile_module
 from microclaw.wire import board_control as wire
 from microclaw.wire import board_replies as replies
 
@@ -63,21 +63,20 @@ class Bench:
         self.board, self.registry, self.table = board, registry, table
         self._cache, self._standby = cache, trial_pool
         self.steps: list[Step] = []
-        self.ledger = Ledger(table)
-        self.deployer = self.deployer_over(self.ledger)
-        self.explorer = Explorer(devices=registry, ledger=self.ledger)
-        self.undo = Undo(devices=registry, ledger=self.ledger, deployer=self.deployer, explorer=self.explorer)
-        self.keeper = Reconciler(
-            devices=registry, ledger=self.ledger, placement=Installer(self.ledger), report=self.steps.append
+        self.change_log = ChangeLog(table)
+        self.deployer = self.deployer_over(self.change_log)
+        self.direct_io = DirectIo(devices=registry, change_log=self.change_log)
+        self.undo = Undo(devices=registry, change_log=self.change_log, deployer=self.deployer, direct_io=self.direct_io)
+        self.reconciler = Reconciler(
+            devices=registry, change_log=self.change_log, installer=Installer(self.change_log), report=self.steps.append
         )
 
-    def deployer_over(self, ledger: Ledger) -> Deployer:
+    def deployer_over(self, change_log: ChangeLog) -> Deployer:
         return Deployer(
             devices=self.registry,
-            ledger=ledger,
-            placement=Installer(ledger),
-            compile=partial(compile_module, cache=BuildCache(self._cache)),
-            read_module=read_module,
+            change_log=change_log,
+            installer=Installer(change_log),
+            compile=cached_compiler(BuildCache(self._cache)),
             try_image=partial(try_image, trial_pool=self._standby),
         )
 
@@ -167,13 +166,13 @@ async def test_wasm_bytes_go_the_same_way(bench: Bench, build_cache: Path) -> No
     assert [step.stage for step in bench.steps if step.state == "done"] == ["check", "try", "deploy", "verify"]
 
 
-async def test_after_a_power_cut_the_keeper_puts_the_app_back_with_the_same_edges(bench: Bench) -> None:
+async def test_after_a_power_cut_the_reconciler_puts_the_app_back_with_the_same_edges(bench: Bench) -> None:
     await bench.deploy()
     await bench.board.control.power("cut")
-    off = await bench.keeper.check("d-1")
+    off = await bench.reconciler.check("d-1")
     assert off.unreachable_since_ms is not None
     await bench.board.control.power("on")
-    back = await bench.keeper.check("d-1")
+    back = await bench.reconciler.check("d-1")
     assert back.put_back == ("blink",)
     assert back.unreachable_since_ms is None
     seen = await edges_seen(bench, 2, 4)
@@ -183,8 +182,8 @@ async def test_after_a_power_cut_the_keeper_puts_the_app_back_with_the_same_edge
 async def test_undo_walks_back_from_a_pin_over_an_upgrade_to_an_empty_board(bench: Bench) -> None:
     await bench.deploy()
     await bench.deploy(source=blink_source(half_period_ms=100))
-    acted = await bench.explorer.set_pin("board-1", 4, 1)
-    assert acted.evidence.kind == "counted"
+    pin_change = await bench.direct_io.set_pin("board-1", 4, 1)
+    assert pin_change.evidence.kind == "counted"
     await bench.undo.undo(report=bench.steps.append)
     assert (await bench.device.call(GpioGet(4))).level == 0
     [done] = (await bench.undo.undo(report=bench.steps.append)).taken
@@ -250,8 +249,8 @@ async def test_a_program_that_fails_its_trial_leaves_the_board_as_it_is(bench: B
 
 async def test_an_upgrade_that_the_board_refuses_gives_way_to_the_former(bench: Bench) -> None:
     await bench.deploy()
-    [kept] = await bench.ledger.desired()
-    put = Installer(bench.ledger).put  # what the checks would never let through goes in below them
+    [kept] = await bench.change_log.desired()
+    put = Installer(bench.change_log).put  # what the checks would never let through goes in below them
     with pytest.raises(InvalidModule):
         await put(bench.device, "blink", b"\0asm\2\0\0\0" + b"\0" * 8, kept.version, bench.steps.append)
     assert "the former blink is back on board-1" in [step.text for step in bench.steps]
@@ -264,11 +263,11 @@ async def test_a_connection_lost_mid_install_leaves_nothing_undecided(bench: Ben
     await bench.board.control.request(wire.Fault("cut", 1, after_bytes))
     with pytest.raises(DeviceError):
         await bench.deploy()
-    kept = await bench.keeper.check("d-1")
+    kept = await bench.reconciler.check("d-1")
     assert kept.problem is None
-    assert await bench.ledger.unfinished() == []
+    assert await bench.change_log.unfinished() == []
     listed = await bench.names()
-    assert [app.name for app in await bench.ledger.desired()] == listed
+    assert [app.name for app in await bench.change_log.desired()] == listed
 
 
 async def test_a_board_that_is_gone_is_unreachable_with_a_next_step(bench: Bench) -> None:
@@ -279,7 +278,7 @@ async def test_a_board_that_is_gone_is_unreachable_with_a_next_step(bench: Bench
     assert (bench.steps[-1].stage, bench.steps[-1].state) == ("deploy", "failed")
 
 
-class DyingLedger(Ledger):
+class DyingLedger(ChangeLog):
     """The host's process ends just before it can note that a change is done."""
 
     async def complete(self, change_id: int) -> None:
@@ -290,18 +289,18 @@ async def test_a_host_that_crashed_after_the_install_finds_the_truth(bench: Benc
     dying = bench.deployer_over(DyingLedger(bench.table))
     with pytest.raises(KeyboardInterrupt):
         await dying.deploy(DeployRequest("board-1", "blink", source=blink_source()), bench.steps.append)
-    assert await bench.ledger.desired() == []
+    assert await bench.change_log.desired() == []
     [told] = await bench.deployer.recover()
     assert "board-1 lists it" in told
-    assert [app.name for app in await bench.ledger.desired()] == ["blink"]
+    assert [app.name for app in await bench.change_log.desired()] == ["blink"]
 
 
 async def test_one_undo_takes_back_a_program_and_pins_of_one_turn_on_a_board(bench: Bench) -> None:
-    await bench.explorer.set_pin("board-1", 6, 1)
+    await bench.direct_io.set_pin("board-1", 6, 1)
     with made_by("m1"):
-        await bench.explorer.set_pin("board-1", 4, 1)
+        await bench.direct_io.set_pin("board-1", 4, 1)
         await bench.deploy()
-        await bench.explorer.set_pin("board-1", 5, 1)
+        await bench.direct_io.set_pin("board-1", 5, 1)
     done = await bench.undo.undo(report=bench.steps.append)
     assert [taken.undone.change_id for taken in done.taken] == [4, 3, 2]
     assert [(await bench.device.call(GpioGet(pin))).level for pin in (4, 5, 6)] == [0, 0, 1]
@@ -309,13 +308,13 @@ async def test_one_undo_takes_back_a_program_and_pins_of_one_turn_on_a_board(ben
 
 
 async def test_a_board_that_restarted_gets_no_level_of_before_back(bench: Bench) -> None:
-    await bench.explorer.set_pin("board-1", 4, 1)
+    await bench.direct_io.set_pin("board-1", 4, 1)
     with made_by("m1"):
-        await bench.explorer.set_pin("board-1", 4, 0)
+        await bench.direct_io.set_pin("board-1", 4, 0)
         await bench.deploy()
     await bench.board.control.power("cut")
     await bench.board.control.power("on")
-    await bench.keeper.check("d-1")
+    await bench.reconciler.check("d-1")
     with pytest.raises(UndoIncomplete) as caught:
         await bench.undo.undo(report=bench.steps.append)
     assert caught.value.message.startswith("undone: deploy blink on board-1 (change 3); not undone: set pin 4 ")
@@ -327,6 +326,6 @@ async def test_a_board_that_restarted_gets_no_level_of_before_back(bench: Bench)
 async def test_a_level_set_since_the_restart_is_taken_back(bench: Bench) -> None:
     await bench.board.control.power("cut")
     await bench.board.control.power("on")
-    await bench.explorer.set_pin("board-1", 4, 1)
+    await bench.direct_io.set_pin("board-1", 4, 1)
     await bench.undo.undo(report=bench.steps.append)
     assert (await bench.device.call(GpioGet(4))).level == 0

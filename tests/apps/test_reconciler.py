@@ -19,17 +19,17 @@ async def deploy(lab: Any, name: str = "blink", pin: int = 2) -> None:
 async def test_a_lost_app_is_put_back_from_its_image(lab: Any) -> None:
     await deploy(lab)
     lab.transport.apps.clear()
-    kept = await lab.keeper.check(lab.device_id)
+    kept = await lab.reconciler.check(lab.device_id)
     assert kept.put_back == ("blink",)
     assert lab.transport.apps["blink"].wasm[8:] == b"blink"
     assert [step.text for step in lab.steps] == ["paper had lost blink: put back from the stored image"]
-    assert [change.kind for change in await lab.ledger.changes()] == ["app.restore", "app.deploy"]
+    assert [change.kind for change in await lab.change_log.changes()] == ["app.restore", "app.deploy"]
 
 
 async def test_a_board_in_order_is_left_alone(lab: Any) -> None:
     await deploy(lab)
     lab.transport.calls.clear()
-    kept = await lab.keeper.check(lab.device_id)
+    kept = await lab.reconciler.check(lab.device_id)
     assert (kept.put_back, kept.problem) == ((), None)
     assert lab.transport.calls == ["apps.list"]
 
@@ -37,7 +37,7 @@ async def test_a_board_in_order_is_left_alone(lab: Any) -> None:
 async def test_what_a_person_removed_stays_removed(lab: Any) -> None:
     await deploy(lab)
     await lab.deployer.remove("paper", "blink", lab.steps.append)
-    kept = await lab.keeper.check(lab.device_id)
+    kept = await lab.reconciler.check(lab.device_id)
     assert kept.put_back == ()
     assert lab.transport.apps == {}
 
@@ -46,7 +46,7 @@ async def test_foreign_apps_are_never_fought(lab: Any) -> None:
     await deploy(lab)
     lab.transport.apps.clear()
     lab.foreign("a", "b", "c")
-    kept = await lab.keeper.check(lab.device_id)
+    kept = await lab.reconciler.check(lab.device_id)
     assert kept.problem == "no room for blink: the board lists a, b, c"
     assert sorted(lab.transport.apps) == ["a", "b", "c"]
 
@@ -55,15 +55,15 @@ async def test_a_board_that_is_off_is_unreachable_since_then(lab: Any) -> None:
     await deploy(lab)
     lab.transport.away = DeviceUnreachable("nobody there", next_step="switch it on")
     lab.clock_ms = 5_000
-    first = await lab.keeper.check(lab.device_id)
+    first = await lab.reconciler.check(lab.device_id)
     lab.clock_ms = 9_000
-    again = await lab.keeper.check(lab.device_id)
+    again = await lab.reconciler.check(lab.device_id)
     assert first.unreachable_since_ms == again.unreachable_since_ms == 5_000
     lab.transport.away = None
     lab.transport.apps.clear()
-    back = await lab.keeper.check(lab.device_id)
+    back = await lab.reconciler.check(lab.device_id)
     assert (back.unreachable_since_ms, back.put_back) == (None, ("blink",))
-    assert lab.keeper.status() == (back,)
+    assert lab.reconciler.status() == (back,)
 
 
 async def test_one_app_that_is_refused_does_not_stop_the_others(lab: Any) -> None:
@@ -71,7 +71,7 @@ async def test_one_app_that_is_refused_does_not_stop_the_others(lab: Any) -> Non
     await deploy(lab, "b", 5)
     lab.transport.apps.clear()
     lab.transport.fail["apps.install"] = InvalidModule("invalid WASM version.")
-    kept = await lab.keeper.check(lab.device_id)
+    kept = await lab.reconciler.check(lab.device_id)
     assert kept.put_back == ("b",)
     assert kept.problem == "a could not be put back: invalid WASM version."
 
@@ -80,40 +80,40 @@ async def test_an_app_that_its_board_loses_again_and_again_is_left_off(lab: Any)
     await deploy(lab)
     for _ in range(MAX_PUT_BACKS):
         lab.transport.apps.clear()
-        assert (await lab.keeper.check(lab.device_id)).put_back == ("blink",)
+        assert (await lab.reconciler.check(lab.device_id)).put_back == ("blink",)
     lab.transport.apps.clear()
-    kept = await lab.keeper.check(lab.device_id)
+    kept = await lab.reconciler.check(lab.device_id)
     assert kept.put_back == ()
     assert "blink was lost 5 times in 10 minutes" in (kept.problem or "")
     lab.clock_ms += 10**9  # a clock that is set, either way, brings nothing back sooner or later
-    assert (await lab.keeper.check(lab.device_id)).put_back == ()
+    assert (await lab.reconciler.check(lab.device_id)).put_back == ()
     lab.clock_ms = 0
     lab.monotonic_s += PUT_BACK_WINDOW_S
-    assert (await lab.keeper.check(lab.device_id)).put_back == ("blink",)
+    assert (await lab.reconciler.check(lab.device_id)).put_back == ("blink",)
 
 
 async def test_a_new_deployment_forgets_the_losses_of_the_former(lab: Any) -> None:
     await deploy(lab)
     for _ in range(MAX_PUT_BACKS):
         lab.transport.apps.clear()
-        await lab.keeper.check(lab.device_id)
+        await lab.reconciler.check(lab.device_id)
     await deploy(lab)
     lab.transport.apps.clear()
-    assert (await lab.keeper.check(lab.device_id)).put_back == ("blink",)
+    assert (await lab.reconciler.check(lab.device_id)).put_back == ("blink",)
 
 
-async def test_the_keeper_runs_until_it_is_cancelled(lab: Any) -> None:
+async def test_the_reconciler_runs_until_it_is_cancelled(lab: Any) -> None:
     await deploy(lab)
     lab.transport.apps.clear()
     back = asyncio.Event()
-    keeper = Reconciler(
+    reconciler = Reconciler(
         devices=lab.registry,
-        ledger=lab.ledger,
-        placement=lab.placement,
+        change_log=lab.change_log,
+        installer=lab.installer,
         report=lambda step: back.set(),
         interval_s=0.01,
     )
-    running = asyncio.create_task(keeper.run())
+    running = asyncio.create_task(reconciler.run())
     async with asyncio.timeout(5):
         await back.wait()
         back.clear()

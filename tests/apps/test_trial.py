@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from microclaw.apps.trial import Trial, TrialInput, TrialTerms, try_image
+from microclaw.apps.trial import Trial, TrialInput, TrialOptions, parse_duration_ms, parse_input, try_image
 from microclaw.boards.reader import load_board
-from microclaw.errors import TrialFailed
+from microclaw.errors import ConfigError, TrialFailed
 from microclaw.virtual_boards.trial_pool import TrialPool
 from microclaw.wasm import BuildCache, compile_module
 from microclaw.wire.wasmachine.ioctl import IoctlCommand
@@ -24,10 +24,10 @@ void on_init(void) { led = gpio_open(2, GPIO_OUT); gpio_set(led, 1); every(500, 
 
 
 async def attempt(
-    source: str, cache: Path, terms: TrialTerms | None = None, trial_pool: TrialPool | None = None
+    source: str, cache: Path, options: TrialOptions | None = None, trial_pool: TrialPool | None = None
 ) -> Trial:
     image = await compile_module(source, BOARD, name="tried", cache=BuildCache(cache))
-    return await try_image(image, BOARD, terms, trial_pool=trial_pool)
+    return await try_image(image, BOARD, options, trial_pool=trial_pool)
 
 
 async def test_ten_seconds_of_a_blink_have_twenty_edges(build_cache: Path) -> None:
@@ -48,20 +48,20 @@ async def test_the_same_program_has_the_same_edges_each_time(build_cache: Path) 
 
 
 async def test_ten_minutes_of_board_time_have_twelve_hundred_edges(build_cache: Path) -> None:
-    trial = await attempt(BLINK, build_cache, TrialTerms(for_ms=600_000))
+    trial = await attempt(BLINK, build_cache, TrialOptions(for_ms=600_000))
     assert len(trial.edges) == 1200
 
 
 async def test_an_edge_exactly_at_the_end_belongs_to_the_next_trial(build_cache: Path) -> None:
     for _ in range(3):
-        trial = await attempt(BLINK, build_cache, TrialTerms(for_ms=2_000))
+        trial = await attempt(BLINK, build_cache, TrialOptions(for_ms=2_000))
         assert [round(edge.t_ms, -1) for edge in trial.edges] == [0, 500, 1_000, 1_500]
         assert trial.board_ms == 2_000
 
 
 async def test_realtime_takes_the_time_it_takes(build_cache: Path) -> None:
     source = BLINK.replace("500", "50")
-    trial = await attempt(source, build_cache, TrialTerms(for_ms=400, realtime=True))
+    trial = await attempt(source, build_cache, TrialOptions(for_ms=400, realtime=True))
     assert trial.ok
     assert trial.took_ms >= 400
     assert 4 <= len(trial.edges) <= 12
@@ -136,7 +136,7 @@ async def test_inputs_come_in_at_their_time(build_cache: Path) -> None:
     void on_init(void) { button = gpio_open(1, GPIO_IN); led = gpio_open(2, GPIO_OUT); every(10, look); }
     """
     inputs = (TrialInput(1, 1, 2_000), TrialInput(1, 0, 3_000))
-    trial = await attempt(source, build_cache, TrialTerms(inputs=inputs))
+    trial = await attempt(source, build_cache, TrialOptions(inputs=inputs))
     assert trial.ok
     assert [(edge.pin, edge.level) for edge in trial.edges] == [(2, 1), (2, 0)]
     assert trial.edges[0].t_ms == pytest.approx(2_005, abs=10)
@@ -171,7 +171,7 @@ async def test_a_nearly_full_heap_is_warned_about(build_cache: Path) -> None:
 
 
 async def test_the_document_has_every_field_of_try_json(build_cache: Path) -> None:
-    document = (await attempt(BLINK, build_cache, TrialTerms(for_ms=1_200))).to_json()
+    document = (await attempt(BLINK, build_cache, TrialOptions(for_ms=1_200))).to_json()
     assert document["schema"] == "microclaw.try/1"
     assert document["ok"] is True
     assert [edge[1:] for edge in document["edges"]] == [[2, 1], [2, 0], [2, 1]]
@@ -209,7 +209,7 @@ async def test_a_cancelled_trial_gives_its_standby_up_cleanly(build_cache: Path)
 
 async def test_other_terms_get_a_fresh_board(build_cache: Path) -> None:
     async with TrialPool(BOARD) as trial_pool:
-        trial = await attempt(BLINK, build_cache, replace(TrialTerms(), seed=7), trial_pool)
+        trial = await attempt(BLINK, build_cache, replace(TrialOptions(), seed=7), trial_pool)
     assert trial.ok
 
 
@@ -238,3 +238,38 @@ async def test_a_refused_allocation_is_warned_about(build_cache: Path) -> None:
     trial = await attempt(source, build_cache)
     assert trial.ok
     assert trial.warnings == ("it asked for 9,000 B and its heap of 8,192 B had no room",)
+
+
+@pytest.mark.parametrize(
+    ("text", "ms"),
+    [("10s", 10_000), ("500ms", 500), ("2min", 120_000), ("2m", 120_000), ("1h", 3_600_000), ("1.5", 1_500)],
+)
+def test_durations_are_read_in_every_unit(text: str, ms: float) -> None:
+    assert parse_duration_ms(text) == ms
+
+
+@pytest.mark.parametrize("text", ["", "s", "-1s", "ten", "1d", "25h", "0s", "1e9s", "nan", "1ss"])
+def test_other_durations_are_refused_with_a_next_step(text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_duration_ms(text)
+    assert caught.value.next_step
+
+
+@pytest.mark.parametrize(
+    ("text", "given"),
+    [
+        ("1=1@2s", TrialInput(1, 1, 2_000)),
+        ("0=0", TrialInput(0, 0, 0)),
+        ("12=1@0", TrialInput(12, 1, 0)),
+        ("3=0@250ms", TrialInput(3, 0, 250)),
+    ],
+)
+def test_inputs_are_pin_level_and_time(text: str, given: TrialInput) -> None:
+    assert parse_input(text) == given
+
+
+@pytest.mark.parametrize("text", ["", "1", "1=2", "a=1", "1=1@", "1=1@soon", "1=1@-2s", "=1"])
+def test_other_inputs_are_refused_with_a_next_step(text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_input(text)
+    assert caught.value.next_step

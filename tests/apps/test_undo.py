@@ -59,7 +59,7 @@ async def test_undoing_a_removal_brings_the_app_back_through_the_trial(lab: Any)
 async def test_undo_twice_walks_back_two_changes(lab: Any) -> None:
     await deploy(lab)
     await deploy(lab, source="v2")
-    await lab.explorer.set_pin("paper", 4, 1)
+    await lab.direct_io.set_pin("paper", 4, 1)
     await undo(lab)
     assert lab.transport.levels[4] == 0
     await undo(lab)
@@ -120,10 +120,10 @@ async def test_a_foreign_app_that_was_removed_cannot_come_back(lab: Any) -> None
         await undo(lab)
 
 
-async def test_what_the_keeper_put_back_is_no_change_of_a_persons(lab: Any) -> None:
+async def test_what_the_reconciler_put_back_is_no_change_of_a_persons(lab: Any) -> None:
     await deploy(lab)
     lab.transport.apps.clear()
-    await lab.keeper.check(lab.device_id)
+    await lab.reconciler.check(lab.device_id)
     assert running(lab) == {"blink": "v1"}
     await undo(lab)
     assert running(lab) == {}
@@ -144,7 +144,7 @@ async def test_two_undos_at_once_take_back_two_changes(lab: Any) -> None:
 
 async def pins_in_a_turn(lab: Any, turn: str | None, *pins: int, level: int = 1) -> list[int]:
     with made_by(turn):
-        return [(await lab.explorer.set_pin("paper", pin, level)).change_id for pin in pins]
+        return [(await lab.direct_io.set_pin("paper", pin, level)).change_id for pin in pins]
 
 
 async def test_one_undo_takes_back_all_that_a_turn_did_newest_first(lab: Any) -> None:
@@ -163,7 +163,7 @@ async def test_one_undo_takes_back_all_that_a_turn_did_newest_first(lab: Any) ->
 async def test_a_program_and_a_pin_of_one_turn_go_together(lab: Any) -> None:
     with made_by("m1"):
         await deploy(lab)
-        await lab.explorer.set_pin("paper", 4, 1)
+        await lab.direct_io.set_pin("paper", 4, 1)
     await undo(lab)
     assert running(lab) == {}
     assert lab.transport.levels == {4: 0}
@@ -171,13 +171,13 @@ async def test_a_program_and_a_pin_of_one_turn_go_together(lab: Any) -> None:
 
 async def test_a_pin_that_a_turn_set_twice_is_as_before_the_turn(lab: Any) -> None:
     with made_by("m1"):
-        await lab.explorer.set_pin("paper", 4, 1)
-        await lab.explorer.set_pwm("paper", 4, 100)
-        await lab.explorer.set_pin("paper", 4, 0)
+        await lab.direct_io.set_pin("paper", 4, 1)
+        await lab.direct_io.set_pwm("paper", 4, 100)
+        await lab.direct_io.set_pin("paper", 4, 0)
     await undo(lab)
-    assert [c.state for c in await lab.ledger.changes()] == ["done"] * 6
+    assert [c.state for c in await lab.change_log.changes()] == ["done"] * 6
     assert lab.transport.levels == {4: 0}
-    assert (await lab.ledger.changes())[0].forward == SetLevel(4, 0)
+    assert (await lab.change_log.changes())[0].forward == SetLevel(4, 0)
 
 
 async def test_changes_without_a_turn_are_undone_one_by_one(lab: Any) -> None:
@@ -196,7 +196,7 @@ async def test_a_turn_that_undoes_and_then_acts_has_its_own_act_taken_back(lab: 
     await pins_in_a_turn(lab, "m1", 4)
     with made_by("m2"):
         await undo(lab)
-        await lab.explorer.set_pin("paper", 5, 1)
+        await lab.direct_io.set_pin("paper", 5, 1)
     await undo(lab)
     assert lab.transport.levels == {4: 0, 5: 0}
 
@@ -227,7 +227,7 @@ async def test_what_cannot_be_taken_back_is_said_and_the_rest_is_taken_back(lab:
     lab.foreign("other")
     with made_by("m1"):
         await lab.deployer.remove("paper", "other", lab.steps.append)
-        await lab.explorer.set_pin("paper", 4, 1)
+        await lab.direct_io.set_pin("paper", 4, 1)
     with pytest.raises(UndoIncomplete, match=r"^undone: set pin 4 .*; not undone: remove other .* is not known$"):
         await undo(lab)
     assert lab.transport.levels == {4: 0}
@@ -281,8 +281,8 @@ async def test_a_program_that_had_ended_and_made_room_is_no_part_of_the_turn(lab
 async def test_a_named_device_has_only_its_own_changes_taken_back(lab: Any) -> None:
     await pins_in_a_turn(lab, "m1", 4)
     with made_by("m1"):
-        elsewhere = await lab.ledger.plan("d2", "gpio.set", "there", SetLevel(4, 1), SetLevel(4, 0))
-    await lab.ledger.complete(elsewhere)
+        elsewhere = await lab.change_log.plan("d2", "gpio.set", "there", SetLevel(4, 1), SetLevel(4, 0))
+    await lab.change_log.complete(elsewhere)
 
     async def chosen(device_id: str | None, *, whole: bool = False) -> list[int]:
         return [c.change_id for c in await lab.undo.chosen(device_id=device_id, whole=whole)]
@@ -296,7 +296,7 @@ async def test_a_level_from_before_a_restart_is_not_brought_back(lab: Any, journ
     await pins_in_a_turn(lab, None, 6)
     with made_by("m1"):
         await deploy(lab)
-        await lab.explorer.set_pin("paper", 4, 0)
+        await lab.direct_io.set_pin("paper", 4, 0)
     journal_clock.later(60_000)
     lab.transport.up_ms = 30_000.0
     lab.transport.levels[4] = 1
@@ -327,11 +327,11 @@ async def test_a_level_since_the_last_restart_is_brought_back(lab: Any, journal_
 async def test_after_pwm_that_a_restart_ended_the_undo_brings_back_the_level_that_was_read(
     lab: Any, journal_clock: Any
 ) -> None:
-    await lab.explorer.set_pwm("paper", 4, 100)
+    await lab.direct_io.set_pwm("paper", 4, 100)
     journal_clock.later(60_000)
     lab.transport.up_ms = 30_000.0
     lab.transport.levels[4] = 0
-    await lab.explorer.set_pin("paper", 4, 1)
+    await lab.direct_io.set_pin("paper", 4, 1)
     await undo(lab)
     assert lab.transport.levels == {4: 0}
 

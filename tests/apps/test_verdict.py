@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from microclaw.apps.verdict import ConsoleLine, PinRole, Record, judge
+from microclaw.apps.verdict import ConsoleLine, PinRole, Record, compare, describe, judge, seconds
 from microclaw.boards.reader import load_board
+from microclaw.devices.calls import PwmChange
 from microclaw.events import Edge
+from microclaw.pin_track import rhythms
 
 BOARD = load_board("virtual")
 GOOD = Record(
@@ -74,3 +76,65 @@ def test_a_program_that_waits_for_an_input_has_effect() -> None:
 def test_a_nearly_full_heap_is_a_warning() -> None:
     verdict = judge(replace(GOOD, peak_heap_bytes=8000), BOARD, heap_bytes=8192)
     assert verdict.warnings == ("its heap is nearly full: 8,000 of 8,192 B at the peak",)
+
+
+def blink(pin: int, every_ms: float, count: int, *, start_ms: float = 0.0, level: int = 1) -> tuple[Edge, ...]:
+    return tuple(Edge(start_ms + i * every_ms, pin, (level + i) % 2) for i in range(count))
+
+
+def test_equal_gaps_are_one_spacing() -> None:
+    assert describe(blink(2, 500, 20)) == "20 edges on pin 2, 0.500 s apart"
+
+
+def test_alternating_gaps_are_named_both() -> None:
+    edges = [Edge(t, 2, i % 2) for i, t in enumerate((0, 100, 1000, 1100, 2000, 2100))]
+    assert describe(edges) == "6 edges on pin 2, 0.100 s and 0.900 s apart"
+
+
+def test_irregular_edges_are_only_counted() -> None:
+    edges = [Edge(t, 2, i % 2) for i, t in enumerate((20, 100, 1000, 1300, 9000))]
+    assert describe(edges) == "5 edges on pin 2, the first at 0.020 s"
+
+
+def test_pins_are_described_one_by_one_in_order_of_appearance() -> None:
+    edges = sorted((*blink(4, 1000, 3, start_ms=10), *blink(2, 500, 4, start_ms=20)), key=lambda e: e.t_ms)
+    assert describe(edges) == "3 edges on pin 4, 1.000 s apart; 4 edges on pin 2, 0.500 s apart"
+
+
+def test_pwm_changes_show_their_range() -> None:
+    assert describe((), [PwmChange(i, 5, i, 5000) for i in range(3)]) == "3 PWM changes on pin 5, duty 0 to 2 of 255"
+
+
+def test_nothing_that_moved_is_no_words() -> None:
+    assert describe(()) == ""
+    assert rhythms(()) == ()
+
+
+def test_same_rhythm_agrees_with_a_late_board() -> None:
+    assert compare(blink(2, 500, 4), blink(2, 510, 3, start_ms=40)).agrees
+
+
+def test_a_spacing_more_than_a_tenth_off_disagrees() -> None:
+    found = compare(blink(2, 500, 4), blink(2, 560, 4))
+    assert not found.agrees
+    assert found.difference == "0.560 s between edges, in the trial 0.500 s"
+
+
+def test_a_pin_that_was_high_before_is_aligned_by_its_level() -> None:
+    expected = [Edge(0, 2, 1), Edge(100, 2, 0), Edge(1000, 2, 1), Edge(1100, 2, 0)]
+    assert compare(expected, [Edge(130, 2, 0), Edge(1030, 2, 1)]).agrees
+
+
+def test_no_edge_disagrees() -> None:
+    assert not compare(blink(2, 500, 4), ()).agrees
+
+
+def test_short_gaps_allow_for_a_busy_host() -> None:
+    assert compare(blink(2, 10, 2), blink(2, 30, 2)).agrees
+
+
+@pytest.mark.parametrize(
+    ("ms", "text"), [(20, "0.020 s"), (12_000, "12.0 s"), (600_000, "10 min"), (5_400_000, "90 min"), (36e6, "10 h")]
+)
+def test_durations_have_the_digits_they_deserve(ms: float, text: str) -> None:
+    assert seconds(ms) == text

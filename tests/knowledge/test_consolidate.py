@@ -8,7 +8,7 @@ import pytest
 from tests.knowledge.conftest import Shelf
 
 from microclaw.errors import ModelError
-from microclaw.knowledge.consolidate import Consolidated, Consolidator
+from microclaw.knowledge.consolidate import Consolidation, Consolidator
 from microclaw.knowledge.text_files import versions_of
 from microclaw.models.protocol import ModelReply, ModelRequest, OnText
 
@@ -42,7 +42,7 @@ def write_days(shelf: Shelf) -> None:
     shelf.write("memory/2026-11-20.md", "# 2026-11-20\n\n- 09:00 decided to use pin 9 for the fan\n")
 
 
-async def run(shelf: Shelf, model: Model | None = None) -> tuple[Consolidated, ...]:
+async def run(shelf: Shelf, model: Model | None = None) -> tuple[Consolidation, ...]:
     return await Consolidator(shelf.memory, model=model).run(shelf.clock.now())
 
 

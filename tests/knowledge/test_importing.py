@@ -9,7 +9,7 @@ import pytest
 from tests.knowledge.conftest import Shelf
 
 from microclaw.errors import ConfigError
-from microclaw.knowledge.importing import Imported, Importer, chat_of
+from microclaw.knowledge.importing import Importer, ImportReport, chat_of
 from microclaw.knowledge.skills import Skills
 from microclaw.store.sessions import SessionMessage
 
@@ -44,14 +44,14 @@ def device(tmp_path: Path) -> Path:
     return folder
 
 
-async def take(shelf: Shelf, folder: Path) -> Imported:
+async def take(shelf: Shelf, folder: Path) -> ImportReport:
     importer = Importer(
         sessions=shelf.sessions, memory=shelf.memory, config=shelf.home / "config", skills=shelf.home / "skills"
     )
     return await importer.run(folder)
 
 
-def outcomes(report: Imported) -> dict[str, str]:
+def outcomes(report: ImportReport) -> dict[str, str]:
     return {file.name: file.outcome for file in report.files}
 
 
@@ -124,7 +124,7 @@ async def test_a_flat_skill_becomes_a_folder_with_front_matter(shelf: Shelf, dev
 async def test_a_folder_without_anything_of_it_is_refused(shelf: Shelf, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no files"):
         await take(shelf, tmp_path)
-    with pytest.raises(ConfigError, match="no folder"):
+    with pytest.raises(ConfigError, match="not a folder"):
         await take(shelf, tmp_path / "gone")
 
 

@@ -210,7 +210,7 @@ async def test_the_kept_version_has_the_bytes_that_were_there(shelf: Shelf) -> N
 def test_what_is_no_file_is_refused_at_once(tmp_path: Path, make: Callable[[Path], None]) -> None:
     """A pipe would be waited for without end."""
     make(tmp_path / "MEMORY.md")
-    with pytest.raises(StoreError, match="it is no file"):
+    with pytest.raises(StoreError, match="it is not a file"):
         read_text(tmp_path / "MEMORY.md")
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from microclaw.devices.call_text import CALLS
 from microclaw.errors import ToolFailed, UnknownName
-from microclaw.knowledge.skill_file import MAX_FOLDER_FILES, MAX_SKILL_BYTES, Checked, check_skill
+from microclaw.knowledge.skill_file import MAX_FOLDER_FILES, MAX_SKILL_BYTES, SkillCheck, check_skill
 from microclaw.knowledge.skills import ACTIVE_S, MAX_NAMED_FILES, MAX_PIECE_CHARS, Skills, shipped_skills
 
 HEAD = "---\nname: brewing\ndescription: it brews tea, often\n"
@@ -41,7 +41,7 @@ def put(folder: Path, name: str, text: str) -> Path:
     return folder / name
 
 
-def check(folder: Path, text: str, name: str = "brewing") -> Checked:
+def check(folder: Path, text: str, name: str = "brewing") -> SkillCheck:
     return check_skill(put(folder, name, text), known_tools={"gpio-set"}, known_capabilities=set(CALLS))
 
 
@@ -70,7 +70,7 @@ def test_a_good_skill_has_its_fields(folder: Path) -> None:
         ("# no front matter\n", 1, "front matter is missing"),
         ("---\nname: brewing\n", 2, "no end"),
         ("---\nname: brewing\n---\nx\n", 1, "description is missing"),
-        ("---\nname: Brewing Tea\ndescription: it brews tea, when asked\n---\nx\n", 2, "no skill's name"),
+        ("---\nname: Brewing Tea\ndescription: it brews tea, when asked\n---\nx\n", 2, "not a name for a skill"),
         ("---\nname: other\ndescription: it brews tea, when asked\n---\nx\n", 2, "its folder's is 'brewing'"),
         ("---\ndescription: d: e\nname: brewing\n---\nx\n", 2, "not YAML"),
         ("---\nname: brewing\n\tdescription: x\n---\nx\n", 3, "not YAML"),
@@ -108,7 +108,7 @@ def test_a_mistake_names_its_line(folder: Path, text: str, line: int, says: str)
     ("text", "line", "says"),
     [
         ("---\nname: brewing\ndescription: tea\n---\nx\n", 3, "says little"),
-        (HEAD + "author: me\n---\nx\n", 4, "no field of a skill"),
+        (HEAD + "author: me\n---\nx\n", 4, "not a field of a skill"),
         (HEAD + "---\n[a](gone.md)\n", 5, "no file gone.md"),
     ],
 )
@@ -265,7 +265,7 @@ def test_a_pipe_in_a_skills_place_is_not_waited_for(folder: Path) -> None:
     (folder / "brewing").mkdir(parents=True)
     os.mkfifo(folder / "brewing" / "SKILL.md")
     (mistake,) = check_skill(folder / "brewing").mistakes
-    assert mistake.message == "SKILL.md cannot be read: it is no file"
+    assert mistake.message == "SKILL.md cannot be read: it is not a file"
 
 
 def test_of_a_folder_with_very_many_files_not_all_are_looked_at(folder: Path) -> None:

@@ -8,15 +8,15 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, cast
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from microclaw.auth.people import OWNER, Person
-from microclaw.devices.registry import unknown_device
+from microclaw.devices.registry import Registry, unknown_device
 from microclaw.errors import MicroclawError
-from microclaw.schedules.book import ScheduleBook, Wanted
+from microclaw.schedules.book import ScheduleBook, ScheduleRequest
 from microclaw.schedules.entry import Deed, Prompt, Schedule, ToolAct, to_ms
 from microclaw.schedules.runner import Outcome, Runner, Started
 from microclaw.store.database import Database
@@ -125,6 +125,11 @@ class Boards:
                 return one
         raise unknown_device(reference, [one.name for one in self.known])
 
+    @property
+    def registry(self) -> Registry:
+        """These devices, for what takes the real registry."""
+        return cast("Registry", self)
+
     def rename(self, name: str, new_name: str) -> None:
         self.get(name).name = new_name
 
@@ -144,7 +149,7 @@ class World:
 
     async def add(self, when: str, what: str = "set", deed: Deed | None = None, **more: str) -> Schedule:
         self.clock.idle.clear()
-        made = await self.book.add(Wanted(when, what, deed or ToolAct("gpio-set", "{}"), "owner", **more))  # type: ignore[arg-type]  # names of Wanted
+        made = await self.book.add(ScheduleRequest(when, what, deed or ToolAct("gpio-set", "{}"), "owner", **more))  # type: ignore[arg-type]  # names of ScheduleRequest
         await self.clock.looked()
         return made
 
@@ -183,7 +188,7 @@ def world_of(tmp_path: Path) -> MakeWorld:
         async with Database.open(tmp_path / "store" / "microclaw.db") as database:
             table = ScheduleTable(database)
             people = People()
-            book = ScheduleBook(table, people, used.now_ms, devices=known, zone=ZONE.key)
+            book = ScheduleBook(table, people, used.now_ms, devices=known.registry, zone=ZONE.key)
             runner = Runner(book=book, table=table, perform=doing, clock=used, wakes_an_hour=LIMIT, drain_s=drain_s)
             used.idle.clear()
             running = asyncio.create_task(runner.run())

@@ -12,12 +12,13 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from microclaw.auth.people import OwnerAlone
+from microclaw.devices.device import Device
+from microclaw.devices.registry import Registry
 from microclaw.errors import UnknownName
-from microclaw.schedules.book import ScheduleBook, Wanted
-from microclaw.schedules.devices import Named
+from microclaw.schedules.book import ScheduleBook, ScheduleRequest
 from microclaw.schedules.entry import Schedule, ToolAct
 from microclaw.schedules.runner import Outcome, Runner, Started
 from microclaw.store.database import Database
@@ -73,10 +74,10 @@ class Hands:
 
 
 class NoDevices:
-    def list(self) -> Sequence[Named]:
+    def list(self) -> Sequence[Device]:
         return ()
 
-    def get(self, reference: str) -> Named:
+    def get(self, reference: str) -> Device:
         raise UnknownName(f"no device named {reference!r}")
 
 
@@ -84,9 +85,9 @@ async def main() -> None:
     clock, hands = Clock(), Hands()
     async with Database.open(FOLDER / "store.db") as database:
         table = ScheduleTable(database)
-        book = ScheduleBook(table, OwnerAlone(), clock.now_ms, devices=NoDevices(), zone="UTC")
+        book = ScheduleBook(table, OwnerAlone(), clock.now_ms, devices=cast("Registry", NoDevices()), zone="UTC")
         if POINT != "none":
-            await book.add(Wanted("in 1 minute", "act", ToolAct(TOOL, "{}"), "owner"))
+            await book.add(ScheduleRequest("in 1 minute", "act", ToolAct(TOOL, "{}"), "owner"))
         clock.at_ms = DUE_MS
         runner = Runner(book=book, table=table, perform=hands, clock=clock, wakes_an_hour=1)
         running = asyncio.create_task(runner.run())

@@ -10,7 +10,7 @@ import pytest
 from tests.schedules.conftest import START, Boards, Clock, Hands, MakeWorld, World
 
 from microclaw.errors import UnknownName
-from microclaw.schedules.devices import lost_device, pinned, present
+from microclaw.schedules.devices import bind_devices, lost_device, with_current_names
 from microclaw.schedules.entry import (
     Deed,
     Once,
@@ -29,7 +29,7 @@ SET_LAMP = ToolAct("gpio-set", '{"pin": 4, "device": "lamp"}')
 
 def kept(deed: Deed, boards: Boards, what: str = "it", device: str | None = None) -> Schedule:
     """As it is read from the store again."""
-    pin = pinned(what, deed, device, boards)
+    pin = bind_devices(what, deed, device, boards.registry)
     fields = ("owner", "test", "c1", pin.device, "run", "act", "active", "", 1, 2)
     new = (1, "then", pin.what, timing_json(Once(5)), deed_json(pin.deed, pin.devices), *fields)
     return schedule_of(ScheduleRow(*new))  # type: ignore[arg-type]  # in the row's order
@@ -54,7 +54,7 @@ def test_a_call_is_given_out_with_present_names() -> None:
     boards = Boards()
     schedule = kept(SET_LAMP, boards, device="lamp")
     boards.rename("lamp", "desk")
-    found = present(schedule, boards)
+    found = with_current_names(schedule, boards.registry)
     assert (found.deed, found.device) == (ToolAct("gpio-set", '{"pin": 4, "device": "desk"}'), "desk")
     assert found.lost is None
 
@@ -64,7 +64,7 @@ def test_every_argument_that_names_a_device_follows_it(key: str) -> None:
     boards = Boards()
     schedule = kept(ToolAct("list-wasm-apps", json.dumps({key: "lamp"})), boards)
     boards.rename("lamp", "desk")
-    assert present(schedule, boards).deed == ToolAct("list-wasm-apps", json.dumps({key: "desk"}))
+    assert with_current_names(schedule, boards.registry).deed == ToolAct("list-wasm-apps", json.dumps({key: "desk"}))
 
 
 @pytest.mark.parametrize("arguments", ["{}", '{"pin":4}', '{"device_ip": "192.168.1.7"}', '{"text": "lamp"}', "[", "4"])
@@ -72,21 +72,21 @@ def test_arguments_that_name_no_device_stay_as_they_are(arguments: str) -> None:
     boards = Boards()
     schedule = kept(ToolAct("say", arguments), boards)
     boards.rename("lamp", "desk")
-    assert present(schedule, boards).deed == ToolAct("say", arguments)
+    assert with_current_names(schedule, boards.registry).deed == ToolAct("say", arguments)
 
 
 def test_a_call_that_was_given_as_one_is_shown_with_the_present_name() -> None:
     boards = Boards()
     schedule = kept(SET_LAMP, boards, what='gpio-set {"pin": 4, "device": "lamp"}')
     boards.rename("lamp", "desk")
-    assert present(schedule, boards).what == 'gpio-set {"pin": 4, "device": "desk"}'
+    assert with_current_names(schedule, boards.registry).what == 'gpio-set {"pin": 4, "device": "desk"}'
 
 
 def test_words_name_a_device_as_it_is_called_now() -> None:
     boards = Boards()
     schedule = kept(Prompt("turn on pins 4 and 5 on Lamp"), boards, what="turn on pins 4 and 5 on Lamp")
     boards.rename("lamp", "desk")
-    found = present(schedule, boards)
+    found = with_current_names(schedule, boards.registry)
     assert (found.what, found.deed) == ("turn on pins 4 and 5 on desk", Prompt("turn on pins 4 and 5 on desk"))
 
 
@@ -94,7 +94,7 @@ def test_two_devices_that_changed_names_with_each_other_are_not_mixed_up() -> No
     boards = Boards()
     schedule = kept(Prompt("copy lamp to fan"), boards)
     boards.known[0].name, boards.known[1].name = "fan", "lamp"
-    assert present(schedule, boards).deed == Prompt("copy fan to lamp")
+    assert with_current_names(schedule, boards.registry).deed == Prompt("copy fan to lamp")
 
 
 @pytest.mark.parametrize("words", ["water the lamps", "look at fan-2", "lamp2 is on", "my-lamp"])
@@ -103,7 +103,7 @@ def test_a_part_of_a_word_is_no_device(words: str) -> None:
     schedule = kept(Prompt(words), boards)
     boards.rename("lamp", "desk")
     boards.rename("fan", "wind")
-    assert present(schedule, boards).deed == Prompt(words)
+    assert with_current_names(schedule, boards.registry).deed == Prompt(words)
     assert schedule.devices == ()
 
 
@@ -128,7 +128,7 @@ def test_a_removed_device_is_told_by_the_name_it_had(deed: Deed, device: str | N
     schedule = kept(deed, boards, device=device)
     boards.remove("lamp")
     boards.known.append(replace(boards.known[0], device_id="d-9", name="lamp"))  # another one
-    found = present(schedule, boards)
+    found = with_current_names(schedule, boards.registry)
     assert found.lost == "lamp"
     assert lost_device(found).message == "its device is gone from this host (lamp when the schedule was made)"
     assert "microclaw schedule rm 1" in (lost_device(found).next_step or "")
@@ -139,14 +139,14 @@ def test_a_device_that_the_call_does_not_name_may_go() -> None:
     boards = Boards()
     schedule = kept(SET_LAMP, boards, device="fan")
     boards.remove("fan")
-    assert present(schedule, boards).lost is None
+    assert with_current_names(schedule, boards.registry).lost is None
 
 
 def test_what_is_shown_of_a_removed_device_is_its_name() -> None:
     boards = Boards()
     schedule = kept(SET_LAMP, boards, what='gpio-set {"pin": 4, "device": "lamp"}')
     boards.remove("lamp")
-    assert present(schedule, boards).what == 'gpio-set {"pin": 4, "device": "lamp"}'
+    assert with_current_names(schedule, boards.registry).what == 'gpio-set {"pin": 4, "device": "lamp"}'
 
 
 async def test_a_device_that_is_none_is_refused_when_the_schedule_is_made(world_of: MakeWorld) -> None:

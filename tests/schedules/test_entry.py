@@ -209,7 +209,7 @@ def test_a_row_that_is_none_of_ours_is_told() -> None:
 
 @pytest.mark.parametrize(
     ("expression", "said"),
-    [("0 7 * * 99", "its day of week is none"), ("99 7 * * 1", "its minute is none"), ("0 7 40 * 1", "its day")],
+    [("0 7 * * 99", "its day of week is wrong"), ("99 7 * * 1", "its minute is wrong"), ("0 7 40 * 1", "its day")],
 )
 def test_a_field_that_cron_does_not_have_is_named_in_words(expression: str, said: str) -> None:
     with pytest.raises(ScheduleRefused, match=said) as refused:

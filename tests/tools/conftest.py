@@ -10,12 +10,12 @@ from typing import Any, cast
 
 import pytest
 
-from microclaw.apps.catalogue import AppListing
+from microclaw.apps.catalogue import AppListing, Catalogue
 from microclaw.apps.changes import Change, RemoveApp, SetLevel
-from microclaw.apps.deploy import Deployment, DeployRequest, Removal
-from microclaw.apps.direct_io import Acted
+from microclaw.apps.deploy import Deployer, Deployment, DeployRequest, Removal
+from microclaw.apps.direct_io import DirectIo, PinChange
 from microclaw.apps.trial import Trial
-from microclaw.apps.undo import TakenBack, Undone
+from microclaw.apps.undo import Undo, UndoneChange, UndoReport
 from microclaw.auth.gate import Gate
 from microclaw.boards.reader import load_board
 from microclaw.bus import Bus
@@ -35,7 +35,7 @@ from microclaw.devices.calls import (
     SensorReading,
 )
 from microclaw.devices.device import Device
-from microclaw.devices.registry import unknown_device
+from microclaw.devices.registry import Registry, unknown_device
 from microclaw.errors import AppNotFound
 from microclaw.events import Evidence, EvidenceKind, Report, Step
 from microclaw.tools.build import build_toolbox
@@ -105,7 +105,7 @@ TRIAL = Trial(
 
 @dataclass
 class PaperApps:
-    """Deployer, catalogue, explorer and undo in one, keeping what they were asked."""
+    """Deployer, catalogue, direct_io and undo in one, keeping what they were asked."""
 
     asked: list[object] = field(default_factory=list)
     listed: tuple[AppListing, ...] = ()
@@ -125,13 +125,13 @@ class PaperApps:
     async def list_apps(self, device: str | None = None) -> tuple[AppListing, ...]:
         return self.listed
 
-    async def set_pin(self, device: str, pin: int, level: int) -> Acted:
+    async def set_pin(self, device: str, pin: int, level: int) -> PinChange:
         self.asked.append(("set", device, pin, level))
-        return Acted("d-1", device, PinLevel(pin, level), Evidence("counted", "read back"), 9, "strapping pin")
+        return PinChange("d-1", device, PinLevel(pin, level), Evidence("counted", "read back"), 9, "strapping pin")
 
-    async def set_pwm(self, device: str, pin: int, duty: int, frequency_hz: int = 5000) -> Acted:
+    async def set_pwm(self, device: str, pin: int, duty: int, frequency_hz: int = 5000) -> PinChange:
         self.asked.append(("pwm", device, pin, duty, frequency_hz))
-        return Acted("d-1", device, PwmState(pin, duty, frequency_hz), Evidence("accepted", "accepted only"), 10)
+        return PinChange("d-1", device, PwmState(pin, duty, frequency_hz), Evidence("accepted", "accepted only"), 10)
 
     async def chosen(
         self, change_id: int | None = None, *, device_id: str | None = None, whole: bool = False
@@ -144,11 +144,11 @@ class PaperApps:
 
     async def undo(
         self, change_id: int | None = None, *, device_id: str | None = None, whole: bool = False, report: Report
-    ) -> Undone:
+    ) -> UndoReport:
         self.asked.append(("undo", change_id, device_id, whole))
         changes = await self.chosen(change_id, device_id=device_id)
-        taken = tuple(TakenBack(c, c, Evidence("counted", f"read back {c.change_id}")) for c in changes[:2])
-        return Undone(taken, "undone: set pin 5 high, set pin 4 high")
+        taken = tuple(UndoneChange(c, c, Evidence("counted", f"read back {c.change_id}")) for c in changes[:2])
+        return UndoReport(taken, "undone: set pin 5 high, set pin 4 high")
 
 
 @dataclass
@@ -184,7 +184,14 @@ async def bench() -> AsyncIterator[Bench]:
     async with AsyncExitStack() as stack:
         bus = await stack.enter_async_context(Bus())
         apps, registry = PaperApps(), PaperRegistry()
-        tools = build_toolbox(devices=registry, deployer=apps, catalogue=apps, explorer=apps, undo=apps, gate=Gate())
+        tools = build_toolbox(
+            devices=cast("Registry", registry),
+            deployer=cast("Deployer", apps),
+            catalogue=cast("Catalogue", apps),
+            direct_io=cast("DirectIo", apps),
+            undo=cast("Undo", apps),
+            gate=Gate(),
+        )
         made = Bench(tools, apps, registry, bus, stack)
         await made.add("virtual-1", PaperTransport("wasmachine://192.168.1.100:18080"))
         yield made

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import pytest
 
 from microclaw.auth.gate import Gate
+from microclaw.link_server.server import LinkServer
 from microclaw.tools.device_io import notifying_tools
 from microclaw.tools.tool import ToolContext
 from microclaw.tools.toolbox import Toolbox
@@ -34,7 +35,7 @@ async def test_the_answer_says_whether_the_device_has_it(
     bench: Any, state: Literal["delivered", "waiting"], kind: str, said: str
 ) -> None:
     notifier = OnPaper(state)
-    toolbox = Toolbox(notifying_tools(notifier=notifier, devices=bench.registry), Gate())
+    toolbox = Toolbox(notifying_tools(notifier=cast("LinkServer", notifier), devices=bench.registry), Gate())
     name = bench.registry.list()[0].name
     context = ToolContext("owner", lambda step: None, name)
     result = await toolbox.call("notify", '{"text": "tea", "expires_s": 60}', context)

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -16,7 +16,7 @@ from microclaw.auth.people import OWNER, Person
 from microclaw.boards.reader import load_board
 from microclaw.bus import Bus
 from microclaw.devices.device import Device
-from microclaw.devices.registry import unknown_device
+from microclaw.devices.registry import Registry, unknown_device
 from microclaw.events import Step
 from microclaw.knowledge.memory import Memory
 from microclaw.knowledge.search import Search
@@ -77,7 +77,7 @@ async def box(tmp_path: Path) -> AsyncIterator[Box]:
         memory = Memory(tmp_path / "memory", now=lambda: datetime(2026, 11, 20, tzinfo=UTC), changed=search.mark_stale)
         skills = Skills(tmp_path / "skills")
         tools = (
-            *remembering_tools(memory=memory, search=search, devices=Desk()),
+            *remembering_tools(memory=memory, search=search, devices=cast("Registry", Desk())),
             *skill_tools(skills=skills),
         )
         yield Box(Toolbox(tools, Gate(Everybody())), memory, SessionFiles(tmp_path / "sessions"), skills)

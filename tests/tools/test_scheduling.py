@@ -7,7 +7,7 @@ import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -17,7 +17,7 @@ from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.gate import Effect, Gate, Permission
 from microclaw.auth.people import OWNER, Person
 from microclaw.boards.reader import load_board
-from microclaw.devices.registry import unknown_device
+from microclaw.devices.registry import Registry, unknown_device
 from microclaw.errors import PermissionRefused, UnknownName
 from microclaw.events import Evidence, Inbound
 from microclaw.models.protocol import DeviceContext, KnownDevice
@@ -140,7 +140,9 @@ async def desk(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
         return DeviceContext((device,), device)
 
     async with Database.open(tmp_path / "store.db") as database:
-        book = ScheduleBook(ScheduleTable(database), people, lambda: NOW_MS, devices=boards, zone="Europe/Berlin")
+        book = ScheduleBook(
+            ScheduleTable(database), people, lambda: NOW_MS, devices=cast("Registry", boards), zone="Europe/Berlin"
+        )
         scheduling = Scheduling(
             book=book, tools=base, scene=scene, wakes_an_hour=12, offline=request.param == "offline"
         )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from microclaw.auth.gate import Gate
-from microclaw.auth.people import OWNER, Person
+from microclaw.auth.people import OWNER, People, Person
 from microclaw.errors import UnknownName
 from microclaw.tools.telling import clock_tool, say_tool
 from microclaw.tools.tool import ToolContext, ToolResult
@@ -68,7 +68,7 @@ async def test_a_zone_that_is_none_is_told(zone: str) -> None:
 async def test_a_text_goes_into_the_persons_chat_or_the_askers() -> None:
     circle = Circle()
     for arguments in ({"text": "hi", "person": "ada"}, {"text": "me"}, {"text": "self", "person": "owner"}):
-        result, _ = await call(say_tool(outbox=circle, people=circle), arguments, circle)
+        result, _ = await call(say_tool(outbox=circle, people=cast("People", circle)), arguments, circle)
         assert result.ok
     assert circle.said == [
         ("telegram", "42", "from owner: hi", "p-ada"),
@@ -80,5 +80,6 @@ async def test_a_text_goes_into_the_persons_chat_or_the_askers() -> None:
 @pytest.mark.parametrize(("person", "code"), [("Eve", "tool_failed"), ("nobody", "unknown_name")])
 async def test_who_has_no_chat_cannot_be_told(person: str, code: str) -> None:
     circle = Circle()
-    result, _ = await call(say_tool(outbox=circle, people=circle), {"text": "hi", "person": person}, circle)
+    tool = say_tool(outbox=circle, people=cast("People", circle))
+    result, _ = await call(tool, {"text": "hi", "person": person}, circle)
     assert (result.error_code, circle.said) == (code, [])

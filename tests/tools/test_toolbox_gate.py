@@ -86,18 +86,20 @@ async def test_the_question_shows_the_arguments_in_words_without_what_could_draw
 
 
 async def test_arguments_may_make_a_call_risky() -> None:
-    async def weigh(parameters: Note, context: ToolContext) -> Permission:
+    async def required_permission(parameters: Note, context: ToolContext) -> Permission:
         return Permission.RISKY
 
-    bench = Bench(weigh=weigh)
+    bench = Bench(required_permission=required_permission)
     assert (await bench.decided(yes=False)).error_code == "permission_refused"
 
 
 async def test_weighing_is_not_done_for_who_may_not_anyway() -> None:
-    async def weigh(parameters: Note, context: ToolContext) -> Permission:
+    async def required_permission(parameters: Note, context: ToolContext) -> Permission:
         raise AssertionError("looked at a device for a stranger")
 
-    assert (await Bench(weigh=weigh).call(person_id="mallory")).error_code == "permission_refused"
+    assert (
+        await Bench(required_permission=required_permission).call(person_id="mallory")
+    ).error_code == "permission_refused"
 
 
 async def test_a_tool_that_previews_asks_once_it_has_looked() -> None:
@@ -110,14 +112,14 @@ async def test_a_tool_that_previews_asks_once_it_has_looked() -> None:
         return ToolOutput({"success": True})
 
     bench.tools = Toolbox(
-        [Tool("note", "x", Note, Permission.ACT, Effect.ONCE, act, previews=True)], Gate(approvals=bench.approvals)
+        [Tool("note", "x", Note, Permission.ACT, Effect.ONCE, act, has_preview=True)], Gate(approvals=bench.approvals)
     )
     assert (await bench.decided(yes=True, foreign=True)).ok
     assert bench.order == ["look", "begin", "act"]
 
 
 async def test_a_guests_act_is_refused_before_a_preview_is_made() -> None:
-    bench = Bench(previews=True)
+    bench = Bench(has_preview=True)
     assert (await bench.call(person_id="guest")).error_code == "permission_refused"
     assert bench.order == []
 
@@ -139,10 +141,10 @@ async def test_an_output_may_be_foreign_though_its_tool_seldom_is() -> None:
 
 
 async def test_the_question_says_what_the_arguments_name_right_now() -> None:
-    async def means(parameters: Note, context: ToolContext) -> tuple[str, ...]:
+    async def describe(parameters: Note, context: ToolContext) -> tuple[str, ...]:
         return ("on: lamp",)
 
-    bench = Bench(means=means)
+    bench = Bench(describe=describe)
     call = asyncio.create_task(bench.call(foreign=True))
     (pending,) = await asked(bench.approvals)
     assert pending.detail[-2:] == ("on: lamp", TAINTED_NOTE)
@@ -153,7 +155,7 @@ async def test_the_question_says_what_the_arguments_name_right_now() -> None:
 
 @pytest.mark.parametrize(
     ("what", "answers"),
-    [("means", [("on: lamp",), ("on: heater",)]), ("weigh", [Permission.ACT, Permission.RISKY])],
+    [("describe", [("on: lamp",), ("on: heater",)]), ("required_permission", [Permission.ACT, Permission.RISKY])],
 )
 async def test_a_yes_to_what_has_changed_meanwhile_does_nothing(what: str, answers: list[Any]) -> None:
     coming = iter(answers)

@@ -212,8 +212,8 @@ async def test_undo_without_a_number_is_of_the_chats_device(bench: Bench) -> Non
 
 async def test_the_question_before_an_undo_lists_every_change(bench: Bench) -> None:
     [undo] = [tool for tool in bench.tools.tools if tool.name == "undo"]
-    assert undo.means is not None
-    assert await undo.means(undo.parameters(), ToolContext("owner", bench.steps.append)) == (
+    assert undo.describe is not None
+    assert await undo.describe(undo.parameters(), ToolContext("owner", bench.steps.append)) == (
         "takes back: set pin 5 high (change 3), on d-1",
         "takes back: set pin 4 high (change 2), on d-1",
         "stays: remove other (change 1), on d-1: what was before it is not known",

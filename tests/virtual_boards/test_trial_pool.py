@@ -7,7 +7,7 @@ import pytest
 from microclaw.boards.reader import load_board
 from microclaw.devices.calls import AppList
 from microclaw.errors import MicroclawError
-from microclaw.virtual_boards.trial_pool import BoardKind, TrialPool, fresh_board
+from microclaw.virtual_boards.trial_pool import BoardKind, TrialBoard, TrialPool
 
 BOARD = load_board("virtual")
 KIND = BoardKind("virtual")
@@ -34,7 +34,7 @@ async def test_leaving_the_standby_ends_every_board() -> None:
 
 
 async def test_a_fresh_board_leaves_no_files() -> None:
-    async with fresh_board(KIND, BOARD) as board:
+    async with TrialBoard(KIND, BOARD) as board:
         folder = board.control.path.parent
         assert folder.exists()
     assert not folder.exists()

@@ -15,7 +15,7 @@ import wasmtime
 from microclaw.boards.profile import BoardProfile
 from microclaw.boards.reader import load_board
 from microclaw.devices.calls import AppInstall, AppUninstall
-from microclaw.virtual_boards.trial_pool import BoardKind, TrialBoard, fresh_board
+from microclaw.virtual_boards.trial_pool import BoardKind, TrialBoard
 from microclaw.wasm import BuildCache, Image, compile_module
 from microclaw.wire.wasmachine.ioctl import DATA_SEQ_FRAME, DATA_SEQ_HEADER
 
@@ -274,5 +274,5 @@ class OnBoard:
 
 @pytest.fixture
 async def on_board(board: BoardProfile) -> AsyncIterator[OnBoard]:
-    async with fresh_board(BoardKind("virtual"), board) as trial_board:
+    async with TrialBoard(BoardKind("virtual"), board) as trial_board:
         yield OnBoard(trial_board)

@@ -9,7 +9,7 @@ import pytest
 import wasmtime
 from tests.transports.wasmachine_events import event_client
 
-from microclaw.apps.trial import TrialTerms, try_image
+from microclaw.apps.trial import TrialOptions, try_image
 from microclaw.boards.profile import BoardProfile
 from microclaw.devices.calls import AppRequest, AppUninstall
 from microclaw.errors import BuildError, Diagnostic
@@ -467,7 +467,7 @@ async def test_sleeping_program_can_be_removed_at_any_time(compile_c: Any, on_bo
 async def test_trial_knows_how_a_sleeping_program_ended(
     compile_c: Any, board: BoardProfile, source: str, ended: str, error: str | None
 ) -> None:
-    trial = await try_image(await compile_c(HEAD + source), board, TrialTerms(for_ms=5_000))
+    trial = await try_image(await compile_c(HEAD + source), board, TrialOptions(for_ms=5_000))
     assert trial.ended == ended
     assert trial.ok is (error is None)
     assert error is None or (trial.error or "").startswith(error)

@@ -25,7 +25,7 @@ from microclaw.api.views import (
 )
 from microclaw.apps.changes import made_by
 from microclaw.apps.deploy import Approve, DeployRequest
-from microclaw.apps.undo import named
+from microclaw.apps.undo import change_text
 from microclaw.auth.gate import Permission
 from microclaw.config import Limits
 from microclaw.errors import ConfigError, PermissionRefused, UnknownName
@@ -145,7 +145,7 @@ def _route_changes(router: APIRouter, parts: HostParts) -> None:
         async def take_back(feed: Feed) -> StreamEvent:
             with questions_in(feed, parts.approvals, channel=CHANNEL, chat_id=place):
                 shown = await parts.undo.chosen(body.change_id, device_id=device_id)
-                detail = [f"takes back: {named(change)}" for change in shown]
+                detail = [f"takes back: {change_text(change)}" for change in shown]
                 await admit(parts.gate, by, Permission.ACT, text, detail=detail, chat_id=place)
                 if not by.direct and await parts.undo.chosen(body.change_id, device_id=device_id) != shown:
                     raise PermissionRefused("something was changed while somebody was asked", next_step="ask again")

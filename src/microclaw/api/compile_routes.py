@@ -52,7 +52,7 @@ class CompileQueue:
         finally:
             self._waiting -= 1
         try:
-            return await self._compile(source, board, name=name, optimization=optimization)
+            return await self._compile(source, board, name, optimization)
         finally:
             self._running.release()
 

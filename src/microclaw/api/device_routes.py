@@ -13,7 +13,7 @@ from microclaw.api.caller import Caller, RequestCaller, admit, check_local_owner
 from microclaw.api.parts import HostParts
 from microclaw.api.views import device_object, pairing_objects
 from microclaw.apps.changes import made_by
-from microclaw.apps.direct_io import Acted
+from microclaw.apps.direct_io import PinChange
 from microclaw.auth.gate import Permission
 from microclaw.devices.call_text import call_from, result_value
 from microclaw.devices.calls import Call, EdgesRead, GpioSet, LogsRead, PwmSet
@@ -159,19 +159,19 @@ async def _call(parts: HostParts, name: str, call: Call[Any], timeout_s: float |
     """A call that sets a pin goes through direct I/O, so that it can be undone; others go straight to the device."""
     match call:
         case GpioSet(pin=pin, level=level):
-            return _acted(await parts.explorer.set_pin(name, pin, level))
+            return _acted(await parts.direct_io.set_pin(name, pin, level))
         case PwmSet(pin=pin, duty=duty, frequency_hz=frequency_hz):
-            return _acted(await parts.explorer.set_pwm(name, pin, duty, frequency_hz))
+            return _acted(await parts.direct_io.set_pwm(name, pin, duty, frequency_hz))
         case _:
             return {"result": result_value(await parts.devices.get(name).call(call, timeout_s))}
 
 
-def _acted(acted: Acted) -> dict[str, Any]:
+def _acted(pin_change: PinChange) -> dict[str, Any]:
     return {
-        "result": result_value(acted.state),
-        "evidence": evidence_object(acted.evidence),
-        "change_id": acted.change_id,
-        "warning": acted.warning,
+        "result": result_value(pin_change.state),
+        "evidence": evidence_object(pin_change.evidence),
+        "change_id": pin_change.change_id,
+        "warning": pin_change.warning,
     }
 
 

@@ -18,7 +18,7 @@ from microclaw.auth.gate import Gate, Permission
 from microclaw.config import Settings
 from microclaw.devices.call_text import CALLS
 from microclaw.errors import ConfigError, Diagnostic
-from microclaw.knowledge.importing import Imported, Importer
+from microclaw.knowledge.importing import Importer, ImportReport
 from microclaw.knowledge.knowledge_base import Knowledge
 from microclaw.knowledge.memory import digest
 from microclaw.knowledge.search import Found
@@ -178,7 +178,7 @@ def _message(message: SessionMessage) -> dict[str, Any]:
     return {"role": message.role, "content": message.content, "ts": message.ts, "person": message.person}
 
 
-def _imported(report: Imported) -> dict[str, Any]:
+def _imported(report: ImportReport) -> dict[str, Any]:
     return {
         "files": [{"name": f.name, "outcome": f.outcome, "detail": f.detail} for f in report.files],
         "jobs": [

@@ -20,7 +20,7 @@ from prometheus_client.registry import Collector
 
 from microclaw import __version__
 from microclaw.api.status import resident_mb
-from microclaw.apps.reconciler import KeptDevice
+from microclaw.apps.reconciler import DeviceCheck
 from microclaw.link_server.meter import RTT_BOUNDS_S, LaneName, LinkMeter
 
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
@@ -95,7 +95,7 @@ class MetricSources:
     """Where the metrics are read from. `link` is None in a host without one."""
 
     devices: Callable[[], int]
-    kept: Callable[[], Iterable[KeptDevice]]
+    kept: Callable[[], Iterable[DeviceCheck]]
     listeners: Callable[[], int]
     link: LinkMeter | None
     depths: Callable[[], Mapping[LaneName, int]]

@@ -14,7 +14,7 @@ from microclaw.api.metrics import MetricSources
 from microclaw.api.schedule_routes import ScheduleParts
 from microclaw.apps.catalogue import Catalogue
 from microclaw.apps.deploy import Deployer
-from microclaw.apps.direct_io import Explorer
+from microclaw.apps.direct_io import DirectIo
 from microclaw.apps.trial import Compile
 from microclaw.apps.undo import Undo
 from microclaw.auth.approvals import Approvals
@@ -35,7 +35,7 @@ class HostParts:
     conversations: Conversations
     devices: Registry
     deployer: Deployer
-    explorer: Explorer
+    direct_io: DirectIo
     undo: Undo
     catalogue: Catalogue
     compile: Compile

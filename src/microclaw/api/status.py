@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from microclaw import __version__
 from microclaw.api.views import pairing_objects
-from microclaw.apps.changes import Ledger
-from microclaw.apps.reconciler import KeptDevice, Reconciler
+from microclaw.apps.changes import ChangeLog
+from microclaw.apps.reconciler import DeviceCheck, Reconciler
 from microclaw.auth.approvals import Approvals, PendingApproval
 from microclaw.auth.people import Roles
 from microclaw.config import BudgetSettings, Settings
@@ -134,8 +134,8 @@ class HostStatus:
 
     settings: Settings
     devices: Registry
-    ledger: Ledger
-    keeper: Reconciler
+    change_log: ChangeLog
+    reconciler: Reconciler
     model: Model
     http: str | None
     link: LinkServer | None
@@ -149,9 +149,9 @@ class HostStatus:
     began_s: float = field(default_factory=time.monotonic)
 
     async def read(self) -> dict[str, Any]:
-        kept = {device.device_id: device for device in self.keeper.status()}
+        kept = {device.device_id: device for device in self.reconciler.status()}
         wanted: dict[str, list[str]] = {}
-        for app in await self.ledger.desired():
+        for app in await self.change_log.desired():
             wanted.setdefault(app.device_id, []).append(app.name)
         processes = self.boards()
         text, hint = await describe_model(self.model)
@@ -245,6 +245,6 @@ def resident_mb() -> float:
     return highest / (1 << 20) if sys.platform == "darwin" else highest / 1024
 
 
-def _reachable(kept: KeptDevice | None) -> bool | None:
+def _reachable(kept: DeviceCheck | None) -> bool | None:
     """None before the model was used."""
     return None if kept is None else kept.unreachable_since_ms is None

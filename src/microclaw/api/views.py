@@ -9,7 +9,7 @@ from microclaw.agent.attempts import Attempt
 from microclaw.apps.catalogue import AppListing
 from microclaw.apps.changes import Change
 from microclaw.apps.deploy import Deployment, Removal
-from microclaw.apps.undo import Undone
+from microclaw.apps.undo import UndoReport
 from microclaw.devices.calls import AppInstall
 from microclaw.devices.device import Device
 from microclaw.link_server.server import LinkServer
@@ -119,7 +119,7 @@ def removal_object(made: Removal) -> dict[str, Any]:
     }
 
 
-def undone_object(made: Undone) -> dict[str, Any]:
+def undone_object(made: UndoReport) -> dict[str, Any]:
     """`undone`, `by` and `evidence` are of the newest change; `taken` has all of them, newest first."""
     taken = [
         {"undone": one.undone.change_id, "by": one.by.change_id, "evidence": evidence_object(one.evidence)}

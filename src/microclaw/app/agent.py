@@ -104,7 +104,7 @@ def build_agent(
         devices=devices,
         deployer=apps.deployer,
         catalogue=apps.catalogue,
-        explorer=apps.explorer,
+        direct_io=apps.direct_io,
         undo=apps.undo,
         gate=apps.gate,
         notifier=link,

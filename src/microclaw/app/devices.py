@@ -14,12 +14,12 @@ from functools import partial
 from microclaw import __version__
 from microclaw.api.server import tcp_listener
 from microclaw.apps.catalogue import Catalogue
-from microclaw.apps.changes import Ledger
+from microclaw.apps.changes import ChangeLog
 from microclaw.apps.deploy import Deployer
-from microclaw.apps.direct_io import Explorer
+from microclaw.apps.direct_io import DirectIo
 from microclaw.apps.installer import Installer
 from microclaw.apps.reconciler import Reconciler
-from microclaw.apps.trial import Compile, try_image
+from microclaw.apps.trial import Compile, cached_compiler, try_image
 from microclaw.apps.undo import Undo
 from microclaw.auth.admission import Admission
 from microclaw.auth.certificates import lan_names
@@ -47,7 +47,7 @@ from microclaw.store.links import LinkTable
 from microclaw.transports.discovery import announced, announcement_of
 from microclaw.transports.open import open_transport
 from microclaw.virtual_boards.trial_pool import TrialPool
-from microclaw.wasm import BuildCache, build_glue, compile_module, find_toolchain, read_module
+from microclaw.wasm import BuildCache, build_glue, find_toolchain
 
 TRIAL_BOARD = "virtual"
 _log = logging.getLogger(__name__)
@@ -79,41 +79,40 @@ class Devices:
 
 @dataclass(frozen=True, slots=True)
 class Apps:
-    """The parts of the apps stage, joined."""
+    """The parts of the apps room."""
 
-    ledger: Ledger
+    change_log: ChangeLog
     compile: Compile
     trial_pool: TrialPool
     deployer: Deployer
-    explorer: Explorer
+    direct_io: DirectIo
     undo: Undo
     catalogue: Catalogue
-    keeper: Reconciler
+    reconciler: Reconciler
     gate: Gate
 
 
-def build_apps(settings: Settings, devices: Registry, ledger: Ledger, gate: Gate) -> Apps:
-    placement = Installer(ledger)
+def build_apps(settings: Settings, devices: Registry, change_log: ChangeLog, gate: Gate) -> Apps:
+    installer = Installer(change_log)
     trial_pool = TrialPool(load_board(TRIAL_BOARD))
-    compile_source = partial(compile_module, cache=BuildCache(settings.cache))
+    compile_source = cached_compiler(BuildCache(settings.cache))
     deployer = Deployer(
         devices=devices,
-        ledger=ledger,
-        placement=placement,
+        change_log=change_log,
+        installer=installer,
         compile=compile_source,
-        read_module=read_module,
         try_image=partial(try_image, trial_pool=trial_pool),
     )
-    explorer = Explorer(devices=devices, ledger=ledger)
+    direct_io = DirectIo(devices=devices, change_log=change_log)
     return Apps(
-        ledger=ledger,
+        change_log=change_log,
         compile=compile_source,
         trial_pool=trial_pool,
         deployer=deployer,
-        explorer=explorer,
-        undo=Undo(devices=devices, ledger=ledger, deployer=deployer, explorer=explorer),
-        catalogue=Catalogue(devices=devices, ledger=ledger),
-        keeper=Reconciler(devices=devices, ledger=ledger, placement=placement, report=_log_step),
+        direct_io=direct_io,
+        undo=Undo(devices=devices, change_log=change_log, deployer=deployer, direct_io=direct_io),
+        catalogue=Catalogue(devices=devices, change_log=change_log),
+        reconciler=Reconciler(devices=devices, change_log=change_log, installer=installer, report=_log_step),
         gate=gate,
     )
 

@@ -25,7 +25,7 @@ from microclaw.api.status import ChannelStates, HostStatus
 from microclaw.app.agent import Agent, background_running, build_agent, build_model
 from microclaw.app.channels import open_channels
 from microclaw.app.devices import Apps, Base, Devices, build_apps, open_devices, open_link_server, warm_compiler
-from microclaw.apps.changes import Ledger, change_publisher
+from microclaw.apps.changes import ChangeLog, change_publisher
 from microclaw.auth.admission import open_admission
 from microclaw.auth.egress import Egress
 from microclaw.bus import Bus
@@ -86,19 +86,19 @@ async def running_host(
         group = await stack.enter_async_context(asyncio.TaskGroup())
         link = await open_link_server(base, devices, stack, group)
         completed = change_publisher(devices.registry, base.publish, now_ms)
-        apps = build_apps(settings, devices.registry, Ledger(base.app_table, completed=completed), admission.gate)
+        apps = build_apps(settings, devices.registry, ChangeLog(base.app_table, completed=completed), admission.gate)
         servers = await stack.enter_async_context(McpServers(settings.mcp_servers, proxy=settings.proxy))
         agent = build_agent(base, model, devices.registry, apps, link, server_tools=servers.tools, egress=egress)
         conversations = await stack.enter_async_context(agent.conversations)
         await stack.enter_async_context(devices.tasks.serving(AgentTasks(conversations), devices.links.link))
         channels, gateway = await stack.enter_async_context(open_channels(settings, agent.inbox, admission, group))
         jobs = Jobs(group, settings.limits)
-        boards = VirtualBoards(devices.registry, apps.keeper.check)
+        boards = VirtualBoards(devices.registry, apps.reconciler.check)
         status = HostStatus(
             settings=settings,
             devices=devices.registry,
-            ledger=apps.ledger,
-            keeper=apps.keeper,
+            change_log=apps.change_log,
+            reconciler=apps.reconciler,
             model=model,
             http=http,
             link=link,
@@ -167,7 +167,7 @@ def _host_parts(
         conversations=agent.conversations,
         devices=devices.registry,
         deployer=apps.deployer,
-        explorer=apps.explorer,
+        direct_io=apps.direct_io,
         undo=apps.undo,
         catalogue=apps.catalogue,
         compile=apps.compile,
@@ -179,7 +179,7 @@ def _host_parts(
         jobs=jobs,
         metrics=MetricSources(
             devices=lambda: len(devices.registry.list()),
-            kept=apps.keeper.status,
+            kept=apps.reconciler.status,
             listeners=lambda: live.listeners,
             link=devices.meter if link is not None else None,
             depths=devices.links.depths,
@@ -202,7 +202,7 @@ async def _look_after(conversations: Conversations, apps: Apps, boards_ready: as
         _log.warning("left open by the last run: %s", sentence)
     while True:
         try:
-            await apps.keeper.run()
+            await apps.reconciler.run()
         except Exception:
             _log.exception("the reconciler failed and goes on")
         await asyncio.sleep(RECONCILE_PAUSE_S)

@@ -1,4 +1,4 @@
-"""What runs where: what this host wants on a device beside what the device says. Changes nothing."""
+"""Lists the apps of devices: what this host wants on a device, next to what the device reports. Changes nothing."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
-from microclaw.apps.changes import DesiredApp, Ledger
+from microclaw.apps.changes import ChangeLog, DesiredApp
 from microclaw.apps.installer import not_found
-from microclaw.apps.trial import Devices
 from microclaw.devices.calls import AppEntry, AppList, AppState, AppStates
 from microclaw.devices.device import Device
+from microclaw.devices.registry import Registry
 from microclaw.errors import DeviceError
 
 AppCondition: TypeAlias = Literal[
@@ -23,9 +23,9 @@ AppCondition: TypeAlias = Literal[
 class AppListing:
     """One app on one device.
 
-    `condition`: "listed" is all that stock firmware tells of an app; "dead" is loaded and without effect; "missing" is
-    wanted and not there; "unreachable" is wanted on a device that does not answer. `foreign`: this host did not put
-    it there. `sha256`, `installed_ms` are None for a foreign app; `size_bytes` and `source` come with `show`.
+    `condition`: "listed" is all that stock firmware reports of an app; "dead" is loaded without effect; "missing" is
+    wanted but not there; "unreachable" is wanted on a device that does not answer. `foreign`: this host did not install
+    it; `sha256` and `installed_ms` are then None. `size_bytes` and `source` come only with `show`.
     """
 
     device_id: str
@@ -43,26 +43,26 @@ class AppListing:
 
 
 class Catalogue:
-    """`Catalogue(devices=registry, ledger=...)`"""
+    """`Catalogue(devices=registry, change_log=...)`"""
 
-    def __init__(self, *, devices: Devices, ledger: Ledger) -> None:
+    def __init__(self, *, devices: Registry, change_log: ChangeLog) -> None:
         self._devices = devices
-        self._ledger = ledger
+        self._change_log = change_log
 
     async def list_apps(self, device: str | None = None) -> tuple[AppListing, ...]:
-        """Apps of one device (name or id) or of all; a device that does not answer lists what is wanted there.
+        """The apps of one device (name or id) or of all. Of a device that does not answer: what is wanted there.
 
-        Raises DeviceError only for a named device of which nothing is known.
+        Raises DeviceError only for a named device that does not answer and has no wanted apps.
         """
         if device is not None:
             return await self._of(self._devices.get(device), named=True)
         targets = [found for found in self._devices.list() if found.supports(AppList.method)]
         async with asyncio.TaskGroup() as tasks:
-            asked = [tasks.create_task(self._of(target, named=False), name=f"list {target.name}") for target in targets]
-        return tuple(listing for task in asked for listing in task.result())
+            lists = [tasks.create_task(self._of(target, named=False), name=f"list {target.name}") for target in targets]
+        return tuple(listing for task in lists for listing in task.result())
 
     async def show(self, device: str, name: str) -> AppListing:
-        """One app with its size and source; raises AppNotFound naming what there is."""
+        """One app with its size and source. Raises AppNotFound, which names the apps there are."""
         target = self._devices.get(device)
         listings = await self._of(target, named=True)
         listing = next((found for found in listings if found.name == name), None)
@@ -70,11 +70,11 @@ class Catalogue:
             raise not_found(target, name, [found.name for found in listings])
         if listing.sha256 is None:
             return listing
-        image = await self._ledger.image(listing.sha256)
+        image = await self._change_log.image(listing.sha256)
         return replace(listing, size_bytes=len(image.wasm), source=image.source)
 
     async def _of(self, device: Device, *, named: bool) -> tuple[AppListing, ...]:
-        wanted = {app.name: app for app in await self._ledger.desired(device.device_id)}
+        wanted = {app.name: app for app in await self._change_log.desired(device.device_id)}
         absent: AppCondition = "missing"
         listed: dict[str, AppEntry] = {}
         states: dict[str, AppState] = {}

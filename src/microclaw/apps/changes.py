@@ -1,19 +1,22 @@
-"""What a change to a device is: an action, the action that takes it back, and how far it came. Plain values, no IO."""
+"""Changes to devices: each has an action, the action that takes it back, and a state. Touches no device.
+
+The change log keeps them in the store: written before the action, closed after it.
+"""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias, cast
+from typing import Literal, TypeAlias, cast
 
 from msgspec import Struct, ValidationError, convert, to_builtins
 
-from microclaw.apps.trial import Devices
-from microclaw.errors import StoreError, UnknownName
+from microclaw.devices.registry import Registry
+from microclaw.errors import DeviceTimeout, DeviceUnreachable, MicroclawError, StoreError, UnknownName
 from microclaw.events import AppDeployed, AppEnded, LiveEvent
 from microclaw.store import apps as rows
 from microclaw.wasm.image import Image
@@ -22,13 +25,13 @@ _TURN: ContextVar[str | None] = ContextVar("microclaw_turn", default=None)
 
 
 def turn_now() -> str | None:
-    """The id that a change planned at this moment gets; None for one that stands alone."""
+    """The id of the turn or request that is under way here; a change planned now gets it. None outside of one."""
     return _TURN.get()
 
 
 @contextmanager
 def made_by(turn: str | None) -> Iterator[None]:
-    """Changes planned inside, and in tasks begun inside, are this turn's or request's."""
+    """Changes planned inside this block, and in tasks started inside it, belong to this turn or request."""
     before = _TURN.set(turn)
     try:
         yield
@@ -41,11 +44,11 @@ ChangeState: TypeAlias = Literal["planned", "done", "failed", "unknown"]
 
 
 class _Stored(Struct, frozen=True, forbid_unknown_fields=True, tag_field="do"):
-    """An action whose fields and tag are its JSON in the store."""
+    """An action. Its fields and tag are its JSON in the store."""
 
 
 class AppVersion(Struct, frozen=True, forbid_unknown_fields=True):
-    """A program as it is to run: its image's hash, the terms it was installed under, the pins it drives."""
+    """One version of a program: its image's hash, its install options, the pins it drives."""
 
     sha256: str
     heap_bytes: int
@@ -55,7 +58,7 @@ class AppVersion(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PutApp(_Stored, frozen=True, tag="app.put"):
-    """Let `name` be this version, whatever it was before."""
+    """Install this version under `name`, whatever was there before."""
 
     name: str
     version: AppVersion
@@ -83,11 +86,11 @@ DeviceAction: TypeAlias = PutApp | RemoveApp | SetLevel | SetPwm
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One journal entry. `inverse` is None when nothing is known that would take it back.
+    """One entry of the change log. `inverse` is None when it is not known what would take the change back.
 
-    app.restore is the host's own putting back of an app that a board lost: part of no undo.
-    `undoes` names the change that this one took back; `undone_by` the one that took this back. `turn` is the turn or
-    the request that made it (apps.changes); None for one that stands alone.
+    With the kind app.restore the host puts back an app that a board lost; undo leaves it alone. `undoes` is the change
+    that this one took back, `undone_by` the change that took this one back. `turn` is the turn or request that made
+    it; None when it belongs to none.
     """
 
     change_id: int
@@ -104,7 +107,7 @@ class Change:
 
     @property
     def subject(self) -> str:
-        """What the change is about: two changes of one subject must be undone in order."""
+        """The app or pin that it changes. Two changes of one subject must be undone in order."""
         return subject_of(self.forward)
 
 
@@ -115,12 +118,12 @@ def subject_of(action: DeviceAction) -> str:
 
 
 def encode_action(action: DeviceAction) -> str:
-    """An action as JSON text for the store."""
+    """The action as JSON text for the store."""
     return json.dumps(to_builtins(action), separators=(",", ":"))
 
 
 def decode_action(text: str) -> DeviceAction:
-    """Read `encode_action`'s text; raises StoreError when it is not one."""
+    """Read what `encode_action` wrote. Raises StoreError for anything else."""
     try:
         return cast("DeviceAction", convert(json.loads(text), DeviceAction))
     except (ValueError, ValidationError) as exc:
@@ -134,7 +137,7 @@ MAX_UNFINISHED = 1_000
 
 @dataclass(frozen=True, slots=True)
 class DesiredApp:
-    """An app that this host wants on a device, since when."""
+    """An app that this host wants on a device, and since when."""
 
     device_id: str
     name: str
@@ -142,41 +145,17 @@ class DesiredApp:
     since_ms: int
 
 
-class Rows(Protocol):
-    """store.apps.AppTable."""
-
-    async def put_image(self, row: rows.ImageRow) -> None: ...
-
-    async def image(self, sha256: str) -> rows.ImageRow: ...
-
-    async def desired(self, device_id: str | None = None) -> tuple[rows.DesiredApp, ...]: ...
-
-    async def add_change(self, change: rows.NewChange) -> int: ...
-
-    async def settle_change(
-        self,
-        change_id: int,
-        state: rows.ChangeState,
-        *,
-        put: Sequence[rows.DesiredApp] = (),
-        delete: Sequence[tuple[str, str]] = (),
-    ) -> None: ...
-
-    async def change(self, change_id: int) -> rows.ChangeRow: ...
-
-    async def changes(
-        self, device_id: str | None = None, *, state: rows.ChangeState | None = None, limit: int = 100
-    ) -> tuple[rows.ChangeRow, ...]: ...
-
-    async def changes_of_turn(self, turn: str) -> tuple[rows.ChangeRow, ...]: ...
+def version_of(name: str, wanted: Iterable[DesiredApp]) -> AppVersion | None:
+    """The wanted version of an app; None when it is not wanted."""
+    return next((app.version for app in wanted if app.name == name), None)
 
 
-class Ledger:
-    """`Ledger(AppTable(database))`; `completed` hears of every change that was done."""
+class ChangeLog:
+    """The changes in the store. `completed` is called with every change that was done."""
 
     def __init__(
         self,
-        table: Rows,
+        table: rows.AppTable,
         *,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         completed: Callable[[Change], None] = lambda _: None,
@@ -190,7 +169,7 @@ class Ledger:
         await self._table.put_image(rows.ImageRow(image.sha256, image.wasm, image.source, meta, self._now_ms()))
 
     async def image(self, sha256: str) -> rows.ImageRow:
-        """A kept image; raises UnknownName when the store has none of that hash."""
+        """A stored image. Raises UnknownName when there is none with that hash."""
         return await self._table.image(sha256)
 
     async def plan(
@@ -203,7 +182,7 @@ class Ledger:
         *,
         undoes: int | None = None,
     ) -> int:
-        """Write the change down before acting, as the present turn's; the number it has from now on."""
+        """Write the change down before the action. Returns its number."""
         change = rows.NewChange(
             at_ms=self._now_ms(),
             device_id=device_id,
@@ -217,7 +196,7 @@ class Ledger:
         return await self._table.add_change(change)
 
     async def complete(self, change_id: int) -> None:
-        """The device did it: the change is done, desired apps follow, and what it undoes is marked, all at once."""
+        """The device did it. One write closes the change, updates the desired apps and marks what it undoes."""
         change = await self.change(change_id)
         match change.forward:
             case PutApp(name=name, version=version) if change.kind != "app.restore":
@@ -229,19 +208,32 @@ class Ledger:
         self._completed(change)
 
     async def fail(self, change_id: int) -> None:
-        """The device did not do it, or it was taken back at once: what is desired stays as before the change."""
+        """The device did not do it, or it was taken back at once. The desired apps stay as they were."""
         await self._table.settle_change(change_id, "failed")
 
     async def leave_open(self, change_id: int) -> None:
-        """Nobody knows whether the device did it; `unfinished` lists it until it is settled."""
+        """It is unknown whether the device did it. `unfinished` lists it until it is closed."""
         await self._table.settle_change(change_id, "unknown")
 
+    @asynccontextmanager
+    async def closing(self, change_id: int) -> AsyncIterator[None]:
+        """Close the change by how this block ends: done, failed, or left open when the device did not answer."""
+        try:
+            yield
+        except (DeviceTimeout, DeviceUnreachable):
+            await self.leave_open(change_id)
+            raise
+        except MicroclawError:
+            await self.fail(change_id)
+            raise
+        await self.complete(change_id)
+
     async def unfinished(self, device_id: str | None = None) -> Sequence[Change]:
-        """Changes planned or of unknown outcome, oldest first."""
-        found = [
-            *await self._table.changes(device_id, state="planned", limit=MAX_UNFINISHED),
-            *await self._table.changes(device_id, state="unknown", limit=MAX_UNFINISHED),
-        ]
+        """Changes that are planned or whose outcome is unknown, oldest first."""
+        states: tuple[rows.ChangeState, ...] = ("planned", "unknown")
+        found: list[rows.ChangeRow] = []
+        for state in states:
+            found += await self._table.changes(device_id, state=state, limit=MAX_UNFINISHED)
         return [_change(row) for row in sorted(found, key=lambda row: row.change_id)]
 
     async def change(self, change_id: int) -> Change:
@@ -253,15 +245,15 @@ class Ledger:
         return [_change(row) for row in await self._table.changes(device_id, limit=limit)]
 
     async def changes_of_turn(self, turn: str) -> Sequence[Change]:
-        """What one turn or request changed, newest first."""
+        """The changes of one turn or request, newest first."""
         return [_change(row) for row in await self._table.changes_of_turn(turn)]
 
     def now_ms(self) -> int:
-        """The clock of `Change.at_ms`."""
+        """Unix time, by the clock that `Change.at_ms` uses."""
         return self._now_ms()
 
     async def desired(self, device_id: str | None = None) -> Sequence[DesiredApp]:
-        """Apps wanted on a device, or on any, by device and name."""
+        """The apps wanted on one device or on all, sorted by device and name."""
         return [
             DesiredApp(
                 row.device_id,
@@ -302,9 +294,9 @@ def _change(row: rows.ChangeRow) -> Change:
 
 
 def change_publisher(
-    devices: Devices, publish: Callable[[LiveEvent], None], now_ms: Callable[[], int]
+    devices: Registry, publish: Callable[[LiveEvent], None], now_ms: Callable[[], int]
 ) -> Callable[[Change], None]:
-    """For Ledger's `completed`."""
+    """A function for ChangeLog's `completed`: it publishes deployed and removed apps as events."""
 
     def completed(change: Change) -> None:
         match change.forward:
@@ -316,8 +308,8 @@ def change_publisher(
     return completed
 
 
-def _name(devices: Devices, device_id: str) -> str:
+def _name(devices: Registry, device_id: str) -> str:
     try:
         return devices.get(device_id).name
-    except UnknownName:  # it was removed while its change was under way
+    except UnknownName:  # the device was removed during the change
         return device_id

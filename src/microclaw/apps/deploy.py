@@ -1,4 +1,7 @@
-"""Compile, check, try, deploy, verify: the one way a program gets onto a device, each stage reported as a Step."""
+"""The one way a program gets onto a device: compile, check, try, approve, deploy, verify. Each stage reports a Step.
+
+The installation itself is installer.py's, the watching verify.py's.
+"""
 
 from __future__ import annotations
 
@@ -9,30 +12,23 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NoReturn, TypeAlias
 
-from msgspec import structs
-
-from microclaw.apps.changes import AppVersion, DesiredApp, Ledger
-from microclaw.apps.installer import Installer, Placed, check_pins_free, settle
+from microclaw.apps.changes import AppVersion, ChangeLog, version_of
+from microclaw.apps.installer import Installation, Installer, check_pins_free, recover_changes
 from microclaw.apps.stage_text import (
-    accepted,
-    checked,
-    compiled,
+    accept_text,
+    check_text,
+    compile_text,
     deployment_detail,
     deployment_text,
     fail,
     report_failure,
 )
-from microclaw.apps.trial import Compile, Devices, ReadModule, Trial, TrialInput, TrialTerms, Try
+from microclaw.apps.trial import Compile, ReadModule, Trial, TrialInput, TrialOptions, Try, read_image
 from microclaw.apps.verify import Verification, verify
 from microclaw.devices.calls import AppInstall, AppList
 from microclaw.devices.device import Device
-from microclaw.errors import (
-    BuildError,
-    DeployRejected,
-    DeviceError,
-    MicroclawError,
-    UnknownName,
-)
+from microclaw.devices.registry import Registry
+from microclaw.errors import BuildError, DeployRejected, DeviceError, MicroclawError, UnknownName
 from microclaw.events import Evidence, Report, Stage, Step
 from microclaw.wasm.image import Image
 
@@ -46,9 +42,9 @@ Approve: TypeAlias = Callable[[str, Sequence[str]], Awaitable[None]]
 class DeployRequest:
     """A program for a device: C source or wasm bytes, exactly one of the two.
 
-    `device` is a device's name or id. `replace` allows to take over a name that an app holds which this host did not
-    install; an app of this host is upgraded without it. `approve` is asked once the trial went well, with what would
-    happen, before anything changes; it raises for a no.
+    `device` is a device's name or id. `replace` allows the program to replace an app of the same name that this host
+    did not install; an app of this host is upgraded without it. `approve` is called after a good trial, before
+    anything changes, with a text that says what would happen; it raises when the answer is no.
     """
 
     device: str
@@ -63,6 +59,21 @@ class DeployRequest:
     try_for_ms: float = 10_000
     inputs: tuple[TrialInput, ...] = ()
     approve: Approve | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedChange:
+    """A program that was built, tried and approved, ready to be installed.
+
+    `before` is the version of this host that the approval was for replacing; None when there was none.
+    """
+
+    request: DeployRequest
+    device: Device
+    image: Image
+    trial: Trial
+    version: AppVersion
+    before: AppVersion | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +93,7 @@ class Deployment:
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """A program taken off a device, confirmed by the device's own list; `undoable` when its image is kept."""
+    """A program taken off a device, as the device's own list confirms; `undoable` when its image is kept."""
 
     device_id: str
     device_name: str
@@ -93,65 +104,61 @@ class Removal:
 
 
 class Deployer:
-    """Puts programs onto devices and takes them off, one change a device at a time, every change journaled."""
+    """Puts programs onto devices and takes them off. Every change is in the change log; a device has one at a time."""
 
     def __init__(
         self,
         *,
-        devices: Devices,
-        ledger: Ledger,
-        placement: Installer,
+        devices: Registry,
+        change_log: ChangeLog,
+        installer: Installer,
         compile: Compile,
-        read_module: ReadModule,
         try_image: Try,
+        read_module: ReadModule = read_image,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._devices = devices
-        self._ledger = ledger
-        self._placement = placement
+        self._change_log = change_log
+        self._installer = installer
         self._compile = compile
         self._read_module = read_module
         self._try_image = try_image
         self._sleep = sleep
 
     async def deploy(self, request: DeployRequest, report: Report) -> Deployment:
-        """Compile, check, try, deploy, verify.
+        """Compile, check, try, approve, deploy, verify.
 
-        Raises BuildError, TrialFailed, PinRefused, DeployRejected and its kinds, DeviceError, UnknownName; before a
-        raise the failed stage is reported as a Step with state "failed" and its next step.
+        Raises BuildError, TrialFailed, PinRefused, DeployRejected and its kinds, DeviceError, UnknownName. Before it
+        raises, it reports the failed stage as a Step with state "failed" and its next step.
         """
         device = self._devices.get(request.device)
         check_app_name(request.name)
         device.transport_for(AppInstall.method)  # before any work is done for a device that takes no programs
         image = await self._build(device, request, report)
-        version = AppVersion(image.sha256, request.heap_bytes, request.timers, request.watchdog_ms, image.pins)
-        return await self._bring(
-            device,
-            request.name,
-            image,
-            version,
-            report,
-            request.inputs,
-            request.try_for_ms,
-            take_over=request.replace,
-            approve=request.approve,
-        )
+        return await self._install(await self._prepare(request, device, image, report), report)
 
     async def put_version(
         self, device_id: str, name: str, version: AppVersion, report: Report, *, undoes: int | None = None
     ) -> Deployment:
-        """Let `name` be a version whose image is kept: check, try, deploy, verify. Raises as `deploy`."""
+        """Install a version whose image is stored: check, try, deploy, verify. Raises as `deploy` does."""
         device = self._devices.get(device_id)
-        stored = await self._ledger.image(version.sha256)
+        stored = await self._change_log.image(version.sha256)
         image = self._read(device, stored.wasm, name, stored.source, report)
-        return await self._bring(device, name, image, version, report, undoes=undoes)
+        request = DeployRequest(
+            device_id,
+            name,
+            heap_bytes=version.heap_bytes,
+            timers=version.timers,
+            watchdog_ms=version.watchdog_ms,
+        )
+        return await self._install(await self._prepare(request, device, image, report), report, undoes=undoes)
 
     async def remove(self, device: str, name: str, report: Report, *, undoes: int | None = None) -> Removal:
-        """Take an app off a device and no longer want it there. Raises AppNotFound when neither knows it."""
+        """Take an app off a device and stop wanting it there. Raises AppNotFound when neither knows it."""
         target = self._devices.get(device)
         try:
-            async with self._placement.holding(target):
-                change_id, undoable = await self._placement.take_off(target, name, undoes=undoes)
+            async with self._installer.holding(target):
+                change_id, undoable = await self._installer.take_off(target, name, undoes=undoes)
                 left = [app.name for app in await target.call(AppList())]
         except MicroclawError as exc:
             fail(report, "deploy", exc)
@@ -163,19 +170,19 @@ class Deployer:
         return Removal(target.device_id, target.name, name, evidence, undoable, change_id)
 
     async def recover(self) -> tuple[str, ...]:
-        """Settle the changes that a crash left open by asking their devices; one sentence for each.
+        """Close the changes that a crash left open, after asking their devices. Returns one sentence for each.
 
-        A device that does not answer keeps its changes open; the keeper settles them when it is back.
+        The changes of a device that does not answer stay open; the reconciler closes them when it is back.
         """
-        told: list[str] = []
-        for device_id in sorted({change.device_id for change in await self._ledger.unfinished()}):
+        lines: list[str] = []
+        for device_id in sorted({change.device_id for change in await self._change_log.unfinished()}):
             try:
                 device = self._devices.get(device_id)
-                async with self._placement.holding(device):
-                    told += await settle(device, self._ledger)
+                async with self._installer.holding(device):
+                    lines += await recover_changes(device, self._change_log)
             except (DeviceError, UnknownName) as exc:
-                told.append(f"changes of device {device_id} stay open: {exc.message}")
-        return tuple(told)
+                lines.append(f"changes of device {device_id} stay open: {exc.message}")
+        return tuple(lines)
 
     async def _build(self, device: Device, request: DeployRequest, report: Report) -> Image:
         if (request.source is None) == (request.wasm is None):
@@ -185,156 +192,136 @@ class Deployer:
         assert request.source is not None
         started = time.perf_counter()
         try:
-            image = await self._compile(
-                request.source, device.board, name=request.name, optimization=request.optimization
-            )
+            image = await self._compile(request.source, device.board, request.name, request.optimization)
         except BuildError as exc:
             fail(report, "check" if exc.stage == "check" else "compile", exc)
         except MicroclawError as exc:
             fail(report, "compile", exc)
         took_ms = (time.perf_counter() - started) * 1000
         warnings = tuple(line for found in image.warnings for line in found.render().splitlines())
-        report(Step("compile", compiled(image, request.optimization), detail=warnings, took_ms=took_ms))
+        report(Step("compile", compile_text(image, request.optimization), detail=warnings, took_ms=took_ms))
         return image
 
     def _read(self, device: Device, wasm: bytes, name: str, source: str | None, report: Report) -> Image:
         try:
-            return self._read_module(wasm, device.board, name=name, source=source)
+            return self._read_module(wasm, device.board, name, source)
         except MicroclawError as exc:
             fail(report, "check", exc)
 
-    async def _bring(
-        self,
-        device: Device,
-        name: str,
-        image: Image,
-        version: AppVersion,
-        report: Report,
-        inputs: tuple[TrialInput, ...] = (),
-        try_for_ms: float = 10_000,
-        *,
-        take_over: bool = False,
-        undoes: int | None = None,
-        approve: Approve | None = None,
-    ) -> Deployment:
-        wanted = await self._ledger.desired(device.device_id)
-        before = _version_of(name, wanted)
+    async def _prepare(self, request: DeployRequest, device: Device, image: Image, report: Report) -> PreparedChange:
+        """Check it, try it and ask for the approval; nothing on the device changes."""
+        name = request.name
+        wanted = await self._change_log.desired(device.device_id)
+        before = version_of(name, wanted)
         stage: Stage = "check"
         try:
             check_pins_free(device, name, image.pins, wanted)
-            report(Step("check", checked(image, version.heap_bytes)))
+            report(Step("check", check_text(image, request.heap_bytes)))
             stage = "try"
-            terms = TrialTerms(try_for_ms, inputs, heap_bytes=version.heap_bytes, timers=version.timers)
-            trial = await self._try(device, image, terms, report)
-            # A pin computed at run time shows only here.
+            trial = await self._try(request, device, image, report)
+            # A pin computed at run time shows only in the trial.
             check_pins_free(device, name, trial.driven, wanted)
-            version = structs.replace(version, pins=trial.driven)
-            if approve is not None:
+            version = AppVersion(image.sha256, request.heap_bytes, request.timers, request.watchdog_ms, trial.driven)
+            if request.approve is not None:
                 stage = "approve"
-                lost = take_over and before is None and any(app.name == name for app in await device.call(AppList()))
+                listed = await device.call(AppList()) if request.replace and before is None else ()
+                lost = any(app.name == name for app in listed)
                 text = deployment_text(device, name, replaces=lost or before is not None)
-                await approve(text, deployment_detail(device, name, image, version, trial, lost=lost))
+                await request.approve(text, deployment_detail(device, name, image, version, trial, lost=lost))
         except MicroclawError as exc:
             fail(report, stage, exc)
-        shown = None if approve is None else (before,)
-        placed, found = await self._put(
-            device, name, image, version, trial, report, take_over=take_over, undoes=undoes, shown=shown
-        )
-        report(_verified(found, device))
-        return Deployment(
-            device.device_id,
-            device.name,
-            name,
-            image,
-            trial,
-            found.evidence,
-            found.agrees,
-            placed.replaced,
-            placed.change_id,
-        )
+        return PreparedChange(request, device, image, trial, version, before)
 
-    async def _put(
-        self,
-        device: Device,
-        name: str,
-        image: Image,
-        version: AppVersion,
-        trial: Trial,
-        report: Report,
-        *,
-        take_over: bool,
-        undoes: int | None,
-        shown: tuple[AppVersion | None] | None,
-    ) -> tuple[Placed, Verification]:
-        """Onto the device, and watched there, with nobody else changing it. `shown`: what a yes was to replace."""
-        stage: Stage = "deploy"
-        try:
-            await self._ledger.keep_image(image)
-            async with self._placement.holding(device):
-                # Again: another deployment may have taken the pin while this one was tried.
-                wanted = await self._ledger.desired(device.device_id)
-                check_pins_free(device, name, trial.driven, wanted)
-                if shown not in (None, (_version_of(name, wanted),)):
-                    raise DeployRejected(
-                        f"{name} on {device.name} was changed by somebody else meanwhile", next_step="ask for it again"
-                    )
-                placed = await self._placement.put(
-                    device, name, image.wasm, version, report, take_over=take_over, undoes=undoes
-                )
-                text = accepted(name, device) + (", in place of the former one" if placed.replaced else "")
-                report(Step("deploy", text, took_ms=placed.took_ms))
-                stage = "verify"
-                found = await self._watch(device, name, trial, placed, report)
-        except MicroclawError as exc:
-            fail(report, stage, exc)
-        return placed, found
-
-    async def _try(self, device: Device, image: Image, terms: TrialTerms, report: Report) -> Trial:
+    async def _try(self, request: DeployRequest, device: Device, image: Image, report: Report) -> Trial:
         report(Step("try", "on a throw-away virtual board", "running"))
-        trial = await self._try_image(image, device.board, terms)
+        options = TrialOptions(request.try_for_ms, request.inputs, heap_bytes=request.heap_bytes, timers=request.timers)
+        trial = await self._try_image(image, device.board, options)
         if trial.ok:
             report(Step("try", trial.summary(), detail=tuple(f"warning: {text}" for text in trial.warnings)))
         trial.raise_if_failed()
         return trial
 
-    async def _watch(self, device: Device, name: str, trial: Trial, placed: Placed, report: Report) -> Verification:
-        """Verify, then complete the change; a program that turned out dead is withdrawn instead."""
+    async def _install(self, prepared: PreparedChange, report: Report, *, undoes: int | None = None) -> Deployment:
+        """Install it and watch it, while nobody else changes the device."""
+        device, name, image = prepared.device, prepared.request.name, prepared.image
+        stage: Stage = "deploy"
         try:
-            found = await verify(device, name, trial, placed.baseline, sleep=self._sleep)
+            await self._change_log.keep_image(image)
+            async with self._installer.holding(device):
+                await self._check_unchanged(prepared)
+                installation = await self._installer.put(
+                    device,
+                    name,
+                    image.wasm,
+                    prepared.version,
+                    report,
+                    take_over=prepared.request.replace,
+                    undoes=undoes,
+                )
+                text = accept_text(name, device, replaced=installation.replaced)
+                report(Step("deploy", text, took_ms=installation.took_ms))
+                stage = "verify"
+                found = await self._watch(prepared, installation, report)
+        except MicroclawError as exc:
+            fail(report, stage, exc)
+        report(_verification_step(found, device))
+        return Deployment(
+            device.device_id,
+            device.name,
+            name,
+            image,
+            prepared.trial,
+            found.evidence,
+            found.agrees,
+            installation.replaced,
+            installation.change_id,
+        )
+
+    async def _check_unchanged(self, prepared: PreparedChange) -> None:
+        """Another deployment may have taken a pin, or the name, while this one was tried and approved."""
+        device, name = prepared.device, prepared.request.name
+        wanted = await self._change_log.desired(device.device_id)
+        check_pins_free(device, name, prepared.trial.driven, wanted)
+        if prepared.request.approve is not None and version_of(name, wanted) != prepared.before:
+            raise DeployRejected(
+                f"{name} on {device.name} was changed by somebody else meanwhile", next_step="ask for it again"
+            )
+
+    async def _watch(self, prepared: PreparedChange, installation: Installation, report: Report) -> Verification:
+        """Verify, then complete the change. A program that does nothing is withdrawn instead."""
+        device, name = prepared.device, prepared.request.name
+        try:
+            found = await verify(device, name, prepared.trial, installation.baseline, sleep=self._sleep)
         except asyncio.CancelledError:
-            await self._ledger.complete(placed.change_id)  # the device accepted it; only the watching was cut short
+            await self._change_log.complete(installation.change_id)  # the device accepted it
             raise
         if found.dead is not None:
-            await self._withdraw_dead(device, name, placed, found.dead, report)
-        await self._ledger.complete(placed.change_id)
+            await self._withdraw_dead(device, name, installation, found.dead, report)
+        await self._change_log.complete(installation.change_id)
         return found
 
     async def _withdraw_dead(
-        self, device: Device, name: str, placed: Placed, dead: tuple[str, str], report: Report
+        self, device: Device, name: str, installation: Installation, dead: tuple[str, str], report: Report
     ) -> NoReturn:
-        """The firmware took it and it does nothing: free its place, then say so."""
+        """The firmware took the program and it does nothing: take it off again, then raise DeployRejected."""
         error, next_step = dead
         try:
-            await self._placement.withdraw(device, name, placed, report)
+            await self._installer.withdraw(device, name, installation, report)
         except DeviceError as exc:
             report_failure(report, "deploy", exc)
         raise DeployRejected(f"{device.name} accepted {name}, but {error}", next_step=next_step)
 
 
 def check_app_name(name: str) -> None:
-    """Raise DeployRejected for a name that the firmware or a person's shell would stumble over."""
+    """Raise DeployRejected for a name that the firmware or a shell does not take."""
     if len(name) > MAX_NAME_LENGTH or not _APP_NAME.fullmatch(name):
         raise DeployRejected(
-            f"{name[:MAX_NAME_LENGTH]!r} is no name for an app",
+            f"{name[:MAX_NAME_LENGTH]!r} is not a name for an app",
             next_step=f"use letters, digits, - and _, at most {MAX_NAME_LENGTH}, starting with a letter or digit",
         )
 
 
-def _version_of(name: str, wanted: Sequence[DesiredApp]) -> AppVersion | None:
-    return next((app.version for app in wanted if app.name == name), None)
-
-
-def _verified(found: Verification, device: Device) -> Step:
+def _verification_step(found: Verification, device: Device) -> Step:
     if found.agrees:
         return Step("verify", found.evidence.text)
     return Step(

@@ -1,6 +1,6 @@
-"""Puts one image onto one device or takes it off: lock, the device's own list, journal, install, restore on failure.
+"""Installs one image on one device or takes it off: lock, device's list, change log, install, restore on failure.
 
-Compiles and tries nothing, and does not watch what the program does afterwards.
+It compiles and tries nothing, and does not watch what the program does afterwards.
 """
 
 from __future__ import annotations
@@ -8,21 +8,22 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Collection, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from microclaw.apps.changes import (
     AppVersion,
     Change,
     ChangeKind,
+    ChangeLog,
     DesiredApp,
-    Ledger,
     PutApp,
     RemoveApp,
     SetLevel,
     SetPwm,
     made_by,
+    version_of,
 )
 from microclaw.apps.verify import Baseline, take_baseline
 from microclaw.devices.calls import AppEntry, AppInstall, AppList, AppStates, AppUninstall, GpioGet
@@ -40,18 +41,18 @@ from microclaw.errors import (
 from microclaw.events import Report, Step
 
 
-async def settle(device: Device, ledger: Ledger) -> tuple[str, ...]:
-    """Close every open change of a device; one sentence each. Call it holding the device; raises DeviceError.
+async def recover_changes(device: Device, change_log: ChangeLog) -> tuple[str, ...]:
+    """Close every open change of a device, oldest first; one sentence each. Call it `holding` the device.
 
-    Oldest first. An upgrade that was cut short leaves a name in the list and nothing that tells the old image from the
-    new one, so the old one, which is still the wanted one, is put there again.
+    Raises DeviceError. After an interrupted upgrade the device's list cannot tell the old image from the new one, so
+    the old one, which is still the wanted one, is installed again.
     """
-    told: list[str] = []
-    for change in await ledger.unfinished(device.device_id):
+    lines: list[str] = []
+    for change in await change_log.unfinished(device.device_id):
         match change.forward:
             case PutApp() | RemoveApp():
                 listed = {app.name for app in await device.call(AppList(), wait=False)}
-                happened, text = await _settle_app(device, ledger, change, listed)
+                happened, text = await _recover_app(device, change_log, change, listed)
             case SetLevel(pin=pin, level=level):
                 happened = (
                     device.supports(GpioGet.method) and (await device.call(GpioGet(pin), wait=False)).level == level
@@ -59,34 +60,34 @@ async def settle(device: Device, ledger: Ledger) -> tuple[str, ...]:
                 text = f"pin {pin} {'is' if happened else 'is not'} at {level}"
             case SetPwm(pin=pin):
                 happened, text = False, f"whether PWM on pin {pin} was set is unknown"
-        await (ledger.complete(change.change_id) if happened else ledger.fail(change.change_id))
-        told.append(f"change {change.change_id} ({change.summary}) was cut short: {text}")
-    return tuple(told)
+        await (change_log.complete(change.change_id) if happened else change_log.fail(change.change_id))
+        lines.append(f"change {change.change_id} ({change.summary}) was cut short: {text}")
+    return tuple(lines)
 
 
-async def _settle_app(device: Device, ledger: Ledger, change: Change, listed: Collection[str]) -> tuple[bool, str]:
-    """Whether the change holds now, and what was found."""
+async def _recover_app(
+    device: Device, change_log: ChangeLog, change: Change, listed: Collection[str]
+) -> tuple[bool, str]:
+    """Whether the change happened, and what the device lists."""
     match change.forward, change.inverse:
         case RemoveApp(name=name), _:
             return name not in listed, f"{device.name} {'still lists it' if name in listed else 'no longer lists it'}"
         case PutApp(name=name), PutApp(version=before) if name in listed:
-            image = await ledger.image(before.sha256)
+            image = await change_log.image(before.sha256)
             await device.call(AppUninstall(name))
             await device.call(install_call(name, image.wasm, before))
             return False, f"the former {name} was put there again; deploy the new one once more"
         case PutApp(name=name), _:
-            if name in listed:
-                return True, f"{device.name} lists it"
-            return False, f"{device.name} does not list it"
+            return name in listed, f"{device.name} {'lists it' if name in listed else 'does not list it'}"
         case _:
             raise AssertionError("only app changes come here")
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
-    """An image that the device accepted, its change still planned: the caller completes or withdraws it.
+class Installation:
+    """An image that the device accepted. Its change is still open: the caller completes or withdraws it.
 
-    `before` is the version it replaced, when this host knew one.
+    `before` is the version of this host that it replaced; None when there was none.
     """
 
     change_id: int
@@ -97,17 +98,15 @@ class Placed:
 
 
 class Installer:
-    """One per host: it holds the lock that keeps two changes of one device apart."""
+    """One per host: it has the lock of each device, so that a device has one change at a time."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+    def __init__(self, change_log: ChangeLog) -> None:
+        self._change_log = change_log
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
-    @asynccontextmanager
-    async def holding(self, device: Device) -> AsyncIterator[None]:
-        """Nobody else changes the apps of this device meanwhile."""
-        async with self._locks[device.device_id]:
-            yield
+    def holding(self, device: Device) -> asyncio.Lock:
+        """`async with installer.holding(device)`: inside, nobody else changes the apps of the device."""
+        return self._locks[device.device_id]
 
     async def put(
         self,
@@ -119,18 +118,22 @@ class Installer:
         *,
         take_over: bool = False,
         undoes: int | None = None,
-    ) -> Placed:
-        """Install under `name`; call it `holding` the device, with the image kept in the ledger already.
+    ) -> Installation:
+        """Install under `name`. Call it `holding` the device, with the image stored in the change log.
 
-        The same name of ours is upgraded: uninstall, then install, and the old image goes back when the new one is
-        refused. Raises AppExists for a foreign app, TooManyApps before anything is sent, DeployRejected, DeviceError.
+        An app of this host with the same name is upgraded: uninstalled, then installed; the old image is installed
+        again when the new one is refused. Raises AppExists for an app that this host did not install, TooManyApps
+        before anything is sent, DeployRejected, DeviceError.
         """
         listed, wanted = await self._make_room(device, name, report)
-        before = next((app.version for app in wanted if app.name == name), None)
+        before = version_of(name, wanted)
         there = any(app.name == name for app in listed)
-        _check_room(device, name, listed, wanted, there=there, foreign=there and before is None, take_over=take_over)
+        if there and before is None and not take_over:
+            raise _not_ours(device, name)
+        if not there:
+            _check_room(device, name, listed, wanted)
         kind: ChangeKind = "app.upgrade" if before else "app.deploy"
-        change_id = await self._ledger.plan(
+        change_id = await self._change_log.plan(
             device.device_id,
             kind,
             f"{'upgrade' if before else 'deploy'} {name} on {device.name}",
@@ -150,20 +153,20 @@ class Installer:
             await self._put_failed(device, name, change_id, exc, before if removed else None, report)
             raise
         took_ms = (time.perf_counter() - started) * 1000
-        return Placed(change_id, there, before, baseline, took_ms)
+        return Installation(change_id, there, before, baseline, took_ms)
 
     async def _make_room(
         self, device: Device, name: str, report: Report
     ) -> tuple[Sequence[AppEntry], Sequence[DesiredApp]]:
-        """What the device lists and what is wanted there, after a program that is over gave up its place for `name`."""
-        listed, wanted = await device.call(AppList()), await self._ledger.desired(device.device_id)
+        """Take off a program that has ended when `name` needs its place; the device's list and the wanted apps then."""
+        listed, wanted = await device.call(AppList()), await self._change_log.desired(device.device_id)
         ended = await _ended_in_the_way(device, name, listed, wanted)
         if ended is None:
             return listed, wanted
-        with made_by(None):  # no undo of what needed the room is to start it again
+        with made_by(None):  # the undo of `name` must not start it again
             await self.take_off(device, ended)
         report(Step("deploy", f"{ended} had ended: taken off {device.name} to make room"))
-        return await device.call(AppList()), await self._ledger.desired(device.device_id)
+        return await device.call(AppList()), await self._change_log.desired(device.device_id)
 
     async def _put_failed(
         self,
@@ -174,26 +177,26 @@ class Installer:
         removed: AppVersion | None,
         report: Report,
     ) -> None:
-        """Close the change, and bring back what made room; where the outcome is unknown, leave it to be settled."""
+        """Close the change and restore what was removed for it. When the outcome is unknown, leave the change open."""
         if _outcome_unknown(error):
-            await self._ledger.leave_open(change_id)
+            await self._change_log.leave_open(change_id)
             return
-        await self._ledger.fail(change_id)
+        await self._change_log.fail(change_id)
         if removed is not None:
             await self._restore(device, name, removed, report)
 
     async def take_off(self, device: Device, name: str, *, undoes: int | None = None) -> tuple[int, bool]:
-        """Uninstall `name` and want it no more; the change's number, and whether undo can bring the app back.
+        """Uninstall `name` and stop wanting it. Returns the change's number, and whether undo can bring the app back.
 
         Call it `holding` the device. Raises AppNotFound when neither the device nor this host knows the name.
         """
         listed = await device.call(AppList())
-        wanted = await self._ledger.desired(device.device_id)
-        before = next((app.version for app in wanted if app.name == name), None)
+        wanted = await self._change_log.desired(device.device_id)
+        before = version_of(name, wanted)
         there = any(app.name == name for app in listed)
         if not there and before is None:
             raise not_found(device, name, [app.name for app in listed])
-        change_id = await self._ledger.plan(
+        change_id = await self._change_log.plan(
             device.device_id,
             "app.remove",
             f"remove {name} from {device.name}",
@@ -201,24 +204,16 @@ class Installer:
             PutApp(name, before) if before else None,
             undoes=undoes,
         )
-        try:
+        async with self._change_log.closing(change_id):
             if there:
-                await device.call(AppUninstall(name))
-        except AppNotFound:
-            pass  # it went between the list and the order; what was asked for holds
-        except (DeviceTimeout, DeviceUnreachable):
-            await self._ledger.leave_open(change_id)
-            raise
-        except MicroclawError:
-            await self._ledger.fail(change_id)
-            raise
-        await self._ledger.complete(change_id)
+                with suppress(AppNotFound):  # it went after the device listed it: that is what was asked for
+                    await device.call(AppUninstall(name))
         return change_id, before is not None
 
     async def put_back(self, device: Device, app: DesiredApp) -> Baseline:
-        """Install a wanted app that the device lost; journaled, and part of no undo. Call it `holding` the device."""
-        image = await self._ledger.image(app.version.sha256)
-        change_id = await self._ledger.plan(
+        """Install a wanted app that the device lost. Undo leaves this change alone. Call it `holding` the device."""
+        image = await self._change_log.image(app.version.sha256)
+        change_id = await self._change_log.plan(
             device.device_id,
             "app.restore",
             f"put {app.name} back on {device.name}",
@@ -229,22 +224,22 @@ class Installer:
             baseline = await take_baseline(device)
             await device.call(install_call(app.name, image.wasm, app.version))
         except MicroclawError:
-            await self._ledger.fail(change_id)
+            await self._change_log.fail(change_id)
             raise
-        await self._ledger.complete(change_id)
+        await self._change_log.complete(change_id)
         return baseline
 
-    async def withdraw(self, device: Device, name: str, placed: Placed, report: Report) -> None:
-        """Take a just installed app off again that turned out dead, and put back what it replaced."""
+    async def withdraw(self, device: Device, name: str, installation: Installation, report: Report) -> None:
+        """Take off an app that was just installed and does nothing; restore what it replaced."""
         await device.call(AppUninstall(name))
-        await self._ledger.fail(placed.change_id)
-        if placed.before is not None:
-            await self._restore(device, name, placed.before, report)
+        await self._change_log.fail(installation.change_id)
+        if installation.before is not None:
+            await self._restore(device, name, installation.before, report)
 
     async def _restore(self, device: Device, name: str, version: AppVersion, report: Report) -> None:
-        """Best effort beside the error that is on its way: what it could not do, the keeper does later."""
+        """Install the former version again. An error is only reported: the reconciler tries it again later."""
         try:
-            image = await self._ledger.image(version.sha256)
+            image = await self._change_log.image(version.sha256)
             await device.call(install_call(name, image.wasm, version))
         except MicroclawError as exc:
             text = f"the former {name} could not be put back on {device.name}: {exc.message}"
@@ -256,12 +251,12 @@ class Installer:
 async def _ended_in_the_way(
     device: Device, name: str, listed: Sequence[AppEntry], wanted: Sequence[DesiredApp]
 ) -> str | None:
-    """A program of ours whose main is over, on a board that is full and can tell."""
+    """A program of this host that has ended, if the board is full and reports the states of its programs."""
     names = {app.name for app in listed}
     if name in names or len(names) < device.board.firmware.max_apps or not device.supports(AppStates.method):
         return None
-    over = {app.name for app in await device.call(AppStates()) if app.state == "returned"}
-    return next((app.name for app in wanted if app.name in names & over), None)
+    ended = {app.name for app in await device.call(AppStates()) if app.state == "returned"}
+    return next((app.name for app in wanted if app.name in names & ended), None)
 
 
 def _outcome_unknown(error: MicroclawError) -> bool:
@@ -280,7 +275,7 @@ def not_found(device: Device, name: str, there: Sequence[str]) -> AppNotFound:
 
 
 def check_pins_free(device: Device, name: str, pins: Sequence[int], wanted: Sequence[DesiredApp]) -> None:
-    """Raise PinRefused when another wanted app of the device drives one of these pins."""
+    """Raise PinRefused when another app that is wanted on the device drives one of these pins."""
     for app in wanted:
         shared = sorted(set(pins) & set(app.version.pins))
         if app.name != name and shared:
@@ -290,25 +285,18 @@ def check_pins_free(device: Device, name: str, pins: Sequence[int], wanted: Sequ
             )
 
 
-def _check_room(
-    device: Device,
-    name: str,
-    listed: Sequence[AppEntry],
-    wanted: Sequence[DesiredApp],
-    *,
-    there: bool,
-    foreign: bool,
-    take_over: bool,
-) -> None:
-    if foreign and not take_over:
-        raise AppExists(
-            f"{device.name} already has an app {name!r} that this host did not install",
-            next_step=f"choose another name, or replace it knowingly: microclaw app uninstall {name} -d {device.name}",
-        )
+def _not_ours(device: Device, name: str) -> AppExists:
+    return AppExists(
+        f"{device.name} already has an app {name!r} that this host did not install",
+        next_step=f"choose another name, or replace it knowingly: microclaw app uninstall {name} -d {device.name}",
+    )
+
+
+def _check_room(device: Device, name: str, listed: Sequence[AppEntry], wanted: Sequence[DesiredApp]) -> None:
     limit = device.board.firmware.max_apps
-    # A wanted app that the board has just lost needs its place too: the keeper is about to put it back.
+    # A wanted app that the board has just lost needs its place too: the reconciler will put it back.
     names = {app.name for app in listed} | {app.name for app in wanted}
-    if not there and len(names - {name}) >= limit:
+    if len(names - {name}) >= limit:
         raise TooManyApps(
             f"{device.name} has room for {limit} apps and has {', '.join(sorted(names))}",
             next_step=f"remove one first: microclaw app uninstall {sorted(names)[0]} -d {device.name}",

@@ -1,4 +1,4 @@
-"""Puts apps back on boards that lost them; never removes one, and never fights an app that it does not know."""
+"""Puts apps back on boards that lost them. Never removes an app, and never replaces one that it does not know."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from microclaw.apps.changes import DesiredApp, Ledger
-from microclaw.apps.installer import Installer, settle
-from microclaw.apps.trial import Devices
+from microclaw.apps.changes import ChangeLog, DesiredApp
+from microclaw.apps.installer import Installer, recover_changes
 from microclaw.backoff import Backoff
 from microclaw.devices.calls import AppList
 from microclaw.devices.device import Device
+from microclaw.devices.registry import Registry
 from microclaw.errors import DeviceError, DeviceTimeout, DeviceUnreachable, MicroclawError, UnknownName
 from microclaw.events import Report, Step
 
 MAX_INTERVAL_S = 30.0
 MAX_PUT_BACKS = 5
 PUT_BACK_WINDOW_S = 600.0
-"""An app lost more often than that in this time may be what makes its board restart: it is left off."""
+"""An app that is lost more often than that in this time may make its board restart: it stays off."""
 _AT_ONCE = 16
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class KeptDevice:
-    """What the keeper last found at a device; `unreachable_since_ms` is Unix time, None while it answers."""
+class DeviceCheck:
+    """The last check of a device. `unreachable_since_ms` is Unix time, None while the device answers."""
 
     device_id: str
     device_name: str
@@ -38,47 +38,47 @@ class KeptDevice:
 
 
 class Reconciler:
-    """`run()` belongs in the host's TaskGroup; `report` hears of every app that was put back."""
+    """`run()` belongs in the host's TaskGroup. `report` is called for every app that was put back."""
 
     def __init__(
         self,
         *,
-        devices: Devices,
-        ledger: Ledger,
-        placement: Installer,
+        devices: Registry,
+        change_log: ChangeLog,
+        installer: Installer,
         report: Report,
         interval_s: float = 5.0,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._devices = devices
-        self._ledger = ledger
-        self._placement = placement
+        self._change_log = change_log
+        self._installer = installer
         self._report = report
         self._interval_s = interval_s
         self._now_ms = now_ms
         self._monotonic_s = monotonic_s
-        self._kept: dict[str, KeptDevice] = {}
+        self._checks: dict[str, DeviceCheck] = {}
         self._next_check: dict[str, float] = {}
         self._backoffs: dict[str, Backoff] = {}  # of the devices that are in trouble
-        self._put_backs: dict[tuple[str, str, int], list[float]] = {}
+        self._losses: dict[tuple[str, str, int], list[float]] = {}
 
     async def run(self) -> None:
-        """Look after every device with desired apps until cancelled."""
+        """Check every device with desired apps, again and again, until cancelled."""
         while True:
             await self._round()
             await asyncio.sleep(self._interval_s)
 
-    async def check(self, device_id: str) -> KeptDevice:
-        """Ask one device once, settle what is open and put back what it lost. Raises UnknownName only."""
+    async def check(self, device_id: str) -> DeviceCheck:
+        """Check one device now: close its open changes, put back what it lost. Raises only UnknownName."""
         device = self._devices.get(device_id)
-        before = self._kept.get(device_id)
+        before = self._checks.get(device_id)
         put_back: list[str] = []
         problem: str | None = None
         unreachable_since: int | None = None
         try:
-            async with self._placement.holding(device):
-                for text in await settle(device, self._ledger):
+            async with self._installer.holding(device):
+                for text in await recover_changes(device, self._change_log):
                     self._report(Step("deploy", text))
                 problem = await self._put_back_lost(device, put_back)
         except (DeviceUnreachable, DeviceTimeout) as exc:
@@ -87,17 +87,17 @@ class Reconciler:
             unreachable_since = known if known is not None else self._now_ms()
         except DeviceError as exc:
             problem = exc.message
-        kept = KeptDevice(device_id, device.name, self._now_ms(), unreachable_since, tuple(put_back), problem)
-        self._kept[device_id] = kept
-        return kept
+        check = DeviceCheck(device_id, device.name, self._now_ms(), unreachable_since, tuple(put_back), problem)
+        self._checks[device_id] = check
+        return check
 
-    def status(self) -> tuple[KeptDevice, ...]:
-        """The last finding for each device looked after, by name."""
-        return tuple(sorted(self._kept.values(), key=lambda kept: kept.device_name))
+    def status(self) -> tuple[DeviceCheck, ...]:
+        """The last check of each device with desired apps, by name."""
+        return tuple(sorted(self._checks.values(), key=lambda check: check.device_name))
 
     async def _put_back_lost(self, device: Device, put_back: list[str]) -> str | None:
-        """Install what is wanted and not listed; the first reason why one could not be, if any."""
-        wanted = await self._ledger.desired(device.device_id)
+        """Install what is wanted and not listed. Returns why one could not be installed, if so."""
+        wanted = await self._change_log.desired(device.device_id)
         if not wanted:
             return None
         listed = {app.name for app in await device.call(AppList(), wait=False)}
@@ -115,7 +115,7 @@ class Reconciler:
                 )
                 continue
             try:
-                await self._placement.put_back(device, app)
+                await self._installer.put_back(device, app)
             except (DeviceUnreachable, DeviceTimeout):
                 raise
             except MicroclawError as exc:
@@ -127,9 +127,9 @@ class Reconciler:
         return problem
 
     def _lost_too_often(self, app: DesiredApp) -> bool:
-        """Note one more loss; a new deployment of the app starts the count anew."""
+        """Count one more loss. A new deployment of the app starts the count again."""
         now_s = self._monotonic_s()
-        times = self._put_backs.setdefault((app.device_id, app.name, app.since_ms), [])
+        times = self._losses.setdefault((app.device_id, app.name, app.since_ms), [])
         times[:] = [at_s for at_s in times if now_s - at_s < PUT_BACK_WINDOW_S]
         if len(times) >= MAX_PUT_BACKS:
             return True
@@ -137,27 +137,27 @@ class Reconciler:
         return False
 
     async def _round(self) -> None:
-        """Check every device that is due, some at once, each failure kept to its device."""
-        wanted = {app.device_id for app in await self._ledger.desired()}
-        wanted |= {change.device_id for change in await self._ledger.unfinished()}
-        for gone in self._kept.keys() - wanted:
-            del self._kept[gone]
+        """Check every device that is due, several at the same time."""
+        wanted = {app.device_id for app in await self._change_log.desired()}
+        wanted |= {change.device_id for change in await self._change_log.unfinished()}
+        for gone in self._checks.keys() - wanted:
+            del self._checks[gone]
         now = self._monotonic_s()
         due = [device_id for device_id in sorted(wanted) if self._next_check.get(device_id, now) <= now]
-        gate = asyncio.Semaphore(_AT_ONCE)
+        limit = asyncio.Semaphore(_AT_ONCE)
         async with asyncio.TaskGroup() as tasks:
             for device_id in due:
-                tasks.create_task(self._look_after(device_id, gate), name=f"keeper {device_id}")
+                tasks.create_task(self._check_and_schedule(device_id, limit), name=f"reconciler {device_id}")
 
-    async def _look_after(self, device_id: str, gate: asyncio.Semaphore) -> None:
-        async with gate:
+    async def _check_and_schedule(self, device_id: str, limit: asyncio.Semaphore) -> None:
+        """Check the device; when something is wrong, wait longer until its next check."""
+        async with limit:
             try:
-                kept = await self.check(device_id)
-                well = kept.problem is None
+                well = (await self.check(device_id)).problem is None
             except UnknownName:
                 well = False  # its device was removed; the rows stay in case it comes back
-            except Exception:  # the keeper must outlive one device's trouble
-                _log.exception("keeping device %s", device_id)
+            except Exception:  # the reconciler must outlive one device's trouble
+                _log.exception("checking device %s", device_id)
                 well = False
         if well:
             self._backoffs.pop(device_id, None)

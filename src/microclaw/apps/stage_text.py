@@ -1,15 +1,15 @@
-"""What a deployment would do, in lines for the person who is asked for a yes: after the trial, before any change."""
+"""The text of a deployment's stages, and of what a person approves before it. Deploys nothing."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final, NoReturn
 from urllib.parse import urlsplit
 
 from microclaw.apps.changes import AppVersion
 from microclaw.apps.trial import Trial
-from microclaw.apps.verdict import describe, seconds
+from microclaw.apps.verdict import count_text, describe, seconds
 from microclaw.devices.device import Device
 from microclaw.errors import BuildError, MicroclawError
 from microclaw.events import Report, Stage, Step
@@ -20,7 +20,7 @@ from microclaw.wasm.image import Image
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-def compiled(image: Image, optimization: str) -> str:
+def compile_text(image: Image, optimization: str) -> str:
     """ "zig 0.17 -O3 -> 756 B", or "... -> 521 B | made event-driven 2,116 B"."""
     tool = re.sub(r"(\d+\.\d+)\.\d+", r"\1", image.compiler)
     how = f"{tool} -{optimization}" if tool else "wasm given"
@@ -30,32 +30,33 @@ def compiled(image: Image, optimization: str) -> str:
     return f"{how} -> {size}{' | cached' if image.cached else ''}"
 
 
-def checked(image: Image, heap_bytes: int) -> str:
+def check_text(image: Image, heap_bytes: int) -> str:
     """ "MVP ok | 6 imports, all in this firmware | stack 4 KB, heap 8 KB | pin 2 free"."""
-    count = len(image.imports)
-    parts = ["MVP ok", f"{count} import{'' if count == 1 else 's'}, all in this firmware" if count else "no imports"]
+    imports = f"{count_text(len(image.imports), 'import')}, all in this firmware" if image.imports else "no imports"
+    parts = ["MVP ok", imports]
     memory = f"heap {kilobytes(heap_bytes)}"
     if image.memory.stack_bytes:
         memory = f"stack {kilobytes(image.memory.stack_bytes)}, {memory}"
     parts.append(memory)
     if image.pins:
-        parts.append(f"pin{'' if len(image.pins) == 1 else 's'} {', '.join(map(str, image.pins))} free")
+        parts.append(f"pin{'' if len(image.pins) == 1 else 's'} {_numbers(image.pins)} free")
     return " | ".join(parts)
 
 
-def accepted(name: str, device: Device) -> str:
-    """ "blink -> virtual-1 (WASMachine, tcp :18080), accepted"."""
-    return f"{name} -> {device.name} ({way_in(device)}), accepted"
+def accept_text(name: str, device: Device, *, replaced: bool) -> str:
+    """ "blink -> virtual-1 (WASMachine, tcp :18080), accepted", or "... in place of the former one"."""
+    text = f"{name} -> {device.name} ({_transport_text(device)}), accepted"
+    return f"{text}, in place of the former one" if replaced else text
 
 
-def way_in(device: Device) -> str:
-    """The transport that installs, in a person's words; a loopback address as its port alone."""
+def _transport_text(device: Device) -> str:
+    """The transport that installs, for a person; of a loopback address only the port."""
     address = device.transport_for("apps.install").endpoint
     parts = urlsplit(address)
     if parts.scheme != "wasmachine":
         return address
-    place = f":{parts.port}" if parts.hostname in _LOOPBACK else f"{parts.hostname}:{parts.port}"
-    return f"WASMachine, tcp {place}"
+    host = "" if parts.hostname in _LOOPBACK else parts.hostname
+    return f"WASMachine, tcp {host}:{parts.port}"
 
 
 def kilobytes(size_bytes: int) -> str:
@@ -63,12 +64,10 @@ def kilobytes(size_bytes: int) -> str:
 
 
 def report_failure(report: Report, stage: Stage, error: MicroclawError) -> None:
-    """Say that a stage failed, keeping the shape: one line, what a compiler would show below it, the next step."""
-    detail: Iterable[str] = ()
-    if isinstance(error, BuildError):
-        rendered = [d.render().splitlines() for d in error.diagnostics]
-        detail = [line for lines in rendered for line in lines]
-    report(Step(stage, error.message, "failed", tuple(detail), next_step=error.next_step))
+    """Report a failed stage: one line, the compiler's diagnostics below it, the next step."""
+    diagnostics = error.diagnostics if isinstance(error, BuildError) else ()
+    detail = tuple(line for found in diagnostics for line in found.render().splitlines())
+    report(Step(stage, error.message, "failed", detail, next_step=error.next_step))
 
 
 def fail(report: Report, stage: Stage, error: MicroclawError) -> NoReturn:
@@ -90,9 +89,9 @@ def deployment_text(device: Device, name: str, *, replaces: bool) -> str:
 def deployment_detail(
     device: Device, name: str, image: Image, version: AppVersion, trial: Trial, *, lost: bool = False
 ) -> tuple[str, ...]:
-    """Program, board, pins, size, heap, the trial's timeline and the whole source, a line each.
+    """Program, size, heap, board, pins, the trial with its timeline, and the whole source, as lines.
 
-    `lost`: a program of that name is there that this host did not install.
+    `lost`: a program with that name is on the device, and this host did not install it.
     """
     pins = sorted({*image.pins, *trial.pins})
     driven = f" (drives {_numbers(trial.driven)})" if trial.driven else ""
@@ -128,10 +127,7 @@ def _source(source: str | None) -> list[str]:
     if source is None:
         return ["source: not known, the program came as a wasm module"]
     lines = source.splitlines()
-    return [
-        f"source: {len(lines)} line{'' if len(lines) == 1 else 's'}",
-        *(f"    {line}" for line in lines),
-    ]
+    return [f"source: {count_text(len(lines), 'line')}", *(f"    {line}" for line in lines)]
 
 
 def _numbers(pins: Sequence[int]) -> str:

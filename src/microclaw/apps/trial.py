@@ -1,4 +1,4 @@
-"""Try a program on a throw-away virtual board before it touches a real one. Judges nothing about the real board."""
+"""Tries a program on a throw-away virtual board before it reaches a real one. It does not look at the real board."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ import asyncio
 import math
 import re
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, TypeAlias
 
-from microclaw.apps.verdict import ConsoleLine, Ended, PinRole, Record, describe, judge
+from microclaw.apps.verdict import ConsoleLine, Ended, PinRole, Record, count_text, describe, judge
 from microclaw.boards.profile import BoardProfile
 from microclaw.devices.calls import AppInstall, LogLine, PwmChange
-from microclaw.devices.device import Device
 from microclaw.errors import CallRejected, ConfigError, DeviceUnreachable, TrialFailed
 from microclaw.events import Edge
 from microclaw.text import format_duration
 from microclaw.transports.virtual_board import VirtualBoardTransport
-from microclaw.virtual_boards.trial_pool import BoardKind, TrialBoard, TrialPool, fresh_board
+from microclaw.virtual_boards.trial_pool import BoardKind, TrialBoard, TrialPool
+from microclaw.wasm import BuildCache, compile_module, read_module
 from microclaw.wasm.image import Image
 from microclaw.wire.board_replies import PinRow
 
@@ -30,7 +31,7 @@ _INPUT = re.compile(r"(\d{1,3})=([01])(?:@(.+))?")
 
 @dataclass(frozen=True, slots=True)
 class TrialInput:
-    """A level that comes in at a pin from outside, `at_ms` after the program's installation."""
+    """A level put on a pin from outside, `at_ms` after the program's installation."""
 
     pin: int
     level: int
@@ -38,10 +39,10 @@ class TrialInput:
 
 
 @dataclass(frozen=True, slots=True)
-class TrialTerms:
-    """How long in board time, with which inputs and under which install terms a program is tried.
+class TrialOptions:
+    """How a program is tried: board time, inputs from outside, install options.
 
-    `host_s` bounds the host's own time for it.
+    `host_s` limits the host's own time.
     """
 
     for_ms: float = 10_000
@@ -58,7 +59,7 @@ def parse_duration_ms(text: str) -> float:
     """Read "10s", "500ms", "2min", "1h" or a plain number of seconds, above 0. Raises ConfigError."""
     ms = _time_ms(text)
     if ms <= 0:
-        raise ConfigError(f"{text!r} is no time at all", next_step="write it as 10s, 500ms, 2min or 1h")
+        raise ConfigError(f"{text!r} is not longer than 0", next_step="write it as 10s, 500ms, 2min or 1h")
     return ms
 
 
@@ -88,10 +89,10 @@ _FIRMWARE_SAYS = ("Got exception running WASM code: ", "Cannot find function ", 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What the program did on the virtual board. Edge and log times are ms since its installation.
+    """What the program did on the virtual board. Edge and log times are in ms since its installation.
 
-    `ok` is False when it would be of no use on a real board; then `error` and `next_step` say why. `pins` are
-    those it opened, `driven` of them those it drives; `board_ms` the board time that passed, `took_ms` the host's.
+    `ok` is False when it would not work on a real board; `error` and `next_step` then say why. `pins` are the pins it
+    opened, `driven` those of them that it drives. `board_ms` is the board time that passed, `took_ms` the host's time.
     """
 
     ok: bool
@@ -116,7 +117,7 @@ class Trial:
         return self.edges[0].t_ms if self.edges else None
 
     def free_edges(self) -> tuple[Edge, ...]:
-        """The edges that came of themselves: those before the first input from outside."""
+        """The edges before the first input from outside."""
         if self.first_input_ms is None:
             return self.edges
         return tuple(edge for edge in self.edges if edge.t_ms < self.first_input_ms)
@@ -125,7 +126,7 @@ class Trial:
         """One line: "10 s of board time in 0.2 s: 20 edges on pin 2, 0.500 s apart"."""
         seen = describe(self.edges, self.pwm)
         if self.log:
-            lines = f"{len(self.log):,} line{'' if len(self.log) == 1 else 's'} printed"
+            lines = f"{count_text(len(self.log), 'line')} printed"
             seen = f"{seen}; {lines}" if seen else lines
         if not seen:
             pins = ", ".join(map(str, self.pins))
@@ -134,7 +135,7 @@ class Trial:
         return f"{format_duration(self.board_ms, decimals=2)} of board time in {took}: {seen}"
 
     def raise_if_failed(self) -> None:
-        """Raise TrialFailed with the error and the next step unless the trial went well."""
+        """Raise TrialFailed, with the error and the next step, unless the trial went well."""
         if not self.ok:
             raise TrialFailed(self.error or "the trial failed", next_step=self.next_step)
 
@@ -160,20 +161,20 @@ class Trial:
 
 
 async def try_image(
-    image: Image, board: BoardProfile, terms: TrialTerms | None = None, *, trial_pool: TrialPool | None = None
+    image: Image, board: BoardProfile, options: TrialOptions | None = None, *, trial_pool: TrialPool | None = None
 ) -> Trial:
-    """Install `image` on a throw-away virtual board through the real protocol and let its time run.
+    """Install `image` on a throw-away virtual board through the real protocol and let the board's time run.
 
-    A program that misbehaves gives a Trial with ok=False; raises DeviceError only when the board itself cannot be
-    started or dies. Cancelling ends the board.
+    A program that misbehaves gives a Trial with ok=False. Raises DeviceError only when the board cannot be started or
+    dies. Cancelling ends the board.
     """
-    terms = terms or TrialTerms()
+    options = options or TrialOptions()
     started = time.perf_counter()
-    kind = BoardKind(board.board_id, "real" if terms.realtime else "virtual", terms.seed)
-    async with trial_pool.take(kind, board) if trial_pool else fresh_board(kind, board) as trial_board:
-        record = await _run(trial_board, image, terms)
+    kind = BoardKind(board.board_id, "real" if options.realtime else "virtual", options.seed)
+    async with trial_pool.take(kind, board) if trial_pool else TrialBoard(kind, board) as trial_board:
+        record = await _run(trial_board, image, options)
         took_ms = (time.perf_counter() - started) * 1000
-    verdict = judge(record, board, heap_bytes=terms.heap_bytes)
+    verdict = judge(record, board, heap_bytes=options.heap_bytes)
     return Trial(
         ok=verdict.ok,
         ended=verdict.ended,
@@ -190,43 +191,45 @@ async def try_image(
         error=verdict.error,
         next_step=verdict.next_step,
         first_line_ms=next((line.t_ms for line in record.lines if line.app is not None), None),
-        first_input_ms=min((given.at_ms for given in terms.inputs), default=None),
+        first_input_ms=min((given.at_ms for given in options.inputs), default=None),
     )
 
 
-async def _run(trial_board: TrialBoard, image: Image, terms: TrialTerms) -> Record:
+async def _run(trial_board: TrialBoard, image: Image, options: TrialOptions) -> Record:
     control = trial_board.control
     before = await control.info()
     start_ms, boot_lines = before.now_ms, (await control.log()).cursor
-    for given in terms.inputs:
+    for given in options.inputs:
         await control.set_input(given.pin, given.level, start_ms + given.at_ms if given.at_ms else None)
-    install = AppInstall(image.name, image.wasm, terms.heap_bytes, terms.timers, terms.watchdog_ms)
+    install = AppInstall(image.name, image.wasm, options.heap_bytes, options.timers, options.watchdog_ms)
     refused: str | None = None
     stuck = False
     try:
-        await trial_board.wasmachine.call(install, terms.host_s)
+        await trial_board.wasmachine.call(install, options.host_s)
     except DeviceUnreachable:
         if (await control.info()).boot == before.boot:
             raise
     except CallRejected as exc:
         refused = exc.message
     else:
-        stuck = await _let_run(control, terms)
+        stuck = await _let_run(control, options)
     rebooted = (await control.info()).boot != before.boot
-    record = await _record(trial_board, image.name, terms, 0.0 if rebooted else start_ms, boot_lines)
+    record = await _record(trial_board, image.name, options, 0.0 if rebooted else start_ms, boot_lines)
     return replace(record, refused=refused, stuck=stuck, rebooted=rebooted)
 
 
-async def _let_run(control: VirtualBoardTransport, terms: TrialTerms) -> bool:
-    """Whether the program got stuck."""
-    if terms.realtime:
-        await asyncio.sleep(terms.for_ms / 1000)
+async def _let_run(control: VirtualBoardTransport, options: TrialOptions) -> bool:
+    """Let the board's time pass. True when the program got stuck."""
+    if options.realtime:
+        await asyncio.sleep(options.for_ms / 1000)
         return False
-    return (await control.advance(terms.for_ms, terms.host_s)).stuck is not None
+    return (await control.advance(options.for_ms, options.host_s)).stuck is not None
 
 
-async def _record(trial_board: TrialBoard, name: str, terms: TrialTerms, start_ms: float, boot_lines: int) -> Record:
-    """Read everything the board noted since `start_ms`, and its console from line `boot_lines` on."""
+async def _record(
+    trial_board: TrialBoard, name: str, options: TrialOptions, start_ms: float, boot_lines: int
+) -> Record:
+    """Read what the board recorded since `start_ms`, and its console from line `boot_lines` on."""
     control = trial_board.control
     row = next((app for app in await control.app_rows() if app.name == name), None)
     pins = await control.pins()
@@ -236,9 +239,9 @@ async def _record(trial_board: TrialBoard, name: str, terms: TrialTerms, start_m
     own = {pin.pin: PinRole(pin.pin, pin.role) for pin in pins if pin.app == name}
     for pin in row.pins if row else ():
         own.setdefault(pin, PinRole(pin, next((p.role for p in pins if p.pin == pin), "idle")))
-    outside = _outside_pins(pins, terms)
-    # What comes exactly at the end may or may not have happened yet: the same trial must always show the same.
-    end_ms = math.inf if terms.realtime else start_ms + terms.for_ms
+    outside = _outside_pins(pins, options)
+    # An event exactly at the end may or may not be recorded; leaving it out gives the same result every time.
+    end_ms = math.inf if options.realtime else start_ms + options.for_ms
     return Record(
         state=row.state if row else None,
         error=row.error if row else None,
@@ -259,38 +262,36 @@ async def _record(trial_board: TrialBoard, name: str, terms: TrialTerms, start_m
 
 
 def _console_line(line: LogLine, start_ms: float) -> ConsoleLine:
-    """The board names the app beside what the firmware says of it, too: that is not the program's own word."""
+    """The board names the app also on lines that the firmware printed about it; those are not the app's own."""
     own = line.app is not None and not line.text.startswith(_FIRMWARE_SAYS)
     return ConsoleLine(line.t_ms - start_ms, line.app if own else None, line.text)
 
 
-def _outside_pins(pins: tuple[PinRow, ...], terms: TrialTerms) -> set[int]:
-    """Pins whose edges come from outside: what the program only reads, and inputs that it never opened."""
-    given = {one.pin for one in terms.inputs}
+def _outside_pins(pins: tuple[PinRow, ...], options: TrialOptions) -> set[int]:
+    """Pins whose edges come from outside: those the program only reads, and inputs that it never opened."""
+    given = {one.pin for one in options.inputs}
     return {pin.pin for pin in pins if pin.role == "input" or (pin.role == "idle" and pin.pin in given)}
 
 
-class Devices(Protocol):
-    """devices.Registry."""
+Try: TypeAlias = Callable[[Image, BoardProfile, TrialOptions], Awaitable[Trial]]
+"""`try_image` with its trial pool."""
 
-    def get(self, reference: str) -> Device: ...
+Compile: TypeAlias = Callable[[str, BoardProfile, str, str], Awaitable[Image]]
+"""C source, board, name and optimization to an image."""
 
-    def list(self) -> tuple[Device, ...]: ...
-
-
-class Compile(Protocol):
-    """wasm.compile_module with its cache already bound."""
-
-    async def __call__(self, source: str, board: BoardProfile, *, name: str, optimization: str) -> Image: ...
+ReadModule: TypeAlias = Callable[[bytes, BoardProfile, str, str | None], Image]
+"""Wasm bytes, board, name and source to an image."""
 
 
-class ReadModule(Protocol):
-    """wasm.read_module: the checks alone, for bytes that are there already."""
+def cached_compiler(cache: BuildCache) -> Compile:
+    """wasm.compile_module with a cache."""
 
-    def __call__(self, wasm: bytes, board: BoardProfile, *, name: str, source: str | None) -> Image: ...
+    async def compile_source(source: str, board: BoardProfile, name: str, optimization: str) -> Image:
+        return await compile_module(source, board, name=name, optimization=optimization, cache=cache)
+
+    return compile_source
 
 
-class Try(Protocol):
-    """apps.try_image with its trial_pool already bound."""
-
-    async def __call__(self, image: Image, board: BoardProfile, terms: TrialTerms) -> Trial: ...
+def read_image(wasm: bytes, board: BoardProfile, name: str, source: str | None) -> Image:
+    """wasm.read_module: the checks alone, for bytes that need no compiler."""
+    return read_module(wasm, board, name=name, source=source)

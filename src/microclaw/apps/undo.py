@@ -1,4 +1,4 @@
-"""Take back what was changed: all that the newest turn did, newest first, each undo itself a change in the journal."""
+"""Takes changes back: all of the newest turn, newest first. Each undo is itself a change in the change log."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
-from microclaw.apps.changes import Change, DeviceAction, Ledger, PutApp, RemoveApp, SetLevel, SetPwm
+from microclaw.apps.changes import Change, ChangeLog, DeviceAction, PutApp, RemoveApp, SetLevel, SetPwm
 from microclaw.apps.deploy import Deployer
-from microclaw.apps.direct_io import Explorer, booted_ms, sees_pins
-from microclaw.apps.trial import Devices
+from microclaw.apps.direct_io import DirectIo, booted_ms, sees_pins
 from microclaw.devices.device import Device
+from microclaw.devices.registry import Registry
 from microclaw.errors import (
     DeployRejected,
     DeviceTimeout,
@@ -25,31 +25,31 @@ from microclaw.text import format_duration
 
 
 def in_force(change: Change) -> bool:
-    """Done, not taken back, and a person's: what the keeper put back is no change of mind."""
+    """Whether the change is done, not taken back, and was asked for: the reconciler's own changes were not."""
     return change.state == "done" and change.undone_by is None and change.kind != "app.restore"
 
 
 def to_take_back(history: Sequence[Change]) -> tuple[Change, ...]:
-    """Changes of `history` (newest first) that are in force and take nothing back themselves: a redo is one too."""
+    """The changes of `history` (newest first) that are in force and are not undos themselves. A redo is included."""
     by_id = {change.change_id: change for change in history}
     return tuple(change for change in history if in_force(change) and not _goes_back(change, by_id))
 
 
 def newest(history: Sequence[Change]) -> Change:
-    """Raises UnknownName when there is none."""
+    """The newest change that can be taken back. Raises UnknownName when there is none."""
     found = to_take_back(history)
     if not found:
         raise UnknownName("there is nothing to undo", next_step="see what runs: microclaw app list")
     return found[0]
 
 
-def named(change: Change) -> str:
-    """A change in words, with its number."""
+def change_text(change: Change) -> str:
+    """The change in words, with its number."""
     return f"{change.summary} (change {change.change_id})"
 
 
 def check_undoable(change: Change, history: Sequence[Change]) -> None:
-    """Raise DeployRejected for one that is not in force, or that a newer one of its device's app or pin covers."""
+    """Raise DeployRejected when it is not in force, or when a newer change of the same app or pin is."""
     if change.undone_by is not None:
         raise DeployRejected(
             f"change {change.change_id} ({change.summary}) was undone already, by change {change.undone_by}",
@@ -69,7 +69,7 @@ def check_undoable(change: Change, history: Sequence[Change]) -> None:
 
 
 def check_known_before(change: Change, history: Sequence[Change]) -> None:
-    """Raise DeployRejected when nothing is known that would take the change back."""
+    """Raise DeployRejected when it is not known what was there before the change."""
     if change.inverse is None:
         raise DeployRejected(
             f"change {change.change_id} ({change.summary}) cannot be undone: what was before it is not known",
@@ -78,7 +78,7 @@ def check_known_before(change: Change, history: Sequence[Change]) -> None:
 
 
 def older_step(change: Change, history: Sequence[Change]) -> str:
-    """How to go on past a change that stays: the next older one that can be taken back, of another turn."""
+    """The next step when a change stays: the next older one of another turn that can be taken back."""
     for older in to_take_back(history):
         apart = change.turn is None or older.turn != change.turn
         if older.change_id < change.change_id and apart and not _same(older, change):
@@ -87,7 +87,7 @@ def older_step(change: Change, history: Sequence[Change]) -> str:
 
 
 def previous(change: Change, history: Sequence[Change]) -> Change | None:
-    """What this host had done to the same app or pin before it."""
+    """The change of the same app or pin before it."""
     return next(
         (c for c in history if c.change_id < change.change_id and c.state == "done" and _same(c, change)),
         None,
@@ -113,7 +113,7 @@ def _goes_back(change: Change, by_id: dict[int, Change]) -> bool:
 async def check_not_restarted(
     device: Device, change: Change, history: Sequence[Change], now_ms: Callable[[], int]
 ) -> None:
-    """Raise DeployRejected when the board restarted since the level before `change` was there."""
+    """Raise DeployRejected when the board restarted after the level before `change` was set."""
     if not isinstance(change.inverse, SetLevel | SetPwm):
         return
     boot_ms = await booted_ms(device, now_ms)
@@ -127,7 +127,7 @@ async def check_not_restarted(
 
 
 def _held_ms(device: Device, change: Change, history: Sequence[Change]) -> int:
-    """When the level before the change was last known to be there: then, if it was read; else when it was set."""
+    """When the level before the change was last known: at the change if it was read then, else when it was set."""
     if isinstance(change.forward, SetLevel) and isinstance(change.inverse, SetLevel) and sees_pins(device):
         return change.at_ms
     before = previous(change, history)
@@ -138,8 +138,8 @@ _LOOK_BACK = 500
 
 
 @dataclass(frozen=True, slots=True)
-class TakenBack:
-    """The change that was taken back, the change that did it, and how that is known."""
+class UndoneChange:
+    """The change that was taken back, the change that did it, and the evidence."""
 
     undone: Change
     by: Change
@@ -147,70 +147,69 @@ class TakenBack:
 
 
 @dataclass(frozen=True, slots=True)
-class Undone:
-    """What one undo took back, newest first, at least one change; `text` names all of them."""
+class UndoReport:
+    """What one undo took back, newest first, at least one change. `text` names all of them."""
 
-    taken: tuple[TakenBack, ...]
+    taken: tuple[UndoneChange, ...]
     text: str
 
 
 class Undo:
-    """`Undo(devices=registry, ledger=..., deployer=..., explorer=...)`"""
+    """`Undo(devices=registry, change_log=..., deployer=..., direct_io=...)`"""
 
-    def __init__(self, *, devices: Devices, ledger: Ledger, deployer: Deployer, explorer: Explorer) -> None:
+    def __init__(self, *, devices: Registry, change_log: ChangeLog, deployer: Deployer, direct_io: DirectIo) -> None:
         self._devices = devices
-        self._ledger = ledger
+        self._change_log = change_log
         self._deployer = deployer
-        self._explorer = explorer
-        self._one_at_a_time = asyncio.Lock()  # two at once would choose the same change
+        self._direct_io = direct_io
+        self._one_at_a_time = asyncio.Lock()  # two at the same time would choose the same change
 
     async def changes(self, device_id: str | None = None, limit: int = 50) -> Sequence[Change]:
         """Changes newest first, of one device or of all."""
-        return await self._ledger.changes(device_id, limit)
+        return await self._change_log.changes(device_id, limit)
 
     async def undo(
         self, change_id: int | None = None, *, device_id: str | None = None, whole: bool = False, report: Report
-    ) -> Undone:
-        """Take back what `chosen` gives, newest first.
+    ) -> UndoReport:
+        """Take back the changes that `chosen` gives, newest first.
 
-        Undoing an undo by its number redoes the change; without a number the walk goes back past it. A change of
-        several that cannot be taken back stays, the others are taken back all the same: UndoIncomplete then says which
-        were and which were not. Of a single one the reason itself is raised: UnknownName when there is nothing to
-        undo, DeployRejected when a newer change of the same app or pin is in force (undo that first) or the board
-        restarted since, else what the deployer or the device raises.
+        Undoing an undo by its number is a redo; without a number, undos are skipped. If one of several changes cannot
+        be taken back, the others still are, and UndoIncomplete says which were and which were not. For a single change
+        the reason itself is raised: UnknownName when there is nothing to undo; DeployRejected when a newer change of
+        the same app or pin is in force or the board restarted since; else the error of the deployer or the device.
         """
         async with self._one_at_a_time:
             changes = await self.chosen(change_id, device_id=device_id, whole=whole)
             if len(changes) == 1:
                 taken = await self._take_back(changes[0], report)
-                return Undone((taken,), _undone_text([taken]))
+                return UndoReport((taken,), _undone_text([taken]))
             return await self._take_all_back(changes, report)
 
     async def chosen(
         self, change_id: int | None = None, *, device_id: str | None = None, whole: bool = False
     ) -> tuple[Change, ...]:
-        """The changes that `undo` would take back at this moment, newest first, at least one. Raises as `undo`.
+        """The changes that `undo` would take back now, newest first, at least one. Raises as `undo` does.
 
-        The named one; else all of the newest turn or request that are still in force. With `device_id` it is the
-        newest that changed that device, and only what it did there; what it did elsewhere too if `whole`.
+        It is the change with this number, else all changes of the newest turn or request that are in force. With
+        `device_id` it is the newest turn that changed that device, and only its changes there unless `whole`.
         """
         if change_id is not None:
-            change = await self._ledger.change(change_id)
+            change = await self._change_log.change(change_id)
             check_undoable(change, await self._history(change))
             return (change,)
-        history = await self._ledger.changes(device_id, _LOOK_BACK)
+        history = await self._change_log.changes(device_id, _LOOK_BACK)
         last = newest(history)
         if last.turn is None:
             return (last,)
         there = None if whole else device_id
-        of_turn = await self._ledger.changes_of_turn(last.turn)
+        of_turn = await self._change_log.changes_of_turn(last.turn)
         numbers = {change.change_id for change in of_turn if there in (None, change.device_id)}
         everything = {change.change_id: change for change in (*history, *of_turn)}
         newest_first = [everything[number] for number in sorted(everything, reverse=True)]
         return tuple(change for change in to_take_back(newest_first) if change.change_id in numbers)
 
-    async def _take_all_back(self, changes: Sequence[Change], report: Report) -> Undone:
-        taken: list[TakenBack] = []
+    async def _take_all_back(self, changes: Sequence[Change], report: Report) -> UndoReport:
+        taken: list[UndoneChange] = []
         left: list[tuple[Change, MicroclawError]] = []
         for change in changes:
             try:
@@ -218,27 +217,29 @@ class Undo:
                 taken.append(await self._take_back(change, report))
             except MicroclawError as exc:
                 left.append((change, exc))
-                text = f"not undone: {named(change)}: {exc.message}"
+                text = f"not undone: {change_text(change)}: {exc.message}"
                 report(Step("undo", text, "failed", next_step=exc.next_step))
         if left:
             raise _incomplete(taken, left)
-        return Undone(tuple(taken), _undone_text(taken))
+        return UndoReport(tuple(taken), _undone_text(taken))
 
-    async def _take_back(self, change: Change, report: Report) -> TakenBack:
+    async def _take_back(self, change: Change, report: Report) -> UndoneChange:
         history = await self._history(change)
         check_undoable(change, history)
         check_known_before(change, history)
         assert change.inverse is not None
         if isinstance(change.inverse, SetLevel | SetPwm):
             device = self._devices.get(change.device_id)
-            await check_not_restarted(device, change, history, self._ledger.now_ms)
+            await check_not_restarted(device, change, history, self._change_log.now_ms)
         by_id, evidence = await self._apply(change, change.inverse, report)
-        taken = TakenBack(await self._ledger.change(change.change_id), await self._ledger.change(by_id), evidence)
+        taken = UndoneChange(
+            await self._change_log.change(change.change_id), await self._change_log.change(by_id), evidence
+        )
         report(Step("undo", _undone_text([taken])))
         return taken
 
     async def _history(self, change: Change) -> Sequence[Change]:
-        return await self._ledger.changes(change.device_id, _LOOK_BACK)
+        return await self._change_log.changes(change.device_id, _LOOK_BACK)
 
     async def _apply(self, change: Change, inverse: DeviceAction, report: Report) -> tuple[int, Evidence]:
         device, undoes = change.device_id, change.change_id
@@ -250,30 +251,30 @@ class Undo:
                 deployment = await self._deployer.put_version(device, name, version, report, undoes=undoes)
                 return deployment.change_id, deployment.evidence
             case SetLevel(pin=pin, level=level):
-                acted = await self._explorer.set_pin(device, pin, level, undoes=undoes)
+                made = await self._direct_io.set_pin(device, pin, level, undoes=undoes)
             case SetPwm(pin=pin, duty=duty, frequency_hz=frequency_hz):
-                acted = await self._explorer.set_pwm(device, pin, duty, frequency_hz, undoes=undoes)
+                made = await self._direct_io.set_pwm(device, pin, duty, frequency_hz, undoes=undoes)
             case _:
                 assert_never(inverse)
-        return acted.change_id, acted.evidence
+        return made.change_id, made.evidence
 
 
 def _check_answers(change: Change, left: Sequence[tuple[Change, MicroclawError]]) -> None:
-    """Raise again what a device that does not answer gave before: each further wait would be a time-out."""
+    """Raise the error of a device that did not answer before, instead of waiting for it again."""
     for other, error in left:
         if other.device_id == change.device_id and isinstance(error, DeviceUnreachable | DeviceTimeout):
             raise error
 
 
-def _undone_text(taken: Sequence[TakenBack]) -> str:
-    return f"undone: {', '.join(named(one.undone) for one in taken)}"
+def _undone_text(taken: Sequence[UndoneChange]) -> str:
+    return f"undone: {', '.join(change_text(one.undone) for one in taken)}"
 
 
-def _incomplete(taken: Sequence[TakenBack], left: Sequence[tuple[Change, MicroclawError]]) -> UndoIncomplete:
+def _incomplete(taken: Sequence[UndoneChange], left: Sequence[tuple[Change, MicroclawError]]) -> UndoIncomplete:
     reasons: dict[str, list[Change]] = {}
     for change, error in left:
         reasons.setdefault(error.message, []).append(change)
-    stays = "; ".join(f"{', '.join(map(named, changes))}: {reason}" for reason, changes in reasons.items())
+    stays = "; ".join(f"{', '.join(map(change_text, changes))}: {reason}" for reason, changes in reasons.items())
     done = _undone_text(taken) if taken else "nothing was undone"
     steps = dict.fromkeys(error.next_step for _, error in left if error.next_step)
     return UndoIncomplete(f"{done}; not undone: {stays}", next_step="; ".join(steps) or "microclaw app changes")

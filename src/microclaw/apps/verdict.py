@@ -1,4 +1,4 @@
-"""What the virtual board's record of a program means: of use, or not and why. Judges a record; runs nothing."""
+"""Judges the virtual board's record of a program: whether it works, and if not, why. Runs nothing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from microclaw.pin_track import TOLERANCE, Rhythm, rhythms
 from microclaw.text import format_duration
 
 SLACK_MS = 25.0
-"""A board that runs as a process on a busy host may be this late whatever the spacing."""
+"""On a busy host the virtual board may be this late, whatever the time between edges."""
 
 
 def describe(edges: Sequence[Edge], pwm: Sequence[PwmChange] = ()) -> str:
@@ -28,22 +28,22 @@ def describe(edges: Sequence[Edge], pwm: Sequence[PwmChange] = ()) -> str:
         duties.setdefault(change.pin, []).append(change.duty)
     for pin, seen in duties.items():
         span = f"duty {seen[0]}" if len(set(seen)) == 1 else f"duty {min(seen)} to {max(seen)} of 255"
-        parts.append(f"{_count(len(seen), 'PWM change')} on pin {pin}, {span}")
+        parts.append(f"{count_text(len(seen), 'PWM change')} on pin {pin}, {span}")
     return "; ".join(parts)
 
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """Whether the edges seen follow the expected ones, and if not, in which words."""
+    """Whether the edges seen are the expected ones, and if not, the difference in words."""
 
     agrees: bool
     difference: str | None = None
 
 
 def compare(expected: Sequence[Edge], seen: Sequence[Edge]) -> Agreement:
-    """Compare the edges of one pin as far as both go: the same turns of level, the same time from first to last.
+    """Compare the edges of one pin, as many as both have: the same levels, the same time from first to last.
 
-    The pin may have been high already, so expected edges before the first one that matches the level are skipped.
+    The pin may have been high before, so expected edges before the first one with the seen level are skipped.
     """
     if not seen:
         return Agreement(False, "no edge where the trial had some")
@@ -67,13 +67,14 @@ def seconds(ms: float) -> str:
 
 
 def _describe_rhythm(rhythm: Rhythm) -> str:
-    text = f"{_count(rhythm.count, 'edge')} on pin {rhythm.pin}"
+    text = f"{count_text(rhythm.count, 'edge')} on pin {rhythm.pin}"
     if not rhythm.spacing_ms:
         return f"{text}, {'at' if rhythm.count == 1 else 'the first at'} {seconds(rhythm.first_ms)}"
     return f"{text}, {' and '.join(seconds(gap) for gap in rhythm.spacing_ms)} apart"
 
 
-def _count(n: int, noun: str) -> str:
+def count_text(n: int, noun: str) -> str:
+    """ "1 edge", "1,200 edges"."""
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
@@ -85,7 +86,7 @@ _ROLE_USES: dict[str, PinUse] = {"input": "input", "output": "output", "pwm": "p
 
 @dataclass(frozen=True, slots=True)
 class PinRole:
-    """A pin that the program opened, and as what: input, output or pwm."""
+    """A pin that the program opened, as input, output or pwm."""
 
     pin: int
     role: str
@@ -102,10 +103,10 @@ class ConsoleLine:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """All that the virtual board tells of one program's run; times are ms since its installation.
+    """What the virtual board recorded of one program's run; times are in ms since its installation.
 
-    `state` is the board's word for the app (loaded, running, returned, exited, trapped), None when it is not listed;
-    `refused` the firmware's text when it did not take the program at all.
+    `state` is the board's word for the app (loaded, running, returned, exited, trapped), None when the board does not
+    list it. `refused` is the firmware's text when it did not take the program.
     """
 
     state: str | None
@@ -132,7 +133,7 @@ class Verdict:
 
 
 def judge(record: Record, board: BoardProfile, *, heap_bytes: int) -> Verdict:
-    """The verdict on a run: the first thing that makes the program useless, else warnings about what is doubtful."""
+    """The verdict on a run: the first fault that makes the program useless, else warnings."""
     ended = _own_end(record.lines) or _ended(record.state)
     fault = _fault(record) or _pin_fault(record, board)
     if fault is not None:
@@ -145,12 +146,12 @@ def judge(record: Record, board: BoardProfile, *, heap_bytes: int) -> Verdict:
 
 
 def next_step_for_trap(text: str) -> str:
-    """What to do about a trap, by WAMR's words for it."""
+    """What to do about a trap with this text of WAMR."""
     return next((step for pattern, step in _TRAPS if re.search(pattern, text)), _ANY_TRAP)
 
 
 def dead_on_load(lines: tuple[ConsoleLine, ...]) -> tuple[str, str] | None:
-    """Why a loaded app does nothing, from the console: an import that did not link, or no on_init."""
+    """Why a loaded app does nothing, by its console: an import that did not link, or no on_init."""
     for line in lines:
         if found := re.search(r"failed to link import function \(env, ([^)]*)\)", line.text):
             name = found[1]
@@ -176,14 +177,14 @@ _TRAPS: tuple[tuple[str, str], ...] = (
 )
 
 
-# What the shim of a program that blocks in main says (headers/shim/resume.c).
+# Texts of the shim of a program that blocks in main (headers/shim/resume.c).
 _TOO_DEEP = "microclaw: ended: too many nested calls around a sleep"
 _TOO_FEW_TIMERS = "microclaw: sleeping takes 3 timers"
 _SLEPT_OUTSIDE = "microclaw: only main can sleep, callbacks go on at once"
 
 
 def _own_end(lines: tuple[ConsoleLine, ...]) -> Ended | None:
-    """How a blocking program ended, where it did: the firmware only knows its callbacks, and lists it as running."""
+    """How a program that blocks in main ended. The firmware knows only its callbacks and lists it as running."""
     for line in lines:
         if line.text.startswith("microclaw: ended: exit("):
             return "exited"
@@ -213,18 +214,18 @@ def _fault(record: Record) -> tuple[str, str] | None:
         return f"it crashed the whole board: {_last_words(record.lines)}", _CRASH
     if dead := dead_on_load(record.lines):
         return dead
-    said = {line.text for line in record.lines}
-    if _TOO_DEEP in said:
+    texts = {line.text for line in record.lines}
+    if _TOO_DEEP in texts:
         return "too many nested calls around a sleep: it ended there", "sleep less deep, or loop instead of recursion"
-    if _TOO_FEW_TIMERS in said:
+    if _TOO_FEW_TIMERS in texts:
         return "a program that sleeps takes 3 timers, and it was installed with fewer", "install it with timers=20"
-    # On WAMR a callback that trapped leaves the app running: its next timer is called as if nothing had been.
+    # On WAMR a callback that trapped leaves the app running: its next timer is called all the same.
     if record.state == "trapped" or (record.state == "running" and record.error):
         text = record.error or "no text"
         return f"it trapped: {text}", next_step_for_trap(text)
     if record.state == "exited":
         return (
-            f"it ended itself with {record.error or 'exit'}; the firmware calls it no more",
+            f"it ended itself with {record.error or 'exit'}; the firmware does not call it again",
             "return from on_init instead of calling exit, abort or _Exit",
         )
     if record.state is None:
@@ -233,7 +234,7 @@ def _fault(record: Record) -> tuple[str, str] | None:
 
 
 def _last_words(lines: tuple[ConsoleLine, ...]) -> str:
-    """The line before the firmware's "Rebooting...", which says why."""
+    """The line before the firmware's "Rebooting..." gives the reason."""
     for line, after in itertools.pairwise(lines):
         if after.text == "Rebooting...":
             return line.text
@@ -266,5 +267,5 @@ def _warnings(record: Record, heap_bytes: int) -> tuple[str, ...]:
 
 
 def _has_effect(record: Record) -> bool:
-    spoke = any(line.app is not None for line in record.lines)
-    return bool(record.edges or record.pwm or record.pins or spoke)
+    printed = any(line.app is not None for line in record.lines)
+    return bool(record.edges or record.pwm or record.pins or printed)

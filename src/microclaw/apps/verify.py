@@ -1,6 +1,6 @@
-"""Watch a board after an installation and say what is known of the program there: counted, reported or accepted only.
+"""Watches a board after an installation for evidence that the program works. Changes nothing on the device.
 
-Reads from the device; changes nothing on it.
+The evidence is counted on the board, reported by it, or only that it accepted the program.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from microclaw.events import Edge, Evidence
 from microclaw.text import format_duration
 
 PATIENCE_MS = 3_000.0
-"""How long after the first edge (or after the installation, when nothing is due soon) the watch goes on."""
+"""How long to watch after the first edge, or after the installation when no edge is due soon."""
 _AWAY = "check its power and network; when it is back, the host puts back what it lost: microclaw app list"
 _LATE_MS = 400.0
 _POLL_MS = 20.0
 _EXPECTED_EDGES = 2
 _EXPECTED_PWM_CHANGES = 4
 _NEWEST = 2**53 - 1
-"""Above every cursor: reading from here gives no entry and the cursor to go on from."""
+"""Above every cursor: reading from here gives no entries, and the present cursor."""
 
 NO_READ_BACK = "accepted only: this firmware has no read-back, so nobody has seen it work"
 
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """Where a board's records stood before the installation; None where it keeps no such record."""
+    """The cursors of the board's records before the installation; None where it keeps no such record."""
 
     edge_cursor: int | None = None
     pwm_cursor: int | None = None
@@ -42,10 +42,9 @@ class Baseline:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """`dead` is why the program does nothing although the firmware took it, with the next step; else None.
+    """`dead` says why the program does nothing although the firmware took it, with the next step; else None.
 
-    `agrees` is False when what was seen differs from the trial, or when nothing could be seen: then `next_step` says
-    what to do about that.
+    `agrees` is False when the board's records differ from the trial, or could not be read; `next_step` says what to do.
     """
 
     evidence: Evidence
@@ -55,7 +54,7 @@ class Verification:
 
 
 async def take_baseline(device: Device) -> Baseline:
-    """Note where the board's own records stand now."""
+    """Read the present cursors of the board's records."""
     edge_cursor = pwm_cursor = log_cursor = None
     now_ms = 0.0
     if device.supports(EdgesRead.method):
@@ -76,9 +75,9 @@ async def verify(
     *,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> Verification:
-    """Watch the board until two expected edges came, or the program's first line, or patience ends.
+    """Watch the board until two expected edges or the program's first line came, or the time is over.
 
-    Waits at most PATIENCE_MS beyond the first edge that the trial promises within that time.
+    Waits at most PATIENCE_MS after the first edge that the trial had within that time.
     """
     try:
         dead = await _dead(device, name, before)
@@ -90,7 +89,7 @@ async def verify(
         elif before.pwm_cursor is not None and trial.pwm and not expected:
             found = await _count_pwm(device, trial.pwm, before.pwm_cursor, sleep)
         else:
-            found = await _listen(device, name, trial, before, sleep)
+            found = await _read_lines(device, name, trial, before, sleep)
         dead = await _dead(device, name, before)  # it may have trapped in its first timer
     except (DeviceUnreachable, DeviceTimeout) as exc:
         text = f"accepted, but the board could not be reached afterwards, so nobody has seen it work: {exc.message}"
@@ -141,14 +140,13 @@ async def _count_edges(
     patience_ms = PATIENCE_MS + due[0]
     wanted = sum(1 for t_ms in due[:_EXPECTED_EDGES] if t_ms <= patience_ms)
     seen: list[Edge] = []
-    slept_ms = 0.0  # bounds the watch where the board's own time stands still or begins anew
+    slept_ms = 0.0  # ends the watch when the board's own time stands still or starts again
     while True:
         page = await device.call(EdgesRead(cursor=cursor))
         cursor = page.cursor
         waited_ms = page.now_ms - before.now_ms
         if waited_ms < 0:
-            text = "the board restarted while it was watched"
-            return Verification(Evidence("counted", f"counted on the board: {text}"), False)
+            return _counted("the board restarted while it was watched", agrees=False)
         seen += [replace(e, t_ms=e.t_ms - before.now_ms) for e in page.edges if e.pin == pin]
         if len(seen) >= wanted or max(waited_ms, slept_ms) >= patience_ms:
             break
@@ -158,15 +156,19 @@ async def _count_edges(
         slept_ms += pause_ms
     if not seen and waited_ms == 0:
         return Verification(Evidence("accepted", "accepted only: the board's clock stands still"), False)
-    return _counted(on_pin, seen, waited_ms)
+    return _compare_edges(on_pin, seen, waited_ms)
 
 
-def _counted(expected: Sequence[Edge], seen: Sequence[Edge], waited_ms: float) -> Verification:
+def _counted(text: str, edges: Sequence[Edge] = (), *, agrees: bool) -> Verification:
+    return Verification(Evidence("counted", f"counted on the board: {text}", tuple(edges)), agrees)
+
+
+def _compare_edges(expected: Sequence[Edge], seen: Sequence[Edge], waited_ms: float) -> Verification:
     pin = expected[0].pin
     if not seen:
         waited = format_duration(waited_ms, decimals=2)
         text = f"no edge on pin {pin} in {waited}; the trial had one after {seconds(expected[0].t_ms)}"
-        return Verification(Evidence("counted", f"counted on the board: {text}"), False)
+        return _counted(text, agrees=False)
     agreement = compare(expected, seen)
     text = f"first edge after {seen[0].t_ms / 1000:.2f} s"
     if len(seen) > 1:
@@ -175,13 +177,13 @@ def _counted(expected: Sequence[Edge], seen: Sequence[Edge], waited_ms: float) -
         text += f", the next is due {seconds(expected[1].t_ms - expected[0].t_ms)} later"
     if not agreement.agrees:
         text += f" ({agreement.difference})"
-    return Verification(Evidence("counted", f"counted on the board: {text}", tuple(seen)), agreement.agrees)
+    return _counted(text, seen, agrees=agreement.agrees)
 
 
 async def _count_pwm(
     device: Device, expected: Sequence[PwmChange], cursor: int, sleep: Callable[[float], Awaitable[None]]
 ) -> Verification:
-    """The first duties of the trial must come in their order; how fast is told, not judged."""
+    """The first duties of the trial must come in the same order; their speed is shown, not judged."""
     pin = expected[0].pin
     wanted = [change for change in expected if change.pin == pin][:_EXPECTED_PWM_CHANGES]
     patience_ms = min(wanted[-1].t_ms, PATIENCE_MS) + _LATE_MS
@@ -197,7 +199,7 @@ async def _count_pwm(
     if not seen:
         waited = format_duration(waited_ms, decimals=2)
         text = f"no PWM on pin {pin} in {waited}; the trial had some after {seconds(wanted[0].t_ms)}"
-        return Verification(Evidence("counted", f"counted on the board: {text}"), False)
+        return _counted(text, agrees=False)
     # A pin that had the first duty already shows no change to it.
     start = next((i for i, change in enumerate(wanted) if change.duty == seen[0].duty), 0)
     duties = [change.duty for change in seen[: len(wanted) - start]]
@@ -207,13 +209,13 @@ async def _count_pwm(
         text += f" within {seconds(seen[len(duties) - 1].t_ms - seen[0].t_ms)}"
     if not agrees:
         text += f" (in the trial {', '.join(str(change.duty) for change in wanted)})"
-    return Verification(Evidence("counted", f"counted on the board: {text}"), agrees)
+    return _counted(text, agrees=agrees)
 
 
-async def _listen(
+async def _read_lines(
     device: Device, name: str, trial: Trial, before: Baseline, sleep: Callable[[float], Awaitable[None]]
 ) -> Verification:
-    """A program without edges to wait for: its first line, else its state, else only that it was accepted."""
+    """For a program without edges to wait for: its first line, else its state, else only that it was accepted."""
     if before.log_cursor is not None and trial.first_line_ms is not None and trial.first_line_ms <= PATIENCE_MS:
         waited_ms = 0.0
         while waited_ms <= trial.first_line_ms + _LATE_MS:

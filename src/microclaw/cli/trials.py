@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
-from microclaw.apps.stage_text import checked, compiled
-from microclaw.apps.trial import Trial, TrialTerms, parse_duration_ms, parse_input, try_image
+from microclaw.apps.stage_text import check_text, compile_text
+from microclaw.apps.trial import Trial, TrialOptions, parse_duration_ms, parse_input, try_image
 from microclaw.boards import load_board
 from microclaw.boards.profile import BoardProfile
 from microclaw.cli.options import global_options
@@ -42,7 +42,7 @@ def try_program(
     """Try a program on a throw-away virtual board; needs no host."""
     options = global_options(ctx)
     profile = load_board(board)
-    terms = TrialTerms(
+    trial_options = TrialOptions(
         for_ms=parse_duration_ms(duration),
         inputs=tuple(parse_input(text) for text in inputs or ()),
         realtime=realtime,
@@ -51,7 +51,7 @@ def try_program(
     image = build_file(options.settings(), file, profile, name=None, optimization=optimization)
     if not options.json and not options.quiet:
         show_image(options.terminal(), image, optimization=optimization, heap_bytes=heap)
-    trial = run_trial(image, profile, terms)
+    trial = run_trial(image, profile, trial_options)
     if options.json:
         document = {**trial.to_json(), "diagnostics": [found.to_json() for found in image.warnings]}
         sys.stdout.write(escape_hidden(json.dumps(document, ensure_ascii=False)) + "\n")
@@ -72,15 +72,15 @@ def build_file(settings: Settings, file: Path, board: BoardProfile, *, name: str
     return asyncio.run(compile_module(source, board, name=app_name, optimization=optimization, cache=cache))
 
 
-def run_trial(image: Image, board: BoardProfile, terms: TrialTerms) -> Trial:
+def run_trial(image: Image, board: BoardProfile, trial_options: TrialOptions) -> Trial:
     """Try it on a throw-away virtual board."""
-    return asyncio.run(try_image(image, board, terms))
+    return asyncio.run(try_image(image, board, trial_options))
 
 
 def show_image(terminal: Terminal, image: Image, *, optimization: str, heap_bytes: int) -> None:
     took_ms = None if image.cached or not image.compile_ms else image.compile_ms
-    terminal.step(Step("compile", compiled(image, optimization), took_ms=took_ms))
-    terminal.row("check", checked(image, heap_bytes))
+    terminal.step(Step("compile", compile_text(image, optimization), took_ms=took_ms))
+    terminal.row("check", check_text(image, heap_bytes))
     terminal.row("", f"memory {image.memory.initial_bytes // 1024} KB: {memory_map(image.memory, heap_bytes)}")
     for warning in image.warnings:
         terminal.warning(warning.render())

@@ -1,4 +1,4 @@
-"""Which lines of a conversation or a note are worth keeping when the rest is dropped. It judges words; no model."""
+"""Scores the lines of conversations and notes by their words: decisions are worth keeping. It asks no model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _ENDS: Final = re.compile(r"(?<=[.!?。！？])\s+|\n+|(?<=[。！？])")
 _BULLET: Final = re.compile(r"^\s*(?:(?:[-*+•]|\d{1,2}[.)])\s+)?(?:\d{1,2}:\d{2}\s+)?")  # and the time of a note
 _WORD: Final = re.compile(r"\w+", re.UNICODE)
 
-# What settles something, in the languages of the offline intents; a hit is worth its points.
+# Words of a decision, in English, German and Chinese; each pattern that matches adds its points.
 _MARKS: Final[tuple[tuple[re.Pattern[str], int], ...]] = tuple(
     (re.compile(pattern, re.IGNORECASE), points)
     for pattern, points in (
@@ -37,13 +37,13 @@ _QUESTION: Final = re.compile(r"[?？]\s*$")
 
 
 def sentences(text: str) -> list[str]:
-    """The sentences and list items of a text on one line each, without their bullets; long ones are cut."""
+    """The sentences and list items of a text, each on one line and without bullets; long ones are cut."""
     found = (" ".join(_BULLET.sub("", part).split()) for part in _ENDS.split(text))
     return [s if len(s) <= MAX_SENTENCE_CHARS else s[: MAX_SENTENCE_CHARS - 3] + "..." for s in found if s]
 
 
 def worth(sentence: str) -> int:
-    """How much a sentence settles: 0 is noise, 3 and more is a decision."""
+    """The score of a sentence: 0 is noise, 3 or more is a decision."""
     if _NOISE.match(sentence) or len(sentence) < 4:
         return 0
     points = sum(points for mark, points in _MARKS if mark.search(sentence))
@@ -51,13 +51,13 @@ def worth(sentence: str) -> int:
 
 
 def same_fact(line: str) -> str:
-    """A key that two lines share when they say the same words: no case, marks, bullets or accents."""
+    """A key that is equal for two lines with the same words, whatever their case, punctuation, bullets and accents."""
     plain = unicodedata.normalize("NFKD", _BULLET.sub("", line)).casefold()
     return " ".join(_WORD.findall("".join(c for c in plain if not unicodedata.combining(c))))
 
 
 def significant(text: str) -> list[str]:
-    """The words of a text that are no stop words, once each, in order, casefolded."""
+    """The words of a text without stop words: each once, in order, casefolded."""
     found = (word.casefold() for word in _WORD.findall(unicodedata.normalize("NFC", text)))
     return list(dict.fromkeys(w for w in found if w not in _STOP and (len(w) > 1 or w.isdigit() or not w.isascii())))
 

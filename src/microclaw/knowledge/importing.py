@@ -1,8 +1,8 @@
-"""A MimiClaw device's files taken over: conversations, persona, memory, notes, skills, schedules. Overwrites nothing.
+"""Imports a MimiClaw device's files: conversations, persona, memory, notes, skills, schedules. Overwrites nothing.
 
-What is here already stays; what the device has besides is put beside it or merged in, and a second import of the same
-folder changes nothing. Both of the device's names for a conversation are known: `tg_<chat_id>.jsonl`, whatever its
-channel, and the newer `<chat_id>.jsonl`.
+Files of this host stay; those of the device are merged in or put beside them. A second import of the same folder
+changes nothing. A conversation's file has one of two names: `tg_<chat_id>.jsonl`, whatever its channel, or the newer
+`<chat_id>.jsonl`.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from microclaw.knowledge.knowledge_base import SOUL, USER
 from microclaw.knowledge.memory import MEMORY, OWNER_ID, Memory, is_day
 from microclaw.knowledge.skill_file import SKILL, check_skill
 from microclaw.knowledge.text_files import MAX_TEXT_BYTES, read_text, read_whole, write_text
-from microclaw.store.sessions import SessionFiles, parse_session
+from microclaw.store.sessions import SessionFiles, SessionMessage, parse_session
 
 Outcome: TypeAlias = Literal["taken", "merged", "beside", "same", "left"]
 
 HEARTBEAT: Final = "HEARTBEAT.md"
 MAX_SESSION_BYTES: Final = 64 << 20
 MAX_FILES: Final = 5000
-# MimiClaw's channels by ours; a chat id of digits alone is Telegram's, `ws_...` the gateway's.
+# MimiClaw's channels and ours. A chat id of digits is Telegram's, `ws_...` the gateway's.
 CHANNELS: Final = {"telegram": "tg", "websocket": "ws", "cli": "terminal"}
-_LATEST_S: Final = 1 << 33  # the year 2242; beyond it no calendar of ours goes
+_LATEST_S: Final = 1 << 33  # the year 2242: no later time is taken
 _TELEGRAM_ID: Final = re.compile(r"-?\d{3,}")
 _SKILL_NAME: Final = re.compile(r"[^a-z0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
-class ImportedFile:
-    """What became of one file: taken, merged into what was here, put beside it, the same already, or left (why)."""
+class FileImport:
+    """What happened to one file: taken, merged into ours, put beside ours, the same already, or left (and why)."""
 
     name: str
     outcome: Outcome
@@ -43,7 +43,7 @@ class ImportedFile:
 
 
 @dataclass(frozen=True, slots=True)
-class ImportedJob:
+class DeviceJob:
     """A job of cron.json: every so many seconds, or once at a time (seconds since 1970)."""
 
     name: str
@@ -56,11 +56,11 @@ class ImportedJob:
 
 
 @dataclass(slots=True)
-class Imported:
-    """The report of an import; `jobs` are for the schedules."""
+class ImportReport:
+    """What an import did. The jobs are for the schedules."""
 
-    files: list[ImportedFile] = field(default_factory=list)
-    jobs: list[ImportedJob] = field(default_factory=list)
+    files: list[FileImport] = field(default_factory=list)
+    jobs: list[DeviceJob] = field(default_factory=list)
 
 
 class Importer:
@@ -72,9 +72,9 @@ class Importer:
         self._config = config
         self._skills = skills
 
-    async def run(self, folder: Path) -> Imported:
-        """Take over what is in a copy of the device's file system; ConfigError when there is nothing of it."""
-        report = Imported()
+    async def run(self, folder: Path) -> ImportReport:
+        """Import a copy of the device's file system. ConfigError when none of its files are in the folder."""
+        report = ImportReport()
         found = await asyncio.to_thread(_files, folder)
         if not found:
             raise ConfigError(
@@ -83,55 +83,58 @@ class Importer:
             )
         for path in found:
             try:
-                await self._file(path, report)
+                report.files.append(await self._file(path, report.jobs))
             except (MicroclawError, OSError) as exc:
                 why = exc.message if isinstance(exc, MicroclawError) else str(exc.strerror or exc)
-                report.files.append(ImportedFile(str(path.relative_to(folder)), "left", why))
+                report.files.append(FileImport(str(path.relative_to(folder)), "left", why))
         return report
 
-    async def _file(self, path: Path, report: Imported) -> None:
-        name = path.name
+    async def _file(self, path: Path, jobs: list[DeviceJob]) -> FileImport:
         if path.suffix == ".jsonl":
-            report.files.append(await self._session(path))
-        elif name == "cron.json":
-            report.files.append(await asyncio.to_thread(_jobs, path, report.jobs))
-        elif name in (SOUL, USER, HEARTBEAT):
-            report.files.append(await asyncio.to_thread(_text, path, self._config / name))
-        elif name == MEMORY or is_day(path.stem):
-            report.files.append(await self._notes(path))
-        else:
-            report.files.append(await asyncio.to_thread(_skill, path, self._skills))
+            return await self._session(path)
+        if path.name == "cron.json":
+            found, outcome = await asyncio.to_thread(read_jobs, path)
+            jobs += found
+            return outcome
+        if path.name in (SOUL, USER, HEARTBEAT):
+            return await asyncio.to_thread(_text, path, self._config / path.name)
+        if path.name == MEMORY or is_day(path.stem):
+            return await self._notes(path)
+        return await asyncio.to_thread(_skill, path, self._skills)
 
-    async def _session(self, path: Path) -> ImportedFile:
+    async def _session(self, path: Path) -> FileImport:
         channel, chat_id = chat_of(path.stem)
-        data = await asyncio.to_thread(_bounded, path)
-        if data is None:
-            return ImportedFile(path.name, "left", f"larger than {MAX_SESSION_BYTES >> 20} MB")
-        messages, torn = parse_session(data)
+        messages, torn = await asyncio.to_thread(_read_session, path)
         if not messages:
-            return ImportedFile(path.name, "left", "no message in it")
-        was_here = self._sessions.path(channel, chat_id).exists()
+            return FileImport(path.name, "left", "no message in it")
+        ours = self._sessions.path(channel, chat_id)
+        was_here = ours.exists()
         new = await self._sessions.adopt(channel, chat_id, messages)
-        detail = f"{new} of {len(messages)} messages into {self._sessions.path(channel, chat_id).name}"
+        detail = f"{new} of {len(messages)} messages into {ours.name}"
         if torn:
             detail += f"; {torn} torn or foreign lines left out"
-        return ImportedFile(path.name, ("merged" if was_here else "taken") if new else "same", detail)
+        return FileImport(path.name, ("merged" if was_here else "taken") if new else "same", detail)
 
-    async def _notes(self, path: Path) -> ImportedFile:
-        """MEMORY.md or a daily note: lines that are not here are added below."""
+    async def _notes(self, path: Path) -> FileImport:
+        """MEMORY.md or a daily note: the lines that ours does not have are added at its end."""
         theirs = await asyncio.to_thread(read_text, path)
         ours_path = self._memory.root / path.name
         ours = await asyncio.to_thread(read_whole, ours_path)
         if not theirs.strip():
-            return ImportedFile(path.name, "left", "it is empty")
-        merged, new = _merged(ours, theirs)
+            return FileImport(path.name, "left", "it is empty")
+        known = {line.strip() for line in ours.splitlines()}
+        new = [line for line in theirs.splitlines() if line.strip() and line.strip() not in known]
         if not new:
-            return ImportedFile(path.name, "same")
+            return FileImport(path.name, "same")
+        if not ours.strip():
+            merged = theirs if theirs.endswith("\n") else theirs + "\n"
+        else:
+            merged = "\n".join([ours.rstrip("\n"), *new, ""])
         if path.name == MEMORY:
             await self._memory.write(OWNER_ID, merged)
         else:
             await asyncio.to_thread(write_text, ours_path, merged)
-        return ImportedFile(path.name, "merged" if ours else "taken", f"{new} lines")
+        return FileImport(path.name, "merged" if ours else "taken", f"{len(new)} lines")
 
 
 def chat_of(stem: str) -> tuple[str, str]:
@@ -146,22 +149,34 @@ def chat_of(stem: str) -> tuple[str, str]:
     return "mimiclaw", chat_id
 
 
-def read_jobs(path: Path) -> tuple[tuple[ImportedJob, ...], ImportedFile]:
-    """The jobs of a cron.json, and what is to be said of the file."""
-    jobs: list[ImportedJob] = []
-    found = _jobs(path, jobs)
-    return tuple(jobs), found
+def read_jobs(path: Path) -> tuple[list[DeviceJob], FileImport]:
+    """The jobs of a cron.json, and what to report of the file."""
+    try:
+        value = json.loads(read_text(path))
+    except json.JSONDecodeError as exc:
+        return [], FileImport(path.name, "left", f"not JSON from line {exc.lineno}, column {exc.colno} on")
+    except (ValueError, RecursionError):
+        return [], FileImport(path.name, "left", "not JSON that can be read")
+    listed = value.get("jobs") if isinstance(value, dict) else None
+    if not isinstance(listed, list):
+        return [], FileImport(path.name, "left", "it has no jobs")
+    jobs = [job for item in listed if isinstance(item, dict) and (job := _job(item)) is not None]
+    unreadable = f", {len(listed) - len(jobs)} unreadable" if len(jobs) < len(listed) else ""
+    return jobs, FileImport(path.name, "taken" if jobs else "left", f"{len(jobs)} jobs{unreadable}")
 
 
 def _files(folder: Path) -> list[Path]:
-    """The device's files, by name, at most MAX_FILES; links are not followed."""
+    """The device's files, by name, at most MAX_FILES; symbolic links are left out."""
     if not folder.is_dir():
-        raise ConfigError(f"{folder} is no folder", next_step="name the folder with the device's files")
+        raise ConfigError(f"{folder} is not a folder", next_step="name the folder with the device's files")
+
+    def below(name: str, pattern: str) -> list[Path]:
+        return [*folder.glob(pattern), *(folder / name).glob(pattern)]
+
     wanted = [
-        *(path for place in ("", "sessions") for path in (folder / place).glob("*.jsonl")),
-        *(folder / place / name for place in ("", "config") for name in (SOUL, USER, HEARTBEAT, "cron.json")),
-        *(path for place in ("", "memory") for path in (folder / place).glob("*.md") if is_day(path.stem)),
-        *(folder / place / MEMORY for place in ("", "memory")),
+        *below("sessions", "*.jsonl"),
+        *(path for name in (SOUL, USER, HEARTBEAT, "cron.json") for path in below("config", name)),
+        *(path for path in below("memory", "*.md") if path.name == MEMORY or is_day(path.stem)),
         *(folder / "skills").glob("*.md"),
         *(folder / "skills").glob(f"*/{SKILL}"),
     ]
@@ -169,58 +184,52 @@ def _files(folder: Path) -> list[Path]:
     return sorted(found)[:MAX_FILES]
 
 
-def _bounded(path: Path) -> bytes | None:
-    return None if path.stat().st_size > MAX_SESSION_BYTES else path.read_bytes()
+def _read_session(path: Path) -> tuple[tuple[SessionMessage, ...], int]:
+    if path.stat().st_size > MAX_SESSION_BYTES:
+        raise ConfigError(f"larger than {MAX_SESSION_BYTES >> 20} MB")
+    return parse_session(path.read_bytes())
 
 
-def _text(path: Path, ours: Path) -> ImportedFile:
-    """SOUL.md, USER.md, HEARTBEAT.md: taken where there is none, else kept beside the one that is here."""
+def _text(path: Path, ours: Path) -> FileImport:
+    """SOUL.md, USER.md, HEARTBEAT.md: taken when there is none, else put beside ours."""
     theirs = read_text(path)
     if not theirs.strip():
-        return ImportedFile(path.name, "left", "it is empty")
+        return FileImport(path.name, "left", "it is empty")
     here = read_text(ours)
     if here == theirs:
-        return ImportedFile(path.name, "same")
+        return FileImport(path.name, "same")
     if not here.strip():
         write_text(ours, theirs)
-        return ImportedFile(path.name, "taken")
+        return FileImport(path.name, "taken")
     beside = ours.with_name(f"{ours.stem}.mimiclaw{ours.suffix}")
     if read_text(beside) == theirs:
-        return ImportedFile(path.name, "same", f"{beside.name} is there")
+        return FileImport(path.name, "same", f"{beside.name} is there")
     write_text(beside, theirs)
-    return ImportedFile(path.name, "beside", f"yours stays; theirs is {beside.name}")
+    return FileImport(path.name, "beside", f"yours stays; theirs is {beside.name}")
 
 
-def _merged(ours: str, theirs: str) -> tuple[str, int]:
-    known = {line.strip() for line in ours.splitlines()}
-    new = [line for line in theirs.splitlines() if line.strip() and line.strip() not in known]
-    if not ours.strip():
-        return theirs if theirs.endswith("\n") else theirs + "\n", len(new)
-    return ours.rstrip("\n") + "\n" + "".join(f"{line}\n" for line in new), len(new)
-
-
-def _skill(path: Path, skills: Path) -> ImportedFile:
-    """A flat `skills/<name>.md` becomes a folder; one that is a folder already is taken with its SKILL.md alone."""
+def _skill(path: Path, skills: Path) -> FileImport:
+    """`skills/<name>.md` becomes a folder; of a folder only its SKILL.md is taken."""
     shown = f"skills/{path.parent.name}/{SKILL}" if path.name == SKILL else f"skills/{path.name}"
     stem = path.parent.name if path.name == SKILL else path.stem
     name = _SKILL_NAME.sub("-", stem.lower()).strip("-")[:64].strip("-")
     text = read_text(path)
     if not name or not text.strip():
-        return ImportedFile(shown, "left", "it is empty" if name else "its name has no letter")
+        return FileImport(shown, "left", "it is empty" if name else "its name has no letter")
     if not text.startswith("---"):
         text = _with_front_matter(name, text)
     ours = skills / name / SKILL
     if ours.exists():
-        return ImportedFile(shown, "same" if read_text(ours) == text else "left", f"{name} is there already")
+        return FileImport(shown, "same" if read_text(ours) == text else "left", f"{name} is there already")
     if len(text.encode()) > MAX_TEXT_BYTES:
-        return ImportedFile(shown, "left", f"larger than {MAX_TEXT_BYTES >> 10} KB")
+        return FileImport(shown, "left", f"larger than {MAX_TEXT_BYTES >> 10} KB")
     write_text(ours, text)
     wrong = next((m for m in check_skill(ours.parent).mistakes if m.severity == "error"), None)
-    return ImportedFile(shown, "taken", f"microclaw skill check {name}: {wrong.message}" if wrong else name)
+    return FileImport(shown, "taken", f"microclaw skill check {name}: {wrong.message}" if wrong else name)
 
 
 def _with_front_matter(name: str, text: str) -> str:
-    """The device's own form: a heading, then a line or more that say what it is for, up to an empty line."""
+    """Add the front matter. The device's form is a heading, then lines up to an empty one that describe the skill."""
     lines = text.strip().splitlines()
     about: list[str] = []
     for line in lines[1:] if lines[0].startswith("# ") else lines:
@@ -234,25 +243,7 @@ def _with_front_matter(name: str, text: str) -> str:
     return f"---\n{head}---\n\n{text.strip()}\n"
 
 
-def _jobs(path: Path, jobs: list[ImportedJob]) -> ImportedFile:
-    try:
-        value = json.loads(read_text(path))
-    except json.JSONDecodeError as exc:
-        return ImportedFile(path.name, "left", f"not JSON from line {exc.lineno}, column {exc.colno} on")
-    except (ValueError, RecursionError):
-        return ImportedFile(path.name, "left", "not JSON that can be read")
-    listed = value.get("jobs") if isinstance(value, dict) else None
-    if not isinstance(listed, list):
-        return ImportedFile(path.name, "left", "it has no jobs")
-    found = [job for item in listed if isinstance(item, dict) and (job := _job(item)) is not None]
-    jobs += found
-    left = len(listed) - len(found)
-    return ImportedFile(
-        path.name, "taken" if found else "left", f"{len(found)} jobs{f', {left} unreadable' * bool(left)}"
-    )
-
-
-def _job(item: dict[str, Any]) -> ImportedJob | None:
+def _job(item: dict[str, Any]) -> DeviceJob | None:
     name, message, kind = item.get("name"), item.get("message"), item.get("kind")
     if not isinstance(message, str) or not message.strip():
         return None
@@ -264,7 +255,7 @@ def _job(item: dict[str, Any]) -> ImportedJob | None:
     ours = CHANNELS.get(channel, CHANNELS["cli"])
     if channel == "websocket":
         chat_id = chat_id.removeprefix("ws_")
-    return ImportedJob(
+    return DeviceJob(
         name=name if isinstance(name, str) and name else "imported",
         message=message,
         every_s=every_s,

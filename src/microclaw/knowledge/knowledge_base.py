@@ -1,4 +1,4 @@
-"""What the agent knows beyond one turn, joined: persona, memory, search, skills, conversations. It holds no logic."""
+"""Opens what the agent knows beyond one turn: persona, memory, search, skills, conversations. It has no logic."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ MAX_PERSONA_BYTES: Final = 16 * 1024
 
 
 class Persona:
-    """`config` has the owner's SOUL.md and USER.md; another person's USER.md lies in that person's memory folder.
+    """`config` has the owner's SOUL.md and USER.md; another person's USER.md is in that person's memory folder.
 
-    A file is read again when it changed; SOUL.md that is missing or empty is the shipped one.
+    A changed file is read again. For a missing or empty SOUL.md the shipped one is used.
     """
 
     def __init__(self, config: Path, memory: Path) -> None:
@@ -41,7 +41,7 @@ class Persona:
         return self._files.read(self.config / SOUL).strip() or default_soul()
 
     def user(self, person: str) -> str:
-        """What the person wrote of themselves; "" when there is nothing."""
+        """What the person wrote about themselves; "" when there is nothing."""
         folder = self.config if person == OWNER_ID else person_folder(self._memory, person)
         return self._files.read(folder / USER).strip()
 
@@ -54,7 +54,7 @@ def default_soul() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Knowledge:
-    """The parts that context, tools and routes work with. `now` is the time of day where the host's people are."""
+    """The parts that context, tools and routes use. `now` gives the local time of the host's people."""
 
     persona: Persona
     memory: Memory
@@ -65,7 +65,7 @@ class Knowledge:
 
 
 def open_knowledge(settings: Settings, database: Database) -> Knowledge:
-    """The knowledge of a home. Raises ConfigError for a time zone that is none."""
+    """The knowledge of a home folder. Raises ConfigError for an unknown time zone."""
     now = local_clock(settings.agent.timezone)
     search = Search(NoteTable(database), memory=settings.memory, sessions=settings.sessions)
     return Knowledge(

@@ -1,7 +1,7 @@
-"""What is remembered for each person: MEMORY.md, daily notes, the wiring of devices. It searches nothing.
+"""The memory of each person: MEMORY.md, daily notes, the wiring of devices. It searches nothing.
 
-The owner's files are MimiClaw's (memory/MEMORY.md, memory/YYYY-MM-DD.md); everybody else's lie in a folder of their
-own. Each change keeps the file as it was in `versions/` beside it; people may edit all of them by hand at any time.
+The owner's files are named as MimiClaw names them (memory/MEMORY.md, memory/YYYY-MM-DD.md); every other person has a
+folder. Each change keeps the old file in `versions/` beside it. People may edit all files by hand at any time.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ VERSIONS: Final = "versions"
 
 
 def person_folder(memory: Path, person: str) -> Path:
-    """The owner's is `memory` itself (MimiClaw's layout); every other person has one of their own below it."""
+    """The owner's folder is `memory` itself (MimiClaw's layout); every other person has one below it."""
     if person == OWNER_ID:
         return memory
     return memory / PEOPLE / file_stem(person)
 
 
 def file_stem(name: str) -> str:
-    """A name as one part of a path: never a parent, never hidden, never shared by two names."""
+    """A name as one part of a path: never a parent, never hidden, different for each name."""
     quoted = quote(name, safe="", errors="surrogatepass").replace(".", "%2E").replace("~", "%7E")
     return quoted or "%"
 
@@ -44,19 +44,19 @@ def name_of_stem(stem: str) -> str:
 
 
 def is_day(stem: str) -> bool:
-    """Whether a file's stem is a daily note's: YYYY-MM-DD."""
+    """Whether a file's stem is that of a daily note: YYYY-MM-DD."""
     parts = stem.split("-")
     return [len(p) for p in parts] == [4, 2, 2] and all(p.isascii() and p.isdigit() for p in parts)
 
 
 MAX_FACT_CHARS: Final = 1000
-MAX_FORGOTTEN: Final = 5  # lines that one `forget` removes without being told that all are meant
+MAX_FORGOTTEN: Final = 5  # lines that one `forget` removes without `every`
 RECENT_DAYS: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Remembered:
-    """Where a fact stands now; `new` is False when it stood there already."""
+class MemoryLine:
+    """The line of a fact and its file. `new` is False when the file had it already."""
 
     path: Path
     line: str
@@ -84,14 +84,14 @@ class Memory:
         return self._files.read(self._memory(person)).strip()
 
     def recent_notes(self, person: str, days: int = RECENT_DAYS) -> tuple[tuple[date, str], ...]:
-        """The daily notes of today and the days before, newest first, those that are. Blocking, cached."""
+        """The daily notes of today and the days before that have one, newest first. Blocking, cached."""
         today = self._now().date()
         wanted = (today - timedelta(days=n) for n in range(days))
         found = ((day, self._files.read(self._note(person, day)).strip()) for day in wanted)
         return tuple((day, text) for day, text in found if text)
 
     def wiring(self, device: str) -> str:
-        """What is written down of a device and what hangs on it; shown to everybody who sees the device."""
+        """The notes on a device and what is connected to it. Everybody who sees the device may read them."""
         return self._files.read(self.device_file(device)).strip()
 
     def device_file(self, device: str) -> Path:
@@ -105,34 +105,34 @@ class Memory:
             try:
                 found.append(date.fromisoformat(stem))
             except ValueError:
-                continue  # 2026-02-30.md: a file of somebody's, not a day
+                continue  # 2026-02-30.md is not a day
         return sorted(found)
 
-    async def remember(self, person: str, fact: str) -> Remembered:
-        """Add a fact to the person's MEMORY.md; one that stands there already is not added again."""
+    async def remember(self, person: str, fact: str) -> MemoryLine:
+        """Add a fact to the person's MEMORY.md, unless it is there already."""
         return await self._append(self._memory(person), fact, head="# Memory\n")
 
-    async def note(self, person: str, text: str) -> Remembered:
+    async def note(self, person: str, text: str) -> MemoryLine:
         """Add a line to today's note."""
         now = self._now()
         path = self._note(person, now.date())
         return await self._append(path, text, head=f"# {now.date().isoformat()}\n", prefix=f"{now:%H:%M} ")
 
-    async def remember_wiring(self, device: str, fact: str) -> Remembered:
-        """Add a line to what is known of a device."""
+    async def remember_wiring(self, device: str, fact: str) -> MemoryLine:
+        """Add a line to the notes on a device."""
         return await self._append(self.device_file(device), fact, head=f"# {device}\n")
 
     async def forget(self, person: str, words: str, *, every: bool = False) -> tuple[RemovedLine, ...]:
-        """Remove the lines that say it from MEMORY.md and the daily notes (the owner: from the wiring too).
+        """Remove the lines with these words from MEMORY.md and the daily notes; for the owner also from the wiring.
 
-        First lines that hold the words as they are, else those that hold each of them. ToolRetry when there are more
-        than MAX_FORGOTTEN and not `every` one is meant.
+        Lines with the words as given are removed; if there are none, lines with each of the words. Raises ToolRetry
+        for more than MAX_FORGOTTEN lines without `every`.
         """
         async with self._writing:
             return await asyncio.to_thread(self._forget, person, words, every)
 
     async def write(self, person: str, text: str, *, was: str | None = None) -> None:
-        """Put a whole MEMORY.md in place; ConfigError when it is not (any more) the one whose `digest` was given."""
+        """Replace the whole MEMORY.md. ConfigError when `was` is given and is no longer the `digest` of the file."""
         async with self._writing:
             await asyncio.to_thread(self._write_whole, self._memory(person), text, was)
 
@@ -145,7 +145,7 @@ class Memory:
     def _note(self, person: str, day: date) -> Path:
         return person_folder(self.root, person) / f"{day.isoformat()}.md"
 
-    async def _append(self, path: Path, text: str, *, head: str, prefix: str = "") -> Remembered:
+    async def _append(self, path: Path, text: str, *, head: str, prefix: str = "") -> MemoryLine:
         fact = " ".join(text.split())
         if not fact:
             raise ToolRetry("there is nothing to remember", next_step="say it in one sentence")
@@ -156,16 +156,16 @@ class Memory:
         async with self._writing:
             return await asyncio.to_thread(self._add_line, path, fact, head, prefix)
 
-    def _add_line(self, path: Path, fact: str, head: str, prefix: str) -> Remembered:
+    def _add_line(self, path: Path, fact: str, head: str, prefix: str) -> MemoryLine:
         text = read_whole(path)
         key = same_fact(fact)
         for line in text.splitlines():
             if same_fact(line) == key:
-                return Remembered(path, line.strip(), new=False)
+                return MemoryLine(path, line.strip(), new=False)
         line = f"- {prefix}{fact}"
         before = text if not text or text.endswith("\n") else text + "\n"
         self._replace(path, f"{before or head + chr(10)}{line}\n", keep=path.name == MEMORY)
-        return Remembered(path, line, new=True)
+        return MemoryLine(path, line, new=True)
 
     def _forget(self, person: str, words: str, every: bool) -> tuple[RemovedLine, ...]:
         if not significant(words) and not same_fact(words):
@@ -214,7 +214,7 @@ class Memory:
 
 
 def digest(text: str) -> str:
-    """What a text is known by while somebody edits it."""
+    """Identifies a text while somebody edits it."""
     return hashlib.sha256(text.encode(errors="replace")).hexdigest()
 
 

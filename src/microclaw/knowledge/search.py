@@ -1,13 +1,11 @@
-"""Search over memory, notes and conversations, kept up to date from the files. It ranks; it answers nobody.
+"""Searches memory, notes and conversations; the index follows the files. It answers no question.
 
-Best matches are bm25's, with newer ones before older ones of the same worth: a match loses half of its recency after
-thirty days, and recency is a third of what counts.
+The rank is bm25's, with newer matches first: recency is a third of the score and halves every thirty days.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import math
 import os
@@ -22,6 +20,7 @@ from microclaw.errors import MicroclawError
 from microclaw.knowledge.decisions import significant
 from microclaw.knowledge.memory import DEVICES, MEMORY, OWNER_ID, PEOPLE, is_day, name_of_stem
 from microclaw.store.notes import NewNote, NoteFile, NoteHit, NoteKind, NoteTable, is_unspaced
+from microclaw.store.sessions import parse_message
 
 MAX_ROW_CHARS: Final = 2000
 MAX_FILE_BYTES: Final = 64 << 20
@@ -31,18 +30,18 @@ _TAIL_BYTES: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file that belongs into the index, as it is on the disk now; `name` is its path below the home folder."""
+    """A file for the index, as it is on the disk now. `name` is its path below the home folder."""
 
     name: str
     path: Path
     kind: Literal["memory", "note", "device", "session"]
-    person: str  # of a conversation: whose lines are those that name nobody
+    person: str  # in a conversation: the person of lines that name nobody
     mtime_ns: int
     size_bytes: int
 
 
 def sources(memory: Path, sessions: Path) -> Iterator[Source]:
-    """Every file that is searched. Links, versions and files larger than MAX_FILE_BYTES are left out. Blocking."""
+    """Every file to search. Links, old versions and files larger than MAX_FILE_BYTES are left out. Blocking."""
     yield from _notes(memory, OWNER_ID, "memory")
     for folder in _folders(memory / PEOPLE):
         yield from _notes(folder, name_of_stem(folder.name), f"memory/{PEOPLE}/{folder.name}")
@@ -53,7 +52,7 @@ def sources(memory: Path, sessions: Path) -> Iterator[Source]:
 
 
 def read_notes(source: Source) -> tuple[NoteFile, list[NewNote]]:
-    """A Markdown file's rows: each list item or paragraph is one."""
+    """The rows of a Markdown file: one for each list item or paragraph."""
     assert source.kind != "session"
     kind = source.kind
     data = source.path.read_bytes()[:MAX_FILE_BYTES]
@@ -63,10 +62,10 @@ def read_notes(source: Source) -> tuple[NoteFile, list[NewNote]]:
 
 
 def read_session(source: Source, known: NoteFile | None) -> Iterator[tuple[NoteFile, list[NewNote], bool]]:
-    """A conversation's rows in pieces, from where it was read to before; True says that the rows before are void.
+    """The new rows of a conversation, in pieces. True means that all rows before must be dropped.
 
-    Only whole lines are read. A file that is shorter than before, or whose bytes before that place are others, is read
-    from its beginning.
+    It reads only whole lines, from the end of the last reading on; from the beginning when the file became shorter or
+    the bytes before that position changed.
     """
     with source.path.open("rb") as file:
         start = _resumable(file.fileno(), source, known)
@@ -97,30 +96,22 @@ def _resumable(fd: int, source: Source, known: NoteFile | None) -> int:
 
 
 def _message(line: bytes, owner: str) -> NewNote | None:
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError):
+    """The row of a conversation's line; None for a line that is no message or has no text."""
+    message = parse_message(line, owner)
+    text = "" if message is None else _storable(message.content.strip()[:MAX_ROW_CHARS])
+    if message is None or not text:
         return None
-    if not isinstance(value, dict):
-        return None
-    role, content, ts, person = value.get("role"), value.get("content"), value.get("ts", 0), value.get("person", owner)
-    if role not in ("user", "assistant") or not isinstance(content, str) or not isinstance(person, str):
-        return None
-    said = _storable(content.strip()[:MAX_ROW_CHARS])
-    if not said:
-        return None
-    at_s = ts if isinstance(ts, int) and not isinstance(ts, bool) else 0
-    own = role == "user" and value.get("foreign") is None  # strangers' words are found by who asks for answers
-    return NewNote(_storable(person), "said" if own else "answered", at_s, said)
+    own = message.role == "user" and message.tainted_s is None  # untrusted text counts as an answer
+    return NewNote(_storable(message.person), "said" if own else "answered", message.ts, text)
 
 
 def _storable(text: str) -> str:
-    """A lone surrogate, which JSON can carry and the store cannot, becomes "?"."""
+    """A lone surrogate, which is possible in JSON but not in the store, becomes "?"."""
     return text.encode(errors="replace").decode()
 
 
 def _paragraphs(text: str) -> Iterator[str]:
-    """List items one by one, other lines joined to paragraphs; headings and rules are none."""
+    """List items and paragraphs, the lines of a paragraph joined; no headings and rules."""
     waiting: list[str] = []
     for line in [*text.splitlines(), ""]:
         stripped = line.strip()
@@ -183,24 +174,24 @@ def _folders(folder: Path) -> Iterator[Path]:
 
 
 def _is_text(name: str) -> bool:
-    """Whether it is UTF-8 on the disk: another one is no name of ours, and the store takes none."""
+    """Whether the name is UTF-8 on the disk; the store takes no other."""
     return not any("\ud800" <= c <= "\udfff" for c in name)
 
 
 _log = logging.getLogger(__name__)
 
 MAX_WORDS: Final = 8
-RESCAN_S: Final = 2.0  # files edited by hand are seen this long after at the latest
-PATIENCE_S: Final = 0.25  # a search waits for the index no longer; the rest of it is read by the next one
+RESCAN_S: Final = 2.0  # files edited by hand are seen after this time at the latest
+PATIENCE_S: Final = 0.25  # how long a search waits for the index; the next one reads the rest
 _MAX_QUERY_CHARS: Final = 2000
-_ROWS_A_WRITE: Final = 500  # other writers of the store wait for no more
+_ROWS_A_WRITE: Final = 500  # so that other writers of the store do not wait long
 _HALF_LIFE_S: Final = 30 * 86_400
 _RECENCY: Final = 1 / 3
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A match with its source: the file below the home folder, and when it was written (UTC)."""
+    """A match: its file below the home folder, its text, and when it was written (UTC)."""
 
     source: str
     kind: NoteKind
@@ -211,7 +202,7 @@ class Found:
 
 
 class Search:
-    """`await search.find("owner", "where is the relay")`; files are read again when they changed."""
+    """`await search.find("owner", "where is the relay")`. Changed files are read again."""
 
     def __init__(
         self,
@@ -236,11 +227,11 @@ class Search:
         self._refreshing = asyncio.Lock()
 
     def mark_stale(self) -> None:
-        """A file was written: the next search reads the files again, however short ago it did."""
+        """Make the next search look at the files again. Call it after writing one."""
         self._scanned_at = None
 
     async def find(self, person: str, text: str, *, limit: int = 8, fresh: bool = True) -> tuple[Found, ...]:
-        """The person's best matches for a free text, best first; another person's rows are never looked at."""
+        """The person's best matches for a text, best first. Rows of other people are not read."""
         words = _query_words(text)
         if not words:
             return ()
@@ -250,16 +241,16 @@ class Search:
         return self._best(hits, limit)
 
     async def warm_up(self) -> None:
-        """Bring the index up to date, from the background; a failure is told by the next search."""
+        """Bring the index up to date in the background; a failure shows at the next search."""
         try:
             await self.refresh()
         except MicroclawError as exc:
             _log.warning("the index is not brought up to date: %s", exc.message)
 
     async def refresh(self, *, at_most_s: float | None = None) -> None:
-        """Read what changed on the disk into the index, at most every `rescan_s` seconds.
+        """Bring the index up to date with the files, at most every `rescan_s` seconds.
 
-        After `at_most_s` the rest is left for the next time, and a refresh that runs already is waited for no longer.
+        After `at_most_s` it stops, also waiting for a refresh that runs already; the next refresh reads the rest.
         """
         deadline = math.inf if at_most_s is None else self._clock() + at_most_s
         try:
@@ -280,7 +271,8 @@ class Search:
         if self._known is None:
             self._known = await self._table.files()
         try:
-            found = {source.name: source for source in await asyncio.to_thread(self._sources)}
+            listed = await asyncio.to_thread(lambda: list(sources(self._memory, self._sessions)))
+            found = {source.name: source for source in listed}
         except OSError as exc:  # nothing is dropped from the index for a folder that cannot be read
             _log.warning("the index is not brought up to date: %s", exc)
             return
@@ -297,11 +289,8 @@ class Search:
                     self._scanned_at = None
                     return
 
-    def _sources(self) -> list[Source]:
-        return list(sources(self._memory, self._sessions))
-
     async def _read(self, source: Source, known: NoteFile | None, deadline: float) -> None:
-        """One bad file is passed over: the others are searched without it."""
+        """Index one file. A file that cannot be read is skipped."""
         try:
             if source.kind == "session":
                 pieces = read_session(source, known)
@@ -314,7 +303,7 @@ class Search:
             _log.warning("%s cannot be read and is not searched: %s", source.name, exc.strerror or exc)
 
     async def _put(self, file: NoteFile, rows: list[NewNote], replace: bool) -> None:
-        """Every write but the last leaves a stamp that no file has, so that a crash between them reads it again."""
+        """Every write but the last stores a stamp that no file has, so that after a crash the file is read again."""
         assert self._known is not None
         begun = NoteFile(file.path, 0, 0, 0, b"")
         first, rest = rows[:_ROWS_A_WRITE], rows[_ROWS_A_WRITE:]
@@ -338,13 +327,13 @@ class Search:
             score = worth * (1 - _RECENCY) + worth * recent * _RECENCY
             day = datetime.fromtimestamp(hit.at_s, UTC).date().isoformat()
             one = Found(hit.path, hit.kind, day, hit.at_s, hit.text, score)
-            if hit.text not in found or found[hit.text].score < score:  # the same words said twice are one match
+            if hit.text not in found or found[hit.text].score < score:  # the same text twice is one match
                 found[hit.text] = one
         return tuple(sorted(found.values(), key=lambda one: one.score, reverse=True)[:limit])
 
 
 def _query_words(text: str) -> list[str]:
-    """At most MAX_WORDS of a text that say something; a run of a script without spaces is searched pair by pair."""
+    """At most MAX_WORDS significant words of a text. Scripts without spaces are searched by pairs of characters."""
     words: list[str] = []
     for word in significant(text[:_MAX_QUERY_CHARS]):
         if is_unspaced(word) and len(word) > 2:
@@ -352,6 +341,6 @@ def _query_words(text: str) -> list[str]:
         else:
             words.append(word)
     words = list(dict.fromkeys(words))
-    if len(words) > MAX_WORDS:  # a long text: its longest words say most
+    if len(words) > MAX_WORDS:  # of a long text take the longest words
         words = sorted(words, key=len, reverse=True)[:MAX_WORDS]
     return words

@@ -1,8 +1,8 @@
-"""A SKILL.md read and checked: YAML front matter, then Markdown. Mistakes carry their line; it activates nothing.
+"""Reads and checks a SKILL.md: YAML front matter, then Markdown. Mistakes have their line. It activates nothing.
 
-The form is the one agents share (agentskills.io): name, description, license, compatibility, metadata, allowed-tools.
-Ours under `metadata`: `tools` (shown to the model while the skill is active) and `capabilities` (device methods that
-the skill needs), each a list or words in one string.
+The format is the common one (agentskills.io): name, description, license, compatibility, metadata, allowed-tools.
+Our own fields under `metadata` are `tools` (shown to the model while the skill is active) and `capabilities` (device
+methods that the skill needs), each a list or words in one string.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from microclaw.errors import Diagnostic
 SKILL: Final = "SKILL.md"
 MAX_SKILL_BYTES: Final = 64 * 1024
 MAX_FOLDER_FILES: Final = 200
-_MAX_FRONT_CHARS: Final = 8 * 1024  # the YAML library takes squared time for what is nested
+_MAX_FRONT_CHARS: Final = 8 * 1024  # the YAML library takes quadratic time for nested text
 _ADVISED_LINES: Final = 500
 _MAX_FIELD_CHARS: Final = {"name": 64, "description": 1024, "license": 200, "compatibility": 500}
 _KNOWN: Final = ("name", "description", "license", "compatibility", "metadata", "allowed-tools")
 _NAME: Final = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
-# Possessive and bounded: a line of "](" costs what it is long, not its cube.
+# Possessive and bounded, so that a line of "](" takes linear time.
 _LINK: Final = re.compile(r"\]\(([^)\s#]{1,300}+)[^)]{0,200}+\)|`((?:references|scripts|assets)/[^`\s]{1,300}+)`")
 _LIST_FIELDS: Final = ("tools", "capabilities")
 
 
 @dataclass(frozen=True, slots=True)
 class Skill:
-    """A skill that can be used. `tools` and `capabilities` are our own metadata; `line` is where `body` begins."""
+    """A usable skill. `tools` and `capabilities` are our own metadata; `body` begins at `line`."""
 
     name: str
     description: str
@@ -51,8 +51,8 @@ class Skill:
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
-    """What a SKILL.md holds: the skill, None where an error makes it unusable, and every mistake by line."""
+class SkillCheck:
+    """The result of a check: the skill, None when an error makes it unusable, and every mistake by line."""
 
     skill: Skill | None
     mistakes: tuple[Diagnostic, ...]
@@ -68,17 +68,17 @@ def check_skill(
     shipped: bool = False,
     known_tools: Collection[str] | None = None,
     known_capabilities: Collection[str] | None = None,
-) -> Checked:
-    """Read a skill's folder. Names of tools and capabilities are checked where the known ones are given. Blocking."""
-    reading = _Reading(folder, known_tools, known_capabilities)
-    text = reading.text()
-    fields, body, line = reading.front_matter(text) if text is not None else ({}, "", 1)
+) -> SkillCheck:
+    """Check a skill's folder. Names of tools and capabilities are checked if the known ones are given. Blocking."""
+    reader = _SkillReader(folder, known_tools, known_capabilities)
+    text = reader.text()
+    fields, body, line = reader.front_matter(text) if text is not None else ({}, "", 1)
     if text is not None:
-        reading.check_body(body, line)
-        reading.check_folder()
-    if any(m.severity == "error" for m in reading.mistakes):
-        return Checked(None, reading.in_order())
-    lists: dict[str, tuple[str, ...]] = reading.lists
+        reader.check_body(body, line)
+        reader.check_folder()
+    if any(m.severity == "error" for m in reader.mistakes):
+        return SkillCheck(None, reader.in_order())
+    lists: dict[str, tuple[str, ...]] = reader.lists
     skill = Skill(
         name=fields["name"],
         description=fields["description"],
@@ -90,14 +90,14 @@ def check_skill(
         allowed_tools=lists.get("allowed-tools", ()),
         tools=lists.get("tools", ()),
         capabilities=lists.get("capabilities", ()),
-        metadata=reading.metadata,
+        metadata=reader.metadata,
         line=line,
     )
-    return Checked(skill, reading.in_order())
+    return SkillCheck(skill, reader.in_order())
 
 
-class _Reading:
-    """One SKILL.md while it is read; what is wrong gathers in `mistakes`."""
+class _SkillReader:
+    """Reads one SKILL.md and collects its mistakes."""
 
     def __init__(self, folder: Path, tools: Collection[str] | None, capabilities: Collection[str] | None) -> None:
         self._folder = folder
@@ -113,12 +113,12 @@ class _Reading:
     def text(self) -> str | None:
         path = self._folder / SKILL
         if self._folder.is_symlink() or path.is_symlink():
-            self._wrong("a skill is no symbolic link", None, hint="put the folder itself there")
+            self._wrong("a skill is not a symbolic link", None, hint="put the folder itself there")
             return None
         try:
             status = path.stat()
             if not stat.S_ISREG(status.st_mode):
-                raise OSError(0, "it is no file")
+                raise OSError(0, "it is not a file")
             size = status.st_size
             data = path.read_bytes() if size <= MAX_SKILL_BYTES else b""
         except OSError as exc:
@@ -185,7 +185,7 @@ class _Reading:
             if key not in _KNOWN:
                 near = difflib.get_close_matches(key, _KNOWN, n=1)
                 hint = f"did you mean {near[0]}?" if near else "fields of your own belong below metadata:"
-                self._at(key_node, f"{key} is no field of a skill", hint=hint, severity="warning")
+                self._at(key_node, f"{key} is not a field of a skill", hint=hint, severity="warning")
             elif key == "metadata":
                 self._of_metadata(value_node)
             elif key == "allowed-tools":
@@ -198,7 +198,7 @@ class _Reading:
         return found
 
     def _key(self, node: yaml.Node) -> str | None:
-        """A field's name. Anything else is not even shown: with aliases in it, its text may be endless."""
+        """A field's name, or None. The message does not show it: with aliases its text may be endless."""
         if isinstance(node, yaml.ScalarNode):
             return str(node.value)
         self._at(node, "a field's name has to be a text", hint="write name: value")
@@ -214,7 +214,7 @@ class _Reading:
         elif len(value) > limit:
             self._at(node, f"{key} has {len(value)} characters, at most {limit} are allowed", hint="make it shorter")
         elif key == "name" and _NAME.fullmatch(value) is None:
-            self._at(node, f"{value!r} is no skill's name", hint="lower-case letters, digits and single hyphens")
+            self._at(node, f"{value!r} is not a name for a skill", hint="lower-case letters, digits and single hyphens")
         elif key == "name" and value != self._folder.name:
             self._at(
                 node, f"the name is {value!r}, its folder's is {self._folder.name!r}", hint="rename one of the two"
@@ -237,7 +237,7 @@ class _Reading:
             elif isinstance(value_node, yaml.ScalarNode):
                 self.metadata[key] = str(value_node.value)
             else:
-                self._at(value_node, f"metadata.{key} is no text", hint="give a text", severity="warning")
+                self._at(value_node, f"metadata.{key} is not a text", hint="give a text", severity="warning")
 
     def _words(self, key: str, node: yaml.Node) -> tuple[str, ...]:
         if isinstance(node, yaml.ScalarNode):
@@ -251,13 +251,13 @@ class _Reading:
         known = self._known[key]
         if known is None:
             return
-        places = node.value if isinstance(node, yaml.SequenceNode) else [node] * len(self.lists[key])
-        for name, place in zip(self.lists[key], places, strict=True):
+        nodes = node.value if isinstance(node, yaml.SequenceNode) else [node] * len(self.lists[key])
+        for name, name_node in zip(self.lists[key], nodes, strict=True):
             if name not in known:
                 near = difflib.get_close_matches(name, known, n=1)
                 what = "tool" if key == "tools" else "device method"
                 hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(sorted(known)[:20])}"
-                self._at(place, f"there is no {what} {name!r}", hint=hint)
+                self._at(name_node, f"there is no {what} {name!r}", hint=hint)
 
     def check_body(self, body: str, first: int) -> None:
         lines = body.splitlines()
@@ -309,10 +309,10 @@ class _Reading:
 
 
 def inside(folder: Path, name: str) -> Path:
-    """A file below a folder; ValueError for a name that leads out of it, by its parts or by a symbolic link."""
+    """The path of a file below a folder. ValueError for a name that leads out of it, also by a symbolic link."""
     parts = PurePosixPath(name)
     if parts.is_absolute() or ".." in parts.parts or "\0" in name or not parts.parts:
-        raise ValueError(f"{name!r} is no file of this folder")
+        raise ValueError(f"{name!r} is not a file of this folder")
     path = folder
     for part in parts.parts:
         path = path / part

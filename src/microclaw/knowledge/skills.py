@@ -1,6 +1,6 @@
-"""The skills of this host: a person's folders and the shipped ones, and which of them a chat has active.
+"""The skills of this host: the owner's folders and the shipped ones, and which are active in a chat.
 
-A skill is the owner's own text, trusted as such. It runs nothing: scripts beside a skill are only read.
+A skill is trusted as the owner's own text. Nothing is run: scripts in a skill's folder are only read.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Final
 
 from microclaw.errors import ToolFailed, UnknownName
 from microclaw.knowledge.decisions import significant
-from microclaw.knowledge.skill_file import MAX_FOLDER_FILES, SKILL, Checked, Skill, check_skill, inside
+from microclaw.knowledge.skill_file import MAX_FOLDER_FILES, SKILL, Skill, SkillCheck, check_skill, inside
 from microclaw.knowledge.text_files import read_text
 
 _log = logging.getLogger(__name__)
@@ -26,14 +26,14 @@ MAX_SKILLS: Final = 100
 MAX_NAMED_FILES: Final = 100  # of one skill
 MAX_PIECE_CHARS: Final = 6000  # of a skill's file in one tool result
 MAX_FILE_BYTES: Final = 256 * 1024
-ACTIVE_S: Final = 1800.0  # since it was last asked for
+ACTIVE_S: Final = 1800.0  # since it was last loaded
 MAX_ACTIVE: Final = 3  # in one chat
 _CHATS: Final = 512
-_STRONG: Final = 2.0  # of shared rare words, where a word that one skill alone has counts 1
+_STRONG: Final = 2.0  # sum over the shared words; a word that only one skill has counts 1
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class SkillPart:
     """A part of a skill's text or file; `next_offset` where there is more."""
 
     text: str
@@ -41,13 +41,13 @@ class Piece:
 
 
 @dataclass(slots=True)
-class _Kept:
+class _CachedSkill:
     stamp: tuple[int, int]
-    checked: Checked
+    checked: SkillCheck
 
 
 class Skills:
-    """A person's skill goes before a shipped one of the same name. Files are read again when they changed."""
+    """The owner's skill replaces a shipped one of the same name. Changed files are read again."""
 
     def __init__(
         self, folder: Path, *, shipped: Path | None = None, clock: Callable[[], float] = time.monotonic
@@ -55,13 +55,13 @@ class Skills:
         self.folder = folder
         self._shipped = shipped_skills() if shipped is None else shipped
         self._clock = clock
-        self._kept: dict[Path, _Kept] = {}
+        self._cache: dict[Path, _CachedSkill] = {}
         self._active: OrderedDict[tuple[str, str], dict[str, float]] = OrderedDict()
         self._warned: set[Path] = set()
         self._tools: dict[str, tuple[str, ...]] = {}
 
     def all(self) -> tuple[Skill, ...]:
-        """Every skill that can be used, by name. Blocking; cached."""
+        """Every usable skill, by name. Blocking, cached."""
         found: dict[str, Skill] = {}
         for folder, shipped in self._folders():
             checked = self._checked(folder, shipped)
@@ -73,13 +73,13 @@ class Skills:
         self._tools = {name: skill.tools for name, skill in found.items()}
         return tuple(sorted(found.values(), key=lambda skill: skill.name))
 
-    def broken(self) -> tuple[tuple[str, Checked], ...]:
-        """Folders that are no usable skill, with what is wrong."""
+    def broken(self) -> tuple[tuple[str, SkillCheck], ...]:
+        """The folders without a usable skill, with their mistakes."""
         found = ((folder.name, self._checked(folder, shipped)) for folder, shipped in self._folders())
         return tuple((name, checked) for name, checked in found if checked.skill is None)
 
     def get(self, name: str) -> Skill:
-        """UnknownName, which says which skills there are."""
+        """The skill of this name. UnknownName, which lists the skills there are."""
         known = self.all()
         for skill in known:
             if skill.name == name:
@@ -89,16 +89,16 @@ class Skills:
 
     def check(
         self, name: str, *, tools: Collection[str] | None = None, capabilities: Collection[str] | None = None
-    ) -> Checked:
-        """Every mistake of one skill, usable or not; UnknownName when there is no such folder."""
+    ) -> SkillCheck:
+        """Check one skill, usable or not. UnknownName when there is no such folder."""
         for folder, shipped in self._folders():
             if folder.name == name:
                 return check_skill(folder, shipped=shipped, known_tools=tools, known_capabilities=capabilities)
         names = ", ".join(folder.name for folder, _ in self._folders()) or "none"
         raise UnknownName(f"there is no skill {name[:80]!r} in {self.folder}", next_step=f"skills: {names}")
 
-    def piece(self, name: str, file: str | None = None, offset: int = 0) -> Piece:
-        """A skill's text, or a file beside it, from a character on. ToolFailed for one that may not be read."""
+    def piece(self, name: str, file: str | None = None, offset: int = 0) -> SkillPart:
+        """A skill's text, or a file in its folder, from a position on. ToolFailed for a file that may not be read."""
         skill = self.get(name)
         if file in (None, SKILL):
             text = skill.body
@@ -106,33 +106,33 @@ class Skills:
             assert file is not None
             text = self._file(skill, file)
         end = offset + MAX_PIECE_CHARS
-        return Piece(text[offset:end], end if end < len(text) else None)
+        return SkillPart(text[offset:end], end if end < len(text) else None)
 
     def files(self, name: str) -> tuple[str, ...]:
-        """Files beside a skill's text, which `piece` reads: of a folder with very many not all are named. Blocking."""
+        """The other files in a skill's folder, which `piece` reads; at most MAX_NAMED_FILES of them. Blocking."""
         folder = self.get(name).folder
         looked_at = islice(folder.rglob("*"), MAX_FOLDER_FILES)
         found = sorted(p for p in looked_at if p.is_file() and not p.is_symlink() and p.name != SKILL)
         return tuple(str(p.relative_to(folder)) for p in found[:MAX_NAMED_FILES])
 
     def matching(self, text: str) -> tuple[Skill, ...]:
-        """Skills that a person's words strongly mean: rare words shared with name and description."""
-        said = _stems(text)
-        if not said:
+        """The skills that a person's words fit: they share rare words with the name and the description."""
+        stems = _stems(text)
+        if not stems:
             return ()
         words = {skill.name: _stems(f"{skill.name.replace('-', ' ')} {skill.description}") for skill in self.all()}
-        skills_with = {word: sum(word in others for others in words.values()) for word in said}
+        skills_with = {word: sum(word in others for others in words.values()) for word in stems}
         strong = []
         for skill in self.all():
-            shared = said & words[skill.name]
+            shared = stems & words[skill.name]
             weight = sum(1.0 / skills_with[word] for word in shared)
             named = _stems(skill.name.replace("-", " "))
-            if weight >= _STRONG or (named and named <= said):
+            if weight >= _STRONG or (named and named <= stems):
                 strong.append((weight, skill))
         return tuple(skill for _, skill in sorted(strong, key=lambda one: (-one[0], one[1].name))[:MAX_ACTIVE])
 
     def activate(self, channel: str, chat_id: str, name: str) -> Skill:
-        """Make a skill active in a chat; beyond MAX_ACTIVE the one used longest ago goes."""
+        """Make a skill active in a chat. Beyond MAX_ACTIVE the one used longest ago becomes inactive."""
         skill = self.get(name)
         chat = self._active.setdefault((channel, chat_id), {})
         self._active.move_to_end((channel, chat_id))
@@ -145,7 +145,7 @@ class Skills:
         return skill
 
     def active(self, channel: str, chat_id: str) -> frozenset[str]:
-        """Names of the skills that are active in a chat now: for Tool.skill."""
+        """The names of the skills that are active in a chat now."""
         since = self._clock() - ACTIVE_S
         chat = self._active.get((channel, chat_id), {})
         for name in [name for name, at in chat.items() if at < since]:
@@ -153,7 +153,7 @@ class Skills:
         return frozenset(chat)
 
     def shown_tools(self, channel: str, chat_id: str) -> frozenset[str]:
-        """Tools that the chat's active skills name under metadata.tools, as they were read last. Not blocking."""
+        """The tools that the chat's active skills name under metadata.tools, as last read. Not blocking."""
         return frozenset(tool for name in self.active(channel, chat_id) for tool in self._tools.get(name, ()))
 
     def _folders(self) -> list[tuple[Path, bool]]:
@@ -166,17 +166,17 @@ class Skills:
             found += [(folder, shipped) for folder in folders]
         return found[:MAX_SKILLS]
 
-    def _checked(self, folder: Path, shipped: bool) -> Checked:
+    def _checked(self, folder: Path, shipped: bool) -> SkillCheck:
         try:
             status = (folder / SKILL).lstat()
             stamp = (status.st_mtime_ns, status.st_size)
         except OSError:
             stamp = (0, 0)
-        kept = self._kept.get(folder)
-        if kept is None or kept.stamp != stamp:
-            kept = self._kept[folder] = _Kept(stamp, check_skill(folder, shipped=shipped))
+        cached = self._cache.get(folder)
+        if cached is None or cached.stamp != stamp:
+            cached = self._cache[folder] = _CachedSkill(stamp, check_skill(folder, shipped=shipped))
             self._warned.discard(folder)
-        return kept.checked
+        return cached.checked
 
     def _file(self, skill: Skill, file: str) -> str:
         try:
@@ -184,7 +184,7 @@ class Skills:
             size = path.stat().st_size if path.is_file() else -1
         except (ValueError, OSError) as exc:
             raise ToolFailed(
-                f"{file[:200]!r} is no file of the skill {skill.name}", next_step=self._names(skill)
+                f"{file[:200]!r} is not a file of the skill {skill.name}", next_step=self._names(skill)
             ) from exc
         if size < 0:
             raise ToolFailed(f"the skill {skill.name} has no file {file[:200]!r}", next_step=self._names(skill))
@@ -202,7 +202,7 @@ def shipped_skills() -> Path:
 
 
 def _stems(text: str) -> set[str]:
-    """Words without their commonest English endings, so that "wiring a sensor" meets "wire the sensors"."""
+    """Words without common English endings, so that "wiring a sensor" matches "wire the sensors"."""
     stems = set()
     for word in significant(text.replace("_", " ")):
         for ending in ("ing", "ed", "es", "s", "e"):

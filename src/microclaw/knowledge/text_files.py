@@ -1,4 +1,4 @@
-"""Text files that people edit too: bounded reads, whole writes, older versions kept. It knows no file's meaning."""
+"""Reads and writes text files that people edit too: limited size, whole writes, old versions kept."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ from microclaw.errors import ConfigError, StoreError
 MAX_TEXT_BYTES: Final = 64 * 1024
 VERSIONS_KEPT: Final = 20  # of one file
 _MAX_KEPT_BYTES: Final = 4 << 20
-_UNSEEN: Final = (-1, -1)
+_MISSING: Final = (-1, -1)
 
 
 @dataclass(slots=True)
-class _Seen:
+class _CachedText:
     stamp: tuple[int, int]
     text: str
 
 
 class TextCache:
-    """Files read again only when their time or size changed; a file that is missing reads as an empty text."""
+    """Reads a file again only when its time or size changed. A missing file is an empty text."""
 
     def __init__(self, max_bytes: int = MAX_TEXT_BYTES, max_files: int = 256) -> None:
         self._max_bytes = max_bytes
         self._max_files = max_files
-        self._seen: dict[Path, _Seen] = {}
-        self._changing = threading.Lock()  # turns read side by side
+        self._seen: dict[Path, _CachedText] = {}
+        self._changing = threading.Lock()  # turns read at the same time
 
     def read(self, path: Path) -> str:
         """At most `max_bytes` of it, cut at a line's end; blocking."""
         stamp = _stamp(path)
-        if stamp == _UNSEEN:
+        if stamp == _MISSING:
             with self._changing:
                 self._seen.pop(path, None)
             return ""
         found = self._seen.get(path)
         if found is None or found.stamp != stamp:
-            found = _Seen(stamp, read_text(path, self._max_bytes))
+            found = _CachedText(stamp, read_text(path, self._max_bytes))
             with self._changing:
                 if path not in self._seen and len(self._seen) >= self._max_files:
                     del self._seen[next(iter(self._seen))]
@@ -52,10 +52,9 @@ class TextCache:
 
 
 def read_text(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> str:
-    """The file's first `max_bytes`, cut at a line's end; "" when there is none. Bytes that are no UTF-8 are replaced.
+    """The file's first `max_bytes`, cut at a line's end; "" when there is none. Bytes that are not UTF-8 are replaced.
 
-    A symbolic link is not followed: what it points at was not written for us. Nor is anything read but a file: a pipe
-    would wait for ever.
+    Only regular files are read: a symbolic link may point anywhere, and a pipe would never end.
     """
     data = _read_bytes(path, max_bytes + 1)
     if len(data) > max_bytes:
@@ -64,7 +63,7 @@ def read_text(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> str:
 
 
 def read_whole(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> str:
-    """`read_text` for who writes it back: ConfigError for a longer file, whose rest would be lost."""
+    """`read_text` for a file that is written back: ConfigError for a longer one, as its rest would be lost."""
     data = _read_bytes(path, max_bytes + 1)
     if len(data) > max_bytes:
         raise ConfigError(
@@ -75,7 +74,7 @@ def read_whole(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> str:
 
 
 def write_text(path: Path, text: str, *, max_bytes: int = MAX_TEXT_BYTES) -> None:
-    """Put a whole text in a file's place: the old one or the new one is there after a power cut, never a torn one."""
+    """Replace the whole file. After a power cut either the old or the new text is there."""
     _write_bytes(path, text.encode(errors="replace"), max_bytes)
 
 
@@ -95,7 +94,7 @@ def _write_bytes(path: Path, data: bytes, max_bytes: int) -> None:
 
 
 def keep_version(path: Path, folder: Path, now: datetime) -> Path | None:
-    """Copy a file as it is, byte for byte, into `folder` before it changes; the oldest beyond VERSIONS_KEPT go."""
+    """Copy a file into `folder` before it changes. The oldest copies beyond VERSIONS_KEPT are removed."""
     data = _read_bytes(path, _MAX_KEPT_BYTES + 1)
     if not data:
         return None
@@ -108,7 +107,7 @@ def keep_version(path: Path, folder: Path, now: datetime) -> Path | None:
 
 
 def versions_of(path: Path, folder: Path) -> list[Path]:
-    """Kept versions of a file, oldest first."""
+    """The kept versions of a file, oldest first."""
     return sorted(folder.glob(f"{path.stem}.*T*{path.suffix}"))
 
 
@@ -121,7 +120,7 @@ def _read_bytes(path: Path, most: int) -> bytes:
         raise _failed(path, exc) from exc
     try:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise OSError(0, "it is no file")
+            raise OSError(0, "it is not a file")
         with os.fdopen(os.dup(fd), "rb") as file:
             return file.read(most)
     except OSError as exc:
@@ -138,7 +137,7 @@ def _stamp(path: Path) -> tuple[int, int]:
     try:
         found = path.lstat()
     except (FileNotFoundError, NotADirectoryError):
-        return _UNSEEN
+        return _MISSING
     return found.st_mtime_ns, found.st_size
 
 

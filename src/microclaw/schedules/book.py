@@ -1,4 +1,4 @@
-"""The schedules of a host: made, listed, paused, taken up again, removed. It runs none of them."""
+"""The schedules of a host: makes, lists, pauses, resumes and removes them. It runs none of them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from typing import Final
 from microclaw.auth.gate import Permission
 from microclaw.auth.people import MAY, Roles
 from microclaw.clock import machine_zone
+from microclaw.devices.registry import Registry
 from microclaw.errors import Overloaded, PermissionRefused, ScheduleRefused, StoreError, UnknownName
 from microclaw.language.times import When, when_text
-from microclaw.schedules.devices import Devices, all_known, pinned, present
+from microclaw.schedules.devices import all_known, bind_devices, with_current_names
 from microclaw.schedules.entry import (
     Deed,
     Once,
@@ -31,7 +32,7 @@ from microclaw.store.schedules import Missed, NewSchedule, RunRow, ScheduleTable
 
 MAX_SCHEDULES: Final = 200
 MAX_PROMPT_CHARS: Final = 4000
-KEPT_OVER: Final = 20  # schedules that are over stay listed, the newest
+KEPT_OVER: Final = 20  # so many of the schedules that are over stay listed, the newest
 _MAX_NUMBER: Final = 2**63  # of SQLite's integers
 _HOUR_MS: Final = 3_600_000
 
@@ -39,8 +40,8 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """A schedule to be made. `zone` None is the person's; `missed` None is "run" for one time, else "skip"."""
+class ScheduleRequest:
+    """A schedule to make. `zone` None is the person's zone; `missed` None is "run" for a single time, else "skip"."""
 
     when: str
     what: str
@@ -55,9 +56,9 @@ class Wanted:
 
 
 class ScheduleBook:
-    """`now_ms` is Unix time; `zone` an IANA name, None for the machine's. `changed` hears that another may be due.
+    """`now_ms` is Unix time; `zone` is an IANA name, None for the machine's. `changed` is called after each change.
 
-    Schedules are kept with their devices' ids and given out with the names that these have at that moment.
+    Schedules are stored with their devices' ids and returned with the devices' present names.
     """
 
     def __init__(
@@ -66,7 +67,7 @@ class ScheduleBook:
         roles: Roles,
         now_ms: Callable[[], int],
         *,
-        devices: Devices,
+        devices: Registry,
         zone: str | None = None,
     ) -> None:
         self.zone = zone_of(zone or machine_zone()).key
@@ -74,7 +75,7 @@ class ScheduleBook:
         self._roles = roles
         self._now_ms = now_ms
         self._devices = devices
-        self.changed: Callable[[], None] = _nobody
+        self.changed: Callable[[], None] = _no_listener
 
     def timing(self, when: str | When, zone: str | None = None) -> Timing:
         """What these words, or a time read from words, mean now. ScheduleRefused."""
@@ -86,15 +87,15 @@ class ScheduleBook:
         return self._now_ms()
 
     def moment(self, at_ms: int, zone: str | None = None) -> datetime:
-        """Unix time on a clock of the zone."""
+        """A Unix time as the local time of a zone."""
         return datetime.fromtimestamp(at_ms / 1000, zone_of(zone or self.zone))
 
-    async def add(self, wanted: Wanted, *, timing: Timing | None = None) -> Schedule:
-        """Make it. ScheduleRefused for its time or words, UnknownName for its device, Overloaded for too many.
+    async def add(self, request: ScheduleRequest, *, timing: Timing | None = None) -> Schedule:
+        """Make a schedule. ScheduleRefused for its time or words, UnknownName for its device, Overloaded for too many.
 
-        `timing` is for those that were made elsewhere, instead of the words.
+        `timing` replaces the words of the time.
         """
-        if not wanted.what.strip() or (isinstance(wanted.deed, Prompt) and len(wanted.deed.text) > MAX_PROMPT_CHARS):
+        if not request.what.strip() or (isinstance(request.deed, Prompt) and len(request.deed.text) > MAX_PROMPT_CHARS):
             raise ScheduleRefused(
                 f"a schedule does something, in at most {MAX_PROMPT_CHARS} characters",
                 next_step='microclaw schedule add "every weekday at 7" "turn on pin 4"',
@@ -104,24 +105,26 @@ class ScheduleBook:
             raise Overloaded(
                 f"there are {len(listed)} schedules already", next_step="remove one: microclaw schedule list"
             )
-        timing = timing or self.timing(wanted.when, wanted.zone)
+        timing = timing or self.timing(request.when, request.zone)
         now_ms = self._now_ms()
         due_ms = next_due(timing, now_ms)
         if due_ms is None:
-            raise ScheduleRefused(f"{wanted.when!r} is in the past", next_step='say a time that comes: "in 20 minutes"')
-        pin = pinned(wanted.what, wanted.deed, wanted.device, self._devices)
-        missed: Missed = wanted.missed or ("run" if isinstance(timing, Once) else "skip")
+            raise ScheduleRefused(
+                f"{request.when!r} is in the past", next_step='say a time that comes: "in 20 minutes"'
+            )
+        bound = bind_devices(request.what, request.deed, request.device, self._devices)
+        missed: Missed = request.missed or ("run" if isinstance(timing, Once) else "skip")
         new = NewSchedule(
-            said=wanted.when,
-            what=pin.what,
+            said=request.when,
+            what=bound.what,
             timing=timing_json(timing),
-            act=deed_json(pin.deed, pin.devices),
-            person_id=wanted.person_id,
-            channel=wanted.channel,
-            chat_id=wanted.chat_id,
-            device=pin.device,
+            act=deed_json(bound.deed, bound.devices),
+            person_id=request.person_id,
+            channel=request.channel,
+            chat_id=request.chat_id,
+            device=bound.device,
             missed=missed,
-            approved=wanted.approved.value,
+            approved=request.approved.value,
             next_ms=due_ms,
         )
         schedule_id = await self._table.add(new, now_ms)
@@ -130,11 +133,11 @@ class ScheduleBook:
         return await self.get(schedule_id)
 
     async def all(self) -> tuple[Schedule, ...]:
-        """Every schedule, oldest first; one whose row cannot be read is told in the log and left out."""
-        return tuple([present(one, self._devices) for one in await self._kept()])
+        """Every schedule, oldest first, without those whose rows cannot be read."""
+        return tuple([with_current_names(one, self._devices) for one in await self._stored()])
 
     async def visible(self, person_id: str) -> tuple[Schedule, ...]:
-        """Everybody's for an owner, else one's own."""
+        """All schedules for an owner, else the person's own."""
         return tuple(one for one in await self.all() if self._is_of(one, person_id))
 
     async def get(self, schedule_id: int) -> Schedule:
@@ -143,21 +146,21 @@ class ScheduleBook:
             raise UnknownName(
                 f"there is no schedule {str(schedule_id)[:20]}", next_step="see them: microclaw schedule list"
             )
-        return present(schedule_of(row), self._devices)
+        return with_current_names(schedule_of(row), self._devices)
 
     async def made_of(self, said: str, prompt: Prompt) -> Schedule | None:
-        """The one that was made of these words, however its devices are called now."""
-        for one in await self._kept():
+        """The schedule that was made from these words, whatever its devices are called now."""
+        for one in await self._stored():
             if (one.said, one.deed) == (said, prompt):
-                return present(one, self._devices)
+                return with_current_names(one, self._devices)
         return None
 
     def check_device(self, reference: str) -> None:
-        """UnknownName for a device that is none."""
+        """Raise UnknownName when there is no such device."""
         self._devices.get(reference)
 
     async def of(self, schedule_id: int, person_id: str) -> Schedule:
-        """The schedule, if it is theirs; PermissionRefused."""
+        """The schedule, if the person may change it; else PermissionRefused."""
         found = await self.get(schedule_id)
         if not self._is_of(found, person_id):
             raise PermissionRefused(f"schedule {schedule_id} is somebody else's", next_step="ask the owner")
@@ -174,12 +177,12 @@ class ScheduleBook:
         return found
 
     async def pause(self, schedule_id: int, why: str) -> None:
-        """It stays, and is not due until `resume`."""
+        """Stop it until `resume`."""
         await self._table.set_state(schedule_id, "paused", why, None)
         self.changed()
 
     async def resume(self, schedule_id: int, person_id: str) -> Schedule:
-        """Make a paused one due again. ScheduleRefused when its only time went by."""
+        """Start a paused schedule again. ScheduleRefused when its only time is in the past."""
         found = await self.of(schedule_id, person_id)
         if found.state == "active":
             return found
@@ -193,15 +196,15 @@ class ScheduleBook:
         return await self.get(schedule_id)
 
     async def adopt(self) -> None:
-        """Give the schedules that were kept by their devices' names the ids of those that have these names now."""
-        for old in await self._kept():
+        """Give schedules that were stored with names of devices the ids of the devices with these names."""
+        for old in await self._stored():
             if old.devices is None and all_known(old, self._devices):
-                pin = pinned(old.what, old.deed, old.device, self._devices)
-                act = deed_json(pin.deed, pin.devices)
-                await self._table.set_deed(old.schedule_id, what=pin.what, act=act, device=pin.device)
+                bound = bind_devices(old.what, old.deed, old.device, self._devices)
+                act = deed_json(bound.deed, bound.devices)
+                await self._table.set_deed(old.schedule_id, what=bound.what, act=act, device=bound.device)
 
     def wakes_an_hour(self, timing: Timing, limit: int) -> int:
-        """How often it is due in the hour after its first time; counted up to `limit` + 1."""
+        """How often it is due in the hour after its first time, counted up to `limit` + 1."""
         first = next_due(timing, self._now_ms())
         due, count = first, 0
         while due is not None and first is not None and due < first + _HOUR_MS and count <= limit:
@@ -209,7 +212,7 @@ class ScheduleBook:
         return count
 
     def refusal(self, schedule: Schedule) -> str | None:
-        """Why it may not run any more: whoever made it was removed, or may only read now."""
+        """Why it may not run any more: its maker was removed, or may only read now. None when it may."""
         person = self._roles.get(schedule.person_id)
         if person is None:
             return "whoever made it is nobody this host knows"
@@ -219,8 +222,8 @@ class ScheduleBook:
         person = self._roles.get(person_id)
         return schedule.person_id == person_id or (person is not None and person.role == "owner")
 
-    async def _kept(self) -> list[Schedule]:
-        """As they are stored, with ids; one whose row cannot be read is told in the log and left out."""
+    async def _stored(self) -> list[Schedule]:
+        """The schedules as stored, with ids. A row that cannot be read is logged and left out."""
         found = []
         for row in await self._table.list():
             try:
@@ -235,5 +238,5 @@ class ScheduleBook:
             await self._table.remove(schedule_id)
 
 
-def _nobody() -> None:
-    """Nobody waits for what is due yet."""
+def _no_listener() -> None:
+    """Before the runner listens for changes."""

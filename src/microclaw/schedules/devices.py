@@ -1,45 +1,29 @@
-"""The devices that a schedule is about: kept by id, called and shown by the names they have now. Asks no device.
+"""The devices of a schedule: stored by id, called and shown by their present names. Asks no device.
 
-A name that a person gave may be another device's later, an id never is. What is said of a device in a schedule's words
-is read as its name of that time, and given its present one.
+A name may belong to another device later, an id never does. A device's name in the words of a schedule is read as the
+name of that time and replaced by the present one.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from typing import Final
 
+from microclaw.devices.device import Device
+from microclaw.devices.registry import Registry
 from microclaw.errors import UnknownName
 from microclaw.schedules.entry import Deed, Prompt, Schedule, ToolAct
 
 MAX_WHAT_CHARS: Final = 200
-_NAMING: Final = ("device", "device_ip", "deviceIp")  # the arguments by which tools name a device
-
-
-class Named(Protocol):
-    """devices.device.Device."""
-
-    @property
-    def device_id(self) -> str: ...
-
-    @property
-    def name(self) -> str: ...
-
-
-class Devices(Protocol):
-    """devices.registry.Registry."""
-
-    def list(self) -> Sequence[Named]: ...
-
-    def get(self, reference: str) -> Named: ...
+_NAMING: Final = ("device", "device_ip", "deviceIp")  # the arguments that name a device
 
 
 @dataclass(frozen=True, slots=True)
-class Pinned:
-    """A deed whose devices are named by id; `devices` has each of them with its name of that time."""
+class DeviceBinding:
+    """An action with ids in the place of names; `devices` has each id with the device's name at that time."""
 
     what: str
     deed: Deed
@@ -47,8 +31,8 @@ class Pinned:
     devices: tuple[tuple[str, str], ...]
 
 
-def pinned(what: str, deed: Deed, device: str | None, devices: Devices) -> Pinned:
-    """Put ids in the place of names. UnknownName when `device` is none; arguments that name none stay as they are."""
+def bind_devices(what: str, deed: Deed, device: str | None, devices: Registry) -> DeviceBinding:
+    """Replace names by ids. UnknownName when `device` is not a device; other arguments stay as they are."""
     known: dict[str, str] = {}
     by_reference = {one.name: one for one in devices.list()} | {one.device_id: one for one in devices.list()}
 
@@ -67,13 +51,13 @@ def pinned(what: str, deed: Deed, device: str | None, devices: Devices) -> Pinne
             what = call_text(kept)
     words = deed.text if isinstance(deed, Prompt) else what
     for one in devices.list():
-        if _is_said(one.name, words):
+        if _is_named(one.name, words):
             known[one.device_id] = one.name
-    return Pinned(what, kept, device_id, tuple(known.items()))
+    return DeviceBinding(what, kept, device_id, tuple(known.items()))
 
 
-def present(schedule: Schedule, devices: Devices) -> Schedule:
-    """The schedule with the names that its devices have now; `lost` is the name of one that it needs and is gone."""
+def with_current_names(schedule: Schedule, devices: Registry) -> Schedule:
+    """The schedule with its devices' present names. `lost` is the name of a device that it needs and that is gone."""
     if schedule.devices is None:
         unknown = schedule.device is not None and _find(devices, schedule.device) is None
         return replace(schedule, lost=schedule.device if unknown else None)
@@ -99,8 +83,8 @@ def present(schedule: Schedule, devices: Devices) -> Schedule:
     return replace(schedule, what=what, deed=deed, device=device, lost=lost)
 
 
-def all_known(schedule: Schedule, devices: Devices) -> bool:
-    """Whether each device that it names is one of these."""
+def all_known(schedule: Schedule, devices: Registry) -> bool:
+    """Whether every device that it names is known."""
     named = [] if schedule.device is None else [schedule.device]
     if isinstance(schedule.deed, ToolAct):
         named += _named_in(schedule.deed)
@@ -108,7 +92,7 @@ def all_known(schedule: Schedule, devices: Devices) -> bool:
 
 
 def device_of(schedule: Schedule) -> str | None:
-    """Which device it is about, by its name; None for one that is gone, or none in particular."""
+    """The name of the device it is about; None when that is gone, or when it names none."""
     if schedule.lost is not None:
         return None
     named = _named_in(schedule.deed) if isinstance(schedule.deed, ToolAct) else []
@@ -116,7 +100,7 @@ def device_of(schedule: Schedule) -> str | None:
 
 
 def lost_device(schedule: Schedule) -> UnknownName:
-    """Why a schedule whose device is gone does nothing, and what to do."""
+    """The error of a schedule whose device is gone."""
     return UnknownName(
         f"its device is gone from this host ({schedule.lost} when the schedule was made)",
         next_step=f"remove it with microclaw schedule rm {schedule.schedule_id} and make it again for another device, "
@@ -125,11 +109,11 @@ def lost_device(schedule: Schedule) -> UnknownName:
 
 
 def call_text(act: ToolAct) -> str:
-    """A call in words, where a person gave it as a call."""
+    """A call as text, for a schedule that was made from a call."""
     return f"{act.tool} {act.arguments}"[:MAX_WHAT_CHARS]
 
 
-def _find(devices: Devices, reference: str) -> Named | None:
+def _find(devices: Registry, reference: str) -> Device | None:
     return next((one for one in devices.list() if reference in (one.device_id, one.name)), None)
 
 
@@ -139,7 +123,7 @@ def _named_in(act: ToolAct) -> list[str]:
 
 
 def _with_devices(act: ToolAct, changed: Callable[[str], str]) -> ToolAct:
-    """The call with other references to devices; text that has none stays as it is, to the byte."""
+    """The call with changed references to devices; without any, the same text."""
     arguments = _object(act.arguments)
     new = {key: changed(value) for key in _NAMING if isinstance(value := arguments.get(key), str)}
     if all(arguments[key] == value for key, value in new.items()):
@@ -148,7 +132,7 @@ def _with_devices(act: ToolAct, changed: Callable[[str], str]) -> ToolAct:
 
 
 def _object(arguments: str) -> Mapping[str, object]:
-    """Arguments that are no object name no device; the tool refuses them when it is called."""
+    """The arguments; {} when they are not a JSON object, which the tool refuses when it is called."""
     try:
         value = json.loads(arguments)
     except ValueError:
@@ -156,19 +140,19 @@ def _object(arguments: str) -> Mapping[str, object]:
     return value if isinstance(value, dict) else {}
 
 
-def _is_said(name: str, words: str) -> bool:
-    """Whether the words name the device; "a" and "in" are words before they are names."""
+def _is_named(name: str, words: str) -> bool:
+    """Whether the words name the device. A name of one or two letters, as "in", is taken for a word."""
     is_name = len(name) > 2 or not name.isalpha()
     return is_name and re.search(_whole(name), words, re.IGNORECASE) is not None
 
 
 def _renamed(words: str, names: Mapping[str, str]) -> str:
-    """Each old name as its new one, all at once: two devices may have changed names with each other."""
-    said = [name for name in names if _is_said(name, words)]
-    if not said:
+    """Replace all old names at the same time, as two devices may have swapped their names."""
+    found = [name for name in names if _is_named(name, words)]
+    if not found:
         return words
-    any_of = "|".join(_whole(name) for name in sorted(said, key=len, reverse=True))
-    return re.sub(any_of, lambda found: names[found[0].lower()], words, flags=re.IGNORECASE)
+    any_of = "|".join(_whole(name) for name in sorted(found, key=len, reverse=True))
+    return re.sub(any_of, lambda match: names[match[0].lower()], words, flags=re.IGNORECASE)
 
 
 def _whole(name: str) -> str:

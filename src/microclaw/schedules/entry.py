@@ -1,6 +1,6 @@
-"""When a schedule is due and what it does, as values and as the JSON of the store. Runs nothing, reads no clock.
+"""When a schedule is due and what it does, as values and as JSON in the store. Runs nothing, reads no clock.
 
-A wall-clock time that summer time leaves out is due right after the gap, one that comes twice is due the first time.
+A local time that summer time skips is due right after the gap; one that comes twice is due the first time.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from microclaw.errors import ScheduleRefused, StoreError
 from microclaw.store.schedules import Missed, ScheduleRow, ScheduleState
 
 MIN_EVERY_MS: Final = 60_000
-_MAX_SAME: Final = 400  # cron times that one gap of summer time may draw together
+_MAX_SAME: Final = 400  # cron times that may come together at one gap of summer time
 
 
 class _Stored(Struct, frozen=True, tag_field="kind"):
-    """What is kept as JSON: its fields, and which kind it is."""
+    """A value that is stored as JSON, with its kind as the tag."""
 
 
 class Once(_Stored, frozen=True, tag="once"):
@@ -35,14 +35,14 @@ class Once(_Stored, frozen=True, tag="once"):
 
 
 class Every(_Stored, frozen=True, tag="every"):
-    """Each `every_ms` since `from_ms`, whatever clocks on the wall do; before it, where the clock was ahead then."""
+    """Every `every_ms` counted from `from_ms`, in real time; also before it, if the clock was ahead then."""
 
     every_ms: Annotated[int, Meta(ge=1)]
     from_ms: int
 
 
 class Cron(_Stored, frozen=True, tag="cron"):
-    """Five fields of cron (cronsim) on the wall clock of an IANA time zone."""
+    """Five fields of cron (cronsim) in the local time of an IANA zone."""
 
     expression: str
     zone: str
@@ -52,7 +52,7 @@ Timing: TypeAlias = Once | Every | Cron
 
 
 class ToolAct(_Stored, frozen=True, tag="tool"):
-    """One call, worked out when the schedule was made: no model is asked. `arguments` is JSON text."""
+    """One call of a tool, which needs no model. `arguments` is JSON text."""
 
     tool: str
     arguments: str
@@ -69,10 +69,10 @@ Deed: TypeAlias = ToolAct | Prompt
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """`said` is the time in words, `what` the deed. It is its maker's: `person_id`, told in the chat it was made in.
+    """`said` is the time in words, `what` the action in words. `person_id` made it; results go to the chat of then.
 
-    `devices` are the ids of those it is about and their names when it was made; None for one that was kept before ids
-    were. `lost` is the name of one that is gone (schedules.devices).
+    `devices` are the ids of its devices with their names when it was made; None for a schedule from before ids were
+    stored. `lost` is the name of a device that is gone (schedules/devices.py).
     """
 
     schedule_id: int
@@ -111,22 +111,22 @@ def next_due(timing: Timing, after_ms: int) -> int | None:
 
 
 def check_cron(expression: str, zone: str) -> Cron:
-    """ScheduleRefused for fields that cron does not have, or that no day ever meets."""
+    """Check five fields of cron. ScheduleRefused when they are wrong or match no day."""
     cron = Cron(" ".join(expression.split()), zone)
     if len(cron.expression.split(" ")) != 5 or next_due(cron, 0) is None:
-        raise ScheduleRefused(f"{expression!r} is no time of cron", next_step='five fields, as in "30 7 * * 1-5"')
+        raise ScheduleRefused(f"{expression!r} is not a time of cron", next_step='five fields, as in "30 7 * * 1-5"')
     return cron
 
 
 def zone_of(name: str) -> ZoneInfo:
-    """ScheduleRefused for a zone that is none."""
+    """The zone of this name. ScheduleRefused when there is none."""
     if (zone := find_zone(name)) is None:
         raise ScheduleRefused(f"there is no time zone {name[:80]!r}", next_step="name one as in Europe/Berlin")
     return zone
 
 
 def at_wall_clock(naive: datetime, zone: tzinfo) -> datetime:
-    """A local time as a moment: in a gap of summer time its end, of two the first."""
+    """A local time in a zone: in a gap of summer time the end of the gap, of two the first."""
     moment = naive.replace(tzinfo=zone, fold=0)
     while moment.astimezone(UTC).astimezone(zone).replace(tzinfo=None) != naive:
         naive += timedelta(minutes=1)
@@ -139,7 +139,7 @@ def to_ms(moment: datetime) -> int:
 
 
 def schedule_of(row: ScheduleRow) -> Schedule:
-    """StoreError for a row that is none of ours."""
+    """Read a row. StoreError when it is not a schedule of ours."""
     try:
         act = json.loads(row.act)
         return Schedule(
@@ -171,7 +171,7 @@ def timing_json(timing: Timing) -> str:
 
 
 def deed_json(deed: Deed, devices: Iterable[tuple[str, str]] | None = None) -> str:
-    """`devices` as in Schedule."""
+    """The JSON of an action, with `devices` as in Schedule."""
     return json.dumps(to_builtins(deed) | ({} if devices is None else {"devices": dict(devices)}))
 
 
@@ -191,7 +191,7 @@ def _next_cron(cron: Cron, after_ms: int) -> int | None:
                 return due_ms
     except CronSimError as exc:
         raise ScheduleRefused(
-            f"{cron.expression!r} is no time of cron{_bad_field(exc)}", next_step='five fields, as in "30 7 * * 1-5"'
+            f"{cron.expression!r} is not a time of cron{_bad_field(exc)}", next_step='five fields, as in "30 7 * * 1-5"'
         ) from exc
     except StopIteration:
         return None
@@ -201,7 +201,7 @@ def _next_cron(cron: Cron, after_ms: int) -> int | None:
 def _bad_field(error: Exception) -> str:
     """Which field cronsim cannot read ("Bad day-of-week")."""
     found = re.fullmatch(r"Bad ([a-z-]+)", str(error))
-    return f": its {found[1].replace('-', ' ')} is none" if found else ""
+    return f": its {found[1].replace('-', ' ')} is wrong" if found else ""
 
 
 def _devices(act: dict[str, Any]) -> tuple[tuple[str, str], ...] | None:

@@ -1,7 +1,7 @@
-"""Runs what is due: claimed before, closed after, once each. What is done then is its collaborator's.
+"""Runs schedules when they are due, each run once: claimed before, closed after. The executor does the work.
 
-It waits for the next due time, and looks at the clock again after a minute at the latest, as the clock may be set. What
-a crash left without an end: nothing that began and must not happen twice is run again, its maker is told.
+It waits until the next due time, at most a minute, as somebody may set the clock. After a crash, a run that had begun
+is not repeated when it must not happen twice; its maker gets a message.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Clock(Protocol):
         """Unix time."""
 
     async def wait(self, news: asyncio.Event, until_ms: int | None) -> None:
-        """Return at `until_ms` (None: never) or once there is news."""
+        """Return at `until_ms` (None: never) or when `news` is set."""
 
 
 class WallClock:
@@ -57,7 +57,7 @@ class WallClock:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run ended. `woke`: a model that costs something was asked. `told`: its person has heard of it already."""
+    """How a run ended. `woke`: it asked a model that costs something. `told`: its person has the result already."""
 
     state: Literal["done", "failed"]
     text: str
@@ -65,28 +65,28 @@ class Outcome:
     told: bool = False
 
 
-class Perform(Protocol):
-    """Does what a schedule says (agent.background.scheduled)."""
+class Executor(Protocol):
+    """Does the work of a schedule (agent.background.scheduled)."""
 
     async def run(self, schedule: Schedule, due_ms: int, started: Started, note: str) -> Outcome:
-        """Raises MicroclawError for what failed. `started` is awaited right before something changes."""
+        """Raises MicroclawError for a failure. Awaits `started` right before something changes."""
 
     def may_repeat(self, schedule: Schedule) -> bool:
         """Whether a second run does no harm."""
 
     async def tell(self, schedule: Schedule, text: str) -> None:
-        """Into the chat it was made in."""
+        """Send a text into the chat that the schedule was made in."""
 
 
 class Runner:
-    """`await runner.run()` until it is cancelled; calls that run then have `drain_s` to end, the rest is cut off."""
+    """`await runner.run()` until it is cancelled. Calls that run then have `drain_s` to end."""
 
     def __init__(
         self,
         *,
         book: ScheduleBook,
         table: ScheduleTable,
-        perform: Perform,
+        perform: Executor,
         clock: Clock,
         wakes_an_hour: int,
         drain_s: float = 1.0,
@@ -109,22 +109,22 @@ class Runner:
         return frozenset(self._running)
 
     async def run(self) -> None:
-        """Take up what a crash cut off, then whatever is due."""
+        """Finish the runs that a crash cut off, then run what is due."""
         self._book.changed = self._news.set
         async with asyncio.TaskGroup() as self._group:
             try:
-                await self._outlive(self._book.adopt())
-                await self._outlive(self._recover())
+                await self._log_failure(self._book.adopt())
+                await self._log_failure(self._recover())
                 while True:
                     self._news.clear()
-                    await self._clock.wait(self._news, await self._outlive(self._look()))
+                    await self._clock.wait(self._news, await self._log_failure(self._look()))
             finally:
                 self._group = None
-                if self._acting:  # what has begun to act may end; turns are the mail's
+                if self._acting:  # calls that have begun may end; turns belong to the inbox
                     await asyncio.wait(self._acting, timeout=self._drain_s)
 
     async def run_now(self, schedule_id: int, person_id: str) -> Schedule:
-        """Begin a run of it at once, whatever its time; its own times stay. Overloaded while it runs."""
+        """Run it now; its own times stay. Overloaded while it runs."""
         schedule = await self._book.of(schedule_id, person_id)
         if self._group is None:
             raise Overloaded("the host is starting or stopping", next_step="try again in a moment")
@@ -133,8 +133,8 @@ class Runner:
         await self._begin(schedule, self._clock.now_ms(), schedule.next_ms, note="")
         return schedule
 
-    async def _outlive(self, work: Awaitable[T]) -> T | None:
-        """What fails is told in the log and tried again at the next look."""
+    async def _log_failure(self, work: Awaitable[T]) -> T | None:
+        """Log a failure; the work is tried again the next time."""
         try:
             return await work
         except MicroclawError as exc:
@@ -144,7 +144,7 @@ class Runner:
         return None
 
     async def _look(self) -> int | None:
-        """Begin what is due; when to look next."""
+        """Begin what is due. Returns when to look again."""
         now_ms = self._clock.now_ms()
         turned_back, self._looked_ms = now_ms < self._looked_ms, now_ms
         if turned_back:
@@ -159,7 +159,7 @@ class Runner:
         return min(waiting, default=None)
 
     async def _take_nearer(self, now_ms: int) -> None:
-        """After a clock that was ahead is set right: what was put a long way off is due at its next time again."""
+        """After the clock was set back: schedules that are far ahead get their next time again."""
         for schedule in await self._book.all():
             if schedule.state != "active" or schedule.next_ms is None or isinstance(schedule.timing, Once):
                 continue
@@ -171,7 +171,7 @@ class Runner:
         now_ms = self._clock.now_ms()
         if due_ms > now_ms:
             return
-        if (refusal := self._book.refusal(schedule)) is not None:  # told to nobody: the chat may be theirs
+        if (refusal := self._book.refusal(schedule)) is not None:  # without a message: it would go to that person
             _log.warning("%s is paused: %s", _name(schedule), refusal)
             await self._book.pause(schedule.schedule_id, refusal)
             return
@@ -198,7 +198,7 @@ class Runner:
     async def _may_wake(self, schedule: Schedule, now_ms: int) -> bool:
         """Whether schedules may ask a model once more this hour.
 
-        If not, the one that asks most is paused; another one that is due meanwhile waits until there is room.
+        If not, the one that asks most often is paused, and another one waits until the hour has room.
         """
         wakes = await self._table.wakes(now_ms - _HOUR_MS, now_ms)
         if len(wakes) < self._wakes_an_hour:
@@ -206,12 +206,14 @@ class Runner:
         counts = {number: [n for n, _ in wakes].count(number) for number, _ in wakes}
         counts.setdefault(schedule.schedule_id, 0)
         most = max(counts, key=lambda number: (counts[number], number == schedule.schedule_id))
-        told = f"schedules asked a model {len(wakes)} times within an hour, {self._wakes_an_hour} are allowed"
-        for greedy in await self._book.all():
-            if greedy.schedule_id == most and greedy.state == "active" and not isinstance(greedy.timing, Once):
-                await self._book.pause(most, told)
+        reason = f"schedules asked a model {len(wakes)} times within an hour, {self._wakes_an_hour} are allowed"
+        for frequent in await self._book.all():
+            if frequent.schedule_id == most and frequent.state == "active" and not isinstance(frequent.timing, Once):
+                await self._book.pause(most, reason)
                 again = f"microclaw schedule resume {most}"
-                await self._say(greedy, f"{_name(greedy)} is paused: {told} (schedules.wakes_an_hour). Again: {again}")
+                await self._say(
+                    frequent, f"{_name(frequent)} is paused: {reason} (schedules.wakes_an_hour). Again: {again}"
+                )
         if most != schedule.schedule_id or isinstance(schedule.timing, Once):
             room_ms = wakes[0][1] + _HOUR_MS if wakes else now_ms + _HOUR_MS
             await self._table.set_state(schedule.schedule_id, "active", "", max(room_ms, now_ms + 1000))
@@ -246,7 +248,7 @@ class Runner:
             outcome = Outcome("failed", f"{exc.message}{then}")
         except Exception:
             _log.exception("schedule %d failed inside the host", number)
-            outcome = Outcome("failed", "something went wrong inside the host; its log tells what")
+            outcome = Outcome("failed", "something went wrong inside the host; see its log")
         await self._close(schedule, due_ms, outcome, note)
 
     async def _close(self, schedule: Schedule, due_ms: int, outcome: Outcome, note: str) -> None:
@@ -267,14 +269,14 @@ class Runner:
             await self._say(schedule, f"{_name(schedule)}: {failed}{outcome.text}{late}")
 
     async def _recover(self) -> None:
-        """Close or take up the runs that the host's last end cut off."""
+        """Close or continue the runs that were cut off when the host ended."""
         for run in await self._table.open_runs():
             try:
-                await self._take_up(run)
+                await self._continue_or_close(run)
             except MicroclawError as exc:
                 _log.warning("schedule %d: %s", run.schedule_id, exc.message)
 
-    async def _take_up(self, run: RunRow) -> None:
+    async def _continue_or_close(self, run: RunRow) -> None:
         schedule = await self._book.get(run.schedule_id)
         if run.state == "claimed" or isinstance(schedule.deed, Prompt) or self._perform.may_repeat(schedule):
             self._start(schedule, run.due_ms, "")
@@ -297,12 +299,12 @@ def _name(schedule: Schedule) -> str:
 
 
 class Nightly:
-    """`await Nightly(...).run()` until it is cancelled. `work` is given the time where the host's people are."""
+    """`await Nightly(...).run()` until it is cancelled. `work` gets the local time of the zone."""
 
     def __init__(
         self, expression: str, zone: str, work: Callable[[datetime], Awaitable[object]], *, name: str, clock: Clock
     ) -> None:
-        """ConfigError for an expression that is none."""
+        """Raises ConfigError for a wrong expression."""
         try:
             self._cron: Cron = check_cron(expression, zone)
         except ScheduleRefused as exc:

@@ -195,7 +195,7 @@ def _adopt(path: Path, messages: tuple[SessionMessage, ...]) -> int:
         lines = path.read_bytes().split(b"\n") if path.exists() else []
     except OSError as exc:
         raise _failed(path, exc) from exc
-    kept = [message for line in lines if line.strip() and (message := _parse(line)) is not None]
+    kept = [message for line in lines if line.strip() and (message := parse_message(line)) is not None]
     here = set(kept)
     new = [message for message in dict.fromkeys(messages) if message not in here]
     if not new:
@@ -216,7 +216,7 @@ def _repair(fd: int) -> int:
     if not tail or tail.endswith(b"\n"):
         return size
     last = tail.rfind(b"\n") + 1
-    if _parse(tail[last:]) is not None:
+    if parse_message(tail[last:]) is not None:
         os.pwrite(fd, b"\n", size)
         return size + 1
     _log.warning("a torn last line of %d bytes was cut off a session file", len(tail) - last)
@@ -238,7 +238,7 @@ def _load(path: Path, newest: int) -> tuple[SessionMessage, ...]:
             break
         if not line.strip():
             continue
-        message = _parse(line)
+        message = parse_message(line)
         if message is None:
             _log.warning("%s: a line that is no message was passed over: %r", path.name, line[:60])
         else:
@@ -259,15 +259,15 @@ def _last_lines(fd: int, wanted: int) -> list[bytes]:
         window *= 4
 
 
-def _parse(line: bytes) -> SessionMessage | None:
-    """The message, or None: other programs write these files too, and one bad line must not lose the rest."""
+def parse_message(line: bytes, owner: str = OWNER) -> SessionMessage | None:
+    """The message of a line, or None: other programs write these files too, and one bad line must not lose the rest."""
     try:
         value = json.loads(line)
     except (ValueError, RecursionError):
         return None
     if not isinstance(value, dict):
         return None
-    role, content, ts, person = value.get("role"), value.get("content"), value.get("ts", 0), value.get("person", OWNER)
+    role, content, ts, person = value.get("role"), value.get("content"), value.get("ts", 0), value.get("person", owner)
     if role not in ("user", "assistant") or not isinstance(content, str) or not isinstance(person, str):
         return None
     if isinstance(ts, float) and ts.is_integer():  # as MimiClaw's JSON library writes large numbers
@@ -292,7 +292,7 @@ def _summary_of(path: Path) -> Path:
 def parse_session(data: bytes) -> tuple[tuple[SessionMessage, ...], int]:
     """The messages of a session file and how many lines were none (a torn last line is one)."""
     lines = [line for line in data.split(b"\n") if line.strip()]
-    messages = tuple(message for line in lines if (message := _parse(line)) is not None)
+    messages = tuple(message for line in lines if (message := parse_message(line)) is not None)
     return messages, len(lines) - len(messages)
 
 

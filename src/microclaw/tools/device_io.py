@@ -1,36 +1,39 @@
-"""The exploration tools: act on a pin or read something at once, and leave no program behind."""
+"""Tools that set a pin, read something or show a text on a device at once. They leave no program behind."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pydantic import Field
 
-from microclaw.apps.direct_io import Acted
+from microclaw.apps.direct_io import DirectIo, PinChange
 from microclaw.auth.gate import Effect, Permission
 from microclaw.devices.calls import AdcRead, Call, EdgesRead, GpioGet, I2cRead, I2cScan, PwmState
 from microclaw.devices.device import Device
+from microclaw.devices.registry import Registry
 from microclaw.errors import ToolFailed
 from microclaw.events import Edge, Evidence, EvidenceKind
-from microclaw.tools.target import Devices, Means, find_device, meaning_device
+from microclaw.tools.target import DEVICE_HELP, Describe, OnDevice, describe_device, find_device
 from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
+
+if TYPE_CHECKING:
+    from microclaw.link_server.server import LinkServer
 
 MAX_PAGES: Final = 64
 
 
-class EdgesParameters(Parameters):
-    device: str | None = Field(None, description="The device's name; may be left out when there is only one.")
+class EdgesParameters(OnDevice):
     pin: int | None = Field(None, ge=0, le=255, description="Only this pin.")
     cursor: int = Field(0, ge=0, description="Where an earlier reading ended; 0: from the oldest that is kept.")
     last: int = Field(50, ge=1, le=200, description="The newest so many.")
 
 
-def edge_tools(*, devices: Devices) -> tuple[Tool[Any], ...]:
+def edge_tools(*, devices: Registry) -> tuple[Tool[Any], ...]:
     """read-edges."""
 
     async def read_edges(asked: EdgesParameters, context: ToolContext) -> ToolOutput:
-        device = find_device(devices, context, device=asked.device)
+        device = find_device(devices, context, asked.device)
         found: list[Edge] = []
         cursor, dropped = asked.cursor, 0
         for _ in range(MAX_PAGES):
@@ -58,17 +61,7 @@ def edge_tools(*, devices: Devices) -> tuple[Tool[Any], ...]:
     return (Tool("read-edges", text, EdgesParameters, Permission.READ, Effect.READ, read_edges),)
 
 
-class Exploring(Protocol):
-    async def set_pin(self, device: str, pin: int, level: int) -> Acted: ...
-
-    async def set_pwm(self, device: str, pin: int, duty: int, frequency_hz: int = 5000) -> Acted: ...
-
-
-class _OnDevice(Parameters):
-    device: str | None = Field(None, description="The device's name; may be left out when there is only one.")
-
-
-class _OnPin(_OnDevice):
+class _OnPin(OnDevice):
     pin: int = Field(ge=0, le=255, description="GPIO number.")
 
 
@@ -81,37 +74,37 @@ class PwmParameters(_OnPin):
     frequency_hz: int = Field(5000, ge=1, le=40_000_000)
 
 
-class SensorParameters(_OnDevice):
+class SensorParameters(OnDevice):
     sensor: str = Field(
         pattern=r"^[a-z0-9_]{1,32}$",
         description="bme280 gives temperature, humidity, pressure; ina219 gives voltage, current, power.",
     )
 
 
-def exploring_tools(*, explorer: Exploring, devices: Devices) -> tuple[Tool[Any], ...]:
+def direct_io_tools(*, direct_io: DirectIo, devices: Registry) -> tuple[Tool[Any], ...]:
     """gpio-set, gpio-get, adc-read, pwm-set, i2c-scan, i2c-read."""
 
     async def gpio_set(asked: SetParameters, context: ToolContext) -> ToolOutput:
-        device = find_device(devices, context, device=asked.device)
-        return _acted(await explorer.set_pin(device.name, asked.pin, asked.level))
+        device = find_device(devices, context, asked.device)
+        return _pin_output(await direct_io.set_pin(device.name, asked.pin, asked.level))
 
     async def pwm_set(asked: PwmParameters, context: ToolContext) -> ToolOutput:
-        device = find_device(devices, context, device=asked.device)
-        return _acted(await explorer.set_pwm(device.name, asked.pin, asked.duty, asked.frequency_hz))
+        device = find_device(devices, context, asked.device)
+        return _pin_output(await direct_io.set_pwm(device.name, asked.pin, asked.duty, asked.frequency_hz))
 
     async def gpio_get(asked: _OnPin, context: ToolContext) -> ToolOutput:
-        device = find_device(devices, context, device=asked.device)
+        device = find_device(devices, context, asked.device)
         got = await device.call(GpioGet(asked.pin))
         return _read(device, GpioGet, f"pin {got.pin} reads {got.level}", pin=got.pin, level=got.level)
 
     async def adc_read(asked: _OnPin, context: ToolContext) -> ToolOutput:
-        device = find_device(devices, context, device=asked.device)
+        device = find_device(devices, context, asked.device)
         got = await device.call(AdcRead(asked.pin))
         text = f"ADC pin {got.pin} reads {got.volts:.3f} V (raw {got.raw})"
         return _read(device, AdcRead, text, pin=got.pin, volts=round(got.volts, 4), raw=got.raw)
 
-    async def i2c_scan(asked: _OnDevice, context: ToolContext) -> ToolOutput:
-        device = find_device(devices, context, device=asked.device)
+    async def i2c_scan(asked: OnDevice, context: ToolContext) -> ToolOutput:
+        device = find_device(devices, context, asked.device)
         found = (await device.call(I2cScan())).addresses
         names = {address: name for name, address in device.board.i2c.sensors.items()} if device.board.i2c else {}
         shown = [{"address": f"0x{a:02x}"} | ({"sensor": names[a]} if a in names else {}) for a in found]
@@ -119,20 +112,20 @@ def exploring_tools(*, explorer: Exploring, devices: Devices) -> tuple[Tool[Any]
         return _read(device, I2cScan, f"I2C: {text}", addresses=shown)
 
     async def i2c_read(asked: SensorParameters, context: ToolContext) -> ToolOutput:
-        device = find_device(devices, context, device=asked.device)
+        device = find_device(devices, context, asked.device)
         got = await device.call(I2cRead(asked.sensor))
         if not got.values:
             raise ToolFailed(f"{device.name} answered without a value for {asked.sensor}", next_step="scan the I2C bus")
         values = {name: round(value, 3) for name, value in got.values.items()}
         return _read(device, I2cRead, f"read from {got.sensor} on {device.name}", sensor=got.sensor, values=values)
 
-    means = meaning_device(devices)
+    describe = describe_device(devices)
     return (
-        _tool("gpio-set", "Set a pin high or low now.", SetParameters, gpio_set, means),
+        _tool("gpio-set", "Set a pin high or low now.", SetParameters, gpio_set, describe),
         _tool("gpio-get", "Read a pin's level now.", _OnPin, gpio_get),
         _tool("adc-read", "Measure the voltage at an ADC pin now.", _OnPin, adc_read),
-        _tool("pwm-set", "Drive a pin with PWM now (brightness, speed).", PwmParameters, pwm_set, means),
-        _tool("i2c-scan", "Find which addresses answer on the I2C bus.", _OnDevice, i2c_scan),
+        _tool("pwm-set", "Drive a pin with PWM now (brightness, speed).", PwmParameters, pwm_set, describe),
+        _tool("i2c-scan", "Find which addresses answer on the I2C bus.", OnDevice, i2c_scan),
         _tool("i2c-read", "Read a sensor now.", SensorParameters, i2c_read),
     )
 
@@ -142,23 +135,28 @@ def _tool(
     description: str,
     parameters: type[Any],
     run: Callable[[Any, ToolContext], Awaitable[ToolOutput]],
-    means: Means | None = None,
+    describe: Describe | None = None,
 ) -> Tool[Any]:
-    """`means` makes it an act."""
-    permission, effect = (Permission.READ, Effect.READ) if means is None else (Permission.ACT, Effect.IDEMPOTENT)
-    return Tool(name, description, parameters, permission, effect, run, means=means)
+    """With `describe` the tool acts, without it only reads."""
+    permission, effect = (Permission.READ, Effect.READ) if describe is None else (Permission.ACT, Effect.IDEMPOTENT)
+    return Tool(name, description, parameters, permission, effect, run, describe=describe)
 
 
-def _acted(acted: Acted) -> ToolOutput:
-    state = acted.state
-    fields: dict[str, Any] = {"success": True, "device": acted.device_name, "pin": state.pin, "change": acted.change_id}
+def _pin_output(change: PinChange) -> ToolOutput:
+    state = change.state
+    fields: dict[str, Any] = {
+        "success": True,
+        "device": change.device_name,
+        "pin": state.pin,
+        "change": change.change_id,
+    }
     if isinstance(state, PwmState):
         fields |= {"duty": state.duty, "frequency_hz": state.frequency_hz}
     else:
-        fields |= {"level": state.level}
-    if acted.warning:
-        fields["warning"] = acted.warning
-    return ToolOutput(fields, (acted.evidence,))
+        fields["level"] = state.level
+    if change.warning:
+        fields["warning"] = change.warning
+    return ToolOutput(fields, (change.evidence,))
 
 
 def _read(device: Device, call: type[Call[Any]], text: str, **fields: Any) -> ToolOutput:
@@ -166,26 +164,18 @@ def _read(device: Device, call: type[Call[Any]], text: str, **fields: Any) -> To
     return ToolOutput({"success": True, "device": device.name, **fields}, (Evidence(kind, text),))
 
 
-class Notifier(Protocol):
-    """link_server.server.LinkServer."""
-
-    async def notify(
-        self, reference: str, text: str, *, speak: bool, expires_s: int | None
-    ) -> Literal["delivered", "waiting"]: ...
-
-
 class NotifyParameters(Parameters):
     text: str = Field(min_length=1, max_length=2000)
-    device: str | None = Field(None, description="The device's name; may be left out when there is only one.")
+    device: str | None = Field(None, description=DEVICE_HELP)
     speak: bool = Field(False, description="Say it aloud, where the device can.")
     expires_s: int | None = Field(None, ge=1, description="Worth nothing after so many seconds.")
 
 
-def notifying_tools(*, notifier: Notifier, devices: Devices) -> tuple[Tool[Any], ...]:
+def notifying_tools(*, notifier: LinkServer, devices: Registry) -> tuple[Tool[Any], ...]:
     """notify."""
 
     async def notify(asked: NotifyParameters, context: ToolContext) -> ToolOutput:
-        device = find_device(devices, context, device=asked.device)
+        device = find_device(devices, context, asked.device)
         state = await notifier.notify(device.name, asked.text, speak=asked.speak, expires_s=asked.expires_s)
         if state == "delivered":
             evidence = Evidence("reported", f"{device.name} says that it has the note")
@@ -194,4 +184,6 @@ def notifying_tools(*, notifier: Notifier, devices: Devices) -> tuple[Tool[Any],
         return ToolOutput({"success": True, "device": device.name, "state": state}, (evidence,))
 
     text = "Show or say a text on a device, now or when it comes back."
-    return (Tool("notify", text, NotifyParameters, Permission.ACT, Effect.ONCE, notify, means=meaning_device(devices)),)
+    return (
+        Tool("notify", text, NotifyParameters, Permission.ACT, Effect.ONCE, notify, describe=describe_device(devices)),
+    )

@@ -1,4 +1,4 @@
-"""One page of the public Internet: redirects by hand, each address checked and pinned, size and time bounded."""
+"""Fetches one page of the public Internet: each address is checked, size and time are limited. Reads no HTML."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class FetchLimits:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """`url` is where it was in the end; `cut` when it was longer than the limit."""
+    """`url` is the address after the redirects; `cut` says that the page was longer than the limit."""
 
     url: str
     media_type: str
@@ -42,7 +42,7 @@ class Page:
 
 
 class Fetcher:
-    """`fetch` connects to the address that was checked, whatever the name says a moment later."""
+    """`fetch` connects to the very address that was checked, even if the name has another one a moment later."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class Fetcher:
         self._tls = tls
 
     async def fetch(self, url: str) -> Page:
-        """Raises ToolRetry for what is no URL, PermissionRefused for a private address, ToolFailed for the rest."""
+        """Raises ToolRetry for text that is not a URL, PermissionRefused for a private address, else ToolFailed."""
         import httpx2
 
         try:
@@ -73,30 +73,30 @@ class Fetcher:
 
     async def _follow(self, url: str) -> Page:
         for _ in range(self._limits.redirects + 1):
-            place = await self._egress.destination(url)
-            found = await self._get(place)
+            destination = await self._egress.destination(url)
+            found = await self._get(destination)
             if isinstance(found, Page):
                 return found
             try:
-                url = urljoin(place.url, found)
+                url = urljoin(destination.url, found)
             except ValueError as exc:
-                text = f"{place.url[:200]} leads to {found[:80]!r}, which is no address: {exc}"
+                text = f"{destination.url[:200]} leads to {found[:80]!r}, which is no address: {exc}"
                 raise ToolFailed(text, next_step="try another page") from exc
         raise ToolFailed(f"{url[:200]}: more than {self._limits.redirects} redirects", next_step="try another page")
 
-    async def _get(self, place: Destination) -> Page | str:
-        """The page, or where it went."""
+    async def _get(self, destination: Destination) -> Page | str:
+        """The page, or the address that it redirects to."""
         import httpx2
 
         client = httpx2.AsyncClient(
             proxy=self._proxy,
-            trust_env=False,  # an environment's proxy or .netrc is not for strangers' addresses
+            trust_env=False,  # the environment's proxy and .netrc are not for addresses of others
             verify=self._tls if self._tls is not None else True,
             follow_redirects=False,
             timeout=self._limits.total_s,
         )
         headers = {
-            "Host": place.host_header,
+            "Host": destination.host_header,
             "User-Agent": f"microclaw/{__version__}",
             "Accept": "text/html,application/xhtml+xml,text/plain,application/json;q=0.9,text/*;q=0.8",
             "Accept-Encoding": "identity",  # a small body could hide a huge one
@@ -104,24 +104,26 @@ class Fetcher:
         async with (
             client,
             client.stream(
-                "GET", place.pinned_url, headers=headers, extensions={"sni_hostname": place.host}
+                "GET", destination.pinned_url, headers=headers, extensions={"sni_hostname": destination.host}
             ) as response,
         ):
             location = response.headers.get("location")
             if response.status_code in _REDIRECTS and location:
                 return location
             if response.status_code != 200:
-                raise ToolFailed(f"{place.url[:200]} answered {response.status_code}", next_step="try another page")
-            return await self._read(place, response)
+                raise ToolFailed(
+                    f"{destination.url[:200]} answered {response.status_code}", next_step="try another page"
+                )
+            return await self._read(destination, response)
 
-    async def _read(self, place: Destination, response: httpx2.Response) -> Page:
+    async def _read(self, destination: Destination, response: httpx2.Response) -> Page:
         declared = response.headers.get("content-type", "")
         media_type = declared.partition(";")[0].strip().lower() or "text/plain"
         if not _is_text(media_type):
-            raise ToolFailed(f"{place.url[:200]} is {media_type[:60]}, not text", next_step="try another page")
+            raise ToolFailed(f"{destination.url[:200]} is {media_type[:60]}, not text", next_step="try another page")
         encoding = response.headers.get("content-encoding", "identity").strip().lower()
         if encoding not in ("", "identity"):
-            raise ToolFailed(f"{place.url[:200]} came compressed ({encoding[:20]}), which was not asked for")
+            raise ToolFailed(f"{destination.url[:200]} came compressed ({encoding[:20]}), which was not asked for")
         body = bytearray()
         async for piece in response.aiter_raw():
             body += piece
@@ -130,8 +132,8 @@ class Fetcher:
         cut = len(body) > self._limits.body_bytes
         raw = bytes(body[: self._limits.body_bytes])
         if b"\0" in raw[:1024] and "utf-16" not in declared.lower():
-            raise ToolFailed(f"{place.url[:200]} says that it is text and is not", next_step="try another page")
-        return Page(place.url, media_type, raw.decode(_charset(declared, raw), errors="replace"), cut)
+            raise ToolFailed(f"{destination.url[:200]} says that it is text and is not", next_step="try another page")
+        return Page(destination.url, media_type, raw.decode(_charset(declared, raw), errors="replace"), cut)
 
 
 def _is_text(media_type: str) -> bool:

@@ -1,4 +1,4 @@
-"""The tools of memory: remember, forget, recall. Each works on what is remembered for the person who asks."""
+"""Tools that remember, forget, recall, and load skills. Each person has their own memory; nothing is ranked here."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any, Literal
 from pydantic import Field
 
 from microclaw.auth.gate import Effect, Permission
+from microclaw.devices.registry import Registry
 from microclaw.events import Evidence
 from microclaw.knowledge.memory import MAX_FACT_CHARS, Memory
 from microclaw.knowledge.search import Found, Search
 from microclaw.knowledge.skills import Skills
-from microclaw.tools.target import Devices
 from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
 
 _MAX_HITS = 12
@@ -39,7 +39,7 @@ class RecallParameters(Parameters):
     answers: bool = Field(False, description="Search what was answered in conversations too.")
 
 
-def remembering_tools(*, memory: Memory, search: Search, devices: Devices) -> tuple[Tool[Any], ...]:
+def remembering_tools(*, memory: Memory, search: Search, devices: Registry) -> tuple[Tool[Any], ...]:
     """remember, forget, recall."""
 
     async def remember(asked: RememberParameters, context: ToolContext) -> ToolOutput:
@@ -49,16 +49,16 @@ def remembering_tools(*, memory: Memory, search: Search, devices: Devices) -> tu
             kept = await memory.note(context.person_id, asked.text)
         else:
             kept = await memory.remember(context.person_id, asked.text)
-        place = _name(memory, kept.path)
-        said = f"{place} has it now" if kept.new else f"{place} had it already"
-        fields = {"success": True, "file": place, "line": kept.line, "new": kept.new}
-        return ToolOutput(fields, (Evidence("reported", f"{said}: {kept.line.removeprefix('- ')}"),))
+        file = _name(memory, kept.path)
+        text = f"{file} has it now" if kept.new else f"{file} had it already"
+        fields = {"success": True, "file": file, "line": kept.line, "new": kept.new}
+        return ToolOutput(fields, (Evidence("reported", f"{text}: {kept.line.removeprefix('- ')}"),))
 
     async def forget(asked: ForgetParameters, context: ToolContext) -> ToolOutput:
         removed = await memory.forget(context.person_id, asked.text, every=asked.every)
         lines = [{"file": _name(memory, one.path), "line": one.line} for one in removed]
-        said = await search.find(context.person_id, asked.text, limit=_MAX_HITS)
-        spoken = sum(one.kind in ("said", "answered") for one in said)
+        matches = await search.find(context.person_id, asked.text, limit=_MAX_HITS)
+        spoken = sum(one.kind in ("said", "answered") for one in matches)
         fields: dict[str, Any] = {"success": bool(removed), "removed": lines}
         if spoken:
             fields["still_in_conversations"] = spoken
@@ -75,7 +75,7 @@ def remembering_tools(*, memory: Memory, search: Search, devices: Devices) -> tu
         found = await search.find(context.person_id, asked.text, limit=3 * _MAX_HITS)
         hits = [one for one in found if asked.answers or one.kind != "answered"][:_MAX_HITS]
         fields = {"success": True, "found": [_hit(one) for one in hits]}
-        # An answer may repeat what a page or a device said.
+        # An answer may repeat the text of a page or a device.
         return ToolOutput(fields, foreign=any(one.kind == "answered" for one in hits))
 
     return (
@@ -107,7 +107,7 @@ def remembering_tools(*, memory: Memory, search: Search, devices: Devices) -> tu
 
 
 def _all(memory: Memory, person: str) -> list[dict[str, str]]:
-    """The lines of MEMORY.md and of the latest notes; older notes and conversations are found by words. Blocking."""
+    """The lines of MEMORY.md and of the latest notes; the rest is found only by words. Blocking."""
     texts = [("MEMORY.md", "", memory.text(person))]
     texts += [(f"{day.isoformat()}.md", day.isoformat(), text) for day, text in memory.recent_notes(person)]
     lines = [

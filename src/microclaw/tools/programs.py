@@ -1,44 +1,38 @@
-"""The deployment tools, with the inputs and outputs of LLMos' WASM tools: put, list and remove programs on a device."""
+"""Tools that deploy, list, remove and try programs and read their logs. The fields are those of LLMos' WASM tools.
+
+The work itself is done in apps/.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Final, Literal, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Literal
 
 from pydantic import Field
 
-from microclaw.apps.catalogue import AppListing
-from microclaw.apps.deploy import Deployment, DeployRequest, Removal
-from microclaw.apps.trial import Compile, TrialInput, TrialTerms, Try
+from microclaw.apps.catalogue import AppListing, Catalogue
+from microclaw.apps.deploy import Deployer, DeployRequest
+from microclaw.apps.trial import Compile, Trial, TrialInput, TrialOptions, Try
 from microclaw.auth.gate import Effect, Permission
 from microclaw.devices.calls import LogLine, LogsRead
 from microclaw.devices.device import Device
+from microclaw.devices.registry import Registry
 from microclaw.errors import AppNotFound, DeviceUnreachable
-from microclaw.events import Evidence, Report
+from microclaw.events import Evidence
 from microclaw.text import fence_text
-from microclaw.tools.target import Devices, find_device, meaning_device
+from microclaw.tools.target import OnDevice, describe_device, find_device
 from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
+from microclaw.wasm.image import Image
 
 MAX_SOURCE_CHARS = 256 * 1024
 _ON_THE_BOARD = frozenset({"running", "listed", "returned", "exited", "trapped", "dead"})
 
 
-class Deploying(Protocol):
-    async def deploy(self, request: DeployRequest, report: Report) -> Deployment: ...
-
-    async def remove(self, device: str, name: str, report: Report) -> Removal: ...
-
-
-class Listing(Protocol):
-    async def list_apps(self, device: str | None = None) -> tuple[AppListing, ...]: ...
-
-
-class _OnDevice(Parameters):
-    device: str | None = Field(None, description="The device's name; may be left out when there is only one.")
+class _OnAddress(OnDevice):
     device_ip: str | None = Field(None, alias="deviceIp", description="Its address instead of its name.")
 
 
-class DeployParameters(_OnDevice):
+class DeployParameters(_OnAddress):
     source_code: str = Field(
         alias="sourceCode", min_length=1, max_length=MAX_SOURCE_CHARS, description="The C program."
     )
@@ -51,52 +45,19 @@ class DeployParameters(_OnDevice):
     optimization_level: Literal["O0", "O1", "O2", "O3", "Os", "Oz"] = Field("O3", alias="optimizationLevel")
 
 
-class QueryParameters(_OnDevice):
+class QueryParameters(_OnAddress):
     app_name: str | None = Field(None, alias="appName", description="Only this app.")
 
 
-class UninstallParameters(_OnDevice):
+class UninstallParameters(_OnAddress):
     app_name: str = Field(alias="appName", min_length=1, max_length=126)
 
 
-def program_tools(*, deployer: Deploying, catalogue: Listing, devices: Devices) -> tuple[Tool[Any], ...]:
+def program_tools(*, deployer: Deployer, catalogue: Catalogue, devices: Registry) -> tuple[Tool[Any], ...]:
     """deploy-wasm-app, query-wasm-apps, uninstall-wasm-app."""
-    return (
-        Tool(
-            "deploy-wasm-app",
-            "Compile a C program, check it against the device's firmware, try it on a virtual board, put it on the "
-            "device and verify it there. It then runs by itself, without the host. For anything that goes on, repeats "
-            "or reacts.",
-            DeployParameters,
-            Permission.ACT,
-            Effect.IDEMPOTENT,
-            _deploy(deployer, devices),
-            previews=True,
-        ),
-        Tool(
-            "query-wasm-apps",
-            "List the programs on a device, with what is known of their state and pins.",
-            QueryParameters,
-            Permission.READ,
-            Effect.READ,
-            _query(catalogue, devices),
-        ),
-        Tool(
-            "uninstall-wasm-app",
-            "Stop a program and take it off a device.",
-            UninstallParameters,
-            Permission.ACT,
-            Effect.IDEMPOTENT,
-            _uninstall(deployer, devices),
-            weigh=_weigh_uninstall(catalogue, devices),
-            means=meaning_device(devices),
-        ),
-    )
 
-
-def _deploy(deployer: Deploying, devices: Devices) -> Callable[[DeployParameters, ToolContext], Awaitable[ToolOutput]]:
-    async def run(asked: DeployParameters, context: ToolContext) -> ToolOutput:
-        device = find_device(devices, context, device=asked.device, address=asked.device_ip)
+    async def deploy(asked: DeployParameters, context: ToolContext) -> ToolOutput:
+        device = find_device(devices, context, asked.device, asked.device_ip)
         request = DeployRequest(
             device=device.name,
             name=asked.app_name,
@@ -108,7 +69,7 @@ def _deploy(deployer: Deploying, devices: Devices) -> Callable[[DeployParameters
         done = await deployer.deploy(request, context.report)
         what = "replaced" if done.replaced else "deployed"
         fields = {
-            **_place(device, success=True),
+            **_common_fields(device),
             "appName": done.name,
             "binarySize": done.image.size_bytes,
             "heapSize": asked.heap_size,
@@ -118,17 +79,13 @@ def _deploy(deployer: Deploying, devices: Devices) -> Callable[[DeployParameters
             "change": done.change_id,
             "trial": done.trial.summary(),
             "log": list(done.trial.log[:10]),
-            "warnings": [*(w.render() for w in done.image.warnings[:5]), *done.trial.warnings[:5]],
+            "warnings": _warnings(done.image, done.trial),
             "message": f"{what} {done.name} on {done.device_name}",
         }
         return ToolOutput(fields, (done.evidence,))
 
-    return run
-
-
-def _query(catalogue: Listing, devices: Devices) -> Callable[[QueryParameters, ToolContext], Awaitable[ToolOutput]]:
-    async def run(asked: QueryParameters, context: ToolContext) -> ToolOutput:
-        device = find_device(devices, context, device=asked.device, address=asked.device_ip)
+    async def query(asked: QueryParameters, context: ToolContext) -> ToolOutput:
+        device = find_device(devices, context, asked.device, asked.device_ip)
         listed = await catalogue.list_apps(device.name)
         if listed and all(app.condition == "unreachable" for app in listed):
             names = ", ".join(app.name for app in listed)
@@ -141,43 +98,29 @@ def _query(catalogue: Listing, devices: Devices) -> Callable[[QueryParameters, T
             if not any(app.name == asked.app_name for app in listed):
                 raise _no_such_app(device, asked.app_name, there)
             there = [app for app in there if app.name == asked.app_name]
-        return ToolOutput(
-            {
-                **_place(device, success=True),
-                "apps": [_app(app) for app in there],
-                "count": len(there),
-                "missing": [app.name for app in listed if app.condition == "missing"],
-                "message": f"Found {len(there)} WASM app(s) on {device.name}",
-            },
-            (Evidence("reported", f"listed by {device.name} itself"),),
-            foreign=any(app.foreign or app.error for app in there),  # a name or words that the board chose
-        )
+        fields = {
+            **_common_fields(device),
+            "apps": [_app(app) for app in there],
+            "count": len(there),
+            "missing": [app.name for app in listed if app.condition == "missing"],
+            "message": f"Found {len(there)} WASM app(s) on {device.name}",
+        }
+        evidence = Evidence("reported", f"listed by {device.name} itself")
+        # The board chose the name of such an app, or the words of the error.
+        return ToolOutput(fields, (evidence,), foreign=any(app.foreign or app.error for app in there))
 
-    return run
-
-
-def _weigh_uninstall(
-    catalogue: Listing, devices: Devices
-) -> Callable[[UninstallParameters, ToolContext], Awaitable[Permission]]:
-    """A program that this host did not install is gone for good: it has no copy."""
-
-    async def weigh(asked: UninstallParameters, context: ToolContext) -> Permission:
-        device = find_device(devices, context, device=asked.device, address=asked.device_ip)
+    async def uninstall_permission(asked: UninstallParameters, context: ToolContext) -> Permission:
+        """Nobody can bring back a program that this host did not install: there is no copy."""
+        device = find_device(devices, context, asked.device, asked.device_ip)
         listed = await catalogue.list_apps(device.name)
-        foreign = any(app.name == asked.app_name and app.foreign for app in listed)
-        return Permission.RISKY if foreign else Permission.ACT
+        is_foreign = any(app.name == asked.app_name and app.foreign for app in listed)
+        return Permission.RISKY if is_foreign else Permission.ACT
 
-    return weigh
-
-
-def _uninstall(
-    deployer: Deploying, devices: Devices
-) -> Callable[[UninstallParameters, ToolContext], Awaitable[ToolOutput]]:
-    async def run(asked: UninstallParameters, context: ToolContext) -> ToolOutput:
-        device = find_device(devices, context, device=asked.device, address=asked.device_ip)
+    async def uninstall(asked: UninstallParameters, context: ToolContext) -> ToolOutput:
+        device = find_device(devices, context, asked.device, asked.device_ip)
         done = await deployer.remove(device.name, asked.app_name, context.report)
         fields = {
-            **_place(device, success=True),
+            **_common_fields(device),
             "appName": done.name,
             "change": done.change_id,
             "undoable": done.undoable,
@@ -185,18 +128,47 @@ def _uninstall(
         }
         return ToolOutput(fields, (done.evidence,))
 
-    return run
+    act = (Permission.ACT, Effect.IDEMPOTENT)
+    return (
+        Tool(
+            "deploy-wasm-app",
+            "Compile a C program, check it against the device's firmware, try it on a virtual board, put it on the "
+            "device and verify it there. It then runs by itself, without the host. For anything that goes on, repeats "
+            "or reacts.",
+            DeployParameters,
+            *act,
+            deploy,
+            has_preview=True,
+        ),
+        Tool(
+            "query-wasm-apps",
+            "List the programs on a device, with what is known of their state and pins.",
+            QueryParameters,
+            Permission.READ,
+            Effect.READ,
+            query,
+        ),
+        Tool(
+            "uninstall-wasm-app",
+            "Stop a program and take it off a device.",
+            UninstallParameters,
+            *act,
+            uninstall,
+            required_permission=uninstall_permission,
+            describe=describe_device(devices),
+        ),
+    )
 
 
-def _place(device: Device, *, success: bool) -> Mapping[str, Any]:
-    """The output fields every one of these tools begins with."""
-    return {"success": success, "deviceIp": _address(device), "device": device.name}
+def _common_fields(device: Device) -> Mapping[str, Any]:
+    """The fields that each result begins with; the address is the name of a device without a WASMachine transport."""
+    endpoints = (endpoint.partition("://") for endpoint in device.endpoints)
+    address = next((address for scheme, _, address in endpoints if scheme == "wasmachine"), device.name)
+    return {"success": True, "deviceIp": address, "device": device.name}
 
 
-def _address(device: Device) -> str:
-    """HOST:PORT of the WASMachine transport; the device's name when it has none."""
-    places = (endpoint.partition("://") for endpoint in device.endpoints)
-    return next((place for scheme, _, place in places if scheme == "wasmachine"), device.name)
+def _warnings(image: Image, trial: Trial) -> list[str]:
+    return [*(found.render() for found in image.warnings[:5]), *trial.warnings[:5]]
 
 
 def _app(app: AppListing) -> dict[str, Any]:
@@ -234,21 +206,20 @@ class TryParameters(Parameters):
     inputs: tuple[InputParameters, ...] = Field((), max_length=64, description="Levels that come in from outside.")
 
 
-class LogParameters(Parameters):
-    device: str | None = Field(None, description="The device's name; may be left out when there is only one.")
+class LogParameters(OnDevice):
     app: str | None = Field(None, max_length=126, description="Only what this program printed.")
     lines: int = Field(30, ge=1, le=200, description="The newest so many.")
 
 
-def trying_tools(*, compile_source: Compile, try_image: Try, devices: Devices) -> tuple[Tool[Any], ...]:
+def trying_tools(*, compile_source: Compile, try_image: Try, devices: Registry) -> tuple[Tool[Any], ...]:
     """try-program, read-logs."""
 
     async def try_program(asked: TryParameters, context: ToolContext) -> ToolOutput:
-        board = find_device(devices, context, device=asked.device).board
-        image = await compile_source(asked.source_code, board, name="trial", optimization="O3")
+        board = find_device(devices, context, asked.device).board
+        image = await compile_source(asked.source_code, board, "trial", "O3")
         inputs = tuple(TrialInput(each.pin, each.level, each.at_s * 1000) for each in asked.inputs)
-        terms = TrialTerms(asked.for_s * 1000, inputs, heap_bytes=asked.heap_size)
-        trial = await try_image(image, board, terms)
+        options = TrialOptions(asked.for_s * 1000, inputs, heap_bytes=asked.heap_size)
+        trial = await try_image(image, board, options)
         fields = {
             "success": trial.ok,
             "summary": trial.summary(),
@@ -259,7 +230,7 @@ def trying_tools(*, compile_source: Compile, try_image: Try, devices: Devices) -
             "log": list(trial.log[:MAX_LOG_LINES]),
             "binarySize": image.size_bytes,
             "peak_heap_bytes": trial.peak_heap_bytes,
-            "warnings": [*(found.render() for found in image.warnings[:5]), *trial.warnings[:5]],
+            "warnings": _warnings(image, trial),
         }
         if not trial.ok:
             fields |= {"error": trial.error, "next": trial.next_step}
@@ -267,7 +238,7 @@ def trying_tools(*, compile_source: Compile, try_image: Try, devices: Devices) -
         return ToolOutput(fields, (Evidence("counted", f"on a virtual board: {trial.summary()}", kept),))
 
     async def read_logs(asked: LogParameters, context: ToolContext) -> ToolOutput:
-        device = find_device(devices, context, device=asked.device)
+        device = find_device(devices, context, asked.device)
         lines = [line for line in await _log(device) if asked.app in (None, line.app)]
         shown = "\n".join(f"{line.t_ms / 1000:.2f} s {line.app or '-'}: {line.text}" for line in lines[-asked.lines :])
         fields = {"success": True, "device": device.name, "count": len(lines[-asked.lines :])}

@@ -1,7 +1,7 @@
-"""The tools of schedules, and how one is made: its time read, its deed worked out and allowed. It runs none.
+"""The tools of schedules, and how a schedule is made: its time is read, its action planned and approved. It runs none.
 
-What can be worked out now becomes one call, which needs no model when it is due; other words become a message to the
-agent. What is risky is asked for here, when somebody is there, and not at three in the night.
+Words that mean one call are planned as that call, which needs no model when it is due; other words become a message to
+the agent. A risky action is approved when the schedule is made, as nobody may be there when it is due.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from microclaw.language.times import When, when_text
 from microclaw.models.protocol import DeviceContext
 from microclaw.offline.decision import Act, Say
 from microclaw.offline.dialogue import one_call
-from microclaw.schedules.book import ScheduleBook, Wanted
+from microclaw.schedules.book import ScheduleBook, ScheduleRequest
 from microclaw.schedules.devices import MAX_WHAT_CHARS, call_text, device_of, lost_device
 from microclaw.schedules.entry import Deed, Prompt, Schedule, Timing, ToolAct, kind_of, next_due
 from microclaw.store.schedules import Missed
@@ -58,7 +58,7 @@ class NumberParameters(Parameters):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A schedule that may be made: `permission` is what its deed needs, `detail` shows exactly what would happen."""
+    """A schedule that may be made: `permission` is what its action needs, `detail` shows exactly what would happen."""
 
     timing: Timing
     deed: Deed
@@ -70,9 +70,9 @@ class Plan:
 
 
 class Scheduling:
-    """Makes schedules for tools, routes and commands alike. `tools` are those that a schedule may call.
+    """Makes schedules for tools, routes and commands. `tools` are those that a schedule may call.
 
-    Without a model (`offline`) words that nobody would understand at the time are refused at once.
+    Without a model (`offline`), words that no template understands are refused at once.
     """
 
     def __init__(
@@ -106,8 +106,8 @@ class Scheduling:
         return Plan(timing, deed, what, device, permission, f"schedule {asked.when_text}: {what}", (*first, *lines))
 
     async def keep(self, plan: Plan, asked: AddParameters, context: ToolContext) -> Schedule:
-        """Make what was planned, once it is allowed."""
-        wanted = Wanted(
+        """Make the planned schedule, after its approval."""
+        wanted = ScheduleRequest(
             when=asked.when_text,
             what=plan.what,
             deed=plan.deed,
@@ -125,7 +125,7 @@ class Scheduling:
         return f"{self.book.moment(at_ms, zone):%A, %Y-%m-%d %H:%M %Z}"
 
     def warning(self, schedule: Schedule) -> str | None:
-        """What is to be said of one that would ask a model more often than is allowed."""
+        """The warning for a schedule that would ask a model too often; None for the others."""
         if not isinstance(schedule.deed, Prompt):
             return None
         count = self.book.wakes_an_hour(schedule.timing, self._wakes_an_hour)
@@ -160,7 +160,7 @@ class Scheduling:
         }
 
     async def _deed(self, asked: AddParameters, context: ToolContext) -> tuple[Deed, str, str | None]:
-        """What is done, in words, and the device that is meant now: another one that comes later is not."""
+        """The action, the action in words, and the device that it is for as things are now."""
         device = asked.device or context.device
         if device is not None:
             self.book.check_device(device)
@@ -184,7 +184,7 @@ class Scheduling:
         return Prompt(words), words[:MAX_WHAT_CHARS], device
 
     def _check_device(self, tool: str, device: object) -> None:
-        """UnknownName now, instead of at three in the night; what is no text, the tool's own form refuses."""
+        """Raise UnknownName now, not when it is due. The tool's parameters refuse what is not a text."""
         takes_one = any(one.name == tool and "device" in one.parameters.model_fields for one in self._tools.tools)
         if takes_one and isinstance(device, str):
             self.book.check_device(device)
@@ -194,7 +194,7 @@ def scheduling_tools(scheduling: Scheduling) -> tuple[Tool[Any], ...]:
     """schedule-add, schedule-list, schedule-remove."""
     book = scheduling.book
 
-    async def weigh(asked: AddParameters, context: ToolContext) -> Permission:
+    async def add_permission(asked: AddParameters, context: ToolContext) -> Permission:
         return (await scheduling.plan(asked, context)).permission
 
     async def add(asked: AddParameters, context: ToolContext) -> ToolOutput:
@@ -205,8 +205,8 @@ def scheduling_tools(scheduling: Scheduling) -> tuple[Tool[Any], ...]:
         warning = scheduling.warning(made)
         if warning is not None:
             fields["warning"] = warning
-        told = f"schedule {made.schedule_id} is kept, next {fields['next']}"
-        return ToolOutput(fields, (Evidence("reported", told),))
+        text = f"schedule {made.schedule_id} is kept, next {fields['next']}"
+        return ToolOutput(fields, (Evidence("reported", text),))
 
     async def show(_: ListParameters, context: ToolContext) -> ToolOutput:
         found = await book.visible(context.person_id)
@@ -214,8 +214,8 @@ def scheduling_tools(scheduling: Scheduling) -> tuple[Tool[Any], ...]:
 
     async def remove(asked: NumberParameters, context: ToolContext) -> ToolOutput:
         gone = await book.remove(asked.schedule, context.person_id)
-        told = f"schedule {gone.schedule_id} is removed ({gone.said}: {gone.what})"
-        return ToolOutput({"success": True, "schedule": gone.schedule_id}, (Evidence("reported", told),))
+        text = f"schedule {gone.schedule_id} is removed ({gone.said}: {gone.what})"
+        return ToolOutput({"success": True, "schedule": gone.schedule_id}, (Evidence("reported", text),))
 
     text = (
         "Do something later or again and again, at times of day. What only repeats or reacts on the board itself is a "
@@ -223,7 +223,16 @@ def scheduling_tools(scheduling: Scheduling) -> tuple[Tool[Any], ...]:
     )
     act = Permission.ACT
     return (
-        Tool("schedule-add", text, AddParameters, act, Effect.ONCE, add, previews=True, weigh=weigh),
+        Tool(
+            "schedule-add",
+            text,
+            AddParameters,
+            act,
+            Effect.ONCE,
+            add,
+            has_preview=True,
+            required_permission=add_permission,
+        ),
         Tool("schedule-list", "What is scheduled.", ListParameters, Permission.READ, Effect.READ, show),
         Tool("schedule-remove", "Remove a schedule.", NumberParameters, act, Effect.IDEMPOTENT, remove),
     )

@@ -1,4 +1,4 @@
-"""The engines behind web_search: Brave's API and SearXNG, one question each. They fetch no page."""
+"""The search engines of web_search: Brave's API and SearXNG, one request for a search. They fetch no page."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def _hit(result: Any, text_field: str) -> Hit:
 
 
 def _plain(value: Any) -> str:
-    """Without the engine's marks and entities."""
+    """The text without the engine's tags and entities."""
     text = html.unescape(_TAG.sub("", value)) if isinstance(value, str) else ""
     return " ".join(clean_text(text).split())
 

@@ -1,4 +1,4 @@
-"""The tools of subagents: start one, list, cancel. The work itself is agent.background.subagents'."""
+"""The tools of subagents: start one, list, cancel. The work itself is done in agent/background/."""
 
 from __future__ import annotations
 
@@ -84,8 +84,8 @@ def subagent_tools(workers: Workers) -> tuple[Tool[Any], ...]:
         made: Working = workers.start(asked.task, asked.tools, context)
         if asked.wait and await workers.wait(made, WAIT_S):
             return ToolOutput({"success": made.state == "done", **subagent_facts(made)}, foreign=made.foreign)
-        told = Evidence("reported", f"subagent {made.subagent_id} works; its result comes into this chat")
-        return ToolOutput({"success": True, **subagent_facts(made)}, (told,))
+        evidence = Evidence("reported", f"subagent {made.subagent_id} works; its result comes into this chat")
+        return ToolOutput({"success": True, **subagent_facts(made)}, (evidence,))
 
     async def show(_: NoParameters, context: ToolContext) -> ToolOutput:
         listed = workers.list(context.person_id)

@@ -1,33 +1,44 @@
-"""Which device a tool call is about. Decides from names; asks no device."""
+"""Which device a tool call is about: decided from names and addresses. Asks no device."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
+
+from pydantic import Field
 
 from microclaw.devices.device import Device
+from microclaw.devices.registry import Registry
 from microclaw.errors import ToolRetry, UnknownName
-from microclaw.tools.tool import ToolContext
+from microclaw.tools.tool import Parameters, ToolContext
 
-Means: TypeAlias = Callable[[Any, ToolContext], Awaitable[tuple[str, ...]]]
+Describe: TypeAlias = Callable[[Any, ToolContext], Awaitable[tuple[str, ...]]]
+
+DEVICE_HELP: Final = "The device's name; may be left out when there is only one."
 
 
 class Devices(Protocol):
-    """What tools need of the registry."""
+    """What the context of a turn needs of the registry."""
 
     def list(self) -> Sequence[Device]: ...
 
     def get(self, reference: str) -> Device: ...
 
 
-def find_device(devices: Devices, context: ToolContext, *, device: str | None, address: str | None = None) -> Device:
+class OnDevice(Parameters):
+    """Arguments that begin with a device."""
+
+    device: str | None = Field(None, description=DEVICE_HELP)
+
+
+def find_device(devices: Registry, context: ToolContext, name: str | None, address: str | None = None) -> Device:
     """The named device, the one at an address ("192.168.1.100", with or without port), the chat's, or the only one.
 
-    Raises UnknownName for a name that is none, ToolRetry when several could be meant.
+    Raises UnknownName for an unknown name or address, ToolRetry when it could be one of several devices.
     """
-    if device:
-        return devices.get(device)
-    known = tuple(devices.list())
+    if name:
+        return devices.get(name)
+    known = devices.list()
     if address:
         return _at_address(devices, known, address)
     if context.device:
@@ -43,23 +54,23 @@ def find_device(devices: Devices, context: ToolContext, *, device: str | None, a
     raise ToolRetry(f"which device? There are {len(known)}: {names}", next_step="name one of them as `device`")
 
 
-def meaning_device(devices: Devices) -> Means:
-    """For `Tool.means`: which board the arguments are about, though they name it by its name or not at all."""
+def describe_device(devices: Registry) -> Describe:
+    """For `Tool.describe`: the device that the arguments mean, with its board and id."""
 
-    async def means(asked: Any, context: ToolContext) -> tuple[str, ...]:
-        device = find_device(devices, context, device=asked.device, address=getattr(asked, "device_ip", None))
+    async def describe(asked: Any, context: ToolContext) -> tuple[str, ...]:
+        device = find_device(devices, context, asked.device, getattr(asked, "device_ip", None))
         return (f"on: {device.name}, {device.board.title} ({device.device_id})",)
 
-    return means
+    return describe
 
 
-def _at_address(devices: Devices, known: Sequence[Device], address: str) -> Device:
+def _at_address(devices: Registry, known: Sequence[Device], address: str) -> Device:
     if any(address in (d.name, d.device_id) for d in known):
         return devices.get(address)
     for device in known:
         for endpoint in device.endpoints:
-            place = endpoint.partition("://")[2]
-            if place and (place == address or place.rpartition(":")[0] == address):
+            host_and_port = endpoint.partition("://")[2]
+            if host_and_port and address in (host_and_port, host_and_port.rpartition(":")[0]):
                 return device
     names = ", ".join(f"{d.name} ({', '.join(d.endpoints)})" for d in known) or "none"
     raise UnknownName(

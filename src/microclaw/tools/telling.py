@@ -1,4 +1,4 @@
-"""time and say: what the clock shows where the person lives, and a text into a person's chat. It plans nothing."""
+"""The tools `time` and `say`: the time where the person lives, and a text sent into a chat. They schedule nothing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from pydantic import Field
 
 from microclaw.auth.gate import Effect, Permission
-from microclaw.auth.people import Person
+from microclaw.auth.people import People
 from microclaw.clock import find_zone
 from microclaw.errors import ToolFailed, ToolRetry
 from microclaw.events import Evidence
@@ -23,16 +23,6 @@ class Outbox(Protocol):
     async def push(self, channel: str, chat_id: str, text: str, *, person: str) -> int: ...
 
 
-class Contacts(Protocol):
-    """policy.people.People."""
-
-    def named(self, reference: str) -> Person: ...
-
-    def get(self, person_id: str) -> Person | None: ...
-
-    def addresses(self, person_id: str) -> tuple[tuple[str, str], ...]: ...
-
-
 class TimeParameters(Parameters):
     timezone: str | None = Field(None, max_length=64, description="As Europe/Berlin; left out: where the person lives.")
 
@@ -43,7 +33,7 @@ class SayParameters(Parameters):
 
 
 def clock_tool(timezone: str | None, *, now_s: Callable[[], float] = time.time) -> Tool[Any]:
-    """`timezone` None is the machine's."""
+    """The tool `time`; with `timezone` None it shows the machine's time zone."""
 
     async def tell(asked: TimeParameters, _: ToolContext) -> ToolOutput:
         wanted = asked.timezone or timezone
@@ -61,19 +51,19 @@ def clock_tool(timezone: str | None, *, now_s: Callable[[], float] = time.time) 
     return Tool("time", "The date and time now.", TimeParameters, Permission.READ, Effect.READ, tell)
 
 
-def say_tool(*, outbox: Outbox, people: Contacts) -> Tool[Any]:
-    """A push into a chat: for schedules, and for telling somebody else, who is told by whom."""
+def say_tool(*, outbox: Outbox, people: People) -> Tool[Any]:
+    """The tool `say`: a message into a chat. Another person than the caller sees who sent it."""
 
     async def say(asked: SayParameters, context: ToolContext) -> ToolOutput:
         person = people.get(context.person_id) if asked.person is None else people.named(asked.person)
         if person is None:
             raise ToolFailed("nobody to say it to", next_step="name a person")
-        places = people.addresses(person.person_id)
-        if asked.person is None or (not places and person.person_id == context.person_id):
-            places = ((context.channel, context.chat_id),)
-        if not places:
+        chats = people.addresses(person.person_id)
+        if asked.person is None or (not chats and person.person_id == context.person_id):
+            chats = ((context.channel, context.chat_id),)
+        if not chats:
             raise ToolFailed(f"{person.name} has no chat with this host", next_step="microclaw person list")
-        channel, chat_id = places[0]
+        channel, chat_id = chats[0]
         sender = people.get(context.person_id)
         own = sender is None or sender.person_id == person.person_id
         text = asked.text if own or sender is None else f"from {sender.name}: {asked.text}"

@@ -1,4 +1,4 @@
-"""What a model may call: a tool's form, and how a call ends. Knows no device and no journal."""
+"""A tool that a model may call: its arguments, its context and its result. Knows no device and runs nothing."""
 
 from __future__ import annotations
 
@@ -22,33 +22,33 @@ P = TypeVar("P", bound="Parameters")
 
 
 class Parameters(BaseModel):
-    """Base of every tool's arguments: unknown names are refused, so that a model learns the right ones."""
+    """The base of every tool's arguments. Unknown names are refused, so that a model learns the right ones."""
 
     model_config = ConfigDict(
         extra="forbid",
         populate_by_name=True,
         frozen=True,
-        defer_build=True,  # at the first call or request: all of them at once would be a tenth of the host's start
+        defer_build=True,  # at the first use: building all of them would be a tenth of the host's start
     )
 
     @model_validator(mode="before")
     @classmethod
     def _no_truth_as_a_number(cls, values: Any) -> Any:
-        """pydantic reads true as 1: a model that says pin true means no pin."""
+        """Refuse true and false for a number: pydantic would read true as 1."""
         if isinstance(values, dict):
-            truths = {name for name, field in cls.model_fields.items() if field.annotation is bool}
+            booleans = {name for name, field in cls.model_fields.items() if field.annotation is bool}
             for name, value in values.items():
-                if isinstance(value, bool) and name not in truths:
+                if isinstance(value, bool) and name not in booleans:
                     raise PydanticCustomError("not_bool", "{name} is no yes or no", {"name": name})
         return values
 
 
-async def _nobody_to_ask(_text: str, _detail: Sequence[str]) -> None:
-    """The approval of a call that needs none."""
+async def _approve_all(_text: str, _detail: Sequence[str]) -> None:
+    """For a call that needs no approval."""
 
 
-async def _nothing_to_note() -> None:
-    """The begin of a call that no journal waits for."""
+async def _no_journal() -> None:
+    """For a call that no journal records."""
 
 
 Approve: TypeAlias = Callable[[str, Sequence[str]], Awaitable[None]]
@@ -57,13 +57,12 @@ Begin: TypeAlias = Callable[[], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class ToolContext:
-    """Who asks, which device is meant when the arguments name none, and where progress goes.
+    """Who calls a tool, for which device when the arguments name none, and where progress is reported.
 
-    `approve(text, detail)` is for a tool that `previews`: it returns when the act may be done, at once where no
-    approval is needed, and raises PermissionRefused on a no. `channel` and `chat_id` are where the person is.
-    `foreign`: the turn has read a stranger's words. `begin` is awaited by the toolbox once the call is admitted and
-    approved, before anything changes: an act that still waits for its yes has not started. `said` gives the person's
-    own words in this turn.
+    `approve(text, detail)` is for a tool with `has_preview`: it returns when the action may be done, at once when no
+    approval is needed, and raises PermissionRefused when the answer is no. `channel` and `chat_id` are the person's
+    chat. `foreign`: the turn has read untrusted text. The toolbox awaits `begin` after the approval and before
+    anything changes. `said` gives the person's own words in this turn.
     """
 
     person_id: str
@@ -71,17 +70,17 @@ class ToolContext:
     device: str | None = None
     channel: str = "terminal"
     chat_id: str = "terminal"
-    approve: Approve = _nobody_to_ask
+    approve: Approve = _approve_all
     foreign: bool = False
-    begin: Begin = _nothing_to_note
+    begin: Begin = _no_journal
     said: Callable[[], str] = str
 
 
 @dataclass(frozen=True, slots=True)
 class ToolOutput:
-    """What a tool found or did: JSON fields for the model, evidence for the person.
+    """A tool's result: JSON fields for the model, evidence for the person.
 
-    `foreign`: these fields hold a stranger's words, though the tool's seldom do.
+    `foreign`: these fields hold untrusted text, although the tool's results seldom do.
     """
 
     fields: Mapping[str, Any]
@@ -91,7 +90,14 @@ class ToolOutput:
 
 @dataclass(frozen=True, slots=True)
 class Tool(Generic[P]):
-    """`run` raises ToolRetry when the arguments are wrong, any other MicroclawError when it failed."""
+    """What a model sees of a tool, what it needs, and `run`.
+
+    `run` raises ToolRetry for wrong arguments and any other MicroclawError for a failure. `foreign`: its result may
+    hold untrusted text (a page, a log, a device's name). A tool with `has_preview` calls context.approve itself, when
+    it can show exactly what would happen. A tool with a `skill` is offered only while that skill is active.
+    `required_permission` gives what these arguments need, when that differs from `permission`; `describe` gives lines
+    for the approval, on what the arguments refer to now.
+    """
 
     name: str
     description: str
@@ -99,27 +105,30 @@ class Tool(Generic[P]):
     permission: Permission
     effect: Effect
     run: Callable[[P, ToolContext], Awaitable[ToolOutput]]
-    foreign: bool = False  # its result may hold a stranger's words (a page, a log, a device's name)
-    previews: bool = False  # it calls context.approve itself, once it can show exactly what would happen
-    skill: str | None = None  # offered only while this skill is active
-    weigh: Callable[[P, ToolContext], Awaitable[Permission]] | None = None  # what these very arguments need
-    means: Callable[[P, ToolContext], Awaitable[Sequence[str]]] | None = None  # what they name now, for a question
+    foreign: bool = False
+    has_preview: bool = False
+    skill: str | None = None
+    required_permission: Callable[[P, ToolContext], Awaitable[Permission]] | None = None
+    describe: Callable[[P, ToolContext], Awaitable[Sequence[str]]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ToolResult:
-    """How a call ended: JSON text for the model, bounded; `error_code` and `next_step` when it failed."""
+    """How a call ended: JSON text of limited length for the model; `error_code` and `next_step` when it failed.
+
+    `foreign`: it holds untrusted text, so what the turn does from now on needs an approval.
+    """
 
     content: str
     ok: bool
     evidence: tuple[Evidence, ...] = ()
     error_code: str | None = None
     next_step: str | None = None
-    foreign: bool = False  # holds a stranger's words: what follows in the turn is asked for
+    foreign: bool = False
 
 
 def result_of(output: ToolOutput) -> ToolResult:
-    """A tool's output with its evidence added to what the model reads."""
+    """A tool's output, with its evidence added to what the model reads."""
     fields = dict(output.fields)
     if output.evidence:
         fields["evidence"] = [{"kind": e.kind, "text": e.text} for e in output.evidence]
@@ -127,7 +136,7 @@ def result_of(output: ToolOutput) -> ToolResult:
 
 
 def result_of_error(error: MicroclawError) -> ToolResult:
-    """An error as the model reads it: its diagnostics with line, source line, caret and hint."""
+    """An error as the model reads it: a build error with its diagnostics."""
     fields: dict[str, Any] = {"success": False, "error": error.code, "message": error.message}
     if isinstance(error, BuildError):
         fields["stage"] = error.stage
@@ -138,7 +147,7 @@ def result_of_error(error: MicroclawError) -> ToolResult:
 
 
 def bounded_json(fields: Mapping[str, Any]) -> str:
-    """JSON text of at most MAX_RESULT_BYTES that is still JSON: long texts and lists are cut and say so."""
+    """Valid JSON text of at most MAX_RESULT_BYTES. Long texts and lists are cut, with a mark."""
     text = _dump(fields)
     room = MAX_RESULT_BYTES
     while len(text.encode()) > MAX_RESULT_BYTES and room > 32:

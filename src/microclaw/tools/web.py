@@ -1,6 +1,6 @@
-"""web_search and web_fetch. What they give was written by strangers: fenced, and marked foreign.
+"""web_search and web_fetch. Their results are untrusted text, so they are fenced and marked. They follow no link.
 
-A turn that has read strangers' words asks before it fetches an address that the chat has not met: it could carry
+A turn that has read untrusted text needs an approval for an address that is new in the chat: the address could carry
 away what was said.
 """
 
@@ -12,14 +12,14 @@ import re
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, TypeAlias
 from urllib.parse import urljoin, urlsplit
 
 from pydantic import Field
 
 from microclaw.auth.gate import Effect, Permission
 from microclaw.text import clean_text, fence_text
-from microclaw.tools.fetching import Page
+from microclaw.tools.fetching import Fetcher, Page
 from microclaw.tools.search_engines import SearchEngine
 from microclaw.tools.tool import Parameters, Tool, ToolContext, ToolOutput
 
@@ -33,7 +33,7 @@ _Key: TypeAlias = tuple[str, int | None, str, str]
 
 
 class KnownAddresses:
-    """The latest of each chat, a chat being (channel, chat id)."""
+    """The latest addresses of each chat, which is a channel and a chat id."""
 
     def __init__(self) -> None:
         self._chats: OrderedDict[Chat, OrderedDict[_Key, None]] = OrderedDict()
@@ -56,14 +56,14 @@ class KnownAddresses:
 
 
 def is_among(url: str, words: str) -> bool:
-    """Whether the address stands in these words, with or without its scheme and `www.`."""
+    """Whether the address is in these words, with or without its scheme and `www.`."""
     key = _key(url)
     candidates = (word.strip(_AROUND) for word in words[:MAX_WORDS_CHARS].split() if "." in word)
     return key is not None and any(_key(word) == key for word in candidates)
 
 
 def _key(url: str) -> _Key | None:
-    """What of an address reaches the other side, as far as it could differ; None for what is no address."""
+    """The parts of an address that reach the server; None for text that is not an address."""
     try:
         parts = urlsplit(url if "://" in url else f"https://{url}")
         host, port = (parts.hostname or "").rstrip("."), parts.port
@@ -98,7 +98,7 @@ class PageText:
 
 
 def page_text(document: str, base_url: str) -> PageText:
-    """Without scripts, styles and navigation; where nothing else is there, with the navigation."""
+    """The page without scripts, styles and navigation; with the navigation when there is nothing else."""
     found = _Scanner(document, base_url, _SKIPPED).scan()
     return found if found.text else _Scanner(document, base_url, _SKIPPED - {"nav"}).scan()
 
@@ -118,21 +118,21 @@ class _Scanner:
     def scan(self) -> PageText:
         at, lower = 0, self.document.translate(_ASCII_LOWER)
         while (start := self.document.find("<", at)) >= 0:
-            self._say(self.document[at:start])
+            self._add_text(self.document[at:start])
             at = self._tag(start, lower)
-        self._say(self.document[at:])
+        self._add_text(self.document[at:])
         title = " ".join("".join(self.title).split())
         return PageText(title[:300], _tidy("".join(self.words)), tuple(self.links))
 
     def _tag(self, start: int, lower: str) -> int:
-        """Take the tag that begins at `start`; where to go on."""
+        """Read the tag that begins at `start`. Returns the position after it."""
         if lower.startswith("<!--", start):
             return self._after("-->", start + 4)
         name = _NAME.match(lower, start + 1)
         if name is None:
             if lower.startswith(("<!", "<?"), start):
                 return self._after(">", start)
-            self._say("<")
+            self._add_text("<")
             return start + 1
         end = self._after(">", start)
         closing = lower[start + 1] == "/"
@@ -147,7 +147,7 @@ class _Scanner:
         return end
 
     def _after(self, mark: str, start: int) -> int:
-        """Behind the next `mark`; the end of the document when there is none, which ends the scan."""
+        """The position after the next `mark`; the end of the document when there is none."""
         found = self.document.find(mark, start)
         return len(self.document) if found < 0 else found + len(mark)
 
@@ -160,7 +160,7 @@ class _Scanner:
             address = _HREF.search(tag)
             self.link = (next(filter(None, address.groups()), ""), len(self.words)) if address else None
         if _BLOCK.fullmatch(name):
-            self._say("\n")
+            self._add_text("\n")
 
     def _close(self, name: str) -> None:
         if name in self.inside:
@@ -174,7 +174,7 @@ class _Scanner:
             self._keep_link(words, html.unescape(_HUGE_NUMBER.sub("?", address)))
             self.link = None
         if _BLOCK.fullmatch(name):
-            self._say("\n")
+            self._add_text("\n")
 
     def _keep_link(self, words: str, address: str) -> None:
         try:
@@ -185,7 +185,7 @@ class _Scanner:
         if words and not known and whole.startswith(("http://", "https://")) and len(whole) <= 500:
             self.links.append((words, whole))
 
-    def _say(self, text: str) -> None:
+    def _add_text(self, text: str) -> None:
         if not text or self.inside:
             return
         plain = html.unescape(_HUGE_NUMBER.sub("?", text))
@@ -196,19 +196,13 @@ class _Scanner:
 
 
 def _tidy(text: str) -> str:
-    """Words a space apart, paragraphs a line apart; nothing hidden."""
+    """One space between words, one line a paragraph, no hidden characters."""
     lines = (_SPACES.sub(" ", line).strip() for line in clean_text(text).split("\n"))
     return "\n".join(line for line in lines if line)
 
 
-PAGE_CHARS: Final = 5000  # of a page at once: with its links below the limit of a result
+PAGE_CHARS: Final = 5000  # of a page in one result; with its links this is below the limit of a result
 LINKS_SHOWN: Final = 12
-
-
-class Fetching(Protocol):
-    """tools.fetching.Fetcher."""
-
-    async def fetch(self, url: str) -> Page: ...
 
 
 class SearchParameters(Parameters):
@@ -221,12 +215,11 @@ class FetchParameters(Parameters):
     start: int = Field(0, ge=0, description="The character to begin with, for the rest of a long page.")
 
 
-def web_tools(*, fetcher: Fetching, engine: SearchEngine | None = None) -> tuple[Tool[Any], ...]:
-    """web_fetch, and web_search where there is an engine."""
-
+def web_tools(*, fetcher: Fetcher, engine: SearchEngine | None = None) -> tuple[Tool[Any], ...]:
+    """web_fetch, and web_search when there is an engine."""
     known = KnownAddresses()
 
-    async def weigh(asked: FetchParameters, context: ToolContext) -> Permission:
+    async def fetch_permission(asked: FetchParameters, context: ToolContext) -> Permission:
         met = ((context.channel, context.chat_id), asked.url) in known
         free = not context.foreign or met or is_among(asked.url, context.said())
         return Permission.READ if free else Permission.ACT
@@ -263,7 +256,9 @@ def web_tools(*, fetcher: Fetching, engine: SearchEngine | None = None) -> tuple
 
     read, idle = Permission.READ, Effect.READ
     text = "Read a page of the Internet as text."
-    fetching = Tool("web_fetch", text, FetchParameters, read, idle, fetch, foreign=True, weigh=weigh)
+    fetching = Tool(
+        "web_fetch", text, FetchParameters, read, idle, fetch, foreign=True, required_permission=fetch_permission
+    )
     if engine is None:
         return (fetching,)
     text = "Search the Internet; read a hit with web_fetch."

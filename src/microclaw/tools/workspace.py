@@ -1,7 +1,7 @@
 """The agent's files below one folder: list, read, write, delete. No path leaves it, not even by a symbolic link.
 
-Each part of a path is opened by itself, relative to the folder before it, and never followed (openat with
-O_NOFOLLOW): between a check and its use nobody can put a link in the way.
+Each part of a path is opened relative to the folder before it, and links are not followed (openat with O_NOFOLLOW), so
+nobody can put a link there between the check and the use.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Workspace:
-    """The folder; it is made when it is first written to. Its methods block: call them in a thread."""
+    """The folder, made at the first write. Its methods block: call them in a thread."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def listing(self, path: str) -> list[dict[str, Any]]:
-        """Name, size and kind of what is in a folder, by name; only what the other methods take."""
+        """Name, size and kind of the files and folders in a folder, by name; only those that the other methods take."""
         with self._folder_of(_parts(path)) as folder:
             names = sorted(entry.name for entry in os.scandir(folder) if _PART.fullmatch(entry.name))
             kinds = [(name, _stat(name, folder)) for name in names]
@@ -56,14 +56,14 @@ class Workspace:
             handle = _opened(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, folder, path)
             with os.fdopen(handle, "rb") as file:
                 if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                    raise ToolFailed(f"{path} is no file")
+                    raise ToolFailed(f"{path} is not a file")
                 data = file.read(MAX_FILE_BYTES + 1)
         if len(data) > MAX_FILE_BYTES:
             raise ToolFailed(f"{path} has more than {MAX_FILE_BYTES:,} bytes")
         return data.decode(errors="replace")
 
     def write(self, path: str, text: str) -> bool:
-        """Put the whole text there, all or nothing; whether a file was replaced."""
+        """Write the whole text, all or nothing. True when a file was replaced."""
         data = text.encode(errors="replace")
         if len(data) > MAX_FILE_BYTES:
             raise ToolFailed(f"{len(data):,} bytes are too many for a file, {MAX_FILE_BYTES:,} are allowed")
@@ -73,7 +73,7 @@ class Workspace:
         with self._folder_of(folders, make=True) as folder:
             there = _kind(name, folder)
             if there is not None and not stat.S_ISREG(there):
-                raise ToolFailed(f"{path} is there and is no file", next_step="choose another name")
+                raise ToolFailed(f"{path} is there and is not a file", next_step="choose another name")
             draft = f".draft-{secrets.token_hex(6)}"
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
             try:
@@ -158,11 +158,11 @@ class WriteParameters(PathParameters):
 
 def workspace_tools(workspace: Workspace) -> tuple[Tool[Any], ...]:
     """list-files, read-file, write-file, delete-file."""
-    lock = asyncio.Lock()  # one writer: the room is checked before it is used
+    lock = asyncio.Lock()  # one writer: it checks the free room, then uses it
 
     async def list_files(asked: FolderParameters, _: ToolContext) -> ToolOutput:
         found = await asyncio.to_thread(workspace.listing, asked.path)
-        foreign = any(len(entry["name"]) > NAME_CHARS for entry in found)  # a name may be a sentence of a stranger's
+        foreign = any(len(entry["name"]) > NAME_CHARS for entry in found)  # a long name may be untrusted text
         return ToolOutput({"success": True, "files": found, "count": len(found)}, foreign=foreign)
 
     async def read_file(asked: ReadParameters, _: ToolContext) -> ToolOutput:
@@ -205,7 +205,7 @@ def _parts(path: str) -> list[str]:
     parts = [part for part in path.split("/") if part not in ("", ".")]
     if path.startswith("/") or len(parts) > MAX_DEPTH or not all(_PART.fullmatch(part) for part in parts):
         raise ToolRetry(
-            f"{path[:100]!r} is no path below the workspace",
+            f"{path[:100]!r} is not a path below the workspace",
             next_step="letters, digits, spaces and ._-()+@= , parts with / between, none beginning with a dot",
         )
     return parts
@@ -231,7 +231,7 @@ def _make(name: str, folder: int, shown: str) -> None:
     try:
         os.mkdir(name, 0o700, dir_fd=folder)
     except FileExistsError:
-        pass  # it is opened next, whatever it is
+        pass  # opening it comes next
     except OSError as exc:
         raise ToolFailed(f"{shown} cannot be made: {exc.strerror or exc}") from exc
 
@@ -242,7 +242,7 @@ def _kind(name: str, folder: int) -> int | None:
 
 
 def _stat(name: str, folder: int) -> os.stat_result | None:
-    """None for what is not there (any more)."""
+    """None when it is not there."""
     try:
         return os.stat(name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""The virtual boards of one host: starts each as a process, and again when it dies. It looks into none of them.
+"""The virtual boards of one host: starts each as a process, and again when it ends. It sends them nothing.
 
 running ── its process ended ──> restarting ── started, known under its new address, its programs put back ──> running
                                   │     └── too often within a minute ──> failed
@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RestartLimits:
-    """At most so many starts in `window_s`; the pause before one doubles with each that is in it."""
+    """At most so many restarts in `window_s`; the pause doubles with each restart in that time."""
 
     restarts: int = 3
     window_s: float = 60.0
@@ -38,7 +38,7 @@ class RestartLimits:
 
 @dataclass(frozen=True, slots=True)
 class BoardStanding:
-    """How a board's process is. `last_ms` is the Unix time of its last restart, `reason` how it ended last."""
+    """The state of a board's process. `last_ms` is the Unix time of its last restart, `reason` how it ended."""
 
     state: Literal["running", "restarting", "failed", "removed"] = "running"
     restarts: int = 0
@@ -55,9 +55,9 @@ class _Board:
 
 
 class VirtualBoards:
-    """`async with boards.running(2) as ready`: virtual-1 and virtual-2 are devices of the host until it is left.
+    """`async with boards.running(2) as ready`: inside, virtual-1 and virtual-2 are devices of the host.
 
-    `put_back` is called with the device's id once its board is back, empty (apps.Reconciler.check).
+    `put_back` is called with a device's id when its board was started again, without programs.
     """
 
     def __init__(
@@ -75,12 +75,12 @@ class VirtualBoards:
         self._boards: list[_Board] = []
 
     def standing(self) -> Mapping[str, BoardStanding]:
-        """Each board's, by its device's id."""
+        """The state of each board, by its device's id."""
         return {board.device_id: board.standing for board in self._boards}
 
     @asynccontextmanager
     async def running(self, count: int) -> AsyncIterator[tuple[BoardReady, ...]]:
-        """Leaving ends the boards and starts none again."""
+        """Start so many boards; leaving the block ends them."""
         try:
             for number in range(1, count + 1):
                 board = _Board(f"virtual-{number}", self._process(f"virtual-{number}"))
@@ -100,7 +100,7 @@ class VirtualBoards:
             self._boards = []
 
     async def _register(self, name: str, ready: BoardReady) -> Device:
-        """A virtual board of this name has new ports at every start."""
+        """Add the board as a device, or give the known device the new ports."""
         try:
             known = self._devices.get(name)
         except UnknownName:
@@ -113,7 +113,7 @@ class VirtualBoards:
         return await self._devices.set_transports(name, ready.transports)
 
     async def _watch(self, board: _Board) -> None:
-        """Start the board again each time that its process ended, until that is of no use."""
+        """Start the board again each time its process ends, until it has failed or was removed."""
         starts_s: deque[float] = deque()
         try:
             while board.standing.state == "running":
@@ -125,7 +125,7 @@ class VirtualBoards:
             board.standing = replace(board.standing, state="failed", reason="something went wrong inside the host")
 
     async def _restart(self, board: _Board, reason: str, starts_s: deque[float]) -> None:
-        """Until it runs, or has failed too often, or nobody knows its device any more."""
+        """Try until it runs, has failed too often, or its device was removed."""
         while True:
             while starts_s and time.monotonic() - starts_s[0] >= self._limits.window_s:
                 starts_s.popleft()
@@ -153,7 +153,7 @@ class VirtualBoards:
             return
 
     async def _start_again(self, board: _Board) -> None:
-        """A new process in the place of the one that ended; UnknownName when its device was removed."""
+        """Start a new process for the board. UnknownName when its device was removed."""
         await board.process.stop()
         self._devices.get(board.device_id)
         board.process = self._process(board.name)
@@ -165,7 +165,7 @@ class VirtualBoards:
             raise
 
     async def _fill(self, board: _Board) -> None:
-        """Its programs, at once; what fails here the keeper does in its next rounds."""
+        """Put its programs back now. After a failure the reconciler does it later."""
         try:
             await self._put_back(board.device_id)
         except Exception:  # the board runs, whatever is wrong with its programs

@@ -1,4 +1,4 @@
-"""Starts and stops a virtual board, a process of its own. It speaks no protocol: the ready line, signals, no more."""
+"""Starts and stops a virtual board as a process. It reads the ready line and sends signals; it speaks no protocol."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SECRET_ENDINGS: Final = ("_KEY", "_TOKEN", "_SECRET", "_PASSWORD")
 
 @dataclass(frozen=True, slots=True)
 class BoardReady:
-    """The ready line: where the board listens."""
+    """The ready line of a board: where it listens."""
 
     name: str
     board: str
@@ -53,12 +53,12 @@ class BoardReady:
 
 
 def board_environ(environ: Mapping[str, str]) -> dict[str, str]:
-    """What a board may know of this process's environment: it runs programs that nobody vouches for."""
+    """The environment for a board, without secrets: it runs programs that nobody has checked."""
     return {name: value for name, value in environ.items() if not name.upper().endswith(_SECRET_ENDINGS)}
 
 
 class VirtualBoardProcess:
-    """`async with VirtualBoardProcess(...) as board` runs one; `board.ready` says where it listens.
+    """`async with VirtualBoardProcess(...) as board` runs a board; `board.ready` says where it listens.
 
     With `die_with_parent` the board ends when its parent does, even by kill -9 (Linux).
     """
@@ -125,7 +125,7 @@ class VirtualBoardProcess:
         await self.stop()
 
     async def start(self) -> BoardReady:
-        """Start the process and wait for its ready line; an error carries what it said on stderr."""
+        """Start the process and wait for its ready line. An error has the text from stderr."""
         assert self._process is None, "a VirtualBoardProcess starts once"
         self._process = await asyncio.create_subprocess_exec(
             *self._command,
@@ -134,7 +134,7 @@ class VirtualBoardProcess:
             stderr=asyncio.subprocess.PIPE,
             limit=_MAX_LINE_BYTES,
             env=board_environ(os.environ),
-            start_new_session=True,  # Ctrl-C in the terminal is for the host; it stops its boards itself
+            start_new_session=True,  # Ctrl-C in the terminal is for the host, which stops its boards itself
         )
         self._draining = asyncio.create_task(self._drain_stderr(), name=f"stderr of {self.name}")
         try:
@@ -143,7 +143,8 @@ class VirtualBoardProcess:
         except TimeoutError as exc:
             await self.stop()
             raise DeviceUnreachable(
-                f"{self.name} was not ready within {START_TIMEOUT_S:g} s{self._said()}", next_step="start it again"
+                f"{self.name} was not ready within {START_TIMEOUT_S:g} s{self._stderr_text()}",
+                next_step="start it again",
             ) from exc
         except BaseException:
             await self.stop()
@@ -151,7 +152,7 @@ class VirtualBoardProcess:
         return self._ready
 
     async def stop(self) -> None:
-        """End the board: SIGTERM, then SIGKILL when it does not listen."""
+        """End the board: SIGTERM, then SIGKILL if it does not end."""
         if self._control is not None:
             await self._control.close()
         process = self._process
@@ -168,7 +169,7 @@ class VirtualBoardProcess:
             await self._process.wait()
 
     async def ended(self) -> str:
-        """Wait until the process has gone, by itself or by `stop`; how it ended, with its last words."""
+        """Wait until the process has ended, by itself or by `stop`. Returns how, with its last lines on stderr."""
         assert self._process is not None, "the board was not started"
         code = await self._process.wait()
         if self._draining is not None:
@@ -177,7 +178,7 @@ class VirtualBoardProcess:
             how = f"exit code {code}" if code >= 0 else signal.Signals(-code).name
         except ValueError:  # a real-time signal has no name
             how = f"signal {-code}"
-        return f"{how}{self._said()}"[:_MAX_ENDING_CHARS]
+        return f"{how}{self._stderr_text()}"[:_MAX_ENDING_CHARS]
 
     async def _end(self, process: asyncio.subprocess.Process) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -198,7 +199,7 @@ class VirtualBoardProcess:
             if self._draining is not None:
                 await self._draining
             raise ConfigError(
-                f"{self.name} did not start (exit code {self._process.returncode}){self._said()}",
+                f"{self.name} did not start (exit code {self._process.returncode}){self._stderr_text()}",
                 next_step=self._next_step() or "python -m microclaw.virtual --help",
             )
         return _ready(line, self._host)
@@ -215,7 +216,7 @@ class VirtualBoardProcess:
                 return
             self._stderr.append(line.decode(errors="replace").rstrip())
 
-    def _said(self) -> str:
+    def _stderr_text(self) -> str:
         error = next((line for line in self._stderr if line.startswith("error: ")), None)
         text = error.removeprefix("error: ") if error else "; ".join(list(self._stderr)[-3:])
         return f": {text}" if text else ""

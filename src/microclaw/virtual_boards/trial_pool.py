@@ -1,4 +1,4 @@
-"""Throw-away virtual boards for trials, one of them kept warm. Starts and ends processes; judges no program."""
+"""Throw-away virtual boards for trials, with one ready in advance. Starts and ends processes; judges no program."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class BoardKind:
-    """What makes one trial board as good as another."""
+    """The properties of a trial board; boards of one kind are interchangeable."""
 
     board_id: str
     clock: Literal["real", "virtual"] = "virtual"
@@ -31,7 +31,7 @@ class BoardKind:
 
 
 class TrialBoard:
-    """A running virtual board with its two ways in; `async with` ends it and removes all it left."""
+    """A running virtual board with its two transports. `async with` ends it and removes its files."""
 
     def __init__(self, kind: BoardKind, board: BoardProfile) -> None:
         self.kind = kind
@@ -71,10 +71,10 @@ class TrialBoard:
 
 
 class TrialPool:
-    """`async with TrialPool(board) as trial_pool` starts a board at once, and the next a second after one was used.
+    """`async with TrialPool(board)` starts a board at once, and the next one a second after a board was used.
 
     The pause leaves the processor to the deployment that follows a trial. Used boards end in the background; leaving
-    the block ends them all.
+    the block ends all boards.
     """
 
     def __init__(self, board: BoardProfile, *, refill_after_s: float = 1.0) -> None:
@@ -101,22 +101,22 @@ class TrialPool:
         if self._warm is not None:
             warm, self._warm = self._warm, None
             if warm.done():
-                self._tasks.create_task(_end_when_started(warm), name="end trial_pool board")
+                self._tasks.create_task(_end_when_started(warm), name="end trial board")
             else:
                 warm.cancel()
         await self._tasks.__aexit__(exc_type, exc, traceback)
 
     def refill(self) -> None:
-        """Have a warm board again, started in the background now."""
+        """Start a board in the background if none is ready."""
         if self._open and self._warm is None:
-            self._warm = self._tasks.create_task(self._start(), name="start trial_pool board")
+            self._warm = self._tasks.create_task(self._start(), name="start trial board")
 
     @asynccontextmanager
     async def take(self, kind: BoardKind, board: BoardProfile) -> AsyncIterator[TrialBoard]:
-        """A board for one trial: the warm one when it is of that kind, else a fresh one."""
+        """A board for one trial: the ready one if it is of that kind, else a new one."""
         trial_board = await self._take_warm() if kind == self._kind else None
         if trial_board is None:
-            async with fresh_board(kind, board) as trial_board:
+            async with TrialBoard(kind, board) as trial_board:
                 yield trial_board
             return
         try:
@@ -132,7 +132,7 @@ class TrialPool:
         try:
             trial_board = await asyncio.shield(warm)
         except asyncio.CancelledError:
-            self._tasks.create_task(_end_when_started(warm), name="end trial_pool board")
+            self._tasks.create_task(_end_when_started(warm), name="end trial board")
             raise
         if trial_board is not None and not trial_board.running:
             await _end(trial_board)
@@ -143,13 +143,8 @@ class TrialPool:
         try:
             return await TrialBoard(self._kind, self._board).__aenter__()
         except (MicroclawError, OSError) as exc:
-            _log.warning("no trial_pool board: %s", exc)  # a trial then starts its own and says why it cannot
+            _log.warning("no trial board in advance: %s", exc)  # a trial then starts its own, or raises
             return None
-
-
-def fresh_board(kind: BoardKind, board: BoardProfile) -> TrialBoard:
-    """A board of its own for one trial: `async with fresh_board(...) as trial_board`."""
-    return TrialBoard(kind, board)
 
 
 async def _end(trial_board: TrialBoard) -> None:

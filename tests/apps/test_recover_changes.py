@@ -12,90 +12,90 @@ from microclaw.errors import DeviceUnreachable, InstallInterrupted
 async def deployed(lab: Any, source: str = "v1") -> AppVersion:
     lab.plays("blink", 2)
     await lab.deployer.deploy(DeployRequest("paper", "blink", source=source), lab.steps.append)
-    version: AppVersion = (await lab.ledger.desired())[0].version
+    version: AppVersion = (await lab.change_log.desired())[0].version
     return version
 
 
 async def test_a_crash_after_the_install_is_settled_as_done(lab: Any) -> None:
     version = await deployed(lab)
     await lab.deployer.remove("paper", "blink", lab.steps.append)
-    change_id = await lab.ledger.plan(lab.device_id, "app.deploy", "deploy", PutApp("blink", version), None)
+    change_id = await lab.change_log.plan(lab.device_id, "app.deploy", "deploy", PutApp("blink", version), None)
     lab.plays("blink", 2)
     lab.foreign("blink")
     [told] = await lab.deployer.recover()
     assert "lists it" in told
-    assert (await lab.ledger.change(change_id)).state == "done"
-    assert [app.name for app in await lab.ledger.desired()] == ["blink"]
+    assert (await lab.change_log.change(change_id)).state == "done"
+    assert [app.name for app in await lab.change_log.desired()] == ["blink"]
 
 
 async def test_a_crash_before_the_install_is_settled_as_failed(lab: Any) -> None:
     version = await deployed(lab)
     await lab.deployer.remove("paper", "blink", lab.steps.append)
-    change_id = await lab.ledger.plan(lab.device_id, "app.deploy", "deploy", PutApp("blink", version), None)
+    change_id = await lab.change_log.plan(lab.device_id, "app.deploy", "deploy", PutApp("blink", version), None)
     await lab.deployer.recover()
-    assert (await lab.ledger.change(change_id)).state == "failed"
-    assert await lab.ledger.desired() == []
+    assert (await lab.change_log.change(change_id)).state == "failed"
+    assert await lab.change_log.desired() == []
 
 
 async def test_an_upgrade_cut_short_ends_at_the_former_version(lab: Any) -> None:
     before = await deployed(lab)
     after = AppVersion("f" * 64, 8192, 20, 180_000, (2,))
-    await lab.ledger.plan(lab.device_id, "app.upgrade", "upgrade", PutApp("blink", after), PutApp("blink", before))
+    await lab.change_log.plan(lab.device_id, "app.upgrade", "upgrade", PutApp("blink", after), PutApp("blink", before))
     [told] = await lab.deployer.recover()
     assert "the former blink was put there again" in told
     assert lab.transport.apps["blink"].wasm[8:] == b"v1"
-    assert (await lab.ledger.desired())[0].version == before
-    assert await lab.ledger.unfinished() == []
+    assert (await lab.change_log.desired())[0].version == before
+    assert await lab.change_log.unfinished() == []
 
 
 @pytest.mark.parametrize(("listed", "state"), [(True, "failed"), (False, "done")])
 async def test_a_removal_cut_short_is_settled_by_the_list(lab: Any, listed: bool, state: str) -> None:
     before = await deployed(lab)
-    change_id = await lab.ledger.plan(
+    change_id = await lab.change_log.plan(
         lab.device_id, "app.remove", "remove", RemoveApp("blink"), PutApp("blink", before)
     )
     if not listed:
         lab.transport.apps.clear()
     await lab.deployer.recover()
-    assert (await lab.ledger.change(change_id)).state == state
-    assert bool(await lab.ledger.desired()) is listed
+    assert (await lab.change_log.change(change_id)).state == state
+    assert bool(await lab.change_log.desired()) is listed
 
 
 @pytest.mark.parametrize(("level", "state"), [(1, "done"), (0, "failed")])
 async def test_a_level_cut_short_is_settled_by_reading_it(lab: Any, level: int, state: str) -> None:
     lab.transport.levels[4] = level
-    change_id = await lab.ledger.plan(lab.device_id, "gpio.set", "set", SetLevel(4, 1), SetLevel(4, 0))
+    change_id = await lab.change_log.plan(lab.device_id, "gpio.set", "set", SetLevel(4, 1), SetLevel(4, 0))
     await lab.deployer.recover()
-    assert (await lab.ledger.change(change_id)).state == state
+    assert (await lab.change_log.change(change_id)).state == state
 
 
 async def test_an_unknown_pwm_is_said_to_be_unknown(lab: Any) -> None:
-    await lab.ledger.plan(lab.device_id, "pwm.set", "pwm", SetPwm(5, 100, 5000), None)
+    await lab.change_log.plan(lab.device_id, "pwm.set", "pwm", SetPwm(5, 100, 5000), None)
     [told] = await lab.deployer.recover()
     assert "unknown" in told
 
 
 async def test_a_device_that_does_not_answer_keeps_its_changes_open(lab: Any) -> None:
     await deployed(lab)
-    change_id = await lab.ledger.plan(lab.device_id, "app.remove", "remove", RemoveApp("blink"), None)
+    change_id = await lab.change_log.plan(lab.device_id, "app.remove", "remove", RemoveApp("blink"), None)
     lab.transport.away = DeviceUnreachable("nobody there", next_step="switch it on")
     [told] = await lab.deployer.recover()
     assert "stay open" in told
-    assert [change.change_id for change in await lab.ledger.unfinished()] == [change_id]
+    assert [change.change_id for change in await lab.change_log.unfinished()] == [change_id]
     lab.transport.away = None
-    kept = await lab.keeper.check(lab.device_id)
+    kept = await lab.reconciler.check(lab.device_id)
     assert kept.problem is None
-    assert await lab.ledger.unfinished() == []
+    assert await lab.change_log.unfinished() == []
 
 
 @pytest.mark.parametrize(("happened", "state"), [(True, "done"), (False, "failed")])
-async def test_an_install_of_unknown_outcome_is_settled_by_the_keeper(lab: Any, happened: bool, state: str) -> None:
+async def test_an_install_of_unknown_outcome_is_settled_by_the_reconciler(lab: Any, happened: bool, state: str) -> None:
     lab.plays("blink", 2)
     lab.transport.swallow = happened
     lab.transport.fail["apps.install"] = InstallInterrupted("it went away", outcome="unknown", next_step="look")
     with pytest.raises(InstallInterrupted):
         await lab.deployer.deploy(DeployRequest("paper", "blink", source="v1"), lab.steps.append)
-    await lab.keeper.check(lab.device_id)
-    assert [change.state for change in await lab.ledger.changes()] == [state]
-    assert [app.name for app in await lab.ledger.desired()] == (["blink"] if happened else [])
+    await lab.reconciler.check(lab.device_id)
+    assert [change.state for change in await lab.change_log.changes()] == [state]
+    assert [app.name for app in await lab.change_log.desired()] == (["blink"] if happened else [])
     assert list(lab.transport.apps) == (["blink"] if happened else [])
