@@ -219,3 +219,19 @@ def test_long_line_of_code_hangs_below_its_text() -> None:
 
 def test_spaces_inside_a_short_line_of_code_stay() -> None:
     assert wrap_code("  7      for (;;)   x();", 40) == ["  7      for (;;)   x();"]
+
+
+@pytest.mark.parametrize("heaped", ["\u0e47", "\u0f71", "\u05b0", "\u064b", "\U0001e8d0", "\u20d0"])
+def test_no_script_heaps_marks_on_a_letter(heaped: str) -> None:
+    assert len(clean_text("a" + heaped * 500 + "b")) <= 10
+    assert "?" in clean_text("a" + heaped * 500 + "b", mark="?")
+
+
+@pytest.mark.parametrize("blank", ["\U0001d159", "\U00016fe4", "\U00013430", "\U00013441"])
+def test_blank_characters_are_hidden_ones(blank: str) -> None:
+    assert clean_text(f"a{blank}b") == "ab"
+    assert clean_text(f"a{blank}b", mark="?") == "a?b"
+
+
+def test_the_braille_blank_is_a_space() -> None:
+    assert clean_text("\u2813\u2800\u2811") == "\u2813 \u2811"

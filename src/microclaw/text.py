@@ -20,13 +20,14 @@ import json
 import os
 import re
 import textwrap
+import unicodedata
 from collections.abc import Iterator
 from typing import Final
 
 BAR: Final = " | "
 MAX_SOURCE_CHARS: Final = 200
 _LINE_END: Final = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
-_SPACE: Final = re.compile("[\xa0\u1680\u2000-\u200a\u202f\u205f\u3000]")
+_SPACE: Final = re.compile("[\xa0\u1680\u2000-\u200a\u202f\u205f\u2800\u3000]")
 # Escape sequences whole (ECMA-48: CSI, strings up to their line's end, short ones), so that no "[31m" stays behind.
 _ESCAPE: Final = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
@@ -36,7 +37,7 @@ _ESCAPE: Final = re.compile(
 _HIDDEN_CHARS: Final = (
     "\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e"
     "\u2060-\u206f\u3164\ud800-\uf8ff\ufdd0-\ufdef\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff"
-    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U0010ffff"
+    "\U00013430-\U0001343f\U00013441\U00013442\U00016fe4\U0001bca0-\U0001bca3\U0001d159\U0001d173-\U0001d17a\U000e0000-\U0010ffff"
 )
 _PICTURES: Final = (
     "\xa9\xae\u203c\u2049\u2122\u2139\u2190-\u21ff\u2300-\u23ff\u24c2\u25a0-\u27bf\u2900-\u297f\u2b00-\u2bff\u3030"
@@ -53,7 +54,8 @@ _WANTED: Final = (
 _ANY_HIDDEN: Final = re.compile(f"[{_HIDDEN_CHARS}]")
 _HIDDEN: Final = re.compile(rf"(?:(?!{_WANTED})[{_HIDDEN_CHARS}])+")
 _HIDDEN_IN_A_LINE: Final = re.compile(rf"(?!{_WANTED})[\t\n{_HIDDEN_CHARS}]")
-# Accents in a heap draw over the lines above and below; no writing needs more than four from these blocks.
+# Marks in a heap draw over the lines above and below: no writing needs more than four accents, or eight of its own.
+_MAX_MARKS: Final = 8
 _ACCENTS: Final = "\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20f0\ufe20-\ufe2f"
 _HEAP: Final = re.compile(f"([{_ACCENTS}]{{4}})[{_ACCENTS}]+")
 _CODE_START: Final = re.compile(r" *(?:\d+ +)?")
@@ -73,10 +75,24 @@ def clean_text(text: str, *, one_line: bool = False, limit: int | None = None, m
     text = _SPACE.sub(" ", text)
     if _ANY_HIDDEN.search(text):  # much faster for a text that holds none
         text = _HIDDEN.sub(mark, text)
-    text = _HEAP.sub(rf"\1{mark}", text)
+    if not text.isascii():
+        text = _without_heaps(_HEAP.sub(rf"\1{mark}", text), mark)
     if one_line:
         text = re.sub(r"[\n\t]+", " ", text).strip()
     return text[:limit]
+
+
+def _without_heaps(text: str, mark: str) -> str:
+    """`text` with at most `_MAX_MARKS` combining marks in a row, of whatever script."""
+    kept: list[str] = []
+    marks = 0
+    for char in text:
+        marks = marks + 1 if unicodedata.category(char) in ("Mn", "Me") else 0
+        if marks <= _MAX_MARKS:
+            kept.append(char)
+        elif marks == _MAX_MARKS + 1:
+            kept.append(mark)
+    return "".join(kept)
 
 
 def escape_hidden(text: str) -> str:

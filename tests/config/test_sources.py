@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 from dataclasses import fields
 from pathlib import Path
@@ -27,6 +28,7 @@ from microclaw.config import (
 from microclaw.config.load import find_mistakes
 from microclaw.config.schema import Setting, Table, all_settings, root
 from microclaw.config.settings import ConfigFile
+from microclaw.config.sources import text_of_file
 from microclaw.errors import ConfigError
 
 EVERYTHING = """
@@ -426,3 +428,11 @@ def test_number_without_end_is_a_mistake_and_no_crash(home: Path, key: str, numb
 def test_nested_variable_is_a_mistake_and_no_crash(home: Path, key: str) -> None:
     variable = f"MICROCLAW_{key}"
     assert {m.place for m in find_mistakes({variable: "[" * 5_000}, home)} == {variable}
+
+
+def test_a_pipe_in_the_files_place_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "config.toml")
+    text, _, mistake = text_of_file(tmp_path / "config.toml")
+    assert text == ""
+    assert mistake is not None
+    assert "plain file" in mistake.message

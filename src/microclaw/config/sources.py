@@ -118,10 +118,13 @@ def text_of_file(path: FilePath, *, closed: bool = False) -> tuple[str, bool, Mi
     """The file's text, whether others can read it, and what is wrong. A `closed` one must be private."""
     wrong, step = "", f"correct {path}"
     try:
-        with path.open("rb") as file:
-            exposed = bool(stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077)
-            data = file.read(MAX_FILE_BYTES + 1)
-        if closed and exposed:
+        with open(path, "rb", opener=_open_without_waiting) as file:  # noqa: PTH123  Path.open takes no opener
+            mode = os.fstat(file.fileno()).st_mode
+            exposed = bool(stat.S_IMODE(mode) & 0o077)
+            data = file.read(MAX_FILE_BYTES + 1) if stat.S_ISREG(mode) else None
+        if data is None:
+            wrong = "is not a plain file"
+        elif closed and exposed:
             wrong, step = "other users can read it: it is not used", f"chmod 600 {path}"
         elif len(data) > MAX_FILE_BYTES:
             wrong = f"is longer than {MAX_FILE_BYTES >> 10} KiB"
@@ -171,3 +174,8 @@ def _variables(environ: Mapping[str, str]) -> Iterator[tuple[Path, str, Any]]:
 def _escaped(value: object) -> object:
     """A variable's text is meant as it is: it refers to no other variable."""
     return value.replace("${", "$${") if isinstance(value, str) else value
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    """For `open`: a pipe in the file's place would wait for a writer."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
