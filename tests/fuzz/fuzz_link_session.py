@@ -8,9 +8,9 @@ from microclaw.wire.link.actions import Action, Close, Deliver
 from microclaw.wire.link.codec import encode
 from microclaw.wire.link.frame import FrameType, encode_frame
 from microclaw.wire.link.messages import Envelope, Hello, Limits, Software, Welcome
+from microclaw.wire.link.sequence import InboxCursor, OutboxCursor
 from microclaw.wire.link.session import LinkSession
 from microclaw.wire.link.states import Phase
-from microclaw.wire.link.storage import InboxCursor, OutboxCursor
 
 HELLO = Hello(bytes(16), Software("x", "1"), "virtual", (), b"device-1", 0, "power_on")
 WELCOME = Welcome(bytes(16), Software("y", "1"), 0, 15, bytes(8), 0, Limits(0, 0))

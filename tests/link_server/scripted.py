@@ -32,8 +32,8 @@ from microclaw.wire.link.messages import (
     Result,
     Software,
 )
+from microclaw.wire.link.sequence import InboxCursor, OutboxCursor, StoredMessage
 from microclaw.wire.link.session import LinkSession
-from microclaw.wire.link.storage import InboxCursor, OutboxCursor, StoredMessage
 
 PATIENCE_S = 60.0
 _GOES_ON = (aiohttp.WSMsgType.BINARY, aiohttp.WSMsgType.PING, aiohttp.WSMsgType.PONG)

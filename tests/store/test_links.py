@@ -9,7 +9,7 @@ import pytest
 from microclaw.errors import Overloaded, StoreError
 from microclaw.store.database import Database
 from microclaw.store.links import MAX_BYTES, MAX_MESSAGES, REMEMBERED_IDS, LinkTable
-from microclaw.wire.link.storage import InboxCursor, OutboxCursor, StoredMessage
+from microclaw.wire.link.sequence import InboxCursor, OutboxCursor, StoredMessage
 
 OTHER = b"their-ep"
 

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import pytest
 
+from microclaw.app.agent import build_toolbox
 from microclaw.apps.catalogue import AppListing, Catalogue
 from microclaw.apps.changes import Change, RemoveApp, SetLevel
 from microclaw.apps.deploy import Deployer, Deployment, DeployRequest, Removal
@@ -38,7 +39,6 @@ from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry, unknown_device
 from microclaw.errors import AppNotFound
 from microclaw.events import Evidence, EvidenceKind, Report, Step
-from microclaw.tools.build import build_toolbox
 from microclaw.tools.tool import ToolContext, ToolResult
 from microclaw.tools.toolbox import Toolbox
 from microclaw.wasm.image import Image, MemoryUse

@@ -8,7 +8,7 @@ import pytest
 
 from microclaw.auth.gate import Gate
 from microclaw.link_server.server import LinkServer
-from microclaw.tools.device_io import notifying_tools
+from microclaw.tools.devices import notifying_tools
 from microclaw.tools.tool import ToolContext
 from microclaw.tools.toolbox import Toolbox
 

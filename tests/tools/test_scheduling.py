@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import pytest
 
-from microclaw.agent.background.scheduled import ScheduledWork
+from microclaw.agent.background.unattended import ScheduledWork
 from microclaw.agent.inbox import Inbox
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.gate import Effect, Gate, Permission

@@ -8,11 +8,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from microclaw.agent.background.heartbeat import HEARTBEAT, Heartbeat
-from microclaw.agent.background.scheduled import ScheduledWork
 from microclaw.agent.background.subagents import SubagentLimits, Subagents
+from microclaw.agent.background.unattended import HEARTBEAT, Heartbeat, ScheduledWork
 from microclaw.agent.compaction import Compactor
 from microclaw.agent.context import TurnContext
 from microclaw.agent.conversation import Conversations
@@ -21,8 +20,13 @@ from microclaw.agent.outbox import Outbox
 from microclaw.agent.turn import TurnLimits
 from microclaw.api.schedule_routes import ScheduleParts
 from microclaw.app.devices import Apps, Base
+from microclaw.apps.catalogue import Catalogue
+from microclaw.apps.deploy import Deployer
+from microclaw.apps.direct_io import DirectIo
 from microclaw.apps.trial import try_image
+from microclaw.apps.undo import Undo
 from microclaw.auth.egress import Egress
+from microclaw.auth.gate import Gate
 from microclaw.clock import now_ms
 from microclaw.config import Settings
 from microclaw.devices.registry import Registry
@@ -41,9 +45,10 @@ from microclaw.store.inbox import InboxTable
 from microclaw.store.outbox import OutboxTable
 from microclaw.store.schedules import ScheduleTable
 from microclaw.store.usage import UsageTable
-from microclaw.tools.build import build_toolbox
+from microclaw.tools.devices import direct_io_tools, edge_tools, inventory_tools, notifying_tools
 from microclaw.tools.fetching import Fetcher
-from microclaw.tools.programs import trying_tools
+from microclaw.tools.knowledge import remembering_tools, skill_tools
+from microclaw.tools.programs import program_tools, trying_tools
 from microclaw.tools.scheduling import Scheduling, scheduling_tools
 from microclaw.tools.search_engines import search_engine
 from microclaw.tools.subagents import subagent_tools
@@ -52,6 +57,40 @@ from microclaw.tools.tool import Tool
 from microclaw.tools.toolbox import Toolbox
 from microclaw.tools.web import web_tools
 from microclaw.tools.workspace import Workspace, workspace_tools
+
+if TYPE_CHECKING:
+    from microclaw.link_server.server import LinkServer
+
+
+def build_toolbox(
+    *,
+    devices: Registry,
+    deployer: Deployer,
+    catalogue: Catalogue,
+    direct_io: DirectIo,
+    undo: Undo,
+    gate: Gate,
+    notifier: LinkServer | None = None,
+    knowledge: Knowledge | None = None,
+    more: Iterable[Tool[Any]] = (),
+    coming: Callable[[], Iterable[Tool[Any]]] = tuple,
+) -> Toolbox:
+    """Every tool that a model may call, and `more`. Without a notifier there is no notify.
+
+    `coming` gives the tools of MCP servers, which come and go.
+    """
+    tools: list[Tool[Any]] = [
+        *program_tools(deployer=deployer, catalogue=catalogue, devices=devices),
+        *direct_io_tools(direct_io=direct_io, devices=devices),
+        *edge_tools(devices=devices),
+        *inventory_tools(devices=devices, undo=undo),
+    ]
+    if notifier is not None:
+        tools += notifying_tools(notifier=notifier, devices=devices)
+    if knowledge is not None:
+        tools += remembering_tools(memory=knowledge.memory, search=knowledge.search, devices=devices)
+        tools += skill_tools(skills=knowledge.skills)
+    return Toolbox((*tools, *more), gate, coming=coming)
 
 
 @dataclass(frozen=True, slots=True)

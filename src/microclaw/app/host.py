@@ -13,7 +13,7 @@ from functools import partial
 
 from microclaw.addresses import is_loopback
 from microclaw.agent.attempts import latest_attempts
-from microclaw.agent.background.device_tasks import AgentTasks
+from microclaw.agent.background.unattended import AgentTasks
 from microclaw.agent.conversation import Conversations
 from microclaw.api.asgi_apps import api_app, control_socket_app, host_api
 from microclaw.api.event_routes import LiveFeed

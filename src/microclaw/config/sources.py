@@ -118,7 +118,7 @@ def text_of_file(path: FilePath, *, closed: bool = False) -> tuple[str, bool, Mi
     """The file's text, whether others can read it, and what is wrong. A `closed` one must be private."""
     wrong, step = "", f"correct {path}"
     try:
-        with open(path, "rb", opener=_open_without_waiting) as file:  # noqa: PTH123  Path.open takes no opener
+        with open(path, "rb", opener=_open_without_waiting) as file:
             mode = os.fstat(file.fileno()).st_mode
             exposed = bool(stat.S_IMODE(mode) & 0o077)
             data = file.read(MAX_FILE_BYTES + 1) if stat.S_ISREG(mode) else None

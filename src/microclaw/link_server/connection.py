@@ -22,9 +22,9 @@ from microclaw.wire.link.frame import CloseCode
 from microclaw.wire.link.heartbeat import Clock
 from microclaw.wire.link.lanes import Lanes
 from microclaw.wire.link.messages import Envelope, Hello, PairRequest
+from microclaw.wire.link.sequence import OutboxCursor, StoredMessage
 from microclaw.wire.link.session import LinkSession
 from microclaw.wire.link.states import Phase
-from microclaw.wire.link.storage import OutboxCursor, StoredMessage
 
 _log = logging.getLogger(__name__)
 

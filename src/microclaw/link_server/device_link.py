@@ -44,7 +44,7 @@ from microclaw.wire.link.messages import (
     TaskStatus,
     Telemetry,
 )
-from microclaw.wire.link.storage import InboxCursor, OutboxCursor, StoredMessage
+from microclaw.wire.link.sequence import InboxCursor, OutboxCursor, StoredMessage
 from microclaw.wire.link.values import ValueMap
 
 _log = logging.getLogger(__name__)

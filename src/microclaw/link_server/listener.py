@@ -32,8 +32,8 @@ from microclaw.link_server.websocket import LinkSocket
 from microclaw.wire.link.codec import encode
 from microclaw.wire.link.frame import CloseCode, FrameType, encode_frame
 from microclaw.wire.link.messages import Envelope, ErrorMessage, Limits, Software, Token, Welcome
+from microclaw.wire.link.sequence import InboxCursor, OutboxCursor
 from microclaw.wire.link.session import LinkSession
-from microclaw.wire.link.storage import InboxCursor, OutboxCursor
 
 _log = logging.getLogger(__name__)
 

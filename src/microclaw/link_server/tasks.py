@@ -41,7 +41,7 @@ class TaskEnd:
 
 
 class TaskRunner(Protocol):
-    """Runs one task (agent.background.device_tasks). Cancelling it finishes the step that began and starts no other."""
+    """Runs one task (agent.background.unattended). Cancelling it finishes the step that began and starts no other."""
 
     async def run(self, device: str, text: str, tell: Callable[[str], None]) -> TaskEnd:
         """For the device of that name; `tell` is given each step's words. Raises MicroclawError."""

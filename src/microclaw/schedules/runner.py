@@ -66,7 +66,7 @@ class Outcome:
 
 
 class Executor(Protocol):
-    """Does the work of a schedule (agent.background.scheduled)."""
+    """Does the work of a schedule (agent.background.unattended)."""
 
     async def run(self, schedule: Schedule, due_ms: int, started: Started, note: str) -> Outcome:
         """Raises MicroclawError for a failure. Awaits `started` right before something changes."""

@@ -1,6 +1,6 @@
 """Durable messages between this host and its devices: an outbox and an inbox for each. Reads no message.
 
-The methods are those of wire/link/storage.py, as coroutines. Each is one transaction of the
+The methods are those of wire/link/sequence.py, as coroutines. Each is one transaction of the
 database, which commits those of many devices at once. `append_to` and `advance_in` join a transaction of the caller.
 """
 
@@ -12,7 +12,7 @@ from typing import Final
 
 from microclaw.errors import Overloaded, StoreError
 from microclaw.store.database import Database
-from microclaw.wire.link.storage import InboxCursor, OutboxCursor, StoredMessage
+from microclaw.wire.link.sequence import InboxCursor, OutboxCursor, StoredMessage
 
 MAX_MESSAGES: Final = 1024
 MAX_BYTES: Final = 4 * 1024 * 1024

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.agent.conftest import Agent, MakeAgent
 
-from microclaw.agent.background.heartbeat import Heartbeat, tasks_in
+from microclaw.agent.background.unattended import Heartbeat, tasks_in
 from microclaw.errors import ModelError
 from microclaw.models.protocol import ModelReply
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from tests.agent.conftest import Agent, MakeAgent
 
-from microclaw.agent.background.scheduled import ScheduledWork
+from microclaw.agent.background.unattended import ScheduledWork
 from microclaw.auth.gate import Gate, Permission
 from microclaw.events import Usage
 from microclaw.models.protocol import ModelReply

@@ -50,9 +50,9 @@ from microclaw.wire.link.messages import (
     Token,
     Welcome,
 )
+from microclaw.wire.link.sequence import InboxCursor, OutboxCursor, StoredMessage
 from microclaw.wire.link.session import LinkSession
 from microclaw.wire.link.states import Phase
-from microclaw.wire.link.storage import InboxCursor, OutboxCursor, StoredMessage
 from microclaw.wire.link.values import Epoch, Id, ValueMap
 
 TIMEOUT_S = 60.0

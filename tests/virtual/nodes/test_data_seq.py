@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.virtual.nodes.byte_memory import ByteMemory
 
-from microclaw.virtual.nodes.data_seq import NATIVE_BASE, take_data_seq
+from microclaw.virtual.nodes.node import NATIVE_BASE, take_data_seq
 from microclaw.virtual.runtime.memory import BoardCrash, OutOfBounds
 from microclaw.virtual.runtime.posix import PosixError
 from microclaw.wire.wasmachine.ioctl import DATA_SEQ_FRAME, DATA_SEQ_HEADER

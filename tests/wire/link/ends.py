@@ -14,9 +14,9 @@ from microclaw.wire.link.calls import Fate, PendingCalls, ReplyCache
 from microclaw.wire.link.codec import decode
 from microclaw.wire.link.config import LinkConfig
 from microclaw.wire.link.messages import Ack, Call, Hello, Limits, PairRequest, Result, Software, Unknown, Welcome
+from microclaw.wire.link.sequence import InboxCursor, OutboxCursor, StoredMessage
 from microclaw.wire.link.session import LinkSession
 from microclaw.wire.link.states import Phase
-from microclaw.wire.link.storage import InboxCursor, OutboxCursor, StoredMessage
 from microclaw.wire.link.values import Sender
 
 EPOCH = b"\0" * 8
@@ -36,7 +36,7 @@ class ManualClock:
 
 @dataclass
 class MemoryOutbox:
-    """An outbox in memory (wire/link/storage.py)."""
+    """An outbox in memory (wire/link/sequence.py)."""
 
     random: Random
     epoch: bytes = b""

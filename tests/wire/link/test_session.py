@@ -41,8 +41,8 @@ from microclaw.wire.link.messages import (
     Unknown,
     Welcome,
 )
+from microclaw.wire.link.sequence import OutboxCursor, StoredMessage
 from microclaw.wire.link.states import MOVES, Phase, move
-from microclaw.wire.link.storage import OutboxCursor, StoredMessage
 from microclaw.wire.link.values import Sender, TaskState
 
 AUDIO = bytes(640)

@@ -21,7 +21,7 @@ import cbor2
 
 from microclaw.durable import replace_file, sync_folder
 from microclaw.errors import ConfigError, MicroclawError, Overloaded, StoreError
-from microclaw.wire.link.storage import InboxCursor, OutboxCursor, StoredMessage
+from microclaw.wire.link.sequence import InboxCursor, OutboxCursor, StoredMessage
 from microclaw.wire.link.values import Id
 
 STATE_FILE: Final = "state.log"

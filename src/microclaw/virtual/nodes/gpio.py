@@ -9,8 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from microclaw.virtual.board import Board
-from microclaw.virtual.nodes.data_seq import take_data_seq
-from microclaw.virtual.nodes.open_file import OpenFile
+from microclaw.virtual.nodes.node import OpenFile, take_data_seq
 from microclaw.virtual.runtime.posix import Errno, PosixError
 from microclaw.wire.wasmachine.ioctl import GpioFlag, IoctlCommand, OpenFlag
 

@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from microclaw.virtual.board import Board
-from microclaw.virtual.nodes.data_seq import take_data_seq
-from microclaw.virtual.nodes.open_file import OpenFile
+from microclaw.virtual.nodes.node import OpenFile, take_data_seq
 from microclaw.virtual.runtime.posix import Errno, PosixError
 from microclaw.wire.wasmachine.ioctl import IoctlCommand
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from microclaw.virtual.board import Board
-from microclaw.virtual.nodes.open_file import OpenFile
+from microclaw.virtual.nodes.node import OpenFile
 from microclaw.virtual.runtime.posix import Errno, PosixError
 
 _LINE_ENDS: Final = b"\r\n"

@@ -1,4 +1,4 @@
-"""The three queues of messages on their way out, each with its written answer for "full". No IO.
+"""The three queues of messages on their way out, each with its written answer for "full", and who uses them. No IO.
 
 MEDIA goes first, then CONTROL, then TELEMETRY. Audio older than the device's buffer is dropped as a glitch; telemetry
 drops its oldest; a full CONTROL lane ends the connection (1013), after which what is durable is replayed.
@@ -8,11 +8,67 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from microclaw.errors import LinkViolation
 from microclaw.wire.link.actions import Lane, Send
 from microclaw.wire.link.frame import CloseCode, FrameType
+from microclaw.wire.link.messages import (
+    AnyBody,
+    CancelStream,
+    Log,
+    StartAsr,
+    StopAsr,
+    Telemetry,
+    TtsChunk,
+    TtsEnd,
+    TtsStart,
+)
+from microclaw.wire.link.values import Sender
+
+FRAME_OF: Final = {Sender.DEVICE: FrameType.AUDIO_IN, Sender.HOST: FrameType.AUDIO_OUT}
+_MEDIA: Final = (StartAsr, StopAsr, TtsStart, TtsChunk, TtsEnd, CancelStream)
+
+
+def lane_of(body: AnyBody) -> Lane:
+    if isinstance(body, _MEDIA):
+        return Lane.MEDIA
+    return Lane.TELEMETRY if isinstance(body, (Telemetry, Log)) else Lane.CONTROL
+
+
+class Streams:
+    """`sending` and `receiving` are the active streams of an end, by direction."""
+
+    def __init__(self, role: Sender) -> None:
+        self.role = role
+        self.sending: int | None = None
+        self.receiving: int | None = None
+
+    def clear(self) -> None:
+        self.sending = self.receiving = None
+
+    def note(self, body: AnyBody, sender: Sender) -> int | None:
+        """Follow a message of `sender`; the stream whose queued frames this end must forget, if any."""
+        ours = sender is self.role
+        match body:
+            case StartAsr(stream=stream) | TtsStart(stream=stream):
+                self._set(ours, stream)
+            case StopAsr(stream=stream) | TtsEnd(stream=stream):
+                if stream == (self.sending if ours else self.receiving):
+                    self._set(ours, None)
+            case CancelStream(stream=stream):
+                if stream == self.receiving:
+                    self.receiving = None
+                if stream == self.sending:
+                    self.sending = None
+                    return stream
+        return None
+
+    def _set(self, ours: bool, stream: int | None) -> None:
+        if ours:
+            self.sending = stream
+        else:
+            self.receiving = stream
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,29 @@ They count; the messages themselves stay in the stores. LinkSession turns what t
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from microclaw.errors import LinkViolation
-from microclaw.wire.link.storage import InboxCursor, OutboxCursor
+
+
+class OutboxCursor(NamedTuple):
+    """`acked`: the other end has everything up to it. `last`: the highest number given; both count within the epoch."""
+
+    epoch: bytes
+    acked: int = 0
+    last: int = 0
+
+
+class InboxCursor(NamedTuple):
+    """`seq` of `epoch` is the last message whose effect is committed; no epoch before the first one."""
+
+    epoch: bytes | None = None
+    seq: int = 0
+
+
+class StoredMessage(NamedTuple):
+    seq: int
+    payload: bytes
 
 
 class Outgoing:

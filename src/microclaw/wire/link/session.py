@@ -21,6 +21,7 @@ from microclaw.wire.link.codec import decode, encode, numbered
 from microclaw.wire.link.config import LinkConfig, LinkCounters
 from microclaw.wire.link.frame import CloseCode, Frame, FrameType, encode_frame, read_frame
 from microclaw.wire.link.heartbeat import Clock, Heartbeat, wall_us
+from microclaw.wire.link.lanes import FRAME_OF, Streams, lane_of
 from microclaw.wire.link.messages import (
     DURABLE,
     SENDER,
@@ -40,10 +41,8 @@ from microclaw.wire.link.messages import (
     Welcome,
     is_durable,
 )
-from microclaw.wire.link.sequence import Incoming, Outgoing
+from microclaw.wire.link.sequence import InboxCursor, Incoming, OutboxCursor, Outgoing, StoredMessage
 from microclaw.wire.link.states import Phase, move
-from microclaw.wire.link.storage import InboxCursor, OutboxCursor, StoredMessage
-from microclaw.wire.link.streams import FRAME_OF, Streams, lane_of
 from microclaw.wire.link.values import Durable, Sender
 
 

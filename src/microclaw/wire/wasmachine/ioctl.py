@@ -2,7 +2,7 @@
 
 An app calls `ioctl(fd, cmd, &struct)`; the glue linked into it copies each member into a data_seq and passes the
 address of a word that holds the data_seq's address. The device finds a frame by its exact type and size. Source:
-esp-wdf 54fc350, esp-wasmachine a07f7c2. virtual/nodes/data_seq.py reads a data_seq as the device does.
+esp-wdf 54fc350, esp-wasmachine a07f7c2. virtual/nodes/node.py reads a data_seq as the device does.
 """
 
 from __future__ import annotations

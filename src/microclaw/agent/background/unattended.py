@@ -1,0 +1,218 @@
+"""Turns that no message of a person begins: of schedules, of the heartbeat, of tasks from devices. Knows no times."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import re
+from collections.abc import Callable
+from contextlib import aclosing
+from pathlib import Path
+from typing import Final, assert_never
+
+from microclaw.agent.conversation import Conversations
+from microclaw.agent.inbox import Inbox
+from microclaw.agent.running_turn import ChatKey
+from microclaw.auth.gate import Effect, Gate, Permission
+from microclaw.auth.people import OWNER
+from microclaw.errors import MicroclawError, ToolFailed
+from microclaw.events import Answer, Inbound, Step
+from microclaw.knowledge.text_files import read_text
+from microclaw.link_server.tasks import TaskEnd, failure_text
+from microclaw.schedules.devices import lost_device
+from microclaw.schedules.entry import Prompt, Schedule, ToolAct
+from microclaw.schedules.runner import Clock, Outcome, Started
+from microclaw.tools.tool import ToolContext, ToolResult
+from microclaw.tools.toolbox import Toolbox
+
+CHANNEL: Final = "device"
+
+
+class AgentTasks:
+    """A device is one conversation, so its tasks run one after the other."""
+
+    def __init__(self, conversations: Conversations) -> None:
+        self._conversations = conversations
+
+    async def run(self, device: str, text: str, tell: Callable[[str], None]) -> TaskEnd:
+        """The turn's steps as they happen, then its answer. Cancelling it stops the turn at its next step."""
+        inbound = Inbound(CHANNEL, device, text, device=device, origin="device")
+        async with aclosing(self._conversations.chat(inbound)) as events:
+            async for event in events:
+                if isinstance(event, Answer):
+                    return _end(event)
+                if isinstance(event, Step):
+                    tell(f"{event.stage}: {event.text}")
+        raise ToolFailed("the turn ended without an answer", next_step="the traceback is in the host's log")
+
+
+def _end(answer: Answer) -> TaskEnd:
+    if answer.error_code is None:
+        return TaskEnd(is_done=True, text=answer.text)
+    return TaskEnd(is_done=False, text=failure_text(answer.error_code, answer.text, answer.next_step))
+
+
+HEARTBEAT: Final = "HEARTBEAT.md"
+MAX_BYTES: Final = 8 * 1024  # of HEARTBEAT.md
+
+_COMMENT: Final = re.compile(r"<!--.*?(?:-->|\Z)", re.S)
+_IDLE_LINE: Final = re.compile(
+    r"\s*(?:#.*|[-*_=\s]*|(?:[-*+]|\d+[.)])\s*(?:\[[xX]\].*|\[ \]\s*)?)"
+)  # headings, rules, empty points, checked boxes
+_NOTHING: Final = re.compile(r"\W*(?:nothing(?: to (?:do|tell|report))?|no news|none|ok|heartbeat[ _]ok)\W*", re.I)
+_PROMPT: Final = """\
+This is your regular look at the standing tasks of HEARTBEAT.md. Do what is due now, with your tools. Tell only what the
+person should hear. When nothing is due and there is nothing to tell, answer with the one word NOTHING.
+
+{tasks}"""
+
+_log = logging.getLogger(__name__)
+
+
+def tasks_in(text: str) -> str:
+    """The open tasks, without headings, comments, empty points and checked boxes; "" when there are none."""
+    lines = _COMMENT.sub("", text).splitlines()
+    return "\n".join(line.rstrip() for line in lines if not _IDLE_LINE.fullmatch(line))
+
+
+class Heartbeat:
+    """`await heartbeat.run()` until it is cancelled. `home` is the owner's chat."""
+
+    def __init__(
+        self, *, inbox: Inbox, file: Path, minutes: int, clock: Clock, home: ChatKey = ("terminal", "terminal")
+    ) -> None:
+        self._inbox = inbox
+        self._file = file
+        self._every_ms = max(1, minutes) * 60_000
+        self._clock = clock
+        self._home = home
+
+    async def run(self) -> None:
+        never = asyncio.Event()
+        due_ms = self._clock.now_ms() + self._every_ms
+        while True:
+            while (now_ms := self._clock.now_ms()) < due_ms:
+                due_ms = min(due_ms, now_ms + self._every_ms)  # nearer, where the clock was set back
+                await self._clock.wait(never, due_ms)
+            due_ms = self._clock.now_ms() + self._every_ms
+            try:
+                await self.beat()
+            except MicroclawError as exc:
+                _log.warning("heartbeat: %s", exc.message)
+            except Exception:
+                _log.exception("a heartbeat failed; the next one comes")
+
+    async def beat(self) -> Answer | None:
+        """One look at the file; None when it has no task."""
+        tasks = tasks_in(await asyncio.to_thread(read_text, self._file, MAX_BYTES))
+        if not tasks:
+            return None
+        channel, chat_id = self._home
+        key = f"heartbeat:{self._clock.now_ms()}"
+        inbound = Inbound(channel, chat_id, _PROMPT.format(tasks=tasks), OWNER.person_id, key=key, origin="heartbeat")
+        answer = await (await self._inbox.accept(inbound)).answer()
+        if answer is not None and answer.outbound_id is not None:
+            if _says_something(answer):
+                self._inbox.outbox.give_back(answer.outbound_id)
+            else:
+                await self._inbox.outbox.delivered(answer.outbound_id)
+        return answer
+
+
+def _says_something(answer: Answer) -> bool:
+    """Whether the answer has news. Failures of a model repeat each time, so they only go to the log."""
+    if answer.error_code is not None and not answer.actions:
+        _log.warning("heartbeat: %s", answer.text)
+        return False
+    return _NOTHING.fullmatch(answer.text) is None
+
+
+_SPEAKS: Final = frozenset({"say", "notify"})  # the person hears what these do
+
+
+class ScheduledWork:
+    """What schedules.runner calls when a schedule is due. `tools` has no tool that makes schedules."""
+
+    def __init__(self, *, inbox: Inbox, tools: Toolbox, gate: Gate) -> None:
+        self._inbox = inbox
+        self._tools = tools
+        self._gate = gate
+
+    async def run(self, schedule: Schedule, due_ms: int, started: Started, note: str) -> Outcome:
+        if schedule.lost is not None and self._needs_device(schedule):
+            raise lost_device(schedule)
+        match schedule.deed:
+            case ToolAct():
+                return await self._call(schedule, schedule.deed, started)
+            case Prompt(text):
+                return await self._turn(schedule, text, due_ms, note)
+        assert_never(schedule.deed)
+
+    def may_repeat(self, schedule: Schedule) -> bool:
+        deed = schedule.deed
+        return isinstance(deed, Prompt) or self._tools.effect_of(deed.tool) is not Effect.ONCE
+
+    async def tell(self, schedule: Schedule, text: str) -> None:
+        await self._inbox.outbox.push(schedule.channel, schedule.chat_id, text, person=schedule.person_id)
+
+    def _needs_device(self, schedule: Schedule) -> bool:
+        """Whether the action is for a device: a turn, or a tool with a device parameter."""
+        deed = schedule.deed
+        if isinstance(deed, Prompt):
+            return True
+        return any(one.name == deed.tool and "device" in one.parameters.model_fields for one in self._tools.tools)
+
+    async def _call(self, schedule: Schedule, act: ToolAct, started: Started) -> Outcome:
+        context = ToolContext(
+            schedule.person_id,
+            _no_report,
+            schedule.device,
+            schedule.channel,
+            schedule.chat_id,
+            begin=started,
+        )
+        result = await self._tools.call(act.tool, act.arguments, context, approved=schedule.approved)
+        text = _result_text(result)
+        return Outcome("done" if result.ok else "failed", text, told=result.ok and act.tool in _SPEAKS)
+
+    async def _turn(self, schedule: Schedule, text: str, due_ms: int, note: str) -> Outcome:
+        """The inbox keeps the turn through a crash, and accepts the message of one run only once."""
+        self._gate.check(schedule.person_id, Permission.ACT, f"schedule {schedule.schedule_id}")
+        key = f"schedule:{schedule.schedule_id}:{due_ms}"
+        inbound = Inbound(
+            schedule.channel,
+            schedule.chat_id,
+            text,
+            schedule.person_id,
+            schedule.device,
+            key=key,
+            origin="schedule",
+        )
+        if note and not await self._inbox.has(schedule.channel, key):
+            await self.tell(schedule, f"schedule {schedule.schedule_id}: {note}")
+        accepted = await self._inbox.accept(inbound)
+        answer = await accepted.answer()
+        if answer is None:
+            return Outcome("done", "its turn was taken up before", woke=True, told=True)
+        if answer.outbound_id is not None:
+            self._inbox.outbox.give_back(answer.outbound_id)
+        used = answer.usage.input_tokens + answer.usage.output_tokens
+        return Outcome("failed" if answer.error_code else "done", answer.text, woke=used > 0, told=True)
+
+
+def _result_text(result: ToolResult) -> str:
+    """A tool's result as one line for the person."""
+    fields = json.loads(result.content)
+    if not result.ok:
+        then = f" (next: {result.next_step})" if result.next_step else ""
+        return f"{fields.get('message', 'it failed')}{then}"
+    proofs = "; ".join(evidence.text for evidence in result.evidence)
+    if proofs and "values" in fields:
+        values = ", ".join(f"{name} {value}" for name, value in fields["values"].items())
+        return f"{values} ({proofs})"
+    return proofs or str(fields.get("message", "done"))
+
+
+def _no_report(_: Step) -> None:
+    """Nobody follows a call that a schedule makes."""
