@@ -328,7 +328,7 @@ class SerialTransport:
 
 
 def _open_tty(path: str) -> SerialPort:
-    from microclaw.transports.serial_ports import TtyPort  # termios exists on POSIX only
+    from microclaw.transports.serial_tty import TtyPort  # termios exists on POSIX only
 
     return TtyPort.open(path)
 
