@@ -1,4 +1,4 @@
-"""A serial device or pty of a POSIX system, by termios and the event loop, hence a file of its own. It knows no lines."""
+"""A serial device or pty of a POSIX system, by termios and the event loop. Windows has no termios: see ComPort."""
 
 from __future__ import annotations
 
