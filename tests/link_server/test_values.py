@@ -29,7 +29,7 @@ from microclaw.devices.calls import (
 )
 from microclaw.errors import ProtocolError
 from microclaw.events import Edge
-from microclaw.link_server.values import read_value
+from microclaw.link_server.transport import read_value
 from microclaw.wire.link.values import Value
 
 ANSWERS: list[tuple[Call[Any], Value, object]] = [
