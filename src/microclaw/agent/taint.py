@@ -2,7 +2,7 @@
 
 Tainted are answers of turns that read untrusted text, forwarded messages, text from devices, and in a chat of several
 people the messages of those who may not act. Later turns see them for a while, then they are left out. A turn that
-sees one asks before it acts, as if it had read the text itself (docs/decisions/0015-strangers-words-across-turns.md).
+sees one asks before it acts, as if it had read the text itself (docs/decisions/0015-untrusted-text-across-turns.md).
 """
 
 from __future__ import annotations
