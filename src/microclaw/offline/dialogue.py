@@ -44,7 +44,7 @@ _NO_ORDER: Final = {
     "dont": "I think this is something not to do, or only an idea",
 }
 _SEVERAL: Final = re.compile(r"[,;.&+]\s|\b(?:and|then|also|but|or|plus|while|after|before)\b", re.I)
-_NO_PIN: Final = re.compile(r"\b(?:pin|gpio|io) ?#?(?:-\s?\d[\d.]*|\d+\.\d+)", re.I)
+_NO_PIN: Final = re.compile(r"\b(?:pin|gpio|io) (?:-\s?\d[\d.]*|\d+\.\d+)", re.I)
 _READING_TOOLS: Final = frozenset(
     {"gpio-get", "adc-read", "i2c-read", "i2c-scan", "list-devices", "query-wasm-apps", "device-info", "device-status"}
     | {"schedule-list", "recall"}
