@@ -10,7 +10,7 @@ import pytest
 from tests.agent.conftest import MakeAgent, Workshop
 from tests.agent.test_inbox import STEER, Held, end
 
-from microclaw.agent.taint import LEFT_OUT, MAX_SHOWN_CHARS, SHOWN_S, conversation
+from microclaw.agent.taint import LEFT_OUT, MAX_SHOWN_CHARS, QUESTION_S, SHOWN_S, conversation
 from microclaw.auth.people import OWNER, Person
 from microclaw.events import Answer, ApprovalAsked, Inbound, TurnEvent
 from microclaw.models.protocol import AssistantReply, UserText
@@ -155,6 +155,70 @@ async def test_an_answer_that_a_crash_kept_out_is_its_persons_and_still_a_strang
         kept = await agent.sessions.load("test", "c1")
         assert path.exists()
         assert kept[-1] == SessionMessage("assistant", "it says: undo", NOW, tainted_s=NOW)
+
+
+def _question(person: str, ts: int, tainted_s: int | None = None) -> list[SessionMessage]:
+    asked = SessionMessage("assistant", "Turn on pin 10?", ts, person, tainted_s, "{}")
+    return [SessionMessage("user", "the relay thingy on 10", ts, person, tainted_s), asked]
+
+
+def _asked(kept: list[SessionMessage], inbound: Inbound) -> AssistantReply:
+    told = conversation(kept, inbound, NOW, Known())
+    shown, _ = told.shown(told.safe)
+    assert not any(one.question for one in shown[:-1] if isinstance(one, AssistantReply))
+    last = shown[-1]
+    assert isinstance(last, AssistantReply)
+    return last
+
+
+@pytest.mark.parametrize("others", [0, 1, 2])
+def test_only_the_person_who_was_asked_answers_whoever_spoke_since(others: int) -> None:
+    kept = _question("p-1", NOW - 9)
+    for _ in range(others):
+        kept += [SessionMessage("user", "hi", NOW - 8), SessionMessage("assistant", "hello", NOW - 8)]
+    assert _asked(kept, replace(HERE, person_id="p-1")).question == "{}"
+    assert _asked(kept, HERE).question is None
+
+
+def test_the_asked_persons_next_exchange_ends_the_question() -> None:
+    kept = [*_question("p-1", NOW - 9), SessionMessage("user", "hi", NOW - 8, "p-1")]
+    kept.append(SessionMessage("assistant", "hello", NOW - 8, "p-1"))
+    assert _asked(kept, replace(HERE, person_id="p-1")).question is None
+
+
+@pytest.mark.parametrize("origin", ["schedule", "heartbeat", "device", "forwarded"])
+def test_words_that_nobody_said_here_answer_no_question(origin: Origin) -> None:
+    assert _asked(_question("owner", NOW - 9), replace(HERE, origin=origin)).question is None
+
+
+@pytest.mark.parametrize(("age_s", "expired"), [(0, False), (QUESTION_S - 1, False), (QUESTION_S, True)])
+def test_a_question_is_open_for_a_quarter_of_an_hour(age_s: int, expired: bool) -> None:
+    assert _asked(_question("owner", NOW - age_s), HERE).question_expired == expired
+
+
+def test_what_was_said_before_a_question_does_not_answer_it() -> None:
+    assert _asked(_question("owner", NOW + 1), HERE).question is None
+
+
+def test_a_question_about_untrusted_text_stays_tainted_behind_other_peoples_words() -> None:
+    kept = _question("owner", NOW - 9, NOW - 9)
+    kept += [SessionMessage("user", "hi", NOW - 8, "p-1"), SessionMessage("assistant", "hello", NOW - 8, "p-1")]
+    told = conversation(kept, HERE, NOW, Known())
+    assert told.shown(told.safe)[1] == NOW - 9
+    assert told.safe[-1] == AssistantReply(LEFT_OUT)
+
+
+async def test_in_a_group_only_the_person_who_was_asked_gets_the_question(make_agent: MakeAgent) -> None:
+    asks = replace(say("Turn on pin 10?"), failed_code="confirm_reading", question="{}")
+    async with make_agent([asks, say("not you"), say("done")]) as agent:
+        await agent.answer("the relay thingy on 10", person_id="p-1")
+        await agent.answer("yes", person_id="owner")
+        await agent.answer("yes", person_id="p-1")
+        questions = [
+            [one.question for one in request.messages if isinstance(one, AssistantReply) and one.question is not None]
+            for request in agent.script.requests
+        ]
+        assert questions == [[], [], ["{}"]]
 
 
 async def test_a_conversation_that_cannot_be_read_stops_no_host(make_agent: MakeAgent) -> None:

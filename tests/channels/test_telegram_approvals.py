@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.channels.conftest import telegram
-from tests.channels.telegram_server import TelegramServer
+from tests.channels.telegram_server import USERNAME, TelegramServer
 
 from microclaw.auth.approvals import Approvals
 from microclaw.errors import PermissionRefused, UnknownName
@@ -174,3 +174,19 @@ async def test_a_button_says_nothing_after_another_message(server: TelegramServe
         query = await server.press(question, "Yes")
         await server.until(lambda: query in server.answered_presses)
         assert [inbound.text for inbound in bot.inbox.inbound] == ["light it", "dim it"]
+
+
+async def test_a_button_of_a_reading_is_for_the_person_who_was_asked(server: TelegramServer, tmp_path: Path) -> None:
+    async with telegram(server, tmp_path, _reads) as bot:
+        await server.say(f"@{USERNAME} light it", chat=-1001)
+        await server.until(lambda: bool(server.chat(-1001)) and bool(server.chat(-1001)[-1].buttons))
+        await bot.inbox.until(lambda: len(bot.inbox.done) == 1)
+        question = server.chat(-1001)[-1]
+        await server.say(f"@{USERNAME} no", user=200, chat=-1001)
+        await bot.inbox.until(lambda: len(bot.inbox.done) == 2)
+        query = await server.press(question, "Yes", user=200)
+        await server.until(lambda: query in server.answered_presses)
+        assert server.answered_presses[query] == "This was asked of somebody else."
+        await server.press(question, "Yes")
+        await bot.inbox.until(lambda: len(bot.inbox.done) == 3)
+        assert bot.inbox.inbound[2].principal == "owner"

@@ -1,4 +1,4 @@
-"""`microclaw chat` without a model: a reading that is not sure waits for a yes, wherever that is said."""
+"""`microclaw chat` without a model: a reading that is not sure waits for a yes, to that question and no other."""
 
 from __future__ import annotations
 
@@ -33,10 +33,16 @@ async def test_a_reading_is_confirmed_by_a_second_call_by_yes_or_by_enter(tmp_pa
             assert [action["args"] for action in done["actions"]] == [{"pin": 10, "level": 1}]
             at_once = run_in(home, "--json", "--yes", "chat", LOOSE)
             assert [action["tool"] for action in json.loads(at_once.out)["actions"]] == ["gpio-set"]
+            for order in ("every day at 07:30 turn on pin 4", "every day at 08:15 turn off pin 4"):
+                run_in(home, "chat", order)
+            cancelled = json.loads(run_in(home, "--json", "--yes", "chat", "cancel all schedules").out)
+            assert [action["tool"] for action in cancelled["actions"]].count("schedule-remove") == 2
             with Screen(home, "chat") as screen:
                 screen.wait_for("you>")
                 screen.type(f"{LOOSE}\n")
                 screen.wait_for("[Y/n]")
+                elsewhere = run_in(home, "--json", "chat", LOOSE.replace("10", "11"))
+                assert json.loads(elsewhere.out)["answer"] == "Turn on pin 11 on virtual-1?"
                 screen.type("\n")
                 screen.wait_for("Pin 10 of virtual-1 is on")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -68,6 +70,7 @@ def test_no_single_slip_turns_a_word_into_its_contrary(one: str, other: str) -> 
 
 def test_a_sentence_with_slips_is_read_as_the_one_that_was_meant() -> None:
     sentences = english()
-    assert sentences.parse("wehn teh buttno on pin 1 is presed turn on pin 4") == sentences.parse(
-        "when the button on pin 1 is pressed turn on pin 4"
-    )
+    mended = sentences.parse("wehn teh buttno on pin 1 is presed turn on pin 4")
+    meant = sentences.parse("when the button on pin 1 is pressed turn on pin 4")
+    assert meant is not None
+    assert mended == replace(meant, loose=True)

@@ -10,7 +10,7 @@ from tests.offline.score import CHANGING
 from tests.offline.test_offline_sentences import AT_ONCE, PROGRAMS
 from tests.offline.test_offline_turns import answered
 
-from microclaw.models.protocol import DeviceContext, Message, ModelReply, ModelRequest, UserText
+from microclaw.models.protocol import AssistantReply, DeviceContext, Message, ModelReply, ModelRequest, UserText
 from microclaw.offline.decision import Act, Say
 from microclaw.offline.dialogue import one_call, understand
 from microclaw.offline.parse import Parse, Question
@@ -32,7 +32,10 @@ async def test_a_loose_order_says_what_it_read_and_waits(ask: Ask) -> None:
     assert reply.next_step == "yes, or say: turn on pin 10"
 
 
-@pytest.mark.parametrize("yes", ["yes", "Yes!", "y", "ok", "sure", "yes please", "Yes, please."])
+@pytest.mark.parametrize(
+    "yes",
+    ["yes", "Yes!", "y", "ok", "sure", "yes please", "Yes, please.", "yep", "yup", "Go ahead!", "do it", "please do"],
+)
 async def test_a_yes_carries_out_what_was_read(ask: Ask, yes: str) -> None:
     _, before = await _asked(ask, LOOSE)
     reply = await ask(yes, before=before)
@@ -40,7 +43,7 @@ async def test_a_yes_carries_out_what_was_read(ask: Ask, yes: str) -> None:
     assert not reply.literal
 
 
-@pytest.mark.parametrize("no", ["no", "n", "No.", "cancel"])
+@pytest.mark.parametrize("no", ["no", "n", "No.", "cancel", "nope", "Don't!", "leave it"])
 async def test_a_no_does_nothing_and_the_question_is_over(ask: Ask, no: str) -> None:
     _, before = await _asked(ask, LOOSE)
     reply = await ask(no, before=before)
@@ -113,6 +116,63 @@ def test_the_words_of_a_reading_are_a_template_of_the_same_act(device_context: D
     second = act(first.words)
     assert second is not None
     assert (second.tool, second.arguments) == (first.tool, first.arguments), first.words
+
+
+@pytest.mark.parametrize(
+    ("sentence", "question"),
+    [
+        ("trun on pni 21", "Turn on pin 21 on virtual-1?"),
+        ("trun on the led", "Turn on the LED on virtual-1?"),
+        ("blnik pin 2 evrey half secnod", "Blink pin 2 every 500 ms on virtual-1?"),
+        ("pls print the tempreature every 5 secs", "Read the temperature every 5 s on virtual-1?"),
+    ],
+)
+async def test_an_order_with_slips_of_the_keyboard_asks_first(ask: Ask, sentence: str, question: str) -> None:
+    reply, before = await _asked(ask, sentence)
+    assert (reply.text, reply.calls) == (question, ())
+    assert (await ask("yes", before=before)).calls
+
+
+async def test_a_question_with_slips_of_the_keyboard_is_answered_at_once(ask: Ask) -> None:
+    assert [call.name for call in (await ask("waht is the tempreature")).calls] == ["i2c-read"]
+
+
+@pytest.mark.parametrize("answer", ["yes", "no", "yep", "nope", "ok", "go ahead", "don't", "leave it"])
+async def test_a_yes_or_no_to_nothing_is_told_so(ask: Ask, answer: str) -> None:
+    reply = await ask(answer)
+    assert (reply.text, reply.calls, reply.next_step) == ("Nothing waits for a yes.", (), None)
+
+
+async def test_a_question_that_is_too_old_takes_no_yes_but_says_its_sentence(ask: Ask) -> None:
+    reply, (said, _) = await _asked(ask, LOOSE)
+    old = AssistantReply(reply.text, question=reply.question, question_expired=True)
+    late = await ask("yes", before=(said, old))
+    assert (late.text, late.calls) == ("That question is too old.", ())
+    assert late.next_step == "say it again: Turn on pin 10 on virtual-1"
+
+
+@pytest.mark.parametrize("sentence", [LOOSE, BLINK, "trun on pni 21"])
+async def test_the_question_itself_is_a_sentence_that_confirms_it_anywhere(ask: Ask, sentence: str) -> None:
+    """A terminal sends it instead of a yes, so that it cannot confirm another question of the same chat."""
+    reply, before = await _asked(ask, sentence)
+    confirmed = await ask("yes", before=before)
+    elsewhere, other = await _asked(ask, "could the relay thingy on pin 11 be switched on for me")
+    assert elsewhere.failed_code == "confirm_reading"
+    again = await ask(reply.text.removesuffix("?"), before=other)
+    same = {key: value for key, value in json.loads(again.calls[0].arguments).items() if key != "device"}
+    assert (again.calls[0].name, same) == (confirmed.calls[0].name, json.loads(confirmed.calls[0].arguments))
+
+
+async def test_a_yes_that_names_what_it_is_for_confirms_only_that(ask: Ask) -> None:
+    said = "delete all programs"
+    listed = answered(await ask(said), apps=[{"name": "blink", "state": "running", "pins": [2]}])
+    reply = await ask(said, *listed)
+    assert (reply.failed_code, reply.next_step) == ("confirm", "yes, remove blink from virtual-1")
+    before = (UserText(said), *listed, kept(reply))
+    assert [call.name for call in (await ask(str(reply.next_step), before=before)).calls] == ["query-wasm-apps"]
+    _, other = await _asked(ask, LOOSE)
+    elsewhere = await ask(str(reply.next_step), before=other)
+    assert [call.name for call in elsewhere.calls if call.name in CHANGING] == []
 
 
 def test_a_question_that_an_older_version_wrote_is_none() -> None:

@@ -104,9 +104,6 @@ PROGRAMS = [
     ("flash the led twice", "blink(pin=2, half_period=0.5 s, times=2)"),
     ("blink pin 4 every 100 ms for 3 seconds", "blink(pin=4, half_period=0.1 s, times=15)"),
     ("blink pin 4 for ten seconds", "blink(pin=4, half_period=0.5 s, times=10)"),
-    # slips of the keyboard
-    ("blnik pin 2 evrey half secnod", "blink(pin=2, half_period=0.5 s)"),
-    ("pls print the tempreature every 5 secs", "read(sensor=temperature, every=5 s)"),
     # read every
     ("monitor the temperature", "read(sensor=temperature, every=10 s)"),
     ("read the temperature every 10 seconds", "read(sensor=temperature, every=10 s)"),
@@ -140,7 +137,6 @@ AT_ONCE = [
     ("set D2 high", "gpio-set", {"pin": 2, "level": 1}),
     ("io 4 low", "gpio-set", {"pin": 4, "level": 0}),
     ("switch pin #4 on pls", "gpio-set", {"pin": 4, "level": 1}),
-    ("trun on the led", "gpio-set", {"pin": 2, "level": 1}),
     ("turn on pins 4 and 5", "gpio-set", {"pin": 4, "level": 1}),
     ("set pins 5 6 7 low", "gpio-set", {"pin": 5, "level": 0}),
     ("toggle pin 4", "gpio-get", {"pin": 4}),

@@ -8,7 +8,7 @@ sees one asks before it acts, as if it had read the text itself (docs/decisions/
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from microclaw.auth.people import MAY, Permission, Roles
@@ -16,6 +16,7 @@ from microclaw.events import Inbound
 from microclaw.models.protocol import AssistantReply, Message, UserText
 from microclaw.store.sessions import SessionMessage
 
+QUESTION_S: Final = 900  # so long a yes answers a question
 SHOWN_S: Final = 900  # since the untrusted text was read; answers that followed from it count from there
 MAX_SHOWN_CHARS: Final = 12_000  # of one conversation: they come on top of its budget
 LEFT_OUT: Final = "(This drew on untrusted text and is left out now; the tool recall finds it.)"
@@ -48,9 +49,14 @@ def conversation(kept: Sequence[SessionMessage], inbound: Inbound, at_s: int, ro
     """
     safe: list[Message] = []
     tainted: dict[int, tuple[Message, int]] = {}
+    question = _open_question(kept, inbound, at_s)
     for index, message in enumerate(kept):
         read_s = _tainted_since(message, inbound.person_id, roles)
         whole = _message(message, inbound.person_id, roles)
+        if question is not None and index == len(kept) - 1 and isinstance(whole, AssistantReply):
+            expired = at_s - question.ts >= QUESTION_S
+            whole = replace(whole, question=question.question, question_expired=expired)
+            read_s = max((s for s in (read_s, question.tainted_s) if s is not None), default=None)
         if read_s is None:
             safe.append(whole)
             continue
@@ -73,9 +79,21 @@ def _tainted_since(message: SessionMessage, asker: str, roles: Roles) -> int | N
     return None if may_act else message.ts
 
 
+def _open_question(kept: Sequence[SessionMessage], inbound: Inbound, at_s: int) -> SessionMessage | None:
+    """The question that this message may answer. Only the person who was asked answers it, and only later.
+
+    What other people said since leaves it open, so the model gets it with the last answer of the conversation.
+    """
+    if inbound.origin != "person":
+        return None
+    own = (one for one in reversed(kept) if one.role == "assistant" and one.person == inbound.person_id)
+    last = next(own, None)
+    return last if last is not None and last.question is not None and last.ts <= at_s else None
+
+
 def _message(message: SessionMessage, asker: str, roles: Roles) -> Message:
     if message.role == "assistant":
-        return AssistantReply(message.content, question=message.question)
+        return AssistantReply(message.content)
     if message.person == asker:
         return UserText(message.content)
     person = roles.get(message.person)

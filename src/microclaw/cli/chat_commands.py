@@ -99,7 +99,9 @@ def say(
     with _cancelling(host, chat_id):
         answer = listen(host, text, chat_id=chat_id, device=device, terminal=terminal, prompt=prompt)
         if answer.waits_for_yes and prompt is not None and prompt.yes:
-            answer = listen(host, "yes", chat_id=chat_id, device=device, terminal=terminal, prompt=prompt)
+            answer = listen(
+                host, _confirmation(answer), chat_id=chat_id, device=device, terminal=terminal, prompt=prompt
+            )
         return answer
 
 
@@ -131,6 +133,14 @@ def listen(
         "the host ended before its answer came; what you said is kept",
         next_step="start the host again (microclaw up): it answers then, and the next microclaw chat shows it",
     )
+
+
+def _confirmation(answer: Answer) -> str:
+    """What confirms this answer and no other: its own sentence, or the yes that names what it is for.
+
+    A bare yes could confirm the question of another terminal in the same chat.
+    """
+    return answer.text.removesuffix("?") if answer.error_code == "confirm_reading" else answer.next_step or "yes"
 
 
 def cancel(host: HostClient, chat_id: str) -> bool:
@@ -174,7 +184,7 @@ def converse(
         try:
             show_undelivered(host, terminal, chat_id=chat_id)
             answer = say(host, text, chat_id=chat_id, device=device, terminal=terminal, prompt=prompt)
-            enter = "yes" if answer.error_code == "confirm_reading" else ""
+            enter = _confirmation(answer) if answer.error_code == "confirm_reading" else ""
         except KeyboardInterrupt:
             terminal.line("interrupted")
         except NoHost:

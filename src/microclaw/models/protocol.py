@@ -70,7 +70,8 @@ class UserText:
 class AssistantReply:
     text: str
     calls: tuple[ToolCall, ...] = ()
-    question: str | None = None  # ModelReply.question
+    question: str | None = None  # ModelReply.question, open for the person of this turn
+    question_expired: bool = False  # too long ago: a yes no longer counts
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,9 +73,8 @@ def _remove_all(at: Context, apps: Sequence[Mapping[str, Any]]) -> Decision:
         return Say(f"{_running(at, apps)}: there is nothing to remove.")
     if not at.parse.confirmed:
         names = ", ".join(str(app["name"]) for app in left)
-        return Say(
-            f"That removes {names} from {at.results[0].device}. Say yes to do it.", "confirm", "yes", "confirmed"
-        )
+        where = f"{names} from {at.results[0].device}"
+        return Say(f"That removes {where}. Say yes to do it.", "confirm", f"yes, remove {where}", "confirmed")
     return _remove(at, left[0])
 
 

@@ -20,7 +20,7 @@ from microclaw.offline.confidence import LIKE, NOTHING_DONE
 from microclaw.offline.decision import Act, CannotDo, Context, Decision, Result, Say, failure, read_return
 from microclaw.offline.memory import EXAMPLES as MEMORY_EXAMPLES
 from microclaw.offline.memory import MEMORY, parse_memory
-from microclaw.offline.parse import Parse, Question
+from microclaw.offline.parse import Parse, Question, is_yes_or_no
 from microclaw.offline.pins import pads_to_pins, split_device
 from microclaw.offline.programs import PROGRAMS
 from microclaw.offline.rules import RULES
@@ -40,10 +40,11 @@ _REFUSALS: Final = {
     ),
 }
 _NO_ORDER: Final = {
-    "told": "I take that for something you tell me, not for an order",
-    "dont": "I take that for something not to do, or only supposed",
-    "more": "There is more in that than one order that I can carry out",
+    "told": "I think you are telling me something, and it is not an order",
+    "dont": "I think this is something not to do, or only an idea",
 }
+_SEVERAL: Final = re.compile(r"[,;.&+]\s|\b(?:and|then|also|but|or|plus|while|after|before)\b", re.I)
+_NO_PIN: Final = re.compile(r"\b(?:pin|gpio|io) (?:-\s?\d[\d.]*|\d+\.\d+)", re.I)
 _READING_TOOLS: Final = frozenset(
     {"gpio-get", "adc-read", "i2c-read", "i2c-scan", "list-devices", "query-wasm-apps", "device-info", "device-status"}
     | {"schedule-list", "recall"}
@@ -78,6 +79,11 @@ def understand(request: ModelRequest) -> Understanding:
         if open_question.is_declined(said):
             return Understanding(said, before, None, Say("Then nothing was done."), completes=True)
         completed = open_question.completed(said)
+        if completed is not None and isinstance(last, AssistantReply) and last.question_expired:
+            again = open_question.reading or open_question.said
+            return Understanding(
+                said, before, None, Say("That question is too old.", "ambiguous", f"say it again: {again}")
+            )
     device_context = request.device_context or DeviceContext()
     if open_question is not None and completed is not None:
         named = next((d for d in device_context.devices if d.name == open_question.device), None)
@@ -90,7 +96,11 @@ def understand(request: ModelRequest) -> Understanding:
     decision, asks = _decide(found), None
     if isinstance(decision, Say) and decision.asks is not None:
         device = found.device.name if found.named and found.device else None
-        asks = Question(decision.asks, found.parse, found.said, device)
+        reading = found.said
+        if decision.asks == "confirmed":
+            is_whole = decision.code == "confirm_reading"  # then the question is the sentence
+            reading = decision.text.rstrip("?") if is_whole else (decision.next_step or "").removeprefix("yes, ")
+        asks = Question(decision.asks, found.parse, found.said, device, reading)
     return Understanding(said, before, found.parse, decision, completed is not None, asks)
 
 
@@ -141,10 +151,12 @@ def _read(said: str, device_context: DeviceContext, results: tuple[Result, ...])
     device = named or device_context.meant
     text = pads_to_pins(no_more_to_stop(text), device.board if device else None)
     parse = schedules.parse_schedule(text, sentences) or sentences.parse(text)
+    if is_yes_or_no(said) and (parse is None or parse.loose):
+        return Say("Nothing waits for a yes.", "not_understood")
     if parse is None:
         return _not_understood(sentences, text)
     if parse.kind in NOTHING_DONE:
-        return _nothing_done(sentences, parse)
+        return _nothing_done(sentences, parse, said)
     return Context(parse, said, device_context, device, named is not None, results)
 
 
@@ -217,11 +229,16 @@ _DECIDERS: Final[Mapping[str, Callable[[Context], Decision]]] = {
 }
 
 
-def _nothing_done(sentences: Sentences, parse: Parse) -> Say:
+def _nothing_done(sentences: Sentences, parse: Parse, said: str) -> Say:
     """A question, or why nothing was done, for a sentence with about this label."""
     label = parse.word("label") or ""
+    if no_pin := _NO_PIN.search(said):
+        return Say(f"There is no {no_pin[0]}, so I did nothing.", "ambiguous", "for example: turn on pin 4")
     if label == "more":
-        return Say(f"{_NO_ORDER[label]}, so I did nothing. Which one first?", "ambiguous", "for example: turn on pin 4")
+        text = "I did not understand all of that sentence, so I did nothing."
+        if _SEVERAL.search(said):
+            text = "I can carry out one order at a time, so I did nothing. Which one first?"
+        return Say(text, "ambiguous", "for example: turn on pin 4")
     if parse.kind == "no_order":
         return Say(f"{_NO_ORDER[label]}, so I did nothing.", "not_understood", "for example: turn on pin 4")
     example = sentences.examples.get(LIKE.get(label, "set_pin"), "set pin 4 on")

@@ -19,8 +19,10 @@ PIN_SLOTS: Final[tuple[Slot, ...]] = ("pin", "pin_2", "pin_3", "pin_4", "pin_5",
 
 _PINS: Final = re.compile(r"(?:(?:on|at|the|its?|it is|it's) )*(?:pin )?\d{1,3}(?: also pin \d{1,3})*")
 _PERCENT: Final = re.compile(r"(?:(?:at|to|make it) )*(-?\d+) milli percent")
-_YES: Final = frozenset({"yes", "y", "ok", "okay", "sure", "do it", "yes do it", "yes please"})
-_NO: Final = frozenset({"no", "n", "nope", "no thanks", "cancel"})
+_YES: Final = frozenset(
+    {"yes", "y", "yep", "yup", "ok", "okay", "sure", "go ahead", "do it", "please do", "yes do it", "yes please"}
+)
+_NO: Final = frozenset({"no", "n", "nope", "no thanks", "don't", "dont", "do not", "leave it", "cancel"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,7 @@ class Question:
     parse: Parse
     said: str
     device: str | None = None  # where the sentence named one
+    reading: str = ""  # the sentence that a yes stands for
 
     def to_json(self) -> str:
         return msgspec.json.encode(self).decode()
@@ -66,13 +69,14 @@ class Question:
             return None
 
     def is_declined(self, answer: str) -> bool:
-        return self.slot == "confirmed" and _plain(answer) in _NO
+        return _plain(answer) in _NO
 
     def completed(self, answer: str) -> Parse | None:
         """The parse with the value that was asked for; None if the answer is a sentence of its own."""
         text = _plain(answer)
         if self.slot == "confirmed":
-            return replace(self.parse, confirmed=True) if text in _YES else None
+            said_yes = text in _YES or text == _plain(f"yes {self.reading}")
+            return replace(self.parse, confirmed=True) if said_yes else None
         if self.slot == "milli":
             percent = _PERCENT.fullmatch(text)
             return self._with({"milli": int(percent[1])}) if percent else None
@@ -85,6 +89,11 @@ class Question:
 
     def _with(self, values: dict[str, int]) -> Parse:
         return replace(self.parse, values={**self.parse.values, **values})
+
+
+def is_yes_or_no(said: str) -> bool:
+    """Whether this is an answer to a question and nothing else."""
+    return _plain(said) in _YES | _NO
 
 
 def _plain(answer: str) -> str:

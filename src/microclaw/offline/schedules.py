@@ -178,9 +178,9 @@ def _cancel(at: Context) -> Decision:
         )
     if len(matching) > 1 and not at.parse.confirmed:
         if at.parse.values.get("all"):
-            return Say(
-                f"That cancels {'; '.join(map(_line, matching))}. Say yes to do it.", "confirm", "yes", "confirmed"
-            )
+            text = f"That cancels {'; '.join(map(_line, matching))}. Say yes to do it."
+            numbers = ", ".join(str(one["schedule"]) for one in matching)
+            return Say(text, "confirm", f"yes, cancel schedules {numbers}", "confirmed")
         return Say(
             f"Which one: {'; '.join(map(_line, matching))}?",
             "ambiguous",

@@ -1,7 +1,8 @@
 """The kind and the values of a sentence: from a template that fits all of it, else from the classifiers.
 
-Templates (hassil, intents/en/*.toml) are for sentences in the words of the manual; they are sure. All other sentences
-go to the classifiers (classifier.py), and their parse is loose. It acts on nothing.
+Templates (hassil, intents/en/*.toml) are for sentences in the words of the manual; they are sure. With
+slips of the keyboard mended their parse is loose, and so is that of all other sentences, which go to the classifiers
+(classifier.py). It acts on nothing.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cache, lru_cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
@@ -120,12 +122,13 @@ class Sentences:
         return said, features_of(said, self._lexicon.meanings(said.shape))
 
     def _templated(self, said: str) -> Parse | None:
-        """What a template makes of the sentence, as it is spelled or with slips of the finger mended."""
+        """What a template makes of the sentence, as it is spelled; loose where slips of the finger were mended."""
         found = self._timed(said)
-        if found is None:
-            mended = normalize_quantities(self._spelling.mend(said))
-            found = self._timed(mended) if mended != said else None
-        return found
+        if found is not None:
+            return found
+        mended = normalize_quantities(self._spelling.mend(said))
+        found = self._timed(mended) if mended != said else None
+        return replace(found, loose=True) if found is not None else None
 
     def _timed(self, said: str) -> Parse | None:
         timed = split_when(said)

@@ -106,7 +106,7 @@ class TelegramChannel:
         self._deliveries = Deliveries(inbox.outbox, "telegram")
         self._bot_id = 0
         self._delivery_slots = asyncio.Semaphore(MAX_DELIVERIES)
-        self._waiting: dict[int, int] = {}  # chat -> the answer that waits for a yes there
+        self._waiting: dict[tuple[int, str], int] = {}  # chat and person -> the answer that waits for their yes
         self._order: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def run(self) -> None:
@@ -191,7 +191,7 @@ class TelegramChannel:
                 return f"There is no command {word[:32]}.\n\n{HELP}"
 
     async def _accept(self, message: ChatMessage, person: Person) -> None:
-        self._waiting.pop(message.chat_id, None)
+        self._waiting.pop((message.chat_id, person.person_id), None)
         try:
             attachments = await self._attachments(message)
         except (FileTooLarge, NotAPicture, TelegramError, TelegramUnreachable) as exc:
@@ -220,7 +220,7 @@ class TelegramChannel:
         if accepted.duplicate:
             self.state.duplicates += 1
             return
-        self._tasks.start(self._follow(chat_id, accepted), f"telegram: turn in {chat_id}")
+        self._tasks.start(self._follow(chat_id, accepted, inbound.person_id), f"telegram: turn in {chat_id}")
 
     async def _attachments(self, message: ChatMessage) -> tuple[Attachment, ...]:
         file: RemoteFile | None = message.voice
@@ -241,12 +241,15 @@ class TelegramChannel:
         self._tasks.start(self._answer_press(press, text), "telegram: button")
 
     async def _say_pressed(self, press: ButtonPress, person: Person) -> str:
-        """The button's word becomes the person's next message, unless they wrote something after the question."""
+        """The word on a button becomes the person's next message, while they said nothing since it was shown."""
         _, word, asked = press.data.split(":") if press.data.count(":") == 2 else ("", "", "")
         chat_id = press.chat_id
-        if chat_id is None or word not in ("yes", "no") or str(self._waiting.get(chat_id)) != asked:
+        asked_of = {who for (chat, who), answer in self._waiting.items() if chat == chat_id and str(answer) == asked}
+        if chat_id is None or word not in ("yes", "no") or not asked_of:
             return "There was a newer message. Please write your answer."
-        del self._waiting[chat_id]
+        if person.person_id not in asked_of:
+            return "This was asked of somebody else."
+        del self._waiting[chat_id, person.person_id]
         key = f"{self._bot_id}:{press.update_id}"
         await self._begin(chat_id, Inbound(CHANNEL, str(chat_id), word, person.person_id, key=key))
         return word.capitalize()
@@ -257,12 +260,12 @@ class TelegramChannel:
         except (TelegramError, TelegramUnreachable) as exc:  # the message's own outcome says it, too
             _log.debug("telegram: %s", exc.message)
 
-    async def _follow(self, chat_id: int, accepted: AcceptedMessage) -> None:
+    async def _follow(self, chat_id: int, accepted: AcceptedMessage, person_id: str) -> None:
         reply = LiveReply(self._sender, chat_id, self._timing, steps=self._steps, claim=self._deliveries.claim)
         try:
             await reply.follow(accepted.events)
             if reply.answer is not None and reply.answer.waits_for_yes and reply.answer.outbound_id is not None:
-                self._waiting[chat_id] = reply.answer.outbound_id
+                self._waiting[chat_id, person_id] = reply.answer.outbound_id
                 if len(self._waiting) > MAX_CLAIMED:
                     del self._waiting[next(iter(self._waiting))]
         except (ChatGone, TelegramError) as exc:
