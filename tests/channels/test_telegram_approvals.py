@@ -189,4 +189,4 @@ async def test_a_button_of_a_reading_is_for_the_person_who_was_asked(server: Tel
         assert server.answered_presses[query] == "This was asked of somebody else."
         await server.press(question, "Yes")
         await bot.inbox.until(lambda: len(bot.inbox.done) == 3)
-        assert bot.inbox.inbound[2].principal == "owner"
+        assert bot.inbox.inbound[2].person_id == "owner"
