@@ -64,6 +64,8 @@ async def gateway(
     bound_to: str = "127.0.0.1",
     now_s: float = 1000.0,
     send_s: float = 10.0,
+    head_s: float = 10.0,
+    tokens: PersonTokens | None = None,
 ) -> AsyncIterator[Listener]:
     """`bound_to` is what the settings say; the tests' socket is on loopback in any case."""
     people = MemoryPeople({("x", "1"): OWNER, ("x", "2"): MEMBER})
@@ -71,7 +73,13 @@ async def gateway(
     async with served_inbox(home, turn) as inbox:
         settings = GatewaySettings(bound_to, 0, clients)
         door = Gateway(
-            settings, inbox=inbox, tokens=MemoryTokens(), approvals=approvals, now_s=lambda: now_s, send_s=send_s
+            settings,
+            inbox=inbox,
+            tokens=tokens or MemoryTokens(),
+            approvals=approvals,
+            now_s=lambda: now_s,
+            send_s=send_s,
+            head_s=head_s,
         )
         async with door.serving(free_listener()) as address:
             yield Listener(address, inbox, approvals, door)
@@ -127,6 +135,13 @@ async def test_a_ping_is_answered_with_its_mark(tmp_path: Path) -> None:
         assert await hear(client) == {"type": "pong", "ts": 1738764800}
         await tell(client, type="ping")
         assert await hear(client) == {"type": "pong"}
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e400", "-1e400", "[NaN]"])
+async def test_a_number_that_json_has_not_is_refused(tmp_path: Path, number: str) -> None:
+    async with gateway(tmp_path) as door, door.connect() as client:
+        await client.send(f'{{"type":"ping","ts":{number}}}')
+        assert (await hear(client))["code"] == "bad_json"
 
 
 # Events
@@ -329,6 +344,76 @@ async def test_what_is_no_http_ends_the_connection(tmp_path: Path) -> None:
         async with asyncio.timeout(60):
             assert (await reader.read()).startswith(b"HTTP/1.1 400")
         writer.close()
+
+
+REFUSED_HEADS = [
+    ({"Content-Length": "3"}, 400),
+    ({"Transfer-Encoding": "chunked"}, 400),
+    ({"Content-Length": "3", "Transfer-Encoding": "chunked"}, 400),
+    ({"X-Long": "a" * 9000}, 431),
+    ({f"X-{number}": "a" for number in range(200)}, 431),
+    ({"Sec-WebSocket-Version": "8"}, 400),
+    ({"Sec-WebSocket-Key": "short"}, 400),
+]
+
+
+@pytest.mark.parametrize(("headers", "status"), REFUSED_HEADS)
+async def test_a_head_that_the_parser_refuses_is_answered_and_closed(
+    tmp_path: Path, headers: dict[str, str], status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with gateway(tmp_path) as door:
+        host, _, port = door.address.removeprefix("ws://").partition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(_upgrade(f"{host}:{port}", headers))
+        async with asyncio.timeout(60):
+            assert int((await reader.read()).split()[1]) == status
+        writer.close()
+    assert [record.message for record in caplog.records if record.levelname in ("WARNING", "ERROR")] == []
+
+
+async def test_refused_heads_do_not_shut_the_gateway(tmp_path: Path) -> None:
+    async with gateway(tmp_path) as door:
+        host, _, port = door.address.removeprefix("ws://").partition(":")
+        held = [await asyncio.open_connection(host, int(port)) for _ in range(100)]
+        for _, writer in held:
+            writer.write(_upgrade(f"{host}:{port}", {"Content-Length": "3"}))
+        for reader, _ in held:
+            async with asyncio.timeout(60):
+                await reader.read()
+        more = [await asyncio.open_connection(host, int(port)) for _ in range(100)]
+        async with door.connect() as client:
+            await tell(client, type="ping")
+            assert await hear(client) == {"type": "pong"}
+        for _, writer in held + more:
+            writer.close()
+
+
+class SlowTokens(MemoryTokens):
+    async def who(self, secret: str) -> Token | None:
+        await asyncio.Event().wait()
+        return None
+
+
+async def test_a_handshake_that_is_not_decided_in_time_is_cut(tmp_path: Path) -> None:
+    async with gateway(tmp_path, tokens=SlowTokens(), head_s=0.2) as door, door.connect() as client:
+        host, _, port = door.address.removeprefix("ws://").partition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(_upgrade(f"{host}:{port}", {"Authorization": "Bearer mc_owner"}))
+        async with asyncio.timeout(60):
+            with suppress(ConnectionResetError):
+                assert await reader.read() == b""
+        writer.close()
+        await tell(client, type="ping")  # one that was accepted is not
+        assert await hear(client) == {"type": "pong"}
+
+
+async def test_a_refusal_writes_no_line_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with gateway(tmp_path) as door:
+        assert await _status(door.address, {"Origin": "https://evil.example"}) == 403
+        assert await _status(door.address, {}, path="/other") == 404
+        assert await _status(door.address, {"Authorization": "Bearer mc_wrong"}) == 401
+        assert await _status(door.address, {"Upgrade": "h2c"}) == 426
+    assert [record.message for record in caplog.records if record.levelname in ("WARNING", "ERROR")] == []
 
 
 # Who comes in

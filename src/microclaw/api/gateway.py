@@ -11,7 +11,7 @@ import socket
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Final
+from typing import Any, Final
 
 from starlette.routing import Router, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -25,7 +25,7 @@ from microclaw.api.failures import failure_response
 from microclaw.api.gateway_chats import CHANNEL, CLOSE_S, Client, GatewayChats
 from microclaw.api.gateway_messages import BadMessage, error, read_message
 from microclaw.api.request_check import AllowedHosts, RequestCheck
-from microclaw.api.server import Listener, UnreadTimeout, serving
+from microclaw.api.server import HEAD_TIMEOUT_S, Listener, TimeoutConfig, UnreadTimeout, serving
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.people import OWNER
 from microclaw.auth.tokens import PersonTokens
@@ -60,8 +60,10 @@ class Gateway:
         approvals: Approvals,
         now_s: Callable[[], float] = time.time,
         send_s: float = SEND_S,
+        head_s: float = HEAD_TIMEOUT_S,
     ) -> None:
         self._send_s = send_s
+        self._head_s = head_s
         self._limit = settings.clients
         self._chats = GatewayChats(inbox, approvals)
         routes = [WebSocketRoute(path, self._handle) for path in PATHS]
@@ -81,7 +83,11 @@ class Gateway:
         """Gives its address, `ws://host:port`."""
         served = Listener("gateway", self._app, listener, self._limit, _Connection, _OPTIONS)
         host, port = listener.getsockname()[:2]
-        async with self._chats, asyncio.TaskGroup() as group, serving([served], group, unread_timeout_s=self._send_s):
+        async with (
+            self._chats,
+            asyncio.TaskGroup() as group,
+            serving([served], group, head_timeout_s=self._head_s, unread_timeout_s=self._send_s),
+        ):
             try:
                 yield f"ws://{f'[{host}]' if ':' in host else host}:{port}"
             finally:
@@ -138,19 +144,47 @@ class Gateway:
 class _Connection(UnreadTimeout, WebSocketsSansIOProtocol):
     """uvicorn's WebSocket over the websockets library. It reads one message at a time, so it needs no limit of a queue.
 
-    `state.abort` of its scope cuts the connection, for which ASGI has no word.
+    `state.abort` of its scope cuts the connection, for which ASGI has no word. A handshake that is neither accepted nor
+    refused within the time for a head is cut: uvicorn drops what the library's parser says of a head that it refuses.
     """
+
+    _handshake_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
         self.app_state = {**self.app_state, "abort": transport.abort}
+        assert isinstance(self.config, TimeoutConfig)
+        self._handshake_timer = self.loop.call_later(self.config.head_timeout_s, self._end_handshake)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._handshake_timer is not None:
+            self._handshake_timer.cancel()
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
+        if self.conn.handshake_exc is not None and not self.handshake_complete:
+            self._refuse_head()
         if self.transport.get_write_buffer_size() > MAX_UNREAD_BYTES:  # pings are answered, whether it reads or not
             self.transport.abort()
 
+    async def send(self, message: Any) -> None:
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
+            self.handshake_complete = True  # refused; uvicorn misses it and logs an error
 
+    def _refuse_head(self) -> None:
+        """Write the parser's own answer (431, 414) or 400, and close."""
+        self.handshake_complete = self.close_sent = True
+        self.transport.write(b"".join(self.conn.data_to_send()) or _BAD_HEAD)
+        self.transport.close()
+
+    def _end_handshake(self) -> None:
+        if not self.handshake_complete or self.transport.is_closing():
+            self.transport.abort()
+
+
+_BAD_HEAD: Final = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 _OPTIONS: Final = {
     "ws_max_size": MAX_MESSAGE_BYTES,
     "ws_ping_interval": PING_S,
