@@ -28,7 +28,7 @@ from microclaw.api.request_check import AllowedHosts, RequestCheck
 from microclaw.api.server import HEAD_TIMEOUT_S, Listener, TimeoutConfig, UnreadTimeout, serving
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.people import OWNER
-from microclaw.auth.tokens import PersonTokens
+from microclaw.auth.tokens import PersonTokens, TokenWatch
 from microclaw.config import GatewaySettings
 from microclaw.wire.host_api import Failure
 
@@ -45,6 +45,8 @@ PONG_S: Final = 15.0
 GOING_AWAY: Final = 1001
 TRY_AGAIN_LATER: Final = 1013
 STOPPING: Final = "the host is stopping"
+POLICY_VIOLATION: Final = 1008
+ENDED: Final = "the token is no longer valid"
 _NO_TOKEN: Final = Caller(OWNER.person_id, direct=False, source="")  # who needs none, on loopback
 
 
@@ -65,6 +67,7 @@ class Gateway:
         self._send_s = send_s
         self._head_s = head_s
         self._limit = settings.clients
+        self._tokens = tokens
         self._chats = GatewayChats(inbox, approvals)
         routes = [WebSocketRoute(path, self._handle) for path in PATHS]
         router = Router(routes, redirect_slashes=False, default=_elsewhere)
@@ -97,17 +100,19 @@ class Gateway:
     async def _handle(self, websocket: WebSocket) -> None:
         offered = websocket.scope["subprotocols"]
         await websocket.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
-        if self._is_stopping or len(self._sockets) >= self._limit:
-            await self._turn_away(websocket)
-            return
-        self._number += 1
-        client = Client(websocket, f"{CHANNEL}_{self._number}", await caller_of(websocket))
-        self._sockets[client] = websocket
-        try:
-            await self._serve(client, websocket)
-        finally:
-            del self._sockets[client]
-            self._chats.leave(client)
+        caller = await caller_of(websocket)
+        async with self._tokens.watching(caller.source) as watch:
+            if self._is_stopping or len(self._sockets) >= self._limit:
+                await self._turn_away(websocket)
+                return
+            self._number += 1
+            client = Client(websocket, f"{CHANNEL}_{self._number}", caller)
+            self._sockets[client] = websocket
+            try:
+                await self._serve(client, websocket, watch)
+            finally:
+                del self._sockets[client]
+                self._chats.leave(client)
 
     async def _turn_away(self, websocket: WebSocket) -> None:
         with suppress(WebSocketDisconnect):  # it left by itself
@@ -117,18 +122,24 @@ class Gateway:
             _log.warning("gateway: %s is refused: %d clients are connected", websocket.client, self._limit)
             await websocket.close(TRY_AGAIN_LATER, "too many clients")
 
-    async def _serve(self, client: Client, websocket: WebSocket) -> None:
+    async def _serve(self, client: Client, websocket: WebSocket, watch: TokenWatch) -> None:
+        """Until the client leaves or its token ends, which is looked at before each message."""
         writing = asyncio.create_task(client.write(), name=f"gateway: to {client.chat_id}")
+        ending = asyncio.create_task(_end_with_token(client, websocket, watch), name=f"gateway: end {client.chat_id}")
         try:
-            self._chats.enter(client)
+            if watch.check():
+                self._chats.enter(client)
             while (event := await websocket.receive())["type"] == "websocket.receive":
-                if (text := event.get("text")) is not None:
+                if not watch.check():
+                    await ending
+                elif (text := event.get("text")) is not None:
                     await self._take(client, text)
                 else:
                     client.send(error("bad_message", "messages are JSON in text frames"))
         finally:
             writing.cancel()
-            await asyncio.wait((writing,))
+            ending.cancel()
+            await asyncio.wait((writing, ending))
             client.close()
 
     async def _take(self, client: Client, text: str) -> None:
@@ -212,8 +223,19 @@ async def _elsewhere(scope: Scope, receive: Receive, send: Send) -> None:
 
 async def _say_goodbye(client: Client, websocket: WebSocket) -> None:
     await client.drain()
+    await _close(websocket, GOING_AWAY, STOPPING)
+
+
+async def _end_with_token(client: Client, websocket: WebSocket, watch: TokenWatch) -> None:
+    await watch.until_ended()
+    _log.info("gateway: client %s is closed: its token ended", client.chat_id)
+    client.close()  # what waits for it is not written: an answer goes to the next client of its conversation
+    await _close(websocket, POLICY_VIOLATION, ENDED)
+
+
+async def _close(websocket: WebSocket, code: int, reason: str) -> None:
     try:
         async with asyncio.timeout(CLOSE_S):
-            await websocket.close(GOING_AWAY, STOPPING)
+            await websocket.close(code, reason)
     except (TimeoutError, WebSocketDisconnect, RuntimeError):
-        client.drop("it takes no goodbye")
+        websocket.state.abort()  # it takes no goodbye
