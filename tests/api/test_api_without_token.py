@@ -40,7 +40,12 @@ def test_health_needs_nothing(api: tuple[str, int]) -> None:
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "", "u@127.0.0.1", "a/b"]
+    "host",
+    [
+        *("evil.example", "evil.example:80", "127.0.0.1.evil.example", "", "u@127.0.0.1", "a/b"),
+        *("localhost#.evil.example", "localhost?.evil.example", "localhost/evil.example", "localhost\\.evil.example"),
+        *("localhost:80#x", "localhost:99999", "localhost:80:80", "[::1", "[::1%25eth0]", "localhost,evil.example"),
+    ],
 )
 def test_foreign_host_is_refused(api: tuple[str, int], host: str) -> None:
     status, _, body = ask(api, "GET", "/healthz", headers={"Host": host})
@@ -57,7 +62,11 @@ def test_foreign_origin_is_refused_even_on_loopback(api: tuple[str, int], origin
 
 @pytest.mark.parametrize(
     "origin",
-    ["http://localhost", "http://localhost:3000", "http://127.0.0.1:{port}", "https://localhost:{port}"],
+    [
+        *("http://localhost", "http://localhost:3000", "http://127.0.0.1:{port}", "https://localhost:{port}"),
+        *("http://localhost:{port}#.evil.example", "http://localhost:{port}?@evil.example", "http://localhost:{port}/"),
+        *("http://evil.example@localhost:{port}", "localhost:{port}", "", "http://localhost:{port}\\.evil.example"),
+    ],
 )
 def test_a_page_of_another_server_on_this_machine_is_foreign(api: tuple[str, int], origin: str) -> None:
     headers = {"Host": f"localhost:{api[1]}", "Origin": origin.format(port=api[1])}
@@ -197,3 +206,9 @@ def test_a_wrong_token_is_refused_before_its_body_comes(api: tuple[str, int]) ->
             b"Content-Length: 8000000\r\n\r\n"
         )
         assert raw.recv(65536).startswith(b"HTTP/1.1 401 ")
+
+
+def test_a_websocket_is_refused_and_another_upgrade_ignored(api: tuple[str, int]) -> None:
+    websocket = {"Connection": "keep-alive, Upgrade", "Upgrade": "WebSocket"}
+    assert ask(api, "GET", "/healthz", headers=websocket)[0] == 400
+    assert ask(api, "GET", "/healthz", headers={"Connection": "Upgrade", "Upgrade": "h2c"})[0] == 200

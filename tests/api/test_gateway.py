@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,24 +21,48 @@ from microclaw.api.caller import WRONG_TOKENS
 from microclaw.api.gateway import Gateway
 from microclaw.api.gateway_chats import conversation_id, visible
 from microclaw.auth.approvals import Approvals
-from microclaw.auth.people import OWNER
+from microclaw.auth.people import OWNER, Person
 from microclaw.auth.tokens import PersonTokens, Token
 from microclaw.config import GatewaySettings
 from microclaw.errors import Overloaded, PermissionRefused
 from microclaw.events import Answer, Delta, Inbound, Step, ToolRun, TurnEvent
+from microclaw.store.people import PersonTokenRow, PersonTokenTable
+
+
+class MemoryTokenTable(PersonTokenTable):
+    """Token rows without a store."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, PersonTokenRow] = {}
+
+    async def list(self) -> tuple[PersonTokenRow, ...]:
+        return tuple(self.rows.values())
+
+    async def by_hash(self, digest: bytes) -> PersonTokenRow | None:
+        return next((row for row in self.rows.values() if row.hash == digest), None)
+
+    async def by_id(self, token_id: str) -> PersonTokenRow | None:
+        return self.rows.get(token_id)
+
+    async def note_use(self, token_id: str, used_ms: int) -> None:
+        pass
+
+    async def delete(self, token_id: str) -> None:
+        del self.rows[token_id]
 
 
 class MemoryTokens(PersonTokens):
-    """Two tokens without a store."""
+    """A token of the owner, `mc_owner`, and one of a member, which expires at 2000 s of the clock."""
 
     def __init__(self) -> None:
-        self.known = {
-            f"mc_{person.role}": Token(token_id, person.role, person, 1, None, None)
-            for token_id, person in (("t-1", OWNER), ("t-2", MEMBER))
-        }
-
-    async def who(self, secret: str) -> Token | None:
-        return self.known.get(secret)
+        self.table = MemoryTokenTable()
+        self.people = MemoryPeople({("x", "1"): OWNER, ("x", "2"): MEMBER})
+        self.now_s = 1000.0
+        super().__init__(self.table, self.people, now_s=lambda: self.now_s)
+        for token_id, person, expires_ms in (("t-1", OWNER, None), ("t-2", MEMBER, 2_000_000)):
+            digest = hashlib.sha256(f"mc_{person.role}".encode()).digest()
+            row = PersonTokenRow(token_id, person.role, person.person_id, digest, 1, expires_ms)
+            self.table.rows[token_id] = row
 
 
 def free_listener() -> socket.socket:
@@ -64,6 +89,8 @@ async def gateway(
     bound_to: str = "127.0.0.1",
     now_s: float = 1000.0,
     send_s: float = 10.0,
+    head_s: float = 10.0,
+    tokens: MemoryTokens | None = None,
 ) -> AsyncIterator[Listener]:
     """`bound_to` is what the settings say; the tests' socket is on loopback in any case."""
     people = MemoryPeople({("x", "1"): OWNER, ("x", "2"): MEMBER})
@@ -71,7 +98,13 @@ async def gateway(
     async with served_inbox(home, turn) as inbox:
         settings = GatewaySettings(bound_to, 0, clients)
         door = Gateway(
-            settings, inbox=inbox, tokens=MemoryTokens(), approvals=approvals, now_s=lambda: now_s, send_s=send_s
+            settings,
+            inbox=inbox,
+            tokens=tokens or MemoryTokens(),
+            approvals=approvals,
+            now_s=lambda: now_s,
+            send_s=send_s,
+            head_s=head_s,
         )
         async with door.serving(free_listener()) as address:
             yield Listener(address, inbox, approvals, door)
@@ -127,6 +160,13 @@ async def test_a_ping_is_answered_with_its_mark(tmp_path: Path) -> None:
         assert await hear(client) == {"type": "pong", "ts": 1738764800}
         await tell(client, type="ping")
         assert await hear(client) == {"type": "pong"}
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e400", "-1e400", "[NaN]"])
+async def test_a_number_that_json_has_not_is_refused(tmp_path: Path, number: str) -> None:
+    async with gateway(tmp_path) as door, door.connect() as client:
+        await client.send(f'{{"type":"ping","ts":{number}}}')
+        assert (await hear(client))["code"] == "bad_json"
 
 
 # Events
@@ -331,6 +371,76 @@ async def test_what_is_no_http_ends_the_connection(tmp_path: Path) -> None:
         writer.close()
 
 
+REFUSED_HEADS = [
+    ({"Content-Length": "3"}, 400),
+    ({"Transfer-Encoding": "chunked"}, 400),
+    ({"Content-Length": "3", "Transfer-Encoding": "chunked"}, 400),
+    ({"X-Long": "a" * 9000}, 431),
+    ({f"X-{number}": "a" for number in range(200)}, 431),
+    ({"Sec-WebSocket-Version": "8"}, 400),
+    ({"Sec-WebSocket-Key": "short"}, 400),
+]
+
+
+@pytest.mark.parametrize(("headers", "status"), REFUSED_HEADS)
+async def test_a_head_that_the_parser_refuses_is_answered_and_closed(
+    tmp_path: Path, headers: dict[str, str], status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with gateway(tmp_path) as door:
+        host, _, port = door.address.removeprefix("ws://").partition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(_upgrade(f"{host}:{port}", headers))
+        async with asyncio.timeout(60):
+            assert int((await reader.read()).split()[1]) == status
+        writer.close()
+    assert [record.message for record in caplog.records if record.levelname in ("WARNING", "ERROR")] == []
+
+
+async def test_refused_heads_do_not_shut_the_gateway(tmp_path: Path) -> None:
+    async with gateway(tmp_path) as door:
+        host, _, port = door.address.removeprefix("ws://").partition(":")
+        held = [await asyncio.open_connection(host, int(port)) for _ in range(100)]
+        for _, writer in held:
+            writer.write(_upgrade(f"{host}:{port}", {"Content-Length": "3"}))
+        for reader, _ in held:
+            async with asyncio.timeout(60):
+                await reader.read()
+        more = [await asyncio.open_connection(host, int(port)) for _ in range(100)]
+        async with door.connect() as client:
+            await tell(client, type="ping")
+            assert await hear(client) == {"type": "pong"}
+        for _, writer in held + more:
+            writer.close()
+
+
+class SlowTokens(MemoryTokens):
+    async def who(self, secret: str) -> Token | None:
+        await asyncio.Event().wait()
+        return None
+
+
+async def test_a_handshake_that_is_not_decided_in_time_is_cut(tmp_path: Path) -> None:
+    async with gateway(tmp_path, tokens=SlowTokens(), head_s=0.2) as door, door.connect() as client:
+        host, _, port = door.address.removeprefix("ws://").partition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(_upgrade(f"{host}:{port}", {"Authorization": "Bearer mc_owner"}))
+        async with asyncio.timeout(60):
+            with suppress(ConnectionResetError):
+                assert await reader.read() == b""
+        writer.close()
+        await tell(client, type="ping")  # one that was accepted is not
+        assert await hear(client) == {"type": "pong"}
+
+
+async def test_a_refusal_writes_no_line_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with gateway(tmp_path) as door:
+        assert await _status(door.address, {"Origin": "https://evil.example"}) == 403
+        assert await _status(door.address, {}, path="/other") == 404
+        assert await _status(door.address, {"Authorization": "Bearer mc_wrong"}) == 401
+        assert await _status(door.address, {"Upgrade": "h2c"}) == 426
+    assert [record.message for record in caplog.records if record.levelname in ("WARNING", "ERROR")] == []
+
+
 # Who comes in
 
 
@@ -418,6 +528,68 @@ def test_no_two_tokens_share_a_conversation() -> None:
     journaled = [conversation_id(token, chat_id) for token in tokens for chat_id in ids]
     assert len(set(journaled)) == len(journaled)
     assert [visible(each) for each in journaled] == ids * len(tokens)
+
+
+# What ends while a client is connected
+
+
+async def _remove_token(tokens: MemoryTokens) -> None:
+    await tokens.remove("member")
+
+
+async def _expire_token(tokens: MemoryTokens) -> None:
+    tokens.now_s = 2000.0
+
+
+async def _remove_person(tokens: MemoryTokens) -> None:
+    del tokens.people.known["x", "2"]
+
+
+async def _lower_role(tokens: MemoryTokens) -> None:
+    tokens.people.known["x", "2"] = Person(MEMBER.person_id, MEMBER.name, "guest")
+
+
+ENDS = [_remove_token, _expire_token, _remove_person, _lower_role]
+AS_MEMBER = {"Authorization": "Bearer mc_member"}
+
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("speaks", [False, True])
+async def test_a_client_whose_token_ended_is_closed_with_1008_and_not_heard(
+    tmp_path: Path, end: Callable[[MemoryTokens], Awaitable[None]], speaks: bool
+) -> None:
+    tokens = MemoryTokens()
+    async with gateway(tmp_path, tokens=tokens) as door, door.connect() as other:
+        async with door.connect(additional_headers=AS_MEMBER) as client:
+            await tell(client, type="message", content="before", chat_id="one")
+            assert (await hear(client))["content"] == "you said: before"
+            await end(tokens)
+            if speaks:
+                await tell(client, type="message", content="after")
+            with pytest.raises(websockets.ConnectionClosed) as closed:
+                await hear(client)
+            assert closed.value.rcvd is not None
+            assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1008, "the token is no longer valid")
+        assert [inbound.text for inbound in door.inbox.inbound] == ["before"]
+        await tell(other, type="ping")
+        assert (await hear(other))["type"] == "pong"
+
+
+async def test_a_client_whose_token_ended_decides_nothing_and_gets_no_answer(tmp_path: Path) -> None:
+    tokens = MemoryTokens()
+    async with gateway(tmp_path, tokens=tokens) as door, door.connect(additional_headers=AS_MEMBER) as client:
+        await tell(client, type="subscribe", events=["approval"])
+        await tell(client, type="message", content="hi", chat_id="one")
+        await hear(client)
+        asking = asyncio.create_task(door.approvals.ask("p-1", "blink", (), channel="ws", chat_id="t-2@one"))
+        question = await hear(client)
+        await tokens.remove("t-2")
+        await tell(client, type="approve", approval_id=question["approval_id"], approved=True)
+        await door.inbox.outbox.push("ws", "t-2@one", "private")
+        with pytest.raises(websockets.ConnectionClosed):
+            await hear(client)
+        assert [pending.approval_id for pending in door.approvals.pending()] == [question["approval_id"]]
+        asking.cancel()
 
 
 # What waits to be delivered

@@ -18,7 +18,7 @@ from tests.api.people_host import PeopleHost, people_host
 from tests.models.event_streams import Events, openai_stream
 from tests.models.model_server import Server, server
 
-from microclaw.api.openai import MAX_MESSAGES
+from microclaw.api.openai import MAX_MESSAGES, conversation_of
 from microclaw.devices.calls import GpioGet
 
 SAY: list[ChatCompletionMessageParam] = [
@@ -109,6 +109,16 @@ async def test_without_a_model_the_offline_answer_comes_whole_and_in_a_stream(tm
         assert text
         assert (await host.device.call(GpioGet(6))).level == 0
         assert [path.name for path in host.settings.sessions.glob("openai_*desk*")]
+
+
+def test_two_users_of_a_token_never_share_a_conversation() -> None:
+    base = "auth0|customer-000000000000000000000"
+    plain = ["bob", "Bob", "a.b", "a-b", "a" * 32, "user"]
+    others = [f"{base}-ALICE", f"{base}-BOB", "a b", "a/b", "a\tb", "", "-", "a" * 33, "é", "e\u0301", "😀", " bob"]
+    users = [*plain, *others, *(conversation_of(user) for user in others if len(conversation_of(user)) == 64)]
+    assert [conversation_of(user) for user in plain] == plain
+    assert len({conversation_of(user) for user in users}) == len(users)
+    assert all(conversation_of(user).isascii() and len(conversation_of(user)) <= 64 for user in users)
 
 
 async def test_models_has_the_one(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
+import pytest
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
@@ -108,3 +109,13 @@ async def test_who_reads_nothing_of_an_answer_does_not_hold_the_door() -> None:
                 break
         for _, writer in readers:
             writer.transport.abort()
+
+
+@pytest.mark.parametrize("protocol", ["websocket", "h2c"])
+async def test_an_upgrade_writes_no_line_in_the_log(protocol: str, caplog: pytest.LogCaptureFixture) -> None:
+    async with door() as address:
+        reader, writer = await asyncio.open_connection(*address)
+        writer.write(REQUEST[:-2] + f"Connection: Upgrade\r\nUpgrade: {protocol}\r\n\r\n".encode())
+        assert b"here" in await reader.readuntil(b"here")
+        writer.close()
+    assert [record.message for record in caplog.records if record.levelname != "DEBUG"] == []

@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
@@ -17,6 +18,7 @@ from microclaw.config import load_settings
 from microclaw.devices.calls import GpioGet
 from microclaw.errors import ConfigError
 from microclaw.events import Answer, ApprovalAsked, ApprovalSettled
+from microclaw.host_client.client import HostClient
 from microclaw.wire.host_api import Failure, Result
 
 
@@ -342,6 +344,20 @@ async def test_what_fails_in_a_stream_ends_it_in_the_one_form(host: PeopleHost) 
     end = (await host.stream("ada", "/v1/undo", {"change_id": 999_999}))[-1]
     assert isinstance(end, Failure)
     assert end.code == "unknown_name"
+
+
+@pytest.mark.parametrize("known_by", ["name", "token_id"])
+async def test_a_removed_token_ends_its_stream_of_events(host: PeopleHost, known_by: str) -> None:
+    made = await host.socket("POST", "/v1/tokens", {"name": "watcher", "person": "gus"})
+    address = urlsplit(host.http)
+    reader, writer = await asyncio.open_connection(address.hostname, address.port)
+    head = f"GET /v1/events HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {made['secret']}\r\n\r\n"
+    writer.write(head.encode())
+    async with asyncio.timeout(60):
+        await reader.readuntil(b"retry: 2000")
+        await asyncio.to_thread(HostClient(host.settings.control_socket).delete, f"/v1/tokens/{made[known_by]}")
+        await reader.readuntil(b"0\r\n\r\n")
+    writer.close()
 
 
 async def test_no_path_of_this_machine_is_told_to_who_is_not_at_it(host: PeopleHost) -> None:

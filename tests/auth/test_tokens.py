@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from tests.auth.conftest import Clock
 
@@ -83,3 +85,28 @@ async def test_names_are_unique_and_plain_and_the_person_known(tokens: PersonTok
             await tokens.create(name, "owner")
     with pytest.raises(UnknownName):
         await tokens.create("other", "nobody")
+
+
+@pytest.mark.parametrize("end", ["removed", "expired", "person removed"])
+async def test_a_watch_ends_with_its_token(tokens: PersonTokens, people: People, clock: Clock, end: str) -> None:
+    ada = await people.pair(await people.ask_pairing("telegram", "1", "Ada"))
+    await tokens.create("phone", ada.person_id, days=1)
+    await tokens.create("other", "owner")
+    ids = {token.name: token.token_id for token in await tokens.list()}
+    async with tokens.watching(ids["phone"]) as watch, tokens.watching(ids["other"]) as other:
+        assert watch.check()
+        match end:
+            case "removed":
+                await tokens.remove("phone")
+            case "expired":
+                clock.now_s += DAY_MS / 1000
+            case _:
+                await people.remove("Ada")
+        async with asyncio.timeout(60):
+            await watch.until_ended()
+        assert (watch.check(), other.check()) == (False, True)
+
+
+async def test_a_watch_of_a_token_that_is_gone_has_ended_and_without_a_token_never_does(tokens: PersonTokens) -> None:
+    async with tokens.watching("t-gone") as watch, tokens.watching("") as without:
+        assert (watch.check(), without.check()) == (False, True)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
-from microclaw.cli.programs import MAX_FILE_BYTES, MAX_SOURCE_CHARS, read_program, source_text
+from microclaw.cli.options import GlobalOptions
+from microclaw.cli.programs import MAX_FILE_BYTES, MAX_SOURCE_CHARS, end_install, read_program, source_text
 from microclaw.errors import ConfigError
+from microclaw.host_client.request import HostError
 
 
 @pytest.mark.parametrize(
@@ -43,3 +48,28 @@ def test_the_mark_before_utf8_is_left_out() -> None:
 def test_a_source_over_the_hosts_limit_is_refused_here() -> None:
     with pytest.raises(ConfigError, match="at most 262,144"):
         source_text(b" " * (MAX_SOURCE_CHARS + 1), Path("x.c"))
+
+
+def _made(kind: str, *, verified: bool) -> dict[str, Any]:
+    evidence = {"kind": kind, "text": "no edge on pin 2 in 3 s"}
+    return {"name": "blink", "device": "desk", "evidence": evidence, "verified": verified}
+
+
+def test_a_board_that_contradicts_the_trial_ends_with_1(capsys: pytest.CaptureFixture[str]) -> None:
+    made = _made("counted", verified=False)
+    with pytest.raises(typer.Exit) as ended:
+        end_install(GlobalOptions(), made)
+    assert ended.value.exit_code == 1
+    assert capsys.readouterr().out == ""
+    with pytest.raises(typer.Exit) as ended:
+        end_install(GlobalOptions(json=True), made)
+    assert ended.value.exit_code == 1
+    assert json.loads(capsys.readouterr().out)["verified"] is False
+    with pytest.raises(HostError, match="not verified: no edge on pin 2") as failed:
+        end_install(GlobalOptions(quiet=True), made)
+    assert (failed.value.exit_code, failed.value.next_step) == (1, "microclaw logs desk")
+
+
+@pytest.mark.parametrize("kind", ["counted", "reported", "accepted"])
+def test_a_board_that_agrees_or_has_no_read_back_ends_with_0(kind: str) -> None:
+    end_install(GlobalOptions(), _made(kind, verified=True))

@@ -35,6 +35,8 @@ NUMBERS = "there is no schedule {!r}: each has a number"
         ),
         (("skill", "show", "--nope"), "microclaw skill show has no option --nope", "microclaw skill show --help"),
         (("--home",), "--home needs a value", "microclaw --help"),
+        (("chat", ""), "MESSAGE: the message has no words", "microclaw chat --help"),
+        (("chat", " ", "\t"), "MESSAGE: the message has no words", "microclaw chat --help"),
         (("mcp", "install", "moon"), "'moon' is none of claude-desktop", "microclaw mcp install --help"),
         (("completion", "moon"), "SHELL: 'moon' is not one of bash, zsh, fish", "microclaw completion --help"),
     ],

@@ -76,7 +76,7 @@ def host_api(parts: HostParts) -> FastAPI:
     app.include_router(subagent_router(parts.schedules.subagents, parts.gate))
     app.include_router(compile_router(parts.compile))
     app.include_router(metrics_router(parts.metrics))
-    app.include_router(events_router(parts.live, parts.settings.limits.keepalive_s))
+    app.include_router(events_router(parts.live, parts.tokens, parts.settings.limits.keepalive_s))
 
     @app.get("/v1/status", tags=["host"], summary="Model, devices, programs")
     async def status(by: RequestCaller) -> dict[str, Any]:

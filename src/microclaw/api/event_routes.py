@@ -7,7 +7,7 @@ import json
 import logging
 import re
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, fields
 from itertools import islice
@@ -16,6 +16,8 @@ from typing import Annotated, assert_never
 from fastapi import APIRouter, Header, Query
 from fastapi.responses import StreamingResponse
 
+from microclaw.api.caller import RequestCaller
+from microclaw.auth.tokens import PersonTokens
 from microclaw.errors import ConfigError, Overloaded
 from microclaw.events import LIVE_EVENTS, Alarm, DeviceLog, LiveEvent
 
@@ -127,11 +129,12 @@ KINDS = frozenset(kind.kind for kind in LIVE_EVENTS)
 _ID = re.compile(r"([0-9a-f]{1,32})-([0-9]{1,18})")
 
 
-def events_router(feed: LiveFeed, keepalive_s: float) -> APIRouter:
+def events_router(feed: LiveFeed, tokens: PersonTokens, keepalive_s: float) -> APIRouter:
     router = APIRouter(tags=["host"])
 
     @router.get("/v1/events", summary="Live events, as Server-Sent Events", response_class=StreamingResponse)
     async def events(
+        by: RequestCaller,
         device: Annotated[str | None, Query(max_length=64, description="Only this device's")] = None,
         kind: Annotated[list[str] | None, Query(max_length=16, description="Only these kinds")] = None,
         last_event_id: Annotated[str | None, Header(max_length=64)] = None,
@@ -144,6 +147,7 @@ def events_router(feed: LiveFeed, keepalive_s: float) -> APIRouter:
             )
         feed.check_room()
         stream = event_stream(feed, _after(feed, last_event_id), keepalive_s, device, frozenset(kind or KINDS))
+        stream = while_token_lasts(stream, tokens, by.token)
         return StreamingResponse(stream, media_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"})
 
     return router
@@ -151,7 +155,7 @@ def events_router(feed: LiveFeed, keepalive_s: float) -> APIRouter:
 
 async def event_stream(
     feed: LiveFeed, after: int, keepalive_s: float, device: str | None, kinds: frozenset[str]
-) -> AsyncIterator[str]:
+) -> AsyncGenerator[str, None]:
     """The body of the answer: events of these kinds, of this device or of any."""
     yield f"retry: {RETRY_MS}\n\n"  # at once, so that the reader knows that it is heard
     async with aclosing(feed.read(after, keepalive_s)) as events:
@@ -166,6 +170,30 @@ async def event_stream(
                         yield event_text(feed.run, each)
                 case _:
                     assert_never(each)
+
+
+async def while_token_lasts(
+    stream: AsyncGenerator[str, None], tokens: PersonTokens, token_id: str | None
+) -> AsyncGenerator[str, None]:
+    """The stream, until its token is removed or expires, or its person is removed; None is no token."""
+    async with tokens.watching(token_id) as watch, aclosing(stream):
+        ended = asyncio.ensure_future(watch.until_ended())
+        coming: asyncio.Future[str] | None = None
+        try:
+            while watch.check():
+                coming = asyncio.ensure_future(anext(stream))
+                await asyncio.wait((coming, ended), return_when=asyncio.FIRST_COMPLETED)
+                if ended.done():
+                    return
+                try:
+                    yield coming.result()
+                except StopAsyncIteration:
+                    return
+        finally:
+            for waiting in (ended, coming):
+                if waiting is not None and not waiting.done():
+                    waiting.cancel()
+                    await asyncio.wait((waiting,))
 
 
 def event_text(run: str, numbered: NumberedEvent) -> str:

@@ -11,7 +11,7 @@ import socket
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Final
+from typing import Any, Final
 
 from starlette.routing import Router, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -25,10 +25,10 @@ from microclaw.api.failures import failure_response
 from microclaw.api.gateway_chats import CHANNEL, CLOSE_S, Client, GatewayChats
 from microclaw.api.gateway_messages import BadMessage, error, read_message
 from microclaw.api.request_check import AllowedHosts, RequestCheck
-from microclaw.api.server import Listener, UnreadTimeout, serving
+from microclaw.api.server import HEAD_TIMEOUT_S, Listener, TimeoutConfig, UnreadTimeout, serving
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.people import OWNER
-from microclaw.auth.tokens import PersonTokens
+from microclaw.auth.tokens import PersonTokens, TokenWatch
 from microclaw.config import GatewaySettings
 from microclaw.wire.host_api import Failure
 
@@ -45,6 +45,8 @@ PONG_S: Final = 15.0
 GOING_AWAY: Final = 1001
 TRY_AGAIN_LATER: Final = 1013
 STOPPING: Final = "the host is stopping"
+POLICY_VIOLATION: Final = 1008
+ENDED: Final = "the token is no longer valid"
 _NO_TOKEN: Final = Caller(OWNER.person_id, direct=False, source="")  # who needs none, on loopback
 
 
@@ -60,9 +62,12 @@ class Gateway:
         approvals: Approvals,
         now_s: Callable[[], float] = time.time,
         send_s: float = SEND_S,
+        head_s: float = HEAD_TIMEOUT_S,
     ) -> None:
         self._send_s = send_s
+        self._head_s = head_s
         self._limit = settings.clients
+        self._tokens = tokens
         self._chats = GatewayChats(inbox, approvals)
         routes = [WebSocketRoute(path, self._handle) for path in PATHS]
         router = Router(routes, redirect_slashes=False, default=_elsewhere)
@@ -81,7 +86,11 @@ class Gateway:
         """Gives its address, `ws://host:port`."""
         served = Listener("gateway", self._app, listener, self._limit, _Connection, _OPTIONS)
         host, port = listener.getsockname()[:2]
-        async with self._chats, asyncio.TaskGroup() as group, serving([served], group, unread_timeout_s=self._send_s):
+        async with (
+            self._chats,
+            asyncio.TaskGroup() as group,
+            serving([served], group, head_timeout_s=self._head_s, unread_timeout_s=self._send_s),
+        ):
             try:
                 yield f"ws://{f'[{host}]' if ':' in host else host}:{port}"
             finally:
@@ -91,17 +100,19 @@ class Gateway:
     async def _handle(self, websocket: WebSocket) -> None:
         offered = websocket.scope["subprotocols"]
         await websocket.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
-        if self._is_stopping or len(self._sockets) >= self._limit:
-            await self._turn_away(websocket)
-            return
-        self._number += 1
-        client = Client(websocket, f"{CHANNEL}_{self._number}", await caller_of(websocket))
-        self._sockets[client] = websocket
-        try:
-            await self._serve(client, websocket)
-        finally:
-            del self._sockets[client]
-            self._chats.leave(client)
+        caller = await caller_of(websocket)
+        async with self._tokens.watching(caller.source) as watch:
+            if self._is_stopping or len(self._sockets) >= self._limit:
+                await self._turn_away(websocket)
+                return
+            self._number += 1
+            client = Client(websocket, f"{CHANNEL}_{self._number}", caller)
+            self._sockets[client] = websocket
+            try:
+                await self._serve(client, websocket, watch)
+            finally:
+                del self._sockets[client]
+                self._chats.leave(client)
 
     async def _turn_away(self, websocket: WebSocket) -> None:
         with suppress(WebSocketDisconnect):  # it left by itself
@@ -111,18 +122,24 @@ class Gateway:
             _log.warning("gateway: %s is refused: %d clients are connected", websocket.client, self._limit)
             await websocket.close(TRY_AGAIN_LATER, "too many clients")
 
-    async def _serve(self, client: Client, websocket: WebSocket) -> None:
+    async def _serve(self, client: Client, websocket: WebSocket, watch: TokenWatch) -> None:
+        """Until the client leaves or its token ends, which is looked at before each message."""
         writing = asyncio.create_task(client.write(), name=f"gateway: to {client.chat_id}")
+        ending = asyncio.create_task(_end_with_token(client, websocket, watch), name=f"gateway: end {client.chat_id}")
         try:
-            self._chats.enter(client)
+            if watch.check():
+                self._chats.enter(client)
             while (event := await websocket.receive())["type"] == "websocket.receive":
-                if (text := event.get("text")) is not None:
+                if not watch.check():
+                    await ending
+                elif (text := event.get("text")) is not None:
                     await self._take(client, text)
                 else:
                     client.send(error("bad_message", "messages are JSON in text frames"))
         finally:
             writing.cancel()
-            await asyncio.wait((writing,))
+            ending.cancel()
+            await asyncio.wait((writing, ending))
             client.close()
 
     async def _take(self, client: Client, text: str) -> None:
@@ -138,19 +155,47 @@ class Gateway:
 class _Connection(UnreadTimeout, WebSocketsSansIOProtocol):
     """uvicorn's WebSocket over the websockets library. It reads one message at a time, so it needs no limit of a queue.
 
-    `state.abort` of its scope cuts the connection, for which ASGI has no word.
+    `state.abort` of its scope cuts the connection, for which ASGI has no word. A handshake that is neither accepted nor
+    refused within the time for a head is cut: uvicorn drops what the library's parser says of a head that it refuses.
     """
+
+    _handshake_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
         self.app_state = {**self.app_state, "abort": transport.abort}
+        assert isinstance(self.config, TimeoutConfig)
+        self._handshake_timer = self.loop.call_later(self.config.head_timeout_s, self._end_handshake)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._handshake_timer is not None:
+            self._handshake_timer.cancel()
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
+        if self.conn.handshake_exc is not None and not self.handshake_complete:
+            self._refuse_head()
         if self.transport.get_write_buffer_size() > MAX_UNREAD_BYTES:  # pings are answered, whether it reads or not
             self.transport.abort()
 
+    async def send(self, message: Any) -> None:
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
+            self.handshake_complete = True  # refused; uvicorn misses it and logs an error
 
+    def _refuse_head(self) -> None:
+        """Write the parser's own answer (431, 414) or 400, and close."""
+        self.handshake_complete = self.close_sent = True
+        self.transport.write(b"".join(self.conn.data_to_send()) or _BAD_HEAD)
+        self.transport.close()
+
+    def _end_handshake(self) -> None:
+        if not self.handshake_complete or self.transport.is_closing():
+            self.transport.abort()
+
+
+_BAD_HEAD: Final = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 _OPTIONS: Final = {
     "ws_max_size": MAX_MESSAGE_BYTES,
     "ws_ping_interval": PING_S,
@@ -178,8 +223,19 @@ async def _elsewhere(scope: Scope, receive: Receive, send: Send) -> None:
 
 async def _say_goodbye(client: Client, websocket: WebSocket) -> None:
     await client.drain()
+    await _close(websocket, GOING_AWAY, STOPPING)
+
+
+async def _end_with_token(client: Client, websocket: WebSocket, watch: TokenWatch) -> None:
+    await watch.until_ended()
+    _log.info("gateway: client %s is closed: its token ended", client.chat_id)
+    client.close()  # what waits for it is not written: an answer goes to the next client of its conversation
+    await _close(websocket, POLICY_VIOLATION, ENDED)
+
+
+async def _close(websocket: WebSocket, code: int, reason: str) -> None:
     try:
         async with asyncio.timeout(CLOSE_S):
-            await websocket.close(GOING_AWAY, STOPPING)
+            await websocket.close(code, reason)
     except (TimeoutError, WebSocketDisconnect, RuntimeError):
-        client.drop("it takes no goodbye")
+        websocket.state.abort()  # it takes no goodbye

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any, Final, TypeAlias
 
 from msgspec import Struct, ValidationError, convert
@@ -56,7 +57,8 @@ _FORMS: Final[dict[str, tuple[type[ClientMessage], str]]] = {
 def read_message(text: str) -> ClientMessage:
     """Raises BadMessage."""
     try:
-        value = json.loads(text)  # not msgspec: a lone surrogate is no error here
+        # Not msgspec: a lone surrogate is no error here.
+        value = json.loads(text, parse_float=_finite, parse_constant=_finite)
     except (ValueError, RecursionError):
         raise BadMessage("bad_json", "a message is one JSON object") from None
     if not isinstance(value, dict) or not isinstance(value.get("type"), str):
@@ -74,6 +76,14 @@ def read_message(text: str) -> ClientMessage:
         case Subscribe(events):
             return Subscribe(EVENTS & events)
     return message
+
+
+def _finite(text: str) -> float:
+    """Python reads NaN, Infinity and 1e400 and writes them as no JSON has them."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError("a number is not finite")
+    return number
 
 
 def _checked(message: Message, rule: str) -> Message:

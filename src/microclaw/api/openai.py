@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import hashlib
 import json
 import re
 import secrets
@@ -32,7 +33,7 @@ MODEL: Final = "microclaw"
 MAX_IMAGES: Final = 4
 MAX_MESSAGES: Final = 4096  # of them one is read; a million small ones would hold the host up for seconds
 MAX_PARTS: Final = 256
-_USER: Final = re.compile(r"[^A-Za-z0-9_.-]+")
+_PLAIN_USER: Final = re.compile(r"[A-Za-z0-9_.-]{1,32}")
 _DATA_URL: Final = re.compile(r"data:(image/(?:png|jpeg|gif|webp));base64,(.+)", re.DOTALL)
 _REFUSED: Final = {"overloaded": 429, "empty_message": 400, "message_too_long": 400}  # answers that are no answer
 
@@ -130,8 +131,16 @@ def _inbound(parts: HostParts, by: Caller, body: CompletionBody) -> Inbound:
         raise ConfigError(f"the message has {len(images)} images, at most {MAX_IMAGES} are read")
     if not text.strip() and not images:
         raise ConfigError("the last user message is empty", next_step="say what is to be done")
-    user = _USER.sub("-", body.user or "user")[:32]
+    user = conversation_of("user" if body.user is None else body.user)
     return Inbound(CHANNEL, f"{by.source}.{user}", text, by.person_id, attachments=images)
+
+
+def conversation_of(user: str) -> str:
+    """The user's part of a chat id: the same text if it is short and plain, else its SHA-256.
+
+    No two users share one: the hash has 64 characters, a plain one at most 32.
+    """
+    return user if _PLAIN_USER.fullmatch(user) else hashlib.sha256(user.encode(errors="surrogatepass")).hexdigest()
 
 
 def _image(part: _Part) -> Attachment:

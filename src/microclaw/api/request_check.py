@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import re
 import socket
 from collections.abc import Container
-from urllib.parse import urlsplit
 
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -16,8 +16,11 @@ from microclaw.wire.host_api import Failure
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 HTTP_PORT = 80
+MAX_PORT = 65_535
 DRAIN_BYTES = 16 << 20
 DRAIN_S = 2.0
+# RFC 9110, 7.2: a name or an address and a port, and nothing of what else a URL may have.
+_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::([0-9]{0,5}))?")
 
 
 class AllowedHosts(Container[str]):
@@ -78,26 +81,19 @@ class RequestCheck:
             # A proxy in front may believe the other one (RFC 9112, 6.1), and take the rest for somebody else's request.
             text = "both Transfer-Encoding and Content-Length: where the request ends is not clear"
             return 400, Failure("bad_request", text, "send one of them")
+        if scope["type"] == "http" and _asks_for_websocket(scope):
+            text = "there is no WebSocket here"
+            return 400, Failure("bad_request", text, "the chat gateway has one: docs/protocols/chat-gateway.md")
         if self._allowed is None:
             return None
         hosts = _header_values(scope, b"host")
-        if len(hosts) != 1 or not self._own(f"//{hosts[0]}"):
+        if len(hosts) != 1 or (here := _name_and_port(hosts[0])) is None or here[0] not in self._allowed:
             shown = ", ".join(hosts)[:80] or "none"
             return 403, Failure("forbidden", f"foreign Host: {shown}", "call it by 127.0.0.1 or localhost")
         for origin in _header_values(scope, b"origin"):
-            if not _same_place(origin, hosts[0]):
+            if not _is_same(origin, here):
                 return 403, Failure("forbidden", f"foreign Origin: {origin[:80]}", "web pages may not call this API")
         return None
-
-    def _own(self, address: str) -> bool:
-        assert self._allowed is not None
-        try:
-            parts = urlsplit(address)
-            name = parts.hostname
-            _ = parts.port
-        except ValueError:
-            return False
-        return name is not None and name in self._allowed and parts.username is None and parts.path in ("", "/")
 
     async def _read_body(self, scope: Scope, receive: Receive, limit: int) -> tuple[bytes, tuple[int, Failure] | None]:
         """The whole body, or the refusal as soon as it is known to be too large."""
@@ -138,14 +134,25 @@ async def refuse(response: Response, scope: Scope, receive: Receive, send: Send)
     await send({"type": "http.response.body", "body": b""})
 
 
-def _same_place(origin: str, host: str) -> bool:
+def _name_and_port(host: str) -> tuple[str, int] | None:
+    """What a Host header says; None when it is not a name or an address with a port or without one."""
+    match = _HOST.fullmatch(host.lower())
+    if match is None:
+        return None
+    port = int(match[2] or HTTP_PORT)
+    return (match[1].strip("[]"), port) if port <= MAX_PORT else None
+
+
+def _is_same(origin: str, here: tuple[str, int]) -> bool:
     """Whether a page of this origin was served here: the same name and port, not just this machine."""
-    try:
-        page, here = urlsplit(origin), urlsplit(f"//{host}")
-        same = (page.hostname, page.port or HTTP_PORT) == (here.hostname, here.port or HTTP_PORT)
-    except ValueError:
-        return False
-    return same and page.scheme == "http" and page.username is None and page.path == ""
+    scheme, _, host = origin.partition("://")
+    return scheme.lower() == "http" and _name_and_port(host) == here
+
+
+def _asks_for_websocket(scope: Scope) -> bool:
+    wanted = ",".join(_header_values(scope, b"connection")).lower().split(",")
+    upgrades = [value.strip().lower() for value in _header_values(scope, b"upgrade")]
+    return "upgrade" in (word.strip() for word in wanted) and "websocket" in upgrades
 
 
 def _is_address(name: str) -> bool:

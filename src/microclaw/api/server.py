@@ -89,6 +89,9 @@ class HeadTimeout(UnreadTimeout, H11Protocol):
         self._end_timer()
         super().connection_lost(exc)
 
+    def _unsupported_upgrade_warning(self) -> None:
+        """No line in the log: any client can ask for an upgrade, and uvicorn advises to install something."""
+
     def _expect_head(self) -> None:
         if self._head_timer is None:
             assert isinstance(self.config, TimeoutConfig)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,6 +23,7 @@ NOTED_USE_MS: Final = 60_000  # a use is written down at most once a minute
 MAX_TOKENS: Final = 256
 MAX_SECRET_CHARS: Final = 128
 DAY_MS: Final = 86_400_000
+RECHECK_S: Final = 1.0  # an open connection's token is looked at again
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.-]{0,39}")
 
 
@@ -36,6 +39,36 @@ class Token:
     used_ms: int | None
 
 
+class TokenWatch:
+    """Whether an open connection may stay: its token is there and not over, and its person has the role they had.
+
+    Made by `PersonTokens.watching`. The watch of a connection that needed no token never ends.
+    """
+
+    def __init__(self, token_id: str | None, lets_in: Callable[[Token], bool]) -> None:
+        self.token_id = token_id
+        self.token: Token | None = None
+        self._lets_in = lets_in
+        self._ended = asyncio.Event()
+
+    def end(self) -> None:
+        self._ended.set()
+
+    def check(self) -> bool:
+        """Look at it again, in memory."""
+        if self.token is not None and not self._lets_in(self.token):
+            self.end()
+        return not self._ended.is_set()
+
+    async def until_ended(self) -> None:
+        """Return at once when the token is removed; when it expires or its person changes, within RECHECK_S."""
+        pause_s = None if self.token_id is None else RECHECK_S
+        while self.check():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause_s):
+                    await self._ended.wait()
+
+
 class PersonTokens:
     """`PersonTokens(table, roles)`; a token that expired, or of a removed person, is not valid."""
 
@@ -43,6 +76,7 @@ class PersonTokens:
         self._table = table
         self._roles = roles
         self._now_s = now_s
+        self._watches: set[TokenWatch] = set()
 
     async def create(self, name: str, person_id: str, *, days: int | None = None) -> str:
         """The secret, shown this once. ConfigError for a name that is none or taken."""
@@ -73,12 +107,27 @@ class PersonTokens:
         if row is None or not hmac.compare_digest(row.hash, digest):
             return None
         token = self._token(row)
-        now_ms = self._now_ms()
-        if token is None or (row.expires_ms is not None and row.expires_ms <= now_ms):
+        if token is None or not self._lets_in(token):
             return None
+        now_ms = self._now_ms()
         if row.used_ms is None or now_ms - row.used_ms >= NOTED_USE_MS:
             await self._table.note_use(row.token_id, now_ms)
         return token
+
+    @asynccontextmanager
+    async def watching(self, token_id: str | None) -> AsyncGenerator[TokenWatch]:
+        """The watch of one connection, over already when the token went meanwhile; None or "" is no token."""
+        watch = TokenWatch(token_id or None, self._lets_in)
+        self._watches.add(watch)
+        try:
+            if watch.token_id is not None:
+                row = await self._table.by_id(watch.token_id)
+                watch.token = None if row is None else self._token(row)
+                if watch.token is None:
+                    watch.end()
+            yield watch
+        finally:
+            self._watches.discard(watch)
 
     async def list(self) -> tuple[Token, ...]:
         return tuple(token for row in await self._table.list() if (token := self._token(row)) is not None)
@@ -88,8 +137,18 @@ class PersonTokens:
         for token in await self.list():
             if reference in (token.name, token.token_id):
                 await self._table.delete(token.token_id)
+                for watch in self._watches:
+                    if watch.token_id == token.token_id:
+                        watch.end()
                 return token
         raise UnknownName(f"there is no token {reference[:40]!r}", next_step="microclaw token list")
+
+    def _lets_in(self, token: Token) -> bool:
+        """Whether the token is not over, and its person is who they were when it was read."""
+        person = self._roles.get(token.person.person_id)
+        if person is None or person.role != token.person.role:
+            return False
+        return token.expires_ms is None or token.expires_ms > self._now_ms()
 
     def _token(self, row: PersonTokenRow) -> Token | None:
         person = self._roles.get(row.person_id)

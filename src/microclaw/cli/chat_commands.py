@@ -33,6 +33,8 @@ def chat(
     text = " ".join(message or []).strip()
     if text:
         _one_message(options, text, session)
+    elif message:
+        raise typer.BadParameter("the message has no words; leave it out for a conversation", param_hint="MESSAGE")
     elif options.json:
         raise typer.BadParameter("--json needs a message", param_hint="MESSAGE")
     else:

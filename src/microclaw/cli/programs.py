@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from microclaw.cli.approval_prompt import ask_person
-from microclaw.cli.options import GlobalOptions, global_options
+from microclaw.cli.options import FAILED, GlobalOptions, global_options
 from microclaw.config import Limits
 from microclaw.errors import ConfigError, NoHost, ProtocolError
 from microclaw.events import ApprovalAsked, ApprovalSettled, Step
@@ -54,7 +54,18 @@ def install_file(
     host = options.host()
     device = chosen_device(options, host)
     made = follow(options, host, host.stream(f"/v1/devices/{segment(device)}/apps", body))
+    end_install(options, made)
+
+
+def end_install(options: GlobalOptions, made: dict[str, Any]) -> None:
+    """Write the document with --json. Exit code 1 when the board's evidence contradicts the trial."""
     options.wrote_json("deployment", made)
+    if made["verified"]:
+        return
+    if options.quiet and not options.json:  # the step that says so was not shown
+        text = f"{made['name']} is on {made['device']}, but not verified: {made['evidence']['text']}"
+        raise HostError(Failure("not_verified", text, f"microclaw logs {made['device']}"))
+    raise typer.Exit(FAILED)
 
 
 def chosen_device(options: GlobalOptions, host: HostClient) -> str:

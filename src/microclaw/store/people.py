@@ -97,6 +97,11 @@ class PersonTokenTable:
         rows = await self._database.read(lambda connection: select(connection, PersonTokenRow, where, (digest,)))
         return rows[0] if rows else None
 
+    async def by_id(self, token_id: str) -> PersonTokenRow | None:
+        where = "person_tokens WHERE token_id = ?"
+        rows = await self._database.read(lambda connection: select(connection, PersonTokenRow, where, (token_id,)))
+        return rows[0] if rows else None
+
     async def add(self, row: PersonTokenRow) -> None:
         """StoreError when its name is taken or its person is not there."""
         await self._database.write(lambda connection: insert(connection, "person_tokens", row))
