@@ -145,6 +145,21 @@ async def test_a_program_is_compiled_tried_deployed_and_counted(bench: Bench) ->
     assert [b - a for a, b in itertools.pairwise(seen)] == pytest.approx([200] * 3, rel=0.1)
 
 
+async def test_a_level_that_a_former_program_left_is_no_edge_of_the_next(bench: Bench) -> None:
+    source = """
+    #include "microclaw.h"
+    int main(void) { int led = gpio_open(13, GPIO_OUT); for (;;) { gpio_toggle(led); delay(200); } }
+    """
+    await bench.direct_io.set_pin("board-1", 13, 1)  # what opening the pin brings back
+    done = await bench.deployer.deploy(DeployRequest("board-1", "toggles", source=source), bench.steps.append)
+    assert (done.verified, done.evidence.kind) == (True, "counted")
+    assert done.evidence.edges[1].t_ms - done.evidence.edges[0].t_ms == pytest.approx(200, rel=0.1)
+    await bench.deployer.remove("board-1", "toggles", bench.steps.append)
+    for _ in range(3):
+        done = await bench.deployer.deploy(DeployRequest("board-1", "toggles", source=source), bench.steps.append)
+        assert done.verified, done.evidence.text
+
+
 async def test_a_fade_is_counted_by_its_duties(bench: Bench) -> None:
     source = """
     #include "microclaw.h"
