@@ -28,7 +28,7 @@ def test_value_is_set_read_and_removed(home: Path, capsys: pytest.CaptureFixture
     assert capsys.readouterr().out == "45\n"
     assert main(["config", "unset", "agent.turn_s"]) == 0
     assert main(["config", "get"]) == 0
-    assert "every default holds" in capsys.readouterr().out
+    assert "all settings are defaults" in capsys.readouterr().out
 
 
 def test_secret_is_masked_wherever_it_is_shown(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

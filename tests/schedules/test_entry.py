@@ -17,9 +17,9 @@ from microclaw.schedules.entry import (
     Prompt,
     Timing,
     ToolAct,
+    action_json,
     at_wall_clock,
     check_cron,
-    deed_json,
     next_due,
     schedule_of,
     timing_json,
@@ -169,7 +169,7 @@ def test_what_is_stored_is_read_back(timing: Timing, deed: ToolAct | Prompt) -> 
         "then",
         "that",
         timing_json(timing),
-        deed_json(deed),
+        action_json(deed),
         "owner",
         "t",
         "c",
@@ -188,7 +188,7 @@ def test_what_is_stored_is_read_back(timing: Timing, deed: ToolAct | Prompt) -> 
 
 @pytest.mark.parametrize("deed", [ToolAct("gpio-set", '{"pin":4}'), Prompt("look at the plants")])
 def test_the_devices_of_a_schedule_are_stored_with_their_names_of_that_time(deed: ToolAct | Prompt) -> None:
-    act, timing = deed_json(deed, (("d-1", "lamp"),)), timing_json(Once(5))
+    act, timing = action_json(deed, (("d-1", "lamp"),)), timing_json(Once(5))
     row = ScheduleRow(1, "then", "that", timing, act, "owner", "t", "c", "d-1", "run", "act", "active", "", 1, 2)
     found = schedule_of(row)
     assert (found.deed, found.device, found.devices) == (deed, "d-1", (("d-1", "lamp"),))

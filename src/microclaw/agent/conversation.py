@@ -266,7 +266,7 @@ class Conversations:
 
     async def _keep_missing(self) -> None:
         """Add answers that a crash kept out of their conversations; a failure does not stop the host."""
-        for messages, answer in await self.inbox.unkept():
+        for messages, answer in await self.inbox.unsaved():
             first = messages[0].inbound
             try:
                 chat_key, exchange = (first.channel, first.chat_id), self._exchange(messages, answer)

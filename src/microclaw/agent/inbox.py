@@ -230,7 +230,7 @@ class Inbox:
         self._forget_idle(turn.chat_key, chat)
         self._news.set()
 
-    async def unkept(self) -> tuple[tuple[tuple[Message, ...], Answer], ...]:
+    async def unsaved(self) -> tuple[tuple[tuple[Message, ...], Answer], ...]:
         """Answers that may be missing in their conversations, oldest first, each with its messages."""
         found = await self._table.unsaved()
         return tuple((tuple(map(message_from, one.messages)), answer_from(one.body)) for one in found)

@@ -31,7 +31,7 @@ class Conversation:
     _tainted: Mapping[int, tuple[Message, int]]  # by index from the end: the message, and since when it is tainted
 
     def shown(self, compacted: Sequence[Message]) -> tuple[tuple[Message, ...], int | None]:
-        """`compacted` with the tainted messages back in it, and since when it is tainted, or None."""
+        """`compacted` with the tainted messages that it lacks, and when the taint began, or None."""
         messages, since_s, room = list(compacted), None, MAX_SHOWN_CHARS
         for back, (message, read_s) in sorted(self._tainted.items()):
             if back > len(messages) or messages[-back] != self.safe[-back] or _chars(message) > room:

@@ -44,9 +44,9 @@ def check_text(image: Image, heap_bytes: int) -> str:
 
 
 def accept_text(name: str, device: Device, *, replaced: bool) -> str:
-    """ "blink -> virtual-1 (WASMachine, tcp :18080), accepted", or "... in place of the former one"."""
+    """ "blink -> virtual-1 (WASMachine, tcp :18080), accepted", or "... replaces the old one"."""
     text = f"{name} -> {device.name} ({_transport_text(device)}), accepted"
-    return f"{text}, in place of the former one" if replaced else text
+    return f"{text}, replaces the old one" if replaced else text
 
 
 def _transport_text(device: Device) -> str:

@@ -49,7 +49,7 @@ def get(
         rows = [(i.key, "" if i.value is None else value_text(i.value), i.origin or "not set") for i in found]
         options.table(rows, head=("SETTING", "VALUE", "FROM"))
     else:
-        options.say("nothing is set: every default holds (microclaw config get --all)")
+        options.say("all settings are defaults (microclaw config get --all)")
 
 
 @config_group.command("set")
@@ -93,7 +93,7 @@ def check(ctx: typer.Context) -> None:
             options.line(f"{mistake}\n  next: {mistake.next_step}")
     else:
         exists = (home / "config.toml").exists()
-        options.say(f"{home / 'config.toml'}: nothing wrong" if exists else "no config.toml: every default holds")
+        options.say(f"{home / 'config.toml'}: nothing wrong" if exists else "no config.toml: all settings are defaults")
     if not options.json:
         for problem in problems:
             options.say(f"note: {problem}")

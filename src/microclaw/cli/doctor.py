@@ -127,7 +127,9 @@ def _config(home: Path) -> Iterator[Finding]:
         yield Finding("config", False, str(mistake), mistake.next_step)
     if not mistakes:
         exists = (home / "config.toml").exists()
-        yield Finding("config", True, "config.toml: nothing wrong" if exists else "no config.toml: every default holds")
+        yield Finding(
+            "config", True, "config.toml: nothing wrong" if exists else "no config.toml: all settings are defaults"
+        )
 
 
 def _models(model: ModelSettings) -> Iterator[Finding]:

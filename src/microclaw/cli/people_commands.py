@@ -150,7 +150,7 @@ def remove_token(ctx: typer.Context, name: str) -> None:
 
 
 def _until(expires_ms: int | None) -> str:
-    return f"until {_day(expires_ms)}" if expires_ms is not None else "without an end"
+    return f"until {_day(expires_ms)}" if expires_ms is not None else "never expires"
 
 
 def _day(at_ms: int | None) -> str | None:

@@ -56,7 +56,7 @@ def setup(
         plan = take_given({**_from_environment(os.environ, given), **given}, current, asked)
         plan.service = service
     elif given or service or not sys.stdin.isatty():
-        raise typer.BadParameter("options are for --yes; without it setup asks, in a terminal")
+        raise typer.BadParameter("give --yes with these options; without --yes, setup asks its questions in a terminal")
     else:
         plan = ask_all(asked, current)
     _finish(options, home, plan)

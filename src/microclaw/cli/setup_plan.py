@@ -76,7 +76,7 @@ def ask_all(questions: Questions, current: CurrentSettings) -> Plan:
 
 
 def take_given(given: Mapping[str, str], current: CurrentSettings, say: Questions | None = None) -> Plan:
-    """The same without a question, from settings' names and values. What its service refuses is left out."""
+    """The plan of settings given on the command line, with no question asked. A refused key is left out."""
     plan = Plan()
     values = {**current.values, **given}
     if "model.provider" in given or "model.api_key" in given or "model.base_url" in given:

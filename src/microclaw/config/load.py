@@ -135,7 +135,7 @@ class Assembly:
 
     @property
     def mistakes(self) -> list[Mistake]:
-        """Those that no other mistake causes."""
+        """The mistakes, without those that only follow from another one."""
         known = [mistake.key for mistake in self._sources.mistakes]
         return [m for m in self._mistakes if not any(key.startswith(m.key) for key in known)]
 

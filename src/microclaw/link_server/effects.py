@@ -110,5 +110,5 @@ class LogRing:
         return LogPage(lines=lines, cursor=end, dropped=overwritten + on_the_way)
 
     def end(self) -> LogPage:
-        """No line, and the cursor to go on from."""
+        """A page without lines; its cursor is where the next read starts."""
         return LogPage(lines=(), cursor=self._added, dropped=0)

@@ -23,8 +23,8 @@ from microclaw.offline.memory import MEMORY, parse_memory
 from microclaw.offline.parse import Parse, Question, is_yes_or_no
 from microclaw.offline.pins import pads_to_pins, split_device
 from microclaw.offline.programs import PROGRAMS
-from microclaw.offline.rules import RULES
 from microclaw.offline.sentences import MAX_SENTENCE_CHARS, Sentences, english, no_more_to_stop
+from microclaw.offline.thresholds import RULES
 
 ADD_A_MODEL: Final = (
     "for any sentence set ANTHROPIC_API_KEY, OPENAI_API_KEY, or OPENAI_BASE_URL for a free local model "

@@ -119,7 +119,7 @@ def sensor_of(at: Context, quantity: str) -> tuple[Quantity, int]:
     if quantity not in QUANTITIES:
         lacks_pin = at.parse.number("pin") is None
         raise ask(
-            f"The profile of {board.title} has no sensor for {quantity}, and this version no driver for one."
+            f"The profile of {board.title} has no sensor for {quantity}, and this version has no driver for one."
             f"{' Which pin is its analog output on?' if lacks_pin else ''}",
             "read its voltage on an analog pin: read adc 4",
             "pin" if lacks_pin else None,

@@ -106,7 +106,7 @@ def decide_schedule(at: Context, sentences: Sentences, inner: Callable[[Context]
     )
     shown = when_text(when)
     return Act(
-        "schedule-add", arguments, f"schedule({shown}: {doing})", "this host does it then", words=f"{doing} {shown}"
+        "schedule-add", arguments, f"schedule({shown}: {doing})", "the host will do it then", words=f"{doing} {shown}"
     )
 
 

@@ -73,8 +73,8 @@ class Sentences:
     def parse_anew(self, text: str) -> Parse | None:
         """The sentence's parse, or None when what matters in it is not understood.
 
-        A sentence that names a time of day or a date is a "schedule" whose value "what" is the rest. One of the kinds
-        NOTHING_DONE is understood so far that there is something to ask, or nothing to do.
+        A sentence that names a time of day or a date is a "schedule" whose value "what" is the rest.
+        The kinds in NOTHING_DONE lead to a question, or to no act.
         """
         said = normalize_quantities(text) if len(text) <= MAX_SENTENCE_CHARS else ""
         if not said:

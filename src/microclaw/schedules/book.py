@@ -21,7 +21,7 @@ from microclaw.schedules.entry import (
     Prompt,
     Schedule,
     Timing,
-    deed_json,
+    action_json,
     next_due,
     schedule_of,
     timing_json,
@@ -118,7 +118,7 @@ class ScheduleBook:
             said=request.when,
             what=bound.what,
             timing=timing_json(timing),
-            act=deed_json(bound.deed, bound.devices),
+            act=action_json(bound.deed, bound.devices),
             person_id=request.person_id,
             channel=request.channel,
             chat_id=request.chat_id,
@@ -200,7 +200,7 @@ class ScheduleBook:
         for old in await self._stored():
             if old.devices is None and all_known(old, self._devices):
                 bound = bind_devices(old.what, old.deed, old.device, self._devices)
-                act = deed_json(bound.deed, bound.devices)
+                act = action_json(bound.deed, bound.devices)
                 await self._table.set_deed(old.schedule_id, what=bound.what, act=act, device=bound.device)
 
     def wakes_an_hour(self, timing: Timing, limit: int) -> int:

@@ -170,7 +170,7 @@ def timing_json(timing: Timing) -> str:
     return json.dumps(to_builtins(timing))
 
 
-def deed_json(deed: Deed, devices: Iterable[tuple[str, str]] | None = None) -> str:
+def action_json(deed: Deed, devices: Iterable[tuple[str, str]] | None = None) -> str:
     """The JSON of an action, with `devices` as in Schedule."""
     return json.dumps(to_builtins(deed) | ({} if devices is None else {"devices": dict(devices)}))
 

@@ -49,7 +49,7 @@ def parse_when(text: str, now: datetime) -> Timing:
         )
     found = split_when(_counted_days(said, now), bare_hour=True)
     if found is None or found[0]:
-        raise ScheduleRefused(f"{text!r} names no time that is known", next_step=FORMS)
+        raise ScheduleRefused(f"{text!r} is no time that I understand", next_step=FORMS)
     return timing_of(found[1], now, text)
 
 

@@ -255,7 +255,7 @@ def _put_pending(
 
 
 def _retire(connection: sqlite3.Connection, device_id: str, state: TokenState, at_ms: int) -> None:
-    """From its retirement on a token counts as used then: it is not taken for a guess for as long as a token lives."""
+    """Mark the token as retired and last used now, so that a late use of it is not counted as a guess."""
     connection.execute(
         "UPDATE tokens SET state = 'retired', used_ms = ? WHERE device_id = ? AND state = ?", (at_ms, device_id, state)
     )

@@ -65,7 +65,7 @@ class Clock(Protocol):
         ...
 
     def end(self, task: Task) -> None:
-        """The task's own thread, last thing."""
+        """Called by the task's thread as its last act."""
         ...
 
 

@@ -160,6 +160,6 @@ class Poller:
         await asyncio.sleep(backoff.next_wait_s(exc.retry_after_s or None))
 
     def _disturbed(self, text: str, detail: str) -> None:
-        """Said once until messages come again, then only for who looks closely."""
+        """Log the first failure as a warning, later ones as debug lines, until polling works again."""
         _log.log(logging.DEBUG if self.state.phase == "disturbed" else logging.WARNING, text, detail)
         self.state.phase, self.state.reason = "disturbed", text % detail

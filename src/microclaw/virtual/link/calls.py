@@ -172,7 +172,7 @@ class CallWorker:
         self._waiting.put_nowait(work)
 
     def end(self) -> None:
-        """After the present call."""
+        """End the thread once the running call has returned."""
         with contextlib.suppress(queue.Full):  # the thread sees `is_over`
             self._waiting.put_nowait(None)
 
