@@ -106,7 +106,7 @@ async def test_other_kinds_and_devices_are_left_out() -> None:
 @pytest.mark.parametrize("removed", [False, True])
 async def test_a_stream_ends_with_its_token(removed: bool) -> None:
     tokens, feed = MemoryTokens(), LiveFeed("a1")
-    stream = while_token_lasts(event_stream(feed, 0, 60, None, frozenset({"alarm"})), tokens, "t-2")
+    stream = while_token_lasts(feed, 0, 60, None, frozenset({"alarm"}), tokens, "t-2")
     feed.put(_alarm(1))
     blocks = [await asyncio.wait_for(anext(stream), WAIT_S) for _ in range(2)]
     assert blocks[1].startswith("id: a1-1")
@@ -123,8 +123,7 @@ async def test_a_stream_ends_with_its_token(removed: bool) -> None:
 async def test_a_stream_without_a_token_or_of_another_goes_on() -> None:
     tokens, feed = MemoryTokens(), LiveFeed("a1")
     streams = [
-        while_token_lasts(event_stream(feed, 0, 60, None, frozenset({"alarm"})), tokens, token_id)
-        for token_id in (None, "t-1")
+        while_token_lasts(feed, 0, 60, None, frozenset({"alarm"}), tokens, token_id) for token_id in (None, "t-1")
     ]
     for stream in streams:
         await asyncio.wait_for(anext(stream), WAIT_S)

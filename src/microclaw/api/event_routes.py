@@ -7,7 +7,7 @@ import json
 import logging
 import re
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, fields
 from itertools import islice
@@ -17,7 +17,7 @@ from fastapi import APIRouter, Header, Query
 from fastapi.responses import StreamingResponse
 
 from microclaw.api.caller import RequestCaller
-from microclaw.auth.tokens import PersonTokens
+from microclaw.auth.tokens import RECHECK_S, PersonTokens
 from microclaw.errors import ConfigError, Overloaded
 from microclaw.events import LIVE_EVENTS, Alarm, DeviceLog, LiveEvent
 
@@ -76,10 +76,16 @@ class LiveFeed:
     def last(self) -> int:
         return self._count
 
-    async def read(self, after: int, keepalive_s: float) -> AsyncGenerator[NumberedEvent | LostEvents | None, None]:
-        """Events after this number; LostEvents where the ring was too short, None after a while without any."""
+    async def read(
+        self, after: int, keepalive_s: float, may_read: Callable[[], bool] = lambda: True
+    ) -> AsyncGenerator[NumberedEvent | LostEvents | None, None]:
+        """Events after this number; LostEvents where the ring was too short, None after `keepalive_s` without any.
+
+        `may_read` is asked before each event and every RECHECK_S; when it says no, there are no more.
+        """
         self.listeners += 1
         news = asyncio.Event()
+        quiet_s = 0.0
         self._news.add(news)
         try:
             while True:
@@ -89,13 +95,18 @@ class LiveFeed:
                     yield LostEvents(oldest - after)
                     after = oldest
                 for event in tuple(islice(self._ring, after - oldest, None)):
+                    if not may_read():
+                        return
                     after += 1
                     yield NumberedEvent(after, event)
                 if after < self._count:
                     continue
-                if self._ended:
+                if self._ended or not may_read():
                     return
-                if not await _within(news, keepalive_s):
+                pause_s = min(RECHECK_S, keepalive_s - quiet_s)
+                quiet_s = 0.0 if await _within(news, pause_s) else quiet_s + pause_s
+                if quiet_s >= keepalive_s:
+                    quiet_s = 0.0
                     yield None
         finally:
             self.listeners -= 1
@@ -146,19 +157,24 @@ def events_router(feed: LiveFeed, tokens: PersonTokens, keepalive_s: float) -> A
                 f"there is no kind of event {unknown[0]!r}", next_step=f"ask for any of {', '.join(sorted(KINDS))}"
             )
         feed.check_room()
-        stream = event_stream(feed, _after(feed, last_event_id), keepalive_s, device, frozenset(kind or KINDS))
-        stream = while_token_lasts(stream, tokens, by.token)
+        after, kinds = _after(feed, last_event_id), frozenset(kind or KINDS)
+        stream = while_token_lasts(feed, after, keepalive_s, device, kinds, tokens, by.token)
         return StreamingResponse(stream, media_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"})
 
     return router
 
 
 async def event_stream(
-    feed: LiveFeed, after: int, keepalive_s: float, device: str | None, kinds: frozenset[str]
+    feed: LiveFeed,
+    after: int,
+    keepalive_s: float,
+    device: str | None,
+    kinds: frozenset[str],
+    may_read: Callable[[], bool] = lambda: True,
 ) -> AsyncGenerator[str, None]:
-    """The body of the answer: events of these kinds, of this device or of any."""
+    """The body of the answer: events of these kinds, of this device or of any, for as long as `may_read`."""
     yield f"retry: {RETRY_MS}\n\n"  # at once, so that the reader knows that it is heard
-    async with aclosing(feed.read(after, keepalive_s)) as events:
+    async with aclosing(feed.read(after, keepalive_s, may_read)) as events:
         async for each in events:
             match each:
                 case None:
@@ -173,27 +189,21 @@ async def event_stream(
 
 
 async def while_token_lasts(
-    stream: AsyncGenerator[str, None], tokens: PersonTokens, token_id: str | None
+    feed: LiveFeed,
+    after: int,
+    keepalive_s: float,
+    device: str | None,
+    kinds: frozenset[str],
+    tokens: PersonTokens,
+    token_id: str | None,
 ) -> AsyncGenerator[str, None]:
-    """The stream, until its token is removed or expires, or its person is removed; None is no token."""
-    async with tokens.watching(token_id) as watch, aclosing(stream):
-        ended = asyncio.ensure_future(watch.until_ended())
-        coming: asyncio.Future[str] | None = None
-        try:
-            while watch.check():
-                coming = asyncio.ensure_future(anext(stream))
-                await asyncio.wait((coming, ended), return_when=asyncio.FIRST_COMPLETED)
-                if ended.done():
-                    return
-                try:
-                    yield coming.result()
-                except StopAsyncIteration:
-                    return
-        finally:
-            for waiting in (ended, coming):
-                if waiting is not None and not waiting.done():
-                    waiting.cancel()
-                    await asyncio.wait((waiting,))
+    """`event_stream` until its token is removed or expires, or its person is removed; None is no token."""
+    async with tokens.watching(token_id) as watch:
+        if not watch.check():
+            return
+        async with aclosing(event_stream(feed, after, keepalive_s, device, kinds, watch.check)) as stream:
+            async for text in stream:
+                yield text
 
 
 def event_text(run: str, numbered: NumberedEvent) -> str:

@@ -14,6 +14,7 @@ import select
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import AsyncIterator
 from concurrent.futures import CancelledError
 from contextlib import suppress
@@ -41,6 +42,8 @@ def serve_stdio(home: Path, control_socket: Path, *, every_tool: bool = False) -
     """Serve until the client closes stdin, or SIGTERM or SIGINT comes."""
     stdio = StdioLines()
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="microclaw mcp: %(message)s")
+    # The library leaves what it was about to queue when its client goes away; Python would say so on stderr.
+    warnings.filterwarnings("ignore", message="coroutine .* was never awaited", category=RuntimeWarning)
     logging.getLogger("mcp").setLevel(logging.ERROR)  # its warning for each open request fills a stderr nobody reads
     try:
         with SharedHost(home, control_socket) as shared_host:
