@@ -145,7 +145,10 @@ class _NoContext(TurnContext):
 
 
 class _NoTokens(PersonTokens):
-    def __init__(self) -> None: ...
+    """No token is valid; on loopback a client without one is the owner."""
+
+    def __init__(self) -> None:
+        self._watches = set()
 
     async def who(self, secret: str) -> None:
         return None
