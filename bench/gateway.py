@@ -24,6 +24,7 @@ from microclaw.agent.outbox import Outbox
 from microclaw.api.gateway import Gateway
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.gate import Gate
+from microclaw.auth.people import OwnerAlone
 from microclaw.auth.tokens import PersonTokens
 from microclaw.config import GatewaySettings
 from microclaw.events import Inbound
@@ -32,6 +33,7 @@ from microclaw.store.database import Database
 from microclaw.store.inbox import InboxTable
 from microclaw.store.journal import Journal
 from microclaw.store.outbox import OutboxTable
+from microclaw.store.people import PersonTokenTable
 from microclaw.store.sessions import SessionFiles
 from microclaw.tools.toolbox import Toolbox
 
@@ -101,7 +103,8 @@ async def _gateway(home: Path) -> AsyncIterator[str]:
             journal=Journal(database, _now_ms),
         )
         await stack.enter_async_context(agent)
-        gateway = Gateway(GatewaySettings(clients=CLIENTS), inbox=inbox, tokens=_NoTokens(), approvals=approvals)
+        tokens = PersonTokens(PersonTokenTable(database), OwnerAlone())
+        gateway = Gateway(GatewaySettings(clients=CLIENTS), inbox=inbox, tokens=tokens, approvals=approvals)
         listener = socket.create_server(("127.0.0.1", 0))
         yield await stack.enter_async_context(gateway.serving(listener))
 
@@ -142,16 +145,6 @@ class _NoContext(TurnContext):
 
     def history_tokens(self, system: str, dynamic_context: str) -> int:
         return 1000
-
-
-class _NoTokens(PersonTokens):
-    """No token is valid; on loopback a client without one is the owner."""
-
-    def __init__(self) -> None:
-        self._watches = set()
-
-    async def who(self, secret: str) -> None:
-        return None
 
 
 def _now_ms() -> int:
