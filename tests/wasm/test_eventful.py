@@ -115,7 +115,7 @@ async def test_own_timer_callback_beside_a_sleeping_main_is_refused(compile_c: A
     source = HEAD + "#include <wasm_app.h>\nvoid on_timer_callback(timer_id_t t) { (void)t; }\n"
     error = await refused(compile_c, source + "int main(void) { sleep(1); return 0; }")
     assert error.line == 5
-    assert "a sleeping main needs it for itself" in error.message
+    assert "a main that waits needs it for itself" in error.message
 
 
 async def test_own_timer_callback_beside_a_main_that_never_sleeps_is_fine(compile_c: Any) -> None:

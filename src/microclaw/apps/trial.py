@@ -258,6 +258,7 @@ async def _record(
         peak_heap_bytes=row.peak_heap_bytes if row else 0,
         peak_stack_bytes=row.peak_stack_bytes if row else 0,
         board_ms=min(edges.now_ms, end_ms) - start_ms,
+        longest_call_ms=row.longest_call_ms if row else 0.0,
     )
 
 

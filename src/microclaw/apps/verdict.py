@@ -105,6 +105,7 @@ class ConsoleLine:
 class Record:
     """What the virtual board recorded of one program's run; times are in ms since its installation.
 
+    `longest_call_ms` is how long one call of an entry function took at most: the firmware cannot remove the app meanwhile.
     `state` is the board's word for the app (loaded, running, returned, exited, trapped), None when the board does not
     list it. `refused` is the firmware's text when it did not take the program.
     """
@@ -121,6 +122,7 @@ class Record:
     stuck: bool = False
     rebooted: bool = False
     refused: str | None = None
+    longest_call_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +179,11 @@ _TRAPS: tuple[tuple[str, str], ...] = (
 )
 
 
+_WAIT = "wait only in main, with delay(ms); in a callback do a little and return: every(ms, task) calls it again"
+MAX_CALL_MS = 200.0
+"""The firmware's application manager waits for a program's function that is under way before it can remove it."""
+
+
 # Texts of the shim of a program that blocks in main (headers/shim/resume.c).
 _TOO_DEEP = "microclaw: ended: too many nested calls around a sleep"
 _TOO_FEW_TIMERS = "microclaw: sleeping takes 3 timers"
@@ -206,10 +213,7 @@ def _fault(record: Record) -> tuple[str, str] | None:
     if record.refused is not None:
         return f"the firmware does not take it: {record.refused}", "build it again from its source"
     if record.stuck:
-        return (
-            f"it spins without giving up the CPU, {after}",
-            "never wait in a loop: return from on_init and use every(ms, fn) or after(ms, fn)",
-        )
+        return f"it spins without giving up the CPU, {after}", _WAIT
     if record.rebooted:
         return f"it crashed the whole board: {_last_words(record.lines)}", _CRASH
     if dead := dead_on_load(record.lines):
@@ -228,6 +232,9 @@ def _fault(record: Record) -> tuple[str, str] | None:
             f"it ended itself with {record.error or 'exit'}; the firmware does not call it again",
             "return from on_init instead of calling exit, abort or _Exit",
         )
+    if record.longest_call_ms > MAX_CALL_MS:
+        took = format_duration(record.longest_call_ms, decimals=2)
+        return f"it keeps the application manager waiting: one call of its functions took {took}", _WAIT
     if record.state is None:
         return "the board does not list it after the installation", "try it again with --realtime and read its log"
     return None

@@ -244,6 +244,7 @@ class Machine:
                 app.peak_stack_bytes,
                 tuple(sorted(app.pins)),
                 app.kind_of_end,
+                round(app.longest_call_ms, 3),
             )
             for app in self._manager.apps
         )

@@ -18,9 +18,11 @@ from microclaw.virtual.runtime.task import Interrupted, Task, TaskState
 
 READ_COST_MS: Final = 0.005
 """Board time that one reading of the clock costs on the virtual clock."""
-CHEAP_READS: Final = 1000
-"""Readings at READ_COST_MS since the task last went idle; further ones cost BUSY_READ_COST_MS: it is waiting."""
+CHEAP_READS: Final = 200
+"""Readings at READ_COST_MS since the task last rested; further ones cost BUSY_READ_COST_MS: it is waiting."""
 BUSY_READ_COST_MS: Final = 1.0
+SHORT_PAUSE_MS: Final = 2.0
+"""A task that was waiting and then idle for no longer goes on waiting: the pause is part of the loop."""
 SHORT_SLEEP_MS: Final = 0.1
 """Shorter sleeps count as readings, so that `while (1) usleep(0);` does not stop board time."""
 STUCK_CPU_S: Final = 2.0
@@ -67,7 +69,7 @@ class VirtualClock:
             if task.reads <= CHEAP_READS:
                 self._now_ms += READ_COST_MS
                 return self._now_ms
-            if self._now_ms < self._limit_ms and not self._is_alarm_due():
+            if task.is_ending or (self._now_ms < self._limit_ms and not self._is_alarm_due()):
                 self._now_ms += BUSY_READ_COST_MS
                 return self._now_ms
             # It busy-waits and something else is due, or the time that was granted is used up.
@@ -131,17 +133,22 @@ class VirtualClock:
 
     def idle(self, task: Task) -> None:
         with self._lock:
-            task.reads = 0
             if task.pending or task.interrupted:
                 task.pending = False
                 return
             task.state = TaskState.IDLE
+            since_ms = self._now_ms
             self._hand_on()
         self._take_turn(task, raises=False)
+        waits = task.reads > CHEAP_READS and self._now_ms - since_ms <= SHORT_PAUSE_MS
+        task.reads = CHEAP_READS if waits else 0
 
     def wake(self, task: Task) -> None:
         with self._lock:
-            if task.state is TaskState.IDLE:
+            if task.state is TaskState.PAUSED and task.is_ending:
+                self._paused.remove(task)
+                self._make_ready(task)
+            elif task.state is TaskState.IDLE:
                 self._make_ready(task)
             else:
                 task.pending = True

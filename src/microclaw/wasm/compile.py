@@ -25,12 +25,12 @@ from microclaw.wasm.eventful import Linker, binaryen_identity, check_reserved_na
 from microclaw.wasm.image import Image
 from microclaw.wasm.inspect import Module, parse_module
 from microclaw.wasm.libraries import build_glue, headers_hash
+from microclaw.wasm.loops import read_loops
 from microclaw.wasm.opcodes import check_opcodes
 from microclaw.wasm.process import Processes, build_failure, in_worker
 from microclaw.wasm.source_text import SourceText, Token, read_source
 from microclaw.wasm.symbols import Variable, read_symbols
 from microclaw.wasm.toolchain import ERROR_LIMIT_MESSAGE, HEADERS, OPTIMIZATIONS, STACK_BYTES, Toolchain, find_toolchain
-from microclaw.wasm.warnings import hangs
 from microclaw.wire.wasm_binary import FeatureError, ModuleError
 
 
@@ -135,7 +135,7 @@ def _arguments(tokens: Sequence[Token], at: int) -> list[Sequence[Token]]:
 MIN_STACK_BYTES: Final = 1024
 MAX_STACK_BYTES: Final = 32768
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-_CACHE_VERSION: Final = 7
+_CACHE_VERSION: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,11 +243,15 @@ def _build(
             raise build_failure(compiled, report.diagnostics, text, "compile")
         _check_files_read(directory / "program.d", text)
         symbols = read_symbols((directory / "program.o").read_bytes())
-        linked = Linker(toolchain, libraries, stack_bytes, text, directory, processes).link(symbols)
+        loops = read_loops(symbols)
+        findings = loops.findings(text)
+        if any(found.severity == "error" for found in findings):
+            raise BuildError((*report.diagnostics, *findings), stage="check")
+        linked = Linker(toolchain, libraries, stack_bytes, text, directory, processes).link(symbols, loops)
     large = (parse_module(linked.wasm).memory_pages or 0) > 1
     return _Build(
         linked.wasm,
-        (*report.diagnostics, *main_never_called(symbols, text), *hangs(symbols, text)),
+        (*report.diagnostics, *main_never_called(symbols, text), *findings),
         report.marks,
         symbols.largest_variable if large else None,
         linked.compiled_bytes,

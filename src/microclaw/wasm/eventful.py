@@ -18,6 +18,7 @@ from typing import Final
 from microclaw.errors import BuildError, Diagnostic
 from microclaw.wasm.diagnostics import at, read_linker_output
 from microclaw.wasm.inspect import Module, parse_module
+from microclaw.wasm.loops import WAITING, Loops, insert_in_loops, source_name
 from microclaw.wasm.opcodes import Calls, calls_of
 from microclaw.wasm.process import Processes, ProcessResult, build_failure
 from microclaw.wasm.source_text import SourceText
@@ -29,6 +30,7 @@ from microclaw.wire.wasm_binary import (
     ModuleError,
     Reader,
     read_sections,
+    write_i32,
     write_section,
     write_u32,
 )
@@ -109,7 +111,7 @@ def _function_names(wasm: bytes) -> dict[int, str]:
     return names
 
 
-_CUSTOM, _EXPORTS = 0, 7
+_CUSTOM, _EXPORTS, _CODE = 0, 7, 10
 
 
 def without_custom_sections(wasm: bytes) -> bytes:
@@ -117,16 +119,30 @@ def without_custom_sections(wasm: bytes) -> bytes:
     return wasm[: len(HEADER)] + b"".join(whole for number, _, whole in read_sections(wasm) if number != _CUSTOM)
 
 
-def without_exports(wasm: bytes, prefix: str) -> bytes:
+def without_exports(wasm: bytes, *prefixes: str) -> bytes:
     """The module without the exports whose names begin so."""
     parts = [wasm[: len(HEADER)]]
     for number, body, whole in read_sections(wasm):
         if number != _EXPORTS:
             parts.append(whole)
             continue
-        kept = [entry for name, entry in _exports(body) if not name.startswith(prefix)]
+        kept = [entry for name, entry in _exports(body) if not name.startswith(prefixes)]
         parts.append(write_section(_EXPORTS, write_u32(len(kept)) + b"".join(kept)))
     return b"".join(parts)
+
+
+def with_pause_points(wasm: bytes, graph: CallGraph, points: Mapping[str, Mapping[int, int]]) -> bytes:
+    """The linked module with a call of the shim's pause point at the head of loops: ms by function and loop."""
+    call = b"\x10" + write_u32(graph.index(_BREATHE) or 0)
+    first = len(graph.module.imports)
+    bodies = []
+    for index, body in enumerate(graph.module.bodies, first):
+        loops = points.get(source_name(graph.names.get(index, "")), {})
+        code = {number: b"\x41" + write_i32(after_ms) + call for number, after_ms in loops.items()}
+        bodies.append(insert_in_loops(body, code) if code else body)
+    content = write_u32(len(bodies)) + b"".join(write_u32(len(body)) + body for body in bodies)
+    parts = (write_section(_CODE, content) if number == _CODE else whole for number, _, whole in read_sections(wasm))
+    return wasm[: len(HEADER)] + b"".join(parts)
 
 
 def _exports(body: bytes) -> Iterator[tuple[str, bytes]]:
@@ -139,16 +155,14 @@ def _exports(body: bytes) -> Iterator[tuple[str, bytes]]:
         yield name, body[start : reader.position]
 
 
-WAITING: Final = frozenset(("sleep", "usleep", "nanosleep", "delay", "delay_ms", "delayMicroseconds"))
-"""The functions that a program may call to sleep (headers/shim, headers/libc)."""
 PASS_OPTIONS: Final = ("--asyncify", "--pass-arg=asyncify-ignore-imports", "-Os", "--mvp-features")
 INSTALL_BINARYEN: Final = "apt-get install binaryen (or make setup-system), or write it event-driven: every(ms, task)"
 RESERVED: Final = "__microclaw_"
+_BREATHE: Final = f"{RESERVED}breathe"
 _BOTH: Final[tuple[Entry, ...]] = ("plain", "blocking")
 _NATIVE_SLEEPS: Final = ("sleep", "usleep")
 _UNWINDERS: Final = "asyncify_"  # what the pass offers to a host that unwinds; here the shim does
 _MAINS: Final = frozenset(("__main_void", "__main_argc_argv"))
-_OWN_NAME: Final = {"program_on_destroy": "on_destroy"}  # microclaw.h renames it
 _TASK: Final = re.compile(rb"\x41((?:[\x80-\xff]{0,4})[\x00-\x7f])\x10((?:[\x80-\xff]{0,4})[\x00-\x7f])", re.DOTALL)
 
 
@@ -172,22 +186,24 @@ class Linker:
     directory: Path
     processes: Processes
 
-    def link(self, symbols: Symbols) -> LinkedProgram:
-        """Link the program; if its main sleeps, make it event-driven. Raises BuildError."""
+    def link(self, symbols: Symbols, loops: Loops) -> LinkedProgram:
+        """Link the program; if its main sleeps or polls, make it event-driven. Raises BuildError."""
         if not symbols.functions & _MAINS or "on_init" in symbols.functions:
             return self._run("none")
         ends = "exit" in symbols.missing and find_binaryen() is not None
-        if not (symbols.missing & WAITING or ends):
+        points = loops.pause_points()
+        if not (symbols.missing & WAITING or ends or points):
             return self._run("plain")
-        named, blocking = self._run_both()
+        named, blocking = self._run_both(polls=bool(points))
         plain = replace(named, wasm=without_custom_sections(named.wasm))
         natives = _NATIVE_SLEEPS + (("exit",) if ends else ())
         graph = self._read(named.wasm)
-        if not self._reaches(graph, frozenset(i for n in natives if (i := graph.import_index("env", n)) is not None)):
+        sleeps = frozenset(i for n in natives if (i := graph.import_index("env", n)) is not None)
+        if not points and not self._reaches(graph, sleeps):
             return plain
         if "on_timer_callback" not in symbols.functions:
-            return self._make_event_driven(plain, blocking, symbols, ends=ends)
-        if symbols.missing & WAITING:
+            return self._make_event_driven(plain, blocking, symbols, points, ends=ends)
+        if symbols.missing & WAITING or points:
             raise BuildError((self._callback_is_taken(),), stage="check")
         return plain
 
@@ -195,10 +211,12 @@ class Linker:
         command = self.toolchain.link_command(self.libraries, self.stack_bytes, entry)
         return self._linked(self.processes.run(command, self.directory), "program.wasm")
 
-    def _run_both(self) -> tuple[LinkedProgram, ProcessResult]:
+    def _run_both(self, *, polls: bool) -> tuple[LinkedProgram, ProcessResult]:
         """Link without the shim, to see whether main sleeps, and with it at the same time, in case it does."""
         link = partial(self.toolchain.link_command, self.libraries, self.stack_bytes, names=True)
         commands = [(link(entry, output=f"{entry}.wasm"), self.directory) for entry in _BOTH]
+        if polls:
+            commands[-1][0].append(f"--export={_BREATHE}")
         plain, blocking = self.processes.run_together(commands)
         return self._linked(plain, "plain.wasm"), blocking
 
@@ -230,21 +248,30 @@ class Linker:
             path = graph.path(start, sleeps, graph.direct)
             if path is None:
                 continue
-            names = [_OWN_NAME.get(name, name) for name in (graph.names.get(i, "?") for i in path)]
+            names = [source_name(graph.names.get(i, "?")) for i in path]
             place = self.text.find_name(names[0])
             message = f"{names[0]} sleeps ({' -> '.join(names)}), and only main may"
             hint = "note the time with millis() and act in a later call, or let main do it when a variable is set"
             yield at(self.text, place, message, hint)
 
     def _make_event_driven(
-        self, plain: LinkedProgram, blocking: ProcessResult, symbols: Symbols, *, ends: bool
+        self,
+        plain: LinkedProgram,
+        blocking: ProcessResult,
+        symbols: Symbols,
+        points: Mapping[str, Mapping[int, int]],
+        *,
+        ends: bool,
     ) -> LinkedProgram:
         """The program with the shim after the Asyncify pass; `plain` if main reaches no sleep of its own."""
         linked = self._linked(blocking, "blocking.wasm")
         graph = self._read(linked.wasm)
+        if points:
+            linked = replace(linked, wasm=with_pause_points(linked.wasm, graph, points))
+            graph = self._read(linked.wasm)
         pausing = _pausing(graph)
-        sleeps = pausing - {graph.index("exit")}
-        if not self._reaches(graph, pausing if ends else sleeps):
+        sleeps = pausing - {graph.index("exit"), graph.index(_BREATHE)}
+        if not self._reaches(graph, pausing if ends or points else sleeps):
             return plain
         errors = (*self._exports_of_the_pass(graph), *self._sleeping_callbacks(graph, sleeps))
         if errors:
@@ -259,19 +286,20 @@ class Linker:
         done = self.processes.run([str(binaryen), "compiled.wasm", *options, "-o", "program.wasm"], self.directory)
         if done.returncode != 0:
             raise build_failure(done, (), self.text, "link")
-        wasm = without_exports((self.directory / "program.wasm").read_bytes(), _UNWINDERS)
+        wasm = without_exports((self.directory / "program.wasm").read_bytes(), _UNWINDERS, RESERVED)
         return LinkedProgram(wasm, max(plain.took_ms, linked.took_ms) + done.took_ms, len(plain.wasm))
 
     def _callback_is_taken(self) -> Diagnostic:
         place = self.text.find_name("on_timer_callback")
-        message = "main sleeps, and on_timer_callback is defined as well: a sleeping main needs it for itself"
+        message = "main waits, and on_timer_callback is defined as well: a main that waits needs it for itself"
         hint = "use every(ms, task) of microclaw.h beside main, or on_init instead of main"
         return at(self.text, place, message, hint)
 
     def _without_binaryen(self, symbols: Symbols) -> Diagnostic:
         names = sorted(symbols.missing & WAITING)
         place = next(filter(None, map(self.text.find_name, names)), None)
-        message = f"{names[0]} in main needs wasm-opt of Binaryen, which makes a sleeping program event-driven"
+        what = f"{names[0]} in main" if names else "a loop of main that never sleeps"
+        message = f"{what} needs wasm-opt of Binaryen, which makes a program event-driven"
         return at(self.text, place, message, INSTALL_BINARYEN)
 
 

@@ -56,6 +56,33 @@ def check_opcodes(bodies: Iterable[bytes]) -> None:
             raise ModuleError("a function does not end with `end`")
 
 
+def instructions(body: bytes) -> Iterator[tuple[int, int, int, tuple[int, ...]]]:
+    """Where each instruction begins and ends, its opcode, and its operands if they are numbers: targets, indices, i32.
+
+    For a body that `check_opcodes` would let pass.
+    """
+    reader = Reader(body, _after_locals(body))
+    while not reader.at_end:
+        start = reader.position
+        opcode = reader.byte()
+        operands: tuple[int, ...] = ()
+        if opcode in (0x0C, 0x0D, 0x10) or 0x20 <= opcode <= 0x24:
+            operands = (reader.u32(),)
+        elif opcode == 0x41:
+            operands = (reader.signed(32),)
+        elif opcode == 0x0E:
+            operands = tuple(reader.u32() for _ in range(reader.count() + 1))
+        elif opcode in (0x02, 0x03, 0x04, 0x3F, 0x40):
+            reader.byte()
+        elif opcode == 0x11 or 0x28 <= opcode <= 0x3E:
+            operands = (reader.u32(), reader.u32())
+        elif opcode == 0x42:
+            reader.signed(64)
+        elif opcode in (0x43, 0x44):
+            reader.take(4 if opcode == 0x43 else 8)
+        yield start, reader.position, opcode, operands
+
+
 def calls_of(body: bytes) -> Calls:
     """The calls of a body that `check_opcodes` has let pass."""
     direct: set[int] = set()

@@ -56,7 +56,10 @@ class PinRow(Struct, frozen=True):
 
 
 class AppRow(Struct, frozen=True):
-    """`state` is loaded, running, returned, exited or trapped; `kind_of_end` is empty while it runs."""
+    """`state` is loaded, running, returned, exited or trapped; `kind_of_end` is empty while it runs.
+
+    `longest_call_ms` is the board time that the firmware waited for one of its entry functions at most.
+    """
 
     name: str
     state: str
@@ -66,6 +69,7 @@ class AppRow(Struct, frozen=True):
     peak_stack_bytes: Whole
     pins: tuple[Whole, ...]
     kind_of_end: str | None
+    longest_call_ms: Number = 0.0
 
 
 class BoardInfo(Struct, frozen=True):

@@ -121,3 +121,12 @@ def write_u32(value: int) -> bytes:
         encoded.append(value & 0x7F | 0x80)
         value >>= 7
     return bytes([*encoded, value])
+
+
+def write_i32(value: int) -> bytes:
+    """Signed LEB128."""
+    encoded = bytearray()
+    while not -64 <= value < 64:
+        encoded.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*encoded, value & 0x7F])

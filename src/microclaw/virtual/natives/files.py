@@ -22,6 +22,7 @@ def _open(process: Process, path: int, flags: int, _mode: int) -> int:
 
 
 def _read(process: Process, fd: int, buffer: int, size: int) -> int:
+    process.now_ms()  # it takes time, as on the device, so that `while (digitalRead(4) == LOW);` ends
     data = process.files.get(fd).read(min(size, _MAX_IO_BYTES))
     process.memory.write(buffer, data)
     return len(data)

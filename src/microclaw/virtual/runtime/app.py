@@ -82,6 +82,8 @@ class App:
         self._over = threading.Event()
         self._instance: Instance | None = None
         self._peak_stack_bytes = 0
+        self._longest_call_ms = 0.0
+        self._called_ms: float | None = None  # when the present call of an entry function began
         self._is_stopping = False
         self.on_trouble: Callable[[App], None] = lambda _: None
         """Called in its thread when it trapped or exited, and when its main is over."""
@@ -102,6 +104,13 @@ class App:
     def peak_stack_bytes(self) -> int:
         """How deep its shadow stack went; 0 when the module does not tell where that stack is."""
         return self._peak_stack_bytes
+
+    @property
+    def longest_call_ms(self) -> float:
+        """The board time that one call of its entry functions took at most: as long the firmware cannot remove it."""
+        began_ms = self._called_ms
+        present_ms = self._board.clock.now_ms() - began_ms if began_ms is not None else 0.0
+        return max(self._longest_call_ms, present_ms)
 
     def note_end(self) -> None:
         """The program reported that its main is over: nothing of it runs any more, but the firmware still lists it."""
@@ -143,7 +152,7 @@ class App:
         if self._thread is None or not self._thread.is_alive():
             return True
         if not self._is_stopping:
-            self._is_stopping = True
+            self._is_stopping = self._task.is_ending = True
             self._queue.append(_Stop())
             self._board.clock.wake(self._task)
         self._thread.join(timeout_s)
@@ -256,6 +265,7 @@ class App:
     def _call(self, export: str, *arguments: int) -> bool:
         """Run an export; an exception goes to the console and makes it False."""
         assert self._instance is not None
+        self._called_ms = self._board.clock.now_ms()
         try:
             self._instance.call(export, *arguments)
             return True
@@ -266,6 +276,7 @@ class App:
             self.on_trouble(self)
             return False
         finally:
+            self._longest_call_ms, self._called_ms = self.longest_call_ms, None
             self._instance.measure_stack()
             self._peak_stack_bytes = self._instance.peak_stack_bytes
 

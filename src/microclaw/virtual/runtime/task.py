@@ -21,13 +21,14 @@ class TaskState(Enum):
 
 
 class Task:
-    """One app's thread as the clock sees it. All but `name` and `interrupted` is the clock's."""
+    """One app's thread as the clock sees it. All but `name`, `interrupted` and `is_ending` is the clock's."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.interrupted = False
         self.state = TaskState.READY
         self.pending = False
+        self.is_ending = False  # it is to return from what it does; on the virtual clock its readings cost time then
         self.wake = threading.Semaphore(0)
         self.reads = 0
         self.thread_id: int | None = None

@@ -22,7 +22,7 @@ struct microclaw_shim {
     bool exited, overflowed;
     uint8_t armed; /* which of the two one-shot timers */
     timer_id_t one_shot[2], backstop;
-    uint32_t deadline_ms;
+    uint32_t deadline_ms; /* of the present pause, or the last one */
     uint32_t more_rounds; /* of ROUND_MS each, once the deadline has passed */
     int exit_code;
     uintptr_t stack_pointer, first_stack_pointer;

@@ -1,0 +1,199 @@
+"""Programs that would keep their board busy for ever are refused, and no other; loops that poll get pause points."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from microclaw.apps.trial import TrialOptions, parse_input, try_image
+from microclaw.boards.profile import BoardProfile
+from microclaw.errors import BuildError
+from microclaw.wasm import find_toolchain
+from microclaw.wasm.loops import insert_in_loops, read_loops
+from microclaw.wasm.opcodes import instructions
+from microclaw.wasm.symbols import read_symbols
+
+HEAD = "#include <microclaw.h>\n#include <stdlib.h>\n#include <unistd.h>\nvolatile int v;\n"
+PROGRAMS = Path(__file__).parents[1] / "vectors" / "programs"
+HANGS = {
+    "empty_loop": ("int main(void) { for (;;) { } }", 5),
+    "loop_that_works": ("int main(void) {\n while (1) { v++; gpio_set(3, v & 1); } }", 6),
+    "waits_by_counting": ("int main(void) {\n while (true) { for (int i = 0; i < 9999; i++) { v = i; } } }", 6),
+    "only_writes": ('int main(void) {\n while (1) printf("%d", v++); }', 6),
+    "behind_a_sleep": ("int main(void) { sleep(1);\n for (;;) { v++; } }", 6),
+    "in_a_function": ("static void spin(void) {\n while (1) v++; }\nint main(void) { spin(); }", 6),
+    "waits_in_on_init": ("void on_init(void) {\n while (1) { v++; sleep(1); } }", 6),
+    "waits_in_a_task": (
+        "static void task(void) {\n while (1) { if (gpio_get(v)) v++; } }\nvoid on_init(void) { every(9, task); }",
+        6,
+    ),
+    "in_on_init": ("void on_init(void) {\n while (1) v++; }", 6),
+    "sleep_of_its_own_that_only_counts": (
+        "static void nap(void) { for (int i = 0; i < 99; i++) v = i; }\nint main(void) {\n while (1) nap(); }",
+        7,
+    ),
+}
+FINE = {
+    "sleeps": "int main(void) { while (1) { v++; sleep(1); } }",
+    "looks_at_the_clock": "int main(void) { unsigned t = 0; while (1) { if (millis() - t > 9) t = millis(); } }",
+    "looks_at_a_pin": "int main(void) { while (1) { while (gpio_get(3)) { } v++; } }",
+    "task_that_ends": "static void t(void) { while (gpio_get(v)) v++; }\nint main(void) { every(5, t); delay(9); }",
+    "sleeps_below": "static void nap(void) { delay(5); }\nint main(void) { for (;;) { nap(); } }",
+    "sleeps_sometimes": "int main(void) { for (;;) { if (v) usleep(10); } }",
+    "is_left": "int main(void) { while (1) { if (v++ > 5) break; } return 0; }",
+    "returns": "int main(void) { while (1) { if (v++ > 5) return 1; } }",
+    "exits": "int main(void) { while (1) { if (v++ > 5) exit(1); } }",
+    "waits_for_a_variable": "int main(void) { while (v) { } return 0; }",
+    "may_sleep_behind_a_pointer": "void (*volatile task)(void);\nint main(void) { while (1) { task(); } }",
+    "inner_loop_leaves_both": "int main(void) { while (1) { while (v) { if (v == 7) return 0; } v++; } }",
+    "recursion_with_an_end": "static int f(int n);\nstatic int g(int n) { return n ? f(n - 1) + v : 0; }\n"
+    "static int f(int n) { return n ? g(n - 1) + v : 1; }\nint main(void) { return f(9); }",
+}
+
+
+@pytest.mark.parametrize("level", ["O0", "O3"])
+@pytest.mark.parametrize("name", HANGS)
+async def test_program_that_keeps_its_board_busy_for_ever_is_refused_at_its_line(
+    compile_c: Any, name: str, level: str
+) -> None:
+    source, line = HANGS[name]
+    with pytest.raises(BuildError) as refused:
+        await compile_c(HEAD + source, optimization=level)
+    found = [d for d in refused.value.diagnostics if "never waits" in d.message or "never returns" in d.message]
+    assert {d.line for d in found} == {line}
+    assert all(d.hint and d.explanation and d.severity == "error" for d in found)
+
+
+@pytest.mark.parametrize("level", ["O0", "O3"])
+@pytest.mark.parametrize("name", FINE)
+async def test_loop_that_ends_or_waits_is_fine(compile_c: Any, name: str, level: str) -> None:
+    assert (await compile_c(HEAD + FINE[name], optimization=level)).warnings == ()
+
+
+async def test_functions_that_only_call_each_other_are_warned_of(compile_c: Any) -> None:
+    source = (
+        f"{HEAD}int g(int n);\n__attribute__((noinline)) int f(int n) {{ v++; return g(n + 1) + 1; }}\n"
+        "__attribute__((noinline)) int g(int n) { v++; return f(n) + 2; }\nint main(void) { return f(1); }\n"
+    )
+    messages = [w.message for w in (await compile_c(source)).warnings]
+    assert "f calls itself without end" in messages or "g calls itself without end" in messages
+
+
+async def test_none_of_the_natural_programs_is_said_to_hang(compile_c: Any) -> None:
+    for path in sorted(PROGRAMS.glob("*.c")):
+        image = await compile_c(path.read_text(), name=path.stem)
+        assert [w.message for w in image.warnings if "ever" in w.message or "without end" in w.message] == [], path.name
+
+
+LARGE_FRAME = f"{HEAD}int main(void) {{ char a[5000]; read(0, a, 5000); v = a[v]; return v; }}"
+
+
+async def test_frame_larger_than_the_stack_is_an_error(compile_c: Any) -> None:
+    with pytest.raises(BuildError, match=r"stack frame size .* exceeds limit"):
+        await compile_c(LARGE_FRAME)
+
+
+async def test_frame_that_fits_the_stack_asked_for_is_fine(compile_c: Any) -> None:
+    assert (await compile_c(LARGE_FRAME, stack_bytes=8192)).memory.stack_bytes == 8192
+
+
+# Pause points
+
+ARDUINO = "#include <Arduino.h>\n"
+POLLS = {
+    "millis": (
+        ARDUINO + "unsigned long last; int on;\nint main(void) { pinMode(2, OUTPUT); for (;;) {\n"
+        " if (millis() - last >= 500) { last = millis(); digitalWrite(2, on = !on); } } }",
+        39,
+    ),
+    "micros": (
+        ARDUINO + "int main(void) { pinMode(2, OUTPUT); unsigned long t = micros(); for (;;) {\n"
+        " if (micros() - t >= 500000) { t = micros(); digitalWrite(2, !digitalRead(2)); } } }",
+        39,
+    ),
+    "in a function": (
+        HEAD + "static void wait_ms(unsigned ms) { unsigned t = millis(); while (millis() - t < ms) { } }\n"
+        "int main(void) { int l = gpio_open(2, GPIO_OUT); while (1) { gpio_toggle(l); wait_ms(500); } }",
+        40,
+    ),
+    "a variable that a task sets": (
+        HEAD + "static void tick(void) { v = 1; }\nint main(void) { int l = gpio_open(2, GPIO_OUT); every(500, tick);\n"
+        " while (1) { while (!v) { } v = 0; gpio_toggle(l); } }",
+        39,
+    ),
+    "loop of a sketch": (
+        ARDUINO + "unsigned long last; int on;\nvoid setup(void) { pinMode(2, OUTPUT); }\nvoid loop(void) {\n"
+        " if (millis() - last >= 500) { last = millis(); digitalWrite(2, on = !on); } }",
+        39,
+    ),
+}
+
+
+@pytest.mark.parametrize("level", ["O0", "O3", "Os"])
+@pytest.mark.parametrize("name", POLLS)
+async def test_main_that_polls_keeps_time_and_lets_its_board_be_asked(
+    compile_c: Any, board: BoardProfile, name: str, level: str
+) -> None:
+    source, edges = POLLS[name]
+    image = await compile_c(source, optimization=level)
+    assert image.eventful
+    trial = await try_image(image, board, TrialOptions(for_ms=20_000))
+    assert trial.ok, trial.error
+    assert abs(len(trial.edges) - edges) <= 1
+    gaps = [b.t_ms - a.t_ms for a, b in zip(trial.edges, trial.edges[1:], strict=False)]
+    assert all(495 <= gap <= 515 for gap in gaps)
+
+
+async def test_main_that_waits_for_a_pin_sees_it_change(compile_c: Any, board: BoardProfile) -> None:
+    source = (
+        HEAD + "int main(void) { int b = gpio_open(4, GPIO_IN), l = gpio_open(2, GPIO_OUT);\n"
+        " while (1) { while (gpio_get(b) == 0) { } gpio_set(l, 1); while (gpio_get(b) == 1) { } gpio_set(l, 0); } }"
+    )
+    inputs = tuple(parse_input(text) for text in ("4=1@1s", "4=0@2s", "4=1@3s"))
+    trial = await try_image(await compile_c(source), board, TrialOptions(for_ms=5000, inputs=inputs))
+    assert trial.ok
+    assert [(round(e.t_ms, -2), e.level) for e in trial.edges if e.pin == 2] == [(1000, 1), (2000, 0), (3000, 1)]
+
+
+@pytest.mark.parametrize("name", POLLS)
+async def test_main_that_polls_can_be_removed_at_any_time(compile_c: Any, on_board: Any, name: str) -> None:
+    image = await compile_c(POLLS[name][0])
+    for run_ms in (10, 333, 2000):
+        await on_board.run(image, run_ms)  # which removes it at the end
+
+
+async def test_callback_that_waits_by_looking_at_the_clock_fails_its_trial(compile_c: Any, board: BoardProfile) -> None:
+    source = (
+        HEAD + "static void task(void) { unsigned t = millis(); while (millis() - t < 400) { } v++; }\n"
+        "void on_init(void) { every(1000, task); }"
+    )
+    trial = await try_image(await compile_c(source), board, TrialOptions(for_ms=5000))
+    assert not trial.ok
+    assert trial.error == "it keeps the application manager waiting: one call of its functions took 0.4 s"
+    assert "every(ms, task)" in (trial.next_step or "")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "int main(void) { while (1) { v++; delay(5); } }",
+        "int main(void) { while (1) { for (int i = 0; i < 8; i++) gpio_toggle(i); delay(5); } }",
+        "int main(void) { while (1) { if (v) delay(5); else sleep(1); } }",
+        "static void nap(void) { v++; delay(5); }\nint main(void) { while (1) { gpio_get(3); nap(); } }",
+    ],
+)
+def test_loop_that_sleeps_on_every_way_round_gets_no_pause_point(source: str, tmp_path: Path) -> None:
+    (tmp_path / "a.c").write_text(HEAD + source)
+    subprocess.run(find_toolchain().compile_command("a.c", "O3", ()), cwd=tmp_path, check=True, capture_output=True)
+    assert read_loops(read_symbols((tmp_path / "program.o").read_bytes())).pause_points() == {}
+
+
+def test_code_is_put_in_at_the_head_of_the_loops_that_are_named() -> None:
+    body = bytes.fromhex("00 0340 0340 0c00 0b 0b 0340 0b 0b")
+    assert insert_in_loops(body, {1: b"\x01", 2: b"\x01\x01"}) == bytes.fromhex(
+        "00 0340 034001 0c00 0b 0b 03400101 0b 0b"
+    )
+    assert [opcode for _, _, opcode, _ in instructions(body)] == [3, 3, 12, 11, 11, 3, 11, 11]
