@@ -88,6 +88,19 @@ OnText: TypeAlias = Callable[[str], None]
 Message: TypeAlias = UserText | AssistantReply | ToolReturn
 
 
+class TextCounter:
+    """Passes the pieces of an answer's text on and counts their characters."""
+
+    def __init__(self, on_text: OnText | None) -> None:
+        self._on_text = on_text
+        self.chars = 0
+
+    def add(self, piece: str) -> None:
+        self.chars += len(piece)
+        if self._on_text is not None:
+            self._on_text(piece)
+
+
 @dataclass(frozen=True, slots=True)
 class AskedBy:
     """The person and chat that a request is counted for."""

@@ -166,17 +166,7 @@ def _chosen(settings: ModelSettings) -> ModelChoice | None:
 def _provider_model(choice: ModelChoice, proxy: str | None, timeout_s: float) -> Model:
     from microclaw.models.providers import AnthropicProviderModel, OpenAIProviderModel
 
-    match choice.provider:
-        case "anthropic":
-            return AnthropicProviderModel(
-                choice.name or ANTHROPIC_DEFAULT,
-                api_key=choice.api_key or "",
-                base_url=choice.base_url,
-                timeout_s=timeout_s,
-                proxy=proxy,
-            )
-        case "openai":
-            name = choice.name if choice.base_url or choice.name else OPENAI_DEFAULT
-            return OpenAIProviderModel(
-                name, api_key=choice.api_key, base_url=choice.base_url, timeout_s=timeout_s, proxy=proxy
-            )
+    kind, name = OpenAIProviderModel, choice.name if choice.base_url or choice.name else OPENAI_DEFAULT
+    if choice.provider == "anthropic":
+        kind, name = AnthropicProviderModel, choice.name or ANTHROPIC_DEFAULT
+    return kind(name, api_key=choice.api_key, base_url=choice.base_url, timeout_s=timeout_s, proxy=proxy)
