@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
+from itertools import islice
 from typing import Annotated, Any, Final, Literal, TypeAlias, assert_never, cast
 from zoneinfo import ZoneInfo
 
@@ -184,18 +185,13 @@ def _next_cron(cron: Cron, after_ms: int) -> int | None:
 
     after = datetime.fromtimestamp(after_ms // 1000, zone_of(cron.zone))
     try:
-        times = CronSim(cron.expression, after)
-        for _ in range(_MAX_SAME):  # near the end of summer time, cronsim starts from the hour's first pass
-            due_ms = to_ms(next(times))
-            if due_ms > after_ms:
-                return due_ms
+        # Near the end of summer time, cronsim starts from the hour's first pass.
+        times = map(to_ms, islice(CronSim(cron.expression, after), _MAX_SAME))
+        return next((due_ms for due_ms in times if due_ms > after_ms), None)
     except CronSimError as exc:
         raise ScheduleRefused(
             f"{cron.expression!r} is not a time of cron{_bad_field(exc)}", next_step='five fields, as in "30 7 * * 1-5"'
         ) from exc
-    except StopIteration:
-        return None
-    return None
 
 
 def _bad_field(error: Exception) -> str:
