@@ -65,12 +65,9 @@ class Consolidator:
 
     async def run(self, now: datetime) -> tuple[Consolidation, ...]:
         """Take the notes of the days before `now` into MEMORY.md. One report for each person with new notes."""
-        done = []
-        for person in await asyncio.to_thread(self._people):
-            report = await self._person(person, now.date())
-            if report is not None:
-                done.append(report)
-        return tuple(done)
+        people = await asyncio.to_thread(self._people)
+        reports = [await self._person(person, now.date()) for person in people]
+        return tuple(report for report in reports if report is not None)
 
     def _people(self) -> list[str]:
         folder = self._memory.root / PEOPLE
@@ -122,9 +119,7 @@ class Consolidator:
     async def _plan(self, memory: str, notes: dict[date, str]) -> _Plan:
         if self._model is None:
             return _offline(memory, notes)
-        new_notes = "\n\n".join(f"{day.isoformat()}:\n{text.strip()}" for day, text in notes.items())[
-            -_MAX_NOTES_CHARS:
-        ]
+        new_notes = "\n\n".join(f"{day.isoformat()}:\n{text.strip()}" for day, text in notes.items())
         asked = f"MEMORY.md:\n{memory.strip() or '(empty)'}\n\nNew daily notes:\n{new_notes[-_MAX_NOTES_CHARS:]}"
         request = ModelRequest(_SYSTEM, (UserText(asked),), (), max_tokens=2048, task="summary")
         try:

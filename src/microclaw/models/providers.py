@@ -20,12 +20,12 @@ from microclaw.models.provider_errors import cut_off, first_line, shown_address,
 from microclaw.models.provider_wire import (
     MAX_REPLY_CHARS,
     check_size,
-    encodable,
     history_of,
     openai_tools_of,
     reply_of,
     tools_of,
 )
+from microclaw.text import encodable
 
 if TYPE_CHECKING:
     from pydantic_ai import messages as wire
