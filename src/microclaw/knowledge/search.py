@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
 from microclaw.errors import MicroclawError
 from microclaw.knowledge.decisions import significant
@@ -29,6 +29,8 @@ MAX_FILE_BYTES: Final = 64 << 20
 PIECE_BYTES: Final = 1 << 20  # of a conversation read and stored at a time
 _TAIL_BYTES: Final = 64
 
+SourceKind: TypeAlias = Literal["memory", "note", "device", "session"]
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
@@ -36,7 +38,7 @@ class Source:
 
     name: str
     path: Path
-    kind: Literal["memory", "note", "device", "session"]
+    kind: SourceKind
     person: str  # in a conversation: the person of lines that name nobody
     mtime_ns: int
     size_bytes: int
@@ -124,12 +126,10 @@ def _paragraphs(text: str) -> Iterator[str]:
 
 def _time_of(source: Source) -> int:
     stem = Path(source.name).stem
-    if is_day(stem):
-        try:
+    with contextlib.suppress(ValueError):
+        if is_day(stem):
             day = date.fromisoformat(stem)
-        except ValueError:
-            return source.mtime_ns // 10**9
-        return max(0, int(datetime(day.year, day.month, day.day, 12, tzinfo=UTC).timestamp()))
+            return max(0, int(datetime(day.year, day.month, day.day, 12, tzinfo=UTC).timestamp()))
     return source.mtime_ns // 10**9
 
 
@@ -137,13 +137,10 @@ def _notes(folder: Path, person: str, name: str) -> Iterator[Source]:
     for entry in _files(folder, ".md"):
         stem = entry.name.removesuffix(".md")
         if entry.name == MEMORY or is_day(stem):
-            kind: Literal["memory", "note"] = "memory" if entry.name == MEMORY else "note"
-            yield _source(entry, f"{name}/{entry.name}", kind, person)
+            yield _source(entry, f"{name}/{entry.name}", "memory" if entry.name == MEMORY else "note", person)
 
 
-def _source(
-    entry: os.DirEntry[str], name: str, kind: Literal["memory", "note", "device", "session"], person: str
-) -> Source:
+def _source(entry: os.DirEntry[str], name: str, kind: SourceKind, person: str) -> Source:
     found = entry.stat(follow_symlinks=False)
     return Source(name, Path(entry.path), kind, person, found.st_mtime_ns, found.st_size)
 
