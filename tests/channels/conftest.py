@@ -19,7 +19,7 @@ from microclaw.auth.approvals import Approvals
 from microclaw.auth.people import OWNER, People, Person
 from microclaw.channels.telegram.api import Timing
 from microclaw.channels.telegram.channel import run_telegram
-from microclaw.config import AgentSettings, TelegramSettings
+from microclaw.config.settings import AgentSettings, TelegramSettings
 from microclaw.errors import MicroclawError, Overloaded
 from microclaw.events import Answer, Inbound, TurnEvent
 from microclaw.store.database import Database

@@ -18,7 +18,7 @@ from microclaw.auth.approvals import Approvals
 from microclaw.auth.people import People
 from microclaw.channels.telegram.channel import run_telegram
 from microclaw.channels.telegram.poller import TelegramState
-from microclaw.config import AgentSettings, TelegramSettings
+from microclaw.config.settings import AgentSettings, TelegramSettings
 from microclaw.errors import MicroclawError, Overloaded, StoreError
 from microclaw.events import Answer, Delta, Edge, Evidence, Inbound, Step, ToolRun, TurnEvent
 from microclaw.store.database import Database

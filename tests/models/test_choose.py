@@ -10,7 +10,7 @@ from tests.models.asking import TOOLS
 from tests.models.event_streams import Events, openai_stream
 from tests.models.model_server import openai_reply, server
 
-from microclaw.config import ModelChoice, ModelSettings, ModelTask
+from microclaw.config.settings import ModelChoice, ModelSettings, ModelTask
 from microclaw.errors import ModelError
 from microclaw.models.protocol import (
     AssistantReply,

@@ -27,7 +27,7 @@ from microclaw.apps.changes import made_by
 from microclaw.apps.deploy import Approve, DeployRequest
 from microclaw.apps.undo import change_text
 from microclaw.auth.gate import Permission
-from microclaw.config import Limits
+from microclaw.config.settings import Limits
 from microclaw.errors import ConfigError, PermissionRefused, UnknownName
 from microclaw.wire.host_api import Result, StreamEvent
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from microclaw.apps.trial import Compile
 from microclaw.boards import BoardProfile, board_ids, load_board
-from microclaw.config import Limits
+from microclaw.config.settings import Limits
 from microclaw.errors import ConfigError, Overloaded
 from microclaw.wasm import find_toolchain
 from microclaw.wasm.image import Image

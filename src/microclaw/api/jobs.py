@@ -11,7 +11,7 @@ from typing import TypeAlias
 from fastapi.responses import StreamingResponse
 
 from microclaw.api.failures import unexpected
-from microclaw.config import Limits
+from microclaw.config.settings import Limits
 from microclaw.errors import MicroclawError, Overloaded
 from microclaw.wire.host_api import Failure, Keepalive, StreamEvent, encode_event, failure_of
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from microclaw.api.caller import Caller, RequestCaller, check_local_owner
 from microclaw.auth.gate import Gate, Permission
-from microclaw.config import Settings
+from microclaw.config.settings import Settings
 from microclaw.devices.call_text import CALLS
 from microclaw.errors import ConfigError, Diagnostic
 from microclaw.knowledge.importing import Importer, ImportReport

@@ -12,7 +12,7 @@ from microclaw.api.parts import HostParts
 from microclaw.auth.approvals import PendingApproval
 from microclaw.auth.people import OWNER, Person, Role
 from microclaw.auth.tokens import Token
-from microclaw.config import BudgetSettings
+from microclaw.config.settings import BudgetSettings
 from microclaw.models.usage import UsageReport
 from microclaw.store.usage import KEPT_DAYS, UsageCount, UsageGroup
 

@@ -15,7 +15,7 @@ from microclaw.api.server import tcp_listener
 from microclaw.api.status import ChannelStates
 from microclaw.auth.admission import Admission
 from microclaw.backoff import Backoff
-from microclaw.config import GatewaySettings, Settings, TelegramSettings
+from microclaw.config.settings import GatewaySettings, Settings, TelegramSettings
 from microclaw.errors import ConfigError
 
 if TYPE_CHECKING:

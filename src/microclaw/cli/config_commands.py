@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 from microclaw.cli.options import FAILED, GlobalOptions, command_group, global_options
-from microclaw.config import home_folder, private_home
 from microclaw.config.edit import SettingChange, read_key, write_changes
-from microclaw.config.load import find_mistakes, find_problems
+from microclaw.config.load import find_mistakes, find_problems, private_home
+from microclaw.config.places import home_folder
 from microclaw.config.show import DEFAULT, read_views, value_text
 from microclaw.config.values import Mistake
 from microclaw.errors import ConfigError

@@ -22,7 +22,7 @@ from microclaw.cli.chat_commands import converse, listen
 from microclaw.cli.child import Child
 from microclaw.cli.host_commands import link_text
 from microclaw.cli.options import GlobalOptions, global_options
-from microclaw.config import load_settings
+from microclaw.config.load import load_settings
 from microclaw.errors import MicroclawError
 from microclaw.events import Answer, Edge
 from microclaw.host_client.client import HostClient

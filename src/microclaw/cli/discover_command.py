@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from microclaw.cli.options import GlobalOptions, global_options
-from microclaw.config import cache_folder
+from microclaw.config.places import cache_folder
 from microclaw.errors import NoHost
 from microclaw.transports.discovery import DiscoveredService, browse
 from microclaw.transports.subnet_probe import PORTS, parse_subnet, probe_subnet

@@ -12,7 +12,8 @@ import typer
 
 from microclaw.cli.device_commands import waiting_lines
 from microclaw.cli.options import GlobalOptions, global_options
-from microclaw.config import GatewaySettings, read_link
+from microclaw.config.load import read_link
+from microclaw.config.settings import GatewaySettings
 
 _SWITCH = {"telegram": "telegram.token", "gateway": "gateway.enabled true"}
 _OWN_LINES = ("telegram is off", "the chat gateway is off")  # shown in the channel's own line

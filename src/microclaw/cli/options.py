@@ -13,7 +13,9 @@ from typing import Any, Final
 import typer
 
 from microclaw.cli.approval_prompt import ask_person
-from microclaw.config import LinkSettings, Settings, control_socket, load_settings, private_home
+from microclaw.config.load import load_settings, private_home
+from microclaw.config.places import control_socket
+from microclaw.config.settings import LinkSettings, Settings
 from microclaw.errors import ConfigError
 from microclaw.host_client.address import HostAddress, named_host, token_for
 from microclaw.host_client.client import HostClient

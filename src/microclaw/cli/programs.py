@@ -11,7 +11,7 @@ import typer
 
 from microclaw.cli.approval_prompt import ask_person
 from microclaw.cli.options import FAILED, GlobalOptions, global_options
-from microclaw.config import Limits
+from microclaw.config.settings import Limits
 from microclaw.errors import ConfigError, NoHost, ProtocolError
 from microclaw.events import ApprovalAsked, ApprovalSettled, Step
 from microclaw.host_client.client import HostClient

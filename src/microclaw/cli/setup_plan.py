@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from microclaw.config import SearchSettings, TelegramSettings
 from microclaw.config.checks import is_url
 from microclaw.config.edit import SettingChange
+from microclaw.config.settings import SearchSettings, TelegramSettings
 from microclaw.errors import MicroclawError, ToolFailed
 from microclaw.text import clean_text
 

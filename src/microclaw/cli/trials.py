@@ -16,7 +16,7 @@ from microclaw.boards import load_board
 from microclaw.boards.profile import BoardProfile
 from microclaw.cli.options import global_options
 from microclaw.cli.programs import WASM_MAGIC, read_program, source_text
-from microclaw.config import Settings
+from microclaw.config.settings import Settings
 from microclaw.events import Step
 from microclaw.terminal.page import Terminal
 from microclaw.text import escape_hidden

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from microclaw.clock import find_zone
-from microclaw.config import BudgetSettings
+from microclaw.config.settings import BudgetSettings
 from microclaw.errors import BudgetSpent, ConfigError
 from microclaw.models.protocol import AskedBy, ModelRequest, ToolReturn, UserText
 from microclaw.store.usage import UsageCount, UsageTable

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 from microclaw.boards.profile import BoardProfile
-from microclaw.config import ModelTask
+from microclaw.config.settings import ModelTask
 from microclaw.events import Usage
 
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Protocol, TypeAlias
 
-from microclaw.config import ModelChoice, ModelSettings, ModelTask
+from microclaw.config.settings import ModelChoice, ModelSettings, ModelTask
 from microclaw.models.fallback import Breaker, Fallback, Outage
 from microclaw.models.protocol import Model, ModelReply, ModelRequest, OnText
 from microclaw.models.provider_errors import shown_address

@@ -30,7 +30,7 @@ from microclaw.channels.telegram.poller import Poller, TelegramState, WrongToken
 from microclaw.channels.telegram.reply import LiveReply
 from microclaw.channels.telegram.sender import ChatGone, Sender
 from microclaw.channels.telegram.updates import Bot, ButtonPress, ChatMessage, Ignored, RemoteFile, Update, read_bot
-from microclaw.config import TelegramSettings
+from microclaw.config.settings import TelegramSettings
 from microclaw.errors import MicroclawError, ProtocolError, StoreError
 from microclaw.events import Attachment, Inbound
 
