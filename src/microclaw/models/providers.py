@@ -204,7 +204,11 @@ class AnthropicProviderModel(_DirectModel):
         from pydantic_ai.models.anthropic import AnthropicModelSettings
 
         return AnthropicModelSettings(
-            **super()._settings(request), anthropic_cache_instructions=True, anthropic_cache_tool_definitions=True
+            max_tokens=request.max_tokens,
+            timeout=self._timeout_s,
+            request_timeout=MAX_ANSWER_S,
+            anthropic_cache_instructions=True,
+            anthropic_cache_tool_definitions=True,
         )
 
     def _instructions(self, request: ModelRequest) -> list[wire.InstructionPart]:

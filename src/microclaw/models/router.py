@@ -166,7 +166,10 @@ def _chosen(settings: ModelSettings) -> ModelChoice | None:
 def _provider_model(choice: ModelChoice, proxy: str | None, timeout_s: float) -> Model:
     from microclaw.models.providers import AnthropicProviderModel, OpenAIProviderModel
 
-    kind, name = OpenAIProviderModel, choice.name if choice.base_url or choice.name else OPENAI_DEFAULT
-    if choice.provider == "anthropic":
-        kind, name = AnthropicProviderModel, choice.name or ANTHROPIC_DEFAULT
-    return kind(name, api_key=choice.api_key, base_url=choice.base_url, timeout_s=timeout_s, proxy=proxy)
+    provider = AnthropicProviderModel if choice.provider == "anthropic" else OpenAIProviderModel
+    name = choice.name
+    if not name and choice.provider == "anthropic":
+        name = ANTHROPIC_DEFAULT
+    elif not name and not choice.base_url:
+        name = OPENAI_DEFAULT
+    return provider(name, api_key=choice.api_key, base_url=choice.base_url, timeout_s=timeout_s, proxy=proxy)
