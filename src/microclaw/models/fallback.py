@@ -61,16 +61,11 @@ class Breaker:
 
     def enter(self) -> bool:
         """Whether the service may be asked now; a half-open breaker lets one request through at a time."""
-        match self.state:
-            case "closed":
-                return True
-            case "open":
-                return False
-            case "half-open":
-                if self._trying:
-                    return False
-                self._trying = True
-                return True
+        state = self.state
+        if state == "open" or (state == "half-open" and self._trying):
+            return False
+        self._trying = state == "half-open"
+        return True
 
     def succeeded(self) -> None:
         """The service answered, even if the answer was that the request is wrong."""

@@ -21,10 +21,9 @@ from microclaw.schedules.entry import (
     Prompt,
     Schedule,
     Timing,
-    action_json,
     next_due,
     schedule_of,
-    timing_json,
+    stored_json,
     zone_of,
 )
 from microclaw.schedules.parse import parse_when, timing_of
@@ -113,8 +112,8 @@ class ScheduleBook:
         new = NewSchedule(
             said=request.when,
             what=bound.what,
-            timing=timing_json(timing),
-            act=action_json(bound.deed, bound.devices),
+            timing=stored_json(timing),
+            act=stored_json(bound.deed, bound.devices),
             person_id=request.person_id,
             channel=request.channel,
             chat_id=request.chat_id,
@@ -196,7 +195,7 @@ class ScheduleBook:
         for old in await self._stored():
             if old.devices is None and all_known(old, self._devices):
                 bound = bind_devices(old.what, old.deed, old.device, self._devices)
-                act = action_json(bound.deed, bound.devices)
+                act = stored_json(bound.deed, bound.devices)
                 await self._table.set_deed(old.schedule_id, what=bound.what, act=act, device=bound.device)
 
     def wakes_an_hour(self, timing: Timing, limit: int) -> int:

@@ -167,13 +167,9 @@ def schedule_of(row: ScheduleRow) -> Schedule:
         ) from exc
 
 
-def timing_json(timing: Timing) -> str:
-    return json.dumps(to_builtins(timing))
-
-
-def action_json(deed: Deed, devices: Iterable[tuple[str, str]] | None = None) -> str:
-    """The JSON of an action, with `devices` as in Schedule."""
-    return json.dumps(to_builtins(deed) | ({} if devices is None else {"devices": dict(devices)}))
+def stored_json(value: Timing | Deed, devices: Iterable[tuple[str, str]] | None = None) -> str:
+    """The JSON of a timing, or of an action with `devices` as in Schedule."""
+    return json.dumps(to_builtins(value) | ({} if devices is None else {"devices": dict(devices)}))
 
 
 def kind_of(timing: Timing) -> Literal["once", "every", "cron"]:
