@@ -7,8 +7,9 @@ import secrets
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from microclaw.api.body import RequestBody
 from microclaw.api.caller import Caller, RequestCaller, admit, check_local_owner
 from microclaw.api.parts import HostParts
 from microclaw.api.views import device_object, pairing_objects
@@ -27,38 +28,28 @@ RISKY = frozenset({"device.restart"})  # a board forgets what it cannot bring ba
 Cursor = Annotated[int, Query(ge=0)]
 
 
-class DeviceBody(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class DeviceBody(RequestBody):
     name: str
     board: str
     transports: Annotated[list[str], Field(min_length=1, max_length=8)]
-    labels: Annotated[list[str], Field(max_length=16)] = []
+    labels: list[str] = Field([], max_length=16)
 
 
-class EndpointsBody(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class EndpointsBody(RequestBody):
     transports: Annotated[list[str], Field(min_length=1, max_length=8)]
 
 
-class MergeBody(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class MergeBody(RequestBody):
     other: str
 
 
-class RenameBody(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class RenameBody(RequestBody):
     name: str
 
 
-class CallBody(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class CallBody(RequestBody):
     method: Annotated[str, Field(max_length=64)]
-    arguments: dict[str, Any] = {}
+    arguments: dict[str, Any] = Field({})
     wait: bool = True  # for a device that is away
     timeout_s: Annotated[float, Field(gt=0, le=50)] | None = None
 
@@ -175,17 +166,13 @@ def _acted(pin_change: PinChange) -> dict[str, Any]:
     }
 
 
-class PairBody(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class PairBody(RequestBody):
     code: Annotated[str, Field(min_length=1, max_length=32)]
     name: str | None = None
     device: str | None = None
 
 
-class ProvisionBody(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class ProvisionBody(RequestBody):
     name: str
     board: str | None = None
     secret: bool = True
@@ -193,15 +180,11 @@ class ProvisionBody(BaseModel):
     qr: bool = False
 
 
-class LabelsBody(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class LabelsBody(RequestBody):
     labels: Annotated[list[str], Field(max_length=16)]
 
 
-class NotifyBody(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class NotifyBody(RequestBody):
     text: Annotated[str, Field(min_length=1, max_length=2000)]
     speak: bool = False
     expires_s: Annotated[int, Field(ge=1, le=30 * 24 * 3600)] | None = None

@@ -5,7 +5,6 @@ Only the last user message is read: the agent keeps the conversation, one for ea
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 import hashlib
@@ -24,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from microclaw.api.caller import Caller, RequestCaller
 from microclaw.api.failures import STATUS_BY_CODE, error_object, openai_error
+from microclaw.api.jobs import paced
 from microclaw.api.parts import HostParts
 from microclaw.errors import ConfigError, MicroclawError
 from microclaw.events import Answer, Attachment, Delta, Inbound, ToolRun, TurnEvent
@@ -173,8 +173,8 @@ async def _stream(events: AsyncGenerator[TurnEvent, None], reply: _Reply, keepal
     """Server-Sent Events; a client that goes away ends the turn at its next safe point."""
     yield _line(reply.chunk({"role": "assistant", "content": ""}))
     streamed_text = ""  # of the answer: what came before a tool call is not part of it
-    async with aclosing(_paced(events, keepalive_s)) as paced:
-        async for event in paced:
+    async with aclosing(paced(events, keepalive_s)) as coming:
+        async for event in coming:
             match event:
                 case None:
                     yield b": working\n\n"
@@ -204,25 +204,6 @@ def _end(answer: Answer, streamed_text: str, reply: _Reply) -> list[bytes]:
     if reply.with_usage:
         lines.append(_line({**reply.head("chat.completion.chunk"), "choices": [], "usage": _usage(answer)}))
     return lines
-
-
-async def _paced(events: AsyncGenerator[TurnEvent, None], keepalive_s: float) -> AsyncGenerator[TurnEvent | None, None]:
-    """Every event, and None when none came for a while."""
-    coming: asyncio.Future[TurnEvent] | None = None
-    try:
-        while True:
-            coming = asyncio.ensure_future(anext(events))
-            while not (await asyncio.wait((coming,), timeout=keepalive_s))[0]:
-                yield None
-            try:
-                yield coming.result()
-            except StopAsyncIteration:
-                return
-    finally:
-        if coming is not None and not coming.done():
-            coming.cancel()
-            await asyncio.wait((coming,))
-        await events.aclose()
 
 
 def _text(answer: Answer) -> str:

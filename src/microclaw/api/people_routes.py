@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
+from microclaw.api.body import RequestBody
 from microclaw.api.caller import CHANNEL, Caller, RequestCaller, check_local_owner
 from microclaw.api.parts import HostParts
 from microclaw.auth.approvals import PendingApproval
@@ -17,8 +19,8 @@ from microclaw.models.usage import UsageReport
 from microclaw.store.usage import KEPT_DAYS, UsageCount, UsageGroup
 
 
-class DecisionBody(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
+class DecisionBody(RequestBody):
+    model_config = ConfigDict(strict=True)
 
     approved: bool
 
@@ -65,17 +67,13 @@ def _object(parts: HostParts, pending: PendingApproval, by: Caller) -> dict[str,
     }
 
 
-class PairPersonBody(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class PairPersonBody(RequestBody):
     code: Annotated[str, Field(min_length=1, max_length=32)]
     name: Annotated[str, Field(max_length=80)] | None = None
     role: Role | None = None
 
 
-class TokenBody(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class TokenBody(RequestBody):
     name: Annotated[str, Field(min_length=1, max_length=80)]
     person: Annotated[str, Field(max_length=80)] = OWNER.person_id
     days: Annotated[int, Field(ge=1, le=3650)] | None = None
@@ -183,16 +181,9 @@ def usage_router(parts: HostParts) -> APIRouter:
 
 
 def _counts(count: UsageCount) -> dict[str, int | float]:
-    return {
-        "requests": count.requests,
-        "failed": count.failed,
-        "estimated": count.estimated,
-        "unpriced": count.unpriced,
-        "input_tokens": count.input_tokens,
-        "output_tokens": count.output_tokens,
-        "cached_tokens": count.cached_tokens,
-        "cost_usd": round(count.cost_usd, 6),
-    }
+    counted = asdict(count)
+    del counted["cost_nano_usd"]
+    return {**counted, "cost_usd": round(count.cost_usd, 6)}
 
 
 def _budget(limits: BudgetSettings, report: UsageReport, *, everybody: bool) -> dict[str, Any]:

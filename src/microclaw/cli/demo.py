@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -216,11 +215,8 @@ def _private_home() -> Iterator[Path]:
 @contextmanager
 def _terminable() -> Iterator[None]:
     """SIGTERM and SIGHUP end the demo the way Ctrl-C does: with everything stopped."""
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    ends = (signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, signal.default_int_handler) for number in ends}
     try:
         yield
     finally:
@@ -234,7 +230,6 @@ class PinRecord:
 
     edges: tuple[Edge, ...]
     cursor: int
-    dropped: int
 
     @property
     def rhythm(self) -> Rhythm | None:
@@ -246,19 +241,17 @@ def watch_pin(
 ) -> PinRecord:
     """Draw the pin until it had `edges` edges since `cursor`, or patience ends."""
     seen: list[Edge] = []
-    dropped = 0
     start_ms = board.edges(cursor).now_ms
     give_up = time.monotonic() + patience_s
     while True:
         page = board.edges(cursor)
         cursor = page.next
-        dropped += page.dropped
         seen += [Edge(*row) for row in page.edges if row.pin == pin and row.t_ms >= start_ms]
         enough = len(seen) >= edges and page.now_ms >= seen[edges - 1].t_ms + TAIL_MS
         final = enough or time.monotonic() >= give_up
         _draw(terminal, pin, seen, start_ms, page.now_ms, plus, final=final)
         if final:
-            return PinRecord(tuple(seen), cursor, dropped)
+            return PinRecord(tuple(seen), cursor)
         time.sleep(LOOK_EVERY_S)
 
 

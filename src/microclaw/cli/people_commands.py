@@ -20,9 +20,7 @@ token_group = command_group()
 def list_approvals(ctx: typer.Context) -> None:
     """What waits, and exactly what would happen."""
     options = global_options(ctx)
-    found = options.host().get("/v1/approvals")
-    if options.wrote_json("approvals", found):
-        return
+    found = options.fetch("approvals", "/v1/approvals")
     for waiting in found["approvals"]:
         for line in approval_lines(waiting):
             options.line(line)
@@ -65,9 +63,7 @@ class Role(StrEnum):
 def list_people(ctx: typer.Context) -> None:
     """Who this host knows, and who asks to be let in."""
     options = global_options(ctx)
-    found = options.host().get("/v1/people")
-    if options.wrote_json("people", found):
-        return
+    found = options.fetch("people", "/v1/people")
     rows = [
         (p["name"], p["role"], ", ".join(f"{a['channel']}:{a['id']}" for a in p["addresses"]) or "-")
         for p in found["people"]
@@ -116,8 +112,7 @@ def create_token(
     """Make a token and print it: it is shown this once."""
     options = global_options(ctx)
     made = options.host().post("/v1/tokens", {"name": name, "person": person, "days": days})
-    if options.wrote_json("token", made):
-        return
+    options.end_with_json("token", made)
     options.line(made["secret"])
     options.say(
         f"{made['name']} acts as {made['person']} ({made['role']}), {_until(made['expires_ms'])}; keep it secret"
@@ -128,17 +123,13 @@ def create_token(
 def list_tokens(ctx: typer.Context) -> None:
     """Every token, never its secret."""
     options = global_options(ctx)
-    found = options.host().get("/v1/tokens")
-    if options.wrote_json("tokens", found):
-        return
+    found = options.fetch("tokens", "/v1/tokens")
     rows = [
         (t["name"], t["person"], t["role"], _day(t["used_ms"]) or "never used", _until(t["expires_ms"]))
         for t in found["tokens"]
     ]
-    if rows:
-        options.table(rows, head=("NAME", "PERSON", "ROLE", "USED", "UNTIL"))
-    else:
-        options.say("no token yet: microclaw token create NAME")
+    none = "no token yet: microclaw token create NAME"
+    options.table(rows, head=("NAME", "PERSON", "ROLE", "USED", "UNTIL"), empty=none)
 
 
 @token_group.command("rm")
