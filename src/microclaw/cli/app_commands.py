@@ -78,10 +78,8 @@ def list_apps(ctx: typer.Context) -> None:
 def show(ctx: typer.Context, name: str) -> None:
     """Show one program, with its source where it is known."""
     options = global_options(ctx)
-    host = options.host()
-    device = chosen_device(options, host)
-    found = host.get(f"/v1/devices/{segment(device)}/apps/{segment(name)}")
-    options.end_with_json("app", found)
+    device = chosen_device(options, options.host())
+    found = options.fetch("app", f"/v1/devices/{segment(device)}/apps/{segment(name)}")
     for key in ("name", "device", "condition", "error", "heap_bytes", "size_bytes", "sha256"):
         if found[key] is not None:
             options.line(f"{key:<12} {found[key]}")

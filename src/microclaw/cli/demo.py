@@ -17,7 +17,7 @@ import typer
 
 from microclaw.boards import load_board
 from microclaw.cli.board_control import BoardControl
-from microclaw.cli.chat_commands import converse, listen
+from microclaw.cli.chat_commands import Conversation
 from microclaw.cli.child import Child
 from microclaw.cli.host_commands import link_text
 from microclaw.cli.options import GlobalOptions, global_options
@@ -100,7 +100,8 @@ def _run(stage: _Stage, *, once: bool) -> int:
         client = stage.client()
         _welcome(stage, host, board_process, client)
         board = running.enter_context(BoardControl(stage.home / "board.sock"))
-        cursor = _ask(terminal, client, board)
+        conversation = Conversation(client, terminal, CHAT_ID)
+        cursor = _ask(terminal, conversation, board)
         watch_pin(board, terminal, PIN, cursor=cursor, edges=EDGES, patience_s=PATIENCE_S)
         alone = _without_host(terminal, host, board)
         host = running.enter_context(stage.start_host())
@@ -113,7 +114,7 @@ def _run(stage: _Stage, *, once: bool) -> int:
         terminal.line()
         terminal.row("", "That was a virtual board.")
         terminal.row("", SUGGESTIONS)
-        converse(client, terminal, chat_id=CHAT_ID, device=None, history=None)
+        conversation.converse(terminal, history=None)
         terminal.row("host", "stopping, and the board with it: the demo leaves nothing behind")
     return 0
 
@@ -138,11 +139,11 @@ def _welcome(stage: _Stage, host: Child, board: Child, client: HostClient) -> No
     terminal.line()
 
 
-def _ask(terminal: Terminal, client: HostClient, board: BoardControl) -> int:
+def _ask(terminal: Terminal, conversation: Conversation, board: BoardControl) -> int:
     """Send the sentence; return the cursor after the program's first edge."""
     before = board.edges(0)
     terminal.row("you", SENTENCE)
-    answer = listen(client, SENTENCE, chat_id=CHAT_ID, device=None, terminal=terminal)
+    answer = conversation.listen(SENTENCE)
     if answer.error_code:
         raise DemoFailed(answer.text, next_step=answer.next_step)
     _time_to_first_edge(terminal, board, before, answer)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import socket
 import threading
@@ -121,12 +120,7 @@ class HostClient:
             self.decide(approval_id, approved=False)
 
     def _exchange(self, connection: HTTPConnection, request: HostRequest) -> dict[str, Any]:
-        content = self._body(self._response(connection, request))
-        try:
-            value = json.loads(content)
-        except ValueError as exc:
-            raise self._endpoint.not_a_host() from exc
-        return request.document(value)
+        return self._endpoint.document(request, self._body(self._response(connection, request)))
 
     def _response(self, connection: HTTPConnection, request: HostRequest) -> HTTPResponse:
         """An answer whose status is good; its body is not read yet."""
@@ -136,11 +130,8 @@ class HostClient:
             response = connection.getresponse()
         if response.status < 300:
             return response
-        try:
-            value = json.loads(self._body(response))
-        except ValueError:
-            value = None
-        raise self._endpoint.refused(request, response.status, response.headers.get("Location"), value)
+        content, location = self._body(response), response.headers.get("Location")
+        raise self._endpoint.refused(request, response.status, location, content)
 
     def _line(self, response: HTTPResponse) -> bytes:
         with self._failing():

@@ -196,7 +196,9 @@ class TelegramChannel:
             attachments = await self._attachments(message)
         except (FileTooLarge, NotAPicture, TelegramError, TelegramUnreachable) as exc:
             _log.info("telegram: a file was not fetched: %s", exc.message)
-            self._say(message.chat_id, f"I could not fetch that file: {_reason(exc)}.")
+            of_the_file = isinstance(exc, FileTooLarge | NotAPicture)
+            reason = exc.message if of_the_file else "Telegram did not give it to me; please send it again"
+            self._say(message.chat_id, f"I could not fetch that file: {reason}.")
             return
         inbound = Inbound(
             channel=CHANNEL,
@@ -316,11 +318,3 @@ class TelegramChannel:
         finally:
             self._delivery_slots.release()
         await self._deliveries.done(outbound.outbound_id)
-
-
-def _reason(exc: Exception) -> str:
-    match exc:
-        case FileTooLarge() | NotAPicture():
-            return exc.message
-        case _:
-            return "Telegram did not give it to me; please send it again"
