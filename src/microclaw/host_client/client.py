@@ -64,16 +64,11 @@ class HostClient:
         return self._call(HostRequest("DELETE", path))
 
     def stream(
-        self,
-        path: str,
-        body: Mapping[str, Any] | None = None,
-        *,
-        method: str = "POST",
-        query: Mapping[str, str | int] | None = None,
+        self, path: str, body: Mapping[str, Any] | None = None, *, method: str = "POST"
     ) -> Iterator[StreamEvent]:
         """Events as the host sends them, keepalives left out; an error at the start raises HostError."""
         with closing(self._endpoint.connect(self._timeout_s)) as connection:
-            response = self._response(connection, HostRequest(method, path, body, query))
+            response = self._response(connection, HostRequest(method, path, body))
             while line := self._line(response):
                 event = decode_event(line)
                 if not isinstance(event, Keepalive):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
 from typing import Final, assert_never
 from weakref import WeakValueDictionary
 
@@ -30,7 +29,6 @@ from microclaw.channels.telegram.poller import Poller, TelegramState, WrongToken
 from microclaw.channels.telegram.reply import LiveReply
 from microclaw.channels.telegram.sender import ChatGone, Sender
 from microclaw.channels.telegram.updates import Bot, ButtonPress, ChatMessage, Ignored, RemoteFile, Update, read_bot
-from microclaw.config import TelegramSettings
 from microclaw.errors import MicroclawError, ProtocolError, StoreError
 from microclaw.events import Attachment, Inbound
 
@@ -47,37 +45,8 @@ _NO_VOICE: Final = "I cannot listen to voice notes yet. Please write it."
 _BUSY: Final = "Too much is going on here at the moment. Please send it again in a minute."
 
 
-async def run_telegram(
-    settings: TelegramSettings,
-    *,
-    inbox: Inbox,
-    people: People,
-    approvals: Approvals,
-    proxy: str | None = None,
-    takes_voice: bool = False,
-    steps: bool = True,
-    timing: Timing | None = None,
-    state: TelegramState | None = None,
-) -> None:
-    """Run the channel until it is cancelled. It returns, after one line in the log, when the token is wrong.
-
-    `takes_voice`: voice notes reach the agent. `steps`: a turn's steps are shown. `state` is kept up to date.
-    """
-    async with BotApi.opened(settings, proxy=proxy) as api:
-        await TelegramChannel(
-            api,
-            inbox=inbox,
-            people=people,
-            approvals=approvals,
-            takes_voice=takes_voice,
-            steps=steps,
-            timing=timing,
-            state=state,
-        ).run()
-
-
 class TelegramChannel:
-    """`takes_voice`: voice notes reach the agent. `steps`: a turn's steps are shown while it works."""
+    """`takes_voice`: voice notes reach the agent. `steps`: a turn's steps are shown. `state` is kept up to date."""
 
     def __init__(
         self,
@@ -90,7 +59,6 @@ class TelegramChannel:
         steps: bool = True,
         timing: Timing | None = None,
         state: TelegramState | None = None,
-        now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self.state = state or TelegramState()
         self._api = api
@@ -101,7 +69,7 @@ class TelegramChannel:
         self._timing = timing or Timing()
         self._sender = Sender(api, self._timing)
         self._approval_service = ApprovalService(self._sender, approvals, people)
-        self._unknown_senders = UnknownSenders(people, CHANNEL, self._timing, now_s)
+        self._unknown_senders = UnknownSenders(people, CHANNEL, self._timing, time.monotonic)
         self._tasks = ChannelTasks()
         self._deliveries = Deliveries(inbox.outbox, "telegram")
         self._bot_id = 0
