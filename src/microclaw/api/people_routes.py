@@ -30,7 +30,8 @@ def approval_router(parts: HostParts) -> APIRouter:
 
     @router.get("", summary="What waits for a decision; a member sees the own questions")
     async def list_approvals(by: RequestCaller) -> dict[str, Any]:
-        seen = [pending for pending in parts.approvals.pending() if _may_see(parts, by, pending)]
+        everybody = _is_owner(parts, by)
+        seen = [pending for pending in parts.approvals.pending() if everybody or pending.person_id == by.person_id]
         return {"approvals": [_object(parts, pending, by) for pending in seen]}
 
     @router.post("/{approval_id}", summary="Decide: the first decision counts")
@@ -42,13 +43,9 @@ def approval_router(parts: HostParts) -> APIRouter:
     return router
 
 
-def _may_see(parts: HostParts, by: Caller, pending: PendingApproval) -> bool:
-    return pending.person_id == by.person_id or _role(parts, by.person_id) == "owner"
-
-
-def _role(parts: HostParts, person_id: str) -> Role | None:
-    person = parts.people.get(person_id)
-    return None if person is None else person.role
+def _is_owner(parts: HostParts, by: Caller) -> bool:
+    person = parts.people.get(by.person_id)
+    return person is not None and person.role == "owner"
 
 
 def _object(parts: HostParts, pending: PendingApproval, by: Caller) -> dict[str, Any]:
@@ -162,8 +159,7 @@ def usage_router(parts: HostParts) -> APIRouter:
         group: Annotated[UsageGroup, Query(alias="by")] = "day",
         days: Annotated[int, Query(ge=1, le=KEPT_DAYS)] = 30,
     ) -> dict[str, Any]:
-        person = parts.people.get(by.person_id)
-        everybody = person is not None and person.role == "owner"
+        everybody = _is_owner(parts, by)
         report = await parts.usage.report(group, days, person=None if everybody else by.person_id)
         return {
             "by": group,

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -53,12 +52,6 @@ def _decide(ctx: typer.Context, approval_id: str, *, approved: bool) -> None:
     options.report("approval", done, f"{done['outcome']}: {done['action']}")
 
 
-class Role(StrEnum):
-    OWNER = "owner"
-    MEMBER = "member"
-    GUEST = "guest"
-
-
 @person_group.command("list")
 def list_people(ctx: typer.Context) -> None:
     """Who this host knows, and who asks to be let in."""
@@ -82,12 +75,13 @@ def pair_person(
     code: Annotated[str, typer.Argument(help="The 6 digits that the person was shown.")],
     name: Annotated[str | None, typer.Option("--name", help="What to call them, or somebody known already.")] = None,
     role: Annotated[
-        Role | None, typer.Option("--role", help="owner without --name: you, at another address. [default: member]")
+        Literal["owner", "member", "guest"] | None,
+        typer.Option("--role", help="owner without --name: you, at another address. [default: member]"),
     ] = None,
 ) -> None:
     """Let in who shows CODE: guests look, members act, owners decide."""
     options = global_options(ctx)
-    body = {"code": code, "name": name, "role": None if role is None else role.value}
+    body = {"code": code, "name": name, "role": role}
     person = options.host().post("/v1/people/pair", body)
     options.report("person", person, f"{person['name']} may write now, as {person['role']}")
 

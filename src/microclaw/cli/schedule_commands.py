@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import typer
 
@@ -19,11 +18,6 @@ Number = Annotated[str, typer.Argument(metavar="NUMBER", help="As `schedule list
 
 _EXAMPLE: Final = 'microclaw schedule add "every weekday at 7" "turn on pin 4"'
 subagent_group = command_group()
-
-
-class MissedRuns(StrEnum):
-    RUN = "run"
-    SKIP = "skip"
 
 
 @schedule_group.command("list")
@@ -48,7 +42,7 @@ def add(
         str | None, typer.Option("--zone", metavar="ZONE", help="As Europe/Berlin. [default: yours]")
     ] = None,
     missed: Annotated[
-        MissedRuns | None,
+        Literal["run", "skip"] | None,
         typer.Option("--missed", help="Host off at the time: run it once later, or skip. [default: run one-offs]"),
     ] = None,
 ) -> None:
@@ -57,13 +51,7 @@ def add(
     doing = " ".join(what).strip()
     if not when.strip() or not doing:
         raise ScheduleRefused("a schedule has a time and something to do", next_step=_EXAMPLE)
-    body = {
-        "when": when,
-        "do": doing,
-        "timezone": zone,
-        "missed": None if missed is None else missed.value,
-        "device": options.device,
-    }
+    body = {"when": when, "do": doing, "timezone": zone, "missed": missed, "device": options.device}
     made = options.host().post("/v1/schedules", body)
     options.end_with_json("schedule", made)
     how = "the agent is asked then" if made["asks_model"] else f"{made['tool']}, no model is asked"
