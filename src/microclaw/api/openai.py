@@ -105,7 +105,7 @@ def openai_router(parts: HostParts) -> APIRouter:
             place = ".".join(map(str, fault["loc"]))
             return openai_error(400, f"{place or 'body'}: {fault['msg']}"[:300], param=place or None)
         except MicroclawError as exc:
-            return openai_error(STATUS_BY_CODE.get(exc.code, 500), _told(exc), code=exc.code)
+            return openai_error(STATUS_BY_CODE.get(exc.code, 500), _with_next_step(exc), code=exc.code)
         usage = body.stream_options is not None and body.stream_options.include_usage
         reply = _Reply(f"chatcmpl-{secrets.token_hex(12)}", int(time.time()), usage)
         events = parts.conversations.chat(inbound)
@@ -212,7 +212,7 @@ def _text(answer: Answer) -> str:
     return f"{answer.text}\nNext: {answer.next_step}"
 
 
-def _told(error: MicroclawError) -> str:
+def _with_next_step(error: MicroclawError) -> str:
     return error.message if error.next_step is None else f"{error.message} (next: {error.next_step})"
 
 

@@ -64,7 +64,7 @@ class TelegramChannel:
         self._api = api
         self._inbox = inbox
         self._people = people
-        self._ears = takes_voice
+        self._takes_voice = takes_voice
         self._steps = steps
         self._timing = timing or Timing()
         self._sender = Sender(api, self._timing)
@@ -139,7 +139,7 @@ class TelegramChannel:
         """The answer to a command, or to a message of a kind that is not accepted; None for a message to the agent."""
         if message.refused is not None:
             return f"I cannot read this ({message.refused}). I take text and pictures."
-        if message.voice is not None and not self._ears:
+        if message.voice is not None and not self._takes_voice:
             return _NO_VOICE
         is_command = message.text.startswith("/") and not message.forwarded
         word = message.text.split(maxsplit=1)[0].lower() if is_command else ""
