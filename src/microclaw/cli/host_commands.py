@@ -74,9 +74,7 @@ def status(ctx: typer.Context) -> None:
     """What the host is doing: its model, devices and programs."""
     options = global_options(ctx)
     address = options.address()
-    found = options.host().get("/v1/status")
-    if options.wrote_json("status", found):
-        return
+    found = options.fetch("status", "/v1/status")
     terminal = options.terminal()
     if address is not None:
         terminal.row("at", str(address))
@@ -209,9 +207,7 @@ def usage(
 ) -> None:
     """What models cost: requests, tokens and money."""
     options = global_options(ctx)
-    found = options.host().get("/v1/usage", {"by": by, "days": days})
-    if options.wrote_json("usage", found):
-        return
+    found = options.fetch("usage", "/v1/usage", {"by": by, "days": days})
     if not found["groups"]:
         options.say(f"no model was asked since {found['since']}; sentences that need none cost nothing")
     else:
