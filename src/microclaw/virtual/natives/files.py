@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from microclaw.virtual.natives.binding import Handler
-from microclaw.virtual.runtime.posix import Errno, PosixError
+from microclaw.virtual.nodes.node import Errno, PosixError
 from microclaw.virtual.runtime.process import Process
 from microclaw.wire.wasmachine.ioctl import IoctlCommand
 

@@ -22,11 +22,6 @@ def _clock_gettime(process: Process, clock_id: int, out: int) -> int:
     return 0
 
 
-def _clock(process: Process) -> int:
-    """WAMR: microseconds."""
-    return round(process.now_ms() * 1000)
-
-
 def _time(process: Process, out: int) -> int:
     # Address 0 is memory too: time(NULL) writes there.
     seconds = int(process.now_ms() // 1000)
@@ -66,7 +61,7 @@ def _create(process: Process, interval_ms: int, periodic: int, start: int) -> in
 
 HANDLERS: dict[str, Handler] = {
     "clock_gettime": _clock_gettime,
-    "clock": _clock,
+    "clock": lambda process: round(process.now_ms() * 1000),  # WAMR: microseconds
     "time": _time,
     "sleep": _sleep,
     "usleep": _usleep,
