@@ -13,7 +13,7 @@ from typing import Final
 
 from microclaw.store.database import Database
 from microclaw.store.outbox import NewOutbound, insert_outbound
-from microclaw.store.rows import columns, insert, select
+from microclaw.store.rows import Table, columns, insert, select
 
 KEEP_DAYS: Final = 30
 KEEP_ROWS: Final = 2_000
@@ -58,11 +58,11 @@ class UnsavedAnswer:
     body: str
 
 
-class InboxTable:
+class InboxTable(Table):
     """Every write is on the disk when it returns."""
 
     def __init__(self, database: Database, now_ms: Callable[[], int]) -> None:
-        self._database = database
+        super().__init__(database)
         self._now_ms = now_ms
 
     async def add(self, message: NewMessage, *, begun: bool = False) -> tuple[InboxRow, bool]:
@@ -76,8 +76,7 @@ class InboxTable:
 
     async def begin(self, message_id: int) -> None:
         """Count a start of its turn."""
-        query = "UPDATE inbox SET starts = starts + 1 WHERE message_id = ?"
-        await self._database.write(lambda connection: connection.execute(query, (message_id,)))
+        await self._execute("UPDATE inbox SET starts = starts + 1 WHERE message_id = ?", (message_id,))
 
     async def unanswered(self) -> tuple[InboxRow, ...]:
         """Oldest first, without those that have joined another's turn."""

@@ -12,6 +12,7 @@ from typing import Final, Literal, TypeAlias
 
 from microclaw.errors import StoreError
 from microclaw.store.database import Database
+from microclaw.store.rows import Table
 
 EffectClass: TypeAlias = Literal["read", "idempotent", "once"]
 EffectState: TypeAlias = Literal["planned", "started", "done", "failed", "dropped"]
@@ -64,11 +65,11 @@ class UnfinishedEffect:
     started: bool
 
 
-class Journal:
+class Journal(Table):
     """Moves each effect one way: planned, started, then done or failed; StoreError for any other move."""
 
     def __init__(self, database: Database, now_ms: Callable[[], int]) -> None:
-        self._database = database
+        super().__init__(database)
         self._now_ms = now_ms
 
     async def add(self, rows: Sequence[TurnRow]) -> None:
@@ -126,7 +127,7 @@ class Journal:
         """Forget finished effects planned before this time, and those beyond the newest `rows`; returns how many."""
         query = """DELETE FROM effects WHERE state NOT IN ('planned', 'started')
             AND (planned_ms < ? OR rowid <= (SELECT max(rowid) FROM effects) - ?)"""
-        return await self._database.write(lambda connection: connection.execute(query, (before_ms, rows)).rowcount)
+        return await self._execute(query, (before_ms, rows))
 
     async def _move(self, key: EffectKey, moves: Mapping[EffectState, EffectState], result: str | None) -> None:
         now_ms = self._now_ms()
