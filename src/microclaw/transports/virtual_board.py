@@ -29,8 +29,10 @@ from microclaw.devices.calls import (
     PwmLog,
     PwmRead,
 )
-from microclaw.errors import CallRejected, DeviceTimeout, DeviceUnreachable, NotSupported, ProtocolError
+from microclaw.devices.device import not_offered
+from microclaw.errors import CallRejected, DeviceTimeout, DeviceUnreachable, ProtocolError
 from microclaw.events import Edge, EvidenceKind
+from microclaw.transports.address import close_stream
 from microclaw.wire import board_control as wire
 from microclaw.wire import board_replies as replies
 
@@ -42,7 +44,6 @@ MAX_EDGES: Final = 200_000  # three times the board's own ring
 MAX_LOG_LINES: Final = 100_000
 _CONNECT_S: Final = 3.0
 _ANSWER_S: Final = 5.0
-_CLOSE_S: Final = 1.0
 _GONE: Final = "start it again: microclaw up --virtual 1, or python -m microclaw.virtual"
 
 
@@ -178,12 +179,12 @@ class VirtualBoardTransport:
                 raise CallRejected(f"watch: {answer.message}", next_step=answer.next_step)
             yield self._pushed(reader)
         finally:
-            await _close(writer)
+            await close_stream(writer)
 
     async def close(self) -> None:
         writer, self._reader, self._writer = self._writer, None, None
         if writer is not None:
-            await _close(writer)
+            await close_stream(writer)
 
     async def _do(self, call: Call[Any]) -> Any:
         match call:
@@ -203,10 +204,7 @@ class VirtualBoardTransport:
             case DeviceStatus():
                 return await self._status()
             case _:
-                raise NotSupported(
-                    f"{self.endpoint} does not offer {call.method}",
-                    next_step=f"it offers {', '.join(sorted(self.capabilities))}",
-                )
+                raise not_offered(self.endpoint, call, self.capabilities)
 
     async def _level(self, pin: int) -> PinLevel:
         row = next((row for row in await self.pins() if row.pin == pin), None)
@@ -270,15 +268,6 @@ async def _line(reader: asyncio.StreamReader) -> bytes:
         raise EOFError("it closed the control socket") from exc
     except asyncio.LimitOverrunError as exc:
         raise ProtocolError(f"a control line over {2 * wire.MAX_LINE_BYTES} bytes") from exc
-
-
-async def _close(writer: asyncio.StreamWriter) -> None:
-    writer.close()
-    try:
-        async with asyncio.timeout(_CLOSE_S):
-            await writer.wait_closed()
-    except (OSError, TimeoutError):
-        writer.transport.abort()
 
 
 def _app_state(row: replies.AppRow) -> AppState:

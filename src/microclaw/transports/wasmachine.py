@@ -15,6 +15,7 @@ from typing import Any, Final, Literal, TypeVar, cast
 
 from microclaw.boards.profile import BoardProfile
 from microclaw.devices.calls import AppEntry, AppInstall, AppList, AppReply, AppRequest, AppUninstall, Call
+from microclaw.devices.device import not_offered
 from microclaw.errors import (
     AppNotFound,
     DeviceTimeout,
@@ -22,12 +23,13 @@ from microclaw.errors import (
     ImageTooLarge,
     InstallInterrupted,
     InvalidModule,
-    NotSupported,
     ProtocolError,
 )
 from microclaw.events import EvidenceKind
 from microclaw.transports.address import AddressLock, parse_host_port
 from microclaw.transports.wasmachine_connection import NoAnswer, Timeouts, WasmachineConnection
+from microclaw.wire.wasm_binary import HEADER as MODULE_HEADER
+from microclaw.wire.wasm_binary import ModuleError, Reader
 from microclaw.wire.wasmachine.answers import error_text, raise_for_status, read_applets
 from microclaw.wire.wasmachine.attributes import AttributeContainer, Generation
 from microclaw.wire.wasmachine.frame import HEADER, FrameType, encode_frame
@@ -41,8 +43,6 @@ from microclaw.wire.wasmachine.request import (
     uninstall_request,
 )
 
-_HEADER: Final = b"\0asm\x01\0\0\0"
-_MAX_LEB_BYTES: Final = 5
 _REBUILD: Final = "build it again from its source: microclaw app build"
 
 
@@ -54,19 +54,22 @@ def check_sendable(wasm: bytes, board: BoardProfile) -> None:
             f"the image has {len(wasm)} bytes, {board.title} takes {limit}",
             next_step="make the program smaller: less static data, optimization Os",
         )
-    if wasm[: len(_HEADER)] != _HEADER:
+    if wasm[: len(MODULE_HEADER)] != MODULE_HEADER:
         raise InvalidModule(f"not a WebAssembly 1.0 module, it starts with {wasm[:8].hex(' ')!r}", next_step=_REBUILD)
-    if len(wasm) == len(_HEADER):
+    if len(wasm) == len(MODULE_HEADER):
         raise InvalidModule("an empty module: no firmware answers one", next_step=_REBUILD)
-    at = len(_HEADER)
-    while at < len(wasm):
-        section, at = wasm[at], at + 1
-        size, at = _unsigned_leb(wasm, at)
-        at += size
-        if at > len(wasm):
-            raise InvalidModule(
-                f"the image ends inside section {section}, {at - len(wasm)} bytes are missing", next_step=_REBUILD
-            )
+    reader = Reader(wasm, len(MODULE_HEADER))
+    while not reader.at_end:
+        section = reader.byte()
+        try:
+            size = reader.u32()
+        except ModuleError as exc:
+            text = f"the image has a broken section length at byte {reader.position}"
+            raise InvalidModule(text, next_step=_REBUILD) from exc
+        if size > reader.left:
+            text = f"the image ends inside section {section}, {size - reader.left} bytes are missing"
+            raise InvalidModule(text, next_step=_REBUILD)
+        reader.take(size)
 
 
 def raise_install_error(response: Response, name: str) -> None:
@@ -82,18 +85,6 @@ def raise_install_error(response: Response, name: str) -> None:
     if any(part in text for part in ("load failed", "load WASM file failed", "instantiate failed")):
         raise InvalidModule(f"the device could not load {name}: {text}", next_step=_REBUILD)
     raise_for_status(response, name)
-
-
-def _unsigned_leb(data: bytes, at: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(_MAX_LEB_BYTES):
-        if at >= len(data):
-            break
-        byte, at = data[at], at + 1
-        value |= (byte & 0x7F) << (7 * shift)
-        if not byte & 0x80:
-            return value, at
-    raise InvalidModule(f"the image has a broken section length at byte {at}", next_step=_REBUILD)
 
 
 R = TypeVar("R")
@@ -183,10 +174,7 @@ class WasmachineTransport:
             case AppRequest():
                 return await self._request(call)
             case _:
-                raise NotSupported(
-                    f"{self.endpoint} does not offer {call.method}",
-                    next_step=f"it offers {', '.join(sorted(self.capabilities))}",
-                )
+                raise not_offered(self.endpoint, call, self.capabilities)
 
     async def _install(self, call: AppInstall) -> None:
         """The name must be free: after an interruption whatever has it is removed."""

@@ -102,10 +102,7 @@ class Machine:
             case wire.Info():
                 return self._info()
             case wire.Pins():
-                rows = (
-                    replies.PinRow(p.pin, p.level, p.role, p.duty, p.frequency_hz, p.app) for p in self.board.pins()
-                )
-                return replies.PinTable(tuple(rows))
+                return replies.PinTable(tuple(self.board.pins()))
             case wire.Edges(since=since):
                 return self._edge_page(since)
             case wire.Log(since=since):
@@ -292,8 +289,7 @@ class Machine:
         clock = self.board.clock
         if not isinstance(clock, VirtualClock):
             raise CallRejected("this board's clock is real", next_step="start it with --clock virtual")
-        advanced = clock.advance(ms)
-        return replies.AdvanceResult(round(advanced.now_ms, 3), advanced.idle, advanced.stuck)
+        return clock.advance(ms)
 
 
 def _line_bytes(record: LogRecord) -> int:
