@@ -54,17 +54,6 @@ class EffectRow:
     finished_ms: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class UnfinishedEffect:
-    """An effect that the journal holds without its end."""
-
-    key: EffectKey
-    tool: str
-    arguments: str
-    effect: str
-    started: bool
-
-
 class Journal(Table):
     """Moves each effect one way: planned, started, then done or failed; StoreError for any other move."""
 
@@ -117,11 +106,10 @@ class Journal(Table):
             ORDER BY planned_ms DESC, turn_id DESC, iteration DESC, position DESC LIMIT ?)"""
         return await self._database.read(lambda connection: _rows(connection, where, (tool, limit)))
 
-    async def unfinished(self) -> tuple[UnfinishedEffect, ...]:
+    async def unfinished(self) -> tuple[EffectRow, ...]:
         """Effects without an end, in order; right after a start, those of the crash before."""
         where = "WHERE state IN ('planned', 'started')"
-        rows = await self._database.read(lambda connection: _rows(connection, where, ()))
-        return tuple(UnfinishedEffect(r.key, r.tool, r.arguments, r.effect, r.state == "started") for r in rows)
+        return await self._database.read(lambda connection: _rows(connection, where, ()))
 
     async def prune(self, before_ms: int, rows: int = KEEP_ROWS) -> int:
         """Forget finished effects planned before this time, and those beyond the newest `rows`; returns how many."""
