@@ -81,7 +81,7 @@ class App:
         self._thread: threading.Thread | None = None
         self._over = threading.Event()
         self._instance: Instance | None = None
-        self._peak_stack_bytes = 0
+        self.peak_stack_bytes = 0  # how deep its shadow stack went; 0 when the module does not tell where that is
         self._is_stopping = False
         self.on_trouble: Callable[[App], None] = lambda _: None
         """Called in its thread when it trapped or exited, and when its main is over."""
@@ -97,11 +97,6 @@ class App:
     def peak_heap_bytes(self) -> int:
         """The most of its heap that was in use at once, the allocator's own bytes included."""
         return self.process.heap.peak_bytes
-
-    @property
-    def peak_stack_bytes(self) -> int:
-        """How deep its shadow stack went; 0 when the module does not tell where that stack is."""
-        return self._peak_stack_bytes
 
     def note_end(self) -> None:
         """The program reported that its main is over: nothing of it runs any more, but the firmware still lists it."""
@@ -267,7 +262,7 @@ class App:
             return False
         finally:
             self._instance.measure_stack()
-            self._peak_stack_bytes = self._instance.peak_stack_bytes
+            self.peak_stack_bytes = self._instance.peak_stack_bytes
 
     def _bury(self) -> None:
         self.process.timers.close()
