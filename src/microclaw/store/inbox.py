@@ -9,15 +9,10 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
 
 from microclaw.store.database import Database
-from microclaw.store.outbox import NewOutbound, insert_outbound
+from microclaw.store.outbox import DAY_MS, KEEP_DAYS, KEEP_ROWS, NewOutbound, insert_outbound
 from microclaw.store.rows import Table, columns, insert, select
-
-KEEP_DAYS: Final = 30
-KEEP_ROWS: Final = 2_000
-_DAY_MS: Final = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +98,7 @@ class InboxTable(Table):
 
     async def prune(self, *, days: int = KEEP_DAYS, rows: int = KEEP_ROWS) -> int:
         """Forget finished messages that are older, or beyond the newest `rows`; returns how many."""
-        before_ms = self._now_ms() - days * _DAY_MS
+        before_ms = self._now_ms() - days * DAY_MS
         return await self._database.write(lambda connection: _prune(connection, before_ms, rows))
 
 

@@ -14,7 +14,7 @@ Kind: TypeAlias = Literal["answer", "push"]
 
 KEEP_DAYS: Final = 30
 KEEP_ROWS: Final = 2_000
-_DAY_MS: Final = 86_400_000
+DAY_MS: Final = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class OutboxTable(Table):
 
     async def prune(self, *, days: int = KEEP_DAYS, rows: int = KEEP_ROWS) -> int:
         """Forget what is older, delivered or not, and the delivered beyond the newest `rows`; returns how many."""
-        values = (self._now_ms() - days * _DAY_MS, rows)
+        values = (self._now_ms() - days * DAY_MS, rows)
         query = """DELETE FROM outbox WHERE created_ms < ? OR (delivered_ms IS NOT NULL
             AND outbound_id <= (SELECT max(outbound_id) FROM outbox) - ?)"""
         return await self._execute(query, values)

@@ -10,6 +10,7 @@ import asyncio
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar, cast
 
@@ -230,7 +231,8 @@ class WasmachineTransport:
             if not interrupted.delivered:
                 padding = _PAD * ((interrupted.frame_bytes | 0xFFFF) + HEADER.size)
                 await self._connection.send_only(padding, self.timeouts.install_s(len(padding)))
-                await self._remove_corrupt(interrupted.name)
+                # Whatever it answers: nothing to remove is the usual case, and the truth is asked next.
+                await self._exchange(lambda mid: uninstall_request(mid, interrupted.name), _RECOVERY_ANSWER_S)
             names = frozenset(entry.name for entry in await self._list_now())
         except NoAnswer as exc:
             raise DeviceUnreachable(
@@ -240,10 +242,6 @@ class WasmachineTransport:
             ) from exc
         self._interrupted = None
         return names
-
-    async def _remove_corrupt(self, name: str) -> None:
-        """Whatever it answers: nothing to remove is the usual case, and the truth is asked next."""
-        await self._exchange(lambda mid: uninstall_request(mid, name), _RECOVERY_ANSWER_S)
 
     async def _uninstall(self, name: str) -> None:
         await self._mend()
@@ -268,7 +266,11 @@ class WasmachineTransport:
             raise self._timed_out("listing its apps", exc) from exc
 
     async def _list_now(self) -> tuple[AppEntry, ...]:
-        response = await self._ask(query_request, retry=True)
+        """Asked once more on a fresh connection when the first request got no answer."""
+        try:
+            response = await self._exchange(query_request, self.timeouts.first_query_s)
+        except NoAnswer:
+            response = await self._exchange(query_request, self.timeouts.answer_s - self.timeouts.first_query_s)
         return tuple(AppEntry(app.name, app.heap_bytes) for app in read_applets(response))
 
     async def _request(self, call: AppRequest) -> AppReply:
@@ -276,7 +278,8 @@ class WasmachineTransport:
         generation = Generation(self._board.firmware.attribute_generation)
         body = AttributeContainer.of("", call.values).encode(generation) if call.values else b""
         try:
-            response = await self._ask(lambda mid: app_request(mid, call.name, call.url, body), retry=False)
+            ask = partial(app_request, name=call.name, url=call.url, body=body)
+            response = await self._exchange(ask, self.timeouts.answer_s)
         except NoAnswer as exc:
             # The firmware is silent for a url that no app registered (protocols/wasmachine, habits).
             raise DeviceTimeout(
@@ -286,15 +289,6 @@ class WasmachineTransport:
         raise_for_status(response, call.name)
         values = AttributeContainer.decode(response.body).as_mapping() if response.body else {}
         return AppReply(response.status, values)
-
-    async def _ask(self, build: Callable[[int], Request], *, retry: bool) -> Response:
-        """A request that may be sent twice: once more on a fresh connection when the first got no answer."""
-        if not retry:
-            return await self._exchange(build, self.timeouts.answer_s)
-        try:
-            return await self._exchange(build, self.timeouts.first_query_s)
-        except NoAnswer:
-            return await self._exchange(build, self.timeouts.answer_s - self.timeouts.first_query_s)
 
     async def _exchange(self, build: Callable[[int], Request], timeout_s: float) -> Response:
         mid = self._next_mid()

@@ -12,7 +12,6 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final, Literal, Self
 
 from microclaw.errors import ConfigError, DeviceUnreachable
@@ -111,17 +110,11 @@ class VirtualBoardProcess:
     def running(self) -> bool:
         return self._process is not None and self._process.returncode is None
 
-    @property
-    def stderr_lines(self) -> tuple[str, ...]:
-        return tuple(self._stderr)
-
     async def __aenter__(self) -> Self:
         await self.start()
         return self
 
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.stop()
 
     async def start(self) -> BoardReady:
@@ -229,19 +222,10 @@ class VirtualBoardProcess:
 def _ready(line: bytes, host: str) -> BoardReady:
     try:
         data: Any = json.loads(line)
-        if data["ready"] is not True:
+        if data.pop("ready") is not True:
             raise ValueError("not ready")
-        return BoardReady(
-            name=data["name"],
-            board=data["board"],
-            pid=data["pid"],
-            wasmachine=data["wasmachine"],
-            serial=data["serial"],
-            pty=data["pty"],
-            control=Path(data["control"]),
-            host=host,
-        )
-    except (ValueError, KeyError, TypeError) as exc:
+        return BoardReady(**{**data, "control": Path(data["control"]), "host": host})
+    except (ValueError, KeyError, TypeError, AttributeError) as exc:
         raise ConfigError(
             f"the virtual board's ready line is unreadable: {line[:200]!r}", next_step="is it of this version?"
         ) from exc

@@ -130,7 +130,7 @@ class MessageHandler:
             self._client.post(lambda: self._finish(message_id, result, durable=durable, call=call), must=True)
 
         try:
-            self._worker.take(Work(message_id, call, started, done))
+            self._worker.take(Work(call, started, done))
         except Overloaded as exc:
             self._finish(message_id, refusal(exc.code, exc.message), durable=durable)
 

@@ -134,7 +134,7 @@ class _Boot:
         self._reset_reason = reset_reason
         self._reported: WeakSet[App] = WeakSet()
         self.flash = flash
-        self.state = LinkState(port._address.url)
+        self.state = LinkState()
         self.apps = LinkApps(flash, port._machine)
         self._methods = BoardMethods(board, self.apps.methods(), port._machine.free_heap_bytes)
         hello = Hello(
