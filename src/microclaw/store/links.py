@@ -1,7 +1,7 @@
 """Durable messages between this host and its devices: an outbox and an inbox for each. Reads no message.
 
-The methods are those of wire/link/sequence.py, as coroutines. Each is one transaction of the
-database, which commits those of many devices at once. `append_to` and `advance_in` join a transaction of the caller.
+The cursors are those of wire/link/sequence.py. Each method is one transaction of the database, which commits those of
+many devices at once. `append_to` and `advance_in` join a transaction of the caller.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from microclaw.wire.link.sequence import InboxCursor, OutboxCursor, StoredMessag
 
 MAX_MESSAGES: Final = 1024
 MAX_BYTES: Final = 4 * 1024 * 1024
-REMEMBERED_IDS: Final = 256  # wire.link.storage: what an inbox recognises after the other end renewed its epoch
+REMEMBERED_IDS: Final = 256  # what an inbox recognises after the other end renewed its epoch
 EPOCH_BYTES: Final = 8
 
 

@@ -1,8 +1,7 @@
 """The serial transport: exploration by JSON lines (docs/protocols/jsonline.md) over a serial port, a pty or TCP.
 
-It deploys nothing. The protocol has no request ids: after a lost answer the transport listens for silence and asks
-who is there, so that a late
-answer is never taken for the next one's. What a board prints when it starts is never an answer.
+It deploys nothing. The protocol has no request ids: after a lost answer the transport listens for silence and asks who
+is there, so that a late answer is never taken for the next one's. What a board prints when it starts is no answer.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The virtual board's transport over its control socket: counted edges, logs, app states, and hands for its inputs.
+"""The virtual board's transport over its control socket: counted edges, logs, app states, and its inputs to set.
 
 The protocol is wire/board_control.py (docs/protocols/virtual.md). This file starts no board.
 """
