@@ -100,9 +100,12 @@ class SessionFiles:
         """Put messages of elsewhere before those that are here, each once; returns how many were new."""
         return await self._alone(self.path(channel, chat_id), _adopt, tuple(messages))
 
+    def _lock(self, path: Path) -> asyncio.Lock:
+        """One conversation's; those of different ones are synced side by side."""
+        return self._locks.setdefault(path, asyncio.Lock())
+
     async def _alone(self, path: Path, work: Callable[..., T], *values: object) -> T:
-        """In a thread, one at a time for a conversation; different conversations are synced side by side."""
-        async with self._locks.setdefault(path, asyncio.Lock()):
+        async with self._lock(path):
             return await asyncio.to_thread(work, path, *values)
 
     async def full_name(self, name: str) -> str:
