@@ -14,7 +14,7 @@ from typing import Any
 
 from bench.processes import private_home, running
 from bench.report import Metric, median, timed
-from microclaw.config import load_settings
+from microclaw.config.load import load_settings
 from microclaw.events import Answer
 from microclaw.host_client.client import HostClient
 

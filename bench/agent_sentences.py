@@ -24,7 +24,7 @@ from bench.wanted import Sentence, Want, read_sentences
 from bench.witness import ADC_VOLTS, READINGS, Witness, says
 from microclaw.boards.reader import load_board
 from microclaw.cli.board_control import BoardControl
-from microclaw.config import load_settings
+from microclaw.config.load import load_settings
 from microclaw.events import Answer, ApprovalAsked
 from microclaw.host_client.client import HostClient
 from microclaw.patterns.library import fill

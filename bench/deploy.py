@@ -11,7 +11,7 @@ from bench.processes import private_home, running
 from bench.report import Metric, median, timed
 from microclaw.boards import load_board
 from microclaw.cli.board_control import BoardControl
-from microclaw.config import load_settings
+from microclaw.config.load import load_settings
 from microclaw.devices.calls import AppInstall, AppList, AppUninstall
 from microclaw.events import Answer
 from microclaw.host_client.client import HostClient

@@ -26,7 +26,7 @@ from microclaw.auth.approvals import Approvals
 from microclaw.auth.gate import Gate
 from microclaw.auth.people import OwnerAlone
 from microclaw.auth.tokens import PersonTokens
-from microclaw.config import GatewaySettings
+from microclaw.config.settings import GatewaySettings
 from microclaw.events import Inbound
 from microclaw.models.protocol import DeviceContext, ModelReply, ModelRequest, OnText
 from microclaw.store.database import Database

@@ -17,7 +17,7 @@ import pytest
 from microclaw.app import running_host
 from microclaw.cli.board_control import BoardControl
 from microclaw.cli.child import Child
-from microclaw.config import load_settings
+from microclaw.config.load import load_settings
 from microclaw.errors import StoreError
 from microclaw.events import Step
 from microclaw.host_client.client import HostClient

@@ -100,6 +100,11 @@ def escape_hidden(text: str) -> str:
     return _HIDDEN_IN_A_LINE.sub(lambda found: json.dumps(found[0])[1:-1], text)
 
 
+def encodable(text: str) -> str:
+    """`text` with "?" for lone surrogates, which JSON and names of files can hold and UTF-8 cannot."""
+    return text.encode(errors="replace").decode()
+
+
 def fence_text(text: str, source: str) -> str:
     """`text`, cleaned, between two lines that it cannot contain, with where it comes from, as material for a model.
 

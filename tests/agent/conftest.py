@@ -20,7 +20,7 @@ from microclaw.apps.changes import turn_now
 from microclaw.apps.verify import NO_READ_BACK
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.gate import Effect, Gate, Permission
-from microclaw.config import AgentSettings
+from microclaw.config.settings import AgentSettings
 from microclaw.errors import BuildError, Diagnostic, TrialFailed
 from microclaw.events import Answer, Evidence, EvidenceKind, Inbound, Step, TurnEvent
 from microclaw.models.protocol import DeviceContext, Model

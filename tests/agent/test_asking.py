@@ -108,7 +108,7 @@ async def test_an_act_that_waits_for_its_yes_has_not_started_when_the_host_ends(
     async with make_agent([call("page"), call("undo")]) as agent:
         await until_asked(await begin(agent))
         (left,) = await agent.journal.unfinished()
-        assert (left.tool, left.started) == ("undo", False)
+        assert (left.tool, left.state) == ("undo", "planned")
     async with make_agent([say("done")]) as agent:
         asked: asyncio.Queue[PendingApproval | ApprovalOutcome] = asyncio.Queue()
         agent.approvals.listen(asked.put_nowait)

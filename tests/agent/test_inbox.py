@@ -15,7 +15,7 @@ from tests.channels.conftest import ScriptedAgent
 from microclaw.agent.inbox import AcceptedMessage, Inbox
 from microclaw.agent.outbox import Outbox
 from microclaw.agent.turn_journal import encode
-from microclaw.config import AgentSettings
+from microclaw.config.settings import AgentSettings
 from microclaw.errors import EmptyMessage, MessageTooLong, Overloaded
 from microclaw.events import Answer, Attachment, Delta, Inbound, TurnEvent
 from microclaw.models.protocol import AssistantReply, Image, ModelReply, ModelRequest, OnText, UserText

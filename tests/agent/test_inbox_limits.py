@@ -9,7 +9,7 @@ import pytest
 from tests.agent.conftest import Agent, MakeAgent
 
 from microclaw.agent.inbox import AcceptedMessage, InboxLimits, WaitingCount
-from microclaw.config import AgentSettings
+from microclaw.config.settings import AgentSettings
 from microclaw.errors import Overloaded
 from microclaw.events import Answer, Inbound
 from microclaw.models.protocol import ModelReply, ModelRequest, OnText

@@ -21,7 +21,8 @@ from tests.tools.web_server import page, site
 
 from microclaw.app import running_host
 from microclaw.auth.egress import Address, Egress, why_not_public
-from microclaw.config import AgentSettings, load_settings
+from microclaw.config.load import load_settings
+from microclaw.config.settings import AgentSettings
 from microclaw.devices.calls import AppInstall, AppList, GpioGet
 from microclaw.devices.device import Device
 from microclaw.events import Answer, ApprovalAsked, ApprovalSettled

@@ -14,7 +14,7 @@ from tests.models.model_server import Server, server
 from microclaw.api.status import for_everybody
 from microclaw.app import running_host
 from microclaw.cli.host_commands import screen_rows
-from microclaw.config import load_settings
+from microclaw.config.load import load_settings
 from microclaw.errors import ModelError
 from microclaw.events import Answer, Step
 from microclaw.host_client.client import HostClient

@@ -12,7 +12,7 @@ from tests.models.event_streams import Events, openai_stream
 from tests.models.model_server import server
 
 from microclaw.app import running_host
-from microclaw.config import load_settings
+from microclaw.config.load import load_settings
 from microclaw.events import Answer, Delta, Step
 from microclaw.host_client.client import HostClient
 from microclaw.virtual_boards.process import VirtualBoardProcess

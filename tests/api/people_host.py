@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 from microclaw.app import running_host
 from microclaw.auth.people import People
 from microclaw.auth.tokens import PersonTokens
-from microclaw.config import AgentSettings, Settings, load_settings
+from microclaw.config.load import load_settings
+from microclaw.config.settings import AgentSettings, Settings
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
 from microclaw.host_client.client import HostClient

@@ -23,7 +23,7 @@ from microclaw.api.gateway_chats import conversation_id, visible
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.people import OWNER, Person
 from microclaw.auth.tokens import PersonTokens, Token
-from microclaw.config import GatewaySettings
+from microclaw.config.settings import GatewaySettings
 from microclaw.errors import Overloaded, PermissionRefused
 from microclaw.events import Answer, Delta, Inbound, Step, ToolRun, TurnEvent
 from microclaw.store.people import PersonTokenRow, PersonTokenTable

@@ -15,7 +15,7 @@ from websockets.asyncio.client import connect
 
 from microclaw.api.gateway import Gateway
 from microclaw.auth.approvals import Approvals
-from microclaw.config import GatewaySettings
+from microclaw.config.settings import GatewaySettings
 from microclaw.errors import PermissionRefused
 from microclaw.events import Answer, Delta, Inbound, ToolRun, TurnEvent
 

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from microclaw.api.jobs import Feed, Jobs
-from microclaw.config import Limits
+from microclaw.config.settings import Limits
 from microclaw.errors import Overloaded, PinRefused
 from microclaw.events import Step
 from microclaw.wire.host_api import Failure, Keepalive, Result, StreamEvent

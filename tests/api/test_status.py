@@ -19,7 +19,8 @@ from microclaw.api.status import (
 from microclaw.auth.approvals import PendingApproval
 from microclaw.auth.people import OwnerAlone, Permission, Person
 from microclaw.channels.telegram.poller import TelegramState
-from microclaw.config import BudgetSettings, Settings, load_settings
+from microclaw.config.load import load_settings
+from microclaw.config.settings import BudgetSettings, Settings
 from microclaw.schedules.entry import Once, Prompt, Schedule
 from microclaw.store.schedules import ScheduleState
 from microclaw.store.usage import UsageCount

@@ -14,7 +14,7 @@ import pytest_asyncio
 from tests.api.people_host import BLINK, PeopleHost, people_host
 
 from microclaw.app import running_host
-from microclaw.config import load_settings
+from microclaw.config.load import load_settings
 from microclaw.devices.calls import GpioGet
 from microclaw.errors import ConfigError
 from microclaw.events import Answer, ApprovalAsked, ApprovalSettled

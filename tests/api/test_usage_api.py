@@ -22,7 +22,8 @@ from microclaw.api.server import Listener, serving, unix_listener
 from microclaw.app.agent import build_model
 from microclaw.auth.people import Person
 from microclaw.cli.main import main
-from microclaw.config import BudgetSettings, Settings, load_settings
+from microclaw.config.load import load_settings
+from microclaw.config.settings import BudgetSettings, Settings
 from microclaw.host_client.client import HostClient
 from microclaw.host_client.request import HostError
 from microclaw.models.protocol import AskedBy

@@ -17,7 +17,8 @@ from websockets.asyncio.client import connect
 from microclaw.app import running_host
 from microclaw.app.channels import GatewayListener
 from microclaw.auth.admission import open_admission
-from microclaw.config import GatewaySettings, load_settings
+from microclaw.config.load import load_settings
+from microclaw.config.settings import GatewaySettings
 from microclaw.store.database import Database
 
 Make = Callable[[socket.socket], GatewayListener]

@@ -17,9 +17,9 @@ from microclaw.agent.outbox import Outbox
 from microclaw.agent.running_turn import RunningTurn
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.people import OWNER, People, Person
-from microclaw.channels.telegram.api import Timing
-from microclaw.channels.telegram.channel import run_telegram
-from microclaw.config import AgentSettings, TelegramSettings
+from microclaw.channels.telegram.api import BotApi, Timing
+from microclaw.channels.telegram.channel import TelegramChannel
+from microclaw.config.settings import AgentSettings, TelegramSettings
 from microclaw.errors import MicroclawError, Overloaded
 from microclaw.events import Answer, Inbound, TurnEvent
 from microclaw.store.database import Database
@@ -213,6 +213,11 @@ class Telegram:
     inbox: WatchedInbox
     people: MemoryPeople
     approvals: Approvals
+
+
+async def run_telegram(settings: TelegramSettings, *, proxy: str | None = None, **parts: Any) -> None:
+    async with BotApi.opened(settings, proxy=proxy) as api:
+        await TelegramChannel(api, **parts).run()
 
 
 @asynccontextmanager

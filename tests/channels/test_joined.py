@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from microclaw.app import running_host
-from microclaw.config import TelegramSettings, load_settings
+from microclaw.config.load import load_settings
+from microclaw.config.settings import TelegramSettings
 
 
 class Heard(logging.Handler):

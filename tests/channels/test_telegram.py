@@ -10,15 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.channels.conftest import QUICK, MemoryPeople, echo, served_inbox, telegram
+from tests.channels.conftest import QUICK, MemoryPeople, echo, run_telegram, served_inbox, telegram
 from tests.channels.connect_proxy import connect_proxy, tls_for
 from tests.channels.telegram_server import BOT_ID, TOKEN, USERNAME, TelegramServer
 
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.people import People
-from microclaw.channels.telegram.channel import run_telegram
 from microclaw.channels.telegram.poller import TelegramState
-from microclaw.config import AgentSettings, TelegramSettings
+from microclaw.config.settings import AgentSettings, TelegramSettings
 from microclaw.errors import MicroclawError, Overloaded, StoreError
 from microclaw.events import Answer, Delta, Edge, Evidence, Inbound, Step, ToolRun, TurnEvent
 from microclaw.store.database import Database

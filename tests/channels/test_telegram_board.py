@@ -13,7 +13,8 @@ from tests.channels.telegram_server import TOKEN, TelegramServer
 from microclaw.app import running_host
 from microclaw.cli.board_control import BoardControl
 from microclaw.cli.child import Child
-from microclaw.config import Settings, TelegramSettings, load_settings
+from microclaw.config.load import load_settings
+from microclaw.config.settings import Settings, TelegramSettings
 from microclaw.host_client.client import HostClient
 
 USER = 100

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import sqlite3
+import stat
 import subprocess
 import sys
 import threading
@@ -30,7 +31,11 @@ def board(host: dict[str, Any], ask: Run, tmp_path: Path) -> StartBoard:
     """Start a board called NAME that knows this host."""
 
     def start(name: str, *, secret: bool = True) -> Child:
-        made = json.loads(ask("--json", "device", "provision", name, *(() if secret else ("--no-secret",))).out)
+        file = tmp_path / f"{name}.json"
+        asked = ("device", "provision", name, "--file", str(file), *(() if secret else ("--no-secret",)))
+        made = json.loads(ask("--json", *asked).out)
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        assert json.loads(file.read_text()).get("secret") == made["secret"]
         words = ["microclaw.virtual", "--name", name, "--wasmachine", "0", "--serial", "none"]
         words += [
             "--control",

@@ -10,7 +10,7 @@ from tests.api.people_host import BLINK, PeopleHost, people_host
 from tests.cli.conftest import Ran
 from tests.cli.test_remote_host import lines, run_at
 
-from microclaw.config import AgentSettings
+from microclaw.config.settings import AgentSettings
 
 
 async def tell(host: PeopleHost, who: str, home: Path, *words: str) -> Ran:

@@ -23,8 +23,8 @@ import pytest
 from microclaw.cli.main import main
 from microclaw.cli.setup_commands import read_current
 from microclaw.cli.setup_plan import LAN, ask_all
-from microclaw.config import load_settings
 from microclaw.config.edit import write_changes
+from microclaw.config.load import load_settings
 
 ANTHROPIC_KEY = "sk-ant-api03-0123456789abcdef"
 TELEGRAM_TOKEN = "123456:AAabcdefghijklmnopqrstuvwxyz"

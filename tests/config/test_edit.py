@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from microclaw.config import edit, load_settings
+from microclaw.config import edit
 from microclaw.config.edit import SettingChange, read_key, write_changes
+from microclaw.config.load import load_settings
 from microclaw.config.show import read_views
 from microclaw.errors import ConfigError
 

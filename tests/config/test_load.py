@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from microclaw.config import MAX_SOCKET_PATH_BYTES, load_settings
+from microclaw.config.load import load_settings
+from microclaw.config.places import MAX_SOCKET_PATH_BYTES
 from microclaw.errors import ConfigError
 
 

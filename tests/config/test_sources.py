@@ -10,9 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from microclaw.config import (
+from microclaw.config import settings
+from microclaw.config.load import find_mistakes, load_settings
+from microclaw.config.schema import Setting, Table, all_settings, root
+from microclaw.config.settings import (
     AgentSettings,
     BudgetSettings,
+    ConfigFile,
     GatewaySettings,
     HostSettings,
     Limits,
@@ -22,12 +26,7 @@ from microclaw.config import (
     SearchSettings,
     Settings,
     TelegramSettings,
-    load_settings,
-    settings,
 )
-from microclaw.config.load import find_mistakes
-from microclaw.config.schema import Setting, Table, all_settings, root
-from microclaw.config.settings import ConfigFile
 from microclaw.config.sources import text_of_file
 from microclaw.errors import ConfigError
 

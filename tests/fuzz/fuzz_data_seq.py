@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from tests.virtual.nodes.byte_memory import ByteMemory
 
-from microclaw.virtual.nodes.node import take_data_seq
+from microclaw.virtual.nodes.node import PosixError, take_data_seq
 from microclaw.virtual.runtime.memory import BoardCrash, OutOfBounds
-from microclaw.virtual.runtime.posix import PosixError
 
 
 def fuzz_one(data: bytes) -> None:

@@ -18,7 +18,7 @@ import pytest
 
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.gate import Effect, Gate, Permission
-from microclaw.config import McpServerSettings
+from microclaw.config.settings import McpServerSettings
 from microclaw.mcp.client.servers import ClientLimits, McpServers, ServerConnection
 from microclaw.mcp.client.tools import name_of
 from microclaw.mcp.client.transports import BURST, MessageLimit

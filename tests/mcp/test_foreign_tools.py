@@ -7,7 +7,7 @@ from typing import Any
 
 import mcp_types as types
 
-from microclaw.config import McpServerSettings
+from microclaw.config.settings import McpServerSettings
 from microclaw.mcp.client.tools import tool_from
 from microclaw.tools.tool import ToolContext
 

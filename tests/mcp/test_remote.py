@@ -14,7 +14,7 @@ import pytest
 import uvicorn
 from mcp.server.lowlevel import Server
 
-from microclaw.config import McpServerSettings
+from microclaw.config.settings import McpServerSettings
 from microclaw.errors import ToolFailed
 from microclaw.mcp.client.servers import ClientLimits, McpServers
 from microclaw.tools.tool import ToolContext

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from tests.models.asking import request
 
-from microclaw.config import BudgetSettings
+from microclaw.config.settings import BudgetSettings
 from microclaw.errors import BudgetSpent, ModelError
 from microclaw.events import Usage
 from microclaw.models.budget import Budget, Estimate, LocalDays, worst_case
@@ -216,7 +216,7 @@ async def test_a_model_of_unknown_price_has_a_money_budget_for_itself_until_it_i
 HOLDER = """
 import asyncio, sys, time
 from pathlib import Path
-from microclaw.config import BudgetSettings
+from microclaw.config.settings import BudgetSettings
 from microclaw.models.budget import Budget, LocalDays
 from microclaw.models.protocol import AskedBy
 from microclaw.models.budget import Estimate

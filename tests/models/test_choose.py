@@ -10,7 +10,7 @@ from tests.models.asking import TOOLS
 from tests.models.event_streams import Events, openai_stream
 from tests.models.model_server import openai_reply, server
 
-from microclaw.config import ModelChoice, ModelSettings, ModelTask
+from microclaw.config.settings import ModelChoice, ModelSettings, ModelTask
 from microclaw.errors import ModelError
 from microclaw.models.protocol import (
     AssistantReply,
@@ -73,7 +73,7 @@ async def test_the_settings_choose_the_model(settings: ModelSettings, name: str,
 
 def test_choosing_imports_no_library_of_a_provider() -> None:
     code = (
-        "import sys; from microclaw.config import *; from microclaw.models.router import choose_model; "
+        "import sys; from microclaw.config.settings import *; from microclaw.models.router import choose_model; "
         "from microclaw.offline.model import OfflineModel; "
         "spare = (ModelChoice('openai', 'x', 'y'),); "
         "choose_model(ModelSettings(anthropic_api_key='a', fallbacks=spare), OfflineModel(), proxy='http://p:1'); "

@@ -12,7 +12,7 @@ from tests.models.asking import anthropic, openai, request
 from tests.models.event_streams import Events, anthropic_stream, event, openai_stream
 from tests.models.model_server import anthropic_reply, openai_reply, server
 
-from microclaw.config import ModelTask
+from microclaw.config.settings import ModelTask
 from microclaw.errors import BudgetSpent, ModelError, ModelFault
 from microclaw.models.fallback import Breaker, Fallback, Outage
 from microclaw.models.protocol import Model, ModelReply, ModelRequest, OnText

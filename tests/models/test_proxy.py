@@ -20,7 +20,7 @@ from tests.models.asking import SECRET, request
 from tests.models.event_streams import Events, anthropic_stream, openai_stream
 from tests.models.model_server import Server, server
 
-from microclaw.config import ModelChoice, ModelSettings
+from microclaw.config.settings import ModelChoice, ModelSettings
 from microclaw.errors import ModelError
 from microclaw.models.protocol import Model
 from microclaw.models.router import choose_model

@@ -13,7 +13,7 @@ from tests.models.asking import anthropic, openai, request
 from tests.models.event_streams import Events, anthropic_stream, openai_chunk, openai_stream
 from tests.models.model_server import server
 
-from microclaw.config import BudgetSettings, ModelSettings
+from microclaw.config.settings import BudgetSettings, ModelSettings
 from microclaw.errors import BudgetSpent, ConfigError, ModelError
 from microclaw.events import Usage
 from microclaw.models.budget import Budget, Estimate, LocalDays

@@ -12,7 +12,7 @@ from tests.models.asking import SECRET, anthropic, closing, openai, request
 from tests.models.event_streams import DONE, Events, anthropic_stream, openai_chunk, openai_stream
 from tests.models.model_server import anthropic_reply, openai_reply, server
 
-from microclaw.config import ModelChoice, ModelSettings
+from microclaw.config.settings import ModelChoice, ModelSettings
 from microclaw.errors import ModelError
 from microclaw.models.protocol import (
     AssistantReply,

@@ -17,9 +17,8 @@ from microclaw.schedules.entry import (
     Prompt,
     Schedule,
     ToolAct,
-    action_json,
     schedule_of,
-    timing_json,
+    stored_json,
     to_ms,
 )
 from microclaw.store.schedules import NewSchedule, ScheduleRow
@@ -31,14 +30,14 @@ def kept(deed: Deed, boards: Boards, what: str = "it", device: str | None = None
     """As it is read from the store again."""
     pin = bind_devices(what, deed, device, boards.registry)
     fields = ("owner", "test", "c1", pin.device, "run", "act", "active", "", 1, 2)
-    new = (1, "then", pin.what, timing_json(Once(5)), action_json(pin.deed, pin.devices), *fields)
+    new = (1, "then", pin.what, stored_json(Once(5)), stored_json(pin.deed, pin.devices), *fields)
     return schedule_of(ScheduleRow(*new))  # type: ignore[arg-type]  # in the row's order
 
 
 async def old_row(world: World, deed: Deed, what: str, device: str | None, at: datetime | None = None) -> int:
     """A schedule as it was stored when devices were kept by their names."""
     at_ms = to_ms(at or START + timedelta(minutes=20))
-    timing, act = timing_json(Once(at_ms)), action_json(deed)
+    timing, act = stored_json(Once(at_ms)), stored_json(deed)
     new = NewSchedule("then", what, timing, act, "owner", "terminal", "terminal", device, "run", "act", at_ms)
     return await world.table.add(new, world.clock.now_ms())
 

@@ -17,12 +17,11 @@ from microclaw.schedules.entry import (
     Prompt,
     Timing,
     ToolAct,
-    action_json,
     at_wall_clock,
     check_cron,
     next_due,
     schedule_of,
-    timing_json,
+    stored_json,
     to_ms,
 )
 from microclaw.store.schedules import ScheduleRow
@@ -168,8 +167,8 @@ def test_what_is_stored_is_read_back(timing: Timing, deed: ToolAct | Prompt) -> 
         1,
         "then",
         "that",
-        timing_json(timing),
-        action_json(deed),
+        stored_json(timing),
+        stored_json(deed),
         "owner",
         "t",
         "c",
@@ -188,7 +187,7 @@ def test_what_is_stored_is_read_back(timing: Timing, deed: ToolAct | Prompt) -> 
 
 @pytest.mark.parametrize("deed", [ToolAct("gpio-set", '{"pin":4}'), Prompt("look at the plants")])
 def test_the_devices_of_a_schedule_are_stored_with_their_names_of_that_time(deed: ToolAct | Prompt) -> None:
-    act, timing = action_json(deed, (("d-1", "lamp"),)), timing_json(Once(5))
+    act, timing = stored_json(deed, (("d-1", "lamp"),)), stored_json(Once(5))
     row = ScheduleRow(1, "then", "that", timing, act, "owner", "t", "c", "d-1", "run", "act", "active", "", 1, 2)
     found = schedule_of(row)
     assert (found.deed, found.device, found.devices) == (deed, "d-1", (("d-1", "lamp"),))
@@ -196,7 +195,7 @@ def test_the_devices_of_a_schedule_are_stored_with_their_names_of_that_time(deed
 
 @pytest.mark.parametrize("act", ["{}", "[]", '{"kind":"prompt","text":"x","devices":[1]}', "4"])
 def test_a_deed_that_is_none_of_ours_is_told(act: str) -> None:
-    row = ScheduleRow(9, "", "", timing_json(Once(5)), act, "owner", "t", "c", None, "run", "act", "active", "", 1, 2)
+    row = ScheduleRow(9, "", "", stored_json(Once(5)), act, "owner", "t", "c", None, "run", "act", "active", "", 1, 2)
     with pytest.raises(StoreError, match="schedule 9"):
         schedule_of(row)
 

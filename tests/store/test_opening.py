@@ -13,12 +13,12 @@ import pytest
 
 from microclaw.errors import StoreError
 from microclaw.store.apps import AppTable
-from microclaw.store.database import Database, OwnerLock
+from microclaw.store.database import Database, take_lock
 from microclaw.store.migrations import MIGRATIONS
 
 TAKE = (
-    "import os, sys; from pathlib import Path; from microclaw.store.database import OwnerLock; "
-    "OwnerLock.take(Path(sys.argv[1]))"
+    "import os, sys; from pathlib import Path; from microclaw.store.database import take_lock; "
+    "take_lock(Path(sys.argv[1]))"
 )
 
 
@@ -66,7 +66,7 @@ async def test_another_process_is_refused(store_path: Path) -> None:
 
 def test_lock_left_by_a_dead_process_holds_nobody_up(store_path: Path) -> None:
     assert subprocess.run([sys.executable, "-c", f"{TAKE}; os._exit(9)", str(store_path)], timeout=20).returncode == 9
-    OwnerLock.take(store_path).release()
+    os.close(take_lock(store_path))
 
 
 @pytest.mark.parametrize("content", [b"", b"not a database at all" * 100, b"SQLite format 3\0" + b"\xff" * 5000])

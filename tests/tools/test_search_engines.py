@@ -11,7 +11,7 @@ from tests.tools.test_fetching import fetcher
 from tests.tools.web_server import connect_proxy, page, site
 
 from microclaw.auth.gate import Gate
-from microclaw.config import SearchSettings
+from microclaw.config.settings import SearchSettings
 from microclaw.errors import ToolFailed
 from microclaw.tools.search_engines import search_engine
 from microclaw.tools.tool import ToolContext

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from microclaw.app import Host, running_host
-from microclaw.config import load_settings
+from microclaw.config.load import load_settings
 from microclaw.errors import ConfigError, DeviceUnreachable
 from microclaw.virtual_boards.host_boards import BoardStanding, RestartLimits, VirtualBoards
 from microclaw.virtual_boards.process import VirtualBoardProcess

@@ -144,7 +144,7 @@ async def test_main_that_polls_keeps_time_and_lets_its_board_be_asked(
     assert trial.ok, trial.error
     assert abs(len(trial.edges) - edges) <= 1
     gaps = [b.t_ms - a.t_ms for a, b in zip(trial.edges, trial.edges[1:], strict=False)]
-    assert all(495 <= gap <= 515 for gap in gaps)
+    assert all(485 <= gap <= 515 for gap in gaps)
 
 
 async def test_main_that_waits_for_a_pin_sees_it_change(compile_c: Any, board: BoardProfile) -> None:

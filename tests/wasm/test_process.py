@@ -136,7 +136,7 @@ def is_running(pid: int) -> bool:
     """Whether a process is there and no zombie waiting for its adopter."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
     return state != "Z"
 

@@ -105,18 +105,18 @@ def test_encoded_line_is_one_line_of_compact_json() -> None:
 
 
 REQUESTS = {
-    "get_info": jsonline.get_info(),
-    "set_gpio": jsonline.set_gpio(2, 1),
-    "read_gpio": jsonline.read_gpio(4),
-    "read_adc": jsonline.read_adc(1),
+    "get_info": jsonline.request("get_info"),
+    "set_gpio": jsonline.request("set_gpio", pin=2, state=1),
+    "read_gpio": jsonline.request("read_gpio", pin=4),
+    "read_adc": jsonline.request("read_adc", pin=1),
     "set_pwm": jsonline.set_pwm(5, 128, 5000),
-    "read_i2c": jsonline.read_i2c("ina219"),
-    "read_i2c-c": jsonline.read_i2c("ina219"),
-    "read_sensors": jsonline.read_sensors(),
-    "get_status": jsonline.get_status(),
-    "set_gpio-c": jsonline.set_gpio(2, 1),
-    "unknown": jsonline.custom("i2c_scan", {}),
-    "refused": jsonline.read_gpio(99),
+    "read_i2c": jsonline.request("read_i2c", sensor="ina219"),
+    "read_i2c-c": jsonline.request("read_i2c", sensor="ina219"),
+    "read_sensors": jsonline.request("read_sensors"),
+    "get_status": jsonline.request("get_status"),
+    "set_gpio-c": jsonline.request("set_gpio", pin=2, state=1),
+    "unknown": jsonline.request("custom_i2c_scan"),
+    "refused": jsonline.request("read_gpio", pin=99),
 }
 
 
@@ -208,10 +208,6 @@ def test_sensor_reply_without_its_numbers_is_refused(reply: dict[str, object]) -
 
 def test_dialect_c_free_heap_is_told_in_kb() -> None:
     assert jsonline.info_reply(ok(device="x", free_heap=2048)) == {"device": "x", "free_heap_kb": 2.0}
-
-
-def test_custom_action_cannot_be_overwritten_by_its_fields() -> None:
-    assert jsonline.custom("beep", {"action": "flash", "hz": 440}) == {"action": "custom_beep", "hz": 440}
 
 
 @given(

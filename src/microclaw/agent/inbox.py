@@ -18,7 +18,7 @@ from typing import Final, Self
 from microclaw.agent.outbox import Outbox
 from microclaw.agent.running_turn import ChatKey, Message, RunningTurn, TurnStream, message_from, row_of
 from microclaw.agent.turn_journal import answer_from, encode
-from microclaw.config import AgentSettings
+from microclaw.config.settings import AgentSettings
 from microclaw.errors import EmptyMessage, MessageTooLong, MicroclawError, Overloaded
 from microclaw.events import Answer, Inbound, TurnEvent
 from microclaw.store.inbox import InboxRow, InboxTable

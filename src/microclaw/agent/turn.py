@@ -13,7 +13,7 @@ from microclaw.agent.step_text import call_step, code_step, model_steps, proof_n
 from microclaw.agent.turn_journal import OUTCOME_UNKNOWN, JoinRow, ReplyRow, TurnJournal, outcome_unknown
 from microclaw.apps.changes import made_by
 from microclaw.auth.gate import Effect
-from microclaw.config import ModelTask
+from microclaw.config.settings import ModelTask
 from microclaw.errors import MicroclawError, ModelError
 from microclaw.events import Action, Answer, Delta, Evidence, ToolRun, TurnEvent, Usage
 from microclaw.models.protocol import (

@@ -147,7 +147,7 @@ async def close_interrupted(journal: Journal, resumed: Collection[str] = ()) -> 
     for left in await journal.unfinished():
         if left.key.turn in resumed:
             continue
-        if not left.started:
+        if left.state == "planned":
             outcome = "had not started: nothing was done"
         elif left.effect == Effect.ONCE.value:
             outcome = "had started: outcome unknown, look before you ask for it again"

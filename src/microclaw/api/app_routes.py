@@ -6,12 +6,14 @@ import base64
 import binascii
 import secrets
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Annotated, Any, Self
 
 from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from microclaw.api.body import RequestBody
 from microclaw.api.caller import CHANNEL, Caller, RequestCaller, admit, questions_in
 from microclaw.api.jobs import Feed, stream_response
 from microclaw.api.parts import HostParts
@@ -20,22 +22,19 @@ from microclaw.api.views import (
     change_object,
     deployment_object,
     removal_object,
-    try_object,
     undone_object,
 )
 from microclaw.apps.changes import made_by
 from microclaw.apps.deploy import Approve, DeployRequest
 from microclaw.apps.undo import change_text
 from microclaw.auth.gate import Permission
-from microclaw.config import Limits
+from microclaw.config.settings import Limits
 from microclaw.errors import ConfigError, PermissionRefused, UnknownName
 from microclaw.wire.host_api import Result, StreamEvent
 
 
-class InstallBody(BaseModel):
+class InstallBody(RequestBody):
     """C `source` or `wasm` in base64, exactly one of the two."""
-
-    model_config = ConfigDict(extra="forbid")
 
     name: Annotated[str, Field(min_length=1, max_length=126)]
     source: Annotated[str, Field(min_length=1, max_length=Limits().source_chars)] | None = None
@@ -53,9 +52,7 @@ class InstallBody(BaseModel):
         return self
 
 
-class UndoBody(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class UndoBody(RequestBody):
     change_id: int | None = None
     device: str | None = None
 
@@ -133,7 +130,7 @@ def _route_changes(router: APIRouter, parts: HostParts) -> None:
 
     @router.get("/v1/tries", summary="Programs that models wrote, and what was wrong with them, newest first")
     async def list_tries(limit: Annotated[int, Query(ge=1, le=1000)] = 50) -> dict[str, Any]:
-        return {"tries": [try_object(tried) for tried in await parts.attempts(limit)]}
+        return {"tries": [asdict(tried) for tried in await parts.attempts(limit)]}
 
     @router.post("/v1/undo", summary="Take back a change, or all of the newest request; steps as JSON lines")
     async def undo(body: UndoBody, by: RequestCaller) -> StreamingResponse:

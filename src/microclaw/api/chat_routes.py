@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Annotated, Any
 
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from microclaw.agent.inbox import AcceptedMessage
 from microclaw.agent.outbox import Outbox
+from microclaw.api.body import RequestBody
 from microclaw.api.caller import CHANNEL as API
 from microclaw.api.caller import Caller, RequestCaller
-from microclaw.api.jobs import MEDIA_TYPE
+from microclaw.api.jobs import MEDIA_TYPE, paced
 from microclaw.api.parts import HostParts
-from microclaw.events import Answer, Inbound, TurnEvent
+from microclaw.events import Answer, Inbound
 from microclaw.wire.host_api import Keepalive, answer_object, encode_event
 
 CHANNEL = "terminal"
@@ -27,17 +29,13 @@ CHANNEL = "terminal"
 ChatId = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")]
 
 
-class ChatBody(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class ChatBody(RequestBody):
     text: Annotated[str, Field(min_length=1)]
     chat_id: ChatId = "terminal"
     device: str | None = None
 
 
-class DeliveredBody(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class DeliveredBody(RequestBody):
     outbound_ids: Annotated[list[int], Field(max_length=256)]
 
 
@@ -97,23 +95,10 @@ class _DeliveryLog:
 
 async def _lines(accepted: AcceptedMessage, deliveries: _DeliveryLog, keepalive_s: float) -> AsyncIterator[bytes]:
     """A turn's events as they come, a keepalive when there are none. Closing it does not end the turn."""
-    coming: asyncio.Future[TurnEvent] | None = None
-    try:
-        while True:
-            coming = coming or asyncio.ensure_future(anext(accepted.events))
-            await asyncio.wait((coming,), timeout=keepalive_s)
-            if not coming.done():
-                yield encode_event(Keepalive())
-                continue
-            event = coming.result()
-            coming = None
-            yield encode_event(event)
+    async with aclosing(paced(accepted.events, keepalive_s)) as events:
+        async for event in events:
+            yield encode_event(event or Keepalive())
             if isinstance(event, Answer):
                 if event.outbound_id is not None:
                     await deliveries.record(event.outbound_id)
                 return
-    finally:
-        if coming is not None:
-            coming.cancel()
-            await asyncio.wait((coming,))
-        await accepted.events.aclose()

@@ -7,11 +7,12 @@ import base64
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from microclaw.api.body import RequestBody
 from microclaw.apps.trial import Compile
 from microclaw.boards import BoardProfile, board_ids, load_board
-from microclaw.config import Limits
+from microclaw.config.settings import Limits
 from microclaw.errors import ConfigError, Overloaded
 from microclaw.wasm import find_toolchain
 from microclaw.wasm.image import Image
@@ -21,10 +22,8 @@ MAX_WAITING = 16
 MAX_SOURCE_CHARS = Limits().source_chars
 
 
-class CompileBody(BaseModel):
+class CompileBody(RequestBody):
     """`optimizationLevel` as the seed writes it: O3, or -O3."""
-
-    model_config = ConfigDict(extra="forbid")
 
     source: Annotated[str, Field(min_length=1, max_length=MAX_SOURCE_CHARS)]
     name: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")] = "main"

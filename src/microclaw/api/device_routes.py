@@ -7,9 +7,10 @@ import secrets
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from microclaw.api.caller import Caller, RequestCaller, admit, check_local_owner
+from microclaw.api.body import RequestBody
+from microclaw.api.caller import RequestCaller, admit, check_local_owner
 from microclaw.api.parts import HostParts
 from microclaw.api.views import device_object, pairing_objects
 from microclaw.apps.changes import made_by
@@ -27,38 +28,28 @@ RISKY = frozenset({"device.restart"})  # a board forgets what it cannot bring ba
 Cursor = Annotated[int, Query(ge=0)]
 
 
-class DeviceBody(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class DeviceBody(RequestBody):
     name: str
     board: str
     transports: Annotated[list[str], Field(min_length=1, max_length=8)]
-    labels: Annotated[list[str], Field(max_length=16)] = []
+    labels: list[str] = Field([], max_length=16)
 
 
-class EndpointsBody(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class EndpointsBody(RequestBody):
     transports: Annotated[list[str], Field(min_length=1, max_length=8)]
 
 
-class MergeBody(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class MergeBody(RequestBody):
     other: str
 
 
-class RenameBody(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class RenameBody(RequestBody):
     name: str
 
 
-class CallBody(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class CallBody(RequestBody):
     method: Annotated[str, Field(max_length=64)]
-    arguments: dict[str, Any] = {}
+    arguments: dict[str, Any] = Field({})
     wait: bool = True  # for a device that is away
     timeout_s: Annotated[float, Field(gt=0, le=50)] | None = None
 
@@ -175,17 +166,13 @@ def _acted(pin_change: PinChange) -> dict[str, Any]:
     }
 
 
-class PairBody(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class PairBody(RequestBody):
     code: Annotated[str, Field(min_length=1, max_length=32)]
     name: str | None = None
     device: str | None = None
 
 
-class ProvisionBody(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class ProvisionBody(RequestBody):
     name: str
     board: str | None = None
     secret: bool = True
@@ -193,39 +180,31 @@ class ProvisionBody(BaseModel):
     qr: bool = False
 
 
-class LabelsBody(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class LabelsBody(RequestBody):
     labels: Annotated[list[str], Field(max_length=16)]
 
 
-class NotifyBody(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class NotifyBody(RequestBody):
     text: Annotated[str, Field(min_length=1, max_length=2000)]
     speak: bool = False
     expires_s: Annotated[int, Field(ge=1, le=30 * 24 * 3600)] | None = None
 
 
 def link_router(parts: HostParts) -> APIRouter:
-    outer = APIRouter(tags=["devices"])
-    router = APIRouter(prefix="/v1/devices")
+    router = APIRouter(prefix="/v1", tags=["devices"])
 
     def link() -> LinkServer:
         if parts.link is None:
             raise ConfigError("this host has no link for devices", next_step="microclaw up --link 127.0.0.1:8443")
         return parts.link
 
-    def check_owner(by: Caller, action: str) -> None:
-        parts.gate.check_owner(by.person_id, action)
-
-    @router.post("/pair", status_code=201, summary="The device that shows this code is ours")
+    @router.post("/devices/pair", status_code=201, summary="The device that shows this code is ours")
     async def pair(body: PairBody, by: RequestCaller) -> dict[str, Any]:
         check_local_owner(parts.gate, by, "pair devices")
         device = await link().pair(body.code, name=body.name, device=body.device)
         return device_object(device, parts.link)
 
-    @router.post("/provision", summary="What a new device needs to find this host and be paired")
+    @router.post("/devices/provision", summary="What a new device needs to find this host and be paired")
     async def provision(body: ProvisionBody, by: RequestCaller) -> dict[str, Any]:
         check_local_owner(parts.gate, by, "provision devices")
         made = await link().provision(body.name, board=body.board, with_secret=body.secret, host=body.host)
@@ -242,26 +221,25 @@ def link_router(parts: HostParts) -> APIRouter:
             "qr": await asyncio.to_thread(made.qr) if body.qr else None,
         }
 
-    @outer.get("/v1/pairings", summary="Devices that show a code and wait for a person; never the codes")
+    @router.get("/pairings", summary="Devices that show a code and wait for a person; never the codes")
     async def pairings() -> dict[str, Any]:
         return {"pairings": pairing_objects(link())}
 
-    @router.post("/{name}/revoke", summary="Nothing that the device has opens anything any more")
+    @router.post("/devices/{name}/revoke", summary="Nothing that the device has opens anything any more")
     async def revoke(name: str, by: RequestCaller) -> dict[str, Any]:
-        check_owner(by, "revoke devices")
+        parts.gate.check_owner(by.person_id, "revoke devices")
         ended = await link().revoke(name)
         return {"device": parts.devices.get(name).name, "revoked": ended}
 
-    @router.put("/{name}/labels", summary="Replace a device's labels")
+    @router.put("/devices/{name}/labels", summary="Replace a device's labels")
     async def label(name: str, body: LabelsBody, by: RequestCaller) -> dict[str, Any]:
         await admit(parts.gate, by, Permission.ACT, f"label {name}", detail=body.labels)
         return device_object(await parts.devices.label(name, body.labels), parts.link)
 
-    @router.post("/{name}/notify", summary="Tell the device something: now, or when it comes back")
+    @router.post("/devices/{name}/notify", summary="Tell the device something: now, or when it comes back")
     async def notify(name: str, body: NotifyBody, by: RequestCaller) -> dict[str, Any]:
         await admit(parts.gate, by, Permission.ACT, f"tell {name}", detail=(body.text,))
         noted = await link().notify(name, body.text, speak=body.speak, expires_s=body.expires_s)
         return {"device": parts.devices.get(name).name, "state": noted}
 
-    outer.include_router(router)
-    return outer
+    return router

@@ -158,7 +158,7 @@ def events_router(feed: LiveFeed, tokens: PersonTokens, keepalive_s: float) -> A
             )
         feed.check_room()
         after, kinds = _after(feed, last_event_id), frozenset(kind or KINDS)
-        stream = while_token_lasts(feed, after, keepalive_s, device, kinds, tokens, by.token)
+        stream = event_stream(feed, after, keepalive_s, device, kinds, tokens, by.token)
         return StreamingResponse(stream, media_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"})
 
     return router
@@ -170,40 +170,29 @@ async def event_stream(
     keepalive_s: float,
     device: str | None,
     kinds: frozenset[str],
-    may_read: Callable[[], bool] = lambda: True,
-) -> AsyncGenerator[str, None]:
-    """The body of the answer: events of these kinds, of this device or of any, for as long as `may_read`."""
-    yield f"retry: {RETRY_MS}\n\n"  # at once, so that the reader knows that it is heard
-    async with aclosing(feed.read(after, keepalive_s, may_read)) as events:
-        async for each in events:
-            match each:
-                case None:
-                    yield ": nothing new\n\n"
-                case LostEvents(count=count):
-                    yield f'event: lost\ndata: {{"count":{count}}}\n\n'
-                case NumberedEvent(event=event):
-                    if event.kind in kinds and device in (None, event.device):
-                        yield event_text(feed.run, each)
-                case _:
-                    assert_never(each)
-
-
-async def while_token_lasts(
-    feed: LiveFeed,
-    after: int,
-    keepalive_s: float,
-    device: str | None,
-    kinds: frozenset[str],
     tokens: PersonTokens,
     token_id: str | None,
 ) -> AsyncGenerator[str, None]:
-    """`event_stream` until its token is removed or expires, or its person is removed; None is no token."""
+    """The body of the answer: events of these kinds, of this device or of any.
+
+    It ends when the token is removed or expires, or its person is removed; `token_id` None is no token.
+    """
     async with tokens.watching(token_id) as watch:
         if not watch.check():
             return
-        async with aclosing(event_stream(feed, after, keepalive_s, device, kinds, watch.check)) as stream:
-            async for text in stream:
-                yield text
+        yield f"retry: {RETRY_MS}\n\n"  # at once, so that the reader knows that it is heard
+        async with aclosing(feed.read(after, keepalive_s, watch.check)) as events:
+            async for each in events:
+                match each:
+                    case None:
+                        yield ": nothing new\n\n"
+                    case LostEvents(count=count):
+                        yield f'event: lost\ndata: {{"count":{count}}}\n\n'
+                    case NumberedEvent(event=event):
+                        if event.kind in kinds and device in (None, event.device):
+                            yield event_text(feed.run, each)
+                    case _:
+                        assert_never(each)
 
 
 def event_text(run: str, numbered: NumberedEvent) -> str:

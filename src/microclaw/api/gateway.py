@@ -29,7 +29,7 @@ from microclaw.api.server import HEAD_TIMEOUT_S, Listener, TimeoutConfig, Unread
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.people import OWNER
 from microclaw.auth.tokens import PersonTokens, TokenWatch
-from microclaw.config import GatewaySettings
+from microclaw.config.settings import GatewaySettings
 from microclaw.wire.host_api import Failure
 
 _log = logging.getLogger(__name__)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import TypeAlias
 
 from fastapi.responses import StreamingResponse
 
 from microclaw.api.failures import unexpected
-from microclaw.config import Limits
+from microclaw.config.settings import Limits
 from microclaw.errors import MicroclawError, Overloaded
+from microclaw.events import TurnEvent
 from microclaw.wire.host_api import Failure, Keepalive, StreamEvent, encode_event, failure_of
 
 MEDIA_TYPE = "application/x-ndjson"
@@ -26,6 +27,25 @@ def stream_response(feed: Feed, keepalive_s: float) -> StreamingResponse:
             yield encode_event(event)
 
     return StreamingResponse(lines(), media_type=MEDIA_TYPE)
+
+
+async def paced(events: AsyncGenerator[TurnEvent, None], keepalive_s: float) -> AsyncGenerator[TurnEvent | None, None]:
+    """Every event, and None when none came for a while."""
+    coming: asyncio.Future[TurnEvent] | None = None
+    try:
+        while True:
+            coming = asyncio.ensure_future(anext(events))
+            while not (await asyncio.wait((coming,), timeout=keepalive_s))[0]:
+                yield None
+            try:
+                yield coming.result()
+            except StopAsyncIteration:
+                return
+    finally:
+        if coming is not None and not coming.done():
+            coming.cancel()
+            await asyncio.wait((coming,))
+        await events.aclose()
 
 
 _log = logging.getLogger(__name__)

@@ -6,19 +6,20 @@ Memory is the caller's own. Conversations and imports are the owner's.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from microclaw.api.body import RequestBody
 from microclaw.api.caller import Caller, RequestCaller, check_local_owner
 from microclaw.auth.gate import Gate, Permission
-from microclaw.config import Settings
+from microclaw.config.settings import Settings
 from microclaw.devices.call_text import CALLS
 from microclaw.errors import ConfigError, Diagnostic
-from microclaw.knowledge.importing import Importer, ImportReport
+from microclaw.knowledge.importing import Importer
 from microclaw.knowledge.knowledge_base import Knowledge
 from microclaw.knowledge.memory import digest
 from microclaw.knowledge.search import Found
@@ -37,18 +38,14 @@ class KnowledgeParts:
     tool_names: frozenset[str] = frozenset()
 
 
-class MemoryBody(BaseModel):
+class MemoryBody(RequestBody):
     """`was` is the `digest` that came with the text that was edited."""
-
-    model_config = ConfigDict(extra="forbid")
 
     text: Annotated[str, Field(max_length=MAX_TEXT_BYTES)]
     was: Annotated[str, Field(max_length=64)]
 
 
-class ImportBody(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class ImportBody(RequestBody):
     folder: Annotated[str, Field(min_length=1, max_length=4096)]
 
 
@@ -127,7 +124,7 @@ def _route_sessions(router: APIRouter, parts: KnowledgeParts) -> None:
         importer = Importer(sessions=sessions, memory=knowledge.memory, config=settings.persona, skills=settings.skills)
         report = await importer.run(folder)
         knowledge.search.mark_stale()
-        return _imported(report)
+        return asdict(report)
 
 
 def _route_skills(router: APIRouter, parts: KnowledgeParts) -> None:
@@ -176,24 +173,6 @@ def _session(file: SessionFile) -> dict[str, Any]:
 
 def _message(message: SessionMessage) -> dict[str, Any]:
     return {"role": message.role, "content": message.content, "ts": message.ts, "person": message.person}
-
-
-def _imported(report: ImportReport) -> dict[str, Any]:
-    return {
-        "files": [{"name": f.name, "outcome": f.outcome, "detail": f.detail} for f in report.files],
-        "jobs": [
-            {
-                "name": job.name,
-                "message": job.message,
-                "every_s": job.every_s,
-                "at_s": job.at_s,
-                "channel": job.channel,
-                "chat_id": job.chat_id,
-                "enabled": job.enabled,
-            }
-            for job in report.jobs
-        ],
-    }
 
 
 def _place(path: Path, by: Caller) -> str:

@@ -1,12 +1,7 @@
-"""What the host measures, as families of Prometheus' client (docs/observability.md lists them). It counts nothing.
-
-Imported when /metrics is asked for the first time: the client costs 20 ms and nothing else needs it.
-"""
+"""What the host measures, as families of Prometheus' client (docs/observability.md lists them). It counts nothing."""
 
 from __future__ import annotations
 
-import asyncio
-import importlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +18,6 @@ from microclaw.api.status import resident_mb
 from microclaw.apps.reconciler import DeviceCheck
 from microclaw.link_server.meter import RTT_BOUNDS_S, LaneName, LinkMeter
 
-CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 MAX_SERIES: Final = 1_100  # every device of a full host
 RTT_LABELS: Final = (*(f"{bound:g}" for bound in RTT_BOUNDS_S), "+Inf")
 
@@ -106,7 +100,6 @@ def metrics_router(sources: MetricSources) -> APIRouter:
 
     @router.get("/metrics", summary="Counters, gauges and histograms as Prometheus text", response_class=Response)
     async def read_metrics() -> Response:
-        module = await asyncio.to_thread(importlib.import_module, "microclaw.api.metrics")
-        return Response(module.metrics_page(sources), media_type=module.CONTENT_TYPE)
+        return Response(metrics_page(sources), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
     return router

@@ -5,7 +5,6 @@ Only the last user message is read: the agent keeps the conversation, one for ea
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 import hashlib
@@ -24,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from microclaw.api.caller import Caller, RequestCaller
 from microclaw.api.failures import STATUS_BY_CODE, error_object, openai_error
+from microclaw.api.jobs import paced
 from microclaw.api.parts import HostParts
 from microclaw.errors import ConfigError, MicroclawError
 from microclaw.events import Answer, Attachment, Delta, Inbound, ToolRun, TurnEvent
@@ -105,7 +105,7 @@ def openai_router(parts: HostParts) -> APIRouter:
             place = ".".join(map(str, fault["loc"]))
             return openai_error(400, f"{place or 'body'}: {fault['msg']}"[:300], param=place or None)
         except MicroclawError as exc:
-            return openai_error(STATUS_BY_CODE.get(exc.code, 500), _told(exc), code=exc.code)
+            return openai_error(STATUS_BY_CODE.get(exc.code, 500), _with_next_step(exc), code=exc.code)
         usage = body.stream_options is not None and body.stream_options.include_usage
         reply = _Reply(f"chatcmpl-{secrets.token_hex(12)}", int(time.time()), usage)
         events = parts.conversations.chat(inbound)
@@ -173,8 +173,8 @@ async def _stream(events: AsyncGenerator[TurnEvent, None], reply: _Reply, keepal
     """Server-Sent Events; a client that goes away ends the turn at its next safe point."""
     yield _line(reply.chunk({"role": "assistant", "content": ""}))
     streamed_text = ""  # of the answer: what came before a tool call is not part of it
-    async with aclosing(_paced(events, keepalive_s)) as paced:
-        async for event in paced:
+    async with aclosing(paced(events, keepalive_s)) as coming:
+        async for event in coming:
             match event:
                 case None:
                     yield b": working\n\n"
@@ -206,32 +206,13 @@ def _end(answer: Answer, streamed_text: str, reply: _Reply) -> list[bytes]:
     return lines
 
 
-async def _paced(events: AsyncGenerator[TurnEvent, None], keepalive_s: float) -> AsyncGenerator[TurnEvent | None, None]:
-    """Every event, and None when none came for a while."""
-    coming: asyncio.Future[TurnEvent] | None = None
-    try:
-        while True:
-            coming = asyncio.ensure_future(anext(events))
-            while not (await asyncio.wait((coming,), timeout=keepalive_s))[0]:
-                yield None
-            try:
-                yield coming.result()
-            except StopAsyncIteration:
-                return
-    finally:
-        if coming is not None and not coming.done():
-            coming.cancel()
-            await asyncio.wait((coming,))
-        await events.aclose()
-
-
 def _text(answer: Answer) -> str:
     if answer.error_code is None or answer.next_step is None:
         return answer.text
     return f"{answer.text}\nNext: {answer.next_step}"
 
 
-def _told(error: MicroclawError) -> str:
+def _with_next_step(error: MicroclawError) -> str:
     return error.message if error.next_step is None else f"{error.message} (next: {error.next_step})"
 
 

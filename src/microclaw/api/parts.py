@@ -21,7 +21,7 @@ from microclaw.auth.approvals import Approvals
 from microclaw.auth.gate import Gate
 from microclaw.auth.people import People
 from microclaw.auth.tokens import PersonTokens
-from microclaw.config import Settings
+from microclaw.config.settings import Settings
 from microclaw.devices.registry import Registry
 from microclaw.knowledge.knowledge_base import Knowledge
 from microclaw.link_server.server import LinkServer

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
+from microclaw.api.body import RequestBody
 from microclaw.api.caller import CHANNEL, Caller, RequestCaller, check_local_owner
 from microclaw.api.parts import HostParts
 from microclaw.auth.approvals import PendingApproval
 from microclaw.auth.people import OWNER, Person, Role
 from microclaw.auth.tokens import Token
-from microclaw.config import BudgetSettings
+from microclaw.config.settings import BudgetSettings
 from microclaw.models.usage import UsageReport
 from microclaw.store.usage import KEPT_DAYS, UsageCount, UsageGroup
 
 
-class DecisionBody(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
+class DecisionBody(RequestBody):
+    model_config = ConfigDict(strict=True)
 
     approved: bool
 
@@ -28,7 +30,8 @@ def approval_router(parts: HostParts) -> APIRouter:
 
     @router.get("", summary="What waits for a decision; a member sees the own questions")
     async def list_approvals(by: RequestCaller) -> dict[str, Any]:
-        seen = [pending for pending in parts.approvals.pending() if _may_see(parts, by, pending)]
+        everybody = _is_owner(parts, by)
+        seen = [pending for pending in parts.approvals.pending() if everybody or pending.person_id == by.person_id]
         return {"approvals": [_object(parts, pending, by) for pending in seen]}
 
     @router.post("/{approval_id}", summary="Decide: the first decision counts")
@@ -40,13 +43,9 @@ def approval_router(parts: HostParts) -> APIRouter:
     return router
 
 
-def _may_see(parts: HostParts, by: Caller, pending: PendingApproval) -> bool:
-    return pending.person_id == by.person_id or _role(parts, by.person_id) == "owner"
-
-
-def _role(parts: HostParts, person_id: str) -> Role | None:
-    person = parts.people.get(person_id)
-    return None if person is None else person.role
+def _is_owner(parts: HostParts, by: Caller) -> bool:
+    person = parts.people.get(by.person_id)
+    return person is not None and person.role == "owner"
 
 
 def _object(parts: HostParts, pending: PendingApproval, by: Caller) -> dict[str, Any]:
@@ -65,17 +64,13 @@ def _object(parts: HostParts, pending: PendingApproval, by: Caller) -> dict[str,
     }
 
 
-class PairPersonBody(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class PairPersonBody(RequestBody):
     code: Annotated[str, Field(min_length=1, max_length=32)]
     name: Annotated[str, Field(max_length=80)] | None = None
     role: Role | None = None
 
 
-class TokenBody(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class TokenBody(RequestBody):
     name: Annotated[str, Field(min_length=1, max_length=80)]
     person: Annotated[str, Field(max_length=80)] = OWNER.person_id
     days: Annotated[int, Field(ge=1, le=3650)] | None = None
@@ -164,8 +159,7 @@ def usage_router(parts: HostParts) -> APIRouter:
         group: Annotated[UsageGroup, Query(alias="by")] = "day",
         days: Annotated[int, Query(ge=1, le=KEPT_DAYS)] = 30,
     ) -> dict[str, Any]:
-        person = parts.people.get(by.person_id)
-        everybody = person is not None and person.role == "owner"
+        everybody = _is_owner(parts, by)
         report = await parts.usage.report(group, days, person=None if everybody else by.person_id)
         return {
             "by": group,
@@ -183,16 +177,9 @@ def usage_router(parts: HostParts) -> APIRouter:
 
 
 def _counts(count: UsageCount) -> dict[str, int | float]:
-    return {
-        "requests": count.requests,
-        "failed": count.failed,
-        "estimated": count.estimated,
-        "unpriced": count.unpriced,
-        "input_tokens": count.input_tokens,
-        "output_tokens": count.output_tokens,
-        "cached_tokens": count.cached_tokens,
-        "cost_usd": round(count.cost_usd, 6),
-    }
+    counted = asdict(count)
+    del counted["cost_nano_usd"]
+    return {**counted, "cost_usd": round(count.cost_usd, 6)}
 
 
 def _budget(limits: BudgetSettings, report: UsageReport, *, everybody: bool) -> dict[str, Any]:

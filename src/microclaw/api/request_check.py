@@ -69,7 +69,7 @@ class RequestCheck:
                     body, refusal = await self._read_body(scope, receive, self._body_bytes)
             except TimeoutError:
                 refusal = (408, Failure("timeout", f"the request's body did not come within {self._body_s:.0f} s"))
-            receive = _Replay(body, receive) if refusal is None else receive
+            receive = _replaying(body, receive) if refusal is None else receive
         if refusal is not None:
             status, failure = refusal
             await refuse(failure_response(failure, status), scope, receive, send)
@@ -163,18 +163,14 @@ def _is_address(name: str) -> bool:
     return True
 
 
-class _Replay:
+def _replaying(body: bytes, receive: Receive) -> Receive:
     """Gives the app the body that was already read, then the connection's next messages."""
+    read: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
-    def __init__(self, body: bytes, receive: Receive) -> None:
-        self._body: bytes | None = body
-        self._receive = receive
+    async def next_message() -> Message:
+        return read.pop() if read else await receive()
 
-    async def __call__(self) -> Message:
-        if self._body is None:
-            return await self._receive()
-        body, self._body = self._body, None
-        return {"type": "http.request", "body": body, "more_body": False}
+    return next_message
 
 
 def _header_values(scope: Scope, name: bytes) -> list[str]:

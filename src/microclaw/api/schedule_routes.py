@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from microclaw.api.body import RequestBody
 from microclaw.api.caller import CHANNEL, Caller, RequestCaller, admit
 from microclaw.auth.gate import Gate, Permission
 from microclaw.errors import ConfigError
@@ -32,10 +33,8 @@ class ScheduleParts:
     subagents: Workers
 
 
-class ScheduleBody(BaseModel):
+class ScheduleBody(RequestBody):
     """`do` in words, or `tool` with its `arguments`."""
-
-    model_config = ConfigDict(extra="forbid")
 
     when: Annotated[str, Field(min_length=1, max_length=200)]
     do: Annotated[str, Field(min_length=1, max_length=4000)] | None = None
@@ -46,9 +45,7 @@ class ScheduleBody(BaseModel):
     device: Annotated[str, Field(max_length=80)] | None = None
 
 
-class ImportBody(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class ImportBody(RequestBody):
     file: Annotated[str, Field(min_length=1, max_length=4096)]
 
 

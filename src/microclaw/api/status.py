@@ -17,7 +17,7 @@ from microclaw.apps.changes import ChangeLog
 from microclaw.apps.reconciler import DeviceCheck, Reconciler
 from microclaw.auth.approvals import Approvals, PendingApproval
 from microclaw.auth.people import Roles
-from microclaw.config import BudgetSettings, Settings
+from microclaw.config.settings import BudgetSettings, Settings
 from microclaw.devices.registry import Registry
 from microclaw.link_server.server import LinkServer
 from microclaw.models.fallback import Outage

@@ -8,8 +8,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from microclaw.api.body import RequestBody
 from microclaw.api.caller import RequestCaller, questions_in
 from microclaw.api.jobs import Feed, stream_response
 from microclaw.api.parts import HostParts
@@ -24,15 +25,13 @@ CHANNEL = "mcp"
 Session = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")]
 
 
-class ToolBody(BaseModel):
+class ToolBody(RequestBody):
     """`session` groups calls of one conversation: once one of them has read untrusted text, its actions ask.
 
     `foreign`: the request itself comes from untrusted text, whatever was called before.
     """
 
-    model_config = ConfigDict(extra="forbid")
-
-    arguments: dict[str, Any] = {}
+    arguments: dict[str, Any] = Field({})
     device: Annotated[str, Field(max_length=80)] | None = None
     session: Session | None = None
     foreign: bool = False

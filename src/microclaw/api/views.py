@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from microclaw.agent.attempts import Attempt
 from microclaw.apps.catalogue import AppListing
 from microclaw.apps.changes import Change
 from microclaw.apps.deploy import Deployment, Removal
@@ -75,21 +74,6 @@ def change_object(change: Change, device_name: str) -> dict[str, Any]:
         "undoes": change.undoes,
         "undone_by": change.undone_by,
         "turn": change.turn,
-    }
-
-
-def try_object(tried: Attempt) -> dict[str, Any]:
-    return {
-        "at_ms": tried.at_ms,
-        "turn": tried.turn,
-        "number": tried.number,
-        "app": tried.app,
-        "device": tried.device,
-        "source_sha256": tried.source_sha256,
-        "state": tried.state,
-        "error": tried.error,
-        "message": tried.message,
-        "diagnostics": list(tried.diagnostics),
     }
 
 

@@ -28,7 +28,7 @@ from microclaw.apps.undo import Undo
 from microclaw.auth.egress import Egress
 from microclaw.auth.gate import Gate
 from microclaw.clock import now_ms
-from microclaw.config import Settings
+from microclaw.config.settings import Settings
 from microclaw.devices.registry import Registry
 from microclaw.knowledge.consolidate import Consolidator
 from microclaw.knowledge.knowledge_base import Knowledge, open_knowledge

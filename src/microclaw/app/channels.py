@@ -15,7 +15,7 @@ from microclaw.api.server import tcp_listener
 from microclaw.api.status import ChannelStates
 from microclaw.auth.admission import Admission
 from microclaw.backoff import Backoff
-from microclaw.config import GatewaySettings, Settings, TelegramSettings
+from microclaw.config.settings import GatewaySettings, Settings, TelegramSettings
 from microclaw.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -115,14 +115,15 @@ async def _telegram(
     settings: TelegramSettings, inbox: Inbox, admission: Admission, proxy: str | None, state: TelegramState
 ) -> None:
     """Until it is cancelled or the token is refused. Another failure ends neither the host nor, for long, itself."""
-    from microclaw.channels.telegram.channel import run_telegram  # brings an HTTP client
+    from microclaw.channels.telegram.api import BotApi  # brings an HTTP client
+    from microclaw.channels.telegram.channel import TelegramChannel
 
     backoff = Backoff(min_s=FIRST_PAUSE_S, max_s=LONGEST_PAUSE_S)
     while True:
         try:
-            return await run_telegram(
-                settings, inbox=inbox, people=admission.people, approvals=admission.approvals, proxy=proxy, state=state
-            )
+            people, approvals = admission.people, admission.approvals
+            async with BotApi.opened(settings, proxy=proxy) as api:
+                return await TelegramChannel(api, inbox=inbox, people=people, approvals=approvals, state=state).run()
         except Exception:
             pause_s = backoff.next_wait_s()
             _log.exception("telegram failed; it begins anew in %.0f s", pause_s)

@@ -27,7 +27,7 @@ from microclaw.auth.gate import Gate
 from microclaw.boards import load_board
 from microclaw.bus import Bus
 from microclaw.clock import now_ms
-from microclaw.config import Settings
+from microclaw.config.settings import Settings
 from microclaw.devices.registry import Registry
 from microclaw.errors import ConfigError
 from microclaw.events import LiveEvent, Step

@@ -30,7 +30,7 @@ from microclaw.auth.admission import open_admission
 from microclaw.auth.egress import Egress
 from microclaw.bus import Bus
 from microclaw.clock import now_ms
-from microclaw.config import Settings
+from microclaw.config.settings import Settings
 from microclaw.devices.registry import Registry
 from microclaw.errors import ConfigError
 from microclaw.link_server.server import LinkServer

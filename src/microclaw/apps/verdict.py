@@ -105,9 +105,9 @@ class ConsoleLine:
 class Record:
     """What the virtual board recorded of one program's run; times are in ms since its installation.
 
-    `longest_call_ms` is how long one call of an entry function took at most: the firmware cannot remove the app meanwhile.
     `state` is the board's word for the app (loaded, running, returned, exited, trapped), None when the board does not
-    list it. `refused` is the firmware's text when it did not take the program.
+    list it. `refused` is the firmware's text when it did not take the program. `longest_call_ms`: what one call of an
+    entry function took at most.
     """
 
     state: str | None

@@ -8,7 +8,7 @@ from microclaw.auth.approvals import Approvals
 from microclaw.auth.gate import Gate
 from microclaw.auth.people import People
 from microclaw.auth.tokens import PersonTokens
-from microclaw.config import Settings
+from microclaw.config.settings import Settings
 from microclaw.store.database import Database
 from microclaw.store.people import PeopleTable, PersonTokenTable
 

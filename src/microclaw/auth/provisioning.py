@@ -13,10 +13,8 @@ import io
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
-from microclaw.durable import write_private
 from microclaw.store.identity import IdentityTable, SecretRow
 
 SECRET_BYTES: Final = 16
@@ -53,10 +51,6 @@ class Provision:
         if self.secret is not None:
             values |= {"secret": self.secret, "expires_ms": self.expires_ms or 0}
         return json.dumps(values, indent=1) + "\n"
-
-    def write(self, path: Path) -> None:
-        """Write the file for its owner alone: the secret in it lets one device in. Blocking."""
-        write_private(path, self.to_json().encode())
 
     def qr(self) -> str:
         """The line as a QR code of half-block characters, for a terminal."""

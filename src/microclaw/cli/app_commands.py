@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from microclaw.cli.options import GlobalOptions, command_group, global_options
-from microclaw.cli.programs import chosen_device, follow, install_file
+from microclaw.cli.programs import chosen_device, follow, run
 from microclaw.errors import ConfigError
 from microclaw.host_client.request import segment
 
@@ -28,7 +28,7 @@ def build(
     from microclaw.cli.trials import build_file, show_image
 
     options = global_options(ctx)
-    image = build_file(options.settings(), file, load_board(board), name=None, optimization=optimization)
+    image = build_file(options.settings(), file, load_board(board), optimization)
     target = output or file.with_suffix(".wasm")
     try:
         target.write_bytes(image.wasm)
@@ -61,17 +61,7 @@ def build(
         terminal.row("file", str(target))
 
 
-@app_group.command()
-def install(
-    ctx: typer.Context,
-    file: Annotated[Path, typer.Argument(help="C source or a .wasm file.")],
-    name: Annotated[str | None, typer.Option("--name", help="The app's name; the file's stem otherwise.")] = None,
-    heap: Annotated[int, typer.Option("--heap", min=256, help="The app's heap in bytes.")] = 8192,
-    optimization: Annotated[str, typer.Option("-O", "--optimization")] = "O3",
-    replace: Annotated[bool, typer.Option("--replace", help="Take over a name that another host's app holds.")] = False,
-) -> None:
-    """Build, check, try, install and verify."""
-    install_file(global_options(ctx), file, name=name, heap_bytes=heap, optimization=optimization, replace=replace)
+app_group.command("install")(run)
 
 
 @app_group.command("list")
@@ -79,25 +69,17 @@ def list_apps(ctx: typer.Context) -> None:
     """What runs where."""
     options = global_options(ctx)
     query = {"device": options.device} if options.device else None
-    apps = options.host().get("/v1/apps", query)["apps"]
-    if options.wrote_json("apps", {"apps": apps}):
-        return
-    if not apps:
-        options.say("no programs on any device")
-        return
+    apps = options.fetch("apps", "/v1/apps", query)["apps"]
     rows = [(a["name"], a["device"], a["condition"], _pins(a), a["heap_bytes"], a["error"] or _origin(a)) for a in apps]
-    options.table(rows, head=("NAME", "DEVICE", "STATE", "PINS", "HEAP", "NOTE"))
+    options.table(rows, head=("NAME", "DEVICE", "STATE", "PINS", "HEAP", "NOTE"), empty="no programs on any device")
 
 
 @app_group.command()
 def show(ctx: typer.Context, name: str) -> None:
     """Show one program, with its source where it is known."""
     options = global_options(ctx)
-    host = options.host()
-    device = chosen_device(options, host)
-    found = host.get(f"/v1/devices/{segment(device)}/apps/{segment(name)}")
-    if options.wrote_json("app", found):
-        return
+    device = chosen_device(options, options.host())
+    found = options.fetch("app", f"/v1/devices/{segment(device)}/apps/{segment(name)}")
     for key in ("name", "device", "condition", "error", "heap_bytes", "size_bytes", "sha256"):
         if found[key] is not None:
             options.line(f"{key:<12} {found[key]}")
@@ -139,32 +121,23 @@ def changes(
     """The changes made to the devices, newest first."""
     options = global_options(ctx)
     if tries:
-        _show_tries(options, options.host().get("/v1/tries", {"limit": limit})["tries"])
+        _show_tries(options, options.fetch("tries", "/v1/tries", {"limit": limit})["tries"])
         return
     query: dict[str, str | int] = {"limit": limit}
     if options.device:
         query["device"] = options.device
-    found = options.host().get("/v1/changes", query)["changes"]
-    if options.wrote_json("changes", {"changes": found}):
-        return
+    found = options.fetch("changes", "/v1/changes", query)["changes"]
     rows = [(c["change_id"], c["device"], c["state"], c["summary"], _undone(c)) for c in found]
-    if rows:
-        options.table(rows, head=("NUMBER", "DEVICE", "STATE", "WHAT", "UNDO"))
-    else:
-        options.say("nothing was changed yet")
+    options.table(rows, head=("NUMBER", "DEVICE", "STATE", "WHAT", "UNDO"), empty="nothing was changed yet")
 
 
 def _show_tries(options: GlobalOptions, tried: list[dict[str, Any]]) -> None:
-    if options.wrote_json("tries", {"tries": tried}):
-        return
     rows = [
         (t["app"], str(t["number"]), t["state"], t["source_sha256"][:12], t["message"] or "", t["error"] or "")
         for t in tried
     ]
-    if rows:
-        options.table(rows, head=("APP", "TRY", "STATE", "SOURCE", "WHAT", "ERROR"))
-    else:
-        options.say("no model wrote a program yet")
+    head = ("APP", "TRY", "STATE", "SOURCE", "WHAT", "ERROR")
+    options.table(rows, head=head, empty="no model wrote a program yet")
 
 
 def _undone(change: dict[str, Any]) -> str:

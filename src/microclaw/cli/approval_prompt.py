@@ -6,7 +6,6 @@ import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from types import FrameType
 
 from microclaw.events import ApprovalAsked
 from microclaw.host_client.client import HostClient
@@ -50,7 +49,7 @@ class ApprovalPrompt:
 
     def _typed(self) -> str | None:
         """A line, or None for Ctrl-C."""
-        before = signal.signal(signal.SIGINT, _interrupt)
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             self.terminal.prompt("do it? [y/N] ")
             return sys.stdin.readline(256)
@@ -65,7 +64,3 @@ class ApprovalPrompt:
             self.host.decide(asked.approval_id, approved=approved)
         except HostError as exc:  # somebody else was first, or the time was over: the turn goes on all the same
             self.terminal.error(exc)
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 from pathlib import Path
-from types import TracebackType
 from typing import Self, TypeVar
 
 from microclaw.errors import DeviceTimeout, DeviceUnreachable, ProtocolError
@@ -34,9 +33,7 @@ class BoardControl:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._socket.close()
 
     def ask(self, request: control.Request[R]) -> R:

@@ -12,7 +12,7 @@ import typer
 
 from microclaw.cli.options import GlobalOptions, global_options
 from microclaw.devices.call_text import CALLS, argument_names, arguments_from_words, call_from, result_value
-from microclaw.errors import MicroclawError, NoHost, NotSupported
+from microclaw.errors import MicroclawError, NoHost
 from microclaw.host_client.request import segment
 from microclaw.terminal.prompt import line_reader
 
@@ -154,15 +154,14 @@ def call_directly(target: str, board_id: str, method: str, values: dict[str, Any
 
 async def _call(endpoint: str, board_id: str, call: Any) -> Any:
     from microclaw.boards import load_board
-    from microclaw.devices.device import check_call
+    from microclaw.devices.device import check_call, not_offered
     from microclaw.transports.open import open_transport
 
     board = load_board(board_id)
     transport = open_transport(endpoint, board)
     try:
         if call.method not in transport.capabilities:
-            offered = ", ".join(sorted(transport.capabilities))
-            raise NotSupported(f"{endpoint} does not offer {call.method}", next_step=f"it offers {offered}")
+            raise not_offered(endpoint, call, transport.capabilities)
         check_call(board, call)
         return await transport.call(call, CALL_TIMEOUT_S)
     finally:

@@ -6,6 +6,7 @@ import json
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
@@ -38,16 +39,15 @@ def chat(
     elif options.json:
         raise typer.BadParameter("--json needs a message", param_hint="MESSAGE")
     else:
-        _conversation(options, session)
+        _converse(options, session)
 
 
 def _one_message(options: GlobalOptions, text: str, session: str) -> None:
     terminal = None if options.json or options.quiet else options.terminal()
-    host = options.host()
+    conversation = _conversation(options, terminal, session)
     if terminal is not None:
-        show_undelivered(host, terminal, chat_id=session)
-    prompt = _prompt(options, host, session)
-    answer = say(host, text, chat_id=session, device=options.device, terminal=terminal, prompt=prompt)
+        conversation.show_undelivered(terminal)
+    answer = conversation.say(text)
     if options.json:
         value = answer_object(answer)
         value["answer"] = value.pop("text")
@@ -60,8 +60,10 @@ def _one_message(options: GlobalOptions, text: str, session: str) -> None:
         raise typer.Exit(INTERRUPTED if answer.error_code == "cancelled" else exit_code_of(answer.error_code))
 
 
-def _prompt(options: GlobalOptions, host: HostClient, session: str) -> ApprovalPrompt:
-    return ApprovalPrompt(host, options.terminal(), options.yes, lambda: cancel(host, session))
+def _conversation(options: GlobalOptions, terminal: Terminal | None, session: str) -> Conversation:
+    host = options.host()
+    prompt = ApprovalPrompt(host, options.terminal(), options.yes, lambda: cancel(host, session))
+    return Conversation(host, terminal, session, options.device, prompt)
 
 
 def _arguments(text: str) -> Any:
@@ -72,69 +74,93 @@ def _arguments(text: str) -> Any:
         return text
 
 
-def _conversation(options: GlobalOptions, session: str) -> None:
-    host = options.host()
-    status = host.get("/v1/status")
+def _converse(options: GlobalOptions, session: str) -> None:
     terminal = options.terminal()
+    conversation = _conversation(options, terminal, session)
+    status = conversation.host.get("/v1/status")
     if not options.quiet:
         terminal.row("model", str(status["model"]))
         terminal.row("", "exit or Ctrl-D leaves, Ctrl-C cancels what is going on")
-    show_undelivered(host, terminal, chat_id=session)
-    history = options.settings().chat_history
-    prompt = _prompt(options, host, session)
-    converse(host, terminal, chat_id=session, device=options.device, history=history, prompt=prompt)
+    conversation.show_undelivered(terminal)
+    conversation.converse(terminal, options.settings().chat_history)
 
 
-def say(
-    host: HostClient,
-    text: str,
-    *,
-    chat_id: str,
-    device: str | None,
-    terminal: Terminal | None,
-    prompt: ApprovalPrompt | None = None,
-) -> Answer:
-    """Send one message and show what comes; Ctrl-C cancels the turn, a second one stops listening.
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """A chat with the agent. `terminal` shows what comes, if there is one; `prompt` asks for what needs a yes."""
 
-    With --yes an answer that waits for a yes gets it.
-    """
-    with _cancelling(host, chat_id):
-        answer = listen(host, text, chat_id=chat_id, device=device, terminal=terminal, prompt=prompt)
-        if answer.waits_for_yes and prompt is not None and prompt.yes:
-            answer = listen(
-                host, _confirmation(answer), chat_id=chat_id, device=device, terminal=terminal, prompt=prompt
-            )
-        return answer
+    host: HostClient
+    terminal: Terminal | None
+    chat_id: str
+    device: str | None = None
+    prompt: ApprovalPrompt | None = None
 
+    def say(self, text: str) -> Answer:
+        """Send one message and show what comes; Ctrl-C cancels the turn, a second one stops listening.
 
-def listen(
-    host: HostClient,
-    text: str,
-    *,
-    chat_id: str,
-    device: str | None,
-    terminal: Terminal | None,
-    prompt: ApprovalPrompt | None = None,
-) -> Answer:
-    """Send one message and show what comes; Ctrl-C stops listening, and the turn goes on."""
-    body = {"text": text, "chat_id": chat_id, "device": device}
-    for event in host.stream("/v1/chat", body):
-        match event:
-            case ApprovalAsked() if prompt is not None:
-                prompt.ask(event)
-            case Answer() | Step() | Delta() | ToolRun() | ApprovalAsked() | ApprovalSettled():
-                if terminal is not None:
-                    terminal.event(event)
-                if isinstance(event, Answer):
-                    return event
-            case Failure():
-                raise HostError(event)
-            case _:
-                raise ProtocolError("the host sent a result where an answer was expected")
-    raise NoHost(
-        "the host ended before its answer came; what you said is kept",
-        next_step="start the host again (microclaw up): it answers then, and the next microclaw chat shows it",
-    )
+        With --yes an answer that waits for a yes gets it.
+        """
+        with _cancelling(self.host, self.chat_id):
+            answer = self.listen(text)
+            if answer.waits_for_yes and self.prompt is not None and self.prompt.yes:
+                answer = self.listen(_confirmation(answer))
+            return answer
+
+    def listen(self, text: str) -> Answer:
+        """Send one message and show what comes; Ctrl-C stops listening, and the turn goes on."""
+        body = {"text": text, "chat_id": self.chat_id, "device": self.device}
+        for event in self.host.stream("/v1/chat", body):
+            match event:
+                case ApprovalAsked() if self.prompt is not None:
+                    self.prompt.ask(event)
+                case Answer() | Step() | Delta() | ToolRun() | ApprovalAsked() | ApprovalSettled():
+                    if self.terminal is not None:
+                        self.terminal.event(event)
+                    if isinstance(event, Answer):
+                        return event
+                case Failure():
+                    raise HostError(event)
+                case _:
+                    raise ProtocolError("the host sent a result where an answer was expected")
+        raise NoHost(
+            "the host ended before its answer came; what you said is kept",
+            next_step="start the host again (microclaw up): it answers then, and the next microclaw chat shows it",
+        )
+
+    def show_undelivered(self, terminal: Terminal) -> None:
+        """What this chat has not been shown yet: answers that came when nobody listened, and notes."""
+        chat = f"/v1/chat/{segment(self.chat_id)}"
+        shown = []
+        for message in self.host.get(f"{chat}/undelivered")["messages"]:
+            answer = answer_from(message["answer"])
+            terminal.row("earlier" if message["kind"] == "answer" else "note", answer.text)
+            if answer.next_step:
+                terminal.row("next", answer.next_step)
+            shown.append(answer.outbound_id)
+        if shown:
+            self.host.post(f"{chat}/delivered", {"outbound_ids": shown})
+
+    def converse(self, terminal: Terminal, history: Path | None) -> None:
+        """Read, send and show until the person leaves. An error is shown and the conversation goes on.
+
+        Enter alone is a yes where the answer asks whether a sentence was read rightly.
+        """
+        read_line = line_reader(history)
+        enter = ""
+        while (text := read_line(enter=enter)) is not None:
+            enter = ""
+            if not text:
+                continue
+            try:
+                self.show_undelivered(terminal)
+                answer = self.say(text)
+                enter = _confirmation(answer) if answer.error_code == "confirm_reading" else ""
+            except KeyboardInterrupt:
+                terminal.line("interrupted")
+            except NoHost:
+                raise
+            except MicroclawError as exc:
+                terminal.error(exc)
 
 
 def _confirmation(answer: Answer) -> str:
@@ -148,51 +174,6 @@ def _confirmation(answer: Answer) -> str:
 def cancel(host: HostClient, chat_id: str) -> bool:
     """Ask the host to end the turn of a chat at the next safe point, with an answer; False when there is none."""
     return bool(host.post(f"/v1/chat/{segment(chat_id)}/cancel")["cancelled"])
-
-
-def show_undelivered(host: HostClient, terminal: Terminal, *, chat_id: str) -> None:
-    """What this chat has not been shown yet: answers that came when nobody listened, and notes."""
-    chat = f"/v1/chat/{segment(chat_id)}"
-    shown = []
-    for message in host.get(f"{chat}/undelivered")["messages"]:
-        answer = answer_from(message["answer"])
-        terminal.row("earlier" if message["kind"] == "answer" else "note", answer.text)
-        if answer.next_step:
-            terminal.row("next", answer.next_step)
-        shown.append(answer.outbound_id)
-    if shown:
-        host.post(f"{chat}/delivered", {"outbound_ids": shown})
-
-
-def converse(
-    host: HostClient,
-    terminal: Terminal,
-    *,
-    chat_id: str,
-    device: str | None,
-    history: Path | None,
-    prompt: ApprovalPrompt | None = None,
-) -> None:
-    """Read, send and show until the person leaves. An error is shown and the conversation goes on.
-
-    Enter alone is a yes where the answer asks whether a sentence was read rightly.
-    """
-    read_line = line_reader(history)
-    enter = ""
-    while (text := read_line(enter=enter)) is not None:
-        enter = ""
-        if not text:
-            continue
-        try:
-            show_undelivered(host, terminal, chat_id=chat_id)
-            answer = say(host, text, chat_id=chat_id, device=device, terminal=terminal, prompt=prompt)
-            enter = _confirmation(answer) if answer.error_code == "confirm_reading" else ""
-        except KeyboardInterrupt:
-            terminal.line("interrupted")
-        except NoHost:
-            raise
-        except MicroclawError as exc:
-            terminal.error(exc)
 
 
 @contextmanager

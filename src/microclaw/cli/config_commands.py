@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 from microclaw.cli.options import FAILED, GlobalOptions, command_group, global_options
-from microclaw.config import home_folder, private_home
 from microclaw.config.edit import SettingChange, read_key, write_changes
-from microclaw.config.load import find_mistakes, find_problems
+from microclaw.config.load import find_mistakes, find_problems, private_home
+from microclaw.config.places import home_folder
 from microclaw.config.show import DEFAULT, read_views, value_text
 from microclaw.config.values import Mistake
 from microclaw.errors import ConfigError
@@ -45,11 +45,10 @@ def get(
         options.document("config", {"settings": items})
     elif key is not None:
         options.line(value_text(found[0].value))
-    elif found:
-        rows = [(i.key, "" if i.value is None else value_text(i.value), i.origin or "not set") for i in found]
-        options.table(rows, head=("SETTING", "VALUE", "FROM"))
     else:
-        options.say("all settings are defaults (microclaw config get --all)")
+        rows = [(i.key, "" if i.value is None else value_text(i.value), i.origin or "not set") for i in found]
+        none = "all settings are defaults (microclaw config get --all)"
+        options.table(rows, head=("SETTING", "VALUE", "FROM"), empty=none)
 
 
 @config_group.command("set")
@@ -106,10 +105,8 @@ def path(ctx: typer.Context) -> None:
     """Where the settings are."""
     options = global_options(ctx)
     home = (options.home or home_folder(os.environ)).expanduser().absolute()
-    if not options.wrote_json(
-        "config_path", {"config": str(home / "config.toml"), "secrets": str(home / "secrets.toml")}
-    ):
-        options.line(str(home / "config.toml"))
+    options.end_with_json("config_path", {"config": str(home / "config.toml"), "secrets": str(home / "secrets.toml")})
+    options.line(str(home / "config.toml"))
 
 
 def mistake_object(mistake: Mistake) -> dict[str, object]:
@@ -126,8 +123,7 @@ def mistake_object(mistake: Mistake) -> dict[str, object]:
 def _write(options: GlobalOptions, changes: list[SettingChange], text: str) -> None:
     written = write_changes(private_home(os.environ, options.home), os.environ, changes)
     warnings = [mistake_object(mistake) for mistake in written.warnings]
-    if options.wrote_json("config_written", {"files": list(written.files), "warnings": warnings}):
-        return
+    options.end_with_json("config_written", {"files": list(written.files), "warnings": warnings})
     options.say(f"{text} ({', '.join(written.files)}); {RESTART}" if written.files else "nothing changed")
     for mistake in written.warnings:
         sys.stderr.write(f"note: {mistake.message}\n")

@@ -11,18 +11,17 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Any
 
 import typer
 
 from microclaw.boards import load_board
 from microclaw.cli.board_control import BoardControl
-from microclaw.cli.chat_commands import converse, listen
+from microclaw.cli.chat_commands import Conversation
 from microclaw.cli.child import Child
 from microclaw.cli.host_commands import link_text
 from microclaw.cli.options import GlobalOptions, global_options
-from microclaw.config import load_settings
+from microclaw.config.load import load_settings
 from microclaw.errors import MicroclawError
 from microclaw.events import Answer, Edge
 from microclaw.host_client.client import HostClient
@@ -101,7 +100,8 @@ def _run(stage: _Stage, *, once: bool) -> int:
         client = stage.client()
         _welcome(stage, host, board_process, client)
         board = running.enter_context(BoardControl(stage.home / "board.sock"))
-        cursor = _ask(terminal, client, board)
+        conversation = Conversation(client, terminal, CHAT_ID)
+        cursor = _ask(terminal, conversation, board)
         watch_pin(board, terminal, PIN, cursor=cursor, edges=EDGES, patience_s=PATIENCE_S)
         alone = _without_host(terminal, host, board)
         host = running.enter_context(stage.start_host())
@@ -114,7 +114,7 @@ def _run(stage: _Stage, *, once: bool) -> int:
         terminal.line()
         terminal.row("", "That was a virtual board.")
         terminal.row("", SUGGESTIONS)
-        converse(client, terminal, chat_id=CHAT_ID, device=None, history=None)
+        conversation.converse(terminal, history=None)
         terminal.row("host", "stopping, and the board with it: the demo leaves nothing behind")
     return 0
 
@@ -139,11 +139,11 @@ def _welcome(stage: _Stage, host: Child, board: Child, client: HostClient) -> No
     terminal.line()
 
 
-def _ask(terminal: Terminal, client: HostClient, board: BoardControl) -> int:
+def _ask(terminal: Terminal, conversation: Conversation, board: BoardControl) -> int:
     """Send the sentence; return the cursor after the program's first edge."""
     before = board.edges(0)
     terminal.row("you", SENTENCE)
-    answer = listen(client, SENTENCE, chat_id=CHAT_ID, device=None, terminal=terminal)
+    answer = conversation.listen(SENTENCE)
     if answer.error_code:
         raise DemoFailed(answer.text, next_step=answer.next_step)
     _time_to_first_edge(terminal, board, before, answer)
@@ -216,11 +216,8 @@ def _private_home() -> Iterator[Path]:
 @contextmanager
 def _terminable() -> Iterator[None]:
     """SIGTERM and SIGHUP end the demo the way Ctrl-C does: with everything stopped."""
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    ends = (signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, signal.default_int_handler) for number in ends}
     try:
         yield
     finally:
@@ -234,7 +231,6 @@ class PinRecord:
 
     edges: tuple[Edge, ...]
     cursor: int
-    dropped: int
 
     @property
     def rhythm(self) -> Rhythm | None:
@@ -246,19 +242,17 @@ def watch_pin(
 ) -> PinRecord:
     """Draw the pin until it had `edges` edges since `cursor`, or patience ends."""
     seen: list[Edge] = []
-    dropped = 0
     start_ms = board.edges(cursor).now_ms
     give_up = time.monotonic() + patience_s
     while True:
         page = board.edges(cursor)
         cursor = page.next
-        dropped += page.dropped
         seen += [Edge(*row) for row in page.edges if row.pin == pin and row.t_ms >= start_ms]
         enough = len(seen) >= edges and page.now_ms >= seen[edges - 1].t_ms + TAIL_MS
         final = enough or time.monotonic() >= give_up
         _draw(terminal, pin, seen, start_ms, page.now_ms, plus, final=final)
         if final:
-            return PinRecord(tuple(seen), cursor, dropped)
+            return PinRecord(tuple(seen), cursor)
         time.sleep(LOOK_EVERY_S)
 
 

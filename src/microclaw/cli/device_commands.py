@@ -19,30 +19,23 @@ device_group = command_group()
 def list_devices(ctx: typer.Context) -> None:
     """List the devices."""
     options = global_options(ctx)
-    found = options.host().get("/v1/devices")
-    if options.wrote_json("devices", found):
-        return
-    devices = found["devices"]
+    found = options.fetch("devices", "/v1/devices")
     for line in waiting_lines(found["pairings"]):
         options.say(line)
-    if not devices:
-        if not found["pairings"]:
-            options.say("no devices yet. microclaw device add NAME --wasmachine HOST:PORT, or microclaw up --virtual 1")
-        return
     rows = [
         (d["name"], d["board"], ", ".join(d["labels"]), _link_state(d["link"]), " ".join(d["transports"]))
-        for d in devices
+        for d in found["devices"]
     ]
-    options.table(rows, head=("NAME", "BOARD", "LABELS", "LINK", "TRANSPORTS"))
+    if rows or not found["pairings"]:
+        none = "no devices yet. microclaw device add NAME --wasmachine HOST:PORT, or microclaw up --virtual 1"
+        options.table(rows, head=("NAME", "BOARD", "LABELS", "LINK", "TRANSPORTS"), empty=none)
 
 
 @device_group.command("show")
 def show(ctx: typer.Context, name: str) -> None:
     """Show one device: its transports, what it can do, what its board is."""
     options = global_options(ctx)
-    device = options.host().get(f"/v1/devices/{segment(name)}")
-    if options.wrote_json("device", device):
-        return
+    device = options.fetch("device", f"/v1/devices/{segment(name)}")
     for key in ("name", "device_id", "title", "chip"):
         options.line(f"{key:<12} {device[key]}")
     for key in ("transports", "labels", "capabilities"):
@@ -188,9 +181,7 @@ def waiting_lines(pairings: Iterable[dict[str, Any]]) -> list[str]:
 
 
 def _list_waiting(options: GlobalOptions) -> None:
-    found = options.host().get("/v1/pairings")
-    if options.wrote_json("pairings", found):
-        return
+    found = options.fetch("pairings", "/v1/pairings")
     for line in waiting_lines(found["pairings"]):
         options.line(line)
     if not found["pairings"]:
@@ -216,11 +207,8 @@ def revoke(ctx: typer.Context, name: str) -> None:
     if not options.yes and not options.json:
         typer.confirm(f"{name} will be cut off until it is paired again. Go on?", abort=True)
     done = options.host().post(f"/v1/devices/{segment(name)}/revoke")
-    options.report(
-        "revoked",
-        done,
-        f"{done['device']}: {done['revoked']} credentials revoked" if done["revoked"] else "it had none",
-    )
+    revoked = f"{done['device']}: {done['revoked']} credentials revoked" if done["revoked"] else "it had none"
+    options.report("revoked", done, revoked)
 
 
 @device_group.command("provision")
@@ -240,9 +228,10 @@ def provision(
     body = {"name": name, "board": board, "secret": not no_secret, "host": host, "qr": qr}
     made = options.host().post("/v1/devices/provision", body)
     if file is not None:
-        _write(file, made)
-    if options.wrote_json("provision", {key: made[key] for key in made if key not in ("text", "file", "qr")}):
-        return
+        from microclaw.durable import write_private
+
+        write_private(file, made["file"].encode())
+    options.end_with_json("provision", {key: made[key] for key in made if key not in ("text", "file", "qr")})
     options.line(made["text"])
     if qr:
         options.line(made["qr"])
@@ -252,12 +241,6 @@ def provision(
         options.say("this host lets in devices of this machine alone; others: microclaw up --link 0.0.0.0:8443")
     if made["secret"]:
         options.say("the secret is good for one device, for 30 days")
-
-
-def _write(path: Path, made: dict[str, Any]) -> None:
-    from microclaw.durable import write_private
-
-    write_private(path, made["file"].encode())
 
 
 def notify(
@@ -273,8 +256,7 @@ def notify(
     options = global_options(ctx)
     body = {"text": " ".join(text), "speak": speak, "expires_s": expires}
     noted = options.host().post(f"/v1/devices/{segment(device)}/notify", body)
-    if options.wrote_json("notify", noted):
-        return
+    options.end_with_json("notify", noted)
     if noted["state"] == "delivered":
         options.say(f"{noted['device']} has it")
     else:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from microclaw.cli.options import GlobalOptions, global_options
-from microclaw.config import cache_folder
+from microclaw.config.places import cache_folder
 from microclaw.errors import NoHost
 from microclaw.transports.discovery import DiscoveredService, browse
 from microclaw.transports.subnet_probe import PORTS, parse_subnet, probe_subnet
@@ -48,16 +48,11 @@ def discover(
     found = asyncio.run(_search(for_s, interface, network, port))
     known = _known_names(options)
     rows = [(each, known.get(_endpoint(each))) for each in found]
-    if options.wrote_json("discover", {"found": [_object(each, name) for each, name in rows]}):
-        return
-    if not rows:
-        options.say(
-            "nobody announced itself." if network else "nobody announced itself. Boards: --subnet 192.168.1.0/24"
-        )
-        return
+    options.end_with_json("discover", {"found": [_object(each, name) for each, name in rows]})
     options.table(
         [(e.kind, e.name, f"{e.address}:{e.port}", _facts(e), name or "") for e, name in rows],
         head=("KIND", "NAME", "ADDRESS", "SAYS", "KNOWN AS"),
+        empty="nobody announced itself." if network else "nobody announced itself. Boards: --subnet 192.168.1.0/24",
     )
 
 

@@ -17,8 +17,8 @@ from typing import Any
 import typer
 
 from microclaw.cli.options import GlobalOptions, global_options
-from microclaw.config import DEFAULT_HTTP_PORT, ModelSettings, Settings, private_home
-from microclaw.config.load import find_mistakes
+from microclaw.config.load import find_mistakes, private_home
+from microclaw.config.settings import DEFAULT_HTTP_PORT, ModelSettings, Settings
 from microclaw.config.show import masked
 from microclaw.errors import MicroclawError, NoHost
 from microclaw.wasm import INSTALL_BINARYEN, find_binaryen, find_toolchain, glue_built

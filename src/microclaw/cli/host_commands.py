@@ -12,7 +12,8 @@ import typer
 
 from microclaw.cli.device_commands import waiting_lines
 from microclaw.cli.options import GlobalOptions, global_options
-from microclaw.config import GatewaySettings, read_link
+from microclaw.config.load import read_link
+from microclaw.config.settings import GatewaySettings
 
 _SWITCH = {"telegram": "telegram.token", "gateway": "gateway.enabled true"}
 _OWN_LINES = ("telegram is off", "the chat gateway is off")  # shown in the channel's own line
@@ -73,9 +74,7 @@ def status(ctx: typer.Context) -> None:
     """What the host is doing: its model, devices and programs."""
     options = global_options(ctx)
     address = options.address()
-    found = options.host().get("/v1/status")
-    if options.wrote_json("status", found):
-        return
+    found = options.fetch("status", "/v1/status")
     terminal = options.terminal()
     if address is not None:
         terminal.row("at", str(address))
@@ -208,9 +207,7 @@ def usage(
 ) -> None:
     """What models cost: requests, tokens and money."""
     options = global_options(ctx)
-    found = options.host().get("/v1/usage", {"by": by, "days": days})
-    if options.wrote_json("usage", found):
-        return
+    found = options.fetch("usage", "/v1/usage", {"by": by, "days": days})
     if not found["groups"]:
         options.say(f"no model was asked since {found['since']}; sentences that need none cost nothing")
     else:

@@ -22,7 +22,7 @@ from typing import Any, TypeAlias
 from microclaw.api.status import OFFLINE
 from microclaw.app import Host, running_host
 from microclaw.boards import load_board
-from microclaw.config import Settings
+from microclaw.config.settings import Settings
 from microclaw.text import clean_text, escape_hidden
 from microclaw.virtual_boards.host_boards import BOARD
 from microclaw.virtual_boards.process import BoardReady

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from microclaw.cli.options import FAILED, GlobalOptions, command_group, global_options
+from microclaw.cli.options import FAILED, command_group, global_options
 from microclaw.errors import ConfigError, EmptyMessage, MicroclawError, UnknownName
 from microclaw.host_client.request import segment
 
@@ -33,9 +33,7 @@ def show_memory(
     if name is not None:
         find = f"find it: microclaw memory search {shlex.quote(name)}" if name.strip() else "microclaw memory show"
         raise UnknownName(f"memory is one page without names: there is no {name[:80]!r}", next_step=find)
-    found = options.host().get("/v1/memory")
-    if options.wrote_json("memory", found):
-        return
+    found = options.fetch("memory", "/v1/memory")
     options.line(found["text"].rstrip("\n") or "nothing is remembered yet")
     for note in found["notes"]:
         options.line()
@@ -75,9 +73,7 @@ def search_memory(
     wanted = " ".join(words).strip()
     if not wanted:
         raise EmptyMessage("there is nothing to look for", next_step="microclaw memory search WORDS")
-    found = options.host().get("/v1/memory/search", {"q": wanted, "limit": limit})
-    if options.wrote_json("memory_search", found):
-        return
+    found = options.fetch("memory_search", "/v1/memory/search", {"q": wanted, "limit": limit})
     for one in found["found"]:
         options.line(f"{one['day']}  {one['source']}")
         options.line(f"    {' '.join(one['text'].split())}")
@@ -110,9 +106,7 @@ def _edited(text: str) -> tuple[Path, str]:
 def list_sessions(ctx: typer.Context) -> None:
     """List conversations, the latest first."""
     options = global_options(ctx)
-    found = options.host().get("/v1/sessions")
-    if options.wrote_json("sessions", found):
-        return
+    found = options.fetch("sessions", "/v1/sessions")
     rows = [(s["name"], _when(s["changed_s"]), f"{s['size_bytes']:,} B") for s in found["sessions"]]
     options.table(rows, head=("NAME", "LAST", "SIZE"))
 
@@ -125,9 +119,7 @@ def show_session(
 ) -> None:
     """Print the newest messages of a conversation."""
     options = global_options(ctx)
-    found = options.host().get(f"/v1/sessions/{segment(name, SEE_SESSIONS)}", {"newest": newest})
-    if options.wrote_json("session", found):
-        return
+    found = options.fetch("session", f"/v1/sessions/{segment(name, SEE_SESSIONS)}", {"newest": newest})
     for message in found["messages"]:
         who = message["person"] if message["role"] == "user" else "microclaw"
         options.line(f"{_when(message['ts'])}  {who}: {message['content']}")
@@ -156,8 +148,7 @@ def import_folder(
     """Take over a MimiClaw device's conversations, memory, persona, skills and schedules. Overwrites nothing."""
     options = global_options(ctx)
     found = options.host().post("/v1/sessions/import", {"folder": str(folder.expanduser().absolute())})
-    if options.wrote_json("session_import", found):
-        return
+    options.end_with_json("session_import", found)
     rows = [(f["name"], f["outcome"], f["detail"]) for f in found["files"]]
     options.table(rows, head=("FILE", "OUTCOME", "WHAT"))
     for job in found["jobs"]:
@@ -185,9 +176,7 @@ def _when(seconds: int) -> str:
 def list_skills(ctx: typer.Context) -> None:
     """List skills: yours, then the shipped ones."""
     options = global_options(ctx)
-    found = options.host().get("/v1/skills")
-    if options.wrote_json("skills", found):
-        return
+    found = options.fetch("skills", "/v1/skills")
     rows = [(s["name"], "shipped" if s["shipped"] else "yours", s["description"]) for s in found["skills"]]
     rows += [(b["name"], "broken", f"microclaw skill check {b['name']}") for b in found["broken"]]
     options.table(rows, head=("NAME", "FROM", "WHAT IT IS FOR"))
@@ -198,9 +187,7 @@ def list_skills(ctx: typer.Context) -> None:
 def show_skill(ctx: typer.Context, name: Annotated[str, typer.Argument(help="The skill's name.")]) -> None:
     """Print a skill's text."""
     options = global_options(ctx)
-    found = options.host().get(f"/v1/skills/{segment(name, SEE_SKILLS)}")
-    if options.wrote_json("skill", found):
-        return
+    found = options.fetch("skill", f"/v1/skills/{segment(name, SEE_SKILLS)}")
     options.line(found["text"])
     for file in found["files"]:
         options.say(f"file: {file}")
@@ -222,13 +209,9 @@ def check_skills(
     checked = [host.get(f"/v1/skills/{segment(each, SEE_SKILLS)}/check") for each in names]
     if not options.wrote_json("skill_check", {"skills": checked}):
         for each in checked:
-            _print_mistakes(options, each)
+            for mistake in each["mistakes"]:
+                options.line(mistake["text"])
+            if not each["mistakes"]:
+                options.say(f"{each['name']}: ok")
     if not all(each["ok"] for each in checked):
         raise typer.Exit(FAILED)
-
-
-def _print_mistakes(options: GlobalOptions, checked: dict[str, Any]) -> None:
-    for mistake in checked["mistakes"]:
-        options.line(mistake["text"])
-    if not checked["mistakes"]:
-        options.say(f"{checked['name']}: ok")

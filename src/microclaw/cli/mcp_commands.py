@@ -115,7 +115,7 @@ def _apply(options: GlobalOptions, client: str, edit: Edit, *, done: str) -> Non
     """Show it, ask, write it."""
     facts: dict[str, Any] = {"client": client, "path": str(edit.path), "diff": edit.diff(), "backup": None}
     if not edit.changes:
-        _end(options, {**facts, "changed": False}, f"nothing to change in {edit.path}")
+        options.report("mcp_install", {**facts, "changed": False}, f"nothing to change in {edit.path}")
         return
     if not options.json:
         for line in edit.diff():
@@ -129,11 +129,7 @@ def _apply(options: GlobalOptions, client: str, edit: Edit, *, done: str) -> Non
     backup = write(edit, datetime.now())
     kept = "" if backup is None else f"; the old file is {backup.name}"
     facts["backup"] = None if backup is None else str(backup)
-    _end(options, {**facts, "changed": True}, f"{done}{kept}")
-
-
-def _end(options: GlobalOptions, facts: dict[str, Any], text: str) -> None:
-    options.report("mcp_install", facts, text)
+    options.report("mcp_install", {**facts, "changed": True}, f"{done}{kept}")
 
 
 def _place(text: str) -> tuple[str, int]:

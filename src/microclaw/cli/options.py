@@ -13,12 +13,14 @@ from typing import Any, Final
 import typer
 
 from microclaw.cli.approval_prompt import ask_person
-from microclaw.config import LinkSettings, Settings, control_socket, load_settings, private_home
+from microclaw.config.load import load_settings, private_home
+from microclaw.config.places import control_socket
+from microclaw.config.settings import LinkSettings, Settings
 from microclaw.errors import ConfigError
 from microclaw.host_client.address import HostAddress, named_host, token_for
 from microclaw.host_client.client import HostClient
 from microclaw.host_client.endpoint import RemoteEndpoint
-from microclaw.terminal.page import Terminal, standard_look
+from microclaw.terminal.page import Terminal, look_for
 from microclaw.text import clean_text
 
 FAILED: Final = 1  # errors.py has the others: 3 no host, 4 device unreachable
@@ -68,7 +70,7 @@ class GlobalOptions:
     def terminal(self) -> Terminal:
         """The terminal page: stdout, or stderr when stdout carries a JSON document."""
         out = sys.stderr if self.json else sys.stdout
-        return Terminal(out, standard_look(out, no_color=self.no_color))
+        return Terminal(out, look_for(out, no_color=self.no_color))
 
     def document(self, schema: str, value: Mapping[str, Any]) -> None:
         """The one JSON document of a `--json` command."""
@@ -83,6 +85,17 @@ class GlobalOptions:
         if self.json:
             self.document(schema, value)
         return self.json
+
+    def end_with_json(self, schema: str, value: Mapping[str, Any]) -> None:
+        """With --json: print the document and end the command."""
+        if self.wrote_json(schema, value):
+            raise typer.Exit
+
+    def fetch(self, schema: str, path: str, query: Mapping[str, str | int] | None = None) -> dict[str, Any]:
+        """What the host has at `path`. With --json it is printed and the command ends."""
+        found = self.host().get(path, query)
+        self.end_with_json(schema, found)
+        return found
 
     def say(self, text: str) -> None:
         """One line for a person; silent with -q and --json."""
@@ -99,8 +112,11 @@ class GlobalOptions:
         sys.stdout.write(clean_text(text) + "\n")
         sys.stdout.flush()
 
-    def table(self, rows: Sequence[Sequence[object]], *, head: Sequence[str]) -> None:
-        """Columns as wide as their widest cell; the head is left out with -q."""
+    def table(self, rows: Sequence[Sequence[object]], *, head: Sequence[str], empty: str = "") -> None:
+        """Columns as wide as their widest cell; the head is left out with -q. `empty` is said instead of no rows."""
+        if empty and not rows:
+            self.say(empty)
+            return
         shown = [list(head)] if not self.quiet else []
         shown += [[clean_text(str(cell), one_line=True) for cell in row] for row in rows]
         widths = [max(len(row[i]) for row in shown) for i in range(len(head))] if shown else []

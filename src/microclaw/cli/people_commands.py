@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -20,9 +19,7 @@ token_group = command_group()
 def list_approvals(ctx: typer.Context) -> None:
     """What waits, and exactly what would happen."""
     options = global_options(ctx)
-    found = options.host().get("/v1/approvals")
-    if options.wrote_json("approvals", found):
-        return
+    found = options.fetch("approvals", "/v1/approvals")
     for waiting in found["approvals"]:
         for line in approval_lines(waiting):
             options.line(line)
@@ -55,19 +52,11 @@ def _decide(ctx: typer.Context, approval_id: str, *, approved: bool) -> None:
     options.report("approval", done, f"{done['outcome']}: {done['action']}")
 
 
-class Role(StrEnum):
-    OWNER = "owner"
-    MEMBER = "member"
-    GUEST = "guest"
-
-
 @person_group.command("list")
 def list_people(ctx: typer.Context) -> None:
     """Who this host knows, and who asks to be let in."""
     options = global_options(ctx)
-    found = options.host().get("/v1/people")
-    if options.wrote_json("people", found):
-        return
+    found = options.fetch("people", "/v1/people")
     rows = [
         (p["name"], p["role"], ", ".join(f"{a['channel']}:{a['id']}" for a in p["addresses"]) or "-")
         for p in found["people"]
@@ -86,12 +75,13 @@ def pair_person(
     code: Annotated[str, typer.Argument(help="The 6 digits that the person was shown.")],
     name: Annotated[str | None, typer.Option("--name", help="What to call them, or somebody known already.")] = None,
     role: Annotated[
-        Role | None, typer.Option("--role", help="owner without --name: you, at another address. [default: member]")
+        Literal["owner", "member", "guest"] | None,
+        typer.Option("--role", help="owner without --name: you, at another address. [default: member]"),
     ] = None,
 ) -> None:
     """Let in who shows CODE: guests look, members act, owners decide."""
     options = global_options(ctx)
-    body = {"code": code, "name": name, "role": None if role is None else role.value}
+    body = {"code": code, "name": name, "role": role}
     person = options.host().post("/v1/people/pair", body)
     options.report("person", person, f"{person['name']} may write now, as {person['role']}")
 
@@ -116,8 +106,7 @@ def create_token(
     """Make a token and print it: it is shown this once."""
     options = global_options(ctx)
     made = options.host().post("/v1/tokens", {"name": name, "person": person, "days": days})
-    if options.wrote_json("token", made):
-        return
+    options.end_with_json("token", made)
     options.line(made["secret"])
     options.say(
         f"{made['name']} acts as {made['person']} ({made['role']}), {_until(made['expires_ms'])}; keep it secret"
@@ -128,17 +117,13 @@ def create_token(
 def list_tokens(ctx: typer.Context) -> None:
     """Every token, never its secret."""
     options = global_options(ctx)
-    found = options.host().get("/v1/tokens")
-    if options.wrote_json("tokens", found):
-        return
+    found = options.fetch("tokens", "/v1/tokens")
     rows = [
         (t["name"], t["person"], t["role"], _day(t["used_ms"]) or "never used", _until(t["expires_ms"]))
         for t in found["tokens"]
     ]
-    if rows:
-        options.table(rows, head=("NAME", "PERSON", "ROLE", "USED", "UNTIL"))
-    else:
-        options.say("no token yet: microclaw token create NAME")
+    none = "no token yet: microclaw token create NAME"
+    options.table(rows, head=("NAME", "PERSON", "ROLE", "USED", "UNTIL"), empty=none)
 
 
 @token_group.command("rm")

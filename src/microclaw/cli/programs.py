@@ -11,7 +11,7 @@ import typer
 
 from microclaw.cli.approval_prompt import ask_person
 from microclaw.cli.options import FAILED, GlobalOptions, global_options
-from microclaw.config import Limits
+from microclaw.config.settings import Limits
 from microclaw.errors import ConfigError, NoHost, ProtocolError
 from microclaw.events import ApprovalAsked, ApprovalSettled, Step
 from microclaw.host_client.client import HostClient
@@ -33,17 +33,11 @@ def run(
     replace: Annotated[bool, typer.Option("--replace", help="Take over a name that another host's app holds.")] = False,
 ) -> None:
     """Build, check, try, install and verify a program."""
-    install_file(global_options(ctx), file, name=name, heap_bytes=heap, optimization=optimization, replace=replace)
-
-
-def install_file(
-    options: GlobalOptions, file: Path, *, name: str | None, heap_bytes: int, optimization: str, replace: bool
-) -> None:
-    """Send a file to the host, show its stages, print what was made."""
+    options = global_options(ctx)
     content = read_program(file)
     body: dict[str, Any] = {
         "name": name or file.stem,
-        "heap_bytes": heap_bytes,
+        "heap_bytes": heap,
         "optimization": optimization,
         "replace": replace,
     }

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import typer
 
@@ -21,26 +20,17 @@ _EXAMPLE: Final = 'microclaw schedule add "every weekday at 7" "turn on pin 4"'
 subagent_group = command_group()
 
 
-class MissedRuns(StrEnum):
-    RUN = "run"
-    SKIP = "skip"
-
-
 @schedule_group.command("list")
 def list_schedules(ctx: typer.Context) -> None:
     """What is scheduled, and when it is due next."""
     options = global_options(ctx)
-    found = options.host().get("/v1/schedules")
-    if options.wrote_json("schedules", found):
-        return
-    if not found["schedules"]:
-        options.say(f"nothing is scheduled; {_EXAMPLE}")
-        return
+    found = options.fetch("schedules", "/v1/schedules")
     rows = [
         (s["schedule"], s["when"], s["what"], s["device"] or "-", s["next"] or "-", _state(s))
         for s in found["schedules"]
     ]
-    options.table(rows, head=("NUMBER", "WHEN", "WHAT", "DEVICE", "NEXT", "STATE"))
+    none = f"nothing is scheduled; {_EXAMPLE}"
+    options.table(rows, head=("NUMBER", "WHEN", "WHAT", "DEVICE", "NEXT", "STATE"), empty=none)
 
 
 @schedule_group.command("add")
@@ -52,7 +42,7 @@ def add(
         str | None, typer.Option("--zone", metavar="ZONE", help="As Europe/Berlin. [default: yours]")
     ] = None,
     missed: Annotated[
-        MissedRuns | None,
+        Literal["run", "skip"] | None,
         typer.Option("--missed", help="Host off at the time: run it once later, or skip. [default: run one-offs]"),
     ] = None,
 ) -> None:
@@ -61,16 +51,9 @@ def add(
     doing = " ".join(what).strip()
     if not when.strip() or not doing:
         raise ScheduleRefused("a schedule has a time and something to do", next_step=_EXAMPLE)
-    body = {
-        "when": when,
-        "do": doing,
-        "timezone": zone,
-        "missed": None if missed is None else missed.value,
-        "device": options.device,
-    }
+    body = {"when": when, "do": doing, "timezone": zone, "missed": missed, "device": options.device}
     made = options.host().post("/v1/schedules", body)
-    if options.wrote_json("schedule", made):
-        return
+    options.end_with_json("schedule", made)
     how = "the agent is asked then" if made["asks_model"] else f"{made['tool']}, no model is asked"
     options.say(f"schedule {made['schedule']}: {made['what']} ({how})")
     options.say(f"next: {made['next']}")
@@ -82,9 +65,7 @@ def add(
 def show(ctx: typer.Context, number: Number) -> None:
     """A schedule and how its latest runs ended."""
     options = global_options(ctx)
-    found = options.host().get(f"/v1/schedules/{_number(number)}")
-    if options.wrote_json("schedule", found):
-        return
+    found = options.fetch("schedule", f"/v1/schedules/{_number(number)}")
     options.line(f"{found['when']}: {found['what']}")
     options.line(f"next {found['next'] or '-'}, {_state(found)}, missed runs: {found['missed']}")
     for one in found["runs"]:
@@ -122,8 +103,7 @@ def import_jobs(
     """Make schedules of a MimiClaw device's jobs; a second import makes none twice."""
     options = global_options(ctx)
     found = options.host().post("/v1/schedules/import", {"file": str(file.absolute())})
-    if options.wrote_json("schedules_import", found):
-        return
+    options.end_with_json("schedules_import", found)
     for job in found["jobs"]:
         known = " already" if job["known"] else ""
         options.line(f"{job['name']}: {job['refused'] or 'schedule ' + str(job['schedule']) + known}")
@@ -147,14 +127,9 @@ def _number(text: str) -> int:
 def list_subagents(ctx: typer.Context) -> None:
     """Subagents that work, and the latest that ended."""
     options = global_options(ctx)
-    found = options.host().get("/v1/subagents")
-    if options.wrote_json("subagents", found):
-        return
-    if not found["subagents"]:
-        options.say("no subagent works")
-        return
+    found = options.fetch("subagents", "/v1/subagents")
     rows = [(s["subagent"], s["state"], f"{s['tokens']:,}", s["task"][:60]) for s in found["subagents"]]
-    options.table(rows, head=("ID", "STATE", "TOKENS", "TASK"))
+    options.table(rows, head=("ID", "STATE", "TOKENS", "TASK"), empty="no subagent works")
 
 
 @subagent_group.command("cancel")

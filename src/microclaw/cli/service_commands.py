@@ -62,8 +62,7 @@ def uninstall(ctx: typer.Context) -> None:
     system.path.unlink(missing_ok=True)
     ran += [run(command) for command in system.reload]
     failed = [line for line in ran if line is not None]
-    if options.wrote_json("service", {"removed": str(system.path), "notes": failed}):
-        return
+    options.end_with_json("service", {"removed": str(system.path), "notes": failed})
     options.say(f"removed {system.path}; the data in {options.settings().home} stays")
     for line in failed:
         options.say(f"note: {line}")

@@ -13,10 +13,9 @@ import typer
 from microclaw.cli.options import FAILED, GlobalOptions, global_options
 from microclaw.cli.service_commands import install_service, report, service_manager, service_of
 from microclaw.cli.setup_plan import LAN, PROVIDERS, CurrentSettings, Plan, ask_all, take_given
-from microclaw.config import private_home
 from microclaw.config.document import dotted
 from microclaw.config.edit import write_changes
-from microclaw.config.load import VARIABLES
+from microclaw.config.load import VARIABLES, private_home
 from microclaw.config.places import text_of
 from microclaw.config.show import read_views
 from microclaw.config.sources import read_sources

@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from microclaw.config import SearchSettings, TelegramSettings
 from microclaw.config.checks import is_url
 from microclaw.config.edit import SettingChange
+from microclaw.config.settings import SearchSettings, TelegramSettings
 from microclaw.errors import MicroclawError, ToolFailed
 from microclaw.text import clean_text
 
@@ -122,7 +122,8 @@ def _ask_model(questions: Questions, current: CurrentSettings, plan: Plan) -> No
                 plan.put(setting, None)
         return
     if choice == "keep":
-        _show(questions, _probe_model(current, provider_now or "", *_model_now(current)))
+        key, url = current.values.get("model.api_key"), current.values.get("model.base_url")
+        questions.say(f"  {_verdict(_probe_model(current, provider_now or '', key, url))}")
         return
     provider = "anthropic" if choice == "anthropic" else "openai"
     url = _ask_url(questions, current) if choice == "compatible" else None
@@ -177,17 +178,13 @@ def _ask_key(
         if not key and not optional:
             return None
         found = probe(key)
-        _show(questions, found)
+        questions.say(f"  {_verdict(found)}")
         if found.works or questions.confirm("Keep it all the same?", default=found.works is None):
             return key or None
         if not key:
             return None
     questions.say("Skipped.")
     return None
-
-
-def _show(questions: Questions, probe: ProbeResult) -> None:
-    questions.say(f"  {_verdict(probe)}")
 
 
 def _verdict(probe: ProbeResult) -> str:
@@ -198,10 +195,6 @@ def _verdict(probe: ProbeResult) -> str:
             return f"it does not work: {probe.text}"
         case None:
             return f"not tested: {probe.text}"
-
-
-def _model_now(current: CurrentSettings) -> tuple[str | None, str | None]:
-    return current.values.get("model.api_key"), current.values.get("model.base_url")
 
 
 def _other_address(current: CurrentSettings, provider: str) -> str | None:

@@ -16,7 +16,7 @@ from microclaw.boards import load_board
 from microclaw.boards.profile import BoardProfile
 from microclaw.cli.options import global_options
 from microclaw.cli.programs import WASM_MAGIC, read_program, source_text
-from microclaw.config import Settings
+from microclaw.config.settings import Settings
 from microclaw.events import Step
 from microclaw.terminal.page import Terminal
 from microclaw.text import escape_hidden
@@ -48,10 +48,10 @@ def try_program(
         realtime=realtime,
         heap_bytes=heap,
     )
-    image = build_file(options.settings(), file, profile, name=None, optimization=optimization)
+    image = build_file(options.settings(), file, profile, optimization)
     if not options.json and not options.quiet:
         show_image(options.terminal(), image, optimization=optimization, heap_bytes=heap)
-    trial = run_trial(image, profile, trial_options)
+    trial = asyncio.run(try_image(image, profile, trial_options))
     if options.json:
         document = {**trial.to_json(), "diagnostics": [found.to_json() for found in image.warnings]}
         sys.stdout.write(escape_hidden(json.dumps(document, ensure_ascii=False)) + "\n")
@@ -61,20 +61,14 @@ def try_program(
         raise typer.Exit(1)
 
 
-def build_file(settings: Settings, file: Path, board: BoardProfile, *, name: str | None, optimization: str) -> Image:
+def build_file(settings: Settings, file: Path, board: BoardProfile, optimization: str) -> Image:
     """Compile C or check wasm, by the file's first bytes. Raises BuildError, ConfigError."""
     content = read_program(file)
-    app_name = name or file.stem
     if content.startswith(WASM_MAGIC):
-        return read_module(content, board, name=app_name)
+        return read_module(content, board, name=file.stem)
     cache = BuildCache(settings.cache)
     source = source_text(content, file)
-    return asyncio.run(compile_module(source, board, name=app_name, optimization=optimization, cache=cache))
-
-
-def run_trial(image: Image, board: BoardProfile, trial_options: TrialOptions) -> Trial:
-    """Try it on a throw-away virtual board."""
-    return asyncio.run(try_image(image, board, trial_options))
+    return asyncio.run(compile_module(source, board, name=file.stem, optimization=optimization, cache=cache))
 
 
 def show_image(terminal: Terminal, image: Image, *, optimization: str, heap_bytes: int) -> None:

@@ -54,7 +54,7 @@ def read_document(text: str) -> Document:
                         document.errors.append((number + 1, wrong))
                     headers[section] = number + 1
                     parsed = {}
-                document.statements.append((number + 1, _below(section, parsed)))
+                document.statements.append((number + 1, nested(section, parsed)))
         except _TomlError as exc:
             document.errors.append((exc.line, exc.message))
         number += count
@@ -117,10 +117,11 @@ def _section(parsed: dict[str, Any], rows: Counter[Path]) -> Path:
     return path
 
 
-def _below(section: Path, values: dict[Any, Any]) -> dict[Any, Any]:
-    for part in reversed(section):
-        values = {part: values}
-    return values
+def nested(path: Path, value: Any) -> Any:
+    """A value in the tables that its path names."""
+    for part in reversed(path):
+        value = {part: value}
+    return value
 
 
 def dotted(path: Path) -> str:

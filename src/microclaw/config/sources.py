@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from microclaw.config.checks import is_proxy
-from microclaw.config.document import Path, dotted, read_document
+from microclaw.config.document import Path, dotted, nested, read_document
 from microclaw.config.places import text_of
 from microclaw.config.schema import Setting, find
 from microclaw.config.settings import ConfigFile
@@ -153,9 +153,7 @@ def _environment_layer(environ: Mapping[str, str]) -> Layer:
             text = f"{proxy} {complaint}: it is not used"
             reader.layer.mistakes.append(Mistake(proxy, None, "proxy.url", text, step, fatal=False))
     for path, (name, value) in named.items():
-        for part in reversed(path):
-            value = {part: value}
-        reader.read(value, name)
+        reader.read(nested(path, value), name)
     return reader.layer
 
 

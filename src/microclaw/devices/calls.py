@@ -1,8 +1,7 @@
 """The one vocabulary of device methods (protocols/link.md): typed calls and what they return.
 
-A call is a frozen dataclass whose `method` is its name on the command line, in logs and on the link.
-A transport says which
-methods it offers; `Device.call(GpioGet(pin=4))` finds the transport.
+A call is a frozen dataclass whose `method` is its name on the command line, in logs and on the link. A transport says
+which methods it offers; `Device.call(GpioGet(pin=4))` finds the transport.
 """
 
 from __future__ import annotations

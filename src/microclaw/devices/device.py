@@ -57,6 +57,12 @@ class IntermittentTransport(Protocol):
     def online(self) -> bool: ...
 
 
+def not_offered(endpoint: str, call: Call[Any], capabilities: Iterable[str]) -> NotSupported:
+    """What a transport raises for a call that it has no method for."""
+    offered = ", ".join(sorted(capabilities))
+    return NotSupported(f"{endpoint} does not offer {call.method}", next_step=f"it offers {offered}")
+
+
 TransportOpener: TypeAlias = Callable[[str, BoardProfile], Transport]
 
 

@@ -7,7 +7,7 @@ import difflib
 import re
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
-from types import TracebackType
+from dataclasses import replace
 from typing import Self
 
 from microclaw.boards.profile import BoardProfile
@@ -65,7 +65,7 @@ class Registry:
         self._mint_id = mint_id
         self._now_ms = now_ms
         self._devices: dict[str, Device] = {}
-        self._created_ms: dict[str, int] = {}
+        self._rows: dict[str, DeviceRow] = {}
         self._serving: dict[str, AsyncExitStack] = {}
         self._changing = asyncio.Lock()
 
@@ -74,15 +74,13 @@ class Registry:
             for row in await self._store.list():
                 board = self._load_board(row.board_id)
                 transports = [self._open_transport(endpoint, board) for endpoint in row.transports]
-                await self._serve(row.device_id, row.name, board, row.labels, transports, row.created_ms)
+                await self._serve(row, board, transports)
         except BaseException:
             await self._close()
             raise
         return self
 
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._close()
 
     def list(self) -> tuple[Device, ...]:
@@ -111,18 +109,10 @@ class Registry:
             board = self._load_board(board_id)
             kept_labels = _check_labels(labels)
             opened = self._open_new_transports(transports, board, None)
-            device_id = self._mint_id()
-            created_ms = self._now_ms()
-            row = DeviceRow(
-                device_id=device_id,
-                name=name,
-                board_id=board_id,
-                labels=kept_labels,
-                transports=tuple(transport.endpoint for transport in opened),
-                created_ms=created_ms,
-            )
+            endpoints = tuple(transport.endpoint for transport in opened)
+            row = DeviceRow(self._mint_id(), name, board_id, kept_labels, endpoints, self._now_ms())
             await self._store.put(row)
-            return await self._serve(device_id, name, board, kept_labels, opened, created_ms)
+            return await self._serve(row, board, opened)
 
     async def rename(self, reference: str, name: str) -> Device:
         """Give a device another free name; its id stays."""
@@ -130,7 +120,7 @@ class Registry:
             device = self.get(reference)
             if name != device.name:
                 self._check_new_name(name)
-                await self._keep(device, name=name)
+                await self._keep(replace(self._rows[device.device_id], name=name))
                 device.name = name
             return device
 
@@ -139,7 +129,7 @@ class Registry:
         async with self._changing:
             device = self.get(reference)
             kept = _check_labels(labels)
-            await self._keep(device, labels=kept)
+            await self._keep(replace(self._rows[device.device_id], labels=kept))
             device.labels = kept
             return device
 
@@ -184,7 +174,7 @@ class Registry:
         }
         merged = {**kept, **opened}
         dropped = [transport for transport in device.transports if transport.endpoint not in merged]
-        await self._keep(device, transports=tuple(merged))
+        await self._keep(replace(self._rows[device.device_id], labels=device.labels, transports=tuple(merged)))
         device.transports = tuple(merged.values())
         for transport in dropped:
             await transport.close()
@@ -212,48 +202,26 @@ class Registry:
                 f"there is a device named {name} already", next_step=f"see it: microclaw device show {name}"
             )
 
-    async def _keep(
-        self,
-        device: Device,
-        *,
-        name: str | None = None,
-        labels: tuple[str, ...] | None = None,
-        transports: tuple[str, ...] | None = None,
-    ) -> None:
+    async def _keep(self, row: DeviceRow) -> None:
         """Store the device as it is going to be; memory follows only when that succeeded."""
-        await self._store.put(
-            DeviceRow(
-                device_id=device.device_id,
-                name=device.name if name is None else name,
-                board_id=device.board.board_id,
-                labels=device.labels if labels is None else labels,
-                transports=device.endpoints if transports is None else transports,
-                created_ms=self._created_ms[device.device_id],
-            )
-        )
+        await self._store.put(row)
+        self._rows[row.device_id] = row
 
-    async def _serve(
-        self,
-        device_id: str,
-        name: str,
-        board: BoardProfile,
-        labels: Iterable[str],
-        transports: Iterable[Transport],
-        created_ms: int,
-    ) -> Device:
+    async def _serve(self, row: DeviceRow, board: BoardProfile, transports: Iterable[Transport]) -> Device:
+        device_id = row.device_id
         device = Device(
-            device_id=device_id, name=name, board=board, labels=labels, transports=transports, bus=self._bus
+            device_id=device_id, name=row.name, board=board, labels=row.labels, transports=transports, bus=self._bus
         )
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._bus.serve(device.subject, device.handle, depth=QUEUE_DEPTH))
             self._serving[device_id] = stack.pop_all()
         self._devices[device_id] = device
-        self._created_ms[device_id] = created_ms
+        self._rows[device_id] = row
         return device
 
     async def _remove(self, device: Device) -> None:
         await self._store.delete(device.device_id)
-        del self._devices[device.device_id], self._created_ms[device.device_id]
+        del self._devices[device.device_id], self._rows[device.device_id]
         await self._serving.pop(device.device_id).aclose()
         await device.close()
 

@@ -5,11 +5,9 @@ On the control socket the caller is the owner; elsewhere the person of the token
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final, Self
 
 import httpx2
@@ -49,9 +47,7 @@ class AsyncHostClient:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._client.aclose()
 
     async def get(self, path: str, query: Mapping[str, str | int] | None = None) -> dict[str, Any]:
@@ -82,12 +78,7 @@ class AsyncHostClient:
 
     async def _call(self, request: HostRequest) -> dict[str, Any]:
         async with self._response(request) as response:
-            content = await _body(response)
-        try:
-            value = json.loads(content)
-        except ValueError as exc:
-            raise self._endpoint.not_a_host() from exc
-        return request.document(value)
+            return self._endpoint.document(request, await _body(response))
 
     @asynccontextmanager
     async def _response(self, request: HostRequest) -> AsyncIterator[httpx2.Response]:
@@ -97,7 +88,7 @@ class AsyncHostClient:
             try:
                 if response.status_code >= 300:
                     content, location = await _body(response), response.headers.get("Location")
-                    raise self._endpoint.refused(request, response.status_code, location, _value(content))
+                    raise self._endpoint.refused(request, response.status_code, location, content)
                 yield response
             finally:
                 await response.aclose()
@@ -141,10 +132,3 @@ async def _body(response: httpx2.Response) -> bytes:
         if len(body) > MAX_REPLY_BYTES:
             raise too_long()
     return bytes(body)
-
-
-def _value(content: bytes) -> object:
-    try:
-        return json.loads(content)
-    except ValueError:
-        return None

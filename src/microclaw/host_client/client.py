@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import socket
 import threading
@@ -65,16 +64,11 @@ class HostClient:
         return self._call(HostRequest("DELETE", path))
 
     def stream(
-        self,
-        path: str,
-        body: Mapping[str, Any] | None = None,
-        *,
-        method: str = "POST",
-        query: Mapping[str, str | int] | None = None,
+        self, path: str, body: Mapping[str, Any] | None = None, *, method: str = "POST"
     ) -> Iterator[StreamEvent]:
         """Events as the host sends them, keepalives left out; an error at the start raises HostError."""
         with closing(self._endpoint.connect(self._timeout_s)) as connection:
-            response = self._response(connection, HostRequest(method, path, body, query))
+            response = self._response(connection, HostRequest(method, path, body))
             while line := self._line(response):
                 event = decode_event(line)
                 if not isinstance(event, Keepalive):
@@ -121,12 +115,7 @@ class HostClient:
             self.decide(approval_id, approved=False)
 
     def _exchange(self, connection: HTTPConnection, request: HostRequest) -> dict[str, Any]:
-        content = self._body(self._response(connection, request))
-        try:
-            value = json.loads(content)
-        except ValueError as exc:
-            raise self._endpoint.not_a_host() from exc
-        return request.document(value)
+        return self._endpoint.document(request, self._body(self._response(connection, request)))
 
     def _response(self, connection: HTTPConnection, request: HostRequest) -> HTTPResponse:
         """An answer whose status is good; its body is not read yet."""
@@ -136,11 +125,8 @@ class HostClient:
             response = connection.getresponse()
         if response.status < 300:
             return response
-        try:
-            value = json.loads(self._body(response))
-        except ValueError:
-            value = None
-        raise self._endpoint.refused(request, response.status, response.headers.get("Location"), value)
+        content, location = self._body(response), response.headers.get("Location")
+        raise self._endpoint.refused(request, response.status, location, content)
 
     def _line(self, response: HTTPResponse) -> bytes:
         with self._failing():

@@ -10,7 +10,7 @@ import ssl
 from collections.abc import Mapping
 from http.client import BadStatusLine, HTTPConnection, HTTPException, HTTPSConnection, RemoteDisconnected
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from microclaw import __version__
 from microclaw.errors import ConfigError, MicroclawError, NoHost, ProtocolError
@@ -49,9 +49,19 @@ class HostEndpoint:
     def not_a_host(self) -> MicroclawError:
         return ProtocolError("the host's answer is not JSON", next_step="is this socket a microclaw host?")
 
-    def refused(self, _request: HostRequest, status: int, _location: str | None, value: object) -> MicroclawError:
-        """What an answer says that is no success; `value` is its JSON, None when it has none."""
-        failure = _failure_in(value)
+    def document(self, request: HostRequest, content: bytes) -> dict[str, Any]:
+        """The answer's JSON, which must be an object."""
+        try:
+            value = json.loads(content)
+        except ValueError as exc:
+            raise self.not_a_host() from exc
+        if not isinstance(value, dict):
+            raise ProtocolError(f"the host answered {request.path} with {type(value).__name__}, an object was expected")
+        return value
+
+    def refused(self, _request: HostRequest, status: int, _location: str | None, content: bytes) -> MicroclawError:
+        """What an answer says that is no success."""
+        failure = _failure_in(content)
         return ProtocolError(f"the host answered {status}") if failure is None else HostError(failure, status)
 
 
@@ -113,13 +123,13 @@ class RemoteEndpoint(HostEndpoint):
             next_step=f"is the address right? {self.address.said_by} names it",
         )
 
-    def refused(self, request: HostRequest, status: int, location: str | None, value: object) -> MicroclawError:
+    def refused(self, request: HostRequest, status: int, location: str | None, content: bytes) -> MicroclawError:
         if 300 <= status < 400:
             return ProtocolError(
                 f"{self.address} sends on to {(location or 'another place')[:200]}, and the token goes to nobody else",
                 next_step=f"name the host's own address with {self.address.said_by}",
             )
-        failure = _failure_in(value)
+        failure = _failure_in(content)
         if failure is None:
             return self._no_reason(status)
         text, next_step = failure.message, failure.next_step
@@ -204,9 +214,10 @@ class RemoteEndpoint(HostEndpoint):
         return f"microclaw up on that machine, and is the address right? ({self.address.said_by} names it)"
 
 
-def _failure_in(value: object) -> Failure | None:
+def _failure_in(content: bytes) -> Failure | None:
     """The host's error in an answer's JSON; None in anything else."""
     try:
+        value = json.loads(content)
         return failure_from(value["error"]) if isinstance(value, dict) else None
     except (KeyError, ValueError):
         return None

@@ -44,12 +44,6 @@ class HostRequest:
         typed = {} if self.body is None else {"Content-Type": "application/json"}
         return {**more, **typed, **self.headers}
 
-    def document(self, value: object) -> dict[str, Any]:
-        """The answer's JSON, which must be an object."""
-        if not isinstance(value, dict):
-            raise ProtocolError(f"the host answered {self.path} with {type(value).__name__}, an object was expected")
-        return value
-
 
 def decision(approval_id: str, *, approved: bool) -> HostRequest:
     """Yes or no to what waits under this id."""

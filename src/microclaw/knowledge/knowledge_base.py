@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from microclaw.clock import find_zone
-from microclaw.config import Settings
+from microclaw.config.settings import Settings
 from microclaw.errors import ConfigError
 from microclaw.knowledge.memory import OWNER_ID, Memory, person_folder
 from microclaw.knowledge.search import Search

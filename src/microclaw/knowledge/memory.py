@@ -60,13 +60,7 @@ class MemoryLine:
 
     path: Path
     line: str
-    new: bool
-
-
-@dataclass(frozen=True, slots=True)
-class RemovedLine:
-    path: Path
-    line: str
+    new: bool = False
 
 
 class Memory:
@@ -81,7 +75,7 @@ class Memory:
 
     def text(self, person: str) -> str:
         """MEMORY.md; "" when there is none. Blocking, cached."""
-        return self._files.read(self._memory(person)).strip()
+        return self._files.read(self.path(person)).strip()
 
     def recent_notes(self, person: str, days: int = RECENT_DAYS) -> tuple[tuple[date, str], ...]:
         """The daily notes of today and the days before that have one, newest first. Blocking, cached."""
@@ -110,7 +104,7 @@ class Memory:
 
     async def remember(self, person: str, fact: str) -> MemoryLine:
         """Add a fact to the person's MEMORY.md, unless it is there already."""
-        return await self._append(self._memory(person), fact, head="# Memory\n")
+        return await self._append(self.path(person), fact, head="# Memory\n")
 
     async def note(self, person: str, text: str) -> MemoryLine:
         """Add a line to today's note."""
@@ -122,7 +116,7 @@ class Memory:
         """Add a line to the notes on a device."""
         return await self._append(self.device_file(device), fact, head=f"# {device}\n")
 
-    async def forget(self, person: str, words: str, *, every: bool = False) -> tuple[RemovedLine, ...]:
+    async def forget(self, person: str, words: str, *, every: bool = False) -> tuple[MemoryLine, ...]:
         """Remove the lines with these words from MEMORY.md and the daily notes; for the owner also from the wiring.
 
         Lines with the words as given are removed; if there are none, lines with each of the words. Raises ToolRetry
@@ -134,12 +128,9 @@ class Memory:
     async def write(self, person: str, text: str, *, was: str | None = None) -> None:
         """Replace the whole MEMORY.md. ConfigError when `was` is given and is no longer the `digest` of the file."""
         async with self._writing:
-            await asyncio.to_thread(self._write_whole, self._memory(person), text, was)
+            await asyncio.to_thread(self._write_whole, self.path(person), text, was)
 
     def path(self, person: str) -> Path:
-        return self._memory(person)
-
-    def _memory(self, person: str) -> Path:
         return person_folder(self.root, person) / MEMORY
 
     def _note(self, person: str, day: date) -> Path:
@@ -161,13 +152,13 @@ class Memory:
         key = same_fact(fact)
         for line in text.splitlines():
             if same_fact(line) == key:
-                return MemoryLine(path, line.strip(), new=False)
+                return MemoryLine(path, line.strip())
         line = f"- {prefix}{fact}"
         before = text if not text or text.endswith("\n") else text + "\n"
         self._replace(path, f"{before or head + chr(10)}{line}\n", keep=path.name == MEMORY)
         return MemoryLine(path, line, new=True)
 
-    def _forget(self, person: str, words: str, every: bool) -> tuple[RemovedLine, ...]:
+    def _forget(self, person: str, words: str, every: bool) -> tuple[MemoryLine, ...]:
         if not significant(words) and not same_fact(words):
             raise ToolRetry("name what is to be forgotten", next_step="give words that stand in that line")
         files = list(self._forgettable(person))
@@ -187,7 +178,7 @@ class Memory:
         return tuple(found)
 
     def _forgettable(self, person: str) -> Iterator[Path]:
-        yield self._memory(person)
+        yield self.path(person)
         for day in reversed(self.days(person)):
             yield self._note(person, day)
         if person == OWNER_ID:
@@ -218,9 +209,9 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode(errors="replace")).hexdigest()
 
 
-def _lines_with(files: list[Path], matches: Callable[[str], bool]) -> list[RemovedLine]:
+def _lines_with(files: list[Path], matches: Callable[[str], bool]) -> list[MemoryLine]:
     return [
-        RemovedLine(path, line.strip())
+        MemoryLine(path, line.strip())
         for path in files
         for line in read_text(path).splitlines()
         if line.strip() and not line.lstrip().startswith("#") and matches(same_fact(line))

@@ -6,6 +6,7 @@ The rank is bm25's, with newer matches first: recency is a third of the score an
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
 import os
@@ -14,18 +15,21 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
 from microclaw.errors import MicroclawError
 from microclaw.knowledge.decisions import significant
 from microclaw.knowledge.memory import DEVICES, MEMORY, OWNER_ID, PEOPLE, is_day, name_of_stem
 from microclaw.store.notes import NewNote, NoteFile, NoteHit, NoteKind, NoteTable, is_unspaced
 from microclaw.store.sessions import parse_message
+from microclaw.text import encodable
 
 MAX_ROW_CHARS: Final = 2000
 MAX_FILE_BYTES: Final = 64 << 20
 PIECE_BYTES: Final = 1 << 20  # of a conversation read and stored at a time
 _TAIL_BYTES: Final = 64
+
+SourceKind: TypeAlias = Literal["memory", "note", "device", "session"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,7 @@ class Source:
 
     name: str
     path: Path
-    kind: Literal["memory", "note", "device", "session"]
+    kind: SourceKind
     person: str  # in a conversation: the person of lines that name nobody
     mtime_ns: int
     size_bytes: int
@@ -43,8 +47,9 @@ class Source:
 def sources(memory: Path, sessions: Path) -> Iterator[Source]:
     """Every file to search. Links, old versions and files larger than MAX_FILE_BYTES are left out. Blocking."""
     yield from _notes(memory, OWNER_ID, "memory")
-    for folder in _folders(memory / PEOPLE):
-        yield from _notes(folder, name_of_stem(folder.name), f"memory/{PEOPLE}/{folder.name}")
+    for entry in _entries(memory / PEOPLE):
+        if entry.is_dir(follow_symlinks=False):
+            yield from _notes(Path(entry.path), name_of_stem(entry.name), f"memory/{PEOPLE}/{entry.name}")
     for entry in _files(memory / DEVICES, ".md"):
         yield _source(entry, f"memory/{DEVICES}/{entry.name}", "device", OWNER_ID)
     for entry in _files(sessions, ".jsonl"):
@@ -98,16 +103,11 @@ def _resumable(fd: int, source: Source, known: NoteFile | None) -> int:
 def _message(line: bytes, owner: str) -> NewNote | None:
     """The row of a conversation's line; None for a line that is no message or has no text."""
     message = parse_message(line, owner)
-    text = "" if message is None else _storable(message.content.strip()[:MAX_ROW_CHARS])
+    text = "" if message is None else encodable(message.content.strip()[:MAX_ROW_CHARS])
     if message is None or not text:
         return None
     own = message.role == "user" and message.tainted_s is None  # untrusted text counts as an answer
-    return NewNote(_storable(message.person), "said" if own else "answered", message.ts, text)
-
-
-def _storable(text: str) -> str:
-    """A lone surrogate, which is possible in JSON but not in the store, becomes "?"."""
-    return text.encode(errors="replace").decode()
+    return NewNote(encodable(message.person), "said" if own else "answered", message.ts, text)
 
 
 def _paragraphs(text: str) -> Iterator[str]:
@@ -126,12 +126,10 @@ def _paragraphs(text: str) -> Iterator[str]:
 
 def _time_of(source: Source) -> int:
     stem = Path(source.name).stem
-    if is_day(stem):
-        try:
+    with contextlib.suppress(ValueError):
+        if is_day(stem):
             day = date.fromisoformat(stem)
-        except ValueError:
-            return source.mtime_ns // 10**9
-        return max(0, int(datetime(day.year, day.month, day.day, 12, tzinfo=UTC).timestamp()))
+            return max(0, int(datetime(day.year, day.month, day.day, 12, tzinfo=UTC).timestamp()))
     return source.mtime_ns // 10**9
 
 
@@ -139,43 +137,29 @@ def _notes(folder: Path, person: str, name: str) -> Iterator[Source]:
     for entry in _files(folder, ".md"):
         stem = entry.name.removesuffix(".md")
         if entry.name == MEMORY or is_day(stem):
-            kind: Literal["memory", "note"] = "memory" if entry.name == MEMORY else "note"
-            yield _source(entry, f"{name}/{entry.name}", kind, person)
+            yield _source(entry, f"{name}/{entry.name}", "memory" if entry.name == MEMORY else "note", person)
 
 
-def _source(
-    entry: os.DirEntry[str], name: str, kind: Literal["memory", "note", "device", "session"], person: str
-) -> Source:
+def _source(entry: os.DirEntry[str], name: str, kind: SourceKind, person: str) -> Source:
     found = entry.stat(follow_symlinks=False)
     return Source(name, Path(entry.path), kind, person, found.st_mtime_ns, found.st_size)
 
 
 def _files(folder: Path, suffix: str) -> Iterator[os.DirEntry[str]]:
+    for entry in _entries(folder):
+        with contextlib.suppress(FileNotFoundError):
+            wanted = entry.name.endswith(suffix) and entry.name[0] != "." and entry.is_file(follow_symlinks=False)
+            if wanted and entry.stat(follow_symlinks=False).st_size <= MAX_FILE_BYTES:
+                yield entry
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    """What is in a folder, under names that are UTF-8 on the disk; the store takes no others."""
     try:
         with os.scandir(folder) as entries:
-            found = [e for e in entries if e.name.endswith(suffix) and e.name[0] != "." and _is_text(e.name)]
+            return [e for e in entries if encodable(e.name) == e.name]
     except (FileNotFoundError, NotADirectoryError):
-        return
-    for entry in found:
-        try:
-            small = entry.is_file(follow_symlinks=False) and entry.stat(follow_symlinks=False).st_size <= MAX_FILE_BYTES
-        except FileNotFoundError:
-            continue
-        if small:
-            yield entry
-
-
-def _folders(folder: Path) -> Iterator[Path]:
-    try:
-        with os.scandir(folder) as entries:
-            yield from [Path(e.path) for e in entries if e.is_dir(follow_symlinks=False) and _is_text(e.name)]
-    except (FileNotFoundError, NotADirectoryError):
-        return
-
-
-def _is_text(name: str) -> bool:
-    """Whether the name is UTF-8 on the disk; the store takes no other."""
-    return not any("\ud800" <= c <= "\udfff" for c in name)
+        return []
 
 
 _log = logging.getLogger(__name__)

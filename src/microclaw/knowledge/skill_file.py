@@ -11,7 +11,7 @@ import difflib
 import re
 import stat
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final, Literal
 
@@ -34,20 +34,15 @@ _LIST_FIELDS: Final = ("tools", "capabilities")
 
 @dataclass(frozen=True, slots=True)
 class Skill:
-    """A usable skill. `tools` and `capabilities` are our own metadata; `body` begins at `line`."""
+    """A usable skill. `tools` and `capabilities` are our own metadata."""
 
     name: str
     description: str
     body: str
     folder: Path
     shipped: bool = False
-    license: str | None = None
-    compatibility: str | None = None
-    allowed_tools: tuple[str, ...] = ()
     tools: tuple[str, ...] = ()
     capabilities: tuple[str, ...] = ()
-    metadata: dict[str, str] = field(default_factory=dict)
-    line: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,21 +73,7 @@ def check_skill(
         reader.check_folder()
     if any(m.severity == "error" for m in reader.mistakes):
         return SkillCheck(None, reader.in_order())
-    lists: dict[str, tuple[str, ...]] = reader.lists
-    skill = Skill(
-        name=fields["name"],
-        description=fields["description"],
-        body=body.strip(),
-        folder=folder,
-        shipped=shipped,
-        license=fields.get("license"),
-        compatibility=fields.get("compatibility"),
-        allowed_tools=lists.get("allowed-tools", ()),
-        tools=lists.get("tools", ()),
-        capabilities=lists.get("capabilities", ()),
-        metadata=reader.metadata,
-        line=line,
-    )
+    skill = Skill(fields["name"], fields["description"], body.strip(), folder, shipped, **reader.lists)
     return SkillCheck(skill, reader.in_order())
 
 
@@ -105,7 +86,6 @@ class _SkillReader:
         self._lines: list[str] = []
         self.mistakes: list[Diagnostic] = []
         self.lists: dict[str, tuple[str, ...]] = {}
-        self.metadata: dict[str, str] = {}
 
     def in_order(self) -> tuple[Diagnostic, ...]:
         return tuple(sorted(self.mistakes, key=lambda m: (m.line or 0, m.column or 0)))
@@ -189,7 +169,7 @@ class _SkillReader:
             elif key == "metadata":
                 self._of_metadata(value_node)
             elif key == "allowed-tools":
-                self.lists[key] = self._words(key, value_node)
+                self._words(key, value_node)
             elif (value := self._scalar(key, value_node)) is not None:
                 found[key] = value
         for key in ("name", "description"):
@@ -234,9 +214,7 @@ class _SkillReader:
             if key in _LIST_FIELDS:
                 self.lists[key] = self._words(key, value_node)
                 self._check_names(key, value_node)
-            elif isinstance(value_node, yaml.ScalarNode):
-                self.metadata[key] = str(value_node.value)
-            else:
+            elif not isinstance(value_node, yaml.ScalarNode):
                 self._at(value_node, f"metadata.{key} is not a text", hint="give a text", severity="warning")
 
     def _words(self, key: str, node: yaml.Node) -> tuple[str, ...]:

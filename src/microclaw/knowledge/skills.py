@@ -40,12 +40,6 @@ class SkillPart:
     next_offset: int | None
 
 
-@dataclass(slots=True)
-class _CachedSkill:
-    stamp: tuple[int, int]
-    checked: SkillCheck
-
-
 class Skills:
     """The owner's skill replaces a shipped one of the same name. Changed files are read again."""
 
@@ -55,7 +49,7 @@ class Skills:
         self.folder = folder
         self._shipped = shipped_skills() if shipped is None else shipped
         self._clock = clock
-        self._cache: dict[Path, _CachedSkill] = {}
+        self._cache: dict[Path, tuple[tuple[int, int], SkillCheck]] = {}  # with the file's time and size
         self._active: OrderedDict[tuple[str, str], dict[str, float]] = OrderedDict()
         self._warned: set[Path] = set()
         self._tools: dict[str, tuple[str, ...]] = {}
@@ -80,12 +74,10 @@ class Skills:
 
     def get(self, name: str) -> Skill:
         """The skill of this name. UnknownName, which lists the skills there are."""
-        known = self.all()
-        for skill in known:
-            if skill.name == name:
-                return skill
-        names = ", ".join(skill.name for skill in known) or "none"
-        raise UnknownName(f"there is no skill {name[:80]!r}", next_step=f"skills: {names}")
+        known = {skill.name: skill for skill in self.all()}
+        if name in known:
+            return known[name]
+        raise UnknownName(f"there is no skill {name[:80]!r}", next_step=f"skills: {', '.join(known) or 'none'}")
 
     def check(
         self, name: str, *, tools: Collection[str] | None = None, capabilities: Collection[str] | None = None
@@ -100,11 +92,7 @@ class Skills:
     def piece(self, name: str, file: str | None = None, offset: int = 0) -> SkillPart:
         """A skill's text, or a file in its folder, from a position on. ToolFailed for a file that may not be read."""
         skill = self.get(name)
-        if file in (None, SKILL):
-            text = skill.body
-        else:
-            assert file is not None
-            text = self._file(skill, file)
+        text = skill.body if file is None or file == SKILL else self._file(skill, file)
         end = offset + MAX_PIECE_CHARS
         return SkillPart(text[offset:end], end if end < len(text) else None)
 
@@ -173,10 +161,10 @@ class Skills:
         except OSError:
             stamp = (0, 0)
         cached = self._cache.get(folder)
-        if cached is None or cached.stamp != stamp:
-            cached = self._cache[folder] = _CachedSkill(stamp, check_skill(folder, shipped=shipped))
+        if cached is None or cached[0] != stamp:
+            cached = self._cache[folder] = (stamp, check_skill(folder, shipped=shipped))
             self._warned.discard(folder)
-        return cached.checked
+        return cached[1]
 
     def _file(self, skill: Skill, file: str) -> str:
         try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import stat
 import threading
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -19,19 +18,13 @@ _MAX_KEPT_BYTES: Final = 4 << 20
 _MISSING: Final = (-1, -1)
 
 
-@dataclass(slots=True)
-class _CachedText:
-    stamp: tuple[int, int]
-    text: str
-
-
 class TextCache:
     """Reads a file again only when its time or size changed. A missing file is an empty text."""
 
     def __init__(self, max_bytes: int = MAX_TEXT_BYTES, max_files: int = 256) -> None:
         self._max_bytes = max_bytes
         self._max_files = max_files
-        self._seen: dict[Path, _CachedText] = {}
+        self._seen: dict[Path, tuple[tuple[int, int], str]] = {}  # with the file's time and size
         self._changing = threading.Lock()  # turns read at the same time
 
     def read(self, path: Path) -> str:
@@ -42,13 +35,13 @@ class TextCache:
                 self._seen.pop(path, None)
             return ""
         found = self._seen.get(path)
-        if found is None or found.stamp != stamp:
-            found = _CachedText(stamp, read_text(path, self._max_bytes))
+        if found is None or found[0] != stamp:
+            found = stamp, read_text(path, self._max_bytes)
             with self._changing:
                 if path not in self._seen and len(self._seen) >= self._max_files:
                     del self._seen[next(iter(self._seen))]
                 self._seen[path] = found
-        return found.text
+        return found[1]
 
 
 def read_text(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> str:
@@ -113,20 +106,21 @@ def versions_of(path: Path, folder: Path) -> list[Path]:
 
 def _read_bytes(path: Path, most: int) -> bytes:
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with open(path, "rb", opener=_open_regular) as file:
+            return file.read(most)
     except FileNotFoundError:
         return b""
     except OSError as exc:
         raise _failed(path, exc) from exc
-    try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise OSError(0, "it is not a file")
-        with os.fdopen(os.dup(fd), "rb") as file:
-            return file.read(most)
-    except OSError as exc:
-        raise _failed(path, exc) from exc
-    finally:
+
+
+def _open_regular(path: str, flags: int) -> int:
+    """For `open`: neither what a link points to, nor a wait for the writer of a pipe."""
+    fd = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
+        raise OSError(0, "it is not a file")
+    return fd
 
 
 def _text(data: bytes) -> str:

@@ -157,21 +157,21 @@ def _times(said: str) -> str:
     said = _OTHER.sub(lambda m: f"every 2 {m[1]}", said)
     for pattern, written in _HALVES:
         said = pattern.sub(written, said)
-    said = _ONE_UNIT.sub(lambda m: _one_unit(m), said)
+    said = _ONE_UNIT.sub(_one_unit, said)
     said = _HERTZ.sub(lambda m: _period_of(Fraction(m[1]) * (1000 if m[2] else 1)), said)
     said = _PER_SECOND.sub(lambda m: _period_of(Fraction(m[1])), said)
-    said = _TIME.sub(lambda m: f"{_whole(Fraction(m[1]) * _TIME_MS[m[2]])} ms", said)
+    said = _TIME.sub(lambda m: f"{round(Fraction(m[1]) * _TIME_MS[m[2]])} ms", said)
     said = _TIME_SUM.sub(lambda m: f"{int(m[1]) + int(m[2])} ms", said)
     # "Every 5 seconds" may be the time between two changes of a light; one flash every 5 seconds is not.
     return _ONE_EVERY.sub("period " if _FLASHES.search(said) else "every ", said)
 
 
 def _limits(said: str) -> str:
-    said = _SWING.sub(lambda m: f"plusminus {_whole(Fraction(m[1]) * 1000)} milli", said)
-    said = _FAHRENHEIT.sub(lambda m: f"{_whole((Fraction(m[1]) - 32) * 5000 / 9)} milli degrees", said)
-    said = _CELSIUS.sub(lambda m: f"{_whole(Fraction(m[1]) * 1000)} milli degrees", said)
-    said = _UNIT.sub(lambda m: f"{_whole(Fraction(m[1]) * _UNITS[m[2]][1])} milli {_UNITS[m[2]][0]}", said)
-    return _BARE_LIMIT.sub(lambda m: f"{m[1]} {_whole(Fraction(m[2]) * 1000)} milli", said)
+    said = _SWING.sub(lambda m: f"plusminus {round(Fraction(m[1]) * 1000)} milli", said)
+    said = _FAHRENHEIT.sub(lambda m: f"{round((Fraction(m[1]) - 32) * 5000 / 9)} milli degrees", said)
+    said = _CELSIUS.sub(lambda m: f"{round(Fraction(m[1]) * 1000)} milli degrees", said)
+    said = _UNIT.sub(lambda m: f"{round(Fraction(m[1]) * _UNITS[m[2]][1])} milli {_UNITS[m[2]][0]}", said)
+    return _BARE_LIMIT.sub(lambda m: f"{m[1]} {round(Fraction(m[2]) * 1000)} milli", said)
 
 
 def _pin_list(match: re.Match[str]) -> str:
@@ -190,10 +190,6 @@ def _clock(match: re.Match[str]) -> str:
     return f"clock {hour:02d}{minute:02d}"
 
 
-def _whole(value: Fraction) -> int:
-    return round(value)
-
-
 def _one_unit(match: re.Match[str]) -> str:
     """ "every second" -> "every 1 second", "a minute" -> "1 minute"; "per second" keeps its word."""
     lead = match[0].split(" ", 1)[0]
@@ -209,7 +205,7 @@ def _rate(match: re.Match[str]) -> str:
 
 
 def _period_of(hertz: Fraction) -> str:
-    return f"period {_whole(1000 / hertz)} ms" if hertz > 0 else "period 0 ms"
+    return f"period {round(1000 / hertz)} ms" if hertz > 0 else "period 0 ms"
 
 
 def _digits(match: re.Match[str]) -> str:

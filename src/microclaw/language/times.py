@@ -16,6 +16,10 @@ SUN: Final = frozenset({"sunrise", "sunset", "dawn", "dusk"})
 _DAYS = "|".join(DAYS)
 _PARTS = "morning|afternoon|evening|night"
 _MONTH = "|".join((*MONTHS, *(month[:3] for month in MONTHS), "sept"))
+_REPEATS = dict.fromkeys(("day", "morning", "evening", "night", "afternoon"), "daily") | {
+    "weekday": "weekdays",
+    "weekend": "weekends",
+}
 _WORDS = {"noon": "12:00", "midday": "12:00", "midnight": "00:00"}
 _CLOCK = re.compile(r"\b(?:at |by |around )?clock (\d\d)(\d\d)\b")
 _CLOCK_WORD = re.compile(r"\b(?:at |by |around )?(noon|midday|midnight|sunrise|sunset|dawn|dusk)\b")
@@ -123,17 +127,9 @@ def _taken_off(pattern: re.Pattern[str], text: str) -> tuple[str, bool]:
 
 
 def _repeated(word: str | None) -> str | None:
-    match word:
-        case "day" | "morning" | "evening" | "night" | "afternoon" | "daily":
-            return "daily"
-        case "weekday" | "weekdays":
-            return "weekdays"
-        case "weekend" | "weekends":
-            return "weekends"
-        case None:
-            return None
-        case _:
-            return " and ".join(re.findall(_DAYS, word)) or word.removesuffix("s")
+    if word is None or word in ("daily", "weekdays", "weekends"):
+        return word
+    return _REPEATS.get(word) or " and ".join(re.findall(_DAYS, word)) or word.removesuffix("s")
 
 
 def _dated(word: str | None) -> str | None:

@@ -48,6 +48,7 @@ from microclaw.wire.link.sequence import InboxCursor, OutboxCursor, StoredMessag
 from microclaw.wire.link.values import ValueMap
 
 _log = logging.getLogger(__name__)
+_LOOK_FIRST = "look at the device, then repeat it if need be"
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +202,8 @@ class DeviceLink:
         self._parts.publish(DeviceConnected(self.name, self._now_ms, self.endpoint, connection.address))
         again, lost = self._pending.reconnected(hello.boot_id)
         for message_id, fate in lost:
-            self._lose(message_id, fate)
+            text = f"{self.name} restarted while it had the call: {fate.value}"
+            self._fail(message_id, OutcomeUnknown(text, next_step=_LOOK_FIRST))
         for message_id, call in again:
             self._send_call(message_id, call)
 
@@ -217,7 +219,8 @@ class DeviceLink:
                 shown = source[:MAX_NAME_CHARS], n, text[:MAX_TEXT]
                 self._parts.publish(DeviceLog(self.name, self._now_ms, level, *shown))
             case StartAsr(stream=stream) if connection.on_audio is None:
-                self._nobody_listens(envelope, stream)
+                self._object(envelope, "no_listener", "this host takes no audio")  # it must not speak into the void
+                self.tell(CancelStream(stream))
             case PairRequest() as request if connection.on_renewal is not None:
                 connection.on_renewal(connection, envelope.id, request)
             case Bye(reason=reason):
@@ -232,7 +235,8 @@ class DeviceLink:
         _, inbox = await self._open()
         assert envelope.seq is not None
         async with self._numbering:
-            effect = self._effect(envelope, expired=expired)
+            tasks, new_id = self._parts.tasks, self._parts.new_id
+            effect = Effect(self.link_id, envelope, expired, self._now_ms, new_id, tasks.refusal)
             new = await inbox.advance(epoch, envelope.seq, envelope.id, effect.apply)
             if new and effect.seq is not None:
                 self._hand_over(effect.seq, effect.payload)
@@ -311,10 +315,6 @@ class DeviceLink:
         if self._pending.answered(message_id) is not None and answer is not None and not answer.done():
             answer.set_result(result)
 
-    def _lose(self, message_id: bytes, fate: Fate) -> None:
-        text = f"{self.name} restarted while it had the call: {fate.value}"
-        self._fail(message_id, OutcomeUnknown(text, next_step="look at the device, then repeat it if need be"))
-
     def _fail(self, message_id: bytes, error: Exception) -> None:
         answer = self._answers.get(message_id)
         if answer is not None and not answer.done():
@@ -329,17 +329,7 @@ class DeviceLink:
         text = f"{self.name} did not answer {call.method} within {timeout_s:g} s"
         if call.idempotent:
             return DeviceTimeout(text, next_step="try again; it may be restarting")
-        return OutcomeUnknown(f"{text}: outcome unknown", next_step="look at the device, then repeat it if need be")
-
-    def _effect(self, envelope: Envelope, *, expired: bool) -> Effect:
-        return Effect(
-            self.link_id,
-            envelope,
-            expired=expired,
-            now_ms=self._now_ms,
-            new_id=self._parts.new_id,
-            refusal=self._parts.tasks.refusal,
-        )
+        return OutcomeUnknown(f"{text}: outcome unknown", next_step=_LOOK_FIRST)
 
     def _applied(self, envelope: Envelope, task: OpenTask | None) -> None:
         match envelope.body:
@@ -353,11 +343,6 @@ class DeviceLink:
             case CancelTask(task=name):
                 if not self._parts.tasks.cancel(self.link_id, name):
                     self._object(envelope, "unknown_task", f"no task {name[:MAX_NAME_CHARS]} runs here")
-
-    def _nobody_listens(self, envelope: Envelope, stream: int) -> None:
-        """A device must not speak into the void."""
-        self._object(envelope, "no_listener", "this host takes no audio")
-        self.tell(CancelStream(stream))
 
     def _object(self, envelope: Envelope, code: str, message: str) -> None:
         if self.online and self.connection is not None:

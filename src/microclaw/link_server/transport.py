@@ -75,10 +75,6 @@ async def ask(link: DeviceLink, method: str, params: ValueMap, *, idempotent: bo
     raise _ERRORS.get(code, CallRejected)(f"{method}: {text or code}", next_step=_next_step(code, method))
 
 
-def wire_method(call: Call[Any]) -> str:
-    return AppList.method if isinstance(call, AppStates) else call.method
-
-
 def params_of(call: Call[Any]) -> ValueMap:
     """The call's fields by their names, which are the link's."""
     params: ValueMap = {field.name: getattr(call, field.name) for field in dataclasses.fields(call)}
@@ -221,7 +217,7 @@ class LinkTransport:
         if isinstance(call, AppInstall):
             await install(self.link, call, timeout_s)
             return None
-        method, params = wire_method(call), params_of(call)
+        method, params = AppList.method if isinstance(call, AppStates) else call.method, params_of(call)
         value = await ask(self.link, method, params, idempotent=call.idempotent, timeout_s=timeout_s)
         if isinstance(call, EdgesRead):
             return await self._all_edges(call, value, timeout_s)

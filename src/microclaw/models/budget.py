@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from microclaw.clock import find_zone
-from microclaw.config import BudgetSettings
+from microclaw.config.settings import BudgetSettings
 from microclaw.errors import BudgetSpent, ConfigError
 from microclaw.models.protocol import AskedBy, ModelRequest, ToolReturn, UserText
 from microclaw.store.usage import UsageCount, UsageTable
@@ -99,7 +99,7 @@ class LocalDays:
             )
 
     def today(self) -> datetime.date:
-        return self._now().date()
+        return datetime.datetime.fromtimestamp(self._now_s(), self._zone).date()
 
     def ago(self, days: int) -> datetime.date:
         """The first of the last `days` days; today is the last of them."""
@@ -108,11 +108,6 @@ class LocalDays:
     def next_midnight(self) -> datetime.datetime:
         tomorrow = datetime.datetime.combine(self.today() + datetime.timedelta(days=1), datetime.time())
         return tomorrow.replace(tzinfo=self._zone) if self._zone is not None else tomorrow.astimezone()
-
-    def _now(self) -> datetime.datetime:
-        if self._zone is not None:
-            return datetime.datetime.fromtimestamp(self._now_s(), self._zone)
-        return datetime.datetime.fromtimestamp(self._now_s()).astimezone()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,6 +7,7 @@ the text says that another model starts again.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import Literal, TypeAlias
 
 from microclaw.backoff import Backoff
 from microclaw.errors import ModelError, ModelFault
-from microclaw.models.protocol import Model, ModelReply, ModelRequest, OnText
+from microclaw.models.protocol import Model, ModelReply, ModelRequest, OnText, TextCounter
 
 BreakerState: TypeAlias = Literal["closed", "open", "half-open"]
 
@@ -60,16 +61,11 @@ class Breaker:
 
     def enter(self) -> bool:
         """Whether the service may be asked now; a half-open breaker lets one request through at a time."""
-        match self.state:
-            case "closed":
-                return True
-            case "open":
-                return False
-            case "half-open":
-                if self._trying:
-                    return False
-                self._trying = True
-                return True
+        state = self.state
+        if state == "open" or (state == "half-open" and self._trying):
+            return False
+        self._trying = state == "half-open"
+        return True
 
     def succeeded(self) -> None:
         """The service answered, even if the answer was that the request is wrong."""
@@ -162,11 +158,11 @@ class Fallback:
     async def respond(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
         """The first answer. ModelError when a request is wrong for any model, or when none could be asked."""
         failures: list[tuple[str, ModelError]] = []
-        seen = _SeenText(on_text)
+        seen = TextCounter(on_text)
         for model, breaker in self._members:
             if not breaker.enter():
                 continue
-            if seen.any:
+            if seen.chars:
                 seen.add(f"\n({failures[-1][0]} broke off; {model.name} begins anew)\n")
             try:
                 reply = await model.respond(request, seen.add if on_text is not None else None)
@@ -189,15 +185,11 @@ class Fallback:
     def _with_source(self, model: Model, reply: ModelReply) -> ModelReply:
         """The reply with the name of its model, and why the models before it did not answer."""
         who = reply.model or model.name
-        out: list[str] = []
-        for before, breaker in self._members:
-            if before is model:
-                break
-            out.append(f"{before.name} is out ({_fault(breaker)})")
+        members = itertools.takewhile(lambda member: member[0] is not model, self._members)
+        out = [f"{before.name} is out ({_fault(breaker)})" for before, breaker in members]
         if not out:
             return dataclasses.replace(reply, model=who)
-        first = self.outages()
-        again = f"; {first[0].model} is {first[0].again}" if first else ""
+        again = "".join(f"; {first.model} is {first.again}" for first in self.outages())
         return dataclasses.replace(reply, model=who, instead=f"{who} answers: {', '.join(out)}{again}")
 
     def _no_answer(self, failures: Sequence[tuple[str, ModelError]]) -> ModelError:
@@ -208,40 +200,21 @@ class Fallback:
         if not others:
             return first
         reasons = "; ".join(error.message for _, error in others)
-        return ModelError(
-            f"{first.message}; then {reasons}",
-            next_step=first.next_step,
-            fault=first.fault,
-            retry_after_s=first.retry_after_s,
-        )
+        return _with_more(first, f"then {reasons}", first.retry_after_s)
 
     def _all_open(self) -> ModelError:
         """Every breaker is open: why the first one is, and when a model is asked again."""
         wait_s = min(breaker.wait_s for _, breaker in self._members)
         model, breaker = self._members[0]
-        last = breaker.last
-        again = f"it is asked again in {max(1, round(wait_s))} s"
-        return ModelError(
-            f"{last.message if last else f'{model.name} failed recently'}; {again}",
-            next_step=last.next_step if last else "ask again then",
-            fault=last.fault if last else "overloaded",
-            retry_after_s=wait_s,
-        )
+        recent = ModelError(f"{model.name} failed recently", next_step="ask again then", fault="overloaded")
+        return _with_more(breaker.last or recent, f"it is asked again in {max(1, round(wait_s))} s", wait_s)
+
+
+def _with_more(error: ModelError, more: str, retry_after_s: float | None) -> ModelError:
+    text = f"{error.message}; {more}"
+    return ModelError(text, next_step=error.next_step, fault=error.fault, retry_after_s=retry_after_s)
 
 
 def _fault(breaker: Breaker) -> str:
     """Why the service was not asked, or how it failed."""
     return breaker.last.fault.replace("_", " ") if breaker.last is not None else "being tried"
-
-
-class _SeenText:
-    """Passes an answer's text on, and knows whether the person has seen any of it."""
-
-    def __init__(self, on_text: Callable[[str], None] | None) -> None:
-        self._on_text = on_text
-        self.any = False
-
-    def add(self, piece: str) -> None:
-        self.any = True
-        if self._on_text is not None:
-            self._on_text(piece)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 from microclaw.boards.profile import BoardProfile
-from microclaw.config import ModelTask
+from microclaw.config.settings import ModelTask
 from microclaw.events import Usage
 
 
@@ -86,6 +86,19 @@ class ToolReturn:
 
 OnText: TypeAlias = Callable[[str], None]
 Message: TypeAlias = UserText | AssistantReply | ToolReturn
+
+
+class TextCounter:
+    """Passes the pieces of an answer's text on and counts their characters."""
+
+    def __init__(self, on_text: OnText | None) -> None:
+        self._on_text = on_text
+        self.chars = 0
+
+    def add(self, piece: str) -> None:
+        self.chars += len(piece)
+        if self._on_text is not None:
+            self._on_text(piece)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,21 +5,16 @@ A library's text is passed on only if it can hold no key; none of them holds a p
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
 from urllib.parse import urlsplit
 
+from microclaw.config.load import VARIABLES
+from microclaw.config.settings import Provider
 from microclaw.errors import ModelError, ModelFault
 
-ProviderName: TypeAlias = Literal["anthropic", "openai"]
-
-_SETTINGS: dict[ProviderName, tuple[str, str]] = {
-    "anthropic": ("ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL"),
-    "openai": ("OPENAI_API_KEY", "OPENAI_BASE_URL"),
-}
 MAX_RETRY_AFTER_S = 3600.0
 
 
-def translated(exc: Exception, name: str, provider: ProviderName) -> ModelError:
+def translated(exc: Exception, name: str, provider: Provider) -> ModelError:
     """A provider's error with what to do next."""
     from pydantic_ai.exceptions import (
         ModelAPIError,
@@ -50,14 +45,14 @@ def translated(exc: Exception, name: str, provider: ProviderName) -> ModelError:
     if isinstance(exc, ModelConnectionError):
         return ModelError(
             f"{name} cannot be reached, or the connection was cut: {first_line(exc)}",
-            next_step=f"check the network, the proxy and the address ({_SETTINGS[provider][1]}), then ask again",
+            next_step=f"check the network, the proxy and the address ({VARIABLES[provider][1]}), then ask again",
             fault="unreachable",
         )
     if isinstance(exc, ModelAPIError | UnexpectedModelBehavior):
         return unreadable(name, exc)
     return ModelError(
         f"{name} cannot be used: {first_line(exc)}",
-        next_step=f"check MICROCLAW_MODEL and {_SETTINGS[provider][0]}",
+        next_step=f"check MICROCLAW_MODEL and {VARIABLES[provider][0]}",
         fault="refused",
     )
 
@@ -91,12 +86,12 @@ def first_line(exc: Exception) -> str:
     return text.splitlines()[0][:200]
 
 
-def _http_error(exc: object, name: str, provider: ProviderName) -> ModelError:
+def _http_error(exc: object, name: str, provider: Provider) -> ModelError:
     from pydantic_ai.exceptions import ModelHTTPError
 
     assert isinstance(exc, ModelHTTPError)
     status = exc.status_code
-    key, address = _SETTINGS[provider]
+    key, address = VARIABLES[provider]
     wait_s = None if exc.retry_after is None else min(max(exc.retry_after, 0.0), MAX_RETRY_AFTER_S)
     what, next_step, fault = _status_meaning(status, wait_s)
     if status in (401, 403):

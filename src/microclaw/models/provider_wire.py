@@ -24,6 +24,7 @@ from microclaw.models.protocol import (
     UserText,
 )
 from microclaw.models.provider_errors import unreadable
+from microclaw.text import encodable
 
 if TYPE_CHECKING:
     from pydantic_ai import messages as wire
@@ -118,11 +119,6 @@ def check_size(size: int, limit: int, name: str) -> None:
             next_step="ask for less at once, or choose another model with MICROCLAW_MODEL",
             fault="unreadable",
         )
-
-
-def encodable(text: str) -> str:
-    """The text without lone surrogates, which JSON can hold and UTF-8 cannot."""
-    return text.encode(errors="replace").decode()
 
 
 def usage_of(reported: RequestUsage, cost_usd: float | None) -> Usage:

@@ -13,18 +13,19 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from microclaw.config.settings import Provider
 from microclaw.errors import ModelError
 from microclaw.models.protocol import ModelReply, ModelRequest, OnText
-from microclaw.models.provider_errors import ProviderName, cut_off, first_line, shown_address, translated, unreadable
+from microclaw.models.provider_errors import cut_off, first_line, shown_address, translated, unreadable
 from microclaw.models.provider_wire import (
     MAX_REPLY_CHARS,
     check_size,
-    encodable,
     history_of,
     openai_tools_of,
     reply_of,
     tools_of,
 )
+from microclaw.text import encodable
 
 if TYPE_CHECKING:
     from pydantic_ai import messages as wire
@@ -44,10 +45,16 @@ _NO_KEY = "not-needed"  # compatible servers often need no key, but the SDK does
 class _DirectModel:
     """The common part of both providers: the request, and its errors as ModelError."""
 
-    provider: ProviderName
+    provider: Provider
 
     def __init__(
-        self, name: str | None, *, api_key: str | None, base_url: str | None, timeout_s: float, proxy: str | None
+        self,
+        name: str | None,
+        *,
+        api_key: str | None = None,
+        base_url: str | None = None,
+        timeout_s: float = REQUEST_TIMEOUT_S,
+        proxy: str | None = None,
     ) -> None:
         self._name = name
         self._api_key = api_key
@@ -177,17 +184,6 @@ class AnthropicProviderModel(_DirectModel):
 
     provider = "anthropic"
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        api_key: str,
-        base_url: str | None = None,
-        timeout_s: float = REQUEST_TIMEOUT_S,
-        proxy: str | None = None,
-    ) -> None:
-        super().__init__(name, api_key=api_key, base_url=base_url, timeout_s=timeout_s, proxy=proxy)
-
     async def _build(self) -> ProviderModel:
         from anthropic import AsyncAnthropic
         from pydantic_ai.models.anthropic import AnthropicModel
@@ -196,7 +192,7 @@ class AnthropicProviderModel(_DirectModel):
         from microclaw.models.bounded_http import bounded_client
 
         self._client = AsyncAnthropic(
-            api_key=self._api_key,
+            api_key=self._api_key or "",  # None would be the environment's key
             base_url=self._base_url,
             max_retries=0,
             timeout=self._timeout_s,
@@ -231,17 +227,6 @@ class OpenAIProviderModel(_DirectModel):
     """OpenAI's chat completions, or any server that speaks them (Ollama, llama.cpp, vLLM, LM Studio, ...)."""
 
     provider = "openai"
-
-    def __init__(
-        self,
-        name: str | None,
-        *,
-        api_key: str | None = None,
-        base_url: str | None = None,
-        timeout_s: float = REQUEST_TIMEOUT_S,
-        proxy: str | None = None,
-    ) -> None:
-        super().__init__(name, api_key=api_key, base_url=base_url, timeout_s=timeout_s, proxy=proxy)
 
     async def _build(self) -> ProviderModel:
         from openai import AsyncOpenAI

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Protocol, TypeAlias
 
-from microclaw.config import ModelChoice, ModelSettings, ModelTask
+from microclaw.config.settings import ModelChoice, ModelSettings, ModelTask
 from microclaw.models.fallback import Breaker, Fallback, Outage
 from microclaw.models.protocol import Model, ModelReply, ModelRequest, OnText
 from microclaw.models.provider_errors import shown_address
@@ -166,17 +166,10 @@ def _chosen(settings: ModelSettings) -> ModelChoice | None:
 def _provider_model(choice: ModelChoice, proxy: str | None, timeout_s: float) -> Model:
     from microclaw.models.providers import AnthropicProviderModel, OpenAIProviderModel
 
-    match choice.provider:
-        case "anthropic":
-            return AnthropicProviderModel(
-                choice.name or ANTHROPIC_DEFAULT,
-                api_key=choice.api_key or "",
-                base_url=choice.base_url,
-                timeout_s=timeout_s,
-                proxy=proxy,
-            )
-        case "openai":
-            name = choice.name if choice.base_url or choice.name else OPENAI_DEFAULT
-            return OpenAIProviderModel(
-                name, api_key=choice.api_key, base_url=choice.base_url, timeout_s=timeout_s, proxy=proxy
-            )
+    provider = AnthropicProviderModel if choice.provider == "anthropic" else OpenAIProviderModel
+    name = choice.name
+    if not name and choice.provider == "anthropic":
+        name = ANTHROPIC_DEFAULT
+    elif not name and not choice.base_url:
+        name = OPENAI_DEFAULT
+    return provider(name, api_key=choice.api_key, base_url=choice.base_url, timeout_s=timeout_s, proxy=proxy)

@@ -12,9 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from microclaw.errors import ModelError
-from microclaw.events import Usage
 from microclaw.models.budget import Budget, Estimate, LocalDays, estimated_tokens, price, worst_case
-from microclaw.models.protocol import AskedBy, Model, ModelReply, ModelRequest, OnText
+from microclaw.models.protocol import AskedBy, Model, ModelReply, ModelRequest, OnText, TextCounter
 from microclaw.store.usage import KEPT_DAYS, UsageCount, UsageGroup, UsageKey, UsageTable
 
 
@@ -85,7 +84,7 @@ class MeteredModel:
             return await self._respond_counted(request, on_text)
 
     async def _respond_counted(self, request: ModelRequest, on_text: OnText | None) -> ModelReply:
-        counter = _TextCounter(on_text)
+        counter = TextCounter(on_text)
         try:
             reply = await self._model.respond(request, counter.add if on_text is not None else None)
         except ModelError as exc:
@@ -119,21 +118,8 @@ class MeteredModel:
         await self._log.record(request.asked_by, self._model.name, request.task, counted)
 
 
-class _TextCounter:
-    """Passes pieces of text on and counts their characters."""
-
-    def __init__(self, on_text: OnText | None) -> None:
-        self._on_text = on_text
-        self.chars = 0
-
-    def add(self, piece: str) -> None:
-        self.chars += len(piece)
-        if self._on_text is not None:
-            self._on_text(piece)
-
-
 def _usage_of(request: ModelRequest, reply: ModelReply) -> UsageCount:
-    usage: Usage = reply.usage
+    usage = reply.usage
     if usage.input_tokens <= 0:  # local servers often report none
         return _estimated(request, len(reply.text) + sum(len(call.arguments) for call in reply.calls))
     nano = 0 if usage.cost_usd is None else round(usage.cost_usd * 1e9)

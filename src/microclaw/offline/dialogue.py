@@ -24,7 +24,6 @@ from microclaw.offline.parse import Parse, Question, is_yes_or_no
 from microclaw.offline.pins import pads_to_pins, split_device
 from microclaw.offline.programs import PROGRAMS
 from microclaw.offline.sentences import MAX_SENTENCE_CHARS, Sentences, english, no_more_to_stop
-from microclaw.offline.thresholds import RULES
 
 ADD_A_MODEL: Final = (
     "for any sentence set ANTHROPIC_API_KEY, OPENAI_API_KEY, or OPENAI_BASE_URL for a free local model "
@@ -39,6 +38,14 @@ _REFUSALS: Final = {
         "let someone qualified wire a relay module, then: turn on the relay on pin 4",
     ),
 }
+_GREETING: Final = Say(
+    "I am microclaw: I act on the boards of this host and put programs on them.", next_step="what can you do"
+)
+_LATER: Final = Say(
+    "Restarting a board and changing its firmware are not possible in this version.",
+    "not_possible",
+    "do it at the board; this host puts its programs back when the board returns",
+)
 _NO_ORDER: Final = {
     "told": "I think you are telling me something, and it is not an order",
     "dont": "I think this is something not to do, or only an idea",
@@ -197,18 +204,6 @@ def _help(_at: Context) -> Decision:
     return Say(f"Without a model I know {len(examples)} kinds of sentence, in many wordings:\n{lines}")
 
 
-def _greeting(_at: Context) -> Decision:
-    return Say("I am microclaw: I act on the boards of this host and put programs on them.", None, "what can you do")
-
-
-def _later(_at: Context) -> Decision:
-    return Say(
-        "Restarting a board and changing its firmware are not possible in this version.",
-        "not_possible",
-        "do it at the board; this host puts its programs back when the board returns",
-    )
-
-
 def _refuse(at: Context) -> Decision:
     why, instead = _REFUSALS[at.parse.word("reason") or "destroys"]
     return Say(why, "refused", instead)
@@ -218,13 +213,12 @@ _DECIDERS: Final[Mapping[str, Callable[[Context], Decision]]] = {
     **ACTIONS,
     **APPS,
     **PROGRAMS,
-    **RULES,
     **MEMORY,
     **schedules.SCHEDULES,
     "schedule": _schedule,
     "help": _help,
-    "greeting": _greeting,
-    "later": _later,
+    "greeting": lambda _at: _GREETING,
+    "later": lambda _at: _LATER,
     "unsafe": _refuse,
 }
 

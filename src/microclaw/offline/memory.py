@@ -109,10 +109,11 @@ def _forget(at: Context) -> Decision:
         return Say(f"Nothing that is remembered says {words!r}.", "unknown_name", "see all of it: what do you remember")
     gone = "; ".join(_plain(one.get("line")) for one in removed)
     spoken = found.get("still_in_conversations")
-    return Say(
-        f"Forgotten: {gone}." + (f" It is still said in {_count(spoken)} of your conversations." if spoken else ""),
-        next_step="remove a conversation: microclaw session rm NAME" if spoken else None,
-    )
+    if not spoken:
+        return Say(f"Forgotten: {gone}.")
+    count = "a message" if spoken == 1 else f"{spoken} messages"
+    text = f"Forgotten: {gone}. It is still said in {count} of your conversations."
+    return Say(text, next_step="remove a conversation: microclaw session rm NAME")
 
 
 MEMORY: Final[Mapping[str, Callable[[Context], Decision]]] = {
@@ -120,10 +121,6 @@ MEMORY: Final[Mapping[str, Callable[[Context], Decision]]] = {
     "recall": _recall,
     "forget": _forget,
 }
-
-
-def _count(spoken: object) -> str:
-    return "a message" if spoken == 1 else f"{spoken} messages"
 
 
 def _source(one: Mapping[str, Any]) -> str:

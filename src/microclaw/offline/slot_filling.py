@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from microclaw.language.numbers import Number, TaggedText
@@ -177,20 +178,9 @@ class _Numbers:
         return answer
 
 
-def _set(level: int) -> Callable[[_Numbers], Kind]:
-    def read(numbers: _Numbers) -> Kind:
-        numbers.take("level")
-        return "set_pin", {"level": level, **numbers.target(_MAX_PINS)}
-
-    return read
-
-
-def _targeted(kind: str) -> Callable[[_Numbers], Kind]:
-    return lambda numbers: (kind, numbers.target())
-
-
-def _plain(kind: str) -> Callable[[_Numbers], Kind]:
-    return lambda _numbers: (kind, {})
+def _set(numbers: _Numbers, level: int) -> Kind:
+    numbers.take("level")
+    return "set_pin", {"level": level, **numbers.target(_MAX_PINS)}
 
 
 def _dim(numbers: _Numbers) -> Kind:
@@ -308,13 +298,13 @@ def _fact(numbers: _Numbers) -> Kind:
 
 
 _READERS: Final[Mapping[str, Callable[[_Numbers], Kind]]] = {
-    "on": _set(1),
-    "off": _set(0),
-    "toggle": _targeted("toggle_pin"),
+    "on": partial(_set, level=1),
+    "off": partial(_set, level=0),
+    "toggle": lambda numbers: ("toggle_pin", numbers.target()),
     "dim": _dim,
     "pulse": lambda numbers: ("pulse", numbers.target() | numbers.lasting()),
     "times": _times,
-    "undo": _plain("undo"),
+    "undo": lambda _: ("undo", {}),
     "stop": _stop,
     "blink": _blink,
     "fade": lambda numbers: ("fade", numbers.target() | numbers.pace()),
@@ -326,12 +316,12 @@ _READERS: Final[Mapping[str, Callable[[_Numbers], Kind]]] = {
     "sensor": _sensor,
     "level": _level,
     "adc": _adc,
-    "apps": _plain("list_apps"),
+    "apps": lambda _: ("list_apps", {}),
     "app": lambda numbers: ("app_status", {"app": _PROGRAMS.get(numbers.given.answers.get("what") or "", "")}),
     "fact": _fact,
-    "devices": _plain("list_devices"),
-    "i2c": _plain("scan_i2c"),
-    "pins": _targeted("pin_facts"),
+    "devices": lambda _: ("list_devices", {}),
+    "i2c": lambda _: ("scan_i2c", {}),
+    "pins": lambda numbers: ("pin_facts", numbers.target()),
 }
 
 

@@ -21,10 +21,9 @@ from microclaw.schedules.entry import (
     Prompt,
     Schedule,
     Timing,
-    action_json,
     next_due,
     schedule_of,
-    timing_json,
+    stored_json,
     zone_of,
 )
 from microclaw.schedules.parse import parse_when, timing_of
@@ -73,18 +72,14 @@ class ScheduleBook:
         self.zone = zone_of(zone or machine_zone()).key
         self._table = table
         self._roles = roles
-        self._now_ms = now_ms
+        self.now_ms = now_ms
         self._devices = devices
-        self.changed: Callable[[], None] = _no_listener
+        self.changed: Callable[[], None] = lambda: None
 
     def timing(self, when: str | When, zone: str | None = None) -> Timing:
         """What these words, or a time read from words, mean now. ScheduleRefused."""
-        now = self.moment(self._now_ms(), zone)
+        now = self.moment(self.now_ms(), zone)
         return parse_when(when, now) if isinstance(when, str) else timing_of(when, now, when_text(when))
-
-    def now_ms(self) -> int:
-        """Unix time."""
-        return self._now_ms()
 
     def moment(self, at_ms: int, zone: str | None = None) -> datetime:
         """A Unix time as the local time of a zone."""
@@ -106,7 +101,7 @@ class ScheduleBook:
                 f"there are {len(listed)} schedules already", next_step="remove one: microclaw schedule list"
             )
         timing = timing or self.timing(request.when, request.zone)
-        now_ms = self._now_ms()
+        now_ms = self.now_ms()
         due_ms = next_due(timing, now_ms)
         if due_ms is None:
             raise ScheduleRefused(
@@ -117,8 +112,8 @@ class ScheduleBook:
         new = NewSchedule(
             said=request.when,
             what=bound.what,
-            timing=timing_json(timing),
-            act=action_json(bound.deed, bound.devices),
+            timing=stored_json(timing),
+            act=stored_json(bound.deed, bound.devices),
             person_id=request.person_id,
             channel=request.channel,
             chat_id=request.chat_id,
@@ -186,7 +181,7 @@ class ScheduleBook:
         found = await self.of(schedule_id, person_id)
         if found.state == "active":
             return found
-        due_ms = next_due(found.timing, self._now_ms())
+        due_ms = next_due(found.timing, self.now_ms())
         if due_ms is None:
             raise ScheduleRefused(
                 f"the time of schedule {schedule_id} went by", next_step=f"microclaw schedule run {schedule_id}"
@@ -200,12 +195,12 @@ class ScheduleBook:
         for old in await self._stored():
             if old.devices is None and all_known(old, self._devices):
                 bound = bind_devices(old.what, old.deed, old.device, self._devices)
-                act = action_json(bound.deed, bound.devices)
+                act = stored_json(bound.deed, bound.devices)
                 await self._table.set_deed(old.schedule_id, what=bound.what, act=act, device=bound.device)
 
     def wakes_an_hour(self, timing: Timing, limit: int) -> int:
         """How often it is due in the hour after its first time, counted up to `limit` + 1."""
-        first = next_due(timing, self._now_ms())
+        first = next_due(timing, self.now_ms())
         due, count = first, 0
         while due is not None and first is not None and due < first + _HOUR_MS and count <= limit:
             count, due = count + 1, next_due(timing, due)
@@ -236,7 +231,3 @@ class ScheduleBook:
         over = [row.schedule_id for row in await self._table.list() if row.state == "over"]
         for schedule_id in over[:-KEPT_OVER]:
             await self._table.remove(schedule_id)
-
-
-def _no_listener() -> None:
-    """Before the runner listens for changes."""

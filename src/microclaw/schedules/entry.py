@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
+from itertools import islice
 from typing import Annotated, Any, Final, Literal, TypeAlias, assert_never, cast
 from zoneinfo import ZoneInfo
 
@@ -166,13 +167,9 @@ def schedule_of(row: ScheduleRow) -> Schedule:
         ) from exc
 
 
-def timing_json(timing: Timing) -> str:
-    return json.dumps(to_builtins(timing))
-
-
-def action_json(deed: Deed, devices: Iterable[tuple[str, str]] | None = None) -> str:
-    """The JSON of an action, with `devices` as in Schedule."""
-    return json.dumps(to_builtins(deed) | ({} if devices is None else {"devices": dict(devices)}))
+def stored_json(value: Timing | Deed, devices: Iterable[tuple[str, str]] | None = None) -> str:
+    """The JSON of a timing, or of an action with `devices` as in Schedule."""
+    return json.dumps(to_builtins(value) | ({} if devices is None else {"devices": dict(devices)}))
 
 
 def kind_of(timing: Timing) -> Literal["once", "every", "cron"]:
@@ -184,18 +181,13 @@ def _next_cron(cron: Cron, after_ms: int) -> int | None:
 
     after = datetime.fromtimestamp(after_ms // 1000, zone_of(cron.zone))
     try:
-        times = CronSim(cron.expression, after)
-        for _ in range(_MAX_SAME):  # near the end of summer time, cronsim starts from the hour's first pass
-            due_ms = to_ms(next(times))
-            if due_ms > after_ms:
-                return due_ms
+        # Near the end of summer time, cronsim starts from the hour's first pass.
+        times = map(to_ms, islice(CronSim(cron.expression, after), _MAX_SAME))
+        return next((due_ms for due_ms in times if due_ms > after_ms), None)
     except CronSimError as exc:
         raise ScheduleRefused(
             f"{cron.expression!r} is not a time of cron{_bad_field(exc)}", next_step='five fields, as in "30 7 * * 1-5"'
         ) from exc
-    except StopIteration:
-        return None
-    return None
 
 
 def _bad_field(error: Exception) -> str:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Final, Literal, Protocol, TypeAlias, TypeVar
 
 from microclaw.errors import ConfigError, MicroclawError, Overloaded, ScheduleRefused
@@ -113,11 +114,11 @@ class Runner:
         self._book.changed = self._news.set
         async with asyncio.TaskGroup() as self._group:
             try:
-                await self._log_failure(self._book.adopt())
-                await self._log_failure(self._recover())
+                await _log_failure(self._book.adopt())
+                await _log_failure(self._recover())
                 while True:
                     self._news.clear()
-                    await self._clock.wait(self._news, await self._log_failure(self._look()))
+                    await self._clock.wait(self._news, await _log_failure(self._look()))
             finally:
                 self._group = None
                 if self._acting:  # calls that have begun may end; turns belong to the inbox
@@ -133,16 +134,6 @@ class Runner:
         await self._begin(schedule, self._clock.now_ms(), schedule.next_ms, note="")
         return schedule
 
-    async def _log_failure(self, work: Awaitable[T]) -> T | None:
-        """Log a failure; the work is tried again the next time."""
-        try:
-            return await work
-        except MicroclawError as exc:
-            _log.warning("schedules: %s", exc.message)
-        except Exception:
-            _log.exception("the schedules failed and go on")
-        return None
-
     async def _look(self) -> int | None:
         """Begin what is due. Returns when to look again."""
         now_ms = self._clock.now_ms()
@@ -151,10 +142,7 @@ class Runner:
             await self._take_nearer(now_ms)
         for schedule in await self._book.all():
             if schedule.state == "active" and schedule.next_ms is not None:
-                try:
-                    await self._due(schedule, schedule.next_ms)
-                except MicroclawError as exc:
-                    _log.warning("schedule %d: %s", schedule.schedule_id, exc.message)
+                await _log_failure(self._due(schedule, schedule.next_ms), f"schedule {schedule.schedule_id}")
         waiting = [s.next_ms for s in await self._book.all() if s.state == "active" and s.next_ms is not None]
         return min(waiting, default=None)
 
@@ -236,31 +224,21 @@ class Runner:
             task.add_done_callback(self._acting.discard)
 
     async def _one(self, schedule: Schedule, due_ms: int, note: str) -> None:
-        number = schedule.schedule_id
-
-        async def started() -> None:
-            await self._table.started(number, due_ms)
-
+        started = partial(self._table.started, schedule.schedule_id, due_ms)
         try:
             outcome = await self._perform.run(schedule, due_ms, started, note)
         except MicroclawError as exc:
             then = f" (next: {exc.next_step})" if exc.next_step else ""
             outcome = Outcome("failed", f"{exc.message}{then}")
         except Exception:
-            _log.exception("schedule %d failed inside the host", number)
+            _log.exception("schedule %d failed inside the host", schedule.schedule_id)
             outcome = Outcome("failed", "something went wrong inside the host; see its log")
         await self._close(schedule, due_ms, outcome, note)
 
     async def _close(self, schedule: Schedule, due_ms: int, outcome: Outcome, note: str) -> None:
+        number, text, now_ms = schedule.schedule_id, outcome.text[:_MAX_RESULT_CHARS], self._clock.now_ms()
         try:
-            await self._table.ended(
-                schedule.schedule_id,
-                due_ms,
-                outcome.state,
-                outcome.text[:_MAX_RESULT_CHARS],
-                woke=outcome.woke,
-                now_ms=self._clock.now_ms(),
-            )
+            await self._table.ended(number, due_ms, outcome.state, text, woke=outcome.woke, now_ms=now_ms)
         except MicroclawError as exc:
             _log.warning("the end of schedule %d could not be kept: %s", schedule.schedule_id, exc.message)
         if not outcome.told:
@@ -271,10 +249,7 @@ class Runner:
     async def _recover(self) -> None:
         """Close or continue the runs that were cut off when the host ended."""
         for run in await self._table.open_runs():
-            try:
-                await self._continue_or_close(run)
-            except MicroclawError as exc:
-                _log.warning("schedule %d: %s", run.schedule_id, exc.message)
+            await _log_failure(self._continue_or_close(run), f"schedule {run.schedule_id}")
 
     async def _continue_or_close(self, run: RunRow) -> None:
         schedule = await self._book.get(run.schedule_id)
@@ -292,6 +267,17 @@ class Runner:
             await self._perform.tell(schedule, text)
         except MicroclawError as exc:
             _log.warning("schedule %d could not tell %s: %s", schedule.schedule_id, schedule.channel, exc.message)
+
+
+async def _log_failure(work: Awaitable[T], name: str = "the schedules") -> T | None:
+    """Log a failure of one part, so that the others go on; the work is tried again at its next time."""
+    try:
+        return await work
+    except MicroclawError as exc:
+        _log.warning("%s: %s", name, exc.message)
+    except Exception:
+        _log.exception("%s failed; it is tried again at its next time", name)
+    return None
 
 
 def _name(schedule: Schedule) -> str:
@@ -316,18 +302,11 @@ class Nightly:
     async def run(self) -> None:
         never = asyncio.Event()
         while True:
-            await self._once()
+            local = datetime.fromtimestamp(self._clock.now_ms() / 1000, zone_of(self._cron.zone))
+            await _log_failure(self._work(local), self._name)
             now_ms = self._clock.now_ms()
             due_ms = next_due(self._cron, now_ms)
             while due_ms is None or now_ms < due_ms:
                 due_ms = next_due(self._cron, now_ms)  # nearer, where the clock was set back
                 await self._clock.wait(never, due_ms)
                 now_ms = self._clock.now_ms()
-
-    async def _once(self) -> None:
-        try:
-            await self._work(datetime.fromtimestamp(self._clock.now_ms() / 1000, zone_of(self._cron.zone)))
-        except MicroclawError as exc:
-            _log.warning("%s: %s", self._name, exc.message)
-        except Exception:
-            _log.exception("%s failed; it is tried again at its next time", self._name)

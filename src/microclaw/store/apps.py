@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from microclaw.errors import UnknownName
-from microclaw.store.database import Database
-from microclaw.store.rows import JSON_TUPLE, insert, select
+from microclaw.store.rows import JSON_TUPLE, Table, insert
 
 ChangeState: TypeAlias = Literal["planned", "done", "failed", "unknown"]
 
@@ -62,27 +61,24 @@ class ChangeRow(NewChange):
     undone_by: int | None = None
 
 
-class AppTable:
+class AppTable(Table):
     """Images, desired apps and changes of one database."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     async def put_image(self, row: ImageRow) -> None:
         """Keep an image; the same bytes twice are one row, whose first source and meta stay."""
-        await self._database.write(lambda connection: insert(connection, "images", row, verb="INSERT OR IGNORE"))
+        await self._insert("images", row, verb="INSERT OR IGNORE")
 
     async def image(self, sha256: str) -> ImageRow:
         """UnknownName when no such image was kept."""
-        where = "images WHERE sha256 = ?"
-        rows = await self._database.read(lambda connection: select(connection, ImageRow, where, (sha256,)))
+        rows = await self._select(ImageRow, "images WHERE sha256 = ?", (sha256,))
         if not rows:
             raise UnknownName(f"no image {sha256[:12]} is stored", next_step="deploy the program again from its source")
         return rows[0]
 
     async def desired(self, device_id: str | None = None) -> tuple[DesiredApp, ...]:
         """What a device, or every device, should run, by device and name."""
-        return await self._database.read(lambda connection: _desired(connection, device_id))
+        where = "desired_apps WHERE (?1 IS NULL OR device_id = ?1) ORDER BY device_id, name"
+        return await self._select(DesiredApp, where, (device_id,))
 
     async def put_desired(self, row: DesiredApp) -> None:
         await self._database.write(lambda connection: _put_desired(connection, row))
@@ -93,7 +89,7 @@ class AppTable:
 
     async def add_change(self, change: NewChange) -> int:
         """Write a change down before it is made; returns its change_id, which grows."""
-        return await self._database.write(lambda connection: insert(connection, "changes", change))
+        return await self._insert("changes", change)
 
     async def settle_change(
         self,
@@ -111,7 +107,7 @@ class AppTable:
 
     async def change(self, change_id: int) -> ChangeRow:
         """UnknownName when there is none."""
-        rows = await self._database.read(lambda connection: _changes(connection, "WHERE change_id = ?", (change_id,)))
+        rows = await self._select(ChangeRow, "changes WHERE change_id = ?", (change_id,))
         if not rows:
             raise UnknownName(f"there is no change {change_id}", next_step="see them: microclaw app changes")
         return rows[0]
@@ -120,18 +116,13 @@ class AppTable:
         self, device_id: str | None = None, *, state: ChangeState | None = None, limit: int = 100
     ) -> tuple[ChangeRow, ...]:
         """Newest first."""
-        where = "WHERE (?1 IS NULL OR device_id = ?1) AND (?2 IS NULL OR state = ?2) ORDER BY change_id DESC LIMIT ?3"
-        return await self._database.read(lambda connection: _changes(connection, where, (device_id, state, limit)))
+        where = """changes WHERE (?1 IS NULL OR device_id = ?1) AND (?2 IS NULL OR state = ?2)
+            ORDER BY change_id DESC LIMIT ?3"""
+        return await self._select(ChangeRow, where, (device_id, state, limit))
 
     async def changes_of_turn(self, turn: str, *, limit: int = 1_000) -> tuple[ChangeRow, ...]:
         """What one turn or request changed, newest first."""
-        where = "WHERE turn = ? ORDER BY change_id DESC LIMIT ?"
-        return await self._database.read(lambda connection: _changes(connection, where, (turn, limit)))
-
-
-def _desired(connection: sqlite3.Connection, device_id: str | None) -> tuple[DesiredApp, ...]:
-    where = "desired_apps WHERE (?1 IS NULL OR device_id = ?1) ORDER BY device_id, name"
-    return select(connection, DesiredApp, where, (device_id,))
+        return await self._select(ChangeRow, "changes WHERE turn = ? ORDER BY change_id DESC LIMIT ?", (turn, limit))
 
 
 def _put_desired(connection: sqlite3.Connection, row: DesiredApp) -> None:
@@ -163,7 +154,3 @@ def _end(
             WHERE change_id = (SELECT undoes FROM changes WHERE change_id = ?1)""",
             (change_id,),
         )
-
-
-def _changes(connection: sqlite3.Connection, where: str, values: tuple[object, ...]) -> tuple[ChangeRow, ...]:
-    return select(connection, ChangeRow, f"changes {where}", values)

@@ -19,7 +19,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Generic, Self, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from microclaw.durable import sync_folder
 from microclaw.errors import Overloaded, StoreError, StoreOwned
@@ -31,40 +31,33 @@ NEEDED_BYTES: Final = 256 * 1024  # for the log of writes and its index
 _RESTORE: Final = "restore it from a backup, or move it away to begin with an empty store"
 
 
-class OwnerLock:
-    """Held while a process uses a store; the kernel lets go of it when the process ends, however it ends."""
+def take_lock(path: Path) -> int:
+    """The file that says that this process uses the store: its lock ends when it is closed, or with the process.
 
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-
-    @classmethod
-    def take(cls, path: Path) -> Self:
-        """StoreError when another process holds it, or the folder cannot be made."""
-        lock_path = path.with_name(path.name + ".lock")
-        try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            fd = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-        except OSError as exc:
-            raise StoreError(
-                f"the store's folder {path.parent} cannot be used: {exc.strerror}",
-                next_step="check its owner and permissions, or set MICROCLAW_HOME to another folder",
-            ) from exc
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as exc:
-            owner = os.read(fd, 32).decode(errors="replace").strip()
-            os.close(fd)
-            raise StoreOwned(
-                f"the store {path} belongs to a running host (process {owner or 'unknown'})",
-                next_step="use that host, or stop it first",
-            ) from exc
-        with contextlib.suppress(OSError):  # a full disk: the lock holds, it just does not name its owner
-            os.ftruncate(fd, 0)
-            os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
-        return cls(fd)
-
-    def release(self) -> None:
-        os.close(self._fd)
+    StoreError when another process holds it, or the folder cannot be made.
+    """
+    lock_path = path.with_name(path.name + ".lock")
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fd = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    except OSError as exc:
+        raise StoreError(
+            f"the store's folder {path.parent} cannot be used: {exc.strerror}",
+            next_step="check its owner and permissions, or set MICROCLAW_HOME to another folder",
+        ) from exc
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as exc:
+        owner = os.read(fd, 32).decode(errors="replace").strip()
+        os.close(fd)
+        raise StoreOwned(
+            f"the store {path} belongs to a running host (process {owner or 'unknown'})",
+            next_step="use that host, or stop it first",
+        ) from exc
+    with contextlib.suppress(OSError):  # a full disk: the lock holds, it just does not name its owner
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+    return fd
 
 
 def open_store(path: Path) -> sqlite3.Connection:
@@ -181,7 +174,7 @@ MAX_GROUP = 256  # writes a commit: enough to hide the sync, few enough to keep 
 class Database:
     """Made by `Database.open`. `write` and `read` take functions that run on their thread's connection."""
 
-    def __init__(self, path: Path, lock: OwnerLock, writer: sqlite3.Connection, reader: sqlite3.Connection) -> None:
+    def __init__(self, path: Path, lock: int, writer: sqlite3.Connection, reader: sqlite3.Connection) -> None:
         loop = asyncio.get_running_loop()
         self.path = path
         self._lock = lock
@@ -218,11 +211,11 @@ class Database:
     def _stop(self) -> None:
         self._writer.stop()
         self._reader.stop()
-        self._lock.release()
+        os.close(self._lock)
 
 
-def _open(path: Path) -> tuple[OwnerLock, sqlite3.Connection, sqlite3.Connection]:
-    lock = OwnerLock.take(path)
+def _open(path: Path) -> tuple[int, sqlite3.Connection, sqlite3.Connection]:
+    lock = take_lock(path)
     try:
         writer = open_store(path)
         try:
@@ -231,7 +224,7 @@ def _open(path: Path) -> tuple[OwnerLock, sqlite3.Connection, sqlite3.Connection
             writer.close()
             raise
     except BaseException:
-        lock.release()
+        os.close(lock)
         raise
 
 

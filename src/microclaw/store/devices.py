@@ -6,7 +6,7 @@ import json
 import sqlite3
 from dataclasses import dataclass
 
-from microclaw.store.database import Database
+from microclaw.store.rows import Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,18 +21,12 @@ class DeviceRow:
     created_ms: int
 
 
-class DeviceTable:
+class DeviceTable(Table):
     """Device rows of one database."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     async def list(self) -> tuple[DeviceRow, ...]:
         """Every device, by name."""
         return await self._database.read(_list)
-
-    async def get(self, device_id: str) -> DeviceRow | None:
-        return next((row for row in await self.list() if row.device_id == device_id), None)
 
     async def put(self, row: DeviceRow) -> None:
         """Add the device or replace it as a whole; StoreError when its name or a transport is another's."""
@@ -40,9 +34,7 @@ class DeviceTable:
 
     async def delete(self, device_id: str) -> None:
         """Forget the device and its transports; what is not there needs no forgetting."""
-        await self._database.write(
-            lambda connection: connection.execute("DELETE FROM devices WHERE device_id = ?", (device_id,)).rowcount
-        )
+        await self._execute("DELETE FROM devices WHERE device_id = ?", (device_id,))
 
 
 def _list(connection: sqlite3.Connection) -> tuple[DeviceRow, ...]:

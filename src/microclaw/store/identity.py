@@ -13,8 +13,7 @@ from enum import StrEnum
 from typing import Final, Literal, TypeAlias
 
 from microclaw.errors import StoreError
-from microclaw.store.database import Database
-from microclaw.store.rows import insert, select
+from microclaw.store.rows import Table, insert, select
 
 TokenState: TypeAlias = Literal["current", "pending", "retired", "revoked"]
 
@@ -67,11 +66,8 @@ class TokenUse(StrEnum):
     UNKNOWN = "unknown"
 
 
-class IdentityTable:
+class IdentityTable(Table):
     """Credentials of one database's devices. What a method returned is on the disk."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     async def authority(self) -> str | None:
         """The fingerprint of the certificate authority that this store's devices trust."""
@@ -91,9 +87,8 @@ class IdentityTable:
 
     async def certificates_of(self, device_id: str) -> tuple[CertificateRow, ...]:
         """The device's certificates, oldest first."""
-        return await self._database.read(
-            lambda connection: _certificates(connection, "device_id = ? ORDER BY issued_ms, serial", device_id)
-        )
+        where = "certificates WHERE device_id = ? ORDER BY issued_ms, serial"
+        return await self._select(CertificateRow, where, (device_id,))
 
     async def grant_token(self, device_id: str, token_hash: bytes, at_ms: int, *, secret: bytes | None = None) -> bool:
         """Make this the device's one credential; False when the pairing secret of that hash is gone meanwhile."""
@@ -133,7 +128,7 @@ class IdentityTable:
 
     async def use_certificate(self, serial: str, at_ms: int) -> CertificateRow | None:
         """The certificate's row before this use, or None when this store never issued it."""
-        found = await self._database.read(lambda connection: _certificates(connection, "serial = ?", serial))
+        found = await self._select(CertificateRow, "certificates WHERE serial = ?", (serial,))
         if found and found[0].used_ms is None and found[0].revoked_ms is None:
             await self._database.write(
                 lambda connection: _note_certificate(connection, serial, found[0].device_id, at_ms)
@@ -150,7 +145,8 @@ class IdentityTable:
 
     async def secret(self, secret_hash: bytes, at_ms: int) -> SecretRow | None:
         """The secret's row unless it is spent or expired."""
-        return await self._database.read(lambda connection: _secret(connection, secret_hash, at_ms))
+        where = "pairing_secrets WHERE hash = ? AND expires_ms > ?"
+        return next(iter(await self._select(SecretRow, where, (secret_hash, at_ms))), None)
 
 
 def _authority(connection: sqlite3.Connection) -> str | None:
@@ -175,10 +171,6 @@ def _begin_anew(connection: sqlite3.Connection, at_ms: int) -> int:
 
 def _tokens(connection: sqlite3.Connection, device_id: str) -> tuple[TokenRow, ...]:
     return select(connection, TokenRow, "tokens WHERE device_id = ? ORDER BY made_ms, rowid", (device_id,))
-
-
-def _certificates(connection: sqlite3.Connection, where: str, value: str) -> tuple[CertificateRow, ...]:
-    return select(connection, CertificateRow, f"certificates WHERE {where}", (value,))
 
 
 def _judge(rows: tuple[TokenRow, ...], token_hash: bytes, unused_since_ms: int) -> tuple[TokenUse, TokenRow | None]:
@@ -291,11 +283,6 @@ def _revoke(connection: sqlite3.Connection, device_id: str, at_ms: int) -> int:
 def _add_secret(connection: sqlite3.Connection, row: SecretRow, at_ms: int) -> None:
     connection.execute("DELETE FROM pairing_secrets WHERE expires_ms <= ?", (at_ms,))
     insert(connection, "pairing_secrets", row)
-
-
-def _secret(connection: sqlite3.Connection, secret_hash: bytes, at_ms: int) -> SecretRow | None:
-    where = "pairing_secrets WHERE hash = ? AND expires_ms > ?"
-    return next(iter(select(connection, SecretRow, where, (secret_hash, at_ms))), None)
 
 
 def _claim_secret(connection: sqlite3.Connection, secret: bytes | None, device_id: str, at_ms: int) -> bool:

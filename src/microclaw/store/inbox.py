@@ -9,15 +9,10 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
 
 from microclaw.store.database import Database
-from microclaw.store.outbox import NewOutbound, insert_outbound
-from microclaw.store.rows import columns, insert, select
-
-KEEP_DAYS: Final = 30
-KEEP_ROWS: Final = 2_000
-_DAY_MS: Final = 86_400_000
+from microclaw.store.outbox import DAY_MS, KEEP_DAYS, KEEP_ROWS, NewOutbound, insert_outbound
+from microclaw.store.rows import Table, columns, insert, select
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +53,11 @@ class UnsavedAnswer:
     body: str
 
 
-class InboxTable:
+class InboxTable(Table):
     """Every write is on the disk when it returns."""
 
     def __init__(self, database: Database, now_ms: Callable[[], int]) -> None:
-        self._database = database
+        super().__init__(database)
         self._now_ms = now_ms
 
     async def add(self, message: NewMessage, *, begun: bool = False) -> tuple[InboxRow, bool]:
@@ -76,8 +71,7 @@ class InboxTable:
 
     async def begin(self, message_id: int) -> None:
         """Count a start of its turn."""
-        query = "UPDATE inbox SET starts = starts + 1 WHERE message_id = ?"
-        await self._database.write(lambda connection: connection.execute(query, (message_id,)))
+        await self._execute("UPDATE inbox SET starts = starts + 1 WHERE message_id = ?", (message_id,))
 
     async def unanswered(self) -> tuple[InboxRow, ...]:
         """Oldest first, without those that have joined another's turn."""
@@ -104,7 +98,7 @@ class InboxTable:
 
     async def prune(self, *, days: int = KEEP_DAYS, rows: int = KEEP_ROWS) -> int:
         """Forget finished messages that are older, or beyond the newest `rows`; returns how many."""
-        before_ms = self._now_ms() - days * _DAY_MS
+        before_ms = self._now_ms() - days * DAY_MS
         return await self._database.write(lambda connection: _prune(connection, before_ms, rows))
 
 

@@ -12,6 +12,7 @@ from typing import Final, Literal, TypeAlias
 
 from microclaw.errors import StoreError
 from microclaw.store.database import Database
+from microclaw.store.rows import Table
 
 EffectClass: TypeAlias = Literal["read", "idempotent", "once"]
 EffectState: TypeAlias = Literal["planned", "started", "done", "failed", "dropped"]
@@ -53,22 +54,11 @@ class EffectRow:
     finished_ms: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class UnfinishedEffect:
-    """An effect that the journal holds without its end."""
-
-    key: EffectKey
-    tool: str
-    arguments: str
-    effect: str
-    started: bool
-
-
-class Journal:
+class Journal(Table):
     """Moves each effect one way: planned, started, then done or failed; StoreError for any other move."""
 
     def __init__(self, database: Database, now_ms: Callable[[], int]) -> None:
-        self._database = database
+        super().__init__(database)
         self._now_ms = now_ms
 
     async def add(self, rows: Sequence[TurnRow]) -> None:
@@ -116,17 +106,16 @@ class Journal:
             ORDER BY planned_ms DESC, turn_id DESC, iteration DESC, position DESC LIMIT ?)"""
         return await self._database.read(lambda connection: _rows(connection, where, (tool, limit)))
 
-    async def unfinished(self) -> tuple[UnfinishedEffect, ...]:
+    async def unfinished(self) -> tuple[EffectRow, ...]:
         """Effects without an end, in order; right after a start, those of the crash before."""
         where = "WHERE state IN ('planned', 'started')"
-        rows = await self._database.read(lambda connection: _rows(connection, where, ()))
-        return tuple(UnfinishedEffect(r.key, r.tool, r.arguments, r.effect, r.state == "started") for r in rows)
+        return await self._database.read(lambda connection: _rows(connection, where, ()))
 
     async def prune(self, before_ms: int, rows: int = KEEP_ROWS) -> int:
         """Forget finished effects planned before this time, and those beyond the newest `rows`; returns how many."""
         query = """DELETE FROM effects WHERE state NOT IN ('planned', 'started')
             AND (planned_ms < ? OR rowid <= (SELECT max(rowid) FROM effects) - ?)"""
-        return await self._database.write(lambda connection: connection.execute(query, (before_ms, rows)).rowcount)
+        return await self._execute(query, (before_ms, rows))
 
     async def _move(self, key: EffectKey, moves: Mapping[EffectState, EffectState], result: str | None) -> None:
         now_ms = self._now_ms()

@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from microclaw.store.database import Database
-from microclaw.store.rows import JSON_TUPLE, insert, select
+from microclaw.store.rows import JSON_TUPLE, Table
 
 KEPT_EVENTS: Final = 1000  # a device; the oldest give way
 
@@ -40,24 +39,20 @@ class EventRow:
     received_ms: int
 
 
-class LinkEventTable:
+class LinkEventTable(Table):
     """Presence and events of one database's devices."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     async def presence(self) -> tuple[Presence, ...]:
         """Every device that ever connected."""
-        return await self._database.read(lambda connection: select(connection, Presence, "link_presence"))
+        return await self._select(Presence, "link_presence")
 
     async def seen(self, presence: Presence) -> None:
-        await self._database.write(
-            lambda connection: insert(connection, "link_presence", presence, verb="INSERT OR REPLACE")
-        )
+        await self._insert("link_presence", presence, verb="INSERT OR REPLACE")
 
     async def since(self, device_id: str, number: int, limit: int = 100) -> Sequence[EventRow]:
         """The device's events after `number`, oldest first."""
-        return await self._database.read(lambda connection: _since(connection, device_id, number, limit))
+        where = "link_events WHERE device_id = ? AND number > ? ORDER BY number LIMIT ?"
+        return await self._select(EventRow, where, (device_id, number, limit))
 
     async def forget(self, device_id: str) -> None:
         """The device was removed: its events, presence and open tasks go."""
@@ -77,11 +72,6 @@ def add_to(
             (SELECT number FROM link_events WHERE device_id = ?1 ORDER BY number DESC LIMIT 1 OFFSET ?2), 0)""",
         (device_id, KEPT_EVENTS),
     )
-
-
-def _since(connection: sqlite3.Connection, device_id: str, number: int, limit: int) -> tuple[EventRow, ...]:
-    where = "link_events WHERE device_id = ? AND number > ? ORDER BY number LIMIT ?"
-    return select(connection, EventRow, where, (device_id, number, limit))
 
 
 def _forget(connection: sqlite3.Connection, device_id: str) -> None:

@@ -9,8 +9,7 @@ import sqlite3
 from dataclasses import dataclass
 from typing import Final
 
-from microclaw.store.database import Database
-from microclaw.store.rows import insert, select
+from microclaw.store.rows import Table, insert
 
 MAX_OPEN: Final = 8  # a device
 
@@ -24,16 +23,12 @@ class OpenTask:
     message_id: bytes
 
 
-class LinkTaskTable:
+class LinkTaskTable(Table):
     """Open tasks of one database's devices."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     async def open_tasks(self) -> tuple[OpenTask, ...]:
         """The oldest first."""
-        oldest_first = "link_tasks ORDER BY taken_ms, rowid"
-        return await self._database.read(lambda connection: select(connection, OpenTask, oldest_first))
+        return await self._select(OpenTask, "link_tasks ORDER BY taken_ms, rowid")
 
 
 def add_to(connection: sqlite3.Connection, open_task: OpenTask, at_ms: int) -> str | None:

@@ -1,7 +1,7 @@
 """Durable messages between this host and its devices: an outbox and an inbox for each. Reads no message.
 
-The methods are those of wire/link/sequence.py, as coroutines. Each is one transaction of the
-database, which commits those of many devices at once. `append_to` and `advance_in` join a transaction of the caller.
+The cursors are those of wire/link/sequence.py. Each method is one transaction of the database, which commits those of
+many devices at once. `append_to` and `advance_in` join a transaction of the caller.
 """
 
 from __future__ import annotations
@@ -12,28 +12,30 @@ from typing import Final
 
 from microclaw.errors import Overloaded, StoreError
 from microclaw.store.database import Database
+from microclaw.store.rows import Table
 from microclaw.wire.link.sequence import InboxCursor, OutboxCursor, StoredMessage
 
 MAX_MESSAGES: Final = 1024
 MAX_BYTES: Final = 4 * 1024 * 1024
-REMEMBERED_IDS: Final = 256  # wire.link.storage: what an inbox recognises after the other end renewed its epoch
+REMEMBERED_IDS: Final = 256  # what an inbox recognises after the other end renewed its epoch
 EPOCH_BYTES: Final = 8
 
 
-class LinkTable:
+class LinkTable(Table):
     """The outboxes and inboxes of one database. `random_bytes` makes epochs."""
 
     def __init__(self, database: Database, *, now_ms: Callable[[], int], random_bytes: Callable[[int], bytes]) -> None:
-        self._database = database
+        super().__init__(database)
         self._now_ms = now_ms
         self._random_bytes = random_bytes
 
     async def open(self, device_id: str) -> tuple[HostOutbox, HostInbox]:
         """The device's outbox and inbox; made, with a new epoch, when it has none."""
         epoch = self._random_bytes(EPOCH_BYTES)
-        await self._database.write(lambda connection: _make(connection, device_id, epoch))
+        query = "INSERT INTO links (device_id, tx_epoch) VALUES (?, ?) ON CONFLICT DO NOTHING"
+        await self._execute(query, (device_id, epoch))
         outbox = HostOutbox(self._database, device_id, now_ms=self._now_ms, random_bytes=self._random_bytes)
-        return outbox, HostInbox(self._database, device_id, now_ms=self._now_ms)
+        return outbox, HostInbox(self._database, device_id)
 
     async def waiting(self) -> dict[str, int]:
         """How many messages wait for each device that has any."""
@@ -49,9 +51,7 @@ class LinkTable:
 
     async def forget(self, device_id: str) -> None:
         """The device is gone: so are its messages, both ways."""
-        await self._database.write(
-            lambda connection: connection.execute("DELETE FROM links WHERE device_id = ?", (device_id,)).rowcount
-        )
+        await self._execute("DELETE FROM links WHERE device_id = ?", (device_id,))
 
     def _renew_all(self, connection: sqlite3.Connection) -> int:
         devices = connection.execute("SELECT device_id FROM links").fetchall()
@@ -111,10 +111,9 @@ class HostOutbox:
 class HostInbox:
     """What of one device's messages has had its effect here."""
 
-    def __init__(self, database: Database, device_id: str, *, now_ms: Callable[[], int]) -> None:
+    def __init__(self, database: Database, device_id: str) -> None:
         self._database = database
         self._device_id = device_id
-        self._now_ms = now_ms
 
     async def cursor(self) -> InboxCursor:
         return await self._database.read(lambda connection: _inbox_cursor(connection, self._device_id))
@@ -191,12 +190,6 @@ def advance_in(connection: sqlite3.Connection, device_id: str, epoch: bytes, seq
         (device_id, REMEMBERED_IDS),
     )
     return True
-
-
-def _make(connection: sqlite3.Connection, device_id: str, epoch: bytes) -> None:
-    connection.execute(
-        "INSERT INTO links (device_id, tx_epoch) VALUES (?, ?) ON CONFLICT DO NOTHING", (device_id, epoch)
-    )
 
 
 def _link(connection: sqlite3.Connection, device_id: str, columns: str) -> tuple[bytes, int, int]:

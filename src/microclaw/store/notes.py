@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from microclaw.errors import StoreError
-from microclaw.store.database import Database
-from microclaw.store.rows import insert, select
+from microclaw.store.rows import Table, insert
 
 NoteKind: TypeAlias = Literal["memory", "note", "device", "said", "answered"]
 
@@ -61,16 +60,12 @@ class NoteHit:
     rank: float
 
 
-class NoteTable:
+class NoteTable(Table):
     """The index of one database."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     async def files(self) -> dict[str, NoteFile]:
         """Every indexed file by its path."""
-        rows = await self._database.read(lambda connection: select(connection, NoteFile, "note_files"))
-        return {row.path: row for row in rows}
+        return {row.path: row for row in await self._select(NoteFile, "note_files")}
 
     async def put(self, file: NoteFile, notes: Sequence[NewNote], *, replace: bool) -> None:
         """Add a file's rows; `replace` drops those it had before. One transaction: give a part of a long file."""

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from microclaw.store.database import Database
-from microclaw.store.rows import insert, select
+from microclaw.store.rows import Table, insert
 
 Kind: TypeAlias = Literal["answer", "push"]
 
 KEEP_DAYS: Final = 30
 KEEP_ROWS: Final = 2_000
-_DAY_MS: Final = 86_400_000
+DAY_MS: Final = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +35,11 @@ class OutboxRow(NewOutbound):
     created_ms: int
 
 
-class OutboxTable:
+class OutboxTable(Table):
     """Every write is on the disk when it returns."""
 
     def __init__(self, database: Database, now_ms: Callable[[], int]) -> None:
-        self._database = database
+        super().__init__(database)
         self._now_ms = now_ms
 
     async def add(self, outbound: NewOutbound) -> int:
@@ -48,15 +48,13 @@ class OutboxTable:
 
     async def delivered(self, outbound_id: int) -> None:
         query = "UPDATE outbox SET delivered_ms = ? WHERE outbound_id = ? AND delivered_ms IS NULL"
-        values = (self._now_ms(), outbound_id)
-        await self._database.write(lambda connection: connection.execute(query, values))
+        await self._execute(query, (self._now_ms(), outbound_id))
 
     async def undelivered(self, channel: str, *, chat_id: str | None = None, limit: int = 64) -> tuple[OutboxRow, ...]:
         """Oldest first."""
         where = """outbox WHERE channel = ?1 AND delivered_ms IS NULL AND (?2 IS NULL OR chat_id = ?2)
             ORDER BY outbound_id LIMIT ?3"""
-        values = (channel, chat_id, limit)
-        return await self._database.read(lambda connection: select(connection, OutboxRow, where, values))
+        return await self._select(OutboxRow, where, (channel, chat_id, limit))
 
     async def count(self, channel: str) -> int:
         """How many wait for this channel."""
@@ -66,10 +64,10 @@ class OutboxTable:
 
     async def prune(self, *, days: int = KEEP_DAYS, rows: int = KEEP_ROWS) -> int:
         """Forget what is older, delivered or not, and the delivered beyond the newest `rows`; returns how many."""
-        values = (self._now_ms() - days * _DAY_MS, rows)
+        values = (self._now_ms() - days * DAY_MS, rows)
         query = """DELETE FROM outbox WHERE created_ms < ? OR (delivered_ms IS NOT NULL
             AND outbound_id <= (SELECT max(outbound_id) FROM outbox) - ?)"""
-        return await self._database.write(lambda connection: connection.execute(query, values).rowcount)
+        return await self._execute(query, values)
 
 
 def insert_outbound(connection: sqlite3.Connection, outbound: NewOutbound, message_id: int | None, now_ms: int) -> int:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 
-from microclaw.store.database import Database
-from microclaw.store.rows import insert, select
+from microclaw.store.rows import Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +19,8 @@ class PersonRow:
     addresses: tuple[tuple[str, str], ...] = ()
 
 
-class PeopleTable:
+class PeopleTable(Table):
     """Person rows of one database."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     async def list(self) -> tuple[PersonRow, ...]:
         """Everybody, oldest first."""
@@ -36,9 +32,7 @@ class PeopleTable:
 
     async def delete(self, person_id: str) -> None:
         """Forget somebody, with their addresses and tokens."""
-        await self._database.write(
-            lambda connection: connection.execute("DELETE FROM people WHERE person_id = ?", (person_id,)).rowcount
-        )
+        await self._execute("DELETE FROM people WHERE person_id = ?", (person_id,))
 
 
 def _list(connection: sqlite3.Connection) -> tuple[PersonRow, ...]:
@@ -81,36 +75,27 @@ class PersonTokenRow:
     used_ms: int | None = None
 
 
-class PersonTokenTable:
+class PersonTokenTable(Table):
     """Token rows of one database."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     async def list(self) -> tuple[PersonTokenRow, ...]:
         """Every token, oldest first."""
-        oldest_first = "person_tokens ORDER BY made_ms, rowid"
-        return await self._database.read(lambda connection: select(connection, PersonTokenRow, oldest_first))
+        return await self._select(PersonTokenRow, "person_tokens ORDER BY made_ms, rowid")
 
     async def by_hash(self, digest: bytes) -> PersonTokenRow | None:
-        where = "person_tokens WHERE hash = ?"
-        rows = await self._database.read(lambda connection: select(connection, PersonTokenRow, where, (digest,)))
+        rows = await self._select(PersonTokenRow, "person_tokens WHERE hash = ?", (digest,))
         return rows[0] if rows else None
 
     async def by_id(self, token_id: str) -> PersonTokenRow | None:
-        where = "person_tokens WHERE token_id = ?"
-        rows = await self._database.read(lambda connection: select(connection, PersonTokenRow, where, (token_id,)))
+        rows = await self._select(PersonTokenRow, "person_tokens WHERE token_id = ?", (token_id,))
         return rows[0] if rows else None
 
     async def add(self, row: PersonTokenRow) -> None:
         """StoreError when its name is taken or its person is not there."""
-        await self._database.write(lambda connection: insert(connection, "person_tokens", row))
+        await self._insert("person_tokens", row)
 
     async def note_use(self, token_id: str, used_ms: int) -> None:
-        query = "UPDATE person_tokens SET used_ms = ? WHERE token_id = ?"
-        await self._database.write(lambda connection: connection.execute(query, (used_ms, token_id)))
+        await self._execute("UPDATE person_tokens SET used_ms = ? WHERE token_id = ?", (used_ms, token_id))
 
     async def delete(self, token_id: str) -> None:
-        await self._database.write(
-            lambda connection: connection.execute("DELETE FROM person_tokens WHERE token_id = ?", (token_id,)).rowcount
-        )
+        await self._execute("DELETE FROM person_tokens WHERE token_id = ?", (token_id,))

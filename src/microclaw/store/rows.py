@@ -8,15 +8,34 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from functools import cache
 from typing import Any, Final, TypeVar
+
+from microclaw.store.database import Database
 
 R = TypeVar("R")
 
 JSON_TUPLE: Final[Mapping[str, Any]] = {"read": lambda text: tuple(json.loads(text)), "write": json.dumps}
 BOOL: Final[Mapping[str, Any]] = {"read": bool, "write": int}
+
+
+class Table:
+    """What the tables' classes share: each method is a read or a transaction of its own."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def _select(self, kind: type[R], rest: str, values: Iterable[object] = ()) -> tuple[R, ...]:
+        return await self._database.read(lambda connection: select(connection, kind, rest, values))
+
+    async def _insert(self, table: str, row: object, *, verb: str = "INSERT", **more: object) -> int:
+        return await self._database.write(lambda connection: insert(connection, table, row, verb=verb, **more))
+
+    async def _execute(self, query: str, values: Sequence[object]) -> int:
+        """Returns how many rows it changed."""
+        return await self._database.write(lambda connection: connection.execute(query, values).rowcount)
 
 
 def columns(kind: type[Any]) -> str:

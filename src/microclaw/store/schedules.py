@@ -10,8 +10,7 @@ import sqlite3
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
-from microclaw.store.database import Database
-from microclaw.store.rows import BOOL, insert, select
+from microclaw.store.rows import BOOL, Table
 
 ScheduleState: TypeAlias = Literal["active", "paused", "over"]
 RunState: TypeAlias = Literal["claimed", "started", "done", "failed", "unknown", "skipped"]
@@ -71,24 +70,19 @@ class RunRow:
     result: str
 
 
-class ScheduleTable:
+class ScheduleTable(Table):
     """Every write is on the disk when it returns."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     async def add(self, new: NewSchedule, now_ms: int) -> int:
         """The new schedule's number; a number is never given twice."""
-        return await self._database.write(
-            lambda connection: insert(connection, "schedules", new, state="active", created_ms=now_ms)
-        )
+        return await self._insert("schedules", new, state="active", created_ms=now_ms)
 
     async def list(self) -> tuple[ScheduleRow, ...]:
         """Every schedule, oldest first."""
-        return await self._database.read(lambda connection: _rows(connection, "1", ()))
+        return await self._select(ScheduleRow, "schedules ORDER BY schedule_id")
 
     async def get(self, schedule_id: int) -> ScheduleRow | None:
-        rows = await self._database.read(lambda connection: _rows(connection, "schedule_id = ?", (schedule_id,)))
+        rows = await self._select(ScheduleRow, "schedules WHERE schedule_id = ?", (schedule_id,))
         return rows[0] if rows else None
 
     async def remove(self, schedule_id: int) -> None:
@@ -97,12 +91,12 @@ class ScheduleTable:
 
     async def set_state(self, schedule_id: int, state: ScheduleState, why: str, next_ms: int | None) -> None:
         query = "UPDATE schedules SET state = ?, why = ?, next_ms = ? WHERE schedule_id = ?"
-        await self._database.write(lambda c: c.execute(query, (state, why, next_ms, schedule_id)))
+        await self._execute(query, (state, why, next_ms, schedule_id))
 
     async def set_deed(self, schedule_id: int, *, what: str, act: str, device: str | None) -> None:
         """Keep what it does in another form."""
         query = "UPDATE schedules SET what = ?, act = ?, device = ? WHERE schedule_id = ?"
-        await self._database.write(lambda c: c.execute(query, (what, act, device, schedule_id)))
+        await self._execute(query, (what, act, device, schedule_id))
 
     async def claim(self, schedule_id: int, due_ms: int, *, next_ms: int | None, woke: bool, now_ms: int) -> bool:
         """Note that the run due then begins, and when the next one is.
@@ -114,7 +108,7 @@ class ScheduleTable:
 
     async def started(self, schedule_id: int, due_ms: int) -> None:
         query = "UPDATE schedule_runs SET state = 'started' WHERE schedule_id = ? AND due_ms = ?"
-        await self._database.write(lambda c: c.execute(query, (schedule_id, due_ms)))
+        await self._execute(query, (schedule_id, due_ms))
 
     async def ended(
         self, schedule_id: int, due_ms: int, state: RunState, result: str, *, woke: bool, now_ms: int
@@ -129,13 +123,13 @@ class ScheduleTable:
 
     async def open_runs(self) -> tuple[RunRow, ...]:
         """Runs without an end: after a start of the host, those that a crash cut off."""
-        where = "state IN ('claimed', 'started') ORDER BY claimed_ms, schedule_id"
-        return await self._database.read(lambda connection: _runs(connection, where, ()))
+        where = "schedule_runs WHERE state IN ('claimed', 'started') ORDER BY claimed_ms, schedule_id"
+        return await self._select(RunRow, where)
 
     async def runs(self, schedule_id: int, newest: int = 10) -> tuple[RunRow, ...]:
         """Latest first."""
-        where = "schedule_id = ? ORDER BY due_ms DESC LIMIT ?"
-        return await self._database.read(lambda connection: _runs(connection, where, (schedule_id, newest)))
+        where = "schedule_runs WHERE schedule_id = ? ORDER BY due_ms DESC LIMIT ?"
+        return await self._select(RunRow, where, (schedule_id, newest))
 
     async def wakes(self, since_ms: int, until_ms: int) -> tuple[tuple[int, int], ...]:
         """Which schedule asked a model when, in that time, oldest first: (schedule_id, claimed_ms).
@@ -195,11 +189,3 @@ def _over(connection: sqlite3.Connection, schedule_id: int, why: str) -> None:
         "UPDATE schedules SET state = 'over', why = ? WHERE schedule_id = ? AND next_ms IS NULL AND state = 'active'",
         (why, schedule_id),
     )
-
-
-def _rows(connection: sqlite3.Connection, where: str, values: tuple[int, ...]) -> tuple[ScheduleRow, ...]:
-    return select(connection, ScheduleRow, f"schedules WHERE {where} ORDER BY schedule_id", values)
-
-
-def _runs(connection: sqlite3.Connection, where: str, values: tuple[int, ...]) -> tuple[RunRow, ...]:
-    return select(connection, RunRow, f"schedule_runs WHERE {where}", values)

@@ -15,16 +15,17 @@ import json
 import logging
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, TypeVar
 from urllib.parse import quote, unquote
 from weakref import WeakValueDictionary
 
 from microclaw.durable import replace_file, sync_folder
 from microclaw.errors import StoreError, UnknownName
 
+T = TypeVar("T")
 Role: TypeAlias = Literal["user", "assistant"]
 
 OWNER: Final = "owner"
@@ -73,21 +74,15 @@ class SessionFiles:
 
     async def append(self, channel: str, chat_id: str, messages: Sequence[SessionMessage]) -> None:
         """Add messages to a conversation; all of them are synced to the disk when this returns."""
-        path = self.path(channel, chat_id)
-        async with self._lock(path):
-            await asyncio.to_thread(_append, path, tuple(messages))
+        await self._alone(self.path(channel, chat_id), _append, tuple(messages))
 
     async def load(self, channel: str, chat_id: str, newest: int = DEFAULT_NEWEST) -> tuple[SessionMessage, ...]:
         """The newest messages, oldest first; none for a conversation that never was."""
-        path = self.path(channel, chat_id)
-        async with self._lock(path):
-            return await asyncio.to_thread(_load, path, newest)
+        return await self._alone(self.path(channel, chat_id), _load, newest)
 
     async def clear(self, channel: str, chat_id: str) -> bool:
         """Forget a conversation; False when there was none."""
-        path = self.path(channel, chat_id)
-        async with self._lock(path):
-            return await asyncio.to_thread(_remove, path)
+        return await self._alone(self.path(channel, chat_id), _remove)
 
     async def list(self) -> tuple[SessionFile, ...]:
         """Every conversation, the one written to last first."""
@@ -95,25 +90,23 @@ class SessionFiles:
 
     async def show(self, name: str, newest: int = DEFAULT_NEWEST) -> tuple[SessionMessage, ...]:
         """The newest messages of the conversation of that name, as `list` gives it; UnknownName when there is none."""
-        path = await self._named(name)
-        async with self._lock(path):
-            return await asyncio.to_thread(_load, path, newest)
+        return await self._alone(await self._named(name), _load, newest)
 
     async def remove(self, name: str) -> None:
         """Forget the conversation of that name, as `list` gives it, and its summary."""
-        path = await self._named(name)
-        async with self._lock(path):
-            await asyncio.to_thread(_remove, path)
+        await self._alone(await self._named(name), _remove)
 
     async def adopt(self, channel: str, chat_id: str, messages: Sequence[SessionMessage]) -> int:
         """Put messages of elsewhere before those that are here, each once; returns how many were new."""
-        path = self.path(channel, chat_id)
-        async with self._lock(path):
-            return await asyncio.to_thread(_adopt, path, tuple(messages))
+        return await self._alone(self.path(channel, chat_id), _adopt, tuple(messages))
 
     def _lock(self, path: Path) -> asyncio.Lock:
         """One conversation's; those of different ones are synced side by side."""
         return self._locks.setdefault(path, asyncio.Lock())
+
+    async def _alone(self, path: Path, work: Callable[..., T], *values: object) -> T:
+        async with self._lock(path):
+            return await asyncio.to_thread(work, path, *values)
 
     async def full_name(self, name: str) -> str:
         """As `list` gives it, of that or of its chat alone: "terminal" of terminal_terminal. UnknownName."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
 from typing import Final, Literal, TypeAlias
 
-from microclaw.store.database import Database
+from microclaw.store.rows import Table
 
 UsageGroup: TypeAlias = Literal["day", "person", "chat", "model", "task"]
 
@@ -59,15 +59,12 @@ class UsageCount:
         return self.cost_nano_usd / 1e9
 
 
-class UsageTable:
+class UsageTable(Table):
     """The counters of one database."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     async def add(self, key: UsageKey, count: UsageCount) -> None:
         """Add to a row's counters; they are on the disk when this returns."""
-        await self._database.write(lambda connection: _add(connection, key, count))
+        await self._execute(_UPSERT, (*astuple(key), *astuple(count)))
 
     async def of_day(self, day: str, person: str) -> tuple[UsageCount, UsageCount]:
         """The day's total, and what of it is this person's."""
@@ -78,7 +75,7 @@ class UsageTable:
         return await self._database.read(lambda connection: _report(connection, by, since, person))
 
     async def forget_before(self, day: str) -> None:
-        await self._database.write(lambda connection: _forget(connection, day))
+        await self._execute("DELETE FROM usage WHERE day < ?", (day,))
 
 
 _NAMES: Final = tuple(field.name for field in fields(UsageCount))
@@ -88,10 +85,6 @@ _UPSERT: Final = (
     "ON CONFLICT (day, person, channel, chat_id, model, task) DO UPDATE SET "
     + ", ".join(f"{name} = {name} + excluded.{name}" for name in _NAMES)
 )
-
-
-def _add(connection: sqlite3.Connection, key: UsageKey, count: UsageCount) -> None:
-    connection.execute(_UPSERT, (*astuple(key), *astuple(count)))
 
 
 def _of_day(connection: sqlite3.Connection, day: str, person: str) -> tuple[UsageCount, UsageCount]:
@@ -116,7 +109,3 @@ def _report(
         return groups
     others = sum((count for _, count in groups[MAX_GROUPS:]), start=UsageCount())
     return [*groups[:MAX_GROUPS], (f"{len(groups) - MAX_GROUPS} others", others)]
-
-
-def _forget(connection: sqlite3.Connection, day: str) -> None:
-    connection.execute("DELETE FROM usage WHERE day < ?", (day,))

@@ -31,7 +31,7 @@ class Look:
     live: bool
 
 
-def look_for(out: TextIO, environ: Mapping[str, str], *, no_color: bool = False) -> Look:
+def look_for(out: TextIO, environ: Mapping[str, str] = os.environ, *, no_color: bool = False) -> Look:
     """Colour and redraws only on a real terminal; NO_COLOR (no-color.org) and TERM=dumb turn colour off."""
     tty = out.isatty() and environ.get("TERM") != "dumb"
     return Look(colour=tty and not no_color and not environ.get("NO_COLOR"), live=tty)
@@ -209,11 +209,6 @@ class Terminal:
     def _write(self, text: str) -> None:
         self._out.write(text)
         self._out.flush()
-
-
-def standard_look(out: TextIO, *, no_color: bool = False) -> Look:
-    """The look for a stream of this process."""
-    return look_for(out, os.environ, no_color=no_color)
 
 
 def _answer_stage(answer: Answer) -> Stage | Literal["answer"]:

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from microclaw.config import SearchSettings
+from microclaw.config.settings import SearchSettings
 from microclaw.errors import ToolFailed
 from microclaw.text import clean_text
 

@@ -1,4 +1,4 @@
-"""Addresses as people type them (host:port, [ipv6]:port); no name is looked up here."""
+"""Addresses as people type them (host:port, [ipv6]:port), their locks, and how a stream is closed. Looks up no name."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ def parse_host_port(text: str, default_port: int | None = None) -> HostPort:
 
 
 _POLL_S = 0.02
+_CLOSE_S = 1.0
 
 
 class AddressLock:
@@ -78,6 +79,16 @@ class AddressLock:
                 f"cannot make the lock file {self._path}: {exc.strerror}",
                 next_step="set MICROCLAW_CACHE to a folder you may write to",
             ) from exc
+
+
+async def close_stream(writer: asyncio.StreamWriter) -> None:
+    """Close a connection; abort it when the other end takes longer than a second."""
+    writer.close()
+    try:
+        async with asyncio.timeout(_CLOSE_S):
+            await writer.wait_closed()
+    except (OSError, TimeoutError):
+        writer.transport.abort()
 
 
 def _try_lock(fd: int) -> bool:

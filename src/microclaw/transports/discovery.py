@@ -207,10 +207,7 @@ def _found(service: str, name: str, info: AsyncServiceInfo) -> DiscoveredService
 
 
 def _facts(properties: Mapping[Any, Any]) -> Mapping[str, str]:
-    facts = {}
-    for key, value in list(properties.items())[:MAX_FACTS]:
-        facts[_text(key)] = _text(value)
-    return MappingProxyType(facts)
+    return MappingProxyType({_text(key): _text(value) for key, value in list(properties.items())[:MAX_FACTS]})
 
 
 def _text(value: bytes | None) -> str:

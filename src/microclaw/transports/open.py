@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from microclaw.boards.profile import BoardProfile
-from microclaw.config import cache_folder
+from microclaw.config.places import cache_folder
 from microclaw.devices.device import Transport
 from microclaw.errors import ConfigError
 from microclaw.transports import serial, serial_address, virtual_board, wasmachine

@@ -1,8 +1,7 @@
 """The serial transport: exploration by JSON lines (docs/protocols/jsonline.md) over a serial port, a pty or TCP.
 
-It deploys nothing. The protocol has no request ids: after a lost answer the transport listens for silence and asks
-who is there, so that a late
-answer is never taken for the next one's. What a board prints when it starts is never an answer.
+It deploys nothing. The protocol has no request ids: after a lost answer the transport listens for silence and asks who
+is there, so that a late answer is never taken for the next one's. What a board prints when it starts is no answer.
 """
 
 from __future__ import annotations
@@ -32,6 +31,7 @@ from microclaw.devices.calls import (
     PwmState,
     SensorReading,
 )
+from microclaw.devices.device import not_offered
 from microclaw.errors import DeviceTimeout, DeviceUnreachable, NotSupported, ProtocolError
 from microclaw.events import EvidenceKind
 from microclaw.transports.address import AddressLock, HostPort
@@ -112,41 +112,38 @@ class SerialTransport:
     async def _do(self, call: Call[Any]) -> Any:
         match call:
             case GpioSet(pin=pin, level=level):
-                reply = await self._ask(call, jsonline.set_gpio(pin, level))
+                reply = await self._ask(call, jsonline.request("set_gpio", pin=pin, state=level))
                 return PinLevel(*self._read(lambda: jsonline.gpio_reply(reply, pin, level)))
             case GpioGet(pin=pin):
-                reply = await self._ask(call, jsonline.read_gpio(pin))
+                reply = await self._ask(call, jsonline.request("read_gpio", pin=pin))
                 return PinLevel(*self._read(lambda: jsonline.gpio_reply(reply, pin)))
             case AdcRead(pin=pin):
-                reply = await self._ask(call, jsonline.read_adc(pin))
+                reply = await self._ask(call, jsonline.request("read_adc", pin=pin))
                 return AdcReading(*self._read(lambda: jsonline.adc_reply(reply, pin)))
             case PwmSet(pin=pin, duty=duty, frequency_hz=frequency_hz):
                 reply = await self._ask(call, jsonline.set_pwm(pin, duty, frequency_hz))
                 return PwmState(*self._read(lambda: jsonline.pwm_reply(reply, pin, duty, frequency_hz)))
             case I2cRead(sensor=sensor):
-                reply = await self._ask(call, jsonline.read_i2c(sensor))
+                reply = await self._ask(call, jsonline.request("read_i2c", sensor=sensor))
                 return SensorReading(*self._read(lambda: jsonline.sensor_reply(reply, sensor)))
             case I2cScan():
-                reply = await self._ask(call, jsonline.custom("i2c_scan", {}))
+                reply = await self._ask(call, jsonline.request("custom_i2c_scan"))
                 return self._read(lambda: _addresses(reply))
             case DeviceInfo():
-                reply = await self._ask(call, jsonline.get_info())
+                reply = await self._ask(call, jsonline.request("get_info"))
                 return DeviceFacts(self._read(lambda: jsonline.info_reply(reply)))
             case DeviceStatus():
                 return await self._status(call)
             case _:
-                raise NotSupported(
-                    f"{self.endpoint} does not offer {call.method}",
-                    next_step=f"it offers {', '.join(sorted(self.capabilities))}",
-                )
+                raise not_offered(self.endpoint, call, self.capabilities)
 
     async def _status(self, call: DeviceStatus) -> DeviceFacts:
         """Only dialect C knows get_status; of the others the sensors' `system` entry says as much."""
         try:
-            reply = await self._ask(call, jsonline.get_status())
+            reply = await self._ask(call, jsonline.request("get_status"))
             return DeviceFacts(self._read(lambda: jsonline.status_reply(reply)))
         except NotSupported:
-            sensors = await self._ask(call, jsonline.read_sensors())
+            sensors = await self._ask(call, jsonline.request("read_sensors"))
         readings = self._read(lambda: jsonline.sensors_reply(sensors))
         system: Mapping[str, float] = next((reading.values for reading in readings if reading.sensor == "system"), {})
         active = ", ".join(reading.sensor for reading in readings if reading.sensor != "system")
@@ -258,7 +255,7 @@ class SerialTransport:
         Asked more than once: opening a tty can reset the board, which hears nothing while it boots.
         """
         assert self._port is not None
-        ask = jsonline.encode_line(jsonline.get_info())
+        ask = jsonline.encode_line(jsonline.request("get_info"))
         async with asyncio.timeout(self.timeouts.reply_s):
             while True:
                 try:

@@ -8,10 +8,9 @@ import threading
 from collections import deque
 from typing import Any, Final, Protocol
 
-from microclaw.transports.address import HostPort
+from microclaw.transports.address import HostPort, close_stream
 
 _READ_BYTES: Final = 4096
-_CLOSE_S: Final = 1.0
 
 
 class SerialPort(Protocol):
@@ -46,12 +45,7 @@ class TcpPort:
         return data
 
     async def close(self) -> None:
-        self._writer.close()
-        try:
-            async with asyncio.timeout(_CLOSE_S):
-                await self._writer.wait_closed()
-        except (OSError, TimeoutError):
-            self._writer.transport.abort()
+        await close_stream(self._writer)
 
 
 BAUD: Final = 115_200

@@ -1,4 +1,4 @@
-"""The virtual board's transport over its control socket: counted edges, logs, app states, and hands for its inputs.
+"""The virtual board's transport over its control socket: counted edges, logs, app states, and its inputs to set.
 
 The protocol is wire/board_control.py (docs/protocols/virtual.md). This file starts no board.
 """
@@ -6,7 +6,7 @@ The protocol is wire/board_control.py (docs/protocols/virtual.md). This file sta
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
@@ -29,20 +29,21 @@ from microclaw.devices.calls import (
     PwmLog,
     PwmRead,
 )
-from microclaw.errors import CallRejected, DeviceTimeout, DeviceUnreachable, NotSupported, ProtocolError
+from microclaw.devices.device import not_offered
+from microclaw.errors import CallRejected, DeviceTimeout, DeviceUnreachable, ProtocolError
 from microclaw.events import Edge, EvidenceKind
+from microclaw.transports.address import close_stream
 from microclaw.wire import board_control as wire
 from microclaw.wire import board_replies as replies
 
 R = TypeVar("R")
 T = TypeVar("T")
+P = TypeVar("P", replies.EdgePage, replies.LogPage, replies.PwmPage)
 
 SCHEME: Final = "virtual:"
-MAX_EDGES: Final = 200_000  # three times the board's own ring
-MAX_LOG_LINES: Final = 100_000
+MAX_PAGES: Final = 132  # three times the board's own ring of edges
 _CONNECT_S: Final = 3.0
 _ANSWER_S: Final = 5.0
-_CLOSE_S: Final = 1.0
 _GONE: Final = "start it again: microclaw up --virtual 1, or python -m microclaw.virtual"
 
 
@@ -106,37 +107,20 @@ class VirtualBoardTransport:
 
     async def edges(self, since: int = 0) -> EdgeLog:
         """Every edge from `since` on, all pages of it."""
-        found: list[Edge] = []
-        dropped = 0
-        while True:
-            page = await self.request(wire.Edges(since))
-            found += [Edge(row.t_ms, row.pin, row.level) for row in page.edges]
-            dropped += page.dropped
-            stuck, since = page.next <= since, page.next
-            if not page.more or stuck or len(found) >= MAX_EDGES:
-                return EdgeLog(tuple(found), since, dropped, page.now_ms)
+        pages = await self._pages(wire.Edges, since)
+        found = tuple(Edge(row.t_ms, row.pin, row.level) for page in pages for row in page.edges)
+        return EdgeLog(found, pages[-1].next, sum(page.dropped for page in pages), pages[-1].now_ms)
 
     async def log(self, since: int = 0) -> LogPage:
         """Every console line from `since` on, all pages of it."""
-        lines: list[LogLine] = []
-        dropped = 0
-        while True:
-            page = await self.request(wire.Log(since))
-            lines += [LogLine(row.t_ms, row.app, row.text) for row in page.lines]
-            dropped += page.dropped
-            stuck, since = page.next <= since, page.next
-            if not page.more or stuck or len(lines) >= MAX_LOG_LINES:
-                return LogPage(tuple(lines), since, dropped)
+        pages = await self._pages(wire.Log, since)
+        lines = tuple(LogLine(row.t_ms, row.app, row.text) for page in pages for row in page.lines)
+        return LogPage(lines, pages[-1].next, sum(page.dropped for page in pages))
 
     async def pwm_changes(self, since: int = 0) -> tuple[tuple[replies.PwmRow, ...], int]:
         """Every PWM change from `since` on, and the cursor for the next time."""
-        changes: list[replies.PwmRow] = []
-        while True:
-            page = await self.request(wire.Pwm(since))
-            changes += page.changes
-            stuck, since = page.next <= since, page.next
-            if not page.more or stuck or len(changes) >= MAX_EDGES:
-                return tuple(changes), since
+        pages = await self._pages(wire.Pwm, since)
+        return tuple(row for page in pages for row in page.changes), pages[-1].next
 
     async def app_rows(self) -> tuple[replies.AppRow, ...]:
         """The apps with how each ended."""
@@ -178,12 +162,12 @@ class VirtualBoardTransport:
                 raise CallRejected(f"watch: {answer.message}", next_step=answer.next_step)
             yield self._pushed(reader)
         finally:
-            await _close(writer)
+            await close_stream(writer)
 
     async def close(self) -> None:
         writer, self._reader, self._writer = self._writer, None, None
         if writer is not None:
-            await _close(writer)
+            await close_stream(writer)
 
     async def _do(self, call: Call[Any]) -> Any:
         match call:
@@ -203,10 +187,7 @@ class VirtualBoardTransport:
             case DeviceStatus():
                 return await self._status()
             case _:
-                raise NotSupported(
-                    f"{self.endpoint} does not offer {call.method}",
-                    next_step=f"it offers {', '.join(sorted(self.capabilities))}",
-                )
+                raise not_offered(self.endpoint, call, self.capabilities)
 
     async def _level(self, pin: int) -> PinLevel:
         row = next((row for row in await self.pins() if row.pin == pin), None)
@@ -227,6 +208,16 @@ class VirtualBoardTransport:
             self._reader, self._writer = await asyncio.open_unix_connection(self.path, limit=2 * wire.MAX_LINE_BYTES)
         except OSError as exc:
             raise self._unreachable(exc) from exc
+
+    async def _pages(self, ask: Callable[[int], wire.Request[P]], since: int) -> list[P]:
+        pages: list[P] = []
+        while len(pages) < MAX_PAGES:
+            page = await self.request(ask(since))
+            pages.append(page)
+            stuck, since = page.next <= since, page.next
+            if not page.more or stuck:
+                break
+        return pages
 
     async def _exchange(self, request: wire.Request[T]) -> T:
         assert self._reader is not None
@@ -270,15 +261,6 @@ async def _line(reader: asyncio.StreamReader) -> bytes:
         raise EOFError("it closed the control socket") from exc
     except asyncio.LimitOverrunError as exc:
         raise ProtocolError(f"a control line over {2 * wire.MAX_LINE_BYTES} bytes") from exc
-
-
-async def _close(writer: asyncio.StreamWriter) -> None:
-    writer.close()
-    try:
-        async with asyncio.timeout(_CLOSE_S):
-            await writer.wait_closed()
-    except (OSError, TimeoutError):
-        writer.transport.abort()
 
 
 def _app_state(row: replies.AppRow) -> AppState:

@@ -10,11 +10,13 @@ import asyncio
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar, cast
 
 from microclaw.boards.profile import BoardProfile
 from microclaw.devices.calls import AppEntry, AppInstall, AppList, AppReply, AppRequest, AppUninstall, Call
+from microclaw.devices.device import not_offered
 from microclaw.errors import (
     AppNotFound,
     DeviceTimeout,
@@ -22,12 +24,13 @@ from microclaw.errors import (
     ImageTooLarge,
     InstallInterrupted,
     InvalidModule,
-    NotSupported,
     ProtocolError,
 )
 from microclaw.events import EvidenceKind
 from microclaw.transports.address import AddressLock, parse_host_port
 from microclaw.transports.wasmachine_connection import NoAnswer, Timeouts, WasmachineConnection
+from microclaw.wire.wasm_binary import HEADER as MODULE_HEADER
+from microclaw.wire.wasm_binary import ModuleError, Reader
 from microclaw.wire.wasmachine.answers import error_text, raise_for_status, read_applets
 from microclaw.wire.wasmachine.attributes import AttributeContainer, Generation
 from microclaw.wire.wasmachine.frame import HEADER, FrameType, encode_frame
@@ -41,8 +44,6 @@ from microclaw.wire.wasmachine.request import (
     uninstall_request,
 )
 
-_HEADER: Final = b"\0asm\x01\0\0\0"
-_MAX_LEB_BYTES: Final = 5
 _REBUILD: Final = "build it again from its source: microclaw app build"
 
 
@@ -54,19 +55,22 @@ def check_sendable(wasm: bytes, board: BoardProfile) -> None:
             f"the image has {len(wasm)} bytes, {board.title} takes {limit}",
             next_step="make the program smaller: less static data, optimization Os",
         )
-    if wasm[: len(_HEADER)] != _HEADER:
+    if wasm[: len(MODULE_HEADER)] != MODULE_HEADER:
         raise InvalidModule(f"not a WebAssembly 1.0 module, it starts with {wasm[:8].hex(' ')!r}", next_step=_REBUILD)
-    if len(wasm) == len(_HEADER):
+    if len(wasm) == len(MODULE_HEADER):
         raise InvalidModule("an empty module: no firmware answers one", next_step=_REBUILD)
-    at = len(_HEADER)
-    while at < len(wasm):
-        section, at = wasm[at], at + 1
-        size, at = _unsigned_leb(wasm, at)
-        at += size
-        if at > len(wasm):
-            raise InvalidModule(
-                f"the image ends inside section {section}, {at - len(wasm)} bytes are missing", next_step=_REBUILD
-            )
+    reader = Reader(wasm, len(MODULE_HEADER))
+    while not reader.at_end:
+        section = reader.byte()
+        try:
+            size = reader.u32()
+        except ModuleError as exc:
+            text = f"the image has a broken section length at byte {reader.position}"
+            raise InvalidModule(text, next_step=_REBUILD) from exc
+        if size > reader.left:
+            text = f"the image ends inside section {section}, {size - reader.left} bytes are missing"
+            raise InvalidModule(text, next_step=_REBUILD)
+        reader.take(size)
 
 
 def raise_install_error(response: Response, name: str) -> None:
@@ -82,18 +86,6 @@ def raise_install_error(response: Response, name: str) -> None:
     if any(part in text for part in ("load failed", "load WASM file failed", "instantiate failed")):
         raise InvalidModule(f"the device could not load {name}: {text}", next_step=_REBUILD)
     raise_for_status(response, name)
-
-
-def _unsigned_leb(data: bytes, at: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(_MAX_LEB_BYTES):
-        if at >= len(data):
-            break
-        byte, at = data[at], at + 1
-        value |= (byte & 0x7F) << (7 * shift)
-        if not byte & 0x80:
-            return value, at
-    raise InvalidModule(f"the image has a broken section length at byte {at}", next_step=_REBUILD)
 
 
 R = TypeVar("R")
@@ -183,10 +175,7 @@ class WasmachineTransport:
             case AppRequest():
                 return await self._request(call)
             case _:
-                raise NotSupported(
-                    f"{self.endpoint} does not offer {call.method}",
-                    next_step=f"it offers {', '.join(sorted(self.capabilities))}",
-                )
+                raise not_offered(self.endpoint, call, self.capabilities)
 
     async def _install(self, call: AppInstall) -> None:
         """The name must be free: after an interruption whatever has it is removed."""
@@ -242,7 +231,8 @@ class WasmachineTransport:
             if not interrupted.delivered:
                 padding = _PAD * ((interrupted.frame_bytes | 0xFFFF) + HEADER.size)
                 await self._connection.send_only(padding, self.timeouts.install_s(len(padding)))
-                await self._remove_corrupt(interrupted.name)
+                # Whatever it answers: nothing to remove is the usual case, and the truth is asked next.
+                await self._exchange(lambda mid: uninstall_request(mid, interrupted.name), _RECOVERY_ANSWER_S)
             names = frozenset(entry.name for entry in await self._list_now())
         except NoAnswer as exc:
             raise DeviceUnreachable(
@@ -252,10 +242,6 @@ class WasmachineTransport:
             ) from exc
         self._interrupted = None
         return names
-
-    async def _remove_corrupt(self, name: str) -> None:
-        """Whatever it answers: nothing to remove is the usual case, and the truth is asked next."""
-        await self._exchange(lambda mid: uninstall_request(mid, name), _RECOVERY_ANSWER_S)
 
     async def _uninstall(self, name: str) -> None:
         await self._mend()
@@ -280,7 +266,11 @@ class WasmachineTransport:
             raise self._timed_out("listing its apps", exc) from exc
 
     async def _list_now(self) -> tuple[AppEntry, ...]:
-        response = await self._ask(query_request, retry=True)
+        """Asked once more on a fresh connection when the first request got no answer."""
+        try:
+            response = await self._exchange(query_request, self.timeouts.first_query_s)
+        except NoAnswer:
+            response = await self._exchange(query_request, self.timeouts.answer_s - self.timeouts.first_query_s)
         return tuple(AppEntry(app.name, app.heap_bytes) for app in read_applets(response))
 
     async def _request(self, call: AppRequest) -> AppReply:
@@ -288,7 +278,8 @@ class WasmachineTransport:
         generation = Generation(self._board.firmware.attribute_generation)
         body = AttributeContainer.of("", call.values).encode(generation) if call.values else b""
         try:
-            response = await self._ask(lambda mid: app_request(mid, call.name, call.url, body), retry=False)
+            ask = partial(app_request, name=call.name, url=call.url, body=body)
+            response = await self._exchange(ask, self.timeouts.answer_s)
         except NoAnswer as exc:
             # The firmware is silent for a url that no app registered (protocols/wasmachine, habits).
             raise DeviceTimeout(
@@ -298,15 +289,6 @@ class WasmachineTransport:
         raise_for_status(response, call.name)
         values = AttributeContainer.decode(response.body).as_mapping() if response.body else {}
         return AppReply(response.status, values)
-
-    async def _ask(self, build: Callable[[int], Request], *, retry: bool) -> Response:
-        """A request that may be sent twice: once more on a fresh connection when the first got no answer."""
-        if not retry:
-            return await self._exchange(build, self.timeouts.answer_s)
-        try:
-            return await self._exchange(build, self.timeouts.first_query_s)
-        except NoAnswer:
-            return await self._exchange(build, self.timeouts.answer_s - self.timeouts.first_query_s)
 
     async def _exchange(self, build: Callable[[int], Request], timeout_s: float) -> Response:
         mid = self._next_mid()

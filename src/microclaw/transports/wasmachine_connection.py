@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from microclaw.errors import DeviceUnreachable, ProtocolError
-from microclaw.transports.address import AddressLock, HostPort
+from microclaw.transports.address import AddressLock, HostPort, close_stream
 from microclaw.wire.wasmachine.frame import FrameDecoder, FrameType
 from microclaw.wire.wasmachine.request import Response
 
@@ -109,12 +109,9 @@ class WasmachineConnection:
         writer, self._writer, self._reader = self._writer, None, None
         self._lock.release()
         if writer is not None:
-            writer.transport.abort() if writer.transport.get_write_buffer_size() else writer.close()
-            try:
-                async with asyncio.timeout(1.0):
-                    await writer.wait_closed()
-            except (OSError, TimeoutError):
+            if writer.transport.get_write_buffer_size():
                 writer.transport.abort()
+            await close_stream(writer)
 
     async def _connect(self) -> None:
         if self._writer is not None and self._reader is not None:

@@ -207,11 +207,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--generation", choices=("new", "old"), help="attribute types (default: the board profile's)")
     parser.add_argument("--seed", type=int, default=0, help="makes the firmware's races repeatable")
     parser.add_argument(
-        "--nodes",
-        type=_nodes,
-        default=frozenset(),
-        metavar="uart,spi",
-        help="device nodes that stock builds lack",
+        "--nodes", type=_nodes, default=frozenset(), metavar="uart,spi", help="device nodes that stock builds lack"
     )
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--flash", type=Path, metavar="DIR", help="keep /storage and kept apps there between runs")

@@ -19,7 +19,8 @@ from microclaw.virtual.clock import Clock
 from microclaw.virtual.history import EdgeRecord, History, LineBuffer, LogRecord, Observer, Page, PwmRecord
 from microclaw.virtual.sensors import I2cSensor, attach_sensors
 from microclaw.virtual.storage import Storage
-from microclaw.virtual.wiring import Pin, PinState, SpiBuses, Uarts
+from microclaw.virtual.wiring import Pin, SpiBuses, Uarts
+from microclaw.wire.board_replies import PinRow
 
 EDGE_RING: Final = 65_536
 PWM_RING: Final = 8_192
@@ -74,10 +75,10 @@ class Board:
         self._power_listeners: list[Callable[[PowerEvent], None]] = []
 
     # Pins, as the outside and the tests see them.
-    def pins(self) -> list[PinState]:
+    def pins(self) -> list[PinRow]:
         """Every pin of the profile, in order."""
         with self._lock:
-            return [PinState(p.number, p.level, p.role, p.duty, p.frequency_hz, p.app) for p in self._pins.values()]
+            return [PinRow(p.number, p.level, p.role, p.duty, p.frequency_hz, p.app) for p in self._pins.values()]
 
     def level(self, pin: int) -> int:
         with self._lock:

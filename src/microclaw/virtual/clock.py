@@ -23,50 +23,39 @@ class Clock(Protocol):
     def is_virtual(self) -> bool: ...
     def now_ms(self) -> float:
         """The time, for an observer: costs nothing."""
-        ...
 
     def read_ms(self, task: Task) -> float:
         """The time as a program reads it; on the virtual clock it costs board time and may wait for `advance`."""
-        ...
 
     def call_at(self, t_ms: float, fn: Callable[[], None]) -> Alarm:
         """Run `fn` at board time `t_ms` (at once when past), on the clock's thread; it must not block."""
-        ...
 
     def restart(self) -> None:
         """Power on: time is 0 again and every alarm is forgotten."""
-        ...
 
     def close(self) -> None: ...
 
     # What tasks (app threads) and those who wake them use.
     def add(self, task: Task) -> None:
         """Whoever starts the task's thread, just before: the task queues for its first turn."""
-        ...
 
     def begin(self, task: Task) -> None:
         """The task's own thread, first thing: wait for its turn."""
-        ...
 
     def idle(self, task: Task) -> None:
         """Wait until `wake` was called since the last `idle`, or `interrupt`."""
-        ...
 
     def wake(self, task: Task) -> None:
         """There is work for the task."""
-        ...
 
     def sleep(self, task: Task, ms: float) -> None:
         """Wait for `ms` of board time; raises Interrupted."""
-        ...
 
     def interrupt(self, task: Task) -> None:
         """End every present and coming wait of the task."""
-        ...
 
     def end(self, task: Task) -> None:
         """Called by the task's thread as its last act."""
-        ...
 
 
 class RealClock:

@@ -56,28 +56,19 @@ class Machine:
         self._app_store = app_store
         self._booted_s = time.monotonic()
         self._boots_in_a_row = 0
-        runtime.on_response = lambda _, payload: self._manager.app_responds(payload)
-        runtime.on_event = lambda app, payload: self._manager.app_requests(app, payload)
-        self._manager = self._new_manager()
+        runtime.on_response = lambda _, payload: self.manager.app_responds(payload)
+        runtime.on_event = lambda app, payload: self.manager.app_requests(app, payload)
+        self.manager = self._new_manager()  # of the present boot
         board.on_power(self._on_power)
         with board.hold_power():  # a kept app that crashes the board at once waits until all of them are started
             self._start_manager()
 
-    @property
-    def manager(self) -> AppManager[App]:
-        """The manager of the present boot."""
-        return self._manager
-
-    @property
-    def stock(self) -> bool:
-        return self._app_store is None
-
     def free_heap_bytes(self) -> int:
-        return max(0, FREE_HEAP_BYTES - sum(app.heap_bytes for app in self._manager.apps))
+        return max(0, FREE_HEAP_BYTES - sum(app.heap_bytes for app in self.manager.apps))
 
     def receive(self, data: bytes) -> None:
         """Bytes from the WASMachine port."""
-        self._manager.receive(data)
+        self.manager.receive(data)
 
     def open_link(self, link: LinkPort) -> None:
         """Give the board its link; once, after the machine was made."""
@@ -88,7 +79,7 @@ class Machine:
             link.power_on()
 
     def close(self) -> None:
-        self._manager.close()
+        self.manager.close()
         for port in (self.ports.wasmachine, self.ports.serial_tcp, self.ports.serial_pty, self.ports.link):
             if port is not None:
                 port.close()
@@ -102,10 +93,7 @@ class Machine:
             case wire.Info():
                 return self._info()
             case wire.Pins():
-                rows = (
-                    replies.PinRow(p.pin, p.level, p.role, p.duty, p.frequency_hz, p.app) for p in self.board.pins()
-                )
-                return replies.PinTable(tuple(rows))
+                return replies.PinTable(tuple(self.board.pins()))
             case wire.Edges(since=since):
                 return self._edge_page(since)
             case wire.Log(since=since):
@@ -151,8 +139,8 @@ class Machine:
             self.ports.link.app_uninstalled(name)
 
     def _start_manager(self) -> None:
-        """Call it only when `_manager` is set: an app that it starts may crash the board before this returns."""
-        manager = self._manager
+        """Call it only when `manager` is set: an app that it starts may crash the board before this returns."""
+        manager = self.manager
         safe = self._is_safe_to_start_apps()
         if not safe:
             self.board.print_line("boot loop: kept apps are not started")
@@ -175,14 +163,14 @@ class Machine:
     def _on_power(self, event: PowerEvent) -> None:
         ports = [p for p in (self.ports.wasmachine, self.ports.serial_tcp, self.ports.serial_pty) if p is not None]
         if event == "cut":
-            self._manager.close()
+            self.manager.close()
             self.runtime.close()  # it did so itself before; an install may have come between
             if self.ports.link is not None:
                 self.ports.link.power_cut()
             for port in ports:
                 port.power_cut()
         else:
-            self._manager = self._new_manager()
+            self.manager = self._new_manager()
             for port in ports:
                 port.power_on()
             self._start_manager()
@@ -196,7 +184,7 @@ class Machine:
             name=board.name,
             board=board.profile.board_id,
             chip=board.profile.chip,
-            mode="stock" if self.stock else "kind",
+            mode="stock" if self._app_store is None else "kind",
             clock="virtual" if board.clock.is_virtual else "real",
             generation=self._generation.value,
             boot=board.boot,
@@ -246,7 +234,7 @@ class Machine:
                 app.kind_of_end,
                 round(app.longest_call_ms, 3),
             )
-            for app in self._manager.apps
+            for app in self.manager.apps
         )
         return replies.AppTable(tuple(rows) if self.board.powered else ())
 
@@ -293,8 +281,7 @@ class Machine:
         clock = self.board.clock
         if not isinstance(clock, VirtualClock):
             raise CallRejected("this board's clock is real", next_step="start it with --clock virtual")
-        advanced = clock.advance(ms)
-        return replies.AdvanceResult(round(advanced.now_ms, 3), advanced.idle, advanced.stuck)
+        return clock.advance(ms)
 
 
 def _line_bytes(record: LogRecord) -> int:

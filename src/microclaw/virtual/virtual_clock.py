@@ -10,11 +10,11 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 from microclaw.virtual.alarms import Alarm, Alarms
 from microclaw.virtual.runtime.task import Interrupted, Task, TaskState
+from microclaw.wire.board_replies import AdvanceResult
 
 READ_COST_MS: Final = 0.005
 """Board time that one reading of the clock costs on the virtual clock."""
@@ -27,15 +27,6 @@ SHORT_SLEEP_MS: Final = 0.1
 """Shorter sleeps count as readings, so that `while (1) usleep(0);` does not stop board time."""
 STUCK_CPU_S: Final = 2.0
 _POLL_S: Final = 0.25
-
-
-@dataclass(frozen=True, slots=True)
-class AdvanceResult:
-    """What `advance` came to: `idle` nothing can ever happen again without input, `stuck` the app that spins."""
-
-    now_ms: float
-    idle: bool
-    stuck: str | None
 
 
 class VirtualClock:
@@ -121,7 +112,7 @@ class VirtualClock:
                     self._now_ms = max(self._now_ms, target_ms)
                 self._limit_ms = self._now_ms
                 idle = stuck is None and self._alarms.next_ms() is None and not self._paused
-                return AdvanceResult(self._now_ms, idle, stuck)
+                return AdvanceResult(round(self._now_ms, 3), idle, stuck)
 
     def add(self, task: Task) -> None:
         with self._lock:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from microclaw.errors import UnknownName
@@ -21,18 +20,6 @@ SENT_RING_BYTES: Final = 65_536
 PORTS: Final = {"ESP32-C3": 2, "ESP32-C6": 2}
 """High-power UARTs of chips that have fewer than three (SOC_UART_HP_NUM)."""
 PinRole: TypeAlias = Literal["idle", "input", "output", "pwm"]
-
-
-@dataclass(frozen=True, slots=True)
-class PinState:
-    """One pin as it can be observed. `app` drives it; None: the outside or the JSON line does."""
-
-    pin: int
-    level: int
-    role: PinRole
-    duty: int
-    frequency_hz: int
-    app: str | None
 
 
 class Pin:

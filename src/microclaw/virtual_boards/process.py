@@ -12,7 +12,6 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final, Literal, Self
 
 from microclaw.errors import ConfigError, DeviceUnreachable
@@ -22,6 +21,7 @@ from microclaw.transports.wasmachine import SCHEME as WASMACHINE_SCHEME
 
 START_TIMEOUT_S: Final = 10.0
 STOP_TIMEOUT_S: Final = 3.0
+_HOST: Final = "127.0.0.1"  # where a board listens
 _MAX_STDERR_LINES: Final = 200
 _MAX_LINE_BYTES: Final = 64 * 1024
 _MAX_ENDING_CHARS: Final = 300
@@ -39,14 +39,13 @@ class BoardReady:
     serial: int | None
     pty: str | None
     control: Path
-    host: str = "127.0.0.1"
 
     @property
     def transports(self) -> tuple[str, ...]:
         """The transport ids of this board."""
-        transports = [f"{WASMACHINE_SCHEME}{self.host}:{self.wasmachine}"]
+        transports = [f"{WASMACHINE_SCHEME}{_HOST}:{self.wasmachine}"]
         if self.serial is not None:
-            transports.append(f"serial:tcp://{self.host}:{self.serial}")
+            transports.append(f"serial:tcp://{_HOST}:{self.serial}")
         elif self.pty is not None:
             transports.append(f"serial:{self.pty}")
         return (*transports, f"{CONTROL_SCHEME}{self.control}")
@@ -60,7 +59,7 @@ def board_environ(environ: Mapping[str, str]) -> dict[str, str]:
 class VirtualBoardProcess:
     """`async with VirtualBoardProcess(...) as board` runs a board; `board.ready` says where it listens.
 
-    With `die_with_parent` the board ends when its parent does, even by kill -9 (Linux).
+    The board ends when this process does, even by kill -9 (Linux).
     """
 
     def __init__(
@@ -75,19 +74,14 @@ class VirtualBoardProcess:
         mode: Literal["stock", "kind"] = "stock",
         generation: Literal["new", "old"] | None = None,
         seed: int = 0,
-        host: str = "127.0.0.1",
-        die_with_parent: bool = True,
     ) -> None:
         self.name = name
-        self._host = host
         arguments = ["--name", name, "--board", board, "--wasmachine", str(wasmachine_port), "--serial", str(serial)]
-        arguments += ["--clock", clock, "--mode", mode, "--seed", str(seed), "--host", host]
+        arguments += ["--clock", clock, "--mode", mode, "--seed", str(seed), "--die-with-parent"]
         if generation is not None:
             arguments += ["--generation", generation]
         if control is not None:
             arguments += ["--control", str(control)]
-        if die_with_parent:
-            arguments.append("--die-with-parent")
         self._command: Sequence[str] = (sys.executable, "-m", "microclaw.virtual", *arguments)
         self._process: asyncio.subprocess.Process | None = None
         self._stderr: deque[str] = deque(maxlen=_MAX_STDERR_LINES)
@@ -111,17 +105,11 @@ class VirtualBoardProcess:
     def running(self) -> bool:
         return self._process is not None and self._process.returncode is None
 
-    @property
-    def stderr_lines(self) -> tuple[str, ...]:
-        return tuple(self._stderr)
-
     async def __aenter__(self) -> Self:
         await self.start()
         return self
 
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.stop()
 
     async def start(self) -> BoardReady:
@@ -202,7 +190,7 @@ class VirtualBoardProcess:
                 f"{self.name} did not start (exit code {self._process.returncode}){self._stderr_text()}",
                 next_step=self._next_step() or "python -m microclaw.virtual --help",
             )
-        return _ready(line, self._host)
+        return _ready(line)
 
     async def _drain_stderr(self) -> None:
         assert self._process is not None
@@ -226,22 +214,13 @@ class VirtualBoardProcess:
         return line.removeprefix("next: ") if line else None
 
 
-def _ready(line: bytes, host: str) -> BoardReady:
+def _ready(line: bytes) -> BoardReady:
     try:
         data: Any = json.loads(line)
-        if data["ready"] is not True:
+        if data.pop("ready") is not True:
             raise ValueError("not ready")
-        return BoardReady(
-            name=data["name"],
-            board=data["board"],
-            pid=data["pid"],
-            wasmachine=data["wasmachine"],
-            serial=data["serial"],
-            pty=data["pty"],
-            control=Path(data["control"]),
-            host=host,
-        )
-    except (ValueError, KeyError, TypeError) as exc:
+        return BoardReady(**{**data, "control": Path(data["control"])})
+    except (ValueError, KeyError, TypeError, AttributeError) as exc:
         raise ConfigError(
             f"the virtual board's ready line is unreadable: {line[:200]!r}", next_step="is it of this version?"
         ) from exc

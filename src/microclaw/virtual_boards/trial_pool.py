@@ -60,9 +60,7 @@ class TrialBoard:
             self._stack = stack.pop_all()
         return self
 
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
     @property
@@ -149,7 +147,7 @@ class TrialPool:
 
 async def _end(trial_board: TrialBoard) -> None:
     try:
-        await trial_board.__aexit__(None, None, None)
+        await trial_board.__aexit__()
     except (MicroclawError, OSError):
         _log.exception("ending a trial board")
 

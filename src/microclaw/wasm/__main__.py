@@ -7,7 +7,7 @@ import os
 import sys
 import time
 
-from microclaw.config import cache_folder
+from microclaw.config.places import cache_folder
 from microclaw.errors import MicroclawError
 from microclaw.wasm.libraries import build_glue, glue_built
 from microclaw.wasm.toolchain import find_toolchain

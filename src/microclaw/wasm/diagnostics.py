@@ -73,6 +73,7 @@ def _conversion(message: str, match: re.Match[str]) -> str:
 MAX_DIAGNOSTICS: Final = 20
 NEAR: Final = 0.78  # of difflib, above which a name counts as meant
 TIMER_HINT: Final = "every and after need on_timer_callback for themselves: use them or the firmware's timers, not both"
+_DIRECTIONS: Final = "pass GPIO_IN or GPIO_OUT, as in gpio_open(4, GPIO_OUT)"
 _LINE: Final = re.compile(
     r"^(?P<file>[^:\n]+):(?P<line>\d+):(?P<column>\d+): (?P<severity>fatal error|error|warning|note): (?P<text>.*)$"
 )
@@ -154,7 +155,8 @@ def read_compiler_output(output: str, source: SourceText, board: BoardProfile | 
         else:
             found.append(_finding(match, text, place, source, board))
             noted = False
-    found.extend(_no_direction(key[:2], source) for key, words in facts.items() if "undirected" in words)
+    undirected = (key[:2] for key, words in facts.items() if "undirected" in words)
+    found.extend(at(source, place, "gpio_open has no direction", _DIRECTIONS) for place in undirected)
     found = [explained(d, source) for d in found]
     found.sort(key=lambda d: d.severity != "error")
     marks = tuple(_pin_mark(key, words, source) for key, words in sorted(facts.items()) if "known" in words)
@@ -287,7 +289,3 @@ def _declaration(header: str, name: str) -> str:
         if re.search(rf"^[^#/].*\b{name}\(", line):
             return line.partition(" __attribute__")[0].strip()
     return name
-
-
-def _no_direction(place: tuple[int, int], source: SourceText) -> Diagnostic:
-    return at(source, place, "gpio_open has no direction", "pass GPIO_IN or GPIO_OUT, as in gpio_open(4, GPIO_OUT)")

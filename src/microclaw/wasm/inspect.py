@@ -6,6 +6,7 @@ refused with a `FeatureError` that names the feature; bytes that are no module a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -139,16 +140,12 @@ def _imports(reader: Reader, module: Module) -> None:
         if kind == 1:
             _table_type(reader)
         elif kind == 2:
-            module.memory_pages = _memory_type(reader)
+            module.memory_pages = _limits(reader)
         elif kind == 3:
             module.globals.append(_global_type(reader))
         else:
             raise FeatureError("exception-handling") if kind == 4 else ModuleError(f"import kind {kind}")
         module.other_imports.append((_KINDS[kind], space, name))
-
-
-def _functions(reader: Reader, module: Module) -> None:
-    module.functions.extend(_type_index(reader, module) for _ in range(reader.count()))
 
 
 def _tables(reader: Reader, _module: Module) -> None:
@@ -163,7 +160,7 @@ def _memories(reader: Reader, module: Module) -> None:
     for number in range(reader.count()):
         if number or module.memory_pages is not None:
             raise FeatureError("multi-memory")
-        module.memory_pages = _memory_type(reader)
+        module.memory_pages = _limits(reader)
 
 
 def _globals(reader: Reader, module: Module) -> None:
@@ -180,10 +177,6 @@ def _exports(reader: Reader, module: Module) -> None:
         module.exports.append(Export(name, _KINDS[kind], reader.u32()))
 
 
-def _start(reader: Reader, _module: Module) -> None:
-    reader.u32()
-
-
 def _elements(reader: Reader, module: Module) -> None:
     for _ in range(reader.count()):
         if reader.u32() != 0:
@@ -191,10 +184,6 @@ def _elements(reader: Reader, module: Module) -> None:
         first = _constant(reader) or 0
         for place in range(reader.count()):
             module.elements[first + place] = reader.u32()
-
-
-def _code(reader: Reader, module: Module) -> None:
-    module.bodies.extend(reader.take(reader.u32()) for _ in range(reader.count()))
 
 
 def _data(reader: Reader, module: Module) -> None:
@@ -220,10 +209,6 @@ def _limits(reader: Reader) -> int:
     if flags:
         reader.u32()
     return minimum
-
-
-def _memory_type(reader: Reader) -> int:
-    return _limits(reader)
 
 
 def _table_type(reader: Reader) -> None:
@@ -261,16 +246,16 @@ def _constant(reader: Reader) -> int | None:
     return value
 
 
-_SECTIONS: Final = {
+_SECTIONS: Final[dict[int, Callable[[Reader, Module], object]]] = {
     1: _types,
     2: _imports,
-    3: _functions,
+    3: lambda reader, module: module.functions.extend(_type_index(reader, module) for _ in range(reader.count())),
     4: _tables,
     5: _memories,
     6: _globals,
     7: _exports,
-    8: _start,
+    8: lambda reader, _module: reader.u32(),
     9: _elements,
-    10: _code,
+    10: lambda reader, module: module.bodies.extend(reader.take(reader.u32()) for _ in range(reader.count())),
     11: _data,
 }

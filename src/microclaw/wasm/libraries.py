@@ -99,7 +99,8 @@ def _compile(toolchain: Toolchain, cache_dir: Path, libraries: dict[str, Path], 
                 for folder, library in libraries.items():
                     library.parent.mkdir(mode=0o700, exist_ok=True)
                     made = Path(work, f"{folder}.a")
-                    made.write_bytes(write_archive(_objects(Path(work, folder))))
+                    objects = {path.name: path.read_bytes() for path in sorted(Path(work, folder).glob("*.o"))}
+                    made.write_bytes(write_archive(objects))
                     made.replace(library)
     except OSError as exc:
         step = "free space there, or set MICROCLAW_CACHE to a folder that can be written"
@@ -140,7 +141,3 @@ def _compile_all(toolchain: Toolchain, work: Path, processes: Processes) -> None
                 f"{toolchain.name} cannot compile microclaw's own {directory.name}: {finished.output[:500]}",
                 next_step="install the version of ziglang that microclaw asks for",
             )
-
-
-def _objects(directory: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(directory.glob("*.o"))}

@@ -1,13 +1,14 @@
 """Finds the loops of a program that would keep its board busy: those without an end, and those that need a pause point.
 
 The firmware can only remove a program that comes back from its entry functions now and then
-(docs/decisions/0005-blocking-programs.md). A loop that nothing leaves and in which nothing waits is an error. Another loop
-of main that may go round without sleeping gets a pause point (eventful.py puts it there) where it asks the firmware for
-something, or waits for a variable that only a callback can change. It reads the compiled object, which has all names.
+(docs/decisions/0005-blocking-programs.md). A loop that nothing leaves and in which nothing waits is an error. Another
+loop of main that may go round without sleeping gets a pause point, put there by eventful.py, where it asks the firmware
+for something, or waits for a variable that only a callback can change. It reads the compiled object, with its names.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -24,41 +25,35 @@ WAITING: Final = frozenset(("sleep", "usleep", "nanosleep", "delay", "delay_ms",
 """The functions that a program may call to sleep (headers/shim, headers/libc)."""
 _SLEEPS: Final = WAITING - {"delayMicroseconds"}  # below a millisecond that one keeps the processor
 _ENDS: Final = frozenset(("exit", "abort", "microclaw_assert_failed"))
-_COMPUTES: Final = frozenset(
-    (
-        *("memcmp", "memcpy", "memmove", "memset", "memchr", "strchr", "strrchr", "strcmp", "strcpy", "strlen", "strncmp"),
-        *("strncpy", "strcat", "strncat", "strlcpy", "strlcat", "strdup", "strndup", "strtok", "strtok_r", "strspn"),
-        *("strcspn", "strstr", "strcasecmp", "strncasecmp", "strnlen", "strerror", "strtol", "strtoul", "strtoll"),
-        *("strtoull", "strtod", "strtof", "atoi", "atol", "atof", "itoa", "utoa", "ltoa", "malloc", "calloc", "realloc"),
-        *("free", "sprintf", "snprintf", "vsprintf", "vsnprintf", "microclaw_snprintf", "microclaw_sprintf", "sscanf"),
-        *("isupper", "isalpha", "isspace", "isgraph", "isprint", "isdigit", "isxdigit", "isalnum", "tolower", "toupper"),
-        *("abs", "labs", "llabs", "qsort", "bsearch", "rand", "srand", "map", "localtime_r", "gmtime_r", "strftime"),
-        *(f"{name}{kind}" for kind in ("", "f") for name in (
-            *("sin", "cos", "tan", "asin", "acos", "atan", "atan2", "sinh", "cosh", "tanh", "exp", "exp2", "log", "log2"),
-            *("log10", "pow", "sqrt", "cbrt", "hypot", "fmod", "floor", "ceil", "round", "trunc", "lround", "fabs"),
-            *("fmin", "fmax", "ldexp", "frexp", "modf"),
-        )),
-    )
-)  # fmt: skip
+_MATH: Final = """
+sin cos tan asin acos atan atan2 sinh cosh tanh exp exp2 log log2 log10 pow sqrt cbrt hypot fmod floor ceil round
+trunc lround fabs fmin fmax ldexp
+"""
+_COMPUTING: Final = """
+abs atof atoi atol bcmp bcopy bsearch bzero calloc ctime ctime_r difftime div free gmtime gmtime_r index isalnum
+isalpha isascii isblank iscntrl isdigit isgraph islower isprint ispunct isspace isupper isxdigit itoa labs ldiv llabs
+localtime localtime_r ltoa malloc map memccpy memchr memcmp memcpy memmem memmove mempcpy memrchr memset
+microclaw_errno microclaw_snprintf microclaw_sprintf microclaw_strtoul microclaw_vsnprintf microclaw_vsprintf mktime
+qsort rand random realloc snprintf sprintf srand srandom sscanf stpcpy stpncpy strcasecmp strcasestr strcat strchr
+strcmp strcoll strcpy strcspn strdup strerror strftime strlcat strlcpy strlen strncasecmp strncat strncmp strncpy
+strndup strnlen strpbrk strrchr strsep strspn strstr strtod strtof strtok strtok_r strtol strtoll strtoul strtoull
+toascii tolower toupper utoa vsnprintf vsprintf
+"""
+_COMPUTES: Final = frozenset(_COMPUTING.split()) | {name + kind for name in _MATH.split() for kind in ("", "f")}
 """Functions of the firmware and of ours that only compute, and so end soon. Any other one is taken to need time."""
-_WRITES: Final = frozenset(
-    (
-        *("printf", "vprintf", "puts", "putchar", "fprintf", "vfprintf", "fputs", "fputc", "putc", "perror", "write"),
-        *("microclaw_printf", "microclaw_fprintf", "gpio_open", "gpio_set", "gpio_toggle", "gpio_close", "pinMode"),
-        *("digitalWrite", "analogWrite", "pwm_open", "pwm_set", "pwm_close"),
-    )
-)
+_WRITING: Final = """
+analogWrite digitalWrite fflush fprintf fputc fputs fwrite gpio_close gpio_open gpio_set gpio_toggle microclaw_fprintf
+microclaw_printf microclaw_vfprintf perror pinMode printf putc putchar puts pwm_close pwm_open pwm_set vfprintf
+vprintf write
+"""
+_WRITES: Final = frozenset(_WRITING.split())
 """Functions that tell a program nothing new: a loop that calls no others comes to its end by computing."""
 _MAIN: Final = frozenset(("__main_void", "__main_argc_argv", "__original_main", "main"))
 _CALLED: Final = frozenset(("program_on_destroy", "on_init", *CALLBACKS))
 _FEW_TURNS: Final = 256
 _OUTER_MS, _INNER_MS = 100, 150
-_BLOCK, _LOOP, _IF, _ELSE, _END, _BR, _BR_IF, _BR_TABLE, _RETURN, _CALL, _CALL_INDIRECT = (
-    *(2, 3, 4, 5, 11),
-    *(12, 13, 14, 15, 16, 17),
-)
-_UNREACHABLE, _LOCAL_GET, _LOCAL_SET, _LOCAL_TEE, _GLOBAL_SET = 0, 0x20, 0x21, 0x22, 0x24
-_CONST, _ADD, _GROW = 0x41, 0x6A, 0x40
+_BLOCK, _LOOP, _IF, _BR, _BR_TABLE, _RETURN, _CALL = 2, 3, 4, 12, 14, 15, 16
+_UNREACHABLE, _LOCAL_GET, _LOCAL_TEE, _GLOBAL_SET, _GROW, _CONST, _ADD = 0, 0x20, 0x22, 0x24, 0x40, 0x41, 0x6A
 _STORES: Final = range(0x36, 0x3F)
 _COMPARES: Final = frozenset((0x47, 0x48, 0x49, 0x4C, 0x4D))  # ne, lt_s, lt_u, le_s, le_u
 _NEVER_GO_ON: Final = frozenset((_UNREACHABLE, _BR, _BR_TABLE, _RETURN))
@@ -108,8 +103,7 @@ class Loops:
         found = []
         for index, function in self.functions.items():
             name = source_name(self.symbols.names[index])
-            endless = [loop for loop in function.loops if loop.is_endless and not loop.holds_waiting]
-            if any(self._calls_only(self.reached(loop.calls), _COMPUTES | _WRITES) for loop in endless):
+            if any(self._never_waits(loop) for loop in function.loops):
                 found.append(_endless_loop(name, text))
             elif self._calls_itself(index):
                 found.append(_endless_calls(name, text))
@@ -118,10 +112,11 @@ class Loops:
     def _never_returning(self, text: SourceText) -> Iterator[Diagnostic]:
         """An error for each function that the firmware calls, which must return, and certainly does not."""
         main = self._main()
+        may_end = {index for index, name in enumerate(self.symbols.names) if name in _ENDS} | {_ANYTHING}
         for start, name in self._entries(main):
             for index in (start, *sorted(self.reached(self.functions[start].calls) & self.functions.keys() - main)):
-                endless = [self.reached(loop.calls) for loop in self.functions[index].loops if loop.is_endless]
-                if any(not self._calls_only(c, _COMPUTES) and not self._named(c, _ENDS) for c in endless):
+                loops = (loop for loop in self.functions[index].loops if not self._never_waits(loop))  # those are told
+                if any(loop.is_endless and not self.reached(loop.calls) & may_end for loop in loops):
                     yield _never_returns(source_name(name), source_name(self.symbols.names[index]), text)
                     break
 
@@ -158,22 +153,22 @@ class Loops:
             return 0  # it waits for a variable that only a callback can change: let that one run
         return _OUTER_MS if name == "main" and not loop.is_inner else _INNER_MS
 
+    def _never_waits(self, loop: Loop) -> bool:
+        calls = self.reached(loop.calls)
+        return loop.is_endless and not loop.holds_waiting and self._calls_only(calls, _COMPUTES | _WRITES)
+
     def _needs_pause(self, loop: Loop) -> bool:
         if loop.waits:
             return True
         if not loop.goes_round_awake or (loop.turns is not None and loop.turns <= _FEW_TURNS):
             return False
-        calls = self.reached(loop.calls)
         harmless = _COMPUTES if loop.turns is not None else _COMPUTES | _WRITES
-        return not self._calls_only(calls, harmless)
+        return not self._calls_only(self.reached(loop.calls), harmless)
 
     def _calls_only(self, calls: set[int], names: frozenset[str]) -> bool:
         """Whether what lies outside of the program is one of these."""
         first = len(self.symbols.names) - len(self.symbols.bodies)
         return all(c != _ANYTHING and (c >= first or self.symbols.names[c] in names) for c in calls)
-
-    def _named(self, calls: set[int], names: frozenset[str]) -> bool:
-        return any(c != _ANYTHING and self.symbols.names[c] in names for c in calls)
 
     def reached(self, calls: Iterable[int]) -> set[int]:
         """Everything that is called from there, however deep."""
@@ -241,10 +236,10 @@ class _Walk:
         self._blocks: list[_Block] = [_Block(_BLOCK, None)]
         self._awake = 1
         self._reachable = True
-        self._last: list[tuple[int, int]] = []  # the last instructions with their first operand
+        self._last: deque[tuple[int, int]] = deque(maxlen=6)  # instructions with their first operand
         for _, _, opcode, operands in instructions(body):
             self._step(opcode, operands)
-            self._last = [*self._last[-6:], (opcode, operands[0] if operands else 0)]
+            self._last.append((opcode, operands[0] if operands else 0))
         self.function.always_sleeps = not self._blocks_end & 1
 
     def _step(self, opcode: int, operands: tuple[int, ...]) -> None:
@@ -340,9 +335,9 @@ class _Walk:
     def _counted(self) -> int | None:
         """How many turns a loop takes that counts up from about 0 and compares with a constant; None: it does not."""
         opcodes = [opcode for opcode, _ in self._last]
-        if opcodes[-6:-1] != [_LOCAL_GET, _CONST, _ADD, _LOCAL_TEE, _CONST] or opcodes[-1] not in _COMPARES:
+        if opcodes[:-1] != [_LOCAL_GET, _CONST, _ADD, _LOCAL_TEE, _CONST] or opcodes[-1] not in _COMPARES:
             return None
-        (_, counter), (_, step), _, (_, written), (_, limit), _ = self._last[-6:]
+        (_, counter), (_, step), _, (_, written), (_, limit), _ = self._last
         return limit // step + 1 if counter == written and step > 0 and limit > 0 else None
 
     def _open_loops(self) -> Iterator[Loop]:

@@ -31,13 +31,6 @@ class Refusal:
     by_pattern: bool = False  # `esp_*` is less certain than a full name
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    refusal: Refusal
-    names: tuple[str, ...]
-    headers: tuple[str, ...]
-
-
 def refused_name(name: str, board: BoardProfile | None = None) -> Refusal | None:
     """About a function, type, constant or object that nothing declares."""
     return _first(name, board, headers=False)
@@ -48,6 +41,7 @@ def refused_header(header: str, board: BoardProfile | None = None) -> Refusal | 
     return _first(header, board, headers=True)
 
 
+@functools.cache
 def read_rows(kind: str) -> list[dict[str, Any]]:
     """The rows of lessons.toml ("lesson") or refusals.toml ("refusal") beside this file."""
     with Path(__file__).with_name(f"{kind}s.toml").open("rb") as file:
@@ -75,18 +69,11 @@ def _table(headers: bool) -> tuple[dict[str, Refusal], tuple[tuple[str, Refusal]
     """Full names, and patterns in the file's order."""
     exact: dict[str, Refusal] = {}
     patterns: list[tuple[str, Refusal]] = []
-    for entry in _entries():
-        for wanted in entry.headers if headers else entry.names:
+    for row in read_rows("refusal"):
+        refusal = Refusal(row["why"], row["instead"])
+        for wanted in row.get("headers" if headers else "names", ()):
             if "*" in wanted:
-                patterns.append((wanted, replace(entry.refusal, by_pattern=True)))
+                patterns.append((wanted, replace(refusal, by_pattern=True)))
             else:
-                exact.setdefault(wanted, entry.refusal)
+                exact.setdefault(wanted, refusal)
     return exact, tuple(patterns)
-
-
-@functools.cache
-def _entries() -> tuple[_Entry, ...]:
-    return tuple(
-        _Entry(Refusal(row["why"], row["instead"]), tuple(row.get("names", ())), tuple(row.get("headers", ())))
-        for row in read_rows("refusal")
-    )

@@ -45,26 +45,16 @@ _COMPILE: Final = (
     *("-c", "-target", "wasm32-unknown-unknown", "-mcpu=mvp", "-std=gnu17", "-nostdinc", "-fno-math-errno"),
     *("-isystem", str(HEADERS), *(f"-fno-builtin-{name}" for name in _NOT_IN_FIRMWARE)),
 )
+_ERRORS: Final = (
+    *("format", "return-type", "array-bounds", "implicit-function-declaration"),
+    *("incompatible-pointer-types", "int-conversion", "uninitialized"),
+)
 # A program comes from anywhere: macros that paste these names together must find nothing (source_text.py refuses the
 # names themselves), and what a device would only show by going wrong is an error here.
 _PROGRAM: Final = (
     *("-U__has_include", "-U__has_include_next", "-U__has_embed", "-U_Pragma", "-Wno-builtin-macro-redefined"),
     *("-Dasm=no_inline_assembly", "-D__asm=no_inline_assembly", "-D__asm__=no_inline_assembly"),
-    *(
-        "-Wall",
-        "-Werror=format",
-        "-Werror=return-type",
-        "-Werror=array-bounds",
-        "-Werror=implicit-function-declaration",
-    ),
-    *(
-        "-Werror=incompatible-pointer-types",
-        "-Werror=int-conversion",
-        "-Werror=uninitialized",
-        "-Wvla",
-        "-Wno-unused-function",
-    ),
-    "-ferror-limit=20",
+    *("-Wall", *(f"-Werror={finding}" for finding in _ERRORS), "-Wvla", "-Wno-unused-function", "-ferror-limit=20"),
     *("-fno-color-diagnostics", "-fno-caret-diagnostics", "-fmacro-backtrace-limit=1"),
 )
 ERROR_LIMIT_MESSAGE: Final = b"fatal error: too many errors emitted, stopping now"

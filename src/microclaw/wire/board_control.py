@@ -1,7 +1,7 @@
 """The virtual board's control protocol, both ends: its requests, and the JSON lines of both directions. No IO.
 
 One request a line, one reply a line with the request's id; `watch` adds pushed lines that carry `stream`.
-The page is docs/protocols/virtual.md. A field of a request is a member of its JSON object; replies.py has the
+The page is docs/protocols/virtual.md. A field of a request is a member of its JSON object; board_replies.py has the
 replies. No line is longer than MAX_LINE_BYTES, so long lists come in pages.
 """
 

@@ -45,7 +45,7 @@ class SpiRow(NamedTuple):
 
 
 class PinRow(Struct, frozen=True):
-    """`role` is idle, input, output or pwm; `duty` 0-255."""
+    """`role` is idle, input, output or pwm; `duty` 0-255. `app` drives it; None: the outside or the JSON line does."""
 
     pin: Whole
     level: Whole

@@ -116,44 +116,14 @@ def parse_object(line: bytes) -> dict[str, object]:
     return value
 
 
-def get_info() -> dict[str, object]:
-    return {"action": "get_info"}
-
-
-def set_gpio(pin: int, level: int) -> dict[str, object]:
-    return {"action": "set_gpio", "pin": pin, "state": level}
-
-
-def read_gpio(pin: int) -> dict[str, object]:
-    return {"action": "read_gpio", "pin": pin}
-
-
-def read_adc(pin: int) -> dict[str, object]:
-    return {"action": "read_adc", "pin": pin}
+def request(action: str, **fields: int | str) -> dict[str, object]:
+    """An action of the firmware. Only dialect C knows get_status; others answer that they do not."""
+    return {"action": action, **fields}
 
 
 def set_pwm(pin: int, duty: int, frequency_hz: int) -> dict[str, object]:
     """`duty` and `freq` are dialect C's names for the same two values."""
-    names = {"duty_cycle": duty, "frequency": frequency_hz, "duty": duty, "freq": frequency_hz}
-    return {"action": "set_pwm", "pin": pin, **names}
-
-
-def read_i2c(sensor: str) -> dict[str, object]:
-    return {"action": "read_i2c", "sensor": sensor}
-
-
-def read_sensors() -> dict[str, object]:
-    return {"action": "read_sensors"}
-
-
-def get_status() -> dict[str, object]:
-    """Dialect C only; others answer that they do not know the action."""
-    return {"action": "get_status"}
-
-
-def custom(name: str, fields: Mapping[str, Scalar]) -> dict[str, object]:
-    """An action that a firmware defines itself; `name` without the `custom_` that its action starts with."""
-    return {**fields, "action": f"custom_{name}"}
+    return request("set_pwm", pin=pin, duty_cycle=duty, frequency=frequency_hz, duty=duty, freq=frequency_hz)
 
 
 def raise_for_error(reply: Mapping[str, object]) -> None:

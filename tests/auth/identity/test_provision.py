@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 from tests.auth.identity.conftest import Host
@@ -28,10 +27,8 @@ def test_text_has_every_value_a_person_types() -> None:
     ]
 
 
-def test_file_is_json_for_its_owner_alone(tmp_path: Path) -> None:
-    GIVEN.write(tmp_path / "lamp.json")
-    assert (tmp_path / "lamp.json").stat().st_mode & 0o777 == 0o600
-    assert json.loads((tmp_path / "lamp.json").read_text()) == {
+def test_file_is_json() -> None:
+    assert json.loads(GIVEN.to_json()) == {
         "microclaw": 1, "host": "lab.local", "port": 8443, "ca_sha256": CA, "secret": SECRET, "expires_ms": 1000,
     }  # fmt: skip
 

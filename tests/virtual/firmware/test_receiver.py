@@ -76,13 +76,11 @@ def test_interrupted_install_eats_the_next_connection_and_answers_with_the_old_m
     link = receiver()
     frame = install(5, MODULE)
     assert arrivals(link, frame[:-4]) == []
-    assert link.mid_install
     got = arrivals(link, QUERY)
     assert [type(a) for a in got] == [InstallRequest]
     assert isinstance(got[0], InstallRequest)
     assert got[0].mid == 5
     assert got[0].wasm != MODULE
-    assert not link.mid_install
 
 
 def test_padding_completes_an_interrupted_install() -> None:
@@ -97,9 +95,7 @@ def test_request_whose_inner_lengths_do_not_add_up_wedges_for_good() -> None:
     link = receiver()
     payload = query_request(1).encode()
     assert arrivals(link, encode_frame(FrameType.REQUEST, payload + b"x")) == []
-    assert link.wedged
     assert arrivals(link, (QUERY + install(2, MODULE)) * 3) == []
-    assert link.wedged
 
 
 def test_empty_module_arrives_never_and_silences_every_later_install() -> None:
@@ -137,7 +133,6 @@ def test_length_claim_over_the_limit_is_dropped_and_the_next_frame_arrives() -> 
         link = receiver()
         claim = b"\x12\x34" + int(frame_type).to_bytes(2, "big") + (2**31).to_bytes(4, "big")
         assert [type(a) for a in arrivals(link, claim + QUERY)] == [HostRequest]
-        assert link.dropped_claims == 1
     assert MAX_PAYLOAD_BYTES < 2**31
 
 

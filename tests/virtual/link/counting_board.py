@@ -48,7 +48,7 @@ def main(folder: Path, url: str, ca_sha256: str) -> None:
         flash,
         LinkAddress(url, ca_sha256),
         hello,
-        LinkState(url),
+        LinkState(),
         measure=lambda: Telemetry(0, 0, ()),
     )
     worker = CallWorker(methods, lambda: client.is_over)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from pathlib import Path
 
 import pytest
@@ -104,19 +103,19 @@ def test_a_factory_reset_is_finished_by_the_next_boot(tmp_path: Path) -> None:
 
 def test_numbers_have_no_gap_over_boots_and_acked_messages_are_gone(tmp_path: Path) -> None:
     flash = Flash(tmp_path)
-    outbox = FlashOutbox(flash, secrets.token_bytes)
+    outbox = FlashOutbox(flash)
     epoch = outbox.cursor().epoch
     assert [outbox.append(bytes([n]) * 16, bytes([n])) for n in range(3)] == [1, 2, 3]
     assert outbox.append(bytes([1]) * 16, b"again") == 2
     outbox.ack(2)
-    outbox = FlashOutbox(reopened(flash), secrets.token_bytes)
+    outbox = FlashOutbox(reopened(flash))
     assert outbox.cursor() == (epoch, 2, 3)
     assert outbox.unacked_after(0, 10) == [(3, b"\x02")]
 
 
 def test_renewing_keeps_what_is_not_acked_in_order(tmp_path: Path) -> None:
     flash = Flash(tmp_path)
-    outbox = FlashOutbox(flash, secrets.token_bytes)
+    outbox = FlashOutbox(flash)
     for n in range(4):
         outbox.append(bytes([n]) * 16, bytes([n]))
     outbox.ack(2)
@@ -124,13 +123,13 @@ def test_renewing_keeps_what_is_not_acked_in_order(tmp_path: Path) -> None:
     fresh = outbox.renew()
     assert fresh.epoch != old
     assert (fresh.acked, fresh.last) == (0, 2)
-    outbox = FlashOutbox(reopened(flash), secrets.token_bytes)
+    outbox = FlashOutbox(reopened(flash))
     assert outbox.unacked_after(0, 10) == [(1, b"\x02"), (2, b"\x03")]
 
 
 def test_a_full_outbox_refuses_events_and_still_takes_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsync", lambda _: None)  # 320 of them: the disk is not what is tested
-    outbox = FlashOutbox(Flash(tmp_path), secrets.token_bytes)
+    outbox = FlashOutbox(Flash(tmp_path))
     for n in range(MAX_MESSAGES):
         outbox.append(n.to_bytes(16), b"x")
     with pytest.raises(Overloaded):
@@ -142,7 +141,7 @@ def test_a_full_outbox_refuses_events_and_still_takes_answers(tmp_path: Path, mo
 
 
 def test_an_outbox_of_64_kib_is_full(tmp_path: Path) -> None:
-    outbox = FlashOutbox(Flash(tmp_path), secrets.token_bytes)
+    outbox = FlashOutbox(Flash(tmp_path))
     outbox.append(b"a" * 16, bytes(MAX_BYTES - 1))
     with pytest.raises(Overloaded):
         outbox.append(b"b" * 16, b"xx")

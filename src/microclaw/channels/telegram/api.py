@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from microclaw.backoff import Backoff
 from microclaw.channels.telegram.updates import RemoteFile
-from microclaw.config import TelegramSettings
+from microclaw.config.settings import TelegramSettings
 from microclaw.errors import MicroclawError
 from microclaw.events import Attachment
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
 from typing import Final, assert_never
 from weakref import WeakValueDictionary
 
@@ -30,7 +29,6 @@ from microclaw.channels.telegram.poller import Poller, TelegramState, WrongToken
 from microclaw.channels.telegram.reply import LiveReply
 from microclaw.channels.telegram.sender import ChatGone, Sender
 from microclaw.channels.telegram.updates import Bot, ButtonPress, ChatMessage, Ignored, RemoteFile, Update, read_bot
-from microclaw.config import TelegramSettings
 from microclaw.errors import MicroclawError, ProtocolError, StoreError
 from microclaw.events import Attachment, Inbound
 
@@ -47,37 +45,8 @@ _NO_VOICE: Final = "I cannot listen to voice notes yet. Please write it."
 _BUSY: Final = "Too much is going on here at the moment. Please send it again in a minute."
 
 
-async def run_telegram(
-    settings: TelegramSettings,
-    *,
-    inbox: Inbox,
-    people: People,
-    approvals: Approvals,
-    proxy: str | None = None,
-    takes_voice: bool = False,
-    steps: bool = True,
-    timing: Timing | None = None,
-    state: TelegramState | None = None,
-) -> None:
-    """Run the channel until it is cancelled. It returns, after one line in the log, when the token is wrong.
-
-    `takes_voice`: voice notes reach the agent. `steps`: a turn's steps are shown. `state` is kept up to date.
-    """
-    async with BotApi.opened(settings, proxy=proxy) as api:
-        await TelegramChannel(
-            api,
-            inbox=inbox,
-            people=people,
-            approvals=approvals,
-            takes_voice=takes_voice,
-            steps=steps,
-            timing=timing,
-            state=state,
-        ).run()
-
-
 class TelegramChannel:
-    """`takes_voice`: voice notes reach the agent. `steps`: a turn's steps are shown while it works."""
+    """`takes_voice`: voice notes reach the agent. `steps`: a turn's steps are shown. `state` is kept up to date."""
 
     def __init__(
         self,
@@ -90,18 +59,17 @@ class TelegramChannel:
         steps: bool = True,
         timing: Timing | None = None,
         state: TelegramState | None = None,
-        now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self.state = state or TelegramState()
         self._api = api
         self._inbox = inbox
         self._people = people
-        self._ears = takes_voice
+        self._takes_voice = takes_voice
         self._steps = steps
         self._timing = timing or Timing()
         self._sender = Sender(api, self._timing)
         self._approval_service = ApprovalService(self._sender, approvals, people)
-        self._unknown_senders = UnknownSenders(people, CHANNEL, self._timing, now_s)
+        self._unknown_senders = UnknownSenders(people, CHANNEL, self._timing, time.monotonic)
         self._tasks = ChannelTasks()
         self._deliveries = Deliveries(inbox.outbox, "telegram")
         self._bot_id = 0
@@ -171,7 +139,7 @@ class TelegramChannel:
         """The answer to a command, or to a message of a kind that is not accepted; None for a message to the agent."""
         if message.refused is not None:
             return f"I cannot read this ({message.refused}). I take text and pictures."
-        if message.voice is not None and not self._ears:
+        if message.voice is not None and not self._takes_voice:
             return _NO_VOICE
         is_command = message.text.startswith("/") and not message.forwarded
         word = message.text.split(maxsplit=1)[0].lower() if is_command else ""
@@ -196,7 +164,9 @@ class TelegramChannel:
             attachments = await self._attachments(message)
         except (FileTooLarge, NotAPicture, TelegramError, TelegramUnreachable) as exc:
             _log.info("telegram: a file was not fetched: %s", exc.message)
-            self._say(message.chat_id, f"I could not fetch that file: {_reason(exc)}.")
+            of_the_file = isinstance(exc, FileTooLarge | NotAPicture)
+            reason = exc.message if of_the_file else "Telegram did not give it to me; please send it again"
+            self._say(message.chat_id, f"I could not fetch that file: {reason}.")
             return
         inbound = Inbound(
             channel=CHANNEL,
@@ -316,11 +286,3 @@ class TelegramChannel:
         finally:
             self._delivery_slots.release()
         await self._deliveries.done(outbound.outbound_id)
-
-
-def _reason(exc: Exception) -> str:
-    match exc:
-        case FileTooLarge() | NotAPicture():
-            return exc.message
-        case _:
-            return "Telegram did not give it to me; please send it again"

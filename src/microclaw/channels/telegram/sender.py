@@ -38,11 +38,6 @@ def telegram_html(markdown: str) -> str:
     return "\n".join(_blocks(clean_text(markdown).split("\n")))
 
 
-def plain(markdown: str) -> str:
-    """The text for a message without markup, when Telegram refuses the other."""
-    return clean_text(markdown)
-
-
 def escape(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
 
@@ -285,7 +280,7 @@ class Sender:
             if exc.status != 400 or "can't parse entities" not in exc.description:
                 raise
             _log.warning("telegram: markup was refused, the text goes without it")
-            return await self._to_chat(method, chat_id, text=plain(markdown), **more)
+            return await self._to_chat(method, chat_id, text=clean_text(markdown), **more)
 
     async def _to_chat(self, method: str, chat_id: int, **arguments: Any) -> Any:
         no_preview = {"is_disabled": True}

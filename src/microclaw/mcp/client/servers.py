@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from microclaw.backoff import Backoff
-from microclaw.config import McpServerSettings
+from microclaw.config.settings import McpServerSettings
 from microclaw.errors import ToolFailed
 
 if TYPE_CHECKING:

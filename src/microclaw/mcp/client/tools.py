@@ -13,7 +13,7 @@ import mcp_types as types
 from pydantic import ConfigDict, model_validator
 
 from microclaw.auth.gate import Effect, Permission
-from microclaw.config import McpServerSettings
+from microclaw.config.settings import McpServerSettings
 from microclaw.errors import ToolFailed
 from microclaw.events import Evidence
 from microclaw.text import clean_text, fence_text

@@ -21,7 +21,8 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.message import SessionMessage
 
-from microclaw.config import McpServerSettings
+from microclaw.config.settings import McpServerSettings
+from microclaw.link_server.limits import RateLimit
 from microclaw.models.bounded_http import bounded_client
 
 MAX_MESSAGE_BYTES: Final = 1 << 20
@@ -37,23 +38,18 @@ Streams = tuple[MemoryObjectReceiveStream[SessionMessage | Exception], MemoryObj
 
 
 class MessageLimit:
-    """A token bucket. Over its limit the connection ends: a queue would only delay the flood."""
+    """How large and how many messages may be. Over it the connection ends: a queue would only delay the flood."""
 
     def __init__(self, *, now_s: Callable[[], float] = time.monotonic) -> None:
         self._now_s = now_s
-        self._room = float(BURST)
-        self._at = now_s()
+        self._rate = RateLimit(A_SECOND, BURST, now_s())
 
     def wrong_with(self, size_bytes: int) -> str | None:
         """Count one message; what is wrong with it, or None."""
         if size_bytes > MAX_MESSAGE_BYTES:
             return f"it sent a message of {size_bytes:,} bytes, at most {MAX_MESSAGE_BYTES:,} are read"
-        now = self._now_s()
-        self._room = min(float(BURST), self._room + (now - self._at) * A_SECOND)
-        self._at = now
-        if self._room < 1:
+        if not self._rate.allows(self._now_s()):
             return f"it flooded this host: more than {BURST} messages at once"
-        self._room -= 1
         return None
 
 

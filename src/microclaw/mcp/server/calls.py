@@ -180,7 +180,7 @@ class Follower:
 
     async def follow(self, params: types.CallToolRequestParams) -> dict[str, Any] | types.InputRequiredResult:
         """Raises the host's refusal. Cancelling it ends the call on this side."""
-        call = await self._taken_up(params) if params.request_state is not None else self._begun(params)
+        call = await self._take_up(params) if params.request_state is not None else self._begin(params)
         kept = False
         try:
             async with _Question(self._caller, self._reporter) as question:
@@ -212,7 +212,7 @@ class Follower:
         elicitation = None if capabilities is None else capabilities.elicitation
         return elicitation is not None and (elicitation.form is not None or elicitation.url is None)
 
-    def _begun(self, params: types.CallToolRequestParams) -> HostCall:
+    def _begin(self, params: types.CallToolRequestParams) -> HostCall:
         caller = self._caller
         return self._calls.start(
             caller.host, params.name, params.arguments or {}, session=caller.session, owner=caller.owner
@@ -222,7 +222,7 @@ class Follower:
         request = types.ElicitRequest(params=_question(asked))
         return types.InputRequiredResult(input_requests={ANSWER: request}, request_state=self._calls.park(call))
 
-    async def _taken_up(self, params: types.CallToolRequestParams) -> HostCall:
+    async def _take_up(self, params: types.CallToolRequestParams) -> HostCall:
         """The parked call, after the client's answer was sent to the host."""
         call = self._calls.take_up(params.request_state or "", self._caller.owner)
         if call is None:

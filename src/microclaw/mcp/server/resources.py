@@ -27,28 +27,15 @@ MAX_PAGES: Final = 64
 MAX_TRIALS: Final = 64
 TRIAL_TOOLS: Final = frozenset({"try-program", "deploy-wasm-app"})
 
-TEMPLATES: Final = (
-    types.ResourceTemplate(
-        name="device",
-        title="A device",
-        uri_template=f"{DEVICES}/{{name}}",
-        description="Its board, transports and labels.",
-        mime_type=JSON,
-    ),
-    types.ResourceTemplate(
-        name="pins",
-        title="A device's pin timeline",
-        uri_template=f"{DEVICES}/{{name}}/pins",
-        description="Level changes that the board counted: edges as [ms, pin, level], and by pin as [ms, level].",
-        mime_type=JSON,
-    ),
-    types.ResourceTemplate(
-        name="trial",
-        title="The pin timeline of a trial",
-        uri_template=f"{SCHEME}trials/{{id}}",
-        description="What a program did at the pins when it was tried or deployed in this session.",
-        mime_type=JSON,
-    ),
+_COUNTED: Final = "Level changes that the board counted: edges as [ms, pin, level], and by pin as [ms, level]."
+_TRIED: Final = "What a program did at the pins when it was tried or deployed in this session."
+TEMPLATES: Final = tuple(
+    types.ResourceTemplate(name=name, title=title, uri_template=SCHEME + path, description=about, mime_type=JSON)
+    for name, title, path, about in (
+        ("device", "A device", "devices/{name}", "Its board, transports and labels."),
+        ("pins", "A device's pin timeline", "devices/{name}/pins", _COUNTED),
+        ("trial", "The pin timeline of a trial", "trials/{id}", _TRIED),
+    )
 )
 
 

@@ -167,10 +167,6 @@ class AppManager(Generic[A]):
         with self._lock:
             return list(reversed(self._apps.values()))
 
-    @property
-    def receiver(self) -> RequestReceiver:
-        return self._receiver
-
     # What apps call.
 
     def app_responds(self, payload: bytes) -> None:

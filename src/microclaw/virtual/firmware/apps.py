@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -36,12 +37,7 @@ def url_number(tail: str, key: str, default: int) -> int:
     text = url_value(tail, key, 9)
     if not text:
         return default
-    digits = ""
-    for char in text.lstrip(" "):
-        if char not in "0123456789":
-            break
-        digits += char
-    return int(digits or "0")
+    return int(re.split("[^0-9]", text.lstrip(" "), maxsplit=1)[0] or 0)
 
 
 class AppInstance(Protocol):

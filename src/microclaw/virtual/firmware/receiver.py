@@ -13,8 +13,8 @@ leaves behind blocks the connection. Here such a frame is dropped, and the searc
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum, auto
 from typing import TypeAlias
 
 MAX_PAYLOAD_BYTES = 1024 * 1024
@@ -63,58 +63,24 @@ class UnexpectedType:
 Arrival: TypeAlias = HostRequest | InstallRequest | RefusedInstall | UnexpectedType
 
 
-class _Phase(Enum):
-    HUNT = auto()
-    LEADING = auto()
-    TYPE = auto()
-    SIZE = auto()
-    PAYLOAD = auto()
-    INSTALL = auto()
-    IGNORING = auto()
-
-
 class RequestReceiver:
     """`receive(data)`, then `next_arrival()` until None. Never raises: no bytes can upset it more than the real one."""
 
     def __init__(self, *, max_module_bytes: int) -> None:
-        self._phase = _Phase.HUNT
-        self._short_type = False
+        # The phase: takes some of data[at:] and answers where the rest begins.
+        self._take: Callable[[bytes, int], int] = self._hunt
+        self._short_type = False  # set by a request that does not add up: every later type is read one byte short
         self._type = 0
         self._claimed = 0
         self._taken = 0
         self._field = bytearray()
         self._install = _InstallStream(max_module_bytes)
         self._arrived: deque[Arrival] = deque()
-        self.dropped_claims = 0
-
-    @property
-    def wedged(self) -> bool:
-        """A request that did not add up left the type counter set: every later type field is read one byte short."""
-        return self._short_type
-
-    @property
-    def mid_install(self) -> bool:
-        return self._phase is _Phase.INSTALL
 
     def receive(self, data: bytes) -> None:
         at = 0
         while at < len(data):
-            match self._phase:
-                case _Phase.HUNT:
-                    at = self._hunt(data, at)
-                case _Phase.LEADING:
-                    self._phase = _Phase.TYPE if data[at] == 0x34 else _Phase.HUNT
-                    at += 1
-                case _Phase.TYPE:
-                    at = self._take_type(data, at)
-                case _Phase.SIZE:
-                    at = self._take_size(data, at)
-                case _Phase.PAYLOAD:
-                    at = self._take_payload(data, at)
-                case _Phase.INSTALL:
-                    at = self._feed_install(data, at)
-                case _Phase.IGNORING:
-                    at = self._ignore(data, at)
+            at = self._take(data, at)
 
     def next_arrival(self) -> Arrival | None:
         return self._arrived.popleft() if self._arrived else None
@@ -124,8 +90,12 @@ class RequestReceiver:
         if found < 0:
             return len(data)
         self._field.clear()
-        self._phase = _Phase.LEADING
+        self._take = self._take_leading
         return found + 1
+
+    def _take_leading(self, data: bytes, at: int) -> int:
+        self._take = self._take_type if data[at] == 0x34 else self._hunt
+        return at + 1
 
     def _take_type(self, data: bytes, at: int) -> int:
         if self._short_type:
@@ -137,7 +107,7 @@ class RequestReceiver:
                 return at + 1
             self._type = int.from_bytes(self._field, "big")
         self._field.clear()
-        self._phase = _Phase.SIZE
+        self._take = self._take_size
         return at + 1
 
     def _take_size(self, data: bytes, at: int) -> int:
@@ -148,11 +118,10 @@ class RequestReceiver:
             if self._claimed == 0:
                 self._complete()
             elif self._claimed > MAX_PAYLOAD_BYTES:
-                self.dropped_claims += 1
-                self._phase = _Phase.HUNT
+                self._take = self._hunt
             else:
                 self._taken = 0
-                self._phase = _Phase.INSTALL if self._type == INSTALL_TYPE else _Phase.PAYLOAD
+                self._take = self._feed_install if self._type == INSTALL_TYPE else self._take_payload
         return at + 1
 
     def _take_payload(self, data: bytes, at: int) -> int:
@@ -166,7 +135,7 @@ class RequestReceiver:
             elif (request := unpack_request(payload)) is not None:
                 self._arrived.append(request)
             else:
-                self._phase = _Phase.HUNT
+                self._take = self._hunt
                 self._short_type = True
                 return end
             self._complete()
@@ -180,7 +149,7 @@ class RequestReceiver:
         if alive and self._install.received == self._claimed:
             self._complete()
         elif not alive:
-            self._phase = _Phase.IGNORING
+            self._take = self._ignore
             if self._taken >= self._claimed:
                 self._complete()
         return end
@@ -194,18 +163,8 @@ class RequestReceiver:
         return end
 
     def _complete(self) -> None:
-        self._phase = _Phase.HUNT
+        self._take = self._hunt
         self._short_type = False
-
-
-class _Stage(Enum):
-    HEAD = auto()
-    URL = auto()
-    MAGIC = auto()
-    VERSION = auto()
-    SECTION_TYPE = auto()
-    SECTION_SIZE = auto()
-    SECTION_BODY = auto()
 
 
 class _InstallStream:
@@ -218,11 +177,11 @@ class _InstallStream:
 
     def feed(self, data: bytes, at: int, claimed: int) -> tuple[int, Arrival | None, bool]:
         """Take some of data[at:], never beyond the frame's claim: new position, what arrived, whether it goes on."""
-        if self._stage is _Stage.HEAD and not self._head:
+        if not self._head:
             self.received = 0
         room = claimed - self.received
         end = len(data) if room <= 0 else min(len(data), at + room)
-        if self._stage not in (_Stage.URL, _Stage.SECTION_BODY):
+        if self._step not in (self._take_url, self._take_section_body):
             end = min(end, at + HEAD_BYTES)  # small fields: do not copy a whole chunk for each
         took, refusal = self._step(data[at:end])
         self.received += took
@@ -230,14 +189,14 @@ class _InstallStream:
             mid = self._mid
             self._reset()
             return at + took, RefusedInstall(mid, refusal) if refusal else None, False
-        if self._stage is _Stage.SECTION_TYPE and self._finished_section and self.received == claimed:
+        if self._step == self._take_section_type and self._finished_section and self.received == claimed:
             arrival = InstallRequest(self._head[1], self._mid, _text(self._url), bytes(self._wasm))
             self._reset()
             return at + took, arrival, True
         return at + took, None, True
 
     def _reset(self) -> None:
-        self._stage = _Stage.HEAD
+        self._step: Callable[[bytes], tuple[int, str | None]] = self._take_head
         self._head = bytearray()
         self._url = bytearray()
         self._wasm = bytearray()
@@ -249,23 +208,7 @@ class _InstallStream:
     def _mid(self) -> int:
         return int.from_bytes(self._head[4:8], "big")
 
-    def _step(self, chunk: bytes) -> tuple[int, str | None]:
-        """Bytes taken, and the refusal's text ("" when the real one says nothing)."""
-        match self._stage:
-            case _Stage.HEAD:
-                return self._take_head(chunk)
-            case _Stage.URL:
-                return self._take_url(chunk), None
-            case _Stage.MAGIC:
-                return self._take_magic(chunk)
-            case _Stage.VERSION:
-                return self._take_version(chunk)
-            case _Stage.SECTION_TYPE:
-                return self._take_section_type(chunk)
-            case _Stage.SECTION_SIZE:
-                return self._take_section_size(chunk)
-            case _Stage.SECTION_BODY:
-                return self._take_section_body(chunk), None
+    # Each takes some of its field: how many bytes, and the refusal's text ("" when the real one says nothing).
 
     def _take_head(self, chunk: bytes) -> tuple[int, str | None]:
         part = chunk[: HEAD_BYTES - len(self._head)]
@@ -274,18 +217,18 @@ class _InstallStream:
         self._head += part
         if len(self._head) == HEAD_BYTES:
             self._left = int.from_bytes(self._head[12:14], "big")
-            self._stage = _Stage.URL
+            self._step = self._take_url
         return len(part), None
 
-    def _take_url(self, chunk: bytes) -> int:
+    def _take_url(self, chunk: bytes) -> tuple[int, str | None]:
         if self._left == 0:  # a length of 0 is counted past and never met: the rest is swallowed
-            return len(chunk)
+            return len(chunk), None
         part = chunk[: self._left]
         self._url += part
         self._left -= len(part)
         if self._left == 0:
-            self._stage = _Stage.MAGIC
-        return len(part)
+            self._step = self._take_magic
+        return len(part), None
 
     def _take_magic(self, chunk: bytes) -> tuple[int, str | None]:
         part = chunk[: len(MAGIC) - len(self._wasm)]
@@ -293,7 +236,7 @@ class _InstallStream:
         if len(self._wasm) == len(MAGIC):
             if self._wasm != MAGIC:
                 return len(part), "Install WASM app failed: invalid file format."
-            self._stage = _Stage.VERSION
+            self._step = self._take_version
         return len(part), None
 
     def _take_version(self, chunk: bytes) -> tuple[int, str | None]:
@@ -301,7 +244,7 @@ class _InstallStream:
             return 1, "Install WASM app failed: invalid WASM version."
         self._wasm.append(chunk[0])
         if len(self._wasm) == len(MAGIC) + len(VERSION):
-            self._stage = _Stage.SECTION_TYPE
+            self._step = self._take_section_type
         return 1, None
 
     def _take_section_type(self, chunk: bytes) -> tuple[int, str | None]:
@@ -311,7 +254,7 @@ class _InstallStream:
             return 1, "Install WASM app failed: allocate memory failed."
         self._wasm.append(chunk[0])
         self._left = self._shift = 0
-        self._stage = _Stage.SECTION_SIZE
+        self._step = self._take_section_size
         return 1, None
 
     def _take_section_size(self, chunk: bytes) -> tuple[int, str | None]:
@@ -324,20 +267,20 @@ class _InstallStream:
         if byte & 0x80 == 0:
             if len(self._wasm) + self._left > self._max_module_bytes:
                 return 1, "Install WASM app failed: allocate memory failed"
-            self._stage = _Stage.SECTION_BODY
+            self._step = self._take_section_body
             self._finished_section = False
         return 1, None
 
-    def _take_section_body(self, chunk: bytes) -> int:
+    def _take_section_body(self, chunk: bytes) -> tuple[int, str | None]:
         if self._left == 0:  # as with the url: an empty section never ends
-            return len(chunk)
+            return len(chunk), None
         part = chunk[: self._left]
         self._wasm += part
         self._left -= len(part)
         if self._left == 0:
-            self._stage = _Stage.SECTION_TYPE
+            self._step = self._take_section_type
             self._finished_section = True
-        return len(part)
+        return len(part), None
 
 
 def unpack_request(payload: bytes) -> HostRequest | None:

@@ -7,6 +7,7 @@ with `autostart`, at every boot.
 from __future__ import annotations
 
 import hashlib
+import re
 import threading
 from collections.abc import Mapping
 from typing import Any, Final
@@ -271,6 +272,6 @@ def _sha256_of(params: ValueMap) -> str:
     value = params.get("sha256")
     if isinstance(value, bytes) and len(value) == 32:
         return value.hex()
-    if isinstance(value, str) and len(value) == 64 and all(c in "0123456789abcdef" for c in value):
+    if isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value):
         return value
     raise BadParams("sha256 must be 32 bytes, or 64 hexadecimal digits")

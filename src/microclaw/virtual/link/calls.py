@@ -16,7 +16,7 @@ from microclaw.virtual.board import Board
 from microclaw.virtual.link.flash import PowerGone
 from microclaw.virtual.ports.serial import CPU_MHZ, DEFAULT_PWM_HZ, MAX_PWM_HZ
 from microclaw.wire.link.messages import Call, ErrorInfo, Result
-from microclaw.wire.link.values import Id, Value, ValueMap
+from microclaw.wire.link.values import Value, ValueMap
 
 FIRMWARE: Final = "microclaw-virtual"
 MAX_WAITING: Final = 64
@@ -35,7 +35,6 @@ class BadParams(MicroclawError):
 class Work:
     """One call. `started` is called just before it takes effect, `done` with its answer."""
 
-    message_id: Id
     call: Call
     started: Callable[[], None]
     done: Callable[[Result], None]

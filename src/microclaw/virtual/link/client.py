@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import random
-import secrets
 import threading
 import time
 from collections import deque
@@ -50,16 +49,10 @@ class LinkClient:
     """`hello` says who the board is; `measure` makes the telemetry; `start` says who handles the messages."""
 
     def __init__(
-        self,
-        flash: Flash,
-        address: LinkAddress,
-        hello: Hello,
-        state: LinkState,
-        *,
-        measure: Callable[[], Telemetry],
+        self, flash: Flash, address: LinkAddress, hello: Hello, state: LinkState, measure: Callable[[], Telemetry]
     ) -> None:
         self.state = state
-        self.outbox = FlashOutbox(flash, secrets.token_bytes)
+        self.outbox = FlashOutbox(flash)
         self.inbox = FlashInbox(flash)
         self.identity = LinkIdentity(flash, address)
         self.clock = LinkClock()
@@ -69,7 +62,7 @@ class LinkClient:
         self._measure = measure
         self._backoff = Backoff(random.random)
         self._waker = Waker()
-        self._over = False
+        self.is_over = False
         self._lock = threading.Lock()
         self._posted: deque[Callable[[], None]] = deque()
         self._log_lines: deque[Log] = deque()
@@ -95,7 +88,7 @@ class LinkClient:
 
     def end(self) -> None:
         """The power is gone. Nothing is sent or kept from now on."""
-        self._over = True
+        self.is_over = True
         self._waker.wake()
         if self._thread.is_alive() and threading.current_thread() is not self._thread:
             self._thread.join(JOIN_S)
@@ -105,15 +98,11 @@ class LinkClient:
         gone = threading.Event()
 
         def over() -> None:
-            self._over = True
+            self.is_over = True
             gone.set()
 
         self.post(lambda: self.leave(CloseCode.SHUTTING_DOWN, reason, over, retry_after_s=None), must=True)
         gone.wait(timeout_s)
-
-    @property
-    def is_over(self) -> bool:
-        return self._over
 
     def post(self, job: Callable[[], None], *, must: bool = False) -> bool:
         """Run a job in the link's thread. False if 256 jobs wait already, unless it `must` run."""
@@ -201,7 +190,7 @@ class LinkClient:
 
     def _run(self) -> None:
         try:
-            while not self._over:
+            while not self.is_over:
                 try:
                     self._rest(self._connect())
                 except PowerGone:
@@ -277,7 +266,7 @@ class LinkClient:
         return self._pairing
 
     def _converse(self, socket: LinkSocket, session: LinkSession) -> None:
-        while not self._over and not socket.closed:
+        while not self.is_over and not socket.closed:
             self._do_posted()
             due_ms = session.next_tick_ms()
             if due_ms is not None and self.clock.now_ms() >= due_ms:
@@ -289,7 +278,7 @@ class LinkClient:
                 session.receive(message)
                 self._carry_out(session)
             self._write(socket)
-        if self._over:
+        if self.is_over:
             socket.abort()
 
     def _write(self, socket: LinkSocket) -> None:
@@ -319,7 +308,7 @@ class LinkClient:
 
     def _rest(self, wait_s: float) -> None:
         until_s = time.monotonic() + wait_s
-        while not self._over:
+        while not self.is_over:
             self._do_posted()
             left_s = until_s - time.monotonic()
             if left_s <= 0:
@@ -327,7 +316,7 @@ class LinkClient:
             self._waker.wait(left_s)
 
     def _do_posted(self) -> None:
-        while not self._over:
+        while not self.is_over:
             with self._lock:
                 if not self._posted:
                     break
@@ -336,7 +325,7 @@ class LinkClient:
             self._carry_out(self.session)  # what it sent is kept, connected or not
 
     def _carry_out(self, session: LinkSession) -> None:
-        while not self._over and (action := session.next_action()) is not None:
+        while not self.is_over and (action := session.next_action()) is not None:
             self._perform(action, session)
 
     def _perform(self, action: actions.Action, session: LinkSession) -> None:

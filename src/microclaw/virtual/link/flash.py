@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import shutil
 import threading
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from struct import Struct
 from typing import Any, Final
@@ -79,7 +80,8 @@ class Flash:
         with self._lock:
             if self._file is None:
                 raise PowerGone("the board has no power")
-            if self._size_bytes + len(record) > max(MIN_COMPACTED_BYTES, 4 * self._live_bytes()):
+            live_bytes = sum(len(value) if isinstance(value, (bytes, str)) else 64 for value in self._values.values())
+            if self._size_bytes + len(record) > max(MIN_COMPACTED_BYTES, 4 * live_bytes):
                 self._compact()
             try:
                 _write_at(self._file, record, self._size_bytes)
@@ -118,9 +120,6 @@ class Flash:
             at = end + size
         os.ftruncate(file, at)
         return at
-
-    def _live_bytes(self) -> int:
-        return sum(len(value) if isinstance(value, (bytes, str)) else 64 for value in self._values.values())
 
     def _compact(self) -> None:
         new = self.folder / f"{STATE_FILE}.new"
@@ -180,12 +179,11 @@ def _write_at(file: int, data: bytes, offset: int) -> None:
 class FlashOutbox:
     """Durable messages for the host, at most 256 or 64 KiB of them. Only the link's thread uses it."""
 
-    def __init__(self, flash: Flash, random_bytes: Callable[[int], bytes]) -> None:
+    def __init__(self, flash: Flash) -> None:
         self._flash = flash
-        self._random_bytes = random_bytes
         if flash.get("outbox") is None:
-            flash.commit({"outbox": [random_bytes(8), 0, 0]})
-        self._rows = {_seq_of(name): (row[0], row[1]) for name, row in flash.under("out/").items()}
+            flash.commit({"outbox": [secrets.token_bytes(8), 0, 0]})
+        self._rows = {int(name.removeprefix("out/")): (row[0], row[1]) for name, row in flash.under("out/").items()}
         self._bytes = sum(len(payload) for _, payload in self._rows.values())
 
     @property
@@ -227,7 +225,7 @@ class FlashOutbox:
 
     def renew(self) -> OutboxCursor:
         rows = [self._rows[n] for n in sorted(self._rows)]
-        fresh = OutboxCursor(self._random_bytes(8), 0, len(rows))
+        fresh = OutboxCursor(secrets.token_bytes(8), 0, len(rows))
         changes: dict[str, Any] = {_name(n): None for n in self._rows}
         changes |= {_name(n): list(row) for n, row in enumerate(rows, 1)}
         self._flash.commit({"outbox": list(fresh), **changes})
@@ -264,7 +262,3 @@ class FlashInbox:
 
 def _name(seq: int) -> str:
     return f"out/{seq}"
-
-
-def _seq_of(name: str) -> int:
-    return int(name.removeprefix("out/"))

@@ -25,7 +25,6 @@ from microclaw.wire.link.frame import CloseCode
 from microclaw.wire.link.messages import (
     Bye,
     Call,
-    Envelope,
     ErrorMessage,
     Notify,
     OtaCancel,
@@ -80,7 +79,8 @@ class MessageHandler:
                     self._show(f"task {task[:60]}: {task_state}{f': {text}' if text else ''}")
             case OtaOffer() | OtaCancel():
                 if self._client.applied(deliver):
-                    self._refuse(envelope, "not_supported", "this board takes no updates over the link")
+                    refusal_text = "this board takes no updates over the link"
+                    self._client.send(ErrorMessage("not_supported", refusal_text, fatal=False), re=envelope.id)
             case Token(token=token):
                 self._client.identity.keep_token(token)
             case UiState() as news:
@@ -130,7 +130,7 @@ class MessageHandler:
             self._client.post(lambda: self._finish(message_id, result, durable=durable, call=call), must=True)
 
         try:
-            self._worker.take(Work(message_id, call, started, done))
+            self._worker.take(Work(call, started, done))
         except Overloaded as exc:
             self._finish(message_id, refusal(exc.code, exc.message), durable=durable)
 
@@ -175,9 +175,6 @@ class MessageHandler:
         self._client.state.code = None
         self._show(f"paired as {self._client.identity.device_id}")
         self._client.paired()
-
-    def _refuse(self, envelope: Envelope, code: str, message: str) -> None:
-        self._client.send(ErrorMessage(code, message, fatal=False), re=envelope.id)
 
     def _show(self, text: str) -> None:
         self._board.print_line(f"link: {_one_line(text)}")

@@ -56,7 +56,7 @@ class LinkAddress:
                 "a wss:// link needs the fingerprint of the host's authority",
                 next_step="add --link-ca-sha256 as `microclaw device provision` prints it",
             )
-        if self.ca_sha256 is not None and (len(self.ca_sha256) != 64 or not _is_hex(self.ca_sha256)):
+        if self.ca_sha256 is not None and not re.fullmatch("[0-9a-f]{64}", self.ca_sha256):
             raise ConfigError("--link-ca-sha256 must be 64 hexadecimal digits", next_step="copy it again")
 
     @property
@@ -223,7 +223,3 @@ def _fingerprint(pem: bytes) -> str | None:
     if len(certificates) != 1:
         return None
     return hashlib.sha256(certificates[0].public_bytes(serialization.Encoding.DER)).hexdigest()
-
-
-def _is_hex(text: str) -> bool:
-    return all(c in "0123456789abcdef" for c in text)

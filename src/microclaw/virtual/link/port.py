@@ -33,12 +33,7 @@ GOODBYE_S: Final = 1.0
 class LinkPort:
     """What survives a power cut is in `folder`; ConfigError when it is damaged. `power_on` begins a boot."""
 
-    def __init__(
-        self,
-        machine: Machine,
-        folder: Path,
-        address: LinkAddress,
-    ) -> None:
+    def __init__(self, machine: Machine, folder: Path, address: LinkAddress) -> None:
         self._machine = machine
         self._board = machine.board
         self._folder = folder
@@ -139,7 +134,7 @@ class _Boot:
         self._reset_reason = reset_reason
         self._reported: WeakSet[App] = WeakSet()
         self.flash = flash
-        self.state = LinkState(port._address.url)
+        self.state = LinkState()
         self.apps = LinkApps(flash, port._machine)
         self._methods = BoardMethods(board, self.apps.methods(), port._machine.free_heap_bytes)
         hello = Hello(
@@ -151,13 +146,7 @@ class _Boot:
             rx_seq=0,
             reset_reason=reset_reason,
         )
-        self.client = LinkClient(
-            flash,
-            port._address,
-            hello,
-            self.state,
-            measure=self._measure,
-        )
+        self.client = LinkClient(flash, port._address, hello, self.state, self._measure)
         self._worker = CallWorker(self._methods, lambda: self.client.is_over)
         self._handler = MessageHandler(board, flash, self.client, self._worker, self._restart)
 
@@ -174,11 +163,9 @@ class _Boot:
         self.client.end()
         self._worker.end()
 
-    def _send_later(self, message: AnyMessage) -> bool:
-        taken = self.client.post(lambda: self.client.send(message))
-        if not taken:
+    def _send_later(self, message: AnyMessage) -> None:
+        if not self.client.post(lambda: self.client.send(message)):
             self.state.refused_events += 1
-        return taken
 
     def app_ended(self, app: App) -> None:
         """Report it once a run: a callback that traps at every tick must not fill the outbox."""

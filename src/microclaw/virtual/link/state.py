@@ -33,7 +33,6 @@ class LinkState:
     Counted since boot: `dropped` log lines and telemetry, `refused_events` that the full outbox did not take.
     """
 
-    url: str
     name: str = "off"
     error: str | None = None
     code: str | None = None

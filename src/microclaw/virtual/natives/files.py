@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from microclaw.virtual.natives.binding import Handler
-from microclaw.virtual.runtime.posix import Errno, PosixError
+from microclaw.virtual.nodes.node import Errno, PosixError
 from microclaw.virtual.runtime.process import Process
 from microclaw.wire.wasmachine.ioctl import IoctlCommand
 
@@ -42,10 +42,6 @@ def _pwrite(process: Process, fd: int, buffer: int, size: int, offset: int) -> i
     return process.files.storage(fd).write_at(process.memory.read(buffer, min(size, _MAX_IO_BYTES)), offset)
 
 
-def _lseek(process: Process, fd: int, offset: int, whence: int) -> int:
-    return process.files.storage(fd).seek(offset, whence)
-
-
 def _fcntl(process: Process, fd: int, command: int, _argument: int) -> int:
     process.files.get(fd)
     if command != _F_GETFL:
@@ -70,20 +66,16 @@ def _ioctl(process: Process, fd: int, command: int, va: int) -> int:
     return 0
 
 
-def _fstat(_process: Process, _fd: int, _out: int) -> int:
-    return -1  # the firmware does not support it and says so on its console only
-
-
 HANDLERS: dict[str, Handler] = {
     "open": _open,
     "read": _read,
     "write": _write,
     "pread": _pread,
     "pwrite": _pwrite,
-    "lseek": _lseek,
+    "lseek": lambda process, fd, offset, whence: process.files.storage(fd).seek(offset, whence),
     "fcntl": _fcntl,
     "fsync": _fsync,
     "close": _close,
     "ioctl": _ioctl,
-    "fstat": _fstat,
+    "fstat": lambda _process, _fd, _out: -1,  # the firmware does not support it and says so on its console only
 }

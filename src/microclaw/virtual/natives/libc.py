@@ -16,10 +16,6 @@ _SPACES: Final = b" \t\n\v\f\r"
 
 
 # Heap.
-def _malloc(process: Process, size: int) -> int:
-    return process.allocate(size & 0xFFFFFFFF)
-
-
 def _calloc(process: Process, count: int, size: int) -> int:
     total = (count & 0xFFFFFFFF) * (size & 0xFFFFFFFF)
     address = process.allocate(total) if total < 0xFFFFFFFF else 0
@@ -48,15 +44,7 @@ def _strdup(process: Process, text: int) -> int:
     return process.allocate_copy(process.memory.string(text) + b"\0")
 
 
-def _free(process: Process, address: int) -> None:
-    process.heap.free(address)
-
-
 # Bytes.
-def _memcmp(process: Process, a: int, b: int, size: int) -> int:
-    return _compare(process.memory.read(a, size), process.memory.read(b, size))
-
-
 def _memcpy(process: Process, to: int, source: int, size: int) -> int:
     process.memory.move(to, source, size)
     return to
@@ -78,14 +66,6 @@ def _strchr(process: Process, text: int, char: int) -> int:
     return text + at if at >= 0 else 0
 
 
-def _strcmp(process: Process, a: int, b: int) -> int:
-    return _compare(process.memory.string(a), process.memory.string(b))
-
-
-def _strncmp(process: Process, a: int, b: int, size: int) -> int:
-    return _compare(process.memory.string(a, size), process.memory.string(b, size))
-
-
 def _strncasecmp(process: Process, a: int, b: int, size: int) -> int:
     size &= 0xFFFFFFFF
     return _compare(process.memory.string(a)[:size].lower(), process.memory.string(b)[:size].lower())
@@ -100,10 +80,6 @@ def _strncpy(process: Process, to: int, source: int, size: int) -> int:
     text = process.memory.string(source, size)
     process.memory.write(to, text.ljust(size, b"\0"))
     return to
-
-
-def _strlen(process: Process, text: int) -> int:
-    return len(process.memory.string(text))
 
 
 def _strspn(process: Process, text: int, accept: int) -> int:
@@ -178,14 +154,6 @@ def _is(test: Callable[[bytes], bool]) -> Handler:
     return lambda _process, char: int(0 <= char < 128 and test(bytes([char])))
 
 
-def _tolower(_process: Process, char: int) -> int:
-    return char + 32 if 65 <= char <= 90 else char
-
-
-def _toupper(_process: Process, char: int) -> int:
-    return char - 32 if 97 <= char <= 122 else char
-
-
 # Ends.
 def _exit(_process: Process, status: int) -> None:
     raise ProgramExit(status)
@@ -196,14 +164,6 @@ def _trap(text: str) -> Handler:
         raise WasmTrap(text % arguments[: text.count("%")])
 
     return end
-
-
-def _sinf(_process: Process, x: float) -> float:
-    return math.sin(x) if math.isfinite(x) else math.nan
-
-
-def _cosf(_process: Process, x: float) -> float:
-    return math.cos(x) if math.isfinite(x) else math.nan
 
 
 def _pow(_process: Process, x: float, y: float) -> float:
@@ -219,25 +179,25 @@ def _pow(_process: Process, x: float, y: float) -> float:
 
 
 HANDLERS: dict[str, Handler] = {
-    "malloc": _malloc,
+    "malloc": lambda process, size: process.allocate(size & 0xFFFFFFFF),
     "calloc": _calloc,
     "realloc": _realloc,
     "strdup": _strdup,
     "_strdup": _strdup,
-    "free": _free,
-    "memcmp": _memcmp,
+    "free": lambda process, address: process.heap.free(address),
+    "memcmp": lambda process, a, b, size: _compare(process.memory.read(a, size), process.memory.read(b, size)),
     "memcpy": _memcpy,
     "memmove": _memcpy,
     "emscripten_memcpy_big": _memcpy,
     "memset": _memset,
     "memchr": _memchr,
     "strchr": _strchr,
-    "strcmp": _strcmp,
-    "strncmp": _strncmp,
+    "strcmp": lambda process, a, b: _compare(process.memory.string(a), process.memory.string(b)),
+    "strncmp": lambda process, a, b, size: _compare(process.memory.string(a, size), process.memory.string(b, size)),
     "strncasecmp": _strncasecmp,
     "strcpy": _strcpy,
     "strncpy": _strncpy,
-    "strlen": _strlen,
+    "strlen": lambda process, text: len(process.memory.string(text)),
     "strspn": _strspn,
     "strcspn": _strcspn,
     "strstr": _strstr,
@@ -252,8 +212,8 @@ HANDLERS: dict[str, Handler] = {
     "isdigit": _is(bytes.isdigit),
     "isxdigit": _is(lambda char: char in b"0123456789abcdefABCDEF"),
     "isalnum": _is(bytes.isalnum),
-    "tolower": _tolower,
-    "toupper": _toupper,
+    "tolower": lambda _process, char: char + 32 if 65 <= char <= 90 else char,
+    "toupper": lambda _process, char: char - 32 if 97 <= char <= 122 else char,
     "exit": _exit,
     "abort": _trap("env.abort(%d)"),
     "abortStackOverflow": _trap("env.abortStackOverflow(%d)"),
@@ -261,7 +221,7 @@ HANDLERS: dict[str, Handler] = {
     "__cxa_allocate_exception": lambda process, size: process.allocate(size & 0xFFFFFFFF),
     "__cxa_begin_catch": lambda _process, _pointer: None,
     "__cxa_throw": _trap("exception thrown by stdc++"),
-    "sinf": _sinf,
-    "cosf": _cosf,
+    "sinf": lambda _process, x: math.sin(x) if math.isfinite(x) else math.nan,
+    "cosf": lambda _process, x: math.cos(x) if math.isfinite(x) else math.nan,
     "pow": _pow,
 }

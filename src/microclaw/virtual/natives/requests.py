@@ -13,14 +13,6 @@ MAX_URLS: Final = 64
 MAX_URL_BYTES: Final = 255
 
 
-def _register_resource(process: Process, url: int) -> None:
-    _remember(process, process.resources, url)
-
-
-def _sub_event(process: Process, url: int) -> None:
-    _remember(process, process.subscriptions, url)
-
-
 def _remember(process: Process, urls: set[str], address: int) -> None:
     # The firmware's list ends with its RAM.
     if len(urls) < MAX_URLS:
@@ -47,8 +39,8 @@ def _post_request(process: Process, buffer: int, size: int) -> None:
 
 
 HANDLERS: dict[str, Handler] = {
-    "wasm_register_resource": _register_resource,
-    "wasm_sub_event": _sub_event,
+    "wasm_register_resource": lambda process, url: _remember(process, process.resources, url),
+    "wasm_sub_event": lambda process, url: _remember(process, process.subscriptions, url),
     "wasm_response_send": _response_send,
     "wasm_post_request": _post_request,
 }

@@ -22,11 +22,6 @@ def _clock_gettime(process: Process, clock_id: int, out: int) -> int:
     return 0
 
 
-def _clock(process: Process) -> int:
-    """WAMR: microseconds."""
-    return round(process.now_ms() * 1000)
-
-
 def _time(process: Process, out: int) -> int:
     # Address 0 is memory too: time(NULL) writes there.
     seconds = int(process.now_ms() // 1000)
@@ -48,10 +43,6 @@ def _srand(process: Process, seed: int) -> None:
     process.rand_state = seed & 0xFFFFFFFF
 
 
-def _rand(process: Process) -> int:
-    return process.next_random()
-
-
 def _localtime_r(process: Process, when: int, out: int) -> int:
     """struct tm of nine ints (newlib's and musl's first nine), time zone UTC. Raw addresses: no check before ours."""
     when, out = when & 0xFFFFFFFF, out & 0xFFFFFFFF
@@ -68,34 +59,18 @@ def _create(process: Process, interval_ms: int, periodic: int, start: int) -> in
     return process.timers.create(interval_ms & 0xFFFFFFFF, bool(periodic), bool(start))
 
 
-def _destroy(process: Process, number: int) -> None:
-    process.timers.destroy(number)
-
-
-def _cancel(process: Process, number: int) -> None:
-    process.timers.cancel(number)
-
-
-def _restart(process: Process, number: int, interval_ms: int) -> None:
-    process.timers.restart(number, interval_ms & 0xFFFFFFFF)
-
-
-def _tick(process: Process) -> int:
-    return int(process.now_ms()) & 0xFFFFFFFF
-
-
 HANDLERS: dict[str, Handler] = {
     "clock_gettime": _clock_gettime,
-    "clock": _clock,
+    "clock": lambda process: round(process.now_ms() * 1000),  # WAMR: microseconds
     "time": _time,
     "sleep": _sleep,
     "usleep": _usleep,
     "srand": _srand,
-    "rand": _rand,
+    "rand": lambda process: process.next_random(),
     "localtime_r": _localtime_r,
     "wasm_create_timer": _create,
-    "wasm_timer_destroy": _destroy,
-    "wasm_timer_cancel": _cancel,
-    "wasm_timer_restart": _restart,
-    "wasm_get_sys_tick_ms": _tick,
+    "wasm_timer_destroy": lambda process, number: process.timers.destroy(number),
+    "wasm_timer_cancel": lambda process, number: process.timers.cancel(number),
+    "wasm_timer_restart": lambda process, number, interval_ms: process.timers.restart(number, interval_ms & 0xFFFFFFFF),
+    "wasm_get_sys_tick_ms": lambda process: int(process.now_ms()) & 0xFFFFFFFF,
 }

@@ -10,8 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from microclaw.virtual.board import Board
-from microclaw.virtual.nodes.node import OpenFile
-from microclaw.virtual.runtime.posix import Errno, PosixError
+from microclaw.virtual.nodes.node import Errno, OpenFile, PosixError
 
 _LINE_ENDS: Final = b"\r\n"
 

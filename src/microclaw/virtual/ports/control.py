@@ -31,10 +31,9 @@ class ControlServer:
         self._machine = machine
         self._lock = threading.Lock()
         self._connections: set[_Connection] = set()
-        self._thread = threading.Thread(target=self._serve, name="control-port", daemon=True)
 
     def start(self) -> None:
-        self._thread.start()
+        threading.Thread(target=self._serve, name="control-port", daemon=True).start()
 
     def close(self) -> None:
         hang_up(self._listener)

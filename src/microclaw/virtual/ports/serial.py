@@ -21,6 +21,7 @@ INCOMPLETE_LINE_S: Final = 1.0  # dialect A parses what it has after this much s
 DEFAULT_PWM_HZ: Final = 5_000
 MAX_PWM_HZ: Final = 40_000_000
 CPU_MHZ: Final = 240
+FIRMWARE: Final = f"microclaw-virtual {__version__}"
 
 Reply = Mapping[str, object]
 
@@ -50,7 +51,7 @@ class SerialConsole:
             "set_pwm": self._set_pwm,
             "read_i2c": self._read_i2c,
             "read_sensors": self._read_sensors,
-            "custom_i2c_scan": self._i2c_scan,
+            "custom_i2c_scan": lambda _: {"status": "ok", "addresses": board.i2c_addresses()},
         }
         self.commands: ConsoleCommands | None = None
         if files is not None:
@@ -69,23 +70,19 @@ class SerialConsole:
         lines: list[Reply] = [
             {"status": "ok", "msg": "booting", "device": board.name, "boot": board.boot},
             *({"status": "ok", "msg": f"{name} found", "address": s.address} for name, s in board.sensors.items()),
-            {"status": "ok", "msg": "ready", "device": board.name, "firmware": firmware_name()},
+            {"status": "ok", "msg": "ready", "device": board.name, "firmware": FIRMWARE},
         ]
         return b"".join(encode_line(line) for line in lines)
 
     def answer(self, line: bytes) -> bytes:
         """The reply to one line; whatever it is, there is one."""
-        return encode_line(self._reply(line))
+        try:
+            return encode_line(self._perform(parse_object(line)))
+        except ProtocolError:
+            return encode_line(_error("JSON parse error: InvalidInput"))
 
     def line_too_long(self) -> bytes:
         return encode_line(_error(f"JSON parse error: line longer than {MAX_LINE_BYTES} bytes"))
-
-    def _reply(self, line: bytes) -> Reply:
-        try:
-            request = parse_object(line)
-        except ProtocolError:
-            return _error("JSON parse error: InvalidInput")
-        return self._perform(request)
 
     def _perform(self, request: Reply) -> Reply:
         action = request.get("action")
@@ -105,7 +102,7 @@ class SerialConsole:
         return {
             "status": "ok",
             "device": self._board.name,
-            "firmware": firmware_name(),
+            "firmware": FIRMWARE,
             "uptime_ms": uptime_ms,
             "uptime_s": uptime_ms // 1000,
             "chip": self._board.profile.chip,
@@ -183,9 +180,6 @@ class SerialConsole:
         }
         return {"status": "ok", "sensors": sensors}
 
-    def _i2c_scan(self, _: Reply) -> Reply:
-        return {"status": "ok", "addresses": self._board.i2c_addresses()}
-
     def _values(self, sensor: str) -> dict[str, float]:
         return {name: round(value, 3) for name, value in self._board.sensor_values(sensor).items()}
 
@@ -252,10 +246,6 @@ class SerialLines:
 
 
 DRIVERS: Final = ("bme280", "ina219")
-
-
-def firmware_name() -> str:
-    return f"microclaw-virtual {__version__}"
 
 
 def _error(text: str) -> Reply:

@@ -27,10 +27,9 @@ class SerialTcp:
         self._lock = threading.Lock()
         self._clients: set[socket.socket] = set()
         self._powered = True
-        self._thread = threading.Thread(target=self._serve, name="serial-port", daemon=True)
 
     def start(self) -> None:
-        self._thread.start()
+        threading.Thread(target=self._serve, name="serial-port", daemon=True).start()
 
     def close(self) -> None:
         hang_up(self._listener)
@@ -89,11 +88,10 @@ class SerialPty:
             ) from exc
         self._powered = True
         self._closed = threading.Event()
-        self._thread = threading.Thread(target=self._serve, name="serial-pty", daemon=True)
 
     def start(self) -> None:
         self._send(self._console.boot_lines())
-        self._thread.start()
+        threading.Thread(target=self._serve, name="serial-pty", daemon=True).start()
 
     def close(self) -> None:
         self._closed.set()

@@ -85,10 +85,9 @@ class WasmachinePort:
         self._powered = True
         self._deaf_until_s = 0.0
         self._closed = threading.Event()
-        self._thread = threading.Thread(target=self._serve, name="wasmachine-port", daemon=True)
 
     def start(self) -> None:
-        self._thread.start()
+        threading.Thread(target=self._serve, name="wasmachine-port", daemon=True).start()
 
     def close(self) -> None:
         self._closed.set()

@@ -10,9 +10,8 @@ import random
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 from microclaw.virtual.board import Board
 from microclaw.virtual.nodes.ledc import Ledc
@@ -39,27 +38,6 @@ class AppState(StrEnum):
     TRAPPED = "trapped"
 
 
-@dataclass(frozen=True, slots=True)
-class _TimerFired:
-    number: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Message:
-    """A buffer for on_request or on_response."""
-
-    export: str
-    payload: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class _Stop:
-    pass
-
-
-_Event: TypeAlias = _TimerFired | _Message | _Stop
-
-
 class App:
     """A loaded app. Made by `Runtime.load`; `start` runs on_init in a thread of its own.
 
@@ -76,12 +54,12 @@ class App:
         self.kind_of_end: str | None = None
         self._board = board
         self._task = Task(name)
-        self._queue: deque[_Event] = deque()
+        self._queue: deque[Callable[[], None] | None] = deque()  # events to handle; None ends the app
         self._boot = board.boot
         self._thread: threading.Thread | None = None
         self._over = threading.Event()
         self._instance: Instance | None = None
-        self._peak_stack_bytes = 0
+        self.peak_stack_bytes = 0  # how deep its shadow stack went; 0 when the module does not tell where that is
         self._longest_call_ms = 0.0
         self._called_ms: float | None = None  # when the present call of an entry function began
         self._is_stopping = False
@@ -99,11 +77,6 @@ class App:
     def peak_heap_bytes(self) -> int:
         """The most of its heap that was in use at once, the allocator's own bytes included."""
         return self.process.heap.peak_bytes
-
-    @property
-    def peak_stack_bytes(self) -> int:
-        """How deep its shadow stack went; 0 when the module does not tell where that stack is."""
-        return self._peak_stack_bytes
 
     @property
     def longest_call_ms(self) -> float:
@@ -141,11 +114,11 @@ class App:
 
     def request(self, payload: bytes) -> bool:
         """Queue on_request with the payload of a REQUEST frame; False when the queue is full or the app is dead."""
-        return self._post(_Message("on_request", payload))
+        return self._post(lambda: self._on_message("on_request", payload))
 
     def response(self, payload: bytes) -> bool:
         """Queue on_response, likewise."""
-        return self._post(_Message("on_response", payload))
+        return self._post(lambda: self._on_message("on_response", payload))
 
     def stop(self, timeout_s: float = 2.0) -> bool:
         """Queue the end: on_destroy, then the thread ends. False when it is still busy after `timeout_s`."""
@@ -153,7 +126,7 @@ class App:
             return True
         if not self._is_stopping:
             self._is_stopping = self._task.is_ending = True
-            self._queue.append(_Stop())
+            self._queue.append(None)
             self._board.clock.wake(self._task)
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
@@ -178,9 +151,9 @@ class App:
         return self._thread is None or self.is_current or self._over.wait(timeout_s)
 
     def _fire(self, number: int) -> None:
-        self._post(_TimerFired(number))
+        self._post(lambda: self._on_timer(number))
 
-    def _post(self, event: _Event) -> bool:
+    def _post(self, event: Callable[[], None]) -> bool:
         if not self.is_alive or len(self._queue) >= QUEUE_LENGTH:
             return False
         self._queue.append(event)
@@ -233,13 +206,9 @@ class App:
                 self._board.clock.idle(self._task)
                 continue
             event = self._queue.popleft()
-            match event:
-                case _TimerFired(number):
-                    self._on_timer(number)
-                case _Message(export, payload):
-                    self._on_message(export, payload)
-                case _Stop():
-                    return
+            if event is None:
+                return
+            event()
         raise Interrupted(self.name)
 
     def _on_timer(self, number: int) -> None:
@@ -278,7 +247,7 @@ class App:
         finally:
             self._longest_call_ms, self._called_ms = self.longest_call_ms, None
             self._instance.measure_stack()
-            self._peak_stack_bytes = self._instance.peak_stack_bytes
+            self.peak_stack_bytes = self._instance.peak_stack_bytes
 
     def _bury(self) -> None:
         self.process.timers.close()

@@ -11,10 +11,9 @@ from microclaw.virtual.board import Board
 from microclaw.virtual.nodes.gpio import GpioFile
 from microclaw.virtual.nodes.i2c import I2cFile
 from microclaw.virtual.nodes.ledc import NODES, Ledc, LedcFile
-from microclaw.virtual.nodes.node import OpenFile
+from microclaw.virtual.nodes.node import Errno, OpenFile, PosixError
 from microclaw.virtual.nodes.spi import SpiFile, host_exists
 from microclaw.virtual.nodes.uart import UartFile
-from microclaw.virtual.runtime.posix import Errno, PosixError
 from microclaw.wire.wasmachine.ioctl import OpenFlag
 
 FIRST_FD: Final = 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import threading
 from collections.abc import Callable
 from typing import Final
@@ -35,7 +36,8 @@ class Runtime:
 
     def warm_up(self) -> None:
         """Import the wasm engine in the background, so that the first load need not wait for it (0.1 s)."""
-        threading.Thread(target=_import_engine, name="warm-up", daemon=True).start()
+        engine = "microclaw.virtual.runtime.instance"
+        threading.Thread(target=importlib.import_module, args=(engine,), name="warm-up", daemon=True).start()
 
     def load(
         self, name: str, wasm: bytes, *, heap_bytes: int = 8192, timers: int = 20, watchdog_ms: int = 180_000
@@ -98,7 +100,3 @@ class Runtime:
         if event == "cut":
             self.close()
             self._ledc.reset()
-
-
-def _import_engine() -> None:
-    import microclaw.virtual.runtime.instance  # noqa: F401

@@ -12,11 +12,9 @@ MISSED_PONGS = 2
 class Clock(Protocol):
     def now_ms(self) -> float:
         """Monotonic milliseconds."""
-        ...
 
     def unix_us(self) -> int:
         """Microseconds since the Unix epoch, 0 while the clock is not set."""
-        ...
 
 
 class Heartbeat:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from enum import Enum
 from struct import Struct
 from struct import error as StructError
-from types import MappingProxyType
 from typing import Final, TypeAlias
 
 from microclaw.errors import ProtocolError
@@ -50,30 +49,22 @@ class AttributeType(Enum):
 
 
 _A = AttributeType
-_NUMBERS: Final[Mapping[Generation, Mapping[AttributeType, int]]] = MappingProxyType(
-    {
-        Generation.OLD: MappingProxyType(
-            {
-                _A.SHORT: 1, _A.INT: 2, _A.INT64: 3, _A.BYTE: 4, _A.UINT16: 5,
-                _A.FLOAT: 6, _A.DOUBLE: 7, _A.BOOL: 8, _A.STRING: 9, _A.BYTES: 10,
-            }
-        ),
-        Generation.NEW: MappingProxyType(
-            {
-                _A.BYTE: 0, _A.SHORT: 1, _A.INT: 2, _A.INT64: 3, _A.UINT8: 4, _A.UINT16: 5, _A.UINT32: 6, _A.UINT64: 7,
-                _A.FLOAT: 10, _A.DOUBLE: 11, _A.BOOL: 12, _A.STRING: 13, _A.BYTES: 14,
-            }
-        ),
-    }
-)  # fmt: skip
+_NUMBERS: Final[Mapping[Generation, Mapping[AttributeType, int]]] = {
+    Generation.OLD: {
+        _A.SHORT: 1, _A.INT: 2, _A.INT64: 3, _A.BYTE: 4, _A.UINT16: 5,
+        _A.FLOAT: 6, _A.DOUBLE: 7, _A.BOOL: 8, _A.STRING: 9, _A.BYTES: 10,
+    },
+    Generation.NEW: {
+        _A.BYTE: 0, _A.SHORT: 1, _A.INT: 2, _A.INT64: 3, _A.UINT8: 4, _A.UINT16: 5, _A.UINT32: 6, _A.UINT64: 7,
+        _A.FLOAT: 10, _A.DOUBLE: 11, _A.BOOL: 12, _A.STRING: 13, _A.BYTES: 14,
+    },
+}  # fmt: skip
 _TYPES: Final = {generation: {n: t for t, n in numbers.items()} for generation, numbers in _NUMBERS.items()}
-_FIXED: Final[Mapping[AttributeType, Struct]] = MappingProxyType(
-    {
-        _A.BYTE: Struct("<b"), _A.SHORT: Struct("<h"), _A.INT: Struct("<i"), _A.INT64: Struct("<q"),
-        _A.UINT8: Struct("<B"), _A.UINT16: Struct("<H"), _A.UINT32: Struct("<I"), _A.UINT64: Struct("<Q"),
-        _A.FLOAT: Struct("<f"), _A.DOUBLE: Struct("<d"), _A.BOOL: Struct("<?"),
-    }
-)  # fmt: skip
+_FIXED: Final[Mapping[AttributeType, Struct]] = {
+    _A.BYTE: Struct("<b"), _A.SHORT: Struct("<h"), _A.INT: Struct("<i"), _A.INT64: Struct("<q"),
+    _A.UINT8: Struct("<B"), _A.UINT16: Struct("<H"), _A.UINT32: Struct("<I"), _A.UINT64: Struct("<Q"),
+    _A.FLOAT: Struct("<f"), _A.DOUBLE: Struct("<d"), _A.BOOL: Struct("<?"),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +96,7 @@ class AttributeContainer:
         return next((a.value for a in self.values if a.key == key), None)
 
     def as_mapping(self) -> Mapping[str, AttributeValue]:
-        return MappingProxyType({a.key: a.value for a in reversed(self.values)})
+        return {a.key: a.value for a in reversed(self.values)}
 
     def encode(self, generation: Generation, *, pad_to: int | None = None) -> bytes:
         """The bytes, zero-padded to `pad_to`; ValueError for a value that its type or this generation cannot hold."""

@@ -8,7 +8,7 @@ NUL-terminated string, these three i32 in wasm.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
@@ -42,13 +42,8 @@ class Native:
     signature: str
     prototype: str
     group: NativeGroup
-    params: tuple[str, ...] = field(init=False)
-    results: tuple[str, ...] = field(init=False)
-
-    def __post_init__(self) -> None:
-        params, results = parse_signature(self.signature)
-        object.__setattr__(self, "params", params)
-        object.__setattr__(self, "results", results)
+    params: tuple[str, ...]
+    results: tuple[str, ...]
 
 
 def parse_signature(signature: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -271,7 +266,7 @@ def _read_tables() -> Mapping[str, Native]:
     for group, table in _TABLES.items():
         for row in table.strip().splitlines():
             name, signature, prototype = (cell.strip() for cell in row.split("|"))
-            natives[name] = Native(name, signature, prototype, group)
+            natives[name] = Native(name, signature, prototype, group, *parse_signature(signature))
     return MappingProxyType(natives)
 
 
