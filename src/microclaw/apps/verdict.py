@@ -179,7 +179,10 @@ _TRAPS: tuple[tuple[str, str], ...] = (
 )
 
 
-_WAIT = "wait only in main, with delay(ms); in a callback do a little and return: every(ms, task) calls it again"
+_WAIT = (
+    "wait only in main, with delay(ms), and call delay(1) now and then in a long computation; "
+    "in a callback do a little and return: every(ms, task) calls it again"
+)
 MAX_CALL_MS = 200.0
 """The firmware's application manager waits for a program's function that is under way before it can remove it."""
 
