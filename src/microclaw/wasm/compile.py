@@ -20,14 +20,14 @@ from microclaw.boards.profile import BoardProfile
 from microclaw.errors import BuildError, Diagnostic
 from microclaw.wasm.cache import BuildCache, default_cache
 from microclaw.wasm.checks import check_exports, check_imports, check_nodes, check_pins, check_size, memory_use
-from microclaw.wasm.diagnostics import MAX_DIAGNOSTICS, PinMark, read_compiler_output
+from microclaw.wasm.diagnostics import MAX_DIAGNOSTICS, PinMark, at, read_compiler_output
 from microclaw.wasm.eventful import Linker, binaryen_identity, check_reserved_names, main_never_called
 from microclaw.wasm.image import Image
 from microclaw.wasm.inspect import Module, parse_module
 from microclaw.wasm.libraries import build_glue, headers_hash
 from microclaw.wasm.loops import read_loops
 from microclaw.wasm.opcodes import check_opcodes
-from microclaw.wasm.process import Processes, build_failure, in_worker
+from microclaw.wasm.process import OUTPUT_LIMIT_BYTES, Processes, build_failure, in_worker
 from microclaw.wasm.source_text import SourceText, Token, read_source
 from microclaw.wasm.symbols import Variable, read_symbols
 from microclaw.wasm.toolchain import ERROR_LIMIT_MESSAGE, HEADERS, OPTIMIZATIONS, STACK_BYTES, Toolchain, find_toolchain
@@ -135,7 +135,11 @@ def _arguments(tokens: Sequence[Token], at: int) -> list[Sequence[Token]]:
 MIN_STACK_BYTES: Final = 1024
 MAX_STACK_BYTES: Final = 32768
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-_CACHE_VERSION: Final = 8
+_CACHE_VERSION: Final = 9
+_TOO_MUCH_SAID: Final = (
+    "the compiler has too many findings to read them all",
+    "mend the first ones, or make it shorter",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +241,8 @@ def _build(
         (directory / text.file).write_text(text.text, encoding="utf-8")
         compiled = processes.run(command, directory, stop_at=ERROR_LIMIT_MESSAGE)
         report = read_compiler_output(compiled.output, text, board)
+        if len(compiled.output) >= OUTPUT_LIMIT_BYTES:  # what was cut off may be an error, or a pin to be checked
+            raise BuildError((at(text, None, *_TOO_MUCH_SAID), *report.errors), stage="compile")
         if text.missing:
             raise BuildError((*text.missing, *report.errors)[:MAX_DIAGNOSTICS], stage="compile")
         if report.errors or compiled.returncode != 0:

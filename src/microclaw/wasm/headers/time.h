@@ -7,7 +7,7 @@ typedef long long clock_t;
 typedef int clockid_t;
 #define CLOCK_REALTIME 0
 #define CLOCK_MONOTONIC 1
-#define CLOCKS_PER_SEC 1000000LL
+#define CLOCKS_PER_SEC 1000000000LL
 struct timespec {
     time_t tv_sec;
     long tv_nsec;
