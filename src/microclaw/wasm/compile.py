@@ -20,7 +20,7 @@ from microclaw.boards.profile import BoardProfile
 from microclaw.errors import BuildError, Diagnostic
 from microclaw.wasm.cache import BuildCache, default_cache
 from microclaw.wasm.checks import check_exports, check_imports, check_nodes, check_pins, check_size, memory_use
-from microclaw.wasm.diagnostics import MAX_DIAGNOSTICS, PinMark, at, read_compiler_output
+from microclaw.wasm.diagnostics import MAX_DIAGNOSTICS, PinMark, read_compiler_output
 from microclaw.wasm.eventful import Linker, binaryen_identity, check_reserved_names, main_never_called
 from microclaw.wasm.image import Image
 from microclaw.wasm.inspect import Module, parse_module
@@ -46,7 +46,19 @@ GUARDED: Final = frozenset(
     (
         *("printf", "sprintf", "snprintf", "vprintf", "vsprintf", "vsnprintf", "fprintf", "vfprintf"),
         *("strlcpy", "strlcat", "itoa", "utoa", "ltoa"),
-        *("log", "delay", "delay_ms", "delayMicroseconds", "millis", "micros", "min", "max", "constrain", "map"),
+        *(
+            "log",
+            "delay",
+            "delay_ms",
+            "delayMicroseconds",
+            "usleep",
+            "millis",
+            "micros",
+            "min",
+            "max",
+            "constrain",
+            "map",
+        ),
     )
 )
 _BEHIND_A_VARIABLE: Final = frozenset("=;[,")
@@ -136,10 +148,6 @@ MIN_STACK_BYTES: Final = 1024
 MAX_STACK_BYTES: Final = 32768
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _CACHE_VERSION: Final = 9
-_TOO_MUCH_SAID: Final = (
-    "the compiler has too many findings to read them all",
-    "mend the first ones, or make it shorter",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +250,7 @@ def _build(
         compiled = processes.run(command, directory, stop_at=ERROR_LIMIT_MESSAGE)
         report = read_compiler_output(compiled.output, text, board)
         if len(compiled.output) >= OUTPUT_LIMIT_BYTES:  # what was cut off may be an error, or a pin to be checked
-            raise BuildError((at(text, None, *_TOO_MUCH_SAID), *report.errors), stage="compile")
+            raise BuildError((_too_many_findings(text), *report.errors), stage="compile")
         if text.missing:
             raise BuildError((*text.missing, *report.errors)[:MAX_DIAGNOSTICS], stage="compile")
         if report.errors or compiled.returncode != 0:
@@ -263,6 +271,11 @@ def _build(
         linked.compiled_bytes,
         compiled.took_ms + linked.took_ms,
     )
+
+
+def _too_many_findings(text: SourceText) -> Diagnostic:
+    message = "the compiler has too many findings to read them all"
+    return Diagnostic("error", message, text.file, hint="mend the first ones, or make the program shorter")
 
 
 @functools.cache

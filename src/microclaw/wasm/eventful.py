@@ -18,7 +18,7 @@ from typing import Final
 from microclaw.errors import BuildError, Diagnostic
 from microclaw.wasm.diagnostics import at, read_linker_output
 from microclaw.wasm.inspect import Module, parse_module
-from microclaw.wasm.loops import WAITING, Loops, insert_in_loops, source_name
+from microclaw.wasm.loops import MAY_SLEEP, WAITING, Loops, insert_in_loops, source_name
 from microclaw.wasm.opcodes import Calls, calls_of
 from microclaw.wasm.process import Processes, ProcessResult, build_failure
 from microclaw.wasm.source_text import SourceText
@@ -244,8 +244,13 @@ class Linker:
 
     def _sleeping_callbacks(self, graph: CallGraph, sleeps: frozenset[int]) -> Iterator[Diagnostic]:
         """An error for each callback that certainly reaches a sleep. Through a pointer it is only found at run time."""
+        may_sleep = {graph.index(name) for name in MAY_SLEEP}
+
+        def certain(function: int) -> Iterable[int]:
+            return () if function in may_sleep else graph.direct(function)
+
         for start in _callbacks(graph):
-            path = graph.path(start, sleeps, graph.direct)
+            path = graph.path(start, sleeps - may_sleep, certain)
             if path is None:
                 continue
             names = [source_name(graph.names.get(i, "?")) for i in path]
@@ -296,7 +301,7 @@ class Linker:
         return at(self.text, place, message, hint)
 
     def _without_binaryen(self, symbols: Symbols) -> Diagnostic:
-        names = sorted(symbols.missing & WAITING)
+        names = sorted(map(source_name, symbols.missing & WAITING))
         place = next(filter(None, map(self.text.find_name, names)), None)
         what = f"{names[0]} in main" if names else "a loop of main that never sleeps"
         message = f"{what} needs wasm-opt of Binaryen, which makes a program event-driven"

@@ -23,6 +23,8 @@ struct output {
     unsigned count;
     bool console;
 };
+void microclaw_delay_us(unsigned us);
+int microclaw_usleep_long(unsigned us);
 void microclaw_put(struct output *out, char c);
 void microclaw_flush(struct output *out);
 int microclaw_format(struct output *out, const char *format, va_list ap);
