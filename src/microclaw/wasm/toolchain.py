@@ -27,6 +27,7 @@ OPTIMIZATIONS: Final = ("O0", "O1", "O2", "O3", "Os", "Oz")
 STACK_BYTES: Final = 4096  # a program's, unless it asks for more
 # What the application manager may call, and what WAMR places its app heap by.
 CALLBACKS: Final = ("on_destroy", "on_timer_callback", "on_request", "on_response", "on_mqtt_dispatch_event")
+NOTE_START: Final = "__microclaw_note_start"  # of a program that asks for the time: eventful.py
 EXPORTED: Final = ("on_init", *CALLBACKS, "__heap_base", "__data_end")
 Entry: TypeAlias = Literal["none", "plain", "blocking"]
 _SEARCHED: Final[Mapping[Entry, tuple[str, ...]]] = {
