@@ -63,7 +63,7 @@ async def open_wasmachine(tmp_path: Path) -> AsyncIterator[OpenTransport]:
     """A transport with quick time-outs, closed with the test."""
     transports: list[WasmachineTransport] = []
 
-    def open_transport(port: int, timeouts: Timeouts = QUICK, **options: int) -> WasmachineTransport:
+    def open_transport(port: int, timeouts: Timeouts = QUICK, **options: Any) -> WasmachineTransport:
         transport = WasmachineTransport(
             f"wasmachine://127.0.0.1:{port}",
             load_board("virtual"),

@@ -119,17 +119,24 @@ class Firmware:
         self.open_files[fd] = name
         return fd
 
+    def native_abort(self, _code: int) -> None:
+        raise RuntimeError("aborted")
+
     def native_close(self, fd: int) -> int:
         del self.open_files[fd]
         return 0
 
     def native_write(self, fd: int, buffer: int, size: int) -> int:
+        if fd not in self.open_files:
+            return -1
         path = self.open_files[fd]
         self.levels[path] = self.bytes_at(buffer, size)[0]
         self.drives.append((self.now_ms, path, self.levels[path]))
         return size
 
     def native_read(self, fd: int, buffer: int, size: int) -> int:
+        if fd not in self.open_files:
+            return -1
         self.memory.write(self.store, bytes([self.levels.get(self.open_files[fd], 0)]), buffer)
         return size
 

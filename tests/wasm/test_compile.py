@@ -43,7 +43,7 @@ async def test_image_says_what_the_module_needs(compile_c: Any) -> None:
     assert {"on_init", "on_destroy", "on_timer_callback", "memory", "__heap_base", "__data_end"} <= set(image.exports)
     assert "__indirect_function_table" in image.exports
     assert {i.name for i in image.imports} == {
-        *("open", "close", "read", "write", "ioctl"),
+        *("open", "close", "read", "write", "ioctl", "printf", "abort"),
         *("wasm_create_timer", "wasm_timer_destroy", "wasm_get_sys_tick_ms"),
     }
     assert all(i.module == "env" for i in image.imports)

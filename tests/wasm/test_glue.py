@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 from tests.wire.wasmachine.ioctl_layouts import IOCTL_LAYOUTS
 
+from microclaw.apps.trial import TrialOptions, try_image
+from microclaw.boards.profile import BoardProfile
+from microclaw.errors import BuildError
 from microclaw.wire.wasmachine.ioctl import IoctlCommand, OpenFlag
 
 HEAD = '#include "microclaw.h"\n'
@@ -132,28 +135,47 @@ async def test_the_seventeenth_timer_is_refused(compile_c: Any, firmware: Any) -
     assert len(board.timers) == 16
 
 
-async def test_one_pwm_uses_channel_0_of_node_0(compile_c: Any, firmware: Any) -> None:
+async def test_first_pwm_uses_channel_2_of_node_2(compile_c: Any, firmware: Any) -> None:
     board = await start(compile_c, firmware, "void on_init(void) { int p = pwm_open(5, 1000); pwm_set(p, 128); }")
     configure, duty = board.ioctls
-    assert (configure.path, configure.command) == ("/dev/ledc/0", 0x8401)
+    assert (configure.path, configure.command) == ("/dev/ledc/2", 0x8401)
     assert configure.frames == [
-        *((1, struct.pack("<I", 1000)), (2, b"\1")),
-        *((0x103, b"\5"), (0x203, bytes(4)), (0x303, bytes(4))),
+        *((1, struct.pack("<I", 1000)), (2, b"\3")),
+        *((0x103, b"\5"), (0x203, bytes(4)), (0x303, bytes(4))) * 3,
     ]
-    assert duty.frames == [(1, b"\0"), (2, struct.pack("<I", round(128 * 8192 / 255)))]
+    assert duty.frames == [(1, b"\2"), (2, struct.pack("<I", round(128 * 8192 / 255)))]
 
 
-async def test_second_pwm_gets_channel_1_and_the_first_keeps_its_duty(compile_c: Any, firmware: Any) -> None:
+async def test_second_pwm_gets_channel_1_and_touches_nothing_of_the_first(compile_c: Any, firmware: Any) -> None:
     source = (
         "void on_init(void) { int a = pwm_open(5, 1000); pwm_set(a, 255); int b = pwm_open(6, 500); pwm_set(b, 0); }"
     )
     board = await start(compile_c, firmware, source)
     second = board.ioctls[2]
-    assert (second.path, dict(second.frames)[2]) == ("/dev/ledc/1", b"\2")
+    assert (second.path, dict(second.frames)[1], dict(second.frames)[2]) == (
+        "/dev/ledc/1",
+        struct.pack("<I", 500),
+        b"\2",
+    )
     assert {value for kind, value in second.frames if kind == 0x103} == {b"\6"}
-    assert [(c.path, [v for _, v in c.frames]) for c in board.ioctls[3:]] == [
-        ("/dev/ledc/0", [b"\0", struct.pack("<I", 8192)]),
-        ("/dev/ledc/1", [b"\1", bytes(4)]),
+    assert [(c.path, [v for _, v in c.frames]) for c in board.ioctls[3:]] == [("/dev/ledc/1", [b"\1", bytes(4)])]
+
+
+async def test_reopened_pwm_configures_those_below_it_anew(compile_c: Any, firmware: Any) -> None:
+    source = """
+        void on_init(void) {
+            int a = pwm_open(5, 1000), b = pwm_open(6, 500);
+            pwm_set(b, 255);
+            pwm_close(a);
+            pwm_open(7, 2000);
+        }
+    """
+    board = await start(compile_c, firmware, source)
+    last = [(c.path, c.command, dict(c.frames).get(1)) for c in board.ioctls[-3:]]
+    assert last == [
+        ("/dev/ledc/2", 0x8401, struct.pack("<I", 2000)),
+        ("/dev/ledc/1", 0x8401, struct.pack("<I", 500)),
+        ("/dev/ledc/1", 0x8403, b"\1"),
     ]
 
 
@@ -162,13 +184,14 @@ async def test_a_node_of_another_program_is_passed_over_and_the_fourth_pwm_refus
 ) -> None:
     source = """
         void on_init(void) {
-            for (int pin = 4; pin < 8; pin++) printf("%d\\n", pwm_open(pin, 1000));
-            pwm_close(1);
+            int open[3];
+            for (int i = 0; i < 3; i++) { open[i] = pwm_open(4 + i, 1000); printf("%d\\n", open[i]); }
+            pwm_close(open[1]);
             printf("%d\\n", pwm_open(9, 1000));
         }
     """
-    board = await start(compile_c, firmware, source, refuses={"/dev/ledc/0"})
-    assert board.log == ["1\n", "2\n", "-1\n", "-1\n", "1\n"]
+    board = await start(compile_c, firmware, source, refuses={"/dev/ledc/2"})
+    assert board.log == ["513\n", "512\n", "-1\n", "512\n"]
 
 
 async def test_i2c_registers_are_exchanged_and_written(compile_c: Any, firmware: Any) -> None:
@@ -289,3 +312,83 @@ async def test_ioctl_without_a_struct_passes_the_word(compile_c: Any, firmware: 
         (0x8405, []),
         (0x8406, []),
     ]
+
+
+# What stands for an open pin
+
+
+@pytest.mark.parametrize(
+    ("call", "opener"),
+    [
+        ("gpio_set(2, 1)", "gpio_open"),
+        ("gpio_set(BOARD_I2C_SDA, 1)", "gpio_open"),
+        ("gpio_toggle(PIN)", "gpio_open"),
+        ("return gpio_get(1 + 1)", "gpio_open"),
+        ("gpio_close(2)", "gpio_open"),
+        ("pwm_set(5, 128)", "pwm_open"),
+        ("pwm_close(0)", "pwm_open"),
+        ("i2c_write_reg(0, 0x50, 0, 0, 0)", "i2c_open"),
+    ],
+)
+async def test_number_in_place_of_what_open_returned_is_an_error_at_its_line(
+    compile_c: Any, call: str, opener: str
+) -> None:
+    with pytest.raises(BuildError) as refused:
+        await compile_c(f"{HEAD}#define PIN 2\nint main(void) {{\n {call};\n}}")
+    (found,) = refused.value.diagnostics
+    assert (found.severity, found.line) == ("error", 4)
+    assert opener in found.message
+    assert found.hint
+
+
+@pytest.mark.parametrize(
+    ("use", "said"),
+    [
+        ("gpio_set(pins[i], 1)", "gpio 2: "),
+        ("gpio_get(pins[i])", "gpio 2: "),
+        ("gpio_toggle(pins[i])", "gpio 2: "),
+        ("pwm_set(pins[i], 9)", "pwm 2: "),
+        ("gpio_set(input, 1)", "gpio 259: "),
+        ("gpio_close(input); gpio_get(input)", "gpio 259: "),
+        ("pwm_set(input, 9)", "pwm 259: "),
+    ],
+)
+async def test_wrong_number_at_run_time_is_said_and_fails_the_trial(
+    compile_c: Any, board: BoardProfile, use: str, said: str
+) -> None:
+    source = (
+        f"{HEAD}volatile int pins[] = {{2, 3}};\nint main(void) {{ int input = gpio_open(4, GPIO_IN);\n"
+        f" for (int i = 0; i < 2; i++) {{ {use}; }} return input; }}"
+    )
+    trial = await try_image(await compile_c(source), board, TrialOptions(for_ms=1000))
+    assert not trial.ok
+    assert trial.log[0].startswith(said)
+
+
+async def test_pin_that_did_not_open_is_said_once_and_the_program_goes_on(compile_c: Any, on_board: Any) -> None:
+    source = (
+        'int main(void) { int a = gpio_open(4, GPIO_OUT), b = gpio_open(4, GPIO_OUT); printf("%d\\n", b);\n'
+        ' for (int i = 0; i < 3; i++) gpio_set(b, 1); gpio_set(a, 1); puts("on"); return 0; }'
+    )
+    ran = await on_board.run(await compile_c(HEAD + source), 1000)
+    assert ran.own == ["-1", "gpio -1: not open, or not for this; use what gpio_open returned", "on"]
+
+
+async def test_each_pwm_keeps_its_own_frequency_and_duty(compile_c: Any, board: BoardProfile) -> None:
+    source = """
+        int main(void) {
+            int a = pwm_open(5, 1000), b = pwm_open(6, 50), c = pwm_open(7, 440);
+            pwm_set(a, 100); pwm_set(b, 20); pwm_set(c, 200);
+            delay(1000);
+            pwm_close(a);
+            pwm_set(pwm_open(9, 2000), 77);
+            delay(1000);
+            return 0;
+        }
+    """
+    trial = await try_image(await compile_c(HEAD + source), board, TrialOptions(for_ms=3000))
+    assert trial.ok, trial.error
+    last = {change.pin: (change.duty, change.frequency_hz) for change in trial.pwm}
+    assert (last[6], last[7], last[9]) == ((20, 50), (200, 440), (77, 2000))
+    before = {change.pin: (change.duty, change.frequency_hz) for change in trial.pwm if change.t_ms < 900}
+    assert before == {5: (100, 1000), 6: (20, 50), 7: (200, 440)}

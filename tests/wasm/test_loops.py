@@ -20,7 +20,7 @@ HEAD = "#include <microclaw.h>\n#include <stdlib.h>\n#include <unistd.h>\nvolati
 PROGRAMS = Path(__file__).parents[1] / "vectors" / "programs"
 HANGS = {
     "empty_loop": ("int main(void) { for (;;) { } }", 5),
-    "loop_that_works": ("int main(void) {\n while (1) { v++; gpio_set(3, v & 1); } }", 6),
+    "loop_that_works": ("int main(void) {\n while (1) { v++; gpio_set(v, v & 1); } }", 6),
     "waits_by_counting": ("int main(void) {\n while (true) { for (int i = 0; i < 9999; i++) { v = i; } } }", 6),
     "only_writes": ('int main(void) {\n while (1) printf("%d", v++); }', 6),
     "behind_a_sleep": ("int main(void) { sleep(1);\n for (;;) { v++; } }", 6),
@@ -39,7 +39,7 @@ HANGS = {
 FINE = {
     "sleeps": "int main(void) { while (1) { v++; sleep(1); } }",
     "looks_at_the_clock": "int main(void) { unsigned t = 0; while (1) { if (millis() - t > 9) t = millis(); } }",
-    "looks_at_a_pin": "int main(void) { while (1) { while (gpio_get(3)) { } v++; } }",
+    "looks_at_a_pin": "int main(void) { while (1) { while (gpio_get(v)) { } v++; } }",
     "task_that_ends": "static void t(void) { while (gpio_get(v)) v++; }\nint main(void) { every(5, t); delay(9); }",
     "sleeps_below": "static void nap(void) { delay(5); }\nint main(void) { for (;;) { nap(); } }",
     "sleeps_sometimes": "int main(void) { for (;;) { if (v) usleep(10); } }",
@@ -182,7 +182,7 @@ async def test_callback_that_waits_by_looking_at_the_clock_fails_its_trial(compi
         "int main(void) { while (1) { v++; delay(5); } }",
         "int main(void) { while (1) { for (int i = 0; i < 8; i++) gpio_toggle(i); delay(5); } }",
         "int main(void) { while (1) { if (v) delay(5); else sleep(1); } }",
-        "static void nap(void) { v++; delay(5); }\nint main(void) { while (1) { gpio_get(3); nap(); } }",
+        "static void nap(void) { v++; delay(5); }\nint main(void) { while (1) { gpio_get(v); nap(); } }",
     ],
 )
 def test_loop_that_sleeps_on_every_way_round_gets_no_pause_point(source: str, tmp_path: Path) -> None:

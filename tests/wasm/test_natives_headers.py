@@ -20,7 +20,8 @@ UNDECLARED = {
     *("_strdup", "emscripten_memcpy_big", "abortStackOverflow", "nullFunc_X", "fstat"),
     *("__cxa_allocate_exception", "__cxa_begin_catch", "__cxa_throw"),
 }
-OFFERED = [n for n in NATIVES.values() if n.group in GROUPS and n.name not in UNDECLARED | {"ioctl", "abort"}]
+OURS = {"ioctl", "abort", "localtime_r"}  # declared, and the libc's or the glue's own
+OFFERED = [n for n in NATIVES.values() if n.group in GROUPS and n.name not in UNDECLARED | OURS]
 
 ARGUMENTS = {"i32": "p", "i64": "0LL", "f32": "1.0f", "f64": "1.0"}
 # errno.h is left out: with it strtol and strtoul are the libc's own, which set errno.

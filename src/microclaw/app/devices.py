@@ -26,7 +26,7 @@ from microclaw.auth.certificates import lan_names
 from microclaw.auth.gate import Gate
 from microclaw.boards import load_board
 from microclaw.bus import Bus
-from microclaw.clock import now_ms
+from microclaw.clock import find_zone, machine_zone, now_ms
 from microclaw.config.settings import Settings
 from microclaw.devices.registry import Registry
 from microclaw.errors import ConfigError
@@ -144,7 +144,12 @@ async def open_devices(base: Base, stack: AsyncExitStack) -> Devices:
     registry = Registry(
         bus=base.bus,
         store=DeviceTable(base.database),
-        open_transport=partial(open_transport, lock_folder=base.settings.cache / "locks", links=device_link),
+        open_transport=partial(
+            open_transport,
+            lock_folder=base.settings.cache / "locks",
+            links=device_link,
+            zone=find_zone(base.settings.agent.timezone or machine_zone()),
+        ),
         load_board=load_board,
         mint_id=lambda: f"d-{secrets.token_hex(4)}",
         now_ms=now_ms,

@@ -37,7 +37,7 @@ def run_directly(
         f"{name} is on {target}: accepted{' and listed' if listed else ''} by the board, which counts no edges for us"
     )
     if shows:
-        options.terminal().step(Step("install", text))
+        options.terminal().step(Step("deploy", text))
     document = {"name": name, "device": target, "sha256": image.sha256, "listed": listed, "trial": trial.to_json()}
     options.wrote_json("installed", document)
 

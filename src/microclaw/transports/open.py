@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from datetime import tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,8 +31,12 @@ def open_transport(
     *,
     lock_folder: Path | None = None,
     links: Callable[[str], DeviceLink] | None = None,
+    zone: tzinfo | None = None,
 ) -> Transport:
-    """ConfigError names the known forms; HOST:PORT alone is taken as WASMachine."""
+    """ConfigError names the known forms; HOST:PORT alone is taken as WASMachine.
+
+    Programs are told the local time of `zone`, the machine's if None.
+    """
     locks = lock_folder or cache_folder(os.environ) / "locks"
     if endpoint.startswith(LINK_SCHEME):
         if links is None:
@@ -40,13 +45,13 @@ def open_transport(
             )
         return _link_transport(links(endpoint.removeprefix(LINK_SCHEME)))
     if endpoint.startswith(wasmachine.SCHEME):
-        return wasmachine.WasmachineTransport(endpoint, board, lock_folder=locks)
+        return wasmachine.WasmachineTransport(endpoint, board, lock_folder=locks, zone=zone)
     if endpoint.startswith(serial_address.SCHEME):
         return serial.SerialTransport(endpoint, lock_folder=locks)
     if endpoint.startswith(virtual_board.SCHEME):
         return virtual_board.VirtualBoardTransport(endpoint)
     try:
-        return wasmachine.WasmachineTransport(endpoint, board, lock_folder=locks)
+        return wasmachine.WasmachineTransport(endpoint, board, lock_folder=locks, zone=zone)
     except ConfigError as exc:
         raise ConfigError(f"{endpoint!r} is no address of a device", next_step=f"write {_FORMS}") from exc
 

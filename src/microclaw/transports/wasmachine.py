@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, tzinfo
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar, cast
 
 from microclaw.boards.profile import BoardProfile
+from microclaw.clock import find_zone, machine_zone
 from microclaw.devices.calls import AppEntry, AppInstall, AppList, AppReply, AppRequest, AppUninstall, Call
 from microclaw.devices.device import not_offered
 from microclaw.errors import (
@@ -33,6 +36,7 @@ from microclaw.wire.wasm_binary import HEADER as MODULE_HEADER
 from microclaw.wire.wasm_binary import ModuleError, Reader
 from microclaw.wire.wasmachine.answers import error_text, raise_for_status, read_applets
 from microclaw.wire.wasmachine.attributes import AttributeContainer, Generation
+from microclaw.wire.wasmachine.clock_stamp import stamp_clock
 from microclaw.wire.wasmachine.frame import HEADER, FrameType, encode_frame
 from microclaw.wire.wasmachine.request import (
     Request,
@@ -122,11 +126,13 @@ class WasmachineTransport:
         lock_folder: Path,
         timeouts: Timeouts | None = None,
         first_mid: int | None = None,
+        zone: tzinfo | None = None,
     ) -> None:
         host_port = parse_host_port(address.removeprefix(SCHEME), DEFAULT_PORT)
         self.endpoint = f"{SCHEME}{host_port}"
         self.timeouts = timeouts or Timeouts()
         self._board = board
+        self._zone = zone or find_zone(machine_zone()) or UTC
         self._connection = WasmachineConnection(host_port, AddressLock(lock_folder, self.endpoint), self.timeouts)
         self._queue = asyncio.Lock()
         # Answers to an earlier process's requests can still come: a random start keeps their mids from being ours.
@@ -181,9 +187,10 @@ class WasmachineTransport:
         """The name must be free: after an interruption whatever has it is removed."""
         check_sendable(call.wasm, self._board)
         await self._mend()
+        wasm = stamp_clock(call.wasm, time.time(), self._zone)
         mid = self._next_mid()
         request = install_request(
-            mid, call.name, call.wasm, heap_bytes=call.heap_bytes, timers=call.timers, watchdog_ms=call.watchdog_ms
+            mid, call.name, wasm, heap_bytes=call.heap_bytes, timers=call.timers, watchdog_ms=call.watchdog_ms
         )
         frame = encode_frame(FrameType.INSTALL, request.encode())
         self._interrupted = _Interrupted(call.name, len(frame), delivered=False)

@@ -126,12 +126,13 @@ class Board:
         with self._lock:
             self._claims.pop(pin, None)
 
-    def write_pin(self, pin: int, level: int) -> None:
-        """gpio_set_level: the output latch; seen at the pin while it is an output."""
+    def write_pin(self, pin: int, level: int) -> bool:
+        """gpio_set_level: the output latch; seen at the pin while it is an output. Whether it is another level."""
         with self._lock:
             state = self._pin(pin)
-            state.out = int(bool(level))
+            before, state.out = state.out, int(bool(level))
             self._update(state)
+            return state.out != before
 
     def read_pin(self, pin: int) -> int:
         """gpio_get_level: 0 while the pin's input is off, as on the chip."""

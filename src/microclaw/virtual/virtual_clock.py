@@ -23,8 +23,8 @@ CHEAP_READS: Final = 200
 BUSY_READ_COST_MS: Final = 1.0
 SHORT_PAUSE_MS: Final = 2.0
 """A task that was waiting and then idle for no longer goes on waiting: the pause is part of the loop."""
-SHORT_SLEEP_MS: Final = 0.1
-"""Shorter sleeps count as readings, so that `while (1) usleep(0);` does not stop board time."""
+SHORT_SLEEP_MS: Final = 1.0
+"""Shorter sleeps are no rest: a loop that reads a pin and waits for some microseconds is a busy wait all the same."""
 STUCK_CPU_S: Final = 2.0
 _POLL_S: Final = 0.25
 
@@ -152,10 +152,16 @@ class VirtualClock:
         with self._lock:
             if task.interrupted:
                 raise Interrupted(task.name)
-            task.reads = task.reads + 1 if ms < SHORT_SLEEP_MS else 0
-            cost_ms = max(ms, READ_COST_MS) if task.reads <= CHEAP_READS else max(ms, BUSY_READ_COST_MS)
+            is_reading = ms < READ_COST_MS  # `while (1) usleep(0);` must not stop board time
+            task.reads = task.reads + is_reading if ms < SHORT_SLEEP_MS else 0
+            cost_ms = BUSY_READ_COST_MS if is_reading and task.reads > CHEAP_READS else max(ms, READ_COST_MS)
+            end_ms = self._now_ms + cost_ms
+            if ms < SHORT_SLEEP_MS and self._may_run_until(end_ms):
+                task.cpu_mark_s = 0.0
+                self._now_ms = end_ms
+                return
             task.state = TaskState.SLEEPING
-            alarm = Alarm(self._now_ms + cost_ms, lambda: self._awake(task, alarm))
+            alarm = Alarm(end_ms, lambda: self._awake(task, alarm))
             self._alarms.push(alarm)
             self._hand_on()
         self._take_turn(task)
@@ -211,6 +217,11 @@ class VirtualClock:
     def _next_alarm(self, until_ms: float) -> Alarm | None:
         due_ms = self._alarms.next_ms()
         return self._alarms.pop() if due_ms is not None and due_ms <= until_ms else None
+
+    def _may_run_until(self, t_ms: float) -> bool:
+        """Whether nobody else has anything to do before: then a short sleep needs no change of threads."""
+        due_ms = self._alarms.next_ms()
+        return not self._ready and not self._paused and t_ms <= self._limit_ms and (due_ms is None or t_ms < due_ms)
 
     def _is_alarm_due(self) -> bool:
         due_ms = self._alarms.next_ms()

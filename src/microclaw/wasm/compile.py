@@ -36,7 +36,7 @@ from microclaw.wasm.inspect import Module, parse_module
 from microclaw.wasm.libraries import build_glue, headers_hash
 from microclaw.wasm.loops import read_loops
 from microclaw.wasm.opcodes import check_opcodes
-from microclaw.wasm.process import Processes, build_failure, in_worker
+from microclaw.wasm.process import OUTPUT_LIMIT_BYTES, Processes, build_failure, in_worker
 from microclaw.wasm.source_text import SourceText, Token, read_source
 from microclaw.wasm.symbols import Variable, read_symbols
 from microclaw.wasm.toolchain import ERROR_LIMIT_MESSAGE, HEADERS, OPTIMIZATIONS, STACK_BYTES, Toolchain, find_toolchain
@@ -55,7 +55,19 @@ GUARDED: Final = frozenset(
     (
         *("printf", "sprintf", "snprintf", "vprintf", "vsprintf", "vsnprintf", "fprintf", "vfprintf"),
         *("strlcpy", "strlcat", "itoa", "utoa", "ltoa"),
-        *("log", "delay", "delay_ms", "delayMicroseconds", "millis", "micros", "min", "max", "constrain", "map"),
+        *(
+            "log",
+            "delay",
+            "delay_ms",
+            "delayMicroseconds",
+            "usleep",
+            "millis",
+            "micros",
+            "min",
+            "max",
+            "constrain",
+            "map",
+        ),
     )
 )
 _BEHIND_A_VARIABLE: Final = frozenset("=;[,")
@@ -249,6 +261,8 @@ def _build(
         (directory / text.file).write_text(text.text, encoding="utf-8")
         compiled = processes.run(command, directory, stop_at=ERROR_LIMIT_MESSAGE)
         report = read_compiler_output(compiled.output, text, board)
+        if len(compiled.output) >= OUTPUT_LIMIT_BYTES:  # what was cut off may be an error, or a pin to be checked
+            raise BuildError((_too_many_findings(text), *report.errors), stage="compile")
         if text.missing:
             raise BuildError((*text.missing, *report.errors)[:MAX_DIAGNOSTICS], stage="compile")
         if report.errors or compiled.returncode != 0:
@@ -269,6 +283,11 @@ def _build(
         linked.compiled_bytes,
         compiled.took_ms + linked.took_ms,
     )
+
+
+def _too_many_findings(text: SourceText) -> Diagnostic:
+    message = "the compiler has too many findings to read them all"
+    return Diagnostic("error", message, text.file, hint="mend the first ones, or make the program shorter")
 
 
 @functools.cache

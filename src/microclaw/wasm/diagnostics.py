@@ -78,6 +78,13 @@ _LINE: Final = re.compile(
     r"^(?P<file>[^:\n]+):(?P<line>\d+):(?P<column>\d+): (?P<severity>fatal error|error|warning|note): (?P<text>.*)$"
 )
 _BACKEND: Final = re.compile(r"^(?:<unknown>:0:0: )?(error|warning): (?:<unknown>:0:0: )?(?=stack frame size)")
+# A mismatch of types is an error but for these two sizes of integer, which are one on this target as on every ESP32.
+_FORMAT: Final = " [-Wformat]"
+_FORMAT_TYPES: Final = re.compile(
+    r"format specifies type '([^']*)'(?: \(aka '([^']*)'\))? but the argument has (?:underlying )?type '([^']*)'"
+    r"(?: \(aka '([^']*)'\))?"
+)
+_INT_OR_LONG: Final = re.compile(r"(?:unsigned )?(?:int|long)( \*)?")
 _TELLING: Final = re.compile(r"here$|is here$|^to match this")  # other remarks tell how to silence a warning
 _OPTION: Final = re.compile(r" \[-W[\w=,-]+\]$")
 _LINKER: Final = re.compile(r"^wasm-ld: (?P<severity>error|warning): (?:(?P<object>\S+\.o): )?(?P<text>.*)$")
@@ -142,6 +149,9 @@ def read_compiler_output(output: str, source: SourceText, board: BoardProfile | 
     for line in output.splitlines():
         match = _LINE.match(_BACKEND.sub(r"<unknown>:0:0: \1: ", line))
         if match is None:
+            continue
+        if _is_int_for_long(match["text"]):
+            noted = True
             continue
         text = _OPTION.sub("", match["text"])
         if match["severity"] == "note":
@@ -245,7 +255,8 @@ def _pin_mark(key: tuple[int, int, str], facts: set[str], source: SourceText) ->
 def _finding(
     match: re.Match[str], text: str, place: tuple[int, int], source: SourceText, board: BoardProfile | None
 ) -> Diagnostic:
-    severity: Severity = "warning" if match["severity"] == "warning" else "error"
+    is_mild = match["severity"] == "warning" and not match["text"].endswith(_FORMAT)
+    severity: Severity = "warning" if is_mild else "error"
     own = match["file"] == source.file
     if match["file"] == "<unknown>":
         return _backend_finding(severity, text, source)
@@ -258,6 +269,15 @@ def _finding(
     if quoted is None or not text.startswith(_UNKNOWN) or "did you mean" in text:
         return found
     return with_advice(found, advice_on(quoted[1], board))
+
+
+def _is_int_for_long(text: str) -> bool:
+    """Whether it is only that a format says int and the argument is a long, or the other way round."""
+    match = _FORMAT_TYPES.match(text) if text.endswith(_FORMAT) else None
+    if match is None:
+        return False
+    wanted, given = (_INT_OR_LONG.fullmatch(alias or name) for name, alias in (match.group(1, 2), match.group(3, 4)))
+    return wanted is not None and given is not None and wanted[1] == given[1]
 
 
 def _backend_finding(severity: Severity, text: str, source: SourceText) -> Diagnostic:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,12 +18,12 @@ from typing import Final
 from microclaw.errors import BuildError, Diagnostic
 from microclaw.wasm.diagnostics import at, read_linker_output
 from microclaw.wasm.inspect import Module, parse_module
-from microclaw.wasm.loops import WAITING, Loops, insert_in_loops, source_name
-from microclaw.wasm.opcodes import Calls, calls_of
+from microclaw.wasm.loops import MAY_SLEEP, WAITING, Loops, insert_in_loops, source_name
+from microclaw.wasm.opcodes import Calls, calls_of, instructions
 from microclaw.wasm.process import Processes, ProcessResult, build_failure
 from microclaw.wasm.source_text import SourceText
 from microclaw.wasm.symbols import Symbols
-from microclaw.wasm.toolchain import CALLBACKS, Entry, Toolchain
+from microclaw.wasm.toolchain import CALLBACKS, NOTE_START, Entry, Toolchain
 from microclaw.wire.wasm_binary import (
     HEADER,
     FeatureError,
@@ -140,6 +140,26 @@ def with_pause_points(wasm: bytes, graph: CallGraph, points: Mapping[str, Mappin
         loops = points.get(source_name(graph.names.get(index, "")), {})
         code = {number: b"\x41" + write_i32(after_ms) + call for number, after_ms in loops.items()}
         bodies.append(insert_in_loops(body, code) if code else body)
+    return _with_bodies(wasm, bodies)
+
+
+def with_start_noted(wasm: bytes) -> bytes:
+    """The linked module, with a call of libc/clock.c first thing in on_init where the program asks for the time."""
+    if NOTE_START.encode() not in wasm:
+        return wasm
+    module = parse_module(wasm)
+    functions = {export.name: export.index for export in module.exports if export.kind == "function"}
+    if NOTE_START not in functions:
+        return wasm
+    bodies = list(module.bodies)
+    if (place := functions.get("on_init", -1) - len(module.imports)) >= 0:
+        start = next(begin for begin, *_ in instructions(bodies[place]))
+        call = b"\x10" + write_u32(functions[NOTE_START])
+        bodies[place] = bodies[place][:start] + call + bodies[place][start:]
+    return without_exports(_with_bodies(wasm, bodies), NOTE_START)
+
+
+def _with_bodies(wasm: bytes, bodies: Sequence[bytes]) -> bytes:
     content = write_u32(len(bodies)) + b"".join(write_u32(len(body)) + body for body in bodies)
     parts = (write_section(_CODE, content) if number == _CODE else whole for number, _, whole in read_sections(wasm))
     return wasm[: len(HEADER)] + b"".join(parts)
@@ -223,7 +243,7 @@ class Linker:
     def _linked(self, done: ProcessResult, output: str) -> LinkedProgram:
         if done.returncode != 0:
             raise build_failure(done, read_linker_output(done.output, self.text), self.text, "link")
-        return LinkedProgram((self.directory / output).read_bytes(), done.took_ms)
+        return LinkedProgram(with_start_noted((self.directory / output).read_bytes()), done.took_ms)
 
     def _read(self, wasm: bytes) -> CallGraph:
         try:
@@ -244,8 +264,13 @@ class Linker:
 
     def _sleeping_callbacks(self, graph: CallGraph, sleeps: frozenset[int]) -> Iterator[Diagnostic]:
         """An error for each callback that certainly reaches a sleep. Through a pointer it is only found at run time."""
+        may_sleep = {graph.index(name) for name in MAY_SLEEP}
+
+        def certain(function: int) -> Iterable[int]:
+            return () if function in may_sleep else graph.direct(function)
+
         for start in _callbacks(graph):
-            path = graph.path(start, sleeps, graph.direct)
+            path = graph.path(start, sleeps - may_sleep, certain)
             if path is None:
                 continue
             names = [source_name(graph.names.get(i, "?")) for i in path]
@@ -296,7 +321,7 @@ class Linker:
         return at(self.text, place, message, hint)
 
     def _without_binaryen(self, symbols: Symbols) -> Diagnostic:
-        names = sorted(symbols.missing & WAITING)
+        names = sorted(map(source_name, symbols.missing & WAITING))
         place = next(filter(None, map(self.text.find_name, names)), None)
         what = f"{names[0]} in main" if names else "a loop of main that never sleeps"
         message = f"{what} needs wasm-opt of Binaryen, which makes a program event-driven"

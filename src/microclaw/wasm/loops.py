@@ -21,9 +21,10 @@ from microclaw.wasm.symbols import Symbols
 from microclaw.wasm.toolchain import CALLBACKS
 
 MAX_CODE_BYTES: Final = 128 << 10  # a larger program is not looked through: the time is better spent on its trial
-WAITING: Final = frozenset(("sleep", "usleep", "nanosleep", "delay", "delay_ms", "delayMicroseconds"))
-"""The functions that a program may call to sleep (headers/shim, headers/libc)."""
-_SLEEPS: Final = WAITING - {"delayMicroseconds"}  # below a millisecond that one keeps the processor
+_SLEEPS: Final = frozenset(("sleep", "delay", "delay_ms", "microclaw_usleep_long"))
+MAY_SLEEP: Final = frozenset(("usleep", "nanosleep", "delayMicroseconds"))  # where it is for a tick or longer
+WAITING: Final = _SLEEPS | MAY_SLEEP
+"""The functions that a program may call to sleep. unistd.h gives the usleep of a constant other names."""
 _HANDLERS: Final = "__ubsan_handle_"  # what headers/libc/sanitizer.c calls at the end of a program
 _ENDS: Final = frozenset(("exit", "abort", "microclaw_assert_failed"))
 _MATH: Final = """
@@ -50,9 +51,11 @@ vprintf write
 _WRITES: Final = frozenset(_WRITING.split())
 """Functions that tell a program nothing new: a loop that calls no others comes to its end by computing."""
 _MAIN: Final = frozenset(("__main_void", "__main_argc_argv", "__original_main", "main"))
+_SOURCE_NAMES: Final = {"program_on_destroy": "on_destroy", "microclaw_usleep_long": "usleep"}
 _CALLED: Final = frozenset(("program_on_destroy", "on_init", *CALLBACKS))
 _FEW_TURNS: Final = 256
-_OUTER_MS, _INNER_MS = 100, 150
+_NAPPING_MS, _OUTER_MS, _INNER_MS = 20, 100, 150
+_NAPS: Final = frozenset(("usleep", "nanosleep", "microclaw_usleep_short"))  # which may take longer than asked
 _ENDLESS_HEADS: Final = (("while", "(", "1", ")"), ("while", "(", "true", ")"), ("for", "(", ";", ";"))
 
 
@@ -116,7 +119,10 @@ class Loops:
     def _pause_after_ms(self, name: str, loop: Loop) -> int:
         if loop.waits:
             return 0  # it waits for a variable that only a callback can change: let that one run
-        return _OUTER_MS if name == "main" and not loop.is_inner else _INNER_MS
+        if name != "main" or loop.is_inner:
+            return _INNER_MS
+        naps = any(c >= 0 and self.symbols.names[c] in _NAPS for c in self.reached(loop.calls))
+        return _NAPPING_MS if naps else _OUTER_MS
 
     def _never_waits(self, loop: Loop) -> bool:
         calls = self.reached(loop.calls)
@@ -174,8 +180,8 @@ def read_loops(symbols: Symbols) -> Loops:
 
 
 def source_name(symbol: str) -> str:
-    """The name of a function in the source: the compiler renames main, and microclaw.h renames on_destroy."""
-    return "main" if symbol in _MAIN else "on_destroy" if symbol == "program_on_destroy" else symbol
+    """The name of a function in the source: the compiler renames main, and our headers some others."""
+    return "main" if symbol in _MAIN else _SOURCE_NAMES.get(symbol, symbol)
 
 
 def insert_in_loops(body: bytes, code: Mapping[int, bytes]) -> bytes:

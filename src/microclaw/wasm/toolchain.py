@@ -27,6 +27,7 @@ OPTIMIZATIONS: Final = ("O0", "O1", "O2", "O3", "Os", "Oz")
 STACK_BYTES: Final = 4096  # a program's, unless it asks for more
 # What the application manager may call, and what WAMR places its app heap by.
 CALLBACKS: Final = ("on_destroy", "on_timer_callback", "on_request", "on_response", "on_mqtt_dispatch_event")
+NOTE_START: Final = "__microclaw_note_start"  # of a program that asks for the time: eventful.py
 EXPORTED: Final = ("on_init", *CALLBACKS, "__heap_base", "__data_end")
 Entry: TypeAlias = Literal["none", "plain", "blocking"]
 _SEARCHED: Final[Mapping[Entry, tuple[str, ...]]] = {
@@ -46,12 +47,16 @@ _COMPILE: Final = (
     *("-isystem", str(HEADERS), *(f"-fno-builtin-{name}" for name in _NOT_IN_FIRMWARE)),
 )
 _ERRORS: Final = (
-    *("format", "return-type", "array-bounds", "implicit-function-declaration"),
+    *("format-extra-args", "format-insufficient-args", "format-invalid-specifier", "format-security"),
+    *("format-overflow", "format-truncation", "nonnull"),
+    *("return-type", "array-bounds", "implicit-function-declaration"),
     *("incompatible-pointer-types", "int-conversion", "uninitialized"),
 )
 # A program comes from anywhere: macros that paste these names together must find nothing (source_text.py refuses the
 # names themselves), and what a device would only show by going wrong is an error here.
+# A program's malloc stays: without its pair of malloc and free the compiler takes one that fails for a success.
 _PROGRAM: Final = (
+    *("-fno-builtin-malloc", "-fno-builtin-calloc"),
     *("-U__has_include", "-U__has_include_next", "-U__has_embed", "-U_Pragma", "-Wno-builtin-macro-redefined"),
     *("-Dasm=no_inline_assembly", "-D__asm=no_inline_assembly", "-D__asm__=no_inline_assembly"),
     *("-Wall", *(f"-Werror={finding}" for finding in _ERRORS), "-Wvla", "-Wno-unused-function", "-ferror-limit=20"),

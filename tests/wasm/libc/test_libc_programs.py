@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.wasm.conftest import CompileC
+from tests.wasm.conftest import CompileC, OnBoard
 
 from microclaw.boards.profile import BoardProfile
 from microclaw.errors import BuildError
@@ -130,7 +130,7 @@ async def test_a_blink_has_nothing_of_the_libc(compile_c: CompileC) -> None:
     """
     image = await compile_c("#include <microclaw.h>\n" + body)
     assert image.wasm == (await compile_c(bare + body)).wasm
-    assert not {i.name for i in image.imports} & {"putchar", "memset", "abort", "pow"}
+    assert not {i.name for i in image.imports} & {"putchar", "memset", "pow"}
 
 
 OWN = {
@@ -255,3 +255,76 @@ async def test_a_sleeping_program_may_use_all_of_it(compile_c: CompileC, run_ima
         }
     """
     assert (await compile_c(source)).size_bytes < 12000
+
+
+LEVELS = ("O0", "O3", "Os")
+
+
+@pytest.mark.parametrize("level", LEVELS)
+async def test_memory_that_there_is_not_is_null(compile_c: CompileC, run_image: RunImage, level: str) -> None:
+    """Without -fno-builtin-malloc the compiler takes a malloc that only its free follows for a success."""
+    source = (
+        "#include <stdio.h>\n#include <stdlib.h>\nint main(void) {\n"
+        ' char *p = malloc(100000); puts(p ? "got it" : "none"); free(p);\n'
+        ' p = calloc(1000, 100); puts(p ? "got it" : "none"); free(p);\n'
+        ' p = realloc(NULL, 100000); puts(p ? "got it" : "none"); free(p);\n'
+        ' p = malloc(100); puts(p ? "got it" : "none"); free(p); return 0; }'
+    )
+    lines = run_image(await compile_c(source, optimization=level))
+    assert [line for line in lines if "warning" not in line] == ["none", "none", "none", "got it"]
+    assert len(lines) == 7  # the firmware's own warning of each
+
+
+async def test_long_formats_take_ints_and_print_them(compile_c: CompileC, run_image: RunImage) -> None:
+    """The `*` sends a line to our printf, the others go to the firmware's."""
+    values = "u, w, s, millis(), -2L, i, kind"
+    source = (
+        "#include <microclaw.h>\n#include <stddef.h>\nenum kind { SOME = 8 };\nint main(void) {\n"
+        " unsigned long u = 4000000000u; uint32_t w = 4000000001u, a; unsigned long b; size_t s = 7; int i = -3;\n"
+        " enum kind kind = SOME;\n"
+        f' printf("%lu %lu %lu %lu %d %ld %lu\\n", {values});\n'
+        f' printf("%u %u %u %u %li %i %u\\n", {values});\n'
+        f' printf("%*lu %lu %lu %lu %d %ld %lu\\n", 1, {values});\n'
+        ' sscanf("5 6", "%lu %u", &a, &b); printf("%lx %x\\n", a, b); return 0; }'
+    )
+    image = await compile_c(source)
+    assert image.warnings == ()
+    assert run_image(image) == ["4000000000 4000000001 7 0 -2 -3 8"] * 3 + ["5 6"]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        'printf("%lu", 1.5)',
+        'printf("%lu", 1LL)',
+        'printf("%lld", 1L)',
+        'printf("%d", "x")',
+        'printf("%s", 5UL)',
+        'printf("%ld", &x)',
+        'printf("%lu")',
+        'printf("%lu", 1UL, 2UL)',
+        'sscanf("5", "%lu", &wide)',
+        'sscanf("5", "%hu", &x)',
+    ],
+)
+async def test_real_mismatch_of_a_format_is_an_error(compile_c: CompileC, call: str) -> None:
+    source = f"#include <stdio.h>\nint main(void) {{ int x = 0; long long wide = 0;\n {call}; return x + (int)wide; }}"
+    with pytest.raises(BuildError) as refused:
+        await compile_c(source)
+    assert [(d.severity, d.line) for d in refused.value.diagnostics] == [("error", 3)]
+
+
+async def test_more_findings_than_can_be_read_are_no_success(compile_c: CompileC) -> None:
+    calls = 'printf("%lu", 1u);' * 4000
+    with pytest.raises(BuildError, match="too many findings"):
+        await compile_c(f'#include <stdio.h>\nint main(void) {{ {calls} printf("%d", 1.5); return 0; }}')
+
+
+async def test_clocks_count_the_same_time(compile_c: CompileC, on_board: OnBoard) -> None:
+    source = (
+        "#include <microclaw.h>\n#include <time.h>\nint main(void) {\n"
+        " unsigned long us = micros(), ms = millis(); clock_t ticks = clock(); delay(1500);\n"
+        ' printf("%lu %lu %lld\\n", (micros() - us + 500) / 1000, millis() - ms,\n'
+        "  (clock() - ticks) * 1000 / CLOCKS_PER_SEC); return 0; }"
+    )
+    assert (await on_board.run(await compile_c(source), 3000)).own == ["1500 1500 1500"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from microclaw.virtual.natives.binding import Handler
+from microclaw.virtual.nodes.gpio import GpioFile
 from microclaw.virtual.nodes.node import Errno, PosixError
 from microclaw.virtual.runtime.process import Process
 from microclaw.wire.wasmachine.ioctl import IoctlCommand
@@ -29,7 +30,11 @@ def _read(process: Process, fd: int, buffer: int, size: int) -> int:
 
 
 def _write(process: Process, fd: int, buffer: int, size: int) -> int:
-    return process.files.get(fd).write(process.memory.read(buffer, min(size, _MAX_IO_BYTES)))
+    file = process.files.get(fd)
+    written = file.write(process.memory.read(buffer, min(size, _MAX_IO_BYTES)))
+    if isinstance(file, GpioFile) and file.was_changed:
+        process.task.reads = 0  # a program that acts does not only wait: its readings stay cheap
+    return written
 
 
 def _pread(process: Process, fd: int, buffer: int, size: int, offset: int) -> int:

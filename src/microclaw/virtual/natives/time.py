@@ -16,7 +16,7 @@ _MAX_TIME: Final = 253_402_300_799
 def _clock_gettime(process: Process, clock_id: int, out: int) -> int:
     if clock_id not in _CLOCKS:
         return -1
-    nanoseconds = round(process.now_ms() * 1_000_000)
+    nanoseconds = round(process.now_ms() * 1000) * 1000  # WAMR: of whole microseconds
     seconds, rest = divmod(nanoseconds, 1_000_000_000)
     process.memory.write(out, pack("<qi4x", seconds, rest))
     return 0
@@ -61,7 +61,7 @@ def _create(process: Process, interval_ms: int, periodic: int, start: int) -> in
 
 HANDLERS: dict[str, Handler] = {
     "clock_gettime": _clock_gettime,
-    "clock": lambda process: round(process.now_ms() * 1000),  # WAMR: microseconds
+    "clock": lambda process: round(process.now_ms() * 1000) * 1000,  # WAMR: nanoseconds, of whole microseconds
     "time": _time,
     "sleep": _sleep,
     "usleep": _usleep,

@@ -24,6 +24,7 @@ class GpioFile(OpenFile):
 
     def __init__(self, board: Board, pin: int, flags: int, app: str) -> None:
         self.pin = pin
+        self.was_changed = False  # by the last write
         self._board = board
         self._app = app
         self._reads = bool(flags & OpenFlag.O_RDONLY) or not flags & OpenFlag.O_WRONLY
@@ -42,7 +43,7 @@ class GpioFile(OpenFile):
             raise PosixError(Errno.EBADF)
         if not data:
             raise PosixError(Errno.EINVAL)
-        self._board.write_pin(self.pin, data[0])
+        self.was_changed = self._board.write_pin(self.pin, data[0])
         return 1
 
     def read(self, size: int) -> bytes:

@@ -30,10 +30,14 @@ void delay(unsigned ms);
 void delay_ms(unsigned ms);
 #endif
 #ifndef MICROCLAW_OWN_delayMicroseconds
-void delayMicroseconds(unsigned us);
+void delayMicroseconds(unsigned us); /* below 10 ms it is exact, keeps the processor, and may be used anywhere */
+#pragma push_macro("__asm__")
+#undef __asm__
+void delayMicroseconds(unsigned us) __attribute__((overloadable, enable_if(us < 10000, ""))) __asm__("microclaw_delay_us");
+#pragma pop_macro("__asm__")
 #endif
 
-/* Digital pins. Open each pin once and keep what gpio_open returns. */
+/* Digital pins. Open each pin once and keep what gpio_open returns: it is not the pin's number. */
 #define GPIO_IN 1
 #define GPIO_OUT 2
 #define GPIO_PULLDOWN 4
@@ -45,7 +49,7 @@ int gpio_get(int gpio); /* 0 or 1 */
 void gpio_toggle(int gpio);
 void gpio_close(int gpio);
 
-/* PWM: at most 3 pins at a time, all at the frequency of the last one opened. */
+/* PWM: at most 3 pins at a time, each at a frequency of its own. */
 int pwm_open(int pin, int frequency_hz); /* 1 to 9000 Hz, starts with duty 0; returns the pwm */
 void pwm_set(int pwm, int duty);         /* duty 0 (off) to 255 (fully on) */
 void pwm_close(int pwm);

@@ -10,5 +10,16 @@ int gpio_open(int pin, int flags) PIN_MARKS_(pin, "gpio")
     MARK_((flags) & GPIO_OUT, "gpio output") MARK_(!((flags) & (GPIO_IN | GPIO_OUT)), "gpio undirected");
 int pwm_open(int pin, int frequency_hz) PIN_MARKS_(pin, "pwm");
 int i2c_open(int sda, int scl) PIN_MARKS_(sda, "sda") PIN_MARKS_(scl, "scl");
+/* What these take is never known when compiling; a number is a pin by mistake. */
+#define HANDLE_(h, opener) __attribute__((diagnose_if((h) == (h), "a number stands where what " opener " returned belongs", "error")))
+void gpio_set(int gpio, int level) HANDLE_(gpio, "gpio_open");
+int gpio_get(int gpio) HANDLE_(gpio, "gpio_open");
+void gpio_toggle(int gpio) HANDLE_(gpio, "gpio_open");
+void gpio_close(int gpio) HANDLE_(gpio, "gpio_open");
+void pwm_set(int pwm, int duty) HANDLE_(pwm, "pwm_open");
+void pwm_close(int pwm) HANDLE_(pwm, "pwm_open");
+int i2c_read_reg(int i2c, int address, int reg, void *data, int size) HANDLE_(i2c, "i2c_open");
+int i2c_write_reg(int i2c, int address, int reg, const void *data, int size) HANDLE_(i2c, "i2c_open");
+#undef HANDLE_
 #undef MARK_
 #undef PIN_MARKS_

@@ -1,5 +1,6 @@
-/* time.h: time_t and clock_t are 64 bits wide. The board's calendar starts at 1970 with each boot unless something sets
- * it; there is no time zone: local time is UTC. */
+/* time.h: time_t and clock_t are 64 bits wide. The host stamps the time and its time zone into a program when it sends it
+ * over WASMachine; without, the board's calendar starts at 1970 with each boot unless something sets it, and local time is
+ * UTC. CLOCK_MONOTONIC counts from boot. */
 #pragma once
 #include <stddef.h>
 typedef long long time_t;
@@ -7,7 +8,7 @@ typedef long long clock_t;
 typedef int clockid_t;
 #define CLOCK_REALTIME 0
 #define CLOCK_MONOTONIC 1
-#define CLOCKS_PER_SEC 1000000LL
+#define CLOCKS_PER_SEC 1000000000LL
 struct timespec {
     time_t tv_sec;
     long tv_nsec;

@@ -1,4 +1,4 @@
-/* unistd.h: files under /storage, device nodes, and waiting (which blocks the whole program: prefer every and after). */
+/* unistd.h: files under /storage, device nodes, and waiting (after on_init it blocks the whole program: prefer every and after there). */
 #pragma once
 #include <stddef.h>
 typedef long ssize_t;
@@ -23,3 +23,14 @@ int close(int fd);
 #endif
 unsigned sleep(unsigned seconds);
 int usleep(useconds_t microseconds);
+/* Below a tick of the firmware usleep is exact and keeps the processor; from there on main sleeps. */
+#define MICROCLAW_TICK_US 10000
+#ifndef MICROCLAW_OWN_usleep
+#pragma push_macro("__asm__")
+#undef __asm__
+#define MC_IF(condition) __attribute__((overloadable, enable_if(condition, "")))
+int usleep(useconds_t us) MC_IF(us > 0 && us < MICROCLAW_TICK_US) __asm__("microclaw_usleep_short");
+int usleep(useconds_t us) MC_IF(us == 0 || us >= MICROCLAW_TICK_US) __asm__("microclaw_usleep_long");
+#undef MC_IF
+#pragma pop_macro("__asm__")
+#endif

@@ -6,3 +6,10 @@
  * whole, such as "/dev/gpio/", because the checks look for it in the program's data. */
 int microclaw_open_node(const char *nodes, int number, int flags);
 void microclaw_close_node(int fd);
+
+/* What programs hold is never the number of a pin, so that gpio_set(2, 1) without gpio_open cannot reach a file by chance. */
+enum { FIRST_GPIO = 0x100, FIRST_PWM = 0x200, FIRST_I2C = 0x300 };
+
+/* Say that this is nothing that gpio_open or pwm_open (WHAT: gpio, pwm) returned, and end the program. Where they had failed
+ * (-1) it is said once, and the program goes on. */
+void microclaw_not_open(const char *what, int handle);

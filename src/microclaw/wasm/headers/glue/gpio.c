@@ -7,7 +7,9 @@
 
 enum { GPIO_IN = 1, GPIO_OUT = 2, GPIO_PULLDOWN = 4, GPIO_PULLUP = 8, GPIO_OPENDRAIN = 16 };
 
-void gpio_close(int gpio) { microclaw_close_node(gpio); }
+static int file_of(int gpio) { return gpio - FIRST_GPIO; }
+
+void gpio_close(int gpio) { microclaw_close_node(file_of(gpio)); }
 
 int gpio_open(int pin, int flags) {
     /* An output is opened for reading too: gpio_get and gpio_toggle read the pin itself. */
@@ -16,20 +18,24 @@ int gpio_open(int pin, int flags) {
                                 (flags & GPIO_PULLUP ? GPIOC_PULLUP_EN : 0) |
                                 (flags & GPIO_OPENDRAIN ? GPIOC_OPENDRAIN_EN : 0)};
     if (fd >= 0 && cfg.flags && microclaw_ioctl_gpio(fd, GPIOCSCFG, &cfg) < 0) {
-        gpio_close(fd);
+        microclaw_close_node(fd);
         return -1;
     }
-    return fd;
+    return fd < 0 ? -1 : fd + FIRST_GPIO;
 }
 
 void gpio_set(int gpio, int level) {
     uint8_t byte = level != 0;
-    write(gpio, &byte, 1);
+    if (write(file_of(gpio), &byte, 1) != 1) {
+        microclaw_not_open("gpio", gpio);
+    }
 }
 
 int gpio_get(int gpio) {
     uint8_t byte = 0;
-    read(gpio, &byte, 1);
+    if (read(file_of(gpio), &byte, 1) != 1) {
+        microclaw_not_open("gpio", gpio);
+    }
     return byte != 0;
 }
 

@@ -1,17 +1,21 @@
 /* PWM of microclaw.h on /dev/ledc/N, around two habits of the firmware: LEDC channels are numbered over all nodes, and all
  * channels configured through one node get the pin of its channel 0. So the pin of slot N is configured on node N as channels
- * 0 to N: the last one stays wired to the pin, and the channels before it get their own duty again. */
+ * 0 to N: the last one stays wired to the pin. A node has a timer, and with it a frequency, of its own, so slots are given
+ * away from the last: each one's channel is configured last through its own node. Where a slot comes back into use above
+ * others, those are configured anew. */
 #include "data_seq.h"
 #include "glue.h"
 #include <fcntl.h>
 #include <ledc.h>
+#include <stdbool.h>
 
 #define SLOTS 3
 #define FULL_DUTY 8192u /* 13 bits */
 
 static struct {
     int fd; /* + 1; 0 is a free slot */
-    uint32_t duty;
+    uint32_t frequency_hz, duty;
+    uint8_t pin;
 } slots[SLOTS];
 
 static void apply(int slot) {
@@ -19,7 +23,29 @@ static void apply(int slot) {
     microclaw_ioctl_ledc(slots[slot].fd - 1, LEDCIOCSSETDUTY, &duty);
 }
 
-static void apply_below(int slot) {
+/* Open and configure the slot's node; false: the firmware refuses, or another program has this node. */
+static bool start(int slot) {
+    int fd = microclaw_open_node("/dev/ledc/", slot, O_RDWR);
+    ledc_channel_cfg_t channels[SLOTS];
+    for (int i = 0; i < SLOTS; i++) {
+        channels[i] = (ledc_channel_cfg_t){.output_pin = slots[slot].pin};
+    }
+    ledc_cfg_t cfg = {.frequency = slots[slot].frequency_hz, .channel_num = (uint8_t)(slot + 1), .channel_cfg = channels};
+    if (fd >= 0 && microclaw_ioctl_ledc(fd, LEDCIOCSCFG, &cfg) < 0) {
+        microclaw_close_node(fd);
+        fd = -1;
+    }
+    slots[slot].fd = fd + 1;
+    return fd >= 0;
+}
+
+static void restart_below(int slot) {
+    for (int i = slot - 1; i >= 0; i--) {
+        if (slots[i].fd) {
+            microclaw_close_node(slots[i].fd - 1);
+            start(i);
+        }
+    }
     for (int i = 0; i < slot; i++) {
         if (slots[i].fd) {
             apply(i);
@@ -27,44 +53,40 @@ static void apply_below(int slot) {
     }
 }
 
-static int configure(int fd, int slot, int pin, int frequency_hz) {
-    ledc_channel_cfg_t channels[SLOTS] = {{.output_pin = (uint8_t)pin}, {.output_pin = (uint8_t)pin}, {.output_pin = (uint8_t)pin}};
-    ledc_cfg_t cfg = {.frequency = (uint32_t)frequency_hz, .channel_num = (uint8_t)(slot + 1), .channel_cfg = channels};
-    return microclaw_ioctl_ledc(fd, LEDCIOCSCFG, &cfg);
-}
-
 int pwm_open(int pin, int frequency_hz) {
-    for (int slot = 0; slot < SLOTS; slot++) {
-        int fd = slots[slot].fd ? -1 : microclaw_open_node("/dev/ledc/", slot, O_RDWR);
-        if (fd < 0) {
+    for (int slot = SLOTS - 1; slot >= 0; slot--) {
+        if (slots[slot].fd) {
             continue;
         }
-        if (configure(fd, slot, pin, frequency_hz) < 0) {
-            microclaw_close_node(fd);
-            continue; /* another program has this node */
-        }
-        slots[slot].fd = fd + 1;
+        slots[slot].pin = (uint8_t)pin;
+        slots[slot].frequency_hz = (uint32_t)frequency_hz;
         slots[slot].duty = 0;
-        apply_below(slot);
-        return slot;
+        if (start(slot)) {
+            restart_below(slot);
+            return slot + FIRST_PWM;
+        }
     }
     return -1;
 }
 
+static bool is_open(int slot) { return slot >= 0 && slot < SLOTS && slots[slot].fd; }
+
 void pwm_set(int pwm, int duty) {
-    if (pwm < 0 || pwm >= SLOTS || !slots[pwm].fd) {
+    int slot = pwm - FIRST_PWM;
+    if (!is_open(slot)) {
+        microclaw_not_open("pwm", pwm);
         return;
     }
     duty = duty < 0 ? 0 : duty > 255 ? 255 : duty;
-    slots[pwm].duty = ((uint32_t)duty * FULL_DUTY + 127) / 255;
-    apply(pwm);
+    slots[slot].duty = ((uint32_t)duty * FULL_DUTY + 127) / 255;
+    apply(slot);
 }
 
 void pwm_close(int pwm) {
-    if (pwm < 0 || pwm >= SLOTS || !slots[pwm].fd) {
-        return;
+    int slot = pwm - FIRST_PWM;
+    if (is_open(slot)) {
+        microclaw_close_node(slots[slot].fd - 1); /* which stops channels 0 to N, and resets this node's timer */
+        slots[slot].fd = 0;
+        restart_below(slot);
     }
-    microclaw_close_node(slots[pwm].fd - 1);
-    slots[pwm].fd = 0;
-    apply_below(pwm); /* closing node N stops channels 0 to N */
 }

@@ -57,12 +57,10 @@ WEAK struct tm *gmtime_r(const time_t *time, struct tm *out) { return split(*tim
 
 WEAK struct tm *gmtime(const time_t *time) { return split(*time, &shared); }
 
-WEAK struct tm *localtime(const time_t *time) { return split(*time, &shared); }
-
-WEAK time_t mktime(struct tm *tm) { return join(tm); }
-
 WEAK time_t timegm(struct tm *tm) { return join(tm); }
 
 WEAK double difftime(time_t end, time_t begin) { return (double)(end - begin); }
 
 struct tm *microclaw_split_time(time_t seconds, struct tm *tm) { return split(seconds, tm); }
+
+time_t microclaw_join_time(struct tm *tm) { return join(tm); }

@@ -23,6 +23,11 @@ struct output {
     unsigned count;
     bool console;
 };
+int64_t microclaw_now_ms(void);
+int microclaw_zone_s(long long utc);
+int microclaw_zone_of_local_s(long long local);
+void microclaw_delay_us(unsigned us);
+int microclaw_usleep_long(unsigned us);
 void microclaw_put(struct output *out, char c);
 void microclaw_flush(struct output *out);
 int microclaw_format(struct output *out, const char *format, va_list ap);

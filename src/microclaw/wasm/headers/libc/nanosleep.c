@@ -1,4 +1,4 @@
-/* nanosleep: by sleep and usleep, the firmware's or the shim's. Never interrupted. */
+/* nanosleep: by sleep and usleep, the firmware's or the shim's, exact below a tick. Never interrupted. */
 #include "libc.h"
 #include <time.h>
 #include <unistd.h>
@@ -14,8 +14,11 @@ WEAK int nanosleep(const struct timespec *wanted, struct timespec *left) {
     if (wanted->tv_sec) {
         sleep(wanted->tv_sec > UINT32_MAX ? UINT32_MAX : (unsigned)wanted->tv_sec);
     }
-    if (wanted->tv_nsec) {
-        usleep((unsigned)(wanted->tv_nsec + 999) / 1000);
+    unsigned us = (unsigned)(wanted->tv_nsec + 999) / 1000;
+    if (us < MICROCLAW_TICK_US) {
+        microclaw_delay_us(us);
+    } else {
+        usleep(us);
     }
     return 0;
 }

@@ -3,6 +3,7 @@
 #include <time.h>
 
 struct tm *microclaw_split_time(time_t seconds, struct tm *tm);
+time_t microclaw_join_time(struct tm *tm);
 
 struct text {
     char *to;
@@ -43,6 +44,20 @@ static void number(struct text *t, int value, int width, char fill) {
     for (int i = (int)sizeof digits - count; i < (int)sizeof digits; i++) {
         put(t, digits[i]);
     }
+}
+
+static int offset_s(const struct tm *tm) {
+    struct tm copy = *tm;
+    return microclaw_zone_of_local_s(microclaw_join_time(&copy));
+}
+
+/* The offset of local time, such as +0200. */
+static void zone(struct text *t, const struct tm *tm) {
+    int minutes = offset_s(tm) / 60;
+    put(t, minutes < 0 ? '-' : '+');
+    minutes = minutes < 0 ? -minutes : minutes;
+    number(t, minutes / 60, 2, '0');
+    number(t, minutes % 60, 2, '0');
 }
 
 /* The ISO 8601 week and its year. */
@@ -197,10 +212,14 @@ static void conversion(struct text *t, char letter, const struct tm *tm) {
         put(t, '\t');
         break;
     case 'z':
-        several(t, "+0000", tm);
+        zone(t, tm);
         break;
     case 'Z':
-        several(t, "UTC", tm);
+        if (offset_s(tm)) {
+            zone(t, tm);
+        } else {
+            several(t, "UTC", tm);
+        }
         break;
     case '%':
         put(t, '%');
@@ -234,12 +253,14 @@ WEAK char *asctime_r(const struct tm *tm, char *out) { return line(tm, out); }
 
 WEAK char *asctime(const struct tm *tm) { return line(tm, shared); }
 
+static struct tm *local(time_t utc, struct tm *tm) { return microclaw_split_time(utc + microclaw_zone_s(utc), tm); }
+
 WEAK char *ctime_r(const time_t *time, char *out) {
     struct tm tm;
-    return microclaw_split_time(*time, &tm) ? line(&tm, out) : 0;
+    return local(*time, &tm) ? line(&tm, out) : 0;
 }
 
 WEAK char *ctime(const time_t *time) {
     struct tm tm;
-    return microclaw_split_time(*time, &tm) ? line(&tm, shared) : 0;
+    return local(*time, &tm) ? line(&tm, shared) : 0;
 }

@@ -10,6 +10,7 @@
  * the slack takes what such a depth can write beyond the end before on_init or on_timer_callback finds out. */
 #define UNWIND_BYTES 1024
 #define SLACK_BYTES 1024
+#define TICK_US 10000 /* unistd.h */
 
 enum { NOT_STARTED, IN_MAIN, PAUSED, OVER };
 
@@ -20,7 +21,8 @@ struct microclaw_shim {
     bool resuming;     /* the next sleep that is called is the one that main paused in */
     bool told_outside; /* said once that a callback tried to sleep */
     bool exited, overflowed;
-    uint8_t armed; /* which of the two one-shot timers */
+    uint8_t armed;    /* which of the two one-shot timers */
+    uint16_t rest_us; /* of the present usleep, behind its whole milliseconds */
     timer_id_t one_shot[2], backstop;
     uint32_t deadline_ms; /* of the present pause, or the last one */
     uint32_t more_rounds; /* of ROUND_MS each, once the deadline has passed */
@@ -40,6 +42,9 @@ ASYNCIFY(start_rewind) void __microclaw_start_rewind(void *unwound);
 ASYNCIFY(stop_rewind) void __microclaw_stop_rewind(void);
 
 __attribute__((import_module("env"), import_name("printf"))) int __microclaw_native_printf(const char *format, ...);
+
+__attribute__((import_module("env"), import_name("usleep"))) int __microclaw_native_usleep(unsigned us);
+void microclaw_delay_us(unsigned us); /* libc/delay_us.c */
 
 /* Get ready to leave main for so long; false outside of main, where nothing may pause. */
 bool __microclaw_may_pause(uint64_t ms);
@@ -68,4 +73,21 @@ static inline __attribute__((always_inline)) bool wait_ms(uint64_t ms) {
     __microclaw_leave(stack_pointer());
     __microclaw_start_unwind(&__microclaw_shim.unwound);
     return true;
+}
+
+/* usleep: main pauses for the whole milliseconds, at least one, and waits for the rest. A callback blocks: it may be short, and
+ * a trial finds out where it is not. */
+static inline __attribute__((always_inline)) int wait_us(unsigned us) {
+    bool resumes = __microclaw_shim.resuming;
+    if (!resumes && __microclaw_shim.phase != IN_MAIN) {
+        return __microclaw_native_usleep(us);
+    }
+    if (!resumes) {
+        __microclaw_shim.rest_us = us % 1000;
+    }
+    (void)wait_ms(us < 1000 ? 1 : us / 1000);
+    if (resumes) {
+        microclaw_delay_us(__microclaw_shim.rest_us);
+    }
+    return 0;
 }

@@ -1,7 +1,10 @@
-/* usleep of a program that blocks in main: whole milliseconds, rounded up, at least one. */
+/* usleep of a time that is not known when compiling, in a program that blocks in main. */
 #include "shim.h"
 
-int usleep(unsigned microseconds) {
-    uint32_t ms = microseconds / 1000 + (microseconds % 1000 != 0);
-    return wait_ms(ms ? ms : 1) ? 0 : -1;
+int usleep(unsigned us) {
+    if (!__microclaw_shim.resuming && us && us < TICK_US) {
+        microclaw_delay_us(us);
+        return 0;
+    }
+    return wait_us(us);
 }
