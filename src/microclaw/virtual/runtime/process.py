@@ -47,7 +47,6 @@ class Process:
     send_request: Callable[[bytes], None] = lambda _payload: None
     set_errno: Callable[[int], None] = lambda _number: None
     rand_state: int = 1
-    computed_ms: float = 0.0  # since board time last passed for it
     is_started: bool = False
     """False while the module is being instantiated, outside of the app's thread: no time passes then."""
 
@@ -63,11 +62,9 @@ class Process:
         return self.clock.read_ms(self.task) if self.is_started else self.clock.now_ms()
 
     def compute(self, ms: float) -> None:
-        """It computed for so long. A little now and then takes no board time, so that a blink keeps round times."""
-        self.computed_ms += ms
-        if self.is_started and self.computed_ms >= LITTLE_MS:
-            self.clock.compute(self.computed_ms)
-            self.computed_ms = 0.0
+        """It computed for so long between two calls. A little takes no board time, so that a blink keeps round times."""
+        if self.is_started and ms >= LITTLE_MS:
+            self.clock.compute(ms)
 
     def place_heap(self, start: int | None, size_bytes: int) -> None:
         """Where the app heap lies; None: the module has no memory, and malloc fails."""
