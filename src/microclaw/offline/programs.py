@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from microclaw.offline.decision import CannotDo, Context, Decision, Say, ask
 from microclaw.offline.deployment import Deployment, deploy, for_ever, seconds, spoken, waiting
-from microclaw.offline.parse import PIN_SLOTS
+from microclaw.offline.parse import PIN_SLOTS, Parse
 from microclaw.offline.pins import PinTarget, Quantity, board_of, pin_target, sensor_of
 from microclaw.patterns.library import Value
 
@@ -33,7 +33,7 @@ _DRIVEN = {
 
 
 def _blink(at: Context) -> Deployment:
-    target, half_ms = pin_target(at), _half_period_ms(at)
+    target, half_ms = pin_target(at), half_period_ms(at.parse)
     return Deployment(
         "blink",
         {**_pin_values(target), "HALF_PERIOD_MS": half_ms},
@@ -45,7 +45,7 @@ def _blink(at: Context) -> Deployment:
 
 
 def _blink_times(at: Context) -> Deployment:
-    target, half_ms = pin_target(at), _half_period_ms(at)
+    target, half_ms = pin_target(at), half_period_ms(at.parse)
     times, for_ms = at.parse.number("times"), at.parse.number("for_ms")
     if for_ms is not None and for_ms < 2 * half_ms:
         raise ask(
@@ -66,7 +66,7 @@ def _blink_times(at: Context) -> Deployment:
 
 
 def _fade(at: Context) -> Deployment:
-    target, period_ms = pin_target(at), _pace_ms(at, "fade")
+    target, period_ms = pin_target(at), pace_ms(at.parse, "fade")
     return Deployment(
         "fade",
         {**_pin_values(target), "PERIOD_MS": period_ms},
@@ -107,7 +107,7 @@ def _button(at: Context) -> Deployment:
 
 
 def _read_every(at: Context) -> Deployment:
-    (name, _, address), every_ms = _sensor(at), _pace_ms(at, "read")
+    (name, _, address), every_ms = _sensor(at), pace_ms(at.parse, "read")
     return Deployment(
         "read_sensor",
         {"QUANTITY": name, "ADDRESS": address, "EVERY_MS": every_ms},
@@ -243,22 +243,22 @@ def _pin_values(target: PinTarget) -> dict[str, int]:
     return {"PIN": target.pin, "ON": target.active_level}
 
 
-def _half_period_ms(at: Context) -> int:
+def half_period_ms(parse: Parse) -> int:
     """ "every half second" toggles each half second; "twice a second" and "2 Hz" are whole periods."""
-    period_ms = at.parse.number("period_ms")
-    if at.parse.number("ms") is None and period_ms is not None:
+    period_ms = parse.number("period_ms")
+    if parse.number("ms") is None and period_ms is not None:
         return period_ms // 2
-    return _pace_ms(at, "blink")
+    return pace_ms(parse, "blink")
 
 
-def _pace_ms(at: Context, kind: str) -> int:
+def pace_ms(parse: Parse, kind: str) -> int:
     """The time in the sentence, also 0 (which is refused later); else what "slowly", "fast" or nothing means."""
     for slot in ("ms", "period_ms"):
-        time_ms = at.parse.number(slot)
+        time_ms = parse.number(slot)
         if time_ms is not None:
             return time_ms
     plain, slow, fast = _PACES[kind]
-    return {"slow": slow, "fast": fast}.get(at.parse.word("speed") or "", plain)
+    return {"slow": slow, "fast": fast}.get(parse.word("speed") or "", plain)
 
 
 @dataclass(frozen=True, slots=True)
