@@ -12,6 +12,7 @@ from microclaw.offline.pins import pin_target
 _NO_NAME = re.compile(
     r"\b(?:my|the|that|this|our|little|thing|thingy|stuff|program|programme|app|one|light|led|effect)\b"
 )
+_ENDED = re.compile(r"(?i)^\W*(?:did|has|have|is)\b.*\b(?:stop|end|finish|crash|die|trap)")
 _QUERY = "query-wasm-apps"
 _REMOVE = "uninstall-wasm-app"
 
@@ -30,9 +31,13 @@ def _app_status(at: Context, apps: Sequence[Mapping[str, Any]]) -> Decision:
     device = at.results[0].device
     match app.get("state"):
         case "running":
-            return Say(f"Yes, {app['name']} runs on {device} ({_proof(at.results[0])}).")
+            yes = "No, it did not:" if _ENDED.search(at.said) else "Yes,"
+            return Say(f"{yes} {app['name']} runs on {device} ({_proof(at.results[0])}).")
         case "listed" | None:
             return Say(f"{device} lists {app['name']}; whether it still does its work, its firmware does not tell.")
+        case state if _ENDED.search(at.said):
+            error = f": {app['error']}" if app.get("error") else ""
+            return Say(f"{app['name']} is still on {device}, its state is: {state}{error}.")
         case state:
             error = f": {app['error']}" if app.get("error") else ""
             return Say(f"No, {app['name']} is on {device} but {state}{error}.")

@@ -21,10 +21,11 @@ from microclaw.offline.decision import Act, CannotDo, Context, Decision, Result,
 from microclaw.offline.last_act import DialogueState, LastAct, act_after, state_after
 from microclaw.offline.memory import EXAMPLES as MEMORY_EXAMPLES
 from microclaw.offline.memory import MEMORY, parse_memory
+from microclaw.offline.names import names_to_pins, told_name, where_is
 from microclaw.offline.parse import Parse, Question, is_yes_or_no
 from microclaw.offline.pins import pads_to_pins, split_device
 from microclaw.offline.programs import PROGRAMS
-from microclaw.offline.references import referred, with_target
+from microclaw.offline.references import later, referred, with_target
 from microclaw.offline.sentences import MAX_SENTENCE_CHARS, Sentences, english, no_more_to_stop
 
 ADD_A_MODEL: Final = (
@@ -74,6 +75,7 @@ class Understanding:
     decision: Decision
     completes: bool = False  # it answers the open question
     refers: bool = False  # it speaks of the last act
+    recalls: bool = False  # it uses a name that was remembered
     state: DialogueState = DialogueState()  # what is kept with the decision, if it is an answer
 
 
@@ -87,8 +89,7 @@ def understand(request: ModelRequest) -> Understanding:
     context = completed = None
     if open_question is not None and len(said) <= MAX_SENTENCE_CHARS:
         if open_question.is_declined(said):
-            kept = DialogueState(act=act)
-            return Understanding(said, before, None, Say("Then nothing was done."), completes=True, state=kept)
+            return Understanding(said, before, None, Say("Then nothing was done."), completes=True)
         completed = open_question.completed(said)
         if completed is not None and expired:
             again = open_question.reading or open_question.said
@@ -106,9 +107,11 @@ def understand(request: ModelRequest) -> Understanding:
     at = found if isinstance(found, Context) else None
     kept = DialogueState()
     if isinstance(decision, Say):
-        kept = DialogueState(_question(at, decision), act_after(at, decision, act))
+        # A question about the last act leaves it the last act.
+        last_act = act if reading.refers and at is None else act_after(at, decision, act)
+        kept = DialogueState(_question(at, decision), last_act)
     parse = at.parse if at is not None else None
-    return Understanding(said, before, parse, decision, completed is not None, reading.refers, kept)
+    return Understanding(said, before, parse, decision, completed is not None, reading.refers, reading.recalls, kept)
 
 
 def _question(at: Context | None, decision: Say) -> Question | None:
@@ -164,24 +167,32 @@ class _Reading:
 
     found: Context | Say
     refers: bool = False
+    recalls: bool = False
 
 
 def _read(said: str, device_context: DeviceContext, results: tuple[Result, ...], act: LastAct | None) -> _Reading:
     sentences = english()
     if len(said) > MAX_SENTENCE_CHARS:
         return _Reading(_not_understood(sentences, said[:MAX_SENTENCE_CHARS]))
-    memory = parse_memory(said)
+    memory = parse_memory(said) or (Parse("remember", {"text": said.strip().rstrip(".!")}) if told_name(said) else None)
     if memory is not None and not _is_for_the_board(memory, said, sentences):
         return _Reading(Context(memory, said, device_context, device_context.meant, False, results))
     text, named = split_device(said, device_context)
     device = named or device_context.meant
     text = pads_to_pins(no_more_to_stop(text), device.board if device else None)
+    where = where_is(text, device_context)
+    if where is not None:
+        return _Reading(Say(where))
+    named_text, named = names_to_pins(text, device_context, named)
+    recalls, text, device = named_text != text, named_text, named or device
     if act is not None:
         there = named or next((d for d in device_context.devices if d.name == act.device), None)
         found = _referred(text, act, there, elsewhere=named is not None and named.name != act.device)
         if isinstance(found, Say):
             return _Reading(found, refers=True)
-        if found is not None:
+        if isinstance(found, str):
+            text = found
+        elif found is not None:
             return _Reading(Context(found, text, device_context, there, there is not None, results), refers=True)
     parse = schedules.parse_schedule(text, sentences) or sentences.parse(text)
     if is_yes_or_no(said) and (parse is None or parse.loose):
@@ -190,15 +201,21 @@ def _read(said: str, device_context: DeviceContext, results: tuple[Result, ...],
         return _Reading(_not_understood(sentences, text))
     if parse.kind in NOTHING_DONE:
         return _Reading(_nothing_done(sentences, parse, said))
-    return _Reading(Context(parse, said, device_context, device, named is not None, results))
+    found_at = Context(parse, text if recalls else said, device_context, device, named is not None, results)
+    return _Reading(found_at, recalls=recalls)
 
 
-def _referred(text: str, act: LastAct, device: KnownDevice | None, *, elsewhere: bool) -> Parse | Say | None:
-    """What a sentence says of the last act, by itself or with an "it" in place of a pin; None for any other."""
+def _referred(text: str, act: LastAct, device: KnownDevice | None, *, elsewhere: bool) -> Parse | Say | str | None:
+    """What a sentence says of the last act, by itself or with an "it" in place of a pin; None for any other.
+
+    A sentence for later comes back with the pin in the place of "it": its words are kept.
+    """
     found = referred(text, act, device, elsewhere=elsewhere)
     if found is not None:
         return found
     parse = english().parse(text)
+    if parse is not None and parse.kind == "schedule":
+        return later(text, act)
     if parse is None or parse.loose or parse.word("thing") != "it" or parse.number("pin") is not None:
         return None
     return with_target(parse, act)

@@ -32,9 +32,9 @@ _MAX_AGE: Final = 3  # answers in between that changed nothing
 class LastAct:
     """What was done or tried last: its kind, pins and numbers (`parse`), and where.
 
-    `done`: a tool carried it out; else it was refused or asked about. `changes` are the numbers that take it back, in
+    `done`: a tool carried it out; else it was refused or asked about (and a parse that was learned stays loose). `changes` are the numbers that take it back, in
     the order in which they were made. `app` is its program, `replaced` says that one of that name was there before,
-    `stopped` that it was taken off again. `age` counts the answers since.
+    `stopped` that it was taken off again. `others` are pins to which the same was done just before. `age` counts the answers since.
     """
 
     parse: Parse
@@ -46,6 +46,7 @@ class LastAct:
     replaced: bool = False
     stopped: bool = False
     schedule: int | None = None
+    others: tuple[int, ...] = ()
     age: int = 0
 
     @property
@@ -115,7 +116,7 @@ def act_after(at: Context | None, decision: Say, before: LastAct | None) -> Last
         return None if changed or decision.code is not None else _older(before)
     if done and not at.results:
         return _older(before)
-    parse = replace(at.parse, loose=False, confirmed=False, undoes=(), stops=None, replaces=None)
+    parse = replace(at.parse, loose=at.parse.loose and not done, confirmed=False, undoes=(), stops=None, replaces=None)
     device = at.results[-1].fields.get("device") if at.results else (at.device.name if at.device else None)
     changes = tuple(c for r in at.results if r.tool != "undo" and isinstance(c := r.fields.get("change"), int))
     removed = _last(at.results, "uninstall-wasm-app")
@@ -135,7 +136,19 @@ def act_after(at: Context | None, decision: Say, before: LastAct | None) -> Last
         app=str(deployed.fields.get("appName")) if deployed is not None else None,
         replaced=deployed is not None and bool(deployed.fields.get("replaced")),
         schedule=number if isinstance(number, int) else None,
+        others=_same_before(parse, device, before) if done and not at.parse.undoes else (),
     )
+
+
+def _same_before(parse: Parse, device: object, before: LastAct | None) -> tuple[int, ...]:
+    """Pins that were just given the same level."""
+    if before is None or not before.done or parse.kind != "set_pin" or before.kind != "set_pin":
+        return ()
+    if before.device != device or parse.values.get("level") != before.parse.values.get("level"):
+        return ()
+    if any(name.startswith("level_") for name in {*parse.values, *before.parse.values}):
+        return ()
+    return tuple(dict.fromkeys((*before.others, *before.pins)))
 
 
 def _older(act: LastAct | None) -> LastAct | None:

@@ -27,7 +27,7 @@ _READS: Final = frozenset({"read_pin", "read_adc", "read_sensor"})
 _LIMITED: Final = frozenset({"threshold", "threshold_pulse", "thermostat"})
 
 _POLITE: Final = re.compile(r"^(?:(?:please|can you|could you|would you|ok|okay|hey) )+| (?:please|thanks|thank you)$")
-_IT: Final = r"(?:it|that|this|them|that one|this one)"
+_IT: Final = r"(?:it|that one|this one|that|this|them|both|all of them|those)"
 _NO: Final = r"(?:(?:no|nope|nah|oops|sorry|wait|actually|wrong|not that|not that one|i mean no) )+"
 _MEANT: Final = (
     rf"(?:i (?:mean|meant|wanted|said)|make {_IT}|{_IT} (?:is|should be|was meant to be)|it's|that's|use|rather|better)"
@@ -73,6 +73,8 @@ _VALUE: Final = re.compile(
     r"(?P<milli>-?\d+) milli(?: (?P<unit>\w+))?|(?:every|each|once every) (?P<every>\d+) ms|(?:for )?(?P<ms>\d+) ms"
     r"|period (?P<period>\d+) ms|(?P<times>\d+) times|(?P<once>once|twice|thrice)|(?P<bare>\d+)"
 )
+_PRONOUN: Final = re.compile(r"(?i)\b((?:turn|switch|set|put|dim|toggle) (?:on |off )?)(?:it|that|this)\b")
+_ALL: Final = re.compile(r"\b(?:them|both|all of them|those)\b")
 _AMOUNTS: Final = {"a bit": 1.5, "a little": 1.5, "slightly": 1.25, "much": 4.0, "a lot": 4.0, "way": 4.0, "far": 4.0}
 _STEPS_MILLI: Final = {"a bit": 10_000, "a little": 10_000, "slightly": 5_000, "much": 40_000, "a lot": 40_000}
 _LEVELS: Final = {"on": 1, "high": 1, "off": 0, "low": 0}
@@ -86,6 +88,8 @@ def referred(text: str, act: LastAct, device: KnownDevice | None, *, elsewhere: 
     said = _POLITE.sub("", normalize_quantities(text).replace(",", ""))
     if elsewhere and (said in ("no", "the same", "same", "do the same", "and")):
         return _corrected(act, act.parse, device, elsewhere=True) if said == "no" else _anew(act)
+    if said in ("no", "nope", "wrong", "no no") and act.done and act.kind not in _READS:
+        return Say(f"What shall be different about {_named(act)}?", "ambiguous", "as in: no, pin 5; or: undo")
     if _STATE.fullmatch(said):
         return _state(act)
     corrects = _CORRECTS.fullmatch(said) or _CORRECTS_AFTER.fullmatch(said)
@@ -98,7 +102,7 @@ def referred(text: str, act: LastAct, device: KnownDevice | None, *, elsewhere: 
     if _AGAIN.fullmatch(said):
         return _again(act)
     if level := _LEVEL.fullmatch(said):
-        return _level(act, _LEVELS[level[1] or level[2]])
+        return _level(_with_others(act, said), _LEVELS[level[1] or level[2]])
     if pins := _AND_PINS.fullmatch(said):
         return _and_pins(act, next(group for group in pins.groups() if group is not None), text, device)
     if pace := _PACE.fullmatch(said):
@@ -128,6 +132,13 @@ def with_target(parse: Parse, act: LastAct) -> Referred:
             f"There were several pins: {', '.join(map(str, act.pins))}. Which one?", "ambiguous", "name it, as in: pin 4"
         )
     return _filled(parse, act)
+
+
+def later(text: str, act: LastAct) -> str | Say | None:
+    """A sentence for later ("turn it off in 10 minutes") with the last act's pin in it; None without an "it"."""
+    if not _PRONOUN.search(text) or not (act.pins or act.is_on_led):
+        return None
+    return _drives(act) if act.runs else _PRONOUN.sub(rf"\1{act.target}", text, count=1)
 
 
 def _filled(parse: Parse, act: LastAct) -> Parse:
@@ -299,6 +310,15 @@ def _level(act: LastAct, level: int) -> Referred:
         return Say(f"Do you mean {act.app}, or only pin {act.target}?", "ambiguous", "start it again")
     parse = Parse("set_pin", _target_values(act) | {"level": level})
     return replace(parse, stops=act.app) if act.runs else parse
+
+
+def _with_others(act: LastAct, said: str) -> LastAct:
+    """For "them" the act with all pins to which the same was done."""
+    pins = tuple(dict.fromkeys((*act.others, *act.pins)))[: len(PIN_SLOTS)]
+    if not act.others or not _ALL.search(said):
+        return act
+    values: Values = {slot: pin for slot, pin in zip(PIN_SLOTS, pins, strict=False)}
+    return replace(act, parse=replace(act.parse, values=act.parse.values | values))
 
 
 def _drives(act: LastAct) -> Say:
