@@ -20,7 +20,7 @@ from microclaw.language.times import When, split_when, when_text
         ("each monday at 7 o'clock turn on pin 4", "turn on pin 4", When("07:00", "monday")),
         ("tomorrow at 6 turn on pin 4", "turn on pin 4", When("06:00", None, "tomorrow")),
         ("tonight turn off the led", "turn off the led", When(None, None, "tonight")),
-        ("next friday at midnight blink pin 2", "blink pin 2", When("00:00", None, "friday")),
+        ("next friday at midnight blink pin 2", "blink pin 2", When("00:00", None, "next friday")),
         ("at sunset turn on pin 4", "turn on pin 4", When("sunset")),
         ("in 10 minutes turn on pin 4", "turn on pin 4", When(delay_ms=600_000)),
         ("turn on pin 4 after half an hour", "turn on pin 4", When(delay_ms=1_800_000)),

@@ -30,6 +30,7 @@ from microclaw.models.protocol import (
 from microclaw.models.router import OfflineFirst, TaskRouter, choose_model, describe
 from microclaw.models.scripted import ScriptedModel, say
 from microclaw.offline.last_act import DialogueState
+from microclaw.offline.last_act import DialogueState
 from microclaw.offline.model import OfflineModel
 from microclaw.offline.parse import Parse, Question
 
@@ -75,8 +76,7 @@ async def test_the_settings_choose_the_model(settings: ModelSettings, name: str,
 def test_choosing_imports_no_library_of_a_provider() -> None:
     code = (
         "import sys; from microclaw.config.settings import *; from microclaw.models.router import choose_model; "
-        "from microclaw.offline.last_act import DialogueState
-from microclaw.offline.model import OfflineModel; "
+        "from microclaw.offline.model import OfflineModel; "
         "spare = (ModelChoice('openai', 'x', 'y'),); "
         "choose_model(ModelSettings(anthropic_api_key='a', fallbacks=spare), OfflineModel(), proxy='http://p:1'); "
         "print([m for m in ('pydantic_ai', 'anthropic', 'openai', 'httpx2', 'hassil') if m in sys.modules])"

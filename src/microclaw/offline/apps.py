@@ -23,7 +23,7 @@ def _list_apps(at: Context, apps: Sequence[Mapping[str, Any]]) -> Decision:
 
 def _app_status(at: Context, apps: Sequence[Mapping[str, Any]]) -> Decision:
     named = _meant(at, apps)
-    if not named and not at.parse.word("app") and apps:
+    if not _name_said(at) and len(apps) != 1:
         return Say(f"{_running(at, apps)}.")
     if not named:
         return Say(f"No program of that name runs. {_running(at, apps)}.")
@@ -46,7 +46,7 @@ def _app_status(at: Context, apps: Sequence[Mapping[str, Any]]) -> Decision:
 def _remove_app(at: Context, apps: Sequence[Mapping[str, Any]]) -> Decision:
     if done := _removed(at):
         return done
-    said = at.parse.word("app") or ""
+    said = _name_said(at)
     named = _meant(at, [*apps, *_missing(at)])
     if not named and not said:
         return Say(f"{_running(at, apps)}: there is nothing to stop.", "app_not_found", "what is running")
@@ -114,9 +114,15 @@ def _missing(at: Context) -> list[Mapping[str, Any]]:
     return [{"name": name} for name in at.results[0].fields.get("missing") or () if isinstance(name, str)]
 
 
+def _name_said(at: Context) -> str:
+    """The name in the sentence; "" for none and for "it"."""
+    said = at.parse.word("app") or ""
+    return "" if said in ("it", "that", "this", "them") else said
+
+
 def _meant(at: Context, apps: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """The apps with the name in the sentence; without a name ("stop it") those with a word of it, or all."""
-    said = at.parse.word("app")
+    said = _name_said(at)
     if said:
         return _matching(apps, said)
     words = re.findall(r"[\w-]+", at.said.lower())

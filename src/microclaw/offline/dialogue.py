@@ -14,7 +14,9 @@ from typing import Any, Final
 
 from microclaw.models.protocol import AssistantReply, DeviceContext, KnownDevice, Message, ModelRequest, ToolReturn, UserText
 from microclaw.offline import schedules
+from microclaw.language.foreign import foreign_language
 from microclaw.offline.actions import ACTIONS
+from microclaw.offline.answers import QUESTIONS, parse_question, past_of
 from microclaw.offline.apps import APPS
 from microclaw.offline.confidence import LIKE, NOTHING_DONE
 from microclaw.offline.decision import Act, CannotDo, Context, Decision, Result, Say, capital, failure, read_return
@@ -23,7 +25,7 @@ from microclaw.offline.memory import EXAMPLES as MEMORY_EXAMPLES
 from microclaw.offline.memory import MEMORY, parse_memory
 from microclaw.offline.names import names_to_pins, told_name, where_is
 from microclaw.offline.parse import Parse, Question, is_yes_or_no
-from microclaw.offline.pins import pads_to_pins, split_device
+from microclaw.offline.pins import pads_to_pins, split_device, split_unit
 from microclaw.offline.programs import PROGRAMS
 from microclaw.offline.references import later, referred, with_target
 from microclaw.offline.sentences import MAX_SENTENCE_CHARS, Sentences, english, no_more_to_stop
@@ -54,10 +56,11 @@ _NO_ORDER: Final = {
     "dont": "I think this is something not to do, or only an idea",
 }
 _SEVERAL: Final = re.compile(r"[,;.&+]\s|\b(?:and|then|also|but|or|plus|while|after|before)\b", re.I)
+_ENGLISH_ONLY: Final = ("not_understood", f"say it in English, as in: turn on pin 4; {ADD_A_MODEL}")
 _NO_PIN: Final = re.compile(r"\b(?:pin|gpio|io) (?:-\s?\d[\d.]*|\d+\.\d+)", re.I)
 _READING_TOOLS: Final = frozenset(
     {"gpio-get", "adc-read", "i2c-read", "i2c-scan", "list-devices", "query-wasm-apps", "device-info", "device-status"}
-    | {"schedule-list", "recall"}
+    | {"schedule-list", "recall", "time"}
 )
 _ONE_CALL: Final = frozenset({"set_pin", "dim_pin", "read_pin", "read_adc", "read_sensor", "scan_i2c", "list_devices"})
 _REMIND: Final = re.compile(
@@ -183,6 +186,11 @@ def _read(said: str, device_context: DeviceContext, results: tuple[Result, ...],
     where = where_is(text, device_context)
     if where is not None:
         return _Reading(Say(where))
+    question = parse_question(text)
+    if question is not None:
+        if question.kind == "past":
+            return _Reading(past_of(question, act), refers=True)
+        return _Reading(Context(question, said, device_context, device, named is not None, results))
     named_text, named = names_to_pins(text, device_context, named)
     recalls, text, device = named_text != text, named_text, named or device
     if act is not None:
@@ -195,6 +203,15 @@ def _read(said: str, device_context: DeviceContext, results: tuple[Result, ...],
         elif found is not None:
             return _Reading(Context(found, text, device_context, there, there is not None, results), refers=True)
     parse = schedules.parse_schedule(text, sentences) or sentences.parse(text)
+    plain, unit = split_unit(text)
+    if unit is not None:
+        without = sentences.parse(plain)
+        parse = without if without is not None and without.kind == "read_sensor" else parse
+        if parse is not None and parse.kind == "read_sensor":
+            parse = dataclasses.replace(parse, values=parse.values | {"unit": unit})
+    language = foreign_language(said) if parse is None or parse.loose else None
+    if language is not None:
+        return _Reading(Say(f"Without a model I understand only English; this looks like {language}.", *_ENGLISH_ONLY))
     if is_yes_or_no(said) and (parse is None or parse.loose):
         return _Reading(Say("Nothing waits for a yes.", "not_understood"))
     if parse is None:
@@ -297,6 +314,7 @@ _DECIDERS: Final[Mapping[str, Callable[[Context], Decision]]] = {
     **PROGRAMS,
     **MEMORY,
     **schedules.SCHEDULES,
+    **QUESTIONS,
     "schedule": _schedule,
     "help": _help,
     "greeting": lambda _at: _GREETING,
