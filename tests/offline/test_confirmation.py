@@ -178,7 +178,9 @@ async def test_a_yes_that_names_what_it_is_for_confirms_only_that(ask: Ask) -> N
 
 def test_a_question_that_an_older_version_wrote_is_none() -> None:
     question = Question("pin", Parse("set_pin", {"level": 1}, loose=True), "light it", "desk")
-    state = DialogueState(question, LastAct(Parse("blink", {"pin": 4}), "blink pin 4", "desk", changes=(7,), app="blink"))
+    state = DialogueState(
+        question, LastAct(Parse("blink", {"pin": 4}), "blink pin 4", "desk", changes=(7,), app="blink")
+    )
     assert state_after(AssistantReply("Which pin?", question=state.to_json())) == state
     for old in ('{"question":{"slot":"colour"}}', '{"slot":"pin","said":"x"}', "yes"):
         assert state_after(AssistantReply("Which pin?", question=old)) == DialogueState()

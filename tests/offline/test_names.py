@@ -63,7 +63,10 @@ def test_what_tells_no_name_is_none(said: str) -> None:
         ("dim the kitchen lamp to 30%", "dim pin 6 to 30%"),
         ("turn on the fan on pin 3", "turn on the fan on pin 3"),
         ("turn on the fans", "turn on the fans"),
-        ("hold the temperature at 22 degrees with the fan", "hold the temperature at 22 degrees with the fan on pin 11"),
+        (
+            "hold the temperature at 22 degrees with the fan",
+            "hold the temperature at 22 degrees with the fan on pin 11",
+        ),
         ("turn on the fan when the button is pressed", "turn on pin 11 when the button on pin 4 is pressed"),
         ("start the fan", "turn on pin 11"),
         ("stop the fan", "turn off pin 11"),

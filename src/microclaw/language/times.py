@@ -86,7 +86,12 @@ def split_when(said: str, *, bare_hour: bool = False) -> tuple[str, When] | None
         hour, minute = int(face[1]), int(face[2])
         if part or repeat or date:
             clock, hour, minute = f"{hour:02d}:{minute:02d}", None, 0
-    if clock is None and hour is None and delay is None and (repeat or date or in_part or bare_hour or _TODAY.search(rest)):
+    if (
+        clock is None
+        and hour is None
+        and delay is None
+        and (repeat or date or in_part or bare_hour or _TODAY.search(rest))
+    ):
         rest, bare = _taken(_BARE_HOUR, rest)
         if bare is not None and int(bare) < 24:
             known = repeat or date or part or int(bare) > 12 or int(bare) == 0

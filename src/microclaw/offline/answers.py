@@ -80,4 +80,14 @@ def _zones() -> Mapping[str, str]:
     return {city: found[0] for city, found in cities.items() if len(found) == 1} | {n.lower(): n for n in names}
 
 
-_AREAS: Final = ("Africa/", "America/", "Antarctica/", "Asia/", "Atlantic/", "Australia/", "Europe/", "Indian/", "Pacific/")
+_AREAS: Final = (
+    "Africa/",
+    "America/",
+    "Antarctica/",
+    "Asia/",
+    "Atlantic/",
+    "Australia/",
+    "Europe/",
+    "Indian/",
+    "Pacific/",
+)

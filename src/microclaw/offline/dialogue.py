@@ -12,7 +12,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from microclaw.models.protocol import AssistantReply, DeviceContext, KnownDevice, Message, ModelRequest, ToolReturn, UserText
+from microclaw.models.protocol import (
+    AssistantReply,
+    DeviceContext,
+    KnownDevice,
+    Message,
+    ModelRequest,
+    ToolReturn,
+    UserText,
+)
 from microclaw.offline import schedules
 from microclaw.language.foreign import foreign_language
 from microclaw.offline.actions import ACTIONS
@@ -29,6 +37,7 @@ from microclaw.offline.pins import pads_to_pins, split_device, split_unit
 from microclaw.offline.programs import PROGRAMS
 from microclaw.offline.references import later, referred, with_target
 from microclaw.offline.sentences import MAX_SENTENCE_CHARS, Sentences, english, no_more_to_stop
+from microclaw.offline.steps import parse_steps
 
 ADD_A_MODEL: Final = (
     "for any sentence set ANTHROPIC_API_KEY, OPENAI_API_KEY, or OPENAI_BASE_URL for a free local model "
@@ -202,7 +211,7 @@ def _read(said: str, device_context: DeviceContext, results: tuple[Result, ...],
             text = found
         elif found is not None:
             return _Reading(Context(found, text, device_context, there, there is not None, results), refers=True)
-    parse = schedules.parse_schedule(text, sentences) or sentences.parse(text)
+    parse = parse_steps(text, sentences.parse) or schedules.parse_schedule(text, sentences) or sentences.parse(text)
     plain, unit = split_unit(text)
     if unit is not None:
         without = sentences.parse(plain)

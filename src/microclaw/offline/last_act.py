@@ -16,7 +16,7 @@ from microclaw.offline.parse import PIN_SLOTS, Parse, Question
 
 PROGRAMS_ON_PINS: Final = frozenset(
     {"blink", "blink_times", "fade", "pulse", "button", "threshold", "threshold_pulse", "thermostat", "traffic_light"}
-    | {"steps"}
+    | {"steps", "pwm_pulse"}
 )
 CHANGING_TOOLS: Final = frozenset(
     {"gpio-set", "pwm-set", "deploy-wasm-app", "uninstall-wasm-app", "undo", "schedule-add", "schedule-remove"}

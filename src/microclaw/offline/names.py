@@ -53,7 +53,9 @@ def named_pins(lines: Iterable[str], device: str | None = None) -> tuple[NamedPi
     return tuple(NamedPin(one.name, one.pin, one.device or device) for one in told if one is not None)
 
 
-def names_to_pins(text: str, device_context: DeviceContext, named: KnownDevice | None) -> tuple[str, KnownDevice | None]:
+def names_to_pins(
+    text: str, device_context: DeviceContext, named: KnownDevice | None
+) -> tuple[str, KnownDevice | None]:
     """The sentence with the pins of its names, and the device that they are on if a name says it."""
     device = named or device_context.meant
     for one in sorted(_meant(device_context.names, device), key=lambda one: -len(one.name)):

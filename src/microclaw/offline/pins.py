@@ -110,7 +110,9 @@ def shown_value(at: Context, name: str, value: float) -> str:
     if unit is not None:
         found = _SHOWN_IN[name].get(_UNITS_SAID[unit])
         if found is None:
-            raise ask(f"{name.capitalize()} is not measured in {unit}.", f"in {quantity.shown_unit}: what is the {name}")
+            raise ask(
+                f"{name.capitalize()} is not measured in {unit}.", f"in {quantity.shown_unit}: what is the {name}"
+            )
         sign, factor, offset, decimals = found
         return f"{value * factor + offset:.{decimals}f}{'' if sign == '%' else ' '}{sign}"
     return f"{value:.{quantity.decimals}f}{'' if quantity.shown_unit == '%' else ' '}{quantity.shown_unit}"

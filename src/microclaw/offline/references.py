@@ -21,7 +21,7 @@ Referred = Parse | Say | None
 
 _WITH_PIN: Final = frozenset(
     {"set_pin", "toggle_pin", "dim_pin", "read_pin", "read_adc", "blink", "blink_times", "fade", "pulse", "button"}
-    | {"threshold", "threshold_pulse", "thermostat"}
+    | {"threshold", "threshold_pulse", "thermostat", "pwm_pulse"}
 )
 _READS: Final = frozenset({"read_pin", "read_adc", "read_sensor"})
 _LIMITED: Final = frozenset({"threshold", "threshold_pulse", "thermostat"})
@@ -129,7 +129,9 @@ def with_target(parse: Parse, act: LastAct) -> Referred:
         return _drives(act)
     if len(act.pins) > 1 and parse.kind != "set_pin":
         return Say(
-            f"There were several pins: {', '.join(map(str, act.pins))}. Which one?", "ambiguous", "name it, as in: pin 4"
+            f"There were several pins: {', '.join(map(str, act.pins))}. Which one?",
+            "ambiguous",
+            "name it, as in: pin 4",
         )
     return _filled(parse, act)
 
@@ -180,7 +182,9 @@ def _with_value(act: LastAct, said: re.Match[str]) -> Referred:
     bare = int(said["bare"]) if said["bare"] else None
     match act.kind:
         case "dim_pin" if bare is not None or said["unit"] == "percent":
-            return replace(act.parse, values=values | {"milli": bare * 1000 if bare is not None else int(said["milli"])})
+            return replace(
+                act.parse, values=values | {"milli": bare * 1000 if bare is not None else int(said["milli"])}
+            )
         case "set_pin" | "toggle_pin" | "read_pin" | "read_adc" if bare is not None:
             return _on_pins(act, (bare,))
         case "set_pin" if said["unit"] == "percent" and len(act.pins) < 2:
@@ -194,11 +198,17 @@ def _with_value(act: LastAct, said: re.Match[str]) -> Referred:
             count = int(said["times"]) if said["times"] else {"once": 1, "twice": 2}.get(said["once"], 3)
             values.pop("for_ms", None)
             return replace(act.parse, values=values | {"times": count})
-        case "pulse" if said["ms"]:
+        case "pwm_pulse" if bare is not None or said["unit"] == "percent":
+            return replace(
+                act.parse, values=values | {"milli": bare * 1000 if bare is not None else int(said["milli"])}
+            )
+        case "pulse" | "pwm_pulse" if said["ms"]:
             return replace(act.parse, values=values | {"ms": int(said["ms"])})
         case "blink" | "blink_times" | "fade" | "read_sensor_every" if said["every"] or said["period"] or said["ms"]:
             kept = {name: value for name, value in values.items() if name not in ("ms", "period_ms", "speed")}
-            pace: Values = {"period_ms": int(said["period"])} if said["period"] else {"ms": int(said["every"] or said["ms"])}
+            pace: Values = (
+                {"period_ms": int(said["period"])} if said["period"] else {"ms": int(said["every"] or said["ms"])}
+            )
             return replace(act.parse, values=kept | pace)
     example = _EXAMPLES.get(act.kind, "say the whole sentence once more")
     return Say(f"I do not know which number of {_named(act)} that is to be.", "ambiguous", example)
@@ -332,7 +342,9 @@ def _state(act: LastAct) -> Referred:
         return Parse("list_schedules")
     if act.kind == "dim_pin" and act.done and act.parse.number("milli") is not None:
         milli = act.parse.number("milli") or 0
-        return Say(f"{act.target.capitalize()} was set to {milli / 1000:g}% by me; how bright it is I cannot read back.")
+        return Say(
+            f"{act.target.capitalize()} was set to {milli / 1000:g}% by me; how bright it is I cannot read back."
+        )
     if len(act.pins) > 1:
         return Say(f"Which pin: {', '.join(map(str, act.pins))}?", "ambiguous", f"is pin {act.pins[0]} on")
     return Parse("read_pin", _target_values(act)) if act.pins or act.is_on_led else None
