@@ -30,7 +30,6 @@ from microclaw.models.protocol import (
 from microclaw.models.router import OfflineFirst, TaskRouter, choose_model, describe
 from microclaw.models.scripted import ScriptedModel, say
 from microclaw.offline.last_act import DialogueState
-from microclaw.offline.last_act import DialogueState
 from microclaw.offline.model import OfflineModel
 from microclaw.offline.parse import Parse, Question
 

@@ -33,8 +33,12 @@ _STRONG: Final = {
     "Czech": "zapni vypni světlo blikej jaká teplota sekund každou prosím děkuji ahoj a na je",
 }  # fmt: skip
 _ENGLISH: Final = frozenset(
-    "a o no on in is as at to do me he we an the turn set pin i you it and of for what how with off all per lamp hat war "
-    "die fan led warm plait co la de las el uno blink temperature est so not have was can this that when if my".split()
+    re.findall(
+        r"\w+",
+        "a o no on in is as at to do me he we an the turn set pin i you it and of for what how with off all per lamp "
+        "hat war die fan led warm plait co la de las el uno blink temperature est so not have was can this that when "
+        "if my",
+    )
 )
 _WORDS: Final = {name: frozenset(words.split()) - _ENGLISH for name, words in _STRONG.items()}
 _SURE: Final = 2  # so many of its words, or all that are no English ones
@@ -47,7 +51,7 @@ def foreign_language(text: str) -> str | None:
     known = [_SCRIPTS[script] for script in scripts if script in _SCRIPTS]
     if len(known) * 2 > len(letters):
         return known[0]
-    words = [word for word in re.findall(r"[^\W\d_]+(?:'[^\W\d_]+)?", text.lower())]
+    words = list(re.findall(r"[^\W\d_]+(?:'[^\W\d_]+)?", text.lower()))
     hits = {name: sum(word in found for word in words) for name, found in _WORDS.items()}
     name = max(hits, key=hits.__getitem__)
     english = sum(word in _ENGLISH for word in words)

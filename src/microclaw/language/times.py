@@ -24,9 +24,11 @@ _WORDS = {"noon": "12:00", "midday": "12:00", "midnight": "00:00"}
 _CLOCK = re.compile(r"\b(?:at |by |around )?clock (\d\d)(\d\d)\b")
 _CLOCK_FACE = re.compile(r"\b(?:at |by |around )?clock12 (\d\d)(\d\d)\b")
 _MINUTES = r"([1-5]?\d)(?:000 milli)?"
-_PAST_HOUR = re.compile(  # as quantities.py leaves it; "21 to 1" alone is no time: "to" needs an "at", "minutes" or "quarter"
-    rf"\b(?:(half|(?:a )?quarter) (past|to)|{_MINUTES} (past)|(\d+)0000 ms (past|to)|(?:(?<=\bat )|(?<=\bby )){_MINUTES} (to))"
-    r" (?:clock (\d\d)00|(1[0-2]|[1-9])(?:000 milli)?|(noon|midday|midnight))(?![\w.:%]| (?:milli|percent|ms|times)\b)"
+_PAST_HOUR = re.compile(  # as quantities.py leaves it; "21 to 1" alone is no time, "at 21 to 1" is
+    rf"\b(?:(half|(?:a )?quarter) (past|to)|{_MINUTES} (past)|(\d+)0000 ms (past|to)"
+    rf"|(?:(?<=\bat )|(?<=\bby )){_MINUTES} (to))"
+    r" (?:clock (\d\d)00|(1[0-2]|[1-9])(?:000 milli)?|(noon|midday|midnight))"
+    r"(?![\w.:%]| (?:milli|percent|ms|times)\b)"
 )
 _CLOCK_WORD = re.compile(r"\b(?:at |by |around )?(noon|midday|midnight|sunrise|sunset|dawn|dusk)\b")
 _BARE_HOUR = re.compile(r"\bat (\d{1,2})(?:000 milli)?\b(?! (?:ms|milli|percent))")
@@ -53,7 +55,8 @@ _NOTIFY = re.compile(r"\b(?:and )?(?:send|tell|mail|text|message) (?:it |that )?
 class When:
     """The times in a sentence: "23:30" or "sunset", "daily", "tomorrow" or "2026-12-03", a delay; None if not named.
 
-    `hour` (with its `minute`) is one of the clock's face, as in "at 7": morning or evening. `notify`: the person wants a message then.
+    `hour` (with its `minute`) is one of the clock's face, as in "at 7": morning or evening. `notify`: the person wants a
+    message then.
     """
 
     clock: str | None = None
@@ -111,10 +114,8 @@ def split_when(said: str, *, bare_hour: bool = False) -> tuple[str, When] | None
 def _past_hour(match: re.Match[str]) -> str:
     """ "half past 6" -> "clock12 0630", of the morning or the evening; "quarter to clock 2000" -> "clock 1945"."""
     quarter, way = match[1], match[2] or match[4] or match[6] or match[8]
-    if match[5]:
-        minutes = int(match[5]) // 6  # ten thousands of milliseconds
-    else:
-        minutes = int(match[3] or match[7] or (30 if quarter == "half" else 15))
+    said = match[3] or match[7] or (30 if quarter == "half" else 15)
+    minutes = int(match[5]) // 6 if match[5] else int(said)  # 60 000 ms a minute
     if minutes > 59 or (quarter == "half" and way == "to"):
         return match[0]
     known = {"noon": 12, "midday": 12, "midnight": 0}.get(match[11], int(match[9]) if match[9] else None)

@@ -15,7 +15,8 @@ from microclaw.offline.last_act import LastAct
 from microclaw.offline.parse import Parse
 
 _TIME: Final = re.compile(
-    r"(?:please )?(?:what time is it|(?:what is|what's|whats|tell me) the (?:current )?time|what (?:date|day) is (?:it|today)"
+    r"(?:please )?(?:what time is it|(?:what is|what's|whats|tell me) the (?:current )?time"
+    r"|what (?:date|day) is (?:it|today)"
     r"|(?:what is|what's|whats) (?:the date|today|today's date|the day))(?: (?:now|right now|today|here))?"
     r"(?: in (?:the )?(?P<place>[\w/ .'-]+))?(?: (?:now|right now))?"
 )

@@ -9,9 +9,10 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
+from microclaw.language.foreign import foreign_language
 from microclaw.models.protocol import (
     AssistantReply,
     DeviceContext,
@@ -22,7 +23,6 @@ from microclaw.models.protocol import (
     UserText,
 )
 from microclaw.offline import schedules
-from microclaw.language.foreign import foreign_language
 from microclaw.offline.actions import ACTIONS
 from microclaw.offline.answers import QUESTIONS, parse_question, past_of
 from microclaw.offline.apps import APPS
@@ -88,7 +88,7 @@ class Understanding:
     completes: bool = False  # it answers the open question
     refers: bool = False  # it speaks of the last act
     recalls: bool = False  # it uses a name that was remembered
-    state: DialogueState = DialogueState()  # what is kept with the decision, if it is an answer
+    state: DialogueState = field(default_factory=DialogueState)  # what is kept with the decision, if it is an answer
 
 
 def understand(request: ModelRequest) -> Understanding:
@@ -210,7 +210,8 @@ def _read(said: str, device_context: DeviceContext, results: tuple[Result, ...],
         if isinstance(found, str):
             text = found
         elif found is not None:
-            return _Reading(Context(found, text, device_context, there, there is not None, results), refers=True)
+            spoken = act.said if found.kind == "schedule" else text
+            return _Reading(Context(found, spoken, device_context, there, there is not None, results), refers=True)
     parse = parse_steps(text, sentences.parse) or schedules.parse_schedule(text, sentences) or sentences.parse(text)
     plain, unit = split_unit(text)
     if unit is not None:

@@ -12,18 +12,38 @@ import msgspec
 
 from microclaw.models.protocol import AssistantReply, Message
 from microclaw.offline.decision import Context, Result, Say
-from microclaw.offline.parse import PIN_SLOTS, Parse, Question
+from microclaw.offline.parse import PIN_SLOTS, Parse, Question, Values
 
 PROGRAMS_ON_PINS: Final = frozenset(
-    {"blink", "blink_times", "fade", "pulse", "button", "threshold", "threshold_pulse", "thermostat", "traffic_light"}
-    | {"steps", "pwm_pulse"}
+    [
+        "blink",
+        "blink_times",
+        "fade",
+        "pulse",
+        "pwm_pulse",
+        "steps",
+        "button",
+        "threshold",
+        "threshold_pulse",
+        "thermostat",
+        "traffic_light",
+    ]
 )
 CHANGING_TOOLS: Final = frozenset(
-    {"gpio-set", "pwm-set", "deploy-wasm-app", "uninstall-wasm-app", "undo", "schedule-add", "schedule-remove"}
+    ["gpio-set", "pwm-set", "deploy-wasm-app", "uninstall-wasm-app", "undo", "schedule-add", "schedule-remove"]
 )
 _OTHER_KINDS: Final = frozenset(
-    {"set_pin", "toggle_pin", "dim_pin", "read_pin", "read_adc", "read_sensor", "read_sensor_every", "remove_app"}
-    | {"schedule"}
+    [
+        "set_pin",
+        "toggle_pin",
+        "dim_pin",
+        "read_pin",
+        "read_adc",
+        "read_sensor",
+        "read_sensor_every",
+        "remove_app",
+        "schedule",
+    ]
 )
 _MAX_AGE: Final = 3  # answers in between that changed nothing
 
@@ -32,9 +52,10 @@ _MAX_AGE: Final = 3  # answers in between that changed nothing
 class LastAct:
     """What was done or tried last: its kind, pins and numbers (`parse`), and where.
 
-    `done`: a tool carried it out; else it was refused or asked about (and a parse that was learned stays loose). `changes` are the numbers that take it back, in
-    the order in which they were made. `app` is its program, `replaced` says that one of that name was there before,
-    `stopped` that it was taken off again. `others` are pins to which the same was done just before. `age` counts the answers since.
+    `done`: a tool carried it out; else it was refused or asked about, and a parse that was learned stays loose.
+    `changes` are the numbers that take it back, in the order in which they were made. `app` is its program, `replaced`
+    says that one of that name was there before, `stopped` that it was taken off again. `others` are pins to which the
+    same was done just before. `age` counts the answers since.
     """
 
     parse: Parse
@@ -67,6 +88,18 @@ class LastAct:
     def runs(self) -> bool:
         """Whether its program was left on the device."""
         return self.app is not None and not self.stopped
+
+    @property
+    def target_values(self) -> Values:
+        """Its pins, or its LED, as values of a parse."""
+        if self.is_on_led:
+            return {"thing": "led"}
+        return dict(zip(PIN_SLOTS, self.pins, strict=False))
+
+    @property
+    def named(self) -> str:
+        """It in the person's words."""
+        return f'"{self.said.strip().rstrip(".!?")}"'
 
     @property
     def target(self) -> str:

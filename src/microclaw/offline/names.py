@@ -22,14 +22,18 @@ _TOLD: Final = tuple(
     )
 )
 _NO_NAME: Final = frozenset(
-    "it that this these those there he she they what which where who how when whenever if nothing something everything"
-    " anything whatever whoever one pin pins free is are not and or but no i you we led on off turn switch".split()
-) - {"led"}
+    re.findall(
+        r"\w+",
+        "it that this these those there he she they what which where who how when whenever if nothing something "
+        "everything anything whatever whoever one pin pins free is are not and or but no i you we on off turn switch",
+    )
+)
 _APPENDED: Final = re.compile(r"\b(?:button|switch|key|sensor)$")  # what they are matters beside their pin
 _WITH: Final = re.compile(r"\b(?:with|using|by|via|through|and) (?:the |my |our )?$")
 _HAS_PIN: Final = r"(?! (?:(?:is|are) )?(?:on|at) (?:the )?(?:gpio |io )?(?:pin )?#?\d| (?:pin|gpio) ?\d)"
 _WHERE: Final = re.compile(
-    r"(?:where is|where's|(?:what|which) (?:pin|gpio) (?:is|has|drives)) (?:the |my |our )?(.+?)(?: (?:on|at|connected to))?"
+    r"(?:where is|where's|(?:what|which) (?:pin|gpio) (?:is|has|drives)) (?:the |my |our )?(.+?)"
+    r"(?: (?:on|at|connected to))?"
 )
 _START: Final = re.compile(r"(?i)^\s*(?:please )?(?:start|run|open|power) (?=pin \d+\s*[.!]?$)")
 _STOP: Final = re.compile(r"(?i)^\s*(?:please )?(?:stop|close|end) (?=pin (\d+)\s*[.!]?$)")

@@ -12,10 +12,11 @@ from typing import Final
 from microclaw.boards.profile import BoardProfile
 from microclaw.language.quantities import normalize_quantities
 from microclaw.models.protocol import KnownDevice
+from microclaw.offline.amounts import with_amount
 from microclaw.offline.decision import Say
 from microclaw.offline.last_act import PROGRAMS_ON_PINS, LastAct
 from microclaw.offline.parse import PIN_SLOTS, Parse, Values
-from microclaw.offline.programs import half_period_ms, pace_ms
+from microclaw.offline.pins import split_unit
 
 Referred = Parse | Say | None
 
@@ -33,7 +34,7 @@ _MEANT: Final = (
     rf"(?:i (?:mean|meant|wanted|said)|make {_IT}|{_IT} (?:is|should be|was meant to be)|it's|that's|use|rather|better)"
 )
 _CORRECTS: Final = re.compile(rf"(?:{_NO}(?:{_MEANT} )?|(?:i meant|i mean|i wanted|rather) )(?:the |to )?(.+)")
-_CORRECTS_AFTER: Final = re.compile(rf"(.+?) (?:instead|rather)|(?:use|take) (pin \d+)(?: instead)?")
+_CORRECTS_AFTER: Final = re.compile(r"(.+?) (?:instead|rather)|(?:use|take) (pin \d+)(?: instead)?")
 _CHANGES: Final = re.compile(rf"(?:and |now )?(?:make|set|change|put|turn) {_IT} (?:to |at |up to |down to )?(.+)")
 _PINS: Final = r"((?:pin )?\d{1,3}(?:(?: also | and )(?:pin )?\d{1,3})*)"
 _ON_PINS: Final = re.compile(rf"(?:(?:on|at|for|with|in|to) )?(?:the )?{_PINS}")
@@ -52,31 +53,18 @@ _LEVEL: Final = re.compile(
     rf"|(?:and |now |then )*(?:turn|switch) (?:back )?(on|off) {_IT}(?: again)?"
 )
 _STATE: Final = re.compile(
-    rf"(?:is|was) {_IT} (?:still |now |really )?(?:on|off|running|active|going|lit|there|working|alive|high|low|blinking|"
-    rf"flashing|fading)(?: now| still)?|(?:did|has) {_IT} (?:really )?(?:work|worked|stop|stopped|end|ended|finish|"
-    rf"finished|start|started|crash|crashed)|does {_IT} still (?:run|work|blink|fade)|is {_IT} still"
-)
-_PACE: Final = re.compile(
-    rf"(?:(?:and|now|make|let|blink|flash|fade|do|go|run|speed|read|log|slow|have|it|that|this|please) )*"
-    r"(?:(?P<amount>a (?:bit|little)|slightly|much|a lot|way|far|even|still) )?(?P<way>faster|quicker|slower)"
-    rf"|(?:make {_IT} |blink |flash |fade |go )?(?:(?P<twice>twice|half|\d+ times) as )(?P<as>fast|quick|slow)"
-    rf"|(?:at )?(?P<speed>double|twice|half|halve)(?: the)? speed|(?P<up>speed up|speed {_IT} up)"
-    rf"|(?P<down>slow down|slow {_IT} down)"
-)
-_LIGHT: Final = re.compile(
-    rf"(?:(?:and|now|make|let|dim|turn|have|it|that|this|by) )*(?:(?P<amount>a (?:bit|little)|slightly|much|a lot|way|far|"
-    r"even|still) )?(?:(?P<percent>\d+) milli percent )?(?P<way>brighter|darker|dimmer|less bright)"
-    r"(?: by (?P<by>\d+) milli percent)?"
-    rf"|(?:make {_IT} )?(?P<twice>twice|half|\d+ times) as (?P<as>bright|dark|dim)"
+    rf"(?:is|was) {_IT} (?:still |now |really )?(?:on|off|running|active|going|lit|there|working|alive|high|low|"
+    rf"blinking|flashing|fading)(?: now| still)?|(?:did|has) {_IT} (?:really )?(?:work|worked|stop|stopped|end|ended|"
+    rf"finish|finished|start|started|crash|crashed)|does {_IT} still (?:run|work|blink|fade)|is {_IT} still"
 )
 _VALUE: Final = re.compile(
     r"(?P<milli>-?\d+) milli(?: (?P<unit>\w+))?|(?:every|each|once every) (?P<every>\d+) ms|(?:for )?(?P<ms>\d+) ms"
     r"|period (?P<period>\d+) ms|(?P<times>\d+) times|(?P<once>once|twice|thrice)|(?P<bare>\d+)"
 )
 _PRONOUN: Final = re.compile(r"(?i)\b((?:turn|switch|set|put|dim|toggle) (?:on |off )?)(?:it|that|this)\b")
+_CLOCK: Final = re.compile(r"(?:(?:at|no|i mean|i meant) )*clock (\d\d)(\d\d)")
+_HALF_DAY: Final = re.compile(r"(?:in |it is )?(?:the )?(morning|evening|afternoon|am|pm|a\.m|p\.m)")
 _ALL: Final = re.compile(r"\b(?:them|both|all of them|those)\b")
-_AMOUNTS: Final = {"a bit": 1.5, "a little": 1.5, "slightly": 1.25, "much": 4.0, "a lot": 4.0, "way": 4.0, "far": 4.0}
-_STEPS_MILLI: Final = {"a bit": 10_000, "a little": 10_000, "slightly": 5_000, "much": 40_000, "a lot": 40_000}
 _LEVELS: Final = {"on": 1, "high": 1, "off": 0, "low": 0}
 
 
@@ -87,9 +75,14 @@ def referred(text: str, act: LastAct, device: KnownDevice | None, *, elsewhere: 
     """
     said = _POLITE.sub("", normalize_quantities(text).replace(",", ""))
     if elsewhere and (said in ("no", "the same", "same", "do the same", "and")):
-        return _corrected(act, act.parse, device, elsewhere=True) if said == "no" else _anew(act)
+        return _corrected(act, act.parse, device, elsewhere=True) if said == "no" else act.parse
+    if (time := _time_of_day(said, act)) is not None:
+        return time
     if said in ("no", "nope", "wrong", "no no") and act.done and act.kind not in _READS:
-        return Say(f"What shall be different about {_named(act)}?", "ambiguous", "as in: no, pin 5; or: undo")
+        return Say(f"What shall be different about {act.named}?", "ambiguous", "as in: no, pin 5; or: undo")
+    plain, unit = split_unit(f" {said.removeprefix('and ')}")
+    if act.kind == "read_sensor" and unit is not None and not plain.strip():
+        return replace(act.parse, values=act.parse.values | {"unit": unit})
     if _STATE.fullmatch(said):
         return _state(act)
     corrects = _CORRECTS.fullmatch(said) or _CORRECTS_AFTER.fullmatch(said)
@@ -104,17 +97,29 @@ def referred(text: str, act: LastAct, device: KnownDevice | None, *, elsewhere: 
     if level := _LEVEL.fullmatch(said):
         return _level(_with_others(act, said), _LEVELS[level[1] or level[2]])
     if pins := _AND_PINS.fullmatch(said):
-        return _and_pins(act, next(group for group in pins.groups() if group is not None), text, device)
-    if pace := _PACE.fullmatch(said):
-        return _renewed(act, _paced(act, pace))
-    if light := _LIGHT.fullmatch(said):
-        return _lighter(act, light)
+        return _and_pins(act, next(group for group in pins.groups() if group is not None), text)
+    if (amount := with_amount(said, act)) is not None:
+        return _renewed(act, amount)
     if (value := _CHANGES.fullmatch(said)) and _VALUE.fullmatch(value[1]):
         meant = _changed(act, value[1], corrects=False)
         if isinstance(meant, Parse) and meant.kind == act.kind and _pins_of(meant) != act.pins:
             return _corrected(act, meant, device)  # "make that 25" of a pin
         return _renewed(act, meant)
     return None
+
+
+def _time_of_day(said: str, act: LastAct) -> Parse | None:
+    """The answer to "Is that 06:30 or 18:30?"."""
+    when = act.parse.when
+    if act.done or when is None or when.hour is None:
+        return None
+    clock = _CLOCK.fullmatch(said)
+    half = _HALF_DAY.fullmatch(said)
+    if clock is None and half is None:
+        return None
+    late = half is not None and half[1] in ("evening", "afternoon", "pm", "p.m")
+    told = f"{clock[1]}:{clock[2]}" if clock else f"{(when.hour % 12 + 12 * late):02d}:{when.minute:02d}"
+    return replace(act.parse, when=replace(when, clock=told, hour=None, minute=0))
 
 
 def with_target(parse: Parse, act: LastAct) -> Referred:
@@ -145,22 +150,11 @@ def later(text: str, act: LastAct) -> str | Say | None:
 
 def _filled(parse: Parse, act: LastAct) -> Parse:
     values = {name: value for name, value in parse.values.items() if name != "thing"}
-    return replace(parse, values=values | _target_values(act))
-
-
-def _target_values(act: LastAct) -> Values:
-    if act.is_on_led:
-        return {"thing": "led"}
-    return {slot: pin for slot, pin in zip(PIN_SLOTS, act.pins, strict=False)}
+    return replace(parse, values=values | act.target_values)
 
 
 def _pins_of(parse: Parse) -> tuple[int, ...]:
     return tuple(pin for slot in PIN_SLOTS if (pin := parse.number(slot)) is not None)
-
-
-def _anew(act: LastAct) -> Parse:
-    """The act's parse, to be done once more or elsewhere."""
-    return act.parse
 
 
 def _changed(act: LastAct, rest: str, *, corrects: bool) -> Referred:
@@ -188,7 +182,7 @@ def _with_value(act: LastAct, said: re.Match[str]) -> Referred:
         case "set_pin" | "toggle_pin" | "read_pin" | "read_adc" if bare is not None:
             return _on_pins(act, (bare,))
         case "set_pin" if said["unit"] == "percent" and len(act.pins) < 2:
-            return Parse("dim_pin", _target_values(act) | {"milli": int(said["milli"])})
+            return Parse("dim_pin", act.target_values | {"milli": int(said["milli"])})
         case "threshold" | "threshold_pulse" | "thermostat" if bare is not None or said["milli"]:
             unit = {"unit": said["unit"]} if said["unit"] else {}
             return replace(
@@ -211,7 +205,7 @@ def _with_value(act: LastAct, said: re.Match[str]) -> Referred:
             )
             return replace(act.parse, values=kept | pace)
     example = _EXAMPLES.get(act.kind, "say the whole sentence once more")
-    return Say(f"I do not know which number of {_named(act)} that is to be.", "ambiguous", example)
+    return Say(f"I do not know which number of {act.named} that is to be.", "ambiguous", example)
 
 
 _EXAMPLES: Final = {
@@ -228,13 +222,13 @@ def _corrected(act: LastAct, meant: Parse, device: KnownDevice | None, *, elsewh
     if not act.done or act.kind in _READS:
         return meant
     if act.stopped or act.schedule is not None:
-        return Say(f"I do not take {_named(act)} back by that.", "ambiguous", "undo, then say the whole sentence")
+        return Say(f"I do not take {act.named} back by that.", "ambiguous", "undo, then say the whole sentence")
     if device is not None and (refused := _not_driven(meant, device.board)) is not None:
         return refused
     if act.app is not None and not act.replaced and not elsewhere:
         return replace(meant, replaces=act.app)
     if not act.changes:
-        return Say(f"I do not know how to take {_named(act)} back.", "ambiguous", "say what each pin is to do")
+        return Say(f"I do not know how to take {act.named} back.", "ambiguous", "say what each pin is to do")
     return replace(meant, undoes=act.changes[::-1])
 
 
@@ -254,20 +248,20 @@ def _renewed(act: LastAct, meant: Referred) -> Referred:
     if not isinstance(meant, Parse):
         return meant
     if act.stopped:
-        return Say(f"{_named(act)} was stopped.", "ambiguous", "start it again, or say the whole sentence")
+        return Say(f"{act.named} was stopped.", "ambiguous", "start it again, or say the whole sentence")
     return replace(meant, replaces=act.app) if act.runs else meant
 
 
 def _on_pins(act: LastAct, pins: tuple[int, ...]) -> Referred:
     if act.kind not in _WITH_PIN:
         return Say(
-            f"{_named(act)} is not on a pin of its own, so nothing was done.", "ambiguous", "say the whole sentence"
+            f"{act.named} is not on a pin of its own, so nothing was done.", "ambiguous", "say the whole sentence"
         )
     if (len(pins) > 1 and act.kind != "set_pin") or (len(act.pins) > 1 and len(pins) == 1 and _differs(act)):
         return Say("That goes for one pin at a time.", "ambiguous", "say it once for each pin")
     values = {n: v for n, v in act.parse.values.items() if n not in PIN_SLOTS and n not in ("thing", "several")}
     values = {n: v for n, v in values.items() if not n.startswith("level_")}
-    return replace(act.parse, values=values | {slot: pin for slot, pin in zip(PIN_SLOTS, pins, strict=False)})
+    return replace(act.parse, values=values | dict(zip(PIN_SLOTS, pins, strict=False)))
 
 
 def _differs(act: LastAct) -> bool:
@@ -276,10 +270,10 @@ def _differs(act: LastAct) -> bool:
     return any(value != level for name, value in act.parse.values.items() if name.startswith("level_"))
 
 
-def _and_pins(act: LastAct, named: str, text: str, device: KnownDevice | None) -> Referred:
+def _and_pins(act: LastAct, named: str, text: str) -> Referred:
     """The same on other pins, in addition."""
     if act.stopped or act.schedule is not None:
-        return Say(f"I do not do that on other pins: {_named(act)}.", "ambiguous", "say the whole sentence")
+        return Say(f"I do not do that on other pins: {act.named}.", "ambiguous", "say the whole sentence")
     if act.kind == "dim_pin" and "pin" not in named:
         return Say("Do you mean that pin, or a brightness?", "ambiguous", f"same on pin {_numbers(named)[0]}")
     if text.rstrip().endswith("?") and act.kind not in _READS:
@@ -318,7 +312,7 @@ def _level(act: LastAct, level: int) -> Referred:
         return None
     if act.stopped and level and act.kind in PROGRAMS_ON_PINS:
         return Say(f"Do you mean {act.app}, or only pin {act.target}?", "ambiguous", "start it again")
-    parse = Parse("set_pin", _target_values(act) | {"level": level})
+    parse = Parse("set_pin", act.target_values | {"level": level})
     return replace(parse, stops=act.app) if act.runs else parse
 
 
@@ -327,7 +321,7 @@ def _with_others(act: LastAct, said: str) -> LastAct:
     pins = tuple(dict.fromkeys((*act.others, *act.pins)))[: len(PIN_SLOTS)]
     if not act.others or not _ALL.search(said):
         return act
-    values: Values = {slot: pin for slot, pin in zip(PIN_SLOTS, pins, strict=False)}
+    values: Values = dict(zip(PIN_SLOTS, pins, strict=False))
     return replace(act, parse=replace(act.parse, values=act.parse.values | values))
 
 
@@ -347,56 +341,8 @@ def _state(act: LastAct) -> Referred:
         )
     if len(act.pins) > 1:
         return Say(f"Which pin: {', '.join(map(str, act.pins))}?", "ambiguous", f"is pin {act.pins[0]} on")
-    return Parse("read_pin", _target_values(act)) if act.pins or act.is_on_led else None
-
-
-def _paced(act: LastAct, said: re.Match[str]) -> Referred:
-    factor = _pace_factor(said)
-    match act.kind:
-        case "blink" | "blink_times":
-            now_ms = half_period_ms(act.parse)
-        case "fade":
-            now_ms = pace_ms(act.parse, "fade")
-        case "read_sensor_every":
-            now_ms = pace_ms(act.parse, "read")
-        case _:
-            return Say(f"{_named(act)} has no speed, so nothing was done.", "ambiguous", "blink pin 2 every second")
-    kept = {name: v for name, v in act.parse.values.items() if name not in ("ms", "period_ms", "speed")}
-    return replace(act.parse, values=kept | {"ms": max(1, round(now_ms / factor))})
-
-
-def _pace_factor(said: re.Match[str]) -> float:
-    if said["twice"]:
-        many = {"twice": 2.0, "half": 0.5}.get(said["twice"]) or float(said["twice"].split(" ")[0])
-        return many if said["as"] != "slow" else 1 / many
-    if said["speed"]:
-        return 0.5 if said["speed"].startswith("hal") else 2.0
-    factor = _AMOUNTS.get(said["amount"] or "", 2.0)
-    return 1 / factor if said["way"] == "slower" or said["down"] else factor
-
-
-def _lighter(act: LastAct, said: re.Match[str]) -> Referred:
-    if act.kind == "set_pin" and act.done and len(act.pins) < 2:
-        return Parse("dim_pin", _target_values(act))  # it asks how bright
-    milli = act.parse.number("milli")
-    if act.kind != "dim_pin" or milli is None:
-        return Say(f"{_named(act)} has no brightness, so nothing was done.", "ambiguous", "dim pin 5 to 30%")
-    if said["twice"]:
-        many = {"twice": 2.0, "half": 0.5}.get(said["twice"]) or float(said["twice"].split(" ")[0])
-        wanted = milli * (many if said["as"] == "bright" else 1 / many)
-    else:
-        step = int(said["percent"] or said["by"] or _STEPS_MILLI.get(said["amount"] or "", 20_000))
-        wanted = milli + (step if said["way"] == "brighter" else -step)
-    reached = round(min(100_000, max(0, wanted)))
-    if reached == milli:
-        return Say(f"{act.target.capitalize()} is at {milli / 1000:g}% already.")
-    return replace(act.parse, values=act.parse.values | {"milli": reached})
+    return Parse("read_pin", act.target_values) if act.pins or act.is_on_led else None
 
 
 def _numbers(text: str) -> tuple[int, ...]:
     return tuple(map(int, re.findall(r"\d+", text)))
-
-
-def _named(act: LastAct) -> str:
-    """The last act in the person's words."""
-    return f'"{act.said.strip().rstrip(".!?")}"'
