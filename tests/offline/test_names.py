@@ -6,7 +6,7 @@ import pytest
 
 from microclaw.boards.reader import load_board
 from microclaw.models.protocol import DeviceContext, KnownApp, KnownDevice, NamedPin
-from microclaw.offline.names import named_pins, names_to_pins, told_name, where_is
+from microclaw.offline.names import asked_name, named_pins, names_to_pins, told_name
 
 FACTS = (
     "# What to remember",
@@ -70,6 +70,7 @@ def test_what_tells_no_name_is_none(said: str) -> None:
         ("turn on the fan when the button is pressed", "turn on pin 11 when the button on pin 4 is pressed"),
         ("start the fan", "turn on pin 11"),
         ("stop the fan", "turn off pin 11"),
+        ("start pin 5", "start pin 5"),
     ],
 )
 def test_a_name_becomes_its_pin(said: str, meant: str) -> None:
@@ -86,5 +87,5 @@ def test_the_name_of_a_program_stays_the_program() -> None:
 
 
 def test_where_a_name_is_comes_from_what_was_told() -> None:
-    assert where_is("which pin is the fan on?", KNOWN) == "You told me that the fan is on pin 11."
-    assert where_is("which pin is the lamp on?", KNOWN) is None
+    assert asked_name("which pin is the fan on?", KNOWN) == NamedPin("fan", 11)
+    assert asked_name("which pin is the lamp on?", KNOWN) is None

@@ -55,8 +55,8 @@ _NOTIFY = re.compile(r"\b(?:and )?(?:send|tell|mail|text|message) (?:it |that )?
 class When:
     """The times in a sentence: "23:30" or "sunset", "daily", "tomorrow" or "2026-12-03", a delay; None if not named.
 
-    `hour` (with its `minute`) is one of the clock's face, as in "at 7": morning or evening. `notify`: the person wants a
-    message then.
+    `hour` (with its `minute`) is one of the clock's face, as in "at 7": morning or evening. `notify`: the person wants
+    a message then.
     """
 
     clock: str | None = None

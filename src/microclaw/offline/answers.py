@@ -68,7 +68,12 @@ def _clock(at: Context) -> Decision:
     return Act("time", {"timezone": zone}, f"time(zone={zone})")
 
 
-QUESTIONS: Final[Mapping[str, Callable[[Context], Decision]]] = {"clock": _clock}
+def _pin_named(at: Context) -> Decision:
+    where = f" of {at.parse.word('where')}" if at.parse.word("where") else ""
+    return Say(f"You told me that the {at.parse.word('name')} is on pin {at.parse.number('pin')}{where}.")
+
+
+QUESTIONS: Final[Mapping[str, Callable[[Context], Decision]]] = {"clock": _clock, "pin_named": _pin_named}
 
 
 @cache

@@ -31,8 +31,8 @@ from microclaw.offline.decision import Act, CannotDo, Context, Decision, Result,
 from microclaw.offline.last_act import DialogueState, LastAct, act_after, state_after
 from microclaw.offline.memory import EXAMPLES as MEMORY_EXAMPLES
 from microclaw.offline.memory import MEMORY, parse_memory
-from microclaw.offline.names import names_to_pins, told_name, where_is
-from microclaw.offline.parse import Parse, Question, is_yes_or_no
+from microclaw.offline.names import asked_name, names_to_pins, told_name
+from microclaw.offline.parse import Parse, Question, Values, is_yes_or_no
 from microclaw.offline.pins import pads_to_pins, split_device, split_unit
 from microclaw.offline.programs import PROGRAMS
 from microclaw.offline.references import later, referred, with_target
@@ -192,9 +192,11 @@ def _read(said: str, device_context: DeviceContext, results: tuple[Result, ...],
     text, named = split_device(said, device_context)
     device = named or device_context.meant
     text = pads_to_pins(no_more_to_stop(text), device.board if device else None)
-    where = where_is(text, device_context)
-    if where is not None:
-        return _Reading(Say(where))
+    asked = asked_name(text, device_context)
+    if asked is not None:
+        values: Values = {"name": asked.name, "pin": asked.pin}
+        where = Parse("pin_named", values | ({"where": asked.device} if asked.device else {}))
+        return _Reading(Context(where, said, device_context, device, named is not None, results))
     question = parse_question(text)
     if question is not None:
         if question.kind == "past":

@@ -12,6 +12,7 @@ import msgspec
 
 from microclaw.models.protocol import AssistantReply, Message
 from microclaw.offline.decision import Context, Result, Say
+from microclaw.offline.names import told_name
 from microclaw.offline.parse import PIN_SLOTS, Parse, Question, Values
 
 PROGRAMS_ON_PINS: Final = frozenset(
@@ -45,6 +46,7 @@ _OTHER_KINDS: Final = frozenset(
         "schedule",
     ]
 )
+_ASIDES: Final = frozenset({"help", "greeting", "clock", "remember"})  # after them "it" is still what it was
 _MAX_AGE: Final = 3  # answers in between that changed nothing
 
 
@@ -134,19 +136,20 @@ def state_after(message: Message | None) -> DialogueState:
 
 
 def act_after(at: Context | None, decision: Say, before: LastAct | None) -> LastAct | None:
-    """The last act after an answer. A sentence that was not understood leaves none: nobody knows what it changed."""
+    """The last act after an answer. Where another thing was spoken of since, there is none: "it" could be that."""
     if at is None:
-        return None if decision.code is not None else _older(before)
+        return None
     kind = at.parse.kind
     deployed = _last(at.results, "deploy-wasm-app")
     done = decision.code is None or (decision.code == "not_verified" and deployed is not None)
     if not done and any(result.ok and result.tool in CHANGING_TOOLS for result in at.results):
         return None  # half of it: neither done nor not done
-    if kind == "app_status" and done:
+    if kind == "app_status" and before is not None and before.app == at.parse.word("app"):
         return _older(before)
+    if (pin := _spoken_of(at.parse)) is not None:
+        return LastAct(Parse("read_pin", {"pin": pin}), at.said, at.device.name if at.device else None)
     if kind not in PROGRAMS_ON_PINS | _OTHER_KINDS:
-        changed = any(result.ok and result.tool in CHANGING_TOOLS for result in at.results)
-        return None if changed or decision.code is not None else _older(before)
+        return _older(before) if kind in _ASIDES else None
     if done and not at.results:
         return _older(before)
     parse = replace(at.parse, loose=at.parse.loose and not done, confirmed=False, undoes=(), stops=None, replaces=None)
@@ -182,6 +185,14 @@ def _same_before(parse: Parse, device: object, before: LastAct | None) -> tuple[
     if any(name.startswith("level_") for name in {*parse.values, *before.parse.values}):
         return ()
     return tuple(dict.fromkeys((*before.others, *before.pins)))
+
+
+def _spoken_of(parse: Parse) -> int | None:
+    """The pin that a question or a remembered line is about."""
+    if parse.kind == "remember":
+        told = told_name(parse.word("text") or "")
+        return told.pin if told is not None else None
+    return parse.number("pin") if parse.kind in ("pin_facts", "pin_named") else None
 
 
 def _older(act: LastAct | None) -> LastAct | None:

@@ -61,7 +61,7 @@ def names_to_pins(
     text: str, device_context: DeviceContext, named: KnownDevice | None
 ) -> tuple[str, KnownDevice | None]:
     """The sentence with the pins of its names, and the device that they are on if a name says it."""
-    device = named or device_context.meant
+    device, typed = named or device_context.meant, text
     for one in sorted(_meant(device_context.names, device), key=lambda one: -len(one.name)):
         there = next((d for d in device_context.devices if d.name.lower() == one.device), device)
         if there is None or any(app.name.lower() == one.name for app in there.apps):
@@ -70,6 +70,8 @@ def names_to_pins(
         pinned = pattern.sub(lambda match, one=one: _pinned(match, one), text)  # type: ignore[misc]
         if pinned != text:
             text, named, device = pinned, there if one.device else named, there
+    if text == typed:
+        return text, named
     text = _START.sub("turn on ", text)
     stop = _STOP.match(text)
     if stop is not None and device is not None and not any(int(stop[1]) in app.pins for app in device.apps):
@@ -77,14 +79,11 @@ def names_to_pins(
     return text, named
 
 
-def where_is(said: str, device_context: DeviceContext) -> str | None:
-    """The answer to "which pin is the fan on", if a person said it."""
+def asked_name(said: str, device_context: DeviceContext) -> NamedPin | None:
+    """The name in "which pin is the fan on", if a person told it."""
     asked = _WHERE.fullmatch(normalize_quantities(said))
     found = [one for one in device_context.names if asked is not None and one.name == asked[1]]
-    if not found:
-        return None
-    where = f" of {found[-1].device}" if found[-1].device else ""
-    return f"You told me that the {found[-1].name} is on pin {found[-1].pin}{where}."
+    return found[-1] if found else None
 
 
 def _meant(names: Sequence[NamedPin], device: KnownDevice | None) -> list[NamedPin]:

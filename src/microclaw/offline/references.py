@@ -29,13 +29,13 @@ _LIMITED: Final = frozenset({"threshold", "threshold_pulse", "thermostat"})
 
 _POLITE: Final = re.compile(r"^(?:(?:please|can you|could you|would you|ok|okay|hey) )+| (?:please|thanks|thank you)$")
 _IT: Final = r"(?:it|that one|this one|that|this|them|both|all of them|those)"
-_NO: Final = r"(?:(?:no|nope|nah|oops|sorry|wait|actually|wrong|not that|not that one|i mean no) )+"
+_NO: Final = r"(?:(?:no|nope|nah|oops|sorry|actually|wrong|not that|not that one|i mean no) )+"
 _MEANT: Final = (
     rf"(?:i (?:mean|meant|wanted|said)|make {_IT}|{_IT} (?:is|should be|was meant to be)|it's|that's|use|rather|better)"
 )
 _CORRECTS: Final = re.compile(rf"(?:{_NO}(?:{_MEANT} )?|(?:i meant|i mean|i wanted|rather) )(?:the |to )?(.+)")
 _CORRECTS_AFTER: Final = re.compile(r"(.+?) (?:instead|rather)|(?:use|take) (pin \d+)(?: instead)?")
-_CHANGES: Final = re.compile(rf"(?:and |now )?(?:make|set|change|put|turn) {_IT} (?:to |at |up to |down to )?(.+)")
+_CHANGES: Final = re.compile(rf"(?:and |now )?(make|set|change|put|turn) {_IT} (?:to |at |up to |down to )?(.+)")
 _PINS: Final = r"((?:pin )?\d{1,3}(?:(?: also | and )(?:pin )?\d{1,3})*)"
 _ON_PINS: Final = re.compile(rf"(?:(?:on|at|for|with|in|to) )?(?:the )?{_PINS}")
 _AND_PINS: Final = re.compile(
@@ -44,8 +44,8 @@ _AND_PINS: Final = re.compile(
     rf"|(?:on )?{_PINS} (?:too|as well|also)|now (?:on )?(pin \d{{1,3}})|what about {_PINS}|how about {_PINS})"
 )
 _AGAIN: Final = re.compile(
-    rf"(?:again|once more|one more time|(?:and )?(?:do|run|repeat|start) {_IT}(?: (?:again|once more|one more time))?"
-    r"|(?:do )?the same again|same again|repeat)"
+    rf"(?:again|try (?:{_IT} )?again|once more|one more time|(?:do )?the same again|same again|repeat"
+    rf"|(?:and )?(?:do|run|repeat|start) {_IT}(?: (?:again|once more|one more time))?)"
 )
 _STOP: Final = re.compile(rf"(?:now )?(?:stop|end|cancel|kill|quit)(?: {_IT})?(?: (?:now|again))?")
 _LEVEL: Final = re.compile(
@@ -65,6 +65,7 @@ _PRONOUN: Final = re.compile(r"(?i)\b((?:turn|switch|set|put|dim|toggle) (?:on |
 _CLOCK: Final = re.compile(r"(?:(?:at|no|i mean|i meant) )*clock (\d\d)(\d\d)")
 _HALF_DAY: Final = re.compile(r"(?:in |it is )?(?:the )?(morning|evening|afternoon|am|pm|a\.m|p\.m)")
 _ALL: Final = re.compile(r"\b(?:them|both|all of them|those)\b")
+_ON_OFF: Final = {"0": "off", "1": "on"}
 _LEVELS: Final = {"on": 1, "high": 1, "off": 0, "low": 0}
 
 
@@ -100,8 +101,11 @@ def referred(text: str, act: LastAct, device: KnownDevice | None, *, elsewhere: 
         return _and_pins(act, next(group for group in pins.groups() if group is not None), text)
     if (amount := with_amount(said, act)) is not None:
         return _renewed(act, amount)
-    if (value := _CHANGES.fullmatch(said)) and _VALUE.fullmatch(value[1]):
-        meant = _changed(act, value[1], corrects=False)
+    change = _CHANGES.fullmatch(said)
+    if change is not None and _VALUE.fullmatch(change[2]):
+        if change[1] != "make" and act.kind == "set_pin" and change[2].isdigit():
+            return None  # "set it to 1" is a level
+        meant = _changed(act, change[2], corrects=False)
         if isinstance(meant, Parse) and meant.kind == act.kind and _pins_of(meant) != act.pins:
             return _corrected(act, meant, device)  # "make that 25" of a pin
         return _renewed(act, meant)
@@ -159,6 +163,8 @@ def _pins_of(parse: Parse) -> tuple[int, ...]:
 
 def _changed(act: LastAct, rest: str, *, corrects: bool) -> Referred:
     """The act's parse with the pin, level or number that the person says."""
+    if rest in ("0", "1") and act.kind == "set_pin":
+        return Say(f"Is {rest} a pin or a level?", "ambiguous", f"as in: no, pin {rest}; or: turn it {_ON_OFF[rest]}")
     pins = _ON_PINS.fullmatch(rest)
     if pins is not None and (corrects or "pin" in rest):
         wide = act.kind in _LIMITED or act.kind == "dim_pin"
@@ -276,7 +282,7 @@ def _and_pins(act: LastAct, named: str, text: str) -> Referred:
         return Say(f"I do not do that on other pins: {act.named}.", "ambiguous", "say the whole sentence")
     if act.kind == "dim_pin" and "pin" not in named:
         return Say("Do you mean that pin, or a brightness?", "ambiguous", f"same on pin {_numbers(named)[0]}")
-    if text.rstrip().endswith("?") and act.kind not in _READS:
+    if (text.rstrip().endswith("?") or "about" in text.lower()) and act.kind not in _READS:
         return Parse("read_pin", {"pin": _numbers(named)[0]})
     if _differs(act):
         return Say("The pins had different levels. On or off?", "ambiguous", f"turn on pin {_numbers(named)[0]}")
@@ -300,7 +306,7 @@ def _stopped(act: LastAct) -> Referred:
         return replace(act.parse, values=act.parse.values | {"level": 0})
     if act.kind == "dim_pin" and act.done:
         return replace(act.parse, values=act.parse.values | {"milli": 0})
-    return None
+    return Say(f"Of {act.named} nothing is left to stop.", "ambiguous", "what is running")
 
 
 def _level(act: LastAct, level: int) -> Referred:
