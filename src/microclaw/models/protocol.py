@@ -84,7 +84,7 @@ class AssistantReply:
     text: str
     calls: tuple[ToolCall, ...] = ()
     question: str | None = None  # ModelReply.question, open for the person of this turn
-    question_expired: bool = False  # too long ago: a yes no longer counts
+    question_expired: bool = False  # too long ago: no yes counts, nothing refers to its act
 
 
 @dataclass(frozen=True, slots=True)

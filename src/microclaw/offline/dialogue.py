@@ -312,7 +312,8 @@ def _schedule(at: Context) -> Decision:
 def _help(_at: Context) -> Decision:
     examples = _examples(english())
     lines = "\n".join(f"  {example}" for example in examples)
-    return Say(f"Without a model I know {len(examples)} kinds of sentence, in many wordings:\n{lines}")
+    text = f"Without a model I know {len(examples)} kinds of sentence, in many wordings:\n{lines}"
+    return Say(text, next_step="after an act also: no, pin 5; same on pin 6; faster; is it on; stop it")
 
 
 def _refuse(at: Context) -> Decision:
