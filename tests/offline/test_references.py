@@ -65,6 +65,8 @@ async def converse(*said: str, expired: bool = False) -> tuple[list[tuple[str, d
         "is pin 5 on | stop it",
         "dim pin 5 to 30% | and 6",
         "dim pin 5 to 100% | brighter",
+        "dim pin 5 to 30% | no, 5",
+        "turn on pin 5 | no, pin 6 but not now",
         "turn on pin 5 | what is running | stop it",
         "turn on pin 5 | who fades curtains in a film | turn it off",
         "turn on pin 5 | what can you do | hello | what time is it | help | turn it off",
@@ -102,11 +104,23 @@ async def test_after_a_quarter_of_an_hour_nothing_refers_to_the_last_act(said: s
         ("turn on pin 5 | remember that the dog is called Rex | turn it on", 5),
         ("turn on pin 5 | set it to 1", 5),
         ("turn on pin 99 | try again | no, pin 6", 6),
+        ("turn on pin 99 | not pin 99, pin 6", 6),
+        ("turn on pin 99 | I meant pin 6, not 99", 6),
+        ("turn on pin 99 | no wait, I meant pin 6", 6),
+        ("turn on pin 99 | use pin 6 instead", 6),
+        ("turn on pin 99 | I said pin 6!", 6),
+        ("turn on pin 99 | no, the led", 2),
     ],
 )
 async def test_it_is_what_was_spoken_of_last(said: str, pin: int) -> None:
     calls, reply = await converse(*said.split(" | "))
     assert calls == [("gpio-set", {"pin": pin, "level": 1, "device": "bench-1"})], reply.text
+
+
+@pytest.mark.parametrize(("said", "duty"), [("turn it up", 128), ("a bit darker", 51), ("half as bright", 38)])
+async def test_more_and_less_light_are_shares_of_full_brightness(said: str, duty: int) -> None:
+    calls, _ = await converse("dim pin 5 to 30%", said)
+    assert calls == [("pwm-set", {"pin": 5, "duty": duty, "device": "bench-1"})]
 
 
 async def test_a_correction_takes_all_changes_back_newest_first() -> None:

@@ -23,6 +23,7 @@ _LIGHT: Final = re.compile(
     rf"(?:(?:and|now|make|let|dim|turn|have|it|that|this|by) )*(?:(?P<amount>a (?:bit|little)|slightly|much|a lot|way|"
     r"far|even|still) )?(?:(?P<percent>\d+) milli percent )?(?P<way>brighter|darker|dimmer|less bright)"
     r"(?: by (?P<by>\d+) milli percent)?"
+    rf"|turn (?:{_IT} (?P<turn>up|down)|(?P<turned>up|down) {_IT})(?: (?:a (?:bit|little)))?"
     rf"|(?:make {_IT} )?(?P<twice>twice|half|\d+ times) as (?P<as>bright|dark|dim)"
 )
 _AMOUNTS: Final = {"a bit": 1.5, "a little": 1.5, "slightly": 1.25, "much": 4.0, "a lot": 4.0, "way": 4.0, "far": 4.0}
@@ -76,7 +77,8 @@ def _lighter(act: LastAct, said: re.Match[str]) -> Parse | Say:
         wanted = milli * (many if said["as"] == "bright" else 1 / many)
     else:
         step = int(said["percent"] or said["by"] or _STEPS_MILLI.get(said["amount"] or "", 20_000))
-        wanted = milli + (step if said["way"] == "brighter" else -step)
+        more = said["way"] == "brighter" or "up" in (said["turn"], said["turned"])
+        wanted = milli + (step if more else -step)
     reached = round(min(100_000, max(0, wanted)))
     if reached == milli:
         return Say(f"{act.target.capitalize()} is at {milli / 1000:g}% already.")

@@ -245,7 +245,9 @@ def _referred(text: str, act: LastAct, device: KnownDevice | None, *, elsewhere:
     parse = english().parse(text)
     if parse is not None and parse.kind == "schedule":
         return later(text, act)
-    if parse is None or parse.loose or parse.word("thing") != "it" or parse.number("pin") is not None:
+    if parse is None or parse.loose or parse.number("pin") is not None:
+        return None
+    if parse.word("thing") != "it" and (parse.kind != "toggle_pin" or parse.word("thing") is not None):
         return None
     return with_target(parse, act)
 

@@ -29,12 +29,13 @@ _LIMITED: Final = frozenset({"threshold", "threshold_pulse", "thermostat"})
 
 _POLITE: Final = re.compile(r"^(?:(?:please|can you|could you|would you|ok|okay|hey) )+| (?:please|thanks|thank you)$")
 _IT: Final = r"(?:it|that one|this one|that|this|them|both|all of them|those)"
-_NO: Final = r"(?:(?:no|nope|nah|oops|sorry|actually|wrong|not that|not that one|i mean no) )+"
+_NO: Final = r"(?:(?:no wait|wait no|no|nope|nah|oops|sorry|actually|wrong|not that|not that one|i mean no) )+"
 _MEANT: Final = (
     rf"(?:i (?:mean|meant|wanted|said)|make {_IT}|{_IT} (?:is|should be|was meant to be)|it's|that's|use|rather|better)"
 )
-_CORRECTS: Final = re.compile(rf"(?:{_NO}(?:{_MEANT} )?|(?:i meant|i mean|i wanted|rather) )(?:the |to )?(.+)")
-_CORRECTS_AFTER: Final = re.compile(r"(.+?) (?:instead|rather)|(?:use|take) (pin \d+)(?: instead)?")
+_CORRECTS: Final = re.compile(rf"(?:{_NO}(?:{_MEANT} )?|(?:i meant|i mean|i said|i wanted|rather) )(?:the |to )?(.+)")
+_CORRECTS_AFTER: Final = re.compile(r"(?:use|take) (pin \d+)(?: instead)?|(.+?) (?:instead|rather)")
+_NOT_PIN: Final = re.compile(r"(?:no )?not (?:pin )?(\d{1,3}) (?:but |also )?|(?: but)? not (?:pin )?(\d{1,3})$")
 _CHANGES: Final = re.compile(rf"(?:and |now )?(make|set|change|put|turn) {_IT} (?:to |at |up to |down to )?(.+)")
 _PINS: Final = r"((?:pin )?\d{1,3}(?:(?: also | and )(?:pin )?\d{1,3})*)"
 _ON_PINS: Final = re.compile(rf"(?:(?:on|at|for|with|in|to) )?(?:the )?{_PINS}")
@@ -86,9 +87,15 @@ def referred(text: str, act: LastAct, device: KnownDevice | None, *, elsewhere: 
         return replace(act.parse, values=act.parse.values | {"unit": unit})
     if _STATE.fullmatch(said):
         return _state(act)
+    wrong = _NOT_PIN.search(said)
+    if wrong is not None and int(wrong[1] or wrong[2]) in act.pins:
+        said = f"i meant {_NOT_PIN.sub('', said).removeprefix('i meant ').removeprefix('no ')}"
     corrects = _CORRECTS.fullmatch(said) or _CORRECTS_AFTER.fullmatch(said)
     if corrects is not None:
         rest = next(group for group in corrects.groups() if group is not None)
+        wide = act.kind in _LIMITED or act.kind in ("dim_pin", "pwm_pulse")
+        if wide and rest.isdigit() and (device is None or int(rest) in device.board.pins):
+            return Say(f"Is {rest} a pin, or the other number?", "ambiguous", f"as in: no, pin {rest}; or: no, 20%")
         meant = _changed(act, rest, corrects=True)
         return _corrected(act, meant, device, elsewhere=elsewhere) if isinstance(meant, Parse) else meant
     if _STOP.fullmatch(said):
@@ -165,9 +172,12 @@ def _changed(act: LastAct, rest: str, *, corrects: bool) -> Referred:
     """The act's parse with the pin, level or number that the person says."""
     if rest in ("0", "1") and act.kind == "set_pin":
         return Say(f"Is {rest} a pin or a level?", "ambiguous", f"as in: no, pin {rest}; or: turn it {_ON_OFF[rest]}")
+    if rest in ("led", "light", "led light") and act.kind in _WITH_PIN and corrects:
+        values = {name: v for name, v in act.parse.values.items() if name not in PIN_SLOTS and name[:6] != "level_"}
+        return replace(act.parse, values=values | {"thing": "led"})
     pins = _ON_PINS.fullmatch(rest)
     if pins is not None and (corrects or "pin" in rest):
-        wide = act.kind in _LIMITED or act.kind == "dim_pin"
+        wide = act.kind in _LIMITED or act.kind in ("dim_pin", "pwm_pulse")
         if "pin" in rest or not wide:
             return _on_pins(act, _numbers(pins[1]))
     if rest in _LEVELS and act.kind == "set_pin" and not _differs(act):
